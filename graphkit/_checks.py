@@ -9,6 +9,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+import numpy as np
+import torch
+from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a suggestion such as ``Did you mean 'cora'?`` or the list of known names when nothing is near.
@@ -32,3 +40,72 @@ def member(argument: str, name: str, known: Iterable[str]) -> str:
     if name not in known:
         raise ValueError(f"`{argument}` {name!r} is not known. {nearest(name, known)}")
     return name
+
+
+def at_least(argument: str, value: int, least: int) -> int:
+    """Return ``value`` if it is an integer of ``least`` or more, else raise ``ValueError``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"`{argument}` must be an integer of at least {least}, got {value!r}.")
+    return value
+
+
+def within(argument: str, value: float, low: float, high: float) -> float:
+    """Return ``value`` if it lies in [``low``, ``high``), else raise ``ValueError``."""
+    if not low <= value < high:
+        raise ValueError(f"`{argument}` must lie in [{low}, {high}), got {value!r}.")
+    return value
+
+
+def finite(argument: str, value: Tensor) -> Tensor:
+    """Return ``value`` if all its entries are finite, else raise ``ValueError`` that says how many are not."""
+    wrong = int((~value.isfinite()).sum()) if value.is_floating_point() else 0
+    if wrong:
+        raise ValueError(
+            f"`{argument}` must be finite, but {wrong:,} of its {value.numel():,} values are NaN or infinite."
+        )
+    return value
+
+
+def host_array(tensor: Tensor) -> np.ndarray:
+    """Return a tensor's numbers as NumPy sees them; without a copy where the tensor is on the CPU."""
+    return tensor.detach().cpu().numpy()
+
+
+def edge_index_in_range(edge_index: Tensor, num_nodes: int | tuple[int, int] | None) -> tuple[int, int]:
+    """Return the numbers of source and target nodes, or refuse an ``edge_index`` that does not fit them.
+
+    Raises:
+        TypeError: where ``edge_index`` does not hold integers.
+        ValueError: for another shape than ``[2, edges]``, and for ids below 0 or beyond ``num_nodes``.
+    """
+    if edge_index.dtype not in (torch.int64, torch.int32):
+        raise TypeError(
+            f"`edge_index` must hold integers (torch.int64), got {edge_index.dtype}; convert it with "
+            "`edge_index.long()` if its values are node ids."
+        )
+    if edge_index.dim() != 2 or edge_index.shape[0] != 2:
+        raise ValueError(f"`edge_index` must have shape [2, edges], got {list(edge_index.shape)}.")
+    given = (num_nodes, num_nodes) if isinstance(num_nodes, int) else num_nodes
+    if edge_index.shape[1] == 0:
+        return given or (0, 0)
+    ids = host_array(edge_index)
+    lowest, highest = ids.min(axis=1).tolist(), ids.max(axis=1).tolist()
+    if min(lowest) < 0:
+        raise ValueError(f"`edge_index` must hold node ids from 0 upwards, got {min(lowest)}.")
+    sizes = given or (max(highest) + 1, max(highest) + 1)
+    for end, top, size in zip(("source", "target"), highest, sizes, strict=True):
+        if top >= size:
+            raise ValueError(
+                f"`edge_index` has {end} node {top}, but there are only {size} {end} nodes (0 to {size - 1})."
+            )
+    return sizes
+
+
+def one_value_per_edge(argument: str, values: Tensor | None, edges: int) -> None:
+    """Refuse edge values whose first axis is not the number of edges, or weights with further axes."""
+    if values is None:
+        return
+    if values.dim() == 0 or values.shape[0] != edges:
+        raise ValueError(f"`{argument}` must have one value per edge ({edges:,}), got {list(values.shape)}.")
+    if argument == "edge_weight" and values.numel() != edges:
+        raise ValueError(f"`edge_weight` must have shape [edges] = [{edges}], got {list(values.shape)}.")

@@ -1,1 +1,1 @@
-"""."""
+"""Sparse operators on graphs: functions of tensors, without modules or parameters."""

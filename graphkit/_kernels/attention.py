@@ -1,0 +1,200 @@
+"""Softmax over the entries of each row, alone and fused with the weighted sum of the neighbours.
+
+Scores are ``[entries, heads]``, features ``[nodes, heads, features]``. The fused kernels read each neighbour's
+features once and keep no ``entries x features`` array.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphkit._kernels.compiled import kernel
+
+
+@kernel
+def softmax_rows(start, stop, pointers, scores, out):  # type: ignore[no-untyped-def]
+    """Set ``out[ij, h] = exp(scores[ij, h]) / sum_k exp(scores[ik, h])``, shifted by the row's maximum."""
+    heads = scores.shape[1]
+    for i in range(start, stop):
+        first, last = pointers[i], pointers[i + 1]
+        for h in range(heads):
+            if first == last:
+                continue
+            top = scores[first, h]
+            for entry in range(first + 1, last):
+                top = max(top, scores[entry, h])
+            total = scores.dtype.type(0)
+            for entry in range(first, last):
+                value = np.exp(scores[entry, h] - top)
+                out[entry, h] = value
+                total += value
+            for entry in range(first, last):
+                out[entry, h] /= total
+
+
+@kernel
+def softmax_rows_backward(start, stop, pointers, alpha, grad, out):  # type: ignore[no-untyped-def]
+    """Set ``out = alpha * (grad - sum over the row of alpha * grad)``."""
+    heads = alpha.shape[1]
+    for i in range(start, stop):
+        for h in range(heads):
+            total = alpha.dtype.type(0)
+            for entry in range(pointers[i], pointers[i + 1]):
+                total += alpha[entry, h] * grad[entry, h]
+            for entry in range(pointers[i], pointers[i + 1]):
+                out[entry, h] = alpha[entry, h] * (grad[entry, h] - total)
+
+
+@kernel
+def attend(  # type: ignore[no-untyped-def]
+    start, stop, pointers, columns, score_row, score_column, score_entry, slope, keep, x, alpha, out
+):
+    """Set ``alpha`` to the attention of every entry and ``out[i, h] = sum_j alpha[ij, h] keep[ij, h] x[j, h]``.
+
+    The score of entry (i, j) is ``leaky_relu(score_row[i] + score_column[j] + score_entry[ij], slope)``. ``score_entry``
+    and ``keep`` (dropout's factors) may have no rows, for zeros and ones.
+    """
+    heads, features = x.shape[1], x.shape[2]
+    with_entry, with_keep = score_entry.shape[0] > 0, keep.shape[0] > 0
+    top = np.empty(heads, x.dtype)
+    total = np.empty(heads, x.dtype)
+    for i in range(start, stop):
+        first, last = pointers[i], pointers[i + 1]
+        row = out[i]
+        row[:, :] = 0
+        top[:] = -np.inf
+        total[:] = 0
+        for entry in range(first, last):
+            j = columns[entry]
+            for h in range(heads):
+                score = score_row[i, h] + score_column[j, h]
+                if with_entry:
+                    score += score_entry[entry, h]
+                if score < 0:
+                    score *= slope
+                alpha[entry, h] = score
+                top[h] = max(top[h], score)
+        for entry in range(first, last):
+            for h in range(heads):
+                value = np.exp(alpha[entry, h] - top[h])
+                alpha[entry, h] = value
+                total[h] += value
+        for entry in range(first, last):
+            source = x[columns[entry]]
+            for h in range(heads):
+                value = alpha[entry, h] / total[h]
+                alpha[entry, h] = value
+                if with_keep:
+                    value *= keep[entry, h]
+                for f in range(features):
+                    row[h, f] += value * source[h, f]
+
+
+@kernel
+def attend_backward_rows(  # type: ignore[no-untyped-def]
+    start, stop, pointers, columns, score_row, score_column, score_entry, slope, keep, x, alpha, grad, dscore, dscore_row
+):
+    """Set ``dscore`` ``[entries, heads]``, the gradient before the leaky ReLU, and its row sums ``dscore_row``."""
+    heads, features = x.shape[1], x.shape[2]
+    with_entry, with_keep = score_entry.shape[0] > 0, keep.shape[0] > 0
+    mean = np.empty(heads, x.dtype)
+    for i in range(start, stop):
+        mean[:] = 0
+        dscore_row[i, :] = 0
+        row = grad[i]
+        for entry in range(pointers[i], pointers[i + 1]):
+            source = x[columns[entry]]
+            for h in range(heads):
+                total = x.dtype.type(0)
+                for f in range(features):
+                    total += row[h, f] * source[h, f]
+                if with_keep:
+                    total *= keep[entry, h]
+                dscore[entry, h] = total
+                mean[h] += alpha[entry, h] * total
+        for entry in range(pointers[i], pointers[i + 1]):
+            j = columns[entry]
+            for h in range(heads):
+                score = score_row[i, h] + score_column[j, h]
+                if with_entry:
+                    score += score_entry[entry, h]
+                value = alpha[entry, h] * (dscore[entry, h] - mean[h])
+                if score < 0:
+                    value *= slope
+                dscore[entry, h] = value
+                dscore_row[i, h] += value
+
+
+@kernel
+def attend_backward_columns(  # type: ignore[no-untyped-def]
+    start, stop, pointers, columns, position, keep, alpha, grad, dscore, dx, dscore_column
+):
+    """Set ``dx`` and ``dscore_column`` from the transposed matrix; ``position`` maps its entries to the original's."""
+    heads, features = dx.shape[1], dx.shape[2]
+    with_keep = keep.shape[0] > 0
+    for j in range(start, stop):
+        row = dx[j]
+        row[:, :] = 0
+        dscore_column[j, :] = 0
+        for entry in range(pointers[j], pointers[j + 1]):
+            original = position[entry]
+            target = grad[columns[entry]]
+            for h in range(heads):
+                value = alpha[original, h]
+                if with_keep:
+                    value *= keep[original, h]
+                dscore_column[j, h] += dscore[original, h]
+                for f in range(features):
+                    row[h, f] += value * target[h, f]
+
+
+@kernel
+def pair_scores(start, stop, pointers, columns, left, right, entry_term, att, slope, out):  # type: ignore[no-untyped-def]
+    """Set ``out[ij, h] = <att[h], leaky_relu(left[i, h] + right[j, h] + entry_term[ij, h], slope)>``."""
+    heads, features = left.shape[1], left.shape[2]
+    with_entry = entry_term.shape[0] > 0
+    for i in range(start, stop):
+        row = left[i]
+        for entry in range(pointers[i], pointers[i + 1]):
+            source = right[columns[entry]]
+            for h in range(heads):
+                total = out.dtype.type(0)
+                for f in range(features):
+                    z = row[h, f] + source[h, f]
+                    if with_entry:
+                        z += entry_term[entry, h, f]
+                    total += att[h, f] * (z if z > 0 else slope * z)
+                out[entry, h] = total
+
+
+@kernel
+def pair_scores_backward(  # type: ignore[no-untyped-def]
+    start, stop, pointers, columns, position, left, right, entry_term, att, slope, grad, dleft, datt, dentry
+):
+    """Set the gradients of ``pair_scores`` that belong to rows; ``grad[position[k]]`` is that of entry ``k``.
+
+    Given the transposed matrix and the two sides exchanged it gives those that belong to columns. ``datt`` holds each
+    row's share, ``[rows, heads, features]``, so that threads need no lock; it and ``dentry`` may have no rows.
+    """
+    heads, features = left.shape[1], left.shape[2]
+    with_entry, with_dentry, with_datt = entry_term.shape[0] > 0, dentry.shape[0] > 0, datt.shape[0] > 0
+    for i in range(start, stop):
+        row = left[i]
+        dleft[i, :, :] = 0
+        if with_datt:
+            datt[i, :, :] = 0
+        for k in range(pointers[i], pointers[i + 1]):
+            source = right[columns[k]]
+            entry = position[k]
+            for h in range(heads):
+                upstream = grad[entry, h]
+                for f in range(features):
+                    z = row[h, f] + source[h, f]
+                    if with_entry:
+                        z += entry_term[entry, h, f]
+                    inner = upstream * att[h, f] * (1 if z > 0 else slope)
+                    dleft[i, h, f] += inner
+                    if with_datt:
+                        datt[i, h, f] += upstream * (z if z > 0 else slope * z)
+                    if with_dentry:
+                        dentry[entry, h, f] = inner

@@ -1,0 +1,80 @@
+"""Rows of a sparse matrix handed to threads in portions of equal work."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+
+SERIAL_WORK = 400_000
+"""Multiply-adds below which waking a second thread (some 30 microseconds) costs more than it saves."""
+
+PORTIONS_PER_THREAD = 8
+"""Portions are drawn from a common heap, so that a slow thread takes fewer of them."""
+
+_pool: ThreadPoolExecutor | None = None
+_pool_size = 0
+
+
+def _executor(workers: int) -> ThreadPoolExecutor:
+    global _pool, _pool_size
+    if _pool is None or _pool_size < workers:
+        if _pool is not None:
+            _pool.shutdown(wait=False)
+        _pool, _pool_size = ThreadPoolExecutor(workers, thread_name_prefix="graphkit"), workers
+    return _pool
+
+
+def _forget_pool() -> None:
+    """Drop the parent's threads, which do not exist in a forked child."""
+    global _pool, _pool_size
+    _pool, _pool_size = None, 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def over_rows(kernel: Callable[..., Any], pointers: np.ndarray, width: int, *arrays: Any) -> None:
+    """Run ``kernel(start, stop, pointers, *arrays)`` over all rows, on as many threads as PyTorch uses.
+
+    Args:
+        kernel: a compiled function that writes only to rows ``start`` to ``stop - 1``.
+        pointers: row pointers of the sparse matrix, ``[rows + 1]``; they tell how much work each row is.
+        width: multiply-adds per stored entry.
+        arrays: passed on unchanged.
+    """
+    rows = len(pointers) - 1
+    threads = torch.get_num_threads()
+    if threads < 2 or (int(pointers[-1]) + rows) * width < SERIAL_WORK:
+        kernel(0, rows, pointers, *arrays)
+        return
+    bounds = equal_work(pointers, threads * PORTIONS_PER_THREAD)
+    heap = itertools.count()  # next() is atomic under the interpreter lock
+
+    def work() -> None:
+        while (portion := next(heap)) < len(bounds) - 1:
+            kernel(bounds[portion], bounds[portion + 1], pointers, *arrays)
+
+    helpers = [_executor(threads - 1).submit(work) for _ in range(threads - 1)]
+    work()
+    for helper in helpers:
+        helper.result()
+
+
+def equal_work(pointers: np.ndarray, portions: int) -> list[int]:
+    """Return increasing row bounds that cut the matrix into about ``portions`` parts of equal entries plus rows.
+
+    Example:
+        >>> equal_work(np.array([0, 10, 10, 10, 20]), 2)
+        [0, 2, 4]
+    """
+    rows = len(pointers) - 1
+    cost = pointers + np.arange(rows + 1)
+    cuts = np.searchsorted(cost, np.linspace(0, cost[-1], portions + 1)[1:-1])
+    return np.unique(np.concatenate(([0], cuts, [rows]))).tolist()

@@ -1,0 +1,120 @@
+"""The largest value among each node's neighbours, feature by feature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphkit._kernels import extremum, threads
+from graphkit.operators.pattern import Pattern
+
+
+def neighbour_maximum(pattern: Pattern, x: Tensor) -> Tensor:
+    r"""Return :math:`y_i = \max_j x_j` over the entries of each row, ``[rows, features]``; 0 for an empty row.
+
+    Where several neighbours reach the maximum its gradient is shared evenly among them, so that it does not depend on
+    the order of the edges. Twice differentiable.
+
+    Args:
+        pattern: places of the entries, ``[rows, columns]``; on the CPU.
+        x: ``[columns, features]``, float32 or float64.
+
+    Example:
+        >>> import numpy as np
+        >>> pattern = Pattern.from_coordinates(np.array([0, 0]), np.array([0, 1]), (2, 2))
+        >>> neighbour_maximum(pattern, torch.tensor([[1.0, -2.0], [0.5, -1.0]])).tolist()
+        [[1.0, -1.0], [0.0, 0.0]]
+    """
+    return _Maximum.apply(x, pattern)[0]
+
+
+def _run(kernel: Any, pattern: Pattern, tensors: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+    pointers, columns = pattern.arrays
+    arrays = (tensor.detach().contiguous().numpy() for tensor in tensors)
+    threads.over_rows(kernel, pointers, tensors[0].shape[1], columns, *arrays, *(out.numpy() for out in outputs))
+
+
+class _Maximum(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
+        out = torch.empty(pattern.shape[0], x.shape[1], dtype=x.dtype)
+        ties = torch.empty(out.shape, dtype=torch.int32)
+        _run(extremum.maximum, pattern, (x,), (out, ties))
+        return out, ties
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        x, ctx.pattern = inputs
+        out, ties = output
+        ctx.mark_non_differentiable(ties)
+        ctx.save_for_backward(x, out, ties)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None]:
+        x, out, ties = ctx.saved_tensors
+        return _ToMaxima.apply(grad, x.detach(), out.detach(), ties, ctx.pattern), None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, pattern: Pattern) -> tuple[Any, tuple[int, int]]:
+        stacked = x.movedim(in_dims[0], 1)
+        out, ties = _Maximum.apply(stacked.flatten(1), pattern)
+        return (out.unflatten(1, stacked.shape[1:]), ties.unflatten(1, stacked.shape[1:])), (1, 1)
+
+
+def _stack(info: Any, in_dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]) -> list[Tensor]:
+    return [
+        (t.unsqueeze(1).expand(-1, info.batch_size, -1) if dim is None else t.movedim(dim, 1)).flatten(1)
+        for t, dim in zip(tensors, in_dims, strict=True)
+    ]
+
+
+class _ToMaxima(torch.autograd.Function):
+    """Carries values of rows to the entries that reach the row's maximum, and sums them by column."""
+
+    @staticmethod
+    def forward(grad: Tensor, x: Tensor, out: Tensor, ties: Tensor, pattern: Pattern) -> Tensor:
+        result = torch.empty(x.shape, dtype=x.dtype)
+        _run(extremum.scatter_to_maxima, pattern.transpose[0], (x, out, ties, grad), (result,))
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, *tensors, ctx.pattern = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return _FromMaxima.apply(grad, *ctx.saved_tensors, ctx.pattern), None, None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+        *tensors, pattern = inputs
+        stacked = _stack(info, in_dims[:-1], tuple(tensors))
+        return _ToMaxima.apply(*stacked, pattern).unflatten(1, (info.batch_size, -1)), 1
+
+
+class _FromMaxima(torch.autograd.Function):
+    """Carries values of columns to the rows whose maximum they are: the adjoint of ``_ToMaxima``."""
+
+    @staticmethod
+    def forward(y: Tensor, x: Tensor, out: Tensor, ties: Tensor, pattern: Pattern) -> Tensor:
+        result = torch.empty(out.shape, dtype=x.dtype)
+        _run(extremum.gather_from_maxima, pattern, (x, out, ties, y), (result,))
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, *tensors, ctx.pattern = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return _ToMaxima.apply(grad, *ctx.saved_tensors, ctx.pattern), None, None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+        *tensors, pattern = inputs
+        stacked = _stack(info, in_dims[:-1], tuple(tensors))
+        return _FromMaxima.apply(*stacked, pattern).unflatten(1, (info.batch_size, -1)), 1

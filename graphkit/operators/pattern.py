@@ -1,0 +1,125 @@
+"""Where a sparse matrix has entries: compressed rows, and the same for its transpose."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphkit._kernels import ordering
+
+INT32_LIMIT = 2**31 - 1
+
+outside_transforms = torch._C._DisableFuncTorch
+"""Context in which tensors are plain ones, for structures that outlive a ``torch.func`` transform.
+
+Inside ``grad`` or ``vmap`` every result is a wrapper that dies with the transform; a graph prepared there must not hold
+one. PyTorch has no public name for this context.
+"""
+
+
+class Pattern:
+    """The places of the entries of a sparse matrix, sorted by row and then by column; duplicates stay apart.
+
+    Attributes:
+        pointers: entry range of each row, ``[rows + 1]``, int32 where everything fits, else int64.
+        columns: column of each entry, ``[entries]``.
+        order: place of each entry in the list the pattern was made from, ``[entries]``.
+        shape: rows and columns.
+    """
+
+    def __init__(self, pointers: Tensor, columns: Tensor, order: Tensor, shape: tuple[int, int]) -> None:
+        self.pointers = pointers
+        self.columns = columns
+        self.order = order
+        self.shape = shape
+        self._transpose: tuple[Pattern | weakref.ref[Pattern], Tensor] | None = None
+        self._arrays: tuple[np.ndarray, np.ndarray] | None = None
+
+    @classmethod
+    def from_coordinates(
+        cls, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int], device: torch.device | str = "cpu"
+    ) -> Pattern:
+        """Return the pattern with entries ``(rows[k], columns[k])``; the caller vouches that they lie in ``shape``."""
+        index = np.int32 if max(*shape, len(rows)) < INT32_LIMIT else np.int64
+        arrays = ordering.compressed_rows(rows, columns, shape, index)
+        with outside_transforms():
+            return cls(*(torch.from_numpy(array).to(device) for array in arrays), shape)
+
+    @property
+    def entries(self) -> int:
+        """Number of stored entries."""
+        return self.columns.numel()
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """``pointers`` and ``columns`` as NumPy views, for the kernels; the pattern must be on the CPU."""
+        if self._arrays is None:
+            with outside_transforms():
+                self._arrays = self.pointers.numpy(), self.columns.numpy()
+        return self._arrays
+
+    @property
+    def transpose(self) -> tuple[Pattern, Tensor]:
+        """The transposed pattern, and the position in this one of each of its entries, ``[entries]``.
+
+        Made once. A symmetric pattern is its own transpose; otherwise the transpose knows this pattern weakly, so that
+        no circle keeps a large graph alive.
+        """
+        if self._transpose is not None:
+            other, position = self._transpose
+            strong = other() if isinstance(other, weakref.ref) else other
+            if strong is not None:
+                return strong, position
+        with outside_transforms():
+            return self._transposed()
+
+    def _transposed(self) -> tuple[Pattern, Tensor]:
+        arrays = ordering.transposed_rows(self.pointers.cpu().numpy(), self.columns.cpu().numpy(), self.shape[1])
+        pointers, columns, position = (torch.from_numpy(array).to(self.columns.device) for array in arrays)
+        if (
+            self.shape[0] == self.shape[1]
+            and torch.equal(pointers, self.pointers)
+            and torch.equal(columns, self.columns)
+        ):
+            self._transpose = weakref.ref(self), position
+            return self, position
+        other = Pattern(pointers, columns, self.order.index_select(0, position), self.shape[::-1])
+        back = torch.empty_like(position)
+        back[position.long()] = torch.arange(len(position), dtype=position.dtype, device=position.device)
+        other._transpose = weakref.ref(self), back
+        self._transpose = other, position
+        return other, position
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the transpose has its entries in the same places."""
+        return self.transpose[0] is self
+
+    def rows(self) -> Tensor:
+        """Return the row of each entry, ``[entries]``, int64."""
+        counts = self.pointers.diff().long()
+        numbers = torch.arange(self.shape[0], device=self.columns.device)
+        return numbers.repeat_interleave(counts, output_size=self.entries)
+
+    def to(self, device: torch.device | str) -> Pattern:
+        """Return the pattern on ``device``; itself when it is there already."""
+        device = torch.device(device)
+        if device == self.columns.device:
+            return self
+        return Pattern(self.pointers.to(device), self.columns.to(device), self.order.to(device), self.shape)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("pointers", "columns", "order", "shape")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Pattern:
+        return self  # nothing ever writes to a pattern
+
+    def __repr__(self) -> str:
+        return f"Pattern({self.shape[0]} x {self.shape[1]}, {self.entries} entries)"

@@ -1,0 +1,281 @@
+"""The sparse operator: a matrix and its transpose, multiplied, differentiated and handed around as one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graphkit._checks import edge_index_in_range, host_array, one_value_per_edge
+from graphkit.operators.pattern import Pattern, outside_transforms
+from graphkit.operators.products import multiply, row_sums, sample
+
+_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+
+class SparseOperator:
+    """A sparse matrix :math:`A` in compressed rows that knows its transpose.
+
+    Rows are targets and columns are sources, so that ``operator @ x`` sums over each node's incoming edges. It is
+    differentiable in ``x`` and in its values, twice, and under ``torch.func``. It also stands where a sparse feature
+    matrix stands: ``F.linear`` and ``F.dropout``, hence ``torch.nn.Linear`` and ``torch.nn.Dropout``, accept it and act
+    on the stored values, since a dropped zero is a zero.
+
+    Args:
+        pattern: places of the entries.
+        values: value of each entry in the pattern's order, ``[entries]``; ``None`` for ones in the type of whatever
+            is multiplied.
+
+    Example:
+        >>> edge_index = torch.tensor([[0, 1], [1, 2]])
+        >>> operator = SparseOperator.from_edge_index(edge_index, num_nodes=3)
+        >>> (operator @ torch.tensor([[1.0], [2.0], [4.0]])).flatten().tolist()
+        [0.0, 1.0, 2.0]
+        >>> (operator.T @ torch.tensor([[1.0], [2.0], [4.0]])).flatten().tolist()
+        [2.0, 4.0, 0.0]
+    """
+
+    def __init__(self, pattern: Pattern, values: Tensor | None = None) -> None:
+        self.pattern = pattern
+        self.values = values
+        self._transpose: SparseOperator | None = None
+
+    # ---- made from
+
+    @classmethod
+    def from_edge_index(
+        cls,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        *,
+        num_nodes: int | tuple[int, int] | None = None,
+        flow: str = "source_to_target",
+    ) -> SparseOperator:
+        """Return the operator whose entry (i, j) is the weight of edge j -> i.
+
+        Duplicate edges add up, self-loops stay, isolated nodes are empty rows: nothing is repaired silently.
+
+        Args:
+            edge_index: sources and targets, ``[2, edges]``, integers.
+            edge_weight: ``[edges]``; ones when left out. Gradients flow to it.
+            num_nodes: number of nodes, or of source and target nodes of a bipartite graph; the largest id plus one
+                when left out.
+            flow: ``"source_to_target"``, or ``"target_to_source"`` for the transpose.
+
+        Raises:
+            ValueError: for ids out of range or weights of another length.
+            TypeError: for an ``edge_index`` that does not hold integers.
+        """
+        edge_index = edge_index.as_subclass(Tensor) if type(edge_index) is not Tensor else edge_index
+        one_value_per_edge("edge_weight", edge_weight, edge_index.shape[1])
+        with outside_transforms():
+            sizes = edge_index_in_range(edge_index, num_nodes)
+            source, target = host_array(edge_index)
+        if flow == "target_to_source":
+            source, target, sizes = target, source, sizes[::-1]
+        pattern = Pattern.from_coordinates(target, source, sizes[::-1], edge_index.device)
+        return cls(pattern, None if edge_weight is None else edge_weight.index_select(0, pattern.order))
+
+    @classmethod
+    def from_dense(cls, x: Tensor) -> SparseOperator:
+        """Return the non-zero entries of a matrix ``[rows, columns]``."""
+        with outside_transforms():
+            rows, columns = x.detach().nonzero(as_tuple=True)
+        return cls._from_coordinates(rows, columns, x[rows, columns], (x.shape[0], x.shape[1]))
+
+    @classmethod
+    def from_torch(cls, matrix: Tensor) -> SparseOperator:
+        """Return the operator of a ``torch.sparse`` matrix (COO, CSR, CSC), rows being targets as in PyG's ``adj_t``.
+
+        A COO matrix may hold duplicates; they add up.
+        """
+        shape = (matrix.shape[0], matrix.shape[1])
+        if matrix.layout == torch.sparse_coo:
+            (rows, columns), values = matrix._indices(), matrix._values()
+        elif matrix.layout == torch.sparse_csr:
+            columns, values = matrix.col_indices(), matrix.values()
+            rows = _expanded(matrix.crow_indices())
+        elif matrix.layout == torch.sparse_csc:
+            rows, values = matrix.row_indices(), matrix.values()
+            columns = _expanded(matrix.ccol_indices())
+        else:
+            return cls.from_dense(matrix)
+        return cls._from_coordinates(rows, columns, values, shape)
+
+    @classmethod
+    def from_scipy(cls, matrix: Any) -> SparseOperator:
+        """Return the operator of a SciPy sparse matrix or array, rows being targets."""
+        coo = matrix.tocoo()
+        pattern = Pattern.from_coordinates(coo.row, coo.col, coo.shape)
+        return cls(pattern, torch.from_numpy(coo.data.copy()).index_select(0, pattern.order))
+
+    @classmethod
+    def from_networkx(cls, graph: Any, weight: str | None = None) -> SparseOperator:
+        """Return the operator of a NetworkX graph in its node order; an edge u -> v is entry (v, u).
+
+        Args:
+            graph: a graph, directed or not, multigraph or not.
+            weight: edge attribute that holds the weight; ones when left out.
+        """
+        number = {node: i for i, node in enumerate(graph)}
+        edges = [(number[u], number[v], data.get(weight, 1.0)) for u, v, data in graph.edges(data=True)]
+        if not graph.is_directed():
+            edges += [(v, u, w) for u, v, w in edges if u != v]
+        index = torch.tensor([edge[:2] for edge in edges], dtype=torch.long).reshape(-1, 2).T
+        weights = None if weight is None else torch.tensor([edge[2] for edge in edges], dtype=torch.get_default_dtype())
+        return cls.from_edge_index(index, weights, num_nodes=len(number))
+
+    @classmethod
+    def _from_coordinates(cls, rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> SparseOperator:
+        with outside_transforms():
+            pattern = Pattern.from_coordinates(host_array(rows), host_array(columns), shape, values.device)
+        return cls(pattern, values.index_select(0, pattern.order))
+
+    def with_values(self, values: Tensor | None) -> SparseOperator:
+        """Return the operator with other values, ``[entries]``, in the same places."""
+        return SparseOperator(self.pattern, values)
+
+    # ---- what it is
+
+    @property
+    def shape(self) -> torch.Size:
+        """Rows and columns."""
+        return torch.Size(self.pattern.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        """Return the shape, or the length of one axis, as tensors do."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """Return 2, as tensors do."""
+        return 2
+
+    @property
+    def entries(self) -> int:
+        """Number of stored entries."""
+        return self.pattern.entries
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the values; the default type where the values are implicit ones."""
+        return torch.get_default_dtype() if self.values is None else self.values.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the operator lies."""
+        return self.pattern.columns.device
+
+    @property
+    def T(self) -> SparseOperator:
+        """The transpose; the same object where the operator is symmetric."""
+        if self._transpose is not None:
+            return self._transpose
+        pattern, position = self.pattern.transpose
+        values = None if self.values is None else self.values.index_select(0, position)
+        constant = values is None or not values.requires_grad
+        if pattern is self.pattern and constant and (values is None or torch.equal(values, self.values)):  # type: ignore[arg-type]
+            return self
+        transpose = SparseOperator(pattern, values)
+        if constant:
+            self._transpose = transpose
+        return transpose
+
+    def sums(self) -> Tensor:
+        """Return the sum of each row, ``[rows]``: the weighted in-degrees of an adjacency."""
+        values = torch.ones(self.entries, dtype=self.dtype, device=self.device) if self.values is None else self.values
+        return row_sums(self.pattern, values)
+
+    # ---- what it does
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        """Return :math:`Ax` for ``x`` of shape ``[columns]`` or ``[..., columns, features]``."""
+        turned = None
+        if self.values is not None and not self.values.requires_grad and torch.is_grad_enabled() and x.requires_grad:
+            turned = self.T.values
+        if x.dim() == 1:
+            return multiply(self.pattern, self.values, x.unsqueeze(1), turned=turned).squeeze(1)
+        if x.dim() == 2:
+            return multiply(self.pattern, self.values, x, turned=turned)
+        stacked = x.movedim(-2, 0)
+        flat = multiply(self.pattern, self.values, stacked.flatten(1), turned=turned)
+        return flat.view(self.shape[0], *stacked.shape[1:]).movedim(0, -2)
+
+    def sample(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return the inner product of ``left[i]`` and ``right[j]`` at every entry (i, j), ``[entries]``."""
+        return sample(self.pattern, left, right)
+
+    def dropout(self, p: float, training: bool = True) -> SparseOperator:
+        """Return the operator with each value zeroed with probability ``p`` and the others scaled by 1 / (1 - p)."""
+        if not training or p == 0:
+            return self
+        values = torch.ones(self.entries, dtype=self.dtype, device=self.device) if self.values is None else self.values
+        return self.with_values(F.dropout(values, p))
+
+    def to(self, *args: Any, **kwargs: Any) -> SparseOperator:
+        """Return the operator on another device or in another type, with the arguments of ``Tensor.to``."""
+        values = None if self.values is None else self.values.to(*args, **kwargs)
+        device = torch.empty(0, device=self.device).to(*args, **kwargs).device
+        if values is self.values and device == self.device:
+            return self
+        return SparseOperator(self.pattern.to(device), values)
+
+    def to_dense(self) -> Tensor:
+        """Return the dense matrix, duplicates added up."""
+        values = torch.ones(self.entries, dtype=self.dtype, device=self.device) if self.values is None else self.values
+        place = self.pattern.rows() * self.shape[1] + self.pattern.columns
+        return values.new_zeros(self.shape.numel()).index_add(0, place, values).view(self.shape)
+
+    def edge_index(self) -> Tensor:
+        """Return sources and targets in the operator's order, ``[2, entries]``, int64."""
+        return torch.stack((self.pattern.columns.long(), self.pattern.rows()))
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function not in _FUNCTIONS:
+            return NotImplemented
+        return _FUNCTIONS[function](*args, **(kwargs or {}))
+
+    def __repr__(self) -> str:
+        values = "ones" if self.values is None else str(self.values.dtype).removeprefix("torch.")
+        return f"SparseOperator({self.shape[0]} x {self.shape[1]}, {self.entries} entries, {values})"
+
+
+def _expanded(pointers: Tensor) -> Tensor:
+    return torch.arange(len(pointers) - 1, device=pointers.device).repeat_interleave(pointers.diff())
+
+
+def _linear(input: SparseOperator, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if torch.is_autocast_enabled(weight.device.type):
+        weight = weight.to(torch.get_autocast_dtype(weight.device.type))
+    out = input @ weight.t()
+    return out if bias is None else out + bias
+
+
+def _dropout(input: SparseOperator, p: float = 0.5, training: bool = True, inplace: bool = False) -> SparseOperator:
+    return input.dropout(p, training)
+
+
+def _matmul(input: Any, other: Any) -> Tensor:
+    return input @ other if isinstance(input, SparseOperator) else (other.T @ input.mT).mT
+
+
+_FUNCTIONS.update({F.linear: _linear, F.dropout: _dropout, torch.matmul: _matmul, torch.mm: _matmul})
+_FUNCTIONS.update({Tensor.matmul: _matmul, Tensor.mm: _matmul, Tensor.__matmul__: _matmul})
+
+
+def sparse_features(x: Tensor | SparseOperator) -> SparseOperator:
+    """Return a feature matrix ``[nodes, features]``, dense or ``torch.sparse``, as an operator over its non-zeros.
+
+    Example:
+        >>> x = torch.tensor([[0.0, 2.0], [0.0, 0.0]])
+        >>> sparse_features(x)
+        SparseOperator(2 x 2, 1 entries, float32)
+        >>> torch.nn.functional.linear(sparse_features(x), torch.ones(3, 2)).tolist()
+        [[2.0, 2.0, 2.0], [0.0, 0.0, 0.0]]
+    """
+    if isinstance(x, SparseOperator):
+        return x
+    return SparseOperator.from_dense(x) if x.layout == torch.strided else SparseOperator.from_torch(x)
