@@ -1,1 +1,94 @@
-"""."""
+"""Recipes, the loop, checkpoints and result records.
+
+Example:
+    >>> from graphkit.training import recipe, train
+    >>> import torch
+    >>> from torch_geometric.datasets import FakeDataset
+    >>> data = FakeDataset(num_graphs=1, avg_num_nodes=60, num_classes=3, task="node")[0]
+    >>> data.train_mask, data.val_mask, data.test_mask = (torch.arange(data.num_nodes) % 3 == part for part in range(3))
+    >>> outcome = train(data, recipe("gcn", {"epochs": 3}), seeds=[0, 1], device="cpu")
+    >>> outcome.record.seeds
+    (0, 1)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graphkit.training.checkpoints import Checkpoint
+    from graphkit.training.fit import Epoch, Fit, TrainingError
+    from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
+    from graphkit.training.protocol import DatasetFacts, Protocol
+    from graphkit.training.recipes import (
+        GAT,
+        GCN,
+        GIN,
+        MLP,
+        RECIPES,
+        SAGE,
+        Cheb,
+        Recipe,
+        read_overrides,
+        recipe,
+    )
+    from graphkit.training.records import Metric, Record, metric, require_writable
+    from graphkit.training.reporters import LoggerReporter, Reporter, Silence
+    from graphkit.training.study import Outcome, SeedResult, train
+    from graphkit.training.tasks import Rows, Task
+
+# Imported when asked for: the command line reads recipes without waiting for torch.
+_HOMES = {
+    "checkpoints": ["Checkpoint"],
+    "fit": ["Epoch", "Fit", "TrainingError"],
+    "interrupts": ["Interrupted", "StopRequest", "stop_request"],
+    "protocol": ["DatasetFacts", "Protocol"],
+    "recipes": ["GAT", "GCN", "GIN", "MLP", "RECIPES", "SAGE", "Cheb", "Recipe", "read_overrides", "recipe"],
+    "records": ["Metric", "Record", "metric", "require_writable"],
+    "reporters": ["LoggerReporter", "Reporter", "Silence"],
+    "study": ["Outcome", "SeedResult", "train"],
+    "tasks": ["Rows", "Task"],
+}
+
+__all__ = [
+    "GAT",
+    "GCN",
+    "GIN",
+    "MLP",
+    "RECIPES",
+    "SAGE",
+    "Cheb",
+    "Checkpoint",
+    "DatasetFacts",
+    "Epoch",
+    "Fit",
+    "Interrupted",
+    "LoggerReporter",
+    "Metric",
+    "Outcome",
+    "Protocol",
+    "Recipe",
+    "Record",
+    "Reporter",
+    "Rows",
+    "SeedResult",
+    "Silence",
+    "StopRequest",
+    "Task",
+    "TrainingError",
+    "metric",
+    "read_overrides",
+    "recipe",
+    "require_writable",
+    "stop_request",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,1 +1,8 @@
-"""."""
+"""Pictures. Each function returns a matplotlib ``Figure`` and touches no global state; :func:`save` writes it."""
+
+from __future__ import annotations
+
+from graphkit.viz.curves import learning_curves
+from graphkit.viz.figures import save
+
+__all__ = ["learning_curves", "save"]

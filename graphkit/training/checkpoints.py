@@ -1,0 +1,77 @@
+"""Checkpoints: the state of a run on disk, tied to what the run was."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphkit.training.records import require_writable, write_atomically
+
+FORM = 1
+"""Counts changes of the file's form; another form is refused."""
+
+
+class Checkpoint:
+    """One file that holds finished seeds and the one under way, replaced as a whole each time.
+
+    Args:
+        folder: where ``checkpoint.pt`` and the selected weights of each seed, ``seed-N.safetensors``, go.
+        identity: what the run is (recipe, protocol, precision); a file of another identity is not continued.
+        every: seconds between two periodic writes.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any], *, every: float = 30.0) -> None:
+        self.folder, self.identity, self.every = folder, dict(identity), every
+        self.path = folder / "checkpoint.pt"
+        require_writable("checkpoint", self.path)
+        self._written = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last write is more than ``every`` seconds ago."""
+        return time.monotonic() - self._written >= self.every
+
+    def write(self, finished: Mapping[int, Mapping[str, Any]], running: Mapping[str, Any] | None) -> None:
+        """Write beside the file and rename: whoever is killed here leaves the previous one whole."""
+        buffer = io.BytesIO()
+        torch.save({"form": FORM, "identity": self.identity, "finished": finished, "running": running}, buffer)
+        write_atomically(self.path, buffer.getvalue())
+        self._written = time.monotonic()
+
+    def write_weights(self, seed: int, weights: Mapping[str, Tensor]) -> Path:
+        """Write the selected weights of one seed and return where they are."""
+        from safetensors.torch import save
+
+        path = self.folder / f"seed-{seed}.safetensors"
+        write_atomically(path, save({name: value.detach().cpu().contiguous() for name, value in weights.items()}))
+        return path
+
+    def read(self) -> dict[str, Any]:
+        """Return ``{"finished", "running"}`` as it was written; nothing in the file is executed.
+
+        Raises:
+            ValueError: if there is no checkpoint, it cannot be read, or it belongs to another run.
+        """
+        if not self.path.exists():
+            raise ValueError(f"`resume`: there is no checkpoint in {str(self.folder)!r}; start without it.")
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            form, identity = content["form"], content["identity"]
+        except Exception as error:
+            raise ValueError(f"`resume`: {str(self.path)!r} cannot be read ({type(error).__name__}).") from error
+        if form != FORM:
+            raise ValueError(f"`resume`: {str(self.path)!r} has form {form}, this version of graphkit reads {FORM}.")
+        differences = [
+            f"{name} was {identity.get(name, 'absent')!r} and is {self.identity.get(name, 'absent')!r}"
+            for name in sorted(identity.keys() | self.identity.keys())
+            if identity.get(name) != self.identity.get(name)
+        ]
+        if differences:
+            raise ValueError(f"`resume`: {str(self.path)!r} belongs to another run: {'; '.join(differences[:3])}.")
+        return {"finished": content["finished"], "running": content["running"]}

@@ -1,0 +1,151 @@
+"""The loop of one seed: full-batch epochs, selection on validation nodes, a state that can be saved between epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graphkit.training.tasks import Task
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from graphkit.nn.models import Encoder
+    from graphkit.training.recipes import Recipe
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on, with what is left of it in the message."""
+
+
+class Epoch(NamedTuple):
+    """The figures of one epoch; losses are mean cross-entropies in nats, the accuracy is a fraction."""
+
+    number: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+
+
+class Fit:
+    """One model on its way from drawn to selected.
+
+    Iterating :meth:`epochs` trains; between two epochs the object may be saved, and continued later to the same bits.
+    It never sees a test label: ``task`` holds none.
+
+    Args:
+        encoder: a freshly drawn model, on the CPU.
+        task: features, edges, training and validation labels.
+        recipe: learning rate, decay, patience, selection rule.
+        fabric: puts model and optimiser on their device and in their precision.
+    """
+
+    def __init__(self, encoder: Encoder, task: Task, recipe: Recipe, fabric: Fabric) -> None:
+        self.task, self.recipe, self.fabric = task, recipe, fabric
+        encoder = encoder.to(fabric.device)
+        fused = fabric.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.Adam(recipe.parameter_groups(encoder), lr=recipe.lr, fused=fused)
+        self.model, self.optimizer = fabric.setup(encoder, optimizer)
+        self.edge_weight = task.edge_weight if "edge_weight" in encoder.takes else None
+        self.history: list[Epoch] = []
+        self.best: Epoch | None = None
+        self.best_weights: dict[str, Tensor] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs have run or patience has."""
+        if not self.history or self.best is None:
+            return False
+        done, patience = self.history[-1].number, self.recipe.patience
+        return done >= self.recipe.epochs or (patience > 0 and done - self.best.number >= patience)
+
+    def epochs(self) -> Iterator[Epoch]:
+        """Train on, one epoch at a time, until :attr:`finished`.
+
+        Raises:
+            TrainingError: if a loss is not finite.
+        """
+        while not self.finished:
+            epoch = self._epoch(len(self.history) + 1)
+            if not math.isfinite(epoch.train_loss + epoch.validation_loss):
+                kept = (
+                    f"the weights of epoch {self.best.number} are the last good ones" if self.best else "no good epoch"
+                )
+                raise TrainingError(f"the loss is not finite in epoch {epoch.number} ({kept}); try a smaller `lr`.")
+            self.history.append(epoch)
+            if self.best is None or self._key(epoch) < self._key(self.best):
+                self.best = epoch
+                self._remember()
+            yield epoch
+
+    def logits(self) -> Tensor:
+        """Return the selected model's logits for all nodes, and leave the model with the selected weights."""
+        self.model.load_state_dict(self.best_weights)
+        return self._forward(training=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a continuation needs, the random number generators' states among it."""
+        device = self.fabric.device
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": [tuple(epoch) for epoch in self.history],
+            "best": None if self.best is None else tuple(self.best),
+            "best_weights": self.best_weights,
+            "cpu_generator": torch.get_rng_state(),
+            "cuda_generator": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state; the generators of this process are set to it too."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.history = [Epoch(*figures) for figures in state["history"]]
+        self.best = None if state["best"] is None else Epoch(*state["best"])
+        self.best_weights = state["best_weights"]
+        torch.set_rng_state(state["cpu_generator"])
+        if state["cuda_generator"] is not None and self.fabric.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_generator"], self.fabric.device)
+
+    def _epoch(self, number: int) -> Epoch:
+        """Take one optimiser step and look at the validation nodes."""
+        train, validation = self.task.train, self.task.validation
+        self.optimizer.zero_grad()
+        loss = F.cross_entropy(self._forward(training=True)[train.index], train.y)
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        figures = [loss.detach().double()]
+        if len(validation.index):
+            logits = self._forward(training=False)[validation.index]
+            right = (logits.argmax(dim=-1) == validation.y).sum()
+            figures += [F.cross_entropy(logits, validation.y).double(), right.double() / len(validation.y)]
+        return Epoch(number, *torch.stack(figures).tolist(), *[0.0] * (3 - len(figures)))
+
+    def _forward(self, *, training: bool) -> Tensor:
+        """Return logits for all nodes, in float32 or float64."""
+        self.model.train(training)
+        with torch.set_grad_enabled(training):
+            logits = self.model(self.task.x, self.task.edge_index, self.edge_weight)
+        return logits if logits.dtype == torch.float64 else logits.float()
+
+    def _key(self, epoch: Epoch) -> tuple[float, ...]:
+        """Return what selection minimises; of equal keys the earlier epoch stays."""
+        if self.recipe.select == "last":
+            return (-epoch.number,)
+        if self.recipe.select == "loss":
+            return (epoch.validation_loss,)
+        return (-epoch.validation_accuracy, epoch.validation_loss)
+
+    def _remember(self) -> None:
+        """Copy the weights of the best epoch, into the same memory each time."""
+        weights = self.model.state_dict()
+        if not self.best_weights:
+            self.best_weights = {name: value.clone() for name, value in weights.items()}
+            return
+        for name, value in weights.items():
+            self.best_weights[name].copy_(value)

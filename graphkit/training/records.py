@@ -1,0 +1,154 @@
+"""Result records: what was measured, on what, how, and with which software."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphkit.training.protocol import DatasetFacts, Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A figure over several seeds.
+
+    Args:
+        name: what is measured, such as "accuracy".
+        mean: mean over the seeds; accuracies are fractions in [0, 1].
+        std: sample standard deviation (n - 1), ``None`` for a single seed.
+        ci95: lower and upper end of Student's 95 % interval of the mean over seeds, ``None`` for a single seed.
+        values: one value per seed, in the order of the record's ``seeds``.
+    """
+
+    name: str
+    mean: float
+    std: float | None
+    ci95: tuple[float, float] | None
+    values: tuple[float, ...]
+    unit: str = "fraction"
+
+    def __str__(self) -> str:
+        """Return mean, deviation and interval in per cent."""
+        if self.std is None or self.ci95 is None:
+            return f"{100 * self.mean:.2f} % (one seed)"
+        low, high = (100 * end for end in self.ci95)
+        return f"{100 * self.mean:.2f} ± {100 * self.std:.2f} % (95 % interval {low:.2f} to {high:.2f})"
+
+
+def metric(name: str, values: Sequence[float]) -> Metric:
+    """Return mean, deviation and interval of one value per seed.
+
+    Example:
+        >>> print(metric("accuracy", [0.81, 0.82, 0.80]))
+        81.00 ± 1.00 % (95 % interval 78.52 to 83.48)
+    """
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return Metric(name=name, mean=mean, std=None, ci95=None, values=tuple(values))
+    from scipy.stats import t
+
+    std = statistics.stdev(values)
+    half = float(t.ppf(0.975, len(values) - 1)) * std / math.sqrt(len(values))
+    return Metric(name=name, mean=mean, std=std, ci95=(mean - half, mean + half), values=tuple(values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One measurement, complete enough to be repeated.
+
+    Args:
+        command: what was typed, or the Python call.
+        dataset: name, checksum and sizes.
+        protocol: what a comparison has to hold fixed.
+        metric: the figure on the test nodes.
+        validation: the same figure on the validation nodes, at the selected epochs.
+        selection: the rule that decided whose weights were tested.
+        config: all fields of the recipe.
+        seeds: the seeds, in the order of the values.
+        epochs: per seed, the selected epoch and the number of epochs run.
+        seconds: training time of all seeds together, loading excluded.
+        environment: versions, device, precision and number of threads.
+    """
+
+    command: str
+    dataset: DatasetFacts
+    protocol: Protocol
+    metric: Metric
+    validation: Metric
+    selection: str
+    config: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    epochs: tuple[Mapping[str, int], ...]
+    seconds: float
+    environment: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain dictionaries and lists."""
+        return {**dataclasses.asdict(self), "protocol": self.protocol.as_dict()}
+
+    def to_json(self) -> str:
+        """Return the record as JSON text."""
+        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def write(self, path: Path) -> None:
+        """Write the record beside ``path`` and rename it, so that no half-written record can be found there."""
+        write_atomically(path, (self.to_json() + "\n").encode())
+
+
+def environment(device: str, precision: str) -> dict[str, Any]:
+    """Return the versions and the machine's part in a result."""
+    import torch
+    import torch_geometric
+
+    import graphkit
+
+    return {
+        "graphkit": graphkit.__version__,
+        "torch": torch.__version__,
+        "torch_geometric": torch_geometric.__version__,
+        "python": platform.python_version(),
+        "device": device,
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def require_writable(argument: str, path: Path) -> None:
+    """Make the folder of ``path`` and see that a file can be written there, before anything is computed for it.
+
+    Raises:
+        ValueError: if it cannot, or if ``path`` is a folder.
+    """
+    if path.is_dir():
+        raise ValueError(f"`{argument}` must name a file, but {str(path)!r} is a folder.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(13, "Permission denied")
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            file.write(b"\n")
+    except OSError as error:
+        raise ValueError(f"`{argument}` {str(path)!r} cannot be written: {error.strerror}.") from None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` beside ``path``, flush it to the disk, and rename it; on failure leave nothing behind."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

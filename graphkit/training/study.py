@@ -1,0 +1,246 @@
+"""Training with several seeds under one protocol, to one record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from graphkit.training.checkpoints import Checkpoint
+from graphkit.training.fit import Epoch, Fit, TrainingError
+from graphkit.training.interrupts import Interrupted, stop_request
+from graphkit.training.protocol import dataset_facts, protocol_of
+from graphkit.training.records import Record, environment, metric
+from graphkit.training.reporters import Reporter, Silence
+from graphkit.training.tasks import Rows, Task, prepare
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch_geometric.data import Data
+
+    from graphkit.training.recipes import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedResult:
+    """What one seed came to.
+
+    Args:
+        seed: drew the weights and the dropout.
+        validation: accuracy on the validation nodes at the selected epoch.
+        test: accuracy on the test nodes with that epoch's weights.
+        selected: the selected epoch, from 1.
+        history: the figures of all epochs.
+        seconds: training time.
+    """
+
+    seed: int
+    validation: float
+    test: float
+    selected: int
+    history: tuple[Epoch, ...]
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain numbers and tuples, for a checkpoint."""
+        return {**vars(self), "history": [tuple(epoch) for epoch in self.history]}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> SeedResult:
+        """Return what :meth:`as_dict` wrote."""
+        return cls(**{**fields, "history": tuple(Epoch(*figures) for figures in fields["history"])})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The record of a run, and behind it the results of each seed."""
+
+    record: Record
+    seeds: tuple[SeedResult, ...]
+
+
+def train(
+    data: Data,
+    recipe: Recipe,
+    *,
+    seeds: Sequence[int] = (0,),
+    device: str = "auto",
+    precision: str = "32-true",
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    checkpoint_every: float = 30.0,
+    reporter: Reporter | None = None,
+    command: str = "graphkit.training.train",
+) -> Outcome:
+    """Return the record of full-batch node classification on ``data``, one run for each seed.
+
+    A seed decides weights and dropout and nothing else: seed 3 gives the same result alone and among others. The
+    global random generators are left as they were found. Test labels are first touched when a seed's epoch has been
+    selected.
+
+    Args:
+        data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``.
+        recipe: model, optimiser, selection rule.
+        seeds: at least one, all different.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        precision: a Lightning Fabric precision: "32-true", "64-true", "bf16-mixed", "16-mixed".
+        checkpoint: folder for the run's state and the selected weights; ``None`` keeps nothing.
+        resume: continue from the state in ``checkpoint``; on a CPU with as many threads, to the same bits.
+        checkpoint_every: seconds between two periodic writes of the state.
+        reporter: hears of progress.
+        command: what the record names as its origin.
+
+    Raises:
+        ValueError: for data, seeds or a checkpoint that cannot be used.
+        TrainingError: if a loss is not finite; the last good state stays in ``checkpoint``.
+        Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``checkpoint``.
+    """
+    seeds = tuple(seeds)
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"`seeds` must be at least one and all different, 0 or above, got {list(seeds)}.")
+    if resume and checkpoint is None:
+        raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")
+    fabric = _fabric(device, precision)
+    dtype = torch.float64 if precision == "64-true" else torch.float32
+    task, test = prepare(data, recipe, fabric.device, dtype)
+    facts = dataset_facts(data)
+    protocol = protocol_of(data, facts, recipe.selection_rule)
+    kept = None
+    if checkpoint is not None:
+        identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
+        kept = Checkpoint(checkpoint, identity, every=checkpoint_every)
+    run = _Run(recipe, task, test, fabric, kept, reporter or Silence())
+    if resume:
+        run.resume()
+    results = tuple(run.seed(seed) for seed in seeds)
+    record = Record(
+        command=command,
+        dataset=facts,
+        protocol=protocol,
+        metric=metric("accuracy", [result.test for result in results]),
+        validation=metric("accuracy", [result.validation for result in results]),
+        selection=recipe.selection_rule,
+        config=recipe.as_dict(),
+        seeds=seeds,
+        epochs=tuple({"selected": result.selected, "run": len(result.history)} for result in results),
+        seconds=sum(result.seconds for result in results),
+        environment=environment(str(fabric.device), precision),
+    )
+    return Outcome(record, results)
+
+
+class _Run:
+    """The seeds of one call, those finished and the one under way."""
+
+    def __init__(
+        self, recipe: Recipe, task: Task, test: Rows, fabric: Fabric, kept: Checkpoint | None, reporter: Reporter
+    ) -> None:
+        self.recipe, self.task, self.test, self.fabric = recipe, task, test, fabric
+        self.kept, self.reporter = kept, reporter
+        self.finished: dict[int, SeedResult] = {}
+        self.begun: dict[str, Any] | None = None
+
+    def resume(self) -> None:
+        """Take up finished seeds, and the state of the one that was under way."""
+        if self.kept is not None:
+            state = self.kept.read()
+            self.finished = {seed: SeedResult.from_dict(fields) for seed, fields in state["finished"].items()}
+            self.begun = state["running"]
+
+    def seed(self, seed: int) -> SeedResult:
+        """Return the result of one seed, trained now unless it is finished already."""
+        if seed in self.finished:
+            self.reporter.seed(self.finished[seed])
+            return self.finished[seed]
+        device = self.fabric.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                torch.cuda.manual_seed(seed)
+            channels = self.task.x.size(1)
+            fit = Fit(self.recipe.encoder(channels, self.task.classes), self.task, self.recipe, self.fabric)
+            before = 0.0
+            if self.begun is not None and self.begun["seed"] == seed:
+                fit.load_state_dict(self.begun["fit"])
+                before = self.begun["seconds"]
+            self.begun = None
+            seconds = self._train(seed, fit, before)
+            result = self._result(seed, fit, seconds)
+        self.finished[seed] = result
+        self._write(None)
+        self.reporter.seed(result)
+        return result
+
+    def _train(self, seed: int, fit: Fit, before: float) -> float:
+        """Run the epochs and return the seconds they took, those before an interruption included."""
+        start = time.perf_counter() - before
+
+        def running() -> dict[str, Any]:
+            return {"seed": seed, "seconds": time.perf_counter() - start, "fit": fit.state_dict()}
+
+        if self.kept is None:
+            for epoch in fit.epochs():
+                self.reporter.epoch(seed, epoch, fit.best or epoch)
+            return time.perf_counter() - start
+        self._write(running())
+        with stop_request() as stop:
+            try:
+                for epoch in fit.epochs():
+                    self.reporter.epoch(seed, epoch, fit.best or epoch)
+                    if stop:
+                        raise KeyboardInterrupt
+                    if self.kept.due:
+                        self._write(running())
+            except KeyboardInterrupt:
+                self._write(running())
+                raise Interrupted(
+                    f"stopped in epoch {len(fit.history)} of seed {seed}; state: {self.kept.path}"
+                ) from None
+            except TrainingError as error:
+                if fit.best_weights:
+                    where = self.kept.write_weights(seed, fit.best_weights)
+                    raise TrainingError(f"seed {seed}: {error} Weights kept: {str(where)!r}.") from None
+                raise TrainingError(f"seed {seed}: {error}") from None
+        return time.perf_counter() - start
+
+    def _result(self, seed: int, fit: Fit, seconds: float) -> SeedResult:
+        """Look at the test nodes, now that the epoch is selected."""
+        if fit.best is None:
+            raise TrainingError(f"seed {seed}: no epoch was run.")
+        test = self.test.accuracy(fit.logits())
+        if self.kept is not None:
+            self.kept.write_weights(seed, fit.best_weights)
+        best = fit.best
+        return SeedResult(
+            seed=seed,
+            validation=best.validation_accuracy,
+            test=test,
+            selected=best.number,
+            history=tuple(fit.history),
+            seconds=seconds,
+        )
+
+    def _write(self, running: dict[str, Any] | None) -> None:
+        """Write the checkpoint, if one is kept."""
+        if self.kept is not None:
+            self.kept.write({seed: result.as_dict() for seed, result in self.finished.items()}, running)
+
+
+def _fabric(device: str, precision: str) -> Fabric:
+    """Return Fabric on one device.
+
+    Raises:
+        ValueError: for a device or precision that does not exist here.
+    """
+    from lightning_fabric import Fabric
+
+    name, _, number = device.partition(":")
+    try:
+        return Fabric(accelerator=name, devices=[int(number)] if number else 1, precision=precision)
+    except (ValueError, RuntimeError, ImportError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ValueError(f"`device` {device!r} with `precision` {precision!r} cannot be used here: {first}") from None
