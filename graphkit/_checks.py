@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,16 +53,6 @@ def within(argument: str, value: float, low: float, high: float) -> float:
     """Return ``value`` if it lies in [``low``, ``high``), else raise ``ValueError``."""
     if not low <= value < high:
         raise ValueError(f"`{argument}` must lie in [{low}, {high}), got {value!r}.")
-    return value
-
-
-def finite(argument: str, value: Tensor) -> Tensor:
-    """Return ``value`` if all its entries are finite, else raise ``ValueError`` that says how many are not."""
-    wrong = int((~value.isfinite()).sum()) if value.is_floating_point() else 0
-    if wrong:
-        raise ValueError(
-            f"`{argument}` must be finite, but {wrong:,} of its {value.numel():,} values are NaN or infinite."
-        )
     return value
 
 
