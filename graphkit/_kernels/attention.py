@@ -12,7 +12,7 @@ from graphkit._kernels.compiled import kernel
 
 
 @kernel
-def softmax_rows(start, stop, pointers, scores, out):  # type: ignore[no-untyped-def]
+def softmax_rows(start, stop, pointers, scores, out):
     """Set ``out[ij, h] = exp(scores[ij, h]) / sum_k exp(scores[ik, h])``, shifted by the row's maximum."""
     heads = scores.shape[1]
     for i in range(start, stop):
@@ -33,7 +33,7 @@ def softmax_rows(start, stop, pointers, scores, out):  # type: ignore[no-untyped
 
 
 @kernel
-def softmax_rows_backward(start, stop, pointers, alpha, grad, out):  # type: ignore[no-untyped-def]
+def softmax_rows_backward(start, stop, pointers, alpha, grad, out):
     """Set ``out = alpha * (grad - sum over the row of alpha * grad)``."""
     heads = alpha.shape[1]
     for i in range(start, stop):
@@ -46,13 +46,11 @@ def softmax_rows_backward(start, stop, pointers, alpha, grad, out):  # type: ign
 
 
 @kernel
-def attend(  # type: ignore[no-untyped-def]
-    start, stop, pointers, columns, score_row, score_column, score_entry, slope, keep, x, alpha, out
-):
+def attend(start, stop, pointers, columns, score_row, score_column, score_entry, slope, keep, x, alpha, out):
     """Set ``alpha`` to the attention of every entry and ``out[i, h] = sum_j alpha[ij, h] keep[ij, h] x[j, h]``.
 
-    The score of entry (i, j) is ``leaky_relu(score_row[i] + score_column[j] + score_entry[ij], slope)``. ``score_entry``
-    and ``keep`` (dropout's factors) may have no rows, for zeros and ones.
+    The score of entry (i, j) is ``leaky_relu(score_row[i] + score_column[j] + score_entry[ij], slope)``.
+    ``score_entry`` and ``keep`` (dropout's factors) may have no rows, for zeros and ones.
     """
     heads, features = x.shape[1], x.shape[2]
     with_entry, with_keep = score_entry.shape[0] > 0, keep.shape[0] > 0
@@ -91,8 +89,21 @@ def attend(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def attend_backward_rows(  # type: ignore[no-untyped-def]
-    start, stop, pointers, columns, score_row, score_column, score_entry, slope, keep, x, alpha, grad, dscore, dscore_row
+def attend_backward_rows(
+    start,
+    stop,
+    pointers,
+    columns,
+    score_row,
+    score_column,
+    score_entry,
+    slope,
+    keep,
+    x,
+    alpha,
+    grad,
+    dscore,
+    dscore_row,
 ):
     """Set ``dscore`` ``[entries, heads]``, the gradient before the leaky ReLU, and its row sums ``dscore_row``."""
     heads, features = x.shape[1], x.shape[2]
@@ -126,9 +137,7 @@ def attend_backward_rows(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def attend_backward_columns(  # type: ignore[no-untyped-def]
-    start, stop, pointers, columns, position, keep, alpha, grad, dscore, dx, dscore_column
-):
+def attend_backward_columns(start, stop, pointers, columns, position, keep, alpha, grad, dscore, dx, dscore_column):
     """Set ``dx`` and ``dscore_column`` from the transposed matrix; ``position`` maps its entries to the original's."""
     heads, features = dx.shape[1], dx.shape[2]
     with_keep = keep.shape[0] > 0
@@ -149,7 +158,7 @@ def attend_backward_columns(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def pair_scores(start, stop, pointers, columns, left, right, entry_term, att, slope, out):  # type: ignore[no-untyped-def]
+def pair_scores(start, stop, pointers, columns, left, right, entry_term, att, slope, out):
     """Set ``out[ij, h] = <att[h], leaky_relu(left[i, h] + right[j, h] + entry_term[ij, h], slope)>``."""
     heads, features = left.shape[1], left.shape[2]
     with_entry = entry_term.shape[0] > 0
@@ -168,7 +177,7 @@ def pair_scores(start, stop, pointers, columns, left, right, entry_term, att, sl
 
 
 @kernel
-def pair_scores_backward(  # type: ignore[no-untyped-def]
+def pair_scores_backward(
     start, stop, pointers, columns, position, left, right, entry_term, att, slope, grad, dleft, datt, dentry
 ):
     """Set the gradients of ``pair_scores`` that belong to rows; ``grad[position[k]]`` is that of entry ``k``.

@@ -6,7 +6,7 @@ from graphkit._kernels.compiled import kernel
 
 
 @kernel
-def maximum(start, stop, pointers, columns, x, out, ties):  # type: ignore[no-untyped-def]
+def maximum(start, stop, pointers, columns, x, out, ties):
     """Set ``out[i] = max_j x[j]`` and ``ties`` to how many entries reach it; rows without entries get 0 and 1."""
     features = x.shape[1]
     for i in range(start, stop):
@@ -25,7 +25,7 @@ def maximum(start, stop, pointers, columns, x, out, ties):  # type: ignore[no-un
 
 
 @kernel
-def scatter_to_maxima(start, stop, pointers, columns, x, out, ties, grad, dx):  # type: ignore[no-untyped-def]
+def scatter_to_maxima(start, stop, pointers, columns, x, out, ties, grad, dx):
     """Set ``dx[j] = sum_i [x[j] = out[i]] grad[i] / ties[i]``; ``pointers`` and ``columns`` are the transpose's."""
     features = x.shape[1]
     for j in range(start, stop):
@@ -38,7 +38,7 @@ def scatter_to_maxima(start, stop, pointers, columns, x, out, ties, grad, dx):  
 
 
 @kernel
-def gather_from_maxima(start, stop, pointers, columns, x, out, ties, y, result):  # type: ignore[no-untyped-def]
+def gather_from_maxima(start, stop, pointers, columns, x, out, ties, y, result):
     """Set ``result[i] = sum_j [x[j] = out[i]] y[j] / ties[i]``: the adjoint of ``scatter_to_maxima``."""
     features = x.shape[1]
     for i in range(start, stop):

@@ -8,7 +8,7 @@ from graphkit._kernels.compiled import kernel
 
 
 @kernel
-def _counting_order(keys, order_in, pointers, order_out):  # type: ignore[no-untyped-def]
+def _counting_order(keys, order_in, pointers, order_out):
     """Stably sort the items named by ``order_in`` by key; fill ``pointers`` ``[keys + 1]`` and ``order_out``."""
     pointers[:] = 0
     for item in range(len(keys)):
@@ -44,7 +44,7 @@ def compressed_rows(
 
 
 @kernel
-def _transpose(pointers, columns, pointers_out, columns_out, order_out):  # type: ignore[no-untyped-def]
+def _transpose(pointers, columns, pointers_out, columns_out, order_out):
     pointers_out[:] = 0
     for entry in range(len(columns)):
         pointers_out[columns[entry] + 1] += 1
@@ -59,9 +59,7 @@ def _transpose(pointers, columns, pointers_out, columns_out, order_out):  # type
             order_out[slot] = entry
 
 
-def transposed_rows(
-    pointers: np.ndarray, columns: np.ndarray, width: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def transposed_rows(pointers: np.ndarray, columns: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the transpose of a CSR matrix and, for each of its entries, the position it had.
 
     Example:
@@ -76,7 +74,7 @@ def transposed_rows(
 
 
 @kernel
-def _fingerprint(words):  # type: ignore[no-untyped-def]
+def _fingerprint(words):
     state = np.uint64(0x9E3779B97F4A7C15)
     other = np.uint64(0xD1B54A32D192ED03)
     for k in range(words.shape[0]):

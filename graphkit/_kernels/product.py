@@ -10,7 +10,7 @@ from graphkit._kernels.compiled import kernel
 
 
 @kernel
-def sum_rows(start, stop, pointers, columns, x, out):  # type: ignore[no-untyped-def]
+def sum_rows(start, stop, pointers, columns, x, out):
     """Set ``out[i] = sum_j x[j]`` over the entries (i, j); ``x`` and ``out`` are ``[nodes, features]``."""
     features = x.shape[1]
     for i in range(start, stop):
@@ -23,7 +23,7 @@ def sum_rows(start, stop, pointers, columns, x, out):  # type: ignore[no-untyped
 
 
 @kernel
-def multiply(start, stop, pointers, columns, values, x, out):  # type: ignore[no-untyped-def]
+def multiply(start, stop, pointers, columns, values, x, out):
     """Set ``out[i] = sum_j values[ij] x[j]``; ``x`` and ``out`` are ``[nodes, features]``."""
     features = x.shape[1]
     for i in range(start, stop):
@@ -37,7 +37,7 @@ def multiply(start, stop, pointers, columns, values, x, out):  # type: ignore[no
 
 
 @kernel
-def multiply_heads(start, stop, pointers, columns, values, x, out):  # type: ignore[no-untyped-def]
+def multiply_heads(start, stop, pointers, columns, values, x, out):
     """Set ``out[i, h] = sum_j values[ij, h] x[j, h]``; ``x`` and ``out`` are ``[nodes, heads, features]``."""
     heads, features = x.shape[1], x.shape[2]
     for i in range(start, stop):
@@ -52,7 +52,7 @@ def multiply_heads(start, stop, pointers, columns, values, x, out):  # type: ign
 
 
 @kernel
-def sample(start, stop, pointers, columns, left, right, out):  # type: ignore[no-untyped-def]
+def sample(start, stop, pointers, columns, left, right, out):
     """Set ``out[ij, h] = <left[i, h], right[j, h]>`` at the stored entries (i, j)."""
     heads, features = left.shape[1], left.shape[2]
     for i in range(start, stop):

@@ -1,1 +1,23 @@
-"""Sparse operators on graphs: functions of tensors, without modules or parameters."""
+"""Sparse operators on graphs: functions of tensors, without modules or parameters.
+
+``SparseOperator`` is the one matrix that everything multiplies by; ``laplacian`` and the adjacencies make it from a
+graph, ``chebyshev_terms`` and ``chebyshev_sum`` make filters of it.
+"""
+
+from graphkit.operators.laplacian import eigenvalue_bound, laplacian, largest_eigenvalue
+from graphkit.operators.normalization import gcn_adjacency, mean_adjacency, sum_adjacency
+from graphkit.operators.polynomial import chebyshev_sum, chebyshev_terms
+from graphkit.operators.sparse import SparseOperator, sparse_features
+
+__all__ = [
+    "SparseOperator",
+    "chebyshev_sum",
+    "chebyshev_terms",
+    "eigenvalue_bound",
+    "gcn_adjacency",
+    "laplacian",
+    "largest_eigenvalue",
+    "mean_adjacency",
+    "sparse_features",
+    "sum_adjacency",
+]

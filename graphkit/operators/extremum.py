@@ -57,7 +57,7 @@ class _Maximum(torch.autograd.Function):
         return _ToMaxima.apply(grad, x.detach(), out.detach(), ties, ctx.pattern), None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, pattern: Pattern) -> tuple[Any, tuple[int, int]]:
+    def vmap(info: Any, in_dims: tuple[int, ...], x: Tensor, pattern: Pattern) -> tuple[Any, tuple[int, int]]:
         stacked = x.movedim(in_dims[0], 1)
         out, ties = _Maximum.apply(stacked.flatten(1), pattern)
         return (out.unflatten(1, stacked.shape[1:]), ties.unflatten(1, stacked.shape[1:])), (1, 1)

@@ -47,7 +47,8 @@ class Pattern:
         index = np.int32 if max(*shape, len(rows)) < INT32_LIMIT else np.int64
         arrays = ordering.compressed_rows(rows, columns, shape, index)
         with outside_transforms():
-            return cls(*(torch.from_numpy(array).to(device) for array in arrays), shape)
+            pointers, entries, order = (torch.from_numpy(array).to(device) for array in arrays)
+        return cls(pointers, entries, order, shape)
 
     @property
     def entries(self) -> int:

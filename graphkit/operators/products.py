@@ -103,9 +103,7 @@ def _sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
     if left.device.type == "cpu":
         pointers, columns = pattern.arrays
         heads = (1,) if left.dim() == 2 else left.shape[1:2]
-        sides = [
-            side.detach().contiguous().view(len(side), *heads, side.shape[-1]).numpy() for side in (left, right)
-        ]
+        sides = [side.detach().contiguous().view(len(side), *heads, side.shape[-1]).numpy() for side in (left, right)]
         threads.over_rows(
             product.sample, pointers, left.shape[1:].numel(), columns, *sides, out.view(pattern.entries, *heads).numpy()
         )
@@ -188,7 +186,9 @@ class _Sample(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
         left, right, pattern = inputs
-        left, right = (stacked_tasks(side, dim, info.batch_size) for side, dim in ((left, in_dims[0]), (right, in_dims[1])))
+        left, right = (
+            stacked_tasks(side, dim, info.batch_size) for side, dim in ((left, in_dims[0]), (right, in_dims[1]))
+        )
         shape = left.shape[1:-1]
         left, right = (side.reshape(side.shape[0], shape.numel(), side.shape[-1]) for side in (left, right))
         return _Sample.apply(left, right, pattern).view(pattern.entries, *shape), 1

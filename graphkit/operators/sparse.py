@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import scipy.sparse
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -227,6 +228,12 @@ class SparseOperator:
         values = torch.ones(self.entries, dtype=self.dtype, device=self.device) if self.values is None else self.values
         place = self.pattern.rows() * self.shape[1] + self.pattern.columns
         return values.new_zeros(self.shape.numel()).index_add(0, place, values).view(self.shape)
+
+    def to_scipy(self) -> Any:
+        """Return the matrix as a SciPy CSR array on the CPU, duplicates kept apart; no gradient flows."""
+        values = torch.ones(self.entries, dtype=self.dtype) if self.values is None else self.values
+        parts = (host_array(part) for part in (values, self.pattern.columns, self.pattern.pointers))
+        return scipy.sparse.csr_array(tuple(parts), shape=self.pattern.shape)
 
     def edge_index(self) -> Tensor:
         """Return sources and targets in the operator's order, ``[2, entries]``, int64."""

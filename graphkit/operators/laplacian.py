@@ -1,0 +1,154 @@
+"""Graph Laplacians, bounds on their spectra, and the rescaling that Chebyshev polynomials need."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import eigsh
+from torch import Tensor
+
+from graphkit._checks import edge_index_in_range, member
+from graphkit.operators.normalization import entry_values, inverse_power
+from graphkit.operators.pattern import outside_transforms
+from graphkit.operators.prepared import edges_of, looped_pattern_of, rememberable, remembered
+from graphkit.operators.products import along_columns, along_rows, row_sums
+from graphkit.operators.sparse import SparseOperator
+
+NORMALIZATIONS = ("none", "sym", "rw")
+
+DENSE_NODES = 256
+"""Graphs up to this size have their largest eigenvalue taken from a dense matrix."""
+
+
+def laplacian(
+    edge_index: Any,
+    edge_weight: Tensor | None = None,
+    num_nodes: int | None = None,
+    *,
+    normalization: str | None = None,
+    isolated: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+) -> SparseOperator:
+    r"""Return the Laplacian :math:`L` of a graph, remembered with it; self-loops are left out.
+
+    ========  ==============================================
+    ``None``  combinatorial, :math:`D - A`
+    ``sym``   symmetric, :math:`I - D^{-1/2} A D^{-1/2}`
+    ``rw``    random-walk, :math:`I - D^{-1} A`
+    ========  ==============================================
+
+    :math:`A_{ij}` is the weight of edge j -> i and :math:`D` its row sums, so that rows of the first and the last sum
+    to 0 on directed graphs also. On a directed graph the symmetric one is not a symmetric matrix. An isolated node has
+    the diagonal ``isolated``: with 0 every connected component has the eigenvalue 0 once, as in Chung, SciPy and
+    NetworkX; PyG writes 1 there.
+
+    Args:
+        edge_index: any form that ``edges_of`` takes.
+        edge_weight: ``[edges]``; ones when left out. Gradients flow to it.
+        num_nodes: number of nodes; the largest id plus one when left out.
+        normalization: ``None``, ``"sym"`` or ``"rw"``.
+        isolated: diagonal of an isolated node under ``"sym"`` and ``"rw"``.
+        dtype: type of the values.
+
+    Returns:
+        The operator ``[num_nodes, num_nodes]`` with every diagonal entry stored.
+
+    Source: Chung (1997), Spectral Graph Theory, section 1.2. PyG 2.8.1's ``get_laplacian`` sums outgoing weights
+    instead, so that its ``rw`` applied to a signal is the transpose.
+
+    Example:
+        >>> path = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+        >>> laplacian(path).to_dense().tolist()
+        [[1.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 1.0]]
+    """
+    kind = member("normalization", normalization or "none", NORMALIZATIONS)
+    edges = edges_of(edge_index, edge_weight)
+    if num_nodes is None:
+        with outside_transforms():
+            given = edge_index.shape[0] if edges.index is not edge_index else None
+            num_nodes = edge_index_in_range(edges.index, given)[0]
+
+    def build() -> SparseOperator:
+        pattern = looped_pattern_of(edges.index, num_nodes, keep_own=False)
+        nothing = torch.zeros(num_nodes, dtype=dtype, device=edges.index.device)
+        weights = entry_values(pattern, edges.weight, edges.index.shape[1], nothing)
+        degree = row_sums(pattern, weights)
+        if kind == "sym":
+            scale = inverse_power(degree, 0.5)
+            weights = weights * (along_rows(pattern, scale) * along_columns(pattern, scale))
+        elif kind == "rw":
+            weights = weights * along_rows(pattern, inverse_power(degree, 1.0))
+        diagonal = degree if kind == "none" else torch.where(degree == 0, isolated, torch.ones_like(degree))
+        on_diagonal = pattern.rows() == pattern.columns
+        return SparseOperator(pattern, torch.where(on_diagonal, along_rows(pattern, diagonal), -weights))
+
+    if not rememberable(edges.weight):
+        return build()
+    with torch.no_grad():
+        return remembered(build, ("laplacian", num_nodes, kind, isolated, dtype), edges.index, edges.weight)
+
+
+def eigenvalue_bound(laplacian: SparseOperator, batch: Tensor | None = None) -> Tensor:
+    r"""Return :math:`\max_i (L_{ii} + \sum_{j \ne i} |L_{ij}|)` for each graph, an upper bound on its eigenvalues.
+
+    For a combinatorial Laplacian with positive weights this is twice the largest degree. It depends on no other graph
+    of the batch.
+
+    Args:
+        laplacian: ``[nodes, nodes]``.
+        batch: graph of each node, ``[nodes]``; one graph when left out.
+
+    Returns:
+        ``[graphs]``; 0 for a graph without edges.
+
+    Source: Gershgorin's circles.
+    """
+    radii = laplacian.with_values(laplacian.values.abs()).sums() if laplacian.values is not None else laplacian.sums()
+    if batch is None:
+        batch = torch.zeros(len(radii), dtype=torch.long, device=radii.device)
+    graphs = int(batch.max()) + 1 if batch.numel() else 1
+    return radii.new_zeros(graphs).scatter_reduce(0, batch, radii, "amax")
+
+
+def largest_eigenvalue(laplacian: SparseOperator, batch: Tensor | None = None, *, tolerance: float = 1e-6) -> Tensor:
+    """Return the largest eigenvalue of each graph's symmetric Laplacian, ``[graphs]``.
+
+    Small graphs are solved densely, large ones by Lanczos iteration from a fixed start, so that it is reproducible. No
+    gradient flows.
+
+    Args:
+        laplacian: symmetric, ``[nodes, nodes]``; no edge may join two graphs.
+        batch: graph of each node, ``[nodes]``, ascending; one graph when left out.
+        tolerance: relative accuracy of the iteration.
+
+    Raises:
+        ValueError: where the operator is not symmetric.
+
+    Example:
+        >>> from graphkit.operators import laplacian
+        >>> edge_index = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
+        >>> largest_eigenvalue(laplacian(edge_index), torch.tensor([0, 0, 1, 1])).tolist()
+        [2.0, 2.0]
+    """
+    if laplacian.T is not laplacian:
+        raise ValueError("`laplacian` must be symmetric to have a largest eigenvalue; make the graph undirected first.")
+    with outside_transforms():
+        matrix = laplacian.to_scipy().astype(np.float64)
+        graph = np.zeros(matrix.shape[0], int) if batch is None else batch.cpu().numpy()
+    graphs = int(graph.max(initial=0)) + 1
+    bounds = np.searchsorted(graph, np.arange(graphs + 1))
+    largest = [_largest(matrix[a:b, a:b], tolerance) for a, b in itertools.pairwise(bounds)]
+    return torch.tensor(largest, dtype=laplacian.dtype, device=laplacian.device)
+
+
+def _largest(matrix: Any, tolerance: float) -> float:
+    nodes = matrix.shape[0]
+    if nodes == 0:
+        return 0.0
+    if nodes <= DENSE_NODES:
+        return float(np.linalg.eigvalsh(matrix.toarray())[-1])
+    start = np.random.default_rng(0).standard_normal(nodes)
+    return float(eigsh(matrix, k=1, which="LA", v0=start, tol=tolerance, return_eigenvectors=False)[0])

@@ -1,0 +1,152 @@
+"""Adjacencies scaled by degrees: the symmetric one of GCN, and the mean over neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphkit._checks import one_value_per_edge
+from graphkit.operators.pattern import Pattern
+from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of, rememberable, remembered
+from graphkit.operators.products import along_columns, along_rows, row_sums
+from graphkit.operators.sparse import SparseOperator
+
+
+def gcn_adjacency(
+    graph: Any,
+    edge_weight: Tensor | None = None,
+    *,
+    num_nodes: int,
+    improved: bool = False,
+    add_self_loops: bool = True,
+    normalize: bool = True,
+    flow: str = "source_to_target",
+    dtype: torch.dtype = torch.float32,
+) -> SparseOperator:
+    r"""Return :math:`\hat D^{-1/2} \hat A \hat D^{-1/2}` with :math:`\hat A = A + I`, remembered with the graph.
+
+    A self-loop that the graph has already keeps its weight and gets no second one. Degrees are row sums (weights of
+    incoming edges); a node of degree 0 gets zeros. Gradients flow to ``edge_weight``.
+
+    Args:
+        graph: any form that ``edges_of`` takes.
+        edge_weight: ``[edges]``; ones when left out.
+        num_nodes: number of nodes.
+        improved: :math:`\hat A = A + 2I` instead.
+        add_self_loops: whether :math:`I` is added at all.
+        normalize: whether the degrees divide.
+        flow: direction of the messages along an ``edge_index``.
+        dtype: type of the values.
+
+    Returns:
+        The operator ``[num_nodes, num_nodes]``.
+
+    Source: Kipf & Welling (2017), arXiv:1609.02907, equation 2; PyG's ``gcn_norm`` for loops and ``improved``. Unlike
+    PyG, a dense list of edges and a sparse matrix with the same loops give the same result.
+
+    Example:
+        >>> path = torch.tensor([[0, 1], [1, 0]])
+        >>> gcn_adjacency(path, num_nodes=2, dtype=torch.float64).to_dense().round(decimals=6).tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
+    """
+    edges = edges_of(graph, edge_weight, flow=flow)
+
+    def build() -> SparseOperator:
+        if add_self_loops:
+            pattern = looped_pattern_of(edges.index, num_nodes, keep_own=True)
+            loop = torch.full((num_nodes,), 2.0 if improved else 1.0, dtype=dtype, device=edges.index.device)
+            values = entry_values(pattern, edges.weight, edges.index.shape[1], loop)
+        else:
+            pattern = pattern_of(edges.index, num_nodes)
+            values = entry_values(pattern, edges.weight, edges.index.shape[1], dtype=dtype)
+        return SparseOperator(pattern, _symmetric(pattern, values) if normalize else values)
+
+    return _built(build, ("gcn", num_nodes, improved, add_self_loops, normalize, dtype), edges.index, edges.weight)
+
+
+def mean_adjacency(
+    graph: Any, *, num_nodes: int | tuple[int, int], flow: str = "source_to_target", dtype: torch.dtype = torch.float32
+) -> SparseOperator:
+    """Return the operator that averages over incoming edges, weights ignored; a node without any gets 0.
+
+    Args:
+        graph: any form that ``edges_of`` takes.
+        num_nodes: number of nodes, or of source and target nodes.
+        flow: direction of the messages along an ``edge_index``.
+        dtype: type of the values.
+
+    Example:
+        >>> mean_adjacency(torch.tensor([[0, 1], [2, 2]]), num_nodes=3).to_dense()[2].tolist()
+        [0.5, 0.5, 0.0]
+    """
+    edges = edges_of(graph, flow=flow)
+
+    def build() -> SparseOperator:
+        pattern = pattern_of(edges.index, num_nodes)
+        counts = pattern.pointers.diff().clamp(min=1).to(dtype)
+        return SparseOperator(pattern, counts.reciprocal().index_select(0, pattern.rows()))
+
+    return _built(build, ("mean", num_nodes, dtype), edges.index, None)
+
+
+def sum_adjacency(graph: Any, *, num_nodes: int | tuple[int, int], flow: str = "source_to_target") -> SparseOperator:
+    """Return the operator that sums over incoming edges, weights ignored: the 0/1 adjacency with its duplicates."""
+    edges = edges_of(graph, flow=flow)
+    return _built(lambda: SparseOperator(pattern_of(edges.index, num_nodes)), ("sum", num_nodes), edges.index, None)
+
+
+def entry_values(
+    pattern: Pattern,
+    edge_values: Tensor | None,
+    edges: int,
+    loop_values: Tensor | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Return the value of each of the pattern's entries from those of the edges and of the loops, ``[entries, ...]``.
+
+    Args:
+        pattern: made by ``pattern_of`` or ``looped_pattern_of``.
+        edge_values: ``[edges, ...]``; ones when left out.
+        edges: number of edges.
+        loop_values: ``[nodes, ...]``, for a pattern with loops.
+        dtype: type of the result; that of ``loop_values`` when left out.
+    """
+    if loop_values is not None:
+        dtype = dtype or loop_values.dtype
+        if edge_values is None:
+            edge_values = loop_values.new_ones(edges, *loop_values.shape[1:])
+        edge_values = torch.cat((edge_values.reshape(edges, *loop_values.shape[1:]).to(dtype), loop_values.to(dtype)))
+    elif edge_values is None:
+        return torch.ones(pattern.entries, dtype=dtype, device=pattern.columns.device)
+    return edge_values.to(dtype).index_select(0, pattern.order)
+
+
+def inverse_power(degree: Tensor, power: float) -> Tensor:
+    """Return ``degree ** -power`` with 0 where the degree is 0; its gradient there is 0 too, not NaN."""
+    empty = degree == 0
+    return torch.where(empty, 0, torch.where(empty, 1, degree) ** -power)
+
+
+def _symmetric(pattern: Pattern, values: Tensor) -> Tensor:
+    scale = inverse_power(row_sums(pattern, values), 0.5)
+    # The scales are multiplied first: their product is the same at (i, j) and (j, i), to the last bit.
+    return values * (along_rows(pattern, scale) * along_columns(pattern, scale))
+
+
+def _built(
+    build: Callable[[], SparseOperator], form: tuple[Any, ...], edge_index: Tensor, weight: Tensor | None
+) -> SparseOperator:
+    """Remember the operator, unless a gradient flows to its weights; then only its pattern is remembered."""
+    one_value_per_edge("edge_weight", weight, edge_index.shape[-1])
+    if not rememberable(weight):
+        return build()
+
+    def without_gradient() -> SparseOperator:
+        with torch.no_grad():
+            return build()
+
+    return remembered(without_gradient, form, edge_index, weight)

@@ -1,0 +1,110 @@
+"""The dynamic attention score of GATv2, without an ``entries x features`` array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graphkit._kernels import attention as kernels
+from graphkit._kernels import threads
+from graphkit.operators.pattern import Pattern
+from graphkit.operators.products import stacked_tasks
+from graphkit.operators.softmax import COMPILED, differentiable_gradients, kernel_array
+
+
+def pair_scores(
+    pattern: Pattern, left: Tensor, right: Tensor, att: Tensor, *, entry_term: Tensor | None = None, slope: float = 0.2
+) -> Tensor:
+    r"""Return :math:`s_{ij} = a^\top \mathrm{LeakyReLU}(l_i + r_j + e_{ij})`, the dynamic attention score of GATv2.
+
+    Args:
+        pattern: places of the entries, ``[rows, columns]``.
+        left: :math:`l`, ``[rows, heads, features]``.
+        right: :math:`r`, ``[columns, heads, features]``.
+        att: :math:`a`, ``[heads, features]``.
+        entry_term: :math:`e`, ``[entries, heads, features]``.
+        slope: of the leaky ReLU below zero.
+
+    Returns:
+        ``[entries, heads]``.
+
+    Source: Brody, Alon & Yahav (2022), arXiv:2105.14491, equation 7.
+    """
+    if left.device.type != "cpu" or left.dtype not in COMPILED:
+        return pair_scores_composed(pattern, left, right, att, entry_term, slope)
+    return _PairScores.apply(left, right, att, entry_term, slope, pattern)
+
+
+def pair_scores_composed(
+    pattern: Pattern, left: Tensor, right: Tensor, att: Tensor, entry_term: Tensor | None, slope: float
+) -> Tensor:
+    """Return what ``pair_scores`` returns, through an ``entries x features`` array."""
+    z = left.index_select(0, pattern.rows()) + right.index_select(0, pattern.columns)
+    if entry_term is not None:
+        z = z + entry_term
+    return (F.leaky_relu(z, slope) * att).sum(-1)
+
+
+class _PairScores(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        left: Tensor, right: Tensor, att: Tensor, entry_term: Tensor | None, slope: float, pattern: Pattern
+    ) -> Tensor:
+        out = torch.empty(pattern.entries, att.shape[0], dtype=left.dtype)
+        rows, columns, entry = (kernel_array(t, 3, left.dtype) for t in (left, right, entry_term))
+        pointers, places = pattern.arrays
+        threads.over_rows(
+            kernels.pair_scores,
+            pointers,
+            att.numel(),
+            *(places, rows, columns, entry, kernel_array(att, 2, left.dtype), rows.dtype.type(slope), out.numpy()),
+        )
+        return out
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *tensors, ctx.slope, ctx.pattern = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        left, right, att, entry_term = inputs = ctx.saved_tensors
+        if torch.is_grad_enabled():
+
+            def composed(left: Tensor, right: Tensor, att: Tensor, entry: Tensor | None) -> Tensor:
+                return pair_scores_composed(ctx.pattern, left, right, att, entry, ctx.slope)
+
+            return (*differentiable_gradients(composed, list(inputs), grad), None, None)
+        rows, columns, entry = (kernel_array(t, 3, left.dtype) for t in (left, right, entry_term))
+        weights, upstream = kernel_array(att, 2, left.dtype), kernel_array(grad, 2, left.dtype)
+        slope, nothing = rows.dtype.type(ctx.slope), kernel_array(None, 3, left.dtype)
+        dleft, dright, datt = (torch.empty_like(t, memory_format=torch.contiguous_format) for t in (left, right, left))
+        dentry = None if entry_term is None else torch.empty_like(entry_term, memory_format=torch.contiguous_format)
+        pointers, places = ctx.pattern.arrays
+        own = np.arange(len(places), dtype=places.dtype)
+        given = entry, weights, slope, upstream
+        outputs = dleft.numpy(), datt.numpy(), nothing if dentry is None else dentry.numpy()
+        run = kernels.pair_scores_backward
+        threads.over_rows(run, pointers, 2 * att.numel(), places, own, rows, columns, *given, *outputs)
+        transpose, position = ctx.pattern.transpose
+        pointers, places = transpose.arrays
+        outputs = dright.numpy(), nothing, nothing
+        threads.over_rows(run, pointers, 2 * att.numel(), places, position.numpy(), columns, rows, *given, *outputs)
+        return dleft, dright, datt.sum(0), dentry, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+        left, right, att, entry_term, slope, pattern = inputs
+        tasks = info.batch_size
+        att = att.expand(tasks, *att.shape) if in_dims[2] is None else att.movedim(in_dims[2], 0)
+        sides = [
+            stacked_tasks(t, d, tasks)
+            for t, d in zip((left, right, entry_term), (*in_dims[:2], in_dims[3]), strict=True)
+        ]
+        left, right, entry_term = (t if t is None else t.flatten(1, 2) for t in sides)
+        out = _PairScores.apply(left, right, att.flatten(0, 1), entry_term, slope, pattern)
+        return out.unflatten(1, (tasks, att.shape[1])), 1

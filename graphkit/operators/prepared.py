@@ -1,0 +1,195 @@
+"""The memory of prepared graphs, and the one border where every form of a graph becomes edges.
+
+A layer is handed the same ``edge_index`` epoch after epoch. What is prepared from it is remembered with the tensor,
+weakly: it goes when the tensor goes. It is served again only while the tensor's version counter and, on the CPU, a
+fingerprint of its numbers are unchanged, so that an edit in place, even through NumPy's view of the same memory, is
+seen.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from graphkit._checks import edge_index_in_range, host_array, one_value_per_edge
+from graphkit._kernels.ordering import fingerprint
+from graphkit.operators.pattern import Pattern, outside_transforms
+from graphkit.operators.sparse import SparseOperator
+
+T = TypeVar("T")
+
+FORMS_PER_TENSOR = 8
+"""How many prepared forms (normalisations, types, sizes) of one graph are kept; the oldest goes first."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """A graph as PyG passes it: ``edge_index`` ``[2, edges]`` from sources to targets and perhaps a weight per edge."""
+
+    index: Tensor
+    weight: Tensor | None
+
+
+@dataclass(frozen=True)
+class _Record:
+    stamps: tuple[Hashable, ...]
+    others: tuple[weakref.ref[Tensor] | None, ...]
+    result: Any
+
+
+_memory: Any = WeakIdKeyDictionary()
+
+
+def remembered(build: Callable[[], T], form: Hashable, owner: Any, *others: Tensor | None) -> T:
+    """Return ``build()``, or what it returned last time for the same tensors, unchanged since, and the same ``form``.
+
+    Args:
+        build: makes the result; it runs outside ``torch.func`` transforms and must not keep ``owner`` alive.
+        form: everything else that the result depends on.
+        owner: the tensor or operator with which the memory lives and dies.
+        others: further tensors that the result depends on.
+    """
+    with outside_transforms():
+        stamps = tuple(_stamp(tensor) for tensor in (owner, *others))
+        forms: dict[Hashable, _Record] = _memory.setdefault(owner, {})
+        record = forms.get(form)
+        if (
+            record is not None
+            and record.stamps == stamps
+            and all(
+                kept is other if kept is None else kept() is other
+                for kept, other in zip(record.others, others, strict=True)
+            )
+        ):
+            return record.result
+        result = build()
+        forms.pop(form, None)
+        kept = tuple(None if other is None else weakref.ref(other) for other in others)
+        forms[form] = _Record(stamps, kept, result)
+        while len(forms) > FORMS_PER_TENSOR:
+            del forms[next(iter(forms))]
+        return result
+
+
+def rememberable(tensor: Tensor | None) -> bool:
+    """Tell whether a tensor's numbers may be remembered: no gradient flows to it and no transform wraps it."""
+    return tensor is None or not (tensor.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+
+
+def _stamp(tensor: Any) -> Hashable:
+    if tensor is None or isinstance(tensor, SparseOperator):
+        return None
+    version = None if tensor.is_inference() else tensor._version
+    if tensor.device.type != "cpu":
+        return version
+    if tensor.layout == torch.strided:
+        parts: tuple[Tensor, ...] = (tensor,)
+    elif tensor.layout == torch.sparse_coo:
+        parts = (tensor._indices(), tensor._values())
+    elif tensor.layout == torch.sparse_csr:
+        parts = (tensor.crow_indices(), tensor.col_indices(), tensor.values())
+    else:
+        parts = (tensor.ccol_indices(), tensor.row_indices(), tensor.values())
+    return version, *(_print(part) for part in parts)
+
+
+def _print(tensor: Tensor) -> int:
+    numbers = np.ascontiguousarray(tensor.detach().as_subclass(Tensor).numpy()).reshape(-1)
+    words = np.int64 if numbers.nbytes % 8 == 0 else np.int32 if numbers.nbytes % 4 == 0 else np.uint8
+    return fingerprint(numbers.view(words))
+
+
+def edges_of(graph: Any, edge_weight: Tensor | None = None, *, flow: str = "source_to_target") -> Edges:
+    """Return the edges of a graph in any form that PyG's users pass.
+
+    Args:
+        graph: ``edge_index`` ``[2, edges]``, PyG's ``EdgeIndex``, a ``torch.sparse`` matrix (COO, CSR or CSC) whose
+            rows are targets as in PyG's ``adj_t``, or a ``SparseOperator``.
+        edge_weight: ``[edges]``, only beside an ``edge_index``: a matrix has its own values.
+        flow: ``"target_to_source"`` exchanges the ends of an ``edge_index``; a matrix cannot be exchanged so.
+
+    Raises:
+        ValueError: for weights beside a matrix, or a matrix with ``flow="target_to_source"``.
+        TypeError: for anything else than a graph.
+    """
+    if isinstance(graph, Tensor) and graph.layout == torch.strided:
+        index = graph if type(graph) is Tensor or not hasattr(graph, "as_tensor") else graph.as_tensor()
+        one_value_per_edge("edge_weight", edge_weight, index.shape[-1])
+        if flow == "target_to_source":
+            index = remembered(lambda: index.flip(0), "flipped", index)
+        return Edges(index, edge_weight)
+    if not isinstance(graph, Tensor | SparseOperator):
+        raise TypeError(
+            "`edge_index` must be a tensor [2, edges], a torch.sparse matrix or a SparseOperator, "
+            f"got {type(graph).__name__}."
+        )
+    if edge_weight is not None:
+        raise ValueError("`edge_weight` cannot stand beside a sparse matrix, which has its own values.")
+    if flow == "target_to_source":
+        raise ValueError(
+            "`flow='target_to_source'` is invalid for message propagation via a sparse matrix; pass its transpose "
+            "and keep `flow='source_to_target'`."
+        )
+    if isinstance(graph, Tensor) and graph.requires_grad:
+        return _edges_of_operator(SparseOperator.from_torch(graph))
+    if isinstance(graph, SparseOperator):
+        index = remembered(graph.edge_index, "edges", graph)
+        return Edges(index, graph.values)
+    return remembered(lambda: _edges_of_operator(SparseOperator.from_torch(graph)), "edges", graph)
+
+
+def _edges_of_operator(operator: SparseOperator) -> Edges:
+    return Edges(operator.edge_index(), operator.values)
+
+
+def pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int]) -> Pattern:
+    """Return the remembered pattern of the edges as they are: entry (i, j) for each edge j -> i.
+
+    Args:
+        edge_index: ``[2, edges]``.
+        num_nodes: number of nodes, or of source and target nodes.
+    """
+
+    def build() -> Pattern:
+        sources, targets = edge_index_in_range(edge_index, num_nodes)
+        index = host_array(edge_index)
+        return Pattern.from_coordinates(index[1], index[0], (targets, sources), edge_index.device)
+
+    return remembered(build, ("pattern", num_nodes), edge_index)
+
+
+def looped_pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int], *, keep_own: bool) -> Pattern:
+    """Return the remembered pattern of the edges with exactly one self-loop at every node.
+
+    The pattern's ``order`` points into the list of all edge values followed by one value per node, for the loops; a
+    loop the graph has already is dropped for the new one, or takes its value from the edge list with ``keep_own`` (the
+    last one, where there are several).
+
+    Args:
+        edge_index: ``[2, edges]``.
+        num_nodes: number of nodes, or of source and target nodes, where node k is the same on both sides for as many
+            as both sides have.
+        keep_own: whether existing loops keep their values.
+    """
+
+    def build() -> Pattern:
+        sources, targets = edge_index_in_range(edge_index, num_nodes)
+        source, target = host_array(edge_index)
+        nodes, edges = np.arange(min(sources, targets)), len(source)
+        others, own = np.flatnonzero(source != target), np.flatnonzero(source == target)
+        loops = edges + nodes
+        if keep_own:
+            loops[source[own]] = own
+        rows, columns = (np.concatenate((end[others], nodes)) for end in (target, source))
+        pattern = Pattern.from_coordinates(rows, columns, (targets, sources), edge_index.device)
+        order = torch.from_numpy(np.concatenate((others, loops))).to(edge_index.device)
+        return Pattern(pattern.pointers, pattern.columns, order.index_select(0, pattern.order), pattern.shape)
+
+    return remembered(build, ("looped", num_nodes, keep_own), edge_index)
