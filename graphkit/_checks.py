@@ -10,11 +10,9 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
-
+# The command line looks names up here before torch is loaded, so no heavy import stands at the top.
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 
@@ -68,6 +66,8 @@ def edge_index_in_range(edge_index: Tensor, num_nodes: int | tuple[int, int] | N
         TypeError: where ``edge_index`` does not hold integers.
         ValueError: for another shape than ``[2, edges]``, and for ids below 0 or beyond ``num_nodes``.
     """
+    import torch
+
     if edge_index.dtype not in (torch.int64, torch.int32):
         raise TypeError(
             f"`edge_index` must hold integers (torch.int64), got {edge_index.dtype}; convert it with "
