@@ -1,1 +1,52 @@
-"""."""
+"""Data sets: their cards, where their files come from, how they are split, and the graphs they hold.
+
+``names`` and ``card`` answer without loading PyTorch; ``load`` gives a graph, ``fetch`` and ``verify`` its files, and
+``splits`` holds the protocols that divide its nodes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from graphkit.data.cards import Card, card, names
+from graphkit.data.errors import DataError
+
+if TYPE_CHECKING:
+    from graphkit.data.content import content_sha256
+    from graphkit.data.loading import Verification, fetch, load, verify
+    from graphkit.data.soundness import validate
+    from graphkit.data.splits import Split, split_from_name
+
+__all__ = [
+    "Card",
+    "DataError",
+    "Split",
+    "Verification",
+    "card",
+    "content_sha256",
+    "fetch",
+    "load",
+    "names",
+    "split_from_name",
+    "validate",
+    "verify",
+]
+
+_ROOMS = {
+    "content_sha256": "content",
+    "Verification": "loading",
+    "fetch": "loading",
+    "load": "loading",
+    "verify": "loading",
+    "validate": "soundness",
+    "Split": "splits",
+    "split_from_name": "splits",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs PyTorch only when it is asked for: the command line must answer at once."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)

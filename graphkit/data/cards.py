@@ -1,0 +1,136 @@
+"""Cards: what is known of a data set before a byte of it is read.
+
+A card is the file ``datasets/<name>/card.toml``. It lies at the top of the repository and travels inside the wheel as
+``graphkit/datasets``. What nobody here has seen is left out of it: a missing checksum is ``None``, never a guess.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from graphkit import _checks
+
+
+@dataclass(frozen=True, repr=False)
+class Card:
+    """The description of one data set.
+
+    Args:
+        name: the name it is loaded by.
+        title: one line.
+        kind: ``"node"`` for one graph with labelled nodes, ``"graph"`` for a set of labelled graphs.
+        directed: whether an edge may stand in ``edge_index`` in one direction only, as its publishers gave it.
+        nodes: number of nodes.
+        edges: number of columns of ``edge_index``; both directions count where the graph is undirected.
+        features: number of features of a node.
+        classes: number of classes.
+        licence: the terms of the place the files came from.
+        source: where the files come from.
+        citation: who first published them.
+        default_split: what ``load`` uses when no split is asked for, in the form ``split_from_name`` reads.
+        splits: published split -> what it means.
+        faults: known faults and traps.
+        checked_by: how files are told to be the right ones: ``"files"`` (each by its sha256), ``"content"`` (by that,
+            or by the sha256 of the tensors in it: plain arrays that may be packed differently elsewhere),
+            ``"counts"`` (only the published counts are known), ``"nothing to fetch"`` (comes with a dependency).
+        files: path below a data root -> sha256, or ``None`` where it is not known.
+        sizes: path below a data root -> bytes, or ``None`` where it is not known.
+        content: sha256 of the loaded tensors (see ``graphkit.data.content``), or ``None`` where it is not known.
+    """
+
+    name: str
+    title: str
+    kind: Literal["node", "graph"]
+    directed: bool
+    nodes: int
+    edges: int
+    features: int
+    classes: int
+    licence: str
+    source: str
+    citation: str
+    default_split: str
+    splits: dict[str, str]
+    faults: list[str]
+    checked_by: Literal["files", "content", "counts", "nothing to fetch"]
+    files: dict[str, str | None]
+    sizes: dict[str, int | None]
+    content: str | None
+
+    def __repr__(self) -> str:
+        return f"Card({self.name!r})"
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.content))
+
+    def text(self, width: int = 100) -> str:
+        """Return the card as plain text, one field a paragraph, at most ``width`` columns wide."""
+        direction = "directed" if self.directed else "undirected, both directions counted"
+        size = sum(bytes_ or 0 for bytes_ in self.sizes.values())
+        files = f"{len(self.files)}, {size:,} bytes" if size else f"{len(self.files)}" if self.files else "none"
+        fields = [
+            ("title", self.title),
+            ("task", f"labels of {'nodes' if self.kind == 'node' else 'graphs'}, {self.classes} classes"),
+            ("size", f"{self.nodes:,} nodes, {self.edges:,} edges ({direction}), {self.features:,} features"),
+            ("split", self.default_split),
+            *((f"  {name}", meaning) for name, meaning in self.splits.items()),
+            *(("fault", fault) for fault in self.faults),
+            ("source", self.source),
+            ("licence", self.licence),
+            ("citation", self.citation),
+            ("files", files),
+            ("checked by", self.checked_by),
+            ("sha256", self.content or "not known"),
+        ]
+        margin = max(len(label) for label, _ in fields) + 2
+        paragraphs = [
+            textwrap.fill(value, width, initial_indent=label.ljust(margin), subsequent_indent=" " * margin)
+            for label, value in fields
+        ]
+        return "\n".join([self.name, *paragraphs])
+
+
+def names() -> list[str]:
+    """Return the names of all data sets, sorted.
+
+    Example:
+        >>> "cora" in names()
+        True
+    """
+    return sorted(path.parent.name for path in _folder().glob("*/card.toml"))
+
+
+def card(name: str) -> Card:
+    """Return the card of the data set ``name``.
+
+    Raises:
+        ValueError: if there is no such data set; the nearest names are suggested.
+
+    Example:
+        >>> cora = card("cora")
+        >>> cora.nodes, cora.edges, cora.features, cora.classes
+        (2708, 10556, 1433, 7)
+    """
+    _checks.member("name", name, names())
+    table = tomllib.loads((_folder() / name / "card.toml").read_text(encoding="utf-8"))
+    files = table.pop("files", {})
+    return Card(
+        name=name,
+        files={path: entry.get("sha256") for path, entry in files.items()},
+        sizes={path: entry.get("bytes") for path, entry in files.items()},
+        splits=table.pop("splits", {}),
+        faults=table.pop("faults", []),
+        content=table.pop("content", None),
+        **table,
+    )
+
+
+def _folder() -> Path:
+    package = Path(__file__).parent.parent
+    installed = package / "datasets"
+    # Only a checkout has them beside the package; beside an installed package `datasets` may be somebody else's.
+    return installed if installed.is_dir() else package.parent / "datasets"

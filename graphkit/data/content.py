@@ -1,0 +1,74 @@
+"""The fingerprint of what a data set holds, whatever file it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 over name, type, shape and bytes of each tensor, in the order of their names.
+
+    Example:
+        >>> tensors_sha256({"a": torch.zeros(2)}) == tensors_sha256({"a": torch.zeros(2, dtype=torch.int32)})
+        False
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        array = tensors[name].detach().cpu().contiguous().numpy()
+        little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(little_endian).data)
+    return digest.hexdigest()
+
+
+def content_sha256(data: Data) -> str:
+    """Return the sha256 of a graph's ``edge_index``, ``x`` and ``y``.
+
+    Edges are sorted first, and ``x`` counts by its non-zeros in float32, so that neither the order in which edges are
+    stored nor dense or sparse storage matters. The order of the nodes does: splits refer to it.
+
+    Args:
+        data: a graph with ``x [nodes, features]``, ``edge_index [2, edges]`` and integer ``y [nodes]``.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> x, y = torch.eye(3), torch.tensor([0, 1, 0])
+        >>> one = Data(x=x, y=y, edge_index=torch.tensor([[0, 1], [1, 2]]))
+        >>> two = Data(x=x.to_sparse(), y=y, edge_index=torch.tensor([[1, 0], [2, 1]]))
+        >>> content_sha256(one) == content_sha256(two)
+        True
+    """
+    row, column = data.edge_index.cpu().numpy().astype(np.int64)
+    order = np.lexsort((column, row))
+    tensors = {f"x.{part}": tensor for part, tensor in sparse_parts(data.x).items()}
+    tensors["edge_index"] = torch.from_numpy(np.stack([row[order], column[order]]))
+    tensors["y"] = data.y.long()
+    return tensors_sha256(tensors)
+
+
+def sparse_parts(x: Tensor) -> dict[str, Tensor]:
+    """Return ``x [nodes, features]`` as its non-zeros: ``shape``, ``start`` of each row, ``column`` and ``value``."""
+    index = x.to_sparse().coalesce().indices() if x.layout == torch.sparse_coo else x.to_dense().nonzero().t()
+    value = x.coalesce().values() if x.layout == torch.sparse_coo else x.to_dense()[index[0], index[1]]
+    start = torch.zeros(x.size(0) + 1, dtype=torch.int64)
+    start[1:] = torch.bincount(index[0], minlength=x.size(0)).cumsum(0)
+    shape = torch.tensor(x.shape, dtype=torch.int64)
+    return {"shape": shape, "start": start, "column": index[1].int(), "value": value.float()}
+
+
+def dense(parts: Mapping[str, Tensor]) -> Tensor:
+    """Return the dense ``x`` that ``sparse_parts`` took apart."""
+    nodes, features = parts["shape"].tolist()
+    row = torch.repeat_interleave(torch.arange(nodes), parts["start"].diff())
+    x = torch.zeros(nodes, features)
+    x[row, parts["column"].long()] = parts["value"]
+    return x

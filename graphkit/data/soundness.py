@@ -1,0 +1,85 @@
+"""Soundness: what must hold of a graph before anything is trained on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+def validate(data: Data) -> None:
+    """Raise if ``data`` cannot be trained on; the message names the field, what it must be and what was found.
+
+    Checked are ``x`` (``[nodes, features]``, floating, finite), ``edge_index`` (``[2, edges]``, integers from 0 to
+    nodes - 1), ``edge_weight`` and ``edge_attr`` (one row per edge, finite), ``y`` (one per node) and the masks
+    (boolean, one per node, disjoint), each where it is there.
+
+    Raises:
+        ValueError: if a field does not hold what it must.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> validate(Data(x=torch.ones(2, 1), edge_index=torch.tensor([[0], [2]])))
+        Traceback (most recent call last):
+        ...
+        ValueError: `edge_index` must hold node ids from 0 to 1, found 2.
+    """
+    nodes = data.num_nodes
+    if not nodes:
+        raise ValueError("the graph must have at least one node, got none.")
+    x, y = data.get("x"), data.get("y")
+    if x is not None:
+        if x.dim() != 2 or x.size(0) != nodes:
+            raise ValueError(f"`x` must have shape [{nodes}, features], got {list(x.shape)}.")
+        if not x.is_floating_point():
+            raise ValueError(f"`x` must be floating point, got {x.dtype}; call `data.x.float()`.")
+        _finite("x", x)
+    edges = _edges(data.get("edge_index"), nodes)
+    for name in ("edge_weight", "edge_attr"):
+        values = data.get(name)
+        if values is not None:
+            if values.size(0) != edges:
+                raise ValueError(f"`{name}` must have one value per edge ({edges:,}), got {values.size(0):,}.")
+            _finite(name, values)
+    if y is not None:
+        if y.size(0) != nodes:
+            raise ValueError(f"`y` must have one label per node ({nodes:,}), got {y.size(0):,}.")
+        _finite("y", y)
+    _masks(data, nodes)
+
+
+def _edges(edge_index: Tensor | None, nodes: int) -> int:
+    if edge_index is None:
+        raise ValueError("`edge_index` is missing; a graph without edges has one of shape [2, 0].")
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise ValueError(f"`edge_index` must have shape [2, edges], got {list(edge_index.shape)}.")
+    if edge_index.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"`edge_index` must hold integers, got {edge_index.dtype}; call `edge_index.long()`.")
+    if edge_index.numel():
+        for wrong in (int(edge_index.min()), int(edge_index.max())):
+            if not 0 <= wrong < nodes:
+                raise ValueError(f"`edge_index` must hold node ids from 0 to {nodes - 1:,}, found {wrong:,}.")
+    return edge_index.size(1)
+
+
+def _finite(name: str, values: Tensor) -> None:
+    stored = values.values() if values.layout == torch.sparse_csr else values
+    stored = stored.coalesce().values() if stored.layout == torch.sparse_coo else stored
+    if wrong := int((~torch.isfinite(stored)).sum()):
+        raise ValueError(f"`{name}` must be finite, but {wrong:,} of its values are NaN or infinite.")
+
+
+def _masks(data: Data, nodes: int) -> None:
+    masks = {name: data.get(name) for name in ("train_mask", "val_mask", "test_mask")}
+    given = {name: mask for name, mask in masks.items() if mask is not None}
+    for name, mask in given.items():
+        if mask.dtype != torch.bool or mask.size(0) != nodes:
+            raise ValueError(f"`{name}` must be boolean of length {nodes:,}, got {mask.dtype} {list(mask.shape)}.")
+    if len({mask.shape for mask in given.values()}) == 1:
+        shared = int((torch.stack([mask.int() for mask in given.values()]).sum(0) > 1).sum())
+        if shared:
+            raise ValueError(f"the masks must be disjoint, but {shared:,} nodes are in more than one.")

@@ -1,0 +1,113 @@
+"""A split: the nodes to train on, to select on and to test on; and what every rule that draws one has in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from graphkit.data.content import tensors_sha256
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Disjoint sets of nodes to train on, to select on and to test on.
+
+    Args:
+        train: boolean mask, ``[nodes]``.
+        val: boolean mask, ``[nodes]``.
+        test: boolean mask, ``[nodes]``.
+        protocol: name of the protocol.
+        parameters: what the protocol was asked for, as plain numbers.
+
+    Raises:
+        ValueError: if the masks are not boolean vectors of one length, or not disjoint.
+    """
+
+    train: Tensor
+    val: Tensor
+    test: Tensor
+    protocol: str = "own"
+    parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shapes = {tuple(mask.shape) for mask in self.masks.values()}
+        if len(shapes) > 1 or self.train.dim() != 1 or any(mask.dtype != torch.bool for mask in self.masks.values()):
+            raise ValueError(
+                f"the masks of a split must be boolean vectors of one length, got shapes {sorted(shapes)}."
+            )
+        if shared := int(((self.train.int() + self.val.int() + self.test.int()) > 1).sum()):
+            raise ValueError(f"the masks of a split must be disjoint, but {shared:,} nodes are in more than one.")
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """The masks by PyG's names."""
+        return {"train_mask": self.train, "val_mask": self.val, "test_mask": self.test}
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 over the three masks."""
+        return tensors_sha256(self.masks)
+
+    def record(self) -> dict[str, Any]:
+        """Return the split as it stands in a result record: name, parameters, sizes, fingerprint."""
+        sizes = {"train": int(self.train.sum()), "val": int(self.val.sum()), "test": int(self.test.sum())}
+        return {"split": self.protocol, "parameters": self.parameters, **sizes, "fingerprint": self.fingerprint}
+
+    def apply(self, data: Data) -> Data:
+        """Return a shallow copy of ``data`` with these masks and ``protocol``, the record of the split."""
+        if self.train.numel() != data.num_nodes:
+            raise ValueError(f"a split of {self.train.numel():,} nodes does not fit a graph of {data.num_nodes:,}.")
+        split = data.__copy__()
+        for name, mask in self.masks.items():
+            split[name] = mask
+        split.protocol = self.record()
+        return split
+
+
+@dataclass(frozen=True)
+class SplitProtocol(ABC):
+    """A rule that divides the nodes of a graph; called with the graph and a generator.
+
+    ``str`` of a protocol is the form ``split_from_name`` reads.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
+        """Return the split of ``data``."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The fields of the protocol as plain numbers."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def __str__(self) -> str:
+        given = [value for field, value in self.parameters.items() if value != self._defaults()[field]]
+        values = list(self.parameters.values()) if given else []
+        while values and values[-1] is None:
+            values.pop()
+        return f"{self.name}:{','.join(map(str, values))}" if values else self.name
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        return {field.name: field.default for field in dataclasses.fields(cls)}
+
+    def _split(self, data: Data, parts: Sequence[Tensor], seed: int) -> Split:
+        """Return the split whose training, validation and test nodes are ``parts``."""
+        masks = []
+        for nodes in parts:
+            mask = torch.zeros(data.num_nodes, dtype=torch.bool)
+            mask[nodes] = True
+            masks.append(mask)
+        train, val, test = masks
+        return Split(train, val, test, self.name, {**self.parameters, "seed": seed})

@@ -1,0 +1,47 @@
+"""Fixtures that several rooms share; what holds for doctests too is in the ``conftest.py`` above."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Run on one thread: the same sums in the same order on every machine, and room for others."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """Return a seeded generator."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def mirror(own_data_home: Path) -> Path:
+    """Return the folder of real raw files, or skip; ``load`` finds them without being told.
+
+    A folder that is named but is not one is a failure: nothing is skipped by mistake.
+    """
+    named = os.environ.get("GRAPHKIT_MIRROR")
+    if named is None:
+        pytest.skip("no real files: $GRAPHKIT_MIRROR is not set and ../shared/data does not exist")
+    if not (Path(named) / "planetoid").is_dir():
+        pytest.fail(f"$GRAPHKIT_MIRROR is {named}, which holds no data sets")
+    return Path(named)
+
+
+@pytest.fixture
+def data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty data folder of this test's own."""
+    home = tmp_path / "data-home"
+    monkeypatch.setenv("GRAPHKIT_DATA", str(home))
+    return home
