@@ -24,12 +24,16 @@ class Checkpoint:
         folder: where ``checkpoint.pt`` and the selected weights of each seed, ``seed-N.safetensors``, go.
         identity: what the run is (recipe, protocol, precision); a file of another identity is not continued.
         every: seconds between two periodic writes.
+
+    Attributes:
+        fault: why the last write failed; empty where it did not.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], *, every: float = 30.0) -> None:
         self.folder, self.identity, self.every = folder, dict(identity), every
         self.path = folder / "checkpoint.pt"
         require_writable("checkpoint", self.path)
+        self.fault = ""
         self._written = time.monotonic()
 
     @property
@@ -38,10 +42,13 @@ class Checkpoint:
         return time.monotonic() - self._written >= self.every
 
     def write(self, finished: Mapping[int, Mapping[str, Any]], running: Mapping[str, Any] | None) -> None:
-        """Write beside the file and rename: whoever is killed here leaves the previous one whole."""
+        """Write beside the file and rename: whoever is killed here leaves the previous one whole.
+
+        A disk that is full must not cost a training its result: what went wrong is kept in ``fault``.
+        """
         buffer = io.BytesIO()
         torch.save({"form": FORM, "identity": self.identity, "finished": finished, "running": running}, buffer)
-        write_atomically(self.path, buffer.getvalue())
+        self._keep(self.path, buffer.getvalue())
         self._written = time.monotonic()
 
     def write_weights(self, seed: int, weights: Mapping[str, Tensor]) -> Path:
@@ -49,8 +56,16 @@ class Checkpoint:
         from safetensors.torch import save
 
         path = self.folder / f"seed-{seed}.safetensors"
-        write_atomically(path, save({name: value.detach().cpu().contiguous() for name, value in weights.items()}))
+        self._keep(path, save({name: value.detach().cpu().contiguous() for name, value in weights.items()}))
         return path
+
+    def _keep(self, path: Path, content: bytes) -> None:
+        """Write a file, or remember why it could not be written."""
+        try:
+            write_atomically(path, content)
+            self.fault = ""
+        except OSError as error:
+            self.fault = f"{str(path)!r} could not be written ({error.strerror})."
 
     def read(self) -> dict[str, Any]:
         """Return ``{"finished", "running"}`` as it was written; nothing in the file is executed.

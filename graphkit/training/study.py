@@ -57,10 +57,11 @@ class SeedResult:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The record of a run, and behind it the results of each seed."""
+    """The record of a run, behind it the results of each seed, and what could not be kept on the disk."""
 
     record: Record
     seeds: tuple[SeedResult, ...]
+    faults: tuple[str, ...] = ()
 
 
 def train(
@@ -130,7 +131,7 @@ def train(
         seconds=sum(result.seconds for result in results),
         environment=environment(str(fabric.device), precision),
     )
-    return Outcome(record, results)
+    return Outcome(record, results, (kept.fault,) if kept is not None and kept.fault else ())
 
 
 class _Run:

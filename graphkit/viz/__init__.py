@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from graphkit.viz.curves import learning_curves
-from graphkit.viz.figures import save
+from graphkit.viz.figures import require_format, save
 
-__all__ = ["learning_curves", "save"]
+__all__ = ["learning_curves", "require_format", "save"]

@@ -36,16 +36,25 @@ def plain(axes: Axes, *, xlabel: str, ylabel: str) -> None:
     axes.set_ylabel(ylabel, fontsize=14, color=INK)
 
 
+def require_format(path: Path) -> str:
+    """Return the format that the ending of ``path`` names.
+
+    Raises:
+        ValueError: for an ending matplotlib cannot write.
+    """
+    form, known = path.suffix.lstrip(".").lower(), FigureCanvasAgg.get_supported_filetypes()
+    if form not in known:
+        raise ValueError(f"`picture` {str(path)!r} must end in one of {', '.join(sorted(known))}.")
+    return form
+
+
 def save(picture: Figure, path: Path) -> None:
     """Write a picture beside ``path`` in the format of its ending (png, pdf, svg), and rename it.
 
     Raises:
         ValueError: for an ending matplotlib cannot write.
     """
-    form = path.suffix.lstrip(".").lower()
-    known = picture.canvas.get_supported_filetypes()
-    if form not in known:
-        raise ValueError(f"`picture` {str(path)!r} must end in one of {', '.join(sorted(known))}.")
+    form = require_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
     try:

@@ -1,0 +1,70 @@
+"""The command line: the only room that prints.
+
+Exit codes: 0 done, 1 a run that failed or was stopped, 2 a wrong call. Errors are one line; ``--debug`` or
+``GRAPHKIT_DEBUG=1`` shows where they came from. No command loads torch before its arguments are known to be right.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+import graphkit
+from graphkit.cli.bench import bench
+from graphkit.cli.data import data
+from graphkit.cli.output import debuggable, say
+from graphkit.cli.train import train
+
+FAILED, WRONG_CALL = 1, 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(graphkit.__version__, prog_name="graphkit")
+@debuggable
+def commands() -> None:
+    """Graph learning on PyTorch Geometric: correct first, fast second, every number with its protocol."""
+
+
+for _command in (train, data, bench):
+    commands.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments or os.environ.get("GRAPHKIT_DEBUG", "") not in ("", "0")
+    try:
+        return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False) or 0)
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        code, message = _verdict(error)
+        say(message)
+        return code
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    """Return the exit code and the one line for what went wrong."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return WRONG_CALL, error.format_message()
+    if isinstance(error, click.ClickException):
+        return WRONG_CALL, f"Error: {_line(error.format_message())}"
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        cause = error.__cause__ or error
+        return FAILED, _line(str(cause).capitalize()) or "Stopped."
+    from graphkit.data import DataError
+    from graphkit.training import TrainingError
+
+    if isinstance(error, DataError | TrainingError | OSError):
+        return FAILED, f"Error: {_line(str(error))}"
+    if isinstance(error, ValueError | TypeError):
+        return WRONG_CALL, f"Error: {_line(str(error))}"
+    return FAILED, f"Error inside graphkit, {type(error).__name__}: {_line(str(error))} (--debug shows where)"
+
+
+def _line(text: str) -> str:
+    """Return text in one line."""
+    return " ".join(text.split())

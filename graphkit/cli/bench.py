@@ -1,0 +1,75 @@
+"""``graphkit bench``: scripts that answer one question each, graphkit and its peer side by side.
+
+A script is a module with a docstring whose first line is the question, and a ``main(arguments)`` that takes ``--json``.
+Each runs in a process of its own, so that neither memory nor warm caches of one flatter the next.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+import graphkit
+from graphkit._checks import member
+from graphkit.cli.output import debuggable, say, table
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name", required=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option("--list", "listing", is_flag=True, help="List the benchmarks and what each answers.")
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), metavar="PATH", help="Record.")
+@debuggable
+def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path: Path | None) -> int:
+    """Run the benchmark NAME, or all of them; further ARGUMENTS go to its script."""
+    known = scripts()
+    if listing:
+        table(["name", "question"], [(script, question(path)) for script, path in known.items()])
+        return 0
+    if name is not None:
+        known = {name: known[member("benchmark", name, known)]}
+    if json_path is not None:
+        from graphkit.training.records import require_writable
+
+        require_writable("json", json_path)
+    failed, records = [], {}
+    with tempfile.TemporaryDirectory(prefix="graphkit-bench-") as folder:
+        for script, path in known.items():
+            say(f"{script}: {question(path)}")
+            written = Path(folder) / f"{script}.json"
+            wanted = ["--json", str(written)] if json_path is not None else []
+            if subprocess.run([sys.executable, str(path), *arguments, *wanted], check=False).returncode:
+                failed.append(script)
+            if written.exists():
+                records[script] = json.loads(written.read_text(encoding="utf-8"))
+    if json_path is not None:
+        from graphkit.training.records import write_atomically
+
+        content = records.get(name, {}) if name else records
+        write_atomically(json_path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        say(f"Record: {json_path}")
+    if failed:
+        say(f"Error: failed: {', '.join(failed)}.")
+    return 1 if failed else 0
+
+
+def scripts() -> dict[str, Path]:
+    """Return name and file of all benchmarks: those inside an installed package, else those of the checkout."""
+    package = Path(graphkit.__file__).parent
+    for folder in (package / "benchmarks", package.parent / "examples" / "benchmarks"):
+        found = {path.stem.replace("_", "-"): path for path in sorted(folder.glob("[!_]*.py"))}
+        if found:
+            return found
+    return {}
+
+
+def question(script: Path) -> str:
+    """Return the first line of a script's docstring, without running it."""
+    text = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "?"
+    return text.splitlines()[0]

@@ -1,0 +1,70 @@
+"""``graphkit data``: what data sets there are, what is known of them, and whether the files are right."""
+
+from __future__ import annotations
+
+import click
+
+from graphkit.cli.output import debuggable, say, table
+
+
+@click.group()
+@debuggable
+def data() -> None:
+    """List, describe, fetch and verify data sets."""
+
+
+@data.command("list")
+@debuggable
+def list_() -> None:
+    """List all data sets with their sizes."""
+    from graphkit.data import card, names
+
+    cards = [card(name) for name in names()]
+    table(
+        ["name", " nodes", " edges", " features", " classes", "what"],
+        [(c.name, f"{c.nodes:,}", f"{c.edges:,}", f"{c.features:,}", str(c.classes), c.title) for c in cards],
+    )
+
+
+@data.command("card")
+@click.argument("name")
+@debuggable
+def card_(name: str) -> None:
+    """Show the card of a data set: source, licence, counts, checksums, splits, known faults."""
+    from graphkit.data import card
+
+    click.echo(card(name).text())
+
+
+@data.command("fetch")
+@click.argument("names", nargs=-1, required=True)
+@debuggable
+def fetch_(names: tuple[str, ...]) -> None:
+    """Bring the files of data sets to this machine, and check them."""
+    from graphkit.data import card
+
+    for name in names:
+        card(name)
+    from graphkit.data import fetch
+
+    for name in names:
+        click.echo(f"{name}: {fetch(name)}")
+
+
+@data.command("verify")
+@click.argument("names", nargs=-1, required=True)
+@debuggable
+def verify_(names: tuple[str, ...]) -> None:
+    """Check every file of data sets against their cards, and read them anew."""
+    from graphkit.data import card
+
+    for name in names:
+        card(name)
+    from graphkit.data import verify
+
+    for name in names:
+        found = verify(name)
+        content = "agrees with the card" if found.content_known else "not on the card; its counts agree"
+        click.echo(f"{name}: {found.files} files right, content {found.content[:16]} {content} ({found.root})")
+        for path, digest in found.others.items():
+            say(f"{name}: {path} is not the card's file (sha256 {digest[:16]}); what it holds was checked instead")

@@ -1,0 +1,137 @@
+"""What the commands print with: lines, tables, progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+    from rich.table import Table
+
+    from graphkit.training import Epoch, SeedResult
+
+Command = TypeVar("Command")
+
+debuggable = click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback where an error arose.")
+"""Accepted everywhere; ``main`` looks for it."""
+
+
+def say(message: str) -> None:
+    """Write one line of news to standard error, which leaves standard output to results."""
+    click.echo(message, err=True)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under headings; a heading that starts with a blank stands over numbers. Only the last column wraps."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in headings:
+        number = heading.startswith(" ")
+        made.add_column(heading.strip(), justify="right" if number else "left", no_wrap=heading != headings[-1])
+    for row in rows:
+        made.add_row(*row)
+    _print(made)
+
+
+def fields(rows: Iterable[tuple[str, str]]) -> None:
+    """Print named values, one a line."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    _print(made)
+
+
+def _print(made: Table) -> None:
+    """Print a table as wide as the terminal, or 160 columns where there is none."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 160
+    console.print(made)
+
+
+class Lines:
+    """Progress for logs: a line when a seed is finished, and one every ten seconds in between."""
+
+    EVERY = 10.0
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.seeds = list(seeds)
+        self._said = time.monotonic()
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def epoch(self, seed: int, epoch: Epoch, best: Epoch) -> None:
+        """Say how far a seed is, if nothing was said for a while."""
+        if time.monotonic() - self._said >= self.EVERY:
+            say(f"{_which(self.seeds, seed)}: epoch {epoch.number}, {_validation(epoch, best)}")
+            self._said = time.monotonic()
+
+    def seed(self, result: SeedResult) -> None:
+        """Say what a seed came to."""
+        figure = f"validation {100 * result.validation:.1f} % at epoch {result.selected}"
+        say(f"{_which(self.seeds, result.seed)}: {figure} of {len(result.history)}, {result.seconds:.1f} s")
+        self._said = time.monotonic()
+
+
+class Bar:
+    """Progress for a terminal: one bar over all seeds and epochs, with the validation figure."""
+
+    EVERY = 0.1
+
+    def __init__(self, seeds: Sequence[int], epochs: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.seeds, self.epochs = list(seeds), epochs
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figure]}"))
+        self._progress: Progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+        total = len(self.seeds) * epochs
+        self._task: TaskID = self._progress.add_task(_which(self.seeds, self.seeds[0]), total=total, figure="")
+        self._shown = 0.0
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def epoch(self, seed: int, epoch: Epoch, best: Epoch) -> None:
+        """Move the bar, ten times a second at most."""
+        now = time.monotonic()
+        if now - self._shown >= self.EVERY:
+            self._shown = now
+            self._show(seed, epoch.number, _validation(epoch, best))
+
+    def seed(self, result: SeedResult) -> None:
+        """Move the bar to the end of a seed, however early it stopped."""
+        self._show(result.seed, self.epochs, f"best validation {100 * result.validation:.1f} %")
+
+    def _show(self, seed: int, epoch: int, figure: str) -> None:
+        done: Any = self.seeds.index(seed) * self.epochs + epoch
+        self._progress.update(self._task, completed=done, description=_which(self.seeds, seed), figure=figure)
+
+
+def _which(seeds: list[int], seed: int) -> str:
+    """Return which of the seeds this is."""
+    return f"seed {seed} ({seeds.index(seed) + 1} of {len(seeds)})"
+
+
+def _validation(epoch: Epoch, best: Epoch) -> str:
+    """Return this epoch's validation figure and the best one so far."""
+    return f"validation {100 * epoch.validation_accuracy:.1f} %, best {100 * best.validation_accuracy:.1f} %"

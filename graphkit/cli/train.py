@@ -1,0 +1,201 @@
+"""``graphkit train``: one recipe on one data set, over several seeds, to one table and one record."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from graphkit.cli.output import Bar, Lines, debuggable, fields, say
+
+if TYPE_CHECKING:
+    from graphkit.training import Outcome, Recipe, Record
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("dataset", default="digits")
+@click.option("--model", metavar="NAME", help="Recipe: gcn, sage, gat, gin, cheb or mlp.  [default: gcn]")
+@click.option("--split", help="Such as public, dense, random-per-class:20 or files:3.  [default: the card's]")
+@click.option("--split-seed", type=click.IntRange(0), default=0, show_default=True, help="Draws a random split.")
+@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="How many seeds to train.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first of them.")
+@click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
+@click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override any field of the recipe.")
+@click.option("--config", type=FILE, metavar="FILE", help="TOML file of fields of the recipe.")
+@click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here.")
+@click.option("--picture", type=FILE, metavar="PATH", help="Draw the learning curves here (png, pdf or svg).")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option("--precision", default="32-true", show_default=True, help="32-true, 64-true, bf16-mixed or 16-mixed.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: PyTorch's choice]")
+@click.option(
+    "--checkpoint",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder for the run's state and weights.  [default: runs/DATASET-MODEL]",
+)
+@click.option("--resume", is_flag=True, help="Go on from that folder, to the same numbers.")
+@debuggable
+def train(
+    dataset: str,
+    model: str | None,
+    split: str | None,
+    split_seed: int,
+    seeds: int,
+    seed: int,
+    epochs: int | None,
+    lr: float | None,
+    settings: tuple[str, ...],
+    config: Path | None,
+    json_path: Path | None,
+    picture: Path | None,
+    device: str,
+    precision: str,
+    threads: int | None,
+    checkpoint: Path | None,
+    resume: bool,
+) -> int:
+    """Train on DATASET and print the test accuracy with its protocol.
+
+    The weights tested are those of the best epoch on validation nodes. A recipe's fields are overridden by --config,
+    then --set, then --epochs and --lr. Ctrl-C leaves a checkpoint for --resume.
+    """
+    from graphkit.data import card
+    from graphkit.training.records import require_writable
+
+    card(dataset)
+    name, chosen = _recipe(model, config, settings, {"epochs": epochs, "lr": lr})
+    checkpoint = checkpoint or Path("runs") / f"{dataset}-{name}"
+    for option, path in (("json", json_path), ("picture", picture)):
+        if path is not None:
+            require_writable(option, path)
+    if picture is not None:
+        from graphkit.viz import require_format
+
+        require_format(picture)
+
+    import torch
+
+    import graphkit.data
+    import graphkit.training
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    data = graphkit.data.load(dataset, split=split, seed=split_seed)
+    many = range(seed, seed + seeds)
+    with Bar(many, chosen.epochs) if sys.stderr.isatty() else Lines(many) as progress:
+        outcome = graphkit.training.train(
+            data,
+            chosen,
+            seeds=many,
+            device=device,
+            precision=precision,
+            checkpoint=checkpoint,
+            resume=resume,
+            reporter=progress,
+            command=shlex.join(["graphkit", *sys.argv[1:]]),
+        )
+    _show(name, outcome.record)
+    lost = [*outcome.faults, *_keep(outcome, name, json_path, picture)]
+    say(f"Checkpoint and weights: {checkpoint}")
+    for fault in lost:
+        say(f"Error: {fault}")
+    return 1 if lost else 0
+
+
+def _recipe(
+    model: str | None, config: Path | None, settings: tuple[str, ...], flags: dict[str, Any]
+) -> tuple[str, Recipe]:
+    """Return name and recipe after the file, the settings and the flags, in this order."""
+    from graphkit.training.recipes import read_overrides, recipe
+
+    overrides = read_overrides(config) if config else {}
+    named = overrides.pop("model", "gcn")
+    for setting in settings:
+        field, equals, value = setting.partition("=")
+        if not equals:
+            raise click.UsageError(f"`--set` takes FIELD=VALUE, got {setting!r}.")
+        overrides[field.strip()] = _value(value.strip())
+    overrides |= {field: value for field, value in flags.items() if value is not None}
+    named = model or overrides.pop("model", named)
+    return named, recipe(named, overrides)
+
+
+def _value(text: str) -> Any:
+    """Return a value as TOML reads it, or the text itself: ``0.02`` is a number, ``relu`` needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _show(name: str, record: Record) -> None:
+    """Print the result table: the figure, and everything it depends on."""
+    data, protocol, seeds = record.dataset, record.protocol, record.seeds
+    of_data = f"{data.name}, {data.nodes:,} nodes, {data.edges:,} edges, {data.classes} classes"
+    sizes = f"{protocol.train:,} to train on, {protocol.validation:,} to select by, {protocol.test:,} to test on"
+    mean, interval = _per_cent(record.metric)
+    machine = record.environment
+    fields(
+        [
+            ("model", name),
+            ("data set", of_data),
+            ("split", f"{protocol.split}: {sizes}; {protocol.setting}"),
+            ("selection", record.selection),
+            ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
+            ("validation accuracy", _per_cent(record.validation)[0]),
+            ("test accuracy", mean),
+            ("95 % interval", interval),
+            ("seconds", f"{record.seconds:.1f} ({machine['device']}, {machine['threads']} threads)"),
+            ("protocol", protocol.fingerprint),
+        ]
+    )
+
+
+def _per_cent(metric: Any) -> tuple[str, str]:
+    """Return mean and deviation, and the interval, in per cent."""
+    if metric.std is None:
+        return f"{100 * metric.mean:.2f} %", "needs two seeds"
+    low, high = metric.ci95
+    return f"{100 * metric.mean:.2f} ± {100 * metric.std:.2f} %", f"{100 * low:.2f} to {100 * high:.2f} %"
+
+
+def _keep(outcome: Outcome, name: str, json_path: Path | None, picture: Path | None) -> list[str]:
+    """Write what was asked for and return what could not be written; a record with no place left goes to the screen."""
+    faults = []
+    if json_path is not None:
+        try:
+            outcome.record.write(json_path)
+            say(f"Record: {json_path}")
+        except OSError as error:
+            click.echo(outcome.record.to_json())
+            faults.append(f"{str(json_path)!r} could not be written ({error.strerror}); the record stands above.")
+    if picture is not None:
+        try:
+            _draw(outcome, name, picture)
+            say(f"Picture: {picture}")
+        except OSError as error:
+            faults.append(f"{str(picture)!r} could not be written ({error.strerror}).")
+    return faults
+
+
+def _draw(outcome: Outcome, name: str, picture: Path) -> None:
+    """Draw loss and validation accuracy over the epochs of all seeds."""
+    from graphkit.viz import learning_curves, save
+
+    record, runs = outcome.record, [result.history for result in outcome.seeds]
+    made = learning_curves(
+        [[epoch.train_loss for epoch in run] for run in runs],
+        [[epoch.validation_loss for epoch in run] for run in runs],
+        [[epoch.validation_accuracy for epoch in run] for run in runs],
+        selected=[result.selected for result in outcome.seeds],
+        title=f"{name} on {record.dataset.name}: test accuracy {_per_cent(record.metric)[0]}",
+        note=f"{record.protocol.split} split, protocol {record.protocol.fingerprint}",
+    )
+    save(made, picture)
