@@ -196,6 +196,6 @@ def _draw(outcome: Outcome, name: str, picture: Path) -> None:
         [[epoch.validation_accuracy for epoch in run] for run in runs],
         selected=[result.selected for result in outcome.seeds],
         title=f"{name} on {record.dataset.name}: test accuracy {_per_cent(record.metric)[0]}",
-        note=f"{record.protocol.split} split, protocol {record.protocol.fingerprint}",
+        note=f"split {record.protocol.split}  ·  protocol {record.protocol.fingerprint}",
     )
     save(made, picture)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graphkit.viz.figures import BLUE, GREEN, INK, VERMILION, figure, plain
+from graphkit.viz.figures import BLUE, GREEN, GREY, INK, VERMILION, figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def learning_curves(
         validation_loss: likewise.
         validation_accuracy: likewise, fractions in [0, 1].
         title: what was trained on what.
-        note: a line under the title: the protocol and the figure.
+        note: a line under the title: the protocol.
         selected: epoch of each seed, from 1, whose weights were tested; marked on the accuracy.
 
     Raises:
@@ -45,28 +45,37 @@ def learning_curves(
     """
     if not train_loss or not all(len(seed) for seed in (*train_loss, *validation_loss, *validation_accuracy)):
         raise ValueError("`train_loss` must hold at least one seed, and each seed at least one epoch.")
-    picture = figure(11.0, 4.8)
+    picture = figure(11.0, 5.2)
     left, right = picture.subplots(1, 2)
+    picture.subplots_adjust(left=0.07, right=0.985, bottom=0.12, top=0.78, wspace=0.2)
     plain(left, xlabel="epoch", ylabel="cross-entropy")
     plain(right, xlabel="epoch", ylabel="validation accuracy (%)")
     _band(left, train_loss, BLUE, "training", "-")
     _band(left, validation_loss, VERMILION, "validation", "--")
     left.set_ylim(bottom=0)
-    left.legend(frameon=False, fontsize=12, labelcolor=INK)
     per_cent = [[100 * value for value in seed] for seed in validation_accuracy]
-    _band(right, per_cent, GREEN, "", "-")
+    many = len(per_cent) > 1
+    _band(
+        right,
+        per_cent,
+        GREEN,
+        f"mean of {len(per_cent)} seeds" if many else "",
+        "-",
+        "least to largest" if many else "",
+    )
     if selected:
         chosen = [seed[epoch - 1] for seed, epoch in zip(per_cent, selected, strict=True)]
-        label = "selected epoch" if len(selected) == 1 else "selected epochs, one a seed"
-        right.plot(selected, chosen, "o", markersize=7, color=GREEN, markeredgecolor="white", label=label, zorder=5)
+        label = "selected epoch of each seed" if many else "selected epoch"
+        right.plot(selected, chosen, "o", markersize=8, color=GREEN, markeredgecolor="white", label=label, zorder=5)
+    left.legend(frameon=False, fontsize=12, labelcolor=INK, loc="upper right")
+    if many or selected:
         right.legend(frameon=False, fontsize=12, labelcolor=INK, loc="lower right")
-    seeds = "" if len(train_loss) == 1 else f"  ·  mean of {len(train_loss)} seeds, band from least to largest"
-    picture.suptitle(title, fontsize=17, color=INK, x=0.01, ha="left", fontweight="bold")
-    left.set_title(f"{note}{seeds}".strip(" ·"), fontsize=11, color="#555555", loc="left", pad=12)
+    picture.text(0.07, 0.955, title, fontsize=17, color=INK, fontweight="bold", va="top")
+    picture.text(0.07, 0.875, note, fontsize=11, color=GREY, va="top")
     return picture
 
 
-def _band(axes: Axes, series: Series, color: str, label: str, style: str) -> None:
+def _band(axes: Axes, series: Series, color: str, label: str, style: str, spread: str = "") -> None:
     """Draw the mean over those seeds still running at an epoch, in a band from least to largest."""
     longest = max(len(seed) for seed in series)
     table = np.full((len(series), longest), np.nan)
@@ -75,5 +84,5 @@ def _band(axes: Axes, series: Series, color: str, label: str, style: str) -> Non
     epochs = np.arange(1, longest + 1)
     if len(series) > 1:
         low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
-        axes.fill_between(epochs, low, high, color=color, alpha=0.18, linewidth=0)
+        axes.fill_between(epochs, low, high, color=color, alpha=0.18, linewidth=0, label=spread)
     axes.plot(epochs, np.nanmean(table, axis=0), style, color=color, linewidth=2.2, label=label)

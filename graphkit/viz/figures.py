@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 # Okabe & Ito's colours, told apart with any kind of colour blindness and in grey.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
-INK, FAINT = "#222222", "#8A8A8A"
+INK, GREY, FAINT = "#222222", "#555555", "#8A8A8A"
 
 
 def figure(width: float, height: float) -> Figure:
     """Return an empty figure of so many inches, drawn by Agg and known to no ``pyplot``."""
-    picture = Figure(figsize=(width, height), dpi=160, facecolor="white", layout="constrained")
+    picture = Figure(figsize=(width, height), dpi=160, facecolor="white")
     FigureCanvasAgg(picture)
     return picture
 
