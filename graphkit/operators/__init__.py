@@ -4,7 +4,7 @@
 graph, ``chebyshev_terms`` and ``chebyshev_sum`` make filters of it.
 """
 
-from graphkit.operators.laplacian import eigenvalue_bound, laplacian, largest_eigenvalue
+from graphkit.operators.laplacian import eigenvalue_bound, laplacian, largest_eigenvalue, rescaled_laplacian
 from graphkit.operators.normalization import gcn_adjacency, mean_adjacency, sum_adjacency
 from graphkit.operators.polynomial import chebyshev_sum, chebyshev_terms
 from graphkit.operators.sparse import SparseOperator, sparse_features
@@ -18,6 +18,7 @@ __all__ = [
     "laplacian",
     "largest_eigenvalue",
     "mean_adjacency",
+    "rescaled_laplacian",
     "sparse_features",
     "sum_adjacency",
 ]

@@ -11,10 +11,10 @@ from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
 from graphkit._checks import edge_index_in_range, member
-from graphkit.operators.normalization import entry_values, inverse_power
-from graphkit.operators.pattern import outside_transforms
-from graphkit.operators.prepared import edges_of, looped_pattern_of, rememberable, remembered
-from graphkit.operators.products import along_columns, along_rows, row_sums
+from graphkit.operators.normalization import built, entry_values, inverse_power, normalized
+from graphkit.operators.pattern import outside_transforms, rememberable
+from graphkit.operators.prepared import edges_of, looped_pattern_of
+from graphkit.operators.products import along_rows, row_sums
 from graphkit.operators.sparse import SparseOperator
 
 NORMALIZATIONS = ("none", "sym", "rw")
@@ -72,23 +72,73 @@ def laplacian(
             num_nodes = edge_index_in_range(edges.index, given)[0]
 
     def build() -> SparseOperator:
-        pattern = looped_pattern_of(edges.index, num_nodes, keep_own=False)
+        pattern = looped_pattern_of(edges.index, num_nodes, loops="new")
         nothing = torch.zeros(num_nodes, dtype=dtype, device=edges.index.device)
         weights = entry_values(pattern, edges.weight, edges.index.shape[1], nothing)
         degree = row_sums(pattern, weights)
-        if kind == "sym":
-            scale = inverse_power(degree, 0.5)
-            weights = weights * (along_rows(pattern, scale) * along_columns(pattern, scale))
-        elif kind == "rw":
-            weights = weights * along_rows(pattern, inverse_power(degree, 1.0))
+        weights = normalized(pattern, weights, kind)
         diagonal = degree if kind == "none" else torch.where(degree == 0, isolated, torch.ones_like(degree))
         on_diagonal = pattern.rows() == pattern.columns
         return SparseOperator(pattern, torch.where(on_diagonal, along_rows(pattern, diagonal), -weights))
 
-    if not rememberable(edges.weight):
+    return built(build, ("laplacian", num_nodes, kind, isolated, dtype), edges.index, edges.weight)
+
+
+def rescaled_laplacian(
+    edge_index: Any,
+    edge_weight: Tensor | None = None,
+    *,
+    num_nodes: int,
+    normalization: str | None = "sym",
+    largest: Tensor | float | None = None,
+    batch: Tensor | None = None,
+    flow: str = "source_to_target",
+    dtype: torch.dtype = torch.float32,
+) -> SparseOperator:
+    r"""Return :math:`2 L / \lambda_{max} - I`, whose spectrum lies in [-1, 1], remembered with the graph.
+
+    An isolated node has :math:`L_{ii} = 1` under ``"sym"`` and ``"rw"`` here, as in PyG: Chebyshev terms of odd order
+    leave it out.
+
+    Args:
+        edge_index: any form that ``edges_of`` takes.
+        edge_weight: ``[edges]``; ones when left out. Gradients flow to it.
+        num_nodes: number of nodes.
+        normalization: ``None``, ``"sym"`` or ``"rw"``.
+        largest: largest eigenvalue, of all graphs or of each, ``[graphs]``. Left out: 2 with a normalisation, and twice
+            the largest degree of each graph without.
+        batch: graph of each node, ``[nodes]``; one graph when left out.
+        flow: direction of the messages along an ``edge_index``.
+        dtype: type of the values.
+
+    Source: Defferrard, Bresson & Vandergheynst (2016), arXiv:1606.09375, section 2.1. PyG 2.8.1 takes twice the largest
+    entry of the whole batch, so that a graph's result depends on its batch mates.
+    """
+    kind = normalization or "none"
+    edges = edges_of(edge_index, edge_weight, flow=flow)
+    plain = kind != "none" and largest is None
+
+    def build() -> SparseOperator:
+        if plain:  # 2 L / 2 - I: the diagonal vanishes, and is not stored
+            pattern = looped_pattern_of(edges.index, num_nodes, loops="none")
+            weights = entry_values(pattern, edges.weight, edges.index.shape[1], dtype=dtype)
+            return SparseOperator(pattern, -normalized(pattern, weights, kind))
+        operator = laplacian(
+            edges.index, edges.weight, num_nodes, normalization=normalization, isolated=1.0, dtype=dtype
+        )
+        pattern = operator.pattern
+        scale = eigenvalue_bound(operator, batch) if largest is None else torch.as_tensor(largest, dtype=dtype)
+        if batch is not None and scale.numel() > 1:
+            scale = scale.index_select(0, batch)
+        scale = 2 * inverse_power(scale.to(edges.index.device).reshape(-1), 1.0).expand(num_nodes)
+        on_diagonal = (pattern.rows() == pattern.columns).to(dtype)
+        return SparseOperator(pattern, operator.entry_values() * along_rows(pattern, scale) - on_diagonal)
+
+    given = largest if isinstance(largest, Tensor) else None
+    if not rememberable(given):
         return build()
-    with torch.no_grad():
-        return remembered(build, ("laplacian", num_nodes, kind, isolated, dtype), edges.index, edges.weight)
+    form = ("rescaled", num_nodes, kind, None if given is not None else largest, dtype)
+    return built(build, form, edges.index, edges.weight, given, batch)
 
 
 def eigenvalue_bound(laplacian: SparseOperator, batch: Tensor | None = None) -> Tensor:
@@ -133,7 +183,7 @@ def largest_eigenvalue(laplacian: SparseOperator, batch: Tensor | None = None, *
         >>> largest_eigenvalue(laplacian(edge_index), torch.tensor([0, 0, 1, 1])).tolist()
         [2.0, 2.0]
     """
-    if laplacian.T is not laplacian:
+    if not laplacian.symmetric:
         raise ValueError("`laplacian` must be symmetric to have a largest eigenvalue; make the graph undirected first.")
     with outside_transforms():
         matrix = laplacian.to_scipy().astype(np.float64)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import one_value_per_edge
-from graphkit.operators.pattern import Pattern
-from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of, rememberable, remembered
+from graphkit.operators.pattern import Pattern, rememberable
+from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of, remembered
 from graphkit.operators.products import along_columns, along_rows, row_sums
 from graphkit.operators.sparse import SparseOperator
 
@@ -56,15 +56,15 @@ def gcn_adjacency(
 
     def build() -> SparseOperator:
         if add_self_loops:
-            pattern = looped_pattern_of(edges.index, num_nodes, keep_own=True)
+            pattern = looped_pattern_of(edges.index, num_nodes, loops="own")
             loop = torch.full((num_nodes,), 2.0 if improved else 1.0, dtype=dtype, device=edges.index.device)
             values = entry_values(pattern, edges.weight, edges.index.shape[1], loop)
         else:
             pattern = pattern_of(edges.index, num_nodes)
             values = entry_values(pattern, edges.weight, edges.index.shape[1], dtype=dtype)
-        return SparseOperator(pattern, _symmetric(pattern, values) if normalize else values)
+        return SparseOperator(pattern, normalized(pattern, values, "sym" if normalize else "none"))
 
-    return _built(build, ("gcn", num_nodes, improved, add_self_loops, normalize, dtype), edges.index, edges.weight)
+    return built(build, ("gcn", num_nodes, improved, add_self_loops, normalize, dtype), edges.index, edges.weight)
 
 
 def mean_adjacency(
@@ -89,13 +89,13 @@ def mean_adjacency(
         counts = pattern.pointers.diff().clamp(min=1).to(dtype)
         return SparseOperator(pattern, counts.reciprocal().index_select(0, pattern.rows()))
 
-    return _built(build, ("mean", num_nodes, dtype), edges.index, None)
+    return built(build, ("mean", num_nodes, dtype), edges.index)
 
 
 def sum_adjacency(graph: Any, *, num_nodes: int | tuple[int, int], flow: str = "source_to_target") -> SparseOperator:
     """Return the operator that sums over incoming edges, weights ignored: the 0/1 adjacency with its duplicates."""
     edges = edges_of(graph, flow=flow)
-    return _built(lambda: SparseOperator(pattern_of(edges.index, num_nodes)), ("sum", num_nodes), edges.index, None)
+    return built(lambda: SparseOperator(pattern_of(edges.index, num_nodes)), ("sum", num_nodes), edges.index)
 
 
 def entry_values(
@@ -131,22 +131,36 @@ def inverse_power(degree: Tensor, power: float) -> Tensor:
     return torch.where(empty, 0, torch.where(empty, 1, degree) ** -power)
 
 
-def _symmetric(pattern: Pattern, values: Tensor) -> Tensor:
-    scale = inverse_power(row_sums(pattern, values), 0.5)
+def normalized(pattern: Pattern, values: Tensor, kind: str) -> Tensor:
+    """Return the values divided by row sums: both ends' roots (``"sym"``), the row's (``"rw"``) or not (``"none"``)."""
+    if kind == "none":
+        return values
+    degree = row_sums(pattern, values)
+    if kind == "rw":
+        return values * along_rows(pattern, inverse_power(degree, 1.0))
+    scale = inverse_power(degree, 0.5)
     # The scales are multiplied first: their product is the same at (i, j) and (j, i), to the last bit.
     return values * (along_rows(pattern, scale) * along_columns(pattern, scale))
 
 
-def _built(
-    build: Callable[[], SparseOperator], form: tuple[Any, ...], edge_index: Tensor, weight: Tensor | None
+def built(
+    build: Callable[[], SparseOperator], form: tuple[Any, ...], edge_index: Tensor, *others: Tensor | None
 ) -> SparseOperator:
-    """Remember the operator, unless a gradient flows to its weights; then only its pattern is remembered."""
-    one_value_per_edge("edge_weight", weight, edge_index.shape[-1])
-    if not rememberable(weight):
+    """Return the operator, remembered unless a gradient flows to its weights; then only its pattern is.
+
+    Args:
+        build: makes the operator.
+        form: everything but tensors that it depends on.
+        edge_index: with which the memory lives.
+        others: edge weights, ``[edges]``, and further tensors that the operator depends on.
+    """
+    if others:
+        one_value_per_edge("edge_weight", others[0], edge_index.shape[-1])
+    if not all(rememberable(other) for other in others):
         return build()
 
     def without_gradient() -> SparseOperator:
         with torch.no_grad():
             return build()
 
-    return remembered(without_gradient, form, edge_index, weight)
+    return remembered(without_gradient, form, edge_index, *others)

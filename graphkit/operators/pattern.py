@@ -21,6 +21,11 @@ one. PyTorch has no public name for this context.
 """
 
 
+def rememberable(tensor: Tensor | None) -> bool:
+    """Tell whether a tensor's numbers may be remembered: no gradient flows to it and no transform wraps it."""
+    return tensor is None or not (tensor.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+
+
 class Pattern:
     """The places of the entries of a sparse matrix, sorted by row and then by column; duplicates stay apart.
 

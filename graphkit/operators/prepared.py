@@ -20,7 +20,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from graphkit._checks import edge_index_in_range, host_array, one_value_per_edge
 from graphkit._kernels.ordering import fingerprint
-from graphkit.operators.pattern import Pattern, outside_transforms
+from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
 from graphkit.operators.sparse import SparseOperator
 
 T = TypeVar("T")
@@ -76,11 +76,6 @@ def remembered(build: Callable[[], T], form: Hashable, owner: Any, *others: Tens
         while len(forms) > FORMS_PER_TENSOR:
             del forms[next(iter(forms))]
         return result
-
-
-def rememberable(tensor: Tensor | None) -> bool:
-    """Tell whether a tensor's numbers may be remembered: no gradient flows to it and no transform wraps it."""
-    return tensor is None or not (tensor.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
 def _stamp(tensor: Any) -> Hashable:
@@ -165,31 +160,39 @@ def pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int]) -> Pattern:
     return remembered(build, ("pattern", num_nodes), edge_index)
 
 
-def looped_pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int], *, keep_own: bool) -> Pattern:
-    """Return the remembered pattern of the edges with exactly one self-loop at every node.
+def looped_pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int], *, loops: str) -> Pattern:
+    """Return the remembered pattern of the edges with exactly one self-loop at every node, or with none.
 
-    The pattern's ``order`` points into the list of all edge values followed by one value per node, for the loops; a
-    loop the graph has already is dropped for the new one, or takes its value from the edge list with ``keep_own`` (the
-    last one, where there are several).
+    The pattern's ``order`` points into the list of all edge values followed by one value per node, for the loops.
 
     Args:
         edge_index: ``[2, edges]``.
         num_nodes: number of nodes, or of source and target nodes, where node k is the same on both sides for as many
             as both sides have.
-        keep_own: whether existing loops keep their values.
+        loops: ``"none"``, ``"new"`` (a loop the graph has already is dropped for the new one) or ``"own"`` (it takes
+            its value from the edge list; the last one, where there are several).
     """
 
     def build() -> Pattern:
         sources, targets = edge_index_in_range(edge_index, num_nodes)
         source, target = host_array(edge_index)
-        nodes, edges = np.arange(min(sources, targets)), len(source)
         others, own = np.flatnonzero(source != target), np.flatnonzero(source == target)
-        loops = edges + nodes
-        if keep_own:
-            loops[source[own]] = own
+        nodes = np.arange(0 if loops == "none" else min(sources, targets))
+        added = len(source) + nodes
+        if loops == "own":
+            added[source[own]] = own
         rows, columns = (np.concatenate((end[others], nodes)) for end in (target, source))
         pattern = Pattern.from_coordinates(rows, columns, (targets, sources), edge_index.device)
-        order = torch.from_numpy(np.concatenate((others, loops))).to(edge_index.device)
+        order = torch.from_numpy(np.concatenate((others, added))).to(edge_index.device)
         return Pattern(pattern.pointers, pattern.columns, order.index_select(0, pattern.order), pattern.shape)
 
-    return remembered(build, ("looped", num_nodes, keep_own), edge_index)
+    return remembered(build, ("looped", num_nodes, loops), edge_index)
+
+
+def features_of(x: Any) -> Any:
+    """Return node features as layers multiply them: a ``torch.sparse`` matrix as a remembered operator, else as is."""
+    if not isinstance(x, Tensor) or x.layout == torch.strided:
+        return x
+    if not rememberable(x):
+        return SparseOperator.from_torch(x)
+    return remembered(lambda: SparseOperator.from_torch(x), "features", x)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._checks import edge_index_in_range, host_array, one_value_per_edge
-from graphkit.operators.pattern import Pattern, outside_transforms
+from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
 from graphkit.operators.products import multiply, row_sums, sample
 
 _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
@@ -43,6 +43,7 @@ class SparseOperator:
         self.pattern = pattern
         self.values = values
         self._transpose: SparseOperator | None = None
+        self._symmetric = False
 
     # ---- made from
 
@@ -172,30 +173,40 @@ class SparseOperator:
     @property
     def T(self) -> SparseOperator:
         """The transpose; the same object where the operator is symmetric."""
+        if self._symmetric:
+            return self
         if self._transpose is not None:
             return self._transpose
         pattern, position = self.pattern.transpose
         values = None if self.values is None else self.values.index_select(0, position)
-        constant = values is None or not values.requires_grad
-        if pattern is self.pattern and constant and (values is None or torch.equal(values, self.values)):  # type: ignore[arg-type]
+        if not rememberable(values):
+            return SparseOperator(pattern, values)
+        if pattern is self.pattern and (self.values is None or values is None or torch.equal(values, self.values)):
+            self._symmetric = True
             return self
-        transpose = SparseOperator(pattern, values)
-        if constant:
-            self._transpose = transpose
-        return transpose
+        self._transpose = SparseOperator(pattern, values)
+        return self._transpose
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the operator equals its transpose, to the last bit."""
+        return self.T is self
+
+    def entry_values(self) -> Tensor:
+        """Return the values, ones written out, ``[entries]``."""
+        if self.values is not None:
+            return self.values
+        return torch.ones(self.entries, dtype=self.dtype, device=self.device)
 
     def sums(self) -> Tensor:
         """Return the sum of each row, ``[rows]``: the weighted in-degrees of an adjacency."""
-        values = torch.ones(self.entries, dtype=self.dtype, device=self.device) if self.values is None else self.values
-        return row_sums(self.pattern, values)
+        return row_sums(self.pattern, self.entry_values())
 
     # ---- what it does
 
     def __matmul__(self, x: Tensor) -> Tensor:
         """Return :math:`Ax` for ``x`` of shape ``[columns]`` or ``[..., columns, features]``."""
-        turned = None
-        if self.values is not None and not self.values.requires_grad and torch.is_grad_enabled() and x.requires_grad:
-            turned = self.T.values
+        turned = self.T.values if rememberable(self.values) and torch.is_grad_enabled() and x.requires_grad else None
         if x.dim() == 1:
             return multiply(self.pattern, self.values, x.unsqueeze(1), turned=turned).squeeze(1)
         if x.dim() == 2:
@@ -212,8 +223,7 @@ class SparseOperator:
         """Return the operator with each value zeroed with probability ``p`` and the others scaled by 1 / (1 - p)."""
         if not training or p == 0:
             return self
-        values = torch.ones(self.entries, dtype=self.dtype, device=self.device) if self.values is None else self.values
-        return self.with_values(F.dropout(values, p))
+        return self.with_values(F.dropout(self.entry_values(), p))
 
     def to(self, *args: Any, **kwargs: Any) -> SparseOperator:
         """Return the operator on another device or in another type, with the arguments of ``Tensor.to``."""
@@ -225,14 +235,13 @@ class SparseOperator:
 
     def to_dense(self) -> Tensor:
         """Return the dense matrix, duplicates added up."""
-        values = torch.ones(self.entries, dtype=self.dtype, device=self.device) if self.values is None else self.values
+        values = self.entry_values()
         place = self.pattern.rows() * self.shape[1] + self.pattern.columns
         return values.new_zeros(self.shape.numel()).index_add(0, place, values).view(self.shape)
 
     def to_scipy(self) -> Any:
         """Return the matrix as a SciPy CSR array on the CPU, duplicates kept apart; no gradient flows."""
-        values = torch.ones(self.entries, dtype=self.dtype) if self.values is None else self.values
-        parts = (host_array(part) for part in (values, self.pattern.columns, self.pattern.pointers))
+        parts = (host_array(part) for part in (self.entry_values(), self.pattern.columns, self.pattern.pointers))
         return scipy.sparse.csr_array(tuple(parts), shape=self.pattern.shape)
 
     def edge_index(self) -> Tensor:

@@ -1,0 +1,76 @@
+"""What all graph convolutions share: when the fused path may be taken, and how they read their arguments."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.nn import MessagePassing
+from torch_geometric.utils import is_sparse
+
+from graphkit.operators.prepared import features_of
+
+
+class AbstractGraphConv(MessagePassing):
+    """A PyG message-passing layer that multiplies by a prepared operator where it can.
+
+    Every layer has two paths with the same result. The fused one multiplies by a ``SparseOperator`` and never makes an
+    ``edges x features`` array. The plain one is PyG's ``propagate`` over ``message``; it is taken under
+    ``torch.compile`` and ``torch.export``, which trace it, while an explainer masks the messages, when hooks look at
+    them, for ``torch_sparse`` matrices, and by subclasses with a ``message`` of their own.
+    """
+
+    def _plain(self, edge_index: Any) -> bool:
+        return (
+            torch.compiler.is_compiling()
+            or torch.jit.is_tracing()
+            or bool(self.explain)
+            or self._has_hooks()
+            or not type(self).message.__module__.startswith("graphkit.")
+            or (is_sparse(edge_index) and not isinstance(edge_index, Tensor))
+        )
+
+    def _has_hooks(self) -> bool:
+        return bool(
+            self._propagate_forward_pre_hooks
+            or self._propagate_forward_hooks
+            or self._message_forward_pre_hooks
+            or self._message_forward_hooks
+            or self._aggregate_forward_pre_hooks
+            or self._aggregate_forward_hooks
+            or self._edge_update_forward_pre_hooks
+            or self._edge_update_forward_hooks
+        )
+
+
+def both_ends(x: Any) -> tuple[Any, Any]:
+    """Return features of sources and of targets, ready to be multiplied, from one set of features or a pair."""
+    if isinstance(x, tuple | list):
+        return features_of(x[0]), features_of(x[1])
+    x = features_of(x)
+    return x, x
+
+
+def end_sizes(x: tuple[Any, Any], size: tuple[int | None, int | None] | None, edge_index: Any) -> tuple[int, int]:
+    """Return the numbers of source and target nodes from the features, the given ``size`` or the graph itself.
+
+    Raises:
+        ValueError: where ``size`` and the features disagree, or nothing tells the number of target nodes.
+    """
+    found: list[int] = []
+    for end, features, stated, axis in zip(("source", "target"), x, size or (None, None), (1, 0), strict=True):
+        given = features.size(-2) if features is not None else None
+        if given is not None and stated is not None and given != stated:
+            raise ValueError(f"`size` says {stated} {end} nodes, but `x` has {given}.")
+        count = given if given is not None else stated
+        if count is None and (is_sparse(edge_index) or not isinstance(edge_index, Tensor)):
+            count = edge_index.size(axis)
+        if count is None:
+            raise ValueError("`size` must give (source nodes, target nodes) when `x` is (x_source, None).")
+        found.append(count)
+    return found[0], found[1]
+
+
+def two_axes(x: Any, layer: str) -> None:
+    """Refuse features with further axes, where a layer knows only ``[nodes, features]``."""
+    if x.dim() != 2:
+        raise ValueError(f"`x` must have shape [nodes, features] in {layer}, got {list(x.shape)}.")

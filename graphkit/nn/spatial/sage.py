@@ -1,0 +1,135 @@
+"""GraphSAGE: separate weights for a node and for the aggregate of its neighbours."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.nn.aggr import MultiAggregation
+from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
+from torch_geometric.typing import Size
+
+from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes
+from graphkit.operators import SparseOperator, mean_adjacency, sum_adjacency
+from graphkit.operators.extremum import neighbour_maximum
+
+FUSED = ("mean", "add", "sum", "max")
+
+
+class SAGEConv(AbstractGraphConv):
+    r"""GraphSAGE :math:`x'_i = W_1 x_i + W_2 \cdot \mathrm{aggr}_{j \in N(i)} x_j`.
+
+    The drop-in counterpart of PyG's layer: same arguments, parameters (``lin_l``, ``lin_r``, ``lin``) and numbers.
+    Mean, sum and maximum are fused; where the mean or the sum would be taken over more features than the layer
+    returns, :math:`W_2` comes first. Ties of the maximum share its gradient. Any other aggregation of PyG works as
+    there. Edge weights, and the values of a sparse matrix, are not used.
+
+    Args:
+        in_channels: features of a node, or of source and target nodes; -1 to learn it from the first input.
+        out_channels: features of the result.
+        aggr: ``"mean"``, ``"sum"``, ``"max"`` or any of PyG's aggregations.
+        normalize: scale each result to unit length.
+        root_weight: whether the term of the node itself is there.
+        project: put source features through a linear map and a ReLU first.
+        bias: whether the layer has a bias.
+        kwargs: of ``MessagePassing``.
+
+    Shape:
+        ``x`` ``[nodes, in_channels]`` or a pair ``(x_source, x_target)`` whose second may be ``None``; ``size`` gives
+        the numbers of source and target nodes. Returns ``[target nodes, out_channels]``. A sparse ``x`` stays sparse,
+        but for the maximum.
+
+    Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216, algorithm 1.
+
+    Example:
+        >>> conv = SAGEConv((3, 4), 2, aggr="max")
+        >>> conv((torch.ones(5, 3), torch.ones(2, 4)), torch.tensor([[0, 4], [1, 1]])).shape
+        torch.Size([2, 2])
+    """
+
+    def __init__(
+        self,
+        in_channels: int | tuple[int, int],
+        out_channels: int,
+        aggr: Any = "mean",
+        normalize: bool = False,
+        root_weight: bool = True,
+        project: bool = False,
+        bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.normalize = normalize
+        self.root_weight = root_weight
+        self.project = project
+        source, target = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
+        if aggr == "lstm":
+            kwargs["aggr_kwargs"] = {"in_channels": source, "out_channels": source, **kwargs.get("aggr_kwargs", {})}
+        super().__init__(aggr, **kwargs)
+        if project:
+            if source <= 0:
+                raise ValueError(f"'{type(self).__name__}' does not support lazy initialization with `project=True`")
+            self.lin = Linear(source, source, bias=True)
+        aggregated = source
+        if isinstance(self.aggr_module, MultiAggregation):
+            aggregated = self.aggr_module.get_out_channels(source)
+        self.lin_l = Linear(aggregated, out_channels, bias=bias)
+        if root_weight:
+            self.lin_r = Linear(target, out_channels, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew."""
+        super().reset_parameters()
+        if self.project:
+            self.lin.reset_parameters()
+        self.lin_l.reset_parameters()
+        if self.root_weight:
+            self.lin_r.reset_parameters()
+
+    def forward(self, x: Any, edge_index: Any, size: Size = None) -> Tensor:
+        """Return the convolved features."""
+        plain = self._plain(edge_index) or self.aggr not in FUSED or self.node_dim not in (-2, 0)
+        if plain:
+            source, target = (x, x) if isinstance(x, Tensor | SparseOperator) else x
+        else:
+            source, target = both_ends(x)
+        if self.project:
+            source = self.lin(source).relu()
+        if plain:
+            out = self.lin_l(self.propagate(edge_index, x=(source, target), size=size))
+        else:
+            out = self._aggregated(source, edge_index, end_sizes((source, target), size, edge_index))
+        if self.root_weight and target is not None:
+            out = out + self.lin_r(target)
+        return F.normalize(out, p=2.0, dim=-1) if self.normalize else out
+
+    def _aggregated(self, source: Any, edge_index: Any, sizes: tuple[int, int]) -> Tensor:
+        if self.aggr == "max" and not (isinstance(source, Tensor) and source.dim() != 2):
+            dense = source.to_dense() if isinstance(source, SparseOperator) else source
+            if dense.device.type == "cpu" and dense.dtype in (torch.float32, torch.float64):
+                return self.lin_l(
+                    neighbour_maximum(sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern, dense)
+                )
+            source = dense
+        if self.aggr == "max":
+            return self.lin_l(self.propagate(edge_index, x=(source, None), size=sizes))
+        if self.aggr == "mean":
+            dtype = source.dtype if source.dtype == torch.float64 else torch.float32
+            adjacency = mean_adjacency(edge_index, num_nodes=sizes, flow=self.flow, dtype=dtype)
+        else:
+            adjacency = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow)
+        if is_uninitialized_parameter(self.lin_l.weight):
+            self.lin_l.initialize_parameters(self.lin_l, (source,))
+        if isinstance(source, Tensor) and source.size(-1) <= self.out_channels:
+            return self.lin_l(adjacency @ source)
+        out = adjacency @ F.linear(source, self.lin_l.weight)
+        return out if self.lin_l.bias is None else out + self.lin_l.bias
+
+    def message(self, x_j: Tensor) -> Tensor:
+        """Return each edge's source features."""
+        return x_j
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, aggr={self.aggr})"
