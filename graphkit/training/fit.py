@@ -74,7 +74,7 @@ class Fit:
             epoch = self._epoch(len(self.history) + 1)
             if not math.isfinite(epoch.train_loss + epoch.validation_loss):
                 kept = (
-                    f"the weights of epoch {self.best.number} are the last good ones" if self.best else "no good epoch"
+                    f"the best before it was epoch {self.best.number}" if self.best else "no epoch was good"
                 )
                 raise TrainingError(f"the loss is not finite in epoch {epoch.number} ({kept}); try a smaller `lr`.")
             self.history.append(epoch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import torch
 
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.fit import Epoch, Fit, TrainingError
-from graphkit.training.interrupts import Interrupted, stop_request
+from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
 from graphkit.training.protocol import dataset_facts, protocol_of
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.reporters import Reporter, Silence
@@ -179,34 +179,43 @@ class _Run:
     def _train(self, seed: int, fit: Fit, before: float) -> float:
         """Run the epochs and return the seconds they took, those before an interruption included."""
         start = time.perf_counter() - before
-
-        def running() -> dict[str, Any]:
-            return {"seed": seed, "seconds": time.perf_counter() - start, "fit": fit.state_dict()}
-
         if self.kept is None:
             for epoch in fit.epochs():
                 self.reporter.epoch(seed, epoch, fit.best or epoch)
             return time.perf_counter() - start
-        self._write(running())
+        kept = self.kept
+
+        def write() -> None:
+            self._write({"seed": seed, "seconds": time.perf_counter() - start, "fit": fit.state_dict()})
+
+        write()
         with stop_request() as stop:
             try:
                 for epoch in fit.epochs():
-                    self.reporter.epoch(seed, epoch, fit.best or epoch)
-                    if stop:
-                        raise KeyboardInterrupt
-                    if self.kept.due:
-                        self._write(running())
-            except KeyboardInterrupt:
-                self._write(running())
-                raise Interrupted(
-                    f"stopped in epoch {len(fit.history)} of seed {seed}; state: {self.kept.path}"
-                ) from None
+                    self._tell(seed, epoch, fit, stop, kept, write)
+                    if kept.due:
+                        write()
             except TrainingError as error:
-                if fit.best_weights:
-                    where = self.kept.write_weights(seed, fit.best_weights)
-                    raise TrainingError(f"seed {seed}: {error} Weights kept: {str(where)!r}.") from None
-                raise TrainingError(f"seed {seed}: {error}") from None
+                where = kept.write_weights(seed, fit.best_weights) if fit.best_weights else "none"
+                raise TrainingError(f"seed {seed}: {error} Weights kept: {where}") from None
         return time.perf_counter() - start
+
+    def _tell(
+        self, seed: int, epoch: Epoch, fit: Fit, stop: StopRequest, kept: Checkpoint, write: Callable[[], None]
+    ) -> None:
+        """Report an epoch; if we are asked to stop, write the state and do.
+
+        Only here, between two epochs, is the state whole: an interrupt from inside an epoch (a second Ctrl-C) is not
+        caught, and leaves the last written state alone.
+        """
+        try:
+            self.reporter.epoch(seed, epoch, fit.best or epoch)
+            if stop:
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            write()
+            left = kept.fault or f"resume from {str(kept.path)!r}."
+            raise Interrupted(f"stopped after epoch {epoch.number} of seed {seed}; {left}") from None
 
     def _result(self, seed: int, fit: Fit, seconds: float) -> SeedResult:
         """Look at the test nodes, now that the epoch is selected."""

@@ -1,0 +1,178 @@
+"""The loop: what it selects by, what it never sees, and that stopping it between epochs changes no bit."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from graphkit.training import Epoch, Fit, TrainingError, recipe
+from graphkit.training.tasks import prepare
+
+
+def fit_of(data, chosen=None, seed=0):
+    chosen = chosen or recipe("gcn", {"epochs": 12})
+    fabric = Fabric(accelerator="cpu", devices=1)
+    task, _ = prepare(data, chosen, fabric.device, torch.float32)
+    torch.manual_seed(seed)
+    return Fit(chosen.encoder(task.x.size(1), task.classes), task, chosen, fabric)
+
+
+def same(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.fixture(autouse=True)
+def _own_generators():
+    with torch.random.fork_rng():
+        yield
+
+
+def test_training_lowers_the_loss_and_learns(data):
+    epochs = list(fit_of(data, recipe("gcn", {"epochs": 60, "lr": 0.05})).epochs())
+    assert epochs[-1].train_loss < epochs[0].train_loss
+    assert max(epoch.validation_accuracy for epoch in epochs) > 0.8
+
+
+@pytest.mark.parametrize("model", ["gcn", "sage", "gat", "gin", "cheb", "mlp"])
+def test_every_recipe_trains(data, model):
+    epochs = list(fit_of(data, recipe(model, {"epochs": 3})).epochs())
+    assert [epoch.number for epoch in epochs] == [1, 2, 3]
+    assert all(math.isfinite(epoch.train_loss) for epoch in epochs)
+
+
+@pytest.mark.parametrize("model", ["gcn", "gat"])
+def test_a_state_saved_between_epochs_continues_to_the_same_bits(data, model):
+    chosen = recipe(model, {"epochs": 12})
+    whole = fit_of(data, chosen)
+    list(whole.epochs())
+
+    halved = fit_of(data, chosen)
+    epochs = halved.epochs()
+    for _ in range(5):
+        next(epochs)
+    state = copy.deepcopy(halved.state_dict())
+
+    torch.rand(100)  # whatever happens to the generators in between
+    continued = fit_of(data, chosen, seed=99)
+    continued.load_state_dict(state)
+    list(continued.epochs())
+    assert continued.history == whole.history
+    assert same(continued.model.state_dict(), whole.model.state_dict())
+    assert same(continued.best_weights, whole.best_weights)
+
+
+def test_the_weights_kept_are_those_of_the_selected_epoch(data):
+    fit = fit_of(data)
+    snapshots = []
+    for _ in fit.epochs():
+        snapshots.append({name: value.clone() for name, value in fit.model.state_dict().items()})
+    assert same(fit.best_weights, snapshots[fit.best.number - 1])
+
+
+@pytest.mark.parametrize(
+    ("select", "chosen"),
+    [("accuracy", 3), ("loss", 4), ("last", 5)],
+)
+def test_selection_follows_its_rule_and_its_ties(data, monkeypatch, select, chosen):
+    told = [(0.5, 0.9), (0.8, 0.7), (0.8, 0.5), (0.7, 0.2), (0.8, 0.5)]  # validation accuracy and loss
+    fit = fit_of(data, recipe("gcn", {"epochs": 5, "select": select}))
+    monkeypatch.setattr(fit, "_epoch", lambda number: Epoch(number, 1.0, told[number - 1][1], told[number - 1][0]))
+    list(fit.epochs())
+    assert fit.best.number == chosen
+
+
+def test_patience_counts_epochs_without_a_better_figure(data, monkeypatch):
+    fit = fit_of(data, recipe("gcn", {"epochs": 100, "patience": 4}))
+    monkeypatch.setattr(fit, "_epoch", lambda number: Epoch(number, 1.0, 1.0, min(number, 3) / 10))
+    assert [epoch.number for epoch in fit.epochs()][-1] == 7
+
+
+def test_patience_of_zero_runs_all_epochs(data, monkeypatch):
+    fit = fit_of(data, recipe("gcn", {"epochs": 20, "patience": 0}))
+    monkeypatch.setattr(fit, "_epoch", lambda number: Epoch(number, 1.0, 1.0, 0.5))
+    assert len(list(fit.epochs())) == 20
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_best_epoch_so_far_kept(data, monkeypatch):
+    fit = fit_of(data)
+    monkeypatch.setattr(fit, "_epoch", lambda number: Epoch(number, math.nan if number == 3 else 1.0, 1.0, 0.5))
+    with pytest.raises(TrainingError, match=r"not finite in epoch 3 \(the best before it was epoch 1"):
+        list(fit.epochs())
+    assert fit.best.number == 1
+
+
+def test_a_learning_rate_beyond_all_reason_is_such_a_loss(data):
+    with pytest.raises(TrainingError, match="try a smaller `lr`"):
+        list(fit_of(data, recipe("mlp", {"epochs": 50, "lr": 1e38, "dropout": 0})).epochs())
+
+
+def test_the_task_holds_no_label_of_a_test_node(data):
+    task, test = prepare(data, recipe("gcn"), torch.device("cpu"), torch.float32)
+    seen = set(task.train.index.tolist()) | set(task.validation.index.tolist())
+    assert not seen & set(test.index.tolist())
+    assert len(task.train.y) + len(task.validation.y) == len(seen)
+
+
+def test_decay_acts_on_the_first_layer_alone_unless_asked(data):
+    first = fit_of(data).optimizer.param_groups
+    assert [group["weight_decay"] for group in first] == [5e-4, 0.0]
+    everything = fit_of(data, recipe("gcn", {"l2_on": "all"})).optimizer.param_groups
+    assert [group["weight_decay"] for group in everything] == [5e-4]
+
+
+def test_features_below_the_density_of_the_recipe_are_kept_sparse(data):
+    data.x = torch.eye(90)
+    sparse, _ = prepare(data, recipe("gcn"), torch.device("cpu"), torch.float32)
+    dense, _ = prepare(data, recipe("gcn", {"sparse_below": 0}), torch.device("cpu"), torch.float32)
+    assert not isinstance(sparse.x, torch.Tensor)
+    torch.testing.assert_close(sparse.x.to_dense(), dense.x, rtol=0, atol=0)
+
+
+def test_features_are_scaled_to_an_absolute_sum_of_one_and_empty_rows_stay_empty(data):
+    data.x[0], data.x[1] = 0.0, torch.tensor([-1.0, 1.0, 2.0])
+    task, _ = prepare(data, recipe("gcn"), torch.device("cpu"), torch.float32)
+    assert task.x[0].tolist() == [0, 0, 0]
+    assert task.x[1].tolist() == [-0.25, 0.25, 0.5]
+
+
+def _spoil(data, what):
+    if what == "nan":
+        data.x[3, 1] = math.nan
+    elif what == "float labels":
+        data.y = data.y.float()
+    elif what == "negative label":
+        data.y[0] = -1
+    elif what == "no mask":
+        del data.val_mask
+    elif what == "overlap":
+        data.val_mask = data.train_mask
+    elif what == "no test node":
+        data.test_mask = torch.zeros_like(data.test_mask)
+    elif what == "many splits":
+        for name in ("train_mask", "val_mask", "test_mask"):
+            data[name] = data[name][:, None].repeat(1, 10)
+    elif what == "far node":
+        data.edge_index[0, 0] = 90
+    return data
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("nan", "`x` must be finite, but 1 of its values"),
+        ("float labels", "one integer label per node"),
+        ("negative label", "must be 0 or above"),
+        ("no mask", "`val_mask` is missing"),
+        ("overlap", "must be disjoint"),
+        ("no test node", "`test_mask` is empty"),
+        ("many splits", "`train_mask` holds 10 splits"),
+        ("far node", "found 90"),
+    ],
+)
+def test_unsound_data_is_refused_before_anything_is_trained(data, what, message):
+    with pytest.raises(ValueError, match=message):
+        prepare(_spoil(data, what), recipe("gcn"), torch.device("cpu"), torch.float32)

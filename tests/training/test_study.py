@@ -1,0 +1,280 @@
+"""Many seeds under one protocol: independence, resumption, records, and what a run leaves behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from graphkit.training import Interrupted, TrainingError, recipe, train
+from graphkit.training.checkpoints import Checkpoint
+
+SHORT = recipe("gcn", {"epochs": 8})
+
+
+class StopAfter:
+    """A reporter that stops the run after so many epochs, as Ctrl-C would."""
+
+    def __init__(self, epochs):
+        self.left = epochs
+
+    def epoch(self, seed, epoch, best):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+    def seed(self, result):
+        pass
+
+
+def figures(outcome):
+    """All but the time it took."""
+    return [dataclasses.replace(result, seconds=0.0) for result in outcome.seeds]
+
+
+def run(data, chosen=SHORT, **options):
+    return train(data, chosen, device="cpu", **options)
+
+
+def test_a_seed_gives_the_same_result_alone_among_others_and_in_any_order(data):
+    alone = figures(run(data, seeds=[3]))[0]
+    assert figures(run(data, seeds=range(5)))[3] == alone
+    assert figures(run(data, seeds=[4, 3, 0]))[1] == alone
+
+
+def test_seeds_differ(data):
+    first, second = figures(run(data, seeds=[0, 1]))
+    assert first.history != second.history
+
+
+def test_the_global_generator_is_left_as_it_was(data):
+    before = torch.get_rng_state()
+    run(data)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_test_labels_change_neither_training_nor_selection(data):
+    honest = run(data, seeds=[0, 1])
+    nodes = data.test_mask.nonzero().squeeze()
+    data.y[nodes] = data.y[nodes[torch.randperm(len(nodes), generator=torch.Generator().manual_seed(1))]]
+    permuted = run(data, seeds=[0, 1])
+    for before, after in zip(honest.seeds, permuted.seeds, strict=True):
+        assert (before.history, before.selected) == (after.history, after.selected)
+    assert honest.record.validation == permuted.record.validation
+    assert honest.record.metric != permuted.record.metric
+
+
+@pytest.mark.parametrize("stop", [3, 8, 11])
+def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, stop):
+    whole = run(data, seeds=[0, 1], checkpoint=tmp_path / "whole")
+    with pytest.raises(Interrupted, match="resume from"):
+        run(data, seeds=[0, 1], checkpoint=tmp_path / "halved", reporter=StopAfter(stop))
+    resumed = run(data, seeds=[0, 1], checkpoint=tmp_path / "halved", resume=True)
+    assert figures(resumed) == figures(whole)
+    for seed in (0, 1):
+        name = f"seed-{seed}.safetensors"
+        assert (tmp_path / "halved" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_finished_run_resumes_to_its_own_result_and_takes_further_seeds(data, tmp_path):
+    first = run(data, seeds=[0, 1], checkpoint=tmp_path)
+    again = run(data, seeds=[0, 1, 2], checkpoint=tmp_path, resume=True)
+    assert again.seeds[:2] == first.seeds
+    assert figures(again)[2] == figures(run(data, seeds=[2]))[0]
+
+
+SCRIPT = """
+import sys, time, pathlib
+from graphkit.data import load
+from graphkit.training import recipe, train
+
+class Slow:
+    def epoch(self, seed, epoch, best):
+        print(epoch.number, flush=True)
+        time.sleep(0.02)
+    def seed(self, result): pass
+
+train(load("karate"), recipe("mlp", {"epochs": 400}), device="cpu", checkpoint=pathlib.Path(sys.argv[1]),
+      reporter=Slow(), checkpoint_every=float(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(("number", "every"), [(signal.SIGTERM, 30.0), (signal.SIGINT, 30.0), (signal.SIGKILL, 0.0)])
+def test_a_real_signal_leaves_a_checkpoint_that_resumes_to_the_same_bits(tmp_path, number, every):
+    from graphkit.data import load
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path), str(every)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )
+    with process:
+        for line in process.stdout:
+            if int(line) >= 3:
+                break
+        process.send_signal(number)
+        process.stdout.read()
+    assert process.returncode != 0
+    chosen = recipe("mlp", {"epochs": 400})
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["running"]
+    assert 2 <= len(state["fit"]["history"]) < 400
+    resumed = run(load("karate"), chosen, checkpoint=tmp_path, resume=True)
+    assert figures(resumed) == figures(run(load("karate"), chosen))
+
+
+def test_handlers_are_put_back_after_a_run(data, tmp_path):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    run(data, checkpoint=tmp_path)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_the_state_is_written_every_so_many_seconds(data, tmp_path, monkeypatch):
+    written = []
+    write = Checkpoint.write
+    monkeypatch.setattr(Checkpoint, "write", lambda self, *state: (written.append(1), write(self, *state)))
+    run(data, checkpoint=tmp_path, checkpoint_every=0.0)
+    often = len(written)
+    written.clear()
+    run(data, checkpoint=tmp_path, checkpoint_every=1000.0)
+    assert (often, len(written)) == (1 + 8 + 1, 2)
+
+
+def test_a_killed_write_leaves_the_previous_checkpoint_whole(data, tmp_path, monkeypatch):
+    run(data, checkpoint=tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def killed(_):
+        raise SystemExit
+
+    monkeypatch.setattr(os, "fsync", killed)
+    with pytest.raises(SystemExit):
+        run(data, seeds=[7], checkpoint=tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "seed-0.safetensors"]
+
+
+def test_a_full_disk_costs_no_result(data, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    outcome = run(data, checkpoint=tmp_path)
+    assert figures(outcome) == figures(run(data))
+    assert "No space left on device" in outcome.faults[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"chosen": recipe("gcn", {"epochs": 9})}, "epochs was 8 and is 9"),
+        ({"chosen": recipe("mlp", {"epochs": 8})}, "model was 'gcn' and is 'mlp'"),
+        ({"precision": "64-true"}, "precision was '32-true' and is '64-true'"),
+    ],
+    ids=["recipe", "model", "precision"],
+)
+def test_a_checkpoint_of_another_run_is_refused(data, tmp_path, options, message):
+    run(data, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match=message):
+        run(data, checkpoint=tmp_path, resume=True, **options)
+
+
+@pytest.mark.parametrize("what", ["features", "split"])
+def test_a_checkpoint_on_other_data_is_refused(data, tmp_path, what):
+    run(data, checkpoint=tmp_path)
+    if what == "features":
+        data.x = data.x + 1
+    else:
+        data.train_mask, data.test_mask = data.test_mask, data.train_mask
+    with pytest.raises(ValueError, match="protocol was"):
+        run(data, checkpoint=tmp_path, resume=True)
+
+
+def test_resuming_nothing_and_resuming_rubbish_are_refused(data, tmp_path):
+    with pytest.raises(ValueError, match="there is no checkpoint"):
+        run(data, checkpoint=tmp_path, resume=True)
+    (tmp_path / "checkpoint.pt").write_bytes(b"rubbish")
+    with pytest.raises(ValueError, match="cannot be read"):
+        run(data, checkpoint=tmp_path, resume=True)
+
+
+def test_a_pickled_checkpoint_is_never_executed(data, tmp_path):
+    torch.save({"form": 1, "identity": time.sleep}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="UnpicklingError"):
+        run(data, checkpoint=tmp_path, resume=True)
+
+
+def test_a_loss_that_is_not_finite_names_the_weights_it_kept(data, tmp_path):
+    class Poison(StopAfter):
+        def epoch(self, seed, epoch, best):
+            if epoch.number == 4:
+                data.x.fill_(float("nan"))
+
+        def __init__(self):
+            pass
+
+    # Without scaling and sparsity the loop trains on the very tensor that the reporter spoils.
+    chosen = recipe("mlp", {"epochs": 8, "row_normalise": False, "sparse_below": 0})
+    with pytest.raises(TrainingError, match=r"seed 0: the loss is not finite in epoch 5 .*seed-0.safetensors"):
+        run(data, chosen, checkpoint=tmp_path, reporter=Poison())
+    assert (tmp_path / "seed-0.safetensors").exists()
+
+
+@pytest.mark.parametrize("seeds", [[], [1, 1], [-1]])
+def test_seeds_that_make_no_sense_are_refused(data, seeds):
+    with pytest.raises(ValueError, match="`seeds` must be"):
+        run(data, seeds=seeds)
+
+
+@pytest.mark.parametrize("device", ["cuda:17", "abacus"])
+def test_a_device_that_is_not_there_is_refused_in_one_line(data, device):
+    with pytest.raises(ValueError, match=r"`device` '.*' .* cannot be used here"):
+        train(data, SHORT, device=device)
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+def test_other_precisions_train(data, precision):
+    record = run(data, precision=precision).record
+    assert record.environment["precision"] == precision
+
+
+def test_the_record_holds_what_a_record_must(data, tmp_path):
+    record = run(data, seeds=[2, 5], command="graphkit train x").record
+    record.write(tmp_path / "record.json")
+    read = json.loads((tmp_path / "record.json").read_text())
+    wanted = {"command", "dataset", "protocol", "metric", "selection", "config", "seeds", "seconds", "environment"}
+    assert wanted <= read.keys()
+    assert {"name", "sha256", "nodes", "edges", "classes"} <= read["dataset"].keys()
+    assert {"name", "mean", "std", "ci95", "values"} <= read["metric"].keys()
+    keys = {"graphkit", "torch", "torch_geometric", "python", "device", "threads"}
+    assert keys <= read["environment"].keys()
+    assert read["seeds"] == [2, 5]
+    assert read["metric"]["mean"] == sum(read["metric"]["values"]) / 2
+    assert read["protocol"]["setting"] == "transductive"
+    assert len(read["protocol"]["fingerprint"]) == 16
+
+
+def test_the_configuration_in_a_record_makes_the_same_recipe_again(data):
+    chosen = recipe("gat", {"heads": 4, "lr": 0.02})
+    config = dict(chosen.as_dict())
+    assert recipe(config.pop("model"), config) == chosen
+
+
+def test_protocols_differ_where_data_split_or_rule_differ(data):
+    def fingerprint(**options):
+        return run(data, **options).record.protocol.fingerprint
+
+    start = fingerprint()
+    assert fingerprint(seeds=[1]) == start
+    assert fingerprint(chosen=recipe("mlp", {"epochs": 8})) == start
+    assert fingerprint(chosen=recipe("gcn", {"epochs": 8, "select": "last"})) != start
+    data.y[0] = 1
+    assert fingerprint() != start
