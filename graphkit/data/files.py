@@ -47,7 +47,12 @@ def mirror() -> Path | None:
 
 
 def located(card: Card) -> Path | None:
-    """Return the first of mirror and data folder that holds every file of ``card``, or ``None``."""
+    """Return the first of mirror and data folder that holds every file of ``card``, or ``None``.
+
+    Files are not gathered from both: what lies in one place was put there together.
+    """
+    if not card.files:
+        return data_home()
     roots = [root for root in (mirror(), data_home()) if root is not None]
     return next((root for root in roots if not missing(card, root)), None)
 
@@ -69,35 +74,39 @@ def strangers(card: Card, root: Path) -> dict[str, str]:
     return {path: digest for path, digest in found.items() if digest != card.files[path]}
 
 
-def refusal(card: Card, path: str, found: str, root: Path) -> DataError:
-    """Return the error for a file that is not the one its card describes."""
-    expected = card.files[path]
-    size = (root / path).stat().st_size
-    length = f" ({size:,} bytes instead of {card.sizes[path]:,})" if card.sizes[path] not in (None, size) else ""
-    known = f"expected sha256 {expected}" if expected else "its sha256 is not known"
+def refusal(card: Card, root: Path, path: str, found: str, why: str = "") -> DataError:
+    """Return the error for a file that is not the one its card describes; ``why`` says what its content told."""
+    expected, size = card.files[path], (root / path).stat().st_size
+    length = f"{size:,} bytes instead of {card.sizes[path]:,}, " if card.sizes[path] not in (None, size) else ""
     return DataError(
-        f"`{card.name}`: {root / path} is not the file its card describes{length}: {known}, found {found}. "
-        "Delete it and fetch the data set again."
+        f"`{card.name}`: {root / path} is not the file its card describes: {length}expected sha256 "
+        f"{expected or 'not known'}, found {found}{why}. Delete it and fetch the data set again."
     )
 
 
 def absence(card: Card, reason: str) -> DataError:
     """Return the error for files that are nowhere to be had."""
     absent = missing(card, data_home())
-    shown = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more (see the card)" if len(absent) > 3 else "")
+    shown = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more (see its card)" if len(absent) > 3 else "")
     return DataError(
-        f"`{card.name}` is not on this machine and cannot be downloaded ({reason}). "
-        f"Put {shown} below {data_home()}, or below a folder named by $GRAPHKIT_MIRROR."
+        f"`{card.name}` is not on this machine and was not downloaded ({reason}). "
+        f"Put {shown} below {data_home()}, or below a folder that $GRAPHKIT_MIRROR names."
     )
 
 
 @contextmanager
 def staging(home: Path) -> Iterator[Path]:
     """Give a folder of our own inside ``home``, so that what is complete in it can be renamed into place."""
-    home.mkdir(parents=True, exist_ok=True)
-    for left in home.glob(".staging-*"):
-        if time.time() - left.stat().st_mtime > STALE:
-            shutil.rmtree(left, ignore_errors=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        for left in home.glob(".staging-*"):
+            if left.exists() and time.time() - left.stat().st_mtime > STALE:
+                shutil.rmtree(left, ignore_errors=True)
+        tempfile.TemporaryDirectory(prefix=".staging-", dir=home).cleanup()
+    except OSError as error:
+        raise DataError(
+            f"the data folder {home} cannot be written to ({error.strerror}); set $GRAPHKIT_DATA."
+        ) from error
     with tempfile.TemporaryDirectory(prefix=".staging-", dir=home) as folder:
         yield Path(folder)
 

@@ -28,7 +28,7 @@ def validate(data: Data) -> None:
         ...
         ValueError: `edge_index` must hold node ids from 0 to 1, found 2.
     """
-    nodes = data.num_nodes
+    nodes = data.num_nodes if data.keys() else 0
     if not nodes:
         raise ValueError("the graph must have at least one node, got none.")
     x, y = data.get("x"), data.get("y")

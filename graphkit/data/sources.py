@@ -83,7 +83,7 @@ class PlanetoidSource:
                 shutil.copy(file, folder / "geom-gcn" / "raw")
             ten = _read("Planetoid", root / "planetoid", self.name, "geom-gcn")
             for part in PARTS:
-                data[f"{part}s"] = ten[part]
+                data[f"{part}s"] = ten[part].bool()
         return data
 
     def download(self, root: Path) -> None:

@@ -39,11 +39,10 @@ class Split:
     parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        shapes = {tuple(mask.shape) for mask in self.masks.values()}
-        if len(shapes) > 1 or self.train.dim() != 1 or any(mask.dtype != torch.bool for mask in self.masks.values()):
-            raise ValueError(
-                f"the masks of a split must be boolean vectors of one length, got shapes {sorted(shapes)}."
-            )
+        forms = {(mask.dtype, mask.dim(), mask.numel()) for mask in self.masks.values()}
+        if forms != {(torch.bool, 1, self.train.numel())}:
+            found = ", ".join(f"{mask.dtype} {list(mask.shape)}" for mask in self.masks.values())
+            raise ValueError(f"the masks of a split must be boolean vectors of one length, got {found}.")
         if shared := int(((self.train.int() + self.val.int() + self.test.int()) > 1).sum()):
             raise ValueError(f"the masks of a split must be disjoint, but {shared:,} nodes are in more than one.")
 

@@ -59,6 +59,9 @@ class FileMasks(SplitProtocol):
     index: int = 0
     name: ClassVar[str] = "files"
 
+    def __post_init__(self) -> None:
+        _whole("index", self.index, least=0)
+
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the masks of the file; ``generator`` is not used."""
         if "train_masks" not in data:
@@ -88,10 +91,10 @@ class RandomPerClass(SplitProtocol):
     name: ClassVar[str] = "random-per-class"
 
     def __post_init__(self) -> None:
-        _positive("per_class", self.per_class)
-        _positive("val", self.val)
+        _whole("per_class", self.per_class)
+        _whole("val", self.val)
         if self.test is not None:
-            _positive("test", self.test)
+            _whole("test", self.test)
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return a split drawn with ``generator``."""
@@ -116,7 +119,7 @@ class RandomPlanetoid(SplitProtocol):
         val: validation nodes in all.
         test: test nodes in all.
 
-    Source: Shchur et al. (2018), arXiv:1811.05868, section 2, on why the one public split is not enough.
+    Source: ``torch_geometric.datasets.Planetoid(split="random")``, which draws from the global generator instead.
     """
 
     per_class: int = 20
@@ -126,7 +129,7 @@ class RandomPlanetoid(SplitProtocol):
 
     def __post_init__(self) -> None:
         for argument in ("per_class", "val", "test"):
-            _positive(argument, getattr(self, argument))
+            _whole(argument, getattr(self, argument))
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return a split drawn with ``generator``."""
@@ -195,7 +198,7 @@ class Dense(SplitProtocol):
         seed: draw with NumPy's ``RandomState(seed)`` in the order of the public code instead of with the generator;
             with ``DENSE_SEEDS`` these are the papers' own ten splits.
 
-    Source: He, Wei & Wen (2022), arXiv:2202.03580; the public code of ChebNetII, ``main/utils.py`` and
+    Source: the public code of ChebNetII (github.com/ivam-he/ChebNetII at f1bbec2be3), ``main/utils.py`` and
     ``main/training.py``.
     """
 
@@ -209,6 +212,8 @@ class Dense(SplitProtocol):
             raise ValueError(
                 f"`train` and `val` must be above 0 and below 1 together, got {self.train} and {self.val}."
             )
+        if self.seed is not None:
+            _whole("seed", self.seed, least=0)
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return a split drawn with ``generator``, or with ``seed`` where that is given."""
@@ -281,9 +286,9 @@ def _seed(generator: torch.Generator | None) -> int:
     return torch.initial_seed() if generator is None else generator.initial_seed()
 
 
-def _positive(argument: str, value: int) -> None:
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"`{argument}` must be a whole number of at least 1, got {value!r}.")
+def _whole(argument: str, value: int, least: int = 1) -> None:
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"`{argument}` must be a whole number of at least {least}, got {value!r}.")
 
 
 def _enough(label: int, nodes: Tensor, needed: int, taker: str) -> None:

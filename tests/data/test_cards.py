@@ -1,0 +1,204 @@
+"""Every card against the real files, and what its faults claim against the real graphs."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import tomllib
+
+import pytest
+import torch
+
+from graphkit.data import Card, card, cards, content_sha256, fetch, files, load, names, split_from_name, verify
+from graphkit.data.sources import SOURCES
+
+UNSEEN = {"pubmed", "citation-full-cora", "citation-full-cora-ml", "citation-full-pubmed"}
+"""Sets whose files nobody here has had."""
+
+LARGE = {"coauthor-physics"}
+SEEN = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in SOURCES if name not in UNSEEN]
+
+
+def test_every_card_has_a_source_and_every_source_a_card():
+    assert names() == sorted(SOURCES)
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_a_card_is_complete_and_its_text_names_what_matters(name):
+    known = card(name)
+    for field in ("title", "licence", "source", "citation", "splits", "default_split"):
+        assert getattr(known, field), field
+    assert known.kind == "node"
+    split_from_name(known.default_split)
+    for paragraph in (known.title, *known.faults, known.citation):
+        assert " ".join(paragraph.split()) in " ".join(known.text().split())
+    assert max(map(len, known.text(width=80).splitlines())) <= 100
+    assert (known.content is None) == (name in UNSEEN)
+    assert (known.checked_by == "nothing to fetch") == (not known.files)
+    # Only plain arrays may be told by anything else than the checksum of each file.
+    assert SOURCES[name].plain or (known.checked_by == "files" and all(known.files.values()))
+
+
+def test_a_card_has_no_field_its_class_does_not_know():
+    fields = set(Card.__dataclass_fields__)
+    for path in cards._folder().glob("*/card.toml"):
+        assert set(tomllib.loads(path.read_text())) <= fields
+
+
+def test_an_unknown_name_gets_the_nearest_suggested():
+    for action in (card, load, fetch, verify):
+        with pytest.raises(ValueError, match=r"`name` 'corra' is not known\. Did you mean 'cora'"):
+            action("corra")
+    with pytest.raises(ValueError, match="is not known"):
+        card("../graphkit")
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if name not in UNSEEN])
+def test_the_checksums_and_sizes_of_the_files_are_right(mirror, name):
+    known = card(name)
+    assert files.missing(known, mirror) == []
+    assert files.strangers(known, mirror) == {}
+    assert {path: (mirror / path).stat().st_size for path in known.files} == known.sizes
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_the_counts_and_the_content_are_right_and_every_default_split_is_usable(mirror, name):
+    found, data = verify(name), load(name)
+    known = data.card
+    assert found.content == known.content == content_sha256(data)
+    assert found.others == {}
+    assert name in found.text()
+    assert data.x.shape == (known.nodes, known.features)
+    assert data.x.dtype == torch.float32
+    assert data.edge_index.shape == (2, known.edges)
+    assert data.edge_index.dtype == data.y.dtype == torch.int64
+    assert data.y.shape == (known.nodes,)
+    assert data.y.unique().tolist() == list(range(known.classes))
+    assert data.is_undirected() == (not known.directed)
+    data.validate()
+    masks = torch.stack([data.train_mask, data.val_mask, data.test_mask])
+    assert masks.dtype == torch.bool
+    assert (masks.sum(0) <= 1).all()
+    assert (masks.sum(1) > 0).all()
+
+
+def test_the_card_stays_with_its_data():
+    data = load("karate")
+    copies = [data.clone(), copy.copy(data), copy.deepcopy(data), pickle.loads(pickle.dumps(data)), data.to("cpu")]
+    copies += [data.subgraph(torch.arange(10)), data.contiguous(), data.cpu()]
+    for one in copies:
+        assert one.card == card("karate")
+        assert hash(one.card) == hash(card("karate"))
+        assert one.protocol == data.protocol
+
+
+def test_two_cards_do_not_share_what_can_be_written_to():
+    card("cora").files.clear()
+    assert card("cora").files
+
+
+class TestWhatTheCardsClaim:
+    """The faults and the sizes of the splits, counted anew."""
+
+    def test_public_splits_have_twenty_labels_a_class(self, mirror):
+        for name, classes in (("cora", 7), ("citeseer", 6)):
+            data = load(name)
+            assert data.y[data.train_mask].bincount().tolist() == [20] * classes
+            assert [int(data[f"{part}_mask"].sum()) for part in ("val", "test")] == [500, 1000]
+
+    def test_cora_has_78_components(self, mirror):
+        from torch_geometric.utils import to_scipy_sparse_matrix
+
+        adjacency = to_scipy_sparse_matrix(load("cora").edge_index, num_nodes=2708)
+        from scipy.sparse.csgraph import connected_components
+
+        count, component = connected_components(adjacency)
+        assert count == 78
+        ten = load("cora", split="files:5")
+        inside = ten.train_mask | ten.val_mask | ten.test_mask
+        assert int(inside.sum()) == 2485
+        largest = torch.from_numpy(component).long()
+        assert (largest[inside] == largest.bincount().argmax()).all()
+
+    def test_citeseer_has_isolated_nodes_and_nodes_without_features(self, mirror):
+        data = load("citeseer")
+        assert int((data.edge_index[0].bincount(minlength=3327) == 0).sum()) == 48
+        absent = data.x.sum(1) == 0
+        assert int(absent.sum()) == 15
+        assert (data.y[absent] == 0).all()
+        assert not (absent & (data.train_mask | data.val_mask | data.test_mask)).any()
+        listed = (mirror / "planetoid/CiteSeer/raw/ind.citeseer.test.index").read_text().split()
+        assert set(absent.nonzero().flatten().tolist()) == set(range(2312, 3327)) - set(map(int, listed))
+
+    def test_two_of_citeseers_ten_splits_are_smaller(self, mirror):
+        for index in range(10):
+            record = load("citeseer", split=f"files:{index}").protocol
+            sizes = record["train"], record["val"], record["test"]
+            assert sizes == ((1017, 679, 424) if index in (4, 5) else (1596, 1065, 666))
+
+    @pytest.mark.parametrize(
+        ("name", "without"),
+        [
+            ("cora", [217, 180]),
+            ("citeseer", [264]),
+            ("amazon-photo", [369, 331]),
+            ("coauthor-cs", [708, 462, 429, 371, 118, 420]),
+            ("amazon-computers", [436, 542, 308, 487, 818, 291]),
+        ],
+    )
+    def test_the_dense_split_leaves_classes_without_a_test_node(self, mirror, name, without):
+        data = load(name, split="dense")
+        classes = data.y.bincount()
+        tested = data.y[data.test_mask].bincount(minlength=len(classes))
+        assert classes[tested == 0].tolist() == without
+
+    def test_texas_and_cornell_share_features_and_labels(self, mirror):
+        texas, cornell = load("texas"), load("cornell")
+        assert torch.equal(texas.x, cornell.x)
+        assert torch.equal(texas.y, cornell.y)
+        assert not torch.equal(texas.train_mask, cornell.train_mask)
+        assert texas.y.bincount().min() == 1
+        with pytest.raises(ValueError, match="class 1 has 1 node"):
+            load("texas", split="stratified")
+
+    @pytest.mark.parametrize(("name", "leaked", "tested"), [("chameleon", 305, 456), ("squirrel", 650, 1041)])
+    def test_the_unfiltered_wikipedia_graphs_have_twins_across_train_and_test(self, mirror, name, leaked, tested):
+        data = load(f"{name}-unfiltered")
+        neighbours: list[set[int]] = [set() for _ in range(data.num_nodes)]
+        for source, target in data.edge_index.t().tolist():
+            neighbours[source].add(target)
+        twins = [(frozenset(seen), label) for seen, label in zip(neighbours, data.y.tolist(), strict=True)]
+        trained = {twins[node] for node in data.train_mask.nonzero().flatten().tolist()}
+        test = data.test_mask.nonzero().flatten().tolist()
+        assert len(test) == tested
+        assert sum(twins[node] in trained for node in test) == leaked
+
+    @pytest.mark.parametrize(
+        ("name", "loops"),
+        [
+            ("texas", 16),
+            ("cornell", 3),
+            ("wisconsin", 16),
+            ("actor", 93),
+            ("chameleon-unfiltered", 50),
+            ("squirrel-unfiltered", 140),
+            ("cora", 0),
+            ("chameleon", 0),
+            ("minesweeper", 0),
+        ],
+    )
+    def test_self_loops_are_counted(self, mirror, name, loops):
+        row, column = load(name).edge_index
+        assert int((row == column).sum()) == loops
+
+    @pytest.mark.parametrize(("name", "isolated"), [("amazon-photo", 115), ("amazon-computers", 281)])
+    def test_isolated_goods_are_counted(self, mirror, name, isolated):
+        data = load(name)
+        assert int((data.edge_index[0].bincount(minlength=data.num_nodes) == 0).sum()) == isolated
+
+    @pytest.mark.parametrize(("name", "empty"), [("citation-full-citeseer", 89), ("citation-full-dblp", 64)])
+    def test_nodes_without_features_are_counted(self, mirror, name, empty):
+        assert int((load(name).x.sum(1) == 0).sum()) == empty
+
+    def test_a_fifth_of_minesweeper_is_mines(self, mirror):
+        assert load("minesweeper").y.bincount().tolist() == [8000, 2000]

@@ -1,0 +1,76 @@
+"""What a graph must be before anything is trained on it; each refusal names its field."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from graphkit.data import load, validate
+
+
+def sound() -> Data:
+    return Data(
+        x=torch.ones(4, 2),
+        edge_index=torch.tensor([[0, 1, 2], [1, 2, 3]]),
+        edge_weight=torch.ones(3),
+        edge_attr=torch.ones(3, 2),
+        y=torch.tensor([0, 1, 0, 1]),
+        train_mask=torch.tensor([True, False, False, False]),
+        val_mask=torch.tensor([False, True, False, False]),
+        test_mask=torch.tensor([False, False, True, True]),
+    )
+
+
+def test_sound_graphs_pass():
+    validate(sound())
+    validate(load("karate"))
+    validate(Data(x=torch.ones(1, 1), edge_index=torch.zeros(2, 0, dtype=torch.long)))
+    validate(Data(edge_index=torch.tensor([[0], [1]], dtype=torch.int32), num_nodes=2))
+    data = sound()
+    data.x = data.x.to_sparse()
+    validate(data)
+
+
+def with_value(value: float, at: tuple[int, ...], shape: tuple[int, ...]) -> torch.Tensor:
+    tensor = torch.ones(shape)
+    tensor[at] = value
+    return tensor
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("x", with_value(float("nan"), (1, 1), (4, 2)), "`x` must be finite, but 1 of its values are NaN or infinite"),
+        ("x", with_value(float("inf"), (1, 1), (4, 2)), "`x` must be finite"),
+        ("x", with_value(float("nan"), (1, 1), (4, 2)).to_sparse(), "`x` must be finite"),
+        ("x", torch.ones(4, 2, dtype=torch.long), r"`x` must be floating point, got torch.int64; call"),
+        ("x", torch.ones(4), r"`x` must have shape \[4, features\], got \[4\]"),
+        ("edge_index", torch.tensor([[0], [-1]]), "`edge_index` must hold node ids from 0 to 3, found -1"),
+        ("edge_index", torch.tensor([[0], [4]]), "`edge_index` must hold node ids from 0 to 3, found 4"),
+        ("edge_index", torch.tensor([[0.0], [1.0]]), "`edge_index` must hold integers, got torch.float32"),
+        ("edge_index", torch.zeros(3, 2, dtype=torch.long), r"`edge_index` must have shape \[2, edges\], got \[3, 2\]"),
+        ("edge_index", None, "`edge_index` is missing"),
+        ("edge_weight", torch.ones(2), r"`edge_weight` must have one value per edge \(3\), got 2"),
+        ("edge_weight", torch.tensor([1.0, float("nan"), 1.0]), "`edge_weight` must be finite"),
+        ("edge_attr", torch.ones(4, 2), r"`edge_attr` must have one value per edge \(3\), got 4"),
+        ("y", torch.zeros(3), r"`y` must have one label per node \(4\), got 3"),
+        ("y", torch.tensor([0, 1, float("nan"), 0]), "`y` must be finite"),
+        ("train_mask", torch.zeros(3, dtype=torch.bool), "`train_mask` must be boolean of length 4"),
+        ("val_mask", torch.zeros(4), "`val_mask` must be boolean of length 4, got torch.float32"),
+        ("test_mask", torch.ones(4, dtype=torch.bool), "the masks must be disjoint, but 2 nodes"),
+    ],
+)
+def test_a_wrong_field_is_named(field, value, message):
+    data = sound()
+    data.num_nodes = 4
+    data[field] = value
+    with pytest.raises(ValueError, match=message):
+        validate(data)
+
+
+def test_a_graph_without_nodes_is_refused():
+    with pytest.raises(ValueError, match="at least one node"):
+        validate(Data(x=torch.ones(0, 3), edge_index=torch.zeros(2, 0, dtype=torch.long)))
+    with pytest.raises(ValueError, match="at least one node"):
+        validate(Data())

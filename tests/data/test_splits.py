@@ -1,0 +1,246 @@
+"""Laws of splits: disjoint, sized as promised, the same from the same generator."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch_geometric.data import Data
+
+from graphkit.data.splits import (
+    DENSE_SEEDS,
+    PROTOCOLS,
+    Dense,
+    FileMasks,
+    Public,
+    RandomPerClass,
+    RandomPlanetoid,
+    Split,
+    Stratified,
+    split_from_name,
+)
+
+
+def labelled(counts: list[int], seed: int = 0) -> Data:
+    """Return a graph without edges whose classes have these sizes, in mixed order."""
+    y = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    y = y[torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))]
+    return Data(x=torch.ones(len(y), 1), edge_index=torch.zeros(2, 0, dtype=torch.long), y=y)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def per_class(data: Data, mask: torch.Tensor) -> list[int]:
+    return data.y[mask].bincount(minlength=int(data.y.max()) + 1).tolist()
+
+
+def assert_disjoint(split: Split) -> None:
+    assert (split.train.int() + split.val.int() + split.test.int()).max() <= 1
+
+
+sizes = st.lists(st.integers(4, 40), min_size=2, max_size=5)
+seeds = st.integers(0, 2**31)
+random_protocols = st.sampled_from(
+    [RandomPerClass(1, 1), RandomPlanetoid(1, 2, 3), Stratified(0.5, 0.25, 0.25), Dense(0.3)]
+)
+
+
+@given(counts=sizes, seed=seeds, protocol=random_protocols)
+def test_parts_are_disjoint_and_the_generator_decides(counts, seed, protocol):
+    data = labelled(counts)
+    one, same = protocol(data, seeded(seed)), protocol(data, seeded(seed))
+    assert_disjoint(one)
+    assert one.fingerprint == same.fingerprint
+    assert one.record() == same.record()
+    generator = seeded(seed)
+    protocol(data, generator)
+    assert not torch.equal(generator.get_state(), seeded(seed).get_state()), "a second call must draw anew"
+
+
+@given(counts=sizes, seed=seeds, train=st.integers(1, 3), val=st.integers(1, 3), test=st.integers(1, 3))
+def test_random_per_class_takes_what_it_promises_of_every_class(counts, seed, train, val, test):
+    data = labelled(counts)
+    if min(counts) < train + val + test:
+        with pytest.raises(ValueError, match=r"class \d has \d+; ask for fewer"):
+            RandomPerClass(train, val, test)(data, seeded(seed))
+        return
+    split = RandomPerClass(train, val, test)(data, seeded(seed))
+    assert per_class(data, split.train) == [train] * len(counts)
+    assert per_class(data, split.val) == [val] * len(counts)
+    assert per_class(data, split.test) == [test] * len(counts)
+    rest = RandomPerClass(train, val)(data, seeded(seed))
+    assert (rest.train | rest.val | rest.test).all()
+
+
+@given(counts=sizes, seed=seeds, train=st.integers(1, 3), val=st.integers(1, 20), test=st.integers(1, 20))
+def test_random_planetoid_takes_what_it_promises(counts, seed, train, val, test):
+    data = labelled(counts)
+    if sum(counts) - train * len(counts) < val + test:
+        with pytest.raises(ValueError, match="are left after training"):
+            RandomPlanetoid(train, val, test)(data, seeded(seed))
+        return
+    split = RandomPlanetoid(train, val, test)(data, seeded(seed))
+    assert per_class(data, split.train) == [train] * len(counts)
+    assert (int(split.val.sum()), int(split.test.sum())) == (val, test)
+
+
+@given(counts=sizes, seed=seeds, fractions=st.tuples(*[st.floats(0.3, 0.33)] * 3))
+def test_stratified_is_within_one_node_of_its_fraction_in_every_class(counts, seed, fractions):
+    data = labelled(counts)
+    split = Stratified(*fractions)(data, seeded(seed))
+    for fraction, mask in zip(fractions, split.masks.values(), strict=True):
+        for count, taken in zip(counts, per_class(data, mask), strict=True):
+            assert abs(taken - fraction * count) <= 1
+            assert taken >= 1
+
+
+def test_stratified_fractions_of_one_use_every_node():
+    split = Stratified()(labelled([5, 17, 101]), seeded())
+    assert (split.train | split.val | split.test).all()
+
+
+def dense_slowly(y: list[int], train: float, val: float, seed: int) -> tuple[set[int], set[int], set[int]]:
+    """The dense split as the public codes describe it, node by node, with NumPy's legacy generator."""
+    state = np.random.RandomState(seed)
+    classes = max(y) + 1
+    quota = round(train * len(y) / classes)
+    chosen: list[int] = []
+    for label in range(classes):
+        members = [node for node in range(len(y)) if y[node] == label]
+        if len(members) < quota:
+            chosen.extend(members)
+        else:
+            chosen.extend(int(node) for node in state.choice(members, quota, replace=False))
+    rest = [node for node in range(len(y)) if node not in chosen]
+    selected = {int(node) for node in state.choice(rest, round(val * len(y)), replace=False)}
+    return set(chosen), selected, set(rest) - selected
+
+
+@given(counts=st.lists(st.integers(1, 30), min_size=2, max_size=5), seed=st.sampled_from(DENSE_SEEDS))
+def test_dense_with_a_published_seed_is_the_published_split(counts, seed):
+    data = labelled(counts)
+    try:
+        split = Dense(seed=seed)(data)
+    except ValueError:
+        assume(False)
+    expected = dense_slowly(data.y.tolist(), 0.6, 0.2, seed)
+    for mask, nodes in zip(split.masks.values(), expected, strict=True):
+        assert set(mask.nonzero().flatten().tolist()) == nodes
+    assert split.parameters["seed"] == seed
+
+
+def test_dense_uses_up_small_classes():
+    data = labelled([351, 217, 418, 818, 426, 298, 180])  # the classes of Cora
+    split = Dense()(data, seeded())
+    assert per_class(data, split.train) == [232, 217, 232, 232, 232, 232, 180]
+    assert int(split.val.sum()) == 542
+    assert [label for label, tested in enumerate(per_class(data, split.test)) if tested == 0] == [1, 6]
+
+
+def test_files_and_public_take_the_masks_of_the_data():
+    data = labelled([10, 10])
+    many = torch.nn.functional.one_hot(torch.arange(20) % 3, 3).bool()
+    data.train_masks, data.val_masks, data.test_masks = many, many.roll(1, 1), many.roll(2, 1)
+    for index in range(3):
+        assert torch.equal(FileMasks(index)(data).train, many[:, index])
+    with pytest.raises(ValueError, match=r"`index` must lie in 0 to 2, .* got 3"):
+        FileMasks(3)(data)
+    with pytest.raises(ValueError, match="no public split"):
+        Public()(data)
+    data.train_mask, data.val_mask, data.test_mask = many.t()
+    assert torch.equal(Public()(data).val, many[:, 1])
+    assert Public()(data).apply(data).protocol["split"] == "public"
+    with pytest.raises(ValueError, match="no public split"):
+        Public()(FileMasks(1)(data).apply(data))
+
+
+def test_a_split_is_refused_unless_it_is_three_disjoint_boolean_vectors():
+    mask = torch.tensor([True, False, False])
+    Split(mask, mask.roll(1), mask.roll(2))
+    with pytest.raises(ValueError, match="disjoint, but 1 nodes"):
+        Split(mask, mask, mask.roll(2))
+    for wrong in (mask.int(), mask[:2], mask[:, None]):
+        with pytest.raises(ValueError, match="boolean vectors of one length"):
+            Split(mask, wrong, mask)
+    with pytest.raises(ValueError, match="does not fit"):
+        Split(mask, mask.roll(1), mask.roll(2)).apply(labelled([2, 2]))
+
+
+def test_applying_a_split_leaves_the_data_alone():
+    data = labelled([10, 10])
+    split = Stratified()(data, seeded()).apply(data)
+    assert "train_mask" not in data
+    assert split.protocol["train"] == int(split.train_mask.sum()) == 12
+    assert split.x is data.x
+
+
+def test_the_fingerprint_tells_masks_apart_and_nothing_else():
+    data = labelled([10, 10])
+    one, other = Stratified()(data, seeded(0)), Stratified()(data, seeded(1))
+    assert one.fingerprint != other.fingerprint
+    assert Split(one.train, one.val, one.test).fingerprint == one.fingerprint
+    assert Split(one.train, one.test, one.val).fingerprint != one.fingerprint
+    assert pickle.loads(pickle.dumps(one)).fingerprint == one.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "protocol"),
+    [
+        ("public", Public()),
+        ("files", FileMasks(0)),
+        ("files:3", FileMasks(3)),
+        ("random-per-class", RandomPerClass(20, 30)),
+        ("random-per-class:5", RandomPerClass(5)),
+        ("random-per-class:5,7,9", RandomPerClass(5, 7, 9)),
+        ("random-planetoid:20,500,1000", RandomPlanetoid()),
+        ("stratified:0.5,0.25,0.25", Stratified(0.5, 0.25, 0.25)),
+        ("dense", Dense()),
+        ("dense:0.6,0.2,1941488137", Dense(seed=1941488137)),
+    ],
+)
+def test_text_and_protocol_are_two_forms_of_one(text, protocol):
+    assert split_from_name(text) == protocol
+    assert split_from_name(str(protocol)) == protocol
+    assert hash(protocol) == hash(split_from_name(text))
+
+
+@pytest.mark.parametrize("name", sorted(PROTOCOLS))
+def test_every_protocol_is_read_from_its_name(name):
+    assert str(split_from_name(name)) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("publik", "`split` 'publik' is not known. Did you mean 'public'"),
+        ("files:x", r"must have numbers after the colon; its form is 'files:index'"),
+        ("files:1,2", r"has 2 values, but its form is 'files:index'"),
+        ("public:1", r"has 1 values, but its form is 'public'"),
+        ("files:-1", "`index` must be a whole number of at least 0, got -1"),
+        ("files:0.5", "`index` must be a whole number of at least 0, got 0.5"),
+        ("random-per-class:0", "`per_class` must be a whole number of at least 1, got 0"),
+        ("random-planetoid:20,1.5", "`val` must be a whole number of at least 1, got 1.5"),
+        ("stratified:0.9,0.2,0.2", "at most 1 together"),
+        ("stratified:0,0.2,0.2", "above 0"),
+        ("dense:0.9,0.2", "below 1 together"),
+        ("dense:0.6,0.2,0.5", "`seed` must be a whole number"),
+    ],
+)
+def test_a_wrong_text_says_what_is_wrong(text, message):
+    with pytest.raises(ValueError, match=message):
+        split_from_name(text)
+
+
+def test_a_class_that_is_too_small_is_named():
+    with pytest.raises(ValueError, match="needs a node of each class in each part, but class 1 has 2 nodes"):
+        Stratified()(labelled([30, 2]), seeded())
+    with pytest.raises(ValueError, match="'random-per-class' takes 50 nodes of each class, but class 1 has 49"):
+        RandomPerClass()(labelled([60, 49]), seeded())
+    with pytest.raises(ValueError, match="too few for"):
+        Dense()(labelled([1, 1, 1]), seeded())
