@@ -73,9 +73,7 @@ class Fit:
         while not self.finished:
             epoch = self._epoch(len(self.history) + 1)
             if not math.isfinite(epoch.train_loss + epoch.validation_loss):
-                kept = (
-                    f"the best before it was epoch {self.best.number}" if self.best else "no epoch was good"
-                )
+                kept = f"the best before it was epoch {self.best.number}" if self.best else "no epoch was good"
                 raise TrainingError(f"the loss is not finite in epoch {epoch.number} ({kept}); try a smaller `lr`.")
             self.history.append(epoch)
             if self.best is None or self._key(epoch) < self._key(self.best):

@@ -38,7 +38,7 @@ class GCN:
 
     def convs(self) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
-        from torch_geometric.nn import GCNConv
+        from graphkit.nn import GCNConv
 
         return GCNConv, GCNConv
 
@@ -54,7 +54,7 @@ class SAGE:
 
     def convs(self) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
-        from torch_geometric.nn import SAGEConv
+        from graphkit.nn import SAGEConv
 
         def conv(i: int, o: int) -> nn.Module:
             return SAGEConv(i, o, aggr=self.aggregate)
@@ -80,7 +80,7 @@ class GAT:
         Raises:
             ValueError: if the hidden width is not a multiple of ``heads``.
         """
-        from torch_geometric.nn import GATConv, GATv2Conv
+        from graphkit.nn import GATConv, GATv2Conv
 
         layer = GATConv if self.version == 1 else GATv2Conv
 
@@ -107,7 +107,8 @@ class GIN:
     def convs(self) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
         from torch.nn import Linear, ReLU, Sequential
-        from torch_geometric.nn import GINConv
+
+        from graphkit.nn import GINConv
 
         def conv(i: int, o: int) -> nn.Module:
             return GINConv(Sequential(Linear(i, o), ReLU(), Linear(o, o)), train_eps=self.learn_eps)
@@ -126,7 +127,7 @@ class Cheb:
 
     def convs(self) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
-        from torch_geometric.nn import ChebConv
+        from graphkit.nn import ChebConv
 
         def conv(i: int, o: int) -> nn.Module:
             return ChebConv(i, o, K=self.order)

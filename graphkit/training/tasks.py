@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.data.soundness import validate
-from graphkit.operators.sparse import sparse_features
+from graphkit.operators import sparse_features
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-    from graphkit.operators.sparse import SparseOperator
+    from graphkit.operators import SparseOperator
     from graphkit.training.recipes import Recipe
 
 

@@ -13,7 +13,7 @@ from torch_geometric.nn import GATConv, GCNConv, GINEConv, SAGEConv
 from torch_geometric.nn.models import GCN
 
 from graphkit.nn.models import Encoder
-from graphkit.operators.sparse import sparse_features
+from graphkit.operators import sparse_features
 
 EDGES = torch.tensor([[0, 1, 1, 2, 3, 4, 4, 5], [1, 0, 2, 1, 4, 3, 5, 4]])
 
