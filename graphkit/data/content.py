@@ -49,9 +49,9 @@ def content_sha256(data: Data) -> str:
     """
     row, column = data.edge_index.cpu().numpy().astype(np.int64)
     order = np.lexsort((column, row))
-    tensors = {f"x.{part}": tensor for part, tensor in sparse_parts(data.x).items()}
+    tensors = {f"x.{part}": tensor for part, tensor in sparse_parts(data.x.cpu()).items()}
     tensors["edge_index"] = torch.from_numpy(np.stack([row[order], column[order]]))
-    tensors["y"] = data.y.long()
+    tensors["y"] = data.y.cpu().long()
     return tensors_sha256(tensors)
 
 

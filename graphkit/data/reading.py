@@ -52,7 +52,8 @@ def read(card: Card, root: Path) -> Data:
         if not source.plain or card.checked_by not in ("content", "counts"):
             raise files.refusal(card, root, path, found)
         try:
-            _whole(copy / path)
+            for stranger in strangers:
+                _whole(copy / stranger)
             data = source.read(copy)
         except UNREADABLE as error:
             raise files.refusal(card, root, path, found, ", and it cannot be read") from error

@@ -67,7 +67,7 @@ class Split:
             raise ValueError(f"a split of {self.train.numel():,} nodes does not fit a graph of {data.num_nodes:,}.")
         split = data.__copy__()
         for name, mask in self.masks.items():
-            split[name] = mask
+            split[name] = mask.to(data.edge_index.device)
         split.protocol = self.record()
         return split
 

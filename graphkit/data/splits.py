@@ -102,7 +102,7 @@ class RandomPerClass(SplitProtocol):
         last = None if self.test is None else second + self.test
         classes = _shuffled_classes(data, generator)
         for label, nodes in enumerate(classes):
-            _enough(label, nodes, second + (self.test or 0), f"{self.name!r} takes")
+            _enough(self.name, label, nodes, second + (self.test or 1))
         parts = [
             torch.cat([nodes[start:end] for nodes in classes])
             for start, end in ((None, first), (first, second), (second, last))
@@ -135,7 +135,7 @@ class RandomPlanetoid(SplitProtocol):
         """Return a split drawn with ``generator``."""
         classes = _shuffled_classes(data, generator)
         for label, nodes in enumerate(classes):
-            _enough(label, nodes, self.per_class, f"{self.name!r} takes")
+            _enough(self.name, label, nodes, self.per_class)
         rest = torch.cat([nodes[self.per_class :] for nodes in classes])
         if len(rest) < self.val + self.test:
             raise ValueError(
@@ -291,9 +291,10 @@ def _whole(argument: str, value: int, least: int = 1) -> None:
         raise ValueError(f"`{argument}` must be a whole number of at least {least}, got {value!r}.")
 
 
-def _enough(label: int, nodes: Tensor, needed: int, taker: str) -> None:
-    if len(nodes) < needed:
-        raise ValueError(f"{taker} {needed} nodes of each class, but class {label} has {len(nodes)}; ask for fewer.")
+def _enough(name: str, label: int, nodes: Tensor, needed: int) -> None:
+    found = len(nodes)
+    if found < needed:
+        raise ValueError(f"{name!r} needs {needed} nodes of each class, but class {label} has {found}; ask for fewer.")
 
 
 def _published(data: Data) -> str:

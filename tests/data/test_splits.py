@@ -76,6 +76,7 @@ def test_random_per_class_takes_what_it_promises_of_every_class(counts, seed, tr
     assert per_class(data, split.test) == [test] * len(counts)
     rest = RandomPerClass(train, val)(data, seeded(seed))
     assert (rest.train | rest.val | rest.test).all()
+    assert min(per_class(data, rest.test)) >= 1
 
 
 @given(counts=sizes, seed=seeds, train=st.integers(1, 3), val=st.integers(1, 20), test=st.integers(1, 20))
@@ -240,7 +241,7 @@ def test_a_wrong_text_says_what_is_wrong(text, message):
 def test_a_class_that_is_too_small_is_named():
     with pytest.raises(ValueError, match="needs a node of each class in each part, but class 1 has 2 nodes"):
         Stratified()(labelled([30, 2]), seeded())
-    with pytest.raises(ValueError, match="'random-per-class' takes 50 nodes of each class, but class 1 has 49"):
-        RandomPerClass()(labelled([60, 49]), seeded())
+    with pytest.raises(ValueError, match="'random-per-class' needs 51 nodes of each class, but class 1 has 50"):
+        RandomPerClass()(labelled([60, 50]), seeded())
     with pytest.raises(ValueError, match="too few for"):
         Dense()(labelled([1, 1, 1]), seeded())
