@@ -123,7 +123,7 @@ class Cheb:
     Source: Defferrard, Bresson & Vandergheynst (2016), arXiv:1606.09375.
     """
 
-    order: Positive = 2
+    order: Positive = 3
 
     def convs(self) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
@@ -270,10 +270,11 @@ RECIPES: dict[str, Recipe] = {
         model=GAT(), hidden=64, dropout=0.6, activation="elu", lr=0.005, l2_on="all", epochs=1000, patience=100
     ),
     "gin": Recipe(model=GIN()),
-    "cheb": Recipe(model=Cheb()),
+    "cheb": Recipe(model=Cheb(), hidden=32, dropout=0.8),
     "mlp": Recipe(model=MLP()),
 }
-"""Named recipes: the published ones where there are some, and no choice made for one data set."""
+"""Named recipes. GCN and GAT are the published ones; Cheb was chosen by validation accuracy on Cora and CiteSeer
+together. No choice was made by test data, or for one data set."""
 
 
 def recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
