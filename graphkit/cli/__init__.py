@@ -56,12 +56,15 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         cause = error.__cause__ or error
         return FAILED, _line(str(cause).capitalize()) or "Stopped."
     from graphkit.data import DataError
-    from graphkit.training import TrainingError
 
-    if isinstance(error, DataError | TrainingError | OSError):
+    if isinstance(error, DataError | OSError):
         return FAILED, f"Error: {_line(str(error))}"
     if isinstance(error, ValueError | TypeError):
         return WRONG_CALL, f"Error: {_line(str(error))}"
+    from graphkit.training import TrainingError
+
+    if isinstance(error, TrainingError):
+        return FAILED, f"Error: {_line(str(error))}"
     return FAILED, f"Error inside graphkit, {type(error).__name__}: {_line(str(error))} (--debug shows where)"
 
 

@@ -35,7 +35,7 @@ def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path
     if name is not None:
         known = {name: known[member("benchmark", name, known)]}
     if json_path is not None:
-        from graphkit.training.records import require_writable
+        from graphkit.training.files import require_writable
 
         require_writable("json", json_path)
     failed, records = [], {}
@@ -49,7 +49,7 @@ def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path
             if written.exists():
                 records[script] = json.loads(written.read_text(encoding="utf-8"))
     if json_path is not None:
-        from graphkit.training.records import write_atomically
+        from graphkit.training.files import write_atomically
 
         content = records.get(name, {}) if name else records
         write_atomically(json_path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

@@ -67,7 +67,7 @@ def train(
     then --set, then --epochs and --lr. Ctrl-C leaves a checkpoint for --resume.
     """
     from graphkit.data import card
-    from graphkit.training.records import require_writable
+    from graphkit.training.files import require_writable
 
     card(dataset)
     name, chosen = _recipe(model, config, settings, {"epochs": epochs, "lr": lr})
@@ -116,14 +116,14 @@ def _recipe(
     from graphkit.training.recipes import read_overrides, recipe
 
     overrides = read_overrides(config) if config else {}
-    named = overrides.pop("model", "gcn")
+    named = str(overrides.pop("model", "gcn"))
     for setting in settings:
         field, equals, value = setting.partition("=")
         if not equals:
             raise click.UsageError(f"`--set` takes FIELD=VALUE, got {setting!r}.")
         overrides[field.strip()] = _value(value.strip())
     overrides |= {field: value for field, value in flags.items() if value is not None}
-    named = model or overrides.pop("model", named)
+    named = model or str(overrides.pop("model", named))
     return named, recipe(named, overrides)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit.training.records import require_writable, write_atomically
+from graphkit.training.files import require_writable, write_atomically
 
 FORM = 1
 """Counts changes of the file's form; another form is refused."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import platform
 import statistics
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graphkit.training.files import write_atomically
 from graphkit.training.protocol import DatasetFacts, Protocol
 
 
@@ -120,35 +119,3 @@ def environment(device: str, precision: str) -> dict[str, Any]:
         "precision": precision,
         "threads": torch.get_num_threads(),
     }
-
-
-def require_writable(argument: str, path: Path) -> None:
-    """Make the folder of ``path`` and see that a file can be written there, before anything is computed for it.
-
-    Raises:
-        ValueError: if it cannot, or if ``path`` is a folder.
-    """
-    if path.is_dir():
-        raise ValueError(f"`{argument}` must name a file, but {str(path)!r} is a folder.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not os.access(path, os.W_OK):
-            raise PermissionError(13, "Permission denied")
-        with tempfile.TemporaryFile(dir=path.parent) as file:
-            file.write(b"\n")
-    except OSError as error:
-        raise ValueError(f"`{argument}` {str(path)!r} cannot be written: {error.strerror}.") from None
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` beside ``path``, flush it to the disk, and rename it; on failure leave nothing behind."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

@@ -1,0 +1,368 @@
+"""The command line: exit codes, one-line errors with a way out, and what a command leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import graphkit
+from graphkit.cli import commands, main
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GRAPHKIT_DEBUG", raising=False)
+
+
+@pytest.fixture
+def call(capsys):
+    """Return a function from arguments to exit code, standard output and standard error."""
+
+    def run(*arguments):
+        code = main(arguments)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def train(call, *arguments):
+    return call("train", "karate", "--seeds", "2", "--epochs", "3", "--device", "cpu", *arguments)
+
+
+# ---- asking
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "-h"], ["data", "--help"], ["bench", "--help"]])
+def test_help_answers_without_loading_torch(arguments):
+    code = (
+        f"import sys, graphkit.cli; code = graphkit.cli.main({arguments!r});"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'lightning_fabric', 'rich'} & set(sys.modules);"
+        "sys.exit(f'loaded {heavy}' if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: graphkit")
+
+
+def test_a_wrong_call_is_refused_without_loading_torch():
+    code = "import sys, graphkit.cli; graphkit.cli.main(['train', 'corra']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_the_version_is_the_packages(call):
+    assert call("--version") == (0, f"graphkit, version {graphkit.__version__}\n", "")
+
+
+def test_the_module_runs_as_the_command():
+    done = subprocess.run([sys.executable, "-m", "graphkit.cli", "--version"], capture_output=True, check=False)
+    assert done.returncode == 0
+
+
+def test_every_option_and_command_is_described():
+    def walk(command):
+        assert command.help, command.name
+        for parameter in command.params:
+            assert isinstance(parameter, click.Argument) or parameter.help, parameter.name
+        for below in getattr(command, "commands", {}).values():
+            walk(below)
+
+    walk(commands)
+
+
+def test_a_call_without_arguments_shows_the_help(call):
+    code, _, err = call()
+    assert code == 2
+    assert "Usage" in err
+
+
+# ---- wrong calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("trian", "No such command 'trian'. Did you mean 'train'?"),
+        ("data lst", "Did you mean 'list'?"),
+        ("train --sed 3", "'--seed'"),
+        ("train corra", "'corra' is not known. Did you mean 'cora'"),
+        ("data card corra", "'corra' is not known. Did you mean 'cora'"),
+        ("data verify corra", "'corra' is not known. Did you mean 'cora'"),
+        ("data fetch corra", "'corra' is not known. Did you mean 'cora'"),
+        ("train --model gnc", "`model` 'gnc' is not known. Did you mean 'gin' or 'gcn'?"),
+        ("train --set hiden=3", "`hiden` is no field of the recipe 'gcn'. Did you mean 'hidden'?"),
+        ("train --set heads=3", "`heads` is no field of the recipe 'gcn'."),
+        ("train --set hidden", "`--set` takes FIELD=VALUE, got 'hidden'."),
+        ("train --set dropout=1.5", "`dropout`: input should be less than 1, got 1.5."),
+        ("train --set norm=bach", "`norm`: input should be 'none', 'batch', 'layer', 'graph' or 'pair', got 'bach'."),
+        ("train --lr -1", "`lr`: input should be greater than 0, got -1.0."),
+        ("train --lr nan", "`lr`: "),
+        ("train --epochs 0", "`epochs`: input should be greater than or equal to 1, got 0."),
+        ("train --seeds 0", "0 is not in the range x>=1"),
+        ("train karate --split pubic", "`split` 'pubic' is not known. Did you mean 'public'?"),
+        ("train digits --split public", "no public split"),
+        ("train karate --device abacus", "`device` 'abacus'"),
+        ("train karate --precision 7-bits --device cpu", "`precision` '7-bits'"),
+        ("train --picture curve.doc", "`picture` 'curve.doc' must end in one of"),
+        ("train --config none.toml", "`config` 'none.toml' cannot be read: No such file"),
+        ("train karate --resume --device cpu", "there is no checkpoint in 'runs/karate-gcn'"),
+        ("train karate --model gat --set hidden=60", "`hidden` must be a multiple of `heads` (8), got 60."),
+        ("bench nothing", "`benchmark` 'nothing' is not known."),
+    ],
+)
+def test_a_wrong_call_exits_with_2_and_one_line(call, arguments, message):
+    code, out, err = call(*arguments.split())
+    assert code == 2
+    assert message in err
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("Error: ")
+    assert not Path("runs/karate-gcn/seed-0.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr = fast", "is not TOML"),
+        ("lr = -0.1", "`lr`: input should be greater than 0"),
+        ("learning_rate = 0.1", "`learning_rate` is no field of the recipe 'gcn'."),
+        ("hidden = 2.5", "`hidden`: input should be a valid integer"),
+        ("[model]\nname = 'gcn'", "must be flat: `model` holds a dict"),
+        ("model = 'gnc'", "`model` 'gnc' is not known"),
+        ("model = 7", "`model` '7' is not known"),
+    ],
+)
+def test_a_wrong_file_of_settings_is_refused_in_one_line(call, text, message):
+    Path("settings.toml").write_text(text)
+    code, _, err = call("train", "karate", "--config", "settings.toml")
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--json", "--picture", "--checkpoint"])
+def test_a_place_that_cannot_be_written_is_found_before_training(call, option, monkeypatch):
+    Path("file").write_text("")
+    code, _, err = train(call, option, "file/inside.png")
+    assert code == 2
+    assert "cannot be written: " in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_folder_in_place_of_a_record_is_refused(call):
+    Path("record.json").mkdir()
+    code, _, err = train(call, "--json", "record.json")
+    assert code == 2
+    assert "record.json" in err
+
+
+# ---- training
+
+
+def test_training_prints_the_figure_with_its_protocol_and_keeps_record_picture_and_weights(call, monkeypatch):
+    arguments = ["--json", "out/record.json", "--picture", "out/curve.png", "--model", "mlp"]
+    monkeypatch.setattr(sys, "argv", ["graphkit", "train", "karate", "--json", "a b.json"])
+    code, out, err = train(call, *arguments)
+    assert code == 0
+    record = json.loads(Path("out/record.json").read_text())
+    mean = f"{100 * record['metric']['mean']:.2f} ± "
+    for said in ("mlp", "karate, 34 nodes", "0 to 1", mean, "95 % interval", record["protocol"]["fingerprint"]):
+        assert said in out
+    assert "random-per-class" in out
+    assert "seed 1 (2 of 2): validation" in err
+    assert record["command"] == "graphkit train karate --json 'a b.json'"
+    assert record["config"]["epochs"] == 3
+    assert Path("out/curve.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in Path("runs/karate-mlp").iterdir()) == [
+        "checkpoint.pt",
+        "seed-0.safetensors",
+        "seed-1.safetensors",
+    ]
+
+
+def test_flags_beat_settings_and_settings_beat_the_file(call):
+    Path("settings.toml").write_text("model = 'gat'\nheads = 4\nhidden = 8\nlr = 0.5\ndropout = 0.25\n")
+    code, _, _ = train(call, "--config", "settings.toml", "--set", "lr=0.1", "--set", "hidden=16", "--json", "r.json")
+    assert code == 0
+    config = json.loads(Path("r.json").read_text())["config"]
+    wanted = {"model": "gat", "heads": 4, "hidden": 16, "lr": 0.1, "dropout": 0.25, "epochs": 3}
+    assert {name: config[name] for name in wanted} == wanted
+
+
+def test_seeds_start_where_they_are_told(call):
+    train(call, "--seed", "7", "--json", "r.json")
+    assert json.loads(Path("r.json").read_text())["seeds"] == [7, 8]
+
+
+def test_a_finished_run_resumes_to_the_same_record(call):
+    train(call, "--json", "first.json")
+    code, _, _ = train(call, "--json", "second.json", "--resume")
+    assert code == 0
+    first, second = (json.loads(Path(name).read_text()) for name in ("first.json", "second.json"))
+    assert first["metric"] == second["metric"]
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(call):
+    train(call)
+    code, _, err = train(call, "--resume", "--lr", "0.5")
+    assert code == 2
+    assert "belongs to another run: lr was 0.01 and is 0.5." in err
+
+
+def test_a_full_disk_at_the_end_prints_the_record(call, monkeypatch):
+    from graphkit.training.records import Record
+
+    def full(self, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Record, "write", full)
+    code, out, err = train(call, "--json", "r.json")
+    assert code == 1
+    assert json.loads(out[out.index("{\n") :])["command"]
+    assert "'r.json' could not be written (No space left on device); the record stands above." in err
+
+
+def test_a_run_that_fails_exits_with_1_and_one_line(call):
+    code, out, err = train(call, "--model", "mlp", "--lr", "1e38", "--epochs", "50", "--set", "dropout=0")
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: seed 0: the loss is not finite in epoch ")
+    assert len(err.splitlines()) == 1
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_resume_goes_on_to_the_same_numbers(call):
+    arguments = ["train", "karate", "--model", "mlp", "--epochs", "300", "--seeds", "1", "--device", "cpu"]
+    command = [sys.executable, "-m", "graphkit.cli", *arguments, "--threads", "1"]
+    slow = "lambda *_: (print('epoch', flush=True), time.sleep(0.01))"
+    code = f"import sys, time, graphkit.cli, graphkit.cli.output as output; output.Lines.epoch = {slow};"
+    code += f"sys.exit(graphkit.cli.main({command[3:]!r}))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True, env=os.environ) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert err.lstrip("\n").startswith("Stopped after epoch ")  # click moves on from the line that holds ^C
+    assert len(err.split("\n")) == 3
+    assert call(*arguments, "--resume", "--json", "resumed.json")[0] == 0
+    assert call(*arguments, "--checkpoint", "elsewhere", "--json", "whole.json")[0] == 0
+    resumed, whole = (json.loads(Path(name).read_text()) for name in ("resumed.json", "whole.json"))
+    assert (resumed["metric"], resumed["epochs"]) == (whole["metric"], whole["epochs"])
+
+
+def test_progress_on_a_terminal_is_a_bar_and_elsewhere_lines(call, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    code, _, err = train(call)
+    assert code == 0
+    assert "(2 of 2): validation" not in err
+
+
+# ---- errors
+
+
+def test_an_error_of_ours_is_one_line_too_and_debug_shows_where(call, monkeypatch):
+    def broken(*arguments, **options):
+        raise KeyError("inside")
+
+    monkeypatch.setattr("graphkit.data.loading.load", broken)
+    code, _, err = train(call)
+    assert code == 1
+    assert err == "Error inside graphkit, KeyError: 'inside' (--debug shows where)\n"
+    with pytest.raises(KeyError):
+        train(call, "--debug")
+    monkeypatch.setenv("GRAPHKIT_DEBUG", "1")
+    with pytest.raises(KeyError):
+        train(call)
+
+
+def test_missing_files_fail_in_one_line_that_says_what_to_do(call, monkeypatch, data_home, tmp_path):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("GRAPHKIT_MIRROR", str(tmp_path / "empty"))
+    code, _, err = call("train", "cora", "--seeds", "1")
+    assert code == 1
+    assert "cora" in err
+    assert len(err.splitlines()) == 1
+
+
+# ---- data
+
+
+def test_data_list_names_every_data_set(call):
+    from graphkit.data import names
+
+    code, out, _ = call("data", "list")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[1:]] == names()
+    assert "10,556" in out
+
+
+def test_data_card_shows_the_card(call):
+    code, out, _ = call("data", "card", "cora")
+    assert code == 0
+    assert "2,708 nodes" in out
+
+
+def test_data_fetch_and_verify_the_embedded_graph(call):
+    code, out, _ = call("data", "fetch", "karate")
+    assert code == 0
+    assert out.startswith("karate: ")
+    code, out, _ = call("data", "verify", "karate", "digits")
+    assert code == 0
+    assert "karate: 0 files right, content " in out
+    assert "agrees with the card" in out
+
+
+# ---- benchmarks
+
+
+SCRIPT = '''"""Is one larger than zero?
+
+More.
+"""
+import argparse, json, pathlib
+parser = argparse.ArgumentParser()
+parser.add_argument("--json")
+parser.add_argument("--fail", action="store_true")
+arguments = parser.parse_args()
+if arguments.json:
+    pathlib.Path(arguments.json).write_text(json.dumps({"ratio": 2}))
+raise SystemExit(3 if arguments.fail else 0)
+'''
+
+
+@pytest.fixture
+def _benchmarks(tmp_path, monkeypatch):
+    folder = tmp_path / "site" / "graphkit" / "benchmarks"
+    folder.mkdir(parents=True)
+    for name in ("one_epoch", "two_layers"):
+        (folder / f"{name}.py").write_text(SCRIPT)
+    (folder / "_shared.py").write_text("")
+    monkeypatch.setattr(graphkit, "__file__", str(folder.parent / "__init__.py"))
+
+
+@pytest.mark.usefixtures("_benchmarks")
+def test_bench_lists_each_script_with_its_question(call):
+    code, out, _ = call("bench", "--list")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[1:]] == ["one-epoch", "two-layers"]
+    assert "Is one larger than zero?" in out
+
+
+@pytest.mark.usefixtures("_benchmarks")
+def test_bench_runs_one_or_all_and_keeps_what_they_measured(call):
+    assert call("bench", "one-epoch", "--json", "one.json")[0] == 0
+    assert json.loads(Path("one.json").read_text()) == {"ratio": 2}
+    assert call("bench", "--json", "all.json")[0] == 0
+    assert json.loads(Path("all.json").read_text()) == {"one-epoch": {"ratio": 2}, "two-layers": {"ratio": 2}}
+
+
+@pytest.mark.usefixtures("_benchmarks")
+def test_a_benchmark_that_fails_is_named(call):
+    code, _, err = call("bench", "two-layers", "--fail")
+    assert code == 1
+    assert err.splitlines()[-1] == "Error: failed: two-layers."
