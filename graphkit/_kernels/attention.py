@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphkit._kernels.compiled import kernel
+from graphkit._kernels.prefetch import DISTANCE, prefetch
 
 
 @kernel
@@ -53,7 +54,7 @@ def attend(start, stop, pointers, columns, score_row, score_column, score_entry,
     ``score_entry`` and ``keep`` (dropout's factors) may have no rows, for zeros and ones.
     """
     heads, features = x.shape[1], x.shape[2]
-    with_entry, with_keep = score_entry.shape[0] > 0, keep.shape[0] > 0
+    with_entry, with_keep, end = score_entry.shape[0] > 0, keep.shape[0] > 0, len(columns) - 1
     top = np.empty(heads, x.dtype)
     total = np.empty(heads, x.dtype)
     for i in range(start, stop):
@@ -78,6 +79,9 @@ def attend(start, stop, pointers, columns, score_row, score_column, score_entry,
                 alpha[entry, h] = value
                 total[h] += value
         for entry in range(first, last):
+            ahead = columns[min(entry + DISTANCE, end)]
+            for h in range(heads):
+                prefetch(x, ahead, h)
             source = x[columns[entry]]
             for h in range(heads):
                 value = alpha[entry, h] / total[h]
@@ -107,13 +111,16 @@ def attend_backward_rows(
 ):
     """Set ``dscore`` ``[entries, heads]``, the gradient before the leaky ReLU, and its row sums ``dscore_row``."""
     heads, features = x.shape[1], x.shape[2]
-    with_entry, with_keep = score_entry.shape[0] > 0, keep.shape[0] > 0
+    with_entry, with_keep, end = score_entry.shape[0] > 0, keep.shape[0] > 0, len(columns) - 1
     mean = np.empty(heads, x.dtype)
     for i in range(start, stop):
         mean[:] = 0
         dscore_row[i, :] = 0
         row = grad[i]
         for entry in range(pointers[i], pointers[i + 1]):
+            ahead = columns[min(entry + DISTANCE, end)]
+            for h in range(heads):
+                prefetch(x, ahead, h)
             source = x[columns[entry]]
             for h in range(heads):
                 total = x.dtype.type(0)
@@ -140,12 +147,18 @@ def attend_backward_rows(
 def attend_backward_columns(start, stop, pointers, columns, position, keep, alpha, grad, dscore, dx, dscore_column):
     """Set ``dx`` and ``dscore_column`` from the transposed matrix; ``position`` maps its entries to the original's."""
     heads, features = dx.shape[1], dx.shape[2]
-    with_keep = keep.shape[0] > 0
+    with_keep, end = keep.shape[0] > 0, len(columns) - 1
     for j in range(start, stop):
         row = dx[j]
         row[:, :] = 0
         dscore_column[j, :] = 0
         for entry in range(pointers[j], pointers[j + 1]):
+            later = min(entry + DISTANCE, end)
+            ahead, original_ahead = columns[later], position[later]
+            prefetch(alpha, original_ahead, 0)
+            prefetch(dscore, original_ahead, 0)
+            for h in range(heads):
+                prefetch(grad, ahead, h)
             original = position[entry]
             target = grad[columns[entry]]
             for h in range(heads):

@@ -5,8 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
+from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 from torch_geometric.utils import is_sparse
 
+from graphkit.operators.dense import linear
+from graphkit.operators.pattern import inside_transform
 from graphkit.operators.prepared import features_of
 
 
@@ -40,6 +43,20 @@ class AbstractGraphConv(MessagePassing):
             or self._edge_update_forward_pre_hooks
             or self._edge_update_forward_hooks
         )
+
+
+def mapped(lin: Any, x: Any, bias: Tensor | None = None, *, plus: Tensor | None = None) -> Tensor:
+    """Return ``x W^T + bias + plus`` for a PyG ``Linear``, whose own bias is not used; lazy ones are made first.
+
+    ``plus`` is a fresh tensor that may be overwritten: a new array of this size costs more than the addition.
+    """
+    if is_uninitialized_parameter(lin.weight):
+        lin.initialize_parameters(lin, (x,))
+    if plus is None:
+        return linear(x, lin.weight, bias)
+    if bias is not None or not isinstance(x, Tensor) or x.dim() != 2 or inside_transform() or plus.dtype != x.dtype:
+        return plus + linear(x, lin.weight, bias)
+    return plus.addmm_(x, lin.weight.t())
 
 
 def both_ends(x: Any) -> tuple[Any, Any]:

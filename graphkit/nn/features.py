@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.operators import SparseOperator
+from graphkit.operators.dense import linear
 
 
 class SparseSum:
@@ -42,10 +43,10 @@ class SparseSum:
 
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return the linear map of the sum, ``[targets, out]``."""
-        mapped = F.linear(self.x, weight)
+        mapped = linear(self.x, weight)
         out = self.adjacency @ mapped
         if self.own is not None:
-            out = out + self.factor * (mapped if self.own is self.x else F.linear(self.own, weight))
+            out = out + self.factor * (mapped if self.own is self.x else linear(self.own, weight))
         return out if bias is None else out + bias
 
     @classmethod

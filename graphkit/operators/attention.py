@@ -14,6 +14,7 @@ from torch import Tensor
 
 from graphkit._kernels import attention as kernels
 from graphkit._kernels import threads
+from graphkit._kernels.memory import fresh
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.products import along_columns, along_rows, multiply, sample, stacked_tasks
 from graphkit.operators.softmax import COMPILED, differentiable_gradients, entry_softmax, kernel_array
@@ -90,8 +91,8 @@ class _Attend(torch.autograd.Function):
         pattern: Pattern,
     ) -> tuple[Tensor, Tensor]:
         heads, features = x.shape[1:]
-        alpha = torch.empty(pattern.entries, heads, dtype=x.dtype)
-        out = torch.empty(pattern.shape[0], heads, features, dtype=x.dtype)
+        alpha = fresh((pattern.entries, heads), x.dtype)
+        out = fresh((pattern.shape[0], heads, features), x.dtype)
         rows, columns, entry, factors = (
             kernel_array(t, 2, x.dtype) for t in (score_row, score_column, score_entry, keep)
         )
@@ -123,7 +124,7 @@ class _Attend(torch.autograd.Function):
         score_row, score_column, x, score_entry, _ = inputs
         rows, columns, entry, factors = (kernel_array(t, 2, x.dtype) for t in inputs[:2] + inputs[3:])
         features, weights, upstream = kernel_array(x, 3, x.dtype), alpha.numpy(), kernel_array(grad, 3, x.dtype)
-        dentry, drow = torch.empty_like(alpha), torch.empty_like(score_row, memory_format=torch.contiguous_format)
+        dentry, drow = fresh(alpha.shape, x.dtype), fresh(score_row.shape, x.dtype)
         pointers, places = ctx.pattern.arrays
         threads.over_rows(
             kernels.attend_backward_rows,
@@ -132,8 +133,8 @@ class _Attend(torch.autograd.Function):
             *(places, rows, columns, entry, rows.dtype.type(ctx.slope), factors),
             *(features, weights, upstream, dentry.numpy(), drow.numpy()),
         )
-        dx = torch.empty_like(x, memory_format=torch.contiguous_format)
-        dcolumn = torch.empty_like(score_column, memory_format=torch.contiguous_format)
+        dx = fresh(x.shape, x.dtype)
+        dcolumn = fresh(score_column.shape, x.dtype)
         transpose, position = ctx.pattern.transpose
         pointers, places = transpose.arrays
         threads.over_rows(

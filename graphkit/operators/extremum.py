@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkit._kernels import extremum, threads
+from graphkit._kernels.memory import fresh
 from graphkit.operators.pattern import Pattern
 
 
@@ -39,7 +40,7 @@ def _run(kernel: Any, pattern: Pattern, tensors: tuple[Tensor, ...], outputs: tu
 class _Maximum(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
-        out = torch.empty(pattern.shape[0], x.shape[1], dtype=x.dtype)
+        out = fresh((pattern.shape[0], x.shape[1]), x.dtype)
         ties = torch.empty(out.shape, dtype=torch.int32)
         _run(extremum.maximum, pattern, (x,), (out, ties))
         return out, ties
@@ -75,7 +76,7 @@ class _ToMaxima(torch.autograd.Function):
 
     @staticmethod
     def forward(grad: Tensor, x: Tensor, out: Tensor, ties: Tensor, pattern: Pattern) -> Tensor:
-        result = torch.empty(x.shape, dtype=x.dtype)
+        result = fresh(x.shape, x.dtype)
         _run(extremum.scatter_to_maxima, pattern.transpose[0], (x, out, ties, grad), (result,))
         return result
 
@@ -100,7 +101,7 @@ class _FromMaxima(torch.autograd.Function):
 
     @staticmethod
     def forward(y: Tensor, x: Tensor, out: Tensor, ties: Tensor, pattern: Pattern) -> Tensor:
-        result = torch.empty(out.shape, dtype=x.dtype)
+        result = fresh(out.shape, x.dtype)
         _run(extremum.gather_from_maxima, pattern, (x, out, ties, y), (result,))
         return result
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphkit._kernels import attention as kernels
 from graphkit._kernels import threads
+from graphkit._kernels.memory import fresh
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.products import stacked_tasks
 from graphkit.operators.softmax import COMPILED, differentiable_gradients, kernel_array
@@ -54,7 +55,7 @@ class _PairScores(torch.autograd.Function):
     def forward(
         left: Tensor, right: Tensor, att: Tensor, entry_term: Tensor | None, slope: float, pattern: Pattern
     ) -> Tensor:
-        out = torch.empty(pattern.entries, att.shape[0], dtype=left.dtype)
+        out = fresh((pattern.entries, att.shape[0]), left.dtype)
         rows, columns, entry = (kernel_array(t, 3, left.dtype) for t in (left, right, entry_term))
         pointers, places = pattern.arrays
         threads.over_rows(
@@ -82,8 +83,8 @@ class _PairScores(torch.autograd.Function):
         rows, columns, entry = (kernel_array(t, 3, left.dtype) for t in (left, right, entry_term))
         weights, upstream = kernel_array(att, 2, left.dtype), kernel_array(grad, 2, left.dtype)
         slope, nothing = rows.dtype.type(ctx.slope), kernel_array(None, 3, left.dtype)
-        dleft, dright, datt = (torch.empty_like(t, memory_format=torch.contiguous_format) for t in (left, right, left))
-        dentry = None if entry_term is None else torch.empty_like(entry_term, memory_format=torch.contiguous_format)
+        dleft, dright, datt = (fresh(t.shape, left.dtype) for t in (left, right, left))
+        dentry = None if entry_term is None else fresh(entry_term.shape, left.dtype)
         pointers, places = ctx.pattern.arrays
         own = np.arange(len(places), dtype=places.dtype)
         given = entry, weights, slope, upstream

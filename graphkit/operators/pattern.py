@@ -8,17 +8,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from graphkit._kernels import ordering
 
 INT32_LIMIT = 2**31 - 1
 
-outside_transforms = torch._C._DisableFuncTorch
-"""Context in which tensors are plain ones, for structures that outlive a ``torch.func`` transform.
+outside_transforms = temporarily_clear_interpreter_stack
+"""Context in which no ``torch.func`` transform is active, for structures that outlive it.
 
 Inside ``grad`` or ``vmap`` every result is a wrapper that dies with the transform; a graph prepared there must not hold
-one. PyTorch has no public name for this context.
+one. PyTorch has no public name for this context. Its ``_DisableFuncTorch`` is not enough: an ``autograd.Function``
+applied in it still asks for the transform that is hidden.
 """
+
+
+def inside_transform() -> bool:
+    """Tell whether a ``torch.func`` transform is under way, under which writing in place may be refused."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def rememberable(tensor: Tensor | None) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from graphkit.operators.sparse import SparseOperator
+
 
 def chebyshev_terms(apply: Callable[[Tensor], Tensor], x: Tensor, order: int) -> list[Tensor]:
     r"""Return :math:`T_0(M)x, \dots, T_{order-1}(M)x`, each shaped like ``x``.
@@ -14,7 +16,7 @@ def chebyshev_terms(apply: Callable[[Tensor], Tensor], x: Tensor, order: int) ->
     rescale the Laplacian first.
 
     Args:
-        apply: the product :math:`v \mapsto Mv`.
+        apply: the product :math:`v \mapsto Mv`, or the operator itself, which adds as it multiplies.
         x: signal, ``[..., nodes, features]``.
         order: number of terms, at least 1.
 
@@ -34,7 +36,7 @@ def chebyshev_terms(apply: Callable[[Tensor], Tensor], x: Tensor, order: int) ->
     if order > 1:
         terms.append(apply(x))
     for _ in range(order - 2):
-        terms.append(2 * apply(terms[-1]) - terms[-2])
+        terms.append(_twice_plus(apply, terms[-1], terms[-2], -1.0))
     return terms
 
 
@@ -45,7 +47,7 @@ def chebyshev_sum(apply: Callable[[Tensor], Tensor], signals: Sequence[Tensor]) 
     are mapped first and the products are taken on the narrow side.
 
     Args:
-        apply: the product :math:`v \mapsto Mv`.
+        apply: the product :math:`v \mapsto Mv`, or the operator itself, which adds as it multiplies.
         signals: :math:`y_0, y_1, \dots`, at least one, of one shape.
 
     Source: Clenshaw (1955), A note on the summation of Chebyshev series.
@@ -59,7 +61,16 @@ def chebyshev_sum(apply: Callable[[Tensor], Tensor], signals: Sequence[Tensor]) 
     if len(signals) == 1:
         return ahead
     for signal in reversed(signals[1:-1]):
-        here = signal + 2 * apply(ahead)
-        ahead, further = here if further is None else here - further, ahead
-    total = signals[0] + apply(ahead)
-    return total if further is None else total - further
+        here = _twice_plus(apply, ahead, signal if further is None else signal - further, 1.0)
+        ahead, further = here, ahead
+    last = signals[0] if further is None else signals[0] - further
+    if isinstance(apply, SparseOperator) and last.dim() == 2:
+        return apply.multiply_add(ahead, last)
+    return last + apply(ahead)
+
+
+def _twice_plus(apply: Callable[[Tensor], Tensor], x: Tensor, plus: Tensor, sign: float) -> Tensor:
+    """Return :math:`2 M x + s p`; an operator does it in one pass over memory."""
+    if isinstance(apply, SparseOperator) and x.dim() == 2:
+        return apply.multiply_add(x, plus, scale=2.0, plus_scale=sign)
+    return 2 * apply(x) + sign * plus

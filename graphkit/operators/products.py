@@ -9,18 +9,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from graphkit._kernels import product, threads
+from graphkit._kernels.memory import fresh
 from graphkit.operators.pattern import Pattern
 
 BLOCK = 2**22
 """Numbers held at a time by ``sample`` on an accelerator, where it gathers both sides in blocks of entries."""
 
 
-def multiply(pattern: Pattern, values: Tensor | None, x: Tensor, *, turned: Tensor | None = None) -> Tensor:
-    r"""Return :math:`y_i = \sum_j a_{ij} x_j`, with every head's own values where there are heads.
+def multiply(
+    pattern: Pattern,
+    values: Tensor | None,
+    x: Tensor,
+    *,
+    turned: Tensor | None = None,
+    scale: float = 1.0,
+    plus: Tensor | None = None,
+    plus_scale: float = 1.0,
+) -> Tensor:
+    r"""Return :math:`y_i = s \sum_j a_{ij} x_j + t p_i`, with every head's own values where there are heads.
+
+    The second term costs no pass over memory of its own; it carries biases, residuals and three-term recurrences.
 
     Args:
         pattern: places of the entries, ``[rows, columns]``.
@@ -28,17 +41,24 @@ def multiply(pattern: Pattern, values: Tensor | None, x: Tensor, *, turned: Tens
         x: ``[columns, features]``, or ``[columns, heads, features]`` when ``values`` has heads.
         turned: ``values`` in the order of the transpose, when they are known and constant; spares a permutation in
             the backward pass.
+        scale: :math:`s`.
+        plus: :math:`p`, ``[rows, features]``, or ``[1, features]`` for all rows; nothing when left out. Not with heads.
+            Given ``x`` itself, the matrix is :math:`sA + tI` and its transpose is as cheap.
+        plus_scale: :math:`t`.
 
     Returns:
         ``[rows, features]`` or ``[rows, heads, features]``, in the type of ``x``. Half-precision features are
         multiplied and summed in float32.
     """
     if x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16):
-        wide = None if values is None else values.float()
-        return multiply(pattern, wide, x.float(), turned=None if turned is None else turned.float()).to(x.dtype)
+        wide = (None if part is None else part.float() for part in (x, values, turned, plus))
+        return _Multiply.apply(*wide, scale, plus_scale, False, pattern).to(x.dtype)
     if values is not None and values.dtype != x.dtype:
         values, turned = values.to(x.dtype), None if turned is None else turned.to(x.dtype)
-    return _Multiply.apply(x, values, turned, pattern)
+    if plus is not None and plus.dtype != x.dtype:
+        plus = plus.to(x.dtype)
+    shifted = plus is x and pattern.shape[0] == pattern.shape[1]
+    return _Multiply.apply(x, values, turned, None if shifted else plus, scale, plus_scale, shifted, pattern)
 
 
 def sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
@@ -72,35 +92,46 @@ def row_sums(pattern: Pattern, values: Tensor) -> Tensor:
     return multiply(pattern, values, values.new_ones(pattern.shape[1], *values.shape[1:], 1)).squeeze(-1)
 
 
-def _multiply(pattern: Pattern, values: Tensor | None, x: Tensor) -> Tensor:
+def _multiply(
+    pattern: Pattern, values: Tensor | None, x: Tensor, scale: float, plus: Tensor | None, plus_scale: float
+) -> Tensor:
     if x.device.type != "cpu":
-        return _multiply_on_accelerator(pattern, values, x)
+        return _multiply_on_accelerator(pattern, values, x, scale, plus, plus_scale)
     x = x.contiguous()
-    out = torch.empty((pattern.shape[0], *x.shape[1:]), dtype=x.dtype)
+    out = fresh((pattern.shape[0], *x.shape[1:]), x.dtype)
     pointers, columns = pattern.arrays
-    features = x.detach().numpy()
-    width = x.shape[1:].numel()
-    if values is None:
-        threads.over_rows(product.sum_rows, pointers, width, columns, features, out.numpy())
+    features, width = x.detach().numpy(), x.shape[1:].numel()
+    if values is not None and values.dim() == 2:
+        weights = values.detach().contiguous().numpy()
+        threads.over_rows(product.multiply_heads, pointers, width, columns, weights, features, out.numpy())
         return out
-    weights = values.detach().contiguous().numpy()
-    run = product.multiply if values.dim() == 1 else product.multiply_heads
-    threads.over_rows(run, pointers, width, columns, weights, features, out.numpy())
+    number = features.dtype.type
+    weights = np.empty(0, number) if values is None else values.detach().contiguous().numpy()
+    term = np.empty((0, 0), number) if plus is None else plus.detach().contiguous().numpy()
+    scales = number(scale), term, number(plus_scale)
+    threads.over_rows(product.multiply, pointers, width, columns, weights, features, *scales, out.numpy())
     return out
 
 
-def _multiply_on_accelerator(pattern: Pattern, values: Tensor | None, x: Tensor) -> Tensor:
+def _multiply_on_accelerator(
+    pattern: Pattern, values: Tensor | None, x: Tensor, scale: float, plus: Tensor | None, plus_scale: float
+) -> Tensor:
     if values is not None and values.dim() == 2:
-        heads = [_multiply_on_accelerator(pattern, values[:, h], x[:, h]) for h in range(values.shape[1])]
+        heads = [
+            _multiply_on_accelerator(pattern, values[:, h], x[:, h], 1.0, None, 1.0) for h in range(values.shape[1])
+        ]
         return torch.stack(heads, 1) if heads else x.new_zeros(pattern.shape[0], *x.shape[1:])
     weights = x.new_ones(pattern.entries) if values is None else values.contiguous()
     matrix = torch.sparse_csr_tensor(pattern.pointers, pattern.columns, weights, pattern.shape, check_invariants=False)
-    return matrix @ x
+    out = matrix @ x
+    out = out if scale == 1.0 else out.mul_(scale)
+    return out if plus is None else out.add_(plus, alpha=plus_scale)
 
 
 def _sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
-    out = torch.empty((pattern.entries, *left.shape[1:-1]), dtype=left.dtype, device=left.device)
+    shape = pattern.entries, *left.shape[1:-1]
     if left.device.type == "cpu":
+        out = fresh(shape, left.dtype)
         pointers, columns = pattern.arrays
         heads = (1,) if left.dim() == 2 else left.shape[1:2]
         sides = [side.detach().contiguous().view(len(side), *heads, side.shape[-1]).numpy() for side in (left, right)]
@@ -108,6 +139,7 @@ def _sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
             product.sample, pointers, left.shape[1:].numel(), columns, *sides, out.view(pattern.entries, *heads).numpy()
         )
         return out
+    out = torch.empty(shape, dtype=left.dtype, device=left.device)
     rows, step = pattern.rows(), max(1, BLOCK // max(1, left.shape[1:].numel()))
     for start in range(0, pattern.entries, step):
         block = slice(start, start + step)
@@ -124,42 +156,57 @@ def stacked_tasks(x: Any, dim: int | None, tasks: int) -> Any:
 
 class _Multiply(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, values: Tensor | None, turned: Tensor | None, pattern: Pattern) -> Tensor:
-        return _multiply(pattern, values, x)
+    def forward(
+        x: Tensor,
+        values: Tensor | None,
+        turned: Tensor | None,
+        plus: Tensor | None,
+        scale: float,
+        plus_scale: float,
+        shifted: bool,
+        pattern: Pattern,
+    ) -> Tensor:
+        return _multiply(pattern, values, x, scale, x if shifted else plus, plus_scale)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, values, turned, ctx.pattern = inputs
+        x, values, turned, plus, ctx.scale, ctx.plus_scale, ctx.shifted, ctx.pattern = inputs
+        ctx.single_plus = plus is not None and plus.shape[0] != ctx.pattern.shape[0]
         ctx.save_for_backward(x if values is not None and ctx.needs_input_grad[1] else None, values, turned)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, values, turned = ctx.saved_tensors
-        dx = dvalues = None
+        dx = dvalues = dplus = None
         if ctx.needs_input_grad[0]:
             transpose, position = ctx.pattern.transpose
-            if values is None:
-                dx = _Multiply.apply(grad, None, None, transpose)
-            elif turned is None:
-                dx = _Multiply.apply(grad, values.index_select(0, position), None, transpose)
-            else:
-                dx = _Multiply.apply(grad, turned, values, transpose)
+            back = None if turned is None else values
+            if values is not None:
+                values = values.index_select(0, position) if turned is None else turned
+            dx = _Multiply.apply(grad, values, back, None, ctx.scale, ctx.plus_scale, ctx.shifted, transpose)
         if ctx.needs_input_grad[1]:
             dvalues = _Sample.apply(grad, x, ctx.pattern)
-        return dx, dvalues, None, None
+            dvalues = dvalues if ctx.scale == 1.0 else dvalues * ctx.scale
+        if ctx.needs_input_grad[3]:
+            dplus = grad.sum(0, keepdim=True) if ctx.single_plus else grad
+            dplus = dplus if ctx.plus_scale == 1.0 else dplus * ctx.plus_scale
+        return dx, dvalues, None, dplus, None, None, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
-        x, values, turned, pattern = inputs
+        x, values, turned, plus, scale, plus_scale, shifted, pattern = inputs
         tasks = info.batch_size
-        x = stacked_tasks(x, in_dims[0], tasks)
+        x, plus = stacked_tasks(x, in_dims[0], tasks), stacked_tasks(plus, in_dims[3], tasks)
         if in_dims[1] is None and (values is None or values.dim() == 1):
-            flat = _Multiply.apply(x.flatten(1), values, turned, pattern)
+            term = None if plus is None else plus.flatten(1)
+            flat = _Multiply.apply(x.flatten(1), values, turned, term, scale, plus_scale, shifted, pattern)
             return flat.view(pattern.shape[0], *x.shape[1:]), 1
-        values = stacked_tasks(values, in_dims[1], tasks)
-        heads = values.flatten(1)
-        out = _Multiply.apply(x.reshape(x.shape[0], heads.shape[1], x.shape[-1]), heads, None, pattern)
-        return out.view(pattern.shape[0], *x.shape[1:]), 1
+        heads = stacked_tasks(values, in_dims[1], tasks).flatten(1)
+        flat = x.reshape(x.shape[0], heads.shape[1], x.shape[-1])
+        out = _Multiply.apply(flat, heads, None, None, 1.0, 1.0, False, pattern).view(pattern.shape[0], *x.shape[1:])
+        out = out if scale == 1.0 else out * scale
+        plus = x if shifted else plus
+        return out if plus is None else out + plus_scale * plus, 1
 
 
 class _Sample(torch.autograd.Function):
@@ -177,10 +224,11 @@ class _Sample(torch.autograd.Function):
         left, right = ctx.saved_tensors
         dleft = dright = None
         if ctx.needs_input_grad[0]:
-            dleft = _Multiply.apply(right, grad, None, ctx.pattern)
+            dleft = _Multiply.apply(right, grad, None, None, 1.0, 1.0, False, ctx.pattern)
         if ctx.needs_input_grad[1]:
             transpose, position = ctx.pattern.transpose
-            dright = _Multiply.apply(left, grad.index_select(0, position), None, transpose)
+            values = grad.index_select(0, position)
+            dright = _Multiply.apply(left, values, None, None, 1.0, 1.0, False, transpose)
         return dleft, dright, None
 
     @staticmethod

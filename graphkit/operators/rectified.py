@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkit._kernels import rectified, threads
+from graphkit._kernels.memory import fresh
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.softmax import COMPILED, differentiable_gradients
 
@@ -42,7 +43,7 @@ def _arrays(*tensors: Tensor) -> list[Any]:
 class _RectifiedSum(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, edge: Tensor, pattern: Pattern) -> Tensor:
-        out = torch.empty(pattern.shape[0], x.shape[1], dtype=x.dtype)
+        out = fresh((pattern.shape[0], x.shape[1]), x.dtype)
         pointers, columns = pattern.arrays
         arrays = _arrays(pattern.order, x, edge, out)
         threads.over_rows(rectified.rectified_sum, pointers, x.shape[1], columns, *arrays)
@@ -62,7 +63,7 @@ class _RectifiedSum(torch.autograd.Function):
                 return rectified_sum_composed(ctx.pattern, x, edge)
 
             return (*differentiable_gradients(composed, [x, edge], grad), None)
-        dedge, dx = torch.zeros(edge.shape, dtype=x.dtype), torch.empty(x.shape, dtype=x.dtype)
+        dedge, dx = torch.zeros(edge.shape, dtype=x.dtype), fresh(x.shape, x.dtype)
         pointers, columns = ctx.pattern.arrays
         arrays = _arrays(ctx.pattern.order, x, edge, grad, dedge)
         threads.over_rows(rectified.rectified_sum_backward_edges, pointers, x.shape[1], columns, *arrays)

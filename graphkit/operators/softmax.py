@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphkit._kernels import attention as kernels
 from graphkit._kernels import threads
+from graphkit._kernels.memory import fresh
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.products import along_rows, row_sums
 
@@ -63,7 +64,7 @@ class _EntrySoftmax(torch.autograd.Function):
             shifted = (scores - top.scatter_reduce(0, rows, scores, "amax").gather(0, rows)).exp()
             total = torch.zeros_like(top).scatter_add(0, rows, shifted)
             return shifted / total.gather(0, rows)
-        out = torch.empty_like(scores, memory_format=torch.contiguous_format)
+        out = fresh(scores.shape, scores.dtype)
         pointers, _ = pattern.arrays
         threads.over_rows(
             kernels.softmax_rows, pointers, 4 * scores.shape[1], kernel_array(scores, 2, scores.dtype), out.numpy()
@@ -81,7 +82,7 @@ class _EntrySoftmax(torch.autograd.Function):
         if torch.is_grad_enabled() or grad.device.type != "cpu" or grad.dtype not in COMPILED:
             weighted = alpha * grad
             return weighted - alpha * along_rows(ctx.pattern, row_sums(ctx.pattern, weighted)), None
-        out = torch.empty_like(alpha)
+        out = fresh(alpha.shape, alpha.dtype)
         pointers, _ = ctx.pattern.arrays
         arrays = (kernel_array(side, 2, alpha.dtype) for side in (alpha, grad, out))
         threads.over_rows(kernels.softmax_rows_backward, pointers, 4 * alpha.shape[1], *arrays)

@@ -178,10 +178,12 @@ class SparseOperator:
         if self._transpose is not None:
             return self._transpose
         pattern, position = self.pattern.transpose
-        values = None if self.values is None else self.values.index_select(0, position)
-        if not rememberable(values):
-            return SparseOperator(pattern, values)
-        if pattern is self.pattern and (self.values is None or values is None or torch.equal(values, self.values)):
+        if self.values is not None and not rememberable(self.values):
+            return SparseOperator(pattern, self.values.index_select(0, position))
+        with outside_transforms():
+            values = None if self.values is None else self.values.index_select(0, position)
+            same = self.values is None or values is None or torch.equal(values, self.values)
+        if pattern is self.pattern and same:
             self._symmetric = True
             return self
         self._transpose = SparseOperator(pattern, values)
@@ -206,14 +208,29 @@ class SparseOperator:
 
     def __matmul__(self, x: Tensor) -> Tensor:
         """Return :math:`Ax` for ``x`` of shape ``[columns]`` or ``[..., columns, features]``."""
-        turned = self.T.values if rememberable(self.values) and torch.is_grad_enabled() and x.requires_grad else None
         if x.dim() == 1:
-            return multiply(self.pattern, self.values, x.unsqueeze(1), turned=turned).squeeze(1)
+            return self.multiply_add(x.unsqueeze(1)).squeeze(1)
         if x.dim() == 2:
-            return multiply(self.pattern, self.values, x, turned=turned)
+            return self.multiply_add(x)
         stacked = x.movedim(-2, 0)
-        flat = multiply(self.pattern, self.values, stacked.flatten(1), turned=turned)
+        flat = self.multiply_add(stacked.flatten(1))
         return flat.view(self.shape[0], *stacked.shape[1:]).movedim(0, -2)
+
+    __call__ = __matmul__
+
+    def multiply_add(
+        self, x: Tensor, plus: Tensor | None = None, *, scale: float = 1.0, plus_scale: float = 1.0
+    ) -> Tensor:
+        """Return :math:`s A x + t p` in one pass over memory, ``[rows, features]``.
+
+        Args:
+            x: ``[columns, features]``.
+            plus: :math:`p`, ``[rows, features]`` or ``[1, features]``; nothing when left out.
+            scale: :math:`s`.
+            plus_scale: :math:`t`.
+        """
+        turned = self.T.values if rememberable(self.values) and torch.is_grad_enabled() and x.requires_grad else None
+        return multiply(self.pattern, self.values, x, turned=turned, scale=scale, plus=plus, plus_scale=plus_scale)
 
     def sample(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the inner product of ``left[i]`` and ``right[j]`` at every entry (i, j), ``[entries]``."""

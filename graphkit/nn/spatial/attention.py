@@ -35,7 +35,7 @@ def neighbourhoods(
     pattern = looped_pattern_of(edges.index, sizes, loops="new") if loops else pattern_of(edges.index, sizes)
     if attr is None:
         return pattern, None
-    attr = attr.view(count, -1)
+    attr = attr.reshape(count, attr.shape[1:].numel())
     if loops:
         index = edges.index if flow == "source_to_target" else edges.index.flip(0)
         attr = torch.cat((attr, _loop_features(index, attr, min(sizes), fill_value)))

@@ -11,7 +11,7 @@ from torch_geometric.nn.inits import glorot, zeros
 from torch_geometric.typing import OptTensor, Size
 from torch_geometric.utils import softmax
 
-from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, two_axes
+from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, mapped, two_axes
 from graphkit.nn.spatial.attention import kept, neighbourhoods, returned_weights, with_loops
 from graphkit.operators import SparseOperator
 from graphkit.operators.attention import attend, attention_weights
@@ -94,7 +94,7 @@ class GATConv(AbstractGraphConv):
             self.lin_dst = Linear(in_channels[1], width, False, weight_initializer="glorot")
         self.att_src = Parameter(torch.empty(1, heads, out_channels))
         self.att_dst = Parameter(torch.empty(1, heads, out_channels))
-        self.lin_edge = None
+        self.lin_edge: Any = None
         if edge_dim is None:
             self.register_parameter("att_edge", None)
         else:
@@ -139,7 +139,7 @@ class GATConv(AbstractGraphConv):
             out, weights = self._propagated(source, target, edge_index, edge_attr, sizes)
         else:
             out, weights = self._attended(source, target, edge_index, edge_attr, sizes, bool(return_attention_weights))
-        out = out.reshape(sizes[1], -1) if self.concat else out.mean(dim=1)
+        out = out.flatten(1) if self.concat else out.mean(dim=1)
         out = out if residual is None else out + residual
         out = out if self.bias is None else out + self.bias
         return (out, weights) if return_attention_weights else out
@@ -147,9 +147,9 @@ class GATConv(AbstractGraphConv):
     def _mapped(self, source: Any, target: Any) -> tuple[Tensor, OptTensor]:
         """Return the mapped features of both ends, ``[nodes, heads * out_channels]``; one tensor where they are one."""
         if self.lin is not None:
-            mapped = self.lin(source)
-            return mapped, mapped if target is source else None if target is None else self.lin(target)
-        return self.lin_src(source), None if target is None else self.lin_dst(target)
+            by_source = mapped(self.lin, source)
+            return by_source, by_source if target is source else None if target is None else mapped(self.lin, target)
+        return mapped(self.lin_src, source), None if target is None else mapped(self.lin_dst, target)
 
     def _scores(self, source: Tensor, target: OptTensor) -> tuple[Tensor, OptTensor]:
         """Return :math:`a_s^T x` of the sources and :math:`a_t^T x` of the targets, ``[nodes, heads]``.
@@ -224,7 +224,7 @@ class GATConv(AbstractGraphConv):
         """Return the attention of each edge and head, after dropout."""
         alpha = alpha_j if alpha_i is None else alpha_j + alpha_i
         if edge_attr is not None and self.lin_edge is not None:
-            alpha = alpha + self._edge_scores(edge_attr.view(edge_attr.size(0), -1))
+            alpha = alpha + self._edge_scores(edge_attr.reshape(len(edge_attr), edge_attr.shape[1:].numel()))
         alpha = softmax(F.leaky_relu(alpha, self.negative_slope), index, ptr, dim_size)
         return F.dropout(alpha, p=self.dropout, training=self.training)
 

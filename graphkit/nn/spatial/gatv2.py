@@ -11,7 +11,7 @@ from torch_geometric.nn.inits import glorot, zeros
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import softmax
 
-from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, two_axes
+from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, mapped, two_axes
 from graphkit.nn.spatial.attention import kept, neighbourhoods, returned_weights, with_loops
 from graphkit.operators import SparseOperator
 from graphkit.operators.pair_scores import pair_scores
@@ -93,7 +93,7 @@ class GATv2Conv(AbstractGraphConv):
         self.lin_l = Linear(source, width, bias=bias, weight_initializer="glorot")
         self.lin_r = self.lin_l if share_weights else Linear(target, width, bias=bias, weight_initializer="glorot")
         self.att = Parameter(torch.empty(1, heads, out_channels))
-        self.lin_edge = None
+        self.lin_edge: Any = None
         if edge_dim is not None:
             self.lin_edge = Linear(edge_dim, width, bias=False, weight_initializer="glorot")
         self.res = Linear(target, total, bias=False, weight_initializer="glorot") if residual else None
@@ -126,8 +126,9 @@ class GATv2Conv(AbstractGraphConv):
             raise ValueError("`x` must hold the target's features too: the dynamic score reads both ends.")
         sizes = end_sizes((source, target), None, edge_index)
         residual = None if self.res is None else self.res(target)
-        left = self.lin_l(source)
-        right = left if self.share_weights and target is source else self.lin_r(target)
+        left = mapped(self.lin_l, source, self.lin_l.bias)
+        shared = self.share_weights and target is source
+        right = left if shared else mapped(self.lin_r, target, self.lin_r.bias)
         left, right = (
             side.view(size, self.heads, self.out_channels) for side, size in zip((left, right), sizes, strict=True)
         )
@@ -151,7 +152,7 @@ class GATv2Conv(AbstractGraphConv):
             alpha = alpha if keep is None else alpha * keep
             out = multiply(pattern, alpha, left)
             weights = returned_weights(pattern, alpha, edge_index, self.flow) if return_attention_weights else None
-        out = out.reshape(sizes[1], -1) if self.concat else out.mean(dim=1)
+        out = out.flatten(1) if self.concat else out.mean(dim=1)
         out = out if residual is None else out + residual
         out = out if self.bias is None else out + self.bias
         return (out, weights) if return_attention_weights else out
@@ -181,7 +182,7 @@ class GATv2Conv(AbstractGraphConv):
         """Return the attention of each edge and head, after dropout."""
         x = x_i + x_j
         if edge_attr is not None and self.lin_edge is not None:
-            x = x + self._edge_term(edge_attr.view(edge_attr.size(0), -1))
+            x = x + self._edge_term(edge_attr.reshape(len(edge_attr), edge_attr.shape[1:].numel()))
         alpha = (F.leaky_relu(x, self.negative_slope) * self.att).sum(dim=-1)
         return F.dropout(softmax(alpha, index, ptr, dim_size), p=self.dropout, training=self.training)
 

@@ -10,7 +10,7 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import OptTensor
 
-from graphkit.nn.abstract import AbstractGraphConv
+from graphkit.nn.abstract import AbstractGraphConv, mapped
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.prepared import features_of
 
@@ -99,14 +99,15 @@ class GCNConv(AbstractGraphConv):
             )
         if self._plain(edge_index) or self.aggr not in ("add", "sum") or self.node_dim not in (-2, 0):
             out = self._propagated(x, edge_index, edge_weight)
-        else:
-            x = features_of(x)
-            adjacency = self._adjacency(x, edge_index, edge_weight)
-            if isinstance(x, Tensor) and 0 < self.in_channels < self.out_channels:
-                out = self.lin(adjacency @ x)  # the product is taken on the narrow side
-            else:
-                out = adjacency @ self.lin(x)
-        return out if self.bias is None else out + self.bias
+            return out if self.bias is None else out + self.bias
+        x = features_of(x)
+        adjacency = self._adjacency(x, edge_index, edge_weight)
+        if isinstance(x, Tensor) and 0 < self.in_channels < self.out_channels:
+            return mapped(self.lin, adjacency @ x, self.bias)  # the product is taken on the narrow side
+        x = mapped(self.lin, x)
+        if x.dim() == 2:
+            return adjacency.multiply_add(x, None if self.bias is None else self.bias.unsqueeze(0))
+        return adjacency @ x if self.bias is None else adjacency @ x + self.bias
 
     def _adjacency(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> SparseOperator:
         if self._cached_edge_index is not None:

@@ -9,9 +9,11 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import reset
 from torch_geometric.typing import OptTensor, Size
 
+from graphkit._checks import one_value_per_edge
 from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes
 from graphkit.nn.features import SparseSum
 from graphkit.operators import SparseOperator, sum_adjacency
+from graphkit.operators.pattern import rememberable
 from graphkit.operators.rectified import rectified_sum
 
 
@@ -58,6 +60,8 @@ class GINConv(AbstractGraphConv):
 
     def forward(self, x: Any, edge_index: Any, size: Size = None) -> Tensor:
         """Return the convolved features."""
+        source: Any
+        target: Any
         if self._plain(edge_index) or self.aggr not in ("add", "sum") or self.node_dim not in (-2, 0):
             source, target = (x, x) if isinstance(x, Tensor | SparseOperator) else x
             out = self.propagate(edge_index, x=(source, target), size=size)
@@ -67,8 +71,11 @@ class GINConv(AbstractGraphConv):
             adjacency = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow)
             if isinstance(source, SparseOperator):
                 return self.nn(SparseSum(adjacency, source, 1 + self.eps, target))
+            target = target.to_dense() if isinstance(target, SparseOperator) else target
+            if target is not None and source.dim() == 2 and rememberable(self.eps):
+                return self.nn(adjacency.multiply_add(source, target, plus_scale=1 + float(self.eps)))
             out = adjacency @ source
-        return self.nn(out if target is None else out + (1 + self.eps) * target)
+        return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
 
     def message(self, x_j: Tensor) -> Tensor:
         """Return each edge's source features."""
@@ -130,14 +137,17 @@ class GINEConv(AbstractGraphConv):
     def forward(self, x: Any, edge_index: Any, edge_attr: OptTensor = None, size: Size = None) -> Tensor:
         """Return the convolved features."""
         plain = self._plain(edge_index) or self.aggr not in ("add", "sum") or self.node_dim not in (-2, 0)
+        source: Any
+        target: Any
         source, target = (x, x) if isinstance(x, Tensor | SparseOperator) else x
         if plain or edge_attr is None or isinstance(source, SparseOperator) or source.layout != torch.strided:
             out = self.propagate(edge_index, x=(source, target), edge_attr=edge_attr, size=size)
         else:
             sizes = end_sizes((source, target), size, edge_index)
             pattern = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern
+            one_value_per_edge("edge_attr", edge_attr, pattern.entries)
             out = rectified_sum(pattern, source, self._edge_term(source, edge_attr))
-        return self.nn(out if target is None else out + (1 + self.eps) * target)
+        return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
 
     def _edge_term(self, x: Tensor, edge_attr: Tensor) -> Tensor:
         if self.lin is None and x.size(-1) != edge_attr.size(-1):

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.nn.aggr import MultiAggregation
-from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
+from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.typing import Size
 
-from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes
+from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, mapped
 from graphkit.operators import SparseOperator, mean_adjacency, sum_adjacency
 from graphkit.operators.extremum import neighbour_maximum
 
@@ -102,7 +102,7 @@ class SAGEConv(AbstractGraphConv):
         else:
             out = self._aggregated(source, edge_index, end_sizes((source, target), size, edge_index))
         if self.root_weight and target is not None:
-            out = out + self.lin_r(target)
+            out = mapped(self.lin_r, target, plus=out)
         return F.normalize(out, p=2.0, dim=-1) if self.normalize else out
 
     def _aggregated(self, source: Any, edge_index: Any, sizes: tuple[int, int]) -> Tensor:
@@ -120,12 +120,12 @@ class SAGEConv(AbstractGraphConv):
             adjacency = mean_adjacency(edge_index, num_nodes=sizes, flow=self.flow, dtype=dtype)
         else:
             adjacency = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow)
-        if is_uninitialized_parameter(self.lin_l.weight):
-            self.lin_l.initialize_parameters(self.lin_l, (source,))
         if isinstance(source, Tensor) and source.size(-1) <= self.out_channels:
-            return self.lin_l(adjacency @ source)
-        out = adjacency @ F.linear(source, self.lin_l.weight)
-        return out if self.lin_l.bias is None else out + self.lin_l.bias
+            return mapped(self.lin_l, adjacency @ source, self.lin_l.bias)
+        out, bias = mapped(self.lin_l, source), self.lin_l.bias
+        if out.dim() == 2:
+            return adjacency.multiply_add(out, None if bias is None else bias.unsqueeze(0))
+        return adjacency @ out if bias is None else adjacency @ out + bias
 
     def message(self, x_j: Tensor) -> Tensor:
         """Return each edge's source features."""

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch_geometric.nn.dense.linear import Linear
-from torch_geometric.nn.inits import zeros
+from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import member
-from graphkit.nn.abstract import AbstractGraphConv
+from graphkit.nn.abstract import AbstractGraphConv, mapped
 from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms, rescaled_laplacian
 from graphkit.operators.normalization import inverse_power
 from graphkit.operators.pattern import rememberable
@@ -84,8 +84,7 @@ class ChebConv(AbstractGraphConv):
     def reset_parameters(self) -> None:
         """Draw the weights anew."""
         super().reset_parameters()
-        for lin in self.lins:
-            lin.reset_parameters()
+        reset(self.lins)
         zeros(self.bias)
 
     def forward(
@@ -99,14 +98,17 @@ class ChebConv(AbstractGraphConv):
         """Return the filtered features."""
         x = features_of(x)
         if self._plain(edge_index):
-            apply = self._propagation(x, edge_index, edge_weight, batch, lambda_max)
+            apply: Callable[[Tensor], Tensor] = self._propagation(x, edge_index, edge_weight, batch, lambda_max)
         else:
-            apply = self._operator(x, edge_index, edge_weight, batch, lambda_max).__matmul__
+            apply = self._operator(x, edge_index, edge_weight, batch, lambda_max)
+        first, *rest = self.lins
         if isinstance(x, SparseOperator) or self.out_channels <= x.size(-1):
-            out = chebyshev_sum(apply, [lin(x) for lin in self.lins])
-        else:
-            out = sum(lin(t) for lin, t in zip(self.lins, chebyshev_terms(apply, x, len(self.lins)), strict=True))
-        return out if self.bias is None else out + self.bias
+            return chebyshev_sum(apply, [mapped(first, x, self.bias), *(mapped(lin, x) for lin in rest)])
+        terms = chebyshev_terms(apply, x, len(self.lins))
+        out = mapped(first, terms[0], self.bias)
+        for lin, term in zip(rest, terms[1:], strict=True):
+            out = mapped(lin, term, plus=out)
+        return out
 
     def _operator(
         self, x: Any, edge_index: Any, edge_weight: OptTensor, batch: OptTensor, lambda_max: Any
