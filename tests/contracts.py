@@ -1,0 +1,457 @@
+"""The laws that every layer obeys, one function each; a layer's test file names those that hold for it.
+
+Float64 throughout unless a law says otherwise, with an absolute tolerance of 1e-10: sums of a few dozen numbers near
+one, taken in another order.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import io
+import pickle
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import torch_geometric.nn
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+from torch.nn import Module
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch_geometric import EdgeIndex
+from torch_geometric.data import Batch, Data
+
+import graphkit.nn
+from graphkit.operators import SparseOperator, sparse_features
+from tests.graphs import BY_NAME, ZOO, Graph, large
+
+EXACT = {"rtol": 0.0, "atol": 1e-10}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How a layer is made, of ours or of PyG's, and what it takes beside features and a graph.
+
+    Attributes:
+        name: shown by pytest.
+        make: makes the layer from the module ``nn`` that holds its class; 4 features in.
+        edge: the argument that edges have, ``"edge_weight"`` or ``"edge_attr"`` (2 features), or ``None``.
+        undirected: whether the layer asks for undirected graphs.
+        edge_numbers: how many numbers a stored entry may need: heads, or the features that edges bring themselves.
+    """
+
+    name: str
+    make: Callable[[Any], Module]
+    edge: str | None = None
+    undirected: bool = False
+    edge_numbers: int = 1
+
+    def __str__(self) -> str:
+        return self.name
+
+    def ours(self, dtype: torch.dtype = torch.float64) -> Module:
+        """Return graphkit's layer with weights that are the same at each call, for evaluation."""
+        return _made(self.make, graphkit.nn, dtype)
+
+    def peers(self, dtype: torch.dtype = torch.float64) -> Module:
+        """Return PyG's layer with the weights of ``ours``."""
+        peer = _made(self.make, torch_geometric.nn, dtype)
+        peer.load_state_dict(self.ours(dtype).state_dict())
+        return peer
+
+    def options(self, graph: Graph, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+        """Return the edge values that the layer takes, if any."""
+        if self.edge == "edge_weight":
+            return {"edge_weight": graph.weights(dtype)}
+        return {"edge_attr": graph.edge_features(dtype=dtype)} if self.edge == "edge_attr" else {}
+
+    def zoo(self) -> Iterable[Graph]:
+        return (graph for graph in ZOO if graph.symmetric or not self.undirected)
+
+
+def _made(make: Callable[[Any], Module], nn: ModuleType, dtype: torch.dtype) -> Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer = make(nn)
+        for name, parameter in layer.named_parameters():
+            if "bias" in name:
+                torch.nn.init.normal_(parameter)
+    return layer.to(dtype).eval()
+
+
+def close(found: Any, expected: Any, graph: Graph | str, **tolerance: float) -> None:
+    """Assert that two results agree, and name the graph on which they do not."""
+    where = graph if isinstance(graph, str) else graph.name
+    torch.testing.assert_close(found, expected, **(tolerance or EXACT), msg=lambda text: f"on {where}: {text}")
+
+
+# ---- truth
+
+
+def agrees_with_pyg(layer: Layer) -> None:
+    """Outputs and gradients of features, edge values and parameters are those of PyG's layer of the same name.
+
+    Relative to the largest number: 1e-5 in float32 (eps is 1e-7, sums of dozens of terms) and 1e-10 in float64.
+    """
+    for dtype, share in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
+        for graph in layer.zoo():
+            ours, theirs = (_outputs_and_gradients(part, layer, graph, dtype) for part in (layer.ours, layer.peers))
+            assert ours.keys() == theirs.keys()
+            for name, expected in theirs.items():
+                scale = max(1.0, float(expected.abs().max()) if expected.numel() else 0.0)
+                close(ours[name], expected, f"{graph.name}, {name}, {dtype}", rtol=0, atol=share * scale)
+
+
+def _outputs_and_gradients(make: Callable[..., Module], layer: Layer, graph: Graph, dtype: torch.dtype) -> dict:
+    module = make(dtype)
+    x = graph.features(dtype=dtype).requires_grad_()
+    options = {name: value.requires_grad_() for name, value in layer.options(graph, dtype).items()}
+    out = module(x, graph.edge_index, **options)
+    upstream = torch.linspace(-1, 1, out.numel(), dtype=dtype).view(out.shape)
+    inputs = {"x": x, **options, **dict(module.named_parameters())}
+    gradients = torch.autograd.grad(out, list(inputs.values()), upstream, allow_unused=True, materialize_grads=True)
+    return {"output": out.detach(), **dict(zip(inputs, gradients, strict=True))}
+
+
+def loads_pygs_weights_and_back(layer: Layer) -> None:
+    """State dicts have the same names, shapes and order, and load both ways."""
+    ours, theirs = layer.ours(), layer.peers()
+    shapes = [{name: value.shape for name, value in part.state_dict().items()} for part in (ours, theirs)]
+    assert list(shapes[0].items()) == list(shapes[1].items())
+    ours.load_state_dict(theirs.state_dict())
+    theirs.load_state_dict(ours.state_dict())
+
+
+def reads_like_pygs(layer: Layer) -> None:
+    """``str(layer)`` is PyG's."""
+    assert str(layer.ours()) == str(layer.peers())
+
+
+# ---- laws of graphs
+
+
+def is_equivariant_to_permuting_the_nodes(layer: Layer) -> None:
+    """Renaming the nodes renames the rows of the result and nothing else."""
+    module = layer.ours()
+    for graph in layer.zoo():
+        order = torch.randperm(graph.num_nodes, generator=torch.Generator().manual_seed(1))
+        x, options = graph.features(), layer.options(graph)
+        renamed = module(x[order], graph.relabelled(order).edge_index, **options)
+        close(renamed, module(x, graph.edge_index, **options)[order], graph)
+
+
+def ignores_the_order_of_edges(layer: Layer) -> None:
+    """Listing the edges in another order changes nothing, the gradient of the features included."""
+    module = layer.ours()
+    for graph in layer.zoo():
+        order = torch.randperm(graph.num_edges, generator=torch.Generator().manual_seed(1))
+        x, options = graph.features().requires_grad_(), layer.options(graph)
+        out = module(x, graph.edge_index, **options)
+        shuffled = module(x, graph.edge_index[:, order], **{k: v[order] for k, v in options.items()})
+        close(shuffled, out, graph)
+        close(*(torch.autograd.grad(o.square().sum(), x)[0] for o in (shuffled, out)), graph)
+
+
+def treats_a_batch_as_its_graphs(layer: Layer) -> None:
+    """The whole zoo in one batch gives what its graphs give one by one."""
+    module = layer.ours()
+    zoo = list(layer.zoo())
+    batch = Batch.from_data_list(
+        [Data(x=g.features(), edge_index=g.edge_index, num_nodes=g.num_nodes, **layer.options(g)) for g in zoo]
+    )
+    options = {name: batch[name] for name in layer.options(zoo[0])}
+    if "batch" in inspect.signature(module.forward).parameters:
+        options["batch"] = batch.batch
+    apart = torch.cat([module(g.features(), g.edge_index, **layer.options(g)) for g in zoo])
+    close(module(batch.x, batch.edge_index, **options), apart, "the batch of the zoo")
+
+
+def takes_every_form_of_a_graph(layer: Layer) -> None:
+    """``edge_index`` of both integer types, ``EdgeIndex``, COO, CSR, CSC and a ``SparseOperator`` agree.
+
+    Without edge features, which a matrix has no place for, and without duplicates, which COO to CSR would merge.
+    """
+    module = layer.ours()
+    for graph in layer.zoo():
+        if not graph.simple:
+            continue
+        x, weight = graph.features(), graph.weights() if layer.edge == "edge_weight" else None
+        options = {} if weight is None else {"edge_weight": weight}
+        if layer.edge != "edge_attr":
+            expected = module(x, graph.edge_index, **options)
+            for form in matrix_forms(graph, weight):
+                close(module(x, form), expected, f"{graph.name}, {_form(form)}")
+        options = layer.options(graph)
+        expected = module(x, graph.edge_index, **options)
+        size = (graph.num_nodes, graph.num_nodes)
+        for index in (graph.edge_index.int(), EdgeIndex(graph.edge_index, sparse_size=size)):
+            close(module(x, index, **options), expected, f"{graph.name}, {_form(index)}")
+
+
+def matrix_forms(graph: Graph, weight: Tensor | None = None) -> list[Any]:
+    """Return a graph as COO, CSR and CSC matrices with targets as rows, and as a prepared operator."""
+    values = torch.ones(graph.num_edges, dtype=torch.float64) if weight is None else weight
+    size = (graph.num_nodes, graph.num_nodes)
+    coo = torch.sparse_coo_tensor(graph.edge_index.flip(0), values, size, check_invariants=True)
+    operator = SparseOperator.from_edge_index(graph.edge_index, weight, num_nodes=graph.num_nodes)
+    if graph.num_nodes == 0:  # torch has no compressed layout without rows
+        return [coo, operator]
+    return [coo, coo.coalesce().to_sparse_csr(), coo.coalesce().to_sparse_csc(), operator]
+
+
+def _form(form: Any) -> str:
+    return f"{type(form).__name__} {getattr(form, 'layout', '')} {form.dtype}"
+
+
+def takes_sparse_features(layer: Layer) -> None:
+    """A CSR, COO or prepared ``x`` gives what the dense ``x`` gives, and the same gradients of the parameters."""
+    for graph in layer.zoo():
+        x, options = graph.features().relu(), layer.options(graph)
+        found = [_parameter_gradients(layer, form, graph, options) for form in (x, *_sparse_forms(x))]
+        for other in found[1:]:
+            for name, expected in found[0].items():
+                close(other[name], expected, f"{graph.name}, {name}")
+
+
+def _sparse_forms(x: Tensor) -> list[Any]:
+    compressed = [x.to_sparse_csr()] if len(x) else []
+    return [x.to_sparse_coo(), sparse_features(x), *compressed]
+
+
+def _parameter_gradients(layer: Layer, x: Any, graph: Graph, options: dict[str, Tensor]) -> dict[str, Tensor]:
+    module = layer.ours()
+    out = module(x, graph.edge_index, **options)
+    out.square().sum().backward()
+    return {"output": out.detach(), **{name: p.grad for name, p in module.named_parameters() if p.grad is not None}}
+
+
+# ---- laws of differentiation
+
+
+def has_right_first_and_second_derivatives(layer: Layer) -> None:
+    """Finite differences confirm gradients and second derivatives of features, edge values and parameters."""
+    module = layer.ours()
+    names = [name for name, _ in module.named_parameters()]
+    for graph in (BY_NAME["self-loops"], BY_NAME["duplicate edges"], BY_NAME["isolated nodes"]):
+        options = layer.options(graph)
+
+        def function(x: Tensor, *rest: Tensor, graph: Graph = graph, options: Any = options) -> Tensor:
+            given = dict(zip(options, rest, strict=False))
+            parameters = dict(zip(names, rest[len(options) :], strict=True))
+            return functional_call(module, parameters, (x, graph.edge_index), given)
+
+        inputs = [graph.features(), *options.values(), *(p.detach() for p in module.parameters())]
+        inputs = [tensor.clone().requires_grad_() for tensor in inputs]
+        # Projecting on random directions (fast mode) checks every entry at once, at a fraction of the price.
+        assert torch.autograd.gradcheck(function, inputs, fast_mode=True), graph.name
+        assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True), graph.name
+
+
+def works_under_functional_transforms(layer: Layer) -> None:
+    """``vmap`` over features, over parameters, over both, and over gradients equals a loop."""
+    module, graph = layer.ours(), BY_NAME["self-loops"]
+    options = layer.options(graph)
+    tasks = 3
+    xs = torch.stack([graph.features() * (k + 1) for k in range(tasks)])
+    one = {name: p.detach() for name, p in module.named_parameters()}
+    many = {name: torch.stack([p * (1 + 0.1 * k) for k in range(tasks)]) for name, p in one.items()}
+
+    def output(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        return functional_call(module, parameters, (x, graph.edge_index), options)
+
+    def loss(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        return output(parameters, x).square().mean()
+
+    def pick(k: int) -> dict[str, Tensor]:
+        return {name: p[k] for name, p in many.items()}
+
+    close(vmap(output, (None, 0))(one, xs), torch.stack([output(one, x) for x in xs]), "vmap over features")
+    looped = torch.stack([output(pick(k), xs[0]) for k in range(tasks)])
+    close(vmap(output, (0, None))(many, xs[0]), looped, "vmap over parameters")
+    looped = torch.stack([output(pick(k), xs[k]) for k in range(tasks)])
+    close(vmap(output)(many, xs), looped, "vmap over both")
+    found = vmap(grad(loss))(many, xs)
+    for k in range(tasks):
+        own = {name: p.clone().requires_grad_() for name, p in pick(k).items()}
+        expected = torch.autograd.grad(loss(own, xs[k]), list(own.values()))
+        for name, gradient in zip(own, expected, strict=True):
+            close(found[name][k], gradient, f"vmap of grad, {name}")
+
+
+def can_be_meta_learned(layer: Layer) -> None:
+    """The gradient through an inner gradient step, for several tasks at once, equals autograd's in a loop."""
+    module, graph = layer.ours(), BY_NAME["two components"]
+    options = layer.options(graph)
+    start = {name: p.detach() for name, p in module.named_parameters()}
+    xs = torch.stack([graph.features(), graph.features().flip(0)])
+
+    def loss(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        return functional_call(module, parameters, (x, graph.edge_index), options).square().mean()
+
+    def after_a_step(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        gradients = grad(loss)(parameters, x)
+        return loss({name: p - 0.1 * gradients[name] for name, p in parameters.items()}, x)
+
+    found = grad(lambda parameters: vmap(after_a_step, (None, 0))(parameters, xs).sum())(start)
+    own = {name: p.clone().requires_grad_() for name, p in start.items()}
+    total = torch.zeros((), dtype=torch.float64)
+    for x in xs:
+        gradients = torch.autograd.grad(loss(own, x), list(own.values()), create_graph=True)
+        moved = {name: p - 0.1 * g for (name, p), g in zip(own.items(), gradients, strict=True)}
+        total = total + loss(moved, x)
+    for name, expected in zip(own, torch.autograd.grad(total, list(own.values())), strict=True):
+        close(found[name], expected, f"second order, {name}")
+
+
+# ---- laws of modules
+
+
+def survives_copies_pickles_and_state_dicts(layer: Layer) -> None:
+    """A copy, a pickle, a saved module and a state dict loaded into a fresh layer compute the same, to the bit."""
+    module, graph = layer.ours(), BY_NAME["grid"]
+    options = layer.options(graph)
+    expected = module(graph.features(), graph.edge_index, **options)
+    fresh = layer.make(graphkit.nn).double().eval()
+    fresh.load_state_dict(module.state_dict())
+    saved = io.BytesIO()
+    torch.save(module.state_dict(), saved)
+    saved.seek(0)
+    loaded = layer.make(graphkit.nn).double().eval()
+    loaded.load_state_dict(torch.load(saved, weights_only=True))
+    for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module)), fresh, loaded):
+        assert torch.equal(twin(graph.features(), graph.edge_index, **options), expected)
+
+
+def compiles_and_exports(layer: Layer) -> None:
+    """``torch.compile`` without graph breaks and ``torch.export`` give the same numbers, gradients too."""
+    module, graph = layer.ours(), BY_NAME["self-loops"]
+    options = layer.options(graph)
+    x = graph.features().requires_grad_()
+    expected = module(x, graph.edge_index, **options)
+    torch._dynamo.reset()
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")(x, graph.edge_index, **options)
+    close(compiled, expected, "compiled")
+    close(*(torch.autograd.grad(out.square().sum(), x)[0] for out in (compiled, expected)), "compiled, gradient")
+    exported = torch.export.export(module, (x.detach(), graph.edge_index), options).module()
+    close(exported(x.detach(), graph.edge_index, **options), expected.detach(), "exported")
+
+
+def has_two_paths_with_one_result(layer: Layer) -> None:
+    """The fused path equals PyG's ``propagate``, which hooks on messages call for."""
+    for graph in layer.zoo():
+        x, options = graph.features().requires_grad_(), layer.options(graph)
+        fused, plain = layer.ours(), layer.ours()
+        seen: list[int] = []
+        plain.register_message_forward_hook(lambda *_, seen=seen: seen.append(1))
+        found, expected = (module(x, graph.edge_index, **options) for module in (fused, plain))
+        assert seen or "K=1" in str(plain), "the hook on messages was not called"
+        close(found, expected, graph)
+        close(*(torch.autograd.grad(out.square().sum(), x)[0] for out in (found, expected)), graph)
+
+
+def takes_bfloat16_under_autocast(layer: Layer) -> None:
+    """Autocast gives what float32 gives, within a few units of bfloat16's 8 bits."""
+    module, graph = layer.ours(torch.float32), BY_NAME["grid"]
+    x, options = graph.features(dtype=torch.float32), layer.options(graph, torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = module(x, graph.edge_index, **options)
+        out.float().square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+    expected = module(x, graph.edge_index, **options).detach()
+    close(out.float().detach(), expected, graph, rtol=0, atol=0.05 * float(expected.abs().max()))
+
+
+def is_the_same_on_two_threads(layer: Layer) -> None:
+    """Two threads give the numbers of one: each row is summed by one thread, in the same order."""
+    module, graph = layer.ours(), large()
+    x, options = graph.features().requires_grad_(), layer.options(graph)
+    results = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            out = module(x, graph.edge_index, **options)
+            results.append((out, torch.autograd.grad(out.square().sum(), x)[0]))
+        finally:
+            torch.set_num_threads(1)
+    close(results[1], results[0], graph, rtol=1e-12, atol=1e-12)
+
+
+def makes_no_array_of_messages(layer: Layer) -> None:
+    """On a graph with 50 times more edges than nodes no tensor has ``edges x features`` numbers, backwards neither.
+
+    Index arrays of the graph and what edges bring themselves are the largest things around.
+    """
+    module, graph = layer.ours(torch.float32), large()
+    x, options = graph.features(dtype=torch.float32).requires_grad_(), layer.options(graph, torch.float32)
+    options = {name: value.requires_grad_() for name, value in options.items()}
+    largest = LargestTensor()
+    with largest:
+        module(x, graph.edge_index, **options).sum().backward()
+    assert 0 < largest.numbers <= layer.edge_numbers * (graph.num_edges + graph.num_nodes)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers how many numbers the largest floating tensor has that any operation made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = function(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves(out):
+            if isinstance(tensor, Tensor) and tensor.is_floating_point():
+                self.numbers = max(self.numbers, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return out
+
+
+# ---- laws of refusal
+
+
+def refuses_what_is_not_a_graph(layer: Layer) -> None:
+    """Ids out of range, wrong types and shapes are one-line errors that name the argument."""
+    module, graph = layer.ours(), BY_NAME["path"]
+    x, edges = graph.features(), graph.edge_index
+    options = layer.options(graph)
+    for wrong, error, message in (
+        (edges - 1, ValueError, "`edge_index` must hold node ids from 0 upwards, got -1"),
+        (edges + 1, ValueError, r"`edge_index` has source node 5, but there are only 5 source nodes"),
+        (edges.float(), TypeError, "`edge_index` must hold integers"),
+        (edges.T.contiguous(), ValueError, r"`edge_index` must have shape \[2, edges\], got \[8, 2\]"),
+        ([[0], [1]], TypeError, "`edge_index` must be a tensor"),
+    ):
+        given = {k: v[: wrong.shape[1]] if isinstance(wrong, Tensor) else v for k, v in options.items()}
+        with pytest.raises(error, match=message) as caught:
+            module(x, wrong, **given)
+        assert "\n" not in str(caught.value)
+    for name, value in options.items():
+        with pytest.raises(ValueError, match=rf"`{name}` must have one value per edge \(8\), got \[7"):
+            module(x, edges, **{name: value[:7]})
+
+
+LAWS = (
+    loads_pygs_weights_and_back,
+    reads_like_pygs,
+    is_equivariant_to_permuting_the_nodes,
+    ignores_the_order_of_edges,
+    treats_a_batch_as_its_graphs,
+    takes_every_form_of_a_graph,
+    has_right_first_and_second_derivatives,
+    works_under_functional_transforms,
+    can_be_meta_learned,
+    survives_copies_pickles_and_state_dicts,
+    has_two_paths_with_one_result,
+    takes_bfloat16_under_autocast,
+    is_the_same_on_two_threads,
+    refuses_what_is_not_a_graph,
+)
+"""What holds for every layer here; a layer's file adds those that hold for it in particular."""
+
+
+def called(law: Callable[..., None]) -> str:
+    """Return a law's name as pytest shows it."""
+    return law.__name__.replace("_", " ")
