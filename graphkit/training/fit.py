@@ -53,16 +53,16 @@ class Fit:
         self.model, self.optimizer = fabric.setup(encoder, optimizer)
         self.edge_weight = task.edge_weight if "edge_weight" in encoder.takes else None
         self.history: list[Epoch] = []
+        self.improved = 0
+        self._records = (-math.inf, math.inf)
         self.best: Epoch | None = None
         self.best_weights: dict[str, Tensor] = {}
 
     @property
     def finished(self) -> bool:
         """Whether all epochs have run or patience has."""
-        if not self.history or self.best is None:
-            return False
-        done, patience = self.history[-1].number, self.recipe.patience
-        return done >= self.recipe.epochs or (patience > 0 and done - self.best.number >= patience)
+        done, patience = len(self.history), self.recipe.patience
+        return done >= self.recipe.epochs or (patience > 0 and done - self.improved >= patience)
 
     def epochs(self) -> Iterator[Epoch]:
         """Train on, one epoch at a time, until :attr:`finished`.
@@ -75,7 +75,7 @@ class Fit:
             if not math.isfinite(epoch.train_loss + epoch.validation_loss):
                 kept = f"the best before it was epoch {self.best.number}" if self.best else "no epoch was good"
                 raise TrainingError(f"the loss is not finite in epoch {epoch.number} ({kept}); try a smaller `lr`.")
-            self.history.append(epoch)
+            self._hear(epoch)
             if self.best is None or self._key(epoch) < self._key(self.best):
                 self.best = epoch
                 self._remember()
@@ -103,7 +103,9 @@ class Fit:
         """Go back to a saved state; the generators of this process are set to it too."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.history = [Epoch(*figures) for figures in state["history"]]
+        self.history, self.improved, self._records = [], 0, (-math.inf, math.inf)
+        for figures in state["history"]:
+            self._hear(Epoch(*figures))
         self.best = None if state["best"] is None else Epoch(*state["best"])
         self.best_weights = state["best_weights"]
         torch.set_rng_state(state["cpu_generator"])
@@ -130,6 +132,14 @@ class Fit:
         with torch.set_grad_enabled(training):
             logits = self.model(self.task.x, self.task.edge_index, self.edge_weight)
         return logits if logits.dtype == torch.float64 else logits.float()
+
+    def _hear(self, epoch: Epoch) -> None:
+        """Add an epoch to the history, and note it if accuracy or loss on the validation nodes was never better."""
+        self.history.append(epoch)
+        accuracy, loss = self._records
+        if epoch.validation_accuracy > accuracy or epoch.validation_loss < loss:
+            self.improved = epoch.number
+        self._records = max(accuracy, epoch.validation_accuracy), min(loss, epoch.validation_loss)
 
     def _key(self, epoch: Epoch) -> tuple[float, ...]:
         """Return what selection minimises; of equal keys the earlier epoch stays."""

@@ -166,7 +166,8 @@ class Recipe:
         l2: weight decay in the gradient, as Adam's ``weight_decay``.
         l2_on: "first" decays the first layer only (Kipf & Welling), "all" every parameter.
         epochs: at most so many; one epoch is one full-batch step.
-        patience: stop after so many epochs without a better validation figure; 0 always runs all epochs.
+        patience: stop after so many epochs in which neither accuracy nor loss on the validation nodes was better than
+            ever before (the rule of GAT's authors); 0 always runs all epochs.
         select: whose weights are tested. "accuracy": the epoch of highest validation accuracy, among equals the one of
             lower validation loss, then the earlier one. "loss": the epoch of lowest validation loss, then the
             earlier one. "last": the last epoch.

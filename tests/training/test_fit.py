@@ -85,9 +85,16 @@ def test_selection_follows_its_rule_and_its_ties(data, monkeypatch, select, chos
     assert fit.best.number == chosen
 
 
-def test_patience_counts_epochs_without_a_better_figure(data, monkeypatch):
+@pytest.mark.parametrize("better", ["accuracy", "loss"])
+def test_patience_counts_epochs_without_a_better_accuracy_or_loss(data, monkeypatch, better):
     fit = fit_of(data, recipe("gcn", {"epochs": 100, "patience": 4}))
-    monkeypatch.setattr(fit, "_epoch", lambda number: Epoch(number, 1.0, 1.0, min(number, 3) / 10))
+    rising, falling = (lambda number: min(number, 3) / 10), (lambda number: 1 - min(number, 3) / 10)
+    told = (
+        (lambda n: Epoch(n, 1.0, 1.0, rising(n)))
+        if better == "accuracy"
+        else (lambda n: Epoch(n, 1.0, falling(n), 0.5))
+    )
+    monkeypatch.setattr(fit, "_epoch", told)
     assert [epoch.number for epoch in fit.epochs()][-1] == 7
 
 
@@ -176,3 +183,13 @@ def _spoil(data, what):
 def test_unsound_data_is_refused_before_anything_is_trained(data, what, message):
     with pytest.raises(ValueError, match=message):
         prepare(_spoil(data, what), recipe("gcn"), torch.device("cpu"), torch.float32)
+
+
+def test_going_back_to_a_state_forgets_what_came_after_it(data):
+    fit = fit_of(data)
+    epochs = fit.epochs()
+    next(epochs)
+    state = copy.deepcopy(fit.state_dict())
+    next(epochs)
+    fit.load_state_dict(state)
+    assert [epoch.number for epoch in fit.history] == [1]
