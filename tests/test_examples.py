@@ -1,0 +1,95 @@
+"""Every script in ``examples/`` runs on a small input and says what it promises."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SMALL = {
+    "train_cora": ["--dataset", "karate", "--epochs", "3", "--seeds", "2"],
+    "pyg_sequential": ["--dataset", "karate", "--epochs", "2"],
+    "heterogeneous": ["--papers", "60", "--epochs", "2"],
+    "networkx_graph": ["--epochs", "3", "--seeds", "2"],
+}
+BENCHMARKS = sorted(path for path in (EXAMPLES / "benchmarks").glob("[!_]*.py"))
+RECORD = ("command", "dataset", "protocol", "metric", "selection", "config", "seeds", "seconds", "environment")
+
+
+def run(path: Path, *arguments: str) -> None:
+    """Load a script and call its ``main``, in this process, where a warning is an error."""
+    spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert not module.main(arguments)
+
+
+@pytest.fixture
+def benchmark_folder(monkeypatch):
+    """Let a benchmark import what stands beside it, as it does when it is run as a script."""
+    monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
+
+
+def test_every_example_is_run_by_these_tests():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_example_runs_and_reports_accuracy_or_agreement(name, capsys):
+    run(EXAMPLES / f"{name}.py", *SMALL[name])
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_weights_move_from_pyg_to_graphkit_without_a_difference(capsys):
+    run(EXAMPLES / "pyg_sequential.py", "--dataset", "digits", "--epochs", "3")
+    difference = float(capsys.readouterr().out.split()[-1])
+    assert difference < 1e-5  # float32, sums in another order
+
+
+def test_both_ways_to_train_on_cora_come_near_the_published_accuracy(mirror, capsys):
+    run(EXAMPLES / "train_cora.py", "--seeds", "1")
+    recipe, own_loop = capsys.readouterr().out.splitlines()[1:]
+    assert float(recipe.split("accuracy ")[1].split()[0]) > 78  # 81.5 less three deviations over seeds, of 1.1
+    assert float(own_loop.split("accuracy ")[1].split("%")[0]) > 78
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_the_first_line_of_a_benchmark_is_the_question_it_answers(path):
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).splitlines()[0].endswith("?")
+
+
+@pytest.mark.usefixtures("benchmark_folder")
+class TestBenchmarks:
+    def test_an_epoch_is_compared_on_equal_terms_and_kept_in_a_record(self, tmp_path, capsys):
+        kept = tmp_path / "record.json"
+        options = ["--quick", "--no-memory", "--dataset", "digits", "--json", str(kept)]
+        run(EXAMPLES / "benchmarks" / "gcn_epoch.py", *options)
+        record = json.loads(kept.read_text())
+        assert set(RECORD) <= set(record)
+        assert [row["side"] for row in record["rows"]][-1] == "PyG's script"
+        assert len(record["metric"]["values"]) == record["protocol"]["rounds"] == 2
+        assert record["dataset"]["name"] == "digits"
+        assert "graphkit.training" in capsys.readouterr().out
+
+    def test_a_layer_is_compared_with_its_peer_in_time_memory_and_result(self, tmp_path):
+        kept = tmp_path / "record.json"
+        run(EXAMPLES / "benchmarks" / "layers.py", "--quick", "--layer", "gat", "--json", str(kept))
+        rows = json.loads(kept.read_text())["rows"]
+        assert [row["side"] for row in rows] == ["graphkit", "PyG, edge_index"]
+        assert all(float(row["difference"]) < 1e-5 for row in rows)
+        assert all(row["memory_mb"] >= 0 and row["wall"] > 0 and row["cpu"] > 0 for row in rows)
+
+    def test_every_layer_agrees_with_every_peer(self, tmp_path):
+        kept = tmp_path / "record.json"
+        run(EXAMPLES / "benchmarks" / "layers.py", "--quick", "--no-memory", "--rounds", "1", "--json", str(kept))
+        rows = json.loads(kept.read_text())["rows"]
+        assert len({row["what"] for row in rows}) == 6
+        assert all(float(row["difference"]) < 1e-5 for row in rows)
+
+    def test_growth_is_shown_over_edges(self, capsys):
+        run(EXAMPLES / "benchmarks" / "layers.py", "--quick", "--scaling", "--layer", "gcn", "--rounds", "1")
+        assert "10,000 edges" in capsys.readouterr().out
