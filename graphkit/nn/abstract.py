@@ -50,13 +50,18 @@ def mapped(lin: Any, x: Any, bias: Tensor | None = None, *, plus: Tensor | None 
 
     ``plus`` is a fresh tensor that may be overwritten: a new array of this size costs more than the addition.
     """
-    if is_uninitialized_parameter(lin.weight):
-        lin.initialize_parameters(lin, (x,))
+    materialized(lin, x)
     if plus is None:
         return linear(x, lin.weight, bias)
     if bias is not None or not isinstance(x, Tensor) or x.dim() != 2 or inside_transform() or plus.dtype != x.dtype:
         return plus + linear(x, lin.weight, bias)
     return plus.addmm_(x, lin.weight.t())
+
+
+def materialized(lin: Any, x: Any) -> None:
+    """Give a lazy ``Linear`` its weight, as calling it on ``x`` would."""
+    if is_uninitialized_parameter(lin.weight):
+        lin.initialize_parameters(lin, (x,))
 
 
 def both_ends(x: Any) -> tuple[Any, Any]:

@@ -36,11 +36,11 @@ def chebyshev_terms(apply: Callable[[Tensor], Tensor], x: Tensor, order: int) ->
     if order > 1:
         terms.append(apply(x))
     for _ in range(order - 2):
-        terms.append(_twice_plus(apply, terms[-1], terms[-2], -1.0))
+        terms.append(_plus_scaled(apply, terms[-1], 2.0, terms[-2], -1.0))
     return terms
 
 
-def chebyshev_sum(apply: Callable[[Tensor], Tensor], signals: Sequence[Tensor]) -> Tensor:
+def chebyshev_sum(apply: Callable[[Tensor], Tensor], signals: Sequence[Tensor], *, reduced: bool = False) -> Tensor:
     r"""Return :math:`\sum_k T_k(M) y_k` by Clenshaw's recurrence, with ``len(signals) - 1`` products.
 
     It is the adjoint way round of ``chebyshev_terms``: where a layer has fewer output than input channels, the signals
@@ -48,7 +48,9 @@ def chebyshev_sum(apply: Callable[[Tensor], Tensor], signals: Sequence[Tensor]) 
 
     Args:
         apply: the product :math:`v \mapsto Mv`, or the operator itself, which adds as it multiplies.
-        signals: :math:`y_0, y_1, \dots`, at least one, of one shape.
+        signals: :math:`y_0, y_1, \dots, y_K`, at least one, of one shape.
+        reduced: :math:`y_{K-2}` has :math:`y_K` taken off already, which is the recurrence's first subtraction. Where
+            the signals come from weights, it is cheaper to subtract those.
 
     Source: Clenshaw (1955), A note on the summation of Chebyshev series.
 
@@ -57,20 +59,19 @@ def chebyshev_sum(apply: Callable[[Tensor], Tensor], signals: Sequence[Tensor]) 
         >>> chebyshev_sum(lambda v: 0.5 * v, [torch.ones(1)] * 3).item()  # 1 + 0.5 - 0.5
         1.0
     """
-    ahead, further = signals[-1], None
     if len(signals) == 1:
-        return ahead
-    for signal in reversed(signals[1:-1]):
-        here = _twice_plus(apply, ahead, signal if further is None else signal - further, 1.0)
-        ahead, further = here, ahead
-    last = signals[0] if further is None else signals[0] - further
-    if isinstance(apply, SparseOperator) and last.dim() == 2:
-        return apply.multiply_add(ahead, last)
-    return last + apply(ahead)
+        return signals[0]
+    ahead, further = signals[-1], None
+    for place in range(len(signals) - 2, -1, -1):
+        signal = signals[place]
+        if further is not None and not (reduced and place == len(signals) - 3):
+            signal = signal - further
+        ahead, further = _plus_scaled(apply, ahead, 2.0 if place else 1.0, signal, 1.0), ahead
+    return ahead
 
 
-def _twice_plus(apply: Callable[[Tensor], Tensor], x: Tensor, plus: Tensor, sign: float) -> Tensor:
-    """Return :math:`2 M x + s p`; an operator does it in one pass over memory."""
+def _plus_scaled(apply: Callable[[Tensor], Tensor], x: Tensor, scale: float, plus: Tensor, plus_scale: float) -> Tensor:
+    """Return :math:`s M x + t p`; an operator does it in one pass over memory."""
     if isinstance(apply, SparseOperator) and x.dim() == 2:
-        return apply.multiply_add(x, plus, scale=2.0, plus_scale=sign)
-    return 2 * apply(x) + sign * plus
+        return apply.multiply_add(x, plus, scale=scale, plus_scale=plus_scale)
+    return scale * apply(x) + plus_scale * plus

@@ -214,7 +214,7 @@ class SparseOperator:
             return self.multiply_add(x)
         stacked = x.movedim(-2, 0)
         flat = self.multiply_add(stacked.flatten(1))
-        return flat.view(self.shape[0], *stacked.shape[1:]).movedim(0, -2)
+        return flat.view(self.shape[0], *stacked.shape[1:]).movedim(0, -2).contiguous()
 
     __call__ = __matmul__
 

@@ -137,10 +137,8 @@ class GINEConv(AbstractGraphConv):
     def forward(self, x: Any, edge_index: Any, edge_attr: OptTensor = None, size: Size = None) -> Tensor:
         """Return the convolved features."""
         plain = self._plain(edge_index) or self.aggr not in ("add", "sum") or self.node_dim not in (-2, 0)
-        source: Any
-        target: Any
-        source, target = (x, x) if isinstance(x, Tensor | SparseOperator) else x
-        if plain or edge_attr is None or isinstance(source, SparseOperator) or source.layout != torch.strided:
+        source, target = (_dense(end) for end in both_ends(x))
+        if plain or edge_attr is None or source.dim() != 2:
             out = self.propagate(edge_index, x=(source, target), edge_attr=edge_attr, size=size)
         else:
             sizes = end_sizes((source, target), size, edge_index)
@@ -163,6 +161,11 @@ class GINEConv(AbstractGraphConv):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(nn={self.nn})"
+
+
+def _dense(x: Any) -> Any:
+    """Return sparse features as dense ones: rectified sums with edge features are dense whatever ``x`` is."""
+    return x.to_dense() if isinstance(x, SparseOperator) else x
 
 
 def _input_width(nn: torch.nn.Module) -> int:

@@ -12,8 +12,9 @@ from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import member
-from graphkit.nn.abstract import AbstractGraphConv, mapped
+from graphkit.nn.abstract import AbstractGraphConv, mapped, materialized
 from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms, rescaled_laplacian
+from graphkit.operators.dense import linear
 from graphkit.operators.normalization import inverse_power
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import features_of
@@ -101,14 +102,25 @@ class ChebConv(AbstractGraphConv):
             apply: Callable[[Tensor], Tensor] = self._propagation(x, edge_index, edge_weight, batch, lambda_max)
         else:
             apply = self._operator(x, edge_index, edge_weight, batch, lambda_max)
-        first, *rest = self.lins
         if isinstance(x, SparseOperator) or self.out_channels <= x.size(-1):
-            return chebyshev_sum(apply, [mapped(first, x, self.bias), *(mapped(lin, x) for lin in rest)])
+            return self._narrowed(apply, x)
+        first, *rest = self.lins
         terms = chebyshev_terms(apply, x, len(self.lins))
         out = mapped(first, terms[0], self.bias)
         for lin, term in zip(rest, terms[1:], strict=True):
             out = mapped(lin, term, plus=out)
         return out
+
+    def _narrowed(self, apply: Callable[[Tensor], Tensor], x: Any) -> Tensor:
+        """Return the filtered features, mapped before they are multiplied."""
+        for lin in self.lins:
+            materialized(lin, x)
+        weights = [lin.get_parameter("weight") for lin in self.lins]
+        if len(weights) > 2:
+            weights[-3] = weights[-3] - weights[-1]
+        biases: list[OptTensor] = [self.bias, *[None] * (len(weights) - 1)]
+        signals = [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+        return chebyshev_sum(apply, signals, reduced=True)
 
     def _operator(
         self, x: Any, edge_index: Any, edge_weight: OptTensor, batch: OptTensor, lambda_max: Any
