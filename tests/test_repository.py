@@ -1,0 +1,68 @@
+"""Rules that hold for the repository as a whole, not for any one room."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parent.parent
+ROOMS = sorted({path.parent for path in (CHECKOUT / "graphkit").rglob("*.py")})
+LINES = 320
+"""A file above 300 lines asks for a second look; one above this gets none."""
+
+
+def committed() -> list[Path]:
+    """Return the files that git knows, or skip where there is no git."""
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [CHECKOUT / name for name in listed.stdout.split("\0") if name and (CHECKOUT / name).is_file()]
+
+
+def docstring(path: Path) -> str:
+    """Return the docstring of a module without importing it."""
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+
+
+def test_no_committed_file_names_a_folder_of_this_machine():
+    generic = {Path("/"), Path(tempfile.gettempdir())}
+    places = {str(place).encode() for place in {CHECKOUT, CHECKOUT.parent, Path.home()} - generic}
+    followed = re.compile(b"(?<![\\w.])(?:" + b"|".join(map(re.escape, places)) + b")(?![\\w-])")
+    assert [path.name for path in committed() if followed.search(path.read_bytes())] == []
+
+
+def test_no_file_of_the_package_is_long():
+    lengths = {
+        path.name: path.read_text(encoding="utf-8").count("\n") for path in (CHECKOUT / "graphkit").rglob("*.py")
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > LINES} == {}
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: str(room.relative_to(CHECKOUT)))
+def test_every_room_says_what_it_is_for(room):
+    assert docstring(room / "__init__.py").splitlines()[0].rstrip().endswith((".", ":"))
+
+
+def test_the_map_of_the_package_names_every_room():
+    rooms = {room.name for room in ROOMS if room.parent == CHECKOUT / "graphkit"}
+    written = docstring(CHECKOUT / "graphkit" / "__init__.py")
+    assert {room for room in rooms if f"``{room}``" not in written} == set()
+
+
+def test_every_make_target_the_readme_names_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)\b", (CHECKOUT / "README.md").read_text(encoding="utf-8")))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_the_version_heads_the_changelog():
+    from graphkit import __version__
+
+    headings = re.findall(r"^## \[([^\]]+)\]", (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert __version__ in headings[:2]
