@@ -17,23 +17,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from graphkit.training.architectures import GAT, GCN, GIN, MLP, SAGE, Cheb
     from graphkit.training.checkpoints import Checkpoint
     from graphkit.training.files import require_writable
     from graphkit.training.fit import Epoch, Fit, TrainingError
     from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
     from graphkit.training.protocol import DatasetFacts, Protocol
-    from graphkit.training.recipes import (
-        GAT,
-        GCN,
-        GIN,
-        MLP,
-        RECIPES,
-        SAGE,
-        Cheb,
-        Recipe,
-        read_overrides,
-        recipe,
-    )
+    from graphkit.training.recipes import RECIPES, Recipe, read_overrides, recipe
     from graphkit.training.records import Metric, Record, metric
     from graphkit.training.reporters import LoggerReporter, Reporter, Silence
     from graphkit.training.study import Outcome, SeedResult, train
@@ -41,12 +31,13 @@ if TYPE_CHECKING:
 
 # Imported when asked for: the command line reads recipes without waiting for torch.
 _HOMES = {
+    "architectures": ["GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
     "checkpoints": ["Checkpoint"],
     "files": ["require_writable"],
     "fit": ["Epoch", "Fit", "TrainingError"],
     "interrupts": ["Interrupted", "StopRequest", "stop_request"],
     "protocol": ["DatasetFacts", "Protocol"],
-    "recipes": ["GAT", "GCN", "GIN", "MLP", "RECIPES", "SAGE", "Cheb", "Recipe", "read_overrides", "recipe"],
+    "recipes": ["RECIPES", "Recipe", "read_overrides", "recipe"],
     "records": ["Metric", "Record", "metric"],
     "reporters": ["LoggerReporter", "Reporter", "Silence"],
     "study": ["Outcome", "SeedResult", "train"],
