@@ -1,0 +1,81 @@
+"""What the README shows works: its Python runs, its commands parse, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from graphkit.cli import commands
+from graphkit.cli.bench import scripts
+from graphkit.data import card
+from graphkit.training import recipe
+
+CHECKOUT = Path(__file__).parent.parent
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+LINES = [line for language, block in BLOCKS if language == "console" for line in block.splitlines() if line.strip()]
+INLINE = re.findall(r"`((?:graphkit|make) [^`]+)`", README)
+COMMANDS = dict.fromkeys(re.sub(r"^(\w+=\S+ )+", "", line) for line in [*LINES, *INLINE])
+
+
+def test_the_snippets_run_one_after_the_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    snippets = [block for language, block in BLOCKS if language == "python"]
+    assert len(snippets) >= 3
+    for number, snippet in enumerate(snippets):
+        exec(compile(snippet, f"README.md, snippet {number + 1}", "exec"), names)
+    assert names["logits"].shape == (1797, 10)
+    assert names["hidden"].shape == (1797, 16)
+    assert "95 % interval" in capsys.readouterr().out
+    assert (tmp_path / "karate.json").is_file()
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("graphkit ")])
+def test_a_graphkit_command_parses_and_names_what_exists(line):
+    word, *rest = shlex.split(line)[1:]
+    command = commands.commands[word]
+    while isinstance(command, click.Group) and rest:
+        word, *rest = rest
+        command = command.commands[word]
+    given = command.make_context(word, rest).params
+    if given.get("dataset"):
+        card(given["dataset"])
+    if given.get("model"):
+        recipe(given["model"])
+    for name in given.get("names") or []:
+        card(name)
+    if word == "card":
+        card(given["name"])
+    if word == "bench" and given["name"]:
+        assert given["name"] in scripts()
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if not line.startswith("graphkit ")])
+def test_any_other_command_is_one_that_is_known(line):
+    first, *rest = shlex.split(line)
+    makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
+    if first == "make":
+        assert re.search(rf"^{re.escape(rest[0])}:", makefile, re.MULTILINE)
+    elif first == "export":
+        assert rest[0].split("=")[0] in ("GRAPHKIT_DATA", "GRAPHKIT_MIRROR")
+    else:
+        assert first == "python"
+        assert (CHECKOUT / rest[0]).is_file()
+
+
+def test_links_to_files_lead_to_files():
+    links = re.findall(r"\]\((?!http)([^)#]+)", README)
+    assert links
+    assert [link for link in links if not (CHECKOUT / link).exists()] == []
+
+
+def test_the_layers_it_lists_are_those_there_are():
+    import graphkit.nn
+
+    layers = {name for name in graphkit.nn.__all__ if name.endswith("Conv")}
+    assert {name for name in layers if f"`{name}`" not in README} == set()
