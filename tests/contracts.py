@@ -24,6 +24,8 @@ from torch.nn import Module
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
+from torch_geometric.explain import Explainer, GNNExplainer
+from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 
 import graphkit.nn
 from graphkit.operators import SparseOperator, sparse_features
@@ -92,13 +94,13 @@ def close(found: Any, expected: Any, graph: Graph | str, **tolerance: float) -> 
 # ---- truth
 
 
-def agrees_with_pyg(layer: Layer) -> None:
+def agrees_with_pyg(layer: Layer, graphs: Iterable[Graph] | None = None) -> None:
     """Outputs and gradients of features, edge values and parameters are those of PyG's layer of the same name.
 
     Relative to the largest number: 1e-5 in float32 (eps is 1e-7, sums of dozens of terms) and 1e-10 in float64.
     """
     for dtype, share in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
-        for graph in layer.zoo():
+        for graph in layer.zoo() if graphs is None else graphs:
             ours, theirs = (_outputs_and_gradients(part, layer, graph, dtype) for part in (layer.ours, layer.peers))
             assert ours.keys() == theirs.keys()
             for name, expected in theirs.items():
@@ -115,6 +117,69 @@ def _outputs_and_gradients(make: Callable[..., Module], layer: Layer, graph: Gra
     inputs = {"x": x, **options, **dict(module.named_parameters())}
     gradients = torch.autograd.grad(out, list(inputs.values()), upstream, allow_unused=True, materialize_grads=True)
     return {"output": out.detach(), **dict(zip(inputs, gradients, strict=True))}
+
+
+def follows_the_flow_as_pyg_does(layer: Layer) -> None:
+    """With ``flow="target_to_source"`` on a directed graph it gives what PyG's layer gives."""
+    graph = BY_NAME["directed"]
+    ours, theirs = layer.ours(), layer.peers()
+    ours.flow = theirs.flow = "target_to_source"
+    given = graph.features(), graph.edge_index
+    close(ours(*given, **layer.options(graph)), theirs(*given, **layer.options(graph)), graph)
+
+
+def agrees_with_pyg_between_two_kinds_of_nodes(
+    make: Callable[[Any], Module], widths: tuple[int, int], *, alone: bool = True, edge_dim: int = 0
+) -> None:
+    """``(x_source, x_target)``, and ``(x_source, None)`` where ``alone``, give PyG's results and gradients.
+
+    Four sources, three targets, a duplicate edge; with and without ``size``; the matrix forms agree.
+    """
+    index = torch.tensor([[0, 1, 1, 3, 3, 2], [0, 0, 2, 2, 2, 1]])
+    ours, theirs = (_made(make, nn, torch.float64) for nn in (graphkit.nn, torch_geometric.nn))
+    theirs.load_state_dict(ours.state_dict())
+    source, target = (Graph("", index, n).features(w).requires_grad_() for n, w in zip((4, 3), widths, strict=True))
+    options = {"edge_attr": Graph("", index, 4).edge_features(edge_dim)} if edge_dim else {}
+    size = {"size": (4, 3)} if "size" in inspect.signature(ours.forward).parameters else {}
+    calls: list[tuple[tuple[Tensor, Tensor | None], dict]] = [((source, target), {}), ((source, target), size)]
+    if alone:
+        calls.append(((source, None), size))
+    for x, given in calls:
+        found, expected = (module(x, index, **given, **options) for module in (ours, theirs))
+        close(found, expected, f"the target being {x[1] is not None} and the size {given}")
+        inputs = [end for end in x if end is not None]
+        close(*(torch.autograd.grad(out.square().sum(), inputs) for out in (found, expected)), "gradients")
+        if not edge_dim:
+            values = torch.ones(6, dtype=torch.float64)
+            matrix = torch.sparse_coo_tensor(index.flip(0), values, (3, 4), check_invariants=True)
+            for form in (matrix, SparseOperator.from_edge_index(index, num_nodes=(4, 3))):
+                close(ours(x, form), expected, _form(form))
+    with pytest.raises(ValueError, match=r"`edge_index` has source node 3, but there are only 3 source nodes"):
+        ours((source[:3], target), index, **options)
+    if size:
+        with pytest.raises(ValueError, match=r"`size` says 5 source nodes, but `x` has 4"):
+            ours((source, target), index, size=(5, 3), **options)
+        with pytest.raises(ValueError, match=r"`size` must give \(source nodes, target nodes\)"):
+            ours((source, None), index, **options)
+
+
+def learns_its_width(make: Callable[[Any], Module], lazy: Callable[[Any], Module], *, edge_attr: bool = False) -> None:
+    """With ``-1`` channels the first input, dense or sparse, makes the weights; a state dict does so too."""
+    graph = BY_NAME["grid"]
+    x, full = graph.features().relu(), _made(make, graphkit.nn, torch.float64)
+    options = {"edge_attr": graph.edge_features()} if edge_attr else {}
+    for form in (x, x.to_sparse_csr()):
+        module = _made_lazily(lazy)
+        module(form, graph.edge_index, **options)
+        shapes = [{name: value.shape for name, value in part.state_dict().items()} for part in (module, full)]
+        assert shapes[0] == shapes[1]
+    module = _made_lazily(lazy)
+    module.load_state_dict(full.state_dict())
+    close(*(part(x, graph.edge_index, **options) for part in (module, full)), "the loaded layer")
+
+
+def _made_lazily(lazy: Callable[[Any], Module]) -> Module:
+    return lazy(graphkit.nn).double().eval()
 
 
 def loads_pygs_weights_and_back(layer: Layer) -> None:
@@ -168,6 +233,33 @@ def treats_a_batch_as_its_graphs(layer: Layer) -> None:
         options["batch"] = batch.batch
     apart = torch.cat([module(g.features(), g.edge_index, **layer.options(g)) for g in zoo])
     close(module(batch.x, batch.edge_index, **options), apart, "the batch of the zoo")
+
+
+def reverses_the_edges_with_the_flow(layer: Layer) -> None:
+    """``flow="target_to_source"`` is the graph with its edges reversed, and is refused beside a matrix."""
+    ahead, against = layer.ours(), layer.ours()
+    against.flow = "target_to_source"
+    for graph in layer.zoo():
+        x, options = graph.features(), layer.options(graph)
+        found = against(x, graph.edge_index, **options)
+        close(found, ahead(x, graph.edge_index.flip(0), **options), graph)
+    if layer.edge != "edge_attr":
+        for form in matrix_forms(BY_NAME["path"]):
+            with pytest.raises(ValueError, match=r"`flow='target_to_source'` is invalid .* its transpose"):
+                against(BY_NAME["path"].features(), form)
+
+
+def takes_several_signals_on_one_graph(layer: Layer) -> None:
+    """``x`` of shape ``[signals, nodes, features]`` gives what the signals give one by one; gradients too."""
+    module = layer.ours()
+    for graph in layer.zoo():
+        options = layer.options(graph)
+        x = torch.stack([graph.features(), 2 * graph.features(), graph.features().flip(0)]).requires_grad_()
+        together = module(x, graph.edge_index, **options)
+        apart = torch.stack([module(one, graph.edge_index, **options) for one in x])
+        close(together, apart, graph)
+        close(*(torch.autograd.grad(out.square().sum(), x)[0] for out in (together, apart)), graph)
+        assert together.is_contiguous()
 
 
 def takes_every_form_of_a_graph(layer: Layer) -> None:
@@ -353,6 +445,28 @@ def has_two_paths_with_one_result(layer: Layer) -> None:
         close(*(torch.autograd.grad(out.square().sum(), x)[0] for out in (found, expected)), graph)
 
 
+def can_be_explained(layer: Layer) -> None:
+    """PyG's explainer masks its messages: a mask of ones changes nothing, one without a node's edges does."""
+    graph = BY_NAME["grid"]
+    x, options = graph.features(dtype=torch.float32), layer.options(graph, torch.float32)
+    module = layer.ours(torch.float32)
+    expected = module(x, graph.edge_index, **options)
+    for value, same in ((1.0, True), (0.0, False)):
+        set_masks(module, torch.full((graph.num_edges,), value), graph.edge_index, apply_sigmoid=False)
+        assert torch.allclose(module(x, graph.edge_index, **options), expected, atol=1e-5) is same
+    clear_masks(module)
+    explainer = Explainer(
+        module,
+        GNNExplainer(epochs=2),
+        explanation_type="model",
+        edge_mask_type="object",
+        model_config={"mode": "regression", "task_level": "node", "return_type": "raw"},
+    )
+    explanation = explainer(x, graph.edge_index, index=4, **options)
+    assert explanation.edge_mask.shape == (graph.num_edges,)
+    assert (explanation.edge_mask > 0).any()
+
+
 def takes_bfloat16_under_autocast(layer: Layer) -> None:
     """Autocast gives what float32 gives, within a few units of bfloat16's 8 bits."""
     module, graph = layer.ours(torch.float32), BY_NAME["grid"]
@@ -428,6 +542,10 @@ def refuses_what_is_not_a_graph(layer: Layer) -> None:
         with pytest.raises(error, match=message) as caught:
             module(x, wrong, **given)
         assert "\n" not in str(caught.value)
+    if layer.edge == "edge_weight":
+        for form in matrix_forms(graph):
+            with pytest.raises(ValueError, match="`edge_weight` cannot stand beside a sparse matrix"):
+                module(x, form, **options)
     for name, value in options.items():
         with pytest.raises(ValueError, match=rf"`{name}` must have one value per edge \(8\), got \[7"):
             module(x, edges, **{name: value[:7]})
@@ -440,11 +558,13 @@ LAWS = (
     ignores_the_order_of_edges,
     treats_a_batch_as_its_graphs,
     takes_every_form_of_a_graph,
+    reverses_the_edges_with_the_flow,
     has_right_first_and_second_derivatives,
     works_under_functional_transforms,
     can_be_meta_learned,
     survives_copies_pickles_and_state_dicts,
     has_two_paths_with_one_result,
+    can_be_explained,
     takes_bfloat16_under_autocast,
     is_the_same_on_two_threads,
     refuses_what_is_not_a_graph,

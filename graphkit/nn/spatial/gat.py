@@ -224,7 +224,7 @@ class GATConv(AbstractGraphConv):
         """Return the attention of each edge and head, after dropout."""
         alpha = alpha_j if alpha_i is None else alpha_j + alpha_i
         if edge_attr is not None and self.lin_edge is not None:
-            alpha = alpha + self._edge_scores(edge_attr.reshape(len(edge_attr), edge_attr.shape[1:].numel()))
+            alpha = alpha + self._edge_scores(edge_attr.unsqueeze(-1) if edge_attr.dim() == 1 else edge_attr)
         alpha = softmax(F.leaky_relu(alpha, self.negative_slope), index, ptr, dim_size)
         return F.dropout(alpha, p=self.dropout, training=self.training)
 

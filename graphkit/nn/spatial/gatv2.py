@@ -124,6 +124,8 @@ class GATv2Conv(AbstractGraphConv):
         two_axes(source, type(self).__name__)
         if target is None:
             raise ValueError("`x` must hold the target's features too: the dynamic score reads both ends.")
+        if edge_attr is not None and self.lin_edge is None:
+            raise ValueError("`edge_attr` was given to a layer without `edge_dim`; name its width there.")
         sizes = end_sizes((source, target), None, edge_index)
         residual = None if self.res is None else self.res(target)
         left = mapped(self.lin_l, source, self.lin_l.bias)
@@ -182,7 +184,7 @@ class GATv2Conv(AbstractGraphConv):
         """Return the attention of each edge and head, after dropout."""
         x = x_i + x_j
         if edge_attr is not None and self.lin_edge is not None:
-            x = x + self._edge_term(edge_attr.reshape(len(edge_attr), edge_attr.shape[1:].numel()))
+            x = x + self._edge_term(edge_attr.unsqueeze(-1) if edge_attr.dim() == 1 else edge_attr)
         alpha = (F.leaky_relu(x, self.negative_slope) * self.att).sum(dim=-1)
         return F.dropout(softmax(alpha, index, ptr, dim_size), p=self.dropout, training=self.training)
 

@@ -8,7 +8,6 @@ from tests import contracts
 from tests.contracts import Layer, called
 
 LAYERS = [
-    Layer("one term", lambda nn: nn.ChebConv(4, 3, K=1), undirected=True),
     Layer("two terms", lambda nn: nn.ChebConv(4, 3, K=2), undirected=True),
     Layer("narrowing", lambda nn: nn.ChebConv(4, 3, K=4), "edge_weight", undirected=True),
     Layer("widening", lambda nn: nn.ChebConv(4, 6, K=4, bias=False), "edge_weight", undirected=True),
@@ -16,7 +15,12 @@ LAYERS = [
     Layer("combinatorial", lambda nn: nn.ChebConv(4, 3, K=3, normalization=None), "edge_weight", undirected=True),
 ]
 
-LAWS = [*contracts.LAWS, contracts.takes_sparse_features, contracts.makes_no_array_of_messages]
+LAWS = [
+    *contracts.LAWS,
+    contracts.takes_several_signals_on_one_graph,
+    contracts.takes_sparse_features,
+    contracts.makes_no_array_of_messages,
+]
 
 
 @pytest.mark.parametrize("law", LAWS, ids=called)
