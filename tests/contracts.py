@@ -116,7 +116,11 @@ def _outputs_and_gradients(make: Callable[..., Module], layer: Layer, graph: Gra
     upstream = torch.linspace(-1, 1, out.numel(), dtype=dtype).view(out.shape)
     inputs = {"x": x, **options, **dict(module.named_parameters())}
     gradients = torch.autograd.grad(out, list(inputs.values()), upstream, allow_unused=True, materialize_grads=True)
-    return {"output": out.detach(), **dict(zip(inputs, gradients, strict=True))}
+    found = {"output": out.detach(), **dict(zip(inputs, gradients, strict=True))}
+    if layer.undirected and layer.edge == "edge_weight":  # only both directions together keep a graph undirected
+        slopes = graph.dense(found["edge_weight"]).to(dtype)
+        found["edge_weight"] = slopes + slopes.T
+    return found
 
 
 def follows_the_flow_as_pyg_does(layer: Layer) -> None:
@@ -518,7 +522,7 @@ class LargestTensor(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = function(*args, **(kwargs or {}))
         for tensor in torch.utils._pytree.tree_leaves(out):
-            if isinstance(tensor, Tensor) and tensor.is_floating_point():
+            if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.layout == torch.strided:
                 self.numbers = max(self.numbers, tensor.untyped_storage().nbytes() // tensor.element_size())
         return out
 

@@ -1,0 +1,156 @@
+"""The layers inside what PyG's users build: ``Sequential``, heterogeneous models, loaders with workers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Data, HeteroData
+from torch_geometric.loader import DataLoader
+from torch_geometric.nn import HeteroConv, Sequential, to_hetero
+
+from graphkit.nn import ChebConv, GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv
+from tests.contracts import EXACT
+from tests.graphs import BY_NAME, ZOO
+
+LAYERS = {
+    "gcn": lambda: GCNConv(4, 4),
+    "sage": lambda: SAGEConv(4, 4),
+    "sage max": lambda: SAGEConv(4, 4, aggr="max"),
+    "gat": lambda: GATConv(4, 4),
+    "gatv2": lambda: GATv2Conv(4, 4),
+    "gin": lambda: GINConv(nn.Linear(4, 4)),
+    "cheb": lambda: ChebConv(4, 4, K=3),
+}
+
+
+@pytest.fixture(params=LAYERS)
+def conv(request):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return LAYERS[request.param]().double()
+
+
+def test_it_goes_into_pygs_sequential(conv):
+    graph = BY_NAME["grid"]
+    model = Sequential("x, edge_index", [(conv, "x, edge_index -> x"), nn.ReLU(), (nn.Linear(4, 2).double(), "x -> x")])
+    expected = model[2](conv(graph.features(), graph.edge_index).relu())
+    torch.testing.assert_close(model(graph.features(), graph.edge_index), expected, **EXACT)
+
+
+@pytest.fixture
+def shop():
+    """Three customers, four goods, who bought what, and who knows whom."""
+    data = HeteroData()
+    data["customer"].x, data["good"].x = (BY_NAME["grid"].features()[:n] for n in (3, 4))
+    data["customer", "buys", "good"].edge_index = torch.tensor([[0, 0, 1, 2], [0, 3, 1, 1]])
+    data["good", "bought", "customer"].edge_index = torch.tensor([[0, 3, 1, 1], [0, 0, 1, 2]])
+    data["customer", "knows", "customer"].edge_index = torch.tensor([[0, 1], [1, 0]])
+    return data
+
+
+def test_it_goes_into_a_heterogeneous_convolution(shop):
+    """Every kind of edge has its layer, and what arrives at a node adds up."""
+    knows, buys, bought = GCNConv(4, 5), SAGEConv((4, 4), 5), GATConv((4, 4), 5, add_self_loops=False)
+    kinds = {"knows": ("customer", "customer"), "buys": ("customer", "good"), "bought": ("good", "customer")}
+    layers = {"knows": knows, "buys": buys, "bought": bought}
+    model = HeteroConv({(a, kind, b): layers[kind] for kind, (a, b) in kinds.items()}, aggr="sum").double()
+    found = model(shop.x_dict, shop.edge_index_dict)
+    customers, goods = shop["customer"].x, shop["good"].x
+    index = {kind: shop[a, kind, b].edge_index for kind, (a, b) in kinds.items()}
+    expected = knows(customers, index["knows"]) + bought((goods, customers), index["bought"])
+    torch.testing.assert_close(found["customer"], expected, **EXACT)
+    torch.testing.assert_close(found["good"], buys((customers, goods), index["buys"]), **EXACT)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: SAGEConv((-1, -1), 4),
+        lambda: GATConv((-1, -1), 4, add_self_loops=False),
+        lambda: GATv2Conv((-1, -1), 4, add_self_loops=False),
+        lambda: GINConv(nn.Linear(4, 4)),
+    ],
+    ids=["sage", "gat", "gatv2", "gin"],
+)
+def test_a_model_of_it_becomes_heterogeneous(shop, layer):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = layer(), layer()
+
+        def forward(self, x, edge_index):
+            return self.second(self.first(x, edge_index).relu(), edge_index)
+
+    model = to_hetero(Model(), shop.metadata()).double()
+    out = model(shop.x_dict, shop.edge_index_dict)
+    sum(part.sum() for part in out.values()).backward()
+    assert {kind: part.shape for kind, part in out.items()} == {"customer": (3, 4), "good": (4, 4)}
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+class Convolved(torch.utils.data.Dataset):
+    """Graphs whose features a layer has changed, in the worker that loads them."""
+
+    def __init__(self, conv):
+        self.conv = conv
+
+    def __len__(self):
+        return 2 * len(ZOO)
+
+    def __getitem__(self, place):
+        graph = ZOO[place % (len(ZOO) - 1)]
+        with torch.no_grad():
+            x = self.conv(graph.features(), graph.edge_index)
+        return Data(x=x, edge_index=graph.edge_index, num_nodes=graph.num_nodes)
+
+
+def test_it_runs_in_forked_loader_workers_after_threads_have_run_here(conv):
+    """A forked worker has none of its parent's threads; waiting for them would hang."""
+    big = torch.randint(300, (2, 30_000), generator=torch.Generator().manual_seed(0))
+    if isinstance(conv, ChebConv):
+        big = torch.cat((big, big.flip(0)), 1)
+    x = torch.ones(300, 4, dtype=torch.float64)
+    torch.set_num_threads(2)
+    try:
+        conv(x, big)
+        loader = DataLoader(Convolved(conv), batch_size=5, num_workers=2, multiprocessing_context="fork", timeout=60)
+        found = torch.cat([batch.x for batch in loader])
+    finally:
+        torch.set_num_threads(1)
+    expected = torch.cat([Convolved(conv)[place].x for place in range(2 * len(ZOO))])
+    torch.testing.assert_close(found, expected, **EXACT)
+
+
+def test_two_python_threads_may_run_layers_at_once(conv):
+    """Loaders of some servers do; results do not mix."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    graph = BY_NAME["grid"]
+    xs = [graph.features() * (k + 1) for k in range(16)]
+    expected = [conv(x, graph.edge_index) for x in xs]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda x: conv(x, graph.edge_index.clone()), xs))
+    torch.testing.assert_close(found, expected, **EXACT)
+
+
+def test_weight_decay_and_a_few_steps_fit_a_small_graph(conv):
+    """It learns: the loss of a regression falls."""
+    graph = BY_NAME["grid"]
+    goal = graph.features(4).flip(0)
+    optimiser = torch.optim.Adam(conv.parameters(), lr=0.05, weight_decay=1e-4)
+    losses = []
+    for _ in range(50):
+        optimiser.zero_grad()
+        loss = (conv(graph.features(), graph.edge_index) - goal).square().mean()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+
+
+def test_edge_features_go_through_pygs_sequential_too():
+    graph, conv = BY_NAME["grid"], GINEConv(nn.Linear(4, 4), edge_dim=2).double()
+    model = Sequential("x, edge_index, edge_attr", [(conv, "x, edge_index, edge_attr -> x")])
+    given = graph.features(), graph.edge_index, graph.edge_features()
+    torch.testing.assert_close(model(*given), conv(*given), **EXACT)
