@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphkit._kernels.compiled import kernel
+from graphkit._kernels.randomness import mixed
 
 
 @kernel
@@ -75,14 +76,10 @@ def transposed_rows(pointers: np.ndarray, columns: np.ndarray, width: int) -> tu
 
 @kernel
 def _fingerprint(words):
-    state = np.uint64(0x9E3779B97F4A7C15)
-    other = np.uint64(0xD1B54A32D192ED03)
-    for k in range(words.shape[0]):
-        word = np.uint64(words[k])
-        state = (state ^ word) * np.uint64(0xFF51AFD7ED558CCD)
-        other = other + word * (np.uint64(2 * k + 1) * np.uint64(0xC4CEB9FE1A85EC53))
-        state ^= state >> np.uint64(32)
-    return state ^ other
+    total = np.uint64(0)
+    for k in range(words.shape[0]):  # no step waits for the one before, so that it vectorises
+        total += mixed(np.uint64(words[k]) + np.uint64(k) * np.uint64(0x9E3779B97F4A7C15))
+    return total
 
 
 def fingerprint(words: np.ndarray) -> int:

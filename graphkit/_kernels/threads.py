@@ -49,17 +49,29 @@ def over_rows(kernel: Callable[..., Any], pointers: np.ndarray, width: int, *arr
         width: multiply-adds per stored entry.
         arrays: passed on unchanged.
     """
-    rows = len(pointers) - 1
-    threads = torch.get_num_threads()
+    rows, threads = len(pointers) - 1, torch.get_num_threads()
     if threads < 2 or (int(pointers[-1]) + rows) * width < SERIAL_WORK:
         kernel(0, rows, pointers, *arrays)
-        return
-    bounds = equal_work(pointers, threads * PORTIONS_PER_THREAD)
+    else:
+        _share(kernel, equal_work(pointers, threads * PORTIONS_PER_THREAD), threads, (pointers, *arrays))
+
+
+def over_range(kernel: Callable[..., Any], length: int, *arrays: Any) -> None:
+    """Run ``kernel(start, stop, *arrays)`` over the places 0 to ``length - 1``, which are equal work."""
+    threads = torch.get_num_threads()
+    if threads < 2 or length < SERIAL_WORK:
+        kernel(0, length, *arrays)
+    else:
+        portions = threads * PORTIONS_PER_THREAD
+        _share(kernel, [length * k // portions for k in range(portions + 1)], threads, arrays)
+
+
+def _share(kernel: Callable[..., Any], bounds: list[int], threads: int, arrays: tuple[Any, ...]) -> None:
     heap = itertools.count()  # next() is atomic under the interpreter lock
 
     def work() -> None:
         while (portion := next(heap)) < len(bounds) - 1:
-            kernel(bounds[portion], bounds[portion + 1], pointers, *arrays)
+            kernel(bounds[portion], bounds[portion + 1], *arrays)
 
     helpers = [_executor(threads - 1).submit(work) for _ in range(threads - 1)]
     work()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable
+from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import JumpingKnowledge, Linear
 from torch_geometric.nn.resolver import activation_resolver, normalization_resolver
 
 from graphkit._checks import at_least, member, within
+from graphkit.operators import SparseOperator
+from graphkit.operators.dropout import dropout
+from graphkit.operators.prepared import features_of
 
 Conv = Callable[[int, int], nn.Module]
 """Makes a layer from its numbers of input and output channels."""
@@ -122,9 +125,10 @@ class Encoder(nn.Module):
                 raise ValueError(
                     f"`{name}` was given, but {type(self.convs[0]).__name__} does not use it; leave it out."
                 )
+        x = features_of(x)
         states = []
         for number, (conv, takes) in enumerate(zip(self.convs, self._conv_takes, strict=True)):
-            x = F.dropout(x, self.dropout, self.training)
+            x = _dropped(x, self.dropout, self.training)
             extras = {name: value for name, value in given.items() if name in takes}
             h = conv(x, edge_index, **extras) if "edge_index" in takes else conv(x)
             if number < len(self.norms):
@@ -135,7 +139,7 @@ class Encoder(nn.Module):
             x = h
             states.append(x)
         if self.jump is not None and self.head is not None:
-            x = self.head(F.dropout(self.jump(states), self.dropout, self.training))
+            x = self.head(dropout(self.jump(states), self.dropout, self.training))
         return x
 
     def reset_parameters(self) -> None:
@@ -147,6 +151,11 @@ class Encoder(nn.Module):
     def __repr__(self) -> str:
         widths = f"{self.in_channels}, {self.hidden_channels}, {self.out_channels}"
         return f"{type(self).__name__}({widths}, layers={self.layers}, conv={type(self.convs[0]).__name__})"
+
+
+def _dropped(x: Any, p: float, training: bool) -> Any:
+    """Return ``x`` after dropout; of a sparse matrix only the stored values can be dropped."""
+    return x.dropout(p, training) if isinstance(x, SparseOperator) else dropout(x, p, training)
 
 
 def _norm(norm: str | Callable[[int], nn.Module] | None, channels: int) -> nn.Module:

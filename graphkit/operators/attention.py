@@ -15,6 +15,7 @@ from torch import Tensor
 from graphkit._kernels import attention as kernels
 from graphkit._kernels import threads
 from graphkit._kernels.memory import fresh
+from graphkit.operators.functions import AbstractFunction
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.products import along_columns, along_rows, multiply, sample, stacked_tasks
 from graphkit.operators.softmax import COMPILED, differentiable_gradients, entry_softmax, kernel_array
@@ -79,7 +80,7 @@ def attention_weights(
     return entry_softmax(pattern, F.leaky_relu(scores, slope))
 
 
-class _Attend(torch.autograd.Function):
+class _Attend(AbstractFunction):
     @staticmethod
     def forward(
         score_row: Tensor,

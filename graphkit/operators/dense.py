@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._kernels.memory import LARGE, fresh
+from graphkit.operators.functions import AbstractFunction
 
 
 def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -37,7 +38,7 @@ def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _Product.apply(x, weight.t(), bias)
 
 
-class _Product(torch.autograd.Function):
+class _Product(AbstractFunction):
     @staticmethod
     def forward(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
         out = fresh((left.shape[0], right.shape[1]), left.dtype)

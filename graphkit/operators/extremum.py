@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphkit._kernels import extremum, threads
 from graphkit._kernels.memory import fresh
+from graphkit.operators.functions import AbstractFunction
 from graphkit.operators.pattern import Pattern
 
 
@@ -37,7 +38,7 @@ def _run(kernel: Any, pattern: Pattern, tensors: tuple[Tensor, ...], outputs: tu
     threads.over_rows(kernel, pointers, tensors[0].shape[1], columns, *arrays, *(out.numpy() for out in outputs))
 
 
-class _Maximum(torch.autograd.Function):
+class _Maximum(AbstractFunction):
     @staticmethod
     def forward(x: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
         out = fresh((pattern.shape[0], x.shape[1]), x.dtype)
@@ -71,7 +72,7 @@ def _stack(info: Any, in_dims: tuple[int | None, ...], tensors: tuple[Tensor, ..
     ]
 
 
-class _ToMaxima(torch.autograd.Function):
+class _ToMaxima(AbstractFunction):
     """Carries values of rows to the entries that reach the row's maximum, and sums them by column."""
 
     @staticmethod
@@ -96,7 +97,7 @@ class _ToMaxima(torch.autograd.Function):
         return _ToMaxima.apply(*stacked, pattern).unflatten(1, (info.batch_size, -1)), 1
 
 
-class _FromMaxima(torch.autograd.Function):
+class _FromMaxima(AbstractFunction):
     """Carries values of columns to the rows whose maximum they are: the adjoint of ``_ToMaxima``."""
 
     @staticmethod

@@ -12,6 +12,7 @@ from torch import Tensor
 from graphkit._kernels import attention as kernels
 from graphkit._kernels import threads
 from graphkit._kernels.memory import fresh
+from graphkit.operators.functions import AbstractFunction
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.products import stacked_tasks
 from graphkit.operators.softmax import COMPILED, differentiable_gradients, kernel_array
@@ -50,7 +51,7 @@ def pair_scores_composed(
     return (F.leaky_relu(z, slope) * att).sum(-1)
 
 
-class _PairScores(torch.autograd.Function):
+class _PairScores(AbstractFunction):
     @staticmethod
     def forward(
         left: Tensor, right: Tensor, att: Tensor, entry_term: Tensor | None, slope: float, pattern: Pattern

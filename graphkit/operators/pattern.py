@@ -23,11 +23,6 @@ applied in it still asks for the transform that is hidden.
 """
 
 
-def inside_transform() -> bool:
-    """Tell whether a ``torch.func`` transform is under way, under which writing in place may be refused."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
-
-
 def rememberable(tensor: Tensor | None) -> bool:
     """Tell whether a tensor's numbers may be remembered: no gradient flows to it and no transform wraps it."""
     return tensor is None or not (tensor.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(tensor))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphkit._kernels import rectified, threads
 from graphkit._kernels.memory import fresh
+from graphkit.operators.functions import AbstractFunction
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.softmax import COMPILED, differentiable_gradients
 
@@ -40,7 +41,7 @@ def _arrays(*tensors: Tensor) -> list[Any]:
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
-class _RectifiedSum(torch.autograd.Function):
+class _RectifiedSum(AbstractFunction):
     @staticmethod
     def forward(x: Tensor, edge: Tensor, pattern: Pattern) -> Tensor:
         out = fresh((pattern.shape[0], x.shape[1]), x.dtype)

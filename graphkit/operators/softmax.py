@@ -12,6 +12,7 @@ from torch import Tensor
 from graphkit._kernels import attention as kernels
 from graphkit._kernels import threads
 from graphkit._kernels.memory import fresh
+from graphkit.operators.functions import AbstractFunction
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.products import along_rows, row_sums
 
@@ -55,7 +56,7 @@ def differentiable_gradients(
     return gradients
 
 
-class _EntrySoftmax(torch.autograd.Function):
+class _EntrySoftmax(AbstractFunction):
     @staticmethod
     def forward(scores: Tensor, pattern: Pattern) -> Tensor:
         if scores.device.type != "cpu" or scores.dtype not in COMPILED:

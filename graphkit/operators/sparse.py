@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._checks import edge_index_in_range, host_array, one_value_per_edge
+from graphkit.operators.dropout import dropout
 from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
 from graphkit.operators.products import multiply, row_sums, sample
 
@@ -95,7 +96,10 @@ class SparseOperator:
         A COO matrix may hold duplicates; they add up.
         """
         shape = (matrix.shape[0], matrix.shape[1])
-        if matrix.layout == torch.sparse_coo:
+        if matrix.layout == torch.sparse_coo and matrix.requires_grad:
+            matrix = matrix.coalesce()  # gradients flow through `values()` alone, which wants no duplicates
+            (rows, columns), values = matrix.indices(), matrix.values()
+        elif matrix.layout == torch.sparse_coo:
             (rows, columns), values = matrix._indices(), matrix._values()
         elif matrix.layout == torch.sparse_csr:
             columns, values = matrix.col_indices(), matrix.values()
@@ -240,7 +244,7 @@ class SparseOperator:
         """Return the operator with each value zeroed with probability ``p`` and the others scaled by 1 / (1 - p)."""
         if not training or p == 0:
             return self
-        return self.with_values(F.dropout(self.entry_values(), p))
+        return self.with_values(dropout(self.entry_values(), p))
 
     def to(self, *args: Any, **kwargs: Any) -> SparseOperator:
         """Return the operator on another device or in another type, with the arguments of ``Tensor.to``."""

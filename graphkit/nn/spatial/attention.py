@@ -3,13 +3,13 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor, remove_self_loops, scatter
 
 from graphkit._checks import one_value_per_edge
 from graphkit.operators import SparseOperator
+from graphkit.operators.dropout import dropout
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of
 
@@ -35,7 +35,7 @@ def neighbourhoods(
     pattern = looped_pattern_of(edges.index, sizes, loops="new") if loops else pattern_of(edges.index, sizes)
     if attr is None:
         return pattern, None
-    attr = attr.reshape(count, attr.shape[1:].numel())
+    attr = attr.unsqueeze(-1) if attr.dim() == 1 else attr
     if loops:
         index = edges.index if flow == "source_to_target" else edges.index.flip(0)
         attr = torch.cat((attr, _loop_features(index, attr, min(sizes), fill_value)))
@@ -53,7 +53,7 @@ def kept(pattern: Pattern, heads: int, like: Tensor, p: float, training: bool) -
     """Return dropout's factor for each entry and head, 0 or 1 / (1 - p), or ``None`` where nothing is dropped."""
     if not training or p == 0:
         return None
-    return F.dropout(like.new_ones(pattern.entries, heads), p)
+    return dropout(like.new_ones(pattern.entries, heads), p)
 
 
 def returned_weights(pattern: Pattern, alpha: Tensor, edge_index: Any, flow: str) -> tuple[Any, Tensor]:

@@ -113,9 +113,10 @@ class ChebConv(AbstractGraphConv):
 
     def _narrowed(self, apply: Callable[[Tensor], Tensor], x: Any) -> Tensor:
         """Return the filtered features, mapped before they are multiplied."""
-        for lin in self.lins:
+        lins: list[Any] = list(self.lins)
+        for lin in lins:
             materialized(lin, x)
-        weights = [lin.get_parameter("weight") for lin in self.lins]
+        weights: list[Tensor] = [lin.weight for lin in lins]
         if len(weights) > 2:
             weights[-3] = weights[-3] - weights[-1]
         biases: list[OptTensor] = [self.bias, *[None] * (len(weights) - 1)]

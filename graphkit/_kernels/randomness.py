@@ -1,0 +1,23 @@
+"""Random numbers that are a function of a seed and a place, so that a mask need not be kept to be had again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphkit._kernels.compiled import kernel
+
+
+@kernel
+def mixed(word):
+    """Return the finaliser of SplitMix64: 64 bits in, 64 bits out, every bit depending on all."""
+    word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return word ^ (word >> np.uint64(31))
+
+
+@kernel
+def dropped(start, stop, x, seed, threshold, factor, out):
+    """Set ``out[k] = factor * x[k]`` where the number of place ``k`` is at least ``threshold``, else 0."""
+    for k in range(start, stop):
+        number = mixed(seed + np.uint64(k) * np.uint64(0x9E3779B97F4A7C15))
+        out[k] = x[k] * factor if number >= threshold else 0
