@@ -126,17 +126,31 @@ def row(what: str, side: str, times: Times, ours: Times, memory: float | None, *
     ratios = [own / least for own, least in zip(times.wall, ours.wall, strict=True)]
     cpu_ratio = statistics.median(times.cpu) / statistics.median(ours.cpu)
     found = {"what": what, "side": side, **times.as_dict(), "ratio": statistics.median(ratios), "ratios": ratios}
-    return {**found, "cpu_ratio": cpu_ratio, "memory_mb": memory, **more}
+    best = min(times.wall) / min(ours.wall)
+    return {**found, "min_ratio": best, "cpu_ratio": cpu_ratio, "memory_mb": memory, **more}
 
 
 def show(rows: Sequence[Mapping[str, Any]], note: str, **more: str) -> None:
     """Print the table; ``more`` names further fields of the rows and their headings."""
     table = Table(box=None, pad_edge=False, header_style="bold", caption=note, caption_justify="left")
-    for heading in ("", "", "wall ms", "min", "CPU ms", "min", "first ms", "ratio", "CPU ratio", "MB", *more.values()):
+    for heading in (
+        "",
+        "",
+        "wall ms",
+        "min",
+        "CPU ms",
+        "min",
+        "first ms",
+        "ratio",
+        "of min",
+        "of CPU",
+        "MB",
+        *more.values(),
+    ):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for line in rows:
         times = [f"{1000 * line[field]:,.1f}" for field in ("wall", "wall_min", "cpu", "cpu_min", "first")]
-        ratios = [f"{line[field]:.1f}x" for field in ("ratio", "cpu_ratio")]
+        ratios = [f"{line[field]:.1f}x" for field in ("ratio", "min_ratio", "cpu_ratio")]
         memory = "" if line["memory_mb"] is None else f"{line['memory_mb']:,.0f}"
         table.add_row(
             line["what"], line["side"], *times, *ratios, memory, *(str(line.get(field, "")) for field in more)
