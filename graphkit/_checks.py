@@ -91,6 +91,13 @@ def edge_index_in_range(edge_index: Tensor, num_nodes: int | tuple[int, int] | N
     return sizes
 
 
+def one_row_per_column(x: Tensor, columns: int) -> None:
+    """Refuse a signal that has not one row for each column of the matrix that is to multiply it."""
+    rows = x.shape[-2] if x.dim() > 1 else x.shape[0] if x.dim() else None
+    if rows != columns:
+        raise ValueError(f"`x` must have {columns:,} rows, one per column of the operator, got {list(x.shape)}.")
+
+
 def one_value_per_edge(argument: str, values: Tensor | None, edges: int) -> None:
     """Refuse edge values whose first axis is not the number of edges, or weights with further axes."""
     if values is None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit._checks import edge_index_in_range, host_array, one_value_per_edge
+from graphkit._checks import edge_index_in_range, host_array, one_row_per_column, one_value_per_edge
 from graphkit.operators.dropout import dropout
 from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
 from graphkit.operators.products import multiply, row_sums, sample
@@ -73,7 +73,7 @@ class SparseOperator:
             TypeError: for an ``edge_index`` that does not hold integers.
         """
         edge_index = edge_index.as_subclass(Tensor) if type(edge_index) is not Tensor else edge_index
-        one_value_per_edge("edge_weight", edge_weight, edge_index.shape[1])
+        one_value_per_edge("edge_weight", edge_weight, edge_index.shape[-1])
         with outside_transforms():
             sizes = edge_index_in_range(edge_index, num_nodes)
             source, target = host_array(edge_index)
@@ -142,6 +142,7 @@ class SparseOperator:
 
     def with_values(self, values: Tensor | None) -> SparseOperator:
         """Return the operator with other values, ``[entries]``, in the same places."""
+        one_value_per_edge("values", values, self.entries)
         return SparseOperator(self.pattern, values)
 
     # ---- what it is
@@ -212,6 +213,7 @@ class SparseOperator:
 
     def __matmul__(self, x: Tensor) -> Tensor:
         """Return :math:`Ax` for ``x`` of shape ``[columns]`` or ``[..., columns, features]``."""
+        one_row_per_column(x, self.shape[1])
         if x.dim() == 1:
             return self.multiply_add(x.unsqueeze(1)).squeeze(1)
         if x.dim() == 2:
@@ -233,6 +235,7 @@ class SparseOperator:
             scale: :math:`s`.
             plus_scale: :math:`t`.
         """
+        one_row_per_column(x, self.shape[1])
         turned = self.T.values if rememberable(self.values) and torch.is_grad_enabled() and x.requires_grad else None
         return multiply(self.pattern, self.values, x, turned=turned, scale=scale, plus=plus, plus_scale=plus_scale)
 
