@@ -200,6 +200,7 @@ def pair_scores_backward(
     """
     heads, features = left.shape[1], left.shape[2]
     with_entry, with_dentry, with_datt = entry_term.shape[0] > 0, dentry.shape[0] > 0, datt.shape[0] > 0
+    one = left.dtype.type(1)  # an integer below would make the loop run in double precision
     for i in range(start, stop):
         row = left[i]
         dleft[i, :, :] = 0
@@ -214,7 +215,7 @@ def pair_scores_backward(
                     z = row[h, f] + source[h, f]
                     if with_entry:
                         z += entry_term[entry, h, f]
-                    inner = upstream * att[h, f] * (1 if z > 0 else slope)
+                    inner = upstream * att[h, f] * (one if z > 0 else slope)
                     dleft[i, h, f] += inner
                     if with_datt:
                         datt[i, h, f] += upstream * (z if z > 0 else slope * z)

@@ -12,7 +12,7 @@ def maximum(start, stop, pointers, columns, x, out, ties):
     for i in range(start, stop):
         first, last = pointers[i], pointers[i + 1]
         for f in range(features):
-            out[i, f] = x[columns[first], f] if first < last else 0
+            out[i, f] = x[columns[first], f] if first < last else x.dtype.type(0)
             ties[i, f] = 1
         for entry in range(first + 1, last):
             source = x[columns[entry]]

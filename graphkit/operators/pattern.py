@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,13 +16,21 @@ from graphkit._kernels import ordering
 
 INT32_LIMIT = 2**31 - 1
 
-outside_transforms = temporarily_clear_interpreter_stack
-"""Context in which no ``torch.func`` transform is active, for structures that outlive it.
 
-Inside ``grad`` or ``vmap`` every result is a wrapper that dies with the transform; a graph prepared there must not hold
-one. PyTorch has no public name for this context. Its ``_DisableFuncTorch`` is not enough: an ``autograd.Function``
-applied in it still asks for the transform that is hidden.
-"""
+@contextlib.contextmanager
+def outside_transforms() -> Iterator[None]:
+    """Leave every ``torch.func`` transform and inference mode, for structures that outlive them.
+
+    Inside ``grad`` or ``vmap`` every result is a wrapper that dies with the transform, and what inference mode makes
+    cannot be trained with later; a graph prepared there must hold neither. PyTorch has no public name for the first. Its
+    ``_DisableFuncTorch`` is not enough: an ``autograd.Function`` applied in it still asks for the hidden transform.
+    """
+    inferring = torch.is_inference_mode_enabled()
+    with (
+        temporarily_clear_interpreter_stack(),
+        torch.inference_mode(False) if inferring else contextlib.nullcontext(),
+    ):
+        yield
 
 
 def rememberable(tensor: Tensor | None) -> bool:

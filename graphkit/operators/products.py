@@ -16,7 +16,7 @@ from torch import Tensor
 
 from graphkit._kernels import product, threads
 from graphkit._kernels.memory import fresh
-from graphkit.operators.functions import AbstractFunction
+from graphkit.operators.functions import AbstractFunction, inside_transform
 from graphkit.operators.pattern import Pattern
 
 BLOCK = 2**22
@@ -64,6 +64,8 @@ def multiply(
         values, turned = values.to(x.dtype), None if turned is None else turned.to(x.dtype)
     if plus is not None and plus.dtype != x.dtype:
         plus = plus.to(x.dtype)
+    if not (torch.is_grad_enabled() or inside_transform()):
+        return _multiply(pattern, values, x, scale, plus, plus_scale)
     shifted = plus is x and pattern.shape[0] == pattern.shape[1]
     return _Multiply.apply(x, values, turned, None if shifted else plus, scale, plus_scale, shifted, pattern)
 
@@ -104,18 +106,19 @@ def _multiply(
 ) -> Tensor:
     if x.device.type != "cpu":
         return _multiply_on_accelerator(pattern, values, x, scale, plus, plus_scale)
-    x = x.contiguous()
+    width = x.shape[1:].numel()
+    heads = values is not None and values.dim() == 2
+    narrow = width < NARROW and not torch.is_autocast_enabled("cpu")  # torch has no sparse product in half precision
+    if narrow and not heads and pattern.entries > 0 and pattern.columns.dtype == torch.int32:
+        stored = x.new_ones(pattern.entries) if values is None else values.detach()
+        return _plus(torch_csr(pattern, stored) @ x.detach(), scale, plus, plus_scale)
     out = fresh((pattern.shape[0], *x.shape[1:]), x.dtype)
     pointers, columns = pattern.arrays
-    features, width = x.detach().numpy(), x.shape[1:].numel()
-    if values is not None and values.dim() == 2:
+    features = x.detach().contiguous().numpy()
+    if values is not None and heads:
         weights = values.detach().contiguous().numpy()
         threads.over_rows(product.multiply_heads, pointers, width, columns, weights, features, out.numpy())
         return out
-    narrow = width < NARROW and not torch.is_autocast_enabled("cpu")  # torch has no sparse product in half precision
-    if narrow and pattern.entries > 0 and pattern.columns.dtype == torch.int32:
-        stored = x.new_ones(pattern.entries) if values is None else values.detach().contiguous()
-        return _plus(torch_csr(pattern, stored) @ x.detach(), scale, plus, plus_scale)
     number = features.dtype.type
     weights = np.empty(0, number) if values is None else values.detach().contiguous().numpy()
     term = np.empty((0, 0), number) if plus is None else plus.detach().contiguous().numpy()
