@@ -22,8 +22,8 @@ def outside_transforms() -> Iterator[None]:
     """Leave every ``torch.func`` transform and inference mode, for structures that outlive them.
 
     Inside ``grad`` or ``vmap`` every result is a wrapper that dies with the transform, and what inference mode makes
-    cannot be trained with later; a graph prepared there must hold neither. PyTorch has no public name for the first. Its
-    ``_DisableFuncTorch`` is not enough: an ``autograd.Function`` applied in it still asks for the hidden transform.
+    cannot be trained with later; a graph prepared there must hold neither. PyTorch has no public name for leaving a
+    transform, and its ``_DisableFuncTorch`` is not enough: an ``autograd.Function`` still asks for what it hides.
     """
     inferring = torch.is_inference_mode_enabled()
     with (
