@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
+SMALL_EDGES = 100_000
+"""Edges below which one thread is the default: an epoch of some milliseconds is lost where threads wait for each other,
+and is ten times as long where the machine has other work."""
+
+
 @click.command()
 @click.argument("dataset", default="digits")
 @click.option("--model", metavar="NAME", help="Recipe: gcn, sage, gat, gin, cheb or mlp.  [default: gcn]")
@@ -33,7 +38,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--picture", type=FILE, metavar="PATH", help="Draw the learning curves here (png, pdf or svg).")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option("--precision", default="32-true", show_default=True, help="32-true, 64-true, bf16-mixed or 16-mixed.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: PyTorch's choice]")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: 1 on small graphs, else PyTorch's]")
 @click.option(
     "--checkpoint",
     type=click.Path(file_okay=False, path_type=Path),
@@ -85,9 +90,11 @@ def train(
     import graphkit.data
     import graphkit.training
 
+    data = graphkit.data.load(dataset, split=split, seed=split_seed)
+    if threads is None and data.num_edges < SMALL_EDGES:
+        threads = 1
     if threads is not None:
         torch.set_num_threads(threads)
-    data = graphkit.data.load(dataset, split=split, seed=split_seed)
     many = range(seed, seed + seeds)
     with Bar(many, chosen.epochs) if sys.stderr.isatty() else Lines(many) as progress:
         outcome = graphkit.training.train(
