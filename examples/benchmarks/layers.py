@@ -75,9 +75,8 @@ def compare(layer: str, size: Sequence[int], rounds: int, *, memory: bool, what:
     """Return the rows of one layer on one graph of ``size`` (nodes, edges, features)."""
     sides = [side for side in SIDES if side != "csr" or layer in WITH_CSR]
     runs = {side: pass_of(layer, side, *size) for side in sides}
-    truth = runs["edge_index"]()
     times = measure.interleaved(runs, rounds=rounds)
-    rows = []
+    truth, rows = runs["edge_index"](), []
     for side, run in runs.items():
         difference = f"{max(map(_difference, run(), truth)):.0e}"
         arguments = ["--layer", layer, "--memory-of", side, "--size", *map(str, size)]
