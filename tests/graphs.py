@@ -9,6 +9,8 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from graphkit.operators.pattern import Pattern
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -102,6 +104,12 @@ def graphs(draw: st.DrawFn, symmetric: bool = False, largest: int = 8) -> Graph:
     if symmetric:
         return undirected("drawn", pairs, nodes)
     return Graph("drawn", torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).T.contiguous(), nodes)
+
+
+def pattern_of(graph: Graph) -> Pattern:
+    """Return the pattern of the graph's matrix, entry (i, j) for each edge j -> i."""
+    source, target = graph.edge_index.numpy()
+    return Pattern.from_coordinates(target, source, (graph.num_nodes, graph.num_nodes))
 
 
 def large(nodes: int = 400, degree: int = 50) -> Graph:

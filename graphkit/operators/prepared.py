@@ -96,7 +96,9 @@ def _stamp(tensor: Any) -> Hashable:
 
 
 def _print(tensor: Tensor) -> int:
-    numbers = np.ascontiguousarray(tensor.detach().as_subclass(Tensor).numpy()).reshape(-1)
+    plain = tensor.detach().as_subclass(Tensor)
+    plain = plain.view(torch.int16) if plain.dtype == torch.bfloat16 else plain  # NumPy does not know the type
+    numbers = np.ascontiguousarray(plain.numpy()).reshape(-1)
     words = np.int64 if numbers.nbytes % 8 == 0 else np.int32 if numbers.nbytes % 4 == 0 else np.uint8
     return fingerprint(numbers.view(words))
 
