@@ -9,8 +9,8 @@ from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 from torch_geometric.utils import is_sparse
 
 from graphkit.operators.dense import linear
+from graphkit.operators.features import features_of
 from graphkit.operators.functions import inside_transform
-from graphkit.operators.prepared import features_of
 
 
 class AbstractGraphConv(MessagePassing):

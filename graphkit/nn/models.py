@@ -14,7 +14,7 @@ from torch_geometric.nn.resolver import activation_resolver, normalization_resol
 from graphkit._checks import at_least, member, within
 from graphkit.operators import SparseOperator
 from graphkit.operators.dropout import dropout
-from graphkit.operators.prepared import features_of
+from graphkit.operators.features import features_of
 
 Conv = Callable[[int, int], nn.Module]
 """Makes a layer from its numbers of input and output channels."""

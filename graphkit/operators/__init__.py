@@ -4,10 +4,11 @@
 graph, ``chebyshev_terms`` and ``chebyshev_sum`` make filters of it.
 """
 
+from graphkit.operators.features import sparse_features
 from graphkit.operators.laplacian import eigenvalue_bound, laplacian, largest_eigenvalue, rescaled_laplacian
 from graphkit.operators.normalization import gcn_adjacency, mean_adjacency, sum_adjacency
 from graphkit.operators.polynomial import chebyshev_sum, chebyshev_terms
-from graphkit.operators.sparse import SparseOperator, sparse_features
+from graphkit.operators.sparse import SparseOperator
 
 __all__ = [
     "SparseOperator",

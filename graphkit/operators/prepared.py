@@ -20,7 +20,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from graphkit._checks import edge_index_in_range, host_array, one_value_per_edge
 from graphkit._kernels.ordering import fingerprint
-from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
+from graphkit.operators.pattern import Pattern, outside_transforms
 from graphkit.operators.sparse import SparseOperator
 
 T = TypeVar("T")
@@ -189,12 +189,3 @@ def looped_pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int], *, l
         return Pattern(pattern.pointers, pattern.columns, order.index_select(0, pattern.order), pattern.shape)
 
     return remembered(build, ("looped", num_nodes, loops), edge_index)
-
-
-def features_of(x: Any) -> Any:
-    """Return node features as layers multiply them: a ``torch.sparse`` matrix as a remembered operator, else as is."""
-    if not isinstance(x, Tensor) or x.layout == torch.strided:
-        return x
-    if not rememberable(x):
-        return SparseOperator.from_torch(x)
-    return remembered(lambda: SparseOperator.from_torch(x), "features", x)

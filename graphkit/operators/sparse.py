@@ -7,7 +7,6 @@ from typing import Any
 
 import scipy.sparse
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._checks import edge_index_in_range, host_array, one_row_per_column, one_value_per_edge
@@ -15,7 +14,8 @@ from graphkit.operators.dropout import dropout
 from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
 from graphkit.operators.products import multiply, row_sums, sample
 
-_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
+STANDS_IN: dict[Callable[..., Any], Callable[..., Any]] = {}
+"""What PyTorch's functions do when they are handed an operator; filled by ``features``."""
 
 
 class SparseOperator:
@@ -274,9 +274,9 @@ class SparseOperator:
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function not in _FUNCTIONS:
+        if function not in STANDS_IN:
             return NotImplemented
-        return _FUNCTIONS[function](*args, **(kwargs or {}))
+        return STANDS_IN[function](*args, **(kwargs or {}))
 
     def __repr__(self) -> str:
         values = "ones" if self.values is None else str(self.values.dtype).removeprefix("torch.")
@@ -285,37 +285,3 @@ class SparseOperator:
 
 def _expanded(pointers: Tensor) -> Tensor:
     return torch.arange(len(pointers) - 1, device=pointers.device).repeat_interleave(pointers.diff())
-
-
-def _linear(input: SparseOperator, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    if torch.is_autocast_enabled(weight.device.type):
-        weight = weight.to(torch.get_autocast_dtype(weight.device.type))
-    out = input @ weight.t()
-    return out if bias is None else out + bias
-
-
-def _dropout(input: SparseOperator, p: float = 0.5, training: bool = True, inplace: bool = False) -> SparseOperator:
-    return input.dropout(p, training)
-
-
-def _matmul(input: Any, other: Any) -> Tensor:
-    return input @ other if isinstance(input, SparseOperator) else (other.T @ input.mT).mT
-
-
-_FUNCTIONS.update({F.linear: _linear, F.dropout: _dropout, torch.matmul: _matmul, torch.mm: _matmul})
-_FUNCTIONS.update({Tensor.matmul: _matmul, Tensor.mm: _matmul, Tensor.__matmul__: _matmul})
-
-
-def sparse_features(x: Tensor | SparseOperator) -> SparseOperator:
-    """Return a feature matrix ``[nodes, features]``, dense or ``torch.sparse``, as an operator over its non-zeros.
-
-    Example:
-        >>> x = torch.tensor([[0.0, 2.0], [0.0, 0.0]])
-        >>> sparse_features(x)
-        SparseOperator(2 x 2, 1 entries, float32)
-        >>> torch.nn.functional.linear(sparse_features(x), torch.ones(3, 2)).tolist()
-        [[2.0, 2.0, 2.0], [0.0, 0.0, 0.0]]
-    """
-    if isinstance(x, SparseOperator):
-        return x
-    return SparseOperator.from_dense(x) if x.layout == torch.strided else SparseOperator.from_torch(x)

@@ -12,8 +12,9 @@ from torch_geometric import EdgeIndex
 
 from graphkit.nn import GATConv, GCNConv, SAGEConv
 from graphkit.operators import gcn_adjacency, laplacian, mean_adjacency, prepared, sum_adjacency
+from graphkit.operators.features import features_of
 from graphkit.operators.pattern import rememberable
-from graphkit.operators.prepared import FORMS_PER_TENSOR, edges_of, features_of, looped_pattern_of, pattern_of
+from graphkit.operators.prepared import FORMS_PER_TENSOR, edges_of, looped_pattern_of, pattern_of
 from tests.contracts import EXACT, matrix_forms
 from tests.graphs import BY_NAME, ZOO
 

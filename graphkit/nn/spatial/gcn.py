@@ -12,7 +12,7 @@ from torch_geometric.typing import OptTensor
 
 from graphkit.nn.abstract import AbstractGraphConv, mapped
 from graphkit.operators import SparseOperator, gcn_adjacency
-from graphkit.operators.prepared import features_of
+from graphkit.operators.features import features_of
 
 
 class GCNConv(AbstractGraphConv):

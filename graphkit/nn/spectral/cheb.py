@@ -15,9 +15,9 @@ from graphkit._checks import member
 from graphkit.nn.abstract import AbstractGraphConv, mapped, materialized
 from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms, rescaled_laplacian
 from graphkit.operators.dense import linear
+from graphkit.operators.features import features_of
 from graphkit.operators.normalization import inverse_power
 from graphkit.operators.pattern import rememberable
-from graphkit.operators.prepared import features_of
 
 
 class ChebConv(AbstractGraphConv):
