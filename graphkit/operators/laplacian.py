@@ -113,6 +113,11 @@ def rescaled_laplacian(
 
     Source: Defferrard, Bresson & Vandergheynst (2016), arXiv:1606.09375, section 2.1. PyG 2.8.1 takes twice the largest
     entry of the whole batch, so that a graph's result depends on its batch mates.
+
+    Example:
+        >>> edge = torch.tensor([[0, 1], [1, 0]])  # its Laplacian's eigenvalues are 0 and 2, here -1 and 1
+        >>> rescaled_laplacian(edge, num_nodes=2).to_dense().tolist()
+        [[0.0, -1.0], [-1.0, 0.0]]
     """
     kind = normalization or "none"
     edges = edges_of(edge_index, edge_weight, flow=flow)
@@ -155,6 +160,11 @@ def eigenvalue_bound(laplacian: SparseOperator, batch: Tensor | None = None) -> 
         ``[graphs]``; 0 for a graph without edges.
 
     Source: Gershgorin's circles.
+
+    Example:
+        >>> path = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])  # its largest eigenvalue is 3
+        >>> eigenvalue_bound(laplacian(path)).tolist()
+        [4.0]
     """
     radii = laplacian.with_values(laplacian.values.abs()).sums() if laplacian.values is not None else laplacian.sums()
     if batch is None:

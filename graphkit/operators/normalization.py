@@ -93,7 +93,17 @@ def mean_adjacency(
 
 
 def sum_adjacency(graph: Any, *, num_nodes: int | tuple[int, int], flow: str = "source_to_target") -> SparseOperator:
-    """Return the operator that sums over incoming edges, weights ignored: the 0/1 adjacency with its duplicates."""
+    """Return the operator that sums over incoming edges, weights ignored: the 0/1 adjacency with its duplicates.
+
+    Args:
+        graph: any form that ``edges_of`` takes.
+        num_nodes: number of nodes, or of source and target nodes.
+        flow: direction of the messages along an ``edge_index``.
+
+    Example:
+        >>> sum_adjacency(torch.tensor([[0, 1, 1], [2, 2, 2]]), num_nodes=3).to_dense()[2].tolist()
+        [1.0, 2.0, 0.0]
+    """
     edges = edges_of(graph, flow=flow)
     return built(lambda: SparseOperator(pattern_of(edges.index, num_nodes)), ("sum", num_nodes), edges.index)
 
