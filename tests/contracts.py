@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import io
+import itertools
 import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 
 import graphkit.nn
-from graphkit.operators import SparseOperator, sparse_features
+from graphkit.operators import SparseOperator, products, sparse_features
 from tests.graphs import BY_NAME, ZOO, Graph, large
 
 EXACT = {"rtol": 0.0, "atol": 1e-10}
@@ -484,18 +485,24 @@ def takes_bfloat16_under_autocast(layer: Layer) -> None:
 
 
 def is_the_same_on_two_threads(layer: Layer) -> None:
-    """Two threads give the numbers of one: each row is summed by one thread, in the same order."""
+    """Two threads give the numbers of one: each row is summed by one thread, in the same order.
+
+    By both products that there are on the CPU, ours and PyTorch's for narrow features.
+    """
     module, graph = layer.ours(), large()
     x, options = graph.features().requires_grad_(), layer.options(graph)
     results = []
-    for threads in (1, 2):
+    for threads, narrow in itertools.product((1, 2), (products.NARROW, 0)):
         torch.set_num_threads(threads)
         try:
-            out = module(x, graph.edge_index, **options)
-            results.append((out, torch.autograd.grad(out.square().sum(), x)[0]))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(products, "NARROW", narrow)
+                out = module(x, graph.edge_index, **options)
+                results.append((out, torch.autograd.grad(out.square().sum(), x)[0]))
         finally:
             torch.set_num_threads(1)
-    close(results[1], results[0], graph, rtol=1e-12, atol=1e-12)
+    for result in results[1:]:
+        close(result, results[0], graph, rtol=1e-12, atol=1e-11)
 
 
 def makes_no_array_of_messages(layer: Layer) -> None:
@@ -506,10 +513,11 @@ def makes_no_array_of_messages(layer: Layer) -> None:
     module, graph = layer.ours(torch.float32), large()
     x, options = graph.features(dtype=torch.float32).requires_grad_(), layer.options(graph, torch.float32)
     options = {name: value.requires_grad_() for name, value in options.items()}
-    largest = LargestTensor()
-    with largest:
-        module(x, graph.edge_index, **options).sum().backward()
-    assert 0 < largest.numbers <= layer.edge_numbers * (graph.num_edges + graph.num_nodes)
+    for narrow in (products.NARROW, 0):
+        with pytest.MonkeyPatch.context() as patch, LargestTensor() as largest:
+            patch.setattr(products, "NARROW", narrow)
+            module(x, graph.edge_index, **options).sum().backward()
+        assert 0 < largest.numbers <= layer.edge_numbers * (graph.num_edges + graph.num_nodes)
 
 
 class LargestTensor(TorchDispatchMode):

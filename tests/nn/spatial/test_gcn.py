@@ -12,7 +12,7 @@ import graphkit.nn
 from graphkit.nn import GCNConv
 from tests import contracts
 from tests.contracts import EXACT, Layer, called
-from tests.graphs import BY_NAME, ZOO
+from tests.graphs import BY_NAME, ZOO, large
 
 LAYERS = [
     Layer("plain", lambda nn: nn.GCNConv(4, 3)),
@@ -131,3 +131,11 @@ def test_a_pair_of_features_is_refused():
 def test_loops_without_normalisation_are_refused():
     with pytest.raises(ValueError, match="does not support adding self-loops"):
         GCNConv(4, 3, add_self_loops=True, normalize=False)
+
+
+def test_the_law_on_memory_sees_the_messages_that_pyg_makes():
+    graph, theirs = large(), LAYERS[1].peers(torch.float32)
+    x = graph.features(dtype=torch.float32).requires_grad_()
+    with contracts.LargestTensor() as largest:
+        theirs(x, graph.edge_index).sum().backward()
+    assert largest.numbers >= 3 * graph.num_edges
