@@ -11,7 +11,7 @@ from torch_geometric.nn.inits import glorot, zeros
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import softmax
 
-from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, mapped, two_axes
+from graphkit.nn.abstract import AbstractGraphConv, biased, both_ends, end_sizes, mapped, two_axes
 from graphkit.nn.spatial.attention import kept, neighbourhoods, returned_weights, with_loops
 from graphkit.operators import SparseOperator
 from graphkit.operators.pair_scores import pair_scores
@@ -156,7 +156,7 @@ class GATv2Conv(AbstractGraphConv):
             weights = returned_weights(pattern, alpha, edge_index, self.flow) if return_attention_weights else None
         out = out.flatten(1) if self.concat else out.mean(dim=1)
         out = out if residual is None else out + residual
-        out = out if self.bias is None else out + self.bias
+        out = biased(out, self.bias)
         return (out, weights) if return_attention_weights else out
 
     def _edge_term(self, attr: Tensor) -> Tensor:
