@@ -30,7 +30,7 @@ LAYERS: dict[str, Callable[[Any, int, int], torch.nn.Module]] = {
     "sage": lambda nn, i, o: nn.SAGEConv(i, o),
     "gat": lambda nn, i, o: nn.GATConv(i, o // 8, heads=8),
     "gatv2": lambda nn, i, o: nn.GATv2Conv(i, o // 8, heads=8),
-    "gin": lambda nn, i, o: nn.GINConv(pyg.MLP([i, o, o], norm=None)),
+    "gin": lambda nn, i, o: nn.GINConv(torch.nn.Linear(i, o)),
     "cheb": lambda nn, i, o: nn.ChebConv(i, o, K=3),
 }
 

@@ -69,25 +69,24 @@ def attend(start, stop, pointers, columns, score_row, score_column, score_entry,
                 score = score_row[i, h] + score_column[j, h]
                 if with_entry:
                     score += score_entry[entry, h]
-                if score < 0:
-                    score *= slope
+                score = score if score > 0 else slope * score  # a selection: a branch is guessed wrong half the time
                 alpha[entry, h] = score
-                top[h] = max(top[h], score)
+                top[h] = score if score > top[h] else top[h]
         for entry in range(first, last):
             for h in range(heads):
                 value = np.exp(alpha[entry, h] - top[h])
                 alpha[entry, h] = value
                 total[h] += value
         for entry in range(first, last):
+            for h in range(heads):
+                alpha[entry, h] /= total[h]
+        for entry in range(first, last):  # as in a product with heads; kept apart from the loops above it is faster
             ahead = columns[min(entry + DISTANCE, end)]
             for h in range(heads):
                 prefetch(x, ahead, h)
             source = x[columns[entry]]
             for h in range(heads):
-                value = alpha[entry, h] / total[h]
-                alpha[entry, h] = value
-                if with_keep:
-                    value *= keep[entry, h]
+                value = alpha[entry, h] * keep[entry, h] if with_keep else alpha[entry, h]
                 for f in range(features):
                     row[h, f] += value * source[h, f]
 
@@ -137,8 +136,7 @@ def attend_backward_rows(
                 if with_entry:
                     score += score_entry[entry, h]
                 value = alpha[entry, h] * (dscore[entry, h] - mean[h])
-                if score < 0:
-                    value *= slope
+                value = value if score > 0 else slope * value
                 dscore[entry, h] = value
                 dscore_row[i, h] += value
 

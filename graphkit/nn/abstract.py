@@ -58,6 +58,15 @@ def mapped(lin: Any, x: Any, bias: Tensor | None = None, *, plus: Tensor | None 
     return plus.addmm_(x, lin.weight.t())
 
 
+def biased(out: Tensor, bias: Tensor | None) -> Tensor:
+    """Return ``out + bias``; ``out`` is a fresh tensor that may be overwritten, which is cheaper than a new one."""
+    if bias is None:
+        return out
+    if inside_transform() or torch.compiler.is_compiling() or out.dtype != bias.dtype:
+        return out + bias
+    return out.add_(bias)
+
+
 def materialized(lin: Any, x: Any) -> None:
     """Give a lazy ``Linear`` its weight, as calling it on ``x`` would."""
     if is_uninitialized_parameter(lin.weight):

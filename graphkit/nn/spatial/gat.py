@@ -11,7 +11,7 @@ from torch_geometric.nn.inits import glorot, zeros
 from torch_geometric.typing import OptTensor, Size
 from torch_geometric.utils import softmax
 
-from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, mapped, two_axes
+from graphkit.nn.abstract import AbstractGraphConv, biased, both_ends, end_sizes, mapped, two_axes
 from graphkit.nn.spatial.attention import kept, neighbourhoods, returned_weights, with_loops
 from graphkit.operators import SparseOperator
 from graphkit.operators.attention import attend, attention_weights
@@ -141,7 +141,7 @@ class GATConv(AbstractGraphConv):
             out, weights = self._attended(source, target, edge_index, edge_attr, sizes, bool(return_attention_weights))
         out = out.flatten(1) if self.concat else out.mean(dim=1)
         out = out if residual is None else out + residual
-        out = out if self.bias is None else out + self.bias
+        out = biased(out, self.bias)
         return (out, weights) if return_attention_weights else out
 
     def _mapped(self, source: Any, target: Any) -> tuple[Tensor, OptTensor]:
