@@ -1,4 +1,4 @@
-"""Accuracies of the literature, ten seeds, selected on validation nodes; `make test-slow` runs them (some 4 minutes)."""
+"""Accuracies of the literature, ten seeds, selected on validation nodes; `make test-slow` runs them (4 minutes)."""
 
 from __future__ import annotations
 
