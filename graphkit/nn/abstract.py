@@ -4,8 +4,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import ModuleList
 from torch_geometric.nn import MessagePassing
-from torch_geometric.nn.dense.linear import is_uninitialized_parameter
+from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
 from torch_geometric.utils import is_sparse
 
 from graphkit.operators.dense import linear
@@ -19,7 +20,7 @@ class AbstractGraphConv(MessagePassing):
     Every layer has two paths with the same result. The fused one multiplies by a ``SparseOperator`` and never makes an
     ``edges x features`` array. The plain one is PyG's ``propagate`` over ``message``; it is taken under
     ``torch.compile`` and ``torch.export``, which trace it, while an explainer masks the messages, when hooks look at
-    them, for ``torch_sparse`` matrices, and by subclasses with a ``message`` of their own.
+    them or at a linear map, for ``torch_sparse`` matrices, and by subclasses with a ``message`` of their own.
     """
 
     def _plain(self, edge_index: Any) -> bool:
@@ -28,9 +29,14 @@ class AbstractGraphConv(MessagePassing):
             or torch.jit.is_tracing()
             or bool(self.explain)
             or self._has_hooks()
+            or self._maps_are_altered()
             or not type(self).message.__module__.startswith("graphkit.")
             or (is_sparse(edge_index) and not isinstance(edge_index, Tensor))
         )
+
+    def _maps_are_altered(self) -> bool:
+        maps = [child for name, child in self._modules.items() if name.startswith("lin") and child is not None]
+        return not all(bare(lin) for child in maps for lin in (child if isinstance(child, ModuleList) else (child,)))
 
     def _has_hooks(self) -> bool:
         return bool(
@@ -45,11 +51,21 @@ class AbstractGraphConv(MessagePassing):
         )
 
 
-def mapped(lin: Any, x: Any, bias: Tensor | None = None, *, plus: Tensor | None = None) -> Tensor:
-    """Return ``x W^T + bias + plus`` for a PyG ``Linear``, whose own bias is not used; lazy ones are made first.
+def bare(lin: Any) -> bool:
+    """Tell whether a map is PyG's ``Linear`` as it was made, neither hooked nor replaced by an adapter."""
+    lazy = hasattr(lin, "_hook")
+    return type(lin) is Linear and not lin._forward_hooks and len(lin._forward_pre_hooks) == lazy
 
-    ``plus`` is a fresh tensor that may be overwritten: a new array of this size costs more than the addition.
+
+def mapped(lin: Any, x: Any, bias: Tensor | None = None, *, plus: Tensor | None = None) -> Tensor:
+    """Return ``x W^T + bias + plus`` for a PyG ``Linear``, whose own bias is used where it is given as ``bias``.
+
+    A lazy map is made first, an altered one is called as the module it is. ``plus`` is a fresh tensor that may be
+    overwritten: a new array of this size costs more than the addition.
     """
+    if not bare(lin):
+        out = biased(lin(x), None if bias is getattr(lin, "bias", None) else bias)
+        return out if plus is None else out + plus
     materialized(lin, x)
     if plus is None:
         return linear(x, lin.weight, bias)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from graphkit.training.recipes import RECIPES, Recipe, read_overrides, recipe
     from graphkit.training.records import Metric, Record, metric
     from graphkit.training.reporters import LoggerReporter, Reporter, Silence
-    from graphkit.training.study import Outcome, SeedResult, train
+    from graphkit.training.results import SeedResult
+    from graphkit.training.study import Outcome, train
     from graphkit.training.tasks import Rows, Task
 
 # Imported when asked for: the command line reads recipes without waiting for torch.
@@ -40,7 +41,8 @@ _HOMES = {
     "recipes": ["RECIPES", "Recipe", "read_overrides", "recipe"],
     "records": ["Metric", "Record", "metric"],
     "reporters": ["LoggerReporter", "Reporter", "Silence"],
-    "study": ["Outcome", "SeedResult", "train"],
+    "results": ["SeedResult"],
+    "study": ["Outcome", "train"],
     "tasks": ["Rows", "Task"],
 }
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from graphkit.training.fit import Epoch
-    from graphkit.training.study import SeedResult
+    from graphkit.training.results import SeedResult
 
 
 class Reporter(Protocol):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch_geometric.nn
 from torch import nn
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import HeteroConv, Sequential, to_hetero
 
+import graphkit.nn
 from graphkit.nn import ChebConv, GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv
 from tests.contracts import EXACT
 from tests.graphs import BY_NAME, ZOO
@@ -154,3 +156,40 @@ def test_edge_features_go_through_pygs_sequential_too():
     model = Sequential("x, edge_index, edge_attr", [(conv, "x, edge_index, edge_attr -> x")])
     given = graph.features(), graph.edge_index, graph.edge_features()
     torch.testing.assert_close(model(*given), conv(*given), **EXACT)
+
+
+class Doubled(nn.Module):
+    """An adapter around a linear map, as fine-tuning puts there."""
+
+    def __init__(self, lin: nn.Module) -> None:
+        super().__init__()
+        self.lin = lin
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * self.lin(x)
+
+
+@pytest.mark.parametrize("out_channels", [3, 8])
+@pytest.mark.parametrize("layer", ["GCNConv", "SAGEConv", "GATConv", "GATv2Conv", "ChebConv"])
+def test_a_linear_map_that_is_hooked_or_replaced_is_called_as_pyg_calls_it(layer: str, out_channels: int) -> None:
+    edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    x = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    order = (3,) if layer == "ChebConv" else ()
+    conv, peer = (getattr(library, layer)(5, out_channels, *order) for library in (graphkit.nn, torch_geometric.nn))
+    conv.load_state_dict(peer.state_dict())
+    calls: list[nn.Module] = []
+    for module in (conv, peer):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.ModuleList):
+                for k, lin in enumerate(child):
+                    child[k] = Doubled(lin)
+            elif name.startswith("lin"):
+                setattr(module, name, Doubled(child))
+    torch.testing.assert_close(conv(x, edge_index), peer(x, edge_index))
+
+    hooked = getattr(graphkit.nn, layer)(5, out_channels, *order)
+    maps = [module for module in hooked.modules() if type(module) is torch_geometric.nn.Linear]
+    for lin in maps:
+        lin.register_forward_hook(lambda module, *_: calls.append(module))
+    hooked(x, edge_index)
+    assert len(calls) == len(maps)

@@ -128,9 +128,9 @@ class GATv2Conv(AbstractGraphConv):
             raise ValueError("`edge_attr` was given to a layer without `edge_dim`; name its width there.")
         sizes = end_sizes((source, target), None, edge_index)
         residual = None if self.res is None else self.res(target)
-        left = mapped(self.lin_l, source, self.lin_l.bias)
+        left = mapped(self.lin_l, source, getattr(self.lin_l, "bias", None))
         shared = self.share_weights and target is source
-        right = left if shared else mapped(self.lin_r, target, self.lin_r.bias)
+        right = left if shared else mapped(self.lin_r, target, getattr(self.lin_r, "bias", None))
         left, right = (
             side.view(size, self.heads, self.out_channels) for side, size in zip((left, right), sizes, strict=True)
         )

@@ -12,7 +12,7 @@ from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import member
-from graphkit.nn.abstract import AbstractGraphConv, mapped, materialized
+from graphkit.nn.abstract import AbstractGraphConv, bare, biased, mapped, materialized
 from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms, rescaled_laplacian
 from graphkit.operators.dense import linear
 from graphkit.operators.features import features_of
@@ -103,7 +103,9 @@ class ChebConv(AbstractGraphConv):
         else:
             apply = self._operator(x, edge_index, edge_weight, batch, lambda_max)
         if isinstance(x, SparseOperator) or self.out_channels <= x.size(-1):
-            return self._narrowed(apply, x)
+            if all(bare(lin) for lin in self.lins):
+                return self._narrowed(apply, x)
+            return chebyshev_sum(apply, [biased(self.lins[0](x), self.bias), *(lin(x) for lin in self.lins[1:])])
         first, *rest = self.lins
         terms = chebyshev_terms(apply, x, len(self.lins))
         out = mapped(first, terms[0], self.bias)
