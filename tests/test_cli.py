@@ -110,6 +110,10 @@ def test_a_call_without_arguments_shows_the_help(call):
         ("train digits --split public", "no public split"),
         ("train karate --device abacus", "`device` 'abacus'"),
         ("train karate --precision 7-bits --device cpu", "`precision` '7-bits'"),
+        ("train karate --precision 16-mixed --device cpu", "`precision` '16-mixed' needs an accelerator"),
+        ("train karate --split dense:0.6,0.2,4294967296", "`seed` must be below 2**32"),
+        ("train --split-seed 4294967296", "'--split-seed': 4294967296 is not in the range"),
+        ("train --json /dev/null", "`json` must name a file, but '/dev/null' is a device or a pipe"),
         ("train --picture curve.doc", "`picture` 'curve.doc' must end in one of"),
         ("train --config none.toml", "`config` 'none.toml' cannot be read: No such file"),
         ("train karate --resume --device cpu", "there is no checkpoint in 'runs/karate-gcn'"),
@@ -225,7 +229,7 @@ def test_a_full_disk_at_the_end_prints_the_record(call, monkeypatch):
     monkeypatch.setattr(Record, "write", full)
     code, out, err = train(call, "--json", "r.json")
     assert code == 1
-    assert json.loads(out[out.index("{\n") :])["command"]
+    assert json.JSONDecoder().raw_decode(out[out.index("{\n") :])[0]["command"]
     assert "'r.json' could not be written (No space left on device); the record stands above." in err
 
 
@@ -253,6 +257,36 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_goes_on_to_the_same_numbers(call)
     assert call(*arguments, "--checkpoint", "elsewhere", "--json", "whole.json")[0] == 0
     resumed, whole = (json.loads(Path(name).read_text()) for name in ("resumed.json", "whole.json"))
     assert (resumed["metric"], resumed["epochs"]) == (whole["metric"], whole["epochs"])
+
+
+def test_the_place_of_a_checkpoint_is_named_as_it_is(call, monkeypatch):
+    from graphkit.cli.output import Lines
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Lines, "epoch", stop)
+    code, _, err = train(call, "--checkpoint", "My/Run")
+    assert code == 1
+    assert "Stopped after epoch 1 of seed 0; resume from 'My/Run/checkpoint.pt'." in err
+
+
+def test_a_reader_that_leaves_early_does_not_cost_the_record(call, monkeypatch):
+    def closed(*_):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(sys.modules["graphkit.cli.train"], "fields", closed)
+    train(call, "--json", "record.json")
+    assert json.loads(Path("record.json").read_text())["seeds"] == [0, 1]
+
+
+def test_ctrl_c_inside_an_import_that_would_swallow_it_stops_at_once():
+    Path("swallowing.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    pass\n"
+    )
+    code = "from graphkit.cli.preload import preload; preload('swallowing'); print('went on')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "Stopped.\n")
 
 
 def test_progress_on_a_terminal_is_a_bar_and_elsewhere_lines(call, monkeypatch):
@@ -313,8 +347,7 @@ def test_data_fetch_and_verify_the_embedded_graph(call):
     assert out.startswith("karate: ")
     code, out, _ = call("data", "verify", "karate", "digits")
     assert code == 0
-    assert "karate: 0 files right, content " in out
-    assert "agrees with the card" in out
+    assert "karate: in order; no file, content sha256 " in out
 
 
 # ---- benchmarks

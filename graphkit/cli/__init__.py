@@ -54,7 +54,8 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return WRONG_CALL, f"Error: {_line(error.format_message())}"
     if isinstance(error, click.Abort | KeyboardInterrupt):
         cause = error.__cause__ or error
-        return FAILED, _line(str(cause).capitalize()) or "Stopped."
+        told = _line(str(cause))
+        return FAILED, told[:1].upper() + told[1:] or "Stopped."
     from graphkit.data import DataError
 
     if isinstance(error, DataError | OSError):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import click
 
 from graphkit.cli.output import debuggable, say, table
+from graphkit.cli.preload import preload
 
 
 @click.group()
@@ -33,7 +36,7 @@ def card_(name: str) -> None:
     """Show the card of a data set: source, licence, counts, checksums, splits, known faults."""
     from graphkit.data import card
 
-    click.echo(card(name).text())
+    click.echo(card(name).text(min(100, shutil.get_terminal_size((100, 24)).columns)))
 
 
 @data.command("fetch")
@@ -45,6 +48,7 @@ def fetch_(names: tuple[str, ...]) -> None:
 
     for name in names:
         card(name)
+    preload("graphkit.data.loading")
     from graphkit.data import fetch
 
     for name in names:
@@ -60,11 +64,11 @@ def verify_(names: tuple[str, ...]) -> None:
 
     for name in names:
         card(name)
+    preload("graphkit.data.loading")
     from graphkit.data import verify
 
     for name in names:
         found = verify(name)
-        content = "agrees with the card" if found.content_known else "not on the card; its counts agree"
-        click.echo(f"{name}: {found.files} files right, content {found.content[:16]} {content} ({found.root})")
+        click.echo(found.text())
         for path, digest in found.others.items():
             say(f"{name}: {path} is not the card's file (sha256 {digest[:16]}); what it holds was checked instead")

@@ -127,6 +127,11 @@ class Bar:
         self._progress.update(self._task, completed=done, description=_which(self.seeds, seed), figure=figure)
 
 
+def plural(number: int, noun: str) -> str:
+    """Return ``1 thread`` or ``2 threads``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def _which(seeds: list[int], seed: int) -> str:
     """Return which of the seeds this is."""
     return f"seed {seed} ({seeds.index(seed) + 1} of {len(seeds)})"

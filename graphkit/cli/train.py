@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.output import Bar, Lines, debuggable, fields, say
+from graphkit.cli.output import Bar, Lines, debuggable, fields, plural, say
+from graphkit.cli.preload import preload
 
 if TYPE_CHECKING:
     from graphkit.training import Outcome, Recipe, Record
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-
+SEED = click.IntRange(0, 2**32 - 1)
 
 SMALL_EDGES = 100_000
 """Edges below which one thread is the default: an epoch of some milliseconds is lost where threads wait for each other,
@@ -27,9 +28,9 @@ and is ten times as long where the machine has other work."""
 @click.argument("dataset", default="digits")
 @click.option("--model", metavar="NAME", help="Recipe: gcn, sage, gat, gin, cheb or mlp.  [default: gcn]")
 @click.option("--split", help="Such as public, dense, random-per-class:20 or files:3.  [default: the card's]")
-@click.option("--split-seed", type=click.IntRange(0), default=0, show_default=True, help="Draws a random split.")
+@click.option("--split-seed", type=SEED, default=0, show_default=True, help="Draws a random split.")
 @click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="How many seeds to train.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first of them.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them.")
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override any field of the recipe.")
@@ -71,6 +72,7 @@ def train(
     The weights tested are those of the best epoch on validation nodes. A recipe's fields are overridden by --config,
     then --set, then --epochs and --lr. Ctrl-C leaves a checkpoint for --resume.
     """
+    preload("graphkit.training.recipes")
     from graphkit.data import card
     from graphkit.training.files import require_writable
 
@@ -81,10 +83,14 @@ def train(
         if path is not None:
             require_writable(option, path)
     if picture is not None:
+        preload("graphkit.viz")
         from graphkit.viz import require_format
 
         require_format(picture)
 
+    preload(
+        "torch_geometric.data", "lightning_fabric", "graphkit.data.loading", "graphkit.nn", "graphkit.training.study"
+    )
     import torch
 
     import graphkit.data
@@ -108,8 +114,9 @@ def train(
             reporter=progress,
             command=shlex.join(["graphkit", *sys.argv[1:]]),
         )
-    _show(name, outcome.record)
+    # Files first: whoever reads our output may close it early (`| head`).
     lost = [*outcome.faults, *_keep(outcome, name, json_path, picture)]
+    _show(name, outcome.record)
     say(f"Checkpoint and weights: {checkpoint}")
     for fault in lost:
         say(f"Error: {fault}")
@@ -159,7 +166,7 @@ def _show(name: str, record: Record) -> None:
             ("validation accuracy", _per_cent(record.validation)[0]),
             ("test accuracy", mean),
             ("95 % interval", interval),
-            ("seconds", f"{record.seconds:.1f} ({machine['device']}, {machine['threads']} threads)"),
+            ("seconds", f"{record.seconds:.1f} ({machine['device']}, {plural(machine['threads'], 'thread')})"),
             ("protocol", protocol.fingerprint),
         ]
     )

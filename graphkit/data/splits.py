@@ -214,6 +214,8 @@ class Dense(SplitProtocol):
             )
         if self.seed is not None:
             _whole("seed", self.seed, least=0)
+            if self.seed >= 2**32:
+                raise ValueError(f"`seed` must be below 2**32, as NumPy's RandomState wants it, got {self.seed}.")
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return a split drawn with ``generator``, or with ``seed`` where that is given."""

@@ -11,10 +11,11 @@ def require_writable(argument: str, path: Path) -> None:
     """Make the folder of ``path`` and see that a file can be written there, before anything is computed for it.
 
     Raises:
-        ValueError: if it cannot, or if ``path`` is a folder.
+        ValueError: if it cannot, or if ``path`` is a folder, a device or a pipe, in whose place no file may be put.
     """
-    if path.is_dir():
-        raise ValueError(f"`{argument}` must name a file, but {str(path)!r} is a folder.")
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device or a pipe"
+        raise ValueError(f"`{argument}` must name a file, but {str(path)!r} is {kind}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not os.access(path, os.W_OK):
@@ -26,7 +27,11 @@ def require_writable(argument: str, path: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` beside ``path``, flush it to the disk, and rename it; on failure leave nothing behind."""
+    """Write ``content`` beside ``path``, flush it to the disk, and rename it; on failure leave nothing behind.
+
+    Where ``path`` is a link, the file it leads to is replaced and the link stays.
+    """
+    path = path.resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with beside.open("wb") as file:
