@@ -31,13 +31,14 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def content_sha256(data: Data) -> str:
-    """Return the sha256 of a graph's ``edge_index``, ``x`` and ``y``.
+    """Return the sha256 of a graph's ``edge_index``, ``x`` and ``y``, and of ``edge_weight`` where it has one.
 
     Edges are sorted first, and ``x`` counts by its non-zeros in float32, so that neither the order in which edges are
     stored nor dense or sparse storage matters. The order of the nodes does: splits refer to it.
 
     Args:
-        data: a graph with ``x [nodes, features]``, ``edge_index [2, edges]`` and integer ``y [nodes]``.
+        data: a graph with ``x [nodes, features]``, ``edge_index [2, edges]``, integer ``y [nodes]`` and perhaps
+            ``edge_weight [edges]``.
 
     Example:
         >>> from torch_geometric.data import Data
@@ -48,10 +49,14 @@ def content_sha256(data: Data) -> str:
         True
     """
     row, column = data.edge_index.cpu().numpy().astype(np.int64)
-    order = np.lexsort((column, row))
+    weight = data.get("edge_weight")
+    values = [] if weight is None else [weight.detach().cpu().numpy().reshape(-1)]
+    order = np.lexsort((*values, column, row))
     tensors = {f"x.{part}": tensor for part, tensor in sparse_parts(data.x.cpu()).items()}
     tensors["edge_index"] = torch.from_numpy(np.stack([row[order], column[order]]))
     tensors["y"] = data.y.cpu().long()
+    if values:
+        tensors["edge_weight"] = torch.from_numpy(values[0][order])
     return tensors_sha256(tensors)
 
 

@@ -52,11 +52,11 @@ def load(name: str, *, split: SplitProtocol | Split | str | None = None, seed: i
         ('random-per-class', 4)
     """
     known = card(name)
-    data = _graph(known)
-    data.card = known
     protocol = known.default_split if split is None else split
     if isinstance(protocol, str):
         protocol = split_from_name(protocol)
+    data = _graph(known)
+    data.card = known
     chosen = protocol if isinstance(protocol, Split) else protocol(data, torch.Generator().manual_seed(seed))
     for part in PARTS:
         if f"{part}s" in data:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from graphkit import _checks
+
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
@@ -42,8 +44,7 @@ def validate(data: Data) -> None:
     for name in ("edge_weight", "edge_attr"):
         values = data.get(name)
         if values is not None:
-            if values.size(0) != edges:
-                raise ValueError(f"`{name}` must have one value per edge ({edges:,}), got {values.size(0):,}.")
+            _checks.one_value_per_edge(name, values, edges)
             _finite(name, values)
     if y is not None:
         if y.size(0) != nodes:

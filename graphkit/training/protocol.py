@@ -95,6 +95,8 @@ def protocol_of(data: Data, facts: DatasetFacts, selection: str) -> Protocol:
     """Return the protocol of full-batch node classification on ``data`` and its masks."""
     masks = {name: data[name] for name in ("train_mask", "val_mask", "test_mask")}
     drawn = data.get("protocol")
+    if drawn and drawn["fingerprint"] != tensors_sha256(masks):
+        drawn = None  # masks were changed after the split was drawn: its name is no longer theirs
     given = ", ".join(f"{name}={value}" for name, value in drawn["parameters"].items()) if drawn else ""
     return Protocol(
         dataset=facts.name,

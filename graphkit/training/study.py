@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from graphkit._checks import member
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.fit import Epoch, Fit, TrainingError
 from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from graphkit.training.recipes import Recipe
+
+
+PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")
 
 
 @dataclass(frozen=True)
@@ -219,9 +223,13 @@ def _fabric(device: str, precision: str) -> Fabric:
     """
     from lightning_fabric import Fabric
 
+    member("precision", precision, PRECISIONS)
     name, _, number = device.partition(":")
+    if precision == "16-mixed" and (name == "cpu" or (name == "auto" and not torch.accelerator.is_available())):
+        # Fabric would take bfloat16 instead, and the record would name a precision that was not used.
+        raise ValueError("`precision` '16-mixed' needs an accelerator; on a CPU take 'bf16-mixed'.")
     try:
         return Fabric(accelerator=name, devices=[int(number)] if number else 1, precision=precision)
-    except (ValueError, RuntimeError, ImportError) as error:
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise ValueError(f"`device` {device!r} with `precision` {precision!r} cannot be used here: {first}") from None

@@ -70,7 +70,7 @@ def prepare(data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype
         raise ValueError(f"`y` must hold one integer label per node, got {data.y.dtype} {list(data.y.shape)}.")
     train, validation, test = (_rows(data, name, device) for name in MASKS)
     for name, rows in zip(MASKS, (train, validation, test), strict=True):
-        if not len(rows.y) and not (name == "val_mask" and recipe.select == "last"):
+        if not len(rows.y):
             raise ValueError(f"`{name}` is empty; choose another split.")
     weight = data.get("edge_weight")
     return Task(
@@ -98,7 +98,7 @@ def _rows(data: Data, name: str, device: torch.device) -> Rows:
     if mask.dim() != 1:
         raise ValueError(f"`{name}` holds {mask.size(-1)} splits: choose one of them.")
     index = mask.nonzero().squeeze(-1)
-    y = data.y.cpu()[index]
+    y = data.y.cpu()[index].long()
     if bool((y < 0).any()):
         raise ValueError(f"`y` must be 0 or above on the nodes of `{name}`, found {int(y.min())}.")
     return Rows(index.to(device), y.to(device))

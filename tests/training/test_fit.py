@@ -86,15 +86,11 @@ def test_selection_follows_its_rule_and_its_ties(data, monkeypatch, select, chos
 
 
 @pytest.mark.parametrize("better", ["accuracy", "loss"])
-def test_patience_counts_epochs_without_a_better_accuracy_or_loss(data, monkeypatch, better):
+def test_patience_counts_epochs_without_an_accuracy_or_loss_as_good_as_the_best(data, monkeypatch, better):
     fit = fit_of(data, recipe("gcn", {"epochs": 100, "patience": 4}))
-    rising, falling = (lambda number: min(number, 3) / 10), (lambda number: 1 - min(number, 3) / 10)
-    told = (
-        (lambda n: Epoch(n, 1.0, 1.0, rising(n)))
-        if better == "accuracy"
-        else (lambda n: Epoch(n, 1.0, falling(n), 0.5))
-    )
-    monkeypatch.setattr(fit, "_epoch", told)
+    figures = [(1.0, 0.5), *([(1.1, 0.6), (1.1, 0.6)] if better == "accuracy" else [(0.9, 0.4), (0.9, 0.4)])]
+    told = [*figures, *[(1.2, 0.3)] * 97]  # after the first, one of loss and accuracy is better and then as good
+    monkeypatch.setattr(fit, "_epoch", lambda number: Epoch(number, 1.0, *told[number - 1]))
     assert [epoch.number for epoch in fit.epochs()][-1] == 7
 
 

@@ -13,8 +13,10 @@ import time
 import pytest
 import torch
 
+from graphkit.data.splits import RandomPerClass
 from graphkit.training import Interrupted, TrainingError, recipe, train
 from graphkit.training.checkpoints import Checkpoint
+from graphkit.training.files import require_writable, write_atomically
 
 SHORT = recipe("gcn", {"epochs": 8})
 
@@ -234,10 +236,16 @@ def test_seeds_that_make_no_sense_are_refused(data, seeds):
         run(data, seeds=seeds)
 
 
-@pytest.mark.parametrize("device", ["cuda:17", "abacus"])
+@pytest.mark.parametrize("device", ["cuda:17", "abacus", "cpu:3", "cpu:x"])
 def test_a_device_that_is_not_there_is_refused_in_one_line(data, device):
     with pytest.raises(ValueError, match=r"`device` '.*' .* cannot be used here"):
         train(data, SHORT, device=device)
+
+
+@pytest.mark.parametrize("precision", ["16-mixed", "16-true", "64", "bf16"])
+def test_a_precision_that_would_be_another_here_is_refused(data, precision):
+    with pytest.raises(ValueError, match=f"`precision` '{precision}' "):
+        run(data, precision=precision)
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
@@ -278,3 +286,42 @@ def test_protocols_differ_where_data_split_or_rule_differ(data):
     assert fingerprint(chosen=recipe("gcn", {"epochs": 8, "select": "last"})) != start
     data.y[0] = 1
     assert fingerprint() != start
+
+
+def test_protocols_differ_where_edge_weights_do(data):
+    plain = run(data).record.protocol.fingerprint
+    data.edge_weight = torch.ones(data.num_edges)
+    ones = run(data).record.protocol.fingerprint
+    data.edge_weight[0] = 2
+    assert len({plain, ones, run(data).record.protocol.fingerprint}) == 3
+
+
+def test_masks_changed_after_a_split_no_longer_bear_its_name(data):
+    data = RandomPerClass(per_class=5, val=5)(data, torch.Generator().manual_seed(0)).apply(data)
+    assert run(data).record.protocol.split.startswith("random-per-class(")
+    data.train_mask = data.train_mask & (torch.arange(data.num_nodes) > 20)
+    assert run(data).record.protocol.split == "given masks"
+
+
+@pytest.mark.parametrize("select", ["accuracy", "last"])
+def test_without_validation_nodes_there_is_no_figure_to_report(data, select):
+    data.val_mask = torch.zeros_like(data.val_mask)
+    with pytest.raises(ValueError, match="`val_mask` is empty"):
+        run(data, recipe("gcn", {"epochs": 3, "select": select}))
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8])
+def test_labels_of_any_integer_type_train_alike(data, dtype):
+    wide = figures(run(data))
+    data.y = data.y.to(dtype)
+    assert figures(run(data)) == wide
+
+
+def test_a_record_is_never_put_in_the_place_of_a_pipe_and_a_link_stays_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=r"`json` must name a file, but '.*pipe' is a device or a pipe"):
+        require_writable("json", tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write_atomically(tmp_path / "link", b"content")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"content"
