@@ -36,9 +36,15 @@ def read(card: Card, root: Path) -> Data:
     source = SOURCES[card.name]
     with tempfile.TemporaryDirectory(prefix="graphkit-") as folder:
         copy = Path(folder)
-        for path in card.files:
-            (copy / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / path, copy / path)
+        try:
+            for path in card.files:
+                (copy / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(root / path, copy / path)
+        except OSError as error:
+            raise DataError(
+                f"`{card.name}`: the files below {root} could not be copied to {copy.parent} to be checked there "
+                f"({error.strerror}); see that they can be read, or set $TMPDIR to a folder with more room."
+            ) from error
         strangers = files.strangers(card, copy)
         if not strangers:
             data = source.read(copy)

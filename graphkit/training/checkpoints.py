@@ -26,14 +26,14 @@ class Checkpoint:
         every: seconds between two periodic writes.
 
     Attributes:
-        fault: why the last write failed; empty where it did not.
+        faults: file -> why it could not be written; a later write that succeeds takes its file out.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], *, every: float = 30.0) -> None:
         self.folder, self.identity, self.every = folder, dict(identity), every
         self.path = folder / "checkpoint.pt"
         require_writable("checkpoint", self.path)
-        self.fault = ""
+        self.faults: dict[Path, str] = {}
         self._written = time.monotonic()
 
     @property
@@ -44,7 +44,7 @@ class Checkpoint:
     def write(self, finished: Mapping[int, Mapping[str, Any]], running: Mapping[str, Any] | None) -> None:
         """Write beside the file and rename: whoever is killed here leaves the previous one whole.
 
-        A disk that is full must not cost a training its result: what went wrong is kept in ``fault``.
+        A disk that is full must not cost a training its result: what went wrong is kept in ``faults``.
         """
         buffer = io.BytesIO()
         torch.save({"form": FORM, "identity": self.identity, "finished": finished, "running": running}, buffer)
@@ -63,9 +63,9 @@ class Checkpoint:
         """Write a file, or remember why it could not be written."""
         try:
             write_atomically(path, content)
-            self.fault = ""
+            self.faults.pop(path, None)
         except OSError as error:
-            self.fault = f"{str(path)!r} could not be written ({error.strerror})."
+            self.faults[path] = f"{str(path)!r} could not be written ({error.strerror})."
 
     def read(self) -> dict[str, Any]:
         """Return ``{"finished", "running"}`` as it was written; nothing in the file is executed.
@@ -79,7 +79,9 @@ class Checkpoint:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
             form, identity = content["form"], content["identity"]
         except Exception as error:
-            raise ValueError(f"`resume`: {str(self.path)!r} cannot be read ({type(error).__name__}).") from error
+            raise ValueError(
+                f"`resume`: {str(self.path)!r} cannot be read ({type(error).__name__}); start without it."
+            ) from error
         if form != FORM:
             raise ValueError(f"`resume`: {str(self.path)!r} has form {form}, this version of graphkit reads {FORM}.")
         differences = [

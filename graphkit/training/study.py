@@ -106,7 +106,7 @@ def train(
         seconds=sum(result.seconds for result in results),
         environment=environment(str(fabric.device), precision),
     )
-    return Outcome(record, results, (kept.fault,) if kept is not None and kept.fault else ())
+    return Outcome(record, results, () if kept is None else tuple(kept.faults.values()))
 
 
 class _Run:
@@ -171,8 +171,9 @@ class _Run:
                     if kept.due:
                         write()
             except TrainingError as error:
-                where = kept.write_weights(seed, fit.best_weights) if fit.best_weights else "none"
-                raise TrainingError(f"seed {seed}: {error} Weights kept: {where}") from None
+                where = kept.write_weights(seed, fit.best_weights) if fit.best_weights else None
+                left = kept.faults.get(where) or f"Weights kept: {where}" if where else "No weights are kept."
+                raise TrainingError(f"seed {seed}: {error} {left}") from None
         return time.perf_counter() - start
 
     def _tell(
@@ -189,7 +190,7 @@ class _Run:
                 raise KeyboardInterrupt
         except KeyboardInterrupt:
             write()
-            left = kept.fault or f"resume from {str(kept.path)!r}."
+            left = kept.faults.get(kept.path) or f"resume from {str(kept.path)!r}."
             raise Interrupted(f"stopped after epoch {epoch.number} of seed {seed}; {left}") from None
 
     def _result(self, seed: int, fit: Fit, seconds: float) -> SeedResult:

@@ -319,3 +319,13 @@ def test_pyg_classes_are_stopped_before_they_store_anything(mirror, tmp_path):
     before = everything(tmp_path)
     assert PyGSource("WebKB", "webkb", "texas").read(tmp_path).num_nodes == 183
     assert everything(tmp_path) == before
+
+
+def test_a_temporary_folder_without_room_is_named(standin, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("GRAPHKIT_MIRROR", str(standin.root))
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(DataError, match=r"`pubmed`: .* could not be copied to .* \(No space left .*set \$TMPDIR"):
+        verify("pubmed")

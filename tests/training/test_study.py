@@ -164,6 +164,19 @@ def test_a_killed_write_leaves_the_previous_checkpoint_whole(data, tmp_path, mon
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "seed-0.safetensors"]
 
 
+def test_weights_that_could_not_be_written_are_told_though_a_later_checkpoint_was(data, tmp_path, monkeypatch):
+    def no_room_for_weights(path, content):
+        if path.suffix == ".safetensors":
+            raise OSError(28, "No space left on device")
+        write_atomically(path, content)
+
+    monkeypatch.setattr("graphkit.training.checkpoints.write_atomically", no_room_for_weights)
+    outcome = run(data, seeds=[0, 1], checkpoint=tmp_path)
+    assert [fault.split()[0] for fault in outcome.faults] == [
+        f"'{tmp_path}/seed-{seed}.safetensors'" for seed in (0, 1)
+    ]
+
+
 def test_a_full_disk_costs_no_result(data, tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
