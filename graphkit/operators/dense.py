@@ -31,6 +31,7 @@ def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         or x.dim() != 2
         or x.device.type != "cpu"
         or x.dtype != weight.dtype
+        or x.is_complex()  # whose gradients are conjugated
         or len(x) * weight.shape[0] * x.dtype.itemsize < LARGE
         or torch.is_autocast_enabled("cpu")
     ):

@@ -116,23 +116,22 @@ def entry_values(
     *,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Return the value of each of the pattern's entries from those of the edges and of the loops, ``[entries, ...]``.
+    """Return the value of each of the pattern's entries from those of the edges and of the loops, ``[entries]``.
 
     Args:
         pattern: made by ``pattern_of`` or ``looped_pattern_of``.
-        edge_values: ``[edges, ...]``; ones when left out.
+        edge_values: ``[edges]`` or ``[edges, 1]``; ones when left out.
         edges: number of edges.
-        loop_values: ``[nodes, ...]``, for a pattern with loops.
+        loop_values: ``[nodes]``, for a pattern with loops.
         dtype: type of the result; that of ``loop_values`` when left out.
     """
     if loop_values is not None:
         dtype = dtype or loop_values.dtype
-        if edge_values is None:
-            edge_values = loop_values.new_ones(edges, *loop_values.shape[1:])
-        edge_values = torch.cat((edge_values.reshape(edges, *loop_values.shape[1:]).to(dtype), loop_values.to(dtype)))
+        edge_values = loop_values.new_ones(edges) if edge_values is None else edge_values.reshape(edges)
+        edge_values = torch.cat((edge_values.to(dtype), loop_values.to(dtype)))
     elif edge_values is None:
         return torch.ones(pattern.entries, dtype=dtype, device=pattern.columns.device)
-    return edge_values.to(dtype).index_select(0, pattern.order)
+    return edge_values.reshape(-1).to(dtype).index_select(0, pattern.order)
 
 
 def inverse_power(degree: Tensor, power: float) -> Tensor:

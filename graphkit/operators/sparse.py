@@ -9,7 +9,16 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from graphkit._checks import edge_index_in_range, host_array, one_row_per_column, one_value_per_edge
+from graphkit._checks import (
+    addend_of_product,
+    edge_index_in_range,
+    ends_of_entries,
+    entries_in_shape,
+    host_array,
+    one_number_per_entry,
+    one_row_per_column,
+    one_value_per_edge,
+)
 from graphkit.operators.dropout import dropout
 from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
 from graphkit.operators.products import multiply, row_sums, sample
@@ -31,6 +40,9 @@ class SparseOperator:
         values: value of each entry in the pattern's order, ``[entries]``; ``None`` for ones in the type of whatever
             is multiplied.
 
+    Raises:
+        ValueError: for values that are not one number per entry.
+
     Example:
         >>> edge_index = torch.tensor([[0, 1], [1, 2]])
         >>> operator = SparseOperator.from_edge_index(edge_index, num_nodes=3)
@@ -41,10 +53,10 @@ class SparseOperator:
     """
 
     def __init__(self, pattern: Pattern, values: Tensor | None = None) -> None:
+        one_number_per_entry(values, pattern.entries)
         self.pattern = pattern
         self.values = values
-        self._transpose: SparseOperator | None = None
-        self._symmetric = False
+        self._turned: tuple[int | None, SparseOperator | None] | None = None
 
     # ---- made from
 
@@ -80,7 +92,7 @@ class SparseOperator:
         if flow == "target_to_source":
             source, target, sizes = target, source, sizes[::-1]
         pattern = Pattern.from_coordinates(target, source, sizes[::-1], edge_index.device)
-        return cls(pattern, None if edge_weight is None else edge_weight.index_select(0, pattern.order))
+        return cls(pattern, None if edge_weight is None else edge_weight.reshape(-1).index_select(0, pattern.order))
 
     @classmethod
     def from_dense(cls, x: Tensor) -> SparseOperator:
@@ -94,6 +106,9 @@ class SparseOperator:
         """Return the operator of a ``torch.sparse`` matrix (COO, CSR, CSC), rows being targets as in PyG's ``adj_t``.
 
         A COO matrix may hold duplicates; they add up.
+
+        Raises:
+            ValueError: for entries outside the matrix, or that are not single numbers.
         """
         shape = (matrix.shape[0], matrix.shape[1])
         if matrix.layout == torch.sparse_coo and matrix.requires_grad:
@@ -137,12 +152,12 @@ class SparseOperator:
     @classmethod
     def _from_coordinates(cls, rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> SparseOperator:
         with outside_transforms():
+            entries_in_shape(rows, columns, shape)
             pattern = Pattern.from_coordinates(host_array(rows), host_array(columns), shape, values.device)
         return cls(pattern, values.index_select(0, pattern.order))
 
     def with_values(self, values: Tensor | None) -> SparseOperator:
         """Return the operator with other values, ``[entries]``, in the same places."""
-        one_value_per_edge("values", values, self.entries)
         return SparseOperator(self.pattern, values)
 
     # ---- what it is
@@ -177,22 +192,21 @@ class SparseOperator:
 
     @property
     def T(self) -> SparseOperator:
-        """The transpose; the same object where the operator is symmetric."""
-        if self._symmetric:
-            return self
-        if self._transpose is not None:
-            return self._transpose
-        pattern, position = self.pattern.transpose
+        """The transpose, made once for values that stay; the same object where the operator is symmetric."""
         if self.values is not None and not rememberable(self.values):
+            pattern, position = self.pattern.transpose
             return SparseOperator(pattern, self.values.index_select(0, position))
+        version = None if self.values is None or self.values.is_inference() else self.values._version
+        if self._turned is None or self._turned[0] != version:
+            self._turned = version, self._transposed()
+        return self._turned[1] or self
+
+    def _transposed(self) -> SparseOperator | None:
+        pattern, position = self.pattern.transpose
         with outside_transforms():
             values = None if self.values is None else self.values.index_select(0, position)
             same = self.values is None or values is None or torch.equal(values, self.values)
-        if pattern is self.pattern and same:
-            self._symmetric = True
-            return self
-        self._transpose = SparseOperator(pattern, values)
-        return self._transpose
+        return None if pattern is self.pattern and same else SparseOperator(pattern, values)
 
     @property
     def symmetric(self) -> bool:
@@ -234,13 +248,18 @@ class SparseOperator:
             plus: :math:`p`, ``[rows, features]`` or ``[1, features]``; nothing when left out.
             scale: :math:`s`.
             plus_scale: :math:`t`.
+
+        Raises:
+            ValueError: for shapes that do not fit.
         """
-        one_row_per_column(x, self.shape[1])
+        one_row_per_column(x, self.pattern.shape[1])
+        addend_of_product(plus, x, self.pattern.shape[0])
         turned = self.T.values if rememberable(self.values) and torch.is_grad_enabled() and x.requires_grad else None
         return multiply(self.pattern, self.values, x, turned=turned, scale=scale, plus=plus, plus_scale=plus_scale)
 
     def sample(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the inner product of ``left[i]`` and ``right[j]`` at every entry (i, j), ``[entries]``."""
+        ends_of_entries(left, right, self.pattern.shape)
         return sample(self.pattern, left, right)
 
     def dropout(self, p: float, training: bool = True) -> SparseOperator:

@@ -331,3 +331,68 @@ def test_a_signal_of_another_length_is_refused():
             operator @ x
     with pytest.raises(ValueError, match="`values`"):
         operator.with_values(torch.ones(3))
+
+
+# ---- nothing of a wrong shape reaches the kernels, which do not look
+
+WIDE = torch.ones(4, 64)
+
+
+def of_four_nodes():
+    return SparseOperator.from_edge_index(torch.tensor([[0, 1, 2], [1, 2, 3]]), num_nodes=4)
+
+
+MISFITS = {
+    "too few values": (lambda a: SparseOperator(a.pattern, torch.ones(2)), "`values`"),
+    "values with another axis": (lambda a: SparseOperator(a.pattern, torch.ones(3, 2)), "`values`"),
+    "other values, too many": (lambda a: a.with_values(torch.ones(4)), "`values`"),
+    "x with another axis": (lambda a: a.multiply_add(torch.ones(2, 4, 64)), "`x`"),
+    "plus of another width": (lambda a: a.multiply_add(WIDE, torch.ones(4, 32)), "`plus`"),
+    "plus with too few rows": (lambda a: a.multiply_add(WIDE, torch.ones(3, 64)), "`plus`"),
+    "plus without rows": (lambda a: a.multiply_add(WIDE, torch.ones(64)), "`plus`"),
+    "ends with too few rows": (lambda a: a.sample(torch.ones(3, 2), torch.ones(4, 2)), "`left` and `right`"),
+    "ends of two widths": (lambda a: a.sample(torch.ones(4, 2), torch.ones(4, 3)), "`left` and `right`"),
+}
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_shapes_that_do_not_fit_are_refused(misfit):
+    call, message = MISFITS[misfit]
+    with pytest.raises(ValueError, match=message):
+        call(of_four_nodes())
+
+
+@pytest.mark.parametrize("place", [-1, 9])
+def test_entries_outside_a_matrix_are_refused(place):
+    indices = torch.tensor([[0, 1], [1, place]])
+    coo = torch.sparse_coo_tensor(indices, torch.ones(2), (2, 2), check_invariants=False)
+    csr = torch.sparse_csr_tensor([0, 1, 2], indices[1], torch.ones(2), (2, 2), check_invariants=False)
+    for matrix in (coo, csr):
+        with pytest.raises(ValueError, match=f"entry in column {place}"):
+            SparseOperator.from_torch(matrix)
+
+
+def test_a_matrix_of_vectors_is_refused():
+    hybrid = torch.sparse_coo_tensor(torch.tensor([[0, 1], [1, 1]]), torch.ones(2, 3), (2, 2, 3), check_invariants=True)
+    with pytest.raises(ValueError, match="`values`"):
+        SparseOperator.from_torch(hybrid)
+
+
+@pytest.mark.parametrize("width", [1, 40])
+def test_values_changed_in_place_change_the_transpose_and_the_gradient(width):
+    edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    values = torch.ones(4)
+    operator = SparseOperator.from_edge_index(edge_index, num_nodes=3).with_values(values)
+    x = torch.ones(3, width, requires_grad=True)
+    operator.multiply_add(x)
+    assert operator.symmetric
+    values.copy_(torch.tensor([2.0, 3.0, 5.0, 7.0]))
+    assert not operator.symmetric
+    close(operator.T.to_dense(), operator.to_dense().T)
+    (found,) = torch.autograd.grad(operator.multiply_add(x).sum(), x)
+    close(found, operator.to_dense().sum(0).unsqueeze(1).expand(3, width))
+
+
+def test_weights_in_a_column_are_weights():
+    edge_index, weight = torch.tensor([[0, 1], [1, 0]]), torch.tensor([[2.0], [3.0]])
+    close(SparseOperator.from_edge_index(edge_index, weight).to_dense(), torch.tensor([[0.0, 3.0], [2.0, 0.0]]))

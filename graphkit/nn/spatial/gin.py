@@ -72,7 +72,8 @@ class GINConv(AbstractGraphConv):
             if isinstance(source, SparseOperator):
                 return self.nn(SparseSum(adjacency, source, 1 + self.eps, target))
             target = target.to_dense() if isinstance(target, SparseOperator) else target
-            if target is not None and source.dim() == 2 and rememberable(self.eps):
+            alike = target is not None and source.dim() == 2 and target.shape[1:] == source.shape[1:]
+            if alike and rememberable(self.eps):
                 return self.nn(adjacency.multiply_add(source, target, plus_scale=1 + float(self.eps)))
             out = adjacency @ source
         return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
@@ -138,7 +139,7 @@ class GINEConv(AbstractGraphConv):
         """Return the convolved features."""
         plain = self._plain(edge_index) or self.aggr not in ("add", "sum") or self.node_dim not in (-2, 0)
         source, target = (_dense(end) for end in both_ends(x))
-        if plain or edge_attr is None or source.dim() != 2:
+        if plain or edge_attr is None or source.dim() != 2 or edge_attr.dim() != 2:
             out = self.propagate(edge_index, x=(source, target), edge_attr=edge_attr, size=size)
         else:
             sizes = end_sizes((source, target), size, edge_index)
@@ -148,12 +149,13 @@ class GINEConv(AbstractGraphConv):
         return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
 
     def _edge_term(self, x: Tensor, edge_attr: Tensor) -> Tensor:
-        if self.lin is None and x.size(-1) != edge_attr.size(-1):
+        term = edge_attr if self.lin is None else self.lin(edge_attr)
+        if x.size(-1) != term.size(-1):
             raise ValueError(
                 "Node and edge feature dimensionalities do not match. Consider setting the 'edge_dim' attribute of "
                 "'GINEConv'"
             )
-        return edge_attr if self.lin is None else self.lin(edge_attr)
+        return term
 
     def message(self, x_j: Tensor, edge_attr: Tensor) -> Tensor:
         """Return each edge's rectified sum of source and edge features."""
