@@ -23,9 +23,7 @@ _pool_size = 0
 
 def _executor(workers: int) -> ThreadPoolExecutor:
     global _pool, _pool_size
-    if _pool is None or _pool_size < workers:
-        if _pool is not None:
-            _pool.shutdown(wait=False)
+    if _pool is None or _pool_size < workers:  # a smaller one is left to its users; its threads go with the last
         _pool, _pool_size = ThreadPoolExecutor(workers, thread_name_prefix="graphkit"), workers
     return _pool
 

@@ -73,8 +73,8 @@ def remembered(build: Callable[[], T], form: Hashable, owner: Any, *others: Tens
         forms.pop(form, None)
         kept = tuple(None if other is None else weakref.ref(other) for other in others)
         forms[form] = _Record(stamps, kept, result)
-        while len(forms) > FORMS_PER_TENSOR:
-            del forms[next(iter(forms))]
+        for old in list(forms)[:-FORMS_PER_TENSOR]:  # in one step: another thread may be at it too
+            forms.pop(old, None)
         return result
 
 

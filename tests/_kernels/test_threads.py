@@ -112,3 +112,9 @@ def test_a_forked_child_makes_its_own_threads():
         finally:
             os._exit(0 if (seen == 1).all() else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_pool_that_is_outgrown_still_serves_those_who_hold_it():
+    held = threads._executor(1)
+    assert threads._executor(threads._pool_size + 1) is not held
+    assert held.submit(lambda: 7).result() == 7

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 import weakref
 
 import pytest
@@ -14,7 +16,7 @@ from graphkit.nn import GATConv, GCNConv, SAGEConv
 from graphkit.operators import gcn_adjacency, laplacian, mean_adjacency, prepared, sum_adjacency
 from graphkit.operators.features import features_of
 from graphkit.operators.pattern import rememberable
-from graphkit.operators.prepared import FORMS_PER_TENSOR, edges_of, looped_pattern_of, pattern_of
+from graphkit.operators.prepared import FORMS_PER_TENSOR, edges_of, looped_pattern_of, pattern_of, remembered
 from tests.contracts import EXACT, matrix_forms
 from tests.graphs import BY_NAME, ZOO
 
@@ -309,3 +311,26 @@ def test_a_looped_pattern_has_one_loop_at_every_node_or_none(graph, loops):
 def test_what_cannot_be_prepared_is_refused(graph, options, error, message):
     with pytest.raises(error, match=message):
         edges_of(graph, **options)
+
+
+def test_several_threads_may_displace_forms_at_once():
+    owner, failures = torch.zeros(2, 3, dtype=torch.long), []
+
+    def displace(thread):
+        try:
+            for number in range(5000):
+                remembered(lambda: None, (thread, number), owner)
+        except (RuntimeError, KeyError) as failure:
+            failures.append(failure)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=displace, args=(thread,)) for thread in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not failures
