@@ -54,7 +54,8 @@ class AbstractGraphConv(MessagePassing):
 def bare(lin: Any) -> bool:
     """Tell whether a map is PyG's ``Linear`` as it was made, neither hooked nor replaced by an adapter."""
     lazy = hasattr(lin, "_hook")
-    return type(lin) is Linear and not lin._forward_hooks and len(lin._forward_pre_hooks) == lazy
+    hooked = lin._forward_hooks or lin._backward_hooks or lin._backward_pre_hooks if type(lin) is Linear else True
+    return not hooked and len(lin._forward_pre_hooks) == lazy
 
 
 def mapped(lin: Any, x: Any, bias: Tensor | None = None, *, plus: Tensor | None = None) -> Tensor:
@@ -64,21 +65,23 @@ def mapped(lin: Any, x: Any, bias: Tensor | None = None, *, plus: Tensor | None 
     overwritten: a new array of this size costs more than the addition.
     """
     if not bare(lin):
-        out = biased(lin(x), None if bias is getattr(lin, "bias", None) else bias)
+        out = lin(x)  # somebody may hold it, so that nothing is written to it
+        out = out if bias is None or bias is getattr(lin, "bias", None) else out + bias
         return out if plus is None else out + plus
     materialized(lin, x)
     if plus is None:
         return linear(x, lin.weight, bias)
-    if bias is not None or not isinstance(x, Tensor) or x.dim() != 2 or inside_transform() or plus.dtype != x.dtype:
+    one_type = isinstance(x, Tensor) and x.dtype == plus.dtype == lin.weight.dtype
+    if bias is not None or not one_type or x.dim() != 2 or inside_transform():
         return plus + linear(x, lin.weight, bias)
     return plus.addmm_(x, lin.weight.t())
 
 
-def biased(out: Tensor, bias: Tensor | None) -> Tensor:
-    """Return ``out + bias``; ``out`` is a fresh tensor that may be overwritten, which is cheaper than a new one."""
+def biased(out: Tensor, bias: Tensor | None, *, fresh: bool) -> Tensor:
+    """Return ``out + bias``; a fresh tensor, which nobody else holds, is overwritten: cheaper than a new one."""
     if bias is None:
         return out
-    if inside_transform() or torch.compiler.is_compiling() or out.dtype != bias.dtype:
+    if not fresh or inside_transform() or torch.compiler.is_compiling() or out.dtype != bias.dtype:
         return out + bias
     return out.add_(bias)
 
@@ -119,5 +122,5 @@ def end_sizes(x: tuple[Any, Any], size: tuple[int | None, int | None] | None, ed
 
 def two_axes(x: Any, layer: str) -> None:
     """Refuse features with further axes, where a layer knows only ``[nodes, features]``."""
-    if x.dim() != 2:
+    if x is not None and x.dim() != 2:
         raise ValueError(f"`x` must have shape [nodes, features] in {layer}, got {list(x.shape)}.")

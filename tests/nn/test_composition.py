@@ -193,3 +193,103 @@ def test_a_linear_map_that_is_hooked_or_replaced_is_called_as_pyg_calls_it(layer
         lin.register_forward_hook(lambda module, *_: calls.append(module))
     hooked(x, edge_index)
     assert len(calls) == len(maps)
+
+
+def with_biases(conv: nn.Module) -> nn.Module:
+    for name, parameter in conv.named_parameters():
+        if name.endswith("bias"):
+            nn.init.ones_(parameter)
+    return conv
+
+
+PAIR = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+ALTERABLE = {
+    "gcn": lambda: GCNConv(4, 3),
+    "sage": lambda: SAGEConv(4, 3),
+    "gat": lambda: GATConv(4, 3, heads=2, edge_dim=2),
+    "gatv2": lambda: GATv2Conv(4, 3, heads=2, edge_dim=2),
+    "cheb to fewer": lambda: ChebConv(4, 3, K=3),
+    "cheb to more": lambda: ChebConv(4, 8, K=3),
+}
+
+
+@pytest.fixture(params=ALTERABLE)
+def alterable(request):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return with_biases(ALTERABLE[request.param]())
+
+
+def called(conv: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    edge_features = (torch.ones(4, 2, requires_grad=True),) if isinstance(conv, GATConv | GATv2Conv) else ()
+    return conv(x, PAIR, *edge_features)
+
+
+def maps_of(conv: nn.Module) -> list[nn.Module]:
+    return [module for module in conv.modules() if type(module) is torch_geometric.nn.Linear]
+
+
+def test_what_a_hook_saw_is_not_overwritten(alterable):
+    """The bias is added in place, but not to what somebody else holds."""
+    seen = []
+    alterable.register_propagate_forward_hook(lambda _module, _inputs, out: seen.append((out, out.detach().clone())))
+    for lin in maps_of(alterable)[:1]:
+        lin.register_forward_hook(lambda _module, _inputs, out: seen.append((out, out.detach().clone())))
+    called(alterable, torch.ones(3, 4))
+    assert len(seen) > 1
+    for held, copy in seen:
+        assert torch.equal(held, copy)
+
+
+def test_a_map_may_end_in_what_autograd_keeps_the_result_of(alterable):
+    for name, child in list(alterable.named_children()):
+        if isinstance(child, nn.ModuleList):
+            for k, lin in enumerate(child):
+                child[k] = nn.Sequential(lin, nn.Sigmoid())
+        elif name.startswith("lin"):
+            setattr(alterable, name, nn.Sequential(child, nn.Sigmoid()))
+    x = torch.ones(3, 4, requires_grad=True)
+    called(alterable, x).sum().backward()
+    assert x.grad.isfinite().all()
+
+
+def test_hooks_on_the_gradients_of_a_map_are_called(alterable):
+    calls, maps = [], maps_of(alterable)
+    for lin in maps:
+        lin.register_full_backward_hook(lambda module, *_: calls.append(module))
+    called(alterable, torch.ones(3, 4, requires_grad=True)).sum().backward()
+    assert set(calls) == set(maps)
+
+
+@pytest.mark.parametrize("layer", [GATConv, GATv2Conv])
+def test_attention_may_take_the_largest_message(layer):
+    conv = with_biases(layer(4, 3, heads=2, aggr="max"))
+    conv(torch.ones(3, 4), PAIR).sum().backward()
+    assert conv.bias.grad.eq(3).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_layers_follow_each_other_under_autocast(conv, dtype):
+    """The second layer is given half-precision features while its weights are float32."""
+    conv, x = conv.float(), torch.ones(3, 4, requires_grad=True)
+    with torch.autocast("cpu", dtype):
+        out = conv(conv(x, PAIR).to(dtype), PAIR)
+    out.float().sum().backward()
+    torch.testing.assert_close(out.float(), conv(conv(x, PAIR), PAIR), rtol=0.05, atol=0.05)
+
+
+def test_cheb_widens_half_precision_features_under_autocast():
+    conv, x = ChebConv(4, 8, K=3), torch.ones(3, 4, dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv(x, PAIR)
+    torch.testing.assert_close(out.float(), conv(x.float(), PAIR), rtol=0.05, atol=0.05)
+
+
+def test_ends_of_another_width_never_reach_the_kernels():
+    x = torch.ones(3, 64)
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        GINConv(nn.Identity())((x, torch.ones(3, 32)), PAIR)
+    with pytest.raises(ValueError, match="dimensionalities do not match"):
+        GINEConv(nn.Linear(32, 4), edge_dim=2)(x, PAIR, torch.ones(4, 2))
+    with pytest.raises(ValueError, match="must have shape"):
+        GATConv((64, 64), 4)((x, torch.ones(2, 3, 64)), PAIR)

@@ -11,7 +11,7 @@ from torch_geometric.nn.inits import glorot, zeros
 from torch_geometric.typing import OptTensor, Size
 from torch_geometric.utils import softmax
 
-from graphkit.nn.abstract import AbstractGraphConv, biased, both_ends, end_sizes, mapped, two_axes
+from graphkit.nn.abstract import AbstractGraphConv, bare, biased, both_ends, end_sizes, mapped, two_axes
 from graphkit.nn.spatial.attention import kept, neighbourhoods, returned_weights, with_loops
 from graphkit.operators import SparseOperator
 from graphkit.operators.attention import attend, attention_weights
@@ -131,17 +131,19 @@ class GATConv(AbstractGraphConv):
     ) -> Any:
         """Return the convolved features, and with ``return_attention_weights`` the attention."""
         source, target = both_ends(x)
-        two_axes(source, type(self).__name__)
+        for end in (source, target):
+            two_axes(end, type(self).__name__)
         sizes = end_sizes((source, target), size, edge_index)
         residual = None if self.res is None or target is None else self.res(target)
         source, target = self._mapped(source, target)
-        if self._plain(edge_index) or self.aggr not in ("add", "sum"):
+        fused = not self._plain(edge_index) and self.aggr in ("add", "sum")
+        if not fused:
             out, weights = self._propagated(source, target, edge_index, edge_attr, sizes)
         else:
             out, weights = self._attended(source, target, edge_index, edge_attr, sizes, bool(return_attention_weights))
         out = out.flatten(1) if self.concat else out.mean(dim=1)
         out = out if residual is None else out + residual
-        out = biased(out, self.bias)
+        out = biased(out, self.bias, fresh=fused)
         return (out, weights) if return_attention_weights else out
 
     def _mapped(self, source: Any, target: Any) -> tuple[Tensor, OptTensor]:
@@ -195,6 +197,8 @@ class GATConv(AbstractGraphConv):
 
     def _edge_scores(self, attr: Tensor) -> Tensor:
         """Return :math:`a_e^T Theta_e e`, ``[entries, heads]``: the two maps are one of ``heads`` outputs."""
+        if not bare(self.lin_edge):
+            return (self.lin_edge(attr).view(-1, self.heads, self.out_channels) * self.att_edge).sum(-1)
         if is_uninitialized_parameter(self.lin_edge.weight):
             self.lin_edge.initialize_parameters(self.lin_edge, (attr,))
         weight = self.lin_edge.weight.view(self.heads, self.out_channels, -1)

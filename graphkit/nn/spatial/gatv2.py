@@ -121,7 +121,8 @@ class GATv2Conv(AbstractGraphConv):
     ) -> Any:
         """Return the convolved features, and with ``return_attention_weights`` the attention."""
         source, target = both_ends(x)
-        two_axes(source, type(self).__name__)
+        for end in (source, target):
+            two_axes(end, type(self).__name__)
         if target is None:
             raise ValueError("`x` must hold the target's features too: the dynamic score reads both ends.")
         if edge_attr is not None and self.lin_edge is None:
@@ -134,7 +135,8 @@ class GATv2Conv(AbstractGraphConv):
         left, right = (
             side.view(size, self.heads, self.out_channels) for side, size in zip((left, right), sizes, strict=True)
         )
-        if self._plain(edge_index) or self.aggr not in ("add", "sum"):
+        fused = not self._plain(edge_index) and self.aggr in ("add", "sum")
+        if not fused:
             out, weights = self._propagated(left, right, edge_index, edge_attr, sizes)
         else:
             pattern, attr = neighbourhoods(
@@ -156,7 +158,7 @@ class GATv2Conv(AbstractGraphConv):
             weights = returned_weights(pattern, alpha, edge_index, self.flow) if return_attention_weights else None
         out = out.flatten(1) if self.concat else out.mean(dim=1)
         out = out if residual is None else out + residual
-        out = biased(out, self.bias)
+        out = biased(out, self.bias, fresh=fused)
         return (out, weights) if return_attention_weights else out
 
     def _edge_term(self, attr: Tensor) -> Tensor:

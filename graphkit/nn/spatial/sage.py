@@ -102,7 +102,7 @@ class SAGEConv(AbstractGraphConv):
         else:
             out = self._aggregated(source, edge_index, end_sizes((source, target), size, edge_index))
         if self.root_weight and target is not None:
-            out = mapped(self.lin_r, target, plus=out)
+            out = out + self.lin_r(target) if plain else mapped(self.lin_r, target, plus=out)
         return F.normalize(out, p=2.0, dim=-1) if self.normalize else out
 
     def _aggregated(self, source: Any, edge_index: Any, sizes: tuple[int, int]) -> Tensor:

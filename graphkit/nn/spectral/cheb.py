@@ -12,7 +12,7 @@ from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import member
-from graphkit.nn.abstract import AbstractGraphConv, bare, biased, mapped, materialized
+from graphkit.nn.abstract import AbstractGraphConv, bare, mapped, materialized
 from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms, rescaled_laplacian
 from graphkit.operators.dense import linear
 from graphkit.operators.features import features_of
@@ -98,19 +98,20 @@ class ChebConv(AbstractGraphConv):
     ) -> Tensor:
         """Return the filtered features."""
         x = features_of(x)
-        if self._plain(edge_index):
+        plain = self._plain(edge_index)
+        if plain:
             apply: Callable[[Tensor], Tensor] = self._propagation(x, edge_index, edge_weight, batch, lambda_max)
         else:
             apply = self._operator(x, edge_index, edge_weight, batch, lambda_max)
         if isinstance(x, SparseOperator) or self.out_channels <= x.size(-1):
             if all(bare(lin) for lin in self.lins):
                 return self._narrowed(apply, x)
-            return chebyshev_sum(apply, [biased(self.lins[0](x), self.bias), *(lin(x) for lin in self.lins[1:])])
+            return chebyshev_sum(apply, [mapped(self.lins[0], x, self.bias), *(lin(x) for lin in self.lins[1:])])
         first, *rest = self.lins
         terms = chebyshev_terms(apply, x, len(self.lins))
         out = mapped(first, terms[0], self.bias)
         for lin, term in zip(rest, terms[1:], strict=True):
-            out = mapped(lin, term, plus=out)
+            out = out + lin(term) if plain else mapped(lin, term, plus=out)
         return out
 
     def _narrowed(self, apply: Callable[[Tensor], Tensor], x: Any) -> Tensor:
