@@ -114,6 +114,7 @@ def test_a_call_without_arguments_shows_the_help(call):
         ("train karate --split dense:0.6,0.2,4294967296", "`seed` must be below 2**32"),
         ("train --split-seed 4294967296", "'--split-seed': 4294967296 is not in the range"),
         ("train --json /dev/null", "`json` must name a file, but '/dev/null' is a device or a pipe"),
+        ("train --json /dev/stdout", "`json` must name a file, but '/dev/stdout' is a device or a pipe"),
         ("train --picture curve.doc", "`picture` 'curve.doc' must end in one of"),
         ("train --config none.toml", "`config` 'none.toml' cannot be read: No such file"),
         ("train karate --resume --device cpu", "there is no checkpoint in 'runs/karate-gcn'"),

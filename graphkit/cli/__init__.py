@@ -1,7 +1,8 @@
 """The command line: the only room that prints.
 
 Exit codes: 0 done, 1 a run that failed or was stopped, 2 a wrong call. Errors are one line; ``--debug`` or
-``GRAPHKIT_DEBUG=1`` shows where they came from. No command loads torch before its arguments are known to be right.
+``GRAPHKIT_DEBUG=1`` shows where they came from. No command loads torch before data set,
+model and settings are known to be right.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ class Stratified(SplitProtocol):
 
     def __post_init__(self) -> None:
         fractions = (self.train, self.val, self.test)
-        if min(fractions) <= 0 or sum(fractions) > 1 + 1e-9:
+        if not (all(fraction > 0 for fraction in fractions) and sum(fractions) <= 1 + 1e-9):
             raise ValueError(f"the fractions must be above 0 and at most 1 together, got {fractions}.")
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
@@ -208,7 +208,7 @@ class Dense(SplitProtocol):
     name: ClassVar[str] = "dense"
 
     def __post_init__(self) -> None:
-        if min(self.train, self.val) <= 0 or self.train + self.val >= 1:
+        if not (self.train > 0 and self.val > 0 and self.train + self.val < 1):
             raise ValueError(
                 f"`train` and `val` must be above 0 and below 1 together, got {self.train} and {self.val}."
             )

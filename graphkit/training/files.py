@@ -13,7 +13,8 @@ def require_writable(argument: str, path: Path) -> None:
     Raises:
         ValueError: if it cannot, or if ``path`` is a folder, a device or a pipe, in whose place no file may be put.
     """
-    if path.exists() and not path.is_file():
+    # /dev/stdout may lead to a file, and putting another in its place would take what is printed there with it.
+    if path.absolute().parent in (Path("/dev"), Path("/dev/fd")) or (path.exists() and not path.is_file()):
         kind = "a folder" if path.is_dir() else "a device or a pipe"
         raise ValueError(f"`{argument}` must name a file, but {str(path)!r} is {kind}.")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ def train(
     seeds: Sequence[int] = (0,),
     device: str = "auto",
     precision: str = "32-true",
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     reporter: Reporter | None = None,
@@ -75,9 +75,13 @@ def train(
         TrainingError: if a loss is not finite; the last good state stays in ``checkpoint``.
         Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``checkpoint``.
     """
-    seeds = tuple(seeds)
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"`seeds` must be at least one and all different, 0 or above, got {list(seeds)}.")
+    given, seeds = seeds, tuple(seeds) if isinstance(seeds, Iterable) else ()
+    whole = all(isinstance(seed, int) and 0 <= seed < 2**63 for seed in seeds)
+    if not seeds or not whole or len(set(seeds)) < len(seeds):
+        raise ValueError(
+            "`seeds` must be at least one and all different, whole numbers from 0 to 2**63 - 1, "
+            f"got {list(seeds) or given}."
+        )
     if resume and checkpoint is None:
         raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")
     fabric = _fabric(device, precision)
@@ -88,7 +92,7 @@ def train(
     kept = None
     if checkpoint is not None:
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
-        kept = Checkpoint(checkpoint, identity, every=checkpoint_every)
+        kept = Checkpoint(Path(checkpoint), identity, every=checkpoint_every)
     run = _Run(recipe, task, test, fabric, kept, reporter or Silence())
     if resume:
         run.resume()

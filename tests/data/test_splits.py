@@ -245,3 +245,11 @@ def test_a_class_that_is_too_small_is_named():
         RandomPerClass()(labelled([60, 50]), seeded())
     with pytest.raises(ValueError, match="too few for"):
         Dense()(labelled([1, 1, 1]), seeded())
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda: Stratified(float("nan"), 0.2, 0.2), lambda: Dense(float("nan"), 0.2)], ids=["stratified", "dense"]
+)
+def test_a_fraction_that_is_no_number_is_refused(draw):
+    with pytest.raises(ValueError, match="must be above 0"):
+        draw()

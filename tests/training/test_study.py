@@ -243,7 +243,7 @@ def test_a_loss_that_is_not_finite_names_the_weights_it_kept(data, tmp_path):
     assert (tmp_path / "seed-0.safetensors").exists()
 
 
-@pytest.mark.parametrize("seeds", [[], [1, 1], [-1]])
+@pytest.mark.parametrize("seeds", [[], [1, 1], [-1], [0.5], [2**64], "1", 3])
 def test_seeds_that_make_no_sense_are_refused(data, seeds):
     with pytest.raises(ValueError, match="`seeds` must be"):
         run(data, seeds=seeds)
