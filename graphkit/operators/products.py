@@ -180,6 +180,11 @@ def stacked_tasks(x: Any, dim: int | None, tasks: int) -> Any:
     return x.unsqueeze(1).expand(-1, tasks, *x.shape[1:]) if dim is None else x.movedim(dim, 1)
 
 
+def _conjugate(part: Any) -> Any:
+    """Return what stands in a gradient in place of a factor: its complex conjugate, itself where it is real."""
+    return part.conj_physical() if part is not None and part.is_complex() else part
+
+
 class _Multiply(AbstractFunction):
     @staticmethod
     def forward(
@@ -202,7 +207,7 @@ class _Multiply(AbstractFunction):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, values, turned = ctx.saved_tensors
+        x, values, turned = (_conjugate(part) for part in ctx.saved_tensors)
         dx = dvalues = dplus = None
         if ctx.needs_input_grad[0]:
             transpose, position = ctx.pattern.transpose
@@ -247,7 +252,7 @@ class _Sample(AbstractFunction):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        left, right = ctx.saved_tensors
+        left, right = (_conjugate(side) for side in ctx.saved_tensors)
         dleft = dright = None
         if ctx.needs_input_grad[0]:
             dleft = _Multiply.apply(right, grad, None, None, 1.0, 1.0, False, ctx.pattern)

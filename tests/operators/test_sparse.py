@@ -396,3 +396,24 @@ def test_values_changed_in_place_change_the_transpose_and_the_gradient(width):
 def test_weights_in_a_column_are_weights():
     edge_index, weight = torch.tensor([[0, 1], [1, 0]]), torch.tensor([[2.0], [3.0]])
     close(SparseOperator.from_edge_index(edge_index, weight).to_dense(), torch.tensor([[0.0, 3.0], [2.0, 0.0]]))
+
+
+@pytest.mark.parametrize("values_type", [torch.complex128, torch.float64])
+@pytest.mark.parametrize("width", [2, 40])
+def test_complex_numbers_have_conjugated_gradients(values_type, width):
+    """As a magnetic Laplacian needs it."""
+    generator = torch.Generator().manual_seed(0)
+    edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 0]])
+    values = torch.randn(4, dtype=values_type, generator=generator, requires_grad=True)
+    x = torch.randn(3, width, dtype=torch.complex128, generator=generator, requires_grad=True)
+    operator = SparseOperator.from_edge_index(edge_index, values, num_nodes=3)
+    dense = torch.zeros(3, 3, dtype=values_type).index_put((edge_index[1], edge_index[0]), values)
+    found, expected = (
+        torch.autograd.grad(product.abs().square().sum(), (values, x))
+        for product in (operator @ x, dense.to(x.dtype) @ x)
+    )
+    for one, other in zip(found, expected, strict=True):
+        close(one, other, **EXACT)
+    if width == 2:
+        product = SparseOperator.from_edge_index(edge_index, num_nodes=3).with_values
+        assert torch.autograd.gradgradcheck(lambda values, x: product(values) @ x, (values, x))
