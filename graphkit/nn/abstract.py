@@ -9,6 +9,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
 from torch_geometric.utils import is_sparse
 
+from graphkit.operators import SparseOperator
 from graphkit.operators.dense import linear
 from graphkit.operators.features import features_of
 from graphkit.operators.functions import inside_transform
@@ -98,6 +99,17 @@ def both_ends(x: Any) -> tuple[Any, Any]:
         return features_of(x[0]), features_of(x[1])
     x = features_of(x)
     return x, x
+
+
+def plain_edges(graph: Any) -> Any:
+    """Return a prepared operator as the ``edge_index`` that the plain path reads; any other graph as it is."""
+    return graph.edge_index() if isinstance(graph, SparseOperator) else graph
+
+
+def plain_features(x: Any) -> Any:
+    """Return sparse features as the dense ones that the plain path gathers; others as they are."""
+    sparse = isinstance(x, SparseOperator) or (isinstance(x, Tensor) and x.layout != torch.strided)
+    return x.to_dense() if sparse else x
 
 
 def end_sizes(x: tuple[Any, Any], size: tuple[int | None, int | None] | None, edge_index: Any) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from torch_geometric.nn import HeteroConv, Sequential, to_hetero
 
 import graphkit.nn
 from graphkit.nn import ChebConv, GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv
+from graphkit.operators import SparseOperator, sparse_features
 from tests.contracts import EXACT
 from tests.graphs import BY_NAME, ZOO
 
@@ -293,3 +294,29 @@ def test_ends_of_another_width_never_reach_the_kernels():
         GINEConv(nn.Linear(32, 4), edge_dim=2)(x, PAIR, torch.ones(4, 2))
     with pytest.raises(ValueError, match="must have shape"):
         GATConv((64, 64), 4)((x, torch.ones(2, 3, 64)), PAIR)
+
+
+PLAIN = LAYERS | {
+    "sage median": lambda: SAGEConv(4, 4, aggr="median"),
+    "gine": lambda: GINEConv(nn.Linear(4, 4), edge_dim=1),
+}
+
+
+@pytest.mark.parametrize("layer", PLAIN)
+def test_the_plain_path_takes_operators_and_sparse_features_too(layer):
+    """A hook on the messages must not take away what the layer could be given without it."""
+    conv, x = PLAIN[layer](), torch.tensor([[1.0, 0.0, 0.0, 2.0], [0.0, 0.0, 3.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
+    edge_features = (torch.ones(4, 1),) if isinstance(conv, GINEConv) else ()
+    operator, expected = SparseOperator.from_edge_index(PAIR, num_nodes=3), conv(x, PAIR, *edge_features)
+    conv.register_propagate_forward_hook(lambda *_: None)
+    for form in (x, x.to_sparse_csr(), sparse_features(x)):
+        for graph in (PAIR, operator):
+            torch.testing.assert_close(conv(form, graph, *edge_features), expected)
+    if isinstance(conv, ChebConv):
+        torch.testing.assert_close(conv(x, operator.to_dense().to_sparse_csr()), expected)
+
+
+def test_the_largest_neighbour_in_half_precision_takes_an_operator():
+    conv, x = SAGEConv(4, 4, aggr="max").bfloat16(), torch.eye(4, dtype=torch.bfloat16)[:3]
+    operator = SparseOperator.from_edge_index(PAIR, num_nodes=3)
+    torch.testing.assert_close(conv(x, operator), conv(x, PAIR))

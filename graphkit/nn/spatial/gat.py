@@ -11,9 +11,8 @@ from torch_geometric.nn.inits import glorot, zeros
 from torch_geometric.typing import OptTensor, Size
 from torch_geometric.utils import softmax
 
-from graphkit.nn.abstract import AbstractGraphConv, bare, biased, both_ends, end_sizes, mapped, two_axes
+from graphkit.nn.abstract import AbstractGraphConv, bare, biased, both_ends, end_sizes, mapped, plain_edges, two_axes
 from graphkit.nn.spatial.attention import kept, neighbourhoods, returned_weights, with_loops
-from graphkit.operators import SparseOperator
 from graphkit.operators.attention import attend, attention_weights
 from graphkit.operators.products import multiply
 
@@ -207,8 +206,7 @@ class GATConv(AbstractGraphConv):
     def _propagated(
         self, source: Tensor, target: OptTensor, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]
     ) -> tuple[Tensor, Any]:
-        if isinstance(edge_index, SparseOperator):
-            edge_index = edge_index.edge_index()
+        edge_index = plain_edges(edge_index)
         alpha = self._scores(source, target)
         if self.add_self_loops:
             edge_index, edge_attr = with_loops(edge_index, edge_attr, min(sizes), self.fill_value)

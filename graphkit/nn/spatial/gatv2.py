@@ -11,9 +11,8 @@ from torch_geometric.nn.inits import glorot, zeros
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import softmax
 
-from graphkit.nn.abstract import AbstractGraphConv, biased, both_ends, end_sizes, mapped, two_axes
+from graphkit.nn.abstract import AbstractGraphConv, biased, both_ends, end_sizes, mapped, plain_edges, two_axes
 from graphkit.nn.spatial.attention import kept, neighbourhoods, returned_weights, with_loops
-from graphkit.operators import SparseOperator
 from graphkit.operators.pair_scores import pair_scores
 from graphkit.operators.products import multiply
 from graphkit.operators.softmax import entry_softmax
@@ -167,8 +166,7 @@ class GATv2Conv(AbstractGraphConv):
     def _propagated(
         self, left: Tensor, right: Tensor, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]
     ) -> tuple[Tensor, Any]:
-        if isinstance(edge_index, SparseOperator):
-            edge_index = edge_index.edge_index()
+        edge_index = plain_edges(edge_index)
         if self.add_self_loops:
             edge_index, edge_attr = with_loops(edge_index, edge_attr, min(sizes), self.fill_value)
         alpha = self.edge_updater(edge_index, x=(left, right), edge_attr=edge_attr, size=sizes)

@@ -13,6 +13,7 @@ from torch_geometric.typing import OptTensor
 from graphkit.nn.abstract import AbstractGraphConv, mapped
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.features import features_of
+from graphkit.operators.prepared import edges_of
 
 
 class GCNConv(AbstractGraphConv):
@@ -127,6 +128,9 @@ class GCNConv(AbstractGraphConv):
         return adjacency
 
     def _propagated(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Tensor:
+        if isinstance(edge_index, SparseOperator):
+            edges = edges_of(edge_index, edge_weight, flow=self.flow)
+            edge_index, edge_weight = edges.index, edges.weight
         if self.normalize:
             edge_index, edge_weight = gcn_norm(
                 edge_index, edge_weight, x.size(self.node_dim), self.improved, self.add_self_loops, self.flow, x.dtype

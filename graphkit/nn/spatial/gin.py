@@ -10,7 +10,7 @@ from torch_geometric.nn.inits import reset
 from torch_geometric.typing import OptTensor, Size
 
 from graphkit._checks import one_value_per_edge
-from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes
+from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, plain_edges, plain_features
 from graphkit.nn.features import SparseSum
 from graphkit.operators import SparseOperator, sum_adjacency
 from graphkit.operators.pattern import rememberable
@@ -63,8 +63,8 @@ class GINConv(AbstractGraphConv):
         source: Any
         target: Any
         if self._plain(edge_index) or self.aggr not in ("add", "sum") or self.node_dim not in (-2, 0):
-            source, target = (x, x) if isinstance(x, Tensor | SparseOperator) else x
-            out = self.propagate(edge_index, x=(source, target), size=size)
+            source, target = map(plain_features, (x, x) if isinstance(x, Tensor | SparseOperator) else x)
+            out = self.propagate(plain_edges(edge_index), x=(source, target), size=size)
         else:
             source, target = both_ends(x)
             sizes = end_sizes((source, target), size, edge_index)
@@ -138,9 +138,9 @@ class GINEConv(AbstractGraphConv):
     def forward(self, x: Any, edge_index: Any, edge_attr: OptTensor = None, size: Size = None) -> Tensor:
         """Return the convolved features."""
         plain = self._plain(edge_index) or self.aggr not in ("add", "sum") or self.node_dim not in (-2, 0)
-        source, target = (_dense(end) for end in both_ends(x))
+        source, target = map(plain_features, both_ends(x))
         if plain or edge_attr is None or source.dim() != 2 or edge_attr.dim() != 2:
-            out = self.propagate(edge_index, x=(source, target), edge_attr=edge_attr, size=size)
+            out = self.propagate(plain_edges(edge_index), x=(source, target), edge_attr=edge_attr, size=size)
         else:
             sizes = end_sizes((source, target), size, edge_index)
             pattern = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern
@@ -163,11 +163,6 @@ class GINEConv(AbstractGraphConv):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(nn={self.nn})"
-
-
-def _dense(x: Any) -> Any:
-    """Return sparse features as dense ones: rectified sums with edge features are dense whatever ``x`` is."""
-    return x.to_dense() if isinstance(x, SparseOperator) else x
 
 
 def _input_width(nn: torch.nn.Module) -> int:

@@ -9,7 +9,7 @@ from torch_geometric.nn.aggr import MultiAggregation
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.typing import Size
 
-from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, mapped
+from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, mapped, plain_edges, plain_features
 from graphkit.operators import SparseOperator, mean_adjacency, sum_adjacency
 from graphkit.operators.extremum import neighbour_maximum
 
@@ -92,13 +92,13 @@ class SAGEConv(AbstractGraphConv):
         """Return the convolved features."""
         plain = self._plain(edge_index) or self.aggr not in FUSED or self.node_dim not in (-2, 0)
         if plain:
-            source, target = (x, x) if isinstance(x, Tensor | SparseOperator) else x
+            source, target = map(plain_features, (x, x) if isinstance(x, Tensor | SparseOperator) else x)
         else:
             source, target = both_ends(x)
         if self.project:
             source = self.lin(source).relu()
         if plain:
-            out = self.lin_l(self.propagate(edge_index, x=(source, target), size=size))
+            out = self.lin_l(self.propagate(plain_edges(edge_index), x=(source, target), size=size))
         else:
             out = self._aggregated(source, edge_index, end_sizes((source, target), size, edge_index))
         if self.root_weight and target is not None:
@@ -114,7 +114,7 @@ class SAGEConv(AbstractGraphConv):
                 )
             source = dense
         if self.aggr == "max":
-            return self.lin_l(self.propagate(edge_index, x=(source, None), size=sizes))
+            return self.lin_l(self.propagate(plain_edges(edge_index), x=(source, None), size=sizes))
         if self.aggr == "mean":
             dtype = source.dtype if source.dtype == torch.float64 else torch.float32
             adjacency = mean_adjacency(edge_index, num_nodes=sizes, flow=self.flow, dtype=dtype)

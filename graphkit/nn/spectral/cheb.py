@@ -10,14 +10,16 @@ from torch.nn import Parameter
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
+from torch_geometric.utils import is_sparse
 
 from graphkit._checks import member
-from graphkit.nn.abstract import AbstractGraphConv, bare, mapped, materialized
+from graphkit.nn.abstract import AbstractGraphConv, bare, mapped, materialized, plain_features
 from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms, rescaled_laplacian
 from graphkit.operators.dense import linear
 from graphkit.operators.features import features_of
 from graphkit.operators.normalization import inverse_power
 from graphkit.operators.pattern import rememberable
+from graphkit.operators.prepared import edges_of
 
 
 class ChebConv(AbstractGraphConv):
@@ -97,8 +99,8 @@ class ChebConv(AbstractGraphConv):
         lambda_max: Any = None,
     ) -> Tensor:
         """Return the filtered features."""
-        x = features_of(x)
         plain = self._plain(edge_index)
+        x = plain_features(x) if plain else features_of(x)
         if plain:
             apply: Callable[[Tensor], Tensor] = self._propagation(x, edge_index, edge_weight, batch, lambda_max)
         else:
@@ -153,6 +155,9 @@ class ChebConv(AbstractGraphConv):
     ) -> Callable[[Tensor], Tensor]:
         """Return the product with the rescaled Laplacian by message passing, in operations that can be traced."""
         nodes = x.size(-2)
+        if isinstance(edge_index, SparseOperator) or is_sparse(edge_index):
+            edges = edges_of(edge_index, edge_weight, flow=self.flow)
+            edge_index, edge_weight = edges.index, edges.weight
         target = edge_index[1 if self.flow == "source_to_target" else 0]
         weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.to(x.dtype)
         weight = torch.where(edge_index[0] == edge_index[1], 0, weight)
