@@ -118,6 +118,8 @@ def train(
     lost = [*outcome.faults, *_keep(outcome, name, json_path, picture)]
     _show(name, outcome.record)
     say(f"Checkpoint and weights: {checkpoint}")
+    if outcome.put_aside:
+        say(f"An unfinished run lay there; its checkpoint was put aside as {outcome.put_aside}")
     for fault in lost:
         say(f"Error: {fault}")
     return 1 if lost else 0

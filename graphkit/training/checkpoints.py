@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +41,24 @@ class Checkpoint:
     def due(self) -> bool:
         """Whether the last write is more than ``every`` seconds ago."""
         return time.monotonic() - self._written >= self.every
+
+    def put_aside(self) -> Path | None:
+        """Rename the file of an unfinished run, so that a new one does not overwrite it; return its new name.
+
+        To go on with it after all, rename it back and resume.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            unfinished = torch.load(self.path, map_location="cpu", weights_only=True)["running"] is not None
+        except Exception:
+            unfinished = True  # of another version, or damaged: not ours to throw away
+        if not unfinished:
+            return None
+        numbers = itertools.count(1)
+        name = next(name for k in numbers if not (name := self.path.with_name(f"checkpoint.{k}.pt")).exists())
+        self.path.rename(name)
+        return name
 
     def write(self, finished: Mapping[int, Mapping[str, Any]], running: Mapping[str, Any] | None) -> None:
         """Write beside the file and rename: whoever is killed here leaves the previous one whole.

@@ -51,6 +51,11 @@ class Fit:
         fused = fabric.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam(recipe.parameter_groups(encoder), lr=recipe.lr, fused=fused)
         self.model, self.optimizer = fabric.setup(encoder, optimizer)
+        if task.edge_weight is not None and "edge_weight" not in encoder.takes and "edge_index" in encoder.takes:
+            raise ValueError(
+                f"`edge_weight`: {type(encoder.convs[0]).__name__} does not use edge weights; train without them "
+                "(`data.edge_weight = None`), or with a model that does (gcn, cheb)."
+            )
         self.edge_weight = task.edge_weight if "edge_weight" in encoder.takes else None
         self._modules = list(self.model.modules())
         self.history: list[Epoch] = []

@@ -32,11 +32,19 @@ PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")
 
 @dataclass(frozen=True)
 class Outcome:
-    """The record of a run, behind it the results of each seed, and what could not be kept on the disk."""
+    """The record of a run, and behind it the results of each seed.
+
+    Args:
+        record: what was measured, and how.
+        seeds: the results.
+        faults: what could not be kept on the disk.
+        put_aside: where the checkpoint of an earlier, unfinished run was put that lay in the same folder.
+    """
 
     record: Record
     seeds: tuple[SeedResult, ...]
     faults: tuple[str, ...] = ()
+    put_aside: Path | None = None
 
 
 def train(
@@ -64,7 +72,8 @@ def train(
         seeds: at least one, all different.
         device: "auto", "cpu", "cuda" or "cuda:1".
         precision: a Lightning Fabric precision: "32-true", "64-true", "bf16-mixed", "16-mixed".
-        checkpoint: folder for the run's state and the selected weights; ``None`` keeps nothing.
+        checkpoint: folder for the run's state and the selected weights; ``None`` keeps nothing. The state of an
+            unfinished run that lies there already is put aside, not overwritten.
         resume: continue from the state in ``checkpoint``; on a CPU with as many threads, to the same bits.
         checkpoint_every: seconds between two periodic writes of the state.
         reporter: hears of progress.
@@ -94,8 +103,11 @@ def train(
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
         kept = Checkpoint(Path(checkpoint), identity, every=checkpoint_every)
     run = _Run(recipe, task, test, fabric, kept, reporter or Silence())
+    aside = None
     if resume:
         run.resume()
+    elif kept is not None:
+        aside = kept.put_aside()
     results = tuple(run.seed(seed) for seed in seeds)
     record = Record(
         command=command,
@@ -110,7 +122,7 @@ def train(
         seconds=sum(result.seconds for result in results),
         environment=environment(str(fabric.device), precision),
     )
-    return Outcome(record, results, () if kept is None else tuple(kept.faults.values()))
+    return Outcome(record, results, () if kept is None else tuple(kept.faults.values()), aside)
 
 
 class _Run:

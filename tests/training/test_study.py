@@ -85,6 +85,25 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, stop):
         assert (tmp_path / "halved" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_an_unfinished_run_is_put_aside_not_overwritten(data, tmp_path):
+    whole = figures(run(data, seeds=[0, 1], checkpoint=tmp_path / "whole"))
+    with pytest.raises(Interrupted):
+        run(data, seeds=[0, 1], checkpoint=tmp_path, reporter=StopAfter(11))
+    again = run(data, seeds=[7], checkpoint=tmp_path)
+    assert again.put_aside == tmp_path / "checkpoint.1.pt"
+    assert run(data, seeds=[7], checkpoint=tmp_path).put_aside is None  # a finished run may be replaced
+    again.put_aside.rename(tmp_path / "checkpoint.pt")
+    assert figures(run(data, seeds=[0, 1], checkpoint=tmp_path, resume=True)) == whole
+
+
+def test_weights_that_a_model_cannot_use_are_not_passed_over_in_silence(data):
+    weighted = data.clone()
+    weighted.edge_weight = torch.ones(data.num_edges)
+    run(weighted, seeds=[0])
+    with pytest.raises(ValueError, match="SAGEConv does not use edge weights"):
+        run(weighted, recipe("sage", {"epochs": 2}), seeds=[0])
+
+
 def test_a_finished_run_resumes_to_its_own_result_and_takes_further_seeds(data, tmp_path):
     first = run(data, seeds=[0, 1], checkpoint=tmp_path)
     again = run(data, seeds=[0, 1, 2], checkpoint=tmp_path, resume=True)
