@@ -17,10 +17,10 @@ def mixed(word):
 
 @kernel
 def dropped(start, stop, x, seed, threshold, factor, out):
-    """Set ``out[k] = factor * x[k]`` where the number of place ``k`` is at least ``threshold``, else 0."""
+    """Set ``out[k] = factor * x[k]`` where the number of place ``k`` is at least ``threshold``, else ``0 * x[k]``."""
     zero = out.dtype.type(0)  # an integer here would make the selection run in double precision
     seen, kept = x[start:stop], out[start:stop]  # places counted from 0, so that the loop vectorises
     first = seed + np.uint64(start) * np.uint64(0x9E3779B97F4A7C15)
     for k in range(len(seen)):
         number = mixed(first + np.uint64(k) * np.uint64(0x9E3779B97F4A7C15))
-        kept[k] = seen[k] * factor if number >= threshold else zero
+        kept[k] = seen[k] * (factor if number >= threshold else zero)  # a dropped NaN stays one, as PyTorch's does

@@ -192,3 +192,7 @@ def test_dropout_inside_a_transform_is_torchs():
     x = torch.ones(1000, dtype=torch.float64)
     slope = vmap(grad(lambda v: dropout(v, 0.5).sum()), randomness="different")(torch.stack([x, x]))
     assert set(slope.unique().tolist()) == {0.0, 2.0}
+
+
+def test_dropout_hides_no_nan():
+    assert dropout(torch.full((100,), torch.nan)).isnan().all()
