@@ -65,7 +65,7 @@ def laplacian(
         [[1.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 1.0]]
     """
     kind = member("normalization", normalization or "none", NORMALIZATIONS)
-    edges = edges_of(edge_index, edge_weight)
+    edges = edges_of(edge_index, edge_weight, num_nodes=num_nodes)
     if num_nodes is None:
         with outside_transforms():
             given = edge_index.shape[0] if edges.index is not edge_index else None
@@ -120,7 +120,7 @@ def rescaled_laplacian(
         [[0.0, -1.0], [-1.0, 0.0]]
     """
     kind = normalization or "none"
-    edges = edges_of(edge_index, edge_weight, flow=flow)
+    edges = edges_of(edge_index, edge_weight, flow=flow, num_nodes=num_nodes)
     plain = kind != "none" and largest is None
 
     def build() -> SparseOperator:

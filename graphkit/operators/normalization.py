@@ -52,7 +52,7 @@ def gcn_adjacency(
         >>> gcn_adjacency(path, num_nodes=2, dtype=torch.float64).to_dense().round(decimals=6).tolist()
         [[0.5, 0.5], [0.5, 0.5]]
     """
-    edges = edges_of(graph, edge_weight, flow=flow)
+    edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
 
     def build() -> SparseOperator:
         if add_self_loops:
@@ -82,7 +82,7 @@ def mean_adjacency(
         >>> mean_adjacency(torch.tensor([[0, 1], [2, 2]]), num_nodes=3).to_dense()[2].tolist()
         [0.5, 0.5, 0.0]
     """
-    edges = edges_of(graph, flow=flow)
+    edges = edges_of(graph, flow=flow, num_nodes=num_nodes)
 
     def build() -> SparseOperator:
         pattern = pattern_of(edges.index, num_nodes)
@@ -104,7 +104,7 @@ def sum_adjacency(graph: Any, *, num_nodes: int | tuple[int, int], flow: str = "
         >>> sum_adjacency(torch.tensor([[0, 1, 1], [2, 2, 2]]), num_nodes=3).to_dense()[2].tolist()
         [1.0, 2.0, 0.0]
     """
-    edges = edges_of(graph, flow=flow)
+    edges = edges_of(graph, flow=flow, num_nodes=num_nodes)
     return built(lambda: SparseOperator(pattern_of(edges.index, num_nodes)), ("sum", num_nodes), edges.index)
 
 

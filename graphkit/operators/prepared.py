@@ -26,7 +26,7 @@ from graphkit.operators.sparse import SparseOperator
 T = TypeVar("T")
 
 FORMS_PER_TENSOR = 8
-"""How many prepared forms (normalisations, types, sizes) of one graph are kept; the oldest goes first."""
+"""How many prepared forms (normalisations, types, sizes) of one graph are kept; the one longest unused goes first."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ def remembered(build: Callable[[], T], form: Hashable, owner: Any, *others: Tens
                 for kept, other in zip(record.others, others, strict=True)
             )
         ):
+            forms.pop(form, None)
+            forms[form] = record  # the last used goes last
             return record.result
         result = build()
         forms.pop(form, None)
@@ -103,7 +105,13 @@ def _print(tensor: Tensor) -> int:
     return fingerprint(numbers.view(words))
 
 
-def edges_of(graph: Any, edge_weight: Tensor | None = None, *, flow: str = "source_to_target") -> Edges:
+def edges_of(
+    graph: Any,
+    edge_weight: Tensor | None = None,
+    *,
+    flow: str = "source_to_target",
+    num_nodes: int | tuple[int, int] | None = None,
+) -> Edges:
     """Return the edges of a graph in any form that PyG's users pass.
 
     Args:
@@ -111,9 +119,10 @@ def edges_of(graph: Any, edge_weight: Tensor | None = None, *, flow: str = "sour
             rows are targets as in PyG's ``adj_t``, or a ``SparseOperator``.
         edge_weight: ``[edges]``, only beside an ``edge_index``: a matrix has its own values.
         flow: ``"target_to_source"`` exchanges the ends of an ``edge_index``; a matrix cannot be exchanged so.
+        num_nodes: number of nodes, or of source and target nodes, which a matrix must have; anything when left out.
 
     Raises:
-        ValueError: for weights beside a matrix, or a matrix with ``flow="target_to_source"``.
+        ValueError: for weights beside a matrix, a matrix with ``flow="target_to_source"`` or of another size.
         TypeError: for anything else than a graph.
     """
     if isinstance(graph, Tensor) and graph.layout == torch.strided:
@@ -133,6 +142,12 @@ def edges_of(graph: Any, edge_weight: Tensor | None = None, *, flow: str = "sour
         raise ValueError(
             "`flow='target_to_source'` is invalid for message propagation via a sparse matrix; pass its transpose "
             "and keep `flow='source_to_target'`."
+        )
+    sources, targets = (num_nodes, num_nodes) if isinstance(num_nodes, int) else num_nodes or graph.shape[:2][::-1]
+    if tuple(graph.shape[:2]) != (targets, sources):
+        raise ValueError(
+            f"`edge_index` is a matrix of {graph.shape[0]} x {graph.shape[1]}, but there are {targets} target and "
+            f"{sources} source nodes."
         )
     if isinstance(graph, Tensor) and graph.requires_grad:
         return _edges_of_operator(SparseOperator.from_torch(graph))

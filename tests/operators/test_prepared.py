@@ -12,8 +12,8 @@ import torch
 from torch.func import grad, vmap
 from torch_geometric import EdgeIndex
 
-from graphkit.nn import GATConv, GCNConv, SAGEConv
-from graphkit.operators import gcn_adjacency, laplacian, mean_adjacency, prepared, sum_adjacency
+from graphkit.nn import ChebConv, GATConv, GCNConv, SAGEConv
+from graphkit.operators import SparseOperator, gcn_adjacency, laplacian, mean_adjacency, prepared, sum_adjacency
 from graphkit.operators.features import features_of
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import FORMS_PER_TENSOR, edges_of, looped_pattern_of, pattern_of, remembered
@@ -334,3 +334,21 @@ def test_several_threads_may_displace_forms_at_once():
     finally:
         sys.setswitchinterval(interval)
     assert not failures
+
+
+@pytest.mark.parametrize("nodes", [2, 4])
+def test_a_matrix_of_another_size_than_the_features_is_refused(nodes: int) -> None:
+    matrix = SparseOperator.from_edge_index(torch.tensor([[0, 1], [1, 2]]), num_nodes=3)
+    for layer in (GCNConv(5, 4), SAGEConv(5, 4), GATConv(5, 4), ChebConv(5, 4, K=2)):
+        with pytest.raises(ValueError, match="matrix of 3 x 3"):
+            layer(torch.ones(nodes, 5), matrix)
+
+
+def test_the_form_longest_unused_is_forgotten_first() -> None:
+    edge_index = torch.tensor([[0, 1], [1, 0]])
+    first = pattern_of(edge_index, 2)
+    for nodes in range(3, FORMS_PER_TENSOR + 2):
+        pattern_of(edge_index, nodes)
+        assert pattern_of(edge_index, 2) is first
+    pattern_of(edge_index, FORMS_PER_TENSOR + 2)
+    assert pattern_of(edge_index, 2) is first

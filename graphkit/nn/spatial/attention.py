@@ -15,7 +15,14 @@ from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of
 
 
 def neighbourhoods(
-    edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int], *, flow: str, loops: bool, fill_value: Any
+    edge_index: Any,
+    edge_attr: OptTensor,
+    sizes: tuple[int, int],
+    *,
+    flow: str,
+    loops: bool,
+    fill_value: Any,
+    featured: bool,
 ) -> tuple[Pattern, OptTensor]:
     """Return the pattern that attention runs over and the edge features of its entries, ``[entries, edge_dim]``.
 
@@ -27,10 +34,11 @@ def neighbourhoods(
         loops: replace all self-loops by one at every node.
         fill_value: features of the loops: a number, a tensor ``[edge_dim]``, or the name of the reduction over the
             edges that point to the node.
+        featured: whether edge features are used at all.
     """
-    edges = edges_of(edge_index, flow=flow)
+    edges = edges_of(edge_index, flow=flow, num_nodes=sizes)
     count = edges.index.shape[1]
-    attr = edges.weight if edge_attr is None else edge_attr
+    attr = None if not featured else edges.weight if edge_attr is None else edge_attr
     one_value_per_edge("edge_attr", attr, count)
     pattern = looped_pattern_of(edges.index, sizes, loops="new") if loops else pattern_of(edges.index, sizes)
     if attr is None:

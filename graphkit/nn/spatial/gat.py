@@ -176,14 +176,15 @@ class GATConv(AbstractGraphConv):
     ) -> tuple[Tensor, Any]:
         pattern, attr = neighbourhoods(
             edge_index,
-            edge_attr if self.lin_edge is not None else None,
+            edge_attr,
             sizes,
             flow=self.flow,
             loops=self.add_self_loops,
             fill_value=self.fill_value,
+            featured=self.lin_edge is not None,
         )
         by_source, by_target = self._scores(source, target)
-        by_edge = None if self.lin_edge is None or attr is None else self._edge_scores(attr.to(source.dtype))
+        by_edge = None if attr is None else self._edge_scores(attr.to(source.dtype))
         x = source.view(sizes[0], self.heads, self.out_channels)
         keep = kept(pattern, self.heads, x, self.dropout, self.training)
         if not weights:

@@ -140,13 +140,14 @@ class GATv2Conv(AbstractGraphConv):
         else:
             pattern, attr = neighbourhoods(
                 edge_index,
-                edge_attr if self.lin_edge is not None else None,
+                edge_attr,
                 sizes,
                 flow=self.flow,
                 loops=self.add_self_loops,
                 fill_value=self.fill_value,
+                featured=self.lin_edge is not None,
             )
-            term = None if self.lin_edge is None or attr is None else self._edge_term(attr.to(left.dtype))
+            term = None if attr is None else self._edge_term(attr.to(left.dtype))
             scores = pair_scores(
                 pattern, right, left, self.att.squeeze(0).to(left.dtype), entry_term=term, slope=self.negative_slope
             )
