@@ -43,7 +43,9 @@ class _Product(AbstractFunction):
     @staticmethod
     def forward(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
         out = fresh((left.shape[0], right.shape[1]), left.dtype)
-        return torch.mm(left, right, out=out) if bias is None else torch.addmm(bias, left, right, out=out)
+        torch.mm(left, right, out=out)
+        # Not `addmm`: it first copies the bias to every row, which is dearer than adding it to memory already touched.
+        return out if bias is None else out.add_(bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

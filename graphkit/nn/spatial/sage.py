@@ -120,7 +120,7 @@ class SAGEConv(AbstractGraphConv):
             adjacency = mean_adjacency(edge_index, num_nodes=sizes, flow=self.flow, dtype=dtype)
         else:
             adjacency = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow)
-        if isinstance(source, Tensor) and source.size(-1) <= self.out_channels:
+        if isinstance(source, Tensor) and source.size(-1) < self.out_channels:
             return mapped(self.lin_l, adjacency @ source, self.lin_l.bias)
         out, bias = mapped(self.lin_l, source), self.lin_l.bias
         if out.dim() == 2:
