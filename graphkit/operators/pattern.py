@@ -130,11 +130,8 @@ class Pattern:
             return self
         return Pattern(self.pointers.to(device), self.columns.to(device), self.order.to(device), self.shape)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("pointers", "columns", "order", "shape")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Pattern, (self.pointers, self.columns, self.order, self.shape)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Pattern:
         return self  # nothing ever writes to a pattern
