@@ -85,7 +85,7 @@ def epoch_of(side: str, data: Data) -> Callable[[], Any]:
     if side == "loop":
         chosen = recipe("gcn", {"epochs": 10**9})
         task, _ = prepare(data, chosen, torch.device("cpu"), torch.float32)
-        fit = Fit(chosen.encoder(data.num_features, task.classes), task, chosen, Fabric(accelerator="cpu", devices=1))
+        fit = Fit(chosen.module(data.num_features, task.classes), task, chosen, Fabric(accelerator="cpu", devices=1))
         return functools.partial(next, fit.epochs())
     normalised = NormalizeFeatures()(data)
     if side == "script":

@@ -19,6 +19,7 @@ from graphkit.operators.features import features_of
 Conv = Callable[[int, int], nn.Module]
 """Makes a layer from its numbers of input and output channels."""
 
+_GRAPHS = ("edge_index", "basis")
 _EXTRAS = ("edge_weight", "edge_attr", "batch")
 
 
@@ -94,8 +95,13 @@ class Encoder(nn.Module):
         self._norm_takes = [_arguments(layer) for layer in self.norms]
 
     @property
+    def first(self) -> nn.Module:
+        """The first convolution: what weight decay is often confined to."""
+        return self.convs[0]
+
+    @property
     def takes(self) -> frozenset[str]:
-        """Which of ``edge_index``, ``edge_weight``, ``edge_attr`` and ``batch`` some layer can use."""
+        """Which of ``edge_index``, ``basis``, ``edge_weight``, ``edge_attr`` and ``batch`` some layer can use."""
         return frozenset().union(*self._conv_takes)
 
     def forward(
@@ -110,7 +116,8 @@ class Encoder(nn.Module):
 
         Args:
             x: features ``[nodes, in_channels]``, a tensor or a ``SparseOperator``.
-            edge_index: the graph, in any form the convolution takes.
+            edge_index: the graph, in any form the convolution takes; for layers whose ``forward`` takes a ``basis``
+                in its place (``SpectralConv``), the Fourier basis.
             edge_weight: one weight per edge, ``[edges]``.
             edge_attr: features of the edges, ``[edges, features]``.
             batch: graph of each node, ``[nodes]``, for the norms and layers that ask for it.
@@ -130,7 +137,7 @@ class Encoder(nn.Module):
         for number, (conv, takes) in enumerate(zip(self.convs, self._conv_takes, strict=True)):
             x = _dropped(x, self.dropout, self.training)
             extras = {name: value for name, value in given.items() if name in takes}
-            h = conv(x, edge_index, **extras) if "edge_index" in takes else conv(x)
+            h = conv(x, edge_index, **extras) if takes.intersection(_GRAPHS) else conv(x)
             if number < len(self.norms):
                 if len(self.skips):
                     h = h + self.skips[number](x)
@@ -178,4 +185,4 @@ def _skip(in_channels: int, out_channels: int) -> nn.Module:
 
 def _arguments(layer: nn.Module) -> frozenset[str]:
     """Return those arguments of a layer's ``forward`` that the encoder can fill."""
-    return frozenset(inspect.signature(layer.forward).parameters) & {"edge_index", *_EXTRAS}
+    return frozenset(inspect.signature(layer.forward).parameters) & {*_GRAPHS, *_EXTRAS}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from graphkit.training.reporters import LoggerReporter, Reporter, Silence
     from graphkit.training.results import SeedResult
     from graphkit.training.study import Outcome, train
-    from graphkit.training.tasks import Rows, Task
+    from graphkit.training.tasks import NodeTask, Rows, SignalTask
 
 # Imported when asked for: the command line reads recipes without waiting for torch.
 _HOMES = {
@@ -43,7 +43,7 @@ _HOMES = {
     "reporters": ["LoggerReporter", "Reporter", "Silence"],
     "results": ["SeedResult"],
     "study": ["Outcome", "train"],
-    "tasks": ["Rows", "Task"],
+    "tasks": ["NodeTask", "Rows", "SignalTask"],
 }
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "Interrupted",
     "LoggerReporter",
     "Metric",
+    "NodeTask",
     "Outcome",
     "Protocol",
     "Recipe",
@@ -68,9 +69,9 @@ __all__ = [
     "Reporter",
     "Rows",
     "SeedResult",
+    "SignalTask",
     "Silence",
     "StopRequest",
-    "Task",
     "TrainingError",
     "metric",
     "read_overrides",

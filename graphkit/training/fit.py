@@ -1,4 +1,4 @@
-"""The loop of one seed: full-batch epochs, selection on validation nodes, a state that can be saved between epochs."""
+"""The loop of one seed: epochs, selection on validation items, a state that can be saved between epochs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from graphkit.training.tasks import Task
+from graphkit.training.tasks import AbstractTask, Rows
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from graphkit.nn.models import Encoder
     from graphkit.training.recipes import Recipe
 
 
@@ -39,24 +38,18 @@ class Fit:
     It never sees a test label: ``task`` holds none.
 
     Args:
-        encoder: a freshly drawn model, on the CPU.
-        task: features, edges, training and validation labels.
+        module: a freshly drawn model, on the CPU.
+        task: features, graph, training and validation labels.
         recipe: learning rate, decay, patience, selection rule.
         fabric: puts model and optimiser on their device and in their precision.
     """
 
-    def __init__(self, encoder: Encoder, task: Task, recipe: Recipe, fabric: Fabric) -> None:
+    def __init__(self, module: nn.Module, task: AbstractTask, recipe: Recipe, fabric: Fabric) -> None:
         self.task, self.recipe, self.fabric = task, recipe, fabric
-        encoder = encoder.to(fabric.device)
+        module = module.to(fabric.device)
         fused = fabric.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(recipe.parameter_groups(encoder), lr=recipe.lr, fused=fused)
-        self.model, self.optimizer = fabric.setup(encoder, optimizer)
-        if task.edge_weight is not None and "edge_weight" not in encoder.takes and "edge_index" in encoder.takes:
-            raise ValueError(
-                f"`edge_weight`: {type(encoder.convs[0]).__name__} does not use edge weights; train without them "
-                "(`data.edge_weight = None`), or with a model that does (gcn, cheb)."
-            )
-        self.edge_weight = task.edge_weight if "edge_weight" in encoder.takes else None
+        optimizer = torch.optim.Adam(recipe.parameter_groups(module), lr=recipe.lr, fused=fused)
+        self.model, self.optimizer = fabric.setup(module, optimizer)
         self._modules = list(self.model.modules())
         self.history: list[Epoch] = []
         self.improved = 0
@@ -87,10 +80,10 @@ class Fit:
                 self._remember()
             yield epoch
 
-    def logits(self) -> Tensor:
-        """Return the selected model's logits for all nodes, and leave the model with the selected weights."""
+    def logits(self, index: Tensor) -> Tensor:
+        """Return the selected model's logits for some items, and leave the model with the selected weights."""
         self.model.load_state_dict(self.best_weights)
-        return self._forward(training=False)
+        return self._logits(index, training=False)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a continuation needs, the random number generators' states among it."""
@@ -119,24 +112,33 @@ class Fit:
             torch.cuda.set_rng_state(state["cuda_generator"], self.fabric.device)
 
     def _epoch(self, number: int) -> Epoch:
-        """Take one optimiser step and look at the validation nodes."""
-        train, validation = self.task.train, self.task.validation
-        self.optimizer.zero_grad()
-        loss = F.cross_entropy(self._forward(training=True)[train.index], train.y)
-        self.fabric.backward(loss)
-        self.optimizer.step()
-        logits = self._forward(training=False)[validation.index]
+        """Take the optimiser's steps over the training items and look at the validation items."""
+        validation = self.task.validation
+        loss = sum(self._step(batch) * (len(batch.y) / len(self.task.train.y)) for batch in self._batches())
+        logits = self._logits(validation.index, training=False)
         right = (logits.argmax(dim=-1) == validation.y).sum()
         validation_loss = F.cross_entropy(logits, validation.y)
-        figures = loss.detach().double(), validation_loss.double(), right.double() / len(validation.y)
+        figures = torch.as_tensor(loss).double(), validation_loss.double(), right.double() / len(validation.y)
         return Epoch(number, *torch.stack(figures).tolist())
 
-    def _forward(self, *, training: bool) -> Tensor:
-        """Return logits for all nodes, in float32 or float64."""
+    def _batches(self) -> Iterator[Rows]:
+        """Yield the training items of each step of an epoch."""
+        return self.task.batches(self.recipe.batch)
+
+    def _step(self, batch: Rows) -> Tensor:
+        """Take one optimiser step and return the loss before it."""
+        self.optimizer.zero_grad()
+        loss = F.cross_entropy(self._logits(batch.index, training=True), batch.y)
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _logits(self, index: Tensor, *, training: bool) -> Tensor:
+        """Return logits for some items, in float32 or float64."""
         for module in self._modules:  # `Module.train` walks the tree and its setters anew: a tenth of an epoch on Cora
             vars(module)["training"] = training
         with torch.set_grad_enabled(training):
-            logits = self.model(self.task.x, self.task.edge_index, self.edge_weight)
+            logits = self.task.logits(self.model, index)
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def _hear(self, epoch: Epoch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from graphkit.data.content import content_sha256, tensors_sha256
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
+
+_MASKS = ("train_mask", "val_mask", "test_mask")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +37,10 @@ class Protocol:
         dataset: name of the data set.
         dataset_sha256: checksum of its content.
         split: name of the split, with what it was asked for.
-        split_sha256: checksum of its three masks.
-        train, validation, test: numbers of nodes in each part.
-        setting: "transductive": training sees the features and edges of all nodes, and the labels of its own.
+        split_sha256: checksum of its three masks; of several splits, of their checksums one after the other.
+        train, validation, test: numbers of items in each part, of the first split where there are several.
+        setting: "transductive": training sees the features and edges of all nodes, and the labels of its own;
+            "inductive": it sees nothing of the signals it is tested on.
         selection: the rule that decides whose weights are tested.
         metric: what is measured on the test nodes.
     """
@@ -91,20 +95,29 @@ def dataset_facts(data: Data) -> DatasetFacts:
     )
 
 
-def protocol_of(data: Data, facts: DatasetFacts, selection: str) -> Protocol:
-    """Return the protocol of full-batch node classification on ``data`` and its masks."""
-    masks = {name: data[name] for name in ("train_mask", "val_mask", "test_mask")}
-    drawn = data.get("protocol")
-    if drawn and drawn["fingerprint"] != tensors_sha256(masks):
-        drawn = None  # masks were changed after the split was drawn: its name is no longer theirs
-    given = ", ".join(f"{name}={value}" for name, value in drawn["parameters"].items()) if drawn else ""
+def protocol_of(divided: Sequence[Data], facts: DatasetFacts, selection: str) -> Protocol:
+    """Return the protocol of classification on the masks of ``divided``: one graph, with one split or several."""
+    masks = [{name: data[name] for name in _MASKS} for data in divided]
+    digests = [tensors_sha256(each) for each in masks]
+    drawn = [data.get("protocol") for data in divided]
+    # Where masks were changed after the split was drawn, its name is no longer theirs.
+    named = all(each and each["fingerprint"] == digest for each, digest in zip(drawn, digests, strict=True))
+    inductive = divided[0].get("signals") is not None
     return Protocol(
         dataset=facts.name,
         dataset_sha256=facts.sha256,
-        split=f"{drawn['split']}({given})" if given else drawn["split"] if drawn else "given masks",
-        split_sha256=tensors_sha256(masks),
-        train=int(masks["train_mask"].sum()),
-        validation=int(masks["val_mask"].sum()),
-        test=int(masks["test_mask"].sum()),
+        split=_name(drawn) if named else "given masks",
+        split_sha256=digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
+        train=int(masks[0]["train_mask"].sum()),
+        validation=int(masks[0]["val_mask"].sum()),
+        test=int(masks[0]["test_mask"].sum()),
+        setting="inductive" if inductive else "transductive",
         selection=selection,
     )
+
+
+def _name(drawn: Sequence[dict[str, Any]]) -> str:
+    """Return the name of the splits with what they were asked for; what differs between them is listed."""
+    values = {name: list(dict.fromkeys(each["parameters"][name] for each in drawn)) for name in drawn[0]["parameters"]}
+    given = ", ".join(f"{name}={'|'.join(map(str, several))}" for name, several in values.items())
+    return f"{drawn[0]['split']}({given})" if given else drawn[0]["split"]

@@ -10,18 +10,17 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, InstanceOf, ValidationError
 from pydantic.dataclasses import dataclass
 
 from graphkit._checks import member, nearest
-from graphkit.training.architectures import GAT, GCN, GIN, MLP, SAGE, STRICT, Cheb, Model, Positive, Rate
+from graphkit.training.architectures import GAT, GCN, GIN, MLP, SAGE, AbstractArchitecture, Cheb
+from graphkit.training.architectures.abstract import STRICT, Count, LearningRate, NonNegative, Positive, Rate
 
 if TYPE_CHECKING:
-    from graphkit.nn.models import Encoder
-
-NonNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -29,7 +28,8 @@ class Recipe:
     """How a model is built, trained and selected.
 
     Args:
-        model: the kind of layer, with the options only it has.
+        model: the kind of model, with the options only it has.
+        name: what it is called on the command line and in records.
         layers: number of convolutions.
         hidden: width between the layers (all heads together).
         dropout: probability of zeroing an input value of a layer.
@@ -40,7 +40,9 @@ class Recipe:
         lr: learning rate of Adam.
         l2: weight decay in the gradient, as Adam's ``weight_decay``.
         l2_on: "first" decays the first layer only (Kipf & Welling), "all" every parameter.
-        epochs: at most so many; one epoch is one full-batch step.
+        epochs: at most so many.
+        batch: items of a step where items do not depend on each other (signals on one graph); 0 is all of them, and
+            nodes of one graph are always all together.
         patience: stop after so many epochs in a row in which neither accuracy nor loss on the validation nodes was at
             least as good as ever before (the rule of GAT's authors); 0 always runs all epochs.
         select: whose weights are tested. "accuracy": the epoch of highest validation accuracy, among equals the one of
@@ -50,7 +52,8 @@ class Recipe:
         sparse_below: features with a smaller share of non-zeros than this are kept sparse; 0 never.
     """
 
-    model: Model
+    model: InstanceOf[AbstractArchitecture]
+    name: str = "own"
     layers: Positive = 2
     hidden: Positive = 16
     dropout: Rate = 0.5
@@ -58,11 +61,12 @@ class Recipe:
     norm: Literal["none", "batch", "layer", "graph", "pair"] = "none"
     residual: bool = False
     jumping_knowledge: Literal["none", "cat", "max", "lstm"] = "none"
-    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
+    lr: LearningRate = 0.01
     l2: NonNegative = 5e-4
     l2_on: Literal["first", "all"] = "first"
     epochs: Positive = 200
-    patience: Annotated[int, Field(ge=0)] = 0
+    batch: Count = 0
+    patience: Count = 0
     select: Literal["accuracy", "loss", "last"] = "accuracy"
     row_normalise: bool = True
     sparse_below: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -77,38 +81,33 @@ class Recipe:
         }
         return rules[self.select]
 
-    def encoder(self, in_channels: int, out_channels: int) -> Encoder:
-        """Return a freshly drawn model of this recipe."""
-        from graphkit.nn.models import Encoder
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...] = ()) -> nn.Module:
+        """Return a freshly drawn model of this recipe.
 
-        conv, last = self.model.convs()
-        return Encoder(
-            in_channels,
-            self.hidden,
-            out_channels,
-            conv=conv,
-            last=last,
-            layers=self.layers,
-            dropout=self.dropout,
-            norm=None if self.norm == "none" else self.norm,
-            residual=self.residual,
-            jumping_knowledge=None if self.jumping_knowledge == "none" else self.jumping_knowledge,
-            activation=self.activation,
-        )
+        Args:
+            in_channels: features of an item.
+            out_channels: width of the result, the classes.
+            graph: what ``model.graph`` prepared; only models that are made for one graph look at it.
+        """
+        return self.model.module(self, in_channels, out_channels, graph)
 
-    def parameter_groups(self, encoder: Encoder) -> list[dict[str, Any]]:
-        """Return the optimiser's groups: those parameters that are decayed, and the others."""
-        if self.l2_on == "all":
-            return [{"params": list(encoder.parameters()), "weight_decay": self.l2}]
-        first = list(encoder.convs[0].parameters())
-        others = [p for p in encoder.parameters() if all(p is not q for q in first)]
-        groups = [{"params": first, "weight_decay": self.l2}, {"params": others, "weight_decay": 0.0}]
-        return [group for group in groups if group["params"]]
+    def parameter_groups(self, module: Any) -> list[dict[str, Any]]:
+        """Return the optimiser's groups: those with rates of their own, those that are decayed, and the others."""
+        special = self.model.groups(module)
+        taken = {id(p) for group in special for p in group["params"]}
+        first = {id(p) for p in (module if self.l2_on == "all" else module.first).parameters()}
+        rest = [p for p in module.parameters() if id(p) not in taken]
+        decayed = {"params": [p for p in rest if id(p) in first], "weight_decay": self.l2}
+        others = {"params": [p for p in rest if id(p) not in first], "weight_decay": 0.0}
+        return [group for group in (decayed, others, *special) if group["params"]]
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields in one flat table, the model's own among them: what a TOML file may hold."""
-        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "model"}
-        return {"model": _MODEL_NAMES[type(self.model)], **dataclasses.asdict(self.model), **own}
+        return {"model": self.name, **self.model.options(), **self._own()}
+
+    def _own(self) -> dict[str, Any]:
+        """Return the fields that every recipe has."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("model", "name")}
 
     def with_(self, overrides: Mapping[str, Any]) -> Recipe:
         """Return this recipe with some fields replaced.
@@ -123,31 +122,40 @@ class Recipe:
             >>> recipe("gat").with_({"lr": "0.02", "heads": 4}).as_dict()["heads"]
             4
         """
-        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "model"}
-        of_model = dataclasses.asdict(self.model)
+        own = self._own()
+        of_model = self.model.options()
         for name in overrides:
             if name not in own and name not in of_model:
                 known = nearest(name, [*own, *of_model])
-                raise ValueError(f"`{name}` is no field of the recipe {_MODEL_NAMES[type(self.model)]!r}. {known}")
+                raise ValueError(f"`{name}` is no field of the recipe {self.name!r}. {known}")
         of_model |= {name: value for name, value in overrides.items() if name in of_model}
         own |= {name: value for name, value in overrides.items() if name in own}
         try:
-            return Recipe(model=type(self.model)(**of_model), **own)
+            return Recipe(model=type(self.model)(**of_model), name=self.name, **own)
         except ValidationError as error:
             raise ValueError(_first_fault(error)) from None
 
 
-_MODEL_NAMES: dict[type, str] = {GCN: "gcn", SAGE: "sage", GAT: "gat", GIN: "gin", Cheb: "cheb", MLP: "mlp"}
-
 RECIPES: dict[str, Recipe] = {
-    "gcn": Recipe(model=GCN()),
-    "sage": Recipe(model=SAGE()),
-    "gat": Recipe(
-        model=GAT(), hidden=64, dropout=0.6, activation="elu", lr=0.005, l2_on="all", epochs=1000, patience=100
-    ),
-    "gin": Recipe(model=GIN()),
-    "cheb": Recipe(model=Cheb(), hidden=32, dropout=0.8),
-    "mlp": Recipe(model=MLP()),
+    made.name: made
+    for made in (
+        Recipe(name="gcn", model=GCN()),
+        Recipe(name="sage", model=SAGE()),
+        Recipe(
+            name="gat",
+            model=GAT(),
+            hidden=64,
+            dropout=0.6,
+            activation="elu",
+            lr=0.005,
+            l2_on="all",
+            epochs=1000,
+            patience=100,
+        ),
+        Recipe(name="gin", model=GIN()),
+        Recipe(name="cheb", model=Cheb(), hidden=32, dropout=0.8),
+        Recipe(name="mlp", model=MLP()),
+    )
 }
 """Named recipes. GCN and GAT have their authors' hyper-parameters, and GAT its authors' patience. Whose weights are
 tested is ours: GCN's authors take the last epoch; GAT's the last one at which validation accuracy and loss were both

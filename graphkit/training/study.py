@@ -18,12 +18,13 @@ from graphkit.training.protocol import dataset_facts, protocol_of
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.reporters import Reporter, Silence
 from graphkit.training.results import SeedResult
-from graphkit.training.tasks import Rows, Task, prepare
+from graphkit.training.tasks import AbstractTask, Rows, prepare, resplit
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch_geometric.data import Data
 
+    from graphkit.data import Split
     from graphkit.training.recipes import Recipe
 
 
@@ -52,6 +53,7 @@ def train(
     recipe: Recipe,
     *,
     seeds: Sequence[int] = (0,),
+    splits: Sequence[Split] | None = None,
     device: str = "auto",
     precision: str = "32-true",
     checkpoint: Path | str | None = None,
@@ -60,16 +62,18 @@ def train(
     reporter: Reporter | None = None,
     command: str = "graphkit.training.train",
 ) -> Outcome:
-    """Return the record of full-batch node classification on ``data``, one run for each seed.
+    """Return the record of classification on ``data``, of nodes or of signals on it, one run for each seed.
 
     A seed decides weights and dropout and nothing else: seed 3 gives the same result alone and among others. The
     global random generators are left as they were found. Test labels are first touched when a seed's epoch has been
     selected.
 
     Args:
-        data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``.
+        data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``; with
+            ``signals [signals, nodes, features]`` in place of ``x``, labels and masks are those of the signals.
         recipe: model, optimiser, selection rule.
         seeds: at least one, all different.
+        splits: one for each seed, in place of the masks of ``data``.
         device: "auto", "cpu", "cuda" or "cuda:1".
         precision: a Lightning Fabric precision: "32-true", "64-true", "bf16-mixed", "16-mixed".
         checkpoint: folder for the run's state and the selected weights; ``None`` keeps nothing. The state of an
@@ -93,16 +97,21 @@ def train(
         )
     if resume and checkpoint is None:
         raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")
+    if splits is not None and len(splits) != len(seeds):
+        raise ValueError(f"`splits` must have one split per seed ({len(seeds)}), got {len(splits)}.")
     fabric = _fabric(device, precision)
     dtype = torch.float64 if precision == "64-true" else torch.float32
-    task, test = prepare(data, recipe, fabric.device, dtype)
+    divided = [data] if splits is None else [split.apply(data) for split in splits]
+    first = prepare(divided[0], recipe, fabric.device, dtype)
+    tasks = [first, *(resplit(first[0], each, fabric.device) for each in divided[1:])]
+    tasks = tasks if splits is not None else tasks * len(seeds)
     facts = dataset_facts(data)
-    protocol = protocol_of(data, facts, recipe.selection_rule)
+    protocol = protocol_of(divided, facts, recipe.selection_rule)
     kept = None
     if checkpoint is not None:
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
         kept = Checkpoint(Path(checkpoint), identity, every=checkpoint_every)
-    run = _Run(recipe, task, test, fabric, kept, reporter or Silence())
+    run = _Run(recipe, dict(zip(seeds, tasks, strict=True)), fabric, kept, reporter or Silence())
     aside = None
     if resume:
         run.resume()
@@ -129,9 +138,14 @@ class _Run:
     """The seeds of one call, those finished and the one under way."""
 
     def __init__(
-        self, recipe: Recipe, task: Task, test: Rows, fabric: Fabric, kept: Checkpoint | None, reporter: Reporter
+        self,
+        recipe: Recipe,
+        tasks: dict[int, tuple[AbstractTask, Rows]],
+        fabric: Fabric,
+        kept: Checkpoint | None,
+        reporter: Reporter,
     ) -> None:
-        self.recipe, self.task, self.test, self.fabric = recipe, task, test, fabric
+        self.recipe, self.tasks, self.fabric = recipe, tasks, fabric
         self.kept, self.reporter = kept, reporter
         self.finished: dict[int, SeedResult] = {}
         self.begun: dict[str, Any] | None = None
@@ -153,8 +167,8 @@ class _Run:
             torch.default_generator.manual_seed(seed)
             if device.type == "cuda":
                 torch.cuda.manual_seed(seed)
-            channels = self.task.x.size(1)
-            fit = Fit(self.recipe.encoder(channels, self.task.classes), self.task, self.recipe, self.fabric)
+            task, _ = self.tasks[seed]
+            fit = Fit(self.recipe.module(task.channels, task.classes, task.graph), task, self.recipe, self.fabric)
             before = 0.0
             if self.begun is not None and self.begun["seed"] == seed:
                 fit.load_state_dict(self.begun["fit"])
@@ -213,7 +227,8 @@ class _Run:
         """Look at the test nodes, now that the epoch is selected."""
         if fit.best is None:
             raise TrainingError(f"seed {seed}: no epoch was run.")
-        test = self.test.accuracy(fit.logits())
+        rows = self.tasks[seed][1]
+        test = rows.accuracy(fit.logits(rows.index))
         if self.kept is not None:
             self.kept.write_weights(seed, fit.best_weights)
         best = fit.best

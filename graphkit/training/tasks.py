@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -24,63 +27,172 @@ MASKS = ("train_mask", "val_mask", "test_mask")
 
 @dataclass(frozen=True)
 class Rows:
-    """Some nodes and their labels, ``index [rows]`` and ``y [rows]``."""
+    """Some items and their labels, ``index [rows]`` and ``y [rows]``."""
 
     index: Tensor
     y: Tensor
 
     def accuracy(self, logits: Tensor) -> float:
-        """Return the share of these nodes whose largest logit is their label; ``logits`` covers all nodes."""
-        return int((logits[self.index].argmax(dim=-1) == self.y).sum()) / len(self.y)
+        """Return the share of these items whose largest logit is their label; ``logits [rows, classes]``."""
+        return int((logits.argmax(dim=-1) == self.y).sum()) / len(self.y)
+
+
+class AbstractTask(ABC):
+    """All that training and selection see. The labels of the test items are not in it."""
+
+    graph: tuple[Any, ...]
+    train: Rows
+    validation: Rows
+    classes: int
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Features of an item."""
+
+    @abstractmethod
+    def logits(self, model: Callable[..., Tensor], index: Tensor) -> Tensor:
+        """Return the model's logits for the items ``index``, ``[items, classes]``."""
+
+    @abstractmethod
+    def batches(self, size: int) -> Iterator[Rows]:
+        """Yield the training items, in portions of ``size`` where items do not depend on each other."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """All that training and selection see. The labels of the test nodes are not in it.
+class NodeTask(AbstractTask):
+    """Nodes of one graph, which the model always sees whole.
 
     Args:
         x: features ``[nodes, features]``, a tensor or a sparse operator.
-        edge_index: ``[2, edges]``.
-        edge_weight: ``[edges]`` or ``None``.
+        graph: what the model takes after ``x``.
         train: the nodes the loss is taken over.
         validation: the nodes the selection looks at.
         classes: number of classes.
     """
 
     x: Tensor | SparseOperator
-    edge_index: Tensor
-    edge_weight: Tensor | None
+    graph: tuple[Any, ...]
     train: Rows
     validation: Rows
     classes: int
 
+    @property
+    def channels(self) -> int:
+        """Features of a node."""
+        return self.x.size(1)
 
-def prepare(data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype) -> tuple[Task, Rows]:
-    """Return the task and, apart from it, the test nodes.
+    def logits(self, model: Callable[..., Tensor], index: Tensor) -> Tensor:
+        """Return the logits of some nodes."""
+        return model(self.x, *self.graph)[index]
+
+    def batches(self, size: int) -> Iterator[Rows]:
+        """Yield all training nodes at once."""
+        yield self.train
+
+
+@dataclass(frozen=True)
+class SignalTask(AbstractTask):
+    """Signals on one graph, each an item of its own.
+
+    Args:
+        signals: ``[signals, nodes, features]``.
+        graph: what the model takes after the signals.
+        train: the signals the loss is taken over.
+        validation: the signals the selection looks at.
+        classes: number of classes.
+    """
+
+    signals: Tensor
+    graph: tuple[Any, ...]
+    train: Rows
+    validation: Rows
+    classes: int
+
+    @property
+    def channels(self) -> int:
+        """Features of a node of a signal."""
+        return self.signals.size(-1)
+
+    def logits(self, model: Callable[..., Tensor], index: Tensor) -> Tensor:
+        """Return the logits of some signals."""
+        return model(self.signals[index], *self.graph)
+
+    def batches(self, size: int) -> Iterator[Rows]:
+        """Yield the training signals in a drawn order."""
+        rows = self.train
+        if not size:
+            yield rows
+            return
+        order = torch.randperm(len(rows.y)).to(rows.index.device)
+        for part in order.split(size):
+            yield Rows(rows.index[part], rows.y[part])
+
+
+def prepare(data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype) -> tuple[AbstractTask, Rows]:
+    """Return the task and, apart from it, the test items.
+
+    Args:
+        data: a graph whose nodes are the items; or, if it has ``signals [signals, nodes, features]``, one whose
+            signals are. ``y`` and the masks have one value per item.
+        recipe: how features and the graph are to be prepared.
+        device: where everything goes.
+        dtype: of features and edge weights.
 
     Raises:
-        ValueError: for a graph that is not sound (``graphkit.data.validate``), labels that are not integers, and masks
-            that are missing, hold several splits, or leave nothing to train on, to select by or to test on.
+        ValueError: for a graph that is not sound (``graphkit.data.validate``), labels that are not integers, masks
+            that are missing, hold several splits, or leave nothing to train on, to select by or to test on, and edge
+            weights that the model cannot use.
     """
-    validate(data)
-    for name in ("x", "y", *MASKS):
+    signals = data.get("signals")
+    _require(data, signals)
+    train, validation, test = _parts(data, device)
+    weight = data.get("edge_weight")
+    if weight is not None and recipe.model.edge_weights == "refused":
+        raise ValueError(
+            f"`edge_weight`: the model {recipe.name!r} does not use edge weights; train without them "
+            "(`data.edge_weight = None`), or with a model that does (gcn, cheb)."
+        )
+    graph = recipe.model.graph(
+        data.edge_index.to(device), None if weight is None else weight.to(device, dtype), data.num_nodes
+    )
+    classes = int(data.y.max()) + 1
+    if signals is not None:
+        return SignalTask(signals.to(device, dtype), graph, train, validation, classes), test
+    return NodeTask(_features(data.x.to(device, dtype), recipe), graph, train, validation, classes), test
+
+
+def resplit(task: AbstractTask, data: Data, device: torch.device) -> tuple[AbstractTask, Rows]:
+    """Return the task on the same graph with the parts that the masks of ``data`` say, and the test items."""
+    train, validation, test = _parts(data, device)
+    return dataclasses.replace(task, train=train, validation=validation), test  # type: ignore[type-var]
+
+
+def _require(data: Data, signals: Tensor | None) -> None:
+    """Refuse data that cannot be trained on."""
+    if signals is None:
+        validate(data)
+    for name in ("x" if signals is None else "signals", "y", *MASKS):
         if data.get(name) is None:
             raise ValueError(f"`{name}` is missing: training needs features, labels and the masks of a split.")
     if data.y.dim() != 1 or data.y.is_floating_point():
-        raise ValueError(f"`y` must hold one integer label per node, got {data.y.dtype} {list(data.y.shape)}.")
+        raise ValueError(f"`y` must hold one integer label per item, got {data.y.dtype} {list(data.y.shape)}.")
+    if signals is None:
+        return
+    if signals.dim() != 3 or signals.size(1) != data.num_nodes or signals.size(0) != len(data.y):
+        wanted = f"[{len(data.y)}, {data.num_nodes}, features]"
+        raise ValueError(f"`signals` must be {wanted}, one signal per label on the graph, got {list(signals.shape)}.")
+    if not bool(signals.isfinite().all()):
+        raise ValueError("`signals` must be finite.")
+
+
+def _parts(data: Data, device: torch.device) -> tuple[Rows, Rows, Rows]:
+    """Return the items to train on, to select by and to test on."""
     train, validation, test = (_rows(data, name, device) for name in MASKS)
     for name, rows in zip(MASKS, (train, validation, test), strict=True):
         if not len(rows.y):
             raise ValueError(f"`{name}` is empty; choose another split.")
-    weight = data.get("edge_weight")
-    return Task(
-        x=_features(data.x.to(device, dtype), recipe),
-        edge_index=data.edge_index.to(device),
-        edge_weight=None if weight is None else weight.to(device, dtype),
-        train=train,
-        validation=validation,
-        classes=int(data.y.max()) + 1,
-    ), test
+    return train, validation, test
 
 
 def _features(x: Tensor, recipe: Recipe) -> Tensor | SparseOperator:
@@ -93,12 +205,12 @@ def _features(x: Tensor, recipe: Recipe) -> Tensor | SparseOperator:
 
 
 def _rows(data: Data, name: str, device: torch.device) -> Rows:
-    """Return the nodes of one mask and their labels."""
+    """Return the items of one mask and their labels."""
     mask = data[name].cpu()
     if mask.dim() != 1:
         raise ValueError(f"`{name}` holds {mask.size(-1)} splits: choose one of them.")
     index = mask.nonzero().squeeze(-1)
     y = data.y.cpu()[index].long()
     if bool((y < 0).any()):
-        raise ValueError(f"`y` must be 0 or above on the nodes of `{name}`, found {int(y.min())}.")
+        raise ValueError(f"`y` must be 0 or above on the items of `{name}`, found {int(y.min())}.")
     return Rows(index.to(device), y.to(device))

@@ -18,7 +18,7 @@ def fit_of(data, chosen=None, seed=0):
     fabric = Fabric(accelerator="cpu", devices=1)
     task, _ = prepare(data, chosen, fabric.device, torch.float32)
     torch.manual_seed(seed)
-    return Fit(chosen.encoder(task.x.size(1), task.classes), task, chosen, fabric)
+    return Fit(chosen.module(task.channels, task.classes, task.graph), task, chosen, fabric)
 
 
 def same(left, right):
@@ -167,7 +167,7 @@ def _spoil(data, what):
     ("what", "message"),
     [
         ("nan", "`x` must be finite, but 1 of its values"),
-        ("float labels", "one integer label per node"),
+        ("float labels", "one integer label per item"),
         ("negative label", "must be 0 or above"),
         ("no mask", "`val_mask` is missing"),
         ("overlap", "must be disjoint"),

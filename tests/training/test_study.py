@@ -100,7 +100,7 @@ def test_weights_that_a_model_cannot_use_are_not_passed_over_in_silence(data):
     weighted = data.clone()
     weighted.edge_weight = torch.ones(data.num_edges)
     run(weighted, seeds=[0])
-    with pytest.raises(ValueError, match="SAGEConv does not use edge weights"):
+    with pytest.raises(ValueError, match="'sage' does not use edge weights"):
         run(weighted, recipe("sage", {"epochs": 2}), seeds=[0])
 
 

@@ -1,29 +1,27 @@
-"""Which layers a model is made of, as frozen data: the options that only this kind of layer has."""
+"""Architectures of message-passing layers, and the one that never sees the graph."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+
+from graphkit.training.architectures.abstract import STRICT, AbstractEdgeStack, EdgeWeights, Positive, Rate
 
 if TYPE_CHECKING:
     from torch import nn
 
     from graphkit.nn.models import Conv
 
-Positive: TypeAlias = Annotated[int, Field(ge=1)]
-Rate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
-
-STRICT = ConfigDict(extra="forbid")
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GCN:
+class GCN(AbstractEdgeStack):
     """Graph convolution.
 
     Source: Kipf & Welling (2017), arXiv:1609.02907.
     """
+
+    edge_weights: ClassVar[EdgeWeights] = "used"
 
     def convs(self) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
@@ -33,11 +31,13 @@ class GCN:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SAGE:
+class SAGE(AbstractEdgeStack):
     """Separate weights for a node and for the aggregate of its neighbours.
 
     Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216.
     """
+
+    edge_weights: ClassVar[EdgeWeights] = "refused"
 
     aggregate: Literal["mean", "max", "sum"] = "mean"
 
@@ -52,11 +52,13 @@ class SAGE:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GAT:
+class GAT(AbstractEdgeStack):
     """Attention over neighbours: several heads side by side, averaged in the last layer.
 
     Source: Veličković et al. (2018), arXiv:1710.10903; v2: Brody, Alon & Yahav (2022), arXiv:2105.14491.
     """
+
+    edge_weights: ClassVar[EdgeWeights] = "refused"
 
     version: Literal[1, 2] = 1
     heads: Positive = 8
@@ -85,11 +87,13 @@ class GAT:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GIN:
+class GIN(AbstractEdgeStack):
     """Sums of neighbours through a perceptron of two layers.
 
     Source: Xu et al. (2019), arXiv:1810.00826.
     """
+
+    edge_weights: ClassVar[EdgeWeights] = "refused"
 
     learn_eps: bool = False
 
@@ -106,33 +110,13 @@ class GIN:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Cheb:
-    """Chebyshev polynomials of the Laplacian; ``order`` counts the terms, as PyG's ``K`` does.
-
-    Source: Defferrard, Bresson & Vandergheynst (2016), arXiv:1606.09375.
-    """
-
-    order: Positive = 3
-
-    def convs(self) -> tuple[Conv, Conv]:
-        """Return the makers of the hidden layers and of the last one."""
-        from graphkit.nn import ChebConv
-
-        def conv(i: int, o: int) -> nn.Module:
-            return ChebConv(i, o, K=self.order)
-
-        return conv, conv
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class MLP:
+class MLP(AbstractEdgeStack):
     """Linear maps that never see the graph: what the features alone are worth."""
+
+    edge_weights: ClassVar[EdgeWeights] = "ignored"
 
     def convs(self) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
         from torch_geometric.nn import Linear
 
         return Linear, Linear
-
-
-Model: TypeAlias = GCN | SAGE | GAT | GIN | Cheb | MLP

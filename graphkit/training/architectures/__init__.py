@@ -1,0 +1,11 @@
+"""Which layers a model is made of, as frozen data: the options that only this kind of model has.
+
+``AbstractArchitecture`` says what a new kind brings: what it takes of the graph, how its model is made, and which of
+its parameters are trained at rates of their own. A recipe (``graphkit.training.recipes``) gives it a name.
+"""
+
+from graphkit.training.architectures.abstract import AbstractArchitecture, AbstractEdgeStack, AbstractStack
+from graphkit.training.architectures.chebyshev import Cheb
+from graphkit.training.architectures.spatial import GAT, GCN, GIN, MLP, SAGE
+
+__all__ = ["GAT", "GCN", "GIN", "MLP", "SAGE", "AbstractArchitecture", "AbstractEdgeStack", "AbstractStack", "Cheb"]
