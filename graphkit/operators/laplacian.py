@@ -15,7 +15,7 @@ from graphkit.operators.normalization import built, entry_values, inverse_power,
 from graphkit.operators.pattern import outside_transforms, rememberable
 from graphkit.operators.prepared import edges_of, looped_pattern_of
 from graphkit.operators.products import along_rows, row_sums
-from graphkit.operators.sparse import SparseOperator
+from graphkit.operators.sparse import Degrees, SparseOperator
 
 NORMALIZATIONS = ("none", "sym", "rw")
 
@@ -54,7 +54,7 @@ def laplacian(
         dtype: type of the values.
 
     Returns:
-        The operator ``[num_nodes, num_nodes]`` with every diagonal entry stored.
+        The operator ``[num_nodes, num_nodes]`` with every diagonal entry stored; it knows the graph's degrees.
 
     Source: Chung (1997), Spectral Graph Theory, section 1.2. PyG 2.8.1's ``get_laplacian`` sums outgoing weights
     instead, so that its ``rw`` applied to a signal is the transpose.
@@ -79,7 +79,8 @@ def laplacian(
         weights = normalized(pattern, weights, kind)
         diagonal = degree if kind == "none" else torch.where(degree == 0, isolated, torch.ones_like(degree))
         on_diagonal = pattern.rows() == pattern.columns
-        return SparseOperator(pattern, torch.where(on_diagonal, along_rows(pattern, diagonal), -weights))
+        values = torch.where(on_diagonal, along_rows(pattern, diagonal), -weights)
+        return SparseOperator(pattern, values, Degrees(kind, degree.detach()))
 
     return built(build, ("laplacian", num_nodes, kind, isolated, dtype), edges.index, edges.weight)
 

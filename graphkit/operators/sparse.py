@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import scipy.sparse
 import torch
@@ -27,6 +27,16 @@ STANDS_IN: dict[Callable[..., Any], Callable[..., Any]] = {}
 """What PyTorch's functions do when they are handed an operator; filled by ``features``."""
 
 
+class Degrees(NamedTuple):
+    """Whose Laplacian an operator is: its normalisation (``"none"``, ``"sym"``, ``"rw"``) and the graph's degrees.
+
+    Its null vectors are functions of these, and cannot be read off the values of the symmetric one.
+    """
+
+    normalization: str
+    degree: Tensor
+
+
 class SparseOperator:
     """A sparse matrix :math:`A` in compressed rows that knows its transpose.
 
@@ -39,6 +49,7 @@ class SparseOperator:
         pattern: places of the entries.
         values: value of each entry in the pattern's order, ``[entries]``; ``None`` for ones in the type of whatever
             is multiplied.
+        degrees: of the graph, where the operator is its Laplacian; other values, or another place, have none.
 
     Raises:
         ValueError: for values that are not one number per entry.
@@ -52,10 +63,11 @@ class SparseOperator:
         [2.0, 4.0, 0.0]
     """
 
-    def __init__(self, pattern: Pattern, values: Tensor | None = None) -> None:
+    def __init__(self, pattern: Pattern, values: Tensor | None = None, degrees: Degrees | None = None) -> None:
         one_number_per_entry(values, pattern.entries)
         self.pattern = pattern
         self.values = values
+        self.degrees = degrees
         self._turned: tuple[int | None, SparseOperator | None] | None = None
 
     # ---- made from
@@ -274,7 +286,10 @@ class SparseOperator:
         device = torch.empty(0, device=self.device).to(*args, **kwargs).device
         if values is self.values and device == self.device:
             return self
-        return SparseOperator(self.pattern.to(device), values)
+        degrees = self.degrees
+        if degrees is not None:
+            degrees = Degrees(degrees.normalization, degrees.degree.to(*args, **kwargs))
+        return SparseOperator(self.pattern.to(device), values, degrees)
 
     def to_dense(self) -> Tensor:
         """Return the dense matrix, duplicates added up."""
