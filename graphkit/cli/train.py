@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.output import Bar, Lines, debuggable, fields, plural, say
+from graphkit.cli.output import Bar, Lines, debuggable, fields, plural, say, table
 from graphkit.cli.preload import preload
 
 if TYPE_CHECKING:
@@ -26,9 +26,13 @@ and is ten times as long where the machine has other work."""
 
 @click.command()
 @click.argument("dataset", default="digits")
-@click.option("--model", metavar="NAME", help="Recipe: gcn, sage, gat, gin, cheb or mlp.  [default: gcn]")
+@click.option(
+    "--model", metavar="NAME", help="Recipe; --list-models names them.  [default: gcn]"
+)
+@click.option("--list-models", is_flag=True, help="Name the recipes and what each is.")
 @click.option("--split", help="Such as public, dense, random-per-class:20 or files:3.  [default: the card's]")
 @click.option("--split-seed", type=SEED, default=0, show_default=True, help="Draws a random split.")
+@click.option("--split-per-seed", is_flag=True, help="Draw a split for each seed; of files of masks, take its own.")
 @click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="How many seeds to train.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them.")
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
@@ -51,8 +55,10 @@ and is ten times as long where the machine has other work."""
 def train(
     dataset: str,
     model: str | None,
+    list_models: bool,
     split: str | None,
     split_seed: int,
+    split_per_seed: bool,
     seeds: int,
     seed: int,
     epochs: int | None,
@@ -73,6 +79,8 @@ def train(
     then --set, then --epochs and --lr. Ctrl-C leaves a checkpoint for --resume.
     """
     preload("graphkit.training.recipes")
+    if list_models:
+        return _list_models()
     from graphkit.data import card
     from graphkit.training.files import require_writable
 
@@ -96,17 +104,22 @@ def train(
     import graphkit.data
     import graphkit.training
 
-    data = graphkit.data.load(dataset, split=split, seed=split_seed)
+    many = range(seed, seed + seeds)
+    splits = None
+    if split_per_seed:
+        data, splits = graphkit.data.load_splits(dataset, split=split, seeds=many)
+    else:
+        data = graphkit.data.load(dataset, split=split, seed=split_seed)
     if threads is None and data.num_edges < SMALL_EDGES:
         threads = 1
     if threads is not None:
         torch.set_num_threads(threads)
-    many = range(seed, seed + seeds)
     with Bar(many, chosen.epochs) if sys.stderr.isatty() else Lines(many) as progress:
         outcome = graphkit.training.train(
             data,
             chosen,
             seeds=many,
+            splits=splits,
             device=device,
             precision=precision,
             checkpoint=checkpoint,
@@ -123,6 +136,14 @@ def train(
     for fault in lost:
         say(f"Error: {fault}")
     return 1 if lost else 0
+
+
+def _list_models() -> int:
+    """Print the name of each recipe and the first line of what it is made of."""
+    from graphkit.training.recipes import RECIPES
+
+    table(["name", "what it is"], [(name, str(made.model.__doc__).splitlines()[0]) for name, made in RECIPES.items()])
+    return 0
 
 
 def _recipe(
@@ -154,7 +175,8 @@ def _value(text: str) -> Any:
 def _show(name: str, record: Record) -> None:
     """Print the result table: the figure, and everything it depends on."""
     data, protocol, seeds = record.dataset, record.protocol, record.seeds
-    of_data = f"{data.name}, {data.nodes:,} nodes, {data.edges:,} edges, {data.classes} classes"
+    signals = f"{data.signals:,} signals on " if data.signals else ""
+    of_data = f"{data.name}, {signals}{data.nodes:,} nodes, {data.edges:,} edges, {data.classes} classes"
     sizes = f"{protocol.train:,} to train on, {protocol.validation:,} to select by, {protocol.test:,} to test on"
     mean, interval = _per_cent(record.metric)
     machine = record.environment

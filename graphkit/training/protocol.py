@@ -19,7 +19,7 @@ _MASKS = ("train_mask", "val_mask", "test_mask")
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetFacts:
-    """The data set of a record: its name, the checksum of its content, and its sizes."""
+    """The data set of a record: its name, the checksum of its content, and its sizes; ``signals`` where they are items."""
 
     name: str
     sha256: str
@@ -27,6 +27,7 @@ class DatasetFacts:
     edges: int
     features: int
     classes: int
+    signals: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +85,15 @@ def fingerprint(fields: Any) -> str:
 
 def dataset_facts(data: Data) -> DatasetFacts:
     """Return the name on the card of ``data``, and the checksum and sizes of what it holds now."""
-    card = data.get("card")
+    card, signals = data.get("card"), data.get("signals")
     return DatasetFacts(
         name=card.name if card else str(data.get("name") or "unnamed"),
         sha256=content_sha256(data),
         nodes=data.num_nodes,
         edges=data.num_edges,
-        features=data.num_features,
+        features=data.num_features if signals is None else signals.size(-1),
         classes=int(data.y.max()) + 1,
+        signals=None if signals is None else len(signals),
     )
 
 
