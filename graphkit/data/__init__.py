@@ -14,6 +14,7 @@ from graphkit.data.errors import DataError
 
 if TYPE_CHECKING:
     from graphkit.data.content import content_sha256
+    from graphkit.data.family import GraphFamily
     from graphkit.data.loading import Verification, fetch, load, verify
     from graphkit.data.soundness import validate
     from graphkit.data.splits import Split, split_from_name
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Card",
     "DataError",
+    "GraphFamily",
     "Split",
     "Verification",
     "card",
@@ -35,6 +37,7 @@ __all__ = [
 
 _ROOMS = {
     "content_sha256": "content",
+    "GraphFamily": "family",
     "Verification": "loading",
     "fetch": "loading",
     "load": "loading",

@@ -20,7 +20,6 @@ from safetensors.torch import save
 from graphkit.data.cards import Card
 from graphkit.data.content import dense, sparse_parts, tensors_sha256
 from graphkit.data.files import data_home
-from graphkit.data.sources import PARTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +47,7 @@ def store(data: Data, path: Path) -> None:
 
     Two writers write the same bytes, and whichever renames last wins.
     """
-    tensors = {"edge_index": data.edge_index.contiguous(), "y": data.y, **_masks(data)}
+    tensors = {name: tensor.contiguous() for name, tensor in data.to_dict().items() if name != "x"}
     parts = sparse_parts(data.x)
     if 2 * parts["value"].numel() < data.x.numel():
         tensors |= {f"x.{part}": tensor for part, tensor in parts.items()}
@@ -87,8 +86,3 @@ def restored(path: Path) -> Data | None:
     x = dense(parts) if parts else tensors.pop("x")
     # Tensors of safetensors are views of the mapped file: a copy is ours to write to, and survives the file.
     return Data(x=x.clone() if not parts else x, **{name: torch.clone(tensor) for name, tensor in tensors.items()})
-
-
-def _masks(data: Data) -> dict[str, Tensor]:
-    names = [*PARTS, *(f"{part}s" for part in PARTS)]
-    return {name: data[name].contiguous() for name in names if name in data}

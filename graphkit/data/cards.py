@@ -1,16 +1,18 @@
 """Cards: what is known of a data set before a byte of it is read.
 
 A card is the file ``datasets/<name>/card.toml``. It lies at the top of the repository and travels inside the wheel as
-``graphkit/datasets``. What nobody here has seen is left out of it: a missing checksum is ``None``, never a guess.
+``graphkit/datasets``. What nobody here has seen is left out of it: a missing checksum is ``None``, never a guess. The
+card of a family names its members; counts and files are theirs.
 """
 
 from __future__ import annotations
 
+import hashlib
 import textwrap
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from graphkit import _checks
 
@@ -22,9 +24,10 @@ class Card:
     Args:
         name: the name it is loaded by.
         title: one line.
-        kind: ``"node"`` for one graph with labelled nodes, ``"graph"`` for a set of labelled graphs.
+        kind: ``"node"`` for one graph with labelled nodes, ``"graph"`` for a set of labelled graphs, ``"family"`` for
+            several data sets that are loaded together.
         directed: whether an edge may stand in ``edge_index`` in one direction only, as its publishers gave it.
-        nodes: number of nodes.
+        nodes: number of nodes, of all graphs together.
         edges: number of columns of ``edge_index``; both directions count where the graph is undirected.
         features: number of features of a node.
         classes: number of classes.
@@ -40,11 +43,13 @@ class Card:
         files: path below a data root -> sha256, or ``None`` where it is not known.
         sizes: path below a data root -> bytes, or ``None`` where it is not known.
         content: sha256 of the loaded tensors (see ``graphkit.data.content``), or ``None`` where it is not known.
+        graphs: number of graphs.
+        members: names of the data sets of a family.
     """
 
     name: str
     title: str
-    kind: Literal["node", "graph"]
+    kind: Literal["node", "graph", "family"]
     directed: bool
     nodes: int
     edges: int
@@ -60,6 +65,8 @@ class Card:
     files: dict[str, str | None]
     sizes: dict[str, int | None]
     content: str | None
+    graphs: int = 1
+    members: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"Card({self.name!r})"
@@ -72,10 +79,12 @@ class Card:
         direction = "directed" if self.directed else "undirected, both directions counted"
         size = sum(bytes_ or 0 for bytes_ in self.sizes.values())
         files = f"{len(self.files)}, {size:,} bytes" if size else f"{len(self.files)}" if self.files else "none"
+        many = f"{self.graphs:,} graphs, " if self.graphs > 1 else ""
         fields = [
             ("title", self.title),
-            ("task", f"labels of {'nodes' if self.kind == 'node' else 'graphs'}, {self.classes} classes"),
-            ("size", f"{self.nodes:,} nodes, {self.edges:,} edges ({direction}), {self.features:,} features"),
+            *((("members", ", ".join(self.members)),) if self.members else ()),
+            ("task", f"labels of {'graphs' if self.kind == 'graph' else 'nodes'}, {self.classes} classes"),
+            ("size", f"{many}{self.nodes:,} nodes, {self.edges:,} edges ({direction}), {self.features:,} features"),
             ("split", self.default_split),
             *((f"  {name}", meaning) for name, meaning in self.splits.items()),
             *(("fault", fault) for fault in self.faults),
@@ -117,6 +126,8 @@ def card(name: str) -> Card:
     """
     _checks.member("name", name, names())
     table = tomllib.loads((_folder() / name / "card.toml").read_text(encoding="utf-8"))
+    if table["kind"] == "family":
+        return _family(name, table)
     files = table.pop("files", {})
     return Card(
         name=name,
@@ -125,6 +136,30 @@ def card(name: str) -> Card:
         splits=table.pop("splits", {}),
         faults=table.pop("faults", []),
         content=table.pop("content", None),
+        **table,
+    )
+
+
+def _family(name: str, table: dict[str, Any]) -> Card:
+    """Return the card of a family: what ``table`` says of it, and the sums over its members."""
+    members = [card(member) for member in table["members"]]
+    contents = [member.content or "" for member in members]
+    first = members[0]
+    return Card(
+        name=name,
+        splits=table.pop("splits", {}),
+        faults=table.pop("faults", []),
+        directed=any(member.directed for member in members),
+        nodes=sum(member.nodes for member in members),
+        edges=sum(member.edges for member in members),
+        features=first.features,
+        classes=first.classes,
+        graphs=len(members),
+        default_split=first.default_split,
+        checked_by=first.checked_by,
+        files={path: digest for member in members for path, digest in member.files.items()},
+        sizes={path: size for member in members for path, size in member.sizes.items()},
+        content=hashlib.sha256(" ".join(contents).encode()).hexdigest() if all(contents) else None,
         **table,
     )
 

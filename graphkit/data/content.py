@@ -13,6 +13,9 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+FURTHER = ("attributes", "y_multi")
+"""Fields with one row a node that count where a graph has them."""
+
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     """Return the sha256 over name, type, shape and bytes of each tensor, in the order of their names.
@@ -31,14 +34,14 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def content_sha256(data: Data) -> str:
-    """Return the sha256 of a graph's ``edge_index``, ``x`` and ``y``, and of ``edge_weight`` where it has one.
+    """Return the sha256 of a graph's ``edge_index``, ``x`` and ``y``, and of what else it has of those listed below.
 
     Edges are sorted first, and ``x`` counts by its non-zeros in float32, so that neither the order in which edges are
     stored nor dense or sparse storage matters. The order of the nodes does: splits refer to it.
 
     Args:
         data: a graph with ``x [nodes, features]``, ``edge_index [2, edges]``, integer ``y [nodes]`` and perhaps
-            ``edge_weight [edges]``.
+            ``edge_weight [edges]``, ``attributes`` or ``y_multi``, each ``[nodes, columns]``.
 
     Example:
         >>> from torch_geometric.data import Data
@@ -55,6 +58,7 @@ def content_sha256(data: Data) -> str:
     tensors = {f"x.{part}": tensor for part, tensor in sparse_parts(data.x.cpu()).items()}
     tensors["edge_index"] = torch.from_numpy(np.stack([row[order], column[order]]))
     tensors["y"] = data.y.cpu().long()
+    tensors |= {name: data[name] for name in FURTHER if name in data}
     if values:
         tensors["edge_weight"] = torch.from_numpy(values[0][order])
     return tensors_sha256(tensors)

@@ -1,19 +1,21 @@
-"""Loading: from a name to a graph with its split and its card."""
+"""Loading: from a name to a graph, or several, with its split and its card."""
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from graphkit.data import cache, files
 from graphkit.data.cards import Card, card
 from graphkit.data.content import content_sha256
+from graphkit.data.family import GraphFamily, short_name
 from graphkit.data.reading import read
 from graphkit.data.sources import PARTS, SOURCES
 from graphkit.data.split import Split, SplitProtocol
@@ -26,13 +28,14 @@ SECONDS = 30.0
 """How long a download may stay silent."""
 
 
-def load(name: str, *, split: SplitProtocol | Split | str | None = None, seed: int = 0) -> Data:
-    """Return the data set ``name`` as a graph with one split.
+def load(name: str, *, split: SplitProtocol | Split | str | None = None, seed: int = 0) -> Any:
+    """Return the data set ``name``: a graph with one split, or a family of such graphs.
 
-    The graph has ``x [nodes, features]``, ``edge_index [2, edges]``, ``y [nodes]``, boolean ``train_mask``,
+    A graph has ``x [nodes, features]``, ``edge_index [2, edges]``, ``y [nodes]``, boolean ``train_mask``,
     ``val_mask`` and ``test_mask`` of shape ``[nodes]``, ``card`` (its ``Card``) and ``protocol`` (the record of the
     split: its name, parameters, sizes and fingerprint). Where a data set publishes ten splits, the first is the
-    default and ``split="files:3"`` gives the fourth; PyG gives masks ``[nodes, 10]`` there.
+    default and ``split="files:3"`` gives the fourth; PyG gives masks ``[nodes, 10]`` there. A family is a
+    ``GraphFamily``, a mapping from short names to such graphs, each split by itself.
 
     Args:
         name: a name from ``names()``.
@@ -52,6 +55,9 @@ def load(name: str, *, split: SplitProtocol | Split | str | None = None, seed: i
         ('random-per-class', 4)
     """
     known = card(name)
+    if known.members:
+        graphs = {short_name(member, name): load(member, split=split, seed=seed) for member in known.members}
+        return GraphFamily(known, graphs)
     protocol = known.default_split if split is None else split
     if isinstance(protocol, str):
         protocol = split_from_name(protocol)
@@ -67,7 +73,8 @@ def load(name: str, *, split: SplitProtocol | Split | str | None = None, seed: i
 def fetch(name: str) -> Path:
     """Return the folder below which the files of the data set ``name`` lie, downloading them if they are nowhere.
 
-    They are downloaded into a staging folder by PyG, checked there before anything opens them, and renamed into the
+    The members of a family are fetched one by one and may lie in different folders; that of the first is returned.
+    Files are downloaded into a staging folder by PyG, checked there before anything opens them, and renamed into the
     data folder. PyG says on stderr what it downloads.
 
     Raises:
@@ -75,6 +82,9 @@ def fetch(name: str) -> Path:
         DataError: if files are missing and cannot be downloaded, or are wrong.
     """
     known = card(name)
+    if known.members:
+        roots = [fetch(member) for member in known.members]
+        return roots[0]
     root = files.located(known)
     if root is not None:
         _check(known, root)
@@ -132,12 +142,26 @@ def verify(name: str) -> Verification:
         True
     """
     known = card(name)
+    if known.members:
+        return _together(known, [verify(member) for member in known.members])
     root = files.located(known)
     if root is None:
         raise files.absence(known, "to verify is not to download")
     others = files.strangers(known, root)
     content = content_sha256(read(known, root))
     return Verification(name, root, len(known.files) - len(others), others, content, known.content is not None)
+
+
+def _together(known: Card, found: list[Verification]) -> Verification:
+    """Return what was found of the members of a family as one."""
+    return Verification(
+        known.name,
+        found[0].root,
+        sum(one.files for one in found),
+        {path: digest for one in found for path, digest in one.others.items()},
+        hashlib.sha256(" ".join(one.content for one in found).encode()).hexdigest(),
+        all(one.content_known for one in found),
+    )
 
 
 def _graph(known: Card) -> Data:

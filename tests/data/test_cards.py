@@ -19,16 +19,20 @@ LARGE = {"coauthor-physics"}
 SEEN = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in SOURCES if name not in UNSEEN]
 
 
+FAMILIES = [name for name in names() if card(name).members]
+
+
 def test_every_card_has_a_source_and_every_source_a_card():
-    assert names() == sorted(SOURCES)
+    assert names() == sorted([*SOURCES, *FAMILIES])
+    assert all(member in SOURCES for family in FAMILIES for member in card(family).members)
 
 
-@pytest.mark.parametrize("name", sorted(SOURCES))
+@pytest.mark.parametrize("name", names())
 def test_a_card_is_complete_and_its_text_names_what_matters(name):
     known = card(name)
     for field in ("title", "licence", "source", "citation", "splits", "default_split"):
         assert getattr(known, field), field
-    assert known.kind == "node"
+    assert known.kind == ("family" if known.members else "node")
     split_from_name(known.default_split)
     for paragraph in (known.title, *known.faults, known.citation):
         assert " ".join(paragraph.split()) in " ".join(known.text().split())
@@ -36,7 +40,8 @@ def test_a_card_is_complete_and_its_text_names_what_matters(name):
     assert (known.content is None) == (name in UNSEEN)
     assert (known.checked_by == "nothing to fetch") == (not known.files)
     # Only plain arrays may be told by anything else than the checksum of each file.
-    assert SOURCES[name].plain or (known.checked_by == "files" and all(known.files.values()))
+    if not known.members:
+        assert SOURCES[name].plain or (known.checked_by == "files" and all(known.files.values()))
 
 
 def test_a_card_has_no_field_its_class_does_not_know():
@@ -73,7 +78,8 @@ def test_the_counts_and_the_content_are_right_and_every_default_split_is_usable(
     assert data.edge_index.shape == (2, known.edges)
     assert data.edge_index.dtype == data.y.dtype == torch.int64
     assert data.y.shape == (known.nodes,)
-    assert data.y.unique().tolist() == list(range(known.classes))
+    assert data.y[data.y >= 0].unique().tolist() == list(range(known.classes))
+    assert not (data.y < 0)[data.train_mask | data.val_mask | data.test_mask].any()
     assert data.is_undirected() == (not known.directed)
     data.validate()
     masks = torch.stack([data.train_mask, data.val_mask, data.test_mask])
@@ -202,3 +208,24 @@ class TestWhatTheCardsClaim:
 
     def test_a_fifth_of_minesweeper_is_mines(self, mirror):
         assert load("minesweeper").y.bincount().tolist() == [8000, 2000]
+
+    @pytest.mark.parametrize(
+        ("name", "twofold", "loops", "components"),
+        [("acm", 581, 46, 478), ("citation", 166, 15, 509), ("dblp", 15, 13, 455)],
+    )
+    def test_papers_of_two_classes_have_no_single_one(self, mirror, name, twofold, loops, components):
+        from scipy.sparse.csgraph import connected_components
+        from torch_geometric.utils import to_scipy_sparse_matrix
+
+        data = load(f"citation-domains-{name}")
+        assert data.y_multi.sum(1).bincount().tolist() == [0, data.num_nodes - twofold, twofold]
+        assert torch.equal(data.y < 0, data.y_multi.sum(1) == 2)
+        single = data.y >= 0
+        assert torch.equal(torch.nn.functional.one_hot(data.y[single], 5).bool(), data.y_multi[single])
+        assert int((data.edge_index[0] == data.edge_index[1]).sum()) == loops
+        assert connected_components(to_scipy_sparse_matrix(data.edge_index, num_nodes=data.num_nodes))[0] == components
+
+    def test_no_paper_is_in_two_of_the_citation_domains(self, mirror):
+        family = load("citation-domains")
+        papers = [tuple(words.nonzero().flatten().tolist()) for data in family.values() for words in data.x]
+        assert len(set(papers)) == len(papers) == family.card.nodes

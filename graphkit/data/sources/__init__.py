@@ -1,0 +1,44 @@
+"""Sources: how the files of a data set are read and, where they are missing, downloaded.
+
+PyG's own classes do both wherever they can; a data set that no class of PyG reads has a file of its own here.
+"""
+
+from __future__ import annotations
+
+from graphkit.data.digits import digits_graph
+from graphkit.data.sources.citation_domains import CitationDomainSource
+from graphkit.data.sources.embedded import EmbeddedSource, karate_graph
+from graphkit.data.sources.filtered import FilteredSource
+from graphkit.data.sources.pyg import PlanetoidSource, PyGSource
+from graphkit.data.sources.source import PARTS, Source
+
+__all__ = ["PARTS", "SOURCES", "PlanetoidSource", "PyGSource", "Source"]
+
+SOURCES: dict[str, Source] = {
+    "digits": EmbeddedSource(digits_graph),
+    "karate": EmbeddedSource(karate_graph),
+    "cora": PlanetoidSource("Cora"),
+    "citeseer": PlanetoidSource("CiteSeer"),
+    "pubmed": PlanetoidSource("PubMed", geom_gcn=False),
+    "citation-full-cora": PyGSource("CitationFull", "citation_full", "Cora"),
+    "citation-full-cora-ml": PyGSource("CitationFull", "citation_full", "Cora_ML"),
+    "citation-full-citeseer": PyGSource("CitationFull", "citation_full", "CiteSeer"),
+    "citation-full-dblp": PyGSource("CitationFull", "citation_full", "DBLP"),
+    "citation-full-pubmed": PyGSource("CitationFull", "citation_full", "PubMed"),
+    "amazon-photo": PyGSource("Amazon", "amazon", "Photo"),
+    "amazon-computers": PyGSource("Amazon", "amazon", "Computers"),
+    "coauthor-cs": PyGSource("Coauthor", "coauthor", "CS"),
+    "coauthor-physics": PyGSource("Coauthor", "coauthor", "Physics"),
+    "texas": PyGSource("WebKB", "webkb", "texas"),
+    "cornell": PyGSource("WebKB", "webkb", "cornell"),
+    "wisconsin": PyGSource("WebKB", "webkb", "wisconsin"),
+    "actor": PyGSource("Actor", "actor"),
+    "chameleon": FilteredSource("chameleon"),
+    "squirrel": FilteredSource("squirrel"),
+    "chameleon-unfiltered": PyGSource("WikipediaNetwork", "wikipedia_network", "chameleon"),
+    "squirrel-unfiltered": PyGSource("WikipediaNetwork", "wikipedia_network", "squirrel"),
+    "minesweeper": PyGSource("HeterophilousGraphDataset", "heterophilous", "Minesweeper"),
+    "citation-domains-acm": CitationDomainSource("acmv9"),
+    "citation-domains-citation": CitationDomainSource("citationv1"),
+    "citation-domains-dblp": CitationDomainSource("dblpv7"),
+}

@@ -1,0 +1,29 @@
+"""A source: what reads a data set's files and brings them where they are missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+PARTS = ("train_mask", "val_mask", "test_mask")
+
+
+class Source(Protocol):
+    """Reads a data set below a root laid out as its card says, and downloads what the card lists."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether reading never unpickles, so that a file may be opened before it is known to be the right one."""
+
+    def read(self, root: Path) -> Data:
+        """Return the graph with ``x``, ``edge_index``, ``y`` and its published masks.
+
+        Masks of one split are ``train_mask``, ``val_mask`` and ``test_mask`` of shape ``[nodes]``; masks of several
+        are ``train_masks``, ``val_masks`` and ``test_masks`` of shape ``[nodes, splits]``.
+        """
+
+    def download(self, root: Path) -> None:
+        """Download every file of the card below ``root``."""
