@@ -7,6 +7,7 @@ Every message names the argument, what is required, what was given, and where it
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,31 @@ def within(argument: str, value: float, low: float, high: float) -> float:
     if not low <= value < high:
         raise ValueError(f"`{argument}` must lie in [{low}, {high}), got {value!r}.")
     return value
+
+
+def positive(argument: str, value: float) -> float:
+    """Return ``value`` as a float if it is a finite number above 0, else raise ``ValueError``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"`{argument}` must be a finite number above 0, got {value!r}.")
+    return float(value)
+
+
+def symmetric_operator(argument: str, symmetric: bool) -> None:
+    """Refuse an operator that does not equal its transpose, where frequencies are asked for."""
+    if not symmetric:
+        raise ValueError(
+            f"`{argument}` must be symmetric to have frequencies; make the graph undirected "
+            "(torch_geometric.utils.to_undirected) and do not take normalization='rw'."
+        )
+
+
+def spectrum_covered(found: float, largest: float) -> None:
+    """Refuse an operator with an eigenvalue beyond the interval on which polynomials stand for the kernels."""
+    if found > largest * (1 + 1e-3):
+        raise ValueError(
+            f"`operator` has the eigenvalue {found:.4g}, but the bank was made for [0, {largest:.4g}]; make it with "
+            f"`largest={found * 1.001:.4g}` or more, or normalise the Laplacian."
+        )
 
 
 def host_array(tensor: Tensor) -> np.ndarray:
@@ -138,3 +164,37 @@ def ends_of_entries(left: Tensor, right: Tensor, shape: tuple[int, int]) -> None
             f"`left` and `right` must have {shape[0]} and {shape[1]} rows of as many features, "
             f"got {list(left.shape)} and {list(right.shape)}."
         )
+
+
+def embeddings(argument: str, z: Tensor) -> Tensor:
+    """Return ``z`` if it is a matrix of finite floating-point numbers, one row per item.
+
+    Raises:
+        TypeError: for integers or complex numbers.
+        ValueError: for another shape, or for NaN or infinite entries.
+    """
+    if not z.is_floating_point():
+        raise TypeError(f"`{argument}` must hold floating-point numbers, got {z.dtype}.")
+    if z.dim() != 2:
+        raise ValueError(f"`{argument}` must have shape [items, features], got {list(z.shape)}.")
+    finite = z.detach().isfinite()
+    if not bool(finite.all()):
+        row = int((~finite).any(dim=1).nonzero()[0])
+        raise ValueError(f"`{argument}` must be finite, but row {row} holds NaN or infinity.")
+    return z
+
+
+def integer_labels(argument: str, y: Tensor, items: int) -> Tensor:
+    """Return ``y`` if it holds one integer per item: as floats, classes above 2**24 would merge.
+
+    Raises:
+        TypeError: for labels that are not integers.
+        ValueError: for another shape.
+    """
+    import torch
+
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(f"`{argument}` must hold integers, got {y.dtype}; convert it with `.long()`.")
+    if y.dim() != 1 or len(y) != items:
+        raise ValueError(f"`{argument}` must have shape [items] = [{items}], got {list(y.shape)}.")
+    return y

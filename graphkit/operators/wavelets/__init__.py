@@ -1,0 +1,21 @@
+"""Wavelets on graphs: kernels of the eigenvalue, and three ways to apply them to signals."""
+
+from graphkit.operators.wavelets.chebyshev import kernel_coefficients, kernel_error, kernel_order
+from graphkit.operators.wavelets.kernels import FilterBank, heat, itersine, mexican_hat, meyer
+from graphkit.operators.wavelets.krylov import Krylov, krylov
+from graphkit.operators.wavelets.transform import wavelet_analysis, wavelet_synthesis
+
+__all__ = [
+    "FilterBank",
+    "Krylov",
+    "heat",
+    "itersine",
+    "kernel_coefficients",
+    "kernel_error",
+    "kernel_order",
+    "krylov",
+    "mexican_hat",
+    "meyer",
+    "wavelet_analysis",
+    "wavelet_synthesis",
+]

@@ -1,0 +1,163 @@
+"""Kernels as Chebyshev polynomials: coefficients, the order an accuracy asks for, and products without a matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import scipy.fft
+import torch
+from torch import Tensor
+
+from graphkit._checks import at_least, positive
+from graphkit.operators.pattern import outside_transforms, rememberable
+from graphkit.operators.polynomial import chebyshev_sum, chebyshev_terms
+from graphkit.operators.sparse import SparseOperator
+from graphkit.operators.wavelets.kernels import Kernel
+
+LONGEST = 1000
+"""Highest order that is looked for: a kernel that needs more is no business of polynomials."""
+
+
+def kernel_coefficients(kernel: Kernel, order: int, *, largest: float = 2.0) -> Tensor:
+    r"""Return :math:`c` with :math:`g_b(\lambda) \approx \sum_{k \le order} c_{bk} T_k(2\lambda/\lambda_{max} - 1)`.
+
+    Args:
+        kernel: from eigenvalues ``[points]`` to values ``[bands, points]``.
+        order: degree of the polynomial, at least 0.
+        largest: end of the interval.
+
+    Returns:
+        ``[bands, order + 1]``, float64: the truncated series, not the interpolant.
+
+    Source: Hammond, Vandergheynst & Gribonval (2011), arXiv:0912.3848, section 6.
+
+    Example:
+        >>> kernel_coefficients(lambda x: x.unsqueeze(0), 2).round(decimals=6).abs().tolist()  # 1 + T_1
+        [[1.0, 1.0, 0.0]]
+    """
+    return _series(kernel, largest)[:, : at_least("order", order, 0) + 1].contiguous()
+
+
+def kernel_order(kernel: Kernel, *, largest: float = 2.0, tolerance: float = 1e-6) -> int:
+    r"""Return the smallest order at which the kernels' truncated series are within ``tolerance`` of them.
+
+    The coefficients left out are added up, which bounds the error everywhere, and measured by the largest value of any
+    kernel.
+
+    Args:
+        kernel: from eigenvalues ``[points]`` to values ``[bands, points]``.
+        largest: end of the interval.
+        tolerance: relative error.
+
+    Raises:
+        ValueError: where order 1,000 is not enough.
+
+    Example:
+        >>> kernel_order(lambda x: (-x).exp().unsqueeze(0), tolerance=1e-6)
+        7
+    """
+    positive("tolerance", tolerance)
+    series = _series(kernel, largest)
+    left_out = series.abs().flip(1).cumsum(1).flip(1).amax(0)  # by dropping term k and all after it
+    enough = (left_out <= tolerance * float(_scale(kernel, largest))).nonzero()
+    order = int(enough[0]) - 1 if len(enough) else LONGEST + 1
+    if order > LONGEST:
+        raise ValueError(
+            f"`tolerance` {tolerance:g} asks for a polynomial of order above {LONGEST:,}: the kernel is not smooth "
+            "enough. Give an `order`, a larger `tolerance`, or take method='krylov'."
+        )
+    return max(order, 0)
+
+
+def kernel_error(kernel: Kernel, order: int, *, largest: float = 2.0) -> float:
+    """Return the largest error of the polynomials of an order, relative to the largest value of any kernel.
+
+    Example:
+        >>> kernel_error(lambda x: x.unsqueeze(0), 0)  # 1 in place of x on [0, 2]
+        0.5
+    """
+    grid = torch.linspace(0, largest, 4001, dtype=torch.float64)
+    found = evaluated(kernel_coefficients(kernel, order, largest=largest), grid, largest=largest)
+    return round(float((found - kernel(grid)).abs().max() / _scale(kernel, largest)), 16)
+
+
+def evaluated(coefficients: Tensor, eigenvalues: Tensor, *, largest: float) -> Tensor:
+    """Return the polynomials' values, ``[bands, ...]``, at eigenvalues ``[...]``; differentiable in both."""
+    at = 2 / largest * eigenvalues - 1
+    signals = [row.view(-1, *[1] * at.dim()) * torch.ones_like(at) for row in coefficients.T.to(at.dtype)]
+    return chebyshev_sum(lambda v: at * v, signals)
+
+
+def shifted(laplacian: SparseOperator, largest: float) -> Callable[[Tensor], Tensor]:
+    r"""Return :math:`2L/\lambda_{max} - I`, as an operator where :math:`L` stores every diagonal entry once."""
+    pattern = laplacian.pattern
+    with outside_transforms():
+        on_diagonal = pattern.rows() == pattern.columns
+        full = int(on_diagonal.sum()) == laplacian.shape[0] == int(pattern.columns[on_diagonal].unique().numel())
+    if not full:
+        return lambda v: 2 / largest * (laplacian @ v) - v
+    values = laplacian.entry_values()
+    moved = laplacian.with_values(2 / largest * values - on_diagonal.to(values.dtype))
+    if rememberable(values) and laplacian.symmetric:
+        moved._turned = moved.values._version if moved.values is not None else None, None
+    return moved
+
+
+class Mixed(Sequence[Tensor]):
+    r"""Signals :math:`y_k = \sum_b c_{bk} z_b`, each made when Clenshaw's recurrence asks for it and kept by nobody.
+
+    Args:
+        coefficients: ``[bands, order + 1]``.
+        bands: :math:`z`, ``[bands, ..., nodes, features]``.
+    """
+
+    def __init__(self, coefficients: Tensor, bands: Tensor) -> None:
+        self.rows = coefficients.T.to(bands)
+        self.bands = bands.flatten(1)
+        self.shape = bands.shape[1:]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> Tensor:  # type: ignore[override]
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        return (self.rows[place] @ self.bands).view(self.shape)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[place] for place in range(len(self)))
+
+
+def analysed(apply: Callable[[Tensor], Tensor], x: Tensor, coefficients: Tensor) -> Tensor:
+    """Return every band's polynomial applied to ``x``, ``[bands, ..., nodes, features]``, by one recurrence for all."""
+    terms = chebyshev_terms(apply, x, coefficients.shape[1])
+    rows = coefficients.tolist()
+    return torch.stack([sum_of(row, terms) for row in rows])
+
+
+def sum_of(row: Sequence[float], terms: Sequence[Tensor]) -> Tensor:
+    """Return the weighted sum of the terms."""
+    out = row[0] * terms[0]
+    for factor, term in zip(row[1:], terms[1:], strict=True):
+        out = torch.add(out, term, alpha=factor)
+    return out
+
+
+def synthesised(apply: Callable[[Tensor], Tensor], bands: Tensor, coefficients: Tensor) -> Tensor:
+    """Return the sum over bands of each band's polynomial applied to its own signal, ``[..., nodes, features]``."""
+    return chebyshev_sum(apply, Mixed(coefficients, bands))
+
+
+def _series(kernel: Kernel, largest: float) -> Tensor:
+    """Return the first ``LONGEST + 2`` coefficients, ``[bands, terms]``, from twice as many Chebyshev points."""
+    points = 2 * (LONGEST + 2)
+    angles = math.pi * (torch.arange(points, dtype=torch.float64) + 0.5) / points
+    values = kernel(positive("largest", largest) / 2 * (angles.cos() + 1))
+    series = torch.from_numpy(scipy.fft.dct(values.double().numpy(), axis=1)[:, : LONGEST + 2] / points)
+    series[:, 0] /= 2
+    return series
+
+
+def _scale(kernel: Kernel, largest: float) -> Tensor:
+    return kernel(torch.linspace(0, largest, 4001, dtype=torch.float64)).abs().max()
