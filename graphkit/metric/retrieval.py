@@ -1,0 +1,223 @@
+"""Retrieval: how often what lies near has the same label, exactly, whatever the order of the items."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from graphkit._checks import at_least, host_array, integer_labels, member
+from graphkit._kernels import ranking
+from graphkit._kernels.threads import over_rows
+from graphkit.metric.gallery import Rows, gallery_of
+from graphkit.metric.probes import cluster_agreement, linear_probe
+
+FIGURES = ("ranking", "knn", "ami", "probe")
+"""What can be asked for: the ranking's figures come together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """Figures of one evaluation, fractions in [0, 1] (AMI may be slightly below 0); ``None`` where not asked for.
+
+    Args:
+        queries: number of queries with at least one relevant item, over which the ranking's figures are means.
+        without_relevant: number of queries left out because no item has their label.
+        items: number of items that could answer.
+        distance: what near means.
+        hit: k -> chance that one of the k nearest is relevant (often called recall@k in metric learning).
+        recall: k -> share of the relevant items among the k nearest.
+        r_precision: share of relevant items among the R nearest, R being the number of relevant items.
+        map_at_r: mean of precision at each relevant item among the R nearest, misses counting 0.
+        mrr: mean reciprocal rank of the first relevant item.
+        knn_accuracy: accuracy of a vote among the nearest neighbours.
+        ami: adjusted mutual information of k-means clusters and labels.
+        probe_accuracy: accuracy of a logistic regression.
+
+    Source: Musgrave, Belongie & Lim (2020), arXiv:2003.08505, for R-precision and MAP@R.
+
+    Example:
+        >>> import torch
+        >>> found = evaluate_retrieval(torch.eye(2)[[0, 0, 1, 1]], torch.tensor([0, 0, 1, 1]), figures=["ranking"])
+        >>> found.map_at_r, found["hit@1"]
+        (1.0, 1.0)
+    """
+
+    queries: int
+    without_relevant: int
+    items: int
+    distance: str
+    hit: dict[int, float] | None = None
+    recall: dict[int, float] | None = None
+    r_precision: float | None = None
+    map_at_r: float | None = None
+    mrr: float | None = None
+    knn_accuracy: float | None = None
+    ami: float | None = None
+    probe_accuracy: float | None = None
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the figures by the names they are printed under."""
+        return dict(self._figures())
+
+    def __getitem__(self, name: str) -> float:
+        found = self.as_dict()
+        return found[member("figure", name, found)]
+
+    def _figures(self) -> Iterator[tuple[str, float]]:
+        for cut, value in (self.hit or {}).items():
+            yield f"hit@{cut}", value
+        for cut, value in (self.recall or {}).items():
+            yield f"recall@{cut}", value
+        for field, name in _NAMES.items():
+            value = getattr(self, field)
+            if value is not None:
+                yield name, value
+
+
+_NAMES = {
+    "r_precision": "r-precision",
+    "map_at_r": "map@r",
+    "mrr": "mrr",
+    "knn_accuracy": "knn",
+    "ami": "ami",
+    "probe_accuracy": "probe",
+}
+
+
+def evaluate_retrieval(
+    z: Tensor,
+    y: Tensor,
+    *,
+    reference: tuple[Tensor, Tensor] | None = None,
+    queries: Rows = None,
+    items: Rows = None,
+    exclude: Tensor | None = None,
+    distance: str = "cosine",
+    cuts: Sequence[int] = (1, 5, 10),
+    neighbours: int = 5,
+    train: Rows = None,
+    figures: Collection[str] = FIGURES,
+    seed: int = 0,
+) -> Retrieval:
+    """Return how well nearness in ``z`` agrees with the labels ``y``.
+
+    Every labelled row asks, and all others answer; a label of -1 neither asks nor answers. Ties are handled by
+    expectation: every figure of the ranking is its exact mean over all orders of equally distant items, so that nothing
+    depends on the order of the rows. In the vote of the neighbours, items that tie for the last places share them and
+    classes that tie share the chance. The work is queries x items x features, the memory that of ``z``.
+
+    Closed set: the classes in ``z`` are those the encoder was trained on; class-disjoint: hand in rows of other classes
+    alone. Transductive or inductive is a matter of how ``z`` was made.
+
+    Args:
+        z: embeddings ``[rows, features]``.
+        y: integer labels ``[rows]``.
+        reference: another gallery, ``(embeddings, labels)``; then rows of ``z`` answer nobody.
+        queries: which rows of ``z`` ask (mask or index), such as the test nodes.
+        items: which rows answer, of ``reference`` where it is given.
+        exclude: ``[2, pairs]``: a row that asks and a row that may not answer it, such as the ``edge_index`` of a graph
+            whose one-hop neighbours are too easy.
+        distance: "cosine", "euclidean" (or "squared"), "dot" for the inner product.
+        cuts: the k of hit@k and recall@k.
+        neighbours: how many vote in ``knn_accuracy``.
+        train: rows of ``z`` that the linear probe learns from, tested on the other queries. By default it learns from
+            ``reference``, or else in five folds.
+        figures: which of "ranking", "knn", "ami", "probe" are computed. ``ami`` and ``probe`` call scikit-learn.
+        seed: of k-means and of the folds.
+
+    Raises:
+        TypeError: for labels that are not integers, or embeddings that are not floating-point numbers.
+        ValueError: for arguments that do not fit each other, embeddings that are not finite, a ``reference`` without
+            labels, and where no query has a relevant item.
+
+    Source: Musgrave, Belongie & Lim (2020), arXiv:2003.08505; McSherry & Najork (2008), "Computing information
+    retrieval performance measures efficiently in the presence of tied scores", for the expectation over ties.
+
+    Example:
+        >>> import torch
+        >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0], [1.0, 0.2]])
+        >>> found = evaluate_retrieval(z, torch.tensor([0, 0, 1, 1, 1]), cuts=[1], neighbours=1, figures=["ranking"])
+        >>> {name: round(value, 3) for name, value in found.as_dict().items()}
+        {'hit@1': 0.6, 'recall@1': 0.4, 'r-precision': 0.6, 'map@r': 0.6, 'mrr': 0.767}
+    """
+    for name in figures:
+        member("figures", name, FIGURES)
+    for cut in cuts:
+        at_least("cuts", cut, 1)
+    at_least("neighbours", neighbours, 1)
+    other, answers = _reference(reference)
+    known = gallery_of(z, reference=other, queries=queries, items=items, distance=distance, exclude=exclude)
+    labels = host_array(integer_labels("y", y, len(z)))
+    given = labels if answers is None else answers
+    asked, answering = known.asked[labels[known.asked] >= 0], known.answering[given[known.answering] >= 0]
+    if len(asked) < len(known.asked) or len(answering) < len(known.answering):
+        like = y.new_tensor
+        known = gallery_of(
+            z, reference=other, queries=like(asked), items=like(answering), distance=distance, exclude=exclude
+        )
+    _, codes = np.unique(np.concatenate((labels[asked], given[answering])), return_inverse=True)
+    codes = codes.astype(np.int64)
+    kept = np.asarray(cuts, dtype=np.int64)
+    rows = np.empty((len(asked), ranking.FIXED + 2 * len(kept) + 1))
+    if {"ranking", "knn"} & set(figures):
+        own, classes = codes[: len(asked)], int(codes.max(initial=-1)) + 1
+        over_rows(
+            ranking.figures, known.pointers, known.work, known.excluded, known.queries, known.items, known.kind,
+            known.own, own, codes[len(asked) :], kept, neighbours, classes, rows,
+        )  # fmt: skip
+    found = Retrieval(queries=0, without_relevant=0, items=len(answering), distance=distance)
+    if "ranking" in figures:
+        found = _ranking(found, rows, kept)
+    if "knn" in figures:
+        found = dataclasses.replace(found, knn_accuracy=_mean(rows[:, -1], "knn"))
+    if "ami" in figures:
+        found = dataclasses.replace(found, ami=cluster_agreement(z[asked], y[asked], distance=distance, seed=seed))
+    if "probe" in figures:
+        learnt = reference if reference is not None and train is None else None
+        value = linear_probe(
+            z, y, train=train, test=y.new_tensor(asked), reference=learnt, distance=distance, seed=seed
+        )
+        found = dataclasses.replace(found, probe_accuracy=value)
+    return found
+
+
+def _reference(reference: tuple[Tensor, Tensor] | None) -> tuple[Tensor | None, np.ndarray | None]:
+    """Return the other gallery's embeddings and labels."""
+    if reference is None:
+        return None, None
+    if not isinstance(reference, tuple | list) or len(reference) != 2 or reference[1] is None:
+        raise ValueError("`reference` must be (embeddings, labels): without labels nothing is known to be relevant.")
+    z, y = reference
+    return z, host_array(integer_labels("reference labels", y, len(z)))
+
+
+def _ranking(found: Retrieval, rows: np.ndarray, cuts: np.ndarray) -> Retrieval:
+    """Return the means over queries that have a relevant item."""
+    some = rows[rows[:, 0] > 0] if len(rows) else rows
+    if not len(some):
+        raise ValueError("`y`: no query has a relevant item; retrieval needs a label that occurs twice.")
+    columns = [_mean(column, "ranking") for column in some.T]
+    first = ranking.FIXED
+    return dataclasses.replace(
+        found,
+        queries=len(some),
+        without_relevant=len(rows) - len(some),
+        r_precision=columns[1],
+        map_at_r=columns[2],
+        mrr=columns[3],
+        hit={int(cut): columns[first + c] for c, cut in enumerate(cuts)},
+        recall={int(cut): columns[first + len(cuts) + c] for c, cut in enumerate(cuts)},
+    )
+
+
+def _mean(values: np.ndarray, name: str) -> float:
+    """Return the mean, correctly rounded and so the same in any order."""
+    values = values[~np.isnan(values)]
+    if not len(values):
+        raise ValueError(f"`{name}`: no query has an item that could answer it.")
+    return math.fsum(values) / len(values)
