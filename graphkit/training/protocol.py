@@ -19,7 +19,7 @@ _MASKS = ("train_mask", "val_mask", "test_mask")
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetFacts:
-    """The data set of a record: its name, the checksum of its content, and its sizes; ``signals`` where they are items."""
+    """The data set of a record: name, checksum of its content, sizes; ``signals`` where those are the items."""
 
     name: str
     sha256: str
