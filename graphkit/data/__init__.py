@@ -13,6 +13,7 @@ from graphkit.data.cards import Card, card, names
 from graphkit.data.errors import DataError
 
 if TYPE_CHECKING:
+    from graphkit.data.attributes import labelled_by
     from graphkit.data.content import content_sha256
     from graphkit.data.family import GraphFamily
     from graphkit.data.loading import Verification, fetch, load, verify
@@ -28,6 +29,7 @@ __all__ = [
     "card",
     "content_sha256",
     "fetch",
+    "labelled_by",
     "load",
     "names",
     "split_from_name",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "labelled_by": "attributes",
     "content_sha256": "content",
     "GraphFamily": "family",
     "Verification": "loading",

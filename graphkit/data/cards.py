@@ -29,7 +29,7 @@ class Card:
         directed: whether an edge may stand in ``edge_index`` in one direction only, as its publishers gave it.
         nodes: number of nodes, of all graphs together.
         edges: number of columns of ``edge_index``; both directions count where the graph is undirected.
-        features: number of features of a node.
+        features: number of features of a node; the largest, where the members of a family differ.
         classes: number of classes.
         licence: the terms of the place the files came from.
         source: where the files come from.
@@ -152,7 +152,7 @@ def _family(name: str, table: dict[str, Any]) -> Card:
         directed=any(member.directed for member in members),
         nodes=sum(member.nodes for member in members),
         edges=sum(member.edges for member in members),
-        features=first.features,
+        features=max(member.features for member in members),
         classes=first.classes,
         graphs=len(members),
         default_split=first.default_split,

@@ -15,7 +15,7 @@ from graphkit.data.sources import SOURCES
 UNSEEN = {"pubmed", "citation-full-cora", "citation-full-cora-ml", "citation-full-pubmed"}
 """Sets whose files nobody here has had."""
 
-LARGE = {"coauthor-physics"}
+LARGE = {"coauthor-physics", "facebook100-cornell5"}
 SEEN = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in SOURCES if name not in UNSEEN]
 
 
@@ -229,3 +229,16 @@ class TestWhatTheCardsClaim:
         family = load("citation-domains")
         papers = [tuple(words.nonzero().flatten().tolist()) for data in family.values() for words in data.x]
         assert len(set(papers)) == len(papers) == family.card.nodes
+
+    @pytest.mark.parametrize(
+        ("name", "gender", "dormitory", "year", "components"),
+        [("amherst41", 203, 945, 214, 1), ("johnshopkins55", 418, 2141, 636, 11)],
+    )
+    def test_what_students_do_not_tell_is_counted(self, mirror, name, gender, dormitory, year, components):
+        from scipy.sparse.csgraph import connected_components
+        from torch_geometric.utils import to_scipy_sparse_matrix
+
+        data = load(f"facebook100-{name}")
+        assert int((data.y < 0).sum()) == gender
+        assert (data.attributes < 0).sum(0)[[1, 4, 5]].tolist() == [gender, dormitory, year]
+        assert connected_components(to_scipy_sparse_matrix(data.edge_index, num_nodes=data.num_nodes))[0] == components

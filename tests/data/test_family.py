@@ -23,7 +23,13 @@ def test_a_family_is_a_mapping_from_short_names_to_graphs(family):
     assert [data.card.name for data in family.values()] == family.card.members
     assert "cora" not in family
     assert repr(family) == "GraphFamily('citation-domains': acm, citation, dblp)"
-    assert pickle.loads(pickle.dumps(family)).card == family.card
+
+
+def test_a_family_is_pickled():
+    family = GraphFamily(card("karate"), {"one": load("karate"), "two": load("karate", seed=1)})
+    again = pickle.loads(pickle.dumps(family))
+    assert again.card == family.card
+    assert torch.equal(again["two"].train_mask, family["two"].train_mask)
 
 
 def test_a_member_is_what_it_is_alone(family):

@@ -36,13 +36,14 @@ def pyg(mirror, tmp_path):
         ("actor", ("Actor", "actor")),
         ("minesweeper", ("HeterophilousGraphDataset", "heterophilous", "Minesweeper")),
         ("citation-full-dblp", ("CitationFull", "citation_full", "DBLP")),
+        ("facebook100-amherst41", ("LINKXDataset", "linkx", "amherst41")),
     ],
 )
 def test_a_data_set_is_what_pyg_loads(pyg, name, source):
     ours, theirs = load(name), pyg(*source)
     for field in ("x", "edge_index", "y"):
         assert torch.equal(ours[field], theirs[field])
-        assert ours[field].dtype == theirs[field].dtype
+        assert ours[field].dtype == theirs[field].dtype or name.startswith("facebook100")  # PyG's `x` are integers
     for mask in ("train_mask", "val_mask", "test_mask"):
         if mask in theirs:
             first = theirs[mask] if theirs[mask].dim() == 1 else theirs[mask][:, 0]

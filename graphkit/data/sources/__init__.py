@@ -8,6 +8,7 @@ from __future__ import annotations
 from graphkit.data.digits import digits_graph
 from graphkit.data.sources.citation_domains import CitationDomainSource
 from graphkit.data.sources.embedded import EmbeddedSource, karate_graph
+from graphkit.data.sources.facebook100 import Facebook100Source
 from graphkit.data.sources.filtered import FilteredSource
 from graphkit.data.sources.pyg import PlanetoidSource, PyGSource
 from graphkit.data.sources.source import PARTS, Source
@@ -41,4 +42,7 @@ SOURCES: dict[str, Source] = {
     "citation-domains-acm": CitationDomainSource("acmv9"),
     "citation-domains-citation": CitationDomainSource("citationv1"),
     "citation-domains-dblp": CitationDomainSource("dblpv7"),
+    "facebook100-amherst41": Facebook100Source("amherst41"),
+    "facebook100-cornell5": Facebook100Source("cornell5"),
+    "facebook100-johnshopkins55": Facebook100Source("johnshopkins55"),
 }
