@@ -9,12 +9,15 @@ from graphkit.operators.laplacian import eigenvalue_bound, laplacian, largest_ei
 from graphkit.operators.normalization import gcn_adjacency, mean_adjacency, sum_adjacency
 from graphkit.operators.polynomial import chebyshev_sum, chebyshev_terms
 from graphkit.operators.sparse import SparseOperator
+from graphkit.operators.spectrum import FourierBasis, fourier_basis
 
 __all__ = [
+    "FourierBasis",
     "SparseOperator",
     "chebyshev_sum",
     "chebyshev_terms",
     "eigenvalue_bound",
+    "fourier_basis",
     "gcn_adjacency",
     "laplacian",
     "largest_eigenvalue",

@@ -1,0 +1,200 @@
+"""The Fourier basis of a graph from its Laplacian."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphkit._checks import at_least, member
+from graphkit.operators.sparse import SparseOperator
+from graphkit.operators.spectrum.basis import FourierBasis
+from graphkit.operators.spectrum.components import split
+from graphkit.operators.spectrum.dense import all_pairs
+from graphkit.operators.spectrum.lowest import SPARE, Part, gap_behind, lowest
+from graphkit.operators.spectrum.symmetric import Symmetric, symmetric
+
+VERSION = 1
+"""Raised whenever the solvers give other numbers for the same graph."""
+
+SOLVERS = ("auto", "dense", "lanczos", "chebyshev")
+
+LARGEST_DENSE = 40_000
+"""Nodes of a component above which its whole basis is refused: the matrices alone would take 40 GB."""
+
+
+def fourier_basis(
+    laplacian: SparseOperator,
+    k: int | tuple[float, float] | None = None,
+    *,
+    solver: str = "auto",
+    components: str = "split",
+    inside: str = "extend",
+    tolerance: float = 1e-5,
+) -> FourierBasis:
+    r"""Return eigenvalues and eigenvectors of a graph's Laplacian, all or the lowest, right also where they repeat.
+
+    The graph is taken apart into connected components. On each, the null vector is written down: :math:`\mathbf 1` for
+    the combinatorial and the random-walk Laplacian, :math:`D^{1/2} \mathbf 1` for the symmetric one. A solver looks for
+    the others only, so that 0 comes exactly as often as there are components.
+
+    An eigenspace is never cut: which vectors of it are left would depend on the solver. ``k`` grows to the end of the
+    eigenspace it falls into, and a window to both ends; values closer than :math:`10^{-8}` of the spectrum's width
+    (:math:`10^{-6}` in float32) are one eigenvalue. Signs are canonical: the entry of largest size, of equals the
+    first, is positive. Every start is fixed, so that two processes give the same bits.
+
+    ============  ==========================================================================================
+    "dense"       LAPACK, cubic in the nodes of a component
+    "lanczos"     ARPACK in float32, made accurate in float64, then searched for what it overlooked
+    "chebyshev"   a subspace filtered by Chebyshev polynomials, for many pairs and high multiplicity
+    "auto"        dense up to 1,500 nodes of a component and for complete bases, else Lanczos
+    ============  ==========================================================================================
+
+    The work is done on the CPU in float64, wherever the Laplacian lies; the basis has its type and device. No
+    gradient flows.
+
+    Args:
+        laplacian: as ``laplacian(edge_index, ...)`` returns it, of an undirected graph with weights of 0 or more. Make
+            it in float64 where residuals below 1e-7 matter.
+        k: number of lowest pairs, at most as many as nodes; or (low, high), a window of eigenvalues with both ends in
+            it; or ``None`` for all.
+        solver: see above. Where iteration is no gain, up to 16,384 nodes are solved densely whatever is chosen.
+        components: ``"split"``, or ``"joint"`` to look for the null vectors in the graph as a whole.
+        inside: what happens where ``k`` or a window ends inside an eigenspace: ``"extend"``, or ``"refuse"``.
+        tolerance: residual that iterative solvers must reach, relative to the spectrum's width.
+
+    Raises:
+        TypeError: where ``laplacian`` is no operator.
+        ValueError: for a directed graph, negative or non-finite weights, a ``k`` below 1 or above the number of nodes,
+            an empty window, an end inside an eigenspace under ``"refuse"``, and a size out of reach.
+
+    Source: Shuman et al. (2013), arXiv:1211.0053, section II; Zhou et al. (2006) for "chebyshev". PyG's
+    ``AddLaplacianEigenvectorPE`` asks ARPACK once for the whole graph: of Cora's 78 zeros among 78 lowest pairs it
+    finds few.
+
+    Example:
+        >>> two_edges = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
+        >>> from graphkit.operators import laplacian
+        >>> fourier_basis(laplacian(two_edges, normalization="sym"), k=1).eigenvalues.tolist()
+        [0.0, 0.0]
+    """
+    member("solver", solver, SOLVERS)
+    member("components", components, ("split", "joint"))
+    member("inside", inside, ("extend", "refuse"))
+    whole = symmetric(laplacian)
+    nodes = whole.matrix.shape[0]
+    if isinstance(k, tuple):
+        low, high = _window(k)
+    elif k is not None and at_least("k", k, 1) > nodes:
+        raise ValueError(f"`k` must be at most the number of nodes ({nodes:,}), got {k:,}; `k=None` means all pairs.")
+    parts = [Part(component, solver, tolerance) for component in split(whole, jointly=components == "joint")]
+    if k is None or k == nodes:
+        _all(parts)
+        chosen = _Range(-math.inf, math.inf)
+    elif isinstance(k, tuple):
+        chosen = _within(parts, low, high, whole, inside)
+    else:
+        chosen = _lowest(parts, k, whole.precision, inside)
+    name = f"{VERSION} {whole.digest()} {k} {solver} {components} {laplacian.dtype} {tolerance}"
+    return _assembled(laplacian, whole, parts, chosen, hashlib.sha256(name.encode()).hexdigest())
+
+
+class _Range(NamedTuple):
+    """The eigenvalues that are kept: those in between, which no eigenspace straddles."""
+
+    low: float
+    high: float
+
+
+def _window(window: tuple[float, float]) -> tuple[float, float]:
+    """Return both ends of a window, or refuse it."""
+    if len(window) != 2 or not all(isinstance(end, int | float) for end in window) or not window[0] <= window[1]:
+        raise ValueError(f"`k` as a window must be (low, high) with low <= high, got {window!r}.")
+    return float(window[0]), float(window[1])
+
+
+def _all(parts: Sequence[Part]) -> None:
+    """Solve every component wholly."""
+    largest = max((part.component.size for part in parts), default=0)
+    if largest > LARGEST_DENSE:
+        raise ValueError(
+            f"`k=None` asks for all pairs of a component of {largest:,} nodes, {8 * largest**2 / 1e9:.0f} GB; give `k`."
+        )
+    for part, pairs in zip(parts, all_pairs([part.component for part in parts]), strict=True):
+        part.values, part.vectors = pairs
+
+
+def _lowest(parts: Sequence[Part], k: int, precision: float, inside: str) -> _Range:
+    """Let the parts find the ``k`` lowest pairs of all, and return the range that holds them."""
+    zeros = sum(part.component.null is not None for part in parts)
+    # Each of the other components has a 0 among the k lowest, so that one alone brings that many less.
+    each = max(1, k - max(zeros - 1, 0))
+    values, end = lowest(
+        parts, lambda known: known[k - 1] if len(known) >= k else np.inf, each + (SPARE if each > 1 else 0), precision
+    )
+    if inside == "refuse" and len(values) > k:
+        first = int(np.searchsorted(values, values[k - 1] - precision))
+        raise ValueError(
+            f"`k` = {k:,} lies inside the eigenspace of {values[k - 1]:.6g}, pairs {first:,} to {len(values):,}; take "
+            f"{first:,} or {len(values):,} pairs, or inside='extend'."
+        )
+    return _Range(-math.inf, end)
+
+
+def _within(parts: Sequence[Part], low: float, high: float, whole: Symmetric, inside: str) -> _Range:
+    """Let the parts find all pairs of a window, and return the range that holds them."""
+    precision = whole.precision
+    values, end = lowest(parts, lambda known: min(high, whole.high + precision), 2 * SPARE, precision)
+    start = -gap_behind(-values[::-1], -low, precision)
+    chosen = _Range(start - precision / 2, end)
+    outside = (values < low - precision) | (values > high + precision)
+    if inside == "refuse" and ((values >= chosen.low) & (values <= chosen.high) & outside).any():
+        raise ValueError(f"`k` = ({low:g}, {high:g}) ends inside a chain of equal eigenvalues; use inside='extend'.")
+    return chosen
+
+
+def _assembled(
+    laplacian: SparseOperator, whole: Symmetric, parts: Sequence[Part], chosen: _Range, name: str
+) -> FourierBasis:
+    """Return the basis of all components' pairs in the range, sorted, with their signs and residuals."""
+    nodes = whole.matrix.shape[0]
+    kept = [(part.values >= chosen.low) & (part.values <= chosen.high) for part in parts]
+    values = np.concatenate([part.values[keep] for part, keep in zip(parts, kept, strict=True)] or [np.empty(0)])
+    place = np.empty(len(values), int)
+    place[np.argsort(values, kind="stable")] = np.arange(len(values))
+    vectors, residuals, done = np.zeros((nodes, len(values))), np.empty(len(values)), 0
+    for part, keep in zip(parts, kept, strict=True):
+        component, columns = part.component, place[done : done + int(keep.sum())]
+        own = _signed(part.vectors[:, keep])
+        residuals[columns] = np.linalg.norm(component.matrix @ own - own * part.values[keep], axis=0)
+        vectors[np.ix_(component.nodes, columns)] = own
+        done += len(columns)
+
+    def given(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, dtype=laplacian.dtype, device=laplacian.device)
+
+    return FourierBasis(
+        eigenvalues=given(np.sort(values, kind="stable")),
+        entries=given(vectors.reshape(-1)),
+        residuals=given(residuals),
+        node_pointers=torch.tensor([0, nodes], device=laplacian.device),
+        pair_pointers=torch.tensor([0, len(values)], device=laplacian.device),
+        scale=None if whole.scale is None else given(whole.scale),
+        fingerprints=(name,),
+    )
+
+
+def _signed(vectors: np.ndarray) -> np.ndarray:
+    """Return the columns with the sign that makes the entry of largest size, of equals the first, positive."""
+    if not vectors.size:
+        return vectors
+    sizes = np.abs(vectors)
+    # Entries that rounding alone tells apart count as equal.
+    first = (sizes >= (1 - 1e-6) * sizes.max(axis=0)).argmax(axis=0)
+    signs = np.sign(vectors[first, np.arange(vectors.shape[1])])
+    return vectors * signs

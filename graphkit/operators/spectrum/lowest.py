@@ -1,0 +1,118 @@
+"""The search for the lowest pairs of all components together, which ends only in a gap of the spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from graphkit.operators.spectrum.components import Component
+from graphkit.operators.spectrum.dense import all_pairs, lowest_pairs
+from graphkit.operators.spectrum.iterative import chebyshev_pairs, lanczos_pairs
+
+DENSE_NODES = 1500
+"""Components up to this size are solved densely where the solver may be chosen."""
+
+FALLBACK_NODES = 16384
+"""Components up to this size are solved densely where so many pairs are asked for that iteration is no gain."""
+
+SPARE = 4
+"""Pairs beyond those asked for, by which the end of an eigenspace is recognised."""
+
+
+class Part:
+    """What is known of one component's spectrum: its lowest pairs, up to a horizon that may be moved.
+
+    Args:
+        component: the component.
+        solver: "auto", "dense", "lanczos" or "chebyshev".
+        tolerance: residual that iterative solvers must reach, relative to the spectrum's width.
+    """
+
+    def __init__(self, component: Component, solver: str, tolerance: float) -> None:
+        self.component = component
+        self.solver = solver
+        self.tolerance = tolerance
+        self.values = np.empty(0)
+        self.vectors = np.empty((component.size, 0))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all pairs are known."""
+        return len(self.values) == self.component.size
+
+    @property
+    def horizon(self) -> float:
+        """The value below which nothing is unknown."""
+        if self.complete:
+            return np.inf
+        return float(self.values[-1]) if len(self.values) else -np.inf
+
+    def grow(self, count: int) -> None:
+        """Find at least the ``count`` lowest pairs.
+
+        Raises:
+            ValueError: where so many are out of reach.
+        """
+        component = self.component
+        solver, size = self.solver, component.size
+        count = min(count, size)
+        if count <= len(self.values):
+            return
+        if count == 1 and component.null is not None and size > 1:
+            self.values, self.vectors = np.zeros(1), component.null[:, None]
+            return
+        if solver == "auto":
+            solver = "dense" if size <= DENSE_NODES else "lanczos"
+        if solver != "dense" and 4 * (count + 10) > size:
+            if size > FALLBACK_NODES:
+                raise ValueError(
+                    f"`k`: {count:,} of the {size:,} pairs of one component, or one eigenspace as large, are out of "
+                    "reach of an iterative solver; ask for fewer, or use solver='dense'."
+                )
+            solver = "dense"
+        if solver == "dense":
+            partly = 4 * count < size
+            self.values, self.vectors = lowest_pairs(component, count) if partly else all_pairs([component])[0]
+        else:
+            pairs = lanczos_pairs if solver == "lanczos" else chebyshev_pairs
+            self.values, self.vectors = pairs(component, count, self.tolerance)
+
+
+def lowest(
+    parts: Sequence[Part], wanted: Callable[[np.ndarray], float], count: int, precision: float
+) -> tuple[np.ndarray, float]:
+    """Return all values up to a gap of the spectrum at or beyond the wanted end, sorted, and the middle of that gap.
+
+    Args:
+        parts: what is known of each component; they are grown as far as it takes.
+        wanted: from the sorted known values, the value that the result must reach; infinite where too few are known.
+        count: how many pairs the first attempt looks for.
+        precision: values closer than this are one eigenvalue.
+    """
+    for part in parts:
+        part.grow(count)
+    while True:
+        values = np.sort(np.concatenate([part.values for part in parts]))
+        end = gap_behind(values, wanted(values), precision)
+        short = [part for part in parts if part.horizon <= end + precision]
+        if not short:
+            return values[values <= end + precision / 2], end + precision / 2
+        for part in short:
+            part.grow(max(len(part.values) * 3 // 2, len(part.values) + 2 * SPARE))
+
+
+def gap_behind(values: np.ndarray, at: float, precision: float) -> float:
+    """Return the last of the sorted values before the first gap that follows ``at``.
+
+    Example:
+        >>> gap_behind(np.array([0.0, 1.0, 1.0, 2.0]), at=0.5, precision=1e-9)
+        0.5
+        >>> gap_behind(np.array([0.0, 1.0, 1.0 + 1e-12, 2.0]), at=1.0, precision=1e-9)
+        1.000000000001
+    """
+    for value in values[np.searchsorted(values, at) :]:
+        if value > at + precision:
+            break
+        at = max(at, float(value))
+    return at
