@@ -80,6 +80,16 @@ def spectrum_covered(found: float, largest: float) -> None:
         )
 
 
+def same_graph(argument: str, parameters: int, nodes: int, same: bool) -> None:
+    """Refuse a graph other than the one that a layer's free parameters, one per node, belong to."""
+    if parameters != nodes or not same:
+        what = f"{nodes:,} nodes" if parameters != nodes else f"another graph of {nodes:,} nodes"
+        raise ValueError(
+            f"`{argument}` has {parameters:,} parameters tied to the graph it was built on and cannot be used on "
+            f"{what}; choose a form that is a function of the eigenvalue, such as 'bands'."
+        )
+
+
 def host_array(tensor: Tensor) -> np.ndarray:
     """Return a tensor's numbers as NumPy sees them; without a copy where the tensor is on the CPU."""
     return tensor.detach().cpu().numpy()

@@ -2,6 +2,16 @@
 
 from graphkit.nn.models import Encoder
 from graphkit.nn.spatial import GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv
-from graphkit.nn.spectral import ChebConv
+from graphkit.nn.spectral import ChebConv, GraphWaveletConv
 
-__all__ = ["ChebConv", "Encoder", "GATConv", "GATv2Conv", "GCNConv", "GINConv", "GINEConv", "SAGEConv"]
+__all__ = [
+    "ChebConv",
+    "Encoder",
+    "GATConv",
+    "GATv2Conv",
+    "GCNConv",
+    "GINConv",
+    "GINEConv",
+    "GraphWaveletConv",
+    "SAGEConv",
+]

@@ -1,5 +1,6 @@
 """Convolutions in the spectral domain: filters that are functions of the Laplacian."""
 
 from graphkit.nn.spectral.cheb import ChebConv
+from graphkit.nn.spectral.wavelet import GraphWaveletConv
 
-__all__ = ["ChebConv"]
+__all__ = ["ChebConv", "GraphWaveletConv"]

@@ -3,11 +3,13 @@
 from graphkit.operators.wavelets.chebyshev import kernel_coefficients, kernel_error, kernel_order
 from graphkit.operators.wavelets.kernels import FilterBank, heat, itersine, mexican_hat, meyer
 from graphkit.operators.wavelets.krylov import Krylov, krylov
+from graphkit.operators.wavelets.thresholding import ThresholdedWavelets, thresholded_wavelets
 from graphkit.operators.wavelets.transform import wavelet_analysis, wavelet_synthesis
 
 __all__ = [
     "FilterBank",
     "Krylov",
+    "ThresholdedWavelets",
     "heat",
     "itersine",
     "kernel_coefficients",
@@ -16,6 +18,7 @@ __all__ = [
     "krylov",
     "mexican_hat",
     "meyer",
+    "thresholded_wavelets",
     "wavelet_analysis",
     "wavelet_synthesis",
 ]

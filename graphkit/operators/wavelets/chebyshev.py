@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, positive
-from graphkit.operators.pattern import outside_transforms, rememberable
 from graphkit.operators.polynomial import chebyshev_sum, chebyshev_terms
-from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.wavelets.kernels import Kernel
 
 LONGEST = 1000
@@ -87,21 +85,6 @@ def evaluated(coefficients: Tensor, eigenvalues: Tensor, *, largest: float) -> T
     at = 2 / largest * eigenvalues - 1
     signals = [row.view(-1, *[1] * at.dim()) * torch.ones_like(at) for row in coefficients.T.to(at.dtype)]
     return chebyshev_sum(lambda v: at * v, signals)
-
-
-def shifted(laplacian: SparseOperator, largest: float) -> Callable[[Tensor], Tensor]:
-    r"""Return :math:`2L/\lambda_{max} - I`, as an operator where :math:`L` stores every diagonal entry once."""
-    pattern = laplacian.pattern
-    with outside_transforms():
-        on_diagonal = pattern.rows() == pattern.columns
-        full = int(on_diagonal.sum()) == laplacian.shape[0] == int(pattern.columns[on_diagonal].unique().numel())
-    if not full:
-        return lambda v: 2 / largest * (laplacian @ v) - v
-    values = laplacian.entry_values()
-    moved = laplacian.with_values(2 / largest * values - on_diagonal.to(values.dtype))
-    if rememberable(values) and laplacian.symmetric:
-        moved._turned = moved.values._version if moved.values is not None else None, None
-    return moved
 
 
 class Mixed(Sequence[Tensor]):

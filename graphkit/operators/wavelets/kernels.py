@@ -87,6 +87,11 @@ class FilterBank:
         return float(total.min()), float(total.max())
 
 
+def one_band(kernel: Kernel, band: int) -> Kernel:
+    """Return one kernel of several as a bank of its own."""
+    return lambda eigenvalues: kernel(eigenvalues)[band : band + 1]
+
+
 def heat(scale: float | Sequence[float], *, largest: float = 2.0) -> FilterBank:
     r"""Return heat kernels :math:`g_s(\lambda) = e^{-s\lambda}`, one per scale: the wavelets of GWNN.
 
@@ -131,8 +136,8 @@ def mexican_hat(bands: int = 6, *, largest: float = 2.0, lowest: float | None = 
     """
     at_least("bands", bands, 2)
     lowest = positive("largest", largest) / 20 if lowest is None else positive("lowest", lowest)
-    ends = torch.tensor([2 / lowest, 1 / largest], dtype=torch.float64).log().tolist()
-    scales = torch.linspace(*ends, bands - 1, dtype=torch.float64).exp()
+    coarsest, finest = math.log(2 / lowest), math.log(1 / largest)
+    scales = torch.linspace(coarsest, finest, bands - 1, dtype=torch.float64).exp()
     return FilterBank("mexican_hat", tuple(scales.tolist()), float(largest))
 
 

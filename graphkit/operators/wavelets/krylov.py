@@ -11,7 +11,7 @@ from torch import Tensor
 from graphkit._checks import at_least, one_row_per_column, positive, symmetric_operator
 from graphkit.operators.functions import AbstractFunction
 from graphkit.operators.sparse import SparseOperator
-from graphkit.operators.wavelets.kernels import Kernel
+from graphkit.operators.wavelets.kernels import Kernel, one_band
 
 EVERY = 4
 """Steps between two looks at the error: each costs one small eigenproblem per signal."""
@@ -86,10 +86,9 @@ class _Apply(AbstractFunction):
         # g(M) is symmetric: the gradient is the same map of what comes back, band by band.
         operator, kernel, tolerance, steps = ctx.settings
         parts = [
-            _Apply.apply(part, operator, lambda v, b=b: kernel(v)[b : b + 1], tolerance, steps)[0][0]
-            for b, part in enumerate(grad)
+            _Apply.apply(part, operator, one_band(kernel, b), tolerance, steps)[0][0] for b, part in enumerate(grad)
         ]
-        return sum(parts), None, None, None, None  # type: ignore[return-value]
+        return torch.stack(parts).sum(0), None, None, None, None
 
 
 def _lanczos(

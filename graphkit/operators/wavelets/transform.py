@@ -13,9 +13,10 @@ from graphkit._checks import member, one_row_per_column, spectrum_covered, symme
 from graphkit.operators.laplacian import eigenvalue_bound, largest_eigenvalue
 from graphkit.operators.prepared import remembered
 from graphkit.operators.sparse import SparseOperator
-from graphkit.operators.wavelets.chebyshev import analysed, kernel_coefficients, kernel_order, shifted, synthesised
-from graphkit.operators.wavelets.kernels import FilterBank
+from graphkit.operators.wavelets.chebyshev import analysed, kernel_coefficients, kernel_order, synthesised
+from graphkit.operators.wavelets.kernels import FilterBank, one_band
 from graphkit.operators.wavelets.krylov import krylov
+from graphkit.operators.wavelets.shift import shifted
 
 METHODS = ("chebyshev", "krylov")
 
@@ -111,7 +112,7 @@ def wavelet_synthesis(
     polynomials = _prepared(operator, coefficients[0], dual, method, order, tolerance)
     if polynomials is None:
         parts = (
-            krylov(operator, part, lambda v, b=b: dual(v)[b : b + 1], tolerance=tolerance).values[0]
+            krylov(operator, part, one_band(dual, b), tolerance=tolerance).values[0]
             for b, part in enumerate(coefficients)
         )
         return torch.stack(list(parts)).sum(0)

@@ -1,0 +1,330 @@
+"""Convolution in graph wavelets: smooth in the eigenvalue, or with a free number at every node as in GWNN."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import ModuleList, Parameter
+from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.nn.inits import ones, reset, zeros
+from torch_geometric.typing import OptTensor
+from torch_geometric.utils import is_sparse
+
+from graphkit._checks import at_least, host_array, member, same_graph
+from graphkit._kernels.ordering import fingerprint
+from graphkit.nn.abstract import AbstractGraphConv, biased, mapped, plain_features
+from graphkit.operators import SparseOperator, chebyshev_sum, laplacian
+from graphkit.operators.features import features_of
+from graphkit.operators.normalization import inverse_power
+from graphkit.operators.pattern import rememberable
+from graphkit.operators.prepared import edges_of, remembered
+from graphkit.operators.wavelets import FilterBank, ThresholdedWavelets, heat, thresholded_wavelets
+from graphkit.operators.wavelets.chebyshev import (
+    analysed,
+    evaluated,
+    kernel_coefficients,
+    kernel_order,
+    synthesised,
+)
+from graphkit.operators.wavelets.kernels import one_band
+from graphkit.operators.wavelets.shift import shifted_laplacian
+from graphkit.operators.wavelets.transform import conditioned
+
+FORMS = ("bands", "mixed", "gwnn")
+LARGEST = 2.0
+"""No eigenvalue of a normalised Laplacian is above it."""
+
+
+class GraphWaveletConv(AbstractGraphConv):
+    r"""Convolution by wavelets :math:`\psi_b = g_b(L)`, applied as polynomials: no ``nodes x nodes`` array is made.
+
+    ===========  ===========================================================================================
+    ``"bands"``  :math:`X' = \sum_b \psi_b X \Theta_b + b`, a map of the channels for each band
+    ``"mixed"``  :math:`X' = \sum_b \theta_b \psi_b X \Theta + b`, one response :math:`\sum_b \theta_b g_b(\lambda)`
+    ``"gwnn"``   :math:`X' = \sum_b \psi_b\,\mathrm{diag}(\gamma_b)\,\tilde\psi_b X \Theta + b`, the published form
+    ===========  ===========================================================================================
+
+    The first two are functions of the eigenvalue: they belong to no graph, and what was learnt on one is used on
+    another. In the published form :math:`\gamma` holds one number per node, so it is tied to the graph it first sees
+    and refuses any other. :math:`\tilde\psi` is the true inverse of :math:`\psi` (of the heat kernel
+    :math:`e^{+sL}`; the canonical dual where there are several bands), so that with :math:`\gamma = 1`, where it
+    starts, the layer is a linear map. Neither public code inverts: one has overwritten the eigenvalues by then, the
+    other clips the kernel to 1, and both drop all negative entries with their threshold.
+
+    Isolated nodes have the eigenvalue 0: a heat kernel leaves them as they are.
+
+    Args:
+        in_channels: features of a node; -1 to learn it from the first input.
+        out_channels: features of the result.
+        scale: :math:`s` of heat kernels :math:`e^{-s\lambda}`, one band for each.
+        bank: other kernels in their place, made for ``largest=2``.
+        form: see above.
+        num_nodes: of the graph that the published form is tied to; no other form takes it.
+        normalization: ``"sym"`` or ``"rw"``.
+        order: degree of the polynomials. Left out: the smallest within 1e-7 of the kernels, relative to their largest
+            value (for the published form, to what is left of it after the inverse).
+        threshold: make the wavelets sparse matrices, once per graph, without entries below it; see ``wavelets``.
+        bias: whether :math:`b` is there.
+        kwargs: of ``MessagePassing``.
+
+    Raises:
+        ValueError: for ``"gwnn"`` without ``num_nodes``, or with wavelets too wide to be inverted in float64.
+
+    Shape:
+        ``x`` ``[..., nodes, in_channels]``; ``edge_weight`` ``[edges]``. Returns ``[..., nodes, out_channels]``.
+
+    Source: Xu et al. (2019), arXiv:1904.07785, equations 3 and 6, for ``"gwnn"``; Hammond, Vandergheynst & Gribonval
+    (2011), arXiv:0912.3848, for the wavelets.
+
+    Example:
+        >>> conv = GraphWaveletConv(3, 2, scale=[0.5, 2.0])
+        >>> conv(torch.ones(4, 3), torch.tensor([[0, 1], [1, 0]])).shape
+        torch.Size([4, 2])
+        >>> conv.response(torch.tensor([0.0, 1.0])).shape
+        torch.Size([2, 2, 3])
+    """
+
+    weight: Any  # of each band, or of each band and node
+    graph: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        scale: float | Sequence[float] = (0.5, 1.0, 2.0, 4.0),
+        bank: FilterBank | None = None,
+        form: str = "bands",
+        num_nodes: int | None = None,
+        normalization: str = "sym",
+        order: int | None = None,
+        threshold: float | None = None,
+        bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("aggr", "add")
+        super().__init__(**kwargs)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.bank = heat(scale, largest=LARGEST) if bank is None else bank
+        if self.bank.largest != LARGEST:
+            raise ValueError(f"`bank` must be made with `largest=2`, got {self.bank.largest:g}.")
+        self.form = member("form", form, FORMS)
+        self.normalization = member("normalization", normalization, ("sym", "rw"))
+        if threshold is not None and normalization != "sym":
+            raise ValueError("`threshold` needs `normalization='sym'`: only symmetric wavelets are mirrored.")
+        if (form == "gwnn") != (num_nodes is not None):
+            raise ValueError(
+                "`num_nodes` must be given with form='gwnn', whose parameters belong to the nodes of one graph, and "
+                f"with no other form; got form={form!r} and num_nodes={num_nodes}."
+            )
+        self.threshold = threshold
+        condition = conditioned(self.bank, torch.float64) if form == "gwnn" else 1.0
+        if order is None:
+            order = kernel_order(self.bank, tolerance=1e-7 / max(1.0, condition * 1e-2), largest=LARGEST)
+        self.order = order
+        self._ahead = _table(self.bank, order)
+        self._back = _table(self.bank.dual(), order) if form == "gwnn" else ()
+        maps = self.bank.bands if form == "bands" else 1
+        self.lins = ModuleList(
+            Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") for _ in range(maps)
+        )
+        self.num_nodes = num_nodes
+        self._known: int | None = None
+        if form == "gwnn":
+            self.register_buffer("graph", torch.zeros((), dtype=torch.long))
+        self.weight = Parameter(torch.empty(self.bank.bands)) if form == "mixed" else None
+        if num_nodes is not None:
+            self.weight = Parameter(torch.empty(self.bank.bands, at_least("num_nodes", num_nodes, 1)))
+        if bias:
+            self.bias = Parameter(torch.empty(out_channels))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew and belong to no graph yet."""
+        super().reset_parameters()
+        reset(self.lins)
+        zeros(self.bias)
+        ones(self.weight)
+        if self.form == "mixed":
+            torch.nn.init.constant_(self.weight, 1 / self.bank.bands)
+        self._known = None
+        zeros(getattr(self, "graph", None))
+
+    def forward(self, x: Any, edge_index: Any, edge_weight: OptTensor = None) -> Tensor:
+        """Return the convolved features."""
+        if self.threshold is not None:
+            return self._thresholded(features_of(x), edge_index, edge_weight)
+        plain = self._plain(edge_index)
+        x = plain_features(x) if plain else features_of(x)
+        if plain:
+            apply: Callable[[Tensor], Tensor] = self._propagation(x, edge_index, edge_weight)
+        else:
+            apply = self._operator(x, edge_index, edge_weight)
+        narrowing = isinstance(x, SparseOperator) or self.out_channels <= x.size(-1)
+        if self.form == "bands" and not narrowing:
+            bands = analysed(apply, x, x.new_tensor(self._ahead))
+            out = mapped(self.lins[0], bands[0])
+            for lin, band in zip(self.lins[1:], bands[1:], strict=True):
+                out = out + mapped(lin, band)
+            return biased(out, self.bias, fresh=False)
+        if self.form == "bands":
+            bands = torch.stack([mapped(lin, x) for lin in self.lins])
+            return biased(synthesised(apply, bands, bands.new_tensor(self._ahead)), self.bias, fresh=False)
+        x = mapped(self.lins[0], x) if narrowing else x
+        x = self._mixed(apply, x) if self.form == "mixed" else self._gwnn(apply, x)
+        out = x if narrowing else mapped(self.lins[0], x)
+        return biased(out, self.bias, fresh=False)
+
+    def _mixed(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        coefficients = self.weight.to(x.dtype) @ x.new_tensor(self._ahead)
+        return chebyshev_sum(apply, [factor * x for factor in coefficients])
+
+    def _gwnn(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        found = analysed(apply, x, x.new_tensor(self._back))
+        weight = self.weight.to(x.dtype).view(-1, *[1] * (x.dim() - 2), x.shape[-2], 1)
+        return synthesised(apply, weight * found, x.new_tensor(self._ahead))
+
+    def wavelets(
+        self, edge_index: Any, edge_weight: OptTensor = None, *, num_nodes: int, dtype: torch.dtype = torch.float32
+    ) -> list[ThresholdedWavelets]:
+        """Return the thresholded wavelets of each band, which say what was left out, remembered with the graph.
+
+        For the published form those of the inverse follow.
+        """
+        edges = edges_of(edge_index, edge_weight, flow=self.flow, num_nodes=num_nodes)
+        if not rememberable(edges.weight):
+            raise ValueError("`edge_weight` has a gradient, which thresholded wavelets do not pass on; detach it.")
+        banks = [self.bank, self.bank.dual()] if self.form == "gwnn" else [self.bank]
+
+        def build() -> list[ThresholdedWavelets]:
+            matrix = laplacian(
+                edges.index, edges.weight, num_nodes, normalization=self.normalization, dtype=torch.float64
+            )
+            found = [
+                thresholded_wavelets(matrix, one_band(bank, b), threshold=self.threshold or 0.0, order=self.order)
+                for bank in banks
+                for b in range(bank.bands)
+            ]
+            return [part.to(dtype) for part in found]
+
+        form = ("wavelets", num_nodes, self.bank, self.form == "gwnn", self.threshold, self.order, dtype)
+        return remembered(build, form, edges.index, edges.weight)
+
+    def _thresholded(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Tensor:
+        dtype = x.dtype if x.dtype == torch.float64 else torch.float32
+        found = self.wavelets(edge_index, edge_weight, num_nodes=x.size(-2), dtype=dtype)
+        operators = [part.operator for part in found]
+        if self.form == "gwnn":
+            self._belong(operators[0], x.size(-2))
+        signals = [mapped(lin, x) for lin in self.lins]
+        parts: list[Tensor] = []
+        for b in range(self.bank.bands):
+            signal = signals[b if self.form == "bands" else 0]
+            if self.form == "mixed":
+                signal = self.weight[b] * signal
+            if self.form == "gwnn":
+                signal = self.weight[b].unsqueeze(-1) * (operators[self.bank.bands + b] @ signal)
+            parts.append(operators[b] @ signal)
+        return biased(torch.stack(parts).sum(0) if len(parts) > 1 else parts[0], self.bias, fresh=False)
+
+    def response(self, eigenvalues: Tensor) -> Tensor:
+        r"""Return what the layer does at eigenvalues of the Laplacian, polynomials and weights included.
+
+        Args:
+            eigenvalues: ``[points]``, in [0, 2].
+
+        Returns:
+            ``[points, out_channels, in_channels]`` for ``"bands"``; ``[points]``, without :math:`\Theta`, for
+            ``"mixed"``.
+
+        Raises:
+            ValueError: for ``"gwnn"``, which is no function of the eigenvalue.
+        """
+        if self.form == "gwnn":
+            raise ValueError(
+                "`form='gwnn'` has a number for each node and no response: it is not a function of the eigenvalue."
+            )
+        values = evaluated(torch.tensor(self._ahead, dtype=torch.float64), eigenvalues, largest=LARGEST)
+        if self.form == "mixed":
+            return self.weight.to(values.dtype) @ values
+        weights = torch.stack([lin.weight for lin in self.lins]).to(values)  # type: ignore[misc]
+        return torch.einsum("bp,boi->poi", values, weights)
+
+    def _operator(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> SparseOperator:
+        nodes = x.size(-2)
+        operator = shifted_laplacian(
+            edge_index,
+            edge_weight,
+            num_nodes=nodes,
+            normalization=self.normalization,
+            flow=self.flow,
+            dtype=x.dtype if x.dtype == torch.float64 else torch.float32,
+        )
+        if self.normalization != "rw" and rememberable(operator.values) and not operator.symmetric:
+            warnings.warn(
+                "`edge_index` is directed or its weights differ by direction: its Laplacian is not symmetric and "
+                "wavelets of it are not functions of frequencies. Make it undirected "
+                "(torch_geometric.utils.to_undirected) unless you mean this.",
+                stacklevel=3,
+            )
+        if self.form == "gwnn":
+            self._belong(operator, nodes)
+        return operator
+
+    def _belong(self, operator: SparseOperator, nodes: int) -> None:
+        """Belong to the first graph, and refuse another."""
+
+        def build() -> int:
+            columns, pointers = host_array(operator.pattern.columns), host_array(operator.pattern.pointers)
+            words = torch.from_numpy(columns).long(), torch.from_numpy(pointers).long()
+            return int(fingerprint(torch.cat(words).numpy())) % 2**62 + 1  # 0 stands for no graph yet
+
+        found = remembered(build, "places", operator)
+        known = found if self._known == found else int(self.graph)  # reading a buffer waits for an accelerator
+        same_graph("form='gwnn'", self.num_nodes or 0, nodes, known in (0, found))
+        if self._known is None:
+            self.graph.fill_(found)
+            self._known = found
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._known = None
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def _propagation(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Callable[[Tensor], Tensor]:
+        """Return the product with :math:`L - I` by message passing, in operations that can be traced."""
+        nodes = x.size(-2)
+        if self.form == "gwnn":
+            same_graph("form='gwnn'", self.num_nodes or 0, nodes, True)
+        if isinstance(edge_index, SparseOperator) or is_sparse(edge_index):
+            edges = edges_of(edge_index, edge_weight, flow=self.flow)
+            edge_index, edge_weight = edges.index, edges.weight
+        target = edge_index[1 if self.flow == "source_to_target" else 0]
+        weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.to(x.dtype)
+        weight = torch.where(edge_index[0] == edge_index[1], 0, weight)
+        degree = x.new_zeros(nodes).index_add(0, target, weight)
+        if self.normalization == "sym":
+            root = inverse_power(degree, 0.5)
+            norm = -weight * root[edge_index[0]] * root[edge_index[1]]
+        else:
+            norm = -weight * inverse_power(degree, 1.0)[target]
+        isolated = (degree == 0).to(x.dtype).unsqueeze(-1)
+        return lambda v: self.propagate(edge_index, x=v, norm=norm) - isolated * v
+
+    def message(self, x_j: Tensor, norm: Tensor) -> Tensor:
+        """Return each edge's source features times its entry of the shifted Laplacian."""
+        return norm.view(-1, 1) * x_j
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.in_channels}, {self.out_channels}, {self.bank.name}, "
+            f"bands={self.bank.bands}, form={self.form}, order={self.order})"
+        )
+
+
+def _table(bank: FilterBank, order: int) -> tuple[tuple[float, ...], ...]:
+    """Return the coefficients as numbers: a buffer would be rounded with the layer's type."""
+    return tuple(map(tuple, kernel_coefficients(bank, order, largest=LARGEST).tolist()))

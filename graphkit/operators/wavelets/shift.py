@@ -1,0 +1,70 @@
+"""The Laplacian moved and stretched so that its spectrum lies in [-1, 1], where Chebyshev polynomials live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphkit.operators.laplacian import laplacian, rescaled_laplacian
+from graphkit.operators.normalization import built
+from graphkit.operators.pattern import outside_transforms
+from graphkit.operators.prepared import edges_of
+from graphkit.operators.sparse import SparseOperator
+
+
+def shifted(operator: SparseOperator, largest: float) -> SparseOperator | Callable[[Tensor], Tensor]:
+    r"""Return :math:`2L/\lambda_{max} - I`, as an operator where :math:`L` stores every diagonal entry once."""
+    pattern = operator.pattern
+    with outside_transforms():
+        on_diagonal = pattern.rows() == pattern.columns
+        full = int(on_diagonal.sum()) == pattern.shape[0] == int(pattern.columns[on_diagonal].unique().numel())
+    if not full:
+        return lambda v: 2 / largest * (operator @ v) - v
+    values = operator.entry_values()
+    return operator.with_values(2 / largest * values - on_diagonal.to(values.dtype))
+
+
+def shifted_laplacian(
+    edge_index: Any,
+    edge_weight: Tensor | None = None,
+    *,
+    num_nodes: int,
+    normalization: str = "sym",
+    flow: str = "source_to_target",
+    dtype: torch.dtype = torch.float32,
+) -> SparseOperator:
+    r"""Return :math:`L - I` of a normalised Laplacian, remembered with the graph.
+
+    Isolated nodes have the eigenvalue 0 here, so -1 on the diagonal: wavelets of low frequency leave their signal as it
+    is. Where there are none, the diagonal vanishes and is not stored.
+
+    Args:
+        edge_index: any form that ``edges_of`` takes.
+        edge_weight: ``[edges]``; ones when left out. Gradients flow to it.
+        num_nodes: number of nodes.
+        normalization: ``"sym"`` or ``"rw"``.
+        flow: direction of the messages along an ``edge_index``.
+        dtype: type of the values.
+
+    Example:
+        >>> edge = torch.tensor([[0, 1], [1, 0]])
+        >>> shifted_laplacian(edge, num_nodes=3).to_dense().tolist()
+        [[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]]
+    """
+    edges = edges_of(edge_index, edge_weight, flow=flow, num_nodes=num_nodes)
+    index, weight = edges.index, edges.weight
+
+    def build() -> SparseOperator:
+        whole = laplacian(index, weight, num_nodes, normalization=normalization, dtype=dtype)
+        with outside_transforms():
+            pattern = whole.pattern
+            isolated = bool((whole.entry_values()[pattern.rows() == pattern.columns] == 0).any())
+        if not isolated:
+            return rescaled_laplacian(index, weight, num_nodes=num_nodes, normalization=normalization, dtype=dtype)
+        on_diagonal = (pattern.rows() == pattern.columns).to(dtype)
+        return whole.with_values(whole.entry_values() - on_diagonal)
+
+    return built(build, ("shifted", num_nodes, normalization, dtype), index, weight)
