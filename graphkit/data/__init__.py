@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from graphkit.data.attributes import labelled_by
     from graphkit.data.content import content_sha256
     from graphkit.data.family import GraphFamily
-    from graphkit.data.loading import Verification, fetch, load, verify
+    from graphkit.data.loading import Verification, fetch, load, load_splits, verify
     from graphkit.data.soundness import validate
     from graphkit.data.splits import Split, split_from_name
 
@@ -31,6 +31,7 @@ __all__ = [
     "fetch",
     "labelled_by",
     "load",
+    "load_splits",
     "names",
     "split_from_name",
     "validate",
@@ -44,6 +45,7 @@ _ROOMS = {
     "Verification": "loading",
     "fetch": "loading",
     "load": "loading",
+    "load_splits": "loading",
     "verify": "loading",
     "validate": "soundness",
     "Split": "splits",

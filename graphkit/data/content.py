@@ -13,8 +13,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-FURTHER = ("attributes", "y_multi")
-"""Fields with one row a node that count where a graph has them."""
+FURTHER = ("attributes", "signals", "y_multi")
+"""Fields that count where a graph has them."""
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -41,7 +41,8 @@ def content_sha256(data: Data) -> str:
 
     Args:
         data: a graph with ``x [nodes, features]``, ``edge_index [2, edges]``, integer ``y [nodes]`` and perhaps
-            ``edge_weight [edges]``, ``attributes`` or ``y_multi``, each ``[nodes, columns]``.
+            ``edge_weight [edges]``, ``attributes`` or ``y_multi``, each ``[nodes, columns]``; or with
+            ``signals [signals, nodes, features]`` and ``y [signals]`` instead of ``x``.
 
     Example:
         >>> from torch_geometric.data import Data
@@ -55,7 +56,7 @@ def content_sha256(data: Data) -> str:
     weight = data.get("edge_weight")
     values = [] if weight is None else [weight.detach().cpu().numpy().reshape(-1)]
     order = np.lexsort((*values, column, row))
-    tensors = {f"x.{part}": tensor for part, tensor in sparse_parts(data.x.cpu()).items()}
+    tensors = {} if data.get("x") is None else {f"x.{k}": part for k, part in sparse_parts(data.x.cpu()).items()}
     tensors["edge_index"] = torch.from_numpy(np.stack([row[order], column[order]]))
     tensors["y"] = data.y.cpu().long()
     tensors |= {name: data[name] for name in FURTHER if name in data}

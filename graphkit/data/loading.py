@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from graphkit.data.family import GraphFamily, short_name
 from graphkit.data.reading import read
 from graphkit.data.sources import PARTS, SOURCES
 from graphkit.data.split import Split, SplitProtocol
-from graphkit.data.splits import split_from_name
+from graphkit.data.splits import FileMasks, Public, split_from_name
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -58,16 +58,61 @@ def load(name: str, *, split: SplitProtocol | Split | str | None = None, seed: i
     if known.members:
         graphs = {short_name(member, name): load(member, split=split, seed=seed) for member in known.members}
         return GraphFamily(known, graphs)
-    protocol = known.default_split if split is None else split
-    if isinstance(protocol, str):
-        protocol = split_from_name(protocol)
+    protocol = _protocol(known, split)
     data = _graph(known)
-    data.card = known
     chosen = protocol if isinstance(protocol, Split) else protocol(data, torch.Generator().manual_seed(seed))
+    return chosen.apply(_without_file_masks(data))
+
+
+def load_splits(
+    name: str, *, split: SplitProtocol | str | None = None, seeds: Iterable[int]
+) -> tuple[Data, list[Split]]:
+    """Return the data set ``name``, with the first of several splits, and these splits, one for each seed.
+
+    A random protocol draws from a generator of each seed; of files of masks, seed 3 takes the fourth.
+
+    Args:
+        name: a data set of one graph.
+        split: as for :func:`load`, but no finished split.
+        seeds: at least one.
+
+    Raises:
+        ValueError: if the name or the split is not known, the split is one and fixed, or it is impossible here.
+        DataError: if files are missing or wrong.
+
+    Example:
+        >>> data, splits = load_splits("karate", seeds=range(3))
+        >>> len({split.fingerprint for split in splits})
+        3
+    """
+    known = card(name)
+    if known.members:
+        raise ValueError(f"{name!r} is a family of graphs; split one of them: {', '.join(known.members)}.")
+    protocol, seeds = _protocol(known, split), list(seeds)
+    if isinstance(protocol, Public | Split) or not seeds:
+        raise ValueError(f"`split` {str(protocol)!r} is one and fixed; a split for each seed needs a drawn one.")
+    data = _graph(known)
+    many = [
+        FileMasks(seed)(data)
+        if isinstance(protocol, FileMasks)
+        else protocol(data, torch.Generator().manual_seed(seed))
+        for seed in seeds
+    ]
+    return many[0].apply(_without_file_masks(data)), many
+
+
+def _protocol(known: Card, split: SplitProtocol | Split | str | None) -> SplitProtocol | Split:
+    """Return the protocol that is asked for, the card's own where none is."""
+    protocol = known.default_split if split is None else split
+    return split_from_name(protocol) if isinstance(protocol, str) else protocol
+
+
+def _without_file_masks(data: Data) -> Data:
+    """Take away the masks ``[nodes, splits]`` that a data set was published with, now that one split is chosen."""
     for part in PARTS:
         if f"{part}s" in data:
             del data[f"{part}s"]
-    return chosen.apply(data)
+    return data
 
 
 def fetch(name: str) -> Path:
@@ -175,6 +220,7 @@ def _graph(known: Card) -> Data:
     if data is None:
         data = read(known, files.located(known) or fetch(known.name))
         cache.store(data, cached)
+    data.card = known
     return data
 
 

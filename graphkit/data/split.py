@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Disjoint sets of nodes to train on, to select on and to test on.
+    """Disjoint sets of items, nodes of a graph or signals on it, to train on, to select on and to test on.
 
     Args:
-        train: boolean mask, ``[nodes]``.
-        val: boolean mask, ``[nodes]``.
-        test: boolean mask, ``[nodes]``.
+        train: boolean mask, ``[items]``.
+        val: boolean mask, ``[items]``.
+        test: boolean mask, ``[items]``.
         protocol: name of the protocol.
         parameters: what the protocol was asked for, as plain numbers.
 
@@ -63,8 +63,8 @@ class Split:
 
     def apply(self, data: Data) -> Data:
         """Return a shallow copy of ``data`` with these masks and ``protocol``, the record of the split."""
-        if self.train.numel() != data.num_nodes:
-            raise ValueError(f"a split of {self.train.numel():,} nodes does not fit a graph of {data.num_nodes:,}.")
+        if self.train.numel() != len(data.y):
+            raise ValueError(f"a split of {self.train.numel():,} items does not fit the {len(data.y):,} labels given.")
         split = data.__copy__()
         for name, mask in self.masks.items():
             split[name] = mask.to(data.edge_index.device)
@@ -105,7 +105,7 @@ class SplitProtocol(ABC):
         """Return the split whose training, validation and test nodes are ``parts``."""
         masks = []
         for nodes in parts:
-            mask = torch.zeros(data.num_nodes, dtype=torch.bool)
+            mask = torch.zeros(len(data.y), dtype=torch.bool)
             mask[nodes] = True
             masks.append(mask)
         train, val, test = masks

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphkit.data import Split, load
+from graphkit.data import Split, load, load_splits
 from graphkit.data.digits import NEIGHBOURS
 from graphkit.data.splits import FileMasks
 
@@ -121,7 +121,7 @@ def test_impossible_splits_say_so():
         load("digits", split="public")
     with pytest.raises(ValueError, match="Did you mean 'dense'"):
         load("digits", split="dens")
-    with pytest.raises(ValueError, match="does not fit a graph of 34"):
+    with pytest.raises(ValueError, match="does not fit the 34 labels"):
         load("karate", split=Split(*torch.zeros(3, 5, dtype=torch.bool)))
 
 
@@ -130,3 +130,15 @@ def test_loading_changes_nothing_global():
     load("digits", seed=3)
     load("digits", split="dense")
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_split_for_each_seed_is_the_one_that_seed_draws_alone():
+    data, splits = load_splits("karate", split="stratified", seeds=[4, 1])
+    alone = [load("karate", split="stratified", seed=seed).protocol["fingerprint"] for seed in (4, 1)]
+    assert [split.fingerprint for split in splits] == alone
+    assert data.protocol["fingerprint"] == alone[0]
+
+
+def test_a_fixed_split_is_not_drawn_for_each_seed():
+    with pytest.raises(ValueError, match="'public' is one and fixed"):
+        load_splits("digits", split="public", seeds=[0])
