@@ -10,19 +10,41 @@ from graphkit.operators.normalization import gcn_adjacency, mean_adjacency, sum_
 from graphkit.operators.polynomial import chebyshev_sum, chebyshev_terms
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.spectrum import FourierBasis, fourier_basis
+from graphkit.operators.wavelets import (
+    FilterBank,
+    ThresholdedWavelets,
+    heat,
+    itersine,
+    krylov,
+    mexican_hat,
+    meyer,
+    thresholded_wavelets,
+    wavelet_analysis,
+    wavelet_synthesis,
+)
 
 __all__ = [
+    "FilterBank",
     "FourierBasis",
     "SparseOperator",
+    "ThresholdedWavelets",
     "chebyshev_sum",
     "chebyshev_terms",
     "eigenvalue_bound",
     "fourier_basis",
     "gcn_adjacency",
+    "heat",
+    "itersine",
+    "krylov",
     "laplacian",
     "largest_eigenvalue",
     "mean_adjacency",
+    "mexican_hat",
+    "meyer",
     "rescaled_laplacian",
     "sparse_features",
     "sum_adjacency",
+    "thresholded_wavelets",
+    "wavelet_analysis",
+    "wavelet_synthesis",
 ]
