@@ -25,6 +25,8 @@ def distances(query, gallery, kind, out):
     for f in range(gallery.shape[0]):
         value, row = query[f], gallery[f]
         if kind == INNER:
+            if value == 0:  # of a bag of words that is nearly all
+                continue
             for j in range(len(out)):
                 out[j] -= value * row[j]
         else:

@@ -67,7 +67,7 @@ class Checkpoint:
         """
         buffer = io.BytesIO()
         torch.save({"form": FORM, "identity": self.identity, "finished": finished, "running": running}, buffer)
-        self._keep(self.path, buffer.getvalue())
+        self.write_content(self.path, buffer.getvalue())
         self._written = time.monotonic()
 
     def write_weights(self, seed: int, weights: Mapping[str, Tensor]) -> Path:
@@ -75,10 +75,10 @@ class Checkpoint:
         from safetensors.torch import save
 
         path = self.folder / f"seed-{seed}.safetensors"
-        self._keep(path, save({name: value.detach().cpu().contiguous() for name, value in weights.items()}))
+        self.write_content(path, save({name: value.detach().cpu().contiguous() for name, value in weights.items()}))
         return path
 
-    def _keep(self, path: Path, content: bytes) -> None:
+    def write_content(self, path: Path, content: bytes) -> None:
         """Write a file, or remember why it could not be written."""
         try:
             write_atomically(path, content)

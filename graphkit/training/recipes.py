@@ -133,7 +133,7 @@ class Recipe:
         try:
             return Recipe(model=type(self.model)(**of_model), name=self.name, **own)
         except ValidationError as error:
-            raise ValueError(_first_fault(error)) from None
+            raise ValueError(first_fault(error)) from None
 
 
 RECIPES: dict[str, Recipe] = {
@@ -197,7 +197,7 @@ def read_overrides(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _first_fault(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
     """Return pydantic's first complaint in one line of our form."""
     fault = error.errors()[0]
     name = fault["loc"][0] if fault["loc"] else "recipe"

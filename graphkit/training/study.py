@@ -88,18 +88,12 @@ def train(
         TrainingError: if a loss is not finite; the last good state stays in ``checkpoint``.
         Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``checkpoint``.
     """
-    given, seeds = seeds, tuple(seeds) if isinstance(seeds, Iterable) else ()
-    whole = all(isinstance(seed, int) and 0 <= seed < 2**63 for seed in seeds)
-    if not seeds or not whole or len(set(seeds)) < len(seeds):
-        raise ValueError(
-            "`seeds` must be at least one and all different, whole numbers from 0 to 2**63 - 1, "
-            f"got {list(seeds) or given}."
-        )
+    seeds = require_seeds(seeds)
     if resume and checkpoint is None:
         raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")
     if splits is not None and len(splits) != len(seeds):
         raise ValueError(f"`splits` must have one split per seed ({len(seeds)}), got {len(splits)}.")
-    fabric = _fabric(device, precision)
+    fabric = fabric_on(device, precision)
     dtype = torch.float64 if precision == "64-true" else torch.float32
     divided = [data] if splits is None else [split.apply(data) for split in splits]
     first = prepare(divided[0], recipe, fabric.device, dtype)
@@ -247,7 +241,19 @@ class _Run:
             self.kept.write({seed: result.as_dict() for seed, result in self.finished.items()}, running)
 
 
-def _fabric(device: str, precision: str) -> Fabric:
+def require_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds, or refuse what cannot be one."""
+    given, seeds = seeds, tuple(seeds) if isinstance(seeds, Iterable) else ()
+    whole = all(isinstance(seed, int) and 0 <= seed < 2**63 for seed in seeds)
+    if not seeds or not whole or len(set(seeds)) < len(seeds):
+        raise ValueError(
+            "`seeds` must be at least one and all different, whole numbers from 0 to 2**63 - 1, "
+            f"got {list(seeds) or given}."
+        )
+    return seeds
+
+
+def fabric_on(device: str, precision: str) -> Fabric:
     """Return Fabric on one device.
 
     Raises:

@@ -1,0 +1,136 @@
+"""Prototypes: the mean of each class, what it attracts, and what unlabelled items can agree on through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graphkit._checks import embeddings, integer_labels
+
+
+class Prototypes(NamedTuple):
+    """One direction per class.
+
+    Args:
+        directions: unit vectors ``[classes, features]``.
+        classes: the label of each, sorted, ``[classes]``.
+    """
+
+    directions: Tensor
+    classes: Tensor
+
+    def logits(self, z: Tensor, temperature: float) -> Tensor:
+        """Return the cosine of each item and each prototype over ``temperature``, ``[items, classes]``."""
+        return F.normalize(z, dim=-1) @ self.directions.T / temperature
+
+
+def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
+    """Return the direction of the mean of each class's unit vectors; gradients flow through it.
+
+    Args:
+        z: embeddings ``[items, features]``.
+        y: integer labels ``[items]``; rows of -1 belong to no class.
+
+    Raises:
+        ValueError: where the labels do not fit, or none is 0 or above.
+        TypeError: for labels that are not integers.
+
+    Source: Snell, Swersky & Zemel (2017), arXiv:1703.05175, equation 1; on the sphere here.
+
+    Example:
+        >>> class_prototypes(torch.tensor([[2.0, 0.0], [3.0, 0.0], [0.0, 1.0]]), torch.tensor([4, 4, 7])).classes
+        tensor([4, 7])
+    """
+    integer_labels("y", y, len(z))
+    known = y >= 0
+    classes, numbers = y[known].unique(return_inverse=True)
+    if not len(classes):
+        raise ValueError("`y` must label at least one item; a prototype is the mean of a class.")
+    belongs = F.one_hot(numbers, len(classes)).to(z.dtype)
+    return Prototypes(F.normalize(belongs.T @ F.normalize(z[known], dim=-1), dim=-1), classes)
+
+
+class PrototypeLoss:
+    r"""Cross-entropy of each item with the prototypes of the classes, which are made of the same items.
+
+    .. math::
+        L = -\frac{1}{n} \sum_i \log \frac{\exp(\cos(z_i, p_{y_i}) / \tau)}{\sum_c \exp(\cos(z_i, p_c) / \tau)}
+
+    Differentiable any number of times. With one class only, or none, it is zero with a gradient of zero.
+
+    Args:
+        temperature: :math:`\tau`, above 0.
+
+    Raises:
+        ValueError: for a temperature that is not above 0.
+
+    Source: Snell, Swersky & Zemel (2017), arXiv:1703.05175, with the cosine in place of the squared distance, and an
+    item counted in its own prototype, so that a class of one item has a prototype.
+
+    Example:
+        >>> loss = PrototypeLoss(temperature=0.5)
+        >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> round(loss(z, torch.tensor([0, 0, 1])).item(), 4)
+        0.1269
+    """
+
+    def __init__(self, temperature: float = 0.2) -> None:
+        if not temperature > 0:
+            raise ValueError(f"`temperature` must be above 0, got {temperature}.")
+        self.temperature = temperature
+
+    def __call__(self, z: Tensor, y: Tensor, *, reference: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Return the mean over the labelled items, a number.
+
+        Args:
+            z: embeddings ``[items, features]``.
+            y: integer labels ``[items]``; -1 is left out.
+            reference: embeddings and labels that the prototypes are made of, in place of the items themselves.
+
+        Raises:
+            ValueError: where shapes do not fit, an entry is not finite, or a label has no prototype.
+            TypeError: for labels that are not integers.
+        """
+        integer_labels("y", y, len(embeddings("z", z)))
+        known = y >= 0
+        if not bool(known.any()):
+            return z.sum() * 0
+        prototypes = class_prototypes(*(reference or (z, y)))
+        targets = torch.searchsorted(prototypes.classes, y[known]).clamp(max=len(prototypes.classes) - 1)
+        if not torch.equal(prototypes.classes[targets], y[known]):
+            raise ValueError("`reference` must hold every class of `y`.")
+        return F.cross_entropy(prototypes.logits(z[known], self.temperature), targets)
+
+
+def consistency(views: Sequence[Tensor], *, sharpening: float = 0.5) -> Tensor:
+    r"""Return how far several guesses of the same items' classes are from their sharpened mean; it needs no label.
+
+    .. math::
+        \frac{1}{S n} \sum_{s, i} \lVert p_i^{(s)} - \bar p_i' \rVert^2,\qquad
+        \bar p_{ic}' = \bar p_{ic}^{1/T} / \sum_{c'} \bar p_{ic'}^{1/T}
+
+    No gradient flows through the sharpened mean.
+
+    Args:
+        views: at least one tensor of probabilities ``[items, classes]``.
+        sharpening: :math:`T`, above 0; below 1 it asks for decisions.
+
+    Raises:
+        ValueError: without a view, or for a temperature that is not above 0.
+
+    Source: Feng et al. (2020), arXiv:2005.11079, section 3.2 (equations 5 and 6 as the paper's code computes them).
+
+    Example:
+        >>> consistency([torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])]).item()
+        0.5
+    """
+    if not views or not sharpening > 0:
+        raise ValueError("`views` must hold at least one tensor, and `sharpening` be above 0.")
+    stacked = torch.stack(list(views))
+    with torch.no_grad():
+        target = (stacked.mean(0).clamp(min=torch.finfo(stacked.dtype).tiny).log() / sharpening).softmax(-1)
+    return (stacked - target).square().sum(-1).mean()

@@ -1,0 +1,48 @@
+"""Architectures whose number of hops is not their number of layers, trained with whole nodes dropped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic.dataclasses import dataclass
+
+from graphkit.training.architectures.abstract import STRICT, AbstractArchitecture, Count, EdgeWeights, Rate
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from graphkit.training.recipes import Recipe
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Grand(AbstractArchitecture):
+    """A perceptron of two layers on features averaged over hops, whole nodes dropped in training.
+
+    Source: Feng et al. (2020), arXiv:2005.11079.
+    """
+
+    edge_weights: ClassVar[EdgeWeights] = "used"
+
+    order: Count = 4
+    node_dropout: Rate = 0.5
+
+    def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
+        """Return the edges and their weights."""
+        return edge_index, edge_weight
+
+    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return the perceptron; of the recipe it takes ``hidden`` and ``dropout``."""
+        from graphkit.nn.propagation import RandomPropagation
+
+        return RandomPropagation(
+            in_channels,
+            recipe.hidden,
+            out_channels,
+            order=self.order,
+            node_dropout=self.node_dropout,
+            dropout=recipe.dropout,
+        )
+
+    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        """Return no group: everything goes by the recipe."""
+        return []

@@ -1,0 +1,38 @@
+"""What a metric loss must beat: the logits of a classifier trained with cross-entropy on the same labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from graphkit.training.fit import Fit
+from graphkit.training.tasks import prepare
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch_geometric.data import Data
+
+    from graphkit.training.recipes import Recipe
+
+
+def classifier_logits(data: Data, recipe: Recipe, seed: int, fabric: Fabric) -> Tensor:
+    """Return the logits of all nodes, of the classifier that ``graphkit train`` selects with the same seed.
+
+    Args:
+        data: a graph with its masks.
+        recipe: the classifier.
+        seed: draws its weights and dropout.
+        fabric: puts it on a device.
+    """
+    device = fabric.device
+    task, _ = prepare(data, recipe, device, torch.float32)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        fit = Fit(recipe.module(task.channels, task.classes, task.graph), task, recipe, fabric)
+        for _ in fit.epochs():
+            pass
+    return fit.logits(torch.arange(data.num_nodes, device=device))

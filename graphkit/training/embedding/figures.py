@@ -1,0 +1,80 @@
+"""What is measured on an embedding once it is selected, the same for a trained one and for its baselines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graphkit.metric.retrieval import evaluate_retrieval
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Labels of all items, and who asks and who answers.
+
+    Args:
+        y: ``[items]``; -1 for items that take no part.
+        train: the training items, a mask ``[items]``: the gallery of the vote and what the probe learns from.
+        test: the test items, a mask ``[items]``.
+        exclude: ``[2, pairs]`` that may not meet, or ``None``.
+        disjoint: whether the classes examined are none of those trained on; then no training item has a label here,
+            the vote asks all other items, and the probe learns in folds.
+    """
+
+    y: Tensor
+    train: Tensor
+    test: Tensor
+    exclude: Tensor | None = None
+    disjoint: bool = False
+
+    def figures(self, z: Tensor, *, probes: bool = True) -> dict[str, float]:
+        """Return figures by name, fractions.
+
+        "all": every labelled item asks all others. "test": the test items ask all others. "knn" and "probe": accuracy
+        on the test items from the training items' labels. "ami": k-means on all items. "overlap": chance that two test
+        items of one class lie farther apart than two of different classes.
+        """
+        z = z.detach().cpu()
+        every = evaluate_retrieval(z, self.y, exclude=self.exclude, cuts=[1], figures=["ranking"])
+        found = {f"{name} (all)": value for name, value in every.as_dict().items() if name != "recall@1"}
+        asking = self.test & (self.y >= 0)
+        test = evaluate_retrieval(z, self.y, queries=asking, exclude=self.exclude, cuts=[1], figures=["ranking"])
+        found |= {f"{name} (test)": value for name, value in test.as_dict().items() if name != "recall@1"}
+        found["overlap (test)"] = overlap(z[asking], self.y[asking])
+        items = None if self.disjoint else self.train
+        vote = evaluate_retrieval(z, self.y, queries=asking, items=items, exclude=self.exclude, figures=["knn"])
+        found |= {"knn (test)": vote["knn"]}
+        if probes:
+            others = evaluate_retrieval(z, self.y, queries=asking, train=items, figures=["probe"])
+            found["probe (test)"] = others["probe"]
+            found["ami (all)"] = evaluate_retrieval(z, self.y, figures=["ami"])["ami"]
+        return found
+
+
+def overlap(z: Tensor, y: Tensor, *, most: int = 2_000) -> float:
+    """Return the chance that a pair of one class lies farther apart (cosine) than a pair of two, ties counting half.
+
+    Args:
+        z: embeddings ``[items, features]``.
+        y: integer labels ``[items]``.
+        most: beyond so many items, so many evenly spaced ones stand for all.
+
+    Example:
+        >>> overlap(torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]]), torch.tensor([0, 0, 1, 1]))
+        0.0
+    """
+    if len(z) > most:
+        chosen = torch.linspace(0, len(z) - 1, most).long()
+        z, y = z[chosen], y[chosen]
+    unit = F.normalize(z.double(), dim=-1)
+    distance = 1 - unit @ unit.T
+    upper = torch.ones(len(z), len(z)).triu(1).bool()
+    same = (y[:, None] == y) & upper
+    near, far = distance[same], distance[upper & ~same].sort().values
+    if not len(near) or not len(far):
+        return 0.0
+    below = torch.searchsorted(far, near) + torch.searchsorted(far, near, right=True)
+    return float(below.double().sum() / (2 * len(near) * len(far)))

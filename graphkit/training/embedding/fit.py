@@ -1,0 +1,155 @@
+"""The loop of one seed: steps on a metric loss, selection by retrieval among labelled items."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from graphkit.data.batches import ClassBatches
+from graphkit.metric.retrieval import evaluate_retrieval
+from graphkit.training.embedding.material import Material
+from graphkit.training.fit import TrainingError
+from graphkit.training.tasks import Rows
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from graphkit.training.embedding.recipes import EmbeddingRecipe
+
+
+class EmbeddingEpoch(NamedTuple):
+    """The figures of one epoch: the mean loss of its steps, and the validation items' MAP@R, a fraction."""
+
+    number: int
+    train_loss: float
+    validation_map: float
+
+    @property
+    def figure(self) -> float:
+        """What progress shows."""
+        return self.validation_map
+
+
+class EmbeddingFit:
+    """One encoder on its way from drawn to selected.
+
+    Between two epochs the object may be saved, and continued later to the same bits. It never sees a test label: ``material`` holds none.
+
+    Args:
+        module: a freshly drawn encoder, on the CPU.
+        material: items, training and validation labels.
+        recipe: objective, rates, selection.
+        fabric: puts model and optimiser on their device and in their precision.
+    """
+
+    def __init__(self, module: nn.Module, material: Material, recipe: EmbeddingRecipe, fabric: Fabric) -> None:
+        self.material, self.recipe, self.fabric = material, recipe, fabric
+        module = module.to(fabric.device)
+        fused = fabric.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.Adam(recipe.encoder.parameter_groups(module), lr=recipe.encoder.lr, fused=fused)
+        self.model, self.optimizer = fabric.setup(module, optimizer)
+        self.history: list[EmbeddingEpoch] = []
+        self.best: EmbeddingEpoch | None = None
+        self.best_weights: dict[str, Tensor] = {}
+        labels = [material.validation.y, material.train.y]
+        self._labelled = Rows(torch.cat([material.validation.index, material.train.index]), torch.cat(labels))
+        self._queries = torch.arange(len(material.validation.y))
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs have run or patience has."""
+        done, patience = len(self.history), self.recipe.patience
+        waited = done - self.best.number if self.best else 0
+        return done >= self.recipe.epochs or (0 < patience <= waited)
+
+    def epochs(self) -> Iterator[EmbeddingEpoch]:
+        """Train on, one epoch at a time, until :attr:`finished`.
+
+        Raises:
+            TrainingError: if a loss or an embedding is not finite.
+        """
+        while not self.finished:
+            number = len(self.history) + 1
+            losses = torch.stack([self._step(batch) for batch in self._batches()])
+            epoch = EmbeddingEpoch(number, float(losses.double().mean()), self._validation_map())
+            if not math.isfinite(epoch.train_loss + epoch.validation_map):
+                kept = f"the best before it was epoch {self.best.number}" if self.best else "no epoch was good"
+                raise TrainingError(f"the loss is not finite in epoch {number} ({kept}); try a smaller `lr`.")
+            self.history.append(epoch)
+            last = self.recipe.select == "last"
+            if self.best is None or last or epoch.validation_map > self.best.validation_map:
+                self.best = epoch
+                self.best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+            yield epoch
+
+    def embeddings(self, material: Material | None = None) -> Tensor:
+        """Return the selected encoder's embeddings of all items, and leave the model with the selected weights.
+
+        Args:
+            material: other items, or the same in another graph; by default those trained on.
+        """
+        self.model.load_state_dict(self.best_weights)
+        return self._embed(None, material or self.material)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a continuation needs, the random number generators' states among it."""
+        device = self.fabric.device
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": [tuple(epoch) for epoch in self.history],
+            "best": None if self.best is None else tuple(self.best),
+            "best_weights": self.best_weights,
+            "cpu_generator": torch.get_rng_state(),
+            "cuda_generator": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state; the generators of this process are set to it too."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.history = [EmbeddingEpoch(*figures) for figures in state["history"]]
+        self.best = None if state["best"] is None else EmbeddingEpoch(*state["best"])
+        self.best_weights = state["best_weights"]
+        torch.set_rng_state(state["cpu_generator"])
+        if state["cuda_generator"] is not None and self.fabric.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_generator"], self.fabric.device)
+
+    def _batches(self) -> Iterator[Rows]:
+        """Yield the labelled items of each step of an epoch."""
+        rows, recipe = self.material.train, self.recipe
+        if not recipe.ways:
+            for _ in range(recipe.steps):
+                yield rows
+            return
+        drawn = ClassBatches(rows.y, ways=recipe.ways, shots=recipe.shots, batches=recipe.steps)
+        for batch in drawn:
+            places = torch.tensor(batch, device=rows.index.device)
+            yield Rows(rows.index[places], rows.y[places])
+
+    def _step(self, batch: Rows) -> Tensor:
+        """Take one optimiser step and return the loss before it."""
+        self.model.train()
+        self.optimizer.zero_grad()
+        loss = self.recipe.objective.loss(self.model, self.material, batch)
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _embed(self, index: Tensor | None, material: Material) -> Tensor:
+        """Return embeddings without dropout and gradient."""
+        self.model.eval()
+        with torch.no_grad():
+            return material.embed(self.model, index)
+
+    def _validation_map(self) -> float:
+        """Return how well the labelled items answer the validation items; NaN where an embedding is not finite."""
+        z = self._embed(self._labelled.index, self.material)
+        if not bool(z.isfinite().all()):
+            return math.nan
+        found = evaluate_retrieval(z, self._labelled.y, queries=self._queries, cuts=[], figures=["ranking"])
+        return found.map_at_r or 0.0

@@ -1,0 +1,168 @@
+"""What an embedding is trained for, as frozen data: one class per loss, named in the table at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from pydantic.dataclasses import dataclass
+
+from graphkit.training.architectures.abstract import STRICT, LearningRate, NonNegative, Positive
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from graphkit.training.embedding.material import Material
+    from graphkit.training.tasks import Rows
+
+Criterion: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
+Temperature: TypeAlias = LearningRate
+
+
+class AbstractObjective(ABC):
+    """What a step minimises. Those that use labels derive from ``AbstractLabelled``; others supply :meth:`loss`."""
+
+    labelled: ClassVar[bool]
+    """Whether it uses labels: one that does not sees every item in every step."""
+
+    def options(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload]  # every objective is a dataclass
+
+    @abstractmethod
+    def loss(self, model: nn.Module, material: Material, batch: Rows) -> Tensor:
+        """Return the loss of one step, a number.
+
+        Args:
+            model: in training mode.
+            material: ``material.embed(model, index)`` embeds items, with another draw of its dropout each time.
+            batch: the labelled items of the step.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AbstractLabelled(AbstractObjective):
+    """A metric loss on labelled items; on request, views of all items that agree on their nearest prototypes.
+
+    Args:
+        unit: scale embeddings to length 1 before the loss, which gives a margin its meaning.
+        consistency: weight of the agreement of several views of all items, labelled or not; 0 for none.
+        views: passes through the encoder in a step, with other nodes and values dropped in each.
+        sharpening: how much of a decision the views are asked for; 1 none, towards 0 all.
+        temperature: of the items' guesses between the prototypes.
+    """
+
+    labelled: ClassVar[bool] = True
+
+    unit: bool = True
+    consistency: NonNegative = 1.0
+    views: Positive = 2
+    sharpening: Temperature = 0.5
+    temperature: Temperature = 0.2
+
+    @abstractmethod
+    def criterion(self) -> Criterion:
+        """Return the loss of embeddings and labels."""
+
+    def loss(self, model: nn.Module, material: Material, batch: Rows) -> Tensor:
+        """Return the mean of the criterion over the views, and what they disagree on."""
+        import torch
+        import torch.nn.functional as F
+
+        from graphkit.metric.prototypes import class_prototypes, consistency
+
+        criterion = self.criterion()
+        losses, guesses = [], []
+        for _ in range(self.views):
+            if self.consistency:
+                found = material.embed(model)
+                z = found[batch.index]
+                prototypes = class_prototypes(z, batch.y)
+                guesses.append(prototypes.logits(found[material.seen], self.temperature).softmax(-1))
+            else:
+                z = material.embed(model, batch.index)
+            losses.append(criterion(F.normalize(z, dim=-1) if self.unit else z, batch.y))
+        total = torch.stack(losses).mean()
+        return total + self.consistency * consistency(guesses, sharpening=self.sharpening) if guesses else total
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Contrastive(AbstractLabelled):
+    """Pairs of a class are pulled together, others pushed beyond a margin.
+
+    Source: Hadsell, Chopra & LeCun (2006), "Dimensionality reduction by learning an invariant mapping".
+    """
+
+    margin: NonNegative = 1.0
+    positive_margin: NonNegative = 0.0
+
+    def criterion(self) -> Criterion:
+        """Return the loss over all pairs."""
+        from graphkit.metric import ContrastiveLoss
+
+        return ContrastiveLoss(self.margin, positive_margin=self.positive_margin)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Triplet(AbstractLabelled):
+    """An item lies nearer to its class than to others, by a margin.
+
+    Source: Schroff, Kalenichenko & Philbin (2015), arXiv:1503.03832.
+    """
+
+    margin: NonNegative = 0.5
+
+    def criterion(self) -> Criterion:
+        """Return the loss over all triplets."""
+        from graphkit.metric import TripletLoss
+
+        return TripletLoss(self.margin)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Quadruplet(AbstractLabelled):
+    """As triplets, and any pair of a class nearer than any pair of two others.
+
+    Source: Chen et al. (2017), arXiv:1704.01719.
+    """
+
+    margin1: NonNegative = 0.5
+    margin2: NonNegative = 0.25
+
+    def criterion(self) -> Criterion:
+        """Return the loss over all quadruplets."""
+        from graphkit.metric import QuadrupletLoss
+
+        return QuadrupletLoss(self.margin1, self.margin2)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SupCon(AbstractLabelled):
+    """Supervised contrastive: a softmax over all other items, in which those of the class share the mass.
+
+    Source: Khosla et al. (2020), arXiv:2004.11362.
+    """
+
+    tau: Temperature = 0.3
+
+    def criterion(self) -> Criterion:
+        """Return the loss over all items."""
+        from graphkit.metric import SupervisedContrastiveLoss
+
+        return SupervisedContrastiveLoss(self.tau)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Prototype(AbstractLabelled):
+    """A softmax over the means of the classes, at ``temperature``.
+
+    Source: Snell, Swersky & Zemel (2017), arXiv:1703.05175.
+    """
+
+    def criterion(self) -> Criterion:
+        """Return the cross-entropy with the prototypes."""
+        from graphkit.metric.prototypes import PrototypeLoss
+
+        return PrototypeLoss(self.temperature)

@@ -1,0 +1,75 @@
+"""What an embedding study came to: one seed, and the record of all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphkit.training.embedding.fit import EmbeddingEpoch
+from graphkit.training.files import write_atomically
+from graphkit.training.records import Metric, Record
+
+Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingResult:
+    """What one seed came to.
+
+    Args:
+        seed: drew the weights, the dropout and the batches.
+        validation: MAP@R of the validation items at the selected epoch.
+        figures: what was embedded ("raw features", "random encoder", ..., the loss's name) -> name -> figure.
+        selected: the selected epoch, from 1.
+        history: the figures of all epochs.
+        seconds: training time.
+    """
+
+    seed: int
+    validation: float
+    figures: Mapping[str, Figures]
+    selected: int
+    history: tuple[EmbeddingEpoch, ...]
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain numbers and tuples, for a checkpoint."""
+        figures = {name: dict(values) for name, values in self.figures.items()}
+        return {**vars(self), "figures": figures, "history": [tuple(epoch) for epoch in self.history]}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> EmbeddingResult:
+        """Return what :meth:`as_dict` wrote."""
+        return cls(**{**fields, "history": tuple(EmbeddingEpoch(*figures) for figures in fields["history"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingRecord:
+    """A record, and beside it every figure of the embedding and of its baselines.
+
+    Args:
+        record: the record whose ``metric`` is the test items' MAP@R.
+        level: "node" or "graph".
+        figures: what was embedded -> name of a figure -> mean and deviation over the seeds.
+    """
+
+    record: Record
+    level: str
+    figures: Mapping[str, Mapping[str, Metric]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain dictionaries and lists."""
+        figures = {what: {n: dataclasses.asdict(m) for n, m in each.items()} for what, each in self.figures.items()}
+        return {**self.record.as_dict(), "level": self.level, "figures": figures}
+
+    def to_json(self) -> str:
+        """Return the record as JSON text."""
+        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def write(self, path: Path) -> None:
+        """Write the record beside ``path`` and rename it."""
+        write_atomically(path, (self.to_json() + "\n").encode())

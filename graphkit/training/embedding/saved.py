@@ -1,0 +1,113 @@
+"""Embeddings on disk: a safetensors file that says what it holds, and search in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from graphkit._checks import at_least
+from graphkit.training.files import write_atomically
+
+PATTERN = "embeddings-*.safetensors"
+
+
+@dataclass(frozen=True)
+class SavedEmbeddings:
+    """The embeddings of one seed.
+
+    Args:
+        z: ``[items, dim]``.
+        y: labels ``[items]``.
+        about: what made them: data set, level, loss, seed, protocol.
+    """
+
+    z: Tensor
+    y: Tensor
+    about: dict[str, str]
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the file; nothing in it can be executed."""
+        from safetensors.torch import save
+
+        return save({"z": self.z.cpu().contiguous(), "y": self.y.cpu().contiguous()}, self.about)
+
+    def write(self, path: Path) -> None:
+        """Write the file as a whole."""
+        write_atomically(path, self.to_bytes())
+
+    @classmethod
+    def read(cls, path: Path) -> SavedEmbeddings:
+        """Return what :meth:`write` wrote.
+
+        Raises:
+            ValueError: if there is no such file, or it holds something else.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+                about = file.metadata() or {}
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"{str(path)!r} cannot be read as embeddings: {error}.") from None
+        if tensors.keys() != {"z", "y"}:
+            raise ValueError(f"{str(path)!r} holds no embeddings but {', '.join(sorted(tensors))}.")
+        return cls(tensors["z"], tensors["y"], about)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One answer of a search.
+
+    Args:
+        item: row of the embeddings.
+        label: its class.
+        distance: 1 - cosine.
+    """
+
+    item: int
+    label: int
+    distance: float
+
+
+def latest(run: Path) -> Path:
+    """Return the embeddings in a run's folder, those of the lowest seed, or the file itself.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    if run.is_file():
+        return run
+    files = sorted(run.glob(PATTERN), key=lambda path: int(path.stem.partition("-")[2]))
+    if not files:
+        raise ValueError(f"`run`: {str(run)!r} holds no embeddings; make some with `graphkit embed`.")
+    return files[0]
+
+
+def search(saved: SavedEmbeddings, query: int, count: int = 10) -> list[Found]:
+    """Return the items nearest to one of them, nearest first.
+
+    Args:
+        saved: the embeddings.
+        query: row of the item that asks.
+        count: how many answers.
+
+    Raises:
+        ValueError: for a row that does not exist.
+
+    Example:
+        >>> z = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.1]])
+        >>> [found.item for found in search(SavedEmbeddings(z, torch.tensor([0, 1, 0]), {}), query=0, count=2)]
+        [2, 1]
+    """
+    from graphkit.metric.nearest import nearest_items
+
+    at_least("count", count, 1)
+    if not 0 <= query < len(saved.z):
+        raise ValueError(f"`query` must be an item from 0 to {len(saved.z) - 1:,}, got {query}.")
+    found = nearest_items(saved.z, count, queries=torch.tensor([query]))
+    pairs = zip(found.items[0].tolist(), found.distances[0].tolist(), strict=True)
+    return [Found(item, int(saved.y[item]), distance) for item, distance in pairs if item >= 0]

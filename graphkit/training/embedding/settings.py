@@ -1,0 +1,122 @@
+"""What an embedding study is about: what training sees, what is examined afterwards, and the protocol of both."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from graphkit._checks import at_least
+from graphkit.training.embedding.figures import Examination
+from graphkit.training.embedding.material import Material
+from graphkit.training.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
+from graphkit.training.tasks import prepare
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from graphkit.training.embedding.recipes import EmbeddingRecipe
+
+MEASURED = "MAP@R by cosine, test items asking all others"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One study, ready to be run with any seed.
+
+    Args:
+        material: what training and selection see.
+        whole: the same items as they are embedded in the end; in the transductive setting the same object.
+        examination: what is measured then.
+        raw: features of the items ``[items, features]``, the first baseline.
+        facts: the data set of the record.
+        protocol: what a comparison has to hold fixed.
+    """
+
+    material: Material
+    whole: Material
+    examination: Examination
+    raw: Tensor
+    facts: DatasetFacts
+    protocol: Protocol
+
+
+def node_setting(
+    data: Data,
+    recipe: EmbeddingRecipe,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    inductive: bool = False,
+    disjoint: int = 0,
+    class_seed: int = 0,
+    without_neighbours: bool = False,
+) -> Setting:
+    """Return the study of the nodes of one graph.
+
+    Args:
+        data: a graph with features, edges, labels and masks.
+        recipe: how features and graph are to be prepared.
+        device: where everything goes.
+        dtype: of features and edge weights.
+        inductive: training sees neither the test nodes nor their edges.
+        disjoint: so many classes, drawn with ``class_seed``, are kept from training and selection, and only they are
+            examined; 0 for a closed set.
+        class_seed: draws them.
+        without_neighbours: nodes joined by an edge do not answer each other.
+
+    Raises:
+        ValueError: for data that cannot be trained on, or where fewer than two classes would be left to train on.
+    """
+    task, _ = prepare(data, recipe.encoder, device, dtype)
+    nodes = data.num_nodes
+    whole = Material(task, nodes, torch.arange(nodes, device=device))
+    material = whole
+    if inductive:
+        material = _without_test(data, recipe, device, dtype)
+    y, notes = data.y.cpu().long().clone(), []
+    train, test = data.train_mask.cpu(), data.test_mask.cpu()
+    if disjoint:
+        novel = _novel(y, disjoint, class_seed)
+        material = material.without(novel)
+        unseen = torch.isin(y, novel)
+        y[~unseen] = -1
+        test = unseen  # none of them gave a label
+        notes.append(f"class-disjoint: classes {', '.join(map(str, novel.tolist()))} unseen")
+    if without_neighbours:
+        notes.append("one-hop neighbours left out")
+    facts = dataset_facts(data)
+    protocol = protocol_of([data], facts, recipe.selection_rule)
+    protocol = dataclasses.replace(
+        protocol,
+        test=int(test.sum()),
+        setting="; ".join(["inductive" if inductive else "transductive", *notes]),
+        metric=MEASURED,
+    )
+    exclude = torch.cat([data.edge_index, data.edge_index.flip(0)], dim=1).cpu() if without_neighbours else None
+    examination = Examination(y, train, test, exclude, bool(disjoint))
+    return Setting(material, whole, examination, data.x.to_dense(), facts, protocol)
+
+
+def _without_test(data: Data, recipe: EmbeddingRecipe, device: torch.device, dtype: torch.dtype) -> Material:
+    """Return the nodes without the edges of the test nodes, which a loss without labels does not look at either."""
+    hidden = data.test_mask[data.edge_index].any(dim=0)
+    seen = data.clone()
+    seen.edge_index = data.edge_index[:, ~hidden]
+    if seen.get("edge_weight") is not None:
+        seen.edge_weight = seen.edge_weight[~hidden]
+    task, _ = prepare(seen, recipe.encoder, device, dtype)
+    return Material(task, data.num_nodes, (~data.test_mask).nonzero().squeeze(-1).to(device))
+
+
+def _novel(y: Tensor, disjoint: int, seed: int) -> Tensor:
+    """Return the classes kept from training, sorted."""
+    classes = y[y >= 0].unique()
+    at_least("disjoint", disjoint, 1)
+    if len(classes) - disjoint < 2:
+        raise ValueError(f"`disjoint` must leave two of the {len(classes)} classes to train on, got {disjoint}.")
+    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed))
+    return classes[order[:disjoint]].sort().values
