@@ -16,6 +16,9 @@ from graphkit.operators.wavelets.kernels import Kernel
 LONGEST = 1000
 """Highest order that is looked for: a kernel that needs more is no business of polynomials."""
 
+TERMS = 8000
+"""Terms of a series that are looked at, so that those beyond ``LONGEST`` are seen to be small before it is cut."""
+
 
 def kernel_coefficients(kernel: Kernel, order: int, *, largest: float = 2.0) -> Tensor:
     r"""Return :math:`c` with :math:`g_b(\lambda) \approx \sum_{k \le order} c_{bk} T_k(2\lambda/\lambda_{max} - 1)`.
@@ -56,10 +59,11 @@ def kernel_order(kernel: Kernel, *, largest: float = 2.0, tolerance: float = 1e-
         7
     """
     positive("tolerance", tolerance)
-    series = _series(kernel, largest)
-    left_out = series.abs().flip(1).cumsum(1).flip(1).amax(0)  # by dropping term k and all after it
-    enough = (left_out <= tolerance * float(_scale(kernel, largest))).nonzero()
-    order = int(enough[0]) - 1 if len(enough) else LONGEST + 1
+    series, scale = _series(kernel, largest).abs(), float(_scale(kernel, largest))
+    series[series < 4 * torch.finfo(torch.float64).eps * scale] = 0  # rounding, which adds up over thousands of terms
+    left_out = series.flip(1).cumsum(1).flip(1).amax(0)  # by dropping term k and all after it
+    enough = (left_out <= tolerance * scale).nonzero()
+    order = int(enough[0]) - 1 if len(enough) else TERMS
     if order > LONGEST:
         raise ValueError(
             f"`tolerance` {tolerance:g} asks for a polynomial of order above {LONGEST:,}: the kernel is not smooth "
@@ -133,11 +137,10 @@ def synthesised(apply: Callable[[Tensor], Tensor], bands: Tensor, coefficients: 
 
 
 def _series(kernel: Kernel, largest: float) -> Tensor:
-    """Return the first ``LONGEST + 2`` coefficients, ``[bands, terms]``, from twice as many Chebyshev points."""
-    points = 2 * (LONGEST + 2)
-    angles = math.pi * (torch.arange(points, dtype=torch.float64) + 0.5) / points
+    """Return the first ``TERMS`` coefficients, ``[bands, TERMS]``, from as many Chebyshev points."""
+    angles = math.pi * (torch.arange(TERMS, dtype=torch.float64) + 0.5) / TERMS
     values = kernel(positive("largest", largest) / 2 * (angles.cos() + 1))
-    series = torch.from_numpy(scipy.fft.dct(values.double().numpy(), axis=1)[:, : LONGEST + 2] / points)
+    series = torch.from_numpy(scipy.fft.dct(values.double().numpy(), axis=1) / TERMS)
     series[:, 0] /= 2
     return series
 

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from graphkit._checks import at_least, one_row_per_column, positive, symmetric_operator
 from graphkit.operators.functions import AbstractFunction
+from graphkit.operators.laplacian import eigenvalue_bound
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.wavelets.kernels import Kernel, one_band
+from graphkit.operators.wavelets.shift import has_frequencies
 
 EVERY = 4
 """Steps between two looks at the error: each costs one small eigenproblem per signal."""
@@ -49,7 +51,7 @@ def krylov(operator: SparseOperator, x: Tensor, kernel: Kernel, *, tolerance: fl
         steps: at most so many products.
 
     Raises:
-        ValueError: where the operator is not symmetric, or ``x`` does not fit.
+        ValueError: where the operator is not symmetric or its values ask for a gradient, or ``x`` does not fit.
 
     Warns:
         UserWarning: where ``steps`` were not enough; the estimate says what was reached.
@@ -64,8 +66,13 @@ def krylov(operator: SparseOperator, x: Tensor, kernel: Kernel, *, tolerance: fl
     """
     positive("tolerance", tolerance)
     at_least("steps", steps, 1)
-    symmetric_operator("operator", operator.symmetric)
+    symmetric_operator("operator", has_frequencies(operator))
     one_row_per_column(x, operator.shape[1])
+    if operator.values is not None and operator.values.requires_grad:
+        raise ValueError(
+            "`operator` has values with a gradient, which Lanczos iteration does not pass on; detach them, or take "
+            "method='chebyshev'."
+        )
     values, error, taken = _Apply.apply(x, operator, kernel, tolerance, steps)
     return Krylov(values, error, int(taken))
 
@@ -102,6 +109,7 @@ def _lanczos(
     weights = x.new_zeros(len(kernel(x.new_zeros(1))), features, 0)
     error, limit = norm, norm
     tiny = 10 * torch.finfo(x.dtype).eps
+    ended_below = tiny * eigenvalue_bound(operator).max()
     steps = min(steps, max(nodes, 1))
     for step in range(1, steps + 1):
         ahead = operator @ basis[-1]
@@ -110,7 +118,7 @@ def _lanczos(
         for _ in range(2):  # once is not enough where the kernel amplifies
             ahead = ahead - torch.einsum("knf,kf->nf", stacked, torch.einsum("knf,nf->kf", stacked, ahead))
         beta = ahead.norm(dim=0)
-        beside.append(torch.where(beta > tiny * diagonal[0].abs().clamp(min=tiny), beta, 0))
+        beside.append(torch.where(beta > ended_below, beta, 0))
         basis.append(ahead * _inverse(beside[-1], 0.0))
         ended = bool((beside[-1] == 0).all())
         if step % EVERY == 0 or ended or step == steps:

@@ -10,9 +10,19 @@ from torch import Tensor
 
 from graphkit.operators.laplacian import laplacian, rescaled_laplacian
 from graphkit.operators.normalization import built
-from graphkit.operators.pattern import outside_transforms
+from graphkit.operators.pattern import outside_transforms, rememberable
 from graphkit.operators.prepared import edges_of
 from graphkit.operators.sparse import SparseOperator
+
+
+def has_frequencies(operator: SparseOperator) -> bool:
+    """Tell whether an operator is symmetric, where a gradient flows to its values too."""
+    if rememberable(operator.values):
+        return operator.symmetric
+    values = operator.entry_values().detach()
+    if rememberable(values):
+        return operator.with_values(values).symmetric
+    return operator.pattern.symmetric  # under a transform its numbers cannot be read
 
 
 def shifted(operator: SparseOperator, largest: float) -> SparseOperator | Callable[[Tensor], Tensor]:

@@ -14,7 +14,7 @@ from graphkit.operators.pattern import Pattern, outside_transforms
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.wavelets.chebyshev import analysed, kernel_coefficients, kernel_order
 from graphkit.operators.wavelets.kernels import Kernel
-from graphkit.operators.wavelets.shift import shifted
+from graphkit.operators.wavelets.shift import has_frequencies, shifted
 
 BLOCK = 2**22
 """Numbers of the matrix that are held at a time."""
@@ -80,7 +80,7 @@ def thresholded_wavelets(
         >>> found.operator.entries, round(found.bound, 3)
         (7, 0.039)
     """
-    symmetric_operator("laplacian", laplacian.symmetric)
+    symmetric_operator("laplacian", has_frequencies(laplacian))
     if not threshold >= 0:
         raise ValueError(f"`threshold` must be 0 or more, got {threshold!r}.")
     order = kernel_order(kernel, largest=largest, tolerance=tolerance) if order is None else order

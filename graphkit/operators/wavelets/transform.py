@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphkit._checks import member, one_row_per_column, spectrum_covered, symmetric_operator
 from graphkit.operators.laplacian import eigenvalue_bound, largest_eigenvalue
+from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import remembered
 from graphkit.operators.sparse import SparseOperator
+from graphkit.operators.spectrum import FourierBasis
 from graphkit.operators.wavelets.chebyshev import analysed, kernel_coefficients, kernel_order, synthesised
 from graphkit.operators.wavelets.kernels import FilterBank, one_band
 from graphkit.operators.wavelets.krylov import krylov
-from graphkit.operators.wavelets.shift import shifted
+from graphkit.operators.wavelets.shift import has_frequencies, shifted
 
 METHODS = ("chebyshev", "krylov")
 
 
 def wavelet_analysis(
-    operator: Any,
+    operator: SparseOperator | FourierBasis,
     x: Tensor,
     bank: FilterBank,
     *,
@@ -37,8 +38,7 @@ def wavelet_analysis(
     nodes`` array is made.
 
     Args:
-        operator: a symmetric Laplacian ``[nodes, nodes]``, or what has ``eigenvalues`` ``[pairs]`` and ``eigenvectors``
-            ``[nodes, pairs]``.
+        operator: a symmetric Laplacian ``[nodes, nodes]``, or the Fourier basis of a Laplacian.
         x: ``[nodes, features]``. Gradients flow to it.
         bank: the kernels.
         method: ``"chebyshev"`` or ``"krylov"``.
@@ -57,9 +57,9 @@ def wavelet_analysis(
         >>> wavelet_analysis(ring, torch.ones(3, 1), heat(1.0)).flatten().round(decimals=4)  # constants stay
         tensor([1., 1., 1.])
     """
-    if hasattr(operator, "eigenvectors"):
-        vectors, values = _basis(operator, x, bank)
-        return vectors @ (values.unsqueeze(-1) * (vectors.T @ x))
+    if isinstance(operator, FourierBasis):
+        spectrum, factors = operator.gft(x), _factors(operator, bank, x.dtype)
+        return operator.igft(factors.unsqueeze(-1) * spectrum)
     coefficients = _prepared(operator, x, bank, method, order, tolerance)
     if coefficients is None:
         return krylov(operator, x, bank, tolerance=tolerance).values
@@ -67,7 +67,7 @@ def wavelet_analysis(
 
 
 def wavelet_synthesis(
-    operator: Any,
+    operator: SparseOperator | FourierBasis,
     coefficients: Tensor,
     bank: FilterBank,
     *,
@@ -106,9 +106,9 @@ def wavelet_synthesis(
     """
     conditioned(bank, coefficients.dtype)
     dual = bank.dual()
-    if hasattr(operator, "eigenvectors"):
-        vectors, values = _basis(operator, coefficients[0], dual)
-        return vectors @ (values.unsqueeze(-1) * (vectors.T @ coefficients)).sum(0)
+    if isinstance(operator, FourierBasis):
+        factors = _factors(operator, dual, coefficients.dtype)
+        return operator.igft((factors.unsqueeze(-1) * operator.gft(coefficients)).sum(0))
     polynomials = _prepared(operator, coefficients[0], dual, method, order, tolerance)
     if polynomials is None:
         parts = (
@@ -142,21 +142,24 @@ def conditioned(bank: FilterBank, dtype: torch.dtype) -> float:
     return condition
 
 
-def _basis(basis: Any, x: Tensor, bank: FilterBank) -> tuple[Tensor, Tensor]:
-    one_row_per_column(x, basis.eigenvectors.shape[0])
-    return basis.eigenvectors.to(x.dtype), bank(basis.eigenvalues.to(x.dtype))
+def _factors(basis: FourierBasis, bank: FilterBank, dtype: torch.dtype) -> Tensor:
+    spectrum_covered(basis.extent[1], bank.largest)
+    return bank(basis.eigenvalues.double()).to(dtype)
 
 
 def _prepared(
     operator: SparseOperator, x: Tensor, bank: FilterBank, method: str, order: int | None, tolerance: float
 ) -> Tensor | None:
     """Check the arguments; return the polynomials' coefficients, or ``None`` for Lanczos iteration."""
-    symmetric_operator("operator", operator.symmetric)
+    symmetric_operator("operator", has_frequencies(operator))
     one_row_per_column(x, operator.shape[1])
     if member("method", method, METHODS) == "krylov":
         return None
-    if float(eigenvalue_bound(operator).max()) > bank.largest:
-        spectrum_covered(remembered(lambda: _largest(operator), "largest eigenvalue", operator), bank.largest)
+    values = operator.entry_values().detach()
+    if rememberable(values):  # under a transform its numbers cannot be read
+        plain = operator if rememberable(operator.values) else operator.with_values(values)
+        if float(eigenvalue_bound(plain).max()) > bank.largest:
+            spectrum_covered(remembered(lambda: _largest(plain), "largest eigenvalue", plain), bank.largest)
     order = kernel_order(bank, largest=bank.largest, tolerance=tolerance) if order is None else order
     return kernel_coefficients(bank, order, largest=bank.largest)
 
