@@ -16,6 +16,7 @@ import click
 import graphkit
 from graphkit.cli.bench import bench
 from graphkit.cli.data import data
+from graphkit.cli.embed import embed, search
 from graphkit.cli.output import debuggable, say
 from graphkit.cli.train import train
 
@@ -29,7 +30,7 @@ def commands() -> None:
     """Graph learning on PyTorch Geometric: correct first, fast second, every number with its protocol."""
 
 
-for _command in (train, data, bench):
+for _command in (train, embed, search, data, bench):
     commands.add_command(_command)
 
 

@@ -139,4 +139,4 @@ def _which(seeds: list[int], seed: int) -> str:
 
 def _validation(epoch: Epoch, best: Epoch) -> str:
     """Return this epoch's validation figure and the best one so far."""
-    return f"validation {100 * epoch.validation_accuracy:.1f} %, best {100 * best.validation_accuracy:.1f} %"
+    return f"validation {100 * epoch.figure:.1f} %, best {100 * best.figure:.1f} %"

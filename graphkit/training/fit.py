@@ -30,6 +30,11 @@ class Epoch(NamedTuple):
     validation_loss: float
     validation_accuracy: float
 
+    @property
+    def figure(self) -> float:
+        """What progress shows."""
+        return self.validation_accuracy
+
 
 class Fit:
     """One model on its way from drawn to selected.

@@ -4,5 +4,14 @@ from __future__ import annotations
 
 from graphkit.viz.curves import learning_curves
 from graphkit.viz.figures import require_format, save
+from graphkit.viz.gallery import neighbour_gallery
+from graphkit.viz.spaces import embedding_scatter, pair_distances
 
-__all__ = ["learning_curves", "require_format", "save"]
+__all__ = [
+    "embedding_scatter",
+    "learning_curves",
+    "neighbour_gallery",
+    "pair_distances",
+    "require_format",
+    "save",
+]

@@ -37,7 +37,8 @@ class EmbeddingEpoch(NamedTuple):
 class EmbeddingFit:
     """One encoder on its way from drawn to selected.
 
-    Between two epochs the object may be saved, and continued later to the same bits. It never sees a test label: ``material`` holds none.
+    Between two epochs the object may be saved, and continued later to the same bits. It never sees a test label:
+    ``material`` holds none.
 
     Args:
         module: a freshly drawn encoder, on the CPU.

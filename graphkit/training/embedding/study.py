@@ -44,6 +44,7 @@ class EmbeddingOutcome:
         embeddings: of each seed, ``[items, dim]``, in the order of ``seeds``.
         raw: features of the items ``[items, features]``.
         y: labels of the items ``[items]``.
+        test: which of them were asked for the record's figure, a mask ``[items]``.
         faults: what could not be kept on the disk.
         put_aside: where the checkpoint of an earlier, unfinished run was put that lay in the same folder.
     """
@@ -53,6 +54,7 @@ class EmbeddingOutcome:
     embeddings: tuple[Tensor, ...]
     raw: Tensor
     y: Tensor
+    test: Tensor
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None
 
@@ -188,6 +190,7 @@ class _Run:
             embeddings=tuple(self.embeddings[seed] for seed in seeds),
             raw=self.setting.raw,
             y=self.setting.examination.y,
+            test=self.setting.examination.test,
             faults=() if self.kept is None else tuple(self.kept.faults.values()),
             put_aside=aside,
         )

@@ -1,0 +1,232 @@
+"""``graphkit embed``: embeddings, figures, pictures, a record; and ``graphkit search`` in what it saved."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from graphkit.cli.output import Bar, Lines, debuggable, fields, plural, say, table
+from graphkit.cli.preload import preload
+from graphkit.cli.settings import overrides_of
+from graphkit.cli.train import FILE, SEED, SMALL_EDGES
+
+if TYPE_CHECKING:
+    from graphkit.training.embedding import EmbeddingOutcome, EmbeddingRecord
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+SHOWN = {
+    "map@r (all)": "MAP@R all",
+    "map@r (test)": "MAP@R test",
+    "r-precision (test)": "R-prec test",
+    "hit@1 (test)": "hit@1 test",
+    "overlap (test)": "overlap",
+    "knn (test)": "kNN",
+    "probe (test)": "probe",
+    "ami (all)": "AMI",
+}
+"""Figures of the table: all items ask, or the test items do; the vote and the probe learn from training labels."""
+
+
+@click.command()
+@click.argument("dataset", default="digits")
+@click.option(
+    "--loss", metavar="NAME", help="contrastive, triplet, quadruplet, supcon, prototype.  [default: prototype]"
+)
+@click.option(
+    "--model", metavar="NAME", help="Encoder: any recipe of `graphkit train`, or grand.  [default: the loss's]"
+)
+@click.option("--level", type=click.Choice(["node", "graph"]), help="What is embedded.  [default: the data set's]")
+@click.option("--dim", type=int, help="Width of the embedding.  [default: the recipe's]")
+@click.option("--split", help="Such as public or random-per-class:20.  [default: the card's]")
+@click.option("--split-seed", type=SEED, default=0, show_default=True, help="Draws a random split.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many seeds to train.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them.")
+@click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
+@click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override any field of the recipe.")
+@click.option("--config", type=FILE, metavar="FILE", help="TOML file of fields of the recipe.")
+@click.option("--beside", multiple=True, metavar="NAME", help="Also examine the logits of this classifier.")
+@click.option("--inductive", is_flag=True, help="Training sees neither the test items nor their edges.")
+@click.option("--disjoint", type=click.IntRange(0), default=0, help="Train without so many classes; examine only them.")
+@click.option("--without-neighbours", is_flag=True, help="Nodes joined by an edge do not answer each other.")
+@click.option("--probes/--no-probes", default=True, help="Fit the linear probe and k-means.", show_default=True)
+@click.option("--pictures/--no-pictures", default=True, help="Draw the pictures.", show_default=True)
+@click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here too.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option("--precision", default="32-true", show_default=True, help="32-true, 64-true, bf16-mixed or 16-mixed.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: 1 on small graphs, else PyTorch's]")
+@click.option("--run", type=FOLDER, metavar="DIR", help="Where everything goes.  [default: runs/DATASET-LOSS]")
+@click.option("--resume", is_flag=True, help="Go on from that folder, to the same numbers.")
+@debuggable
+def embed(
+    dataset: str,
+    loss: str | None,
+    model: str | None,
+    level: str | None,
+    dim: int | None,
+    split: str | None,
+    split_seed: int,
+    seeds: int,
+    seed: int,
+    epochs: int | None,
+    lr: float | None,
+    settings: tuple[str, ...],
+    config: Path | None,
+    beside: tuple[str, ...],
+    inductive: bool,
+    disjoint: int,
+    without_neighbours: bool,
+    probes: bool,
+    pictures: bool,
+    json_path: Path | None,
+    device: str,
+    precision: str,
+    threads: int | None,
+    run: Path | None,
+    resume: bool,
+) -> int:
+    """Embed the nodes or graphs of DATASET with a metric loss, and print how retrieval fares.
+
+    Weights are those of the epoch of highest validation MAP@R. Raw features and the encoder as it was drawn stand
+    beside every figure. The folder holds embeddings (safetensors), weights, the record and the pictures of the first
+    seed; `graphkit search` answers from it.
+    """
+    preload("graphkit.training.embedding.recipes")
+    from graphkit.data import card
+    from graphkit.training.embedding.recipes import embedding_recipe
+    from graphkit.training.files import require_writable
+    from graphkit.training.recipes import recipe
+
+    known = card(dataset)
+    if level is not None and level != known.kind:
+        raise click.UsageError(f"`--level` {level}: {dataset!r} has labels of {known.kind}s.")
+    overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr, "dim": dim})
+    loss = loss or str(overrides.pop("loss", "prototype"))
+    chosen = embedding_recipe(loss, overrides, model=model or overrides.pop("model", None))
+    others = [recipe(name) for name in beside]
+    run = run or Path("runs") / f"{dataset}-{loss}"
+    for option, path in (("run", run / "record.json"), ("json", json_path)):
+        if path is not None:
+            require_writable(option, path)
+
+    preload("torch_geometric.data", "lightning_fabric", "sklearn.cluster", "graphkit.nn", "graphkit.training.embedding")
+    import torch
+
+    import graphkit.data
+    from graphkit.training.embedding import embed as embedded
+
+    data = graphkit.data.load(dataset, split=split, seed=split_seed)
+    if threads is None and known.edges < SMALL_EDGES:
+        threads = 1
+    if threads is not None:
+        torch.set_num_threads(threads)
+    many = range(seed, seed + seeds)
+    with Bar(many, chosen.epochs) if sys.stderr.isatty() else Lines(many) as progress:
+        outcome = embedded(
+            data,
+            chosen,
+            seeds=many,
+            beside=others,
+            inductive=inductive,
+            disjoint=disjoint,
+            without_neighbours=without_neighbours,
+            probes=probes,
+            device=device,
+            precision=precision,
+            checkpoint=run,
+            resume=resume,
+            reporter=progress,
+            command=shlex.join(["graphkit", *sys.argv[1:]]),
+        )
+    lost = [*outcome.faults, *_keep(outcome, [run / "record.json", *([json_path] if json_path else [])])]
+    if pictures:
+        lost += _draw(outcome, run)
+    _show(outcome.record)
+    say(f"Embeddings, weights, record and pictures: {run}")
+    if outcome.put_aside:
+        say(f"An unfinished run lay there; its checkpoint was put aside as {outcome.put_aside}")
+    for fault in lost:
+        say(f"Error: {fault}")
+    return 1 if lost else 0
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--query", type=click.IntRange(0), required=True, metavar="ID", help="The item that asks.")
+@click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="How many answers.")
+@debuggable
+def search(run: Path, query: int, count: int) -> int:
+    """Print the items nearest to one, in the embeddings that `graphkit embed` left in RUN."""
+    preload("torch", "graphkit.training.embedding.saved")
+    from graphkit.training.embedding.saved import SavedEmbeddings, latest
+    from graphkit.training.embedding.saved import search as searched
+
+    saved = SavedEmbeddings.read(latest(run))
+    found = searched(saved, query, count)
+    about = saved.about
+    label = int(saved.y[query])
+    say(f"{about.get('dataset', run)}, {about.get('loss', '?')}: {about.get('level', 'item')} {query}, class {label}")
+    rows = [
+        (str(rank), str(each.item), str(each.label), "same" if each.label == label else "", f"{each.distance:.4f}")
+        for rank, each in enumerate(found, start=1)
+    ]
+    table([" rank", " item", " class", "as the query", " distance"], rows)
+    return 0
+
+
+def _show(record: EmbeddingRecord) -> None:
+    """Print what was measured, then a row for the embedding and for everything beside it."""
+    kept = record.record
+    data, protocol, seeds, machine = kept.dataset, kept.protocol, kept.seeds, kept.environment
+    sizes = f"{protocol.train:,} to train on, {protocol.validation:,} to select by, {protocol.test:,} to test on"
+    fields(
+        [
+            ("data set", f"{data.name}, {plural(data.nodes, 'node')}, {data.edges:,} edges, {data.classes} classes"),
+            ("split", f"{protocol.split}: {sizes}; {protocol.setting}"),
+            ("selection", f"{kept.selection}: {_per_cent(kept.validation)} %"),
+            ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
+            ("seconds", f"{kept.seconds:.1f} ({machine['device']}, {plural(machine['threads'], 'thread')})"),
+            ("protocol", f"{protocol.fingerprint}: cosine; figures in per cent"),
+        ]
+    )
+    click.echo()
+    shown = {key: heading for key, heading in SHOWN.items() if all(key in each for each in record.figures.values())}
+    rows = [[what, *(_per_cent(figures[key]) for key in shown)] for what, figures in record.figures.items()]
+    table(["", *(f" {heading}" for heading in shown.values())], rows)
+
+
+def _per_cent(metric: Any) -> str:
+    """Return mean and deviation in per cent."""
+    spread = "" if metric.std is None else f" ± {100 * metric.std:.1f}"
+    return f"{100 * metric.mean:.1f}{spread}"
+
+
+def _keep(outcome: EmbeddingOutcome, paths: list[Path]) -> list[str]:
+    """Write the record and return what could not be written; a record with no place left goes to the screen."""
+    faults = []
+    for path in paths:
+        try:
+            outcome.record.write(path)
+        except OSError as error:
+            click.echo(outcome.record.to_json())
+            faults.append(f"{str(path)!r} could not be written ({error.strerror}); the record stands above.")
+    return faults
+
+
+def _draw(outcome: EmbeddingOutcome, run: Path) -> list[str]:
+    """Draw the first seed's space beside the raw features, and return what could not be written."""
+    from graphkit.cli.spaces import pictures
+
+    try:
+        for name, made in pictures(outcome).items():
+            from graphkit.viz import save
+
+            save(made, run / name)
+    except OSError as error:
+        return [f"pictures could not be written ({error.strerror})."]
+    return []

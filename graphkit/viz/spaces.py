@@ -1,0 +1,200 @@
+"""Pictures of embedding spaces: scatter before and after, distances of pairs, nearest neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graphkit.viz.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION, figure, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, "#56B4E9", "#B8A900", "#6B4C9A", "#7F7F7F", "#1B2A41")
+"""One per class; from the eleventh class they come again with another marker."""
+
+MARKERS = "o^sD"
+
+SHOWN = 2_500
+"""Items of a scatter; of more, so many evenly spaced ones."""
+
+SEED = 0
+
+
+def embedding_scatter(
+    spaces: Mapping[str, np.ndarray],
+    y: np.ndarray,
+    *,
+    title: str,
+    note: str = "",
+    names: Sequence[str] | None = None,
+    methods: Sequence[str] = ("PCA", "t-SNE"),
+) -> Figure:
+    """Return the same items in several spaces, side by side, each flattened by PCA and by t-SNE.
+
+    t-SNE shows who is near whom; its distances and densities mean nothing. Rows are scaled to length 1 first, since
+    nearness is the cosine.
+
+    Args:
+        spaces: heading -> ``[items, features]``, such as raw features and the embedding.
+        y: labels ``[items]``; -1 is left out.
+        title: what was embedded.
+        note: a line under the title: the protocol.
+        names: of the classes, in the order of the labels.
+        methods: "PCA", "t-SNE", one row of pictures each.
+
+    Raises:
+        ValueError: for an unknown method, or fewer than four labelled items.
+
+    Example:
+        >>> z = np.random.default_rng(0).normal(size=(12, 3))
+        >>> picture = embedding_scatter({"before": z, "after": z}, np.arange(12) % 3, title="twelve", methods=["PCA"])
+        >>> [axes.get_title() for axes in picture.axes]
+        ['before', 'after']
+    """
+    labelled = np.flatnonzero(y >= 0)
+    if len(labelled) < 4:
+        raise ValueError(f"`y` must label at least four items, got {len(labelled)}.")
+    chosen = labelled[np.linspace(0, len(labelled) - 1, min(SHOWN, len(labelled))).astype(int)]
+    classes = np.unique(y[labelled])
+    picture = figure(5.2 * len(spaces) + 1.9, 4.6 * len(methods) + 1.6)
+    width, height = picture.get_size_inches()
+    grid = picture.subplots(len(methods), len(spaces), squeeze=False)
+    picture.subplots_adjust(
+        left=0.45 / width, right=1 - 1.75 / width, bottom=0.15 / height, top=1 - 1.6 / height, wspace=0.05, hspace=0.05
+    )
+    for row, method in enumerate(methods):
+        for column, (heading, values) in enumerate(spaces.items()):
+            axes = grid[row, column]
+            _scatter(axes, flattened(values[chosen], method), y[chosen], classes)
+            axes.set_title(heading if row == 0 else "", fontsize=15, color=INK, pad=8)
+            axes.set_ylabel(method if column == 0 else "", fontsize=14, color=INK)
+    _legend(picture, classes, names, 1 - 1.6 / width)
+    picture.text(0.45 / width, 1 - 0.2 / height, title, fontsize=17, color=INK, fontweight="bold", va="top")
+    picture.text(0.45 / width, 1 - 0.62 / height, note, fontsize=11, color=GREY, va="top", linespacing=1.4)
+    return picture
+
+
+def flattened(values: np.ndarray, method: str) -> np.ndarray:
+    """Return two coordinates per row, ``[items, 2]``, by "PCA" or "t-SNE" of the rows scaled to length 1.
+
+    Raises:
+        ValueError: for another method.
+
+    Example:
+        >>> flattened(np.eye(4), "PCA").shape
+        (4, 2)
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    length = np.linalg.norm(values, axis=1, keepdims=True)
+    unit = np.divide(values, length, out=np.zeros(values.shape), where=length > 0)
+    if method == "PCA":
+        return PCA(2, random_state=SEED).fit_transform(np.pad(unit, ((0, 0), (0, max(0, 2 - unit.shape[1])))))
+    if method != "t-SNE":
+        raise ValueError(f"`methods` must be 'PCA' or 't-SNE', got {method!r}.")
+    if unit.shape[1] > 50:
+        unit = PCA(min(50, len(unit)), random_state=SEED).fit_transform(unit)
+    perplexity = min(30.0, (len(unit) - 1) / 3)
+    # Started from the first two components as they are: t-SNE's own PCA start divides by a spread that may be 0.
+    start = (
+        np.pad(unit, ((0, 0), (0, 2)))[:, :2] if unit.shape[1] < 3 else PCA(2, random_state=SEED).fit_transform(unit)
+    )
+    start = 1e-4 * start / max(float(start[:, 0].std()), 1e-12)
+    made = TSNE(2, perplexity=perplexity, init=start.astype(np.float32), learning_rate="auto", random_state=SEED)
+    return made.fit_transform(unit.astype(np.float32))
+
+
+def _scatter(axes: Axes, points: np.ndarray, y: np.ndarray, classes: np.ndarray) -> None:
+    """Draw points, no axis: only who is near whom can be read."""
+    size = 26 if len(points) < 400 else 9
+    for number, label in enumerate(classes):
+        mine = points[y == label]
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
+        axes.scatter(mine[:, 0], mine[:, 1], s=size, c=colour, marker=marker, linewidths=0, alpha=0.75)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color("#DDDDDD")
+
+
+def _legend(picture: Figure, classes: np.ndarray, names: Sequence[str] | None, left: float) -> None:
+    """Name the classes beside the pictures."""
+    from matplotlib.lines import Line2D
+
+    marks = [
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
+            color=COLOURS[number % len(COLOURS)],
+            markersize=8,
+            label=names[int(label)] if names else str(label),
+        )
+        for number, label in enumerate(classes)
+    ]
+    picture.legend(
+        handles=marks, loc="center left", bbox_to_anchor=(left, 0.5), frameon=False, fontsize=12, labelcolor=INK,
+        title="class", title_fontsize=12,
+    )  # fmt: skip
+
+
+def pair_distances(
+    spaces: Mapping[str, np.ndarray], y: np.ndarray, *, title: str, note: str = "", most: int = 1_500
+) -> Figure:
+    """Return histograms of the distances (1 - cosine) of pairs of one class and of two, one panel per space.
+
+    The heading of a panel says how often a pair of one class lies farther apart than a pair of two: what a threshold
+    on the distance cannot set right.
+
+    Args:
+        spaces: heading -> ``[items, features]``.
+        y: labels ``[items]``; -1 is left out.
+        title: what was embedded.
+        note: a line under the title.
+        most: items whose pairs are taken; of more, so many evenly spaced ones.
+
+    Raises:
+        ValueError: unless there are pairs of both kinds.
+
+    Example:
+        >>> z = np.eye(3)[[0, 0, 1, 1]]
+        >>> picture = pair_distances({"apart": z}, np.array([0, 0, 1, 1]), title="two classes")
+        >>> picture.axes[0].get_title()
+        'apart: 0.0 % overlap'
+    """
+    labelled = np.flatnonzero(y >= 0)
+    chosen = labelled[np.linspace(0, len(labelled) - 1, min(most, len(labelled))).astype(int)]
+    upper = np.triu_indices(len(chosen), 1)
+    same = y[chosen][upper[0]] == y[chosen][upper[1]]
+    if same.all() or not same.any():
+        raise ValueError("`y` must have pairs of one class and pairs of two.")
+    picture = figure(5.4 * len(spaces) + 0.5, 5.3)
+    width = picture.get_size_inches()[0]
+    panels = picture.subplots(1, len(spaces), squeeze=False, sharey=False)[0]
+    picture.subplots_adjust(left=0.8 / width, right=1 - 0.2 / width, bottom=0.15, top=0.7, wspace=0.22)
+    for axes, (heading, values) in zip(panels, spaces.items(), strict=True):
+        unit = values[chosen] / np.maximum(np.linalg.norm(values[chosen], axis=1, keepdims=True), 1e-12)
+        distance = (1 - unit @ unit.T)[upper]
+        plain(axes, xlabel="distance (1 - cosine)", ylabel="density" if axes is panels[0] else "")
+        bins = np.linspace(min(distance.min(), 0), max(distance.max(), 1e-6), 61)
+        for kind, colour, label in ((same, BLUE, "same class"), (~same, VERMILION, "different classes")):
+            axes.hist(distance[kind], bins=bins, density=True, color=colour, alpha=0.6, label=label)
+        axes.set_yticks([])
+        axes.set_title(f"{heading}: {100 * _overlap(distance, same):.1f} % overlap", fontsize=14, color=INK, pad=8)
+    panels[-1].legend(frameon=False, fontsize=12, labelcolor=INK, loc="upper left" if len(panels) == 1 else "best")
+    picture.text(0.8 / width, 0.955, title, fontsize=17, color=INK, fontweight="bold", va="top")
+    picture.text(0.8 / width, 0.875, note, fontsize=11, color=GREY, va="top", linespacing=1.4)
+    return picture
+
+
+def _overlap(distance: np.ndarray, same: np.ndarray) -> float:
+    """Return the chance that a pair of one class lies farther apart than a pair of two, ties counting half."""
+    near, far = distance[same], np.sort(distance[~same])
+    below = np.searchsorted(far, near) + np.searchsorted(far, near, side="right")
+    return float(below.sum() / (2 * len(near) * len(far)))
