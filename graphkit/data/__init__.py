@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from graphkit.data.attributes import labelled_by
     from graphkit.data.content import content_sha256
     from graphkit.data.family import GraphFamily
+    from graphkit.data.graphset import GraphSet
     from graphkit.data.loading import Verification, fetch, load, load_splits, verify
     from graphkit.data.soundness import validate
-    from graphkit.data.splits import Split, split_from_name
+    from graphkit.data.splits import NestedFolds, Split, split_from_name
 
 __all__ = [
     "Card",
     "DataError",
     "GraphFamily",
+    "GraphSet",
+    "NestedFolds",
     "Split",
     "Verification",
     "card",
@@ -42,12 +45,14 @@ _ROOMS = {
     "labelled_by": "attributes",
     "content_sha256": "content",
     "GraphFamily": "family",
+    "GraphSet": "graphset",
     "Verification": "loading",
     "fetch": "loading",
     "load": "loading",
     "load_splits": "loading",
     "verify": "loading",
     "validate": "soundness",
+    "NestedFolds": "splits",
     "Split": "splits",
     "split_from_name": "splits",
 }

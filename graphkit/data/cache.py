@@ -25,8 +25,13 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch_geometric.data import Data
 
-VERSION = 1
-"""Raised whenever the readers give other tensors from the same files."""
+    from graphkit.data.graphset import GraphSet
+
+VERSION = 2
+"""Raised whenever the readers give other tensors from the same files, or the cache keeps them in another form."""
+
+SMALL = (torch.uint8, torch.int8, torch.int16, torch.int32)
+"""The types in which integers are kept, the smallest first; every one becomes int64 again."""
 
 
 def path_of(card: Card, found: dict[str, str]) -> Path:
@@ -42,23 +47,19 @@ def path_of(card: Card, found: dict[str, str]) -> Path:
     return data_home() / "cache" / f"{card.name}-{key}.safetensors"
 
 
-def store(data: Data, path: Path) -> None:
+def store(data: Data | GraphSet, path: Path) -> None:
     """Write ``data`` beside ``path`` and rename it into place; on a disk that refuses, nothing is written.
 
     Two writers write the same bytes, and whichever renames last wins.
     """
-    tensors = {name: tensor.contiguous() for name, tensor in data.to_dict().items() if name != "x"}
-    parts = sparse_parts(data.x)
-    if 2 * parts["value"].numel() < data.x.numel():
-        tensors |= {f"x.{part}": tensor for part, tensor in parts.items()}
-    else:
-        tensors["x"] = data.x
+    tensors, wide = _narrow(_tensors(data))
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with beside.open("xb") as file:
-                file.write(save(tensors, {"sha256": tensors_sha256(tensors)}))
+                # One entry: several would stand in another order in each process.
+                file.write(save(tensors, {"seal": f"{_seal(tensors, wide)} {wide}"}))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, path)
@@ -68,21 +69,71 @@ def store(data: Data, path: Path) -> None:
         return  # a full or read-only disk costs time at the next load, never the data set
 
 
-def restored(path: Path) -> Data | None:
+def restored(path: Path) -> Data | GraphSet | None:
     """Return what was stored at ``path``, or ``None`` if there is nothing whole."""
-    from torch_geometric.data import Data
-
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            digest = (file.metadata() or {}).get("sha256")
+            digest, _, wide = (file.metadata() or {}).get("seal", "").partition(" ")
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.offset_keys()}
     except (SafetensorError, OSError):
         return None
-    if tensors_sha256(tensors) != digest:
+    if _seal(tensors, wide) != digest:
         return None
-    parts = {name.removeprefix("x."): tensors.pop(name) for name in list(tensors) if name.startswith("x.")}
-    x = dense(parts) if parts else tensors.pop("x")
     # Tensors of safetensors are views of the mapped file: a copy is ours to write to, and survives the file.
-    return Data(x=x.clone() if not parts else x, **{name: torch.clone(tensor) for name, tensor in tensors.items()})
+    names = set(wide.split())
+    return _data(
+        {
+            name: tensor.to(torch.int64, copy=True) if name in names else tensor.clone()
+            for name, tensor in tensors.items()
+        }
+    )
+
+
+def _seal(tensors: dict[str, Tensor], wide: str) -> str:
+    """Return the checksum of all that a cached file says."""
+    return hashlib.sha256(f"{tensors_sha256(tensors)} {wide}".encode()).hexdigest()
+
+
+def _tensors(data: Data | GraphSet) -> dict[str, Tensor]:
+    """Return all that ``data`` holds: its fields, ``x`` by its non-zeros where they are few, and a set's counts."""
+    from graphkit.data.graphset import GraphSet
+
+    fields = data._data.to_dict() if isinstance(data, GraphSet) else data.to_dict()
+    tensors = {name: tensor.contiguous() for name, tensor in fields.items() if isinstance(tensor, torch.Tensor)}
+    if isinstance(data, GraphSet):
+        tensors |= {f"set.{name}": mask for name, mask in data.masks.items()}
+        tensors |= {"set.nodes": data.nodes, "set.edges": data.edges}
+    x = tensors.get("x")
+    if x is not None and x.is_floating_point():
+        parts = sparse_parts(x)
+        if 2 * parts["value"].numel() < x.numel():
+            del tensors["x"]
+            tensors |= {f"x.{part}": tensor for part, tensor in parts.items()}
+    return tensors
+
+
+def _data(tensors: dict[str, Tensor]) -> Data | GraphSet:
+    """Return what ``_tensors`` took apart."""
+    from torch_geometric.data import Data
+
+    parts = {name.removeprefix("x."): tensors.pop(name) for name in list(tensors) if name.startswith("x.")}
+    several = {name.removeprefix("set."): tensors.pop(name) for name in list(tensors) if name.startswith("set.")}
+    data = Data(x=dense(parts) if parts else tensors.pop("x", None), **tensors)
+    if not several:
+        return data
+    from graphkit.data.graphset import GraphSet
+
+    return GraphSet(data, nodes=several.pop("nodes"), edges=several.pop("edges"), masks=several)
+
+
+def _narrow(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors, those of int64 in the smallest type that holds them, and the names of these."""
+    wide = sorted(name for name, tensor in tensors.items() if tensor.dtype == torch.int64)
+    small = {}
+    for name in wide:
+        least, most = (int(end) for end in tensors[name].aminmax()) if tensors[name].numel() else (0, 0)
+        fits = (kind for kind in SMALL if torch.iinfo(kind).min <= least and most <= torch.iinfo(kind).max)
+        small[name] = tensors[name].to(next(fits, torch.int64))
+    return tensors | small, " ".join(wide)

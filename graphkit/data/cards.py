@@ -118,12 +118,15 @@ def card(name: str) -> Card:
 
     Raises:
         ValueError: if there is no such data set; the nearest names are suggested.
+        TypeError: if ``name`` is no text.
 
     Example:
         >>> cora = card("cora")
         >>> cora.nodes, cora.edges, cora.features, cora.classes
         (2708, 10556, 1433, 7)
     """
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be the name of a data set, such as 'cora', got {name!r}.")
     _checks.member("name", name, names())
     table = tomllib.loads((_folder() / name / "card.toml").read_text(encoding="utf-8"))
     if table["kind"] == "family":

@@ -13,6 +13,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+    from graphkit.data.graphset import GraphSet
+
 FURTHER = ("attributes", "signals", "y_multi")
 """Fields that count where a graph has them."""
 
@@ -62,6 +64,29 @@ def content_sha256(data: Data) -> str:
     tensors |= {name: data[name] for name in FURTHER if name in data}
     if values:
         tensors["edge_weight"] = torch.from_numpy(values[0][order])
+    return tensors_sha256(tensors)
+
+
+def graphs_sha256(graphs: GraphSet) -> str:
+    """Return the sha256 of a set of graphs: its counts and all its fields.
+
+    Neither the order in which a graph's edges are stored matters, nor whether ``x`` is dense or sparse; the order of
+    nodes and of graphs does.
+    """
+    fields = graphs._data.to_dict()
+    graph = torch.repeat_interleave(torch.arange(len(graphs.edges)), graphs.edges).numpy()
+    row, column = fields["edge_index"].numpy()
+    order = torch.from_numpy(np.lexsort((column, row, graph)))
+    tensors = {"nodes": graphs.nodes, "edges": graphs.edges}
+    for name, values in fields.items():
+        if name == "edge_index":
+            tensors[name] = values[:, order]
+        elif name == "edge_attr":
+            tensors[name] = values[order]
+        elif name == "x" and values.is_floating_point():
+            tensors |= {f"x.{part}": tensor for part, tensor in sparse_parts(values).items()}
+        else:
+            tensors[name] = values
     return tensors_sha256(tensors)
 
 

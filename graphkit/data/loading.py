@@ -14,9 +14,9 @@ import torch
 
 from graphkit.data import cache, files
 from graphkit.data.cards import Card, card
-from graphkit.data.content import content_sha256
 from graphkit.data.family import GraphFamily, short_name
-from graphkit.data.reading import read
+from graphkit.data.graphset import GraphSet
+from graphkit.data.reading import fingerprint, read
 from graphkit.data.sources import PARTS, SOURCES
 from graphkit.data.split import Split, SplitProtocol
 from graphkit.data.splits import FileMasks, Public, split_from_name
@@ -29,13 +29,14 @@ SECONDS = 30.0
 
 
 def load(name: str, *, split: SplitProtocol | Split | str | None = None, seed: int = 0) -> Any:
-    """Return the data set ``name``: a graph with one split, or a family of such graphs.
+    """Return the data set ``name`` with one split: a graph, a set of graphs, or a family of graphs.
 
     A graph has ``x [nodes, features]``, ``edge_index [2, edges]``, ``y [nodes]``, boolean ``train_mask``,
     ``val_mask`` and ``test_mask`` of shape ``[nodes]``, ``card`` (its ``Card``) and ``protocol`` (the record of the
     split: its name, parameters, sizes and fingerprint). Where a data set publishes ten splits, the first is the
-    default and ``split="files:3"`` gives the fourth; PyG gives masks ``[nodes, 10]`` there. A family is a
-    ``GraphFamily``, a mapping from short names to such graphs, each split by itself.
+    default and ``split="files:3"`` gives the fourth; PyG gives masks ``[nodes, 10]`` there. A set of graphs is a
+    ``GraphSet``, PyG's ``InMemoryDataset`` with ``card``, ``protocol``, ``split`` and ``part("train")``. A family is a
+    ``GraphFamily``, a mapping from short names to graphs, each split by itself.
 
     Args:
         name: a name from ``names()``.
@@ -45,6 +46,7 @@ def load(name: str, *, split: SplitProtocol | Split | str | None = None, seed: i
 
     Raises:
         ValueError: if the name or the split is not known, or the split is impossible on this data set.
+        TypeError: if the name is no text, or ``split`` is no protocol.
         DataError: if files are missing or wrong.
 
     Example:
@@ -60,13 +62,13 @@ def load(name: str, *, split: SplitProtocol | Split | str | None = None, seed: i
         return GraphFamily(known, graphs)
     protocol = _protocol(known, split)
     data = _graph(known)
-    chosen = protocol if isinstance(protocol, Split) else protocol(data, torch.Generator().manual_seed(seed))
-    return chosen.apply(_without_file_masks(data))
+    chosen = protocol if isinstance(protocol, Split) else protocol(_items(data), torch.Generator().manual_seed(seed))
+    return _divided(data, chosen)
 
 
 def load_splits(
     name: str, *, split: SplitProtocol | str | None = None, seeds: Iterable[int]
-) -> tuple[Data, list[Split]]:
+) -> tuple[Any, list[Split]]:
     """Return the data set ``name``, with the first of several splits, and these splits, one for each seed.
 
     A random protocol draws from a generator of each seed; of files of masks, seed 3 takes the fourth.
@@ -93,26 +95,37 @@ def load_splits(
         raise ValueError(f"`split` {str(protocol)!r} is one and fixed; a split for each seed needs a drawn one.")
     data = _graph(known)
     many = [
-        FileMasks(seed)(data)
+        FileMasks(seed)(_items(data))
         if isinstance(protocol, FileMasks)
-        else protocol(data, torch.Generator().manual_seed(seed))
+        else protocol(_items(data), torch.Generator().manual_seed(seed))
         for seed in seeds
     ]
-    return many[0].apply(_without_file_masks(data)), many
+    return _divided(data, many[0]), many
 
 
 def _protocol(known: Card, split: SplitProtocol | Split | str | None) -> SplitProtocol | Split:
     """Return the protocol that is asked for, the card's own where none is."""
     protocol = known.default_split if split is None else split
+    if not isinstance(protocol, str | Split | SplitProtocol):
+        raise TypeError(
+            f"`split` must be a protocol, its text form such as 'stratified' or 'files:3', or a `Split`, got {split!r}."
+        )
     return split_from_name(protocol) if isinstance(protocol, str) else protocol
 
 
-def _without_file_masks(data: Data) -> Data:
-    """Take away the masks ``[nodes, splits]`` that a data set was published with, now that one split is chosen."""
+def _items(data: Data | GraphSet) -> Data:
+    """Return what a protocol divides: the nodes of a graph, or the graphs of a set."""
+    return data.items if isinstance(data, GraphSet) else data
+
+
+def _divided(data: Data | GraphSet, split: Split) -> Data | GraphSet:
+    """Return ``data`` with one split; the masks ``[nodes, splits]`` that it was published with go."""
+    if isinstance(data, GraphSet):
+        return data.divided(split)
     for part in PARTS:
         if f"{part}s" in data:
             del data[f"{part}s"]
-    return data
+    return split.apply(data)
 
 
 def fetch(name: str) -> Path:
@@ -193,7 +206,7 @@ def verify(name: str) -> Verification:
     if root is None:
         raise files.absence(known, "to verify is not to download")
     others = files.strangers(known, root)
-    content = content_sha256(read(known, root))
+    content = fingerprint(read(known, root))
     return Verification(name, root, len(known.files) - len(others), others, content, known.content is not None)
 
 
@@ -209,8 +222,8 @@ def _together(known: Card, found: list[Verification]) -> Verification:
     )
 
 
-def _graph(known: Card) -> Data:
-    """Return the graph with its published masks, from the cache or from the raw files."""
+def _graph(known: Card) -> Data | GraphSet:
+    """Return the graph, or the set of graphs, with its published masks, from the cache or from the raw files."""
     found: dict[str, str] = {}
     if unknown := [path for path, digest in known.files.items() if digest is None]:
         root = fetch(known.name)

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 
 from graphkit.data import files
 from graphkit.data.cards import Card
-from graphkit.data.content import content_sha256
+from graphkit.data.content import content_sha256, graphs_sha256
 from graphkit.data.errors import DataError
 from graphkit.data.sources import SOURCES
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+    from graphkit.data.graphset import GraphSet
+
 UNREADABLE = (OSError, ValueError, KeyError, IndexError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What NumPy, SciPy and PyG raise on plain arrays that are cut short or belong to something else."""
 
 
-def read(card: Card, root: Path) -> Data:
-    """Return the graph in the files of ``card`` below ``root``, with its published masks.
+def read(card: Card, root: Path) -> Data | GraphSet:
+    """Return the graph, or the set of graphs, in the files of ``card`` below ``root``, with its published masks.
 
     The rule: a file is opened if its sha256 is the card's. One whose sha256 is another, or not known, is opened only
     if reading it cannot run code (plain arrays, never a pickle) and the card says so; then what it holds must be what
@@ -76,12 +78,30 @@ def _whole(path: Path) -> None:
                 raise zipfile.BadZipFile(broken)
 
 
-def _difference(card: Card, data: Data) -> str:
+def fingerprint(data: Data | GraphSet) -> str:
+    """Return the sha256 of what a graph or a set of graphs holds."""
+    from graphkit.data.graphset import GraphSet
+
+    return graphs_sha256(data) if isinstance(data, GraphSet) else content_sha256(data)
+
+
+def _difference(card: Card, data: Data | GraphSet) -> str:
     """Return how ``data`` differs from what ``card`` describes, or nothing."""
-    counts = data.num_nodes, data.num_edges, data.num_node_features, int(data.y.max()) + 1
-    expected = card.nodes, card.edges, card.features, card.classes
+    counts = _counts(data)
+    expected = card.graphs, card.nodes, card.edges, card.features, card.classes
     if counts != expected:
-        return f" has (nodes, edges, features, classes) {counts} instead of {expected}"
-    if card.content is not None and (found := content_sha256(data)) != card.content:
+        shown = slice(0 if card.kind == "graph" else 1, None)
+        words = ", ".join(("graphs", "nodes", "edges", "features", "classes")[shown])
+        return f" has ({words}) {counts[shown]} instead of {expected[shown]}"
+    if card.content is not None and (found := fingerprint(data)) != card.content:
         return f" has content sha256 {found} instead of {card.content}"
     return ""
+
+
+def _counts(data: Data | GraphSet) -> tuple[int, int, int, int, int]:
+    """Return the numbers of graphs, nodes, edges, features and classes; no class where labels are real numbers."""
+    from graphkit.data.graphset import GraphSet
+
+    graphs, inside = (len(data), data._data) if isinstance(data, GraphSet) else (1, data)
+    classes = 0 if data.y.is_floating_point() else int(data.y.max()) + 1
+    return graphs, inside.num_nodes, inside.num_edges, inside.num_node_features, classes

@@ -101,7 +101,7 @@ class SplitProtocol(ABC):
     def _defaults(cls) -> dict[str, Any]:
         return {field.name: field.default for field in dataclasses.fields(cls)}
 
-    def _split(self, data: Data, parts: Sequence[Tensor], seed: int) -> Split:
+    def _split(self, data: Data, parts: Sequence[Tensor], seed: int | None) -> Split:
         """Return the split whose training, validation and test nodes are ``parts``."""
         masks = []
         for nodes in parts:

@@ -8,8 +8,10 @@ import tomllib
 
 import pytest
 import torch
+from torch_geometric.utils import is_undirected
 
-from graphkit.data import Card, card, cards, content_sha256, fetch, files, load, names, split_from_name, verify
+from graphkit.data import Card, GraphSet, card, cards, fetch, files, load, names, split_from_name, verify
+from graphkit.data.reading import fingerprint
 from graphkit.data.sources import SOURCES
 
 UNSEEN = {"pubmed", "citation-full-cora", "citation-full-cora-ml", "citation-full-pubmed"}
@@ -32,7 +34,7 @@ def test_a_card_is_complete_and_its_text_names_what_matters(name):
     known = card(name)
     for field in ("title", "licence", "source", "citation", "splits", "default_split"):
         assert getattr(known, field), field
-    assert known.kind == ("family" if known.members else "node")
+    assert (known.kind == "family") == bool(known.members)
     split_from_name(known.default_split)
     for paragraph in (known.title, *known.faults, known.citation):
         assert " ".join(paragraph.split()) in " ".join(known.text().split())
@@ -70,9 +72,12 @@ def test_the_checksums_and_sizes_of_the_files_are_right(mirror, name):
 def test_the_counts_and_the_content_are_right_and_every_default_split_is_usable(mirror, name):
     found, data = verify(name), load(name)
     known = data.card
-    assert found.content == known.content == content_sha256(data)
+    assert found.content == known.content == fingerprint(data)
     assert found.others == {}
     assert name in found.text()
+    if known.kind == "graph":
+        assert_counts_of_a_set(data)
+        return
     assert data.x.shape == (known.nodes, known.features)
     assert data.x.dtype == torch.float32
     assert data.edge_index.shape == (2, known.edges)
@@ -86,6 +91,22 @@ def test_the_counts_and_the_content_are_right_and_every_default_split_is_usable(
     assert masks.dtype == torch.bool
     assert (masks.sum(0) <= 1).all()
     assert (masks.sum(1) > 0).all()
+
+
+def assert_counts_of_a_set(graphs: GraphSet) -> None:
+    known, data = graphs.card, graphs._data
+    assert len(graphs) == known.graphs
+    assert data.x.shape == (known.nodes, known.features)
+    assert data.edge_index.shape == (2, known.edges)
+    assert data.edge_index.dtype == torch.int64
+    assert known.classes == 0 or data.y.unique().tolist() == list(range(known.classes))
+    both = graphs.batch(range(len(graphs)))
+    both.validate()
+    assert is_undirected(both.edge_index) == (not known.directed)
+    assert known.name == "firstmm-db" or both.is_undirected(), "both directions have the same attributes"
+    parts = [graphs.part(part) for part in ("train", "val", "test")]
+    assert min(map(len, parts)) > 0
+    assert sum(map(len, parts)) == len(graphs)
 
 
 def test_the_card_stays_with_its_data():

@@ -142,3 +142,15 @@ def test_a_split_for_each_seed_is_the_one_that_seed_draws_alone():
 def test_a_fixed_split_is_not_drawn_for_each_seed():
     with pytest.raises(ValueError, match="'public' is one and fixed"):
         load_splits("digits", split="public", seeds=[0])
+
+
+@pytest.mark.parametrize("split", [3, 0.5, ["dense"], FileMasks])
+def test_what_is_no_split_is_refused_by_name(split):
+    with pytest.raises(TypeError, match="`split` must be a protocol, its text form such as"):
+        load("karate", split=split)
+
+
+@pytest.mark.parametrize("name", [3, None, ["cora"]])
+def test_what_is_no_name_is_refused_by_name(name):
+    with pytest.raises(TypeError, match="`name` must be the name of a data set, such as 'cora', got"):
+        load(name)

@@ -253,3 +253,35 @@ def test_a_class_that_is_too_small_is_named():
 def test_a_fraction_that_is_no_number_is_refused(draw):
     with pytest.raises(ValueError, match="must be above 0"):
         draw()
+
+
+def test_a_generator_that_was_used_before_gives_no_seed_to_the_record():
+    data, generator = labelled([20, 20]), seeded(5)
+    first, second = (Stratified()(data, generator) for _ in range(2))
+    assert first.parameters["seed"] == 5
+    assert second.parameters["seed"] is None, "seed 5 would give the first split, not this one"
+    assert first.fingerprint != second.fingerprint
+
+
+def test_a_dense_split_is_drawn_again_from_the_seed_it_records():
+    data, generator = labelled([20, 20, 30]), seeded(5)
+    torch.rand(3, generator=generator)
+    drawn = Dense()(data, generator)
+    assert Dense(seed=drawn.parameters["seed"])(data).fingerprint == drawn.fingerprint
+
+
+@pytest.mark.parametrize("protocol", [RandomPerClass(2, 2), RandomPlanetoid(2, 4, 4), Stratified(), Dense(0.3)])
+def test_items_without_a_label_are_in_no_part(protocol):
+    data = labelled([20, 20, 30])
+    unlabelled = torch.rand(70, generator=seeded()) < 0.2
+    data.y[unlabelled] = -1
+    split = protocol(data, seeded())
+    assert not (unlabelled & (split.train | split.val | split.test)).any()
+
+
+def test_labels_that_are_no_classes_are_refused():
+    data = labelled([20, 20])
+    data.y = data.y.float()
+    for protocol in (RandomPerClass(2, 2), RandomPlanetoid(2, 4, 4), Stratified(), Dense(0.3)):
+        with pytest.raises(ValueError, match="goes by class, but `y` holds real numbers"):
+            protocol(data, seeded())

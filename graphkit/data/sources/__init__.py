@@ -12,6 +12,7 @@ from graphkit.data.sources.facebook100 import Facebook100Source
 from graphkit.data.sources.filtered import FilteredSource
 from graphkit.data.sources.pyg import PlanetoidSource, PyGSource
 from graphkit.data.sources.source import PARTS, Source
+from graphkit.data.sources.tu import TUSource
 
 __all__ = ["PARTS", "SOURCES", "PlanetoidSource", "PyGSource", "Source"]
 
@@ -45,4 +46,12 @@ SOURCES: dict[str, Source] = {
     "facebook100-amherst41": Facebook100Source("amherst41"),
     "facebook100-cornell5": Facebook100Source("cornell5"),
     "facebook100-johnshopkins55": Facebook100Source("johnshopkins55"),
+    "mutag": TUSource("MUTAG"),
+    "enzymes": TUSource("ENZYMES"),
+    "proteins": TUSource("PROTEINS"),
+    "nci1": TUSource("NCI1"),
+    "imdb-binary": TUSource("IMDB-BINARY"),
+    "aids": TUSource("AIDS"),
+    "mutagenicity": TUSource("Mutagenicity"),
+    "firstmm-db": TUSource("FIRSTMM_DB"),
 }

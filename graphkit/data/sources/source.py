@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+    from graphkit.data.graphset import GraphSet
+
 PARTS = ("train_mask", "val_mask", "test_mask")
 
 
@@ -18,8 +20,8 @@ class Source(Protocol):
     def plain(self) -> bool:
         """Whether reading never unpickles, so that a file may be opened before it is known to be the right one."""
 
-    def read(self, root: Path) -> Data:
-        """Return the graph with ``x``, ``edge_index``, ``y`` and its published masks.
+    def read(self, root: Path) -> Data | GraphSet:
+        """Return the graph, or the set of graphs, with ``x``, ``edge_index``, ``y`` and its published masks.
 
         Masks of one split are ``train_mask``, ``val_mask`` and ``test_mask`` of shape ``[nodes]``; masks of several
         are ``train_masks``, ``val_masks`` and ``test_masks`` of shape ``[nodes, splits]``.

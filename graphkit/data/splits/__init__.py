@@ -1,0 +1,67 @@
+"""Splits: the protocols that say which items a model learns from, is chosen on, and is measured on.
+
+A protocol is a small frozen object called with a graph, or the ``items`` of a set of graphs, and a generator; what it
+gives is a ``Split``. The same generator state gives the same split, and its ``fingerprint`` names it in every result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from graphkit import _checks
+from graphkit.data.split import Split, SplitProtocol
+from graphkit.data.splits.dense import DENSE_SEEDS, Dense
+from graphkit.data.splits.drawn import RandomPerClass, RandomPlanetoid, Stratified
+from graphkit.data.splits.folds import Folds, NestedFold, NestedFolds, stratified_folds
+from graphkit.data.splits.published import FileMasks, Public
+
+__all__ = [
+    "DENSE_SEEDS",
+    "PROTOCOLS",
+    "Dense",
+    "FileMasks",
+    "Folds",
+    "NestedFold",
+    "NestedFolds",
+    "Public",
+    "RandomPerClass",
+    "RandomPlanetoid",
+    "Split",
+    "SplitProtocol",
+    "Stratified",
+    "split_from_name",
+    "stratified_folds",
+]
+
+PROTOCOLS: dict[str, type[SplitProtocol]] = {
+    protocol.name: protocol
+    for protocol in (Public, FileMasks, RandomPerClass, RandomPlanetoid, Stratified, Dense, Folds)
+}
+
+
+def split_from_name(text: str) -> SplitProtocol:
+    """Return the protocol that ``text`` names, such as ``"dense"``, ``"files:3"`` or ``"stratified:0.5,0.25,0.25"``.
+
+    What follows the colon are the fields of the protocol in their order.
+
+    Raises:
+        ValueError: if there is no such protocol (the nearest names are suggested) or the fields do not fit it.
+
+    Example:
+        >>> split_from_name("random-per-class:5")
+        RandomPerClass(per_class=5, val=30, test=None)
+        >>> str(split_from_name("files:3"))
+        'files:3'
+    """
+    name, _, given = text.partition(":")
+    protocol = PROTOCOLS[_checks.member("split", name, PROTOCOLS)]
+    fields = [field.name for field in dataclasses.fields(protocol)]
+    values = given.split(",") if given else []
+    form = f"{name}:{','.join(fields)}" if fields else name
+    if len(values) > len(fields):
+        raise ValueError(f"`split` {text!r} has {len(values)} values, but its form is {form!r}.")
+    try:
+        numbers = [float(value) if "." in value else int(value) for value in values]
+    except ValueError:
+        raise ValueError(f"`split` {text!r} must have numbers after the colon; its form is {form!r}.") from None
+    return protocol(*numbers)

@@ -1,0 +1,62 @@
+"""What the rules that draw a split share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+def integer_labels(data: Data) -> Tensor:
+    """Return the labels on the CPU; those of a regression cannot be divided by class.
+
+    Raises:
+        ValueError: if labels are real numbers, or there are several of an item.
+    """
+    y = data.y.cpu()
+    if y.is_floating_point() or y.dim() != 1:
+        raise ValueError(
+            f"this split goes by class, but `y` holds {'real numbers' if y.is_floating_point() else 'several labels'} "
+            f"of shape {list(y.shape)}; use a published split or give a `Split`."
+        )
+    return y
+
+
+def shuffled_classes(data: Data, generator: torch.Generator | None) -> list[Tensor]:
+    """Return the items of each class, each class in random order; those without a label (-1) are in none."""
+    y = integer_labels(data)
+    shuffled = torch.randperm(len(y), generator=generator)
+    return [shuffled[y[shuffled] == label] for label in range(int(y.max()) + 1)]
+
+
+def seed_of(generator: torch.Generator | None) -> int | None:
+    """Return the seed that gives again what ``generator`` is about to draw, or ``None`` if it has drawn before.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(3)
+        >>> seed_of(generator)
+        3
+        >>> _ = torch.rand(1, generator=generator)
+        >>> seed_of(generator) is None
+        True
+    """
+    generator = torch.default_generator if generator is None else generator
+    fresh = torch.Generator(generator.device).manual_seed(generator.initial_seed())
+    return generator.initial_seed() if torch.equal(fresh.get_state(), generator.get_state()) else None
+
+
+def whole(argument: str, value: int, least: int = 1) -> None:
+    """Refuse what is not a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"`{argument}` must be a whole number of at least {least}, got {value!r}.")
+
+
+def enough(name: str, label: int, nodes: Tensor, needed: int) -> None:
+    """Refuse a class with fewer than ``needed`` items."""
+    found = len(nodes)
+    if found < needed:
+        raise ValueError(f"{name!r} needs {needed} nodes of each class, but class {label} has {found}; ask for fewer.")

@@ -1,0 +1,56 @@
+"""Splits that a data set was published with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from graphkit.data.split import Split, SplitProtocol
+from graphkit.data.splits.drawing import whole
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+@dataclass(frozen=True)
+class Public(SplitProtocol):
+    """The one split a data set was published with."""
+
+    name: ClassVar[str] = "public"
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
+        """Return the masks the data set came with; ``generator`` is not used."""
+        if "train_mask" not in data or ("protocol" in data and data.protocol["split"] != self.name):
+            raise ValueError(f"this data set has no public split{_published(data)}.")
+        return Split(data.train_mask, data.val_mask, data.test_mask, protocol=self.name)
+
+
+@dataclass(frozen=True)
+class FileMasks(SplitProtocol):
+    """One of the several splits a data set was published with, such as the ten of Geom-GCN.
+
+    Args:
+        index: which, from 0.
+    """
+
+    index: int = 0
+    name: ClassVar[str] = "files"
+
+    def __post_init__(self) -> None:
+        whole("index", self.index, least=0)
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
+        """Return the masks of the file; ``generator`` is not used."""
+        if "train_masks" not in data:
+            raise ValueError(f"this data set has no files of masks{_published(data)}.")
+        many = data.train_masks.size(1)
+        if not 0 <= self.index < many:
+            raise ValueError(f"`index` must lie in 0 to {many - 1}, the splits of this data set, got {self.index}.")
+        train, val, test = (data[part][:, self.index].clone() for part in ("train_masks", "val_masks", "test_masks"))
+        return Split(train, val, test, self.name, self.parameters)
+
+
+def _published(data: Data) -> str:
+    return f"; its card lists {', '.join(data.card.splits) or 'none'}" if "card" in data else ""
