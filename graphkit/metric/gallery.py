@@ -137,9 +137,9 @@ def _excluded(exclude: Tensor | None, asked: np.ndarray, place: np.ndarray, rows
     if exclude.dim() != 2 or exclude.shape[0] != 2:
         raise ValueError(f"`exclude` must have shape [2, pairs], got {list(exclude.shape)}.")
     who, what = host_array(exclude).astype(np.int64)
-    for name, ids, length in (("query", who, rows), ("item", what, len(place))):
+    for ids, length in ((who, rows), (what, len(place))):
         if len(ids) and not 0 <= ids.min() <= ids.max() < length:
-            raise ValueError(f"`exclude` names a {name} outside 0 to {length - 1}.")
+            raise ValueError(f"`exclude` names a row outside 0 to {length - 1}.")
     number = np.full(rows, -1, dtype=np.int64)
     number[asked] = np.arange(len(asked))
     who, what = number[who], place[what]

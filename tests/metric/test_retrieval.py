@@ -212,7 +212,7 @@ WRONG = {
     "row": (lambda: evaluate_retrieval(Z, Y, queries=torch.tensor([4])), ValueError, "`queries` must name rows"),
     "row twice": (lambda: evaluate_retrieval(Z, Y, items=torch.tensor([1, 1])), ValueError, "each row once"),
     "mask": (lambda: evaluate_retrieval(Z, Y, queries=torch.ones(3).bool()), ValueError, "`queries` must be a mask"),
-    "pair": (lambda: evaluate_retrieval(Z, Y, exclude=torch.tensor([[0], [9]])), ValueError, "names a item outside"),
+    "pair": (lambda: evaluate_retrieval(Z, Y, exclude=torch.tensor([[0], [9]])), ValueError, "names a row outside"),
     "pair shape": (lambda: evaluate_retrieval(Z, Y, exclude=torch.tensor([0, 1])), ValueError, r"\[2, pairs\]"),
     "pair type": (lambda: evaluate_retrieval(Z, Y, exclude=torch.ones(2, 1)), TypeError, "`exclude` must hold"),
     "nothing relevant": (lambda: evaluate_retrieval(Z, torch.arange(4)), ValueError, "no query has a relevant item"),
