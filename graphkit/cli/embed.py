@@ -107,7 +107,7 @@ def embed(
         raise click.UsageError(f"`--level` {level}: {dataset!r} has labels of {known.kind}s.")
     overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr, "dim": dim})
     loss = loss or str(overrides.pop("loss", "prototype"))
-    chosen = embedding_recipe(loss, overrides, model=model or overrides.pop("model", None))
+    chosen = embedding_recipe(loss, overrides, model=model or overrides.pop("model", None), level=known.kind)
     others = [recipe(name) for name in beside]
     run = run or Path("runs") / f"{dataset}-{loss}"
     for option, path in (("run", run / "record.json"), ("json", json_path)):

@@ -28,6 +28,7 @@ class DatasetFacts:
     features: int
     classes: int
     signals: int | None = None
+    graphs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from pydantic import InstanceOf, ValidationError
 from pydantic.dataclasses import dataclass
 
 from graphkit._checks import member, nearest
+from graphkit.training.architectures import GIN
 from graphkit.training.architectures.abstract import STRICT, Count, Positive
 from graphkit.training.architectures.propagation import Grand
 from graphkit.training.embedding.objectives import (
@@ -117,6 +118,7 @@ class EmbeddingRecipe:
 
 
 GRAND = Recipe(name="grand", model=Grand(), hidden=64, l2=1e-3, l2_on="all")
+OF_GRAPHS = Recipe(name="gin", model=GIN(), layers=3, hidden=32, norm="batch", dropout=0.1, lr=0.005, l2=0.0)
 
 EMBEDDINGS: dict[str, EmbeddingRecipe] = {
     made.name: made
@@ -136,9 +138,16 @@ ENCODERS = {**RECIPES, "grand": GRAND}
 
 
 def embedding_recipe(
-    loss: str, overrides: Mapping[str, Any] | None = None, *, model: str | None = None
+    loss: str, overrides: Mapping[str, Any] | None = None, *, model: str | None = None, level: str = "node"
 ) -> EmbeddingRecipe:
     """Return a named recipe with some fields replaced, over its own encoder or another.
+
+    Args:
+        loss: a name of ``EMBEDDINGS``.
+        overrides: field -> value.
+        model: a name of ``ENCODERS``; the recipe's own by default.
+        level: "node", or "graph" for batches of whole graphs and no agreement of views: dropping nodes makes another
+            graph.
 
     Raises:
         ValueError: for an unknown loss, encoder or field (with the nearest names), or a value out of its range.
@@ -148,6 +157,8 @@ def embedding_recipe(
         'gcn'
     """
     made = EMBEDDINGS[member("loss", loss, EMBEDDINGS)]
+    if member("level", level, ("node", "graph")) == "graph":
+        made = made.over(OF_GRAPHS).with_({"steps": 10, "ways": 8, "shots": 32, "views": 1, "consistency": 0.0})
     if model is not None:
         made = made.over(ENCODERS[member("model", model, ENCODERS)])
     return made.with_(overrides or {})

@@ -34,6 +34,7 @@ class Setting:
         raw: features of the items ``[items, features]``, the first baseline.
         facts: the data set of the record.
         protocol: what a comparison has to hold fixed.
+        level: "node" or "graph".
     """
 
     material: Material
@@ -42,6 +43,7 @@ class Setting:
     raw: Tensor
     facts: DatasetFacts
     protocol: Protocol
+    level: str = "node"
 
 
 def node_setting(

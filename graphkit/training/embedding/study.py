@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from graphkit.data.graphset import GraphSet
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.embedding.baselines import classifier_logits
 from graphkit.training.embedding.fit import EmbeddingEpoch, EmbeddingFit
+from graphkit.training.embedding.graphs import graph_encoder, graph_setting
 from graphkit.training.embedding.results import EmbeddingRecord, EmbeddingResult
 from graphkit.training.embedding.saved import SavedEmbeddings
 from graphkit.training.embedding.settings import Setting, node_setting
@@ -60,7 +62,7 @@ class EmbeddingOutcome:
 
 
 def embed(
-    data: Data,
+    data: Data | GraphSet,
     recipe: EmbeddingRecipe,
     *,
     seeds: Sequence[int] = (0,),
@@ -77,13 +79,14 @@ def embed(
     reporter: Any = None,
     command: str = "graphkit.training.embedding.embed",
 ) -> EmbeddingOutcome:
-    """Return the record of embedding the nodes of ``data``, one run for each seed.
+    """Return the record of embedding the nodes of ``data``, or the graphs of a set, one run for each seed.
 
     A seed decides weights, dropout and batches and nothing else. Test labels are first touched when a seed's epoch has
     been selected. Raw features and the encoder as it was drawn are examined beside the trained one.
 
     Args:
-        data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``.
+        data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``; or a
+            set of graphs with a split.
         recipe: objective, encoder, selection rule.
         seeds: at least one, all different.
         beside: classifiers trained with cross-entropy on the same labels, whose logits are examined too.
@@ -109,15 +112,20 @@ def embed(
         raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")
     fabric = fabric_on(device, precision)
     dtype = torch.float64 if precision == "64-true" else torch.float32
-    setting = node_setting(
-        data,
-        recipe,
-        fabric.device,
-        dtype,
-        inductive=inductive,
-        disjoint=disjoint,
-        without_neighbours=without_neighbours,
-    )
+    if isinstance(data, GraphSet):
+        if beside or disjoint or without_neighbours:
+            raise ValueError("`beside`, `disjoint` and `without_neighbours` are for nodes; `data` is a set of graphs.")
+        setting = graph_setting(data, recipe, fabric.device, dtype)
+    else:
+        setting = node_setting(
+            data,
+            recipe,
+            fabric.device,
+            dtype,
+            inductive=inductive,
+            disjoint=disjoint,
+            without_neighbours=without_neighbours,
+        )
 
     def others(seed: int) -> dict[str, Tensor]:
         return {f"{each.name}, cross-entropy": classifier_logits(data, each, seed, fabric) for each in beside}
@@ -185,7 +193,7 @@ class _Run:
             environment=environment(str(self.fabric.device), precision),
         )
         return EmbeddingOutcome(
-            record=EmbeddingRecord(record=record, level="node", figures=figures),
+            record=EmbeddingRecord(record=record, level=self.setting.level, figures=figures),
             seeds=results,
             embeddings=tuple(self.embeddings[seed] for seed in seeds),
             raw=self.setting.raw,
@@ -205,7 +213,10 @@ class _Run:
             torch.default_generator.manual_seed(seed)
             if device.type == "cuda":
                 torch.cuda.manual_seed(seed)
-            module = self.recipe.module(task.channels, task.graph)
+            graphs = self.setting.level == "graph"
+            module = (
+                graph_encoder(self.recipe, task.channels) if graphs else self.recipe.module(task.channels, task.graph)
+            )
             fit = EmbeddingFit(module, self.setting.material, self.recipe, self.fabric)
             with torch.no_grad():
                 drawn = self.setting.whole.embed(fit.model.eval())
@@ -292,7 +303,12 @@ class _Run:
 
     def _saved(self, seed: int, z: Tensor) -> SavedEmbeddings:
         """Return the embeddings with what made them."""
-        about = {"dataset": self.setting.facts.name, "level": "node", "loss": self.recipe.name, "seed": str(seed)}
+        about = {
+            "dataset": self.setting.facts.name,
+            "level": self.setting.level,
+            "loss": self.recipe.name,
+            "seed": str(seed),
+        }
         return SavedEmbeddings(z, self.setting.examination.y, {**about, "protocol": self.setting.protocol.fingerprint})
 
     def _path(self, seed: int) -> Path:

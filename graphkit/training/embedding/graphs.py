@@ -1,0 +1,181 @@
+"""Whole graphs as items: how they are embedded, described without learning, and which of them are the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphkit.data.content import graphs_sha256
+from graphkit.training.embedding.figures import Examination
+from graphkit.training.embedding.material import Material
+from graphkit.training.embedding.settings import MEASURED, Setting
+from graphkit.training.protocol import DatasetFacts, Protocol
+from graphkit.training.tasks import AbstractTask, Rows
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from graphkit.data.graphset import GraphSet
+    from graphkit.training.embedding.recipes import EmbeddingRecipe
+
+DEGREES = 8
+"""Columns of the degree histogram in a graph's description; the last is "that many or more"."""
+
+ROUNDS = 4
+"""Rounds of colour refinement after which graphs that look alike count as the same."""
+
+
+@dataclass(frozen=True)
+class GraphsTask(AbstractTask):
+    """Graphs of a set, each an item of its own.
+
+    Args:
+        graphs: all of them.
+        device: where they are embedded.
+        dtype: of the features.
+        train: the graphs the loss is taken over.
+        validation: the graphs the selection looks at.
+        classes: number of classes.
+    """
+
+    graphs: GraphSet
+    device: torch.device
+    dtype: torch.dtype
+    train: Rows
+    validation: Rows
+    classes: int
+    graph: tuple[Any, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """Features of a node."""
+        return int(self.graphs.num_node_features)
+
+    def logits(self, model: Callable[..., Tensor], index: Tensor) -> Tensor:
+        """Return one row per graph."""
+        batch = self.graphs.batch(index.cpu()).to(self.device)
+        return model(batch.x.to(self.dtype), batch.edge_index, batch.batch, graphs=len(index))
+
+    def batches(self, size: int) -> Iterator[Rows]:
+        """Yield the training graphs in a drawn order."""
+        rows, order = self.train, torch.randperm(len(self.train.y)).to(self.train.index.device)
+        for part in order.split(size or len(order)):
+            yield Rows(rows.index[part], rows.y[part])
+
+
+def graph_setting(graphs: GraphSet, recipe: EmbeddingRecipe, device: torch.device, dtype: torch.dtype) -> Setting:
+    """Return the study of the graphs of a set; graphs that are the same do not answer each other.
+
+    Args:
+        graphs: a set with a split and node features.
+        recipe: decides the selection.
+        device: where everything goes.
+        dtype: of features.
+
+    Raises:
+        ValueError: for a set without features, labels of one class each, or a split.
+    """
+    split, data = graphs.split, graphs._data
+    if split is None:
+        raise ValueError("`data` has no split; load the set with one.")
+    if data.get("x") is None:
+        raise ValueError("`data` has no node features; give it some, such as one-hot degrees.")
+    y = graphs.items.y.long()
+    if y.dim() != 1:
+        raise ValueError(f"`y` must hold one label per graph, got {list(y.shape)}.")
+    train, validation = (_rows(mask, y, device) for mask in (split.train, split.val))
+    task = GraphsTask(graphs, device, dtype, train, validation, int(y.max()) + 1)
+    material = Material(task, len(graphs), torch.arange(len(graphs), device=device))
+    facts = DatasetFacts(
+        name=graphs.card.name if graphs.card else "unnamed",
+        sha256=graphs_sha256(graphs),
+        nodes=int(data.num_nodes),
+        edges=int(data.num_edges),
+        features=int(graphs.num_node_features),
+        classes=task.classes,
+        graphs=len(graphs),
+    )
+    record = split.record()
+    given = ", ".join(f"{name}={value}" for name, value in record["parameters"].items())
+    protocol = Protocol(
+        dataset=facts.name,
+        dataset_sha256=facts.sha256,
+        split=f"{record['split']}({given})" if given else record["split"],
+        split_sha256=split.fingerprint,
+        train=len(train.y),
+        validation=len(validation.y),
+        test=int(split.test.sum()),
+        setting="inductive; identical graphs do not answer each other",
+        selection=recipe.selection_rule,
+        metric=MEASURED,
+    )
+    examination = Examination(y, split.train, split.test, same_graphs(graphs))
+    return Setting(material, material, examination, descriptors(graphs, split.train), facts, protocol, "graph")
+
+
+def graph_encoder(recipe: EmbeddingRecipe, in_channels: int) -> nn.Module:
+    """Return a freshly drawn encoder of graphs."""
+    from graphkit.nn.readout import GraphEncoder
+
+    hidden = recipe.encoder.hidden
+    nodes = recipe.encoder.module(in_channels, hidden)
+    return GraphEncoder(nodes, hidden, recipe.dim, dropout=recipe.encoder.dropout)
+
+
+def descriptors(graphs: GraphSet, train: Tensor) -> Tensor:
+    """Return each graph's means of node features, logarithms of its sizes and histogram of degrees, standardised.
+
+    What a graph is without its structure beyond degrees; mean and deviation are those of the training graphs.
+
+    Args:
+        graphs: a set with node features.
+        train: a mask of the training graphs ``[graphs]``.
+    """
+    batch = graphs.batch(torch.arange(len(graphs)))
+    number = batch.batch
+    counts = graphs.nodes.clamp(min=1).unsqueeze(1)
+    means = torch.zeros(len(graphs), batch.x.size(1)).index_add_(0, number, batch.x.float()) / counts
+    degree = torch.bincount(batch.edge_index[0], minlength=len(number)).clamp(max=DEGREES - 1)
+    histogram = torch.zeros(len(graphs), DEGREES).index_put_((number, degree), torch.ones(len(number)), accumulate=True)
+    sizes = torch.stack([graphs.nodes, graphs.edges], dim=1).float().log1p()
+    table = torch.cat([means, histogram / counts, sizes], dim=1)
+    spread = table[train].std(0)
+    return (table - table[train].mean(0)) / torch.where(spread > 0, spread, 1.0)
+
+
+def same_graphs(graphs: GraphSet) -> Tensor:
+    """Return the pairs of graphs that colour refinement cannot tell apart, both ways, ``[2, pairs]``.
+
+    A colour starts as a node's features and degree. Isomorphic graphs are always found; others only where the
+    refinement is blind, as it is to some regular graphs.
+
+    Source: Weisfeiler & Leman (1968); Shervashidze et al. (2011), JMLR 12, for the form with node labels.
+    """
+    batch = graphs.batch(torch.arange(len(graphs)))
+    source, target = batch.edge_index.numpy()
+    _, colour = np.unique(batch.x.numpy(), axis=0, return_inverse=True)
+    number, nodes = batch.batch.numpy(), len(batch.batch)
+    random = np.random.default_rng(0)
+    for _ in range(ROUNDS):
+        code = random.integers(1, 2**62, size=int(colour.max()) + 1, dtype=np.int64)
+        around = np.zeros(nodes, dtype=np.int64)
+        np.add.at(around, target, code[colour[source]])  # a sum of random numbers names the multiset; it may overflow
+        _, colour = np.unique(np.stack([colour.reshape(-1), around]), axis=1, return_inverse=True)
+    order = np.lexsort((colour.reshape(-1), number))
+    names: dict[bytes, list[int]] = {}
+    for graph, part in enumerate(np.split(colour.reshape(-1)[order], np.cumsum(graphs.nodes.numpy())[:-1])):
+        names.setdefault(hashlib.sha256(part.tobytes()).digest(), []).append(graph)
+    pairs = [(a, b) for group in names.values() for a in group for b in group if a != b]
+    return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).T.contiguous()
+
+
+def _rows(mask: Tensor, y: Tensor, device: torch.device) -> Rows:
+    """Return the labelled graphs of a mask."""
+    index = (mask & (y >= 0)).nonzero().squeeze(-1)
+    return Rows(index.to(device), y[index].to(device))
