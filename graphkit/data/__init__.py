@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from graphkit.data.family import GraphFamily
     from graphkit.data.graphset import GraphSet
     from graphkit.data.loading import Verification, fetch, load, load_splits, verify
+    from graphkit.data.official import official_figure
     from graphkit.data.soundness import validate
     from graphkit.data.splits import NestedFolds, Split, split_from_name
 
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "load_splits",
     "names",
+    "official_figure",
     "split_from_name",
     "validate",
     "verify",
@@ -51,6 +53,7 @@ _ROOMS = {
     "load": "loading",
     "load_splits": "loading",
     "verify": "loading",
+    "official_figure": "official",
     "validate": "soundness",
     "NestedFolds": "splits",
     "Split": "splits",

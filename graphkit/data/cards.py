@@ -30,7 +30,7 @@ class Card:
         nodes: number of nodes, of all graphs together.
         edges: number of columns of ``edge_index``; both directions count where the graph is undirected.
         features: number of features of a node; the largest, where the members of a family differ.
-        classes: number of classes.
+        classes: number of classes; 0 where labels are real numbers.
         licence: the terms of the place the files came from.
         source: where the files come from.
         citation: who first published them.
@@ -45,6 +45,7 @@ class Card:
         content: sha256 of the loaded tensors (see ``graphkit.data.content``), or ``None`` where it is not known.
         graphs: number of graphs.
         members: names of the data sets of a family.
+        metric: the figure that the publishers ask for: ``"accuracy"``, ``"rocauc"`` or ``"rmse"``.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Card:
     content: str | None
     graphs: int = 1
     members: list[str] = field(default_factory=list)
+    metric: str = "accuracy"
 
     def __repr__(self) -> str:
         return f"Card({self.name!r})"
@@ -83,7 +85,7 @@ class Card:
         fields = [
             ("title", self.title),
             *((("members", ", ".join(self.members)),) if self.members else ()),
-            ("task", f"labels of {'graphs' if self.kind == 'graph' else 'nodes'}, {self.classes} classes"),
+            ("task", f"labels of {'graphs' if self.kind == 'graph' else 'nodes'}, {self._labels()}, {self.metric}"),
             ("size", f"{many}{self.nodes:,} nodes, {self.edges:,} edges ({direction}), {self.features:,} features"),
             ("split", self.default_split),
             *((f"  {name}", meaning) for name, meaning in self.splits.items()),
@@ -101,6 +103,9 @@ class Card:
             for label, value in fields
         ]
         return "\n".join([self.name, *paragraphs])
+
+    def _labels(self) -> str:
+        return f"{self.classes} classes" if self.classes else "real numbers"
 
 
 def names() -> list[str]:

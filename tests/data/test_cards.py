@@ -14,7 +14,14 @@ from graphkit.data import Card, GraphSet, card, cards, fetch, files, load, names
 from graphkit.data.reading import fingerprint
 from graphkit.data.sources import SOURCES
 
-UNSEEN = {"pubmed", "citation-full-cora", "citation-full-cora-ml", "citation-full-pubmed"}
+UNSEEN = {
+    "pubmed",
+    "citation-full-cora",
+    "citation-full-cora-ml",
+    "citation-full-pubmed",
+    "ogbn-arxiv",
+    "ogbn-products",
+}
 """Sets whose files nobody here has had."""
 
 LARGE = {"coauthor-physics", "facebook100-cornell5"}
@@ -96,6 +103,7 @@ def test_the_counts_and_the_content_are_right_and_every_default_split_is_usable(
 def assert_counts_of_a_set(graphs: GraphSet) -> None:
     known, data = graphs.card, graphs._data
     assert len(graphs) == known.graphs
+    assert data.x.is_floating_point() != known.name.startswith("ogbg-")
     assert data.x.shape == (known.nodes, known.features)
     assert data.edge_index.shape == (2, known.edges)
     assert data.edge_index.dtype == torch.int64

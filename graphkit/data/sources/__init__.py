@@ -10,6 +10,7 @@ from graphkit.data.sources.citation_domains import CitationDomainSource
 from graphkit.data.sources.embedded import EmbeddedSource, karate_graph
 from graphkit.data.sources.facebook100 import Facebook100Source
 from graphkit.data.sources.filtered import FilteredSource
+from graphkit.data.sources.ogb import OGBGraphSource, OGBNodeSource
 from graphkit.data.sources.pyg import PlanetoidSource, PyGSource
 from graphkit.data.sources.source import PARTS, Source
 from graphkit.data.sources.tu import TUSource
@@ -54,4 +55,10 @@ SOURCES: dict[str, Source] = {
     "aids": TUSource("AIDS"),
     "mutagenicity": TUSource("Mutagenicity"),
     "firstmm-db": TUSource("FIRSTMM_DB"),
+    "ogbg-molhiv": OGBGraphSource("molhiv", "hiv"),
+    "ogbg-molbace": OGBGraphSource("molbace", "bace"),
+    "ogbg-molesol": OGBGraphSource("molesol", "esol"),
+    "ogbg-molfreesolv": OGBGraphSource("molfreesolv", "freesolv"),
+    "ogbn-arxiv": OGBNodeSource("arxiv", split="time", both_ways=False, node_files=("node_year",)),
+    "ogbn-products": OGBNodeSource("products", split="sales_ranking", both_ways=True),
 }

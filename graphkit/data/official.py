@@ -1,0 +1,73 @@
+"""Figures as the publishers of a data set compute them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphkit.data.cards import card
+
+
+def official_figure(name: str, y: Tensor, prediction: Tensor) -> tuple[str, float]:
+    """Return the name and the value of the figure that OGB asks for on the data set ``name``, by OGB's own evaluator.
+
+    Args:
+        name: a data set of OGB, such as ``"ogbg-molhiv"``.
+        y: labels ``[items]`` or ``[items, tasks]``.
+        prediction: shaped like ``y``: scores for ROC-AUC, values for RMSE, classes for accuracy.
+
+    Raises:
+        ValueError: if the data set is not OGB's, the shapes differ, a prediction is not finite, or OGB's evaluator
+            cannot compute the figure.
+
+    Example:
+        >>> y, score = torch.tensor([0, 0, 1, 1]), torch.tensor([0.1, 0.4, 0.35, 0.8])
+        >>> official_figure("ogbg-molhiv", y, score)
+        ('rocauc', 0.75)
+    """
+    card(name)
+    if y.shape != prediction.shape or y.dim() not in (1, 2):
+        raise ValueError(
+            f"`y` and `prediction` must have one shape, [items] or [items, tasks], "
+            f"got {list(y.shape)} and {list(prediction.shape)}."
+        )
+    if not bool(torch.isfinite(prediction).all()):
+        raise ValueError("`prediction` must be finite.")
+    columns = (values.reshape(len(values), -1).detach().cpu() for values in (y, prediction))
+    try:
+        figures = _evaluator(name).eval(dict(zip(("y_true", "y_pred"), columns, strict=True)))
+    except RuntimeError as error:
+        raise ValueError(f"OGB's evaluator refuses: {error}") from error
+    (metric, value), *_ = figures.items()
+    return metric, float(value)
+
+
+def _evaluator(name: str) -> Any:
+    kind = name.partition("-")[0]
+    if kind not in ("ogbg", "ogbn"):
+        raise ValueError(f"{name!r} has no evaluator of OGB; those of 'ogbg-...' and 'ogbn-...' have one.")
+    with _nothing_outdated():
+        if kind == "ogbg":
+            from ogb.graphproppred import Evaluator
+        else:
+            from ogb.nodeproppred import Evaluator
+    return Evaluator(name)
+
+
+@contextmanager
+def _nothing_outdated() -> Iterator[None]:
+    """Hide a package from OGB, which asks the network for OGB's newest version when OGB is first imported."""
+    name = "outdated"
+    there, before = name in sys.modules, sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if there and before is not None:
+            sys.modules[name] = before

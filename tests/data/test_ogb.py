@@ -1,0 +1,219 @@
+"""OGB's raw files: read as OGB reads them, kept in our own cache, never asked about."""
+
+from __future__ import annotations
+
+import builtins
+import gzip
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch_geometric.loader import DataLoader
+
+from graphkit.data import DataError, cards, fetch, load, official_figure, verify
+
+SETS = {"molbace": (1210, 151, 152), "molesol": (902, 113, 113), "molfreesolv": (513, 64, 65)}
+NODES, EDGES, FEATURES, CLASSES = 120, 400, 128, 40
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_set_is_what_ogb_reads(mirror, name, capsys):
+    from ogb.io.read_graph_raw import read_csv_graph_raw
+
+    folder = mirror / f"ogb/ogbg_{name}"
+    theirs = read_csv_graph_raw(str(folder / "raw"), add_inverse_edge=True)
+    labels = np.loadtxt(folder / "raw/graph-label.csv.gz", ndmin=2)
+    ours = load(f"ogbg-{name}")
+    assert len(ours) == len(theirs)
+    for one, two, label in zip(ours, theirs, labels, strict=True):
+        assert torch.equal(one.x, torch.from_numpy(two["node_feat"]))
+        assert torch.equal(one.edge_index, torch.from_numpy(two["edge_index"]))
+        assert torch.equal(one.edge_attr, torch.from_numpy(two["edge_feat"]))
+        assert one.y.shape == (1, 1)
+        assert one.y.item() == np.float32(label)
+    assert one.y.dtype == (torch.int64 if name == "molbace" else torch.float32)
+
+
+@pytest.mark.parametrize("name", [*SETS, "molhiv"])
+def test_the_split_is_ogbs_scaffold_split(mirror, name):
+    graphs = load(f"ogbg-{name}")
+    assert graphs.protocol["split"] == "public"
+    for part, theirs in (("train", "train"), ("val", "valid"), ("test", "test")):
+        file = mirror / f"ogb/ogbg_{name}/split/scaffold/{theirs}.csv.gz"
+        index = np.loadtxt(file, dtype=int)
+        assert graphs.split.masks[f"{part}_mask"].nonzero().flatten().tolist() == sorted(index)
+
+
+def test_molhiv_is_batched_as_pyg_batches_it(mirror):
+    graphs = load("ogbg-molhiv").part("test")
+    batch = next(iter(DataLoader(graphs, batch_size=64)))
+    ours = graphs.batch(range(64))
+    for field in ("x", "edge_index", "edge_attr", "y", "batch", "ptr"):
+        assert torch.equal(ours[field], batch[field])
+
+
+@pytest.fixture
+def arxiv(tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a made-up ogbn-arxiv in exactly the raw format of the real one, with a card of its counts."""
+    monkeypatch.delenv("GRAPHKIT_MIRROR", raising=False)
+    random = np.random.default_rng(0)
+    root = tmp_path / "upstream/arxiv"
+    order = random.permutation(NODES)
+    files = {
+        "raw/edge": random.integers(NODES, size=(EDGES, 2)),
+        "raw/node-feat": random.normal(size=(NODES, FEATURES)).round(6),
+        "raw/node-label": np.arange(NODES)[:, None] % CLASSES,
+        "raw/node_year": random.integers(1990, 2021, size=(NODES, 1)),
+        "raw/num-edge-list": [[EDGES]],
+        "raw/num-node-list": [[NODES]],
+        "split/time/train": np.sort(order[:60])[:, None],
+        "split/time/valid": np.sort(order[60:90])[:, None],
+        "split/time/test": np.sort(order[90:])[:, None],
+    }
+    for name, rows in files.items():
+        path = root / f"{name}.csv.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with gzip.open(path, "wt") as file:
+            file.writelines(",".join(map(str, row)) + "\n" for row in np.asarray(rows).tolist())
+    folder = tmp_path / "cards"
+    shutil.copytree(cards._folder(), folder)
+    for name, edges in (("arxiv", EDGES), ("products", 2 * EDGES)):
+        card = folder / f"ogbn-{name}/card.toml"
+        counts = {"nodes": NODES, "edges": edges, "features": FEATURES, "classes": CLASSES}
+        lines = [line for line in card.read_text().splitlines() if line.partition(" =")[0] not in counts]
+        lines = [f"{key} = {value}" for key, value in counts.items()] + lines
+        lines = [line.partition("{")[0] + "{}" if "sha256 =" in line else line for line in lines]
+        card.write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(cards, "_folder", lambda: folder)
+    return root
+
+
+def put(root: Path, home: Path, name: str = "arxiv") -> Path:
+    return Path(shutil.copytree(root, home / f"ogb/ogbn_{name}"))
+
+
+def test_arxivs_own_format_is_read_as_ogb_reads_it(arxiv, data_home, capsys):
+    from ogb.io.read_graph_raw import read_csv_graph_raw
+
+    put(arxiv, data_home)
+    data = load("ogbn-arxiv")
+    (theirs,) = read_csv_graph_raw(str(arxiv / "raw"), additional_node_files=["node_year"])
+    assert torch.equal(data.x, torch.from_numpy(theirs["node_feat"]))
+    assert torch.equal(data.edge_index, torch.from_numpy(theirs["edge_index"]))
+    assert torch.equal(data.node_year, torch.from_numpy(theirs["node_year"])[:, 0])
+    assert data.y.tolist() == [node % CLASSES for node in range(NODES)]
+    assert [int(data[f"{part}_mask"].sum()) for part in ("train", "val", "test")] == [60, 30, 30]
+    assert data.protocol["split"] == "public"
+    assert len(verify("ogbn-arxiv").others) == 9
+    again = load("ogbn-arxiv")
+    assert all(torch.equal(again[field], data[field]) for field in ("x", "edge_index", "y", "node_year", "train_mask"))
+
+
+def test_each_edge_of_products_stands_for_both_directions(arxiv, data_home, capsys):
+    from ogb.io.read_graph_raw import read_csv_graph_raw
+
+    folder = put(arxiv, data_home, "products")
+    shutil.move(folder / "split/time", folder / "split/sales_ranking")
+    (theirs,) = read_csv_graph_raw(str(arxiv / "raw"), add_inverse_edge=True)
+    assert torch.equal(load("ogbn-products").edge_index, torch.from_numpy(theirs["edge_index"]))
+
+
+def test_it_is_downloaded_without_a_question_and_unpacked(arxiv, data_home, tmp_path, monkeypatch):
+    import torch_geometric.data
+
+    asked = []
+
+    def download(url: str, folder: str) -> str:
+        asked.append(url)
+        path = Path(folder) / url.rpartition("/")[2]
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted(arxiv.rglob("*.gz")):
+                archive.write(file, Path("arxiv") / file.relative_to(arxiv))
+        return str(path)
+
+    monkeypatch.setattr(torch_geometric.data, "download_url", download)
+    monkeypatch.setattr(builtins, "input", lambda *_: pytest.fail("a script was asked"))
+    assert fetch("ogbn-arxiv") == data_home
+    assert asked == ["http://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip"]
+    assert load("ogbn-arxiv").num_nodes == NODES
+    assert {path.name for path in data_home.iterdir()} == {"ogb", "cache"}
+    assert not list(data_home.rglob("*.zip"))
+
+
+@pytest.mark.parametrize("name", ["raw/edge", "raw/node-feat", "raw/node-label", "split/time/test"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "no table", "too few lines"])
+def test_a_missing_or_broken_file_of_ogb_is_told(arxiv, data_home, name, damage):
+    path = put(arxiv, data_home) / f"{name}.csv.gz"
+    whole = path.read_bytes()
+    rows = gzip.decompress(whole).splitlines(keepends=True)
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif damage == "no table":
+        path.write_bytes(gzip.compress(b"a,b\nc\n"))
+    else:
+        path.write_bytes(gzip.compress(b"".join(rows[: len(rows) // 2])))
+    if name == "split/time/test" and damage == "too few lines":
+        assert int(load("ogbn-arxiv").test_mask.sum()) == 15, "no count tells a split of other size"
+        return
+    with pytest.raises(DataError, match=path.name if damage == "missing" else "ogbn-arxiv"):
+        load("ogbn-arxiv")
+    assert not list(data_home.glob("cache/*"))
+
+
+def test_loading_opens_no_pickle(mirror, monkeypatch):
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was opened"))
+    before = torch.load
+    assert verify("ogbg-molbace").files == 9
+    assert torch.load is before
+
+
+class TestOfficialFigure:
+    def test_it_is_sklearns_roc_auc(self, generator):
+        from sklearn.metrics import roc_auc_score
+
+        y, score = (torch.rand(50, generator=generator) > 0.7).long(), torch.rand(50, generator=generator)
+        metric, value = official_figure("ogbg-molhiv", y[:, None], score[:, None])
+        assert (metric, value) == ("rocauc", pytest.approx(roc_auc_score(y, score)))
+
+    def test_it_is_the_root_of_the_mean_square(self, generator):
+        y, value = torch.rand(2, 50, generator=generator)
+        metric, found = official_figure("ogbg-molesol", y, value)
+        assert (metric, found) == ("rmse", pytest.approx(float((y - value).square().mean().sqrt()), rel=1e-6))
+
+    def test_it_is_the_share_of_right_classes(self):
+        assert official_figure("ogbn-arxiv", torch.tensor([3, 2, 1]), torch.tensor([3, 2, 2])) == (
+            "acc",
+            pytest.approx(2 / 3),
+        )
+
+    def test_the_card_names_it(self):
+        named = {"rocauc": "rocauc", "rmse": "rmse", "acc": "accuracy"}
+        for name, y in (("ogbg-molbace", [0, 1]), ("ogbg-molfreesolv", [0, 1]), ("ogbn-products", [0, 1])):
+            metric, _ = official_figure(name, torch.tensor(y), torch.tensor(y))
+            assert cards.card(name).metric == named[metric]
+
+    def test_asking_for_it_does_not_ask_the_network(self):
+        script = (
+            "import sys, torch; from graphkit.data import official_figure; "
+            "official_figure('ogbg-molhiv', torch.tensor([0, 1]), torch.tensor([0.0, 1.0])); "
+            "print(sys.modules['ogb.version'].check_outdated, 'outdated' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["None", "False"]
+
+    def test_what_has_none_is_refused(self):
+        with pytest.raises(ValueError, match="'cora' has no evaluator of OGB"):
+            official_figure("cora", torch.ones(2), torch.ones(2))
+        with pytest.raises(ValueError, match="must have one shape"):
+            official_figure("ogbg-molhiv", torch.ones(2), torch.ones(3))
+        with pytest.raises(ValueError, match="must be finite"):
+            official_figure("ogbg-molhiv", torch.ones(2), torch.full((2,), torch.nan))
+        with pytest.raises(ValueError, match="OGB's evaluator refuses: No positively labeled data"):
+            official_figure("ogbg-molhiv", torch.zeros(2), torch.ones(2))
