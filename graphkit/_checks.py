@@ -208,3 +208,48 @@ def integer_labels(argument: str, y: Tensor, items: int) -> Tensor:
     if y.dim() != 1 or len(y) != items:
         raise ValueError(f"`{argument}` must have shape [items] = [{items}], got {list(y.shape)}.")
     return y
+
+
+def positive_edge_weights(values: np.ndarray) -> None:
+    """Refuse weights that cannot say how near two nodes are: negative, infinite or NaN."""
+    import numpy as np
+
+    if not np.isfinite(values).all():
+        raise ValueError("`edge_weight` must be finite, but some weights are NaN or infinite.")
+    if values.size and values.min() < 0:
+        raise ValueError(f"`edge_weight` must be 0 or above to cluster by, got {values.min():.4g}.")
+
+
+def undirected(symmetric: bool) -> None:
+    """Refuse a graph whose edges do not have the same weight in both directions."""
+    if not symmetric:
+        raise ValueError(
+            "`edge_index` must be undirected, every edge in both directions with one weight; "
+            "use torch_geometric.utils.to_undirected."
+        )
+
+
+def cluster_numbers(cluster: Tensor, clusters: int | None) -> int:
+    """Return the number of clusters, or refuse what does not give each node the number of its cluster.
+
+    Raises:
+        TypeError: for numbers that are not integers.
+        ValueError: for another shape than ``[nodes]``, and for numbers below 0 or beyond ``clusters``.
+    """
+    import torch
+
+    if cluster.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"`cluster` must hold integers (torch.int64), got {cluster.dtype}; convert it with `.long()`.")
+    if cluster.dim() != 1:
+        raise ValueError(f"`cluster` must have shape [nodes], got {list(cluster.shape)}.")
+    lowest, highest = (int(cluster.min()), int(cluster.max())) if cluster.numel() else (0, -1)
+    if lowest < 0 or (clusters is not None and highest >= clusters):
+        most = "upwards" if clusters is None else f"to {clusters - 1}"
+        raise ValueError(f"`cluster` must hold numbers from 0 {most}, got {lowest if lowest < 0 else highest}.")
+    return highest + 1 if clusters is None else clusters
+
+
+def one_row_per_node(x: Tensor, nodes: int) -> None:
+    """Refuse a signal that has not one row for each node (or place) of the graph."""
+    if x.dim() < 2 or x.shape[-2] != nodes:
+        raise ValueError(f"`x` must have shape [..., {nodes:,} nodes, features], got {list(x.shape)}.")

@@ -4,6 +4,7 @@
 graph, ``chebyshev_terms`` and ``chebyshev_sum`` make filters of it.
 """
 
+from graphkit.operators.coarsening import BalancedTree, Hierarchy, Level, coarse_graph, coarsen
 from graphkit.operators.features import sparse_features
 from graphkit.operators.laplacian import eigenvalue_bound, laplacian, largest_eigenvalue, rescaled_laplacian
 from graphkit.operators.normalization import gcn_adjacency, mean_adjacency, sum_adjacency
@@ -24,12 +25,17 @@ from graphkit.operators.wavelets import (
 )
 
 __all__ = [
+    "BalancedTree",
     "FilterBank",
     "FourierBasis",
+    "Hierarchy",
+    "Level",
     "SparseOperator",
     "ThresholdedWavelets",
     "chebyshev_sum",
     "chebyshev_terms",
+    "coarse_graph",
+    "coarsen",
     "eigenvalue_bound",
     "fourier_basis",
     "gcn_adjacency",
