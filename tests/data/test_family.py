@@ -83,3 +83,29 @@ def test_a_truncated_file_of_one_member_is_refused_by_the_family(mirror, tmp_pat
     with pytest.raises(DataError, match=r"citation-domains-dblp.*dblpv7\.mat is not the file.*558,672 bytes"):
         load("citation-domains")
     assert not list((data_home / "cache").glob("*dblp*"))
+
+
+@pytest.mark.parametrize(("name", "nodes"), [("PTBR", 1912), ("FR", 6549)])
+def test_a_twitch_network_is_what_its_files_hold(mirror, name, nodes):
+    import csv
+    import json
+
+    data, folder = load(f"twitch-musae-{name.lower()}"), mirror / f"twitch_musae/{name}"
+    features = json.loads((folder / f"musae_{name}_features.json").read_text())
+    assert data.num_nodes == len(features) == nodes
+    for node in range(0, nodes, 97):
+        assert data.x[node].nonzero().flatten().tolist() == sorted(set(features[str(node)]))
+    with (folder / f"musae_{name}_target.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) - nodes == (2 if name == "FR" else 0), "two streamers of FR stand twice"
+    assert all(data.y[int(row["new_id"])] == (row["mature"] == "True") for row in rows)
+    with (folder / f"musae_{name}_edges.csv").open() as file:
+        ends = {(int(row["from"]), int(row["to"])) for row in csv.DictReader(file)}
+    assert set(map(tuple, data.edge_index.t().tolist())) == ends | {(b, a) for a, b in ends}
+    assert data.num_edges == 2 * len(ends)
+
+
+def test_the_seven_networks_of_twitch_share_their_features(mirror):
+    members = [card(name) for name in card("twitch-musae").members]
+    assert len(members) == 7
+    assert {(member.features, member.classes) for member in members} == {(3170, 2)}

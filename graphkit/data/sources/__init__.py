@@ -6,6 +6,7 @@ PyG's own classes do both wherever they can; a data set that no class of PyG rea
 from __future__ import annotations
 
 from graphkit.data.digits import digits_graph
+from graphkit.data.digits_grid import digits_grid
 from graphkit.data.sources.citation_domains import CitationDomainSource
 from graphkit.data.sources.embedded import EmbeddedSource, karate_graph
 from graphkit.data.sources.facebook100 import Facebook100Source
@@ -14,11 +15,13 @@ from graphkit.data.sources.ogb import OGBGraphSource, OGBNodeSource
 from graphkit.data.sources.pyg import PlanetoidSource, PyGSource
 from graphkit.data.sources.source import PARTS, Source
 from graphkit.data.sources.tu import TUSource
+from graphkit.data.sources.twitch import TwitchSource
 
 __all__ = ["PARTS", "SOURCES", "PlanetoidSource", "PyGSource", "Source"]
 
 SOURCES: dict[str, Source] = {
     "digits": EmbeddedSource(digits_graph),
+    "digits-grid": EmbeddedSource(digits_grid),
     "karate": EmbeddedSource(karate_graph),
     "cora": PlanetoidSource("Cora"),
     "citeseer": PlanetoidSource("CiteSeer"),
@@ -61,4 +64,11 @@ SOURCES: dict[str, Source] = {
     "ogbg-molfreesolv": OGBGraphSource("molfreesolv", "freesolv"),
     "ogbn-arxiv": OGBNodeSource("arxiv", split="time", both_ways=False, node_files=("node_year",)),
     "ogbn-products": OGBNodeSource("products", split="sales_ranking", both_ways=True),
+    "twitch-musae-de": TwitchSource("DE"),
+    "twitch-musae-engb": TwitchSource("ENGB"),
+    "twitch-musae-es": TwitchSource("ES"),
+    "twitch-musae-fr": TwitchSource("FR"),
+    "twitch-musae-ptbr": TwitchSource("PTBR"),
+    "twitch-musae-ru": TwitchSource("RU"),
+    "twitch-musae-tw": TwitchSource("TW"),
 }
