@@ -1,10 +1,39 @@
-"""Embeddings: metric losses on any encoder, selected by retrieval, examined beside what they must beat."""
+"""Embeddings: metric losses on any encoder, selected by retrieval, examined beside what they must beat.
 
-from graphkit.training.embedding.fit import EmbeddingEpoch, EmbeddingFit
-from graphkit.training.embedding.recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
-from graphkit.training.embedding.results import EmbeddingRecord, EmbeddingResult
-from graphkit.training.embedding.saved import Found, SavedEmbeddings, search
-from graphkit.training.embedding.study import EmbeddingOutcome, embed
+A loss is an objective (``objectives``) with a line in the table of ``recipes``. One that uses no labels derives from
+``AbstractObjective`` and supplies ``loss(model, material, batch)``; loop, selection, record and pictures stay the same.
+
+Example:
+    >>> import torch
+    >>> from torch_geometric.datasets import FakeDataset
+    >>> from graphkit.training.embedding import embed, embedding_recipe
+    >>> data = FakeDataset(num_graphs=1, avg_num_nodes=60, num_classes=3, task="node")[0]
+    >>> data.train_mask, data.val_mask, data.test_mask = (torch.arange(data.num_nodes) % 3 == part for part in range(3))
+    >>> outcome = embed(data, embedding_recipe("prototype", {"epochs": 2}), device="cpu", probes=False)
+    >>> list(outcome.record.figures)
+    ['raw features', 'random encoder', 'prototype']
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graphkit.training.embedding.fit import EmbeddingEpoch, EmbeddingFit
+    from graphkit.training.embedding.recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
+    from graphkit.training.embedding.results import EmbeddingRecord, EmbeddingResult
+    from graphkit.training.embedding.saved import Found, SavedEmbeddings, search
+    from graphkit.training.embedding.study import EmbeddingOutcome, embed
+
+# Imported when asked for: the command line reads recipes without waiting for torch.
+_HOMES = {
+    "fit": ["EmbeddingEpoch", "EmbeddingFit"],
+    "recipes": ["EMBEDDINGS", "EmbeddingRecipe", "embedding_recipe"],
+    "results": ["EmbeddingRecord", "EmbeddingResult"],
+    "saved": ["Found", "SavedEmbeddings", "search"],
+    "study": ["EmbeddingOutcome", "embed"],
+}
 
 __all__ = [
     "EMBEDDINGS",
@@ -20,3 +49,11 @@ __all__ = [
     "embedding_recipe",
     "search",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

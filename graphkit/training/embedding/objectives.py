@@ -76,13 +76,13 @@ class AbstractLabelled(AbstractObjective):
         criterion = self.criterion()
         losses, guesses = [], []
         for _ in range(self.views):
+            found = material.embed(model, None if self.consistency else batch.index)
+            if not bool(found.isfinite().all()):
+                return found.sum()  # a loss would refuse it as a wrong argument; here it is the run that went wrong
+            z = found[batch.index] if self.consistency else found
             if self.consistency:
-                found = material.embed(model)
-                z = found[batch.index]
                 prototypes = class_prototypes(z, batch.y)
                 guesses.append(prototypes.logits(found[material.seen], self.temperature).softmax(-1))
-            else:
-                z = material.embed(model, batch.index)
             losses.append(criterion(F.normalize(z, dim=-1) if self.unit else z, batch.y))
         total = torch.stack(losses).mean()
         return total + self.consistency * consistency(guesses, sharpening=self.sharpening) if guesses else total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +30,11 @@ class SavedEmbeddings:
     about: dict[str, str]
 
     def to_bytes(self) -> bytes:
-        """Return the content of the file; nothing in it can be executed."""
+        """Return the content of the file, the same bytes each time; nothing in it can be executed."""
         from safetensors.torch import save
 
-        return save({"z": self.z.cpu().contiguous(), "y": self.y.cpu().contiguous()}, self.about)
+        about = {"about": json.dumps(self.about)}  # one entry: of several the order would be drawn
+        return save({"z": self.z.cpu().contiguous(), "y": self.y.cpu().contiguous()}, about)
 
     def write(self, path: Path) -> None:
         """Write the file as a whole."""
@@ -50,7 +52,7 @@ class SavedEmbeddings:
         try:
             with safe_open(str(path), framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-                about = file.metadata() or {}
+                about = json.loads((file.metadata() or {}).get("about", "{}"))
         except (OSError, SafetensorError) as error:
             raise ValueError(f"{str(path)!r} cannot be read as embeddings: {error}.") from None
         if tensors.keys() != {"z", "y"}:
