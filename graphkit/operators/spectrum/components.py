@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.sparse.csgraph import connected_components
 
+from graphkit.operators.pattern import Pattern
+from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.spectrum.symmetric import Symmetric
 
 
@@ -28,6 +32,18 @@ class Component:
     null: np.ndarray | None
     low: float
     high: float
+
+    @cached_property
+    def double(self) -> SparseOperator:
+        """The matrix in float64, for products with many vectors."""
+        pointers, columns = torch.from_numpy(self.matrix.indptr), torch.from_numpy(self.matrix.indices)
+        order = torch.arange(self.matrix.nnz, dtype=torch.int32)
+        return SparseOperator(Pattern(pointers, columns, order, self.matrix.shape), torch.from_numpy(self.matrix.data))
+
+    @cached_property
+    def single(self) -> SparseOperator:
+        """The matrix in float32."""
+        return self.double.to(torch.float32)
 
     @property
     def size(self) -> int:

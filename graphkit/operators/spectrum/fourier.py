@@ -45,14 +45,14 @@ def fourier_basis(
 
     An eigenspace is never cut: which vectors of it are left would depend on the solver. ``k`` grows to the end of the
     eigenspace it falls into, and a window to both ends; values closer than :math:`10^{-8}` of the spectrum's width
-    (:math:`10^{-6}` in float32) are one eigenvalue. Signs are canonical: the entry of largest size, of equals the
-    first, is positive. Every start is fixed, so that two processes give the same bits.
+    (:math:`10^{-6}` in float32) are one eigenvalue. Signs are canonical: the entry of largest size, of equals (to
+    a thousandth) the first, is positive. Every start is fixed, so that two processes give the same bits.
 
     ============  ==========================================================================================
     "dense"       LAPACK, cubic in the nodes of a component
     "lanczos"     ARPACK in float32, made accurate in float64, then searched for what it overlooked
     "chebyshev"   a subspace filtered by Chebyshev polynomials, for many pairs and high multiplicity
-    "auto"        dense up to 1,500 nodes of a component and for complete bases, else Lanczos
+    "auto"        dense up to 1,500 nodes of a component and for complete bases, else Chebyshev
     ============  ==========================================================================================
 
     The work is done on the CPU in float64, wherever the Laplacian lies; the basis has its type and device. No
@@ -194,7 +194,7 @@ def _signed(vectors: np.ndarray) -> np.ndarray:
     if not vectors.size:
         return vectors
     sizes = np.abs(vectors)
-    # Entries that rounding alone tells apart count as equal.
-    first = (sizes >= (1 - 1e-6) * sizes.max(axis=0)).argmax(axis=0)
+    # Entries that only rounding, or the tolerance of an iteration, tells apart count as equal.
+    first = (sizes >= (1 - 1e-3) * sizes.max(axis=0)).argmax(axis=0)
     signs = np.sign(vectors[first, np.arange(vectors.shape[1])])
     return vectors * signs

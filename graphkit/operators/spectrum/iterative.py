@@ -8,6 +8,8 @@ wanted end; what was overlooked comes up there, and the search is repeated until
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg
+import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from graphkit.operators.spectrum.components import Component
@@ -75,10 +77,10 @@ def chebyshev_pairs(component: Component, count: int, tolerance: float) -> tuple
     subspace iteration, algorithm 4.1, with guard vectors in place of its locking.
     """
     own = count - (component.null is not None)
-    width = min(own + max(GUARDS, own // 8), component.size - (component.null is not None))
+    width = min(own + max(2 * GUARDS, own // 4), component.size - (component.null is not None))
     block = _orthonormal(component, _random(component, width))
     values, block, _ = _ritz(component, block)
-    return _refined(component, values, block, count, tolerance, degree=24)
+    return _refined(component, values, block, count, tolerance, degree=32)
 
 
 def _completed(component: Component, found: np.ndarray, count: int, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
@@ -91,15 +93,15 @@ def _completed(component: Component, found: np.ndarray, count: int, tolerance: f
         guards = _orthonormal(component, _random(component, GUARDS, seed=attempt + 1), block)
         cut = values[-1] + 0.01 * (component.high - values[-1])
         for _ in range(2):
-            guards = _orthonormal(component, _filtered(component, guards, cut, GUARD_DEGREE), block)
+            guards = _orthonormal(component, _filtered(component, guards, cut, GUARD_DEGREE, values[0]), block)
         before, old = values, block
         values, block, residuals = _ritz(component, np.hstack((block, guards)))
         values, block, residuals = values[:own], block[:, :own], residuals[:own]
         if len(before) == own:
-            # A pair that was overlooked stands outside the old span and pushes those behind it one place up; in an
-            # eigenspace that is larger than the span new vectors mix with old ones, but no value moves.
-            outside = 1 - np.square(old.T @ block).sum(axis=0) > 0.25
-            if not (outside & (before - values > allowed)).any():
+            # Pairs that were overlooked stand outside the old span, one dimension each, and push those behind them
+            # up; in an eigenspace that is larger than the span new vectors mix with old ones, but no value moves.
+            outside = own - np.square(old.T @ block).sum()
+            if outside < 0.5 or not (before - values > allowed).any():
                 break
     if residuals.max(initial=0.0) <= allowed:
         return _with_null(component, values, block)
@@ -114,13 +116,20 @@ def _refined(
     """Return the lowest pairs of a subspace that is filtered until their residuals are small."""
     own = count - (component.null is not None)
     allowed = tolerance * (component.high - component.low)
-    for _ in range(ROUNDS):
-        # The last of the subspace is no eigenvector yet, and marks where the unwanted part begins.
-        cut = min(values[-1], component.high - 1e-3 * (component.high - component.low))
-        block = _orthonormal(component, _filtered(component, block, cut, degree, lowest=values[0]))
+    lift, largest = 0.0, np.inf
+    for step in range(ROUNDS):
+        # A high degree would leave nothing but the lowest vectors of a random start. The last of the subspace is no
+        # eigenvector yet, and marks where the unwanted part begins.
+        steps = degree if step else min(degree, 12)
+        cut = min(values[-1] + lift, component.high - 1e-3 * (component.high - component.low))
+        block = _orthonormal(component, _filtered(component, block, cut, steps, values[0]))
         values, block, residuals = _ritz(component, block)
-        if residuals[:own].max(initial=0.0) <= allowed:
+        before, largest = largest, residuals[:own].max(initial=0.0)
+        if largest <= allowed:
             return _with_null(component, values[:own], block[:, :own])
+        if largest > 0.7 * before:
+            # The cut lies in an eigenspace larger than the subspace, which it neither keeps nor dampens: beyond it.
+            lift = max(2 * lift, 1e-3 * (component.high - component.low))
     raise RuntimeError(
         f"the {count} lowest eigenpairs of a component of {component.size:,} nodes were not found in {ROUNDS} rounds "
         f"(largest residual {residuals[:own].max():.1e}, allowed {allowed:.1e}); ask for fewer, raise `tolerance`, or "
@@ -128,34 +137,39 @@ def _refined(
     )
 
 
-def _filtered(component: Component, x: np.ndarray, cut: float, degree: int, lowest: float | None = None) -> np.ndarray:
-    """Return :math:`T_d((2L - (b + c) I) / (b - c)) x`, scaled to stay near one at the lowest eigenvalue."""
+def _filtered(component: Component, x: np.ndarray, cut: float, degree: int, lowest: float) -> np.ndarray:
+    """Return :math:`T_d((2L - (b + c) I) / (b - c)) x`, divided by its value at ``lowest``.
+
+    In float32, which is no less right: what comes out is a start, and is measured in float64. The known null vector,
+    which rounding lets in and the polynomial blows up above all others, is taken out on the way.
+    """
     centre, radius = (component.high + cut) / 2, max((component.high - cut) / 2, 1e-12)
-    matrix = component.matrix
-    point = (component.low if lowest is None else lowest) - centre
-    factor = radius / min(point, -radius)  # Zhou's scaled recurrence: no overflow, whatever the degree
+    operator = component.single
+    null = None if component.null is None else torch.from_numpy(component.null.astype(np.float32)).unsqueeze(1)
+    factor = radius / min(lowest - centre, -radius)  # Zhou's scaled recurrence: no overflow, whatever the degree
     sigma = factor
-    before, now = x, (matrix @ x - centre * x) * (sigma / radius)
-    for _ in range(degree - 1):
+    before = torch.from_numpy(x.astype(np.float32))
+    now = operator.multiply_add(before, before, scale=sigma / radius, plus_scale=-centre * sigma / radius)
+    for step in range(degree - 1):
         following = 1 / (2 / factor - sigma)
-        after = matrix @ now
-        after -= centre * now
-        after *= 2 * following / radius
-        before *= sigma * following
-        after -= before
-        before, now, sigma = now, after, following
-    return now
+        scale = 2 * following / radius
+        before.mul_(sigma * following).add_(now, alpha=scale * centre)
+        before, now = now, operator.multiply_add(now, before, scale=scale, plus_scale=-1.0)
+        sigma = following
+        if null is not None and step % 4 == 3:
+            now.addmm_(null, null.T @ now, alpha=-1.0)
+            before.addmm_(null, null.T @ before, alpha=-1.0)
+    return now.numpy().astype(np.float64)
 
 
 def _ritz(component: Component, block: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return Ritz values, vectors and residuals of an orthonormal block: Rayleigh's quotient on its span."""
-    image = component.matrix @ block
+    image = (component.double @ torch.from_numpy(block)).numpy()
     small = block.T @ image
     values, turn = np.linalg.eigh((small + small.T) / 2)
-    block = block @ turn
-    rest = image @ turn
-    rest -= block * values
-    return values, block, np.linalg.norm(rest, axis=0)
+    block, image = block @ turn, image @ turn
+    image -= block * values
+    return values, block, np.linalg.norm(image, axis=0)
 
 
 def _orthonormal(component: Component, x: np.ndarray, beside: np.ndarray | None = None) -> np.ndarray:
@@ -165,7 +179,15 @@ def _orthonormal(component: Component, x: np.ndarray, beside: np.ndarray | None 
             x = x - np.multiply.outer(component.null, component.null @ x)
         if beside is not None:
             x = x - beside @ (beside.T @ x)
-        x, _ = np.linalg.qr(x)
+        x = x / np.linalg.norm(x, axis=0)
+        gram = x.T @ x
+        try:  # Cholesky's factor of the Gram matrix costs a tenth of Householder's reflections
+            lower = np.linalg.cholesky(gram)
+            if lower.diagonal().min() < 1e-5:
+                raise np.linalg.LinAlgError
+            x = x @ scipy.linalg.solve_triangular(lower, np.eye(len(gram)), lower=True).T
+        except np.linalg.LinAlgError:
+            x, _ = np.linalg.qr(x)
     return x
 
 

@@ -63,7 +63,7 @@ class Part:
             self.values, self.vectors = np.zeros(1), component.null[:, None]
             return
         if solver == "auto":
-            solver = "dense" if size <= DENSE_NODES else "lanczos"
+            solver = "dense" if size <= DENSE_NODES else "chebyshev"
         if solver != "dense" and 4 * (count + 10) > size:
             if size > FALLBACK_NODES:
                 raise ValueError(

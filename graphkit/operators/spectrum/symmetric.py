@@ -65,6 +65,8 @@ def symmetric(laplacian: SparseOperator) -> Symmetric:
         root = np.ones(matrix.shape[0])
         if degrees is not None and kind != "none":
             degree = degrees.degree.detach().cpu().double().numpy()
+            if (degree < 0).any():
+                raise ValueError("`laplacian` must come from edge weights of 0 or more, but a degree is negative.")
             root = np.sqrt(np.where(degree > 0, degree, 1.0))
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
