@@ -24,8 +24,8 @@ class Card:
     Args:
         name: the name it is loaded by.
         title: one line.
-        kind: ``"node"`` for one graph with labelled nodes, ``"graph"`` for a set of labelled graphs, ``"family"`` for
-            several data sets that are loaded together.
+        kind: ``"node"`` for one graph with labelled nodes, ``"graph"`` for a set of labelled graphs, ``"signal"`` for
+            labelled signals on one graph, ``"family"`` for several data sets that are loaded together.
         directed: whether an edge may stand in ``edge_index`` in one direction only, as its publishers gave it.
         nodes: number of nodes, of all graphs together.
         edges: number of columns of ``edge_index``; both directions count where the graph is undirected.
@@ -44,13 +44,14 @@ class Card:
         sizes: path below a data root -> bytes, or ``None`` where it is not known.
         content: sha256 of the loaded tensors (see ``graphkit.data.content``), or ``None`` where it is not known.
         graphs: number of graphs.
+        signals: number of signals on the graph, where those have the labels.
         members: names of the data sets of a family.
         metric: the figure that the publishers ask for: ``"accuracy"``, ``"rocauc"`` or ``"rmse"``.
     """
 
     name: str
     title: str
-    kind: Literal["node", "graph", "family"]
+    kind: Literal["node", "graph", "signal", "family"]
     directed: bool
     nodes: int
     edges: int
@@ -67,6 +68,7 @@ class Card:
     sizes: dict[str, int | None]
     content: str | None
     graphs: int = 1
+    signals: int = 0
     members: list[str] = field(default_factory=list)
     metric: str = "accuracy"
 
@@ -82,10 +84,12 @@ class Card:
         size = sum(bytes_ or 0 for bytes_ in self.sizes.values())
         files = f"{len(self.files)}, {size:,} bytes" if size else f"{len(self.files)}" if self.files else "none"
         many = f"{self.graphs:,} graphs, " if self.graphs > 1 else ""
+        many = f"{self.signals:,} signals on " if self.signals else many
+        labelled = {"graph": "graphs", "signal": "signals"}.get(self.kind, "nodes")
         fields = [
             ("title", self.title),
             *((("members", ", ".join(self.members)),) if self.members else ()),
-            ("task", f"labels of {'graphs' if self.kind == 'graph' else 'nodes'}, {self._labels()}, {self.metric}"),
+            ("task", f"labels of {labelled}, {self._labels()}, {self.metric}"),
             ("size", f"{many}{self.nodes:,} nodes, {self.edges:,} edges ({direction}), {self.features:,} features"),
             ("split", self.default_split),
             *((f"  {name}", meaning) for name, meaning in self.splits.items()),

@@ -88,10 +88,10 @@ def fingerprint(data: Data | GraphSet) -> str:
 def _difference(card: Card, data: Data | GraphSet) -> str:
     """Return how ``data`` differs from what ``card`` describes, or nothing."""
     counts = _counts(data)
-    expected = card.graphs, card.nodes, card.edges, card.features, card.classes
+    expected = card.signals or card.graphs, card.nodes, card.edges, card.features, card.classes
     if counts != expected:
-        shown = slice(0 if card.kind == "graph" else 1, None)
-        words = ", ".join(("graphs", "nodes", "edges", "features", "classes")[shown])
+        shown = slice(0 if card.kind in ("graph", "signal") else 1, None)
+        words = ", ".join((f"{card.kind}s", "nodes", "edges", "features", "classes")[shown])
         return f" has ({words}) {counts[shown]} instead of {expected[shown]}"
     if card.content is not None and (found := fingerprint(data)) != card.content:
         return f" has content sha256 {found} instead of {card.content}"
@@ -99,9 +99,12 @@ def _difference(card: Card, data: Data | GraphSet) -> str:
 
 
 def _counts(data: Data | GraphSet) -> tuple[int, int, int, int, int]:
-    """Return the numbers of graphs, nodes, edges, features and classes; no class where labels are real numbers."""
+    """Return the numbers of graphs or signals, nodes, edges, features and classes; no class where labels are real."""
     from graphkit.data.graphset import GraphSet
 
-    graphs, inside = (len(data), data._data) if isinstance(data, GraphSet) else (1, data)
+    items, inside = (len(data), data._data) if isinstance(data, GraphSet) else (1, data)
     classes = 0 if data.y.is_floating_point() else int(data.y.max()) + 1
-    return graphs, inside.num_nodes, inside.num_edges, inside.num_node_features, classes
+    features, signals = inside.num_node_features, inside.get("signals")
+    if signals is not None:
+        items, features = len(signals), signals.size(-1)
+    return items, inside.num_nodes, inside.num_edges, features, classes

@@ -85,11 +85,13 @@ def test_the_counts_and_the_content_are_right_and_every_default_split_is_usable(
     if known.kind == "graph":
         assert_counts_of_a_set(data)
         return
-    assert data.x.shape == (known.nodes, known.features)
-    assert data.x.dtype == torch.float32
+    x = data.signals if known.kind == "signal" else data.x
+    items = (known.signals, known.nodes) if known.kind == "signal" else (known.nodes,)
+    assert x.shape == (*items, known.features)
+    assert x.dtype == torch.float32
     assert data.edge_index.shape == (2, known.edges)
     assert data.edge_index.dtype == data.y.dtype == torch.int64
-    assert data.y.shape == (known.nodes,)
+    assert data.y.shape == items[:1]
     assert data.y[data.y >= 0].unique().tolist() == list(range(known.classes))
     assert not (data.y < 0)[data.train_mask | data.val_mask | data.test_mask].any()
     assert data.is_undirected() == (not known.directed)

@@ -105,7 +105,8 @@ class BalancedTree:
 def balanced_tree(hierarchy: Hierarchy) -> BalancedTree:
     """Return the balanced tree of a hierarchy, made from the coarsest level down."""
     device = hierarchy.levels[0].sizes.device
-    orders, arities = [torch.arange(hierarchy.levels[-1].num_nodes, device=device)], []
+    arities: list[int] = []
+    orders = [torch.arange(hierarchy.levels[-1].num_nodes, device=device)]
     for cluster in reversed(hierarchy.clusters):
         above = orders[0]
         places = _places(above)
