@@ -14,6 +14,7 @@ from graphkit.data.errors import DataError
 
 if TYPE_CHECKING:
     from graphkit.data.attributes import labelled_by
+    from graphkit.data.class_splits import FixedClasses, few_shot_counts, fixed_classes
     from graphkit.data.content import content_sha256
     from graphkit.data.family import GraphFamily
     from graphkit.data.graphset import GraphSet
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Card",
     "DataError",
+    "FixedClasses",
     "GraphFamily",
     "GraphSet",
     "NestedFolds",
@@ -33,6 +35,8 @@ __all__ = [
     "card",
     "content_sha256",
     "fetch",
+    "few_shot_counts",
+    "fixed_classes",
     "labelled_by",
     "load",
     "load_splits",
@@ -44,6 +48,9 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "FixedClasses": "class_splits",
+    "few_shot_counts": "class_splits",
+    "fixed_classes": "class_splits",
     "labelled_by": "attributes",
     "content_sha256": "content",
     "GraphFamily": "family",

@@ -47,6 +47,7 @@ class Card:
         signals: number of signals on the graph, where those have the labels.
         members: names of the data sets of a family.
         metric: the figure that the publishers ask for: ``"accuracy"``, ``"rocauc"`` or ``"rmse"``.
+        few_shot: how many classes train, select and test in the few-shot literature, or nothing.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Card:
     signals: int = 0
     members: list[str] = field(default_factory=list)
     metric: str = "accuracy"
+    few_shot: list[int] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"Card({self.name!r})"
@@ -93,6 +95,7 @@ class Card:
             ("size", f"{many}{self.nodes:,} nodes, {self.edges:,} edges ({direction}), {self.features:,} features"),
             ("split", self.default_split),
             *((f"  {name}", meaning) for name, meaning in self.splits.items()),
+            *((("few-shot", f"{' / '.join(map(str, self.few_shot))} classes"),) if self.few_shot else ()),
             *(("fault", fault) for fault in self.faults),
             ("source", self.source),
             ("licence", self.licence),
