@@ -1,7 +1,7 @@
 """Metric learning on embeddings and labels; nothing here ever sees a graph."""
 
 from graphkit.metric.anomaly import AnomalyScorer
-from graphkit.metric.conditional import ConditionalSimilarity, ContextSimilarity
+from graphkit.metric.conditional import ConditionalSimilarity, ContextSimilarity, evaluate_conditions
 from graphkit.metric.nearest import nearest_items
 from graphkit.metric.probes import cluster_agreement, linear_probe
 from graphkit.metric.prototypes import PrototypeLoss, class_prototypes, consistency
@@ -16,6 +16,7 @@ __all__ = [
     "class_prototypes",
     "cluster_agreement",
     "consistency",
+    "evaluate_conditions",
     "evaluate_retrieval",
     "linear_probe",
     "nearest_items",

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, integer_labels, member
+from graphkit.metric.gallery import Rows
+from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
 
 KINDS = ("mask", "projection")
 
@@ -95,7 +97,10 @@ class ConditionalSimilarity(nn.Module):
         return z @ self.weight.mT
 
     def penalty(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean absolute mask (it wants to be sparse) and the mean square of ``z`` (it wants to be short)."""
+        """Return the mean absolute mask (it wants to be sparse) and the mean square of ``z`` (it wants to be short).
+
+        For losses on distances only: under a cosine, which does not know lengths, they shrink everything to zero.
+        """
         return self.weight.relu().mean() if self.kind == "mask" else self.weight.abs().mean(), z.square().mean()
 
     def extra_repr(self) -> str:
@@ -148,3 +153,44 @@ class ContextSimilarity(nn.Module):
                 f"got {list(context.shape)}."
             )
         return z * self.mask(context).relu()
+
+
+def evaluate_conditions(
+    seen: Tensor, y: Tensor, *, queries: Rows = None, distance: str = "cosine"
+) -> list[list[Retrieval]]:
+    """Return how well what each condition sees retrieves each attribute, ``[conditions][attributes]``.
+
+    On the diagonal stands the condition's own attribute and should be found; beside it stand the others, which a
+    condition should not tell. Attributes that depend on each other cannot be hidden: who knows the digit knows whether
+    it is even.
+
+    Args:
+        seen: embeddings under each condition ``[conditions, items, features]``, such as ``similarity.all(z)``.
+        y: labels of several attributes ``[items, attributes]``; -1 where an item's attribute is not known.
+        queries: which items ask.
+        distance: see :func:`evaluate_retrieval`.
+
+    Raises:
+        ValueError: for other shapes.
+        TypeError: for labels that are not integers.
+
+    Source: Veit, Belongie & Karaletsos (2017), arXiv:1603.07810, section 4, for looking at one condition at a time.
+
+    Example:
+        >>> people = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+        >>> seen = torch.stack([torch.eye(2)[people[:, 0]], torch.eye(2)[people[:, 1]]])
+        >>> [[found.map_at_r for found in row] for row in evaluate_conditions(seen, people)]
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
+    if seen.dim() != 3 or y.dim() != 2 or seen.shape[1] != y.shape[0]:
+        raise ValueError(
+            "`seen` must have shape [conditions, items, features] and `y` [items, attributes], "
+            f"got {list(seen.shape)} and {list(y.shape)}."
+        )
+    return [
+        [
+            evaluate_retrieval(z, labels, queries=queries, distance=distance, cuts=[1], figures=["ranking"])
+            for labels in y.unbind(1)
+        ]
+        for z in seen.unbind(0)
+    ]

@@ -8,7 +8,7 @@ import pickle
 import pytest
 import torch
 
-from graphkit.metric import ConditionalSimilarity, ContextSimilarity, evaluate_retrieval
+from graphkit.metric import ConditionalSimilarity, ContextSimilarity, evaluate_conditions, evaluate_retrieval
 
 
 @pytest.mark.parametrize("kind", ["mask", "projection"])
@@ -74,10 +74,20 @@ def test_four_people_are_near_as_gender_and_far_as_names():
     labels = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
     person = torch.cat([torch.eye(2)[labels[:, 0]], torch.eye(2)[labels[:, 1]]], dim=1)
     seen = ConditionalSimilarity(4, 2, disjoint=True).all(person).detach()
-    for condition in (0, 1):
-        on = evaluate_retrieval(seen[condition], labels[:, condition], figures=["ranking"])
-        off = evaluate_retrieval(seen[condition], labels[:, 1 - condition], figures=["ranking"])
-        assert (on.map_at_r, off.map_at_r) == (1.0, 0.0)
+    found = evaluate_conditions(seen, labels)
+    assert [[each.map_at_r for each in row] for row in found] == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_conditions_are_judged_by_every_attribute_and_missing_values_left_out(generator):
+    seen = torch.randn(2, 12, 3, generator=generator)
+    y = torch.randint(0, 2, (12, 3), generator=generator)
+    y[::4, 1] = -1
+    rows = evaluate_conditions(seen, y, queries=torch.arange(6))
+    assert [len(row) for row in rows] == [3, 3]
+    expected = evaluate_retrieval(seen[1], y[:, 1], queries=torch.arange(6), cuts=[1], figures=["ranking"])
+    assert rows[1][1] == expected
+    with pytest.raises(ValueError, match="`seen` must have shape"):
+        evaluate_conditions(seen[0], y)
 
 
 def test_a_context_is_a_mask_computed_from_it(generator):
