@@ -117,7 +117,7 @@ class EmbeddingRecipe:
         return dataclasses.replace(self, encoder=encoder)
 
 
-GRAND = Recipe(name="grand", model=Grand(), hidden=64, l2=1e-3, l2_on="all")
+GRAND = Recipe(name="grand", model=Grand(node_dropout=0.3), hidden=64, l2=1e-3, l2_on="all")
 OF_GRAPHS = Recipe(name="gin", model=GIN(), layers=3, hidden=32, norm="batch", dropout=0.1, lr=0.005, l2=0.0)
 
 EMBEDDINGS: dict[str, EmbeddingRecipe] = {
