@@ -1,4 +1,4 @@
-"""What a metric loss must beat: the logits of a classifier trained with cross-entropy on the same labels."""
+"""What a metric loss must beat: the encoder as it was drawn, and the logits of a classifier on the same labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,23 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch_geometric.data import Data
 
+    from graphkit.training.embedding.recipes import EmbeddingRecipe
     from graphkit.training.recipes import Recipe
+
+
+def random_embeddings(data: Data, recipe: EmbeddingRecipe, seed: int) -> Tensor:
+    """Return the nodes as the encoder embeds them before its first step, ``[nodes, dim]``.
+
+    Args:
+        data: a graph with its masks.
+        recipe: the encoder.
+        seed: draws its weights, as in a study.
+    """
+    task, _ = prepare(data, recipe.encoder, torch.device("cpu"), torch.float32)
+    with torch.random.fork_rng([]), torch.no_grad():
+        torch.default_generator.manual_seed(seed)
+        module = recipe.module(task.channels, task.graph).eval()
+        return task.logits(module, torch.arange(data.num_nodes))
 
 
 def classifier_logits(data: Data, recipe: Recipe, seed: int, fabric: Fabric) -> Tensor:

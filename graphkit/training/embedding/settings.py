@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ def node_setting(
     dtype: torch.dtype,
     *,
     inductive: bool = False,
-    disjoint: int = 0,
+    disjoint: int | Sequence[int] = 0,
     class_seed: int = 0,
     without_neighbours: bool = False,
 ) -> Setting:
@@ -65,8 +66,8 @@ def node_setting(
         device: where everything goes.
         dtype: of features and edge weights.
         inductive: training sees neither the test nodes nor their edges.
-        disjoint: so many classes, drawn with ``class_seed``, are kept from training and selection, and only they are
-            examined; 0 for a closed set.
+        disjoint: these classes, or so many drawn with ``class_seed``, are kept from training and selection, and only
+            they are examined; 0 for a closed set.
         class_seed: draws them.
         without_neighbours: nodes joined by an edge do not answer each other.
 
@@ -114,11 +115,16 @@ def _without_test(data: Data, recipe: EmbeddingRecipe, device: torch.device, dty
     return Material(task, data.num_nodes, (~data.test_mask).nonzero().squeeze(-1).to(device))
 
 
-def _novel(y: Tensor, disjoint: int, seed: int) -> Tensor:
+def _novel(y: Tensor, disjoint: int | Sequence[int], seed: int) -> Tensor:
     """Return the classes kept from training, sorted."""
     classes = y[y >= 0].unique()
-    at_least("disjoint", disjoint, 1)
-    if len(classes) - disjoint < 2:
+    wanted = torch.tensor([] if isinstance(disjoint, int) else sorted(set(disjoint)), dtype=torch.long)
+    if not bool(torch.isin(wanted, classes).all()):
+        raise ValueError(f"`disjoint` must name classes of {classes.tolist()}, got {wanted.tolist()}.")
+    count = at_least("disjoint", disjoint, 1) if isinstance(disjoint, int) else len(wanted)
+    if len(classes) - count < 2:
         raise ValueError(f"`disjoint` must leave two of the {len(classes)} classes to train on, got {disjoint}.")
+    if len(wanted):
+        return wanted
     order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed))
-    return classes[order[:disjoint]].sort().values
+    return classes[order[:count]].sort().values

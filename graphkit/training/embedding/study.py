@@ -68,7 +68,7 @@ def embed(
     seeds: Sequence[int] = (0,),
     beside: Sequence[Recipe] = (),
     inductive: bool = False,
-    disjoint: int = 0,
+    disjoint: int | Sequence[int] = 0,
     without_neighbours: bool = False,
     probes: bool = True,
     device: str = "auto",
@@ -91,7 +91,7 @@ def embed(
         seeds: at least one, all different.
         beside: classifiers trained with cross-entropy on the same labels, whose logits are examined too.
         inductive: training sees neither the test nodes nor their edges.
-        disjoint: so many classes are kept from training, and only they are examined.
+        disjoint: so many classes, or these, are kept from training, and only they are examined.
         without_neighbours: nodes joined by an edge do not answer each other.
         probes: whether to fit the linear probe and k-means, the slowest part on large graphs.
         device: "auto", "cpu", "cuda" or "cuda:1".
