@@ -60,22 +60,7 @@ class AbstractStack(AbstractArchitecture):
 
     def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return the encoder that the recipe describes."""
-        from graphkit.nn.models import Encoder
-
-        conv, last = self.convs()
-        return Encoder(
-            in_channels,
-            recipe.hidden,
-            out_channels,
-            conv=conv,
-            last=last,
-            layers=recipe.layers,
-            dropout=recipe.dropout,
-            norm=None if recipe.norm == "none" else recipe.norm,
-            residual=recipe.residual,
-            jumping_knowledge=None if recipe.jumping_knowledge == "none" else recipe.jumping_knowledge,
-            activation=recipe.activation,
-        )
+        return stacked(recipe, in_channels, out_channels, *self.convs())
 
     def groups(self, module: nn.Module) -> list[dict[str, Any]]:
         """Return no group: everything goes by the recipe."""
@@ -88,3 +73,22 @@ class AbstractEdgeStack(AbstractStack):
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return the edges; their weights only where the layers use them."""
         return (edge_index, edge_weight) if self.edge_weights == "used" else (edge_index,)
+
+
+def stacked(recipe: Recipe, in_channels: int, out_channels: int, conv: Conv, last: Conv) -> nn.Module:
+    """Return the encoder that a recipe describes, of these hidden layers and this last one."""
+    from graphkit.nn.models import Encoder
+
+    return Encoder(
+        in_channels,
+        recipe.hidden,
+        out_channels,
+        conv=conv,
+        last=last,
+        layers=recipe.layers,
+        dropout=recipe.dropout,
+        norm=None if recipe.norm == "none" else recipe.norm,
+        residual=recipe.residual,
+        jumping_knowledge=None if recipe.jumping_knowledge == "none" else recipe.jumping_knowledge,
+        activation=recipe.activation,
+    )
