@@ -253,3 +253,28 @@ def one_row_per_node(x: Tensor, nodes: int) -> None:
     """Refuse a signal that has not one row for each node (or place) of the graph."""
     if x.dim() < 2 or x.shape[-2] != nodes:
         raise ValueError(f"`x` must have shape [..., {nodes:,} nodes, features], got {list(x.shape)}.")
+
+
+def tied_to_nodes(layer: str, parameters: int, nodes: int, given: int, same: bool) -> None:
+    """Refuse a graph other than the one whose neighbourhoods have the weights of a layer."""
+    if nodes != given or not same:
+        what = f"{given:,} nodes" if nodes != given else f"another graph of {nodes:,} nodes"
+        raise ValueError(
+            f"`{layer}` has {parameters:,} weights tied to the {nodes:,} nodes of the graph it was built on and cannot "
+            f"be used on {what}; build it anew there, or take a convolution whose weights all nodes share (ChebConv)."
+        )
+
+
+def members_of_all(cluster: Tensor, clusters: int) -> None:
+    """Refuse numbers of clusters of which some have no node."""
+    counts = cluster.bincount(minlength=clusters)
+    if clusters and int(counts.min()) == 0:
+        number = int((counts == 0).nonzero()[0])
+        raise ValueError(f"`cluster` must use every number from 0 to {clusters - 1}, but no node has {number}.")
+
+
+def clusters_within_graphs(crossing: Tensor) -> None:
+    """Refuse clusters that hold nodes of two graphs; ``crossing`` is a mask over nodes."""
+    if bool(crossing.any()):
+        node = int(crossing.nonzero()[0])
+        raise ValueError(f"`cluster` must not join nodes of two graphs of the batch, but that of node {node} does.")

@@ -63,7 +63,8 @@ class Level:
     @cached_property
     def basis(self) -> FourierBasis:
         """The complete Fourier basis of the symmetric Laplacian, made when it is first asked for."""
-        operator = laplacian(self.edge_index, self.edge_weight, self.num_nodes, normalization="sym")
+        dtype = torch.float64 if self.edge_weight.dtype == torch.float64 else torch.float32
+        operator = laplacian(self.edge_index, self.edge_weight, self.num_nodes, normalization="sym", dtype=dtype)
         return fourier_basis(operator)
 
     def to(self, *args: Any, **kwargs: Any) -> Level:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -50,6 +51,11 @@ class BalancedTree:
     def num_levels(self) -> int:
         """How often the graph was clustered."""
         return len(self.arities)
+
+    @cached_property
+    def full(self) -> tuple[bool, ...]:
+        """Whether each level has no fakes, so that nothing need be masked there."""
+        return tuple(len(order) == len(place) for order, place in zip(self.orders, self.places, strict=True))
 
     def fake(self, level: int) -> Tensor:
         """Return which places of ``level`` hold a fake, ``[places]``, boolean."""
