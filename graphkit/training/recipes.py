@@ -16,7 +16,7 @@ from pydantic import Field, InstanceOf, ValidationError
 from pydantic.dataclasses import dataclass
 
 from graphkit._checks import member, nearest
-from graphkit.training.architectures import GAT, GCN, GIN, MLP, SAGE, AbstractArchitecture, Cheb
+from graphkit.training.architectures import GAT, GCN, GIN, MLP, SAGE, AbstractArchitecture, Cheb, Spectral
 from graphkit.training.architectures.abstract import STRICT, Count, LearningRate, NonNegative, Positive, Rate
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(name="gin", model=GIN()),
         Recipe(name="cheb", model=Cheb(), hidden=32, dropout=0.8),
+        Recipe(name="spectral", model=Spectral()),
         Recipe(name="mlp", model=MLP()),
     )
 }

@@ -6,6 +6,18 @@ its parameters are trained at rates of their own. A recipe (``graphkit.training.
 
 from graphkit.training.architectures.abstract import AbstractArchitecture, AbstractEdgeStack, AbstractStack
 from graphkit.training.architectures.chebyshev import Cheb
+from graphkit.training.architectures.eigenbasis import Spectral
 from graphkit.training.architectures.spatial import GAT, GCN, GIN, MLP, SAGE
 
-__all__ = ["GAT", "GCN", "GIN", "MLP", "SAGE", "AbstractArchitecture", "AbstractEdgeStack", "AbstractStack", "Cheb"]
+__all__ = [
+    "GAT",
+    "GCN",
+    "GIN",
+    "MLP",
+    "SAGE",
+    "AbstractArchitecture",
+    "AbstractEdgeStack",
+    "AbstractStack",
+    "Cheb",
+    "Spectral",
+]

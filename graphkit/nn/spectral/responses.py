@@ -1,0 +1,168 @@
+"""Responses: the terms of which a filter's function of the eigenvalue is made."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from graphkit._checks import at_least
+
+
+class AbstractResponse(nn.Module, ABC):
+    r"""Terms :math:`\varphi_t(\lambda)`; a filter's response is :math:`g(\lambda) = \sum_t c_t \varphi_t(\lambda)`.
+
+    Args:
+        terms: number of terms.
+    """
+
+    def __init__(self, terms: int) -> None:
+        super().__init__()
+        self.terms = terms
+
+    @abstractmethod
+    def forward(self, eigenvalues: Tensor, pair_pointers: Tensor | None = None) -> Tensor:
+        """Return the terms at the eigenvalues, ``[pairs, terms]``.
+
+        Args:
+            eigenvalues: ``[pairs]``.
+            pair_pointers: range of the eigenvalues of each graph, ``[graphs + 1]``; one graph when left out.
+        """
+
+
+class AbstractIntervalResponse(AbstractResponse):
+    """Terms that are fixed functions on an interval, and constant beyond its ends.
+
+    Args:
+        terms: number of terms.
+        interval: ends of the interval.
+    """
+
+    def __init__(self, terms: int, interval: tuple[float, float] = (0.0, 2.0)) -> None:
+        super().__init__(terms)
+        low, high = interval
+        if not low < high:
+            raise ValueError(f"`interval` must be (low, high) with low < high, got {interval!r}.")
+        self.interval = (float(low), float(high))
+
+    def forward(self, eigenvalues: Tensor, pair_pointers: Tensor | None = None) -> Tensor:
+        """Return the terms at the eigenvalues, ``[pairs, terms]``."""
+        low, high = self.interval
+        return self.on_unit_interval(((eigenvalues - low) / (high - low)).clamp(0, 1))
+
+    @abstractmethod
+    def on_unit_interval(self, t: Tensor) -> Tensor:
+        """Return the terms ``[points, terms]`` at points ``[points]`` of [0, 1]."""
+
+    def extra_repr(self) -> str:
+        """Return what ``str`` shows."""
+        return f"{self.terms}, interval={self.interval}"
+
+
+class BSplines(AbstractIntervalResponse):
+    r"""Cubic B-splines on evenly spaced knots with both ends repeated: local bumps that add up to 1.
+
+    Args:
+        terms: number of splines, at least 4.
+        interval: ends of the knots.
+
+    Source: de Boor (1978), A Practical Guide to Splines, chapter IX; as a filter's response Bruna et al. (2014),
+    arXiv:1312.6203, section 5.2.
+
+    Example:
+        >>> BSplines(5)(torch.tensor([0.0, 1.0, 2.0])).tolist()
+        [[1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.25, 0.5, 0.25, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]]
+    """
+
+    knots: Tensor
+
+    def __init__(self, terms: int, interval: tuple[float, float] = (0.0, 2.0)) -> None:
+        at_least("terms", terms, 4)
+        super().__init__(terms, interval)
+        inner = torch.linspace(0, 1, terms - 2, dtype=torch.float64)
+        knots = torch.cat((inner.new_zeros(3), inner, inner.new_ones(3)))
+        self.register_buffer("knots", knots.float(), persistent=False)
+
+    def on_unit_interval(self, t: Tensor) -> Tensor:
+        """Return the splines by the recurrence of Cox and de Boor, ``[points, terms]``."""
+        knots, t = self.knots.to(t.dtype), t.unsqueeze(-1)
+        values = ((knots[:-1] <= t) & (t < knots[1:])).to(t.dtype)
+        values[:, self.terms - 1] += (t == 1).squeeze(-1).to(t.dtype)  # the last piece has its right end too
+        for degree in (1, 2, 3):
+            spans = knots[degree:] - knots[:-degree]
+            slopes = torch.where(spans > 0, 1 / spans.clamp(min=1e-12), 0)
+            rising = (t - knots[: -degree - 1]) * slopes[:-1]
+            falling = (knots[degree + 1 :] - t) * slopes[1:]
+            values = rising * values[:, :-1] + falling * values[:, 1:]
+        return values
+
+
+class Bernstein(AbstractIntervalResponse):
+    r"""Bernstein polynomials :math:`\binom{n}{t} u^t (1 - u)^{n - t}`, :math:`u` the place in the interval.
+
+    Args:
+        terms: number of polynomials, :math:`n + 1`, at least 1.
+        interval: ends of the interval.
+
+    Source: He et al. (2021), BernNet, arXiv:2106.10994, equation 5.
+
+    Example:
+        >>> Bernstein(3)(torch.tensor([0.0, 1.0, 2.0])).tolist()
+        [[1.0, 0.0, 0.0], [0.25, 0.5, 0.25], [0.0, 0.0, 1.0]]
+    """
+
+    def on_unit_interval(self, t: Tensor) -> Tensor:
+        """Return the polynomials, ``[points, terms]``."""
+        n = self.terms - 1
+        power = torch.arange(self.terms, device=t.device, dtype=t.dtype)
+        choose = t.new_tensor([math.comb(n, k) for k in range(self.terms)])
+        t = t.unsqueeze(-1)
+        return choose * t**power * (1 - t) ** (n - power)
+
+
+class Chebyshev(AbstractIntervalResponse):
+    r"""Chebyshev polynomials :math:`T_t`, the interval being mapped to [-1, 1].
+
+    Args:
+        terms: number of polynomials, at least 1.
+        interval: ends of the interval.
+
+    Source: Defferrard, Bresson & Vandergheynst (2016), arXiv:1606.09375, equation 4.
+
+    Example:
+        >>> Chebyshev(3)(torch.tensor([0.0, 1.0, 2.0])).tolist()
+        [[1.0, -1.0, 1.0], [1.0, 0.0, -1.0], [1.0, 1.0, 1.0]]
+    """
+
+    def on_unit_interval(self, t: Tensor) -> Tensor:
+        """Return the polynomials, ``[points, terms]``."""
+        t = 2 * t - 1
+        terms = [torch.ones_like(t), t]
+        for _ in range(self.terms - 2):
+            terms.append(2 * t * terms[-1] - terms[-2])
+        return torch.stack(terms[: self.terms], dim=-1)
+
+
+class Perceptron(AbstractResponse):
+    """Terms learnt by a perceptron of one hidden layer from a single eigenvalue.
+
+    Args:
+        terms: number of terms.
+        hidden: width in between.
+
+    Example:
+        >>> Perceptron(3)(torch.tensor([0.0, 1.0])).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, terms: int, hidden: int = 32) -> None:
+        super().__init__(terms)
+        self.first = nn.Linear(1, at_least("hidden", hidden, 1))
+        self.last = nn.Linear(hidden, terms)
+
+    def forward(self, eigenvalues: Tensor, pair_pointers: Tensor | None = None) -> Tensor:
+        """Return the terms at the eigenvalues, ``[pairs, terms]``."""
+        # Centred on the spectrum of a normalised Laplacian.
+        return self.last(torch.tanh(self.first(eigenvalues.unsqueeze(-1) - 1)))

@@ -1,0 +1,67 @@
+"""Architectures of convolutions in a Fourier basis of the graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from graphkit.training.architectures.abstract import (
+    STRICT,
+    AbstractArchitecture,
+    Count,
+    EdgeWeights,
+    LearningRate,
+    Positive,
+    stacked,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from graphkit.training.recipes import Recipe
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Spectral(AbstractArchitecture):
+    """Convolutions in the eigenbasis of the symmetric Laplacian; ``pairs`` of it, or all where that is 0.
+
+    A free response has parameters of its graph's, one for each pair; the others are functions of the eigenvalue.
+
+    Source: Bruna, Zaremba, Szlam & LeCun (2014), arXiv:1312.6203; Bo et al. (2023), arXiv:2303.01028, for "set".
+    """
+
+    edge_weights: ClassVar[EdgeWeights] = "used"
+
+    response: Literal["free", "bspline", "bernstein", "chebyshev", "mlp", "set"] = "bspline"
+    mixing: Literal["full", "depthwise"] = "depthwise"
+    terms: Positive = 8
+    pairs: Count = 256
+    rest: bool = True
+    response_lr: LearningRate = 0.01
+
+    def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
+        """Return the Fourier basis."""
+        from graphkit.operators import fourier_basis, laplacian
+
+        operator = laplacian(edge_index, edge_weight, num_nodes, normalization="sym")
+        return (fourier_basis(operator, min(self.pairs, num_nodes) or None),)
+
+    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return an encoder of such convolutions."""
+        from graphkit.nn import SpectralConv
+
+        (basis,) = graph
+
+        def conv(i: int, o: int) -> nn.Module:
+            tied = basis if self.response == "free" else None
+            return SpectralConv(
+                i, o, self.response, terms=self.terms, mixing=self.mixing, residual=self.rest, basis=tied
+            )
+
+        return stacked(recipe, in_channels, out_channels, conv, conv)
+
+    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        """Return a group of the responses where they have a rate of their own."""
+        own = [p for name, p in module.named_parameters() if name.rpartition(".")[2] in ("factors", "rest")]
+        return [{"params": own, "lr": self.response_lr, "weight_decay": 0.0}] if own else []
