@@ -1,0 +1,140 @@
+"""Does one embedding retrieve by whichever attribute it is asked for, and not by the other?
+
+Items have two labels: digits their digit and whether it is even; members of a university (Facebook100) their year and
+their dormitory, some of them not given. One encoder and a mask for each condition are learnt together from the training
+items' labels; the test items then ask all others, by MAP@R: each condition's own attribute (on) and the other (off).
+Beside it stand the raw features, the encoder as it was drawn, and the same embedding without masks. The epoch is the
+one of highest validation MAP@R, mean of both attributes on their conditions. Chance is what equal distances would give.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from graphkit.data import labelled_by, load
+from graphkit.metric import ConditionalSimilarity, PrototypeLoss, evaluate_conditions
+from graphkit.nn.propagation import RandomPropagation
+from graphkit.operators import sparse_features
+from graphkit.training.files import write_atomically
+from graphkit.training.protocol import dataset_facts
+from graphkit.training.records import environment, metric
+
+LEAST = 20
+"""Members that a year or a dormitory must have to be a class."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", default="digits", help="digits, or a facebook100 graph")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--dim", type=int, default=8)
+    parser.add_argument("--quick", action="store_true", help="one seed, ten steps")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.seeds, options.steps = 1, 10
+    torch.set_num_threads(1)
+    data, names = with_two_labels(options.dataset)
+    start = time.perf_counter()
+    runs = [studied(data, seed, options.steps, options.dim) for seed in range(options.seeds)]
+
+    known = ", ".join(f"{name}: {int(data.y[:, c].max()) + 1} classes" for c, name in enumerate(names))
+    print(f"{options.dataset} ({known}); MAP@R of test items, per cent, mean of {options.seeds} seeds")
+    print(f"  {'':22} {'on ' + names[0]:>14} {'on ' + names[1]:>14} {'off ' + names[0]:>14} {'off ' + names[1]:>14}")
+    for side in runs[0]:
+        cells = [statistics.fmean(run[side][at] for run in runs) for at in range(4)]
+        print(f"  {side:22} " + " ".join(f"{100 * cell:14.1f}" for cell in cells))
+    if options.json:
+        on = [(run["masks"][0] + run["masks"][1]) / 2 for run in runs]
+        record = {
+            "command": shlex.join(["context_retrieval.py", *(arguments or sys.argv[1:])]),
+            "dataset": dataclasses.asdict(dataset_facts(data.clone().update({"y": data.y[:, 0]}))),
+            "protocol": {"split": "20 % of items to train on, 20 % to select by, the rest asks", "conditions": names},
+            "metric": dataclasses.asdict(metric("map@r, on condition", on)),
+            "selection": "epoch of highest validation MAP@R on condition",
+            "config": {"steps": options.steps, "dim": options.dim},
+            "seeds": list(range(options.seeds)),
+            "seconds": time.perf_counter() - start,
+            "environment": environment("cpu", "32-true"),
+            "rows": runs,
+        }
+        write_atomically(options.json, (json.dumps(record, indent=2) + "\n").encode())
+    return 0
+
+
+def with_two_labels(name: str) -> tuple[Data, list[str]]:
+    """Return the graph with ``y [items, 2]``, -1 where a label is not known, and what the labels are."""
+    data = load(name)
+    if name == "digits":
+        data.y = torch.stack([data.y, data.y % 2], dim=1)
+        return data, ["digit", "parity"]
+    data = labelled_by(data, "year", "dormitory", least=LEAST)
+    friends = torch.zeros(data.num_nodes, data.num_nodes)
+    friends[data.edge_index[1], data.edge_index[0]] = 1.0
+    data.x = torch.nn.functional.normalize(torch.cat([data.x, friends], dim=1), dim=1)
+    return data, ["year", "dormitory"]
+
+
+def studied(data: Data, seed: int, steps: int, dim: int) -> dict[str, list[float]]:
+    """Return, for each side, MAP@R of test items: both attributes on condition, then both off."""
+    generator = torch.Generator().manual_seed(seed)
+    order, fifth = torch.randperm(data.num_nodes, generator=generator), data.num_nodes // 5
+    train, test = order[:fifth], order[2 * fifth :]  # between them the items to select by
+    x = data.x if float((data.x != 0).float().mean()) > 0.1 else sparse_features(data.x)
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(seed)
+        encoder = RandomPropagation(data.num_features, 64, dim, order=2, node_dropout=0.3, dropout=0.3)
+        similarity = ConditionalSimilarity(dim, 2, disjoint=True)
+        parameters = [*encoder.parameters(), *similarity.parameters()]
+        optimizer = torch.optim.Adam(parameters, lr=0.01, weight_decay=1e-4)
+        loss, best = PrototypeLoss(), (-1.0, torch.empty(0), torch.empty(0))
+
+        def embedded() -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                z = encoder.eval()(x, data.edge_index)
+                return z, similarity.all(z)
+
+        drawn = embedded()[0]
+        for step in range(1, steps + 1):
+            optimizer.zero_grad()
+            z = encoder.train()(x, data.edge_index)[train]
+            sum(loss(seen, data.y[train, c]) for c, seen in enumerate(similarity.all(z))).backward()
+            optimizer.step()
+            if step % 10 == 0:
+                z, seen = embedded()
+                labelled = order[: 2 * fifth]
+                asking = torch.arange(fifth, 2 * fifth)
+                found = evaluate_conditions(seen[:, labelled], data.y[labelled], queries=asking)
+                mean = (found[0][0].map_at_r + found[1][1].map_at_r) / 2
+                best = (mean, z, seen) if mean > best[0] else best
+    one = torch.ones(data.num_nodes, 1)
+    sides = {
+        "equal distances": torch.stack([one, one]),
+        "raw features": torch.stack([data.x, data.x]),
+        "random encoder": torch.stack([drawn, drawn]),
+        "without masks": torch.stack([best[1], best[1]]),
+        "masks": best[2],
+    }
+    return {side: four(evaluate_conditions(seen, data.y, queries=test)) for side, seen in sides.items()}
+
+
+def four(found: list[list]) -> list[float]:
+    """Return both attributes on their own condition, then on the other's."""
+    return [found[0][0].map_at_r, found[1][1].map_at_r, found[1][0].map_at_r, found[0][1].map_at_r]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
