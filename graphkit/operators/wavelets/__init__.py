@@ -3,6 +3,12 @@
 from graphkit.operators.wavelets.chebyshev import kernel_coefficients, kernel_error, kernel_order
 from graphkit.operators.wavelets.kernels import FilterBank, heat, itersine, mexican_hat, meyer
 from graphkit.operators.wavelets.krylov import Krylov, krylov
+from graphkit.operators.wavelets.scattering import (
+    diffusion_wavelets,
+    graph_scattering,
+    lazy_random_walk,
+    node_scattering,
+)
 from graphkit.operators.wavelets.thresholding import ThresholdedWavelets, thresholded_wavelets
 from graphkit.operators.wavelets.transform import wavelet_analysis, wavelet_synthesis
 
@@ -10,14 +16,18 @@ __all__ = [
     "FilterBank",
     "Krylov",
     "ThresholdedWavelets",
+    "diffusion_wavelets",
+    "graph_scattering",
     "heat",
     "itersine",
     "kernel_coefficients",
     "kernel_error",
     "kernel_order",
     "krylov",
+    "lazy_random_walk",
     "mexican_hat",
     "meyer",
+    "node_scattering",
     "thresholded_wavelets",
     "wavelet_analysis",
     "wavelet_synthesis",
