@@ -8,11 +8,13 @@ from graphkit.training.architectures.abstract import AbstractArchitecture, Abstr
 from graphkit.training.architectures.chebyshev import Cheb
 from graphkit.training.architectures.eigenbasis import Spectral
 from graphkit.training.architectures.spatial import GAT, GCN, GIN, MLP, SAGE
+from graphkit.training.architectures.wavelets import GWNN, Wavelet
 
 __all__ = [
     "GAT",
     "GCN",
     "GIN",
+    "GWNN",
     "MLP",
     "SAGE",
     "AbstractArchitecture",
@@ -20,4 +22,5 @@ __all__ = [
     "AbstractStack",
     "Cheb",
     "Spectral",
+    "Wavelet",
 ]
