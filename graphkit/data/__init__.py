@@ -14,6 +14,7 @@ from graphkit.data.errors import DataError
 
 if TYPE_CHECKING:
     from graphkit.data.attributes import labelled_by
+    from graphkit.data.bases import AddFourierBasis, cached_fourier_basis
     from graphkit.data.class_splits import FixedClasses, few_shot_counts, fixed_classes
     from graphkit.data.content import content_sha256
     from graphkit.data.family import GraphFamily
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from graphkit.data.splits import NestedFolds, Split, split_from_name
 
 __all__ = [
+    "AddFourierBasis",
     "Card",
     "DataError",
     "FixedClasses",
@@ -32,6 +34,7 @@ __all__ = [
     "NestedFolds",
     "Split",
     "Verification",
+    "cached_fourier_basis",
     "card",
     "content_sha256",
     "fetch",
@@ -48,6 +51,8 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "AddFourierBasis": "bases",
+    "cached_fourier_basis": "bases",
     "FixedClasses": "class_splits",
     "few_shot_counts": "class_splits",
     "fixed_classes": "class_splits",
