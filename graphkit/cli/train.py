@@ -26,9 +26,7 @@ and is ten times as long where the machine has other work."""
 
 @click.command()
 @click.argument("dataset", default="digits")
-@click.option(
-    "--model", metavar="NAME", help="Recipe; --list-models names them.  [default: gcn]"
-)
+@click.option("--model", metavar="NAME", help="Recipe; --list-models names them.  [default: gcn]")
 @click.option("--list-models", is_flag=True, help="Name the recipes and what each is.")
 @click.option("--split", help="Such as public, dense, random-per-class:20 or files:3.  [default: the card's]")
 @click.option("--split-seed", type=SEED, default=0, show_default=True, help="Draws a random split.")
@@ -84,8 +82,8 @@ def train(
     from graphkit.data import card
     from graphkit.training.files import require_writable
 
-    card(dataset)
-    name, chosen = _recipe(model, config, settings, {"epochs": epochs, "lr": lr})
+    items = "signals" if card(dataset).kind == "signal" else "nodes"
+    name, chosen = _recipe(model, config, settings, {"epochs": epochs, "lr": lr}, items)
     checkpoint = checkpoint or Path("runs") / f"{dataset}-{name}"
     for option, path in (("json", json_path), ("picture", picture)):
         if path is not None:
@@ -140,14 +138,19 @@ def train(
 
 def _list_models() -> int:
     """Print the name of each recipe and the first line of what it is made of."""
-    from graphkit.training.recipes import RECIPES
+    from graphkit.training.recipes import RECIPES, SIGNAL_RECIPES
 
-    table(["name", "what it is"], [(name, str(made.model.__doc__).splitlines()[0]) for name, made in RECIPES.items()])
+    rows = [
+        (name, made.model.items, str(made.model.__doc__).splitlines()[0])
+        for recipes in (RECIPES, SIGNAL_RECIPES)
+        for name, made in recipes.items()
+    ]
+    table(["name", "of", "what it is"], rows)
     return 0
 
 
 def _recipe(
-    model: str | None, config: Path | None, settings: tuple[str, ...], flags: dict[str, Any]
+    model: str | None, config: Path | None, settings: tuple[str, ...], flags: dict[str, Any], items: str
 ) -> tuple[str, Recipe]:
     """Return name and recipe after the file, the settings and the flags, in this order."""
     from graphkit.training.recipes import read_overrides, recipe
@@ -161,7 +164,7 @@ def _recipe(
         overrides[field.strip()] = _value(value.strip())
     overrides |= {field: value for field, value in flags.items() if value is not None}
     named = model or str(overrides.pop("model", named))
-    return named, recipe(named, overrides)
+    return named, recipe(named, overrides, items=items)
 
 
 def _value(text: str) -> Any:

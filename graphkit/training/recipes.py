@@ -29,6 +29,13 @@ from graphkit.training.architectures import (
     Wavelet,
 )
 from graphkit.training.architectures.abstract import STRICT, Count, LearningRate, NonNegative, Positive, Rate
+from graphkit.training.architectures.signals import (
+    PooledCheb,
+    PooledGCN,
+    PooledLocal,
+    PooledSpectral,
+    SignalMLP,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -177,8 +184,30 @@ at their best, of at most 100,000. Cheb and wavelet were chosen by validation ac
 No choice was made by test data, or for one data set."""
 
 
-def recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+def _signal_recipe(name: str, model: AbstractArchitecture, **fields: Any) -> Recipe:
+    return Recipe(name=name, model=model, batch=100, epochs=100, dropout=0.5, lr=0.003, l2=0.0, **fields)
+
+
+SIGNAL_RECIPES: dict[str, Recipe] = {
+    made.name: made
+    for made in (
+        _signal_recipe("cheb", PooledCheb()),
+        _signal_recipe("gcn", PooledGCN()),
+        _signal_recipe("spectral", PooledSpectral()),
+        _signal_recipe("clustered", PooledLocal()),
+        _signal_recipe("mlp", SignalMLP(), hidden=60),
+    )
+}
+"""Named recipes for signals on one graph."""
+
+
+def recipe(name: str, overrides: Mapping[str, Any] | None = None, *, items: str = "nodes") -> Recipe:
     """Return a named recipe with some fields replaced.
+
+    Args:
+        name: such as "gcn".
+        overrides: fields and values, as :meth:`Recipe.with_` takes them.
+        items: "nodes", or "signals" for the recipe of that name for signals on one graph.
 
     Raises:
         ValueError: for an unknown name or field (with the nearest names), or a value out of its range.
@@ -190,7 +219,8 @@ def recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
         Traceback (most recent call last):
         ValueError: `hiden` is no field of the recipe 'gcn'. Did you mean 'hidden'?
     """
-    return RECIPES[member("model", name, RECIPES)].with_(overrides or {})
+    known = {"nodes": RECIPES, "signals": SIGNAL_RECIPES}[member("items", items, ("nodes", "signals"))]
+    return known[member("model", name, known)].with_(overrides or {})
 
 
 def read_overrides(path: Path) -> dict[str, Any]:

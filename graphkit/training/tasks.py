@@ -146,6 +146,12 @@ def prepare(data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype
     """
     signals = data.get("signals")
     _require(data, signals)
+    items = "nodes" if signals is None else "signals"
+    if recipe.model.items != items:
+        raise ValueError(
+            f"`recipe` {recipe.name!r} is for {recipe.model.items}, but the items of the data are {items}; "
+            f"take one of `recipe(name, items={items!r})`."
+        )
     train, validation, test = _parts(data, device)
     weight = data.get("edge_weight")
     if weight is not None and recipe.model.edge_weights == "refused":

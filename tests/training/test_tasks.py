@@ -33,6 +33,7 @@ class Flat(AbstractArchitecture):
     """A linear map of a signal's values: the least that a model of signals can be."""
 
     edge_weights = "ignored"
+    items = "signals"
 
     def options(self):
         return {}

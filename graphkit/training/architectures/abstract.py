@@ -23,6 +23,9 @@ LearningRate: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 EdgeWeights: TypeAlias = Literal["used", "refused", "ignored"]
 """What a model does with edge weights; one that refuses them tells the user, one that ignores them sees no edge."""
 
+Items: TypeAlias = Literal["nodes", "signals"]
+"""What a model classifies: the nodes of a graph, or signals on one."""
+
 STRICT = ConfigDict(extra="forbid")
 
 
@@ -30,6 +33,7 @@ class AbstractArchitecture(ABC):
     """A kind of model, with the options that only this kind has as its fields."""
 
     edge_weights: ClassVar[EdgeWeights]
+    items: ClassVar[Items] = "nodes"
 
     def options(self) -> dict[str, Any]:
         """Return the fields by name."""

@@ -1,0 +1,159 @@
+"""Architectures of signals on one graph: convolutions with pooling between them, and the perceptron beside them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from graphkit.training.architectures.abstract import STRICT, AbstractArchitecture, EdgeWeights, Items, Positive
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from graphkit.nn.signals import LevelConv
+    from graphkit.training.recipes import Recipe
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AbstractPooled(AbstractArchitecture):
+    """Stages of a convolution and a pooling up the balanced tree of the graph, then a linear head.
+
+    The first stage has the recipe's ``hidden`` channels, each further one twice as many.
+    """
+
+    edge_weights: ClassVar[EdgeWeights] = "used"
+    items: ClassVar[Items] = "signals"
+
+    clustering: Literal["graclus", "heavy-edge", "metis"] = "graclus"
+    levels: Positive = 4
+    pool: Literal["max", "mean"] = "max"
+    pool_levels: Positive = 2
+    readout: Literal["flat", "mean"] = "flat"
+
+    @abstractmethod
+    def conv(self) -> LevelConv:
+        """Return the maker of a stage's convolution."""
+
+    def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
+        """Return the balanced tree."""
+        from graphkit.operators import coarsen
+
+        return (coarsen(edge_index, edge_weight, num_nodes, levels=self.levels, method=self.clustering).tree,)
+
+    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return the model; of the recipe it takes ``layers``, ``hidden``, ``dropout`` and ``activation``."""
+        from graphkit.nn import SignalNet
+
+        return SignalNet(
+            in_channels,
+            [recipe.hidden * 2**stage for stage in range(recipe.layers)],
+            out_channels,
+            graph[0],
+            conv=self.conv(),
+            pool=self.pool,
+            pool_levels=self.pool_levels,
+            readout=self.readout,
+            dropout=recipe.dropout,
+            activation=recipe.activation,
+        )
+
+    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        """Return no group: everything goes by the recipe."""
+        return []
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PooledCheb(AbstractPooled):
+    """Chebyshev polynomials of the Laplacian, with pooling; ``order`` counts the terms.
+
+    Source: Defferrard, Bresson & Vandergheynst (2016), arXiv:1606.09375.
+    """
+
+    order: Positive = 5
+
+    def conv(self) -> LevelConv:
+        """Return the maker of a stage's convolution."""
+        from graphkit.nn import ChebConv
+
+        return lambda i, o, level: ChebConv(i, o, K=self.order)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PooledGCN(AbstractPooled):
+    """Graph convolution, with pooling.
+
+    Source: Kipf & Welling (2017), arXiv:1609.02907.
+    """
+
+    def conv(self) -> LevelConv:
+        """Return the maker of a stage's convolution."""
+        from graphkit.nn import GCNConv
+
+        return lambda i, o, level: GCNConv(i, o)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PooledSpectral(AbstractPooled):
+    """Responses in the whole eigenbasis of each level, with pooling; "free" ones, or splines of ``terms`` knots.
+
+    Source: Bruna, Zaremba, Szlam & LeCun (2014), arXiv:1312.6203, section 5.
+    """
+
+    response: Literal["free", "bspline", "bernstein", "chebyshev", "mlp", "set"] = "bspline"
+    mixing: Literal["full", "depthwise"] = "full"
+    terms: Positive = 6
+
+    def conv(self) -> LevelConv:
+        """Return the maker of a stage's convolution."""
+        from graphkit.nn import SpectralConv
+
+        def conv(i: int, o: int, level: Any) -> nn.Module:
+            tied = level.basis if self.response == "free" else None
+            return SpectralConv(i, o, self.response, terms=self.terms, mixing=self.mixing, residual=False, basis=tied)
+
+        return conv
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PooledLocal(AbstractPooled):
+    """Weights of their own in every neighbourhood of every level: clustering's spatial construction.
+
+    Source: Bruna, Zaremba, Szlam & LeCun (2014), arXiv:1312.6203, section 2.
+    """
+
+    def conv(self) -> LevelConv:
+        """Return the maker of a stage's convolution."""
+        from graphkit.nn import LocallyConnectedConv
+
+        return LocallyConnectedConv
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SignalMLP(AbstractArchitecture):
+    """A perceptron of one hidden layer on all values of a signal: what is reached without the graph."""
+
+    edge_weights: ClassVar[EdgeWeights] = "ignored"
+    items: ClassVar[Items] = "signals"
+
+    def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
+        """Return the number of nodes."""
+        return (num_nodes,)
+
+    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return the perceptron; of the recipe it takes ``hidden``, ``dropout`` and ``activation``."""
+        from graphkit.nn.signals import SignalPerceptron
+
+        return SignalPerceptron(
+            in_channels,
+            recipe.hidden,
+            out_channels,
+            num_nodes=graph[0],
+            dropout=recipe.dropout,
+            activation=recipe.activation,
+        )
+
+    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        """Return no group: everything goes by the recipe."""
+        return []
