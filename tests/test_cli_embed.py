@@ -1,0 +1,104 @@
+"""``graphkit embed`` and ``graphkit search``: what they print, keep and refuse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from graphkit.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GRAPHKIT_DEBUG", raising=False)
+
+
+@pytest.fixture
+def call(capsys):
+    """Return a function from arguments to exit code, standard output and standard error."""
+
+    def run(*arguments):
+        code = main(arguments)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def embed(call, *arguments):
+    return call("embed", "karate", "--epochs", "2", "--dim", "3", "--device", "cpu", *arguments)
+
+
+@pytest.mark.parametrize("arguments", [["embed", "-h"], ["search", "-h"], ["embed", "corra"], ["embed", "--loss", "x"]])
+def test_help_and_wrong_calls_answer_without_loading_torch(arguments):
+    code = f"import sys, graphkit.cli; graphkit.cli.main({arguments!r}); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_embedding_prints_baselines_beside_and_keeps_everything(call, tmp_path):
+    code, out, err = embed(call, "--seeds", "2", "--json", "record.json", "--beside", "gcn")
+    assert code == 0, err
+    for row in ("raw features", "random encoder", "gcn, cross-entropy", "prototype", "MAP@R test", "protocol"):
+        assert row in out
+    run = tmp_path / "runs" / "karate-prototype"
+    assert {path.name for path in run.iterdir()} == {
+        *("checkpoint.pt", "record.json", "scatter.png", "distances.png", "neighbours.png"),
+        *("seed-0.safetensors", "seed-1.safetensors", "embeddings-0.safetensors", "embeddings-1.safetensors"),
+    }
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["config"]["dim"] == 3
+    assert record["command"].startswith("graphkit")
+    assert len(record["figures"]["prototype"]["map@r (all)"]["values"]) == 2
+
+
+def test_search_answers_from_what_was_saved(call):
+    embed(call, "--no-pictures", "--no-probes")
+    code, out, err = call("search", "runs/karate-prototype", "--query", "3", "--count", "4")
+    assert code == 0
+    assert err.startswith("karate, prototype: node 3, class ")
+    rows = [line.split() for line in out.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["1", "2", "3", "4"]
+    assert "3" not in [row[1] for row in rows]
+    distances = [float(row[-1]) for row in rows]
+    assert distances == sorted(distances)
+
+
+def test_a_finished_run_resumes_to_the_same_record(call, tmp_path):
+    embed(call, "--no-pictures", "--json", "one.json")
+    code, _, err = embed(call, "--no-pictures", "--resume", "--json", "two.json")
+    assert code == 0, err
+    one, two = (json.loads((tmp_path / name).read_text()) for name in ("one.json", "two.json"))
+    assert one["figures"] == two["figures"]
+
+
+WRONG = {
+    "data set": (["embed", "corra"], 2, "Did you mean 'cora'"),
+    "loss": (["embed", "karate", "--loss", "tripletz"], 2, "`loss` 'tripletz' is not known. Did you mean 'triplet'"),
+    "model": (["embed", "karate", "--model", "gnc"], 2, "`model` 'gnc' is not known. Did you mean"),
+    "field": (["embed", "karate", "--set", "marign=1"], 2, "`marign` is no field"),
+    "setting": (["embed", "karate", "--set", "dim"], 2, "`--set` takes FIELD=VALUE"),
+    "value": (["embed", "karate", "--dim", "0"], 2, "`dim`: input should be greater than or equal to 1"),
+    "level": (["embed", "karate", "--level", "graph"], 2, "'karate' has labels of nodes"),
+    "no run": (["search", "nothing", "--query", "1"], 2, "holds no embeddings; make some"),
+    "not a file": (["search", "own.txt", "--query", "1"], 2, "cannot be read as embeddings"),
+    "nothing to resume": (["embed", "karate", "--resume"], 2, "no checkpoint"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_call_exits_with_2_and_one_line(call, case, tmp_path):
+    (tmp_path / "own.txt").write_text("no embeddings")
+    arguments, expected, message = WRONG[case]
+    code, out, err = call(*arguments)
+    assert (code, out) == (expected, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_item_that_does_not_exist_is_refused(call):
+    embed(call, "--no-pictures", "--no-probes")
+    code, _, err = call("search", "runs/karate-prototype", "--query", "34")
+    assert (code, err) == (2, "Error: `query` must be an item from 0 to 33, got 34.\n")
