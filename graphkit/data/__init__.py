@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from graphkit.data.graphset import GraphSet
     from graphkit.data.loading import Verification, fetch, load, load_splits, verify
     from graphkit.data.official import official_figure
+    from graphkit.data.sampling import LinkNeighborLoader, NeighborLoader, NeighborSampler
     from graphkit.data.soundness import validate
     from graphkit.data.splits import NestedFolds, Split, split_from_name
 
@@ -31,6 +32,9 @@ __all__ = [
     "FixedClasses",
     "GraphFamily",
     "GraphSet",
+    "LinkNeighborLoader",
+    "NeighborLoader",
+    "NeighborSampler",
     "NestedFolds",
     "Split",
     "Verification",
@@ -66,6 +70,9 @@ _ROOMS = {
     "load_splits": "loading",
     "verify": "loading",
     "official_figure": "official",
+    "LinkNeighborLoader": "sampling",
+    "NeighborLoader": "sampling",
+    "NeighborSampler": "sampling",
     "validate": "soundness",
     "NestedFolds": "splits",
     "Split": "splits",

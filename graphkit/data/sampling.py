@@ -1,0 +1,313 @@
+"""Neighbour sampling: mini-batches of one large graph, without PyG's compiled companions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+from torch_geometric.data import Data
+from torch_geometric.loader import LinkLoader, NodeLoader
+from torch_geometric.sampler import BaseSampler, EdgeSamplerInput, NegativeSampling, NodeSamplerInput, SamplerOutput
+from torch_geometric.sampler.neighbor_sampler import edge_sample, node_sample
+from torch_geometric.sampler.utils import to_csc
+
+from graphkit import _checks
+from graphkit._kernels import sampling
+from graphkit._kernels.ordering import compressed_rows
+from graphkit._kernels.threads import over_range, over_rows
+from graphkit.data.frontier import Numbering
+
+SUBGRAPHS = ("directional", "bidirectional", "induced")
+
+
+class NeighborSampler(BaseSampler):
+    r"""Draws neighbours of nodes, then of these, and so on: PyG's ``NeighborSampler`` for one kind of node and edge.
+
+    It gives PyG's loaders what PyG's own sampler gives them (``n_id``, ``e_id``, ``input_id``, ``batch_size``,
+    ``batch``, ``num_sampled_nodes``, ``num_sampled_edges``), in the same order: first the given nodes, then hop by hop
+    those that are new. What is drawn is a function of ``seed``, the epoch and the nodes of a batch: it is the same
+    with any number of workers and threads. It needs neither pyg-lib nor torch-sparse.
+
+    Args:
+        data: a graph with ``edge_index`` or ``adj_t``, or a pair of PyG's feature store and graph store.
+        num_neighbors: neighbours a node in each hop; -1 takes all.
+        replace: whether a neighbour may be drawn twice.
+        disjoint: whether each given node has a tree of its own; ``batch`` then names the tree of a node.
+        subgraph_type: ``"directional"`` keeps the drawn edges, which point to the given nodes; ``"bidirectional"``
+            adds their reverses; ``"induced"`` takes all edges between the drawn nodes.
+        weight_attr: name of a weight per edge, not below 0: neighbours are drawn in proportion to it. All neighbours
+            are taken where they are no more than asked for, those of weight 0 too, as in PyG.
+        seed: of all draws, from 0.
+
+    Raises:
+        ValueError: for another kind of graph, no hops, a fan-out below -1, negative or not finite weights, or
+            ``disjoint`` with ``"induced"``.
+
+    Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216, section 3.2, for the idea; the fields are those of
+    ``torch_geometric.sampler``. Seeds given twice are expanded twice, as in PyG.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> star = Data(edge_index=torch.tensor([[1, 2, 3, 4], [0, 0, 0, 0]]), num_nodes=5)
+        >>> sampler = NeighborSampler(star, [2], seed=0)
+        >>> batch = next(iter(NodeLoader(star, node_sampler=sampler, input_nodes=torch.tensor([0]))))
+        >>> batch.n_id[0].item(), batch.num_sampled_nodes, batch.edge_index.tolist()
+        (0, [1, 2], [[1, 2], [0, 0]])
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        num_neighbors: Sequence[int],
+        *,
+        replace: bool = False,
+        disjoint: bool = False,
+        subgraph_type: Literal["directional", "bidirectional", "induced"] = "directional",
+        weight_attr: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.num_neighbors = list(num_neighbors)
+        if not self.num_neighbors or any(not isinstance(many, int) or many < -1 for many in self.num_neighbors):
+            raise ValueError(
+                f"`num_neighbors` must hold a number of neighbours for each hop, -1 for all, got {self.num_neighbors}."
+            )
+        _checks.member("subgraph_type", subgraph_type, SUBGRAPHS)
+        _checks.at_least("seed", seed, 0)
+        if disjoint and subgraph_type == "induced":
+            raise ValueError("`subgraph_type='induced'` has no `disjoint` trees; choose one of them.")
+        self.colptr, self.row, self.perm = _incoming(data)
+        self.num_nodes = len(self.colptr) - 1
+        self.replace, self.disjoint, self.subgraph_type = replace, disjoint, subgraph_type
+        self.weight = _weights(data, weight_attr, self.perm, len(self.row))
+        self.seed = seed
+        # In memory that worker processes share: workers that live on see the next epoch too.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """Which pass is drawn; loaders of this room advance it, others draw a batch alike each time it comes."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        self._epoch.fill_(_checks.at_least("epoch", value, 0))
+
+    @property
+    def edge_permutation(self) -> Tensor | None:
+        """The places in ``edge_index`` of the sampler's edges."""
+        return self.perm
+
+    def sample_from_nodes(self, index: NodeSamplerInput, **kwargs: Any) -> SamplerOutput:
+        """Return the neighbourhood of the nodes ``index``."""
+        if index.time is not None or index.input_type is not None:
+            raise ValueError("nodes of several kinds and times are not sampled here; use PyG's own sampler.")
+        return self._both_ways(node_sample(index, self._sample))
+
+    def sample_from_edges(self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None) -> SamplerOutput:
+        """Return the neighbourhood of the ends of the edges ``index``, and of negative ones drawn for them."""
+        if index.time is not None or index.input_type is not None:
+            raise ValueError("edges of several kinds and times are not sampled here; use PyG's own sampler.")
+        # PyG draws negative edges from the global generator, whose state in a worker depends on the worker.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(self._key(torch.cat([index.row, index.col]))) >> 1)
+            out = edge_sample(index, self._sample, self.num_nodes, self.disjoint, None, neg_sampling)
+        return self._both_ways(out)
+
+    def _both_ways(self, out: SamplerOutput) -> SamplerOutput:
+        return out.to_bidirectional() if self.subgraph_type == "bidirectional" else out
+
+    def _key(self, nodes: Tensor) -> np.uint64:
+        """Return a random number of the sampler's seed, the epoch and the nodes of a batch."""
+        words = np.concatenate([[self.seed, self.epoch], nodes.cpu().numpy()]).astype(np.uint64)
+        key = np.zeros(1, dtype=np.uint64)
+        sampling.folded(words, key)
+        return key[0]
+
+    def _sample(self, seed: Tensor, seed_time: Tensor | None = None) -> SamplerOutput:
+        colptr, row, nodes = self.colptr.numpy(), self.row.numpy(), seed.numpy()
+        key, trees = self._key(seed), self.num_nodes if self.disjoint else 0
+        numbering = Numbering(nodes, trees)
+        begin, rows, columns, edges = 0, [], [], []
+        hops = [len(nodes)]
+        for hop, fanout in enumerate(self.num_neighbors):
+            frontier = numbering.nodes(begin)
+            chosen, ends = self._drawn(frontier, fanout, np.uint64(sampling.keyed(key, hop)))
+            place = np.repeat(np.arange(begin, begin + len(frontier)), np.diff(ends))
+            begin = len(numbering)
+            rows.append(numbering.add(row[chosen], place))
+            columns.append(place)
+            edges.append(chosen)
+            hops.append(len(numbering) - begin)
+        many: list[int] | None = [len(one) for one in edges]
+        parts = [np.concatenate(one) for one in (rows, columns, edges)]
+        if self.subgraph_type == "induced":
+            parts, many = numbering.induced(colptr, row), None
+        source, target, edge = (torch.from_numpy(one) for one in parts)
+        return SamplerOutput(
+            node=torch.from_numpy(numbering.nodes(0)),
+            row=source,
+            col=target,
+            edge=edge,
+            batch=torch.from_numpy(numbering.trees()) if self.disjoint else None,
+            num_sampled_nodes=None if many is None else hops,
+            num_sampled_edges=many,
+        )
+
+    def _drawn(self, frontier: np.ndarray, fanout: int, key: np.uint64) -> tuple[np.ndarray, np.ndarray]:
+        """Return the edges drawn for each place of ``frontier``, one after another, and where each place begins."""
+        colptr = self.colptr.numpy()
+        ends = np.zeros(len(frontier) + 1, dtype=np.int64)
+        over_range(sampling.drawn_counts, len(frontier), frontier, colptr, fanout, self.replace, ends[1:])
+        np.cumsum(ends, out=ends)
+        edges = np.empty(ends[-1], dtype=np.int64)
+        replace = self.replace and fanout >= 0
+        over_rows(_drawn_rows, ends, 8, frontier, colptr, self.weight.numpy(), replace, key, edges)
+        return edges, ends
+
+
+class NeighborLoader(NodeLoader):
+    """PyG's ``NodeLoader`` over a ``NeighborSampler`` of this room, with new neighbours in every pass.
+
+    Args:
+        data: as for ``NeighborSampler``.
+        num_neighbors: as for ``NeighborSampler``.
+        input_nodes: the nodes to start from, ids or a mask; all by default.
+        seed: of the draws, and of the order where ``shuffle`` is asked for.
+        sampler: further arguments of ``NeighborSampler``.
+        loader: further arguments of PyG's ``NodeLoader`` and PyTorch's ``DataLoader``.
+
+    Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216.
+
+    Example:
+        >>> from graphkit.data import load
+        >>> data = load("karate")
+        >>> batches = NeighborLoader(data, [3, 3], input_nodes=data.train_mask, loader={"batch_size": 2})
+        >>> [batch.batch_size for batch in batches]
+        [2, 2]
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        num_neighbors: Sequence[int],
+        *,
+        input_nodes: Any = None,
+        seed: int = 0,
+        sampler: dict[str, Any] | None = None,
+        loader: dict[str, Any] | None = None,
+    ) -> None:
+        node_sampler = NeighborSampler(data, num_neighbors, seed=seed, **(sampler or {}))
+        order, options = _ordered(loader, node_sampler)
+        super().__init__(data, node_sampler, input_nodes=input_nodes, **options)
+        order.length = len(self.dataset)
+
+    def __iter__(self) -> Iterator[Data]:
+        self.node_sampler.epoch += 1
+        return super().__iter__()
+
+
+class LinkNeighborLoader(LinkLoader):
+    """PyG's ``LinkLoader`` over a ``NeighborSampler`` of this room, with new neighbours in every pass.
+
+    Args:
+        data: as for ``NeighborSampler``.
+        num_neighbors: as for ``NeighborSampler``.
+        edge_label_index: the edges to start from, ``[2, links]``; all by default.
+        edge_label: their labels ``[links]``.
+        neg_sampling: PyG's ``NegativeSampling`` or its short forms.
+        seed: of the draws, negative ones among them, and of the order.
+        sampler: further arguments of ``NeighborSampler``.
+        loader: further arguments of PyG's ``LinkLoader`` and PyTorch's ``DataLoader``.
+
+    Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        num_neighbors: Sequence[int],
+        *,
+        edge_label_index: Any = None,
+        edge_label: Tensor | None = None,
+        neg_sampling: Any = None,
+        seed: int = 0,
+        sampler: dict[str, Any] | None = None,
+        loader: dict[str, Any] | None = None,
+    ) -> None:
+        link_sampler = NeighborSampler(data, num_neighbors, seed=seed, **(sampler or {}))
+        links = {"edge_label_index": edge_label_index, "edge_label": edge_label, "neg_sampling": neg_sampling}
+        order, options = _ordered(loader, link_sampler)
+        super().__init__(data, link_sampler, **links, **options)
+        order.length = len(self.dataset)
+
+    def __iter__(self) -> Iterator[Data]:
+        self.link_sampler.epoch += 1
+        return super().__iter__()
+
+
+def _drawn_rows(start: int, stop: int, ends: np.ndarray, *arrays: Any) -> None:
+    frontier, colptr, weights, replace, key, edges = arrays
+    sampling.drawn(start, stop, frontier, colptr, weights, replace, key, ends, edges)
+
+
+class _Order(Sampler[int]):
+    """The order of one pass: a function of seed and epoch, where PyTorch's depends on the kind of workers too."""
+
+    def __init__(self, drawn_by: NeighborSampler) -> None:
+        self.drawn_by, self.length = drawn_by, 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        key = int(sampling.keyed(np.uint64(self.drawn_by.seed), self.drawn_by.epoch))
+        yield from torch.randperm(self.length, generator=torch.Generator().manual_seed(key >> 1)).tolist()
+
+
+def _ordered(loader: dict[str, Any] | None, drawn_by: NeighborSampler) -> tuple[_Order, dict[str, Any]]:
+    """Return an order, and the arguments of a loader, with this order where they ask for a shuffled one."""
+    order, options = _Order(drawn_by), dict(loader or {})
+    if options.pop("shuffle", False):
+        options["sampler"] = order
+    return order, options
+
+
+def _incoming(data: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return pointers and sources of the incoming edges of each node, and their places in ``edge_index``."""
+    if isinstance(data, tuple):
+        row, colptr, perm = data[1].csc()
+        if isinstance(row, dict):
+            row, colptr, perm = (next(iter(one.values())) if len(one) == 1 else None for one in (row, colptr, perm))
+        if row is None:
+            raise ValueError("graphs with several kinds of edges are not sampled here; use PyG's own sampler.")
+    elif isinstance(data, Data) and isinstance(data.edge_index, Tensor):
+        # PyG's sort is not stable: what is drawn would depend on it.
+        nodes = data.num_nodes
+        source, target = data.edge_index.cpu().numpy()
+        _checks.edge_index_in_range(data.edge_index, nodes)
+        arrays = compressed_rows(target, source, (nodes, nodes), np.int32 if len(source) < 2**31 else np.int64)
+        colptr, row, perm = map(torch.from_numpy, arrays)
+    elif isinstance(data, Data):
+        colptr, row, perm = to_csc(data, device=torch.device("cpu"))
+    else:
+        raise ValueError(
+            f"`data` must be a graph of one kind of nodes (`Data`) or a pair of stores, got {type(data).__name__}; "
+            "use PyG's own sampler for others."
+        )
+    return colptr.long().contiguous(), row.contiguous(), None if perm is None else perm.long()
+
+
+def _weights(data: Any, name: str | None, perm: Tensor | None, edges: int) -> Tensor:
+    if name is None:
+        return torch.empty(0, dtype=torch.float64)
+    if isinstance(data, tuple) or name not in data:
+        raise ValueError(f"`weight_attr` {name!r} is no field of the graph.")
+    weight = data[name].detach().cpu().reshape(-1).double()
+    _checks.one_value_per_edge(name, weight, edges)
+    if not bool((torch.isfinite(weight) & (weight >= 0)).all()):
+        raise ValueError(f"`{name}` must hold weights that are finite and not below 0.")
+    return weight if perm is None else weight[perm]
