@@ -41,11 +41,12 @@ class Spectral(AbstractArchitecture):
     response_lr: LearningRate = 0.01
 
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
-        """Return the Fourier basis."""
-        from graphkit.operators import fourier_basis, laplacian
+        """Return the Fourier basis, kept on the disk for the next run."""
+        from graphkit.data import cached_fourier_basis
 
-        operator = laplacian(edge_index, edge_weight, num_nodes, normalization="sym")
-        return (fourier_basis(operator, min(self.pairs, num_nodes) or None),)
+        return (
+            cached_fourier_basis(edge_index, edge_weight, num_nodes=num_nodes, k=min(self.pairs, num_nodes) or None),
+        )
 
     def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return an encoder of such convolutions."""
