@@ -3,7 +3,8 @@
 Every class is held out in turn: the encoder is trained and selected on the labels of the other classes, the training
 nodes of those classes are what is normal, and the test nodes are scored by their distance from it. AUROC is the chance
 that a node of the held-out class scores higher than one of the others; AP is the average precision, whose floor is the
-share of that class. Raw features and the encoder as it was drawn stand beside it. Three scores are shown, all of them,
+share of that class. Views that agree on a class are off: they would make the nodes of the held-out class choose one of
+the others. Raw features and the encoder as it was drawn stand beside it. Three scores are shown, all of them,
 since choosing one would take labels of anomalies.
 """
 
@@ -39,12 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--loss", default="prototype")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--consistency", type=float, default=0.0, help="above 0 every node has to decide for a class")
     parser.add_argument("--quick", action="store_true", help="two classes, one seed, two epochs")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     data = load(options.dataset)
-    chosen = embedding_recipe(options.loss, {"epochs": 2} if options.quick else {})
+    chosen = embedding_recipe(
+        options.loss, {"consistency": options.consistency, "views": 2 if options.consistency else 1}
+    )
+    chosen = chosen.with_({"epochs": 2} if options.quick else {})
     seeds = range(1 if options.quick else options.seeds)
     classes = data.y.unique().tolist()[: 2 if options.quick else None]
 
