@@ -6,12 +6,15 @@ from graphkit.viz.curves import learning_curves
 from graphkit.viz.figures import require_format, save
 from graphkit.viz.gallery import neighbour_gallery
 from graphkit.viz.spaces import embedding_scatter, pair_distances
+from graphkit.viz.wavelets import filter_bank, wavelets_on_graph
 
 __all__ = [
     "embedding_scatter",
+    "filter_bank",
     "learning_curves",
     "neighbour_gallery",
     "pair_distances",
     "require_format",
     "save",
+    "wavelets_on_graph",
 ]

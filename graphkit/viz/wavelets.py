@@ -1,0 +1,155 @@
+"""Wavelets: one of them on its graph at several scales, and a bank's kernels over the spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap
+
+from graphkit.viz.figures import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION, figure, plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, "#56B4E9", "#6B4C9A", "#8C564B")
+SIGNED = LinearSegmentedColormap.from_list("signed", [BLUE, "#9CC9E3", "#F4F4F2", "#F2B38A", VERMILION])
+
+
+def wavelets_on_graph(
+    positions: np.ndarray,
+    edges: np.ndarray,
+    wavelets: np.ndarray,
+    labels: Sequence[str],
+    *,
+    centre: int,
+    title: str,
+    note: str = "",
+) -> Figure:
+    """Return a row of pictures of one graph, coloured by the wavelets that are localised at one node.
+
+    Each picture has a scale of colours of its own, from minus to plus its largest value, which it names: the wider a
+    wavelet, the lower it is. Colours follow the square root, so that tails are seen.
+
+    Args:
+        positions: of the nodes, ``[nodes, 2]``.
+        edges: node ids, ``[2, edges]``.
+        wavelets: values at the nodes, ``[pictures, nodes]``.
+        labels: one for each picture, such as its scale.
+        centre: the node they are localised at, which is ringed.
+        title: what is shown.
+        note: a line under the title.
+
+    Raises:
+        ValueError: where the arrays do not fit each other.
+
+    Example:
+        >>> ring = np.stack([np.cos(np.arange(6)), np.sin(np.arange(6))], 1)
+        >>> edges = np.array([[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]])
+        >>> picture = wavelets_on_graph(ring, edges, np.eye(6)[:2], ["s = 1", "s = 2"], centre=0, title="a wavelet")
+        >>> [axes.get_title() for axes in picture.axes[:2]]
+        ['s = 1', 's = 2']
+    """
+    positions, wavelets = np.asarray(positions, float), np.atleast_2d(np.asarray(wavelets, float))
+    if positions.shape != (wavelets.shape[1], 2) or len(labels) != len(wavelets):
+        raise ValueError(
+            f"`positions` must be [nodes, 2] and `wavelets` [pictures, nodes] with a label each, got "
+            f"{list(positions.shape)}, {list(wavelets.shape)} and {len(labels)} labels."
+        )
+    columns = min(len(wavelets), 3)
+    rows = -(-len(wavelets) // columns)
+    width, height, head = 3.1 * columns + 1.35, 3.45 * rows + 1.05, 1.35
+    picture = figure(width, height)
+    many = picture.subplots(rows, columns, squeeze=False).ravel()
+    picture.subplots_adjust(
+        left=0.02, right=1 - 1.3 / width, bottom=0.4 / height, top=1 - head / height, wspace=0.05, hspace=0.24
+    )
+    segments = positions[np.asarray(edges).T]
+    size = float(np.clip(26000 / len(positions), 12, 190))
+    for axes, values, label in zip(many, wavelets, labels, strict=False):
+        peak = max(float(np.abs(values).max()), 1e-300)
+        shade = np.sign(values) * np.sqrt(np.abs(values) / peak)  # tails that are there are seen
+        axes.add_collection(LineCollection(segments, colors="#C9C9C9", linewidths=0.8, zorder=1))
+        dots = axes.scatter(*positions.T, c=shade, s=size, cmap=SIGNED, vmin=-1, vmax=1, zorder=2, linewidths=0)
+        axes.plot(*positions[centre], "o", markersize=size**0.5 + 2.5, mfc="none", mec=INK, mew=1.5, zorder=3)
+        axes.set_title(label, fontsize=14, color=INK, pad=6)
+        axes.set_xlabel(f"largest value {peak:.2g}", fontsize=12, color=GREY, labelpad=4)
+        axes.set_aspect("equal")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.margins(0.05)
+        for side in axes.spines.values():
+            side.set_visible(False)
+    for axes in many[len(wavelets) :]:
+        axes.set_visible(False)
+    top, end = many[0].get_position(), many[columns - 1].get_position()
+    tall = min(top.height - 0.02, 2.6 / height)
+    bar = picture.colorbar(dots, cax=picture.add_axes((end.x1 + 0.15 / width, top.y1 - tall, 0.16 / width, tall)))
+    minus = "\N{MINUS SIGN}"
+    bar.set_ticks([-1, -0.5, 0, 0.5, 1], labels=[f"{minus}largest", f"{minus}1/4", "0", "1/4", "largest"])
+    bar.ax.tick_params(labelsize=11, colors=INK, length=0)
+    bar.outline.set_visible(False)
+    picture.text(0.025, 1 - 0.2 / height, title, fontsize=17, color=INK, fontweight="bold", va="top")
+    picture.text(0.025, 1 - 0.58 / height, note, fontsize=11.5, color=GREY, va="top")
+    return picture
+
+
+def filter_bank(
+    eigenvalues: np.ndarray,
+    kernels: np.ndarray,
+    labels: Sequence[str],
+    *,
+    title: str,
+    note: str = "",
+    spectrum: np.ndarray | None = None,
+) -> Figure:
+    r"""Return kernels over the spectrum and, below them, the sum of their squares, which tells how good a frame is.
+
+    Args:
+        eigenvalues: where the kernels were read, ascending, ``[points]``.
+        kernels: ``[bands, points]``.
+        labels: one for each band.
+        title: what is shown.
+        note: a line under the title.
+        spectrum: the eigenvalues of a graph, which are marked below the axis; none when left out.
+
+    Raises:
+        ValueError: where the arrays do not fit each other.
+
+    Example:
+        >>> x = np.linspace(0, 2, 5)
+        >>> picture = filter_bank(x, np.stack([1 - x / 2, x / 2]), ["low", "high"], title="two bands")
+        >>> picture.axes[1].get_ylabel()
+        'Σ g²'
+    """
+    x, kernels = np.asarray(eigenvalues, float), np.atleast_2d(np.asarray(kernels, float))
+    if kernels.shape != (len(labels), len(x)):
+        raise ValueError(
+            f"`kernels` must have shape [bands, points] = [{len(labels)}, {len(x)}], got {list(kernels.shape)}."
+        )
+    picture = figure(9.0, 5.6)
+    upper, lower = picture.subplots(2, 1, sharex=True, height_ratios=[3, 1.15])
+    picture.subplots_adjust(left=0.095, right=0.8, bottom=0.125, top=0.8 if note else 0.87, hspace=0.14)
+    plain(upper, xlabel="", ylabel="g(λ)")
+    plain(lower, xlabel="eigenvalue λ", ylabel="Σ g²")
+    for number, (row, label) in enumerate(zip(kernels, labels, strict=True)):
+        upper.plot(x, row, color=CYCLE[number % len(CYCLE)], linewidth=2.2, label=label, ls="-" if number < 8 else "--")
+    total = np.square(kernels).sum(0)
+    lower.plot(x, total, color=INK, linewidth=2.2)
+    lower.fill_between(x, total, color=FAINT, alpha=0.15, linewidth=0)
+    lower.set_ylim(0, 1.25 * float(total.max()) or 1)
+    lower.locator_params(axis="y", nbins=4)
+    low, high = float(total.min()), float(total.max())
+    bounds = f"{low:.3g} everywhere" if high - low < 1e-6 * high else f"from {low:.2g}\nto {high:.2g}"
+    lower.text(1.02, 0.5, bounds, transform=lower.transAxes, fontsize=12, color=INK, va="center")
+    if spectrum is not None:
+        rug = lower.get_xaxis_transform()
+        lower.vlines(spectrum, 0, 0.12, transform=rug, color=VERMILION, linewidth=0.7, alpha=0.6)
+        lower.text(1.02, 0.04, "| eigenvalues", transform=lower.transAxes, fontsize=12, color=VERMILION, va="center")
+    upper.set_xlim(x[0], x[-1])
+    upper.legend(frameon=False, fontsize=12, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.0, 1.03))
+    picture.text(0.095, 0.965, title, fontsize=17, color=INK, fontweight="bold", va="top")
+    picture.text(0.095, 0.88, note, fontsize=11.5, color=GREY, va="top")
+    return picture
