@@ -273,3 +273,24 @@ class TestWhatTheCardsClaim:
         assert int((data.y < 0).sum()) == gender
         assert (data.attributes < 0).sum(0)[[1, 4, 5]].tolist() == [gender, dormitory, year]
         assert connected_components(to_scipy_sparse_matrix(data.edge_index, num_nodes=data.num_nodes))[0] == components
+
+    def test_amazon_clothing_is_the_part_with_the_novel_classes(self, mirror):
+        from scipy.io import loadmat
+
+        data = load("gpn-amazon-clothing")
+        file = loadmat(mirror / "gpn_amazon_clothing/Amazon_clothing_test.mat")
+        ids = sorted(set(file["Label"].ravel().astype(int).tolist()))
+        assert f"the classes {', '.join(map(str, ids))} of the file" in " ".join(data.card.faults)
+        assert [ids[label] for label in data.y.tolist()] == file["Label"].ravel().astype(int).tolist()
+        assert data.goods.tolist() == file["Index"].ravel().tolist()
+        words = file["Attributes"].tocoo()
+        assert (data.x[words.row, words.col].numpy() == words.data).all()
+        assert int(data.x.count_nonzero()) == words.nnz
+        place = {good: at for at, good in enumerate(data.goods.tolist())}
+        lines = (mirror / "gpn_amazon_clothing/Amazon_clothing_network").read_text().splitlines()
+        pairs = [tuple(map(int, line.split())) for line in lines]
+        assert len(pairs) == 183_360
+        inside = {(place[a], place[b]) for a, b in pairs if a in place and b in place}
+        assert set(map(tuple, data.edge_index.t().tolist())) == inside
+        assert len(inside) == data.num_edges
+        assert max(max(pair) for pair in pairs) + 1 == 24_919

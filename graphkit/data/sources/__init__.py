@@ -11,6 +11,7 @@ from graphkit.data.sources.citation_domains import CitationDomainSource
 from graphkit.data.sources.embedded import EmbeddedSource, karate_graph
 from graphkit.data.sources.facebook100 import Facebook100Source
 from graphkit.data.sources.filtered import FilteredSource
+from graphkit.data.sources.gpn import ClothingSource
 from graphkit.data.sources.ogb import OGBGraphSource, OGBNodeSource
 from graphkit.data.sources.pyg import PlanetoidSource, PyGSource
 from graphkit.data.sources.source import PARTS, Source
@@ -71,4 +72,5 @@ SOURCES: dict[str, Source] = {
     "twitch-musae-ptbr": TwitchSource("PTBR"),
     "twitch-musae-ru": TwitchSource("RU"),
     "twitch-musae-tw": TwitchSource("TW"),
+    "gpn-amazon-clothing": ClothingSource(),
 }
