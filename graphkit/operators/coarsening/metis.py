@@ -16,8 +16,9 @@ STEPS = 1_000
 def partitioned(weights: Weights, sizes: np.ndarray, *, cluster_size: int, seed: int) -> tuple[np.ndarray, int]:
     """Return the cluster of each node, ``[nodes]``, and how many clusters there are, about nodes / ``cluster_size``.
 
-    METIS balances the numbers of original nodes, so that clusters may hold more or fewer nodes of this level, and may
-    join nodes that no edge joins. Clusters are numbered by their first node.
+    METIS is made for parts of many nodes: on large graphs take at least 8, of fewer it complains itself, on standard
+    output. It balances the numbers of original nodes, so that clusters may hold more or fewer nodes of this level, and
+    may join nodes that no edge joins. Clusters are numbered by their first node.
 
     Args:
         weights: between nodes.
@@ -37,12 +38,13 @@ def partitioned(weights: Weights, sizes: np.ndarray, *, cluster_size: int, seed:
         # Without edges there is nothing to cut: METIS crashes on some such graphs.
         part = np.arange(weights.nodes) // cluster_size
     else:
-        options = pymetis.Options(seed=seed)
-        steps = np.maximum(1, np.rint(STEPS * weights.values / weights.values.max())).astype(np.int64)
-        whole = [array.tolist() for array in (weights.pointers, weights.columns, sizes, steps)]
-        found = pymetis.part_graph(
-            parts, xadj=whole[0], adjncy=whole[1], vweights=whole[2], eweights=whole[3], options=options
+        kind = pymetis.zero_copy_dtype()
+        steps = np.maximum(1, np.rint(STEPS * weights.values / weights.values.max()))
+        starts, adjacent, vertices, edges = (
+            np.ascontiguousarray(array, kind) for array in (weights.pointers, weights.columns, sizes, steps)
         )
+        graph, options = pymetis.CSRAdjacency(starts, adjacent), pymetis.Options(seed=seed)
+        found = pymetis.part_graph(parts, graph, vweights=vertices, eweights=edges, options=options)
         part = np.asarray(found.vertex_part)
     _, first, number = np.unique(part, return_index=True, return_inverse=True)
     renumbered = np.argsort(np.argsort(first))
