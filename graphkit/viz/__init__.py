@@ -6,15 +6,19 @@ from graphkit.viz.curves import learning_curves
 from graphkit.viz.figures import require_format, save
 from graphkit.viz.gallery import neighbour_gallery
 from graphkit.viz.spaces import embedding_scatter, pair_distances
+from graphkit.viz.spectra import multiplicities, responses, spectrum
 from graphkit.viz.wavelets import filter_bank, wavelets_on_graph
 
 __all__ = [
     "embedding_scatter",
     "filter_bank",
     "learning_curves",
+    "multiplicities",
     "neighbour_gallery",
     "pair_distances",
     "require_format",
+    "responses",
     "save",
+    "spectrum",
     "wavelets_on_graph",
 ]
