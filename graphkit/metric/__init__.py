@@ -2,6 +2,14 @@
 
 from graphkit.metric.anomaly import AnomalyScorer
 from graphkit.metric.conditional import ConditionalSimilarity, ContextSimilarity, evaluate_conditions
+from graphkit.metric.distances import pairwise_distances
+from graphkit.metric.losses import (
+    ContrastiveLoss,
+    InfoNCELoss,
+    QuadrupletLoss,
+    SupervisedContrastiveLoss,
+    TripletLoss,
+)
 from graphkit.metric.nearest import nearest_items
 from graphkit.metric.probes import cluster_agreement, linear_probe
 from graphkit.metric.prototypes import PrototypeLoss, class_prototypes, consistency
@@ -11,8 +19,13 @@ __all__ = [
     "AnomalyScorer",
     "ConditionalSimilarity",
     "ContextSimilarity",
+    "ContrastiveLoss",
+    "InfoNCELoss",
     "PrototypeLoss",
+    "QuadrupletLoss",
     "Retrieval",
+    "SupervisedContrastiveLoss",
+    "TripletLoss",
     "class_prototypes",
     "cluster_agreement",
     "consistency",
@@ -20,4 +33,5 @@ __all__ = [
     "evaluate_retrieval",
     "linear_probe",
     "nearest_items",
+    "pairwise_distances",
 ]

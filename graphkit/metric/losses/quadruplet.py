@@ -1,0 +1,91 @@
+"""The quadruplet loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphkit.metric.losses.abstract import AbstractLoss, Relations, Terms, margin_of
+from graphkit.metric.losses.triplet import triplet_terms
+
+
+class QuadrupletLoss(AbstractLoss):
+    r"""Triplets, and any pair of one class nearer than any pair of two other classes.
+
+    .. math::
+        L = \operatorname{mean} \max(D_{ap} - D_{an} + m_1, 0)
+          + \operatorname{mean} \max(D_{ap} - D_{kl} + m_2, 0)
+
+    over all triplets, and over all quadruplets of four items in which :math:`a, p` are of one class, :math:`k` of a
+    second and :math:`l` of a third.
+
+    Args:
+        margin1: :math:`m_1`, at least 0.
+        margin2: :math:`m_2`, at least 0; the paper takes the smaller one here.
+        distance: "euclidean", "squared", "cosine" or "dot".
+        reduction: "mean" over all triplets and over all quadruplets, "active" over those whose term is above zero, or
+            "sum"; pairs are ordered.
+
+    Raises:
+        ValueError: for margins below 0 or not finite, an unknown distance or reduction.
+
+    Source: Chen et al. (2017), arXiv:1704.01719, equation 7.
+
+    Example:
+        >>> z = torch.tensor([[0.0], [1.0], [5.0], [5.5]])
+        >>> round(QuadrupletLoss(0.2, 0.1)(z, torch.tensor([0, 0, 1, 2])).item(), 4)
+        0.6
+    """
+
+    def __init__(
+        self, margin1: float = 1.0, margin2: float = 0.5, *, distance: str = "euclidean", reduction: str = "mean"
+    ) -> None:
+        super().__init__(distance=distance, reduction=reduction)
+        self.margin1, self.margin2 = margin_of("margin1", margin1), margin_of("margin2", margin2)
+
+    def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
+        """Return the terms of all triplets, and of all quadruplets."""
+        slopes, active, count = quadruplet_counts(distances.detach(), relations, self.margin2)
+        total = (slopes * distances).sum() + self.margin2 * active.to(distances.dtype)
+        return [triplet_terms(distances, relations, self.margin1), Terms(total, count, active)]
+
+
+def quadruplet_counts(distances: Tensor, relations: Relations, margin: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return how often each distance counts in active quadruplets, signed, their number, and that of all.
+
+    The thresholds of all pairs of a class are sorted, and every pair of two classes searched among all of them and
+    among those of either class, which do not count for it. Places in the order stand for the numbers, so that
+    those of one class are found in one sorted list of (class, place).
+    """
+    classes = relations.labels.sort().values
+    rows, columns = (torch.searchsorted(classes, labels.contiguous()) for labels in (relations.y, relations.labels))
+    shape, every = distances.shape, distances.numel()
+    same, different = relations.same.flatten(), relations.different.flatten()
+    left, right = rows.unsqueeze(1).expand(shape).flatten(), columns.expand(shape).flatten()
+    values = distances.flatten()
+    thresholds, order = torch.where(same, values + margin, torch.inf).sort(stable=True)
+    place = torch.empty_like(order).scatter_(0, order, torch.arange(every, device=order.device))
+    below = torch.where(different, torch.searchsorted(thresholds, values, right=True), every)
+
+    # For each pair of two classes: the pairs of other classes whose threshold lies above it.
+    width = every + 1
+    nobody = (classes.numel() + 1) * width
+    own = torch.where(same, left * width + place, nobody).sort().values
+    positives = same.sum()
+
+    def above(side: Tensor) -> Tensor:
+        return torch.searchsorted(own, (side + 1) * width) - torch.searchsorted(own, side * width + below)
+
+    farther = torch.where(different, positives - below - above(left) - above(right), 0)
+
+    # For each pair of a class: the pairs of two other classes that lie below its threshold.
+    ends = torch.cat([torch.where(different, side * width + below, nobody) for side in (left, right)]).sort().values
+
+    def under(limit: Tensor) -> Tensor:
+        touching = torch.searchsorted(ends, left * width + limit, right=True) - torch.searchsorted(ends, left * width)
+        return torch.searchsorted(below.sort().values, limit, right=True) - touching
+
+    nearer = torch.where(same, under(place), 0)
+    apart = different.sum() - (torch.searchsorted(ends, (left + 1) * width) - torch.searchsorted(ends, left * width))
+    slopes = (nearer - farther).to(distances.dtype).view(shape)
+    return slopes, nearer.sum(), torch.where(same, apart, 0).sum()

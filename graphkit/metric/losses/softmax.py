@@ -1,0 +1,85 @@
+"""Losses that are a softmax over all others: InfoNCE (NT-Xent) and the supervised contrastive loss."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graphkit._checks import positive
+from graphkit.metric.losses.abstract import AbstractLoss, Relations, Terms
+
+
+class InfoNCELoss(AbstractLoss):
+    r"""Picks an item of its own class out among all items of others.
+
+    .. math::
+        L_{ap} = -\log \frac{\exp(-D_{ap} / \tau)}{\exp(-D_{ap} / \tau) + \sum_n \exp(-D_{an} / \tau)}
+
+    Two views of the same things laid one after the other, with labels that say which thing a row is, make it NT-Xent.
+
+    Args:
+        temperature: :math:`\tau`, above 0.
+        distance: "cosine", "euclidean", "squared" or "dot".
+        reduction: "mean" over all pairs of one class that have a negative, "active" likewise, or "sum".
+
+    Raises:
+        ValueError: for a temperature not above 0, an unknown distance or reduction.
+
+    Source: van den Oord, Li & Vinyals (2018), arXiv:1807.03748, equation 4; Chen et al. (2020), arXiv:2002.05709,
+    equation 1, for NT-Xent.
+
+    Example:
+        >>> z = torch.eye(2)[[0, 1, 0, 1]]
+        >>> round(InfoNCELoss(1.0)(z, torch.tensor([0, 1, 0, 1])).item(), 4)
+        0.5514
+    """
+
+    def __init__(self, temperature: float = 0.5, *, distance: str = "cosine", reduction: str = "mean") -> None:
+        super().__init__(distance=distance, reduction=reduction)
+        self.temperature = positive("temperature", temperature)
+
+    def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
+        """Return the terms of all pairs of one class."""
+        logits = -distances / self.temperature
+        others = logits.where(relations.different, -torch.inf)
+        wanted = relations.same & relations.different.any(1, keepdim=True)
+        mass = others.where(relations.different.any(1, keepdim=True), 0).logsumexp(1, keepdim=True)
+        terms = F.softplus((mass - logits).where(wanted, 0)).where(wanted, 0)
+        return [Terms(terms.sum(), wanted.sum(), wanted.sum())]
+
+
+class SupervisedContrastiveLoss(AbstractLoss):
+    r"""A softmax over all other items, in which those of the same class share the mass.
+
+    .. math::
+        L_a = -\frac{1}{|P_a|} \sum_{p \in P_a} \log \frac{\exp(-D_{ap} / \tau)}{\sum_{k \neq a} \exp(-D_{ak} / \tau)}
+
+    Args:
+        temperature: :math:`\tau`, above 0.
+        distance: "cosine", "euclidean", "squared" or "dot".
+        reduction: "mean" over all items with an item of their class and one of another, "active" likewise, or "sum".
+
+    Raises:
+        ValueError: for a temperature not above 0, an unknown distance or reduction.
+
+    Source: Khosla et al. (2020), arXiv:2004.11362, equation 2 (the mean outside the logarithm).
+
+    Example:
+        >>> z = torch.eye(2)[[0, 0, 1]]
+        >>> round(SupervisedContrastiveLoss(1.0)(z, torch.tensor([0, 0, 1])).item(), 4)
+        0.3133
+    """
+
+    def __init__(self, temperature: float = 0.1, *, distance: str = "cosine", reduction: str = "mean") -> None:
+        super().__init__(distance=distance, reduction=reduction)
+        self.temperature = positive("temperature", temperature)
+
+    def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
+        """Return the terms of all items."""
+        logits = -distances / self.temperature
+        asked = relations.same.any(1) & relations.different.any(1)
+        everyone = relations.same | relations.different
+        mass = logits.where(everyone, -torch.inf).where(asked.unsqueeze(1), 0).logsumexp(1)
+        mean = logits.where(relations.same, 0).sum(1) / relations.same.sum(1).clamp(min=1)
+        return [Terms((mass - mean).where(asked, 0).sum(), asked.sum(), asked.sum())]
