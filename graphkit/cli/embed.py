@@ -27,15 +27,20 @@ SHOWN = {
     "overlap (test)": "overlap",
     "knn (test)": "kNN",
     "probe (test)": "probe",
+    "tuned probe (test)": "tuned probe",
     "ami (all)": "AMI",
 }
-"""Figures of the table: all items ask, or the test items do; the vote and the probe learn from training labels."""
+"""Figures of the table: all items ask, or the test items do; the vote and the probes learn from training labels,
+and validation labels select the tuned one."""
 
 
 @click.command()
 @click.argument("dataset", default="digits")
 @click.option(
-    "--loss", metavar="NAME", help="contrastive, triplet, quadruplet, supcon, prototype.  [default: prototype]"
+    "--loss",
+    metavar="NAME",
+    help="contrastive, triplet, quadruplet, supcon, prototype; without labels ccassg, grace, dgi, bgrl.  "
+    "[default: prototype]",
 )
 @click.option(
     "--model", metavar="NAME", help="Encoder: any recipe of `graphkit train`, or grand.  [default: the loss's]"

@@ -24,7 +24,7 @@ class ClothingSource:
     plain: bool = True
 
     def read(self, root: Path) -> Data:
-        """Return the graph; ``y`` numbers the classes by their ids, ``goods [nodes]`` are the nodes' ids in the file."""
+        """Return the graph; ``y`` numbers the classes by their ids, ``goods [nodes]`` names nodes as the file does."""
         from scipy.io import loadmat
         from torch_geometric.data import Data
 

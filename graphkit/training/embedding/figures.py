@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.metric.retrieval import evaluate_retrieval
+from graphkit.training.embedding.probe import tuned_probe
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Examination:
         exclude: ``[2, pairs]`` that may not meet, or ``None``.
         disjoint: whether the classes examined are none of those trained on; then no training item has a label here,
             the vote asks all other items, and the probe learns in folds.
+        validation: the validation items, a mask ``[items]``, where a probe is to be selected by them.
     """
 
     y: Tensor
@@ -29,13 +31,15 @@ class Examination:
     test: Tensor
     exclude: Tensor | None = None
     disjoint: bool = False
+    validation: Tensor | None = None
 
     def figures(self, z: Tensor, *, probes: bool = True) -> dict[str, float]:
         """Return figures by name, fractions.
 
         "all": every labelled item asks all others. "test": the test items ask all others. "knn" and "probe": accuracy
-        on the test items from the training items' labels. "ami": k-means on all items. "overlap": chance that two test
-        items of one class lie farther apart than two of different classes.
+        on the test items from the training items' labels; "tuned probe": of one that validation items select. "ami":
+        k-means on all items. "overlap": chance that two test items of one class lie farther apart than two of different
+        classes. One class alone has neither a probe nor clusters.
         """
         z = z.detach().cpu()
         every = evaluate_retrieval(z, self.y, exclude=self.exclude, cuts=[1], figures=["ranking"])
@@ -47,9 +51,11 @@ class Examination:
         items = None if self.disjoint else self.train
         vote = evaluate_retrieval(z, self.y, queries=asking, items=items, exclude=self.exclude, figures=["knn"])
         found |= {"knn (test)": vote["knn"]}
-        if probes:
+        if probes and len(self.y[asking].unique()) > 1:
             others = evaluate_retrieval(z, self.y, queries=asking, train=items, figures=["probe"])
             found["probe (test)"] = others["probe"]
+            if self.validation is not None:
+                found["tuned probe (test)"] = tuned_probe(z, self.y, (self.train, self.validation, self.test))
             found["ami (all)"] = evaluate_retrieval(z, self.y, figures=["ami"])["ami"]
         return found
 

@@ -1,4 +1,4 @@
-"""The loop of one seed: steps on a metric loss, selection by retrieval among labelled items."""
+"""The loop of one seed: steps on an objective, selection by retrieval among labelled items."""
 
 from __future__ import annotations
 
@@ -53,6 +53,8 @@ class EmbeddingFit:
         fused = fabric.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam(recipe.encoder.parameter_groups(module), lr=recipe.encoder.lr, fused=fused)
         self.model, self.optimizer = fabric.setup(module, optimizer)
+        if not recipe.objective.labelled:
+            self.model.mark_forward_method("loss")
         self.history: list[EmbeddingEpoch] = []
         self.best: EmbeddingEpoch | None = None
         self.best_weights: dict[str, Tensor] = {}
@@ -75,7 +77,7 @@ class EmbeddingFit:
         """
         while not self.finished:
             number = len(self.history) + 1
-            losses = torch.stack([self._step(batch) for batch in self._batches()])
+            losses = torch.stack([self._step(*drawn) for drawn in enumerate(self._batches(), start=1)])
             epoch = EmbeddingEpoch(number, float(losses.double().mean()), self._validation_map())
             if not math.isfinite(epoch.train_loss + epoch.validation_map):
                 kept = f"the best before it was epoch {self.best.number}" if self.best else "no epoch was good"
@@ -132,13 +134,15 @@ class EmbeddingFit:
             places = torch.tensor(batch, device=rows.index.device)
             yield Rows(rows.index[places], rows.y[places])
 
-    def _step(self, batch: Rows) -> Tensor:
-        """Take one optimiser step and return the loss before it."""
+    def _step(self, number: int, batch: Rows) -> Tensor:
+        """Take one optimiser step, that of this number in its epoch, and return the loss before it."""
+        progress = (len(self.history) + number / self.recipe.steps) / self.recipe.epochs
         self.model.train()
         self.optimizer.zero_grad()
         loss = self.recipe.objective.loss(self.model, self.material, batch)
         self.fabric.backward(loss)
         self.optimizer.step()
+        self.recipe.objective.stepped(self.model, progress)
         return loss.detach()
 
     def _embed(self, index: Tensor | None, material: Material) -> Tensor:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import subgraph
 
-from graphkit.training.tasks import AbstractTask, Rows
+from graphkit.contrastive import View
+from graphkit.operators import SparseOperator, sparse_features
+from graphkit.training.tasks import AbstractTask, NodeTask, Rows
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,21 @@ class Material:
         """Return the embeddings of some items, or of all, ``[items, dim]``."""
         every = torch.arange(self.items, device=self.seen.device) if index is None else index
         return self.task.logits(model, every)
+
+    @cached_property
+    def view(self) -> View:
+        """The part of the graph that may be seen, as a loss without labels takes it."""
+        if not isinstance(self.task, NodeTask):
+            raise ValueError("views are drawn of the nodes of one graph; a set of graphs has none.")
+        whole = View(self.task.x, *self.task.graph)
+        if len(self.seen) == self.items:
+            return whole
+        edge_index, edge_weight = subgraph(
+            self.seen, whole.edge_index, whole.edge_weight, relabel_nodes=True, num_nodes=self.items
+        )
+        x = whole.x
+        x = sparse_features(x.to_dense()[self.seen]) if isinstance(x, SparseOperator) else x[self.seen]
+        return View(x, edge_index, edge_weight)
 
     def without(self, classes: Tensor) -> Material:
         """Return the same items without the labels of some classes, for a class-disjoint protocol."""

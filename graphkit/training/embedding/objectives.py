@@ -22,10 +22,17 @@ Temperature: TypeAlias = LearningRate
 
 
 class AbstractObjective(ABC):
-    """What a step minimises. Those that use labels derive from ``AbstractLabelled``; others supply :meth:`loss`."""
+    """What a step minimises. Those that use labels derive from ``AbstractLabelled``."""
 
     labelled: ClassVar[bool]
     """Whether it uses labels: one that does not sees every item in every step."""
+
+    @abstractmethod
+    def around(self, encoder: nn.Module, channels: int) -> nn.Module:
+        """Return what is trained: the freshly drawn encoder itself, or it within what the objective needs besides.
+
+        Called as the encoder is, it embeds.
+        """
 
     def options(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -40,6 +47,10 @@ class AbstractObjective(ABC):
             material: ``material.embed(model, index)`` embeds items, with another draw of its dropout each time.
             batch: the labelled items of the step.
         """
+
+    @abstractmethod
+    def stepped(self, model: nn.Module, progress: float) -> None:
+        """Do what follows a step of the optimiser; ``progress`` goes from 0 to 1 over the epochs."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -65,6 +76,13 @@ class AbstractLabelled(AbstractObjective):
     @abstractmethod
     def criterion(self) -> Criterion:
         """Return the loss of embeddings and labels."""
+
+    def around(self, encoder: nn.Module, channels: int) -> nn.Module:
+        """Return the encoder: nothing else is trained."""
+        return encoder
+
+    def stepped(self, model: nn.Module, progress: float) -> None:
+        """Do nothing."""
 
     def loss(self, model: nn.Module, material: Material, batch: Rows) -> Tensor:
         """Return the mean of the criterion over the views, and what they disagree on."""

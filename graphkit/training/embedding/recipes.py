@@ -10,8 +10,8 @@ from pydantic import InstanceOf, ValidationError
 from pydantic.dataclasses import dataclass
 
 from graphkit._checks import member, nearest
-from graphkit.training.architectures import GIN
-from graphkit.training.architectures.abstract import STRICT, Count, Positive
+from graphkit.training.architectures import GCN, GIN
+from graphkit.training.architectures.abstract import STRICT, AbstractEdgeStack, Count, Positive
 from graphkit.training.architectures.propagation import Grand
 from graphkit.training.embedding.objectives import (
     AbstractObjective,
@@ -21,6 +21,7 @@ from graphkit.training.embedding.objectives import (
     SupCon,
     Triplet,
 )
+from graphkit.training.embedding.selfsupervised import BGRL, CCASSG, DGI, GRACE
 from graphkit.training.recipes import RECIPES, Recipe, first_fault
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class EmbeddingRecipe:
         return "epoch of highest validation MAP@R among labelled items; ties: the earlier epoch"
 
     def module(self, in_channels: int, graph: tuple[Any, ...] = ()) -> nn.Module:
-        """Return a freshly drawn encoder."""
-        return self.encoder.module(in_channels, self.dim, graph)
+        """Return what is trained: a freshly drawn encoder, and what the objective puts around it."""
+        return self.objective.around(self.encoder.module(in_channels, self.dim, graph), self.dim)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields in one flat table: what a TOML file may hold."""
@@ -120,6 +121,24 @@ class EmbeddingRecipe:
 GRAND = Recipe(name="grand", model=Grand(node_dropout=0.3), hidden=64, l2=1e-3, l2_on="all")
 OF_GRAPHS = Recipe(name="gin", model=GIN(), layers=3, hidden=32, norm="batch", dropout=0.1, lr=0.005, l2=0.0)
 
+
+def _without_labels(
+    name: str, objective: AbstractObjective, *, dim: int, epochs: int, **encoder: Any
+) -> EmbeddingRecipe:
+    """Return a recipe of a loss without labels: one step an epoch on the whole graph, and the last epoch's weights."""
+    fields = {"name": "gcn", "model": GCN(), "dropout": 0.0, "l2": 0.0, "l2_on": "all", **encoder}
+    return EmbeddingRecipe(
+        name=name,
+        objective=objective,
+        encoder=Recipe(**fields),
+        dim=dim,
+        steps=1,
+        epochs=epochs,
+        patience=0,
+        select="last",
+    )
+
+
 EMBEDDINGS: dict[str, EmbeddingRecipe] = {
     made.name: made
     for made in (
@@ -128,10 +147,16 @@ EMBEDDINGS: dict[str, EmbeddingRecipe] = {
         EmbeddingRecipe(name="quadruplet", objective=Quadruplet(), encoder=GRAND),
         EmbeddingRecipe(name="supcon", objective=SupCon(), encoder=GRAND),
         EmbeddingRecipe(name="prototype", objective=Prototype(), encoder=GRAND),
+        _without_labels("ccassg", CCASSG(), dim=512, epochs=50, hidden=512, lr=1e-3),
+        _without_labels("grace", GRACE(), dim=128, epochs=200, hidden=256, lr=5e-4, l2=1e-5),
+        _without_labels("dgi", DGI(), dim=512, epochs=200, layers=1, hidden=512, lr=1e-3),
+        _without_labels(
+            "bgrl", BGRL(), dim=256, epochs=500, hidden=512, norm="batch", activation="prelu", lr=5e-4, l2=1e-5
+        ),
     )
 }
-"""Named recipes; a loss without labels gets its line here. Hops, decay, width and temperature were chosen by validation
-MAP@R on Cora and CiteSeer together."""
+"""Named recipes. Of those with labels, hops, decay, width and temperature were chosen by validation MAP@R on Cora and
+CiteSeer together; those without have their authors' values for Cora."""
 
 ENCODERS = {**RECIPES, "grand": GRAND}
 """The encoders an embedding may stand on: every recipe of a classifier, its last layer as wide as the embedding."""
@@ -150,7 +175,8 @@ def embedding_recipe(
             graph.
 
     Raises:
-        ValueError: for an unknown loss, encoder or field (with the nearest names), or a value out of its range.
+        ValueError: for an unknown loss, encoder or field (with the nearest names), a value out of its range, and a loss
+            without labels for whole graphs or over an encoder that takes anything but edges.
 
     Example:
         >>> embedding_recipe("supcon", model="gcn").encoder.name
@@ -158,7 +184,20 @@ def embedding_recipe(
     """
     made = EMBEDDINGS[member("loss", loss, EMBEDDINGS)]
     if member("level", level, ("node", "graph")) == "graph":
+        if not made.objective.labelled:
+            raise ValueError(
+                f"`loss` {loss!r} draws views of one graph's nodes; for whole graphs take one with labels."
+            )
         made = made.over(OF_GRAPHS).with_({"steps": 10, "ways": 8, "shots": 32, "views": 1, "consistency": 0.0})
     if model is not None:
-        made = made.over(ENCODERS[member("model", model, ENCODERS)])
+        made = made.over(_encoder(made, ENCODERS[member("model", model, ENCODERS)]))
     return made.with_(overrides or {})
+
+
+def _encoder(made: EmbeddingRecipe, encoder: Recipe) -> Recipe:
+    """Return the encoder a user asked for; under a loss without labels, with the sizes and rates of the loss's own."""
+    if made.objective.labelled:
+        return encoder
+    if not isinstance(encoder.model, AbstractEdgeStack):
+        raise ValueError(f"`model` {encoder.name!r} prepares the graph once, but the views of {made.name!r} change it.")
+    return dataclasses.replace(made.encoder, name=encoder.name, model=encoder.model)

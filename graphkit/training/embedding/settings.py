@@ -100,7 +100,8 @@ def node_setting(
         metric=MEASURED,
     )
     exclude = torch.cat([data.edge_index, data.edge_index.flip(0)], dim=1).cpu() if without_neighbours else None
-    examination = Examination(y, train, test, exclude, bool(disjoint))
+    tuned = None if recipe.objective.labelled or disjoint else data.val_mask.cpu()
+    examination = Examination(y, train, test, exclude, bool(disjoint), tuned)
     return Setting(material, whole, examination, data.x.to_dense(), facts, protocol)
 
 

@@ -1,0 +1,55 @@
+"""Canonical correlation analysis of two views."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from graphkit.contrastive.method import AbstractMethod
+from graphkit.contrastive.views import Augmentation, View
+
+
+class CCASSG(AbstractMethod):
+    r"""CCA-SSG: the two views of a node agree, and the channels of a view are uncorrelated.
+
+    .. math::
+        L = -\operatorname{tr} C_{12} + \lambda\,(\lVert C_{11} - I\rVert_F^2 + \lVert C_{22} - I\rVert_F^2)
+
+    with the correlations :math:`C_{ab} = Z_a^\top Z_b / n` of embeddings standardised channel by channel. No negative
+    pairs, projector or second network; an epoch costs :math:`O(n d^2)`.
+
+    Args:
+        encoder: the encoder.
+        augmentation: draws both views.
+        decorrelation: :math:`\lambda`.
+
+    Source: Zhang et al. (2021), arXiv:2106.12484, equation 5 in the form of the official code, which divides by ``n``
+    and drops directions of edges one by one.
+    """
+
+    def __init__(self, encoder: nn.Module, augmentation: Augmentation, *, decorrelation: float = 1e-3) -> None:
+        super().__init__(encoder)
+        self.augmentation, self.decorrelation = augmentation, decorrelation
+
+    def loss(self, view: View, generator: torch.Generator) -> Tensor:
+        """Return the loss on two drawn views."""
+        first, second = (
+            _standardised(self.encoded(self.augmentation(view, generator, weighted=self.weighted))) for _ in range(2)
+        )
+        nodes = len(first)
+        agreement = (first * second).sum() / nodes
+        return self.decorrelation * (_decorrelation(first) + _decorrelation(second)) - agreement
+
+    def stepped(self, progress: float) -> None:
+        """Do nothing."""
+
+
+def _standardised(z: Tensor) -> Tensor:
+    """Return channels with mean 0 and deviation 1; one that is constant becomes 0."""
+    deviation = z.std(0)
+    return (z - z.mean(0)) / torch.where(deviation > 0, deviation, 1)
+
+
+def _decorrelation(z: Tensor) -> Tensor:
+    correlation = z.T @ z / len(z)
+    return (correlation - torch.eye(len(correlation), dtype=z.dtype, device=z.device)).square().sum()

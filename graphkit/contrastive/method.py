@@ -1,0 +1,61 @@
+"""What every self-supervised method has: an encoder, a loss that needs no labels, and the embeddings it leads to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphkit.contrastive.views import View
+
+
+class AbstractMethod(nn.Module, ABC):
+    """A self-supervised objective around an encoder.
+
+    Args:
+        encoder: called as ``encoder(x, edge_index)``, with ``edge_weight`` where it ``takes`` one, as ``Encoder`` does.
+        after: applied to what the encoder returns; nothing when left out.
+    """
+
+    def __init__(self, encoder: nn.Module, after: nn.Module | None = None) -> None:
+        super().__init__()
+        self.encoder, self.after = encoder, nn.Identity() if after is None else after
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the encoder uses edge weights."""
+        return "edge_weight" in getattr(self.encoder, "takes", ())
+
+    def encoded(self, view: View) -> Tensor:
+        """Return the embeddings of a view, ``[nodes, channels]``."""
+        return self.after(_called(self.encoder, view))
+
+    def forward(self, x: Any, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
+        """Return the embeddings of the graph as it is, ``[nodes, channels]``."""
+        return self.encoded(View(x, edge_index, edge_weight))
+
+    @torch.no_grad()
+    def embed(self, x: Any, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
+        """Return the embeddings of the graph as it is, in evaluation mode and without a gradient."""
+        training = self.training
+        self.eval()
+        z = self(x, edge_index, edge_weight)
+        self.train(training)
+        return z
+
+    @abstractmethod
+    def loss(self, view: View, generator: torch.Generator) -> Tensor:
+        """Return the loss on views drawn from ``view``, a scalar."""
+
+    @abstractmethod
+    def stepped(self, progress: float) -> None:
+        """Do what is to be done after a step of the optimiser; ``progress`` goes from 0 to 1."""
+
+
+def _called(encoder: nn.Module, view: View) -> Tensor:
+    """Return what the encoder makes of a view."""
+    if view.edge_weight is None:
+        return encoder(view.x, view.edge_index)
+    return encoder(view.x, view.edge_index, edge_weight=view.edge_weight)

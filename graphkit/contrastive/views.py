@@ -1,0 +1,66 @@
+"""Views: what an encoder is shown in place of the graph, and the augmentation that draws them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from graphkit._checks import within
+from graphkit.contrastive.augmentations import kept_edges, kept_nodes, masked_features
+
+
+class View(NamedTuple):
+    """Features ``[nodes, features]``, edges ``[2, edges]`` and their weights, ``[edges]`` or ``None``."""
+
+    x: Any
+    edge_index: Tensor
+    edge_weight: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How a view is drawn; all its numbers are probabilities, and what is 0 is not done.
+
+    Args:
+        edge_drop: probability that an edge is dropped.
+        feature_mask: probability that a column of the features is zeroed.
+        node_drop: share of nodes that lose all their edges, those that random walks do not reach.
+        undirected: whether the two directions of an edge stay or go together.
+    """
+
+    edge_drop: float = 0.0
+    feature_mask: float = 0.0
+    node_drop: float = 0.0
+    undirected: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("edge_drop", "feature_mask", "node_drop"):
+            within(name, getattr(self, name), 0.0, 1.0)
+
+    def __call__(self, view: View, generator: torch.Generator, *, weighted: bool) -> View:
+        """Return a view drawn from a view.
+
+        Args:
+            view: what is augmented.
+            generator: draws what is dropped.
+            weighted: whether the encoder uses edge weights. Then a dropped edge is one of weight 0, and the sorted
+                form of the graph that the layers remember serves all views; else it is taken out.
+        """
+        x = masked_features(view.x, self.feature_mask, generator=generator) if self.feature_mask else view.x
+        keep = None
+        if self.edge_drop:
+            keep = kept_edges(view.edge_index, self.edge_drop, generator=generator, undirected=self.undirected)
+        if self.node_drop:
+            nodes = kept_nodes(view.edge_index, 1 - self.node_drop, num_nodes=x.size(0), generator=generator)
+            inside = nodes[view.edge_index].all(0)
+            keep = inside if keep is None else keep & inside
+        if keep is None:
+            return View(x, view.edge_index, view.edge_weight)
+        if weighted:
+            ones = torch.ones(keep.shape, dtype=x.dtype, device=keep.device)
+            return View(x, view.edge_index, (ones if view.edge_weight is None else view.edge_weight) * keep)
+        weight = None if view.edge_weight is None else view.edge_weight[keep]
+        return View(x, view.edge_index[:, keep], weight)

@@ -1,0 +1,131 @@
+"""Objectives without labels, as frozen data: a method of ``graphkit.contrastive`` around the encoder."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic.dataclasses import dataclass
+
+from graphkit.training.architectures.abstract import STRICT, LearningRate, NonNegative, Positive, Rate
+from graphkit.training.embedding.objectives import AbstractObjective
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from graphkit.contrastive import AbstractMethod, Augmentation
+    from graphkit.training.embedding.material import Material
+    from graphkit.training.tasks import Rows
+
+
+class AbstractSelfSupervised(AbstractObjective):
+    """What views of a graph, or of its nodes, are to agree on. Those that are one supply :meth:`around`."""
+
+    labelled: ClassVar[bool] = False
+
+    @abstractmethod
+    def around(self, encoder: nn.Module, channels: int) -> AbstractMethod:
+        """Return the method around a freshly drawn encoder with ``channels`` outputs."""
+
+    def loss(self, model: Any, material: Material, batch: Rows) -> Tensor:
+        """Return the loss on views of what may be seen, drawn by the process's own generator."""
+        import torch
+
+        return model.loss(material.view, torch.default_generator)
+
+    def stepped(self, model: Any, progress: float) -> None:
+        """Let the method do what follows a step."""
+        model.stepped(progress)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CCASSG(AbstractSelfSupervised):
+    """Two views agree node by node, and their channels are uncorrelated: :class:`graphkit.contrastive.CCASSG`."""
+
+    edge_drop: Rate = 0.4
+    feature_mask: Rate = 0.1
+    decorrelation: NonNegative = 1e-3
+
+    def around(self, encoder: nn.Module, channels: int) -> AbstractMethod:
+        """Return the method."""
+        from graphkit import contrastive
+
+        views = contrastive.Augmentation(edge_drop=self.edge_drop, feature_mask=self.feature_mask)
+        return contrastive.CCASSG(encoder, views, decorrelation=self.decorrelation)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DGI(AbstractSelfSupervised):
+    """Nodes of the graph are told from those of a shuffled one: :class:`graphkit.contrastive.DGI`."""
+
+    def around(self, encoder: nn.Module, channels: int) -> AbstractMethod:
+        """Return the method."""
+        from graphkit import contrastive
+
+        return contrastive.DGI(encoder, channels)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AbstractTwoViews(AbstractSelfSupervised):
+    """Methods whose two views are drawn differently."""
+
+    edge_drop_1: Rate
+    edge_drop_2: Rate
+    feature_mask_1: Rate
+    feature_mask_2: Rate
+
+    def views(self) -> tuple[Augmentation, Augmentation]:
+        """Return what draws the first view and what draws the second."""
+        from graphkit.contrastive import Augmentation
+
+        return (
+            Augmentation(edge_drop=self.edge_drop_1, feature_mask=self.feature_mask_1),
+            Augmentation(edge_drop=self.edge_drop_2, feature_mask=self.feature_mask_2),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GRACE(AbstractTwoViews):
+    """A node against all others in two views, behind a projector: :class:`graphkit.contrastive.GRACE`."""
+
+    edge_drop_1: Rate = 0.2
+    edge_drop_2: Rate = 0.4
+    feature_mask_1: Rate = 0.3
+    feature_mask_2: Rate = 0.4
+    tau: LearningRate = 0.4
+    projector: Positive = 128
+
+    def around(self, encoder: nn.Module, channels: int) -> AbstractMethod:
+        """Return the method."""
+        from graphkit import contrastive
+
+        first, second = self.views()
+        return contrastive.GRACE(
+            encoder, channels, first=first, second=second, temperature=self.tau, projector_channels=self.projector
+        )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BGRL(AbstractTwoViews):
+    """One view predicts what a slow copy of the encoder makes of the other: :class:`graphkit.contrastive.BGRL`."""
+
+    edge_drop_1: Rate = 0.2
+    edge_drop_2: Rate = 0.4
+    feature_mask_1: Rate = 0.3
+    feature_mask_2: Rate = 0.4
+    momentum: Rate = 0.99
+    predictor: Positive = 512
+
+    def around(self, encoder: nn.Module, channels: int) -> AbstractMethod:
+        """Return the method."""
+        from graphkit import contrastive
+
+        first, second = self.views()
+        return contrastive.BGRL(
+            encoder,
+            channels,
+            first=first,
+            second=second,
+            momentum=self.momentum,
+            predictor_channels=self.predictor,
+        )
