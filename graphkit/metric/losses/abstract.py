@@ -2,89 +2,225 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
-from graphkit._checks import embeddings, integer_labels, member
-from graphkit.metric.distances import distance_matrix
+from graphkit._checks import member
+from graphkit.metric.distances import between, distance_matrix, unit
 from graphkit.metric.gallery import DISTANCES
+from graphkit.metric.losses.compared import Compared, Reference, attribute, compared, under_transform
+from graphkit.metric.relations import NamedPairs, Relations
+from graphkit.metric.streaming import BLOCK, Streamed, Sums, sides, streamed
+from graphkit.metric.telemetry import Telemetry, telemetry
+from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, Tuples, as_pairs, tuples_of
 
 REDUCTIONS = ("mean", "active", "sum")
+DIFFERENTIABLE = ("once", "twice")
 
-Reference = tuple[Tensor, Tensor]
-
-
-class Relations(NamedTuple):
-    """Which pairs are of one class and which of two, masks ``[items, others]``, oneself left out; and both labels."""
-
-    same: Tensor
-    different: Tensor
-    y: Tensor
-    labels: Tensor
+Distance: TypeAlias = "str | Callable[[Tensor, Tensor], Tensor]"
+Miner: TypeAlias = Callable[..., Tuples]
 
 
 class Terms(NamedTuple):
-    """The sum of a loss's terms, how many there are, and how many are above zero."""
+    """The sum of a loss's terms, how many tuples there are, and how many terms are above zero."""
 
     total: Tensor
     tuples: Tensor
     active: Tensor
 
 
-def margin_of(argument: str, value: float) -> float:
-    """Return a margin if it is a finite number of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"`{argument}` must be a finite number of at least 0, got {value!r}.")
-    return float(value)
-
-
 class AbstractLoss(ABC):
-    """A loss of embeddings and labels."""
+    """A loss of embeddings and labels: a distance, a miner that picks tuples, and the terms of the tuples."""
 
-    def __init__(self, *, distance: str, reduction: str) -> None:
-        self.distance = member("distance", distance, DISTANCES)
+    def __init__(self, *, distance: Distance, reduction: str, differentiable: str, miner: Miner | None) -> None:
+        if not callable(distance):
+            member("distance", distance, DISTANCES)
+        self.distance = distance
         self.reduction = member("reduction", reduction, REDUCTIONS)
+        self.differentiable = member("differentiable", differentiable, DIFFERENTIABLE)
+        self.miner = miner
+        self.empty = 0
+        """How many calls had no tuple to look at, and returned zero."""
 
-    def __call__(self, z: Tensor, y: Tensor, *, reference: Reference | None = None) -> Tensor:
-        """Return the loss, a number.
+    def __call__(
+        self,
+        z: Tensor,
+        y: Tensor | None = None,
+        *,
+        pairs: Tuples | None = None,
+        reference: Reference | None = None,
+        condition: int | None = None,
+    ) -> Tensor:
+        """Return the loss, a number; zero, with a gradient of zero, where there is no tuple.
 
         Args:
-            z: embeddings ``[items, features]``.
-            y: integer labels ``[items]``; rows of -1 take no part.
+            z: embeddings ``[items, features]``; with several attributes also ``[attributes, items, features]``, one for
+                each condition, such as ``ConditionalSimilarity.all`` returns.
+            y: integer labels ``[items]``, or of several attributes ``[items, attributes]``; -1 takes no part.
+            pairs: the tuples to look at, in place of all that ``y`` allows and of the miner's.
             reference: embeddings and labels of others that the items are compared with, in place of each other.
+            condition: which attribute to look at; all, and the mean of their losses, when left out.
 
         Raises:
-            ValueError: where shapes do not fit, or an entry is not finite.
+            ValueError: where shapes do not fit, an entry is not finite, a reference has no labels, or the condition is
+                unknown.
             TypeError: for labels that are not integers.
         """
-        integer_labels("y", y, len(embeddings("z", z)))
-        if reference is None:
-            others, labels = None, y
-        else:
-            if not isinstance(reference, tuple | list) or len(reference) != 2 or reference[1] is None:
-                raise ValueError("`reference` must be (embeddings, labels).")
-            others, labels = reference
-            integer_labels("reference labels", labels, len(embeddings("reference", others)))
-        relations = _relations(y, labels, itself=reference is None)
-        parts = self.terms(distance_matrix(z, others, self.distance), relations)
-        return torch.stack([self._reduced(part) for part in parts]).sum()
-
-    def _reduced(self, part: Terms) -> Tensor:
-        if self.reduction == "sum":
-            return part.total
-        return part.total / (part.tuples if self.reduction == "mean" else part.active).clamp(min=1)
+        if z.dim() == 3 or (y is not None and y.dim() == 2):
+            return self._over_conditions(z, y, pairs, reference, condition)
+        if condition is not None:
+            raise ValueError("`condition` needs labels of several attributes, `y` of shape [items, attributes].")
+        given = compared(z, y, reference, pairs=pairs is not None)
+        if pairs is None and self.miner is not None:
+            pairs = self.miner(*given.for_miner)
+        if pairs is not None:
+            return self._reduced(self.chosen(given, tuples_of(pairs, len(given.z), len(given.right))), given)
+        if self.differentiable == "twice" or callable(self.distance):
+            return self._reduced(self.terms(self.matrix(given), given.relations), given)
+        return self._streamed(given)
 
     @abstractmethod
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
         """Return the loss's sums, each to be reduced by itself, from all distances ``[items, others]``."""
 
+    def chosen(self, given: Compared, tuples: Pairs | Triplets | Quadruplets) -> list[Terms]:
+        """Return the sums over given tuples; here the pairs that are in them make up a matrix of their own."""
+        chosen, shape = as_pairs(tuples), (len(given.z), len(given.right))
+        masks = [torch.zeros(shape, dtype=torch.bool, device=given.z.device) for _ in range(2)]
+        for mask, rows, columns in zip(masks, chosen[::2], chosen[1::2], strict=True):
+            mask[rows, columns] = True
+        return self.terms(self.matrix(given), NamedPairs(*masks))
 
-def _relations(y: Tensor, labels: Tensor, *, itself: bool) -> Relations:
-    known = (y >= 0).unsqueeze(1) & (labels >= 0)
-    same = y.unsqueeze(1) == labels
-    apart = ~torch.eye(len(y), dtype=torch.bool, device=y.device) if itself else torch.ones_like(same)
-    return Relations(same & known & apart, ~same & known, y, labels)
+    def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
+        """Set ``out`` to the slope of the terms' sum by each distance of a block of rows, and return their sums."""
+        with torch.enable_grad():
+            leaf = distances.detach().requires_grad_()
+            (part,) = self.terms(leaf, relations)
+            out.copy_(torch.autograd.grad(part.total, leaf)[0])
+        return Sums(part.total.item(), int(part.tuples), int(part.active))
+
+    def streams(self, given: Compared, *, gradient: bool) -> list[tuple[Sums, Any]]:
+        """Return sums and gathered gradients over all rows, each to be reduced by itself."""
+        seen = sides(given.z, given.others, str(self.distance))
+        block = BLOCK if given.z.device.type == "cpu" else 32 * BLOCK
+        return [
+            streamed(seen, given.relations, str(self.distance), self.slopes, gradient=gradient, block=block),
+        ]
+
+    def matrix(self, given: Compared) -> Tensor:
+        """Return all distances ``[items, others]``, differentiable as often as the distance is."""
+        if not callable(self.distance):
+            return distance_matrix(given.z, given.others, self.distance)
+        return self._signed(self.distance(given.z, given.right))
+
+    def between(self, given: Compared, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the distances of chosen pairs, ``[pairs]``."""
+        if callable(self.distance):
+            return self.matrix(given)[rows, columns]
+        return between(given.z[rows], given.right[columns], self.distance)
+
+    def report(
+        self, z: Tensor, y: Tensor, *, reference: Reference | None = None, pairs: Tuples | None = None
+    ) -> Telemetry:
+        """Return how far training has come: what the loss still acts on, and how the classes lie.
+
+        Args:
+            z: embeddings ``[items, features]``.
+            y: integer labels ``[items]``.
+            reference: others, as in a call.
+            pairs: tuples, as in a call; ``active`` is about them.
+
+        Raises:
+            ValueError: as a call does.
+        """
+        with torch.no_grad():
+            given = compared(z.detach(), y, reference, pairs=False)
+            if pairs is None and self.miner is not None:
+                pairs = self.miner(*given.for_miner)
+            if pairs is not None:
+                parts = self.chosen(given, tuples_of(pairs, len(given.z), len(given.right)))
+                counts = [(float(part.tuples), float(part.active)) for part in parts]
+            elif callable(self.distance):
+                parts = self.terms(self.matrix(given), given.relations)
+                counts = [(float(part.tuples), float(part.active)) for part in parts]
+            else:
+                counts = [(sums.tuples, sums.active) for sums, _ in self.streams(self._prepared(given), gradient=False)]
+            tuples, active = (sum(each) for each in zip(*counts, strict=True))
+            distance = "euclidean" if callable(self.distance) else self.distance
+            found = telemetry(z, y, reference=reference, distance=distance)
+        return found.with_active(active / tuples if tuples else 0.0)
+
+    def _signed(self, distances: Tensor) -> Tensor:
+        """Return distances of a pytorch-metric-learning object that measures likeness with its sign turned."""
+        return -distances if getattr(self.distance, "is_inverted", False) else distances
+
+    def _over_conditions(
+        self, z: Tensor, y: Tensor | None, pairs: Tuples | None, reference: Reference | None, condition: int | None
+    ) -> Tensor:
+        if y is None or y.dim() != 2 or pairs is not None or z.dim() not in (2, 3):
+            raise ValueError("several conditions need labels `y` of shape [items, attributes], and no `pairs`.")
+        attributes = y.shape[1]
+        if z.dim() == 3 and z.shape[0] != attributes:
+            raise ValueError(f"`z` must hold one embedding for each of the {attributes} attributes, got {z.shape[0]}.")
+        if condition is not None and (isinstance(condition, bool) or condition not in range(attributes)):
+            raise ValueError(f"`condition` must lie in 0 to {attributes - 1}, got {condition!r}.")
+        losses = []
+        for number in range(attributes) if condition is None else (condition,):
+            others = None if reference is None else attribute(reference, number, attributes)
+            losses.append(self(z[number] if z.dim() == 3 else z, y[:, number], reference=others))
+        return torch.stack(losses).mean() if losses else z.sum() * 0
+
+    def _prepared(self, given: Compared) -> Compared:
+        """Return the embeddings as the blocks take them: unit vectors for the cosine, at least single precision."""
+
+        def ready(part: Tensor) -> Tensor:
+            wide = part if part.dtype in (torch.float32, torch.float64) else part.float()
+            return unit(wide) if self.distance == "cosine" else wide
+
+        return Compared(ready(given.z), None if given.others is None else ready(given.others), given.y, given.labels)
+
+    def _streamed(self, given: Compared) -> Tensor:
+        if under_transform():
+            raise ValueError(
+                "`differentiable` is 'once': the gradient is computed with the value, which torch.func cannot see; "
+                "make the loss with differentiable='twice'."
+            )
+        ready = self._prepared(given)
+
+        def run(gradient: bool) -> tuple[float, Tensor | None, Tensor | None]:
+            value, dz, dothers = 0.0, None, None
+            everything = 0
+            for sums, gathered in self.streams(ready, gradient=gradient):
+                factor = self._factor(sums)
+                everything += sums.tuples
+                value += factor * sums.total
+                if gathered is not None:
+                    left, right = gathered.both(factor, ready.others is None)
+                    dz, dothers = (left, right) if dz is None else (dz.add_(left), _plus(dothers, right))
+            self.empty += everything == 0
+            return value, dz, dothers
+
+        return Streamed.apply(ready.z, ready.others, run)
+
+    def _factor(self, sums: Sums) -> float:
+        """Return what a sum is multiplied by."""
+        if self.reduction == "sum":
+            return 1.0
+        return 1.0 / max(1, sums.tuples if self.reduction == "mean" else sums.active)
+
+    def _reduced(self, parts: list[Terms], given: Compared) -> Tensor:
+        if not under_transform():
+            self.empty += sum(int(part.tuples) for part in parts) == 0
+        if self.reduction == "sum":
+            return torch.stack([part.total for part in parts]).sum()
+        counts = [part.tuples if self.reduction == "mean" else part.active for part in parts]
+        means = [part.total / count.clamp(min=1) for part, count in zip(parts, counts, strict=True)]
+        return torch.stack(means).sum()
+
+
+def _plus(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    return first if second is None else second if first is None else first.add_(second)

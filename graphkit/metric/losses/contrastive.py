@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from graphkit.metric.losses.abstract import AbstractLoss, Relations, Terms, margin_of
+from graphkit._kernels.pairs import contrastive
+from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
+from graphkit.metric.losses.compared import Compared, margin_of
+from graphkit.metric.relations import Relations
+from graphkit.metric.streaming import Sums, sums_of
+from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, as_pairs
 
 
 class ContrastiveLoss(AbstractLoss):
@@ -19,8 +25,13 @@ class ContrastiveLoss(AbstractLoss):
     Args:
         margin: :math:`m`, at least 0, in units of the distance.
         positive_margin: :math:`m_+`, at least 0.
-        distance: "euclidean", "squared", "cosine" or "dot".
+        distance: "euclidean", "squared", "cosine" or "dot", or a function of ``(z, reference)`` that returns all
+            distances; embeddings are taken as they are, so a margin means something only where their length does.
         reduction: "mean" over all pairs, "active" over those whose term is above zero, or "sum" over ordered pairs.
+            pytorch-metric-learning adds the mean of its active positive pairs and that of its active negative ones.
+        differentiable: "once": value and gradient together, block by block, in little memory; or "twice": all
+            distances at once, for second derivatives (MAML) and ``torch.func``.
+        miner: picks the tuples to look at, in place of all; one of ours or of pytorch-metric-learning.
 
     Raises:
         ValueError: for margins below 0 or not finite, an unknown distance or reduction.
@@ -40,16 +51,39 @@ class ContrastiveLoss(AbstractLoss):
         margin: float = 1.0,
         *,
         positive_margin: float = 0.0,
-        distance: str = "euclidean",
+        distance: Distance = "euclidean",
         reduction: str = "mean",
+        differentiable: str = "once",
+        miner: Miner | None = None,
     ) -> None:
-        super().__init__(distance=distance, reduction=reduction)
+        super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
         self.margin, self.positive_margin = margin_of("margin", margin), margin_of("positive_margin", positive_margin)
 
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
         """Return the terms of all pairs."""
-        pulled = (distances - self.positive_margin).relu() * relations.same
-        pushed = (self.margin - distances).relu() * relations.different
-        active = (pulled > 0).sum() + (pushed > 0).sum()
-        count = relations.same.sum() + relations.different.sum()
-        return [Terms((pulled.square().sum() + pushed.square().sum()) / 2, count, active)]
+        pulled, pushed = self._excess(distances, distances)
+        return [_terms(pulled.where(relations.same, 0), pushed.where(relations.different, 0), relations)]
+
+    def chosen(self, given: Compared, tuples: Pairs | Triplets | Quadruplets) -> list[Terms]:
+        """Return the terms of given pairs."""
+        anchor, positive, other, negative = as_pairs(tuples)
+        pulled, pushed = self._excess(self.between(given, anchor, positive), self.between(given, other, negative))
+        count = torch.tensor(len(pulled) + len(pushed), device=pulled.device)
+        total = (pulled.square().sum() + pushed.square().sum()) / 2
+        return [Terms(total, count, (pulled > 0).sum() + (pushed > 0).sum())]
+
+    def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
+        """Set ``out`` to the excess of every pair over its margin."""
+        if distances.device.type != "cpu":
+            return super().slopes(distances, relations, out)
+        margins = self.margin, self.positive_margin
+        return sums_of(contrastive, relations, margins, distances, out)
+
+    def _excess(self, same: Tensor, different: Tensor) -> tuple[Tensor, Tensor]:
+        return (same - self.positive_margin).relu(), (self.margin - different).relu()
+
+
+def _terms(pulled: Tensor, pushed: Tensor, relations: Relations) -> Terms:
+    total = (pulled.square().sum() + pushed.square().sum()) / 2
+    count = relations.same.sum() + relations.different.sum()
+    return Terms(total, count, (pulled > 0).sum() + (pushed > 0).sum())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphkit.metric.losses.abstract import AbstractLoss, Relations, Terms, margin_of
+from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
+from graphkit.metric.losses.compared import Compared, margin_of
 from graphkit.metric.losses.triplet import triplet_terms
+from graphkit.metric.relations import Relations
 
 
 class QuadrupletLoss(AbstractLoss):
@@ -22,9 +24,13 @@ class QuadrupletLoss(AbstractLoss):
     Args:
         margin1: :math:`m_1`, at least 0.
         margin2: :math:`m_2`, at least 0; the paper takes the smaller one here.
-        distance: "euclidean", "squared", "cosine" or "dot".
+        distance: "euclidean", "squared", "cosine" or "dot", or a function of ``(z, reference)`` that returns all
+            distances; embeddings are taken as they are, so a margin means something only where their length does.
         reduction: "mean" over all triplets and over all quadruplets, "active" over those whose term is above zero, or
-            "sum"; pairs are ordered.
+            "sum" over ordered pairs.
+        differentiable: "once": value and gradient together, block by block, in little memory; or "twice": all
+            distances at once, for second derivatives (MAML) and ``torch.func``.
+        miner: picks the tuples to look at, in place of all; one of ours or of pytorch-metric-learning.
 
     Raises:
         ValueError: for margins below 0 or not finite, an unknown distance or reduction.
@@ -38,10 +44,22 @@ class QuadrupletLoss(AbstractLoss):
     """
 
     def __init__(
-        self, margin1: float = 1.0, margin2: float = 0.5, *, distance: str = "euclidean", reduction: str = "mean"
+        self,
+        margin1: float = 1.0,
+        margin2: float = 0.5,
+        *,
+        adaptive: bool = False,
+        distance: Distance = "euclidean",
+        reduction: str = "mean",
+        differentiable: str = "once",
+        miner: Miner | None = None,
     ) -> None:
-        super().__init__(distance=distance, reduction=reduction)
+        super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
+        self.adaptive = adaptive
         self.margin1, self.margin2 = margin_of("margin1", margin1), margin_of("margin2", margin2)
+
+    def _streamed(self, given: Compared) -> Tensor:
+        return self._reduced(self.terms(self.matrix(given), given.relations), given)
 
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
         """Return the terms of all triplets, and of all quadruplets."""

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._checks import positive
-from graphkit.metric.losses.abstract import AbstractLoss, Relations, Terms
+from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
+from graphkit.metric.relations import Relations
 
 
 class InfoNCELoss(AbstractLoss):
@@ -20,8 +21,12 @@ class InfoNCELoss(AbstractLoss):
 
     Args:
         temperature: :math:`\tau`, above 0.
-        distance: "cosine", "euclidean", "squared" or "dot".
+        distance: "cosine", "euclidean", "squared" or "dot", or a function of ``(z, reference)`` that returns all
+            distances.
         reduction: "mean" over all pairs of one class that have a negative, "active" likewise, or "sum".
+        differentiable: "once": value and gradient together, block by block, in little memory; or "twice": all
+            distances at once, for second derivatives (MAML) and ``torch.func``.
+        miner: picks the tuples to look at, in place of all; one of ours or of pytorch-metric-learning.
 
     Raises:
         ValueError: for a temperature not above 0, an unknown distance or reduction.
@@ -35,8 +40,16 @@ class InfoNCELoss(AbstractLoss):
         0.5514
     """
 
-    def __init__(self, temperature: float = 0.5, *, distance: str = "cosine", reduction: str = "mean") -> None:
-        super().__init__(distance=distance, reduction=reduction)
+    def __init__(
+        self,
+        temperature: float = 0.5,
+        *,
+        distance: Distance = "cosine",
+        reduction: str = "mean",
+        differentiable: str = "once",
+        miner: Miner | None = None,
+    ) -> None:
+        super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
         self.temperature = positive("temperature", temperature)
 
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
@@ -57,8 +70,12 @@ class SupervisedContrastiveLoss(AbstractLoss):
 
     Args:
         temperature: :math:`\tau`, above 0.
-        distance: "cosine", "euclidean", "squared" or "dot".
+        distance: "cosine", "euclidean", "squared" or "dot", or a function of ``(z, reference)`` that returns all
+            distances.
         reduction: "mean" over all items with an item of their class and one of another, "active" likewise, or "sum".
+        differentiable: "once": value and gradient together, block by block, in little memory; or "twice": all
+            distances at once, for second derivatives (MAML) and ``torch.func``.
+        miner: picks the tuples to look at, in place of all; one of ours or of pytorch-metric-learning.
 
     Raises:
         ValueError: for a temperature not above 0, an unknown distance or reduction.
@@ -71,8 +88,16 @@ class SupervisedContrastiveLoss(AbstractLoss):
         0.3133
     """
 
-    def __init__(self, temperature: float = 0.1, *, distance: str = "cosine", reduction: str = "mean") -> None:
-        super().__init__(distance=distance, reduction=reduction)
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        *,
+        distance: Distance = "cosine",
+        reduction: str = "mean",
+        differentiable: str = "once",
+        miner: Miner | None = None,
+    ) -> None:
+        super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
         self.temperature = positive("temperature", temperature)
 
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:

@@ -1,0 +1,173 @@
+"""Losses taken block by block of rows: a block sees all others, so its slopes become gradients at once.
+
+Nothing of ``items x others`` is ever kept. The gradient is computed together with the value, and can therefore be
+differentiated no further: ``once_differentiable`` says so to whoever tries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from graphkit._kernels import pairs
+from graphkit._kernels.threads import over_rows
+from graphkit.metric.relations import NOBODY, Relations
+
+BLOCK = 2**18
+"""Distances held at a time: a megabyte in single precision stays in the second cache."""
+
+NEAR = {torch.float32: 1e-2, torch.float64: 1e-3}
+"""Share of the squared lengths below which a squared distance is taken from differences: inner products would leave
+it fewer than five digits in float32, twelve in float64."""
+
+
+class Sums(NamedTuple):
+    """The sum of a loss's terms, how many tuples there are, and how many terms are above zero."""
+
+    total: float
+    tuples: int
+    active: int
+
+
+class Sides(NamedTuple):
+    """What is compared: rows ``[items, features]`` and others ``[others, features]`` with their squared lengths."""
+
+    left: Tensor
+    right: Tensor
+    left_squares: Tensor
+    right_squares: Tensor
+
+
+Slopes = Callable[[Tensor, Relations, Tensor], Sums]
+"""Sets its third argument to the slope of a block's terms by each distance, and returns their sums."""
+
+
+def sides(z: Tensor, others: Tensor | None, distance: str) -> Sides:
+    """Return both sides as the blocks take them: moved to the others' mean where only differences count."""
+    left, right = z.detach(), (z if others is None else others).detach()
+    if distance in ("euclidean", "squared") and len(right):
+        centre = right.double().mean(0).to(right.dtype)
+        left, right = left - centre, right - centre
+    left, right = left.contiguous(), left if others is None else right.contiguous()
+    return Sides(left, right, left.square().sum(1), right.square().sum(1))
+
+
+def blocks(items: int, others: int, block: int) -> list[tuple[int, int]]:
+    """Return the row ranges of blocks of about ``block`` distances."""
+    step = max(1, block // max(1, others))
+    return [(start, min(start + step, items)) for start in range(0, items, step)]
+
+
+def block_distances(seen: Sides, start: int, stop: int, own: int, distance: str) -> Tensor:
+    """Return the distances of some rows to all others, ``[rows, others]``."""
+    left = seen.left[start:stop]
+    found = left @ seen.right.T
+    if distance == "cosine":
+        return found.neg_().add_(1)
+    if distance == "dot":
+        return found.neg_()
+    if found.device.type == "cpu":
+        squares = seen.left_squares[start:stop]
+        arrays = [part.numpy() for part in (left, seen.right, squares, seen.right_squares)]
+        over_block(
+            pairs.euclidean, found, found.numpy(), *arrays, own, arrays[0].dtype.type(NEAR[found.dtype]),
+            distance == "euclidean", found.numpy(),
+        )  # fmt: skip
+        return found
+    left, right = left.double(), seen.right.double()
+    found = (left.square().sum(1, keepdim=True) + right.square().sum(1) - 2 * left @ right.T).clamp_(min=0)
+    if own != NOBODY:
+        found[torch.arange(stop - start), torch.arange(stop - start) + own] = 0
+    return (found.sqrt_() if distance == "euclidean" else found).to(seen.left.dtype)
+
+
+def over_block(kernel: Callable[..., Any], block: Tensor, *arrays: Any) -> None:
+    """Run a kernel over the rows of a block, on as many threads as PyTorch uses."""
+    rows, others = block.shape
+    over_rows(kernel, np.arange(rows + 1) * others, 8, *arrays)
+
+
+def sums_of(
+    kernel: Callable[..., Any], relations: Relations, margins: tuple[float, ...], distances: Tensor, out: Tensor
+) -> Sums:
+    """Run a kernel that sets a block's slopes and the sums of each row, and return the sums of all."""
+    sums = np.empty((len(distances), 3))
+    labels = [part.detach().contiguous().numpy() for part in (relations.y, relations.labels)]
+    over_block(kernel, out, *labels, relations.own, *margins, distances.detach().numpy(), out.numpy(), sums)
+    total, tuples, active = sums.sum(0).tolist()
+    return Sums(total, int(tuples), int(active))
+
+
+class Gradient:
+    """Gathers slopes of blocks into the gradient of both sides.
+
+    Args:
+        seen: both sides.
+        distance: "euclidean", "squared", "cosine" or "dot".
+    """
+
+    def __init__(self, seen: Sides, distance: str) -> None:
+        self.seen, self.distance = seen, distance
+        self.left, self.right = torch.zeros_like(seen.left), torch.zeros_like(seen.right)
+
+    def add(self, start: int, stop: int, distances: Tensor, slopes: Tensor) -> None:
+        """Add a block's slopes, which are overwritten."""
+        left, right = self.seen.left[start:stop], self.seen.right
+        if self.distance in ("cosine", "dot"):
+            self.left[start:stop].addmm_(slopes, right, alpha=-1)
+            self.right.addmm_(slopes.T, left, alpha=-1)
+            return
+        if self.distance == "squared":
+            slopes.mul_(2)
+        elif slopes.device.type == "cpu":
+            over_block(pairs.over_distances, slopes, distances.numpy(), slopes.numpy())
+        else:
+            slopes.div_(distances.where(distances > 0, torch.inf))
+        self.left[start:stop].addcmul_(slopes.sum(1, keepdim=True), left).addmm_(slopes, right, alpha=-1)
+        self.right.addcmul_(slopes.sum(0).unsqueeze(1), right).addmm_(slopes.T, left, alpha=-1)
+
+    def both(self, factor: float, itself: bool) -> tuple[Tensor, Tensor | None]:
+        """Return the gradients times a factor, as one where both sides are the same items."""
+        if itself:
+            return self.left.add_(self.right).mul_(factor), None
+        return self.left.mul_(factor), self.right.mul_(factor)
+
+
+def streamed(
+    seen: Sides, relations: Relations, distance: str, slopes: Slopes, *, gradient: bool, block: int = BLOCK
+) -> tuple[Sums, Gradient | None]:
+    """Return a loss's sums over all rows, and what its slopes gather to."""
+    total, tuples, active = 0.0, 0, 0
+    gathered = Gradient(seen, distance) if gradient else None
+    for start, stop in blocks(len(seen.left), len(seen.right), block):
+        part = relations.rows(start, stop)
+        distances = block_distances(seen, start, stop, part.own, distance)
+        out = torch.empty_like(distances)
+        sums = slopes(distances, part, out)
+        total, tuples, active = total + sums.total, tuples + sums.tuples, active + sums.active
+        if gathered is not None:
+            gathered.add(start, stop, distances, out)
+    return Sums(total, tuples, active), gathered
+
+
+class Streamed(torch.autograd.Function):
+    """A value with the gradient that was computed beside it."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, others: Tensor | None, run: Callable[..., Any]) -> Tensor:
+        """Return the value; ``run`` is told whether a gradient is wanted and returns ``(value, dz, dothers)``."""
+        value, *gradients = run(any(ctx.needs_input_grad[:2]))
+        ctx.save_for_backward(*gradients)
+        return z.new_tensor(value)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients times what comes from above."""
+        dz, dothers = ctx.saved_tensors
+        return grad * dz, None if dothers is None else grad * dothers, None
