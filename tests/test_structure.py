@@ -26,8 +26,8 @@ ROOMS = {
 }
 MATHEMATICS = {"operators", "metric", "nn", "contrastive", "meta"}
 """Rooms of methods; the others hold records, errors and files."""
-COMPOSED = {"Encoder"}
-"""Modules that stack others and implement no paper of their own."""
+COMPOSED = {"Encoder", "Augmentation", "View"}
+"""What is put together of others and implements no paper of its own; nor does what is abstract."""
 
 
 def public(room: ModuleType) -> dict[str, type | FunctionType]:
@@ -41,7 +41,8 @@ METHODS = {name: thing for name, thing in PUBLIC.items() if name.partition(".")[
 PAPERS = {
     name: thing
     for name, thing in METHODS.items()
-    if inspect.isclass(thing) and not name.startswith("operators.") and thing.__name__ not in COMPOSED
+    if inspect.isclass(thing) and not inspect.isabstract(thing)
+    if not name.startswith("operators.") and thing.__name__ not in COMPOSED
 }
 
 

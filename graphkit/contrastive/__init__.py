@@ -11,7 +11,7 @@ from graphkit.contrastive.dgi import DGI
 from graphkit.contrastive.grace import GRACE
 from graphkit.contrastive.method import AbstractMethod
 from graphkit.contrastive.pretraining import pretraining
-from graphkit.contrastive.views import Augmentation, View
+from graphkit.contrastive.views import Augmentation, Diffusion, View
 
 __all__ = [
     "BGRL",
@@ -20,6 +20,7 @@ __all__ = [
     "GRACE",
     "AbstractMethod",
     "Augmentation",
+    "Diffusion",
     "View",
     "kept_edges",
     "kept_nodes",

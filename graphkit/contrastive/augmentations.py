@@ -44,6 +44,11 @@ def masked_features(x: Any, p: float, *, generator: torch.Generator) -> Any:
         x: ``[nodes, features]``, dense or a ``SparseOperator``, which stays sparse.
         p: in [0, 1).
         generator: draws the columns.
+
+    Example:
+        >>> masked_features(torch.ones(2, 5), 0.5, generator=torch.Generator().manual_seed(2))
+        tensor([[1., 0., 1., 0., 1.],
+                [1., 0., 1., 0., 1.]])
     """
     within("p", p, 0.0, 1.0)
     keep = _uniform((x.size(-1),), x.device, generator) >= p
@@ -68,6 +73,11 @@ def kept_nodes(
         steps: length of a walk.
 
     Source: You et al. (2020), arXiv:2010.13902, table 1 ("subgraph"), here with several walkers.
+
+    Example:
+        >>> ring = torch.stack([torch.arange(8), torch.arange(1, 9) % 8])
+        >>> int(kept_nodes(ring, 0.5, num_nodes=8, generator=torch.Generator().manual_seed(0)).sum())
+        4
     """
     if not 0 < share <= 1:
         raise ValueError(f"`share` must lie in (0, 1], got {share}.")

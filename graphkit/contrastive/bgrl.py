@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graphkit._checks import within
 from graphkit.contrastive.method import AbstractMethod, _called
-from graphkit.contrastive.views import Augmentation, View
+from graphkit.contrastive.views import Augmentation, Diffusion, View
 
 
 class BGRL(AbstractMethod):
@@ -32,6 +32,13 @@ class BGRL(AbstractMethod):
         after: applied to the encoder's result; batch normalisation and a PReLU when left out.
 
     Source: Thakoor et al. (2022), arXiv:2102.06514, equations 1 to 3.
+
+    Example:
+        >>> from graphkit.nn import Encoder, GCNConv
+        >>> ring = View(torch.eye(8), torch.stack([torch.arange(8), torch.arange(1, 9) % 8]))
+        >>> method = BGRL(Encoder(8, 4, 3, conv=GCNConv), 3, first=Augmentation(edge_drop=0.2), second=Augmentation())
+        >>> bool(method.loss(ring, torch.Generator().manual_seed(0)).isfinite())
+        True
     """
 
     def __init__(
@@ -39,8 +46,8 @@ class BGRL(AbstractMethod):
         encoder: nn.Module,
         channels: int,
         *,
-        first: Augmentation,
-        second: Augmentation,
+        first: Augmentation | Diffusion,
+        second: Augmentation | Diffusion,
         momentum: float = 0.99,
         predictor_channels: int = 512,
         after: nn.Module | None = None,

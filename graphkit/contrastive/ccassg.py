@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.contrastive.method import AbstractMethod
-from graphkit.contrastive.views import Augmentation, View
+from graphkit.contrastive.views import Augmentation, Diffusion, View
 
 
 class CCASSG(AbstractMethod):
@@ -25,9 +25,18 @@ class CCASSG(AbstractMethod):
 
     Source: Zhang et al. (2021), arXiv:2106.12484, equation 5 in the form of the official code, which divides by ``n``
     and drops directions of edges one by one.
+
+    Example:
+        >>> from graphkit.nn import Encoder, GCNConv
+        >>> ring = View(torch.eye(8), torch.stack([torch.arange(8), torch.arange(1, 9) % 8]))
+        >>> method = CCASSG(Encoder(8, 4, 3, conv=GCNConv), Augmentation(edge_drop=0.2))
+        >>> bool(method.loss(ring, torch.Generator().manual_seed(0)).isfinite())
+        True
     """
 
-    def __init__(self, encoder: nn.Module, augmentation: Augmentation, *, decorrelation: float = 1e-3) -> None:
+    def __init__(
+        self, encoder: nn.Module, augmentation: Augmentation | Diffusion, *, decorrelation: float = 1e-3
+    ) -> None:
         super().__init__(encoder)
         self.augmentation, self.decorrelation = augmentation, decorrelation
 

@@ -29,6 +29,13 @@ class DGI(AbstractMethod):
 
     Source: Veličković et al. (2019), arXiv:1809.10341, equation 1 and section 4.2; the official code adds biases of
     samples that are zero.
+
+    Example:
+        >>> from graphkit.nn import Encoder, GCNConv
+        >>> ring = View(torch.eye(8), torch.stack([torch.arange(8), torch.arange(1, 9) % 8]))
+        >>> method = DGI(Encoder(8, 4, 3, conv=GCNConv), 3)
+        >>> bool(method.loss(ring, torch.Generator().manual_seed(0)).isfinite())
+        True
     """
 
     def __init__(self, encoder: nn.Module, channels: int, *, after: nn.Module | None = None) -> None:

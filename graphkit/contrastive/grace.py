@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.contrastive.method import AbstractMethod
-from graphkit.contrastive.views import Augmentation, View
+from graphkit.contrastive.views import Augmentation, Diffusion, View
 from graphkit.metric import InfoNCELoss
 
 
@@ -25,6 +25,13 @@ class GRACE(AbstractMethod):
         after: applied to the encoder's result; a ``ReLU`` when left out.
 
     Source: Zhu et al. (2020), arXiv:2006.04131, equations 1 and 2; Chen et al. (2020), arXiv:2002.05709, for NT-Xent.
+
+    Example:
+        >>> from graphkit.nn import Encoder, GCNConv
+        >>> ring = View(torch.eye(8), torch.stack([torch.arange(8), torch.arange(1, 9) % 8]))
+        >>> method = GRACE(Encoder(8, 4, 3, conv=GCNConv), 3, first=Augmentation(edge_drop=0.2), second=Augmentation())
+        >>> bool(method.loss(ring, torch.Generator().manual_seed(0)).isfinite())
+        True
     """
 
     def __init__(
@@ -32,8 +39,8 @@ class GRACE(AbstractMethod):
         encoder: nn.Module,
         channels: int,
         *,
-        first: Augmentation,
-        second: Augmentation,
+        first: Augmentation | Diffusion,
+        second: Augmentation | Diffusion,
         temperature: float = 0.5,
         projector_channels: int = 128,
         after: nn.Module | None = None,

@@ -17,6 +17,15 @@ class AbstractMethod(nn.Module, ABC):
     Args:
         encoder: called as ``encoder(x, edge_index)``, with ``edge_weight`` where it ``takes`` one, as ``Encoder`` does.
         after: applied to what the encoder returns; nothing when left out.
+
+    Example:
+        >>> from graphkit.contrastive import CCASSG, Augmentation
+        >>> from graphkit.nn import Encoder, GCNConv
+        >>> method = CCASSG(Encoder(8, 4, 3, conv=GCNConv), Augmentation(edge_drop=0.2))
+        >>> isinstance(method, AbstractMethod), method.weighted
+        (True, True)
+        >>> method.embed(torch.eye(8), torch.stack([torch.arange(8), torch.arange(1, 9) % 8])).shape
+        torch.Size([8, 3])
     """
 
     def __init__(self, encoder: nn.Module, after: nn.Module | None = None) -> None:

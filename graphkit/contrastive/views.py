@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -10,10 +10,16 @@ from torch import Tensor
 
 from graphkit._checks import within
 from graphkit.contrastive.augmentations import kept_edges, kept_nodes, masked_features
+from graphkit.operators import pagerank_graph
 
 
 class View(NamedTuple):
-    """Features ``[nodes, features]``, edges ``[2, edges]`` and their weights, ``[edges]`` or ``None``."""
+    """Features ``[nodes, features]``, edges ``[2, edges]`` and their weights, ``[edges]`` or ``None``.
+
+    Example:
+        >>> View(torch.eye(2), torch.tensor([[0, 1], [1, 0]])).edge_weight is None
+        True
+    """
 
     x: Any
     edge_index: Tensor
@@ -29,6 +35,12 @@ class Augmentation:
         feature_mask: probability that a column of the features is zeroed.
         node_drop: share of nodes that lose all their edges, those that random walks do not reach.
         undirected: whether the two directions of an edge stay or go together.
+
+    Example:
+        >>> whole = View(torch.ones(8, 3), torch.stack([torch.arange(8), torch.arange(1, 9) % 8]))
+        >>> view = Augmentation(edge_drop=0.5)(whole, torch.Generator().manual_seed(0), weighted=True)
+        >>> view.edge_weight.tolist()
+        [0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0]
     """
 
     edge_drop: float = 0.0
@@ -64,3 +76,39 @@ class Augmentation:
             return View(x, view.edge_index, (ones if view.edge_weight is None else view.edge_weight) * keep)
         weight = None if view.edge_weight is None else view.edge_weight[keep]
         return View(x, view.edge_index[:, keep], weight)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diffusion:
+    """The graph of personalised PageRank in place of the edges, from which a view is then drawn.
+
+    Args:
+        teleport: chance of a restart, in (0, 1).
+        neighbours: edges kept into each node.
+        then: draws the view from the diffused graph.
+
+    Source: Hassani & Khasahmadi (2020), arXiv:2006.05582, section 3.1.
+
+    Example:
+        >>> path = View(torch.eye(3), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]))
+        >>> view = Diffusion(neighbours=2)(path, torch.Generator(), weighted=True)
+        >>> view.edge_index.shape
+        torch.Size([2, 6])
+    """
+
+    teleport: float = 0.15
+    neighbours: int = 32
+    then: Augmentation = field(default_factory=Augmentation)
+
+    def __call__(self, view: View, generator: torch.Generator, *, weighted: bool) -> View:
+        """Return a view of the diffused graph; an encoder that uses no weights sees its edges alone."""
+        edges, weight = pagerank_graph(
+            view.edge_index,
+            view.edge_weight,
+            num_nodes=view.x.size(0),
+            teleport=self.teleport,
+            neighbours=self.neighbours,
+        )
+        return self.then(
+            View(view.x, edges, weight.to(view.x.dtype) if weighted else None), generator, weighted=weighted
+        )

@@ -5,6 +5,7 @@ graph, ``chebyshev_terms`` and ``chebyshev_sum`` make filters of it.
 """
 
 from graphkit.operators.coarsening import BalancedTree, Hierarchy, Level, coarse_graph, coarsen
+from graphkit.operators.diffusion import pagerank_graph
 from graphkit.operators.features import sparse_features
 from graphkit.operators.laplacian import eigenvalue_bound, laplacian, largest_eigenvalue, rescaled_laplacian
 from graphkit.operators.normalization import gcn_adjacency, mean_adjacency, sum_adjacency
@@ -55,6 +56,7 @@ __all__ = [
     "mexican_hat",
     "meyer",
     "node_scattering",
+    "pagerank_graph",
     "rescaled_laplacian",
     "sparse_features",
     "sum_adjacency",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphkit.contrastive import Augmentation, View, kept_edges, kept_nodes, masked_features
+from graphkit.contrastive import Augmentation, Diffusion, View, kept_edges, kept_nodes, masked_features
 from graphkit.nn import GCNConv
-from graphkit.operators import sparse_features
+from graphkit.operators import pagerank_graph, sparse_features
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -100,3 +100,14 @@ def test_what_is_no_probability_is_refused(field, value):
 def test_an_impossible_share_of_nodes_is_refused(share):
     with pytest.raises(ValueError, match="`share` must lie in"):
         kept_nodes(ring(4), share, num_nodes=4, generator=generator())
+
+
+def test_a_diffused_view_is_drawn_from_the_graph_of_restarting_walks():
+    view = View(torch.rand(30, 5, dtype=torch.float64), ring(30))
+    edges, weight = pagerank_graph(view.edge_index, num_nodes=30, teleport=0.2, neighbours=4)
+    whole = Diffusion(teleport=0.2, neighbours=4)(view, generator(), weighted=True)
+    assert torch.equal(whole.edge_index, edges)
+    assert torch.equal(whole.edge_weight, weight.double())
+    thinned = Diffusion(teleport=0.2, neighbours=4, then=Augmentation(edge_drop=0.5))(view, generator(), weighted=True)
+    assert 0 < int((thinned.edge_weight == 0).sum()) < len(weight)
+    assert Diffusion()(view, generator(), weighted=False).edge_weight is None

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from graphkit.contrastive import BGRL, CCASSG, DGI, GRACE, Augmentation, View, pretraining
+from graphkit.contrastive import BGRL, CCASSG, DGI, GRACE, AbstractMethod, Augmentation, View, pretraining
 from graphkit.contrastive.dgi import corrupted
 from graphkit.nn import Encoder, GCNConv, SAGEConv
 from graphkit.operators import sparse_features
@@ -189,3 +189,13 @@ def test_a_method_goes_around_any_encoder(view):
 
     loss = METHODS["ccassg"](Mean()).loss(view, generator())
     assert bool(loss.isfinite())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_embeds_the_graph_as_it_is(name, view):
+    method = METHODS[name](encoder()).double()
+    assert isinstance(method, AbstractMethod)
+    z = method.train().embed(view.x, view.edge_index)
+    assert method.training
+    assert not z.requires_grad
+    assert torch.equal(z, method.eval()(view.x, view.edge_index))

@@ -31,6 +31,13 @@ class ThresholdedWavelets:
         bound: largest sum of absolute values left out of a row: no signal's result is further off than this times the
             signal's norm.
         density: share of the ``nodes x nodes`` entries that are left.
+
+    Example:
+        >>> from graphkit.operators import laplacian
+        >>> from graphkit.operators.wavelets import heat
+        >>> path = laplacian(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), normalization="sym")
+        >>> round(thresholded_wavelets(path, heat(0.5), threshold=0.1).density, 3)
+        0.778
     """
 
     operator: SparseOperator

@@ -13,7 +13,7 @@ from graphkit.training.embedding.objectives import AbstractObjective
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from graphkit.contrastive import AbstractMethod, Augmentation
+    from graphkit.contrastive import AbstractMethod, Augmentation, Diffusion
     from graphkit.training.embedding.material import Material
     from graphkit.training.tasks import Rows
 
@@ -67,21 +67,28 @@ class DGI(AbstractSelfSupervised):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AbstractTwoViews(AbstractSelfSupervised):
-    """Methods whose two views are drawn differently."""
+    """Methods whose two views are drawn differently.
+
+    Args:
+        edge_drop_1, edge_drop_2: probability that an edge is dropped from the first, the second view.
+        feature_mask_1, feature_mask_2: probability that a column of the features is zeroed.
+        teleport: the second view is drawn from the graph of personalised PageRank with this chance of a restart; 0
+            draws it from the edges as they are.
+    """
 
     edge_drop_1: Rate
     edge_drop_2: Rate
     feature_mask_1: Rate
     feature_mask_2: Rate
+    teleport: Rate = 0.0
 
-    def views(self) -> tuple[Augmentation, Augmentation]:
+    def views(self) -> tuple[Augmentation, Augmentation | Diffusion]:
         """Return what draws the first view and what draws the second."""
-        from graphkit.contrastive import Augmentation
+        from graphkit.contrastive import Augmentation, Diffusion
 
-        return (
-            Augmentation(edge_drop=self.edge_drop_1, feature_mask=self.feature_mask_1),
-            Augmentation(edge_drop=self.edge_drop_2, feature_mask=self.feature_mask_2),
-        )
+        first = Augmentation(edge_drop=self.edge_drop_1, feature_mask=self.feature_mask_1)
+        second = Augmentation(edge_drop=self.edge_drop_2, feature_mask=self.feature_mask_2)
+        return first, Diffusion(teleport=self.teleport, then=second) if self.teleport else second
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -133,3 +133,8 @@ def test_test_labels_do_not_move_the_tuned_probe(data):
 def test_a_recipe_with_other_sizes_keeps_its_objective():
     changed = embedding_recipe("bgrl", {"momentum": 0.9, "hidden": 32})
     assert changed.objective == dataclasses.replace(EMBEDDINGS["bgrl"].objective, momentum=0.9)
+
+
+def test_a_view_of_the_diffused_graph_is_asked_for_by_its_restarts(data):
+    plain, diffused = (run(data, short("grace", teleport=chance)) for chance in (0.0, 0.15))
+    assert plain.seeds[0].history[0].train_loss != diffused.seeds[0].history[0].train_loss
