@@ -131,6 +131,11 @@ class Gradient:
         self.left[start:stop].addcmul_(slopes.sum(1, keepdim=True), left).addmm_(slopes, right, alpha=-1)
         self.right.addcmul_(slopes.sum(0).unsqueeze(1), right).addmm_(slopes.T, left, alpha=-1)
 
+    def times(self, factor: float) -> None:
+        """Multiply all that was gathered."""
+        self.left.mul_(factor)
+        self.right.mul_(factor)
+
     def both(self, factor: float, itself: bool) -> tuple[Tensor, Tensor | None]:
         """Return the gradients times a factor, as one where both sides are the same items."""
         if itself:

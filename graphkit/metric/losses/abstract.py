@@ -78,9 +78,9 @@ class AbstractLoss(ABC):
         if pairs is None and self.miner is not None:
             pairs = self.miner(*given.for_miner)
         if pairs is not None:
-            return self._reduced(self.chosen(given, tuples_of(pairs, len(given.z), len(given.right))), given)
+            return self._reduced(self.chosen(given, tuples_of(pairs, len(given.z), len(given.right))))
         if self.differentiable == "twice" or callable(self.distance):
-            return self._reduced(self.terms(self.matrix(given), given.relations), given)
+            return self._reduced(self.terms(self.matrix(given), given.relations))
         return self._streamed(given)
 
     @abstractmethod
@@ -212,7 +212,7 @@ class AbstractLoss(ABC):
             return 1.0
         return 1.0 / max(1, sums.tuples if self.reduction == "mean" else sums.active)
 
-    def _reduced(self, parts: list[Terms], given: Compared) -> Tensor:
+    def _reduced(self, parts: list[Terms]) -> Tensor:
         if not under_transform():
             self.empty += sum(int(part.tuples) for part in parts) == 0
         if self.reduction == "sum":

@@ -1,14 +1,18 @@
-"""The quadruplet loss."""
+"""The quadruplet loss: triplets, and pairs of a class against pairs of two others."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from graphkit._kernels.triplets import batch_all
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
 from graphkit.metric.losses.compared import Compared, margin_of
+from graphkit.metric.losses.quadruplets import mean_distances, streamed_quadruplets
 from graphkit.metric.losses.triplet import triplet_terms
 from graphkit.metric.relations import Relations
+from graphkit.metric.streaming import Gradient, Sums, sides, streamed, sums_of
+from graphkit.metric.tuples import Pairs, Quadruplets, Triplets
 
 
 class QuadrupletLoss(AbstractLoss):
@@ -19,23 +23,29 @@ class QuadrupletLoss(AbstractLoss):
           + \operatorname{mean} \max(D_{ap} - D_{kl} + m_2, 0)
 
     over all triplets, and over all quadruplets of four items in which :math:`a, p` are of one class, :math:`k` of a
-    second and :math:`l` of a third.
+    second and :math:`l` of a third. Exact in :math:`O(n^2 \log n)`: the thresholds :math:`D_{ap} + m_2` of all pairs of
+    a class are sorted, globally and class by class, and every pair of two classes is searched among them. The memory
+    is that of the pairs of a class.
 
     Args:
         margin1: :math:`m_1`, at least 0.
         margin2: :math:`m_2`, at least 0; the paper takes the smaller one here.
+        adaptive: take the margins times the mean distance of two classes minus that of one, or zero where that is
+            negative, anew at each call. With ``reduction="active"`` and the margins 1 and 0.5 that is the paper's
+            online mining: what violates the batch's own margin is learnt from.
         distance: "euclidean", "squared", "cosine" or "dot", or a function of ``(z, reference)`` that returns all
             distances; embeddings are taken as they are, so a margin means something only where their length does.
         reduction: "mean" over all triplets and over all quadruplets, "active" over those whose term is above zero, or
             "sum" over ordered pairs.
         differentiable: "once": value and gradient together, block by block, in little memory; or "twice": all
             distances at once, for second derivatives (MAML) and ``torch.func``.
-        miner: picks the tuples to look at, in place of all; one of ours or of pytorch-metric-learning.
+        miner: picks quadruplets to look at (:class:`Quadruplets`), in place of all.
 
     Raises:
         ValueError: for margins below 0 or not finite, an unknown distance or reduction.
 
-    Source: Chen et al. (2017), arXiv:1704.01719, equation 7.
+    Source: Chen et al. (2017), arXiv:1704.01719, equation 7, with distances in place of their squares (take "squared"
+    for those) and means in place of sums.
 
     Example:
         >>> z = torch.tensor([[0.0], [1.0], [5.0], [5.5]])
@@ -58,17 +68,59 @@ class QuadrupletLoss(AbstractLoss):
         self.adaptive = adaptive
         self.margin1, self.margin2 = margin_of("margin1", margin1), margin_of("margin2", margin2)
 
-    def _streamed(self, given: Compared) -> Tensor:
-        return self._reduced(self.terms(self.matrix(given), given.relations), given)
-
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
         """Return the terms of all triplets, and of all quadruplets."""
-        slopes, active, count = quadruplet_counts(distances.detach(), relations, self.margin2)
-        total = (slopes * distances).sum() + self.margin2 * active.to(distances.dtype)
-        return [triplet_terms(distances, relations, self.margin1), Terms(total, count, active)]
+        first: float | Tensor = self.margin1
+        second: float | Tensor = self.margin2
+        if self.adaptive:
+            known = distances.detach()
+            near, far = (
+                known.where(mask, 0).sum() / mask.sum().clamp(min=1) for mask in (relations.same, relations.different)
+            )
+            first, second = first * (far - near).clamp(min=0), second * (far - near).clamp(min=0)
+        slopes, active, count = quadruplet_counts(distances.detach(), relations, second)
+        total = (slopes * distances).sum() + second * active.to(distances.dtype)
+        return [triplet_terms(distances, relations, first), Terms(total, count, active)]
+
+    def chosen(self, given: Compared, tuples: Pairs | Triplets | Quadruplets) -> list[Terms]:
+        """Return the terms of given quadruplets."""
+        if not isinstance(tuples, Quadruplets):
+            raise ValueError("`pairs` must be Quadruplets(anchor, positive, negative, second) for this loss.")
+        if self.adaptive:
+            raise ValueError("`adaptive` margins are those of a whole batch; give margins for chosen quadruplets.")
+        near = self.between(given, tuples.anchor, tuples.positive)
+        others = Compared(given.right, None, given.labels, given.labels)
+        parts = (
+            near - self.between(given, tuples.anchor, tuples.negative) + self.margin1,
+            near - self.between(others, tuples.negative, tuples.second) + self.margin2,
+        )
+        count = torch.tensor(len(near), device=near.device)
+        return [Terms(part.relu().sum(), count, (part > 0).sum()) for part in parts]
+
+    def streams(self, given: Compared, *, gradient: bool) -> list[tuple[Sums, Gradient | None]]:
+        """Return sums and gradients of all triplets, and of all quadruplets."""
+        seen, distance = sides(given.z, given.others, str(self.distance)), str(self.distance)
+        first, second = self.margin1, self.margin2
+        if self.adaptive:
+            means = mean_distances(seen, given.relations, distance)
+            first, second = (margin * max(0.0, means[1] - means[0]) for margin in (first, second))
+
+        def triplets(distances: Tensor, relations: Relations, out: Tensor) -> Sums:
+            return sums_of(batch_all, relations, (first,), distances, out)
+
+        return [
+            streamed(seen, given.relations, distance, triplets, gradient=gradient),
+            streamed_quadruplets(seen, given.relations, distance, second, gradient=gradient),
+        ]
+
+    def _streamed(self, given: Compared) -> Tensor:
+        """Return the loss; away from the CPU all distances are held at once."""
+        if given.z.device.type != "cpu":
+            return self._reduced(self.terms(self.matrix(given), given.relations))
+        return super()._streamed(given)
 
 
-def quadruplet_counts(distances: Tensor, relations: Relations, margin: float) -> tuple[Tensor, Tensor, Tensor]:
+def quadruplet_counts(distances: Tensor, relations: Relations, margin: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return how often each distance counts in active quadruplets, signed, their number, and that of all.
 
     The thresholds of all pairs of a class are sorted, and every pair of two classes searched among all of them and

@@ -79,7 +79,7 @@ class TripletLoss(AbstractLoss):
         return sums_of(batch_all_soft if self.soft else batch_all, relations, (self.margin,), distances, out)
 
 
-def triplet_terms(distances: Tensor, relations: Relations, margin: float) -> Terms:
+def triplet_terms(distances: Tensor, relations: Relations, margin: float | Tensor) -> Terms:
     """Return the terms of all triplets."""
     slopes, active = triplet_counts(distances.detach(), relations, margin)
     total = (slopes * distances).sum() + margin * active.to(distances.dtype)
@@ -93,7 +93,7 @@ def soft_terms(distances: Tensor, relations: Relations, margin: float) -> Terms:
     return Terms(terms.where(counted, 0).sum(), counted.sum(), counted.sum())
 
 
-def triplet_counts(distances: Tensor, relations: Relations, margin: float) -> tuple[Tensor, Tensor]:
+def triplet_counts(distances: Tensor, relations: Relations, margin: float | Tensor) -> tuple[Tensor, Tensor]:
     """Return how often each distance counts in active triplets, signed, ``[items, others]``, and their number.
 
     The loss is the sum of these integers times the distances, plus the margin for every active triplet; they are also
