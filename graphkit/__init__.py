@@ -4,10 +4,13 @@ The map, from the ground floor up; a folder imports only what lies below it.
 
 ``_kernels``   compiled loops over plain arrays: sparse product, attention, maximum, sorting
 ``_checks``    the one place where arguments are refused
-``operators``  sparse operators, Laplacians, normalisations, polynomial terms: functions, no modules
-``data``       the registry of data sets, their cards, where files come from, splits
-``nn``         ``spatial`` and ``spectral`` convolutions and the encoder that stacks them
-``training``   recipes, the loop, checkpoints, result records
+``operators``  sparse operators, Laplacians, Fourier bases, wavelets, polynomials, coarsening: functions, no modules
+``metric``     metric learning on embeddings and labels: distances, losses, retrieval, anomalies; never a graph
+``data``       the registry of data sets, their cards, where files come from, splits, samplers
+``nn``         ``spatial`` and ``spectral`` convolutions, ``pool`` and the encoder that stacks them
+``contrastive``  pre-training without labels: views of a graph and what they are to agree on
+``meta``       few-shot learning: tasks, learners that adapt, their rivals
+``training``   recipes, the loop, embeddings, checkpoints, result records
 ``viz``        pictures
 ``cli``        the command line
 

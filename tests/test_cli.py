@@ -333,7 +333,8 @@ def test_data_list_names_every_data_set(call):
 
     code, out, _ = call("data", "list")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()[1:]] == names()
+    first = [line.split()[0] for line in out.splitlines()[1:] if not line.startswith(" ")]  # a title may be wrapped
+    assert first == names()
     assert "10,556" in out
 
 

@@ -294,8 +294,7 @@ class SparseOperator:
     def to_dense(self) -> Tensor:
         """Return the dense matrix, duplicates added up."""
         values = self.entry_values()
-        place = self.pattern.rows() * self.shape[1] + self.pattern.columns
-        return values.new_zeros(self.shape.numel()).index_add(0, place, values).view(self.shape)
+        return values.new_zeros(self.shape).index_put((self.pattern.rows(), self.pattern.columns), values, True)
 
     def to_scipy(self) -> Any:
         """Return the matrix as a SciPy CSR array on the CPU, duplicates kept apart; no gradient flows."""
@@ -313,7 +312,7 @@ class SparseOperator:
         return STANDS_IN[function](*args, **(kwargs or {}))
 
     def __repr__(self) -> str:
-        values = "ones" if self.values is None else str(self.values.dtype).removeprefix("torch.")
+        values = "ones" if self.values is None else str(self.dtype).removeprefix("torch.")
         return f"SparseOperator({self.shape[0]} x {self.shape[1]}, {self.entries} entries, {values})"
 
 

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit.training.tasks import AbstractTask, Rows
+from graphkit.metric import consistency
+from graphkit.training.tasks import AbstractTask, NodeTask, Rows
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -133,10 +134,23 @@ class Fit:
     def _step(self, batch: Rows) -> Tensor:
         """Take one optimiser step and return the loss before it."""
         self.optimizer.zero_grad()
-        loss = F.cross_entropy(self._logits(batch.index, training=True), batch.y)
+        loss = self._loss(batch)
         self.fabric.backward(loss)
         self.optimizer.step()
         return loss.detach()
+
+    def _loss(self, batch: Rows) -> Tensor:
+        """Return the cross-entropy; with several views, the mean of theirs and how far all nodes are from agreeing."""
+        recipe = self.recipe
+        if recipe.views == 1:
+            return F.cross_entropy(self._logits(batch.index, training=True), batch.y)
+        if not isinstance(self.task, NodeTask):
+            raise ValueError(f"`views` must be 1: only the nodes of one graph have several, got {recipe.views}.")
+        everything = torch.arange(self.task.x.size(0), device=batch.index.device)
+        views = [self._logits(everything, training=True) for _ in range(recipe.views)]
+        loss = torch.stack([F.cross_entropy(logits[batch.index], batch.y) for logits in views]).mean()
+        guesses = [logits.softmax(-1) for logits in views]
+        return loss + recipe.consistency * consistency(guesses, sharpening=recipe.sharpening)
 
     def _logits(self, index: Tensor, *, training: bool) -> Tensor:
         """Return logits for some items, in float32 or float64."""

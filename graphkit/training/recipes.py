@@ -25,6 +25,7 @@ from graphkit.training.architectures import (
     SAGE,
     AbstractArchitecture,
     Cheb,
+    Grand,
     Spectral,
     Wavelet,
 )
@@ -63,6 +64,10 @@ class Recipe:
             nodes of one graph are always all together.
         patience: stop after so many epochs in a row in which neither accuracy nor loss on the validation nodes was at
             least as good as ever before (the rule of GAT's authors); 0 always runs all epochs.
+        views: passes through the model in a step, each with a dropout of its own. The loss is their mean; where there
+            are several, all nodes, labelled or not, are asked to agree on their classes too. For nodes only.
+        consistency: weight of that agreement.
+        sharpening: how much of a decision the views are asked for; 1 none, towards 0 all.
         select: whose weights are tested. "accuracy": the epoch of highest validation accuracy, among equals the one of
             lower validation loss, then the earlier one. "loss": the epoch of lowest validation loss, then the
             earlier one. "last": the last epoch.
@@ -85,6 +90,9 @@ class Recipe:
     epochs: Positive = 200
     batch: Count = 0
     patience: Count = 0
+    views: Positive = 1
+    consistency: NonNegative = 1.0
+    sharpening: LearningRate = 0.5
     select: Literal["accuracy", "loss", "last"] = "accuracy"
     row_normalise: bool = True
     sparse_below: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -175,6 +183,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe(name="spectral", model=Spectral()),
         Recipe(name="wavelet", model=Wavelet(), hidden=64, dropout=0.8, l2_on="all", epochs=400),
         Recipe(name="gwnn", model=GWNN(), epochs=400, patience=100),
+        Recipe(name="grand", model=Grand(), hidden=64, l2=1e-3, l2_on="all", views=2, epochs=400),
         Recipe(name="mlp", model=MLP()),
     )
 }

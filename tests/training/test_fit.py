@@ -37,11 +37,29 @@ def test_training_lowers_the_loss_and_learns(data):
     assert max(epoch.validation_accuracy for epoch in epochs) > 0.8
 
 
-@pytest.mark.parametrize("model", ["gcn", "sage", "gat", "gin", "cheb", "wavelet", "gwnn", "mlp"])
+@pytest.mark.parametrize("model", ["gcn", "sage", "gat", "gin", "cheb", "wavelet", "gwnn", "grand", "mlp"])
 def test_every_recipe_trains(data, model):
     epochs = list(fit_of(data, recipe(model, {"epochs": 3})).epochs())
     assert [epoch.number for epoch in epochs] == [1, 2, 3]
     assert all(math.isfinite(epoch.train_loss) for epoch in epochs)
+
+
+def test_views_are_asked_to_agree_on_nodes_without_a_label(data):
+    """The loss written out: draw by draw the same dropout."""
+    chosen = recipe("gcn", {"views": 3, "consistency": 0.7, "sharpening": 0.5})
+    fit = fit_of(data, chosen)
+    task, x, graph = fit.task, fit.task.x, fit.task.graph
+    torch.manual_seed(5)
+    with torch.no_grad():
+        views = [fit.model.train()(x, *graph) for _ in range(3)]
+    guesses = [view.softmax(-1) for view in views]
+    squared = (sum(guesses) / 3).square()
+    target = squared / squared.sum(-1, keepdim=True)
+    apart = sum((guess - target).square().sum(-1).mean() for guess in guesses) / 3
+    rows = task.train
+    entropy = sum(torch.nn.functional.cross_entropy(view[rows.index], rows.y) for view in views) / 3
+    torch.manual_seed(5)
+    torch.testing.assert_close(next(fit.epochs()).train_loss, float(entropy + 0.7 * apart), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("model", ["gcn", "gat"])

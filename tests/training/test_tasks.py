@@ -62,6 +62,11 @@ def flat(**fields) -> Recipe:
     return Recipe(model=Flat(), name="flat", epochs=30, **fields)
 
 
+def test_signals_have_one_view(signals):
+    with pytest.raises(ValueError, match="`views` must be 1"):
+        train(signals, flat(views=2), seeds=[0], device="cpu")
+
+
 def test_signals_are_items_and_are_learnt(signals):
     outcome = train(signals, flat(lr=0.05), seeds=[0, 1], device="cpu")
     assert outcome.record.metric.mean > 0.9

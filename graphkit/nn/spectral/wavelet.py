@@ -17,19 +17,12 @@ from graphkit._kernels.ordering import fingerprint
 from graphkit.nn.abstract import AbstractGraphConv, biased, mapped, plain_features
 from graphkit.operators import SparseOperator, chebyshev_sum, laplacian
 from graphkit.operators.features import features_of
-from graphkit.operators.normalization import inverse_power
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import edges_of, remembered
 from graphkit.operators.wavelets import FilterBank, ThresholdedWavelets, heat, thresholded_wavelets
-from graphkit.operators.wavelets.chebyshev import (
-    analysed,
-    evaluated,
-    kernel_coefficients,
-    kernel_order,
-    synthesised,
-)
+from graphkit.operators.wavelets.chebyshev import analysed, evaluated, kernel_coefficients, kernel_order, synthesised
 from graphkit.operators.wavelets.kernels import one_band
-from graphkit.operators.wavelets.shift import shifted_laplacian
+from graphkit.operators.wavelets.shift import shifted_edges, shifted_laplacian
 from graphkit.operators.wavelets.transform import conditioned
 
 FORMS = ("bands", "mixed", "gwnn")
@@ -302,16 +295,8 @@ class GraphWaveletConv(AbstractGraphConv):
         if isinstance(edge_index, SparseOperator) or is_sparse(edge_index):
             edges = edges_of(edge_index, edge_weight, flow=self.flow)
             edge_index, edge_weight = edges.index, edges.weight
-        target = edge_index[1 if self.flow == "source_to_target" else 0]
         weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.to(x.dtype)
-        weight = torch.where(edge_index[0] == edge_index[1], 0, weight)
-        degree = x.new_zeros(nodes).index_add(0, target, weight)
-        if self.normalization == "sym":
-            root = inverse_power(degree, 0.5)
-            norm = -weight * root[edge_index[0]] * root[edge_index[1]]
-        else:
-            norm = -weight * inverse_power(degree, 1.0)[target]
-        isolated = (degree == 0).to(x.dtype).unsqueeze(-1)
+        norm, isolated = shifted_edges(edge_index, weight, nodes, self.normalization, self.flow)
         return lambda v: self.propagate(edge_index, x=v, norm=norm) - isolated * v
 
     def message(self, x_j: Tensor, norm: Tensor) -> Tensor:

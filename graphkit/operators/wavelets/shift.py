@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphkit.operators.laplacian import laplacian, rescaled_laplacian
-from graphkit.operators.normalization import built
+from graphkit.operators.normalization import built, inverse_power
 from graphkit.operators.pattern import outside_transforms, rememberable
 from graphkit.operators.prepared import edges_of
 from graphkit.operators.sparse import SparseOperator
@@ -78,3 +78,28 @@ def shifted_laplacian(
         return whole.with_values(whole.entry_values() - on_diagonal)
 
     return built(build, ("shifted", num_nodes, normalization, dtype), index, weight)
+
+
+def shifted_edges(
+    edge_index: Tensor, weight: Tensor, num_nodes: int, normalization: str, flow: str
+) -> tuple[Tensor, Tensor]:
+    """Return the entries of :math:`L - I` edge by edge, ``[edges]``, and where its diagonal is -1, ``[nodes, 1]``.
+
+    The same as :func:`shifted_laplacian`, in operations that can be traced.
+
+    Args:
+        edge_index: ``[2, edges]``; self-loops do not count.
+        weight: ``[edges]``.
+        num_nodes: number of nodes.
+        normalization: ``"sym"`` or ``"rw"``.
+        flow: direction of the messages.
+    """
+    target = edge_index[1 if flow == "source_to_target" else 0]
+    weight = torch.where(edge_index[0] == edge_index[1], 0, weight)
+    degree = weight.new_zeros(num_nodes).index_add(0, target, weight)
+    if normalization == "sym":
+        root = inverse_power(degree, 0.5)
+        entries = -weight * root[edge_index[0]] * root[edge_index[1]]
+    else:
+        entries = -weight * inverse_power(degree, 1.0)[target]
+    return entries, (degree == 0).to(weight.dtype).unsqueeze(-1)

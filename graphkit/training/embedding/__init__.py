@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graphkit.training.embedding.fit import EmbeddingEpoch, EmbeddingFit
     from graphkit.training.embedding.recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
-    from graphkit.training.embedding.results import EmbeddingRecord, EmbeddingResult
+    from graphkit.training.embedding.results import EmbeddingOutcome, EmbeddingRecord, EmbeddingResult
     from graphkit.training.embedding.saved import Found, SavedEmbeddings, search
-    from graphkit.training.embedding.study import EmbeddingOutcome, embed
+    from graphkit.training.embedding.study import embed
 
 # Imported when asked for: the command line reads recipes without waiting for torch.
 _HOMES = {
     "fit": ["EmbeddingEpoch", "EmbeddingFit"],
     "recipes": ["EMBEDDINGS", "EmbeddingRecipe", "embedding_recipe"],
-    "results": ["EmbeddingRecord", "EmbeddingResult"],
+    "results": ["EmbeddingOutcome", "EmbeddingRecord", "EmbeddingResult"],
     "saved": ["Found", "SavedEmbeddings", "search"],
-    "study": ["EmbeddingOutcome", "embed"],
+    "study": ["embed"],
 }
 
 __all__ = [

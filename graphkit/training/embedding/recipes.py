@@ -27,7 +27,7 @@ from graphkit.training.recipes import RECIPES, Recipe, first_fault
 if TYPE_CHECKING:
     from torch import nn
 
-ELSEWHERE = ("epochs", "patience", "select", "batch")
+ELSEWHERE = ("epochs", "patience", "select", "batch", "views", "consistency", "sharpening")
 """Fields of a classifier's recipe that an embedding's recipe has in its own way."""
 
 

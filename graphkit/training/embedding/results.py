@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from graphkit.training.embedding.fit import EmbeddingEpoch
 from graphkit.training.files import write_atomically
 from graphkit.training.records import Metric, Record
@@ -73,3 +75,28 @@ class EmbeddingRecord:
     def write(self, path: Path) -> None:
         """Write the record beside ``path`` and rename it."""
         write_atomically(path, (self.to_json() + "\n").encode())
+
+
+@dataclass(frozen=True)
+class EmbeddingOutcome:
+    """The record of a study, and behind it the results and embeddings of each seed.
+
+    Args:
+        record: what was measured, and how.
+        seeds: the results.
+        embeddings: of each seed, ``[items, dim]``, in the order of ``seeds``.
+        raw: features of the items ``[items, features]``.
+        y: labels of the items ``[items]``.
+        test: which of them were asked for the record's figure, a mask ``[items]``.
+        faults: what could not be kept on the disk.
+        put_aside: where the checkpoint of an earlier, unfinished run was put that lay in the same folder.
+    """
+
+    record: EmbeddingRecord
+    seeds: tuple[EmbeddingResult, ...]
+    embeddings: tuple[Tensor, ...]
+    raw: Tensor
+    y: Tensor
+    test: Tensor
+    faults: tuple[str, ...] = ()
+    put_aside: Path | None = None

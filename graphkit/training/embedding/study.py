@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.embedding.baselines import classifier_logits
 from graphkit.training.embedding.fit import EmbeddingEpoch, EmbeddingFit
 from graphkit.training.embedding.graphs import graph_encoder, graph_setting
-from graphkit.training.embedding.results import EmbeddingRecord, EmbeddingResult
+from graphkit.training.embedding.results import EmbeddingOutcome, EmbeddingRecord, EmbeddingResult
 from graphkit.training.embedding.saved import SavedEmbeddings
 from graphkit.training.embedding.settings import Setting, node_setting
 from graphkit.training.fit import TrainingError
@@ -34,31 +33,6 @@ if TYPE_CHECKING:
 
 RAW, RANDOM = "raw features", "random encoder"
 """The baselines printed beside every figure."""
-
-
-@dataclass(frozen=True)
-class EmbeddingOutcome:
-    """The record of a study, and behind it the results and embeddings of each seed.
-
-    Args:
-        record: what was measured, and how.
-        seeds: the results.
-        embeddings: of each seed, ``[items, dim]``, in the order of ``seeds``.
-        raw: features of the items ``[items, features]``.
-        y: labels of the items ``[items]``.
-        test: which of them were asked for the record's figure, a mask ``[items]``.
-        faults: what could not be kept on the disk.
-        put_aside: where the checkpoint of an earlier, unfinished run was put that lay in the same folder.
-    """
-
-    record: EmbeddingRecord
-    seeds: tuple[EmbeddingResult, ...]
-    embeddings: tuple[Tensor, ...]
-    raw: Tensor
-    y: Tensor
-    test: Tensor
-    faults: tuple[str, ...] = ()
-    put_aside: Path | None = None
 
 
 def embed(
