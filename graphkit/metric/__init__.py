@@ -3,29 +3,50 @@
 from graphkit.metric.anomaly import AnomalyScorer
 from graphkit.metric.conditional import ConditionalSimilarity, ContextSimilarity, evaluate_conditions
 from graphkit.metric.distances import pairwise_distances
+from graphkit.metric.label_free import barlow_twins, canonical_correlation, vicreg
 from graphkit.metric.losses import (
+    CircleLoss,
     ContrastiveLoss,
     InfoNCELoss,
+    MultiSimilarityLoss,
     QuadrupletLoss,
     SupervisedContrastiveLoss,
     TripletLoss,
+)
+from graphkit.metric.miners import (
+    BatchHardMiner,
+    DistanceWeightedMiner,
+    HardQuadrupletMiner,
+    MultiSimilarityMiner,
+    SemiHardMiner,
 )
 from graphkit.metric.nearest import nearest_items
 from graphkit.metric.probes import cluster_agreement, linear_probe
 from graphkit.metric.prototypes import PrototypeLoss, class_prototypes, consistency
 from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
+from graphkit.metric.telemetry import Telemetry, telemetry
 
 __all__ = [
     "AnomalyScorer",
+    "BatchHardMiner",
+    "CircleLoss",
     "ConditionalSimilarity",
     "ContextSimilarity",
     "ContrastiveLoss",
+    "DistanceWeightedMiner",
+    "HardQuadrupletMiner",
     "InfoNCELoss",
+    "MultiSimilarityLoss",
+    "MultiSimilarityMiner",
     "PrototypeLoss",
     "QuadrupletLoss",
     "Retrieval",
+    "SemiHardMiner",
     "SupervisedContrastiveLoss",
+    "Telemetry",
     "TripletLoss",
+    "barlow_twins",
+    "canonical_correlation",
     "class_prototypes",
     "cluster_agreement",
     "consistency",
@@ -34,4 +55,6 @@ __all__ = [
     "linear_probe",
     "nearest_items",
     "pairwise_distances",
+    "telemetry",
+    "vicreg",
 ]

@@ -1,7 +1,7 @@
 """Losses taken block by block of rows: a block sees all others, so its slopes become gradients at once.
 
 Nothing of ``items x others`` is ever kept. The gradient is computed together with the value, and can therefore be
-differentiated no further: ``once_differentiable`` says so to whoever tries.
+differentiated no further: whoever tries is told so.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from graphkit._kernels import pairs
 from graphkit._kernels.threads import over_rows
 from graphkit.metric.relations import NOBODY, Relations
 
-BLOCK = 2**18
-"""Distances held at a time: a megabyte in single precision stays in the second cache."""
+BLOCK = 2**20
+"""Distances held at a time: four megabytes in single precision."""
 
 NEAR = {torch.float32: 1e-2, torch.float64: 1e-3}
 """Share of the squared lengths below which a squared distance is taken from differences: inner products would leave
@@ -161,18 +160,39 @@ def streamed(
 
 
 class Streamed(torch.autograd.Function):
-    """A value with the gradient that was computed beside it."""
+    """A value with the gradient that was computed beside it.
+
+    PyTorch's ``once_differentiable`` complains only where what comes from above is itself differentiable. In the inner
+    step of MAML that is a plain one, and the second-order part would be lost without a word; ``_Refusal`` stands guard.
+    """
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, others: Tensor | None, run: Callable[..., Any]) -> Tensor:
         """Return the value; ``run`` is told whether a gradient is wanted and returns ``(value, dz, dothers)``."""
         value, *gradients = run(any(ctx.needs_input_grad[:2]))
-        ctx.save_for_backward(*gradients)
+        ctx.save_for_backward(z, others, *gradients)
         return z.new_tensor(value)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients times what comes from above."""
-        dz, dothers = ctx.saved_tensors
-        return grad * dz, None if dothers is None else grad * dothers, None
+        z, others, *gradients = ctx.saved_tensors
+        found = [None if part is None else grad.detach() * part for part in gradients]
+        if torch.is_grad_enabled():
+            found = [None if part is None else _Refusal.apply(part, grad, z, others) for part in found]
+        return *found, None
+
+
+class _Refusal(torch.autograd.Function):
+    """A gradient that can be looked at but not differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, *sources: Tensor | None) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        raise RuntimeError(
+            "this loss is differentiable once: its gradient was computed together with its value; for a second "
+            "derivative, as in MAML, make it with differentiable='twice'."
+        )

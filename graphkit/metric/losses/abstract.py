@@ -96,7 +96,7 @@ class AbstractLoss(ABC):
         return self.terms(self.matrix(given), NamedPairs(*masks))
 
     def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
-        """Set ``out`` to the slope of the terms' sum by each distance of a block of rows, and return their sums."""
+        """Set ``out`` to the slope of the sum by each distance of a block of labelled rows, and return the sums."""
         with torch.enable_grad():
             leaf = distances.detach().requires_grad_()
             (part,) = self.terms(leaf, relations)
@@ -106,7 +106,7 @@ class AbstractLoss(ABC):
     def streams(self, given: Compared, *, gradient: bool) -> list[tuple[Sums, Any]]:
         """Return sums and gathered gradients over all rows, each to be reduced by itself."""
         seen = sides(given.z, given.others, str(self.distance))
-        block = BLOCK if given.z.device.type == "cpu" else 32 * BLOCK
+        block = BLOCK if given.z.device.type == "cpu" else 16 * BLOCK
         return [
             streamed(seen, given.relations, str(self.distance), self.slopes, gradient=gradient, block=block),
         ]
@@ -175,13 +175,16 @@ class AbstractLoss(ABC):
         return torch.stack(losses).mean() if losses else z.sum() * 0
 
     def _prepared(self, given: Compared) -> Compared:
-        """Return the embeddings as the blocks take them: unit vectors for the cosine, at least single precision."""
+        """Return what the blocks take: labelled items, unit vectors for the cosine, at least single precision."""
 
-        def ready(part: Tensor) -> Tensor:
+        def ready(part: Tensor, labels: Tensor) -> Tensor:
+            known = labels >= 0
+            part = part if bool(known.all()) else part[known]
             wide = part if part.dtype in (torch.float32, torch.float64) else part.float()
             return unit(wide) if self.distance == "cosine" else wide
 
-        return Compared(ready(given.z), None if given.others is None else ready(given.others), given.y, given.labels)
+        others = None if given.others is None else ready(given.others, given.labels)
+        return Compared(ready(given.z, given.y), others, given.y[given.y >= 0], given.labels[given.labels >= 0])
 
     def _streamed(self, given: Compared) -> Tensor:
         if under_transform():

@@ -128,14 +128,15 @@ def quadruplet_counts(distances: Tensor, relations: Relations, margin: float | T
     those of one class are found in one sorted list of (class, place).
     """
     classes = relations.labels.sort().values
-    rows, columns = (torch.searchsorted(classes, labels.contiguous()) for labels in (relations.y, relations.labels))
+    rows, columns = (_place(classes, labels) for labels in (relations.y, relations.labels))
     shape, every = distances.shape, distances.numel()
     same, different = relations.same.flatten(), relations.different.flatten()
-    left, right = rows.unsqueeze(1).expand(shape).flatten(), columns.expand(shape).flatten()
     values = distances.flatten()
     thresholds, order = torch.where(same, values + margin, torch.inf).sort(stable=True)
-    place = torch.empty_like(order).scatter_(0, order, torch.arange(every, device=order.device))
-    below = torch.where(different, torch.searchsorted(thresholds, values, right=True), every)
+    place = order.argsort()
+    nothing = 0 * place.view(shape)  # what vmap stacks must be stacked on both sides of a search
+    left, right = (rows.unsqueeze(1) + nothing).flatten(), (columns + nothing).flatten()
+    below = torch.where(different, _place(thresholds, values, right=True), every)
 
     # For each pair of two classes: the pairs of other classes whose threshold lies above it.
     width = every + 1
@@ -144,7 +145,7 @@ def quadruplet_counts(distances: Tensor, relations: Relations, margin: float | T
     positives = same.sum()
 
     def above(side: Tensor) -> Tensor:
-        return torch.searchsorted(own, (side + 1) * width) - torch.searchsorted(own, side * width + below)
+        return _place(own, (side + 1) * width) - _place(own, side * width + below)
 
     farther = torch.where(different, positives - below - above(left) - above(right), 0)
 
@@ -152,10 +153,15 @@ def quadruplet_counts(distances: Tensor, relations: Relations, margin: float | T
     ends = torch.cat([torch.where(different, side * width + below, nobody) for side in (left, right)]).sort().values
 
     def under(limit: Tensor) -> Tensor:
-        touching = torch.searchsorted(ends, left * width + limit, right=True) - torch.searchsorted(ends, left * width)
-        return torch.searchsorted(below.sort().values, limit, right=True) - touching
+        touching = _place(ends, left * width + limit, right=True) - _place(ends, left * width)
+        return _place(below.sort().values, limit, right=True) - touching
 
     nearer = torch.where(same, under(place), 0)
-    apart = different.sum() - (torch.searchsorted(ends, (left + 1) * width) - torch.searchsorted(ends, left * width))
+    apart = different.sum() - (_place(ends, (left + 1) * width) - _place(ends, left * width))
     slopes = (nearer - farther).to(distances.dtype).view(shape)
     return slopes, nearer.sum(), torch.where(same, apart, 0).sum()
+
+
+def _place(ascending: Tensor, values: Tensor, *, right: bool = False) -> Tensor:
+    """Return where values belong in a sorted tensor; ``vmap`` may hand over what is not contiguous."""
+    return torch.searchsorted(ascending.contiguous(), values.contiguous(), right=right)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._checks import positive
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
-from graphkit.metric.relations import Relations
+from graphkit.metric.losses.exponentials import softplus
+from graphkit.metric.relations import NOBODY, Relations
+from graphkit.metric.streaming import Sums
 
 
 class InfoNCELoss(AbstractLoss):
@@ -58,8 +59,24 @@ class InfoNCELoss(AbstractLoss):
         others = logits.where(relations.different, -torch.inf)
         wanted = relations.same & relations.different.any(1, keepdim=True)
         mass = others.where(relations.different.any(1, keepdim=True), 0).logsumexp(1, keepdim=True)
-        terms = F.softplus((mass - logits).where(wanted, 0)).where(wanted, 0)
+        terms = softplus((mass - logits).where(wanted, 0)).where(wanted, 0)
         return [Terms(terms.sum(), wanted.sum(), wanted.sum())]
+
+    def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
+        """Set ``out`` to the slopes: the row's softmax over its negatives, and minus one less each positive's share."""
+        equal = relations.y.unsqueeze(1) == relations.labels  # everybody here has a label
+        torch.mul(distances, -1 / self.temperature, out=out)
+        out.masked_fill_(equal, -torch.inf)
+        largest = out.amax(1, keepdim=True)
+        scale = largest.where(largest > -torch.inf, 0)
+        mass = out.sub_(scale).exp_().sum(1)
+        rows, columns = _without_oneself(equal, relations).logical_and_((mass > 0).unsqueeze(1)).nonzero().unbind(1)
+        excess = (mass.log() + scale.squeeze(1))[rows] + distances[rows, columns] / self.temperature
+        missed = excess.sigmoid()
+        share = torch.zeros_like(mass).index_add_(0, rows, missed) / mass.where(mass > 0, 1)
+        out.mul_((share / -self.temperature).unsqueeze(1))
+        out[rows, columns] = missed / self.temperature
+        return Sums(float(softplus(excess).sum(dtype=torch.float64)), len(rows), len(rows))
 
 
 class SupervisedContrastiveLoss(AbstractLoss):
@@ -108,3 +125,36 @@ class SupervisedContrastiveLoss(AbstractLoss):
         mass = logits.where(everyone, -torch.inf).where(asked.unsqueeze(1), 0).logsumexp(1)
         mean = logits.where(relations.same, 0).sum(1) / relations.same.sum(1).clamp(min=1)
         return [Terms((mass - mean).where(asked, 0).sum(), asked.sum(), asked.sum())]
+
+    def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
+        """Set ``out`` to the slopes: the row's softmax, less an equal share for each item of its class."""
+        equal = relations.y.unsqueeze(1) == relations.labels  # everybody here has a label
+        alone = len(relations.labels) - equal.sum(1) == 0
+        same = _without_oneself(equal, relations)
+        positives = same.sum(1)
+        asked = (positives > 0) & ~alone
+        torch.mul(distances, -1 / self.temperature, out=out)
+        share = asked.to(out.dtype) / positives.clamp(min=1)
+        mean = out.where(same, 0).sum(1) * share
+        if relations.own != NOBODY:
+            out[_diagonal(relations)] = -torch.inf
+        largest = out.amax(1, keepdim=True) if out.shape[1] else out.new_zeros(len(out), 1)
+        scale = largest.where(largest > -torch.inf, 0)
+        mass = out.sub_(scale).exp_().sum(1)
+        out.mul_((asked / mass.where(mass > 0, 1)).unsqueeze(1))
+        out.sub_(same * share.unsqueeze(1)).mul_(-1 / self.temperature)
+        terms = (mass.log() + scale.squeeze(1) - mean).where(asked, 0)
+        return Sums(float(terms.sum(dtype=torch.float64)), int(asked.sum()), int(asked.sum()))
+
+
+def _diagonal(relations: Relations) -> tuple[Tensor, Tensor]:
+    """Return the places at which the rows of a block meet themselves."""
+    rows = torch.arange(len(relations.y), device=relations.y.device)
+    return rows, rows + relations.own
+
+
+def _without_oneself(equal: Tensor, relations: Relations) -> Tensor:
+    """Return pairs of one class without those of an item and itself; the mask is overwritten."""
+    if relations.own != NOBODY:
+        equal[_diagonal(relations)] = False
+    return equal

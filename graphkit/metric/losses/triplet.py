@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._kernels.triplets import batch_all, batch_all_soft
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
 from graphkit.metric.losses.compared import Compared, margin_of
+from graphkit.metric.losses.exponentials import softplus
 from graphkit.metric.relations import Relations
 from graphkit.metric.streaming import Sums, sums_of
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, as_triplets
@@ -69,7 +69,7 @@ class TripletLoss(AbstractLoss):
         """Return the terms of given triplets."""
         anchor, positive, negative = as_triplets(tuples)
         excess = self.between(given, anchor, positive) - self.between(given, anchor, negative) + self.margin
-        terms = F.softplus(excess) if self.soft else excess.relu()
+        terms = softplus(excess) if self.soft else excess.relu()
         return [Terms(terms.sum(), torch.tensor(len(terms), device=terms.device), (terms > 0).sum())]
 
     def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
@@ -88,7 +88,7 @@ def triplet_terms(distances: Tensor, relations: Relations, margin: float | Tenso
 
 def soft_terms(distances: Tensor, relations: Relations, margin: float) -> Terms:
     """Return the terms of all triplets with a soft margin, from an array of ``items x others x others``."""
-    terms = F.softplus(distances.unsqueeze(2) - distances.unsqueeze(1) + margin)
+    terms = softplus(distances.unsqueeze(2) - distances.unsqueeze(1) + margin)
     counted = relations.same.unsqueeze(2) & relations.different.unsqueeze(1)
     return Terms(terms.where(counted, 0).sum(), counted.sum(), counted.sum())
 

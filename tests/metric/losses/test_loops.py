@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from graphkit.metric import (
+    CircleLoss,
     ContrastiveLoss,
     InfoNCELoss,
+    MultiSimilarityLoss,
     QuadrupletLoss,
     SupervisedContrastiveLoss,
     TripletLoss,
@@ -40,6 +42,8 @@ def distance_of(kind, a, b):
 def pairs(y):
     known = [i for i in range(len(y)) if y[i] >= 0]
     ordered = list(itertools.permutations(known, 2))
+    if hasattr(y, "items"):
+        ordered = [(i, j) for i, j in ordered if i < y.items <= j]
     return [(i, j) for i, j in ordered if y[i] == y[j]], [(i, j) for i, j in ordered if y[i] != y[j]]
 
 
@@ -96,7 +100,60 @@ def supervised(loss, d, y):
     return reduced(terms, loss.reduction)
 
 
+def soft(loss, d, y):
+    same, different = pairs(y)
+    terms = [(1 + (d(a, p) - d(a, n) + loss.margin).exp()).log() for a, p in same for b, n in different if a == b]
+    return reduced(terms, loss.reduction)
+
+
+def rows_of(y):
+    """Each item with its positives and its negatives."""
+    same, different = pairs(y)
+    return [([p for b, p in same if a == b], [n for b, n in different if a == b], a) for a in range(len(y))]
+
+
+def alike(loss, d, a, b):
+    return 1 - d(a, b) if loss.distance == "cosine" else -d(a, b)
+
+
+def multi_similarity(loss, d, y):
+    terms = []
+    for positives, negatives, a in rows_of(y):
+        pulled = sum((-loss.alpha * (alike(loss, d, a, p) - loss.base)).exp() for p in positives)
+        pushed = sum((loss.beta * (alike(loss, d, a, n) - loss.base)).exp() for n in negatives)
+        if positives or negatives:
+            one = torch.ones(()).double()
+            terms.append((one + pulled).log() / loss.alpha + (one + pushed).log() / loss.beta)
+    return reduced(terms, loss.reduction)
+
+
+def circle(loss, d, y):
+    terms = []
+    for positives, negatives, a in rows_of(y):
+        if positives and negatives:
+            near = [alike(loss, d, a, p) for p in positives]
+            far = [alike(loss, d, a, n) for n in negatives]
+            m = loss.margin
+            pulled = sum((-loss.scale * hinge(1 + m - s.detach()) * (s - 1 + m)).exp() for s in near)
+            pushed = sum((loss.scale * hinge(s.detach() + m) * (s - m)).exp() for s in far)
+            terms.append((1 + pulled * pushed).log())
+    return reduced(terms, loss.reduction)
+
+
+def adaptive(loss, d, y):
+    same, different = pairs(y)
+    if not same or not different:
+        return torch.zeros(()).double()
+    means = [sum(float(d(*pair).detach()) for pair in each) / len(each) for each in (same, different)]
+    scale = max(0.0, means[1] - means[0])
+    return quadruplet(QuadrupletLoss(loss.margin1 * scale, loss.margin2 * scale, reduction=loss.reduction), d, y)
+
+
 CASES = {
+    "multi-similarity": (multi_similarity, lambda **options: MultiSimilarityLoss(2.0, 5.0, **options)),
+    "circle": (circle, lambda **options: CircleLoss(0.3, scale=2.0, **options)),
+    "soft triplet": (soft, lambda **options: TripletLoss(0.4, soft=True, **options)),
+    "adaptive quadruplet": (adaptive, lambda **options: QuadrupletLoss(0.4, 0.2, adaptive=True, **options)),
     "contrastive": (contrastive, lambda **options: ContrastiveLoss(1.5, positive_margin=0.3, **options)),
     "triplet": (triplet, lambda **options: TripletLoss(0.4, **options)),
     "quadruplet": (quadruplet, lambda **options: QuadrupletLoss(0.4, 0.2, **options)),
@@ -112,22 +169,63 @@ def embedded(generator):
     return z.requires_grad_()
 
 
+ALL = ["euclidean", "squared", "cosine", "dot"]
+MEASURED = [
+    (case, distance) for case in CASES for distance in (ALL[2:] if case in ("multi-similarity", "circle") else ALL)
+]
+
+
 @pytest.mark.parametrize("reduction", ["mean", "active", "sum"])
-@pytest.mark.parametrize("distance", ["euclidean", "squared", "cosine", "dot"])
+@pytest.mark.parametrize(("case", "distance"), MEASURED)
 @pytest.mark.parametrize("labels", LABELS)
-@pytest.mark.parametrize("case", CASES)
-def test_a_loss_is_the_loop_over_all_its_tuples(generator, case, labels, distance, reduction):
+def test_a_loss_is_the_loop_over_all_its_tuples_in_both_its_modes(generator, case, labels, distance, reduction):
     loop, make = CASES[case]
-    loss, y, z = make(distance=distance, reduction=reduction), LABELS[labels], embedded(generator)
-    expected = loop(loss, lambda i, j: distance_of(distance, z[i], z[j]), y)
-    found = loss(z, torch.tensor(y))
-    assert found.item() == pytest.approx(expected.item(), abs=1e-12, rel=1e-12)
-    gradient = torch.autograd.grad(found, z)[0]
+    y, z = LABELS[labels], embedded(generator)
+    known = {(i, j): distance_of(distance, z[i], z[j]) for i in range(len(y)) for j in range(len(y))}
+    expected = loop(make(distance=distance, reduction=reduction), lambda i, j: known[i, j], y)
     truth = torch.autograd.grad(expected, z)[0] if expected.requires_grad else torch.zeros_like(z)
-    torch.testing.assert_close(gradient, truth, atol=1e-12, rtol=1e-12)
+    for mode in ("once", "twice"):
+        loss = make(distance=distance, reduction=reduction, differentiable=mode)
+        found = loss(z, torch.tensor(y))
+        assert found.item() == pytest.approx(expected.item(), abs=1e-12, rel=1e-12), mode
+        torch.testing.assert_close(torch.autograd.grad(found, z)[0], truth, atol=1e-12, rtol=1e-12)
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_with_others_a_loss_is_its_part_of_the_loop(generator, case):
+    """Items against others: the loop over both together, in which only pairs from the one to the other are known."""
+    loop, make = CASES[case]
+    z, others = (torch.randn(size, 3, generator=generator).double().requires_grad_() for size in (5, 6))
+    y, labels = [0, 1, 1, 2, -1], [1, 0, 2, 2, 0, -1]
+    distance = "cosine" if case in ("multi-similarity", "circle") else "euclidean"
+    expected = loop(make(distance=distance), Across(z, others, distance), Split(y, labels))
+    for mode in ("once", "twice"):
+        loss = make(distance=distance, differentiable=mode)
+        found = loss(z, torch.tensor(y), reference=(others, torch.tensor(labels)))
+        assert found.item() == pytest.approx(expected.item(), abs=1e-12), mode
+        ours, truth = (torch.autograd.grad(each, (z, others), retain_graph=True) for each in (found, expected))
+        torch.testing.assert_close(ours, truth, atol=1e-12, rtol=1e-12)
+
+
+class Split(list):
+    """Labels of items, then of others: a pair is an item and one of the others."""
+
+    def __init__(self, y, labels):
+        super().__init__([*y, *labels])
+        self.items = len(y)
+
+
+class Across:
+    """Distances from items to others, rows of the two numbered through."""
+
+    def __init__(self, z, others, distance):
+        self.rows, self.distance = torch.cat([z, others]), distance
+
+    def __call__(self, i, j):
+        return distance_of(self.distance, self.rows[i], self.rows[j])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "circle"])
 def test_gradients_are_right_twice(generator, case):
     loss, y = CASES[case][1](differentiable="twice"), torch.tensor([0, 0, 1, 1, 2, -1])
     z = torch.randn(6, 3, generator=generator).double().requires_grad_()

@@ -1,0 +1,128 @@
+"""Objectives that need no labels: two views of the same items agree, and their features are not all the same."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphkit._checks import embeddings, positive
+
+
+def barlow_twins(first: Tensor, second: Tensor, *, off_diagonal: float = 5e-3) -> Tensor:
+    r"""Return how far the correlation of two views' features is from the identity.
+
+    .. math::
+        L = \sum_i (1 - C_{ii})^2 + \lambda \sum_{i \neq j} C_{ij}^2
+
+    with :math:`C` the correlation of feature :math:`i` of one view and :math:`j` of the other, over the items. A
+    constant feature correlates with nothing.
+
+    Args:
+        first, second: embeddings of the same items ``[items, features]``.
+        off_diagonal: :math:`\lambda`, above 0.
+
+    Raises:
+        ValueError: for views of different shapes, fewer than two items, or a weight not above 0.
+
+    Source: Zbontar et al. (2021), arXiv:2103.03230, equations 1 and 2.
+
+    Example:
+        >>> x = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+        >>> barlow_twins(x, x).item()
+        0.0
+    """
+    _views(first, second)
+    weight = positive("off_diagonal", off_diagonal)
+    correlation = standardised(first).T @ standardised(second) / len(first)
+    on = torch.eye(len(correlation), dtype=torch.bool, device=correlation.device)
+    return ((1 - correlation).square() * on).sum() + weight * (correlation.square() * ~on).sum()
+
+
+def vicreg(
+    first: Tensor, second: Tensor, *, invariance: float = 25.0, variance: float = 25.0, covariance: float = 1.0
+) -> Tensor:
+    r"""Return the sum of how far two views differ, how little their features vary and how much these covary.
+
+    .. math::
+        L = \frac{\lambda}{nd} \lVert A - B \rVert^2 + \frac{\mu}{2} (v(A) + v(B)) + \nu (c(A) + c(B))
+
+    with :math:`v` the mean over features of :math:`\max(0, 1 - \sqrt{\operatorname{Var} + 10^{-4}})` and :math:`c` the
+    sum of the squared covariances of different features over their number :math:`d`.
+
+    Args:
+        first, second: embeddings of the same items ``[items, features]``.
+        invariance: :math:`\lambda`, above 0.
+        variance: :math:`\mu`, above 0.
+        covariance: :math:`\nu`, above 0.
+
+    Raises:
+        ValueError: for views of different shapes, fewer than two items, or weights not above 0.
+
+    Source: Bardes, Ponce & LeCun (2022), arXiv:2105.04906, equations 1 to 6, divided as the official code does: by the
+    features in the first term, by two in the second.
+
+    Example:
+        >>> x = 2 * torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+        >>> vicreg(x, x).item()
+        0.0
+    """
+    _views(first, second)
+    weights = [positive(*each) for each in zip(("invariance", "variance", "covariance"),
+                                               (invariance, variance, covariance), strict=True)]  # fmt: skip
+    spread, shared = [], []
+    for view in (first, second):
+        spread.append((1 - (view.var(0) + 1e-4).sqrt()).relu().mean())
+        centred = view - view.mean(0)
+        covariances = centred.T @ centred / (len(view) - 1)
+        shared.append((covariances.square().sum() - covariances.diagonal().square().sum()) / view.shape[1])
+    apart = (first - second).square().mean()
+    return weights[0] * apart + weights[1] * sum(spread) / 2 + weights[2] * sum(shared)
+
+
+def canonical_correlation(first: Tensor, second: Tensor, *, decorrelation: float = 1e-3) -> Tensor:
+    r"""Return how little two views agree, and how far the features of each are from uncorrelated.
+
+    .. math::
+        L = \lVert \tilde A - \tilde B \rVert_F^2
+            + \lambda (\lVert \tilde A^\top \tilde A - I \rVert_F^2 + \lVert \tilde B^\top \tilde B - I \rVert_F^2)
+
+    of views standardised feature by feature and divided by the square root of the number of items.
+
+    Args:
+        first, second: embeddings of the same items ``[items, features]``.
+        decorrelation: :math:`\lambda`, above 0.
+
+    Raises:
+        ValueError: for views of different shapes, fewer than two items, or a weight not above 0.
+
+    Source: Zhang et al. (2021), arXiv:2106.12484, equation 5.
+
+    Example:
+        >>> x = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+        >>> canonical_correlation(x, -x).item()
+        8.0
+    """
+    _views(first, second)
+    weight = positive("decorrelation", decorrelation)
+    views = [standardised(view) / len(view) ** 0.5 for view in (first, second)]
+    identity = torch.eye(first.shape[1], dtype=first.dtype, device=first.device)
+    apart = (views[0] - views[1]).square().sum()
+    return apart + weight * sum((view.T @ view - identity).square().sum() for view in views)
+
+
+def standardised(z: Tensor) -> Tensor:
+    """Return features of mean 0 and variance 1 over the items; a constant one becomes 0, with a gradient of zero."""
+    centred = z - z.mean(0)
+    variance = centred.square().mean(0)
+    varies = variance > 0
+    return torch.where(varies, centred / torch.where(varies, variance, 1).sqrt(), 0)
+
+
+def _views(first: Tensor, second: Tensor) -> None:
+    for name, view in (("first", first), ("second", second)):
+        embeddings(name, view)
+    if first.shape != second.shape or len(first) < 2:
+        raise ValueError(
+            "`first` and `second` must be views of the same items, two at least, "
+            f"got {list(first.shape)} and {list(second.shape)}."
+        )

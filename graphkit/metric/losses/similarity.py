@@ -1,0 +1,128 @@
+"""Losses that weigh pairs by how like they are: multi-similarity and circle."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from graphkit._checks import member, positive
+from graphkit.metric.losses.abstract import AbstractLoss, Miner, Terms
+from graphkit.metric.losses.compared import margin_of
+from graphkit.metric.losses.exponentials import log_of_one_and, log_sum, softplus
+from graphkit.metric.relations import Relations
+
+ALIKE = ("cosine", "dot")
+
+
+class MultiSimilarityLoss(AbstractLoss):
+    r"""Weighs each pair by its likeness, and by that of the anchor's other pairs.
+
+    .. math::
+        L_a = \frac{1}{\alpha} \log\Bigl(1 + \sum_{p} e^{-\alpha (S_{ap} - \lambda)}\Bigr)
+            + \frac{1}{\beta} \log\Bigl(1 + \sum_{n} e^{\beta (S_{an} - \lambda)}\Bigr)
+
+    Args:
+        alpha: :math:`\alpha`, above 0.
+        beta: :math:`\beta`, above 0.
+        base: :math:`\lambda`, the likeness around which pairs are told apart.
+        distance: "cosine" or "dot", whose likeness is 1 less the distance or its negative.
+        reduction: "mean" over all items with a pair, "active" likewise, or "sum". pytorch-metric-learning divides by
+            the number of all items.
+        differentiable: "once": value and gradient together, block by block, in little memory; or "twice": all
+            distances at once, for second derivatives (MAML) and ``torch.func``.
+        miner: picks the pairs to look at, in place of all; one of ours or of pytorch-metric-learning.
+
+    Raises:
+        ValueError: for numbers out of range, an unknown distance or reduction.
+
+    Source: Wang et al. (2019), arXiv:1904.06627, equation 15; its mining is :class:`MultiSimilarityMiner`.
+
+    Example:
+        >>> import torch
+        >>> z = torch.eye(2)[[0, 0, 1]]
+        >>> round(MultiSimilarityLoss()(z, torch.tensor([0, 0, 1])).item(), 4)
+        0.1044
+    """
+
+    def __init__(
+        self,
+        alpha: float = 2.0,
+        beta: float = 50.0,
+        *,
+        base: float = 0.5,
+        distance: str = "cosine",
+        reduction: str = "mean",
+        differentiable: str = "once",
+        miner: Miner | None = None,
+    ) -> None:
+        member("distance", distance, ALIKE)
+        super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
+        self.alpha, self.beta, self.base = positive("alpha", alpha), positive("beta", beta), float(base)
+
+    def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
+        """Return the terms of all items."""
+        apart = likeness(distances, str(self.distance)) - self.base
+        pulled = log_of_one_and(-self.alpha * apart, relations.same) / self.alpha
+        pushed = log_of_one_and(self.beta * apart, relations.different) / self.beta
+        asked = relations.same.any(1) | relations.different.any(1)
+        return [Terms((pulled + pushed).sum(), asked.sum(), asked.sum())]
+
+
+class CircleLoss(AbstractLoss):
+    r"""Pulls and pushes each pair by how far it is from its optimum, at a pace of its own.
+
+    .. math::
+        L_a = \log\Bigl(1 + \sum_n e^{\gamma [S_{an} + m]_+ (S_{an} - m)}
+              \sum_p e^{-\gamma [1 + m - S_{ap}]_+ (S_{ap} - 1 + m)}\Bigr)
+
+    The weights in brackets count as constants in the gradient, as in the paper.
+
+    Args:
+        margin: :math:`m`, at least 0.
+        scale: :math:`\gamma`, above 0.
+        distance: "cosine" or "dot", whose likeness is 1 less the distance or its negative.
+        reduction: "mean" over all items with an item of their class and one of another, "active" likewise, or "sum".
+        differentiable: "once": value and gradient together, block by block, in little memory; or "twice": all
+            distances at once, for second derivatives (MAML) and ``torch.func``.
+        miner: picks the pairs to look at, in place of all; one of ours or of pytorch-metric-learning.
+
+    Raises:
+        ValueError: for numbers out of range, an unknown distance or reduction.
+
+    Source: Sun et al. (2020), arXiv:2002.10857, equations 4 to 6 and 8.
+
+    Example:
+        >>> import torch
+        >>> z = torch.eye(2)[[0, 0, 1, 1]]
+        >>> round(CircleLoss(0.25, scale=4.0)(z, torch.tensor([0, 0, 1, 1])).item(), 4)
+        0.7944
+    """
+
+    def __init__(
+        self,
+        margin: float = 0.25,
+        *,
+        scale: float = 80.0,
+        distance: str = "cosine",
+        reduction: str = "mean",
+        differentiable: str = "once",
+        miner: Miner | None = None,
+    ) -> None:
+        member("distance", distance, ALIKE)
+        super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
+        self.margin, self.scale = margin_of("margin", margin), positive("scale", scale)
+
+    def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
+        """Return the terms of all items."""
+        alike = likeness(distances, str(self.distance))
+        pace = alike.detach()
+        pushed = self.scale * (pace + self.margin).relu() * (alike - self.margin)
+        pulled = -self.scale * (1 + self.margin - pace).relu() * (alike - 1 + self.margin)
+        asked = relations.same.any(1) & relations.different.any(1)
+        masses = [log_sum(each, mask & asked.unsqueeze(1), asked) for each, mask in
+                  ((pushed, relations.different), (pulled, relations.same))]  # fmt: skip
+        return [Terms(softplus(masses[0] + masses[1]).where(asked, 0).sum(), asked.sum(), asked.sum())]
+
+
+def likeness(distances: Tensor, distance: str) -> Tensor:
+    """Return how like two items are, the larger the nearer."""
+    return 1 - distances if distance == "cosine" else -distances

@@ -1,0 +1,252 @@
+"""Miners: which tuples a loss looks at, in place of all. They see embeddings and labels, and pass no gradient on.
+
+A miner is called as pytorch-metric-learning's are, ``miner(z, y)`` or ``miner(z, y, others, labels)``, and returns what
+theirs return: three tensors of rows for triplets, four for pairs. Ours and theirs can stand in each other's place.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from graphkit._checks import member, positive
+from graphkit.metric.distances import unit
+from graphkit.metric.gallery import DISTANCES
+from graphkit.metric.losses.compared import Compared, compared, margin_of
+from graphkit.metric.relations import Relations
+from graphkit.metric.streaming import BLOCK, block_distances, blocks, sides
+from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, Tuples
+
+
+class AbstractMiner(ABC):
+    """Picks tuples from the distances of a block of rows to all others; nothing of ``items x others`` is kept."""
+
+    def __init__(self, distance: str) -> None:
+        self.distance = member("distance", distance, DISTANCES)
+
+    @torch.no_grad()
+    def __call__(self, z: Tensor, y: Tensor, others: Tensor | None = None, labels: Tensor | None = None) -> Tuples:
+        """Return the tuples to look at.
+
+        Args:
+            z: embeddings ``[items, features]``.
+            y: integer labels ``[items]``; -1 takes no part.
+            others: embeddings of others that the items are compared with ``[others, features]``.
+            labels: their labels.
+
+        Raises:
+            ValueError: where shapes do not fit, or an entry is not finite.
+            TypeError: for labels that are not integers.
+        """
+        reference = None if others is None else (others, labels)
+        return self.mined(compared(z, y, reference, pairs=False))  # type: ignore[arg-type]
+
+    @abstractmethod
+    def mined(self, given: Compared) -> Tuples:
+        """Return the tuples."""
+
+    def blocks(self, given: Compared) -> Iterator[tuple[int, Tensor, Relations]]:
+        """Yield the first row of a block, its distances to all others and its relations."""
+        z, others = (None if part is None else part.detach() for part in (given.z, given.others))
+        if self.distance == "cosine":
+            z, others = (None if part is None else unit(part) for part in (z, others))
+        seen = sides(z, others, self.distance)  # type: ignore[arg-type]
+        for start, stop in blocks(len(seen.left), len(seen.right), BLOCK):
+            part = given.relations.rows(start, stop)
+            yield start, block_distances(seen, start, stop, part.own, self.distance), part
+
+
+class BatchHardMiner(AbstractMiner):
+    """For every item the farthest one of its class and the nearest one of another.
+
+    Args:
+        distance: "euclidean", "squared", "cosine" or "dot".
+
+    Source: Hermans, Beyer & Leibe (2017), arXiv:1703.07737, equation 5.
+
+    Example:
+        >>> z = torch.tensor([[0.0], [1.0], [3.0], [1.5]])
+        >>> [rows.tolist() for rows in BatchHardMiner()(z, torch.tensor([0, 0, 0, 1]))]
+        [[0, 1, 2], [2, 2, 0], [3, 3, 3]]
+    """
+
+    def __init__(self, distance: str = "euclidean") -> None:
+        super().__init__(distance)
+
+    def mined(self, given: Compared) -> Triplets:
+        """Return a triplet for every item that has one."""
+        found = []
+        for start, distances, part in self.blocks(given):
+            asked = (part.same.any(1) & part.different.any(1)).nonzero().squeeze(1)
+            if not len(asked):
+                continue
+            farthest = distances.where(part.same, -torch.inf).argmax(1)
+            nearest = distances.where(part.different, torch.inf).argmin(1)
+            found.append((asked + start, farthest[asked], nearest[asked]))
+        return Triplets(*_joined(found, 3, given.z))
+
+
+class SemiHardMiner(AbstractMiner):
+    """For every pair of a class the nearest item of another class that is farther than the pair, but within the margin.
+
+    Pairs without such an item have no triplet.
+
+    Args:
+        margin: within which a negative is of interest, at least 0.
+        distance: "euclidean", "squared", "cosine" or "dot".
+
+    Raises:
+        ValueError: for a margin below 0 or not finite.
+
+    Source: Schroff, Kalenichenko & Philbin (2015), arXiv:1503.03832, section 3.2.
+
+    Example:
+        >>> z = torch.tensor([[0.0], [1.0], [0.5], [1.1]])
+        >>> [rows.tolist() for rows in SemiHardMiner(0.2)(z, torch.tensor([0, 0, 1, 2]))]
+        [[0], [1], [3]]
+    """
+
+    def __init__(self, margin: float = 0.2, *, distance: str = "euclidean") -> None:
+        super().__init__(distance)
+        self.margin = margin_of("margin", margin)
+
+    def mined(self, given: Compared) -> Triplets:
+        """Return a triplet for every pair that has one."""
+        found = []
+        for start, distances, part in self.blocks(given):
+            negatives, order = distances.where(part.different, torch.inf).sort(1)
+            place = torch.searchsorted(negatives, distances, right=True).clamp(max=distances.shape[1] - 1)
+            next_farther = negatives.gather(1, place)
+            fits = part.same & (next_farther > distances) & (next_farther < distances + self.margin)
+            rows, columns = fits.nonzero().unbind(1)
+            found.append((rows + start, columns, order[rows, place[rows, columns]]))
+        return Triplets(*_joined(found, 3, given.z))
+
+
+class DistanceWeightedMiner(AbstractMiner):
+    r"""For every pair of a class one item of another, drawn so that all distances are seen alike.
+
+    On a sphere most points lie at a distance of about :math:`\sqrt 2`. Negatives are drawn with weights inverse to the
+    density :math:`q(d) \propto d^{n-2} (1 - d^2/4)^{(n-3)/2}` of the distance, which no longer grow below the cut-off.
+    Embeddings are scaled to length 1.
+
+    Args:
+        cutoff: distances below count as this one, above 0.
+        farthest: negatives beyond, which a margin leaves without a slope, are not drawn; above 0.
+        generator: draws.
+
+    Raises:
+        ValueError: for bounds not above 0.
+
+    Source: Wu et al. (2017), arXiv:1706.07567, section 4.1; the two bounds are 0.5 and 1.4 in the official code.
+
+    Example:
+        >>> z = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.1, 0.0], [1.0, 0.5, 0.0], [-1.0, 0.0, 0.0]])
+        >>> [rows.tolist() for rows in DistanceWeightedMiner()(z, torch.tensor([0, 0, 1, 2]))]
+        [[0, 1], [1, 0], [2, 2]]
+    """
+
+    def __init__(self, *, cutoff: float = 0.5, farthest: float = 1.4, generator: torch.Generator | None = None) -> None:
+        super().__init__("euclidean")
+        self.cutoff, self.farthest = positive("cutoff", cutoff), positive("farthest", farthest)
+        self.generator = generator
+
+    def mined(self, given: Compared) -> Triplets:
+        """Return a triplet for every pair whose first item has a negative near enough."""
+        features = given.z.shape[1]
+        others = None if given.others is None else unit(given.others)
+        found = []
+        for start, distances, part in self.blocks(Compared(unit(given.z), others, given.y, given.labels)):
+            kept = distances.clamp(min=self.cutoff, max=math.sqrt(4 - 1e-4)).double()
+            weights = -(features - 2.0) * kept.log() - (features - 3) / 2 * (1 - kept.square() / 4).log()
+            eligible = part.different & (distances < self.farthest)
+            weights = weights.where(eligible, -torch.inf)
+            asked = part.same & eligible.any(1, keepdim=True)
+            rows, columns = asked.nonzero().unbind(1)
+            if not len(rows):
+                continue
+            largest = weights.amax(1, keepdim=True)
+            sums = (weights - largest.where(largest > -torch.inf, 0)).exp().cumsum(1)
+            drawn = torch.rand(asked.shape, generator=self.generator, device=asked.device, dtype=sums.dtype)
+            places = torch.searchsorted(sums, drawn * sums[:, -1:], right=True)[rows, columns]
+            found.append((rows + start, columns, places))
+        return Triplets(*_joined(found, 3, given.z))
+
+
+class MultiSimilarityMiner(AbstractMiner):
+    """Pairs that are hard: negatives nearer than the farthest positive, positives farther than the nearest negative.
+
+    Args:
+        margin: by which a pair may be easier and still be looked at, at least 0.
+        distance: "cosine", "euclidean", "squared" or "dot".
+
+    Raises:
+        ValueError: for a margin below 0 or not finite.
+
+    Source: Wang et al. (2019), arXiv:1904.06627, equations 10 and 11.
+
+    Example:
+        >>> z = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+        >>> [rows.tolist() for rows in MultiSimilarityMiner()(z, torch.tensor([0, 0, 1]))]
+        [[0, 1], [1, 0], [0, 1], [2, 2]]
+    """
+
+    def __init__(self, margin: float = 0.1, *, distance: str = "cosine") -> None:
+        super().__init__(distance)
+        self.margin = margin_of("margin", margin)
+
+    def mined(self, given: Compared) -> Pairs:
+        """Return all hard pairs."""
+        near, far = [], []
+        for start, distances, part in self.blocks(given):
+            farthest = distances.where(part.same, -torch.inf).amax(1, keepdim=True)
+            nearest = distances.where(part.different, torch.inf).amin(1, keepdim=True)
+            pulled = (part.same & (distances + self.margin > nearest)).nonzero()
+            pushed = (part.different & (distances - self.margin < farthest)).nonzero()
+            near.append((pulled[:, 0] + start, pulled[:, 1]))
+            far.append((pushed[:, 0] + start, pushed[:, 1]))
+        return Pairs(*_joined(near, 2, given.z), *_joined(far, 2, given.z))
+
+
+class HardQuadrupletMiner(AbstractMiner):
+    """For every item its hardest triplet, and the item of a third class nearest to the triplet's negative.
+
+    Args:
+        distance: "euclidean", "squared", "cosine" or "dot".
+
+    Source: Chen et al. (2017), arXiv:1704.01719, for quadruplets; hardest as in Hermans, Beyer & Leibe (2017),
+    arXiv:1703.07737. The paper's own online mining is ``QuadrupletLoss(adaptive=True, reduction="active")``.
+
+    Example:
+        >>> z = torch.tensor([[0.0], [1.0], [3.0], [3.5]])
+        >>> [rows.tolist() for rows in HardQuadrupletMiner()(z, torch.tensor([0, 0, 1, 2]))]
+        [[0, 1], [1, 0], [2, 2], [3, 3]]
+    """
+
+    def __init__(self, distance: str = "euclidean") -> None:
+        super().__init__(distance)
+
+    def mined(self, given: Compared) -> Quadruplets:
+        """Return a quadruplet for every item that has one."""
+        anchor, positive_, negative = BatchHardMiner(self.distance).mined(given)
+        among = Compared(given.right, None, given.labels, given.labels)
+        second = torch.full_like(negative, -1)
+        for start, distances, part in self.blocks(among):
+            of_block = ((negative >= start) & (negative < start + len(distances))).nonzero().squeeze(1)
+            rows = negative[of_block] - start
+            third = part.different[rows] & (among.labels != given.y[anchor[of_block]].unsqueeze(1))
+            nearest = distances[rows].where(third, torch.inf)
+            second[of_block] = nearest.argmin(1).where(third.any(1), -1)
+        kept = second >= 0
+        return Quadruplets(*(rows[kept] for rows in (anchor, positive_, negative, second)))
+
+
+def _joined(found: Sequence[tuple[Tensor, ...]], width: int, like: Tensor) -> list[Tensor]:
+    """Return the columns of all blocks, one after the other."""
+    if not found:
+        return [torch.empty(0, dtype=torch.int64, device=like.device) for _ in range(width)]
+    return [torch.cat(column) for column in zip(*found, strict=True)]
