@@ -96,3 +96,11 @@ class TestBenchmarks:
     def test_growth_is_shown_over_edges(self, capsys):
         run(EXAMPLES / "benchmarks" / "layers.py", "--quick", "--scaling", "--layer", "gcn", "--rounds", "1")
         assert "10,000 edges" in capsys.readouterr().out
+
+    def test_losses_over_all_tuples_agree_with_what_writes_them_down(self, tmp_path):
+        kept = tmp_path / "record.json"
+        options = ["--quick", "--no-memory", "--case", "quadruplet-2048", "--case", "infonce-10000"]
+        run(EXAMPLES / "benchmarks" / "triplet.py", *options, "--json", str(kept))
+        rows = json.loads(kept.read_text())["rows"]
+        assert [row["side"] for row in rows] == ["graphkit", "graphkit", "plain PyTorch"]
+        assert float(rows[-2]["difference"]) < 1e-5
