@@ -20,11 +20,11 @@ from graphkit.metric.miners import (
     MultiSimilarityMiner,
     SemiHardMiner,
 )
+from graphkit.metric.monitoring import Telemetry, telemetry
 from graphkit.metric.nearest import nearest_items
 from graphkit.metric.probes import cluster_agreement, linear_probe
 from graphkit.metric.prototypes import PrototypeLoss, class_prototypes, consistency
 from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
-from graphkit.metric.telemetry import Telemetry, telemetry
 
 __all__ = [
     "AnomalyScorer",

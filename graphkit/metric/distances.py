@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._checks import embeddings, member
@@ -78,8 +77,11 @@ def between(left: Tensor, right: Tensor, distance: str) -> Tensor:
 
 
 def unit(z: Tensor) -> Tensor:
-    """Return rows of length 1; a zero row stays zero, with a gradient of zero."""
-    return F.normalize(z, dim=-1, eps=torch.finfo(z.dtype).tiny ** 0.5)
+    """Return rows of length 1; a zero row stays zero, with derivatives of zero."""
+    largest = z.detach().abs().amax(-1, keepdim=True) if z.shape[-1] else z.new_zeros(*z.shape[:-1], 1)
+    scaled = z / torch.where(largest > 0, largest, 1)  # a square may overflow, a ratio cannot
+    squares = scaled.square().sum(-1, keepdim=True)
+    return scaled * torch.where(squares > 0, torch.where(squares > 0, squares, 1).rsqrt(), 0)
 
 
 def safe_root(squares: Tensor) -> Tensor:

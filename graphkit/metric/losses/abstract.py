@@ -13,9 +13,9 @@ from graphkit._checks import member
 from graphkit.metric.distances import between, distance_matrix, unit
 from graphkit.metric.gallery import DISTANCES
 from graphkit.metric.losses.compared import Compared, Reference, attribute, compared, under_transform
+from graphkit.metric.monitoring import Telemetry, telemetry
 from graphkit.metric.relations import NamedPairs, Relations
 from graphkit.metric.streaming import BLOCK, Streamed, Sums, sides, streamed
-from graphkit.metric.telemetry import Telemetry, telemetry
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, Tuples, as_pairs, tuples_of
 
 REDUCTIONS = ("mean", "active", "sum")
