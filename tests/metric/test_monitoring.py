@@ -8,7 +8,15 @@ import math
 import pytest
 import torch
 
-from graphkit.metric import BatchHardMiner, ContrastiveLoss, QuadrupletLoss, TripletLoss, pairwise_distances, telemetry
+from graphkit.metric import (
+    BatchHardMiner,
+    ContrastiveLoss,
+    QuadrupletLoss,
+    Telemetry,
+    TripletLoss,
+    pairwise_distances,
+    telemetry,
+)
 
 
 @pytest.mark.parametrize("block", [10, 2**20])
@@ -26,6 +34,7 @@ def test_figures_are_those_of_loops(generator, monkeypatch, distance, block):
         outside = [float(d[i, j]) for i, j in pairs if y[i] == label != y[j]]
         over.append(max(inside) > min(outside))
     found = telemetry(z, y, distance=distance)
+    assert isinstance(found, Telemetry)
     assert (found.items, found.classes, found.active) == (14, 4, None)
     assert found.positives == pytest.approx(sum(near) / len(near))
     assert found.negatives == pytest.approx(sum(far) / len(far))
