@@ -1,0 +1,116 @@
+"""Which classes train, select and test: the first thing a few-shot result depends on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from graphkit._checks import at_least
+from graphkit.data.class_splits import fixed_classes
+
+
+@dataclass(frozen=True)
+class ClassSplit:
+    """Classes to train on, to select on and to test on, no class in two parts.
+
+    Args:
+        train: labels of the training classes.
+        validation: labels of the validation classes.
+        test: labels of the test classes, at least one.
+
+    Raises:
+        ValueError: where a class stands in two parts or twice in one, or none is left to test on.
+
+    Example:
+        >>> ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6)).test
+        (5, 6)
+        >>> ClassSplit(train=(0, 1), validation=(1, 2), test=(3, 4))
+        Traceback (most recent call last):
+        ValueError: `validation` and `train` share the classes 1; the parts of a class split must be disjoint.
+    """
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        for name, part in parts.items():
+            object.__setattr__(self, name, tuple(int(label) for label in part))
+            if len(set(part)) < len(part) or min(part, default=0) < 0:
+                raise ValueError(f"`{name}` must hold different labels of 0 or more, got {list(part)}.")
+        for (one, left), (other, right) in itertools.combinations(parts.items(), 2):
+            if shared := sorted({*left} & {*right}):
+                raise ValueError(
+                    f"`{other}` and `{one}` share the classes {', '.join(map(str, shared))}; the parts of a class "
+                    "split must be disjoint."
+                )
+        if not self.test:
+            raise ValueError("`test` must hold at least one class.")
+
+    @staticmethod
+    def random(classes: Sequence[int], counts: tuple[int, int, int], generator: torch.Generator) -> ClassSplit:
+        """Return a split with so many classes in each part, drawn without repetition.
+
+        Args:
+            classes: labels to draw from.
+            counts: classes to train, select and test on.
+            generator: draws them.
+
+        Raises:
+            ValueError: where there are fewer classes than that.
+
+        Example:
+            >>> ClassSplit.random(range(7), (3, 2, 2), torch.Generator().manual_seed(0))
+            ClassSplit(train=(0, 4, 5), validation=(2, 3), test=(1, 6))
+        """
+        labels = sorted(set(classes))
+        if sum(counts) > len(labels):
+            raise ValueError(f"`counts` {counts} ask for {sum(counts)} classes, but there are {len(labels)}.")
+        drawn = [labels[place] for place in torch.randperm(len(labels), generator=generator).tolist()]
+        train, validation, test = counts
+        cuts = drawn[:train], drawn[train : train + validation], drawn[train + validation : train + validation + test]
+        return ClassSplit(*(tuple(sorted(part)) for part in cuts))
+
+    @staticmethod
+    def fixed(name: str) -> ClassSplit:
+        """Return the split of a data set that others fixed, from its file; see ``graphkit.data.class_splits``.
+
+        Raises:
+            ValueError: if nobody fixed one.
+        """
+        found = fixed_classes(name)
+        return ClassSplit(found.train, found.val, found.test)
+
+    @staticmethod
+    def all_pairs(classes: Sequence[int], *, ways: int = 2, validation: int = 2, seed: int = 0) -> list[ClassSplit]:
+        """Return one split for each set of ``ways`` test classes, in the order of ``itertools.combinations``.
+
+        Of the classes that are left, ``validation`` select, drawn with ``seed``, and the others train.
+
+        Args:
+            classes: all labels.
+            ways: test classes of a split.
+            validation: validation classes of a split.
+            seed: draws them.
+
+        Example:
+            >>> splits = ClassSplit.all_pairs(range(7))
+            >>> len(splits), splits[0].test, len(splits[0].train)
+            (21, (0, 1), 3)
+        """
+        labels = sorted(set(classes))
+        if at_least("ways", ways, 1) + at_least("validation", validation, 0) >= len(labels):
+            raise ValueError(
+                f"`classes`: {ways} to test on and {validation} to select on leave none of {len(labels)} to train on."
+            )
+        generator = torch.Generator().manual_seed(seed)
+        splits = []
+        for test in itertools.combinations(labels, ways):
+            rest = [label for label in labels if label not in test]
+            order = [rest[place] for place in torch.randperm(len(rest), generator=generator).tolist()]
+            splits.append(ClassSplit(tuple(sorted(order[validation:])), tuple(sorted(order[:validation])), test))
+        return splits

@@ -1,0 +1,99 @@
+"""How a learner fares on frozen tasks: accuracy of each, mean and interval, with and without calibration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphkit._checks import at_least
+from graphkit.meta.learners.abstract import AbstractLearner, Shown
+from graphkit.meta.learners.prototypes import calibrated
+from graphkit.meta.tasks import TaskSet
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracies of one learner on the tasks of a set.
+
+    Args:
+        accuracies: of each task, fractions.
+        tasks: fingerprint of the set.
+        calibrated: whether query items looked at each other.
+
+    Example:
+        >>> Evaluation((0.5, 1.0, 0.75), "0" * 16).mean
+        0.75
+    """
+
+    accuracies: tuple[float, ...]
+    tasks: str
+    calibrated: bool = False
+
+    @property
+    def mean(self) -> float:
+        """Mean over the tasks."""
+        return sum(self.accuracies) / len(self.accuracies)
+
+    @property
+    def interval(self) -> float:
+        """Half the width of the 95 % interval of the mean, by the normal approximation; 0 for one task."""
+        count = len(self.accuracies)
+        if count < 2:
+            return 0.0
+        variance = sum((each - self.mean) ** 2 for each in self.accuracies) / (count - 1)
+        return 1.96 * math.sqrt(variance / count)
+
+    def over(self, other: Evaluation) -> Evaluation:
+        """Return the paired differences to another learner on the same tasks.
+
+        Raises:
+            ValueError: for other tasks.
+        """
+        if other.tasks != self.tasks:
+            raise ValueError("a paired difference needs the same tasks; these fingerprints differ.")
+        paired = zip(self.accuracies, other.accuracies, strict=True)
+        return Evaluation(tuple(mine - theirs for mine, theirs in paired), self.tasks)
+
+
+@torch.no_grad()
+def evaluate(learner: AbstractLearner, tasks: TaskSet, *, calibrate: int = 0, batch: int = 16) -> Evaluation:
+    """Return the accuracy on each task's query after adapting to its support; no graph is kept.
+
+    Args:
+        learner: any learner.
+        tasks: frozen tasks.
+        calibrate: steps in which query items move the prototypes of the adapted representation, see
+            :func:`calibrated`; 0 for none.
+        batch: tasks at a time.
+
+    Source: Dhillon et al. (2020), arXiv:1909.02729, for reporting both settings apart.
+
+    Example:
+        >>> from graphkit.meta import Protocol, PrototypicalNetwork, Rows
+        >>> items = Rows(torch.eye(2)[torch.arange(40) % 2], torch.arange(40) % 2)
+        >>> tasks = TaskSet.drawn(items, (0, 1), Protocol(k_shot=1, n_tasks=10))
+        >>> evaluate(PrototypicalNetwork(torch.nn.Identity()), tasks).mean
+        1.0
+    """
+    at_least("calibrate", calibrate, 0)
+    accuracies: list[float] = []
+    for start in range(0, len(tasks), at_least("batch", batch, 1)):
+        some = [tasks[number] for number in range(start, min(start + batch, len(tasks)))]
+        y = some[0].episode.query_y
+        logits = _calibrated_logits(learner, some, calibrate) if calibrate else learner.logits(some)
+        accuracies += (logits.argmax(-1).cpu() == y).double().mean(-1).tolist()
+    return Evaluation(tuple(accuracies), tasks.fingerprint, bool(calibrate))
+
+
+def _calibrated_logits(learner: AbstractLearner, tasks: list, steps: int) -> Tensor:
+    """Return logits from prototypes that the query has moved, in the adapted representation."""
+
+    def solve(support: Shown, query: Shown, y: Tensor, ways: int) -> Tensor:
+        parameters = learner.adapted(support, y, ways)
+        here, there = (learner.represented(parameters, part) for part in (support, query))
+        return calibrated(here, y, there, ways=ways, steps=steps)
+
+    return learner.each(tasks, solve)

@@ -1,0 +1,19 @@
+"""Few-shot learners: MAML and its kin, Reptile, prototypical networks."""
+
+from graphkit.meta.learners.abstract import AbstractLearner
+from graphkit.meta.learners.gradient import AbstractGradientLearner
+from graphkit.meta.learners.maml import ANIL, MAML, MetaSGD, ProtoMAML
+from graphkit.meta.learners.prototypes import PrototypicalNetwork, calibrated
+from graphkit.meta.learners.reptile import Reptile
+
+__all__ = [
+    "ANIL",
+    "MAML",
+    "AbstractGradientLearner",
+    "AbstractLearner",
+    "MetaSGD",
+    "ProtoMAML",
+    "PrototypicalNetwork",
+    "Reptile",
+    "calibrated",
+]

@@ -1,0 +1,146 @@
+"""What every few-shot learner does: adapt to a task's support, predict its query, and say how good that was."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from graphkit._checks import member
+from graphkit.meta.items import Call, Rows
+from graphkit.meta.modes import STATISTICS, modes
+from graphkit.meta.tasks import Task
+
+Parameters: TypeAlias = dict[str, Tensor]
+"""A task's own parameters by name. Names of the model's are its own; those that begin with "@" are the task's."""
+
+Shown: TypeAlias = Callable[[Call], Tensor]
+"""Some items: a function from a model to its outputs for them, ``[items, channels]``."""
+
+
+class AbstractLearner(nn.Module, ABC):
+    """A model and a way of adapting it to a task from the labels of its support.
+
+    ``adapt`` is pure: model, buffers and data stay as they are. What comes out keeps a graph back to the learner's
+    parameters where gradients are enabled, and none under ``torch.no_grad``.
+
+    Args:
+        model: any module from what the items show it to one row of outputs per item.
+        dropout: whether dropout is on while adapting.
+        statistics: what batch normalisation uses: "task", or "stored".
+    """
+
+    def __init__(self, model: nn.Module, *, dropout: bool = False, statistics: str = "task") -> None:
+        super().__init__()
+        self.model = model
+        self.dropout = dropout
+        self.statistics = member("statistics", statistics, STATISTICS)
+        self._fits = False
+
+    @abstractmethod
+    def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
+        """Refuse a model that cannot be adapted to such items; asked once."""
+
+    @abstractmethod
+    def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
+        """Return the parameters adapted to labelled items; ``y [items]`` from 0 to ``ways - 1``."""
+
+    @abstractmethod
+    def predicted(self, parameters: Parameters, query: Shown) -> Tensor:
+        """Return logits of items under adapted parameters, ``[items, ways]``."""
+
+    @abstractmethod
+    def represented(self, parameters: Parameters, shown: Shown) -> Tensor:
+        """Return what distances between items are taken of under adapted parameters, ``[items, channels]``."""
+
+    @abstractmethod
+    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
+        """Return the loss whose gradient trains the learner, a number; any optimiser of its parameters will do."""
+
+    def adapt(self, task: Task) -> Parameters:
+        """Return the parameters adapted to a task's support."""
+        with modes(self.model, dropout=self.dropout, statistics=self.statistics):
+            self._look_at(task)
+            return self.adapted(shown(task, "support"), task.episode.support_y, task.episode.ways)
+
+    def predict(self, parameters: Parameters, task: Task) -> Tensor:
+        """Return the logits of a task's query under adapted parameters, ``[ways * queries, ways]``."""
+        with modes(self.model, dropout=self.dropout, statistics=self.statistics):
+            return self.predicted(parameters, shown(task, "query"))
+
+    def logits(self, tasks: Sequence[Task]) -> Tensor:
+        """Return the query's logits of each task after adapting to it, ``[tasks, ways * queries, ways]``.
+
+        Rows of a table are adapted to all at once, which is the same.
+        """
+
+        def solve(support: Shown, query: Shown, y: Tensor, ways: int) -> Tensor:
+            return self.predicted(self.adapted(support, y, ways), query)
+
+        return self.each(tasks, solve)
+
+    def each(self, tasks: Sequence[Task], solve: Callable[[Shown, Shown, Tensor, int], Tensor]) -> Tensor:
+        """Return ``solve(support, query, support_y, ways)`` of each task, stacked.
+
+        Args:
+            tasks: of one form.
+            solve: works on one task.
+        """
+        with modes(self.model, dropout=self.dropout, statistics=self.statistics):
+            first = tasks[0]
+            self._look_at(first)
+            y, ways = first.episode.support_y, first.episode.ways
+            if not _stackable(tasks):
+                parts = [solve(shown(task, "support"), shown(task, "query"), y, ways) for task in tasks]
+                return torch.stack(parts)
+            x = first.items.x  # type: ignore[attr-defined]  # rows have it
+
+            def one(support: Tensor, query: Tensor) -> Tensor:
+                return solve(lambda call: call(support), lambda call: call(query), y, ways)
+
+            supports = x[torch.stack([task.episode.support.flatten() for task in tasks])]
+            queries = x[torch.stack([task.episode.query.flatten() for task in tasks])]
+            return vmap(one, randomness="different")(supports, queries)
+
+    def _look_at(self, task: Task) -> None:
+        """See once whether the model fits, outside of every transform."""
+        if not self._fits:
+            self.require_fit(shown(task, "support"), task.episode.support_y, task.episode.ways)
+            self._fits = True
+
+    def call(self, parameters: Mapping[str, Tensor]) -> Call:
+        """Return the model with parameters of its own replaced."""
+        own = {name: value for name, value in parameters.items() if not name.startswith("@")}
+
+        def called(*arguments: Any) -> Tensor:
+            return functional_call(self.model, own, arguments)
+
+        return called
+
+
+def shown(task: Task, part: str) -> Shown:
+    """Return a task's support or query as a function from models to outputs."""
+    index = getattr(task.episode, part).flatten()
+    return lambda call: task.items.outputs(call, index)
+
+
+def _stackable(tasks: Sequence[Task]) -> bool:
+    """Tell whether tasks are rows of one table and of one form."""
+    first = tasks[0]
+    return isinstance(first.items, Rows) and all(
+        task.items is first.items
+        and task.episode.support.shape == first.episode.support.shape
+        and task.episode.query.shape == first.episode.query.shape
+        for task in tasks
+    )
+
+
+def query_loss(logits: Tensor, tasks: Sequence[Task]) -> Tensor:
+    """Return the mean cross-entropy of the query's logits ``[tasks, items, ways]``."""
+    y = torch.stack([task.episode.query_y for task in tasks]).to(logits.device)
+    return F.cross_entropy(logits.flatten(0, 1), y.flatten())

@@ -1,0 +1,141 @@
+"""Learners that take steps of gradient descent on a task: which parameters move, at which rates, from which head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from graphkit._checks import at_least, positive
+from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
+from graphkit.meta.learners.inner import descent, require_used
+from graphkit.meta.learners.prototypes import centres
+from graphkit.meta.tasks import Task
+
+HEAD = ("@weight", "@bias")
+"""A task's own head, where the model has none for it."""
+
+
+class AbstractGradientLearner(AbstractLearner):
+    """Steps of gradient descent on the support's cross-entropy, from a start that is learnt.
+
+    Methods that differ in which parameters move, in their rates or in how the head starts differ in these arguments.
+
+    Args:
+        model: any module.
+        moved: names of the parameters that the inner steps move; all that are trained when ``None``.
+        temperature: of a head that starts as cosine prototypes; ``None`` where the model's last layer is the head.
+        learnt_rates: whether the rates are parameters, one for each tensor in each step.
+        inner_lr: rate of the inner steps, 0 or more.
+        inner_steps: how many, 0 or more.
+        order: 2 for the exact gradient through the steps, 1 to take their gradients as constants.
+        dropout: whether dropout is on while adapting.
+        statistics: what batch normalisation uses: "task", or "stored".
+        multi_step: weight of the query's loss at the steps before the last, in [0, 1]: 0 is MAML's own, towards 1 all
+            steps count alike (MAML++).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        moved: Sequence[str] | None,
+        temperature: float | None,
+        learnt_rates: bool,
+        inner_lr: float,
+        inner_steps: int,
+        order: int,
+        dropout: bool,
+        statistics: str,
+        multi_step: float,
+    ) -> None:
+        super().__init__(model, dropout=dropout, statistics=statistics)
+        if not 0 <= inner_lr < float("inf"):
+            raise ValueError(f"`inner_lr` must be a number of 0 or more, got {inner_lr!r}.")
+        if order not in (1, 2):
+            raise ValueError(f"`order` must be 1 or 2, got {order!r}.")
+        if not 0 <= multi_step <= 1:
+            raise ValueError(f"`multi_step` must lie in [0, 1], got {multi_step!r}.")
+        self.moved = tuple(of_model(model) if moved is None else moved)
+        self.temperature = None if temperature is None else positive("temperature", temperature)
+        self.inner_lr, self.inner_steps = float(inner_lr), at_least("inner_steps", inner_steps, 0)
+        self.order, self.multi_step = order, multi_step
+        rates = {_key(name): torch.full((inner_steps,), float(inner_lr)) for name in self.moved}
+        self.rates = nn.ParameterDict(rates) if learnt_rates else None
+
+    def moving(self) -> Parameters:
+        """Return the model's parameters that the inner steps move."""
+        own = of_model(self.model)
+        return {name: own[name] for name in self.moved}
+
+    def rate(self, name: str, step: int) -> Tensor | float:
+        """Return the rate of a parameter in a step."""
+        return self.inner_lr if self.rates is None or name in HEAD else self.rates[_key(name)][step]
+
+    def head(self, support: Shown, y: Tensor, ways: int) -> Parameters:
+        """Return the head that a task starts with: its prototypes, or none where the model's last layer is the head."""
+        if self.temperature is None:
+            return {}
+        directions = centres(support(self.call(self.moving())), y, ways)
+        return {HEAD[0]: directions / self.temperature, HEAD[1]: directions.new_zeros(ways)}
+
+    def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
+        """Refuse a model with another number of outputs than classes, or with parameters that nothing depends on."""
+        start = {**self.moving(), **self.head(support, y, ways)}
+        with torch.no_grad():
+            outputs = self.predicted(start, support).size(-1)
+        if outputs != ways:
+            raise ValueError(
+                f"`model` has {outputs} outputs, but a task has {ways} classes; make its last layer {ways} wide, or "
+                "take a learner that brings its own head (ProtoMAML)."
+            )
+        require_used(lambda parameters: F.cross_entropy(self.predicted(parameters, support), y), start)
+
+    def path(self, support: Shown, y: Tensor, ways: int) -> list[Parameters]:
+        """Return the parameters before the first step and after each."""
+        start = {**self.moving(), **self.head(support, y, ways)}
+
+        def loss(parameters: Parameters) -> Tensor:
+            return F.cross_entropy(self.predicted(parameters, support), y)
+
+        return descent(loss, start, steps=self.inner_steps, rate=self.rate, order=self.order)
+
+    def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
+        """Return the parameters after the last step."""
+        return self.path(support, y, ways)[-1]
+
+    def represented(self, parameters: Parameters, shown: Shown) -> Tensor:
+        """Return the model's outputs."""
+        return shown(self.call(parameters))
+
+    def predicted(self, parameters: Parameters, query: Shown) -> Tensor:
+        """Return the outputs, or what the task's own head makes of their directions."""
+        outputs = self.represented(parameters, query)
+        if HEAD[0] not in parameters:
+            return outputs
+        return F.linear(F.normalize(outputs, dim=-1), parameters[HEAD[0]], parameters[HEAD[1]])
+
+    def loss_after_steps(self, tasks: Sequence[Task]) -> Tensor:
+        """Return the query's mean cross-entropy after adapting, differentiable through the steps."""
+        if not self.multi_step:
+            return query_loss(self.logits(tasks), tasks)
+
+        def solve(support: Shown, query: Shown, y: Tensor, ways: int) -> Tensor:
+            return torch.stack([self.predicted(table, query) for table in self.path(support, y, ways)[1:]])
+
+        logits = self.each(tasks, solve)  # [tasks, steps, items, ways]
+        losses = torch.stack([query_loss(logits[:, step], tasks) for step in range(logits.size(1))])
+        before = self.multi_step / len(losses)
+        return before * losses[:-1].sum() + (1 - before * (len(losses) - 1)) * losses[-1]
+
+
+def _key(name: str) -> str:
+    """Return a parameter's name as a ``ParameterDict`` allows it."""
+    return name.replace(".", "/")
+
+
+def of_model(model: nn.Module) -> Parameters:
+    """Return the parameters of a model that are trained."""
+    return {name: value for name, value in model.named_parameters() if value.requires_grad}

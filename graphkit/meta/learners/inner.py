@@ -1,0 +1,58 @@
+"""The inner loop: steps of gradient descent as a pure function of where they start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+Loss = Callable[[dict[str, Tensor]], Tensor]
+Rate = Callable[[str, int], Tensor | float]
+
+
+def descent(loss: Loss, start: dict[str, Tensor], *, steps: int, rate: Rate, order: int) -> list[dict[str, Tensor]]:
+    r"""Return the parameters before the first step and after each, ``steps + 1`` tables.
+
+    .. math::
+        \theta_{t+1} = \theta_t - \alpha_t \nabla \ell(\theta_t)
+
+    Of order 2, the result is differentiable in ``start`` and in the rates with the second derivatives of the loss; of
+    order 1 the gradients are taken as constants, so that :math:`\partial \theta_T / \partial \theta_0` is the identity.
+
+    Args:
+        loss: of a table of parameters.
+        start: what moves.
+        steps: how often, 0 or more.
+        rate: from a name and a step to a number or a tensor that broadcasts with the parameter.
+        order: 1 or 2.
+
+    Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400, equation 1 and section 5.2 for order 1.
+
+    Example:
+        >>> start = {"w": torch.tensor(1.0)}
+        >>> path = descent(lambda p: (p["w"] ** 2).sum(), start, steps=2, rate=lambda *_: 0.1, order=2)
+        >>> [round(table["w"].item(), 2) for table in path]
+        [1.0, 0.8, 0.64]
+    """
+    path = [start]
+    for step in range(steps):
+        slopes = grad(loss)(path[-1])
+        if order == 1:
+            slopes = {name: slope.detach() for name, slope in slopes.items()}
+        path.append({name: value - rate(name, step) * slopes[name] for name, value in path[-1].items()})
+    return path
+
+
+def require_used(loss: Loss, start: dict[str, Tensor]) -> None:
+    """Refuse parameters that the loss does not depend on: they would be said to adapt, and never move."""
+    with torch.enable_grad():
+        leaves = {name: value.detach().requires_grad_() for name, value in start.items()}
+        slopes = torch.autograd.grad(loss(leaves), list(leaves.values()), allow_unused=True)
+    unused = [name for name, slope in zip(leaves, slopes, strict=True) if slope is None]
+    if unused:
+        raise ValueError(
+            f"`model` has parameters that its outputs do not depend on: {', '.join(unused)}; "
+            "take them out, or freeze them with requires_grad_(False)."
+        )

@@ -1,0 +1,220 @@
+"""MAML and its kin: a start from which a few steps on the support do well on the query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from graphkit._checks import positive
+from graphkit.meta.learners.gradient import AbstractGradientLearner, of_model
+from graphkit.meta.tasks import Task
+
+
+class MAML(AbstractGradientLearner):
+    r"""Model-agnostic meta-learning: a start from which a few steps on the support do well on the query.
+
+    .. math::
+        \min_\theta \sum_{\mathcal T} \ell_{query}\bigl(\theta - \alpha \nabla \ell_{support}(\theta)\bigr)
+
+    ``order=1`` is first-order MAML (FOMAML). All parameters move; the model has one output per class.
+
+    Args:
+        model: any module with as many outputs as tasks have classes.
+        inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
+
+    Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400, algorithm 1. The official codes of Meta-GNN and G-Meta never
+    keep the graph of the inner steps: what they call MAML is ``order=1``.
+
+    Example:
+        >>> import torch
+        >>> from graphkit.meta import Protocol, Rows, TaskSet
+        >>> items = Rows(torch.eye(30), torch.arange(30) % 2)
+        >>> tasks = TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=4))
+        >>> learner = MAML(nn.Linear(30, 2), inner_lr=0.5, inner_steps=2)
+        >>> sorted(learner.adapt(tasks[0])), learner.logits(tasks).shape
+        (['bias', 'weight'], torch.Size([4, 6, 2]))
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        inner_lr: float = 0.1,
+        inner_steps: int = 5,
+        order: int = 2,
+        dropout: bool = False,
+        statistics: str = "task",
+        multi_step: float = 0.0,
+    ) -> None:
+        super().__init__(
+            model,
+            moved=None,
+            temperature=None,
+            learnt_rates=False,
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            order=order,
+            dropout=dropout,
+            statistics=statistics,
+            multi_step=multi_step,
+        )
+
+    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
+        """Return the query's mean cross-entropy after adapting."""
+        return self.loss_after_steps(tasks)
+
+
+class ANIL(AbstractGradientLearner):
+    """Almost no inner loop: only the head moves, the features are those of the start.
+
+    Args:
+        model: any module with as many outputs as tasks have classes.
+        head: the names of the parameters that move begin with it; the last module with parameters when left out.
+        inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
+
+    Raises:
+        ValueError: if no parameter's name begins with ``head``.
+
+    Source: Raghu et al. (2020), arXiv:1909.09157, section 4.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> ANIL(model).moved
+        ('2.weight', '2.bias')
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        head: str | None = None,
+        inner_lr: float = 0.1,
+        inner_steps: int = 5,
+        order: int = 2,
+        dropout: bool = False,
+        statistics: str = "task",
+        multi_step: float = 0.0,
+    ) -> None:
+        names = list(of_model(model))
+        prefix = names[-1].rpartition(".")[0] if head is None and names else head or ""
+        moved = [name for name in names if name.startswith(prefix)]
+        if not moved:
+            raise ValueError(f"`head` {head!r}: no parameter's name begins so; there are {', '.join(names)}.")
+        super().__init__(
+            model,
+            moved=moved,
+            temperature=None,
+            learnt_rates=False,
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            order=order,
+            dropout=dropout,
+            statistics=statistics,
+            multi_step=multi_step,
+        )
+
+    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
+        """Return the query's mean cross-entropy after adapting."""
+        return self.loss_after_steps(tasks)
+
+
+class MetaSGD(AbstractGradientLearner):
+    """MAML with rates that are learnt, one for each parameter tensor in each step.
+
+    Args:
+        model: any module with as many outputs as tasks have classes.
+        inner_lr: where all rates start, above 0.
+        inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
+
+    Source: Li et al. (2017), arXiv:1707.09835, whose rates are one per number and the same in all steps; per tensor and
+    step as Antoniou, Edwards & Storkey (2019), arXiv:1810.09502, section 4.
+
+    Example:
+        >>> learner = MetaSGD(nn.Linear(4, 2), inner_lr=0.2, inner_steps=3)
+        >>> sorted((name, tuple(value.shape)) for name, value in learner.rates.items())
+        [('bias', (3,)), ('weight', (3,))]
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        inner_lr: float = 0.1,
+        inner_steps: int = 5,
+        order: int = 2,
+        dropout: bool = False,
+        statistics: str = "task",
+        multi_step: float = 0.0,
+    ) -> None:
+        positive("inner_lr", inner_lr)
+        super().__init__(
+            model,
+            moved=None,
+            temperature=None,
+            learnt_rates=True,
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            order=order,
+            dropout=dropout,
+            statistics=statistics,
+            multi_step=multi_step,
+        )
+
+    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
+        """Return the query's mean cross-entropy after adapting."""
+        return self.loss_after_steps(tasks)
+
+
+class ProtoMAML(AbstractGradientLearner):
+    r"""MAML whose head starts, task by task, as the nearest-prototype rule, on the directions of the outputs.
+
+    The head's rows are :math:`\tau c_k / \lVert c_k \rVert` with the class means :math:`c_k` of the unit outputs, and
+    its biases 0: before the first step it decides as cosine prototypes do. It fits any number of classes. Gradients
+    reach the start through the prototypes too.
+
+    Args:
+        model: any module; its outputs are embeddings.
+        temperature: :math:`1 / \tau`, above 0.
+        inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
+
+    Source: Triantafillou et al. (2020), arXiv:1903.03096, section 3, for Euclidean prototypes; cosines here,
+    as the baseline without training has them.
+
+    Example:
+        >>> import torch
+        >>> from graphkit.meta import Protocol, Rows, TaskSet
+        >>> items = Rows(torch.eye(30), torch.arange(30) % 3)
+        >>> tasks = TaskSet.drawn(items, (0, 1, 2), Protocol(n_way=3, k_shot=2, n_query=3, n_tasks=4))
+        >>> ProtoMAML(nn.Linear(30, 8), inner_steps=1).logits(tasks).shape
+        torch.Size([4, 9, 3])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        temperature: float = 0.1,
+        inner_lr: float = 0.1,
+        inner_steps: int = 5,
+        order: int = 2,
+        dropout: bool = False,
+        statistics: str = "task",
+        multi_step: float = 0.0,
+    ) -> None:
+        super().__init__(
+            model,
+            moved=None,
+            temperature=temperature,
+            learnt_rates=False,
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            order=order,
+            dropout=dropout,
+            statistics=statistics,
+            multi_step=multi_step,
+        )
+
+    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
+        """Return the query's mean cross-entropy after adapting."""
+        return self.loss_after_steps(tasks)

@@ -1,0 +1,123 @@
+"""Prototypical networks; with a model that changes nothing, the baseline without training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from graphkit._checks import member, positive
+from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
+from graphkit.meta.tasks import Task
+
+SIMILARITIES = ("cosine", "euclidean")
+
+
+def centres(z: Tensor, y: Tensor, ways: int) -> Tensor:
+    """Return the direction of the mean of each class's unit vectors, ``[ways, channels]``.
+
+    Args:
+        z: embeddings ``[items, channels]``.
+        y: labels ``[items]``, from 0 to ``ways - 1``, each at least once.
+        ways: number of classes.
+    """
+    return F.normalize(F.one_hot(y, ways).T.to(z.dtype) @ F.normalize(z, dim=-1), dim=-1)
+
+
+class PrototypicalNetwork(AbstractLearner):
+    """Each class is the mean of its support, and a query item is of the class of the nearest mean.
+
+    With ``nn.Identity()`` in place of a model nothing is trained: on propagated features this is the baseline that any
+    few-shot result on graphs has to beat.
+
+    Args:
+        model: any module; its outputs are embeddings.
+        similarity: "cosine" of directions, over ``temperature``; or minus the squared "euclidean" distance, over it.
+        temperature: above 0.
+        dropout: whether dropout is on.
+        statistics: what batch normalisation uses: "task", or "stored".
+
+    Source: Snell, Swersky & Zemel (2017), arXiv:1703.05175, equations 1 and 2, for Euclidean distances.
+
+    Example:
+        >>> import torch
+        >>> from graphkit.meta import Protocol, Rows, TaskSet
+        >>> items = Rows(torch.eye(2)[torch.arange(30) % 2], torch.arange(30) % 2)
+        >>> tasks = TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=4))
+        >>> PrototypicalNetwork(nn.Identity()).logits(tasks).argmax(-1)[0].tolist()
+        [0, 0, 0, 1, 1, 1]
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        similarity: str = "cosine",
+        temperature: float = 0.1,
+        dropout: bool = False,
+        statistics: str = "task",
+    ) -> None:
+        super().__init__(model, dropout=dropout, statistics=statistics)
+        self.similarity = member("similarity", similarity, SIMILARITIES)
+        self.temperature = positive("temperature", temperature)
+
+    def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
+        """Refuse nothing: any outputs are embeddings."""
+
+    def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
+        """Return the prototypes."""
+        z = self.represented({}, support)
+        if self.similarity == "cosine":
+            return {"@prototypes": centres(z, y, ways)}
+        belongs = F.one_hot(y, ways).T.to(z.dtype)
+        return {"@prototypes": belongs @ z / belongs.sum(1, keepdim=True)}
+
+    def represented(self, parameters: Parameters, shown: Shown) -> Tensor:
+        """Return the model's outputs."""
+        return shown(self.call({}))
+
+    def predicted(self, parameters: Parameters, query: Shown) -> Tensor:
+        """Return the similarities with the prototypes."""
+        z, prototypes = self.represented(parameters, query), parameters["@prototypes"]
+        if self.similarity == "cosine":
+            return F.normalize(z, dim=-1) @ prototypes.T / self.temperature
+        squared = z.square().sum(-1, keepdim=True) + prototypes.square().sum(-1) - 2 * z @ prototypes.T
+        return -squared / self.temperature
+
+    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
+        """Return the query's mean cross-entropy."""
+        return query_loss(self.logits(tasks), tasks)
+
+
+def calibrated(
+    support: Tensor, y: Tensor, query: Tensor, *, ways: int, temperature: float = 0.1, steps: int = 10
+) -> Tensor:
+    """Return cosines with prototypes that the query items have moved, over the temperature, ``[items, ways]``.
+
+    In turn the query items guess their classes, and the prototypes become the means of the support and of the query
+    items by their guesses. This looks at all query items at once: a figure of it is transductive.
+
+    Args:
+        support: embeddings of the support ``[ways * shots, channels]``.
+        y: its labels.
+        query: embeddings of the query ``[items, channels]``.
+        ways: number of classes.
+        temperature: of the guesses.
+        steps: how often, 0 or more.
+
+    Source: Ren et al. (2018), arXiv:1803.00676, equation 4 (soft k-means), on the sphere and in several steps.
+
+    Example:
+        >>> import torch
+        >>> support, query = torch.eye(2), torch.tensor([[1.0, 0.9], [1.0, 0.8], [0.0, 1.0]])
+        >>> calibrated(support, torch.tensor([0, 1]), query, ways=2, steps=0).shape
+        torch.Size([3, 2])
+    """
+    support, query = F.normalize(support, dim=-1), F.normalize(query, dim=-1)
+    sums = F.one_hot(y, ways).T.to(support.dtype) @ support
+    prototypes = F.normalize(sums, dim=-1)
+    for _ in range(steps):
+        guesses = (query @ prototypes.T / temperature).softmax(-1)
+        prototypes = F.normalize(sums + guesses.T @ query, dim=-1)
+    return query @ prototypes.T / temperature

@@ -1,0 +1,54 @@
+"""What dropout and batch normalisation do while a model adapts, and the model left as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+STATISTICS = ("task", "stored")
+
+
+@contextmanager
+def modes(model: nn.Module, *, dropout: bool, statistics: str) -> Iterator[None]:
+    """Set every module's mode for adaptation, and set it back.
+
+    Args:
+        model: the model.
+        dropout: whether anything is dropped: modules other than batch normalisation are in training mode then.
+        statistics: "task": batch normalisation uses the mean and variance of what it is shown and stores nothing;
+            "stored": those it has stored.
+
+    Example:
+        >>> model = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(2)).train()
+        >>> with modes(model, dropout=False, statistics="stored"):
+        ...     [module.training for module in model]
+        [False, False]
+        >>> [module.training for module in model]
+        [True, True]
+    """
+    before = [(module, module.training) for module in model.modules()]
+    tracking = [(module, module.track_running_stats) for module, _ in before if isinstance(module, _BatchNorm)]
+    try:
+        for module, _ in before:
+            module.training = dropout
+        for norm, tracked in tracking:
+            norm.training = statistics == "task"
+            norm.track_running_stats = tracked and statistics == "stored"
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+        for norm, tracked in tracking:
+            norm.track_running_stats = tracked
+
+
+def drops(model: nn.Module) -> bool:
+    """Tell whether a model has anything to drop: a dropout module, or a number named ``dropout`` above 0."""
+    return any(
+        isinstance(module, _DropoutNd) or float(getattr(module, "dropout", 0.0) or 0.0) > 0
+        for module in model.modules()
+    )

@@ -1,0 +1,228 @@
+"""Tasks: N classes, K labelled items of each, some more to be told apart; and frozen sets of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from graphkit._checks import at_least
+from graphkit.meta.items import AbstractItems
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What a few-shot figure depends on besides the data and the classes.
+
+    Args:
+        n_way: classes of a task, at least 2.
+        k_shot: labelled items of each class, at least 1.
+        n_query: items of each class to be told apart, at least 1.
+        n_tasks: tasks of a set, at least 1.
+        seed: of the draws, 0 or more.
+
+    Example:
+        >>> Protocol(n_way=2, k_shot=1).n_query
+        12
+    """
+
+    n_way: int = 2
+    k_shot: int = 3
+    n_query: int = 12
+    n_tasks: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_way", 2), ("k_shot", 1), ("n_query", 1), ("n_tasks", 1), ("seed", 0)):
+            at_least(name, getattr(self, name), least)
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """The items of a task; its classes are numbered anew from 0, and ``y`` of the data stays as it is.
+
+    Args:
+        support: labelled items ``[ways, shots]``.
+        query: items to be told apart ``[ways, queries]``.
+        classes: labels of the classes ``[ways]``.
+
+    Example:
+        >>> episode = Episode(torch.tensor([[4], [7]]), torch.tensor([[5, 6], [8, 9]]), torch.tensor([2, 0]))
+        >>> episode.query_y
+        tensor([0, 0, 1, 1])
+    """
+
+    support: Tensor
+    query: Tensor
+    classes: Tensor
+
+    @property
+    def ways(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    @property
+    def support_y(self) -> Tensor:
+        """The task's own label of each support item, ``[ways * shots]``."""
+        return _numbered(self.support)
+
+    @property
+    def query_y(self) -> Tensor:
+        """The task's own label of each query item, ``[ways * queries]``."""
+        return _numbered(self.query)
+
+
+def _numbered(items: Tensor) -> Tensor:
+    return torch.arange(len(items), device=items.device).repeat_interleave(items.size(1))
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """An episode and the items it is drawn from.
+
+    Args:
+        items: what the model sees.
+        episode: which of them, and as what.
+
+    Example:
+        >>> from graphkit.meta.items import Rows
+        >>> items = Rows(torch.eye(8), torch.arange(8) // 4)
+        >>> task = TaskSet.drawn(items, (0, 1), Protocol(k_shot=1, n_query=2, n_tasks=1))[0]
+        >>> task.episode.support.shape, task.episode.query.shape
+        (torch.Size([2, 1]), torch.Size([2, 2]))
+    """
+
+    items: AbstractItems
+    episode: Episode
+
+
+class TaskSet(Sequence[Task]):
+    """Frozen tasks over the same items. Task ``i`` is a function of labels, classes, protocol, and ``i`` alone.
+
+    Args:
+        items: what tasks are drawn from.
+        protocol: how.
+        chosen: items ``[tasks, ways, shots + queries]``.
+        classes: labels ``[tasks, ways]``.
+
+    Example:
+        >>> from graphkit.meta.items import Rows
+        >>> items = Rows(torch.eye(30), torch.arange(30) % 3)
+        >>> tasks = TaskSet.drawn(items, (0, 2), Protocol(k_shot=2, n_query=3, n_tasks=5))
+        >>> len(tasks), tasks[4].episode.support.shape
+        (5, torch.Size([2, 2]))
+        >>> tasks.fingerprint == TaskSet.drawn(items, (0, 2), tasks.protocol).fingerprint
+        True
+    """
+
+    def __init__(self, items: AbstractItems, protocol: Protocol, chosen: Tensor, classes: Tensor) -> None:
+        self.items, self.protocol, self.chosen, self.classes = items, protocol, chosen, classes
+
+    @staticmethod
+    def drawn(
+        items: AbstractItems, classes: Sequence[int], protocol: Protocol, *, within: Tensor | None = None
+    ) -> TaskSet:
+        """Return tasks of these classes.
+
+        Args:
+            items: what they are drawn from.
+            classes: labels to draw the classes of a task from.
+            protocol: how many of what.
+            within: the items that may be drawn, ``[allowed]``; all that are labelled when left out.
+
+        Raises:
+            ValueError: for more ways than classes, or a class with fewer items than a task takes.
+        """
+        labels = items.y.cpu().numpy()
+        if within is not None:
+            outside = np.ones(len(labels), dtype=bool)
+            outside[within.cpu().numpy()] = False
+            labels = np.where(outside, -1, labels)
+        classes = sorted({int(label) for label in classes})
+        if protocol.n_way > len(classes):
+            raise ValueError(f"`n_way` is {protocol.n_way}, but there are {len(classes)} classes to draw from.")
+        wanted = protocol.k_shot + protocol.n_query
+        members = {label: np.flatnonzero(labels == label) for label in classes}
+        for label, found in members.items():
+            if len(found) < wanted:
+                raise ValueError(
+                    f"class {label} has {len(found)} items, fewer than the {wanted} a task takes (`k_shot` "
+                    f"{protocol.k_shot} + `n_query` {protocol.n_query}); ask for fewer, or leave the class out."
+                )
+        chosen = np.empty((protocol.n_tasks, protocol.n_way, wanted), dtype=np.int64)
+        named = np.empty((protocol.n_tasks, protocol.n_way), dtype=np.int64)
+        for number in range(protocol.n_tasks):
+            random = np.random.default_rng([protocol.seed, number])
+            named[number] = random.choice(classes, protocol.n_way, replace=False)
+            for way, label in enumerate(named[number].tolist()):
+                chosen[number, way] = random.choice(members[label], wanted, replace=False)
+        return TaskSet(items, protocol, torch.from_numpy(chosen), torch.from_numpy(named))
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, number: int) -> Task:  # type: ignore[override]  # of a sequence's two forms this one
+        shots = self.protocol.k_shot
+        chosen = self.chosen[number]
+        return Task(self.items, Episode(chosen[:, :shots], chosen[:, shots:], self.classes[number]))
+
+    def __iter__(self) -> Iterator[Task]:
+        return (self[number] for number in range(len(self)))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits of the items chosen."""
+        digest = hashlib.sha256(repr(asdict(self.protocol)).encode())
+        for part in (self.chosen, self.classes):
+            digest.update(part.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TaskSet) and self.fingerprint == other.fingerprint
+
+    def over(self, items: AbstractItems) -> TaskSet:
+        """Return the same tasks over another view of the same items: embeddings in place of features.
+
+        Raises:
+            ValueError: where the items are not as many or have other labels.
+        """
+        if not torch.equal(items.y.cpu(), self.items.y.cpu()):
+            raise ValueError("`items` must be the same items in the same order: their labels differ.")
+        return TaskSet(items, self.protocol, self.chosen, self.classes)
+
+    def save(self, path: Path | str) -> None:
+        """Write the tasks to a safetensors file, protocol and fingerprint beside them."""
+        about = {name: str(value) for name, value in asdict(self.protocol).items()}
+        tensors = {"chosen": self.chosen.contiguous(), "classes": self.classes.contiguous()}
+        save_file(tensors, path, metadata={**about, "fingerprint": self.fingerprint})
+
+    @staticmethod
+    def load(path: Path | str, items: AbstractItems) -> TaskSet:
+        """Return the tasks that :meth:`save` wrote, over these items.
+
+        Raises:
+            ValueError: where the file is not what was written, or a task's items do not have its classes here.
+        """
+        with safe_open(path, "pt") as file:
+            about = dict(file.metadata() or {})
+            expected = about.pop("fingerprint", None)
+            protocol = Protocol(**{name: int(value) for name, value in about.items()})
+            tasks = TaskSet(items, protocol, file.get_tensor("chosen"), file.get_tensor("classes"))
+        if tasks.fingerprint != expected:
+            raise ValueError(f"{str(path)!r} is damaged: its tasks are not those of the fingerprint {expected}.")
+        if int(tasks.chosen.max()) >= len(items.y) or not bool(
+            (items.y.cpu()[tasks.chosen] == tasks.classes[..., None]).all()
+        ):
+            raise ValueError(f"{str(path)!r} holds tasks of other items: classes and labels differ.")
+        return tasks

@@ -1,0 +1,296 @@
+"""Learners: the meta-gradient against finite differences and a quadratic, and that nothing but the result changes."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch_geometric.nn import SAGEConv
+
+from graphkit.meta import (
+    ANIL,
+    MAML,
+    AbstractGradientLearner,
+    AbstractLearner,
+    MetaSGD,
+    Protocol,
+    ProtoMAML,
+    PrototypicalNetwork,
+    Reptile,
+    TaskSet,
+    calibrated,
+)
+from graphkit.meta.learners.inner import descent
+from graphkit.nn import Encoder, GATConv, GCNConv
+
+
+def perceptron(out=2):
+    return nn.Sequential(nn.Linear(7, 5), nn.Tanh(), nn.Linear(5, out)).double()
+
+
+LEARNERS = {
+    "maml": lambda: MAML(perceptron(), inner_lr=0.3, inner_steps=3),
+    "fomaml": lambda: MAML(perceptron(), inner_lr=0.3, inner_steps=3, order=1),
+    "maml, multi-step": lambda: MAML(perceptron(), inner_lr=0.3, inner_steps=3, multi_step=0.5),
+    "anil": lambda: ANIL(perceptron(), inner_lr=0.3, inner_steps=3),
+    "meta-sgd": lambda: MetaSGD(perceptron(), inner_lr=0.3, inner_steps=3).double(),
+    "protomaml": lambda: ProtoMAML(perceptron(4), inner_lr=0.1, inner_steps=3),
+    "reptile": lambda: Reptile(perceptron(), inner_lr=0.3, inner_steps=3),
+    "prototypes": lambda: PrototypicalNetwork(perceptron(4)),
+    "prototypes, euclidean": lambda: PrototypicalNetwork(perceptron(4), similarity="euclidean"),
+}
+EXACT = [name for name in LEARNERS if name not in ("fomaml", "reptile")]
+"""Those whose meta-gradient is the gradient of their meta-loss as a function of the parameters."""
+
+
+def flat(learner):
+    return torch.cat([p.detach().flatten() for p in learner.parameters()])
+
+
+def gradient(learner, tasks):
+    return torch.cat(
+        [slope.flatten() for slope in torch.autograd.grad(learner.meta_loss(tasks), list(learner.parameters()))]
+    )
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_meta_gradient_is_that_of_finite_differences(name, tasks):
+    learner, some = LEARNERS[name](), [tasks[0], tasks[1]]
+    slope, parameters = gradient(learner, some), list(learner.parameters())
+    direction = torch.randn_like(slope)
+    step, values = 1e-5, []
+    for sign in (1, -1):
+        start = flat(learner)
+        torch.nn.utils.vector_to_parameters(start + sign * step * direction, parameters)
+        with torch.no_grad():
+            values.append(learner.meta_loss(some).item())
+        torch.nn.utils.vector_to_parameters(start, parameters)
+    assert (values[0] - values[1]) / (2 * step) == pytest.approx(float(slope @ direction), rel=1e-6, abs=1e-9)
+
+
+def test_on_a_quadratic_the_meta_gradient_is_known():
+    """loss = (w - a)'H(w - a)/2, query (w - b)'(w - b)/2: w_T - a = (I - rate H)^T (w - a)."""
+    curvature = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
+    w, a, b = (torch.tensor(v, dtype=torch.float64) for v in ([1.0, -2.0], [0.3, 0.4], [-1.0, 0.5]))
+    w.requires_grad_()
+
+    def loss(table):
+        away = table["w"] - a
+        return away @ curvature @ away / 2
+
+    shrink = torch.linalg.matrix_power(torch.eye(2, dtype=torch.float64) - 0.2 * curvature, 4)
+    for order, expected in ((2, shrink.T), (1, torch.eye(2, dtype=torch.float64))):
+        last = descent(loss, {"w": w}, steps=4, rate=lambda *_: 0.2, order=order)[-1]["w"]
+        torch.testing.assert_close(last, a + shrink @ (w - a), rtol=0, atol=1e-13)
+        (slope,) = torch.autograd.grad((last - b).square().sum() / 2, w)
+        torch.testing.assert_close(slope, expected @ (last - b).detach(), rtol=0, atol=1e-13)
+
+
+def by_hand(model, x, y, rate, steps):
+    """The inner loop with autograd on a copy."""
+    moved = copy.deepcopy(model)
+    for _ in range(steps):
+        loss = F.cross_entropy(moved(x), y)
+        slopes = torch.autograd.grad(loss, list(moved.parameters()))
+        with torch.no_grad():
+            for parameter, slope in zip(moved.parameters(), slopes, strict=True):
+                parameter -= rate * slope
+    return moved
+
+
+def test_adaptation_is_gradient_descent_and_first_order_the_gradient_at_its_end(tasks):
+    learner, task = LEARNERS["fomaml"](), tasks[0]
+    x, episode = task.items.x, task.episode
+    moved = by_hand(learner.model, x[episode.support.flatten()], episode.support_y, 0.3, 3)
+    adapted = learner.adapt(task)
+    for name, value in moved.named_parameters():
+        torch.testing.assert_close(adapted[name], value, rtol=0, atol=1e-13)
+    loss = F.cross_entropy(moved(x[episode.query.flatten()]), episode.query_y)
+    expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(moved.parameters()))])
+    torch.testing.assert_close(gradient(learner, [task]), expected, rtol=0, atol=1e-13)
+
+
+def test_reptile_moves_by_the_mean_displacement(tasks):
+    learner, some = LEARNERS["reptile"](), [tasks[0], tasks[1]]
+    expected = torch.zeros_like(flat(learner))
+    for task in some:
+        support = task.items.x[task.episode.support.flatten()]
+        moved = by_hand(learner.model, support, task.episode.support_y, 0.3, 3)
+        expected += (flat(learner) - torch.cat([p.detach().flatten() for p in moved.parameters()])) / 2
+    torch.testing.assert_close(gradient(learner, some), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("options", [{"inner_steps": 0}, {"inner_lr": 0.0}])
+@pytest.mark.parametrize("order", [1, 2])
+def test_without_steps_or_rate_it_is_the_plain_gradient(options, order, tasks):
+    learner = MAML(perceptron(), order=order, **options)
+    x, episode = tasks[0].items.x, tasks[0].episode
+    loss = F.cross_entropy(learner.model(x[episode.query.flatten()]), episode.query_y)
+    expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(learner.parameters()))])
+    torch.testing.assert_close(gradient(learner, [tasks[0]]), expected, rtol=0, atol=1e-13)
+
+
+def test_a_head_alone_moves(tasks):
+    learner = LEARNERS["anil"]()
+    assert set(learner.adapt(tasks[0])) == {"2.weight", "2.bias"}
+
+
+def test_learnt_rates_start_as_maml_and_are_trained(tasks):
+    maml, learnt = LEARNERS["maml"](), LEARNERS["meta-sgd"]()
+    learnt.model.load_state_dict(maml.model.state_dict())
+    torch.testing.assert_close(learnt.logits([tasks[0]]), maml.logits([tasks[0]]), rtol=0, atol=1e-7)  # 0.3 in float32
+    learnt.meta_loss([tasks[0]]).backward()
+    assert all(bool(rates.grad.abs().sum() > 0) for rates in learnt.rates.values())
+
+
+def test_a_head_of_prototypes_decides_as_they_do_before_the_first_step(tasks):
+    model = perceptron(4)
+    start = ProtoMAML(model, inner_steps=0).logits(list(tasks))
+    torch.testing.assert_close(start, PrototypicalNetwork(model).logits(list(tasks)), rtol=0, atol=1e-12)
+
+
+def test_prototypes_are_means_of_classes(tasks):
+    learner, task = LEARNERS["prototypes, euclidean"](), tasks[0]
+    z, episode = learner.model(task.items.x), task.episode
+    means = z[episode.support].mean(1)
+    expected = -(z[episode.query.flatten()][:, None] - means).square().sum(-1) / 0.1
+    torch.testing.assert_close(learner.logits([task])[0], expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_all_tasks_at_once_are_the_tasks_one_by_one(name, dtype, tasks):
+    learner = LEARNERS[name]().to(dtype)
+    tasks = tasks.over(type(tasks.items)(tasks.items.x.to(dtype), tasks.items.y))
+    one_by_one = torch.stack([learner.predict(learner.adapt(task), task) for task in tasks])
+    tolerance = (1e-12 if dtype == torch.float64 else 1e-6) * one_by_one.abs().max().item()
+    torch.testing.assert_close(learner.logits(list(tasks)), one_by_one, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_adapting_touches_nothing(name, tasks):
+    learner = LEARNERS[name]()
+    state, x, y = copy.deepcopy(learner.state_dict()), tasks.items.x.clone(), tasks.items.y.clone()
+    modes = [module.training for module in learner.modules()]
+    learner.predict(learner.adapt(tasks[0]), tasks[0])
+    learner.logits(list(tasks))
+    learner.meta_loss(list(tasks)).backward()
+    assert all(torch.equal(value, learner.state_dict()[key]) for key, value in state.items())
+    assert torch.equal(tasks.items.x, x)
+    assert torch.equal(tasks.items.y, y)
+    assert [module.training for module in learner.modules()] == modes
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_learner_learns(name, tasks):
+    learner = LEARNERS[name]()
+    assert isinstance(learner, AbstractLearner)
+    assert isinstance(learner, AbstractGradientLearner) == ("prototypes" not in name)
+    optimizer = torch.optim.Adam(learner.parameters(), lr=0.02)
+    first = None
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = learner.meta_loss(list(tasks))
+        loss.backward()
+        optimizer.step()
+        first = loss.item() if first is None else first
+    assert loss.item() < first
+
+
+ENCODERS = {
+    "gcn of ours": lambda: Encoder(7, 6, 2, conv=GCNConv, dropout=0.0),
+    "gat of ours": lambda: Encoder(7, 6, 2, conv=GATConv, dropout=0.0),
+    "batch norm": lambda: Encoder(7, 6, 2, conv=GCNConv, dropout=0.0, norm="batch"),
+    "sage of pyg": lambda: Encoder(7, 6, 2, conv=SAGEConv, dropout=0.0),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_any_encoder_is_adapted_on_a_graph(name, nodes):
+    tasks = TaskSet.drawn(nodes, (0, 1, 2), Protocol(k_shot=2, n_query=3, n_tasks=2))
+    learner = MAML(ENCODERS[name]().double(), inner_lr=0.2, inner_steps=2)
+    state = copy.deepcopy(learner.state_dict())
+    slope, parameters = gradient(learner, list(tasks)), list(learner.parameters())
+    direction, start, values = torch.randn_like(slope), flat(learner), []
+    for sign in (1, -1):
+        torch.nn.utils.vector_to_parameters(start + sign * 1e-5 * direction, parameters)
+        with torch.no_grad():
+            values.append(learner.meta_loss(list(tasks)).item())
+    torch.nn.utils.vector_to_parameters(start, parameters)
+    assert (values[0] - values[1]) / 2e-5 == pytest.approx(float(slope @ direction), rel=1e-5, abs=1e-8)
+    assert all(torch.equal(value, learner.state_dict()[key]) for key, value in state.items())  # statistics too
+
+
+def test_dropout_acts_in_the_inner_loop_on_request_alone(nodes):
+    tasks = TaskSet.drawn(nodes, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=1))
+    model = Encoder(7, 6, 2, conv=GCNConv, dropout=0.5).double()
+    quiet, noisy = MAML(model, inner_steps=1), MAML(model, inner_steps=1, dropout=True)
+    assert torch.equal(quiet.logits(list(tasks)), quiet.logits(list(tasks)))
+    assert not torch.equal(noisy.logits(list(tasks)), noisy.logits(list(tasks)))
+
+
+def test_stored_statistics_are_those_of_evaluation(nodes):
+    tasks = TaskSet.drawn(nodes, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=1))
+    model = Encoder(7, 6, 2, conv=GCNConv, dropout=0.0, norm="batch").double()
+    next(iter(model.norms[0].buffers())).add_(1.0)  # the running mean
+    stored = MAML(model, inner_steps=0, statistics="stored").logits(list(tasks))[0]
+    query = tasks[0].episode.query.flatten()
+    torch.testing.assert_close(stored, model.eval()(nodes.x, nodes.edge_index)[query])
+    assert not torch.allclose(stored, MAML(model, inner_steps=0).logits(list(tasks))[0])
+
+
+def test_calibration_moves_prototypes_to_where_the_query_is():
+    """Written out for one step."""
+    support, query = torch.randn(4, 3), torch.randn(6, 3)
+    y, unit = torch.tensor([0, 0, 1, 1]), F.normalize(torch.cat([support, query]), dim=-1)
+    first = F.normalize(torch.stack([unit[:2].sum(0), unit[2:4].sum(0)]), dim=-1)
+    guess = (unit[4:] @ first.T / 0.2).softmax(-1)
+    moved = torch.stack([unit[2 * k : 2 * k + 2].sum(0) + (guess[:, k : k + 1] * unit[4:]).sum(0) for k in range(2)])
+    expected = unit[4:] @ F.normalize(moved, dim=-1).T / 0.2
+    found = calibrated(support, y, query, ways=2, temperature=0.2, steps=1)
+    torch.testing.assert_close(found, expected)
+
+
+class Spare(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.used, self.spare = nn.Linear(7, 2).double(), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.used(x)
+
+
+def test_a_parameter_that_nothing_depends_on_is_named(tasks):
+    with pytest.raises(ValueError, match=r"depend on: spare.weight, spare.bias; take them out"):
+        MAML(Spare()).adapt(tasks[0])
+
+
+def test_a_head_of_another_width_is_refused(tasks):
+    with pytest.raises(ValueError, match="`model` has 5 outputs, but a task has 2 classes"):
+        MAML(perceptron(5)).logits(list(tasks))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"inner_lr": -0.1}, "`inner_lr` must be a number of 0 or more"),
+        ({"inner_lr": float("nan")}, "`inner_lr` must be a number of 0 or more"),
+        ({"inner_steps": -1}, "`inner_steps` must be an integer of at least 0"),
+        ({"order": 3}, "`order` must be 1 or 2"),
+        ({"multi_step": 1.5}, "`multi_step` must lie in"),
+        ({"statistics": "batch"}, "`statistics` 'batch' is not known"),
+    ],
+)
+def test_impossible_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        MAML(perceptron(), **options)
+
+
+def test_a_head_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match=r"no parameter's name begins so; there are 0\.weight"):
+        ANIL(perceptron(), head="classifier")
+    with pytest.raises(ValueError, match="`temperature` must be"):
+        ProtoMAML(perceptron(), temperature=0.0)

@@ -1,0 +1,205 @@
+"""Class splits, protocols and frozen tasks: disjoint, reproducible, and clear about what cannot be drawn."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from graphkit.data.graphset import GraphSet
+from graphkit.meta import (
+    AbstractItems,
+    ClassSplit,
+    Episode,
+    Evaluation,
+    Graphs,
+    Nodes,
+    Protocol,
+    PrototypicalNetwork,
+    Rows,
+    Task,
+    TaskSet,
+    evaluate,
+)
+
+
+def test_all_pairs_are_all_and_no_class_stands_in_two_parts():
+    splits = ClassSplit.all_pairs(range(7))
+    assert [split.test for split in splits] == list(itertools.combinations(range(7), 2))
+    for split in splits:
+        assert sorted([*split.train, *split.validation, *split.test]) == list(range(7))
+        assert len(split.validation) == 2
+
+
+def test_a_random_split_is_a_function_of_its_generator():
+    first, second = (ClassSplit.random(range(10), (5, 2, 3), torch.Generator().manual_seed(4)) for _ in range(2))
+    assert first == second
+    assert [len(part) for part in (first.train, first.validation, first.test)] == [5, 2, 3]
+    assert first != ClassSplit.random(range(10), (5, 2, 3), torch.Generator().manual_seed(5))
+
+
+@pytest.mark.usefixtures("mirror")
+def test_a_fixed_split_comes_from_its_file():
+    split = ClassSplit.fixed("citation-full-cora")
+    assert [len(part) for part in (split.train, split.validation, split.test)] == [25, 20, 25]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (((0, 1), (1, 2), (3,)), "`validation` and `train` share the classes 1"),
+        (((0, 1), (2,), (0, 1)), "`test` and `train` share the classes 0, 1"),
+        (((0, 0), (), (1,)), "`train` must hold different labels"),
+        (((0,), (), ()), "`test` must hold at least one class"),
+        (((0,), (-1,), (2,)), "`validation` must hold different labels of 0 or more"),
+    ],
+)
+def test_overlapping_and_empty_parts_are_refused(parts, message):
+    with pytest.raises(ValueError, match=message):
+        ClassSplit(*parts)
+
+
+def test_more_classes_than_there_are_are_refused():
+    with pytest.raises(ValueError, match="ask for 8 classes, but there are 7"):
+        ClassSplit.random(range(7), (4, 2, 2), torch.Generator())
+    with pytest.raises(ValueError, match="leave none of 4 to train on"):
+        ClassSplit.all_pairs(range(4))
+
+
+def test_a_task_is_a_function_of_its_seed_and_number_alone(rows):
+    many, few = (TaskSet.drawn(rows, (0, 1, 2, 3), Protocol(n_tasks=tasks)) for tasks in (20, 7))
+    assert torch.equal(many.chosen[:7], few.chosen)
+    assert torch.equal(many.classes[:7], few.classes)
+    other = TaskSet.drawn(rows, (0, 1, 2, 3), Protocol(n_tasks=7, seed=1))
+    assert not torch.equal(other.chosen, few.chosen)
+    assert few != many
+    assert hash(few) == hash(TaskSet.drawn(rows, (3, 2, 1, 0), Protocol(n_tasks=7)))
+
+
+def test_items_of_a_task_are_different_and_of_its_classes(rows):
+    for task in TaskSet.drawn(rows, (1, 3, 5), Protocol(n_way=3, k_shot=5, n_query=6, n_tasks=20)):
+        episode = task.episode
+        drawn = torch.cat([episode.support, episode.query], dim=1)
+        assert len(drawn.unique()) == drawn.numel() == 33
+        assert torch.equal(rows.y[drawn], episode.classes[:, None].expand_as(drawn))
+        assert isinstance(task, Task)
+        assert isinstance(episode, Episode)
+        assert torch.equal(episode.support_y, torch.arange(3).repeat_interleave(5))
+        assert episode.ways == 3
+
+
+def test_tasks_keep_to_the_items_that_may_be_drawn(rows):
+    allowed = torch.arange(60)
+    tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=2, n_query=4, n_tasks=20), within=allowed)
+    assert int(tasks.chosen.max()) < 60
+
+
+def test_every_item_of_a_class_is_drawn_about_as_often(rows):
+    tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=1, n_query=1, n_tasks=2000))
+    counts = torch.bincount(tasks.chosen.flatten(), minlength=120)[rows.y < 2]
+    expected = 2000 * 4 / 40
+    assert float(((counts - expected) ** 2 / expected).sum()) < 73  # chi-square, 39 degrees: one in a thousand
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        (Protocol(n_way=4), "`n_way` is 4, but there are 3 classes"),
+        (Protocol(k_shot=10, n_query=12), "class 0 has 20 items, fewer than the 22 a task takes"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(rows, protocol, message):
+    with pytest.raises(ValueError, match=message):
+        TaskSet.drawn(rows, (0, 1, 2), protocol)
+
+
+@pytest.mark.parametrize("field", ["n_way", "k_shot", "n_query", "n_tasks"])
+def test_an_impossible_protocol_is_refused(field):
+    with pytest.raises(ValueError, match=f"`{field}` must be an integer of at least"):
+        Protocol(**{field: 0})
+
+
+def test_tasks_are_saved_and_loaded_to_the_same(tasks, rows, tmp_path):
+    tasks.save(tmp_path / "tasks.safetensors")
+    loaded = TaskSet.load(tmp_path / "tasks.safetensors", rows)
+    assert loaded == tasks
+    assert loaded.protocol == tasks.protocol
+    moved = Rows(rows.x, rows.y.roll(1))
+    with pytest.raises(ValueError, match="tasks of other items"):
+        TaskSet.load(tmp_path / "tasks.safetensors", moved)
+    with pytest.raises(ValueError, match="their labels differ"):
+        tasks.over(moved)
+
+
+def test_graphs_are_items_too():
+    sizes = torch.tensor([2, 3] * 10)
+    starts = sizes.cumsum(0) - sizes
+    x = torch.randn(int(sizes.sum()), 4)
+    data = Data(x=x, edge_index=torch.stack([starts, starts + 1]), y=torch.arange(20) % 2)
+    items = Graphs(GraphSet(data, nodes=sizes, edges=torch.ones_like(sizes)))
+    assert isinstance(items, AbstractItems)
+    assert items.channels == 4
+
+    class Sums(torch.nn.Module):
+        def forward(self, x, edge_index, batch):
+            return x.new_zeros(int(batch.max()) + 1, 4).index_add(0, batch, x)
+
+    tasks = TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=3))
+    found = PrototypicalNetwork(Sums()).logits(list(tasks))
+    sums = torch.stack([x[start : start + size].sum(0) for start, size in zip(starts, sizes, strict=True)])
+    table = tasks.over(Rows(sums, items.y))
+    torch.testing.assert_close(found, PrototypicalNetwork(torch.nn.Identity()).logits(list(table)))
+
+
+def test_nodes_see_the_graph_and_their_weights(nodes):
+    def mean(x, edge_index, weight=None):
+        weight = torch.ones(edge_index.size(1)) if weight is None else weight
+        return torch.zeros_like(x).index_add(0, edge_index[1], x[edge_index[0]] * weight[:, None].double())
+
+    index = torch.tensor([3, 1])
+    weighted = Nodes(nodes.x, nodes.edge_index, nodes.y, torch.full((nodes.edge_index.size(1),), 2.0))
+    torch.testing.assert_close(weighted.outputs(mean, index), 2 * nodes.outputs(mean, index))
+    assert nodes.channels == 7
+
+
+def test_an_evaluation_counts_right_answers_task_by_task(rows):
+    tasks = TaskSet.drawn(rows, (0, 1, 2), Protocol(k_shot=3, n_query=4, n_tasks=21))
+    learner = PrototypicalNetwork(torch.nn.Identity())
+    found = evaluate(learner, tasks, batch=8)
+    expected = [
+        (learner.predict(learner.adapt(task), task).argmax(-1) == task.episode.query_y).double().mean().item()
+        for task in tasks
+    ]
+    assert list(found.accuracies) == pytest.approx(expected)
+    assert found.mean == pytest.approx(sum(expected) / 21)
+    assert found.interval == pytest.approx(1.96 * torch.tensor(expected).std().item() / 21**0.5)
+    assert evaluate(learner, tasks, calibrate=5).calibrated
+
+
+def test_differences_are_paired_and_need_the_same_tasks():
+    one, other = Evaluation((0.5, 1.0), "a"), Evaluation((0.25, 0.75), "a")
+    assert one.over(other).accuracies == (0.25, 0.25)
+    assert one.over(other).interval == 0.0
+    with pytest.raises(ValueError, match="the same tasks"):
+        one.over(Evaluation((0.5, 0.5), "b"))
+
+
+def test_memory_stays_flat_over_many_evaluation_tasks(nodes):
+    """What an inner loop leaves behind would be counted here: tensors alive after 20 tasks and after 520."""
+    import gc
+
+    from graphkit.meta import MAML
+    from graphkit.nn import Encoder, GCNConv
+
+    def alive():
+        gc.collect()
+        return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+    learner = MAML(Encoder(7, 4, 2, conv=GCNConv, dropout=0.0).double(), inner_steps=2)
+    counts = []
+    for tasks in (20, 500):
+        evaluate(learner, TaskSet.drawn(nodes, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=tasks)))
+        counts.append(alive())
+    assert counts[1] <= counts[0] + 5
