@@ -25,6 +25,15 @@ NEAR = {torch.float32: 1e-2, torch.float64: 1e-3}
 it fewer than five digits in float32, twelve in float64."""
 
 
+COMPILED_ON = ("cpu",)
+"""Devices whose memory our kernels can read; elsewhere PyTorch's operations do the same."""
+
+
+def compiled(tensor: Tensor) -> bool:
+    """Tell whether our kernels can read a tensor."""
+    return tensor.device.type in COMPILED_ON
+
+
 class Sums(NamedTuple):
     """The sum of a loss's terms, how many tuples there are, and how many terms are above zero."""
 
@@ -70,7 +79,7 @@ def block_distances(seen: Sides, start: int, stop: int, own: int, distance: str)
         return found.neg_().add_(1)
     if distance == "dot":
         return found.neg_()
-    if found.device.type == "cpu":
+    if compiled(found):
         squares = seen.left_squares[start:stop]
         arrays = [part.numpy() for part in (left, seen.right, squares, seen.right_squares)]
         over_block(
@@ -123,7 +132,7 @@ class Gradient:
             return
         if self.distance == "squared":
             slopes.mul_(2)
-        elif slopes.device.type == "cpu":
+        elif compiled(slopes):
             over_block(pairs.over_distances, slopes, distances.numpy(), slopes.numpy())
         else:
             slopes.div_(distances.where(distances > 0, torch.inf))

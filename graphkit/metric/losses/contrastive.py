@@ -9,7 +9,7 @@ from graphkit._kernels.pairs import contrastive
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
 from graphkit.metric.losses.compared import Compared, margin_of
 from graphkit.metric.relations import Relations
-from graphkit.metric.streaming import Sums, sums_of
+from graphkit.metric.streaming import Sums, compiled, sums_of
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, as_pairs
 
 
@@ -74,7 +74,7 @@ class ContrastiveLoss(AbstractLoss):
 
     def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
         """Set ``out`` to the excess of every pair over its margin."""
-        if distances.device.type != "cpu":
+        if not compiled(distances):
             return super().slopes(distances, relations, out)
         margins = self.margin, self.positive_margin
         return sums_of(contrastive, relations, margins, distances, out)

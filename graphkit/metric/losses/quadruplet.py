@@ -11,7 +11,7 @@ from graphkit.metric.losses.compared import Compared, margin_of
 from graphkit.metric.losses.quadruplets import mean_distances, streamed_quadruplets
 from graphkit.metric.losses.triplet import triplet_terms
 from graphkit.metric.relations import Relations
-from graphkit.metric.streaming import Gradient, Sums, sides, streamed, sums_of
+from graphkit.metric.streaming import Gradient, Sums, compiled, sides, streamed, sums_of
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets
 
 
@@ -99,6 +99,9 @@ class QuadrupletLoss(AbstractLoss):
 
     def streams(self, given: Compared, *, gradient: bool) -> list[tuple[Sums, Gradient | None]]:
         """Return sums and gradients of all triplets, and of all quadruplets."""
+        if not compiled(given.z):
+            parts = self.terms(self.matrix(given), given.relations)
+            return [(Sums(float(part.total), int(part.tuples), int(part.active)), None) for part in parts]
         seen, distance = sides(given.z, given.others, str(self.distance)), str(self.distance)
         first, second = self.margin1, self.margin2
         if self.adaptive:
@@ -115,7 +118,7 @@ class QuadrupletLoss(AbstractLoss):
 
     def _streamed(self, given: Compared) -> Tensor:
         """Return the loss; away from the CPU all distances are held at once."""
-        if given.z.device.type != "cpu":
+        if not compiled(given.z):
             return self._reduced(self.terms(self.matrix(given), given.relations))
         return super()._streamed(given)
 

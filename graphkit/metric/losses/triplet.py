@@ -10,7 +10,7 @@ from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
 from graphkit.metric.losses.compared import Compared, margin_of
 from graphkit.metric.losses.exponentials import softplus
 from graphkit.metric.relations import Relations
-from graphkit.metric.streaming import Sums, sums_of
+from graphkit.metric.streaming import Sums, compiled, sums_of
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, as_triplets
 
 
@@ -74,7 +74,7 @@ class TripletLoss(AbstractLoss):
 
     def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
         """Set ``out`` to the number of active triplets of every distance, negative for those that are to grow."""
-        if distances.device.type != "cpu":
+        if not compiled(distances):
             return super().slopes(distances, relations, out)
         return sums_of(batch_all_soft if self.soft else batch_all, relations, (self.margin,), distances, out)
 

@@ -97,6 +97,25 @@ def test_many_blocks_give_what_one_gives(generator, monkeypatch, name):
     torch.testing.assert_close(torch.autograd.grad(LOSSES[name]()(z, y), z)[0], whole, atol=1e-12, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("name", "distance"),
+    [
+        (name, distance)
+        for name in LOSSES
+        for distance in ("cosine", "dot", "euclidean", "squared")[: 2 if name in ("multi-similarity", "circle") else 4]
+    ],
+)
+def test_without_kernels_as_on_an_accelerator_the_result_is_the_same(z, y, monkeypatch, name, distance):
+    loss, others = LOSSES[name](distance=distance), (z.detach().flip(0) + 0.1, y.roll(1))
+    values, report = [loss(z, y), loss(z, y, reference=others)], loss.report(z, y)
+    gradients = [torch.autograd.grad(value, z)[0] for value in values]
+    monkeypatch.setattr("graphkit.metric.streaming.COMPILED_ON", ())
+    found = [loss(z, y), loss(z, y, reference=others)]
+    torch.testing.assert_close(found, values, atol=1e-12, rtol=1e-12)
+    assert loss.report(z, y).active == report.active
+    torch.testing.assert_close([torch.autograd.grad(value, z)[0] for value in found], gradients, atol=1e-12, rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("labels", [[], [-1, -1], [3], [0, 1]], ids=["empty", "unlabelled", "one", "singletons"])
 def test_no_tuple_is_a_zero_loss_with_a_gradient_and_is_counted(name, labels):
