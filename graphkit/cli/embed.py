@@ -39,8 +39,8 @@ and validation labels select the tuned one."""
 @click.option(
     "--loss",
     metavar="NAME",
-    help="contrastive, triplet, quadruplet, supcon, prototype; without labels ccassg, grace, dgi, bgrl.  "
-    "[default: prototype]",
+    help="contrastive, triplet, quadruplet, supcon, multisimilarity, circle, prototype; without labels ccassg, grace, "
+    "dgi, bgrl.  [default: prototype]",
 )
 @click.option(
     "--model", metavar="NAME", help="Encoder: any recipe of `graphkit train`, or grand.  [default: the loss's]"

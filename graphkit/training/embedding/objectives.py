@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
@@ -113,8 +113,9 @@ class Contrastive(AbstractLabelled):
     Source: Hadsell, Chopra & LeCun (2006), "Dimensionality reduction by learning an invariant mapping".
     """
 
-    margin: NonNegative = 1.0
+    margin: NonNegative = 1.4
     positive_margin: NonNegative = 0.0
+    consistency: NonNegative = 0.1
 
     def criterion(self) -> Criterion:
         """Return the loss over all pairs."""
@@ -127,16 +128,30 @@ class Contrastive(AbstractLabelled):
 class Triplet(AbstractLabelled):
     """An item lies nearer to its class than to others, by a margin.
 
+    Args:
+        margin: by which.
+        soft: take the logarithm of one and the exponential in place of the hinge.
+        mining: which triplets: all, each item's hardest, or for each pair the nearest farther one, or one drawn so that
+            all distances are seen alike.
+
     Source: Schroff, Kalenichenko & Philbin (2015), arXiv:1503.03832.
     """
 
     margin: NonNegative = 0.5
+    soft: bool = False
+    mining: Literal["all", "hard", "semi-hard", "distance-weighted"] = "all"
 
     def criterion(self) -> Criterion:
-        """Return the loss over all triplets."""
-        from graphkit.metric import TripletLoss
+        """Return the loss over all triplets, or those of the miner."""
+        from graphkit.metric import BatchHardMiner, DistanceWeightedMiner, SemiHardMiner, TripletLoss
 
-        return TripletLoss(self.margin)
+        miners = {
+            "all": None,
+            "hard": BatchHardMiner(),
+            "semi-hard": SemiHardMiner(self.margin),
+            "distance-weighted": DistanceWeightedMiner(),
+        }
+        return TripletLoss(self.margin, soft=self.soft, miner=miners[self.mining])
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -170,6 +185,41 @@ class SupCon(AbstractLabelled):
         from graphkit.metric import SupervisedContrastiveLoss
 
         return SupervisedContrastiveLoss(self.tau)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MultiSimilarity(AbstractLabelled):
+    """Pairs weighed by their likeness and by that of their anchor's other pairs.
+
+    Source: Wang et al. (2019), arXiv:1904.06627.
+    """
+
+    alpha: Temperature = 2.0
+    beta: Temperature = 10.0
+    base: NonNegative = 0.5
+
+    def criterion(self) -> Criterion:
+        """Return the loss over all pairs."""
+        from graphkit.metric import MultiSimilarityLoss
+
+        return MultiSimilarityLoss(self.alpha, self.beta, base=self.base)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Circle(AbstractLabelled):
+    """Pairs pulled and pushed by how far each is from its optimum.
+
+    Source: Sun et al. (2020), arXiv:2002.10857.
+    """
+
+    margin: NonNegative = 0.25
+    scale: Temperature = 8.0
+
+    def criterion(self) -> Criterion:
+        """Return the loss over all pairs."""
+        from graphkit.metric import CircleLoss
+
+        return CircleLoss(self.margin, scale=self.scale)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -15,7 +15,9 @@ from graphkit.training.architectures.abstract import STRICT, AbstractEdgeStack, 
 from graphkit.training.architectures.propagation import Grand
 from graphkit.training.embedding.objectives import (
     AbstractObjective,
+    Circle,
     Contrastive,
+    MultiSimilarity,
     Prototype,
     Quadruplet,
     SupCon,
@@ -142,10 +144,12 @@ def _without_labels(
 EMBEDDINGS: dict[str, EmbeddingRecipe] = {
     made.name: made
     for made in (
-        EmbeddingRecipe(name="contrastive", objective=Contrastive(), encoder=GRAND),
+        EmbeddingRecipe(name="contrastive", objective=Contrastive(), encoder=dataclasses.replace(GRAND, l2=1e-4)),
         EmbeddingRecipe(name="triplet", objective=Triplet(), encoder=GRAND),
         EmbeddingRecipe(name="quadruplet", objective=Quadruplet(), encoder=GRAND),
         EmbeddingRecipe(name="supcon", objective=SupCon(), encoder=GRAND),
+        EmbeddingRecipe(name="multisimilarity", objective=MultiSimilarity(), encoder=GRAND),
+        EmbeddingRecipe(name="circle", objective=Circle(), encoder=GRAND),
         EmbeddingRecipe(name="prototype", objective=Prototype(), encoder=GRAND),
         _without_labels("ccassg", CCASSG(), dim=512, epochs=50, hidden=512, lr=1e-3),
         _without_labels("grace", GRACE(), dim=128, epochs=200, hidden=256, lr=5e-4, l2=1e-5),
