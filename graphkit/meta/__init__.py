@@ -1,5 +1,6 @@
 """Few-shot learning: frozen tasks over the items of graphs, learners that adapt to them, and how they fare."""
 
+from graphkit.meta.baselines import logistic_regression, pretrained
 from graphkit.meta.class_split import ClassSplit
 from graphkit.meta.evaluation import Evaluation, evaluate
 from graphkit.meta.items import AbstractItems, Graphs, Nodes, Rows
@@ -14,7 +15,9 @@ from graphkit.meta.learners import (
     Reptile,
     calibrated,
 )
+from graphkit.meta.models import FeatureWeights
 from graphkit.meta.tasks import Episode, Protocol, Task, TaskSet
+from graphkit.meta.training import MetaTraining, Trained, meta_trained
 
 __all__ = [
     "ANIL",
@@ -25,8 +28,10 @@ __all__ = [
     "ClassSplit",
     "Episode",
     "Evaluation",
+    "FeatureWeights",
     "Graphs",
     "MetaSGD",
+    "MetaTraining",
     "Nodes",
     "ProtoMAML",
     "Protocol",
@@ -35,6 +40,10 @@ __all__ = [
     "Rows",
     "Task",
     "TaskSet",
+    "Trained",
     "calibrated",
     "evaluate",
+    "logistic_regression",
+    "meta_trained",
+    "pretrained",
 ]

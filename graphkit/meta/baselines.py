@@ -1,0 +1,88 @@
+"""The older ways on the same frozen tasks: logistic regression, and a classifier trained on the other classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from graphkit._checks import at_least, positive
+from graphkit.meta.evaluation import Evaluation
+from graphkit.meta.items import Rows
+from graphkit.meta.tasks import TaskSet
+
+
+def logistic_regression(tasks: TaskSet, *, strength: float = 1.0) -> Evaluation:
+    """Return how a logistic regression fares that is fitted to each task's support, on rows of length 1.
+
+    Args:
+        tasks: tasks of :class:`Rows`.
+        strength: inverse of the L2 penalty, scikit-learn's ``C``.
+
+    Source: Tian et al. (2020), arXiv:2003.11539, for the baseline, which fits to rows of length 1 as well.
+
+    Example:
+        >>> from graphkit.meta import Protocol
+        >>> items = Rows(torch.eye(2)[torch.arange(40) % 2], torch.arange(40) % 2)
+        >>> logistic_regression(TaskSet.drawn(items, (0, 1), Protocol(n_tasks=2, k_shot=1))).mean
+        1.0
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    items = tasks.items
+    if not isinstance(items, Rows):
+        raise TypeError(f"`tasks` must be of rows, got {type(items).__name__}; propagate the features first.")
+    x = F.normalize(items.x.detach().cpu().double(), dim=-1).numpy()
+    found = []
+    for task in tasks:
+        episode = task.episode
+        fitted = LogisticRegression(C=positive("strength", strength), max_iter=1000)
+        fitted.fit(x[episode.support.flatten().numpy()], episode.support_y.numpy())
+        guesses = fitted.predict(x[episode.query.flatten().numpy()])
+        found.append(float(np.mean(guesses == episode.query_y.numpy())))
+    return Evaluation(tuple(found), tasks.fingerprint)
+
+
+def pretrained(
+    body: nn.Module,
+    channels: int,
+    sources: Sequence[tuple[Rows, Sequence[int]]],
+    *,
+    epochs: int = 100,
+    lr: float = 0.01,
+    l2: float = 5e-4,
+) -> None:
+    """Train a body in place, under a linear head that is thrown away, to tell classes apart.
+
+    Args:
+        body: from rows to ``channels`` outputs.
+        channels: its outputs.
+        sources: items, and the labels of the classes to tell apart; classes of one number are the same in all.
+        epochs: full-batch steps of Adam.
+        lr: its rate.
+        l2: weight decay in the gradient.
+
+    Source: Chen et al. (2019), arXiv:1904.04232, for pre-training and fine-tuning as a baseline of few-shot learning.
+
+    Example:
+        >>> items = Rows(torch.eye(4)[torch.arange(40) % 4], torch.arange(40) % 4)
+        >>> body = nn.Linear(4, 3)
+        >>> pretrained(body, 3, [(items, (0, 1, 2))], epochs=5)
+    """
+    classes = sorted({int(label) for _, labels in sources for label in labels})
+    numbers = {label: number for number, label in enumerate(classes)}
+    head = nn.Linear(channels, len(classes)).to(next(body.parameters()).dtype)
+    optimizer = torch.optim.Adam([*body.parameters(), *head.parameters()], lr=positive("lr", lr), weight_decay=l2)
+    known = []
+    for items, labels in sources:
+        rows = torch.isin(items.y, torch.tensor(sorted(labels)))
+        known.append((items.x[rows], torch.tensor([numbers[int(label)] for label in items.y[rows]])))
+    x, y = (torch.cat(parts) for parts in zip(*known, strict=True))
+    body.train()
+    for _ in range(at_least("epochs", epochs, 1)):
+        optimizer.zero_grad()
+        F.cross_entropy(head(body(x)), y).backward()
+        optimizer.step()

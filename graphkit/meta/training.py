@@ -1,0 +1,134 @@
+"""Meta-training: steps on batches of tasks, and the step that does best on tasks of the validation classes."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from graphkit._checks import at_least, positive
+from graphkit.meta.evaluation import evaluate
+from graphkit.meta.learners.abstract import AbstractLearner
+from graphkit.meta.tasks import Task, TaskSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaTraining:
+    """How a learner is trained on tasks.
+
+    Args:
+        steps: of the outer optimiser, Adam.
+        batch: tasks in a step.
+        lr: its rate at the start.
+        cosine: whether the rate falls to 0 along half a cosine.
+        first_order: share of the steps, from the first, in which an exact learner takes first-order gradients
+            (MAML++'s annealing of derivative order).
+        every: steps between two looks at the validation tasks; the start is looked at too.
+
+    Source: Antoniou, Edwards & Storkey (2019), arXiv:1810.09502, section 4, for the schedule and the annealing.
+
+    Example:
+        >>> MetaTraining(steps=20).batch
+        8
+    """
+
+    steps: int = 200
+    batch: int = 8
+    lr: float = 0.01
+    cosine: bool = True
+    first_order: float = 0.0
+    every: int = 20
+
+    def __post_init__(self) -> None:
+        at_least("steps", self.steps, 0)
+        at_least("batch", self.batch, 1)
+        at_least("every", self.every, 1)
+        positive("lr", self.lr)
+        if not 0 <= self.first_order <= 1:
+            raise ValueError(f"`first_order` must lie in [0, 1], got {self.first_order!r}.")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What meta-training came to.
+
+    Args:
+        step: the selected step; 0 is the start.
+        validation: mean accuracy on the validation tasks there.
+        losses: the meta-loss of every step.
+
+    Example:
+        >>> Trained(0, 0.5, ()).step
+        0
+    """
+
+    step: int
+    validation: float
+    losses: tuple[float, ...]
+
+
+def meta_trained(
+    learner: AbstractLearner, train: Sequence[TaskSet], validation: TaskSet, options: MetaTraining
+) -> Trained:
+    """Train a learner in place and leave it with the parameters of the step that was best on the validation tasks.
+
+    Steps take turns with the task sets; tasks are taken in their order, from the first again when they run out.
+
+    Args:
+        learner: any learner.
+        train: sets of tasks to train on, one for each graph.
+        validation: tasks to select by.
+        options: how.
+
+    Raises:
+        ValueError: if a meta-loss is not finite, or there is no task to train on.
+
+    Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400, algorithm 1, with Adam as in its code.
+
+    Example:
+        >>> from graphkit.meta import Protocol, PrototypicalNetwork, Rows
+        >>> items = Rows(torch.randn(60, 5, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 4)
+        >>> protocol = Protocol(n_tasks=16, n_query=4)
+        >>> train, validation = (TaskSet.drawn(items, pair, protocol) for pair in ((0, 1), (2, 3)))
+        >>> learner = PrototypicalNetwork(torch.nn.Linear(5, 3))
+        >>> len(meta_trained(learner, [train], validation, MetaTraining(steps=6, every=2)).losses)
+        6
+    """
+    if not train:
+        raise ValueError("`train` must hold at least one set of tasks.")
+    best = evaluate(learner, validation).mean
+    chosen, weights, losses = 0, copy.deepcopy(learner.state_dict()), []
+    trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+    if not trained:
+        return Trained(0, best, ())
+    optimizer = torch.optim.Adam(trained, lr=options.lr)
+    exact = getattr(learner, "order", None)
+    for step in range(options.steps):
+        if exact == 2:
+            learner.order = 1 if step < options.first_order * options.steps else 2  # type: ignore[assignment]
+        if options.cosine:
+            optimizer.param_groups[0]["lr"] = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
+        loss = learner.meta_loss(_batch(train, step, options.batch))
+        value = loss.item()
+        if not math.isfinite(value):
+            raise ValueError(f"the meta-loss is not finite in step {step + 1}; try a smaller `inner_lr` or `lr`.")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(value)
+        if (step + 1) % options.every == 0 or step + 1 == options.steps:
+            found = evaluate(learner, validation).mean
+            if found > best:
+                best, chosen, weights = found, step + 1, copy.deepcopy(learner.state_dict())
+    learner.load_state_dict(weights)
+    return Trained(chosen, best, tuple(losses))
+
+
+def _batch(train: Sequence[TaskSet], step: int, size: int) -> list[Task]:
+    """Return the tasks of a step."""
+    tasks = train[step % len(train)]
+    start = (step // len(train)) * size
+    return [tasks[(start + offset) % len(tasks)] for offset in range(size)]
