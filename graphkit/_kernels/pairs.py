@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-from graphkit._kernels.compiled import kernel
+import numpy as np
+
+from graphkit._kernels.compiled import exact_kernel, kernel
+
+EUCLIDEAN, SQUARED, INNER = 0, 1, 2
 
 
-@kernel
-def euclidean(start, stop, pointers, inner, left, right, left_squares, right_squares, own, near, root, out):
-    """Set ``out`` to Euclidean distances, from inner products where those are accurate, from differences elsewhere.
+TILE = 1024
+"""Others at a time: their distances stay in the first cache while the features go by."""
+
+
+@exact_kernel
+def distances(start, stop, pointers, left, columns, kind, out):
+    """Set ``out`` to distances, summed up feature by feature in a fixed order: equal rows have equal distances.
 
     Args:
         pointers: unused; tells how much work a row is.
-        inner: inner products ``[rows, others]``; may be ``out`` itself.
-        left, right: ``[rows, features]`` and ``[others, features]``.
-        left_squares, right_squares: their squared lengths.
-        own: place of row 0 among the others, where the distance is 0; far below 0 if there is none.
-        near: share of the squared lengths below which a squared distance is summed up feature by feature.
-        root: whether to take the square root.
+        left: ``[rows, features]``.
+        columns: the others ``[features, others]``.
+        kind: ``EUCLIDEAN``, ``SQUARED`` or ``INNER`` (minus the inner product).
     """
-    zero, two = out.dtype.type(0), out.dtype.type(2)
+    features, others = columns.shape
     for i in range(start, stop):
-        row, products, a, length = out[i], inner[i], left[i], left_squares[i]
-        doubtful = 0
-        for j in range(len(row)):
-            total = length + right_squares[j]
-            square = total - two * products[j]
-            doubtful += square <= near * total
-            row[j] = square
-        if doubtful:
-            for j in range(len(row)):
-                if row[j] <= near * (length + right_squares[j]):
-                    b, square = right[j], zero
-                    for f in range(len(a)):
-                        square += (a[f] - b[f]) * (a[f] - b[f])
-                    row[j] = square
-        if own + i >= 0:
-            row[own + i] = zero
-        if root:
-            for j in range(len(row)):
-                row[j] = row[j] ** out.dtype.type(0.5)
+        for low in range(0, others, TILE):
+            row = out[i, low : min(low + TILE, others)]
+            row[:] = 0
+            for f in range(features):
+                value, column = left[i, f], columns[f, low : min(low + TILE, others)]
+                if kind == INNER:
+                    for j in range(len(row)):
+                        row[j] -= value * column[j]
+                else:
+                    for j in range(len(row)):
+                        row[j] += (value - column[j]) * (value - column[j])
+            if kind == EUCLIDEAN:
+                for j in range(len(row)):
+                    row[j] = np.sqrt(row[j])
 
 
 @kernel

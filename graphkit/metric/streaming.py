@@ -20,11 +20,6 @@ from graphkit.metric.relations import NOBODY, Relations
 BLOCK = 2**20
 """Distances held at a time: four megabytes in single precision."""
 
-NEAR = {torch.float32: 1e-2, torch.float64: 1e-3}
-"""Share of the squared lengths below which a squared distance is taken from differences: inner products would leave
-it fewer than five digits in float32, twelve in float64."""
-
-
 COMPILED_ON = ("cpu",)
 """Devices whose memory our kernels can read; elsewhere PyTorch's operations do the same."""
 
@@ -43,12 +38,18 @@ class Sums(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """What is compared: rows ``[items, features]`` and others ``[others, features]`` with their squared lengths."""
+    """What is compared.
 
+    Args:
+        z: rows as they are ``[items, features]``.
+        columns: the others as they are ``[features, others]``.
+        left, right: both moved to the others' mean where only differences count: products lose no digits there.
+    """
+
+    z: Tensor
+    columns: Tensor
     left: Tensor
     right: Tensor
-    left_squares: Tensor
-    right_squares: Tensor
 
 
 Slopes = Callable[[Tensor, Relations, Tensor], Sums]
@@ -56,13 +57,14 @@ Slopes = Callable[[Tensor, Relations, Tensor], Sums]
 
 
 def sides(z: Tensor, others: Tensor | None, distance: str) -> Sides:
-    """Return both sides as the blocks take them: moved to the others' mean where only differences count."""
+    """Return both sides as the blocks take them."""
     left, right = z.detach(), (z if others is None else others).detach()
+    rows, columns = left.contiguous(), right.T.contiguous()
     if distance in ("euclidean", "squared") and len(right):
         centre = right.double().mean(0).to(right.dtype)
         left, right = left - centre, right - centre
-    left, right = left.contiguous(), left if others is None else right.contiguous()
-    return Sides(left, right, left.square().sum(1), right.square().sum(1))
+    left = left.contiguous()
+    return Sides(rows, columns, left, left if others is None else right.contiguous())
 
 
 def blocks(items: int, others: int, block: int) -> list[tuple[int, int]]:
@@ -71,27 +73,31 @@ def blocks(items: int, others: int, block: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, items)) for start in range(0, items, step)]
 
 
-def block_distances(seen: Sides, start: int, stop: int, own: int, distance: str) -> Tensor:
-    """Return the distances of some rows to all others, ``[rows, others]``."""
-    left = seen.left[start:stop]
-    found = left @ seen.right.T
-    if distance == "cosine":
-        return found.neg_().add_(1)
-    if distance == "dot":
-        return found.neg_()
-    if compiled(found):
-        squares = seen.left_squares[start:stop]
-        arrays = [part.numpy() for part in (left, seen.right, squares, seen.right_squares)]
-        over_block(
-            pairs.euclidean, found, found.numpy(), *arrays, own, arrays[0].dtype.type(NEAR[found.dtype]),
-            distance == "euclidean", found.numpy(),
-        )  # fmt: skip
-        return found
-    left, right = left.double(), seen.right.double()
+def block_distances(seen: Sides, start: int, stop: int, own: int, distance: str, *, ordered: bool = True) -> Tensor:
+    """Return the distances of some rows to all others, ``[rows, others]``.
+
+    Args:
+        seen: both sides.
+        start, stop: the rows.
+        own: the place of the first of them among the others.
+        distance: "euclidean", "squared", "cosine" (of unit vectors) or "dot".
+        ordered: whether equal rows must have equal distances to the last bit, as counting needs; inner products are
+            a little faster without.
+    """
+    inner = distance in ("cosine", "dot")
+    if compiled(seen.z) and (ordered or not inner):
+        kind = {"euclidean": pairs.EUCLIDEAN, "squared": pairs.SQUARED}.get(distance, pairs.INNER)
+        found = seen.z.new_empty(stop - start, seen.columns.shape[1])
+        over_block(pairs.distances, found, seen.z[start:stop].numpy(), seen.columns.numpy(), kind, found.numpy())
+        return found.add_(1) if distance == "cosine" else found
+    if inner:
+        found = (seen.z[start:stop] @ seen.columns).neg_()
+        return found.add_(1) if distance == "cosine" else found
+    left, right = seen.left[start:stop].double(), seen.right.double()
     found = (left.square().sum(1, keepdim=True) + right.square().sum(1) - 2 * left @ right.T).clamp_(min=0)
     if own != NOBODY:
         found[torch.arange(stop - start), torch.arange(stop - start) + own] = 0
-    return (found.sqrt_() if distance == "euclidean" else found).to(seen.left.dtype)
+    return (found.sqrt_() if distance == "euclidean" else found).to(seen.z.dtype)
 
 
 def over_block(kernel: Callable[..., Any], block: Tensor, *arrays: Any) -> None:
@@ -152,14 +158,21 @@ class Gradient:
 
 
 def streamed(
-    seen: Sides, relations: Relations, distance: str, slopes: Slopes, *, gradient: bool, block: int = BLOCK
+    seen: Sides,
+    relations: Relations,
+    distance: str,
+    slopes: Slopes,
+    *,
+    gradient: bool,
+    ordered: bool = True,
+    block: int = BLOCK,
 ) -> tuple[Sums, Gradient | None]:
     """Return a loss's sums over all rows, and what its slopes gather to."""
     total, tuples, active = 0.0, 0, 0
     gathered = Gradient(seen, distance) if gradient else None
     for start, stop in blocks(len(seen.left), len(seen.right), block):
         part = relations.rows(start, stop)
-        distances = block_distances(seen, start, stop, part.own, distance)
+        distances = block_distances(seen, start, stop, part.own, distance, ordered=ordered)
         out = torch.empty_like(distances)
         sums = slopes(distances, part, out)
         total, tuples, active = total + sums.total, tuples + sums.tuples, active + sums.active

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -35,6 +35,9 @@ class Terms(NamedTuple):
 
 class AbstractLoss(ABC):
     """A loss of embeddings and labels: a distance, a miner that picks tuples, and the terms of the tuples."""
+
+    ordered: ClassVar[bool] = False
+    """Whether the slopes jump where two distances are equal, so that these must be equal to the last bit."""
 
     def __init__(self, *, distance: Distance, reduction: str, differentiable: str, miner: Miner | None) -> None:
         if not callable(distance):
@@ -108,7 +111,15 @@ class AbstractLoss(ABC):
         seen = sides(given.z, given.others, str(self.distance))
         block = BLOCK if given.z.device.type == "cpu" else 16 * BLOCK
         return [
-            streamed(seen, given.relations, str(self.distance), self.slopes, gradient=gradient, block=block),
+            streamed(
+                seen,
+                given.relations,
+                str(self.distance),
+                self.slopes,
+                gradient=gradient,
+                ordered=self.ordered,
+                block=block,
+            ),
         ]
 
     def matrix(self, given: Compared) -> Tensor:

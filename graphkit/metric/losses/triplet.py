@@ -48,6 +48,8 @@ class TripletLoss(AbstractLoss):
         0.35
     """
 
+    ordered = True
+
     def __init__(
         self,
         margin: float = 0.2,

@@ -92,7 +92,7 @@ def test_many_blocks_give_what_one_gives(generator, monkeypatch, name):
     whole = torch.autograd.grad(LOSSES[name]()(z, y), z)[0]
     for place in ("losses.abstract", "streaming", "losses.quadruplets"):
         monkeypatch.setattr(f"graphkit.metric.{place}.BLOCK", 7 * 40)
-    monkeypatch.setattr("graphkit.metric.streaming.streamed.__kwdefaults__", {"block": 7 * 40})
+    monkeypatch.setattr("graphkit.metric.streaming.streamed.__kwdefaults__", {"ordered": True, "block": 7 * 40})
     assert len(blocks(40, 40, 7 * 40)) == 6
     torch.testing.assert_close(torch.autograd.grad(LOSSES[name]()(z, y), z)[0], whole, atol=1e-12, rtol=1e-12)
 

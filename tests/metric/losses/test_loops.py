@@ -191,6 +191,50 @@ def test_a_loss_is_the_loop_over_all_its_tuples_in_both_its_modes(generator, cas
         torch.testing.assert_close(torch.autograd.grad(found, z)[0], truth, atol=1e-12, rtol=1e-12)
 
 
+TIES = {
+    "contrastive": (contrastive, lambda **options: ContrastiveLoss(1.0, positive_margin=1.0, **options)),
+    "triplet": (triplet, lambda **options: TripletLoss(1.0, **options)),
+    "triplet without margin": (triplet, lambda **options: TripletLoss(0.0, **options)),
+    "quadruplet": (quadruplet, lambda **options: QuadrupletLoss(1.0, 0.0, **options)),
+}
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "squared", "dot"])
+@pytest.mark.parametrize("mode", ["once", "twice"])
+@pytest.mark.parametrize("case", TIES)
+def test_a_term_that_is_exactly_zero_counts_for_nothing(generator, case, mode, distance):
+    """Whole numbers, whose distances along an axis and squares are whole too: most terms tie with the margin."""
+    loop, make = TIES[case]
+    z = torch.zeros(13, 4, dtype=torch.float64)
+    z[:, 2] = torch.randint(0, 4, (13,), generator=generator).double()
+    z.requires_grad_()
+    y = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, -1]
+    known = {(i, j): distance_of(distance, z[i], z[j]) for i in range(13) for j in range(13)}
+    loss = make(distance=distance, reduction="active", differentiable=mode)
+    expected, found = loop(loss, lambda i, j: known[i, j], y), loss(z, torch.tensor(y))
+    assert found.item() == pytest.approx(expected.item(), abs=1e-12)
+    ours, truth = (torch.autograd.grad(each, z)[0] for each in (found, expected))
+    torch.testing.assert_close(ours, truth, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "squared", "cosine", "dot"])
+def test_the_same_item_in_two_classes_ties_wherever_it_stands(generator, distance):
+    """With a margin of zero an item and its copy in another class are equally near, and have no slope."""
+    z = torch.randn(20, 7, generator=generator).repeat(2, 1)[torch.randperm(40, generator=generator)]
+    loss = TripletLoss(0.0, distance=distance, reduction="sum")
+    d = torch.zeros(40, 40)
+    loss_of = loss.slopes
+
+    def watched(distances, relations, out):
+        d[relations.own : relations.own + len(distances)] = distances
+        return loss_of(distances, relations, out)
+
+    loss.slopes = watched
+    loss(z, torch.arange(40) % 3)
+    same = (z[:, None] == z).all(-1)
+    assert all(torch.equal(d[:, i], d[:, j]) for i, j in same.nonzero().tolist())
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_with_others_a_loss_is_its_part_of_the_loop(generator, case):
     """Items against others: the loop over both together, in which only pairs from the one to the other are known."""
