@@ -20,8 +20,8 @@ class ContrastiveLoss(AbstractLoss):
         L = \tfrac12 \bigl[\, y D^2 + (1 - y) \max(m - D, 0)^2 \,\bigr]
 
     with :math:`y = 1` for two items of one class. As it stands, pairs of a class are pulled until they coincide, while
-    others rest at the margin; with a positive margin :math:`m_+` the first term is :math:`\max(D - m_+, 0)^2`. Pairs of a
-    class count also where there is no other class.
+    others rest at the margin; with a positive margin :math:`m_+` the first term is :math:`\max(D - m_+, 0)^2`. Pairs of
+    a class count also where there is no other class.
 
     Args:
         margin: :math:`m`, at least 0, in units of the distance.
