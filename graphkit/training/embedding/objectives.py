@@ -138,6 +138,7 @@ class Triplet(AbstractLabelled):
     """
 
     margin: NonNegative = 0.5
+    consistency: NonNegative = 0.3
     soft: bool = False
     mining: Literal["all", "hard", "semi-hard", "distance-weighted"] = "all"
 
@@ -162,7 +163,7 @@ class Quadruplet(AbstractLabelled):
     """
 
     margin1: NonNegative = 0.5
-    margin2: NonNegative = 0.25
+    margin2: NonNegative = 0.5
 
     def criterion(self) -> Criterion:
         """Return the loss over all quadruplets."""
