@@ -159,8 +159,8 @@ EMBEDDINGS: dict[str, EmbeddingRecipe] = {
         ),
     )
 }
-"""Named recipes. Of those with labels, hops, decay, width, margins and temperatures were chosen by validation MAP@R on Cora
-and CiteSeer together; those without have their authors' values for Cora."""
+"""Named recipes. Of those with labels, hops, decay, width, margins and temperatures were chosen by validation MAP@R on
+Cora and CiteSeer together; those without have their authors' values for Cora."""
 
 ENCODERS = {**RECIPES, "grand": GRAND}
 """The encoders an embedding may stand on: every recipe of a classifier, its last layer as wide as the embedding."""
