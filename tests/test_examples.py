@@ -12,6 +12,7 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SMALL = {
     "similarity_in_context": ["--steps", "100"],
+    "metric_losses": ["--loss", "quadruplet", "--epochs", "3"],
     "train_cora": ["--dataset", "karate", "--epochs", "3", "--seeds", "2"],
     "pyg_sequential": ["--dataset", "karate", "--epochs", "2"],
     "heterogeneous": ["--papers", "60", "--epochs", "2"],
