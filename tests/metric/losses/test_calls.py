@@ -355,3 +355,26 @@ class TestPeer:
         theirs = peer["losses"].TripletMarginLoss(0.2, distance=euclidean, reducer=peer["reducers"].MeanReducer())
         for miner in (BatchHardMiner(), SemiHardMiner(2.0), MultiSimilarityMiner()):
             torch.testing.assert_close(theirs(z, y, miner(z, y)), TripletLoss(0.2, miner=miner)(z, y))
+
+    def test_our_miners_pick_what_theirs_pick(self, peer, z, y):
+        theirs = peer["miners"].MultiSimilarityMiner(epsilon=0.1)(z, y)
+        ours = MultiSimilarityMiner(0.1)(z, y)
+        for first in (0, 2):
+            assert set(zip(*(part.tolist() for part in theirs[first : first + 2]), strict=True)) == set(
+                zip(*(part.tolist() for part in ours[first : first + 2]), strict=True)
+            )
+
+    def test_either_trains_an_encoder_in_the_same_lines(self, peer, generator):
+        x, y = torch.randn(40, 6, generator=generator), torch.arange(40) % 4
+        x[:, :4] += 2 * torch.eye(4)[y]
+        for loss in (TripletLoss(0.5), peer["losses"].TripletMarginLoss(0.5)):
+            encoder = torch.nn.Linear(6, 3)
+            optimizer = torch.optim.Adam(encoder.parameters(), lr=0.05)
+            losses = []
+            for _ in range(30):
+                optimizer.zero_grad()
+                value = loss(torch.nn.functional.normalize(encoder(x), dim=1), y)
+                value.backward()
+                optimizer.step()
+                losses.append(value.item())
+            assert losses[-1] < losses[0]
