@@ -17,6 +17,7 @@ import graphkit
 from graphkit.cli.bench import bench
 from graphkit.cli.data import data
 from graphkit.cli.embed import embed, search
+from graphkit.cli.fewshot import fewshot
 from graphkit.cli.output import debuggable, say
 from graphkit.cli.train import train
 
@@ -30,7 +31,7 @@ def commands() -> None:
     """Graph learning on PyTorch Geometric: correct first, fast second, every number with its protocol."""
 
 
-for _command in (train, embed, search, data, bench):
+for _command in (train, embed, search, fewshot, data, bench):
     commands.add_command(_command)
 
 

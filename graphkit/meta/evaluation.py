@@ -59,12 +59,15 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(learner: AbstractLearner, tasks: TaskSet, *, calibrate: int = 0, batch: int = 16) -> Evaluation:
+def evaluate(
+    learner: AbstractLearner, tasks: TaskSet, *, steps: int = 0, calibrate: int = 0, batch: int = 16
+) -> Evaluation:
     """Return the accuracy on each task's query after adapting to its support; no graph is kept.
 
     Args:
         learner: any learner.
         tasks: frozen tasks.
+        steps: inner steps in place of the learner's own; 0 keeps those.
         calibrate: steps in which query items move the prototypes of the adapted representation, see
             :func:`calibrated`; 0 for none.
         batch: tasks at a time.
@@ -79,6 +82,12 @@ def evaluate(learner: AbstractLearner, tasks: TaskSet, *, calibrate: int = 0, ba
         1.0
     """
     at_least("calibrate", calibrate, 0)
+    if at_least("steps", steps, 0) and hasattr(learner, "inner_steps"):
+        own, learner.inner_steps = learner.inner_steps, steps  # type: ignore[assignment]  # a module's attribute
+        try:
+            return evaluate(learner, tasks, calibrate=calibrate, batch=batch)
+        finally:
+            learner.inner_steps = own
     accuracies: list[float] = []
     for start in range(0, len(tasks), at_least("batch", batch, 1)):
         some = [tasks[number] for number in range(start, min(start + batch, len(tasks)))]

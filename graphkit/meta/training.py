@@ -26,6 +26,7 @@ class MetaTraining:
         cosine: whether the rate falls to 0 along half a cosine.
         first_order: share of the steps, from the first, in which an exact learner takes first-order gradients
             (MAML++'s annealing of derivative order).
+        test_steps: inner steps when the learner is evaluated; 0 for as many as in training.
         every: steps between two looks at the validation tasks; the start is looked at too.
 
     Source: Antoniou, Edwards & Storkey (2019), arXiv:1810.09502, section 4, for the schedule and the annealing.
@@ -40,12 +41,14 @@ class MetaTraining:
     lr: float = 0.01
     cosine: bool = True
     first_order: float = 0.0
+    test_steps: int = 0
     every: int = 20
 
     def __post_init__(self) -> None:
         at_least("steps", self.steps, 0)
         at_least("batch", self.batch, 1)
         at_least("every", self.every, 1)
+        at_least("test_steps", self.test_steps, 0)
         positive("lr", self.lr)
         if not 0 <= self.first_order <= 1:
             raise ValueError(f"`first_order` must lie in [0, 1], got {self.first_order!r}.")
@@ -99,7 +102,7 @@ def meta_trained(
     """
     if not train:
         raise ValueError("`train` must hold at least one set of tasks.")
-    best = evaluate(learner, validation).mean
+    best = evaluate(learner, validation, steps=options.test_steps).mean
     chosen, weights, losses = 0, copy.deepcopy(learner.state_dict()), []
     trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     if not trained:
@@ -120,7 +123,7 @@ def meta_trained(
         optimizer.step()
         losses.append(value)
         if (step + 1) % options.every == 0 or step + 1 == options.steps:
-            found = evaluate(learner, validation).mean
+            found = evaluate(learner, validation, steps=options.test_steps).mean
             if found > best:
                 best, chosen, weights = found, step + 1, copy.deepcopy(learner.state_dict())
     learner.load_state_dict(weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphkit.viz.curves import learning_curves
+from graphkit.viz.fewshot import method_accuracies
 from graphkit.viz.figures import require_format, save
 from graphkit.viz.gallery import neighbour_gallery
 from graphkit.viz.spaces import embedding_scatter, pair_distances
@@ -13,6 +14,7 @@ __all__ = [
     "embedding_scatter",
     "filter_bank",
     "learning_curves",
+    "method_accuracies",
     "multiplicities",
     "neighbour_gallery",
     "pair_distances",

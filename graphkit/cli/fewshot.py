@@ -1,0 +1,289 @@
+"""``graphkit fewshot``: learners and their rivals on the same frozen tasks, to one table and one record."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from graphkit.cli.output import debuggable, fields, plural, say, table
+from graphkit.cli.preload import preload
+from graphkit.cli.train import FILE, SEED
+
+if TYPE_CHECKING:
+    from graphkit.meta import ClassSplit, Protocol
+    from graphkit.training.fewshot import FewShotOutcome, ProblemResult, Study
+
+
+@click.command()
+@click.argument("dataset", default="cora")
+@click.option(
+    "--learner", metavar="NAME", default="maml", show_default=True, help="Or all; --list-learners names them."
+)
+@click.option("--list-learners", is_flag=True, help="Name learners and rivals, and what each is.")
+@click.option("--ways", type=click.IntRange(2), default=2, show_default=True, help="Classes of a task.")
+@click.option("--shots", type=click.IntRange(1), default=3, show_default=True, help="Labelled items of each class.")
+@click.option("--queries", type=click.IntRange(1), default=12, show_default=True, help="Items of each to tell apart.")
+@click.option("--tasks", type=click.IntRange(1), default=100, show_default=True, help="Test tasks of a split.")
+@click.option(
+    "--class-split",
+    default="all-pairs",
+    show_default=True,
+    metavar="SPLIT",
+    help="all-pairs; all-pairs:N for the first N of them; fixed, from others' files; random:N for N draws of the "
+    "card's counts, or random:N:TRAIN,VALIDATION,TEST.",
+)
+@click.option("--across-graphs", is_flag=True, help="Test on each graph of a family in turn, train on the others.")
+@click.option("--inductive", is_flag=True, help="Training does not see what is held out, not even without labels.")
+@click.option("--encoder", default="ccassg", show_default=True, metavar="LOSS", help="Loss without labels of encoders.")
+@click.option("--calibrate", type=click.IntRange(0), default=10, show_default=True, help="Steps of calibration.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of tasks, class splits and weights.")
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field of the learner.")
+@click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here.")
+@click.option("--picture", type=FILE, metavar="PATH", help="Draw every method's accuracy here (png, pdf or svg).")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
+@click.option(
+    "--run",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where finished results are kept.  [default: runs/DATASET-fewshot-LEARNER]",
+)
+@click.option("--resume", is_flag=True, help="Go on from that folder.")
+@debuggable
+def fewshot(
+    dataset: str,
+    learner: str,
+    list_learners: bool,
+    ways: int,
+    shots: int,
+    queries: int,
+    tasks: int,
+    class_split: str,
+    across_graphs: bool,
+    inductive: bool,
+    encoder: str,
+    calibrate: int,
+    seed: int,
+    settings: tuple[str, ...],
+    json_path: Path | None,
+    picture: Path | None,
+    threads: int,
+    run: Path | None,
+    resume: bool,
+) -> int:
+    """Tell classes of DATASET apart that were not trained on, from a few labelled nodes each.
+
+    All methods see the same frozen tasks. Learners are trained on tasks of the training classes and selected on tasks
+    of the validation classes. The interval is over tasks, the deviation over class splits.
+    """
+    preload("graphkit.training.fewshot.methods")
+    from graphkit.data import card
+    from graphkit.training.fewshot.methods import METHODS, with_rivals
+    from graphkit.training.files import require_writable
+
+    if list_learners:
+        table(["name", "rows", "what it is"], [(name, m.rows, _what(m)) for name, m in METHODS.items()])
+        return 0
+    kind = card(dataset).kind
+    if across_graphs != (kind == "family"):
+        is_one = "one graph; leave out `--across-graphs`." if across_graphs else "several; add `--across-graphs`."
+        raise click.UsageError(f"{dataset!r} is {is_one}")
+    if kind not in ("node", "family"):
+        raise click.UsageError(f"{dataset!r} has labels of {kind}s; few-shot tasks are over nodes here.")
+    names = with_rivals(learner)
+    methods = {name: METHODS[name] for name in names}
+    if settings:
+        if learner == "all":
+            raise click.UsageError("`--set` overrides the fields of one learner; name it with `--learner`.")
+        methods[learner] = _overridden(methods[learner], settings)
+    run = run or Path("runs") / f"{dataset}-fewshot-{learner}"
+    for option, path in (("json", json_path), ("picture", picture), ("run", run / "results.json")):
+        if path is not None:
+            require_writable(option, path)
+    if picture is not None:
+        preload("graphkit.viz")
+        from graphkit.viz import require_format
+
+        require_format(picture)
+
+    preload("torch_geometric.data", "graphkit.data.loading", "graphkit.meta", "graphkit.training.fewshot.study")
+    import torch
+
+    import graphkit.data
+    from graphkit.meta import Protocol
+    from graphkit.training.fewshot import fewshot as solved
+    from graphkit.training.fewshot import study_across_graphs
+
+    torch.set_num_threads(threads)
+    data = graphkit.data.load(dataset)
+    protocol = Protocol(n_way=ways, k_shot=shots, n_query=queries, n_tasks=tasks, seed=seed)
+    if across_graphs:
+        study = study_across_graphs(dataset, data, protocol, inductive=inductive, encoder=encoder, seed=seed)
+    else:
+        study = _of_classes(dataset, data, class_split, protocol, inductive, encoder, seed)
+
+    def tell(name: str, problem: str, result: ProblemResult) -> None:
+        mean = sum(result.accuracies) / len(result.accuracies)
+        say(
+            f"{problem}: {name} {100 * mean:.1f} % (validation {100 * result.validation:.1f} %, {result.seconds:.1f} s)"
+        )
+
+    outcome = solved(
+        study,
+        protocol,
+        names,
+        headline=None if learner == "all" else learner,
+        calibrate=calibrate,
+        seed=seed,
+        methods=methods,
+        folder=run,
+        resume=resume,
+        tell=tell,
+        command=shlex.join(["graphkit", *sys.argv[1:]]),
+    )
+    lost = _keep(outcome, json_path, picture)
+    _show(outcome, study, protocol)
+    for fault in lost:
+        say(f"Error: {fault}")
+    return 1 if lost else 0
+
+
+def _what(method: Any) -> str:
+    """Return what a method is in a few words."""
+    kind = f"{method.learner}: " if hasattr(method, "learner") else ""
+    return kind + str(type(method).__doc__).splitlines()[0]
+
+
+def _overridden(method: Any, settings: tuple[str, ...]) -> Any:
+    """Return a method with fields replaced."""
+    import dataclasses
+
+    from pydantic import ValidationError
+
+    from graphkit._checks import nearest
+    from graphkit.cli.settings import overrides_of
+    from graphkit.training.recipes import first_fault
+
+    overrides = overrides_of(None, settings, {})
+    known = [field.name for field in dataclasses.fields(method)]
+    for name in overrides:
+        if name not in known:
+            raise ValueError(f"`{name}` is no field of this learner. {nearest(name, known)}")
+    try:
+        return type(method)(**{**dataclasses.asdict(method), **overrides})
+    except ValidationError as error:
+        raise ValueError(first_fault(error)) from None
+
+
+def _of_classes(
+    dataset: str, data: Any, wanted: str, protocol: Protocol, inductive: bool, encoder: str, seed: int
+) -> Study:
+    """Return the study of the class splits that were asked for."""
+    from graphkit.training.fewshot import study_of_classes
+
+    splits = _splits(dataset, data, wanted, protocol.n_way, seed)
+    return study_of_classes(data, splits, protocol, inductive=inductive, encoder=encoder, seed=seed)
+
+
+def _splits(dataset: str, data: Any, wanted: str, ways: int, seed: int) -> list[ClassSplit]:
+    """Return the class splits that were asked for."""
+    import torch
+
+    from graphkit._checks import member
+    from graphkit.data.class_splits import few_shot_counts
+    from graphkit.meta import ClassSplit
+
+    name, *arguments = wanted.split(":")
+    member("class-split", name, ["all-pairs", "fixed", "random"])
+    classes = data.y[data.y >= 0].unique().tolist()
+    try:
+        numbers = [[int(part) for part in argument.split(",")] for argument in arguments]
+    except ValueError:
+        raise ValueError(f"`class-split` {wanted!r}: what follows a colon must be whole numbers.") from None
+    if name == "fixed":
+        return [ClassSplit.fixed(dataset)]
+    if name == "all-pairs":
+        every = ClassSplit.all_pairs(classes, ways=ways, seed=seed)
+        return every[: numbers[0][0]] if numbers else every
+    draws = numbers[0][0] if numbers else 5
+    counts = tuple(numbers[1]) if len(numbers) > 1 else few_shot_counts(dataset)
+    if len(counts) != 3:
+        raise ValueError(f"`class-split` {wanted!r}: give three counts, to train, select and test on.")
+    generator = torch.Generator().manual_seed(seed)
+    return [ClassSplit.random(classes, counts, generator) for _ in range(draws)]
+
+
+def _show(outcome: FewShotOutcome, study: Study, protocol: Protocol) -> None:
+    """Print what was measured, then a row for each method."""
+    record = outcome.record
+    data, held = record.dataset, record.protocol
+    problems = len(study.problems)
+    what = plural(problems, "graph" if data.graphs else "class split")
+    size = f"{protocol.n_way} ways, {plural(protocol.k_shot, 'shot')}, {protocol.n_query} queries a class"
+    fields(
+        [
+            ("data set", f"{data.name}, {plural(data.nodes, 'node')}, {data.edges:,} edges, {data.classes} classes"),
+            ("tasks", f"{size}; {protocol.n_tasks} for each of {what}"),
+            (
+                "setting",
+                f"{held['setting']}; calibrated: queries look at each other, {held['calibration_steps']} steps",
+            ),
+            ("selection", record.selection),
+            ("headline", f"{record.headline}: {100 * record.metric.mean:.1f} %"),
+            ("protocol", f"{held['fingerprint']}; accuracy in per cent: mean ± interval over tasks"),
+        ]
+    )
+    click.echo()
+    first = next(iter(outcome.methods))
+    rows = []
+    for name, result in outcome.methods.items():
+        figures = record.methods[name]
+        plain, after, apart = figures["accuracy"], figures["calibrated"], figures["difference"]
+        rows.append(
+            [
+                name,
+                _figure(plain),
+                "" if plain["spread"] is None else f"{100 * plain['spread']:.1f}",
+                "" if name == first else f"{100 * apart['mean']:+.1f} ± {100 * apart['interval']:.1f}",
+                _figure(after) if after else "",
+                f"{100 * result.validation:.1f}",
+                f"{result.seconds:.1f}",
+            ]
+        )
+    table(["", " accuracy", " over splits", f" to {first}", " calibrated", " validation", " CPU s a split"], rows)
+
+
+def _figure(figures: dict[str, Any]) -> str:
+    return f"{100 * figures['mean']:.1f} ± {100 * figures['interval']:.1f}"
+
+
+def _keep(outcome: FewShotOutcome, json_path: Path | None, picture: Path | None) -> list[str]:
+    """Write what was asked for and return what could not be written; a record with no place left goes to the screen."""
+    faults = []
+    if json_path is not None:
+        try:
+            outcome.record.write(json_path)
+            say(f"Record: {json_path}")
+        except OSError as error:
+            click.echo(outcome.record.to_json())
+            faults.append(f"{str(json_path)!r} could not be written ({error.strerror}); the record stands above.")
+    if picture is not None:
+        from graphkit.viz import method_accuracies, save
+
+        record = outcome.record
+        shots, ways = record.protocol["k_shot"], record.protocol["n_way"]
+        made = method_accuracies(
+            {name: each["accuracy"] for name, each in record.methods.items()},
+            {name: each["calibrated"] for name, each in record.methods.items() if each["calibrated"]},
+            title=f"{record.dataset.name}, {ways} ways, {plural(shots, 'shot')}",
+            note=f"{record.protocol['setting']}  ·  protocol {record.protocol['fingerprint']}",
+        )
+        try:
+            save(made, picture)
+            say(f"Picture: {picture}")
+        except OSError as error:
+            faults.append(f"{str(picture)!r} could not be written ({error.strerror}).")
+    return faults

@@ -1,0 +1,53 @@
+"""Few-shot studies: learners and their rivals on the same frozen tasks, selected on validation classes.
+
+Example:
+    >>> import torch
+    >>> from torch_geometric.datasets import FakeDataset
+    >>> from graphkit.meta import ClassSplit, Protocol
+    >>> from graphkit.training.fewshot import fewshot, study_of_classes
+    >>> data = FakeDataset(num_graphs=1, avg_num_nodes=200, num_classes=5, task="node")[0]
+    >>> protocol = Protocol(k_shot=1, n_query=4, n_tasks=5)
+    >>> split = ClassSplit(train=(0, 1), validation=(2,), test=(3, 4))
+    >>> outcome = fewshot(study_of_classes(data, [split], protocol), protocol, ["prototypes-2", "logistic"])
+    >>> list(outcome.record.methods)
+    ['prototypes-2', 'logistic']
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graphkit.training.fewshot.methods import METHODS, AbstractMethod, with_rivals
+    from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
+    from graphkit.training.fewshot.study import FewShotOutcome, Study, fewshot, study_across_graphs, study_of_classes
+
+# Imported when asked for: the command line reads names without waiting for torch.
+_HOMES = {
+    "methods": ["METHODS", "AbstractMethod", "with_rivals"],
+    "results": ["FewShotRecord", "MethodResult", "ProblemResult"],
+    "study": ["FewShotOutcome", "Study", "fewshot", "study_across_graphs", "study_of_classes"],
+}
+
+__all__ = [
+    "METHODS",
+    "AbstractMethod",
+    "FewShotOutcome",
+    "FewShotRecord",
+    "MethodResult",
+    "ProblemResult",
+    "Study",
+    "fewshot",
+    "study_across_graphs",
+    "study_of_classes",
+    "with_rivals",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

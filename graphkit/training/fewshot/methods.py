@@ -1,0 +1,287 @@
+"""The learners and rivals of a few-shot study, as frozen data: which rows they see, and how they are trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+from pydantic.dataclasses import dataclass
+
+from graphkit.training.architectures.abstract import STRICT, Count, LearningRate, NonNegative, Positive
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from graphkit.meta import AbstractGradientLearner, AbstractLearner, Evaluation
+    from graphkit.training.fewshot.problems import Problem
+
+Gradient: TypeAlias = Literal["maml", "fomaml", "reptile", "anil", "meta-sgd", "protomaml"]
+
+
+class Solved(NamedTuple):
+    """What a method came to on one problem: accuracy on the validation tasks, and its evaluations on the test tasks."""
+
+    validation: float
+    test: Evaluation
+    calibrated: Evaluation | None
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AbstractMethod(ABC):
+    """A way of solving few-shot tasks.
+
+    Args:
+        rows: what it sees of the items: "features-K" are the features averaged K times over neighbours, of length
+            ``scale``; "encoder" are embeddings of an encoder that was trained without labels.
+        scale: length of a row.
+    """
+
+    trained: ClassVar[bool]
+    """Whether it uses the labels of the training classes."""
+
+    rows: str = "features-2"
+    scale: LearningRate = 1.0
+
+    @abstractmethod
+    def solved(self, problem: Problem, seed: int, calibrate: int) -> Solved:
+        """Return what it comes to; ``seed`` draws weights, ``calibrate`` counts the steps of calibration."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Prototypes(AbstractMethod):
+    """The nearest prototype by cosine, without any training."""
+
+    trained: ClassVar[bool] = False
+
+    def solved(self, problem: Problem, seed: int, calibrate: int) -> Solved:
+        """Return its evaluations."""
+        from torch import nn
+
+        from graphkit.meta import PrototypicalNetwork
+
+        return _evaluated(PrototypicalNetwork(nn.Identity()), problem, calibrate)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Logistic(AbstractMethod):
+    """A logistic regression on each task's support."""
+
+    trained: ClassVar[bool] = False
+
+    strength: LearningRate = 10.0
+
+    def solved(self, problem: Problem, seed: int, calibrate: int) -> Solved:
+        """Return its evaluations; it has no calibration."""
+        from graphkit.meta import logistic_regression
+
+        validation = logistic_regression(problem.validation, strength=self.strength).mean
+        return Solved(validation, logistic_regression(problem.test, strength=self.strength), None, 0)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Classifier(AbstractMethod):
+    """A perceptron that told the training classes apart, then prototypes on its hidden layer, or steps on the support.
+
+    Args:
+        pretrained: whether it is trained on the training classes at all.
+        adaptation: "prototypes" of the hidden layer, or "steps" of the whole model under a new head.
+        hidden: width.
+        epochs: of pre-training.
+        inner_lr, inner_steps: of the steps on a support.
+    """
+
+    trained: ClassVar[bool] = True
+
+    pretrained: bool = True
+    adaptation: Literal["prototypes", "steps"] = "steps"
+    hidden: Positive = 64
+    epochs: Positive = 100
+    inner_lr: LearningRate = 0.1
+    inner_steps: Positive = 20
+
+    def solved(self, problem: Problem, seed: int, calibrate: int) -> Solved:
+        """Return its evaluations."""
+        import torch
+        from torch import nn
+
+        from graphkit.meta import MAML, PrototypicalNetwork, pretrained
+
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(seed)
+            body = nn.Sequential(nn.Linear(problem.channels, self.hidden), nn.ReLU())
+            if self.pretrained:
+                pretrained(body, self.hidden, problem.sources, epochs=self.epochs)
+            if self.adaptation == "prototypes":
+                return _evaluated(PrototypicalNetwork(body), problem, calibrate)
+            model = nn.Sequential(*body, nn.Linear(self.hidden, problem.ways))
+        learner = MAML(model, inner_lr=self.inner_lr, inner_steps=self.inner_steps, order=1)
+        return _evaluated(learner, problem, 0)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PrototypicalNet(AbstractMethod):
+    """A prototypical network trained on tasks of the training classes.
+
+    Args:
+        model: "perceptron" of one hidden layer, or "weights", one per feature, which begin by changing nothing.
+        hidden: width of the perceptron.
+        steps, batch, lr: of meta-training.
+    """
+
+    trained: ClassVar[bool] = True
+
+    model: Literal["perceptron", "weights"] = "weights"
+    hidden: Positive = 64
+    steps: Count = 200
+    batch: Positive = 8
+    lr: LearningRate = 0.01
+
+    def solved(self, problem: Problem, seed: int, calibrate: int) -> Solved:
+        """Return its evaluations."""
+        import torch
+
+        from graphkit.meta import MetaTraining, PrototypicalNetwork, meta_trained
+
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(seed)
+            learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden))
+        found = meta_trained(
+            learner, problem.train, problem.validation, MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
+        )
+        return _evaluated(learner, problem, calibrate)._replace(step=found.step)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MetaLearnt(AbstractMethod):
+    """MAML or one of its kin, trained on tasks of the training classes.
+
+    Args:
+        learner: which of them.
+        model: "perceptron" of one hidden layer, or "weights", one per feature, for a head made of prototypes.
+        hidden: width of the perceptron.
+        steps, batch, lr: of meta-training.
+        inner_lr, inner_steps: of the inner loop.
+        test_steps: inner steps on validation and test tasks; 0 for as many as in training.
+        temperature: of a head made of prototypes.
+        multi_step: see :class:`graphkit.meta.AbstractGradientLearner`.
+        first_order: share of the steps that takes first-order gradients.
+    """
+
+    trained: ClassVar[bool] = True
+
+    learner: Gradient = "maml"
+    model: Literal["perceptron", "weights"] = "perceptron"
+    hidden: Positive = 64
+    steps: Count = 200
+    batch: Positive = 8
+    lr: LearningRate = 0.01
+    inner_lr: NonNegative = 0.1
+    inner_steps: Count = 5
+    test_steps: Count = 0
+    temperature: LearningRate = 0.1
+    multi_step: NonNegative = 0.0
+    first_order: NonNegative = 0.0
+
+    def solved(self, problem: Problem, seed: int, calibrate: int) -> Solved:
+        """Return its evaluations; one with a head of its own has no calibration."""
+        import torch
+
+        from graphkit.meta import MetaTraining, meta_trained
+
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(seed)
+            learner = self._made(problem)
+        options = MetaTraining(
+            steps=self.steps, batch=self.batch, lr=self.lr, first_order=self.first_order, test_steps=self.test_steps
+        )
+        found = meta_trained(learner, problem.train, problem.validation, options)
+        calibrate = calibrate if self.learner == "protomaml" else 0
+        return _evaluated(learner, problem, calibrate, self.test_steps)._replace(step=found.step)
+
+    def _made(self, problem: Problem) -> AbstractGradientLearner:
+        """Return the learner as it is drawn."""
+        from graphkit.meta import ANIL, MAML, MetaSGD, ProtoMAML, Reptile
+
+        rate, steps, more = self.inner_lr, self.inner_steps, self.multi_step
+        if self.learner == "protomaml":
+            model = _model(self.model, problem, self.hidden, self.hidden)
+            return ProtoMAML(model, temperature=self.temperature, inner_lr=rate, inner_steps=steps, multi_step=more)
+        model = _model("perceptron", problem, self.hidden, problem.ways)
+        if self.learner == "reptile":
+            return Reptile(model, inner_lr=rate, inner_steps=steps)
+        if self.learner == "anil":
+            return ANIL(model, inner_lr=rate, inner_steps=steps, multi_step=more)
+        if self.learner == "meta-sgd":
+            return MetaSGD(model, inner_lr=rate, inner_steps=steps, multi_step=more)
+        order = 1 if self.learner == "fomaml" else 2
+        return MAML(model, inner_lr=rate, inner_steps=steps, order=order, multi_step=more)
+
+
+def _model(kind: str, problem: Problem, hidden: int, outputs: int) -> nn.Module:
+    """Return a freshly drawn model of rows."""
+    from torch import nn
+
+    from graphkit.meta import FeatureWeights
+
+    if kind == "weights":
+        return FeatureWeights(problem.channels)
+    return nn.Sequential(nn.Linear(problem.channels, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+def _evaluated(learner: AbstractLearner, problem: Problem, calibrate: int, steps: int = 0) -> Solved:
+    """Return a learner's evaluations as it is."""
+    from graphkit.meta import evaluate
+
+    after = evaluate(learner, problem.test, steps=steps, calibrate=calibrate) if calibrate else None
+    validation = evaluate(learner, problem.validation, steps=steps).mean
+    return Solved(validation, evaluate(learner, problem.test, steps=steps), after, 0)
+
+
+def _perceptron(learner: Gradient, **fields: Any) -> MetaLearnt:
+    return MetaLearnt(learner=learner, rows="features-4", scale=12.0, **fields)
+
+
+METHODS: dict[str, AbstractMethod] = {
+    "prototypes-0": Prototypes(rows="features-0"),
+    "prototypes-2": Prototypes(rows="features-2"),
+    "prototypes-4": Prototypes(rows="features-4"),
+    "logistic": Logistic(rows="features-2"),
+    "random-start": Classifier(rows="features-4", scale=12.0, pretrained=False),
+    "fine-tuning": Classifier(rows="features-4", scale=12.0),
+    "transfer": Classifier(rows="features-4", scale=12.0, adaptation="prototypes"),
+    "protonet": PrototypicalNet(rows="features-4"),
+    "maml": _perceptron("maml"),
+    "fomaml": _perceptron("fomaml"),
+    "reptile": _perceptron("reptile"),
+    "anil": _perceptron("anil"),
+    "meta-sgd": _perceptron("meta-sgd"),
+    "protomaml": MetaLearnt(learner="protomaml", model="weights", rows="features-4", inner_lr=1.0),
+    "encoder-prototypes": Prototypes(rows="encoder"),
+    "encoder-logistic": Logistic(rows="encoder"),
+    "encoder-protomaml": MetaLearnt(learner="protomaml", model="weights", rows="encoder", inner_lr=1.0),
+}
+"""Named methods. Those whose name begins with "encoder" stand on embeddings learnt without labels. Rates, depth and
+scale were chosen by the validation classes of Cora and CiteSeer together, at three shots."""
+
+RIVALS = ("prototypes-2", "logistic", "random-start", "fine-tuning")
+"""What stands beside a single learner; where it stands on an encoder, that encoder's prototypes too."""
+
+
+def with_rivals(name: str) -> list[str]:
+    """Return the names of a study: all methods, or the rivals and the one that was asked for.
+
+    Raises:
+        ValueError: for an unknown name.
+
+    Example:
+        >>> with_rivals("maml")
+        ['prototypes-2', 'logistic', 'random-start', 'fine-tuning', 'maml']
+    """
+    from graphkit._checks import member
+
+    if name == "all":
+        return list(METHODS)
+    member("learner", name, [*METHODS, "all"])
+    beside = [*RIVALS, *(["encoder-prototypes"] if METHODS[name].rows == "encoder" else [])]
+    return [*(other for other in beside if other != name), name]

@@ -1,0 +1,120 @@
+"""Few-shot problems: tasks to train on, to select by and to test on, over one graph or over several."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from graphkit.meta import ClassSplit, Protocol, Rows, TaskSet
+
+VALIDATION_TASKS, TRAIN_TASKS = 50, 1600
+"""Tasks to select by, and tasks to train on, which are taken in turn."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One class split, or one graph to test on.
+
+    Args:
+        name: what is held out.
+        train: tasks to train on, one set per graph.
+        validation: tasks to select by.
+        test: tasks to test on.
+        sources: rows and labels of the training classes, one pair per graph.
+    """
+
+    name: str
+    train: tuple[TaskSet, ...]
+    validation: TaskSet
+    test: TaskSet
+    sources: tuple[tuple[Rows, tuple[int, ...]], ...]
+
+    @property
+    def channels(self) -> int:
+        """Width of the rows."""
+        return self.test.items.channels
+
+    @property
+    def ways(self) -> int:
+        """Classes of a task."""
+        return self.test.protocol.n_way
+
+    def seeing(self, rows: Rowed) -> Problem:
+        """Return the same problem over other rows."""
+        train = tuple(tasks.over(x) for tasks, x in zip(self.train, rows.train, strict=True))
+        sources = tuple((x, labels) for x, (_, labels) in zip(rows.train, self.sources, strict=True))
+        return Problem(self.name, train, self.validation.over(rows.validation), self.test.over(rows.test), sources)
+
+
+@dataclass(frozen=True)
+class Rowed:
+    """Rows of a problem's items in each of its parts."""
+
+    train: tuple[Rows, ...]
+    validation: Rows
+    test: Rows
+
+
+def one_graph(data: Data, split: ClassSplit, protocol: Protocol) -> Problem:
+    """Return the problem of a class split on one graph.
+
+    Raises:
+        ValueError: for classes that are too few or too small for the tasks.
+    """
+    items = Rows(torch.zeros(data.num_nodes, 0), data.y)
+    select = split.validation if len(split.validation) >= protocol.n_way else split.train
+    ways = min(protocol.n_way, len(split.train))
+    train = TaskSet.drawn(items, split.train, _of(protocol, TRAIN_TASKS, 2, n_way=ways))
+    if ways < protocol.n_way:
+        raise ValueError(
+            f"`ways` is {protocol.n_way}, but a split has {len(split.train)} classes to train on; ask for fewer ways."
+        )
+    return Problem(
+        f"classes {', '.join(map(str, split.test))}",
+        (train,),
+        TaskSet.drawn(items, select, _of(protocol, VALIDATION_TASKS, 1)),
+        TaskSet.drawn(items, split.test, protocol),
+        ((items, split.train),),
+    )
+
+
+def across_graphs(graphs: Mapping[str, Data], held_out: str, protocol: Protocol) -> Problem:
+    """Return the problem of training on tasks of all graphs but one, and testing on that one.
+
+    Tasks of the first training graph, drawn apart, select.
+
+    Raises:
+        ValueError: where a graph stands on both sides, features differ in width, or tasks cannot be drawn.
+    """
+    names = [name for name in graphs if name != held_out]
+    if any(graphs[name] is graphs[held_out] for name in names):
+        raise ValueError(f"the graph {held_out!r} is among those trained on; a graph to test on must be unseen.")
+    widths = {name: data.num_features for name, data in graphs.items()}
+    if len(set(widths.values())) > 1:
+        raise ValueError(f"the graphs have features of different widths: {widths}; bring them to one first.")
+    items = {name: Rows(torch.zeros(data.num_nodes, 0), data.y) for name, data in graphs.items()}
+    classes = {name: _large(data.y, protocol) for name, data in graphs.items()}
+    return Problem(
+        f"graph {held_out}",
+        tuple(TaskSet.drawn(items[name], classes[name], _of(protocol, TRAIN_TASKS, 2)) for name in names),
+        TaskSet.drawn(items[names[0]], classes[names[0]], _of(protocol, VALIDATION_TASKS, 1)),
+        TaskSet.drawn(items[held_out], classes[held_out], protocol),
+        tuple((items[name], tuple(classes[name])) for name in names),
+    )
+
+
+def _of(protocol: Protocol, tasks: int, stream: int, **changes: Any) -> Protocol:
+    """Return the protocol for another set of tasks, drawn with seeds of its own."""
+    return dataclasses.replace(protocol, n_tasks=tasks, seed=1_000_003 * stream + protocol.seed, **changes)
+
+
+def _large(y: Tensor, protocol: Protocol) -> Sequence[int]:
+    """Return the classes that have enough items for a task."""
+    labels, counts = y[y >= 0].unique(return_counts=True)
+    return labels[counts >= protocol.k_shot + protocol.n_query].tolist()

@@ -1,0 +1,162 @@
+"""What a few-shot study came to: methods by name, each on every problem, and the record of all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphkit.training.files import write_atomically
+from graphkit.training.protocol import DatasetFacts
+from graphkit.training.records import Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemResult:
+    """One method on one problem.
+
+    Args:
+        problem: what was held out.
+        validation: accuracy on the validation tasks, a fraction.
+        accuracies: of each test task.
+        calibrated: of each test task with calibration; ``None`` where there is none.
+        step: selected step of meta-training, 0 where nothing was trained or the start was best.
+        seconds: CPU seconds of the process, training and evaluation together.
+    """
+
+    problem: str
+    validation: float
+    accuracies: tuple[float, ...]
+    calibrated: tuple[float, ...] | None
+    step: int
+    seconds: float
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ProblemResult:
+        """Return what ``dataclasses.asdict`` made of one, lists for tuples."""
+        after = fields["calibrated"]
+        changes = {"accuracies": tuple(fields["accuracies"]), "calibrated": None if after is None else tuple(after)}
+        return cls(**{**fields, **changes})
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodResult:
+    """One method on all problems.
+
+    Args:
+        name: its name.
+        trained: whether it uses the labels of the training classes.
+        problems: one result each.
+    """
+
+    name: str
+    trained: bool
+    problems: tuple[ProblemResult, ...]
+
+    @property
+    def validation(self) -> float:
+        """Mean accuracy on the validation tasks."""
+        return statistics.fmean(each.validation for each in self.problems)
+
+    @property
+    def seconds(self) -> float:
+        """CPU seconds a problem."""
+        return statistics.fmean(each.seconds for each in self.problems)
+
+    def accuracy(self, *, calibrated: bool = False) -> Summary | None:
+        """Return the accuracy over all tasks and problems; ``None`` without calibration."""
+        parts = [each.calibrated if calibrated else each.accuracies for each in self.problems]
+        if any(part is None for part in parts):
+            return None
+        return summary([part for part in parts if part is not None])
+
+    def over(self, other: MethodResult) -> Summary:
+        """Return the differences to another method, task by task."""
+        paired = zip(self.problems, other.problems, strict=True)
+        return summary(
+            [
+                [mine - theirs for mine, theirs in zip(here.accuracies, there.accuracies, strict=True)]
+                for here, there in paired
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A figure over tasks and problems.
+
+    Args:
+        mean: over all tasks.
+        interval: half the width of its 95 % interval over tasks within problems, by the normal approximation.
+        spread: sample standard deviation of the problems' means; ``None`` for one problem.
+        values: mean of each problem.
+    """
+
+    mean: float
+    interval: float
+    spread: float | None
+    values: tuple[float, ...]
+
+
+def summary(parts: Sequence[Sequence[float]]) -> Summary:
+    """Return mean, interval over tasks and deviation over problems.
+
+    Example:
+        >>> found = summary([[0.5, 0.7], [0.9, 0.9]])
+        >>> round(found.mean, 2), round(found.spread, 3), [round(value, 2) for value in found.values]
+        (0.75, 0.212, [0.6, 0.9])
+    """
+    means = [statistics.fmean(part) for part in parts]
+    within = sum(statistics.variance(part) / len(part) if len(part) > 1 else 0.0 for part in parts)
+    return Summary(
+        mean=statistics.fmean(means),
+        interval=1.96 * math.sqrt(within) / len(parts),
+        spread=statistics.stdev(means) if len(means) > 1 else None,
+        values=tuple(means),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShotRecord:
+    """One study, complete enough to be repeated.
+
+    Args:
+        command: what was typed, or the Python call.
+        dataset: name, checksum and sizes.
+        protocol: everything a comparison has to hold fixed, with its fingerprint.
+        metric: accuracy of the headline method on the test tasks, one value per problem.
+        validation: the same on the validation tasks.
+        headline: name of the method that ``metric`` is of.
+        selection: how it and its weights were chosen.
+        methods: every method's figures.
+        config: fields of every method.
+        seeds: the seed of weights and tasks.
+        seconds: CPU seconds of all.
+        environment: versions, device, threads.
+    """
+
+    command: str
+    dataset: DatasetFacts
+    protocol: Mapping[str, Any]
+    metric: Metric
+    validation: Metric
+    headline: str
+    selection: str
+    methods: Mapping[str, Mapping[str, Any]]
+    config: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    seconds: float
+    environment: Mapping[str, Any]
+
+    def to_json(self) -> str:
+        """Return the record as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def write(self, path: Path) -> None:
+        """Write the record beside ``path`` and rename it."""
+        write_atomically(path, (self.to_json() + "\n").encode())
