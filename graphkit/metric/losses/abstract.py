@@ -79,7 +79,7 @@ class AbstractLoss(ABC):
             raise ValueError("`condition` needs labels of several attributes, `y` of shape [items, attributes].")
         given = compared(z, y, reference, pairs=pairs is not None)
         if pairs is None and self.miner is not None:
-            pairs = self.miner(*given.for_miner)
+            pairs = mined(self.miner, given)
         if pairs is not None:
             return self._reduced(self.chosen(given, tuples_of(pairs, len(given.z), len(given.right))))
         if self.differentiable == "twice" or callable(self.distance):
@@ -151,7 +151,7 @@ class AbstractLoss(ABC):
         with torch.no_grad():
             given = compared(z.detach(), y, reference, pairs=False)
             if pairs is None and self.miner is not None:
-                pairs = self.miner(*given.for_miner)
+                pairs = mined(self.miner, given)
             if pairs is not None:
                 parts = self.chosen(given, tuples_of(pairs, len(given.z), len(given.right)))
                 counts = [(float(part.tuples), float(part.active)) for part in parts]
@@ -234,6 +234,17 @@ class AbstractLoss(ABC):
         counts = [part.tuples if self.reduction == "mean" else part.active for part in parts]
         means = [part.total / count.clamp(min=1) for part, count in zip(parts, counts, strict=True)]
         return torch.stack(means).sum()
+
+
+def mined(miner: Miner, given: Compared) -> Pairs | Triplets | Quadruplets:
+    """Return what a miner picks among labelled items; one of another library would take -1 for a class."""
+    rows, columns = ((labels >= 0).nonzero().squeeze(1) for labels in (given.y, given.labels))
+    known = [given.z.detach()[rows], given.y[rows]]
+    if given.others is not None:
+        known += [given.others.detach()[columns], given.labels[columns]]
+    found = tuples_of(miner(*known), len(rows), len(columns))
+    anchors = (0, 2) if isinstance(found, Pairs) else (0,)
+    return type(found)(*((rows if place in anchors else columns)[part] for place, part in enumerate(found)))
 
 
 def _plus(first: Tensor | None, second: Tensor | None) -> Tensor | None:

@@ -41,13 +41,6 @@ class Compared:
         """Which pairs are of one class and which of two."""
         return Relations(self.y, self.labels, 0 if self.others is None else NOBODY)
 
-    @property
-    def for_miner(self) -> tuple[Tensor, ...]:
-        """What a miner is handed: embeddings and labels, and those of the others if there are any."""
-        if self.others is None:
-            return self.z.detach(), self.y
-        return self.z.detach(), self.y, self.others.detach(), self.labels
-
 
 def compared(z: Tensor, y: Tensor | None, reference: Reference | None, *, pairs: bool) -> Compared:
     """Return who is compared with whom, or refuse arguments that do not fit.

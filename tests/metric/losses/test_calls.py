@@ -350,6 +350,15 @@ class TestPeer:
         cosine = peer["distances"].CosineSimilarity()
         torch.testing.assert_close(TripletLoss(distance=cosine)(z, y), TripletLoss(distance="cosine")(z, y))
 
+    def test_their_miner_is_not_shown_what_has_no_label(self, peer, z, y):
+        missing = y.clone()
+        missing[[0, 4]] = -1
+        known, loss = missing >= 0, TripletLoss(miner=peer["miners"].BatchHardMiner())
+        torch.testing.assert_close(loss(z, missing), loss(z[known], y[known]))
+        others = (z.detach().flip(0) + 0.1, missing)
+        expected = loss(z[known], y[known], reference=(others[0][known], y[known]))
+        torch.testing.assert_close(loss(z, missing, reference=others), expected)
+
     def test_our_miner_in_their_loss(self, peer, z, y):
         euclidean = peer["distances"].LpDistance(normalize_embeddings=False)
         theirs = peer["losses"].TripletMarginLoss(0.2, distance=euclidean, reducer=peer["reducers"].MeanReducer())
