@@ -1,0 +1,153 @@
+"""Meta-training and the older ways: what is selected, what is learnt, and that frozen parts stay."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from graphkit.meta import (
+    MAML,
+    FeatureWeights,
+    MetaTraining,
+    Nodes,
+    Protocol,
+    ProtoMAML,
+    PrototypicalNetwork,
+    Rows,
+    TaskSet,
+    Trained,
+    evaluate,
+    logistic_regression,
+    meta_trained,
+    pretrained,
+)
+
+
+@pytest.fixture
+def noisy() -> Rows:
+    """Six classes in two of twenty features; the others are noise of larger size."""
+    drawn = torch.Generator().manual_seed(0)
+    y = torch.arange(240) % 6
+    angle = y * torch.pi / 3
+    signal = torch.stack([angle.cos(), angle.sin()], 1) + 0.1 * torch.randn(240, 2, generator=drawn)
+    return Rows(torch.cat([signal, 0.7 * torch.randn(240, 18, generator=drawn)], 1), y)
+
+
+def parts(rows, shots=3):
+    sizes = (((0, 1, 2), 40, 2), ((3, 4), 20, 1), ((4, 5), 20, 0))
+    return [TaskSet.drawn(rows, c, Protocol(k_shot=shots, n_query=6, n_tasks=n, seed=s)) for c, n, s in sizes]
+
+
+@pytest.mark.parametrize("made", [PrototypicalNetwork, ProtoMAML])
+def test_weights_of_features_learn_to_leave_noise_out(noisy, made):
+    train, validation, test = parts(noisy)
+    learner = made(FeatureWeights(20))
+    before = evaluate(learner, test).mean
+    found = meta_trained(learner, [train], validation, MetaTraining(steps=80, every=10, lr=0.05))
+    assert isinstance(found, Trained)
+    assert evaluate(learner, test).mean > before + 0.1
+    weights = learner.model.weight.detach().abs()
+    assert weights[:2].min() > 2 * weights[2:].mean()
+
+
+def test_weights_of_features_begin_by_changing_nothing(noisy):
+    test = parts(noisy)[2]
+    plain, weighted = (PrototypicalNetwork(model).logits(list(test)) for model in (nn.Identity(), FeatureWeights(20)))
+    assert torch.equal(plain, weighted)
+
+
+def test_the_step_best_on_validation_tasks_is_kept_the_start_among_them(noisy):
+    train, validation, _ = parts(noisy)
+    learner = MAML(nn.Linear(20, 2), inner_lr=0.5, inner_steps=2)
+    found = meta_trained(learner, [train], validation, MetaTraining(steps=12, every=3))
+    assert evaluate(learner, validation).mean == found.validation
+    start = copy.deepcopy(learner.state_dict())
+    ruined = meta_trained(learner, [train], validation, MetaTraining(steps=3, every=1, lr=1e4))
+    assert ruined.step == 0
+    assert all(torch.equal(value, learner.state_dict()[name]) for name, value in start.items())
+
+
+def test_several_graphs_take_turns(noisy):
+    seen = []
+
+    class Watched(PrototypicalNetwork):
+        def meta_loss(self, tasks):
+            seen.append(tasks[0].items)
+            return super().meta_loss(tasks)
+
+    train, validation, _ = parts(noisy)
+    other = Rows(noisy.x + 1, noisy.y)
+    meta_trained(Watched(nn.Linear(20, 3)), [train, train.over(other)], validation, MetaTraining(steps=4))
+    assert seen == [noisy, other, noisy, other]
+
+
+def test_first_order_comes_first_and_the_learner_is_exact_again(noisy):
+    train, validation, _ = parts(noisy)
+    learner = MAML(nn.Linear(20, 2), inner_steps=1)
+    meta_trained(learner, [train], validation, MetaTraining(steps=4, first_order=0.5))
+    assert learner.order == 2
+
+
+def test_more_steps_may_be_taken_on_test_tasks_than_in_training(noisy):
+    test = parts(noisy)[2]
+    learner = MAML(nn.Linear(20, 2), inner_lr=0.3, inner_steps=1)
+    longer = MAML(learner.model, inner_lr=0.3, inner_steps=9)
+    assert evaluate(learner, test, steps=9).accuracies == evaluate(longer, test).accuracies
+    assert learner.inner_steps == 1
+
+
+def test_a_meta_loss_that_is_not_finite_is_told(noisy):
+    train, validation, _ = parts(noisy)
+    learner = MAML(nn.Linear(20, 2), inner_lr=3e38, inner_steps=4)
+    with pytest.raises(ValueError, match="meta-loss is not finite in step 1; try a smaller `inner_lr`"):
+        meta_trained(learner, [train], validation, MetaTraining(steps=2))
+
+
+def test_logistic_regression_is_that_of_pytorch(noisy):
+    """Minimised by L-BFGS on the same objective, for one task."""
+    tasks = TaskSet.drawn(noisy, (0, 1), Protocol(k_shot=4, n_query=8, n_tasks=1))
+    found = logistic_regression(tasks, strength=2.0).mean
+    x = F.normalize(noisy.x.double(), dim=-1)
+    episode = tasks[0].episode
+    w, b = (
+        torch.zeros(20, dtype=torch.double, requires_grad=True),
+        torch.zeros(1, dtype=torch.double, requires_grad=True),
+    )
+    optimizer = torch.optim.LBFGS([w, b], max_iter=200, tolerance_grad=1e-10)
+
+    def closure():
+        optimizer.zero_grad()
+        logits = x[episode.support.flatten()] @ w + b
+        loss = 2.0 * F.binary_cross_entropy_with_logits(logits, episode.support_y.double(), reduction="sum")
+        loss = loss + w.square().sum() / 2
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    guess = (x[episode.query.flatten()] @ w + b > 0).long()
+    assert found == (guess == episode.query_y).double().mean().item()
+
+
+def test_pre_training_tells_the_training_classes_apart(noisy):
+    body = nn.Sequential(nn.Linear(20, 16), nn.ReLU())
+    test = parts(noisy)[2]
+    before = evaluate(PrototypicalNetwork(body), test).mean
+    pretrained(body, 16, [(noisy, (0, 1, 2, 3))], epochs=100)
+    assert evaluate(PrototypicalNetwork(body), test).mean > before
+
+
+def test_what_cannot_be_trained_is_refused(noisy):
+    train, validation, _ = parts(noisy)
+    with pytest.raises(ValueError, match="`train` must hold at least one set"):
+        meta_trained(PrototypicalNetwork(nn.Linear(20, 2)), [], validation, MetaTraining())
+    with pytest.raises(ValueError, match="`first_order` must lie in"):
+        MetaTraining(first_order=2.0)
+    with pytest.raises(ValueError, match="`lr` must be"):
+        MetaTraining(lr=0.0)
+    nodes = Nodes(noisy.x, torch.zeros(2, 0, dtype=torch.long), noisy.y)
+    with pytest.raises(TypeError, match="`tasks` must be of rows"):
+        logistic_regression(train.over(nodes))

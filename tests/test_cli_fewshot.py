@@ -1,0 +1,80 @@
+"""``graphkit fewshot``: what it prints, keeps and refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from graphkit.cli import main
+
+SMALL = ["--class-split", "random:2:4,3,3", "--tasks", "4", "--queries", "3"]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GRAPHKIT_DEBUG", raising=False)
+
+
+@pytest.fixture
+def call(capsys):
+    """Return a function from arguments to exit code, standard output and standard error."""
+
+    def run(*arguments):
+        code = main(["fewshot", *arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["corra"], ["cora", "--learner", "mamml"], ["--list-learners"]])
+def test_help_and_wrong_calls_answer_without_loading_torch(arguments):
+    code = f"import sys, graphkit.cli; graphkit.cli.main({['fewshot', *arguments]!r}); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tmp_path):
+    wanted = ["digits", "--learner", "maml", *SMALL, "--set", "steps=4", "--json", "r.json", "--picture", "p.png"]
+    code, out, err = call(*wanted)
+    assert code == 0, err
+    for row in ("prototypes-2", "logistic", "random-start", "fine-tuning", "maml", "over splits", "protocol"):
+        assert row in out
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert {"command", "dataset", "protocol", "metric", "selection", "config", "seeds", "environment"} <= record.keys()
+    assert record["headline"] == "maml"
+    assert record["config"]["maml"]["steps"] == 4
+    assert len(record["metric"]["values"]) == 2
+    assert record["protocol"]["k_shot"] == 3
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+    again = call(*wanted, "--resume")
+    assert again[0] == 0
+    assert json.loads((tmp_path / "r.json").read_text())["metric"] == record["metric"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cora", "--across-graphs"], "'cora' is one graph; leave out `--across-graphs`"),
+        (["twitch-musae"], "'twitch-musae' is several; add `--across-graphs`"),
+        (["mutag"], "labels of graphs"),
+        (["digits", "--learner", "all", "--set", "steps=3"], "name it with `--learner`"),
+        (["digits", "--set", "step=3"], "Did you mean"),
+        (["digits", "--set", "steps=-3"], "`steps`"),
+        (["digits", "--class-split", "pairs"], "`class-split` 'pairs' is not known"),
+        (["digits", "--class-split", "random:x"], "whole numbers"),
+        (["digits", "--class-split", "random:1:5,5"], "give three counts"),
+        (["digits", "--class-split", "random"], "names no few-shot counts"),
+        (["digits", "--shots", "500"], "fewer than the 512 a task takes"),
+        (["digits", "--class-split", "random:1:2,2,4", "--ways", "4"], "has 2 classes to train on"),
+        (["karate"], "leave none of 4 to train on"),
+        (["digits", "--picture", "p.xyz"], "must end in one of"),
+    ],
+)
+def test_a_wrong_call_is_one_line(call, arguments, message):
+    code, _, err = call(*arguments)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1

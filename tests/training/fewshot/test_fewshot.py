@@ -1,0 +1,210 @@
+"""Few-shot studies: the same tasks for all, honest selection, settings that hide what they say, resumption."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from graphkit.meta import ClassSplit, Protocol
+from graphkit.training.fewshot import METHODS, fewshot, study_across_graphs, study_of_classes, with_rivals
+from graphkit.training.fewshot.methods import Classifier, MetaLearnt, Prototypes, PrototypicalNet
+from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
+from graphkit.training.fewshot.rows import encoder_rows, feature_rows
+
+PROTOCOL = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
+SPLIT = ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6))
+SMALL = {
+    "prototypes-2": Prototypes(),
+    "protonet": PrototypicalNet(steps=4),
+    "transfer": Classifier(adaptation="prototypes", epochs=3),
+    "fine-tuning": Classifier(epochs=3, inner_steps=2),
+    **{
+        name: MetaLearnt(learner=name, steps=4, batch=2, inner_steps=2, rows="features-1", scale=3.0)
+        for name in ("maml", "fomaml", "reptile", "anil", "meta-sgd", "protomaml")
+    },
+}
+
+
+def graph(seed=0, nodes=140, classes=7):
+    drawn = torch.Generator().manual_seed(seed)
+    y = torch.arange(nodes) % classes
+    same = y[:, None] == y
+    joined = (torch.rand(nodes, nodes, generator=drawn) < torch.where(same, 0.15, 0.01)).triu(1)
+    x = (torch.rand(nodes, 24, generator=drawn) < 0.1 + 0.4 * (torch.arange(24) % classes == y[:, None])).float()
+    return Data(x=x, edge_index=(joined | joined.T).nonzero().T.contiguous(), y=y)
+
+
+@pytest.fixture
+def study():
+    return study_of_classes(graph(), [SPLIT], PROTOCOL)
+
+
+def test_every_method_solves_the_same_tasks(study):
+    outcome = fewshot(study, PROTOCOL, list(SMALL), methods=SMALL)
+    assert isinstance(outcome.record, FewShotRecord)
+    for name, result in outcome.methods.items():
+        assert isinstance(result, MethodResult)
+        assert len(result.problems[0].accuracies) == 6
+        assert (result.accuracy(calibrated=True) is not None) == (
+            name in ("prototypes-2", "protonet", "transfer", "protomaml")
+        )
+    assert outcome.methods["prototypes-2"].accuracy().mean > 0.7  # what the features and the graph say by themselves
+
+
+def test_the_headline_is_chosen_on_validation_classes(study):
+    names = ["prototypes-2", "protonet", "fine-tuning"]
+    outcome = fewshot(study, PROTOCOL, names, methods=SMALL)
+    best = max(names, key=lambda name: outcome.methods[name].validation)
+    assert outcome.record.headline == best
+    assert outcome.record.metric.mean == outcome.methods[best].accuracy().mean
+    assert fewshot(study, PROTOCOL, names, methods=SMALL, headline="fine-tuning").record.headline == "fine-tuning"
+
+
+@pytest.mark.parametrize("name", ["protonet", "maml", "transfer"])
+def test_labels_of_test_classes_change_neither_training_nor_selection(name):
+    """Test items keep their classes' sizes, but which class an item is of is drawn anew."""
+    data = graph()
+    before = fewshot(study_of_classes(data, [SPLIT], PROTOCOL), PROTOCOL, [name], methods=SMALL).methods[name]
+    held = torch.isin(data.y, torch.tensor(SPLIT.test)).nonzero().squeeze()
+    data.y[held] = data.y[held][torch.randperm(len(held), generator=torch.Generator().manual_seed(1))]
+    after = fewshot(study_of_classes(data, [SPLIT], PROTOCOL), PROTOCOL, [name], methods=SMALL).methods[name]
+    assert before.validation == after.validation
+    assert before.problems[0].step == after.problems[0].step
+    assert before.problems[0].accuracies != after.problems[0].accuracies
+
+
+@pytest.mark.parametrize("rows", ["features-2", "encoder"])
+def test_inductive_training_does_not_see_what_is_held_out(rows, monkeypatch):
+    data = graph()
+    changed = data.clone()
+    changed.x[torch.isin(data.y, torch.tensor(SPLIT.test))] = 1.0
+    if rows == "encoder":
+        _shorten(monkeypatch)
+
+    def parts(each, inductive):
+        study = study_of_classes(each, [SPLIT], PROTOCOL, inductive=inductive)
+        return study.rowed(study.problems[0], rows, 1.0)
+
+    one, other = parts(data, True), parts(changed, True)
+    assert torch.equal(one.train[0].x, other.train[0].x)
+    assert torch.equal(one.validation.x, other.validation.x)
+    assert not torch.equal(one.test.x, other.test.x)
+    hidden = torch.isin(data.y, torch.tensor([*SPLIT.test, *SPLIT.validation]))
+    assert not bool(one.train[0].x[hidden].any())
+    assert not torch.equal(parts(data, False).train[0].x, parts(changed, False).train[0].x)
+
+
+def _shorten(monkeypatch):
+    """A small encoder and few epochs."""
+    import graphkit.training.fewshot.rows as rows
+
+    full = rows.embedding_recipe
+    monkeypatch.setattr(rows, "embedding_recipe", lambda loss: full(loss, {"epochs": 2, "dim": 8, "hidden": 8}))
+
+
+def test_rows_are_averages_written_out():
+    data = graph()
+    from graphkit.operators import gcn_adjacency
+
+    dense = gcn_adjacency(data.edge_index, num_nodes=140).to_dense()
+    expected = dense @ dense @ (data.x / data.x.sum(1, keepdim=True).clamp(min=1e-12))
+    expected = expected / expected.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(feature_rows(data, 2), expected)
+
+
+def test_an_encoder_with_labels_is_refused():
+    with pytest.raises(ValueError, match="`encoder` must be trained without labels, but 'triplet' needs them"):
+        encoder_rows([graph()], [graph()], loss="triplet", seed=0)
+
+
+def test_across_graphs_the_held_out_graph_gives_no_training_task(monkeypatch):
+    _shorten(monkeypatch)
+    graphs = {name: graph(seed) for seed, name in enumerate(("a", "b", "c"))}
+    study = study_across_graphs("three", graphs, PROTOCOL, inductive=True)
+    assert [problem.name for problem in study.problems] == ["graph a", "graph b", "graph c"]
+    changed = {**graphs, "b": graph(9)}
+    other = study_across_graphs("three", changed, PROTOCOL, inductive=True)
+    for rows in ("features-2", "encoder"):
+        one, two = (each.rowed(each.problems[1], rows, 1.0) for each in (study, other))
+        assert all(torch.equal(left.x, right.x) for left, right in zip(one.train, two.train, strict=True))
+        assert not torch.equal(one.test.x, two.test.x)
+    outcome = fewshot(study, PROTOCOL, ["prototypes-2", "maml"], methods=SMALL)
+    assert outcome.record.dataset.graphs == 3
+    assert len(outcome.record.metric.values) == 3
+
+
+def test_what_cannot_be_crossed_is_refused():
+    one = graph()
+    with pytest.raises(ValueError, match="must be two or more"):
+        study_across_graphs("one", {"a": one}, PROTOCOL)
+    with pytest.raises(ValueError, match=r"'(a|b)' is among those trained on"):
+        study_across_graphs("same", {"a": one, "b": one}, PROTOCOL)
+    narrow = graph(1)
+    narrow.x = narrow.x[:, :5]
+    with pytest.raises(ValueError, match="features of different widths"):
+        study_across_graphs("widths", {"a": one, "b": narrow}, PROTOCOL)
+
+
+def test_more_ways_than_training_classes_are_refused():
+    with pytest.raises(ValueError, match="a split has 2 classes to train on"):
+        study_of_classes(graph(), [ClassSplit((0, 1), (2,), (3, 4, 5))], Protocol(n_way=3, k_shot=1, n_query=2))
+
+
+class Stop(Exception):
+    pass
+
+
+def test_a_stopped_study_goes_on_where_it_was(study, tmp_path):
+    names = ["prototypes-2", "protonet", "maml"]
+    solved = []
+
+    def stop(name, problem, result):
+        solved.append(name)
+        if len(solved) == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, tell=stop)
+    kept = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert len(kept) == 2
+    resumed = fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, resume=True)
+    whole = fewshot(study, PROTOCOL, names, methods=SMALL)
+    for name in names:
+        left, right = (each.methods[name].problems[0] for each in (resumed, whole))
+        assert (left.accuracies, left.validation) == (right.accuracies, right.validation)
+
+
+def test_another_study_is_not_gone_on_with(study, tmp_path):
+    with pytest.raises(ValueError, match=r"there is no .* to go on from"):
+        fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path, resume=True)
+    fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path)
+    with pytest.raises(ValueError, match="is of another study"):
+        fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path, resume=True, calibrate=3)
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(ValueError, match="is damaged"):
+        fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path, resume=True)
+
+
+def test_figures_are_over_tasks_and_over_problems():
+    def result(*accuracies):
+        return ProblemResult(problem="p", validation=0.5, accuracies=accuracies, calibrated=None, step=0, seconds=1.0)
+
+    one = MethodResult(name="one", trained=False, problems=(result(0.5, 0.7), result(0.9, 1.0)))
+    other = MethodResult(name="other", trained=False, problems=(result(0.4, 0.7), result(0.8, 1.0)))
+    found, apart = one.accuracy(), one.over(other)
+    assert found.mean == pytest.approx(0.775)
+    assert found.spread == pytest.approx(torch.tensor([0.6, 0.95]).std().item())
+    assert found.interval == pytest.approx(1.96 * (0.02 / 2 + 0.005 / 2) ** 0.5 / 2)
+    assert apart.mean == pytest.approx(0.05)
+    assert one.accuracy(calibrated=True) is None
+
+
+def test_rivals_stand_beside_a_learner():
+    assert with_rivals("all") == list(METHODS)
+    assert with_rivals("protomaml")[-1] == "protomaml"
+    assert "encoder-prototypes" in with_rivals("encoder-protomaml")
+    with pytest.raises(ValueError, match="Did you mean 'maml'"):
+        with_rivals("mamll")
