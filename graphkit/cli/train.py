@@ -82,7 +82,7 @@ def train(
     from graphkit.data import card
     from graphkit.training.files import require_writable
 
-    items = "signals" if card(dataset).kind == "signal" else "nodes"
+    items = {"signal": "signals", "graph": "graphs"}.get(card(dataset).kind, "nodes")
     name, chosen = _recipe(model, config, settings, {"epochs": epochs, "lr": lr}, items)
     checkpoint = checkpoint or Path("runs") / f"{dataset}-{name}"
     for option, path in (("json", json_path), ("picture", picture)):
@@ -108,7 +108,7 @@ def train(
         data, splits = graphkit.data.load_splits(dataset, split=split, seeds=many)
     else:
         data = graphkit.data.load(dataset, split=split, seed=split_seed)
-    if threads is None and data.num_edges < SMALL_EDGES:
+    if threads is None and items != "graphs" and data.num_edges < SMALL_EDGES:
         threads = 1
     if threads is not None:
         torch.set_num_threads(threads)
@@ -138,11 +138,11 @@ def train(
 
 def _list_models() -> int:
     """Print the name of each recipe and the first line of what it is made of."""
-    from graphkit.training.recipes import RECIPES, SIGNAL_RECIPES
+    from graphkit.training.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 
     rows = [
         (name, made.model.items, str(made.model.__doc__).splitlines()[0])
-        for recipes in (RECIPES, SIGNAL_RECIPES)
+        for recipes in (RECIPES, SIGNAL_RECIPES, GRAPH_RECIPES)
         for name, made in recipes.items()
     ]
     table(["name", "of", "what it is"], rows)
@@ -178,10 +178,11 @@ def _value(text: str) -> Any:
 def _show(name: str, record: Record) -> None:
     """Print the result table: the figure, and everything it depends on."""
     data, protocol, seeds = record.dataset, record.protocol, record.seeds
-    signals = f"{data.signals:,} signals on " if data.signals else ""
-    of_data = f"{data.name}, {signals}{data.nodes:,} nodes, {data.edges:,} edges, {data.classes} classes"
+    many = f"{data.signals:,} signals on " if data.signals else f"{data.graphs:,} graphs, " if data.graphs else ""
+    of_data = f"{data.name}, {many}{data.nodes:,} nodes, {data.edges:,} edges, {data.classes} classes"
     sizes = f"{protocol.train:,} to train on, {protocol.validation:,} to select by, {protocol.test:,} to test on"
     mean, interval = _per_cent(record.metric)
+    figure = {"rocauc": "ROC-AUC", "rmse": "RMSE"}.get(record.metric.name, record.metric.name)
     machine = record.environment
     fields(
         [
@@ -190,8 +191,8 @@ def _show(name: str, record: Record) -> None:
             ("split", f"{protocol.split}: {sizes}; {protocol.setting}"),
             ("selection", record.selection),
             ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
-            ("validation accuracy", _per_cent(record.validation)[0]),
-            ("test accuracy", mean),
+            (f"validation {figure}", _per_cent(record.validation)[0]),
+            (f"test {figure}", mean),
             ("95 % interval", interval),
             ("seconds", f"{record.seconds:.1f} ({machine['device']}, {plural(machine['threads'], 'thread')})"),
             ("protocol", protocol.fingerprint),
@@ -200,11 +201,13 @@ def _show(name: str, record: Record) -> None:
 
 
 def _per_cent(metric: Any) -> tuple[str, str]:
-    """Return mean and deviation, and the interval, in per cent."""
+    """Return mean and deviation, and the interval, in per cent where they are fractions."""
+    scale, sign, places = (100, " %", 2) if metric.unit == "fraction" else (1, "", 3)
     if metric.std is None:
-        return f"{100 * metric.mean:.2f} %", "needs two seeds"
-    low, high = metric.ci95
-    return f"{100 * metric.mean:.2f} ± {100 * metric.std:.2f} %", f"{100 * low:.2f} to {100 * high:.2f} %"
+        return f"{scale * metric.mean:.{places}f}{sign}", "needs two seeds"
+    low, high = (scale * end for end in metric.ci95)
+    spread = f"{scale * metric.mean:.{places}f} ± {scale * metric.std:.{places}f}{sign}"
+    return spread, f"{low:.{places}f} to {high:.{places}f}{sign}"
 
 
 def _keep(outcome: Outcome, name: str, json_path: Path | None, picture: Path | None) -> list[str]:
@@ -234,7 +237,7 @@ def _draw(outcome: Outcome, name: str, picture: Path) -> None:
     made = learning_curves(
         [[epoch.train_loss for epoch in run] for run in runs],
         [[epoch.validation_loss for epoch in run] for run in runs],
-        [[epoch.validation_accuracy for epoch in run] for run in runs],
+        [[epoch.figure for epoch in run] for run in runs],
         selected=[result.selected for result in outcome.seeds],
         title=f"{name} on {record.dataset.name}: test accuracy {_per_cent(record.metric)[0]}",
         note=f"split {record.protocol.split}  ·  protocol {record.protocol.fingerprint}",

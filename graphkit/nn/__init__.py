@@ -1,12 +1,18 @@
 """Layers that go where PyG's go, and the encoder that stacks them."""
 
+from graphkit.nn.bonded import BondedGCNConv
+from graphkit.nn.graphs import GraphClassifier, StructureFree, VirtualNode
 from graphkit.nn.models import Encoder
+from graphkit.nn.molecules import AtomEncoder, BondEncoder
 from graphkit.nn.pool import ChebPool, ClusterPool, LocallyConnectedConv
 from graphkit.nn.signals import SignalNet
 from graphkit.nn.spatial import GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv
-from graphkit.nn.spectral import ChebConv, GraphWaveletConv, SpectralConv
+from graphkit.nn.spectral import ChebConv, GraphWaveletConv, PolynomialConv, SpectralConv
 
 __all__ = [
+    "AtomEncoder",
+    "BondEncoder",
+    "BondedGCNConv",
     "ChebConv",
     "ChebPool",
     "ClusterPool",
@@ -16,9 +22,13 @@ __all__ = [
     "GCNConv",
     "GINConv",
     "GINEConv",
+    "GraphClassifier",
     "GraphWaveletConv",
     "LocallyConnectedConv",
+    "PolynomialConv",
     "SAGEConv",
     "SignalNet",
     "SpectralConv",
+    "StructureFree",
+    "VirtualNode",
 ]

@@ -24,17 +24,12 @@ class TrainingError(RuntimeError):
 
 
 class Epoch(NamedTuple):
-    """The figures of one epoch; losses are mean cross-entropies in nats, the accuracy is a fraction."""
+    """The figures of one epoch: mean losses, and the task's figure (accuracy, ROC-AUC, RMSE) on validation items."""
 
     number: int
     train_loss: float
     validation_loss: float
-    validation_accuracy: float
-
-    @property
-    def figure(self) -> float:
-        """What progress shows."""
-        return self.validation_accuracy
+    figure: float
 
 
 class Fit:
@@ -122,9 +117,9 @@ class Fit:
         validation = self.task.validation
         loss = sum(self._step(batch) * (len(batch.y) / len(self.task.train.y)) for batch in self._batches())
         logits = self._logits(validation.index, training=False)
-        right = (logits.argmax(dim=-1) == validation.y).sum()
-        validation_loss = F.cross_entropy(logits, validation.y)
-        figures = torch.as_tensor(loss).double(), validation_loss.double(), right.double() / len(validation.y)
+        objective = self.task.objective
+        validation_loss, figure = objective.loss(logits, validation.y), objective.figure(logits, validation.y)
+        figures = torch.as_tensor(loss).double(), validation_loss.double(), figure
         return Epoch(number, *torch.stack(figures).tolist())
 
     def _batches(self) -> Iterator[Rows]:
@@ -140,10 +135,10 @@ class Fit:
         return loss.detach()
 
     def _loss(self, batch: Rows) -> Tensor:
-        """Return the cross-entropy; with several views, the mean of theirs and how far all nodes are from agreeing."""
+        """Return the task's loss; with several views, the mean of theirs and how far all nodes are from agreeing."""
         recipe = self.recipe
         if recipe.views == 1:
-            return F.cross_entropy(self._logits(batch.index, training=True), batch.y)
+            return self.task.objective.loss(self._logits(batch.index, training=True), batch.y)
         if not isinstance(self.task, NodeTask):
             raise ValueError(f"`views` must be 1: only the nodes of one graph have several, got {recipe.views}.")
         everything = torch.arange(self.task.x.size(0), device=batch.index.device)
@@ -161,15 +156,16 @@ class Fit:
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def _hear(self, epoch: Epoch) -> None:
-        """Add an epoch to the history, and note it if accuracy or loss on the validation nodes was never better.
+        """Add an epoch to the history, and note it if figure or loss on the validation items was never better.
 
-        An accuracy equal to the best counts, as it does for GAT's authors: on 500 nodes it often is.
+        A figure equal to the best counts, as it does for GAT's authors: on 500 nodes it often is.
         """
         self.history.append(epoch)
-        accuracy, loss = self._records
-        if epoch.validation_accuracy >= accuracy or epoch.validation_loss <= loss:
+        good, loss = self._records
+        figure = self.task.objective.sign * epoch.figure
+        if figure >= good or epoch.validation_loss <= loss:
             self.improved = epoch.number
-        self._records = max(accuracy, epoch.validation_accuracy), min(loss, epoch.validation_loss)
+        self._records = max(good, figure), min(loss, epoch.validation_loss)
 
     def _key(self, epoch: Epoch) -> tuple[float, ...]:
         """Return what selection minimises; of equal keys the earlier epoch stays."""
@@ -177,7 +173,7 @@ class Fit:
             return (-epoch.number,)
         if self.recipe.select == "loss":
             return (epoch.validation_loss,)
-        return (-epoch.validation_accuracy, epoch.validation_loss)
+        return (-self.task.objective.sign * epoch.figure, epoch.validation_loss)
 
     def _remember(self) -> None:
         """Copy the weights of the best epoch, into the same memory each time."""

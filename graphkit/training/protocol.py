@@ -98,7 +98,7 @@ def dataset_facts(data: Data) -> DatasetFacts:
     )
 
 
-def protocol_of(divided: Sequence[Data], facts: DatasetFacts, selection: str) -> Protocol:
+def protocol_of(divided: Sequence[Data], facts: DatasetFacts, selection: str, metric: str = "accuracy") -> Protocol:
     """Return the protocol of classification on the masks of ``divided``: one graph, with one split or several."""
     masks = [{name: data[name] for name in _MASKS} for data in divided]
     digests = [tensors_sha256(each) for each in masks]
@@ -109,17 +109,18 @@ def protocol_of(divided: Sequence[Data], facts: DatasetFacts, selection: str) ->
     return Protocol(
         dataset=facts.name,
         dataset_sha256=facts.sha256,
-        split=_name(drawn) if named else "given masks",
+        split=split_name(drawn) if named else "given masks",
         split_sha256=digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
         train=int(masks[0]["train_mask"].sum()),
         validation=int(masks[0]["val_mask"].sum()),
         test=int(masks[0]["test_mask"].sum()),
         setting="inductive" if inductive else "transductive",
         selection=selection,
+        metric=metric,
     )
 
 
-def _name(drawn: Sequence[dict[str, Any]]) -> str:
+def split_name(drawn: Sequence[dict[str, Any]]) -> str:
     """Return the name of the splits with what they were asked for; what differs between them is listed."""
     values = {name: list(dict.fromkeys(each["parameters"][name] for each in drawn)) for name in drawn[0]["parameters"]}
     given = ", ".join(f"{name}={'|'.join(map(str, several))}" for name, several in values.items())

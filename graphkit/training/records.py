@@ -36,14 +36,15 @@ class Metric:
     unit: str = "fraction"
 
     def __str__(self) -> str:
-        """Return mean, deviation and interval in per cent."""
+        """Return mean, deviation and interval, in per cent where they are fractions."""
+        scale, sign = (100, " %") if self.unit == "fraction" else (1, "")
         if self.std is None or self.ci95 is None:
-            return f"{100 * self.mean:.2f} % (one seed)"
-        low, high = (100 * end for end in self.ci95)
-        return f"{100 * self.mean:.2f} ± {100 * self.std:.2f} % (95 % interval {low:.2f} to {high:.2f})"
+            return f"{scale * self.mean:.2f}{sign} (one seed)"
+        low, high = (scale * end for end in self.ci95)
+        return f"{scale * self.mean:.2f} ± {scale * self.std:.2f}{sign} (95 % interval {low:.2f} to {high:.2f})"
 
 
-def metric(name: str, values: Sequence[float]) -> Metric:
+def metric(name: str, values: Sequence[float], *, unit: str = "fraction") -> Metric:
     """Return mean, deviation and interval of one value per seed.
 
     Example:
@@ -52,12 +53,13 @@ def metric(name: str, values: Sequence[float]) -> Metric:
     """
     mean = statistics.fmean(values)
     if len(values) < 2:
-        return Metric(name=name, mean=mean, std=None, ci95=None, values=tuple(values))
+        return Metric(name=name, mean=mean, std=None, ci95=None, values=tuple(values), unit=unit)
     from scipy.stats import t
 
     std = statistics.stdev(values)
     half = float(t.ppf(0.975, len(values) - 1)) * std / math.sqrt(len(values))
-    return Metric(name=name, mean=mean, std=std, ci95=(mean - half, mean + half), values=tuple(values))
+    interval = mean - half, mean + half
+    return Metric(name=name, mean=mean, std=std, ci95=interval, values=tuple(values), unit=unit)
 
 
 @dataclass(frozen=True, kw_only=True)

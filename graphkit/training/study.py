@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from graphkit._checks import member
+from graphkit.data import GraphSet
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.fit import Epoch, Fit, TrainingError
+from graphkit.training.graphs import graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
-from graphkit.training.protocol import dataset_facts, protocol_of
+from graphkit.training.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.reporters import Reporter, Silence
 from graphkit.training.results import SeedResult
@@ -49,7 +51,7 @@ class Outcome:
 
 
 def train(
-    data: Data,
+    data: Data | GraphSet,
     recipe: Recipe,
     *,
     seeds: Sequence[int] = (0,),
@@ -62,7 +64,7 @@ def train(
     reporter: Reporter | None = None,
     command: str = "graphkit.training.train",
 ) -> Outcome:
-    """Return the record of classification on ``data``, of nodes or of signals on it, one run for each seed.
+    """Return the record of classification on ``data``, of nodes, of signals on it or of graphs, one run for each seed.
 
     A seed decides weights and dropout and nothing else: seed 3 gives the same result alone and among others. The
     global random generators are left as they were found. Test labels are first touched when a seed's epoch has been
@@ -70,7 +72,8 @@ def train(
 
     Args:
         data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``; with
-            ``signals [signals, nodes, features]`` in place of ``x``, labels and masks are those of the signals.
+            ``signals [signals, nodes, features]`` in place of ``x``, labels and masks are those of the signals. Or a
+            set of graphs with a split.
         recipe: model, optimiser, selection rule.
         seeds: at least one, all different.
         splits: one for each seed, in place of the masks of ``data``.
@@ -95,12 +98,9 @@ def train(
         raise ValueError(f"`splits` must have one split per seed ({len(seeds)}), got {len(splits)}.")
     fabric = fabric_on(device, precision)
     dtype = torch.float64 if precision == "64-true" else torch.float32
-    divided = [data] if splits is None else [split.apply(data) for split in splits]
-    first = prepare(divided[0], recipe, fabric.device, dtype)
-    tasks = [first, *(resplit(first[0], each, fabric.device) for each in divided[1:])]
+    tasks, facts, protocol = _prepared(data, recipe, splits, fabric.device, dtype)
     tasks = tasks if splits is not None else tasks * len(seeds)
-    facts = dataset_facts(data)
-    protocol = protocol_of(divided, facts, recipe.selection_rule)
+    objective = tasks[0][0].objective
     kept = None
     if checkpoint is not None:
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
@@ -116,9 +116,9 @@ def train(
         command=command,
         dataset=facts,
         protocol=protocol,
-        metric=metric("accuracy", [result.test for result in results]),
-        validation=metric("accuracy", [result.validation for result in results]),
-        selection=recipe.selection_rule,
+        metric=metric(objective.name, [result.test for result in results], unit=objective.unit),
+        validation=metric(objective.name, [result.validation for result in results], unit=objective.unit),
+        selection=protocol.selection,
         config=recipe.as_dict(),
         seeds=seeds,
         epochs=tuple({"selected": result.selected, "run": len(result.history)} for result in results),
@@ -222,13 +222,13 @@ class _Run:
         if fit.best is None:
             raise TrainingError(f"seed {seed}: no epoch was run.")
         rows = self.tasks[seed][1]
-        test = rows.accuracy(fit.logits(rows.index))
+        test = float(fit.task.objective.figure(fit.logits(rows.index), rows.y))
         if self.kept is not None:
             self.kept.write_weights(seed, fit.best_weights)
         best = fit.best
         return SeedResult(
             seed=seed,
-            validation=best.validation_accuracy,
+            validation=best.figure,
             test=test,
             selected=best.number,
             history=tuple(fit.history),
@@ -239,6 +239,30 @@ class _Run:
         """Write the checkpoint, if one is kept."""
         if self.kept is not None:
             self.kept.write({seed: result.as_dict() for seed, result in self.finished.items()}, running)
+
+
+def _prepared(
+    data: Data | GraphSet,
+    recipe: Recipe,
+    splits: Sequence[Split] | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[list[tuple[AbstractTask, Rows]], DatasetFacts, Protocol]:
+    """Return the task of each split with the items to test on, what the data are, and the protocol."""
+    tasks: list[tuple[AbstractTask, Rows]]
+    if isinstance(data, GraphSet):
+        several = [data.split] if splits is None else splits
+        tasks = [prepare_graphs(data, recipe, device, dtype, split) for split in several]
+        if not all(len(test.y) for _, test in tasks):
+            raise ValueError("`test` of the split is empty; choose another split.")
+        objective, facts = tasks[0][0].objective, graph_facts(data)
+        named = [split for split in several if split is not None]
+        return tasks, facts, graph_protocol(named, facts, recipe.rule(objective.best), objective.name)
+    divided = [data] if splits is None else [split.apply(data) for split in splits]
+    first = prepare(divided[0], recipe, device, dtype)
+    tasks = [first, *(resplit(first[0], each, device) for each in divided[1:])]
+    objective, facts = first[0].objective, dataset_facts(data)
+    return tasks, facts, protocol_of(divided, facts, recipe.rule(objective.best), objective.name)
 
 
 def require_seeds(seeds: Sequence[int]) -> tuple[int, ...]:

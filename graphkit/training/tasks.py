@@ -14,6 +14,7 @@ from torch import Tensor
 
 from graphkit.data.soundness import validate
 from graphkit.operators import sparse_features
+from graphkit.training.objectives import AbstractObjective, Accuracy, objective_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -27,14 +28,10 @@ MASKS = ("train_mask", "val_mask", "test_mask")
 
 @dataclass(frozen=True)
 class Rows:
-    """Some items and their labels, ``index [rows]`` and ``y [rows]``."""
+    """Some items and their labels, ``index [rows]`` and ``y [rows]``, of graphs perhaps ``[rows, tasks]``."""
 
     index: Tensor
     y: Tensor
-
-    def accuracy(self, logits: Tensor) -> float:
-        """Return the share of these items whose largest logit is their label; ``logits [rows, classes]``."""
-        return int((logits.argmax(dim=-1) == self.y).sum()) / len(self.y)
 
 
 class AbstractTask(ABC):
@@ -44,6 +41,7 @@ class AbstractTask(ABC):
     train: Rows
     validation: Rows
     classes: int
+    objective: AbstractObjective
 
     @property
     @abstractmethod
@@ -69,6 +67,7 @@ class NodeTask(AbstractTask):
         train: the nodes the loss is taken over.
         validation: the nodes the selection looks at.
         classes: number of classes.
+        objective: what is minimised and what is measured.
     """
 
     x: Tensor | SparseOperator
@@ -76,6 +75,7 @@ class NodeTask(AbstractTask):
     train: Rows
     validation: Rows
     classes: int
+    objective: AbstractObjective = dataclasses.field(default_factory=Accuracy)
 
     @property
     def channels(self) -> int:
@@ -101,6 +101,7 @@ class SignalTask(AbstractTask):
         train: the signals the loss is taken over.
         validation: the signals the selection looks at.
         classes: number of classes.
+        objective: what is minimised and what is measured.
     """
 
     signals: Tensor
@@ -108,6 +109,7 @@ class SignalTask(AbstractTask):
     train: Rows
     validation: Rows
     classes: int
+    objective: AbstractObjective = dataclasses.field(default_factory=Accuracy)
 
     @property
     def channels(self) -> int:
@@ -165,7 +167,8 @@ def prepare(data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype
     classes = int(data.y.max()) + 1
     if signals is not None:
         return SignalTask(signals.to(device, dtype), graph, train, validation, classes), test
-    return NodeTask(_features(data.x.to(device, dtype), recipe), graph, train, validation, classes), test
+    x = _features(data.x.to(device, dtype), recipe)
+    return NodeTask(x, graph, train, validation, classes, objective_of(data, classes)), test
 
 
 def resplit(task: AbstractTask, data: Data, device: torch.device) -> tuple[AbstractTask, Rows]:

@@ -15,6 +15,7 @@ from graphkit.nn.features import SparseSum
 from graphkit.operators import SparseOperator, sum_adjacency
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.rectified import rectified_sum
+from graphkit.operators.tabled import EdgeTable, tabled_sum
 
 
 class GINConv(AbstractGraphConv):
@@ -103,7 +104,7 @@ class GINEConv(AbstractGraphConv):
             and edges differ in width without it.
 
     Shape:
-        ``x`` as for ``GINConv``; ``edge_attr`` ``[edges, edge_dim]``.
+        ``x`` as for ``GINConv``; ``edge_attr`` ``[edges, edge_dim]``, or an ``EdgeTable`` of them where few differ.
 
     Source: Hu et al. (2020), arXiv:1905.12265, appendix A.
 
@@ -135,10 +136,14 @@ class GINEConv(AbstractGraphConv):
         if self.lin is not None:
             self.lin.reset_parameters()
 
-    def forward(self, x: Any, edge_index: Any, edge_attr: OptTensor = None, size: Size = None) -> Tensor:
+    def forward(self, x: Any, edge_index: Any, edge_attr: Any = None, size: Size = None) -> Tensor:
         """Return the convolved features."""
         plain = self._plain(edge_index) or self.aggr not in ("add", "sum") or self.node_dim not in (-2, 0)
         source, target = map(plain_features, both_ends(x))
+        if isinstance(edge_attr, EdgeTable):
+            if not plain and source.dim() == 2:
+                return self._tabled((source, target), edge_index, edge_attr, size)
+            edge_attr = edge_attr.to_dense()
         if plain or edge_attr is None or source.dim() != 2 or edge_attr.dim() != 2:
             out = self.propagate(plain_edges(edge_index), x=(source, target), edge_attr=edge_attr, size=size)
         else:
@@ -146,6 +151,13 @@ class GINEConv(AbstractGraphConv):
             pattern = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern
             one_value_per_edge("edge_attr", edge_attr, pattern.entries)
             out = rectified_sum(pattern, source, self._edge_term(source, edge_attr))
+        return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
+
+    def _tabled(self, x: tuple[Tensor, OptTensor], edge_index: Any, edge_attr: EdgeTable, size: Size) -> Tensor:
+        source, target = x
+        pattern = sum_adjacency(edge_index, num_nodes=end_sizes(x, size, edge_index), flow=self.flow).pattern
+        one_value_per_edge("edge_attr", edge_attr.row, pattern.entries)
+        out = tabled_sum(pattern, source, EdgeTable(self._edge_term(source, edge_attr.table), edge_attr.row))
         return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
 
     def _edge_term(self, x: Tensor, edge_attr: Tensor) -> Tensor:

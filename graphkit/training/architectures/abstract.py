@@ -23,8 +23,8 @@ LearningRate: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 EdgeWeights: TypeAlias = Literal["used", "refused", "ignored"]
 """What a model does with edge weights; one that refuses them tells the user, one that ignores them sees no edge."""
 
-Items: TypeAlias = Literal["nodes", "signals"]
-"""What a model classifies: the nodes of a graph, or signals on one."""
+Items: TypeAlias = Literal["nodes", "signals", "graphs"]
+"""What a model classifies: the nodes of a graph, signals on one, or whole graphs."""
 
 STRICT = ConfigDict(extra="forbid")
 

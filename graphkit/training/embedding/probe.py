@@ -57,6 +57,6 @@ def tuned_probe(z: Tensor, y: Tensor, masks: tuple[Tensor, Tensor, Tensor]) -> f
             pass
         best = fit.best
         assert best is not None  # of 1,000 epochs one is
-        key = (-best.validation_accuracy, best.validation_loss)
-        found.append((key, tested.accuracy(fit.logits(tested.index))))
+        key = (-best.figure, best.validation_loss)
+        found.append((key, float(task.objective.figure(fit.logits(tested.index), tested.y))))
     return min(found)[1]

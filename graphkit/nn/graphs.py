@@ -1,0 +1,243 @@
+"""Models of whole graphs: convolutions, a virtual node where wanted, a readout, a head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from graphkit._checks import at_least, member, within
+from graphkit.nn.molecules import AtomEncoder, BondEncoder
+from graphkit.operators.dropout import dropout
+
+READOUTS = ("sum", "mean", "max")
+
+
+class GraphBatch(NamedTuple):
+    """Several graphs, side by side.
+
+    Args:
+        x: features of their nodes ``[nodes, features]``: numbers, or a molecule's integer categories.
+        edge_index: ``[2, edges]``.
+        edge_attr: a molecule's categories ``[edges, 3]``, or nothing.
+        batch: graph of each node ``[nodes]``, ascending.
+        graphs: how many graphs.
+    """
+
+    x: Tensor
+    edge_index: Tensor
+    edge_attr: Tensor | None
+    batch: Tensor
+    graphs: int
+
+
+def readout(name: str, h: Tensor, batch: Tensor, graphs: int) -> Tensor:
+    """Return the sum, the mean or the largest of each feature over the nodes of each graph, ``[graphs, features]``.
+
+    A graph without nodes is read as zeros.
+
+    Args:
+        name: "sum", "mean" or "max".
+        h: features ``[nodes, features]``.
+        batch: graph of each node ``[nodes]``.
+        graphs: how many graphs.
+
+    Example:
+        >>> h, batch = torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([0, 0, 1])
+        >>> [readout(name, h, batch, 3).flatten().tolist() for name in ("sum", "mean", "max")]
+        [[4.0, 5.0, 0.0], [2.0, 5.0, 0.0], [3.0, 5.0, 0.0]]
+    """
+    member("readout", name, READOUTS)
+    empty = h.new_zeros(graphs, h.size(1))
+    if name == "max":
+        return empty.scatter_reduce(0, batch.unsqueeze(1).expand_as(h), h, "amax", include_self=False)
+    total = empty.index_add(0, batch, h)
+    if name == "sum":
+        return total
+    return total / torch.bincount(batch, minlength=graphs).clamp(min=1).to(h.dtype).unsqueeze(1)
+
+
+class VirtualNode(nn.Module):
+    """A state of each graph that every node sees, and that sees the sum of all nodes.
+
+    Args:
+        channels: width of nodes and state.
+        updates: how often it is renewed; each renewal has a perceptron of its own.
+        dropout: probability of zeroing a value of the renewed state.
+
+    Source: Gilmer et al. (2017), arXiv:1704.01212, section 5.2; renewed as in the baseline of Hu et al. (2020),
+    arXiv:2005.00687.
+
+    Example:
+        >>> virtual = VirtualNode(4, updates=1)
+        >>> virtual(0, virtual.start.expand(2, -1), torch.ones(3, 4), torch.tensor([0, 0, 1])).shape
+        torch.Size([2, 4])
+    """
+
+    def __init__(self, channels: int, *, updates: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.zeros(1, channels))
+        self.dropout = within("dropout", dropout, 0.0, 1.0)
+        self.perceptrons = nn.ModuleList(
+            nn.Sequential(*_linear(channels, 2 * channels), *_linear(2 * channels, channels)) for _ in range(updates)
+        )
+
+    def forward(self, number: int, state: Tensor, h: Tensor, batch: Tensor) -> Tensor:
+        """Return the state ``[graphs, channels]`` after renewal ``number``, from nodes ``h [nodes, channels]``."""
+        renewed = self.perceptrons[number](readout("sum", h, batch, len(state)) + state)
+        return dropout(renewed, self.dropout, self.training)
+
+
+class GraphClassifier(nn.Module):
+    r"""Convolutions with batch norm over the nodes of many graphs, and one row of results for each graph.
+
+    .. math::
+        h_0 = \mathrm{encode}(x), \qquad h_{l+1} = \mathrm{dropout}(\sigma(\mathrm{norm}(\mathrm{conv}_l(h_l, e_l)))),
+        \qquad \hat y_g = W\,\mathrm{readout}_{i \in g}(h_{L,i})
+
+    The last layer has no :math:`\sigma` unless ``jumping``, with which every layer is read out and has a head of its
+    own, and the heads add up.
+
+    Args:
+        in_channels: features of a node; ``None`` for OGB's atoms and bonds, which are embedded.
+        hidden_channels: width of the layers.
+        out_channels: width of the result.
+        conv: makes a layer ``(h, edge_index)``, or ``(h, edge_index, edge_attr)`` for atoms and bonds.
+        layers: how many.
+        dropout: probability of zeroing a value after each layer; with ``jumping`` after each head instead.
+        readout: "sum", "mean" or "max".
+        virtual_node: whether every graph has a state that all its nodes see.
+        residual: add the layer's input to its result.
+        jumping: read out every layer, as Xu et al. do.
+
+    Source: Xu et al. (2019), arXiv:1810.00826, section 4.2; atoms, bonds and the virtual node as in the baselines of
+    Hu et al. (2020), arXiv:2005.00687.
+
+    Example:
+        >>> from graphkit.nn import GINEConv
+        >>> from graphkit.nn.graphs import GraphBatch
+        >>> model = GraphClassifier(None, 8, 1, conv=lambda i, o: GINEConv(nn.Linear(i, o)), layers=2)
+        >>> atoms, bonds = torch.zeros(4, 9, dtype=torch.long), torch.zeros(2, 3, dtype=torch.long)
+        >>> two = GraphBatch(atoms, torch.tensor([[0, 2], [1, 3]]), bonds, torch.tensor([0, 0, 1, 1]), 2)
+        >>> model(two).shape
+        torch.Size([2, 1])
+    """
+
+    def __init__(
+        self,
+        in_channels: int | None,
+        hidden_channels: int,
+        out_channels: int,
+        *,
+        conv: Callable[[int, int], nn.Module],
+        layers: int = 5,
+        dropout: float = 0.5,
+        readout: str = "mean",
+        virtual_node: bool = False,
+        residual: bool = False,
+        jumping: bool = False,
+    ) -> None:
+        super().__init__()
+        width = at_least("hidden_channels", hidden_channels, 1)
+        self.dropout = within("dropout", dropout, 0.0, 1.0)
+        self.readout = member("readout", readout, READOUTS)
+        self.residual, self.jumping = residual, jumping
+        count = at_least("layers", layers, 1)
+        if in_channels is None:
+            self.encode: nn.Module = AtomEncoder(width)
+        else:
+            self.encode = nn.Linear(in_channels, width) if virtual_node else nn.Identity()
+        self.bonds = nn.ModuleList(BondEncoder(width) for _ in range(count if in_channels is None else 0))
+        start = in_channels if in_channels is not None and not virtual_node else width
+        pairs = [(start if number == 0 else width, width) for number in range(count)]
+        self.skips = nn.ModuleList(_skip(i, o) for i, o in (pairs if residual else ()))
+        self.convs = nn.ModuleList(conv(i, o) for i, o in pairs)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in pairs)
+        self.virtual = VirtualNode(width, updates=count - 1, dropout=dropout) if virtual_node else None
+        self.heads = nn.ModuleList(nn.Linear(width, out_channels) for _ in range(layers if jumping else 1))
+
+    @property
+    def first(self) -> nn.Module:
+        """The first convolution."""
+        return self.convs[0]
+
+    def forward(self, graphs: GraphBatch) -> Tensor:
+        """Return one row of ``out_channels`` per graph."""
+        h = self.encode(graphs.x)
+        state = None if self.virtual is None else self.virtual.start.expand(graphs.graphs, -1)
+        result: Any = 0
+        last = len(self.convs) - 1
+        for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            if state is not None:
+                h = h + state[graphs.batch]
+            before = h
+            edges = (self.bonds[number].table(graphs.edge_attr),) if len(self.bonds) else ()  # type: ignore[operator]
+            h = norm(conv(h, graphs.edge_index, *edges))
+            if number < last or self.jumping:
+                h = torch.relu(h)
+            if not self.jumping:
+                h = dropout(h, self.dropout, self.training)
+            if self.residual:
+                h = h + self.skips[number](before)
+            if self.virtual is not None and state is not None and number < last:
+                state = self.virtual(number, state, before, graphs.batch)
+            if self.jumping or number == last:
+                read = self.heads[number if self.jumping else 0](readout(self.readout, h, graphs.batch, graphs.graphs))
+                result = result + (dropout(read, self.dropout, self.training) if self.jumping else read)
+        return result
+
+
+class StructureFree(nn.Module):
+    r"""What the features of the nodes alone are worth: no edge is looked at.
+
+    Chemical sets: :math:`\hat y_g = \mathrm{MLP}(\sum_{i \in g} x_i)`, of a molecule a count of its atoms. Others:
+    :math:`\hat y_g = \mathrm{MLP}'(\sum_{i \in g} \mathrm{MLP}(x_i))`.
+
+    Args:
+        in_channels: features of a node; ``None`` for OGB's atoms.
+        hidden_channels: width in between.
+        out_channels: width of the result.
+        deep_sets: whether each node goes through a perceptron before the sum.
+        dropout: probability of zeroing a hidden value of the head.
+
+    Source: the baselines of Errica et al. (2020), arXiv:1912.09893, for chemical and for social sets.
+
+    Example:
+        >>> from graphkit.nn.graphs import GraphBatch
+        >>> two = GraphBatch(torch.ones(3, 4), torch.zeros(2, 0, dtype=torch.long), None, torch.tensor([0, 0, 1]), 2)
+        >>> StructureFree(4, 8, 2)(two).shape
+        torch.Size([2, 2])
+    """
+
+    def __init__(
+        self,
+        in_channels: int | None,
+        hidden_channels: int,
+        out_channels: int,
+        *,
+        deep_sets: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        width = at_least("hidden_channels", hidden_channels, 1)
+        channels = width if in_channels is None else in_channels
+        self.encode = AtomEncoder(width) if in_channels is None else nn.Identity()
+        self.each = nn.Sequential(nn.Linear(channels, width), nn.ReLU()) if deep_sets else nn.Identity()
+        self.first = nn.Linear(width if deep_sets else channels, width)
+        self.last = nn.Linear(width, out_channels)
+        self.dropout = within("dropout", dropout, 0.0, 1.0)
+
+    def forward(self, graphs: GraphBatch) -> Tensor:
+        """Return one row of ``out_channels`` per graph."""
+        h = readout("sum", self.each(self.encode(graphs.x)), graphs.batch, graphs.graphs)
+        return self.last(dropout(torch.relu(self.first(h)), self.dropout, self.training))
+
+
+def _skip(in_channels: int, out_channels: int) -> nn.Module:
+    return nn.Identity() if in_channels == out_channels else nn.Linear(in_channels, out_channels, bias=False)
+
+
+def _linear(in_channels: int, out_channels: int) -> tuple[nn.Module, ...]:
+    return nn.Linear(in_channels, out_channels), nn.BatchNorm1d(out_channels), nn.ReLU()

@@ -1,0 +1,153 @@
+"""What is minimised and what is measured: accuracy, ROC-AUC, RMSE."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+class AbstractObjective(ABC):
+    """A loss to train with, and a figure to select and to report by."""
+
+    name: ClassVar[str]
+    sign: ClassVar[int] = 1
+    unit: ClassVar[str] = "fraction"
+    best: ClassVar[str]
+
+    @abstractmethod
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss of ``logits [items, outputs]``."""
+
+    @abstractmethod
+    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the figure as a number in float64; where ``sign`` is -1 smaller is better."""
+
+
+@dataclass(frozen=True)
+class Accuracy(AbstractObjective):
+    """Cross-entropy, and the share of items whose largest logit is their label."""
+
+    name: ClassVar[str] = "accuracy"
+    best: ClassVar[str] = "highest validation accuracy"
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the cross-entropy in nats."""
+        return F.cross_entropy(logits, y)
+
+    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the accuracy."""
+        return (logits.argmax(dim=-1) == y).sum().double() / len(y)
+
+
+@dataclass(frozen=True)
+class TwoClassRanking(AbstractObjective):
+    """Cross-entropy of two classes, and how well their difference ranks the items: the area under the ROC curve.
+
+    Ties count one half. Items of one class alone have no ranking; their figure is one half.
+    """
+
+    name: ClassVar[str] = "rocauc"
+    best: ClassVar[str] = "highest validation ROC-AUC"
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the cross-entropy in nats."""
+        return F.cross_entropy(logits, y)
+
+    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the area under the ROC curve."""
+        return roc_auc(logits[:, 1] - logits[:, 0], y == 1)
+
+
+@dataclass(frozen=True)
+class OfficialRanking(AbstractObjective):
+    """Binary cross-entropy of one task or several, labels that are NaN left out, and ROC-AUC by OGB's evaluator.
+
+    Args:
+        dataset: whose evaluator.
+    """
+
+    dataset: str
+    name: ClassVar[str] = "rocauc"
+    best: ClassVar[str] = "highest validation ROC-AUC"
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the binary cross-entropy in nats over the labels that are there."""
+        there = ~y.isnan()
+        return F.binary_cross_entropy_with_logits(logits[there], y[there].to(logits.dtype))
+
+    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the mean area under the ROC curve over the tasks."""
+        return _official(self.dataset, logits, y)
+
+
+@dataclass(frozen=True)
+class OfficialDistance(AbstractObjective):
+    """Mean square error, and its root by OGB's evaluator.
+
+    Args:
+        dataset: whose evaluator.
+    """
+
+    dataset: str
+    name: ClassVar[str] = "rmse"
+    sign: ClassVar[int] = -1
+    unit: ClassVar[str] = "as the labels"
+    best: ClassVar[str] = "lowest validation RMSE"
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the mean square error."""
+        return F.mse_loss(logits, y.to(logits.dtype))
+
+    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the root of the mean square error."""
+        return _official(self.dataset, logits, y)
+
+
+def _official(dataset: str, logits: Tensor, y: Tensor) -> Tensor:
+    from graphkit.data import official_figure
+
+    if not bool(logits.isfinite().all()):
+        return torch.tensor(torch.nan, dtype=torch.float64)  # the loop says so, with the epoch
+    return torch.tensor(official_figure(dataset, y, logits)[1], dtype=torch.float64, device=logits.device)
+
+
+def roc_auc(scores: Tensor, positive: Tensor) -> Tensor:
+    """Return the share of pairs of a positive and another item that ``scores`` put in order; ties count one half.
+
+    Args:
+        scores: ``[items]``.
+        positive: which items should have the higher ones, boolean ``[items]``.
+
+    Example:
+        >>> roc_auc(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([False, False, True, True])).item()
+        0.75
+    """
+    _, place, count = scores.unique(return_inverse=True, return_counts=True)
+    rank = (count.cumsum(0) - (count - 1) / 2).double()[place]
+    ups = positive.sum().double()
+    downs = len(scores) - ups
+    if not float(ups * downs):
+        return torch.tensor(0.5, dtype=torch.float64, device=scores.device)
+    return (rank[positive].sum() - ups * (ups + 1) / 2) / (ups * downs)
+
+
+def objective_of(data: Data, classes: int) -> AbstractObjective:
+    """Return what the card of ``data`` asks for on nodes, accuracy where it has no card.
+
+    Raises:
+        ValueError: for ROC-AUC of more than two classes.
+    """
+    card = data.get("card")
+    if card is None or card.metric == "accuracy":
+        return Accuracy()
+    if card.metric != "rocauc" or classes > 2:
+        raise ValueError(f"`{card.name}` asks for {card.metric} of {classes} classes, which training does not measure.")
+    return TwoClassRanking()
