@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+import torch_geometric.nn
 from torch import nn
 from torch_geometric.nn import SAGEConv
 
@@ -16,6 +17,7 @@ from graphkit.meta import (
     AbstractGradientLearner,
     AbstractLearner,
     MetaSGD,
+    Nodes,
     Protocol,
     ProtoMAML,
     PrototypicalNetwork,
@@ -294,3 +296,60 @@ def test_a_head_that_is_not_there_is_refused():
         ANIL(perceptron(), head="classifier")
     with pytest.raises(ValueError, match="`temperature` must be"):
         ProtoMAML(perceptron(), temperature=0.0)
+
+
+def stacks():
+    return {
+        "one layer": lambda out: Encoder(7, 6, out, conv=GCNConv, dropout=0.0, layers=1),
+        "two layers": lambda out: Encoder(7, 6, out, conv=GCNConv, dropout=0.0),
+        "three layers, elu": lambda out: Encoder(7, 6, out, conv=GCNConv, dropout=0.0, layers=3, activation="elu"),
+        "no bias": lambda out: Encoder(7, 6, out, conv=lambda i, o: GCNConv(i, o, bias=False), dropout=0.0),
+        "pyg's": lambda out: Encoder(7, 6, out, conv=torch_geometric.nn.GCNConv, dropout=0.0),
+    }
+
+
+@pytest.mark.parametrize("stack", stacks())
+@pytest.mark.parametrize("name", ["maml", "fomaml", "anil", "meta-sgd", "protomaml"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_span_of_the_support_is_the_plain_loop(stack, name, dtype, nodes, monkeypatch):
+    made = {
+        "maml": lambda m: MAML(m, inner_lr=0.3, inner_steps=3),
+        "fomaml": lambda m: MAML(m, inner_lr=0.3, inner_steps=3, order=1),
+        "anil": lambda m: ANIL(m, inner_lr=0.3, inner_steps=3, head=f"convs.{len(m.convs) - 1}"),
+        "meta-sgd": lambda m: MetaSGD(m, inner_lr=0.3, inner_steps=3),
+        "protomaml": lambda m: ProtoMAML(m, temperature=1.0, inner_lr=0.1, inner_steps=3),
+    }[name]
+    learner = made(stacks()[stack](4 if name == "protomaml" else 2)).to(dtype)
+    items = Nodes(nodes.x.to(dtype), nodes.edge_index, nodes.y)
+    tasks = list(TaskSet.drawn(items, (0, 1, 2), Protocol(k_shot=2, n_query=3, n_tasks=4)))
+    assert learner.shortcut(tasks) is not None
+
+    def both():
+        loss = learner.meta_loss(tasks)
+        slopes = torch.autograd.grad(loss, list(learner.parameters()), allow_unused=True)
+        slope = torch.cat(
+            [
+                torch.zeros_like(p).flatten() if g is None else g.flatten()
+                for p, g in zip(learner.parameters(), slopes, strict=True)
+            ]
+        )
+        with torch.no_grad():
+            return learner.logits(tasks), loss.detach(), slope
+
+    fast = both()
+    monkeypatch.setattr(type(learner), "shortcut", lambda self, tasks: None)
+    slow = both()
+    for quick, plain in zip(fast, slow, strict=True):
+        tolerance = (1e-12 if dtype == torch.float64 else 2e-6) * max(1.0, plain.abs().max().item())
+        torch.testing.assert_close(quick, plain, rtol=0, atol=tolerance)
+
+
+def test_what_is_no_plain_stack_goes_the_plain_way(nodes):
+    tasks = list(TaskSet.drawn(nodes, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=2)))
+    for options in ({"norm": "batch"}, {"residual": True}, {"conv": GATConv}, {"jumping_knowledge": "cat"}):
+        model = Encoder(7, 6, 2, **{"conv": GCNConv, "dropout": 0.0, **options}).double()
+        assert MAML(model).shortcut(tasks) is None
+    improved = Encoder(7, 6, 2, conv=lambda i, o: GCNConv(i, o, improved=True), dropout=0.0).double()
+    assert MAML(improved).shortcut(tasks) is None
+    noisy = MAML(Encoder(7, 6, 2, conv=GCNConv, dropout=0.5).double(), dropout=True)
+    assert noisy.shortcut(tasks) is None

@@ -12,6 +12,8 @@ from graphkit._checks import at_least, positive
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
 from graphkit.meta.learners.inner import descent, require_used
 from graphkit.meta.learners.prototypes import centres
+from graphkit.meta.learners.span import Start, span_logits
+from graphkit.meta.stacks import stack_of
 from graphkit.meta.tasks import Task
 
 HEAD = ("@weight", "@bias")
@@ -101,6 +103,30 @@ class AbstractGradientLearner(AbstractLearner):
             return F.cross_entropy(self.predicted(parameters, support), y)
 
         return descent(loss, start, steps=self.inner_steps, rate=self.rate, order=self.order)
+
+    def shortcut(self, tasks: Sequence[Task]) -> Tensor | None:
+        """Return the query's logits through the span of what the support sees, for stacks of graph convolutions."""
+        items, shape = tasks[0].items, [tasks[0].episode.support.shape, tasks[0].episode.query.shape]
+        alike = all(t.items is items and [t.episode.support.shape, t.episode.query.shape] == shape for t in tasks)
+        stack = stack_of(self.model, items) if alike and not self.dropout else None
+        if stack is None:
+            return None
+        ways = tasks[0].episode.ways
+
+        def head(outputs: Tensor) -> Parameters:
+            if self.temperature is None:
+                return {}
+            directions = torch.stack([centres(z, tasks[0].episode.support_y, ways) for z in outputs])
+            return {HEAD[0]: directions / self.temperature, HEAD[1]: directions.new_zeros(len(tasks), ways)}
+
+        def read(outputs: Tensor, parameters: Parameters) -> Tensor:
+            if self.temperature is None:
+                return outputs
+            logits = F.normalize(outputs, dim=-1) @ parameters[HEAD[0]].transpose(1, 2)
+            return logits + parameters[HEAD[1]].unsqueeze(1)
+
+        start = Start(dict(self.model.named_parameters()), frozenset(self.moved), head, read)
+        return span_logits(stack, tasks, start, steps=self.inner_steps, rate=self.rate, order=self.order)
 
     def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
         """Return the parameters after the last step."""

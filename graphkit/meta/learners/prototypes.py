@@ -65,6 +65,9 @@ class PrototypicalNetwork(AbstractLearner):
     def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
         """Refuse nothing: any outputs are embeddings."""
 
+    def shortcut(self, tasks: Sequence[Task]) -> None:
+        """Return none: there is no inner loop to be shortened."""
+
     def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
         """Return the prototypes."""
         z = self.represented({}, support)

@@ -1,0 +1,118 @@
+"""Models that are a stack of graph convolutions and nothing else, taken apart: a linear map, and what follows."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+import torch_geometric.nn
+from torch import Tensor, nn
+
+from graphkit.meta.items import AbstractItems, Nodes
+from graphkit.nn import Encoder, GCNConv
+from graphkit.operators import SparseOperator, gcn_adjacency
+
+POINTWISE = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Tanh, nn.GELU, nn.Sigmoid, nn.Identity, nn.SiLU)
+"""Activations that see one number at a time."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Layers :math:`Z_l = \\hat A\\,\\sigma(Z_{l-1})\\,W_l^\\top + b_l`, the first on the features.
+
+    Args:
+        names: of each layer, those of its weight and of its bias or ``None``.
+        activation: between the layers.
+        adjacency: :math:`\\hat A`, on the host.
+        averaged: :math:`\\hat A X`, dense, ``[nodes, features]``.
+    """
+
+    names: tuple[tuple[str, str | None], ...]
+    activation: Callable[[Tensor], Tensor]
+    adjacency: scipy.sparse.csr_array
+    averaged: Tensor
+
+
+_prepared: weakref.WeakKeyDictionary[AbstractItems, dict[Any, tuple[scipy.sparse.csr_array, Tensor]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def stack_of(model: nn.Module, items: AbstractItems) -> Stack | None:
+    """Return the model as a stack on the graph of ``items``; ``None`` where it is anything else.
+
+    Example:
+        >>> nodes = Nodes(torch.eye(3), torch.tensor([[0, 1], [1, 0]]), torch.tensor([0, 1, 1]))
+        >>> stack_of(Encoder(3, 4, 2, conv=GCNConv, dropout=0.0), nodes).names
+        (('convs.0.lin.weight', 'convs.0.bias'), ('convs.1.lin.weight', 'convs.1.bias'))
+        >>> stack_of(nn.Linear(3, 2), nodes) is None
+        True
+    """
+    if type(model) is not Encoder or not isinstance(items, Nodes) or not isinstance(items.edge_index, Tensor):
+        return None
+    if items.edge_index.layout != torch.strided or not isinstance(model.activation, POINTWISE):
+        return None
+    norms = any(type(norm) is not nn.Identity for norm in model.norms)
+    if norms or len(model.skips) or model.jump is not None or not all(map(_plain, model.convs)):
+        return None
+    first = next(model.parameters())
+    device = first.device.type if isinstance(items.x, SparseOperator) else items.x.device.type
+    if device != "cpu" or first.device.type != "cpu":
+        return None
+    forms = _prepared.setdefault(items, {})
+    if first.dtype not in forms:
+        forms[first.dtype] = _averaged(items, first.dtype)
+    names = tuple(
+        (f"convs.{number}.lin.weight", None if conv.bias is None else f"convs.{number}.bias")
+        for number, conv in enumerate(model.convs)
+    )
+    return Stack(names, model.activation, *forms[first.dtype])
+
+
+def _plain(conv: Any) -> bool:
+    """Tell whether a layer is GCN's as its paper has it."""
+    return (
+        type(conv) in (GCNConv, torch_geometric.nn.GCNConv)
+        and conv.normalize
+        and conv.add_self_loops
+        and not conv.improved
+        and not conv.cached
+        and conv.flow == "source_to_target"
+        and conv.lin.bias is None
+    )
+
+
+def _averaged(items: Nodes, dtype: torch.dtype) -> tuple[scipy.sparse.csr_array, Tensor]:
+    """Return the adjacency and the features averaged by it."""
+    adjacency = gcn_adjacency(items.edge_index, items.edge_weight, num_nodes=items.x.size(0), dtype=dtype)
+    dense = items.x.to_dense() if isinstance(items.x, SparseOperator) else items.x
+    matrix = adjacency.to_scipy()
+    matrix = scipy.sparse.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    with torch.no_grad():
+        return matrix, adjacency @ dense.to(dtype)
+
+
+def host_nodes(index: Tensor) -> np.ndarray:
+    """Return node numbers as an array."""
+    return index.detach().cpu().numpy()
+
+
+def applied(stack: Stack, z: Tensor, blocks: tuple[Tensor, ...], parameters: Mapping[str, Tensor]) -> Tensor:
+    """Return the outputs of a stack, given those of its first layer.
+
+    Args:
+        stack: the layers.
+        z: outputs of the first layer, ``[tasks, nodes, channels]``.
+        blocks: the adjacency of the further layers, outermost first.
+        parameters: name -> ``[tasks, ...]``, one for each task.
+    """
+    for (weight, bias), block in zip(stack.names[1:], reversed(blocks), strict=True):
+        z = (block @ stack.activation(z)) @ parameters[weight].transpose(-1, -2)
+        if bias is not None:
+            z = z + parameters[bias].unsqueeze(-2)
+    return z
