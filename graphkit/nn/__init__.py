@@ -5,6 +5,7 @@ from graphkit.nn.graphs import GraphClassifier, StructureFree, VirtualNode
 from graphkit.nn.models import Encoder
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
 from graphkit.nn.pool import ChebPool, ClusterPool, LocallyConnectedConv
+from graphkit.nn.separated import SeparatedConv
 from graphkit.nn.signals import SignalNet
 from graphkit.nn.spatial import GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv
 from graphkit.nn.spectral import ChebConv, GraphWaveletConv, PolynomialConv, SpectralConv
@@ -27,6 +28,7 @@ __all__ = [
     "LocallyConnectedConv",
     "PolynomialConv",
     "SAGEConv",
+    "SeparatedConv",
     "SignalNet",
     "SpectralConv",
     "StructureFree",

@@ -42,6 +42,7 @@ class Encoder(nn.Module):
         last: makes the last layer where it differs from the others (GAT: one head, averaged). Default: ``conv``.
         dropout: probability in [0, 1) of zeroing an input value of a layer. On a sparse ``x`` it acts on the
             stored values: the dropout of a zero is a zero.
+        input_dropout: the same for the features themselves, where it differs.
         norm: ``None``, a name such as "batch" or "layer", or a function from width to module. "layer" normalises
             each node by itself; PyG's default for that name takes statistics over the whole graph.
         residual: add the layer's input (:math:`S_l` the identity where the widths agree, else linear) to its result.
@@ -64,6 +65,7 @@ class Encoder(nn.Module):
         last: Conv | None = None,
         layers: int = 2,
         dropout: float = 0.5,
+        input_dropout: float | None = None,
         norm: str | Callable[[int], nn.Module] | None = None,
         residual: bool = False,
         jumping_knowledge: str | None = None,
@@ -75,6 +77,8 @@ class Encoder(nn.Module):
         at_least("hidden_channels", hidden_channels, 1)
         at_least("out_channels", out_channels, 1)
         self.dropout = within("dropout", dropout, 0.0, 1.0)
+        at_input = dropout if input_dropout is None else input_dropout
+        self.input_dropout = within("input_dropout", at_input, 0.0, 1.0)
         if jumping_knowledge is not None:
             member("jumping_knowledge", jumping_knowledge, ["cat", "max", "lstm"])
 
@@ -135,7 +139,7 @@ class Encoder(nn.Module):
         x = features_of(x)
         states = []
         for number, (conv, takes) in enumerate(zip(self.convs, self._conv_takes, strict=True)):
-            x = _dropped(x, self.dropout, self.training)
+            x = _dropped(x, self.dropout if number else self.input_dropout, self.training)
             extras = {name: value for name, value in given.items() if name in takes}
             h = conv(x, edge_index, **extras) if takes.intersection(_GRAPHS) else conv(x)
             if number < len(self.norms):

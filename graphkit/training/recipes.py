@@ -30,6 +30,7 @@ from graphkit.training.architectures import (
     Wavelet,
 )
 from graphkit.training.architectures.abstract import STRICT, Count, LearningRate, NonNegative, Positive, Rate
+from graphkit.training.architectures.deep import DeepGCN
 from graphkit.training.architectures.graphs import GraphGCN, GraphGIN, StructureFree
 from graphkit.training.architectures.signals import (
     PooledCheb,
@@ -198,6 +199,18 @@ RECIPES: dict[str, Recipe] = {
             views=2,
             sharpening=0.3,
             epochs=400,
+        ),
+        Recipe(
+            name="deep-gcn",
+            model=DeepGCN(),
+            layers=12,
+            hidden=64,
+            dropout=0.2,
+            norm="batch",
+            l2=0.0,
+            l2_on="all",
+            epochs=2000,
+            row_normalise=False,
         ),
         Recipe(name="mlp", model=MLP()),
     )

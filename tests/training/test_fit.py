@@ -37,7 +37,7 @@ def test_training_lowers_the_loss_and_learns(data):
     assert max(epoch.figure for epoch in epochs) > 0.8
 
 
-@pytest.mark.parametrize("model", ["gcn", "sage", "gat", "gin", "cheb", "wavelet", "gwnn", "grand", "mlp"])
+@pytest.mark.parametrize("model", ["gcn", "sage", "gat", "gin", "cheb", "wavelet", "gwnn", "grand", "deep-gcn", "mlp"])
 def test_every_recipe_trains(data, model):
     epochs = list(fit_of(data, recipe(model, {"epochs": 3})).epochs())
     assert [epoch.number for epoch in epochs] == [1, 2, 3]
