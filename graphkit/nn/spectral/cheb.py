@@ -1,6 +1,5 @@
 """Chebyshev spectral graph convolution."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,19 +9,16 @@ from torch.nn import Parameter
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
-from torch_geometric.utils import is_sparse
 
 from graphkit._checks import member
-from graphkit.nn.abstract import AbstractGraphConv, bare, mapped, materialized, plain_features
-from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms, rescaled_laplacian
+from graphkit.nn.abstract import bare, mapped, materialized, plain_features
+from graphkit.nn.spectral.rescaled import AbstractLaplacianConv
+from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms
 from graphkit.operators.dense import linear
 from graphkit.operators.features import features_of
-from graphkit.operators.normalization import inverse_power
-from graphkit.operators.pattern import rememberable
-from graphkit.operators.prepared import edges_of
 
 
-class ChebConv(AbstractGraphConv):
+class ChebConv(AbstractLaplacianConv):
     r"""Chebyshev filter :math:`X' = \sum_{k < K} T_k(\tilde L) X \Theta_k + b` with :math:`\tilde L = 2L/\lambda - I`.
 
     The drop-in counterpart of PyG's layer: same arguments and parameters (``lins.k.weight``, ``bias``), and its
@@ -127,63 +123,6 @@ class ChebConv(AbstractGraphConv):
         biases: list[OptTensor] = [self.bias, *[None] * (len(weights) - 1)]
         signals = [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
         return chebyshev_sum(apply, signals, reduced=True)
-
-    def _operator(
-        self, x: Any, edge_index: Any, edge_weight: OptTensor, batch: OptTensor, lambda_max: Any
-    ) -> SparseOperator:
-        operator = rescaled_laplacian(
-            edge_index,
-            edge_weight,
-            num_nodes=x.size(-2),
-            normalization=self.normalization,
-            largest=lambda_max,
-            batch=batch,
-            flow=self.flow,
-            dtype=x.dtype if x.dtype == torch.float64 else torch.float32,
-        )
-        if self.normalization != "rw" and rememberable(operator.values) and not operator.symmetric:
-            warnings.warn(
-                "`edge_index` is directed or its weights differ by direction: its Laplacian is not symmetric and a "
-                "Chebyshev filter of it is not a function of frequencies. Make it undirected "
-                "(torch_geometric.utils.to_undirected) unless you mean this.",
-                stacklevel=3,
-            )
-        return operator
-
-    def _propagation(
-        self, x: Any, edge_index: Any, edge_weight: OptTensor, batch: OptTensor, lambda_max: Any
-    ) -> Callable[[Tensor], Tensor]:
-        """Return the product with the rescaled Laplacian by message passing, in operations that can be traced."""
-        nodes = x.size(-2)
-        if isinstance(edge_index, SparseOperator) or is_sparse(edge_index):
-            edges = edges_of(edge_index, edge_weight, flow=self.flow)
-            edge_index, edge_weight = edges.index, edges.weight
-        target = edge_index[1 if self.flow == "source_to_target" else 0]
-        weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.to(x.dtype)
-        weight = torch.where(edge_index[0] == edge_index[1], 0, weight)
-        degree = x.new_zeros(nodes).index_add(0, target, weight)
-        if self.normalization == "sym":
-            root = inverse_power(degree, 0.5)
-            weight = weight * root[edge_index[0]] * root[edge_index[1]]
-        elif self.normalization == "rw":
-            weight = weight * inverse_power(degree, 1.0)[target]
-        diagonal = degree if self.normalization is None else torch.ones_like(degree)
-        if lambda_max is None and self.normalization is not None:
-            largest = x.new_full((1,), 2.0)
-        elif lambda_max is None:
-            graph = target.new_zeros(nodes) if batch is None else batch
-            radius = degree + x.new_zeros(nodes).index_add(0, target, weight.abs())
-            largest = x.new_zeros(max(nodes, 1)).scatter_reduce(0, graph, radius, "amax")[graph]
-        else:
-            largest = torch.as_tensor(lambda_max, dtype=x.dtype, device=x.device).reshape(-1)
-            largest = largest[batch] if batch is not None and largest.numel() > 1 else largest
-        scale = 2 * inverse_power(largest, 1.0).expand(nodes)
-        norm, diagonal = -weight * scale[target], (scale * diagonal - 1).unsqueeze(-1)
-        return lambda v: self.propagate(edge_index, x=v, norm=norm) + diagonal * v
-
-    def message(self, x_j: Tensor, norm: Tensor) -> Tensor:
-        """Return each edge's source features times its entry of the rescaled Laplacian."""
-        return norm.view(-1, 1) * x_j
 
     def __repr__(self) -> str:
         return (

@@ -1,0 +1,265 @@
+"""Graph convolution whose response is a learnt polynomial, in any of nine bases."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.nn.inits import reset, zeros
+from torch_geometric.typing import OptTensor
+
+from graphkit._checks import symmetric_operator, weights_of_frequencies
+from graphkit.nn.abstract import biased, mapped, plain_features
+from graphkit.nn.spectral.coefficients import Coefficients
+from graphkit.nn.spectral.rescaled import AbstractLaplacianConv
+from graphkit.operators import SparseOperator, chebyshev_sum
+from graphkit.operators.features import features_of
+from graphkit.operators.functions import inside_transform
+from graphkit.operators.pattern import rememberable
+from graphkit.operators.polynomials import cayley_series, cayley_values, optimal_terms
+from graphkit.operators.prepared import remembered
+
+
+class PolynomialConv(AbstractLaplacianConv):
+    r"""Polynomial filter :math:`X' = \sum_k c_k P_k(L) X \Theta + b`, with one :math:`c` or one for each channel.
+
+    ==============  ================================================================================================
+    ``monomial``    :math:`\hat A^k`, GPR-GNN; ``alpha`` lets it start as personalised PageRank
+    ``chebyshev``   :math:`T_k(\tilde L)`
+    ``chebii``      Chebyshev's, by their values at Chebyshev's nodes (ChebNetII)
+    ``bernstein``   Bernstein's on the interval :math:`[0, \lambda_{max}]` (BernNet)
+    ``jacobi``      :math:`P_k^{a,b}(\hat A)` (JacobiConv)
+    ``legendre``    :math:`P_k^{0,0}(\hat A)`
+    ``even``        :math:`\hat A^{2k}`, degree 2 ``order`` (EvenNet)
+    ``optbasis``    orthonormal for each channel of the signal itself (OptBasisGNN)
+    ``cayley``      :math:`c_0 + 2\,\mathrm{Re} \sum_k c_k ((hL - i)(hL + i)^{-1})^k`, h learnt (CayleyNet)
+    ==============  ================================================================================================
+
+    :math:`\tilde L = 2L/\lambda_{max} - I` and :math:`\hat A = -\tilde L`, without self-loops. Every fixed basis is
+    turned into Chebyshev's by a small matrix and summed by Clenshaw's recurrence: as many products as the degree, and
+    no term is kept for the gradient of its coefficient. ``optbasis`` keeps them, and takes a batch of graphs as one
+    signal; its terms are scaled by the channel's norm, so that a multiple of a signal gives that multiple. A Cayley
+    filter is its polynomial of ``degree``; ``series_error`` says how far that is from it.
+
+    How this differs from the official codes: they take :math:`T_k`'s argument, Bernstein's pairs and Jacobi's
+    recurrence as here, keep all terms, and Bernstein's takes a quadratic number of products; GPR-GNN's adjacency has
+    self-loops.
+
+    Args:
+        in_channels: features of a node; -1 to learn it from the first input.
+        out_channels: features of the result.
+        order: of the last term, at least 0.
+        basis: one of the above.
+        normalization: ``"sym"``, ``"rw"`` or ``None`` for the combinatorial Laplacian.
+        per_channel: a filter of its own for each output channel.
+        a: of ``"jacobi"``, above -1.
+        b: of ``"jacobi"``, above -1.
+        alpha: see ``Coefficients``.
+        nonnegative: rectify the coefficients of ``"bernstein"`` and ``"chebii"``, as their authors do.
+        zoom: where h starts.
+        degree: of the polynomial that evaluates ``"cayley"``.
+        linear: whether :math:`\Theta` is there; without it ``in_channels`` and ``out_channels`` must agree.
+        bias: whether :math:`b` is there.
+        kwargs: of ``MessagePassing``.
+
+    Raises:
+        ValueError: for an unknown basis, a negative order, exponents of -1 or below; in a call for negative or NaN
+            weights, and for a directed graph where the basis needs a symmetric operator (``"optbasis"``).
+
+    Shape:
+        ``x`` ``[..., nodes, in_channels]``; ``edge_weight`` ``[edges]``; ``batch`` ``[nodes]``; ``lambda_max`` one
+        number or ``[graphs]``. Returns ``[..., nodes, out_channels]``.
+
+    Source: Chien et al. (2021), arXiv:2006.07988; He et al. (2021), arXiv:2106.10994; He, Wei & Wen (2022),
+    arXiv:2202.03580; Wang & Zhang (2022), arXiv:2205.11172; Lei et al. (2022), arXiv:2205.13892; Guo & Wei (2023),
+    arXiv:2302.12432; Levie et al. (2017), arXiv:1705.07664.
+
+    Example:
+        >>> conv = PolynomialConv(3, 2, 10, basis="jacobi")
+        >>> conv(torch.ones(4, 3), torch.tensor([[0, 1], [1, 0]])).shape
+        torch.Size([4, 2])
+        >>> conv.response(torch.tensor([0.0, 1.0, 2.0])).tolist()  # it starts as the identity
+        [1.0, 1.0, 1.0]
+    """
+
+    lin: Any
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        order: int,
+        basis: str = "monomial",
+        *,
+        normalization: str | None = "sym",
+        per_channel: bool = False,
+        a: float = 1.0,
+        b: float = 1.0,
+        alpha: float | None = None,
+        nonnegative: bool = True,
+        zoom: float = 1.0,
+        degree: int = 40,
+        linear: bool = True,
+        bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("aggr", "add")
+        super().__init__(**kwargs)
+        if normalization not in ("sym", "rw", None):
+            raise ValueError(f"`normalization` {normalization!r} is not known. Known: 'rw', 'sym', None.")
+        if basis == "optbasis" and normalization == "rw":
+            raise ValueError("`normalization='rw'` is not symmetric, and basis='optbasis' needs that; take 'sym'.")
+        if not linear and in_channels != out_channels:
+            raise ValueError(
+                f"`linear=False` needs as many output as input channels, got {in_channels} and {out_channels}."
+            )
+        self.in_channels, self.out_channels, self.normalization = in_channels, out_channels, normalization
+        self.order, self.basis = order, basis
+        self.filter = Coefficients(
+            order,
+            basis,
+            out_channels if per_channel or basis == "optbasis" else 0,
+            a=a,
+            b=b,
+            alpha=alpha,
+            nonnegative=nonnegative,
+            zoom=zoom,
+            degree=degree,
+        )
+        self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") if linear else None
+        if bias:
+            self.bias = Parameter(torch.empty(out_channels))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew; the filter starts as it did."""
+        super().reset_parameters()
+        reset(self.lin)
+        reset(self.filter)
+        zeros(self.bias)
+
+    def forward(
+        self,
+        x: Any,
+        edge_index: Any,
+        edge_weight: OptTensor = None,
+        batch: OptTensor = None,
+        lambda_max: Any = None,
+    ) -> Tensor:
+        """Return the filtered features."""
+        plain = self._plain(edge_index)
+        x = plain_features(x) if plain else features_of(x)
+        if plain:
+            apply: Callable[[Tensor], Tensor] = self._propagation(x, edge_index, edge_weight, batch, lambda_max)
+        else:
+            apply = self._checked(x, edge_index, edge_weight, batch, lambda_max)
+        if self.lin is not None:
+            x = mapped(self.lin, x)
+        elif isinstance(x, SparseOperator):
+            x = x.to_dense()
+        return biased(self._filtered(apply, x), self.bias, fresh=False)
+
+    def _filtered(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        if self.basis != "optbasis":
+            return chebyshev_sum(apply, _Scaled(self.filter.chebyshev(), x))
+        terms, steps = optimal_terms(lambda v: -apply(v), x, self.order)
+        scale = steps[0][3]
+        parts = [factor * scale * term for factor, term in zip(self.filter.weight.to(x.dtype), terms, strict=True)]
+        return torch.stack(parts).sum(0)
+
+    def _checked(
+        self, x: Any, edge_index: Any, edge_weight: OptTensor, batch: OptTensor, lambda_max: Any
+    ) -> SparseOperator:
+        given = edge_index.values if isinstance(edge_index, SparseOperator) else edge_weight
+        if given is not None and not inside_transform():
+            if rememberable(given):
+                remembered(lambda: weights_of_frequencies(given), "frequencies", given)
+            else:
+                weights_of_frequencies(given)
+        operator = self._operator(x, edge_index, edge_weight, batch, lambda_max)
+        if self.basis == "optbasis" and rememberable(operator.values):
+            symmetric_operator("edge_index", operator.symmetric)
+        return operator
+
+    def response(self, eigenvalues: Tensor, *, largest: float = 2.0) -> Tensor:
+        r"""Return the filter at eigenvalues of the Laplacian, without :math:`\Theta`.
+
+        Args:
+            eigenvalues: ``[points]``, in [0, ``largest``].
+            largest: :math:`\lambda_{max}`, as the layer takes it: 2 with a normalisation.
+
+        Returns:
+            ``[points]``, or ``[points, out_channels]`` for filters per channel.
+
+        Raises:
+            ValueError: for ``"optbasis"``, whose polynomials come from the signal; see ``response_to``.
+        """
+        if self.basis == "optbasis":
+            raise ValueError("`basis='optbasis'` has no response without a signal; use `response_to`.")
+        return self.filter(2 * eigenvalues / largest - 1)
+
+    def response_to(
+        self, eigenvalues: Tensor, x: Any, edge_index: Any, edge_weight: OptTensor = None, *, largest: float = 2.0
+    ) -> Tensor:
+        r"""Return the response that this signal on this graph meets, for every basis.
+
+        Args:
+            eigenvalues: ``[points]``, in [0, ``largest``].
+            x: ``[nodes, in_channels]``.
+            edge_index: the graph, as in a call.
+            edge_weight: ``[edges]``.
+            largest: :math:`\lambda_{max}`.
+
+        Returns:
+            ``[points]`` or ``[points, out_channels]``.
+        """
+        if self.basis != "optbasis":
+            return self.response(eigenvalues, largest=largest)
+        x = features_of(x)
+        operator = self._checked(x, edge_index, edge_weight, None, None if largest == 2.0 else largest)
+        signal = mapped(self.lin, x) if self.lin is not None else x
+        _, steps = optimal_terms(lambda v: -(operator @ v), signal, self.order)
+        variable = (1 - 2 * eigenvalues / largest).unsqueeze(-1)
+        before, now = torch.zeros_like(variable), torch.ones_like(variable)
+        found = self.filter.weight[0] * (steps[0][2] * steps[0][3])
+        for factor, (alpha, beta, inverse, _) in zip(self.filter.weight[1:], steps[1:], strict=True):
+            before, now = now, ((variable - alpha) * now - beta * before) * inverse
+            found = found + factor * now
+        return found.expand(len(eigenvalues), -1)
+
+    def series_error(self, points: int = 1000) -> float:
+        """Return how far a Cayley filter's polynomial is from it, at most, on [0, 2]; 0 for other bases."""
+        if self.filter.zoom is None:
+            return 0.0
+        eigenvalues = torch.linspace(0, 2, points, dtype=torch.float64)
+        weight, zoom = self.filter.weight.detach().double().cpu(), float(self.filter.zoom.detach())
+        exact = torch.tensordot(cayley_values(eigenvalues, self.order, zoom), weight, dims=1)
+        found = torch.tensordot(
+            torch.cos(torch.arccos(eigenvalues - 1).unsqueeze(-1) * torch.arange(self.filter.degree + 1)),
+            cayley_series(weight, zoom, degree=self.filter.degree),
+            dims=1,
+        )
+        return float((exact - found).abs().max())
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.in_channels}, {self.out_channels}, order={self.order}, basis={self.basis}, "
+            f"normalization={self.normalization})"
+        )
+
+
+class _Scaled(Sequence[Tensor]):
+    """The signals :math:`c_k x`, made when they are asked for, so that one exists at a time."""
+
+    def __init__(self, factors: Tensor, x: Tensor) -> None:
+        self.factors, self.x = factors.to(x.dtype).unbind(0), x
+
+    def __len__(self) -> int:
+        return len(self.factors)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.factors[place] * self.x

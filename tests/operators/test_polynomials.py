@@ -1,0 +1,143 @@
+"""Bases of polynomials against SciPy's, their Chebyshev coefficients, the adaptive basis, Cayley's rational ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.polynomial import chebyshev
+from scipy.special import comb, eval_chebyt, eval_jacobi, eval_legendre
+
+from graphkit.operators import laplacian, rescaled_laplacian
+from graphkit.operators.polynomials import (
+    BASES,
+    cayley_iterated,
+    cayley_series,
+    cayley_values,
+    chebyshev_nodes,
+    chebyshev_table,
+    interpolated,
+    optimal_terms,
+    polynomial_terms,
+)
+from tests.graphs import BY_NAME
+
+close = torch.testing.assert_close
+POINTS = torch.linspace(-1, 1, 41, dtype=torch.float64)
+SCIPY = {
+    "monomial": lambda k, n, t: t**k,
+    "chebyshev": lambda k, n, t: eval_chebyt(k, t),
+    "legendre": lambda k, n, t: eval_legendre(k, t),
+    "jacobi": lambda k, n, t: eval_jacobi(k, 1.5, -0.5, t),
+    "bernstein": lambda k, n, t: comb(n, k) * ((1 + t) / 2) ** k * ((1 - t) / 2) ** (n - k),
+    "even": lambda k, n, t: t ** (2 * k),
+}
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3, 7, 15, 30])
+@pytest.mark.parametrize("basis", BASES)
+def test_terms_on_numbers_are_scipys(basis, order):
+    found = polynomial_terms(lambda v: POINTS * v, torch.ones_like(POINTS), order, basis=basis, a=1.5, b=-0.5)
+    assert len(found) == order + 1
+    for k, term in enumerate(found):
+        truth = SCIPY[basis](k, order, POINTS.numpy())
+        np.testing.assert_allclose(term.numpy(), truth, rtol=0, atol=1e-12 * max(1, np.abs(truth).max()) * (order + 1))
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("order", [0, 1, 5, 30])
+@pytest.mark.parametrize("basis", BASES)
+def test_a_table_holds_the_same_terms_as_chebyshev_series(basis, order, sign):
+    table = chebyshev_table(basis, order, a=1.5, b=-0.5, sign=sign).numpy()
+    for k in range(order + 1):
+        truth = SCIPY[basis](k, order, sign * POINTS.numpy())
+        found = chebyshev.chebval(POINTS.numpy(), table[:, k])
+        np.testing.assert_allclose(found, truth, rtol=0, atol=1e-11 * max(1, np.abs(truth).max()))
+
+
+@pytest.mark.parametrize("order", [0, 1, 4, 30])
+def test_interpolation_meets_its_values_at_the_nodes(order):
+    values = torch.randn(order + 1, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    factors = interpolated(values)
+    found = chebyshev.chebval(chebyshev_nodes(order).numpy(), factors.numpy())
+    np.testing.assert_allclose(found, values.T.numpy(), rtol=0, atol=1e-12)
+    close(chebyshev_table("chebii", order) @ values, factors)
+    np.testing.assert_allclose(chebyshev.chebroots([0] * (order + 1) + [1]), sorted(chebyshev_nodes(order)), atol=1e-12)
+
+
+def operator(graph):
+    return rescaled_laplacian(graph.edge_index, graph.weights(), num_nodes=graph.num_nodes, dtype=torch.float64)
+
+
+def test_optimal_terms_are_orthonormal_channel_by_channel():
+    graph = BY_NAME["grid"]
+    terms, steps = optimal_terms(operator(graph), graph.features(3), 4)
+    for channel in range(3):
+        rows = torch.stack([term[:, channel] for term in terms])
+        close(rows @ rows.T, torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-10)
+    close(steps[0][3], graph.features(3).norm(dim=0, keepdim=True))
+
+
+def test_optimal_terms_end_with_the_krylov_space():
+    graph = BY_NAME["complete"]  # two distinct eigenvalues: two terms
+    matrix = rescaled_laplacian(graph.edge_index, num_nodes=5, dtype=torch.float64)
+    terms, _ = optimal_terms(matrix, graph.features(2), 4)
+    assert all(term.abs().max() > 0.1 for term in terms[:2])
+    assert all(term.abs().max() == 0 for term in terms[2:])
+
+
+def cayley(eigenvalues, weights, zoom):
+    transform = (zoom * eigenvalues - 1j) / (zoom * eigenvalues + 1j)
+    terms = ((a + 1j * b) * transform**j for j, (a, b) in enumerate(zip(weights[1::2], weights[2::2], strict=True), 1))
+    return weights[0] + 2 * sum(terms).real
+
+
+WEIGHTS = torch.tensor([0.3, 1.0, -0.5, 0.2, 0.7], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("zoom", [0.3, 1.0, 3.0])
+def test_cayley_values_and_series_are_the_rational_function(zoom):
+    eigenvalues = POINTS + 1
+    truth = cayley(eigenvalues.numpy(), WEIGHTS.numpy(), zoom)
+    close(cayley_values(eigenvalues, 2, zoom) @ WEIGHTS, torch.from_numpy(truth), rtol=0, atol=1e-12)
+    series = cayley_series(WEIGHTS, zoom, degree=100)
+    np.testing.assert_allclose(chebyshev.chebval(POINTS.numpy(), series.numpy()), truth, rtol=0, atol=1e-10)
+
+
+def test_jacobis_iteration_converges_to_the_rational_function_and_says_how_far():
+    graph = BY_NAME["grid"]
+    matrix = laplacian(graph.edge_index, graph.weights(), normalization="sym", dtype=torch.float64)
+    eigenvalues, vectors = torch.linalg.eigh(matrix.to_dense())
+    truth = vectors @ (torch.from_numpy(cayley(eigenvalues.numpy(), WEIGHTS.numpy(), 0.7)).unsqueeze(-1) * vectors.T)
+    errors = []
+    for iterations in (0, 5, 60):
+        found, error = cayley_iterated(matrix, graph.features(), WEIGHTS, 0.7, iterations=iterations)
+        errors.append(error)
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 1e-12
+    close(found, truth @ graph.features(), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("basis", BASES)
+def test_terms_are_twice_differentiable(basis):
+    graph = BY_NAME["self-loops"]
+    x = graph.features(2).requires_grad_()
+    matrix = operator(graph)
+    assert torch.autograd.gradgradcheck(
+        lambda v: torch.stack(polynomial_terms(matrix, v, 3, basis=basis)).square(), (x,), fast_mode=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: polynomial_terms(lambda v: v, POINTS, -1, basis="even"), "`order` must be an integer of at least 0"),
+        (lambda: polynomial_terms(lambda v: v, POINTS, 1, basis="bernstien"), "Did you mean 'bernstein'"),
+        (lambda: polynomial_terms(lambda v: v, POINTS, 1, basis="jacobi", a=-1), "`a` must be .* above -1, got -1"),
+        (lambda: optimal_terms(lambda v: v, POINTS[:, None], -1), "`order` must be an integer"),
+        (lambda: cayley_values(POINTS, -2, 1.0), "got -2"),
+    ],
+)
+def test_wrong_arguments_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
