@@ -88,6 +88,21 @@ class Lines:
         self._said = time.monotonic()
 
 
+class Trainings:
+    """Progress of many short trainings: a line each ten seconds, and one at the end."""
+
+    EVERY = 10.0
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def run(self, done: int, total: int, said: str) -> None:
+        """Say how many trainings are over, if nothing was said for a while."""
+        if done == total or time.monotonic() - self._said >= self.EVERY:
+            say(f"{done} of {total} trainings: {said}")
+            self._said = time.monotonic()
+
+
 class Bar:
     """Progress for a terminal: one bar over all seeds and epochs, with the validation figure."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.output import Bar, Lines, debuggable, fields, plural, say, table
+from graphkit.cli.output import Bar, Lines, Trainings, debuggable, fields, plural, say, table
 from graphkit.cli.preload import preload
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ and is ten times as long where the machine has other work."""
 @click.option("--split", help="Such as public, dense, random-per-class:20 or files:3.  [default: the card's]")
 @click.option("--split-seed", type=SEED, default=0, show_default=True, help="Draws a random split.")
 @click.option("--split-per-seed", is_flag=True, help="Draw a split for each seed; of files of masks, take its own.")
+@click.option("--protocol", type=click.Choice(["nested-10-fold"]), help="Of a set of graphs: choose anew in each fold.")
 @click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="How many seeds to train.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them.")
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
@@ -57,6 +58,7 @@ def train(
     split: str | None,
     split_seed: int,
     split_per_seed: bool,
+    protocol: str | None,
     seeds: int,
     seed: int,
     epochs: int | None,
@@ -81,10 +83,11 @@ def train(
         return _list_models()
     from graphkit.data import card
     from graphkit.training.files import require_writable
+    from graphkit.training.recipes import read_overrides
 
     items = {"signal": "signals", "graph": "graphs"}.get(card(dataset).kind, "nodes")
     name, chosen = _recipe(model, config, settings, {"epochs": epochs, "lr": lr}, items)
-    checkpoint = checkpoint or Path("runs") / f"{dataset}-{name}"
+    checkpoint = checkpoint or Path("runs") / "-".join(filter(None, (dataset, name, protocol)))
     for option, path in (("json", json_path), ("picture", picture)):
         if path is not None:
             require_writable(option, path)
@@ -112,6 +115,28 @@ def train(
         threads = 1
     if threads is not None:
         torch.set_num_threads(threads)
+    if protocol is not None:
+        if items != "graphs" or split or split_per_seed:
+            raise click.UsageError("`--protocol` is of a set of graphs, and draws its splits itself.")
+        overrides = read_overrides(config) if config else {}
+        given = (
+            {field.partition("=")[0].strip() for field in settings}
+            | overrides.keys()
+            | ({name for name, value in (("epochs", epochs), ("lr", lr)) if value is not None})
+        )
+        outcome = graphkit.training.nested_cross_validation(
+            data,
+            chosen,
+            given={field: value for field, value in chosen.as_dict().items() if field in given},
+            seed=seed,
+            device=device,
+            precision=precision,
+            checkpoint=checkpoint,
+            resume=resume,
+            listener=Trainings(),
+            command=shlex.join(["graphkit", *sys.argv[1:]]),
+        )
+        return _report(outcome, name, json_path, None, checkpoint)
     with Bar(many, chosen.epochs) if sys.stderr.isatty() else Lines(many) as progress:
         outcome = graphkit.training.train(
             data,
@@ -125,6 +150,11 @@ def train(
             reporter=progress,
             command=shlex.join(["graphkit", *sys.argv[1:]]),
         )
+    return _report(outcome, name, json_path, picture, checkpoint)
+
+
+def _report(outcome: Outcome, name: str, json_path: Path | None, picture: Path | None, checkpoint: Path) -> int:
+    """Write the files that are asked for, print the table, and return the exit code."""
     # Files first: whoever reads our output may close it early (`| head`).
     lost = [*outcome.faults, *_keep(outcome, name, json_path, picture)]
     _show(name, outcome.record)

@@ -42,6 +42,6 @@ class SeparatedConv(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
-        if hasattr(self.conv, "reset_parameters"):
-            self.conv.reset_parameters()
+        if callable(reset := getattr(self.conv, "reset_parameters", None)):
+            reset()
         self.own.reset_parameters()

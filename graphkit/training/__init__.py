@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from graphkit.training.files import require_writable
     from graphkit.training.fit import Epoch, Fit, TrainingError
     from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
+    from graphkit.training.nested import nested_cross_validation
     from graphkit.training.protocol import DatasetFacts, Protocol
     from graphkit.training.recipes import RECIPES, Recipe, read_overrides, recipe
     from graphkit.training.records import Metric, Record, metric
@@ -37,6 +38,7 @@ _HOMES = {
     "files": ["require_writable"],
     "fit": ["Epoch", "Fit", "TrainingError"],
     "interrupts": ["Interrupted", "StopRequest", "stop_request"],
+    "nested": ["nested_cross_validation"],
     "protocol": ["DatasetFacts", "Protocol"],
     "recipes": ["RECIPES", "Recipe", "read_overrides", "recipe"],
     "records": ["Metric", "Record", "metric"],
@@ -74,6 +76,7 @@ __all__ = [
     "StopRequest",
     "TrainingError",
     "metric",
+    "nested_cross_validation",
     "read_overrides",
     "recipe",
     "require_writable",

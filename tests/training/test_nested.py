@@ -1,0 +1,81 @@
+"""Nested cross-validation: every graph is tested once, nothing chooses by it, stopping changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from graphkit.data import GraphSet
+from graphkit.training import Interrupted, nested_cross_validation, recipe
+from graphkit.training.nested import GRIDS, choices_of
+
+
+@pytest.fixture
+def graphs():
+    """Graphs of one node without edges, told apart by its feature."""
+    y = torch.arange(40) % 2
+    data = Data(x=torch.nn.functional.one_hot(y).float(), edge_index=torch.zeros(2, 0, dtype=torch.long), y=y)
+    return GraphSet(data, nodes=torch.ones(40, dtype=torch.long), edges=torch.zeros(40, dtype=torch.long))
+
+
+GIVEN = {"epochs": 6, "lr": 0.1, "l2": 0.0}
+
+
+def run(graphs, **more):
+    chosen = recipe("structure-free", items="graphs")
+    return nested_cross_validation(graphs, chosen, given=GIVEN, folds=4, device="cpu", **more).record
+
+
+def test_what_features_tell_is_found_and_the_record_names_protocol_and_choices(graphs):
+    record = run(graphs)
+    assert record.metric.mean == 1.0
+    assert len(record.metric.values) == 4
+    assert record.protocol.test == 10
+    assert len(record.config["choices"]) == 2
+
+
+def test_a_run_that_is_stopped_and_resumed_gives_the_same_numbers(graphs, tmp_path):
+    class Stop:
+        def run(self, done, total, said):
+            if done == 5:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(graphs, checkpoint=tmp_path, listener=Stop())
+    assert run(graphs, checkpoint=tmp_path, resume=True).metric == run(graphs).metric
+
+
+def test_a_signal_leaves_a_checkpoint(graphs, tmp_path):
+    import os
+    import signal
+
+    class Send:
+        def run(self, done, total, said):
+            if done == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="3 of 20 trainings"):
+        run(graphs, checkpoint=tmp_path, listener=Send())
+    assert run(graphs, checkpoint=tmp_path, resume=True).metric == run(graphs).metric
+
+
+def test_what_chooses_looks_at_no_test_graph_and_three_runs_of_the_choice_do(graphs):
+    heard = []
+
+    class Hear:
+        def run(self, done, total, said):
+            heard.append("test" in said)
+
+    run(graphs, listener=Hear())
+    assert heard == [False, False, True, True, True] * 4
+
+
+def test_given_fields_are_not_chosen():
+    assert {each.hidden for each in choices_of(recipe("gin", items="graphs"), {"hidden": 8})} == {8}
+    assert len(choices_of(recipe("gcn", items="graphs"), {})) == len(GRIDS["gin"])
+
+
+def test_to_resume_needs_a_checkpoint(graphs):
+    with pytest.raises(ValueError, match="`resume` needs `checkpoint`"):
+        run(graphs, resume=True)
