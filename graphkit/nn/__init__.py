@@ -1,6 +1,7 @@
 """Layers that go where PyG's go, and the encoder that stacks them."""
 
 from graphkit.nn.bonded import BondedGCNConv
+from graphkit.nn.decoupled import FilteredPerceptron
 from graphkit.nn.graphs import GraphClassifier, StructureFree, VirtualNode
 from graphkit.nn.models import Encoder
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
@@ -18,6 +19,7 @@ __all__ = [
     "ChebPool",
     "ClusterPool",
     "Encoder",
+    "FilteredPerceptron",
     "GATConv",
     "GATv2Conv",
     "GCNConv",

@@ -37,7 +37,28 @@ def test_training_lowers_the_loss_and_learns(data):
     assert max(epoch.figure for epoch in epochs) > 0.8
 
 
-@pytest.mark.parametrize("model", ["gcn", "sage", "gat", "gin", "cheb", "wavelet", "gwnn", "grand", "deep-gcn", "mlp"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "gcn",
+        "sage",
+        "gat",
+        "gin",
+        "cheb",
+        "wavelet",
+        "gwnn",
+        "grand",
+        "deep-gcn",
+        "gpr",
+        "bernstein",
+        "chebii",
+        "jacobi",
+        "evennet",
+        "optbasis",
+        "cayley",
+        "mlp",
+    ],
+)
 def test_every_recipe_trains(data, model):
     epochs = list(fit_of(data, recipe(model, {"epochs": 3})).epochs())
     assert [epoch.number for epoch in epochs] == [1, 2, 3]
@@ -136,6 +157,15 @@ def test_the_task_holds_no_label_of_a_test_node(data):
     seen = set(task.train.index.tolist()) | set(task.validation.index.tolist())
     assert not seen & set(test.index.tolist())
     assert len(task.train.y) + len(task.validation.y) == len(seen)
+
+
+def test_a_filters_coefficients_have_rates_of_their_own(data):
+    """Every parameter is in one group; the damping factors of Jacobi's terms are apart from the coefficients."""
+    fit = fit_of(data, recipe("jacobi", {"epochs": 1, "filter_lr": 0.03, "factor_lr": 0.02, "filter_l2": 0.5}))
+    groups = fit.optimizer.param_groups
+    assert sorted(group["lr"] for group in groups) == [0.02, 0.03, 0.05]
+    assert [group["weight_decay"] for group in groups if group["lr"] == 0.03] == [0.5]
+    assert sum(len(group["params"]) for group in groups) == len(list(fit.model.parameters()))
 
 
 def test_decay_acts_on_the_first_layer_alone_unless_asked(data):

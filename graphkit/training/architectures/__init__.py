@@ -7,6 +7,7 @@ its parameters are trained at rates of their own. A recipe (``graphkit.training.
 from graphkit.training.architectures.abstract import AbstractArchitecture, AbstractEdgeStack, AbstractStack
 from graphkit.training.architectures.chebyshev import Cheb
 from graphkit.training.architectures.eigenbasis import Spectral
+from graphkit.training.architectures.polynomial import Polynomial
 from graphkit.training.architectures.propagation import Grand
 from graphkit.training.architectures.spatial import GAT, GCN, GIN, MLP, SAGE
 from graphkit.training.architectures.wavelets import GWNN, Wavelet
@@ -23,6 +24,7 @@ __all__ = [
     "AbstractStack",
     "Cheb",
     "Grand",
+    "Polynomial",
     "Spectral",
     "Wavelet",
 ]
