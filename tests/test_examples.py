@@ -94,6 +94,15 @@ class TestBenchmarks:
         assert len({row["what"] for row in rows}) == 6
         assert all(float(row["difference"]) < 1e-5 for row in rows)
 
+    def test_molecules_are_trained_on_beside_pygs_and_ogbs_parts(self, mirror, tmp_path):
+        kept = tmp_path / "record.json"
+        options = ["--quick", "--figures", "1", "--epochs", "2", "--json", str(kept)]
+        run(EXAMPLES / "benchmarks" / "molecules.py", *options)
+        record = json.loads(kept.read_text())
+        assert record["dataset"]["graphs"] == 642
+        assert [row["side"] for row in record["rows"]] == ["graphkit", "PyG and OGB"]
+        assert all(len(row["values"]) == 1 for row in record["rows"])
+
     def test_growth_is_shown_over_edges(self, capsys):
         run(EXAMPLES / "benchmarks" / "layers.py", "--quick", "--scaling", "--layer", "gcn", "--rounds", "1")
         assert "10,000 edges" in capsys.readouterr().out
