@@ -65,8 +65,8 @@ class Lines:
 
     EVERY = 10.0
 
-    def __init__(self, seeds: Sequence[int]) -> None:
-        self.seeds = list(seeds)
+    def __init__(self, seeds: Sequence[int], per_cent: bool = True) -> None:
+        self.seeds, self.per_cent = list(seeds), per_cent
         self._said = time.monotonic()
 
     def __enter__(self) -> Lines:
@@ -78,12 +78,12 @@ class Lines:
     def epoch(self, seed: int, epoch: Epoch, best: Epoch) -> None:
         """Say how far a seed is, if nothing was said for a while."""
         if time.monotonic() - self._said >= self.EVERY:
-            say(f"{_which(self.seeds, seed)}: epoch {epoch.number}, {_validation(epoch, best)}")
+            say(f"{_which(self.seeds, seed)}: epoch {epoch.number}, {_validation(epoch, best, self.per_cent)}")
             self._said = time.monotonic()
 
     def seed(self, result: SeedResult) -> None:
         """Say what a seed came to."""
-        figure = f"validation {100 * result.validation:.1f} % at epoch {result.selected}"
+        figure = f"validation {_value(result.validation, self.per_cent)} at epoch {result.selected}"
         say(f"{_which(self.seeds, result.seed)}: {figure} of {len(result.history)}, {result.seconds:.1f} s")
         self._said = time.monotonic()
 
@@ -108,11 +108,11 @@ class Bar:
 
     EVERY = 0.1
 
-    def __init__(self, seeds: Sequence[int], epochs: int) -> None:
+    def __init__(self, seeds: Sequence[int], epochs: int, per_cent: bool = True) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self.seeds, self.epochs = list(seeds), epochs
+        self.seeds, self.epochs, self.per_cent = list(seeds), epochs, per_cent
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figure]}"))
         self._progress: Progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
         total = len(self.seeds) * epochs
@@ -131,11 +131,11 @@ class Bar:
         now = time.monotonic()
         if now - self._shown >= self.EVERY:
             self._shown = now
-            self._show(seed, epoch.number, _validation(epoch, best))
+            self._show(seed, epoch.number, _validation(epoch, best, self.per_cent))
 
     def seed(self, result: SeedResult) -> None:
         """Move the bar to the end of a seed, however early it stopped."""
-        self._show(result.seed, self.epochs, f"best validation {100 * result.validation:.1f} %")
+        self._show(result.seed, self.epochs, f"best validation {_value(result.validation, self.per_cent)}")
 
     def _show(self, seed: int, epoch: int, figure: str) -> None:
         done: Any = self.seeds.index(seed) * self.epochs + epoch
@@ -152,6 +152,11 @@ def _which(seeds: list[int], seed: int) -> str:
     return f"seed {seed} ({seeds.index(seed) + 1} of {len(seeds)})"
 
 
-def _validation(epoch: Epoch, best: Epoch) -> str:
+def _validation(epoch: Epoch, best: Epoch, per_cent: bool) -> str:
     """Return this epoch's validation figure and the best one so far."""
-    return f"validation {100 * epoch.figure:.1f} %, best {100 * best.figure:.1f} %"
+    return f"validation {_value(epoch.figure, per_cent)}, best {_value(best.figure, per_cent)}"
+
+
+def _value(figure: float, per_cent: bool) -> str:
+    """Return a figure in per cent, or as it is."""
+    return f"{100 * figure:.1f} %" if per_cent else f"{figure:.3f}"

@@ -137,7 +137,8 @@ def train(
             command=shlex.join(["graphkit", *sys.argv[1:]]),
         )
         return _report(outcome, name, json_path, None, checkpoint)
-    with Bar(many, chosen.epochs) if sys.stderr.isatty() else Lines(many) as progress:
+    per_cent = card(dataset).metric != "rmse"
+    with Bar(many, chosen.epochs, per_cent) if sys.stderr.isatty() else Lines(many, per_cent) as progress:
         outcome = graphkit.training.train(
             data,
             chosen,
@@ -212,7 +213,7 @@ def _show(name: str, record: Record) -> None:
     of_data = f"{data.name}, {many}{data.nodes:,} nodes, {data.edges:,} edges, {data.classes} classes"
     sizes = f"{protocol.train:,} to train on, {protocol.validation:,} to select by, {protocol.test:,} to test on"
     mean, interval = _per_cent(record.metric)
-    figure = {"rocauc": "ROC-AUC", "rmse": "RMSE"}.get(record.metric.name, record.metric.name)
+    figure = _figure_name(record)
     machine = record.environment
     fields(
         [
@@ -228,6 +229,11 @@ def _show(name: str, record: Record) -> None:
             ("protocol", protocol.fingerprint),
         ]
     )
+
+
+def _figure_name(record: Record) -> str:
+    """Return what was measured, as people write it."""
+    return {"rocauc": "ROC-AUC", "rmse": "RMSE"}.get(record.metric.name, record.metric.name)
 
 
 def _per_cent(metric: Any) -> tuple[str, str]:
@@ -269,7 +275,9 @@ def _draw(outcome: Outcome, name: str, picture: Path) -> None:
         [[epoch.validation_loss for epoch in run] for run in runs],
         [[epoch.figure for epoch in run] for run in runs],
         selected=[result.selected for result in outcome.seeds],
-        title=f"{name} on {record.dataset.name}: test accuracy {_per_cent(record.metric)[0]}",
+        figure_name=_figure_name(record),
+        fraction=record.metric.unit == "fraction",
+        title=f"{name} on {record.dataset.name}: test {_figure_name(record)} {_per_cent(record.metric)[0]}",
         note=f"split {record.protocol.split}  ·  protocol {record.protocol.fingerprint}",
     )
     save(made, picture)

@@ -19,21 +19,25 @@ Series = Sequence[Sequence[float]]
 def learning_curves(
     train_loss: Series,
     validation_loss: Series,
-    validation_accuracy: Series,
+    validation_figure: Series,
     *,
     title: str,
+    figure_name: str = "accuracy",
+    fraction: bool = True,
     note: str = "",
     selected: Sequence[int] = (),
 ) -> Figure:
-    """Return loss and validation accuracy over epochs; several seeds as their mean in a band from least to largest.
+    """Return loss and validation figure over epochs; several seeds as their mean in a band from least to largest.
 
     Args:
         train_loss: one sequence per seed, one value per epoch; seeds may have stopped at different epochs.
         validation_loss: likewise.
-        validation_accuracy: likewise, fractions in [0, 1].
+        validation_figure: likewise, what selects: an accuracy, say.
         title: what was trained on what.
+        figure_name: what that is.
+        fraction: whether it is a fraction in [0, 1], shown in per cent.
         note: a line under the title: the protocol.
-        selected: epoch of each seed, from 1, whose weights were tested; marked on the accuracy.
+        selected: epoch of each seed, from 1, whose weights were tested; marked on the figure.
 
     Raises:
         ValueError: if there is no seed, or a seed without an epoch.
@@ -43,28 +47,29 @@ def learning_curves(
         >>> [axes.get_ylabel() for axes in picture.axes]
         ['cross-entropy', 'validation accuracy (%)']
     """
-    if not train_loss or not all(len(seed) for seed in (*train_loss, *validation_loss, *validation_accuracy)):
+    if not train_loss or not all(len(seed) for seed in (*train_loss, *validation_loss, *validation_figure)):
         raise ValueError("`train_loss` must hold at least one seed, and each seed at least one epoch.")
     picture = figure(11.0, 5.2)
     left, right = picture.subplots(1, 2)
     picture.subplots_adjust(left=0.07, right=0.985, bottom=0.12, top=0.78, wspace=0.2)
-    plain(left, xlabel="epoch", ylabel="cross-entropy")
-    plain(right, xlabel="epoch", ylabel="validation accuracy (%)")
+    plain(left, xlabel="epoch", ylabel="cross-entropy" if fraction else "loss")
+    plain(right, xlabel="epoch", ylabel=f"validation {figure_name}" + (" (%)" if fraction else ""))
     _band(left, train_loss, BLUE, "training", "-")
     _band(left, validation_loss, VERMILION, "validation", "--")
     left.set_ylim(bottom=0)
-    per_cent = [[100 * value for value in seed] for seed in validation_accuracy]
-    many = len(per_cent) > 1
+    scale = 100 if fraction else 1
+    shown = [[scale * value for value in seed] for seed in validation_figure]
+    many = len(shown) > 1
     _band(
         right,
-        per_cent,
+        shown,
         GREEN,
-        f"mean of {len(per_cent)} seeds" if many else "",
+        f"mean of {len(shown)} seeds" if many else "",
         "-",
         "least to largest" if many else "",
     )
     if selected:
-        chosen = [seed[epoch - 1] for seed, epoch in zip(per_cent, selected, strict=True)]
+        chosen = [seed[epoch - 1] for seed, epoch in zip(shown, selected, strict=True)]
         label = "selected epoch of each seed" if many else "selected epoch"
         right.plot(selected, chosen, "o", markersize=8, color=GREEN, markeredgecolor="white", label=label, zorder=5)
     left.legend(frameon=False, fontsize=12, labelcolor=INK, loc="upper right")
