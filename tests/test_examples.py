@@ -103,6 +103,21 @@ class TestBenchmarks:
         assert [row["side"] for row in record["rows"]] == ["graphkit", "PyG and OGB"]
         assert all(len(row["values"]) == 1 for row in record["rows"])
 
+    def test_a_polynomial_filter_agrees_with_the_loop_of_messages(self, tmp_path):
+        kept = tmp_path / "record.json"
+        run(EXAMPLES / "benchmarks" / "polynomial.py", "--quick", "--no-memory", "--rounds", "1", "--json", str(kept))
+        rows = json.loads(kept.read_text())["rows"]
+        assert [row["side"] for row in rows] == ["graphkit", "PyG, propagate loop"]
+        assert all(float(row["difference"]) < 1e-5 for row in rows)
+
+    def test_bases_of_one_degree_recover_a_filter_equally(self, tmp_path):
+        kept = tmp_path / "record.json"
+        run(EXAMPLES / "benchmarks" / "filters.py", "--quick", "--json", str(kept))
+        errors = json.loads(kept.read_text())["errors"]
+        for name, (exact, _) in errors["chebyshev"].items():
+            for basis in ("monomial", "chebii", "bernstein", "jacobi", "legendre"):
+                assert errors[basis][name][0] == pytest.approx(exact, rel=1e-6)
+
     def test_growth_is_shown_over_edges(self, capsys):
         run(EXAMPLES / "benchmarks" / "layers.py", "--quick", "--scaling", "--layer", "gcn", "--rounds", "1")
         assert "10,000 edges" in capsys.readouterr().out
