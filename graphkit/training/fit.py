@@ -50,6 +50,7 @@ class Fit:
         module = module.to(fabric.device)
         fused = fabric.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam(recipe.parameter_groups(module), lr=recipe.lr, fused=fused)
+        self._rates = [group["lr"] for group in optimizer.param_groups]
         self.model, self.optimizer = fabric.setup(module, optimizer)
         self._modules = list(self.model.modules())
         self.history: list[Epoch] = []
@@ -115,12 +116,20 @@ class Fit:
     def _epoch(self, number: int) -> Epoch:
         """Take the optimiser's steps over the training items and look at the validation items."""
         validation = self.task.validation
+        self._pace(number)
         loss = sum(self._step(batch) * (len(batch.y) / len(self.task.train.y)) for batch in self._batches())
         logits = self._logits(validation.index, training=False)
         objective = self.task.objective
         validation_loss, figure = objective.loss(logits, validation.y), objective.figure(logits, validation.y)
         figures = torch.as_tensor(loss).double(), validation_loss.double(), figure
         return Epoch(number, *torch.stack(figures).tolist())
+
+    def _pace(self, number: int) -> None:
+        """Set the learning rates of an epoch; its number alone decides, so that a continuation needs no state."""
+        if self.recipe.schedule == "cosine":
+            share = (1 + math.cos(math.pi * (number - 1) / self.recipe.epochs)) / 2
+            for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+                group["lr"] = rate * share
 
     def _batches(self) -> Iterator[Rows]:
         """Yield the training items of each step of an epoch."""

@@ -60,6 +60,7 @@ class Recipe:
         residual: add a layer's input to its result.
         jumping_knowledge: how all layers together make the representation.
         lr: learning rate of Adam.
+        schedule: "constant", or "cosine": from ``lr`` in the first epoch towards 0 after the last of ``epochs``.
         l2: weight decay in the gradient, as Adam's ``weight_decay``.
         l2_on: "first" decays the first layer only (Kipf & Welling), "all" every parameter.
         epochs: at most so many.
@@ -89,6 +90,7 @@ class Recipe:
     residual: bool = False
     jumping_knowledge: Literal["none", "cat", "max", "lstm"] = "none"
     lr: LearningRate = 0.01
+    schedule: Literal["constant", "cosine"] = "constant"
     l2: NonNegative = 5e-4
     l2_on: Literal["first", "all"] = "first"
     epochs: Positive = 200

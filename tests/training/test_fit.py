@@ -65,6 +65,19 @@ def test_every_recipe_trains(data, model):
     assert all(math.isfinite(epoch.train_loss) for epoch in epochs)
 
 
+def test_a_cosine_schedule_falls_from_the_rate_to_nothing_and_a_continuation_knows_where_it_is(data):
+    fit, rates, states = fit_of(data, recipe("gcn", {"epochs": 4, "schedule": "cosine"})), [], []
+    for _ in fit.epochs():
+        rates.append(fit.optimizer.param_groups[0]["lr"])
+        states.append(copy.deepcopy(fit.state_dict()))
+    expected = [0.01 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)]
+    assert rates == pytest.approx(expected)
+    other = fit_of(data, recipe("gcn", {"epochs": 4, "schedule": "cosine"}), seed=1)
+    other.load_state_dict(states[1])
+    list(other.epochs())
+    assert same(other.model.state_dict(), fit.model.state_dict())
+
+
 def test_views_are_asked_to_agree_on_nodes_without_a_label(data):
     """The loss written out: draw by draw the same dropout."""
     chosen = recipe("gcn", {"views": 3, "consistency": 0.7, "sharpening": 0.5})
