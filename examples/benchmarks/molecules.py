@@ -77,6 +77,17 @@ def epochs(graphs: GraphSet, chosen: Any) -> dict[str, Callable[[], Any]]:
     return {"graphkit": own, "PyG and OGB": lambda: peer_epoch(model, optimizer, loader, task.objective.loss)}
 
 
+def fewer(graphs: GraphSet, molecules: int | None) -> GraphSet:
+    """Return the set with so many drawn training molecules, or as it is."""
+    if molecules is None:
+        return graphs
+    split, generator = graphs.split, torch.Generator().manual_seed(0)
+    index = split.train.nonzero().flatten()
+    train = torch.zeros_like(split.train)
+    train[index[torch.randperm(len(index), generator=generator)[:molecules]]] = True
+    return graphs.divided(dataclasses.replace(split, train=train))
+
+
 def peer_figure(graphs: GraphSet, chosen: Any, seed: int) -> float:
     """Return the official test figure of the peer at its epoch of best validation."""
     torch.manual_seed(seed)
@@ -102,13 +113,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table and write the record."""
     parser = measure.parser(__doc__)
     parser.add_argument("--dataset", default="ogbg-molhiv")
+    parser.add_argument("--molecules", type=int, help="time an epoch of so many of them only")
     parser.add_argument("--figures", type=int, default=0, metavar="SEEDS", help="train both sides with so many seeds")
     parser.add_argument("--epochs", type=int, default=40, help="of --figures")
     options = parser.parse_args(arguments)
     threads, chosen = measure.set_threads(options.threads), recipe("gin", {"epochs": options.epochs}, items="graphs")
     graphs = load("ogbg-molfreesolv" if options.quick else options.dataset)
     rounds = options.rounds or (2 if options.quick else 3)
-    times = measure.interleaved(epochs(graphs, chosen), rounds=rounds)
+    times = measure.interleaved(epochs(fewer(graphs, options.molecules), chosen), rounds=rounds)
     figures = {}
     if options.figures:
         seeds = range(options.figures)
@@ -127,7 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         for side in times
     ]
-    note = f"{graphs.card.name}, {threads}, {rounds} rounds in turn; ratio: this side's seconds over graphkit's"
+    some = f"{options.molecules:,} molecules of " if options.molecules else ""
+    note = f"{some}{graphs.card.name}, {threads}, {rounds} rounds in turn; ratio: this side's seconds over graphkit's"
     measure.show(rows, note, figure="test figure")
     facts = dataclasses.asdict(graph_facts(graphs))
     seeds = list(range(options.figures))
