@@ -15,7 +15,7 @@ import _measure as measure
 import torch
 from layers import power_law
 from torch import Tensor
-from torch_geometric.nn import MessagePassing
+from torch_geometric.nn import SimpleConv
 from torch_geometric.utils import degree
 
 from graphkit.nn import PolynomialConv
@@ -24,29 +24,26 @@ A, B = 1.0, 1.0
 SIDES = {"graphkit": "graphkit", "propagate": "PyG, propagate loop"}
 
 
-class Loop(MessagePassing):
-    """The terms one by one, each by a call of propagate."""
+class Loop(torch.nn.Module):
+    """The terms one by one, each by PyG's message passing (``propagate``)."""
 
     def __init__(self, order: int) -> None:
-        super().__init__(aggr="add")
+        super().__init__()
+        self.conv = SimpleConv(aggr="sum")
         self.weight = torch.nn.Parameter(torch.linspace(1, 0.1, order + 1))
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Return the filtered signal."""
         root = degree(edge_index[1], len(x)).clamp(min=1).rsqrt()
         norm = root[edge_index[0]] * root[edge_index[1]]
-        terms = [x, (A + B + 2) / 2 * self.propagate(edge_index, x=x, norm=norm) + (A - B) / 2 * x]
+        terms = [x, (A + B + 2) / 2 * self.conv(x, edge_index, norm) + (A - B) / 2 * x]
         for k in range(2, len(self.weight)):
             c = 2 * k + A + B
             below = 2 * k * (k + A + B) * (c - 2)
-            image = self.propagate(edge_index, x=terms[-1], norm=norm)
+            image = self.conv(terms[-1], edge_index, norm)
             term = (c - 1) * c * (c - 2) / below * image + (c - 1) * (A * A - B * B) / below * terms[-1]
             terms.append(term - 2 * (k + A - 1) * (k + B - 1) * c / below * terms[-2])
         return torch.einsum("k,knf->nf", self.weight, torch.stack(terms[: len(self.weight)]))
-
-    def message(self, x_j: Tensor, norm: Tensor) -> Tensor:
-        """Return the weighted features of an edge's source."""
-        return norm.view(-1, 1) * x_j
 
 
 def pass_of(side: str, nodes: int, edges: int, features: int, order: int) -> Callable[[], tuple[Tensor, ...]]:
