@@ -1,0 +1,51 @@
+"""``graphkit train`` on sets of graphs: what is measured, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from graphkit.cli import main
+
+
+@pytest.fixture
+def call(capsys, tmp_path, monkeypatch):
+    """Return a function from arguments of ``train`` to exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        code = main(("train", *arguments, "--device", "cpu", "--threads", "1"))
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_nested_cross_validation_of_a_set_of_graphs_is_one_record(mirror, call, tmp_path):
+    kept = tmp_path / "record.json"
+    options = ("--model", "structure-free", "--protocol", "nested-10-fold", "--epochs", "1", "--json", str(kept))
+    code, said, _ = call("mutag", *options)
+    record = json.loads(kept.read_text())
+    assert code == 0
+    assert "188 graphs" in said
+    assert len(record["metric"]["values"]) == 10
+    assert record["protocol"]["split"].startswith("nested-folds(folds=10")
+
+
+def test_rmse_is_shown_as_it_is(mirror, call):
+    code, said, told = call("ogbg-molfreesolv", "--model", "gin", "--seeds", "1", "--epochs", "1")
+    assert code == 0
+    assert "test RMSE" in said
+    assert "%" not in told
+
+
+def test_a_protocol_of_graphs_is_refused_on_nodes(call):
+    code, _, told = call("karate", "--protocol", "nested-10-fold")
+    assert code == 2
+    assert "`--protocol` is of a set of graphs" in told
+
+
+def test_nodes_whose_card_asks_for_it_are_measured_by_roc_auc(mirror, call):
+    code, said, _ = call("minesweeper", "--model", "gcn", "--seeds", "1", "--epochs", "2")
+    assert code == 0
+    assert "test ROC-AUC" in said
