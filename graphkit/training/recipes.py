@@ -250,10 +250,9 @@ RECIPES: dict[str, Recipe] = {
 """Named recipes. GCN and GAT have their authors' hyper-parameters, and GAT its authors' patience. Whose weights are
 tested is ours: GCN's authors take the last epoch; GAT's the last one at which validation accuracy and loss were both
 at their best, of at most 100,000. Cheb, wavelet and grand were chosen by validation accuracy on Cora and CiteSeer
-together. BernNet, ChebNetII (public split; on
-the dense one its authors take ``propagation_dropout=0``) and JacobiConv (dense split) have their authors' values for
-Cora, and the other polynomial filters BernNet's. No choice of ours
-was made by test data, or for one data set."""
+together. BernNet, ChebNetII (public split; on the dense one its authors take ``propagation_dropout=0``) and JacobiConv
+(dense split) have their authors' values for Cora, and the other polynomial filters BernNet's. No choice of ours was
+made by test data, or for one data set."""
 
 
 def _signal_recipe(name: str, model: AbstractArchitecture, **fields: Any) -> Recipe:
