@@ -286,7 +286,8 @@ def test_ctrl_c_inside_an_import_that_would_swallow_it_stops_at_once():
     Path("swallowing.py").write_text(
         "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    pass\n"
     )
-    code = "from graphkit.cli.preload import preload; preload('swallowing'); print('went on')"
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's `&` would ignore it
+    code = f"{heard}; from graphkit.cli.preload import preload; preload('swallowing'); print('went on')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "Stopped.\n")
 

@@ -69,6 +69,8 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
         (["digits", "--class-split", "random"], "names no few-shot counts"),
         (["digits", "--shots", "500"], "fewer than the 512 a task takes"),
         (["digits", "--class-split", "random:1:2,2,4", "--ways", "4"], "has 2 classes to train on"),
+        (["digits", "--encoder", "ccasg"], "Did you mean 'ccassg'"),
+        (["digits", "--encoder-set", "layer=1"], "Did you mean"),
         (["karate"], "leave none of 4 to train on"),
         (["digits", "--picture", "p.xyz"], "must end in one of"),
     ],

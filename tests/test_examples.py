@@ -118,6 +118,13 @@ class TestBenchmarks:
             for basis in ("monomial", "chebii", "bernstein", "jacobi", "legendre"):
                 assert errors[basis][name][0] == pytest.approx(exact, rel=1e-6)
 
+    def test_a_meta_step_agrees_with_the_plain_loop(self, tmp_path):
+        kept = tmp_path / "record.json"
+        run(EXAMPLES / "benchmarks" / "maml.py", "--quick", "--case", "2 ways, 3 shots", "--json", str(kept))
+        rows = json.loads(kept.read_text())["rows"]
+        assert [row["side"] for row in rows][:3] == ["graphkit", "plain loop", "sparse"]
+        assert all(float(row["difference"]) < 1e-5 for row in rows[:2])
+
     def test_growth_is_shown_over_edges(self, capsys):
         run(EXAMPLES / "benchmarks" / "layers.py", "--quick", "--scaling", "--layer", "gcn", "--rounds", "1")
         assert "10,000 edges" in capsys.readouterr().out

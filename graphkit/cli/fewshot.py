@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--across-graphs", is_flag=True, help="Test on each graph of a family in turn, train on the others.")
 @click.option("--inductive", is_flag=True, help="Training does not see what is held out, not even without labels.")
 @click.option("--encoder", default="ccassg", show_default=True, metavar="LOSS", help="Loss without labels of encoders.")
+@click.option("--encoder-set", "encoder_settings", multiple=True, metavar="FIELD=VALUE", help="Override its fields.")
 @click.option("--calibrate", type=click.IntRange(0), default=10, show_default=True, help="Steps of calibration.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of tasks, class splits and weights.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field of the learner.")
@@ -65,6 +66,7 @@ def fewshot(
     across_graphs: bool,
     inductive: bool,
     encoder: str,
+    encoder_settings: tuple[str, ...],
     calibrate: int,
     seed: int,
     settings: tuple[str, ...],
@@ -80,7 +82,9 @@ def fewshot(
     of the validation classes. The interval is over tasks, the deviation over class splits.
     """
     preload("graphkit.training.fewshot.methods")
+    from graphkit.cli.settings import overrides_of
     from graphkit.data import card
+    from graphkit.training.embedding.recipes import embedding_recipe
     from graphkit.training.fewshot.methods import METHODS, with_rivals
     from graphkit.training.files import require_writable
 
@@ -94,6 +98,7 @@ def fewshot(
     if kind not in ("node", "family"):
         raise click.UsageError(f"{dataset!r} has labels of {kind}s; few-shot tasks are over nodes here.")
     names = with_rivals(learner)
+    embedding_recipe(encoder, overrides_of(None, encoder_settings, {}))
     methods = {name: METHODS[name] for name in names}
     if settings:
         if learner == "all":
@@ -115,15 +120,21 @@ def fewshot(
     import graphkit.data
     from graphkit.meta import Protocol
     from graphkit.training.fewshot import fewshot as solved
-    from graphkit.training.fewshot import study_across_graphs
+    from graphkit.training.fewshot import study_across_graphs, study_of_classes
 
     torch.set_num_threads(threads)
     data = graphkit.data.load(dataset)
+    sight: dict[str, Any] = {
+        "inductive": inductive,
+        "encoder": encoder,
+        "encoder_fields": overrides_of(None, encoder_settings, {}),
+        "seed": seed,
+    }
     protocol = Protocol(n_way=ways, k_shot=shots, n_query=queries, n_tasks=tasks, seed=seed)
     if across_graphs:
-        study = study_across_graphs(dataset, data, protocol, inductive=inductive, encoder=encoder, seed=seed)
+        study = study_across_graphs(dataset, data, protocol, **sight)
     else:
-        study = _of_classes(dataset, data, class_split, protocol, inductive, encoder, seed)
+        study = study_of_classes(data, _splits(dataset, data, class_split, ways, seed), protocol, **sight)
 
     def tell(name: str, problem: str, result: ProblemResult) -> None:
         mean = sum(result.accuracies) / len(result.accuracies)
@@ -176,16 +187,6 @@ def _overridden(method: Any, settings: tuple[str, ...]) -> Any:
         return type(method)(**{**dataclasses.asdict(method), **overrides})
     except ValidationError as error:
         raise ValueError(first_fault(error)) from None
-
-
-def _of_classes(
-    dataset: str, data: Any, wanted: str, protocol: Protocol, inductive: bool, encoder: str, seed: int
-) -> Study:
-    """Return the study of the class splits that were asked for."""
-    from graphkit.training.fewshot import study_of_classes
-
-    splits = _splits(dataset, data, wanted, protocol.n_way, seed)
-    return study_of_classes(data, splits, protocol, inductive=inductive, encoder=encoder, seed=seed)
 
 
 def _splits(dataset: str, data: Any, wanted: str, ways: int, seed: int) -> list[ClassSplit]:

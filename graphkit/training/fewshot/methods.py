@@ -32,8 +32,9 @@ class AbstractMethod(ABC):
     """A way of solving few-shot tasks.
 
     Args:
-        rows: what it sees of the items: "features-K" are the features averaged K times over neighbours, of length
-            ``scale``; "encoder" are embeddings of an encoder that was trained without labels.
+        rows: what it sees of the items: "features-K" are the features averaged K times over neighbours, "centred-K"
+            the same without their mean; "encoder" are embeddings of an encoder that was trained without labels, beside
+            the centred features.
         scale: length of a row.
     """
 
@@ -239,24 +240,25 @@ def _evaluated(learner: AbstractLearner, problem: Problem, calibrate: int, steps
 
 
 def _perceptron(learner: Gradient, **fields: Any) -> MetaLearnt:
-    return MetaLearnt(learner=learner, rows="features-4", scale=12.0, **fields)
+    return MetaLearnt(learner=learner, rows="centred-4", scale=36.0, **fields)
 
 
 METHODS: dict[str, AbstractMethod] = {
     "prototypes-0": Prototypes(rows="features-0"),
     "prototypes-2": Prototypes(rows="features-2"),
     "prototypes-4": Prototypes(rows="features-4"),
-    "logistic": Logistic(rows="features-2"),
-    "random-start": Classifier(rows="features-4", scale=12.0, pretrained=False),
-    "fine-tuning": Classifier(rows="features-4", scale=12.0),
-    "transfer": Classifier(rows="features-4", scale=12.0, adaptation="prototypes"),
-    "protonet": PrototypicalNet(rows="features-4"),
+    "prototypes-centred": Prototypes(rows="centred-4"),
+    "logistic": Logistic(rows="centred-4"),
+    "random-start": Classifier(rows="centred-4", scale=36.0, pretrained=False),
+    "fine-tuning": Classifier(rows="centred-4", scale=36.0),
+    "transfer": Classifier(rows="centred-4", scale=36.0, adaptation="prototypes"),
+    "protonet": PrototypicalNet(rows="centred-4"),
     "maml": _perceptron("maml"),
     "fomaml": _perceptron("fomaml"),
     "reptile": _perceptron("reptile"),
     "anil": _perceptron("anil"),
     "meta-sgd": _perceptron("meta-sgd"),
-    "protomaml": MetaLearnt(learner="protomaml", model="weights", rows="features-4", inner_lr=1.0),
+    "protomaml": MetaLearnt(learner="protomaml", model="weights", rows="centred-4", inner_lr=1.0),
     "encoder-prototypes": Prototypes(rows="encoder"),
     "encoder-logistic": Logistic(rows="encoder"),
     "encoder-protomaml": MetaLearnt(learner="protomaml", model="weights", rows="encoder", inner_lr=1.0),
@@ -264,7 +266,7 @@ METHODS: dict[str, AbstractMethod] = {
 """Named methods. Those whose name begins with "encoder" stand on embeddings learnt without labels. Rates, depth and
 scale were chosen by the validation classes of Cora and CiteSeer together, at three shots."""
 
-RIVALS = ("prototypes-2", "logistic", "random-start", "fine-tuning")
+RIVALS = ("prototypes-2", "prototypes-centred", "logistic", "random-start", "fine-tuning")
 """What stands beside a single learner; where it stands on an encoder, that encoder's prototypes too."""
 
 
@@ -276,7 +278,7 @@ def with_rivals(name: str) -> list[str]:
 
     Example:
         >>> with_rivals("maml")
-        ['prototypes-2', 'logistic', 'random-start', 'fine-tuning', 'maml']
+        ['prototypes-2', 'prototypes-centred', 'logistic', 'random-start', 'fine-tuning', 'maml']
     """
     from graphkit._checks import member
 

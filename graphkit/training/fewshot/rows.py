@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +14,8 @@ from graphkit.contrastive import pretraining
 from graphkit.operators import gcn_adjacency, sparse_features
 from graphkit.training.embedding.recipes import embedding_recipe
 
-ENCODER_HOPS = 4
-"""Averages over neighbours after the encoder."""
+HOPS = 4
+"""Averages over neighbours, of embeddings and of the features beside them."""
 
 
 def averaged(x: Tensor, data: Data, hops: int) -> Tensor:
@@ -31,24 +32,47 @@ def averaged(x: Tensor, data: Data, hops: int) -> Tensor:
     return x
 
 
-def feature_rows(data: Data, hops: int) -> Tensor:
-    """Return features of absolute sum 1, averaged so often, as unit rows."""
-    return F.normalize(averaged(_features(data), data, hops), dim=-1)
+def feature_rows(data: Data, hops: int, *, centred: bool = False) -> Tensor:
+    """Return features of absolute sum 1, averaged so often, as unit rows.
+
+    Args:
+        data: the graph.
+        hops: 0 or more.
+        centred: take the mean over all nodes away first: what all have in common tells no class from another.
+    """
+    x = averaged(_features(data), data, hops)
+    return F.normalize(x - x.mean(0) if centred else x, dim=-1)
 
 
-def encoder_rows(seen: Sequence[Data], embedded: Sequence[Data], *, loss: str, seed: int) -> list[Tensor]:
-    """Return embeddings of an encoder that is trained without labels, standardised, averaged, as unit rows.
+def rows_of(data: Data, kind: str) -> Tensor:
+    """Return the rows that "features-K" or "centred-K" names."""
+    name, _, hops = kind.partition("-")
+    return feature_rows(data, int(hops), centred=name == "centred")
+
+
+def encoder_rows(
+    seen: Sequence[Data],
+    embedded: Sequence[Data],
+    *,
+    loss: str,
+    seed: int,
+    overrides: Mapping[str, Any] | None = None,
+) -> list[Tensor]:
+    """Return embeddings of an encoder that is trained without labels, beside the features.
+
+    Both are averaged four times, centred, and of length 1; the embeddings are standardised before.
 
     Args:
         seen: the graphs the encoder is trained on, all at once.
         embedded: the graphs that are embedded.
         loss: a name of a loss without labels.
         seed: draws weights and views.
+        overrides: fields of the loss's recipe, and values.
 
     Raises:
         ValueError: for a loss that needs labels.
     """
-    chosen = embedding_recipe(loss)
+    chosen = embedding_recipe(loss, overrides)
     if chosen.objective.labelled:
         raise ValueError(f"`encoder` must be trained without labels, but {loss!r} needs them.")
     whole = Batch.from_data_list([Data(x=_features(data), edge_index=data.edge_index) for data in seen])
@@ -72,7 +96,9 @@ def encoder_rows(seen: Sequence[Data], embedded: Sequence[Data], *, loss: str, s
         for data in embedded:
             z = method(sparse_features(_features(data)), data.edge_index)
             z = (z - z.mean(0)) / z.std(0).clamp(min=1e-9)
-            rows.append(F.normalize(averaged(z, data, ENCODER_HOPS), dim=-1))
+            z = averaged(z, data, HOPS)
+            unit = F.normalize(z - z.mean(0), dim=-1)
+            rows.append(torch.cat([unit, feature_rows(data, HOPS, centred=True)], dim=1) / 2**0.5)
     return rows
 
 

@@ -20,7 +20,7 @@ from graphkit.meta import ClassSplit, Protocol, Rows
 from graphkit.training.fewshot.methods import METHODS, AbstractMethod
 from graphkit.training.fewshot.problems import Problem, Rowed, across_graphs, one_graph
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
-from graphkit.training.fewshot.rows import encoder_rows, feature_rows
+from graphkit.training.fewshot.rows import encoder_rows, rows_of
 from graphkit.training.files import write_atomically
 from graphkit.training.protocol import DatasetFacts, dataset_facts, fingerprint
 from graphkit.training.records import environment, metric
@@ -66,6 +66,7 @@ def study_of_classes(
     *,
     inductive: bool = False,
     encoder: str = "ccassg",
+    encoder_fields: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Study:
     """Return the study of unseen classes of one graph.
@@ -77,6 +78,7 @@ def study_of_classes(
         inductive: nodes of validation and test classes are taken out of the graph that training sees, those of test
             classes out of the one that selection sees.
         encoder: the loss without labels behind rows of the kind "encoder".
+        encoder_fields: fields of its recipe, and values.
         seed: of the encoder.
 
     Raises:
@@ -92,9 +94,9 @@ def study_of_classes(
             seen, kept = _without(data, without)
             if kind == "encoder":
                 first, _ = _without(data, trained_without)
-                found = encoder_rows([first], [seen], loss=encoder, seed=seed)[0]
+                found = encoder_rows([first], [seen], loss=encoder, seed=seed, overrides=encoder_fields)[0]
             else:
-                found = feature_rows(seen, int(kind.removeprefix("features-")))
+                found = rows_of(seen, kind)
             known[key] = found.new_zeros(data.num_nodes, found.size(1)).index_copy(0, kept, found)
         return known[key]
 
@@ -107,6 +109,7 @@ def study_of_classes(
 
     setting = {
         "setting": "inductive" if inductive else "transductive",
+        "encoder": {"loss": encoder, "seed": seed, **(encoder_fields or {})},
         "class_splits": [dataclasses.asdict(split) for split in splits],
     }
     return Study(dataset_facts(data), problems, rowed, setting)
@@ -119,6 +122,7 @@ def study_across_graphs(
     *,
     inductive: bool = False,
     encoder: str = "ccassg",
+    encoder_fields: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Study:
     """Return the study of unseen graphs: each in turn is tested on, the others are trained on.
@@ -129,6 +133,7 @@ def study_across_graphs(
         protocol: of the tasks.
         inductive: the encoder does not see the graph to test on; otherwise it does, without labels.
         encoder: the loss without labels behind rows of the kind "encoder".
+        encoder_fields: fields of its recipe, and values.
         seed: of the encoder.
 
     Raises:
@@ -144,9 +149,9 @@ def study_across_graphs(
         if key not in known:
             if kind == "encoder":
                 seen = [data for other, data in graphs.items() if not inductive or other != held_out]
-                found = encoder_rows(seen, list(graphs.values()), loss=encoder, seed=seed)
+                found = encoder_rows(seen, list(graphs.values()), loss=encoder, seed=seed, overrides=encoder_fields)
             else:
-                found = [feature_rows(data, int(kind.removeprefix("features-"))) for data in graphs.values()]
+                found = [rows_of(data, kind) for data in graphs.values()]
             known[key] = dict(zip(graphs, found, strict=True))
         return known[key]
 
@@ -168,6 +173,7 @@ def study_across_graphs(
     )
     setting = {
         "setting": "across graphs, " + ("inductive" if inductive else "transductive"),
+        "encoder": {"loss": encoder, "seed": seed, **(encoder_fields or {})},
         "graphs": {each.name: each.sha256 for each in facts},
     }
     return Study(total, problems, rowed, setting)

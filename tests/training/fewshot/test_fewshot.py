@@ -12,7 +12,7 @@ from graphkit.meta import ClassSplit, Protocol
 from graphkit.training.fewshot import METHODS, fewshot, study_across_graphs, study_of_classes, with_rivals
 from graphkit.training.fewshot.methods import Classifier, MetaLearnt, Prototypes, PrototypicalNet
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
-from graphkit.training.fewshot.rows import encoder_rows, feature_rows
+from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of
 
 PROTOCOL = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
 SPLIT = ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6))
@@ -102,7 +102,8 @@ def _shorten(monkeypatch):
     import graphkit.training.fewshot.rows as rows
 
     full = rows.embedding_recipe
-    monkeypatch.setattr(rows, "embedding_recipe", lambda loss: full(loss, {"epochs": 2, "dim": 8, "hidden": 8}))
+    small = {"epochs": 2, "dim": 8, "hidden": 8}
+    monkeypatch.setattr(rows, "embedding_recipe", lambda loss, more: full(loss, {**small, **(more or {})}))
 
 
 def test_rows_are_averages_written_out():
@@ -113,6 +114,9 @@ def test_rows_are_averages_written_out():
     expected = dense @ dense @ (data.x / data.x.sum(1, keepdim=True).clamp(min=1e-12))
     expected = expected / expected.norm(dim=1, keepdim=True)
     torch.testing.assert_close(feature_rows(data, 2), expected)
+    plain = dense @ (data.x / data.x.sum(1, keepdim=True).clamp(min=1e-12))
+    centred = plain - plain.mean(0)
+    torch.testing.assert_close(rows_of(data, "centred-1"), centred / centred.norm(dim=1, keepdim=True))
 
 
 def test_an_encoder_with_labels_is_refused():

@@ -1,0 +1,183 @@
+"""How fast is a step of MAML on a graph, beside higher and torchopt?
+
+One meta-step to second order: tasks of few-shot node classification on Cora, five inner steps, the gradient through
+them and a step of Adam, with a GCN of two layers. The peers adapt task by task with PyG's layers on the whole graph, as
+their documentation shows it. "plain loop" is graphkit without its shortcut; "sparse" gives the peers' loop graphkit's
+layers and sparse features. "difference" is the largest one in the meta-gradient, relative to the largest value, from
+the plain loop's in double precision. `--nodes` takes a random graph of so many nodes and 128 features for Cora.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import _measure as measure
+import torch
+import torch.nn.functional as F
+import torch_geometric.nn
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from graphkit.data import load
+from graphkit.meta import MAML, Nodes, Protocol, TaskSet
+from graphkit.nn import Encoder, GCNConv
+from graphkit.operators import sparse_features
+
+RATE, STEPS, HIDDEN = 0.1, 5, 16
+CASES = {"2 ways, 3 shots": (2, 3), "5 ways, 5 shots": (5, 5)}
+PEERS = ("higher", "torchopt")
+
+
+class PyGModel(nn.Module):
+    """A GCN of two of PyG's layers."""
+
+    def __init__(self, features: int, ways: int) -> None:
+        super().__init__()
+        self.first = torch_geometric.nn.GCNConv(features, HIDDEN)
+        self.last = torch_geometric.nn.GCNConv(HIDDEN, ways)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        """Return one row per node."""
+        return self.last(self.first(x, edge_index).relu(), edge_index)
+
+
+def graph(nodes: int) -> Nodes:
+    """Return Cora, or a random graph whose labels show in its features."""
+    if not nodes:
+        data = load("cora")
+        return Nodes(F.normalize(data.x.to_dense(), p=1, dim=-1), data.edge_index, data.y)
+    drawn = torch.Generator().manual_seed(0)
+    ends = torch.randint(nodes, (2, 7 * nodes), generator=drawn)
+    y = torch.arange(nodes) % 7
+    x = torch.randn(nodes, 128, generator=drawn) + F.one_hot(y, 128)
+    return Nodes(x, torch.cat([ends, ends.flip(0)], 1), y)
+
+
+def loop_of(side: str, items: Nodes, ways: int) -> tuple[nn.Module, Callable[[Sequence[Any]], Tensor]]:
+    """Return a side's model and its meta-loss of some tasks."""
+    torch.manual_seed(0)
+    if side in ("graphkit", "plain loop", "double"):
+        made = Encoder(items.channels, HIDDEN, ways, conv=GCNConv, dropout=0.0)
+        learner = MAML(made.double() if side == "double" else made, inner_lr=RATE, inner_steps=STEPS)
+        if side != "graphkit":
+            learner.shortcut = lambda tasks: None
+        return made, learner.meta_loss
+    made = PyGModel(items.channels, ways)
+    x, edge_index = items.x, items.edge_index
+    if side == "sparse":
+        made = Encoder(items.channels, HIDDEN, ways, conv=GCNConv, dropout=0.0)
+        x = sparse_features(x)
+    adapted = {"higher": with_higher, "torchopt": with_torchopt, "sparse": by_hand}[side]
+    return made, lambda tasks: sum(adapted(made, x, edge_index, task) for task in tasks) / len(tasks)
+
+
+def with_higher(model: nn.Module, x: Tensor, edge_index: Tensor, task: Any) -> Tensor:
+    """Return a task's query loss, as higher's documentation adapts."""
+    import higher
+
+    episode = task.episode
+    inner = torch.optim.SGD(model.parameters(), lr=RATE)
+    with higher.innerloop_ctx(model, inner, copy_initial_weights=False) as (moved, optimizer):
+        for _ in range(STEPS):
+            optimizer.step(F.cross_entropy(moved(x, edge_index)[episode.support.flatten()], episode.support_y))
+        return F.cross_entropy(moved(x, edge_index)[episode.query.flatten()], episode.query_y)
+
+
+def with_torchopt(model: nn.Module, x: Tensor, edge_index: Tensor, task: Any) -> Tensor:
+    """Return a task's query loss, as torchopt's documentation adapts."""
+    import torchopt
+
+    episode = task.episode
+    inner = torchopt.MetaSGD(model, lr=RATE)
+    start = torchopt.extract_state_dict(model, by="reference")
+    inner_start = torchopt.extract_state_dict(inner, by="reference")
+    for _ in range(STEPS):
+        inner.step(F.cross_entropy(model(x, edge_index)[episode.support.flatten()], episode.support_y))
+    loss = F.cross_entropy(model(x, edge_index)[episode.query.flatten()], episode.query_y)
+    torchopt.recover_state_dict(model, start)
+    torchopt.recover_state_dict(inner, inner_start)
+    return loss
+
+
+def by_hand(model: nn.Module, x: Any, edge_index: Tensor, task: Any) -> Tensor:
+    """Return a task's query loss, in plain PyTorch."""
+    episode, table = task.episode, dict(model.named_parameters())
+    for _ in range(STEPS):
+        logits = functional_call(model, table, (x, edge_index))[episode.support.flatten()]
+        slopes = torch.autograd.grad(
+            F.cross_entropy(logits, episode.support_y), list(table.values()), create_graph=True
+        )
+        table = {name: value - RATE * slope for (name, value), slope in zip(table.items(), slopes, strict=True)}
+    logits = functional_call(model, table, (x, edge_index))[episode.query.flatten()]
+    return F.cross_entropy(logits, episode.query_y)
+
+
+def step_of(side: str, items: Nodes, ways: int, shots: int, tasks: int, queries: int) -> Callable[[], Tensor]:
+    """Return a side's meta-step, which returns the meta-gradient of the first layer's weight."""
+    if side == "double":
+        items = Nodes(items.x.double(), items.edge_index, items.y)
+    protocol = Protocol(n_way=ways, k_shot=shots, n_query=queries, n_tasks=tasks)
+    drawn = list(TaskSet.drawn(items, items.y.unique().tolist(), protocol))
+    model, meta_loss = loop_of(side, items, ways)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0)  # every turn takes the same step
+
+    def run() -> Tensor:
+        optimizer.zero_grad()
+        meta_loss(drawn).backward()
+        optimizer.step()
+        return max((p.grad for p in model.parameters()), key=Tensor.numel)
+
+    return run
+
+
+def compare(what: str, items: Nodes, options: Any) -> list[dict[str, Any]]:
+    """Return the rows of one case."""
+    ways, shots = CASES[what]
+    installed = [name for name in PEERS if importlib.util.find_spec(name)]
+    sides = ["graphkit", "plain loop", "sparse", *installed]
+    runs = {side: step_of(side, items, ways, shots, options.tasks, 12) for side in sides}
+    times = measure.interleaved(runs, rounds=options.rounds)
+    truth, rows = step_of("double", items, ways, shots, options.tasks, 12)(), []
+    for side, run in runs.items():
+        found = run()
+        known = found.shape == truth.shape and side in ("graphkit", "plain loop")
+        away = f"{float((found - truth).abs().max() / truth.abs().max()):.0e}" if known else ""
+        used = None
+        if not options.no_memory:
+            more = ["--case", what, "--memory-of", side, "--tasks", str(options.tasks), "--nodes", str(options.nodes)]
+            used = measure.memory_in_subprocess(__file__, *more)
+        rows.append(measure.row(what, side, times[side], times["graphkit"], used, difference=away))
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = measure.parser(__doc__)
+    parser.add_argument("--case", choices=CASES, action="append", help="may be given again (default: all)")
+    parser.add_argument("--tasks", type=int, default=16, help="tasks of a meta-step (default: 16)")
+    parser.add_argument("--nodes", type=int, default=0, help="of a random graph in place of Cora")
+    options = parser.parse_args(arguments)
+    threads = measure.set_threads(options.threads)
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.tasks = 2 if options.quick else options.tasks
+    items = graph(options.nodes or (300 if options.quick else 0))
+    cases = options.case or list(CASES)
+    if options.memory_of:
+        ways, shots = CASES[cases[0]]
+        print(measure.memory_added(step_of(options.memory_of, items, ways, shots, options.tasks, 12)))
+        return 0
+    options.no_memory = options.no_memory or options.quick
+    rows = [row for case in cases for row in compare(case, items, options)]
+    name = f"random graph of {options.nodes:,} nodes" if options.nodes else "cora"
+    note = f"{options.tasks} tasks, {STEPS} inner steps, second order, GCN {HIDDEN} wide; {name}; {threads}"
+    measure.show(rows, note, difference="difference")
+    digest = hashlib.sha256(items.edge_index.numpy().tobytes()).hexdigest()
+    facts = {"name": name, "sha256": digest, "nodes": len(items.y), "edges": items.edge_index.size(1), "classes": 7}
+    measure.write(options.json, dataset=facts, rows=rows, config={"tasks": options.tasks, "steps": STEPS}, seeds=[0])
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
