@@ -16,30 +16,32 @@ class Fields:
     """The receptive fields of several tasks, each padded with zeros to the largest.
 
     Args:
-        rows: averaged features of the nodes that the first layer is needed at, ``[tasks, nodes, features]``.
+        index: the nodes that the first layer is needed at, ``[tasks, nodes]``, node 0 for padding.
+        there: which of them are, ``[tasks, nodes, 1]``, 1 or 0.
         blocks: for every further layer, outermost first, its part of the adjacency,
             ``[tasks, nodes it is needed at, nodes the layer before is needed at]``.
     """
 
-    rows: Tensor
+    index: Tensor
+    there: Tensor
     blocks: tuple[Tensor, ...]
 
 
 def receptive_fields(
-    adjacency: scipy.sparse.csr_array, averaged: Tensor, nodes: Sequence[np.ndarray], layers: int
+    adjacency: scipy.sparse.csr_array, nodes: Sequence[np.ndarray], layers: int, dtype: torch.dtype
 ) -> Fields:
     """Return what each group of nodes sees through ``layers`` layers.
 
     Args:
         adjacency: normalised, ``[nodes, nodes]``.
-        averaged: ``adjacency @ x``, ``[nodes, features]``.
         nodes: of each task, each of the same number.
         layers: of the model, at least 1.
+        dtype: of the blocks.
 
     Example:
         >>> ring = scipy.sparse.csr_array(np.roll(np.eye(5), 1, axis=1))
-        >>> found = receptive_fields(ring, torch.eye(5), [np.array([0]), np.array([3])], layers=2)
-        >>> found.rows.argmax(-1).tolist(), found.blocks[0].tolist()
+        >>> found = receptive_fields(ring, [np.array([0]), np.array([3])], 2, torch.float32)
+        >>> found.index.tolist(), found.blocks[0].tolist()
         ([[1], [4]], [[[1.0]], [[1.0]]])
     """
     current, blocks = [np.asarray(group) for group in nodes], []
@@ -50,7 +52,7 @@ def receptive_fields(
         padded = np.zeros((len(parts), height, width), dtype=np.float64)
         for number, (_, block) in enumerate(parts):
             padded[number, : block.shape[0], : block.shape[1]] = block
-        blocks.append(torch.from_numpy(padded).to(averaged.dtype))
+        blocks.append(torch.from_numpy(padded).to(dtype))
         current = [below for below, _ in parts]
     most = max(len(group) for group in current)
     index = np.zeros((len(current), most), dtype=np.int64)
@@ -58,8 +60,7 @@ def receptive_fields(
     for number, group in enumerate(current):
         index[number, : len(group)] = group
         there[number, : len(group)] = True
-    rows = averaged[torch.from_numpy(index)] * torch.from_numpy(there).to(averaged.dtype)
-    return Fields(rows, tuple(blocks))
+    return Fields(torch.from_numpy(index), torch.from_numpy(there).to(dtype), tuple(blocks))
 
 
 def _below(adjacency: scipy.sparse.csr_array, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

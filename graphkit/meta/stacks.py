@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse
@@ -14,6 +14,7 @@ import torch_geometric.nn
 from torch import Tensor, nn
 
 from graphkit.meta.items import AbstractItems, Nodes
+from graphkit.meta.receptive import Fields
 from graphkit.nn import Encoder, GCNConv
 from graphkit.operators import SparseOperator, gcn_adjacency
 
@@ -29,18 +30,38 @@ class Stack:
         names: of each layer, those of its weight and of its bias or ``None``.
         activation: between the layers.
         adjacency: :math:`\\hat A`, on the host.
-        averaged: :math:`\\hat A X`, dense, ``[nodes, features]``.
+        averaged: :math:`\\hat A X =: \\tilde X`, dense, ``[nodes, features]``.
+        kernel: :math:`\\tilde X \\tilde X^\\top`, ``[nodes, nodes]``; ``None`` on graphs of more than ``WHOLE`` nodes.
     """
 
     names: tuple[tuple[str, str | None], ...]
     activation: Callable[[Tensor], Tensor]
     adjacency: scipy.sparse.csr_array
     averaged: Tensor
+    kernel: Tensor | None
+
+    def first(self, weight: Tensor, fields: Fields) -> Tensor:
+        """Return what the first layer gives at the nodes of receptive fields, without bias, ``[tasks, nodes, ...]``."""
+        if self.kernel is not None:
+            return (self.averaged @ weight.T)[fields.index] * fields.there
+        return self._rows(fields) @ weight.T
+
+    def products(self, one: Fields, other: Fields) -> Tensor:
+        """Return the inner products of averaged features, ``[tasks, nodes of one, nodes of the other]``."""
+        if self.kernel is None:
+            return self._rows(one) @ self._rows(other).transpose(1, 2)
+        found = self.kernel[one.index[:, :, None], other.index[:, None, :]]
+        return found * one.there * other.there.transpose(1, 2)
+
+    def _rows(self, fields: Fields) -> Tensor:
+        return self.averaged[fields.index] * fields.there
 
 
-_prepared: weakref.WeakKeyDictionary[AbstractItems, dict[Any, tuple[scipy.sparse.csr_array, Tensor]]] = (
-    weakref.WeakKeyDictionary()
-)
+WHOLE = 8_192
+"""Nodes up to which all inner products are kept: 268 MB in float32."""
+
+Prepared: TypeAlias = tuple[scipy.sparse.csr_array, Tensor, "Tensor | None"]
+_prepared: weakref.WeakKeyDictionary[AbstractItems, dict[Any, Prepared]] = weakref.WeakKeyDictionary()
 
 
 def stack_of(model: nn.Module, items: AbstractItems) -> Stack | None:
@@ -87,14 +108,15 @@ def _plain(conv: Any) -> bool:
     )
 
 
-def _averaged(items: Nodes, dtype: torch.dtype) -> tuple[scipy.sparse.csr_array, Tensor]:
-    """Return the adjacency and the features averaged by it."""
+def _averaged(items: Nodes, dtype: torch.dtype) -> Prepared:
+    """Return the adjacency, the features averaged by it, and their inner products."""
     adjacency = gcn_adjacency(items.edge_index, items.edge_weight, num_nodes=items.x.size(0), dtype=dtype)
     dense = items.x.to_dense() if isinstance(items.x, SparseOperator) else items.x
     matrix = adjacency.to_scipy()
     matrix = scipy.sparse.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
     with torch.no_grad():
-        return matrix, adjacency @ dense.to(dtype)
+        averaged = adjacency @ dense.to(dtype)
+        return matrix, averaged, averaged @ averaged.T if len(averaged) <= WHOLE else None
 
 
 def host_nodes(index: Tensor) -> np.ndarray:

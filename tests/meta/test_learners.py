@@ -353,3 +353,17 @@ def test_what_is_no_plain_stack_goes_the_plain_way(nodes):
     assert MAML(improved).shortcut(tasks) is None
     noisy = MAML(Encoder(7, 6, 2, conv=GCNConv, dropout=0.5).double(), dropout=True)
     assert noisy.shortcut(tasks) is None
+
+
+def test_on_large_graphs_only_the_products_that_are_needed_are_taken(nodes, monkeypatch):
+    learner = MAML(stacks()["two layers"](2).double(), inner_lr=0.3, inner_steps=3)
+    tasks = list(TaskSet.drawn(nodes, (0, 1, 2), Protocol(k_shot=2, n_query=3, n_tasks=4)))
+    whole = gradient(learner, tasks)
+    monkeypatch.setattr("graphkit.meta.stacks.WHOLE", 10)
+    apart = Nodes(nodes.x, nodes.edge_index, nodes.y)  # nothing is remembered of it yet
+    torch.testing.assert_close(
+        gradient(learner, list(TaskSet.drawn(apart, (0, 1, 2), Protocol(k_shot=2, n_query=3, n_tasks=4)))),
+        whole,
+        rtol=0,
+        atol=1e-12,
+    )

@@ -52,14 +52,17 @@ def span_logits(stack: Stack, tasks: Sequence[Task], start: Start, *, steps: int
     (weight, bias), layers = stack.names[0], len(stack.names)
     support, query = (
         receptive_fields(
-            stack.adjacency, stack.averaged, [host_nodes(getattr(t.episode, part).flatten()) for t in tasks], layers
+            stack.adjacency,
+            [host_nodes(getattr(task.episode, part).flatten()) for task in tasks],
+            layers,
+            stack.averaged.dtype,
         )
         for part in ("support", "query")
     )
     y = torch.stack([task.episode.support_y for task in tasks])
-    here, there = (fields.rows @ start.own[weight].T for fields in (support, query))
-    gram, across = (fields.rows @ support.rows.transpose(1, 2) for fields in (support, query))
-    spread = here.new_zeros(len(tasks), support.rows.size(1), here.size(-1))
+    here, there = (stack.first(start.own[weight], fields) for fields in (support, query))
+    gram, across = (stack.products(fields, support) for fields in (support, query))
+    spread = here.new_zeros(len(tasks), support.index.size(1), here.size(-1))
     own = {name: value.expand(len(tasks), *value.shape) for name, value in start.own.items() if name != weight}
 
     def first(plain: Tensor, kernel: Tensor, table: dict[str, Tensor]) -> Tensor:
