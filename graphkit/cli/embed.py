@@ -105,7 +105,7 @@ def embed(
     from graphkit.data import card
     from graphkit.training.embedding.recipes import embedding_recipe
     from graphkit.training.files import require_writable
-    from graphkit.training.recipes import recipe
+    from graphkit.training.named import recipe
 
     known = card(dataset)
     if level is not None and level != known.kind:

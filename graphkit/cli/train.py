@@ -78,7 +78,7 @@ def train(
     The weights tested are those of the best epoch on validation nodes. A recipe's fields are overridden by --config,
     then --set, then --epochs and --lr. Ctrl-C leaves a checkpoint for --resume.
     """
-    preload("graphkit.training.recipes")
+    preload("graphkit.training.named")
     if list_models:
         return _list_models()
     from graphkit.data import card
@@ -169,7 +169,7 @@ def _report(outcome: Outcome, name: str, json_path: Path | None, picture: Path |
 
 def _list_models() -> int:
     """Print the name of each recipe and the first line of what it is made of."""
-    from graphkit.training.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
+    from graphkit.training.named import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 
     rows = [
         (name, made.model.items, str(made.model.__doc__).splitlines()[0])
@@ -184,7 +184,8 @@ def _recipe(
     model: str | None, config: Path | None, settings: tuple[str, ...], flags: dict[str, Any], items: str
 ) -> tuple[str, Recipe]:
     """Return name and recipe after the file, the settings and the flags, in this order."""
-    from graphkit.training.recipes import read_overrides, recipe
+    from graphkit.training.named import recipe
+    from graphkit.training.recipes import read_overrides
 
     overrides = read_overrides(config) if config else {}
     named = str(overrides.pop("model", "gcn"))

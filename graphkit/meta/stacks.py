@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -17,6 +16,7 @@ from graphkit.meta.items import AbstractItems, Nodes
 from graphkit.meta.receptive import Fields
 from graphkit.nn import Encoder, GCNConv
 from graphkit.operators import SparseOperator, gcn_adjacency
+from graphkit.operators.prepared import remembered
 
 POINTWISE = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Tanh, nn.GELU, nn.Sigmoid, nn.Identity, nn.SiLU)
 """Activations that see one number at a time."""
@@ -61,7 +61,6 @@ WHOLE = 8_192
 """Nodes up to which all inner products are kept: 268 MB in float32."""
 
 Prepared: TypeAlias = tuple[scipy.sparse.csr_array, Tensor, "Tensor | None"]
-_prepared: weakref.WeakKeyDictionary[AbstractItems, dict[Any, Prepared]] = weakref.WeakKeyDictionary()
 
 
 def stack_of(model: nn.Module, items: AbstractItems) -> Stack | None:
@@ -85,14 +84,13 @@ def stack_of(model: nn.Module, items: AbstractItems) -> Stack | None:
     device = first.device.type if isinstance(items.x, SparseOperator) else items.x.device.type
     if device != "cpu" or first.device.type != "cpu":
         return None
-    forms = _prepared.setdefault(items, {})
-    if first.dtype not in forms:
-        forms[first.dtype] = _averaged(items, first.dtype)
+    x, edge_index, weight, dtype = items.x, items.edge_index, items.edge_weight, first.dtype
+    prepared = remembered(lambda: _averaged(x, edge_index, weight, dtype), ("stack", dtype), edge_index, x, weight)
     names = tuple(
         (f"convs.{number}.lin.weight", None if conv.bias is None else f"convs.{number}.bias")
         for number, conv in enumerate(model.convs)
     )
-    return Stack(names, model.activation, *forms[first.dtype])
+    return Stack(names, model.activation, *prepared)
 
 
 def _plain(conv: Any) -> bool:
@@ -108,10 +106,10 @@ def _plain(conv: Any) -> bool:
     )
 
 
-def _averaged(items: Nodes, dtype: torch.dtype) -> Prepared:
+def _averaged(x: Any, edge_index: Tensor, edge_weight: Tensor | None, dtype: torch.dtype) -> Prepared:
     """Return the adjacency, the features averaged by it, and their inner products."""
-    adjacency = gcn_adjacency(items.edge_index, items.edge_weight, num_nodes=items.x.size(0), dtype=dtype)
-    dense = items.x.to_dense() if isinstance(items.x, SparseOperator) else items.x
+    adjacency = gcn_adjacency(edge_index, edge_weight, num_nodes=x.size(0), dtype=dtype)
+    dense = x.to_dense() if isinstance(x, SparseOperator) else x
     matrix = adjacency.to_scipy()
     matrix = scipy.sparse.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
     with torch.no_grad():

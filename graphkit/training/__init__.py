@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from graphkit.training.files import require_writable
     from graphkit.training.fit import Epoch, Fit, TrainingError
     from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
+    from graphkit.training.named import RECIPES, recipe
     from graphkit.training.nested import nested_cross_validation
     from graphkit.training.protocol import DatasetFacts, Protocol
-    from graphkit.training.recipes import RECIPES, Recipe, read_overrides, recipe
+    from graphkit.training.recipes import Recipe, read_overrides
     from graphkit.training.records import Metric, Record, metric
     from graphkit.training.reporters import LoggerReporter, Reporter, Silence
     from graphkit.training.results import SeedResult
@@ -40,7 +41,8 @@ _HOMES = {
     "interrupts": ["Interrupted", "StopRequest", "stop_request"],
     "nested": ["nested_cross_validation"],
     "protocol": ["DatasetFacts", "Protocol"],
-    "recipes": ["RECIPES", "Recipe", "read_overrides", "recipe"],
+    "named": ["RECIPES", "recipe"],
+    "recipes": ["Recipe", "read_overrides"],
     "records": ["Metric", "Record", "metric"],
     "reporters": ["LoggerReporter", "Reporter", "Silence"],
     "results": ["SeedResult"],

@@ -16,6 +16,7 @@ from graphkit.meta import (
     MAML,
     AbstractGradientLearner,
     AbstractLearner,
+    Clone,
     MetaSGD,
     Nodes,
     Protocol,
@@ -367,3 +368,42 @@ def test_on_large_graphs_only_the_products_that_are_needed_are_taken(nodes, monk
         rtol=0,
         atol=1e-12,
     )
+
+
+@pytest.mark.parametrize("name", ["maml", "fomaml", "anil", "meta-sgd"])
+def test_a_clone_that_is_adapted_step_by_step_is_the_learner(name, tasks):
+    learner, task = LEARNERS[name](), tasks[0]
+    x, episode = task.items.x, task.episode
+    clone = Clone(learner)
+    for _ in range(3):
+        clone.adapt(F.cross_entropy(clone(x[episode.support.flatten()]), episode.support_y))
+    loss = F.cross_entropy(clone(x[episode.query.flatten()]), episode.query_y)
+    expected = learner.meta_loss([task])
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-12)
+    for mine, theirs in zip(
+        *(torch.autograd.grad(each, list(learner.parameters())) for each in (loss, expected)), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
+
+
+def test_a_clone_refuses_what_it_cannot_adapt(tasks):
+    with pytest.raises(ValueError, match="brings a head of its own"):
+        Clone(LEARNERS["protomaml"]())
+    clone = Clone(MAML(Spare()))
+    with pytest.raises(ValueError, match=r"does not depend on spare\.weight, spare\.bias"):
+        clone.adapt(clone(tasks.items.x).sum())
+
+
+@pytest.mark.parametrize("part", ["x", "edge_index", "edge_weight"])
+def test_a_graph_that_was_changed_in_place_is_prepared_anew(part, nodes):
+    weight = torch.ones(nodes.edge_index.size(1), dtype=torch.float64)
+    items = Nodes(nodes.x.clone(), nodes.edge_index.clone(), nodes.y, weight)
+    learner = MAML(stacks()["two layers"](2).double(), inner_lr=0.3, inner_steps=2)
+    drawn = list(TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=2)))
+    before = learner.logits(drawn)
+    getattr(items, part)[..., :2] = 2 if part == "edge_weight" else getattr(items, part)[..., 5:7].clone()
+    after = learner.logits(drawn)
+    assert not torch.equal(before, after)
+    fresh = Nodes(items.x.clone(), items.edge_index.clone(), items.y, weight.clone())
+    again = learner.logits(list(TaskSet.drawn(fresh, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=2))))
+    torch.testing.assert_close(after, again, rtol=0, atol=1e-12)

@@ -1,6 +1,7 @@
 """Few-shot learners: MAML and its kin, Reptile, prototypical networks."""
 
 from graphkit.meta.learners.abstract import AbstractLearner
+from graphkit.meta.learners.clone import Clone
 from graphkit.meta.learners.gradient import AbstractGradientLearner
 from graphkit.meta.learners.maml import ANIL, MAML, MetaSGD, ProtoMAML
 from graphkit.meta.learners.prototypes import PrototypicalNetwork, calibrated
@@ -11,6 +12,7 @@ __all__ = [
     "MAML",
     "AbstractGradientLearner",
     "AbstractLearner",
+    "Clone",
     "MetaSGD",
     "ProtoMAML",
     "PrototypicalNetwork",

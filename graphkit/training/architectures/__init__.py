@@ -1,7 +1,7 @@
 """Which layers a model is made of, as frozen data: the options that only this kind of model has.
 
 ``AbstractArchitecture`` says what a new kind brings: what it takes of the graph, how its model is made, and which of
-its parameters are trained at rates of their own. A recipe (``graphkit.training.recipes``) gives it a name.
+its parameters are trained at rates of their own. A recipe gives it a name (``graphkit.training.named``).
 """
 
 from graphkit.training.architectures.abstract import AbstractArchitecture, AbstractEdgeStack, AbstractStack

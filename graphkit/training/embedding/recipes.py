@@ -24,7 +24,8 @@ from graphkit.training.embedding.objectives import (
     Triplet,
 )
 from graphkit.training.embedding.selfsupervised import BGRL, CCASSG, DGI, GRACE
-from graphkit.training.recipes import RECIPES, Recipe, first_fault
+from graphkit.training.named import RECIPES
+from graphkit.training.recipes import Recipe, first_fault
 
 if TYPE_CHECKING:
     from torch import nn

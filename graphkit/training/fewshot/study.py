@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,15 +16,14 @@ from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
 from graphkit.meta import ClassSplit, Protocol, Rows
+from graphkit.training.fewshot.kept import Kept
 from graphkit.training.fewshot.methods import METHODS, AbstractMethod
 from graphkit.training.fewshot.problems import Problem, Rowed, across_graphs, one_graph
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.rows import encoder_rows, rows_of
-from graphkit.training.files import write_atomically
 from graphkit.training.protocol import DatasetFacts, dataset_facts, fingerprint
 from graphkit.training.records import environment, metric
 
-KEPT = "results.json"
 Told = Callable[[str, str, ProblemResult], None]
 
 
@@ -225,7 +223,7 @@ def fewshot(
         "metric": "accuracy, mean over tasks and problems",
     }
     held = {**held, "fingerprint": fingerprint(held)}
-    kept = _Kept(folder, fingerprint([held["fingerprint"], {"seed": seed}]), resume)
+    kept = Kept(folder, fingerprint([held["fingerprint"], {"seed": seed}]), resume)
     found: dict[str, list[ProblemResult]] = {name: [] for name in names}
     for problem in study.problems:
         for name in names:
@@ -299,36 +297,3 @@ def _without(data: Data, classes: Sequence[int]) -> tuple[Data, Tensor]:
     )
     x = data.x.to_dense() if data.x.layout != torch.strided else data.x
     return Data(x=x[kept], edge_index=edge_index, edge_weight=weight, num_nodes=len(kept)), kept
-
-
-class _Kept:
-    """Finished results in one file, replaced as a whole after each."""
-
-    def __init__(self, folder: Path | None, identity: str, resume: bool) -> None:
-        self.path = None if folder is None else folder / KEPT
-        self.identity = identity
-        self.results: dict[str, Any] = {}
-        if not resume or self.path is None:
-            return
-        try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ValueError(f"`resume`: there is no {str(self.path)!r} to go on from.") from None
-        except json.JSONDecodeError:
-            raise ValueError(f"`resume`: {str(self.path)!r} is damaged; start again without it.") from None
-        if content.get("identity") != identity:
-            raise ValueError(f"`resume`: {str(self.path)!r} is of another study; give the same data, tasks and seed.")
-        self.results = content["results"]
-
-    def get(self, name: str, problem: str, config: Mapping[str, Any]) -> ProblemResult | None:
-        """Return a result, if a method of this name and these fields has finished the problem."""
-        found = self.results.get(f"{name} {fingerprint(config)} {problem}")
-        return None if found is None else ProblemResult.from_dict(found)
-
-    def put(self, name: str, result: ProblemResult, config: Mapping[str, Any]) -> None:
-        """Keep a result."""
-        self.results[f"{name} {fingerprint(config)} {result.problem}"] = dataclasses.asdict(result)
-        if self.path is not None:
-            content = {"identity": self.identity, "results": self.results}
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, json.dumps(content).encode())
