@@ -72,7 +72,7 @@ def kept_nodes(
         generator: draws starts and steps.
         steps: length of a walk.
 
-    Source: You et al. (2020), arXiv:2010.13902, table 1 ("subgraph"), here with several walkers.
+    Source: You et al. (2020), arXiv:2010.13902 ("subgraph"), here with several walkers.
 
     Example:
         >>> ring = torch.stack([torch.arange(8), torch.arange(1, 9) % 8])

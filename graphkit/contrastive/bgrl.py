@@ -31,7 +31,7 @@ class BGRL(AbstractMethod):
         predictor_channels: width inside the predictor.
         after: applied to the encoder's result; batch normalisation and a PReLU when left out.
 
-    Source: Thakoor et al. (2022), arXiv:2102.06514, equations 1 to 3.
+    Source: Thakoor et al. (2022), arXiv:2102.06514.
 
     Example:
         >>> from graphkit.nn import Encoder, GCNConv

@@ -23,7 +23,7 @@ class CCASSG(AbstractMethod):
         augmentation: draws both views.
         decorrelation: :math:`\lambda`.
 
-    Source: Zhang et al. (2021), arXiv:2106.12484, equation 5 in the form of the official code, which divides by ``n``
+    Source: Zhang et al. (2021), arXiv:2106.12484, in the form of the official code, which divides by ``n``
     and drops directions of edges one by one.
 
     Example:

@@ -27,7 +27,7 @@ class DGI(AbstractMethod):
         channels: of its result.
         after: applied to the result; a ``PReLU`` when left out.
 
-    Source: Veličković et al. (2019), arXiv:1809.10341, equation 1 and section 4.2; the official code adds biases of
+    Source: Veličković et al. (2019), arXiv:1809.10341; the official code adds biases of
     samples that are zero.
 
     Example:

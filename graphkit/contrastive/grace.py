@@ -24,7 +24,7 @@ class GRACE(AbstractMethod):
         projector_channels: width of the projector (linear, ELU, linear).
         after: applied to the encoder's result; a ``ReLU`` when left out.
 
-    Source: Zhu et al. (2020), arXiv:2006.04131, equations 1 and 2; Chen et al. (2020), arXiv:2002.05709, for NT-Xent.
+    Source: Zhu et al. (2020), arXiv:2006.04131; Chen et al. (2020), arXiv:2002.05709, for NT-Xent.
 
     Example:
         >>> from graphkit.nn import Encoder, GCNConv

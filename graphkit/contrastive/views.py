@@ -87,7 +87,7 @@ class Diffusion:
         neighbours: edges kept into each node.
         then: draws the view from the diffused graph.
 
-    Source: Hassani & Khasahmadi (2020), arXiv:2006.05582, section 3.1.
+    Source: Hassani & Khasahmadi (2020), arXiv:2006.05582.
 
     Example:
         >>> path = View(torch.eye(3), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]))

@@ -22,7 +22,7 @@ def logistic_regression(tasks: TaskSet, *, strength: float = 1.0) -> Evaluation:
         tasks: tasks of :class:`Rows`.
         strength: inverse of the L2 penalty, scikit-learn's ``C``.
 
-    Source: Tian et al. (2020), arXiv:2003.11539, for the baseline, which fits to rows of length 1 as well.
+    Source: Tian et al. (2020), arXiv:2003.11539, for the baseline.
 
     Example:
         >>> from graphkit.meta import Protocol

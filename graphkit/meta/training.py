@@ -29,7 +29,7 @@ class MetaTraining:
         test_steps: inner steps when the learner is evaluated; 0 for as many as in training.
         every: steps between two looks at the validation tasks; the start is looked at too.
 
-    Source: Antoniou, Edwards & Storkey (2019), arXiv:1810.09502, section 4, for the schedule and the annealing.
+    Source: Antoniou, Edwards & Storkey (2019), arXiv:1810.09502, for the schedule and the annealing.
 
     Example:
         >>> MetaTraining(steps=20).batch
@@ -89,7 +89,7 @@ def meta_trained(
     Raises:
         ValueError: if a meta-loss is not finite, or there is no task to train on.
 
-    Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400, algorithm 1, with Adam as in its code.
+    Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400; the outer optimiser is Adam.
 
     Example:
         >>> from graphkit.meta import Protocol, PrototypicalNetwork, Rows

@@ -47,8 +47,8 @@ def pagerank_graph(
     Raises:
         ValueError: for a ``teleport`` outside (0, 1), or fewer than one neighbour.
 
-    Source: Gasteiger, Weißenberger & Günnemann (2019), arXiv:1911.05485, equation 3 with the coefficients of
-    personalised PageRank and the top-k sparsification; Hassani & Khasahmadi (2020), arXiv:2006.05582, for its use as a
+    Source: Gasteiger, Weißenberger & Günnemann (2019), arXiv:1911.05485, with the coefficients of personalised
+    PageRank and the strongest edges of each node; Hassani & Khasahmadi (2020), arXiv:2006.05582, for its use as a
     view.
 
     Example:

@@ -28,7 +28,7 @@ def descent(loss: Loss, start: dict[str, Tensor], *, steps: int, rate: Rate, ord
         rate: from a name and a step to a number or a tensor that broadcasts with the parameter.
         order: 1 or 2.
 
-    Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400, equation 1 and section 5.2 for order 1.
+    Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400; order 1 is its first-order form.
 
     Example:
         >>> start = {"w": torch.tensor(1.0)}

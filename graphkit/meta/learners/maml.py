@@ -23,7 +23,7 @@ class MAML(AbstractGradientLearner):
         model: any module with as many outputs as tasks have classes.
         inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
 
-    Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400, algorithm 1. The official codes of Meta-GNN and G-Meta never
+    Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400. The official codes of Meta-GNN and G-Meta never
     keep the graph of the inner steps: what they call MAML is ``order=1``.
 
     Example:
@@ -76,7 +76,7 @@ class ANIL(AbstractGradientLearner):
     Raises:
         ValueError: if no parameter's name begins with ``head``.
 
-    Source: Raghu et al. (2020), arXiv:1909.09157, section 4.
+    Source: Raghu et al. (2020), arXiv:1909.09157.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -128,7 +128,7 @@ class MetaSGD(AbstractGradientLearner):
         inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
 
     Source: Li et al. (2017), arXiv:1707.09835, whose rates are one per number and the same in all steps; per tensor and
-    step as Antoniou, Edwards & Storkey (2019), arXiv:1810.09502, section 4.
+    step as Antoniou, Edwards & Storkey (2019), arXiv:1810.09502.
 
     Example:
         >>> learner = MetaSGD(nn.Linear(4, 2), inner_lr=0.2, inner_steps=3)
@@ -178,7 +178,7 @@ class ProtoMAML(AbstractGradientLearner):
         temperature: :math:`1 / \tau`, above 0.
         inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
 
-    Source: Triantafillou et al. (2020), arXiv:1903.03096, section 3, for Euclidean prototypes; cosines here,
+    Source: Triantafillou et al. (2020), arXiv:1903.03096, for Euclidean prototypes; cosines here,
     as the baseline without training has them.
 
     Example:

@@ -38,7 +38,7 @@ class PrototypicalNetwork(AbstractLearner):
         dropout: whether dropout is on.
         statistics: what batch normalisation uses: "task", or "stored".
 
-    Source: Snell, Swersky & Zemel (2017), arXiv:1703.05175, equations 1 and 2, for Euclidean distances.
+    Source: Snell, Swersky & Zemel (2017), arXiv:1703.05175, for Euclidean distances.
 
     Example:
         >>> import torch
@@ -109,7 +109,7 @@ def calibrated(
         temperature: of the guesses.
         steps: how often, 0 or more.
 
-    Source: Ren et al. (2018), arXiv:1803.00676, equation 4 (soft k-means), on the sphere and in several steps.
+    Source: Ren et al. (2018), arXiv:1803.00676 (soft k-means), on the sphere and in several steps.
 
     Example:
         >>> import torch

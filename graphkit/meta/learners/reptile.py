@@ -22,7 +22,7 @@ class Reptile(AbstractGradientLearner):
         model: any module with as many outputs as tasks have classes.
         inner_lr, inner_steps, dropout, statistics: see :class:`AbstractGradientLearner`.
 
-    Source: Nichol, Achiam & Schulman (2018), arXiv:1803.02999, algorithm 2.
+    Source: Nichol, Achiam & Schulman (2018), arXiv:1803.02999.
 
     Example:
         >>> learner = Reptile(torch.nn.Linear(4, 2), inner_lr=0.1, inner_steps=3)

@@ -38,7 +38,7 @@ class ContrastiveLoss(AbstractLoss):
         ValueError: for margins below 0 or not finite, an unknown distance or reduction.
 
     Source: Hadsell, Chopra & LeCun (2006), "Dimensionality reduction by learning an invariant mapping", equation 4 with
-    y = 1 for similar pairs, as issue 4 states it.
+    y = 1 for similar pairs, the reverse of theirs.
 
     Example:
         >>> import torch
