@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,10 @@ import click
 
 from graphkit.cli.output import Bar, Lines, Trainings, debuggable, fields, plural, say, table
 from graphkit.cli.preload import preload
+from graphkit.cli.settings import overrides_of
 
 if TYPE_CHECKING:
-    from graphkit.training import Outcome, Recipe, Record
+    from graphkit.training import Outcome, Record
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 SEED = click.IntRange(0, 2**32 - 1)
@@ -83,10 +83,13 @@ def train(
         return _list_models()
     from graphkit.data import card
     from graphkit.training.files import require_writable
-    from graphkit.training.recipes import read_overrides
+    from graphkit.training.named import recipe
 
     items = {"signal": "signals", "graph": "graphs"}.get(card(dataset).kind, "nodes")
-    name, chosen = _recipe(model, config, settings, {"epochs": epochs, "lr": lr}, items)
+    overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr})
+    written = str(overrides.pop("model", "gcn"))
+    name = model or written
+    chosen = recipe(name, overrides, items=items)
     checkpoint = checkpoint or Path("runs") / "-".join(filter(None, (dataset, name, protocol)))
     for option, path in (("json", json_path), ("picture", picture)):
         if path is not None:
@@ -118,16 +121,10 @@ def train(
     if protocol is not None:
         if items != "graphs" or split or split_per_seed:
             raise click.UsageError("`--protocol` is of a set of graphs, and draws its splits itself.")
-        overrides = read_overrides(config) if config else {}
-        given = (
-            {field.partition("=")[0].strip() for field in settings}
-            | overrides.keys()
-            | ({name for name, value in (("epochs", epochs), ("lr", lr)) if value is not None})
-        )
         outcome = graphkit.training.nested_cross_validation(
             data,
             chosen,
-            given={field: value for field, value in chosen.as_dict().items() if field in given},
+            given={field: value for field, value in chosen.as_dict().items() if field in overrides},
             seed=seed,
             device=device,
             precision=precision,
@@ -178,33 +175,6 @@ def _list_models() -> int:
     ]
     table(["name", "of", "what it is"], rows)
     return 0
-
-
-def _recipe(
-    model: str | None, config: Path | None, settings: tuple[str, ...], flags: dict[str, Any], items: str
-) -> tuple[str, Recipe]:
-    """Return name and recipe after the file, the settings and the flags, in this order."""
-    from graphkit.training.named import recipe
-    from graphkit.training.recipes import read_overrides
-
-    overrides = read_overrides(config) if config else {}
-    named = str(overrides.pop("model", "gcn"))
-    for setting in settings:
-        field, equals, value = setting.partition("=")
-        if not equals:
-            raise click.UsageError(f"`--set` takes FIELD=VALUE, got {setting!r}.")
-        overrides[field.strip()] = _value(value.strip())
-    overrides |= {field: value for field, value in flags.items() if value is not None}
-    named = model or str(overrides.pop("model", named))
-    return named, recipe(named, overrides, items=items)
-
-
-def _value(text: str) -> Any:
-    """Return a value as TOML reads it, or the text itself: ``0.02`` is a number, ``relu`` needs no quotes."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _show(name: str, record: Record) -> None:
