@@ -46,8 +46,8 @@ def test_a_graphkit_command_parses_and_names_what_exists(line):
     if given.get("dataset"):
         card(given["dataset"])
     if given.get("model"):
-        signals = given.get("dataset") and card(given["dataset"]).kind == "signal"
-        recipe(given["model"], items="signals" if signals else "nodes")
+        kind = card(given["dataset"]).kind if given.get("dataset") else "node"
+        recipe(given["model"], items={"signal": "signals", "graph": "graphs"}.get(kind, "nodes"))
     for name in given.get("names") or []:
         card(name)
     if word == "card":
