@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import has_torch_function_unary
 
 from graphkit._kernels.memory import LARGE, fresh
 from graphkit.operators.functions import AbstractFunction
@@ -32,6 +33,7 @@ def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         or x.device.type != "cpu"
         or x.dtype != weight.dtype
         or x.is_complex()  # whose gradients are conjugated
+        or has_torch_function_unary(weight)  # a tensor that is multiplied in a way of its own
         or len(x) * weight.shape[0] * x.dtype.itemsize < LARGE
         or torch.is_autocast_enabled("cpu")
     ):

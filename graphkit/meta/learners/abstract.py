@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from graphkit._checks import member
-from graphkit.meta.items import Call, Rows
+from graphkit.meta.cuts import cut, reach_of
+from graphkit.meta.items import AbstractItems, Call, Nodes, Rows
 from graphkit.meta.modes import STATISTICS, modes
 from graphkit.meta.tasks import Task
 
@@ -40,6 +41,7 @@ class AbstractLearner(nn.Module, ABC):
         self.model = model
         self.dropout = dropout
         self.statistics = member("statistics", statistics, STATISTICS)
+        self.whole = False  # True: every task goes over the whole graph, the plain loop of which all else is a shortcut
         self._fits = False
 
     @abstractmethod
@@ -70,18 +72,19 @@ class AbstractLearner(nn.Module, ABC):
         """Return the parameters adapted to a task's support."""
         with modes(self.model, dropout=self.dropout, statistics=self.statistics):
             self._look_at(task)
-            return self.adapted(shown(task, "support"), task.episode.support_y, task.episode.ways)
+            return self.adapted(self.shown(task, "support"), task.episode.support_y, task.episode.ways)
 
     def predict(self, parameters: Parameters, task: Task) -> Tensor:
         """Return the logits of a task's query under adapted parameters, ``[ways * queries, ways]``."""
         with modes(self.model, dropout=self.dropout, statistics=self.statistics):
-            return self.predicted(parameters, shown(task, "query"))
+            return self.predicted(parameters, self.shown(task, "query"))
 
     def logits(self, tasks: Sequence[Task]) -> Tensor:
         """Return the query's logits of each task after adapting to it, ``[tasks, ways * queries, ways]``.
 
-        Rows of a table are adapted to all at once, and stacks of graph convolutions in the span of what the support
-        sees; both are the same as going task by task.
+        Rows of a table are adapted to all at once, stacks of graph convolutions in the span of what the support sees,
+        other models of a graph on the part of it that a task's items see; all are the same as going task by task over
+        the whole graph.
         """
         self._look_at(tasks[0])
         found = self.shortcut(tasks)
@@ -105,7 +108,7 @@ class AbstractLearner(nn.Module, ABC):
             self._look_at(first)
             y, ways = first.episode.support_y, first.episode.ways
             if not _stackable(tasks):
-                parts = [solve(shown(task, "support"), shown(task, "query"), y, ways) for task in tasks]
+                parts = [solve(self.shown(task, "support"), self.shown(task, "query"), y, ways) for task in tasks]
                 return torch.stack(parts)
             x = first.items.x  # type: ignore[attr-defined]  # rows have it
 
@@ -120,8 +123,24 @@ class AbstractLearner(nn.Module, ABC):
         """See once whether the model fits, outside of every transform."""
         if not self._fits:
             with modes(self.model, dropout=self.dropout, statistics=self.statistics):
-                self.require_fit(shown(task, "support"), task.episode.support_y, task.episode.ways)
+                index = task.episode.support.flatten()
+                whole = _outputs(task.items, index)
+                self.require_fit(whole, task.episode.support_y, task.episode.ways)
             self._fits = True
+
+    def shown(self, task: Task, part: str) -> Shown:
+        """Return a task's support or query as a function from models to outputs.
+
+        Of a graph it shows the part that they see, where the model's outputs are the same there.
+        """
+        items, index = task.items, getattr(task.episode, part).flatten()
+        if self.whole or self.dropout or not isinstance(items, Nodes):
+            return _outputs(items, index)
+        reach = reach_of(self.model, items, task.episode.support.flatten())
+        if reach is None:
+            return _outputs(items, index)
+        there = cut(items, index, reach)
+        return _outputs(there.of(items), there.at)
 
     def call(self, parameters: Mapping[str, Tensor]) -> Call:
         """Return the model with parameters of its own replaced."""
@@ -133,10 +152,9 @@ class AbstractLearner(nn.Module, ABC):
         return called
 
 
-def shown(task: Task, part: str) -> Shown:
-    """Return a task's support or query as a function from models to outputs."""
-    index = getattr(task.episode, part).flatten()
-    return lambda call: task.items.outputs(call, index)
+def _outputs(items: AbstractItems, index: Tensor) -> Shown:
+    """Return some items as a function from models to outputs."""
+    return lambda call: items.outputs(call, index)
 
 
 def _stackable(tasks: Sequence[Task]) -> bool:

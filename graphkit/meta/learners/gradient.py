@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, positive
+from graphkit.meta.items import Nodes
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
+from graphkit.meta.learners.blocked import block_logits
 from graphkit.meta.learners.inner import descent, require_used
 from graphkit.meta.learners.prototypes import centres
 from graphkit.meta.learners.span import Start, span_logits
+from graphkit.meta.modes import modes
 from graphkit.meta.stacks import stack_of
 from graphkit.meta.tasks import Task
 
@@ -105,18 +109,21 @@ class AbstractGradientLearner(AbstractLearner):
         return descent(loss, start, steps=self.inner_steps, rate=self.rate, order=self.order)
 
     def shortcut(self, tasks: Sequence[Task]) -> Tensor | None:
-        """Return the query's logits through the span of what the support sees, for stacks of graph convolutions."""
+        """Return the query's logits of all tasks at once, for models of one graph.
+
+        Stacks of graph convolutions work in the span of what the support sees; of others the parts of the graph that
+        the tasks see are one block-diagonal graph, on which each has parameters of its own.
+        """
         items, shape = tasks[0].items, [tasks[0].episode.support.shape, tasks[0].episode.query.shape]
         alike = all(t.items is items and [t.episode.support.shape, t.episode.query.shape] == shape for t in tasks)
-        stack = stack_of(self.model, items) if alike and not self.dropout else None
-        if stack is None:
+        if not alike or self.dropout or self.whole or not isinstance(items, Nodes):
             return None
-        ways = tasks[0].episode.ways
+        ways, y = tasks[0].episode.ways, tasks[0].episode.support_y
 
         def head(outputs: Tensor) -> Parameters:
             if self.temperature is None:
                 return {}
-            directions = torch.stack([centres(z, tasks[0].episode.support_y, ways) for z in outputs])
+            directions = torch.stack([centres(z, y.to(z.device), ways) for z in outputs])
             return {HEAD[0]: directions / self.temperature, HEAD[1]: directions.new_zeros(len(tasks), ways)}
 
         def read(outputs: Tensor, parameters: Parameters) -> Tensor:
@@ -126,7 +133,12 @@ class AbstractGradientLearner(AbstractLearner):
             return logits + parameters[HEAD[1]].unsqueeze(1)
 
         start = Start(dict(self.model.named_parameters()), frozenset(self.moved), head, read)
-        return span_logits(stack, tasks, start, steps=self.inner_steps, rate=self.rate, order=self.order)
+        options: dict[str, Any] = {"steps": self.inner_steps, "rate": self.rate, "order": self.order}
+        stack = stack_of(self.model, items)
+        if stack is not None:
+            return span_logits(stack, tasks, start, **options)
+        with modes(self.model, dropout=self.dropout, statistics=self.statistics):
+            return block_logits(self.model, items, tasks, start, **options)
 
     def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
         """Return the parameters after the last step."""

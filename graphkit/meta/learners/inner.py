@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
+from graphkit.operators.functions import inside_transform
+
 Loss = Callable[[dict[str, Tensor]], Tensor]
 Rate = Callable[[str, int], Tensor | float]
 
@@ -38,11 +40,23 @@ def descent(loss: Loss, start: dict[str, Tensor], *, steps: int, rate: Rate, ord
     """
     path = [start]
     for step in range(steps):
-        slopes = grad(loss)(path[-1])
+        slopes = grad(loss)(path[-1]) if inside_transform() else _slopes(loss, path[-1], order)
         if order == 1:
             slopes = {name: slope.detach() for name, slope in slopes.items()}
         path.append({name: value - rate(name, step) * slopes[name] for name, value in path[-1].items()})
     return path
+
+
+def _slopes(loss: Loss, table: dict[str, Tensor], order: int) -> dict[str, Tensor]:
+    """Return the gradient of a loss, as ``torch.func.grad`` does, whose wrapping costs more than a small model."""
+    keep = order == 2 and torch.is_grad_enabled()
+    with torch.enable_grad():
+        seen = {
+            name: value.view_as(value) if keep and value.requires_grad else value.detach().requires_grad_()
+            for name, value in table.items()
+        }  # a head depends on what it was made of
+        found = torch.autograd.grad(loss(seen), list(seen.values()), create_graph=keep)
+    return dict(zip(table, found, strict=True))
 
 
 def require_used(loss: Loss, start: dict[str, Tensor]) -> None:

@@ -1,0 +1,298 @@
+"""The tasks of a meta-batch as one block-diagonal graph, and a model called on it with parameters of each task."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch_geometric.nn import MessagePassing
+
+from graphkit.meta.cuts import Cut, Reach, alike, asked_once, cut, shaken
+from graphkit.meta.items import Nodes
+from graphkit.operators import SparseOperator
+from graphkit.operators.prepared import remembered
+
+SPARSE = 0.1
+"""Share of features that are not zero, up to which they are multiplied as a sparse matrix."""
+
+
+class Unstackable(TypeError):
+    """A model that does with its parameters what is not known for parameters of each task."""
+
+
+class Blocks(NamedTuple):
+    """Parts of a graph beside each other, padded with isolated nodes to the size of the largest.
+
+    Args:
+        nodes: all of them, ``tasks * size`` nodes.
+        at: the nodes that were asked for, ``[tasks, items]``.
+        size: nodes of a part.
+        sparse: the features as a block-diagonal matrix, ``[tasks * size, tasks * features]``, where most are zero.
+    """
+
+    nodes: Nodes
+    at: Tensor
+    size: int
+    sparse: SparseOperator | None
+
+    @property
+    def tasks(self) -> int:
+        """Number of parts."""
+        return len(self.at)
+
+    def mapped(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return each part's rows times its own matrix, ``weight [tasks, in, out]``, ``[tasks * size, out]``."""
+        if x is self.nodes.x and self.sparse is not None:
+            return self.sparse @ weight.reshape(-1, weight.size(2))
+        x = _made(x)
+        if x.dim() != 2 or len(x) != self.tasks * self.size:
+            raise Unstackable(f"a product with {list(x.shape)}, which are no rows of nodes")
+        return (x.view(self.tasks, self.size, x.size(1)) @ weight).flatten(0, 1)
+
+    def spread(self, value: Tensor, dimensions: int) -> Tensor:
+        """Return a value of each task at each of its nodes, with so many dimensions, ``[tasks * size, ...]``."""
+        shape = list(value.shape[1:])
+        if len(shape) == dimensions:
+            if shape[0] != 1:
+                raise Unstackable(f"a parameter {shape} beside rows of nodes")
+            shape = shape[1:]
+        shape = [1] * (dimensions - 1 - len(shape)) + shape
+        spread = value.reshape(self.tasks, 1, *shape).expand(self.tasks, self.size, *shape)
+        return spread.reshape(self.tasks * self.size, *shape)
+
+
+def blocks(nodes: Nodes, groups: Sequence[Tensor], reach: Reach) -> Blocks:
+    """Return what each group of nodes sees of a graph, beside each other.
+
+    Args:
+        nodes: the graph, with dense features.
+        groups: nodes of each task, as many for each, ``[items]``.
+        reach: how far outputs see.
+
+    Example:
+        >>> path = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]])
+        >>> whole = Nodes(torch.eye(6), torch.cat([path, path.flip(0)], 1), torch.zeros(6, dtype=torch.long))
+        >>> found = blocks(whole, [torch.tensor([0]), torch.tensor([3])], Reach(1, degrees=True))
+        >>> found.size, found.at.tolist(), found.nodes.x.shape
+        (4, [[0], [5]], torch.Size([8, 6]))
+    """
+    parts = [cut(nodes, group, reach) for group in groups]
+    sizes = [len(part.kept) for part in parts]
+    size = max(sizes)
+    edges = torch.cat([part.edge_index + number * size for number, part in enumerate(parts)], 1)
+    weights = [part.edge_weight for part in parts if part.edge_weight is not None]
+    at = torch.stack([part.at + number * size for number, part in enumerate(parts)])
+    matrix = _sparse(nodes.x)
+    # Where the features are sparse, no array of them is made unless the model asks for more than a linear map.
+    x = _padded(nodes.x, parts, size) if matrix is None else Features.of(nodes.x, parts, size)
+    joined = Nodes(x, edges, nodes.y.new_zeros(len(x)), torch.cat(weights) if weights else None)
+    return Blocks(joined, at, size, None if matrix is None else _block_diagonal(matrix, parts, size))
+
+
+def _padded(x: Tensor, parts: Sequence[Cut], size: int) -> Tensor:
+    """Return the features of the parts, ``[tasks * size, features]``."""
+    padded = x.new_zeros(len(parts) * size, x.size(1))
+    for number, part in enumerate(parts):
+        padded[number * size : number * size + len(part.kept)] = x[torch.from_numpy(part.kept).to(x.device)]
+    return padded
+
+
+def _sparse(x: Tensor) -> scipy.sparse.csr_array | None:
+    """Return features on the host as a sparse matrix, remembered with them; ``None`` where too many are not zero."""
+
+    def build() -> scipy.sparse.csr_array | None:
+        dense = x.detach().numpy()
+        return scipy.sparse.csr_array(dense) if np.count_nonzero(dense) <= SPARSE * dense.size else None
+
+    return remembered(build, "sparse rows", x) if x.device.type == "cpu" and not x.requires_grad else None
+
+
+def _block_diagonal(matrix: scipy.sparse.csr_array, parts: Sequence[Cut], size: int) -> SparseOperator:
+    """Return the features of each part in columns of its own."""
+    features, edges, values = matrix.shape[1], [], []
+    for number, part in enumerate(parts):
+        rows = matrix[part.kept].tocoo()
+        edges.append(np.stack([rows.col + number * features, rows.row + number * size]))
+        values.append(rows.data)
+    ends = torch.from_numpy(np.concatenate(edges, 1).astype(np.int64))
+    shape = (len(parts) * features, len(parts) * size)
+    return SparseOperator.from_edge_index(ends, torch.from_numpy(np.concatenate(values)), num_nodes=shape)
+
+
+class Features(Tensor):
+    """Features of the parts of which no array is made before somebody looks at the numbers."""
+
+    make: Callable[[], Tensor]
+
+    @classmethod
+    def of(cls, x: Tensor, parts: Sequence[Cut], size: int) -> Features:
+        """Return the features of the parts of a graph, padded to ``size`` rows each."""
+        made = x.new_zeros(()).expand(len(parts) * size, x.size(1)).as_subclass(cls)
+        made.make = functools.cache(lambda: _padded(x, parts, size))
+        return made
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if TaskParameter in types:
+            return NotImplemented  # which knows what to do with both
+        with torch._C.DisableTorchFunctionSubclass():
+            if function in _SHAPE:
+                return function(*args, **(kwargs or {}))
+        made = [_made(each) for each in args]
+        return function(*made, **{name: _made(each) for name, each in (kwargs or {}).items()})
+
+
+def _made(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)(_made(each) for each in value)
+    return value.make() if isinstance(value, Features) else value
+
+
+def _of_tensor(*names: str) -> set[Any]:
+    """Return methods of tensors, of attributes the functions that read them."""
+    found = [getattr(Tensor, name) for name in names]
+    return {each.__get__ if inspect.isgetsetdescriptor(each) else each for each in found}
+
+
+_KIND = _of_tensor("device", "dtype", "layout", "requires_grad", "is_cuda", "is_floating_point", "is_complex")
+_SHAPE = _KIND | _of_tensor("shape", "ndim", "size", "dim", "__len__")
+
+
+_ELEMENTWISE: dict[Callable[..., Any], Callable[..., Tensor]] = {
+    getattr(Tensor, name): getattr(torch, plain)
+    for plain in ("add", "mul", "sub", "div")
+    for name in (plain, f"__{plain}__", f"__r{plain}__", f"__i{plain}__", f"{plain}_")
+    if hasattr(Tensor, name) and not (plain in ("sub", "div") and name.startswith("__r"))
+} | {function: function for function in (torch.add, torch.mul, torch.sub, torch.div)}
+_TURNED, (_SIZES,) = _of_tensor("t", "T"), _of_tensor("shape")
+
+
+class TaskParameter(Tensor):
+    """A parameter that each task has its own of: to a model it is used as one, and acts as each task's own.
+
+    Linear maps multiply each part of the graph by its own matrix; in sums and products with rows of nodes each row
+    meets its own task's number. Everything else is refused with :class:`Unstackable`.
+    """
+
+    blocks: Blocks
+
+    @classmethod
+    def of(cls, value: Tensor, joined: Blocks) -> TaskParameter:
+        """Return values ``[tasks, ...]`` as a parameter of the parts; gradients flow to them."""
+        made = value.as_subclass(cls)
+        made.blocks = joined
+        return made
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        joined = next(each.blocks for each in (*args, *kwargs.values()) if isinstance(each, TaskParameter))
+        with torch._C.DisableTorchFunctionSubclass():
+            if function is F.linear:
+                return _linear(joined, *args, **kwargs)
+            if function in (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm):
+                return joined.mapped(args[0], _plain(args[1]))
+            if function is torch.addcmul and not kwargs:
+                return torch.add(args[0], _elementwise(torch.mul, joined, *args[1:]))
+            if function is _SIZES:
+                return function(_plain(args[0]))[1:]
+            if function in _TURNED:
+                return TaskParameter.of(_plain(args[0]).transpose(1, 2), joined)
+            if function in _ELEMENTWISE and not kwargs:
+                return _elementwise(_ELEMENTWISE[function], joined, *args)
+            if function in _KIND:
+                return function(*args, **kwargs)
+        raise Unstackable(f"`{getattr(function, '__name__', function)}` of a parameter")
+
+
+def _linear(joined: Blocks, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if isinstance(x, TaskParameter):
+        raise Unstackable("a linear map of a parameter")
+    own = isinstance(weight, TaskParameter)
+    out = joined.mapped(x, _plain(weight).transpose(1, 2)) if own else F.linear(x, weight)
+    return out if bias is None else _elementwise(torch.add, joined, out, bias)
+
+
+def _elementwise(function: Callable[..., Tensor], joined: Blocks, left: Any, right: Any) -> Tensor:
+    own = [isinstance(each, TaskParameter) for each in (left, right)]
+    if all(own) or any(not isinstance(each, Tensor) or each.dim() == 0 for each in (left, right)):
+        return TaskParameter.of(function(_plain(left), _plain(right)), joined)
+    rows = _made(right if own[0] else left)
+    if rows.size(0) != joined.tasks * joined.size:
+        raise Unstackable("a parameter beside what are no rows of nodes")
+    sides = [joined.spread(_plain(e), rows.dim()) if mine else rows for e, mine in zip((left, right), own, strict=True)]
+    return function(*sides)
+
+
+def _plain(value: Any) -> Any:
+    return value.as_subclass(Tensor) if isinstance(value, TaskParameter) else value
+
+
+def block_outputs(model: nn.Module, table: Mapping[str, Tensor], joined: Blocks) -> Tensor:
+    """Return the model's outputs for each task's nodes under its own parameters, ``[tasks, items, channels]``.
+
+    Args:
+        model: any module.
+        table: name -> ``[tasks, ...]``, for the parameters that differ.
+        joined: the parts.
+
+    Raises:
+        Unstackable: where the model uses its parameters in a way that is not known for many tasks at once.
+    """
+    own: dict[str, Tensor] = {
+        name: TaskParameter.of(value, joined) for name, value in table.items() if not name.startswith("@")
+    }
+    with ExitStack() as stack:
+        for module in model.modules():
+            if isinstance(module, MessagePassing):  # our layers look at the parameters themselves unless one listens
+                stack.callback(module.register_propagate_forward_pre_hook(_listen).remove)
+        return joined.nodes.outputs(lambda *inputs: functional_call(model, own, inputs), joined.at)
+
+
+def _listen(*_: Any) -> None:
+    """Hear that a layer propagates."""
+
+
+LARGEST = 2**25
+"""Numbers in the features of all parts together, above which tasks are taken one by one."""
+
+
+def stacks(model: nn.Module, nodes: Nodes, moved: Sequence[str], groups: Sequence[Tensor], reach: Reach) -> bool:
+    """Tell whether a model can be called for many tasks at once; tried once, and compared with one by one.
+
+    Args:
+        model: any module.
+        nodes: the graph.
+        moved: names of the parameters that tasks have their own of.
+        groups: nodes of two tasks or more.
+        reach: how far outputs see.
+    """
+    if not isinstance(nodes.x, Tensor):
+        return False
+    return asked_once(("stacks", tuple(moved)), model, nodes, lambda: _tried(model, nodes, moved, groups[:2], reach))
+
+
+@torch.no_grad()
+def _tried(model: nn.Module, nodes: Nodes, moved: Sequence[str], groups: Sequence[Tensor], reach: Reach) -> bool:
+    own = dict(model.named_parameters())
+    tables = [{name: shaken(own[name], number) for name in moved} for number in range(len(groups))]
+    try:
+        joined = blocks(nodes, groups, reach)
+        found = block_outputs(model, {name: torch.stack([t[name] for t in tables]) for name in moved}, joined)
+    except (TypeError, IndexError, RuntimeError, ValueError):  # Unstackable, or shapes that do not fit
+        return False
+    parts = [cut(nodes, group, reach) for group in groups]
+    expected = [
+        part.of(nodes).outputs(lambda *inputs, table=table: functional_call(model, table, inputs), part.at)
+        for part, table in zip(parts, tables, strict=True)
+    ]
+    return alike(found, torch.stack(expected))

@@ -1,0 +1,235 @@
+"""The part of a graph that some nodes see through any model of message passing, in place of the whole graph."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Hashable
+from contextlib import ExitStack
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch_geometric.nn import MessagePassing
+
+from graphkit.meta.items import AbstractItems, Nodes
+from graphkit.operators import SparseOperator
+from graphkit.operators.prepared import remembered
+
+
+class Cut(NamedTuple):
+    """Part of a graph.
+
+    Args:
+        kept: its nodes' numbers in the whole; a last one stands for all others.
+        edge_index: its edges, ``[2, edges]``.
+        edge_weight: theirs, where the whole has some.
+        at: where the nodes that were asked for are in it.
+    """
+
+    kept: np.ndarray
+    edge_index: Tensor
+    edge_weight: Tensor | None
+    at: Tensor
+
+    def of(self, nodes: Nodes) -> Nodes:
+        """Return the part of a graph as one."""
+        y = nodes.y[torch.from_numpy(self.kept).to(nodes.y.device)]
+        return Nodes(_rows(nodes.x, self.kept), self.edge_index, y, self.edge_weight)
+
+
+class _Incidence(NamedTuple):
+    """Edges at each node: ``places[pointers[i] : pointers[i + 1]]`` are those that begin or end at node ``i``."""
+
+    ends: np.ndarray
+    pointers: np.ndarray
+    places: np.ndarray
+
+
+class Reach(NamedTuple):
+    """What a model's outputs at a node depend on.
+
+    Args:
+        hops: how far they see, 0 or more.
+        degrees: whether the edges at the farthest nodes count, as they do in a degree that a layer divides by.
+    """
+
+    hops: int
+    degrees: bool
+
+
+def cut(nodes: Nodes, index: Tensor, reach: Reach) -> Cut:
+    """Return what some nodes see of a graph.
+
+    It holds the nodes within so many hops, against the direction of edges and along it, and the edges at those of one
+    hop less; where degrees count, the edges at all of them. All nodes farther out are one node then, which no message
+    reaches from in so many hops, but whose edges make all degrees those of the whole graph.
+
+    Args:
+        nodes: the graph.
+        index: the nodes, ``[nodes]``.
+        reach: how far their outputs see.
+
+    Example:
+        >>> path = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]])
+        >>> whole = Nodes(torch.eye(6), torch.cat([path, path.flip(0)], 1), torch.zeros(6, dtype=torch.long))
+        >>> cut(whole, torch.tensor([0]), Reach(1, degrees=False)).edge_index.tolist()
+        [[0, 1], [1, 0]]
+        >>> part = cut(whole, torch.tensor([0]), Reach(1, degrees=True))  # nodes 0 and 1, and all beyond as one
+        >>> part.kept.tolist(), part.edge_index.tolist(), part.at.tolist()
+        ([0, 1, 0], [[0, 1, 1, 2], [1, 2, 0, 1]], [0])
+    """
+    size, device = int(nodes.x.size(0)), nodes.edge_index.device
+    incidence = _incidence(nodes.edge_index, size)
+    wanted = index.detach().cpu().numpy()
+    inside, new = np.zeros(size, dtype=bool), np.unique(wanted)
+    inside[new] = True
+    places = [np.empty(0, dtype=np.int64)]
+    for hop in range(reach.hops + reach.degrees):
+        places.append(_places(incidence, new))
+        if hop == reach.hops:
+            break
+        ends = incidence.ends[:, places[-1]].ravel()
+        new = np.unique(ends[~inside[ends]])
+        inside[new] = True
+    kept, edges = np.flatnonzero(inside), np.unique(np.concatenate(places))
+    number = np.full(size, len(kept), dtype=np.int64)
+    number[kept] = np.arange(len(kept))
+    # The node that stands for all others has a real node's features: zeros may be what a layer divides by.
+    rows = np.append(kept, wanted[0]) if reach.degrees and len(kept) < size else kept
+    weight = None if nodes.edge_weight is None else nodes.edge_weight[torch.from_numpy(edges).to(device)]
+    renumbered = torch.from_numpy(number[incidence.ends[:, edges]]).to(device)
+    return Cut(rows, renumbered, weight, torch.from_numpy(number[wanted]).to(device))
+
+
+def _incidence(edge_index: Tensor, size: int) -> _Incidence:
+    """Return the edges at each node, remembered with the graph."""
+
+    def build() -> _Incidence:
+        ends = edge_index.detach().cpu().numpy()
+        joined = ends.ravel()
+        order = np.argsort(joined, kind="stable")
+        pointers = np.concatenate([[0], np.bincount(joined, minlength=size).cumsum()])
+        return _Incidence(ends.copy(), pointers, order % max(1, ends.shape[1]))
+
+    return remembered(build, ("incidence", size), edge_index)
+
+
+def _places(incidence: _Incidence, nodes: np.ndarray) -> np.ndarray:
+    """Return the numbers of the edges at some nodes; an edge between two of them stands there twice."""
+    starts, counts = incidence.pointers[nodes], np.diff(incidence.pointers)[nodes]
+    before = np.concatenate([[0], counts.cumsum()[:-1]]).astype(np.int64)
+    return incidence.places[np.repeat(starts - before, counts) + np.arange(counts.sum())]
+
+
+def _rows(x: Any, rows: np.ndarray) -> Any:
+    """Return some rows of the features."""
+    if not isinstance(x, SparseOperator):
+        return x[torch.from_numpy(rows).to(x.device)]
+    matrix = remembered(lambda: scipy.sparse.csr_array(x.to_scipy()), "rows", x)
+    return SparseOperator.from_scipy(matrix[rows]).to(x.device)
+
+
+def reach_of(model: nn.Module, items: AbstractItems, index: Tensor) -> Reach | None:
+    """Return how far the model's outputs see, or ``None`` where a part of the graph does not do.
+
+    Counted are the calls of ``propagate`` in one call of the model, more than which no output can see. Whether the
+    part is then all that matters is not taken on trust: with parameters drawn at random the outputs at ``index`` must
+    be those on the whole graph. They are not where batch normalisation, pooling or a global largest eigenvalue looks
+    at all nodes; what keeps its first graph (``cached=True``) is refused unseen. Asked once for a model and a graph;
+    the model must be in the mode it is to be called in.
+
+    Args:
+        model: any module.
+        items: the graph.
+        index: some nodes.
+
+    Example:
+        >>> from torch_geometric.nn import APPNP, BatchNorm, GATConv, GCNConv, Sequential
+        >>> ring = torch.stack([torch.arange(50), torch.arange(50).roll(1)])
+        >>> nodes = Nodes(torch.randn(50, 3), ring, torch.zeros(50, dtype=torch.long))
+        >>> reach_of(GATConv(3, 4), nodes, torch.tensor([0, 1]))
+        Reach(hops=1, degrees=False)
+        >>> layers = [(GCNConv(3, 4), "x, edge_index -> x"), (APPNP(K=5, alpha=0.1), "x, edge_index -> x")]
+        >>> reach_of(Sequential("x, edge_index", layers), nodes, torch.tensor([0, 1]))
+        Reach(hops=6, degrees=True)
+        >>> reach_of(Sequential("x, edge_index", [*layers, (BatchNorm(4), "x -> x")]), nodes, torch.tensor([0])) is None
+        True
+    """
+    if not isinstance(items, Nodes) or not _is_cuttable(items):
+        return None
+    return asked_once("reach", model, items, lambda: _measured(model, items, index))
+
+
+Answer = TypeVar("Answer")
+_answers: weakref.WeakKeyDictionary[nn.Module, dict[Any, tuple[weakref.ref[AbstractItems], Any]]]
+_answers = weakref.WeakKeyDictionary()
+
+
+def asked_once(what: Hashable, model: nn.Module, items: AbstractItems, ask: Callable[[], Answer]) -> Answer:
+    """Return ``ask()``, or what it said last time of the same modules, in the same mode, on the same graph."""
+    key = (what, *((type(module), module.training) for module in model.modules()))
+    known = _answers.setdefault(model, {})
+    if key not in known or known[key][0]() is not items:
+        known[key] = (weakref.ref(items), ask())
+    return known[key][1]
+
+
+def _is_cuttable(nodes: Nodes) -> bool:
+    x, edge_index = nodes.x, nodes.edge_index
+    strided = isinstance(x, SparseOperator) or (isinstance(x, Tensor) and x.layout == torch.strided)
+    return strided and type(edge_index) is Tensor and edge_index.layout == torch.strided and edge_index.size(1) > 0
+
+
+@torch.no_grad()
+def _measured(model: nn.Module, nodes: Nodes, index: Tensor) -> Reach | None:
+    """Count the hops, and see whether they do."""
+    if any(getattr(module, "cached", False) for module in model.modules()):
+        return None
+    table = {name: shaken(value, 0) for name, value in model.named_parameters()}
+
+    def call(*inputs: Any) -> Tensor:
+        return functional_call(model, table, inputs)
+
+    hops = _propagations(model, lambda: nodes.outputs(call, index))
+    there = nodes.outputs(call, index)
+    for reach in (Reach(hops, degrees=False), Reach(hops, degrees=True)):
+        part = cut(nodes, index, reach)
+        if 2 * len(part.kept) > nodes.x.size(0):
+            return None  # nothing is gained
+        try:
+            here = part.of(nodes).outputs(call, part.at)
+        except (IndexError, RuntimeError, ValueError):  # a model of this graph alone: an embedding of each node
+            continue
+        if alike(here, there):
+            return reach
+    return None
+
+
+def shaken(value: Tensor, seed: int) -> Tensor:
+    """Return a parameter moved at random, so that none of its numbers hides by being 0."""
+    return value + 0.1 * torch.randn(value.shape, generator=torch.Generator().manual_seed(seed)).to(value)
+
+
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two results are the same but for rounding."""
+    allowed = (1e-10 if other.dtype == torch.float64 else 1e-4) * float(other.abs().max())
+    return one.shape == other.shape and bool(((one - other).abs() <= allowed).all())
+
+
+def _propagations(model: nn.Module, call: Callable[[], Any]) -> int:
+    """Return how often layers of the model propagate in one call."""
+    count = 0
+
+    def counted(*_: Any) -> None:
+        nonlocal count
+        count += 1
+
+    with ExitStack() as stack:
+        for module in model.modules():
+            if isinstance(module, MessagePassing):
+                stack.callback(module.register_propagate_forward_pre_hook(counted).remove)
+        call()
+    return count
