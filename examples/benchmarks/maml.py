@@ -1,10 +1,12 @@
 """How fast is a step of MAML on a graph, beside higher and torchopt?
 
 One meta-step to second order: tasks of few-shot node classification on Cora, five inner steps, the gradient through
-them and a step of Adam, with a GCN of two layers. The peers adapt task by task with PyG's layers on the whole graph, as
-their documentation shows it. "plain loop" is graphkit without its shortcut; "sparse" gives the peers' loop graphkit's
-layers and sparse features. "difference" is the largest one in the meta-gradient, relative to the largest value, from
-the plain loop's in double precision. `--nodes` takes a random graph of so many nodes and 128 features for Cora.
+them and a step of Adam, with a model of two layers. The peers adapt task by task with PyG's layers on the whole graph,
+as their documentation shows it. "graphkit" is its GCN in the span of what the support sees, "receptive field" PyG's
+layers in graphkit's learner, which shows each task the part of the graph that it sees: what `--layer` other than gcn
+compares with. "plain loop" is graphkit without its shortcuts; "sparse" gives the peers' loop graphkit's layers and
+sparse features. "difference" is the largest one in the meta-gradient, relative to the largest value, from the plain
+loop's in double precision. `--nodes` takes a random graph of so many nodes and 128 features for Cora.
 """
 
 from __future__ import annotations
@@ -29,15 +31,22 @@ from graphkit.operators import sparse_features
 RATE, STEPS, HIDDEN = 0.1, 5, 16
 CASES = {"2 ways, 3 shots": (2, 3), "5 ways, 5 shots": (5, 5)}
 PEERS = ("higher", "torchopt")
+LAYERS: dict[str, Callable[[int, int], nn.Module]] = {
+    "gcn": torch_geometric.nn.GCNConv,
+    "sage": torch_geometric.nn.SAGEConv,
+    "gat": torch_geometric.nn.GATConv,
+    "gin": lambda i, o: torch_geometric.nn.GINConv(nn.Linear(i, o)),
+    "cheb": lambda i, o: torch_geometric.nn.ChebConv(i, o, K=2),
+}
+"""PyG's layers, with one hop each."""
 
 
 class PyGModel(nn.Module):
-    """A GCN of two of PyG's layers."""
+    """Two of PyG's layers."""
 
-    def __init__(self, features: int, ways: int) -> None:
+    def __init__(self, layer: str, features: int, ways: int) -> None:
         super().__init__()
-        self.first = torch_geometric.nn.GCNConv(features, HIDDEN)
-        self.last = torch_geometric.nn.GCNConv(HIDDEN, ways)
+        self.first, self.last = LAYERS[layer](features, HIDDEN), LAYERS[layer](HIDDEN, ways)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Return one row per node."""
@@ -56,20 +65,19 @@ def graph(nodes: int) -> Nodes:
     return Nodes(x, torch.cat([ends, ends.flip(0)], 1), y)
 
 
-def loop_of(side: str, items: Nodes, ways: int) -> tuple[nn.Module, Callable[[Sequence[Any]], Tensor]]:
+def loop_of(side: str, items: Nodes, ways: int, layer: str) -> tuple[nn.Module, Callable[[Sequence[Any]], Tensor]]:
     """Return a side's model and its meta-loss of some tasks."""
     torch.manual_seed(0)
-    if side in ("graphkit", "plain loop", "double"):
+    made: nn.Module = PyGModel(layer, items.channels, ways)
+    if side in ("graphkit", "sparse") or (layer == "gcn" and side in ("plain loop", "double")):
+        torch.manual_seed(0)
         made = Encoder(items.channels, HIDDEN, ways, conv=GCNConv, dropout=0.0)
+    if side in ("graphkit", "receptive field", "plain loop", "double"):
         learner = MAML(made.double() if side == "double" else made, inner_lr=RATE, inner_steps=STEPS)
-        if side != "graphkit":
-            learner.shortcut = lambda tasks: None
+        learner.whole = side in ("plain loop", "double")
         return made, learner.meta_loss
-    made = PyGModel(items.channels, ways)
     x, edge_index = items.x, items.edge_index
-    if side == "sparse":
-        made = Encoder(items.channels, HIDDEN, ways, conv=GCNConv, dropout=0.0)
-        x = sparse_features(x)
+    x = sparse_features(x) if side == "sparse" else x
     adapted = {"higher": with_higher, "torchopt": with_torchopt, "sparse": by_hand}[side]
     return made, lambda tasks: sum(adapted(made, x, edge_index, task) for task in tasks) / len(tasks)
 
@@ -115,13 +123,14 @@ def by_hand(model: nn.Module, x: Any, edge_index: Tensor, task: Any) -> Tensor:
     return F.cross_entropy(logits, episode.query_y)
 
 
-def step_of(side: str, items: Nodes, ways: int, shots: int, tasks: int, queries: int) -> Callable[[], Tensor]:
+def step_of(side: str, items: Nodes, what: str, layer: str, tasks: int, queries: int = 12) -> Callable[[], Tensor]:
     """Return a side's meta-step, which returns the meta-gradient of the first layer's weight."""
     if side == "double":
         items = Nodes(items.x.double(), items.edge_index, items.y)
+    ways, shots = CASES[what]
     protocol = Protocol(n_way=ways, k_shot=shots, n_query=queries, n_tasks=tasks)
     drawn = list(TaskSet.drawn(items, items.y.unique().tolist(), protocol))
-    model, meta_loss = loop_of(side, items, ways)
+    model, meta_loss = loop_of(side, items, ways, layer)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.0)  # every turn takes the same step
 
     def run() -> Tensor:
@@ -135,21 +144,22 @@ def step_of(side: str, items: Nodes, ways: int, shots: int, tasks: int, queries:
 
 def compare(what: str, items: Nodes, options: Any) -> list[dict[str, Any]]:
     """Return the rows of one case."""
-    ways, shots = CASES[what]
+    layer = options.layer
     installed = [name for name in PEERS if importlib.util.find_spec(name)]
-    sides = ["graphkit", "plain loop", "sparse", *installed]
-    runs = {side: step_of(side, items, ways, shots, options.tasks, 12) for side in sides}
+    more = (["graphkit"], ["sparse"]) if layer == "gcn" else ([], [])
+    sides = [*more[0], "receptive field", "plain loop", *more[1], *installed]
+    runs = {side: step_of(side, items, what, layer, options.tasks) for side in sides}
     times = measure.interleaved(runs, rounds=options.rounds)
-    truth, rows = step_of("double", items, ways, shots, options.tasks, 12)(), []
+    truth, rows = step_of("double", items, what, layer, options.tasks)(), []
     for side, run in runs.items():
         found = run()
-        known = found.shape == truth.shape and side in ("graphkit", "plain loop")
+        known = found.shape == truth.shape and side in ("graphkit", "receptive field", "plain loop")
         away = f"{float((found - truth).abs().max() / truth.abs().max()):.0e}" if known else ""
         used = None
         if not options.no_memory:
-            more = ["--case", what, "--memory-of", side, "--tasks", str(options.tasks), "--nodes", str(options.nodes)]
-            used = measure.memory_in_subprocess(__file__, *more)
-        rows.append(measure.row(what, side, times[side], times["graphkit"], used, difference=away))
+            chosen = ["--case", what, "--memory-of", side, "--tasks", str(options.tasks), "--nodes", str(options.nodes)]
+            used = measure.memory_in_subprocess(__file__, *chosen, "--layer", layer)
+        rows.append(measure.row(what, side, times[side], times[sides[0]], used, difference=away))
     return rows
 
 
@@ -157,6 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = measure.parser(__doc__)
     parser.add_argument("--case", choices=CASES, action="append", help="may be given again (default: all)")
     parser.add_argument("--tasks", type=int, default=16, help="tasks of a meta-step (default: 16)")
+    parser.add_argument("--layer", choices=LAYERS, default="gcn", help="of the model (default: gcn)")
     parser.add_argument("--nodes", type=int, default=0, help="of a random graph in place of Cora")
     options = parser.parse_args(arguments)
     threads = measure.set_threads(options.threads)
@@ -165,17 +176,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     items = graph(options.nodes or (300 if options.quick else 0))
     cases = options.case or list(CASES)
     if options.memory_of:
-        ways, shots = CASES[cases[0]]
-        print(measure.memory_added(step_of(options.memory_of, items, ways, shots, options.tasks, 12)))
+        print(measure.memory_added(step_of(options.memory_of, items, cases[0], options.layer, options.tasks)))
         return 0
     options.no_memory = options.no_memory or options.quick
     rows = [row for case in cases for row in compare(case, items, options)]
     name = f"random graph of {options.nodes:,} nodes" if options.nodes else "cora"
-    note = f"{options.tasks} tasks, {STEPS} inner steps, second order, GCN {HIDDEN} wide; {name}; {threads}"
-    measure.show(rows, note, difference="difference")
+    note = f"{options.tasks} tasks, {STEPS} inner steps, second order, two layers of {options.layer}, {HIDDEN} wide"
+    measure.show(rows, f"{note}; {name}; {threads}", difference="difference")
     digest = hashlib.sha256(items.edge_index.numpy().tobytes()).hexdigest()
     facts = {"name": name, "sha256": digest, "nodes": len(items.y), "edges": items.edge_index.size(1), "classes": 7}
-    measure.write(options.json, dataset=facts, rows=rows, config={"tasks": options.tasks, "steps": STEPS}, seeds=[0])
+    measure.write(
+        options.json,
+        dataset=facts,
+        rows=rows,
+        config={"tasks": options.tasks, "steps": STEPS, "layer": options.layer},
+        seeds=[0],
+    )
     return 0
 
 
