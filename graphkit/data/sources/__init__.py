@@ -5,8 +5,11 @@ PyG's own classes do both wherever they can; a data set that no class of PyG rea
 
 from __future__ import annotations
 
+from functools import partial
+
 from graphkit.data.digits import digits_graph
 from graphkit.data.digits_grid import digits_grid
+from graphkit.data.roles import role_graph
 from graphkit.data.sources.citation_domains import CitationDomainSource
 from graphkit.data.sources.embedded import EmbeddedSource, karate_graph
 from graphkit.data.sources.facebook100 import Facebook100Source
@@ -24,6 +27,11 @@ SOURCES: dict[str, Source] = {
     "digits": EmbeddedSource(digits_graph),
     "digits-grid": EmbeddedSource(digits_grid),
     "karate": EmbeddedSource(karate_graph),
+    **{
+        f"structural-roles-{base}-{seed + 1}": EmbeddedSource(partial(role_graph, base, seed))
+        for base in ("cycle", "community")
+        for seed in range(3)
+    },
     "cora": PlanetoidSource("Cora"),
     "citeseer": PlanetoidSource("CiteSeer"),
     "pubmed": PlanetoidSource("PubMed", geom_gcn=False),
