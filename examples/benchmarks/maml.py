@@ -2,10 +2,10 @@
 
 One meta-step to second order: tasks of few-shot node classification on Cora, five inner steps, the gradient through
 them and a step of Adam, with a model of two layers. The peers adapt task by task with PyG's layers on the whole graph,
-as their documentation shows it. "graphkit" is its GCN in the span of what the support sees, "receptive field" PyG's
-layers in graphkit's learner, which shows each task the part of the graph that it sees: what `--layer` other than gcn
-compares with. "plain loop" is graphkit without its shortcuts; "sparse" gives the peers' loop graphkit's layers and
-sparse features. "difference" is the largest one in the meta-gradient, relative to the largest value, from the plain
+as their documentation shows it. "graphkit" is its GCN in the span of what the support sees; "receptive field" and
+"PyG's layers" are graphkit's layers and PyG's in graphkit's learner, which shows each task the part of the graph that
+it sees. "plain loop" is graphkit without its shortcuts; "sparse" gives the peers' loop graphkit's layers and sparse
+features. "difference" is the largest one in the meta-gradient, relative to the largest value, from the plain
 loop's in double precision. `--nodes` takes a random graph of so many nodes and 128 features for Cora.
 """
 
@@ -23,6 +23,7 @@ import torch_geometric.nn
 from torch import Tensor, nn
 from torch.func import functional_call
 
+import graphkit.nn
 from graphkit.data import load
 from graphkit.meta import MAML, Nodes, Protocol, TaskSet
 from graphkit.nn import Encoder, GCNConv
@@ -30,23 +31,24 @@ from graphkit.operators import sparse_features
 
 RATE, STEPS, HIDDEN = 0.1, 5, 16
 CASES = {"2 ways, 3 shots": (2, 3), "5 ways, 5 shots": (5, 5)}
-PEERS = ("higher", "torchopt")
-LAYERS: dict[str, Callable[[int, int], nn.Module]] = {
-    "gcn": torch_geometric.nn.GCNConv,
-    "sage": torch_geometric.nn.SAGEConv,
-    "gat": torch_geometric.nn.GATConv,
-    "gin": lambda i, o: torch_geometric.nn.GINConv(nn.Linear(i, o)),
-    "cheb": lambda i, o: torch_geometric.nn.ChebConv(i, o, K=2),
+PEERS, RECEPTIVE = ("higher", "torchopt"), ("receptive field", "PyG's layers")
+OURS, PYG = graphkit.nn, torch_geometric.nn
+LAYERS: dict[str, Callable[[Any, int, int], nn.Module]] = {
+    "gcn": lambda library, i, o: library.GCNConv(i, o),
+    "sage": lambda library, i, o: library.SAGEConv(i, o),
+    "gat": lambda library, i, o: library.GATConv(i, o),
+    "gin": lambda library, i, o: library.GINConv(nn.Linear(i, o)),
+    "cheb": lambda library, i, o: library.ChebConv(i, o, K=2),
 }
-"""PyG's layers, with one hop each."""
+"""Layers of one hop, of graphkit or of PyG."""
 
 
-class PyGModel(nn.Module):
-    """Two of PyG's layers."""
+class TwoLayers(nn.Module):
+    """A model as its user writes it."""
 
-    def __init__(self, layer: str, features: int, ways: int) -> None:
+    def __init__(self, library: Any, layer: str, features: int, ways: int) -> None:
         super().__init__()
-        self.first, self.last = LAYERS[layer](features, HIDDEN), LAYERS[layer](HIDDEN, ways)
+        self.first, self.last = LAYERS[layer](library, features, HIDDEN), LAYERS[layer](library, HIDDEN, ways)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Return one row per node."""
@@ -68,11 +70,12 @@ def graph(nodes: int) -> Nodes:
 def loop_of(side: str, items: Nodes, ways: int, layer: str) -> tuple[nn.Module, Callable[[Sequence[Any]], Tensor]]:
     """Return a side's model and its meta-loss of some tasks."""
     torch.manual_seed(0)
-    made: nn.Module = PyGModel(layer, items.channels, ways)
-    if side in ("graphkit", "sparse") or (layer == "gcn" and side in ("plain loop", "double")):
+    library = OURS if side in ("receptive field", "plain loop", "double") else PYG
+    made: nn.Module = TwoLayers(library, layer, items.channels, ways)
+    if side in ("graphkit", "sparse"):
         torch.manual_seed(0)
         made = Encoder(items.channels, HIDDEN, ways, conv=GCNConv, dropout=0.0)
-    if side in ("graphkit", "receptive field", "plain loop", "double"):
+    if side in ("graphkit", "receptive field", "PyG's layers", "plain loop", "double"):
         learner = MAML(made.double() if side == "double" else made, inner_lr=RATE, inner_steps=STEPS)
         learner.whole = side in ("plain loop", "double")
         return made, learner.meta_loss
@@ -147,13 +150,13 @@ def compare(what: str, items: Nodes, options: Any) -> list[dict[str, Any]]:
     layer = options.layer
     installed = [name for name in PEERS if importlib.util.find_spec(name)]
     more = (["graphkit"], ["sparse"]) if layer == "gcn" else ([], [])
-    sides = [*more[0], "receptive field", "plain loop", *more[1], *installed]
+    sides = [*more[0], *RECEPTIVE, "plain loop", *more[1], *installed]
     runs = {side: step_of(side, items, what, layer, options.tasks) for side in sides}
     times = measure.interleaved(runs, rounds=options.rounds)
     truth, rows = step_of("double", items, what, layer, options.tasks)(), []
     for side, run in runs.items():
         found = run()
-        known = found.shape == truth.shape and side in ("graphkit", "receptive field", "plain loop")
+        known = found.shape == truth.shape and (side in ("graphkit", "plain loop") or side in RECEPTIVE)
         away = f"{float((found - truth).abs().max() / truth.abs().max()):.0e}" if known else ""
         used = None
         if not options.no_memory:

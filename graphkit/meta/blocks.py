@@ -205,6 +205,8 @@ class TaskParameter(Tensor):
                 return torch.add(args[0], _elementwise(torch.mul, joined, *args[1:]))
             if function is _SIZES:
                 return function(_plain(args[0]))[1:]
+            if function is Tensor.unsqueeze and args[1:] == (0,) and _plain(args[0]).dim() == 2:
+                return joined.spread(_plain(args[0]), 2)  # one row for all nodes: one for each
             if function in _TURNED:
                 return TaskParameter.of(_plain(args[0]).transpose(1, 2), joined)
             if function in _ELEMENTWISE and not kwargs:
@@ -237,37 +239,42 @@ def _plain(value: Any) -> Any:
     return value.as_subclass(Tensor) if isinstance(value, TaskParameter) else value
 
 
-def block_outputs(model: nn.Module, table: Mapping[str, Tensor], joined: Blocks) -> Tensor:
+def block_outputs(model: nn.Module, table: Mapping[str, Tensor], joined: Blocks, *, propagating: bool = True) -> Tensor:
     """Return the model's outputs for each task's nodes under its own parameters, ``[tasks, items, channels]``.
 
     Args:
         model: any module.
         table: name -> ``[tasks, ...]``, for the parameters that differ.
         joined: the parts.
+        propagating: our layers send messages as PyG's do, in place of products that look at parameters themselves.
 
     Raises:
         Unstackable: where the model uses its parameters in a way that is not known for many tasks at once.
     """
-    own: dict[str, Tensor] = {
-        name: TaskParameter.of(value, joined) for name, value in table.items() if not name.startswith("@")
-    }
+    values = {name: value for name, value in table.items() if not name.startswith("@")}
+    own: dict[str, Tensor] = {name: TaskParameter.of(value, joined) for name, value in values.items()}
     with ExitStack() as stack:
-        for module in model.modules():
-            if isinstance(module, MessagePassing):  # our layers look at the parameters themselves unless one listens
+        for module in model.modules() if propagating else ():
+            if isinstance(module, MessagePassing):
                 stack.callback(module.register_propagate_forward_pre_hook(_listen).remove)
         return joined.nodes.outputs(lambda *inputs: functional_call(model, own, inputs), joined.at)
 
 
 def _listen(*_: Any) -> None:
-    """Hear that a layer propagates."""
+    """Hear that a layer propagates: while somebody does, our layers do."""
 
 
 LARGEST = 2**25
 """Numbers in the features of all parts together, above which tasks are taken one by one."""
 
+Stacked = Callable[[Mapping[str, Tensor], Blocks], Tensor]
+"""From a table of parameters ``[tasks, ...]`` and the parts to the outputs ``[tasks, items, channels]``."""
 
-def stacks(model: nn.Module, nodes: Nodes, moved: Sequence[str], groups: Sequence[Tensor], reach: Reach) -> bool:
-    """Tell whether a model can be called for many tasks at once; tried once, and compared with one by one.
+
+def stacked(
+    model: nn.Module, nodes: Nodes, moved: Sequence[str], groups: Sequence[Tensor], reach: Reach
+) -> Stacked | None:
+    """Return how a model is called for many tasks at once, or ``None``; tried once, and compared with one by one.
 
     Args:
         model: any module.
@@ -277,17 +284,28 @@ def stacks(model: nn.Module, nodes: Nodes, moved: Sequence[str], groups: Sequenc
         reach: how far outputs see.
     """
     if not isinstance(nodes.x, Tensor):
-        return False
-    return asked_once(("stacks", tuple(moved)), model, nodes, lambda: _tried(model, nodes, moved, groups[:2], reach))
+        return None
+
+    def ask() -> bool | None:
+        return next((way for way in (False, True) if _does(model, nodes, moved, groups[:2], reach, way)), None)
+
+    propagating = asked_once(("stacked", tuple(moved)), model, nodes, ask)
+    if propagating is None:
+        return None
+    return lambda table, joined: block_outputs(model, table, joined, propagating=propagating)
 
 
 @torch.no_grad()
-def _tried(model: nn.Module, nodes: Nodes, moved: Sequence[str], groups: Sequence[Tensor], reach: Reach) -> bool:
+def _does(
+    model: nn.Module, nodes: Nodes, moved: Sequence[str], groups: Sequence[Tensor], reach: Reach, propagating: bool
+) -> bool:
+    """Tell whether many tasks at once are the tasks one by one."""
     own = dict(model.named_parameters())
     tables = [{name: shaken(own[name], number) for name in moved} for number in range(len(groups))]
     try:
         joined = blocks(nodes, groups, reach)
-        found = block_outputs(model, {name: torch.stack([t[name] for t in tables]) for name in moved}, joined)
+        table = {name: torch.stack([each[name] for each in tables]) for name in moved}
+        found = block_outputs(model, table, joined, propagating=propagating)
     except (TypeError, IndexError, RuntimeError, ValueError):  # Unstackable, or shapes that do not fit
         return False
     parts = [cut(nodes, group, reach) for group in groups]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit.meta.blocks import LARGEST, Blocks, Unstackable, block_outputs, blocks, stacks
+from graphkit.meta.blocks import LARGEST, Blocks, Unstackable, blocks, stacked
 from graphkit.meta.cuts import reach_of
 from graphkit.meta.items import Nodes
 from graphkit.meta.learners.inner import descent
@@ -32,7 +32,8 @@ def block_logits(
     """
     support, query = ([getattr(task.episode, part).flatten() for task in tasks] for part in ("support", "query"))
     reach = reach_of(model, nodes, support[0]) if len(tasks) > 1 else None
-    if reach is None or not stacks(model, nodes, sorted(start.moved), support, reach):
+    called = None if reach is None else stacked(model, nodes, sorted(start.moved), support, reach)
+    if reach is None or called is None:
         return None
     there = blocks(nodes, query, reach)
     if there.tasks * there.size * nodes.channels > LARGEST:
@@ -41,7 +42,7 @@ def block_logits(
     y = torch.stack([task.episode.support_y for task in tasks]).to(nodes.edge_index.device)
 
     def logits(part: Blocks, table: dict[str, Tensor]) -> Tensor:
-        return start.read(block_outputs(model, table, part), table)
+        return start.read(called(table, part), table)
 
     def loss(table: dict[str, Tensor]) -> Tensor:
         found = logits(here, table)
@@ -49,7 +50,7 @@ def block_logits(
 
     own = {name: start.own[name].expand(len(tasks), *start.own[name].shape) for name in sorted(start.moved)}
     try:
-        own |= start.head(block_outputs(model, own, here))
+        own |= start.head(called(own, here))
         return logits(there, descent(loss, own, steps=steps, rate=rate, order=order)[-1])
     except Unstackable:  # it went another way than when it was tried
         return None
