@@ -60,6 +60,7 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
         (["cora", "--across-graphs"], "'cora' is one graph; leave out `--across-graphs`"),
         (["twitch-musae"], "'twitch-musae' is several; add `--across-graphs`"),
         (["mutag"], "labels of graphs"),
+        (["cora", "--adapter", "structure"], "add `--across-graphs`"),
         (["digits", "--learner", "all", "--set", "steps=3"], "name it with `--learner`"),
         (["digits", "--set", "step=3"], "Did you mean"),
         (["digits", "--set", "steps=-3"], "`steps`"),
@@ -80,3 +81,16 @@ def test_a_wrong_call_is_one_line(call, arguments, message):
     assert code == 2
     assert message in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_graphs_of_roles_are_crossed_with_shared_and_with_unseen_classes(call, tmp_path):
+    wanted = ["structural-roles", "--across-graphs", "--learner", "prototypes-2", "--tasks", "3", "--queries", "4"]
+    code, out, err = call(*wanted, "--json", "r.json")
+    assert code == 0, err
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert record["dataset"]["graphs"] == len(record["metric"]["values"]) == 6
+    assert record["protocol"]["labels"] == "shared"
+    assert "3 for each of 6 graphs" in out
+    code, _, err = call(*wanted, "--class-split", "random:1:4,3,3", "--run", "other", "--json", "r.json")
+    assert code == 0, err
+    assert json.loads((tmp_path / "r.json").read_text())["protocol"]["labels"] == "disjoint"

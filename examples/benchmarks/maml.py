@@ -149,6 +149,8 @@ def compare(what: str, items: Nodes, options: Any) -> list[dict[str, Any]]:
     """Return the rows of one case."""
     layer = options.layer
     installed = [name for name in PEERS if importlib.util.find_spec(name)]
+    if layer == "cheb" and "higher" in installed:
+        installed.remove("higher")  # it cannot patch a model that takes a slice of a ModuleList, as PyG's ChebConv does
     more = (["graphkit"], ["sparse"]) if layer == "gcn" else ([], [])
     sides = [*more[0], *RECEPTIVE, "plain loop", *more[1], *installed]
     runs = {side: step_of(side, items, what, layer, options.tasks) for side in sides}

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 @click.option("--tasks", type=click.IntRange(1), default=100, show_default=True, help="Test tasks of a split.")
 @click.option(
     "--class-split",
-    default="all-pairs",
-    show_default=True,
+    default=None,
     metavar="SPLIT",
     help="all-pairs; all-pairs:N for the first N of them; fixed, from others' files; random:N for N draws of the "
-    "card's counts, or random:N:TRAIN,VALIDATION,TEST.",
+    "card's counts, or random:N:TRAIN,VALIDATION,TEST; shared, across graphs: all classes in all of them.  "
+    "[default: all-pairs; across graphs: shared]",
 )
 @click.option("--across-graphs", is_flag=True, help="Test on each graph of a family in turn, train on the others.")
+@click.option("--adapter", metavar="NAME", help="Across graphs whose features differ: structure or components.")
 @click.option("--inductive", is_flag=True, help="Training does not see what is held out, not even without labels.")
 @click.option("--encoder", default="ccassg", show_default=True, metavar="LOSS", help="Loss without labels of encoders.")
 @click.option("--encoder-set", "encoder_settings", multiple=True, metavar="FIELD=VALUE", help="Override its fields.")
@@ -62,8 +63,9 @@ def fewshot(
     shots: int,
     queries: int,
     tasks: int,
-    class_split: str,
+    class_split: str | None,
     across_graphs: bool,
+    adapter: str | None,
     inductive: bool,
     encoder: str,
     encoder_settings: tuple[str, ...],
@@ -97,6 +99,8 @@ def fewshot(
         raise click.UsageError(f"{dataset!r} is {is_one}")
     if kind not in ("node", "family"):
         raise click.UsageError(f"{dataset!r} has labels of {kind}s; few-shot tasks are over nodes here.")
+    if adapter is not None and not across_graphs:
+        raise click.UsageError("`--adapter` is for graphs whose features differ; add `--across-graphs`.")
     names = with_rivals(learner)
     embedding_recipe(encoder, overrides_of(None, encoder_settings, {}))
     methods = {name: METHODS[name] for name in names}
@@ -132,9 +136,14 @@ def fewshot(
     }
     protocol = Protocol(n_way=ways, k_shot=shots, n_query=queries, n_tasks=tasks, seed=seed)
     if across_graphs:
-        study = study_across_graphs(dataset, data, protocol, **sight)
+        shared = class_split in (None, "shared")
+        first = next(iter(data.values()))
+        splits = [] if shared else _splits(dataset, first, str(class_split), ways, seed)
+        study = study_across_graphs(dataset, data, protocol, splits=splits, adapter=adapter, **sight)
     else:
-        study = study_of_classes(data, _splits(dataset, data, class_split, ways, seed), protocol, **sight)
+        study = study_of_classes(
+            data, _splits(dataset, data, class_split or "all-pairs", ways, seed), protocol, **sight
+        )
 
     def tell(name: str, problem: str, result: ProblemResult) -> None:
         mean = sum(result.accuracies) / len(result.accuracies)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 
@@ -73,21 +74,36 @@ class Trained:
     losses: tuple[float, ...]
 
 
+Keep: TypeAlias = Callable[[Callable[[], Mapping[str, Any]]], None]
+"""Is offered, after every step, a function that returns the whole state of the training."""
+
+
 def meta_trained(
-    learner: AbstractLearner, train: Sequence[TaskSet], validation: TaskSet, options: MetaTraining
+    learner: AbstractLearner,
+    train: Sequence[TaskSet],
+    validation: TaskSet,
+    options: MetaTraining,
+    *,
+    state: Mapping[str, Any] | None = None,
+    keep: Keep | None = None,
 ) -> Trained:
     """Train a learner in place and leave it with the parameters of the step that was best on the validation tasks.
 
     Steps take turns with the task sets; tasks are taken in their order, from the first again when they run out.
+    A state is all that a training is between two steps: parameters, optimiser, the step, which says what task is next,
+    the generator that dropout draws from, and what was selected so far. Gone on with from a state, a training comes
+    to the same numbers.
 
     Args:
         learner: any learner.
         train: sets of tasks to train on, one for each graph.
         validation: tasks to select by.
         options: how.
+        state: what ``keep`` was given, to go on from; the tasks and options must be the same.
+        keep: is offered the state after every step; what it raises ends the training.
 
     Raises:
-        ValueError: if a meta-loss is not finite, or there is no task to train on.
+        ValueError: if a meta-loss is not finite, there is no task to train on, or a state is of other options.
 
     Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400; the outer optimiser is Adam.
 
@@ -102,32 +118,61 @@ def meta_trained(
     """
     if not train:
         raise ValueError("`train` must hold at least one set of tasks.")
-    best = evaluate(learner, validation, steps=options.test_steps).mean
-    chosen, weights, losses = 0, copy.deepcopy(learner.state_dict()), []
+    identity = [repr(options), *(tasks.fingerprint for tasks in (*train, validation))]
+    if state is not None and state["identity"] != identity:
+        raise ValueError("`state` is of a training with other tasks or options; start without it.")
     trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
-    if not trained:
+    optimizer = torch.optim.Adam(trained, lr=options.lr) if trained else None
+    if state is None:
+        best = evaluate(learner, validation, steps=options.test_steps).mean
+        begin, chosen, weights, losses = 0, 0, copy.deepcopy(learner.state_dict()), []
+    else:
+        begin, best, chosen, losses = state["step"], state["best"], state["chosen"], list(state["losses"])
+        weights = copy.deepcopy(state["weights"])
+        learner.load_state_dict(state["learner"])
+        torch.set_rng_state(state["generator"])
+    if optimizer is None:
         return Trained(0, best, ())
-    optimizer = torch.optim.Adam(trained, lr=options.lr)
+    if state is not None:
+        optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
     exact = getattr(learner, "order", None)
-    for step in range(options.steps):
+    try:
+        for step in range(begin, options.steps):
+            if exact == 2:
+                learner.order = 1 if step < options.first_order * options.steps else 2  # type: ignore[assignment]
+            if options.cosine:
+                optimizer.param_groups[0]["lr"] = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
+            losses.append(_step(learner, optimizer, _batch(train, step, options.batch), step))
+            if (step + 1) % options.every == 0 or step + 1 == options.steps:
+                found = evaluate(learner, validation, steps=options.test_steps).mean
+                if found > best:
+                    best, chosen, weights = found, step + 1, copy.deepcopy(learner.state_dict())
+            if keep is not None:
+                now = {"identity": identity, "step": step + 1, "best": best, "chosen": chosen, "losses": [*losses]}
+                keep(lambda now=now, weights=weights: now | _tensors(learner, optimizer, weights))  # type: ignore[misc]
+    finally:
         if exact == 2:
-            learner.order = 1 if step < options.first_order * options.steps else 2  # type: ignore[assignment]
-        if options.cosine:
-            optimizer.param_groups[0]["lr"] = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
-        loss = learner.meta_loss(_batch(train, step, options.batch))
-        value = loss.item()
-        if not math.isfinite(value):
-            raise ValueError(f"the meta-loss is not finite in step {step + 1}; try a smaller `inner_lr` or `lr`.")
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(value)
-        if (step + 1) % options.every == 0 or step + 1 == options.steps:
-            found = evaluate(learner, validation, steps=options.test_steps).mean
-            if found > best:
-                best, chosen, weights = found, step + 1, copy.deepcopy(learner.state_dict())
+            learner.order = 2  # type: ignore[assignment]
     learner.load_state_dict(weights)
     return Trained(chosen, best, tuple(losses))
+
+
+def _step(learner: AbstractLearner, optimizer: torch.optim.Optimizer, tasks: list[Task], step: int) -> float:
+    """Take a step and return the meta-loss before it."""
+    loss = learner.meta_loss(tasks)
+    value = loss.item()
+    if not math.isfinite(value):
+        raise ValueError(f"the meta-loss is not finite in step {step + 1}; try a smaller `inner_lr` or `lr`.")
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return value
+
+
+def _tensors(learner: AbstractLearner, optimizer: torch.optim.Optimizer, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return copies of what a step changes in place, and what was selected."""
+    moving = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict()}
+    return {**copy.deepcopy(moving), "weights": dict(weights), "generator": torch.get_rng_state()}
 
 
 def _batch(train: Sequence[TaskSet], step: int, size: int) -> list[Task]:

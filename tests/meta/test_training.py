@@ -151,3 +151,52 @@ def test_what_cannot_be_trained_is_refused(noisy):
     nodes = Nodes(noisy.x, torch.zeros(2, 0, dtype=torch.long), noisy.y)
     with pytest.raises(TypeError, match="`tasks` must be of rows"):
         logistic_regression(train.over(nodes))
+
+
+class Enough(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop", [1, 5, 9, 12])
+@pytest.mark.parametrize("made", ["maml", "dropout", "prototypes"])
+def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(stop, made, noisy, tmp_path):
+    train, validation, _ = parts(noisy)
+    options = MetaTraining(steps=12, every=3, lr=0.05, first_order=0.5)
+
+    def learner():
+        torch.manual_seed(4)
+        body = nn.Sequential(nn.Linear(20, 6), nn.Dropout(0.3), nn.Linear(6, 2))
+        if made == "prototypes":
+            return PrototypicalNetwork(body)
+        return MAML(body, inner_lr=0.3, inner_steps=2, dropout=made == "dropout")
+
+    whole = learner()
+    torch.manual_seed(7)
+    expected = meta_trained(whole, [train, train], validation, options)
+
+    def keep(state):
+        found = state()
+        if found["step"] == stop:
+            torch.save(found, tmp_path / "state.pt")
+            raise Enough
+
+    torch.manual_seed(7)
+    with pytest.raises(Enough):
+        meta_trained(learner(), [train, train], validation, options, keep=keep)
+    torch.manual_seed(99)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    other = learner()
+    torch.nn.init.zeros_(other.model[0].weight)  # nothing of the new learner is left
+    found = meta_trained(other, [train, train], validation, options, state=state)
+    assert found == expected
+    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in other.state_dict().items())
+
+
+def test_a_state_of_another_training_is_refused(noisy):
+    train, validation, _ = parts(noisy)
+    states = []
+    learner = PrototypicalNetwork(nn.Linear(20, 2))
+    meta_trained(learner, [train], validation, MetaTraining(steps=2), keep=lambda state: states.append(state()))
+    assert [state["step"] for state in states] == [1, 2]
+    with pytest.raises(ValueError, match="`state` is of a training with other tasks or options"):
+        meta_trained(learner, [train], validation, MetaTraining(steps=3), state=states[0])

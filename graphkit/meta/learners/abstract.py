@@ -122,7 +122,8 @@ class AbstractLearner(nn.Module, ABC):
     def _look_at(self, task: Task) -> None:
         """See once whether the model fits, outside of every transform."""
         if not self._fits:
-            with modes(self.model, dropout=self.dropout, statistics=self.statistics):
+            own = modes(self.model, dropout=self.dropout, statistics=self.statistics)
+            with torch.random.fork_rng([]), own:  # a look must not change what dropout draws later
                 index = task.episode.support.flatten()
                 whole = _outputs(task.items, index)
                 self.require_fit(whole, task.episode.support_y, task.episode.ways)

@@ -21,13 +21,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graphkit.training.fewshot.methods import METHODS, AbstractMethod, with_rivals
     from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
-    from graphkit.training.fewshot.study import FewShotOutcome, Study, fewshot, study_across_graphs, study_of_classes
+    from graphkit.training.fewshot.studies import Study, study_across_graphs, study_of_classes
+    from graphkit.training.fewshot.study import FewShotOutcome, fewshot
 
 # Imported when asked for: the command line reads names without waiting for torch.
 _HOMES = {
     "methods": ["METHODS", "AbstractMethod", "with_rivals"],
     "results": ["FewShotRecord", "MethodResult", "ProblemResult"],
-    "study": ["FewShotOutcome", "Study", "fewshot", "study_across_graphs", "study_of_classes"],
+    "studies": ["Study", "study_across_graphs", "study_of_classes"],
+    "study": ["FewShotOutcome", "fewshot"],
 }
 
 __all__ = [

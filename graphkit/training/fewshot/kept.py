@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from graphkit.training.fewshot.results import ProblemResult
 from graphkit.training.files import write_atomically
+from graphkit.training.interrupts import Interrupted, StopRequest
 from graphkit.training.protocol import fingerprint
 
-KEPT = "results.json"
+KEPT, UNDER_WAY = "results.json", "training.pt"
 
 
 class Kept:
@@ -21,6 +24,7 @@ class Kept:
     def __init__(self, folder: Path | None, identity: str, resume: bool) -> None:
         self.path = None if folder is None else folder / KEPT
         self.identity = identity
+        self.resumed = resume
         self.results: dict[str, Any] = {}
         if not resume or self.path is None:
             return
@@ -42,7 +46,78 @@ class Kept:
     def put(self, name: str, result: ProblemResult, config: Mapping[str, Any]) -> None:
         """Keep a result."""
         self.results[f"{name} {fingerprint(config)} {result.problem}"] = dataclasses.asdict(result)
+        self.put_down()
+
+    def put_down(self) -> None:
+        """Write what is finished, be it nothing yet."""
         if self.path is not None:
             content = {"identity": self.identity, "results": self.results}
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, json.dumps(content).encode())
+
+    def interrupted(self, what: str) -> Interrupted:
+        """Return the exception that says where to go on."""
+        return Interrupted(f"{what}; resume from {str(self.path and self.path.parent)!r} with `resume`.")
+
+
+class UnderWay:
+    """The state of one meta-training on the disk, written now and then and when the run is asked to stop.
+
+    Args:
+        kept: the study it belongs to.
+        task: method and problem.
+        stop: whether somebody asked to stop.
+        every: seconds between two writes.
+
+    Attributes:
+        before: CPU seconds that the training took before it was resumed.
+    """
+
+    def __init__(self, kept: Kept, task: str, stop: StopRequest | None, *, every: float = 30.0) -> None:
+        self.kept, self.task, self.stop, self.every = kept, task, stop, every
+        self.path = None if kept.path is None else kept.path.with_name(UNDER_WAY)
+        self.before = 0.0
+        self._written, self._began = time.monotonic(), time.process_time()
+
+    def state(self) -> Mapping[str, Any] | None:
+        """Return the state to go on from, if there is one of this very training.
+
+        Raises:
+            ValueError: for a file that cannot be read.
+        """
+        if self.path is None or not self.kept.resumed or not self.path.exists():
+            return None
+        import torch
+
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            mine = (content["identity"], content["task"]) == (self.kept.identity, self.task)
+        except Exception as error:
+            raise ValueError(
+                f"`resume`: {str(self.path)!r} cannot be read ({type(error).__name__}); remove it to train anew."
+            ) from error
+        if not mine:
+            return None
+        self.before = content["seconds"]
+        return content["state"]
+
+    def keep(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Write the state where it is time; after a request to stop, write it and stop.
+
+        Raises:
+            Interrupted: after a request to stop.
+        """
+        if self.path is None or not (self.stop or time.monotonic() - self._written >= self.every):
+            return
+        import torch
+
+        buffer = io.BytesIO()
+        seconds = self.before + time.process_time() - self._began
+        content = {"identity": self.kept.identity, "task": self.task, "seconds": seconds, "state": state()}
+        torch.save(content, buffer)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path, buffer.getvalue())
+        self._written = time.monotonic()
+        if self.stop:
+            self.kept.put_down()
+            raise self.kept.interrupted(f"stopped in the meta-training of {self.task.split()[0]}")

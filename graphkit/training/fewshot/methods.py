@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from graphkit.meta import AbstractGradientLearner, AbstractLearner, Evaluation
+    from graphkit.training.fewshot.kept import UnderWay
     from graphkit.training.fewshot.problems import Problem
 
 Gradient: TypeAlias = Literal["maml", "fomaml", "reptile", "anil", "meta-sgd", "protomaml"]
@@ -45,8 +46,11 @@ class AbstractMethod(ABC):
     scale: LearningRate = 1.0
 
     @abstractmethod
-    def solved(self, problem: Problem, seed: int, calibrate: int) -> Solved:
-        """Return what it comes to; ``seed`` draws weights, ``calibrate`` counts the steps of calibration."""
+    def solved(self, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> Solved:
+        """Return what it comes to; ``seed`` draws weights, ``calibrate`` counts the steps of calibration.
+
+        What is ``under_way`` keeps the state of a meta-training.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -55,7 +59,7 @@ class Prototypes(AbstractMethod):
 
     trained: ClassVar[bool] = False
 
-    def solved(self, problem: Problem, seed: int, calibrate: int) -> Solved:
+    def solved(self, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
         from torch import nn
 
@@ -72,7 +76,7 @@ class Logistic(AbstractMethod):
 
     strength: LearningRate = 10.0
 
-    def solved(self, problem: Problem, seed: int, calibrate: int) -> Solved:
+    def solved(self, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> Solved:
         """Return its evaluations; it has no calibration."""
         from graphkit.meta import logistic_regression
 
@@ -101,7 +105,7 @@ class Classifier(AbstractMethod):
     inner_lr: LearningRate = 0.1
     inner_steps: Positive = 20
 
-    def solved(self, problem: Problem, seed: int, calibrate: int) -> Solved:
+    def solved(self, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
         import torch
         from torch import nn
@@ -138,7 +142,7 @@ class PrototypicalNet(AbstractMethod):
     batch: Positive = 8
     lr: LearningRate = 0.01
 
-    def solved(self, problem: Problem, seed: int, calibrate: int) -> Solved:
+    def solved(self, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
         import torch
 
@@ -147,8 +151,9 @@ class PrototypicalNet(AbstractMethod):
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(seed)
             learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden))
+        options = MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
         found = meta_trained(
-            learner, problem.train, problem.validation, MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
+            learner, problem.train, problem.validation, options, state=under_way.state(), keep=under_way.keep
         )
         return _evaluated(learner, problem, calibrate)._replace(step=found.step)
 
@@ -184,7 +189,7 @@ class MetaLearnt(AbstractMethod):
     multi_step: NonNegative = 0.0
     first_order: NonNegative = 0.0
 
-    def solved(self, problem: Problem, seed: int, calibrate: int) -> Solved:
+    def solved(self, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> Solved:
         """Return its evaluations; one with a head of its own has no calibration."""
         import torch
 
@@ -196,7 +201,9 @@ class MetaLearnt(AbstractMethod):
         options = MetaTraining(
             steps=self.steps, batch=self.batch, lr=self.lr, first_order=self.first_order, test_steps=self.test_steps
         )
-        found = meta_trained(learner, problem.train, problem.validation, options)
+        found = meta_trained(
+            learner, problem.train, problem.validation, options, state=under_way.state(), keep=under_way.keep
+        )
         calibrate = calibrate if self.learner == "protomaml" else 0
         return _evaluated(learner, problem, calibrate, self.test_steps)._replace(step=found.step)
 

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.meta import ClassSplit, Protocol, Rows, TaskSet
+from graphkit.training.fewshot.adapters import ADAPTERS
+from graphkit.training.protocol import dataset_facts
 
 VALIDATION_TASKS, TRAIN_TASKS = 50, 1600
 """Tasks to select by, and tasks to train on, which are taken in turn."""
@@ -84,28 +86,44 @@ def one_graph(data: Data, split: ClassSplit, protocol: Protocol) -> Problem:
     )
 
 
-def across_graphs(graphs: Mapping[str, Data], held_out: str, protocol: Protocol) -> Problem:
+def across_graphs(
+    graphs: Mapping[str, Data], held_out: str, protocol: Protocol, split: ClassSplit | None = None
+) -> Problem:
     """Return the problem of training on tasks of all graphs but one, and testing on that one.
 
-    Tasks of the first training graph, drawn apart, select.
+    Tasks of the first training graph, drawn apart, select. Without a class split all graphs share their classes; with
+    one, classes to test on are unseen too.
 
     Raises:
         ValueError: where a graph stands on both sides, features differ in width, or tasks cannot be drawn.
     """
     names = [name for name in graphs if name != held_out]
-    if any(graphs[name] is graphs[held_out] for name in names):
-        raise ValueError(f"the graph {held_out!r} is among those trained on; a graph to test on must be unseen.")
+    mine = dataset_facts(graphs[held_out]).sha256
+    for name in names:
+        if dataset_facts(graphs[name]).sha256 == mine:
+            raise ValueError(
+                f"the graph {held_out!r} is among those trained on, as {name!r}; a graph to test on must be unseen."
+            )
     widths = {name: data.num_features for name, data in graphs.items()}
     if len(set(widths.values())) > 1:
-        raise ValueError(f"the graphs have features of different widths: {widths}; bring them to one first.")
+        raise ValueError(
+            f"the graphs have features of different widths: {widths}; bring them to one with an adapter: "
+            f"{', '.join(ADAPTERS)}."
+        )
     items = {name: Rows(torch.zeros(data.num_nodes, 0), data.y) for name, data in graphs.items()}
-    classes = {name: _large(data.y, protocol) for name, data in graphs.items()}
+
+    def classes(name: str, part: Sequence[int] | None) -> Sequence[int]:
+        return _large(graphs[name].y, protocol) if part is None else part
+
+    train, select, test = (None, None, None) if split is None else (split.train, split.validation, split.test)
+    if select is not None and len(select) < protocol.n_way:
+        select = train
     return Problem(
-        f"graph {held_out}",
-        tuple(TaskSet.drawn(items[name], classes[name], _of(protocol, TRAIN_TASKS, 2)) for name in names),
-        TaskSet.drawn(items[names[0]], classes[names[0]], _of(protocol, VALIDATION_TASKS, 1)),
-        TaskSet.drawn(items[held_out], classes[held_out], protocol),
-        tuple((items[name], tuple(classes[name])) for name in names),
+        f"graph {held_out}" + ("" if test is None else f", classes {', '.join(map(str, test))}"),
+        tuple(TaskSet.drawn(items[name], classes(name, train), _of(protocol, TRAIN_TASKS, 2)) for name in names),
+        TaskSet.drawn(items[names[0]], classes(names[0], select), _of(protocol, VALIDATION_TASKS, 1)),
+        TaskSet.drawn(items[held_out], classes(held_out, test), protocol),
+        tuple((items[name], tuple(classes(name, train))) for name in names),
     )
 
 

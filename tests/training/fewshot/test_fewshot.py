@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 import torch
@@ -10,9 +11,12 @@ from torch_geometric.data import Data
 
 from graphkit.meta import ClassSplit, Protocol
 from graphkit.training.fewshot import METHODS, fewshot, study_across_graphs, study_of_classes, with_rivals
+from graphkit.training.fewshot.adapters import ADAPTERS, adapted_graphs
+from graphkit.training.fewshot.kept import UnderWay
 from graphkit.training.fewshot.methods import Classifier, MetaLearnt, Prototypes, PrototypicalNet
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of
+from graphkit.training.interrupts import Interrupted
 
 PROTOCOL = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
 SPLIT = ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6))
@@ -146,10 +150,59 @@ def test_what_cannot_be_crossed_is_refused():
         study_across_graphs("one", {"a": one}, PROTOCOL)
     with pytest.raises(ValueError, match=r"'(a|b)' is among those trained on"):
         study_across_graphs("same", {"a": one, "b": one}, PROTOCOL)
+    with pytest.raises(ValueError, match=r"'a' is among those trained on, as 'b'"):
+        study_across_graphs("copied", {"a": one, "b": one.clone()}, PROTOCOL)
     narrow = graph(1)
     narrow.x = narrow.x[:, :5]
     with pytest.raises(ValueError, match="features of different widths"):
         study_across_graphs("widths", {"a": one, "b": narrow}, PROTOCOL)
+
+
+def test_across_graphs_classes_may_be_unseen_too():
+    graphs = {name: graph(seed) for seed, name in enumerate(("a", "b"))}
+    study = study_across_graphs("two", graphs, PROTOCOL, splits=[SPLIT])
+    assert [problem.name for problem in study.problems] == ["graph a, classes 5, 6", "graph b, classes 5, 6"]
+    for problem, held_out in zip(study.problems, ("a", "b"), strict=True):
+        assert set(problem.test.classes.unique().tolist()) == {5, 6}
+        assert set(problem.validation.classes.unique().tolist()) == {3, 4}
+        assert set(problem.train[0].classes.unique().tolist()) <= {0, 1, 2}
+        rowed = study.rowed(problem, "features-1", 1.0)
+        assert torch.equal(rowed.test.x, rows_of(graphs[held_out], "features-1"))
+    assert study.setting["labels"] == "disjoint"
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_an_adapter_brings_features_to_one_width_without_labels(adapter):
+    wide = graph(1)
+    wide.x = torch.cat([wide.x, wide.x[:, :11]], 1)
+    graphs = {"a": graph(0), "b": wide}
+    found = adapted_graphs(graphs, adapter)
+    assert found["a"].num_features == found["b"].num_features
+    assert torch.equal(found["b"].y, wide.y)
+    assert wide.num_features == 35  # left as it was
+    blind = adapted_graphs({"b": wide.clone().update({"y": wide.y.flip(0)})}, adapter)["b"].x
+    assert torch.equal(blind, found["b"].x)
+    study = study_across_graphs("two", graphs, PROTOCOL, adapter=adapter)
+    outcome = fewshot(study, PROTOCOL, ["prototypes-2", "maml"], methods=SMALL)
+    assert outcome.record.protocol["adapter"] == adapter
+
+
+def test_adapters_are_what_they_say():
+    data = graph(2)
+    structure = adapted_graphs({"a": data}, "structure")["a"].x
+    degrees = torch.bincount(data.edge_index[1], minlength=140)
+    assert torch.equal(structure[:, :12].argmax(1), (degrees + 1.0).log2().floor().long())
+    dense = torch.zeros(140, 140).index_put((data.edge_index[1], data.edge_index[0]), torch.tensor(1.0))
+    mean = (dense @ degrees.float()) / degrees.clamp(min=1)
+    assert torch.equal(structure[:, 12:24].argmax(1), (mean + 1).log2().floor().long())
+    kept = adapted_graphs({"a": data}, "components")["a"].x
+    x = data.x / data.x.sum(1, keepdim=True).clamp(min=1e-12)
+    left = torch.linalg.svd(x - x.mean(0), full_matrices=False)[0][:, :5]
+    expected = left / left.std(0)
+    expected = expected * torch.where((expected**3).mean(0) < 0, -1.0, 1.0)
+    torch.testing.assert_close(kept[:, :5], expected, rtol=0, atol=1e-3)
+    with pytest.raises(ValueError, match="`adapter` 'svd' is not known"):
+        adapted_graphs({"a": data}, "svd")
 
 
 def test_more_ways_than_training_classes_are_refused():
@@ -179,6 +232,50 @@ def test_a_stopped_study_goes_on_where_it_was(study, tmp_path):
     for name in names:
         left, right = (each.methods[name].problems[0] for each in (resumed, whole))
         assert (left.accuracies, left.validation) == (right.accuracies, right.validation)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["maml", "protonet"])
+def test_ctrl_c_in_a_meta_training_leaves_its_state(name, number, study, tmp_path, monkeypatch):
+    names, steps, keep = ["prototypes-2", name], [], UnderWay.keep
+
+    def interrupted(self, state):
+        steps.append(state()["step"])
+        if len(steps) == 3:
+            signal.raise_signal(number)
+        keep(self, state)
+
+    monkeypatch.setattr(UnderWay, "keep", interrupted)
+    with pytest.raises(Interrupted, match=f"stopped in the meta-training of {name}; resume from"):
+        fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path)
+    assert (tmp_path / "training.pt").exists()
+    resumed = fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, resume=True)
+    assert steps == [1, 2, 3, 4]  # none is taken twice
+    whole = fewshot(study, PROTOCOL, names, methods=SMALL)
+    left, right = (each.methods[name].problems[0] for each in (resumed, whole))
+    assert (left.accuracies, left.validation, left.step) == (right.accuracies, right.validation, right.step)
+
+
+def test_a_first_training_that_is_stopped_can_be_resumed(study, tmp_path, monkeypatch):
+    """Before anything is finished, and after the last method."""
+    keep = UnderWay.keep
+
+    def interrupted(self, state):
+        if state()["step"] == 2 and self.before == 0:
+            signal.raise_signal(signal.SIGINT)
+        keep(self, state)
+
+    monkeypatch.setattr(UnderWay, "keep", interrupted)
+    with pytest.raises(Interrupted):
+        fewshot(study, PROTOCOL, ["maml"], methods=SMALL, folder=tmp_path)
+    found = fewshot(study, PROTOCOL, ["maml"], methods=SMALL, folder=tmp_path, resume=True)
+    monkeypatch.undo()
+    whole = fewshot(study, PROTOCOL, ["maml"], methods=SMALL)
+    assert found.record.metric == whole.record.metric
+    (tmp_path / "training.pt").write_bytes(b"damaged")
+    (tmp_path / "results.json").write_text((tmp_path / "results.json").read_text().replace("maml", "llama"))
+    with pytest.raises(ValueError, match="remove it to train anew"):
+        fewshot(study, PROTOCOL, ["maml"], methods=SMALL, folder=tmp_path, resume=True)
 
 
 def test_another_study_is_not_gone_on_with(study, tmp_path):

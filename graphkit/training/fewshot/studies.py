@@ -1,0 +1,179 @@
+"""Few-shot studies, ready to run: unseen classes of one graph, or unseen graphs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.utils import subgraph
+
+from graphkit.meta import ClassSplit, Protocol, Rows
+from graphkit.training.fewshot.adapters import adapted_graphs
+from graphkit.training.fewshot.problems import Problem, Rowed, across_graphs, one_graph
+from graphkit.training.fewshot.rows import encoder_rows, rows_of
+from graphkit.training.protocol import DatasetFacts, dataset_facts, fingerprint
+
+
+@dataclass(frozen=True)
+class Study:
+    """A few-shot study, ready to run.
+
+    Args:
+        facts: the data set.
+        problems: class splits, or graphs to test on.
+        rowed: from a problem, a kind of rows and their scale to the rows of each part.
+        setting: what a record says of them.
+    """
+
+    facts: DatasetFacts
+    problems: tuple[Problem, ...]
+    rowed: Callable[[Problem, str, float], Rowed]
+    setting: Mapping[str, Any]
+
+
+def study_of_classes(
+    data: Data,
+    splits: Sequence[ClassSplit],
+    protocol: Protocol,
+    *,
+    inductive: bool = False,
+    encoder: str = "ccassg",
+    encoder_fields: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Study:
+    """Return the study of unseen classes of one graph.
+
+    Args:
+        data: the graph.
+        splits: classes to train, select and test on.
+        protocol: of the tasks.
+        inductive: nodes of validation and test classes are taken out of the graph that training sees, those of test
+            classes out of the one that selection sees.
+        encoder: the loss without labels behind rows of the kind "encoder".
+        encoder_fields: fields of its recipe, and values.
+        seed: of the encoder.
+
+    Raises:
+        ValueError: for splits or tasks that cannot be drawn.
+    """
+    problems = tuple(one_graph(data, split, protocol) for split in splits)
+    by_name = dict(zip((problem.name for problem in problems), splits, strict=True))
+    known: dict[Any, Tensor] = {}
+
+    def table(kind: str, without: tuple[int, ...], trained_without: tuple[int, ...]) -> Tensor:
+        key = (kind, without, trained_without)
+        if key not in known:
+            seen, kept = _without(data, without)
+            if kind == "encoder":
+                first, _ = _without(data, trained_without)
+                found = encoder_rows([first], [seen], loss=encoder, seed=seed, overrides=encoder_fields)[0]
+            else:
+                found = rows_of(seen, kind)
+            known[key] = found.new_zeros(data.num_nodes, found.size(1)).index_copy(0, kept, found)
+        return known[key]
+
+    def rowed(problem: Problem, kind: str, scale: float) -> Rowed:
+        split = by_name[problem.name]
+        hidden = tuple(sorted((*split.validation, *split.test))) if inductive else ()
+        stages = [(hidden, hidden), (tuple(sorted(split.test)) if inductive else (), hidden), ((), hidden)]
+        train, validation, test = (Rows(scale * table(kind, *stage), data.y) for stage in stages)
+        return Rowed((train,), validation, test)
+
+    setting = {
+        "setting": "inductive" if inductive else "transductive",
+        "encoder": {"loss": encoder, "seed": seed, **(encoder_fields or {})},
+        "class_splits": [dataclasses.asdict(split) for split in splits],
+    }
+    return Study(dataset_facts(data), problems, rowed, setting)
+
+
+def study_across_graphs(
+    name: str,
+    graphs: Mapping[str, Data],
+    protocol: Protocol,
+    *,
+    splits: Sequence[ClassSplit] = (),
+    adapter: str | None = None,
+    inductive: bool = False,
+    encoder: str = "ccassg",
+    encoder_fields: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Study:
+    """Return the study of unseen graphs: each in turn is tested on, the others are trained on.
+
+    Args:
+        name: of the family.
+        graphs: with features of one width, or an adapter, and classes of one numbering.
+        protocol: of the tasks.
+        splits: classes to train on, select by and test on, so that graph and classes are unseen; without any, all
+            graphs share all classes.
+        adapter: what brings features to one width and meaning, see :func:`adapted_graphs`; none when left out.
+        inductive: the encoder does not see the graph to test on; otherwise it does, without labels.
+        encoder: the loss without labels behind rows of the kind "encoder".
+        encoder_fields: fields of its recipe, and values.
+        seed: of the encoder.
+
+    Raises:
+        ValueError: for fewer than two graphs, two that are the same, or tasks that cannot be drawn.
+    """
+    if len(graphs) < 2:
+        raise ValueError(f"`graphs` must be two or more to test on an unseen one, got {len(graphs)}.")
+    graphs = graphs if adapter is None else adapted_graphs(graphs, adapter)
+    chosen: Sequence[ClassSplit | None] = splits or [None]
+    held = [(held_out, across_graphs(graphs, held_out, protocol, split)) for held_out in graphs for split in chosen]
+    problems, tested = tuple(problem for _, problem in held), {problem.name: graph for graph, problem in held}
+    known: dict[Any, dict[str, Tensor]] = {}
+
+    def tables(kind: str, held_out: str) -> dict[str, Tensor]:
+        key = (kind, held_out if inductive and kind == "encoder" else None)
+        if key not in known:
+            if kind == "encoder":
+                seen = [data for other, data in graphs.items() if not inductive or other != held_out]
+                found = encoder_rows(seen, list(graphs.values()), loss=encoder, seed=seed, overrides=encoder_fields)
+            else:
+                found = [rows_of(data, kind) for data in graphs.values()]
+            known[key] = dict(zip(graphs, found, strict=True))
+        return known[key]
+
+    def rowed(problem: Problem, kind: str, scale: float) -> Rowed:
+        held_out = tested[problem.name]
+        found = {other: Rows(scale * x, graphs[other].y) for other, x in tables(kind, held_out).items()}
+        names = [other for other in graphs if other != held_out]
+        return Rowed(tuple(found[other] for other in names), found[names[0]], found[held_out])
+
+    facts = [dataset_facts(data) for data in graphs.values()]
+    total = DatasetFacts(
+        name=name,
+        sha256=fingerprint([each.sha256 for each in facts]),
+        nodes=sum(each.nodes for each in facts),
+        edges=sum(each.edges for each in facts),
+        features=facts[0].features,
+        classes=max(each.classes for each in facts),
+        graphs=len(facts),
+    )
+    setting = {
+        "setting": "across graphs, " + ("inductive" if inductive else "transductive"),
+        "labels": "disjoint" if splits else "shared",
+        "adapter": adapter,
+        "class_splits": [dataclasses.asdict(split) for split in splits],
+        "encoder": {"loss": encoder, "seed": seed, **(encoder_fields or {})},
+        "graphs": {each.name: each.sha256 for each in facts},
+    }
+    return Study(total, problems, rowed, setting)
+
+
+def _without(data: Data, classes: Sequence[int]) -> tuple[Data, Tensor]:
+    """Return the graph without the nodes of some classes, and the nodes that are left, ``[left]``."""
+    kept = (~torch.isin(data.y, torch.tensor(classes, dtype=data.y.dtype))).nonzero().squeeze(-1)
+    if len(kept) == data.num_nodes:
+        return data, kept
+    edge_index, weight = subgraph(
+        kept, data.edge_index, data.get("edge_weight"), relabel_nodes=True, num_nodes=data.num_nodes
+    )
+    x = data.x.to_dense() if data.x.layout != torch.strided else data.x
+    return Data(x=x[kept], edge_index=edge_index, edge_weight=weight, num_nodes=len(kept)), kept
