@@ -180,9 +180,10 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(stop, made, noi
             torch.save(found, tmp_path / "state.pt")
             raise Enough
 
+    stopped = learner()
     torch.manual_seed(7)
     with pytest.raises(Enough):
-        meta_trained(learner(), [train, train], validation, options, keep=keep)
+        meta_trained(stopped, [train, train], validation, options, keep=keep)
     torch.manual_seed(99)
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     other = learner()
