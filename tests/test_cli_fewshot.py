@@ -59,7 +59,9 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
     [
         (["cora", "--across-graphs"], "'cora' is one graph; leave out `--across-graphs`"),
         (["twitch-musae"], "'twitch-musae' is several; add `--across-graphs`"),
-        (["mutag"], "labels of graphs"),
+        (["digits-grid"], "has signals"),
+        (["ogbg-molesol"], "real numbers for labels"),
+        (["mutag", "--inductive"], "graphs of a set do not"),
         (["cora", "--adapter", "structure"], "add `--across-graphs`"),
         (["digits", "--learner", "all", "--set", "steps=3"], "name it with `--learner`"),
         (["digits", "--set", "step=3"], "Did you mean"),
@@ -94,3 +96,11 @@ def test_graphs_of_roles_are_crossed_with_shared_and_with_unseen_classes(call, t
     code, _, err = call(*wanted, "--class-split", "random:1:4,3,3", "--run", "other", "--json", "r.json")
     assert code == 0, err
     assert json.loads((tmp_path / "r.json").read_text())["protocol"]["labels"] == "disjoint"
+
+
+def test_graphs_of_a_set_are_told_apart(call, tmp_path, mirror):
+    wanted = ["enzymes", "--class-split", "random:1:2,2,2", "--learner", "prototypes-2", "--tasks", "3"]
+    code, out, err = call(*wanted, "--json", "r.json")
+    assert code == 0, err
+    assert "3 for each of 1 class split" in out
+    assert json.loads((tmp_path / "r.json").read_text())["dataset"]["graphs"] == 600

@@ -78,7 +78,7 @@ def fewshot(
     run: Path | None,
     resume: bool,
 ) -> int:
-    """Tell classes of DATASET apart that were not trained on, from a few labelled nodes each.
+    """Tell classes of DATASET apart that were not trained on, from a few labelled nodes or graphs each.
 
     All methods see the same frozen tasks. Learners are trained on tasks of the training classes and selected on tasks
     of the validation classes. The interval is over tasks, the deviation over class splits.
@@ -97,8 +97,11 @@ def fewshot(
     if across_graphs != (kind == "family"):
         is_one = "one graph; leave out `--across-graphs`." if across_graphs else "several; add `--across-graphs`."
         raise click.UsageError(f"{dataset!r} is {is_one}")
-    if kind not in ("node", "family"):
-        raise click.UsageError(f"{dataset!r} has labels of {kind}s; few-shot tasks are over nodes here.")
+    if kind == "signal" or not card(dataset).classes:
+        what = "signals" if kind == "signal" else "real numbers for labels"
+        raise click.UsageError(f"{dataset!r} has {what}; few-shot tasks are over nodes and graphs that have classes.")
+    if kind == "graph" and inductive:
+        raise click.UsageError("`--inductive` is of nodes that see each other; graphs of a set do not.")
     if adapter is not None and not across_graphs:
         raise click.UsageError("`--adapter` is for graphs whose features differ; add `--across-graphs`.")
     names = with_rivals(learner)
@@ -124,7 +127,7 @@ def fewshot(
     import graphkit.data
     from graphkit.meta import Protocol
     from graphkit.training.fewshot import fewshot as solved
-    from graphkit.training.fewshot import study_across_graphs, study_of_classes
+    from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
 
     torch.set_num_threads(threads)
     data = graphkit.data.load(dataset)
@@ -141,9 +144,13 @@ def fewshot(
         splits = [] if shared else _splits(dataset, first, str(class_split), ways, seed)
         study = study_across_graphs(dataset, data, protocol, splits=splits, adapter=adapter, **sight)
     else:
-        study = study_of_classes(
-            data, _splits(dataset, data, class_split or "all-pairs", ways, seed), protocol, **sight
-        )
+        items = data.items if kind == "graph" else data
+        splits = _splits(dataset, items, class_split or "all-pairs", ways, seed)
+        if kind == "graph":
+            del sight["inductive"]
+            study = study_of_graphs(data, splits, protocol, **sight)
+        else:
+            study = study_of_classes(data, splits, protocol, **sight)
 
     def tell(name: str, problem: str, result: ProblemResult) -> None:
         mean = sum(result.accuracies) / len(result.accuracies)
@@ -231,7 +238,7 @@ def _show(outcome: FewShotOutcome, study: Study, protocol: Protocol) -> None:
     record = outcome.record
     data, held = record.dataset, record.protocol
     problems = len(study.problems)
-    what = plural(problems, "graph" if data.graphs else "class split")
+    what = plural(problems, "graph" if "graphs" in held and not held["class_splits"] else "class split")
     size = f"{protocol.n_way} ways, {plural(protocol.k_shot, 'shot')}, {protocol.n_query} queries a class"
     fields(
         [

@@ -152,4 +152,5 @@ def graph_protocol(splits: Sequence[Split], facts: DatasetFacts, selection: str,
         setting="inductive",
         selection=selection,
         metric=metric,
+        items="graphs",
     )

@@ -44,7 +44,9 @@ class Protocol:
         setting: "transductive": training sees the features and edges of all nodes, and the labels of its own;
             "inductive": it sees nothing of the signals it is tested on.
         selection: the rule that decides whose weights are tested.
-        metric: what is measured on the test nodes.
+        metric: what is measured on the test items.
+        items: what is labelled: "nodes", "graphs" or "signals". It follows from the data set, so that the fingerprint
+            leaves it out.
     """
 
     dataset: str
@@ -57,11 +59,12 @@ class Protocol:
     setting: str = "transductive"
     selection: str
     metric: str = "accuracy"
+    items: str = "nodes"
 
     @property
     def fingerprint(self) -> str:
-        """The first 16 hexadecimal digits of the SHA-256 of all fields."""
-        return fingerprint(dataclasses.asdict(self))
+        """The first 16 hexadecimal digits of the SHA-256 of all other fields."""
+        return fingerprint({name: value for name, value in dataclasses.asdict(self).items() if name != "items"})
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields and the fingerprint."""
@@ -69,7 +72,7 @@ class Protocol:
 
     def __str__(self) -> str:
         """Return the protocol in one line, to stand beside a figure."""
-        sizes = f"{self.train:,}/{self.validation:,}/{self.test:,} nodes"
+        sizes = f"{self.train:,}/{self.validation:,}/{self.test:,} {self.items}"
         return f"{self.dataset}, {self.split} split ({sizes}), {self.setting}, {self.selection} [{self.fingerprint}]"
 
 
@@ -117,6 +120,7 @@ def protocol_of(divided: Sequence[Data], facts: DatasetFacts, selection: str, me
         setting="inductive" if inductive else "transductive",
         selection=selection,
         metric=metric,
+        items="signals" if inductive else "nodes",
     )
 
 

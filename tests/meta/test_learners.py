@@ -9,14 +9,17 @@ import torch
 import torch.nn.functional as F
 import torch_geometric.nn
 from torch import nn
+from torch_geometric.data import Data
 from torch_geometric.nn import SAGEConv
 
+from graphkit.data import GraphSet
 from graphkit.meta import (
     ANIL,
     MAML,
     AbstractGradientLearner,
     AbstractLearner,
     Clone,
+    Graphs,
     MetaSGD,
     Nodes,
     Protocol,
@@ -405,3 +408,35 @@ def test_a_graph_that_was_changed_in_place_is_prepared_anew(part, nodes):
     fresh = Nodes(items.x.clone(), items.edge_index.clone(), items.y, weight.clone())
     again = learner.logits(list(TaskSet.drawn(fresh, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=2))))
     torch.testing.assert_close(after, again, rtol=0, atol=1e-12)
+
+
+class Pooled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = SAGEConv(3, 6), nn.Linear(6, 2)
+
+    def forward(self, x, edge_index, batch):
+        return self.head(torch_geometric.nn.global_mean_pool(self.conv(x, edge_index).tanh(), batch))
+
+
+@pytest.mark.parametrize("name", ["maml", "anil", "reptile", "prototypes"])
+def test_whole_graphs_are_adapted_to(name):
+    y = torch.arange(40) % 4
+    ring = torch.stack([torch.arange(5), torch.arange(5).roll(1)])
+    x = torch.randn(200, 3, dtype=torch.float64) + y.repeat_interleave(5)[:, None]
+    data = Data(x=x, edge_index=torch.cat([ring, ring.flip(0)], 1).repeat(1, 40), y=y)
+    items = Graphs(GraphSet(data, nodes=torch.full((40,), 5), edges=torch.full((40,), 10)))
+    tasks = list(TaskSet.drawn(items, (0, 1, 2, 3), Protocol(k_shot=2, n_query=3, n_tasks=4)))
+    learner = {
+        "maml": lambda m: MAML(m, inner_lr=0.3, inner_steps=3),
+        "anil": lambda m: ANIL(m, inner_lr=0.3, inner_steps=3, head="head"),
+        "reptile": lambda m: Reptile(m, inner_lr=0.3, inner_steps=3),
+        "prototypes": PrototypicalNetwork,
+    }[name](Pooled().double())
+    one_by_one = torch.stack([learner.predict(learner.adapt(task), task) for task in tasks])
+    assert one_by_one.shape == (4, 6, 2)
+    torch.testing.assert_close(learner.logits(tasks), one_by_one, rtol=0, atol=1e-12)
+    before = flat(learner)
+    learner.meta_loss(tasks).backward()
+    assert all(bool(p.grad.abs().sum() > 0) for p in learner.parameters() if name != "prototypes" or p.grad is not None)
+    assert torch.equal(before, flat(learner))

@@ -37,6 +37,7 @@ def test_every_recipe_trains_and_its_record_counts_graphs(graphs, model):
     outcome = train(graphs, small(model, epochs=2), device="cpu")
     assert outcome.record.dataset.graphs == 60
     assert outcome.record.protocol.setting == "inductive"
+    assert " graphs), inductive" in str(outcome.record.protocol)
 
 
 def test_edges_are_learnt_from_and_the_structure_free_model_cannot(graphs):

@@ -114,6 +114,7 @@ def graph_setting(graphs: GraphSet, recipe: EmbeddingRecipe, device: torch.devic
         setting="inductive; identical graphs do not answer each other",
         selection=recipe.selection_rule,
         metric=MEASURED,
+        items="graphs",
     )
     examination = Examination(y, split.train, split.test, same_graphs(graphs))
     return Setting(material, material, examination, descriptors(graphs, split.train), facts, protocol, "graph")

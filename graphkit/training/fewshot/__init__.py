@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from graphkit.training.fewshot.graph_sets import study_of_graphs
     from graphkit.training.fewshot.methods import METHODS, AbstractMethod, with_rivals
     from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
     from graphkit.training.fewshot.studies import Study, study_across_graphs, study_of_classes
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # Imported when asked for: the command line reads names without waiting for torch.
 _HOMES = {
+    "graph_sets": ["study_of_graphs"],
     "methods": ["METHODS", "AbstractMethod", "with_rivals"],
     "results": ["FewShotRecord", "MethodResult", "ProblemResult"],
     "studies": ["Study", "study_across_graphs", "study_of_classes"],
@@ -43,6 +45,7 @@ __all__ = [
     "fewshot",
     "study_across_graphs",
     "study_of_classes",
+    "study_of_graphs",
     "with_rivals",
 ]
 

@@ -86,6 +86,18 @@ def one_graph(data: Data, split: ClassSplit, protocol: Protocol) -> Problem:
     )
 
 
+def unlike_names(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Return the problems, the second of a name (two draws with the same test classes) under another."""
+    seen: dict[str, int] = {}
+    found = []
+    for problem in problems:
+        seen[problem.name] = seen.get(problem.name, 0) + 1
+        number = seen[problem.name]
+        name = problem.name if number == 1 else f"{problem.name}, draw {number}"
+        found.append(dataclasses.replace(problem, name=name))
+    return tuple(found)
+
+
 def across_graphs(
     graphs: Mapping[str, Data], held_out: str, protocol: Protocol, split: ClassSplit | None = None
 ) -> Problem:

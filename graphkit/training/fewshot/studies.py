@@ -14,7 +14,7 @@ from torch_geometric.utils import subgraph
 
 from graphkit.meta import ClassSplit, Protocol, Rows
 from graphkit.training.fewshot.adapters import adapted_graphs
-from graphkit.training.fewshot.problems import Problem, Rowed, across_graphs, one_graph
+from graphkit.training.fewshot.problems import Problem, Rowed, across_graphs, one_graph, unlike_names
 from graphkit.training.fewshot.rows import encoder_rows, rows_of
 from graphkit.training.protocol import DatasetFacts, dataset_facts, fingerprint
 
@@ -61,7 +61,7 @@ def study_of_classes(
     Raises:
         ValueError: for splits or tasks that cannot be drawn.
     """
-    problems = tuple(one_graph(data, split, protocol) for split in splits)
+    problems = unlike_names([one_graph(data, split, protocol) for split in splits])
     by_name = dict(zip((problem.name for problem in problems), splits, strict=True))
     known: dict[Any, Tensor] = {}
 
@@ -126,7 +126,8 @@ def study_across_graphs(
     graphs = graphs if adapter is None else adapted_graphs(graphs, adapter)
     chosen: Sequence[ClassSplit | None] = splits or [None]
     held = [(held_out, across_graphs(graphs, held_out, protocol, split)) for held_out in graphs for split in chosen]
-    problems, tested = tuple(problem for _, problem in held), {problem.name: graph for graph, problem in held}
+    problems = unlike_names([problem for _, problem in held])
+    tested = {problem.name: graph for problem, (graph, _) in zip(problems, held, strict=True)}
     known: dict[Any, dict[str, Tensor]] = {}
 
     def tables(kind: str, held_out: str) -> dict[str, Tensor]:

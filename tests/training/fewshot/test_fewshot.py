@@ -7,10 +7,19 @@ import signal
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch_geometric.data import Data
 
+from graphkit.data import GraphSet
 from graphkit.meta import ClassSplit, Protocol
-from graphkit.training.fewshot import METHODS, fewshot, study_across_graphs, study_of_classes, with_rivals
+from graphkit.training.fewshot import (
+    METHODS,
+    fewshot,
+    study_across_graphs,
+    study_of_classes,
+    study_of_graphs,
+    with_rivals,
+)
 from graphkit.training.fewshot.adapters import ADAPTERS, adapted_graphs
 from graphkit.training.fewshot.kept import UnderWay
 from graphkit.training.fewshot.methods import Classifier, MetaLearnt, Prototypes, PrototypicalNet
@@ -203,6 +212,43 @@ def test_adapters_are_what_they_say():
     torch.testing.assert_close(kept[:, :5], expected, rtol=0, atol=1e-3)
     with pytest.raises(ValueError, match="`adapter` 'svd' is not known"):
         adapted_graphs({"a": data}, "svd")
+
+
+def set_of_graphs(classes=6, each=12) -> GraphSet:
+    """Rings whose features lean towards their class."""
+    drawn = torch.Generator().manual_seed(0)
+    y = torch.arange(classes * each) % classes
+    ring = torch.stack([torch.arange(5), torch.arange(5).roll(1)])
+    x = (torch.rand(5 * len(y), 12, generator=drawn) < 0.2).float()
+    x = x + (torch.arange(12) % classes == y.repeat_interleave(5)[:, None]).float()
+    data = Data(x=x, edge_index=torch.cat([ring, ring.flip(0)], 1).repeat(1, len(y)), y=y)
+    return GraphSet(data, nodes=torch.full((len(y),), 5), edges=torch.full((len(y),), 10))
+
+
+def test_whole_graphs_are_told_apart(monkeypatch):
+    _shorten(monkeypatch)
+    graphs, split = set_of_graphs(), ClassSplit(train=(0, 1), validation=(2, 3), test=(4, 5))
+    study = study_of_graphs(graphs, [split, split], PROTOCOL)
+    assert [problem.name for problem in study.problems] == ["classes 4, 5", "classes 4, 5, draw 2"]
+    rows = study.rowed(study.problems[0], "features-0", 1.0).test.x
+    means = torch.stack([_unit(graph.x).mean(0) for graph in graphs])
+    torch.testing.assert_close(rows, _unit(means))
+    assert study.rowed(study.problems[0], "encoder", 1.0).test.x.size(0) == len(graphs)
+    outcome = fewshot(study, PROTOCOL, ["prototypes-2", "maml"], methods=SMALL)
+    assert outcome.methods["prototypes-2"].accuracy().mean > 0.7
+    assert outcome.record.dataset.graphs == 72
+    assert outcome.record.protocol["items"] == "graphs"
+
+
+def _unit(x):
+    return F.normalize(F.normalize(x, p=1, dim=-1), dim=-1)
+
+
+def test_graphs_without_classes_are_refused():
+    graphs = set_of_graphs()
+    graphs._data.y = graphs._data.y.float()
+    with pytest.raises(ValueError, match="`graphs` must have one class each"):
+        study_of_graphs(graphs, [SPLIT], PROTOCOL)
 
 
 def test_more_ways_than_training_classes_are_refused():

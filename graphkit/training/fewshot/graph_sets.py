@@ -1,0 +1,75 @@
+"""Few-shot classification of whole graphs: unseen classes of a set of graphs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Data
+
+from graphkit.data import GraphSet
+from graphkit.meta import ClassSplit, Protocol, Rows
+from graphkit.training.fewshot.problems import Problem, Rowed, one_graph, unlike_names
+from graphkit.training.fewshot.rows import encoder_rows, rows_of
+from graphkit.training.fewshot.studies import Study
+from graphkit.training.graphs import graph_facts
+
+
+def study_of_graphs(
+    graphs: GraphSet,
+    splits: Sequence[ClassSplit],
+    protocol: Protocol,
+    *,
+    encoder: str = "ccassg",
+    encoder_fields: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Study:
+    """Return the study of unseen classes of a set of graphs.
+
+    A row is a graph: the mean, over its nodes, of their rows, of length 1. Graphs do not see each other but in the mean
+    that is taken away from rows of the kind "centred" and in what an encoder without labels is trained on.
+
+    Args:
+        graphs: a set whose graphs have classes.
+        splits: classes to train, select and test on.
+        protocol: of the tasks.
+        encoder: the loss without labels behind rows of the kind "encoder".
+        encoder_fields: fields of its recipe, and values.
+        seed: of the encoder.
+
+    Raises:
+        ValueError: for splits or tasks that cannot be drawn, or labels that are no classes.
+    """
+    y = graphs.items.y
+    if y.is_floating_point() or y.flatten().shape != (len(graphs),):
+        raise ValueError("`graphs` must have one class each; few-shot tasks draw their items by class.")
+    y = y.flatten()
+    together = graphs.batch(range(len(graphs)))
+    nodes = Data(x=together.x.float(), edge_index=together.edge_index, num_nodes=together.num_nodes)
+    drawn = [one_graph(Data(y=y, num_nodes=len(y)), split, protocol) for split in splits]
+    known: dict[str, Tensor] = {}
+
+    def table(kind: str) -> Tensor:
+        if kind not in known:
+            if kind == "encoder":
+                found = encoder_rows([nodes], [nodes], loss=encoder, seed=seed, overrides=encoder_fields)[0]
+            else:
+                found = rows_of(nodes, kind)
+            sums = found.new_zeros(len(graphs), found.size(1)).index_add(0, together.batch, found)
+            known[kind] = F.normalize(sums, dim=-1)  # the length of a mean is its sum's
+        return known[kind]
+
+    def rowed(problem: Problem, kind: str, scale: float) -> Rowed:
+        rows = Rows(scale * table(kind), y)
+        return Rowed((rows,), rows, rows)
+
+    setting = {
+        "setting": "transductive",
+        "items": "graphs",
+        "encoder": {"loss": encoder, "seed": seed, **(encoder_fields or {})},
+        "class_splits": [dataclasses.asdict(split) for split in splits],
+    }
+    return Study(graph_facts(graphs), unlike_names(drawn), rowed, setting)
