@@ -72,6 +72,9 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
         (["digits", "--class-split", "random"], "names no few-shot counts"),
         (["digits", "--shots", "500"], "fewer than the 512 a task takes"),
         (["digits", "--class-split", "random:1:2,2,4", "--ways", "4"], "has 2 classes to train on"),
+        (["digits", "--shots", "1,x"], "nor several with commas"),
+        (["digits", "--shots", "0"], "`k_shot` must be"),
+        (["digits", "--shots", "1,3", "--inner-steps", "0,1"], "`--inner-steps` is of one number of shots"),
         (["digits", "--encoder", "ccasg"], "Did you mean 'ccassg'"),
         (["digits", "--encoder-set", "layer=1"], "Did you mean"),
         (["karate"], "leave none of 4 to train on"),
@@ -104,3 +107,32 @@ def test_graphs_of_a_set_are_told_apart(call, tmp_path, mirror):
     assert code == 0, err
     assert "3 for each of 1 class split" in out
     assert json.loads((tmp_path / "r.json").read_text())["dataset"]["graphs"] == 600
+
+
+def test_several_shots_are_one_record_and_one_picture_and_can_be_resumed(call, tmp_path):
+    wanted = ["digits", "--learner", "maml", *SMALL, "--set", "steps=2", "--shots", "3,1", "--json", "r.json"]
+    code, out, err = call(*wanted, "--picture", "p.png", "--run", "kept")
+    assert code == 0, err
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert list(record["by_shots"]) == ["1", "3"]
+    assert record["protocol"]["k_shot"] == 3
+    assert record["by_shots"]["3"]["methods"] == record["methods"]
+    assert "1 shot," in out
+    assert "3 shots," in out
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+    (tmp_path / "kept" / "shots-3" / "results.json").unlink()  # as if it had been stopped after the first
+    assert call(*wanted, "--resume", "--run", "kept")[0] == 0
+    again = json.loads((tmp_path / "r.json").read_text())
+    assert again["metric"] == record["metric"]
+
+
+def test_accuracy_over_inner_steps_is_kept_and_drawn(call, tmp_path):
+    wanted = ["digits", "--learner", "maml", *SMALL, "--set", "steps=2", "--inner-steps", "0,5", "--json", "r.json"]
+    code, _, err = call(*wanted, "--picture", "p.svg")
+    assert code == 0, err
+    methods = json.loads((tmp_path / "r.json").read_text())["methods"]
+    assert methods["prototypes-2"]["after_steps"] == {}
+    assert methods["maml"]["after_steps"]["5"]["mean"] == methods["maml"]["accuracy"]["mean"]  # its own number
+    assert methods["maml"]["after_steps"].keys() == methods["fine-tuning"]["after_steps"].keys() == {"0", "5"}
+    assert (tmp_path / "p.svg").exists()
+    assert call(*wanted, "--resume")[0] == 0

@@ -9,13 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.output import debuggable, fields, plural, say, table
+from graphkit.cli.output import debuggable, say, table
 from graphkit.cli.preload import preload
 from graphkit.cli.train import FILE, SEED
 
 if TYPE_CHECKING:
     from graphkit.meta import ClassSplit, Protocol
-    from graphkit.training.fewshot import FewShotOutcome, ProblemResult, Study
+    from graphkit.training.fewshot import ProblemResult, Study
+
+
+class _Numbers(click.ParamType):
+    """Whole numbers of 0 or more, one or several with commas between them."""
+
+    name = "N[,N...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Return the numbers in order, each once."""
+        parts = str(value).split(",")
+        if not all(part.strip().isdecimal() for part in parts):
+            self.fail(f"{value!r} is no whole number, nor several with commas between them.", param, ctx)
+        return tuple(sorted({int(part) for part in parts}))
+
+
+NUMBERS = _Numbers()
 
 
 @click.command()
@@ -25,7 +41,9 @@ if TYPE_CHECKING:
 )
 @click.option("--list-learners", is_flag=True, help="Name learners and rivals, and what each is.")
 @click.option("--ways", type=click.IntRange(2), default=2, show_default=True, help="Classes of a task.")
-@click.option("--shots", type=click.IntRange(1), default=3, show_default=True, help="Labelled items of each class.")
+@click.option(
+    "--shots", type=NUMBERS, default="3", show_default=True, help="Labelled items of each class; several as 1,3,5."
+)
 @click.option("--queries", type=click.IntRange(1), default=12, show_default=True, help="Items of each to tell apart.")
 @click.option("--tasks", type=click.IntRange(1), default=100, show_default=True, help="Test tasks of a split.")
 @click.option(
@@ -45,7 +63,15 @@ if TYPE_CHECKING:
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of tasks, class splits and weights.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field of the learner.")
 @click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here.")
-@click.option("--picture", type=FILE, metavar="PATH", help="Draw every method's accuracy here (png, pdf or svg).")
+@click.option(
+    "--inner-steps", type=NUMBERS, help="Test after so many inner steps too, as 0,1,2,5; nothing is chosen by them."
+)
+@click.option(
+    "--picture",
+    type=FILE,
+    metavar="PATH",
+    help="Draw accuracies here (png, pdf or svg): of every method, or over several shots or inner steps.",
+)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @click.option(
     "--run",
@@ -60,7 +86,7 @@ def fewshot(
     learner: str,
     list_learners: bool,
     ways: int,
-    shots: int,
+    shots: tuple[int, ...],
     queries: int,
     tasks: int,
     class_split: str | None,
@@ -73,6 +99,7 @@ def fewshot(
     seed: int,
     settings: tuple[str, ...],
     json_path: Path | None,
+    inner_steps: tuple[int, ...] | None,
     picture: Path | None,
     threads: int,
     run: Path | None,
@@ -84,6 +111,7 @@ def fewshot(
     of the validation classes. The interval is over tasks, the deviation over class splits.
     """
     preload("graphkit.training.fewshot.methods")
+    from graphkit.cli.fewshot_result import keep, show
     from graphkit.cli.settings import overrides_of
     from graphkit.data import card
     from graphkit.training.embedding.recipes import embedding_recipe
@@ -104,6 +132,8 @@ def fewshot(
         raise click.UsageError("`--inductive` is of nodes that see each other; graphs of a set do not.")
     if adapter is not None and not across_graphs:
         raise click.UsageError("`--adapter` is for graphs whose features differ; add `--across-graphs`.")
+    if len(shots) > 1 and inner_steps:
+        raise click.UsageError("`--inner-steps` is of one number of shots; give one with `--shots`.")
     names = with_rivals(learner)
     embedding_recipe(encoder, overrides_of(None, encoder_settings, {}))
     methods = {name: METHODS[name] for name in names}
@@ -132,25 +162,24 @@ def fewshot(
     torch.set_num_threads(threads)
     data = graphkit.data.load(dataset)
     sight: dict[str, Any] = {
-        "inductive": inductive,
         "encoder": encoder,
         "encoder_fields": overrides_of(None, encoder_settings, {}),
         "seed": seed,
     }
-    protocol = Protocol(n_way=ways, k_shot=shots, n_query=queries, n_tasks=tasks, seed=seed)
-    if across_graphs:
-        shared = class_split in (None, "shared")
-        first = next(iter(data.values()))
-        splits = [] if shared else _splits(dataset, first, str(class_split), ways, seed)
-        study = study_across_graphs(dataset, data, protocol, splits=splits, adapter=adapter, **sight)
-    else:
+
+    def study_of(protocol: Protocol) -> Study:
+        if across_graphs:
+            first = next(iter(data.values()))
+            shared = class_split in (None, "shared")
+            splits = [] if shared else _splits(dataset, first, str(class_split), ways, seed)
+            return study_across_graphs(
+                dataset, data, protocol, splits=splits, adapter=adapter, inductive=inductive, **sight
+            )
         items = data.items if kind == "graph" else data
         splits = _splits(dataset, items, class_split or "all-pairs", ways, seed)
         if kind == "graph":
-            del sight["inductive"]
-            study = study_of_graphs(data, splits, protocol, **sight)
-        else:
-            study = study_of_classes(data, splits, protocol, **sight)
+            return study_of_graphs(data, splits, protocol, **sight)
+        return study_of_classes(data, splits, protocol, inductive=inductive, **sight)
 
     def tell(name: str, problem: str, result: ProblemResult) -> None:
         mean = sum(result.accuracies) / len(result.accuracies)
@@ -158,21 +187,28 @@ def fewshot(
             f"{problem}: {name} {100 * mean:.1f} % (validation {100 * result.validation:.1f} %, {result.seconds:.1f} s)"
         )
 
-    outcome = solved(
-        study,
-        protocol,
-        names,
-        headline=None if learner == "all" else learner,
-        calibrate=calibrate,
-        seed=seed,
-        methods=methods,
-        folder=run,
-        resume=resume,
-        tell=tell,
-        command=shlex.join(["graphkit", *sys.argv[1:]]),
-    )
-    lost = _keep(outcome, json_path, picture)
-    _show(outcome, study, protocol)
+    outcomes = {}
+    for number in shots:
+        protocol = Protocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
+        study = study_of(protocol)
+        folder = run if len(shots) == 1 else run / f"shots-{number}"
+        outcomes[number] = solved(
+            study,
+            protocol,
+            names,
+            headline=None if learner == "all" else learner,
+            calibrate=calibrate,
+            seed=seed,
+            steps=inner_steps or (),
+            methods=methods,
+            folder=folder,
+            # The first is where a stopped run begins; later ones may not have been reached.
+            resume=resume and (number == shots[0] or (folder / "results.json").exists()),
+            tell=tell,
+            command=shlex.join(["graphkit", *sys.argv[1:]]),
+        )
+        show(outcomes[number], study, protocol)
+    lost = keep(outcomes, json_path, picture, inner_steps or ())
     for fault in lost:
         say(f"Error: {fault}")
     return 1 if lost else 0
@@ -231,76 +267,3 @@ def _splits(dataset: str, data: Any, wanted: str, ways: int, seed: int) -> list[
         raise ValueError(f"`class-split` {wanted!r}: give three counts, to train, select and test on.")
     generator = torch.Generator().manual_seed(seed)
     return [ClassSplit.random(classes, counts, generator) for _ in range(draws)]
-
-
-def _show(outcome: FewShotOutcome, study: Study, protocol: Protocol) -> None:
-    """Print what was measured, then a row for each method."""
-    record = outcome.record
-    data, held = record.dataset, record.protocol
-    problems = len(study.problems)
-    what = plural(problems, "graph" if "graphs" in held and not held["class_splits"] else "class split")
-    size = f"{protocol.n_way} ways, {plural(protocol.k_shot, 'shot')}, {protocol.n_query} queries a class"
-    fields(
-        [
-            ("data set", f"{data.name}, {plural(data.nodes, 'node')}, {data.edges:,} edges, {data.classes} classes"),
-            ("tasks", f"{size}; {protocol.n_tasks} for each of {what}"),
-            (
-                "setting",
-                f"{held['setting']}; calibrated: queries look at each other, {held['calibration_steps']} steps",
-            ),
-            ("selection", record.selection),
-            ("headline", f"{record.headline}: {100 * record.metric.mean:.1f} %"),
-            ("protocol", f"{held['fingerprint']}; accuracy in per cent: mean ± interval over tasks"),
-        ]
-    )
-    click.echo()
-    first = next(iter(outcome.methods))
-    rows = []
-    for name, result in outcome.methods.items():
-        figures = record.methods[name]
-        plain, after, apart = figures["accuracy"], figures["calibrated"], figures["difference"]
-        rows.append(
-            [
-                name,
-                _figure(plain),
-                "" if plain["spread"] is None else f"{100 * plain['spread']:.1f}",
-                "" if name == first else f"{100 * apart['mean']:+.1f} ± {100 * apart['interval']:.1f}",
-                _figure(after) if after else "",
-                f"{100 * result.validation:.1f}",
-                f"{result.seconds:.1f}",
-            ]
-        )
-    table(["", " accuracy", " over splits", f" to {first}", " calibrated", " validation", " CPU s a split"], rows)
-
-
-def _figure(figures: dict[str, Any]) -> str:
-    return f"{100 * figures['mean']:.1f} ± {100 * figures['interval']:.1f}"
-
-
-def _keep(outcome: FewShotOutcome, json_path: Path | None, picture: Path | None) -> list[str]:
-    """Write what was asked for and return what could not be written; a record with no place left goes to the screen."""
-    faults = []
-    if json_path is not None:
-        try:
-            outcome.record.write(json_path)
-            say(f"Record: {json_path}")
-        except OSError as error:
-            click.echo(outcome.record.to_json())
-            faults.append(f"{str(json_path)!r} could not be written ({error.strerror}); the record stands above.")
-    if picture is not None:
-        from graphkit.viz import method_accuracies, save
-
-        record = outcome.record
-        shots, ways = record.protocol["k_shot"], record.protocol["n_way"]
-        made = method_accuracies(
-            {name: each["accuracy"] for name, each in record.methods.items()},
-            {name: each["calibrated"] for name, each in record.methods.items() if each["calibrated"]},
-            title=f"{record.dataset.name}, {ways} ways, {plural(shots, 'shot')}",
-            note=f"{record.protocol['setting']}  ·  protocol {record.protocol['fingerprint']}",
-        )
-        try:
-            save(made, picture)
-            say(f"Picture: {picture}")
-        except OSError as error:
-            faults.append(f"{str(picture)!r} could not be written ({error.strerror}).")
-    return faults

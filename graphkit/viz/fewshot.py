@@ -1,11 +1,11 @@
-"""Methods beside each other on the same few-shot tasks."""
+"""Methods beside each other on the same few-shot tasks; over the number of shots, and of inner steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from graphkit.viz.figures import BLUE, FAINT, GREY, INK, ORANGE, figure, plain
+from graphkit.viz.figures import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION, figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,3 +74,109 @@ def method_accuracies(
     picture.text(0.02, 1 - 0.18 / height, title, fontsize=17, color=INK, fontweight="bold", va="top")
     picture.text(0.02, 1 - 0.58 / height, note, fontsize=11, color=GREY, va="top")
     return picture
+
+
+LOOKS = (
+    (BLUE, "o"),
+    (VERMILION, "s"),
+    (GREEN, "^"),
+    (PURPLE, "D"),
+    (ORANGE, "v"),
+    (GREY, "X"),
+    (FAINT, "P"),
+    (INK, "*"),
+)
+"""Colour and mark of each line; more lines cannot be told apart across a room."""
+
+
+def accuracy_curves(
+    curves: Mapping[str, Mapping[int, Mapping[str, Any]]], *, over: str, title: str, note: str = ""
+) -> Figure:
+    """Return the accuracy of each method over shots or inner steps, with its interval over tasks.
+
+    The first method stands out. Each line is named where it ends, so that no legend has to be looked up.
+
+    Args:
+        curves: method -> number -> "mean" and "interval", fractions; at most 8 methods.
+        over: what the numbers count.
+        title: what was measured.
+        note: a line under the title: the protocol.
+
+    Raises:
+        ValueError: without a method, for a method without a number, or for more than 8.
+
+    Example:
+        >>> figures = {1: {"mean": 0.7, "interval": 0.01}, 3: {"mean": 0.8, "interval": 0.01}}
+        >>> picture = accuracy_curves({"maml": figures}, over="shots", title="cora, 2 ways")
+        >>> picture.axes[0].get_xlabel(), [text.get_text() for text in picture.axes[0].texts]
+        ('shots', ['maml'])
+    """
+    if not curves or not all(curves.values()):
+        raise ValueError("`curves` must hold at least one method, and each method at least one number.")
+    if len(curves) > len(LOOKS):
+        raise ValueError(f"`curves` must hold at most {len(LOOKS)} methods, got {len(curves)}.")
+    picture = figure(11.0, 5.6)
+    axes = picture.subplots()
+    picture.subplots_adjust(left=0.08, right=0.80, bottom=0.13, top=0.82)
+    plain(axes, xlabel=over, ylabel="accuracy (%)")
+    numbers = sorted({number for figures in curves.values() for number in figures})
+    places = {number: place for place, number in enumerate(numbers)}
+    ends = []
+    for row, ((name, figures), (color, mark)) in enumerate(zip(curves.items(), LOOKS, strict=False)):
+        known = sorted(figures)
+        means = [100 * figures[number]["mean"] for number in known]
+        axes.errorbar(
+            [places[number] + 0.05 * (row - (len(curves) - 1) / 2) for number in known],
+            means,
+            yerr=[100 * figures[number]["interval"] for number in known],
+            marker=mark,
+            markersize=9 if not row else 7,
+            linewidth=3.0 if not row else 1.8,
+            linestyle="-" if len(known) > 1 else "",
+            color=color,
+            elinewidth=1.5,
+            capsize=3,
+            zorder=9 - row,
+        )
+        ends.append((means[-1], name, color))
+    axes.set_xticks(range(len(numbers)), [str(number) for number in numbers])
+    axes.set_xlim(-0.35, len(numbers) - 0.65)
+    low, high = axes.get_ylim()
+    for height, (_, name, color) in zip(_apart([end for end, _, _ in ends], 0.058 * (high - low)), ends, strict=True):
+        axes.annotate(
+            name,
+            (len(numbers) - 0.6, height),
+            color=color,
+            fontsize=13,
+            fontweight="bold" if name == next(iter(curves)) else "normal",
+            va="center",
+            annotation_clip=False,
+        )
+    picture.text(0.02, 0.965, title, fontsize=17, color=INK, fontweight="bold", va="top")
+    picture.text(0.02, 0.90, note, fontsize=11, color=GREY, va="top")
+    return picture
+
+
+def _apart(heights: Sequence[float], least: float) -> list[float]:
+    """Return heights moved as little as it takes for any two to be ``least`` apart, in the same order.
+
+    Example:
+        >>> _apart([1.0, 5.0, 1.2], 1.0)
+        [0.6, 5.0, 1.6]
+    """
+    groups: list[list[int]] = [[number] for number in sorted(range(len(heights)), key=heights.__getitem__)]
+
+    def placed(group: list[int]) -> list[float]:
+        middle = sum(heights[number] for number in group) / len(group)
+        return [middle + least * (place - (len(group) - 1) / 2) for place in range(len(group))]
+
+    joined = True
+    while joined:
+        joined = False
+        for place in range(len(groups) - 1):
+            if placed(groups[place + 1])[0] - placed(groups[place])[-1] < least - 1e-9:
+                groups[place : place + 2] = [groups[place] + groups[place + 1]]
+                joined = True
+                break
+    found = dict(pair for group in groups for pair in zip(group, placed(group), strict=True))
+    return [round(found[number], 9) for number in range(len(heights))]

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
 from graphkit.training.architectures.abstract import STRICT, Count, LearningRate, NonNegative, Positive
+from graphkit.training.fewshot.solved import Asked, Solved, evaluated
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from graphkit.meta import AbstractGradientLearner, AbstractLearner, Evaluation
+    from graphkit.meta import AbstractGradientLearner
     from graphkit.training.fewshot.kept import UnderWay
     from graphkit.training.fewshot.problems import Problem
 
 Gradient: TypeAlias = Literal["maml", "fomaml", "reptile", "anil", "meta-sgd", "protomaml"]
-
-
-class Solved(NamedTuple):
-    """What a method came to on one problem: accuracy on the validation tasks, and its evaluations on the test tasks."""
-
-    validation: float
-    test: Evaluation
-    calibrated: Evaluation | None
-    step: int
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -46,8 +38,8 @@ class AbstractMethod(ABC):
     scale: LearningRate = 1.0
 
     @abstractmethod
-    def solved(self, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> Solved:
-        """Return what it comes to; ``seed`` draws weights, ``calibrate`` counts the steps of calibration.
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+        """Return what it comes to; ``seed`` draws weights, ``asked`` is what else is wanted.
 
         What is ``under_way`` keeps the state of a meta-training.
         """
@@ -59,13 +51,13 @@ class Prototypes(AbstractMethod):
 
     trained: ClassVar[bool] = False
 
-    def solved(self, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> Solved:
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
         from torch import nn
 
         from graphkit.meta import PrototypicalNetwork
 
-        return _evaluated(PrototypicalNetwork(nn.Identity()), problem, calibrate)
+        return evaluated(PrototypicalNetwork(nn.Identity()), problem, asked.calibrate)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -76,7 +68,7 @@ class Logistic(AbstractMethod):
 
     strength: LearningRate = 10.0
 
-    def solved(self, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> Solved:
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations; it has no calibration."""
         from graphkit.meta import logistic_regression
 
@@ -105,7 +97,7 @@ class Classifier(AbstractMethod):
     inner_lr: LearningRate = 0.1
     inner_steps: Positive = 20
 
-    def solved(self, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> Solved:
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
         import torch
         from torch import nn
@@ -118,10 +110,10 @@ class Classifier(AbstractMethod):
             if self.pretrained:
                 pretrained(body, self.hidden, problem.sources, epochs=self.epochs)
             if self.adaptation == "prototypes":
-                return _evaluated(PrototypicalNetwork(body), problem, calibrate)
+                return evaluated(PrototypicalNetwork(body), problem, asked.calibrate)
             model = nn.Sequential(*body, nn.Linear(self.hidden, problem.ways))
         learner = MAML(model, inner_lr=self.inner_lr, inner_steps=self.inner_steps, order=1)
-        return _evaluated(learner, problem, 0)
+        return evaluated(learner, problem, 0, asked=asked)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -142,7 +134,7 @@ class PrototypicalNet(AbstractMethod):
     batch: Positive = 8
     lr: LearningRate = 0.01
 
-    def solved(self, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> Solved:
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
         import torch
 
@@ -155,7 +147,7 @@ class PrototypicalNet(AbstractMethod):
         found = meta_trained(
             learner, problem.train, problem.validation, options, state=under_way.state(), keep=under_way.keep
         )
-        return _evaluated(learner, problem, calibrate)._replace(step=found.step)
+        return evaluated(learner, problem, asked.calibrate)._replace(step=found.step)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -189,7 +181,7 @@ class MetaLearnt(AbstractMethod):
     multi_step: NonNegative = 0.0
     first_order: NonNegative = 0.0
 
-    def solved(self, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> Solved:
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations; one with a head of its own has no calibration."""
         import torch
 
@@ -204,8 +196,8 @@ class MetaLearnt(AbstractMethod):
         found = meta_trained(
             learner, problem.train, problem.validation, options, state=under_way.state(), keep=under_way.keep
         )
-        calibrate = calibrate if self.learner == "protomaml" else 0
-        return _evaluated(learner, problem, calibrate, self.test_steps)._replace(step=found.step)
+        calibrate = asked.calibrate if self.learner == "protomaml" else 0
+        return evaluated(learner, problem, calibrate, self.test_steps, asked)._replace(step=found.step)
 
     def _made(self, problem: Problem) -> AbstractGradientLearner:
         """Return the learner as it is drawn."""
@@ -235,15 +227,6 @@ def _model(kind: str, problem: Problem, hidden: int, outputs: int) -> nn.Module:
     if kind == "weights":
         return FeatureWeights(problem.channels)
     return nn.Sequential(nn.Linear(problem.channels, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
-
-
-def _evaluated(learner: AbstractLearner, problem: Problem, calibrate: int, steps: int = 0) -> Solved:
-    """Return a learner's evaluations as it is."""
-    from graphkit.meta import evaluate
-
-    after = evaluate(learner, problem.test, steps=steps, calibrate=calibrate) if calibrate else None
-    validation = evaluate(learner, problem.validation, steps=steps).mean
-    return Solved(validation, evaluate(learner, problem.test, steps=steps), after, 0)
 
 
 def _perceptron(learner: Gradient, **fields: Any) -> MetaLearnt:

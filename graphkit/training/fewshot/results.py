@@ -7,7 +7,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class ProblemResult:
         calibrated: of each test task with calibration; ``None`` where there is none.
         step: selected step of meta-training, 0 where nothing was trained or the start was best.
         seconds: CPU seconds of the process, training and evaluation together.
+        by_steps: accuracies of each test task after other numbers of inner steps, which are written as text; ``None``
+            where none were asked for, or the method takes no steps.
     """
 
     problem: str
@@ -35,12 +37,19 @@ class ProblemResult:
     calibrated: tuple[float, ...] | None
     step: int
     seconds: float
+    by_steps: Mapping[str, tuple[float, ...]] | None = None
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ProblemResult:
         """Return what ``dataclasses.asdict`` made of one, lists for tuples."""
         after = fields["calibrated"]
-        changes = {"accuracies": tuple(fields["accuracies"]), "calibrated": None if after is None else tuple(after)}
+        changes: dict[str, Any] = {
+            "accuracies": tuple(fields["accuracies"]),
+            "calibrated": None if after is None else tuple(after),
+        }
+        steps = fields.get("by_steps")
+        if steps is not None:
+            changes["by_steps"] = {number: tuple(accuracies) for number, accuracies in steps.items()}
         return cls(**{**fields, **changes})
 
 
@@ -74,6 +83,11 @@ class MethodResult:
         if any(part is None for part in parts):
             return None
         return summary([part for part in parts if part is not None])
+
+    def after_steps(self) -> dict[int, Summary]:
+        """Return the accuracy after each number of inner steps that was asked for."""
+        tables = [each.by_steps or {} for each in self.problems]
+        return {int(number): summary([table[number] for table in tables]) for number in tables[0]}
 
     def over(self, other: MethodResult) -> Summary:
         """Return the differences to another method, task by task."""
@@ -138,6 +152,7 @@ class FewShotRecord:
         seeds: the seed of weights and tasks.
         seconds: CPU seconds of all.
         environment: versions, device, threads.
+        by_shots: for each number of shots, where there are several, its protocol and every method's figures.
     """
 
     command: str
@@ -152,6 +167,7 @@ class FewShotRecord:
     seeds: tuple[int, ...]
     seconds: float
     environment: Mapping[str, Any]
+    by_shots: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the record as JSON text."""

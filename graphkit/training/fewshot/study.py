@@ -16,6 +16,7 @@ from graphkit.training.fewshot.kept import Kept, UnderWay
 from graphkit.training.fewshot.methods import METHODS, AbstractMethod
 from graphkit.training.fewshot.problems import Problem
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
+from graphkit.training.fewshot.solved import Asked
 from graphkit.training.fewshot.studies import Study
 from graphkit.training.interrupts import stop_request
 from graphkit.training.protocol import fingerprint
@@ -45,6 +46,7 @@ def fewshot(
     headline: str | None = None,
     calibrate: int = 10,
     seed: int = 0,
+    steps: Sequence[int] = (),
     methods: Mapping[str, AbstractMethod] = METHODS,
     folder: Path | None = None,
     resume: bool = False,
@@ -63,6 +65,7 @@ def fewshot(
         headline: the method that the record's figure is of.
         calibrate: steps of calibration; 0 for none.
         seed: of weights.
+        steps: further numbers of inner steps after which methods that take some are tested; nothing is chosen by them.
         methods: name -> method.
         folder: keeps what is finished.
         resume: whether to take up what lies there.
@@ -85,7 +88,9 @@ def fewshot(
         "metric": "accuracy, mean over tasks and problems",
     }
     held = {**held, "fingerprint": fingerprint(held)}
-    kept = Kept(folder, fingerprint([held["fingerprint"], {"seed": seed}]), resume)
+    more = {"steps": list(steps)} if steps else {}
+    kept = Kept(folder, fingerprint([held["fingerprint"], {"seed": seed, **more}]), resume)
+    asked = Asked(calibrate, tuple(steps))
     found: dict[str, list[ProblemResult]] = {name: [] for name in names}
     with stop_request() if folder is not None else nullcontext() as stop:
         for problem in study.problems:
@@ -95,7 +100,7 @@ def fewshot(
                     method = methods[name]
                     rowed = problem.seeing(study.rowed(problem, method.rows, method.scale))
                     under_way = UnderWay(kept, f"{name} {fingerprint(config[name])} {problem.name}", stop)
-                    result = _solved(method, rowed, seed, calibrate, under_way)
+                    result = _solved(method, rowed, seed, asked, under_way)
                     kept.put(name, result, config[name])
                 found[name].append(result)
                 if tell is not None:
@@ -126,10 +131,10 @@ def fewshot(
     return FewShotOutcome(record, results)
 
 
-def _solved(method: AbstractMethod, problem: Problem, seed: int, calibrate: int, under_way: UnderWay) -> ProblemResult:
+def _solved(method: AbstractMethod, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> ProblemResult:
     """Return one method's result, timed."""
     start = time.process_time()
-    solved = method.solved(problem, seed, calibrate, under_way)
+    solved = method.solved(problem, seed, asked, under_way)
     return ProblemResult(
         problem=problem.name,
         validation=solved.validation,
@@ -137,6 +142,7 @@ def _solved(method: AbstractMethod, problem: Problem, seed: int, calibrate: int,
         calibrated=None if solved.calibrated is None else solved.calibrated.accuracies,
         step=solved.step,
         seconds=time.process_time() - start + under_way.before,
+        by_steps=None if solved.by_steps is None else {n: each.accuracies for n, each in solved.by_steps.items()},
     )
 
 
@@ -150,4 +156,5 @@ def _figures(result: MethodResult, rival: MethodResult) -> dict[str, Any]:
         "difference": {"to": rival.name, **dataclasses.asdict(result.over(rival))},
         "selected_steps": [each.step for each in result.problems],
         "seconds": result.seconds,
+        "after_steps": {str(number): dataclasses.asdict(found) for number, found in result.after_steps().items()},
     }

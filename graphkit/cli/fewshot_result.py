@@ -1,0 +1,131 @@
+"""What ``graphkit fewshot`` prints, writes and draws of a finished study, or of one for each number of shots."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from graphkit.cli.output import fields, plural, say, table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from graphkit.meta import Protocol
+    from graphkit.training.fewshot import FewShotOutcome, Study
+
+
+def show(outcome: FewShotOutcome, study: Study, protocol: Protocol) -> None:
+    """Print what was measured, then a row for each method."""
+    record = outcome.record
+    data, held = record.dataset, record.protocol
+    problems = len(study.problems)
+    what = plural(problems, "graph" if "graphs" in held and not held["class_splits"] else "class split")
+    size = f"{protocol.n_way} ways, {plural(protocol.k_shot, 'shot')}, {protocol.n_query} queries a class"
+    fields(
+        [
+            ("data set", f"{data.name}, {plural(data.nodes, 'node')}, {data.edges:,} edges, {data.classes} classes"),
+            ("tasks", f"{size}; {protocol.n_tasks} for each of {what}"),
+            (
+                "setting",
+                f"{held['setting']}; calibrated: queries look at each other, {held['calibration_steps']} steps",
+            ),
+            ("selection", record.selection),
+            ("headline", f"{record.headline}: {100 * record.metric.mean:.1f} %"),
+            ("protocol", f"{held['fingerprint']}; accuracy in per cent: mean ± interval over tasks"),
+        ]
+    )
+    click.echo()
+    first = next(iter(outcome.methods))
+    rows = []
+    for name, result in outcome.methods.items():
+        figures = record.methods[name]
+        plain, after, apart = figures["accuracy"], figures["calibrated"], figures["difference"]
+        rows.append(
+            [
+                name,
+                _figure(plain),
+                "" if plain["spread"] is None else f"{100 * plain['spread']:.1f}",
+                "" if name == first else f"{100 * apart['mean']:+.1f} ± {100 * apart['interval']:.1f}",
+                _figure(after) if after else "",
+                f"{100 * result.validation:.1f}",
+                f"{result.seconds:.1f}",
+            ]
+        )
+    table(["", " accuracy", " over splits", f" to {first}", " calibrated", " validation", " CPU s a split"], rows)
+
+
+def _figure(figures: dict[str, Any]) -> str:
+    return f"{100 * figures['mean']:.1f} ± {100 * figures['interval']:.1f}"
+
+
+def keep(
+    outcomes: Mapping[int, FewShotOutcome], json_path: Path | None, picture: Path | None, steps: Sequence[int]
+) -> list[str]:
+    """Write what was asked for and return what could not be written; a record with no place left goes to the screen."""
+    faults = []
+    outcome = outcomes[max(outcomes)]
+    record = outcome.record
+    if len(outcomes) > 1:
+        parts = {
+            str(shots): {"protocol": each.record.protocol, "methods": each.record.methods}
+            for shots, each in outcomes.items()
+        }
+        record = dataclasses.replace(record, by_shots=parts)
+    if json_path is not None:
+        try:
+            record.write(json_path)
+            say(f"Record: {json_path}")
+        except OSError as error:
+            click.echo(record.to_json())
+            faults.append(f"{str(json_path)!r} could not be written ({error.strerror}); the record stands above.")
+    if picture is not None:
+        from graphkit.viz import save
+
+        try:
+            save(_drawn(outcomes, steps), picture)
+            say(f"Picture: {picture}")
+        except OSError as error:
+            faults.append(f"{str(picture)!r} could not be written ({error.strerror}).")
+    return faults
+
+
+def _drawn(outcomes: Mapping[int, FewShotOutcome], steps: Sequence[int]) -> Figure:
+    """Return every method's accuracy; over shots or inner steps that of the headline and of those beside it."""
+    from graphkit.viz import accuracy_curves, method_accuracies
+
+    record = outcomes[max(outcomes)].record
+    protocol, ways = record.protocol, f"{record.dataset.name}, {record.protocol['n_way']} ways"
+    shots = plural(protocol["k_shot"], "shot")
+    note = f"{protocol['setting']}  ·  {protocol['n_tasks']} tasks a class split or graph, 95 % interval over tasks"
+    if steps:
+        after = {
+            name: {int(number): figures for number, figures in each["after_steps"].items()}
+            for name, each in record.methods.items()
+            if each["after_steps"]
+        }
+        note += "  ·  nothing is chosen by this"
+        return accuracy_curves(_some(after, record.headline), over="inner steps", title=f"{ways}, {shots}", note=note)
+    if len(outcomes) > 1:
+        over = {
+            name: {shots: each.record.methods[name]["accuracy"] for shots, each in outcomes.items()}
+            for name in record.methods
+        }
+        title = f"{ways}, {protocol['n_query']} queries a class"
+        return accuracy_curves(_some(over, record.headline), over="shots", title=title, note=note)
+    return method_accuracies(
+        {name: each["accuracy"] for name, each in record.methods.items()},
+        {name: each["calibrated"] for name, each in record.methods.items() if each["calibrated"]},
+        title=f"{ways}, {shots}",
+        note=f"{protocol['setting']}  ·  protocol {protocol['fingerprint']}",
+    )
+
+
+def _some(curves: dict[str, Any], headline: str) -> dict[str, Any]:
+    """Return the headline first, and of the others those that a talk is about, 7 in all."""
+    first = (headline, "prototypes-2", "encoder-protomaml", "protomaml", "maml", "fine-tuning", "encoder-prototypes")
+    order = [name for name in dict.fromkeys([*first, *curves]) if name in curves]
+    return {name: curves[name] for name in order[:7]}

@@ -1,0 +1,56 @@
+"""What a few-shot method is asked, and what it came to on one problem."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from graphkit.meta import AbstractLearner, Evaluation
+    from graphkit.training.fewshot.problems import Problem
+
+
+class Asked(NamedTuple):
+    """What is asked of a method beside its accuracy: steps of calibration, and other numbers of inner steps."""
+
+    calibrate: int
+    steps: tuple[int, ...] = ()
+
+
+class Solved(NamedTuple):
+    """What a method came to on one problem: accuracy on the validation tasks, and its evaluations on the test tasks."""
+
+    validation: float
+    test: Evaluation
+    calibrated: Evaluation | None
+    step: int
+    by_steps: Mapping[str, Evaluation] | None = None
+
+
+def evaluated(
+    learner: AbstractLearner, problem: Problem, calibrate: int, steps: int = 0, asked: Asked | None = None
+) -> Solved:
+    """Return a learner's evaluations as it is.
+
+    Args:
+        learner: trained or not.
+        problem: tasks.
+        calibrate: steps of calibration; 0 for none.
+        steps: inner steps in place of the learner's own; 0 keeps those.
+        asked: other numbers of inner steps, after which it is tested too.
+    """
+    from graphkit.meta import AbstractGradientLearner, evaluate
+
+    after = evaluate(learner, problem.test, steps=steps, calibrate=calibrate) if calibrate else None
+    validation = evaluate(learner, problem.validation, steps=steps).mean
+    test = evaluate(learner, problem.test, steps=steps)
+    if asked is None or not asked.steps or not isinstance(learner, AbstractGradientLearner):
+        return Solved(validation, test, after, 0)
+    own, by_steps = learner.inner_steps, {}
+    for number in asked.steps:
+        if learner.rates is None or number <= own:  # rates that are learnt are of the steps they were learnt for
+            learner.inner_steps = number
+            by_steps[str(number)] = evaluate(learner, problem.test)
+    learner.inner_steps = own
+    return Solved(validation, test, after, 0, by_steps)
