@@ -56,7 +56,7 @@ LAYERS = {
     "leconv": pyg.LEConv,
     "cluster": pyg.ClusterGCNConv,
 }
-ONE_BY_ONE = {"gat of ours", "gatv2", "edge", "arma"}
+ONE_BY_ONE = {"gatv2", "edge", "arma"}
 """Those that use parameters on edges, or in products of their own: tasks call them in turn."""
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit.meta.blocks import LARGEST, Blocks, Unstackable, blocks, stacked
+from graphkit.meta.blocks import LARGEST, Blocks, blocks, stacked
 from graphkit.meta.cuts import reach_of
 from graphkit.meta.items import Nodes
 from graphkit.meta.learners.inner import descent
@@ -52,5 +52,5 @@ def block_logits(
     try:
         own |= start.head(called(own, here))
         return logits(there, descent(loss, own, steps=steps, rate=rate, order=order)[-1])
-    except Unstackable:  # it went another way than when it was tried
+    except TypeError:  # `Unstackable`: it went another way than when it was tried
         return None

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
+from torch.overrides import has_torch_function_variadic
 from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
 from torch_geometric.nn.inits import glorot, zeros
 from torch_geometric.typing import OptTensor, Size
@@ -157,6 +158,8 @@ class GATConv(AbstractGraphConv):
 
         One product with the attention vectors laid out as a block-diagonal matrix, not ``heads`` sums over a copy.
         """
+        if has_torch_function_variadic(self.att_src, self.att_dst):  # each node may have attention vectors of its own
+            return self._sums(source, self.att_src), None if target is None else self._sums(target, self.att_dst)
         by_source, by_target = (
             torch.block_diag(*att.squeeze(0).unsqueeze(-1).to(source.dtype)) for att in (self.att_src, self.att_dst)
         )
@@ -164,6 +167,9 @@ class GATConv(AbstractGraphConv):
             scores = source @ torch.cat((by_source, by_target), 1)
             return scores[:, : self.heads], scores[:, self.heads :]
         return source @ by_source, None if target is None else target @ by_target
+
+    def _sums(self, x: Tensor, att: Tensor) -> Tensor:
+        return (x.view(-1, self.heads, self.out_channels) * att).sum(-1)
 
     def _attended(
         self,
