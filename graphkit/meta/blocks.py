@@ -136,7 +136,8 @@ class Features(Tensor):
     @classmethod
     def of(cls, x: Tensor, parts: Sequence[Cut], size: int) -> Features:
         """Return the features of the parts of a graph, padded to ``size`` rows each."""
-        made = x.new_zeros(()).expand(len(parts) * size, x.size(1)).as_subclass(cls)
+        blank = x.new_full((), float("nan"))  # whoever reads past the array that is made reads no number
+        made = blank.expand(len(parts) * size, x.size(1)).as_subclass(cls)
         made.make = functools.cache(lambda: _padded(x, parts, size))
         return made
 
