@@ -22,7 +22,7 @@ MOTIFS: dict[str, tuple[Sequence[tuple[int, int]], Sequence[int]]] = {
 }
 """Edges of a motif, and the role of each of its nodes; its last node is joined to the base."""
 ROLES = ("house floor", "house wall", "house roof", "star centre", "star leaf", "fan hub", "fan rim", "chord", "tip")
-COPIES, BASE = 24, 240
+COPIES, BASE = 40, 240
 """Copies of each motif, and nodes of the base."""
 DEGREES = 10
 """Features: whether the degree is 0, 1, ..., 8, or more."""
@@ -31,7 +31,7 @@ DEGREES = 10
 def role_graph(base: str, seed: int) -> Data:
     """Return a graph whose labels are the roles of its nodes in motifs, and whose features are its degrees.
 
-    24 houses, stars, fans and diamonds are joined by one edge each to random nodes of the base, a cycle of 240 nodes or
+    40 houses, stars, fans and diamonds are joined by one edge each to random nodes of the base, a cycle of 240 nodes or
     six communities of 40; then 5 % as many edges are added at random, so that no role follows from a few degrees
     without exception. Nodes of the base are the last class. Nothing names a node or a graph: what is learnt on one
     can be used on another.
@@ -48,7 +48,7 @@ def role_graph(base: str, seed: int) -> Data:
     Example:
         >>> data = role_graph("cycle", 0)
         >>> data.num_nodes, data.num_features, int(data.y.max())
-        (720, 10, 9)
+        (1040, 10, 9)
     """
     from torch_geometric.data import Data
     from torch_geometric.utils import to_undirected

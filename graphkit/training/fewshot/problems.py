@@ -28,7 +28,7 @@ class Problem:
         train: tasks to train on, one set per graph.
         validation: tasks to select by.
         test: tasks to test on.
-        sources: rows and labels of the training classes, one pair per graph.
+        sources: rows and labels of the training classes, one pair per graph; what selects has the label -1 there.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Problem:
     def seeing(self, rows: Rowed) -> Problem:
         """Return the same problem over other rows."""
         train = tuple(tasks.over(x) for tasks, x in zip(self.train, rows.train, strict=True))
-        sources = tuple((x, labels) for x, (_, labels) in zip(rows.train, self.sources, strict=True))
+        sources = tuple((Rows(x.x, y.y), labels) for x, (y, labels) in zip(rows.train, self.sources, strict=True))
         return Problem(self.name, train, self.validation.over(rows.validation), self.test.over(rows.test), sources)
 
 
@@ -103,8 +103,9 @@ def across_graphs(
 ) -> Problem:
     """Return the problem of training on tasks of all graphs but one, and testing on that one.
 
-    Tasks of the first training graph, drawn apart, select. Without a class split all graphs share their classes; with
-    one, classes to test on are unseen too.
+    Tasks of the first training graph select. Without a class split all graphs share their classes, and half of the
+    nodes of each class are kept for selection: neither tasks to train on nor a classifier sees their labels, or the
+    method that remembers best would be chosen. With a class split, classes to select by and to test on are unseen too.
 
     Raises:
         ValueError: where a graph stands on both sides, features differ in width, or tasks cannot be drawn.
@@ -123,20 +124,44 @@ def across_graphs(
             f"{', '.join(ADAPTERS)}."
         )
     items = {name: Rows(torch.zeros(data.num_nodes, 0), data.y) for name, data in graphs.items()}
-
-    def classes(name: str, part: Sequence[int] | None) -> Sequence[int]:
-        return _large(graphs[name].y, protocol) if part is None else part
-
     train, select, test = (None, None, None) if split is None else (split.train, split.validation, split.test)
     if select is not None and len(select) < protocol.n_way:
         select = train
+    # Where classes that select are trained on, nodes that select must not be.
+    apart = {name: _reserved(graphs[name].y, protocol.seed) if select == train else None for name in names}
+
+    def classes(y: Tensor, part: Sequence[int] | None) -> Sequence[int]:
+        return _large(y, protocol) if part is None else part
+
+    sets, sources = [], []
+    for name in names:
+        y, reserved = graphs[name].y, apart[name]
+        known = y if reserved is None else y.masked_fill(reserved, -1)
+        among = tuple(classes(known, train))
+        within = None if reserved is None else (~reserved).nonzero().squeeze(-1)
+        sets.append(TaskSet.drawn(items[name], among, _of(protocol, TRAIN_TASKS, 2), within=within))
+        sources.append((Rows(items[name].x, known), among))
+    first, reserved = names[0], apart[names[0]]
+    seen = graphs[first].y if reserved is None else graphs[first].y.masked_fill(~reserved, -1)
+    within = None if reserved is None else reserved.nonzero().squeeze(-1)
+    selecting = _of(protocol, VALIDATION_TASKS, 1)
     return Problem(
         f"graph {held_out}" + ("" if test is None else f", classes {', '.join(map(str, test))}"),
-        tuple(TaskSet.drawn(items[name], classes(name, train), _of(protocol, TRAIN_TASKS, 2)) for name in names),
-        TaskSet.drawn(items[names[0]], classes(names[0], select), _of(protocol, VALIDATION_TASKS, 1)),
-        TaskSet.drawn(items[held_out], classes(held_out, test), protocol),
-        tuple((items[name], tuple(classes(name, train))) for name in names),
+        tuple(sets),
+        TaskSet.drawn(items[first], classes(seen, select), selecting, within=within),
+        TaskSet.drawn(items[held_out], classes(graphs[held_out].y, test), protocol),
+        tuple(sources),
     )
+
+
+def _reserved(y: Tensor, seed: int) -> Tensor:
+    """Return a mask of half of the items of each class, which select and are not trained on, ``[items]``."""
+    drawn = torch.Generator().manual_seed(seed)
+    mask = torch.zeros(len(y), dtype=torch.bool)
+    for label in y[y >= 0].unique():
+        members = (y == label).nonzero().squeeze(-1)
+        mask[members[torch.randperm(len(members), generator=drawn)[: len(members) // 2]]] = True
+    return mask
 
 
 def _of(protocol: Protocol, tasks: int, stream: int, **changes: Any) -> Protocol:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
-from graphkit.meta import ClassSplit, Protocol
+from graphkit.meta import ClassSplit, Protocol, Rows
 from graphkit.training.fewshot import (
     METHODS,
     fewshot,
@@ -23,6 +23,7 @@ from graphkit.training.fewshot import (
 from graphkit.training.fewshot.adapters import ADAPTERS, adapted_graphs
 from graphkit.training.fewshot.kept import UnderWay
 from graphkit.training.fewshot.methods import Classifier, MetaLearnt, Prototypes, PrototypicalNet
+from graphkit.training.fewshot.problems import Rowed
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of
 from graphkit.training.interrupts import Interrupted
@@ -165,6 +166,25 @@ def test_what_cannot_be_crossed_is_refused():
     narrow.x = narrow.x[:, :5]
     with pytest.raises(ValueError, match="features of different widths"):
         study_across_graphs("widths", {"a": one, "b": narrow}, PROTOCOL)
+
+
+def test_across_graphs_what_selects_is_not_trained_on():
+    graphs = {name: graph(seed) for seed, name in enumerate(("a", "b", "c"))}
+    for problem in study_across_graphs("three", graphs, PROTOCOL).problems:
+        (known, _), trained = problem.sources[0], set(problem.train[0].chosen.unique().tolist())
+        selecting = set(problem.validation.chosen.unique().tolist())
+        assert not trained & selecting
+        assert bool((known.y[sorted(selecting)] == -1).all())
+        assert bool((known.y[sorted(trained)] >= 0).all())
+        rows = problem.seeing(study_rows(problem, graphs))
+        assert torch.equal(rows.sources[0][0].y, known.y)
+
+
+def study_rows(problem, graphs):
+    found = {name: Rows(data.x, data.y) for name, data in graphs.items()}
+    held_out = problem.name.removeprefix("graph ")
+    names = [name for name in graphs if name != held_out]
+    return Rowed(tuple(found[name] for name in names), found[names[0]], found[held_out])
 
 
 def test_across_graphs_classes_may_be_unseen_too():
