@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
-import numpy as np
-import scipy.sparse
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch_geometric.nn import MessagePassing
 
-from graphkit.meta.cuts import Cut, Reach, alike, asked_once, cut, shaken
+from graphkit.meta.constants import Constants
+from graphkit.meta.cuts import Reach, alike, asked_once, cut, shaken
+from graphkit.meta.features import KIND, Features, block_diagonal, made, of_tensor, padded, sparse_blocks, sparse_rows
 from graphkit.meta.items import Nodes
 from graphkit.operators import SparseOperator
-from graphkit.operators.prepared import remembered
-
-SPARSE = 0.1
-"""Share of features that are not zero, up to which they are multiplied as a sparse matrix."""
 
 
 class Unstackable(TypeError):
@@ -37,12 +31,16 @@ class Blocks(NamedTuple):
         at: the nodes that were asked for, ``[tasks, items]``.
         size: nodes of a part.
         sparse: the features as a block-diagonal matrix, ``[tasks * size, tasks * features]``, where most are zero.
+        uses: how often parameters of tasks were used, one number that is counted up.
+        constants: what is made of the features alone.
     """
 
     nodes: Nodes
     at: Tensor
     size: int
     sparse: SparseOperator | None
+    uses: list[int]
+    constants: Constants
 
     @property
     def tasks(self) -> int:
@@ -53,7 +51,10 @@ class Blocks(NamedTuple):
         """Return each part's rows times its own matrix, ``weight [tasks, in, out]``, ``[tasks * size, out]``."""
         if x is self.nodes.x and self.sparse is not None:
             return self.sparse @ weight.reshape(-1, weight.size(2))
-        x = _made(x)
+        x = made(x)
+        averaged = self.constants.sparse(x, lambda constant: sparse_blocks(constant, self.size))
+        if averaged is not None:
+            return averaged @ weight.reshape(-1, weight.size(2))
         if x.dim() != 2 or len(x) != self.tasks * self.size:
             raise Unstackable(f"a product with {list(x.shape)}, which are no rows of nodes")
         return (x.view(self.tasks, self.size, x.size(1)) @ weight).flatten(0, 1)
@@ -91,81 +92,14 @@ def blocks(nodes: Nodes, groups: Sequence[Tensor], reach: Reach) -> Blocks:
     edges = torch.cat([part.edge_index + number * size for number, part in enumerate(parts)], 1)
     weights = [part.edge_weight for part in parts if part.edge_weight is not None]
     at = torch.stack([part.at + number * size for number, part in enumerate(parts)])
-    matrix = _sparse(nodes.x)
+    matrix = sparse_rows(nodes.x)
     # Where the features are sparse, no array of them is made unless the model asks for more than a linear map.
-    x = _padded(nodes.x, parts, size) if matrix is None else Features.of(nodes.x, parts, size)
+    x = padded(nodes.x, parts, size) if matrix is None else Features.of(nodes.x, parts, size)
     joined = Nodes(x, edges, nodes.y.new_zeros(len(x)), torch.cat(weights) if weights else None)
-    return Blocks(joined, at, size, None if matrix is None else _block_diagonal(matrix, parts, size))
-
-
-def _padded(x: Tensor, parts: Sequence[Cut], size: int) -> Tensor:
-    """Return the features of the parts, ``[tasks * size, features]``."""
-    padded = x.new_zeros(len(parts) * size, x.size(1))
-    for number, part in enumerate(parts):
-        padded[number * size : number * size + len(part.kept)] = x[torch.from_numpy(part.kept).to(x.device)]
-    return padded
-
-
-def _sparse(x: Tensor) -> scipy.sparse.csr_array | None:
-    """Return features on the host as a sparse matrix, remembered with them; ``None`` where too many are not zero."""
-
-    def build() -> scipy.sparse.csr_array | None:
-        dense = x.detach().numpy()
-        return scipy.sparse.csr_array(dense) if np.count_nonzero(dense) <= SPARSE * dense.size else None
-
-    return remembered(build, "sparse rows", x) if x.device.type == "cpu" and not x.requires_grad else None
-
-
-def _block_diagonal(matrix: scipy.sparse.csr_array, parts: Sequence[Cut], size: int) -> SparseOperator:
-    """Return the features of each part in columns of its own."""
-    features, edges, values = matrix.shape[1], [], []
-    for number, part in enumerate(parts):
-        rows = matrix[part.kept].tocoo()
-        edges.append(np.stack([rows.col + number * features, rows.row + number * size]))
-        values.append(rows.data)
-    ends = torch.from_numpy(np.concatenate(edges, 1).astype(np.int64))
-    shape = (len(parts) * features, len(parts) * size)
-    return SparseOperator.from_edge_index(ends, torch.from_numpy(np.concatenate(values)), num_nodes=shape)
-
-
-class Features(Tensor):
-    """Features of the parts of which no array is made before somebody looks at the numbers."""
-
-    make: Callable[[], Tensor]
-
-    @classmethod
-    def of(cls, x: Tensor, parts: Sequence[Cut], size: int) -> Features:
-        """Return the features of the parts of a graph, padded to ``size`` rows each."""
-        blank = x.new_full((), float("nan"))  # whoever reads past the array that is made reads no number
-        made = blank.expand(len(parts) * size, x.size(1)).as_subclass(cls)
-        made.make = functools.cache(lambda: _padded(x, parts, size))
-        return made
-
-    @classmethod
-    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if TaskParameter in types:
-            return NotImplemented  # which knows what to do with both
-        with torch._C.DisableTorchFunctionSubclass():
-            if function in _SHAPE:
-                return function(*args, **(kwargs or {}))
-        made = [_made(each) for each in args]
-        return function(*made, **{name: _made(each) for name, each in (kwargs or {}).items()})
-
-
-def _made(value: Any) -> Any:
-    if isinstance(value, tuple | list):
-        return type(value)(_made(each) for each in value)
-    return value.make() if isinstance(value, Features) else value
-
-
-def _of_tensor(*names: str) -> set[Any]:
-    """Return methods of tensors, of attributes the functions that read them."""
-    found = [getattr(Tensor, name) for name in names]
-    return {each.__get__ if inspect.isgetsetdescriptor(each) else each for each in found}
-
-
-_KIND = _of_tensor("device", "dtype", "layout", "requires_grad", "is_cuda", "is_floating_point", "is_complex")
-_SHAPE = _KIND | _of_tensor("shape", "ndim", "size", "dim", "__len__")
+    uses = [0]
+    constants = Constants([x, edges, joined.edge_weight], lambda: uses[0])
+    sparse = None if matrix is None else block_diagonal(matrix, parts, size)
+    return Blocks(joined, at, size, sparse, uses, constants)
 
 
 _ELEMENTWISE: dict[Callable[..., Any], Callable[..., Tensor]] = {
@@ -174,7 +108,7 @@ _ELEMENTWISE: dict[Callable[..., Any], Callable[..., Tensor]] = {
     for name in (plain, f"__{plain}__", f"__r{plain}__", f"__i{plain}__", f"{plain}_")
     if hasattr(Tensor, name) and not (plain in ("sub", "div") and name.startswith("__r"))
 } | {function: function for function in (torch.add, torch.mul, torch.sub, torch.div)}
-_TURNED, (_SIZES,) = _of_tensor("t", "T"), _of_tensor("shape")
+_TURNED, (_SIZES,) = of_tensor("t", "T"), of_tensor("shape")
 
 
 class TaskParameter(Tensor):
@@ -189,14 +123,15 @@ class TaskParameter(Tensor):
     @classmethod
     def of(cls, value: Tensor, joined: Blocks) -> TaskParameter:
         """Return values ``[tasks, ...]`` as a parameter of the parts; gradients flow to them."""
-        made = value.as_subclass(cls)
-        made.blocks = joined
-        return made
+        own = value.as_subclass(cls)
+        own.blocks = joined
+        return own
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         joined = next(each.blocks for each in (*args, *kwargs.values()) if isinstance(each, TaskParameter))
+        joined.uses[0] += 1
         with torch._C.DisableTorchFunctionSubclass():
             if function is F.linear:
                 return _linear(joined, *args, **kwargs)
@@ -212,7 +147,7 @@ class TaskParameter(Tensor):
                 return TaskParameter.of(_plain(args[0]).transpose(1, 2), joined)
             if function in _ELEMENTWISE and not kwargs:
                 return _elementwise(_ELEMENTWISE[function], joined, *args)
-            if function in _KIND:
+            if function in KIND:
                 return function(*args, **kwargs)
         raise Unstackable(f"`{getattr(function, '__name__', function)}` of a parameter")
 
@@ -229,7 +164,7 @@ def _elementwise(function: Callable[..., Tensor], joined: Blocks, left: Any, rig
     own = [isinstance(each, TaskParameter) for each in (left, right)]
     if all(own) or any(not isinstance(each, Tensor) or each.dim() == 0 for each in (left, right)):
         return TaskParameter.of(function(_plain(left), _plain(right)), joined)
-    rows = _made(right if own[0] else left)
+    rows = made(right if own[0] else left)
     if rows.size(0) != joined.tasks * joined.size:
         raise Unstackable("a parameter beside what are no rows of nodes")
     sides = [joined.spread(_plain(e), rows.dim()) if mine else rows for e, mine in zip((left, right), own, strict=True)]
@@ -255,6 +190,7 @@ def block_outputs(model: nn.Module, table: Mapping[str, Tensor], joined: Blocks,
     values = {name: value for name, value in table.items() if not name.startswith("@")}
     own: dict[str, Tensor] = {name: TaskParameter.of(value, joined) for name, value in values.items()}
     with ExitStack() as stack:
+        stack.enter_context(joined.constants.propagated_once(model))
         for module in model.modules() if propagating else ():
             if isinstance(module, MessagePassing):
                 stack.callback(module.register_propagate_forward_pre_hook(_listen).remove)

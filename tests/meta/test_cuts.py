@@ -258,3 +258,41 @@ def test_features_of_padding_do_not_reach_anybody():
     out = made(found.nodes.x, found.nodes.edge_index)[found.at]
     torch.testing.assert_close(out, torch.stack([whole[group] for group in groups]), rtol=0, atol=1e-12)
     assert not F.relu(out).isnan().any()
+
+
+class InPlace(nn.Module):
+    """Writes into what was propagated, as a layer may that owns it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.lin = pyg.SimpleConv(aggr="mean"), nn.Linear(7, 2)
+
+    def forward(self, x, edge_index):
+        return self.lin(self.conv(x, edge_index).mul_(2))
+
+
+class Twice(nn.Module):
+    """Averages the features before any weight, as often as it is told, and once more after."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.lin = pyg.SimpleConv(aggr="mean"), nn.Linear(7, 2)
+
+    def forward(self, x, edge_index):
+        return self.conv(self.lin(self.conv(self.conv(x, edge_index), edge_index)), edge_index)
+
+
+@pytest.mark.parametrize("made", [InPlace, Twice])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_what_is_sent_of_the_features_alone_is_taken_once_unless_it_is_written_to(made, sparse, monkeypatch):
+    whole, calls = graph(), []
+    x = whole.x * (whole.x > 2.4) if sparse else whole.x
+    items, learner = Nodes(x, whole.edge_index, whole.y), MAML(made().double(), inner_lr=0.2, inner_steps=4)
+    tasks = drawn(items)
+    learner.logits(tasks)
+    propagate = pyg.SimpleConv.propagate
+    monkeypatch.setattr(pyg.SimpleConv, "propagate", lambda *a, **k: calls.append(1) or propagate(*a, **k))
+    learner.logits(tasks)  # four steps and the query
+    assert len(calls) == {InPlace: 5, Twice: 2 + 4 + 2 + 1}[made]
+    monkeypatch.undo()
+    require_same(learner, tasks, 1e-12)

@@ -50,7 +50,7 @@ def block_logits(
 
     own = {name: start.own[name].expand(len(tasks), *start.own[name].shape) for name in sorted(start.moved)}
     try:
-        own |= start.head(called(own, here))
+        own |= {} if start.head is None else start.head(called(own, here))
         return logits(there, descent(loss, own, steps=steps, rate=rate, order=order)[-1])
     except TypeError:  # `Unstackable`: it went another way than when it was tried
         return None

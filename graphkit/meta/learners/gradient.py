@@ -120,19 +120,20 @@ class AbstractGradientLearner(AbstractLearner):
             return None
         ways, y = tasks[0].episode.ways, tasks[0].episode.support_y
 
+        temperature = self.temperature
+
         def head(outputs: Tensor) -> Parameters:
-            if self.temperature is None:
-                return {}
             directions = torch.stack([centres(z, y.to(z.device), ways) for z in outputs])
-            return {HEAD[0]: directions / self.temperature, HEAD[1]: directions.new_zeros(len(tasks), ways)}
+            return {HEAD[0]: directions / (temperature or 1.0), HEAD[1]: directions.new_zeros(len(tasks), ways)}
 
         def read(outputs: Tensor, parameters: Parameters) -> Tensor:
-            if self.temperature is None:
+            if temperature is None:
                 return outputs
             logits = F.normalize(outputs, dim=-1) @ parameters[HEAD[0]].transpose(1, 2)
             return logits + parameters[HEAD[1]].unsqueeze(1)
 
-        start = Start(dict(self.model.named_parameters()), frozenset(self.moved), head, read)
+        own: Parameters = dict(self.model.named_parameters())
+        start = Start(own, frozenset(self.moved), None if temperature is None else head, read)
         options: dict[str, Any] = {"steps": self.inner_steps, "rate": self.rate, "order": self.order}
         stack = stack_of(self.model, items)
         if stack is not None:

@@ -29,13 +29,14 @@ class Start(NamedTuple):
     Args:
         own: the model's parameters, name -> tensor.
         moved: names of those that move.
-        head: from the support's outputs ``[tasks, items, channels]`` to the task's own head, name -> ``[tasks, ...]``.
+        head: from the support's outputs ``[tasks, items, channels]`` to the task's own head, name -> ``[tasks, ...]``;
+            ``None`` where the model's last layer is the head.
         read: from outputs and parameters to logits ``[tasks, items, ways]``.
     """
 
     own: dict[str, Tensor]
     moved: frozenset[str]
-    head: Callable[[Tensor], dict[str, Tensor]]
+    head: Callable[[Tensor], dict[str, Tensor]] | None
     read: Read
 
 
@@ -69,7 +70,9 @@ def span_logits(stack: Stack, tasks: Sequence[Task], start: Start, *, steps: int
         z = plain + kernel @ spread
         return z if bias is None else z + table[bias].unsqueeze(1)
 
-    table = {**own, **start.head(applied(stack, first(here, gram, own), support.blocks, own))}
+    table = dict(own)
+    if start.head is not None:
+        table |= start.head(applied(stack, first(here, gram, own), support.blocks, own))
     moving = [name for name in table if name in start.moved or name.startswith("@")]
     with torch.enable_grad():
         for step in range(steps):
