@@ -110,6 +110,13 @@ class TestBenchmarks:
         assert [row["side"] for row in rows] == ["graphkit", "PyG, propagate loop"]
         assert all(float(row["difference"]) < 1e-5 for row in rows)
 
+    def test_the_lowest_pairs_are_counted_beside_pygs_transform(self, tmp_path):
+        kept = tmp_path / "record.json"
+        run(EXAMPLES / "benchmarks" / "spectrum.py", "--quick", "--no-memory", "--json", str(kept))
+        rows = json.loads(kept.read_text())["rows"]
+        assert [row["side"] for row in rows[-3:]] == ["graphkit", "from the disk", "PyG's transform"]
+        assert all(row["zeros"] == 1 and float(row["residual"]) < 1e-5 for row in rows)
+
     def test_bases_of_one_degree_recover_a_filter_equally(self, tmp_path):
         kept = tmp_path / "record.json"
         run(EXAMPLES / "benchmarks" / "filters.py", "--quick", "--json", str(kept))

@@ -64,6 +64,13 @@ def interleaved(bodies: Mapping[str, Body], *, rounds: int, at_least: float = 0.
     return {name: Times(*zip(*turns[name], strict=True), first[name]) for name in bodies}
 
 
+def once(body: Body) -> tuple[Times, Any]:
+    """Return the times of a single call of ``body``, for what is too long to be called twice, and its result."""
+    kept: list[Any] = []
+    wall, cpu = _timed(lambda: kept.append(body()), 1)
+    return Times((wall,), (cpu,), wall), kept[0]
+
+
 def _timed(body: Body, calls: int) -> tuple[float, float]:
     """Return wall and CPU seconds of one call, the mean of ``calls``."""
     cpu, wall = time.process_time(), time.perf_counter()
