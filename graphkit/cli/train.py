@@ -36,6 +36,10 @@ and is ten times as long where the machine has other work."""
 @click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them.")
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
+@click.option("--sampled", is_flag=True, help="Nodes in batches, neighbours drawn around each.")
+@click.option("--fan-out", metavar="N,N", help="Neighbours drawn in each hop, one for a layer.  [default: 10 each]")
+@click.option("--batch-size", type=click.IntRange(0), help="Items of a step; 0 all.  [default: the recipe's, or 512]")
+@click.option("--workers", type=click.IntRange(0), default=0, help="Processes that draw ahead.  [default: none]")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override any field of the recipe.")
 @click.option("--config", type=FILE, metavar="FILE", help="TOML file of fields of the recipe.")
 @click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here.")
@@ -63,6 +67,10 @@ def train(
     seed: int,
     epochs: int | None,
     lr: float | None,
+    sampled: bool,
+    fan_out: str | None,
+    batch_size: int | None,
+    workers: int,
     settings: tuple[str, ...],
     config: Path | None,
     json_path: Path | None,
@@ -86,10 +94,14 @@ def train(
     from graphkit.training.named import recipe
 
     items = {"signal": "signals", "graph": "graphs"}.get(card(dataset).kind, "nodes")
-    overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr})
+    overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr, "fan_out": fan_out, "batch": batch_size})
     written = str(overrides.pop("model", "gcn"))
     name = model or written
     chosen = recipe(name, overrides, items=items)
+    if sampled:
+        chosen = chosen.with_(
+            {"fan_out": chosen.fan_out or ",".join(["10"] * chosen.layers), "batch": chosen.batch or 512}
+        )
     checkpoint = checkpoint or Path("runs") / "-".join(filter(None, (dataset, name, protocol)))
     for option, path in (("json", json_path), ("picture", picture)):
         if path is not None:
@@ -145,6 +157,7 @@ def train(
             precision=precision,
             checkpoint=checkpoint,
             resume=resume,
+            workers=workers,
             reporter=progress,
             command=shlex.join(["graphkit", *sys.argv[1:]]),
         )
@@ -191,6 +204,7 @@ def _show(name: str, record: Record) -> None:
             ("model", name),
             ("data set", of_data),
             ("split", f"{protocol.split}: {sizes}; {protocol.setting}"),
+            *([("sampled", _sampling(record.config))] if record.config.get("fan_out") else []),
             ("selection", record.selection),
             ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
             (f"validation {figure}", _per_cent(record.validation)[0]),
@@ -200,6 +214,12 @@ def _show(name: str, record: Record) -> None:
             ("protocol", protocol.fingerprint),
         ]
     )
+
+
+def _sampling(config: Any) -> str:
+    """Say in words how the batches of a graph's nodes were made."""
+    batch = f"{config['batch']:,} nodes a step" if config["batch"] else "all training nodes in one step"
+    return f"fan-out {config['fan_out']}, {batch}; measured with all neighbours"
 
 
 def _figure_name(record: Record) -> str:

@@ -3,6 +3,7 @@
 from graphkit.nn.bonded import BondedGCNConv
 from graphkit.nn.decoupled import FilteredPerceptron
 from graphkit.nn.graphs import GraphClassifier, StructureFree, VirtualNode
+from graphkit.nn.inference import layerwise
 from graphkit.nn.models import Encoder
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
 from graphkit.nn.pool import ChebPool, ClusterPool, LocallyConnectedConv
@@ -35,4 +36,5 @@ __all__ = [
     "SpectralConv",
     "StructureFree",
     "VirtualNode",
+    "layerwise",
 ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from graphkit.training.recipes import Recipe
+
+
+Way: TypeAlias = Callable[[Callable[..., Tensor]], Tensor]
+"""Takes logits from a model."""
 
 
 class TrainingError(RuntimeError):
@@ -147,7 +151,7 @@ class Fit:
         """Return the task's loss; with several views, the mean of theirs and how far all nodes are from agreeing."""
         recipe = self.recipe
         if recipe.views == 1:
-            return self.task.objective.loss(self._logits(batch.index, training=True), batch.y)
+            return self.task.objective.loss(self._logits(batch.index, training=True, way=batch.logits), batch.y)
         if not isinstance(self.task, NodeTask):
             raise ValueError(f"`views` must be 1: only the nodes of one graph have several, got {recipe.views}.")
         everything = torch.arange(self.task.x.size(0), device=batch.index.device)
@@ -156,12 +160,12 @@ class Fit:
         guesses = [logits.softmax(-1) for logits in views]
         return loss + recipe.consistency * consistency(guesses, sharpening=recipe.sharpening)
 
-    def _logits(self, index: Tensor, *, training: bool) -> Tensor:
+    def _logits(self, index: Tensor, *, training: bool, way: Way | None = None) -> Tensor:
         """Return logits for some items, in float32 or float64."""
         for module in self._modules:  # `Module.train` walks the tree and its setters anew: a tenth of an epoch on Cora
             vars(module)["training"] = training
         with torch.set_grad_enabled(training):
-            logits = self.task.logits(self.model, index)
+            logits = way(self.model) if way else self.task.logits(self.model, index)
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def _hear(self, epoch: Epoch) -> None:

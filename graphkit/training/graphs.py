@@ -94,6 +94,8 @@ def prepare_graphs(
             f"`recipe` {recipe.name!r} is for {recipe.model.items}, but the items of the data are graphs; "
             "take one of `recipe(name, items='graphs')`."
         )
+    if recipe.fan_out:
+        raise ValueError("`fan_out` is of the nodes of one graph; graphs of a set are whole in every batch.")
     split = split or graphs.split
     if split is None:
         raise ValueError("`data` has no split; `GraphSet.divided` gives it one.")

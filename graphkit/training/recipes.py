@@ -50,7 +50,9 @@ class Recipe:
         l2_on: "first" decays the first layer only (Kipf & Welling), "all" every parameter.
         epochs: at most so many.
         batch: items of a step where items do not depend on each other (signals on one graph); 0 is all of them, and
-            nodes of one graph are always all together.
+            nodes of one graph are all together unless ``fan_out`` is given.
+        fan_out: neighbours drawn for a node in each hop, one number for each layer such as "10,5", -1 for all: nodes
+            of one graph are then trained on in batches, each with the neighbours drawn around it. Empty: never.
         patience: stop after so many epochs in a row in which neither accuracy nor loss on the validation nodes was at
             least as good as ever before (the rule of GAT's authors); 0 always runs all epochs.
         views: passes through the model in a step, each with a dropout of its own. The loss is their mean; where there
@@ -80,6 +82,7 @@ class Recipe:
     l2_on: Literal["first", "all"] = "first"
     epochs: Positive = 200
     batch: Count = 0
+    fan_out: Annotated[str, Field(pattern=r"^((-1|\d+)(,(-1|\d+))*)?$")] = ""
     patience: Count = 0
     views: Positive = 1
     consistency: NonNegative = 1.0
@@ -87,6 +90,11 @@ class Recipe:
     select: Literal["accuracy", "loss", "last"] = "accuracy"
     row_normalise: bool = True
     sparse_below: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @property
+    def fan_outs(self) -> tuple[int, ...]:
+        """The numbers in ``fan_out``."""
+        return tuple(int(many) for many in self.fan_out.split(",") if many)
 
     @property
     def selection_rule(self) -> str:

@@ -20,6 +20,7 @@ from graphkit.training.protocol import DatasetFacts, Protocol, dataset_facts, pr
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.reporters import Reporter, Silence
 from graphkit.training.results import SeedResult
+from graphkit.training.sampled import sampled
 from graphkit.training.tasks import AbstractTask, Rows, prepare, resplit
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def train(
     checkpoint: Path | str | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
+    workers: int = 0,
     reporter: Reporter | None = None,
     command: str = "graphkit.training.train",
 ) -> Outcome:
@@ -83,6 +85,8 @@ def train(
             unfinished run that lies there already is put aside, not overwritten.
         resume: continue from the state in ``checkpoint``; on a CPU with as many threads, to the same bits.
         checkpoint_every: seconds between two periodic writes of the state.
+        workers: processes that draw neighbours ahead, where the recipe has a ``fan_out``; the result is the same with
+            any number.
         reporter: hears of progress.
         command: what the record names as its origin.
 
@@ -98,7 +102,7 @@ def train(
         raise ValueError(f"`splits` must have one split per seed ({len(seeds)}), got {len(splits)}.")
     fabric = fabric_on(device, precision)
     dtype = torch.float64 if precision == "64-true" else torch.float32
-    tasks, facts, protocol = _prepared(data, recipe, splits, fabric.device, dtype)
+    tasks, facts, protocol = _prepared(data, recipe, splits, fabric.device, dtype, workers)
     tasks = tasks if splits is not None else tasks * len(seeds)
     objective = tasks[0][0].objective
     kept = None
@@ -247,6 +251,7 @@ def _prepared(
     splits: Sequence[Split] | None,
     device: torch.device,
     dtype: torch.dtype,
+    workers: int,
 ) -> tuple[list[tuple[AbstractTask, Rows]], DatasetFacts, Protocol]:
     """Return the task of each split with the items to test on, what the data are, and the protocol."""
     tasks: list[tuple[AbstractTask, Rows]]
@@ -261,6 +266,9 @@ def _prepared(
     divided = [data] if splits is None else [split.apply(data) for split in splits]
     first = prepare(divided[0], recipe, device, dtype)
     tasks = [first, *(resplit(first[0], each, device) for each in divided[1:])]
+    if recipe.fan_out:
+        parts = zip(tasks, divided, strict=True)
+        tasks = [(sampled(task, each, recipe, workers=workers), test) for (task, test), each in parts]
     objective, facts = first[0].objective, dataset_facts(data)
     return tasks, facts, protocol_of(divided, facts, recipe.rule(objective.best), objective.name)
 

@@ -28,10 +28,14 @@ MASKS = ("train_mask", "val_mask", "test_mask")
 
 @dataclass(frozen=True)
 class Rows:
-    """Some items and their labels, ``index [rows]`` and ``y [rows]``, of graphs perhaps ``[rows, tasks]``."""
+    """Some items and their labels, ``index [rows]`` and ``y [rows]``, of graphs perhaps ``[rows, tasks]``.
+
+    ``logits`` takes them from a model in a step of training, where the task's own way is not meant.
+    """
 
     index: Tensor
     y: Tensor
+    logits: Callable[[Callable[..., Tensor]], Tensor] | None = None
 
 
 class AbstractTask(ABC):

@@ -1,0 +1,133 @@
+"""Mini-batches of the nodes of one large graph: neighbours are drawn to train, and all are seen to measure."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from graphkit.data.sampling import NeighborLoader
+from graphkit.nn.inference import layerwise
+from graphkit.training.architectures.abstract import AbstractEdgeStack
+from graphkit.training.architectures.chebyshev import Cheb
+from graphkit.training.objectives import AbstractObjective
+from graphkit.training.tasks import AbstractTask, NodeTask, Rows
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from graphkit.training.recipes import Recipe
+
+WHOLE_GRAPH_NORMS = ("graph", "pair")
+
+
+@dataclass(frozen=True)
+class SampledTask(AbstractTask):
+    """Nodes of one graph, in mini-batches with neighbours drawn around them.
+
+    What is learnt of a batch is the loss of its own nodes, given those drawn around them. A layer that divides by
+    degrees (GCN) takes those of the drawn part, so that its messages are a mean over what was drawn. What is measured
+    is exact: all neighbours, layer by layer, with degrees of the whole graph.
+
+    Args:
+        whole: the task on the whole graph.
+        loader: draws the batches; it is asked for a new order and new neighbours in each epoch.
+    """
+
+    whole: NodeTask
+    loader: NeighborLoader
+
+    @property
+    def graph(self) -> tuple[Any, ...]:  # type: ignore[override]
+        """What the model takes after ``x``."""
+        return self.whole.graph
+
+    @property
+    def train(self) -> Rows:  # type: ignore[override]
+        """The nodes the loss is taken over."""
+        return self.whole.train
+
+    @property
+    def validation(self) -> Rows:  # type: ignore[override]
+        """The nodes the selection looks at."""
+        return self.whole.validation
+
+    @property
+    def classes(self) -> int:  # type: ignore[override]
+        """Number of classes."""
+        return self.whole.classes
+
+    @property
+    def objective(self) -> AbstractObjective:  # type: ignore[override]
+        """What is minimised and what is measured."""
+        return self.whole.objective
+
+    @property
+    def channels(self) -> int:
+        """Features of a node."""
+        return self.whole.channels
+
+    def logits(self, model: Any, index: Tensor) -> Tensor:
+        """Return the exact logits of some nodes."""
+        return layerwise(model, self.whole.x, *self.graph)[index]  # type: ignore[arg-type]  # dense, see `sampled`
+
+    def batches(self, size: int) -> Iterator[Rows]:
+        """Yield the training nodes in a drawn order, each batch with what its logits are taken from.
+
+        The epoch's draws come from PyTorch's generator, whose state a checkpoint holds: any number of workers gives
+        the same batches, and so does a run that was resumed.
+        """
+        self.loader.node_sampler.epoch = int(torch.randint(2**62, ()))
+        device = self.train.y.device
+        for batch in self.loader:
+            seeds = batch.batch_size
+            graph = [batch.edge_index.to(device)]
+            if batch.get("edge_weight") is not None:
+                graph.append(batch.edge_weight.to(device))
+            drawn = functools.partial(_of_seeds, x=batch.x.to(device), graph=graph, seeds=seeds)
+            yield Rows(batch.n_id[:seeds].to(device), batch.y[:seeds].to(device), drawn)
+
+
+def _of_seeds(model: Callable[..., Tensor], *, x: Tensor, graph: list[Tensor], seeds: int) -> Tensor:
+    """Return the logits of the nodes a batch was drawn around."""
+    return model(x, *graph)[:seeds]
+
+
+def sampled(task: AbstractTask, data: Data, recipe: Recipe, *, workers: int = 0) -> SampledTask:
+    """Return the task with mini-batches as the recipe's ``fan_out`` and ``batch`` ask for them.
+
+    Args:
+        task: nodes of one graph.
+        data: that graph.
+        recipe: with a ``fan_out``.
+        workers: processes that draw ahead; the result does not depend on their number.
+
+    Raises:
+        ValueError: where items are no nodes, the model needs the whole graph, the hops are not as many as the layers,
+            or several views are asked for.
+    """
+    hops = recipe.fan_outs
+    if (
+        not isinstance(task, NodeTask)
+        or not isinstance(recipe.model, AbstractEdgeStack)
+        or isinstance(recipe.model, Cheb)
+    ):
+        raise ValueError(f"`fan_out`: the model {recipe.name!r} needs its graph whole; take gcn, sage, gat or gin.")
+    if len(hops) != recipe.layers:
+        raise ValueError(f"`fan_out` must name one number for each of the {recipe.layers} layers, got {len(hops)}.")
+    if recipe.views != 1 or recipe.norm in WHOLE_GRAPH_NORMS:
+        raise ValueError("`fan_out` goes with one view and with the norms 'none', 'batch' and 'layer'.")
+    x = task.x if isinstance(task.x, Tensor) else task.x.to_dense()
+    whole = NodeTask(x, task.graph, task.train, task.validation, task.classes, task.objective)
+    labels = torch.zeros(x.size(0), dtype=task.train.y.dtype)
+    labels[task.train.index.cpu()] = task.train.y.cpu()
+    seen = data.__class__(x=x.cpu(), edge_index=data.edge_index.cpu(), y=labels)
+    if len(task.graph) > 1 and task.graph[1] is not None:
+        seen.edge_weight = task.graph[1].cpu()
+    size = recipe.batch or len(task.train.y)
+    options = {"batch_size": size, "shuffle": True, "num_workers": workers}
+    return SampledTask(whole, NeighborLoader(seen, hops, input_nodes=task.train.index.cpu(), loader=options))
