@@ -26,7 +26,8 @@ class AbstractMethod(ABC):
 
     Args:
         rows: what it sees of the items: "features-K" are the features averaged K times over neighbours, "centred-K"
-            the same without their mean; "encoder" are embeddings of an encoder that was trained without labels, beside
+            the same without their mean; "chosen" is the kind of ``CHOICES`` on which prototypes do best on validation
+            tasks; "encoder" are embeddings of an encoder that was trained without labels, beside
             the centred features.
         scale: length of a row.
     """
@@ -233,6 +234,9 @@ def _perceptron(learner: Gradient, **fields: Any) -> MetaLearnt:
     return MetaLearnt(learner=learner, rows="centred-4", scale=36.0, **fields)
 
 
+CHOSEN, CHOICES = "chosen", ("features-2", "features-4", "centred-4")
+"""The name of rows that validation tasks choose, and what they choose from."""
+
 METHODS: dict[str, AbstractMethod] = {
     "prototypes-0": Prototypes(rows="features-0"),
     "prototypes-2": Prototypes(rows="features-2"),
@@ -249,6 +253,7 @@ METHODS: dict[str, AbstractMethod] = {
     "anil": _perceptron("anil"),
     "meta-sgd": _perceptron("meta-sgd"),
     "protomaml": MetaLearnt(learner="protomaml", model="weights", rows="centred-4", inner_lr=1.0),
+    "protomaml-chosen": MetaLearnt(learner="protomaml", model="weights", rows=CHOSEN, inner_lr=1.0),
     "encoder-prototypes": Prototypes(rows="encoder"),
     "encoder-logistic": Logistic(rows="encoder"),
     "encoder-protomaml": MetaLearnt(learner="protomaml", model="weights", rows="encoder", inner_lr=1.0),

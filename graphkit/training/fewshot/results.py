@@ -29,6 +29,7 @@ class ProblemResult:
         seconds: CPU seconds of the process, training and evaluation together.
         by_steps: accuracies of each test task after other numbers of inner steps, which are written as text; ``None``
             where none were asked for, or the method takes no steps.
+        rows: the kind of rows it saw.
     """
 
     problem: str
@@ -38,6 +39,7 @@ class ProblemResult:
     step: int
     seconds: float
     by_steps: Mapping[str, tuple[float, ...]] | None = None
+    rows: str = ""
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ProblemResult:

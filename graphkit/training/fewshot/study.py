@@ -13,7 +13,7 @@ from typing import Any
 
 from graphkit.meta import Protocol
 from graphkit.training.fewshot.kept import Kept, UnderWay
-from graphkit.training.fewshot.methods import METHODS, AbstractMethod
+from graphkit.training.fewshot.methods import CHOICES, CHOSEN, METHODS, AbstractMethod
 from graphkit.training.fewshot.problems import Problem
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.solved import Asked
@@ -98,9 +98,10 @@ def fewshot(
                 result = kept.get(name, problem.name, config[name])
                 if result is None:
                     method = methods[name]
-                    rowed = problem.seeing(study.rowed(problem, method.rows, method.scale))
+                    kind = chosen_rows(study, problem) if method.rows == CHOSEN else method.rows
+                    rowed = problem.seeing(study.rowed(problem, kind, method.scale))
                     under_way = UnderWay(kept, f"{name} {fingerprint(config[name])} {problem.name}", stop)
-                    result = _solved(method, rowed, seed, asked, under_way)
+                    result = dataclasses.replace(_solved(method, rowed, seed, asked, under_way), rows=kind)
                     kept.put(name, result, config[name])
                 found[name].append(result)
                 if tell is not None:
@@ -131,6 +132,19 @@ def fewshot(
     return FewShotOutcome(record, results)
 
 
+def chosen_rows(study: Study, problem: Problem) -> str:
+    """Return the kind of rows on which prototypes do best on the validation tasks; ties: the earlier of ``CHOICES``."""
+    from torch import nn
+
+    from graphkit.meta import PrototypicalNetwork, evaluate
+
+    def accuracy(kind: str) -> float:
+        tasks = problem.seeing(study.rowed(problem, kind, 1.0)).validation
+        return evaluate(PrototypicalNetwork(nn.Identity()), tasks).mean
+
+    return max(CHOICES, key=accuracy)
+
+
 def _solved(method: AbstractMethod, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> ProblemResult:
     """Return one method's result, timed."""
     start = time.process_time()
@@ -155,6 +169,7 @@ def _figures(result: MethodResult, rival: MethodResult) -> dict[str, Any]:
         "validation": result.validation,
         "difference": {"to": rival.name, **dataclasses.asdict(result.over(rival))},
         "selected_steps": [each.step for each in result.problems],
+        "rows": [each.rows for each in result.problems],
         "seconds": result.seconds,
         "after_steps": {str(number): dataclasses.asdict(found) for number, found in result.after_steps().items()},
     }

@@ -22,10 +22,11 @@ from graphkit.training.fewshot import (
 )
 from graphkit.training.fewshot.adapters import ADAPTERS, adapted_graphs
 from graphkit.training.fewshot.kept import UnderWay
-from graphkit.training.fewshot.methods import Classifier, MetaLearnt, Prototypes, PrototypicalNet
+from graphkit.training.fewshot.methods import CHOICES, Classifier, MetaLearnt, Prototypes, PrototypicalNet
 from graphkit.training.fewshot.problems import Rowed
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of
+from graphkit.training.fewshot.study import chosen_rows
 from graphkit.training.interrupts import Interrupted
 
 PROTOCOL = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
@@ -88,6 +89,26 @@ def test_labels_of_test_classes_change_neither_training_nor_selection(name):
     assert before.validation == after.validation
     assert before.problems[0].step == after.problems[0].step
     assert before.problems[0].accuracies != after.problems[0].accuracies
+
+
+def test_rows_are_chosen_by_validation_tasks_alone():
+    data = graph()
+    study = study_of_classes(data, [SPLIT], PROTOCOL)
+    chosen = chosen_rows(study, study.problems[0])
+    assert chosen in CHOICES
+    held = torch.isin(data.y, torch.tensor(SPLIT.test)).nonzero().squeeze()
+    data.y[held] = data.y[held][torch.randperm(len(held), generator=torch.Generator().manual_seed(1))]
+    study = study_of_classes(data, [SPLIT], PROTOCOL)
+    assert chosen_rows(study, study.problems[0]) == chosen  # labels of test classes have no say
+    accuracies = {}
+    for kind in CHOICES:
+        one = fewshot(study, PROTOCOL, ["p"], methods={"p": Prototypes(rows=kind)}).methods["p"]
+        accuracies[kind] = one.validation
+    assert accuracies[chosen] == max(accuracies.values())
+    learner = MetaLearnt(learner="protomaml", model="weights", rows="chosen", steps=0, inner_steps=0)
+    found = fewshot(study, PROTOCOL, ["l"], methods={"l": learner}).methods["l"]
+    assert found.problems[0].rows == chosen
+    assert found.validation == max(accuracies.values())  # before any step it is the prototypes
 
 
 @pytest.mark.parametrize("rows", ["features-2", "encoder"])
