@@ -117,6 +117,15 @@ class TestBenchmarks:
         assert [row["side"] for row in rows[-3:]] == ["graphkit", "from the disk", "PyG's transform"]
         assert all(row["zeros"] == 1 and float(row["residual"]) < 1e-5 for row in rows)
 
+    def test_a_response_learnt_on_one_graph_is_the_same_on_another(self, tmp_path):
+        kept, picture = tmp_path / "record.json", tmp_path / "responses.png"
+        options = ["--quick", "--models", "gcn", "--json", str(kept), "--picture", str(picture)]
+        run(EXAMPLES / "benchmarks" / "transfer.py", *options)
+        record = json.loads(kept.read_text())
+        assert set(RECORD) <= set(record)
+        assert max(off for row in record["rows"] for off in row["off"]) < 1e-5  # float32
+        assert picture.stat().st_size
+
     def test_bases_of_one_degree_recover_a_filter_equally(self, tmp_path):
         kept = tmp_path / "record.json"
         run(EXAMPLES / "benchmarks" / "filters.py", "--quick", "--json", str(kept))
