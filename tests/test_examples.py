@@ -126,6 +126,14 @@ class TestBenchmarks:
         assert max(off for row in record["rows"] for off in row["off"]) < 1e-5  # float32
         assert picture.stat().st_size
 
+    def test_wavelets_are_evaluated_in_three_ways_that_agree_and_train_without_dense_matrices(self, tmp_path):
+        kept = tmp_path / "record.json"
+        run(EXAMPLES / "benchmarks" / "wavelets.py", "--quick", "--exact", "100", "--no-memory", "--json", str(kept))
+        rows = json.loads(kept.read_text())["rows"]
+        assert [row["side"] for row in rows[:3]] == ["exact", "Chebyshev", "Krylov"]
+        assert all(float(row["error"]) < 1e-6 for row in rows if row["error"])
+        assert [row["side"] for row in rows[-2:]] == ["bands", "GWNN's form"]
+
     def test_bases_of_one_degree_recover_a_filter_equally(self, tmp_path):
         kept = tmp_path / "record.json"
         run(EXAMPLES / "benchmarks" / "filters.py", "--quick", "--json", str(kept))
