@@ -198,7 +198,14 @@ def _measured(model: nn.Module, nodes: Nodes, index: Tensor) -> Reach | None:
     def call(*inputs: Any) -> Tensor:
         return functional_call(model, table, inputs)
 
-    hops = _propagations(model, lambda: nodes.outputs(call, index))
+    # Counted on a part: while somebody listens, our layers make an array of all messages.
+    probe = cut(nodes, index, Reach(1, degrees=True))
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        try:
+            hops = _propagations(model, lambda: probe.of(nodes).outputs(call, probe.at))
+        except (IndexError, RuntimeError, ValueError):  # a model of this graph alone: an embedding of each node
+            return None
     with warnings.catch_warnings(record=True) as known:
         warnings.simplefilter("always")
         there = nodes.outputs(call, index)
@@ -210,7 +217,7 @@ def _measured(model: nn.Module, nodes: Nodes, index: Tensor) -> Reach | None:
             warnings.simplefilter("always")
             try:
                 here = part.of(nodes).outputs(call, part.at)
-            except (IndexError, RuntimeError, ValueError):  # a model of this graph alone: an embedding of each node
+            except (IndexError, RuntimeError, ValueError):
                 continue
         # A layer may warn of a part, of its being directed say, that would not of the whole.
         if alike(here, there) and len(heard) <= len(known):
