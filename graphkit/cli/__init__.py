@@ -19,6 +19,7 @@ from graphkit.cli.data import data
 from graphkit.cli.embed import embed, search
 from graphkit.cli.fewshot import fewshot
 from graphkit.cli.output import debuggable, say
+from graphkit.cli.spectrum import spectrum
 from graphkit.cli.train import train
 
 FAILED, WRONG_CALL = 1, 2
@@ -31,7 +32,7 @@ def commands() -> None:
     """Graph learning on PyTorch Geometric: correct first, fast second, every number with its protocol."""
 
 
-for _command in (train, embed, search, fewshot, data, bench):
+for _command in (train, embed, search, fewshot, spectrum, data, bench):
     commands.add_command(_command)
 
 
