@@ -119,6 +119,7 @@ def train(
 
     import graphkit.data
     import graphkit.training
+    from graphkit.training.processes import stated
 
     many = range(seed, seed + seeds)
     splits = None
@@ -147,7 +148,9 @@ def train(
         )
         return _report(outcome, name, json_path, None, checkpoint)
     per_cent = card(dataset).metric != "rmse"
-    with Bar(many, chosen.epochs, per_cent) if sys.stderr.isatty() else Lines(many, per_cent) as progress:
+    first = stated().rank == 0
+    bar = first and sys.stderr.isatty()
+    with Bar(many, chosen.epochs, per_cent) if bar else Lines(many, per_cent) as progress:
         outcome = graphkit.training.train(
             data,
             chosen,
@@ -158,10 +161,11 @@ def train(
             checkpoint=checkpoint,
             resume=resume,
             workers=workers,
-            reporter=progress,
+            reporter=progress if first else None,
             command=shlex.join(["graphkit", *sys.argv[1:]]),
         )
-    return _report(outcome, name, json_path, picture, checkpoint)
+    # Of several processes the first one writes and prints.
+    return _report(outcome, name, json_path, picture, checkpoint) if first else 0
 
 
 def _report(outcome: Outcome, name: str, json_path: Path | None, picture: Path | None, checkpoint: Path) -> int:

@@ -25,15 +25,18 @@ class Checkpoint:
         folder: where ``checkpoint.pt`` and the selected weights of each seed, ``seed-N.safetensors``, go.
         identity: what the run is (recipe, protocol, precision); a file of another identity is not continued.
         every: seconds between two periodic writes.
+        writes: whether this process of a job is the one that writes; the others read only.
 
     Attributes:
         faults: file -> why it could not be written; a later write that succeeds takes its file out.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], *, every: float = 30.0) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], *, every: float = 30.0, writes: bool = True) -> None:
+        self.writes = writes
         self.folder, self.identity, self.every = folder, dict(identity), every
         self.path = folder / "checkpoint.pt"
-        require_writable("checkpoint", self.path)
+        if writes:
+            require_writable("checkpoint", self.path)
         self.faults: dict[Path, str] = {}
         self._written = time.monotonic()
 
@@ -47,7 +50,7 @@ class Checkpoint:
 
         To go on with it after all, rename it back and resume.
         """
-        if not self.path.exists():
+        if not self.writes or not self.path.exists():
             return None
         try:
             unfinished = torch.load(self.path, map_location="cpu", weights_only=True)["running"] is not None
@@ -65,6 +68,8 @@ class Checkpoint:
 
         A disk that is full must not cost a training its result: what went wrong is kept in ``faults``.
         """
+        if not self.writes:
+            return
         buffer = io.BytesIO()
         torch.save({"form": FORM, "identity": self.identity, "finished": finished, "running": running}, buffer)
         self.write_content(self.path, buffer.getvalue())
@@ -80,6 +85,8 @@ class Checkpoint:
 
     def write_content(self, path: Path, content: bytes) -> None:
         """Write a file, or remember why it could not be written."""
+        if not self.writes:
+            return
         try:
             write_atomically(path, content)
             self.faults.pop(path, None)

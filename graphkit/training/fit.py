@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.metric import consistency
+from graphkit.training.processes import Processes
 from graphkit.training.tasks import AbstractTask, NodeTask, Rows
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 Way: TypeAlias = Callable[[Callable[..., Tensor]], Tensor]
 """Takes logits from a model."""
+
+
+ALONE = Processes()
+"""The process of a job that has only one."""
 
 
 class TrainingError(RuntimeError):
@@ -47,10 +52,13 @@ class Fit:
         task: features, graph, training and validation labels.
         recipe: learning rate, decay, patience, selection rule.
         fabric: puts model and optimiser on their device and in their precision.
+        processes: those that train the model together.
     """
 
-    def __init__(self, module: nn.Module, task: AbstractTask, recipe: Recipe, fabric: Fabric) -> None:
-        self.task, self.recipe, self.fabric = task, recipe, fabric
+    def __init__(
+        self, module: nn.Module, task: AbstractTask, recipe: Recipe, fabric: Fabric, processes: Processes = ALONE
+    ) -> None:
+        self.task, self.recipe, self.fabric, self.processes = task, recipe, fabric, processes
         module = module.to(fabric.device)
         fused = fabric.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam(recipe.parameter_groups(module), lr=recipe.lr, fused=fused)
@@ -122,6 +130,8 @@ class Fit:
         validation = self.task.validation
         self._pace(number)
         loss = sum(self._step(batch) * (len(batch.y) / len(self.task.train.y)) for batch in self._batches())
+        if self.processes.count > 1:
+            loss = self.processes.total(torch.as_tensor(loss))
         logits = self._logits(validation.index, training=False)
         objective = self.task.objective
         validation_loss, figure = objective.loss(logits, validation.y), objective.figure(logits, validation.y)
@@ -140,11 +150,14 @@ class Fit:
         return self.task.batches(self.recipe.batch)
 
     def _step(self, batch: Rows) -> Tensor:
-        """Take one optimiser step and return the loss before it."""
-        self.optimizer.zero_grad()
+        """Take one optimiser step, or a part of one, and return the loss before it."""
+        if batch.first:
+            self.optimizer.zero_grad()
         loss = self._loss(batch)
-        self.fabric.backward(loss)
-        self.optimizer.step()
+        self.fabric.backward(loss if batch.share == 1 else loss * batch.share)
+        if batch.last:
+            self.processes.add_gradients(self.model)
+            self.optimizer.step()
         return loss.detach()
 
     def _loss(self, batch: Rows) -> Tensor:

@@ -53,6 +53,8 @@ class Recipe:
             nodes of one graph are all together unless ``fan_out`` is given.
         fan_out: neighbours drawn for a node in each hop, one number for each layer such as "10,5", -1 for all: nodes
             of one graph are then trained on in batches, each with the neighbours drawn around it. Empty: never.
+        shares: parts of such a batch, each with neighbours and dropout of its own. Several processes take them in
+            turns, and one process takes one after the other, to the same result.
         patience: stop after so many epochs in a row in which neither accuracy nor loss on the validation nodes was at
             least as good as ever before (the rule of GAT's authors); 0 always runs all epochs.
         views: passes through the model in a step, each with a dropout of its own. The loss is their mean; where there
@@ -83,6 +85,7 @@ class Recipe:
     epochs: Positive = 200
     batch: Count = 0
     fan_out: Annotated[str, Field(pattern=r"^((-1|\d+)(,(-1|\d+))*)?$")] = ""
+    shares: Positive = 1
     patience: Count = 0
     views: Positive = 1
     consistency: NonNegative = 1.0

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.data import Sampler
 
 from graphkit.data.sampling import NeighborLoader
 from graphkit.nn.inference import layerwise
 from graphkit.training.architectures.abstract import AbstractEdgeStack
 from graphkit.training.architectures.chebyshev import Cheb
 from graphkit.training.objectives import AbstractObjective
+from graphkit.training.processes import Processes
 from graphkit.training.tasks import AbstractTask, NodeTask, Rows
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from graphkit.training.recipes import Recipe
 
+ALONE = Processes()
 WHOLE_GRAPH_NORMS = ("graph", "pair")
 
 
@@ -35,11 +39,13 @@ class SampledTask(AbstractTask):
 
     Args:
         whole: the task on the whole graph.
-        loader: draws the batches; it is asked for a new order and new neighbours in each epoch.
+        loader: draws the parts of batches; it is asked for a new order and new neighbours in each epoch.
+        parts: says which nodes are in each part.
     """
 
     whole: NodeTask
     loader: NeighborLoader
+    parts: Parts
 
     @property
     def graph(self) -> tuple[Any, ...]:  # type: ignore[override]
@@ -81,23 +87,80 @@ class SampledTask(AbstractTask):
         The epoch's draws come from PyTorch's generator, whose state a checkpoint holds: any number of workers gives
         the same batches, and so does a run that was resumed.
         """
-        self.loader.node_sampler.epoch = int(torch.randint(2**62, ()))
+        self.parts.epoch = self.loader.node_sampler.epoch = int(torch.randint(2**62, ()))
         device = self.train.y.device
-        for batch in self.loader:
-            seeds = batch.batch_size
-            graph = [batch.edge_index.to(device)]
-            if batch.get("edge_weight") is not None:
-                graph.append(batch.edge_weight.to(device))
-            drawn = functools.partial(_of_seeds, x=batch.x.to(device), graph=graph, seeds=seeds)
-            yield Rows(batch.n_id[:seeds].to(device), batch.y[:seeds].to(device), drawn)
+        for place, part in zip(self.parts.places(), self.loader, strict=True):
+            graph = [part.edge_index.to(device)]
+            if part.get("edge_weight") is not None:
+                graph.append(part.edge_weight.to(device))
+            seeds, key = part.batch_size, self.parts.epoch + place.number
+            yield Rows(
+                part.n_id[:seeds].to(device),
+                part.y[:seeds].to(device),
+                functools.partial(_of_seeds, x=part.x.to(device), graph=graph, seeds=seeds, key=key),
+                share=seeds / place.step,
+                first=place.first,
+                last=place.last,
+            )
 
 
-def _of_seeds(model: Callable[..., Tensor], *, x: Tensor, graph: list[Tensor], seeds: int) -> Tensor:
-    """Return the logits of the nodes a batch was drawn around."""
-    return model(x, *graph)[:seeds]
+def _of_seeds(model: Callable[..., Tensor], *, x: Tensor, graph: list[Tensor], seeds: int, key: int) -> Tensor:
+    """Return the logits of the nodes a part was drawn around; ``key`` decides dropout, wherever the part is taken."""
+    cuda = x.device.type == "cuda"
+    with torch.random.fork_rng([x.device] if cuda else []):
+        torch.default_generator.manual_seed(key)
+        if cuda:
+            torch.cuda.manual_seed(key)
+        return model(x, *graph)[:seeds]
 
 
-def sampled(task: AbstractTask, data: Data, recipe: Recipe, *, workers: int = 0) -> SampledTask:
+class Place(NamedTuple):
+    """Number of a part in the epoch, nodes of its step, and whether this process begins or ends the step with it."""
+
+    number: int
+    step: int
+    first: bool
+    last: bool
+
+
+class Parts(Sampler[list[int]]):
+    """The parts of an epoch's batches that one process takes: a function of the epoch, not of how many processes are.
+
+    Batches are as even as can be, and none is larger than asked for; so are the parts of a batch.
+
+    Args:
+        nodes: training nodes.
+        size: largest batch.
+        shares: parts of a batch.
+        processes: this process among those that take them in turns.
+    """
+
+    def __init__(self, nodes: int, size: int, shares: int, processes: Processes) -> None:
+        self.nodes, self.steps, self.shares = nodes, math.ceil(nodes / size), shares
+        self.processes, self.epoch = processes, 0
+        if nodes // self.steps < shares:
+            raise ValueError(f"`shares` ({shares}) must be at most the nodes of a batch ({nodes // self.steps}).")
+
+    def __len__(self) -> int:
+        return self.steps * self.shares // self.processes.count
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.randperm(self.nodes, generator=torch.Generator().manual_seed(self.epoch))
+        for step in order.tensor_split(self.steps):
+            for part in step.tensor_split(self.shares)[self.processes.rank :: self.processes.count]:
+                yield part.tolist()
+
+    def places(self) -> Iterator[Place]:
+        """Yield where each of the parts stands."""
+        own = range(self.processes.rank, self.shares, self.processes.count)
+        for number, step in enumerate(torch.arange(self.nodes).tensor_split(self.steps)):
+            for share in own:
+                yield Place(number * self.shares + share, len(step), share == own[0], share == own[-1])
+
+
+def sampled(
+    task: AbstractTask, data: Data, recipe: Recipe, *, workers: int = 0, processes: Processes = ALONE
+) -> SampledTask:
     """Return the task with mini-batches as the recipe's ``fan_out`` and ``batch`` ask for them.
 
     Args:
@@ -105,6 +168,7 @@ def sampled(task: AbstractTask, data: Data, recipe: Recipe, *, workers: int = 0)
         data: that graph.
         recipe: with a ``fan_out``.
         workers: processes that draw ahead; the result does not depend on their number.
+        processes: those that train the model together.
 
     Raises:
         ValueError: where items are no nodes, the model needs the whole graph, the hops are not as many as the layers,
@@ -128,6 +192,7 @@ def sampled(task: AbstractTask, data: Data, recipe: Recipe, *, workers: int = 0)
     seen = data.__class__(x=x.cpu(), edge_index=data.edge_index.cpu(), y=labels)
     if len(task.graph) > 1 and task.graph[1] is not None:
         seen.edge_weight = task.graph[1].cpu()
-    size = recipe.batch or len(task.train.y)
-    options = {"batch_size": size, "shuffle": True, "num_workers": workers}
-    return SampledTask(whole, NeighborLoader(seen, hops, input_nodes=task.train.index.cpu(), loader=options))
+    many = len(task.train.y)
+    parts = Parts(many, recipe.batch or many, recipe.shares, processes)
+    options = {"batch_sampler": parts, "num_workers": workers}
+    return SampledTask(whole, NeighborLoader(seen, hops, input_nodes=task.train.index.cpu(), loader=options), parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.fit import Epoch, Fit, TrainingError
 from graphkit.training.graphs import graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
+from graphkit.training.processes import Processes, joined
 from graphkit.training.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.reporters import Reporter, Silence
@@ -100,36 +102,37 @@ def train(
         raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")
     if splits is not None and len(splits) != len(seeds):
         raise ValueError(f"`splits` must have one split per seed ({len(seeds)}), got {len(splits)}.")
-    fabric = fabric_on(device, precision)
-    dtype = torch.float64 if precision == "64-true" else torch.float32
-    tasks, facts, protocol = _prepared(data, recipe, splits, fabric.device, dtype, workers)
-    tasks = tasks if splits is not None else tasks * len(seeds)
-    objective = tasks[0][0].objective
-    kept = None
-    if checkpoint is not None:
-        identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
-        kept = Checkpoint(Path(checkpoint), identity, every=checkpoint_every)
-    run = _Run(recipe, dict(zip(seeds, tasks, strict=True)), fabric, kept, reporter or Silence())
-    aside = None
-    if resume:
-        run.resume()
-    elif kept is not None:
-        aside = kept.put_aside()
-    results = tuple(run.seed(seed) for seed in seeds)
-    record = Record(
-        command=command,
-        dataset=facts,
-        protocol=protocol,
-        metric=metric(objective.name, [result.test for result in results], unit=objective.unit),
-        validation=metric(objective.name, [result.validation for result in results], unit=objective.unit),
-        selection=protocol.selection,
-        config=recipe.as_dict(),
-        seeds=seeds,
-        epochs=tuple({"selected": result.selected, "run": len(result.history)} for result in results),
-        seconds=sum(result.seconds for result in results),
-        environment=environment(str(fabric.device), precision),
-    )
-    return Outcome(record, results, () if kept is None else tuple(kept.faults.values()), aside)
+    fabric = fabric_on(_own_device(device), precision)
+    with joined(recipe, fabric.device) as processes:
+        dtype = torch.float64 if precision == "64-true" else torch.float32
+        tasks, facts, protocol = _prepared(data, recipe, splits, fabric.device, dtype, workers, processes)
+        tasks = tasks if splits is not None else tasks * len(seeds)
+        objective = tasks[0][0].objective
+        kept = None
+        if checkpoint is not None:
+            identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
+            kept = Checkpoint(Path(checkpoint), identity, every=checkpoint_every, writes=processes.rank == 0)
+        run = _Run(recipe, dict(zip(seeds, tasks, strict=True)), fabric, kept, reporter or Silence(), processes)
+        aside = None
+        if resume:
+            run.resume()
+        elif kept is not None:
+            aside = kept.put_aside()
+        results = tuple(run.seed(seed) for seed in seeds)
+        record = Record(
+            command=command,
+            dataset=facts,
+            protocol=protocol,
+            metric=metric(objective.name, [result.test for result in results], unit=objective.unit),
+            validation=metric(objective.name, [result.validation for result in results], unit=objective.unit),
+            selection=protocol.selection,
+            config=recipe.as_dict(),
+            seeds=seeds,
+            epochs=tuple({"selected": result.selected, "run": len(result.history)} for result in results),
+            seconds=sum(result.seconds for result in results),
+            environment=environment(str(fabric.device), precision),
+        )
+        return Outcome(record, results, () if kept is None else tuple(kept.faults.values()), aside)
 
 
 class _Run:
@@ -142,9 +145,10 @@ class _Run:
         fabric: Fabric,
         kept: Checkpoint | None,
         reporter: Reporter,
+        processes: Processes,
     ) -> None:
         self.recipe, self.tasks, self.fabric = recipe, tasks, fabric
-        self.kept, self.reporter = kept, reporter
+        self.kept, self.reporter, self.processes = kept, reporter, processes
         self.finished: dict[int, SeedResult] = {}
         self.begun: dict[str, Any] | None = None
 
@@ -166,7 +170,13 @@ class _Run:
             if device.type == "cuda":
                 torch.cuda.manual_seed(seed)
             task, _ = self.tasks[seed]
-            fit = Fit(self.recipe.module(task.channels, task.classes, task.graph), task, self.recipe, self.fabric)
+            fit = Fit(
+                self.recipe.module(task.channels, task.classes, task.graph),
+                task,
+                self.recipe,
+                self.fabric,
+                self.processes,
+            )
             before = 0.0
             if self.begun is not None and self.begun["seed"] == seed:
                 fit.load_state_dict(self.begun["fit"])
@@ -214,7 +224,7 @@ class _Run:
         """
         try:
             self.reporter.epoch(seed, epoch, fit.best or epoch)
-            if stop:
+            if self.processes.any(bool(stop), self.fabric.device):
                 raise KeyboardInterrupt
         except KeyboardInterrupt:
             write()
@@ -252,6 +262,7 @@ def _prepared(
     device: torch.device,
     dtype: torch.dtype,
     workers: int,
+    processes: Processes,
 ) -> tuple[list[tuple[AbstractTask, Rows]], DatasetFacts, Protocol]:
     """Return the task of each split with the items to test on, what the data are, and the protocol."""
     tasks: list[tuple[AbstractTask, Rows]]
@@ -268,7 +279,9 @@ def _prepared(
     tasks = [first, *(resplit(first[0], each, device) for each in divided[1:])]
     if recipe.fan_out:
         parts = zip(tasks, divided, strict=True)
-        tasks = [(sampled(task, each, recipe, workers=workers), test) for (task, test), each in parts]
+        tasks = [
+            (sampled(task, each, recipe, workers=workers, processes=processes), test) for (task, test), each in parts
+        ]
     objective, facts = first[0].objective, dataset_facts(data)
     return tasks, facts, protocol_of(divided, facts, recipe.rule(objective.best), objective.name)
 
@@ -283,6 +296,13 @@ def require_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
             f"got {list(seeds) or given}."
         )
     return seeds
+
+
+def _own_device(device: str) -> str:
+    """Return the accelerator of this process where ``torchrun`` started several on a machine, else ``device``."""
+    local = os.environ.get("LOCAL_RANK")
+    several = local is not None and device in ("auto", "cuda") and torch.cuda.is_available()
+    return f"cuda:{local}" if several else device
 
 
 def fabric_on(device: str, precision: str) -> Fabric:

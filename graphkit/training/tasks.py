@@ -30,12 +30,16 @@ MASKS = ("train_mask", "val_mask", "test_mask")
 class Rows:
     """Some items and their labels, ``index [rows]`` and ``y [rows]``, of graphs perhaps ``[rows, tasks]``.
 
-    ``logits`` takes them from a model in a step of training, where the task's own way is not meant.
+    ``logits`` takes them from a model in a step of training, where the task's own way is not meant. Where the rows are
+    a part of a step only, ``share`` is how much of it, and ``first`` and ``last`` whether it begins and ends with them.
     """
 
     index: Tensor
     y: Tensor
     logits: Callable[[Callable[..., Tensor]], Tensor] | None = None
+    share: float = 1.0
+    first: bool = True
+    last: bool = True
 
 
 class AbstractTask(ABC):

@@ -1,0 +1,115 @@
+"""The processes of a job that train one model together: who they are, and what they tell each other."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from graphkit.training.recipes import Recipe
+
+PATIENCE = datetime.timedelta(minutes=10)
+"""How long a process waits for one that is silent but not known to be dead, such as on a machine without power."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those of the job.
+
+    Gradients and losses are added up, so that a step is the one that a single process takes over the same parts of a
+    batch, up to the order of sums.
+
+    Args:
+        rank: number of this process, from 0; the first one alone writes and prints.
+        count: how many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    def add_gradients(self, model: nn.Module) -> None:
+        """Put the sum over all processes in the place of each parameter's gradient."""
+        if self.count == 1:
+            return
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        added = self.total(torch.cat([gradient.reshape(-1) for gradient in gradients]))
+        for gradient, part in zip(gradients, added.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def total(self, value: Tensor) -> Tensor:
+        """Return the sum of ``value`` over all processes.
+
+        Raises:
+            TrainingError: if another process is gone.
+        """
+        if self.count == 1:
+            return value
+        value = value.clone()
+        try:
+            dist.all_reduce(value)
+        except RuntimeError as error:
+            from graphkit.training.fit import TrainingError
+
+            raise TrainingError(
+                f"process {self.rank} of {self.count} lost another one of the job; start all of them again with "
+                f"`--resume` ({str(error).strip().splitlines()[0][:100]})."
+            ) from None
+        return value
+
+    def any(self, here: bool, device: torch.device) -> bool:
+        """Tell whether it is so in some process; all get the same answer."""
+        return bool(self.total(torch.tensor(float(here), device=device)))
+
+
+def stated() -> Processes:
+    """Return what ``torchrun`` says in the environment about this process; without it, the only one.
+
+    Raises:
+        ValueError: where the environment is not one that ``torchrun`` makes.
+    """
+    try:
+        made = Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    except ValueError:
+        made = Processes(0, 0)
+    if not 0 <= made.rank < made.count:
+        raise ValueError("RANK and WORLD_SIZE in the environment make no job; start it with `torchrun`.")
+    return made
+
+
+@contextmanager
+def joined(recipe: Recipe, device: torch.device) -> Iterator[Processes]:
+    """Give this process among those that ``torchrun`` started, connected until the block ends.
+
+    Raises:
+        ValueError: for a recipe that so many processes cannot share.
+    """
+    processes = stated()
+    if processes.count == 1:
+        yield processes
+        return
+    if not recipe.fan_out:
+        raise ValueError(f"{processes.count} processes train nodes in batches only: ask for it with `--sampled`.")
+    if recipe.shares % processes.count:
+        raise ValueError(
+            f"`shares` ({recipe.shares}) must be a multiple of the number of processes ({processes.count}), so that "
+            f"each has as many parts of a batch; `--set shares={processes.count}`, or start other many."
+        )
+    if recipe.norm == "batch":
+        raise ValueError("`norm` 'batch' keeps running means, which would differ between processes; take 'layer'.")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield processes
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,158 @@
+"""Several processes train as one does; one that dies ends the job, and what was written resumes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from graphkit.training import Interrupted, TrainingError, recipe, train
+from graphkit.training.processes import stated
+
+CHOSEN = recipe("sage", {"epochs": 5, "fan_out": "3,2", "batch": 12, "shares": 4, "hidden": 8, "dropout": 0.5})
+
+
+class Ending:
+    """Ends its process, or asks it to stop, after an epoch."""
+
+    def __init__(self, how=None, after=3):
+        self.how, self.after = how, after
+
+    def epoch(self, seed, epoch, best):
+        if self.how and epoch.number == self.after:
+            self.how()
+
+    def seed(self, result):
+        pass
+
+
+def _process(rank, count, port, data, folder, chosen, how, options):
+    environment = {"RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in environment.items()})
+    said = folder / f"rank-{rank}.json"
+    try:
+        outcome = train(data, chosen, seeds=[0], device="cpu", reporter=Ending(how.get(rank)), **options)
+        said.write_text(json.dumps([outcome.seeds[0].history, outcome.record.metric.values]))
+    except (TrainingError, ValueError, Interrupted) as error:
+        said.write_text(json.dumps(f"{type(error).__name__}: {error}"))
+
+
+def job(count, data, folder, chosen=CHOSEN, how=None, **options):
+    """Return what each process of a job of so many says, ``None`` for one that died."""
+    folder.mkdir(exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    every = [(rank, count, port, data, folder, chosen, how or {}, options) for rank in range(count)]
+    processes = [context.Process(target=_process, args=arguments) for arguments in every]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode is not None
+    files = [folder / f"rank-{rank}.json" for rank in range(count)]
+    return [json.loads(file.read_text()) if file.exists() else None for file in files]
+
+
+@pytest.fixture
+def alone(data):
+    outcome = train(data, CHOSEN, seeds=[0], device="cpu")
+    return outcome.seeds[0].history, list(outcome.record.metric.values)
+
+
+def same(found, expected):
+    # Gradients are summed in another order, in float32.
+    torch.testing.assert_close(torch.tensor(found[0]), torch.tensor(expected[0]), rtol=1e-5, atol=1e-6)
+    assert found[1] == pytest.approx(expected[1])
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_losses_are_those_of_one_process_dropout_and_all(data, tmp_path, alone, count):
+    for found in job(count, data, tmp_path / "said"):
+        same(found, alone)
+
+
+def test_a_process_that_dies_ends_the_others_and_the_job_resumes(data, tmp_path, alone):
+    options = {"checkpoint": tmp_path / "run", "checkpoint_every": 0.0}
+    first, second = job(2, data, tmp_path / "said", how={1: lambda: os._exit(9)}, **options)
+    assert second is None
+    assert "lost another one of the job" in first
+    assert "`--resume`" in first
+    for found in job(2, data, tmp_path / "again", resume=True, **options):
+        same(found, alone)
+
+
+def test_a_job_that_is_stopped_in_one_process_stops_in_all_and_resumes(data, tmp_path, alone):
+    def signal():
+        os.kill(os.getpid(), 15)
+
+    options = {"checkpoint": tmp_path / "run"}
+    for said in job(2, data, tmp_path / "said", how={1: signal}, **options):
+        assert said.startswith("Interrupted: stopped after epoch 3")
+    for found in job(4, data, tmp_path / "again", resume=True, **options):
+        same(found, alone)
+
+
+def test_the_shares_of_a_batch_are_the_batch_where_all_neighbours_are_drawn(data):
+    whole = {"fan_out": "-1,-1", "dropout": 0.0, "batch": 12}
+    one, four = (train(data, CHOSEN.with_({**whole, "shares": shares}), device="cpu") for shares in (1, 4))
+    losses = [torch.tensor([epoch.train_loss for epoch in each.seeds[0].history]) for each in (one, four)]
+    torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"shares": 3}, "`shares` (3) must be a multiple of the number of processes (2)"),
+        ({"norm": "batch"}, "running means"),
+        ({"fan_out": ""}, "`--sampled`"),
+    ],
+)
+def test_what_processes_cannot_share_is_refused(data, monkeypatch, fields, message):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        train(data, CHOSEN.with_(fields), device="cpu")
+
+
+def test_more_shares_than_nodes_are_refused(data):
+    with pytest.raises(ValueError, match=r"`shares` \(40\) must be at most"):
+        train(data, CHOSEN.with_({"shares": 40}), device="cpu")
+
+
+@pytest.mark.parametrize(("rank", "count"), [("2", "2"), ("0", "0"), ("one", "2")])
+def test_an_environment_that_makes_no_job_is_refused(monkeypatch, rank, count):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", count)
+    with pytest.raises(ValueError, match="torchrun"):
+        stated()
+
+
+def test_torchrun_starts_it_and_one_process_speaks(tmp_path):
+    options = ["--model", "sage", "--sampled", "--fan-out", "4,2", "--batch-size", "2", "--set", "shares=2"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [
+        *launch,
+        "-m",
+        "graphkit.cli",
+        "train",
+        "karate",
+        *options,
+        "--seeds",
+        "1",
+        "--epochs",
+        "2",
+        "--checkpoint",
+        str(tmp_path),
+    ]
+    made = subprocess.run(command, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.count("test accuracy") + made.stderr.count("test accuracy") == 1
