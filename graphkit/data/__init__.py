@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graphkit.data.attributes import labelled_by
     from graphkit.data.bases import AddFourierBasis, cached_fourier_basis
     from graphkit.data.class_splits import FixedClasses, few_shot_counts, fixed_classes
+    from graphkit.data.clusters import ClusterLoader, metis_clusters
     from graphkit.data.content import content_sha256
     from graphkit.data.family import GraphFamily
     from graphkit.data.graphset import GraphSet
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AddFourierBasis",
     "Card",
+    "ClusterLoader",
     "DataError",
     "FixedClasses",
     "GraphFamily",
@@ -47,6 +49,7 @@ __all__ = [
     "labelled_by",
     "load",
     "load_splits",
+    "metis_clusters",
     "names",
     "official_figure",
     "split_from_name",
@@ -61,6 +64,8 @@ _ROOMS = {
     "few_shot_counts": "class_splits",
     "fixed_classes": "class_splits",
     "labelled_by": "attributes",
+    "ClusterLoader": "clusters",
+    "metis_clusters": "clusters",
     "content_sha256": "content",
     "GraphFamily": "family",
     "GraphSet": "graphset",
