@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rule = "epoch by the source's validation nodes"
     show(rows, options.models, f"accuracy in per cent, mean ± deviation of {options.seeds} seeds, {rule}; {threads}")
     if options.picture is not None and curves:
-        kind = list(curves)[-1]  # polynomials, if any: they have met the whole spectrum
+        *_, kind = curves  # polynomials, if any: they have met the whole spectrum
         picture = responses(
             {f"learnt on {name}": values.numpy() for name, values in curves[kind].items()},
             torch.linspace(0, 2, 201).numpy(),
