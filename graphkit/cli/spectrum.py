@@ -25,7 +25,13 @@ MARKED = 6
 @click.option(
     "--k", type=click.IntRange(min=1), help=f"Lowest pairs.  [default: all up to {COMPLETE:,} nodes, else 256]"
 )
-@click.option("--normalization", type=click.Choice(["sym", "rw", "none"]), default="sym", show_default=True)
+@click.option(
+    "--normalization",
+    type=click.Choice(["sym", "rw", "none"]),
+    default="sym",
+    show_default=True,
+    help="Laplacian: symmetric, random-walk or combinatorial.",
+)
 @click.option("--picture", type=FILE, metavar="PATH", help="Draw the histogram here (png, pdf or svg).")
 @click.option("--wavelets", type=FILE, metavar="PATH", help="Draw a bank of wavelets over this spectrum here.")
 @debuggable
