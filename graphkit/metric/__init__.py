@@ -24,6 +24,7 @@ from graphkit.metric.monitoring import Telemetry, telemetry
 from graphkit.metric.nearest import nearest_items
 from graphkit.metric.probes import cluster_agreement, linear_probe
 from graphkit.metric.prototypes import PrototypeLoss, class_prototypes, consistency
+from graphkit.metric.relevant import RelevantComponents
 from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "MultiSimilarityMiner",
     "PrototypeLoss",
     "QuadrupletLoss",
+    "RelevantComponents",
     "Retrieval",
     "SemiHardMiner",
     "SupervisedContrastiveLoss",
