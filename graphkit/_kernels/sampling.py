@@ -38,8 +38,10 @@ def drawn_counts(start, stop, frontier, pointers, fanout, replace, counts):
 
 
 @exact_kernel
-def drawn(start, stop, frontier, pointers, weights, replace, key, offsets, edges):
-    """Write the drawn edges of place ``i`` to ``edges[offsets[i] : offsets[i + 1]]``; ``weights`` may be empty.
+def drawn(start, stop, places, frontier, pointers, weights, replace, key, offsets, edges):
+    """Write the drawn edges of ``frontier[i]`` to ``edges[offsets[i] : offsets[i + 1]]``; ``weights`` may be empty.
+
+    ``places[i]`` is its place in the frontier: part of one may be drawn here, and part of it elsewhere.
 
     Without replacement every set of neighbours of that size is equally likely; with weights, neighbours are drawn one
     after another, each in proportion to its weight among those that are left.
@@ -48,7 +50,7 @@ def drawn(start, stop, frontier, pointers, weights, replace, key, offsets, edges
         first, degree = pointers[frontier[i]], pointers[frontier[i] + 1] - pointers[frontier[i]]
         out = edges[offsets[i] : offsets[i + 1]]
         many = len(out)
-        state = mixed(key + np.uint64(i + 1) * GOLDEN)
+        state = mixed(key + np.uint64(places[i] + 1) * GOLDEN)
         if many == degree and not replace:
             for k in range(many):
                 out[k] = first + k

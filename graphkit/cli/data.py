@@ -7,6 +7,7 @@ import shutil
 import click
 
 from graphkit.cli.output import debuggable, say, table
+from graphkit.cli.partition import partition_
 from graphkit.cli.preload import preload
 
 
@@ -72,3 +73,6 @@ def verify_(names: tuple[str, ...]) -> None:
         click.echo(found.text())
         for path, digest in found.others.items():
             say(f"{name}: {path} is not the card's file (sha256 {digest[:16]}); what it holds was checked instead")
+
+
+data.add_command(partition_)

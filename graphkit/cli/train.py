@@ -40,6 +40,12 @@ and is ten times as long where the machine has other work."""
 @click.option("--fan-out", metavar="N,N", help="Neighbours drawn in each hop, one for a layer.  [default: 10 each]")
 @click.option("--batch-size", type=click.IntRange(0), help="Items of a step; 0 all.  [default: the recipe's, or 512]")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes that draw ahead.  [default: none]")
+@click.option(
+    "--partitions",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="With --sampled: each process of the job holds one part of the graph, of `graphkit data partition`.",
+)
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override any field of the recipe.")
 @click.option("--config", type=FILE, metavar="FILE", help="TOML file of fields of the recipe.")
 @click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here.")
@@ -71,6 +77,7 @@ def train(
     fan_out: str | None,
     batch_size: int | None,
     workers: int,
+    partitions: Path | None,
     settings: tuple[str, ...],
     config: Path | None,
     json_path: Path | None,
@@ -102,6 +109,10 @@ def train(
         chosen = chosen.with_(
             {"fan_out": chosen.fan_out or ",".join(["10"] * chosen.layers), "batch": chosen.batch or 512}
         )
+    if partitions is not None and (not sampled or workers or split or split_per_seed):
+        raise click.UsageError(
+            "`--partitions` goes with `--sampled`, and without `--workers` and splits: the parts carry theirs."
+        )
     checkpoint = checkpoint or Path("runs") / "-".join(filter(None, (dataset, name, protocol)))
     for option, path in (("json", json_path), ("picture", picture)):
         if path is not None:
@@ -123,11 +134,16 @@ def train(
 
     many = range(seed, seed + seeds)
     splits = None
-    if split_per_seed:
+    data: Any
+    if partitions is not None:
+        data = graphkit.data.Partitions(partitions)
+        data.require_name(dataset)
+    elif split_per_seed:
         data, splits = graphkit.data.load_splits(dataset, split=split, seeds=many)
     else:
         data = graphkit.data.load(dataset, split=split, seed=split_seed)
-    if threads is None and items != "graphs" and data.num_edges < SMALL_EDGES:
+    edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
+    if threads is None and edges < SMALL_EDGES:
         threads = 1
     if threads is not None:
         torch.set_num_threads(threads)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from graphkit.data.graphset import GraphSet
     from graphkit.data.loading import Verification, fetch, load, load_splits, verify
     from graphkit.data.official import official_figure
+    from graphkit.data.partitioned import Part, PartitionedFeatures, PartitionedGraph
+    from graphkit.data.partitions import Partitions, partition
     from graphkit.data.sampling import LinkNeighborLoader, NeighborLoader, NeighborSampler
     from graphkit.data.soundness import validate
     from graphkit.data.splits import NestedFolds, Split, split_from_name
@@ -38,6 +40,10 @@ __all__ = [
     "NeighborLoader",
     "NeighborSampler",
     "NestedFolds",
+    "Part",
+    "PartitionedFeatures",
+    "PartitionedGraph",
+    "Partitions",
     "Split",
     "Verification",
     "cached_fourier_basis",
@@ -52,6 +58,7 @@ __all__ = [
     "metis_clusters",
     "names",
     "official_figure",
+    "partition",
     "split_from_name",
     "validate",
     "verify",
@@ -75,6 +82,11 @@ _ROOMS = {
     "load_splits": "loading",
     "verify": "loading",
     "official_figure": "official",
+    "Part": "partitioned",
+    "PartitionedFeatures": "partitioned",
+    "PartitionedGraph": "partitioned",
+    "Partitions": "partitions",
+    "partition": "partitions",
     "LinkNeighborLoader": "sampling",
     "NeighborLoader": "sampling",
     "NeighborSampler": "sampling",

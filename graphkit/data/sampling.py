@@ -18,8 +18,8 @@ from torch_geometric.sampler.utils import to_csc
 from graphkit import _checks
 from graphkit._kernels import sampling
 from graphkit._kernels.ordering import compressed_rows
-from graphkit._kernels.threads import over_range, over_rows
 from graphkit.data.frontier import Numbering
+from graphkit.data.incoming import AbstractIncoming, Incoming
 
 SUBGRAPHS = ("directional", "bidirectional", "induced")
 
@@ -79,10 +79,11 @@ class NeighborSampler(BaseSampler):
         _checks.at_least("seed", seed, 0)
         if disjoint and subgraph_type == "induced":
             raise ValueError("`subgraph_type='induced'` has no `disjoint` trees; choose one of them.")
-        self.colptr, self.row, self.perm = _incoming(data)
-        self.num_nodes = len(self.colptr) - 1
         self.replace, self.disjoint, self.subgraph_type = replace, disjoint, subgraph_type
-        self.weight = _weights(data, weight_attr, self.perm, len(self.row))
+        self.incoming, self.perm = _incoming(data, weight_attr)
+        if subgraph_type == "induced" and not isinstance(self.incoming, Incoming):
+            raise ValueError("`subgraph_type='induced'` needs the whole graph in one process.")
+        self.num_nodes = self.incoming.nodes
         self.seed = seed
         # In memory that worker processes share: workers that live on see the next epoch too.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -128,24 +129,25 @@ class NeighborSampler(BaseSampler):
         return key[0]
 
     def _sample(self, seed: Tensor, seed_time: Tensor | None = None) -> SamplerOutput:
-        colptr, row, nodes = self.colptr.numpy(), self.row.numpy(), seed.numpy()
+        nodes = seed.numpy()
         key, trees = self._key(seed), self.num_nodes if self.disjoint else 0
         numbering = Numbering(nodes, trees)
         begin, rows, columns, edges = 0, [], [], []
         hops = [len(nodes)]
         for hop, fanout in enumerate(self.num_neighbors):
             frontier = numbering.nodes(begin)
-            chosen, ends = self._drawn(frontier, fanout, np.uint64(sampling.keyed(key, hop)))
-            place = np.repeat(np.arange(begin, begin + len(frontier)), np.diff(ends))
+            hop_key = np.uint64(sampling.keyed(key, hop))
+            drawn = self.incoming.drawn(frontier, fanout=fanout, replace=self.replace, key=hop_key)
+            place = np.repeat(np.arange(begin, begin + len(frontier)), np.diff(drawn.ends))
             begin = len(numbering)
-            rows.append(numbering.add(row[chosen], place))
+            rows.append(numbering.add(drawn.sources, place))
             columns.append(place)
-            edges.append(chosen)
+            edges.append(drawn.edges)
             hops.append(len(numbering) - begin)
         many: list[int] | None = [len(one) for one in edges]
         parts = [np.concatenate(one) for one in (rows, columns, edges)]
-        if self.subgraph_type == "induced":
-            parts, many = numbering.induced(colptr, row), None
+        if self.subgraph_type == "induced" and isinstance(self.incoming, Incoming):
+            parts, many = numbering.induced(self.incoming.pointers, self.incoming.sources), None
         source, target, edge = (torch.from_numpy(one) for one in parts)
         return SamplerOutput(
             node=torch.from_numpy(numbering.nodes(0)),
@@ -156,17 +158,6 @@ class NeighborSampler(BaseSampler):
             num_sampled_nodes=None if many is None else hops,
             num_sampled_edges=many,
         )
-
-    def _drawn(self, frontier: np.ndarray, fanout: int, key: np.uint64) -> tuple[np.ndarray, np.ndarray]:
-        """Return the edges drawn for each place of ``frontier``, one after another, and where each place begins."""
-        colptr = self.colptr.numpy()
-        ends = np.zeros(len(frontier) + 1, dtype=np.int64)
-        over_range(sampling.drawn_counts, len(frontier), frontier, colptr, fanout, self.replace, ends[1:])
-        np.cumsum(ends, out=ends)
-        edges = np.empty(ends[-1], dtype=np.int64)
-        replace = self.replace and fanout >= 0
-        over_rows(_drawn_rows, ends, 8, frontier, colptr, self.weight.numpy(), replace, key, edges)
-        return edges, ends
 
 
 class NeighborLoader(NodeLoader):
@@ -249,11 +240,6 @@ class LinkNeighborLoader(LinkLoader):
         return super().__iter__()
 
 
-def _drawn_rows(start: int, stop: int, ends: np.ndarray, *arrays: Any) -> None:
-    frontier, colptr, weights, replace, key, edges = arrays
-    sampling.drawn(start, stop, frontier, colptr, weights, replace, key, ends, edges)
-
-
 class _Order(Sampler[int]):
     """The order of one pass: a function of seed and epoch, where PyTorch's depends on the kind of workers too."""
 
@@ -276,7 +262,18 @@ def _ordered(loader: dict[str, Any] | None, drawn_by: NeighborSampler) -> tuple[
     return order, options
 
 
-def _incoming(data: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+def _incoming(data: Any, weight: str | None) -> tuple[AbstractIncoming, Tensor | None]:
+    """Return the incoming edges of each node, and their places in ``edge_index``."""
+    if isinstance(data, tuple) and isinstance(data[1], AbstractIncoming):
+        if weight is not None:
+            raise ValueError(f"`weight_attr` {weight!r}: a graph in parts has no weights to draw by.")
+        return data[1], None
+    colptr, row, perm = _compressed(data)
+    weights = _weights(data, weight, perm, len(row))
+    return Incoming(colptr.long().contiguous().numpy(), row.contiguous().numpy(), weights.numpy()), perm
+
+
+def _compressed(data: Any) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return pointers and sources of the incoming edges of each node, and their places in ``edge_index``."""
     if isinstance(data, tuple):
         row, colptr, perm = data[1].csc()
@@ -298,7 +295,7 @@ def _incoming(data: Any) -> tuple[Tensor, Tensor, Tensor | None]:
             f"`data` must be a graph of one kind of nodes (`Data`) or a pair of stores, got {type(data).__name__}; "
             "use PyG's own sampler for others."
         )
-    return colptr.long().contiguous(), row.contiguous(), None if perm is None else perm.long()
+    return colptr, row, None if perm is None else perm.long()
 
 
 def _weights(data: Any, name: str | None, perm: Tensor | None, edges: int) -> Tensor:

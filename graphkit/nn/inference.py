@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
-from torch_geometric.utils import index_sort
+from torch_geometric.utils import add_remaining_self_loops, index_sort
 
 from graphkit._checks import at_least, edge_index_in_range
 
@@ -18,7 +19,13 @@ _PER_EDGE = ("edge_weight", "edge_attr")
 
 
 def layerwise(
-    model: nn.Module, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None, *, block: int = 4096
+    model: nn.Module,
+    x: Tensor,
+    edge_index: Tensor,
+    edge_weight: Tensor | None = None,
+    *,
+    block: int = 4096,
+    around: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Return ``model(x, edge_index)`` of all nodes, each graph layer taken over blocks of nodes one after another.
 
@@ -36,10 +43,13 @@ def layerwise(
         edge_index: ``[2, edges]``.
         edge_weight: ``[edges]``.
         block: nodes of a block.
+        around: where ``x`` is of a part of the nodes only, and the others are elsewhere: puts after the rows of a
+            table of the part ``[nodes, ...]`` those of the others that edges lead from, which are numbered so. Edges
+            lead to nodes of the part. It is asked once before each graph layer, and once more for degrees.
 
     Raises:
         ValueError: for a model in training mode, a block below 1, an edge to a node that is not there, or a graph
-            layer of which it is not known how far it sees.
+            layer of which it is not known how far it sees, or that sees farther than ``around``.
 
     Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216, for the layers' neighbourhoods; the order of
     evaluation is that of PyG's ``BasicGNN.inference``, which takes GCN's degrees from the batch.
@@ -54,47 +64,54 @@ def layerwise(
     at_least("block", block, 1)
     if model.training:
         raise ValueError("`model` must be in evaluation mode: call `model.eval()` first.")
-    edge_index_in_range(edge_index, x.size(0))
+    if around is None:
+        edge_index_in_range(edge_index, x.size(0))
     weights = () if edge_weight is None else (edge_weight,)
     with torch.no_grad():
-        return _blocked(model, block)(x, edge_index, *weights)
+        return _blocked(model, block, around)(x, edge_index, *weights)
 
 
 class _InBlocks(nn.Module):
     """A graph layer that is taken over blocks of target nodes."""
 
-    def __init__(self, conv: Any, block: int, hops: int) -> None:
+    def __init__(self, conv: Any, block: int, hops: int, around: Callable[[Tensor], Tensor] | None) -> None:
         super().__init__()
-        self.conv, self.block, self.hops = conv, block, hops
+        self.conv, self.block, self.hops, self.around = conv, block, hops, around
 
     def forward(self, x: Tensor, edge_index: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         given = {**dict(zip(_PER_EDGE, args, strict=False)), **kwargs}
         extras = {name: value for name, value in given.items() if value is not None}
-        conv = self.conv
+        conv, own = self.conv, x.size(0)
+        x = x if self.around is None else self.around(x)
+        nodes = x.size(0)
         if "GCNConv" in _kinds(conv) and conv.normalize:
-            edge_index, weight = gcn_norm(
-                edge_index,
-                extras.get("edge_weight"),
-                x.size(0),
-                conv.improved,
-                conv.add_self_loops,
-                conv.flow,
-                x.dtype,
-            )
-            extras["edge_weight"], conv = weight, copy.copy(conv)
+            edge_index, extras["edge_weight"] = self._normalised(edge_index, extras.get("edge_weight"), x, own)
+            conv = copy.copy(conv)
             conv.normalize = False
         per_edge = {name: extras.pop(name) for name in _PER_EDGE if name in extras}
-        nodes = x.size(0)
         targets, order = index_sort(edge_index[1], nodes, stable=True)
         ends = torch.searchsorted(targets, torch.arange(nodes + 1, device=targets.device))
         place = torch.empty(nodes, dtype=torch.long, device=x.device)
         parts = []
-        for block in torch.arange(nodes, device=x.device).split(self.block):
+        for block in torch.arange(own, device=x.device).split(self.block):
             around, edges = _around(block, edge_index[0], order, ends, self.hops)
             place[around] = torch.arange(len(around), device=x.device)
-            own = {name: value[edges] for name, value in per_edge.items()}
-            parts.append(conv(x[around], place[edge_index[:, edges]], **own, **extras)[: len(block)])
-        return torch.cat(parts) if parts else conv(x, edge_index, **per_edge, **extras)
+            chosen = {name: value[edges] for name, value in per_edge.items()}
+            parts.append(conv(x[around], place[edge_index[:, edges]], **chosen, **extras)[: len(block)])
+        return torch.cat(parts) if parts else conv(x, edge_index, **per_edge, **extras)[:own]
+
+    def _normalised(self, edge_index: Tensor, weight: Tensor | None, x: Tensor, own: int) -> tuple[Tensor, Tensor]:
+        """Return edges and weights of a ``GCNConv`` by degrees of the whole graph."""
+        conv, nodes = self.conv, x.size(0)
+        if self.around is None:
+            return gcn_norm(edge_index, weight, nodes, conv.improved, conv.add_self_loops, conv.flow, x.dtype)
+        weight = x.new_ones(edge_index.size(1)) if weight is None else weight
+        if conv.add_self_loops:
+            loop = 2.0 if conv.improved else 1.0
+            edge_index, weight = add_remaining_self_loops(edge_index, weight, loop, nodes)
+        degree = self.around(x.new_zeros(own + 1).index_add_(0, edge_index[1].clamp(max=own), weight)[:own])
+        scale = degree.pow(-0.5).masked_fill(degree == 0, 0)
+        return edge_index, scale[edge_index[0]] * weight * scale[edge_index[1]]
 
 
 def _around(block: Tensor, source: Tensor, order: Tensor, ends: Tensor, hops: int) -> tuple[Tensor, Tensor]:
@@ -118,13 +135,16 @@ def _around(block: Tensor, source: Tensor, order: Tensor, ends: Tensor, hops: in
     return torch.cat(around), torch.cat(edges)
 
 
-def _blocked(module: nn.Module, block: int) -> nn.Module:
+def _blocked(module: nn.Module, block: int, around: Callable[[Tensor], Tensor] | None) -> nn.Module:
     """Return a copy that shares all parameters, with graph layers that go by blocks."""
     if isinstance(module, MessagePassing):
-        return _InBlocks(module, block, _hops(module))
+        hops = _hops(module)
+        if around is not None and (hops > 1 or "ChebConv" in _kinds(module)):
+            raise ValueError(f"`around`: a {type(module).__name__} sees farther than the nodes around a part.")
+        return _InBlocks(module, block, hops, around)
     copied = copy.copy(module)
     vars(copied)["_modules"] = {
-        name: None if child is None else _blocked(child, block) for name, child in module._modules.items()
+        name: None if child is None else _blocked(child, block, around) for name, child in module._modules.items()
     }
     return copied
 

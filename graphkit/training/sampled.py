@@ -17,11 +17,12 @@ from graphkit.nn.inference import layerwise
 from graphkit.training.architectures.abstract import AbstractEdgeStack
 from graphkit.training.architectures.chebyshev import Cheb
 from graphkit.training.objectives import AbstractObjective
+from graphkit.training.partitioned import PartTask
 from graphkit.training.processes import Processes
 from graphkit.training.tasks import AbstractTask, NodeTask, Rows
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Data
+    from torch_geometric.data import Data, FeatureStore, GraphStore
 
     from graphkit.training.recipes import Recipe
 
@@ -38,12 +39,12 @@ class SampledTask(AbstractTask):
     is exact: all neighbours, layer by layer, with degrees of the whole graph.
 
     Args:
-        whole: the task on the whole graph.
+        whole: the task on the whole graph, or on a part that this process holds of it.
         loader: draws the parts of batches; it is asked for a new order and new neighbours in each epoch.
         parts: says which nodes are in each part.
     """
 
-    whole: NodeTask
+    whole: NodeTask | PartTask
     loader: NeighborLoader
     parts: Parts
 
@@ -79,6 +80,8 @@ class SampledTask(AbstractTask):
 
     def logits(self, model: Any, index: Tensor) -> Tensor:
         """Return the exact logits of some nodes."""
+        if isinstance(self.whole, PartTask):
+            return self.whole.logits(model, index)
         return layerwise(model, self.whole.x, *self.graph)[index]  # type: ignore[arg-type]  # dense, see `sampled`
 
     def batches(self, size: int) -> Iterator[Rows]:
@@ -174,17 +177,9 @@ def sampled(
         ValueError: where items are no nodes, the model needs the whole graph, the hops are not as many as the layers,
             or several views are asked for.
     """
-    hops = recipe.fan_outs
-    if (
-        not isinstance(task, NodeTask)
-        or not isinstance(recipe.model, AbstractEdgeStack)
-        or isinstance(recipe.model, Cheb)
-    ):
+    if not isinstance(task, NodeTask):
         raise ValueError(f"`fan_out`: the model {recipe.name!r} needs its graph whole; take gcn, sage, gat or gin.")
-    if len(hops) != recipe.layers:
-        raise ValueError(f"`fan_out` must name one number for each of the {recipe.layers} layers, got {len(hops)}.")
-    if recipe.views != 1 or recipe.norm in WHOLE_GRAPH_NORMS:
-        raise ValueError("`fan_out` goes with one view and with the norms 'none', 'batch' and 'layer'.")
+    _require(recipe)
     x = task.x if isinstance(task.x, Tensor) else task.x.to_dense()
     whole = NodeTask(x, task.graph, task.train, task.validation, task.classes, task.objective)
     labels = torch.zeros(x.size(0), dtype=task.train.y.dtype)
@@ -192,7 +187,41 @@ def sampled(
     seen = data.__class__(x=x.cpu(), edge_index=data.edge_index.cpu(), y=labels)
     if len(task.graph) > 1 and task.graph[1] is not None:
         seen.edge_weight = task.graph[1].cpu()
-    many = len(task.train.y)
+    return SampledTask(whole, *_drawn(seen, task.train, recipe, workers, processes))
+
+
+def sampled_parts(
+    task: PartTask, stores: tuple[FeatureStore, GraphStore], recipe: Recipe, *, processes: Processes
+) -> SampledTask:
+    """Return the task with the mini-batches that :func:`sampled` makes of the whole graph.
+
+    Args:
+        task: nodes of a graph in parts.
+        stores: features and edges of all parts.
+        recipe: with a ``fan_out``.
+        processes: those that train the model together, and draw in step.
+
+    Raises:
+        ValueError: as :func:`sampled`.
+    """
+    _require(recipe)
+    return SampledTask(task, *_drawn(stores, task.train, recipe, 0, processes))
+
+
+def _require(recipe: Recipe) -> None:
+    """Refuse a recipe whose model cannot learn from a part of the graph."""
+    if not isinstance(recipe.model, AbstractEdgeStack) or isinstance(recipe.model, Cheb):
+        raise ValueError(f"`fan_out`: the model {recipe.name!r} needs its graph whole; take gcn, sage, gat or gin.")
+    if len(recipe.fan_outs) != recipe.layers:
+        many = len(recipe.fan_outs)
+        raise ValueError(f"`fan_out` must name one number for each of the {recipe.layers} layers, got {many}.")
+    if recipe.views != 1 or recipe.norm in WHOLE_GRAPH_NORMS:
+        raise ValueError("`fan_out` goes with one view and with the norms 'none', 'batch' and 'layer'.")
+
+
+def _drawn(data: Any, train: Rows, recipe: Recipe, workers: int, processes: Processes) -> tuple[NeighborLoader, Parts]:
+    """Return what draws the batches of one process, and which nodes are in each."""
+    many = len(train.y)
     parts = Parts(many, recipe.batch or many, recipe.shares, processes)
     options = {"batch_sampler": parts, "num_workers": workers}
-    return SampledTask(whole, NeighborLoader(seen, hops, input_nodes=task.train.index.cpu(), loader=options), parts)
+    return NeighborLoader(data, recipe.fan_outs, input_nodes=train.index.cpu(), loader=options), parts

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from graphkit._checks import member
-from graphkit.data import GraphSet
+from graphkit.data import GraphSet, Partitions
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.fit import Epoch, Fit, TrainingError
 from graphkit.training.graphs import graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
-from graphkit.training.processes import Processes, joined
+from graphkit.training.partitioned import part_records, prepare_part
+from graphkit.training.processes import Processes, joined, stated
 from graphkit.training.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.reporters import Reporter, Silence
 from graphkit.training.results import SeedResult
-from graphkit.training.sampled import sampled
+from graphkit.training.sampled import sampled, sampled_parts
 from graphkit.training.tasks import AbstractTask, Rows, prepare, resplit
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Outcome:
 
 
 def train(
-    data: Data | GraphSet,
+    data: Data | GraphSet | Partitions,
     recipe: Recipe,
     *,
     seeds: Sequence[int] = (0,),
@@ -77,7 +78,7 @@ def train(
     Args:
         data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``; with
             ``signals [signals, nodes, features]`` in place of ``x``, labels and masks are those of the signals. Or a
-            set of graphs with a split.
+            set of graphs with a split. Or a graph in parts, one for each process that ``torchrun`` starts.
         recipe: model, optimiser, selection rule.
         seeds: at least one, all different.
         splits: one for each seed, in place of the masks of ``data``.
@@ -102,6 +103,12 @@ def train(
         raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")
     if splits is not None and len(splits) != len(seeds):
         raise ValueError(f"`splits` must have one split per seed ({len(seeds)}), got {len(splits)}.")
+    if isinstance(data, Partitions):
+        data.require(stated().count)
+        if splits is not None or workers:
+            raise ValueError(
+                "`splits`, `workers`: a graph in parts has its split, and is drawn from in step; give none."
+            )
     fabric = fabric_on(_own_device(device), precision)
     with joined(recipe, fabric.device) as processes:
         dtype = torch.float64 if precision == "64-true" else torch.float32
@@ -256,7 +263,7 @@ class _Run:
 
 
 def _prepared(
-    data: Data | GraphSet,
+    data: Data | GraphSet | Partitions,
     recipe: Recipe,
     splits: Sequence[Split] | None,
     device: torch.device,
@@ -274,6 +281,10 @@ def _prepared(
         objective, facts = tasks[0][0].objective, graph_facts(data)
         named = [split for split in several if split is not None]
         return tasks, facts, graph_protocol(named, facts, recipe.rule(objective.best), objective.name)
+    if isinstance(data, Partitions):
+        part, test, stores = prepare_part(data, recipe, device, dtype, processes)
+        records = part_records(data, recipe.rule(part.objective.best), part.objective.name)
+        return [(sampled_parts(part, stores, recipe, processes=processes), test)], *records
     divided = [data] if splits is None else [split.apply(data) for split in splits]
     first = prepare(divided[0], recipe, device, dtype)
     tasks = [first, *(resplit(first[0], each, device) for each in divided[1:])]

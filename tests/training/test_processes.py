@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import os
 import re
-import socket
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from graphkit.training import Interrupted, TrainingError, recipe, train
+from graphkit.data import partition
+from graphkit.training import recipe, train
 from graphkit.training.processes import stated
+from tests.jobs import job
 
-CHOSEN = recipe("sage", {"epochs": 5, "fan_out": "3,2", "batch": 12, "shares": 4, "hidden": 8, "dropout": 0.5})
+FIELDS = {"epochs": 5, "fan_out": "3,2", "batch": 12, "shares": 4, "hidden": 8, "dropout": 0.5}
+CHOSEN = recipe("sage", FIELDS)
 
 
 class Ending:
@@ -33,33 +33,16 @@ class Ending:
         pass
 
 
-def _process(rank, count, port, data, folder, chosen, how, options):
-    environment = {"RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in environment.items()})
-    said = folder / f"rank-{rank}.json"
-    try:
-        outcome = train(data, chosen, seeds=[0], device="cpu", reporter=Ending(how.get(rank)), **options)
-        said.write_text(json.dumps([outcome.seeds[0].history, outcome.record.metric.values]))
-    except (TrainingError, ValueError, Interrupted) as error:
-        said.write_text(json.dumps(f"{type(error).__name__}: {error}"))
+def trained(count, data, folder, chosen=CHOSEN, how=None, **options):
+    """Return history and figures of each process of a job of so many, or what it says."""
 
+    def work(rank):
+        outcome = train(data, chosen, seeds=[0], device="cpu", reporter=Ending((how or {}).get(rank)), **options)
+        record = outcome.record
+        history = [tuple(epoch) for epoch in outcome.seeds[0].history]
+        return [history, list(record.metric.values), record.protocol.fingerprint, record.dataset.sha256]
 
-def job(count, data, folder, chosen=CHOSEN, how=None, **options):
-    """Return what each process of a job of so many says, ``None`` for one that died."""
-    folder.mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    every = [(rank, count, port, data, folder, chosen, how or {}, options) for rank in range(count)]
-    processes = [context.Process(target=_process, args=arguments) for arguments in every]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-        assert process.exitcode is not None
-    files = [folder / f"rank-{rank}.json" for rank in range(count)]
-    return [json.loads(file.read_text()) if file.exists() else None for file in files]
+    return job(count, folder, work)
 
 
 @pytest.fixture
@@ -76,17 +59,28 @@ def same(found, expected):
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_losses_are_those_of_one_process_dropout_and_all(data, tmp_path, alone, count):
-    for found in job(count, data, tmp_path / "said"):
+    for found in trained(count, data, tmp_path / "said"):
         same(found, alone)
+
+
+@pytest.mark.parametrize(("model", "parts"), [("sage", 2), ("gcn", 4)])
+def test_a_graph_in_parts_gives_the_losses_of_the_whole_one(data, tmp_path, model, parts):
+    chosen = recipe(model, {**FIELDS, "row_normalise": True})
+    whole = train(data, chosen, device="cpu")
+    written = partition(data, tmp_path / "parts", parts=parts, by="random")
+    outcome = trained(parts, written, tmp_path / "said", chosen)
+    for found in outcome:
+        same(found, (whole.seeds[0].history, list(whole.record.metric.values)))
+        assert found[2:] == [whole.record.protocol.fingerprint, whole.record.dataset.sha256]
 
 
 def test_a_process_that_dies_ends_the_others_and_the_job_resumes(data, tmp_path, alone):
     options = {"checkpoint": tmp_path / "run", "checkpoint_every": 0.0}
-    first, second = job(2, data, tmp_path / "said", how={1: lambda: os._exit(9)}, **options)
+    first, second = trained(2, data, tmp_path / "said", how={1: lambda: os._exit(9)}, **options)
     assert second is None
     assert "lost another one of the job" in first
     assert "`--resume`" in first
-    for found in job(2, data, tmp_path / "again", resume=True, **options):
+    for found in trained(2, data, tmp_path / "again", resume=True, **options):
         same(found, alone)
 
 
@@ -95,9 +89,9 @@ def test_a_job_that_is_stopped_in_one_process_stops_in_all_and_resumes(data, tmp
         os.kill(os.getpid(), 15)
 
     options = {"checkpoint": tmp_path / "run"}
-    for said in job(2, data, tmp_path / "said", how={1: signal}, **options):
+    for said in trained(2, data, tmp_path / "said", how={1: signal}, **options):
         assert said.startswith("Interrupted: stopped after epoch 3")
-    for found in job(4, data, tmp_path / "again", resume=True, **options):
+    for found in trained(4, data, tmp_path / "again", resume=True, **options):
         same(found, alone)
 
 

@@ -1,0 +1,42 @@
+"""``graphkit data partition``: a graph cut into parts on the disk, one for each process of a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from graphkit.cli.output import debuggable, say
+from graphkit.cli.preload import preload
+
+
+@click.command("partition")
+@click.argument("name")
+@click.option("--parts", type=click.IntRange(1), required=True, help="How many; each process of a job holds one.")
+@click.option(
+    "--to", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="Where they are written; a new one."
+)
+@click.option(
+    "--by",
+    type=click.Choice(["metis", "random", "contiguous"]),
+    help="How nodes are divided.  [default: metis where pymetis is installed, else random]",
+)
+@click.option("--split", help="As for train: the parts carry it.  [default: the card's]")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of METIS, or of chance.")
+@debuggable
+def partition_(name: str, parts: int, to: Path, by: str | None, split: str | None, seed: int) -> None:
+    """Cut the graph of a data set into parts, for `torchrun ... train NAME --sampled --partitions FOLDER`."""
+    from graphkit.data import card
+
+    kind = card(name).kind
+    if kind in ("graph", "signal", "family"):
+        raise click.UsageError(f"{name!r} is not one graph whose nodes are labelled; parts are of its nodes.")
+    preload("graphkit.data.loading", "graphkit.data.partitions")
+    from graphkit.data import load
+    from graphkit.data.partitions import partition
+
+    written = partition(load(name, split=split), to, parts=parts, by=by, seed=seed)
+    for part in range(parts):
+        own, edges = (len(written.array(f"part-{part}/{of}", mapped=True)) for of in ("nodes", "sources"))
+        click.echo(f"part {part}: {own:,} nodes, {edges:,} edges into them")
+    say(f"{name} in {parts} parts: {to} [{written.fingerprint}]")

@@ -1,0 +1,232 @@
+"""A graph cut into parts on the disk, one for each process of a job: who holds what, written once and checked."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphkit import _checks
+from graphkit._kernels.ordering import compressed_rows
+from graphkit.data.clusters import metis_clusters
+from graphkit.data.content import content_sha256, tensors_sha256
+from graphkit.data.errors import DataError
+from graphkit.data.files import sha256
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+MANIFEST, FORMAT = "manifest.json", 1
+MASKS = ("train_mask", "val_mask", "test_mask")
+WAYS = ("metis", "random", "contiguous")
+
+
+def partition(data: Data, folder: Path | str, *, parts: int, by: str | None = None, seed: int = 0) -> Partitions:
+    """Cut a graph into parts, write them to ``folder``, and return what was written.
+
+    A part holds features, labels and incoming edges of its own nodes, named as in the whole graph. The folder is
+    written beside its place and renamed: it is whole or not there.
+
+    Args:
+        data: a graph with ``x``, ``edge_index``, ``y`` and masks, of one kind of nodes, without edge weights.
+        folder: must not exist.
+        parts: from 1 to the number of nodes.
+        by: "metis" for few edges between parts, "random" for parts that are even, "contiguous" for nodes as they
+            are numbered; by default METIS where pymetis is installed, else random.
+        seed: of METIS and of the random parts.
+
+    Raises:
+        ValueError: for more parts than nodes, a graph with edge weights, or a folder that exists.
+        DataError: if it cannot be written.
+
+    Source: Karypis & Kumar (1998), through pymetis.
+
+    Example:
+        >>> from graphkit.data import load
+        >>> with tempfile.TemporaryDirectory() as home:
+        ...     made = partition(load("karate"), Path(home) / "parts", parts=2, by="contiguous")
+        ...     made.parts, made.nodes, made.edges
+        (2, 34, 156)
+    """
+    folder, nodes = Path(folder), data.num_nodes
+    _checks.at_least("parts", parts, 1)
+    if parts > nodes:
+        raise ValueError(f"`parts` must be at most the number of nodes ({nodes}), got {parts}.")
+    for name in ("x", "y", *MASKS):
+        if data.get(name) is None:
+            raise ValueError(f"`{name}` is missing: parts hold features, labels and the masks of a split.")
+    if data.get("edge_weight") is not None:
+        raise ValueError("`edge_weight`: parts carry no edge weights; leave them out (`data.edge_weight = None`).")
+    if folder.exists():
+        raise ValueError(f"`to`: {str(folder)!r} exists already; remove it or name another folder.")
+    by = by or ("metis" if importlib.util.find_spec("pymetis") else "random")
+    owner = _owners(data, parts, _checks.member("by", by, WAYS), seed)
+    with _beside(folder) as staged:
+        _write(staged, data, owner, parts, {"by": by, "seed": seed})
+    return Partitions(folder)
+
+
+class Partitions:
+    """The parts of a graph in a folder, as its manifest describes them.
+
+    Args:
+        folder: as :func:`partition` wrote it.
+
+    Raises:
+        DataError: if there is none, or its manifest is not one.
+
+    Attributes:
+        parts, nodes, edges, features, classes: how many.
+        about: name, checksum, card and split of the whole graph.
+        fingerprint: of all files.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        try:
+            found = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+            if found["format"] != FORMAT:
+                raise DataError(f"{self.folder / MANIFEST} is of format {found['format']}, not {FORMAT}.")
+            counts = (int(found[name]) for name in ("parts", "nodes", "edges", "features", "classes"))
+            self.parts, self.nodes, self.edges, self.features, self.classes = counts
+            self.about: dict[str, Any] = found["about"]
+            self.fingerprint: str = found["fingerprint"]
+            self._files: dict[str, dict[str, Any]] = found["files"]
+        except FileNotFoundError:
+            raise DataError(
+                f"{str(self.folder)!r} holds no {MANIFEST}: it is made by `graphkit data partition`."
+            ) from None
+        except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise DataError(
+                f"{self.folder / MANIFEST} cannot be read ({type(error).__name__}); partition again."
+            ) from None
+
+    def require_name(self, name: str) -> None:
+        """Refuse parts of another data set."""
+        if name != self.about["name"]:
+            raise ValueError(f"{str(self.folder)!r} holds parts of {self.about['name']!r}, not of {name!r}.")
+
+    def require(self, processes: int) -> None:
+        """Refuse another number of processes than of parts."""
+        if processes != self.parts:
+            raise ValueError(
+                f"{str(self.folder)!r} holds {self.parts} parts, one for each process, but {processes} of them "
+                f"{'was' if processes == 1 else 'were'} started; start {self.parts}, or `graphkit data partition` "
+                f"with `--parts {processes}`."
+            )
+
+    def array(self, name: str, *, mapped: bool = False) -> np.ndarray:
+        """Return one of the folder's arrays, checked against the manifest.
+
+        Args:
+            name: such as "owner" or "part-0/x".
+            mapped: leave it on the disk, and read what is asked for.
+
+        Raises:
+            DataError: for a file that is missing, truncated or altered.
+        """
+        path, expected = self.folder / f"{name}.npy", self._files[f"{name}.npy"]
+        if not path.is_file():
+            raise DataError(f"{path} is missing; copy it here, or partition again.")
+        size = path.stat().st_size
+        if size != expected["bytes"]:
+            raise DataError(f"{path} has {size:,} bytes instead of {expected['bytes']:,}; copy it anew.")
+        if sha256(path) != expected["sha256"]:
+            raise DataError(f"{path} is not what was written (its sha256 differs); copy it anew.")
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+
+
+def _owners(data: Data, parts: int, by: str, seed: int) -> Tensor:
+    """Return the part of each node."""
+    nodes = data.num_nodes
+    if by == "metis":
+        return metis_clusters(data.edge_index, parts, num_nodes=nodes, seed=seed)
+    even = torch.arange(nodes) * parts // nodes
+    return even[torch.randperm(nodes, generator=torch.Generator().manual_seed(seed))] if by == "random" else even
+
+
+def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, Any]) -> None:
+    """Write all arrays and, last, the manifest."""
+    nodes, files = data.num_nodes, {}
+    _checks.edge_index_in_range(data.edge_index, nodes)
+
+    def put(name: str, array: np.ndarray) -> None:
+        path = folder / f"{name}.npy"
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, array, allow_pickle=False)
+        files[f"{name}.npy"] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+    put("owner", owner.numpy().astype(np.min_scalar_type(parts - 1)))
+    for mask in MASKS:
+        put(mask.removesuffix("_mask"), data[mask].cpu().nonzero().flatten().numpy())
+    source, target = data.edge_index.cpu().numpy()
+    index = np.int32 if max(len(source), nodes) < 2**31 else np.int64
+    pointers, sources, places = compressed_rows(target, source, (nodes, nodes), index)
+    for part in range(parts):
+        own = (owner == part).nonzero().flatten()
+        degree = np.diff(pointers)[own.numpy()].astype(np.int64)
+        starts = np.concatenate([[0], np.cumsum(degree)])
+        chosen = np.arange(starts[-1]) + np.repeat(pointers[own.numpy()] - starts[:-1], degree)
+        x = data.x[own] if data.x.layout == torch.strided else data.x.index_select(0, own).to_dense()
+        put(f"part-{part}/nodes", own.numpy())
+        put(f"part-{part}/pointers", starts)
+        put(f"part-{part}/sources", sources[chosen])
+        put(f"part-{part}/edges", places[chosen])
+        put(f"part-{part}/x", x.cpu().numpy())
+        put(f"part-{part}/y", data.y.cpu()[own].numpy())
+    digests = "".join(f"{name} {each['sha256']}\n" for name, each in sorted(files.items()))
+    content = {
+        "format": FORMAT,
+        "parts": parts,
+        "nodes": nodes,
+        "edges": data.num_edges,
+        "features": data.num_features,
+        "classes": int(data.y.max()) + 1,
+        "how": how,
+        "about": _about(data),
+        "fingerprint": _digest(digests),
+        "files": files,
+    }
+    (folder / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _about(data: Data) -> dict[str, Any]:
+    """Return what a record says of the whole graph, which no process will see again."""
+    card, drawn = data.get("card"), data.get("protocol")
+    masks = tensors_sha256({name: data[name] for name in MASKS})
+    named = drawn is not None and drawn["fingerprint"] == masks
+    return {
+        "name": card.name if card else str(data.get("name") or "unnamed"),
+        "sha256": content_sha256(data),
+        "card": card.name if card else None,
+        "split_sha256": masks,
+        "split": {"split": drawn["split"], "parameters": drawn["parameters"]} if named else None,
+    }
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """Give an empty folder beside ``folder``, renamed to it at the end; nothing stays of one that failed."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as home:
+            staged = Path(home) / "whole"
+            staged.mkdir()
+            yield staged
+            staged.rename(folder)
+    except OSError as error:
+        raise DataError(f"{str(folder)!r} cannot be written: {error.strerror or error}.") from error
