@@ -158,6 +158,7 @@ def fewshot(
     from graphkit.meta import Protocol
     from graphkit.training.fewshot import fewshot as solved
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
+    from graphkit.training.processes import connected, stated
 
     torch.set_num_threads(threads)
     data = graphkit.data.load(dataset)
@@ -188,26 +189,31 @@ def fewshot(
         )
 
     outcomes = {}
-    for number in shots:
-        protocol = Protocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
-        study = study_of(protocol)
-        folder = run if len(shots) == 1 else run / f"shots-{number}"
-        outcomes[number] = solved(
-            study,
-            protocol,
-            names,
-            headline=None if learner == "all" else learner,
-            calibrate=calibrate,
-            seed=seed,
-            steps=inner_steps or (),
-            methods=methods,
-            folder=folder,
-            # The first is where a stopped run begins; later ones may not have been reached.
-            resume=resume and (number == shots[0] or (folder / "results.json").exists()),
-            tell=tell,
-            command=shlex.join(["graphkit", *sys.argv[1:]]),
-        )
-        show(outcomes[number], study, protocol)
+    with connected(torch.device("cpu")) as processes:
+        for number in shots:
+            protocol = Protocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
+            study = study_of(protocol)
+            folder = run if len(shots) == 1 else run / f"shots-{number}"
+            outcomes[number] = solved(
+                study,
+                protocol,
+                names,
+                headline=None if learner == "all" else learner,
+                calibrate=calibrate,
+                seed=seed,
+                steps=inner_steps or (),
+                methods=methods,
+                folder=folder,
+                # The first is where a stopped run begins; later ones may not have been reached.
+                resume=resume and (number == shots[0] or (folder / "results.json").exists()),
+                tell=tell if processes.rank == 0 else None,
+                processes=processes,
+                command=shlex.join(["graphkit", *sys.argv[1:]]),
+            )
+            if processes.rank == 0:
+                show(outcomes[number], study, protocol)
+    if stated().rank:
+        return 0  # of several processes the first one writes and prints
     lost = keep(outcomes, json_path, picture, inner_steps or ())
     for fault in lost:
         say(f"Error: {fault}")

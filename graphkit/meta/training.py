@@ -6,9 +6,10 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
+from torch import Tensor, nn
 
 from graphkit._checks import at_least, positive
 from graphkit.meta.evaluation import evaluate
@@ -74,6 +75,46 @@ class Trained:
     losses: tuple[float, ...]
 
 
+class Team(Protocol):
+    """The processes that train a learner together, which all go through the same steps.
+
+    Example:
+        >>> Alone().count
+        1
+    """
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, from 0."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+
+    def add_gradients(self, model: nn.Module) -> None:
+        """Put the sum over all processes in the place of each parameter's gradient."""
+
+    def total(self, value: Tensor) -> Tensor:
+        """Return the sum of ``value`` over all processes."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The only process."""
+
+    rank: int = 0
+    count: int = 1
+
+    def add_gradients(self, model: nn.Module) -> None:
+        """Leave the gradients, which are all there are."""
+
+    def total(self, value: Tensor) -> Tensor:
+        """Return what is here."""
+        return value
+
+
+ALONE = Alone()
+
 Keep: TypeAlias = Callable[[Callable[[], Mapping[str, Any]]], None]
 """Is offered, after every step, a function that returns the whole state of the training."""
 
@@ -86,6 +127,7 @@ def meta_trained(
     *,
     state: Mapping[str, Any] | None = None,
     keep: Keep | None = None,
+    processes: Team = ALONE,
 ) -> Trained:
     """Train a learner in place and leave it with the parameters of the step that was best on the validation tasks.
 
@@ -94,6 +136,9 @@ def meta_trained(
     the generator that dropout draws from, and what was selected so far. Gone on with from a state, a training comes
     to the same numbers.
 
+    Several processes take the tasks of a step in turns, and those of the validation too. Gradients and accuracies are
+    added up: a step is the one that a single process takes over all its tasks, up to the order of sums.
+
     Args:
         learner: any learner.
         train: sets of tasks to train on, one for each graph.
@@ -101,9 +146,11 @@ def meta_trained(
         options: how.
         state: what ``keep`` was given, to go on from; the tasks and options must be the same.
         keep: is offered the state after every step; what it raises ends the training.
+        processes: those that train the learner together.
 
     Raises:
-        ValueError: if a meta-loss is not finite, there is no task to train on, or a state is of other options.
+        ValueError: if a meta-loss is not finite, there is no task to train on, a state is of other options, or the
+            processes are more than the tasks of a step or meet a learner with dropout.
 
     Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400; the outer optimiser is Adam.
 
@@ -118,13 +165,14 @@ def meta_trained(
     """
     if not train:
         raise ValueError("`train` must hold at least one set of tasks.")
+    _require_share(learner, options, processes)
     identity = [repr(options), *(tasks.fingerprint for tasks in (*train, validation))]
     if state is not None and state["identity"] != identity:
         raise ValueError("`state` is of a training with other tasks or options; start without it.")
     trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=options.lr) if trained else None
     if state is None:
-        best = evaluate(learner, validation, steps=options.test_steps).mean
+        best = _accuracy(learner, validation, options, processes)
         begin, chosen, weights, losses = 0, 0, copy.deepcopy(learner.state_dict()), []
     else:
         begin, best, chosen, losses = state["step"], state["best"], state["chosen"], list(state["losses"])
@@ -142,9 +190,9 @@ def meta_trained(
                 learner.order = 1 if step < options.first_order * options.steps else 2  # type: ignore[assignment]
             if options.cosine:
                 optimizer.param_groups[0]["lr"] = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
-            losses.append(_step(learner, optimizer, _batch(train, step, options.batch), step))
+            losses.append(_step(learner, optimizer, _batch(train, step, options.batch), step, processes))
             if (step + 1) % options.every == 0 or step + 1 == options.steps:
-                found = evaluate(learner, validation, steps=options.test_steps).mean
+                found = _accuracy(learner, validation, options, processes)
                 if found > best:
                     best, chosen, weights = found, step + 1, copy.deepcopy(learner.state_dict())
             if keep is not None:
@@ -157,14 +205,45 @@ def meta_trained(
     return Trained(chosen, best, tuple(losses))
 
 
-def _step(learner: AbstractLearner, optimizer: torch.optim.Optimizer, tasks: list[Task], step: int) -> float:
+def _require_share(learner: AbstractLearner, options: MetaTraining, processes: Team) -> None:
+    """Refuse what processes cannot share."""
+    if processes.count > options.batch:
+        raise ValueError(f"`batch` ({options.batch}) must be at least the number of processes ({processes.count}).")
+    if processes.count > 1 and learner.dropout:
+        raise ValueError(
+            "`dropout`: tasks draw from one stream of random numbers, which processes cannot share; take one process, "
+            "or none of it."
+        )
+
+
+def _accuracy(learner: AbstractLearner, tasks: TaskSet, options: MetaTraining, processes: Team) -> float:
+    """Return the mean accuracy on all tasks, each process looking at its own."""
+    if processes.count == 1:
+        return evaluate(learner, tasks, steps=options.test_steps).mean
+    found = torch.zeros(len(tasks), dtype=torch.float64)
+    own = slice(processes.rank, None, processes.count)
+    mine = TaskSet(tasks.items, tasks.protocol, tasks.chosen[own], tasks.classes[own])
+    if len(mine):
+        accuracies = evaluate(learner, mine, steps=options.test_steps).accuracies
+        found[own] = torch.tensor(accuracies, dtype=torch.float64)
+    each = processes.total(found).tolist()
+    return sum(each) / len(each)
+
+
+def _step(
+    learner: AbstractLearner, optimizer: torch.optim.Optimizer, tasks: list[Task], step: int, processes: Team
+) -> float:
     """Take a step and return the meta-loss before it."""
-    loss = learner.meta_loss(tasks)
-    value = loss.item()
+    mine = tasks[processes.rank :: processes.count]
+    loss = learner.meta_loss(mine)
+    if processes.count > 1:
+        loss = loss * (len(mine) / len(tasks))
+    value = processes.total(loss.detach()).item()
     if not math.isfinite(value):
         raise ValueError(f"the meta-loss is not finite in step {step + 1}; try a smaller `inner_lr` or `lr`.")
     optimizer.zero_grad()
     loss.backward()
+    processes.add_gradients(learner)
     optimizer.step()
     return value
 

@@ -89,27 +89,35 @@ def stated() -> Processes:
 
 
 @contextmanager
-def joined(recipe: Recipe, device: torch.device) -> Iterator[Processes]:
-    """Give this process among those that ``torchrun`` started, connected until the block ends.
-
-    Raises:
-        ValueError: for a recipe that so many processes cannot share.
-    """
+def connected(device: torch.device) -> Iterator[Processes]:
+    """Give this process among those that ``torchrun`` started, connected until the block ends."""
     processes = stated()
     if processes.count == 1:
         yield processes
         return
-    if not recipe.fan_out:
-        raise ValueError(f"{processes.count} processes train nodes in batches only: ask for it with `--sampled`.")
-    if recipe.shares % processes.count:
-        raise ValueError(
-            f"`shares` ({recipe.shares}) must be a multiple of the number of processes ({processes.count}), so that "
-            f"each has as many parts of a batch; `--set shares={processes.count}`, or start other many."
-        )
-    if recipe.norm == "batch":
-        raise ValueError("`norm` 'batch' keeps running means, which would differ between processes; take 'layer'.")
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield processes
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def joined(recipe: Recipe, device: torch.device) -> Iterator[Processes]:
+    """Give this process among those that train a recipe's model together, connected until the block ends.
+
+    Raises:
+        ValueError: for a recipe that so many processes cannot share.
+    """
+    many = stated().count
+    if many > 1 and not recipe.fan_out:
+        raise ValueError(f"{many} processes train nodes in batches only: ask for it with `--sampled`.")
+    if recipe.shares % many:
+        raise ValueError(
+            f"`shares` ({recipe.shares}) must be a multiple of the number of processes ({many}), so that "
+            f"each has as many parts of a batch; `--set shares={many}`, or start other many."
+        )
+    if many > 1 and recipe.norm == "batch":
+        raise ValueError("`norm` 'batch' keeps running means, which would differ between processes; take 'layer'.")
+    with connected(device) as processes:
+        yield processes

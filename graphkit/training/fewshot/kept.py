@@ -13,15 +13,18 @@ from typing import Any
 from graphkit.training.fewshot.results import ProblemResult
 from graphkit.training.files import write_atomically
 from graphkit.training.interrupts import Interrupted, StopRequest
+from graphkit.training.processes import Processes
 from graphkit.training.protocol import fingerprint
 
+ALONE = Processes()
 KEPT, UNDER_WAY = "results.json", "training.pt"
 
 
 class Kept:
-    """Finished results in one file, replaced as a whole after each."""
+    """Finished results in one file, replaced as a whole after each; of several processes the first writes it."""
 
-    def __init__(self, folder: Path | None, identity: str, resume: bool) -> None:
+    def __init__(self, folder: Path | None, identity: str, resume: bool, *, processes: Processes = ALONE) -> None:
+        self.processes = processes
         self.path = None if folder is None else folder / KEPT
         self.identity = identity
         self.resumed = resume
@@ -50,7 +53,7 @@ class Kept:
 
     def put_down(self) -> None:
         """Write what is finished, be it nothing yet."""
-        if self.path is not None:
+        if self.path is not None and self.processes.rank == 0:
             content = {"identity": self.identity, "results": self.results}
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, json.dumps(content).encode())
@@ -71,10 +74,12 @@ class UnderWay:
 
     Attributes:
         before: CPU seconds that the training took before it was resumed.
+        processes: those that train together; the first writes, and a request to one stops all.
     """
 
     def __init__(self, kept: Kept, task: str, stop: StopRequest | None, *, every: float = 30.0) -> None:
         self.kept, self.task, self.stop, self.every = kept, task, stop, every
+        self.processes = kept.processes
         self.path = None if kept.path is None else kept.path.with_name(UNDER_WAY)
         self.before = 0.0
         self._written, self._began = time.monotonic(), time.process_time()
@@ -107,7 +112,20 @@ class UnderWay:
         Raises:
             Interrupted: after a request to stop.
         """
-        if self.path is None or not (self.stop or time.monotonic() - self._written >= self.every):
+        if self.path is None:
+            return
+        import torch
+
+        stop = self.processes.any(bool(self.stop), torch.device("cpu"))
+        if stop or (self.processes.rank == 0 and time.monotonic() - self._written >= self.every):
+            self._write(state)
+        if stop:
+            self.kept.put_down()
+            raise self.kept.interrupted(f"stopped in the meta-training of {self.task.split()[0]}")
+
+    def _write(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Write the state, if this is the process that does."""
+        if self.path is None or self.processes.rank:
             return
         import torch
 
@@ -118,6 +136,3 @@ class UnderWay:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path, buffer.getvalue())
         self._written = time.monotonic()
-        if self.stop:
-            self.kept.put_down()
-            raise self.kept.interrupted(f"stopped in the meta-training of {self.task.split()[0]}")

@@ -194,7 +194,13 @@ class PrototypicalNet(AbstractMethod):
             learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden))
         options = MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
         found = meta_trained(
-            learner, problem.train, problem.validation, options, state=under_way.state(), keep=under_way.keep
+            learner,
+            problem.train,
+            problem.validation,
+            options,
+            state=under_way.state(),
+            keep=under_way.keep,
+            processes=under_way.processes,
         )
         return evaluated(learner, problem, asked.calibrate)._replace(step=found.step)
 
@@ -243,7 +249,13 @@ class MetaLearnt(AbstractMethod):
             steps=self.steps, batch=self.batch, lr=self.lr, first_order=self.first_order, test_steps=self.test_steps
         )
         found = meta_trained(
-            learner, problem.train, problem.validation, options, state=under_way.state(), keep=under_way.keep
+            learner,
+            problem.train,
+            problem.validation,
+            options,
+            state=under_way.state(),
+            keep=under_way.keep,
+            processes=under_way.processes,
         )
         calibrate = asked.calibrate if self.learner == "protomaml" else 0
         return evaluated(learner, problem, calibrate, self.test_steps, asked)._replace(step=found.step)

@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from graphkit.meta import Protocol
-from graphkit.training.fewshot.kept import Kept, UnderWay
+from graphkit.training.fewshot.kept import ALONE, Kept, UnderWay
 from graphkit.training.fewshot.methods import CHOICES, CHOSEN, METHODS, AbstractMethod
 from graphkit.training.fewshot.problems import Problem
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.solved import Asked
 from graphkit.training.fewshot.studies import Study
 from graphkit.training.interrupts import stop_request
+from graphkit.training.processes import Processes
 from graphkit.training.protocol import fingerprint
 from graphkit.training.records import environment, metric
 
+CPU = torch.device("cpu")
 Told = Callable[[str, str, ProblemResult], None]
 
 
@@ -51,6 +55,7 @@ def fewshot(
     folder: Path | None = None,
     resume: bool = False,
     tell: Told | None = None,
+    processes: Processes = ALONE,
     command: str = "graphkit.training.fewshot.fewshot",
 ) -> FewShotOutcome:
     """Return how methods fare on the same frozen tasks.
@@ -70,6 +75,7 @@ def fewshot(
         folder: keeps what is finished.
         resume: whether to take up what lies there.
         tell: hears of every result.
+        processes: those that take the tasks of meta-training in turns; all else each does by itself.
         command: what the record names as its origin.
 
     Raises:
@@ -89,7 +95,8 @@ def fewshot(
     }
     held = {**held, "fingerprint": fingerprint(held)}
     more = {"steps": list(steps)} if steps else {}
-    kept = Kept(folder, fingerprint([held["fingerprint"], {"seed": seed, **more}]), resume)
+    kept = Kept(folder, fingerprint([held["fingerprint"], {"seed": seed, **more}]), resume, processes=processes)
+    processes.any(False, CPU)  # none writes before all have read
     asked = Asked(calibrate, tuple(steps))
     found: dict[str, list[ProblemResult]] = {name: [] for name in names}
     with stop_request() if folder is not None else nullcontext() as stop:
@@ -106,7 +113,7 @@ def fewshot(
                 found[name].append(result)
                 if tell is not None:
                     tell(name, problem.name, result)
-                if stop:
+                if processes.any(bool(stop), CPU):
                     raise kept.interrupted(f"stopped after {name} on {problem.name}")
     results = {
         name: MethodResult(name=name, trained=methods[name].trained, problems=tuple(parts))
