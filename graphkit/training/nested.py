@@ -13,12 +13,13 @@ import torch
 from graphkit.data import GraphSet, Split
 from graphkit.data.splits import NestedFolds
 from graphkit.training.checkpoints import Checkpoint
+from graphkit.training.devices import fabric_on
 from graphkit.training.fit import Fit
 from graphkit.training.graphs import graph_facts, prepare_graphs
 from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
 from graphkit.training.protocol import Protocol as MeasuredUnder
 from graphkit.training.records import Record, environment, metric
-from graphkit.training.study import Outcome, fabric_on
+from graphkit.training.study import Outcome
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from graphkit._checks import member
 from graphkit.data import GraphSet, Partitions
 from graphkit.training.checkpoints import Checkpoint
+from graphkit.training.devices import fabric_on, own_device
 from graphkit.training.fit import Epoch, Fit, TrainingError
 from graphkit.training.graphs import graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 
     from graphkit.data import Split
     from graphkit.training.recipes import Recipe
-
-
-PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,7 @@ def train(
             raise ValueError(
                 "`splits`, `workers`: a graph in parts has its split, and is drawn from in step; give none."
             )
-    fabric = fabric_on(_own_device(device), precision)
+    fabric = fabric_on(own_device(device), precision)
     with joined(recipe, fabric.device) as processes:
         dtype = torch.float64 if precision == "64-true" else torch.float32
         tasks, facts, protocol = _prepared(data, recipe, splits, fabric.device, dtype, workers, processes)
@@ -307,30 +303,3 @@ def require_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
             f"got {list(seeds) or given}."
         )
     return seeds
-
-
-def _own_device(device: str) -> str:
-    """Return the accelerator of this process where ``torchrun`` started several on a machine, else ``device``."""
-    local = os.environ.get("LOCAL_RANK")
-    several = local is not None and device in ("auto", "cuda") and torch.cuda.is_available()
-    return f"cuda:{local}" if several else device
-
-
-def fabric_on(device: str, precision: str) -> Fabric:
-    """Return Fabric on one device.
-
-    Raises:
-        ValueError: for a device or precision that does not exist here.
-    """
-    from lightning_fabric import Fabric
-
-    member("precision", precision, PRECISIONS)
-    name, _, number = device.partition(":")
-    if precision == "16-mixed" and (name == "cpu" or (name == "auto" and not torch.accelerator.is_available())):
-        # Fabric would take bfloat16 instead, and the record would name a precision that was not used.
-        raise ValueError("`precision` '16-mixed' needs an accelerator; on a CPU take 'bf16-mixed'.")
-    try:
-        return Fabric(accelerator=name, devices=[int(number)] if number else 1, precision=precision)
-    except (ValueError, TypeError, RuntimeError, ImportError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ValueError(f"`device` {device!r} with `precision` {precision!r} cannot be used here: {first}") from None

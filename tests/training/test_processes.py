@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from graphkit.data import partition
+from graphkit.data import load, partition
 from graphkit.training import recipe, train
 from graphkit.training.processes import stated
 from tests.jobs import job
@@ -130,23 +130,12 @@ def test_an_environment_that_makes_no_job_is_refused(monkeypatch, rank, count):
         stated()
 
 
-def test_torchrun_starts_it_and_one_process_speaks(tmp_path):
+def test_torchrun_starts_it_each_process_holds_a_part_and_one_speaks(tmp_path):
+    partition(load("karate"), tmp_path / "parts", parts=2, by="contiguous")
     options = ["--model", "sage", "--sampled", "--fan-out", "4,2", "--batch-size", "2", "--set", "shares=2"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [
-        *launch,
-        "-m",
-        "graphkit.cli",
-        "train",
-        "karate",
-        *options,
-        "--seeds",
-        "1",
-        "--epochs",
-        "2",
-        "--checkpoint",
-        str(tmp_path),
-    ]
+    more = ["--seeds", "1", "--epochs", "2", "--partitions", tmp_path / "parts", "--checkpoint", tmp_path / "run"]
+    command = [*launch, "-m", "graphkit.cli", "train", "karate", *options, *more]
     made = subprocess.run(command, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     assert made.stdout.count("test accuracy") + made.stderr.count("test accuracy") == 1

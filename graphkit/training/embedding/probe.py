@@ -7,9 +7,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.training.architectures import MLP
+from graphkit.training.devices import fabric_on
 from graphkit.training.fit import Fit
 from graphkit.training.recipes import Recipe
-from graphkit.training.study import fabric_on
 from graphkit.training.tasks import prepare
 
 DECAYS = (1e-4, 1e-2)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphkit.data.graphset import GraphSet
 from graphkit.training.checkpoints import Checkpoint
+from graphkit.training.devices import fabric_on
 from graphkit.training.embedding.baselines import classifier_logits
 from graphkit.training.embedding.fit import EmbeddingEpoch, EmbeddingFit
 from graphkit.training.embedding.graphs import graph_encoder, graph_setting
@@ -22,7 +23,7 @@ from graphkit.training.fit import TrainingError
 from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.reporters import Silence
-from graphkit.training.study import fabric_on, require_seeds
+from graphkit.training.study import require_seeds
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -1,0 +1,72 @@
+"""The device of a run and its precision, as Lightning Fabric has them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from graphkit._checks import member
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")
+LAUNCHER = "LT_"
+"""How the variables begin by which ``fabric run`` tells Fabric of its options."""
+
+
+def own_device(device: str) -> str:
+    """Return what ``device`` means in this process where ``torchrun`` or ``fabric run`` started several.
+
+    Of several processes on a machine with accelerators each has one of its own. What ``fabric run --accelerator`` says
+    counts where ``device`` is "auto".
+    """
+    if device == "auto":
+        said = os.environ.get("LT_ACCELERATOR", "auto")
+        device = "cuda" if said == "gpu" else said
+    local = os.environ.get("LOCAL_RANK")
+    several = local is not None and device in ("auto", "cuda") and torch.cuda.is_available()
+    return f"cuda:{local}" if several else device
+
+
+def fabric_on(device: str, precision: str) -> Fabric:
+    """Return Fabric on one device.
+
+    Under ``fabric run`` too it is one device: what the processes of a job tell each other is not Fabric's.
+
+    Raises:
+        ValueError: for a device or precision that does not exist here, or other words on it in ``fabric run``.
+    """
+    from lightning_fabric import Fabric
+
+    member("precision", precision, PRECISIONS)
+    name, _, number = device.partition(":")
+    if precision == "16-mixed" and (name == "cpu" or (name == "auto" and not torch.accelerator.is_available())):
+        # Fabric would take bfloat16 instead, and the record would name a precision that was not used.
+        raise ValueError("`precision` '16-mixed' needs an accelerator; on a CPU take 'bf16-mixed'.")
+    try:
+        with _without_launcher(precision):
+            return Fabric(accelerator=name, devices=[int(number)] if number else 1, precision=precision)
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ValueError(f"`device` {device!r} with `precision` {precision!r} cannot be used here: {first}") from None
+
+
+@contextmanager
+def _without_launcher(precision: str) -> Iterator[None]:
+    """Hide from Fabric what ``fabric run`` told it: as many devices in each process as the job has processes."""
+    said = {name: value for name, value in os.environ.items() if name.startswith(LAUNCHER)}
+    for name, ours in (("LT_PRECISION", precision), ("LT_STRATEGY", "ddp")):
+        if said.get(name, ours) != ours:
+            option = name.removeprefix(LAUNCHER).lower()
+            raise ValueError(f"`fabric run --{option} {said[name]}` is not followed here, which is {ours!r}")
+    for name in said:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(said)
