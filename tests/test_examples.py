@@ -103,6 +103,16 @@ class TestBenchmarks:
         assert [row["side"] for row in record["rows"]] == ["graphkit", "PyG and OGB"]
         assert all(len(row["values"]) == 1 for row in record["rows"])
 
+    def test_processes_take_the_same_batches_however_they_hold_the_graph(self, tmp_path):
+        kept = tmp_path / "record.json"
+        run(EXAMPLES / "benchmarks" / "processes.py", "--quick", "--json", str(kept))
+        rows = json.loads(kept.read_text())["rows"]
+        assert [row["processes"] for row in rows] == [1, 2, 2, 2]
+        assert len({row["drawn"] for row in rows[1:]}) == 1
+        whole, part, around = rows[1:]
+        assert whole["fetched"] == 0 < around["fetched"] < part["fetched"]
+        assert part["features_mb"] == pytest.approx(whole["features_mb"] / 2, rel=0.1)
+
     def test_a_polynomial_filter_agrees_with_the_loop_of_messages(self, tmp_path):
         kept = tmp_path / "record.json"
         run(EXAMPLES / "benchmarks" / "polynomial.py", "--quick", "--no-memory", "--rounds", "1", "--json", str(kept))

@@ -123,6 +123,12 @@ class Partitions:
                 f"with `--parts {processes}`."
             )
 
+    def bytes_per(self, of: str) -> float:
+        """Return the bytes on the disk for each "node" or each "edge"."""
+        edges = sum(each["bytes"] for name, each in self._files.items() if name.endswith(("sources.npy", "edges.npy")))
+        total = sum(each["bytes"] for each in self._files.values())
+        return edges / max(self.edges, 1) if of == "edge" else (total - edges) / self.nodes
+
     def array(self, name: str, *, mapped: bool = False) -> np.ndarray:
         """Return one of the folder's arrays, checked against the manifest.
 

@@ -147,6 +147,8 @@ def test_parts_that_are_missing_damaged_or_too_few_are_told_in_one_line(graph, t
 
 def test_the_same_graph_seed_and_way_are_cut_alike(graph, tmp_path):
     one, two, other = (partition(graph, tmp_path / str(k), parts=3, by="random", seed=k // 2) for k in range(3))
+    stored = sum(path.stat().st_size for path in (tmp_path / "0").rglob("*.npy"))
+    assert one.bytes_per("node") * one.nodes + one.bytes_per("edge") * one.edges == pytest.approx(stored)
     assert one.fingerprint == two.fingerprint != other.fingerprint
 
 
