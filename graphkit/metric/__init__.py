@@ -24,7 +24,6 @@ from graphkit.metric.monitoring import Telemetry, telemetry
 from graphkit.metric.nearest import nearest_items
 from graphkit.metric.probes import cluster_agreement, linear_probe
 from graphkit.metric.prototypes import PrototypeLoss, class_prototypes, consistency
-from graphkit.metric.relevant import RelevantComponents
 from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
 
 __all__ = [
@@ -41,7 +40,6 @@ __all__ = [
     "MultiSimilarityMiner",
     "PrototypeLoss",
     "QuadrupletLoss",
-    "RelevantComponents",
     "Retrieval",
     "SemiHardMiner",
     "SupervisedContrastiveLoss",

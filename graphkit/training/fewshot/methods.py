@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from graphkit.training.fewshot.solved import Asked, Solved, evaluated
 if TYPE_CHECKING:
     from torch import nn
 
-    from graphkit.meta import AbstractGradientLearner, Rows, TaskSet
+    from graphkit.meta import AbstractGradientLearner
     from graphkit.training.fewshot.kept import UnderWay
     from graphkit.training.fewshot.problems import Problem
 
@@ -59,54 +59,6 @@ class Prototypes(AbstractMethod):
         from graphkit.meta import PrototypicalNetwork
 
         return evaluated(PrototypicalNetwork(nn.Identity()), problem, asked.calibrate)
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class MetricPrototypes(AbstractMethod):
-    """The nearest prototype in a metric learnt in closed form from the training classes.
-
-    See :class:`graphkit.metric.RelevantComponents`. The shrinkage is the one of highest accuracy on validation tasks,
-    chosen with and without calibration apart; ties: the stronger.
-
-    Args:
-        components: principal components of the rows.
-        shrinkages: to choose from, strongest first.
-    """
-
-    trained: ClassVar[bool] = True
-
-    components: Positive = 64
-    shrinkages: tuple[LearningRate, ...] = (100.0, 30.0, 10.0, 3.0, 1.0)
-
-    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
-        """Return its evaluations."""
-        import torch
-        from torch import nn
-
-        from graphkit.meta import PrototypicalNetwork, Rows, evaluate
-        from graphkit.metric import RelevantComponents
-
-        items = [x for x, _ in problem.sources]
-        # Classes of one number are the same in all graphs.
-        known = [torch.where(torch.isin(x.y, torch.tensor(among)), x.y, -1) for x, among in problem.sources]
-        fitted = RelevantComponents(self.components).fit(torch.cat([x.x for x in items]), torch.cat(known))
-        prototypes = PrototypicalNetwork(nn.Identity())
-
-        def under(shrinkage: float, tasks: TaskSet) -> TaskSet:
-            fitted.shrinkage = shrinkage
-            rows = cast("Rows", tasks.items)
-            return tasks.over(Rows(fitted(rows.x), rows.y))
-
-        def chosen(calibrate: int) -> tuple[float, TaskSet]:
-            selecting = [under(shrinkage, problem.validation) for shrinkage in self.shrinkages]
-            reached = [evaluate(prototypes, tasks, calibrate=calibrate).mean for tasks in selecting]
-            return max(reached), under(self.shrinkages[reached.index(max(reached))], problem.test)
-
-        validation, plain = chosen(0)
-        after = None
-        if asked.calibrate:
-            after = evaluate(prototypes, chosen(asked.calibrate)[1], calibrate=asked.calibrate)
-        return Solved(validation, evaluate(prototypes, plain), after, 0)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -316,7 +268,6 @@ METHODS: dict[str, AbstractMethod] = {
     "protomaml-chosen": MetaLearnt(learner="protomaml", model="weights", rows=CHOSEN, inner_lr=1.0),
     "encoder-prototypes": Prototypes(rows="encoder"),
     "encoder-logistic": Logistic(rows="encoder"),
-    "encoder-metric": MetricPrototypes(rows="encoder"),
     "encoder-protomaml": MetaLearnt(learner="protomaml", model="weights", rows="encoder", inner_lr=1.0),
 }
 """Named methods. Those whose name begins with "encoder" stand on embeddings learnt without labels. Rates, depth, scale

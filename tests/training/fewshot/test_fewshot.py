@@ -22,18 +22,10 @@ from graphkit.training.fewshot import (
 )
 from graphkit.training.fewshot.adapters import ADAPTERS, adapted_graphs
 from graphkit.training.fewshot.kept import UnderWay
-from graphkit.training.fewshot.methods import (
-    CHOICES,
-    Classifier,
-    MetaLearnt,
-    MetricPrototypes,
-    Prototypes,
-    PrototypicalNet,
-)
+from graphkit.training.fewshot.methods import CHOICES, Classifier, MetaLearnt, Prototypes, PrototypicalNet
 from graphkit.training.fewshot.problems import Rowed
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of
-from graphkit.training.fewshot.solved import Asked
 from graphkit.training.fewshot.study import chosen_rows
 from graphkit.training.interrupts import Interrupted
 
@@ -42,7 +34,6 @@ SPLIT = ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6))
 SMALL = {
     "prototypes-2": Prototypes(),
     "protonet": PrototypicalNet(steps=4),
-    "metric": MetricPrototypes(components=8),
     "transfer": Classifier(adaptation="prototypes", epochs=3),
     "fine-tuning": Classifier(epochs=3, inner_steps=2),
     **{
@@ -73,7 +64,7 @@ def test_every_method_solves_the_same_tasks(study):
         assert isinstance(result, MethodResult)
         assert len(result.problems[0].accuracies) == 6
         assert (result.accuracy(calibrated=True) is not None) == (
-            name in ("prototypes-2", "protonet", "metric", "transfer", "protomaml")
+            name in ("prototypes-2", "protonet", "transfer", "protomaml")
         )
     assert outcome.methods["prototypes-2"].accuracy().mean > 0.7  # what the features and the graph say by themselves
 
@@ -405,18 +396,3 @@ def test_rivals_stand_beside_a_learner():
     assert "encoder-prototypes" in with_rivals("encoder-protomaml")
     with pytest.raises(ValueError, match="Did you mean 'maml'"):
         with_rivals("mamll")
-
-
-def test_a_metric_learnt_on_other_classes_forgets_what_varies_within_them(study):
-    drawn = torch.Generator().manual_seed(0)
-    problem = study.problems[0]
-    y = problem.test.items.y
-    told = F.one_hot(y, 7) + 0.1 * torch.randn(len(y), 7, generator=drawn)
-    rows = Rows(torch.cat([told, 3 * torch.randn(len(y), 2, generator=drawn)], dim=1), y)
-    seen = problem.seeing(Rowed((rows,), rows, rows))
-    asked = Asked(10)
-    plain, learnt = (method.solved(seen, 0, asked, None) for method in (Prototypes(), MetricPrototypes()))
-    assert learnt.validation > plain.validation
-    assert learnt.test.mean > plain.test.mean
-    assert learnt.calibrated.mean > plain.calibrated.mean
-    assert MetricPrototypes().solved(seen, 0, Asked(0), None).calibrated is None
