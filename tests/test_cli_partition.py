@@ -74,6 +74,7 @@ def test_the_wrong_number_of_processes_or_data_set_is_told_in_one_line(call):
     code, said = call(*TRAIN, "--partitions", "nowhere")
     assert code == 1
     assert "made by `graphkit data partition`" in said
+    assert call(*TRAIN, "--keep-around")[0] == 2
     code, said = call(*TRAIN, "--workers", "2", "--partitions", "two")
     assert code == 2
     assert "without `--workers`" in said

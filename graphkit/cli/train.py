@@ -46,6 +46,7 @@ and is ten times as long where the machine has other work."""
     metavar="FOLDER",
     help="With --sampled: each process of the job holds one part of the graph, of `graphkit data partition`.",
 )
+@click.option("--keep-around", is_flag=True, help="With --partitions: keep the features of nodes around the part too.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override any field of the recipe.")
 @click.option("--config", type=FILE, metavar="FILE", help="TOML file of fields of the recipe.")
 @click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here.")
@@ -78,6 +79,7 @@ def train(
     batch_size: int | None,
     workers: int,
     partitions: Path | None,
+    keep_around: bool,
     settings: tuple[str, ...],
     config: Path | None,
     json_path: Path | None,
@@ -113,6 +115,8 @@ def train(
         raise click.UsageError(
             "`--partitions` goes with `--sampled`, and without `--workers` and splits: the parts carry theirs."
         )
+    if keep_around and partitions is None:
+        raise click.UsageError("`--keep-around` goes with `--partitions`.")
     checkpoint = checkpoint or Path("runs") / "-".join(filter(None, (dataset, name, protocol)))
     for option, path in (("json", json_path), ("picture", picture)):
         if path is not None:
@@ -136,7 +140,7 @@ def train(
     splits = None
     data: Any
     if partitions is not None:
-        data = graphkit.data.Partitions(partitions)
+        data = graphkit.data.Partitions(partitions, around=keep_around)
         data.require_name(dataset)
     elif split_per_seed:
         data, splits = graphkit.data.load_splits(dataset, split=split, seeds=many)

@@ -79,6 +79,8 @@ class Partitions:
 
     Args:
         folder: as :func:`partition` wrote it.
+        around: whether a process that trains on a part keeps the features of the nodes around it too: more memory,
+            fewer rows over the network, the same numbers.
 
     Raises:
         DataError: if there is none, or its manifest is not one.
@@ -89,8 +91,8 @@ class Partitions:
         fingerprint: of all files.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path | str, *, around: bool = False) -> None:
+        self.folder, self.around = Path(folder), around
         try:
             found = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
             if found["format"] != FORMAT:

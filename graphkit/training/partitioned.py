@@ -97,7 +97,7 @@ def prepare_part(
     train, validation, test = (_rows(part, name, y.long(), device) for name in ("train", "val", "test"))
     own, near = graph.local()
     fetch = part.rows_of(near)
-    kept = Data(card=card(partitions.about["card"])) if partitions.about["card"] else Data()
+    carded = Data(card=card(partitions.about["card"])) if partitions.about["card"] else Data()
     task = PartTask(
         part,
         x.to(device),
@@ -106,11 +106,12 @@ def prepare_part(
         train,
         validation,
         partitions.classes,
-        objective_of(kept, partitions.classes),
+        objective_of(carded, partitions.classes),
     )
     seen = torch.from_numpy(part.own)
     labels = torch.where(torch.isin(seen, train.index.cpu()), y.long(), 0)
-    return task, test, (PartitionedFeatures(part, tensors={"x": x, "y": labels}), graph)
+    kept = near if partitions.around else None
+    return task, test, (PartitionedFeatures(part, tensors={"x": x, "y": labels}, near=kept), graph)
 
 
 def part_records(partitions: Partitions, selection: str, metric: str) -> tuple[DatasetFacts, Protocol]:

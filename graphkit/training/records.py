@@ -105,8 +105,8 @@ class Record:
         write_atomically(path, (self.to_json() + "\n").encode())
 
 
-def environment(device: str, precision: str) -> dict[str, Any]:
-    """Return the versions and the machine's part in a result."""
+def environment(device: str, precision: str, processes: int = 1) -> dict[str, Any]:
+    """Return the versions and the machine's part in a result; ``processes`` trained it together."""
     import torch
     import torch_geometric
 
@@ -120,4 +120,5 @@ def environment(device: str, precision: str) -> dict[str, Any]:
         "device": device,
         "precision": precision,
         "threads": torch.get_num_threads(),
+        "processes": processes,
     }

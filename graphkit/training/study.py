@@ -133,7 +133,7 @@ def train(
             seeds=seeds,
             epochs=tuple({"selected": result.selected, "run": len(result.history)} for result in results),
             seconds=sum(result.seconds for result in results),
-            environment=environment(str(fabric.device), precision),
+            environment=environment(str(fabric.device), precision, processes.count),
         )
         return Outcome(record, results, () if kept is None else tuple(kept.faults.values()), aside)
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from graphkit.data import load, partition
+from graphkit.data import Partitions, load, partition
 from graphkit.training import recipe, train
 from graphkit.training.processes import stated
 from tests.jobs import job
@@ -40,6 +40,7 @@ def trained(count, data, folder, chosen=CHOSEN, how=None, **options):
         outcome = train(data, chosen, seeds=[0], device="cpu", reporter=Ending((how or {}).get(rank)), **options)
         record = outcome.record
         history = [tuple(epoch) for epoch in outcome.seeds[0].history]
+        assert record.environment["processes"] == count
         return [history, list(record.metric.values), record.protocol.fingerprint, record.dataset.sha256]
 
     return job(count, folder, work)
@@ -63,12 +64,12 @@ def test_losses_are_those_of_one_process_dropout_and_all(data, tmp_path, alone, 
         same(found, alone)
 
 
-@pytest.mark.parametrize(("model", "parts"), [("sage", 2), ("gcn", 4)])
-def test_a_graph_in_parts_gives_the_losses_of_the_whole_one(data, tmp_path, model, parts):
+@pytest.mark.parametrize(("model", "parts", "around"), [("sage", 2, True), ("gcn", 4, False)])
+def test_a_graph_in_parts_gives_the_losses_of_the_whole_one(data, tmp_path, model, parts, around):
     chosen = recipe(model, {**FIELDS, "row_normalise": True})
     whole = train(data, chosen, device="cpu")
     written = partition(data, tmp_path / "parts", parts=parts, by="random")
-    outcome = trained(parts, written, tmp_path / "said", chosen)
+    outcome = trained(parts, Partitions(written.folder, around=around), tmp_path / "said", chosen)
     for found in outcome:
         same(found, (whole.seeds[0].history, list(whole.record.metric.values)))
         assert found[2:] == [whole.record.protocol.fingerprint, whole.record.dataset.sha256]
@@ -81,6 +82,16 @@ def test_a_process_that_dies_ends_the_others_and_the_job_resumes(data, tmp_path,
     assert "lost another one of the job" in first
     assert "`--resume`" in first
     for found in trained(2, data, tmp_path / "again", resume=True, **options):
+        same(found, alone)
+
+
+def test_a_process_that_dies_with_its_part_ends_the_others_and_the_job_resumes(data, tmp_path, alone):
+    options = {"checkpoint": tmp_path / "run", "checkpoint_every": 0.0}
+    written = partition(data, tmp_path / "parts", parts=2)
+    first, second = trained(2, written, tmp_path / "said", how={1: lambda: os._exit(9)}, **options)
+    assert second is None
+    assert "lost another one of the job" in first
+    for found in trained(2, written, tmp_path / "again", resume=True, **options):
         same(found, alone)
 
 

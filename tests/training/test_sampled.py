@@ -49,6 +49,8 @@ def test_it_learns_and_its_record_says_how_it_was_sampled(data):
     record = train(data, small(epochs=25), seeds=[0], device="cpu").record
     assert record.metric.mean > 0.6
     assert (record.config["fan_out"], record.config["batch"]) == ("3,2", 8)
+    # Measured alike, so that figures may be compared; how they were trained is said beside them.
+    assert record.protocol == train(data, small(epochs=1, fan_out="2,2"), device="cpu").record.protocol
 
 
 def test_a_seed_gives_the_same_result_with_any_number_of_workers(data):

@@ -134,7 +134,7 @@ def fewshot(
         config=config,
         seeds=(seed,),
         seconds=sum(each.seconds for result in results.values() for each in result.problems),
-        environment=environment("cpu", "32-true"),
+        environment=environment("cpu", "32-true", processes.count),
     )
     return FewShotOutcome(record, results)
 
