@@ -1,13 +1,15 @@
 """What do several processes on one machine bring to sampled training, and what does a graph in parts cost?
 
 One epoch's batches of GraphSAGE on a synthetic graph (communities, power-law degrees, random features), by one process
-and by several, each holding the whole graph, a part of it, or a part and the rows around it. All take the same global
-batches. Nodes a second count the nodes of the loss; CPU seconds those of all processes; memory what a process holds of
-its own after loading. Processes share the machine's cores and talk through its memory: a network is not measured.
+and by several, each holding the whole graph, a part of it, or a part and the rows around it. All take the same
+global batches; with its own nodes a process takes those of a batch that its part holds, not an even share. Nodes a
+second count the nodes of the loss; CPU seconds those of all processes; memory what a process holds of its own after
+loading. Processes share the machine's cores and talk through its memory: a network is not measured.
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import socket
@@ -31,7 +33,7 @@ from graphkit.nn import Encoder, SAGEConv
 from graphkit.training.processes import connected
 
 CLASSES, HIDDEN, COMMUNITY = 40, 256, 500
-WHOLE, PARTS, AROUND = "the whole graph", "a part", "a part and around"
+WHOLE, PARTS, AROUND, HOME = "the whole graph", "a part", "a part and around", "a part, its own nodes"
 
 
 def synthetic(nodes: int, edges: int, features: int) -> Data:
@@ -72,11 +74,18 @@ def worked(rank: int, folders: dict[str, Path], held: str, batch: int, batches: 
         memory = private_mb() - before
         train = torch.from_numpy(part.partitions.array("train"))
         order = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(1))]
-        mine = [each.tensor_split(processes.count)[rank] for each in order.split(batch)[: batches + 1]]
+        steps = order.split(batch)[: batches + 1]
+        if held == HOME:
+            owner = torch.from_numpy(part.owner.copy())
+            mine = [each[owner[each] == rank] for each in steps]
+        else:
+            mine = [each.tensor_split(processes.count)[rank] for each in steps]
         model = Encoder(features.get_tensor_size(None, "x")[1], HIDDEN, CLASSES, conv=SAGEConv, layers=len(fan_out))
         optimizer, seen, drawing = torch.optim.Adam(model.parameters(), lr=0.01), 0, 0.0
+        ends = torch.tensor([0, *(len(each) for each in mine)]).cumsum(0).tolist()
+        places = [list(range(*pair)) for pair in itertools.pairwise(ends)]
         loader = NeighborLoader(
-            (features, edges), fan_out, input_nodes=torch.cat(mine), loader={"batch_size": len(mine[0])}
+            (features, edges), fan_out, input_nodes=torch.cat(mine), loader={"batch_sampler": places}
         )
         around = iter(loader)
         for number in range(batches + 1):
@@ -175,8 +184,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         stored = {"bytes_per_node": written.bytes_per("node"), "bytes_per_edge": written.bytes_per("edge")}
         del data
         for count in options.processes:
-            folders = {WHOLE: Path(home) / "1", PARTS: Path(home) / str(count), AROUND: Path(home) / str(count)}
-            for held in (WHOLE, PARTS, AROUND) if count > 1 else (WHOLE,):
+            folders = {WHOLE: Path(home) / "1", **{held: Path(home) / str(count) for held in (PARTS, AROUND, HOME)}}
+            for held in (WHOLE, PARTS, AROUND, HOME) if count > 1 else (WHOLE,):
                 rows.append(line(count, held, job(count, folders, held, batch, batches, fan_out)))
     first = rows[0]
     for each in rows:

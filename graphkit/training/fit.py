@@ -129,7 +129,8 @@ class Fit:
         """Take the optimiser's steps over the training items and look at the validation items."""
         validation = self.task.validation
         self._pace(number)
-        loss = sum(self._step(batch) * (len(batch.y) / len(self.task.train.y)) for batch in self._batches())
+        many = len(self.task.train.y)
+        loss = sum(self._step(batch) * (batch.share and len(batch.y) / many) for batch in self._batches())
         if self.processes.count > 1:
             loss = self.processes.total(torch.as_tensor(loss))
         logits = self._logits(validation.index, training=False)

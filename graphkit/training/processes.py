@@ -112,7 +112,7 @@ def joined(recipe: Recipe, device: torch.device) -> Iterator[Processes]:
     many = stated().count
     if many > 1 and not recipe.fan_out:
         raise ValueError(f"{many} processes train nodes in batches only: ask for it with `--sampled`.")
-    if recipe.shares % many:
+    if recipe.shares % many and not recipe.home:
         raise ValueError(
             f"`shares` ({recipe.shares}) must be a multiple of the number of processes ({many}), so that "
             f"each has as many parts of a batch; `--set shares={many}`, or start other many."

@@ -55,6 +55,8 @@ class Recipe:
             of one graph are then trained on in batches, each with the neighbours drawn around it. Empty: never.
         shares: parts of such a batch, each with neighbours and dropout of its own. Several processes take them in
             turns, and one process takes one after the other, to the same result.
+        home: of a graph in parts, each process takes the nodes of a batch that its own part holds in place of a share:
+            fewer rows to be fetched. Batches are the same; what is drawn around their nodes depends on the parts.
         patience: stop after so many epochs in a row in which neither accuracy nor loss on the validation nodes was at
             least as good as ever before (the rule of GAT's authors); 0 always runs all epochs.
         views: passes through the model in a step, each with a dropout of its own. The loss is their mean; where there
@@ -86,6 +88,7 @@ class Recipe:
     batch: Count = 0
     fan_out: Annotated[str, Field(pattern=r"^((-1|\d+)(,(-1|\d+))*)?$")] = ""
     shares: Positive = 1
+    home: bool = False
     patience: Count = 0
     views: Positive = 1
     consistency: NonNegative = 1.0

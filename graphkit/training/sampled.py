@@ -101,7 +101,7 @@ class SampledTask(AbstractTask):
                 part.n_id[:seeds].to(device),
                 part.y[:seeds].to(device),
                 functools.partial(_of_seeds, x=part.x.to(device), graph=graph, seeds=seeds, key=key),
-                share=seeds / place.step,
+                share=place.share,
                 first=place.first,
                 last=place.last,
             )
@@ -118,10 +118,10 @@ def _of_seeds(model: Callable[..., Tensor], *, x: Tensor, graph: list[Tensor], s
 
 
 class Place(NamedTuple):
-    """Number of a part in the epoch, nodes of its step, and whether this process begins or ends the step with it."""
+    """Number of a part in the epoch, its share of a step, and whether this process begins or ends the step with it."""
 
     number: int
-    step: int
+    share: float
     first: bool
     last: bool
 
@@ -129,36 +129,52 @@ class Place(NamedTuple):
 class Parts(Sampler[list[int]]):
     """The parts of an epoch's batches that one process takes: a function of the epoch, not of how many processes are.
 
-    Batches are as even as can be, and none is larger than asked for; so are the parts of a batch.
+    Batches are as even as can be, and none is larger than asked for; so are the parts of a batch, unless it is said
+    whose its nodes are. A process that has none in a batch takes one node, of no share.
 
     Args:
         nodes: training nodes.
         size: largest batch.
         shares: parts of a batch.
         processes: this process among those that take them in turns.
+        owner: the process whose each training node is, ``[nodes]``, in place of even parts.
     """
 
-    def __init__(self, nodes: int, size: int, shares: int, processes: Processes) -> None:
-        self.nodes, self.steps, self.shares = nodes, math.ceil(nodes / size), shares
+    def __init__(
+        self, nodes: int, size: int, shares: int, processes: Processes, *, owner: Tensor | None = None
+    ) -> None:
+        self.nodes, self.steps, self.owner = nodes, math.ceil(nodes / size), owner
+        self.shares = shares if owner is None else processes.count
         self.processes, self.epoch = processes, 0
-        if nodes // self.steps < shares:
+        if owner is None and nodes // self.steps < shares:
             raise ValueError(f"`shares` ({shares}) must be at most the nodes of a batch ({nodes // self.steps}).")
 
     def __len__(self) -> int:
         return self.steps * self.shares // self.processes.count
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = torch.randperm(self.nodes, generator=torch.Generator().manual_seed(self.epoch))
-        for step in order.tensor_split(self.steps):
-            for part in step.tensor_split(self.shares)[self.processes.rank :: self.processes.count]:
-                yield part.tolist()
+        for step in self._steps():
+            for _, part in self._own(step):
+                yield part.tolist() or step[:1].tolist()
 
     def places(self) -> Iterator[Place]:
         """Yield where each of the parts stands."""
-        own = range(self.processes.rank, self.shares, self.processes.count)
-        for number, step in enumerate(torch.arange(self.nodes).tensor_split(self.steps)):
-            for share in own:
-                yield Place(number * self.shares + share, len(step), share == own[0], share == own[-1])
+        for number, step in enumerate(self._steps()):
+            own = self._own(step)
+            for share, part in own:
+                ends = share == own[0][0], share == own[-1][0]
+                yield Place(number * self.shares + share, len(part) / len(step), *ends)
+
+    def _steps(self) -> tuple[Tensor, ...]:
+        order = torch.randperm(self.nodes, generator=torch.Generator().manual_seed(self.epoch))
+        return order.tensor_split(self.steps)
+
+    def _own(self, step: Tensor) -> list[tuple[int, Tensor]]:
+        """Return the parts of a batch that are this process's, each with its number."""
+        rank, count = self.processes.rank, self.processes.count
+        if self.owner is not None:
+            return [(rank, step[self.owner[step] == rank])]
+        return list(enumerate(step.tensor_split(self.shares)))[rank::count]
 
 
 def sampled(
@@ -180,6 +196,8 @@ def sampled(
     if not isinstance(task, NodeTask):
         raise ValueError(f"`fan_out`: the model {recipe.name!r} needs its graph whole; take gcn, sage, gat or gin.")
     _require(recipe)
+    if recipe.home:
+        raise ValueError("`home` is of a graph in parts: give them with `--partitions`.")
     x = task.x if isinstance(task.x, Tensor) else task.x.to_dense()
     whole = NodeTask(x, task.graph, task.train, task.validation, task.classes, task.objective)
     labels = torch.zeros(x.size(0), dtype=task.train.y.dtype)
@@ -205,7 +223,8 @@ def sampled_parts(
         ValueError: as :func:`sampled`.
     """
     _require(recipe)
-    return SampledTask(task, *_drawn(stores, task.train, recipe, 0, processes))
+    owner = torch.from_numpy(task.part.owner[task.train.index.cpu().numpy()]) if recipe.home else None
+    return SampledTask(task, *_drawn(stores, task.train, recipe, 0, processes, owner))
 
 
 def _require(recipe: Recipe) -> None:
@@ -219,9 +238,11 @@ def _require(recipe: Recipe) -> None:
         raise ValueError("`fan_out` goes with one view and with the norms 'none', 'batch' and 'layer'.")
 
 
-def _drawn(data: Any, train: Rows, recipe: Recipe, workers: int, processes: Processes) -> tuple[NeighborLoader, Parts]:
+def _drawn(
+    data: Any, train: Rows, recipe: Recipe, workers: int, processes: Processes, owner: Tensor | None = None
+) -> tuple[NeighborLoader, Parts]:
     """Return what draws the batches of one process, and which nodes are in each."""
     many = len(train.y)
-    parts = Parts(many, recipe.batch or many, recipe.shares, processes)
+    parts = Parts(many, recipe.batch or many, recipe.shares, processes, owner=owner)
     options = {"batch_sampler": parts, "num_workers": workers}
     return NeighborLoader(data, recipe.fan_outs, input_nodes=train.index.cpu(), loader=options), parts

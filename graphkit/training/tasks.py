@@ -32,6 +32,7 @@ class Rows:
 
     ``logits`` takes them from a model in a step of training, where the task's own way is not meant. Where the rows are
     a part of a step only, ``share`` is how much of it, and ``first`` and ``last`` whether it begins and ends with them.
+    Rows of no share stand in for a process that has none in a step.
     """
 
     index: Tensor

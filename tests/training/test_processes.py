@@ -85,6 +85,17 @@ def test_a_process_that_dies_ends_the_others_and_the_job_resumes(data, tmp_path,
         same(found, alone)
 
 
+def test_nodes_that_stay_at_home_are_the_batch_where_all_neighbours_are_drawn(data, tmp_path):
+    """Some process has none of the ten nodes of a batch now and then."""
+    chosen = CHOSEN.with_({"fan_out": "-1,-1", "dropout": 0.0, "shares": 1})
+    whole = train(data, chosen, device="cpu")
+    written = partition(data, tmp_path / "parts", parts=4, by="random")
+    for found in trained(4, written, tmp_path / "said", chosen.with_({"home": True})):
+        same(found, (whole.seeds[0].history, list(whole.record.metric.values)))
+    with pytest.raises(ValueError, match="`home` is of a graph in parts"):
+        train(data, chosen.with_({"home": True}), device="cpu")
+
+
 def test_a_process_that_dies_with_its_part_ends_the_others_and_the_job_resumes(data, tmp_path, alone):
     options = {"checkpoint": tmp_path / "run", "checkpoint_every": 0.0}
     written = partition(data, tmp_path / "parts", parts=2)

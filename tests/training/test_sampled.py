@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from graphkit.training import Interrupted, recipe, train
-from graphkit.training.sampled import SampledTask, sampled
+from graphkit.training.processes import Processes
+from graphkit.training.sampled import Parts, SampledTask, sampled
 from graphkit.training.tasks import prepare
 
 CPU = torch.device("cpu")
@@ -75,6 +76,16 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path):
     again = train(data, small(), seeds=[0], device="cpu", checkpoint=tmp_path, resume=True)
     assert again.seeds[0].history == whole.seeds[0].history
     assert again.record.metric.values == whole.record.metric.values
+
+
+def test_a_process_that_has_no_node_of_a_batch_takes_one_of_no_share():
+    owner = torch.tensor([0, 0, 0, 0, 1])
+    takes = [Parts(5, 2, 1, Processes(rank, 2), owner=owner) for rank in range(2)]
+    seen = {rank: [node for part, place in zip(each, each.places(), strict=True) if place.share for node in part]
+            for rank, each in enumerate(takes)}  # fmt: skip
+    assert {rank: sorted(nodes) for rank, nodes in seen.items()} == {0: [0, 1, 2, 3], 1: [4]}
+    assert [len(list(each)) for each in takes] == [3, 3] == [len(each) for each in takes]
+    assert sum(place.share for each in takes for place in each.places()) == 3
 
 
 @pytest.mark.parametrize(
