@@ -20,6 +20,7 @@ from graphkit.data.clusters import metis_clusters
 from graphkit.data.content import content_sha256, tensors_sha256
 from graphkit.data.errors import DataError
 from graphkit.data.files import sha256
+from graphkit.data.soundness import validate
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -44,7 +45,7 @@ def partition(data: Data, folder: Path | str, *, parts: int, by: str | None = No
         seed: of METIS and of the random parts.
 
     Raises:
-        ValueError: for more parts than nodes, a graph with edge weights, or a folder that exists.
+        ValueError: for more parts than nodes, a graph that is not sound or has edge weights, or a folder that exists.
         DataError: if it cannot be written.
 
     Source: Karypis & Kumar (1998), through pymetis.
@@ -63,6 +64,9 @@ def partition(data: Data, folder: Path | str, *, parts: int, by: str | None = No
     for name in ("x", "y", *MASKS):
         if data.get(name) is None:
             raise ValueError(f"`{name}` is missing: parts hold features, labels and the masks of a split.")
+    validate(data)
+    if data.y.dim() != 1 or data.y.is_floating_point() or any(data[name].dim() != 1 for name in MASKS):
+        raise ValueError("`y` must hold one integer label per node, and the masks one split, to be cut into parts.")
     if data.get("edge_weight") is not None:
         raise ValueError("`edge_weight`: parts carry no edge weights; leave them out (`data.edge_weight = None`).")
     if folder.exists():
@@ -164,7 +168,6 @@ def _owners(data: Data, parts: int, by: str, seed: int) -> Tensor:
 def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, Any]) -> None:
     """Write all arrays and, last, the manifest."""
     nodes, files = data.num_nodes, {}
-    _checks.edge_index_in_range(data.edge_index, nodes)
 
     def put(name: str, array: np.ndarray) -> None:
         path = folder / f"{name}.npy"
@@ -175,6 +178,7 @@ def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, A
     put("owner", owner.numpy().astype(np.min_scalar_type(parts - 1)))
     for mask in MASKS:
         put(mask.removesuffix("_mask"), data[mask].cpu().nonzero().flatten().numpy())
+    table = data.x if data.x.layout == torch.strided else data.x.to_sparse_coo()
     source, target = data.edge_index.cpu().numpy()
     index = np.int32 if max(len(source), nodes) < 2**31 else np.int64
     pointers, sources, places = compressed_rows(target, source, (nodes, nodes), index)
@@ -183,12 +187,11 @@ def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, A
         degree = np.diff(pointers)[own.numpy()].astype(np.int64)
         starts = np.concatenate([[0], np.cumsum(degree)])
         chosen = np.arange(starts[-1]) + np.repeat(pointers[own.numpy()] - starts[:-1], degree)
-        x = data.x[own] if data.x.layout == torch.strided else data.x.index_select(0, own).to_dense()
         put(f"part-{part}/nodes", own.numpy())
         put(f"part-{part}/pointers", starts)
         put(f"part-{part}/sources", sources[chosen])
         put(f"part-{part}/edges", places[chosen])
-        put(f"part-{part}/x", x.cpu().numpy())
+        put(f"part-{part}/x", table.index_select(0, own.to(table.device)).to_dense().cpu().numpy())
         put(f"part-{part}/y", data.y.cpu()[own].numpy())
     digests = "".join(f"{name} {each['sha256']}\n" for name, each in sorted(files.items()))
     content = {

@@ -102,6 +102,10 @@ def test_what_cannot_be_cut_or_written_is_refused(graph, tmp_path):
     weighted.edge_weight = torch.ones(graph.num_edges)
     with pytest.raises(ValueError, match="`edge_weight`: parts carry no edge weights"):
         partition(weighted, tmp_path / "parts", parts=2)
+    with pytest.raises(ValueError, match="`y` must hold one integer label per node"):
+        partition(graph.clone().update({"y": graph.y.float()}), tmp_path / "parts", parts=2)
+    with pytest.raises(ValueError, match="`x` must be finite"):
+        partition(graph.clone().update({"x": graph.x / 0}), tmp_path / "parts", parts=2)
     with pytest.raises(ValueError, match="exists already"):
         partition(graph, tmp_path, parts=2)
     with pytest.raises(ValueError, match="`train_mask` is missing"):
@@ -150,6 +154,14 @@ def test_the_same_graph_seed_and_way_are_cut_alike(graph, tmp_path):
     stored = sum(path.stat().st_size for path in (tmp_path / "0").rglob("*.npy"))
     assert one.bytes_per("node") * one.nodes + one.bytes_per("edge") * one.edges == pytest.approx(stored)
     assert one.fingerprint == two.fingerprint != other.fingerprint
+
+
+def test_sparse_features_are_cut_as_dense_ones(graph, tmp_path):
+    dense = graph.x.relu()
+    layouts = {"dense": dense, "coo": dense.to_sparse(), "csr": dense.to_sparse_csr()}
+    for name, x in layouts.items():
+        written = partition(graph.clone().update({"x": x}), tmp_path / name, parts=2, by="contiguous")
+        assert torch.equal(torch.from_numpy(written.array("part-1/x")), dense[NODES // 2 :])
 
 
 def test_what_parts_do_not_do_is_refused(graph, tmp_path):
