@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,19 @@ FURTHER = ("attributes", "signals", "y_multi")
 """Fields that count where a graph has them."""
 
 
-def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+BLOCK = 2**22
+"""Numbers of a dense matrix that are looked at together."""
+
+
+class Blocks(NamedTuple):
+    """A vector that is never held whole: its type, its length, and its parts one after another."""
+
+    dtype: torch.dtype
+    length: int
+    parts: Iterable[Tensor]
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor | Blocks]) -> str:
     """Return the sha256 over name, type, shape and bytes of each tensor, in the order of their names.
 
     Example:
@@ -28,10 +40,14 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        array = tensors[name].detach().cpu().contiguous().numpy()
-        little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(little_endian).data)
+        tensor = tensors[name]
+        parts = tensor.parts if isinstance(tensor, Blocks) else (tensor,)
+        shape = (tensor.length,) if isinstance(tensor, Blocks) else tuple(tensor.shape)
+        digest.update(f"{name} {str(tensor.dtype).removeprefix('torch.')} {shape}\n".encode())
+        for part in parts:
+            array = part.detach().cpu().contiguous().numpy()
+            little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            digest.update(np.ascontiguousarray(little_endian).data)
     return digest.hexdigest()
 
 
@@ -58,7 +74,11 @@ def content_sha256(data: Data) -> str:
     weight = data.get("edge_weight")
     values = [] if weight is None else [weight.detach().cpu().numpy().reshape(-1)]
     order = np.lexsort((*values, column, row))
-    tensors = {} if data.get("x") is None else {f"x.{k}": part for k, part in sparse_parts(data.x.cpu()).items()}
+    tensors: dict[str, Tensor | Blocks] = {}
+    if data.get("x") is not None:
+        x = data.x.detach().cpu()
+        stored = _blocks(x) if x.layout == torch.strided else sparse_parts(x)
+        tensors |= {f"x.{name}": part for name, part in stored.items()}
     tensors["edge_index"] = torch.from_numpy(np.stack([row[order], column[order]]))
     tensors["y"] = data.y.cpu().long()
     tensors |= {name: data[name] for name in FURTHER if name in data}
@@ -98,6 +118,20 @@ def sparse_parts(x: Tensor) -> dict[str, Tensor]:
     start[1:] = torch.bincount(index[0], minlength=x.size(0)).cumsum(0)
     shape = torch.tensor(x.shape, dtype=torch.int64)
     return {"shape": shape, "start": start, "column": index[1].int(), "value": value.float()}
+
+
+def _blocks(x: Tensor) -> dict[str, Tensor | Blocks]:
+    """Return what :func:`sparse_parts` does of a dense ``x``, which may be as large as memory."""
+    blocks = x.split(max(1, BLOCK // max(x.size(1), 1)))
+    start = torch.zeros(x.size(0) + 1, dtype=torch.int64)
+    start[1:] = torch.cat([block.count_nonzero(1) for block in blocks]).cumsum(0)
+    stored = int(start[-1])
+    return {
+        "shape": torch.tensor(x.shape, dtype=torch.int64),
+        "start": start,
+        "column": Blocks(torch.int32, stored, (block.nonzero()[:, 1].int() for block in blocks)),
+        "value": Blocks(torch.float32, stored, (block[block != 0].float() for block in blocks)),
+    }
 
 
 def dense(parts: Mapping[str, Tensor]) -> Tensor:

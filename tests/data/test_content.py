@@ -26,6 +26,12 @@ def test_the_order_of_edges_and_the_form_of_x_do_not_matter(data):
     assert content_sha256(other) == content_sha256(data)
 
 
+def test_a_dense_matrix_is_read_in_blocks_to_the_same_fingerprint(data, monkeypatch):
+    monkeypatch.setattr("graphkit.data.content.BLOCK", 8)
+    data.x[2:4] = 0
+    assert content_sha256(data) == content_sha256(data.clone().update({"x": data.x.to_sparse()}))
+
+
 @pytest.mark.parametrize("field", ["x", "edge_index", "y"])
 def test_any_value_matters(data, field):
     other = data.clone()
