@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from graphkit.data.sampling import LinkNeighborLoader, NeighborLoader, NeighborSampler
     from graphkit.data.soundness import validate
     from graphkit.data.splits import NestedFolds, Split, split_from_name
+    from graphkit.data.storage import GraphStore, store, stored
 
 __all__ = [
     "AddFourierBasis",
@@ -36,6 +37,7 @@ __all__ = [
     "FixedClasses",
     "GraphFamily",
     "GraphSet",
+    "GraphStore",
     "LinkNeighborLoader",
     "NeighborLoader",
     "NeighborSampler",
@@ -60,6 +62,8 @@ __all__ = [
     "official_figure",
     "partition",
     "split_from_name",
+    "store",
+    "stored",
     "validate",
     "verify",
 ]
@@ -76,6 +80,9 @@ _ROOMS = {
     "content_sha256": "content",
     "GraphFamily": "family",
     "GraphSet": "graphset",
+    "GraphStore": "storage",
+    "store": "storage",
+    "stored": "storage",
     "Verification": "loading",
     "fetch": "loading",
     "load": "loading",

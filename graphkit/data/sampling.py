@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
+from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 from torch_geometric.loader import LinkLoader, NodeLoader
 from torch_geometric.sampler import BaseSampler, EdgeSamplerInput, NegativeSampling, NodeSamplerInput, SamplerOutput
@@ -281,6 +282,8 @@ def _compressed(data: Any) -> tuple[Tensor, Tensor, Tensor | None]:
             row, colptr, perm = (next(iter(one.values())) if len(one) == 1 else None for one in (row, colptr, perm))
         if row is None:
             raise ValueError("graphs with several kinds of edges are not sampled here; use PyG's own sampler.")
+    elif isinstance(data, Data) and isinstance(data.edge_index, EdgeIndex) and data.edge_index.sort_order == "col":
+        (colptr, row), perm = data.edge_index.get_csc()
     elif isinstance(data, Data) and isinstance(data.edge_index, Tensor):
         # PyG's sort is not stable: what is drawn would depend on it.
         nodes = data.num_nodes

@@ -70,7 +70,9 @@ def _edges(edge_index: Tensor | None, nodes: int) -> int:
 def _finite(name: str, values: Tensor) -> None:
     stored = values.values() if values.layout == torch.sparse_csr else values
     stored = stored.coalesce().values() if stored.layout == torch.sparse_coo else stored
-    if wrong := int((~torch.isfinite(stored)).sum()):
+    # In pieces: a table may be larger than memory, and lie on the disk.
+    pieces = stored.split(max(1, 2**24 // max(1, stored[:1].numel()))) if stored.dim() else [stored]
+    if wrong := sum(int((~torch.isfinite(piece)).sum()) for piece in pieces):
         raise ValueError(f"`{name}` must be finite, but {wrong:,} of its values are NaN or infinite.")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric import EdgeIndex
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import add_remaining_self_loops, index_sort
@@ -40,7 +41,7 @@ def layerwise(
         model: of our layers or PyG's, called with ``x``, ``edge_index`` and, where given, ``edge_weight``; in
             evaluation mode.
         x: features ``[nodes, features]``.
-        edge_index: ``[2, edges]``.
+        edge_index: ``[2, edges]``. PyG's ``EdgeIndex`` that is sorted by column is not sorted again.
         edge_weight: ``[edges]``.
         block: nodes of a block.
         around: where ``x`` is of a part of the nodes only, and the others are elsewhere: puts after the rows of a
@@ -89,15 +90,15 @@ class _InBlocks(nn.Module):
             conv = copy.copy(conv)
             conv.normalize = False
         per_edge = {name: extras.pop(name) for name in _PER_EDGE if name in extras}
-        targets, order = index_sort(edge_index[1], nodes, stable=True)
-        ends = torch.searchsorted(targets, torch.arange(nodes + 1, device=targets.device))
+        source, order, ends = _by_target(edge_index, nodes)
+        plain = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
         place = torch.empty(nodes, dtype=torch.long, device=x.device)
         parts = []
         for block in torch.arange(own, device=x.device).split(self.block):
-            around, edges = _around(block, edge_index[0], order, ends, self.hops)
+            around, edges = _around(block, source, order, ends, self.hops)
             place[around] = torch.arange(len(around), device=x.device)
             chosen = {name: value[edges] for name, value in per_edge.items()}
-            parts.append(conv(x[around], place[edge_index[:, edges]], **chosen, **extras)[: len(block)])
+            parts.append(conv(x[around], place[plain[:, edges].long()], **chosen, **extras)[: len(block)])
         return torch.cat(parts) if parts else conv(x, edge_index, **per_edge, **extras)[:own]
 
     def _normalised(self, edge_index: Tensor, weight: Tensor | None, x: Tensor, own: int) -> tuple[Tensor, Tensor]:
@@ -114,7 +115,16 @@ class _InBlocks(nn.Module):
         return edge_index, scale[edge_index[0]] * weight * scale[edge_index[1]]
 
 
-def _around(block: Tensor, source: Tensor, order: Tensor, ends: Tensor, hops: int) -> tuple[Tensor, Tensor]:
+def _by_target(edge_index: Tensor, nodes: int) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Return the sources of edges, the order that sorts these by target, and where those into each node begin."""
+    if isinstance(edge_index, EdgeIndex) and edge_index.sort_order == "col":
+        (ends, source), _ = edge_index.get_csc()  # a graph that lies on the disk stays there
+        return source, None, ends.long()
+    targets, order = index_sort(edge_index[1], nodes, stable=True)
+    return edge_index[0], order, torch.searchsorted(targets, torch.arange(nodes + 1, device=targets.device))
+
+
+def _around(block: Tensor, source: Tensor, order: Tensor | None, ends: Tensor, hops: int) -> tuple[Tensor, Tensor]:
     """Return nodes, those of ``block`` first, and edges, those that lead to the block in so many hops among them."""
     seen = torch.zeros(len(ends) - 1, dtype=torch.bool, device=block.device)
     seen[block] = True
@@ -122,16 +132,18 @@ def _around(block: Tensor, source: Tensor, order: Tensor, ends: Tensor, hops: in
     for _ in range(hops):
         many = ends[frontier + 1] - ends[frontier]
         start = torch.repeat_interleave(ends[frontier] - many.cumsum(0) + many, many)
-        found = order[start + torch.arange(len(start), device=block.device)]
+        found = start + torch.arange(len(start), device=block.device)
+        found = found if order is None else order[found]
         edges.append(found)
-        reached = source[found].unique()
+        reached = source[found].unique().long()
         frontier = reached[~seen[reached]]
         seen[frontier] = True
         around.append(frontier)
     if hops > 1:
         # All edges among them: of an undirected graph the part must be undirected too, which polynomial layers ask for.
         target = torch.repeat_interleave(torch.arange(len(seen), device=block.device), ends.diff())
-        return torch.cat(around), order[seen[source[order]] & seen[target]]
+        order = torch.arange(len(target), device=block.device) if order is None else order
+        return torch.cat(around), order[seen[source[order].long()] & seen[target]]
     return torch.cat(around), torch.cat(edges)
 
 

@@ -93,10 +93,10 @@ def fingerprint(fields: Any) -> str:
 
 def dataset_facts(data: Data) -> DatasetFacts:
     """Return the name on the card of ``data``, and the checksum and sizes of what it holds now."""
-    card, signals = data.get("card"), data.get("signals")
+    card, signals, kept = data.get("card"), data.get("signals"), data.get("store")
     return DatasetFacts(
-        name=card.name if card else str(data.get("name") or "unnamed"),
-        sha256=content_sha256(data),
+        name=card.name if card else kept.name if kept else str(data.get("name") or "unnamed"),
+        sha256=content_sha256(data) if kept is None else kept.fingerprint,
         nodes=data.num_nodes,
         edges=data.num_edges,
         features=data.num_features if signals is None else signals.size(-1),

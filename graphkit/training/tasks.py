@@ -176,7 +176,8 @@ def prepare(data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype
     classes = int(data.y.max()) + 1
     if signals is not None:
         return SignalTask(signals.to(device, dtype), graph, train, validation, classes), test
-    x = _features(data.x.to(device, dtype), recipe)
+    on_disk = data.get("store") is not None and not recipe.row_normalise
+    x = data.x.to(device, dtype) if on_disk else _features(data.x.to(device, dtype), recipe)
     return NodeTask(x, graph, train, validation, classes, objective_of(data, classes)), test
 
 

@@ -1,0 +1,278 @@
+"""A graph on the disk that is looked at where it lies: a folder of plain arrays and a manifest.
+
+| file | holds |
+|---|---|
+| ``x.npy`` | features ``[nodes, features]`` |
+| ``edge_index.npy`` | ``[2, edges]``, sorted by target, then by source |
+| ``pointers.npy`` | where the edges into each node begin, ``[nodes + 1]`` |
+| ``y.npy`` | labels ``[nodes]`` |
+| ``train_mask.npy``, ``val_mask.npy``, ``test_mask.npy`` | the split ``[nodes]`` |
+| ``original_id.npy`` | what nodes were called before they were numbered, ``[nodes]`` |
+
+All but the structure may be missing. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphkit.data.arrays import mapped, write_array
+from graphkit.data.errors import DataError
+from graphkit.data.files import sha256
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+MANIFEST, FORMAT = "manifest.json", 1
+MASKS = ("train_mask", "val_mask", "test_mask")
+NODE_FIELDS = ("x", "y", *MASKS, "original_id")
+STRUCTURE = ("edge_index", "pointers")
+
+
+@dataclass(frozen=True, repr=False)
+class GraphStore:
+    """What the manifest of a stored graph says.
+
+    Args:
+        folder: where it lies.
+        name: what it is called in records.
+        nodes: number of nodes.
+        edges: number of edges, both directions counted.
+        features: features of a node; 0 without any.
+        classes: number of classes; 0 without labels.
+        undirected: whether every edge is there in both directions.
+        how: how it was made.
+        files: name -> bytes and sha256.
+        fingerprint: sha256 over the checksums of all files.
+    """
+
+    folder: Path
+    name: str
+    nodes: int
+    edges: int
+    features: int
+    classes: int
+    undirected: bool
+    how: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+    fingerprint: str
+
+    def __repr__(self) -> str:
+        return f"GraphStore({self.name!r})"
+
+    def verify(self) -> None:
+        """Read every file and compare its checksum.
+
+        Raises:
+            DataError: if one is not what was written.
+        """
+        for name, expected in self.files.items():
+            if sha256(self.folder / name) != expected["sha256"]:
+                raise DataError(f"{self.folder / name} is not what was written (its sha256 differs); make it anew.")
+
+
+def is_store(path: Path | str) -> bool:
+    """Return whether a folder has the manifest of a stored graph."""
+    return (Path(path) / MANIFEST).is_file()
+
+
+def graph_store(folder: Path | str) -> GraphStore:
+    """Return what the manifest in ``folder`` says, having looked that every file is there and as long as it says.
+
+    Raises:
+        DataError: for a folder without a manifest, or a file that is missing or has another length.
+    """
+    folder = Path(folder)
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if found["format"] != FORMAT:
+            raise DataError(f"{folder / MANIFEST} is of format {found['format']}, not {FORMAT}.")
+        fields = {name: found[name] for name in GraphStore.__dataclass_fields__ if name != "folder"}
+        store = GraphStore(folder=folder, **fields)
+        sizes = {name: int(each["bytes"]) for name, each in store.files.items()}
+    except FileNotFoundError:
+        raise DataError(
+            f"{str(folder)!r} holds no {MANIFEST}: no stored graph, or one that was never finished; "
+            "`graphkit data import` makes one."
+        ) from None
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{folder / MANIFEST} cannot be read ({type(error).__name__}); make it anew.") from None
+    for name, size in sizes.items():
+        path = folder / name
+        length = path.stat().st_size if path.is_file() else None
+        if length != size:
+            held = "is missing" if length is None else f"has {length:,} bytes instead of {size:,}"
+            raise DataError(f"{path} {held}; copy it anew, or make the graph anew.")
+    return store
+
+
+def stored(folder: Path | str, *, verify: bool = False) -> Data:
+    """Return the graph stored in ``folder``: PyG's ``Data``, whose features and edges stay on the disk.
+
+    ``x`` and ``edge_index`` are read page by page when they are looked at; ``edge_index`` is PyG's ``EdgeIndex``,
+    sorted by target, which knows where the edges into each node begin: ``NeighborLoader`` draws from it without a
+    copy. Labels and masks are in memory. ``data.store`` is what the manifest says.
+
+    What is on the disk is read-only: an assignment into ``x`` or ``edge_index`` ends the process. ``x.clone()`` may be
+    written to.
+
+    Args:
+        folder: as :func:`store` or ``graphkit data import`` wrote it.
+        verify: read every file first and compare its checksum. Lengths are always compared.
+
+    Raises:
+        DataError: for a folder that holds no whole graph.
+
+    Example:
+        >>> from graphkit.data import load
+        >>> with tempfile.TemporaryDirectory() as home:
+        ...     made = store(load("karate"), Path(home) / "karate")
+        ...     data = stored(made.folder)
+        ...     data.num_nodes, data.num_edges, data.edge_index.sort_order
+        (34, 156, 'col')
+    """
+    import torch
+    from torch_geometric import EdgeIndex
+    from torch_geometric.data import Data
+
+    about = graph_store(folder)
+    if verify:
+        about.verify()
+    try:
+        data = Data(num_nodes=about.nodes)
+        edges = EdgeIndex(
+            mapped(about.folder / "edge_index.npy"),
+            sparse_size=(about.nodes, about.nodes),
+            sort_order="col",
+            is_undirected=about.undirected,
+        )
+        edges._indptr = mapped(about.folder / "pointers.npy")
+        data.edge_index = edges
+        for name in NODE_FIELDS:
+            if f"{name}.npy" in about.files:
+                path = about.folder / f"{name}.npy"
+                data[name] = mapped(path) if name == "x" else torch.from_numpy(np.load(path, allow_pickle=False))
+    except (ValueError, OSError) as error:
+        raise DataError(f"{str(folder)!r} cannot be read: {error}") from error
+    data.store = about
+    return data
+
+
+def store(data: Data, folder: Path | str, *, name: str | None = None) -> GraphStore:
+    """Write a graph that is in memory to ``folder``, and return what its manifest says.
+
+    Args:
+        data: a graph with ``edge_index``, and perhaps ``x``, ``y`` and the masks of one split.
+        folder: must not exist; it is written beside its place and renamed.
+        name: what it is called in records; by default that of its card.
+
+    Raises:
+        ValueError: if the folder exists, or the graph has edge weights.
+        DataError: if it cannot be written.
+    """
+    from graphkit import _checks
+    from graphkit._kernels.ordering import compressed_rows
+
+    folder, nodes = require_new(folder), data.num_nodes
+    _checks.edge_index_in_range(data.edge_index, nodes)
+    if data.get("edge_weight") is not None:
+        raise ValueError("`edge_weight`: a stored graph has no edge weights (`data.edge_weight = None`).")
+    if data.get("x") is not None:
+        _checks.embeddings("x", data.x.to_dense())
+    source, target = _checks.host_array(data.edge_index)
+    index = index_type(nodes, len(source))
+    card = data.get("card")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as home:
+            staged = Path(home) / "whole"
+            staged.mkdir()
+            pointers, sources, _ = compressed_rows(target, source, (nodes, nodes), index)
+            write_array(staged / "pointers.npy", pointers)
+            targets = np.repeat(np.arange(nodes, dtype=index), np.diff(pointers))
+            write_array(staged / "edge_index.npy", np.stack([sources, targets]))
+            for field in NODE_FIELDS:
+                if data.get(field) is not None:
+                    write_array(staged / f"{field}.npy", _checks.host_array(data[field].to_dense()))
+            called = name or (card.name if card else str(data.get("name") or folder.name))
+            return finished(staged, folder, name=called, how={"from": "memory"})
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def finished(staged: Path, folder: Path, *, name: str, how: dict[str, Any]) -> GraphStore:
+    """Write the manifest of the arrays in ``staged``, rename that to ``folder``, and return what the manifest says."""
+    paths = [staged / f"{field}.npy" for field in (*STRUCTURE, *NODE_FIELDS)]
+    files = {
+        path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(paths) if path.is_file()
+    }
+    pointers = np.load(staged / "pointers.npy", mmap_mode="r")
+    x, y = (np.load(staged / f"{of}.npy", mmap_mode="r") if f"{of}.npy" in files else None for of in ("x", "y"))
+    digest = hashlib.sha256("".join(f"{name} {each['sha256']}\n" for name, each in files.items()).encode())
+    about = {
+        "format": FORMAT,
+        "name": name,
+        "nodes": len(pointers) - 1,
+        "edges": int(pointers[-1]),
+        "features": 0 if x is None else x.shape[1],
+        "classes": 0 if y is None else int(y.max()) + 1,
+        "undirected": _undirected(staged),
+        "how": how,
+        "files": files,
+        "fingerprint": digest.hexdigest(),
+    }
+    manifest = staged / MANIFEST
+    with manifest.open("w", encoding="utf-8") as file:
+        json.dump(about, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    for path in staged.iterdir():  # of an import, its runs and its job
+        if path.name not in files and path.name != MANIFEST:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    staged.rename(folder)
+    return graph_store(folder)
+
+
+def require_new(folder: Path | str) -> Path:
+    """Return the path of a folder that is to be made, or refuse one that is there."""
+    folder = Path(folder).absolute()
+    if folder.exists():
+        raise ValueError(f"`to`: {str(folder)!r} exists already; remove it or name another folder.")
+    return folder
+
+
+def unwritable(folder: Path, error: OSError) -> DataError:
+    """Return the error for a graph that could not be written."""
+    return DataError(f"{str(folder)!r} cannot be written: {error.strerror or error}.")
+
+
+def index_type(nodes: int, edges: int) -> type[np.signedinteger]:
+    """Return the smaller of two types of integers that number all nodes and edges."""
+    return np.int32 if max(nodes, edges) < 2**31 else np.int64
+
+
+def _undirected(staged: Path, block: int = 1 << 22) -> bool:
+    """Return whether the edges are their own reverses: sums of a hash of the pairs over both ways agree."""
+    edges = np.load(staged / "edge_index.npy", mmap_mode="r")
+    difference = np.uint64(0)
+    for start in range(0, edges.shape[1], block):
+        source, target = edges[:, start : start + block].astype(np.uint64)
+        difference += (_mixed(source, target) - _mixed(target, source)).sum(dtype=np.uint64)
+    return bool(difference == 0)
+
+
+def _mixed(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Return a 64-bit hash of each pair of numbers, in this order (the steps of SplitMix64)."""
+    z = (one << np.uint64(32)) + two + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
