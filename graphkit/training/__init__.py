@@ -17,10 +17,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from graphkit.training.abstract_fit import TrainingError
     from graphkit.training.architectures import GAT, GCN, GIN, MLP, SAGE, Cheb
     from graphkit.training.checkpoints import Checkpoint
     from graphkit.training.files import require_writable
-    from graphkit.training.fit import Epoch, Fit, TrainingError
+    from graphkit.training.fit import Epoch, Fit
     from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
     from graphkit.training.named import RECIPES, recipe
     from graphkit.training.nested import nested_cross_validation
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 
 # Imported when asked for: the command line reads recipes without waiting for torch.
 _HOMES = {
+    "abstract_fit": ["TrainingError"],
     "architectures": ["GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
     "checkpoints": ["Checkpoint"],
     "files": ["require_writable"],
-    "fit": ["Epoch", "Fit", "TrainingError"],
+    "fit": ["Epoch", "Fit"],
     "interrupts": ["Interrupted", "StopRequest", "stop_request"],
     "nested": ["nested_cross_validation"],
     "protocol": ["DatasetFacts", "Protocol"],

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.metric import consistency
+from graphkit.training.abstract_fit import AbstractFit
 from graphkit.training.processes import Processes
 from graphkit.training.tasks import AbstractTask, NodeTask, Rows
 
@@ -28,10 +29,6 @@ ALONE = Processes()
 """The process of a job that has only one."""
 
 
-class TrainingError(RuntimeError):
-    """A run that cannot go on, with what is left of it in the message."""
-
-
 class Epoch(NamedTuple):
     """The figures of one epoch: mean losses, and the task's figure (accuracy, ROC-AUC, RMSE) on validation items."""
 
@@ -41,10 +38,9 @@ class Epoch(NamedTuple):
     figure: float
 
 
-class Fit:
-    """One model on its way from drawn to selected.
+class Fit(AbstractFit[Epoch]):
+    """One classifier, or regression, on its way from drawn to selected.
 
-    Iterating :meth:`epochs` trains; between two epochs the object may be saved, and continued later to the same bits.
     It never sees a test label: ``task`` holds none.
 
     Args:
@@ -55,21 +51,18 @@ class Fit:
         processes: those that train the model together.
     """
 
+    figures = Epoch
+
     def __init__(
         self, module: nn.Module, task: AbstractTask, recipe: Recipe, fabric: Fabric, processes: Processes = ALONE
     ) -> None:
-        self.task, self.recipe, self.fabric, self.processes = task, recipe, fabric, processes
+        self.task, self.recipe, self.processes = task, recipe, processes
         module = module.to(fabric.device)
-        fused = fabric.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(recipe.parameter_groups(module), lr=recipe.lr, fused=fused)
-        self._rates = [group["lr"] for group in optimizer.param_groups]
-        self.model, self.optimizer = fabric.setup(module, optimizer)
+        super().__init__(module, recipe.parameter_groups(module), recipe.lr, fabric)
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._modules = list(self.model.modules())
-        self.history: list[Epoch] = []
         self.improved = 0
         self._records = (-math.inf, math.inf)
-        self.best: Epoch | None = None
-        self.best_weights: dict[str, Tensor] = {}
 
     @property
     def finished(self) -> bool:
@@ -77,55 +70,37 @@ class Fit:
         done, patience = len(self.history), self.recipe.patience
         return done >= self.recipe.epochs or (patience > 0 and done - self.improved >= patience)
 
-    def epochs(self) -> Iterator[Epoch]:
-        """Train on, one epoch at a time, until :attr:`finished`.
-
-        Raises:
-            TrainingError: if a loss is not finite.
-        """
-        while not self.finished:
-            epoch = self._epoch(len(self.history) + 1)
-            if not math.isfinite(epoch.train_loss + epoch.validation_loss):
-                kept = f"the best before it was epoch {self.best.number}" if self.best else "no epoch was good"
-                raise TrainingError(f"the loss is not finite in epoch {epoch.number} ({kept}); try a smaller `lr`.")
-            self._hear(epoch)
-            if self.best is None or self._key(epoch) < self._key(self.best):
-                self.best = epoch
-                self._remember()
-            yield epoch
-
     def logits(self, index: Tensor) -> Tensor:
         """Return the selected model's logits for some items, and leave the model with the selected weights."""
         self.model.load_state_dict(self.best_weights)
         return self._logits(index, training=False)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that a continuation needs, the random number generators' states among it."""
-        device = self.fabric.device
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "history": [tuple(epoch) for epoch in self.history],
-            "best": None if self.best is None else tuple(self.best),
-            "best_weights": self.best_weights,
-            "cpu_generator": torch.get_rng_state(),
-            "cuda_generator": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-        }
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a saved state; the generators of this process are set to it too."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.history, self.improved, self._records = [], 0, (-math.inf, math.inf)
-        for figures in state["history"]:
-            self._hear(Epoch(*figures))
-        self.best = None if state["best"] is None else Epoch(*state["best"])
-        self.best_weights = state["best_weights"]
-        torch.set_rng_state(state["cpu_generator"])
-        if state["cuda_generator"] is not None and self.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_generator"], self.fabric.device)
+        self.improved, self._records = 0, (-math.inf, math.inf)
+        super().load_state_dict(state)
 
-    def _epoch(self, number: int) -> Epoch:
+    def losses(self, epoch: Epoch) -> float:
+        """Return the sum of both losses."""
+        return epoch.train_loss + epoch.validation_loss
+
+    def better(self, epoch: Epoch, best: Epoch) -> bool:
+        """Return whether selection prefers an epoch; of equal ones the earlier stays."""
+        return self._key(epoch) < self._key(best)
+
+    def hear(self, epoch: Epoch) -> None:
+        """Add an epoch to the history, and note it if figure or loss on the validation items was never better.
+
+        A figure equal to the best counts, as it does for GAT's authors: on 500 nodes it often is.
+        """
+        super().hear(epoch)
+        good, loss = self._records
+        figure = self.task.objective.sign * epoch.figure
+        if figure >= good or epoch.validation_loss <= loss:
+            self.improved = epoch.number
+        self._records = max(good, figure), min(loss, epoch.validation_loss)
+
+    def run(self, number: int) -> Epoch:
         """Take the optimiser's steps over the training items and look at the validation items."""
         validation = self.task.validation
         self._pace(number)
@@ -182,18 +157,6 @@ class Fit:
             logits = way(self.model) if way else self.task.logits(self.model, index)
         return logits if logits.dtype == torch.float64 else logits.float()
 
-    def _hear(self, epoch: Epoch) -> None:
-        """Add an epoch to the history, and note it if figure or loss on the validation items was never better.
-
-        A figure equal to the best counts, as it does for GAT's authors: on 500 nodes it often is.
-        """
-        self.history.append(epoch)
-        good, loss = self._records
-        figure = self.task.objective.sign * epoch.figure
-        if figure >= good or epoch.validation_loss <= loss:
-            self.improved = epoch.number
-        self._records = max(good, figure), min(loss, epoch.validation_loss)
-
     def _key(self, epoch: Epoch) -> tuple[float, ...]:
         """Return what selection minimises; of equal keys the earlier epoch stays."""
         if self.recipe.select == "last":
@@ -201,12 +164,3 @@ class Fit:
         if self.recipe.select == "loss":
             return (epoch.validation_loss,)
         return (-self.task.objective.sign * epoch.figure, epoch.validation_loss)
-
-    def _remember(self) -> None:
-        """Copy the weights of the best epoch, into the same memory each time."""
-        weights = self.model.state_dict()
-        if not self.best_weights:
-            self.best_weights = {name: value.clone() for name, value in weights.items()}
-            return
-        for name, value in weights.items():
-            self.best_weights[name].copy_(value)

@@ -60,7 +60,7 @@ class Processes:
         try:
             dist.all_reduce(value)
         except RuntimeError as error:
-            from graphkit.training.fit import TrainingError
+            from graphkit.training.abstract_fit import TrainingError
 
             raise TrainingError(
                 f"process {self.rank} of {self.count} lost another one of the job; start all of them again with "

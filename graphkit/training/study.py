@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from graphkit.data import GraphSet, Partitions
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import fabric_on, own_device
-from graphkit.training.fit import Epoch, Fit, TrainingError
+from graphkit.training.fit import Fit
 from graphkit.training.graphs import graph_facts, graph_protocol, prepare_graphs
-from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
+from graphkit.training.interrupts import StopRequest
 from graphkit.training.partitioned import part_records, prepare_part
 from graphkit.training.processes import Processes, joined, stated
 from graphkit.training.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
@@ -23,6 +22,7 @@ from graphkit.training.records import Record, environment, metric
 from graphkit.training.reporters import Reporter, Silence
 from graphkit.training.results import SeedResult
 from graphkit.training.sampled import sampled, sampled_parts
+from graphkit.training.seeds import AbstractSeeds, require_seeds
 from graphkit.training.tasks import AbstractTask, Rows, prepare, resplit
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def train(
         if checkpoint is not None:
             identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
             kept = Checkpoint(Path(checkpoint), identity, every=checkpoint_every, writes=processes.rank == 0)
-        run = _Run(recipe, dict(zip(seeds, tasks, strict=True)), fabric, kept, reporter or Silence(), processes)
+        run = _Seeds(recipe, dict(zip(seeds, tasks, strict=True)), fabric, kept, reporter or Silence(), processes)
         aside = None
         if resume:
             run.resume()
@@ -138,8 +138,8 @@ def train(
         return Outcome(record, results, () if kept is None else tuple(kept.faults.values()), aside)
 
 
-class _Run:
-    """The seeds of one call, those finished and the one under way."""
+class _Seeds(AbstractSeeds[Fit, SeedResult]):
+    """The seeds of one call, each on the task of its split."""
 
     def __init__(
         self,
@@ -150,99 +150,25 @@ class _Run:
         reporter: Reporter,
         processes: Processes,
     ) -> None:
-        self.recipe, self.tasks, self.fabric = recipe, tasks, fabric
-        self.kept, self.reporter, self.processes = kept, reporter, processes
-        self.finished: dict[int, SeedResult] = {}
-        self.begun: dict[str, Any] | None = None
+        super().__init__(fabric, kept, reporter, SeedResult)
+        self.recipe, self.tasks, self.processes = recipe, tasks, processes
 
-    def resume(self) -> None:
-        """Take up finished seeds, and the state of the one that was under way."""
-        if self.kept is not None:
-            state = self.kept.read()
-            self.finished = {seed: SeedResult.from_dict(fields) for seed, fields in state["finished"].items()}
-            self.begun = state["running"]
+    def stopping(self, stop: StopRequest) -> bool:
+        """Return whether any process is asked to stop."""
+        return self.processes.any(bool(stop), self.fabric.device)
 
-    def seed(self, seed: int) -> SeedResult:
-        """Return the result of one seed, trained now unless it is finished already."""
-        if seed in self.finished:
-            self.reporter.seed(self.finished[seed])
-            return self.finished[seed]
-        device = self.fabric.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.default_generator.manual_seed(seed)
-            if device.type == "cuda":
-                torch.cuda.manual_seed(seed)
-            task, _ = self.tasks[seed]
-            fit = Fit(
-                self.recipe.module(task.channels, task.classes, task.graph),
-                task,
-                self.recipe,
-                self.fabric,
-                self.processes,
-            )
-            before = 0.0
-            if self.begun is not None and self.begun["seed"] == seed:
-                fit.load_state_dict(self.begun["fit"])
-                before = self.begun["seconds"]
-            self.begun = None
-            seconds = self._train(seed, fit, before)
-            result = self._result(seed, fit, seconds)
-        self.finished[seed] = result
-        self._write(None)
-        self.reporter.seed(result)
-        return result
+    def begin(self, seed: int) -> Fit:
+        """Return a freshly drawn classifier."""
+        task, _ = self.tasks[seed]
+        module = self.recipe.module(task.channels, task.classes, task.graph)
+        return Fit(module, task, self.recipe, self.fabric, self.processes)
 
-    def _train(self, seed: int, fit: Fit, before: float) -> float:
-        """Run the epochs and return the seconds they took, those before an interruption included."""
-        start = time.perf_counter() - before
-        if self.kept is None:
-            for epoch in fit.epochs():
-                self.reporter.epoch(seed, epoch, fit.best or epoch)
-            return time.perf_counter() - start
-        kept = self.kept
-
-        def write() -> None:
-            self._write({"seed": seed, "seconds": time.perf_counter() - start, "fit": fit.state_dict()})
-
-        write()
-        with stop_request() as stop:
-            try:
-                for epoch in fit.epochs():
-                    self._tell(seed, epoch, fit, stop, kept, write)
-                    if kept.due:
-                        write()
-            except TrainingError as error:
-                where = kept.write_weights(seed, fit.best_weights) if fit.best_weights else None
-                left = kept.faults.get(where) or f"Weights kept: {where}" if where else "No weights are kept."
-                raise TrainingError(f"seed {seed}: {error} {left}") from None
-        return time.perf_counter() - start
-
-    def _tell(
-        self, seed: int, epoch: Epoch, fit: Fit, stop: StopRequest, kept: Checkpoint, write: Callable[[], None]
-    ) -> None:
-        """Report an epoch; if we are asked to stop, write the state and do.
-
-        Only here, between two epochs, is the state whole: an interrupt from inside an epoch (a second Ctrl-C) is not
-        caught, and leaves the last written state alone.
-        """
-        try:
-            self.reporter.epoch(seed, epoch, fit.best or epoch)
-            if self.processes.any(bool(stop), self.fabric.device):
-                raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            write()
-            left = kept.faults.get(kept.path) or f"resume from {str(kept.path)!r}."
-            raise Interrupted(f"stopped after epoch {epoch.number} of seed {seed}; {left}") from None
-
-    def _result(self, seed: int, fit: Fit, seconds: float) -> SeedResult:
-        """Look at the test nodes, now that the epoch is selected."""
-        if fit.best is None:
-            raise TrainingError(f"seed {seed}: no epoch was run.")
-        rows = self.tasks[seed][1]
+    def conclude(self, seed: int, fit: Fit, seconds: float) -> SeedResult:
+        """Look at the test items, now that the epoch is selected."""
+        rows, best = self.tasks[seed][1], fit.selected
         test = float(fit.task.objective.figure(fit.logits(rows.index), rows.y))
         if self.kept is not None:
             self.kept.write_weights(seed, fit.best_weights)
-        best = fit.best
         return SeedResult(
             seed=seed,
             validation=best.figure,
@@ -251,11 +177,6 @@ class _Run:
             history=tuple(fit.history),
             seconds=seconds,
         )
-
-    def _write(self, running: dict[str, Any] | None) -> None:
-        """Write the checkpoint, if one is kept."""
-        if self.kept is not None:
-            self.kept.write({seed: result.as_dict() for seed, result in self.finished.items()}, running)
 
 
 def _prepared(
@@ -291,15 +212,3 @@ def _prepared(
         ]
     objective, facts = first[0].objective, dataset_facts(data)
     return tasks, facts, protocol_of(divided, facts, recipe.rule(objective.best), objective.name)
-
-
-def require_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds, or refuse what cannot be one."""
-    given, seeds = seeds, tuple(seeds) if isinstance(seeds, Iterable) else ()
-    whole = all(isinstance(seed, int) and 0 <= seed < 2**63 for seed in seeds)
-    if not seeds or not whole or len(set(seeds)) < len(seeds):
-        raise ValueError(
-            "`seeds` must be at least one and all different, whole numbers from 0 to 2**63 - 1, "
-            f"got {list(seeds) or given}."
-        )
-    return seeds

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from graphkit.data.batches import ClassBatches
 from graphkit.metric.retrieval import evaluate_retrieval
+from graphkit.training.abstract_fit import AbstractFit
 from graphkit.training.embedding.material import Material
-from graphkit.training.fit import TrainingError
 from graphkit.training.tasks import Rows
 
 if TYPE_CHECKING:
@@ -34,11 +34,10 @@ class EmbeddingEpoch(NamedTuple):
         return self.validation_map
 
 
-class EmbeddingFit:
+class EmbeddingFit(AbstractFit[EmbeddingEpoch]):
     """One encoder on its way from drawn to selected.
 
-    Between two epochs the object may be saved, and continued later to the same bits. It never sees a test label:
-    ``material`` holds none.
+    It never sees a test label: ``material`` holds none.
 
     Args:
         module: a freshly drawn encoder, on the CPU.
@@ -47,17 +46,14 @@ class EmbeddingFit:
         fabric: puts model and optimiser on their device and in their precision.
     """
 
+    figures = EmbeddingEpoch
+
     def __init__(self, module: nn.Module, material: Material, recipe: EmbeddingRecipe, fabric: Fabric) -> None:
-        self.material, self.recipe, self.fabric = material, recipe, fabric
+        self.material, self.recipe = material, recipe
         module = module.to(fabric.device)
-        fused = fabric.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(recipe.encoder.parameter_groups(module), lr=recipe.encoder.lr, fused=fused)
-        self.model, self.optimizer = fabric.setup(module, optimizer)
+        super().__init__(module, recipe.encoder.parameter_groups(module), recipe.encoder.lr, fabric)
         if not recipe.objective.labelled:
             self.model.mark_forward_method("loss")
-        self.history: list[EmbeddingEpoch] = []
-        self.best: EmbeddingEpoch | None = None
-        self.best_weights: dict[str, Tensor] = {}
         labels = [material.validation.y, material.train.y]
         self._labelled = Rows(torch.cat([material.validation.index, material.train.index]), torch.cat(labels))
         self._queries = torch.arange(len(material.validation.y))
@@ -69,25 +65,18 @@ class EmbeddingFit:
         waited = done - self.best.number if self.best else 0
         return done >= self.recipe.epochs or (0 < patience <= waited)
 
-    def epochs(self) -> Iterator[EmbeddingEpoch]:
-        """Train on, one epoch at a time, until :attr:`finished`.
+    def run(self, number: int) -> EmbeddingEpoch:
+        """Take the steps of an epoch and look at the validation items."""
+        losses = torch.stack([self._step(*drawn) for drawn in enumerate(self._batches(), start=1)])
+        return EmbeddingEpoch(number, float(losses.double().mean()), self._validation_map())
 
-        Raises:
-            TrainingError: if a loss or an embedding is not finite.
-        """
-        while not self.finished:
-            number = len(self.history) + 1
-            losses = torch.stack([self._step(*drawn) for drawn in enumerate(self._batches(), start=1)])
-            epoch = EmbeddingEpoch(number, float(losses.double().mean()), self._validation_map())
-            if not math.isfinite(epoch.train_loss + epoch.validation_map):
-                kept = f"the best before it was epoch {self.best.number}" if self.best else "no epoch was good"
-                raise TrainingError(f"the loss is not finite in epoch {number} ({kept}); try a smaller `lr`.")
-            self.history.append(epoch)
-            last = self.recipe.select == "last"
-            if self.best is None or last or epoch.validation_map > self.best.validation_map:
-                self.best = epoch
-                self.best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
-            yield epoch
+    def losses(self, epoch: EmbeddingEpoch) -> float:
+        """Return the sum of the loss and of the figure, which is NaN where an embedding is not finite."""
+        return epoch.train_loss + epoch.validation_map
+
+    def better(self, epoch: EmbeddingEpoch, best: EmbeddingEpoch) -> bool:
+        """Return whether selection prefers an epoch; of equal ones the earlier stays."""
+        return self.recipe.select == "last" or epoch.validation_map > best.validation_map
 
     def embeddings(self, material: Material | None = None) -> Tensor:
         """Return the selected encoder's embeddings of all items, and leave the model with the selected weights.
@@ -97,30 +86,6 @@ class EmbeddingFit:
         """
         self.model.load_state_dict(self.best_weights)
         return self._embed(None, material or self.material)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that a continuation needs, the random number generators' states among it."""
-        device = self.fabric.device
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "history": [tuple(epoch) for epoch in self.history],
-            "best": None if self.best is None else tuple(self.best),
-            "best_weights": self.best_weights,
-            "cpu_generator": torch.get_rng_state(),
-            "cuda_generator": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state; the generators of this process are set to it too."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.history = [EmbeddingEpoch(*figures) for figures in state["history"]]
-        self.best = None if state["best"] is None else EmbeddingEpoch(*state["best"])
-        self.best_weights = state["best_weights"]
-        torch.set_rng_state(state["cpu_generator"])
-        if state["cuda_generator"] is not None and self.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_generator"], self.fabric.device)
 
     def _batches(self) -> Iterator[Rows]:
         """Yield the labelled items of each step of an epoch."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +13,14 @@ from graphkit.data.graphset import GraphSet
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import fabric_on
 from graphkit.training.embedding.baselines import classifier_logits
-from graphkit.training.embedding.fit import EmbeddingEpoch, EmbeddingFit
+from graphkit.training.embedding.fit import EmbeddingFit
 from graphkit.training.embedding.graphs import graph_encoder, graph_setting
 from graphkit.training.embedding.results import EmbeddingOutcome, EmbeddingRecord, EmbeddingResult
 from graphkit.training.embedding.saved import SavedEmbeddings
 from graphkit.training.embedding.settings import Setting, node_setting
-from graphkit.training.fit import TrainingError
-from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.reporters import Silence
-from graphkit.training.study import require_seeds
+from graphkit.training.seeds import AbstractSeeds, require_seeds
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -110,12 +107,12 @@ def embed(
     if checkpoint is not None:
         identity = {**config, "protocol": setting.protocol.fingerprint, "precision": precision}
         kept = Checkpoint(Path(checkpoint), identity, every=checkpoint_every)
-    run = _Run(setting, recipe, fabric, kept, reporter or Silence(), others, probes)
+    run = _Seeds(setting, recipe, fabric, kept, reporter or Silence(), others, probes)
     return run.outcome(seeds, command, config, precision, resume)
 
 
-class _Run:
-    """The seeds of one call, those finished and the one under way."""
+class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
+    """The seeds of one call, each with its embeddings."""
 
     def __init__(
         self,
@@ -127,11 +124,10 @@ class _Run:
         others: Callable[[int], dict[str, Tensor]],
         probes: bool,
     ) -> None:
-        self.setting, self.recipe, self.fabric = setting, recipe, fabric
-        self.kept, self.reporter, self.others, self.probes = kept, reporter, others, probes
-        self.finished: dict[int, EmbeddingResult] = {}
+        super().__init__(fabric, kept, reporter, EmbeddingResult)
+        self.setting, self.recipe, self.others, self.probes = setting, recipe, others, probes
         self.embeddings: dict[int, Tensor] = {}
-        self.begun: dict[str, Any] | None = None
+        self.drawn: dict[int, Tensor] = {}
         self.raw: dict[str, float] = {}
 
     def outcome(
@@ -139,10 +135,8 @@ class _Run:
     ) -> EmbeddingOutcome:
         """Train what is not finished, and return everything."""
         aside = None
-        if resume and self.kept is not None:
-            state = self.kept.read()
-            self.finished = {seed: EmbeddingResult.from_dict(fields) for seed, fields in state["finished"].items()}
-            self.begun = state["running"]
+        if resume:
+            self.resume()
         elif self.kept is not None:
             aside = self.kept.put_aside()
         results = tuple(self.seed(seed) for seed in seeds)
@@ -178,88 +172,23 @@ class _Run:
             put_aside=aside,
         )
 
-    def seed(self, seed: int) -> EmbeddingResult:
-        """Return the result of one seed, trained now unless it is finished already."""
-        if seed in self.finished and self._restored(seed):
-            self.reporter.seed(self.finished[seed])
-            return self.finished[seed]
-        device, task = self.fabric.device, self.setting.material.task
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.default_generator.manual_seed(seed)
-            if device.type == "cuda":
-                torch.cuda.manual_seed(seed)
-            graphs = self.setting.level == "graph"
-            module = (
-                graph_encoder(self.recipe, task.channels) if graphs else self.recipe.module(task.channels, task.graph)
-            )
-            fit = EmbeddingFit(module, self.setting.material, self.recipe, self.fabric)
-            with torch.no_grad():
-                drawn = self.setting.whole.embed(fit.model.eval())
-            before = 0.0
-            if self.begun is not None and self.begun["seed"] == seed:
-                fit.load_state_dict(self.begun["fit"])
-                before = self.begun["seconds"]
-            self.begun = None
-            seconds = self._train(seed, fit, before)
-        result = self._result(seed, fit, drawn, seconds)
-        self.finished[seed] = result
-        self._write(None)
-        self.reporter.seed(result)
-        return result
+    def begin(self, seed: int) -> EmbeddingFit:
+        """Return a freshly drawn encoder, whose embeddings stand beside what it becomes."""
+        task = self.setting.material.task
+        graphs = self.setting.level == "graph"
+        module = graph_encoder(self.recipe, task.channels) if graphs else self.recipe.module(task.channels, task.graph)
+        fit = EmbeddingFit(module, self.setting.material, self.recipe, self.fabric)
+        with torch.no_grad():
+            self.drawn[seed] = self.setting.whole.embed(fit.model.eval())
+        return fit
 
-    def _train(self, seed: int, fit: EmbeddingFit, before: float) -> float:
-        """Run the epochs and return the seconds they took, those before an interruption included."""
-        start = time.perf_counter() - before
-        if self.kept is None:
-            for epoch in fit.epochs():
-                self.reporter.epoch(seed, epoch, fit.best or epoch)
-            return time.perf_counter() - start
-        kept = self.kept
-
-        def write() -> None:
-            self._write({"seed": seed, "seconds": time.perf_counter() - start, "fit": fit.state_dict()})
-
-        write()
-        with stop_request() as stop:
-            try:
-                for epoch in fit.epochs():
-                    self._tell(seed, epoch, fit, stop, kept, write)
-                    if kept.due:
-                        write()
-            except TrainingError as error:
-                where = kept.write_weights(seed, fit.best_weights) if fit.best_weights else None
-                left = kept.faults.get(where) or f"Weights kept: {where}" if where else "No weights are kept."
-                raise TrainingError(f"seed {seed}: {error} {left}") from None
-        return time.perf_counter() - start
-
-    def _tell(
-        self,
-        seed: int,
-        epoch: EmbeddingEpoch,
-        fit: EmbeddingFit,
-        stop: StopRequest,
-        kept: Checkpoint,
-        write: Callable[[], None],
-    ) -> None:
-        """Report an epoch; if we are asked to stop, write the state and do: only here is it whole."""
-        try:
-            self.reporter.epoch(seed, epoch, fit.best or epoch)
-            if stop:
-                raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            write()
-            left = kept.faults.get(kept.path) or f"resume from {str(kept.path)!r}."
-            raise Interrupted(f"stopped after epoch {epoch.number} of seed {seed}; {left}") from None
-
-    def _result(self, seed: int, fit: EmbeddingFit, drawn: Tensor, seconds: float) -> EmbeddingResult:
+    def conclude(self, seed: int, fit: EmbeddingFit, seconds: float) -> EmbeddingResult:
         """Examine the selected embedding and what stands beside it: the first look at test labels."""
-        if fit.best is None:
-            raise TrainingError(f"seed {seed}: no epoch was run.")
         z = fit.embeddings(self.setting.whole).float().cpu()
         examined = self.setting.examination
         if not self.raw:
             self.raw = examined.figures(self.setting.raw, probes=self.probes)
-        figures = {RAW: self.raw, RANDOM: examined.figures(drawn.float(), probes=self.probes)}
+        figures = {RAW: self.raw, RANDOM: examined.figures(self.drawn.pop(seed).float(), probes=self.probes)}
         for name, other in self.others(seed).items():
             figures[name] = examined.figures(other.float(), probes=self.probes)
         figures[self.recipe.name] = examined.figures(z, probes=self.probes)
@@ -269,9 +198,9 @@ class _Run:
             self.kept.write_content(self._path(seed), self._saved(seed, z).to_bytes())
         return EmbeddingResult(
             seed=seed,
-            validation=fit.best.validation_map,
+            validation=fit.selected.validation_map,
             figures=figures,
-            selected=fit.best.number,
+            selected=fit.selected.number,
             history=tuple(fit.history),
             seconds=seconds,
         )
@@ -290,13 +219,10 @@ class _Run:
         """Return where the embeddings of a seed are kept."""
         return (self.kept.folder if self.kept else Path()) / f"embeddings-{seed}.safetensors"
 
-    def _restored(self, seed: int) -> bool:
-        """Take up the embeddings of a finished seed, if they are there."""
+    def done(self, seed: int) -> bool:
+        """Return whether a seed is finished and its embeddings are there."""
+        if not super().done(seed):
+            return False
         if seed not in self.embeddings and self._path(seed).exists():
             self.embeddings[seed] = SavedEmbeddings.read(self._path(seed)).z
         return seed in self.embeddings
-
-    def _write(self, running: dict[str, Any] | None) -> None:
-        """Write the checkpoint, if one is kept."""
-        if self.kept is not None:
-            self.kept.write({seed: result.as_dict() for seed, result in self.finished.items()}, running)

@@ -1,0 +1,130 @@
+"""What every loop of one seed has in common: epochs, the best of them, a state that can be saved between two."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+E = TypeVar("E", bound=tuple[Any, ...])
+"""The figures of an epoch, a named tuple; the number of the epoch is the first."""
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on, with what is left of it in the message."""
+
+
+class AbstractFit(ABC, Generic[E]):
+    """One model on its way from drawn to selected.
+
+    Iterating :meth:`epochs` trains; between two epochs the object may be saved, and continued later to the same bits.
+
+    Args:
+        module: a freshly drawn model, on the CPU.
+        groups: its parameters, as an optimiser takes them.
+        lr: rate where a group has none.
+        fabric: puts model and optimiser on their device and in their precision.
+    """
+
+    figures: type[E]
+    """The named tuple of an epoch."""
+
+    def __init__(self, module: nn.Module, groups: list[dict[str, Any]], lr: float, fabric: Fabric) -> None:
+        self.fabric = fabric
+        fused = fabric.device.type in ("cpu", "cuda")
+        self.model, self.optimizer = fabric.setup(module, torch.optim.Adam(groups, lr=lr, fused=fused))
+        self.history: list[E] = []
+        self.best: E | None = None
+        self.best_weights: dict[str, Tensor] = {}
+
+    @property
+    def selected(self) -> E:
+        """The best epoch.
+
+        Raises:
+            TrainingError: before there is one.
+        """
+        if self.best is None:
+            raise TrainingError("no epoch was run.")
+        return self.best
+
+    @property
+    @abstractmethod
+    def finished(self) -> bool:
+        """Whether all epochs have run or patience has."""
+
+    @abstractmethod
+    def run(self, number: int) -> E:
+        """Run the epoch of this number and return its figures."""
+
+    @abstractmethod
+    def losses(self, epoch: E) -> float:
+        """Return the sum of what must be finite."""
+
+    @abstractmethod
+    def better(self, epoch: E, best: E) -> bool:
+        """Return whether an epoch is selected in place of the best before it."""
+
+    def hear(self, epoch: E) -> None:
+        """Add an epoch to the history."""
+        self.history.append(epoch)
+
+    def epochs(self) -> Iterator[E]:
+        """Train on, one epoch at a time, until :attr:`finished`.
+
+        Raises:
+            TrainingError: if a loss is not finite.
+        """
+        while not self.finished:
+            number = len(self.history) + 1
+            epoch = self.run(number)
+            if not math.isfinite(self.losses(epoch)):
+                kept = f"the best before it was epoch {self.best[0]}" if self.best else "no epoch was good"
+                raise TrainingError(f"the loss is not finite in epoch {number} ({kept}); try a smaller `lr`.")
+            self.hear(epoch)
+            if self.best is None or self.better(epoch, self.best):
+                self.best = epoch
+                self._remember()
+            yield epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a continuation needs, the random number generators' states among it."""
+        device = self.fabric.device
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": [tuple(epoch) for epoch in self.history],
+            "best": None if self.best is None else tuple(self.best),
+            "best_weights": self.best_weights,
+            "cpu_generator": torch.get_rng_state(),
+            "cuda_generator": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state; the generators of this process are set to it too."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.history = []
+        for epoch in state["history"]:
+            self.hear(self.figures(*epoch))
+        self.best = None if state["best"] is None else self.figures(*state["best"])
+        self.best_weights = state["best_weights"]
+        torch.set_rng_state(state["cpu_generator"])
+        if state["cuda_generator"] is not None and self.fabric.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_generator"], self.fabric.device)
+
+    def _remember(self) -> None:
+        """Copy the weights of the best epoch, into the same memory each time."""
+        weights = self.model.state_dict()
+        if not self.best_weights:
+            self.best_weights = {name: value.clone() for name, value in weights.items()}
+            return
+        for name, value in weights.items():
+            self.best_weights[name].copy_(value)
