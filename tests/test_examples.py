@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ SMALL = {
     "pyg_sequential": ["--dataset", "karate", "--epochs", "2"],
     "heterogeneous": ["--papers", "60", "--epochs", "2"],
     "wavelets_on_a_graph": ["--side", "9"],
+    "transfer_a_filter": ["--sizes", "40", "60", "--epochs", "100"],
     "networkx_graph": ["--epochs", "3", "--seeds", "2"],
 }
 BENCHMARKS = sorted(path for path in (EXAMPLES / "benchmarks").glob("[!_]*.py"))
@@ -52,6 +54,19 @@ def test_weights_move_from_pyg_to_graphkit_without_a_difference(capsys):
     run(EXAMPLES / "pyg_sequential.py", "--dataset", "digits", "--epochs", "3")
     difference = float(capsys.readouterr().out.split()[-1])
     assert difference < 1e-5  # float32, sums in another order
+
+
+@pytest.mark.parametrize("opposites", [[], ["--opposites"]])
+def test_a_filter_is_the_same_and_as_useful_on_a_graph_it_has_not_seen(opposites, tmp_path, capsys):
+    picture = tmp_path / "response.png"
+    run(EXAMPLES / "transfer_a_filter.py", "--sizes", "60", "90", *opposites, "--picture", str(picture))
+    here, there, _, learnt, loaded = capsys.readouterr().out.splitlines()
+    for line in (here, there):
+        _, accuracy, alone, off = re.findall(r"\d[\d.,]*(?:e-\d+)?", line)
+        assert float(accuracy) > float(alone) + 10
+        assert float(off) < 1e-3  # float32, relative
+    assert learnt.split()[3:] == loaded.split()[3:]
+    assert picture.stat().st_size
 
 
 def test_both_ways_to_train_on_cora_come_near_the_published_accuracy(mirror, capsys):
