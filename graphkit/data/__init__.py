@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from graphkit.data.soundness import validate
     from graphkit.data.splits import NestedFolds, Split, split_from_name
     from graphkit.data.storage import GraphStore, store, stored
+    from graphkit.data.synthetic import Synthetic, synthesize, synthesize_ogb
 
 __all__ = [
     "AddFourierBasis",
@@ -47,6 +48,7 @@ __all__ = [
     "PartitionedGraph",
     "Partitions",
     "Split",
+    "Synthetic",
     "Verification",
     "cached_fourier_basis",
     "card",
@@ -64,6 +66,8 @@ __all__ = [
     "split_from_name",
     "store",
     "stored",
+    "synthesize",
+    "synthesize_ogb",
     "validate",
     "verify",
 ]
@@ -83,6 +87,9 @@ _ROOMS = {
     "GraphStore": "storage",
     "store": "storage",
     "stored": "storage",
+    "Synthetic": "synthetic",
+    "synthesize": "synthetic",
+    "synthesize_ogb": "synthetic",
     "Verification": "loading",
     "fetch": "loading",
     "load": "loading",

@@ -17,7 +17,7 @@ from graphkit.data.cards import Card, card
 from graphkit.data.family import GraphFamily, short_name
 from graphkit.data.graphset import GraphSet
 from graphkit.data.reading import fingerprint, read
-from graphkit.data.sources import PARTS, SOURCES
+from graphkit.data.sources import PARTS, SOURCES, StoredSource
 from graphkit.data.split import Split, SplitProtocol
 from graphkit.data.splits import FileMasks, Public, split_from_name
 
@@ -205,6 +205,8 @@ def verify(name: str) -> Verification:
     root = files.located(known)
     if root is None:
         raise files.absence(known, "to verify is not to download")
+    if isinstance(source := SOURCES[name], StoredSource):
+        return Verification(name, root, 0, {}, _on_disk(known, source, root, verify=True).store.fingerprint, False)
     others = files.strangers(known, root)
     content = fingerprint(read(known, root))
     return Verification(name, root, len(known.files) - len(others), others, content, known.content is not None)
@@ -224,6 +226,8 @@ def _together(known: Card, found: list[Verification]) -> Verification:
 
 def _graph(known: Card) -> Data | GraphSet:
     """Return the graph, or the set of graphs, with its published masks, from the cache or from the raw files."""
+    if isinstance(source := SOURCES[known.name], StoredSource):
+        return _on_disk(known, source, fetch(known.name))
     found: dict[str, str] = {}
     if unknown := [path for path, digest in known.files.items() if digest is None]:
         root = fetch(known.name)
@@ -239,8 +243,21 @@ def _graph(known: Card) -> Data | GraphSet:
 
 def _check(known: Card, root: Path) -> None:
     """Refuse wrong files below ``root``; read them only where their checksums alone cannot tell."""
-    if files.strangers(known, root):
+    if isinstance(source := SOURCES[known.name], StoredSource):
+        _on_disk(known, source, root)
+    elif files.strangers(known, root):
         read(known, root)
+
+
+def _on_disk(known: Card, source: StoredSource, root: Path, *, verify: bool = False) -> Data:
+    """Return a graph that stays on the disk; its files were drawn here, and its manifest has their checksums."""
+    data = source.read(root, verify=verify)
+    about = data.store
+    counts = about.nodes, about.edges, about.features, about.classes
+    if counts != (known.nodes, known.edges, known.features, known.classes):
+        raise files.refusal(known, root, next(iter(known.files)), about.fingerprint, f", of (counts) {counts}")
+    data.card = known
+    return data
 
 
 @contextmanager

@@ -18,10 +18,12 @@ from graphkit.data.sources.gpn import ClothingSource
 from graphkit.data.sources.ogb import OGBGraphSource, OGBNodeSource
 from graphkit.data.sources.pyg import PlanetoidSource, PyGSource
 from graphkit.data.sources.source import PARTS, Source
+from graphkit.data.sources.synthetic import StoredSource, SyntheticSource
 from graphkit.data.sources.tu import TUSource
 from graphkit.data.sources.twitch import TwitchSource
+from graphkit.data.synthetic import Synthetic
 
-__all__ = ["PARTS", "SOURCES", "PlanetoidSource", "PyGSource", "Source"]
+__all__ = ["PARTS", "SOURCES", "PlanetoidSource", "PyGSource", "Source", "StoredSource"]
 
 SOURCES: dict[str, Source] = {
     "digits": EmbeddedSource(digits_graph),
@@ -73,6 +75,10 @@ SOURCES: dict[str, Source] = {
     "ogbg-molfreesolv": OGBGraphSource("molfreesolv", "freesolv"),
     "ogbn-arxiv": OGBNodeSource("arxiv", split="time", both_ways=False, node_files=("node_year",)),
     "ogbn-products": OGBNodeSource("products", split="sales_ranking", both_ways=True),
+    "synthetic-arxiv": SyntheticSource("synthetic-arxiv", Synthetic(169_343, 1_166_243, 128, 40)),
+    "synthetic-products": StoredSource(
+        "synthetic-products", Synthetic(2_449_029, 61_859_140, 100, 47, train=0.08, validation=0.02)
+    ),
     "twitch-musae-de": TwitchSource("DE"),
     "twitch-musae-engb": TwitchSource("ENGB"),
     "twitch-musae-es": TwitchSource("ES"),
