@@ -147,7 +147,8 @@ class Fit(AbstractFit[Epoch]):
         views = [self._logits(everything, training=True) for _ in range(recipe.views)]
         loss = torch.stack([F.cross_entropy(logits[batch.index], batch.y) for logits in views]).mean()
         guesses = [logits.softmax(-1) for logits in views]
-        return loss + recipe.consistency * consistency(guesses, sharpening=recipe.sharpening)
+        weight = recipe.consistency * min(1.0, (len(self.history) + 1) / max(recipe.warm_up, 1))
+        return loss + weight * consistency(guesses, sharpening=recipe.sharpening)
 
     def _logits(self, index: Tensor, *, training: bool, way: Way | None = None) -> Tensor:
         """Return logits for some items, in float32 or float64."""

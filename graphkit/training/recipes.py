@@ -62,6 +62,7 @@ class Recipe:
         views: passes through the model in a step, each with a dropout of its own. The loss is their mean; where there
             are several, all nodes, labelled or not, are asked to agree on their classes too. For nodes only.
         consistency: weight of that agreement.
+        warm_up: epochs over which that weight grows to its value: agreement on what a drawn model guesses is worthless.
         sharpening: how much of a decision the views are asked for; 1 none, towards 0 all.
         select: whose weights are tested. "accuracy": the epoch of highest validation accuracy (of the best ROC-AUC or
             RMSE where that is the data set's figure), among equals the one of
@@ -92,6 +93,7 @@ class Recipe:
     patience: Count = 0
     views: Positive = 1
     consistency: NonNegative = 1.0
+    warm_up: Count = 0
     sharpening: LearningRate = 0.5
     select: Literal["accuracy", "loss", "last"] = "accuracy"
     row_normalise: bool = True
