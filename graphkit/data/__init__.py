@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graphkit.data.content import content_sha256
     from graphkit.data.family import GraphFamily
     from graphkit.data.graphset import GraphSet
+    from graphkit.data.importing import import_graph
     from graphkit.data.loading import Verification, fetch, load, load_splits, verify
     from graphkit.data.official import official_figure
     from graphkit.data.partitioned import Part, PartitionedFeatures, PartitionedGraph
@@ -56,6 +57,7 @@ __all__ = [
     "fetch",
     "few_shot_counts",
     "fixed_classes",
+    "import_graph",
     "labelled_by",
     "load",
     "load_splits",
@@ -90,6 +92,7 @@ _ROOMS = {
     "Synthetic": "synthetic",
     "synthesize": "synthetic",
     "synthesize_ogb": "synthetic",
+    "import_graph": "importing",
     "Verification": "loading",
     "fetch": "loading",
     "load": "loading",

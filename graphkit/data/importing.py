@@ -1,0 +1,328 @@
+"""Importing: from lists of edges in files of any size to a stored graph, in bounded memory, going on where it stopped.
+
+Edges are read in pieces; each is sorted and kept in a file of its own, and at the end all are merged. All this happens
+in a hidden folder beside the target. What is finished in it stays when the import is stopped, killed or out of room:
+the same call goes on from there, and gives the same bytes. The target appears when all is done, by one renaming.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphkit import _checks
+from graphkit.data import runs, tables
+from graphkit.data.arrays import ArrayWriter, write_array
+from graphkit.data.errors import DataError
+from graphkit.data.storage import GraphStore, finished, require_new, unwritable
+
+PIECE = 1 << 22
+"""Edges read at a time."""
+
+VALUES = 1 << 24
+"""Numbers of features read at a time."""
+
+JOB = "job.json"
+PARTS = {"train_mask": ("train",), "val_mask": ("val", "valid", "validation"), "test_mask": ("test",)}
+"""What the parts of a split may be called."""
+
+
+def import_graph(
+    edges: Sequence[Path | str] | Path | str,
+    to: Path | str,
+    *,
+    features: Path | str | None = None,
+    labels: Path | str | None = None,
+    split: Path | str | None = None,
+    nodes: int | None = None,
+    undirected: bool = False,
+    relabel: bool = False,
+    name: str | None = None,
+    piece: int = PIECE,
+) -> GraphStore:
+    """Write the graph of some edge lists to the folder ``to``, and return what its manifest says.
+
+    Nodes are numbered from 0; how many there are is told by ``nodes``, by the rows of ``features`` or ``labels``, or
+    else by the largest id, and then every id up to it must occur: a gap is more often a mistake than a node without
+    edges. ``relabel`` numbers the ids that occur, from the smallest up, whatever they are; the graph has them as
+    ``original_id``, and rows of features and labels are in this order.
+
+    Args:
+        edges: files of two columns, source and target: ``.csv``, ``.tsv``, ``.txt`` (``.gz`` too), ``.parquet`` or
+            ``.npy``, which may be ``[2, edges]`` too.
+        to: must not exist.
+        features: a file of one row of numbers for each node.
+        labels: a file of one integer for each node, -1 where there is none.
+        split: a ``.npz`` file of node ids under "train", "val" and "test", or a folder of such tables.
+        nodes: number of nodes.
+        undirected: store both directions of each edge, once; otherwise edges are kept as they are.
+        relabel: see above.
+        name: what the graph is called in records; by default the name of the folder.
+        piece: edges read at a time; memory is about 100 bytes for each.
+
+    Raises:
+        ValueError: if ``to`` exists.
+        DataError: for a file that is missing, cut short, or holds what it must not; for numbers that do not fit each
+            other; where the disk is full, or another process imports to the same place.
+    """
+    folder = require_new(to)
+    listed = [edges] if isinstance(edges, str | Path) else list(edges)
+    if not listed:
+        raise ValueError("`edges` must name at least one file.")
+    optional = {"x": features, "y": labels, "split": split}
+    given = {of: None if path is None else Path(path) for of, path in optional.items()}
+    _checks.at_least("piece", piece, 1)
+    if nodes is not None:
+        _checks.at_least("nodes", nodes, 1)
+    options = {"nodes": nodes, "undirected": undirected, "relabel": relabel, "piece": piece}
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        job = {"edges": [_seen(Path(each)) for each in listed], **options}
+        job |= {of: None if path is None else _seen(path) for of, path in given.items()}
+        with _claimed(partial, job):
+            work = _Import(partial, [Path(each) for each in listed], undirected, relabel, piece)
+            work.features(given["x"])
+            work.labels(given["y"])
+            many = work.edges(nodes)
+            if given["split"] is not None:
+                work.split(given["split"], many)
+            how = {"imported": [Path(each).name for each in listed], **options}
+            return finished(partial, folder, name=name or folder.name, how=how)
+    except OSError as error:
+        left = f" What is done stays in {str(partial)!r}: the same call goes on from there." if partial.exists() else ""
+        raise DataError(f"{unwritable(folder, error)}{left}") from error
+
+
+@dataclass(frozen=True)
+class _Import:
+    """The steps of an import; one that left its file in ``folder`` is done."""
+
+    folder: Path
+    lists: list[Path]
+    undirected: bool
+    relabel: bool
+    piece: int
+
+    def features(self, path: Path | None) -> None:
+        """Copy the features to ``x.npy``."""
+        done = self.folder / "x.npy"
+        if path is None or done.exists():
+            return
+        rows = next((max(1, VALUES // first.shape[1]) for first in tables.pieces(path, 1)), 1)
+        blocks = tables.pieces(path, rows)
+        first = next(blocks, None)
+        if first is None:
+            raise DataError(f"{path} has no row.")
+        with ArrayWriter(done, np.float32, (first.shape[1],)) as file:
+            for block in _with(first, blocks):
+                if block.shape[1] != first.shape[1]:
+                    raise DataError(f"{path}: rows must have {first.shape[1]} numbers each, got {block.shape[1]}.")
+                wrong = ~np.isfinite(block).all(axis=1)
+                if wrong.any():
+                    row = file.written + int(wrong.argmax()) + 1
+                    raise DataError(f"{path}: row {row:,} must hold finite numbers, got {block[wrong.argmax()]}.")
+                file.append(block)
+
+    def labels(self, path: Path | None) -> None:
+        """Copy the labels to ``y.npy``."""
+        done = self.folder / "y.npy"
+        if path is None or done.exists():
+            return
+        with ArrayWriter(done, np.int64) as file:
+            for block in tables.pieces(path, VALUES):
+                if block.shape[1] != 1:
+                    raise DataError(f"{path} must have one column, the label of each node, got {block.shape[1]}.")
+                y = tables.integers(path, block, file.written)[:, 0]
+                if len(y) and y.min() < -1:
+                    row = file.written + int(y.argmin()) + 1
+                    raise DataError(f"{path}: row {row:,} must hold a class from 0, or -1 for none, got {y.min()}.")
+                file.append(y)
+
+    def edges(self, nodes: int | None) -> int:
+        """Write the structure, and return the number of nodes."""
+        tabled = {of: len(np.load(self.folder / f"{of}.npy", mmap_mode="r")) for of in ("x", "y") if self._has(of)}
+        rows = dict(tabled, **({} if nodes is None else {"`nodes`": nodes}))
+        if len(set(rows.values())) > 1:
+            told = ", ".join({"x": "features", "y": "labels"}.get(of, of) + f" {many:,}" for of, many in rows.items())
+            raise DataError(f"the numbers of nodes differ: {told}.")
+        raw = self._raw()
+        ids = self._ids(raw) if self.relabel else None
+        asked = next(iter(rows.values()), None)
+        if ids is not None and asked not in (None, len(ids)):
+            raise DataError(f"{len(ids):,} different ids occur in the edges, but there are {asked:,} nodes.")
+        many = self._number_of(raw, asked) if ids is None else len(ids)
+        sorted_runs = []
+        for path in raw:
+            run = path.with_name(f"run-{path.name}")
+            sorted_runs.append(run)
+            if not run.exists():
+                source, target = np.load(path)
+                if ids is not None:
+                    source, target = np.searchsorted(ids, source), np.searchsorted(ids, target)
+                runs.write_run(run, source, target, both_ways=self.undirected)
+        if not (self._has("edge_index") and self._has("pointers")):
+            runs.merge(sorted_runs, self.folder, many, unique=self.undirected)
+        return many
+
+    def split(self, path: Path, nodes: int) -> None:
+        """Write the masks."""
+        taken = np.zeros(nodes, dtype=bool)
+        for mask, index in _parts(path).items():
+            ids = tables.integers(path, index, 0)[:, 0]
+            if len(ids) and not 0 <= ids.min() <= ids.max() < nodes:
+                wrong = ids.min() if ids.min() < 0 else ids.max()
+                raise DataError(f"{path}: a split names nodes from 0 to {nodes - 1:,}, got {wrong:,}.")
+            chosen = np.zeros(nodes, dtype=bool)
+            chosen[ids] = True
+            if (chosen & taken).any():
+                raise DataError(f"{path}: node {int((chosen & taken).argmax()):,} is in two parts of the split.")
+            taken |= chosen
+            write_array(self.folder / f"{mask}.npy", chosen)
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / f"{name}.npy").exists()
+
+    def _raw(self) -> list[Path]:
+        """Return the edges as they were read, ``[2, edges]`` in each file."""
+        found = []
+        for number, path in enumerate(self.lists):
+            home = self.folder / f"edges-{number:04d}"
+            home.mkdir(exist_ok=True)
+            done = len(list(home.glob("[0-9]*.npy")))
+            if not (home / "whole").exists():
+                for place, block in enumerate(self._pairs(path, done), start=done):
+                    write_array(home / f"{place:06d}.npy", block)
+                (home / "whole").touch()
+            found += sorted(home.glob("[0-9]*.npy"))
+        return found
+
+    def _pairs(self, path: Path, skip: int) -> Iterator[np.ndarray]:
+        """Yield the edges of one list as ``[2, edges]``, checked one by one."""
+        first = skip * self.piece
+        for block in _edges_of(path, self.piece, skip):
+            if block.shape[1] != 2:
+                raise DataError(f"{path} must have two columns, source and target, got {block.shape[1]}.")
+            pairs = tables.integers(path, block, first)
+            if not self.relabel:
+                for wrong, rule in ((pairs < 0, "from 0 upwards"), (pairs > runs.LARGEST, f"to {runs.LARGEST:,}")):
+                    if wrong.any():
+                        row, column = np.argwhere(wrong)[0]
+                        raise DataError(
+                            f"{path}: row {first + row + 1:,} must hold node ids {rule}, got {pairs[row, column]:,}; "
+                            "`relabel` numbers nodes anew."
+                        )
+            yield pairs.T
+            first += len(block)
+
+    def _ids(self, raw: list[Path]) -> np.ndarray:
+        """Return all ids that occur, ascending, kept as ``original_id.npy``."""
+        done = self.folder / "original_id.npy"
+        if not done.exists():
+            ids = np.empty(0, dtype=np.int64)
+            for path in raw:
+                ids = np.union1d(ids, np.load(path))
+            if len(ids) > runs.LARGEST:
+                raise DataError(f"{len(ids):,} nodes are more than the {runs.LARGEST:,} that are numbered here.")
+            write_array(done, ids)
+        return np.load(done)
+
+    def _number_of(self, raw: list[Path], nodes: int | None) -> int:
+        """Return the number of nodes, or refuse ids beyond it and gaps."""
+        largest = max((int(np.load(path, mmap_mode="r").max()) for path in raw), default=-1)
+        if nodes is not None:
+            if largest >= nodes:
+                raise DataError(f"the edges name node {largest:,}, but there are {nodes:,} nodes (0 to {nodes - 1:,}).")
+            return nodes
+        if largest < 0:
+            raise DataError("the lists hold no edge: give `nodes`, the number of nodes.")
+        seen = np.zeros(largest + 1, dtype=bool)
+        for path in raw:
+            seen[np.load(path).ravel()] = True
+        if not seen.all():
+            gaps = int((~seen).sum())
+            raise DataError(
+                f"{gaps:,} ids below the largest ({largest:,}) do not occur, the first is {int(seen.argmin()):,}: give "
+                f"`nodes` ({largest + 1:,}) if they are nodes without edges, or `relabel` to number nodes anew."
+            )
+        return largest + 1
+
+
+def _edges_of(path: Path, rows: int, skip: int) -> Iterator[np.ndarray]:
+    """Yield pieces of an edge list; an array of NumPy may be PyG's ``[2, edges]`` too."""
+    if path.suffix == ".npy" and path.is_file():
+        with contextlib.suppress(ValueError, OSError, EOFError):
+            table = np.load(path, mmap_mode="r", allow_pickle=False)
+            if table.ndim == 2 and table.shape[0] == 2 and table.shape[1] != 2:
+                for start in range(skip * rows, table.shape[1], rows):
+                    yield np.array(table[:, start : start + rows].T)
+                return
+    yield from tables.pieces(path, rows, skip=skip)
+
+
+def _parts(path: Path) -> dict[str, np.ndarray]:
+    """Return the node ids of the three parts of a split, each ``[nodes, 1]``."""
+    found: dict[str, np.ndarray] = {}
+    if path.is_dir():
+        files = {each.name.partition(".")[0]: each for each in sorted(path.iterdir())}
+        for mask, names in PARTS.items():
+            if called := next((name for name in names if name in files), None):
+                blocks = list(tables.pieces(files[called], VALUES))
+                found[mask] = np.concatenate(blocks) if blocks else np.empty((0, 1), dtype=np.int64)
+    elif path.is_file() and path.suffix == ".npz":
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                for mask, names in PARTS.items():
+                    if called := next((name for name in names if name in archive), None):
+                        found[mask] = archive[called].reshape(-1, 1)
+        except (ValueError, OSError, EOFError) as error:
+            raise DataError(f"{path} is no whole archive of plain arrays: {error}") from error
+    else:
+        raise DataError(f"{path}: a split is a .npz file, or a folder, with train, val and test.")
+    if absent := [names[0] for mask, names in PARTS.items() if mask not in found]:
+        raise DataError(f"{path} has no {absent[0]!r}: a split names the nodes of train, val and test.")
+    return found
+
+
+def _seen(path: Path) -> list[Any]:
+    """Return by what a file is known again."""
+    if not path.exists():
+        raise DataError(f"{path} is missing.")
+    about = path.stat()
+    return [str(path.absolute()), about.st_size, about.st_mtime_ns]
+
+
+@contextlib.contextmanager
+def _claimed(partial: Path, job: dict[str, Any]) -> Iterator[None]:
+    """Hold the folder of an unfinished import alone, having looked that it is of the same job."""
+    partial.mkdir(exist_ok=True)
+    with (partial / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"another process is importing to {str(partial)!r}.") from None
+        told = partial / JOB
+        if told.exists() and json.loads(told.read_text(encoding="utf-8")) != job:
+            raise DataError(
+                f"an unfinished import of other files, or with other options, lies in {str(partial)!r}; remove it, or "
+                "import as it was begun."
+            )
+        told.write_text(json.dumps(job), encoding="utf-8")
+        try:
+            yield
+        except DataError:
+            shutil.rmtree(partial)  # a mistake in the input: what was made of it is of no use
+            raise
+
+
+def _with(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    yield first
+    yield from others
