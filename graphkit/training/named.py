@@ -133,8 +133,8 @@ SIGNAL_RECIPES: dict[str, Recipe] = {
 
 
 def _graph_recipe(name: str, model: AbstractArchitecture, **fields: Any) -> Recipe:
-    sizes = {"layers": 5, "hidden": 64, "dropout": 0.3, "epochs": 40, "batch": 64, "lr": 0.001, "residual": True}
-    return Recipe(name=name, model=model, norm="batch", l2=0.0, **(sizes | fields))
+    sizes = {"layers": 5, "hidden": 64, "dropout": 0.3, "epochs": 30, "batch": 64, "lr": 0.001, "residual": True}
+    return Recipe(name=name, model=model, norm="batch", l2=0.0, schedule="cosine", **(sizes | fields))
 
 
 GRAPH_RECIPES: dict[str, Recipe] = {

@@ -44,6 +44,7 @@ GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
 
 SETTINGS: dict[str, Any] = {
     "lr": 0.01,
+    "schedule": "constant",
     "epochs": 200,
     "patience": 40,
     "batch": 32,
