@@ -52,6 +52,15 @@ class AbstractIntervalResponse(AbstractResponse):
         low, high = self.interval
         return self.on_unit_interval(((eigenvalues - low) / (high - low)).clamp(0, 1))
 
+    def check(self, low: float, high: float) -> None:
+        """Raise ``ValueError`` where eigenvalues from ``low`` to ``high`` leave the interval by more than rounding."""
+        slack = 1e-4 * (self.interval[1] - self.interval[0])
+        if low < self.interval[0] - slack or high > self.interval[1] + slack:
+            raise ValueError(
+                f"`interval` {self.interval} must hold all eigenvalues, which lie between {low:.4g} and {high:.4g}; "
+                "use a normalised Laplacian or a wider interval."
+            )
+
     @abstractmethod
     def on_unit_interval(self, t: Tensor) -> Tensor:
         """Return the terms ``[points, terms]`` at points ``[points]`` of [0, 1]."""

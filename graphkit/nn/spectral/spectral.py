@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch_geometric.nn.inits import glorot, zeros
 
-from graphkit._checks import at_least, member
+from graphkit._checks import at_least, member, within
 from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
 from graphkit.nn.spectral.responses import (
     AbstractIntervalResponse,
@@ -45,9 +46,13 @@ class SpectralConv(nn.Module):
     signs nor rotations inside eigenspaces change the result. It starts as a plain linear map, :math:`g = 1`, save for
     ``"mlp"`` and ``"set"``.
 
+    With ``heat`` :math:`s` all of this is multiplied by :math:`e^{-s\lambda}`, so that it starts as the heat kernel.
+    Where few nodes have labels this decides: a layer that starts as the identity fits them by their own features, and
+    once it has, nothing asks it to listen to neighbours.
+
     A truncated basis would delete what it does not span. With ``residual`` that part has a response of its own, one
-    constant; with ``polynomial`` the layer is :math:`p(L) X` plus the correction :math:`U g(\Lambda) U^T X`, of low
-    rank, where :math:`p` is learnt too and sees all of the spectrum.
+    constant (the heat kernel's in the middle of ``interval``); with ``polynomial`` the layer is :math:`p(L) X` plus the
+    correction :math:`U g(\Lambda) U^T X`, of low rank, where :math:`p` is learnt too and sees all of the spectrum.
 
     Args:
         in_channels: features of a node.
@@ -58,6 +63,7 @@ class SpectralConv(nn.Module):
         residual: whether the rest of the signal passes; a complete basis has none.
         polynomial: order of :math:`p`, which needs the Laplacian at each call and takes the place of ``residual``; 0
             for none.
+        heat: see above, at least 0; a polynomial is not multiplied by it.
         interval: where splines and polynomials live, constant beyond: the spectrum of a normalised Laplacian. For the
             combinatorial one give (0, twice the largest degree). Eigenvalues outside are refused.
         basis: the basis that a free response is tied to; other responses take none.
@@ -92,6 +98,7 @@ class SpectralConv(nn.Module):
         mixing: str = "full",
         residual: bool = True,
         polynomial: int = 0,
+        heat: float = 0.0,
         interval: tuple[float, float] = (0.0, 2.0),
         basis: FourierBasis | None = None,
         hidden: int = 32,
@@ -103,6 +110,8 @@ class SpectralConv(nn.Module):
         self.mixing = member("mixing", mixing, ("full", "depthwise"))
         self.polynomial = at_least("polynomial", polynomial, 0)
         self.interval = (float(interval[0]), float(interval[1]))
+        self.heat = within("heat", heat, 0.0, math.inf)
+        self._rest_scale = 1.0 if polynomial else math.exp(-self.heat * sum(self.interval) / 2)
         self.register_buffer("fingerprint", None)
         if (self.kind == "free") != (basis is not None):
             raise ValueError(
@@ -171,11 +180,11 @@ class SpectralConv(nn.Module):
             raise ValueError(f"`x` must have {self.in_channels} features, got {list(x.shape)}.")
         if self.polynomial and not isinstance(laplacian, SparseOperator):
             raise ValueError("`laplacian` must be the basis's operator: this layer has a `polynomial` of it.")
-        phi = self._terms(basis)
+        phi, kernel = self._terms(basis), self._kernel(basis.eigenvalues)
         if self.factors is None:
-            out = self._full(x, basis, phi, laplacian)
+            out = self._full(x, basis, phi, kernel, laplacian)
         else:
-            factors = self.factors if phi is None else torch.mm(phi, self.factors)
+            factors = kernel * (self.factors if phi is None else torch.mm(phi, self.factors))
             out = self._depthwise(x, basis, factors, laplacian)
         return out if self.bias is None else out + self.bias
 
@@ -192,10 +201,14 @@ class SpectralConv(nn.Module):
             return None
         low, high = basis.extent
         if isinstance(self.terms, AbstractIntervalResponse):
-            _inside(self.interval, low, high)
+            self.terms.check(low, high)
         return self.terms(basis.eigenvalues, basis.pair_pointers)
 
-    def _full(self, x: Any, basis: FourierBasis, phi: Tensor | None, laplacian: Any) -> Tensor:
+    def _kernel(self, eigenvalues: Tensor) -> Tensor:
+        """Return the heat kernel at the eigenvalues, ``[pairs, 1]``."""
+        return torch.exp(-self.heat * eigenvalues).unsqueeze(-1)
+
+    def _full(self, x: Any, basis: FourierBasis, phi: Tensor | None, kernel: Tensor, laplacian: Any) -> Tensor:
         """Return the result where every term maps the channels."""
         count, wide, narrow = self.weight.shape
         rest = self._has_rest(basis)
@@ -203,16 +216,16 @@ class SpectralConv(nn.Module):
             # Mapped first, the signals are narrow when they are multiplied by the basis.
             mapped = linear(x, self.weight.transpose(0, 1).reshape(wide, -1).t()).unflatten(-1, (count, narrow))
             spectrum = basis.gft(mapped.flatten(-2)).unflatten(-1, (count, narrow))
-            spectrum = (phi.unsqueeze(-1) * spectrum).sum(-2)
+            spectrum = kernel * (phi.unsqueeze(-1) * spectrum).sum(-2)
         else:
-            given = basis.gft(x)
+            given = kernel * basis.gft(x)
             if phi is None:
                 spectrum = torch.einsum("...pi,pio->...po", given, self.weight)
             else:
                 spectrum = (phi.unsqueeze(-1) * given.unsqueeze(-2)).flatten(-2) @ self.weight.flatten(0, 1)
         if not rest or self.rest is None:
             return basis.igft(spectrum)
-        signals = [linear(x, weight.t()) for weight in self.rest]
+        signals = [linear(x, weight.t()) for weight in self._rest_scale * self.rest]
         if self.polynomial:
             return self._polynomial(signals, laplacian) + basis.igft(spectrum)
         return signals[0] + basis.igft(spectrum - basis.gft(signals[0]))
@@ -226,7 +239,8 @@ class SpectralConv(nn.Module):
         if self.polynomial:
             signals = [number * mapped for number in self.rest]
             return self._polynomial(signals, laplacian) + basis.igft(factors * spectrum)
-        return self.rest[0] * mapped + basis.igft((factors - self.rest[0]) * spectrum)
+        rest = self._rest_scale * self.rest[0]
+        return rest * mapped + basis.igft((factors - rest) * spectrum)
 
     def _has_rest(self, basis: FourierBasis) -> bool:
         return bool(self.polynomial) or not basis.complete
@@ -255,9 +269,11 @@ class SpectralConv(nn.Module):
                     f"`eigenvalues` must be the {len(coefficients):,} that the free response was built on, "
                     f"got {len(eigenvalues):,}."
                 )
-            found = coefficients
+            found: Tensor = coefficients
         else:
             found = torch.tensordot(self.terms(eigenvalues), coefficients, dims=1)
+        kernel = self._kernel(eigenvalues)
+        found = found * (kernel if found.dim() == 2 else kernel.unsqueeze(-1))
         if self.polynomial and self.rest is not None:
             found = found + torch.tensordot(Chebyshev(len(self.rest), self.interval)(eigenvalues), self.rest, dims=1)
         return found
@@ -275,16 +291,6 @@ def _response(kind: str, terms: int, interval: tuple[float, float], hidden: int)
     if kind == "bspline":
         return BSplines(terms, interval)
     return Bernstein(terms, interval) if kind == "bernstein" else Chebyshev(terms, interval)
-
-
-def _inside(interval: tuple[float, float], low: float, high: float) -> None:
-    """Refuse eigenvalues outside the interval by more than rounding."""
-    slack = 1e-4 * (interval[1] - interval[0])
-    if low < interval[0] - slack or high > interval[1] + slack:
-        raise ValueError(
-            f"`interval` {interval} must hold all eigenvalues, which lie between {low:.4g} and {high:.4g}; use a "
-            "normalised Laplacian or a wider interval."
-        )
 
 
 def _tensor_of(fingerprints: Sequence[str]) -> Tensor:

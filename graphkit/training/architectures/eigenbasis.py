@@ -12,6 +12,7 @@ from graphkit.training.architectures.abstract import (
     Count,
     EdgeWeights,
     LearningRate,
+    NonNegative,
     Positive,
     stacked,
 )
@@ -38,6 +39,7 @@ class Spectral(AbstractArchitecture):
     terms: Positive = 8
     pairs: Count = 256
     rest: bool = True
+    heat: NonNegative = 0.0
     response_lr: LearningRate = 0.01
 
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
@@ -57,7 +59,14 @@ class Spectral(AbstractArchitecture):
         def conv(i: int, o: int) -> nn.Module:
             tied = basis if self.response == "free" else None
             return SpectralConv(
-                i, o, self.response, terms=self.terms, mixing=self.mixing, residual=self.rest, basis=tied
+                i,
+                o,
+                self.response,
+                terms=self.terms,
+                mixing=self.mixing,
+                residual=self.rest,
+                heat=self.heat,
+                basis=tied,
             )
 
         return stacked(recipe, in_channels, out_channels, conv, conv)

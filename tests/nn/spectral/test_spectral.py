@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import pickle
 
 import numpy as np
@@ -118,6 +119,37 @@ def test_it_starts_as_a_linear_map(response, mixing):
     basis, x = fourier_basis(operator(graph), 2), graph.features()
     layer = SpectralConv(4, 3, response, mixing=mixing, basis=basis if response == "free" else None).double()
     close(layer(x, basis), x @ layer.weight[0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mixing", MIXINGS)
+@pytest.mark.parametrize("response", EVERY)
+def test_heat_multiplies_what_it_does_without(response, mixing):
+    graph = BY_NAME["grid"]
+    whole, basis = fourier_basis(operator(graph)), fourier_basis(operator(graph), 4)
+    for part in (whole, basis):
+        layer, warm = conv(response, mixing, part), conv(response, mixing, part, heat=1.5)
+        warm.load_state_dict(layer.state_dict())
+        cooled = torch.exp(-1.5 * part.eigenvalues).view(-1, *[1] * (1 if mixing == "depthwise" else 2))
+        close(warm.response(part.eigenvalues), cooled * layer.response(part.eigenvalues), **EXACT)
+        if part.complete:
+            x = graph.features()
+            expected = part.filter(layer(x, part) - layer.bias, lambda values: torch.exp(-1.5 * values))
+            for given in (x, SparseOperator.from_dense(x)):
+                close(warm(given, part) - warm.bias, expected, **EXACT)
+    signal = torch.randn(9, 4, dtype=torch.float64)
+    outside = signal - basis.igft(basis.gft(signal))
+    close(warm(outside, basis) - warm.bias, math.exp(-1.5) * (layer(outside, basis) - layer.bias), **EXACT)
+
+
+def test_heat_leaves_a_polynomial_as_it_is():
+    matrix, x = operator(BY_NAME["grid"]), BY_NAME["grid"].features()
+    basis = fourier_basis(matrix, 4)
+    layer = conv("bspline", "depthwise", polynomial=2)
+    warm = conv("bspline", "depthwise", polynomial=2, heat=1.5)
+    warm.load_state_dict(layer.state_dict())
+    for made in (layer, warm):
+        torch.nn.init.zeros_(made.factors)
+    close(warm(x, basis, matrix), layer(x, basis, matrix), **EXACT)
 
 
 def test_a_polynomial_with_a_correction_of_low_rank_is_p_of_l_and_more():
@@ -270,6 +302,7 @@ def test_wrong_arguments_are_refused():
         ({"response": "free"}, "`basis` must be given with response='free'"),
         ({"basis": basis}, "`basis` must be given with response='free'"),
         ({"interval": (2.0, 0.0)}, "`interval` must be"),
+        ({"heat": -1.0}, "`heat` must"),
         ({"response": "set", "hidden": 7}, "`hidden` must be even"),
     ):
         with pytest.raises(ValueError, match=message):
