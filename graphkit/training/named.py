@@ -64,8 +64,9 @@ RECIPES: dict[str, Recipe] = {
             hidden=128,
             l2=1e-3,
             l2_on="all",
-            views=2,
-            sharpening=0.3,
+            views=4,
+            consistency=2.0,
+            warm_up=100,
             epochs=400,
         ),
         Recipe(
