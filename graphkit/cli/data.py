@@ -6,6 +6,7 @@ import shutil
 
 import click
 
+from graphkit.cli.importing import import_, synthesize_
 from graphkit.cli.output import debuggable, say, table
 from graphkit.cli.partition import partition_
 from graphkit.cli.preload import preload
@@ -76,3 +77,5 @@ def verify_(names: tuple[str, ...]) -> None:
 
 
 data.add_command(partition_)
+data.add_command(import_)
+data.add_command(synthesize_)

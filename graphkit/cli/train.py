@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from graphkit.cli.asked import Asked
 from graphkit.cli.output import Bar, Lines, Trainings, debuggable, fields, plural, say, table
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
@@ -90,7 +91,7 @@ def train(
     checkpoint: Path | None,
     resume: bool,
 ) -> int:
-    """Train on DATASET and print the test accuracy with its protocol.
+    """Train on DATASET, a name or the folder of a stored graph, and print the test accuracy with its protocol.
 
     The weights tested are those of the best epoch on validation nodes. A recipe's fields are overridden by --config,
     then --set, then --epochs and --lr. Ctrl-C leaves a checkpoint for --resume.
@@ -98,11 +99,11 @@ def train(
     preload("graphkit.training.named")
     if list_models:
         return _list_models()
-    from graphkit.data import card
     from graphkit.training.files import require_writable
     from graphkit.training.named import recipe
 
-    items = {"signal": "signals", "graph": "graphs"}.get(card(dataset).kind, "nodes")
+    asked = Asked(dataset)
+    items = asked.items
     overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr, "fan_out": fan_out, "batch": batch_size})
     written = str(overrides.pop("model", "gcn"))
     name = model or written
@@ -117,7 +118,7 @@ def train(
         )
     if keep_around and partitions is None:
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
-    checkpoint = checkpoint or Path("runs") / "-".join(filter(None, (dataset, name, protocol)))
+    checkpoint = checkpoint or Path("runs") / "-".join(filter(None, (asked.name, name, protocol)))
     for option, path in (("json", json_path), ("picture", picture)):
         if path is not None:
             require_writable(option, path)
@@ -143,9 +144,11 @@ def train(
         data = graphkit.data.Partitions(partitions, around=keep_around)
         data.require_name(dataset)
     elif split_per_seed:
-        data, splits = graphkit.data.load_splits(dataset, split=split, seeds=many)
+        data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
     else:
-        data = graphkit.data.load(dataset, split=split, seed=split_seed)
+        data = graphkit.data.load(asked.source, split=split, seed=split_seed)
+    if getattr(data, "store", None) is not None and "row_normalise" not in overrides:
+        chosen = chosen.with_({"row_normalise": False})  # features stay on the disk, as they are
     edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
     if threads is None and edges < SMALL_EDGES:
         threads = 1
@@ -167,10 +170,9 @@ def train(
             command=shlex.join(["graphkit", *sys.argv[1:]]),
         )
         return _report(outcome, name, json_path, None, checkpoint)
-    per_cent = card(dataset).metric != "rmse"
     first = stated().rank == 0
     bar = first and sys.stderr.isatty()
-    with Bar(many, chosen.epochs, per_cent) if bar else Lines(many, per_cent) as progress:
+    with Bar(many, chosen.epochs, asked.per_cent) if bar else Lines(many, asked.per_cent) as progress:
         outcome = graphkit.training.train(
             data,
             chosen,

@@ -27,12 +27,7 @@ from graphkit.data.storage import GraphStore, finished, require_new, unwritable
 PIECE = 1 << 22
 """Edges read at a time."""
 
-VALUES = 1 << 24
-"""Numbers of features read at a time."""
-
 JOB = "job.json"
-PARTS = {"train_mask": ("train",), "val_mask": ("val", "valid", "validation"), "test_mask": ("test",)}
-"""What the parts of a split may be called."""
 
 
 def import_graph(
@@ -97,6 +92,8 @@ def import_graph(
                 work.split(given["split"], many)
             how = {"imported": [Path(each).name for each in listed], **options}
             return finished(partial, folder, name=name or folder.name, how=how)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped; the same import goes on from what is in {str(partial)!r}.") from None
     except OSError as error:
         left = f" What is done stays in {str(partial)!r}: the same call goes on from there." if partial.exists() else ""
         raise DataError(f"{unwritable(folder, error)}{left}") from error
@@ -117,7 +114,7 @@ class _Import:
         done = self.folder / "x.npy"
         if path is None or done.exists():
             return
-        rows = next((max(1, VALUES // first.shape[1]) for first in tables.pieces(path, 1)), 1)
+        rows = next((max(1, tables.VALUES // first.shape[1]) for first in tables.pieces(path, 1)), 1)
         blocks = tables.pieces(path, rows)
         first = next(blocks, None)
         if first is None:
@@ -138,7 +135,7 @@ class _Import:
         if path is None or done.exists():
             return
         with ArrayWriter(done, np.int64) as file:
-            for block in tables.pieces(path, VALUES):
+            for block in tables.pieces(path, tables.VALUES):
                 if block.shape[1] != 1:
                     raise DataError(f"{path} must have one column, the label of each node, got {block.shape[1]}.")
                 y = tables.integers(path, block, file.written)[:, 0]
@@ -176,7 +173,7 @@ class _Import:
     def split(self, path: Path, nodes: int) -> None:
         """Write the masks."""
         taken = np.zeros(nodes, dtype=bool)
-        for mask, index in _parts(path).items():
+        for mask, index in tables.parts(path).items():
             ids = tables.integers(path, index, 0)[:, 0]
             if len(ids) and not 0 <= ids.min() <= ids.max() < nodes:
                 wrong = ids.min() if ids.min() < 0 else ids.max()
@@ -208,7 +205,7 @@ class _Import:
     def _pairs(self, path: Path, skip: int) -> Iterator[np.ndarray]:
         """Yield the edges of one list as ``[2, edges]``, checked one by one."""
         first = skip * self.piece
-        for block in _edges_of(path, self.piece, skip):
+        for block in tables.edge_pieces(path, self.piece, skip):
             if block.shape[1] != 2:
                 raise DataError(f"{path} must have two columns, source and target, got {block.shape[1]}.")
             pairs = tables.integers(path, block, first)
@@ -254,42 +251,6 @@ class _Import:
                 f"`nodes` ({largest + 1:,}) if they are nodes without edges, or `relabel` to number nodes anew."
             )
         return largest + 1
-
-
-def _edges_of(path: Path, rows: int, skip: int) -> Iterator[np.ndarray]:
-    """Yield pieces of an edge list; an array of NumPy may be PyG's ``[2, edges]`` too."""
-    if path.suffix == ".npy" and path.is_file():
-        with contextlib.suppress(ValueError, OSError, EOFError):
-            table = np.load(path, mmap_mode="r", allow_pickle=False)
-            if table.ndim == 2 and table.shape[0] == 2 and table.shape[1] != 2:
-                for start in range(skip * rows, table.shape[1], rows):
-                    yield np.array(table[:, start : start + rows].T)
-                return
-    yield from tables.pieces(path, rows, skip=skip)
-
-
-def _parts(path: Path) -> dict[str, np.ndarray]:
-    """Return the node ids of the three parts of a split, each ``[nodes, 1]``."""
-    found: dict[str, np.ndarray] = {}
-    if path.is_dir():
-        files = {each.name.partition(".")[0]: each for each in sorted(path.iterdir())}
-        for mask, names in PARTS.items():
-            if called := next((name for name in names if name in files), None):
-                blocks = list(tables.pieces(files[called], VALUES))
-                found[mask] = np.concatenate(blocks) if blocks else np.empty((0, 1), dtype=np.int64)
-    elif path.is_file() and path.suffix == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                for mask, names in PARTS.items():
-                    if called := next((name for name in names if name in archive), None):
-                        found[mask] = archive[called].reshape(-1, 1)
-        except (ValueError, OSError, EOFError) as error:
-            raise DataError(f"{path} is no whole archive of plain arrays: {error}") from error
-    else:
-        raise DataError(f"{path}: a split is a .npz file, or a folder, with train, val and test.")
-    if absent := [names[0] for mask, names in PARTS.items() if mask not in found]:
-        raise DataError(f"{path} has no {absent[0]!r}: a split names the nodes of train, val and test.")
-    return found
 
 
 def _seen(path: Path) -> list[Any]:

@@ -14,12 +14,14 @@ import torch
 
 from graphkit.data import cache, files
 from graphkit.data.cards import Card, card
+from graphkit.data.errors import DataError
 from graphkit.data.family import GraphFamily, short_name
 from graphkit.data.graphset import GraphSet
 from graphkit.data.reading import fingerprint, read
 from graphkit.data.sources import PARTS, SOURCES, StoredSource
 from graphkit.data.split import Split, SplitProtocol
 from graphkit.data.splits import FileMasks, Public, split_from_name
+from graphkit.data.storage import stored
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -28,7 +30,7 @@ SECONDS = 30.0
 """How long a download may stay silent."""
 
 
-def load(name: str, *, split: SplitProtocol | Split | str | None = None, seed: int = 0) -> Any:
+def load(name: str | Path, *, split: SplitProtocol | Split | str | None = None, seed: int = 0) -> Any:
     """Return the data set ``name`` with one split: a graph, a set of graphs, or a family of graphs.
 
     A graph has ``x [nodes, features]``, ``edge_index [2, edges]``, ``y [nodes]``, boolean ``train_mask``,
@@ -39,7 +41,8 @@ def load(name: str, *, split: SplitProtocol | Split | str | None = None, seed: i
     ``GraphFamily``, a mapping from short names to graphs, each split by itself.
 
     Args:
-        name: a name from ``names()``.
+        name: a name from ``names()``, or the ``Path`` of the folder of a stored graph (see :func:`stored`), whose split
+            is the one it came with unless another is asked for.
         split: a protocol such as ``Stratified()``, its text form such as ``"dense"``, a finished ``Split``, or
             ``None`` for the card's ``default_split``.
         seed: of the generator that a random protocol draws from.
@@ -56,25 +59,26 @@ def load(name: str, *, split: SplitProtocol | Split | str | None = None, seed: i
         >>> data.protocol["split"], data.protocol["train"]
         ('random-per-class', 4)
     """
+    if isinstance(name, Path):
+        data = _labelled(name)
+        return _split_by(data, _protocol("public", split), seed)
     known = card(name)
     if known.members:
         graphs = {short_name(member, name): load(member, split=split, seed=seed) for member in known.members}
         return GraphFamily(known, graphs)
-    protocol = _protocol(known, split)
-    data = _graph(known)
-    chosen = protocol if isinstance(protocol, Split) else protocol(_items(data), torch.Generator().manual_seed(seed))
-    return _divided(data, chosen)
+    protocol = _protocol(known.default_split, split)
+    return _split_by(_graph(known), protocol, seed)
 
 
 def load_splits(
-    name: str, *, split: SplitProtocol | str | None = None, seeds: Iterable[int]
+    name: str | Path, *, split: SplitProtocol | str | None = None, seeds: Iterable[int]
 ) -> tuple[Any, list[Split]]:
     """Return the data set ``name``, with the first of several splits, and these splits, one for each seed.
 
     A random protocol draws from a generator of each seed; of files of masks, seed 3 takes the fourth.
 
     Args:
-        name: a data set of one graph.
+        name: a data set of one graph, or the ``Path`` of a stored one.
         split: as for :func:`load`, but no finished split.
         seeds: at least one.
 
@@ -87,13 +91,13 @@ def load_splits(
         >>> len({split.fingerprint for split in splits})
         3
     """
-    known = card(name)
-    if known.members:
+    known = None if isinstance(name, Path) else card(name)
+    if known is not None and known.members:
         raise ValueError(f"{name!r} is a family of graphs; split one of them: {', '.join(known.members)}.")
-    protocol, seeds = _protocol(known, split), list(seeds)
+    protocol, seeds = _protocol("public" if known is None else known.default_split, split), list(seeds)
     if isinstance(protocol, Public | Split) or not seeds:
         raise ValueError(f"`split` {str(protocol)!r} is one and fixed; a split for each seed needs a drawn one.")
-    data = _graph(known)
+    data = _labelled(name) if isinstance(name, Path) else _graph(card(name))
     many = [
         FileMasks(seed)(_items(data))
         if isinstance(protocol, FileMasks)
@@ -103,9 +107,23 @@ def load_splits(
     return _divided(data, many[0]), many
 
 
-def _protocol(known: Card, split: SplitProtocol | Split | str | None) -> SplitProtocol | Split:
-    """Return the protocol that is asked for, the card's own where none is."""
-    protocol = known.default_split if split is None else split
+def _labelled(folder: Path) -> Data:
+    """Return a stored graph whose nodes can be split."""
+    data = stored(folder)
+    if data.get("y") is None:
+        raise DataError(f"{str(folder)!r} has no labels; `graphkit data import` takes a file of them.")
+    return data
+
+
+def _split_by(data: Data | GraphSet, protocol: SplitProtocol | Split, seed: int) -> Data | GraphSet:
+    """Return the data with the split that a protocol draws with this seed."""
+    chosen = protocol if isinstance(protocol, Split) else protocol(_items(data), torch.Generator().manual_seed(seed))
+    return _divided(data, chosen)
+
+
+def _protocol(default: str, split: SplitProtocol | Split | str | None) -> SplitProtocol | Split:
+    """Return the protocol that is asked for, the default where none is."""
+    protocol = default if split is None else split
     if not isinstance(protocol, str | Split | SplitProtocol):
         raise TypeError(
             f"`split` must be a protocol, its text form such as 'stratified' or 'files:3', or a `Split`, got {split!r}."

@@ -6,6 +6,7 @@ and NumPy.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import zlib
@@ -19,6 +20,12 @@ from graphkit.data.errors import DataError
 
 FORMS = (".csv", ".tsv", ".txt", ".parquet", ".npy")
 """Endings that are known; the text forms may end in ``.gz`` too."""
+
+VALUES = 1 << 24
+"""Numbers of features read at a time."""
+
+PARTS = {"train_mask": ("train",), "val_mask": ("val", "valid", "validation"), "test_mask": ("test",)}
+"""What the parts of a split may be called."""
 
 
 def pieces(path: Path, rows: int, *, skip: int = 0) -> Iterator[np.ndarray]:
@@ -70,6 +77,42 @@ def integers(path: Path, piece: np.ndarray, first: int) -> np.ndarray:
         said = "nothing" if isinstance(value, np.floating) and np.isnan(value) else repr(value.item())
         raise DataError(f"{path}: row {first + row + 1:,} must hold integers, got {said}.")
     return piece.astype(np.int64)
+
+
+def edge_pieces(path: Path, rows: int, skip: int) -> Iterator[np.ndarray]:
+    """Yield pieces of an edge list; an array of NumPy may be PyG's ``[2, edges]`` too."""
+    if path.suffix == ".npy" and path.is_file():
+        with contextlib.suppress(ValueError, OSError, EOFError):
+            table = np.load(path, mmap_mode="r", allow_pickle=False)
+            if table.ndim == 2 and table.shape[0] == 2 and table.shape[1] != 2:
+                for start in range(skip * rows, table.shape[1], rows):
+                    yield np.array(table[:, start : start + rows].T)
+                return
+    yield from pieces(path, rows, skip=skip)
+
+
+def parts(path: Path) -> dict[str, np.ndarray]:
+    """Return the node ids of the three parts of a split, each ``[nodes, 1]``."""
+    found: dict[str, np.ndarray] = {}
+    if path.is_dir():
+        files = {each.name.partition(".")[0]: each for each in sorted(path.iterdir())}
+        for mask, names in PARTS.items():
+            if called := next((name for name in names if name in files), None):
+                blocks = list(pieces(files[called], VALUES))
+                found[mask] = np.concatenate(blocks) if blocks else np.empty((0, 1), dtype=np.int64)
+    elif path.is_file() and path.suffix == ".npz":
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                for mask, names in PARTS.items():
+                    if called := next((name for name in names if name in archive), None):
+                        found[mask] = archive[called].reshape(-1, 1)
+        except (ValueError, OSError, EOFError) as error:
+            raise DataError(f"{path} is no whole archive of plain arrays: {error}") from error
+    else:
+        raise DataError(f"{path}: a split is a .npz file, or a folder, with train, val and test.")
+    if absent := [names[0] for mask, names in PARTS.items() if mask not in found]:
+        raise DataError(f"{path} has no {absent[0]!r}: a split names the nodes of train, val and test.")
+    return found
 
 
 def _numpy(path: Path, rows: int, skip: int) -> Iterator[np.ndarray]:

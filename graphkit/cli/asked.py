@@ -1,0 +1,36 @@
+"""What a command is asked to work on: a data set by its name, or a graph that lies on the disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class Asked:
+    """A data set that was named on the command line; the folder of a stored graph may stand in for a name.
+
+    Args:
+        written: as it was typed.
+
+    Raises:
+        ValueError: if it is neither a name nor a folder.
+
+    Attributes:
+        source: what ``graphkit.data.load`` takes.
+        name: what its runs are called.
+        items: what is classified, "nodes", "signals" or "graphs".
+        per_cent: whether its figure is shown in per cent.
+    """
+
+    def __init__(self, written: str) -> None:
+        from graphkit.data import card, names
+
+        self.source: str | Path = written
+        self.name, self.items, self.per_cent = written, "nodes", True
+        folder = Path(written)
+        if written not in names() and (os.sep in written or folder.is_dir()):
+            self.source, self.name = folder, folder.absolute().name
+            return
+        known = card(written)
+        self.items = {"signal": "signals", "graph": "graphs"}.get(known.kind, "nodes")
+        self.per_cent = known.metric != "rmse"

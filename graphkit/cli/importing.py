@@ -1,0 +1,93 @@
+"""``graphkit data import`` and ``synthesize``: a graph that stays on the disk, from edge lists or drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from graphkit.cli.output import debuggable, say
+from graphkit.cli.preload import preload
+
+if TYPE_CHECKING:
+    from graphkit.data import GraphStore
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command("import")
+@click.argument("edges", nargs=-1, required=True, type=FILE)
+@click.option("--to", type=FILE, required=True, metavar="FOLDER", help="Where the graph is written; a new one.")
+@click.option("--features", type=FILE, metavar="FILE", help="A row of numbers for each node.")
+@click.option("--labels", type=FILE, metavar="FILE", help="An integer for each node, -1 where there is none.")
+@click.option("--split", type=FILE, metavar="FILE", help="A .npz of node ids under train, val and test, or a folder.")
+@click.option("--nodes", type=click.IntRange(1), help="How many there are, those without edges too.")
+@click.option("--undirected", is_flag=True, help="Store both directions of each edge, once.")
+@click.option("--relabel", is_flag=True, help="Number the ids that occur from 0 up.")
+@click.option("--name", help="What it is called in records.  [default: the folder's name]")
+@debuggable
+def import_(
+    edges: tuple[Path, ...],
+    to: Path,
+    features: Path | None,
+    labels: Path | None,
+    split: Path | None,
+    nodes: int | None,
+    undirected: bool,
+    relabel: bool,
+    name: str | None,
+) -> None:
+    """Write the graph of lists of EDGES (CSV, Parquet, NumPy) to a folder that `graphkit train` takes.
+
+    Lists may be larger than memory. An import that was stopped goes on when it is called again.
+    """
+    preload("graphkit.data.importing")
+    from graphkit.data import import_graph
+
+    made = import_graph(
+        edges,
+        to,
+        features=features,
+        labels=labels,
+        split=split,
+        nodes=nodes,
+        undirected=undirected,
+        relabel=relabel,
+        name=name,
+    )
+    _told(made)
+
+
+@click.command("synthesize")
+@click.argument("folder", type=FILE)
+@click.option("--nodes", type=click.IntRange(1), default=100_000, show_default=True, help="How many.")
+@click.option("--degree", type=click.FloatRange(0), default=14.0, show_default=True, help="Mean number of neighbours.")
+@click.option("--features", type=click.IntRange(1), default=128, show_default=True, help="Features of a node.")
+@click.option("--classes", type=click.IntRange(2), default=40, show_default=True, help="Classes of the labels.")
+@click.option("--exponent", type=float, default=2.7, show_default=True, help="Of the degrees' power law, above 2.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same graph again.")
+@click.option("--ogb", is_flag=True, help="Write OGB's raw text files in place of a graph to train on.")
+@debuggable
+def synthesize_(
+    folder: Path, nodes: int, degree: float, features: int, classes: int, exponent: float, seed: int, ogb: bool
+) -> None:
+    """Draw a synthetic graph into FOLDER: power-law degrees, labels that follow features and neighbours."""
+    preload("graphkit.data.synthetic")
+    from graphkit.data import Synthetic, synthesize, synthesize_ogb
+
+    how = Synthetic(nodes, round(nodes * degree / 2), features, classes, exponent=exponent, seed=seed)
+    if ogb:
+        synthesize_ogb(folder, how)
+        say(f"Synthetic, {how.nodes:,} nodes, {how.edges:,} undirected edges in OGB's raw files: {folder}")
+    else:
+        _told(synthesize(folder, how, name=f"synthetic-{nodes}"))
+
+
+def _told(made: GraphStore) -> None:
+    size = sum(each["bytes"] for each in made.files.values())
+    click.echo(
+        f"{made.name}: {made.nodes:,} nodes, {made.edges:,} edges, {made.features:,} features, {made.classes} classes, "
+        f"{size / 1e6:,.1f} MB"
+    )
+    say(f"Train on it: graphkit train {made.folder} --model sage --sampled")

@@ -1,0 +1,84 @@
+"""``graphkit data import`` and ``synthesize``, and training on what they made: one line for each mistake."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from graphkit.cli import main
+from graphkit.data import load, runs, store
+
+
+@pytest.fixture
+def call(capsys, tmp_path, monkeypatch):
+    """Return a function from arguments to exit code and all that was printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        code = main(arguments)
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+TRAIN = ("--model", "sage", "--sampled", "--batch-size", "64", "--seeds", "1", "--epochs", "2", "--json", "record.json")
+
+
+def test_edge_lists_become_a_graph_that_is_trained_on(call, tmp_path):
+    data = load("digits")
+    np.savetxt("edges.csv", data.edge_index.T.numpy(), fmt="%d", delimiter=",")
+    np.save("x.npy", data.x.numpy())
+    np.save("y.npy", data.y.numpy())
+    parts = {part: data[f"{part}_mask"].nonzero().flatten().numpy() for part in ("train", "val", "test")}
+    np.savez("split.npz", **parts)
+    files = ("--features", "x.npy", "--labels", "y.npy", "--split", "split.npz")
+    code, said = call("data", "import", "edges.csv", "--to", "graph", *files)
+    assert (code, "graph: 1,797 nodes, 24,678 edges, 64 features, 10 classes" in said) == (0, True)
+    code, said = call("train", "graph", *TRAIN)
+    assert code == 0, said
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert (record["dataset"]["name"], record["dataset"]["nodes"]) == ("graph", 1797)
+    assert record["config"]["row_normalise"] is False
+    assert (tmp_path / "runs/graph-sage").is_dir()
+    code, said = call("train", "./graph", *TRAIN, "--split", "stratified", "--split-per-seed")
+    assert code == 0, said
+
+
+def test_a_synthetic_graph_is_drawn_and_trained_on(call, tmp_path):
+    sizes = ("--nodes", "600", "--degree", "8", "--features", "16", "--classes", "4")
+    code, said = call("data", "synthesize", "graph", *sizes)
+    assert (code, "synthetic-600: 600 nodes, 4,800 edges, 16 features, 4 classes" in said) == (0, True)
+    code, said = call("train", "graph", *TRAIN)
+    assert code == 0, said
+    assert call("data", "synthesize", "raw", *sizes, "--ogb")[0] == 0
+    assert (tmp_path / "raw/raw/edge.csv.gz").is_file()
+
+
+def test_an_import_that_is_stopped_says_how_it_goes_on(call, tmp_path, monkeypatch):
+    (tmp_path / "edges.csv").write_text("0,1\n1,2\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "merge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        code, said = call("data", "import", "edges.csv", "--to", "graph")
+    assert (code, "Stopped; the same import goes on" in said) == (1, True)
+    assert call("data", "import", "edges.csv", "--to", "graph")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("data", "import", "none.csv", "--to", "new"), 1, "none.csv is missing"),
+        (("data", "import", "none.csv", "--to", "."), 2, "exists already"),
+        (("data", "synthesize", "new", "--nodes", "9"), 2, "`nodes` must be from 320"),
+        (("train", "no/such/graph"), 1, "holds no manifest"),
+        (("train", "graph"), 1, "has no labels"),
+    ],
+)
+def test_a_mistake_is_one_line(call, arguments, code, message):
+    data = load("karate")
+    store(data.__class__(edge_index=data.edge_index, num_nodes=34), "graph")
+    found, said = call(*arguments)
+    assert (found, message in said) == (code, True), said
+    assert len(said.strip().splitlines()) == 1
