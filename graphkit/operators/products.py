@@ -70,6 +70,22 @@ def multiply(
     return _Multiply.apply(x, values, turned, None if shifted else plus, scale, plus_scale, shifted, pattern)
 
 
+def multiply_onto(out: Tensor, matrix: Any, x: Tensor, *, scale: float = 1.0, kept: float = 1.0) -> None:
+    r"""Set ``out`` to :math:`s A x + t \cdot` itself, in place and out of differentiation's sight.
+
+    Args:
+        out: contiguous, ``[rows, features]``.
+        matrix: the ``SparseOperator`` :math:`A`, without heads.
+        x: ``[columns, features]``, of the same type, in memory of its own.
+        scale: :math:`s`.
+        kept: :math:`t`.
+    """
+    out, values = out.detach(), matrix.values
+    made = _multiply(matrix.pattern, values, x, scale, out, kept, out=out)
+    if made is not out:
+        out.copy_(made)
+
+
 def sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
     r"""Return :math:`\langle l_i, r_j \rangle` for every entry :math:`(i, j)`, head by head where there are heads.
 
@@ -102,8 +118,15 @@ def row_sums(pattern: Pattern, values: Tensor) -> Tensor:
 
 
 def _multiply(
-    pattern: Pattern, values: Tensor | None, x: Tensor, scale: float, plus: Tensor | None, plus_scale: float
+    pattern: Pattern,
+    values: Tensor | None,
+    x: Tensor,
+    scale: float,
+    plus: Tensor | None,
+    plus_scale: float,
+    out: Tensor | None = None,
 ) -> Tensor:
+    """Return the result; in ``out``, which may be ``plus``, where our own kernel makes it."""
     if x.device.type != "cpu":
         return _multiply_on_accelerator(pattern, values, x, scale, plus, plus_scale)
     width = x.shape[1:].numel()
@@ -112,7 +135,7 @@ def _multiply(
     if narrow and not heads and pattern.entries > 0 and pattern.columns.dtype == torch.int32:
         stored = x.new_ones(pattern.entries) if values is None else values.detach()
         return _plus(torch_csr(pattern, stored) @ x.detach(), scale, plus, plus_scale)
-    out = fresh((pattern.shape[0], *x.shape[1:]), x.dtype)
+    out = fresh((pattern.shape[0], *x.shape[1:]), x.dtype) if out is None else out
     pointers, columns = pattern.arrays
     features = x.detach().contiguous().numpy()
     if values is not None and heads:

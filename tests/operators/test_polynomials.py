@@ -8,12 +8,13 @@ import torch
 from numpy.polynomial import chebyshev
 from scipy.special import comb, eval_chebyt, eval_jacobi, eval_legendre
 
-from graphkit.operators import laplacian, rescaled_laplacian
+from graphkit.operators import SparseOperator, chebyshev_sum, laplacian, rescaled_laplacian
 from graphkit.operators.polynomials import (
     BASES,
     cayley_iterated,
     cayley_series,
     cayley_values,
+    chebyshev_filter,
     chebyshev_nodes,
     chebyshev_table,
     interpolated,
@@ -141,3 +142,61 @@ def test_terms_are_twice_differentiable(basis):
 def test_wrong_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# ---- one filter in place
+
+
+def crooked(features=40, dtype=torch.float64):
+    """Return an operator that is not symmetric, and a signal wide enough for our own kernel."""
+    graph = BY_NAME["grid"]
+    operator = rescaled_laplacian(
+        graph.edge_index, graph.weights(), num_nodes=graph.num_nodes, normalization="rw", dtype=dtype
+    )
+    return operator, torch.randn(graph.num_nodes, features, dtype=dtype, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("features", [3, 40])
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("terms", [1, 2, 3, 4, 11])
+def test_a_filter_in_place_is_the_sum_of_its_terms_and_so_are_its_gradients(terms, per_channel, features):
+    operator, x = crooked(features)
+    shape = (terms, features) if per_channel else (terms,)
+    factors = torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    upstream = torch.randn_like(x)
+    found = []
+    for way in (chebyshev_filter, lambda m, c, v: chebyshev_sum(m.__matmul__, [factor * v for factor in c])):
+        given = x.clone().requires_grad_(), factors.clone().requires_grad_()
+        out = way(operator, given[1], given[0])
+        kept = upstream.clone()
+        found.append((out.detach(), *torch.autograd.grad(out, given, kept)))
+        close(kept, upstream, rtol=0, atol=0)  # what autograd handed in was not written over
+    for ours, truth in zip(*found, strict=True):
+        close(ours, truth, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_filter_in_place_can_be_differentiated_twice(per_channel):
+    operator, x = crooked(2)
+    factors = torch.randn(*((4, 2) if per_channel else (4,)), dtype=torch.float64, requires_grad=True)
+    given = factors, x.requires_grad_()
+    assert torch.autograd.gradcheck(lambda c, v: chebyshev_filter(operator, c, v), given)
+    assert torch.autograd.gradgradcheck(lambda c, v: chebyshev_filter(operator, c, v), given)
+
+
+def test_a_filter_of_learnt_weights_or_under_a_transform_is_the_plain_sum():
+    operator, x = crooked(3)
+    factors = torch.tensor([0.5, -1.0, 2.0, 0.1], dtype=torch.float64)
+    learnt = operator.with_values(operator.values.clone().requires_grad_())
+    chebyshev_filter(learnt, factors, x).sum().backward()
+    assert learnt.values.grad.abs().sum() > 0
+    expected = chebyshev_filter(operator, factors, x)
+    close(
+        torch.func.vmap(lambda c: chebyshev_filter(operator, c, x))(torch.stack((factors, 2 * factors)))[1],
+        2 * expected,
+    )
+    close(chebyshev_filter(operator, factors, torch.stack((x, x)))[1], expected)
+    half = SparseOperator.from_dense(torch.eye(2))
+    assert chebyshev_filter(half, torch.ones(3), torch.ones(2, 1, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    with pytest.raises(ValueError, match="`x`"):
+        chebyshev_filter(operator, factors, x[:4])

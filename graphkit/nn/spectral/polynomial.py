@@ -1,6 +1,6 @@
 """Graph convolution whose response is a learnt polynomial, in any of nine bases."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,11 +14,11 @@ from graphkit._checks import symmetric_operator, weights_of_frequencies
 from graphkit.nn.abstract import biased, mapped, plain_features
 from graphkit.nn.spectral.coefficients import Coefficients
 from graphkit.nn.spectral.rescaled import AbstractLaplacianConv
-from graphkit.operators import SparseOperator, chebyshev_sum
+from graphkit.operators import SparseOperator
 from graphkit.operators.features import features_of
 from graphkit.operators.functions import inside_transform
 from graphkit.operators.pattern import rememberable
-from graphkit.operators.polynomials import cayley_series, cayley_values, optimal_terms
+from graphkit.operators.polynomials import cayley_series, cayley_values, chebyshev_filter, optimal_terms
 from graphkit.operators.prepared import remembered
 
 
@@ -165,7 +165,7 @@ class PolynomialConv(AbstractLaplacianConv):
 
     def _filtered(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         if self.basis != "optbasis":
-            return chebyshev_sum(apply, _Scaled(self.filter.chebyshev(), x))
+            return chebyshev_filter(apply, self.filter.chebyshev(), x)
         terms, steps = optimal_terms(lambda v: -apply(v), x, self.order)
         scale = steps[0][3]
         parts = [factor * scale * term for factor, term in zip(self.filter.weight.to(x.dtype), terms, strict=True)]
@@ -250,16 +250,3 @@ class PolynomialConv(AbstractLaplacianConv):
             f"{type(self).__name__}({self.in_channels}, {self.out_channels}, order={self.order}, basis={self.basis}, "
             f"normalization={self.normalization})"
         )
-
-
-class _Scaled(Sequence[Tensor]):
-    """The signals :math:`c_k x`, made when they are asked for, so that one exists at a time."""
-
-    def __init__(self, factors: Tensor, x: Tensor) -> None:
-        self.factors, self.x = factors.to(x.dtype).unbind(0), x
-
-    def __len__(self) -> int:
-        return len(self.factors)
-
-    def __getitem__(self, place: Any) -> Any:
-        return self.factors[place] * self.x
