@@ -151,6 +151,16 @@ class TestBenchmarks:
         assert max(off for row in record["rows"] for off in row["off"]) < 1e-5  # float32
         assert picture.stat().st_size
 
+    def test_every_response_is_trained_on_one_basis_and_its_numbers_are_counted(self, tmp_path):
+        kept = tmp_path / "record.json"
+        options = ["--quick", "--responses", "free", "bspline", "--set", "terms=5", "--json", str(kept)]
+        run(EXAMPLES / "benchmarks" / "responses.py", *options)
+        record = json.loads(kept.read_text())
+        assert set(RECORD) <= set(record)
+        free, smooth = record["rows"]
+        assert (free["responses"], smooth["responses"]) == (12 * 20, 5 * 20)  # pairs or terms, times 16 and 4 channels
+        assert free["all"] - smooth["all"] == 7 * 20
+
     def test_wavelets_are_evaluated_in_three_ways_that_agree_and_train_without_dense_matrices(self, tmp_path):
         kept = tmp_path / "record.json"
         run(EXAMPLES / "benchmarks" / "wavelets.py", "--quick", "--exact", "100", "--no-memory", "--json", str(kept))

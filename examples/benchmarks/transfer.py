@@ -5,6 +5,10 @@ chosen by the source's validation nodes, and its weights are loaded unchanged in
 which is tested on all its labelled nodes. No label of the target is seen before. Beside the accuracies it is shown
 that each filter does on the target what its response curve says: "response" is the largest difference, on the target's
 eigenvectors, between what the last layer makes of them and the curve that was learnt on the source.
+
+Where a response starts decides what 100 labels teach it. "identity" (splines) and "chebii" start as the identity: they
+fit the labels by each node's own features and listen to no neighbour. "bspline" and "bernstein" start as the heat
+kernel and "gpr" as PageRank, and are as free to leave it.
 """
 
 from __future__ import annotations
@@ -38,12 +42,15 @@ from graphkit.viz import responses, save
 
 FAMILY = "citation-domains"
 SMALL = "structural-roles"
+HEAT = 4.0
 CONVS: dict[str, Callable[[int, int], nn.Module]] = {
     "mlp": lambda i, o: nn.Linear(i, o),
     "gcn": lambda i, o: GCNConv(i, o),
-    "bspline": lambda i, o: SpectralConv(i, o, "bspline", mixing="depthwise"),
-    "bernstein": lambda i, o: SpectralConv(i, o, "bernstein", mixing="depthwise"),
+    "identity": lambda i, o: SpectralConv(i, o, "bspline", mixing="depthwise"),
+    "bspline": lambda i, o: SpectralConv(i, o, "bspline", mixing="depthwise", heat=HEAT),
+    "bernstein": lambda i, o: SpectralConv(i, o, "bernstein", mixing="depthwise", heat=HEAT),
     "chebii": lambda i, o: PolynomialConv(i, o, 10, "chebii", per_channel=True),
+    "gpr": lambda i, o: PolynomialConv(i, o, 10, "monomial", alpha=0.1, per_channel=True),
 }
 
 

@@ -1,0 +1,97 @@
+"""Does a smooth response beat a free one on the same Fourier basis, and with how many parameters?
+
+A free response has a number for each eigenvalue, as Bruna's had, and is tied to its graph; the others are functions of
+the eigenvalue with a few coefficients. All have the same basis, layers and training (the recipe `spectral`), and the
+same epochs, selected on validation nodes; `--set` changes fields of the recipe for all of them. "responses" counts what
+the responses of all layers are made of, "all" every parameter of the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import _measure as measure
+from rich.console import Console
+from rich.table import Table
+
+from graphkit.data import load
+from graphkit.nn.spectral.spectral import RESPONSES
+from graphkit.training import recipe, train
+from graphkit.training.files import write_atomically
+
+SHARED = ("bias", "rest", "weight")
+"""Ends of the names of parameters that are no part of a depthwise response."""
+
+
+def counted(module: Any) -> tuple[int, int]:
+    """Return the numbers that make the responses, and all parameters."""
+    sizes = {name: parameter.numel() for name, parameter in module.named_parameters()}
+    own = [size for name, size in sizes.items() if ".terms." in name or not name.endswith(SHARED)]
+    return sum(own), sum(sizes.values())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train with each response in turn."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write a result record")
+    parser.add_argument("--quick", action="store_true", help="a small version that only shows that it works")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
+    parser.add_argument("--dataset", default="cora")
+    parser.add_argument("--responses", nargs="+", choices=RESPONSES, default=RESPONSES)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="field of the recipe")
+    options = parser.parse_args(arguments)
+    threads, start = measure.set_threads(options.threads), time.perf_counter()
+    given = dict(pair.split("=", 1) for pair in options.set)
+    if options.quick:
+        options.dataset, options.seeds, given = "karate", 1, {"epochs": "3", "pairs": "12", **given}
+    data = load(options.dataset)
+    rows, records = [], []
+    for kind in options.responses:
+        plan = recipe("spectral", {**given, "response": kind})
+        outcome = train(data, plan, seeds=range(options.seeds), command=shlex.join(sys.argv))
+        graph = plan.model.graph(data.edge_index, data.get("edge_weight"), data.num_nodes)
+        own, everything = counted(plan.module(data.num_features, data.card.classes, graph))
+        record = outcome.record
+        records.append(dataclasses.asdict(record))
+        rows.append(
+            {
+                "response": kind,
+                "validation": str(record.validation),
+                "test": str(record.metric),
+                "responses": own,
+                "all": everything,
+                "seconds": record.seconds,
+            }
+        )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in rows[0]:
+        table.add_column(heading, justify="left" if heading == "response" else "right")
+    for row in rows:
+        table.add_row(
+            *(
+                f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+                for value in row.values()
+            )
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        f"{options.dataset}, {options.seeds} seed{'s' * (options.seeds > 1)}, {records[0]['selection']}; {threads}"
+    )
+    if options.json is not None:
+        record = {**records[-1], "command": shlex.join(sys.argv), "seconds": time.perf_counter() - start}
+        write_atomically(options.json, (json.dumps({**record, "rows": rows}, indent=2, default=str) + "\n").encode())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
