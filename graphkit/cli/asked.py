@@ -32,5 +32,10 @@ class Asked:
             self.source, self.name = folder, folder.absolute().name
             return
         known = card(written)
+        if known.kind == "link":
+            raise ValueError(
+                f"{written!r} is a set of links, for which there is no recipe; `graphkit.data.load` gives it, and "
+                "`edge_split` its official split."
+            )
         self.items = {"signal": "signals", "graph": "graphs"}.get(known.kind, "nodes")
         self.per_cent = known.metric != "rmse"

@@ -29,7 +29,7 @@ def partition_(name: str, parts: int, to: Path, by: str | None, split: str | Non
     from graphkit.data import card
 
     kind = card(name).kind
-    if kind in ("graph", "signal", "family"):
+    if kind in ("graph", "signal", "link", "family"):
         raise click.UsageError(f"{name!r} is not one graph whose nodes are labelled; parts are of its nodes.")
     preload("graphkit.data.loading", "graphkit.data.partitions")
     from graphkit.data import load

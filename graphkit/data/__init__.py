@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from graphkit.data.graphset import GraphSet
     from graphkit.data.importing import import_graph
     from graphkit.data.loading import Verification, fetch, load, load_splits, verify
-    from graphkit.data.official import official_figure
+    from graphkit.data.official import official_figure, official_link_figure
     from graphkit.data.partitioned import Part, PartitionedFeatures, PartitionedGraph
     from graphkit.data.partitions import Partitions, partition
     from graphkit.data.sampling import LinkNeighborLoader, NeighborLoader, NeighborSampler
     from graphkit.data.soundness import validate
+    from graphkit.data.sources.ogb_links import edge_split
     from graphkit.data.splits import NestedFolds, Split, split_from_name
     from graphkit.data.storage import GraphStore, store, stored
     from graphkit.data.synthetic import Synthetic, synthesize, synthesize_ogb
@@ -54,6 +55,7 @@ __all__ = [
     "cached_fourier_basis",
     "card",
     "content_sha256",
+    "edge_split",
     "fetch",
     "few_shot_counts",
     "fixed_classes",
@@ -64,6 +66,7 @@ __all__ = [
     "metis_clusters",
     "names",
     "official_figure",
+    "official_link_figure",
     "partition",
     "split_from_name",
     "store",
@@ -99,6 +102,8 @@ _ROOMS = {
     "load_splits": "loading",
     "verify": "loading",
     "official_figure": "official",
+    "official_link_figure": "official",
+    "edge_split": "sources.ogb_links",
     "Part": "partitioned",
     "PartitionedFeatures": "partitioned",
     "PartitionedGraph": "partitioned",

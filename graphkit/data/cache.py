@@ -105,6 +105,8 @@ def _tensors(data: Data | GraphSet) -> dict[str, Tensor]:
     if isinstance(data, GraphSet):
         tensors |= {f"set.{name}": mask for name, mask in data.masks.items()}
         tensors |= {"set.nodes": data.nodes, "set.edges": data.edges}
+    if "num_nodes" in fields:
+        tensors["num_nodes"] = torch.tensor(fields["num_nodes"])
     x = tensors.get("x")
     if x is not None and x.is_floating_point():
         parts = sparse_parts(x)
@@ -120,6 +122,8 @@ def _data(tensors: dict[str, Tensor]) -> Data | GraphSet:
 
     parts = {name.removeprefix("x."): tensors.pop(name) for name in list(tensors) if name.startswith("x.")}
     several = {name.removeprefix("set."): tensors.pop(name) for name in list(tensors) if name.startswith("set.")}
+    if "num_nodes" in tensors:
+        tensors["num_nodes"] = int(tensors["num_nodes"])  # type: ignore[assignment]
     data = Data(x=dense(parts) if parts else tensors.pop("x", None), **tensors)
     if not several:
         return data

@@ -25,12 +25,13 @@ class Card:
         name: the name it is loaded by.
         title: one line.
         kind: ``"node"`` for one graph with labelled nodes, ``"graph"`` for a set of labelled graphs, ``"signal"`` for
-            labelled signals on one graph, ``"family"`` for several data sets that are loaded together.
+            labelled signals on one graph, ``"link"`` for one graph whose links are predicted, ``"family"`` for several
+            data sets that are loaded together.
         directed: whether an edge may stand in ``edge_index`` in one direction only, as its publishers gave it.
         nodes: number of nodes, of all graphs together.
         edges: number of columns of ``edge_index``; both directions count where the graph is undirected.
         features: number of features of a node; the largest, where the members of a family differ.
-        classes: number of classes; 0 where labels are real numbers.
+        classes: number of classes; 0 where labels are real numbers, or there are none.
         licence: the terms of the place the files came from.
         source: where the files come from.
         citation: who first published them.
@@ -46,13 +47,14 @@ class Card:
         graphs: number of graphs.
         signals: number of signals on the graph, where those have the labels.
         members: names of the data sets of a family.
-        metric: the figure that the publishers ask for: ``"accuracy"``, ``"rocauc"`` or ``"rmse"``.
+        metric: the figure that the publishers ask for: ``"accuracy"``, ``"rocauc"`` or ``"rmse"``; of links
+            ``"hits@50"`` and the like, or ``"mrr"``.
         few_shot: how many classes train, select and test in the few-shot literature, or nothing.
     """
 
     name: str
     title: str
-    kind: Literal["node", "graph", "signal", "family"]
+    kind: Literal["node", "graph", "signal", "link", "family"]
     directed: bool
     nodes: int
     edges: int
@@ -88,10 +90,11 @@ class Card:
         many = f"{self.graphs:,} graphs, " if self.graphs > 1 else ""
         many = f"{self.signals:,} signals on " if self.signals else many
         labelled = {"graph": "graphs", "signal": "signals"}.get(self.kind, "nodes")
+        asked = f"labels of {labelled}, {self._labels()}" if self.kind != "link" else "which links there will be"
         fields = [
             ("title", self.title),
             *((("members", ", ".join(self.members)),) if self.members else ()),
-            ("task", f"labels of {labelled}, {self._labels()}, {self.metric}"),
+            ("task", f"{asked}, {self.metric}"),
             ("size", f"{many}{self.nodes:,} nodes, {self.edges:,} edges ({direction}), {self.features:,} features"),
             ("split", self.default_split),
             *((f"  {name}", meaning) for name, meaning in self.splits.items()),

@@ -38,7 +38,8 @@ def load(name: str | Path, *, split: SplitProtocol | Split | str | None = None, 
     split: its name, parameters, sizes and fingerprint). Where a data set publishes ten splits, the first is the
     default and ``split="files:3"`` gives the fourth; PyG gives masks ``[nodes, 10]`` there. A set of graphs is a
     ``GraphSet``, PyG's ``InMemoryDataset`` with ``card``, ``protocol``, ``split`` and ``part("train")``. A family is a
-    ``GraphFamily``, a mapping from short names to graphs, each split by itself.
+    ``GraphFamily``, a mapping from short names to graphs, each split by itself. A set of links is a graph of the
+    training edges, without labels; ``edge_split`` gives its official split.
 
     Args:
         name: a name from ``names()``, or the ``Path`` of the folder of a stored graph (see :func:`stored`), whose split
@@ -66,6 +67,10 @@ def load(name: str | Path, *, split: SplitProtocol | Split | str | None = None, 
     if known.members:
         graphs = {short_name(member, name): load(member, split=split, seed=seed) for member in known.members}
         return GraphFamily(known, graphs)
+    if known.kind == "link":
+        if split is not None:
+            raise ValueError(f"{name!r} has one split, of its edges; see `edge_split`. Give no `split`.")
+        return _graph(known)
     protocol = _protocol(known.default_split, split)
     return _split_by(_graph(known), protocol, seed)
 
@@ -92,6 +97,8 @@ def load_splits(
         3
     """
     known = None if isinstance(name, Path) else card(name)
+    if known is not None and known.kind == "link":
+        raise ValueError(f"{name!r} has one split, of its edges; `load` gives it, and `edge_split` takes it apart.")
     if known is not None and known.members:
         raise ValueError(f"{name!r} is a family of graphs; split one of them: {', '.join(known.members)}.")
     protocol, seeds = _protocol("public" if known is None else known.default_split, split), list(seeds)

@@ -30,7 +30,8 @@ def official_figure(name: str, y: Tensor, prediction: Tensor) -> tuple[str, floa
         >>> official_figure("ogbg-molhiv", y, score)
         ('rocauc', 0.75)
     """
-    card(name)
+    if card(name).kind == "link":
+        raise ValueError(f"{name!r} is a set of links; `official_link_figure` is for them.")
     if y.shape != prediction.shape or y.dim() not in (1, 2):
         raise ValueError(
             f"`y` and `prediction` must have one shape, [items] or [items, tasks], "
@@ -47,13 +48,46 @@ def official_figure(name: str, y: Tensor, prediction: Tensor) -> tuple[str, floa
     return metric, float(value)
 
 
+def official_link_figure(name: str, positive: Tensor, negative: Tensor) -> tuple[str, float]:
+    """Return the name and the value of the figure that OGB asks for on a set of links, by OGB's own evaluator.
+
+    Args:
+        name: such as ``"ogbl-collab"``.
+        positive: scores of the links that are there, ``[links]``.
+        negative: scores of links that are not there: ``[others]``, or where the figure is the mean reciprocal rank
+            (``"mrr"``) those each link is ranked among, ``[links, others]``.
+
+    Raises:
+        ValueError: if the data set is not OGB's, a score is not finite, or OGB's evaluator cannot compute the figure.
+
+    Example:
+        >>> official_link_figure("ogbl-ddi", torch.tensor([0.9, 0.1]), torch.linspace(0.0, 0.5, 30))
+        ('hits@20', 0.5)
+    """
+    if card(name).kind != "link":
+        raise ValueError(f"{name!r} is no set of links; `official_figure` is for nodes and graphs.")
+    if not bool(torch.isfinite(positive).all() and torch.isfinite(negative).all()):
+        raise ValueError("`positive` and `negative` must be finite.")
+    scores = {"y_pred_pos": positive.detach().cpu(), "y_pred_neg": negative.detach().cpu()}
+    try:
+        figures = _evaluator(name).eval(scores)
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(f"OGB's evaluator refuses: {error}") from error
+    if "mrr_list" in figures:  # one for each link; the figure is their mean
+        return "mrr", float(figures["mrr_list"].double().mean())
+    (metric, value), *_ = figures.items()
+    return metric, float(value)
+
+
 def _evaluator(name: str) -> Any:
     kind = name.partition("-")[0]
-    if kind not in ("ogbg", "ogbn"):
-        raise ValueError(f"{name!r} has no evaluator of OGB; those of 'ogbg-...' and 'ogbn-...' have one.")
+    if kind not in ("ogbg", "ogbl", "ogbn"):
+        raise ValueError(f"{name!r} has no evaluator of OGB; those of 'ogbg-...', 'ogbl-...' and 'ogbn-...' have one.")
     with _nothing_outdated():
         if kind == "ogbg":
             from ogb.graphproppred import Evaluator
+        elif kind == "ogbl":
+            from ogb.linkproppred import Evaluator
         else:
             from ogb.nodeproppred import Evaluator
     return Evaluator(name)

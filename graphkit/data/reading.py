@@ -9,9 +9,11 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from graphkit.data import files
 from graphkit.data.cards import Card
-from graphkit.data.content import content_sha256, graphs_sha256
+from graphkit.data.content import content_sha256, graphs_sha256, tensors_sha256
 from graphkit.data.errors import DataError
 from graphkit.data.sources import SOURCES
 
@@ -82,7 +84,11 @@ def fingerprint(data: Data | GraphSet) -> str:
     """Return the sha256 of what a graph or a set of graphs holds."""
     from graphkit.data.graphset import GraphSet
 
-    return graphs_sha256(data) if isinstance(data, GraphSet) else content_sha256(data)
+    if isinstance(data, GraphSet):
+        return graphs_sha256(data)
+    if data.get("y") is None:  # links: the split of the edges is what is learnt from, and the order of all is OGB's
+        return tensors_sha256({name: field for name, field in data.to_dict().items() if isinstance(field, Tensor)})
+    return content_sha256(data)
 
 
 def _difference(card: Card, data: Data | GraphSet) -> str:
@@ -103,7 +109,8 @@ def _counts(data: Data | GraphSet) -> tuple[int, int, int, int, int]:
     from graphkit.data.graphset import GraphSet
 
     items, inside = (len(data), data._data) if isinstance(data, GraphSet) else (1, data)
-    classes = 0 if data.y.is_floating_point() else int(data.y.max()) + 1
+    y = None if items == 1 and inside.get("y") is None else data.y
+    classes = 0 if y is None or y.is_floating_point() else int(y.max()) + 1
     features, signals = inside.num_node_features, inside.get("signals")
     if signals is not None:
         items, features = len(signals), signals.size(-1)

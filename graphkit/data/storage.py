@@ -263,11 +263,11 @@ def index_type(nodes: int, edges: int) -> type[np.signedinteger]:
 def _undirected(staged: Path, block: int = 1 << 22) -> bool:
     """Return whether the edges are their own reverses: sums of a hash of the pairs over both ways agree."""
     edges = np.load(staged / "edge_index.npy", mmap_mode="r")
-    difference = np.uint64(0)
+    difference = np.zeros(1, dtype=np.uint64)  # an array wraps around without a word
     for start in range(0, edges.shape[1], block):
         source, target = edges[:, start : start + block].astype(np.uint64)
         difference += (_mixed(source, target) - _mixed(target, source)).sum(dtype=np.uint64)
-    return bool(difference == 0)
+    return bool(difference[0] == 0)
 
 
 def _mixed(one: np.ndarray, two: np.ndarray) -> np.ndarray:

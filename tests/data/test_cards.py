@@ -21,6 +21,10 @@ UNSEEN = {
     "citation-full-pubmed",
     "ogbn-arxiv",
     "ogbn-products",
+    "ogbl-collab",
+    "ogbl-ddi",
+    "ogbl-ppa",
+    "ogbl-citation2",
     "synthetic-arxiv",
     "synthetic-products",
 }

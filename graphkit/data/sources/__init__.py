@@ -16,6 +16,7 @@ from graphkit.data.sources.facebook100 import Facebook100Source
 from graphkit.data.sources.filtered import FilteredSource
 from graphkit.data.sources.gpn import ClothingSource
 from graphkit.data.sources.ogb import OGBGraphSource, OGBNodeSource
+from graphkit.data.sources.ogb_links import OGBLinkSource
 from graphkit.data.sources.pyg import PlanetoidSource, PyGSource
 from graphkit.data.sources.source import PARTS, Source
 from graphkit.data.sources.synthetic import StoredSource, SyntheticSource
@@ -78,6 +79,12 @@ SOURCES: dict[str, Source] = {
     "synthetic-arxiv": SyntheticSource("synthetic-arxiv", Synthetic(169_343, 1_166_243, 128, 40)),
     "synthetic-products": StoredSource(
         "synthetic-products", Synthetic(2_449_029, 61_859_140, 100, 47, train=0.08, validation=0.02)
+    ),
+    "ogbl-collab": OGBLinkSource("collab", "collab", split="time", edge_files=("edge_weight", "edge_year")),
+    "ogbl-ddi": OGBLinkSource("ddi", "ddi", split="target", features=False),
+    "ogbl-ppa": OGBLinkSource("ppa", "ppassoc", split="throughput"),
+    "ogbl-citation2": OGBLinkSource(
+        "citation2", "citation-v2", split="time", both_ways=False, node_files=("node_year",)
     ),
     "twitch-musae-de": TwitchSource("DE"),
     "twitch-musae-engb": TwitchSource("ENGB"),

@@ -56,7 +56,7 @@ class OGBGraphSource:
         y = table(raw / "graph-label.csv.gz")
         data = Data(
             x=table(raw / "node-feat.csv.gz"),
-            edge_index=_both_ways(table(raw / "edge.csv.gz").t()),
+            edge_index=both_ways(table(raw / "edge.csv.gz").t()),
             edge_attr=table(raw / "edge-feat.csv.gz").repeat_interleave(2, dim=0),
             y=y,
         )
@@ -69,7 +69,7 @@ class OGBGraphSource:
 
     def download(self, root: Path) -> None:
         """Download OGB's archive."""
-        _download(f"{URL}/graphproppred/csv_mol_download/{self.archive}.zip", root, f"ogbg_{self.name}")
+        download_archive(f"{URL}/graphproppred/csv_mol_download/{self.archive}.zip", root, f"ogbg_{self.name}")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class OGBNodeSource:
             raise ValueError("the files hold other numbers of nodes and edges than they say")
         return Data(
             x=x.float(),
-            edge_index=_both_ways(edge_index) if self.both_ways else edge_index.contiguous(),
+            edge_index=both_ways(edge_index) if self.both_ways else edge_index.contiguous(),
             y=y,
             **{name: table(raw / f"{name}.csv.gz")[:, 0] for name in self.node_files},
             **masks(raw.parent / "split" / self.split, nodes),
@@ -110,7 +110,7 @@ class OGBNodeSource:
 
     def download(self, root: Path) -> None:
         """Download OGB's archive."""
-        _download(f"{URL}/nodeproppred/{self.name}.zip", root, f"ogbn_{self.name}")
+        download_archive(f"{URL}/nodeproppred/{self.name}.zip", root, f"ogbn_{self.name}")
 
 
 def table(path: Path) -> Tensor:
@@ -132,14 +132,14 @@ def masks(folder: Path, items: int) -> dict[str, Tensor]:
     return found
 
 
-def _both_ways(edge_index: Tensor) -> Tensor:
+def both_ways(edge_index: Tensor) -> Tensor:
     """Return each edge followed by its reverse, as OGB orders them."""
     result = edge_index.repeat_interleave(2, dim=1)
     result[:, 1::2] = edge_index.flip(0)
     return result
 
 
-def _download(url: str, root: Path, folder: str) -> None:
+def download_archive(url: str, root: Path, folder: str) -> None:
     """Download an archive and unpack it to ``ogb/<folder>`` below ``root``; nothing is asked."""
     from torch_geometric.data import download_url, extract_zip
 
