@@ -13,6 +13,7 @@ import dataclasses
 import json
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,11 +22,13 @@ from typing import Any
 import _measure as measure
 from rich.console import Console
 from rich.table import Table
+from safetensors.torch import load_file
 
 from graphkit.data import load
 from graphkit.nn.spectral.spectral import RESPONSES
 from graphkit.training import recipe, train
 from graphkit.training.files import write_atomically
+from graphkit.viz import responses, save
 
 SHARED = ("bias", "rest", "weight")
 """Ends of the names of parameters that are no part of a depthwise response."""
@@ -42,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train with each response in turn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="PATH", help="write a result record")
+    parser.add_argument("--picture", type=Path, metavar="PATH", help="draw what the first layers learnt, first seed")
     parser.add_argument("--quick", action="store_true", help="a small version that only shows that it works")
     parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--dataset", default="cora")
@@ -54,12 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.quick:
         options.dataset, options.seeds, given = "karate", 1, {"epochs": "3", "pairs": "12", **given}
     data = load(options.dataset)
-    rows, records = [], []
+    rows, records, curves = [], [], {}
     for kind in options.responses:
         plan = recipe("spectral", {**given, "response": kind})
-        outcome = train(data, plan, seeds=range(options.seeds), command=shlex.join(sys.argv))
         graph = plan.model.graph(data.edge_index, data.get("edge_weight"), data.num_nodes)
-        own, everything = counted(plan.module(data.num_features, data.card.classes, graph))
+        module: Any = plan.module(data.num_features, data.card.classes, graph)
+        own, everything = counted(module)
+        with tempfile.TemporaryDirectory(prefix="graphkit-responses-") as folder:
+            outcome = train(data, plan, seeds=range(options.seeds), checkpoint=folder, command=shlex.join(sys.argv))
+            module.load_state_dict(load_file(Path(folder) / "seed-0.safetensors"))
+        curve = module.eval().convs[0].response(graph[0].eigenvalues).detach()
+        curves[kind] = (curve / curve.abs().amax(0).clamp(min=1e-12)).numpy()
         record = outcome.record
         records.append(dataclasses.asdict(record))
         rows.append(
@@ -87,6 +96,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(
         f"{options.dataset}, {options.seeds} seed{'s' * (options.seeds > 1)}, {records[0]['selection']}; {threads}"
     )
+    if options.picture is not None:
+        eigenvalues = graph[0].eigenvalues.numpy()
+        what = f"first layer, each channel over its largest value; mean and middle half of {curve.shape[1]} channels"
+        picture = responses(
+            curves,
+            eigenvalues,
+            title=f"Free and smooth responses learnt on {data.card.title}",
+            note=f"{what}; ticks: the {len(eigenvalues)} eigenvalues",
+            eigenvalues=eigenvalues,
+        )
+        save(picture, options.picture)
     if options.json is not None:
         record = {**records[-1], "command": shlex.join(sys.argv), "seconds": time.perf_counter() - start}
         write_atomically(options.json, (json.dumps({**record, "rows": rows}, indent=2, default=str) + "\n").encode())
