@@ -2,7 +2,9 @@
 
 Edges are read in pieces; each is sorted and kept in a file of its own, and at the end all are merged. All this happens
 in a hidden folder beside the target. What is finished in it stays when the import is stopped, killed or out of room:
-the same call goes on from there, and gives the same bytes. The target appears when all is done, by one renaming.
+the same call goes on from there, and gives the same bytes. The target appears when all is done, by one renaming. Until
+then the edges lie on the disk three times: 16 bytes each as they were read, 8 sorted (16 where both directions are
+stored), and 8 in the graph for each direction (16 where ids or edges do not fit into 32 bits).
 """
 
 from __future__ import annotations
