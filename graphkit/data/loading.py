@@ -193,7 +193,7 @@ class Verification:
     Args:
         name: the data set.
         root: the folder below which its files lie.
-        files: number of files whose sha256 is the card's.
+        files: number of files whose sha256 is the card's; of a graph that was drawn here, its manifest's.
         others: path -> sha256 of the other files, told by what they hold.
         content: sha256 of the loaded tensors.
         content_known: whether the card knows that sha256; if not, only the counts could be compared.
@@ -231,7 +231,8 @@ def verify(name: str) -> Verification:
     if root is None:
         raise files.absence(known, "to verify is not to download")
     if isinstance(source := SOURCES[name], StoredSource):
-        return Verification(name, root, 0, {}, _on_disk(known, source, root, verify=True).store.fingerprint, False)
+        about = _on_disk(known, source, root, verify=True).store
+        return Verification(name, root, len(about.files), {}, about.fingerprint, False)
     others = files.strangers(known, root)
     content = fingerprint(read(known, root))
     return Verification(name, root, len(known.files) - len(others), others, content, known.content is not None)
