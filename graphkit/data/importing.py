@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from graphkit import _checks
 from graphkit.data import runs, tables
 from graphkit.data.arrays import ArrayWriter, write_array
 from graphkit.data.errors import DataError
-from graphkit.data.storage import GraphStore, finished, require_new, unwritable
+from graphkit.data.storage import MANIFEST, GraphStore, finished, require_new, unwritable
 
 PIECE = 1 << 22
 """Edges read at a time."""
@@ -273,17 +274,30 @@ def _claimed(partial: Path, job: dict[str, Any]) -> Iterator[None]:
         except BlockingIOError:
             raise DataError(f"another process is importing to {str(partial)!r}.") from None
         told = partial / JOB
+        if not told.exists() or (partial / MANIFEST).exists():
+            _emptied(partial)  # killed before it began, or at the very end, when its traces were being removed
         if told.exists() and json.loads(told.read_text(encoding="utf-8")) != job:
             raise DataError(
                 f"an unfinished import of other files, or with other options, lies in {str(partial)!r}; remove it, or "
                 "import as it was begun."
             )
-        told.write_text(json.dumps(job), encoding="utf-8")
+        beside = partial / f"{JOB}.part"
+        beside.write_text(json.dumps(job), encoding="utf-8")
+        os.replace(beside, told)
         try:
             yield
         except DataError:
             shutil.rmtree(partial)  # a mistake in the input: what was made of it is of no use
             raise
+
+
+def _emptied(partial: Path) -> None:
+    """Remove all from the folder of an unfinished import but its lock."""
+    for path in partial.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
 
 
 def _with(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

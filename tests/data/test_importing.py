@@ -169,6 +169,19 @@ class TestResumption:
         found = import_graph(path, tmp_path / "graph", **options)
         assert found.fingerprint == import_graph(path, tmp_path / "other", **options).fingerprint
 
+    @pytest.mark.parametrize("left", ["job.json", "manifest.json"])
+    def test_one_killed_before_it_began_or_at_its_end_begins_anew(self, tmp_path, options, left):
+        path = written(tmp_path, "csv")
+        partial = tmp_path / ".graph.partial"
+        (partial / "edges-0000").mkdir(parents=True)
+        np.save(partial / "x.npy", X + 1)
+        if left == "manifest.json":
+            for name in ("job.json", left):
+                (partial / name).write_text("{")
+        made = import_graph(path, tmp_path / "graph", **options)
+        assert made.fingerprint == import_graph(path, tmp_path / "other", **options).fingerprint
+        assert torch.equal(stored(made.folder).x, torch.from_numpy(X))
+
     def test_another_job_in_the_same_place_is_told(self, tmp_path, options, monkeypatch):
         path = written(tmp_path, "csv")
         with monkeypatch.context() as patch:
