@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import _measure as measure
+import torch
 from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file
@@ -68,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             outcome = train(data, plan, seeds=range(options.seeds), checkpoint=folder, command=shlex.join(sys.argv))
             module.load_state_dict(load_file(Path(folder) / "seed-0.safetensors"))
         curve = module.eval().convs[0].response(graph[0].eigenvalues).detach()
-        curves[kind] = (curve / curve.abs().amax(0).clamp(min=1e-12)).numpy()
+        largest = curve.gather(0, curve.abs().argmax(0, keepdim=True))
+        curves[kind] = (curve / torch.where(largest == 0, 1.0, largest)).numpy()
         record = outcome.record
         records.append(dataclasses.asdict(record))
         rows.append(

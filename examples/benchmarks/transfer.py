@@ -127,9 +127,13 @@ def off_its_curve(model: nn.Module, domain: Domain, count: int = 8) -> float:
 
 
 def curve(model: nn.Module, at: Tensor) -> Tensor:
-    """Return the first layer's responses, each relative to its largest size, [points, channels]."""
+    """Return the first layer's responses, each over its value of largest size, [points, channels].
+
+    A channel's sign is no matter: that of its weights goes with it.
+    """
     found = model.convs[0].response(at).detach()
-    return found / found.abs().amax(0).clamp(min=1e-12)
+    largest = found.gather(0, found.abs().argmax(0, keepdim=True))
+    return found / torch.where(largest == 0, 1.0, largest)
 
 
 def measured(options: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, dict[str, Tensor]]]:
