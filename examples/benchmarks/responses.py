@@ -94,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         )
     console = Console(highlight=False)
+    console.width = console.width if console.is_terminal else 160
     console.print(table)
     console.print(
         f"{options.dataset}, {options.seeds} seed{'s' * (options.seeds > 1)}, {records[0]['selection']}; {threads}"
