@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         picture = responses(
             curves,
             eigenvalues,
-            title=f"Free and smooth responses learnt on {data.card.title}",
+            title=f"Free and smooth responses learnt on {options.dataset}",
             note=f"{what}; ticks: the {len(eigenvalues)} eigenvalues",
             eigenvalues=eigenvalues,
         )
