@@ -98,7 +98,8 @@ class _InBlocks(nn.Module):
             around, edges = _around(block, source, order, ends, self.hops)
             place[around] = torch.arange(len(around), device=x.device)
             chosen = {name: value[edges] for name, value in per_edge.items()}
-            parts.append(conv(x[around], place[plain[:, edges].long()], **chosen, **extras)[: len(block)])
+            made = conv(x[around], place[plain[:, edges].long()], **chosen, **extras)
+            parts.append(made[: len(block)].clone())  # a view would keep the rows of all neighbours
         return torch.cat(parts) if parts else conv(x, edge_index, **per_edge, **extras)[:own]
 
     def _normalised(self, edge_index: Tensor, weight: Tensor | None, x: Tensor, own: int) -> tuple[Tensor, Tensor]:

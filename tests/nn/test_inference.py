@@ -88,3 +88,17 @@ def test_what_cannot_be_taken_in_blocks_is_refused(graph):
         layerwise(Encoder(5, 8, 3, conv=GCNConv).eval(), *graph, block=0)
     with pytest.raises(ValueError, match="a TAGConv, and how far it sees"):
         layerwise(Encoder(5, 8, 3, conv=pyg.TAGConv).eval(), *graph)
+
+
+def test_a_block_keeps_its_own_rows_and_not_those_of_its_neighbours(monkeypatch):
+    cat, kept = torch.cat, []
+
+    def seen(parts, *given):
+        kept.extend((part.untyped_storage().nbytes(), part.nbytes) for part in parts if part.is_floating_point())
+        return cat(parts, *given)
+
+    monkeypatch.setattr(torch, "cat", seen)
+    x, edge_index = torch.randn(12, 4), torch.randint(12, (2, 60))
+    layerwise(Encoder(4, 8, 2, conv=SAGEConv).eval(), x, edge_index, block=2)
+    assert kept
+    assert all(held == own for held, own in kept)
