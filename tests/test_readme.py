@@ -19,6 +19,7 @@ README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 LINES = [line for language, block in BLOCKS if language == "console" for line in block.splitlines() if line.strip()]
 INLINE = re.findall(r"`((?:graphkit|make) [^`]+)`", README)
+MADE = re.findall(r"data import .*--to (\S+)", README)
 COMMANDS = dict.fromkeys(re.sub(r"^(\w+=\S+ )+", "", line) for line in [*LINES, *INLINE])
 
 
@@ -43,10 +44,9 @@ def test_a_graphkit_command_parses_and_names_what_exists(line):
         word, *rest = rest
         command = command.commands[word]
     given = command.make_context(word, rest).params
-    if given.get("dataset"):
-        card(given["dataset"])
+    known = None if given.get("dataset") in (None, *MADE) else card(given["dataset"])
     if given.get("model"):
-        kind = card(given["dataset"]).kind if given.get("dataset") else "node"
+        kind = known.kind if known else "node"
         recipe(given["model"], items={"signal": "signals", "graph": "graphs"}.get(kind, "nodes"))
     for name in given.get("names") or []:
         card(name)
@@ -62,6 +62,9 @@ def test_any_other_command_is_one_that_is_known(line):
     makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
     if first == "make":
         assert re.search(rf"^{re.escape(rest[0])}:", makefile, re.MULTILINE)
+    elif first == "torchrun":
+        _, _, asked = line.partition("graphkit.cli ")
+        test_a_graphkit_command_parses_and_names_what_exists(f"graphkit {asked}")
     elif first == "export":
         assert rest[0].split("=")[0] in ("GRAPHKIT_DATA", "GRAPHKIT_MIRROR")
     else:
