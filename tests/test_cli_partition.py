@@ -7,6 +7,7 @@ import json
 import pytest
 
 from graphkit.cli import main
+from graphkit.data import load, store
 
 
 @pytest.fixture
@@ -38,6 +39,19 @@ def test_one_part_trains_as_the_whole_graph_does(call):
         assert code == 0, said
         with open(f"{name}.json") as file:
             records[name] = json.load(file)
+    same = ("dataset", "protocol", "config", "epochs", "seeds")
+    assert {name: records["parts"][name] for name in same} == {name: records["graph"][name] for name in same}
+    assert records["parts"]["metric"]["values"] == records["graph"]["metric"]["values"]
+
+
+def test_a_stored_graph_is_cut_and_trained_on_as_it_lies(call, tmp_path):
+    store(load("karate"), tmp_path / "stored")
+    assert call("data", "partition", "./stored", "--parts", "1", "--to", "whole")[0] == 0
+    records = {}
+    for name, more in (("parts", ["--partitions", "whole"]), ("graph", [])):
+        code, said = call("train", "./stored", *TRAIN[2:], *more, "--checkpoint", name, "--json", f"{name}.json")
+        assert code == 0, said
+        records[name] = json.loads((tmp_path / f"{name}.json").read_text())
     same = ("dataset", "protocol", "config", "epochs", "seeds")
     assert {name: records["parts"][name] for name in same} == {name: records["graph"][name] for name in same}
     assert records["parts"]["metric"]["values"] == records["graph"]["metric"]["values"]

@@ -39,3 +39,11 @@ class Asked:
             )
         self.items = {"signal": "signals", "graph": "graphs"}.get(known.kind, "nodes")
         self.per_cent = known.metric != "rmse"
+
+    def known_as(self) -> str:
+        """Return what records call it; of a stored graph, what its manifest says."""
+        if isinstance(self.source, str):
+            return self.source
+        from graphkit.data.storage import graph_store
+
+        return graph_store(self.source).name

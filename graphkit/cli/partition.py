@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from graphkit.cli.asked import Asked
 from graphkit.cli.output import debuggable, say
 from graphkit.cli.preload import preload
 
@@ -25,17 +26,17 @@ from graphkit.cli.preload import preload
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of METIS, or of chance.")
 @debuggable
 def partition_(name: str, parts: int, to: Path, by: str | None, split: str | None, seed: int) -> None:
-    """Cut the graph of a data set into parts, for `torchrun ... train NAME --sampled --partitions FOLDER`."""
+    """Cut a graph, by name or stored in a folder, for `torchrun ... train NAME --sampled --partitions FOLDER`."""
     from graphkit.data import card
 
-    kind = card(name).kind
-    if kind in ("graph", "signal", "link", "family"):
+    asked = Asked(name)
+    if isinstance(asked.source, str) and card(name).kind in ("graph", "signal", "family"):
         raise click.UsageError(f"{name!r} is not one graph whose nodes are labelled; parts are of its nodes.")
     preload("graphkit.data.loading", "graphkit.data.partitions")
     from graphkit.data import load
     from graphkit.data.partitions import partition
 
-    written = partition(load(name, split=split), to, parts=parts, by=by, seed=seed)
+    written = partition(load(asked.source, split=split), to, parts=parts, by=by, seed=seed)
     for part in range(parts):
         own, edges = (len(written.array(f"part-{part}/{of}", mapped=True)) for of in ("nodes", "sources"))
         click.echo(f"part {part}: {own:,} nodes, {edges:,} edges into them")

@@ -142,12 +142,13 @@ def train(
     data: Any
     if partitions is not None:
         data = graphkit.data.Partitions(partitions, around=keep_around)
-        data.require_name(dataset)
+        data.require_name(asked.known_as())
     elif split_per_seed:
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
     else:
         data = graphkit.data.load(asked.source, split=split, seed=split_seed)
-    if getattr(data, "store", None) is not None and "row_normalise" not in overrides:
+    on_disk = data.about["stored"] if partitions is not None else getattr(data, "store", None) is not None
+    if on_disk and "row_normalise" not in overrides:
         chosen = chosen.with_({"row_normalise": False})  # features stay on the disk, as they are
     edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
     if threads is None and edges < SMALL_EDGES:

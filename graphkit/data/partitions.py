@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 
 from graphkit import _checks
 from graphkit._kernels.ordering import compressed_rows
@@ -37,7 +38,8 @@ def partition(data: Data, folder: Path | str, *, parts: int, by: str | None = No
     written beside its place and renamed: it is whole or not there.
 
     Args:
-        data: a graph with ``x``, ``edge_index``, ``y`` and masks, of one kind of nodes, without edge weights.
+        data: a graph with ``x``, ``edge_index``, ``y`` and masks, of one kind of nodes, without edge weights; one that
+            is stored on the disk too.
         folder: must not exist.
         parts: from 1 to the number of nodes.
         by: "metis" for few edges between parts, "random" for parts that are even, "contiguous" for nodes as they
@@ -160,7 +162,7 @@ def _owners(data: Data, parts: int, by: str, seed: int) -> Tensor:
     """Return the part of each node."""
     nodes = data.num_nodes
     if by == "metis":
-        return metis_clusters(data.edge_index, parts, num_nodes=nodes, seed=seed)
+        return metis_clusters(_edges(data).long(), parts, num_nodes=nodes, seed=seed)
     even = torch.arange(nodes) * parts // nodes
     return even[torch.randperm(nodes, generator=torch.Generator().manual_seed(seed))] if by == "random" else even
 
@@ -179,7 +181,7 @@ def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, A
     for mask in MASKS:
         put(mask.removesuffix("_mask"), data[mask].cpu().nonzero().flatten().numpy())
     table = data.x if data.x.layout == torch.strided else data.x.to_sparse_coo()
-    source, target = data.edge_index.cpu().numpy()
+    source, target = _edges(data).cpu().numpy()
     index = np.int32 if max(len(source), nodes) < 2**31 else np.int64
     pointers, sources, places = compressed_rows(target, source, (nodes, nodes), index)
     for part in range(parts):
@@ -215,14 +217,21 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _edges(data: Data) -> Tensor:
+    """Return the edges as a plain tensor: what PyG's ``EdgeIndex`` knows of itself does not hold of a part."""
+    edges = data.edge_index
+    return edges.as_tensor() if isinstance(edges, EdgeIndex) else edges
+
+
 def _about(data: Data) -> dict[str, Any]:
     """Return what a record says of the whole graph, which no process will see again."""
-    card, drawn = data.get("card"), data.get("protocol")
+    card, drawn, kept = data.get("card"), data.get("protocol"), data.get("store")
     masks = tensors_sha256({name: data[name] for name in MASKS})
     named = drawn is not None and drawn["fingerprint"] == masks
     return {
-        "name": card.name if card else str(data.get("name") or "unnamed"),
-        "sha256": content_sha256(data),
+        "name": card.name if card else kept.name if kept else str(data.get("name") or "unnamed"),
+        "sha256": content_sha256(data) if kept is None else kept.fingerprint,
+        "stored": kept is not None,
         "card": card.name if card else None,
         "split_sha256": masks,
         "split": {"split": drawn["split"], "parameters": drawn["parameters"]} if named else None,
