@@ -127,6 +127,15 @@ def edge_index_in_range(edge_index: Tensor, num_nodes: int | tuple[int, int] | N
     return sizes
 
 
+def node_ids(argument: str, nodes: Tensor, num_nodes: int) -> None:
+    """Require ids of nodes that are there, ``[ids]`` of integers."""
+    if nodes.is_floating_point() or nodes.is_complex() or nodes.dim() != 1:
+        raise ValueError(f"`{argument}` must be integers of shape [ids], got {nodes.dtype} {list(nodes.shape)}.")
+    wrong = nodes[(nodes < 0) | (nodes >= num_nodes)]
+    if len(wrong):
+        raise ValueError(f"`{argument}` must hold node ids from 0 to {num_nodes - 1:,}, got {int(wrong[0]):,}.")
+
+
 def one_row_per_column(x: Tensor, columns: int) -> None:
     """Refuse a signal that has not one row for each column of the matrix that is to multiply it."""
     rows = x.shape[-2] if x.dim() > 1 else x.shape[0] if x.dim() else None

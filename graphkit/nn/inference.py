@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,10 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import add_remaining_self_loops, index_sort
 
-from graphkit._checks import at_least, edge_index_in_range
+from graphkit._checks import at_least, edge_index_in_range, node_ids
 
 _ONE_HOP = ("SAGEConv", "GATConv", "GATv2Conv", "GINConv", "GINEConv", "GraphConv")
+_ACROSS_NODES = ("GraphNorm", "PairNorm", "InstanceNorm", "GraphSizeNorm", "MeanSubtractionNorm", "DiffGroupNorm")
 _PER_EDGE = ("edge_weight", "edge_attr")
 
 
@@ -26,9 +27,10 @@ def layerwise(
     edge_weight: Tensor | None = None,
     *,
     block: int = 4096,
+    nodes: Tensor | None = None,
     around: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Return ``model(x, edge_index)`` of all nodes, each graph layer taken over blocks of nodes one after another.
+    """Return ``model(x, edge_index)`` exactly, each graph layer taken over blocks of nodes one after another.
 
     A block sees all its neighbours, so that nothing is drawn and nothing is lost: the result is that of one pass over
     the whole graph, up to the order of sums. What a layer makes of all nodes is held, the messages of one block only.
@@ -44,13 +46,19 @@ def layerwise(
         edge_index: ``[2, edges]``. PyG's ``EdgeIndex`` that is sorted by column is not sorted again.
         edge_weight: ``[edges]``.
         block: nodes of a block.
+        nodes: those whose results are asked for ``[asked]``; all if None. Each layer is then taken of the nodes within
+            the hops that remain, and is 0 elsewhere, so that a norm over the whole graph is refused.
         around: where ``x`` is of a part of the nodes only, and the others are elsewhere: puts after the rows of a
             table of the part ``[nodes, ...]`` those of the others that edges lead from, which are numbered so. Edges
             lead to nodes of the part. It is asked once before each graph layer, and once more for degrees.
 
+    Returns:
+        ``[nodes, ...]``, or ``[asked, ...]`` in the order of ``nodes``.
+
     Raises:
-        ValueError: for a model in training mode, a block below 1, an edge to a node that is not there, or a graph
-            layer of which it is not known how far it sees, or that sees farther than ``around``.
+        ValueError: for a model in training mode, a block below 1, an edge to a node that is not there, a graph
+            layer of which it is not known how far it sees, or that sees farther than ``around``, or ``nodes`` of which
+            one is not there, or with ``around``, or with a norm that looks at all nodes.
 
     Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216, for the layers' neighbourhoods; the order of
     evaluation is that of PyG's ``BasicGNN.inference``, which takes GCN's degrees from the batch.
@@ -67,17 +75,65 @@ def layerwise(
         raise ValueError("`model` must be in evaluation mode: call `model.eval()` first.")
     if around is None:
         edge_index_in_range(edge_index, x.size(0))
+    if nodes is not None:
+        if around is not None:
+            raise ValueError("`nodes` is of a whole graph; with `around` take all nodes of the part.")
+        node_ids("nodes", nodes, x.size(0))
     weights = () if edge_weight is None else (edge_weight,)
     with torch.no_grad():
-        return _blocked(model, block, around)(x, edge_index, *weights)
+        asked = _Asked(nodes)
+        result = _blocked(model, block, asked, around)(x, edge_index, *weights)
+        if asked.taken > asked.hops:  # a layer that is called twice sees farther than was thought
+            result = _blocked(model, block, _Asked(None), around)(x, edge_index, *weights)
+    return result if nodes is None else result[nodes]
+
+
+class _Asked:
+    """The nodes whose results are asked for, and what each layer on the way must know for them.
+
+    Args:
+        nodes: ``[asked]``, None for all.
+    """
+
+    def __init__(self, nodes: Tensor | None) -> None:
+        self.nodes = nodes
+        self.hops = self.taken = 0
+        self._within: list[Tensor] = []
+
+    def rows(self, own: int, into: _Into, hops: int, block: int) -> Tensor:
+        """Return the nodes that a layer of so many hops must be taken of; layers ask one after another."""
+        self.taken += hops
+        if self.nodes is None:
+            return torch.arange(own, device=into.source.device)
+        if not self._within:
+            self._within = _within(self.nodes, into, self.hops - hops, block)
+        return self._within[max(self.hops - self.taken, 0)]
+
+
+class _Into(NamedTuple):
+    """Edges by target: their sources, the order that sorts them so, and where those into each node begin."""
+
+    source: Tensor
+    order: Tensor | None
+    ends: Tensor
+
+    def edges(self, nodes: Tensor) -> Tensor:
+        """Return the edges that lead into these nodes, one node after another."""
+        many = self.ends[nodes + 1] - self.ends[nodes]
+        start = torch.repeat_interleave(self.ends[nodes] - many.cumsum(0) + many, many)
+        found = start + torch.arange(len(start), device=nodes.device)
+        return found if self.order is None else self.order[found]
 
 
 class _InBlocks(nn.Module):
     """A graph layer that is taken over blocks of target nodes."""
 
-    def __init__(self, conv: Any, block: int, hops: int, around: Callable[[Tensor], Tensor] | None) -> None:
+    def __init__(
+        self, conv: Any, block: int, hops: int, asked: _Asked, around: Callable[[Tensor], Tensor] | None
+    ) -> None:
         super().__init__()
-        self.conv, self.block, self.hops, self.around = conv, block, hops, around
+        self.conv, self.block, self.hops, self.asked, self.around = conv, block, hops, asked, around
+        asked.hops += hops
 
     def forward(self, x: Tensor, edge_index: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         given = {**dict(zip(_PER_EDGE, args, strict=False)), **kwargs}
@@ -90,17 +146,18 @@ class _InBlocks(nn.Module):
             conv = copy.copy(conv)
             conv.normalize = False
         per_edge = {name: extras.pop(name) for name in _PER_EDGE if name in extras}
-        source, order, ends = _by_target(edge_index, nodes)
+        into = _by_target(edge_index, nodes)
         plain = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
         place = torch.empty(nodes, dtype=torch.long, device=x.device)
-        parts = []
-        for block in torch.arange(own, device=x.device).split(self.block):
-            around, edges = _around(block, source, order, ends, self.hops)
+        table = None
+        for block in self.asked.rows(own, into, self.hops, self.block).split(self.block):
+            around, edges = _around(block, into, self.hops)
             place[around] = torch.arange(len(around), device=x.device)
             chosen = {name: value[edges] for name, value in per_edge.items()}
             made = conv(x[around], place[plain[:, edges].long()], **chosen, **extras)
-            parts.append(made[: len(block)].clone())  # a view would keep the rows of all neighbours
-        return torch.cat(parts) if parts else conv(x, edge_index, **per_edge, **extras)[:own]
+            table = made.new_zeros(own, *made.shape[1:]) if table is None else table
+            table[block] = made[: len(block)]
+        return conv(x, edge_index, **per_edge, **extras)[:own] if table is None else table
 
     def _normalised(self, edge_index: Tensor, weight: Tensor | None, x: Tensor, own: int) -> tuple[Tensor, Tensor]:
         """Return edges and weights of a ``GCNConv`` by degrees of the whole graph."""
@@ -116,25 +173,38 @@ class _InBlocks(nn.Module):
         return edge_index, scale[edge_index[0]] * weight * scale[edge_index[1]]
 
 
-def _by_target(edge_index: Tensor, nodes: int) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Return the sources of edges, the order that sorts these by target, and where those into each node begin."""
+def _by_target(edge_index: Tensor, nodes: int) -> _Into:
+    """Return edges by target."""
     if isinstance(edge_index, EdgeIndex) and edge_index.sort_order == "col":
         (ends, source), _ = edge_index.get_csc()  # a graph that lies on the disk stays there
-        return source, None, ends.long()
+        return _Into(source, None, ends.long())
     targets, order = index_sort(edge_index[1], nodes, stable=True)
-    return edge_index[0], order, torch.searchsorted(targets, torch.arange(nodes + 1, device=targets.device))
+    return _Into(edge_index[0], order, torch.searchsorted(targets, torch.arange(nodes + 1, device=targets.device)))
 
 
-def _around(block: Tensor, source: Tensor, order: Tensor | None, ends: Tensor, hops: int) -> tuple[Tensor, Tensor]:
+def _within(nodes: Tensor, into: _Into, hops: int, block: int) -> list[Tensor]:
+    """Return the nodes from which these are reached in at most 0, 1, ... hops, each in rising order."""
+    seen = torch.zeros(len(into.ends) - 1, dtype=torch.bool, device=nodes.device)
+    seen[nodes] = True
+    within = [seen.nonzero().squeeze(1)]
+    fresh = within[0]
+    for _ in range(hops):
+        before = seen.clone()
+        for some in fresh.split(block):
+            seen[into.source[into.edges(some)].long()] = True
+        fresh = (seen & ~before).nonzero().squeeze(1)
+        within.append(seen.nonzero().squeeze(1))
+    return within
+
+
+def _around(block: Tensor, into: _Into, hops: int) -> tuple[Tensor, Tensor]:
     """Return nodes, those of ``block`` first, and edges, those that lead to the block in so many hops among them."""
+    source, order, ends = into
     seen = torch.zeros(len(ends) - 1, dtype=torch.bool, device=block.device)
     seen[block] = True
     around, edges, frontier = [block], [], block
     for _ in range(hops):
-        many = ends[frontier + 1] - ends[frontier]
-        start = torch.repeat_interleave(ends[frontier] - many.cumsum(0) + many, many)
-        found = start + torch.arange(len(start), device=block.device)
-        found = found if order is None else order[found]
+        found = into.edges(frontier)
         edges.append(found)
         reached = source[found].unique().long()
         frontier = reached[~seen[reached]]
@@ -148,18 +218,26 @@ def _around(block: Tensor, source: Tensor, order: Tensor | None, ends: Tensor, h
     return torch.cat(around), torch.cat(edges)
 
 
-def _blocked(module: nn.Module, block: int, around: Callable[[Tensor], Tensor] | None) -> nn.Module:
+def _blocked(module: nn.Module, block: int, asked: _Asked, around: Callable[[Tensor], Tensor] | None) -> nn.Module:
     """Return a copy that shares all parameters, with graph layers that go by blocks."""
+    if asked.nodes is not None and _looks_at_all(module):
+        raise ValueError(f"`nodes`: a {type(module).__name__} looks at all nodes; leave `nodes` out.")
     if isinstance(module, MessagePassing):
         hops = _hops(module)
         if around is not None and (hops > 1 or "ChebConv" in _kinds(module)):
             raise ValueError(f"`around`: a {type(module).__name__} sees farther than the nodes around a part.")
-        return _InBlocks(module, block, hops, around)
+        return _InBlocks(module, block, hops, asked, around)
     copied = copy.copy(module)
     vars(copied)["_modules"] = {
-        name: None if child is None else _blocked(child, block, around) for name, child in module._modules.items()
+        name: None if child is None else _blocked(child, block, asked, around)
+        for name, child in module._modules.items()
     }
     return copied
+
+
+def _looks_at_all(module: Any) -> bool:
+    """Return whether a norm takes all nodes together."""
+    return bool(_kinds(module).intersection(_ACROSS_NODES)) or getattr(module, "mode", None) == "graph"
 
 
 def _kinds(conv: Any) -> set[str]:

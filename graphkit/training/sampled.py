@@ -82,7 +82,7 @@ class SampledTask(AbstractTask):
         """Return the exact logits of some nodes."""
         if isinstance(self.whole, PartTask):
             return self.whole.logits(model, index)
-        return layerwise(model, self.whole.x, *self.graph)[index]  # type: ignore[arg-type]  # dense, see `sampled`
+        return layerwise(model, self.whole.x, *self.graph, nodes=index)  # type: ignore[arg-type]  # dense, see `sampled`
 
     def batches(self, size: int) -> Iterator[Rows]:
         """Yield the training nodes in a drawn order, each batch with what its logits are taken from.

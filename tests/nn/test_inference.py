@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from typing import ClassVar
+
 import pytest
 import torch
 import torch_geometric.nn as pyg
@@ -90,15 +93,69 @@ def test_what_cannot_be_taken_in_blocks_is_refused(graph):
         layerwise(Encoder(5, 8, 3, conv=pyg.TAGConv).eval(), *graph)
 
 
-def test_a_block_keeps_its_own_rows_and_not_those_of_its_neighbours(monkeypatch):
-    cat, kept = torch.cat, []
+def test_a_block_keeps_its_own_rows_and_not_those_of_its_neighbours():
+    class Watched(SAGEConv):
+        results: ClassVar[list[weakref.ref]] = []
 
-    def seen(parts, *given):
-        kept.extend((part.untyped_storage().nbytes(), part.nbytes) for part in parts if part.is_floating_point())
-        return cat(parts, *given)
+        def forward(self, x, edge_index):
+            assert sum(result() is not None for result in self.results) <= 1  # that of the block before
+            result = super().forward(x, edge_index)
+            self.results.append(weakref.ref(result.untyped_storage()))
+            return result
 
-    monkeypatch.setattr(torch, "cat", seen)
     x, edge_index = torch.randn(12, 4), torch.randint(12, (2, 60))
-    layerwise(Encoder(4, 8, 2, conv=SAGEConv).eval(), x, edge_index, block=2)
-    assert kept
-    assert all(held == own for held, own in kept)
+    layerwise(Encoder(4, 8, 2, conv=Watched).eval(), x, edge_index, block=2)
+    assert len(Watched.results) == 2 * 6
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("name", CONVS)
+def test_some_nodes_have_the_results_they_have_among_all(graph, name, layers):
+    x, edge_index = graph
+    model = Encoder(5, 8, 3, conv=CONVS[name], layers=layers, norm="batch", residual=True).eval()
+    if "cheb" in name:
+        edge_index = edge_index[:, edge_index[0] != edge_index[1]]
+    nodes = torch.tensor([7, 3, NODES - 1, 7])
+    expected = layerwise(model, x, edge_index, block=9)[nodes]
+    torch.testing.assert_close(layerwise(model, x, edge_index, block=9, nodes=nodes), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_only_what_is_asked_for_is_computed():
+    class Counted(SAGEConv):
+        targets: ClassVar[list[int]] = []
+
+        def forward(self, x, edge_index):
+            self.targets.append(int(edge_index[1].unique().numel()))
+            return super().forward(x, edge_index)
+
+    ring = torch.stack([torch.arange(50), (torch.arange(50) + 1) % 50])
+    layerwise(Encoder(4, 8, 2, conv=Counted, layers=3).eval(), torch.randn(50, 4), ring, nodes=torch.tensor([5]))
+    assert Counted.targets == [3, 2, 1]
+
+
+def test_a_layer_that_is_called_twice_sees_two_hops(graph):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = SAGEConv(5, 5)
+
+        def forward(self, x, edge_index):
+            return self.conv(self.conv(x, edge_index), edge_index)
+
+    model, nodes = Twice().eval(), torch.tensor([2, 9])
+    with torch.no_grad():
+        expected = model(*graph)[nodes]
+    torch.testing.assert_close(layerwise(model, *graph, nodes=nodes), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_nodes_that_cannot_be_asked_for_are_refused(graph):
+    model = Encoder(5, 8, 3, conv=SAGEConv).eval()
+    assert layerwise(model, *graph, nodes=torch.empty(0, dtype=torch.long)).shape == (0, 3)
+    with pytest.raises(ValueError, match=r"`nodes` must hold node ids from 0 to 59, got 60"):
+        layerwise(model, *graph, nodes=torch.tensor([60]))
+    with pytest.raises(ValueError, match=r"`nodes` must be integers"):
+        layerwise(model, *graph, nodes=torch.tensor([0.5]))
+    with pytest.raises(ValueError, match=r"with `around` take all"):
+        layerwise(model, *graph, nodes=torch.tensor([0]), around=lambda table: table)
+    with pytest.raises(ValueError, match=r"a PairNorm looks at all nodes"):
+        layerwise(Encoder(5, 8, 3, conv=SAGEConv, norm="pair").eval(), *graph, nodes=torch.tensor([0]))
