@@ -49,6 +49,9 @@ and validation labels select the tuned one."""
 @click.option("--dim", type=int, help="Width of the embedding.  [default: the recipe's]")
 @click.option("--split", help="Such as public or random-per-class:20.  [default: the card's]")
 @click.option("--split-seed", type=SEED, default=0, show_default=True, help="Draws a random split.")
+@click.option(
+    "--split-per-seed", is_flag=True, help="Each seed draws its split, or takes the file or fold of its number."
+)
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many seeds to train.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them.")
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
@@ -76,6 +79,7 @@ def embed(
     dim: int | None,
     split: str | None,
     split_seed: int,
+    split_per_seed: bool,
     seeds: int,
     seed: int,
     epochs: int | None,
@@ -125,17 +129,21 @@ def embed(
     import graphkit.data
     from graphkit.training.embedding import embed as embedded
 
-    data = graphkit.data.load(dataset, split=split, seed=split_seed)
+    many, splits = range(seed, seed + seeds), None
+    if split_per_seed:
+        data, splits = graphkit.data.load_splits(dataset, split=split, seeds=many)
+    else:
+        data = graphkit.data.load(dataset, split=split, seed=split_seed)
     if threads is None and known.edges < SMALL_EDGES:
         threads = 1
     if threads is not None:
         torch.set_num_threads(threads)
-    many = range(seed, seed + seeds)
     with Bar(many, chosen.epochs) if sys.stderr.isatty() else Lines(many) as progress:
         outcome = embedded(
             data,
             chosen,
             seeds=many,
+            splits=splits,
             beside=others,
             inductive=inductive,
             disjoint=disjoint,

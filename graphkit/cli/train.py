@@ -31,7 +31,9 @@ and is ten times as long where the machine has other work."""
 @click.option("--list-models", is_flag=True, help="Name the recipes and what each is.")
 @click.option("--split", help="Such as public, dense, random-per-class:20 or files:3.  [default: the card's]")
 @click.option("--split-seed", type=SEED, default=0, show_default=True, help="Draws a random split.")
-@click.option("--split-per-seed", is_flag=True, help="Draw a split for each seed; of files of masks, take its own.")
+@click.option(
+    "--split-per-seed", is_flag=True, help="Each seed draws its split, or takes the file or fold of its number."
+)
 @click.option("--protocol", type=click.Choice(["nested-10-fold"]), help="Of a set of graphs: choose anew in each fold.")
 @click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="How many seeds to train.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them.")

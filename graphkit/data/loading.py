@@ -20,7 +20,7 @@ from graphkit.data.graphset import GraphSet
 from graphkit.data.reading import fingerprint, read
 from graphkit.data.sources import PARTS, SOURCES, StoredSource
 from graphkit.data.split import Split, SplitProtocol
-from graphkit.data.splits import FileMasks, Public, split_from_name
+from graphkit.data.splits import Public, split_from_name
 from graphkit.data.storage import stored
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def load_splits(
 ) -> tuple[Any, list[Split]]:
     """Return the data set ``name``, with the first of several splits, and these splits, one for each seed.
 
-    A random protocol draws from a generator of each seed; of files of masks, seed 3 takes the fourth.
+    A random protocol draws from a generator of each seed; of files of masks, and of folds, seed 3 takes the fourth.
 
     Args:
         name: a data set of one graph, or the ``Path`` of a stored one.
@@ -105,12 +105,7 @@ def load_splits(
     if isinstance(protocol, Public | Split) or not seeds:
         raise ValueError(f"`split` {str(protocol)!r} is one and fixed; a split for each seed needs a drawn one.")
     data = _labelled(name) if isinstance(name, Path) else _graph(card(name))
-    many = [
-        FileMasks(seed)(_items(data))
-        if isinstance(protocol, FileMasks)
-        else protocol(_items(data), torch.Generator().manual_seed(seed))
-        for seed in seeds
-    ]
+    many = [protocol.of_seed(_items(data), seed) for seed in seeds]
     return _divided(data, many[0]), many
 
 

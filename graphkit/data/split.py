@@ -85,6 +85,10 @@ class SplitProtocol(ABC):
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the split of ``data``."""
 
+    def of_seed(self, data: Data, seed: int) -> Split:
+        """Return the split that is a seed's own where each has one: drawn with it, or the one of this number."""
+        return self(data, torch.Generator().manual_seed(seed))
+
     @property
     def parameters(self) -> dict[str, Any]:
         """The fields of the protocol as plain numbers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from graphkit.data import GraphSet, Split
 from graphkit.data.content import graphs_sha256, tensors_sha256
 from graphkit.nn.graphs import GraphBatch
 from graphkit.training.objectives import AbstractObjective, Accuracy, OfficialDistance, OfficialRanking
-from graphkit.training.protocol import DatasetFacts, Protocol, split_name
+from graphkit.training.protocol import DatasetFacts, Protocol, split_name, splits_sha256
 from graphkit.training.tasks import AbstractTask, Rows
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def graph_protocol(splits: Sequence[Split], facts: DatasetFacts, selection: str,
         dataset=facts.name,
         dataset_sha256=facts.sha256,
         split=split_name([split.record() for split in splits]),
-        split_sha256=digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
+        split_sha256=splits_sha256(digests),
         train=int(splits[0].train.sum()),
         validation=int(splits[0].val.sum()),
         test=int(splits[0].test.sum()),

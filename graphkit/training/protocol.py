@@ -14,6 +14,8 @@ from graphkit.data.content import content_sha256, tensors_sha256
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+    from graphkit.data import Split
+
 _MASKS = ("train_mask", "val_mask", "test_mask")
 
 
@@ -70,6 +72,12 @@ class Protocol:
         """The first 16 hexadecimal digits of the SHA-256 of all other fields."""
         return fingerprint({name: value for name, value in dataclasses.asdict(self).items() if name != "items"})
 
+    def of_splits(self, splits: Sequence[Split]) -> Protocol:
+        """Return this protocol with several splits in place of its one."""
+        drawn = [split.record() for split in splits]
+        digests = [each["fingerprint"] for each in drawn]
+        return dataclasses.replace(self, split=split_name(drawn), split_sha256=splits_sha256(digests))
+
     def as_dict(self) -> dict[str, Any]:
         """Return all fields and the fingerprint."""
         return {**dataclasses.asdict(self), "fingerprint": self.fingerprint}
@@ -117,7 +125,7 @@ def protocol_of(divided: Sequence[Data], facts: DatasetFacts, selection: str, me
         dataset=facts.name,
         dataset_sha256=facts.sha256,
         split=split_name(drawn) if named else "given masks",
-        split_sha256=digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
+        split_sha256=splits_sha256(digests),
         train=int(masks[0]["train_mask"].sum()),
         validation=int(masks[0]["val_mask"].sum()),
         test=int(masks[0]["test_mask"].sum()),
@@ -126,6 +134,11 @@ def protocol_of(divided: Sequence[Data], facts: DatasetFacts, selection: str, me
         metric=metric,
         items="signals" if inductive else "nodes",
     )
+
+
+def splits_sha256(digests: Sequence[str]) -> str:
+    """Return the checksum of one split, or that of the checksums of several."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def split_name(drawn: Sequence[dict[str, Any]]) -> str:

@@ -139,6 +139,14 @@ def test_a_split_for_each_seed_is_the_one_that_seed_draws_alone():
     assert data.protocol["fingerprint"] == alone[0]
 
 
+def test_the_folds_of_all_seeds_test_every_node_once():
+    _, splits = load_splits("karate", split="folds:5", seeds=range(5))
+    assert torch.stack([split.test for split in splits]).sum(0).eq(1).all()
+    assert splits[3].fingerprint == load("karate", split="folds:5,3").protocol["fingerprint"]
+    with pytest.raises(ValueError, match="`fold` must lie in 0 to 4, got 5"):
+        load_splits("karate", split="folds:5", seeds=range(6))
+
+
 def test_a_fixed_split_is_not_drawn_for_each_seed():
     with pytest.raises(ValueError, match="'public' is one and fixed"):
         load_splits("digits", split="public", seeds=[0])

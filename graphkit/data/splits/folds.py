@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -74,6 +75,10 @@ class Folds(SplitProtocol):
         val = _held_out(others, self.val, torch.Generator().manual_seed(int(seeds[self.fold])))
         parts = (others >= 0) & ~val, val, fold == self.fold
         return self._split(data, [part.nonzero().flatten() for part in parts], seed)
+
+    def of_seed(self, data: Data, seed: int) -> Split:
+        """Return the fold of this number, of folds drawn once: as many seeds as folds test every item once."""
+        return dataclasses.replace(self, fold=seed)(data, torch.Generator().manual_seed(0))
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,10 @@ class FileMasks(SplitProtocol):
         train, val, test = (data[part][:, self.index].clone() for part in ("train_masks", "val_masks", "test_masks"))
         return Split(train, val, test, self.name, self.parameters)
 
+    def of_seed(self, data: Data, seed: int) -> Split:
+        """Return the split of this number in the files."""
+        return FileMasks(seed)(data)
+
 
 def _published(data: Data) -> str:
     return f"; its card lists {', '.join(data.card.splits) or 'none'}" if "card" in data else ""

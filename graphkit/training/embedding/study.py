@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch_geometric.data import Data
 
+    from graphkit.data import Split
     from graphkit.training.embedding.recipes import EmbeddingRecipe
+    from graphkit.training.protocol import Protocol
     from graphkit.training.recipes import Recipe
 
 RAW, RANDOM = "raw features", "random encoder"
@@ -38,6 +40,7 @@ def embed(
     recipe: EmbeddingRecipe,
     *,
     seeds: Sequence[int] = (0,),
+    splits: Sequence[Split] | None = None,
     beside: Sequence[Recipe] = (),
     inductive: bool = False,
     disjoint: int | Sequence[int] = 0,
@@ -61,6 +64,7 @@ def embed(
             set of graphs with a split.
         recipe: objective, encoder, selection rule.
         seeds: at least one, all different.
+        splits: one for each seed, in place of the split of ``data``.
         beside: classifiers trained with cross-entropy on the same labels, whose logits are examined too.
         inductive: training sees neither the test nodes nor their edges.
         disjoint: so many classes, or these, are kept from training, and only they are examined.
@@ -82,15 +86,18 @@ def embed(
     seeds = require_seeds(seeds)
     if resume and checkpoint is None:
         raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")
+    if splits is not None and len(splits) != len(seeds):
+        raise ValueError(f"`splits` must have one split per seed ({len(seeds)}), got {len(splits)}.")
     fabric = fabric_on(device, precision)
     dtype = torch.float64 if precision == "64-true" else torch.float32
-    if isinstance(data, GraphSet):
-        if beside or disjoint or without_neighbours:
-            raise ValueError("`beside`, `disjoint` and `without_neighbours` are for nodes; `data` is a set of graphs.")
-        setting = graph_setting(data, recipe, fabric.device, dtype)
-    else:
-        setting = node_setting(
-            data,
+    if isinstance(data, GraphSet) and (beside or disjoint or without_neighbours):
+        raise ValueError("`beside`, `disjoint` and `without_neighbours` are for nodes; `data` is a set of graphs.")
+    divided = [data] if splits is None else [_divided(data, split) for split in splits]
+    settings = [
+        graph_setting(each, recipe, fabric.device, dtype)
+        if isinstance(each, GraphSet)
+        else node_setting(
+            each,
             recipe,
             fabric.device,
             dtype,
@@ -98,17 +105,29 @@ def embed(
             disjoint=disjoint,
             without_neighbours=without_neighbours,
         )
+        for each in divided
+    ]
+    many = 1 if splits is not None else len(seeds)
+    whose = dict(zip(seeds, divided * many, strict=True))
 
     def others(seed: int) -> dict[str, Tensor]:
-        return {f"{each.name}, cross-entropy": classifier_logits(data, each, seed, fabric) for each in beside}
+        return {f"{each.name}, cross-entropy": classifier_logits(whose[seed], each, seed, fabric) for each in beside}
 
     config = {**recipe.as_dict(), "beside": [each.name for each in beside], "probes": probes}
+    protocol = settings[0].protocol if splits is None else settings[0].protocol.of_splits(splits)
     kept = None
     if checkpoint is not None:
-        identity = {**config, "protocol": setting.protocol.fingerprint, "precision": precision}
+        identity = {**config, "protocol": protocol.fingerprint, "precision": precision}
         kept = Checkpoint(Path(checkpoint), identity, every=checkpoint_every)
-    run = _Seeds(setting, recipe, fabric, kept, reporter or Silence(), others, probes)
-    return run.outcome(seeds, command, config, precision, resume)
+    run = _Seeds(
+        dict(zip(seeds, settings * many, strict=True)), recipe, fabric, kept, reporter or Silence(), others, probes
+    )
+    return run.outcome(protocol, command, config, precision, resume)
+
+
+def _divided(data: Data | GraphSet, split: Split) -> Data | GraphSet:
+    """Return the nodes or the graphs with another split."""
+    return data.divided(split) if isinstance(data, GraphSet) else split.apply(data)
 
 
 class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
@@ -116,7 +135,7 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
 
     def __init__(
         self,
-        setting: Setting,
+        settings: dict[int, Setting],
         recipe: EmbeddingRecipe,
         fabric: Fabric,
         kept: Checkpoint | None,
@@ -125,13 +144,13 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
         probes: bool,
     ) -> None:
         super().__init__(fabric, kept, reporter, EmbeddingResult)
-        self.setting, self.recipe, self.others, self.probes = setting, recipe, others, probes
+        self.settings, self.recipe, self.others, self.probes = settings, recipe, others, probes
         self.embeddings: dict[int, Tensor] = {}
         self.drawn: dict[int, Tensor] = {}
-        self.raw: dict[str, float] = {}
+        self.raw: dict[int, dict[str, float]] = {}
 
     def outcome(
-        self, seeds: tuple[int, ...], command: str, config: dict[str, Any], precision: str, resume: bool
+        self, protocol: Protocol, command: str, config: dict[str, Any], precision: str, resume: bool
     ) -> EmbeddingOutcome:
         """Train what is not finished, and return everything."""
         aside = None
@@ -139,7 +158,9 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
             self.resume()
         elif self.kept is not None:
             aside = self.kept.put_aside()
+        seeds = tuple(self.settings)
         results = tuple(self.seed(seed) for seed in seeds)
+        first = self.settings[seeds[0]]
         what = list(results[0].figures)
         figures = {
             name: {
@@ -150,8 +171,8 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
         }
         record = Record(
             command=command,
-            dataset=self.setting.facts,
-            protocol=self.setting.protocol,
+            dataset=first.facts,
+            protocol=protocol,
             metric=metric("map@r", [result.figures[self.recipe.name]["map@r (test)"] for result in results]),
             validation=metric("map@r", [result.validation for result in results]),
             selection=self.recipe.selection_rule,
@@ -162,33 +183,37 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
             environment=environment(str(self.fabric.device), precision),
         )
         return EmbeddingOutcome(
-            record=EmbeddingRecord(record=record, level=self.setting.level, figures=figures),
+            record=EmbeddingRecord(record=record, level=first.level, figures=figures),
             seeds=results,
             embeddings=tuple(self.embeddings[seed] for seed in seeds),
-            raw=self.setting.raw,
-            y=self.setting.examination.y,
-            test=self.setting.examination.test,
+            raw=first.raw,
+            y=first.examination.y,
+            test=first.examination.test,
             faults=() if self.kept is None else tuple(self.kept.faults.values()),
             put_aside=aside,
         )
 
     def begin(self, seed: int) -> EmbeddingFit:
         """Return a freshly drawn encoder, whose embeddings stand beside what it becomes."""
-        task = self.setting.material.task
-        graphs = self.setting.level == "graph"
+        setting = self.settings[seed]
+        task, graphs = setting.material.task, setting.level == "graph"
         module = graph_encoder(self.recipe, task.channels) if graphs else self.recipe.module(task.channels, task.graph)
-        fit = EmbeddingFit(module, self.setting.material, self.recipe, self.fabric)
+        fit = EmbeddingFit(module, setting.material, self.recipe, self.fabric)
         with torch.no_grad():
-            self.drawn[seed] = self.setting.whole.embed(fit.model.eval())
+            self.drawn[seed] = setting.whole.embed(fit.model.eval())
         return fit
 
     def conclude(self, seed: int, fit: EmbeddingFit, seconds: float) -> EmbeddingResult:
         """Examine the selected embedding and what stands beside it: the first look at test labels."""
-        z = fit.embeddings(self.setting.whole).float().cpu()
-        examined = self.setting.examination
-        if not self.raw:
-            self.raw = examined.figures(self.setting.raw, probes=self.probes)
-        figures = {RAW: self.raw, RANDOM: examined.figures(self.drawn.pop(seed).float(), probes=self.probes)}
+        setting = self.settings[seed]
+        z = fit.embeddings(setting.whole).float().cpu()
+        examined = setting.examination
+        if id(setting) not in self.raw:  # the same for all seeds of one split
+            self.raw[id(setting)] = examined.figures(setting.raw, probes=self.probes)
+        figures = {
+            RAW: self.raw[id(setting)],
+            RANDOM: examined.figures(self.drawn.pop(seed).float(), probes=self.probes),
+        }
         for name, other in self.others(seed).items():
             figures[name] = examined.figures(other.float(), probes=self.probes)
         figures[self.recipe.name] = examined.figures(z, probes=self.probes)
@@ -207,13 +232,14 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
 
     def _saved(self, seed: int, z: Tensor) -> SavedEmbeddings:
         """Return the embeddings with what made them."""
+        setting = self.settings[seed]
         about = {
-            "dataset": self.setting.facts.name,
-            "level": self.setting.level,
+            "dataset": setting.facts.name,
+            "level": setting.level,
             "loss": self.recipe.name,
             "seed": str(seed),
         }
-        return SavedEmbeddings(z, self.setting.examination.y, {**about, "protocol": self.setting.protocol.fingerprint})
+        return SavedEmbeddings(z, setting.examination.y, {**about, "protocol": setting.protocol.fingerprint})
 
     def _path(self, seed: int) -> Path:
         """Return where the embeddings of a seed are kept."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch_geometric.data import Data
 
 from graphkit.data.graphset import GraphSet
-from graphkit.data.splits import Split
+from graphkit.data.splits import Folds, Split
 from graphkit.metric import evaluate_retrieval
 from graphkit.training import Interrupted, TrainingError, recipe
 from graphkit.training.embedding import SavedEmbeddings, embed, embedding_recipe, search
@@ -197,6 +197,20 @@ def test_graphs_are_embedded_whole(graphs):
     assert outcome.record.figures["prototype"]["map@r (all)"].mean > 0.9
     with pytest.raises(ValueError, match="are for nodes"):
         run(graphs, chosen, disjoint=1)
+
+
+def test_each_seed_has_the_fold_of_its_number(graphs):
+    chosen = embedding_recipe("prototype", {"epochs": 3, "dim": 4, "hidden": 8, "ways": 2, "shots": 4}, level="graph")
+    splits = [Folds(folds=3, val=0.3).of_seed(graphs.items, seed) for seed in range(3)]
+    outcome = run(graphs, chosen, splits=splits, seeds=range(3))
+    alone = run(graphs.divided(splits[1]), chosen, seeds=[1])
+    assert outcome.seeds[1].figures == alone.seeds[0].figures
+    assert outcome.seeds[0].figures["raw features"] != outcome.seeds[1].figures["raw features"]
+    protocol = outcome.record.record.protocol
+    assert protocol.split == "folds(folds=3, fold=0|1|2, val=0.3, seed=0)"
+    assert protocol.fingerprint != alone.record.record.protocol.fingerprint
+    with pytest.raises(ValueError, match="one split per seed"):
+        run(graphs, chosen, splits=splits)
 
 
 def test_graphs_that_are_the_same_do_not_answer_each_other(graphs):
