@@ -128,6 +128,13 @@ class TestBenchmarks:
         assert whole["fetched"] == 0 < max(around["fetched"], home["fetched"]) < part["fetched"]
         assert part["features_mb"] == pytest.approx(whole["features_mb"] / 2, rel=0.1)
 
+    def test_orders_of_the_nodes_are_compared_with_the_given_one(self, tmp_path):
+        kept = tmp_path / "record.json"
+        run(EXAMPLES / "benchmarks" / "reordering.py", "--quick", "--rounds", "1", "--json", str(kept))
+        rows = json.loads(kept.read_text())["rows"]
+        assert [row["side"] for row in rows] == ["as given", "random", "Cuthill-McKee", "METIS"]
+        assert rows[0]["ratio"] == 1
+
     def test_a_polynomial_filter_agrees_with_the_loop_of_messages(self, tmp_path):
         kept = tmp_path / "record.json"
         run(EXAMPLES / "benchmarks" / "polynomial.py", "--quick", "--no-memory", "--rounds", "1", "--json", str(kept))
