@@ -32,7 +32,9 @@ def small(model, **more):
     return recipe(model, {"epochs": 12, "hidden": 8, "layers": 2, "batch": 8, "lr": 0.02, **more}, items="graphs")
 
 
-@pytest.mark.parametrize("model", ["gin", "gin-virtual", "gcn", "gcn-virtual", "structure-free"])
+@pytest.mark.parametrize(
+    "model", ["gin", "gin-large", "gin-virtual", "gin-virtual-large", "gcn", "gcn-virtual", "structure-free"]
+)
 def test_every_recipe_trains_and_its_record_counts_graphs(graphs, model):
     outcome = train(graphs, small(model, epochs=2), device="cpu")
     assert outcome.record.dataset.graphs == 60
