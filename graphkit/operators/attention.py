@@ -6,6 +6,7 @@ is the definition, and the test's oracle.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,10 +16,16 @@ from torch import Tensor
 from graphkit._kernels import attention as kernels
 from graphkit._kernels import threads
 from graphkit._kernels.memory import fresh
-from graphkit.operators.functions import AbstractFunction
+from graphkit.operators.functions import (
+    AbstractFunction,
+    compiled,
+    differentiable_gradients,
+    kernel_arrays,
+    side_by_side,
+)
 from graphkit.operators.pattern import Pattern
-from graphkit.operators.products import along_columns, along_rows, multiply, sample, stacked_tasks
-from graphkit.operators.softmax import COMPILED, differentiable_gradients, entry_softmax, kernel_array
+from graphkit.operators.products import along_columns, along_rows, multiply, sample
+from graphkit.operators.softmax import entry_softmax
 
 
 def attend(
@@ -49,8 +56,8 @@ def attend(
 
     Source: Veličković et al. (2018), arXiv:1710.10903, equations 1 to 4.
     """
-    if x.device.type != "cpu" or x.dtype not in COMPILED:
-        return attend_composed(pattern, score_row, score_column, x, score_entry, slope, keep)
+    if not compiled(x):
+        return attend_composed(pattern, score_row, score_column, x, score_entry, keep, slope)
     return _Attend.apply(score_row, score_column, x, score_entry, keep, slope, pattern)[0]
 
 
@@ -60,8 +67,8 @@ def attend_composed(
     score_column: Tensor,
     x: Tensor,
     score_entry: Tensor | None,
-    slope: float,
     keep: Tensor | None,
+    slope: float,
 ) -> Tensor:
     """Return what ``attend`` returns, composed of differentiable steps."""
     alpha = attention_weights(pattern, score_row, score_column, score_entry, slope)
@@ -94,16 +101,14 @@ class _Attend(AbstractFunction):
         heads, features = x.shape[1:]
         alpha = fresh((pattern.entries, heads), x.dtype)
         out = fresh((pattern.shape[0], heads, features), x.dtype)
-        rows, columns, entry, factors = (
-            kernel_array(t, 2, x.dtype) for t in (score_row, score_column, score_entry, keep)
-        )
+        rows, columns, entry, factors = kernel_arrays(score_row, score_column, score_entry, keep)
         pointers, places = pattern.arrays
         threads.over_rows(
             kernels.attend,
             pointers,
             heads * features,
             *(places, rows, columns, entry, rows.dtype.type(slope), factors),
-            *(kernel_array(x, 3, x.dtype), alpha.numpy(), out.numpy()),
+            *kernel_arrays(x, alpha, out),
         )
         return out, alpha
 
@@ -117,14 +122,11 @@ class _Attend(AbstractFunction):
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         *inputs, alpha = ctx.saved_tensors
         if torch.is_grad_enabled():
-
-            def composed(r: Tensor, c: Tensor, x: Tensor, e: Tensor | None, k: Tensor | None) -> Tensor:
-                return attend_composed(ctx.pattern, r, c, x, e, ctx.slope, k)
-
+            composed = partial(attend_composed, ctx.pattern, slope=ctx.slope)
             return (*differentiable_gradients(composed, inputs, grad), None, None)
         score_row, score_column, x, score_entry, _ = inputs
-        rows, columns, entry, factors = (kernel_array(t, 2, x.dtype) for t in inputs[:2] + inputs[3:])
-        features, weights, upstream = kernel_array(x, 3, x.dtype), alpha.numpy(), kernel_array(grad, 3, x.dtype)
+        rows, columns, entry, factors = kernel_arrays(*inputs[:2], *inputs[3:])
+        features, weights, upstream = kernel_arrays(x, alpha, grad)
         dentry, drow = fresh(alpha.shape, x.dtype), fresh(score_row.shape, x.dtype)
         pointers, places = ctx.pattern.arrays
         threads.over_rows(
@@ -150,7 +152,6 @@ class _Attend(AbstractFunction):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
         *tensors, slope, pattern = inputs
-        stacked = [stacked_tasks(t, dim, info.batch_size) for t, dim in zip(tensors, in_dims[:5], strict=True)]
-        out, alpha = _Attend.apply(*(t if t is None else t.flatten(1, 2) for t in stacked), slope, pattern)
-        heads = stacked[2].shape[1:3]
-        return (out.unflatten(1, heads), alpha.unflatten(1, heads)), (1, 1)
+        stacked = side_by_side(tensors, in_dims[:5], info.batch_size)
+        out, alpha = _Attend.apply(*stacked, slope, pattern)
+        return tuple(result.unflatten(1, (info.batch_size, -1)) for result in (out, alpha)), (1, 1)

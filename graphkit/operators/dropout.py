@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphkit._kernels import randomness, threads
 from graphkit._kernels.memory import fresh
-from graphkit.operators.functions import AbstractFunction, inside_transform
+from graphkit.operators.functions import AbstractFunction, compiled, inside_transform
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -41,9 +41,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         raise ValueError(f"`p` must lie in [0, 1], got {p}.")
     if not training or p == 0:
         return x
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or p == 1 or inside_transform():
-        return F.dropout(x, p)
-    if torch.compiler.is_compiling():
+    if not compiled(x) or p == 1 or inside_transform() or torch.compiler.is_compiling():
         return F.dropout(x, p)
     return _Dropout.apply(x, int(torch.randint(2**63 - 1, ())), p)
 

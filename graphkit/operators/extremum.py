@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphkit._kernels import extremum, threads
 from graphkit._kernels.memory import fresh
-from graphkit.operators.functions import AbstractFunction
+from graphkit.operators.functions import AbstractFunction, kernel_arrays, side_by_side
 from graphkit.operators.pattern import Pattern
 
 
@@ -34,8 +34,7 @@ def neighbour_maximum(pattern: Pattern, x: Tensor) -> Tensor:
 
 def _run(kernel: Any, pattern: Pattern, tensors: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
     pointers, columns = pattern.arrays
-    arrays = (tensor.detach().contiguous().numpy() for tensor in tensors)
-    threads.over_rows(kernel, pointers, tensors[0].shape[1], columns, *arrays, *(out.numpy() for out in outputs))
+    threads.over_rows(kernel, pointers, tensors[0].shape[1], columns, *kernel_arrays(*tensors, *outputs))
 
 
 class _Maximum(AbstractFunction):
@@ -56,7 +55,7 @@ class _Maximum(AbstractFunction):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None]:
         x, out, ties = ctx.saved_tensors
-        return _ToMaxima.apply(grad, x.detach(), out.detach(), ties, ctx.pattern), None
+        return _BetweenMaxima.apply(grad, x.detach(), out.detach(), ties, False, ctx.pattern), None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int, ...], x: Tensor, pattern: Pattern) -> tuple[Any, tuple[int, int]]:
@@ -65,58 +64,31 @@ class _Maximum(AbstractFunction):
         return (out.unflatten(1, stacked.shape[1:]), ties.unflatten(1, stacked.shape[1:])), (1, 1)
 
 
-def _stack(info: Any, in_dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]) -> list[Tensor]:
-    return [
-        (t.unsqueeze(1).expand(-1, info.batch_size, -1) if dim is None else t.movedim(dim, 1)).flatten(1)
-        for t, dim in zip(tensors, in_dims, strict=True)
-    ]
+class _BetweenMaxima(AbstractFunction):
+    """Carries values of rows to the entries that reach the row's maximum, summed by column, or of columns back to rows.
 
-
-class _ToMaxima(AbstractFunction):
-    """Carries values of rows to the entries that reach the row's maximum, and sums them by column."""
+    Each way is the adjoint of the other.
+    """
 
     @staticmethod
-    def forward(grad: Tensor, x: Tensor, out: Tensor, ties: Tensor, pattern: Pattern) -> Tensor:
-        result = fresh(x.shape, x.dtype)
-        _run(extremum.scatter_to_maxima, pattern.transpose[0], (x, out, ties, grad), (result,))
+    def forward(values: Tensor, x: Tensor, out: Tensor, ties: Tensor, to_rows: bool, pattern: Pattern) -> Tensor:
+        result = fresh((out if to_rows else x).shape, x.dtype)
+        kernel = extremum.gather_from_maxima if to_rows else extremum.scatter_to_maxima
+        _run(kernel, pattern if to_rows else pattern.transpose[0], (x, out, ties, values), (result,))
         return result
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, *tensors, ctx.pattern = inputs
+        _, *tensors, ctx.to_rows, ctx.pattern = inputs
         ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _FromMaxima.apply(grad, *ctx.saved_tensors, ctx.pattern), None, None, None, None
+        result = _BetweenMaxima.apply(grad, *ctx.saved_tensors, not ctx.to_rows, ctx.pattern)
+        return result, None, None, None, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
-        *tensors, pattern = inputs
-        stacked = _stack(info, in_dims[:-1], tuple(tensors))
-        return _ToMaxima.apply(*stacked, pattern).unflatten(1, (info.batch_size, -1)), 1
-
-
-class _FromMaxima(AbstractFunction):
-    """Carries values of columns to the rows whose maximum they are: the adjoint of ``_ToMaxima``."""
-
-    @staticmethod
-    def forward(y: Tensor, x: Tensor, out: Tensor, ties: Tensor, pattern: Pattern) -> Tensor:
-        result = fresh(out.shape, x.dtype)
-        _run(extremum.gather_from_maxima, pattern, (x, out, ties, y), (result,))
-        return result
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, *tensors, ctx.pattern = inputs
-        ctx.save_for_backward(*tensors)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _ToMaxima.apply(grad, *ctx.saved_tensors, ctx.pattern), None, None, None, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
-        *tensors, pattern = inputs
-        stacked = _stack(info, in_dims[:-1], tuple(tensors))
-        return _FromMaxima.apply(*stacked, pattern).unflatten(1, (info.batch_size, -1)), 1
+        *tensors, to_rows, pattern = inputs
+        result = _BetweenMaxima.apply(*side_by_side(tensors, in_dims[:4], info.batch_size), to_rows, pattern)
+        return result.unflatten(1, (info.batch_size, -1)), 1

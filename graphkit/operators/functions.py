@@ -1,11 +1,30 @@
-"""How this package's differentiable functions are called."""
+"""How this package's differentiable functions are called, and how they meet ``vmap`` and the compiled kernels."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch._functorch.utils import unwrap_dead_wrappers
+
+COMPILED = (torch.float32, torch.float64)
+"""Types that the fused kernels take, on the CPU; the rest goes through compositions of PyTorch's own operations."""
+
+
+def compiled(*tensors: Tensor) -> bool:
+    """Tell whether the fused kernels take the tensors: on the CPU, and all of one of their types."""
+    first = tensors[0]
+    return first.device.type == "cpu" and first.dtype in COMPILED and all(t.dtype == first.dtype for t in tensors)
+
+
+def kernel_arrays(first: Tensor, *others: Tensor | None) -> list[np.ndarray]:
+    """Return tensors as kernels read and write them; an array like the first, but empty, stands for ``None``."""
+    array = first.detach().contiguous().numpy()
+    absent = np.empty((0,) * array.ndim, array.dtype)
+    return [array, *(absent if x is None else x.detach().contiguous().numpy() for x in others)]
 
 
 def inside_transform() -> bool:
@@ -28,3 +47,35 @@ class AbstractFunction(torch.autograd.Function):
             base = super(torch.autograd.Function, cls)
             arguments = unwrap_dead_wrappers(arguments)  # left over from a transform that has ended
         return base.apply(*arguments)
+
+
+def stacked_tasks(x: Any, dim: int | None, tasks: int) -> Any:
+    """Return ``x`` with the axis that ``vmap`` hides put second; what all tasks share is expanded, ``None`` stays."""
+    if x is None:
+        return None
+    return x.unsqueeze(1).expand(-1, tasks, *x.shape[1:]) if dim is None else x.movedim(dim, 1)
+
+
+def side_by_side(tensors: Sequence[Any], dims: Sequence[int | None], tasks: int) -> list[Any]:
+    """Return tensors whose second axis holds that of all tasks in turn, as further heads or features."""
+    stacked = (stacked_tasks(x, dim, tasks) for x, dim in zip(tensors, dims, strict=True))
+    return [x if x is None else x.flatten(1, 2) for x in stacked]
+
+
+def differentiable_gradients(
+    function: Callable[..., Tensor], inputs: list[Tensor | None], grad: Tensor
+) -> list[Tensor | None]:
+    """Return the gradients of a composed function at those inputs that are tensors, themselves differentiable."""
+    given = [k for k, value in enumerate(inputs) if value is not None]
+
+    def of_given(*tensors: Tensor) -> Tensor:
+        full = list(inputs)
+        for k, tensor in zip(given, tensors, strict=True):
+            full[k] = tensor
+        return function(*full)
+
+    pull = torch.func.vjp(of_given, *(inputs[k] for k in given))[1]
+    gradients: list[Tensor | None] = [None] * len(inputs)
+    for k, gradient in zip(given, pull(grad), strict=True):
+        gradients[k] = gradient
+    return gradients

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,14 @@ from torch import Tensor
 from graphkit._kernels import attention as kernels
 from graphkit._kernels import threads
 from graphkit._kernels.memory import fresh
-from graphkit.operators.functions import AbstractFunction
+from graphkit.operators.functions import (
+    AbstractFunction,
+    compiled,
+    differentiable_gradients,
+    kernel_arrays,
+    side_by_side,
+)
 from graphkit.operators.pattern import Pattern
-from graphkit.operators.products import stacked_tasks
-from graphkit.operators.softmax import COMPILED, differentiable_gradients, kernel_array
 
 
 def pair_scores(
@@ -36,7 +41,7 @@ def pair_scores(
 
     Source: Brody, Alon & Yahav (2022), arXiv:2105.14491, equation 7.
     """
-    if left.device.type != "cpu" or left.dtype not in COMPILED:
+    if not compiled(left):
         return pair_scores_composed(pattern, left, right, att, entry_term, slope)
     return _PairScores.apply(left, right, att, entry_term, slope, pattern)
 
@@ -57,14 +62,11 @@ class _PairScores(AbstractFunction):
         left: Tensor, right: Tensor, att: Tensor, entry_term: Tensor | None, slope: float, pattern: Pattern
     ) -> Tensor:
         out = fresh((pattern.entries, att.shape[0]), left.dtype)
-        rows, columns, entry = (kernel_array(t, 3, left.dtype) for t in (left, right, entry_term))
+        rows, columns, entry = kernel_arrays(left, right, entry_term)
+        weights, scores = kernel_arrays(att, out)
         pointers, places = pattern.arrays
-        threads.over_rows(
-            kernels.pair_scores,
-            pointers,
-            att.numel(),
-            *(places, rows, columns, entry, kernel_array(att, 2, left.dtype), rows.dtype.type(slope), out.numpy()),
-        )
+        given = places, rows, columns, entry, weights, rows.dtype.type(slope)
+        threads.over_rows(kernels.pair_scores, pointers, att.numel(), *given, scores)
         return out
 
     @staticmethod
@@ -76,14 +78,11 @@ class _PairScores(AbstractFunction):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         left, right, att, entry_term = inputs = ctx.saved_tensors
         if torch.is_grad_enabled():
-
-            def composed(left: Tensor, right: Tensor, att: Tensor, entry: Tensor | None) -> Tensor:
-                return pair_scores_composed(ctx.pattern, left, right, att, entry, ctx.slope)
-
+            composed = partial(pair_scores_composed, ctx.pattern, slope=ctx.slope)
             return (*differentiable_gradients(composed, list(inputs), grad), None, None)
-        rows, columns, entry = (kernel_array(t, 3, left.dtype) for t in (left, right, entry_term))
-        weights, upstream = kernel_array(att, 2, left.dtype), kernel_array(grad, 2, left.dtype)
-        slope, nothing = rows.dtype.type(ctx.slope), kernel_array(None, 3, left.dtype)
+        rows, columns, entry, nothing = kernel_arrays(left, right, entry_term, None)
+        weights, upstream = kernel_arrays(att, grad)
+        slope = rows.dtype.type(ctx.slope)
         dleft, dright, datt = (fresh(t.shape, left.dtype) for t in (left, right, left))
         dentry = None if entry_term is None else fresh(entry_term.shape, left.dtype)
         pointers, places = ctx.pattern.arrays
@@ -103,10 +102,6 @@ class _PairScores(AbstractFunction):
         left, right, att, entry_term, slope, pattern = inputs
         tasks = info.batch_size
         att = att.expand(tasks, *att.shape) if in_dims[2] is None else att.movedim(in_dims[2], 0)
-        sides = [
-            stacked_tasks(t, d, tasks)
-            for t, d in zip((left, right, entry_term), (*in_dims[:2], in_dims[3]), strict=True)
-        ]
-        left, right, entry_term = (t if t is None else t.flatten(1, 2) for t in sides)
+        left, right, entry_term = side_by_side((left, right, entry_term), (*in_dims[:2], in_dims[3]), tasks)
         out = _PairScores.apply(left, right, att.flatten(0, 1), entry_term, slope, pattern)
         return out.unflatten(1, (tasks, att.shape[1])), 1

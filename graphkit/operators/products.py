@@ -16,7 +16,7 @@ from torch import Tensor
 
 from graphkit._kernels import product, threads
 from graphkit._kernels.memory import fresh
-from graphkit.operators.functions import AbstractFunction, inside_transform
+from graphkit.operators.functions import AbstractFunction, inside_transform, kernel_arrays, stacked_tasks
 from graphkit.operators.pattern import Pattern
 
 BLOCK = 2**22
@@ -137,14 +137,12 @@ def _multiply(
         return _plus(torch_csr(pattern, stored) @ x.detach(), scale, plus, plus_scale)
     out = fresh((pattern.shape[0], *x.shape[1:]), x.dtype) if out is None else out
     pointers, columns = pattern.arrays
-    features = x.detach().contiguous().numpy()
     if values is not None and heads:
-        weights = values.detach().contiguous().numpy()
-        threads.over_rows(product.multiply_heads, pointers, width, columns, weights, features, out.numpy())
+        threads.over_rows(product.multiply_heads, pointers, width, columns, *kernel_arrays(values, x, out))
         return out
+    features, term = kernel_arrays(x, plus)
     number = features.dtype.type
-    weights = np.empty(0, number) if values is None else values.detach().contiguous().numpy()
-    term = np.empty((0, 0), number) if plus is None else plus.detach().contiguous().numpy()
+    weights = np.empty(0, number) if values is None else kernel_arrays(values)[0]
     scales = number(scale), term, number(plus_scale)
     threads.over_rows(product.multiply, pointers, width, columns, weights, features, *scales, out.numpy())
     return out
@@ -194,13 +192,6 @@ def _sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
         block = slice(start, start + step)
         out[block] = (left[rows[block]] * right[pattern.columns[block]]).sum(-1)
     return out
-
-
-def stacked_tasks(x: Any, dim: int | None, tasks: int) -> Any:
-    """Return ``x`` with the axis that ``vmap`` hides put second; what all tasks share is expanded, ``None`` stays."""
-    if x is None:
-        return None
-    return x.unsqueeze(1).expand(-1, tasks, *x.shape[1:]) if dim is None else x.movedim(dim, 1)
 
 
 def _conjugate(part: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,9 +10,14 @@ from torch import Tensor
 
 from graphkit._kernels import rectified, threads
 from graphkit._kernels.memory import fresh
-from graphkit.operators.functions import AbstractFunction
+from graphkit.operators.functions import (
+    AbstractFunction,
+    compiled,
+    differentiable_gradients,
+    kernel_arrays,
+    side_by_side,
+)
 from graphkit.operators.pattern import Pattern
-from graphkit.operators.softmax import COMPILED, differentiable_gradients
 
 
 def rectified_sum(pattern: Pattern, x: Tensor, edge: Tensor) -> Tensor:
@@ -26,7 +32,7 @@ def rectified_sum(pattern: Pattern, x: Tensor, edge: Tensor) -> Tensor:
 
     Source: Hu et al. (2020), arXiv:1905.12265, appendix A.
     """
-    if x.device.type != "cpu" or x.dtype not in COMPILED or edge.dtype != x.dtype:
+    if not compiled(x, edge):
         return rectified_sum_composed(pattern, x, edge)
     return _RectifiedSum.apply(x, edge, pattern)
 
@@ -37,16 +43,12 @@ def rectified_sum_composed(pattern: Pattern, x: Tensor, edge: Tensor) -> Tensor:
     return messages.new_zeros(pattern.shape[0], messages.shape[1]).index_add(0, pattern.rows(), messages)
 
 
-def _arrays(*tensors: Tensor) -> list[Any]:
-    return [tensor.detach().contiguous().numpy() for tensor in tensors]
-
-
 class _RectifiedSum(AbstractFunction):
     @staticmethod
     def forward(x: Tensor, edge: Tensor, pattern: Pattern) -> Tensor:
         out = fresh((pattern.shape[0], x.shape[1]), x.dtype)
         pointers, columns = pattern.arrays
-        arrays = _arrays(pattern.order, x, edge, out)
+        arrays = kernel_arrays(pattern.order, x, edge, out)
         threads.over_rows(rectified.rectified_sum, pointers, x.shape[1], columns, *arrays)
         return out
 
@@ -59,27 +61,19 @@ class _RectifiedSum(AbstractFunction):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, edge = ctx.saved_tensors
         if torch.is_grad_enabled():
-
-            def composed(x: Tensor, edge: Tensor) -> Tensor:
-                return rectified_sum_composed(ctx.pattern, x, edge)
-
+            composed = partial(rectified_sum_composed, ctx.pattern)
             return (*differentiable_gradients(composed, [x, edge], grad), None)
         dedge, dx = torch.zeros(edge.shape, dtype=x.dtype), fresh(x.shape, x.dtype)
         pointers, columns = ctx.pattern.arrays
-        arrays = _arrays(ctx.pattern.order, x, edge, grad, dedge)
+        arrays = kernel_arrays(ctx.pattern.order, x, edge, grad, dedge)
         threads.over_rows(rectified.rectified_sum_backward_edges, pointers, x.shape[1], columns, *arrays)
         transpose, position = ctx.pattern.transpose
         pointers, columns = transpose.arrays
-        arrays = _arrays(ctx.pattern.order.index_select(0, position), dedge, dx)
+        arrays = kernel_arrays(ctx.pattern.order.index_select(0, position), dedge, dx)
         threads.over_rows(rectified.rectified_sum_backward_sources, pointers, x.shape[1], columns, *arrays)
         return dx, dedge, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, edge: Tensor, pattern: Pattern) -> tuple[Any, int]:
-        tasks = info.batch_size
-        stacked = [
-            t.unsqueeze(1).expand(-1, tasks, -1) if dim is None else t.movedim(dim, 1)
-            for t, dim in zip((x, edge), in_dims[:2], strict=True)
-        ]
-        out = _RectifiedSum.apply(*(t.flatten(1) for t in stacked), pattern)
-        return out.unflatten(1, (tasks, x.shape[-1])), 1
+        out = _RectifiedSum.apply(*side_by_side((x, edge), in_dims[:2], info.batch_size), pattern)
+        return out.unflatten(1, (info.batch_size, -1)), 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -9,9 +10,14 @@ from torch import Tensor
 
 from graphkit._kernels import tabled, threads
 from graphkit._kernels.memory import fresh
-from graphkit.operators.functions import AbstractFunction, inside_transform
+from graphkit.operators.functions import (
+    AbstractFunction,
+    compiled,
+    differentiable_gradients,
+    inside_transform,
+    kernel_arrays,
+)
 from graphkit.operators.pattern import Pattern
-from graphkit.operators.softmax import COMPILED, differentiable_gradients
 
 
 class EdgeTable(NamedTuple):
@@ -55,8 +61,7 @@ def tabled_sum(pattern: Pattern, x: Tensor, edges: EdgeTable, scale: Tensor | No
         >>> tabled_sum(pattern, torch.tensor([[2.0], [4.0]]), edges).flatten().tolist()
         [0.0, 3.0]
     """
-    compiled = x.device.type == "cpu" and x.dtype in COMPILED and edges.table.dtype == x.dtype
-    if not compiled or inside_transform():
+    if not compiled(x, edges.table) or inside_transform():
         return tabled_sum_composed(pattern, x, edges, scale)
     scale = x.new_empty(0) if scale is None else scale.detach().to(x.dtype)
     return _TabledSum.apply(x, edges.table, edges.row.index_select(0, pattern.order), scale, pattern)
@@ -74,16 +79,12 @@ def _composed(pattern: Pattern, x: Tensor, table: Tensor, row_of_entry: Tensor, 
     return messages.new_zeros(pattern.shape[0], messages.shape[1]).index_add(0, pattern.rows(), messages)
 
 
-def _arrays(*tensors: Tensor) -> list[Any]:
-    return [tensor.detach().contiguous().numpy() for tensor in tensors]
-
-
 class _TabledSum(AbstractFunction):
     @staticmethod
     def forward(x: Tensor, table: Tensor, row_of_entry: Tensor, scale: Tensor, pattern: Pattern) -> Tensor:
         out = fresh((pattern.shape[0], x.shape[1]), x.dtype)
         pointers, columns = pattern.arrays
-        arrays = _arrays(row_of_entry, x, table, scale, out)
+        arrays = kernel_arrays(row_of_entry, x, table, scale, out)
         threads.over_rows(tabled.tabled_sum, pointers, x.shape[1], columns, *arrays)
         return out
 
@@ -96,21 +97,18 @@ class _TabledSum(AbstractFunction):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, table, row_of_entry, scale = ctx.saved_tensors
         if torch.is_grad_enabled():
-
-            def composed(x: Tensor, table: Tensor) -> Tensor:
-                return _composed(ctx.pattern, x, table, row_of_entry, scale)
-
+            composed = partial(_composed, ctx.pattern, row_of_entry=row_of_entry, scale=scale)
             return (*differentiable_gradients(composed, [x, table], grad), None, None, None)
         dx, dtable = None, None
         if ctx.needs_input_grad[0]:
             dx = fresh(x.shape, x.dtype)
             transpose, position = ctx.pattern.transpose
             pointers, columns = transpose.arrays
-            arrays = _arrays(row_of_entry.index_select(0, position), x, table, scale, grad, dx)
+            arrays = kernel_arrays(row_of_entry.index_select(0, position), x, table, scale, grad, dx)
             threads.over_rows(tabled.tabled_sum_backward_sources, pointers, x.shape[1], columns, *arrays)
         if ctx.needs_input_grad[1]:
             dtable = torch.zeros(table.shape, dtype=x.dtype)
             pointers, columns = ctx.pattern.arrays
-            arrays = _arrays(row_of_entry, x, table, scale, grad, dtable)
+            arrays = kernel_arrays(row_of_entry, x, table, scale, grad, dtable)
             tabled.tabled_sum_backward_table(0, len(pointers) - 1, pointers, columns, *arrays)
         return dx, dtable, None, None, None

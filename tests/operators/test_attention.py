@@ -76,7 +76,7 @@ def test_its_first_derivatives_are_those_of_the_composition_and_its_second_are_r
             return attend(pattern, r, c, x, score_entry=e, keep=k)
 
         def composed(r, c, x, e, k, pattern=pattern):
-            return attend_composed(pattern, r, c, x, e, 0.2, k)
+            return attend_composed(pattern, r, c, x, e, k, 0.2)
 
         upstream = numbers(graph.num_nodes, HEADS, FEATURES, seed=9)
         gradients = [torch.autograd.grad(each(*inputs), inputs, upstream) for each in (fused, composed)]

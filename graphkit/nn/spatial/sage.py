@@ -12,6 +12,7 @@ from torch_geometric.typing import Size
 from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, mapped, plain_edges, plain_features
 from graphkit.operators import SparseOperator, mean_adjacency, sum_adjacency
 from graphkit.operators.extremum import neighbour_maximum
+from graphkit.operators.functions import compiled
 
 FUSED = ("mean", "add", "sum", "max")
 
@@ -108,7 +109,7 @@ class SAGEConv(AbstractGraphConv):
     def _aggregated(self, source: Any, edge_index: Any, sizes: tuple[int, int]) -> Tensor:
         if self.aggr == "max" and not (isinstance(source, Tensor) and source.dim() != 2):
             dense = source.to_dense() if isinstance(source, SparseOperator) else source
-            if dense.device.type == "cpu" and dense.dtype in (torch.float32, torch.float64):
+            if compiled(dense):
                 return self.lin_l(
                     neighbour_maximum(sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern, dense)
                 )
