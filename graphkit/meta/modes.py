@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
 STATISTICS = ("task", "stored")
 
@@ -44,11 +43,3 @@ def modes(model: nn.Module, *, dropout: bool, statistics: str) -> Iterator[None]
             module.training = training
         for norm, tracked in tracking:
             norm.track_running_stats = tracked
-
-
-def drops(model: nn.Module) -> bool:
-    """Tell whether a model has anything to drop: a dropout module, or a number named ``dropout`` above 0."""
-    return any(
-        isinstance(module, _DropoutNd) or float(getattr(module, "dropout", 0.0) or 0.0) > 0
-        for module in model.modules()
-    )

@@ -47,15 +47,15 @@ class AbstractGradientLearner(AbstractLearner):
         self,
         model: nn.Module,
         *,
-        moved: Sequence[str] | None,
-        temperature: float | None,
-        learnt_rates: bool,
+        moved: Sequence[str] | None = None,
+        temperature: float | None = None,
+        learnt_rates: bool = False,
         inner_lr: float,
         inner_steps: int,
         order: int,
         dropout: bool,
         statistics: str,
-        multi_step: float,
+        multi_step: float = 0.0,
     ) -> None:
         super().__init__(model, dropout=dropout, statistics=statistics)
         if not 0 <= inner_lr < float("inf"):

@@ -11,7 +11,15 @@ from graphkit.meta.learners.gradient import AbstractGradientLearner, of_model
 from graphkit.meta.tasks import Task
 
 
-class MAML(AbstractGradientLearner):
+class AbstractMAML(AbstractGradientLearner):
+    """A start that is trained by the loss of the query after the steps."""
+
+    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
+        """Return the query's mean cross-entropy after adapting."""
+        return self.loss_after_steps(tasks)
+
+
+class MAML(AbstractMAML):
     r"""Model-agnostic meta-learning: a start from which a few steps on the support do well on the query.
 
     .. math::
@@ -49,9 +57,6 @@ class MAML(AbstractGradientLearner):
     ) -> None:
         super().__init__(
             model,
-            moved=None,
-            temperature=None,
-            learnt_rates=False,
             inner_lr=inner_lr,
             inner_steps=inner_steps,
             order=order,
@@ -60,12 +65,8 @@ class MAML(AbstractGradientLearner):
             multi_step=multi_step,
         )
 
-    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
-        """Return the query's mean cross-entropy after adapting."""
-        return self.loss_after_steps(tasks)
 
-
-class ANIL(AbstractGradientLearner):
+class ANIL(AbstractMAML):
     """Almost no inner loop: only the head moves, the features are those of the start.
 
     Args:
@@ -104,8 +105,6 @@ class ANIL(AbstractGradientLearner):
         super().__init__(
             model,
             moved=moved,
-            temperature=None,
-            learnt_rates=False,
             inner_lr=inner_lr,
             inner_steps=inner_steps,
             order=order,
@@ -114,12 +113,8 @@ class ANIL(AbstractGradientLearner):
             multi_step=multi_step,
         )
 
-    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
-        """Return the query's mean cross-entropy after adapting."""
-        return self.loss_after_steps(tasks)
 
-
-class MetaSGD(AbstractGradientLearner):
+class MetaSGD(AbstractMAML):
     """MAML with rates that are learnt, one for each parameter tensor in each step.
 
     Args:
@@ -150,8 +145,6 @@ class MetaSGD(AbstractGradientLearner):
         positive("inner_lr", inner_lr)
         super().__init__(
             model,
-            moved=None,
-            temperature=None,
             learnt_rates=True,
             inner_lr=inner_lr,
             inner_steps=inner_steps,
@@ -161,12 +154,8 @@ class MetaSGD(AbstractGradientLearner):
             multi_step=multi_step,
         )
 
-    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
-        """Return the query's mean cross-entropy after adapting."""
-        return self.loss_after_steps(tasks)
 
-
-class ProtoMAML(AbstractGradientLearner):
+class ProtoMAML(AbstractMAML):
     r"""MAML whose head starts, task by task, as the nearest-prototype rule, on the directions of the outputs.
 
     The head's rows are :math:`\tau c_k / \lVert c_k \rVert` with the class means :math:`c_k` of the unit outputs, and
@@ -204,9 +193,7 @@ class ProtoMAML(AbstractGradientLearner):
     ) -> None:
         super().__init__(
             model,
-            moved=None,
             temperature=temperature,
-            learnt_rates=False,
             inner_lr=inner_lr,
             inner_steps=inner_steps,
             order=order,
@@ -214,7 +201,3 @@ class ProtoMAML(AbstractGradientLearner):
             statistics=statistics,
             multi_step=multi_step,
         )
-
-    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
-        """Return the query's mean cross-entropy after adapting."""
-        return self.loss_after_steps(tasks)

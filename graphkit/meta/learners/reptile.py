@@ -41,15 +41,11 @@ class Reptile(AbstractGradientLearner):
     ) -> None:
         super().__init__(
             model,
-            moved=None,
-            temperature=None,
-            learnt_rates=False,
             inner_lr=inner_lr,
             inner_steps=inner_steps,
             order=1,
             dropout=dropout,
             statistics=statistics,
-            multi_step=0.0,
         )
 
     def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
