@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
 from graphkit.data.content import tensors_sha256
-from graphkit.data.files import data_home
+from graphkit.data.files import data_home, put
 from graphkit.operators import FourierBasis, fourier_basis, laplacian
 from graphkit.operators.spectrum.fourier import VERSION as SOLVERS
 
@@ -152,7 +150,7 @@ def _restored(path: Path, key: str) -> FourierBasis | None:
 
 
 def _store(basis: FourierBasis, path: Path, key: str) -> None:
-    """Write the basis beside ``path`` and rename it into place."""
+    """Put the basis at ``path``."""
     tensors = {
         "eigenvalues": basis.eigenvalues,
         "entries": basis.entries,
@@ -163,16 +161,4 @@ def _store(basis: FourierBasis, path: Path, key: str) -> None:
     }
     if basis.scale is not None:
         tensors["scale"] = basis.scale
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with beside.open("xb") as file:
-                file.write(save(tensors, {"seal": f"{key} {tensors_sha256(tensors)}"}))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError:
-        return  # a full or read-only disk costs time at the next call, never the basis
+    put(save(tensors, {"seal": f"{key} {tensors_sha256(tensors)}"}), path)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,7 @@ from safetensors.torch import save
 
 from graphkit.data.cards import Card
 from graphkit.data.content import dense, sparse_parts, tensors_sha256
-from graphkit.data.files import data_home
+from graphkit.data.files import data_home, put
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,25 +46,10 @@ def path_of(card: Card, found: dict[str, str]) -> Path:
 
 
 def store(data: Data | GraphSet, path: Path) -> None:
-    """Write ``data`` beside ``path`` and rename it into place; on a disk that refuses, nothing is written.
-
-    Two writers write the same bytes, and whichever renames last wins.
-    """
+    """Put ``data`` at ``path``; two writers write the same bytes."""
     tensors, wide = _narrow(_tensors(data))
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with beside.open("xb") as file:
-                # One entry: several would stand in another order in each process.
-                file.write(save(tensors, {"seal": f"{_seal(tensors, wide)} {wide}"}))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError:
-        return  # a full or read-only disk costs time at the next load, never the data set
+    # One entry: several would stand in another order in each process.
+    put(save(tensors, {"seal": f"{_seal(tensors, wide)} {wide}"}), path)
 
 
 def restored(path: Path) -> Data | GraphSet | None:

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,3 +118,24 @@ def place(card: Card, staged: Path, home: Path) -> None:
         target = home / path
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(staged / path, target)
+
+
+def put(content: bytes, path: Path) -> None:
+    """Write a file beside ``path`` and rename it into place; on a disk that refuses, nothing is written.
+
+    Whichever of two writers renames last wins. What is put so can be made again: a full or read-only disk costs time at
+    the next call, nothing else.
+    """
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError:
+        return
