@@ -1,4 +1,4 @@
-"""What the two attention layers share: graphs with loops, edge features for them, the form of returned weights."""
+"""What layers of graph attention share beside their score: the graph with its loops, dropout, the form of results."""
 
 from typing import Any
 
@@ -8,46 +8,86 @@ from torch_geometric.typing import OptTensor
 from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor, remove_self_loops, scatter
 
 from graphkit._checks import one_value_per_edge
+from graphkit.nn.abstract import AbstractGraphConv, biased, plain_edges
 from graphkit.operators import SparseOperator
 from graphkit.operators.dropout import dropout
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of
 
 
-def neighbourhoods(
-    edge_index: Any,
-    edge_attr: OptTensor,
-    sizes: tuple[int, int],
-    *,
-    flow: str,
-    loops: bool,
-    fill_value: Any,
-    featured: bool,
-) -> tuple[Pattern, OptTensor]:
-    """Return the pattern that attention runs over and the edge features of its entries, ``[entries, edge_dim]``.
+class AbstractAttentionConv(AbstractGraphConv):
+    """A layer that weighs a node's neighbours by scores of its own; its arguments are those of PyG's layers."""
 
-    Args:
-        edge_index: any form of a graph.
-        edge_attr: features of the edges, ``[edges]`` or ``[edges, edge_dim]``; a matrix's own values when left out.
-        sizes: numbers of source and target nodes.
-        flow: direction of the messages along an ``edge_index``.
-        loops: replace all self-loops by one at every node.
-        fill_value: features of the loops: a number, a tensor ``[edge_dim]``, or the name of the reduction over the
-            edges that point to the node.
-        featured: whether edge features are used at all.
-    """
-    edges = edges_of(edge_index, flow=flow, num_nodes=sizes)
-    count = edges.index.shape[1]
-    attr = None if not featured else edges.weight if edge_attr is None else edge_attr
-    one_value_per_edge("edge_attr", attr, count)
-    pattern = looped_pattern_of(edges.index, sizes, loops="new") if loops else pattern_of(edges.index, sizes)
-    if attr is None:
-        return pattern, None
-    attr = attr.unsqueeze(-1) if attr.dim() == 1 else attr
-    if loops:
-        index = edges.index if flow == "source_to_target" else edges.index.flip(0)
-        attr = torch.cat((attr, _loop_features(index, attr, min(sizes), fill_value)))
-    return pattern, attr.index_select(0, pattern.order)
+    heads: int
+    concat: bool
+    dropout: float
+    add_self_loops: bool
+    fill_value: Any
+    lin_edge: Any
+    bias: Any
+
+    def _neighbourhoods(
+        self, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]
+    ) -> tuple[Pattern, OptTensor]:
+        """Return the pattern that attention runs over and the edge features of its entries, ``[entries, edge_dim]``.
+
+        Where ``edge_attr`` is left out a matrix brings its own values.
+        """
+        edges = edges_of(edge_index, flow=self.flow, num_nodes=sizes)
+        attr = None if self.lin_edge is None else edges.weight if edge_attr is None else edge_attr
+        one_value_per_edge("edge_attr", attr, edges.index.shape[1])
+        loops = self.add_self_loops
+        pattern = looped_pattern_of(edges.index, sizes, loops="new") if loops else pattern_of(edges.index, sizes)
+        if attr is None:
+            return pattern, None
+        attr = attr.unsqueeze(-1) if attr.dim() == 1 else attr
+        if loops:
+            index = edges.index if self.flow == "source_to_target" else edges.index.flip(0)
+            attr = torch.cat((attr, _loop_features(index, attr, min(sizes), self.fill_value)))
+        return pattern, attr.index_select(0, pattern.order)
+
+    def _plain_neighbourhoods(
+        self, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]
+    ) -> tuple[Any, OptTensor]:
+        """Return the edges that ``propagate`` runs over and their features, by operations that can be traced."""
+        edge_index = plain_edges(edge_index)
+        if not self.add_self_loops:
+            return edge_index, edge_attr
+        edge_index, edge_attr = remove_self_loops(edge_index, edge_attr)
+        return add_self_loops(edge_index, edge_attr, fill_value=self.fill_value, num_nodes=min(sizes))
+
+    def _kept(self, pattern: Pattern, like: Tensor) -> OptTensor:
+        """Return dropout's factor for each entry and head, 0 or 1 / (1 - p), or ``None`` where nothing is dropped."""
+        if not self.training or self.dropout == 0:
+            return None
+        return dropout(like.new_ones(pattern.entries, self.heads), self.dropout)
+
+    def _weights(self, pattern: Pattern, alpha: Tensor, edge_index: Any) -> tuple[Any, Tensor]:
+        """Return the graph that attention ran over and its weights, ``[entries, heads]``, as PyG orders them.
+
+        Beside an ``edge_index`` that is the edges without loops, in their order, then the loops; a sparse matrix comes
+        back as a CSR matrix whose values are the weights.
+        """
+        if isinstance(edge_index, SparseOperator) or is_torch_sparse_tensor(edge_index):
+            size = (*pattern.shape, self.heads)
+            matrix = torch.sparse_csr_tensor(pattern.pointers, pattern.columns, alpha, size, check_invariants=False)
+            return matrix, alpha
+        order = pattern.order.argsort()
+        ends = pattern.columns.long(), pattern.rows()
+        index = torch.stack(ends if self.flow == "source_to_target" else ends[::-1])
+        return index.index_select(1, order), alpha.index_select(0, order)
+
+    def _joined(self, out: Tensor, residual: OptTensor, *, fresh: bool) -> Tensor:
+        """Return the heads' results, ``[nodes, heads, features]``, as one, with the residual and the bias."""
+        out = out.flatten(1) if self.concat else out.mean(dim=1)
+        return biased(out if residual is None else out + residual, self.bias, fresh=fresh)
+
+    def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
+        """Return each edge's source features times its attention."""
+        return alpha.unsqueeze(-1) * x_j
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"
 
 
 def _loop_features(index: Tensor, attr: Tensor, nodes: int, fill_value: Any) -> Tensor:
@@ -55,31 +95,3 @@ def _loop_features(index: Tensor, attr: Tensor, nodes: int, fill_value: Any) -> 
         return torch.as_tensor(fill_value, dtype=attr.dtype, device=attr.device).expand(nodes, attr.shape[1])
     proper = (index[0] != index[1]) & (index[1] < nodes)
     return scatter(attr[proper], index[1][proper], 0, nodes, reduce=fill_value)
-
-
-def kept(pattern: Pattern, heads: int, like: Tensor, p: float, training: bool) -> OptTensor:
-    """Return dropout's factor for each entry and head, 0 or 1 / (1 - p), or ``None`` where nothing is dropped."""
-    if not training or p == 0:
-        return None
-    return dropout(like.new_ones(pattern.entries, heads), p)
-
-
-def returned_weights(pattern: Pattern, alpha: Tensor, edge_index: Any, flow: str) -> tuple[Any, Tensor]:
-    """Return the graph that attention ran over and its weights, ``[entries, heads]``, as PyG orders them.
-
-    Beside an ``edge_index`` that is the edges without loops, in their order, then the loops; a sparse matrix comes back
-    as a CSR matrix whose values are the weights.
-    """
-    if isinstance(edge_index, SparseOperator) or is_torch_sparse_tensor(edge_index):
-        size = (*pattern.shape, alpha.shape[1])
-        return torch.sparse_csr_tensor(pattern.pointers, pattern.columns, alpha, size, check_invariants=False), alpha
-    order = pattern.order.argsort()
-    ends = pattern.columns.long(), pattern.rows()
-    index = torch.stack(ends if flow == "source_to_target" else ends[::-1])
-    return index.index_select(1, order), alpha.index_select(0, order)
-
-
-def with_loops(edge_index: Any, edge_attr: OptTensor, nodes: int, fill_value: Any) -> tuple[Any, OptTensor]:
-    """Return the edges with each self-loop replaced by one at every node, in operations that can be traced."""
-    edge_index, edge_attr = remove_self_loops(edge_index, edge_attr)
-    return add_self_loops(edge_index, edge_attr, fill_value=fill_value, num_nodes=nodes)

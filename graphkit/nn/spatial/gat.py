@@ -12,13 +12,13 @@ from torch_geometric.nn.inits import glorot, zeros
 from torch_geometric.typing import OptTensor, Size
 from torch_geometric.utils import softmax
 
-from graphkit.nn.abstract import AbstractGraphConv, bare, biased, both_ends, end_sizes, mapped, plain_edges, two_axes
-from graphkit.nn.spatial.attention import kept, neighbourhoods, returned_weights, with_loops
+from graphkit.nn.abstract import bare, both_ends, end_sizes, mapped, two_axes
+from graphkit.nn.spatial.attention import AbstractAttentionConv
 from graphkit.operators.attention import attend, attention_weights
 from graphkit.operators.products import multiply
 
 
-class GATConv(AbstractGraphConv):
+class GATConv(AbstractAttentionConv):
     r"""Graph attention :math:`x'_i = \sum_j \alpha_{ij} \Theta_s x_j`.
 
     .. math::
@@ -94,7 +94,7 @@ class GATConv(AbstractGraphConv):
             self.lin_dst = Linear(in_channels[1], width, False, weight_initializer="glorot")
         self.att_src = Parameter(torch.empty(1, heads, out_channels))
         self.att_dst = Parameter(torch.empty(1, heads, out_channels))
-        self.lin_edge: Any = None
+        self.lin_edge = None
         if edge_dim is None:
             self.register_parameter("att_edge", None)
         else:
@@ -141,9 +141,7 @@ class GATConv(AbstractGraphConv):
             out, weights = self._propagated(source, target, edge_index, edge_attr, sizes)
         else:
             out, weights = self._attended(source, target, edge_index, edge_attr, sizes, bool(return_attention_weights))
-        out = out.flatten(1) if self.concat else out.mean(dim=1)
-        out = out if residual is None else out + residual
-        out = biased(out, self.bias, fresh=fused)
+        out = self._joined(out, residual, fresh=fused)
         return (out, weights) if return_attention_weights else out
 
     def _mapped(self, source: Any, target: Any) -> tuple[Tensor, OptTensor]:
@@ -180,26 +178,18 @@ class GATConv(AbstractGraphConv):
         sizes: tuple[int, int],
         weights: bool,
     ) -> tuple[Tensor, Any]:
-        pattern, attr = neighbourhoods(
-            edge_index,
-            edge_attr,
-            sizes,
-            flow=self.flow,
-            loops=self.add_self_loops,
-            fill_value=self.fill_value,
-            featured=self.lin_edge is not None,
-        )
+        pattern, attr = self._neighbourhoods(edge_index, edge_attr, sizes)
         by_source, by_target = self._scores(source, target)
         by_edge = None if attr is None else self._edge_scores(attr.to(source.dtype))
         x = source.view(sizes[0], self.heads, self.out_channels)
-        keep = kept(pattern, self.heads, x, self.dropout, self.training)
+        keep = self._kept(pattern, x)
         if not weights:
             by_target = by_source.new_zeros(sizes[1], self.heads) if by_target is None else by_target
             slope = self.negative_slope
             return attend(pattern, by_target, by_source, x, score_entry=by_edge, slope=slope, keep=keep), None
         alpha = attention_weights(pattern, by_target, by_source, by_edge, self.negative_slope)
         alpha = alpha if keep is None else alpha * keep
-        return multiply(pattern, alpha, x), returned_weights(pattern, alpha, edge_index, self.flow)
+        return multiply(pattern, alpha, x), self._weights(pattern, alpha, edge_index)
 
     def _edge_scores(self, attr: Tensor) -> Tensor:
         """Return :math:`a_e^T Theta_e e`, ``[entries, heads]``: the two maps are one of ``heads`` outputs."""
@@ -213,10 +203,8 @@ class GATConv(AbstractGraphConv):
     def _propagated(
         self, source: Tensor, target: OptTensor, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]
     ) -> tuple[Tensor, Any]:
-        edge_index = plain_edges(edge_index)
         alpha = self._scores(source, target)
-        if self.add_self_loops:
-            edge_index, edge_attr = with_loops(edge_index, edge_attr, min(sizes), self.fill_value)
+        edge_index, edge_attr = self._plain_neighbourhoods(edge_index, edge_attr, sizes)
         alpha = self.edge_updater(edge_index, alpha=alpha, edge_attr=edge_attr, size=sizes)
         x = source.view(sizes[0], self.heads, self.out_channels)
         return self.propagate(edge_index, x=(x, None), alpha=alpha, size=sizes), (edge_index, alpha)
@@ -236,10 +224,3 @@ class GATConv(AbstractGraphConv):
             alpha = alpha + self._edge_scores(edge_attr.unsqueeze(-1) if edge_attr.dim() == 1 else edge_attr)
         alpha = softmax(F.leaky_relu(alpha, self.negative_slope), index, ptr, dim_size)
         return F.dropout(alpha, p=self.dropout, training=self.training)
-
-    def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
-        """Return each edge's source features times its attention."""
-        return alpha.unsqueeze(-1) * x_j
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"

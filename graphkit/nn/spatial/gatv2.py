@@ -11,14 +11,14 @@ from torch_geometric.nn.inits import glorot, zeros
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import softmax
 
-from graphkit.nn.abstract import AbstractGraphConv, biased, both_ends, end_sizes, mapped, plain_edges, two_axes
-from graphkit.nn.spatial.attention import kept, neighbourhoods, returned_weights, with_loops
+from graphkit.nn.abstract import both_ends, end_sizes, mapped, two_axes
+from graphkit.nn.spatial.attention import AbstractAttentionConv
 from graphkit.operators.pair_scores import pair_scores
 from graphkit.operators.products import multiply
 from graphkit.operators.softmax import entry_softmax
 
 
-class GATv2Conv(AbstractGraphConv):
+class GATv2Conv(AbstractAttentionConv):
     r"""Graph attention :math:`x'_i = \sum_j \alpha_{ij} \Theta_l x_j` whose ranking of neighbours depends on the node.
 
     .. math::
@@ -92,7 +92,7 @@ class GATv2Conv(AbstractGraphConv):
         self.lin_l = Linear(source, width, bias=bias, weight_initializer="glorot")
         self.lin_r = self.lin_l if share_weights else Linear(target, width, bias=bias, weight_initializer="glorot")
         self.att = Parameter(torch.empty(1, heads, out_channels))
-        self.lin_edge: Any = None
+        self.lin_edge = None
         if edge_dim is not None:
             self.lin_edge = Linear(edge_dim, width, bias=False, weight_initializer="glorot")
         self.res = Linear(target, total, bias=False, weight_initializer="glorot") if residual else None
@@ -138,28 +138,27 @@ class GATv2Conv(AbstractGraphConv):
         if not fused:
             out, weights = self._propagated(left, right, edge_index, edge_attr, sizes)
         else:
-            pattern, attr = neighbourhoods(
-                edge_index,
-                edge_attr,
-                sizes,
-                flow=self.flow,
-                loops=self.add_self_loops,
-                fill_value=self.fill_value,
-                featured=self.lin_edge is not None,
-            )
-            term = None if attr is None else self._edge_term(attr.to(left.dtype))
-            scores = pair_scores(
-                pattern, right, left, self.att.squeeze(0).to(left.dtype), entry_term=term, slope=self.negative_slope
-            )
-            alpha = entry_softmax(pattern, scores)
-            keep = kept(pattern, self.heads, alpha, self.dropout, self.training)
-            alpha = alpha if keep is None else alpha * keep
-            out = multiply(pattern, alpha, left)
-            weights = returned_weights(pattern, alpha, edge_index, self.flow) if return_attention_weights else None
-        out = out.flatten(1) if self.concat else out.mean(dim=1)
-        out = out if residual is None else out + residual
-        out = biased(out, self.bias, fresh=fused)
+            out, weights = self._attended(left, right, edge_index, edge_attr, sizes, bool(return_attention_weights))
+        out = self._joined(out, residual, fresh=fused)
         return (out, weights) if return_attention_weights else out
+
+    def _attended(
+        self,
+        left: Tensor,
+        right: Tensor,
+        edge_index: Any,
+        edge_attr: OptTensor,
+        sizes: tuple[int, int],
+        weights: bool,
+    ) -> tuple[Tensor, Any]:
+        pattern, attr = self._neighbourhoods(edge_index, edge_attr, sizes)
+        term = None if attr is None else self._edge_term(attr.to(left.dtype))
+        att = self.att.squeeze(0).to(left.dtype)
+        scores = pair_scores(pattern, right, left, att, entry_term=term, slope=self.negative_slope)
+        alpha = entry_softmax(pattern, scores)
+        keep = self._kept(pattern, alpha)
+        alpha = alpha if keep is None else alpha * keep
+        return multiply(pattern, alpha, left), self._weights(pattern, alpha, edge_index) if weights else None
 
     def _edge_term(self, attr: Tensor) -> Tensor:
         return self.lin_edge(attr).view(-1, self.heads, self.out_channels)
@@ -167,9 +166,7 @@ class GATv2Conv(AbstractGraphConv):
     def _propagated(
         self, left: Tensor, right: Tensor, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]
     ) -> tuple[Tensor, Any]:
-        edge_index = plain_edges(edge_index)
-        if self.add_self_loops:
-            edge_index, edge_attr = with_loops(edge_index, edge_attr, min(sizes), self.fill_value)
+        edge_index, edge_attr = self._plain_neighbourhoods(edge_index, edge_attr, sizes)
         alpha = self.edge_updater(edge_index, x=(left, right), edge_attr=edge_attr, size=sizes)
         return self.propagate(edge_index, x=(left, right), alpha=alpha, size=sizes), (edge_index, alpha)
 
@@ -188,10 +185,3 @@ class GATv2Conv(AbstractGraphConv):
             x = x + self._edge_term(edge_attr.unsqueeze(-1) if edge_attr.dim() == 1 else edge_attr)
         alpha = (F.leaky_relu(x, self.negative_slope) * self.att).sum(dim=-1)
         return F.dropout(softmax(alpha, index, ptr, dim_size), p=self.dropout, training=self.training)
-
-    def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
-        """Return each edge's source features times its attention."""
-        return x_j * alpha.unsqueeze(-1)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"
