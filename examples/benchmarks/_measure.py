@@ -116,15 +116,16 @@ def memory_in_subprocess(script: str, *arguments: str) -> float:
     )
 
 
-def parser(question: str) -> argparse.ArgumentParser:
-    """Return a parser with what every benchmark understands."""
+def parser(question: str, *, timed: bool = True) -> argparse.ArgumentParser:
+    """Return a parser with what every benchmark understands, and with what those do that are ``timed`` in turns."""
     made = argparse.ArgumentParser(description=question.splitlines()[0])
     made.add_argument("--json", type=Path, metavar="PATH", help="write a result record")
     made.add_argument("--quick", action="store_true", help="a small version that only shows that it works")
-    made.add_argument("--rounds", type=int, help="how often each side has its turn")
     made.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
-    made.add_argument("--no-memory", action="store_true", help="leave out the peak memory")
-    made.add_argument("--memory-of", metavar="SIDE", help=argparse.SUPPRESS)
+    if timed:
+        made.add_argument("--rounds", type=int, help="how often each side has its turn")
+        made.add_argument("--no-memory", action="store_true", help="leave out the peak memory")
+        made.add_argument("--memory-of", metavar="SIDE", help=argparse.SUPPRESS)
     return made
 
 
@@ -162,31 +163,33 @@ def show(rows: Sequence[Mapping[str, Any]], note: str, **more: str) -> None:
         table.add_row(
             line["what"], line["side"], *times, *ratios, memory, *(str(line.get(field, "")) for field in more)
         )
+    printed(table)
+
+
+def printed(table: Table) -> None:
+    """Print a table, as wide as it needs where nobody's terminal is narrower."""
     console = Console(highlight=False)
     console.width = console.width if console.is_terminal else 160
     console.print(table)
 
 
 def write(path: Path | None, *, dataset: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], **fields: Any) -> None:
-    """Write the result record; its metric is the ratio of the last row, round by round."""
-    if path is None:
-        return
+    """Write the result record of what was timed; its metric is the ratio of the last row, round by round."""
     main = rows[-1]
     ratios = dataclasses.replace(
         metric(f"{main['what']}, {main['side']}: ratio of seconds", main["ratios"]), unit="ratio"
     )
-    record = {
-        "command": shlex.join(sys.argv),
-        "dataset": dataset,
-        "protocol": {"turns": "interleaved", "rounds": len(main["ratios"]), **fields.pop("protocol", {})},
-        "metric": dataclasses.asdict(ratios),
-        "selection": "none",
-        "seconds": main["wall"],
-        "environment": environment("cpu", "32-true"),
-        "rows": rows,
-        **fields,
-    }
-    write_atomically(path, (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
+    protocol = {"turns": "interleaved", "rounds": len(main["ratios"]), **fields.pop("protocol", {})}
+    told = {"dataset": dataset, "protocol": protocol, "metric": dataclasses.asdict(ratios), "selection": "none"}
+    keep(path, **{**told, "seconds": main["wall"], "rows": rows, **fields})
+
+
+def keep(path: Path | None, **record: Any) -> None:
+    """Write a result record, with the command that led to it and where it ran, if there is a path."""
+    if path is None:
+        return
+    told = {"command": shlex.join(sys.argv), "environment": environment("cpu", "32-true"), **record}
+    write_atomically(path, (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def set_threads(threads: int | None) -> str:

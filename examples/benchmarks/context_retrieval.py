@@ -9,16 +9,13 @@ one of highest validation MAP@R, mean of both attributes on their conditions. Ch
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
-import shlex
 import statistics
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
+import _measure as measure
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -27,26 +24,23 @@ from graphkit.data import labelled_by, load
 from graphkit.metric import ConditionalSimilarity, PrototypeLoss, evaluate_conditions
 from graphkit.nn.propagation import RandomPropagation
 from graphkit.operators import sparse_features
-from graphkit.training.files import write_atomically
 from graphkit.training.protocol import dataset_facts
-from graphkit.training.records import environment, metric
+from graphkit.training.records import metric
 
 LEAST = 20
 """Members that a year or a dormitory must have to be a class."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = measure.parser(__doc__, timed=False)
     parser.add_argument("--dataset", default="digits", help="digits, or a facebook100 graph")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--dim", type=int, default=8)
-    parser.add_argument("--quick", action="store_true", help="one seed, ten steps")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     if options.quick:
         options.seeds, options.steps = 1, 10
-    torch.set_num_threads(1)
+    measure.set_threads(options.threads or 1)
     data, names = with_two_labels(options.dataset)
     start = time.perf_counter()
     runs = [studied(data, seed, options.steps, options.dim) for seed in range(options.seeds)]
@@ -57,21 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for side in runs[0]:
         cells = [statistics.fmean(run[side][at] for run in runs) for at in range(4)]
         print(f"  {side:22} " + " ".join(f"{100 * cell:14.1f}" for cell in cells))
-    if options.json:
-        on = [(run["masks"][0] + run["masks"][1]) / 2 for run in runs]
-        record = {
-            "command": shlex.join(["context_retrieval.py", *(arguments or sys.argv[1:])]),
-            "dataset": dataclasses.asdict(dataset_facts(data.clone().update({"y": data.y[:, 0]}))),
-            "protocol": {"split": "20 % of items to train on, 20 % to select by, the rest asks", "conditions": names},
-            "metric": dataclasses.asdict(metric("map@r, on condition", on)),
-            "selection": "epoch of highest validation MAP@R on condition",
-            "config": {"steps": options.steps, "dim": options.dim},
-            "seeds": list(range(options.seeds)),
-            "seconds": time.perf_counter() - start,
-            "environment": environment("cpu", "32-true"),
-            "rows": runs,
-        }
-        write_atomically(options.json, (json.dumps(record, indent=2) + "\n").encode())
+    on = [(run["masks"][0] + run["masks"][1]) / 2 for run in runs]
+    measure.keep(
+        options.json,
+        dataset=dataclasses.asdict(dataset_facts(data.clone().update({"y": data.y[:, 0]}))),
+        protocol={"split": "20 % of items to train on, 20 % to select by, the rest asks", "conditions": names},
+        metric=dataclasses.asdict(metric("map@r, on condition", on)),
+        selection="epoch of highest validation MAP@R on condition",
+        config={"steps": options.steps, "dim": options.dim},
+        seeds=list(range(options.seeds)),
+        seconds=time.perf_counter() - start,
+        rows=runs,
+    )
     return 0
 
 

@@ -9,18 +9,15 @@ descent (Adam, so many steps from zero) gets is what a basis decides, and stands
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 
 import _measure as measure
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from graphkit.nn.spectral.coefficients import Coefficients
-from graphkit.training.files import write_atomically
 
 SIGNALS: dict[str, Callable[[Tensor], Tensor]] = {
     "low": lambda t: torch.exp(-10 * t**2),
@@ -83,12 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         order = options.order // 2 if basis in ("cayley", "even") else options.order
         found[basis] = {name: errors(basis, order, points, energy, f(points), steps) for name, f in SIGNALS.items()}
         table.add_row(basis, *(f"{100 * a:.2f} %  {100 * b:.2f} %" for a, b in found[basis].values()))
-    console = Console(highlight=False)
-    console.width = console.width if console.is_terminal else 160
-    console.print(table)
-    if options.json is not None:
-        record = {"grid": [side, side], "order": options.order, "steps": steps, "errors": found}
-        write_atomically(options.json, (json.dumps(record, indent=2) + "\n").encode())
+    measure.printed(table)
+    measure.keep(options.json, grid=[side, side], order=options.order, steps=steps, errors=found)
     return 0
 
 

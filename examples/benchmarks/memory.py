@@ -23,7 +23,6 @@ from typing import Any
 
 import _measure as measure
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 from torch_geometric import EdgeIndex
@@ -154,9 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             figures = f"{row['nodes_per_second']:,.0f}", f"{share:.0%}", f"{row['cpu']:.1f}"
             memory = f"{row['peak_mb']:,.0f}", f"{row['own_mb']:,.0f}"
             shown.add_row(row["side"], *figures, *memory, "{:.2f} to {:.2f}".format(*row["loss"]))
-        console = Console(highlight=False)
-        console.width = console.width if console.is_terminal else 160
-        console.print(shown)
+        measure.printed(shown)
     facts = {"name": about.name, "sha256": about.fingerprint, "nodes": about.nodes, "edges": about.edges}
     fields = {"config": {"hidden": HIDDEN, "fan_out": options.fan_out, "batch": options.batch}, "seeds": [0]}
     measured = {"features_mb": table / 1e6, "limit_mb": limit / 1e6, "batches": options.batches}

@@ -10,17 +10,13 @@ since choosing one would take labels of anomalies.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
-import shlex
 import statistics
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-import torch
+import _measure as measure
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -28,23 +24,20 @@ from graphkit.data import load
 from graphkit.metric import AnomalyScorer
 from graphkit.training.embedding import EmbeddingRecipe, embed, embedding_recipe
 from graphkit.training.embedding.baselines import random_embeddings
-from graphkit.training.files import write_atomically
 from graphkit.training.protocol import dataset_facts
-from graphkit.training.records import environment, metric
+from graphkit.training.records import metric
 
 METHODS = ("prototype", "neighbour", "mahalanobis")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = measure.parser(__doc__, timed=False)
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--loss", default="prototype")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--consistency", type=float, default=0.0, help="above 0 every node has to decide for a class")
-    parser.add_argument("--quick", action="store_true", help="two classes, one seed, two epochs")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
+    measure.set_threads(options.threads or 1)
     data = load(options.dataset)
     chosen = embedding_recipe(
         options.loss, {"consistency": options.consistency, "views": 2 if options.consistency else 1}
@@ -66,21 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"  {side:15} {method:12} {each}   mean {mean:5.1f}, AP {precision:5.1f}")
     floor = 100 * statistics.fmean(row["floor"] for row in rows)
     print(f"  floor of AP {floor:.1f}; split {data.protocol['split']}, test nodes scored, other classes' labels only")
-    if options.json:
-        ours = [row for row in rows if row["side"] == options.loss and row["method"] == METHODS[0]]
-        record = {
-            "command": shlex.join(["novel_class.py", *(arguments or sys.argv[1:])]),
-            "dataset": dataclasses.asdict(dataset_facts(data)),
-            "protocol": {**data.protocol, "held_out": classes},
-            "metric": dataclasses.asdict(metric("auroc", [statistics.fmean(row["auroc"]) for row in ours])),
-            "selection": chosen.selection_rule,
-            "config": chosen.as_dict(),
-            "seeds": list(seeds),
-            "seconds": time.perf_counter() - start,
-            "environment": environment("cpu", "32-true"),
-            "rows": rows,
-        }
-        write_atomically(options.json, (json.dumps(record, indent=2) + "\n").encode())
+    ours = [row for row in rows if row["side"] == options.loss and row["method"] == METHODS[0]]
+    measure.keep(
+        options.json,
+        dataset=dataclasses.asdict(dataset_facts(data)),
+        protocol={**data.protocol, "held_out": classes},
+        metric=dataclasses.asdict(metric("auroc", [statistics.fmean(row["auroc"]) for row in ours])),
+        selection=chosen.selection_rule,
+        config=chosen.as_dict(),
+        seeds=list(seeds),
+        seconds=time.perf_counter() - start,
+        rows=rows,
+    )
     return 0
 
 

@@ -22,7 +22,6 @@ from typing import Any
 
 import _measure as measure
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 from torch_geometric.data import Data
@@ -163,9 +162,7 @@ def show(rows: Sequence[dict[str, Any]], note: str) -> None:
         numbers = [f"{each['nodes_per_second']:,.0f}", *(f"{each[name]:.2f}" for name in ("wall", "cpu", "drawing"))]
         counts = [f"{each[name]:,.0f}" for name in ("drawn", "fetched", "memory_mb", "features_mb", "around_mb")]
         table.add_row(str(each["processes"]), each["held"], *numbers, *counts)
-    console = Console(highlight=False)
-    console.width = console.width if console.is_terminal else 160
-    console.print(table)
+    measure.printed(table)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,9 +8,7 @@ the responses of all layers are made of, "all" every parameter of the model.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import shlex
 import sys
 import tempfile
@@ -21,14 +19,12 @@ from typing import Any
 
 import _measure as measure
 import torch
-from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file
 
 from graphkit.data import load
 from graphkit.nn.spectral.spectral import RESPONSES
 from graphkit.training import recipe, train
-from graphkit.training.files import write_atomically
 from graphkit.viz import responses, save
 
 SHARED = ("bias", "rest", "weight")
@@ -44,11 +40,8 @@ def counted(module: Any) -> tuple[int, int]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train with each response in turn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write a result record")
+    parser = measure.parser(__doc__, timed=False)
     parser.add_argument("--picture", type=Path, metavar="PATH", help="draw what the first layers learnt, first seed")
-    parser.add_argument("--quick", action="store_true", help="a small version that only shows that it works")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--dataset", default="cora")
     parser.add_argument("--responses", nargs="+", choices=RESPONSES, default=RESPONSES)
     parser.add_argument("--seeds", type=int, default=5)
@@ -93,12 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for value in row.values()
             )
         )
-    console = Console(highlight=False)
-    console.width = console.width if console.is_terminal else 160
-    console.print(table)
-    console.print(
-        f"{options.dataset}, {options.seeds} seed{'s' * (options.seeds > 1)}, {records[0]['selection']}; {threads}"
-    )
+    measure.printed(table)
+    print(f"{options.dataset}, {options.seeds} seed{'s' * (options.seeds > 1)}, {records[0]['selection']}; {threads}")
     if options.picture is not None:
         eigenvalues = graph[0].eigenvalues.numpy()
         what = f"first layer, each channel over its largest value; mean and middle half of {curve.shape[1]} channels"
@@ -110,9 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             eigenvalues=eigenvalues,
         )
         save(picture, options.picture)
-    if options.json is not None:
-        record = {**records[-1], "command": shlex.join(sys.argv), "seconds": time.perf_counter() - start}
-        write_atomically(options.json, (json.dumps({**record, "rows": rows}, indent=2, default=str) + "\n").encode())
+    measure.keep(options.json, **{**records[-1], "seconds": time.perf_counter() - start, "rows": rows})
     return 0
 
 

@@ -16,9 +16,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import json
-import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +24,6 @@ from typing import Any, NamedTuple
 import _measure as measure
 import torch
 import torch.nn.functional as F
-from rich.console import Console
 from rich.table import Table
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
@@ -36,8 +32,7 @@ from torch_geometric.utils import to_scipy_sparse_matrix
 from graphkit.data import cached_fourier_basis, card, load
 from graphkit.nn import Encoder, GCNConv, PolynomialConv, SpectralConv
 from graphkit.operators import sparse_features
-from graphkit.training.files import write_atomically
-from graphkit.training.records import environment, metric
+from graphkit.training.records import metric
 from graphkit.viz import responses, save
 
 FAMILY = "citation-domains"
@@ -180,9 +175,7 @@ def show(rows: Sequence[dict[str, Any]], models: Sequence[str], note: str) -> No
         table.add_row(a, b, *texts, f"{max(off):.0e}" if off else "")
     unseen = [[value for row in rows if row["model"] == model for value in row["values"]] for model in models]
     table.add_row("all", "unseen", *(f"{100 * sum(values) / len(values):.1f}" for values in unseen), "")
-    console = Console(highlight=False)
-    console.width = console.width if console.is_terminal else 160
-    console.print(table)
+    measure.printed(table)
 
 
 def _text(values: Sequence[float]) -> str:
@@ -192,11 +185,8 @@ def _text(values: Sequence[float]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train on each graph and test on the others."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write a result record")
+    parser = measure.parser(__doc__, timed=False)
     parser.add_argument("--picture", type=Path, metavar="PATH", help="draw the responses that were learnt")
-    parser.add_argument("--quick", action="store_true", help="a small version that only shows that it works")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--family", help="graphs of one feature space and the same classes")
     parser.add_argument("--models", nargs="+", choices=list(CONVS), default=list(CONVS))
     parser.add_argument("--seeds", type=int, default=3)
@@ -219,28 +209,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             note=f"{kind}, first layer, each channel over its largest value; mean and middle half of 32 channels",
         )
         save(picture, options.picture)
-    if options.json is not None:
-        facts = card(options.family)
-        last = dataclasses.asdict(metric(f"accuracy on unseen graphs, {rows[-1]['model']}", rows[-1]["values"]))
-        record = {
-            "command": shlex.join(sys.argv),
-            "dataset": {
-                "name": options.family,
-                "sha256": facts.content,
-                "nodes": facts.nodes,
-                "edges": facts.edges,
-                "classes": facts.classes,
-            },
-            "protocol": {"pairs": "all ordered pairs", "tested": "all labelled nodes of the unseen graph"},
-            "metric": last,
-            "selection": rule,
-            "config": {"models": options.models, "epochs": options.epochs, "pairs": options.pairs, "hidden": 32},
-            "seeds": list(range(options.seeds)),
-            "seconds": time.perf_counter() - start,
-            "environment": environment("cpu", "32-true"),
-            "rows": rows,
-        }
-        write_atomically(options.json, (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
+    about, last = card(options.family), metric(f"accuracy on unseen graphs, {rows[-1]['model']}", rows[-1]["values"])
+    facts = {"nodes": about.nodes, "edges": about.edges, "classes": about.classes}
+    measure.keep(
+        options.json,
+        dataset={"name": options.family, "sha256": about.content, **facts},
+        protocol={"pairs": "all ordered pairs", "tested": "all labelled nodes of the unseen graph"},
+        metric=dataclasses.asdict(last),
+        selection=rule,
+        config={"models": options.models, "epochs": options.epochs, "pairs": options.pairs, "hidden": 32},
+        seeds=list(range(options.seeds)),
+        seconds=time.perf_counter() - start,
+        rows=rows,
+    )
     return 0
 
 
