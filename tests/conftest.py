@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
+
+from graphkit.cli import main
 
 # Kernels compile at their first call, which is no fault of the example that happens to make it; and what fails for one
 # must fail for all, so examples are drawn from a fixed seed.
@@ -23,6 +25,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def own_generator() -> Iterator[None]:
+    """Give a test PyTorch's global generator, seeded, and put it back as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 @pytest.fixture
@@ -43,6 +53,25 @@ def mirror(own_data_home: Path) -> Path:
     if not (Path(named) / "planetoid").is_dir():
         pytest.fail(f"$GRAPHKIT_MIRROR is {named}, which holds no data sets")
     return Path(named)
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let a test work in an empty folder of its own, with no switch of the caller's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GRAPHKIT_DEBUG", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def call(own_folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Return a function from the command line's arguments to exit code, standard output and standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(arguments)
+        return code, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture

@@ -13,24 +13,9 @@ import click
 import pytest
 
 import graphkit
-from graphkit.cli import commands, main
+from graphkit.cli import commands
 
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("GRAPHKIT_DEBUG", raising=False)
-
-
-@pytest.fixture
-def call(capsys):
-    """Return a function from arguments to exit code, standard output and standard error."""
-
-    def run(*arguments):
-        code = main(arguments)
-        return code, *capsys.readouterr()
-
-    return run
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def train(call, *arguments):

@@ -8,24 +8,7 @@ import sys
 
 import pytest
 
-from graphkit.cli import main
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("GRAPHKIT_DEBUG", raising=False)
-
-
-@pytest.fixture
-def call(capsys):
-    """Return a function from arguments to exit code, standard output and standard error."""
-
-    def run(*arguments):
-        code = main(arguments)
-        return code, *capsys.readouterr()
-
-    return run
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def embed(call, *arguments):

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
 
 import pytest
 
-from graphkit.cli import main
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 SMALL = ["--class-split", "random:2:4,3,3", "--tasks", "4", "--queries", "3"]
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("GRAPHKIT_DEBUG", raising=False)
-
-
 @pytest.fixture
-def call(capsys):
-    """Return a function from arguments to exit code, standard output and standard error."""
-
-    def run(*arguments):
-        code = main(["fewshot", *arguments])
-        return code, *capsys.readouterr()
-
-    return run
+def call(call):
+    """Return a function from arguments of ``fewshot`` to exit code, standard output and standard error."""
+    return functools.partial(call, "fewshot")
 
 
 @pytest.mark.parametrize("arguments", [["-h"], ["corra"], ["cora", "--learner", "mamml"], ["--list-learners"]])

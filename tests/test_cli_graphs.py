@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import pytest
 
-from graphkit.cli import main
-
 
 @pytest.fixture
-def call(capsys, tmp_path, monkeypatch):
+def call(call):
     """Return a function from arguments of ``train`` to exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        code = main(("train", *arguments, "--device", "cpu", "--threads", "1"))
-        return code, *capsys.readouterr()
-
-    return run
+    return functools.partial(call, "train", "--device", "cpu", "--threads", "1")
 
 
 def test_nested_cross_validation_of_a_set_of_graphs_is_one_record(mirror, call, tmp_path):

@@ -6,19 +6,16 @@ import json
 
 import pytest
 
-from graphkit.cli import main
 from graphkit.data import load, store
 
 
 @pytest.fixture
-def call(capsys, tmp_path, monkeypatch):
+def call(call):
     """Return a function from arguments to exit code and all that was printed."""
-    monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        code = main(arguments)
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
+        code, said, told = call(*arguments)
+        return code, said + told
 
     return run
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import functools
 
-from graphkit.cli import main
+import pytest
 
 
 @pytest.fixture
-def call(capsys, tmp_path, monkeypatch):
+def call(call):
     """Return a function from arguments of ``spectrum`` to exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        code = main(("spectrum", *arguments))
-        return code, *capsys.readouterr()
-
-    return run
+    return functools.partial(call, "spectrum")
 
 
 def test_the_spectrum_is_counted_and_drawn(call, tmp_path):

@@ -14,16 +14,11 @@ from graphkit.contrastive.dgi import corrupted
 from graphkit.nn import Encoder, GCNConv, SAGEConv
 from graphkit.operators import sparse_features
 
+pytestmark = pytest.mark.usefixtures("own_generator")
+
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture(autouse=True)
-def _own_generator():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from torch_geometric.nn.models import GCN
 from graphkit.nn.models import Encoder
 from graphkit.operators import sparse_features
 
+pytestmark = pytest.mark.usefixtures("own_generator")
+
 EDGES = torch.tensor([[0, 1, 1, 2, 3, 4, 4, 5], [1, 0, 2, 1, 4, 3, 5, 4]])
 
 
@@ -26,12 +28,6 @@ def x(generator):
 def encoder(conv=GCNConv, **options):
     torch.manual_seed(0)
     return Encoder(4, 8, 3, conv=conv, **options).double().eval()
-
-
-@pytest.fixture(autouse=True)
-def _own_generators():
-    with torch.random.fork_rng():
-        yield
 
 
 @pytest.mark.parametrize("jumping_knowledge", [None, "cat", "max", "lstm"])

@@ -12,6 +12,8 @@ from lightning_fabric import Fabric
 from graphkit.training import Epoch, Fit, TrainingError, recipe
 from graphkit.training.tasks import prepare
 
+pytestmark = pytest.mark.usefixtures("own_generator")
+
 
 def fit_of(data, chosen=None, seed=0):
     chosen = chosen or recipe("gcn", {"epochs": 12})
@@ -23,12 +25,6 @@ def fit_of(data, chosen=None, seed=0):
 
 def same(left, right):
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
-
-
-@pytest.fixture(autouse=True)
-def _own_generators():
-    with torch.random.fork_rng():
-        yield
 
 
 def test_training_lowers_the_loss_and_learns(data):

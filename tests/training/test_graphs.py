@@ -12,6 +12,7 @@ from graphkit.data.splits import Stratified
 from graphkit.training import recipe, train
 from graphkit.training.graphs import prepare_graphs
 from graphkit.training.objectives import OfficialDistance, OfficialRanking, TwoClassRanking, roc_auc
+from tests.interruptions import StopAfter
 
 
 @pytest.fixture
@@ -48,19 +49,11 @@ def test_edges_are_learnt_from_and_the_structure_free_model_cannot(graphs):
 
 
 def test_a_run_stopped_and_resumed_gives_the_same_numbers(graphs, tmp_path):
-    class Stop:
-        def epoch(self, seed, epoch, best):
-            if seed == 1 and epoch.number == 2:
-                raise KeyboardInterrupt
-
-        def seed(self, result):
-            pass
-
     whole = train(graphs, small("gin", epochs=4), seeds=[0, 1], device="cpu").record.metric
     from graphkit.training import Interrupted
 
     with pytest.raises(Interrupted):
-        train(graphs, small("gin", epochs=4), seeds=[0, 1], device="cpu", checkpoint=tmp_path, reporter=Stop())
+        train(graphs, small("gin", epochs=4), seeds=[0, 1], device="cpu", checkpoint=tmp_path, reporter=StopAfter(6))
     again = train(graphs, small("gin", epochs=4), seeds=[0, 1], device="cpu", checkpoint=tmp_path, resume=True)
     assert again.record.metric == whole
 

@@ -13,6 +13,7 @@ from graphkit.training import Interrupted, recipe, train
 from graphkit.training.processes import Processes
 from graphkit.training.sampled import Parts, SampledTask, sampled
 from graphkit.training.tasks import prepare
+from tests.interruptions import StopAfter
 
 CPU = torch.device("cpu")
 
@@ -62,17 +63,9 @@ def test_a_seed_gives_the_same_result_with_any_number_of_workers(data):
 
 
 def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path):
-    class Impatient:
-        def epoch(self, seed, epoch, best):
-            if epoch.number == 3:
-                raise KeyboardInterrupt
-
-        def seed(self, result):
-            pass
-
     whole = train(data, small(), seeds=[0], device="cpu")
     with pytest.raises(Interrupted, match="epoch 3"):
-        train(data, small(), seeds=[0], device="cpu", checkpoint=tmp_path, reporter=Impatient())
+        train(data, small(), seeds=[0], device="cpu", checkpoint=tmp_path, reporter=StopAfter(3))
     again = train(data, small(), seeds=[0], device="cpu", checkpoint=tmp_path, resume=True)
     assert again.seeds[0].history == whole.seeds[0].history
     assert again.record.metric.values == whole.record.metric.values

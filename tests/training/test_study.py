@@ -17,23 +17,9 @@ from graphkit.data.splits import RandomPerClass
 from graphkit.training import Interrupted, TrainingError, recipe, train
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.files import require_writable, write_atomically
+from tests.interruptions import StopAfter
 
 SHORT = recipe("gcn", {"epochs": 8})
-
-
-class StopAfter:
-    """A reporter that stops the run after so many epochs, as Ctrl-C would."""
-
-    def __init__(self, epochs):
-        self.left = epochs
-
-    def epoch(self, seed, epoch, best):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-    def seed(self, result):
-        pass
 
 
 def figures(outcome):

@@ -14,6 +14,8 @@ from graphkit.nn.signals import SignalPerceptron
 from graphkit.operators import coarsen
 from tests.graphs import ZOO
 
+pytestmark = pytest.mark.usefixtures("own_generator")
+
 UNDIRECTED = [graph for graph in ZOO if graph.symmetric and graph.num_nodes > 1]
 SEVEN = torch.tensor([[0, 1, 2, 3, 4, 5, 0, 2], [1, 2, 3, 4, 5, 6, 3, 5]])
 PATH = torch.cat([SEVEN, SEVEN.flip(0)], 1)
@@ -21,13 +23,6 @@ PATH = torch.cat([SEVEN, SEVEN.flip(0)], 1)
 
 def tree_of(edge_index, nodes, levels=2):
     return coarsen(edge_index, None, nodes, levels=levels).tree
-
-
-@pytest.fixture(autouse=True)
-def _own_generator():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 @pytest.mark.parametrize("graph", UNDIRECTED, ids=lambda graph: graph.name)

@@ -19,23 +19,9 @@ from graphkit.training.embedding.figures import Examination, overlap
 from graphkit.training.embedding.graphs import same_graphs
 from graphkit.training.embedding.recipes import EMBEDDINGS
 from graphkit.training.embedding.saved import latest
+from tests.interruptions import StopAfter
 
 SHORT = embedding_recipe("prototype", {"epochs": 4, "steps": 2, "dim": 4, "hidden": 8})
-
-
-class StopAfter:
-    """A reporter that stops the run after so many epochs, as Ctrl-C would."""
-
-    def __init__(self, epochs):
-        self.left = epochs
-
-    def epoch(self, seed, epoch, best):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-    def seed(self, result):
-        pass
 
 
 def run(data, chosen=SHORT, **options):

@@ -11,6 +11,7 @@ from graphkit.training import Interrupted
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.embedding.probe import DECAYS, tuned_probe
 from graphkit.training.embedding.recipes import EMBEDDINGS
+from tests.interruptions import StopAfter
 
 UNLABELLED = [name for name, made in EMBEDDINGS.items() if not made.objective.labelled]
 
@@ -49,19 +50,6 @@ def test_the_inductive_setting_never_sees_test_nodes(data, loss):
     after = run(changed, short(loss), inductive=True)
     assert [epoch.train_loss for epoch in before.seeds[0].history] == [e.train_loss for e in after.seeds[0].history]
     assert not torch.equal(before.embeddings[0], after.embeddings[0])
-
-
-class StopAfter:
-    def __init__(self, epochs):
-        self.left = epochs
-
-    def epoch(self, seed, epoch, best):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-    def seed(self, result):
-        pass
 
 
 @pytest.mark.parametrize("loss", ["ccassg", "bgrl"])
