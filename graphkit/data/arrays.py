@@ -76,10 +76,10 @@ class ArrayWriter:
             self._beside.unlink(missing_ok=True)
 
 
-def write_array(path: Path, rows: np.ndarray | Iterable[np.ndarray], dtype: Any = None) -> None:
+def write_array(path: Path, rows: np.ndarray | Iterable[np.ndarray]) -> None:
     """Write an array at once, whole or not at all."""
     array = np.asarray(rows)
-    with ArrayWriter(path, dtype or array.dtype, array.shape[1:]) as file:
+    with ArrayWriter(path, array.dtype, array.shape[1:]) as file:
         file.append(array)
 
 

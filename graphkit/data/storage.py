@@ -80,11 +80,6 @@ class GraphStore:
                 raise DataError(f"{self.folder / name} is not what was written (its sha256 differs); make it anew.")
 
 
-def is_store(path: Path | str) -> bool:
-    """Return whether a folder has the manifest of a stored graph."""
-    return (Path(path) / MANIFEST).is_file()
-
-
 def graph_store(folder: Path | str) -> GraphStore:
     """Return what the manifest in ``folder`` says, having looked that every file is there and as long as it says.
 

@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 
 from graphkit.data import DataError, GraphStore, NeighborLoader, arrays, load, store, stored, validate
 from graphkit.data.arrays import ArrayWriter
-from graphkit.data.storage import graph_store, is_store
+from graphkit.data.storage import graph_store
 from graphkit.training import train
 from graphkit.training.named import recipe
 
@@ -106,7 +106,6 @@ class TestWhatIsRefused:
     def test_a_folder_without_a_manifest(self, tmp_path):
         with pytest.raises(DataError, match="holds no manifest"):
             stored(tmp_path)
-        assert not is_store(tmp_path)
 
     @pytest.mark.parametrize("damage", ["cut", "gone", "manifest", "format"])
     def test_a_store_with_a_file_cut_short_missing_or_unreadable(self, digits, tmp_path, damage):

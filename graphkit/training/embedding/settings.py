@@ -55,7 +55,6 @@ def node_setting(
     *,
     inductive: bool = False,
     disjoint: int | Sequence[int] = 0,
-    class_seed: int = 0,
     without_neighbours: bool = False,
 ) -> Setting:
     """Return the study of the nodes of one graph.
@@ -66,9 +65,8 @@ def node_setting(
         device: where everything goes.
         dtype: of features and edge weights.
         inductive: training sees neither the test nodes nor their edges.
-        disjoint: these classes, or so many drawn with ``class_seed``, are kept from training and selection, and only
-            they are examined; 0 for a closed set.
-        class_seed: draws them.
+        disjoint: these classes, or so many that are drawn, the same ones at each call, are kept from training and
+            selection, and only they are examined; 0 for a closed set.
         without_neighbours: nodes joined by an edge do not answer each other.
 
     Raises:
@@ -83,7 +81,7 @@ def node_setting(
     y, notes = data.y.cpu().long().clone(), []
     train, test = data.train_mask.cpu(), data.test_mask.cpu()
     if disjoint:
-        novel = _novel(y, disjoint, class_seed)
+        novel = _novel(y, disjoint)
         material = material.without(novel)
         unseen = torch.isin(y, novel)
         y[~unseen] = -1
@@ -116,7 +114,7 @@ def _without_test(data: Data, recipe: EmbeddingRecipe, device: torch.device, dty
     return Material(task, data.num_nodes, (~data.test_mask).nonzero().squeeze(-1).to(device))
 
 
-def _novel(y: Tensor, disjoint: int | Sequence[int], seed: int) -> Tensor:
+def _novel(y: Tensor, disjoint: int | Sequence[int]) -> Tensor:
     """Return the classes kept from training, sorted."""
     classes = y[y >= 0].unique()
     wanted = torch.tensor([] if isinstance(disjoint, int) else sorted(set(disjoint)), dtype=torch.long)
@@ -127,5 +125,5 @@ def _novel(y: Tensor, disjoint: int | Sequence[int], seed: int) -> Tensor:
         raise ValueError(f"`disjoint` must leave two of the {len(classes)} classes to train on, got {disjoint}.")
     if len(wanted):
         return wanted
-    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(0))
     return classes[order[:count]].sort().values

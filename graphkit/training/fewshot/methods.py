@@ -13,7 +13,7 @@ from graphkit.training.fewshot.solved import Asked, Solved, evaluated
 if TYPE_CHECKING:
     from torch import nn
 
-    from graphkit.meta import AbstractGradientLearner
+    from graphkit.meta import AbstractGradientLearner, AbstractLearner, MetaTraining
     from graphkit.training.fewshot.kept import UnderWay
     from graphkit.training.fewshot.problems import Problem
 
@@ -139,22 +139,14 @@ class PrototypicalNet(AbstractMethod):
         """Return its evaluations."""
         import torch
 
-        from graphkit.meta import MetaTraining, PrototypicalNetwork, meta_trained
+        from graphkit.meta import MetaTraining, PrototypicalNetwork
 
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(seed)
             learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden))
         options = MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
-        found = meta_trained(
-            learner,
-            problem.train,
-            problem.validation,
-            options,
-            state=under_way.state(),
-            keep=under_way.keep,
-            processes=under_way.processes,
-        )
-        return evaluated(learner, problem, asked.calibrate)._replace(step=found.step)
+        step = _meta_trained(learner, problem, options, under_way)
+        return evaluated(learner, problem, asked.calibrate)._replace(step=step)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -192,7 +184,7 @@ class MetaLearnt(AbstractMethod):
         """Return its evaluations; one with a head of its own has no calibration."""
         import torch
 
-        from graphkit.meta import MetaTraining, meta_trained
+        from graphkit.meta import MetaTraining
 
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(seed)
@@ -200,17 +192,9 @@ class MetaLearnt(AbstractMethod):
         options = MetaTraining(
             steps=self.steps, batch=self.batch, lr=self.lr, first_order=self.first_order, test_steps=self.test_steps
         )
-        found = meta_trained(
-            learner,
-            problem.train,
-            problem.validation,
-            options,
-            state=under_way.state(),
-            keep=under_way.keep,
-            processes=under_way.processes,
-        )
+        step = _meta_trained(learner, problem, options, under_way)
         calibrate = asked.calibrate if self.learner == "protomaml" else 0
-        return evaluated(learner, problem, calibrate, self.test_steps, asked)._replace(step=found.step)
+        return evaluated(learner, problem, calibrate, self.test_steps, asked)._replace(step=step)
 
     def _made(self, problem: Problem) -> AbstractGradientLearner:
         """Return the learner as it is drawn."""
@@ -229,6 +213,15 @@ class MetaLearnt(AbstractMethod):
             return MetaSGD(model, inner_lr=rate, inner_steps=steps, multi_step=more)
         order = 1 if self.learner == "fomaml" else 2
         return MAML(model, inner_lr=rate, inner_steps=steps, order=order, multi_step=more)
+
+
+def _meta_trained(learner: AbstractLearner, problem: Problem, options: MetaTraining, under_way: UnderWay) -> int:
+    """Train a learner on tasks of the training classes, and return the step that validation tasks chose."""
+    from graphkit.meta import meta_trained
+
+    state, keep, team = under_way.state(), under_way.keep, under_way.processes
+    train, validation = problem.train, problem.validation
+    return meta_trained(learner, train, validation, options, state=state, keep=keep, processes=team).step
 
 
 def _model(kind: str, problem: Problem, hidden: int, outputs: int) -> nn.Module:
