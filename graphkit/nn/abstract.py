@@ -1,5 +1,6 @@
 """What all graph convolutions share: when the fused path may be taken, and how they read their arguments."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from torch.nn import ModuleList
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
+from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse
 
 from graphkit.operators import SparseOperator
@@ -23,6 +25,12 @@ class AbstractGraphConv(MessagePassing):
     ``torch.compile`` and ``torch.export``, which trace it, while an explainer masks the messages, when hooks look at
     them or at a linear map, for ``torch_sparse`` matrices, and by subclasses with a ``message`` of their own.
     """
+
+    bias: OptTensor
+
+    def _fused(self, edge_index: Any, aggregations: Sequence[str] = ("add", "sum")) -> bool:
+        """Tell whether the fused path may be taken, which makes some ``aggregations`` over the nodes' axis."""
+        return not self._plain(edge_index) and self.aggr in aggregations and self.node_dim in (-2, 0)
 
     def _plain(self, edge_index: Any) -> bool:
         return (
@@ -99,6 +107,11 @@ def both_ends(x: Any) -> tuple[Any, Any]:
         return features_of(x[0]), features_of(x[1])
     x = features_of(x)
     return x, x
+
+
+def matrix_type(x: Any) -> torch.dtype:
+    """Return the type of a matrix that features are multiplied by: theirs, but single precision for half."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def plain_edges(graph: Any) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
 from graphkit._checks import at_least, within
+from graphkit.nn.abstract import matrix_type
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.dense import linear
 from graphkit.operators.dropout import dropout
@@ -82,7 +83,7 @@ class RandomPropagation(nn.Module):
             edge_index,
             edge_weight,
             num_nodes=len(h),
-            dtype=h.dtype if h.dtype == torch.float64 else torch.float32,
+            dtype=matrix_type(h),
         )
         total = h
         for _ in range(self.order):

@@ -24,7 +24,6 @@ class AbstractAttentionConv(AbstractGraphConv):
     add_self_loops: bool
     fill_value: Any
     lin_edge: Any
-    bias: Any
 
     def _neighbourhoods(
         self, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]

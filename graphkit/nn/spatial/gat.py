@@ -104,10 +104,7 @@ class GATConv(AbstractAttentionConv):
         if residual:
             own = in_channels if isinstance(in_channels, int) else in_channels[1]
             self.res = Linear(own, total, bias=False, weight_initializer="glorot")
-        if bias:
-            self.bias = Parameter(torch.empty(total))
-        else:
-            self.register_parameter("bias", None)
+        self.register_parameter("bias", Parameter(torch.empty(total)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -136,7 +133,7 @@ class GATConv(AbstractAttentionConv):
         sizes = end_sizes((source, target), size, edge_index)
         residual = None if self.res is None or target is None else self.res(target)
         source, target = self._mapped(source, target)
-        fused = not self._plain(edge_index) and self.aggr in ("add", "sum")
+        fused = self._fused(edge_index)
         if not fused:
             out, weights = self._propagated(source, target, edge_index, edge_attr, sizes)
         else:

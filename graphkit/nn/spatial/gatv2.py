@@ -96,10 +96,7 @@ class GATv2Conv(AbstractAttentionConv):
         if edge_dim is not None:
             self.lin_edge = Linear(edge_dim, width, bias=False, weight_initializer="glorot")
         self.res = Linear(target, total, bias=False, weight_initializer="glorot") if residual else None
-        if bias:
-            self.bias = Parameter(torch.empty(total))
-        else:
-            self.register_parameter("bias", None)
+        self.register_parameter("bias", Parameter(torch.empty(total)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -134,7 +131,7 @@ class GATv2Conv(AbstractAttentionConv):
         left, right = (
             side.view(size, self.heads, self.out_channels) for side, size in zip((left, right), sizes, strict=True)
         )
-        fused = not self._plain(edge_index) and self.aggr in ("add", "sum")
+        fused = self._fused(edge_index)
         if not fused:
             out, weights = self._propagated(left, right, edge_index, edge_attr, sizes)
         else:

@@ -10,7 +10,7 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import OptTensor
 
-from graphkit.nn.abstract import AbstractGraphConv, mapped
+from graphkit.nn.abstract import AbstractGraphConv, mapped, matrix_type
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.features import features_of
 from graphkit.operators.prepared import edges_of
@@ -77,10 +77,7 @@ class GCNConv(AbstractGraphConv):
         self._cached_edge_index: Any = None
         self._cached_adj_t: Any = None
         self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot")
-        if bias:
-            self.bias = Parameter(torch.empty(out_channels))
-        else:
-            self.register_parameter("bias", None)
+        self.register_parameter("bias", Parameter(torch.empty(out_channels)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -98,7 +95,7 @@ class GCNConv(AbstractGraphConv):
                 f"'{type(self).__name__}' received a tuple of node features as input while this layer does not "
                 "support bipartite message passing. Please try other layers such as 'SAGEConv' or 'GraphConv' instead"
             )
-        if self._plain(edge_index) or self.aggr not in ("add", "sum") or self.node_dim not in (-2, 0):
+        if not self._fused(edge_index):
             out = self._propagated(x, edge_index, edge_weight)
             return out if self.bias is None else out + self.bias
         x = features_of(x)
@@ -121,7 +118,7 @@ class GCNConv(AbstractGraphConv):
             add_self_loops=self.add_self_loops,
             normalize=self.normalize,
             flow=self.flow,
-            dtype=x.dtype if x.dtype == torch.float64 else torch.float32,
+            dtype=matrix_type(x),
         )
         if self.cached:
             self._cached_edge_index = adjacency

@@ -63,7 +63,7 @@ class GINConv(AbstractGraphConv):
         """Return the convolved features."""
         source: Any
         target: Any
-        if self._plain(edge_index) or self.aggr not in ("add", "sum") or self.node_dim not in (-2, 0):
+        if not self._fused(edge_index):
             source, target = map(plain_features, (x, x) if isinstance(x, Tensor | SparseOperator) else x)
             out = self.propagate(plain_edges(edge_index), x=(source, target), size=size)
         else:
@@ -138,7 +138,7 @@ class GINEConv(AbstractGraphConv):
 
     def forward(self, x: Any, edge_index: Any, edge_attr: Any = None, size: Size = None) -> Tensor:
         """Return the convolved features."""
-        plain = self._plain(edge_index) or self.aggr not in ("add", "sum") or self.node_dim not in (-2, 0)
+        plain = not self._fused(edge_index)
         source, target = map(plain_features, both_ends(x))
         if isinstance(edge_attr, EdgeTable):
             if not plain and source.dim() == 2:

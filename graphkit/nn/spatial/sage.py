@@ -2,14 +2,21 @@
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.nn.aggr import MultiAggregation
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.typing import Size
 
-from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, mapped, plain_edges, plain_features
+from graphkit.nn.abstract import (
+    AbstractGraphConv,
+    both_ends,
+    end_sizes,
+    mapped,
+    matrix_type,
+    plain_edges,
+    plain_features,
+)
 from graphkit.operators import SparseOperator, mean_adjacency, sum_adjacency
 from graphkit.operators.extremum import neighbour_maximum
 from graphkit.operators.functions import compiled
@@ -43,6 +50,7 @@ class SAGEConv(AbstractGraphConv):
     Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216, algorithm 1.
 
     Example:
+        >>> import torch
         >>> conv = SAGEConv((3, 4), 2, aggr="max")
         >>> conv((torch.ones(5, 3), torch.ones(2, 4)), torch.tensor([[0, 4], [1, 1]])).shape
         torch.Size([2, 2])
@@ -91,7 +99,7 @@ class SAGEConv(AbstractGraphConv):
 
     def forward(self, x: Any, edge_index: Any, size: Size = None) -> Tensor:
         """Return the convolved features."""
-        plain = self._plain(edge_index) or self.aggr not in FUSED or self.node_dim not in (-2, 0)
+        plain = not self._fused(edge_index, FUSED)
         if plain:
             source, target = map(plain_features, (x, x) if isinstance(x, Tensor | SparseOperator) else x)
         else:
@@ -117,8 +125,7 @@ class SAGEConv(AbstractGraphConv):
         if self.aggr == "max":
             return self.lin_l(self.propagate(plain_edges(edge_index), x=(source, None), size=sizes))
         if self.aggr == "mean":
-            dtype = source.dtype if source.dtype == torch.float64 else torch.float32
-            adjacency = mean_adjacency(edge_index, num_nodes=sizes, flow=self.flow, dtype=dtype)
+            adjacency = mean_adjacency(edge_index, num_nodes=sizes, flow=self.flow, dtype=matrix_type(source))
         else:
             adjacency = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow)
         if isinstance(source, Tensor) and source.size(-1) < self.out_channels:

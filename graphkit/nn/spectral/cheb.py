@@ -74,10 +74,7 @@ class ChebConv(AbstractLaplacianConv):
         self.lins = torch.nn.ModuleList(
             Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") for _ in range(K)
         )
-        if bias:
-            self.bias = Parameter(torch.empty(out_channels))
-        else:
-            self.register_parameter("bias", None)
+        self.register_parameter("bias", Parameter(torch.empty(out_channels)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -129,10 +129,7 @@ class PolynomialConv(AbstractLaplacianConv):
             degree=degree,
         )
         self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") if linear else None
-        if bias:
-            self.bias = Parameter(torch.empty(out_channels))
-        else:
-            self.register_parameter("bias", None)
+        self.register_parameter("bias", Parameter(torch.empty(out_channels)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse
 
-from graphkit.nn.abstract import AbstractGraphConv
+from graphkit.nn.abstract import AbstractGraphConv, matrix_type
 from graphkit.operators import SparseOperator, rescaled_laplacian
 from graphkit.operators.normalization import inverse_power
 from graphkit.operators.pattern import rememberable
@@ -32,7 +32,7 @@ class AbstractLaplacianConv(AbstractGraphConv):
             largest=lambda_max,
             batch=batch,
             flow=self.flow,
-            dtype=x.dtype if x.dtype == torch.float64 else torch.float32,
+            dtype=matrix_type(x),
         )
         if self.normalization != "rw" and rememberable(operator.values) and not operator.symmetric:
             warnings.warn(

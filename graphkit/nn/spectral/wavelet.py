@@ -14,7 +14,7 @@ from torch_geometric.utils import is_sparse
 
 from graphkit._checks import at_least, host_array, member, same_graph
 from graphkit._kernels.ordering import fingerprint
-from graphkit.nn.abstract import AbstractGraphConv, biased, mapped, plain_features
+from graphkit.nn.abstract import AbstractGraphConv, biased, mapped, matrix_type, plain_features
 from graphkit.operators import SparseOperator, chebyshev_sum, laplacian
 from graphkit.operators.features import features_of
 from graphkit.operators.pattern import rememberable
@@ -130,10 +130,7 @@ class GraphWaveletConv(AbstractGraphConv):
         self.weight = Parameter(torch.empty(self.bank.bands)) if form == "mixed" else None
         if num_nodes is not None:
             self.weight = Parameter(torch.empty(self.bank.bands, at_least("num_nodes", num_nodes, 1)))
-        if bias:
-            self.bias = Parameter(torch.empty(out_channels))
-        else:
-            self.register_parameter("bias", None)
+        self.register_parameter("bias", Parameter(torch.empty(out_channels)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -208,8 +205,7 @@ class GraphWaveletConv(AbstractGraphConv):
         return remembered(build, form, edges.index, edges.weight)
 
     def _thresholded(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Tensor:
-        dtype = x.dtype if x.dtype == torch.float64 else torch.float32
-        found = self.wavelets(edge_index, edge_weight, num_nodes=x.size(-2), dtype=dtype)
+        found = self.wavelets(edge_index, edge_weight, num_nodes=x.size(-2), dtype=matrix_type(x))
         operators = [part.operator for part in found]
         if self.form == "gwnn":
             self._belong(operators[0], x.size(-2))
@@ -255,7 +251,7 @@ class GraphWaveletConv(AbstractGraphConv):
             num_nodes=nodes,
             normalization=self.normalization,
             flow=self.flow,
-            dtype=x.dtype if x.dtype == torch.float64 else torch.float32,
+            dtype=matrix_type(x),
         )
         if self.normalization != "rw" and rememberable(operator.values) and not operator.symmetric:
             warnings.warn(
