@@ -1,6 +1,5 @@
 """Layers that go where PyG's go, and the encoder that stacks them."""
 
-from graphkit.nn.bonded import BondedGCNConv
 from graphkit.nn.decoupled import FilteredPerceptron
 from graphkit.nn.graphs import GraphClassifier, StructureFree, VirtualNode
 from graphkit.nn.inference import layerwise
@@ -9,7 +8,7 @@ from graphkit.nn.molecules import AtomEncoder, BondEncoder
 from graphkit.nn.pool import ChebPool, ClusterPool, LocallyConnectedConv
 from graphkit.nn.separated import SeparatedConv
 from graphkit.nn.signals import SignalNet
-from graphkit.nn.spatial import GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv
+from graphkit.nn.spatial import BondedGCNConv, GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv
 from graphkit.nn.spectral import ChebConv, GraphWaveletConv, PolynomialConv, SpectralConv
 
 __all__ = [

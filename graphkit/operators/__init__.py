@@ -9,7 +9,7 @@ from graphkit.operators.diffusion import pagerank_graph
 from graphkit.operators.features import sparse_features
 from graphkit.operators.laplacian import eigenvalue_bound, laplacian, largest_eigenvalue, rescaled_laplacian
 from graphkit.operators.normalization import gcn_adjacency, mean_adjacency, sum_adjacency
-from graphkit.operators.polynomial import chebyshev_sum, chebyshev_terms
+from graphkit.operators.polynomials.chebyshev import chebyshev_sum, chebyshev_terms
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.spectrum import FourierBasis, fourier_basis
 from graphkit.operators.wavelets import (

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from graphkit.data import Split, load, load_splits
-from graphkit.data.digits import NEIGHBOURS
+from graphkit.data.sources.digits import NEIGHBOURS
 from graphkit.data.splits import FileMasks
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from graphkit.data.digits import digits_graph
-from graphkit.data.digits_grid import digits_grid
-from graphkit.data.roles import role_graph
 from graphkit.data.sources.citation_domains import CitationDomainSource
+from graphkit.data.sources.digits import digits_graph
+from graphkit.data.sources.digits_grid import digits_grid
 from graphkit.data.sources.embedded import EmbeddedSource, karate_graph
 from graphkit.data.sources.facebook100 import Facebook100Source
 from graphkit.data.sources.filtered import FilteredSource
@@ -18,6 +17,7 @@ from graphkit.data.sources.gpn import ClothingSource
 from graphkit.data.sources.ogb import OGBGraphSource, OGBNodeSource
 from graphkit.data.sources.ogb_links import OGBLinkSource
 from graphkit.data.sources.pyg import PlanetoidSource, PyGSource
+from graphkit.data.sources.roles import role_graph
 from graphkit.data.sources.source import PARTS, Source
 from graphkit.data.sources.synthetic import StoredSource, SyntheticSource
 from graphkit.data.sources.tu import TUSource

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from graphkit._checks import at_least, member
-from graphkit.operators.polynomial import chebyshev_terms
+from graphkit.operators.polynomials.chebyshev import chebyshev_terms
 
 BASES = ("monomial", "chebyshev", "bernstein", "jacobi", "legendre", "even")
 

@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from graphkit._checks import one_row_per_column
 from graphkit._kernels.memory import fresh
 from graphkit.operators.functions import AbstractFunction, inside_transform
-from graphkit.operators.polynomial import chebyshev_sum, chebyshev_terms
+from graphkit.operators.polynomials.chebyshev import chebyshev_sum, chebyshev_terms
 from graphkit.operators.products import multiply_onto
 from graphkit.operators.sparse import SparseOperator
 

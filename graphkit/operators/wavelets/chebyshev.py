@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, positive
-from graphkit.operators.polynomial import chebyshev_sum, chebyshev_terms
+from graphkit.operators.polynomials.chebyshev import chebyshev_sum, chebyshev_terms
 from graphkit.operators.wavelets.kernels import Kernel
 
 LONGEST = 1000
