@@ -17,6 +17,7 @@ import click
 
 import graphkit
 from graphkit._checks import member
+from graphkit.cli.options import FILE, require_places
 from graphkit.cli.output import debuggable, say, table
 
 
@@ -24,7 +25,7 @@ from graphkit.cli.output import debuggable, say, table
 @click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--list", "listing", is_flag=True, help="List the benchmarks and what each answers.")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), metavar="PATH", help="Record.")
+@click.option("--json", "json_path", type=FILE, metavar="PATH", help="Record.")
 @debuggable
 def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path: Path | None) -> int:
     """Run the benchmark NAME, or all of them; further ARGUMENTS go to its script."""
@@ -34,10 +35,7 @@ def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path
         return 0
     if name is not None:
         known = {name: known[member("benchmark", name, known)]}
-    if json_path is not None:
-        from graphkit.training.files import require_writable
-
-        require_writable("json", json_path)
+    require_places(json=json_path)
     failed, records = [], {}
     with tempfile.TemporaryDirectory(prefix="graphkit-bench-") as folder:
         for script, path in known.items():

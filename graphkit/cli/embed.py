@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.output import Bar, Lines, debuggable, fields, plural, say, table
+from graphkit.cli.options import FILE, FOLDER, SEED, require_places, use_threads
+from graphkit.cli.output import Bar, Lines, debuggable, fields, plural, say, table, told
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
-from graphkit.cli.train import FILE, SEED, SMALL_EDGES
 
 if TYPE_CHECKING:
     from graphkit.training.embedding import EmbeddingOutcome, EmbeddingRecord
-
-FOLDER = click.Path(file_okay=False, path_type=Path)
 
 SHOWN = {
     "map@r (all)": "MAP@R all",
@@ -108,7 +106,6 @@ def embed(
     preload("graphkit.training.embedding.recipes")
     from graphkit.data import card
     from graphkit.training.embedding.recipes import embedding_recipe
-    from graphkit.training.files import require_writable
     from graphkit.training.named import recipe
 
     known = card(dataset)
@@ -119,13 +116,9 @@ def embed(
     chosen = embedding_recipe(loss, overrides, model=model or overrides.pop("model", None), level=known.kind)
     others = [recipe(name) for name in beside]
     run = run or Path("runs") / f"{dataset}-{loss}"
-    for option, path in (("run", run / "record.json"), ("json", json_path)):
-        if path is not None:
-            require_writable(option, path)
+    require_places(run=run / "record.json", json=json_path)
 
     preload("torch_geometric.data", "lightning_fabric", "sklearn.cluster", "graphkit.nn", "graphkit.training.embedding")
-    import torch
-
     import graphkit.data
     from graphkit.training.embedding import embed as embedded
 
@@ -134,10 +127,7 @@ def embed(
         data, splits = graphkit.data.load_splits(dataset, split=split, seeds=many)
     else:
         data = graphkit.data.load(dataset, split=split, seed=split_seed)
-    if threads is None and known.edges < SMALL_EDGES:
-        threads = 1
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads, known.edges)
     with Bar(many, chosen.epochs) if sys.stderr.isatty() else Lines(many) as progress:
         outcome = embedded(
             data,
@@ -163,9 +153,7 @@ def embed(
     say(f"Embeddings, weights, record and pictures: {run}")
     if outcome.put_aside:
         say(f"An unfinished run lay there; its checkpoint was put aside as {outcome.put_aside}")
-    for fault in lost:
-        say(f"Error: {fault}")
-    return 1 if lost else 0
+    return told(lost)
 
 
 @click.command()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.output import debuggable, say, table
+from graphkit.cli.options import FILE, FOLDER, SEED, require_places
+from graphkit.cli.output import debuggable, say, table, told
 from graphkit.cli.preload import preload
-from graphkit.cli.train import FILE, SEED
 
 if TYPE_CHECKING:
     from graphkit.meta import ClassSplit, Protocol
@@ -75,7 +75,7 @@ NUMBERS = _Numbers()
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @click.option(
     "--run",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     metavar="DIR",
     help="Where finished results are kept.  [default: runs/DATASET-fewshot-LEARNER]",
 )
@@ -116,7 +116,6 @@ def fewshot(
     from graphkit.data import card
     from graphkit.training.embedding.recipes import embedding_recipe
     from graphkit.training.fewshot.methods import METHODS, with_rivals
-    from graphkit.training.files import require_writable
 
     if list_learners:
         table(["name", "rows", "what it is"], [(name, m.rows, _what(m)) for name, m in METHODS.items()])
@@ -142,14 +141,7 @@ def fewshot(
             raise click.UsageError("`--set` overrides the fields of one learner; name it with `--learner`.")
         methods[learner] = _overridden(methods[learner], settings)
     run = run or Path("runs") / f"{dataset}-fewshot-{learner}"
-    for option, path in (("json", json_path), ("picture", picture), ("run", run / "results.json")):
-        if path is not None:
-            require_writable(option, path)
-    if picture is not None:
-        preload("graphkit.viz")
-        from graphkit.viz import require_format
-
-        require_format(picture)
+    require_places(json=json_path, picture=picture, run=run / "results.json")
 
     preload("torch_geometric.data", "graphkit.data.loading", "graphkit.meta", "graphkit.training.fewshot.study")
     import torch
@@ -215,9 +207,7 @@ def fewshot(
     if stated().rank:
         return 0  # of several processes the first one writes and prints
     lost = keep(outcomes, json_path, picture, inner_steps or ())
-    for fault in lost:
-        say(f"Error: {fault}")
-    return 1 if lost else 0
+    return told(lost)
 
 
 def _what(method: Any) -> str:

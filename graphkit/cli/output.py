@@ -25,6 +25,13 @@ def say(message: str) -> None:
     click.echo(message, err=True)
 
 
+def told(lost: Sequence[str]) -> int:
+    """Say what a command could not write, and return its exit code."""
+    for fault in lost:
+        say(f"Error: {fault}")
+    return 1 if lost else 0
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under headings; a heading that starts with a blank stands over numbers. Only the last column wraps."""
     from rich.table import Table

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from graphkit.cli.options import FILE, require_places
 from graphkit.cli.output import debuggable, fields, say, table
 from graphkit.cli.preload import preload
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 COMPLETE = 3_000
 """Nodes up to which all pairs are found where ``--k`` is left out: some seconds."""
 LOWEST = 256
@@ -46,14 +46,10 @@ def spectrum(name: str, k: int | None, normalization: str, picture: Path | None,
         raise ValueError("`--wavelets` needs a spectrum within [0, 2]: `--normalization sym` or `rw`.")
     preload("graphkit.viz", "graphkit.operators", "graphkit.data.loading")
     from graphkit.data import cached_fourier_basis, load
-    from graphkit.training.files import require_writable
-    from graphkit.viz import multiplicities, require_format, save
+    from graphkit.viz import multiplicities, save
     from graphkit.viz import spectrum as histogram
 
-    for option, path in (("picture", picture), ("wavelets", wavelets)):
-        if path is not None:
-            require_format(path)
-            require_writable(option, path)
+    require_places(picture=picture, wavelets=wavelets)
     data = load(name)
     if not hasattr(data, "edge_index") or hasattr(data, "part"):
         raise ValueError(f"{name!r} is a set of graphs; a spectrum is of one graph.")

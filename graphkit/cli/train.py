@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit.cli.asked import Asked
-from graphkit.cli.output import Bar, Lines, Trainings, debuggable, fields, plural, say, table
+from graphkit.cli.options import FILE, FOLDER, SEED, SMALL_EDGES, require_places, use_threads
+from graphkit.cli.output import Bar, Lines, Trainings, debuggable, fields, plural, say, table, told
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
 
 if TYPE_CHECKING:
     from graphkit.training import Outcome, Record
-
-FILE = click.Path(dir_okay=False, path_type=Path)
-SEED = click.IntRange(0, 2**32 - 1)
-
-SMALL_EDGES = 100_000
-"""Edges below which one thread is the default: an epoch of some milliseconds is lost where threads wait for each other,
-and is ten times as long where the machine has other work."""
 
 
 @click.command()
@@ -45,7 +39,7 @@ and is ten times as long where the machine has other work."""
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes that draw ahead.  [default: none]")
 @click.option(
     "--partitions",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     metavar="FOLDER",
     help="With --sampled: each process of the job holds one part of the graph, of `graphkit data partition`.",
 )
@@ -59,7 +53,7 @@ and is ten times as long where the machine has other work."""
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: 1 on small graphs, else PyTorch's]")
 @click.option(
     "--checkpoint",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     metavar="DIR",
     help="Folder for the run's state and weights.  [default: runs/DATASET-MODEL]",
 )
@@ -101,7 +95,6 @@ def train(
     preload("graphkit.training.named")
     if list_models:
         return _list_models()
-    from graphkit.training.files import require_writable
     from graphkit.training.named import recipe
 
     asked = Asked(dataset)
@@ -121,20 +114,11 @@ def train(
     if keep_around and partitions is None:
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
     checkpoint = checkpoint or Path("runs") / "-".join(filter(None, (asked.name, name, protocol)))
-    for option, path in (("json", json_path), ("picture", picture)):
-        if path is not None:
-            require_writable(option, path)
-    if picture is not None:
-        preload("graphkit.viz")
-        from graphkit.viz import require_format
-
-        require_format(picture)
+    require_places(json=json_path, picture=picture)
 
     preload(
         "torch_geometric.data", "lightning_fabric", "graphkit.data.loading", "graphkit.nn", "graphkit.training.study"
     )
-    import torch
-
     import graphkit.data
     import graphkit.training
     from graphkit.training.processes import stated
@@ -153,10 +137,7 @@ def train(
     if on_disk and "row_normalise" not in overrides:
         chosen = chosen.with_({"row_normalise": False})  # features stay on the disk, as they are
     edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
-    if threads is None and edges < SMALL_EDGES:
-        threads = 1
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads, edges)
     if protocol is not None:
         if items != "graphs" or split or split_per_seed:
             raise click.UsageError("`--protocol` is of a set of graphs, and draws its splits itself.")
@@ -201,9 +182,7 @@ def _report(outcome: Outcome, name: str, json_path: Path | None, picture: Path |
     say(f"Checkpoint and weights: {checkpoint}")
     if outcome.put_aside:
         say(f"An unfinished run lay there; its checkpoint was put aside as {outcome.put_aside}")
-    for fault in lost:
-        say(f"Error: {fault}")
-    return 1 if lost else 0
+    return told(lost)
 
 
 def _list_models() -> int:

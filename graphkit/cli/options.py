@@ -1,0 +1,47 @@
+"""What options of several commands mean: files that will be written, seeds, threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from graphkit.cli.preload import preload
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+SEED = click.IntRange(0, 2**32 - 1)
+PICTURES = ("picture", "wavelets")
+"""Options that name a picture."""
+
+SMALL_EDGES = 100_000
+"""Edges below which one thread is the default: an epoch of some milliseconds is lost where threads wait for each other,
+and is ten times as long where the machine has other work."""
+
+
+def require_places(**asked: Path | None) -> None:
+    """Refuse files that cannot be written, before anything is computed for them; each by the option that names it.
+
+    Raises:
+        ValueError: for a place that cannot be written to, or a picture of an unknown form.
+    """
+    from graphkit.training.files import require_writable
+
+    given = {option: path for option, path in asked.items() if path is not None}
+    for option, path in given.items():
+        require_writable(option, path)
+    for path in (given[option] for option in PICTURES if option in given):
+        preload("graphkit.viz")
+        from graphkit.viz import require_format
+
+        require_format(path)
+
+
+def use_threads(asked: int | None, edges: int) -> None:
+    """Compute with so many threads; if none are asked for, with one on a small graph, else with PyTorch's choice."""
+    import torch
+
+    if asked is None and edges < SMALL_EDGES:
+        asked = 1
+    if asked is not None:
+        torch.set_num_threads(asked)
