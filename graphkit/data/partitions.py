@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +19,7 @@ from graphkit.data.content import content_sha256, tensors_sha256
 from graphkit.data.errors import DataError
 from graphkit.data.files import sha256
 from graphkit.data.soundness import validate
+from graphkit.data.storage import beside
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -53,6 +51,7 @@ def partition(data: Data, folder: Path | str, *, parts: int, by: str | None = No
     Source: Karypis & Kumar (1998), through pymetis.
 
     Example:
+        >>> import tempfile
         >>> from graphkit.data import load
         >>> with tempfile.TemporaryDirectory() as home:
         ...     made = partition(load("karate"), Path(home) / "parts", parts=2, by="contiguous")
@@ -75,8 +74,9 @@ def partition(data: Data, folder: Path | str, *, parts: int, by: str | None = No
         raise ValueError(f"`to`: {str(folder)!r} exists already; remove it or name another folder.")
     by = by or ("metis" if importlib.util.find_spec("pymetis") else "random")
     owner = _owners(data, parts, _checks.member("by", by, WAYS), seed)
-    with _beside(folder) as staged:
+    with beside(folder) as staged:
         _write(staged, data, owner, parts, {"by": by, "seed": seed})
+        staged.rename(folder)
     return Partitions(folder)
 
 
@@ -236,17 +236,3 @@ def _about(data: Data) -> dict[str, Any]:
         "split_sha256": masks,
         "split": {"split": drawn["split"], "parameters": drawn["parameters"]} if named else None,
     }
-
-
-@contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """Give an empty folder beside ``folder``, renamed to it at the end; nothing stays of one that failed."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as home:
-            staged = Path(home) / "whole"
-            staged.mkdir()
-            yield staged
-            staged.rename(folder)
-    except OSError as error:
-        raise DataError(f"{str(folder)!r} cannot be written: {error.strerror or error}.") from error

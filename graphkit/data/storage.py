@@ -19,6 +19,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,22 +188,16 @@ def store(data: Data, folder: Path | str, *, name: str | None = None) -> GraphSt
     source, target = _checks.host_array(data.edge_index)
     index = index_type(nodes, len(source))
     card = data.get("card")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as home:
-            staged = Path(home) / "whole"
-            staged.mkdir()
-            pointers, sources, _ = compressed_rows(target, source, (nodes, nodes), index)
-            write_array(staged / "pointers.npy", pointers)
-            targets = np.repeat(np.arange(nodes, dtype=index), np.diff(pointers))
-            write_array(staged / "edge_index.npy", np.stack([sources, targets]))
-            for field in NODE_FIELDS:
-                if data.get(field) is not None:
-                    write_array(staged / f"{field}.npy", _checks.host_array(data[field].to_dense()))
-            called = name or (card.name if card else str(data.get("name") or folder.name))
-            return finished(staged, folder, name=called, how={"from": "memory"})
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    with beside(folder) as staged:
+        pointers, sources, _ = compressed_rows(target, source, (nodes, nodes), index)
+        write_array(staged / "pointers.npy", pointers)
+        targets = np.repeat(np.arange(nodes, dtype=index), np.diff(pointers))
+        write_array(staged / "edge_index.npy", np.stack([sources, targets]))
+        for field in NODE_FIELDS:
+            if data.get(field) is not None:
+                write_array(staged / f"{field}.npy", _checks.host_array(data[field].to_dense()))
+        called = name or (card.name if card else str(data.get("name") or folder.name))
+        return finished(staged, folder, name=called, how={"from": "memory"})
 
 
 def finished(staged: Path, folder: Path, *, name: str, how: dict[str, Any]) -> GraphStore:
@@ -235,6 +231,23 @@ def finished(staged: Path, folder: Path, *, name: str, how: dict[str, Any]) -> G
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     staged.rename(folder)
     return graph_store(folder)
+
+
+@contextmanager
+def beside(folder: Path) -> Iterator[Path]:
+    """Give an empty folder beside ``folder``, to be renamed to it; nothing stays of one that was not.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as home:
+            staged = Path(home) / "whole"
+            staged.mkdir()
+            yield staged
+    except OSError as error:
+        raise unwritable(folder, error) from error
 
 
 def require_new(folder: Path | str) -> Path:

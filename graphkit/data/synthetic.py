@@ -33,7 +33,7 @@ import numpy as np
 from graphkit import _checks
 from graphkit.data.arrays import ArrayWriter, write_array
 from graphkit.data.runs import LARGEST, merge, write_run
-from graphkit.data.storage import GraphStore, finished, require_new, unwritable
+from graphkit.data.storage import GraphStore, beside, finished, require_new
 
 EDGES, FEATURES, LABELS, SPLIT, KINDS = range(5)
 """What a generator is for."""
@@ -175,7 +175,7 @@ def synthesize(folder: Path | str, how: Synthetic, *, name: str = "synthetic") -
         (100, 800, True)
     """
     folder = require_new(folder)
-    with _beside(folder) as staged:
+    with beside(folder) as staged:
         _draw(staged, how)
         return finished(staged, folder, name=name, how={"synthetic": vars(how)})
 
@@ -195,7 +195,7 @@ def synthesize_ogb(folder: Path | str, how: Synthetic) -> None:
         DataError: if it cannot be written.
     """
     folder = require_new(folder)
-    with _beside(folder) as staged, tempfile.TemporaryDirectory(prefix=".csv-", dir=folder.parent) as home:
+    with beside(folder) as staged, tempfile.TemporaryDirectory(prefix=".csv-", dir=folder.parent) as home:
         _draw(staged, how)
         text = Path(home) / "whole"
         edges = np.load(staged / "edge_index.npy", mmap_mode="r")
@@ -249,19 +249,6 @@ def _draw(staged: Path, how: Synthetic) -> None:
     part = np.searchsorted([how.train, how.train + how.validation], drawn, side="right")
     for number, mask in enumerate(("train", "val", "test")):
         write_array(staged / f"{mask}_mask.npy", part == number)
-
-
-@contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """Give an empty folder beside ``folder``; nothing stays of one that failed."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as home:
-            staged = Path(home) / "whole"
-            staged.mkdir()
-            yield staged
-    except OSError as error:
-        raise unwritable(folder, error) from error
 
 
 @contextmanager
