@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from graphkit._lazy import lazy
 from graphkit.data.cards import Card, card, names
 from graphkit.data.errors import DataError
 
@@ -25,12 +25,38 @@ if TYPE_CHECKING:
     from graphkit.data.official import official_figure, official_link_figure
     from graphkit.data.partitioned import Part, PartitionedFeatures, PartitionedGraph
     from graphkit.data.partitions import Partitions, partition
+    from graphkit.data.reordering import locality_order, reorder_nodes
     from graphkit.data.sampling import LinkNeighborLoader, NeighborLoader, NeighborSampler
     from graphkit.data.soundness import validate
     from graphkit.data.sources.ogb_links import edge_split
     from graphkit.data.splits import NestedFolds, Split, split_from_name
     from graphkit.data.storage import GraphStore, store, stored
     from graphkit.data.synthetic import Synthetic, synthesize, synthesize_ogb
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "attributes": ["labelled_by"],
+        "bases": ["AddFourierBasis", "cached_fourier_basis"],
+        "class_splits": ["FixedClasses", "few_shot_counts", "fixed_classes"],
+        "clusters": ["ClusterLoader", "metis_clusters"],
+        "content": ["content_sha256"],
+        "family": ["GraphFamily"],
+        "graphset": ["GraphSet"],
+        "importing": ["import_graph"],
+        "loading": ["Verification", "fetch", "load", "load_splits", "verify"],
+        "official": ["official_figure", "official_link_figure"],
+        "partitioned": ["Part", "PartitionedFeatures", "PartitionedGraph"],
+        "partitions": ["Partitions", "partition"],
+        "reordering": ["locality_order", "reorder_nodes"],
+        "sampling": ["LinkNeighborLoader", "NeighborLoader", "NeighborSampler"],
+        "soundness": ["validate"],
+        "sources.ogb_links": ["edge_split"],
+        "splits": ["NestedFolds", "Split", "split_from_name"],
+        "storage": ["GraphStore", "store", "stored"],
+        "synthetic": ["Synthetic", "synthesize", "synthesize_ogb"],
+    },
+)
 
 __all__ = [
     "AddFourierBasis",
@@ -78,53 +104,3 @@ __all__ = [
     "validate",
     "verify",
 ]
-
-_ROOMS = {
-    "AddFourierBasis": "bases",
-    "cached_fourier_basis": "bases",
-    "FixedClasses": "class_splits",
-    "few_shot_counts": "class_splits",
-    "fixed_classes": "class_splits",
-    "labelled_by": "attributes",
-    "ClusterLoader": "clusters",
-    "metis_clusters": "clusters",
-    "content_sha256": "content",
-    "GraphFamily": "family",
-    "GraphSet": "graphset",
-    "GraphStore": "storage",
-    "store": "storage",
-    "stored": "storage",
-    "Synthetic": "synthetic",
-    "synthesize": "synthetic",
-    "synthesize_ogb": "synthetic",
-    "import_graph": "importing",
-    "Verification": "loading",
-    "fetch": "loading",
-    "load": "loading",
-    "load_splits": "loading",
-    "verify": "loading",
-    "official_figure": "official",
-    "official_link_figure": "official",
-    "edge_split": "sources.ogb_links",
-    "Part": "partitioned",
-    "PartitionedFeatures": "partitioned",
-    "PartitionedGraph": "partitioned",
-    "Partitions": "partitions",
-    "partition": "partitions",
-    "locality_order": "reordering",
-    "reorder_nodes": "reordering",
-    "LinkNeighborLoader": "sampling",
-    "NeighborLoader": "sampling",
-    "NeighborSampler": "sampling",
-    "validate": "soundness",
-    "NestedFolds": "splits",
-    "Split": "splits",
-    "split_from_name": "splits",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what needs PyTorch only when it is asked for: the command line must answer at once."""
-    if name not in _ROOMS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)

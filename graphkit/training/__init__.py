@@ -13,8 +13,9 @@ Example:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graphkit._lazy import lazy
 
 if TYPE_CHECKING:
     from graphkit.training.abstract_fit import TrainingError
@@ -33,24 +34,26 @@ if TYPE_CHECKING:
     from graphkit.training.study import Outcome, train
     from graphkit.training.tasks import NodeTask, Rows, SignalTask
 
-# Imported when asked for: the command line reads recipes without waiting for torch.
-_HOMES = {
-    "abstract_fit": ["TrainingError"],
-    "architectures": ["GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
-    "checkpoints": ["Checkpoint"],
-    "files": ["require_writable"],
-    "fit": ["Epoch", "Fit"],
-    "interrupts": ["Interrupted", "StopRequest", "stop_request"],
-    "nested": ["nested_cross_validation"],
-    "protocol": ["DatasetFacts", "Protocol"],
-    "named": ["RECIPES", "recipe"],
-    "recipes": ["Recipe", "read_overrides"],
-    "records": ["Metric", "Record", "metric"],
-    "reporters": ["LoggerReporter", "Reporter", "Silence"],
-    "results": ["SeedResult"],
-    "study": ["Outcome", "train"],
-    "tasks": ["NodeTask", "Rows", "SignalTask"],
-}
+__getattr__ = lazy(
+    __name__,
+    {
+        "abstract_fit": ["TrainingError"],
+        "architectures": ["GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
+        "checkpoints": ["Checkpoint"],
+        "files": ["require_writable"],
+        "fit": ["Epoch", "Fit"],
+        "interrupts": ["Interrupted", "StopRequest", "stop_request"],
+        "nested": ["nested_cross_validation"],
+        "protocol": ["DatasetFacts", "Protocol"],
+        "named": ["RECIPES", "recipe"],
+        "recipes": ["Recipe", "read_overrides"],
+        "records": ["Metric", "Record", "metric"],
+        "reporters": ["LoggerReporter", "Reporter", "Silence"],
+        "results": ["SeedResult"],
+        "study": ["Outcome", "train"],
+        "tasks": ["NodeTask", "Rows", "SignalTask"],
+    },
+)
 
 __all__ = [
     "GAT",
@@ -87,11 +90,3 @@ __all__ = [
     "stop_request",
     "train",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use."""
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,8 +16,9 @@ Example:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graphkit._lazy import lazy
 
 if TYPE_CHECKING:
     from graphkit.training.embedding.fit import EmbeddingEpoch, EmbeddingFit
@@ -26,14 +27,16 @@ if TYPE_CHECKING:
     from graphkit.training.embedding.saved import Found, SavedEmbeddings, search
     from graphkit.training.embedding.study import embed
 
-# Imported when asked for: the command line reads recipes without waiting for torch.
-_HOMES = {
-    "fit": ["EmbeddingEpoch", "EmbeddingFit"],
-    "recipes": ["EMBEDDINGS", "EmbeddingRecipe", "embedding_recipe"],
-    "results": ["EmbeddingOutcome", "EmbeddingRecord", "EmbeddingResult"],
-    "saved": ["Found", "SavedEmbeddings", "search"],
-    "study": ["embed"],
-}
+__getattr__ = lazy(
+    __name__,
+    {
+        "fit": ["EmbeddingEpoch", "EmbeddingFit"],
+        "recipes": ["EMBEDDINGS", "EmbeddingRecipe", "embedding_recipe"],
+        "results": ["EmbeddingOutcome", "EmbeddingRecord", "EmbeddingResult"],
+        "saved": ["Found", "SavedEmbeddings", "search"],
+        "study": ["embed"],
+    },
+)
 
 __all__ = [
     "EMBEDDINGS",
@@ -49,11 +52,3 @@ __all__ = [
     "embedding_recipe",
     "search",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use."""
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

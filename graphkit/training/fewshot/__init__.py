@@ -15,8 +15,9 @@ Example:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graphkit._lazy import lazy
 
 if TYPE_CHECKING:
     from graphkit.training.fewshot.graph_sets import study_of_graphs
@@ -25,14 +26,16 @@ if TYPE_CHECKING:
     from graphkit.training.fewshot.studies import Study, study_across_graphs, study_of_classes
     from graphkit.training.fewshot.study import FewShotOutcome, fewshot
 
-# Imported when asked for: the command line reads names without waiting for torch.
-_HOMES = {
-    "graph_sets": ["study_of_graphs"],
-    "methods": ["METHODS", "AbstractMethod", "with_rivals"],
-    "results": ["FewShotRecord", "MethodResult", "ProblemResult"],
-    "studies": ["Study", "study_across_graphs", "study_of_classes"],
-    "study": ["FewShotOutcome", "fewshot"],
-}
+__getattr__ = lazy(
+    __name__,
+    {
+        "graph_sets": ["study_of_graphs"],
+        "methods": ["METHODS", "AbstractMethod", "with_rivals"],
+        "results": ["FewShotRecord", "MethodResult", "ProblemResult"],
+        "studies": ["Study", "study_across_graphs", "study_of_classes"],
+        "study": ["FewShotOutcome", "fewshot"],
+    },
+)
 
 __all__ = [
     "METHODS",
@@ -48,11 +51,3 @@ __all__ = [
     "study_of_graphs",
     "with_rivals",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use."""
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
