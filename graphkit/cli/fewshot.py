@@ -12,6 +12,7 @@ import click
 from graphkit.cli.options import FILE, FOLDER, SEED, require_places
 from graphkit.cli.output import debuggable, say, table, told
 from graphkit.cli.preload import preload
+from graphkit.cli.settings import overrides_of
 
 if TYPE_CHECKING:
     from graphkit.meta import ClassSplit, Protocol
@@ -112,7 +113,6 @@ def fewshot(
     """
     preload("graphkit.training.fewshot.methods")
     from graphkit.cli.fewshot_result import keep, show
-    from graphkit.cli.settings import overrides_of
     from graphkit.data import card
     from graphkit.training.embedding.recipes import embedding_recipe
     from graphkit.training.fewshot.methods import METHODS, with_rivals
@@ -121,20 +121,12 @@ def fewshot(
         table(["name", "rows", "what it is"], [(name, m.rows, _what(m)) for name, m in METHODS.items()])
         return 0
     kind = card(dataset).kind
-    if across_graphs != (kind == "family"):
-        is_one = "one graph; leave out `--across-graphs`." if across_graphs else "several; add `--across-graphs`."
-        raise click.UsageError(f"{dataset!r} is {is_one}")
-    if kind == "signal" or not card(dataset).classes:
-        what = "signals" if kind == "signal" else "real numbers for labels"
-        raise click.UsageError(f"{dataset!r} has {what}; few-shot tasks are over nodes and graphs that have classes.")
-    if kind == "graph" and inductive:
-        raise click.UsageError("`--inductive` is of nodes that see each other; graphs of a set do not.")
-    if adapter is not None and not across_graphs:
-        raise click.UsageError("`--adapter` is for graphs whose features differ; add `--across-graphs`.")
+    _require_fitting(dataset, across_graphs, inductive, adapter)
     if len(shots) > 1 and inner_steps:
         raise click.UsageError("`--inner-steps` is of one number of shots; give one with `--shots`.")
     names = with_rivals(learner)
-    embedding_recipe(encoder, overrides_of(None, encoder_settings, {}))
+    encoder_fields = overrides_of(None, encoder_settings, {})
+    embedding_recipe(encoder, encoder_fields)
     methods = {name: METHODS[name] for name in names}
     if settings:
         if learner == "all":
@@ -154,11 +146,7 @@ def fewshot(
 
     torch.set_num_threads(threads)
     data = graphkit.data.load(dataset)
-    sight: dict[str, Any] = {
-        "encoder": encoder,
-        "encoder_fields": overrides_of(None, encoder_settings, {}),
-        "seed": seed,
-    }
+    sight: dict[str, Any] = {"encoder": encoder, "encoder_fields": encoder_fields, "seed": seed}
 
     def study_of(protocol: Protocol) -> Study:
         if across_graphs:
@@ -210,6 +198,23 @@ def fewshot(
     return told(lost)
 
 
+def _require_fitting(dataset: str, across_graphs: bool, inductive: bool, adapter: str | None) -> None:
+    """Refuse settings that a data set of this kind does not have."""
+    from graphkit.data import card
+
+    known = card(dataset)
+    if across_graphs != (known.kind == "family"):
+        is_one = "one graph; leave out `--across-graphs`." if across_graphs else "several; add `--across-graphs`."
+        raise click.UsageError(f"{dataset!r} is {is_one}")
+    if known.kind == "signal" or not known.classes:
+        what = "signals" if known.kind == "signal" else "real numbers for labels"
+        raise click.UsageError(f"{dataset!r} has {what}; few-shot tasks are over nodes and graphs that have classes.")
+    if known.kind == "graph" and inductive:
+        raise click.UsageError("`--inductive` is of nodes that see each other; graphs of a set do not.")
+    if adapter is not None and not across_graphs:
+        raise click.UsageError("`--adapter` is for graphs whose features differ; add `--across-graphs`.")
+
+
 def _what(method: Any) -> str:
     """Return what a method is in a few words."""
     kind = f"{method.learner}: " if hasattr(method, "learner") else ""
@@ -223,7 +228,6 @@ def _overridden(method: Any, settings: tuple[str, ...]) -> Any:
     from pydantic import ValidationError
 
     from graphkit._checks import nearest
-    from graphkit.cli.settings import overrides_of
     from graphkit.training.recipes import first_fault
 
     overrides = overrides_of(None, settings, {})
