@@ -14,9 +14,21 @@ from graphkit._checks import member
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+CPU = torch.device("cpu")
 PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")
 LAUNCHER = "LT_"
 """How the variables begin by which ``fabric run`` tells Fabric of its options."""
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
+    """Begin the generators of the CPU and of ``device`` with ``seed``; afterwards they are as they were."""
+    cuda = device.type == "cuda"
+    with torch.random.fork_rng([device] if cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            torch.cuda.manual_seed(seed)
+        yield
 
 
 def own_device(device: str) -> str:

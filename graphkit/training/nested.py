@@ -13,7 +13,7 @@ import torch
 from graphkit.data import GraphSet, Split
 from graphkit.data.splits import NestedFolds
 from graphkit.training.checkpoints import Checkpoint
-from graphkit.training.devices import fabric_on
+from graphkit.training.devices import fabric_on, seeded
 from graphkit.training.fit import Fit
 from graphkit.training.graphs import graph_facts, prepare_graphs
 from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
@@ -216,8 +216,7 @@ class _Trainings:
     def _trained(self, number: int, recipe: Recipe, split: Split) -> dict[str, Any]:
         start, device = time.perf_counter(), self.fabric.device
         task, test = prepare_graphs(self.graphs, recipe, device, self.dtype, split)
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(self.seed * 1_000_000 + number)
+        with seeded(self.seed * 1_000_000 + number, device):
             fit = Fit(recipe.module(task.channels, task.classes, task.graph), task, recipe, self.fabric)
             for _ in fit.epochs():
                 if self.stop:

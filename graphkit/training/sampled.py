@@ -16,6 +16,7 @@ from graphkit.data.sampling import NeighborLoader
 from graphkit.nn.inference import layerwise
 from graphkit.training.architectures.abstract import AbstractEdgeStack
 from graphkit.training.architectures.chebyshev import Cheb
+from graphkit.training.devices import seeded
 from graphkit.training.objectives import AbstractObjective
 from graphkit.training.partitioned import PartTask
 from graphkit.training.processes import Processes
@@ -109,11 +110,7 @@ class SampledTask(AbstractTask):
 
 def _of_seeds(model: Callable[..., Tensor], *, x: Tensor, graph: list[Tensor], seeds: int, key: int) -> Tensor:
     """Return the logits of the nodes a part was drawn around; ``key`` decides dropout, wherever the part is taken."""
-    cuda = x.device.type == "cuda"
-    with torch.random.fork_rng([x.device] if cuda else []):
-        torch.default_generator.manual_seed(key)
-        if cuda:
-            torch.cuda.manual_seed(key)
+    with seeded(key, x.device):
         return model(x, *graph)[:seeds]
 
 

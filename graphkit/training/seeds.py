@@ -7,10 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import torch
-
 from graphkit.training.abstract_fit import AbstractFit, TrainingError
 from graphkit.training.checkpoints import Checkpoint
+from graphkit.training.devices import seeded
 from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
 
 if TYPE_CHECKING:
@@ -63,11 +62,7 @@ class AbstractSeeds(ABC, Generic[F, R]):
         if self.done(seed):
             self.reporter.seed(self.finished[seed])
             return self.finished[seed]
-        device = self.fabric.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.default_generator.manual_seed(seed)
-            if device.type == "cuda":
-                torch.cuda.manual_seed(seed)
+        with seeded(seed, self.fabric.device):
             fit = self.begin(seed)
             before = 0.0
             if self._begun is not None and self._begun["seed"] == seed:

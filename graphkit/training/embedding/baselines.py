@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from graphkit.training.devices import seeded
 from graphkit.training.fit import Fit
 from graphkit.training.tasks import prepare
 
@@ -27,8 +28,7 @@ def random_embeddings(data: Data, recipe: EmbeddingRecipe, seed: int) -> Tensor:
         seed: draws its weights, as in a study.
     """
     task, _ = prepare(data, recipe.encoder, torch.device("cpu"), torch.float32)
-    with torch.random.fork_rng([]), torch.no_grad():
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed), torch.no_grad():
         module = recipe.module(task.channels, task.graph).eval()
         return task.logits(module, torch.arange(data.num_nodes))
 
@@ -44,10 +44,7 @@ def classifier_logits(data: Data, recipe: Recipe, seed: int, fabric: Fabric) -> 
     """
     device = fabric.device
     task, _ = prepare(data, recipe, device, torch.float32)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            torch.cuda.manual_seed(seed)
+    with seeded(seed, device):
         fit = Fit(recipe.module(task.channels, task.classes, task.graph), task, recipe, fabric)
         for _ in fit.epochs():
             pass

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.training.architectures import MLP
-from graphkit.training.devices import fabric_on
+from graphkit.training.devices import fabric_on, seeded
 from graphkit.training.fit import Fit
 from graphkit.training.recipes import Recipe
 from graphkit.training.tasks import prepare
@@ -49,8 +49,7 @@ def tuned_probe(z: Tensor, y: Tensor, masks: tuple[Tensor, Tensor, Tensor]) -> f
             sparse_below=0.0,
         )
         task, tested = prepare(data, recipe, fabric.device, torch.float32)
-        with torch.random.fork_rng([]):
-            torch.default_generator.manual_seed(0)
+        with seeded(0):
             module = recipe.module(task.channels, task.classes)
         fit = Fit(module, task, recipe, fabric)
         for _ in fit.epochs():

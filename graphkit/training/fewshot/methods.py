@@ -100,13 +100,12 @@ class Classifier(AbstractMethod):
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
-        import torch
         from torch import nn
 
         from graphkit.meta import MAML, PrototypicalNetwork, pretrained
+        from graphkit.training.devices import seeded
 
-        with torch.random.fork_rng([]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             body = nn.Sequential(nn.Linear(problem.channels, self.hidden), nn.ReLU())
             if self.pretrained:
                 pretrained(body, self.hidden, problem.sources, epochs=self.epochs)
@@ -137,12 +136,10 @@ class PrototypicalNet(AbstractMethod):
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
-        import torch
-
         from graphkit.meta import MetaTraining, PrototypicalNetwork
+        from graphkit.training.devices import seeded
 
-        with torch.random.fork_rng([]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden))
         options = MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
         step = _meta_trained(learner, problem, options, under_way)
@@ -182,12 +179,10 @@ class MetaLearnt(AbstractMethod):
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations; one with a head of its own has no calibration."""
-        import torch
-
         from graphkit.meta import MetaTraining
+        from graphkit.training.devices import seeded
 
-        with torch.random.fork_rng([]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             learner = self._made(problem)
         options = MetaTraining(
             steps=self.steps, batch=self.batch, lr=self.lr, first_order=self.first_order, test_steps=self.test_steps

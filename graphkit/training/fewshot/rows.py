@@ -12,6 +12,7 @@ from torch_geometric.data import Batch, Data
 
 from graphkit.contrastive import pretraining
 from graphkit.operators import gcn_adjacency, sparse_features
+from graphkit.training.devices import seeded
 from graphkit.training.embedding.recipes import embedding_recipe
 
 HOPS = 4
@@ -76,8 +77,7 @@ def encoder_rows(
     if chosen.objective.labelled:
         raise ValueError(f"`encoder` must be trained without labels, but {loss!r} needs them.")
     whole = Batch.from_data_list([Data(x=_features(data), edge_index=data.edge_index) for data in seen])
-    with torch.random.fork_rng([]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         method = chosen.module(whole.num_features)
         losses = pretraining(
             method,  # type: ignore[arg-type]  # a loss without labels puts a method around its encoder

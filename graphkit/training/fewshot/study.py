@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from graphkit.meta import Protocol
+from graphkit.training.devices import CPU
 from graphkit.training.fewshot.kept import ALONE, Kept, UnderWay
 from graphkit.training.fewshot.methods import CHOICES, CHOSEN, METHODS, AbstractMethod
 from graphkit.training.fewshot.problems import Problem
@@ -25,7 +24,6 @@ from graphkit.training.processes import Processes
 from graphkit.training.protocol import fingerprint
 from graphkit.training.records import environment, metric
 
-CPU = torch.device("cpu")
 Told = Callable[[str, str, ProblemResult], None]
 
 
