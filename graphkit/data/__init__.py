@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from graphkit.data.family import GraphFamily
     from graphkit.data.graphset import GraphSet
     from graphkit.data.importing import import_graph
+    from graphkit.data.loaders import LinkNeighborLoader, NeighborLoader
     from graphkit.data.loading import Verification, fetch, load, load_splits, verify
     from graphkit.data.official import official_figure, official_link_figure
     from graphkit.data.partitioned import Part, PartitionedFeatures, PartitionedGraph
     from graphkit.data.partitions import Partitions, partition
     from graphkit.data.reordering import locality_order, reorder_nodes
-    from graphkit.data.sampling import LinkNeighborLoader, NeighborLoader, NeighborSampler
+    from graphkit.data.sampling import NeighborSampler
     from graphkit.data.soundness import validate
     from graphkit.data.sources.ogb_links import edge_split
     from graphkit.data.splits import NestedFolds, Split, split_from_name
@@ -44,12 +45,13 @@ __getattr__ = lazy(
         "family": ["GraphFamily"],
         "graphset": ["GraphSet"],
         "importing": ["import_graph"],
+        "loaders": ["LinkNeighborLoader", "NeighborLoader"],
         "loading": ["Verification", "fetch", "load", "load_splits", "verify"],
         "official": ["official_figure", "official_link_figure"],
         "partitioned": ["Part", "PartitionedFeatures", "PartitionedGraph"],
         "partitions": ["Partitions", "partition"],
         "reordering": ["locality_order", "reorder_nodes"],
-        "sampling": ["LinkNeighborLoader", "NeighborLoader", "NeighborSampler"],
+        "sampling": ["NeighborSampler"],
         "soundness": ["validate"],
         "sources.ogb_links": ["edge_split"],
         "splits": ["NestedFolds", "Split", "split_from_name"],

@@ -12,7 +12,8 @@ from torch_geometric.sampler import EdgeSamplerInput, NegativeSampling, NodeSamp
 from torch_geometric.utils import k_hop_subgraph
 
 from graphkit.data import load
-from graphkit.data.sampling import LinkNeighborLoader, NeighborLoader, NeighborSampler
+from graphkit.data.loaders import LinkNeighborLoader, NeighborLoader
+from graphkit.data.sampling import NeighborSampler
 
 NODES = 40
 
