@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a suggestion such as ``Did you mean 'cora'?`` or the list of known names when nothing is near.
+def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
+    """Return a suggestion such as ``Did you mean 'cora'?``, or when nothing is near the known names or ``listed``.
 
     Example:
         >>> nearest("corra", ["cora", "citeseer"])
@@ -30,14 +30,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if close:
         return f"Did you mean {' or '.join(map(repr, close))}?"
-    return f"Known: {', '.join(known)}."
+    return listed or f"Known: {', '.join(known)}."
 
 
-def member(argument: str, name: str, known: Iterable[str]) -> str:
-    """Return ``name`` if it is one of ``known``, else raise ``ValueError`` with the nearest names."""
+def member(argument: str, name: str, known: Iterable[str], listed: str = "") -> str:
+    """Return ``name`` if it is one of ``known``, else raise ``ValueError`` with the nearest names.
+
+    Where there are too many to be said, ``listed`` says where they are listed.
+    """
     known = list(known)
     if name not in known:
-        raise ValueError(f"`{argument}` {name!r} is not known. {nearest(name, known)}")
+        raise ValueError(f"`{argument}` {name!r} is not known. {nearest(name, known, listed)}")
     return name
 
 

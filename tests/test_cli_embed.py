@@ -63,7 +63,7 @@ WRONG = {
     "model": (["embed", "karate", "--model", "gnc"], 2, "`model` 'gnc' is not known. Did you mean"),
     "field": (["embed", "karate", "--set", "marign=1"], 2, "`marign` is no field"),
     "setting": (["embed", "karate", "--set", "dim"], 2, "`--set` takes FIELD=VALUE"),
-    "value": (["embed", "karate", "--dim", "0"], 2, "`dim`: input should be greater than or equal to 1"),
+    "value": (["embed", "karate", "--dim", "0"], 2, "`dim` must be at least 1"),
     "level": (["embed", "karate", "--level", "graph"], 2, "'karate' has labels of nodes"),
     "no run": (["search", "nothing", "--query", "1"], 2, "holds no embeddings; make some"),
     "not a file": (["search", "own.txt", "--query", "1"], 2, "cannot be read as embeddings"),

@@ -68,7 +68,7 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
         (["digits", "--encoder", "ccasg"], "Did you mean 'ccassg'"),
         (["digits", "--encoder-set", "layer=1"], "Did you mean"),
         (["karate"], "leave none of 4 to train on"),
-        (["digits", "--picture", "p.xyz"], "must end in one of"),
+        (["digits", "--picture", "p.xyz"], "`picture` must end in .png, .pdf, .svg"),
     ],
 )
 def test_a_wrong_call_is_one_line(call, arguments, message):

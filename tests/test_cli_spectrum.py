@@ -33,7 +33,7 @@ def test_every_component_of_cora_has_its_zero_among_the_lowest_pairs(mirror, cal
     [
         (("karate", "--k", "35"), "at most the number of nodes (34)"),
         (("karate", "--normalization", "none", "--wavelets", "bank.png"), "needs a spectrum within [0, 2]"),
-        (("karate", "--picture", "spectrum.docx"), "must end in one of"),
+        (("karate", "--picture", "spectrum.docx"), "`picture` must end in .png, .pdf, .svg"),
         (("citation-domains",), "is a family of graphs"),
         (("karat",), "karate"),
     ],

@@ -25,7 +25,7 @@ from graphkit.cli.output import debuggable, say, table
 @click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--list", "listing", is_flag=True, help="List the benchmarks and what each answers.")
-@click.option("--json", "json_path", type=FILE, metavar="PATH", help="Record.")
+@click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here.")
 @debuggable
 def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path: Path | None) -> int:
     """Run the benchmark NAME, or all of them; further ARGUMENTS go to its script."""

@@ -66,7 +66,7 @@ and validation labels select the tuned one."""
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option("--precision", default="32-true", show_default=True, help="32-true, 64-true, bf16-mixed or 16-mixed.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: 1 on small graphs, else PyTorch's]")
-@click.option("--run", type=FOLDER, metavar="DIR", help="Where everything goes.  [default: runs/DATASET-LOSS]")
+@click.option("--run", type=FOLDER, metavar="FOLDER", help="Where everything goes.  [default: runs/DATASET-LOSS]")
 @click.option("--resume", is_flag=True, help="Go on from that folder, to the same numbers.")
 @debuggable
 def embed(

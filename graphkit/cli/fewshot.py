@@ -77,7 +77,7 @@ NUMBERS = _Numbers()
 @click.option(
     "--run",
     type=FOLDER,
-    metavar="DIR",
+    metavar="FOLDER",
     help="Where finished results are kept.  [default: runs/DATASET-fewshot-LEARNER]",
 )
 @click.option("--resume", is_flag=True, help="Go on from that folder.")

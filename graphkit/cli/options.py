@@ -30,11 +30,12 @@ def require_places(**asked: Path | None) -> None:
     given = {option: path for option, path in asked.items() if path is not None}
     for option, path in given.items():
         require_writable(option, path)
-    for path in (given[option] for option in PICTURES if option in given):
-        preload("graphkit.viz")
-        from graphkit.viz import require_format
+    for option in PICTURES:
+        if option in given:
+            preload("graphkit.viz")
+            from graphkit.viz import require_format
 
-        require_format(path)
+            require_format(given[option], option)
 
 
 def use_threads(asked: int | None, edges: int) -> None:

@@ -22,7 +22,7 @@ def overrides_of(config: Path | None, settings: Sequence[str], flags: Mapping[st
     overrides = read_overrides(config) if config else {}
     for setting in settings:
         field, equals, text = setting.partition("=")
-        if not equals:
+        if not equals or not field.strip():
             raise click.UsageError(f"`--set` takes FIELD=VALUE, got {setting!r}.")
         overrides[field.strip()] = value(text.strip())
     return overrides | {field: given for field, given in flags.items() if given is not None}

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @click.option(
     "--checkpoint",
     type=FOLDER,
-    metavar="DIR",
+    metavar="FOLDER",
     help="Folder for the run's state and weights.  [default: runs/DATASET-MODEL]",
 )
 @click.option("--resume", is_flag=True, help="Go on from that folder, to the same numbers.")
@@ -111,6 +111,8 @@ def train(
         raise click.UsageError(
             "`--partitions` goes with `--sampled`, and without `--workers` and splits: the parts carry theirs."
         )
+    if items == "nodes" and not chosen.fan_out and (workers or batch_size):
+        raise click.UsageError("`--batch-size` and `--workers` go with `--sampled`: else all nodes are in one step.")
     if keep_around and partitions is None:
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
     checkpoint = checkpoint or Path("runs") / "-".join(filter(None, (asked.name, name, protocol)))

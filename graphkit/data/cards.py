@@ -142,7 +142,7 @@ def card(name: str) -> Card:
     """
     if not isinstance(name, str):
         raise TypeError(f"`name` must be the name of a data set, such as 'cora', got {name!r}.")
-    _checks.member("name", name, names())
+    _checks.member("name", name, names(), listed="`graphkit data list` names all.")
     table = tomllib.loads((_folder() / name / "card.toml").read_text(encoding="utf-8"))
     if table["kind"] == "family":
         return _family(name, table)

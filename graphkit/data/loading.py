@@ -103,7 +103,10 @@ def load_splits(
         raise ValueError(f"{name!r} is a family of graphs; split one of them: {', '.join(known.members)}.")
     protocol, seeds = _protocol("public" if known is None else known.default_split, split), list(seeds)
     if isinstance(protocol, Public | Split) or not seeds:
-        raise ValueError(f"`split` {str(protocol)!r} is one and fixed; a split for each seed needs a drawn one.")
+        raise ValueError(
+            f"`split` {str(protocol)!r} is one and fixed; a split for each seed needs a drawn one, such as "
+            "'random-per-class:20'."
+        )
     data = _labelled(name) if isinstance(name, Path) else _graph(card(name))
     many = [protocol.of_seed(_items(data), seed) for seed in seeds]
     return _divided(data, many[0]), many

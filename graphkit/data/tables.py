@@ -107,7 +107,9 @@ def parts(path: Path) -> dict[str, np.ndarray]:
                     if called := next((name for name in names if name in archive), None):
                         found[mask] = archive[called].reshape(-1, 1)
         except (ValueError, OSError, EOFError) as error:
-            raise DataError(f"{path} is no whole archive of plain arrays: {error}") from error
+            raise DataError(
+                f"{path} is no whole archive of arrays of numbers as `numpy.savez` writes it; save it anew."
+            ) from error
     else:
         raise DataError(f"{path}: a split is a .npz file, or a folder, with train, val and test.")
     if absent := [names[0] for mask, names in PARTS.items() if mask not in found]:
@@ -119,7 +121,7 @@ def _numpy(path: Path, rows: int, skip: int) -> Iterator[np.ndarray]:
     try:
         table = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path} is no whole array of NumPy: {error}") from error
+        raise DataError(f"{path} is no whole array of numbers as `numpy.save` writes it; save it anew.") from error
     if table.ndim not in (1, 2):
         raise DataError(f"{path} must hold a vector or a matrix, got shape {list(table.shape)}.")
     for start in range(skip * rows, len(table), rows):

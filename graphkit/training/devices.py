@@ -56,7 +56,9 @@ def fabric_on(device: str, precision: str) -> Fabric:
     from lightning_fabric import Fabric
 
     member("precision", precision, PRECISIONS)
-    name, _, number = device.partition(":")
+    name, colon, number = device.partition(":")
+    if colon and not number.isdecimal():
+        raise ValueError(f"`device` must be 'auto', 'cpu', 'cuda' or one of several as 'cuda:1', got {device!r}.")
     if precision == "16-mixed" and (name == "cpu" or (name == "auto" and not torch.accelerator.is_available())):
         # Fabric would take bfloat16 instead, and the record would name a precision that was not used.
         raise ValueError("`precision` '16-mixed' needs an accelerator; on a CPU take 'bf16-mixed'.")

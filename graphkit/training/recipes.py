@@ -7,12 +7,13 @@ each value is checked against its range. ``named`` holds the tables in which a n
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, InstanceOf, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, ValidationError
 from pydantic.dataclasses import dataclass
 
 from graphkit._checks import nearest
@@ -28,6 +29,34 @@ from graphkit.training.architectures.abstract import (
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+def _fan_out(written: str) -> str:
+    """Return numbers with commas between, or refuse what is none."""
+    if re.fullmatch(r"((-1|\d+)(,(-1|\d+))*)?", written):
+        return written
+    raise ValueError("must be a number for each layer, such as '10,5', -1 for all neighbours")
+
+
+FanOut: TypeAlias = Annotated[str, BeforeValidator(str), AfterValidator(_fan_out)]
+
+REQUIRED = {
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+}
+"""What a value must be, by pydantic's name of the fault."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -87,7 +116,7 @@ class Recipe:
     l2_on: Literal["first", "all"] = "first"
     epochs: Positive = 200
     batch: Count = 0
-    fan_out: Annotated[str, Field(pattern=r"^((-1|\d+)(,(-1|\d+))*)?$")] = ""
+    fan_out: FanOut = ""
     shares: Positive = 1
     home: bool = False
     patience: Count = 0
@@ -195,5 +224,11 @@ def read_overrides(path: Path) -> dict[str, Any]:
 def first_fault(error: ValidationError) -> str:
     """Return pydantic's first complaint in one line of our form."""
     fault = error.errors()[0]
-    name = fault["loc"][0] if fault["loc"] else "recipe"
-    return f"`{name}`: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}."
+    name, about = fault["loc"][0] if fault["loc"] else "recipe", fault.get("ctx", {})
+    if fault["type"] == "value_error":
+        required = str(about["error"])
+    elif fault["type"] in REQUIRED:
+        required = f"must be {REQUIRED[fault['type']].format(**about)}"
+    else:
+        required = f"cannot be used: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+    return f"`{name}` {required}, got {fault['input']!r}."

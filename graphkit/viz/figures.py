@@ -36,15 +36,15 @@ def plain(axes: Axes, *, xlabel: str, ylabel: str) -> None:
     axes.set_ylabel(ylabel, fontsize=14, color=INK)
 
 
-def require_format(path: Path) -> str:
-    """Return the format that the ending of ``path`` names.
+def require_format(path: Path, argument: str = "picture") -> str:
+    """Return the format that the ending of ``path`` names; ``argument`` is what asked for it.
 
     Raises:
         ValueError: for an ending matplotlib cannot write.
     """
     form, known = path.suffix.lstrip(".").lower(), FigureCanvasAgg.get_supported_filetypes()
     if form not in known:
-        raise ValueError(f"`picture` {str(path)!r} must end in one of {', '.join(sorted(known))}.")
+        raise ValueError(f"`{argument}` must end in .png, .pdf, .svg or another form of matplotlib, got {str(path)!r}.")
     return form
 
 

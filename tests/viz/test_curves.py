@@ -71,7 +71,7 @@ def test_pyplot_is_never_imported():
 
 
 def test_an_ending_that_cannot_be_written_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"`picture` 'curve.doc' must end in one of .*png"):
+    with pytest.raises(ValueError, match=r"`picture` must end in \.png, .*, got 'curve\.doc'"):
         require_format(tmp_path.__class__("curve.doc"))
 
 

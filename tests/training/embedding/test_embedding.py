@@ -227,7 +227,7 @@ def test_the_vote_and_the_probe_learn_from_training_labels_alone(generator):
 def test_fields_that_do_not_exist_are_refused_with_the_nearest():
     with pytest.raises(ValueError, match="Did you mean 'margin'"):
         embedding_recipe("triplet", {"margn": 0.1})
-    with pytest.raises(ValueError, match="`margin`: input should be greater than or equal to 0"):
+    with pytest.raises(ValueError, match="`margin` must be at least 0"):
         embedding_recipe("triplet", {"margin": -1})
     with pytest.raises(ValueError, match="Did you mean 'triplet'"):
         embedding_recipe("triplets")
