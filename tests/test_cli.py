@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from rich.console import Console
 
 import graphkit
 from graphkit.cli import commands
@@ -210,7 +211,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(call):
     train(call)
     code, _, err = train(call, "--resume", "--lr", "0.5")
     assert code == 2
-    assert "belongs to another run: lr was 0.01 and is 0.5." in err
+    assert "belongs to another run: lr was 0.01 and is 0.5; start without it, or give what that run was given." in err
 
 
 def test_a_full_disk_at_the_end_prints_the_record(call, monkeypatch):
@@ -395,3 +396,18 @@ def test_a_benchmark_that_fails_is_named(call):
     code, _, err = call("bench", "two-layers", "--fail")
     assert code == 1
     assert err.splitlines()[-1] == "Error: failed: two-layers."
+
+
+# ---- tables
+
+
+def test_a_table_on_a_narrow_terminal_loses_no_figure(capsys, monkeypatch):
+    from graphkit.cli import output
+
+    figures = [f"{number}.5 ± 0.25" for number in range(10, 17)]
+    monkeypatch.setattr(output, "_console", lambda: Console(width=50, highlight=False, markup=False))
+    output.table(["", *(f" figure {number}" for number in range(7))], [["prototype", *figures]])
+    out = capsys.readouterr().out
+    assert all(figure in out for figure in figures)
+    assert max(map(len, out.splitlines())) <= 50
+    assert sum(line.startswith("prototype") for line in out.splitlines()) == 3

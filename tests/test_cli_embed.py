@@ -85,3 +85,9 @@ def test_an_item_that_does_not_exist_is_refused(call):
     embed(call, "--no-pictures", "--no-probes")
     code, _, err = call("search", "runs/karate-prototype", "--query", "34")
     assert (code, err) == (2, "Error: `query` must be an item from 0 to 33, got 34.\n")
+
+
+def test_graphs_with_real_numbers_for_labels_are_refused(mirror, call):
+    code, _, err = call("embed", "ogbg-molfreesolv")
+    assert code == 2
+    assert "`y` must hold a class for each graph, got real numbers" in err

@@ -58,6 +58,11 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
         (["digits", "--set", "steps=-3"], "`steps`"),
         (["digits", "--class-split", "pairs"], "`class-split` 'pairs' is not known"),
         (["digits", "--class-split", "random:x"], "whole numbers"),
+        (["digits", "--class-split", "all-pairs:0"], "ask for at least one"),
+        (
+            ["digits", "--class-split", "fixed"],
+            "nobody fixed a division of the classes of 'digits'; of amazon-electronics",
+        ),
         (["digits", "--class-split", "random:1:5,5"], "give three counts"),
         (["digits", "--class-split", "random"], "names no few-shot counts"),
         (["digits", "--shots", "500"], "fewer than the 512 a task takes"),

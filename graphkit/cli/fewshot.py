@@ -256,6 +256,8 @@ def _splits(dataset: str, data: Any, wanted: str, ways: int, seed: int) -> list[
         numbers = [[int(part) for part in argument.split(",")] for argument in arguments]
     except ValueError:
         raise ValueError(f"`class-split` {wanted!r}: what follows a colon must be whole numbers.") from None
+    if numbers and numbers[0][0] < 1:
+        raise ValueError(f"`class-split` {wanted!r}: ask for at least one.")
     if name == "fixed":
         return [ClassSplit.fixed(dataset)]
     if name == "all-pairs":

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
     from graphkit.training import Epoch, SeedResult
 
 Command = TypeVar("Command")
+
+GAP, WRAPPED = 2, 30
+"""Blanks between columns, and the least width of a last column of words."""
 
 debuggable = click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback where an error arose.")
 """Accepted everywhere; ``main`` looks for it."""
@@ -33,16 +37,39 @@ def told(lost: Sequence[str]) -> int:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under headings; a heading that starts with a blank stands over numbers. Only the last column wraps."""
+    """Print rows under headings; a heading that starts with a blank stands over numbers. Only the last column wraps.
+
+    On a narrow terminal no figure is cut: columns that have no room follow below, beside the first one again.
+    """
     from rich.table import Table
 
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in headings:
-        number = heading.startswith(" ")
-        made.add_column(heading.strip(), justify="right" if number else "left", no_wrap=heading != headings[-1])
-    for row in rows:
-        made.add_row(*row)
-    _print(made)
+    rows = [list(row) for row in rows]
+    for number, columns in enumerate(_blocks(headings, rows, _console().width)):
+        made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+        for column in columns:
+            heading = headings[column]
+            right, wraps = heading.startswith(" "), column == len(headings) - 1
+            made.add_column(heading.strip(), justify="right" if right else "left", no_wrap=not wraps)
+        for row in rows:
+            made.add_row(*(row[column] for column in columns))
+        if number:
+            click.echo()
+        _print(made)
+
+
+def _blocks(headings: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[list[int]]:
+    """Return the columns of each table that fits into ``room``; the first column stands in all of them."""
+    widths = [max(map(len, (heading.strip(), *cells))) for heading, *cells in zip(headings, *rows, strict=True)]
+    if not headings[-1].startswith(" "):
+        widths[-1] = min(widths[-1], WRAPPED)
+    blocks, left = [[0]], room - widths[0]
+    for column, width in enumerate(widths[1:], start=1):
+        if width + GAP > left and len(blocks[-1]) > 1:
+            blocks.append([0])
+            left = room - widths[0]
+        blocks[-1].append(column)
+        left -= width + GAP
+    return blocks
 
 
 def fields(rows: Iterable[tuple[str, str]]) -> None:
@@ -58,13 +85,18 @@ def fields(rows: Iterable[tuple[str, str]]) -> None:
 
 
 def _print(made: Table) -> None:
-    """Print a table as wide as the terminal, or 160 columns where there is none."""
+    """Print a table."""
+    _console().print(made)
+
+
+def _console() -> Console:
+    """Return standard output, as wide as the terminal, or 160 columns where there is none."""
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = 160
-    console.print(made)
+    return console
 
 
 class Lines:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from graphkit import _checks
 from graphkit.data import files
 from graphkit.data.cards import card, names
 from graphkit.data.errors import DataError
@@ -77,7 +76,11 @@ def fixed_classes(name: str) -> FixedClasses:
 
     Source: TENT's files, as github.com/jypcj/awesome-dm-project at b9d4712 has them under ``dataset/``.
     """
-    file, expected = FIXED[_checks.member("name", name, FIXED)]
+    if name not in FIXED:
+        raise ValueError(
+            f"nobody fixed a division of the classes of {name!r}; of {', '.join(sorted(FIXED))} there is one."
+        )
+    file, expected = FIXED[name]
     path = f"{FOLDER}/{file}"
     root = next((root for root in (files.mirror(), files.data_home()) if root and (root / path).is_file()), None)
     if root is None:

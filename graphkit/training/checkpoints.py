@@ -116,5 +116,8 @@ class Checkpoint:
             if identity.get(name) != self.identity.get(name)
         ]
         if differences:
-            raise ValueError(f"`resume`: {str(self.path)!r} belongs to another run: {'; '.join(differences[:3])}.")
+            raise ValueError(
+                f"`resume`: {str(self.path)!r} belongs to another run: {'; '.join(differences[:3])}; "
+                "start without it, or give what that run was given."
+            )
         return {"finished": content["finished"], "running": content["running"]}

@@ -57,4 +57,6 @@ class FileMasks(SplitProtocol):
 
 
 def _published(data: Data) -> str:
-    return f"; its card lists {', '.join(data.card.splits) or 'none'}" if "card" in data else ""
+    if "card" in data and data.card.splits:
+        return f"; its card lists {', '.join(data.card.splits)}"
+    return "; draw one, such as 'random-per-class:20'"

@@ -86,6 +86,8 @@ def graph_setting(graphs: GraphSet, recipe: EmbeddingRecipe, device: torch.devic
         raise ValueError("`data` has no split; load the set with one.")
     if data.get("x") is None:
         raise ValueError("`data` has no node features; give it some, such as one-hot degrees.")
+    if not bool((graphs.items.y == graphs.items.y.round()).all()):
+        raise ValueError("`y` must hold a class for each graph, got real numbers: what is near is said by classes.")
     y = graphs.items.y.long()
     if y.dim() != 1:
         raise ValueError(f"`y` must hold one label per graph, got {list(y.shape)}.")
