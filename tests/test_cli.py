@@ -108,7 +108,7 @@ def test_a_call_without_arguments_shows_the_help(call):
         ("train karate --sampled --fan-out ten", "`fan_out` must be a number for each layer, such as '10,5'"),
         ("train --set =3", "`--set` takes FIELD=VALUE, got '=3'."),
         ("train nothing-like-it", "is not known. `graphkit data list` names all."),
-        ("train karate --device cuda:one", "`device` must be 'auto', 'cpu', 'cuda'"),
+        ("train karate --device cuda:one", "a number must follow the colon, as in 'cuda:1'"),
         ("train --config none.toml", "`config` 'none.toml' cannot be read: No such file"),
         ("train karate --resume --device cpu", "there is no checkpoint in 'runs/karate-gcn'"),
         ("train karate --model gat --set hidden=60", "`hidden` must be a multiple of `heads` (8), got 60."),

@@ -57,12 +57,12 @@ def fabric_on(device: str, precision: str) -> Fabric:
 
     member("precision", precision, PRECISIONS)
     name, colon, number = device.partition(":")
-    if colon and not number.isdecimal():
-        raise ValueError(f"`device` must be 'auto', 'cpu', 'cuda' or one of several as 'cuda:1', got {device!r}.")
     if precision == "16-mixed" and (name == "cpu" or (name == "auto" and not torch.accelerator.is_available())):
         # Fabric would take bfloat16 instead, and the record would name a precision that was not used.
         raise ValueError("`precision` '16-mixed' needs an accelerator; on a CPU take 'bf16-mixed'.")
     try:
+        if colon and not number.isdecimal():
+            raise ValueError("a number must follow the colon, as in 'cuda:1'.")
         with _without_launcher(precision):
             return Fabric(accelerator=name, devices=[int(number)] if number else 1, precision=precision)
     except (ValueError, TypeError, RuntimeError, ImportError) as error:

@@ -18,6 +18,7 @@ from graphkit.training.interrupts import StopRequest
 from graphkit.training.partitioned import part_records, prepare_part
 from graphkit.training.processes import Processes, joined, stated
 from graphkit.training.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
+from graphkit.training.recipes import Recipe
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.reporters import Reporter, Silence
 from graphkit.training.results import SeedResult
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from graphkit.data import Split
-    from graphkit.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,12 @@ def train(
 
     Raises:
         ValueError: for data, seeds or a checkpoint that cannot be used.
+        TypeError: for a recipe that is none, such as its name.
         TrainingError: if a loss is not finite; the last good state stays in ``checkpoint``.
         Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``checkpoint``.
     """
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"`recipe` must be a Recipe, such as `graphkit.training.recipe('gcn')`, got {recipe!r}.")
     seeds = require_seeds(seeds)
     if resume and checkpoint is None:
         raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")

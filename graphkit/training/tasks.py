@@ -189,11 +189,11 @@ def resplit(task: AbstractTask, data: Data, device: torch.device) -> tuple[Abstr
 
 def _require(data: Data, signals: Tensor | None) -> None:
     """Refuse data that cannot be trained on."""
-    if signals is None:
-        validate(data)
     for name in ("x" if signals is None else "signals", "y", *MASKS):
         if data.get(name) is None:
             raise ValueError(f"`{name}` is missing: training needs features, labels and the masks of a split.")
+    if signals is None:
+        validate(data)
     if data.y.dim() != 1 or data.y.is_floating_point():
         raise ValueError(f"`y` must hold one integer label per item, got {data.y.dtype} {list(data.y.shape)}.")
     if signals is None:

@@ -166,7 +166,7 @@ def pair_distances(
         >>> z = np.eye(3)[[0, 0, 1, 1]]
         >>> picture = pair_distances({"apart": z}, np.array([0, 0, 1, 1]), title="two classes")
         >>> picture.axes[0].get_title()
-        'apart: 0.0 % overlap'
+        'apart, 0.0 % overlap'
     """
     labelled = np.flatnonzero(y >= 0)
     chosen = labelled[np.linspace(0, len(labelled) - 1, min(most, len(labelled))).astype(int)]
@@ -177,7 +177,7 @@ def pair_distances(
     picture = figure(5.4 * len(spaces) + 0.5, 5.3)
     width = picture.get_size_inches()[0]
     panels = picture.subplots(1, len(spaces), squeeze=False, sharey=False)[0]
-    picture.subplots_adjust(left=0.8 / width, right=1 - 0.2 / width, bottom=0.15, top=0.7, wspace=0.22)
+    picture.subplots_adjust(left=0.8 / width, right=1 - 0.3 / width, bottom=0.15, top=0.7, wspace=0.22)
     for axes, (heading, values) in zip(panels, spaces.items(), strict=True):
         unit = values[chosen] / np.maximum(np.linalg.norm(values[chosen], axis=1, keepdims=True), 1e-12)
         distance = (1 - unit @ unit.T)[upper]
@@ -186,7 +186,7 @@ def pair_distances(
         for kind, colour, label in ((same, BLUE, "same class"), (~same, VERMILION, "different classes")):
             axes.hist(distance[kind], bins=bins, density=True, color=colour, alpha=0.6, label=label)
         axes.set_yticks([])
-        axes.set_title(f"{heading}: {100 * _overlap(distance, same):.1f} % overlap", fontsize=14, color=INK, pad=8)
+        axes.set_title(f"{heading}, {100 * _overlap(distance, same):.1f} % overlap", fontsize=14, color=INK, pad=8)
     panels[-1].legend(frameon=False, fontsize=12, labelcolor=INK, loc="upper left" if len(panels) == 1 else "best")
     picture.text(0.8 / width, 0.955, title, fontsize=17, color=INK, fontweight="bold", va="top")
     picture.text(0.8 / width, 0.875, note, fontsize=11, color=GREY, va="top", linespacing=1.4)

@@ -12,6 +12,7 @@ import time
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from graphkit.data.splits import RandomPerClass
 from graphkit.training import Interrupted, TrainingError, recipe, train
@@ -252,6 +253,16 @@ def test_a_loss_that_is_not_finite_names_the_weights_it_kept(data, tmp_path):
 def test_seeds_that_make_no_sense_are_refused(data, seeds):
     with pytest.raises(ValueError, match="`seeds` must be"):
         run(data, seeds=seeds)
+
+
+def test_the_name_of_a_recipe_is_no_recipe(data):
+    with pytest.raises(TypeError, match=r"`recipe` must be a Recipe, such as .*recipe\('gcn'\)`, got 'gcn'"):
+        train(data, "gcn")
+
+
+def test_what_is_missing_is_named_first(data):
+    with pytest.raises(ValueError, match="`x` is missing"):
+        run(Data(edge_index=data.edge_index, y=data.y))
 
 
 @pytest.mark.parametrize("device", ["cuda:17", "abacus", "cpu:3", "cpu:x"])

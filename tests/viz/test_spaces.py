@@ -47,11 +47,11 @@ def test_items_in_one_place_can_be_drawn(values):
 def test_overlap_is_the_share_of_pairs_in_the_wrong_order():
     picture = pair_distances({"apart": APART, "mixed": MIXED}, Y, title="thirty")
     left, right = picture.axes
-    assert left.get_title() == "apart: 0.0 % overlap"
+    assert left.get_title() == "apart, 0.0 % overlap"
     unit = MIXED / np.linalg.norm(MIXED, axis=1, keepdims=True)
     pairs = [(1 - unit[i] @ unit[j], Y[i] == Y[j]) for i in range(30) for j in range(i)]
     wrong = np.mean([near > far for near, same in pairs if same for far, other in pairs if not other])
-    assert right.get_title() == f"mixed: {100 * wrong:.1f} % overlap"
+    assert right.get_title() == f"mixed, {100 * wrong:.1f} % overlap"
     assert [text.get_text() for text in right.get_legend().get_texts()] == ["same class", "different classes"]
 
 

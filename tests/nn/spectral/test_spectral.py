@@ -317,3 +317,5 @@ def test_wrong_arguments_are_refused():
         conv("mlp")(x[:, :2], basis)
     with pytest.raises(ValueError, match="the basis belongs to a graph of 9 nodes"):
         conv("mlp")(x[:5], basis)
+    with pytest.raises(TypeError, match=r"`basis` must be a FourierBasis, got a tensor; `fourier_basis\("):
+        conv("mlp")(x, BY_NAME["grid"].edge_index)
