@@ -262,7 +262,7 @@ def test_the_place_of_a_checkpoint_is_named_as_it_is(call, monkeypatch):
     monkeypatch.setattr(Lines, "epoch", stop)
     code, _, err = train(call, "--checkpoint", "My/Run")
     assert code == 1
-    assert "Stopped after epoch 1 of seed 0; resume from 'My/Run/checkpoint.pt'." in err
+    assert "of seed 0; resume from 'My/Run/checkpoint.pt'. The same command with --resume goes on." in err
 
 
 def test_a_reader_that_leaves_early_does_not_cost_the_record(call, monkeypatch):
@@ -411,3 +411,10 @@ def test_a_table_on_a_narrow_terminal_loses_no_figure(capsys, monkeypatch):
     assert all(figure in out for figure in figures)
     assert max(map(len, out.splitlines())) <= 50
     assert sum(line.startswith("prototype") for line in out.splitlines()) == 3
+
+
+def test_what_is_of_one_kind_is_told_apart_by_its_fields(call):
+    models, learners = call("train", "--list-models")[1], call("fewshot", "--list-learners")[1]
+    for listed, name, field in ((models, "cayley", "basis=cayley"), (learners, "transfer", "adaptation=prototypes")):
+        lines = listed.split("\n" + name + " ")[1].splitlines()[:2]
+        assert field in " ".join(lines)

@@ -59,9 +59,13 @@ def _verdict(error: BaseException) -> tuple[int, str]:
     if isinstance(error, click.Abort | KeyboardInterrupt):
         cause = error.__cause__ or error
         told = _line(str(cause))
+        if "; resume from " in told:
+            told += " The same command with --resume goes on."
         return FAILED, told[:1].upper() + told[1:] or "Stopped."
     from graphkit.data import DataError
 
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return FAILED, f"Error: {str(error.filename)!r}: {error.strerror}."
     if isinstance(error, DataError | OSError):
         return FAILED, f"Error: {_line(str(error))}"
     if isinstance(error, ValueError | TypeError):

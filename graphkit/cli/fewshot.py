@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit.cli.options import FILE, FOLDER, SEED, require_places
-from graphkit.cli.output import debuggable, say, table, told
+from graphkit.cli.output import debuggable, described, say, table, told
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
 
@@ -217,8 +217,16 @@ def _require_fitting(dataset: str, across_graphs: bool, inductive: bool, adapter
 
 def _what(method: Any) -> str:
     """Return what a method is in a few words."""
+    import dataclasses
+
     kind = f"{method.learner}: " if hasattr(method, "learner") else ""
-    return kind + str(type(method).__doc__).splitlines()[0]
+    usual = {field.name: field.default for field in dataclasses.fields(method)}
+    usual = {
+        name: value
+        for name, value in usual.items()
+        if value is not dataclasses.MISSING and name not in ("rows", "learner")
+    }
+    return kind + described(method, dataclasses.asdict(method), usual)
 
 
 def _overridden(method: Any, settings: tuple[str, ...]) -> Any:

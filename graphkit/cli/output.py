@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -179,6 +179,12 @@ class Bar:
     def _show(self, seed: int, epoch: int, figure: str) -> None:
         done: Any = self.seeds.index(seed) * self.epochs + epoch
         self._progress.update(self._task, completed=done, description=_which(self.seeds, seed), figure=figure)
+
+
+def described(what: object, fields: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """Return the first line of what something is, and those of its fields that are not as usual."""
+    own = [f"{name}={value}" for name, value in fields.items() if name in usual and value != usual[name]]
+    return " ".join([str(what.__doc__).splitlines()[0].replace("``", "`"), ", ".join(own)]).strip()
 
 
 def plural(number: int, noun: str) -> str:

@@ -11,7 +11,7 @@ import click
 
 from graphkit.cli.asked import Asked
 from graphkit.cli.options import FILE, FOLDER, SEED, SMALL_EDGES, require_places, use_threads
-from graphkit.cli.output import Bar, Lines, Trainings, debuggable, fields, plural, say, table, told
+from graphkit.cli.output import Bar, Lines, Trainings, debuggable, described, fields, plural, say, table, told
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
 
@@ -192,7 +192,7 @@ def _list_models() -> int:
     from graphkit.training.named import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 
     rows = [
-        (name, made.model.items, str(made.model.__doc__).splitlines()[0])
+        (name, made.model.items, described(made.model, made.model.options(), type(made.model)().options()))
         for recipes in (RECIPES, SIGNAL_RECIPES, GRAPH_RECIPES)
         for name, made in recipes.items()
     ]

@@ -53,6 +53,7 @@ def save(picture: Figure, path: Path) -> None:
 
     Raises:
         ValueError: for an ending matplotlib cannot write.
+        OSError: with the name of ``path``, if there is no room for it.
     """
     form = require_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,5 +61,7 @@ def save(picture: Figure, path: Path) -> None:
     try:
         picture.savefig(beside, format=form)
         beside.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         beside.unlink(missing_ok=True)

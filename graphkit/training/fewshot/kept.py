@@ -35,9 +35,9 @@ class Kept:
             content = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ValueError(f"`resume`: there is no {str(self.path)!r} to go on from.") from None
-        except json.JSONDecodeError:
+        except ValueError:
             raise ValueError(f"`resume`: {str(self.path)!r} is damaged; start again without it.") from None
-        if content.get("identity") != identity:
+        if not isinstance(content, dict) or content.get("identity") != identity:
             raise ValueError(f"`resume`: {str(self.path)!r} is of another study; give the same data, tasks and seed.")
         self.results = content["results"]
 
@@ -60,7 +60,7 @@ class Kept:
 
     def interrupted(self, what: str) -> Interrupted:
         """Return the exception that says where to go on."""
-        return Interrupted(f"{what}; resume from {str(self.path and self.path.parent)!r} with `resume`.")
+        return Interrupted(f"{what}; resume from {str(self.path and self.path.parent)!r}.")
 
 
 class UnderWay:

@@ -371,9 +371,10 @@ def test_another_study_is_not_gone_on_with(study, tmp_path):
     fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path)
     with pytest.raises(ValueError, match="is of another study"):
         fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path, resume=True, calibrate=3)
-    (tmp_path / "results.json").write_text("{")
-    with pytest.raises(ValueError, match="is damaged"):
-        fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path, resume=True)
+    for content, message in ((b"{", "is damaged"), (b"\xff\xfe", "is damaged"), (b"[]", "is of another study")):
+        (tmp_path / "results.json").write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path, resume=True)
 
 
 def test_figures_are_over_tasks_and_over_problems():
