@@ -44,6 +44,15 @@ def test_edge_lists_become_a_graph_that_is_trained_on(call, tmp_path):
     assert code == 0, said
 
 
+def test_an_import_says_what_can_be_done_with_the_graph(call):
+    np.savetxt("edges.csv", [[0, 1], [1, 2]], fmt="%d", delimiter=",")
+    np.save("x.npy", np.ones((3, 2), dtype=np.float32))
+    np.save("y.npy", np.array([0, 1, 0]))
+    assert "it needs features and labels" in call("data", "import", "edges.csv", "--to", "bare")[1]
+    whole = ("--to", "whole", "--features", "x.npy", "--labels", "y.npy")
+    assert "whole --model sage --sampled --split random-per-class:20" in call("data", "import", "edges.csv", *whole)[1]
+
+
 def test_a_synthetic_graph_is_drawn_and_trained_on(call, tmp_path):
     sizes = ("--nodes", "600", "--degree", "8", "--features", "16", "--classes", "4")
     code, said = call("data", "synthesize", "graph", *sizes)

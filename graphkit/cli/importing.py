@@ -90,4 +90,8 @@ def _told(made: GraphStore) -> None:
         f"{made.name}: {made.nodes:,} nodes, {made.edges:,} edges, {made.features:,} features, {made.classes} classes, "
         f"{size / 1e6:,.1f} MB"
     )
-    say(f"Train on it: graphkit train {made.folder} --model sage --sampled")
+    if made.features and made.classes:
+        split = "" if "train_mask.npy" in made.files else " --split random-per-class:20"
+        say(f"Train on it: graphkit train {made.folder} --model sage --sampled{split}")
+    else:
+        say("To be trained on, it needs features and labels: --features, --labels.")
