@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from graphkit._checks import embeddings, member
 from graphkit.metric.gallery import DISTANCES
+from graphkit.metric.streaming import block_distances, sides
 
 DIRECT = 2**16
-"""Numbers up to which all differences are written down; above, distances come from inner products in float64."""
+"""Numbers up to which all differences are written down; above, only their squares' sums are kept."""
 
 
 def pairwise_distances(z: Tensor, reference: Tensor | None = None, *, distance: str = "euclidean") -> Tensor:
@@ -22,8 +25,8 @@ def pairwise_distances(z: Tensor, reference: Tensor | None = None, *, distance: 
     ``"dot"``        :math:`-\langle a, b \rangle`
     ================ ==================================
 
-    Smaller is nearer in all of them. The Euclidean ones are accurate far from the origin and exactly zero on the
-    diagonal; where two rows are equal the gradient is zero. ``torch.cdist`` has no second derivative for fewer than 25
+    Smaller is nearer in all of them. The Euclidean ones are sums of squared differences: accurate far from the origin
+    and for rows that nearly coincide, exactly zero for equal rows, whose derivatives of any order are zero. ``torch.cdist`` has no second derivative for fewer than 25
     rows and loses all digits far from the origin.
 
     Args:
@@ -57,13 +60,59 @@ def distance_matrix(z: Tensor, reference: Tensor | None, distance: str) -> Tenso
     if len(z) * len(other) * z.shape[1] <= DIRECT:
         squares = (z.unsqueeze(1) - other.unsqueeze(0)).square().sum(-1)
     else:
-        centre = other.detach().mean(0)
-        left, right = (z - centre).double(), (other - centre).double()
-        squares = left.square().sum(1, keepdim=True) + right.square().sum(1) - 2 * left @ right.T
-        if reference is None:
-            squares = squares * (1 - torch.eye(len(z), dtype=squares.dtype, device=z.device))
-        squares = squares.clamp(min=0).to(z.dtype)
+        squares = _Squares.apply(z, other)
     return squares if distance == "squared" else safe_root(squares)
+
+
+class _Squares(torch.autograd.Function):
+    """Squared distances summed up from differences, of which none is kept; differentiable any number of times.
+
+    Inner products are faster, but leave equal rows some 1e-8 apart, and a second derivative divides by that.
+    """
+
+    @staticmethod
+    def forward(z: Tensor, others: Tensor) -> Tensor:
+        left, right = (part if part.dtype in (torch.float32, torch.float64) else part.float() for part in (z, others))
+        return block_distances(sides(left, right, "squared"), 0, len(left), "squared").to(z.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, Tensor]:
+        z, others = ctx.saved_tensors
+        left, right = _centred(z, others)
+        wide = slopes.double()
+        dz = 2 * (wide.sum(1, keepdim=True) * left - wide @ right)
+        dothers = 2 * (wide.sum(0).unsqueeze(1) * right - wide.T @ left)
+        return dz.to(z.dtype), dothers.to(others.dtype)
+
+    @staticmethod
+    def jvp(ctx: Any, dz: Tensor | None, dothers: Tensor | None) -> Tensor:
+        z, others = ctx.saved_tensors
+        left, right = _centred(z, others)
+        dz, dothers = (
+            torch.zeros_like(part) if moved is None else moved.double()
+            for moved, part in ((dz, left), (dothers, right))
+        )
+        along = (left * dz).sum(1, keepdim=True) + (right * dothers).sum(1)
+        return 2 * (along - left @ dothers.T - dz @ right.T).to(z.dtype)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], z: Tensor, others: Tensor) -> tuple[Tensor, int]:
+        many = [
+            part.expand(info.batch_size, *part.shape) if place is None else part.movedim(place, 0)
+            for part, place in zip((z, others), in_dims, strict=True)
+        ]
+        return torch.stack([_Squares.apply(*pair) for pair in zip(*many, strict=True)]), 0
+
+
+def _centred(z: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both sides in float64, moved to where products of theirs lose the fewest digits."""
+    centre = others.detach().double().mean(0)
+    return z.double() - centre, others.double() - centre
 
 
 def between(left: Tensor, right: Tensor, distance: str) -> Tensor:

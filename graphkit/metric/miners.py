@@ -57,7 +57,7 @@ class AbstractMiner(ABC):
         seen = sides(z, others, self.distance)  # type: ignore[arg-type]
         for start, stop in blocks(len(seen.left), len(seen.right), BLOCK):
             part = given.relations.rows(start, stop)
-            yield start, block_distances(seen, start, stop, part.own, self.distance), part
+            yield start, block_distances(seen, start, stop, self.distance), part
 
 
 class BatchHardMiner(AbstractMiner):

@@ -94,14 +94,14 @@ def telemetry(
     plain = seen if distance in ("euclidean", "squared") else sides(z, None if itself else others, "euclidean")
     for start, stop in blocks(len(z), len(others), BLOCK):
         part = relations.rows(start, stop)
-        found = block_distances(seen, start, stop, part.own, distance)
+        found = block_distances(seen, start, stop, distance)
         for place, mask in enumerate((part.same, part.different)):
             sums[place] += float(found.where(mask, 0).sum(dtype=torch.float64))
             counts[place] += int(mask.sum())
         own = numbers[start:stop]
         largest.scatter_reduce_(0, own, found.where(part.same, -math.inf).amax(1), "amax")
         smallest.scatter_reduce_(0, own, found.where(part.different, math.inf).amin(1), "amin")
-        apart = found if distance == "euclidean" else block_distances(plain, start, stop, part.own, "euclidean")
+        apart = found if distance == "euclidean" else block_distances(plain, start, stop, "euclidean")
         collapsed += int(((apart <= limit) & (part.same | part.different)).sum())
     judged = (largest > -math.inf) & (smallest < math.inf)
     return Telemetry(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphkit._kernels import pairs
 from graphkit._kernels.threads import over_rows
-from graphkit.metric.relations import NOBODY, Relations
+from graphkit.metric.relations import Relations
 
 BLOCK = 2**20
 """Distances held at a time: four megabytes in single precision."""
@@ -73,13 +73,12 @@ def blocks(items: int, others: int, block: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, items)) for start in range(0, items, step)]
 
 
-def block_distances(seen: Sides, start: int, stop: int, own: int, distance: str, *, ordered: bool = True) -> Tensor:
+def block_distances(seen: Sides, start: int, stop: int, distance: str, *, ordered: bool = True) -> Tensor:
     """Return the distances of some rows to all others, ``[rows, others]``.
 
     Args:
         seen: both sides.
         start, stop: the rows.
-        own: the place of the first of them among the others.
         distance: "euclidean", "squared", "cosine" (of unit vectors) or "dot".
         ordered: whether equal rows must have equal distances to the last bit, as counting needs; inner products are
             a little faster without.
@@ -93,11 +92,9 @@ def block_distances(seen: Sides, start: int, stop: int, own: int, distance: str,
     if inner:
         found = (seen.z[start:stop] @ seen.columns).neg_()
         return found.add_(1) if distance == "cosine" else found
-    left, right = seen.left[start:stop].double(), seen.right.double()
-    found = (left.square().sum(1, keepdim=True) + right.square().sum(1) - 2 * left @ right.T).clamp_(min=0)
-    if own != NOBODY:
-        found[torch.arange(stop - start), torch.arange(stop - start) + own] = 0
-    return (found.sqrt_() if distance == "euclidean" else found).to(seen.z.dtype)
+    mode = "donot_use_mm_for_euclid_dist"  # products would leave equal rows apart
+    found = torch.cdist(seen.z[start:stop], seen.columns.T.contiguous(), compute_mode=mode)
+    return found if distance == "euclidean" else found.square_()
 
 
 def over_block(kernel: Callable[..., Any], block: Tensor, *arrays: Any) -> None:
@@ -172,7 +169,7 @@ def streamed(
     gathered = Gradient(seen, distance) if gradient else None
     for start, stop in blocks(len(seen.left), len(seen.right), block):
         part = relations.rows(start, stop)
-        distances = block_distances(seen, start, stop, part.own, distance, ordered=ordered)
+        distances = block_distances(seen, start, stop, distance, ordered=ordered)
         out = torch.empty_like(distances)
         sums = slopes(distances, part, out)
         total, tuples, active = total + sums.total, tuples + sums.tuples, active + sums.active

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphkit.metric import pairwise_distances
-from graphkit.metric.relations import NOBODY
+from graphkit.metric.distances import distance_matrix
 from graphkit.metric.streaming import block_distances, sides
 
 DISTANCES = ["euclidean", "squared", "cosine", "dot"]
@@ -29,7 +29,7 @@ def test_distances_are_those_of_the_differences_even_far_from_the_origin(generat
     for distance in ("euclidean", "squared"):
         found, expected = pairwise_distances(z, distance=distance), truth(z, z, distance).float()
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
-        streamed = block_distances(sides(z, None, distance), 0, items, 0, distance)
+        streamed = block_distances(sides(z, None, distance), 0, items, distance)
         torch.testing.assert_close(streamed, expected, rtol=1e-4, atol=1e-6)
         assert found.diagonal().eq(0).all()
         assert streamed.diagonal().eq(0).all()
@@ -42,7 +42,7 @@ def test_others_may_be_measured_to(generator, items, distance):
     expected = truth(z, others, distance)
     torch.testing.assert_close(pairwise_distances(z, others, distance=distance), expected)
     if distance != "cosine":  # whose blocks are given unit vectors
-        found = block_distances(sides(z, others, distance), 1, items, NOBODY, distance)
+        found = block_distances(sides(z, others, distance), 1, items, distance)
         torch.testing.assert_close(found, expected[1:])
 
 
@@ -50,11 +50,68 @@ def test_others_may_be_measured_to(generator, items, distance):
 def test_equal_rows_are_exactly_zero_apart_and_near_ones_keep_their_digits(generator, items):
     z = torch.randn(items, 16, generator=generator)
     z[1], z[2] = z[0], z[0] + 1e-3
-    streamed = block_distances(sides(z, None, "euclidean"), 0, items, 0, "euclidean")
+    streamed = block_distances(sides(z, None, "euclidean"), 0, items, "euclidean")
     assert streamed[0, 1] == 0
     torch.testing.assert_close(streamed[0, 2], truth(z, z, "euclidean")[0, 2].float(), rtol=1e-3, atol=0)
     torch.testing.assert_close(pairwise_distances(z)[0, 2], truth(z, z, "euclidean")[0, 2].float(), rtol=1e-3, atol=0)
-    assert pairwise_distances(z)[0, 1] < 1e-6
+    assert pairwise_distances(z)[0, 1] == 0
+    assert pairwise_distances(z, z.clone()).diagonal().eq(0).all()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(("dtype", "near", "far"), [(torch.float64, 1e-3, 1e5), (torch.float32, 1e-2, 1e3)])
+def test_two_narrow_clusters_far_apart_keep_their_digits(generator, monkeypatch, compiled, dtype, near, far):
+    if not compiled:
+        monkeypatch.setattr("graphkit.metric.streaming.COMPILED_ON", ())
+    z = near * torch.randn(300, 8, generator=generator, dtype=torch.float64)
+    z[150:] += far
+    z = z.to(dtype)
+    for distance in ("euclidean", "squared"):
+        expected = truth(z, z, distance).to(dtype)
+        for found in (
+            pairwise_distances(z, distance=distance),
+            block_distances(sides(z, None, distance), 0, 300, distance),
+        ):
+            torch.testing.assert_close(found, expected, rtol=16 * torch.finfo(dtype).eps, atol=0)  # eight sums, a root
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-7])
+@pytest.mark.parametrize("distance", ["euclidean", "squared"])
+def test_second_derivatives_are_right_where_rows_coincide(generator, distance, apart):
+    """34 rows of 64 features are too many to write all differences down; a loop does it here."""
+    half = torch.randn(17, 64, generator=generator).double()
+    step = apart * torch.randn(17, 64, generator=generator).double()
+    z = torch.cat([half, half + step]).requires_grad_()
+    weights, along = (torch.randn(*shape, generator=generator).double() for shape in ((34, 34), (34, 64)))
+
+    def written_down(z):
+        squares = (z[:, None] - z).square().sum(-1)
+        if distance == "squared":
+            return squares
+        return torch.where(squares > 0, torch.where(squares > 0, squares, 1).sqrt(), 0)
+
+    found, expected = (
+        torch.autograd.functional.hvp(lambda z, call=call: (call(z).tanh() * weights).sum(), z, along)[1]
+        for call in (lambda z: pairwise_distances(z, distance=distance), written_down)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-7 * expected.abs().max().item())
+    if not apart and distance == "squared":
+        assert torch.autograd.gradgradcheck(lambda z: pairwise_distances(z, distance=distance), z, fast_mode=True)
+
+
+def test_transforms_see_through_many_distances(generator):
+    z, others = (torch.randn(*shape, 40, 64, generator=generator).double() for shape in ((2,), ()))
+
+    def total(z):
+        return distance_matrix(z, others, "euclidean").sin().sum()
+
+    def written_down(z):
+        return (z[:, None] - others).norm(dim=-1).sin().sum()
+
+    expected = torch.stack([torch.func.grad(written_down)(each) for each in z])
+    torch.testing.assert_close(torch.func.vmap(torch.func.grad(total))(z), expected)
+    ours, theirs = (torch.func.jvp(call, (z[0],), (z[1],))[1] for call in (total, written_down))
+    torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("distance", DISTANCES)

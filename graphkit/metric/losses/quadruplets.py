@@ -69,7 +69,7 @@ def streamed_quadruplets(
     near, owners = np.empty(codes.starts[-1]), np.empty(codes.starts[-1], dtype=np.int64)
     bounds = blocks(len(seen.left), len(seen.right), BLOCK)
     for start, stop in bounds:
-        distances = block_distances(seen, start, stop, own + start * count, distance)
+        distances = block_distances(seen, start, stop, distance)
         arrays = codes.y[start:stop], codes.labels, own + start * count, codes.starts[start:stop]
         over_block(kernels.positives, distances, *arrays, distances.numpy(), near, owners)
 
@@ -81,7 +81,7 @@ def streamed_quadruplets(
     below_of_class = np.zeros(len(every) + len(codes.pairs), dtype=np.int64)
     total, active = 0.0, 0
     for start, stop in bounds:
-        distances = block_distances(seen, start, stop, own + start * count, distance)
+        distances = block_distances(seen, start, stop, distance)
         slopes, sums = torch.empty_like(distances), np.empty((stop - start, 3))
         kernels.negatives(
             0, stop - start, codes.starts, codes.y[start:stop], codes.labels, own + start * count, every, of_class,
@@ -95,7 +95,7 @@ def streamed_quadruplets(
     total = float(total + (counts * thresholds).sum())
     if gathered is not None:
         for start, stop in bounds:
-            distances = block_distances(seen, start, stop, own + start * count, distance)
+            distances = block_distances(seen, start, stop, distance)
             slopes = torch.zeros_like(distances)
             arrays = codes.y[start:stop], codes.labels, own + start * count, codes.starts[start:stop]
             over_block(kernels.nearer, slopes, *arrays, counts, slopes.numpy())

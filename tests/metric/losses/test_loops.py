@@ -269,6 +269,22 @@ class Across:
         return distance_of(self.distance, self.rows[i], self.rows[j])
 
 
+@pytest.mark.parametrize("case", ["contrastive", "triplet", "quadruplet"])
+def test_copies_in_other_classes_leave_second_derivatives_finite_and_right(generator, case):
+    """34 items of 64 features are too many to write all differences down, of 5 features they are not."""
+    loss = CASES[case][1](differentiable="twice", reduction="sum")
+
+    def product(z, features):
+        z = torch.nn.functional.pad(z, (0, features - z.shape[1])).requires_grad_()
+        y = torch.arange(len(z)) % 3
+        along = torch.ones_like(z) * torch.arange(len(z)).unsqueeze(1).double().cos()
+        return torch.autograd.functional.hvp(lambda z: loss(z, y), z, along)[1]
+
+    z = torch.randn(17, 4, generator=generator).double().repeat(2, 1)
+    many = product(z, 64)  # 34 * 34 * 64 differences, most of them zero
+    torch.testing.assert_close(many[:, :4], product(z, 5)[:, :4], atol=1e-9, rtol=1e-9)
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case != "circle"])
 def test_gradients_are_right_twice(generator, case):
     loss, y = CASES[case][1](differentiable="twice"), torch.tensor([0, 0, 1, 1, 2, -1])
