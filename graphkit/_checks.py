@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # The command line looks names up here before torch is loaded, so no heavy import stands at the top.
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
         'Known: citeseer, cora.'
     """
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
     if close:
         return f"Did you mean {' or '.join(map(repr, close))}?"
     return listed or f"Known: {', '.join(known)}."
@@ -60,9 +61,58 @@ def within(argument: str, value: float, low: float, high: float) -> float:
 
 def positive(argument: str, value: float) -> float:
     """Return ``value`` as a float if it is a finite number above 0, else raise ``ValueError``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if not _real(value) or not 0 < value < math.inf:
         raise ValueError(f"`{argument}` must be a finite number above 0, got {value!r}.")
     return float(value)
+
+
+def not_negative(argument: str, value: float) -> float:
+    """Return ``value`` as a float if it is a finite number of at least 0, else raise ``ValueError``."""
+    if not _real(value) or not 0 <= value < math.inf:
+        raise ValueError(f"`{argument}` must be a finite number of at least 0, got {value!r}.")
+    return float(value)
+
+
+def finite(argument: str, value: float) -> float:
+    """Return ``value`` as a float if it is a finite number, else raise ``ValueError``."""
+    if not _real(value) or not math.isfinite(value):
+        raise ValueError(f"`{argument}` must be a finite number, got {value!r}.")
+    return float(value)
+
+
+def _real(value: object) -> bool:
+    """Tell whether a value is a real number, NumPy's among them, and no boolean."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def place(argument: str, value: int, count: int) -> int:
+    """Return ``value`` if it is one of the integers from 0 to ``count`` - 1, else raise ``ValueError``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= value < count:
+        raise ValueError(f"`{argument}` must lie in 0 to {count - 1}, got {value!r}.")
+    return int(value)
+
+
+def several(argument: str, values: Iterable[Any], example: str) -> list[Any]:
+    """Return ``values`` as a list if they are some, else raise ``TypeError``: one string is none of several."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"`{argument}` must be a list such as {example}, got {values!r}.")
+    return list(values)
+
+
+def tensor(argument: str, value: Tensor) -> Tensor:
+    """Return ``value`` if it is a tensor, else raise ``TypeError``."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"`{argument}` must be a tensor, got {type(value).__name__}; `torch.as_tensor` makes one.")
+    return value
+
+
+def of_width(argument: str, z: Tensor, features: int) -> Tensor:
+    """Return ``z`` if it is a matrix of so many columns, whatever it holds, else raise ``ValueError``."""
+    if tensor(argument, z).dim() != 2 or z.shape[1] != features:
+        raise ValueError(f"`{argument}` must have shape [items, {features}], got {list(z.shape)}.")
+    return z
 
 
 def symmetric_operator(argument: str, symmetric: bool) -> None:
@@ -192,10 +242,10 @@ def embeddings(argument: str, z: Tensor) -> Tensor:
     """Return ``z`` if it is a matrix of finite floating-point numbers, one row per item.
 
     Raises:
-        TypeError: for integers or complex numbers.
+        TypeError: for anything but a tensor, for integers or complex numbers.
         ValueError: for another shape, or for NaN or infinite entries.
     """
-    if not z.is_floating_point():
+    if not tensor(argument, z).is_floating_point():
         raise TypeError(f"`{argument}` must hold floating-point numbers, got {z.dtype}.")
     if z.dim() != 2:
         raise ValueError(f"`{argument}` must have shape [items, features], got {list(z.shape)}.")
@@ -210,12 +260,12 @@ def integer_labels(argument: str, y: Tensor, items: int) -> Tensor:
     """Return ``y`` if it holds one integer per item: as floats, classes above 2**24 would merge.
 
     Raises:
-        TypeError: for labels that are not integers.
+        TypeError: for anything but a tensor, and for labels that are not integers.
         ValueError: for another shape.
     """
     import torch
 
-    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+    if tensor(argument, y).is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise TypeError(f"`{argument}` must hold integers, got {y.dtype}; convert it with `.long()`.")
     if y.dim() != 1 or len(y) != items:
         raise ValueError(f"`{argument}` must have shape [items] = [{items}], got {list(y.shape)}.")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, embeddings, integer_labels, member, within
+from graphkit._checks import at_least, embeddings, integer_labels, member, tensor, within
 from graphkit.metric.gallery import scaled
 from graphkit.metric.nearest import nearest_items
 
@@ -122,7 +122,7 @@ class AnomalyScorer:
         """
         from sklearn.metrics import average_precision_score, roc_auc_score
 
-        if anomalous.dtype != torch.bool or anomalous.shape != (len(z),):
+        if tensor("anomalous", anomalous).dtype != torch.bool or anomalous.shape != (len(z),):
             raise ValueError(f"`anomalous` must be a boolean mask of shape [{len(z)}].")
         truth = anomalous.cpu().numpy()
         if truth.all() or not truth.any():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, integer_labels, member
+from graphkit._checks import at_least, integer_labels, member, of_width, place, tensor
 from graphkit.metric.gallery import Rows
 from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
 
@@ -76,22 +76,27 @@ class ConditionalSimilarity(nn.Module):
             condition: a number, or one number for each row ``[items]``.
 
         Raises:
-            ValueError: for a condition that does not exist.
+            ValueError: for a condition that does not exist, or embeddings of another width.
+            TypeError: for what are no embeddings, or conditions that are not integers.
         """
+        of_width("z", z, self.features)
         if isinstance(condition, Tensor):
-            integer_labels("condition", condition, len(z))
-            known = not len(condition) or bool(((condition >= 0) & (condition < self.conditions)).all())
+            for number in integer_labels("condition", condition, len(z)).unique().tolist():
+                place("condition", number, self.conditions)
         else:
-            known = 0 <= condition < self.conditions
-        if not known:
-            raise ValueError(f"`condition` must lie in 0 to {self.conditions - 1}, got {condition}.")
+            place("condition", condition, self.conditions)
         weight = self.weight[condition]
         if self.kind == "mask":
             return z * weight.relu()
         return (weight @ z.unsqueeze(-1)).squeeze(-1)
 
     def all(self, z: Tensor) -> Tensor:
-        """Return what every condition sees, ``[conditions, items, features]``."""
+        """Return what every condition sees, ``[conditions, items, features]``.
+
+        Raises:
+            ValueError: for embeddings of another width.
+        """
+        of_width("z", z, self.features)
         if self.kind == "mask":
             return z * self.weight.relu().unsqueeze(1)
         return z @ self.weight.mT
@@ -145,9 +150,10 @@ class ContextSimilarity(nn.Module):
             context: one for all ``[context_features]``, or one for each item ``[items, context_features]``.
 
         Raises:
-            ValueError: for a context of another shape.
+            ValueError: for a context of another shape, or embeddings of another width.
         """
-        if context.shape not in ((self.context_features,), (len(z), self.context_features)):
+        of_width("z", z, self.features)
+        if tensor("context", context).shape not in ((self.context_features,), (len(z), self.context_features)):
             raise ValueError(
                 f"`context` must have shape [{self.context_features}] or [{len(z)}, {self.context_features}], "
                 f"got {list(context.shape)}."
@@ -166,7 +172,8 @@ def evaluate_conditions(
 
     Args:
         seen: embeddings under each condition ``[conditions, items, features]``, such as ``similarity.all(z)``.
-        y: labels of several attributes ``[items, attributes]``; -1 where an item's attribute is not known.
+        y: labels of several attributes ``[items, attributes]``, of each condition its own first; -1 where an item's
+            attribute is not known.
         queries: which items ask.
         distance: see :func:`evaluate_retrieval`.
 
@@ -182,11 +189,13 @@ def evaluate_conditions(
         >>> [[found.map_at_r for found in row] for row in evaluate_conditions(seen, people)]
         [[1.0, 0.0], [0.0, 1.0]]
     """
-    if seen.dim() != 3 or y.dim() != 2 or seen.shape[1] != y.shape[0]:
+    if tensor("seen", seen).dim() != 3 or tensor("y", y).dim() != 2 or seen.shape[1] != y.shape[0]:
         raise ValueError(
             "`seen` must have shape [conditions, items, features] and `y` [items, attributes], "
             f"got {list(seen.shape)} and {list(y.shape)}."
         )
+    if len(seen) > y.shape[1]:
+        raise ValueError(f"`seen` must have a condition for an attribute of `y` ({y.shape[1]}), got {len(seen)}.")
     return [
         [
             evaluate_retrieval(z, labels, queries=queries, distance=distance, cuts=[1], figures=["ranking"])

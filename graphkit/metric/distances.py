@@ -26,8 +26,8 @@ def pairwise_distances(z: Tensor, reference: Tensor | None = None, *, distance: 
     ================ ==================================
 
     Smaller is nearer in all of them. The Euclidean ones are sums of squared differences: accurate far from the origin
-    and for rows that nearly coincide, exactly zero for equal rows, whose derivatives of any order are zero. ``torch.cdist`` has no second derivative for fewer than 25
-    rows and loses all digits far from the origin.
+    and for rows that nearly coincide, exactly zero for equal rows, whose derivatives of any order are zero.
+    ``torch.cdist`` has no second derivative for fewer than 25 rows and loses all digits far from the origin.
 
     Args:
         z: embeddings ``[items, features]``.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import embeddings, host_array, integer_labels, member
+from graphkit._checks import embeddings, host_array, integer_labels, member, tensor
 from graphkit._kernels import ranking
 
 DISTANCES = ("cosine", "euclidean", "squared", "dot")
@@ -97,7 +97,7 @@ def gallery_of(
 
 def scaled(z: Tensor, distance: str) -> np.ndarray:
     """Return embeddings in float64, of length 1 where the cosine counts; a zero row stays zero."""
-    values = host_array(z).astype(np.float64)
+    values = host_array(z.double())
     if distance != "cosine":
         return values
     largest = np.abs(values).max(axis=1, keepdims=True, initial=0.0)  # a square may overflow, a ratio cannot
@@ -115,7 +115,7 @@ def rows_of(argument: str, rows: Rows, length: int) -> np.ndarray:
     """
     if rows is None:
         return np.arange(length)
-    if rows.dtype == torch.bool:
+    if tensor(argument, rows).dtype == torch.bool:
         if rows.shape != (length,):
             raise ValueError(f"`{argument}` must be a mask of shape [{length}], got {list(rows.shape)}.")
         return np.flatnonzero(host_array(rows))
@@ -132,7 +132,7 @@ def _excluded(exclude: Tensor | None, asked: np.ndarray, place: np.ndarray, rows
     empty = np.zeros(len(asked) + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
     if exclude is None:
         return empty
-    if exclude.is_floating_point() or exclude.dtype == torch.bool:
+    if tensor("exclude", exclude).is_floating_point() or exclude.dtype == torch.bool:
         raise TypeError(f"`exclude` must hold integers, got {exclude.dtype}.")
     if exclude.dim() != 2 or exclude.shape[0] != 2:
         raise ValueError(f"`exclude` must have shape [2, pairs], got {list(exclude.shape)}.")

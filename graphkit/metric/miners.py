@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from graphkit._checks import member, positive
+from graphkit._checks import member, not_negative, positive
+from graphkit.metric.compared import Compared, compared
 from graphkit.metric.distances import unit
 from graphkit.metric.gallery import DISTANCES
-from graphkit.metric.losses.compared import Compared, compared, margin_of
 from graphkit.metric.relations import Relations
 from graphkit.metric.streaming import BLOCK, block_distances, blocks, sides
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, Tuples
@@ -43,7 +43,7 @@ class AbstractMiner(ABC):
             TypeError: for labels that are not integers.
         """
         reference = None if others is None else (others, labels)
-        return self.mined(compared(z, y, reference, pairs=False))  # type: ignore[arg-type]
+        return self.mined(compared(z, y, reference, distance=self.distance))  # type: ignore[arg-type]
 
     @abstractmethod
     def mined(self, given: Compared) -> Tuples:
@@ -112,7 +112,7 @@ class SemiHardMiner(AbstractMiner):
 
     def __init__(self, margin: float = 0.2, *, distance: str = "euclidean") -> None:
         super().__init__(distance)
-        self.margin = margin_of("margin", margin)
+        self.margin = not_negative("margin", margin)
 
     def mined(self, given: Compared) -> Triplets:
         """Return a triplet for every pair that has one."""
@@ -197,7 +197,7 @@ class MultiSimilarityMiner(AbstractMiner):
 
     def __init__(self, margin: float = 0.1, *, distance: str = "cosine") -> None:
         super().__init__(distance)
-        self.margin = margin_of("margin", margin)
+        self.margin = not_negative("margin", margin)
 
     def mined(self, given: Compared) -> Pairs:
         """Return all hard pairs."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphkit._checks import embeddings, integer_labels, member
+from graphkit._checks import member
+from graphkit.metric.compared import compared
 from graphkit.metric.distances import unit
 from graphkit.metric.gallery import DISTANCES
 from graphkit.metric.relations import NOBODY, Relations
@@ -75,12 +76,9 @@ def telemetry(
         (2.5, 0.0, 0.0)
     """
     member("distance", distance, DISTANCES)
-    integer_labels("y", y, len(embeddings("z", z)))
-    others, labels = (z, y) if reference is None else reference
-    integer_labels("reference labels", labels, len(embeddings("reference", others)))
-    itself = reference is None
-    z, y, others, labels = z.detach()[y >= 0], y[y >= 0], others.detach()[labels >= 0], labels[labels >= 0]
-    z, others = (part if part.dtype in (torch.float32, torch.float64) else part.float() for part in (z, others))
+    given, itself = compared(z, y, reference, distance=distance), reference is None
+    z, others = (part.detach()[known >= 0] for part, known in ((given.z, given.y), (given.right, given.labels)))
+    y, labels = (known[known >= 0] for known in (given.y, given.labels))
     if distance == "cosine":
         z, others = unit(z), unit(others)
     classes, numbers = torch.unique(torch.cat([y, labels]), return_inverse=True)

@@ -85,7 +85,7 @@ def nearest_items(
         )  # fmt: skip
     answering = np.concatenate((known.answering, [-1]))  # place -1 is nobody's row
     if distance == "cosine":
-        values = 1 + values
+        values = np.maximum(1 + values, 0)  # of equal directions rounding may leave a little less
     elif distance == "euclidean":
         values = np.sqrt(np.maximum(values, 0))
     return Nearest(torch.from_numpy(answering[places]), torch.from_numpy(values))

@@ -101,7 +101,7 @@ def _accuracy(x: np.ndarray, y: np.ndarray, tested: np.ndarray, truth: np.ndarra
     from sklearn.preprocessing import StandardScaler
 
     if len(np.unique(y)) < 2:
-        raise ValueError("`train`: a linear probe needs two classes to learn from.")
+        raise ValueError("a linear probe needs two classes of `y` to learn from; leave 'probe' out of `figures`.")
     if not len(truth):
         raise ValueError("`test`: no labelled row is left to test the linear probe on.")
     order = _canonical(x, y)

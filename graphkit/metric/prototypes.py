@@ -9,7 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit._checks import embeddings, integer_labels
+from graphkit._checks import integer_labels, positive
+from graphkit.metric.compared import Reference, by_condition, compared, finite_embeddings
+from graphkit.metric.monitoring import Telemetry, telemetry
+from graphkit.metric.tuples import Tuples
 
 
 class Prototypes(NamedTuple):
@@ -36,7 +39,7 @@ def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
         y: integer labels ``[items]``; rows of -1 belong to no class.
 
     Raises:
-        ValueError: where the labels do not fit, or none is 0 or above.
+        ValueError: where the labels do not fit, none is 0 or above, or an entry is not finite.
         TypeError: for labels that are not integers.
 
     Source: Snell, Swersky & Zemel (2017), arXiv:1703.05175, equation 1; on the sphere here.
@@ -45,6 +48,7 @@ def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
         >>> class_prototypes(torch.tensor([[2.0, 0.0], [3.0, 0.0], [0.0, 1.0]]), torch.tensor([4, 4, 7])).classes
         tensor([4, 7])
     """
+    finite_embeddings("z", z)
     integer_labels("y", y, len(z))
     known = y >= 0
     classes, numbers = y[known].unique(return_inverse=True)
@@ -66,7 +70,7 @@ class PrototypeLoss:
         temperature: :math:`\tau`, above 0.
 
     Raises:
-        ValueError: for a temperature that is not above 0.
+        ValueError: for a temperature that is not a finite number above 0.
 
     Source: Snell, Swersky & Zemel (2017), arXiv:1703.05175, with the cosine in place of the squared distance, and an
     item counted in its own prototype, so that a class of one item has a prototype.
@@ -79,31 +83,60 @@ class PrototypeLoss:
     """
 
     def __init__(self, temperature: float = 0.2) -> None:
-        if not temperature > 0:
-            raise ValueError(f"`temperature` must be above 0, got {temperature}.")
-        self.temperature = temperature
+        self.temperature = positive("temperature", temperature)
 
-    def __call__(self, z: Tensor, y: Tensor, *, reference: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def __call__(
+        self,
+        z: Tensor,
+        y: Tensor | None = None,
+        *,
+        pairs: Tuples | None = None,
+        reference: Reference | None = None,
+        condition: int | None = None,
+    ) -> Tensor:
         """Return the mean over the labelled items, a number.
 
         Args:
-            z: embeddings ``[items, features]``.
-            y: integer labels ``[items]``; -1 is left out.
+            z: embeddings ``[items, features]``; with several attributes also ``[attributes, items, features]``.
+            y: integer labels ``[items]``, or of several attributes ``[items, attributes]``; -1 is left out.
+            pairs: refused; there only so that losses are called alike.
             reference: embeddings and labels that the prototypes are made of, in place of the items themselves.
+            condition: which attribute to look at; all, and the mean of their losses, when left out.
 
         Raises:
-            ValueError: where shapes do not fit, an entry is not finite, or a label has no prototype.
-            TypeError: for labels that are not integers.
+            ValueError: where shapes do not fit, an entry is not finite, a label has no prototype, or the condition is
+                unknown.
+            TypeError: for what are no tensors, and labels that are not integers.
         """
-        integer_labels("y", y, len(embeddings("z", z)))
-        known = y >= 0
+        if pairs is not None:
+            raise ValueError("`pairs` mean nothing here: items are compared with the means of classes, not each other.")
+        parts = by_condition(z, y, pairs=None, reference=reference, condition=condition)
+        if parts is not None:
+            losses = [self(seen, labels, reference=others) for seen, labels, others in parts]
+            return torch.stack(losses).mean() if losses else z.sum() * 0
+        given = compared(z, y, reference, distance="cosine")
+        known = given.y >= 0
         if not bool(known.any()):
-            return z.sum() * 0
-        prototypes = class_prototypes(*(reference or (z, y)))
-        targets = torch.searchsorted(prototypes.classes, y[known]).clamp(max=len(prototypes.classes) - 1)
-        if not torch.equal(prototypes.classes[targets], y[known]):
+            return given.z.sum() * 0
+        if not bool(torch.isin(given.y[known], given.labels).all()):
             raise ValueError("`reference` must hold every class of `y`.")
-        return F.cross_entropy(prototypes.logits(z[known], self.temperature), targets)
+        prototypes = class_prototypes(given.right, given.labels)
+        targets = torch.searchsorted(prototypes.classes, given.y[known])
+        return F.cross_entropy(prototypes.logits(given.z[known], self.temperature), targets)
+
+    def report(self, z: Tensor, y: Tensor, *, reference: Reference | None = None) -> Telemetry:
+        """Return how the classes lie by cosine; the loss acts on every labelled item as long as there are two classes.
+
+        Args:
+            z: embeddings ``[items, features]``.
+            y: integer labels ``[items]``.
+            reference: others, as in a call.
+
+        Raises:
+            ValueError: as a call does.
+        """
+        found = telemetry(z, y, reference=reference, distance="cosine")
+        return found.with_active(float(found.items > 0 and found.classes > 1))
 
 
 def consistency(views: Sequence[Tensor], *, sharpening: float = 0.5) -> Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import at_least, host_array, integer_labels, member
+from graphkit._checks import at_least, host_array, integer_labels, member, several
 from graphkit._kernels import ranking
 from graphkit._kernels.threads import over_rows
 from graphkit.metric.gallery import Rows, gallery_of
@@ -145,9 +145,9 @@ def evaluate_retrieval(
         >>> {name: round(value, 3) for name, value in found.as_dict().items()}
         {'hit@1': 0.6, 'recall@1': 0.4, 'r-precision': 0.6, 'map@r': 0.6, 'mrr': 0.767}
     """
-    for name in figures:
+    for name in several("figures", figures, "['ranking', 'knn']"):
         member("figures", name, FIGURES)
-    for cut in cuts:
+    for cut in several("cuts", cuts, "[1, 5, 10]"):
         at_least("cuts", cut, 1)
     at_least("neighbours", neighbours, 1)
     other, answers = _reference(reference)

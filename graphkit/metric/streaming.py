@@ -68,8 +68,10 @@ def sides(z: Tensor, others: Tensor | None, distance: str) -> Sides:
 
 
 def blocks(items: int, others: int, block: int) -> list[tuple[int, int]]:
-    """Return the row ranges of blocks of about ``block`` distances."""
-    step = max(1, block // max(1, others))
+    """Return the row ranges of blocks of about ``block`` distances; none where nobody is there to compare with."""
+    if not others:
+        return []
+    step = max(1, block // others)
     return [(start, min(start + step, items)) for start in range(0, items, step)]
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from graphkit._checks import tensor
+
 
 class Pairs(NamedTuple):
     """Pairs that belong together, ``(anchor, positive)``, and pairs that do not, ``(other, negative)``: all rows.
@@ -46,7 +48,7 @@ def tuples_of(given: Tuples, items: int, others: int) -> Pairs | Triplets | Quad
     """Return tuples by name.
 
     Raises:
-        TypeError: for rows that are not integers.
+        TypeError: for rows that are no tensors of integers.
         ValueError: for another number of tensors, other shapes, or rows that do not exist.
     """
     if not isinstance(given, Pairs | Triplets | Quadruplets):
@@ -55,7 +57,7 @@ def tuples_of(given: Tuples, items: int, others: int) -> Pairs | Triplets | Quad
         given = Triplets(*given) if len(given) == 3 else Pairs(*given)
     firsts = (0, 2) if isinstance(given, Pairs) else (0,)
     for place, rows in enumerate(given):
-        if rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool:
+        if tensor("pairs", rows).is_floating_point() or rows.is_complex() or rows.dtype == torch.bool:
             raise TypeError(f"`pairs` must hold integers, the rows of items, got {rows.dtype}.")
         if rows.dim() != 1 or len(rows) != len(given[place // 2 * 2 if isinstance(given, Pairs) else 0]):
             raise ValueError(f"`pairs` must hold tensors of one axis and of one length, got {list(rows.shape)}.")

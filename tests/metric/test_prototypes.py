@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from graphkit.metric import PrototypeLoss, class_prototypes, consistency
+from graphkit.metric import PrototypeLoss, class_prototypes, consistency, telemetry
 
 
 def looped(z, y, temperature):
@@ -46,6 +46,21 @@ def test_a_reference_makes_the_prototypes(generator):
     torch.testing.assert_close(PrototypeLoss(0.2)(z, y, reference=(reference, known)), expected)
 
 
+def test_of_several_attributes_one_or_the_mean_of_all_is_looked_at(generator):
+    z, loss = torch.randn(2, 6, 3, generator=generator), PrototypeLoss()
+    y = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, -1]])
+    each = torch.stack([loss(z[c], y[:, c]) for c in (0, 1)])
+    torch.testing.assert_close(loss(z, y), each.mean())
+    torch.testing.assert_close(loss(z, y, condition=1), each[1])
+    torch.testing.assert_close(loss(z[0], y, condition=0, reference=(z[0], y)), each[0])
+
+
+def test_it_reports_how_the_classes_lie_by_cosine(generator):
+    z, y = torch.randn(6, 3, generator=generator), torch.tensor([0, 0, 1, 1, 2, -1])
+    assert PrototypeLoss().report(z, y) == telemetry(z, y, distance="cosine").with_active(1.0)
+    assert PrototypeLoss().report(z[:2], y[:2]).active == 0
+
+
 @pytest.mark.parametrize("y", [[-1, -1, -1], [0, 0, 0]], ids=["no label", "one class"])
 def test_what_cannot_be_told_apart_is_a_zero_loss_with_a_gradient(y):
     z = torch.randn(3, 2, requires_grad=True)
@@ -71,8 +86,8 @@ def test_no_gradient_flows_through_the_sharpened_mean():
 
 
 WRONG = {
-    "temperature": (lambda: PrototypeLoss(0.0), ValueError, "`temperature` must be above 0"),
-    "NaN temperature": (lambda: PrototypeLoss(math.nan), ValueError, "`temperature` must be above 0"),
+    "temperature": (lambda: PrototypeLoss(0.0), ValueError, "`temperature` must be a finite number above 0"),
+    "NaN temperature": (lambda: PrototypeLoss(math.nan), ValueError, "`temperature` must be a finite number above 0"),
     "float labels": (lambda: PrototypeLoss()(torch.eye(2), torch.ones(2)), TypeError, "`y` must hold integers"),
     "length": (lambda: PrototypeLoss()(torch.eye(2), torch.ones(3).long()), ValueError, "`y` must have shape"),
     "NaN": (lambda: PrototypeLoss()(torch.eye(2) * torch.nan, torch.ones(2).long()), ValueError, "must be finite"),
@@ -80,6 +95,49 @@ WRONG = {
         lambda: PrototypeLoss()(torch.eye(2), torch.tensor([0, 7]), reference=(torch.eye(2), torch.tensor([0, 1]))),
         ValueError,
         "`reference` must hold every class",
+    ),
+    "unlabelled reference": (
+        lambda: PrototypeLoss()(torch.eye(2), torch.tensor([0, 1]), reference=(torch.eye(2), torch.tensor([-1, -1]))),
+        ValueError,
+        "`reference` must hold every class",
+    ),
+    "empty reference": (
+        lambda: PrototypeLoss()(
+            torch.eye(2), torch.tensor([0, 1]), reference=(torch.eye(2)[:0], torch.tensor([0])[:0])
+        ),
+        ValueError,
+        "`reference` must hold every class",
+    ),
+    "reference without labels": (
+        lambda: PrototypeLoss()(torch.eye(2), torch.tensor([0, 1]), reference=torch.eye(2)),
+        ValueError,
+        "without labels nothing",
+    ),
+    "reference with None": (
+        lambda: PrototypeLoss()(torch.eye(2), torch.tensor([0, 1]), reference=(torch.eye(2), None)),
+        ValueError,
+        "without labels nothing",
+    ),
+    "reference width": (
+        lambda: PrototypeLoss()(torch.eye(2), torch.tensor([0, 1]), reference=(torch.eye(3), torch.tensor([0, 1, 1]))),
+        ValueError,
+        "`reference` must have 2 features",
+    ),
+    "NaN reference": (
+        lambda: PrototypeLoss()(torch.eye(2), torch.tensor([0, 1]), reference=(torch.eye(2) / 0, torch.tensor([0, 1]))),
+        ValueError,
+        "`reference` must be finite",
+    ),
+    "pairs": (
+        lambda: PrototypeLoss()(torch.eye(2), torch.tensor([0, 1]), pairs=(torch.tensor([0]),) * 3),
+        ValueError,
+        "`pairs` mean nothing here",
+    ),
+    "no labels": (lambda: PrototypeLoss()(torch.eye(2)), ValueError, "`y` must hold the labels"),
+    "condition of one attribute": (
+        lambda: PrototypeLoss()(torch.eye(2), torch.tensor([0, 1]), condition=0),
+        ValueError,
+        "labels of several",
     ),
     "no label": (lambda: class_prototypes(torch.eye(2), torch.tensor([-1, -1])), ValueError, "at least one item"),
     "no view": (lambda: consistency([]), ValueError, "`views` must hold"),

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import member
+from graphkit.metric.compared import Compared, Reference, by_condition, compared, under_transform
 from graphkit.metric.distances import between, distance_matrix, unit
 from graphkit.metric.gallery import DISTANCES
-from graphkit.metric.losses.compared import Compared, Reference, attribute, compared, under_transform
 from graphkit.metric.monitoring import Telemetry, telemetry
 from graphkit.metric.relations import NamedPairs, Relations
 from graphkit.metric.streaming import BLOCK, Streamed, Sums, sides, streamed
@@ -45,6 +45,8 @@ class AbstractLoss(ABC):
         self.distance = distance
         self.reduction = member("reduction", reduction, REDUCTIONS)
         self.differentiable = member("differentiable", differentiable, DIFFERENTIABLE)
+        if miner is not None and not callable(miner):
+            raise TypeError(f"`miner` must be a miner, such as BatchHardMiner(), got {miner!r}.")
         self.miner = miner
         self.empty = 0
         """How many calls had no tuple to look at, and returned zero."""
@@ -71,13 +73,13 @@ class AbstractLoss(ABC):
         Raises:
             ValueError: where shapes do not fit, an entry is not finite, a reference has no labels, or the condition is
                 unknown.
-            TypeError: for labels that are not integers.
+            TypeError: for what are no tensors, and labels that are not integers.
         """
-        if z.dim() == 3 or (y is not None and y.dim() == 2):
-            return self._over_conditions(z, y, pairs, reference, condition)
-        if condition is not None:
-            raise ValueError("`condition` needs labels of several attributes, `y` of shape [items, attributes].")
-        given = compared(z, y, reference, pairs=pairs is not None)
+        parts = by_condition(z, y, pairs=pairs, reference=reference, condition=condition)
+        if parts is not None:
+            losses = [self(seen, labels, reference=others) for seen, labels, others in parts]
+            return torch.stack(losses).mean() if losses else z.sum() * 0
+        given = compared(z, y, reference, distance=self.distance, pairs=pairs is not None)
         if pairs is None and self.miner is not None:
             pairs = mined(self.miner, given)
         if pairs is not None:
@@ -149,7 +151,7 @@ class AbstractLoss(ABC):
             ValueError: as a call does.
         """
         with torch.no_grad():
-            given = compared(z.detach(), y, reference, pairs=False)
+            given = compared(z.detach(), y, reference, distance=self.distance)
             if pairs is None and self.miner is not None:
                 pairs = mined(self.miner, given)
             if pairs is not None:
@@ -169,30 +171,13 @@ class AbstractLoss(ABC):
         """Return distances of a pytorch-metric-learning object that measures likeness with its sign turned."""
         return -distances if getattr(self.distance, "is_inverted", False) else distances
 
-    def _over_conditions(
-        self, z: Tensor, y: Tensor | None, pairs: Tuples | None, reference: Reference | None, condition: int | None
-    ) -> Tensor:
-        if y is None or y.dim() != 2 or pairs is not None or z.dim() not in (2, 3):
-            raise ValueError("several conditions need labels `y` of shape [items, attributes], and no `pairs`.")
-        attributes = y.shape[1]
-        if z.dim() == 3 and z.shape[0] != attributes:
-            raise ValueError(f"`z` must hold one embedding for each of the {attributes} attributes, got {z.shape[0]}.")
-        if condition is not None and (isinstance(condition, bool) or condition not in range(attributes)):
-            raise ValueError(f"`condition` must lie in 0 to {attributes - 1}, got {condition!r}.")
-        losses = []
-        for number in range(attributes) if condition is None else (condition,):
-            others = None if reference is None else attribute(reference, number, attributes)
-            losses.append(self(z[number] if z.dim() == 3 else z, y[:, number], reference=others))
-        return torch.stack(losses).mean() if losses else z.sum() * 0
-
     def _prepared(self, given: Compared) -> Compared:
-        """Return what the blocks take: labelled items, unit vectors for the cosine, at least single precision."""
+        """Return what the blocks take: labelled items, unit vectors for the cosine."""
 
         def ready(part: Tensor, labels: Tensor) -> Tensor:
             known = labels >= 0
             part = part if bool(known.all()) else part[known]
-            wide = part if part.dtype in (torch.float32, torch.float64) else part.float()
-            return unit(wide) if self.distance == "cosine" else wide
+            return unit(part) if self.distance == "cosine" else part
 
         others = None if given.others is None else ready(given.others, given.labels)
         return Compared(ready(given.z, given.y), others, given.y[given.y >= 0], given.labels[given.labels >= 0])

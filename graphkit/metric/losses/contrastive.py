@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit._checks import not_negative
 from graphkit._kernels.pairs import contrastive
+from graphkit.metric.compared import Compared
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
-from graphkit.metric.losses.compared import Compared, margin_of
 from graphkit.metric.relations import Relations
 from graphkit.metric.streaming import Sums, compiled, sums_of
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, as_pairs
@@ -58,7 +59,10 @@ class ContrastiveLoss(AbstractLoss):
         miner: Miner | None = None,
     ) -> None:
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
-        self.margin, self.positive_margin = margin_of("margin", margin), margin_of("positive_margin", positive_margin)
+        self.margin, self.positive_margin = (
+            not_negative("margin", margin),
+            not_negative("positive_margin", positive_margin),
+        )
 
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
         """Return the terms of all pairs."""

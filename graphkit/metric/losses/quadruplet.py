@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit._checks import not_negative
 from graphkit._kernels.triplets import batch_all
+from graphkit.metric.compared import Compared
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
-from graphkit.metric.losses.compared import Compared, margin_of
 from graphkit.metric.losses.quadruplets import mean_distances, streamed_quadruplets
 from graphkit.metric.losses.triplet import triplet_terms
 from graphkit.metric.relations import Relations
@@ -66,7 +67,7 @@ class QuadrupletLoss(AbstractLoss):
     ) -> None:
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
         self.adaptive = adaptive
-        self.margin1, self.margin2 = margin_of("margin1", margin1), margin_of("margin2", margin2)
+        self.margin1, self.margin2 = not_negative("margin1", margin1), not_negative("margin2", margin2)
 
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
         """Return the terms of all triplets, and of all quadruplets."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from graphkit._checks import member, positive
+from graphkit._checks import finite, member, not_negative, positive
 from graphkit.metric.losses.abstract import AbstractLoss, Miner, Terms
-from graphkit.metric.losses.compared import margin_of
 from graphkit.metric.losses.exponentials import log_of_one_and, log_sum, softplus
 from graphkit.metric.relations import Relations
 
@@ -56,7 +55,7 @@ class MultiSimilarityLoss(AbstractLoss):
     ) -> None:
         member("distance", distance, ALIKE)
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
-        self.alpha, self.beta, self.base = positive("alpha", alpha), positive("beta", beta), float(base)
+        self.alpha, self.beta, self.base = positive("alpha", alpha), positive("beta", beta), finite("base", base)
 
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
         """Return the terms of all items."""
@@ -109,7 +108,7 @@ class CircleLoss(AbstractLoss):
     ) -> None:
         member("distance", distance, ALIKE)
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
-        self.margin, self.scale = margin_of("margin", margin), positive("scale", scale)
+        self.margin, self.scale = not_negative("margin", margin), positive("scale", scale)
 
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
         """Return the terms of all items."""

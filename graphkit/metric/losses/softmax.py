@@ -138,7 +138,7 @@ class SupervisedContrastiveLoss(AbstractLoss):
         mean = out.where(same, 0).sum(1) * share
         if relations.own != NOBODY:
             out[_diagonal(relations)] = -torch.inf
-        largest = out.amax(1, keepdim=True) if out.shape[1] else out.new_zeros(len(out), 1)
+        largest = out.amax(1, keepdim=True)
         scale = largest.where(largest > -torch.inf, 0)
         mass = out.sub_(scale).exp_().sum(1)
         out.mul_((asked / mass.where(mass > 0, 1)).unsqueeze(1))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit._checks import not_negative
 from graphkit._kernels.triplets import batch_all, batch_all_soft
+from graphkit.metric.compared import Compared
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
-from graphkit.metric.losses.compared import Compared, margin_of
 from graphkit.metric.losses.exponentials import softplus
 from graphkit.metric.relations import Relations
 from graphkit.metric.streaming import Sums, compiled, sums_of
@@ -61,7 +62,7 @@ class TripletLoss(AbstractLoss):
         miner: Miner | None = None,
     ) -> None:
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
-        self.margin, self.soft = margin_of("margin", margin), soft
+        self.margin, self.soft = not_negative("margin", margin), soft
 
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
         """Return the terms of all triplets."""
