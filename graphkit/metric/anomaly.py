@@ -10,6 +10,7 @@ from torch import Tensor
 from graphkit._checks import at_least, embeddings, integer_labels, member, tensor, within
 from graphkit.metric.gallery import scaled
 from graphkit.metric.nearest import nearest_items
+from graphkit.metric.streaming import BLOCK, blocks
 
 METHODS = ("prototype", "neighbour", "mahalanobis")
 
@@ -104,11 +105,18 @@ class AnomalyScorer:
             return nearest_items(
                 values, self.neighbours, reference=self._items, distance="euclidean", engine="exact"
             ).distances[:, -1]
+        scores = values.new_empty(len(values))
+        for start, stop in blocks(len(values), self._means.numel(), BLOCK):
+            scores[start:stop] = self._scores(values[start:stop])
+        return scores
+
+    def _scores(self, values: Tensor) -> Tensor:
+        """Return the scores of a block of rows, of which all differences from the class means are held."""
         difference = values[:, None] - self._means
         if self.method == "prototype":
             return difference.square().sum(-1).amin(1).sqrt()
         turned = torch.linalg.solve_triangular(self._root, difference.flatten(0, 1).T, upper=False)
-        return turned.square().sum(0).view(len(values), -1).amin(1)
+        return turned.square().sum(0).view(len(values), len(self._means)).amin(1)
 
     def detection(self, z: Tensor, anomalous: Tensor) -> Detection:
         """Return how well the scores of ``z`` tell which rows are ``anomalous``.

@@ -60,6 +60,23 @@ def test_scores_do_not_change_with_the_order_of_normal_items(items, generator):
         torch.testing.assert_close(first, second, atol=1e-12, rtol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["prototype", "neighbour", "mahalanobis"])
+def test_no_items_have_no_scores(items, method):
+    z, y, _ = items
+    assert AnomalyScorer(method).fit(z, y)(z[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("method", ["prototype", "mahalanobis"])
+def test_items_are_scored_a_few_at_a_time_whatever_their_number(items, method, monkeypatch):
+    z, y, asked = items
+    scorer, seen = AnomalyScorer(method).fit(z, y), []
+    whole, block = scorer(asked), scorer._scores
+    monkeypatch.setattr("graphkit.metric.anomaly.BLOCK", 20)
+    scorer._scores = lambda values: (seen.append(len(values)), block(values))[1]
+    torch.testing.assert_close(scorer(asked), whole)
+    assert seen == [2, 2, 2, 1]  # of three classes and three features
+
+
 def test_items_in_one_place_have_a_score():
     scorer = AnomalyScorer("mahalanobis", distance="euclidean").fit(torch.ones(5, 2))
     assert scorer(torch.tensor([[1.0, 1.0], [2.0, 1.0]])).isfinite().all()
