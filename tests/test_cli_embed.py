@@ -7,6 +7,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from graphkit.cli import spaces
+from graphkit.data import load
+from graphkit.training.embedding import SavedEmbeddings, embedding_recipe
+from graphkit.training.embedding import embed as study
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -47,6 +53,41 @@ def test_search_answers_from_what_was_saved(call):
     assert "3" not in [row[1] for row in rows]
     distances = [float(row[-1]) for row in rows]
     assert distances == sorted(distances)
+
+
+def test_a_search_shows_true_classes_though_only_unseen_ones_were_examined(call):
+    embed(call, "--no-pictures", "--no-probes", "--disjoint", "1")
+    data = load("karate")
+    out = call("search", "runs/karate-prototype", "--query", "3", "--count", "33")[1]
+    rows = [line.split() for line in out.splitlines()[1:]]
+    assert {int(row[1]): int(row[2]) for row in rows} == {n: int(data.y[n]) for n in range(34) if n != 3}
+    assert all((row[3] == "same") == (row[2] == str(int(data.y[3]))) for row in rows)
+
+
+def test_an_item_without_a_class_is_like_no_other(call, tmp_path):
+    z, y = torch.eye(3), torch.tensor([-1, -1, 2])
+    SavedEmbeddings(z, y, {}).write(tmp_path / "embeddings-0.safetensors")
+    _, out, err = call("search", str(tmp_path), "--query", "0")
+    assert "class unknown" in err
+    assert [line.split() for line in out.splitlines()[1:]] == [["1", "1", "1.0000"], ["2", "2", "2", "1.0000"]]
+
+
+@pytest.mark.parametrize("options", [{"without_neighbours": True}, {"disjoint": 1}])
+def test_the_gallery_keeps_to_the_protocol_that_is_printed_on_it(monkeypatch, options):
+    data, shown = load("karate"), {}
+    outcome = study(data, embedding_recipe("prototype", {"epochs": 2, "dim": 3}), device="cpu", probes=False, **options)
+
+    def watched(queries, nearest, y, **named):
+        shown.update(queries=queries, nearest=nearest)
+
+    monkeypatch.setattr("graphkit.viz.neighbour_gallery", watched)
+    spaces.pictures(outcome)
+    assert len(shown["queries"])
+    edges = set(map(tuple, data.edge_index.T.tolist()))
+    for query, answers in zip(shown["queries"], shown["nearest"], strict=True):
+        for item in answers[answers >= 0]:
+            assert (query, item) not in edges or "disjoint" in options
+            assert outcome.y[item] >= 0
 
 
 def test_a_finished_run_resumes_to_the_same_record(call, tmp_path):

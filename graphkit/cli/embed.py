@@ -171,9 +171,16 @@ def search(run: Path, query: int, count: int) -> int:
     found = searched(saved, query, count)
     about = saved.about
     label = int(saved.y[query])
-    say(f"{about.get('dataset', run)}, {about.get('loss', '?')}: {about.get('level', 'item')} {query}, class {label}")
+    known = f"class {label}" if label >= 0 else "class unknown"
+    say(f"{about.get('dataset', run)}, {about.get('loss', '?')}: {about.get('level', 'item')} {query}, {known}")
     rows = [
-        (str(rank), str(each.item), str(each.label), "same" if each.label == label else "", f"{each.distance:.4f}")
+        (
+            str(rank),
+            str(each.item),
+            str(each.label) if each.label >= 0 else "",
+            "same" if each.label == label >= 0 else "",
+            f"{each.distance:.4f}",
+        )
         for rank, each in enumerate(found, start=1)
     ]
     table([" rank", " item", " class", "as the query", " distance"], rows)

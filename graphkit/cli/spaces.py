@@ -14,7 +14,10 @@ ASKING, ANSWERS = 8, 10
 
 
 def pictures(outcome: EmbeddingOutcome) -> dict[str, Figure]:
-    """Return file name -> picture, of the first seed: scatter before and after, distances of pairs, nearest items."""
+    """Return file name -> picture, of the first seed: scatter before and after, distances of pairs, nearest items.
+
+    Of one class alone there are no pairs of two, and no picture of their distances.
+    """
     import torch
 
     from graphkit.metric.nearest import nearest_items
@@ -32,13 +35,16 @@ def pictures(outcome: EmbeddingOutcome) -> dict[str, Figure]:
     )
     spaces = {"before: raw features": outcome.raw.numpy(), f"after: {z.shape[1]} dimensions": z.numpy()}
     asking = _one_of_each(outcome)
-    nearest = nearest_items(z, ANSWERS, queries=torch.from_numpy(asking)).items.numpy()
+    asked = torch.from_numpy(asking)
+    nearest = nearest_items(z, ANSWERS, queries=asked, items=y >= 0, exclude=outcome.exclude).items.numpy()
     images = _images(record.dataset.name, outcome.raw.numpy())
-    return {
+    drawn = {
         "scatter.png": embedding_scatter(spaces, y.numpy(), title=title, note=note),
-        "distances.png": pair_distances(spaces, y.numpy(), title=title, note=note),
         "neighbours.png": neighbour_gallery(asking, nearest, y.numpy(), title=title, note=note, images=images),
     }
+    if len(y[y >= 0].unique()) > 1:
+        drawn["distances.png"] = pair_distances(spaces, y.numpy(), title=title, note=note)
+    return drawn
 
 
 def _one_of_each(outcome: EmbeddingOutcome) -> Any:

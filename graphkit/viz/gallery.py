@@ -26,7 +26,7 @@ def neighbour_gallery(
 
     Args:
         queries: items that ask ``[queries]``.
-        nearest: the items nearest to each, nearest first ``[queries, shown]``.
+        nearest: the items nearest to each, nearest first ``[queries, shown]``; -1 where fewer answered.
         y: labels of all items.
         title: what was embedded.
         note: a line under the title.
@@ -50,18 +50,19 @@ def neighbour_gallery(
     picture = figure(side * (shown + 1) + 1.5, side * len(queries) + head + 0.2)
     width, height = picture.get_size_inches()
     for row, (query, answers) in enumerate(zip(queries, nearest, strict=True)):
-        for column, item in enumerate([query, *answers]):
+        for column, item in enumerate([query, *answers[answers >= 0]]):
             gap = 0.0 if column == 0 else 0.35
             left, bottom = 0.5 + side * column + gap, height - head - side * (row + 1)
             axes = picture.add_axes((left / width, bottom / height, 0.9 * side / width, 0.9 * side / height))
             colour = INK if column == 0 else GREEN if y[item] == y[query] else VERMILION
             _cell(axes, item, y, images, names, colour)
-    wrong = int((y[nearest] != y[queries][:, None]).sum())
+    answered = nearest >= 0
+    wrong = int(((y[nearest] != y[queries][:, None]) & answered).sum())
     picture.text(0.5 / width, 1 - 0.2 / height, title, fontsize=15, color=INK, fontweight="bold", va="top")
     text = f"{note}\n" if note else ""
     picture.text(
         0.5 / width, 1 - 0.58 / height, f"{text}left: the query; then its {shown} nearest, {wrong} of "
-        f"{nearest.size} of another class (red)", fontsize=10, color=GREY, va="top", linespacing=1.4,
+        f"{answered.sum()} of another class (red)", fontsize=10, color=GREY, va="top", linespacing=1.4,
     )  # fmt: skip
     return picture
 

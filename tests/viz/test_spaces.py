@@ -66,6 +66,12 @@ def test_the_gallery_frames_what_is_of_another_class():
     assert np.array_equal(drawn.axes[1].images[0].get_array(), images[3])
 
 
+def test_places_where_nobody_answered_stay_empty():
+    picture = neighbour_gallery(np.array([0, 1]), np.array([[3, -1], [4, 2]]), Y, title="two")
+    assert len(picture.axes) == 5
+    assert "1 of 3 of another class" in picture.texts[1].get_text()
+
+
 def test_no_text_leaves_the_pictures_and_settings_stay(tmp_path):
     before = dict(mpl.rcParams)
     pictures = [

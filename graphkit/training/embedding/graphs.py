@@ -119,7 +119,7 @@ def graph_setting(graphs: GraphSet, recipe: EmbeddingRecipe, device: torch.devic
         items="graphs",
     )
     examination = Examination(y, split.train, split.test, same_graphs(graphs))
-    return Setting(material, material, examination, descriptors(graphs, split.train), facts, protocol, "graph")
+    return Setting(material, material, examination, descriptors(graphs, split.train), y, facts, protocol, "graph")
 
 
 def graph_encoder(recipe: EmbeddingRecipe, in_channels: int) -> nn.Module:

@@ -86,8 +86,9 @@ class EmbeddingOutcome:
         seeds: the results.
         embeddings: of each seed, ``[items, dim]``, in the order of ``seeds``.
         raw: features of the items ``[items, features]``.
-        y: labels of the items ``[items]``.
+        y: labels of the items ``[items]``; -1 for those that are not examined.
         test: which of them were asked for the record's figure, a mask ``[items]``.
+        exclude: pairs of items that may not answer each other ``[2, pairs]``, or ``None``.
         faults: what could not be kept on the disk.
         put_aside: where the checkpoint of an earlier, unfinished run was put that lay in the same folder.
     """
@@ -98,5 +99,6 @@ class EmbeddingOutcome:
     raw: Tensor
     y: Tensor
     test: Tensor
+    exclude: Tensor | None = None
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None

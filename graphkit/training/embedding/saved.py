@@ -21,7 +21,7 @@ class SavedEmbeddings:
 
     Args:
         z: ``[items, dim]``.
-        y: labels ``[items]``.
+        y: labels ``[items]``; -1 where an item has none.
         about: what made them: data set, level, loss, seed, protocol.
     """
 
@@ -66,7 +66,7 @@ class Found:
 
     Args:
         item: row of the embeddings.
-        label: its class.
+        label: its class, -1 where it is not known.
         distance: 1 - cosine.
     """
 

@@ -33,6 +33,7 @@ class Setting:
         whole: the same items as they are embedded in the end; in the transductive setting the same object.
         examination: what is measured then.
         raw: features of the items ``[items, features]``, the first baseline.
+        y: labels of all items ``[items]``, also of those that are not examined.
         facts: the data set of the record.
         protocol: what a comparison has to hold fixed.
         level: "node" or "graph".
@@ -42,6 +43,7 @@ class Setting:
     whole: Material
     examination: Examination
     raw: Tensor
+    y: Tensor
     facts: DatasetFacts
     protocol: Protocol
     level: str = "node"
@@ -100,7 +102,7 @@ def node_setting(
     exclude = torch.cat([data.edge_index, data.edge_index.flip(0)], dim=1).cpu() if without_neighbours else None
     tuned = None if recipe.objective.labelled or disjoint else data.val_mask.cpu()
     examination = Examination(y, train, test, exclude, bool(disjoint), tuned)
-    return Setting(material, whole, examination, data.x.to_dense(), facts, protocol)
+    return Setting(material, whole, examination, data.x.to_dense(), data.y.cpu().long(), facts, protocol)
 
 
 def _without_test(data: Data, recipe: EmbeddingRecipe, device: torch.device, dtype: torch.dtype) -> Material:

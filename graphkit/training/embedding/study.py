@@ -189,6 +189,7 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
             raw=first.raw,
             y=first.examination.y,
             test=first.examination.test,
+            exclude=first.examination.exclude,
             faults=() if self.kept is None else tuple(self.kept.faults.values()),
             put_aside=aside,
         )
@@ -239,7 +240,7 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
             "loss": self.recipe.name,
             "seed": str(seed),
         }
-        return SavedEmbeddings(z, setting.examination.y, {**about, "protocol": setting.protocol.fingerprint})
+        return SavedEmbeddings(z, setting.y, {**about, "protocol": setting.protocol.fingerprint})
 
     def _path(self, seed: int) -> Path:
         """Return where the embeddings of a seed are kept."""
