@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -88,6 +89,13 @@ def test_the_gallery_keeps_to_the_protocol_that_is_printed_on_it(monkeypatch, op
         for item in answers[answers >= 0]:
             assert (query, item) not in edges or "disjoint" in options
             assert outcome.y[item] >= 0
+
+
+def test_of_very_many_classes_some_stand_in_the_gallery():
+    y = torch.arange(300) % 70
+    outcome = SimpleNamespace(y=y, test=torch.arange(300) >= 5)
+    asking = spaces._one_of_each(outcome)
+    assert len(asking) == len(set(y[asking].tolist())) == spaces.MOST
 
 
 def test_a_finished_run_resumes_to_the_same_record(call, tmp_path):

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from graphkit.training.embedding import EmbeddingOutcome
 
-ASKING, ANSWERS = 8, 10
-"""Rows and columns of the gallery."""
+ASKING, ANSWERS, MOST = 8, 10, 20
+"""Rows and columns of the gallery, and its rows at the most, where there are many classes."""
 
 
 def pictures(outcome: EmbeddingOutcome) -> dict[str, Figure]:
@@ -48,14 +48,19 @@ def pictures(outcome: EmbeddingOutcome) -> dict[str, Figure]:
 
 
 def _one_of_each(outcome: EmbeddingOutcome) -> Any:
-    """Return the middle test item of each class, or several of each where there are few classes."""
+    """Return the middle test item of each class, or several of each where there are few classes.
+
+    Of very many classes so many evenly spaced ones stand for all.
+    """
     import numpy as np
 
     y = outcome.y.numpy()
     test = outcome.test.numpy()
     by_class = [np.flatnonzero((y == label) & test) for label in np.unique(y[y >= 0])]
+    by_class = [members for members in by_class if len(members)]
     each = max(1, ASKING // len(by_class))
-    return np.concatenate([members[len(members) // 2 :][:each] for members in by_class])
+    chosen = np.linspace(0, len(by_class) - 1, min(MOST, len(by_class))).astype(int)
+    return np.concatenate([by_class[number][len(by_class[number]) // 2 :][:each] for number in chosen])
 
 
 def _images(name: str, raw: Any) -> Any:

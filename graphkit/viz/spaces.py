@@ -21,6 +21,9 @@ MARKERS = "o^sD"
 SHOWN = 2_500
 """Items of a scatter; of more, so many evenly spaced ones."""
 
+LINE, COLUMN, COLUMNS = 0.28, 1.05, 3
+"""Inches of a line and of a column of the legend, and the most columns; its last line counts what has no room."""
+
 SEED = 0
 
 
@@ -60,11 +63,19 @@ def embedding_scatter(
         raise ValueError(f"`y` must label at least four items, got {len(labelled)}.")
     chosen = labelled[np.linspace(0, len(labelled) - 1, min(SHOWN, len(labelled))).astype(int)]
     classes = np.unique(y[labelled])
-    picture = figure(5.2 * len(spaces) + 1.9, 4.6 * len(methods) + 1.6)
+    lines = int(4.6 * len(methods) / LINE) - 2
+    columns = min(COLUMNS, -(-len(classes) // lines))
+    legend = 1.75 + COLUMN * (columns - 1)
+    picture = figure(5.2 * len(spaces) + legend + 0.15, 4.6 * len(methods) + 1.6)
     width, height = picture.get_size_inches()
     grid = picture.subplots(len(methods), len(spaces), squeeze=False)
     picture.subplots_adjust(
-        left=0.45 / width, right=1 - 1.75 / width, bottom=0.15 / height, top=1 - 1.6 / height, wspace=0.05, hspace=0.05
+        left=0.45 / width,
+        right=1 - legend / width,
+        bottom=0.15 / height,
+        top=1 - 1.6 / height,
+        wspace=0.05,
+        hspace=0.05,
     )
     for row, method in enumerate(methods):
         for column, (heading, values) in enumerate(spaces.items()):
@@ -72,7 +83,7 @@ def embedding_scatter(
             _scatter(axes, flattened(values[chosen], method), y[chosen], classes)
             axes.set_title(heading if row == 0 else "", fontsize=15, color=INK, pad=8)
             axes.set_ylabel(method if column == 0 else "", fontsize=14, color=INK)
-    _legend(picture, classes, names, 1 - 1.6 / width)
+    _legend(picture, classes, names, 1 - (legend - 0.15) / width, lines, columns)
     picture.text(0.45 / width, 1 - 0.2 / height, title, fontsize=17, color=INK, fontweight="bold", va="top")
     picture.text(0.45 / width, 1 - 0.62 / height, note, fontsize=11, color=GREY, va="top", linespacing=1.4)
     return picture
@@ -122,8 +133,10 @@ def _scatter(axes: Axes, points: np.ndarray, y: np.ndarray, classes: np.ndarray)
         spine.set_color("#DDDDDD")
 
 
-def _legend(picture: Figure, classes: np.ndarray, names: Sequence[str] | None, left: float) -> None:
-    """Name the classes beside the pictures."""
+def _legend(
+    picture: Figure, classes: np.ndarray, names: Sequence[str] | None, left: float, lines: int, columns: int
+) -> None:
+    """Name the classes beside the pictures, as many as there is room for."""
     from matplotlib.lines import Line2D
 
     marks = [
@@ -138,8 +151,12 @@ def _legend(picture: Figure, classes: np.ndarray, names: Sequence[str] | None, l
         )
         for number, label in enumerate(classes)
     ]
+    if len(marks) > lines * columns:
+        left_out = len(marks) - lines * columns + 1
+        marks = [*marks[:-left_out], Line2D([], [], linestyle="", label=f"{left_out} more")]
     picture.legend(
-        handles=marks, loc="center left", bbox_to_anchor=(left, 0.5), frameon=False, fontsize=12, labelcolor=INK,
+        handles=marks, ncols=columns, columnspacing=0.8, handletextpad=0.1, loc="center left",
+        bbox_to_anchor=(left, 0.5), frameon=False, fontsize=12, labelcolor=INK,
         title="class", title_fontsize=12,
     )  # fmt: skip
 

@@ -88,6 +88,20 @@ def test_no_text_leaves_the_pictures_and_settings_stay(tmp_path):
     assert dict(mpl.rcParams) == before
 
 
+@pytest.mark.parametrize(("methods", "named"), [(("PCA", "t-SNE"), 70), (("PCA",), 42)])
+def test_of_very_many_classes_as_many_are_named_as_there_is_room_for(tmp_path, methods, named):
+    y = np.arange(140) % 70
+    z = np.random.default_rng(0).normal(size=(140, 3))
+    picture = embedding_scatter({"before": z, "after": z}, y, title="seventy classes", methods=methods)
+    save(picture, tmp_path / "many.png")
+    box = picture.legends[0].get_window_extent()
+    assert picture.axes[-1].get_window_extent().x1 <= box.x0 <= box.x1 <= picture.bbox.x1
+    assert picture.bbox.y0 <= box.y0 <= box.y1 <= picture.bbox.y1
+    texts = [text.get_text() for text in picture.legends[0].get_texts()]
+    assert len(texts) == named
+    assert texts[-1] == ("69" if named == 70 else "29 more")
+
+
 WRONG = {
     "no label": (lambda: embedding_scatter({"a": APART}, Y * 0 - 1, title=""), "at least four items, got 0"),
     "method": (lambda: embedding_scatter({"a": APART}, Y, title="", methods=["UMAP"]), "'PCA' or 't-SNE', got 'UMAP'"),
