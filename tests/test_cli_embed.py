@@ -29,10 +29,12 @@ def test_help_and_wrong_calls_answer_without_loading_torch(arguments):
 
 
 def test_embedding_prints_baselines_beside_and_keeps_everything(call, tmp_path):
-    code, out, err = embed(call, "--seeds", "2", "--json", "record.json", "--beside", "gcn")
+    code, out, err = embed(call, "--seeds", "2", "--json", "record.json", "--beside", "gcn", "--beside", "dgi")
     assert code == 0, err
-    for row in ("raw features", "random encoder", "gcn, cross-entropy", "prototype", "MAP@R test", "protocol"):
+    for row in ("raw features", "random encoder", "gcn, cross-entropy", "dgi", "prototype", "MAP@R test", "protocol"):
         assert row in out
+    for watched in ("R-prec all", "hit@1 all", "tuples active", "pairs collapsed", "effective rank"):
+        assert watched in out
     run = tmp_path / "runs" / "karate-prototype"
     assert {path.name for path in run.iterdir()} == {
         *("checkpoint.pt", "record.json", "scatter.png", "distances.png", "neighbours.png"),
@@ -40,6 +42,7 @@ def test_embedding_prints_baselines_beside_and_keeps_everything(call, tmp_path):
     }
     record = json.loads((tmp_path / "record.json").read_text())
     assert record["config"]["dim"] == 3
+    assert len(record["telemetry"]["selected"]["effective_rank"]["values"]) == 2
     assert record["command"].startswith("graphkit")
     assert len(record["figures"]["prototype"]["map@r (all)"]["values"]) == 2
 
@@ -114,6 +117,9 @@ WRONG = {
     "setting": (["embed", "karate", "--set", "dim"], 2, "`--set` takes FIELD=VALUE"),
     "value": (["embed", "karate", "--dim", "0"], 2, "`dim` must be at least 1"),
     "level": (["embed", "karate", "--level", "graph"], 2, "'karate' has labels of nodes"),
+    "family": (["embed", "citation-domains"], 2, "is a family of graphs; embed one of them: citation-domains-acm, "),
+    "links": (["embed", "ogbl-ddi"], 2, "'ogbl-ddi' has labels of links; what is embedded are nodes or graphs"),
+    "beside": (["embed", "karate", "--beside", "gracce"], 2, "`beside` 'gracce' is not known. Did you mean 'grace'"),
     "no run": (["search", "nothing", "--query", "1"], 2, "holds no embeddings; make some"),
     "not a file": (["search", "own.txt", "--query", "1"], 2, "cannot be read as embeddings"),
     "nothing to resume": (["embed", "karate", "--resume"], 2, "no checkpoint"),

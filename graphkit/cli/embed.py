@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from graphkit._checks import member
 from graphkit.cli.options import FILE, FOLDER, SEED, require_places, use_threads
 from graphkit.cli.output import Bar, Lines, debuggable, fields, plural, say, table, told
 from graphkit.cli.preload import preload
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 SHOWN = {
     "map@r (all)": "MAP@R all",
     "map@r (test)": "MAP@R test",
+    "r-precision (all)": "R-prec all",
     "r-precision (test)": "R-prec test",
+    "hit@1 (all)": "hit@1 all",
     "hit@1 (test)": "hit@1 test",
     "overlap (test)": "overlap",
     "knn (test)": "kNN",
@@ -56,7 +60,9 @@ and validation labels select the tuned one."""
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override any field of the recipe.")
 @click.option("--config", type=FILE, metavar="FILE", help="TOML file of fields of the recipe.")
-@click.option("--beside", multiple=True, metavar="NAME", help="Also examine the logits of this classifier.")
+@click.option(
+    "--beside", multiple=True, metavar="NAME", help="Also examine the logits of this classifier, or another loss."
+)
 @click.option("--inductive", is_flag=True, help="Training sees neither the test items nor their edges.")
 @click.option("--disjoint", type=click.IntRange(0), default=0, help="Train without so many classes; examine only them.")
 @click.option("--without-neighbours", is_flag=True, help="Nodes joined by an edge do not answer each other.")
@@ -105,16 +111,23 @@ def embed(
     """
     preload("graphkit.training.embedding.recipes")
     from graphkit.data import card
-    from graphkit.training.embedding.recipes import embedding_recipe
-    from graphkit.training.named import recipe
+    from graphkit.training.embedding.recipes import EMBEDDINGS, embedding_recipe
+    from graphkit.training.named import RECIPES, recipe
 
     known = card(dataset)
+    if known.kind == "family":
+        raise click.UsageError(f"{dataset!r} is a family of graphs; embed one of them: {', '.join(known.members)}.")
+    if known.kind not in ("node", "graph"):
+        raise click.UsageError(f"{dataset!r} has labels of {known.kind}s; what is embedded are nodes or graphs.")
     if level is not None and level != known.kind:
         raise click.UsageError(f"`--level` {level}: {dataset!r} has labels of {known.kind}s.")
     overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr, "dim": dim})
     loss = loss or str(overrides.pop("loss", "prototype"))
     chosen = embedding_recipe(loss, overrides, model=model or overrides.pop("model", None), level=known.kind)
-    others = [recipe(name) for name in beside]
+    listed = "`graphkit train` names the classifiers, `--loss` the losses."
+    for name in beside:
+        member("beside", name, [*RECIPES, *EMBEDDINGS], listed)
+    others = [embedding_recipe(name) if name in EMBEDDINGS else recipe(name) for name in beside]
     run = run or Path("runs") / f"{dataset}-{loss}"
     require_places(run=run / "record.json", json=json_path)
 
@@ -197,6 +210,7 @@ def _show(record: EmbeddingRecord) -> None:
             ("data set", f"{data.name}, {plural(data.nodes, 'node')}, {data.edges:,} edges, {data.classes} classes"),
             ("split", f"{protocol.split}: {sizes}; {protocol.setting}"),
             ("selection", f"{kept.selection}: {_per_cent(kept.validation)} %"),
+            ("training", _telemetry(record.telemetry)),
             ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
             ("seconds", f"{kept.seconds:.1f} ({machine['device']}, {plural(machine['threads'], 'thread')})"),
             ("protocol", f"{protocol.fingerprint}: cosine; figures in per cent"),
@@ -206,6 +220,29 @@ def _show(record: EmbeddingRecord) -> None:
     shown = {key: heading for key, heading in SHOWN.items() if all(key in each for each in record.figures.values())}
     rows = [[what, *(_per_cent(figures[key]) for key in shown)] for what, figures in record.figures.items()]
     table(["", *(f" {heading}" for heading in shown.values())], rows)
+
+
+WATCHED = {
+    "active": ("tuples active", True),
+    "collapsed": ("pairs collapsed", True),
+    "overlapping": ("classes overlapping", True),
+    "positives": ("distance within classes", False),
+    "negatives": ("between", False),
+    "effective_rank": ("effective rank", False),
+}
+"""What is said of training, and whether in per cent."""
+
+
+def _telemetry(watched: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return how the training items lay after the first epoch and after the selected one."""
+    first, selected = watched["first"], watched["selected"]
+    said = []
+    for name, (what, share) in WATCHED.items():
+        if name in first and name in selected:
+            values = [100 * each[name].mean if share else each[name].mean for each in (first, selected)]
+            unit, digits = (" %", 1) if share else ("", 2)
+            said.append(f"{what} {values[0]:.{digits}f} -> {values[1]:.{digits}f}{unit}")
+    return f"{', '.join(said)} (first -> selected epoch)" if said else "no pair to watch"
 
 
 def _per_cent(metric: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a metric loss must beat: the encoder as it was drawn, and the logits of a classifier on the same labels."""
+"""What a metric loss must beat: the encoder as it was drawn, a classifier on the same labels, other embeddings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkit.training.devices import seeded
+from graphkit.training.embedding.fit import EmbeddingFit
 from graphkit.training.fit import Fit
 from graphkit.training.tasks import prepare
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from graphkit.training.embedding.recipes import EmbeddingRecipe
+    from graphkit.training.embedding.settings import Setting
     from graphkit.training.recipes import Recipe
 
 
@@ -31,6 +33,23 @@ def random_embeddings(data: Data, recipe: EmbeddingRecipe, seed: int) -> Tensor:
     with seeded(seed), torch.no_grad():
         module = recipe.module(task.channels, task.graph).eval()
         return task.logits(module, torch.arange(data.num_nodes))
+
+
+def trained_embeddings(setting: Setting, recipe: EmbeddingRecipe, seed: int, fabric: Fabric) -> Tensor:
+    """Return the embeddings of all nodes that a study of this recipe selects with the same seed, ``[nodes, dim]``.
+
+    Args:
+        setting: what training sees, prepared for this recipe.
+        recipe: objective and encoder.
+        seed: draws weights, views and batches.
+        fabric: puts the encoder on a device.
+    """
+    task = setting.material.task
+    with seeded(seed, fabric.device):
+        fit = EmbeddingFit(recipe.module(task.channels, task.graph), setting.material, recipe, fabric)
+        for _ in fit.epochs():
+            pass
+    return fit.embeddings(setting.whole).float().cpu()
 
 
 def classifier_logits(data: Data, recipe: Recipe, seed: int, fabric: Fabric) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from graphkit.data.batches import ClassBatches
 from graphkit.metric.retrieval import evaluate_retrieval
 from graphkit.training.abstract_fit import AbstractFit
+from graphkit.training.devices import seeded
 from graphkit.training.embedding.material import Material
 from graphkit.training.tasks import Rows
 
@@ -21,12 +22,26 @@ if TYPE_CHECKING:
     from graphkit.training.embedding.recipes import EmbeddingRecipe
 
 
+WATCHED = 512
+"""Training items whose telemetry is taken after every epoch; of more, so many evenly spaced ones."""
+
+
 class EmbeddingEpoch(NamedTuple):
-    """The figures of one epoch: the mean loss of its steps, and the validation items' MAP@R, a fraction."""
+    """The figures of one epoch: the mean loss of its steps, the validation items' MAP@R, and how training items lie.
+
+    The others are those of :class:`graphkit.metric.Telemetry`, by which a training that stalls is seen; ``None`` where
+    there is no pair to measure, and where an objective without labels has no tuples to be active.
+    """
 
     number: int
     train_loss: float
     validation_map: float
+    active: float | None = None
+    positives: float | None = None
+    negatives: float | None = None
+    overlapping: float | None = None
+    collapsed: float | None = None
+    effective_rank: float | None = None
 
     @property
     def figure(self) -> float:
@@ -68,7 +83,11 @@ class EmbeddingFit(AbstractFit[EmbeddingEpoch]):
     def run(self, number: int) -> EmbeddingEpoch:
         """Take the steps of an epoch and look at the validation items."""
         losses = torch.stack([self._step(*drawn) for drawn in enumerate(self._batches(), start=1)])
-        return EmbeddingEpoch(number, float(losses.double().mean()), self._validation_map())
+        z = self._embed(self._labelled.index, self.material)
+        loss = float(losses.double().mean())
+        if not bool(z.isfinite().all()):
+            return EmbeddingEpoch(number, loss, math.nan)
+        return EmbeddingEpoch(number, loss, self._validation_map(z), **self._telemetry(z))
 
     def losses(self, epoch: EmbeddingEpoch) -> float:
         """Return the sum of the loss and of the figure, which is NaN where an embedding is not finite."""
@@ -116,10 +135,16 @@ class EmbeddingFit(AbstractFit[EmbeddingEpoch]):
         with torch.no_grad():
             return material.embed(self.model, index)
 
-    def _validation_map(self) -> float:
-        """Return how well the labelled items answer the validation items; NaN where an embedding is not finite."""
-        z = self._embed(self._labelled.index, self.material)
-        if not bool(z.isfinite().all()):
-            return math.nan
+    def _validation_map(self, z: Tensor) -> float:
+        """Return how well the labelled items answer the validation items."""
         found = evaluate_retrieval(z, self._labelled.y, queries=self._queries, cuts=[], figures=["ranking"])
         return found.map_at_r or 0.0
+
+    def _telemetry(self, z: Tensor) -> dict[str, float | None]:
+        """Return how the training items lie among the labelled ones; what a miner draws changes no later epoch."""
+        first = len(self._queries)
+        chosen = torch.linspace(first, len(z) - 1, min(WATCHED, len(z) - first)).long()
+        with seeded(0, z.device):
+            found = self.recipe.objective.report(z[chosen], self._labelled.y[chosen])
+        values = {name: getattr(found, name) for name in EmbeddingEpoch._fields[3:]}
+        return {name: None if value is None or math.isnan(value) else value for name, value in values.items()}

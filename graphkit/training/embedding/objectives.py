@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
@@ -14,10 +13,12 @@ from graphkit.training.architectures.abstract import STRICT, LearningRate, NonNe
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from graphkit.metric import PrototypeLoss, Telemetry
+    from graphkit.metric.losses.abstract import AbstractLoss
     from graphkit.training.embedding.material import Material
     from graphkit.training.tasks import Rows
 
-Criterion: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
+Criterion: TypeAlias = "AbstractLoss | PrototypeLoss"
 Temperature: TypeAlias = LearningRate
 
 
@@ -33,6 +34,10 @@ class AbstractObjective(ABC):
 
         Called as the encoder is, it embeds.
         """
+
+    @abstractmethod
+    def report(self, z: Tensor, y: Tensor) -> Telemetry:
+        """Return how labelled embeddings ``[items, dim]`` lie, and what a loss with labels still acts on."""
 
     def options(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -83,6 +88,12 @@ class AbstractLabelled(AbstractObjective):
 
     def stepped(self, model: nn.Module, progress: float) -> None:
         """Do nothing."""
+
+    def report(self, z: Tensor, y: Tensor) -> Telemetry:
+        """Return the criterion's report, of embeddings as it is given them."""
+        import torch.nn.functional as F
+
+        return self.criterion().report(F.normalize(z, dim=-1) if self.unit else z, y)
 
     def loss(self, model: nn.Module, material: Material, batch: Rows) -> Tensor:
         """Return the mean of the criterion over the views, and what they disagree on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphkit.training.embedding.fit import EmbeddingEpoch
 from graphkit.training.files import write_atomically
-from graphkit.training.records import Metric, Record
+from graphkit.training.records import Metric, Record, metric
 
 Figures = Mapping[str, float]
 
@@ -57,16 +57,21 @@ class EmbeddingRecord:
         record: the record whose ``metric`` is the test items' MAP@R.
         level: "node" or "graph".
         figures: what was embedded -> name of a figure -> mean and deviation over the seeds.
+        telemetry: "first" and "selected" epoch -> what is watched in training (:class:`EmbeddingEpoch`) -> likewise.
     """
 
     record: Record
     level: str
     figures: Mapping[str, Mapping[str, Metric]]
+    telemetry: Mapping[str, Mapping[str, Metric]]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain dictionaries and lists."""
-        figures = {what: {n: dataclasses.asdict(m) for n, m in each.items()} for what, each in self.figures.items()}
-        return {**self.record.as_dict(), "level": self.level, "figures": figures}
+        figures, telemetry = (
+            {what: {n: dataclasses.asdict(m) for n, m in each.items()} for what, each in table.items()}
+            for table in (self.figures, self.telemetry)
+        )
+        return {**self.record.as_dict(), "level": self.level, "figures": figures, "telemetry": telemetry}
 
     def to_json(self) -> str:
         """Return the record as JSON text."""
@@ -75,6 +80,22 @@ class EmbeddingRecord:
     def write(self, path: Path) -> None:
         """Write the record beside ``path`` and rename it."""
         write_atomically(path, (self.to_json() + "\n").encode())
+
+
+def telemetry_of(results: Sequence[EmbeddingResult]) -> dict[str, dict[str, Metric]]:
+    """Return what was watched in the first and in the selected epoch, over the seeds; nothing that one seed lacks."""
+    epochs = {
+        "first": [result.history[0] for result in results],
+        "selected": [result.history[result.selected - 1] for result in results],
+    }
+    return {
+        when: {
+            name: metric(name, [getattr(epoch, name) for epoch in each])
+            for name in EmbeddingEpoch._fields[3:]
+            if all(getattr(epoch, name) is not None for epoch in each)
+        }
+        for when, each in epochs.items()
+    }
 
 
 @dataclass(frozen=True)

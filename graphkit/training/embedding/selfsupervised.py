@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graphkit.contrastive import AbstractMethod, Augmentation, Diffusion
+    from graphkit.metric import Telemetry
     from graphkit.training.embedding.material import Material
     from graphkit.training.tasks import Rows
 
@@ -32,6 +33,14 @@ class AbstractSelfSupervised(AbstractObjective):
         import torch
 
         return model.loss(material.view, torch.default_generator)
+
+    def report(self, z: Tensor, y: Tensor) -> Telemetry:
+        """Return how classes lie that the loss knows nothing of, by direction."""
+        import torch.nn.functional as F
+
+        from graphkit.metric import telemetry
+
+        return telemetry(F.normalize(z, dim=-1), y)
 
     def stepped(self, model: Any, progress: float) -> None:
         """Let the method do what follows a step."""

@@ -12,10 +12,11 @@ from torch import Tensor
 from graphkit.data.graphset import GraphSet
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import fabric_on
-from graphkit.training.embedding.baselines import classifier_logits
+from graphkit.training.embedding.baselines import classifier_logits, trained_embeddings
 from graphkit.training.embedding.fit import EmbeddingFit
 from graphkit.training.embedding.graphs import graph_encoder, graph_setting
-from graphkit.training.embedding.results import EmbeddingOutcome, EmbeddingRecord, EmbeddingResult
+from graphkit.training.embedding.recipes import EmbeddingRecipe
+from graphkit.training.embedding.results import EmbeddingOutcome, EmbeddingRecord, EmbeddingResult, telemetry_of
 from graphkit.training.embedding.saved import SavedEmbeddings
 from graphkit.training.embedding.settings import Setting, node_setting
 from graphkit.training.records import Record, environment, metric
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from graphkit.data import Split
-    from graphkit.training.embedding.recipes import EmbeddingRecipe
     from graphkit.training.protocol import Protocol
     from graphkit.training.recipes import Recipe
 
@@ -41,7 +41,7 @@ def embed(
     *,
     seeds: Sequence[int] = (0,),
     splits: Sequence[Split] | None = None,
-    beside: Sequence[Recipe] = (),
+    beside: Sequence[Recipe | EmbeddingRecipe] = (),
     inductive: bool = False,
     disjoint: int | Sequence[int] = 0,
     without_neighbours: bool = False,
@@ -65,7 +65,8 @@ def embed(
         recipe: objective, encoder, selection rule.
         seeds: at least one, all different.
         splits: one for each seed, in place of the split of ``data``.
-        beside: classifiers trained with cross-entropy on the same labels, whose logits are examined too.
+        beside: classifiers trained with cross-entropy on the same labels, whose logits are examined too, and recipes
+            of other embeddings, such as those without labels, examined likewise.
         inductive: training sees neither the test nodes nor their edges.
         disjoint: so many classes, or these, are kept from training, and only they are examined.
         without_neighbours: nodes joined by an edge do not answer each other.
@@ -92,26 +93,35 @@ def embed(
     dtype = torch.float64 if precision == "64-true" else torch.float32
     if isinstance(data, GraphSet) and (beside or disjoint or without_neighbours):
         raise ValueError("`beside`, `disjoint` and `without_neighbours` are for nodes; `data` is a set of graphs.")
+    if len({recipe.name, *(each.name for each in beside)}) <= len(beside):
+        raise ValueError(f"`beside` must name each once, and not {recipe.name!r} itself.")
     divided = [data] if splits is None else [_divided(data, split) for split in splits]
-    settings = [
-        graph_setting(each, recipe, fabric.device, dtype)
-        if isinstance(each, GraphSet)
-        else node_setting(
+
+    def setting(each: Data | GraphSet, chosen: EmbeddingRecipe) -> Setting:
+        if isinstance(each, GraphSet):
+            return graph_setting(each, chosen, fabric.device, dtype)
+        return node_setting(
             each,
-            recipe,
+            chosen,
             fabric.device,
             dtype,
             inductive=inductive,
             disjoint=disjoint,
             without_neighbours=without_neighbours,
         )
-        for each in divided
-    ]
+
+    settings = [setting(each, recipe) for each in divided]
     many = 1 if splits is not None else len(seeds)
     whose = dict(zip(seeds, divided * many, strict=True))
 
     def others(seed: int) -> dict[str, Tensor]:
-        return {f"{each.name}, cross-entropy": classifier_logits(whose[seed], each, seed, fabric) for each in beside}
+        found = {}
+        for each in beside:
+            if isinstance(each, EmbeddingRecipe):
+                found[each.name] = trained_embeddings(setting(whose[seed], each), each, seed, fabric)
+            else:
+                found[f"{each.name}, cross-entropy"] = classifier_logits(whose[seed], each, seed, fabric)
+        return found
 
     config = {**recipe.as_dict(), "beside": [each.name for each in beside], "probes": probes}
     protocol = settings[0].protocol if splits is None else settings[0].protocol.of_splits(splits)
@@ -183,7 +193,7 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
             environment=environment(str(self.fabric.device), precision),
         )
         return EmbeddingOutcome(
-            record=EmbeddingRecord(record=record, level=first.level, figures=figures),
+            record=EmbeddingRecord(record=record, level=first.level, figures=figures, telemetry=telemetry_of(results)),
             seeds=results,
             embeddings=tuple(self.embeddings[seed] for seed in seeds),
             raw=first.raw,
