@@ -52,19 +52,21 @@ def trained_embeddings(setting: Setting, recipe: EmbeddingRecipe, seed: int, fab
     return fit.embeddings(setting.whole).float().cpu()
 
 
-def classifier_logits(data: Data, recipe: Recipe, seed: int, fabric: Fabric) -> Tensor:
+def classifier_logits(data: Data, seen: Data, recipe: Recipe, seed: int, fabric: Fabric) -> Tensor:
     """Return the logits of all nodes, of the classifier that ``graphkit train`` selects with the same seed.
 
     Args:
         data: a graph with its masks.
+        seen: what training sees of it.
         recipe: the classifier.
         seed: draws its weights and dropout.
         fabric: puts it on a device.
     """
     device = fabric.device
-    task, _ = prepare(data, recipe, device, torch.float32)
+    task, _ = prepare(seen, recipe, device, torch.float32)
     with seeded(seed, device):
         fit = Fit(recipe.module(task.channels, task.classes, task.graph), task, recipe, fabric)
         for _ in fit.epochs():
             pass
+    fit.task, _ = prepare(data, recipe, device, torch.float32)
     return fit.logits(torch.arange(data.num_nodes, device=device))

@@ -105,15 +105,35 @@ def node_setting(
     return Setting(material, whole, examination, data.x.to_dense(), data.y.cpu().long(), facts, protocol)
 
 
+def seen_in_training(data: Data, *, inductive: bool = False, disjoint: int | Sequence[int] = 0) -> Data:
+    """Return the graph as a classifier beside may learn from it: what ``node_setting`` hides is not there.
+
+    Args:
+        data: a graph with labels and masks.
+        inductive: leaves out the edges of test nodes.
+        disjoint: these classes, or so many that are drawn, are in no mask of training and validation.
+    """
+    seen = _without_test_edges(data) if inductive else data
+    if disjoint:
+        seen, kept = seen.clone(), ~torch.isin(data.y, _novel(data.y.cpu().long(), disjoint).to(data.y.device))
+        seen.train_mask, seen.val_mask = data.train_mask & kept, data.val_mask & kept
+    return seen
+
+
 def _without_test(data: Data, recipe: EmbeddingRecipe, device: torch.device, dtype: torch.dtype) -> Material:
     """Return the nodes without the edges of the test nodes, which a loss without labels does not look at either."""
+    task, _ = prepare(_without_test_edges(data), recipe.encoder, device, dtype)
+    return Material(task, data.num_nodes, (~data.test_mask).nonzero().squeeze(-1).to(device))
+
+
+def _without_test_edges(data: Data) -> Data:
+    """Return the graph without the edges of the test nodes."""
     hidden = data.test_mask[data.edge_index].any(dim=0)
     seen = data.clone()
     seen.edge_index = data.edge_index[:, ~hidden]
     if seen.get("edge_weight") is not None:
         seen.edge_weight = seen.edge_weight[~hidden]
-    task, _ = prepare(seen, recipe.encoder, device, dtype)
-    return Material(task, data.num_nodes, (~data.test_mask).nonzero().squeeze(-1).to(device))
+    return seen
 
 
 def _novel(y: Tensor, disjoint: int | Sequence[int]) -> Tensor:

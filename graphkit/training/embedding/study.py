@@ -18,7 +18,7 @@ from graphkit.training.embedding.graphs import graph_encoder, graph_setting
 from graphkit.training.embedding.recipes import EmbeddingRecipe
 from graphkit.training.embedding.results import EmbeddingOutcome, EmbeddingRecord, EmbeddingResult, telemetry_of
 from graphkit.training.embedding.saved import SavedEmbeddings
-from graphkit.training.embedding.settings import Setting, node_setting
+from graphkit.training.embedding.settings import Setting, node_setting, seen_in_training
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.reporters import Silence
 from graphkit.training.seeds import AbstractSeeds, require_seeds
@@ -115,12 +115,15 @@ def embed(
     whose = dict(zip(seeds, divided * many, strict=True))
 
     def others(seed: int) -> dict[str, Tensor]:
-        found = {}
+        if not beside:
+            return {}
+        whole, found = whose[seed], {}
+        seen = seen_in_training(whole, inductive=inductive, disjoint=disjoint)
         for each in beside:
             if isinstance(each, EmbeddingRecipe):
-                found[each.name] = trained_embeddings(setting(whose[seed], each), each, seed, fabric)
+                found[each.name] = trained_embeddings(setting(whole, each), each, seed, fabric)
             else:
-                found[f"{each.name}, cross-entropy"] = classifier_logits(whose[seed], each, seed, fabric)
+                found[f"{each.name}, cross-entropy"] = classifier_logits(whole, seen, each, seed, fabric)
         return found
 
     config = {**recipe.as_dict(), "beside": [each.name for each in beside], "probes": probes}

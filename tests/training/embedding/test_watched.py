@@ -8,9 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from graphkit.metric import telemetry
+from graphkit.metric import evaluate_retrieval, telemetry
 from graphkit.training import recipe
+from graphkit.training.devices import fabric_on
 from graphkit.training.embedding import EmbeddingEpoch, embed, embedding_recipe
+from graphkit.training.embedding.baselines import classifier_logits
+from graphkit.training.embedding.settings import seen_in_training
 
 SMALL = {"epochs": 4, "steps": 2, "dim": 4, "hidden": 8}
 WITHOUT_LABELS = embedding_recipe("dgi", {"epochs": 3, "dim": 8, "hidden": 8})
@@ -30,6 +33,30 @@ def test_another_embedding_beside_is_that_of_its_own_study(data, options):
     for other in others[1:]:
         alone = run(data, other, seeds=[0, 1], **options)
         assert [each.figures[other.name] for each in alone.seeds] == [e.figures[other.name] for e in together.seeds]
+
+
+def test_a_classifier_beside_sees_no_more_than_the_embedding(data):
+    """Neither the labels of unseen classes nor, in the inductive setting, the edges of test nodes."""
+    classifier, chosen = recipe("gcn", {"epochs": 5}), embedding_recipe("triplet", SMALL)
+
+    def logits(data, **options):
+        seen = seen_in_training(data, **options)
+        return classifier_logits(data, seen, classifier, 0, fabric_on("cpu", "32-true"))
+
+    outcome = run(data, chosen, beside=[classifier], disjoint=1)
+    unseen = outcome.y.max()
+    before, other = logits(data, disjoint=1), data.clone()
+    other.train_mask = data.train_mask & (data.y != unseen)
+    other.val_mask = data.val_mask & (data.y != unseen)
+    assert torch.equal(logits(other), before)
+    assert not torch.equal(logits(data), before)
+    expected = evaluate_retrieval(before, torch.where(data.y == unseen, data.y, -1), figures=["ranking"]).map_at_r
+    assert outcome.seeds[0].figures["gcn, cross-entropy"]["map@r (all)"] == expected
+    hidden = seen_in_training(data, inductive=True)
+    assert not data.test_mask[hidden.edge_index].any()
+    kept = (~data.test_mask[data.edge_index]).all(0)
+    assert torch.equal(hidden.edge_index, data.edge_index[:, kept])
+    assert not torch.equal(logits(data, inductive=True), logits(data))
 
 
 def test_nothing_stands_beside_itself(data):
