@@ -69,6 +69,19 @@ def written_down(z: Tensor, y: Tensor) -> Tensor:
     return torch.cat(losses).mean()
 
 
+def not_run(cases: Sequence[str], items: int | None, most: float, quick: bool) -> str:
+    """Return in words which peers have no row, and why; nothing where all have."""
+    said = []
+    for case in cases:
+        peer, number = PEERS[case.partition("-")[0]], items or (64 if quick else CASES[case])
+        needs = peer_needs(case, number)
+        if peer and needs == math.inf:
+            said.append(f"{peer} is not installed (pip install 'graphkit[bench]') and has no row")
+        elif peer and needs > most:
+            said.append(f"{peer} would need more than {most:g} GB for {number:,} items and has no row there")
+    return "".join(f"; {each}" for each in dict.fromkeys(said))
+
+
 def peer_needs(case: str, items: int) -> float:
     """Return about how many GB the peer would take; it writes triplets down, or pairs."""
     kind = case.partition("-")[0]
@@ -125,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         items = options.items or (64 if options.quick else CASES[case])
         rows += compare(case, items, rounds, options.most, memory=not options.no_memory)
     note = f"{FEATURES} features, {threads}, {rounds} rounds in turn; ratio: this side's seconds over graphkit's"
+    note += not_run(cases, options.items, options.most, options.quick)
     measure.show(rows, note, difference="difference")
     z, y = embedded("triplet", CASES["triplet-8192"])
     sha256 = hashlib.sha256(z.numpy().tobytes() + y.numpy().tobytes()).hexdigest()

@@ -293,6 +293,20 @@ def test_gradients_are_right_twice(generator, case):
     assert torch.autograd.gradgradcheck(lambda z: loss(z, y), z)
 
 
+def test_the_circle_loss_has_the_second_derivatives_of_the_loop_whose_weights_are_constants(generator):
+    """Its weights count as constants, so finite differences of its gradient are not its second derivative."""
+    loop, make = CASES["circle"]
+    y, along = [0, 0, 1, 1, 2, -1], torch.randn(6, 3, generator=generator).double()
+    z = torch.randn(6, 3, generator=generator).double().requires_grad_()
+    loss = make(differentiable="twice")
+    expected = loop(loss, lambda i, j: distance_of("cosine", z[i], z[j]), y)
+    twice = []
+    for value in (loss(z, torch.tensor(y)), expected):
+        slope = torch.autograd.grad(value, z, create_graph=True)[0]
+        twice.append(torch.autograd.grad((slope * along).sum(), z)[0])
+    torch.testing.assert_close(*twice, atol=1e-12, rtol=1e-10)
+
+
 def test_the_contrastive_loss_by_hand():
     """Distances 0.6 (one class), 1 and 0.4 (two classes), margin 1: (0.36 + 0 + 0.36) / 2 over three pairs."""
     z = torch.tensor([[0.0], [0.6], [1.0]], dtype=torch.float64)
