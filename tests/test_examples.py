@@ -13,6 +13,8 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SMALL = {
     "similarity_in_context": ["--steps", "100"],
+    "similarity_by_anchor": ["--steps", "5"],
+    "metric_on_neighbourhoods": ["--steps", "5"],
     "metric_losses": ["--loss", "quadruplet", "--epochs", "3"],
     "train_cora": ["--dataset", "karate", "--epochs", "3", "--seeds", "2"],
     "pyg_sequential": ["--dataset", "karate", "--epochs", "2"],
@@ -67,6 +69,21 @@ def test_a_filter_is_the_same_and_as_useful_on_a_graph_it_has_not_seen(opposites
         assert float(off) < 1e-3  # float32, relative
     assert learnt.split()[3:] == loaded.split()[3:]
     assert picture.stat().st_size
+
+
+def test_unseen_anchors_tell_people_by_their_own_attribute_and_hide_the_other(capsys):
+    run(EXAMPLES / "similarity_by_anchor.py")
+    (before, _), (on, off) = (
+        [float(figure) for figure in re.findall(r"(\d+)%", line)] for line in capsys.readouterr().out.splitlines()
+    )
+    assert on > before + 10
+    assert on > off + 25  # by chance the other attribute has about 50
+
+
+def test_batches_of_classes_with_sampled_neighbours_are_learnt_from(capsys):
+    run(EXAMPLES / "metric_on_neighbourhoods.py", "--steps", "60")
+    before, after = (float(figure) for figure in re.findall(r"([\d.]+)%", capsys.readouterr().out))
+    assert after > before + 20
 
 
 def test_both_ways_to_train_on_cora_come_near_the_published_accuracy(mirror, capsys):
@@ -204,3 +221,13 @@ class TestBenchmarks:
         rows = json.loads(kept.read_text())["rows"]
         assert [row["side"] for row in rows] == ["graphkit", "graphkit", "plain PyTorch"]
         assert float(rows[-2]["difference"]) < 1e-5
+
+    @pytest.mark.parametrize(("found", "said"), [(None, "is not installed"), (object(), "would need more than")])
+    def test_a_peer_that_is_not_run_is_named_with_the_reason(self, monkeypatch, capsys, found, said):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
+        options = ["--quick", "--no-memory", "--case", "triplet-1024", "--most", "0"]
+        spec = importlib.util.spec_from_file_location("triplet_benchmark", EXAMPLES / "benchmarks" / "triplet.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert not module.main(options)
+        assert f"pytorch-metric-learning {said}" in " ".join(capsys.readouterr().out.split())
