@@ -10,7 +10,7 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # The command line looks names up here before torch is loaded, so no heavy import stands at the top.
 if TYPE_CHECKING:
@@ -61,42 +61,9 @@ def within(argument: str, value: float, low: float, high: float) -> float:
 
 def positive(argument: str, value: float) -> float:
     """Return ``value`` as a float if it is a finite number above 0, else raise ``ValueError``."""
-    if not _real(value) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
         raise ValueError(f"`{argument}` must be a finite number above 0, got {value!r}.")
     return float(value)
-
-
-def not_negative(argument: str, value: float) -> float:
-    """Return ``value`` as a float if it is a finite number of at least 0, else raise ``ValueError``."""
-    if not _real(value) or not 0 <= value < math.inf:
-        raise ValueError(f"`{argument}` must be a finite number of at least 0, got {value!r}.")
-    return float(value)
-
-
-def finite(argument: str, value: float) -> float:
-    """Return ``value`` as a float if it is a finite number, else raise ``ValueError``."""
-    if not _real(value) or not math.isfinite(value):
-        raise ValueError(f"`{argument}` must be a finite number, got {value!r}.")
-    return float(value)
-
-
-def _real(value: object) -> bool:
-    """Tell whether a value is a real number, NumPy's among them, and no boolean."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def place(argument: str, value: int, count: int) -> int:
-    """Return ``value`` if it is one of the integers from 0 to ``count`` - 1, else raise ``ValueError``."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= value < count:
-        raise ValueError(f"`{argument}` must lie in 0 to {count - 1}, got {value!r}.")
-    return int(value)
-
-
-def several(argument: str, values: Iterable[Any], example: str) -> list[Any]:
-    """Return ``values`` as a list if they are some, else raise ``TypeError``: one string is none of several."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TypeError(f"`{argument}` must be a list such as {example}, got {values!r}.")
-    return list(values)
 
 
 def tensor(argument: str, value: Tensor) -> Tensor:
@@ -106,13 +73,6 @@ def tensor(argument: str, value: Tensor) -> Tensor:
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"`{argument}` must be a tensor, got {type(value).__name__}; `torch.as_tensor` makes one.")
     return value
-
-
-def of_width(argument: str, z: Tensor, features: int) -> Tensor:
-    """Return ``z`` if it is a matrix of so many columns, whatever it holds, else raise ``ValueError``."""
-    if tensor(argument, z).dim() != 2 or z.shape[1] != features:
-        raise ValueError(f"`{argument}` must have shape [items, {features}], got {list(z.shape)}.")
-    return z
 
 
 def symmetric_operator(argument: str, symmetric: bool) -> None:

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from graphkit._checks import embeddings, integer_labels, place, tensor
+from graphkit._checks import embeddings, integer_labels, tensor
+from graphkit.metric.arguments import place
 from graphkit.metric.relations import NOBODY, Relations
 
 Reference: TypeAlias = tuple[Tensor, Tensor]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, integer_labels, member, of_width, place, tensor
+from graphkit._checks import at_least, integer_labels, member, tensor
+from graphkit.metric.arguments import place
 from graphkit.metric.gallery import Rows
 from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
 
@@ -79,7 +80,7 @@ class ConditionalSimilarity(nn.Module):
             ValueError: for a condition that does not exist, or embeddings of another width.
             TypeError: for what are no embeddings, or conditions that are not integers.
         """
-        of_width("z", z, self.features)
+        _of_width("z", z, self.features)
         if isinstance(condition, Tensor):
             for number in integer_labels("condition", condition, len(z)).unique().tolist():
                 place("condition", number, self.conditions)
@@ -96,7 +97,7 @@ class ConditionalSimilarity(nn.Module):
         Raises:
             ValueError: for embeddings of another width.
         """
-        of_width("z", z, self.features)
+        _of_width("z", z, self.features)
         if self.kind == "mask":
             return z * self.weight.relu().unsqueeze(1)
         return z @ self.weight.mT
@@ -152,7 +153,7 @@ class ContextSimilarity(nn.Module):
         Raises:
             ValueError: for a context of another shape, or embeddings of another width.
         """
-        of_width("z", z, self.features)
+        _of_width("z", z, self.features)
         if tensor("context", context).shape not in ((self.context_features,), (len(z), self.context_features)):
             raise ValueError(
                 f"`context` must have shape [{self.context_features}] or [{len(z)}, {self.context_features}], "
@@ -203,3 +204,10 @@ def evaluate_conditions(
         ]
         for z in seen.unbind(0)
     ]
+
+
+def _of_width(argument: str, z: Tensor, features: int) -> Tensor:
+    """Return ``z`` if it is a matrix of so many columns, whatever it holds, else raise ``ValueError``."""
+    if tensor(argument, z).dim() != 2 or z.shape[1] != features:
+        raise ValueError(f"`{argument}` must have shape [items, {features}], got {list(z.shape)}.")
+    return z

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from graphkit._checks import member, not_negative, positive
+from graphkit._checks import member, positive
+from graphkit.metric.arguments import not_negative
 from graphkit.metric.compared import Compared, compared
 from graphkit.metric.distances import unit
 from graphkit.metric.gallery import DISTANCES

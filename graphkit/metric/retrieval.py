@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import at_least, host_array, integer_labels, member, several
+from graphkit._checks import at_least, host_array, integer_labels, member
 from graphkit._kernels import ranking
 from graphkit._kernels.threads import over_rows
+from graphkit.metric.arguments import several
 from graphkit.metric.gallery import Rows, gallery_of
 from graphkit.metric.probes import cluster_agreement, linear_probe
 

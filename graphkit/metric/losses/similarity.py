@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from graphkit._checks import finite, member, not_negative, positive
+from graphkit._checks import member, positive
+from graphkit.metric.arguments import finite, not_negative
 from graphkit.metric.losses.abstract import AbstractLoss, Miner, Terms
 from graphkit.metric.losses.exponentials import log_of_one_and, log_sum, softplus
 from graphkit.metric.relations import Relations

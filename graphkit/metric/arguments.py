@@ -1,0 +1,41 @@
+"""What losses, conditions and evaluations ask of numbers and lists, beside the checks that all rooms share."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+
+def not_negative(argument: str, value: float) -> float:
+    """Return ``value`` as a float if it is a finite number of at least 0, else raise ``ValueError``."""
+    if not _real(value) or not 0 <= value < math.inf:
+        raise ValueError(f"`{argument}` must be a finite number of at least 0, got {value!r}.")
+    return float(value)
+
+
+def finite(argument: str, value: float) -> float:
+    """Return ``value`` as a float if it is a finite number, else raise ``ValueError``."""
+    if not _real(value) or not math.isfinite(value):
+        raise ValueError(f"`{argument}` must be a finite number, got {value!r}.")
+    return float(value)
+
+
+def place(argument: str, value: int, count: int) -> int:
+    """Return ``value`` if it is one of the integers from 0 to ``count`` - 1, else raise ``ValueError``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= value < count:
+        raise ValueError(f"`{argument}` must lie in 0 to {count - 1}, got {value!r}.")
+    return int(value)
+
+
+def several(argument: str, values: Iterable[Any], example: str) -> list[Any]:
+    """Return ``values`` as a list if they are some, else raise ``TypeError``: one string is none of several."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"`{argument}` must be a list such as {example}, got {values!r}.")
+    return list(values)
+
+
+def _real(value: object) -> bool:
+    """Tell whether a value is a real number, NumPy's among them, and no boolean."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
