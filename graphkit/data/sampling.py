@@ -103,15 +103,26 @@ class NeighborSampler(BaseSampler):
         return self.perm
 
     def sample_from_nodes(self, index: NodeSamplerInput, **kwargs: Any) -> SamplerOutput:
-        """Return the neighbourhood of the nodes ``index``."""
+        """Return the neighbourhood of the nodes ``index``.
+
+        Raises:
+            ValueError: for nodes that the graph does not have.
+        """
         if index.time is not None or index.input_type is not None:
             raise ValueError("nodes of several kinds and times are not sampled here; use PyG's own sampler.")
+        _checks.node_ids("input_nodes", index.node, self.num_nodes)
         return self._both_ways(node_sample(index, self._sample))
 
     def sample_from_edges(self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None) -> SamplerOutput:
-        """Return the neighbourhood of the ends of the edges ``index``, and of negative ones drawn for them."""
+        """Return the neighbourhood of the ends of the edges ``index``, and of negative ones drawn for them.
+
+        Raises:
+            ValueError: for ends that the graph does not have.
+        """
         if index.time is not None or index.input_type is not None:
             raise ValueError("edges of several kinds and times are not sampled here; use PyG's own sampler.")
+        for ends in (index.row, index.col):
+            _checks.node_ids("edge_label_index", ends, self.num_nodes)
         # PyG draws negative edges from the global generator, whose state in a worker depends on the worker.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(self._key(torch.cat([index.row, index.col]))) >> 1)

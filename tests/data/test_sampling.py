@@ -337,6 +337,17 @@ def test_a_graph_without_edges_and_a_batch_without_nodes(graph):
     assert len(nothing.node) == len(nothing.edge) == 0
 
 
+@pytest.mark.parametrize("wrong", [NODES, -1, 10**12])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_node_that_is_not_there_is_refused_before_its_memory_is_read(graph, wrong, workers):
+    sampler, said = NeighborSampler(graph, [2]), f"from 0 to {NODES - 1}, got {wrong:,}"
+    with pytest.raises(ValueError, match=f"`input_nodes` must hold node ids {said}"):
+        list(NodeLoader(graph, sampler, input_nodes=torch.tensor([0, wrong]), num_workers=workers))
+    for link in ([wrong, 0], [0, wrong]):
+        with pytest.raises(ValueError, match=f"`edge_label_index` must hold node ids {said}"):
+            list(LinkLoader(graph, sampler, edge_label_index=torch.tensor(link)[:, None], num_workers=workers))
+
+
 def test_what_cannot_be_sampled_is_refused(graph):
     for wrong in ([], [2, -2], [1.5]):
         with pytest.raises(ValueError, match="`num_neighbors` must hold a number of neighbours for each hop"):
