@@ -1,7 +1,7 @@
 """Tables of numbers in files of several forms, read in pieces that fit into memory.
 
-CSV (compressed or not; commas, tabs or blanks between columns; one line of names is skipped), Parquet (with pyarrow)
-and NumPy.
+CSV (compressed or not; commas, tabs or blanks between columns, numbers quoted or not; one line of names is skipped),
+Parquet (with pyarrow) and NumPy.
 """
 
 from __future__ import annotations
@@ -159,13 +159,13 @@ def _text(path: Path, rows: int, skip: int) -> Iterator[np.ndarray]:
     import pandas
 
     opened: Any = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as file:
+    with opened(path, "rt", encoding="utf-8-sig") as file:
         first = next((line for line in file if line.strip() and not line.startswith("#")), "")
         file.seek(0)
         if not first:
             return
         separator = "," if "," in first else "\t" if "\t" in first else r"\s+"
-        named = not any(_number(word) for word in first.replace(",", " ").split())
+        named = not any(_number(word) for word in first.replace(",", " ").replace('"', " ").split())
         options: dict[str, Any] = {"sep": separator, "comment": "#", "chunksize": rows, "low_memory": False}
         try:
             with pandas.read_csv(file, header=0 if named else None, **options) as chunks:

@@ -66,6 +66,18 @@ def test_every_form_in_any_pieces_gives_the_same_graph(tmp_path, form, piece):
     assert {path.name for path in (tmp_path / "graph").iterdir()} == {"edge_index.npy", "pointers.npy", "manifest.json"}
 
 
+@pytest.mark.parametrize("names", ["", '"source","target"\n'])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_numbers_in_quotes_are_numbers_and_no_names(tmp_path, names, mark):
+    rows = "".join(f'"{source}","{target}"\n' for source, target in EDGES.tolist())
+    (tmp_path / "edges.csv").write_text(mark + names + rows, encoding="utf-8")
+    (tmp_path / "y.csv").write_text(mark + "".join(f"{label}\n" for label in Y.tolist()), encoding="utf-8")
+    import_graph(tmp_path / "edges.csv", tmp_path / "graph", labels=tmp_path / "y.csv")
+    kept = stored(tmp_path / "graph")
+    assert same_edges(kept, torch.from_numpy(EDGES.T.copy()))
+    assert kept.y.tolist() == Y.tolist()
+
+
 def test_undirected_is_what_pyg_makes_of_it(tmp_path):
     halves = [csv(tmp_path / f"{number}.csv", half) for number, half in enumerate(np.array_split(EDGES, 2))]
     made = import_graph(halves, tmp_path / "graph", undirected=True, piece=100)
