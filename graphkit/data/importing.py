@@ -32,6 +32,13 @@ PIECE = 1 << 22
 
 JOB = "job.json"
 
+ORIGINS = {
+    "x": "one for each row of `features`",
+    "y": "one for each row of `labels`",
+    "nodes": "as many as `nodes` says",
+}
+"""Who says how many nodes there are."""
+
 
 def import_graph(
     edges: Sequence[Path | str] | Path | str,
@@ -150,16 +157,20 @@ class _Import:
     def edges(self, nodes: int | None) -> int:
         """Write the structure, and return the number of nodes."""
         tabled = {of: len(np.load(self.folder / f"{of}.npy", mmap_mode="r")) for of in ("x", "y") if self._has(of)}
-        rows = dict(tabled, **({} if nodes is None else {"`nodes`": nodes}))
+        rows = dict(tabled, **({} if nodes is None else {"nodes": nodes}))
         if len(set(rows.values())) > 1:
-            told = ", ".join({"x": "features", "y": "labels"}.get(of, of) + f" {many:,}" for of, many in rows.items())
+            told = ", ".join(
+                {"x": "features", "y": "labels"}.get(of, f"`{of}`") + f" {many:,}" for of, many in rows.items()
+            )
             raise DataError(f"the numbers of nodes differ: {told}.")
         raw = self._raw()
         ids = self._ids(raw) if self.relabel else None
-        asked = next(iter(rows.values()), None)
+        said_by, asked = next(iter(rows.items()), ("", None))
         if ids is not None and asked not in (None, len(ids)):
-            raise DataError(f"{len(ids):,} different ids occur in the edges, but there are {asked:,} nodes.")
-        many = self._number_of(raw, asked) if ids is None else len(ids)
+            raise DataError(
+                f"{len(ids):,} different ids occur in the edges, but there are {asked:,} nodes, {ORIGINS[said_by]}."
+            )
+        many = self._number_of(raw, asked, ORIGINS.get(said_by, "")) if ids is None else len(ids)
         sorted_runs = []
         for path in raw:
             run = path.with_name(f"run-{path.name}")
@@ -235,12 +246,14 @@ class _Import:
             write_array(done, ids)
         return np.load(done)
 
-    def _number_of(self, raw: list[Path], nodes: int | None) -> int:
+    def _number_of(self, raw: list[Path], nodes: int | None, origin: str) -> int:
         """Return the number of nodes, or refuse ids beyond it and gaps."""
         largest = max((int(np.load(path, mmap_mode="r").max()) for path in raw), default=-1)
         if nodes is not None:
             if largest >= nodes:
-                raise DataError(f"the edges name node {largest:,}, but there are {nodes:,} nodes (0 to {nodes - 1:,}).")
+                raise DataError(
+                    f"the edges name node {largest:,}, but there are {nodes:,} nodes (0 to {nodes - 1:,}), {origin}."
+                )
             return nodes
         if largest < 0:
             raise DataError("the lists hold no edge: give `nodes`, the number of nodes.")

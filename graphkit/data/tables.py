@@ -59,23 +59,29 @@ def pieces(path: Path, rows: int, *, skip: int = 0) -> Iterator[np.ndarray]:
 def integers(path: Path, piece: np.ndarray, first: int) -> np.ndarray:
     """Return a piece as int64, or refuse numbers that are none, such as 1.5 and missing ones.
 
+    Real numbers that are whole are integers (pandas writes a column with a gap so), as far as their type holds every
+    integer: beyond 2^53, and 2^24 in single precision, two ids may have become one.
+
     Raises:
         DataError: that names the row.
     """
     if np.issubdtype(piece.dtype, np.signedinteger):
         return piece.astype(np.int64, copy=False)
+    rule = "integers"
     if np.issubdtype(piece.dtype, np.unsignedinteger):
         wrong = piece > np.iinfo(np.int64).max
+    elif np.issubdtype(piece.dtype, np.floating):
+        wrong, exact = piece != np.floor(piece), 2 ** (np.finfo(piece.dtype).nmant + 1)
+        if not wrong.any():
+            wrong = ~(abs(piece) < exact)
+            rule = f"integers below {exact:,}, beyond which {piece.dtype} skips some (store them as int64)"
     else:
         wrong = np.ones(piece.shape, dtype=bool)
-        if np.issubdtype(piece.dtype, np.floating):
-            wrong = ~np.isfinite(piece) | (piece != np.floor(piece))
-            wrong = wrong if wrong.any() else np.ones_like(wrong)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         value = piece[row, column]
         said = "nothing" if isinstance(value, np.floating) and np.isnan(value) else repr(value.item())
-        raise DataError(f"{path}: row {first + row + 1:,} must hold integers, got {said}.")
+        raise DataError(f"{path}: row {first + row + 1:,} must hold {rule}, got {said}.")
     return piece.astype(np.int64)
 
 
@@ -172,7 +178,8 @@ def _text(path: Path, rows: int, skip: int) -> Iterator[np.ndarray]:
                 for chunk in itertools.islice(chunks, skip, None):
                     yield chunk.to_numpy()
         except pandas.errors.ParserError as error:
-            raise DataError(f"{path} is no table: {error}") from error
+            # "Error tokenizing data. C error: Expected 2 fields in line 2, saw 4" and a line's end.
+            raise DataError(f"{path} is no table: {str(error).strip().rpartition('error: ')[2]}.") from error
 
 
 def _number(word: str) -> bool:

@@ -78,6 +78,28 @@ def test_numbers_in_quotes_are_numbers_and_no_names(tmp_path, names, mark):
     assert kept.y.tolist() == Y.tolist()
 
 
+@pytest.mark.parametrize("form", ["csv", "npy", "parquet"])
+def test_ids_stored_as_real_numbers_are_ids_where_they_are_whole(tmp_path, form):
+    path = tmp_path / f"edges.{form}"
+    if form == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        import pyarrow
+
+        parquet.write_table(pyarrow.table({"source": EDGES[:, 0], "target": EDGES[:, 1].astype(float)}), path)
+    elif form == "npy":
+        np.save(path, EDGES.astype(np.float32))
+    else:
+        path.write_text("".join(f"{source:e},{target}\n" for source, target in EDGES.tolist()))
+    import_graph(path, tmp_path / "graph")
+    assert same_edges(stored(tmp_path / "graph"), torch.from_numpy(EDGES.T.copy()))
+
+
+def test_ids_that_single_precision_may_have_merged_are_refused(tmp_path):
+    np.save(tmp_path / "edges.npy", np.array([[0, 2**24]], dtype=np.float32))
+    with pytest.raises(DataError, match="row 1 must hold integers below 16,777,216, beyond which float32 skips some"):
+        import_graph(tmp_path / "edges.npy", tmp_path / "graph", nodes=2**24 + 1)
+
+
 def test_undirected_is_what_pyg_makes_of_it(tmp_path):
     halves = [csv(tmp_path / f"{number}.csv", half) for number, half in enumerate(np.array_split(EDGES, 2))]
     made = import_graph(halves, tmp_path / "graph", undirected=True, piece=100)
@@ -230,10 +252,12 @@ class TestWhatIsRefused:
             ("0,1\n1,-2\n", "row 2 must hold node ids from 0 upwards, got -2; `relabel`"),
             ("0,1\n1,3000000000\n", "row 2 must hold node ids to 2,147,483,647, got 3,000,000,000"),
             ("0,1\n1,99999999999999999999\n", "row 2|64 bits"),
+            ("0,1\n1,1e16\n", r"row 2 must hold integers below 9,007,199,254,740,992, .* \(store them as int64\)"),
+            ("0,1\n1,inf\n", "row 2 must hold integers below .*, got inf"),
             ("0,1\n1,4\n", "2 ids below the largest .4. do not occur, the first is 2: give `nodes` .5."),
             ("0,1,2\n", "must have two columns, source and target, got 3"),
             ("0\n1\n", "must have two columns"),
-            ("0,1\n1,2,3,4\n", "is no table"),
+            ("0,1\n1,2,3,4\n", r"is no table: Expected 2 fields in line 2, saw 4\.$"),
             ("", "the lists hold no edge"),
             ("source,target\n", "the lists hold no edge"),
         ],
@@ -266,7 +290,8 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
-            ({"features": X[:-1]}, "the edges name node 59, but there are 59 nodes"),
+            ({"features": X[:-1]}, r"name node 59, but there are 59 nodes \(0 to 58\), one for each row of `features`"),
+            ({"labels": Y[:-1]}, r"name node 59, but there are 59 nodes \(0 to 58\), one for each row of `labels`"),
             ({"features": X, "labels": Y[:-1]}, "the numbers of nodes differ: features 60, labels 59"),
             ({"features": X, "nodes": 61}, "the numbers of nodes differ: features 60, `nodes` 61"),
             ({"features": np.where(np.arange(60)[:, None] == 7, np.nan, X)}, "row 8 must hold finite numbers"),
@@ -274,8 +299,8 @@ class TestWhatIsRefused:
             ({"labels": Y + 0.5}, r"row 1 must hold integers, got 0\.5"),
             ({"labels": X}, "must have one column"),
             ({"features": np.empty((0, 3))}, "has no row"),
-            ({"nodes": 5}, "the edges name node 59, but there are 5 nodes"),
-            ({"nodes": 61, "relabel": True}, "60 different ids occur in the edges, but there are 61 nodes"),
+            ({"nodes": 5}, r"the edges name node 59, but there are 5 nodes \(0 to 4\), as many as `nodes` says"),
+            ({"nodes": 61, "relabel": True}, "60 different ids .*, but there are 61 nodes, as many as `nodes` says"),
         ],
     )
     def test_numbers_that_do_not_fit(self, tmp_path, given, message):
