@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from graphkit.data.graphset import GraphSet
 
-VERSION = 2
-"""Raised whenever the readers give other tensors from the same files, or the cache keeps them in another form."""
+VERSION = 3
+"""Raised whenever readers give other tensors from the same files or refuse them, or the cache has another form."""
 
 SMALL = (torch.uint8, torch.int8, torch.int16, torch.int32)
 """The types in which integers are kept, the smallest first; every one becomes int64 again."""

@@ -66,7 +66,8 @@ def read(card: Card, root: Path) -> Data | GraphSet:
                 _whole(copy / stranger)
             data = source.read(copy)
         except UNREADABLE as error:
-            raise files.refusal(card, root, path, found, ", and it cannot be read") from error
+            said = " ".join(str(error).split())[:150]
+            raise files.refusal(card, root, path, found, f", and it cannot be read: {said}") from error
         if difference := _difference(card, data):
             raise files.refusal(card, root, path, found, f", and what it holds{difference}")
         return data

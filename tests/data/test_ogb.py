@@ -19,6 +19,7 @@ from graphkit.data import DataError, cards, fetch, load, official_figure, verify
 
 SETS = {"molbace": (1210, 151, 152), "molesol": (902, 113, 113), "molfreesolv": (513, 64, 65)}
 NODES, EDGES, FEATURES, CLASSES = 120, 400, 128, 40
+SPLIT = ("train", "valid", "test")
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -145,7 +146,9 @@ def test_it_is_downloaded_without_a_question_and_unpacked(arxiv, data_home, tmp_
     assert not list(data_home.rglob("*.zip"))
 
 
-@pytest.mark.parametrize("name", ["raw/edge", "raw/node-feat", "raw/node-label", "split/time/test"])
+@pytest.mark.parametrize(
+    "name", ["raw/edge", "raw/node-feat", "raw/node-label", *(f"split/time/{part}" for part in SPLIT)]
+)
 @pytest.mark.parametrize("damage", ["missing", "cut", "no table", "too few lines"])
 def test_a_missing_or_broken_file_of_ogb_is_told(arxiv, data_home, name, damage):
     path = put(arxiv, data_home) / f"{name}.csv.gz"
@@ -159,12 +162,18 @@ def test_a_missing_or_broken_file_of_ogb_is_told(arxiv, data_home, name, damage)
         path.write_bytes(gzip.compress(b"a,b\nc\n"))
     else:
         path.write_bytes(gzip.compress(b"".join(rows[: len(rows) // 2])))
-    if name == "split/time/test" and damage == "too few lines":
-        assert int(load("ogbn-arxiv").test_mask.sum()) == 15, "no count tells a split of other size"
-        return
     with pytest.raises(DataError, match=path.name if damage == "missing" else "ogbn-arxiv"):
         load("ogbn-arxiv")
     assert not list(data_home.glob("cache/*"))
+
+
+@pytest.mark.parametrize("index", [range(90, 119), [*range(90, 120), 5], [*range(90, 119), 120], [*range(90, 119), -1]])
+def test_a_split_names_each_node_once(arxiv, data_home, index):
+    folder = put(arxiv, data_home) / "split/time"
+    for part, nodes in zip(SPLIT, (range(60), range(60, 90), index), strict=True):
+        (folder / f"{part}.csv.gz").write_bytes(gzip.compress("".join(f"{node}\n" for node in nodes).encode()))
+    with pytest.raises(DataError, match=f"its split, of 60 / 30 / {len(index)}, does not name each of 120 once"):
+        load("ogbn-arxiv")
 
 
 def test_loading_opens_no_pickle(mirror, monkeypatch):

@@ -124,12 +124,20 @@ def table(path: Path) -> Tensor:
 
 
 def masks(folder: Path, items: int) -> dict[str, Tensor]:
-    """Return OGB's split in ``folder`` as masks ``[items]`` by PyG's names."""
-    found = {}
-    for mask, part in zip(PARTS, OGB_PARTS, strict=True):
-        found[mask] = torch.zeros(items, dtype=torch.bool)
-        found[mask][table(folder / f"{part}.csv.gz")[:, 0]] = True
-    return found
+    """Return OGB's split in ``folder`` as masks ``[items]`` by PyG's names.
+
+    Raises:
+        ValueError: where it does not name each item once, as all of OGB's do: a file of it that was cut short holds
+            fewer.
+    """
+    index = [table(folder / f"{part}.csv.gz")[:, 0] for part in OGB_PARTS]
+    if not torch.equal(torch.cat(index).sort().values, torch.arange(items)):
+        sizes = " / ".join(f"{len(each):,}" for each in index)
+        raise ValueError(f"its split, of {sizes}, does not name each of {items:,} once")
+    return {
+        mask: torch.zeros(items, dtype=torch.bool).index_fill(0, ids, True)
+        for mask, ids in zip(PARTS, index, strict=True)
+    }
 
 
 def both_ways(edge_index: Tensor) -> Tensor:
