@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import itertools
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,33 @@ class Checkpoint:
     def due(self) -> bool:
         """Whether the last write is more than ``every`` seconds ago."""
         return time.monotonic() - self._written >= self.every
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder until the block ends, or the process does, in whatever way.
+
+        Raises:
+            ValueError: where another process holds it, such as one of a job that was killed and is not yet gone.
+        """
+        if not self.writes:
+            yield
+            return
+        place = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(place)
+            raise ValueError(
+                f"`checkpoint`: another process trains into {str(self.folder)!r}; wait until it ends or end it, or "
+                "name another folder."
+            ) from None
+        except OSError:
+            pass  # some file systems of networks have no locks
+        try:
+            yield
+        finally:
+            fcntl.flock(place, fcntl.LOCK_UN)  # closing is not enough: processes that draw ahead have it open too
+            os.close(place)
 
     def put_aside(self) -> Path | None:
         """Rename the file of an unfinished run, so that a new one does not overwrite it; return its new name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -130,12 +131,12 @@ def nested_cross_validation(
     total = folds * (len(choices) + RUNS)
     runs = _Trainings(graphs, fabric, kept, listener, total=total, seed=seed, dtype=dtype)
     aside = None
-    if kept is not None and resume:
-        runs.finished = dict(kept.read()["finished"])
-    elif kept is not None:
-        aside = kept.put_aside()
     tests, validations, chosen = [], [], []
-    with stop_request() as stop:
+    with nullcontext() if kept is None else kept.alone(), stop_request() as stop:
+        if kept is not None and resume:
+            runs.finished = dict(kept.read()["finished"])
+        elif kept is not None:
+            aside = kept.put_aside()
         runs.stop = stop if kept is not None else None
         for number, fold in enumerate(parts):
             judged = [runs(number, place, choice, fold.inner[0]) for place, choice in enumerate(choices)]

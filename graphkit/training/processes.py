@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,11 +98,23 @@ def connected(device: torch.device) -> Iterator[Processes]:
     if processes.count == 1:
         yield processes
         return
+    _end_with_parent()
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield processes
     finally:
         dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """Let the system ask this process to stop when ``torchrun`` is gone, even one that was killed.
+
+    Nothing else would: the processes of a job whose ``torchrun`` was killed train on, and what is started in their
+    place trains beside them.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
+        set_signal_of_parents_death = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+        ctypes.CDLL(None).prctl(set_signal_of_parents_death, signal.SIGTERM, 0, 0, 0)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from graphkit.training.abstract_fit import AbstractFit, TrainingError
@@ -49,6 +51,16 @@ class AbstractSeeds(ABC, Generic[F, R]):
     def stopping(self, stop: StopRequest) -> bool:
         """Return whether to stop after the epoch that has just ended."""
         return bool(stop)
+
+    def all(self, seeds: Sequence[int], *, resume: bool) -> tuple[tuple[R, ...], Path | None]:
+        """Return the results of all seeds, and where the checkpoint of another, unfinished run was put aside."""
+        with nullcontext() if self.kept is None else self.kept.alone():
+            aside = None
+            if resume:
+                self.resume()
+            elif self.kept is not None:
+                aside = self.kept.put_aside()
+            return tuple(self.seed(seed) for seed in seeds), aside
 
     def resume(self) -> None:
         """Take up finished seeds, and the state of the one that was under way."""

@@ -119,12 +119,7 @@ def train(
             identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
             kept = Checkpoint(Path(checkpoint), identity, every=checkpoint_every, writes=processes.rank == 0)
         run = _Seeds(recipe, dict(zip(seeds, tasks, strict=True)), fabric, kept, reporter or Silence(), processes)
-        aside = None
-        if resume:
-            run.resume()
-        elif kept is not None:
-            aside = kept.put_aside()
-        results = tuple(run.seed(seed) for seed in seeds)
+        results, aside = run.all(seeds, resume=resume)
         record = Record(
             command=command,
             dataset=facts,

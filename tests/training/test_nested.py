@@ -60,6 +60,18 @@ def test_a_signal_leaves_a_checkpoint(graphs, tmp_path):
     assert run(graphs, checkpoint=tmp_path, resume=True).metric == run(graphs).metric
 
 
+def test_one_run_at_a_time_trains_into_a_folder(graphs, tmp_path):
+    class Again:
+        def run(self, done, total, said):
+            with pytest.raises(ValueError, match="`checkpoint`: another process trains into"):
+                run(graphs, checkpoint=tmp_path, resume=True)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(graphs, checkpoint=tmp_path, listener=Again())
+    assert run(graphs, checkpoint=tmp_path, resume=True).metric == run(graphs).metric
+
+
 def test_what_chooses_looks_at_no_test_graph_and_three_runs_of_the_choice_do(graphs):
     heard = []
 

@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 
 from graphkit.data import Partitions, load, partition
 from graphkit.training import recipe, train
+from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.processes import stated
 from tests.jobs import job
 
@@ -161,3 +163,22 @@ def test_torchrun_starts_it_each_process_holds_a_part_and_one_speaks(tmp_path):
     made = subprocess.run(command, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     assert made.stdout.count("test accuracy") + made.stderr.count("test accuracy") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells of a parent's death on Linux only")
+def test_processes_end_with_a_torchrun_that_was_killed(tmp_path):
+    options = ["--model", "sage", "--sampled", "--fan-out", "4,2", "--batch-size", "2", "--set", "shares=2"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    more = ["--seeds", "1", "--epochs", "100000", "--set", "patience=0", "--checkpoint", tmp_path / "run"]
+    command = [*launch, "-m", "graphkit.cli", "train", "karate", *options, *more]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as torchrun:
+        waited = time.monotonic() + 120
+        while not (tmp_path / "run/checkpoint.pt").exists() and time.monotonic() < waited:
+            time.sleep(0.1)
+        torchrun.kill()
+        # The pipe ends when the last process that writes to it does.
+        _, said = torchrun.communicate(timeout=60)
+    assert "resume" in said
+    kept = Checkpoint(tmp_path / "run", {})
+    with kept.alone():
+        assert torch.load(kept.path, weights_only=True)["running"] is not None

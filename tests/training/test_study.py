@@ -139,6 +139,33 @@ def test_a_real_signal_leaves_a_checkpoint_that_resumes_to_the_same_bits(tmp_pat
     assert figures(resumed) == figures(run(load("karate"), chosen))
 
 
+class Meanwhile(StopAfter):
+    """Does something during the first epoch."""
+
+    def __init__(self, what):
+        super().__init__(1)
+        self.what = what
+
+    def epoch(self, seed, epoch, best):
+        self.what()
+        super().epoch(seed, epoch, best)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_one_run_at_a_time_trains_into_a_folder(data, tmp_path, resume):
+    tried = []
+
+    def another():
+        with pytest.raises(ValueError, match="`checkpoint`: another process trains into") as told:
+            run(data, checkpoint=tmp_path, resume=resume)
+        tried.append(told)
+
+    with pytest.raises(Interrupted):
+        run(data, checkpoint=tmp_path, reporter=Meanwhile(another))
+    assert len(tried) == 1
+    assert figures(run(data, checkpoint=tmp_path, resume=True)) == figures(run(data))
+
+
 def test_handlers_are_put_back_after_a_run(data, tmp_path):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     run(data, checkpoint=tmp_path)
