@@ -25,6 +25,16 @@ def test_nested_cross_validation_of_a_set_of_graphs_is_one_record(mirror, call, 
     assert record["protocol"]["split"].startswith("nested-folds(folds=10")
 
 
+@pytest.mark.parametrize(("beside", "rows"), [((), 1), (("--beside", "none"), 0)])
+def test_what_ignores_structure_is_printed_beside_the_nested_figure(mirror, call, tmp_path, beside, rows):
+    kept = tmp_path / "record.json"
+    set_to = ("--set", "hidden=2", "--set", "readout=sum", "--set", "l2=0", "--set", "layers=1", "--batch-size", "0")
+    options = ("--model", "gin", "--protocol", "nested-10-fold", "--epochs", "1", *set_to, *beside)
+    code, said, told = call("mutag", *options, "--json", str(kept))
+    assert (code, said.count("structure-free beside it")) == (0, rows), told
+    assert list(json.loads(kept.read_text())["beside"]) == ["structure-free"] * rows
+
+
 def test_rmse_is_shown_as_it_is(mirror, call):
     code, said, told = call("ogbg-molfreesolv", "--model", "gin", "--seeds", "1", "--epochs", "1")
     assert code == 0
@@ -36,6 +46,13 @@ def test_a_protocol_of_graphs_is_refused_on_nodes(call):
     code, _, told = call("karate", "--protocol", "nested-10-fold")
     assert code == 2
     assert "`--protocol` is of a set of graphs" in told
+
+
+def test_what_stands_beside_is_of_a_protocol_and_known(call):
+    assert "`--beside` goes with `--protocol`" in call("mutag", "--beside", "structure-free")[2]
+    assert (
+        "Did you mean 'structure-free'" in call("mutag", "--protocol", "nested-10-fold", "--beside", "structurefree")[2]
+    )
 
 
 def test_nodes_whose_card_asks_for_it_are_measured_by_roc_auc(mirror, call):

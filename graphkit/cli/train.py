@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     "--split-per-seed", is_flag=True, help="Each seed draws its split, or takes the file or fold of its number."
 )
 @click.option("--protocol", type=click.Choice(["nested-10-fold"]), help="Of a set of graphs: choose anew in each fold.")
+@click.option(
+    "--beside", metavar="NAME", help="With --protocol: measured in the same way; or none.  [default: structure-free]"
+)
 @click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="How many seeds to train.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them.")
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
@@ -67,6 +70,7 @@ def train(
     split_seed: int,
     split_per_seed: bool,
     protocol: str | None,
+    beside: str | None,
     seeds: int,
     seed: int,
     epochs: int | None,
@@ -113,6 +117,10 @@ def train(
         )
     if items == "nodes" and not chosen.fan_out and (workers or batch_size):
         raise click.UsageError("`--batch-size` and `--workers` go with `--sampled`: else all nodes are in one step.")
+    if beside and not protocol:
+        raise click.UsageError("`--beside` goes with `--protocol`.")
+    other = "structure-free" if beside is None else beside
+    others = [recipe(other, items=items)] if protocol and items == "graphs" and other not in ("none", name) else []
     if keep_around and partitions is None:
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
     checkpoint = checkpoint or Path("runs") / "-".join(filter(None, (asked.name, name, protocol)))
@@ -147,6 +155,7 @@ def train(
             data,
             chosen,
             given={field: value for field, value in chosen.as_dict().items() if field in overrides},
+            beside=others,
             seed=seed,
             device=device,
             precision=precision,
@@ -220,6 +229,7 @@ def _show(name: str, record: Record) -> None:
             (f"validation {figure}", _per_cent(record.validation)[0]),
             (f"test {figure}", mean),
             ("95 % interval", interval),
+            *((f"{other} beside it", _per_cent(figures)[0]) for other, figures in record.beside.items()),
             ("seconds", f"{record.seconds:.1f} ({machine['device']}, {plural(machine['threads'], 'thread')})"),
             ("protocol", protocol.fingerprint),
         ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -72,6 +73,7 @@ def nested_cross_validation(
     recipe: Recipe,
     *,
     given: Mapping[str, Any] | None = None,
+    beside: Sequence[Recipe] = (),
     folds: int = 10,
     seed: int = 0,
     device: str = "auto",
@@ -90,10 +92,11 @@ def nested_cross_validation(
         graphs: a set with classes.
         recipe: for graphs; its fields are replaced by ``SETTINGS``, then by a choice of ``GRIDS``.
         given: fields that are not chosen but given: they win over both.
+        beside: other recipes, measured after it in the same folds and in the same way; the record has their figures.
         folds: outer folds.
         seed: draws the folds, and with the number of the training its weights.
         device, precision: as for ``train``.
-        checkpoint: folder for the figures of finished trainings.
+        checkpoint: folder for the figures of finished trainings; those of ``beside`` have folders of their own in it.
         resume: go on from them; the training that was under way begins anew, to the same numbers.
         listener: hears of finished trainings.
         command: what the record names as its origin.
@@ -158,7 +161,26 @@ def nested_cross_validation(
         seconds=sum(each["seconds"] for each in runs.finished.values()),
         environment=environment(str(fabric.device), precision),
     )
-    return Outcome(record, (), () if kept is None else tuple(kept.faults.values()), aside)
+    faults = [] if kept is None else list(kept.faults.values())
+    figures = {}
+    for other in beside:
+        folder = None if checkpoint is None else Path(checkpoint) / other.name
+        outcome = nested_cross_validation(
+            graphs,
+            other,
+            given=given,
+            folds=folds,
+            seed=seed,
+            device=device,
+            precision=precision,
+            checkpoint=folder,
+            resume=resume and folder is not None and (folder / "checkpoint.pt").exists(),
+            listener=listener,
+            command=command,
+        )
+        figures[other.name] = outcome.record.metric
+        faults += outcome.faults
+    return Outcome(replace(record, beside=figures), (), tuple(faults), aside)
 
 
 def choices_of(recipe: Recipe, given: Mapping[str, Any]) -> list[Recipe]:
@@ -211,7 +233,7 @@ class _Trainings:
         if self.listener is not None:
             figures = {name: f"{100 * found[name]:.1f} %" for name in ("validation", "test") if found[name] is not None}
             said = ", ".join(f"{name} {value}" for name, value in figures.items())
-            self.listener.run(self.done, self.total, f"fold {fold}, training {place}: {said}")
+            self.listener.run(self.done, self.total, f"{recipe.name}, fold {fold}, training {place}: {said}")
         return found
 
     def _trained(self, number: int, recipe: Recipe, split: Split) -> dict[str, Any]:

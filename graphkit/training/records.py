@@ -8,7 +8,7 @@ import math
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ class Record:
         epochs: per seed, the selected epoch and the number of epochs run.
         seconds: training time of all seeds together, loading excluded.
         environment: versions, device, precision and number of threads.
+        beside: the figure on the test items of other recipes, by name, under the same protocol.
     """
 
     command: str
@@ -91,6 +92,7 @@ class Record:
     epochs: tuple[Mapping[str, int], ...]
     seconds: float
     environment: Mapping[str, Any]
+    beside: Mapping[str, Metric] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain dictionaries and lists."""

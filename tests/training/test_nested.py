@@ -83,6 +83,31 @@ def test_what_chooses_looks_at_no_test_graph_and_three_runs_of_the_choice_do(gra
     assert heard == [False, False, True, True, True] * 4
 
 
+def test_what_stands_beside_is_what_it_gives_alone_and_resumes_too(graphs, tmp_path):
+    class Stop:
+        def run(self, done, total, said):
+            if said.startswith("structure-free") and done == 2:
+                raise KeyboardInterrupt
+
+    def both(**more):
+        chosen = recipe("gin", items="graphs")
+        other = recipe("structure-free", items="graphs")
+        given = {**GIVEN, "epochs": 1}
+        return nested_cross_validation(
+            graphs, chosen, given=given, beside=[other], folds=2, device="cpu", **more
+        ).record
+
+    alone = nested_cross_validation(
+        graphs, recipe("structure-free", items="graphs"), given={**GIVEN, "epochs": 1}, folds=2, device="cpu"
+    ).record
+    with pytest.raises(KeyboardInterrupt):
+        both(checkpoint=tmp_path, listener=Stop())
+    record = both(checkpoint=tmp_path, resume=True)
+    assert record.beside == {"structure-free": alone.metric}
+    assert record.protocol == alone.protocol
+    assert record.as_dict()["beside"]["structure-free"]["values"] == alone.metric.values
+
+
 def test_given_fields_are_not_chosen():
     assert {each.hidden for each in choices_of(recipe("gin", items="graphs"), {"hidden": 8})} == {8}
     assert len(choices_of(recipe("gcn", items="graphs"), {})) == len(GRIDS["gin"])
