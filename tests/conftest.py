@@ -11,6 +11,8 @@ import torch
 from hypothesis import settings
 
 from graphkit.cli import main
+from graphkit.data import cards
+from tests import raw_arxiv
 
 # Kernels compile at their first call, which is no fault of the example that happens to make it; and what fails for one
 # must fail for all, so examples are drawn from a fixed seed.
@@ -80,3 +82,13 @@ def data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "data-home"
     monkeypatch.setenv("GRAPHKIT_DATA", str(home))
     return home
+
+
+@pytest.fixture
+def arxiv(tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a made-up ogbn-arxiv in exactly the raw format of the real one, with a card of its counts."""
+    monkeypatch.delenv("GRAPHKIT_MIRROR", raising=False)
+    raw_arxiv.written(tmp_path / "upstream/arxiv")
+    raw_arxiv.carded(tmp_path / "cards")
+    monkeypatch.setattr(cards, "_folder", lambda: tmp_path / "cards")
+    return tmp_path / "upstream/arxiv"

@@ -22,10 +22,11 @@ from graphkit.cli.preload import preload
     type=click.Choice(["metis", "random", "contiguous"]),
     help="How nodes are divided.  [default: metis where pymetis is installed, else random]",
 )
+@click.option("--undirected", is_flag=True, help="As for train: every edge in both directions, once.")
 @click.option("--split", help="As for train: the parts carry it.  [default: the card's]")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of METIS, or of chance.")
 @debuggable
-def partition_(name: str, parts: int, to: Path, by: str | None, split: str | None, seed: int) -> None:
+def partition_(name: str, parts: int, to: Path, by: str | None, undirected: bool, split: str | None, seed: int) -> None:
     """Cut a graph, by name or stored in a folder, for `torchrun ... train NAME --sampled --partitions FOLDER`."""
     from graphkit.data import card
 
@@ -33,10 +34,12 @@ def partition_(name: str, parts: int, to: Path, by: str | None, split: str | Non
     if isinstance(asked.source, str) and card(name).kind in ("graph", "signal", "family"):
         raise click.UsageError(f"{name!r} is not one graph whose nodes are labelled; parts are of its nodes.")
     preload("graphkit.data.loading", "graphkit.data.partitions")
-    from graphkit.data import load
+    import graphkit.data
     from graphkit.data.partitions import partition
 
-    written = partition(load(asked.source, split=split), to, parts=parts, by=by, seed=seed)
+    data = graphkit.data.load(asked.source, split=split)
+    data = graphkit.data.undirected(data) if undirected else data
+    written = partition(data, to, parts=parts, by=by, seed=seed)
     for part in range(parts):
         own, edges = (len(written.array(f"part-{part}/{of}", mapped=True)) for of in ("nodes", "sources"))
         click.echo(f"part {part}: {own:,} nodes, {edges:,} edges into them")

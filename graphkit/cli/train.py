@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--split-per-seed", is_flag=True, help="Each seed draws its split, or takes the file or fold of its number."
 )
+@click.option("--undirected", is_flag=True, help="Every edge in both directions, once; records name it.")
 @click.option("--protocol", type=click.Choice(["nested-10-fold"]), help="Of a set of graphs: choose anew in each fold.")
 @click.option(
     "--beside", metavar="NAME", help="With --protocol: measured in the same way; or none.  [default: structure-free]"
@@ -69,6 +70,7 @@ def train(
     split: str | None,
     split_seed: int,
     split_per_seed: bool,
+    undirected: bool,
     protocol: str | None,
     beside: str | None,
     seeds: int,
@@ -111,9 +113,10 @@ def train(
         chosen = chosen.with_(
             {"fan_out": chosen.fan_out or ",".join(["10"] * chosen.layers), "batch": chosen.batch or 512}
         )
-    if partitions is not None and (not sampled or workers or split or split_per_seed):
+    if partitions is not None and (not sampled or workers or split or split_per_seed or undirected):
         raise click.UsageError(
-            "`--partitions` goes with `--sampled`, and without `--workers` and splits: the parts carry theirs."
+            "`--partitions` goes with `--sampled`, and without `--workers`, splits and `--undirected`: the parts carry "
+            "theirs."
         )
     if items == "nodes" and not chosen.fan_out and (workers or batch_size):
         raise click.UsageError("`--batch-size` and `--workers` go with `--sampled`: else all nodes are in one step.")
@@ -143,6 +146,8 @@ def train(
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
     else:
         data = graphkit.data.load(asked.source, split=split, seed=split_seed)
+    if undirected:
+        data = graphkit.data.undirected(data)
     on_disk = data.about["stored"] if partitions is not None else getattr(data, "store", None) is not None
     if on_disk and "row_normalise" not in overrides:
         chosen = chosen.with_({"row_normalise": False})  # features stay on the disk, as they are
@@ -213,7 +218,8 @@ def _show(name: str, record: Record) -> None:
     """Print the result table: the figure, and everything it depends on."""
     data, protocol, seeds = record.dataset, record.protocol, record.seeds
     many = f"{data.signals:,} signals on " if data.signals else f"{data.graphs:,} graphs, " if data.graphs else ""
-    of_data = f"{data.name}, {many}{data.nodes:,} nodes, {data.edges:,} edges, {data.classes} classes"
+    made = f" ({protocol.edges})" if protocol.edges != "as given" else ""
+    of_data = f"{data.name}, {many}{data.nodes:,} nodes, {data.edges:,} edges{made}, {data.classes} classes"
     sizes = f"{protocol.train:,} to train on, {protocol.validation:,} to select by, {protocol.test:,} to test on"
     mean, interval = _per_cent(record.metric)
     figure = _figure_name(record)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from graphkit.data.class_splits import FixedClasses, few_shot_counts, fixed_classes
     from graphkit.data.clusters import ClusterLoader, metis_clusters
     from graphkit.data.content import content_sha256
+    from graphkit.data.direction import undirected
     from graphkit.data.family import GraphFamily
     from graphkit.data.graphset import GraphSet
     from graphkit.data.importing import import_graph
@@ -42,6 +43,7 @@ __getattr__ = lazy(
         "class_splits": ["FixedClasses", "few_shot_counts", "fixed_classes"],
         "clusters": ["ClusterLoader", "metis_clusters"],
         "content": ["content_sha256"],
+        "direction": ["undirected"],
         "family": ["GraphFamily"],
         "graphset": ["GraphSet"],
         "importing": ["import_graph"],
@@ -103,6 +105,7 @@ __all__ = [
     "stored",
     "synthesize",
     "synthesize_ogb",
+    "undirected",
     "validate",
     "verify",
 ]

@@ -232,6 +232,7 @@ def _about(data: Data) -> dict[str, Any]:
         "name": card.name if card else kept.name if kept else str(data.get("name") or "unnamed"),
         "sha256": content_sha256(data) if kept is None else kept.fingerprint,
         "stored": kept is not None,
+        "undirected": bool(data.get("undirected")),
         "card": card.name if card else None,
         "split_sha256": masks,
         "split": {"split": drawn["split"], "parameters": drawn["parameters"]} if named else None,

@@ -17,7 +17,7 @@ from graphkit.data.partitioned import Part, PartitionedFeatures, PartitionedGrap
 from graphkit.data.partitions import Partitions
 from graphkit.nn.inference import layerwise
 from graphkit.training.objectives import AbstractObjective, objective_of
-from graphkit.training.protocol import DatasetFacts, Protocol, split_name
+from graphkit.training.protocol import EDGES, DatasetFacts, Protocol, split_name
 from graphkit.training.tasks import AbstractTask, Rows
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ def part_records(partitions: Partitions, selection: str, metric: str) -> tuple[D
         test=test,
         selection=selection,
         metric=metric,
+        edges=EDGES[about.get("undirected", False)],
     )
 
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 _MASKS = ("train_mask", "val_mask", "test_mask")
 
+TOLD = ("items", "edges")
+"""Fields that follow from the checksum of the data set."""
+
+EDGES = {False: "as given", True: "made undirected"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetFacts:
@@ -53,6 +58,7 @@ class Protocol:
         metric: what is measured on the test items.
         items: what is labelled: "nodes", "graphs" or "signals". It follows from the data set, so that the fingerprint
             leaves it out.
+        edges: "as given", or "made undirected"; the checksum tells it too, so that the fingerprint leaves it out.
     """
 
     dataset: str
@@ -66,11 +72,12 @@ class Protocol:
     selection: str
     metric: str = "accuracy"
     items: str = "nodes"
+    edges: str = "as given"
 
     @property
     def fingerprint(self) -> str:
         """The first 16 hexadecimal digits of the SHA-256 of all other fields."""
-        return fingerprint({name: value for name, value in dataclasses.asdict(self).items() if name != "items"})
+        return fingerprint({name: value for name, value in dataclasses.asdict(self).items() if name not in TOLD})
 
     def of_splits(self, splits: Sequence[Split]) -> Protocol:
         """Return this protocol with several splits in place of its one."""
@@ -133,6 +140,7 @@ def protocol_of(divided: Sequence[Data], facts: DatasetFacts, selection: str, me
         selection=selection,
         metric=metric,
         items="signals" if inductive else "nodes",
+        edges=EDGES[bool(divided[0].get("undirected"))],
     )
 
 

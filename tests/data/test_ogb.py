@@ -16,9 +16,9 @@ import torch
 from torch_geometric.loader import DataLoader
 
 from graphkit.data import DataError, cards, fetch, load, official_figure, verify
+from tests.raw_arxiv import CLASSES, NODES
 
 SETS = {"molbace": (1210, 151, 152), "molesol": (902, 113, 113), "molfreesolv": (513, 64, 65)}
-NODES, EDGES, FEATURES, CLASSES = 120, 400, 128, 40
 SPLIT = ("train", "valid", "test")
 
 
@@ -56,42 +56,6 @@ def test_molhiv_is_batched_as_pyg_batches_it(mirror):
     ours = graphs.batch(range(64))
     for field in ("x", "edge_index", "edge_attr", "y", "batch", "ptr"):
         assert torch.equal(ours[field], batch[field])
-
-
-@pytest.fixture
-def arxiv(tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a made-up ogbn-arxiv in exactly the raw format of the real one, with a card of its counts."""
-    monkeypatch.delenv("GRAPHKIT_MIRROR", raising=False)
-    random = np.random.default_rng(0)
-    root = tmp_path / "upstream/arxiv"
-    order = random.permutation(NODES)
-    files = {
-        "raw/edge": random.integers(NODES, size=(EDGES, 2)),
-        "raw/node-feat": random.normal(size=(NODES, FEATURES)).round(6),
-        "raw/node-label": np.arange(NODES)[:, None] % CLASSES,
-        "raw/node_year": random.integers(1990, 2021, size=(NODES, 1)),
-        "raw/num-edge-list": [[EDGES]],
-        "raw/num-node-list": [[NODES]],
-        "split/time/train": np.sort(order[:60])[:, None],
-        "split/time/valid": np.sort(order[60:90])[:, None],
-        "split/time/test": np.sort(order[90:])[:, None],
-    }
-    for name, rows in files.items():
-        path = root / f"{name}.csv.gz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with gzip.open(path, "wt") as file:
-            file.writelines(",".join(map(str, row)) + "\n" for row in np.asarray(rows).tolist())
-    folder = tmp_path / "cards"
-    shutil.copytree(cards._folder(), folder)
-    for name, edges in (("arxiv", EDGES), ("products", 2 * EDGES)):
-        card = folder / f"ogbn-{name}/card.toml"
-        counts = {"nodes": NODES, "edges": edges, "features": FEATURES, "classes": CLASSES}
-        lines = [line for line in card.read_text().splitlines() if line.partition(" =")[0] not in counts]
-        lines = [f"{key} = {value}" for key, value in counts.items()] + lines
-        lines = [line.partition("{")[0] + "{}" if "sha256 =" in line else line for line in lines]
-        card.write_text("\n".join(lines) + "\n")
-    monkeypatch.setattr(cards, "_folder", lambda: folder)
-    return root
 
 
 def put(root: Path, home: Path, name: str = "arxiv") -> Path:
