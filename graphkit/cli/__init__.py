@@ -46,8 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         code, message = _verdict(error)
-        say(message)
+        if not _said_by_another(error):
+            say(message)
         return code
+
+
+def _said_by_another(error: BaseException) -> bool:
+    """Return whether the first process of a job says the same: what was typed is the same for all."""
+    if os.environ.get("RANK", "0") == "0" or not isinstance(error, click.ClickException | ValueError):
+        return False
+    from graphkit.training.processes import JobError
+
+    return isinstance(error, click.ClickException | JobError)
 
 
 def _verdict(error: BaseException) -> tuple[int, str]:

@@ -19,6 +19,7 @@ from graphkit.training.devices import fabric_on, seeded
 from graphkit.training.fit import Fit
 from graphkit.training.graphs import graph_facts, prepare_graphs
 from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
+from graphkit.training.processes import JobError, stated
 from graphkit.training.protocol import Protocol as MeasuredUnder
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.study import Outcome
@@ -102,13 +103,15 @@ def nested_cross_validation(
         command: what the record names as its origin.
 
     Raises:
-        ValueError: for a set without classes or a recipe that is not for graphs.
+        ValueError: for a set without classes, a recipe that is not for graphs, or several processes.
         Interrupted: on SIGINT or SIGTERM, if there is a ``checkpoint``.
 
     Source: Errica, Podda, Bacciu & Micheli (2020), arXiv:1912.09893, for the protocol; the grid is smaller.
     """
     if resume and checkpoint is None:
         raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")
+    if (many := stated().count) > 1:
+        raise JobError(f"nested cross-validation runs in one process, but {many} were started; take no `torchrun`.")
     fabric = fabric_on(device, precision)
     divided = NestedFolds(folds=folds)
     parts = divided.splits(graphs.items, torch.Generator().manual_seed(seed))

@@ -23,6 +23,10 @@ PATIENCE = datetime.timedelta(minutes=10)
 """How long a process waits for one that is silent but not known to be dead, such as on a machine without power."""
 
 
+class JobError(ValueError):
+    """A call that is wrong in all processes of a job alike: it is enough that the first one says so."""
+
+
 @dataclass(frozen=True)
 class Processes:
     """This process among those of the job.
@@ -122,17 +126,21 @@ def joined(recipe: Recipe, device: torch.device) -> Iterator[Processes]:
     """Give this process among those that train a recipe's model together, connected until the block ends.
 
     Raises:
-        ValueError: for a recipe that so many processes cannot share.
+        JobError: for a recipe that so many processes cannot share.
     """
-    many = stated().count
+    many, items = stated().count, recipe.model.items
+    if many > 1 and items != "nodes":
+        raise JobError(
+            f"{items} are trained on in one process, but {many} were started; start one, without `torchrun`."
+        )
     if many > 1 and not recipe.fan_out:
-        raise ValueError(f"{many} processes train nodes in batches only: ask for it with `--sampled`.")
+        raise JobError(f"{many} processes train nodes in batches only: ask for it with `--sampled`.")
     if recipe.shares % many and not recipe.home:
-        raise ValueError(
+        raise JobError(
             f"`shares` ({recipe.shares}) must be a multiple of the number of processes ({many}), so that "
             f"each has as many parts of a batch; `--set shares={many}`, or start other many."
         )
     if many > 1 and recipe.norm == "batch":
-        raise ValueError("`norm` 'batch' keeps running means, which would differ between processes; take 'layer'.")
+        raise JobError("`norm` 'batch' keeps running means, which would differ between processes; take 'layer'.")
     with connected(device) as processes:
         yield processes

@@ -16,7 +16,7 @@ from graphkit.training.fit import Fit
 from graphkit.training.graphs import graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.interrupts import StopRequest
 from graphkit.training.partitioned import part_records, prepare_part
-from graphkit.training.processes import Processes, joined, stated
+from graphkit.training.processes import JobError, Processes, joined, stated
 from graphkit.training.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
 from graphkit.training.recipes import Recipe
 from graphkit.training.records import Record, environment, metric
@@ -103,7 +103,10 @@ def train(
     if splits is not None and len(splits) != len(seeds):
         raise ValueError(f"`splits` must have one split per seed ({len(seeds)}), got {len(splits)}.")
     if isinstance(data, Partitions):
-        data.require(stated().count)
+        try:
+            data.require(stated().count)
+        except ValueError as error:
+            raise JobError(str(error)) from None
         if splits is not None or workers:
             raise ValueError(
                 "`splits`, `workers`: a graph in parts has its split, and is drawn from in step; give none."

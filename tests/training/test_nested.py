@@ -113,6 +113,13 @@ def test_given_fields_are_not_chosen():
     assert len(choices_of(recipe("gcn", items="graphs"), {})) == len(GRIDS["gin"])
 
 
+def test_one_process_does_it(graphs, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="runs in one process, but 2 were started"):
+        run(graphs)
+
+
 def test_to_resume_needs_a_checkpoint(graphs):
     with pytest.raises(ValueError, match="`resume` needs `checkpoint`"):
         run(graphs, resume=True)

@@ -141,6 +141,27 @@ def test_what_processes_cannot_share_is_refused(data, monkeypatch, fields, messa
         train(data, CHOSEN.with_(fields), device="cpu")
 
 
+@pytest.mark.parametrize("items", ["graphs", "signals"])
+def test_items_that_one_process_trains_on_are_told_without_advice_that_fails(data, monkeypatch, items):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    made = recipe({"graphs": "gin", "signals": "cheb"}[items], items=items)
+    with pytest.raises(ValueError, match=f"^{items} are trained on in one process, but 2 were started; start one"):
+        train(data, made, device="cpu")
+
+
+def test_what_is_wrong_in_all_processes_is_said_by_the_first(call, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    said = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        said.append([call("train", "karate", *wrong)[::2] for wrong in ((), ("--workers", "2"), ("--set", "hidden=x"))])
+    first, second = said
+    assert [code for code, _ in first] == [code for code, _ in second] == [2, 2, 2]
+    assert [bool(told) for _, told in first] == [True, True, True]
+    assert [bool(told) for _, told in second] == [False, False, True], "what may be wrong in one process only is said by it"
+
+
 def test_more_shares_than_nodes_are_refused(data):
     with pytest.raises(ValueError, match=r"`shares` \(40\) must be at most"):
         train(data, CHOSEN.with_({"shares": 40}), device="cpu")
