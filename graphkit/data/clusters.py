@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import coalesce, remove_self_loops, subgraph
 
 from graphkit import _checks
+from graphkit.data.order import PassOrder
 
 
 def metis_clusters(edge_index: Tensor, parts: int, *, num_nodes: int, seed: int = 0) -> Tensor:
@@ -68,7 +69,9 @@ class ClusterLoader(DataLoader):
         part: the cluster of each node, ``[nodes]``, as :func:`metis_clusters` gives it.
         batch_size: clusters of a batch.
         shuffle: whether clusters are drawn in another order in each pass.
+        num_workers: processes that cut batches out ahead; batches are the same with any number.
         seed: of these orders.
+        loader: further arguments of PyTorch's ``DataLoader``.
 
     Raises:
         ValueError: where ``part`` has not one value per node, or ``batch_size`` is below 1.
@@ -83,21 +86,38 @@ class ClusterLoader(DataLoader):
         [18, 16]
     """
 
-    def __init__(self, data: Data, part: Tensor, *, batch_size: int = 1, shuffle: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self,
+        data: Data,
+        part: Tensor,
+        *,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        num_workers: int = 0,
+        seed: int = 0,
+        loader: dict[str, Any] | None = None,
+    ) -> None:
         _checks.at_least("batch_size", batch_size, 1)
+        _checks.at_least("seed", seed, 0)
         if part.dim() != 1 or len(part) != data.num_nodes:
             raise ValueError(f"`part` must have one value per node ({data.num_nodes}), got {list(part.shape)}.")
         _, number = part.cpu().unique(return_inverse=True)
         order = number.argsort(stable=True)
         self.data, self.members = data, order.split(number.bincount().tolist())
-        generator = torch.Generator().manual_seed(seed)
+        self.seed, self.epoch = seed, 0
+        numbers = range(len(self.members))
         super().__init__(
-            range(len(self.members)),  # type: ignore[arg-type]  # whatever has a length and places
+            numbers,  # type: ignore[arg-type]  # whatever has a length and places
             batch_size=batch_size,
-            shuffle=shuffle,
-            generator=generator,
+            sampler=PassOrder(self, length=len(numbers)) if shuffle else None,
+            num_workers=num_workers,
             collate_fn=self._joined,
+            **(loader or {}),
         )
+
+    def __iter__(self) -> Any:
+        self.epoch += 1
+        return super().__iter__()
 
     def _joined(self, several: list[int]) -> Any:
         """Return the graph of some clusters."""

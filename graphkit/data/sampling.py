@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
-from torch_geometric.sampler import BaseSampler, EdgeSamplerInput, NegativeSampling, NodeSamplerInput, SamplerOutput
+from torch_geometric.sampler import (
+    BaseSampler,
+    EdgeSamplerInput,
+    NegativeSampling,
+    NodeSamplerInput,
+    NumNeighbors,
+    SamplerOutput,
+)
 from torch_geometric.sampler.neighbor_sampler import edge_sample, node_sample
 from torch_geometric.sampler.utils import to_csc
 
@@ -33,11 +40,12 @@ class NeighborSampler(BaseSampler):
 
     Args:
         data: a graph with ``edge_index`` or ``adj_t``, or a pair of PyG's feature store and graph store.
-        num_neighbors: neighbours a node in each hop; -1 takes all.
+        num_neighbors: neighbours a node in each hop, -1 takes all; or PyG's ``NumNeighbors`` of such a list.
         replace: whether a neighbour may be drawn twice.
         disjoint: whether each given node has a tree of its own; ``batch`` then names the tree of a node.
         subgraph_type: ``"directional"`` keeps the drawn edges, which point to the given nodes; ``"bidirectional"``
             adds their reverses; ``"induced"`` takes all edges between the drawn nodes.
+        directed: PyG's older word: false is ``subgraph_type="induced"``.
         weight_attr: name of a weight per edge, not below 0: neighbours are drawn in proportion to it. All neighbours
             are taken where they are no more than asked for, those of weight 0 too, as in PyG.
         seed: of all draws, from 0.
@@ -62,19 +70,18 @@ class NeighborSampler(BaseSampler):
     def __init__(
         self,
         data: Any,
-        num_neighbors: Sequence[int],
+        num_neighbors: Sequence[int] | NumNeighbors,
         *,
         replace: bool = False,
         disjoint: bool = False,
         subgraph_type: Literal["directional", "bidirectional", "induced"] = "directional",
+        directed: bool = True,
         weight_attr: str | None = None,
         seed: int = 0,
     ) -> None:
-        self.num_neighbors = list(num_neighbors)
-        if not self.num_neighbors or any(not isinstance(many, int) or many < -1 for many in self.num_neighbors):
-            raise ValueError(
-                f"`num_neighbors` must hold a number of neighbours for each hop, -1 for all, got {self.num_neighbors}."
-            )
+        self.num_neighbors = _fan_outs(num_neighbors)
+        if not directed:
+            subgraph_type = "induced"
         _checks.member("subgraph_type", subgraph_type, SUBGRAPHS)
         _checks.at_least("seed", seed, 0)
         if disjoint and subgraph_type == "induced":
@@ -169,6 +176,18 @@ class NeighborSampler(BaseSampler):
             num_sampled_nodes=None if many is None else hops,
             num_sampled_edges=many,
         )
+
+
+def _fan_outs(given: Sequence[int] | NumNeighbors) -> list[int]:
+    """Return the number of neighbours in each hop."""
+    values = given.values if isinstance(given, NumNeighbors) else given
+    hops = list(values) if isinstance(values, Sequence | np.ndarray) else []
+    if not hops or any(isinstance(many, bool) or not isinstance(many, int | np.integer) or many < -1 for many in hops):
+        raise ValueError(
+            "`num_neighbors` must hold a number of neighbours for each hop, -1 for all, such as [10, 5], "
+            f"got {given!r}."
+        )
+    return [int(many) for many in hops]
 
 
 def _incoming(data: Any, weight: str | None) -> tuple[AbstractIncoming, Tensor | None]:

@@ -63,10 +63,18 @@ def test_every_node_is_in_one_batch_with_the_edges_inside_it(cliques, shuffle):
         assert torch.equal(batch.edge_weight.long(), batch.e_id)
 
 
-def test_a_seed_decides_which_clusters_meet(cliques):
-    part = torch.arange(48) // 6
-    one, two = (list(ClusterLoader(cliques, part, batch_size=3, shuffle=True, seed=5)) for _ in range(2))
-    assert all(torch.equal(a.n_id, b.n_id) for a, b in zip(one, two, strict=True))
+@pytest.mark.parametrize("persistent", [None, False, True])
+def test_a_seed_decides_which_clusters_meet_with_any_workers(cliques, persistent):
+    def passes(seed, **options):
+        loader = ClusterLoader(cliques, torch.arange(48) // 6, batch_size=3, shuffle=True, seed=seed, **options)
+        return [batch.n_id.tolist() for _ in range(2) for batch in loader]
+
+    options = {} if persistent is None else {"num_workers": 2, "loader": {"persistent_workers": persistent}}
+    torch.manual_seed(1 + bool(persistent))
+    alone = passes(5)
+    assert passes(5, **options) == alone
+    assert alone[: len(alone) // 2] != alone[len(alone) // 2 :]
+    assert passes(6) != alone
 
 
 def test_more_parts_than_nodes_and_wrong_sizes_are_refused(cliques):
@@ -78,6 +86,8 @@ def test_more_parts_than_nodes_and_wrong_sizes_are_refused(cliques):
         ClusterLoader(cliques, torch.zeros(3, dtype=torch.long))
     with pytest.raises(ValueError, match="`batch_size`"):
         ClusterLoader(cliques, torch.zeros(48, dtype=torch.long), batch_size=0)
+    with pytest.raises(ValueError, match="`seed`"):
+        ClusterLoader(cliques, torch.zeros(48, dtype=torch.long), seed=-1)
 
 
 def test_without_pymetis_its_error_says_how_to_get_it(cliques, monkeypatch):

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import chisquare
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.loader import LinkLoader, NodeLoader
-from torch_geometric.sampler import EdgeSamplerInput, NegativeSampling, NodeSamplerInput
+from torch_geometric.sampler import EdgeSamplerInput, NegativeSampling, NodeSamplerInput, NumNeighbors
 from torch_geometric.utils import k_hop_subgraph
 
 from graphkit.data import load
@@ -247,6 +247,25 @@ def test_threads_do_not_change_what_is_drawn(generator):
     assert torch.equal(out[0].node, out[1].node)
 
 
+@pytest.mark.parametrize("given", [NumNeighbors([4, 3]), np.array([4, 3]), [np.int64(4), 3], (4, 3)])
+def test_numbers_of_neighbours_may_come_as_pyg_and_numpy_have_them(graph, given):
+    one, two = (NeighborSampler(graph, each).sample_from_nodes(nodes(0, 1)) for each in (given, [4, 3]))
+    assert torch.equal(one.edge, two.edge)
+
+
+def test_pygs_older_word_for_an_induced_subgraph_is_known(graph):
+    older = NeighborSampler(graph, [3, 2], directed=False).sample_from_nodes(nodes(1, 2, 3))
+    newer = NeighborSampler(graph, [3, 2], subgraph_type="induced").sample_from_nodes(nodes(1, 2, 3))
+    assert torch.equal(older.edge, newer.edge)
+
+
+@pytest.mark.parametrize("loader", [NeighborLoader, LinkNeighborLoader])
+def test_size_order_and_workers_are_asked_for_as_of_pygs_loaders(graph, loader):
+    one = list(loader(graph, [3], batch_size=8, shuffle=True, num_workers=1))
+    two = list(loader(graph, [3], loader={"batch_size": 8, "shuffle": True}))
+    assert same_batches(one, two)
+
+
 def test_a_new_pass_draws_anew_and_the_same_pass_the_same(graph):
     loader = NeighborLoader(graph, [2], loader={"batch_size": NODES})
     (first,), (second,) = list(loader), list(loader)
@@ -349,7 +368,7 @@ def test_a_node_that_is_not_there_is_refused_before_its_memory_is_read(graph, wr
 
 
 def test_what_cannot_be_sampled_is_refused(graph):
-    for wrong in ([], [2, -2], [1.5]):
+    for wrong in ([], [2, -2], [1.5], [True], 3, "10,5", None, {2: 3}, NumNeighbors({("a", "to", "b"): [2]})):
         with pytest.raises(ValueError, match="`num_neighbors` must hold a number of neighbours for each hop"):
             NeighborSampler(graph, wrong)
     with pytest.raises(ValueError, match=r"`subgraph_type` 'inducd' is not known\. Did you mean 'induced'"):

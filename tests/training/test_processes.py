@@ -159,7 +159,9 @@ def test_what_is_wrong_in_all_processes_is_said_by_the_first(call, monkeypatch):
     first, second = said
     assert [code for code, _ in first] == [code for code, _ in second] == [2, 2, 2]
     assert [bool(told) for _, told in first] == [True, True, True]
-    assert [bool(told) for _, told in second] == [False, False, True], "what may be wrong in one process only is said by it"
+    assert [bool(told) for _, told in second] == [False, False, True], (
+        "what may be wrong in one process only is said by it"
+    )
 
 
 def test_more_shares_than_nodes_are_refused(data):
