@@ -36,7 +36,9 @@ class NeighborSampler(BaseSampler):
     It gives PyG's loaders what PyG's own sampler gives them (``n_id``, ``e_id``, ``input_id``, ``batch_size``,
     ``batch``, ``num_sampled_nodes``, ``num_sampled_edges``), in the same order: first the given nodes, then hop by hop
     those that are new. What is drawn is a function of ``seed``, the epoch and the nodes of a batch: it is the same
-    with any number of workers and threads. It needs neither pyg-lib nor torch-sparse.
+    with any number of workers and threads. It needs neither pyg-lib nor torch-sparse, and takes neither where it is
+    there: they draw from generators of their own, so that one seed would give other batches, and figures, on a machine
+    that has them. ``torch_geometric.loader.NeighborLoader`` is pyg-lib's sampler for who wants it.
 
     Args:
         data: a graph with ``edge_index`` or ``adj_t``, or a pair of PyG's feature store and graph store.

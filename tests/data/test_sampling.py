@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch_geometric.typing
 from scipy.stats import chisquare
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.loader import LinkLoader, NodeLoader
@@ -264,6 +265,15 @@ def test_size_order_and_workers_are_asked_for_as_of_pygs_loaders(graph, loader):
     one = list(loader(graph, [3], batch_size=8, shuffle=True, num_workers=1))
     two = list(loader(graph, [3], loader={"batch_size": 8, "shuffle": True}))
     assert same_batches(one, two)
+
+
+def test_a_machine_with_pygs_companions_draws_the_same(graph, monkeypatch):
+    before = list(NeighborLoader(graph, [3, 2], batch_size=8))
+    for name in ("WITH_PYG_LIB", "WITH_TORCH_SPARSE"):
+        monkeypatch.setattr(torch_geometric.typing, name, True)
+    for name in ("pyg_lib", "torch_sparse"):
+        monkeypatch.setattr(torch_geometric.typing, name, None)  # whatever is asked of it fails
+    assert same_batches(before, list(NeighborLoader(graph, [3, 2], batch_size=8)))
 
 
 def test_a_new_pass_draws_anew_and_the_same_pass_the_same(graph):
