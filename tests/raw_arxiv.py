@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,11 @@ def written(root: Path) -> None:
         "split/time/valid": np.sort(order[60:90])[:, None],
         "split/time/test": np.sort(order[90:])[:, None],
     }
+    tables(root, files)
+
+
+def tables(root: Path, files: dict[str, Any]) -> None:
+    """Write tables as OGB does, each to a compressed file of its name below ``root``."""
     for name, rows in files.items():
         path = root / f"{name}.csv.gz"
         path.parent.mkdir(parents=True, exist_ok=True)

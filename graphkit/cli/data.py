@@ -27,7 +27,16 @@ def list_() -> None:
     cards = [card(name) for name in names()]
     table(
         ["name", " nodes", " edges", " features", " classes", "what"],
-        [(c.name, f"{c.nodes:,}", f"{c.edges:,}", f"{c.features:,}", str(c.classes), c.title) for c in cards],
+        [
+            (
+                c.name,
+                *(f"{many:,}" if c.nodes else "?" for many in (c.nodes, c.edges)),
+                f"{c.features:,}",
+                str(c.classes),
+                c.title,
+            )
+            for c in cards
+        ],
     )
 
 

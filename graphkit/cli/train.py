@@ -250,7 +250,7 @@ def _sampling(config: Any) -> str:
 
 def _figure_name(record: Record) -> str:
     """Return what was measured, as people write it."""
-    return {"rocauc": "ROC-AUC", "rmse": "RMSE"}.get(record.metric.name, record.metric.name)
+    return {"rocauc": "ROC-AUC", "ap": "average precision", "rmse": "RMSE"}.get(record.metric.name, record.metric.name)
 
 
 def _per_cent(metric: Any) -> tuple[str, str]:

@@ -28,8 +28,8 @@ class Card:
             labelled signals on one graph, ``"link"`` for one graph whose links are predicted, ``"family"`` for several
             data sets that are loaded together.
         directed: whether an edge may stand in ``edge_index`` in one direction only, as its publishers gave it.
-        nodes: number of nodes, of all graphs together.
-        edges: number of columns of ``edge_index``; both directions count where the graph is undirected.
+        nodes: number of nodes, of all graphs together; 0 where it is not known here.
+        edges: number of columns of ``edge_index``, both directions where the graph is undirected; 0 as for nodes.
         features: number of features of a node; the largest, where the members of a family differ.
         classes: number of classes; 0 where labels are real numbers, or there are none.
         licence: the terms of the place the files came from.
@@ -44,11 +44,11 @@ class Card:
         files: path below a data root -> sha256, or ``None`` where it is not known.
         sizes: path below a data root -> bytes, or ``None`` where it is not known.
         content: sha256 of the loaded tensors (see ``graphkit.data.content``), or ``None`` where it is not known.
-        graphs: number of graphs.
+        graphs: number of graphs; 0 where it is not known here.
         signals: number of signals on the graph, where those have the labels.
         members: names of the data sets of a family.
-        metric: the figure that the publishers ask for: ``"accuracy"``, ``"rocauc"`` or ``"rmse"``; of links
-            ``"hits@50"`` and the like, or ``"mrr"``.
+        metric: the figure that the publishers ask for: ``"accuracy"``, ``"rocauc"``, ``"ap"`` (average
+            precision) or ``"rmse"``; of links ``"hits@50"`` and the like, or ``"mrr"``.
         few_shot: how many classes train, select and test in the few-shot literature, or nothing.
     """
 
@@ -89,13 +89,14 @@ class Card:
         files = f"{len(self.files)}, {size:,} bytes" if size else f"{len(self.files)}" if self.files else "none"
         many = f"{self.graphs:,} graphs, " if self.graphs > 1 else ""
         many = f"{self.signals:,} signals on " if self.signals else many
+        counted = f"{self.nodes:,} nodes, {self.edges:,} edges" if self.nodes else "nodes and edges not known here"
         labelled = {"graph": "graphs", "signal": "signals"}.get(self.kind, "nodes")
         asked = f"labels of {labelled}, {self._labels()}" if self.kind != "link" else "which links there will be"
         fields = [
             ("title", self.title),
             *((("members", ", ".join(self.members)),) if self.members else ()),
             ("task", f"{asked}, {self.metric}"),
-            ("size", f"{many}{self.nodes:,} nodes, {self.edges:,} edges ({direction}), {self.features:,} features"),
+            ("size", f"{many}{counted} ({direction}), {self.features:,} features"),
             ("split", self.default_split),
             *((f"  {name}", meaning) for name, meaning in self.splits.items()),
             *((("few-shot", f"{' / '.join(map(str, self.few_shot))} classes"),) if self.few_shot else ()),

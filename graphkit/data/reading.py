@@ -95,7 +95,9 @@ def fingerprint(data: Data | GraphSet) -> str:
 def _difference(card: Card, data: Data | GraphSet) -> str:
     """Return how ``data`` differs from what ``card`` describes, or nothing."""
     counts = _counts(data)
-    expected = card.signals or card.graphs, card.nodes, card.edges, card.features, card.classes
+    items, nodes, edges, *_ = counts
+    known = card.signals or card.graphs or items, card.nodes or nodes, card.edges or edges
+    expected = *known, card.features, card.classes
     if counts != expected:
         shown = slice(0 if card.kind in ("graph", "signal") else 1, None)
         words = ", ".join((f"{card.kind}s", "nodes", "edges", "features", "classes")[shown])
@@ -111,7 +113,10 @@ def _counts(data: Data | GraphSet) -> tuple[int, int, int, int, int]:
 
     items, inside = (len(data), data._data) if isinstance(data, GraphSet) else (1, data)
     y = None if items == 1 and inside.get("y") is None else data.y
-    classes = 0 if y is None or y.is_floating_point() else int(y.max()) + 1
+    if y is not None and y.is_floating_point():  # real numbers, or classes of which some are missing
+        there = ~y.isnan()
+        y = None if bool(there.all()) else y[there]
+    classes = 0 if y is None or not len(y) else int(y.max()) + 1
     features, signals = inside.num_node_features, inside.get("signals")
     if signals is not None:
         items, features = len(signals), signals.size(-1)

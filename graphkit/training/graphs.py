@@ -12,7 +12,13 @@ from torch import Tensor
 from graphkit.data import GraphSet, Split
 from graphkit.data.content import graphs_sha256, tensors_sha256
 from graphkit.nn.graphs import GraphBatch
-from graphkit.training.objectives import AbstractObjective, Accuracy, OfficialDistance, OfficialRanking
+from graphkit.training.objectives import (
+    AbstractObjective,
+    Accuracy,
+    OfficialDistance,
+    OfficialPrecision,
+    OfficialRanking,
+)
 from graphkit.training.protocol import DatasetFacts, Protocol, split_name, splits_sha256
 from graphkit.training.tasks import AbstractTask, Rows
 
@@ -115,7 +121,11 @@ def _objective(graphs: GraphSet, y: Tensor) -> tuple[AbstractObjective, int]:
     if card is None or card.metric == "accuracy":
         return Accuracy(), int(y.max()) + 1
     tasks = y.size(1) if y.dim() == 2 else 1
-    kinds: dict[str, Callable[[str], AbstractObjective]] = {"rocauc": OfficialRanking, "rmse": OfficialDistance}
+    kinds: dict[str, Callable[[str], AbstractObjective]] = {
+        "rocauc": OfficialRanking,
+        "ap": OfficialPrecision,
+        "rmse": OfficialDistance,
+    }
     return kinds[card.metric](card.name), tasks
 
 

@@ -1,4 +1,4 @@
-"""What is minimised and what is measured: accuracy, ROC-AUC, RMSE."""
+"""What is minimised and what is measured: accuracy, ROC-AUC, average precision, RMSE."""
 
 from __future__ import annotations
 
@@ -80,11 +80,31 @@ class OfficialRanking(AbstractObjective):
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the binary cross-entropy in nats over the labels that are there."""
-        there = ~y.isnan()
-        return F.binary_cross_entropy_with_logits(logits[there], y[there].to(logits.dtype))
+        return _of_two(logits, y)
 
     def figure(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the mean area under the ROC curve over the tasks."""
+        return _official(self.dataset, logits, y)
+
+
+@dataclass(frozen=True)
+class OfficialPrecision(AbstractObjective):
+    """Binary cross-entropy of one task or several, labels that are NaN left out, and average precision by OGB.
+
+    Args:
+        dataset: whose evaluator.
+    """
+
+    dataset: str
+    name: ClassVar[str] = "ap"
+    best: ClassVar[str] = "highest validation average precision"
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the binary cross-entropy in nats over the labels that are there."""
+        return _of_two(logits, y)
+
+    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the mean average precision over the tasks."""
         return _official(self.dataset, logits, y)
 
 
@@ -109,6 +129,13 @@ class OfficialDistance(AbstractObjective):
     def figure(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the root of the mean square error."""
         return _official(self.dataset, logits, y)
+
+
+def _of_two(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the mean binary cross-entropy over the labels that are there, 0 where a batch has none."""
+    there = ~y.isnan()
+    losses = F.binary_cross_entropy_with_logits(logits[there], y[there].to(logits.dtype), reduction="sum")
+    return losses / there.sum().clamp(min=1)
 
 
 def _official(dataset: str, logits: Tensor, y: Tensor) -> Tensor:

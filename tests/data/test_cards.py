@@ -19,6 +19,7 @@ UNSEEN = {
     "citation-full-cora",
     "citation-full-cora-ml",
     "citation-full-pubmed",
+    *(f"ogbg-mol{name}" for name in ("bbbp", "clintox", "lipo", "muv", "pcba", "sider", "tox21", "toxcast")),
     "ogbn-arxiv",
     "ogbn-products",
     "ogbl-collab",

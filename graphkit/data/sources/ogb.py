@@ -35,18 +35,20 @@ class OGBGraphSource:
         name: after ``ogbg-``.
         archive: OGB's name of the file to download.
         split: OGB's name of its split.
+        tasks: labels of a molecule.
         plain: as for every source.
     """
 
     name: str
     archive: str
     split: str = "scaffold"
+    tasks: int = 1
     plain: bool = True
 
     def read(self, root: Path) -> GraphSet:
         """Return the graphs as OGB has them: each bond in both directions, one after the other; ``y [graphs, tasks]``.
 
-        Labels are int64 where they are classes and float32 where they are real numbers.
+        Labels are int64 where they are classes, and float32 where they are real numbers or some are missing (NaN).
         """
         from torch_geometric.data import Data
 
@@ -54,6 +56,8 @@ class OGBGraphSource:
 
         raw = root / "ogb" / f"ogbg_{self.name}" / "raw"
         y = table(raw / "graph-label.csv.gz")
+        if y.size(1) != self.tasks:
+            raise ValueError(f"its labels are of {y.size(1):,} tasks, not of {self.tasks:,}")
         data = Data(
             x=table(raw / "node-feat.csv.gz"),
             edge_index=both_ways(table(raw / "edge.csv.gz").t()),
