@@ -60,7 +60,13 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    learner: AbstractLearner, tasks: TaskSet, *, steps: int = 0, calibrate: int = 0, batch: int = 16
+    learner: AbstractLearner,
+    tasks: TaskSet,
+    *,
+    steps: int = 0,
+    calibrate: int = 0,
+    balanced: bool = False,
+    batch: int = 16,
 ) -> Evaluation:
     """Return the accuracy on each task's query after adapting to its support; no graph is kept.
 
@@ -70,6 +76,7 @@ def evaluate(
         steps: inner steps in place of the learner's own; 0 keeps those.
         calibrate: steps in which query items move the prototypes of the adapted representation, see
             :func:`calibrated`; 0 for none.
+        balanced: whether calibration knows that every class has as many query items.
         batch: tasks at a time.
 
     Source: Dhillon et al. (2020), arXiv:1909.02729, for reporting both settings apart.
@@ -85,24 +92,24 @@ def evaluate(
     if at_least("steps", steps, 0) and hasattr(learner, "inner_steps"):
         own, learner.inner_steps = learner.inner_steps, steps  # type: ignore[assignment]  # a module's attribute
         try:
-            return evaluate(learner, tasks, calibrate=calibrate, batch=batch)
+            return evaluate(learner, tasks, calibrate=calibrate, balanced=balanced, batch=batch)
         finally:
             learner.inner_steps = own
     accuracies: list[float] = []
     for start in range(0, len(tasks), at_least("batch", batch, 1)):
         some = [tasks[number] for number in range(start, min(start + batch, len(tasks)))]
         y = some[0].episode.query_y
-        logits = _calibrated_logits(learner, some, calibrate) if calibrate else learner.logits(some)
+        logits = _calibrated_logits(learner, some, calibrate, balanced) if calibrate else learner.logits(some)
         accuracies += (logits.argmax(-1).cpu() == y).double().mean(-1).tolist()
     return Evaluation(tuple(accuracies), tasks.fingerprint, bool(calibrate))
 
 
-def _calibrated_logits(learner: AbstractLearner, tasks: list, steps: int) -> Tensor:
+def _calibrated_logits(learner: AbstractLearner, tasks: list, steps: int, balanced: bool) -> Tensor:
     """Return logits from prototypes that the query has moved, in the adapted representation."""
 
     def solve(support: Shown, query: Shown, y: Tensor, ways: int) -> Tensor:
         parameters = learner.adapted(support, y, ways)
         here, there = (learner.represented(parameters, part) for part in (support, query))
-        return calibrated(here, y, there, ways=ways, steps=steps)
+        return calibrated(here, y, there, ways=ways, steps=steps, balanced=balanced)
 
     return learner.each(tasks, solve)

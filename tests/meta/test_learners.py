@@ -261,6 +261,20 @@ def test_calibration_moves_prototypes_to_where_the_query_is():
     torch.testing.assert_close(found, expected)
 
 
+def test_balanced_calibration_guesses_every_class_equally_often():
+    """Against the scaling written out on probabilities; guesses that would all be of one class are of both."""
+    query = F.normalize(torch.tensor([[1.0, 0.1], [1.0, 0.2], [1.0, 0.3], [1.0, 0.4]], dtype=torch.float64), dim=-1)
+    support, y = torch.eye(2, dtype=torch.float64), torch.tensor([0, 1])
+    table = (query / 0.1).exp()
+    for _ in range(1000):
+        table = table / table.sum(0) * 2
+        table = table / table.sum(1, keepdim=True)
+    found = calibrated(support, y, query, ways=2, steps=0, balanced=True)
+    torch.testing.assert_close(found.softmax(-1), table, atol=1e-3, rtol=0)
+    assert found.argmax(-1).tolist() == [0, 0, 1, 1]
+    assert calibrated(support, y, query, ways=2, steps=0).argmax(-1).tolist() == [0, 0, 0, 0]
+
+
 class Spare(nn.Module):
     def __init__(self):
         super().__init__()

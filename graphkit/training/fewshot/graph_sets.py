@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
 from graphkit.meta import ClassSplit, Protocol, Rows
+from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.problems import Problem, Rowed, one_graph, unlike_names
 from graphkit.training.fewshot.rows import encoder_rows, rows_of
 from graphkit.training.fewshot.studies import Study
@@ -23,8 +23,7 @@ def study_of_graphs(
     splits: Sequence[ClassSplit],
     protocol: Protocol,
     *,
-    encoder: str = "ccassg",
-    encoder_fields: Mapping[str, Any] | None = None,
+    encoders: Encoders = ENCODERS,
     seed: int = 0,
 ) -> Study:
     """Return the study of unseen classes of a set of graphs.
@@ -36,9 +35,8 @@ def study_of_graphs(
         graphs: a set whose graphs have classes.
         splits: classes to train, select and test on.
         protocol: of the tasks.
-        encoder: the loss without labels behind rows of the kind "encoder".
-        encoder_fields: fields of its recipe, and values.
-        seed: of the encoder.
+        encoders: trained without labels, behind rows of the kind "encoder".
+        seed: of the encoders.
 
     Raises:
         ValueError: for splits or tasks that cannot be drawn, or labels that are no classes.
@@ -55,7 +53,7 @@ def study_of_graphs(
     def table(kind: str) -> Tensor:
         if kind not in known:
             if kind == "encoder":
-                found = encoder_rows([nodes], [nodes], loss=encoder, seed=seed, overrides=encoder_fields)[0]
+                found = encoder_rows([nodes], [nodes], encoders, seed=seed)[0]
             else:
                 found = rows_of(nodes, kind)
             sums = found.new_zeros(len(graphs), found.size(1)).index_add(0, together.batch, found)
@@ -69,7 +67,7 @@ def study_of_graphs(
     setting = {
         "setting": "transductive",
         "items": "graphs",
-        "encoder": {"loss": encoder, "seed": seed, **(encoder_fields or {})},
+        "encoder": {**encoders.as_dict(), "seed": seed},
         "class_splits": [dataclasses.asdict(split) for split in splits],
     }
     return Study(graph_facts(graphs), unlike_names(drawn), rowed, setting)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from graphkit.contrastive import pretraining
 from graphkit.operators import gcn_adjacency, sparse_features
-from graphkit.training.devices import seeded
-from graphkit.training.embedding.recipes import embedding_recipe
+from graphkit.training.fewshot.encoders import Encoders, trained_encoder
 
 HOPS = 4
 """Averages over neighbours, of embeddings and of the features beside them."""
@@ -45,64 +42,72 @@ def feature_rows(data: Data, hops: int, *, centred: bool = False) -> Tensor:
     return F.normalize(x - x.mean(0) if centred else x, dim=-1)
 
 
+def weighted_rows(data: Data, hops: int) -> Tensor:
+    r"""Return features that count the more the fewer nodes have them, averaged so often, centred, as unit rows.
+
+    Feature :math:`j` of :math:`n` nodes, :math:`n_j` of which have it, is scaled by :math:`\sqrt{w_j}` with
+    :math:`w_j = 1 + \log\frac{1 + n}{1 + n_j}`, so that it has the weight :math:`w_j` in an inner product: the inverse
+    document frequency of words. Where all nodes have all features nothing is weighted.
+
+    Args:
+        data: the graph.
+        hops: 0 or more.
+
+    Source: scikit-learn's smoothed inverse document frequency.
+    """
+    x = _dense(data)
+    frequency = (1 + len(x)) / (1 + x.count_nonzero(0))
+    x = averaged(F.normalize(x * (1 + frequency.log()).sqrt(), dim=-1), data, hops)
+    return F.normalize(x - x.mean(0), dim=-1)
+
+
 def rows_of(data: Data, kind: str) -> Tensor:
-    """Return the rows that "features-K" or "centred-K" names."""
+    """Return the rows that "features-K", "centred-K" or "weighted-K" names."""
     name, _, hops = kind.partition("-")
+    if name == "weighted":
+        return weighted_rows(data, int(hops))
     return feature_rows(data, int(hops), centred=name == "centred")
 
 
-def encoder_rows(
-    seen: Sequence[Data],
-    embedded: Sequence[Data],
-    *,
-    loss: str,
-    seed: int,
-    overrides: Mapping[str, Any] | None = None,
-) -> list[Tensor]:
-    """Return embeddings of an encoder that is trained without labels, beside the features.
+def encoder_rows(seen: Sequence[Data], embedded: Sequence[Data], encoders: Encoders, *, seed: int) -> list[Tensor]:
+    """Return embeddings of encoders that are trained without labels, beside the features.
 
-    Both are averaged four times, centred, and of length 1; the embeddings are standardised before.
+    All are averaged four times, centred, and of length 1; the embeddings are standardised before. The embeddings
+    together weigh as much as the features, which are those of :func:`weighted_rows`.
 
     Args:
-        seen: the graphs the encoder is trained on, all at once.
+        seen: the graphs the encoders are trained on, all at once.
         embedded: the graphs that are embedded.
-        loss: a name of a loss without labels.
-        seed: draws weights and views.
-        overrides: fields of the loss's recipe, and values.
-
-    Raises:
-        ValueError: for a loss that needs labels.
+        encoders: which, and how many.
+        seed: draws weights and views of the first encoder of each loss; the next have the next seeds.
     """
-    chosen = embedding_recipe(loss, overrides)
-    if chosen.objective.labelled:
-        raise ValueError(f"`encoder` must be trained without labels, but {loss!r} needs them.")
     whole = Batch.from_data_list([Data(x=_features(data), edge_index=data.edge_index) for data in seen])
-    with seeded(seed):
-        method = chosen.module(whole.num_features)
-        losses = pretraining(
-            method,  # type: ignore[arg-type]  # a loss without labels puts a method around its encoder
-            sparse_features(whole.x),
-            whole.edge_index,
-            epochs=chosen.epochs,
-            lr=chosen.encoder.lr,
-            weight_decay=chosen.encoder.l2,
-            generator=torch.default_generator,
-        )
-        for _ in losses:
-            pass
-    method.eval()
-    rows = []
-    with torch.no_grad():
-        for data in embedded:
-            z = method(sparse_features(_features(data)), data.edge_index)
-            z = (z - z.mean(0)) / z.std(0).clamp(min=1e-9)
-            z = averaged(z, data, HOPS)
-            unit = F.normalize(z - z.mean(0), dim=-1)
-            rows.append(torch.cat([unit, feature_rows(data, HOPS, centred=True)], dim=1) / 2**0.5)
-    return rows
+    x, parts = sparse_features(whole.x), [list[Tensor]() for _ in embedded]
+    for made in encoders.recipes.values():
+        for draw in range(encoders.draws):
+            method = trained_encoder(made, x, whole.edge_index, seed + draw)
+            for found, data in zip(parts, embedded, strict=True):
+                found.append(_embedded(method, data))
+    share = (2 * len(parts[0])) ** -0.5
+    return [
+        torch.cat([*(share * part for part in found), weighted_rows(data, HOPS) / 2**0.5], dim=1)
+        for found, data in zip(parts, embedded, strict=True)
+    ]
+
+
+@torch.no_grad()
+def _embedded(method: nn.Module, data: Data) -> Tensor:
+    """Return the embeddings of a graph's nodes, standardised, averaged and centred, as unit rows."""
+    z = method(sparse_features(_features(data)), data.edge_index)
+    z = averaged((z - z.mean(0)) / z.std(0).clamp(min=1e-9), data, HOPS)
+    return F.normalize(z - z.mean(0), dim=-1)
+
+
+def _dense(data: Data) -> Tensor:
+    """Return features as a dense matrix in float32."""
+    return (data.x.to_dense() if data.x.layout != torch.strided else data.x).float()
 
 
 def _features(data: Data) -> Tensor:
     """Return features of absolute sum 1, in float32."""
-    x = data.x.to_dense() if data.x.layout != torch.strided else data.x
-    return F.normalize(x.float(), p=1, dim=-1)
+    return F.normalize(_dense(data), p=1, dim=-1)

@@ -14,6 +14,7 @@ from torch_geometric.utils import subgraph
 
 from graphkit.meta import ClassSplit, Protocol, Rows
 from graphkit.training.fewshot.adapters import adapted_graphs
+from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.problems import Problem, Rowed, across_graphs, one_graph, unlike_names
 from graphkit.training.fewshot.rows import encoder_rows, rows_of
 from graphkit.training.protocol import DatasetFacts, dataset_facts, fingerprint
@@ -42,8 +43,7 @@ def study_of_classes(
     protocol: Protocol,
     *,
     inductive: bool = False,
-    encoder: str = "ccassg",
-    encoder_fields: Mapping[str, Any] | None = None,
+    encoders: Encoders = ENCODERS,
     seed: int = 0,
 ) -> Study:
     """Return the study of unseen classes of one graph.
@@ -54,9 +54,8 @@ def study_of_classes(
         protocol: of the tasks.
         inductive: nodes of validation and test classes are taken out of the graph that training sees, those of test
             classes out of the one that selection sees.
-        encoder: the loss without labels behind rows of the kind "encoder".
-        encoder_fields: fields of its recipe, and values.
-        seed: of the encoder.
+        encoders: trained without labels, behind rows of the kind "encoder".
+        seed: of the encoders.
 
     Raises:
         ValueError: for splits or tasks that cannot be drawn.
@@ -71,7 +70,7 @@ def study_of_classes(
             seen, kept = _without(data, without)
             if kind == "encoder":
                 first, _ = _without(data, trained_without)
-                found = encoder_rows([first], [seen], loss=encoder, seed=seed, overrides=encoder_fields)[0]
+                found = encoder_rows([first], [seen], encoders, seed=seed)[0]
             else:
                 found = rows_of(seen, kind)
             known[key] = found.new_zeros(data.num_nodes, found.size(1)).index_copy(0, kept, found)
@@ -86,7 +85,7 @@ def study_of_classes(
 
     setting = {
         "setting": "inductive" if inductive else "transductive",
-        "encoder": {"loss": encoder, "seed": seed, **(encoder_fields or {})},
+        "encoder": {**encoders.as_dict(), "seed": seed},
         "class_splits": [dataclasses.asdict(split) for split in splits],
     }
     return Study(dataset_facts(data), problems, rowed, setting)
@@ -100,8 +99,7 @@ def study_across_graphs(
     splits: Sequence[ClassSplit] = (),
     adapter: str | None = None,
     inductive: bool = False,
-    encoder: str = "ccassg",
-    encoder_fields: Mapping[str, Any] | None = None,
+    encoders: Encoders = ENCODERS,
     seed: int = 0,
 ) -> Study:
     """Return the study of unseen graphs: each in turn is tested on, the others are trained on.
@@ -113,10 +111,9 @@ def study_across_graphs(
         splits: classes to train on, select by and test on, so that graph and classes are unseen; without any, all
             graphs share all classes.
         adapter: what brings features to one width and meaning, see :func:`adapted_graphs`; none when left out.
-        inductive: the encoder does not see the graph to test on; otherwise it does, without labels.
-        encoder: the loss without labels behind rows of the kind "encoder".
-        encoder_fields: fields of its recipe, and values.
-        seed: of the encoder.
+        inductive: the encoders do not see the graph to test on; otherwise they do, without labels.
+        encoders: trained without labels, behind rows of the kind "encoder".
+        seed: of the encoders.
 
     Raises:
         ValueError: for fewer than two graphs, two that are the same, or tasks that cannot be drawn.
@@ -135,7 +132,7 @@ def study_across_graphs(
         if key not in known:
             if kind == "encoder":
                 seen = [data for other, data in graphs.items() if not inductive or other != held_out]
-                found = encoder_rows(seen, list(graphs.values()), loss=encoder, seed=seed, overrides=encoder_fields)
+                found = encoder_rows(seen, list(graphs.values()), encoders, seed=seed)
             else:
                 found = [rows_of(data, kind) for data in graphs.values()]
             known[key] = dict(zip(graphs, found, strict=True))
@@ -162,7 +159,7 @@ def study_across_graphs(
         "labels": "disjoint" if splits else "shared",
         "adapter": adapter,
         "class_splits": [dataclasses.asdict(split) for split in splits],
-        "encoder": {"loss": encoder, "seed": seed, **(encoder_fields or {})},
+        "encoder": {**encoders.as_dict(), "seed": seed},
         "graphs": {each.name: each.sha256 for each in facts},
     }
     return Study(total, problems, rowed, setting)

@@ -21,11 +21,12 @@ from graphkit.training.fewshot import (
     with_rivals,
 )
 from graphkit.training.fewshot.adapters import ADAPTERS, adapted_graphs
+from graphkit.training.fewshot.encoders import Encoders
 from graphkit.training.fewshot.kept import UnderWay
 from graphkit.training.fewshot.methods import CHOICES, Classifier, MetaLearnt, Prototypes, PrototypicalNet
 from graphkit.training.fewshot.problems import Rowed
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
-from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of
+from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of, weighted_rows
 from graphkit.training.fewshot.study import chosen_rows
 from graphkit.training.interrupts import Interrupted
 
@@ -134,11 +135,11 @@ def test_inductive_training_does_not_see_what_is_held_out(rows, monkeypatch):
 
 def _shorten(monkeypatch):
     """A small encoder and few epochs."""
-    import graphkit.training.fewshot.rows as rows
+    import graphkit.training.fewshot.encoders as encoders
 
-    full = rows.embedding_recipe
+    full = encoders.embedding_recipe
     small = {"epochs": 2, "dim": 8, "hidden": 8}
-    monkeypatch.setattr(rows, "embedding_recipe", lambda loss, more: full(loss, {**small, **(more or {})}))
+    monkeypatch.setattr(encoders, "embedding_recipe", lambda loss, more: full(loss, {**small, **(more or {})}))
 
 
 def test_rows_are_averages_written_out():
@@ -156,7 +157,60 @@ def test_rows_are_averages_written_out():
 
 def test_an_encoder_with_labels_is_refused():
     with pytest.raises(ValueError, match="`encoder` must be trained without labels, but 'triplet' needs them"):
-        encoder_rows([graph()], [graph()], loss="triplet", seed=0)
+        Encoders(("triplet",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"losses": ()}, "`encoder` must name losses without labels, each once, got"),
+        ({"losses": ("dgi", "dgi")}, "each once"),
+        ({"losses": ("dig",)}, "'dgi'"),
+        ({"draws": 0}, "`draws` must be an integer of at least 1, got 0"),
+        ({"fields": {"layer": 1}}, "Did you mean"),
+        ({"losses": ("dgi",), "fields": {"ccassg.layers": 1}}, "`ccassg.layers` is of no encoder that is trained: dgi"),
+    ],
+)
+def test_encoders_that_cannot_be_trained_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Encoders(**arguments)
+
+
+def test_a_field_of_one_loss_stands_over_that_of_all():
+    made = Encoders(fields={"epochs": 7, "dgi.epochs": 3}).recipes
+    assert (made["ccassg"].epochs, made["dgi"].epochs) == (7, 3)
+
+
+def test_encoders_side_by_side_are_those_alone_beside_the_features(monkeypatch):
+    """Inner products of the rows: the mean of the encoders' and that of the features, half each."""
+    _shorten(monkeypatch)
+    data = graph()
+    together = encoder_rows([data], [data], Encoders(("dgi", "ccassg"), draws=2), seed=5)[0]
+    features = weighted_rows(data, 4)
+    alone = [
+        encoder_rows([data], [data], Encoders((loss,)), seed=seed)[0] for loss in ("dgi", "ccassg") for seed in (5, 6)
+    ]
+    products = torch.stack([rows @ rows.T for rows in alone]).mean(0)
+    torch.testing.assert_close(together @ together.T, products)
+    torch.testing.assert_close(together[:, -features.size(1) :], features / 2**0.5)
+
+
+def test_weighted_features_count_by_their_inverse_frequency():
+    """Written out, and against scikit-learn's."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    data = graph()
+    fitted = TfidfTransformer().fit(data.x.numpy())
+    x = data.x * torch.from_numpy(fitted.idf_).float().sqrt()
+    x = x / x.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    torch.testing.assert_close(rows_of(data, "weighted-0"), F.normalize(x - x.mean(0), dim=-1))
+
+
+def test_features_that_all_nodes_have_are_not_weighted():
+    data = graph()
+    data.x = data.x.abs() + 0.1
+    unit = F.normalize(data.x, dim=-1)
+    torch.testing.assert_close(rows_of(data, "weighted-0"), F.normalize(unit - unit.mean(0), dim=-1))
 
 
 def test_across_graphs_the_held_out_graph_gives_no_training_task(monkeypatch):

@@ -1,0 +1,94 @@
+"""Encoders that are trained without labels, for few-shot methods to stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphkit._checks import at_least
+from graphkit.contrastive import pretraining
+from graphkit.training.devices import seeded
+from graphkit.training.embedding.recipes import EmbeddingRecipe, embedding_recipe
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """Encoders that are trained without labels, side by side.
+
+    Args:
+        losses: what they are trained for.
+        draws: encoders of each loss, from seeds in a row.
+        fields: fields of the losses' recipes, and values; "LOSS.FIELD" is of one loss only.
+
+    Raises:
+        ValueError: for a loss that needs labels, or one or a field that is not known.
+
+    Example:
+        >>> Encoders(("ccassg", "dgi"), fields={"ccassg.epochs": 20}).recipes["ccassg"].epochs
+        20
+    """
+
+    losses: tuple[str, ...] = ("ccassg", "dgi")
+    draws: int = 1
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        at_least("draws", self.draws, 1)
+        if not self.losses or len(set(self.losses)) < len(self.losses):
+            raise ValueError(f"`encoder` must name losses without labels, each once, got {list(self.losses)}.")
+        for name, made in self.recipes.items():
+            if made.objective.labelled:
+                raise ValueError(f"`encoder` must be trained without labels, but {name!r} needs them.")
+        for name in self.fields:
+            loss, dot, _ = name.rpartition(".")
+            if dot and loss not in self.losses:
+                raise ValueError(f"`{name}` is of no encoder that is trained: {', '.join(self.losses)}.")
+
+    @property
+    def recipes(self) -> dict[str, EmbeddingRecipe]:
+        """The recipe of each loss."""
+        return {loss: embedding_recipe(loss, self._fields_of(loss)) for loss in self.losses}
+
+    def _fields_of(self, loss: str) -> dict[str, Any]:
+        """Return those of all losses, and those of this one over them."""
+        common = {name: value for name, value in self.fields.items() if "." not in name}
+        return common | {
+            name.removeprefix(f"{loss}."): value for name, value in self.fields.items() if name.startswith(f"{loss}.")
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a record says of them."""
+        return {"losses": list(self.losses), "draws": self.draws, **self.fields}
+
+
+ENCODERS = Encoders()
+"""One encoder of each usual loss."""
+
+
+def trained_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int) -> nn.Module:
+    """Return what a recipe without labels makes, trained, in evaluation mode.
+
+    Args:
+        made: the recipe.
+        x: features ``[nodes, features]``, a tensor or a sparse operator.
+        edge_index: the graph.
+        seed: draws weights and views.
+    """
+    with seeded(seed):
+        method = made.module(x.size(1))
+        losses = pretraining(
+            method,  # type: ignore[arg-type]  # a loss without labels puts a method around its encoder
+            x,
+            edge_index,
+            epochs=made.epochs,
+            lr=made.encoder.lr,
+            weight_decay=made.encoder.l2,
+            generator=torch.default_generator,
+        )
+        for _ in losses:
+            pass
+    return method.eval()
