@@ -70,6 +70,11 @@ class Episode:
         return len(self.classes)
 
     @property
+    def form(self) -> tuple[int, int, int]:
+        """Numbers of classes, and of support and query items of each."""
+        return self.ways, self.support.size(1), self.query.size(1)
+
+    @property
     def support_y(self) -> Tensor:
         """The task's own label of each support item, ``[ways * shots]``."""
         return _numbered(self.support)

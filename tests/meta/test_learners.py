@@ -294,6 +294,27 @@ def test_a_head_of_another_width_is_refused(tasks):
         MAML(perceptron(5)).logits(list(tasks))
 
 
+def test_the_width_of_the_head_is_looked_at_for_every_number_of_classes(rows, tasks):
+    learner = MAML(perceptron(2))
+    learner.logits(list(tasks))
+    wider = TaskSet.drawn(rows, (0, 1, 2), Protocol(n_way=3, k_shot=3, n_query=4, n_tasks=2))
+    for asked in (learner.logits, learner.meta_loss, lambda some: learner.adapt(some[0])):
+        with pytest.raises(ValueError, match="`model` has 2 outputs, but a task has 3 classes"):
+            asked(list(wider))
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("form", [{"n_way": 3, "k_shot": 2}, {"k_shot": 2}, {"n_query": 3}])
+def test_tasks_of_different_form_are_refused_and_so_is_no_task(name, form, rows, tasks):
+    learner = LEARNERS[name]()
+    other = TaskSet.drawn(rows, (0, 1, 2), Protocol(**{"n_way": 2, "k_shot": 3, "n_query": 4, "n_tasks": 1, **form}))
+    for asked in (learner.logits, learner.meta_loss):
+        with pytest.raises(ValueError, match="`tasks` must be of one form, got 2 ways, 3 shots, 4 queries beside"):
+            asked([tasks[0], other[0]])
+        with pytest.raises(ValueError, match="`tasks` must hold at least one task"):
+            asked([])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

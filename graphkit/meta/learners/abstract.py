@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from graphkit._checks import member
+from graphkit._checks import member, one_form
 from graphkit.meta.cuts import cut, reach_of
 from graphkit.meta.items import AbstractItems, Call, Nodes, Rows
 from graphkit.meta.modes import STATISTICS, modes
@@ -42,11 +42,11 @@ class AbstractLearner(nn.Module, ABC):
         self.dropout = dropout
         self.statistics = member("statistics", statistics, STATISTICS)
         self.whole = False  # True: every task goes over the whole graph, the plain loop of which all else is a shortcut
-        self._fits = False
+        self._fitting: set[int] = set()  # numbers of classes that the model is known to fit
 
     @abstractmethod
     def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
-        """Refuse a model that cannot be adapted to such items; asked once."""
+        """Refuse a model that cannot be adapted to such items; asked once for each number of classes."""
 
     @abstractmethod
     def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
@@ -71,7 +71,7 @@ class AbstractLearner(nn.Module, ABC):
     def adapt(self, task: Task) -> Parameters:
         """Return the parameters adapted to a task's support."""
         with modes(self.model, dropout=self.dropout, statistics=self.statistics):
-            self._look_at(task)
+            self._look_at([task])
             return self.adapted(self.shown(task, "support"), task.episode.support_y, task.episode.ways)
 
     def predict(self, parameters: Parameters, task: Task) -> Tensor:
@@ -85,8 +85,11 @@ class AbstractLearner(nn.Module, ABC):
         Rows of a table are adapted to all at once, stacks of graph convolutions in the span of what the support sees,
         other models of a graph on the part of it that a task's items see; all are the same as going task by task over
         the whole graph.
+
+        Raises:
+            ValueError: for no task, tasks of different form, or a model that does not fit them.
         """
-        self._look_at(tasks[0])
+        self._look_at(tasks)
         found = self.shortcut(tasks)
         if found is not None:
             return found
@@ -104,8 +107,8 @@ class AbstractLearner(nn.Module, ABC):
             solve: works on one task.
         """
         with modes(self.model, dropout=self.dropout, statistics=self.statistics):
+            self._look_at(tasks)
             first = tasks[0]
-            self._look_at(first)
             y, ways = first.episode.support_y, first.episode.ways
             if not _stackable(tasks):
                 parts = [solve(self.shown(task, "support"), self.shown(task, "query"), y, ways) for task in tasks]
@@ -119,15 +122,17 @@ class AbstractLearner(nn.Module, ABC):
             queries = x[torch.stack([task.episode.query.flatten() for task in tasks])]
             return vmap(one, randomness="different")(supports, queries)
 
-    def _look_at(self, task: Task) -> None:
-        """See once whether the model fits, outside of every transform."""
-        if not self._fits:
-            own = modes(self.model, dropout=self.dropout, statistics=self.statistics)
-            with torch.random.fork_rng([]), own:  # a look must not change what dropout draws later
-                index = task.episode.support.flatten()
-                whole = _outputs(task.items, index)
-                self.require_fit(whole, task.episode.support_y, task.episode.ways)
-            self._fits = True
+    def _look_at(self, tasks: Sequence[Task]) -> None:
+        """Refuse tasks that are not of one form, and see once whether the model fits, outside of every transform."""
+        one_form([task.episode.form for task in tasks])
+        first = tasks[0]
+        if first.episode.ways in self._fitting:
+            return
+        own = modes(self.model, dropout=self.dropout, statistics=self.statistics)
+        with torch.random.fork_rng([]), own:  # a look must not change what dropout draws later
+            whole = _outputs(first.items, first.episode.support.flatten())
+            self.require_fit(whole, first.episode.support_y, first.episode.ways)
+        self._fitting.add(first.episode.ways)
 
     def shown(self, task: Task, part: str) -> Shown:
         """Return a task's support or query as a function from models to outputs.
@@ -159,14 +164,9 @@ def _outputs(items: AbstractItems, index: Tensor) -> Shown:
 
 
 def _stackable(tasks: Sequence[Task]) -> bool:
-    """Tell whether tasks are rows of one table and of one form."""
-    first = tasks[0]
-    return isinstance(first.items, Rows) and all(
-        task.items is first.items
-        and task.episode.support.shape == first.episode.support.shape
-        and task.episode.query.shape == first.episode.query.shape
-        for task in tasks
-    )
+    """Tell whether tasks are of the rows of one table."""
+    items = tasks[0].items
+    return isinstance(items, Rows) and all(task.items is items for task in tasks)
 
 
 def query_loss(logits: Tensor, tasks: Sequence[Task]) -> Tensor:

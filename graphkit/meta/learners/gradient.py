@@ -114,9 +114,8 @@ class AbstractGradientLearner(AbstractLearner):
         Stacks of graph convolutions work in the span of what the support sees; of others the parts of the graph that
         the tasks see are one block-diagonal graph, on which each has parameters of its own.
         """
-        items, shape = tasks[0].items, [tasks[0].episode.support.shape, tasks[0].episode.query.shape]
-        alike = all(t.items is items and [t.episode.support.shape, t.episode.query.shape] == shape for t in tasks)
-        if not alike or self.dropout or self.whole or not isinstance(items, Nodes):
+        items = tasks[0].items
+        if any(task.items is not items for task in tasks) or self.dropout or self.whole or not isinstance(items, Nodes):
             return None
         ways, y = tasks[0].episode.ways, tasks[0].episode.support_y
 

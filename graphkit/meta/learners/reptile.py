@@ -50,6 +50,7 @@ class Reptile(AbstractGradientLearner):
 
     def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
         """Return half the mean squared distance to where the tasks lead."""
+        self._look_at(tasks)
         total = torch.zeros(())
         for task in tasks:
             with torch.no_grad():
