@@ -11,7 +11,7 @@ from torch import Tensor
 from graphkit._checks import at_least
 from graphkit.meta.learners.abstract import AbstractLearner, Shown
 from graphkit.meta.learners.prototypes import calibrated
-from graphkit.meta.tasks import TaskSet
+from graphkit.meta.tasks import TaskSet, require_task_set
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,9 @@ def evaluate(
         balanced: whether calibration knows that every class has as many query items.
         batch: tasks at a time.
 
+    Raises:
+        TypeError: for tasks that are no ``TaskSet``.
+
     Source: Dhillon et al. (2020), arXiv:1909.02729, for reporting both settings apart.
 
     Example:
@@ -88,6 +91,7 @@ def evaluate(
         >>> evaluate(PrototypicalNetwork(torch.nn.Identity()), tasks).mean
         1.0
     """
+    require_task_set("tasks", tasks, "a TaskSet, whose fingerprint the figure carries")
     at_least("calibrate", calibrate, 0)
     if at_least("steps", steps, 0) and hasattr(learner, "inner_steps"):
         own, learner.inner_steps = learner.inner_steps, steps  # type: ignore[assignment]  # a module's attribute
@@ -97,7 +101,7 @@ def evaluate(
             learner.inner_steps = own
     accuracies: list[float] = []
     for start in range(0, len(tasks), at_least("batch", batch, 1)):
-        some = [tasks[number] for number in range(start, min(start + batch, len(tasks)))]
+        some = tasks[start : start + batch]
         y = some[0].episode.query_y
         logits = _calibrated_logits(learner, some, calibrate, balanced) if calibrate else learner.logits(some)
         accuracies += (logits.argmax(-1).cpu() == y).double().mean(-1).tolist()

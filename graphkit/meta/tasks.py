@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -109,8 +109,11 @@ class Task:
     episode: Episode
 
 
+@dataclass(frozen=True, eq=False)
 class TaskSet(Sequence[Task]):
     """Frozen tasks over the same items. Task ``i`` is a function of labels, classes, protocol, and ``i`` alone.
+
+    A slice is a list of tasks; two sets are equal where their fingerprints are.
 
     Args:
         items: what tasks are drawn from.
@@ -128,8 +131,10 @@ class TaskSet(Sequence[Task]):
         True
     """
 
-    def __init__(self, items: AbstractItems, protocol: Protocol, chosen: Tensor, classes: Tensor) -> None:
-        self.items, self.protocol, self.chosen, self.classes = items, protocol, chosen, classes
+    items: AbstractItems
+    protocol: Protocol
+    chosen: Tensor
+    classes: Tensor
 
     @staticmethod
     def drawn(
@@ -174,17 +179,25 @@ class TaskSet(Sequence[Task]):
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def __getitem__(self, number: int) -> Task:  # type: ignore[override]  # of a sequence's two forms this one
-        shots = self.protocol.k_shot
-        chosen = self.chosen[number]
-        return Task(self.items, Episode(chosen[:, :shots], chosen[:, shots:], self.classes[number]))
+    @overload
+    def __getitem__(self, number: int) -> Task: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[Task]: ...
+
+    def __getitem__(self, number: int | slice) -> Task | list[Task]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(len(self))[number]]
+        place = range(len(self))[number]
+        shots, chosen = self.protocol.k_shot, self.chosen[place]
+        return Task(self.items, Episode(chosen[:, :shots], chosen[:, shots:], self.classes[place]))
 
     def __iter__(self) -> Iterator[Task]:
         return (self[number] for number in range(len(self)))
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits of the items chosen."""
+        """Sixteen hexadecimal digits of the items chosen, as they are now: tensors can be written to."""
         digest = hashlib.sha256(repr(asdict(self.protocol)).encode())
         for part in (self.chosen, self.classes):
             digest.update(part.numpy().tobytes())
@@ -219,11 +232,14 @@ class TaskSet(Sequence[Task]):
         Raises:
             ValueError: where the file is not what was written, or a task's items do not have its classes here.
         """
-        with safe_open(path, "pt") as file:
-            about = dict(file.metadata() or {})
-            expected = about.pop("fingerprint", None)
-            protocol = Protocol(**{name: int(value) for name, value in about.items()})
-            tasks = TaskSet(items, protocol, file.get_tensor("chosen"), file.get_tensor("classes"))
+        try:
+            with safe_open(path, "pt") as file:
+                about = dict(file.metadata() or {})
+                expected = about.pop("fingerprint", None)
+                protocol = Protocol(**{name: int(value) for name, value in about.items()})
+                tasks = TaskSet(items, protocol, file.get_tensor("chosen"), file.get_tensor("classes"))
+        except (SafetensorError, TypeError, ValueError) as error:
+            raise ValueError(f"{str(path)!r} holds no tasks that `TaskSet.save` wrote.") from error
         if tasks.fingerprint != expected:
             raise ValueError(f"{str(path)!r} is damaged: its tasks are not those of the fingerprint {expected}.")
         if int(tasks.chosen.max()) >= len(items.y) or not bool(
@@ -231,3 +247,13 @@ class TaskSet(Sequence[Task]):
         ):
             raise ValueError(f"{str(path)!r} holds tasks of other items: classes and labels differ.")
         return tasks
+
+
+def require_task_set(argument: str, given: Any, instead: str) -> None:
+    """Refuse what is no frozen set of tasks: a figure without a fingerprint cannot be compared.
+
+    Raises:
+        TypeError: for anything else; ``instead`` says what to give.
+    """
+    if not isinstance(given, TaskSet):
+        raise TypeError(f"`{argument}` must be {instead}, got {type(given).__name__}.")

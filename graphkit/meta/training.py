@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from graphkit._checks import at_least, positive
 from graphkit.meta.evaluation import evaluate
 from graphkit.meta.learners.abstract import AbstractLearner
-from graphkit.meta.tasks import Task, TaskSet
+from graphkit.meta.tasks import Task, TaskSet, require_task_set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +149,7 @@ def meta_trained(
         processes: those that train the learner together.
 
     Raises:
+        TypeError: for task sets that are none, or a single one in place of a list.
         ValueError: if a meta-loss is not finite, there is no task to train on, a state is of other options, or the
             processes are more than the tasks of a step or meet a learner with dropout.
 
@@ -163,6 +164,9 @@ def meta_trained(
         >>> len(meta_trained(learner, [train], validation, MetaTraining(steps=6, every=2)).losses)
         6
     """
+    for given in train:
+        require_task_set("train", given, "a list of TaskSets, one for each graph")
+    require_task_set("validation", validation, "a TaskSet")
     if not train:
         raise ValueError("`train` must hold at least one set of tasks.")
     _require_share(learner, options, processes)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch_geometric.data import Data
 
 from graphkit.data.graphset import GraphSet
@@ -15,6 +17,7 @@ from graphkit.meta import (
     Episode,
     Evaluation,
     Graphs,
+    MetaTraining,
     Nodes,
     Protocol,
     PrototypicalNetwork,
@@ -22,6 +25,7 @@ from graphkit.meta import (
     Task,
     TaskSet,
     evaluate,
+    meta_trained,
 )
 
 
@@ -131,6 +135,42 @@ def test_tasks_are_saved_and_loaded_to_the_same(tasks, rows, tmp_path):
         TaskSet.load(tmp_path / "tasks.safetensors", moved)
     with pytest.raises(ValueError, match="their labels differ"):
         tasks.over(moved)
+
+
+def test_a_file_of_something_else_is_refused_by_its_name(rows, tmp_path):
+    rubbish, other = tmp_path / "rubbish", tmp_path / "other"
+    rubbish.write_bytes(b"rubbish")
+    save_file({"x": torch.ones(1)}, other)
+    for path in (rubbish, other):
+        with pytest.raises(ValueError, match=rf"{path.name}' holds no tasks that `TaskSet.save` wrote"):
+            TaskSet.load(path, rows)
+
+
+def test_tasks_are_frozen_and_a_change_in_place_shows(tasks):
+    before = tasks.fingerprint
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tasks.chosen = tasks.chosen + 1
+    tasks.chosen[0, 0, 0] += 6
+    assert tasks.fingerprint != before
+
+
+def test_tasks_are_a_sequence(tasks):
+    assert [torch.equal(one.episode.query, tasks[k + 1].episode.query) for k, one in enumerate(tasks[1:3])] == [
+        True
+    ] * 2
+    assert tasks[-1].episode.form == (2, 3, 4)
+    with pytest.raises(IndexError):
+        tasks[5]
+
+
+def test_what_is_no_set_of_tasks_is_refused(tasks):
+    learner, options = PrototypicalNetwork(torch.nn.Identity()), MetaTraining(steps=1)
+    with pytest.raises(TypeError, match="`tasks` must be a TaskSet, whose fingerprint the figure carries, got list"):
+        evaluate(learner, list(tasks))
+    with pytest.raises(TypeError, match="`train` must be a list of TaskSets, one for each graph, got Task"):
+        meta_trained(learner, tasks, tasks, options)
+    with pytest.raises(TypeError, match="`validation` must be a TaskSet, got list"):
+        meta_trained(learner, [tasks], list(tasks), options)
 
 
 def test_graphs_are_items_too():
