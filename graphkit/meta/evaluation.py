@@ -81,6 +81,7 @@ def evaluate(
 
     Raises:
         TypeError: for tasks that are no ``TaskSet``.
+        ValueError: for more steps than a learner has learnt rates for.
 
     Source: Dhillon et al. (2020), arXiv:1909.02729, for reporting both settings apart.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
 from graphkit.meta.learners.abstract import Parameters
-from graphkit.meta.learners.gradient import AbstractGradientLearner
+
+if TYPE_CHECKING:
+    from graphkit.meta.learners.gradient import AbstractGradientLearner
 
 
 class Clone:
@@ -29,7 +31,7 @@ class Clone:
     Example:
         >>> from graphkit.meta import MAML
         >>> learner = MAML(torch.nn.Linear(3, 2), inner_lr=0.5)
-        >>> clone = Clone(learner)
+        >>> clone = learner.clone()
         >>> clone.adapt(clone(torch.ones(4, 3)).square().mean())
         >>> bool((clone.parameters["bias"] != learner.model.bias).all())
         True

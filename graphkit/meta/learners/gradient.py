@@ -13,6 +13,7 @@ from graphkit._checks import at_least, positive
 from graphkit.meta.items import Nodes
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
 from graphkit.meta.learners.blocked import block_logits
+from graphkit.meta.learners.clone import Clone
 from graphkit.meta.learners.inner import descent, require_used
 from graphkit.meta.learners.prototypes import centres
 from graphkit.meta.learners.span import Start, span_logits
@@ -71,14 +72,34 @@ class AbstractGradientLearner(AbstractLearner):
         rates = {_key(name): torch.full((inner_steps,), float(inner_lr)) for name in self.moved}
         self.rates = nn.ParameterDict(rates) if learnt_rates else None
 
+    def clone(self) -> Clone:
+        """Return the model with parameters of its own, to be adapted to a loss step by step, as in learn2learn.
+
+        Raises:
+            ValueError: for a learner that brings its own head, which needs a task.
+        """
+        return Clone(self)
+
     def moving(self) -> Parameters:
         """Return the model's parameters that the inner steps move."""
         own = of_model(self.model)
         return {name: own[name] for name in self.moved}
 
     def rate(self, name: str, step: int) -> Tensor | float:
-        """Return the rate of a parameter in a step."""
-        return self.inner_lr if self.rates is None or name in HEAD else self.rates[_key(name)][step]
+        """Return the rate of a parameter in a step.
+
+        Raises:
+            ValueError: for a step beyond those that have rates of their own.
+        """
+        if self.rates is None or name in HEAD:
+            return self.inner_lr
+        learnt = self.rates[_key(name)]
+        if step >= len(learnt):
+            raise ValueError(
+                f"`steps` must be at most {len(learnt)} for a learner that learns a rate for each step, got more; make "
+                "it with a larger `inner_steps`."
+            )
+        return learnt[step]
 
     def head(self, support: Shown, y: Tensor, ways: int) -> Parameters:
         """Return the head that a task starts with: its prototypes, or none where the model's last layer is the head."""
@@ -157,7 +178,7 @@ class AbstractGradientLearner(AbstractLearner):
 
     def loss_after_steps(self, tasks: Sequence[Task]) -> Tensor:
         """Return the query's mean cross-entropy after adapting, differentiable through the steps."""
-        if not self.multi_step:
+        if not self.multi_step or not self.inner_steps:
             return query_loss(self.logits(tasks), tasks)
 
         def solve(support: Shown, query: Shown, y: Tensor, ways: int) -> Tensor:
