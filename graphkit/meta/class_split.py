@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -84,6 +86,27 @@ class ClassSplit:
         """
         found = fixed_classes(name)
         return ClassSplit(found.train, found.val, found.test)
+
+    @staticmethod
+    def read(path: Path | str) -> ClassSplit:
+        """Return the split in a JSON file: three lists of labels, to train, select and test on.
+
+        Raises:
+            ValueError: where the file is not there, or holds something else.
+        """
+        try:
+            parts = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ValueError(f"there is no class split {str(path)!r}.") from None
+        except (OSError, ValueError) as error:
+            raise ValueError(f"the class split {str(path)!r} cannot be read: {error}.") from None
+        lists = isinstance(parts, list) and len(parts) == 3 and all(isinstance(part, list) for part in parts)
+        if not lists or not all(type(label) is int for part in parts for label in part):
+            raise ValueError(
+                f"the class split {str(path)!r} must hold three lists of whole numbers, to train, select and test on, "
+                "as [[0, 1], [2, 3], [4, 5]]."
+            )
+        return ClassSplit(*parts)
 
     @staticmethod
     def all_pairs(classes: Sequence[int], *, ways: int = 2, validation: int = 2, seed: int = 0) -> list[ClassSplit]:

@@ -50,6 +50,18 @@ def test_a_fixed_split_comes_from_its_file():
     assert [len(part) for part in (split.train, split.validation, split.test)] == [25, 20, 25]
 
 
+def test_a_split_is_read_from_a_file_of_three_lists(tmp_path):
+    path = tmp_path / "split.json"
+    path.write_text("[[3, 1], [], [0, 2]]")
+    assert ClassSplit.read(path) == ClassSplit((3, 1), (), (0, 2))
+    for content in ("{", "[[0], [1]]", "[[0], [1], 2]", "[[0], [1], [2.5]]", '{"train": [0]}', '"abc"'):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=r"the class split .*split\.json' (must hold three lists|cannot be read)"):
+            ClassSplit.read(path)
+    with pytest.raises(ValueError, match=r"there is no class split '.*none\.json'"):
+        ClassSplit.read(tmp_path / "none.json")
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
