@@ -8,6 +8,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from torch_geometric.data import Data
+
+from graphkit.cli.class_splits import class_splits
+from graphkit.meta import ClassSplit
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -72,6 +77,18 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
         (["digits", "--shots", "1,3", "--inner-steps", "0,1"], "`--inner-steps` is of one number of shots"),
         (["digits", "--encoder", "ccasg"], "Did you mean 'ccassg'"),
         (["digits", "--encoder-set", "layer=1"], "Did you mean"),
+        (["digits", "--encoder", "triplet"], "`encoder` must be trained without labels, but 'triplet' needs them"),
+        (["digits", "--set", "first_order=3"], "`first_order` must be at most 1, got 3"),
+        (["digits", "--set", "multi_step=3"], "`multi_step` must be at most 1, got 3"),
+        (["digits", "--set", "rows=foo"], "`rows` must be features-K or centred-K with K of 0 or more"),
+        (["digits", "--set", "rows=centred--1"], "`rows` must be features-K or centred-K with K of 0 or more"),
+        (
+            ["digits", "--learner", "meta-sgd", "--set", "test_steps=20"],
+            "Error: `test_steps` must be at most `inner_steps` (5)",
+        ),
+        (["digits", "--learner", "all", "--rivals", "none"], "name it with `--learner`"),
+        (["digits", "--class-split", "fixed:none.json"], "there is no class split 'none.json'"),
+        (["digits", "--class-split", "fixed:"], "the class split '.' cannot be read"),
         (["karate"], "leave none of 4 to train on"),
         (["digits", "--picture", "p.xyz"], "`picture` must end in .png, .pdf, .svg"),
     ],
@@ -81,6 +98,44 @@ def test_a_wrong_call_is_one_line(call, arguments, message):
     assert code == 2
     assert message in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_a_class_split_may_lie_in_a_file(call, tmp_path):
+    (tmp_path / "own.json").write_text("[[0, 1], [2, 3, 4], [8, 9]]")
+    wanted = ["digits", "--learner", "logistic", "--tasks", "3", "--queries", "3", "--json", "r.json"]
+    code, _, err = call(*wanted, "--class-split", "fixed:own.json")
+    assert code == 0, err
+    (split,) = json.loads((tmp_path / "r.json").read_text())["protocol"]["class_splits"]
+    assert split == {"train": [0, 1], "validation": [2, 3, 4], "test": [8, 9]}
+    (tmp_path / "own.json").write_text("[[0, 1], [2, 3], [8, 99]]")
+    code, _, err = call(*wanted, "--class-split", "fixed:own.json")
+    assert code == 2
+    assert "class 99 has 0 items" in err
+
+
+def test_a_learner_stands_alone_or_beside_what_is_not_trained(call, tmp_path):
+    wanted = ["digits", "--learner", "maml", *SMALL, "--set", "steps=1", "--json", "r.json"]
+    for rivals, names in (
+        ("none", ["maml"]),
+        ("untrained", ["prototypes-2", "prototypes-centred", "logistic", "random-start", "maml"]),
+    ):
+        code, _, err = call(*wanted, "--rivals", rivals)
+        assert code == 0, err
+        assert list(json.loads((tmp_path / "r.json").read_text())["methods"]) == names
+
+
+@pytest.mark.parametrize(("classes", "ways", "selecting"), [(7, 2, 2), (6, 2, 2), (10, 3, 3), (9, 3, 3), (8, 3, 2)])
+def test_of_all_pairs_as_many_classes_select_as_a_task_has_where_they_allow(classes, ways, selecting):
+    data = Data(y=torch.arange(classes))
+    splits = class_splits("own", data, "all-pairs", ways, 0)
+    assert splits == ClassSplit.all_pairs(range(classes), ways=ways, validation=selecting)
+    assert all(len(split.train) >= ways for split in splits)
+
+
+def test_what_selects_is_printed_where_it_is_not_the_validation_classes(call):
+    wanted = ["digits", "--learner", "prototypes-2", "--rivals", "none", "--tasks", "3", "--queries", "3"]
+    _, out, _ = call(*wanted, "--class-split", "random:1:5,1,4")
+    assert "validation tasks are of training classes, as there are fewer validation classes than ways" in " ".join(out.split())
 
 
 def test_graphs_of_roles_are_crossed_with_shared_and_with_unseen_classes(call, tmp_path):

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from graphkit.cli.class_splits import HELP, class_splits
 from graphkit.cli.options import FILE, FOLDER, SEED, require_places
 from graphkit.cli.output import debuggable, described, say, table, told
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
 
 if TYPE_CHECKING:
-    from graphkit.meta import ClassSplit, Protocol
+    from graphkit.meta import Protocol
     from graphkit.training.fewshot import ProblemResult, Study
 
 
@@ -40,6 +41,13 @@ NUMBERS = _Numbers()
 @click.option(
     "--learner", metavar="NAME", default="maml", show_default=True, help="Or all; --list-learners names them."
 )
+@click.option(
+    "--rivals",
+    type=click.Choice(["all", "untrained", "none"]),
+    default="all",
+    show_default=True,
+    help="What stands beside one learner: untrained, those that are not trained on the other classes.",
+)
 @click.option("--list-learners", is_flag=True, help="Name learners and rivals, and what each is.")
 @click.option("--ways", type=click.IntRange(2), default=2, show_default=True, help="Classes of a task.")
 @click.option(
@@ -51,9 +59,7 @@ NUMBERS = _Numbers()
     "--class-split",
     default=None,
     metavar="SPLIT",
-    help="all-pairs; all-pairs:N for the first N of them; fixed, from others' files; random:N for N draws of the "
-    "card's counts, or random:N:TRAIN,VALIDATION,TEST; shared, across graphs: all classes in all of them.  "
-    "[default: all-pairs; across graphs: shared]",
+    help=HELP,
 )
 @click.option("--across-graphs", is_flag=True, help="Test on each graph of a family in turn, train on the others.")
 @click.option("--adapter", metavar="NAME", help="Across graphs whose features differ: structure or components.")
@@ -85,6 +91,7 @@ NUMBERS = _Numbers()
 def fewshot(
     dataset: str,
     learner: str,
+    rivals: str,
     list_learners: bool,
     ways: int,
     shots: tuple[int, ...],
@@ -114,8 +121,9 @@ def fewshot(
     preload("graphkit.training.fewshot.methods")
     from graphkit.cli.fewshot_result import keep, show
     from graphkit.data import card
-    from graphkit.training.embedding.recipes import embedding_recipe
-    from graphkit.training.fewshot.methods import METHODS, with_rivals
+    from graphkit.training.fewshot.encoders import label_free
+    from graphkit.training.fewshot.methods import METHODS
+    from graphkit.training.fewshot.rivals import with_rivals
 
     if list_learners:
         table(["name", "rows", "what it is"], [(name, m.rows, _what(m)) for name, m in METHODS.items()])
@@ -124,9 +132,11 @@ def fewshot(
     _require_fitting(dataset, across_graphs, inductive, adapter)
     if len(shots) > 1 and inner_steps:
         raise click.UsageError("`--inner-steps` is of one number of shots; give one with `--shots`.")
-    names = with_rivals(learner)
+    if learner == "all" and rivals != "all":
+        raise click.UsageError("`--rivals` stand beside one learner; name it with `--learner`.")
+    names = with_rivals(learner, rivals)
     encoder_fields = overrides_of(None, encoder_settings, {})
-    embedding_recipe(encoder, encoder_fields)
+    label_free(encoder, encoder_fields)
     methods = {name: METHODS[name] for name in names}
     if settings:
         if learner == "all":
@@ -152,12 +162,12 @@ def fewshot(
         if across_graphs:
             first = next(iter(data.values()))
             shared = class_split in (None, "shared")
-            splits = [] if shared else _splits(dataset, first, str(class_split), ways, seed)
+            splits = [] if shared else class_splits(dataset, first, str(class_split), ways, seed)
             return study_across_graphs(
                 dataset, data, protocol, splits=splits, adapter=adapter, inductive=inductive, **sight
             )
         items = data.items if kind == "graph" else data
-        splits = _splits(dataset, items, class_split or "all-pairs", ways, seed)
+        splits = class_splits(dataset, items, class_split or "all-pairs", ways, seed)
         if kind == "graph":
             return study_of_graphs(data, splits, protocol, **sight)
         return study_of_classes(data, splits, protocol, inductive=inductive, **sight)
@@ -247,33 +257,3 @@ def _overridden(method: Any, settings: tuple[str, ...]) -> Any:
         return type(method)(**{**dataclasses.asdict(method), **overrides})
     except ValidationError as error:
         raise ValueError(first_fault(error)) from None
-
-
-def _splits(dataset: str, data: Any, wanted: str, ways: int, seed: int) -> list[ClassSplit]:
-    """Return the class splits that were asked for."""
-    import torch
-
-    from graphkit._checks import member
-    from graphkit.data.class_splits import few_shot_counts
-    from graphkit.meta import ClassSplit
-
-    name, *arguments = wanted.split(":")
-    member("class-split", name, ["all-pairs", "fixed", "random"])
-    classes = data.y[data.y >= 0].unique().tolist()
-    try:
-        numbers = [[int(part) for part in argument.split(",")] for argument in arguments]
-    except ValueError:
-        raise ValueError(f"`class-split` {wanted!r}: what follows a colon must be whole numbers.") from None
-    if numbers and numbers[0][0] < 1:
-        raise ValueError(f"`class-split` {wanted!r}: ask for at least one.")
-    if name == "fixed":
-        return [ClassSplit.fixed(dataset)]
-    if name == "all-pairs":
-        every = ClassSplit.all_pairs(classes, ways=ways, seed=seed)
-        return every[: numbers[0][0]] if numbers else every
-    draws = numbers[0][0] if numbers else 5
-    counts = tuple(numbers[1]) if len(numbers) > 1 else few_shot_counts(dataset)
-    if len(counts) != 3:
-        raise ValueError(f"`class-split` {wanted!r}: give three counts, to train, select and test on.")
-    generator = torch.Generator().manual_seed(seed)
-    return [ClassSplit.random(classes, counts, generator) for _ in range(draws)]

@@ -225,6 +225,8 @@ def first_fault(error: ValidationError) -> str:
     """Return pydantic's first complaint in one line of our form."""
     fault = error.errors()[0]
     name, about = fault["loc"][0] if fault["loc"] else "recipe", fault.get("ctx", {})
+    if fault["type"] == "value_error" and not fault["loc"]:
+        return str(about["error"])  # of several fields, which it names
     if fault["type"] == "value_error":
         required = str(about["error"])
     elif fault["type"] in REQUIRED:

@@ -21,8 +21,9 @@ from graphkit._lazy import lazy
 
 if TYPE_CHECKING:
     from graphkit.training.fewshot.graph_sets import study_of_graphs
-    from graphkit.training.fewshot.methods import METHODS, AbstractMethod, with_rivals
+    from graphkit.training.fewshot.methods import METHODS, AbstractMethod
     from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
+    from graphkit.training.fewshot.rivals import with_rivals
     from graphkit.training.fewshot.studies import Study, study_across_graphs, study_of_classes
     from graphkit.training.fewshot.study import FewShotOutcome, fewshot
 
@@ -30,7 +31,8 @@ __getattr__ = lazy(
     __name__,
     {
         "graph_sets": ["study_of_graphs"],
-        "methods": ["METHODS", "AbstractMethod", "with_rivals"],
+        "methods": ["METHODS", "AbstractMethod"],
+        "rivals": ["with_rivals"],
         "results": ["FewShotRecord", "MethodResult", "ProblemResult"],
         "studies": ["Study", "study_across_graphs", "study_of_classes"],
         "study": ["FewShotOutcome", "fewshot"],

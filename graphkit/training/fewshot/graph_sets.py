@@ -14,6 +14,7 @@ from graphkit.meta import ClassSplit, Protocol, Rows
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.problems import Problem, Rowed, one_graph, unlike_names
 from graphkit.training.fewshot.rows import encoder_rows, rows_of
+from graphkit.training.fewshot.soundness import require_sound
 from graphkit.training.fewshot.studies import Study
 from graphkit.training.graphs import graph_facts
 
@@ -39,14 +40,17 @@ def study_of_graphs(
         seed: of the encoders.
 
     Raises:
-        ValueError: for splits or tasks that cannot be drawn, or labels that are no classes.
+        ValueError: for graphs that are not sound, labels that are no classes, no split, or splits or tasks that
+            cannot be drawn.
     """
     y = graphs.items.y
     if y.is_floating_point() or y.flatten().shape != (len(graphs),):
         raise ValueError("`graphs` must have one class each; few-shot tasks draw their items by class.")
     y = y.flatten()
     together = graphs.batch(range(len(graphs)))
-    nodes = Data(x=together.x.float(), edge_index=together.edge_index, num_nodes=together.num_nodes)
+    x = None if together.x is None else together.x.float()
+    nodes = Data(x=x, edge_index=together.edge_index, num_nodes=together.num_nodes)
+    require_sound(nodes, needed=["x"])
     drawn = [one_graph(Data(y=y, num_nodes=len(y)), split, protocol) for split in splits]
     known: dict[str, Tensor] = {}
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from graphkit.training.architectures.abstract import STRICT, Count, LearningRate, NonNegative, Positive
@@ -20,6 +22,17 @@ if TYPE_CHECKING:
 Gradient: TypeAlias = Literal["maml", "fomaml", "reptile", "anil", "meta-sgd", "protomaml"]
 
 
+def _known(rows: str) -> str:
+    """Return the name of a kind of rows, or refuse it."""
+    if not re.fullmatch("chosen|encoder|(features|centred)-[0-9]+", rows):
+        raise ValueError("must be features-K or centred-K with K of 0 or more, chosen, or encoder")
+    return rows
+
+
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Kind: TypeAlias = Annotated[str, AfterValidator(_known)]
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AbstractMethod(ABC):
     """A way of solving few-shot tasks.
@@ -32,11 +45,13 @@ class AbstractMethod(ABC):
         scale: length of a row.
     """
 
-    trained: ClassVar[bool]
-    """Whether it uses the labels of the training classes."""
-
-    rows: str = "features-2"
+    rows: Kind = "features-2"
     scale: LearningRate = 1.0
+
+    @property
+    @abstractmethod
+    def trained(self) -> bool:
+        """Whether it uses the labels of the training classes."""
 
     @abstractmethod
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
@@ -50,7 +65,10 @@ class AbstractMethod(ABC):
 class Prototypes(AbstractMethod):
     """The nearest prototype by cosine, without any training."""
 
-    trained: ClassVar[bool] = False
+    @property
+    def trained(self) -> bool:
+        """Return false."""
+        return False
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
@@ -65,9 +83,12 @@ class Prototypes(AbstractMethod):
 class Logistic(AbstractMethod):
     """A logistic regression on each task's support."""
 
-    trained: ClassVar[bool] = False
-
     strength: LearningRate = 10.0
+
+    @property
+    def trained(self) -> bool:
+        """Return false."""
+        return False
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations; it has no calibration."""
@@ -89,14 +110,17 @@ class Classifier(AbstractMethod):
         inner_lr, inner_steps: of the steps on a support.
     """
 
-    trained: ClassVar[bool] = True
-
     pretrained: bool = True
     adaptation: Literal["prototypes", "steps"] = "steps"
     hidden: Positive = 64
     epochs: Positive = 100
     inner_lr: LearningRate = 0.1
     inner_steps: Positive = 20
+
+    @property
+    def trained(self) -> bool:
+        """Return whether it is trained at all."""
+        return self.pretrained
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
@@ -126,13 +150,16 @@ class PrototypicalNet(AbstractMethod):
         steps, batch, lr: of meta-training.
     """
 
-    trained: ClassVar[bool] = True
-
     model: Literal["perceptron", "weights"] = "weights"
     hidden: Positive = 64
     steps: Count = 200
     batch: Positive = 8
     lr: LearningRate = 0.01
+
+    @property
+    def trained(self) -> bool:
+        """Return true."""
+        return True
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
@@ -162,8 +189,6 @@ class MetaLearnt(AbstractMethod):
         first_order: share of the steps that takes first-order gradients.
     """
 
-    trained: ClassVar[bool] = True
-
     learner: Gradient = "maml"
     model: Literal["perceptron", "weights"] = "perceptron"
     hidden: Positive = 64
@@ -174,8 +199,20 @@ class MetaLearnt(AbstractMethod):
     inner_steps: Count = 5
     test_steps: Count = 0
     temperature: LearningRate = 0.1
-    multi_step: NonNegative = 0.0
-    first_order: NonNegative = 0.0
+    multi_step: Share = 0.0
+    first_order: Share = 0.0
+
+    @property
+    def trained(self) -> bool:
+        """Return true."""
+        return True
+
+    def __post_init__(self) -> None:
+        if self.learner == "meta-sgd" and self.test_steps > self.inner_steps:
+            raise ValueError(
+                f"`test_steps` must be at most `inner_steps` ({self.inner_steps}) for meta-sgd, which learns a rate "
+                f"for each of them, got {self.test_steps}."
+            )
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations; one with a head of its own has no calibration."""
@@ -261,25 +298,3 @@ METHODS: dict[str, AbstractMethod] = {
 """Named methods. Those whose name begins with "encoder" stand on embeddings learnt without labels. Rates, depth, scale
 and centring were chosen by accuracy on validation tasks of Cora and CiteSeer, over all pairs of classes: a class that
 selects in one split is tested on in another, so that on these two data sets the choice has seen such labels."""
-
-RIVALS = ("prototypes-2", "prototypes-centred", "logistic", "random-start", "fine-tuning")
-"""What stands beside a single learner; where it stands on an encoder, that encoder's prototypes too."""
-
-
-def with_rivals(name: str) -> list[str]:
-    """Return the names of a study: all methods, or the rivals and the one that was asked for.
-
-    Raises:
-        ValueError: for an unknown name.
-
-    Example:
-        >>> with_rivals("maml")
-        ['prototypes-2', 'prototypes-centred', 'logistic', 'random-start', 'fine-tuning', 'maml']
-    """
-    from graphkit._checks import member
-
-    if name == "all":
-        return list(METHODS)
-    member("learner", name, [*METHODS, "all"])
-    beside = [*RIVALS, *(["encoder-prototypes"] if METHODS[name].rows == "encoder" else [])]
-    return [*(other for other in beside if other != name), name]

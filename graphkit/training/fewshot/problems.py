@@ -13,10 +13,13 @@ from torch_geometric.data import Data
 
 from graphkit.meta import ClassSplit, Protocol, Rows, TaskSet
 from graphkit.training.fewshot.adapters import ADAPTERS
-from graphkit.training.protocol import dataset_facts
 
 VALIDATION_TASKS, TRAIN_TASKS = 50, 1600
 """Tasks to select by, and tasks to train on, which are taken in turn."""
+
+TOO_FEW = "training classes, as there are fewer validation classes than ways"
+KEPT_APART = "classes trained on, by nodes kept apart from training"
+"""What validation tasks are of, where it is not the validation classes."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Problem:
         validation: tasks to select by.
         test: tasks to test on.
         sources: rows and labels of the training classes, one pair per graph; what selects has the label -1 there.
+        selecting: what the validation tasks are of, where it is not the validation classes.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Problem:
     validation: TaskSet
     test: TaskSet
     sources: tuple[tuple[Rows, tuple[int, ...]], ...]
+    selecting: str = ""
 
     @property
     def channels(self) -> int:
@@ -51,7 +56,8 @@ class Problem:
         """Return the same problem over other rows."""
         train = tuple(tasks.over(x) for tasks, x in zip(self.train, rows.train, strict=True))
         sources = tuple((Rows(x.x, y.y), labels) for x, (y, labels) in zip(rows.train, self.sources, strict=True))
-        return Problem(self.name, train, self.validation.over(rows.validation), self.test.over(rows.test), sources)
+        validation, test = self.validation.over(rows.validation), self.test.over(rows.test)
+        return dataclasses.replace(self, train=train, validation=validation, test=test, sources=sources)
 
 
 @dataclass(frozen=True)
@@ -66,28 +72,36 @@ class Rowed:
 def one_graph(data: Data, split: ClassSplit, protocol: Protocol) -> Problem:
     """Return the problem of a class split on one graph.
 
+    Where a split has fewer validation classes than ways, other tasks of its training classes select.
+
     Raises:
         ValueError: for classes that are too few or too small for the tasks.
     """
-    items = Rows(torch.zeros(data.num_nodes, 0), data.y)
-    select = split.validation if len(split.validation) >= protocol.n_way else split.train
-    ways = min(protocol.n_way, len(split.train))
-    train = TaskSet.drawn(items, split.train, _of(protocol, TRAIN_TASKS, 2, n_way=ways))
-    if ways < protocol.n_way:
+    if len(split.train) < protocol.n_way:
         raise ValueError(
             f"`ways` is {protocol.n_way}, but a split has {len(split.train)} classes to train on; ask for fewer ways."
         )
+    items = Rows(torch.zeros(data.num_nodes, 0), data.y)
+    selected = len(split.validation) >= protocol.n_way
+    select = split.validation if selected else split.train
     return Problem(
         f"classes {', '.join(map(str, split.test))}",
-        (train,),
+        (TaskSet.drawn(items, split.train, _of(protocol, TRAIN_TASKS, 2)),),
         TaskSet.drawn(items, select, _of(protocol, VALIDATION_TASKS, 1)),
         TaskSet.drawn(items, split.test, protocol),
         ((items, split.train),),
+        "" if selected else TOO_FEW,
     )
 
 
 def unlike_names(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """Return the problems, the second of a name (two draws with the same test classes) under another."""
+    """Return the problems, the second of a name (two draws with the same test classes) under another.
+
+    Raises:
+        ValueError: for none.
+    """
+    if not problems:
+        raise ValueError("`splits` must hold at least one class split.")
     seen: dict[str, int] = {}
     found = []
     for problem in problems:
@@ -108,15 +122,9 @@ def across_graphs(
     method that remembers best would be chosen. With a class split, classes to select by and to test on are unseen too.
 
     Raises:
-        ValueError: where a graph stands on both sides, features differ in width, or tasks cannot be drawn.
+        ValueError: where features differ in width, or tasks cannot be drawn.
     """
     names = [name for name in graphs if name != held_out]
-    mine = dataset_facts(graphs[held_out]).sha256
-    for name in names:
-        if dataset_facts(graphs[name]).sha256 == mine:
-            raise ValueError(
-                f"the graph {held_out!r} is among those trained on, as {name!r}; a graph to test on must be unseen."
-            )
     widths = {name: data.num_features for name, data in graphs.items()}
     if len(set(widths.values())) > 1:
         raise ValueError(
@@ -151,6 +159,7 @@ def across_graphs(
         TaskSet.drawn(items[first], classes(seen, select), selecting, within=within),
         TaskSet.drawn(items[held_out], classes(graphs[held_out].y, test), protocol),
         tuple(sources),
+        "" if select != train else KEPT_APART if split is None else f"{TOO_FEW}, by nodes kept apart from training",
     )
 
 

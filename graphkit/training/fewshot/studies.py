@@ -17,6 +17,7 @@ from graphkit.training.fewshot.adapters import adapted_graphs
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.problems import Problem, Rowed, across_graphs, one_graph, unlike_names
 from graphkit.training.fewshot.rows import encoder_rows, rows_of
+from graphkit.training.fewshot.soundness import require_apart, require_sound
 from graphkit.training.protocol import DatasetFacts, dataset_facts, fingerprint
 
 
@@ -58,8 +59,9 @@ def study_of_classes(
         seed: of the encoders.
 
     Raises:
-        ValueError: for splits or tasks that cannot be drawn.
+        ValueError: for a graph that is not sound, no split, or splits or tasks that cannot be drawn.
     """
+    require_sound(data)
     problems = unlike_names([one_graph(data, split, protocol) for split in splits])
     by_name = dict(zip((problem.name for problem in problems), splits, strict=True))
     known: dict[Any, Tensor] = {}
@@ -116,10 +118,14 @@ def study_across_graphs(
         seed: of the encoders.
 
     Raises:
-        ValueError: for fewer than two graphs, two that are the same, or tasks that cannot be drawn.
+        ValueError: for fewer than two graphs, one that is not sound, two that share their nodes, or tasks that
+            cannot be drawn.
     """
     if len(graphs) < 2:
         raise ValueError(f"`graphs` must be two or more to test on an unseen one, got {len(graphs)}.")
+    for data in graphs.values():
+        require_sound(data)
+    require_apart(graphs)
     graphs = graphs if adapter is None else adapted_graphs(graphs, adapter)
     chosen: Sequence[ClassSplit | None] = splits or [None]
     held = [(held_out, across_graphs(graphs, held_out, protocol, split)) for held_out in graphs for split in chosen]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graphkit._checks import member
 from graphkit.meta import Protocol
 from graphkit.training.devices import CPU
 from graphkit.training.fewshot.kept import ALONE, Kept, UnderWay
@@ -77,10 +78,22 @@ def fewshot(
         command: what the record names as its origin.
 
     Raises:
-        ValueError: for a folder that holds another study.
+        ValueError: for names that are no methods, or none; a protocol that the study was not drawn with; and a folder
+            that holds another study.
         Interrupted: on SIGINT or SIGTERM, if there is a ``folder``; what is finished lies there, and the state of a
             meta-training under way.
     """
+    if not names:
+        raise ValueError(f"`names` must hold at least one method. Known: {', '.join(methods)}.")
+    for name in names:
+        member("names", name, methods)
+    if headline is not None:
+        member("headline", headline, names)
+    for problem in study.problems:
+        if problem.test.protocol != protocol:
+            raise ValueError(
+                f"`protocol` must be the one that the study was drawn with, {problem.test.protocol}, got {protocol}."
+            )
     config = {name: {"kind": type(methods[name]).__name__, **dataclasses.asdict(methods[name])} for name in names}
     held = {
         **dataclasses.asdict(protocol),
@@ -126,8 +139,7 @@ def fewshot(
         metric=metric("accuracy", [statistics.fmean(each.accuracies) for each in best.problems]),
         validation=metric("accuracy", [each.validation for each in best.problems]),
         headline=chosen,
-        selection=("method named; " if headline else "method of highest accuracy on validation tasks; ")
-        + "meta-training step of highest accuracy on validation tasks, ties: the earlier one",
+        selection=_selection(headline is not None, study.problems),
         methods={name: _figures(result, results[names[0]]) for name, result in results.items()},
         config=config,
         seeds=(seed,),
@@ -148,6 +160,17 @@ def chosen_rows(study: Study, problem: Problem) -> str:
         return evaluate(PrototypicalNetwork(nn.Identity()), tasks).mean
 
     return max(CHOICES, key=accuracy)
+
+
+def _selection(named: bool, problems: Sequence[Problem]) -> str:
+    """Say in words what was selected by what."""
+    others = dict.fromkeys(problem.selecting for problem in problems if problem.selecting)
+    some = "" if all(problem.selecting for problem in problems) else "in some splits "
+    return (
+        ("method named; " if named else "method of highest accuracy on validation tasks; ")
+        + "meta-training step of highest accuracy on validation tasks, ties: the earlier one"
+        + "".join(f"; {some}validation tasks are of {other}" for other in others)
+    )
 
 
 def _solved(method: AbstractMethod, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> ProblemResult:

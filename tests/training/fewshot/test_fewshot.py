@@ -27,6 +27,7 @@ from graphkit.training.fewshot.methods import CHOICES, Classifier, MetaLearnt, P
 from graphkit.training.fewshot.problems import Rowed
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of, weighted_rows
+from graphkit.training.fewshot.soundness import require_apart, row_hashes
 from graphkit.training.fewshot.study import chosen_rows
 from graphkit.training.interrupts import Interrupted
 
@@ -233,14 +234,98 @@ def test_what_cannot_be_crossed_is_refused():
     one = graph()
     with pytest.raises(ValueError, match="must be two or more"):
         study_across_graphs("one", {"a": one}, PROTOCOL)
-    with pytest.raises(ValueError, match=r"'(a|b)' is among those trained on"):
-        study_across_graphs("same", {"a": one, "b": one}, PROTOCOL)
-    with pytest.raises(ValueError, match=r"'a' is among those trained on, as 'b'"):
-        study_across_graphs("copied", {"a": one, "b": one.clone()}, PROTOCOL)
+    for copy in (one, one.clone(), renumbered(one)):
+        with pytest.raises(ValueError, match=r"the graph 'a' is 'b' again, node for node, up to their order"):
+            study_across_graphs("copied", {"a": one, "b": copy}, PROTOCOL)
     narrow = graph(1)
     narrow.x = narrow.x[:, :5]
     with pytest.raises(ValueError, match="features of different widths"):
         study_across_graphs("widths", {"a": one, "b": narrow}, PROTOCOL)
+
+
+def renumbered(data):
+    """Return the graph with its nodes in another order."""
+    order = torch.randperm(data.num_nodes, generator=torch.Generator().manual_seed(5))
+    return Data(x=data.x[order], edge_index=order.argsort()[data.edge_index], y=data.y[order])
+
+
+def with_few_features(seed):
+    """Return a graph whose features tell no node from another of its class."""
+    data = graph(seed)
+    data.x = F.one_hot(data.y).float()
+    return data
+
+
+def test_graphs_that_share_their_nodes_are_refused():
+    whole = graph()
+    part = whole.subgraph(torch.arange(100))
+    with pytest.raises(ValueError, match=r"'a' and 'b' share \d+ nodes .* of the 100 of 'b'"):
+        study_across_graphs("part", {"a": whole, "b": part}, PROTOCOL)
+    sparse = part.clone()
+    sparse.x = torch.cat([part.x, torch.zeros(100, 3)], 1).to_sparse_csr()
+    with pytest.raises(ValueError, match=r"'a' and 'b' share \d+ nodes"):
+        require_apart({"a": whole, "b": sparse})
+    changed = renumbered(part)
+    changed.x[changed.x.size(0) // 20 :] *= 0.5  # five of a hundred are left
+    require_apart({"a": whole, "b": changed})
+
+
+def test_graphs_with_few_features_are_told_apart_by_their_neighbours():
+    one = with_few_features(0)
+    require_apart({"a": one, "b": with_few_features(1)})
+    with pytest.raises(ValueError, match="is 'b' again"):
+        require_apart({"a": one, "b": renumbered(one)})
+
+
+@pytest.mark.parametrize("name", ["structural-roles", "twitch-musae", "citation-domains", "facebook100"])
+def test_families_of_graphs_share_no_nodes(name, mirror):
+    from graphkit.data import load
+
+    require_apart(load(name))
+
+
+def test_rows_are_equal_where_their_numbers_are():
+    x = (torch.rand(300, 6) < 0.3).float() * torch.tensor([1.0, 2.0, -1.0, 0.5, 3.0, 1.0])
+    y = torch.arange(300) % 3 - 1
+    numbers = row_hashes(x, y)
+    same = (x[:, None] == x).all(-1) & (y[:, None] == y)
+    assert torch.equal(numbers[:, None] == numbers, same)
+    assert torch.equal(row_hashes(-0.0 * x.abs() + x, y), numbers)  # a zero has no sign
+
+
+def test_graphs_that_are_not_sound_are_refused_by_what_is_wrong():
+    hollow, nameless, real = graph(), graph(), graph()
+    hollow.x[3, 2] = float("nan")
+    nameless.x = None
+    real.y = real.y.float()
+    broken = set_of_graphs()
+    broken._data.x[0, 0] = float("inf")
+    for make in (
+        lambda data: study_of_classes(data, [SPLIT], PROTOCOL),
+        lambda data: study_across_graphs("two", {"a": graph(1), "b": data}, PROTOCOL),
+        lambda data: study_across_graphs("two", {"a": graph(1), "b": data}, PROTOCOL, adapter="components"),
+    ):
+        with pytest.raises(ValueError, match="`x` must be finite, but 1 of its values"):
+            make(hollow)
+        with pytest.raises(ValueError, match="`x` is missing"):
+            make(nameless)
+        with pytest.raises(TypeError, match="`y` must hold integers"):
+            make(real)
+    with pytest.raises(ValueError, match="`x` must be finite, but 1 of its values"):
+        study_of_graphs(broken, [SPLIT], PROTOCOL)
+
+
+def test_a_study_needs_splits_and_an_encoder_without_labels():
+    for make in (
+        lambda splits, **more: study_of_classes(graph(), splits, PROTOCOL, **more),
+        lambda splits, **more: study_of_graphs(set_of_graphs(), splits, PROTOCOL, **more),
+    ):
+        with pytest.raises(ValueError, match="`splits` must hold at least one class split"):
+            make([])
+        with pytest.raises(ValueError, match="`encoder` must be trained without labels, but 'triplet' needs them"):
+            make([ClassSplit((0, 1), (2, 3), (4, 5))], encoder="triplet")
+    with pytest.raises(ValueError, match="`encoder` must be trained without labels"):
+        study_across_graphs("two", {"a": graph(0), "b": graph(1)}, PROTOCOL, encoder="triplet")
 
 
 def test_across_graphs_what_selects_is_not_trained_on():
@@ -346,7 +431,53 @@ def test_graphs_without_classes_are_refused():
         study_of_graphs(graphs, [SPLIT], PROTOCOL)
 
 
+def test_what_selects_is_said_where_it_is_not_the_validation_classes():
+    few, enough = ClassSplit((0, 1, 2), (3,), (4, 5)), SPLIT
+
+    def selection(*splits):
+        study = study_of_classes(graph(), splits, PROTOCOL)
+        return fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL).record.selection
+
+    told = "validation tasks are of training classes, as there are fewer validation classes than ways"
+    assert "validation tasks are" not in selection(enough)
+    assert selection(few).endswith("; " + told)
+    assert selection(few, enough).endswith("; in some splits " + told)
+    graphs = {name: graph(seed) for seed, name in enumerate(("a", "b"))}
+    for splits, what in (((), "classes trained on"), ((few,), "training classes"), ((enough,), "")):
+        study = study_across_graphs("two", graphs, PROTOCOL, splits=splits)
+        found = fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL).record.selection
+        assert ("by nodes kept apart from training" in found) == (what in found and what != "") == bool(what)
+
+
+def test_methods_that_are_none_and_another_protocol_are_refused(study):
+    with pytest.raises(ValueError, match=r"`names` 'mam' is not known\. Did you mean 'maml'"):
+        fewshot(study, PROTOCOL, ["mam"])
+    with pytest.raises(ValueError, match="`names` must hold at least one method"):
+        fewshot(study, PROTOCOL, [])
+    with pytest.raises(ValueError, match="`headline` 'maml' is not known"):
+        fewshot(study, PROTOCOL, ["protonet"], headline="maml")
+    with pytest.raises(ValueError, match=r"`protocol` must be the one that the study was drawn with, .*k_shot=2"):
+        fewshot(study, Protocol(n_way=2, k_shot=1, n_query=4, n_tasks=6), ["prototypes-2"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"rows": "foo"}, "must be features-K or centred-K"),
+        ({"rows": "centred--1"}, "must be features-K or centred-K"),
+        ({"multi_step": 3}, "less than or equal to 1"),
+        ({"first_order": 3}, "less than or equal to 1"),
+        ({"learner": "meta-sgd", "test_steps": 20}, "`test_steps` must be at most `inner_steps`"),
+    ],
+)
+def test_fields_out_of_their_range_are_refused_when_a_method_is_made(fields, message):
+    with pytest.raises(ValueError, match=message):
+        MetaLearnt(**fields)
+
+
 def test_more_ways_than_training_classes_are_refused():
+    with pytest.raises(ValueError, match="a split has 0 classes to train on"):
+        study_of_classes(graph(), [ClassSplit((), (2, 3), (4, 5))], PROTOCOL)
     with pytest.raises(ValueError, match="a split has 2 classes to train on"):
         study_of_classes(graph(), [ClassSplit((0, 1), (2,), (3, 4, 5))], Protocol(n_way=3, k_shot=1, n_query=2))
 
@@ -449,5 +580,15 @@ def test_rivals_stand_beside_a_learner():
     assert with_rivals("all") == list(METHODS)
     assert with_rivals("protomaml")[-1] == "protomaml"
     assert "encoder-prototypes" in with_rivals("encoder-protomaml")
+    assert with_rivals("maml", "untrained") == [
+        "prototypes-2",
+        "prototypes-centred",
+        "logistic",
+        "random-start",
+        "maml",
+    ]
+    assert with_rivals("encoder-protomaml", "none") == ["encoder-protomaml"]
+    with pytest.raises(ValueError, match="`rivals` 'some' is not known"):
+        with_rivals("maml", "some")
     with pytest.raises(ValueError, match="Did you mean 'maml'"):
         with_rivals("mamll")
