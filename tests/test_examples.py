@@ -206,7 +206,9 @@ class TestBenchmarks:
     def test_a_meta_step_agrees_with_the_plain_loop(self, tmp_path):
         kept = tmp_path / "record.json"
         run(EXAMPLES / "benchmarks" / "maml.py", "--quick", "--case", "2 ways, 3 shots", "--json", str(kept))
-        rows = json.loads(kept.read_text())["rows"]
+        record = json.loads(kept.read_text())
+        rows = record["rows"]
+        assert (record["dataset"]["name"], record["dataset"]["nodes"]) == ("random graph of 300 nodes", 300)
         assert [row["side"] for row in rows][:4] == ["graphkit", "receptive field", "PyG's layers", "plain loop"]
         assert all(float(row["difference"]) < 1e-5 for row in rows[:4])
 

@@ -184,7 +184,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     threads = measure.set_threads(options.threads)
     options.rounds = options.rounds or (1 if options.quick else 5)
     options.tasks = 2 if options.quick else options.tasks
-    items = graph(options.nodes or (300 if options.quick else 0), options.degree)
+    options.nodes = options.nodes or (300 if options.quick else 0)
+    items = graph(options.nodes, options.degree)
     cases = options.case or list(CASES)
     if options.memory_of:
         print(measure.memory_added(step_of(options.memory_of, items, cases[0], options.layer, options.tasks)))
