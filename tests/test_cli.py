@@ -78,6 +78,7 @@ def test_a_call_without_arguments_shows_the_help(call):
         ("trian", "No such command 'trian'. Did you mean 'train'?"),
         ("data lst", "Did you mean 'list'?"),
         ("train --sed 3", "'--seed'"),
+        ("train citation-domains", "is a family of graphs; name one of them: citation-domains-acm"),
         ("train corra", "'corra' is not known. Did you mean 'cora'"),
         ("data card corra", "'corra' is not known. Did you mean 'cora'"),
         ("data verify corra", "'corra' is not known. Did you mean 'cora'"),

@@ -6,6 +6,18 @@ import os
 from pathlib import Path
 
 
+def require_one_graph(name: str) -> None:
+    """Refuse a family of graphs where one graph, or one set, is worked on.
+
+    Raises:
+        ValueError: naming the members, of which one may be asked for.
+    """
+    from graphkit.data import card
+
+    if members := card(name).members:
+        raise ValueError(f"{name!r} is a family of graphs; name one of them: {', '.join(members)}.")
+
+
 class Asked:
     """A data set that was named on the command line; the folder of a stored graph may stand in for a name.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from graphkit.cli.asked import require_one_graph
 from graphkit.cli.options import FILE, require_places
 from graphkit.cli.output import debuggable, fields, say, table
 from graphkit.cli.preload import preload
@@ -37,11 +38,7 @@ MARKED = 6
 @debuggable
 def spectrum(name: str, k: int | None, normalization: str, picture: Path | None, wavelets: Path | None) -> int:
     """Print the Laplacian's spectrum of DATASET with its multiplicities, and draw it."""
-    from graphkit.data import card
-
-    known = card(name)
-    if known.members:
-        raise ValueError(f"{name!r} is a family of graphs; name one of them: {', '.join(known.members)}.")
+    require_one_graph(name)
     if wavelets is not None and normalization == "none":
         raise ValueError("`--wavelets` needs a spectrum within [0, 2]: `--normalization sym` or `rw`.")
     preload("graphkit.viz", "graphkit.operators", "graphkit.data.loading")

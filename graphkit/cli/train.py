@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.asked import Asked
+from graphkit.cli.asked import Asked, require_one_graph
 from graphkit.cli.options import FILE, FOLDER, SEED, SMALL_EDGES, require_places, use_threads
 from graphkit.cli.output import Bar, Lines, Trainings, debuggable, described, fields, plural, say, table, told
 from graphkit.cli.preload import preload
@@ -104,6 +104,8 @@ def train(
     from graphkit.training.named import recipe
 
     asked = Asked(dataset)
+    if isinstance(asked.source, str):
+        require_one_graph(asked.source)
     items = asked.items
     overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr, "fan_out": fan_out, "batch": batch_size})
     written = str(overrides.pop("model", "gcn"))
