@@ -51,7 +51,7 @@ def learning_curves(
         raise ValueError("`train_loss` must hold at least one seed, and each seed at least one epoch.")
     picture = figure(11.0, 5.2)
     left, right = picture.subplots(1, 2)
-    picture.subplots_adjust(left=0.07, right=0.985, bottom=0.12, top=0.78, wspace=0.2)
+    picture.subplots_adjust(left=0.07, right=0.985, bottom=0.12, top=0.76, wspace=0.2)
     plain(left, xlabel="epoch", ylabel="cross-entropy" if fraction else "loss")
     plain(right, xlabel="epoch", ylabel=f"validation {figure_name}" + (" (%)" if fraction else ""))
     _band(left, train_loss, BLUE, "training", "-")
@@ -70,11 +70,22 @@ def learning_curves(
     )
     if selected:
         chosen = [seed[epoch - 1] for seed, epoch in zip(shown, selected, strict=True)]
-        label = "selected epoch of each seed" if many else "selected epoch"
+        label = "selected" if many else "selected epoch"
         right.plot(selected, chosen, "o", markersize=8, color=GREEN, markeredgecolor="white", label=label, zorder=5)
-    left.legend(frameon=False, fontsize=12, labelcolor=INK, loc="upper right")
-    if many or selected:
-        right.legend(frameon=False, fontsize=12, labelcolor=INK, loc="lower right")
+    for axes in (left, right) if many or selected else (left,):
+        # Above the axes: inside, a curve of any shape may run through it.
+        axes.legend(
+            frameon=False,
+            fontsize=10,
+            labelcolor=INK,
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=3,
+            borderpad=0,
+            columnspacing=1.0,
+            handlelength=1.4,
+            handletextpad=0.5,
+        )
     picture.text(0.07, 0.955, title, fontsize=17, color=INK, fontweight="bold", va="top")
     picture.text(0.07, 0.875, note, fontsize=11, color=GREY, va="top")
     return picture

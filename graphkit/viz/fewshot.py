@@ -53,11 +53,14 @@ def method_accuracies(
             found, at = figures[name], place + shift
             if not kind:
                 values = [100 * value for value in found["values"]]
-                axes.plot(values, [at] * len(values), "o", markersize=4, color=FAINT, alpha=0.45, zorder=1)
+                axes.plot(
+                    values, [at] * len(values), "o", markersize=4, color=FAINT, alpha=0.45, zorder=1, clip_on=False
+                )
             axes.errorbar(
                 100 * found["mean"],
                 at,
-                xerr=100 * found["interval"],
+                xerr=_within([100 * found["mean"]], [100 * found["interval"]]),
+                clip_on=False,
                 fmt="o",
                 markersize=8,
                 color=color,
@@ -68,6 +71,7 @@ def method_accuracies(
             )
             label = "_again"
     axes.plot([], [], "o", markersize=4, color=FAINT, label="each class split or graph")
+    axes.set_xlim(*_possible(axes.get_xlim()))
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.legend(frameon=False, fontsize=10, labelcolor=INK, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
@@ -128,7 +132,8 @@ def accuracy_curves(
         axes.errorbar(
             [places[number] + 0.05 * (row - (len(curves) - 1) / 2) for number in known],
             means,
-            yerr=[100 * figures[number]["interval"] for number in known],
+            yerr=_within(means, [100 * figures[number]["interval"] for number in known]),
+            clip_on=False,
             marker=mark,
             markersize=9 if not row else 7,
             linewidth=3.0 if not row else 1.8,
@@ -141,7 +146,8 @@ def accuracy_curves(
         ends.append((means[-1], name, color))
     axes.set_xticks(range(len(numbers)), [str(number) for number in numbers])
     axes.set_xlim(-0.35, len(numbers) - 0.65)
-    low, high = axes.get_ylim()
+    low, high = _possible(axes.get_ylim())
+    axes.set_ylim(low, high)
     for height, (_, name, color) in zip(_apart([end for end, _, _ in ends], 0.058 * (high - low)), ends, strict=True):
         axes.annotate(
             name,
@@ -155,6 +161,28 @@ def accuracy_curves(
     picture.text(0.02, 0.965, title, fontsize=17, color=INK, fontweight="bold", va="top")
     picture.text(0.02, 0.90, note, fontsize=11, color=GREY, va="top")
     return picture
+
+
+def _possible(limits: tuple[float, float]) -> tuple[float, float]:
+    """Return limits of an axis of per cents without what no accuracy can be.
+
+    Example:
+        >>> _possible((93.0, 104.0)), _possible((-2.0, 60.0))
+        ((93.0, 100.0), (0.0, 60.0))
+    """
+    low, high = limits
+    return max(low, 0.0), min(high, 100.0)
+
+
+def _within(means: Sequence[float], intervals: Sequence[float]) -> list[list[float]]:
+    """Return how far intervals reach below and above their means, inside of 0 to 100.
+
+    Example:
+        >>> _within([98.0, 50.0], [3.0, 1.0])
+        [[3.0, 1.0], [2.0, 1.0]]
+    """
+    pairs = list(zip(means, intervals, strict=True))
+    return [[min(half, mean) for mean, half in pairs], [max(0.0, min(half, 100 - mean)) for mean, half in pairs]]
 
 
 def _apart(heights: Sequence[float], least: float) -> list[float]:

@@ -52,6 +52,19 @@ def test_no_text_leaves_the_picture():
         assert frame.y0 <= box.y0 <= box.y1 <= frame.y1
 
 
+@pytest.mark.parametrize("seeds", [1, 2, 100])
+def test_no_legend_stands_on_a_curve_or_a_text(seeds):
+    note = "split stratified(seed=0, train=0.6)  ·  protocol 0123456789abcdef"
+    some = [(50 * each)[:seeds] for each in CURVES]
+    picture = learning_curves(*some, title="GCN on a graph", note=note, selected=(50 * [3, 2])[:seeds])
+    picture.canvas.draw()
+    for axes in picture.axes:
+        legend = axes.get_legend().get_window_extent()
+        assert not any(legend.overlaps(other.get_window_extent()) for other in picture.texts)
+        assert legend.y0 >= axes.get_window_extent().y1 - 1
+        assert legend.x0 >= axes.get_window_extent().x0
+
+
 def test_a_saved_picture_can_be_read_and_leaves_nothing_beside_it(tmp_path):
     save(learning_curves(*CURVES, title="GCN on a graph"), tmp_path / "new" / "curve.png")
     with Image.open(tmp_path / "new" / "curve.png") as image:

@@ -37,6 +37,20 @@ def test_names_of_lines_that_end_together_stand_apart_in_their_order():
     assert max(box.x1 for box in boxes) <= picture.bbox.x1
 
 
+def test_no_axis_and_no_interval_runs_past_what_an_accuracy_can_be():
+    certain, none = {"mean": 1.0, "interval": 0.03, "values": [1.0]}, {"mean": 0.0, "interval": 0.03, "values": [0.0]}
+    for axes in (
+        method_accuracies({"a": certain, "b": none}, title="digits").axes[0],
+        accuracy_curves({"a": {1: certain}, "b": {1: none}}, over="shots", title="digits").axes[0],
+    ):
+        limits = axes.get_ylim() if "shots" in axes.get_xlabel() else axes.get_xlim()
+        assert limits == (0, 100)
+        for container in axes.containers:
+            for bar in container.lines[2]:
+                ends = bar.get_segments()[0][:, int("shots" in axes.get_xlabel())]
+                assert 0 <= ends.min() <= ends.max() <= 100
+
+
 def test_a_method_may_lack_a_number():
     some = curves()
     del some["method 1"][5]
