@@ -135,7 +135,9 @@ def test_of_all_pairs_as_many_classes_select_as_a_task_has_where_they_allow(clas
 def test_what_selects_is_printed_where_it_is_not_the_validation_classes(call):
     wanted = ["digits", "--learner", "prototypes-2", "--rivals", "none", "--tasks", "3", "--queries", "3"]
     _, out, _ = call(*wanted, "--class-split", "random:1:5,1,4")
-    assert "validation tasks are of training classes, as there are fewer validation classes than ways" in " ".join(out.split())
+    assert "validation tasks are of training classes, as there are fewer validation classes than ways" in " ".join(
+        out.split()
+    )
 
 
 def test_graphs_of_roles_are_crossed_with_shared_and_with_unseen_classes(call, tmp_path):
