@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 # The command line looks names up here before torch is loaded, so no heavy import stands at the top.
@@ -313,16 +313,3 @@ def weights_of_frequencies(values: Tensor) -> bool:
             "need a signed Laplacian."
         )
     return True
-
-
-def one_form(forms: Sequence[tuple[int, int, int]]) -> None:
-    """Refuse no task at all, and tasks of different (ways, shots, queries), whose logits are no one table."""
-    if not forms:
-        raise ValueError("`tasks` must hold at least one task, got none.")
-    for form in forms:
-        if form != forms[0]:
-            (ways, shots, queries), (others, other_shots, other_queries) = forms[0], form
-            raise ValueError(
-                f"`tasks` must be of one form, got {ways} ways, {shots} shots, {queries} queries beside {others} ways, "
-                f"{other_shots} shots, {other_queries} queries; give the tasks of each form apart."
-            )

@@ -77,11 +77,15 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
         (["digits", "--shots", "1,3", "--inner-steps", "0,1"], "`--inner-steps` is of one number of shots"),
         (["digits", "--encoder", "ccasg"], "Did you mean 'ccassg'"),
         (["digits", "--encoder-set", "layer=1"], "Did you mean"),
+        (["digits", "--encoder-set", "grace.layers=1"], "`grace.layers` is of no encoder that is trained: ccassg, dgi"),
         (["digits", "--encoder", "triplet"], "`encoder` must be trained without labels, but 'triplet' needs them"),
         (["digits", "--set", "first_order=3"], "`first_order` must be at most 1, got 3"),
         (["digits", "--set", "multi_step=3"], "`multi_step` must be at most 1, got 3"),
-        (["digits", "--set", "rows=foo"], "`rows` must be features-K or centred-K with K of 0 or more"),
-        (["digits", "--set", "rows=centred--1"], "`rows` must be features-K or centred-K with K of 0 or more"),
+        (["digits", "--set", "rows=foo"], "`rows` must be features-K, centred-K or weighted-K with K of 0 or more"),
+        (
+            X,
+            "`rows` must be features-K, centred-K or weighted-K with K of 0 or more",
+        ),
         (
             ["digits", "--learner", "meta-sgd", "--set", "test_steps=20"],
             "Error: `test_steps` must be at most `inner_steps` (5)",
@@ -117,7 +121,10 @@ def test_a_learner_stands_alone_or_beside_what_is_not_trained(call, tmp_path):
     wanted = ["digits", "--learner", "maml", *SMALL, "--set", "steps=1", "--json", "r.json"]
     for rivals, names in (
         ("none", ["maml"]),
-        ("untrained", ["prototypes-2", "prototypes-centred", "logistic", "random-start", "maml"]),
+        (
+            "untrained",
+            ["prototypes-2", "prototypes-centred", "prototypes-weighted", "logistic", "random-start", "maml"],
+        ),
     ):
         code, _, err = call(*wanted, "--rivals", rivals)
         assert code == 0, err

@@ -64,9 +64,29 @@ NUMBERS = _Numbers()
 @click.option("--across-graphs", is_flag=True, help="Test on each graph of a family in turn, train on the others.")
 @click.option("--adapter", metavar="NAME", help="Across graphs whose features differ: structure or components.")
 @click.option("--inductive", is_flag=True, help="Training does not see what is held out, not even without labels.")
-@click.option("--encoder", default="ccassg", show_default=True, metavar="LOSS", help="Loss without labels of encoders.")
-@click.option("--encoder-set", "encoder_settings", multiple=True, metavar="FIELD=VALUE", help="Override its fields.")
+@click.option(
+    "--encoder",
+    default="ccassg,dgi",
+    show_default=True,
+    metavar="LOSS[,LOSS...]",
+    help="Losses without labels; their encoders stand side by side.",
+)
+@click.option(
+    "--encoder-draws",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Encoders of each, from seeds in a row.",
+)
+@click.option(
+    "--encoder-set",
+    "encoder_settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Override a field of their recipes; LOSS.FIELD=VALUE of one only.",
+)
 @click.option("--calibrate", type=click.IntRange(0), default=10, show_default=True, help="Steps of calibration.")
+@click.option("--balanced", is_flag=True, help="Calibration knows that each class has as many queries.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of tasks, class splits and weights.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field of the learner.")
 @click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here.")
@@ -102,8 +122,10 @@ def fewshot(
     adapter: str | None,
     inductive: bool,
     encoder: str,
+    encoder_draws: int,
     encoder_settings: tuple[str, ...],
     calibrate: int,
+    balanced: bool,
     seed: int,
     settings: tuple[str, ...],
     json_path: Path | None,
@@ -121,7 +143,7 @@ def fewshot(
     preload("graphkit.training.fewshot.methods")
     from graphkit.cli.fewshot_result import keep, show
     from graphkit.data import card
-    from graphkit.training.fewshot.encoders import label_free
+    from graphkit.training.fewshot.encoders import Encoders
     from graphkit.training.fewshot.methods import METHODS
     from graphkit.training.fewshot.rivals import with_rivals
 
@@ -135,8 +157,8 @@ def fewshot(
     if learner == "all" and rivals != "all":
         raise click.UsageError("`--rivals` stand beside one learner; name it with `--learner`.")
     names = with_rivals(learner, rivals)
-    encoder_fields = overrides_of(None, encoder_settings, {})
-    label_free(encoder, encoder_fields)
+    losses = tuple(loss.strip() for loss in encoder.split(","))
+    encoders = Encoders(losses, encoder_draws, overrides_of(None, encoder_settings, {}))
     methods = {name: METHODS[name] for name in names}
     if settings:
         if learner == "all":
@@ -156,7 +178,7 @@ def fewshot(
 
     torch.set_num_threads(threads)
     data = graphkit.data.load(dataset)
-    sight: dict[str, Any] = {"encoder": encoder, "encoder_fields": encoder_fields, "seed": seed}
+    sight: dict[str, Any] = {"encoders": encoders, "seed": seed}
 
     def study_of(protocol: Protocol) -> Study:
         if across_graphs:
@@ -190,6 +212,7 @@ def fewshot(
                 names,
                 headline=None if learner == "all" else learner,
                 calibrate=calibrate,
+                balanced=balanced,
                 seed=seed,
                 steps=inner_steps or (),
                 methods=methods,

@@ -31,7 +31,8 @@ def show(outcome: FewShotOutcome, study: Study, protocol: Protocol) -> None:
             ("tasks", f"{size}; {protocol.n_tasks} for each of {what}"),
             (
                 "setting",
-                f"{held['setting']}; calibrated: queries look at each other, {held['calibration_steps']} steps",
+                f"{held['setting']}; calibrated: queries look at each other, {held['calibration_steps']} steps"
+                + (", knowing that each class has as many" if "calibration" in held else ""),
             ),
             ("selection", record.selection),
             ("headline", f"{record.headline}: {100 * record.metric.mean:.1f} %"),

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from graphkit._checks import member, one_form
+from graphkit._checks import member
 from graphkit.meta.cuts import cut, reach_of
 from graphkit.meta.items import AbstractItems, Call, Nodes, Rows
 from graphkit.meta.modes import STATISTICS, modes
@@ -124,7 +124,7 @@ class AbstractLearner(nn.Module, ABC):
 
     def _look_at(self, tasks: Sequence[Task]) -> None:
         """Refuse tasks that are not of one form, and see once whether the model fits, outside of every transform."""
-        one_form([task.episode.form for task in tasks])
+        _require_one_form(tasks)
         first = tasks[0]
         if first.episode.ways in self._fitting:
             return
@@ -173,3 +173,17 @@ def query_loss(logits: Tensor, tasks: Sequence[Task]) -> Tensor:
     """Return the mean cross-entropy of the query's logits ``[tasks, items, ways]``."""
     y = torch.stack([task.episode.query_y for task in tasks]).to(logits.device)
     return F.cross_entropy(logits.flatten(0, 1), y.flatten())
+
+
+def _require_one_form(tasks: Sequence[Task]) -> None:
+    """Refuse no task at all, and tasks of different (ways, shots, queries), whose logits are no one table."""
+    forms = [task.episode.form for task in tasks]
+    if not forms:
+        raise ValueError("`tasks` must hold at least one task, got none.")
+    for form in forms:
+        if form != forms[0]:
+            (ways, shots, queries), (others, other_shots, other_queries) = forms[0], form
+            raise ValueError(
+                f"`tasks` must be of one form, got {ways} ways, {shots} shots, {queries} queries beside {others} ways, "
+                f"{other_shots} shots, {other_queries} queries; give the tasks of each form apart."
+            )

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from graphkit._checks import at_least
-from graphkit.contrastive import pretraining
-from graphkit.training.devices import seeded
 from graphkit.training.embedding.recipes import EmbeddingRecipe, embedding_recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -78,6 +76,11 @@ def trained_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int
         edge_index: the graph.
         seed: draws weights and views.
     """
+    import torch
+
+    from graphkit.contrastive import pretraining
+    from graphkit.training.devices import seeded
+
     with seeded(seed):
         method = made.module(x.size(1))
         losses = pretraining(

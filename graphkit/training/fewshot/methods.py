@@ -24,8 +24,8 @@ Gradient: TypeAlias = Literal["maml", "fomaml", "reptile", "anil", "meta-sgd", "
 
 def _known(rows: str) -> str:
     """Return the name of a kind of rows, or refuse it."""
-    if not re.fullmatch("chosen|encoder|(features|centred)-[0-9]+", rows):
-        raise ValueError("must be features-K or centred-K with K of 0 or more, chosen, or encoder")
+    if not re.fullmatch("chosen|encoder|(features|centred|weighted)-[0-9]+", rows):
+        raise ValueError("must be features-K, centred-K or weighted-K with K of 0 or more, chosen, or encoder")
     return rows
 
 
@@ -39,9 +39,9 @@ class AbstractMethod(ABC):
 
     Args:
         rows: what it sees of the items: "features-K" are the features averaged K times over neighbours, "centred-K"
-            the same without their mean; "chosen" is the kind of ``CHOICES`` on which prototypes do best on validation
-            tasks; "encoder" are embeddings of an encoder that was trained without labels, beside
-            the centred features.
+            the same without their mean, "weighted-K" those where rare features count more; "chosen" is the kind of
+            ``CHOICES`` on which prototypes do best on validation tasks; "encoder" are embeddings of encoders that were
+            trained without labels, beside the weighted features.
         scale: length of a row.
     """
 
@@ -76,7 +76,7 @@ class Prototypes(AbstractMethod):
 
         from graphkit.meta import PrototypicalNetwork
 
-        return evaluated(PrototypicalNetwork(nn.Identity()), problem, asked.calibrate)
+        return evaluated(PrototypicalNetwork(nn.Identity()), problem, asked)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -134,10 +134,10 @@ class Classifier(AbstractMethod):
             if self.pretrained:
                 pretrained(body, self.hidden, problem.sources, epochs=self.epochs)
             if self.adaptation == "prototypes":
-                return evaluated(PrototypicalNetwork(body), problem, asked.calibrate)
+                return evaluated(PrototypicalNetwork(body), problem, asked)
             model = nn.Sequential(*body, nn.Linear(self.hidden, problem.ways))
         learner = MAML(model, inner_lr=self.inner_lr, inner_steps=self.inner_steps, order=1)
-        return evaluated(learner, problem, 0, asked=asked)
+        return evaluated(learner, problem, asked, calibrated=False)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -170,7 +170,7 @@ class PrototypicalNet(AbstractMethod):
             learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden))
         options = MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
         step = _meta_trained(learner, problem, options, under_way)
-        return evaluated(learner, problem, asked.calibrate)._replace(step=step)
+        return evaluated(learner, problem, asked)._replace(step=step)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -225,8 +225,9 @@ class MetaLearnt(AbstractMethod):
             steps=self.steps, batch=self.batch, lr=self.lr, first_order=self.first_order, test_steps=self.test_steps
         )
         step = _meta_trained(learner, problem, options, under_way)
-        calibrate = asked.calibrate if self.learner == "protomaml" else 0
-        return evaluated(learner, problem, calibrate, self.test_steps, asked)._replace(step=step)
+        has_prototypes = self.learner == "protomaml"
+        found = evaluated(learner, problem, asked, calibrated=has_prototypes, steps=self.test_steps)
+        return found._replace(step=step)
 
     def _made(self, problem: Problem) -> AbstractGradientLearner:
         """Return the learner as it is drawn."""
@@ -279,6 +280,7 @@ METHODS: dict[str, AbstractMethod] = {
     "prototypes-2": Prototypes(rows="features-2"),
     "prototypes-4": Prototypes(rows="features-4"),
     "prototypes-centred": Prototypes(rows="centred-4"),
+    "prototypes-weighted": Prototypes(rows="weighted-4"),
     "logistic": Logistic(rows="centred-4"),
     "random-start": Classifier(rows="centred-4", scale=36.0, pretrained=False),
     "fine-tuning": Classifier(rows="centred-4", scale=36.0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphkit._checks import member
 from graphkit.training.fewshot.methods import METHODS
 
-RIVALS = ("prototypes-2", "prototypes-centred", "logistic", "random-start", "fine-tuning")
+RIVALS = ("prototypes-2", "prototypes-centred", "prototypes-weighted", "logistic", "random-start", "fine-tuning")
 """What stands beside a single learner; where it stands on an encoder, that encoder's prototypes too."""
 
 BESIDE: dict[str, tuple[bool, ...]] = {"all": (True, False), "untrained": (False,), "none": ()}
@@ -24,9 +24,9 @@ def with_rivals(name: str, rivals: str = "all") -> list[str]:
 
     Example:
         >>> with_rivals("maml")
-        ['prototypes-2', 'prototypes-centred', 'logistic', 'random-start', 'fine-tuning', 'maml']
+        ['prototypes-2', 'prototypes-centred', 'prototypes-weighted', 'logistic', 'random-start', 'fine-tuning', 'maml']
         >>> with_rivals("maml", "untrained")
-        ['prototypes-2', 'prototypes-centred', 'logistic', 'random-start', 'maml']
+        ['prototypes-2', 'prototypes-centred', 'prototypes-weighted', 'logistic', 'random-start', 'maml']
     """
     allowed = BESIDE[member("rivals", rivals, BESIDE)]
     if name == "all":

@@ -12,10 +12,17 @@ if TYPE_CHECKING:
 
 
 class Asked(NamedTuple):
-    """What is asked of a method beside its accuracy: steps of calibration, and other numbers of inner steps."""
+    """What is asked of a method beside its accuracy.
+
+    Args:
+        calibrate: steps of calibration; 0 for none.
+        steps: other numbers of inner steps.
+        balanced: whether calibration knows that every class has as many query items.
+    """
 
     calibrate: int
     steps: tuple[int, ...] = ()
+    balanced: bool = False
 
 
 class Solved(NamedTuple):
@@ -29,23 +36,25 @@ class Solved(NamedTuple):
 
 
 def evaluated(
-    learner: AbstractLearner, problem: Problem, calibrate: int, steps: int = 0, asked: Asked | None = None
+    learner: AbstractLearner, problem: Problem, asked: Asked, *, calibrated: bool = True, steps: int = 0
 ) -> Solved:
     """Return a learner's evaluations as it is.
 
     Args:
         learner: trained or not.
         problem: tasks.
-        calibrate: steps of calibration; 0 for none.
+        asked: calibration, and other numbers of inner steps after which it is tested too.
+        calibrated: whether it has a calibration.
         steps: inner steps in place of the learner's own; 0 keeps those.
-        asked: other numbers of inner steps, after which it is tested too.
     """
     from graphkit.meta import AbstractGradientLearner, evaluate
 
-    after = evaluate(learner, problem.test, steps=steps, calibrate=calibrate) if calibrate else None
+    after = None
+    if calibrated and asked.calibrate:
+        after = evaluate(learner, problem.test, steps=steps, calibrate=asked.calibrate, balanced=asked.balanced)
     validation = evaluate(learner, problem.validation, steps=steps).mean
     test = evaluate(learner, problem.test, steps=steps)
-    if asked is None or not asked.steps or not isinstance(learner, AbstractGradientLearner):
+    if not asked.steps or not isinstance(learner, AbstractGradientLearner):
         return Solved(validation, test, after, 0)
     own, by_steps = learner.inner_steps, {}
     for number in asked.steps:

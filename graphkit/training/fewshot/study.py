@@ -48,6 +48,7 @@ def fewshot(
     *,
     headline: str | None = None,
     calibrate: int = 10,
+    balanced: bool = False,
     seed: int = 0,
     steps: Sequence[int] = (),
     methods: Mapping[str, AbstractMethod] = METHODS,
@@ -68,6 +69,7 @@ def fewshot(
         names: of methods.
         headline: the method that the record's figure is of.
         calibrate: steps of calibration; 0 for none.
+        balanced: whether calibration knows that every class has as many query items.
         seed: of weights.
         steps: further numbers of inner steps after which methods that take some are tested; nothing is chosen by them.
         methods: name -> method.
@@ -101,6 +103,7 @@ def fewshot(
         "dataset": study.facts.name,
         "dataset_sha256": study.facts.sha256,
         "calibration_steps": calibrate,
+        **({"calibration": "balanced"} if balanced else {}),
         "tasks": [problem.test.fingerprint for problem in study.problems],
         "metric": "accuracy, mean over tasks and problems",
     }
@@ -108,7 +111,7 @@ def fewshot(
     more = {"steps": list(steps)} if steps else {}
     kept = Kept(folder, fingerprint([held["fingerprint"], {"seed": seed, **more}]), resume, processes=processes)
     processes.any(False, CPU)  # none writes before all have read
-    asked = Asked(calibrate, tuple(steps))
+    asked = Asked(calibrate, tuple(steps), balanced)
     found: dict[str, list[ProblemResult]] = {name: [] for name in names}
     with stop_request() if folder is not None else nullcontext() as stop:
         for problem in study.problems:

@@ -315,17 +315,13 @@ def test_graphs_that_are_not_sound_are_refused_by_what_is_wrong():
         study_of_graphs(broken, [SPLIT], PROTOCOL)
 
 
-def test_a_study_needs_splits_and_an_encoder_without_labels():
+def test_a_study_needs_splits():
     for make in (
         lambda splits, **more: study_of_classes(graph(), splits, PROTOCOL, **more),
         lambda splits, **more: study_of_graphs(set_of_graphs(), splits, PROTOCOL, **more),
     ):
         with pytest.raises(ValueError, match="`splits` must hold at least one class split"):
             make([])
-        with pytest.raises(ValueError, match="`encoder` must be trained without labels, but 'triplet' needs them"):
-            make([ClassSplit((0, 1), (2, 3), (4, 5))], encoder="triplet")
-    with pytest.raises(ValueError, match="`encoder` must be trained without labels"):
-        study_across_graphs("two", {"a": graph(0), "b": graph(1)}, PROTOCOL, encoder="triplet")
 
 
 def test_across_graphs_what_selects_is_not_trained_on():
@@ -463,8 +459,8 @@ def test_methods_that_are_none_and_another_protocol_are_refused(study):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"rows": "foo"}, "must be features-K or centred-K"),
-        ({"rows": "centred--1"}, "must be features-K or centred-K"),
+        ({"rows": "foo"}, "must be features-K, centred-K or weighted-K"),
+        ({"rows": "centred--1"}, "must be features-K, centred-K or weighted-K"),
         ({"multi_step": 3}, "less than or equal to 1"),
         ({"first_order": 3}, "less than or equal to 1"),
         ({"learner": "meta-sgd", "test_steps": 20}, "`test_steps` must be at most `inner_steps`"),
@@ -583,6 +579,7 @@ def test_rivals_stand_beside_a_learner():
     assert with_rivals("maml", "untrained") == [
         "prototypes-2",
         "prototypes-centred",
+        "prototypes-weighted",
         "logistic",
         "random-start",
         "maml",
