@@ -83,7 +83,7 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
         (["digits", "--set", "multi_step=3"], "`multi_step` must be at most 1, got 3"),
         (["digits", "--set", "rows=foo"], "`rows` must be features-K, centred-K or weighted-K with K of 0 or more"),
         (
-            X,
+            ["digits", "--set", "rows=centred--1"],
             "`rows` must be features-K, centred-K or weighted-K with K of 0 or more",
         ),
         (
