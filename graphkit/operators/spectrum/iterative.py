@@ -7,6 +7,8 @@ wanted end; what was overlooked comes up there, and the search is repeated until
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.linalg
 import torch
@@ -20,8 +22,17 @@ GUARDS = 8
 GUARD_DEGREE = 32
 """Degree of the filter that turns them; beside a gap of 1 % of the spectrum's width it gains a factor of 300."""
 
-ROUNDS = 200
-"""Filters after which iteration gives up."""
+PRODUCTS = 40_000
+"""Products with the matrix after which iteration gives up."""
+
+RANGE = 16
+"""Half of the logarithm of the factor by which a filter may raise the first wanted vector above the last."""
+
+RELATIVE = 1e-3
+"""Residual of an eigenvalue, relative to it: the lowest of a long path lie far below any tolerance of the width."""
+
+LEAST = 1e-9
+"""Residual that is small enough for any eigenvalue, relative to the spectrum's width."""
 
 
 def lanczos_pairs(component: Component, count: int, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
@@ -33,10 +44,10 @@ def lanczos_pairs(component: Component, count: int, tolerance: float) -> tuple[n
     Args:
         component: of more than ``count + 2`` nodes.
         count: number of pairs, the known null vector included.
-        tolerance: residual to reach, relative to the spectrum's width.
+        tolerance: residual to reach, relative to the spectrum's width; the lowest eigenvalues are found more closely.
 
     Raises:
-        RuntimeError: if the residuals stay above the tolerance.
+        RuntimeError: if the residuals stay too large.
 
     Source: Lehoucq, Sorensen & Yang (1998), ARPACK users' guide, for the iteration.
     """
@@ -68,10 +79,10 @@ def chebyshev_pairs(component: Component, count: int, tolerance: float) -> tuple
     Args:
         component: of clearly more nodes than ``count``.
         count: number of pairs, the known null vector included.
-        tolerance: residual to reach, relative to the spectrum's width.
+        tolerance: residual to reach, relative to the spectrum's width; the lowest eigenvalues are found more closely.
 
     Raises:
-        RuntimeError: if the residuals stay above the tolerance.
+        RuntimeError: if the residuals stay too large.
 
     Source: Zhou, Saad, Tiago & Chelikowsky (2006), Self-consistent-field calculations using Chebyshev-filtered
     subspace iteration, algorithm 4.1, with guard vectors in place of its locking.
@@ -103,7 +114,7 @@ def _completed(component: Component, found: np.ndarray, count: int, tolerance: f
             outside = own - np.square(old.T @ block).sum()
             if outside < 0.5 or not (before - values > allowed).any():
                 break
-    if residuals.max(initial=0.0) <= allowed:
+    if (residuals <= _allowed(values, tolerance, component.high - component.low)).all():
         return _with_null(component, values, block)
     guards = _orthonormal(component, _random(component, GUARDS, seed=own + 2), block)
     values, block, _ = _ritz(component, np.hstack((block, guards)))
@@ -115,40 +126,56 @@ def _refined(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the lowest pairs of a subspace that is filtered until their residuals are small."""
     own = count - (component.null is not None)
-    allowed = tolerance * (component.high - component.low)
-    lift, largest = 0.0, np.inf
-    for step in range(ROUNDS):
+    width = component.high - component.low
+    lift, largest, products = 0.0, np.inf, 0
+    while products < PRODUCTS:
         # A high degree would leave nothing but the lowest vectors of a random start. The last of the subspace is no
         # eigenvector yet, and marks where the unwanted part begins.
-        steps = degree if step else min(degree, 12)
-        cut = min(values[-1] + lift, component.high - 1e-3 * (component.high - component.low))
-        block = _orthonormal(component, _filtered(component, block, cut, steps, values[0]))
+        steps = degree if products else min(degree, 12)
+        cut = min(values[-1] + lift, component.high - 1e-3 * width)
+        # float32 is no less right where it is fine enough: what comes out is a start, and is measured in float64.
+        single = steps <= 64 and _allowed(values[0], tolerance, width) > 1e-6 * width
+        block = _orthonormal(component, _filtered(component, block, cut, steps, values[0], single=single))
         values, block, residuals = _ritz(component, block)
-        before, largest = largest, residuals[:own].max(initial=0.0)
-        if largest <= allowed:
+        products += steps
+        excess = residuals[:own] / _allowed(values[:own], tolerance, width)
+        before, largest = largest, excess.max(initial=0.0)
+        if largest <= 1:
             return _with_null(component, values[:own], block[:, :own])
-        if largest > 0.7 * before:
-            # The cut lies in an eigenspace larger than the subspace, which it neither keeps nor dampens: beyond it.
-            lift = max(2 * lift, 1e-3 * (component.high - component.low))
+        if largest <= 0.7 * before:
+            continue
+        # The cut lies in an eigenspace larger than the subspace, which it neither keeps nor dampens: beyond it, by what
+        # this degree tells apart. Or else values lie closer than that: a degree that tells them apart, as long as it
+        # does not drown the last wanted vector in the rounding of the first.
+        if lift and 2 * degree <= RANGE * np.sqrt(width / max(cut - values[0], 1e-12 * width)):
+            degree, lift = 2 * degree, width / (2 * degree) ** 2
+        else:
+            lift = max(2 * lift, width / degree**2)
     raise RuntimeError(
-        f"the {count} lowest eigenpairs of a component of {component.size:,} nodes were not found in {ROUNDS} rounds "
-        f"(largest residual {residuals[:own].max():.1e}, allowed {allowed:.1e}); ask for fewer, raise `tolerance`, or "
-        "use solver='dense'."
+        f"the {count} lowest eigenpairs of a component of {component.size:,} nodes were not found by {products:,} "
+        f"products (largest residual {residuals[:own].max():.1e}, {largest:.1f} times what is allowed); ask for fewer, "
+        "raise `tolerance`, or use solver='dense'."
     )
 
 
-def _filtered(component: Component, x: np.ndarray, cut: float, degree: int, lowest: float) -> np.ndarray:
+def _allowed(values: Any, tolerance: float, width: float) -> Any:
+    """Return the residuals that are small enough: for the lowest eigenvalues, relative to these themselves."""
+    return np.minimum(tolerance * width, np.maximum(RELATIVE * np.abs(values), LEAST * width))
+
+
+def _filtered(
+    component: Component, x: np.ndarray, cut: float, degree: int, lowest: float, *, single: bool = True
+) -> np.ndarray:
     """Return :math:`T_d((2L - (b + c) I) / (b - c)) x`, divided by its value at ``lowest``.
 
-    In float32, which is no less right: what comes out is a start, and is measured in float64. The known null vector,
-    which rounding lets in and the polynomial blows up above all others, is taken out on the way.
+    The known null vector, which rounding lets in and the polynomial blows up above all others, is taken out on the way.
     """
     centre, radius = (component.high + cut) / 2, max((component.high - cut) / 2, 1e-12)
-    operator = component.single
-    null = None if component.null is None else torch.from_numpy(component.null.astype(np.float32)).unsqueeze(1)
+    operator, kind = (component.single, np.float32) if single else (component.double, np.float64)
+    null = None if component.null is None else torch.from_numpy(component.null.astype(kind)).unsqueeze(1)
     factor = radius / min(lowest - centre, -radius)  # Zhou's scaled recurrence: no overflow, whatever the degree
     sigma = factor
-    before = torch.from_numpy(x.astype(np.float32))
+    before = torch.from_numpy(x.astype(kind))
     now = operator.multiply_add(before, before, scale=sigma / radius, plus_scale=-centre * sigma / radius)
     for step in range(degree - 1):
         following = 1 / (2 / factor - sigma)

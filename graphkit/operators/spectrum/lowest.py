@@ -14,7 +14,7 @@ DENSE_NODES = 1500
 """Components up to this size are solved densely where the solver may be chosen."""
 
 FALLBACK_NODES = 16384
-"""Components up to this size are solved densely where so many pairs are asked for that iteration is no gain."""
+"""Components up to this size are solved densely where iteration is no gain, or under "auto" does not get there."""
 
 SPARE = 4
 """Pairs beyond those asked for, by which the end of an eigenspace is recognised."""
@@ -26,7 +26,7 @@ class Part:
     Args:
         component: the component.
         solver: "auto", "dense", "lanczos" or "chebyshev".
-        tolerance: residual that iterative solvers must reach, relative to the spectrum's width.
+        tolerance: residual that iterative solvers must reach, as for ``fourier_basis``.
     """
 
     def __init__(self, component: Component, solver: str, tolerance: float) -> None:
@@ -53,6 +53,7 @@ class Part:
 
         Raises:
             ValueError: where so many are out of reach.
+            RuntimeError: where iteration does not get there, and the component is too large or another solver chosen.
         """
         component = self.component
         solver, size = self.solver, component.size
@@ -74,9 +75,14 @@ class Part:
         if solver == "dense":
             partly = 4 * count < size
             self.values, self.vectors = lowest_pairs(component, count) if partly else all_pairs([component])[0]
-        else:
-            pairs = lanczos_pairs if solver == "lanczos" else chebyshev_pairs
+            return
+        pairs = lanczos_pairs if solver == "lanczos" else chebyshev_pairs
+        try:
             self.values, self.vectors = pairs(component, count, self.tolerance)
+        except RuntimeError:
+            if self.solver != "auto" or size > FALLBACK_NODES:
+                raise
+            self.values, self.vectors = lowest_pairs(component, count)
 
 
 def lowest(
