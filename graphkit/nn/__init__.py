@@ -9,7 +9,7 @@ from graphkit.nn.pool import ChebPool, ClusterPool, LocallyConnectedConv
 from graphkit.nn.separated import SeparatedConv
 from graphkit.nn.signals import SignalNet
 from graphkit.nn.spatial import BondedGCNConv, GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv
-from graphkit.nn.spectral import ChebConv, GraphWaveletConv, PolynomialConv, SpectralConv
+from graphkit.nn.spectral import ChebConv, GraphWaveletConv, PolynomialConv, SpecformerFilter, SpectralConv
 
 __all__ = [
     "AtomEncoder",
@@ -32,6 +32,7 @@ __all__ = [
     "SAGEConv",
     "SeparatedConv",
     "SignalNet",
+    "SpecformerFilter",
     "SpectralConv",
     "StructureFree",
     "VirtualNode",

@@ -17,6 +17,7 @@ from graphkit.training.architectures import (
     Cheb,
     Grand,
     Polynomial,
+    Specformer,
     Spectral,
     Wavelet,
 )
@@ -56,6 +57,15 @@ RECIPES: dict[str, Recipe] = {
         Recipe(name="gin", model=GIN()),
         Recipe(name="cheb", model=Cheb(), hidden=32, dropout=0.8),
         Recipe(name="spectral", model=Spectral(heat=4.0, terms=32, pairs=512), hidden=32, dropout=0.8),
+        Recipe(
+            name="specformer",
+            model=Specformer(),
+            hidden=32,
+            lr=2e-4,
+            l2_on="all",
+            epochs=2000,
+            patience=200,
+        ),
         Recipe(name="wavelet", model=Wavelet(), hidden=64, dropout=0.8, l2_on="all", epochs=400),
         Recipe(name="gwnn", model=GWNN(), epochs=400, patience=100),
         Recipe(

@@ -41,6 +41,7 @@ def test_training_lowers_the_loss_and_learns(data):
         "gat",
         "gin",
         "cheb",
+        "specformer",
         "wavelet",
         "gwnn",
         "grand",

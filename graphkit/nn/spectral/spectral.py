@@ -173,15 +173,10 @@ class SpectralConv(nn.Module):
         Raises:
             ValueError: for a basis of another graph where the response is free, eigenvalues outside ``interval``, a
                 signal that does not fit the basis, and a Laplacian that is missing.
-            TypeError: for an ``edge_index`` in place of a basis.
+            TypeError: for anything else in place of a basis, such as an ``edge_index``.
         """
         x = features_of(x)
-        if isinstance(basis, Tensor):
-            raise TypeError(
-                "`basis` must be a FourierBasis, got a tensor; `fourier_basis(laplacian(edge_index, num_nodes=...))` "
-                "makes one of a graph."
-            )
-        basis = basis if isinstance(basis, FourierBasis) else FourierBasis.batch(basis)
+        basis = FourierBasis.of(basis)
         if x.size(-1) != self.in_channels:
             raise ValueError(f"`x` must have {self.in_channels} features, got {list(x.shape)}.")
         if self.polynomial and not isinstance(laplacian, SparseOperator):

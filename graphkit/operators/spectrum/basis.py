@@ -240,6 +240,23 @@ class FourierBasis:
             fingerprints=sum((basis.fingerprints for basis in bases), ()),
         )
 
+    @classmethod
+    def of(cls, basis: FourierBasis | Sequence[FourierBasis]) -> FourierBasis:
+        """Return the basis that a layer is given: as it is, or joined where it is the list that a PyG batch holds.
+
+        Raises:
+            TypeError: for anything else.
+        """
+        if isinstance(basis, cls):
+            return basis
+        if isinstance(basis, list | tuple) and basis and all(isinstance(one, cls) for one in basis):
+            return cls.batch(basis)
+        given = "a tensor" if isinstance(basis, Tensor) else type(basis).__name__
+        raise TypeError(
+            f"`basis` must be a FourierBasis, got {given}; `fourier_basis(laplacian(edge_index, num_nodes=...))` makes "
+            "one of a graph."
+        )
+
     def graphs(self) -> list[FourierBasis]:
         """Return the bases of the graphs one by one, as views."""
         found, node, pair, entry = [], 0, 0, 0

@@ -6,7 +6,7 @@ its parameters are trained at rates of their own. A recipe gives it a name (``gr
 
 from graphkit.training.architectures.abstract import AbstractArchitecture, AbstractEdgeStack, AbstractStack
 from graphkit.training.architectures.chebyshev import Cheb
-from graphkit.training.architectures.eigenbasis import Spectral
+from graphkit.training.architectures.eigenbasis import Specformer, Spectral
 from graphkit.training.architectures.polynomial import Polynomial
 from graphkit.training.architectures.propagation import Grand
 from graphkit.training.architectures.spatial import GAT, GCN, GIN, MLP, SAGE
@@ -25,6 +25,7 @@ __all__ = [
     "Cheb",
     "Grand",
     "Polynomial",
+    "Specformer",
     "Spectral",
     "Wavelet",
 ]

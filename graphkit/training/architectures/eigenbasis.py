@@ -14,6 +14,7 @@ from graphkit.training.architectures.abstract import (
     LearningRate,
     NonNegative,
     Positive,
+    Rate,
     stacked,
 )
 
@@ -44,11 +45,7 @@ class Spectral(AbstractArchitecture):
 
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return the Fourier basis, kept on the disk for the next run."""
-        from graphkit.data import cached_fourier_basis
-
-        return (
-            cached_fourier_basis(edge_index, edge_weight, num_nodes=num_nodes, k=min(self.pairs, num_nodes) or None),
-        )
+        return _basis(edge_index, edge_weight, num_nodes, self.pairs)
 
     def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return an encoder of such convolutions."""
@@ -75,3 +72,47 @@ class Spectral(AbstractArchitecture):
         """Return a group of the responses where they have a rate of their own."""
         own = [p for name, p in module.named_parameters() if name.rpartition(".")[2] in ("factors", "rest")]
         return [{"params": own, "lr": self.response_lr, "weight_decay": 0.0}] if own else []
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Specformer(AbstractArchitecture):
+    """A perceptron, and after it filters by an encoder that sees the whole spectrum.
+
+    Graphs of up to ``whole`` nodes have their whole basis, larger ones the ``pairs`` lowest of it; what these do not
+    span passes. ``propagation_dropout`` acts before each filter and in the encoder.
+
+    Source: Bo, Shi, Wang & Liao (2023), arXiv:2303.01028.
+    """
+
+    edge_weights: ClassVar[EdgeWeights] = "used"
+
+    filters: Positive = 2
+    terms: Positive = 4
+    width: Positive = 32
+    pairs: Positive = 512
+    whole: Count = 4000
+    propagation_dropout: Rate = 0.2
+
+    def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
+        """Return the Fourier basis, kept on the disk for the next run."""
+        return _basis(edge_index, edge_weight, num_nodes, 0 if num_nodes <= self.whole else self.pairs)
+
+    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return the model; of the recipe it takes ``hidden`` and ``dropout``."""
+        from graphkit.nn import FilteredPerceptron, SpecformerFilter
+
+        found = SpecformerFilter(
+            out_channels, layers=self.filters, terms=self.terms, hidden=self.width, dropout=self.propagation_dropout
+        )
+        return FilteredPerceptron(in_channels, recipe.hidden, out_channels, found, dropout=recipe.dropout)
+
+    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        """Return no group: everything goes by the recipe."""
+        return []
+
+
+def _basis(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, pairs: int) -> tuple[Any, ...]:
+    """Return the basis of so many pairs, or of all where that is 0, as what a model takes of a graph."""
+    from graphkit.data import cached_fourier_basis
+
+    return (cached_fourier_basis(edge_index, edge_weight, num_nodes=num_nodes, k=min(pairs, num_nodes) or None),)
