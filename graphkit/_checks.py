@@ -302,14 +302,19 @@ def clusters_within_graphs(crossing: Tensor) -> None:
         raise ValueError(f"`cluster` must not join nodes of two graphs of the batch, but that of node {node} does.")
 
 
+def finite_weights(values: Tensor | None) -> None:
+    """Refuse edge weights that are infinite or NaN."""
+    if values is not None and not bool(values.detach().isfinite().all()):
+        raise ValueError("`edge_weight` must be finite, but some weights are NaN or infinite; leave such edges out.")
+
+
 def weights_of_frequencies(values: Tensor) -> bool:
     """Return true, or refuse edge weights that give a Laplacian no frequencies: negative, infinite or NaN."""
+    finite_weights(values)
     values = values.detach()
-    if not bool(values.isfinite().all()):
-        raise ValueError("`edge_weight` must be finite, but some weights are NaN or infinite.")
     if values.numel() and float(values.min()) < 0:
         raise ValueError(
-            f"`edge_weight` must be 0 or above for a spectrum in [0, 2], got {float(values.min()):.4g}; signed graphs "
-            "need a signed Laplacian."
+            f"`edge_weight` must be 0 or above for a Laplacian to have frequencies, got {float(values.min()):.4g}; "
+            "leave negative edges out: signed graphs need a signed Laplacian."
         )
     return True

@@ -10,7 +10,8 @@ import torch
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
-from graphkit._checks import edge_index_in_range, member
+from graphkit._checks import edge_index_in_range, finite_weights, member, weights_of_frequencies
+from graphkit.operators.functions import inside_transform
 from graphkit.operators.normalization import built, entry_values, inverse_power, normalized
 from graphkit.operators.pattern import outside_transforms, rememberable
 from graphkit.operators.prepared import edges_of, looped_pattern_of
@@ -47,7 +48,7 @@ def laplacian(
 
     Args:
         edge_index: any form that ``edges_of`` takes.
-        edge_weight: ``[edges]``; ones when left out. Gradients flow to it.
+        edge_weight: ``[edges]``, 0 or above; ones when left out. Gradients flow to it.
         num_nodes: number of nodes; the largest id plus one when left out.
         normalization: ``None``, ``"sym"`` or ``"rw"``.
         isolated: diagonal of an isolated node under ``"sym"`` and ``"rw"``.
@@ -55,6 +56,9 @@ def laplacian(
 
     Returns:
         The operator ``[num_nodes, num_nodes]`` with every diagonal entry stored; it knows the graph's degrees.
+
+    Raises:
+        ValueError: for an unknown normalisation, and weights that are negative, infinite or NaN.
 
     Source: Chung (1997), Spectral Graph Theory, section 1.2. PyG 2.8.1's ``get_laplacian`` sums outgoing weights
     instead, so that its ``rw`` applied to a signal is the transpose.
@@ -72,17 +76,26 @@ def laplacian(
             num_nodes = edge_index_in_range(edges.index, given)[0]
 
     def build() -> SparseOperator:
-        pattern = looped_pattern_of(edges.index, num_nodes, loops="new")
-        nothing = torch.zeros(num_nodes, dtype=dtype, device=edges.index.device)
-        weights = entry_values(pattern, edges.weight, edges.index.shape[1], nothing)
-        degree = row_sums(pattern, weights)
-        weights = normalized(pattern, weights, kind)
-        diagonal = degree if kind == "none" else torch.where(degree == 0, isolated, torch.ones_like(degree))
-        on_diagonal = pattern.rows() == pattern.columns
-        values = torch.where(on_diagonal, along_rows(pattern, diagonal), -weights)
-        return SparseOperator(pattern, values, Degrees(kind, degree.detach()))
+        if edges.weight is not None and not inside_transform():
+            weights_of_frequencies(edges.weight)
+        return _difference(edges.index, edges.weight, num_nodes, kind, isolated, dtype)
 
     return built(build, ("laplacian", num_nodes, kind, isolated, dtype), edges.index, edges.weight)
+
+
+def _difference(
+    edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, kind: str, isolated: float, dtype: torch.dtype
+) -> SparseOperator:
+    """Return the Laplacian, whatever the weights."""
+    pattern = looped_pattern_of(edge_index, num_nodes, loops="new")
+    nothing = torch.zeros(num_nodes, dtype=dtype, device=edge_index.device)
+    weights = entry_values(pattern, edge_weight, edge_index.shape[1], nothing)
+    degree = row_sums(pattern, weights)
+    weights = normalized(pattern, weights, kind)
+    diagonal = degree if kind == "none" else torch.where(degree == 0, isolated, torch.ones_like(degree))
+    on_diagonal = pattern.rows() == pattern.columns
+    values = torch.where(on_diagonal, along_rows(pattern, diagonal), -weights)
+    return SparseOperator(pattern, values, Degrees(kind, degree.detach()))
 
 
 def rescaled_laplacian(
@@ -103,7 +116,8 @@ def rescaled_laplacian(
 
     Args:
         edge_index: any form that ``edges_of`` takes.
-        edge_weight: ``[edges]``; ones when left out. Gradients flow to it.
+        edge_weight: ``[edges]``; ones when left out. Gradients flow to it. Negative ones are taken, as PyG takes them;
+            the spectrum may then leave [-1, 1].
         num_nodes: number of nodes.
         normalization: ``None``, ``"sym"`` or ``"rw"``.
         largest: largest eigenvalue, of all graphs or of each, ``[graphs]``. Left out: 2 with a normalisation, and twice
@@ -111,6 +125,9 @@ def rescaled_laplacian(
         batch: graph of each node, ``[nodes]``; one graph when left out.
         flow: direction of the messages along an ``edge_index``.
         dtype: type of the values.
+
+    Raises:
+        ValueError: for weights that are infinite or NaN.
 
     Source: Defferrard, Bresson & Vandergheynst (2016), arXiv:1606.09375, section 2.1. PyG 2.8.1 takes twice the largest
     entry of the whole batch, so that a graph's result depends on its batch mates.
@@ -125,13 +142,13 @@ def rescaled_laplacian(
     plain = kind != "none" and largest is None
 
     def build() -> SparseOperator:
+        if not inside_transform():
+            finite_weights(edges.weight)
         if plain:  # 2 L / 2 - I: the diagonal vanishes, and is not stored
             pattern = looped_pattern_of(edges.index, num_nodes, loops="none")
             weights = entry_values(pattern, edges.weight, edges.index.shape[1], dtype=dtype)
             return SparseOperator(pattern, -normalized(pattern, weights, kind))
-        operator = laplacian(
-            edges.index, edges.weight, num_nodes, normalization=normalization, isolated=1.0, dtype=dtype
-        )
+        operator = _difference(edges.index, edges.weight, num_nodes, kind, 1.0, dtype)
         pattern = operator.pattern
         scale = eigenvalue_bound(operator, batch) if largest is None else torch.as_tensor(largest, dtype=dtype)
         if batch is not None and scale.numel() > 1:

@@ -15,9 +15,7 @@ from graphkit.operators.spectrum import iterative
 close = torch.testing.assert_close
 
 
-def operator(
-    graph: nx.Graph, normalization: str | None = None, weight: torch.Tensor | None = None
-) -> SparseOperator:
+def operator(graph: nx.Graph, normalization: str | None = None, weight: torch.Tensor | None = None) -> SparseOperator:
     edges = torch.tensor(list(nx.convert_node_labels_to_integers(graph).edges)).T
     both = torch.cat((edges, edges.flip(0)), 1)
     weights = None if weight is None else weight.repeat(2)

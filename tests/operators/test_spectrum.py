@@ -354,7 +354,7 @@ def test_a_directed_graph_is_refused(normalization):
 @pytest.mark.parametrize("normalization", [None, "sym", "rw"])
 def test_negative_and_missing_weights_are_refused(normalization):
     path = BY_NAME["path"]
-    for value, message in ((-1.0, "negative"), (math.nan, "not finite"), (math.inf, "not finite")):
+    for value, message in ((-1.0, "0 or above"), (math.nan, "must be finite"), (math.inf, "must be finite")):
         weight = torch.ones(path.num_edges).double()
         weight[:2] = value
         with pytest.raises(ValueError, match=message):

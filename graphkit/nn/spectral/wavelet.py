@@ -63,7 +63,8 @@ class GraphWaveletConv(AbstractGraphConv):
         kwargs: of ``MessagePassing``.
 
     Raises:
-        ValueError: for ``"gwnn"`` without ``num_nodes``, or with wavelets too wide to be inverted in float64.
+        ValueError: for ``"gwnn"`` without ``num_nodes``, or with wavelets too wide to be inverted in float64; in a call
+            for negative, infinite or NaN weights.
 
     Shape:
         ``x`` ``[..., nodes, in_channels]``; ``edge_weight`` ``[edges]``. Returns ``[..., nodes, out_channels]``.
