@@ -68,7 +68,7 @@ class FilteredPerceptron(nn.Module):
 
         Args:
             x: features ``[nodes, in_channels]``, a tensor or a ``SparseOperator``.
-            graph: what the filter takes after the signal: ``edge_index`` and perhaps ``edge_weight``, or a Fourier basis.
+            graph: what the filter takes after the signal: ``edge_index`` and ``edge_weight``, or a Fourier basis.
         """
         x = features_of(x)
         sparse = isinstance(x, SparseOperator)

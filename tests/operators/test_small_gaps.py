@@ -1,4 +1,4 @@
-"""The Fourier basis of large graphs whose lowest eigenvalues lie close together: long paths, ladders, uneven weights."""
+"""The Fourier basis of graphs whose lowest eigenvalues are near each other: long paths, ladders, uneven weights."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_negative_and_missing_weights_are_refused(taken, value, kind, data_home)
     """One edge of a ring at -1: two degrees vanish, and normalised nothing negative is left to be seen."""
     weight = torch.ones(8)
     weight[[0, 4]] = value
-    with pytest.raises(ValueError, match="`edge_weight` must be (0 or above|finite)"):
+    with pytest.raises(ValueError, match=r"`edge_weight` must be (0 or above|finite)"):
         TAKEN[taken](weight, kind)
 
 

@@ -20,7 +20,7 @@ from graphkit.operators.features import features_of
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import edges_of, remembered
 from graphkit.operators.wavelets import FilterBank, ThresholdedWavelets, heat, thresholded_wavelets
-from graphkit.operators.wavelets.chebyshev import analysed, evaluated, kernel_coefficients, kernel_order, synthesised
+from graphkit.operators.wavelets.chebyshev import analysed, evaluated, kernel_coefficients, synthesised, usual_order
 from graphkit.operators.wavelets.kernels import one_band
 from graphkit.operators.wavelets.shift import shifted_edges, shifted_laplacian
 from graphkit.operators.wavelets.transform import conditioned
@@ -57,7 +57,8 @@ class GraphWaveletConv(AbstractGraphConv):
         num_nodes: of the graph that the published form is tied to; no other form takes it.
         normalization: ``"sym"`` or ``"rw"``.
         order: degree of the polynomials. Left out: the smallest within 1e-7 of the kernels, relative to their largest
-            value (for the published form, to what is left of it after the inverse).
+            value (for the published form, to what is left of it after the inverse); within 1e-3 for kernels that are
+            not smooth, which are Meyer's and itersine.
         threshold: make the wavelets sparse matrices, once per graph, without entries below it; see ``wavelets``.
         bias: whether :math:`b` is there.
         kwargs: of ``MessagePassing``.
@@ -116,7 +117,7 @@ class GraphWaveletConv(AbstractGraphConv):
         self.threshold = threshold
         condition = conditioned(self.bank, torch.float64) if form == "gwnn" else 1.0
         if order is None:
-            order = kernel_order(self.bank, tolerance=1e-7 / max(1.0, condition * 1e-2), largest=LARGEST)
+            order = usual_order(self.bank, 1e-7 / max(1.0, condition * 1e-2), largest=LARGEST)
         self.order = order
         self._ahead = _table(self.bank, order)
         self._back = _table(self.bank.dual(), order) if form == "gwnn" else ()

@@ -16,6 +16,9 @@ from graphkit.operators.wavelets.kernels import Kernel
 LONGEST = 1000
 """Highest order that is looked for: a kernel that needs more is no business of polynomials."""
 
+COARSE = 1e-3
+"""Relative error of the polynomials of kernels that are not smooth, where none is asked for."""
+
 TERMS = 8000
 """Terms of a series that are looked at, so that those beyond ``LONGEST`` are seen to be small before it is cut."""
 
@@ -67,9 +70,23 @@ def kernel_order(kernel: Kernel, *, largest: float = 2.0, tolerance: float = 1e-
     if order > LONGEST:
         raise ValueError(
             f"`tolerance` {tolerance:g} asks for a polynomial of order above {LONGEST:,}: the kernel is not smooth "
-            "enough. Give an `order`, a larger `tolerance`, or take method='krylov'."
+            "enough. Ask for a larger `tolerance`, or see by `kernel_error` how exact an order is."
         )
     return max(order, 0)
+
+
+def usual_order(kernel: Kernel, tolerance: float, *, largest: float = 2.0) -> int:
+    """Return the order for ``tolerance``, or for 1e-3 where a kernel is not smooth enough, as Meyer's and itersine.
+
+    Example:
+        >>> from graphkit.operators.wavelets import heat, itersine
+        >>> usual_order(heat(1.0), 1e-6), usual_order(itersine(6), 1e-6)
+        (7, 103)
+    """
+    try:
+        return kernel_order(kernel, largest=largest, tolerance=tolerance)
+    except ValueError:
+        return kernel_order(kernel, largest=largest, tolerance=max(tolerance, COARSE))
 
 
 def kernel_error(kernel: Kernel, order: int, *, largest: float = 2.0) -> float:

@@ -14,12 +14,13 @@ from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import remembered
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.spectrum import FourierBasis
-from graphkit.operators.wavelets.chebyshev import analysed, kernel_coefficients, kernel_order, synthesised
+from graphkit.operators.wavelets.chebyshev import analysed, kernel_coefficients, kernel_order, synthesised, usual_order
 from graphkit.operators.wavelets.kernels import FilterBank, one_band
 from graphkit.operators.wavelets.krylov import krylov
 from graphkit.operators.wavelets.shift import has_frequencies, shifted
 
 METHODS = ("chebyshev", "krylov")
+TOLERANCE = 1e-6
 
 
 def wavelet_analysis(
@@ -29,7 +30,7 @@ def wavelet_analysis(
     *,
     method: str = "chebyshev",
     order: int | None = None,
-    tolerance: float = 1e-6,
+    tolerance: float | None = None,
 ) -> Tensor:
     r"""Return the coefficients :math:`\psi_b x = g_b(L) x` of every band, ``[bands, nodes, features]``.
 
@@ -39,14 +40,17 @@ def wavelet_analysis(
 
     Args:
         operator: a symmetric Laplacian ``[nodes, nodes]``, or the Fourier basis of a Laplacian.
-        x: ``[nodes, features]``. Gradients flow to it.
+        x: ``[nodes]`` or ``[nodes, features]``. Gradients flow to it.
         bank: the kernels.
         method: ``"chebyshev"`` or ``"krylov"``.
         order: degree of the polynomials; the smallest that meets ``tolerance`` when left out.
-        tolerance: relative error where ``order`` is left out, or at which Lanczos iteration ends.
+        tolerance: relative error where ``order`` is left out, or at which Lanczos iteration ends. Left out it is 1e-6,
+            or 1e-3 for polynomials of kernels that are not smooth (Meyer's, itersine); there ``"krylov"`` comes nearer.
 
     Raises:
-        ValueError: where the operator is not symmetric, or has eigenvalues beyond the bank's ``largest``.
+        ValueError: where the operator is not symmetric, or has eigenvalues beyond the bank's ``largest``, and for a
+            tolerance that order 1,000 does not meet.
+        TypeError: where ``operator`` is neither an operator nor a basis.
 
     Source: Hammond, Vandergheynst & Gribonval (2011), arXiv:0912.3848.
 
@@ -57,12 +61,15 @@ def wavelet_analysis(
         >>> wavelet_analysis(ring, torch.ones(3, 1), heat(1.0)).flatten().round(decimals=4)  # constants stay
         tensor([1., 1., 1.])
     """
+    if x.dim() == 1:
+        one = wavelet_analysis(operator, x.unsqueeze(-1), bank, method=method, order=order, tolerance=tolerance)
+        return one.squeeze(-1)
     if isinstance(operator, FourierBasis):
         spectrum, factors = operator.gft(x), _factors(operator, bank, x.dtype)
         return operator.igft(factors.unsqueeze(-1) * spectrum)
     coefficients = _prepared(operator, x, bank, method, order, tolerance)
     if coefficients is None:
-        return krylov(operator, x, bank, tolerance=tolerance).values
+        return krylov(operator, x, bank, tolerance=tolerance or TOLERANCE).values
     return analysed(shifted(operator, bank.largest), x, coefficients)
 
 
@@ -73,7 +80,7 @@ def wavelet_synthesis(
     *,
     method: str = "chebyshev",
     order: int | None = None,
-    tolerance: float = 1e-6,
+    tolerance: float | None = None,
 ) -> Tensor:
     r"""Return the signal with these coefficients, :math:`\sum_b \tilde g_b(L) c_b`, ``[nodes, features]``.
 
@@ -84,7 +91,7 @@ def wavelet_synthesis(
 
     Args:
         operator: as for :func:`wavelet_analysis`.
-        coefficients: ``[bands, nodes, features]``. Gradients flow to them.
+        coefficients: ``[bands, nodes]`` or ``[bands, nodes, features]``. Gradients flow to them.
         bank: the kernels of the analysis.
         method: as for :func:`wavelet_analysis`.
         order: as for :func:`wavelet_analysis`.
@@ -104,6 +111,10 @@ def wavelet_synthesis(
         >>> wavelet_synthesis(path, wavelet_analysis(path, x, heat(1.0)), heat(1.0)).flatten().round(decimals=3)
         tensor([1., 0., 5.])
     """
+    if coefficients.dim() == 2:
+        wide = coefficients.unsqueeze(-1)
+        one = wavelet_synthesis(operator, wide, bank, method=method, order=order, tolerance=tolerance)
+        return one.squeeze(-1)
     conditioned(bank, coefficients.dtype)
     dual = bank.dual()
     if isinstance(operator, FourierBasis):
@@ -112,7 +123,7 @@ def wavelet_synthesis(
     polynomials = _prepared(operator, coefficients[0], dual, method, order, tolerance)
     if polynomials is None:
         parts = (
-            krylov(operator, part, one_band(dual, b), tolerance=tolerance).values[0]
+            krylov(operator, part, one_band(dual, b), tolerance=tolerance or TOLERANCE).values[0]
             for b, part in enumerate(coefficients)
         )
         return torch.stack(list(parts)).sum(0)
@@ -148,9 +159,14 @@ def _factors(basis: FourierBasis, bank: FilterBank, dtype: torch.dtype) -> Tenso
 
 
 def _prepared(
-    operator: SparseOperator, x: Tensor, bank: FilterBank, method: str, order: int | None, tolerance: float
+    operator: SparseOperator, x: Tensor, bank: FilterBank, method: str, order: int | None, tolerance: float | None
 ) -> Tensor | None:
     """Check the arguments; return the polynomials' coefficients, or ``None`` for Lanczos iteration."""
+    if not isinstance(operator, SparseOperator):
+        raise TypeError(
+            "`operator` must be a SparseOperator, as `laplacian(edge_index)` returns it, or a FourierBasis, got "
+            f"{type(operator).__name__}."
+        )
     symmetric_operator("operator", has_frequencies(operator))
     one_row_per_column(x, operator.shape[1])
     if member("method", method, METHODS) == "krylov":
@@ -160,7 +176,10 @@ def _prepared(
         plain = operator if rememberable(operator.values) else operator.with_values(values)
         if float(eigenvalue_bound(plain).max()) > bank.largest:
             spectrum_covered(remembered(lambda: _largest(plain), "largest eigenvalue", plain), bank.largest)
-    order = kernel_order(bank, largest=bank.largest, tolerance=tolerance) if order is None else order
+    if order is None and tolerance is None:
+        order = usual_order(bank, TOLERANCE, largest=bank.largest)
+    elif order is None:
+        order = kernel_order(bank, largest=bank.largest, tolerance=tolerance)
     return kernel_coefficients(bank, order, largest=bank.largest)
 
 

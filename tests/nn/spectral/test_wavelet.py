@@ -130,6 +130,16 @@ def test_other_banks_are_applied_as_the_polynomials_that_the_response_shows(bank
     torch.testing.assert_close(call(conv, graph), truth, **EXACT)
 
 
+@pytest.mark.parametrize("bank", [meyer(), itersine()], ids=lambda bank: bank.name)
+def test_kernels_that_are_not_smooth_are_followed_to_a_thousandth_by_default(bank):
+    graph, conv = BY_NAME["grid"], GraphWaveletConv(4, 3, bank=bank).double()
+    assert 50 < conv.order < 200
+    values, _, _ = spectrum(graph)
+    exact = torch.einsum("bp,boi->poi", bank(values), torch.stack([lin.weight for lin in conv.lins]))
+    torch.testing.assert_close(conv.response(values), exact, rtol=0, atol=5e-3)  # six bands of 1e-3, weights below 1
+    assert call(conv, graph).isfinite().all()
+
+
 def test_a_tight_frame_in_the_published_form_starts_as_a_linear_map_too():
     graph = BY_NAME["grid"]
     conv = GraphWaveletConv(4, 3, bank=meyer(3), form="gwnn", num_nodes=9, order=400).double()

@@ -274,3 +274,30 @@ def test_an_unknown_method_is_refused():
     graph = BY_NAME["grid"]
     with pytest.raises(ValueError, match=r"`method` 'chebychev' is not known. Did you mean 'chebyshev'"):
         wavelet_analysis(operator_of(graph), graph.features(), heat(1.0), method="chebychev")
+
+
+@pytest.mark.parametrize("bank", [meyer(), itersine()], ids=named)
+def test_kernels_that_are_not_smooth_are_followed_to_a_thousandth_by_default(bank):
+    graph = BY_NAME["grid"]
+    operator, x = operator_of(graph), graph.features()
+    found = wavelet_analysis(operator, x, bank)
+    close(found, dense(operator, x, bank), rtol=0, atol=1e-3 * float(x.norm()))
+    close(wavelet_synthesis(operator, found, bank), x, rtol=0, atol=2e-2 * float(x.norm()))  # six bands, twice
+    with pytest.raises(ValueError, match=r"`tolerance` 1e-07 asks for a polynomial .* larger `tolerance`, or see"):
+        wavelet_analysis(operator, x, bank, tolerance=1e-7)
+
+
+@pytest.mark.parametrize("method", ["chebyshev", "krylov"])
+def test_a_signal_without_features_is_one_of_one_feature(method):
+    graph, bank = BY_NAME["grid"], heat([0.5, 2.0])
+    x = graph.features()
+    for operator in (operator_of(graph), fourier_basis(operator_of(graph))):
+        found = wavelet_analysis(operator, x[:, 0], bank, method=method)
+        close(found, wavelet_analysis(operator, x, bank, method=method)[..., 0], **EXACT)
+        close(wavelet_synthesis(operator, found, bank, method=method), x[:, 0], rtol=0, atol=1e-5)
+
+
+def test_what_is_no_operator_is_refused():
+    graph = BY_NAME["grid"]
+    with pytest.raises(TypeError, match=r"`operator` must be a SparseOperator, .* or a FourierBasis, got Tensor"):
+        wavelet_analysis(graph.edge_index, graph.features(), heat(1.0))
