@@ -35,21 +35,23 @@ def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
 
 
 def member(argument: str, name: str, known: Iterable[str], listed: str = "") -> str:
-    """Return ``name`` if it is one of ``known``, else raise ``ValueError`` with the nearest names.
+    """Return ``name`` if it is one of ``known``, else raise with the nearest: ``ValueError``, of no text ``TypeError``.
 
     Where there are too many to be said, ``listed`` says where they are listed.
     """
     known = list(known)
+    if not isinstance(name, str):
+        raise TypeError(f"`{argument}` must be a name, got {name!r}. Known: {', '.join(sorted(known))}.")
     if name not in known:
         raise ValueError(f"`{argument}` {name!r} is not known. {nearest(name, known, listed)}")
     return name
 
 
 def at_least(argument: str, value: int, least: int) -> int:
-    """Return ``value`` if it is an integer of ``least`` or more, else raise ``ValueError``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    """Return ``value`` as ``int`` if it is an integer, or NumPy's, of ``least`` or more, else raise ``ValueError``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"`{argument}` must be an integer of at least {least}, got {value!r}.")
-    return value
+    return int(value)
 
 
 def within(argument: str, value: float, low: float, high: float) -> float:
@@ -91,6 +93,16 @@ def spectrum_covered(found: float, largest: float) -> None:
             f"`operator` has the eigenvalue {found:.4g}, but the bank was made for [0, {largest:.4g}]; make it with "
             f"`largest={found * 1.001:.4g}` or more, or normalise the Laplacian."
         )
+
+
+def largest_known(normalization: str | None, largest: float | None) -> float:
+    """Return the largest eigenvalue that a layer rescales by, or refuse to guess that of an unnormalised Laplacian."""
+    if largest is None and normalization is None:
+        raise ValueError(
+            "`largest` must be given with normalization=None: the layer rescales by each graph's own, which without "
+            "`lambda_max` in the call is `eigenvalue_bound(laplacian(edge_index))`."
+        )
+    return 2.0 if largest is None else positive("largest", largest)
 
 
 def same_graph(argument: str, parameters: int, nodes: int, same: bool) -> None:

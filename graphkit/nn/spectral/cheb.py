@@ -10,7 +10,7 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
-from graphkit._checks import member
+from graphkit._checks import largest_known, member
 from graphkit.nn.abstract import bare, mapped, materialized, plain_features
 from graphkit.nn.spectral.rescaled import AbstractLaplacianConv
 from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms
@@ -120,6 +120,25 @@ class ChebConv(AbstractLaplacianConv):
         biases: list[OptTensor] = [self.bias, *[None] * (len(weights) - 1)]
         signals = [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
         return chebyshev_sum(apply, signals, reduced=True)
+
+    def response(self, eigenvalues: Tensor, *, largest: float | None = None) -> Tensor:
+        r"""Return :math:`\sum_k T_k(2\lambda/\lambda_{max} - 1) \Theta_k` at eigenvalues of the Laplacian.
+
+        Under ``"sym"`` and ``"rw"`` an isolated node has the eigenvalue 1 here, as in PyG.
+
+        Args:
+            eigenvalues: ``[points]``, in [0, ``largest``].
+            largest: :math:`\lambda_{max}`, as the layer takes it: 2 when left out, with a normalisation.
+
+        Returns:
+            ``[points, out_channels, in_channels]``.
+
+        Raises:
+            ValueError: without a normalisation where ``largest`` is left out.
+        """
+        at = (2 * eigenvalues / largest_known(self.normalization, largest) - 1).view(-1, 1, 1)
+        weights: list[Any] = [lin.weight for lin in self.lins]
+        return chebyshev_sum(lambda v: at * v, [weight.to(at.dtype) + torch.zeros_like(at) for weight in weights])
 
     def __repr__(self) -> str:
         return (

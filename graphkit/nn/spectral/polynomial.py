@@ -10,7 +10,7 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
-from graphkit._checks import symmetric_operator, weights_of_frequencies
+from graphkit._checks import largest_known, symmetric_operator, weights_of_frequencies
 from graphkit.nn.abstract import biased, mapped, plain_features
 from graphkit.nn.spectral.coefficients import Coefficients
 from graphkit.nn.spectral.rescaled import AbstractLaplacianConv
@@ -182,25 +182,32 @@ class PolynomialConv(AbstractLaplacianConv):
             symmetric_operator("edge_index", operator.symmetric)
         return operator
 
-    def response(self, eigenvalues: Tensor, *, largest: float = 2.0) -> Tensor:
+    def response(self, eigenvalues: Tensor, *, largest: float | None = None) -> Tensor:
         r"""Return the filter at eigenvalues of the Laplacian, without :math:`\Theta`.
 
         Args:
             eigenvalues: ``[points]``, in [0, ``largest``].
-            largest: :math:`\lambda_{max}`, as the layer takes it: 2 with a normalisation.
+            largest: :math:`\lambda_{max}`, as the layer takes it: 2 when left out, with a normalisation.
 
         Returns:
             ``[points]``, or ``[points, out_channels]`` for filters per channel.
 
         Raises:
-            ValueError: for ``"optbasis"``, whose polynomials come from the signal; see ``response_to``.
+            ValueError: for ``"optbasis"``, whose polynomials come from the signal; see ``response_to``. Without a
+                normalisation where ``largest`` is left out.
         """
         if self.basis == "optbasis":
             raise ValueError("`basis='optbasis'` has no response without a signal; use `response_to`.")
-        return self.filter(2 * eigenvalues / largest - 1)
+        return self.filter(2 * eigenvalues / largest_known(self.normalization, largest) - 1)
 
     def response_to(
-        self, eigenvalues: Tensor, x: Any, edge_index: Any, edge_weight: OptTensor = None, *, largest: float = 2.0
+        self,
+        eigenvalues: Tensor,
+        x: Any,
+        edge_index: Any,
+        edge_weight: OptTensor = None,
+        *,
+        largest: float | None = None,
     ) -> Tensor:
         r"""Return the response that this signal on this graph meets, for every basis.
 
@@ -209,15 +216,18 @@ class PolynomialConv(AbstractLaplacianConv):
             x: ``[nodes, in_channels]``.
             edge_index: the graph, as in a call.
             edge_weight: ``[edges]``.
-            largest: :math:`\lambda_{max}`.
+            largest: as for ``response``.
 
         Returns:
             ``[points]`` or ``[points, out_channels]``.
         """
+        largest = largest_known(self.normalization, largest)
         if self.basis != "optbasis":
             return self.response(eigenvalues, largest=largest)
         x = features_of(x)
-        operator = self._checked(x, edge_index, edge_weight, None, None if largest == 2.0 else largest)
+        operator = self._checked(
+            x, edge_index, edge_weight, None, None if self.normalization and largest == 2.0 else largest
+        )
         signal = mapped(self.lin, x) if self.lin is not None else x
         _, steps = optimal_terms(lambda v: -(operator @ v), signal, self.order)
         variable = (1 - 2 * eigenvalues / largest).unsqueeze(-1)

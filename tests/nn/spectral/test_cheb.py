@@ -10,6 +10,7 @@ import torch_geometric.nn as pyg
 from torch_geometric.data import Batch, Data
 
 import graphkit.nn
+from graphkit import operators
 from graphkit.nn import ChebConv
 from tests import contracts
 from tests.contracts import EXACT, Layer, called, matrix_forms
@@ -204,3 +205,19 @@ def test_a_graph_without_edges_beside_others_keeps_its_own_result():
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         ChebConv(4, 3, **options)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_it_is_the_filter_of_its_response(layer):
+    graph = BY_NAME["grid"]
+    conv = layer.make(graphkit.nn).double()
+    matrix = operators.laplacian(graph.edge_index, normalization=conv.normalization, dtype=torch.float64)
+    largest = None if conv.normalization else float(operators.eigenvalue_bound(matrix))
+    values, vectors = torch.linalg.eig(matrix.to_dense())
+    response = conv.response(values.real, largest=largest)
+    spectrum = torch.linalg.inv(vectors).real @ graph.features()
+    truth = vectors.real @ torch.einsum("poi,pi->po", response, spectrum) + (0 if conv.bias is None else conv.bias)
+    torch.testing.assert_close(conv(graph.features(), graph.edge_index), truth, **EXACT)
+    if largest is not None:
+        with pytest.raises(ValueError, match="`largest` must be given with normalization=None"):
+            conv.response(values.real)

@@ -8,7 +8,7 @@ import torch
 from scipy.special import comb, eval_chebyt, eval_jacobi, eval_legendre
 
 from graphkit.nn import PolynomialConv
-from graphkit.operators import laplacian
+from graphkit.operators import eigenvalue_bound, laplacian
 from tests import contracts
 from tests.contracts import EXACT, Layer, called
 from tests.graphs import BY_NAME, ZOO
@@ -118,7 +118,7 @@ def test_it_is_a_function_of_the_eigenvalues_at_every_order_under_every_normalis
         )
         found = conv(graph.features(), graph.edge_index, graph.weights())
         close(found, torch.from_numpy(truth), rtol=0, atol=1e-10 * large)
-        curve = conv.response(torch.from_numpy(eigenvalues + 1))
+        curve = conv.response(torch.from_numpy(eigenvalues + 1), largest=2.0)
         close(curve.detach().numpy(), response(conv, eigenvalues), rtol=0, atol=1e-9 if basis != "jacobi" else 1e-7)
 
 
@@ -266,6 +266,18 @@ def test_a_directed_graph_is_warned_of_and_refused_where_symmetry_is_needed():
         pytest.raises(ValueError, match="`edge_index` must be symmetric"),
     ):
         PolynomialConv(4, 3, 2, "optbasis").double()(graph.features(), graph.edge_index)
+
+
+def test_the_largest_eigenvalue_of_an_unnormalised_laplacian_is_not_guessed():
+    graph, conv = BY_NAME["grid"], drawn(3, "legendre", normalization=None)
+    matrix = laplacian(graph.edge_index, dtype=torch.float64)
+    eigenvalues, vectors = torch.linalg.eigh(matrix.to_dense())
+    for given in (lambda: conv.response(eigenvalues), lambda: conv.response_to(eigenvalues, None, graph.edge_index)):
+        with pytest.raises(ValueError, match="`largest` must be given with normalization=None"):
+            given()
+    found = conv.response(eigenvalues, largest=float(eigenvalue_bound(matrix)))
+    truth = vectors @ (found.unsqueeze(-1) * (vectors.T @ graph.features()))
+    close(conv(graph.features(), graph.edge_index), truth, **EXACT)
 
 
 def test_its_eigenvalues_are_those_of_the_laplacian():
