@@ -15,6 +15,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
+from graphkit._checks import at_least
 from graphkit.data.content import tensors_sha256
 from graphkit.data.files import data_home, put
 from graphkit.operators import FourierBasis, fourier_basis, laplacian
@@ -56,6 +57,7 @@ def cached_fourier_basis(
     Raises:
         ValueError: for graphs and ``k`` that ``fourier_basis`` refuses.
     """
+    k = k if k is None or isinstance(k, tuple) else at_least("k", k, 1)
     asked: dict[str, Any] = {"k": k, "normalization": normalization, "solver": solver, "dtype": str(dtype)}
     tensors = {"edge_index": edge_index.detach(), "num_nodes": torch.tensor(num_nodes)}
     if edge_weight is not None:
@@ -114,13 +116,21 @@ class AddFourierBasis(BaseTransform):
         self.attr_name = attr_name
 
     def forward(self, data: Data) -> Data:
-        """Return the data with its basis."""
-        k = min(self.k, data.num_nodes) or None if isinstance(self.k, int) and self.k > 0 else self.k
+        """Return the data with its basis.
+
+        Raises:
+            ValueError: for data without ``edge_index``, and what ``fourier_basis`` refuses.
+        """
+        if data.get("edge_index") is None:
+            raise ValueError(
+                "`data` must have an `edge_index` to have a Fourier basis; adjacencies go by `fourier_basis`."
+            )
+        k = self.k if self.k is None or isinstance(self.k, tuple) else min(at_least("k", self.k, 1), data.num_nodes)
         data[self.attr_name] = cached_fourier_basis(
             data.edge_index,
             data.get("edge_weight"),
             num_nodes=data.num_nodes,
-            k=k,
+            k=k or None,
             normalization=self.normalization,
             solver=self.solver,
             cache_dir=self.cache_dir,

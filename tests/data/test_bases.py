@@ -7,6 +7,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Batch, Data
@@ -154,3 +155,14 @@ def test_the_transform_adds_a_basis_to_each_graph(tmp_path, solved):
 def test_no_pairs_are_refused_by_the_transform_too(tmp_path):
     with pytest.raises(ValueError, match="`k` must be an integer of at least 1, got 0"):
         AddFourierBasis(k=0, cache_dir=tmp_path)(Data(edge_index=GRID.edge_index, num_nodes=9))
+
+
+def test_a_number_of_pairs_may_be_numpys(tmp_path, solved):
+    for k in (4, np.int64(4)):
+        assert AddFourierBasis(k=k, cache_dir=tmp_path)(Data(edge_index=GRID.edge_index, num_nodes=9)).basis.pairs >= 4
+    assert len(solved) == 1
+
+
+def test_data_without_edges_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="`data` must have an `edge_index`"):
+        AddFourierBasis(k=2, cache_dir=tmp_path)(Data(num_nodes=3))

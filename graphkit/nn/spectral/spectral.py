@@ -193,9 +193,10 @@ class SpectralConv(nn.Module):
         """Return the terms at the eigenvalues of ``basis``; ``None`` for a free response, which has one per place."""
         if self.terms is None:
             known = self.fingerprint
-            if known is None or not torch.equal(known.cpu(), _tensor_of(basis.fingerprints)):
+            count = len(self.weight if self.factors is None else self.factors)
+            if known is None or count != basis.pairs or not torch.equal(known.cpu(), _tensor_of(basis.fingerprints)):
                 raise ValueError(
-                    f"`response='free'` has {len(self.weight if self.factors is None else self.factors):,} parameters "
+                    f"`response='free'` has {count:,} parameters "
                     "tied to the basis it was built on and cannot be used on another "
                     f"({basis.nodes:,} nodes, {basis.pairs:,} pairs); choose a smooth response such as 'bspline'."
                 )

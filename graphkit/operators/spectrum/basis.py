@@ -33,7 +33,7 @@ class FourierBasis:
         node_pointers: range of the nodes of each graph, ``[graphs + 1]``, int64.
         pair_pointers: range of the pairs of each graph, ``[graphs + 1]``, int64.
         scale: :math:`D^{1/2}`, ``[nodes]``, 1 at isolated nodes; ``None`` where the Laplacian is symmetric.
-        fingerprints: one text per graph that names its Laplacian and how it was solved.
+        fingerprints: one text per graph that names its Laplacian, however many pairs were found and in whichever type.
 
     Source: Shuman, Narang, Frossard, Ortega & Vandergheynst (2013), arXiv:1211.0053, section II.C.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -93,7 +92,7 @@ def fourier_basis(
     nodes = whole.matrix.shape[0]
     if isinstance(k, tuple):
         low, high = _window(k)
-    elif k is not None and at_least("k", k, 1) > nodes:
+    elif k is not None and (k := at_least("k", k, 1)) > nodes:
         raise ValueError(f"`k` must be at most the number of nodes ({nodes:,}), got {k:,}; `k=None` means all pairs.")
     parts = [Part(component, solver, tolerance) for component in split(whole, jointly=components == "joint")]
     if k is None or k == nodes:
@@ -103,8 +102,7 @@ def fourier_basis(
         chosen = _within(parts, low, high, whole, inside)
     else:
         chosen = _lowest(parts, k, whole.precision, inside)
-    name = f"{VERSION} {whole.digest()} {k} {solver} {components} {laplacian.dtype} {tolerance}"
-    return _assembled(laplacian, whole, parts, chosen, hashlib.sha256(name.encode()).hexdigest())
+    return _assembled(laplacian, whole, parts, chosen, whole.digest())
 
 
 class _Range(NamedTuple):

@@ -35,9 +35,18 @@ class Symmetric:
     precision: float
 
     def digest(self) -> str:
-        """Return a text that names the matrix by its entries."""
-        parts = (self.matrix.indptr.astype(np.int64), self.matrix.indices.astype(np.int64), self.matrix.data)
-        found = hashlib.sha256(str(self.matrix.shape).encode())
+        """Return a text that names the graph, its normalisation and its weights.
+
+        Weights that are thousandths, as ones are, are read back from the entries, so that the type of the matrix does
+        not matter; others count as they were rounded.
+        """
+        rows = np.repeat(np.arange(self.matrix.shape[0]), np.diff(self.matrix.indptr))
+        weights = self.matrix.data * self.null[rows] * self.null[self.matrix.indices] * 1000
+        near = np.abs(weights - np.rint(weights)).max(initial=0.0) < 0.05
+        values = np.rint(weights).astype(np.int64) if near else self.matrix.data
+        parts = (self.matrix.indptr.astype(np.int64), self.matrix.indices.astype(np.int64), values)
+        normalised = bool((self.null != 1).any())
+        found = hashlib.sha256(f"{self.matrix.shape} {normalised} {self.scale is None}".encode())
         for part in parts:
             found.update(np.ascontiguousarray(part).data)
         return found.hexdigest()

@@ -293,6 +293,28 @@ def test_a_free_response_refuses_another_graph():
     close(layer.response(basis.eigenvalues), layer.factors, **EXACT)
 
 
+def test_a_free_response_knows_its_basis_however_it_was_asked_for():
+    for name in ("complete", "grid"):
+        graph = BY_NAME[name]
+        x, single = graph.features().float(), operator(graph).to(torch.float32)
+        basis = fourier_basis(laplacian(graph.edge_index, num_nodes=graph.num_nodes, normalization="sym"))
+        layer = conv("free", "depthwise", basis).float()
+        for other in (
+            fourier_basis(single, graph.num_nodes),
+            fourier_basis(single, solver="dense"),
+            fourier_basis(operator(graph)).to(torch.float32),
+        ):
+            assert layer(x, other).shape == (graph.num_nodes, 3)
+        with pytest.raises(ValueError, match="`response='free'` has"):
+            layer(x, fourier_basis(single, 1))
+
+
+@pytest.mark.parametrize("name", ["response", "mixing"])
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(TypeError, match=f"`{name}` must be a name, got None. Known: "):
+        SpectralConv(4, 3, **{name: None})
+
+
 def test_wrong_arguments_are_refused():
     basis = fourier_basis(operator(BY_NAME["grid"], None))
     for options, message in (
