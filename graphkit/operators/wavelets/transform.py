@@ -176,10 +176,10 @@ def _prepared(
         plain = operator if rememberable(operator.values) else operator.with_values(values)
         if float(eigenvalue_bound(plain).max()) > bank.largest:
             spectrum_covered(remembered(lambda: _largest(plain), "largest eigenvalue", plain), bank.largest)
-    if order is None and tolerance is None:
-        order = usual_order(bank, TOLERANCE, largest=bank.largest)
-    elif order is None:
+    if order is None and tolerance is not None:
         order = kernel_order(bank, largest=bank.largest, tolerance=tolerance)
+    elif order is None:
+        order = usual_order(bank, TOLERANCE, largest=bank.largest)
     return kernel_coefficients(bank, order, largest=bank.largest)
 
 
