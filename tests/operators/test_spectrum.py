@@ -396,3 +396,10 @@ def test_a_signal_of_another_graph_is_refused():
         FourierBasis.batch([])
     with pytest.raises(ValueError, match="`bases` must all be of random-walk Laplacians or none"):
         FourierBasis.batch([basis, fourier_basis(of_zoo(BY_NAME["path"], "rw"))])
+
+
+@pytest.mark.parametrize("factors", [torch.ones(3), torch.ones(1), torch.tensor(2.0), 2.0])
+def test_a_response_without_a_factor_for_each_pair_is_refused(factors):
+    basis = fourier_basis(of_zoo(BY_NAME["path"], "sym"), k=2)
+    with pytest.raises(ValueError, match="`g` must be a function or give one factor for each of the 2 pairs, got"):
+        basis.filter(torch.ones(5, 1, dtype=torch.float64), factors)

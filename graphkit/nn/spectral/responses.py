@@ -125,10 +125,10 @@ class Bernstein(AbstractIntervalResponse):
     def on_unit_interval(self, t: Tensor) -> Tensor:
         """Return the polynomials, ``[points, terms]``."""
         n = self.terms - 1
-        power = torch.arange(self.terms, device=t.device, dtype=t.dtype)
-        choose = t.new_tensor([math.comb(n, k) for k in range(self.terms)])
-        t = t.unsqueeze(-1)
-        return choose * t**power * (1 - t) ** (n - power)
+        power = torch.arange(self.terms, device=t.device, dtype=torch.float64)
+        choose = [math.comb(n, k) for k in range(self.terms)]  # beyond float32 from 130 terms on
+        u = t.double().unsqueeze(-1)
+        return (u.new_tensor(choose) * u**power * (1 - u) ** (n - power)).to(t.dtype)
 
 
 class Chebyshev(AbstractIntervalResponse):

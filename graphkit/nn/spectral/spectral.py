@@ -105,7 +105,10 @@ class SpectralConv(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
+        self.in_channels = at_least("in_channels", in_channels, 1)
+        self.out_channels = at_least("out_channels", out_channels, 1)
+        if len(interval) != 2:
+            raise ValueError(f"`interval` must be (low, high) with low < high, got {interval!r}.")
         self.kind = member("response", response, RESPONSES)
         self.mixing = member("mixing", mixing, ("full", "depthwise"))
         self.polynomial = at_least("polynomial", polynomial, 0)

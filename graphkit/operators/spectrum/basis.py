@@ -181,7 +181,7 @@ class FourierBasis:
             residual: :math:`r`, by which the rest of the signal is multiplied.
 
         Raises:
-            ValueError: where ``x`` belongs to another graph.
+            ValueError: where ``x`` belongs to another graph, or ``g`` has not one factor for each pair.
 
         Example:
             >>> from graphkit.operators import fourier_basis, laplacian
@@ -191,8 +191,13 @@ class FourierBasis:
             >>> one.filter(x, torch.exp).tolist(), one.filter(x, torch.exp, residual=1.0).tolist()
             ([1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 3.0])
         """
-        spectrum = self.gft(x)
         factors = g(self.eigenvalues) if callable(g) else g
+        if not isinstance(factors, Tensor) or factors.dim() == 0 or factors.shape[0] != self.pairs:
+            given = list(factors.shape) if isinstance(factors, Tensor) else factors
+            raise ValueError(
+                f"`g` must be a function or give one factor for each of the {self.pairs:,} pairs, got {given}."
+            )
+        spectrum = self.gft(x)
         factors = factors - residual
         if factors.dim() == 1 and spectrum.dim() > 1:
             factors = factors.unsqueeze(-1)

@@ -309,6 +309,11 @@ def test_a_free_response_knows_its_basis_however_it_was_asked_for():
             layer(x, fourier_basis(single, 1))
 
 
+def test_many_bernstein_terms_are_finite_in_single_precision():
+    found = Bernstein(160)(torch.linspace(0, 2, 41))
+    close(found.sum(1), torch.ones(41), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["response", "mixing"])
 def test_what_is_no_name_is_refused(name):
     with pytest.raises(TypeError, match=f"`{name}` must be a name, got None. Known: "):
@@ -324,6 +329,7 @@ def test_wrong_arguments_are_refused():
         ({"response": "free"}, "`basis` must be given with response='free'"),
         ({"basis": basis}, "`basis` must be given with response='free'"),
         ({"interval": (2.0, 0.0)}, "`interval` must be"),
+        ({"interval": (0.0, 1.0, 2.0)}, "`interval` must be"),
         ({"heat": -1.0}, "`heat` must"),
         ({"response": "set", "hidden": 7}, "`hidden` must be even"),
     ):
@@ -341,3 +347,5 @@ def test_wrong_arguments_are_refused():
         conv("mlp")(x[:5], basis)
     with pytest.raises(TypeError, match=r"`basis` must be a FourierBasis, got a tensor; `fourier_basis\("):
         conv("mlp")(x, BY_NAME["grid"].edge_index)
+    with pytest.raises(ValueError, match="`in_channels` must be an integer of at least 1, got -1"):
+        SpectralConv(-1, 3)
