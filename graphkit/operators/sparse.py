@@ -9,15 +9,12 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from graphkit._checks import (
+from graphkit._checks import edge_index_in_range, host_array, one_row_per_column, one_value_per_edge
+from graphkit.operators.arguments import (
     addend_of_product,
-    edge_index_in_range,
     ends_of_entries,
     entries_in_shape,
-    host_array,
     one_number_per_entry,
-    one_row_per_column,
-    one_value_per_edge,
 )
 from graphkit.operators.dropout import dropout
 from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
