@@ -25,7 +25,9 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Catch the first SIGINT or SIGTERM into a :class:`StopRequest`; a second one acts as if we were not here.
+    """Catch the first SIGINT or SIGTERM into a :class:`StopRequest`; a SIGINT after it acts as if we were not here.
+
+    A further SIGTERM changes nothing: the system sends several when a parent of many threads is killed.
 
     Outside the main thread, where Python allows no handlers, the request is never set.
     """
@@ -41,7 +43,7 @@ def stop_request() -> Iterator[StopRequest]:
 
     def remember(number: int, _frame: FrameType | None) -> None:
         request.signal = signal.Signals(number)
-        restore()
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
 
     for number in before:
         signal.signal(number, remember)

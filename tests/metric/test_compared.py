@@ -115,7 +115,7 @@ WRONG = {
     "lists of rows": (lambda: TripletLoss()(Z, pairs=([0], [1], [2])), TypeError, "`pairs` must be a tensor"),
     "array to a miner": (lambda: BatchHardMiner()(Z.numpy(), Y), TypeError, "`z` must be a tensor"),
     "array to measure": (lambda: pairwise_distances(Z.numpy()), TypeError, "`z` must be a tensor"),
-    "no reduction": (lambda: TripletLoss(reduction=None), ValueError, "`reduction` None is not known"),
+    "no reduction": (lambda: TripletLoss(reduction=None), TypeError, "`reduction` must be a name, got None"),
     "miner by name": (lambda: TripletLoss(miner="hard"), TypeError, r"`miner` must be a miner, such as BatchHardMiner"),
     "NaN base": (lambda: MultiSimilarityLoss(base=math.nan), ValueError, "`base` must be a finite number"),
     "no temperature": (lambda: PrototypeLoss(None), ValueError, "`temperature` must be a finite number above 0"),
