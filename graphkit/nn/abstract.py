@@ -83,7 +83,21 @@ def mapped(lin: Any, x: Any, bias: Tensor | None = None, *, plus: Tensor | None 
     one_type = isinstance(x, Tensor) and x.dtype == plus.dtype == lin.weight.dtype
     if bias is not None or not one_type or x.dim() != 2 or inside_transform():
         return plus + linear(x, lin.weight, bias)
-    return plus.addmm_(x, lin.weight.t())
+    return plus.addmm_(x, lin.weight.t().contiguous())
+
+
+def applied(network: Any, x: Any) -> Tensor:
+    """Return ``network(x)``; the linear maps of a network as it was made are computed as those of our layers are."""
+    hooked = (
+        network._forward_hooks or network._forward_pre_hooks or network._backward_hooks or network._backward_pre_hooks
+    )
+    if hooked or not isinstance(x, Tensor):
+        return network(x)
+    if type(network) is torch.nn.Sequential:
+        for part in network:
+            x = applied(part, x)
+        return x
+    return linear(x, network.weight, network.bias) if type(network) in (Linear, torch.nn.Linear) else network(x)
 
 
 def biased(out: Tensor, bias: Tensor | None, *, fresh: bool) -> Tensor:

@@ -10,7 +10,7 @@ from torch_geometric.nn.inits import reset
 from torch_geometric.typing import OptTensor, Size
 
 from graphkit._checks import one_value_per_edge
-from graphkit.nn.abstract import AbstractGraphConv, both_ends, end_sizes, plain_edges, plain_features
+from graphkit.nn.abstract import AbstractGraphConv, applied, both_ends, end_sizes, plain_edges, plain_features
 from graphkit.nn.features import SparseSum
 from graphkit.operators import SparseOperator, sum_adjacency
 from graphkit.operators.pattern import rememberable
@@ -75,7 +75,7 @@ class GINConv(AbstractGraphConv):
             target = target.to_dense() if isinstance(target, SparseOperator) else target
             alike = target is not None and source.dim() == 2 and target.shape[1:] == source.shape[1:]
             if alike and rememberable(self.eps):
-                return self.nn(adjacency.multiply_add(source, target, plus_scale=1 + float(self.eps)))
+                return applied(self.nn, adjacency.multiply_add(source, target, plus_scale=1 + float(self.eps)))
             out = adjacency @ source
         return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
 

@@ -106,34 +106,39 @@ class SAGEConv(AbstractGraphConv):
             source, target = both_ends(x)
         if self.project:
             source = self.lin(source).relu()
+        root = target if self.root_weight else None
         if plain:
             out = self.lin_l(self.propagate(plain_edges(edge_index), x=(source, target), size=size))
+            out = out if root is None else out + self.lin_r(root)
         else:
-            out = self._aggregated(source, edge_index, end_sizes((source, target), size, edge_index))
-        if self.root_weight and target is not None:
-            out = out + self.lin_r(target) if plain else mapped(self.lin_r, target, plus=out)
+            out = self._combined(source, root, edge_index, end_sizes((source, target), size, edge_index))
         return F.normalize(out, p=2.0, dim=-1) if self.normalize else out
 
-    def _aggregated(self, source: Any, edge_index: Any, sizes: tuple[int, int]) -> Tensor:
-        if self.aggr == "max" and not (isinstance(source, Tensor) and source.dim() != 2):
-            dense = source.to_dense() if isinstance(source, SparseOperator) else source
-            if compiled(dense):
-                return self.lin_l(
-                    neighbour_maximum(sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern, dense)
-                )
-            source = dense
+    def _combined(self, source: Any, root: Any, edge_index: Any, sizes: tuple[int, int]) -> Tensor:
         if self.aggr == "max":
-            return self.lin_l(self.propagate(plain_edges(edge_index), x=(source, None), size=sizes))
+            return self._rooted(self.lin_l(self._maximum(source, edge_index, sizes)), root)
         if self.aggr == "mean":
             adjacency = mean_adjacency(edge_index, num_nodes=sizes, flow=self.flow, dtype=matrix_type(source))
         else:
             adjacency = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow)
+        bias = self.lin_l.bias
         if isinstance(source, Tensor) and source.size(-1) < self.out_channels:
-            return mapped(self.lin_l, adjacency @ source, self.lin_l.bias)
-        out, bias = mapped(self.lin_l, source), self.lin_l.bias
+            return self._rooted(mapped(self.lin_l, adjacency @ source, bias), root)
+        out = mapped(self.lin_l, source)
+        plus = mapped(self.lin_r, root, bias) if root is not None else None if bias is None else bias.unsqueeze(0)
         if out.dim() == 2:
-            return adjacency.multiply_add(out, None if bias is None else bias.unsqueeze(0))
-        return adjacency @ out if bias is None else adjacency @ out + bias
+            return adjacency.multiply_add(out, plus)  # the node's own term costs the product no pass of its own
+        return adjacency @ out if plus is None else adjacency @ out + plus
+
+    def _maximum(self, source: Any, edge_index: Any, sizes: tuple[int, int]) -> Tensor:
+        source = source.to_dense() if isinstance(source, SparseOperator) else source
+        if source.dim() == 2 and compiled(source):
+            pattern = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern
+            return neighbour_maximum(pattern, source)
+        return self.propagate(plain_edges(edge_index), x=(source, None), size=sizes)
+
+    def _rooted(self, out: Tensor, root: Any) -> Tensor:
+        return out if root is None else mapped(self.lin_r, root, plus=out)
 
     def message(self, x_j: Tensor) -> Tensor:
         """Return each edge's source features."""

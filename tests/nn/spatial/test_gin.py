@@ -82,6 +82,18 @@ def test_a_network_that_is_not_linear_first_gets_the_dense_sum():
     torch.testing.assert_close(found, expected, **contracts.EXACT)
 
 
+def test_hooks_of_its_network_are_called_and_altered_parts_are_used():
+    graph = BY_NAME["grid"]
+    conv, seen = GINConv(network()).double(), []
+    for part in (conv.nn, conv.nn[0], conv.nn[2]):
+        part.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    expected = conv(graph.features(), graph.edge_index)
+    assert [len(output.T) for output in seen] == [6, 3, 3]
+    assert seen[-1] is expected
+    conv.nn[2] = Sequential(conv.nn[2], torch.nn.Tanh())
+    torch.testing.assert_close(conv(graph.features(), graph.edge_index), expected.tanh(), **contracts.EXACT)
+
+
 def test_reset_parameters_draws_the_network_anew_and_puts_epsilon_back():
     conv = GINConv(network(), eps=0.3, train_eps=True)
     before = conv.nn[0].weight.clone()
