@@ -126,16 +126,17 @@ def _multiply(
     plus_scale: float,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Return the result; in ``out``, which may be ``plus``, where our own kernel makes it."""
+    """Return the result; in ``out``, which may be ``plus``, where it is on the CPU."""
     if x.device.type != "cpu":
         return _multiply_on_accelerator(pattern, values, x, scale, plus, plus_scale)
     width = x.shape[1:].numel()
     heads = values is not None and values.dim() == 2
+    out = fresh((pattern.shape[0], *x.shape[1:]), x.dtype) if out is None else out
     narrow = width < NARROW and not torch.is_autocast_enabled("cpu")  # torch has no sparse product in half precision
     if narrow and not heads and pattern.entries > 0 and pattern.columns.dtype == torch.int32:
         stored = x.new_ones(pattern.entries) if values is None else values.detach()
-        return _plus(torch_csr(pattern, stored) @ x.detach(), scale, plus, plus_scale)
-    out = fresh((pattern.shape[0], *x.shape[1:]), x.dtype) if out is None else out
+        start, kept = (out, 0.0) if plus is None else (plus.detach(), plus_scale)  # what is kept 0 times is not read
+        return torch.addmm(start, torch_csr(pattern, stored), x.detach(), beta=kept, alpha=scale, out=out)
     pointers, columns = pattern.arrays
     if values is not None and heads:
         threads.over_rows(product.multiply_heads, pointers, width, columns, *kernel_arrays(values, x, out))

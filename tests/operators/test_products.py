@@ -196,3 +196,13 @@ def test_dropout_inside_a_transform_is_torchs():
 
 def test_dropout_hides_no_nan():
     assert dropout(torch.full((100,), torch.nan)).isnan().all()
+
+
+@pytest.mark.parametrize("width", [1, products.NARROW - 1, WIDE])
+def test_memory_to_be_written_is_not_read(width):
+    """Fresh memory may hold anything, NaN too."""
+    pattern = pattern_of(BY_NAME["grid"])
+    values, x = numbers(pattern.entries), numbers(pattern.shape[1], width, seed=1)
+    out = torch.full((pattern.shape[0], width), torch.nan, dtype=torch.float64)
+    assert products._multiply(pattern, values, x, 2.0, None, 1.0, out=out) is out
+    close(out, 2 * dense(pattern, values) @ x, **EXACT)
