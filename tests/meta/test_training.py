@@ -107,29 +107,46 @@ def test_a_meta_loss_that_is_not_finite_is_told(noisy):
         meta_trained(learner, [train], validation, MetaTraining(steps=2))
 
 
-def test_logistic_regression_is_that_of_pytorch(noisy):
-    """Minimised by L-BFGS on the same objective, for one task."""
-    tasks = TaskSet.drawn(noisy, (0, 1), Protocol(k_shot=4, n_query=8, n_tasks=1))
-    found = logistic_regression(tasks, strength=2.0).mean
-    x = F.normalize(noisy.x.double(), dim=-1)
-    episode = tasks[0].episode
-    w, b = (
-        torch.zeros(20, dtype=torch.double, requires_grad=True),
-        torch.zeros(1, dtype=torch.double, requires_grad=True),
-    )
+@pytest.mark.parametrize("calibrate", [0, 1, 3])
+def test_logistic_regression_is_that_of_pytorch(noisy, calibrate):
+    """Minimised by L-BFGS on the same objective: the query stands in it as it was guessed the time before."""
+    tasks = TaskSet.drawn(noisy, (0, 1), Protocol(k_shot=4, n_query=8, n_tasks=3))
+    found = logistic_regression(tasks, strength=2.0, calibrate=calibrate)
+    x, accuracies = F.normalize(noisy.x.double(), dim=-1), []
+    for task in tasks:
+        support, query = (x[part.flatten()] for part in (task.episode.support, task.episode.query))
+        rows, targets = support, task.episode.support_y.double()
+        for _ in range(calibrate + 1):
+            guesses = (minimised_logistic(rows, targets, strength=2.0)(query) > 0).double()
+            rows, targets = torch.cat((support, query)), torch.cat((task.episode.support_y.double(), guesses))
+        accuracies.append((guesses == task.episode.query_y).double().mean().item())
+    assert found.accuracies == tuple(accuracies)
+    assert found.calibrated == (calibrate > 0)
+
+
+def minimised_logistic(rows, targets, *, strength):
+    w, b = (torch.zeros(n, dtype=torch.double, requires_grad=True) for n in (rows.size(1), 1))
     optimizer = torch.optim.LBFGS([w, b], max_iter=200, tolerance_grad=1e-10)
 
     def closure():
         optimizer.zero_grad()
-        logits = x[episode.support.flatten()] @ w + b
-        loss = 2.0 * F.binary_cross_entropy_with_logits(logits, episode.support_y.double(), reduction="sum")
+        loss = strength * F.binary_cross_entropy_with_logits(rows @ w + b, targets, reduction="sum")
         loss = loss + w.square().sum() / 2
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    guess = (x[episode.query.flatten()] @ w + b > 0).long()
-    assert found == (guess == episode.query_y).double().mean().item()
+    return lambda x: (x @ w + b).detach()
+
+
+def test_a_logistic_regression_gains_by_balanced_calibration():
+    """One labelled item says little of where a class ends; that both hold as many tells the rest."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(200) % 2
+    x = torch.randn(200, 10, generator=generator) + 3 * F.one_hot(y, 10)
+    tasks = TaskSet.drawn(Rows(x, y), (0, 1), Protocol(k_shot=1, n_query=8, n_tasks=20))
+    plain = logistic_regression(tasks, strength=10.0).mean
+    assert plain + 0.02 < logistic_regression(tasks, strength=10.0, calibrate=5, balanced=True).mean
 
 
 def test_pre_training_tells_the_training_classes_apart(noisy):

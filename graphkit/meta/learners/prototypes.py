@@ -142,15 +142,21 @@ def calibrated(
 
     def logits() -> Tensor:
         found = query @ prototypes.T / temperature
-        return _balanced(found) if balanced else found
+        return balanced_logits(found) if balanced else found
 
     for _ in range(steps):
         prototypes = F.normalize(sums + logits().softmax(-1).T @ query, dim=-1)
     return logits()
 
 
-def _balanced(logits: Tensor) -> Tensor:
-    """Return logits whose probabilities have columns of equal sums, ``[items, ways]``, by Sinkhorn's scaling."""
+def balanced_logits(logits: Tensor) -> Tensor:
+    """Return logits whose probabilities have columns of equal sums, ``[items, ways]``, by Sinkhorn's scaling.
+
+    Example:
+        >>> import torch
+        >>> balanced_logits(torch.tensor([[2.0, 0.0], [1.0, 0.0]])).argmax(-1).tolist()
+        [0, 1]
+    """
     for _ in range(SCALINGS):
         logits = logits.log_softmax(-1)  # rows are distributions
         logits = logits - logits.logsumexp(0)  # columns have equal sums; the next rows again do not care how large

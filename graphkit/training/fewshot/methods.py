@@ -91,11 +91,15 @@ class Logistic(AbstractMethod):
         return False
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
-        """Return its evaluations; it has no calibration."""
+        """Return its evaluations."""
+        from functools import partial
+
         from graphkit.meta import logistic_regression
 
-        validation = logistic_regression(problem.validation, strength=self.strength).mean
-        return Solved(validation, logistic_regression(problem.test, strength=self.strength), None, 0)
+        regression = partial(logistic_regression, strength=self.strength)
+        again = partial(regression, calibrate=asked.calibrate, balanced=asked.balanced)
+        after = again(problem.test) if asked.calibrate else None
+        return Solved(regression(problem.validation).mean, regression(problem.test), after, 0)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
