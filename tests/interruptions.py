@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -18,3 +19,15 @@ class StopAfter:
 
     def seed(self, result: Any) -> None:
         pass
+
+
+class Meanwhile(StopAfter):
+    """Does something during the first epoch, and stops after it."""
+
+    def __init__(self, what: Callable[[], Any]) -> None:
+        super().__init__(1)
+        self.what = what
+
+    def epoch(self, seed: int, epoch: Any, best: Any) -> None:
+        self.what()
+        super().epoch(seed, epoch, best)

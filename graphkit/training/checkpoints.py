@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import itertools
-import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from graphkit.training.files import require_writable, write_atomically
+from graphkit.training.files import held, require_writable, write_atomically
 
 FORM = 1
 """Counts changes of the file's form; another form is refused."""
@@ -48,32 +46,9 @@ class Checkpoint:
         """Whether the last write is more than ``every`` seconds ago."""
         return time.monotonic() - self._written >= self.every
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the folder until the block ends, or the process does, in whatever way.
-
-        Raises:
-            ValueError: where another process holds it, such as one of a job that was killed and is not yet gone.
-        """
-        if not self.writes:
-            yield
-            return
-        place = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(place)
-            raise ValueError(
-                f"`checkpoint`: another process trains into {str(self.folder)!r}; wait until it ends or end it, or "
-                "name another folder."
-            ) from None
-        except OSError:
-            pass  # some file systems of networks have no locks
-        try:
-            yield
-        finally:
-            fcntl.flock(place, fcntl.LOCK_UN)  # closing is not enough: processes that draw ahead have it open too
-            os.close(place)
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the folder until a block ends, if this process writes, or refuse what another process holds."""
+        return held("checkpoint", self.folder) if self.writes else nullcontext()
 
     def put_aside(self) -> Path | None:
         """Rename the file of an unfinished run, so that a new one does not overwrite it; return its new name.

@@ -1,9 +1,12 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, in folders that one process at a time writes to."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -43,3 +46,28 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def held(argument: str, folder: Path) -> Iterator[None]:
+    """Hold a folder until the block ends, or the process does, in whatever way.
+
+    Raises:
+        ValueError: where another process holds it, such as one of a job that was killed and is not yet gone.
+    """
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(place)
+        raise ValueError(
+            f"`{argument}`: another process trains into {str(folder)!r}; wait until it ends or end it, or "
+            "name another folder."
+        ) from None
+    except OSError:
+        pass  # some file systems of networks have no locks
+    try:
+        yield
+    finally:
+        fcntl.flock(place, fcntl.LOCK_UN)  # closing is not enough: processes that draw ahead have it open too
+        os.close(place)

@@ -18,7 +18,7 @@ from graphkit.data.splits import RandomPerClass
 from graphkit.training import Interrupted, TrainingError, recipe, train
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.files import require_writable, write_atomically
-from tests.interruptions import StopAfter
+from tests.interruptions import Meanwhile, StopAfter
 
 SHORT = recipe("gcn", {"epochs": 8})
 
@@ -137,18 +137,6 @@ def test_a_real_signal_leaves_a_checkpoint_that_resumes_to_the_same_bits(tmp_pat
     assert 2 <= len(state["fit"]["history"]) < 400
     resumed = run(load("karate"), chosen, checkpoint=tmp_path, resume=True)
     assert figures(resumed) == figures(run(load("karate"), chosen))
-
-
-class Meanwhile(StopAfter):
-    """Does something during the first epoch."""
-
-    def __init__(self, what):
-        super().__init__(1)
-        self.what = what
-
-    def epoch(self, seed, epoch, best):
-        self.what()
-        super().epoch(seed, epoch, best)
 
 
 @pytest.mark.parametrize("resume", [False, True])

@@ -80,7 +80,7 @@ def embed(
         command: what the record names as its origin.
 
     Raises:
-        ValueError: for data, seeds or a checkpoint that cannot be used.
+        ValueError: for data, seeds or a checkpoint that cannot be used, and where another process holds its folder.
         TrainingError: if a loss is not finite; the last good state stays in ``checkpoint``.
         Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``checkpoint``.
     """
@@ -166,13 +166,8 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
         self, protocol: Protocol, command: str, config: dict[str, Any], precision: str, resume: bool
     ) -> EmbeddingOutcome:
         """Train what is not finished, and return everything."""
-        aside = None
-        if resume:
-            self.resume()
-        elif self.kept is not None:
-            aside = self.kept.put_aside()
         seeds = tuple(self.settings)
-        results = tuple(self.seed(seed) for seed in seeds)
+        results, aside = self.all(seeds, resume=resume)
         first = self.settings[seeds[0]]
         what = list(results[0].figures)
         figures = {

@@ -6,12 +6,13 @@ import dataclasses
 import io
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from graphkit.training.fewshot.results import ProblemResult
-from graphkit.training.files import write_atomically
+from graphkit.training.files import held, write_atomically
 from graphkit.training.interrupts import Interrupted, StopRequest
 from graphkit.training.processes import Processes
 from graphkit.training.protocol import fingerprint
@@ -40,6 +41,21 @@ class Kept:
         if not isinstance(content, dict) or content.get("identity") != identity:
             raise ValueError(f"`resume`: {str(self.path)!r} is of another study; give the same data, tasks and seed.")
         self.results = content["results"]
+
+    @classmethod
+    @contextmanager
+    def alone(cls, folder: Path | None, identity: str, resume: bool, *, processes: Processes = ALONE) -> Iterator[Kept]:
+        """Hold the folder until the block ends, if this process writes there, and give what lies in it.
+
+        Raises:
+            ValueError: where another process holds it, or there is nothing of this study to go on from.
+        """
+        if folder is None or processes.rank:
+            yield cls(folder, identity, resume, processes=processes)
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        with held("folder", folder):
+            yield cls(folder, identity, resume, processes=processes)
 
     def get(self, name: str, problem: str, config: Mapping[str, Any]) -> ProblemResult | None:
         """Return a result, if a method of this name and these fields has finished the problem."""

@@ -81,7 +81,7 @@ def fewshot(
 
     Raises:
         ValueError: for names that are no methods, or none; a protocol that the study was not drawn with; and a folder
-            that holds another study.
+            that holds another study, or that another process holds.
         Interrupted: on SIGINT or SIGTERM, if there is a ``folder``; what is finished lies there, and the state of a
             meta-training under way.
     """
@@ -109,11 +109,14 @@ def fewshot(
     }
     held = {**held, "fingerprint": fingerprint(held)}
     more = {"steps": list(steps)} if steps else {}
-    kept = Kept(folder, fingerprint([held["fingerprint"], {"seed": seed, **more}]), resume, processes=processes)
-    processes.any(False, CPU)  # none writes before all have read
+    identity = fingerprint([held["fingerprint"], {"seed": seed, **more}])
     asked = Asked(calibrate, tuple(steps), balanced)
     found: dict[str, list[ProblemResult]] = {name: [] for name in names}
-    with stop_request() if folder is not None else nullcontext() as stop:
+    with (
+        Kept.alone(folder, identity, resume, processes=processes) as kept,
+        stop_request() if folder is not None else nullcontext() as stop,
+    ):
+        processes.any(False, CPU)  # none writes before all have read
         for problem in study.problems:
             for name in names:
                 result = kept.get(name, problem.name, config[name])

@@ -19,7 +19,7 @@ from graphkit.training.embedding.figures import Examination, overlap
 from graphkit.training.embedding.graphs import same_graphs
 from graphkit.training.embedding.recipes import EMBEDDINGS
 from graphkit.training.embedding.saved import latest
-from tests.interruptions import StopAfter
+from tests.interruptions import Meanwhile, StopAfter
 
 SHORT = embedding_recipe("prototype", {"epochs": 4, "steps": 2, "dim": 4, "hidden": 8})
 
@@ -130,6 +130,21 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, stop):
     for name in ("seed-0", "seed-1", "embeddings-0", "embeddings-1"):
         file = f"{name}.safetensors"
         assert (tmp_path / "halved" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_one_run_at_a_time_embeds_into_a_folder(data, tmp_path, resume):
+    tried = []
+
+    def another():
+        with pytest.raises(ValueError, match="`checkpoint`: another process trains into"):
+            run(data, checkpoint=tmp_path, resume=resume)
+        tried.append(resume)
+
+    with pytest.raises(Interrupted):
+        run(data, checkpoint=tmp_path, reporter=Meanwhile(another))
+    assert tried == [resume]
+    assert results(run(data, checkpoint=tmp_path, resume=True)) == results(run(data))
 
 
 def test_a_loss_that_is_not_finite_is_told(data, tmp_path):

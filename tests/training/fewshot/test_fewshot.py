@@ -546,6 +546,21 @@ def test_a_first_training_that_is_stopped_can_be_resumed(study, tmp_path, monkey
         fewshot(study, PROTOCOL, ["maml"], methods=SMALL, folder=tmp_path, resume=True)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_one_study_at_a_time_works_in_a_folder(study, tmp_path, resume):
+    names = ["prototypes-2", "protonet"]
+
+    def another(name, problem, result):
+        with pytest.raises(ValueError, match="`folder`: another process trains into"):
+            fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, resume=resume)
+        raise Stop
+
+    with pytest.raises(Stop):
+        fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, tell=another)
+    assert len(json.loads((tmp_path / "results.json").read_text())["results"]) == 1
+    fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, resume=True)
+
+
 def test_another_study_is_not_gone_on_with(study, tmp_path):
     with pytest.raises(ValueError, match=r"there is no .* to go on from"):
         fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path, resume=True)
