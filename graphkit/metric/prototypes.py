@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._checks import integer_labels, positive
-from graphkit.metric.compared import Reference, by_condition, compared, finite_embeddings
+from graphkit.metric.compared import Reference, compared, finite_embeddings
+from graphkit.metric.criterion import AbstractCriterion
 from graphkit.metric.monitoring import Telemetry, telemetry
 from graphkit.metric.tuples import Tuples
 
@@ -58,7 +59,7 @@ def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
     return Prototypes(F.normalize(belongs.T @ F.normalize(z[known], dim=-1), dim=-1), classes)
 
 
-class PrototypeLoss:
+class PrototypeLoss(AbstractCriterion):
     r"""Cross-entropy of each item with the prototypes of the classes, which are made of the same items.
 
     .. math::
@@ -85,35 +86,10 @@ class PrototypeLoss:
     def __init__(self, temperature: float = 0.2) -> None:
         self.temperature = positive("temperature", temperature)
 
-    def __call__(
-        self,
-        z: Tensor,
-        y: Tensor | None = None,
-        *,
-        pairs: Tuples | None = None,
-        reference: Reference | None = None,
-        condition: int | None = None,
-    ) -> Tensor:
-        """Return the mean over the labelled items, a number.
-
-        Args:
-            z: embeddings ``[items, features]``; with several attributes also ``[attributes, items, features]``.
-            y: integer labels ``[items]``, or of several attributes ``[items, attributes]``; -1 is left out.
-            pairs: refused; there only so that losses are called alike.
-            reference: embeddings and labels that the prototypes are made of, in place of the items themselves.
-            condition: which attribute to look at; all, and the mean of their losses, when left out.
-
-        Raises:
-            ValueError: where shapes do not fit, an entry is not finite, a label has no prototype, or the condition is
-                unknown.
-            TypeError: for what are no tensors, and labels that are not integers.
-        """
+    def of_one(self, z: Tensor, y: Tensor | None, pairs: Tuples | None, reference: Reference | None) -> Tensor:
+        """Return the mean over the labelled items; prototypes are made of the reference where there is one."""
         if pairs is not None:
             raise ValueError("`pairs` mean nothing here: items are compared with the means of classes, not each other.")
-        parts = by_condition(z, y, pairs=None, reference=reference, condition=condition)
-        if parts is not None:
-            losses = [self(seen, labels, reference=others) for seen, labels, others in parts]
-            return torch.stack(losses).mean() if losses else z.sum() * 0
         given = compared(z, y, reference, distance="cosine")
         known = given.y >= 0
         if not bool(known.any()):

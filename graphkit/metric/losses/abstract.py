@@ -1,8 +1,8 @@
-"""What the losses share: how they are called, who is compared with whom, and what is averaged."""
+"""What the losses over tuples share: who is compared with whom, and what is averaged."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import member
-from graphkit.metric.compared import Compared, Reference, by_condition, compared, under_transform
+from graphkit.metric.compared import Compared, Reference, compared, under_transform
+from graphkit.metric.criterion import AbstractCriterion
 from graphkit.metric.distances import between, distance_matrix, unit
 from graphkit.metric.gallery import DISTANCES
 from graphkit.metric.monitoring import Telemetry, telemetry
@@ -33,7 +34,7 @@ class Terms(NamedTuple):
     active: Tensor
 
 
-class AbstractLoss(ABC):
+class AbstractLoss(AbstractCriterion):
     """A loss of embeddings and labels: a distance, a miner that picks tuples, and the terms of the tuples."""
 
     ordered: ClassVar[bool] = False
@@ -51,34 +52,8 @@ class AbstractLoss(ABC):
         self.empty = 0
         """How many calls had no tuple to look at, and returned zero."""
 
-    def __call__(
-        self,
-        z: Tensor,
-        y: Tensor | None = None,
-        *,
-        pairs: Tuples | None = None,
-        reference: Reference | None = None,
-        condition: int | None = None,
-    ) -> Tensor:
-        """Return the loss, a number; zero, with a gradient of zero, where there is no tuple.
-
-        Args:
-            z: embeddings ``[items, features]``; with several attributes also ``[attributes, items, features]``, one for
-                each condition, such as ``ConditionalSimilarity.all`` returns.
-            y: integer labels ``[items]``, or of several attributes ``[items, attributes]``; -1 takes no part.
-            pairs: the tuples to look at, in place of all that ``y`` allows and of the miner's.
-            reference: embeddings and labels of others that the items are compared with, in place of each other.
-            condition: which attribute to look at; all, and the mean of their losses, when left out.
-
-        Raises:
-            ValueError: where shapes do not fit, an entry is not finite, a reference has no labels, or the condition is
-                unknown.
-            TypeError: for what are no tensors, and labels that are not integers.
-        """
-        parts = by_condition(z, y, pairs=pairs, reference=reference, condition=condition)
-        if parts is not None:
-            losses = [self(seen, labels, reference=others) for seen, labels, others in parts]
-            return torch.stack(losses).mean() if losses else z.sum() * 0
+    def of_one(self, z: Tensor, y: Tensor | None, pairs: Tuples | None, reference: Reference | None) -> Tensor:
+        """Return the loss under one attribute."""
         given = compared(z, y, reference, distance=self.distance, pairs=pairs is not None)
         if pairs is None and self.miner is not None:
             pairs = mined(self.miner, given)

@@ -13,12 +13,11 @@ from graphkit.training.architectures.abstract import STRICT, LearningRate, NonNe
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from graphkit.metric import PrototypeLoss, Telemetry
-    from graphkit.metric.losses.abstract import AbstractLoss
+    from graphkit.metric import Telemetry
+    from graphkit.metric.criterion import AbstractCriterion
     from graphkit.training.embedding.material import Material
     from graphkit.training.tasks import Rows
 
-Criterion: TypeAlias = "AbstractLoss | PrototypeLoss"
 Temperature: TypeAlias = LearningRate
 
 
@@ -79,7 +78,7 @@ class AbstractLabelled(AbstractObjective):
     temperature: Temperature = 0.2
 
     @abstractmethod
-    def criterion(self) -> Criterion:
+    def criterion(self) -> AbstractCriterion:
         """Return the loss of embeddings and labels."""
 
     def around(self, encoder: nn.Module, channels: int) -> nn.Module:
@@ -128,7 +127,7 @@ class Contrastive(AbstractLabelled):
     positive_margin: NonNegative = 0.0
     consistency: NonNegative = 0.1
 
-    def criterion(self) -> Criterion:
+    def criterion(self) -> AbstractCriterion:
         """Return the loss over all pairs."""
         from graphkit.metric import ContrastiveLoss
 
@@ -153,7 +152,7 @@ class Triplet(AbstractLabelled):
     soft: bool = False
     mining: Literal["all", "hard", "semi-hard", "distance-weighted"] = "all"
 
-    def criterion(self) -> Criterion:
+    def criterion(self) -> AbstractCriterion:
         """Return the loss over all triplets, or those of the miner."""
         from graphkit.metric import BatchHardMiner, DistanceWeightedMiner, SemiHardMiner, TripletLoss
 
@@ -176,7 +175,7 @@ class Quadruplet(AbstractLabelled):
     margin1: NonNegative = 0.5
     margin2: NonNegative = 0.5
 
-    def criterion(self) -> Criterion:
+    def criterion(self) -> AbstractCriterion:
         """Return the loss over all quadruplets."""
         from graphkit.metric import QuadrupletLoss
 
@@ -192,7 +191,7 @@ class SupCon(AbstractLabelled):
 
     tau: Temperature = 0.3
 
-    def criterion(self) -> Criterion:
+    def criterion(self) -> AbstractCriterion:
         """Return the loss over all items."""
         from graphkit.metric import SupervisedContrastiveLoss
 
@@ -210,7 +209,7 @@ class MultiSimilarity(AbstractLabelled):
     beta: Temperature = 10.0
     base: NonNegative = 0.5
 
-    def criterion(self) -> Criterion:
+    def criterion(self) -> AbstractCriterion:
         """Return the loss over all pairs."""
         from graphkit.metric import MultiSimilarityLoss
 
@@ -227,7 +226,7 @@ class Circle(AbstractLabelled):
     margin: NonNegative = 0.25
     scale: Temperature = 8.0
 
-    def criterion(self) -> Criterion:
+    def criterion(self) -> AbstractCriterion:
         """Return the loss over all pairs."""
         from graphkit.metric import CircleLoss
 
@@ -241,7 +240,7 @@ class Prototype(AbstractLabelled):
     Source: Snell, Swersky & Zemel (2017), arXiv:1703.05175.
     """
 
-    def criterion(self) -> Criterion:
+    def criterion(self) -> AbstractCriterion:
         """Return the cross-entropy with the prototypes."""
         from graphkit.metric.prototypes import PrototypeLoss
 
