@@ -67,56 +67,56 @@ class TwoClassRanking(AbstractObjective):
 
 
 @dataclass(frozen=True)
-class OfficialRanking(AbstractObjective):
-    """Binary cross-entropy of one task or several, labels that are NaN left out, and ROC-AUC by OGB's evaluator.
+class AbstractOfficial(AbstractObjective):
+    """A figure by OGB's evaluator.
 
     Args:
         dataset: whose evaluator.
     """
 
     dataset: str
+
+    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the evaluator's figure; NaN for logits that are not finite."""
+        from graphkit.data import official_figure
+
+        if not bool(logits.isfinite().all()):
+            return torch.tensor(torch.nan, dtype=torch.float64)  # the loop says so, with the epoch
+        found = official_figure(self.dataset, y, logits)[1]
+        return torch.tensor(found, dtype=torch.float64, device=logits.device)
+
+
+@dataclass(frozen=True)
+class AbstractOfficialTasks(AbstractOfficial):
+    """Binary cross-entropy of one task or several, labels that are NaN left out, and a mean figure over the tasks."""
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the mean in nats over the labels that are there, 0 where a batch has none."""
+        there = ~y.isnan()
+        losses = F.binary_cross_entropy_with_logits(logits[there], y[there].to(logits.dtype), reduction="sum")
+        return losses / there.sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class OfficialRanking(AbstractOfficialTasks):
+    """Binary cross-entropy, and the mean area under the ROC curve by OGB."""
+
     name: ClassVar[str] = "rocauc"
     best: ClassVar[str] = "highest validation ROC-AUC"
 
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the binary cross-entropy in nats over the labels that are there."""
-        return _of_two(logits, y)
-
-    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean area under the ROC curve over the tasks."""
-        return _official(self.dataset, logits, y)
-
 
 @dataclass(frozen=True)
-class OfficialPrecision(AbstractObjective):
-    """Binary cross-entropy of one task or several, labels that are NaN left out, and average precision by OGB.
+class OfficialPrecision(AbstractOfficialTasks):
+    """Binary cross-entropy, and the mean average precision by OGB."""
 
-    Args:
-        dataset: whose evaluator.
-    """
-
-    dataset: str
     name: ClassVar[str] = "ap"
     best: ClassVar[str] = "highest validation average precision"
 
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the binary cross-entropy in nats over the labels that are there."""
-        return _of_two(logits, y)
-
-    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean average precision over the tasks."""
-        return _official(self.dataset, logits, y)
-
 
 @dataclass(frozen=True)
-class OfficialDistance(AbstractObjective):
-    """Mean square error, and its root by OGB's evaluator.
+class OfficialDistance(AbstractOfficial):
+    """Mean square error, and its root by OGB."""
 
-    Args:
-        dataset: whose evaluator.
-    """
-
-    dataset: str
     name: ClassVar[str] = "rmse"
     sign: ClassVar[int] = -1
     unit: ClassVar[str] = "as the labels"
@@ -125,25 +125,6 @@ class OfficialDistance(AbstractObjective):
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the mean square error."""
         return F.mse_loss(logits, y.to(logits.dtype))
-
-    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the root of the mean square error."""
-        return _official(self.dataset, logits, y)
-
-
-def _of_two(logits: Tensor, y: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy over the labels that are there, 0 where a batch has none."""
-    there = ~y.isnan()
-    losses = F.binary_cross_entropy_with_logits(logits[there], y[there].to(logits.dtype), reduction="sum")
-    return losses / there.sum().clamp(min=1)
-
-
-def _official(dataset: str, logits: Tensor, y: Tensor) -> Tensor:
-    from graphkit.data import official_figure
-
-    if not bool(logits.isfinite().all()):
-        return torch.tensor(torch.nan, dtype=torch.float64)  # the loop says so, with the epoch
-    return torch.tensor(official_figure(dataset, y, logits)[1], dtype=torch.float64, device=logits.device)
 
 
 def roc_auc(scores: Tensor, positive: Tensor) -> Tensor:
