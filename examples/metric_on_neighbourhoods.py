@@ -16,8 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch_geometric.nn import GraphSAGE
 
-from graphkit.data import NeighborLoader, load
-from graphkit.data.batches import ClassBatches
+from graphkit.data import ClassBatches, NeighborLoader, load
 from graphkit.metric import TripletLoss, evaluate_retrieval
 
 

@@ -15,6 +15,7 @@ from graphkit.data.errors import DataError
 if TYPE_CHECKING:
     from graphkit.data.attributes import labelled_by
     from graphkit.data.bases import AddFourierBasis, cached_fourier_basis
+    from graphkit.data.batches import ClassBatches
     from graphkit.data.class_splits import FixedClasses, few_shot_counts, fixed_classes
     from graphkit.data.clusters import ClusterLoader, metis_clusters
     from graphkit.data.content import content_sha256
@@ -40,6 +41,7 @@ __getattr__ = lazy(
     {
         "attributes": ["labelled_by"],
         "bases": ["AddFourierBasis", "cached_fourier_basis"],
+        "batches": ["ClassBatches"],
         "class_splits": ["FixedClasses", "few_shot_counts", "fixed_classes"],
         "clusters": ["ClusterLoader", "metis_clusters"],
         "content": ["content_sha256"],
@@ -65,6 +67,7 @@ __getattr__ = lazy(
 __all__ = [
     "AddFourierBasis",
     "Card",
+    "ClassBatches",
     "ClusterLoader",
     "DataError",
     "FixedClasses",

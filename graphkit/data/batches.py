@@ -29,10 +29,14 @@ class ClassBatches(Sampler[list[int]]):
         TypeError: for labels that are not integers.
 
     Example:
-        >>> import torch
-        >>> drawn = ClassBatches(torch.tensor([0, 0, 0, 1, 1, 2]), ways=2, shots=2, batches=1)
-        >>> [sorted({0: 0, 1: 0, 2: 0, 3: 1, 4: 1}[item] for item in batch) for batch in drawn]
-        [[0, 0, 1, 1]]
+        Three nodes of each of two classes in every batch, with neighbours around them:
+
+        >>> from graphkit.data import NeighborLoader, load
+        >>> data = load("karate")
+        >>> drawn = ClassBatches(data.y, ways=2, shots=3, batches=4)
+        >>> loader = NeighborLoader(data, [5], loader={"batch_sampler": drawn})
+        >>> [sorted(batch.y[: batch.batch_size].bincount().tolist())[-2:] for batch in loader]
+        [[3, 3], [3, 3], [3, 3], [3, 3]]
     """
 
     def __init__(
