@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from graphkit.data.splits import NestedFolds, Split, split_from_name
     from graphkit.data.storage import GraphStore, store, stored
     from graphkit.data.synthetic import Synthetic, synthesize, synthesize_ogb
+    from graphkit.data.union import disjoint_union
 
 __getattr__ = lazy(
     __name__,
@@ -61,6 +62,7 @@ __getattr__ = lazy(
         "splits": ["NestedFolds", "Split", "split_from_name"],
         "storage": ["GraphStore", "store", "stored"],
         "synthetic": ["Synthetic", "synthesize", "synthesize_ogb"],
+        "union": ["disjoint_union"],
     },
 )
 
@@ -88,6 +90,7 @@ __all__ = [
     "cached_fourier_basis",
     "card",
     "content_sha256",
+    "disjoint_union",
     "edge_split",
     "fetch",
     "few_shot_counts",
