@@ -76,6 +76,26 @@ def test_an_item_without_a_class_is_like_no_other(call, tmp_path):
     assert [line.split() for line in out.splitlines()[1:]] == [["1", "1", "1.0000"], ["2", "2", "2", "1.0000"]]
 
 
+def test_a_family_is_embedded_in_one_space(call, tmp_path):
+    options = ["--loss", "triplet", "--split", "random-per-class:5,5", "--epochs", "1", "--no-pictures", "--no-probes"]
+    code, out, err = call("embed", "structural-roles", *options, "--held-out", "cycle-2", "--device", "cpu")
+    assert code == 0, err
+    run = tmp_path / "runs" / "structural-roles-triplet-cycle-2"
+    record = json.loads((run / "record.json").read_text())
+    assert (record["dataset"]["graphs"], record["protocol"]["train"], record["protocol"]["test"]) == (6, 250, 1040)
+    assert record["protocol"]["split"].endswith("held_out=cycle-2)")
+    assert "MAP@R across" in out
+    code, out, err = call("search", str(run), "--query", "1040", "--count", "2")
+    assert code == 0, err
+    assert all(" cycle-" in line or " community-" in line for line in out.splitlines()[1:])
+
+
+def test_graphs_whose_features_differ_in_width_are_refused(mirror, call):
+    code, _, err = call("embed", "facebook100")
+    assert code == 2
+    assert "`x` must have as many features in all graphs, of one meaning, got 1,193 in 'amherst41', 4,735 in" in err
+
+
 @pytest.mark.parametrize("options", [{"without_neighbours": True}, {"disjoint": 1}])
 def test_the_gallery_keeps_to_the_protocol_that_is_printed_on_it(monkeypatch, options):
     data, shown = load("karate"), {}
@@ -117,7 +137,13 @@ WRONG = {
     "setting": (["embed", "karate", "--set", "dim"], 2, "`--set` takes FIELD=VALUE"),
     "value": (["embed", "karate", "--dim", "0"], 2, "`dim` must be at least 1"),
     "level": (["embed", "karate", "--level", "graph"], 2, "'karate' has labels of nodes"),
-    "family": (["embed", "citation-domains"], 2, "is a family of graphs; embed one of them: citation-domains-acm, "),
+    "member": (["embed", "structural-roles", "--held-out", "cycle-9"], 2, "`held_out` 'cycle-9' is not known. Did you"),
+    "no family": (
+        ["embed", "karate", "--held-out", "karate"],
+        2,
+        "`--held-out` names a graph of a family; 'karate' is",
+    ),
+    "splits of a family": (["embed", "structural-roles", "--split-per-seed"], 2, "is a family of graphs; split one"),
     "links": (["embed", "ogbl-ddi"], 2, "'ogbl-ddi' has labels of links; what is embedded are nodes or graphs"),
     "beside": (["embed", "karate", "--beside", "gracce"], 2, "`beside` 'gracce' is not known. Did you mean 'grace'"),
     "no run": (["search", "nothing", "--query", "1"], 2, "holds no embeddings; make some"),

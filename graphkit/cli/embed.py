@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SHOWN = {
     "map@r (all)": "MAP@R all",
     "map@r (test)": "MAP@R test",
+    "map@r (within)": "MAP@R within",
+    "map@r (across)": "MAP@R across",
     "r-precision (all)": "R-prec all",
     "r-precision (test)": "R-prec test",
     "hit@1 (all)": "hit@1 all",
@@ -32,8 +34,8 @@ SHOWN = {
     "tuned probe (test)": "tuned probe",
     "ami (all)": "AMI",
 }
-"""Figures of the table: all items ask, or the test items do; the vote and the probes learn from training labels,
-and validation labels select the tuned one."""
+"""Figures of the table: all items ask, or the test items do, of several graphs also their own one or the others alone;
+the vote and the probes learn from training labels, and validation labels select the tuned one."""
 
 
 @click.command()
@@ -63,6 +65,9 @@ and validation labels select the tuned one."""
 @click.option(
     "--beside", multiple=True, metavar="NAME", help="Also examine the logits of this classifier, or another loss."
 )
+@click.option(
+    "--held-out", metavar="GRAPH", help="Of a family: no label of this graph is trained on; it alone is tested on."
+)
 @click.option("--inductive", is_flag=True, help="Training sees neither the test items nor their edges.")
 @click.option("--disjoint", type=click.IntRange(0), default=0, help="Train without so many classes; examine only them.")
 @click.option("--without-neighbours", is_flag=True, help="Nodes joined by an edge do not answer each other.")
@@ -91,6 +96,7 @@ def embed(
     settings: tuple[str, ...],
     config: Path | None,
     beside: tuple[str, ...],
+    held_out: str | None,
     inductive: bool,
     disjoint: int,
     without_neighbours: bool,
@@ -105,30 +111,36 @@ def embed(
 ) -> int:
     """Embed the nodes or graphs of DATASET with a metric loss, and print how retrieval fares.
 
+    The graphs of a family, such as citation-domains, are embedded together: nodes of all are compared with each other.
+
     Weights are those of the epoch of highest validation MAP@R. Raw features and the encoder as it was drawn stand
     beside every figure. The folder holds embeddings (safetensors), weights, the record and the pictures of the first
     seed; `graphkit search` answers from it.
     """
     preload("graphkit.training.embedding.recipes")
     from graphkit.data import card
+    from graphkit.data.family import short_name
     from graphkit.training.embedding.recipes import EMBEDDINGS, embedding_recipe
     from graphkit.training.named import RECIPES, recipe
 
     known = card(dataset)
-    if known.kind == "family":
-        raise click.UsageError(f"{dataset!r} is a family of graphs; embed one of them: {', '.join(known.members)}.")
-    if known.kind not in ("node", "graph"):
-        raise click.UsageError(f"{dataset!r} has labels of {known.kind}s; what is embedded are nodes or graphs.")
-    if level is not None and level != known.kind:
-        raise click.UsageError(f"`--level` {level}: {dataset!r} has labels of {known.kind}s.")
+    kind = card(known.members[0]).kind if known.members else known.kind
+    if held_out is not None:
+        if not known.members:
+            raise click.UsageError(f"`--held-out` names a graph of a family; {dataset!r} is none.")
+        member("held_out", held_out, [short_name(each, dataset) for each in known.members])
+    if kind not in ("node", "graph"):
+        raise click.UsageError(f"{dataset!r} has labels of {kind}s; what is embedded are nodes or graphs.")
+    if level is not None and level != kind:
+        raise click.UsageError(f"`--level` {level}: {dataset!r} has labels of {kind}s.")
     overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr, "dim": dim})
     loss = loss or str(overrides.pop("loss", "prototype"))
-    chosen = embedding_recipe(loss, overrides, model=model or overrides.pop("model", None), level=known.kind)
+    chosen = embedding_recipe(loss, overrides, model=model or overrides.pop("model", None), level=kind)
     listed = "`graphkit train` names the classifiers, `--loss` the losses."
     for name in beside:
         member("beside", name, [*RECIPES, *EMBEDDINGS], listed)
     others = [embedding_recipe(name) if name in EMBEDDINGS else recipe(name) for name in beside]
-    run = run or Path("runs") / f"{dataset}-{loss}"
+    run = run or Path("runs") / "-".join([dataset, loss, *([held_out] if held_out else [])])
     require_places(run=run / "record.json", json=json_path)
 
     preload("torch_geometric.data", "lightning_fabric", "sklearn.cluster", "graphkit.nn", "graphkit.training.embedding")
@@ -148,6 +160,7 @@ def embed(
             seeds=many,
             splits=splits,
             beside=others,
+            held_out=held_out,
             inductive=inductive,
             disjoint=disjoint,
             without_neighbours=without_neighbours,
@@ -193,10 +206,11 @@ def search(run: Path, query: int, count: int) -> int:
             str(each.label) if each.label >= 0 else "",
             "same" if each.label == label >= 0 else "",
             f"{each.distance:.4f}",
+            *([saved.place(each.item)] if saved.place(each.item) else []),
         )
         for rank, each in enumerate(found, start=1)
     ]
-    table([" rank", " item", " class", "as the query", " distance"], rows)
+    table([" rank", " item", " class", "as the query", " distance", *(["graph"] if saved.place(0) else [])], rows)
     return 0
 
 

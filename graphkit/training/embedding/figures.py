@@ -24,6 +24,7 @@ class Examination:
         disjoint: whether the classes examined are none of those trained on; then no training item has a label here,
             the vote asks all other items, and the probe learns in folds.
         validation: the validation items, a mask ``[items]``, where a probe is to be selected by them.
+        part: of which graph each item is, ``[items]``, where they are of several.
     """
 
     y: Tensor
@@ -32,6 +33,7 @@ class Examination:
     exclude: Tensor | None = None
     disjoint: bool = False
     validation: Tensor | None = None
+    part: Tensor | None = None
 
     def figures(self, z: Tensor, *, probes: bool = True) -> dict[str, float]:
         """Return figures by name, fractions.
@@ -39,7 +41,8 @@ class Examination:
         "all": every labelled item asks all others. "test": the test items ask all others. "knn" and "probe": accuracy
         on the test items from the training items' labels; "tuned probe": of one that validation items select. "ami":
         k-means on all items. "overlap": chance that two test items of one class lie farther apart than two of different
-        classes. One class alone has neither a probe nor clusters.
+        classes. "within" and "across": of several graphs, the test items ask those of their own graph, those of all
+        others. One class alone has neither a probe nor clusters.
         """
         z = z.detach().cpu()
         every = evaluate_retrieval(z, self.y, exclude=self.exclude, cuts=[1], figures=["ranking"])
@@ -47,6 +50,8 @@ class Examination:
         asking = self.test & (self.y >= 0)
         test = evaluate_retrieval(z, self.y, queries=asking, exclude=self.exclude, cuts=[1], figures=["ranking"])
         found |= {f"{name} (test)": value for name, value in test.as_dict().items() if name != "recall@1"}
+        if self.part is not None:
+            found |= self._by_graph(z, asking, self.part)
         found["overlap (test)"] = overlap(z[asking], self.y[asking])
         items = None if self.disjoint else self.train
         vote = evaluate_retrieval(z, self.y, queries=asking, items=items, exclude=self.exclude, figures=["knn"])
@@ -57,6 +62,25 @@ class Examination:
             if self.validation is not None:
                 found["tuned probe (test)"] = tuned_probe(z, self.y, (self.train, self.validation, self.test))
             found["ami (all)"] = evaluate_retrieval(z, self.y, figures=["ami"])["ami"]
+        return found
+
+    def _by_graph(self, z: Tensor, asking: Tensor, part: Tensor) -> dict[str, float]:
+        """Return figures of the test items that ask their own graph, and that ask the others.
+
+        Means over the items that have a relevant one there; no figure where none has.
+        """
+        found = {}
+        for name in ("within", "across"):
+            parts = []
+            for graph in part[asking].unique():
+                queries, items = asking & (part == graph), (part == graph) == (name == "within")
+                counts = self.y[items & (self.y >= 0)].bincount(minlength=int(self.y.max()) + 1)
+                if bool((counts[self.y[queries]] > (name == "within")).any()):
+                    options = {"queries": queries, "items": items, "exclude": self.exclude, "cuts": [1]}
+                    parts.append(evaluate_retrieval(z, self.y, figures=["ranking"], **options))
+            total = sum(each.queries for each in parts)
+            for figure in ("map@r", "hit@1") if parts else ():
+                found[f"{figure} ({name})"] = sum(each[figure] * each.queries for each in parts) / total
         return found
 
 

@@ -22,7 +22,7 @@ class SavedEmbeddings:
     Args:
         z: ``[items, dim]``.
         y: labels ``[items]``; -1 where an item has none.
-        about: what made them: data set, level, loss, seed, protocol.
+        about: what made them: data set, level, loss, seed, protocol; of several graphs how many nodes each has.
     """
 
     z: Tensor
@@ -35,6 +35,14 @@ class SavedEmbeddings:
 
         about = {"about": json.dumps(self.about)}  # one entry: of several the order would be drawn
         return save({"z": self.z.cpu().contiguous(), "y": self.y.cpu().contiguous()}, about)
+
+    def place(self, item: int) -> str:
+        """Return the graph an item is of and its number there, nothing where there is one graph."""
+        for name, nodes in json.loads(self.about.get("graphs", "{}")).items():
+            if item < nodes:
+                return f"{name} {item}"
+            item -= nodes
+        return ""
 
     def write(self, path: Path) -> None:
         """Write the file as a whole."""

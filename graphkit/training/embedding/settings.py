@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ class Setting:
         facts: the data set of the record.
         protocol: what a comparison has to hold fixed.
         level: "node" or "graph".
+        parts: of several graphs the name and the number of nodes of each, in their order.
     """
 
     material: Material
@@ -47,6 +48,7 @@ class Setting:
     facts: DatasetFacts
     protocol: Protocol
     level: str = "node"
+    parts: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def node_setting(
@@ -59,14 +61,14 @@ def node_setting(
     disjoint: int | Sequence[int] = 0,
     without_neighbours: bool = False,
 ) -> Setting:
-    """Return the study of the nodes of one graph.
+    """Return the study of the nodes of one graph, or of several as one.
 
     Args:
-        data: a graph with features, edges, labels and masks.
+        data: a graph with features, edges, labels and masks; of several, their ``disjoint_union``.
         recipe: how features and graph are to be prepared.
         device: where everything goes.
         dtype: of features and edge weights.
-        inductive: training sees neither the test nodes nor their edges.
+        inductive: training sees neither the test nodes nor their edges, and nothing of a graph that is held out.
         disjoint: these classes, or so many that are drawn, the same ones at each call, are kept from training and
             selection, and only they are examined; 0 for a closed set.
         without_neighbours: nodes joined by an edge do not answer each other.
@@ -75,7 +77,7 @@ def node_setting(
         ValueError: for data that cannot be trained on, or where fewer than two classes would be left to train on.
     """
     task, _ = prepare(data, recipe.encoder, device, dtype)
-    nodes = data.num_nodes
+    nodes, parts = data.num_nodes, data.get("parts") or {}
     whole = Material(task, nodes, torch.arange(nodes, device=device))
     material = whole
     if inductive:
@@ -87,11 +89,14 @@ def node_setting(
         material = material.without(novel)
         unseen = torch.isin(y, novel)
         y[~unseen] = -1
-        test = unseen  # none of them gave a label
+        test = unseen if data.get("held_out") is None else unseen & test  # none of them gave a label
         notes.append(f"class-disjoint: classes {', '.join(map(str, novel.tolist()))} unseen")
     if without_neighbours:
         notes.append("one-hop neighbours left out")
     facts = dataset_facts(data)
+    if parts:
+        facts = dataclasses.replace(facts, graphs=len(parts))
+        notes.append(f"graphs {', '.join(parts)} as one")
     protocol = protocol_of([data], facts, recipe.selection_rule)
     protocol = dataclasses.replace(
         protocol,
@@ -101,8 +106,9 @@ def node_setting(
     )
     exclude = torch.cat([data.edge_index, data.edge_index.flip(0)], dim=1).cpu() if without_neighbours else None
     tuned = None if recipe.objective.labelled or disjoint else data.val_mask.cpu()
-    examination = Examination(y, train, test, exclude, bool(disjoint), tuned)
-    return Setting(material, whole, examination, data.x.to_dense(), data.y.cpu().long(), facts, protocol)
+    examination = Examination(y, train, test, exclude, bool(disjoint), tuned, data.part.cpu() if parts else None)
+    raw, classes = data.x.to_dense(), data.y.cpu().long()
+    return Setting(material, whole, examination, raw, classes, facts, protocol, parts=parts)
 
 
 def seen_in_training(data: Data, *, inductive: bool = False, disjoint: int | Sequence[int] = 0) -> Data:
@@ -123,17 +129,22 @@ def seen_in_training(data: Data, *, inductive: bool = False, disjoint: int | Seq
 def _without_test(data: Data, recipe: EmbeddingRecipe, device: torch.device, dtype: torch.dtype) -> Material:
     """Return the nodes without the edges of the test nodes, which a loss without labels does not look at either."""
     task, _ = prepare(_without_test_edges(data), recipe.encoder, device, dtype)
-    return Material(task, data.num_nodes, (~data.test_mask).nonzero().squeeze(-1).to(device))
+    return Material(task, data.num_nodes, (~_hidden(data)).nonzero().squeeze(-1).to(device))
 
 
 def _without_test_edges(data: Data) -> Data:
     """Return the graph without the edges of the test nodes."""
-    hidden = data.test_mask[data.edge_index].any(dim=0)
+    hidden = _hidden(data)[data.edge_index].any(dim=0)
     seen = data.clone()
     seen.edge_index = data.edge_index[:, ~hidden]
     if seen.get("edge_weight") is not None:
         seen.edge_weight = seen.edge_weight[~hidden]
     return seen
+
+
+def _hidden(data: Data) -> Tensor:
+    """Return the nodes that inductive training does not see: the test nodes, or the whole graph that is held out."""
+    return data.test_mask if data.get("held_out") is None else data.held_out
 
 
 def _novel(y: Tensor, disjoint: int | Sequence[int]) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphkit.data.graphset import GraphSet
+from graphkit.data.union import disjoint_union
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import fabric_on
 from graphkit.training.embedding.baselines import classifier_logits, trained_embeddings
@@ -36,12 +38,13 @@ RAW, RANDOM = "raw features", "random encoder"
 
 
 def embed(
-    data: Data | GraphSet,
+    data: Data | GraphSet | Mapping[str, Data],
     recipe: EmbeddingRecipe,
     *,
     seeds: Sequence[int] = (0,),
     splits: Sequence[Split] | None = None,
     beside: Sequence[Recipe | EmbeddingRecipe] = (),
+    held_out: str | None = None,
     inductive: bool = False,
     disjoint: int | Sequence[int] = 0,
     without_neighbours: bool = False,
@@ -54,20 +57,23 @@ def embed(
     reporter: Any = None,
     command: str = "graphkit.training.embedding.embed",
 ) -> EmbeddingOutcome:
-    """Return the record of embedding the nodes of ``data``, or the graphs of a set, one run for each seed.
+    """Return the record of embedding the nodes of one graph or several, or the graphs of a set, one run for each seed.
 
     A seed decides weights, dropout and batches and nothing else. Test labels are first touched when a seed's epoch has
     been selected. Raw features and the encoder as it was drawn are examined beside the trained one.
 
     Args:
-        data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``; or a
-            set of graphs with a split.
+        data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``; several
+            such graphs by name, whose nodes share features and classes and are embedded in one space; or a set of
+            graphs with a split.
         recipe: objective, encoder, selection rule.
         seeds: at least one, all different.
         splits: one for each seed, in place of the split of ``data``.
         beside: classifiers trained with cross-entropy on the same labels, whose logits are examined too, and recipes
             of other embeddings, such as those without labels, examined likewise.
-        inductive: training sees neither the test nodes nor their edges.
+        held_out: of several graphs the one whose labels are neither trained on nor selected by, and which alone is
+            tested on.
+        inductive: training sees neither the test nodes nor their edges, and nothing of a graph that is held out.
         disjoint: so many classes, or these, are kept from training, and only they are examined.
         without_neighbours: nodes joined by an edge do not answer each other.
         probes: whether to fit the linear probe and k-means, the slowest part on large graphs.
@@ -91,6 +97,12 @@ def embed(
         raise ValueError(f"`splits` must have one split per seed ({len(seeds)}), got {len(splits)}.")
     fabric = fabric_on(device, precision)
     dtype = torch.float64 if precision == "64-true" else torch.float32
+    if isinstance(data, Mapping):
+        data = disjoint_union(data, held_out=held_out)
+    elif held_out is not None:
+        raise ValueError("`held_out` names one of several graphs, but `data` is none of these.")
+    if splits is not None and held_out is not None:
+        raise ValueError("`splits` would train on what is `held_out`; give one of them.")
     if isinstance(data, GraphSet) and (beside or disjoint or without_neighbours):
         raise ValueError("`beside`, `disjoint` and `without_neighbours` are for nodes; `data` is a set of graphs.")
     if len({recipe.name, *(each.name for each in beside)}) <= len(beside):
@@ -248,6 +260,8 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
             "loss": self.recipe.name,
             "seed": str(seed),
         }
+        if setting.parts:
+            about["graphs"] = json.dumps(setting.parts)
         return SavedEmbeddings(z, setting.y, {**about, "protocol": setting.protocol.fingerprint})
 
     def _path(self, seed: int) -> Path:
