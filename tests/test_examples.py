@@ -15,6 +15,7 @@ SMALL = {
     "similarity_in_context": ["--steps", "100"],
     "similarity_by_anchor": ["--steps", "5"],
     "metric_on_neighbourhoods": ["--steps", "5"],
+    "metric_on_several_graphs": ["--steps", "3"],
     "metric_losses": ["--loss", "quadruplet", "--epochs", "3"],
     "train_cora": ["--dataset", "karate", "--epochs", "3", "--seeds", "2"],
     "pyg_sequential": ["--dataset", "karate", "--epochs", "2"],
