@@ -234,6 +234,12 @@ def _show(record: EmbeddingRecord) -> None:
     shown = {key: heading for key, heading in SHOWN.items() if all(key in each for each in record.figures.values())}
     rows = [[what, *(_per_cent(figures[key]) for key in shown)] for what, figures in record.figures.items()]
     table(["", *(f" {heading}" for heading in shown.values())], rows)
+    first = "map@r (within "
+    inside = [key for key in next(iter(record.figures.values())) if key.startswith(first)]
+    if len(inside) > 1:
+        click.echo()
+        rows = [[what, *(_per_cent(figures[key]) for key in inside)] for what, figures in record.figures.items()]
+        table(["MAP@R within", *(f" {key.removeprefix(first)[:-1]}" for key in inside)], rows)
 
 
 WATCHED = {

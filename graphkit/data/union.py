@@ -102,4 +102,6 @@ def _require_alike(graphs: Mapping[str, Data]) -> None:
     widths = {name: data.x.size(1) for name, data in graphs.items()}
     if len(set(widths.values())) > 1:
         found = ", ".join(f"{width:,} in {name!r}" for name, width in widths.items())
-        raise ValueError(f"`x` must have as many features in all graphs, of one meaning, got {found}.")
+        raise ValueError(
+            f"`x` must have as many features in all graphs, of one meaning, got {found}; one-hot degrees are such."
+        )

@@ -24,7 +24,8 @@ class Examination:
         disjoint: whether the classes examined are none of those trained on; then no training item has a label here,
             the vote asks all other items, and the probe learns in folds.
         validation: the validation items, a mask ``[items]``, where a probe is to be selected by them.
-        part: of which graph each item is, ``[items]``, where they are of several.
+        part: the number of the graph that each item is of, ``[items]``, where they are of several.
+        graphs: the names of those.
     """
 
     y: Tensor
@@ -34,6 +35,7 @@ class Examination:
     disjoint: bool = False
     validation: Tensor | None = None
     part: Tensor | None = None
+    graphs: tuple[str, ...] = ()
 
     def figures(self, z: Tensor, *, probes: bool = True) -> dict[str, float]:
         """Return figures by name, fractions.
@@ -42,7 +44,7 @@ class Examination:
         on the test items from the training items' labels; "tuned probe": of one that validation items select. "ami":
         k-means on all items. "overlap": chance that two test items of one class lie farther apart than two of different
         classes. "within" and "across": of several graphs, the test items ask those of their own graph, those of all
-        others. One class alone has neither a probe nor clusters.
+        others; "within NAME": those of that graph their own. One class alone has neither a probe nor clusters.
         """
         z = z.detach().cpu()
         every = evaluate_retrieval(z, self.y, exclude=self.exclude, cuts=[1], figures=["ranking"])
@@ -78,6 +80,8 @@ class Examination:
                 if bool((counts[self.y[queries]] > (name == "within")).any()):
                     options = {"queries": queries, "items": items, "exclude": self.exclude, "cuts": [1]}
                     parts.append(evaluate_retrieval(z, self.y, figures=["ranking"], **options))
+                    if name == "within":
+                        found[f"map@r (within {self.graphs[int(graph)]})"] = parts[-1]["map@r"]
             total = sum(each.queries for each in parts)
             for figure in ("map@r", "hit@1") if parts else ():
                 found[f"{figure} ({name})"] = sum(each[figure] * each.queries for each in parts) / total

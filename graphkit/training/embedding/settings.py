@@ -106,7 +106,9 @@ def node_setting(
     )
     exclude = torch.cat([data.edge_index, data.edge_index.flip(0)], dim=1).cpu() if without_neighbours else None
     tuned = None if recipe.objective.labelled or disjoint else data.val_mask.cpu()
-    examination = Examination(y, train, test, exclude, bool(disjoint), tuned, data.part.cpu() if parts else None)
+    examination = Examination(
+        y, train, test, exclude, bool(disjoint), tuned, data.part.cpu() if parts else None, tuple(parts)
+    )
     raw, classes = data.x.to_dense(), data.y.cpu().long()
     return Setting(material, whole, examination, raw, classes, facts, protocol, parts=parts)
 

@@ -54,7 +54,9 @@ def test_several_graphs_are_embedded_in_one_space(graphs):
 def test_within_and_across_are_who_may_answer(graphs, generator):
     union = disjoint_union(graphs)
     z = torch.randn(180, 3, generator=generator)
-    found = Examination(union.y, union.train_mask, union.test_mask, part=union.part).figures(z, probes=False)
+    found = Examination(union.y, union.train_mask, union.test_mask, part=union.part, graphs=tuple("abc")).figures(
+        z, probes=False
+    )
     within, across = [], []
     for query in union.test_mask.nonzero().squeeze(1):
         for own, gathered in ((True, within), (False, across)):
@@ -64,12 +66,16 @@ def test_within_and_across_are_who_may_answer(graphs, generator):
         for figure in ("map@r", "hit@1"):
             expected = sum(each[figure] for each in gathered) / len(gathered)
             assert found[f"{figure} ({name})"] == pytest.approx(expected)
+    of_b = [
+        each["map@r"] for query, each in zip(union.test_mask.nonzero(), within, strict=True) if union.part[query] == 1
+    ]
+    assert found["map@r (within b)"] == pytest.approx(sum(of_b) / len(of_b))
 
 
 def test_where_no_other_graph_has_a_class_there_is_no_figure_across(generator):
     y, part = torch.tensor([0, 0, 1, 1, 2]), torch.tensor([0, 0, 1, 1, 1])
     everything = torch.ones(5, dtype=torch.bool)
-    found = Examination(y, everything, everything, part=part).figures(
+    found = Examination(y, everything, everything, part=part, graphs=("a", "b")).figures(
         torch.randn(5, 2, generator=generator), probes=False
     )
     assert "map@r (within)" in found
