@@ -35,8 +35,8 @@ def disjoint_union(graphs: Mapping[str, Data], *, held_out: str | None = None) -
         where all graphs are split alike.
 
     Raises:
-        ValueError: without a graph, for one that is not sound or lacks a field, for features of several widths, and for
-            an unknown ``held_out`` or one that no graph is left beside.
+        ValueError: without a graph, for one that is not sound or lacks a field, for features of several widths, edge
+            weights in some graphs only, and for an unknown ``held_out`` or one that no graph is left beside.
 
     Example:
         >>> from graphkit.data import load
@@ -59,7 +59,7 @@ def disjoint_union(graphs: Mapping[str, Data], *, held_out: str | None = None) -
         edge_index=torch.cat([data.edge_index + start for data, start in zip(each, first, strict=False)], dim=1),
         y=torch.cat([data.y for data in each]),
     )
-    if all(data.get("edge_weight") is not None for data in each):
+    if each[0].get("edge_weight") is not None:
         union.edge_weight = torch.cat([data.edge_weight for data in each])
     if all(data.get("undirected") for data in each):
         union.undirected = True
@@ -99,6 +99,12 @@ def _require_alike(graphs: Mapping[str, Data]) -> None:
             validate(data)  # an edge that leaves its graph would lead into the next
         except ValueError as error:
             raise ValueError(f"the graph {name!r}: {error}") from None
+        for field in MASKS:
+            if data[field].dim() != 1:
+                raise ValueError(f"`{field}` holds {data[field].size(-1)} splits in the graph {name!r}: choose one.")
+    weighted = [name for name, data in graphs.items() if data.get("edge_weight") is not None]
+    if weighted and len(weighted) < len(graphs):
+        raise ValueError(f"`edge_weight` must be in all graphs or in none, but is in {', '.join(weighted)} alone.")
     widths = {name: data.x.size(1) for name, data in graphs.items()}
     if len(set(widths.values())) > 1:
         found = ", ".join(f"{width:,} in {name!r}" for name, width in widths.items())

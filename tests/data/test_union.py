@@ -99,5 +99,11 @@ def test_what_no_encoder_takes_together_is_refused(graphs):
         disjoint_union({"one": graphs["one"], "wide": graph(9, seed=1, features=5)})
     with pytest.raises(ValueError, match="the graph 'far': `edge_index` must hold node ids from 0 to 8, found 9"):
         disjoint_union({"far": Data(**{**graphs["one"].to_dict(), "edge_index": torch.tensor([[0], [9]])})})
+    with pytest.raises(ValueError, match="`edge_weight` must be in all graphs or in none, but is in w alone"):
+        disjoint_union({"one": graphs["one"], "w": graph(9, seed=1, weight=True)})
+    ten = graphs["one"].clone()
+    ten.val_mask = torch.zeros(9, 10, dtype=torch.bool)
+    with pytest.raises(ValueError, match="`val_mask` holds 10 splits in the graph 'ten': choose one"):
+        disjoint_union({"ten": ten})
     with pytest.raises(ValueError, match="`val_mask` is missing in the graph 'bare'"):
         disjoint_union({"bare": Data(**{n: v for n, v in graphs["one"].to_dict().items() if n != "val_mask"})})

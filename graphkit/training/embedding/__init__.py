@@ -2,6 +2,7 @@
 
 A loss is an objective (``objectives``) with a line in the table of ``recipes``. One that uses no labels derives from
 ``AbstractObjective`` and supplies ``loss(model, material, batch)``; loop, selection, record and pictures stay the same.
+Several graphs of the same features and classes are embedded in one space: ``embed(load("citation-domains"), ...)``.
 
 Example:
     >>> import torch
