@@ -167,6 +167,30 @@ def test_the_optimal_basis_is_a_polynomial_of_the_signals_own():
         conv.response(eigenvalues)
 
 
+def test_the_optimal_basis_is_a_function_of_the_eigenvalues_at_every_order():
+    """On a 10 x 14 grid, which has many more different eigenvalues than order 30 has terms: the curve is well known."""
+    side = torch.arange(140).view(10, 14)
+    ends = torch.cat(
+        (torch.stack((side[:-1], side[1:])).flatten(1), torch.stack((side[:, :-1], side[:, 1:])).flatten(1)), 1
+    )
+    edge_index = torch.cat((ends, ends.flip(0)), 1)
+    x = torch.randn(140, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for normalization in ("sym", None):
+        matrix = laplacian(edge_index, normalization=normalization, dtype=torch.float64)
+        largest = 2.0 if normalization else float(eigenvalue_bound(matrix))
+        eigenvalues, vectors = torch.linalg.eigh(matrix.to_dense())
+        for order in range(31):
+            conv = PolynomialConv(
+                3, 3, order, "optbasis", normalization=normalization, linear=False, bias=False
+            ).double()
+            with torch.no_grad():
+                conv.filter.weight.normal_(generator=torch.Generator().manual_seed(order))
+                conv.filter.weight.div_(conv.filter.weight.abs().sum(0))
+                curve = conv.response_to(eigenvalues, x, edge_index, largest=largest)
+                truth = vectors @ (curve * (vectors.T @ x))
+                close(conv(x, edge_index, lambda_max=largest), truth, rtol=0, atol=1e-10)
+
+
 def test_an_exhausted_signal_adds_nothing():
     """A constant on a ring is an eigenvector, zero is nothing: higher terms are zero, gradients finite."""
     graph = BY_NAME["ring"]
