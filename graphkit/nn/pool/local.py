@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from graphkit._checks import at_least, host_array, tied_to_nodes
+from graphkit._checks import at_least, host_array, tensor, tied_to_nodes
 from graphkit.operators import Level, SparseOperator
 from graphkit.operators.pattern import Pattern
 
@@ -30,6 +30,9 @@ class LocallyConnectedConv(nn.Module):
         level: the graph, a level of a ``Hierarchy`` or of its balanced tree, whose fake nodes have no weights.
         bias: whether :math:`b`, one number per channel, is there.
 
+    Raises:
+        TypeError: for anything but a level, such as an ``edge_index``.
+
     Shape:
         ``x`` ``[..., nodes, in_channels]``. Returns ``[..., nodes, out_channels]``.
 
@@ -50,7 +53,7 @@ class LocallyConnectedConv(nn.Module):
         super().__init__()
         self.in_channels = at_least("in_channels", in_channels, 1)
         self.out_channels = at_least("out_channels", out_channels, 1)
-        self.num_nodes = level.num_nodes
+        self.num_nodes = _level(level).num_nodes
         source, target = host_array(level.edge_index)
         real = np.flatnonzero(host_array(level.sizes))
         rows, columns = np.concatenate([real, target]), np.concatenate([real, source])
@@ -79,10 +82,14 @@ class LocallyConnectedConv(nn.Module):
             level: the graph; where it is given it must be the one the layer was built on.
 
         Raises:
-            ValueError: for another graph or number of nodes.
+            ValueError: for another graph or number of nodes or features.
+            TypeError: for anything but a level in its place.
         """
+        tensor("x", x)
         given = x.shape[-2] if x.dim() > 1 else 0
-        self._require(given, level is None or level.fingerprint & FINGERPRINT == self._known())
+        self._require(given, level is None or _level(level).fingerprint & FINGERPRINT == self._known())
+        if x.shape[-1] != self.in_channels:
+            raise ValueError(f"`x` must have {self.in_channels} features, got {list(x.shape)}.")
         if self._pattern.columns.device != x.device:
             self._pattern = self._pattern.to(x.device)
         values = self.weight.flatten().index_select(0, self._pattern.order.long())
@@ -100,6 +107,17 @@ class LocallyConnectedConv(nn.Module):
     def extra_repr(self) -> str:
         """Return widths and the size of the graph."""
         return f"{self.in_channels}, {self.out_channels}, num_nodes={self.num_nodes}"
+
+
+def _level(level: Any) -> Level:
+    """Return what was given if it is a level, or say how one is made of a graph."""
+    if not isinstance(level, Level):
+        given = "a tensor" if isinstance(level, Tensor) else type(level).__name__
+        raise TypeError(
+            f"`level` must be a level of a hierarchy, got {given}; `coarsen(edge_index, levels=1).levels[0]` is that "
+            "of a graph itself."
+        )
+    return level
 
 
 def _same_graph(module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -12,6 +12,7 @@ from graphkit._checks import at_least, within
 from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
 from graphkit.operators import FourierBasis
 from graphkit.operators.dropout import dropout as dropped
+from graphkit.operators.spectrum.arguments import of_one_type
 
 
 class SpecformerFilter(nn.Module):
@@ -68,10 +69,11 @@ class SpecformerFilter(nn.Module):
             basis: Fourier basis of the graph or the batch.
 
         Raises:
-            TypeError: for anything else in place of a basis.
+            TypeError: for anything else in place of a basis, and for types that differ from the weights'.
             ValueError: for a signal of another graph.
         """
         basis = FourierBasis.of(basis)
+        of_one_type(x, basis.dtype, self.weight.dtype)
         terms = self.encoder(basis.eigenvalues, basis.pair_pointers)
         for weight in self.weight:
             x = dropped(x, self.dropout, self.training)

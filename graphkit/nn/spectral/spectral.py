@@ -24,6 +24,7 @@ from graphkit.nn.spectral.responses import (
 from graphkit.operators import FourierBasis, SparseOperator, chebyshev_sum
 from graphkit.operators.dense import linear
 from graphkit.operators.features import features_of
+from graphkit.operators.spectrum.arguments import of_one_type
 
 RESPONSES = ("free", "bspline", "bernstein", "chebyshev", "mlp", "set")
 
@@ -176,10 +177,12 @@ class SpectralConv(nn.Module):
         Raises:
             ValueError: for a basis of another graph where the response is free, eigenvalues outside ``interval``, a
                 signal that does not fit the basis, and a Laplacian that is missing.
-            TypeError: for anything else in place of a basis, such as an ``edge_index``.
+            TypeError: for anything else in place of a basis, such as an ``edge_index``, and for a basis or a signal of
+                another type than the weights.
         """
         x = features_of(x)
         basis = FourierBasis.of(basis)
+        of_one_type(x, basis.dtype, self.weight.dtype)
         if x.size(-1) != self.in_channels:
             raise ValueError(f"`x` must have {self.in_channels} features, got {list(x.shape)}.")
         if self.polynomial and not isinstance(laplacian, SparseOperator):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.sparse import SparseOperator
+from graphkit.operators.spectrum.arguments import of_one_type
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,6 +140,7 @@ class FourierBasis:
 
         Raises:
             ValueError: where ``x`` has another number of nodes than the graph of the basis.
+            TypeError: where ``x`` has another type than the basis.
         """
         rows = x.shape[-2] if len(x.shape) > 1 else len(x)
         if rows != self.nodes:
@@ -146,6 +148,7 @@ class FourierBasis:
                 f"`x` has {rows:,} nodes, but the basis belongs to a graph of {self.nodes:,} nodes; "
                 "make one for this graph with `fourier_basis`."
             )
+        of_one_type(x, self.dtype)
         matrix = self._matrix
         if isinstance(x, SparseOperator):
             if isinstance(matrix, Tensor):

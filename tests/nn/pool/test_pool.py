@@ -202,3 +202,18 @@ def test_a_perceptron_reads_all_values_of_a_signal():
     net = SignalPerceptron(2, 5, 3, num_nodes=7).eval()
     x = torch.randn(4, 7, 2)
     torch.testing.assert_close(net(x), net.last(net.first(x.reshape(4, 14)).relu()))
+
+
+def test_a_locally_connected_layer_says_what_it_takes_in_place_of_a_level():
+    edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    level, x = coarsen(edge_index, levels=1).levels[0], torch.ones(3, 4)
+    conv = LocallyConnectedConv(4, 2, level)
+    for call in (lambda: LocallyConnectedConv(4, 2, edge_index), lambda: conv(x, edge_index)):
+        with pytest.raises(TypeError, match=r"`level` must be a level of a hierarchy, got a tensor; `coarsen\("):
+            call()
+    with pytest.raises(TypeError, match="`level` must be a level of a hierarchy, got list"):
+        LocallyConnectedConv(4, 2, [level])
+    with pytest.raises(TypeError, match="`x` must be a tensor, got list"):
+        conv([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"`x` must have 4 features, got \[3, 2\]"):
+        conv(torch.ones(3, 2))

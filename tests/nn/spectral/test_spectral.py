@@ -13,7 +13,7 @@ import torch
 from scipy.interpolate import BSpline
 from torch_geometric.data import Batch, Data
 
-from graphkit.nn import Encoder, SpectralConv
+from graphkit.nn import Encoder, SpecformerFilter, SpectralConv
 from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
 from graphkit.nn.spectral.responses import Bernstein, BSplines, Chebyshev
 from graphkit.operators import FourierBasis, SparseOperator, fourier_basis, laplacian
@@ -349,3 +349,32 @@ def test_wrong_arguments_are_refused():
         conv("mlp")(x, BY_NAME["grid"].edge_index)
     with pytest.raises(ValueError, match="`in_channels` must be an integer of at least 1, got -1"):
         SpectralConv(-1, 3)
+
+
+@pytest.mark.parametrize("mixing", ["full", "depthwise"])
+@pytest.mark.parametrize("response", ["bspline", "set", "mlp"])
+def test_signals_bases_and_weights_of_different_types_are_refused(response, mixing):
+    graph = BY_NAME["grid"]
+    basis = fourier_basis(laplacian(graph.edge_index, normalization="sym"))
+    conv, x = SpectralConv(4, 2, response, mixing=mixing), graph.features().float()
+    assert conv(x, basis).dtype == torch.float32
+    with pytest.raises(TypeError, match=r"`x` must have the type of the basis, torch.float32, got torch.float64"):
+        conv(x.double(), basis)
+    with pytest.raises(TypeError, match=r"`x` must have the type of the basis, torch.float32, got torch.int64"):
+        conv(x.long(), basis)
+    with pytest.raises(TypeError, match=r"the type of the layer's weights, torch.float32, got torch.float64"):
+        conv(x.double(), basis.to(torch.float64))
+    with pytest.raises(TypeError, match=r"`x` must be a tensor, got list"):
+        conv([1.0], basis)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert conv(x.bfloat16(), basis).shape == (9, 2)
+
+
+def test_the_transform_and_the_encoders_filter_refuse_another_type():
+    graph = BY_NAME["grid"]
+    basis, x = fourier_basis(laplacian(graph.edge_index, normalization="sym")), graph.features()
+    for call in (lambda: basis.gft(x), lambda: basis.filter(x, torch.exp), lambda: SpecformerFilter(4)(x, basis)):
+        with pytest.raises(TypeError, match="`x` must have the type of the basis"):
+            call()
+    with pytest.raises(TypeError, match="the type of the layer's weights"):
+        SpecformerFilter(4)(x, basis.to(torch.float64))

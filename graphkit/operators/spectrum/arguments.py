@@ -1,0 +1,32 @@
+"""What a Fourier basis asks of the signals it transforms; everybody else's checks stand in ``_checks``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def of_one_type(x: Any, basis: torch.dtype, weight: torch.dtype | None = None) -> None:
+    """Refuse a dense signal of another type than the basis, and both where a layer's weights have another.
+
+    Under autocast the products decide on a type of their own.
+
+    Raises:
+        TypeError: for anything but features, and for types that differ.
+    """
+    if not hasattr(x, "dtype"):
+        raise TypeError(f"`x` must be a tensor, got {type(x).__name__}; `torch.as_tensor` makes one.")
+    if not isinstance(x, Tensor) or torch.is_autocast_enabled(x.device.type):
+        return
+    if x.dtype != basis:
+        raise TypeError(
+            f"`x` must have the type of the basis, {basis}, got {x.dtype}; convert one of them: "
+            "`x.to(basis.dtype)` or, of floating-point numbers, `basis.to(x.dtype)`."
+        )
+    if weight is not None and weight != basis:
+        raise TypeError(
+            f"`x` and `basis` must have the type of the layer's weights, {weight}, got {basis}; convert them with "
+            f"`.to({weight})`, or the layer with `layer.to({basis})`."
+        )
