@@ -13,6 +13,7 @@ from scipy.special import comb, eval_chebyt, eval_jacobi, eval_legendre
 from graphkit.operators import SparseOperator, chebyshev_sum, laplacian, rescaled_laplacian
 from graphkit.operators.polynomials import (
     BASES,
+    cayley_degree,
     cayley_iterated,
     cayley_series,
     cayley_values,
@@ -165,6 +166,25 @@ def test_cayley_values_and_series_are_the_rational_function(zoom):
     close(cayley_values(eigenvalues, 2, zoom) @ WEIGHTS, torch.from_numpy(truth), rtol=0, atol=1e-12)
     series = cayley_series(WEIGHTS, zoom, degree=100)
     np.testing.assert_allclose(chebyshev.chebval(POINTS.numpy(), series.numpy()), truth, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("accuracy", [1e-3, 1e-6, 1e-11])
+@pytest.mark.parametrize("zoom", [1e-3, 0.3, 1.0, -4.0, 30.0])
+def test_a_degree_is_enough_for_its_accuracy_and_not_much_more(zoom, accuracy):
+    for order in (0, 1, 4, 12, 30):
+        degree = cayley_degree(order, zoom, accuracy)
+        single = torch.eye(2 * order + 1, dtype=torch.float64)
+        truth = cayley_values(POINTS + 1, order, zoom).numpy()
+        found = [
+            chebyshev.chebval(POINTS.numpy(), cayley_series(single, zoom, degree=tried).numpy()).T
+            for tried in (degree, degree // 2)
+        ]
+        assert np.abs(found[0] - truth).max() < accuracy
+        assert order < 4 or abs(zoom) < 0.1 or np.abs(found[1] - truth).max() > accuracy
+
+
+def test_a_degree_has_an_upper_bound():
+    assert cayley_degree(5, float("nan"), 1e-6) == cayley_degree(5, float("inf"), 1e-6) == 2000
 
 
 def test_jacobis_iteration_converges_to_the_rational_function_and_says_how_far():

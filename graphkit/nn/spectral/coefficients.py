@@ -8,8 +8,9 @@ from torch.nn import Parameter
 
 from graphkit._checks import at_least, member, positive
 from graphkit.operators import chebyshev_sum
+from graphkit.operators.functions import inside_transform
 from graphkit.operators.polynomials.bases import jacobi_exponents
-from graphkit.operators.polynomials.cayley import cayley_series
+from graphkit.operators.polynomials.cayley import cayley_degree, cayley_series
 from graphkit.operators.polynomials.series import chebyshev_table
 
 FILTERS = ("monomial", "chebyshev", "chebii", "bernstein", "jacobi", "legendre", "even", "optbasis", "cayley")
@@ -17,6 +18,9 @@ VALUES = ("bernstein", "chebii")
 """Bases whose coefficients are, or control, values of the response: what is not negative there stays so."""
 DESCENDING = ("monomial", "jacobi", "legendre", "even", "optbasis")
 """Bases whose variable falls with frequency, 1 - 2 lambda / lambda_max: that of the adjacency, as their authors'."""
+
+ACCURACY = (1e-6, 1e-11)
+"""How far each term of a Cayley filter is from its polynomial at most, in single precision and in float64."""
 
 
 class Coefficients(nn.Module):
@@ -34,7 +38,8 @@ class Coefficients(nn.Module):
             start of ``"monomial"``.
         nonnegative: rectify the coefficients of ``"bernstein"`` and ``"chebii"``.
         zoom: where :math:`h` of ``"cayley"`` starts; it is learnt.
-        degree: of the polynomial that a Cayley filter is evaluated by.
+        degree: of the polynomial that a Cayley filter is evaluated by; ``None`` for what its order and its zoom, as it
+            is now, need for :data:`ACCURACY`.
 
     Source: Wang & Zhang (2022), arXiv:2205.11172, for the factors; Chien et al. (2021), arXiv:2006.07988, for the
     start by PageRank.
@@ -55,7 +60,7 @@ class Coefficients(nn.Module):
         alpha: float | None = None,
         nonnegative: bool = True,
         zoom: float = 1.0,
-        degree: int = 40,
+        degree: int | None = None,
     ) -> None:
         super().__init__()
         self.order, self.basis, self.channels = at_least("order", order, 0), member("basis", basis, FILTERS), channels
@@ -64,7 +69,8 @@ class Coefficients(nn.Module):
         if alpha is not None and basis not in ("jacobi", "monomial"):
             raise ValueError(f"`alpha` belongs to basis='jacobi' and 'monomial' and says nothing of {basis!r}.")
         self.nonnegative = nonnegative and basis in VALUES
-        self.start, self.degree = positive("zoom", zoom), at_least("degree", degree, 1)
+        self.start, self._given = positive("zoom", zoom), degree is not None
+        self.degree = at_least("degree", degree, 1) if degree is not None else cayley_degree(order, zoom, ACCURACY[0])
         terms = 2 * order + 1 if basis == "cayley" else order + 1
         self.weight = Parameter(torch.empty(terms, channels) if channels else torch.empty(terms))
         damped = basis == "jacobi" and alpha is not None
@@ -98,13 +104,20 @@ class Coefficients(nn.Module):
         if self.basis == "chebyshev":
             return weight
         if self.zoom is not None:
-            return cayley_series(weight, self.zoom.to(weight.dtype), degree=self.degree)
+            return cayley_series(weight, self.zoom.to(weight.dtype), degree=self._needed(weight.dtype))
         weight = weight.relu() if self.nonnegative else weight
         if self.factor is not None and self.alpha is not None:
             damping = torch.cat((weight.new_ones(1), (self.alpha * torch.tanh(self.factor)).to(weight.dtype)))
             damping = torch.cumprod(damping, 0)
             weight = weight * (damping.unsqueeze(-1) if self.channels else damping)
         return torch.tensordot(self._table.to(weight), weight, dims=1)
+
+    def _needed(self, dtype: torch.dtype) -> int:
+        """Return the degree of a Cayley filter's polynomial; where no number can be looked at, the one known last."""
+        zoom = self.zoom
+        if zoom is not None and not (self._given or inside_transform() or torch.compiler.is_compiling()):
+            self.degree = cayley_degree(self.order, float(zoom.detach()), ACCURACY[dtype == torch.float64])
+        return self.degree
 
     def forward(self, points: Tensor) -> Tensor:
         """Return the response at points of [-1, 1], ``[points]`` or ``[points, channels]``."""

@@ -59,7 +59,8 @@ class PolynomialConv(AbstractLaplacianConv):
         alpha: see ``Coefficients``.
         nonnegative: rectify the coefficients of ``"bernstein"`` and ``"chebii"``, as their authors do.
         zoom: where h starts.
-        degree: of the polynomial that evaluates ``"cayley"``.
+        degree: of the polynomial that evaluates ``"cayley"``; ``None`` for one that follows the order and the zoom, so
+            that each term is right to 1e-6, in float64 to 1e-11.
         linear: whether :math:`\Theta` is there; without it ``in_channels`` and ``out_channels`` must agree.
         bias: whether :math:`b` is there.
         kwargs: of ``MessagePassing``.
@@ -100,7 +101,7 @@ class PolynomialConv(AbstractLaplacianConv):
         alpha: float | None = None,
         nonnegative: bool = True,
         zoom: float = 1.0,
-        degree: int = 40,
+        degree: int | None = None,
         linear: bool = True,
         bias: bool = True,
         **kwargs: Any,
@@ -243,6 +244,7 @@ class PolynomialConv(AbstractLaplacianConv):
         if self.filter.zoom is None:
             return 0.0
         eigenvalues = torch.linspace(0, 2, points, dtype=torch.float64)
+        self.filter.chebyshev()  # the zoom decides the degree
         weight, zoom = self.filter.weight.detach().double().cpu(), float(self.filter.zoom.detach())
         exact = torch.tensordot(cayley_values(eigenvalues, self.order, zoom), weight, dims=1)
         found = torch.tensordot(

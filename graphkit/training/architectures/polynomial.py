@@ -14,7 +14,6 @@ from graphkit.training.architectures.abstract import (
     EdgeWeights,
     LearningRate,
     NonNegative,
-    Positive,
     Rate,
 )
 
@@ -31,7 +30,7 @@ class Polynomial(AbstractArchitecture):
     """A perceptron with one hidden layer, or a linear map, and a polynomial filter of its result.
 
     The filter has learning rates and decays of its own; ``factor_lr`` and ``factor_l2`` are those of damped Jacobi
-    terms. ``alpha`` 0 is none.
+    terms. ``alpha`` 0 is none, and ``degree`` 0 what a Cayley filter's order and zoom need.
 
     Source: Chien et al. (2021), arXiv:2006.07988; He et al. (2022), arXiv:2202.03580; Wang & Zhang (2022),
     arXiv:2205.11172.
@@ -49,7 +48,7 @@ class Polynomial(AbstractArchitecture):
     b: Exponent = 1.0
     alpha: NonNegative = 0.0
     zoom: LearningRate = 1.0
-    degree: Positive = 20
+    degree: Count = 0
     propagation_dropout: Rate = 0.5
     filter_lr: LearningRate = 0.01
     filter_l2: NonNegative = 0.0
@@ -74,7 +73,7 @@ class Polynomial(AbstractArchitecture):
             b=self.b,
             alpha=self.alpha or None,
             zoom=self.zoom,
-            degree=self.degree,
+            degree=self.degree or None,
             linear=False,
             bias=False,
         )

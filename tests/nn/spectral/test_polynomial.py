@@ -15,7 +15,7 @@ from tests.graphs import BY_NAME, ZOO
 
 close = torch.testing.assert_close
 BASES = ("monomial", "chebyshev", "chebii", "bernstein", "jacobi", "legendre", "even", "cayley")
-OPTIONS = {"jacobi": {"a": 2.0, "b": -0.25}, "cayley": {"degree": 40, "zoom": 0.8}}
+OPTIONS = {"jacobi": {"a": 2.0, "b": -0.25}, "cayley": {"zoom": 0.8}}
 
 LAYERS = [
     Layer("monomial", lambda nn: nn.PolynomialConv(4, 3, 4, "monomial", alpha=0.3), "edge_weight", undirected=True),
@@ -105,11 +105,9 @@ def shifted(graph, normalization):
 @pytest.mark.parametrize("basis", BASES)
 def test_it_is_a_function_of_the_eigenvalues_at_every_order_under_every_normalisation(basis, order):
     graph = BY_NAME["grid"]
-    # Powers of Cayley's transform are polynomials in the limit only; beyond the fifth degree 40 is not near enough.
-    more = {"degree": 200} if basis == "cayley" and order > 5 else {}
     large = max(1, order**2) if basis == "jacobi" else 1  # P_k^(2, -1/4)(1) grows like this
     for normalization in ("sym", "rw", None):
-        conv = drawn(order, basis, normalization=normalization, **more)
+        conv = drawn(order, basis, normalization=normalization)
         root = graph.dense(graph.weights()).fill_diagonal_(0).sum(1).sqrt().numpy()[:, None]
         root = root if normalization == "rw" else np.ones_like(root)
         eigenvalues, vectors = np.linalg.eigh(root * shifted(graph, normalization).numpy() / root.T)
@@ -120,6 +118,21 @@ def test_it_is_a_function_of_the_eigenvalues_at_every_order_under_every_normalis
         close(found, torch.from_numpy(truth), rtol=0, atol=1e-10 * large)
         curve = conv.response(torch.from_numpy(eigenvalues + 1), largest=2.0)
         close(curve.detach().numpy(), response(conv, eigenvalues), rtol=0, atol=1e-9 if basis != "jacobi" else 1e-7)
+
+
+@pytest.mark.parametrize("zoom", [0.1, 0.5, 3.0, 10.0])
+@pytest.mark.parametrize("order", range(31))
+def test_a_cayley_filter_is_the_rational_function_at_every_order_and_zoom(order, zoom):
+    """Its polynomial's degree follows both; each term is right to 1e-11, and the weights' sizes add up to 1."""
+    graph, conv = BY_NAME["grid"], drawn(order, "cayley", zoom=zoom)
+    eigenvalues, vectors = np.linalg.eigh(shifted(graph, "sym").numpy())
+    truth = vectors @ (response(conv, eigenvalues)[:, None] * (vectors.T @ graph.features().numpy()))
+    close(conv(graph.features(), graph.edge_index, graph.weights()), torch.from_numpy(truth), rtol=0, atol=1e-10)
+    assert conv.series_error() < 1e-11
+    with torch.no_grad():
+        conv.filter.zoom.mul_(3)  # it is learnt: the degree goes with it
+    assert conv.series_error() < 1e-11
+    assert conv.float().series_error() < 1e-6
 
 
 @pytest.mark.parametrize("normalization", ["sym", "rw", None])
@@ -224,6 +237,8 @@ def test_the_error_of_a_cayley_filters_polynomial_falls_with_its_degree():
     assert errors[0] > 1e-3
     assert errors[-1] < 1e-12
     assert PolynomialConv(1, 1, 3).series_error() == 0.0
+    with pytest.raises(ValueError, match="`degree` must be an integer of at least 1, got 0"):
+        PolynomialConv(1, 1, 3, "cayley", degree=0)
 
 
 def test_no_term_is_kept_for_the_gradient():
