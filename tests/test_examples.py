@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from graphkit.operators.polynomials import BASES
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SMALL = {
     "similarity_in_context": ["--steps", "100"],
@@ -201,8 +203,10 @@ class TestBenchmarks:
         run(EXAMPLES / "benchmarks" / "filters.py", "--quick", "--json", str(kept))
         errors = json.loads(kept.read_text())["errors"]
         for name, (exact, _) in errors["chebyshev"].items():
-            for basis in ("monomial", "chebii", "bernstein", "jacobi", "legendre"):
+            for basis in ("monomial", "chebii", "bernstein", "jacobi", "legendre", "optbasis"):
                 assert errors[basis][name][0] == pytest.approx(exact, rel=1e-6)
+        assert set(errors) == {*BASES, "chebii", "cayley", "optbasis"}
+        assert all(a <= b * (1 + 1e-9) for row in errors.values() for a, b in row.values())  # none beats least squares
 
     def test_a_meta_step_agrees_with_the_plain_loop(self, tmp_path):
         kept = tmp_path / "record.json"
