@@ -190,6 +190,20 @@ class TestBenchmarks:
         assert (free["responses"], smooth["responses"]) == (12 * 20, 5 * 20)  # pairs or terms, times 16 and 4 channels
         assert free["all"] - smooth["all"] == 7 * 20
 
+    def test_digits_on_their_grid_are_told_by_models_of_counted_parameters(self, tmp_path):
+        kept = tmp_path / "record.json"
+        run(EXAMPLES / "benchmarks" / "digits_grid.py", "--quick", "--json", str(kept))
+        record = json.loads(kept.read_text())
+        assert set(RECORD) <= set(record)
+        rows = {(row["learns from"], row["model"]): row for row in record["rows"]}
+        assert len(rows) == 10
+        for kind in ("many", "few"):
+            perceptron, cheb = rows[kind, "perceptron"]["parameters"], rows[kind, "ChebNet"]["parameters"]
+            assert cheb <= perceptron < cheb + 75  # 64 inputs, 10 classes and a bias are what one more unit adds
+            free, knots = (rows[kind, f"spectral, {what}"]["parameters"] for what in ("free", "5 knots"))
+            # 16 channels on the tree's 96 places, and 32 x 16 on the 24 two levels up; fakes among them.
+            assert free - knots == (96 - 5) * 16 + (24 - 5) * 16 * 32
+
     def test_wavelets_are_evaluated_in_three_ways_that_agree_and_train_without_dense_matrices(self, tmp_path):
         kept = tmp_path / "record.json"
         run(EXAMPLES / "benchmarks" / "wavelets.py", "--quick", "--exact", "100", "--no-memory", "--json", str(kept))
