@@ -26,7 +26,6 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "perceptron": ("mlp", {}),
     "ChebNet": ("cheb", {}),
     "spectral, free": ("spectral", {"response": "free"}),
-    "spectral, 8 knots": ("spectral", {"response": "bspline", "terms": 8}),
     "spectral, 5 knots": ("spectral", {"response": "bspline", "terms": 5}),
 }
 

@@ -65,6 +65,8 @@ class SpectralConv(nn.Module):
         polynomial: order of :math:`p`, which needs the Laplacian at each call and takes the place of ``residual``; 0
             for none.
         heat: see above, at least 0; a polynomial is not multiplied by it.
+        start: "flat", as said above, or "drawn", for full mixing: the map of every term by itself, so that channels
+            differ from the first step on. With one input channel flat ones are multiples of each other.
         interval: where splines and polynomials live, constant beyond: the spectrum of a normalised Laplacian. For the
             combinatorial one give (0, twice the largest degree). Eigenvalues outside are refused.
         basis: the basis that a free response is tied to; other responses take none.
@@ -100,6 +102,7 @@ class SpectralConv(nn.Module):
         residual: bool = True,
         polynomial: int = 0,
         heat: float = 0.0,
+        start: str = "flat",
         interval: tuple[float, float] = (0.0, 2.0),
         basis: FourierBasis | None = None,
         hidden: int = 32,
@@ -112,6 +115,9 @@ class SpectralConv(nn.Module):
             raise ValueError(f"`interval` must be (low, high) with low < high, got {interval!r}.")
         self.kind = member("response", response, RESPONSES)
         self.mixing = member("mixing", mixing, ("full", "depthwise"))
+        self.start = member("start", start, ("flat", "drawn"))
+        if self.start == "drawn" and mixing == "depthwise":
+            raise ValueError("`start='drawn'` is for mixing='full': with 'depthwise' there is one map of the channels.")
         self.polynomial = at_least("polynomial", polynomial, 0)
         self.interval = (float(interval[0]), float(interval[1]))
         self.heat = within("heat", heat, 0.0, math.inf)
@@ -148,14 +154,14 @@ class SpectralConv(nn.Module):
             glorot(self.weight[0])
             self.weight.copy_(self.weight[:1].expand_as(self.weight))
             # Terms that add up to 1 make a flat response of equal numbers; of Chebyshev's, the first alone is flat.
-            flat = self.kind in ("free", "bspline", "bernstein")
+            flat = self.kind in ("free", "bspline", "bernstein") and self.start == "flat"
             if self.factors is not None:
                 self.factors.fill_(1.0)
                 if self.kind == "chebyshev":
                     self.factors[1:] = 0
                 elif not flat:
                     self.factors.fill_(1 / len(self.factors))
-            elif self.kind == "chebyshev":
+            elif self.kind == "chebyshev" and self.start == "flat":
                 self.weight[1:] = 0
             elif not flat:
                 for weight in self.weight:

@@ -98,6 +98,8 @@ class PooledGCN(AbstractPooled):
 class PooledSpectral(AbstractPooled):
     """Responses in the whole eigenbasis of each level, with pooling; "free" ones, or splines of ``terms`` knots.
 
+    With full mixing the maps of all terms are drawn one by one: a flat start has but one filter for all channels.
+
     Source: Bruna, Zaremba, Szlam & LeCun (2014), arXiv:1312.6203, section 5.
     """
 
@@ -110,8 +112,17 @@ class PooledSpectral(AbstractPooled):
         from graphkit.nn import SpectralConv
 
         def conv(i: int, o: int, level: Any) -> nn.Module:
-            tied = level.basis if self.response == "free" else None
-            return SpectralConv(i, o, self.response, terms=self.terms, mixing=self.mixing, residual=False, basis=tied)
+            tied, start = level.basis if self.response == "free" else None, "drawn" if self.mixing == "full" else "flat"
+            return SpectralConv(
+                i,
+                o,
+                self.response,
+                terms=self.terms,
+                mixing=self.mixing,
+                residual=False,
+                start=start,
+                basis=tied,
+            )
 
         return conv
 

@@ -378,3 +378,19 @@ def test_the_transform_and_the_encoders_filter_refuse_another_type():
             call()
     with pytest.raises(TypeError, match="the type of the layer's weights"):
         SpecformerFilter(4)(x, basis.to(torch.float64))
+
+
+@pytest.mark.parametrize("response", ["free", "bspline", "bernstein", "chebyshev"])
+def test_drawn_channels_differ_from_the_start_and_flat_ones_are_multiples_of_each_other(response):
+    graph = BY_NAME["grid"]
+    basis = fourier_basis(laplacian(graph.edge_index, normalization="sym", dtype=torch.float64))
+    tied = basis if response == "free" else None
+    curves = {}
+    for start in ("flat", "drawn"):
+        torch.manual_seed(0)
+        conv = SpectralConv(1, 3, response, start=start, basis=tied).double()
+        curves[start] = conv.response(basis.eigenvalues).flatten(1).detach()
+    assert torch.linalg.matrix_rank(curves["flat"], atol=1e-5, rtol=0.0) == 1
+    assert torch.linalg.matrix_rank(curves["drawn"], atol=1e-5, rtol=0.0) == 3
+    with pytest.raises(ValueError, match="`start='drawn'` is for mixing='full'"):
+        SpectralConv(1, 3, response, start="drawn", mixing="depthwise", basis=tied)
