@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
+import threading
 
 import numpy as np
 import torch
@@ -11,14 +14,20 @@ from torch import Tensor
 LARGE = 4 * 2**20
 """Bytes from which NumPy asks the system for huge pages."""
 
+IDLE = 2**30
+"""Bytes, at most, that are kept for the next results once nobody looks at them; what is above a quarter is not."""
+
 _NUMPY = {torch.float32: "float32", torch.float64: "float64"}
+_kept: list[np.ndarray] = []
+_lock = threading.Lock()
 
 
 def fresh(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Return an uninitialised tensor on the CPU, in huge pages where it is large.
 
     The system hands out new memory page by page, at the first touch. With pages of 4 kB that costs more than the
-    arithmetic of a sparse product; NumPy asks for pages of 2 MB, PyTorch does not by default.
+    arithmetic of a sparse product; NumPy asks for pages of 2 MB, PyTorch does not by default. To clear even those takes
+    a tenth of a layer's pass, so that memory which nobody holds any more is given out again.
 
     Args:
         shape: of the tensor.
@@ -26,4 +35,45 @@ def fresh(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """
     if dtype not in _NUMPY or math.prod(shape) * dtype.itemsize < LARGE:
         return torch.empty(shape, dtype=dtype)
-    return torch.from_numpy(np.empty(shape, _NUMPY[dtype]))
+    number, size = _NUMPY[dtype], math.prod(shape) * dtype.itemsize
+    if size > IDLE // 4 or not _COUNTED:
+        return torch.from_numpy(np.empty(shape, number))
+    with _lock:
+        return torch.from_numpy(_given_out(size).view(number).reshape(shape))
+
+
+def _given_out(size: int) -> np.ndarray:
+    """Return memory of so many bytes that nobody holds, from before where there is some."""
+    idle = [place for place in range(len(_kept)) if sys.getrefcount(_kept[place]) == UNHELD]
+    for place in idle:
+        if _kept[place].nbytes == size:
+            return _kept[place]
+    excess = sum(_kept[place].nbytes for place in idle) - IDLE
+    for place in idle:  # the oldest first
+        if excess > 0:
+            excess -= _kept[place].nbytes
+            _kept[place] = np.empty(0, np.uint8)
+    _kept[:] = [memory for memory in _kept if memory.nbytes > 0]
+    _kept.append(np.empty(size, np.uint8))
+    return _kept[-1]
+
+
+def _references() -> int:
+    kept = [np.empty(0, np.uint8)]
+    return sys.getrefcount(kept[0])
+
+
+UNHELD = _references()
+"""What Python counts for memory that nobody refers to but the list of what is kept. A tensor refers to its own."""
+_COUNTED = getattr(sys, "_is_gil_enabled", lambda: True)()
+"""Whether the count can be relied on: without the interpreter's lock it is approximate."""
+
+
+def _forget() -> None:
+    """Drop what the parent kept, in a forked child, and its lock, which another thread may have held."""
+    global _kept, _lock
+    _kept, _lock = [], threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
