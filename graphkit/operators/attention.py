@@ -116,10 +116,13 @@ class _Attend(AbstractFunction):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         *tensors, ctx.slope, ctx.pattern = inputs
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # zeros for the attention would be as large as it is
         ctx.save_for_backward(*tensors, output[1])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return (None,) * 7
         *inputs, alpha = ctx.saved_tensors
         if torch.is_grad_enabled():
             composed = partial(attend_composed, ctx.pattern, slope=ctx.slope)

@@ -78,6 +78,9 @@ class AbstractAttentionConv(AbstractGraphConv):
 
     def _joined(self, out: Tensor, residual: OptTensor, *, fresh: bool) -> Tensor:
         """Return the heads' results, ``[nodes, heads, features]``, as one, with the residual and the bias."""
+        if self.concat and residual is None and self.bias is not None:
+            # Before it is seen as one: the gradient of what is written to a view is cleared and copied.
+            return biased(out, self.bias.view(out.shape[1:]), fresh=fresh).flatten(1)
         out = out.flatten(1) if self.concat else out.mean(dim=1)
         return biased(out if residual is None else out + residual, self.bias, fresh=fresh)
 

@@ -15,6 +15,7 @@ from torch_geometric.utils import softmax
 from graphkit.nn.abstract import bare, both_ends, end_sizes, mapped, two_axes
 from graphkit.nn.spatial.attention import AbstractAttentionConv
 from graphkit.operators.attention import attend, attention_weights
+from graphkit.operators.dense import linear
 from graphkit.operators.products import multiply
 
 
@@ -159,7 +160,7 @@ class GATConv(AbstractAttentionConv):
             torch.block_diag(*att.squeeze(0).unsqueeze(-1).to(source.dtype)) for att in (self.att_src, self.att_dst)
         )
         if target is source:
-            scores = source @ torch.cat((by_source, by_target), 1)
+            scores = linear(source, torch.cat((by_source, by_target), 1).t())
             return scores[:, : self.heads], scores[:, self.heads :]
         return source @ by_source, None if target is None else target @ by_target
 
