@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 PATIENCE = 60.0
@@ -43,3 +44,25 @@ def _process(rank: int, count: int, port: int, folder: Path, work: Callable[[int
     except (Exception, KeyboardInterrupt) as error:
         said = f"{type(error).__name__}: {error}"
     torch.save(said, folder / f"rank-{rank}.pt")
+
+
+class Ending:
+    """Ends its process, or asks it to stop, after an epoch."""
+
+    def __init__(self, how: Callable[[], Any] | None = None, after: int = 3) -> None:
+        self.how, self.after = how, after
+
+    def epoch(self, seed: int, epoch: Any, best: Any) -> None:
+        """Do it now, if this is the epoch."""
+        if self.how and epoch.number == self.after:
+            self.how()
+
+    def seed(self, result: Any) -> None:
+        """Let a finished seed be."""
+
+
+def same(found: list[Any], expected: Any) -> None:
+    """Require history and figures of one process in another."""
+    # Gradients are summed in another order, in float32.
+    torch.testing.assert_close(torch.tensor(found[0]), torch.tensor(expected[0]), rtol=1e-5, atol=1e-6)
+    assert found[1] == pytest.approx(expected[1])

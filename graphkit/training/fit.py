@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from graphkit.metric import consistency
 from graphkit.training.abstract_fit import AbstractFit
 from graphkit.training.processes import Processes
+from graphkit.training.shares import RunningStatistics
 from graphkit.training.tasks import AbstractTask, NodeTask, Rows
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Fit(AbstractFit[Epoch]):
         super().__init__(module, recipe.parameter_groups(module), recipe.lr, fabric)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._modules = list(self.model.modules())
+        self._statistics = RunningStatistics(self.model)
         self.improved = 0
         self._records = (-math.inf, math.inf)
 
@@ -129,8 +131,12 @@ class Fit(AbstractFit[Epoch]):
         """Take one optimiser step, or a part of one, and return the loss before it."""
         if batch.first:
             self.optimizer.zero_grad()
+        if shared := self.recipe.shares > 1:
+            self._statistics.begin(first=batch.first)
         loss = self._loss(batch)
         self.fabric.backward(loss if batch.share == 1 else loss * batch.share)
+        if shared:
+            self._statistics.end(batch.share, self.processes, last=batch.last)
         if batch.last:
             self.processes.add_gradients(self.model)
             self.optimizer.step()

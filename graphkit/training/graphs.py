@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from graphkit.data import GraphSet, Split
 from graphkit.data.content import graphs_sha256, tensors_sha256
 from graphkit.nn.graphs import GraphBatch
+from graphkit.training.devices import seeded
 from graphkit.training.objectives import (
     AbstractObjective,
     Accuracy,
@@ -19,7 +21,9 @@ from graphkit.training.objectives import (
     OfficialPrecision,
     OfficialRanking,
 )
+from graphkit.training.processes import JobError, Processes
 from graphkit.training.protocol import DatasetFacts, Protocol, split_name, splits_sha256
+from graphkit.training.shares import in_turns, placed
 from graphkit.training.tasks import AbstractTask, Rows
 
 if TYPE_CHECKING:
@@ -28,10 +32,19 @@ if TYPE_CHECKING:
 AT_ONCE = 1024
 """Graphs in a batch where nothing is learnt."""
 
+LEAST = 2
+"""Graphs of a share: a single one has no spread that a batch norm could divide by."""
+
+ALONE = Processes()
+
 
 @dataclass(frozen=True)
 class GraphTask(AbstractTask):
     """Graphs of a set, in mini-batches.
+
+    A batch is taken in ``shares``, each with a dropout of its own, by the processes in turns. Batch norms see a share
+    at a time, and so do not depend on the number of processes (:class:`RunningStatistics`). What is measured, each
+    process measures a portion of.
 
     Args:
         graphs: all graphs.
@@ -41,6 +54,8 @@ class GraphTask(AbstractTask):
         classes: number of outputs.
         objective: what is minimised and what is measured.
         dtype: of features.
+        shares: parts of a batch.
+        processes: those that train the model together.
     """
 
     graphs: GraphSet
@@ -50,6 +65,8 @@ class GraphTask(AbstractTask):
     classes: int
     objective: AbstractObjective
     dtype: torch.dtype = torch.float32
+    shares: int = 1
+    processes: Processes = ALONE
 
     @property
     def channels(self) -> int:
@@ -60,15 +77,41 @@ class GraphTask(AbstractTask):
         """Return the model's outputs for the graphs ``index``, all together while training, else in portions."""
         if torch.is_grad_enabled():
             return model(self._batch(index))
-        return torch.cat([model(self._batch(part)) for part in index.split(AT_ONCE)])
+        portions = index.split(AT_ONCE)
+        if self.processes.count == 1:
+            return torch.cat([model(self._batch(portion)) for portion in portions])
+        # The same portions as in one process: sums of other ones would differ in the last bit.
+        result = torch.zeros(len(index), self.classes, dtype=self.dtype, device=index.device)
+        rows = torch.arange(len(index), device=index.device).split(AT_ONCE)
+        for number in range(self.processes.rank, len(portions), self.processes.count):
+            result[rows[number]] = model(self._batch(portions[number])).to(self.dtype)
+        return self.processes.total(result)
 
     def batches(self, size: int) -> Iterator[Rows]:
-        """Yield the training graphs in a drawn order; a last batch of a single graph is left out: it has no spread."""
+        """Yield the training graphs in a drawn order; a last batch of a single graph is left out: it has no spread.
+
+        Batches are the same for any number of shares and processes. A last one that is too small for as many shares of
+        two graphs has fewer; a process that has none then takes two graphs, of no share.
+        """
         rows = self.train
         order = torch.randperm(len(rows.y)).to(rows.index.device)
-        for part in order.split(size or len(order)):
-            if len(part) > 1 or len(order) == 1:
-                yield Rows(rows.index[part], rows.y[part])
+        steps = [step for step in order.split(size or len(order)) if len(step) > 1 or len(order) == 1]
+        if self.shares == 1:
+            yield from (Rows(rows.index[step], rows.y[step]) for step in steps)
+            return
+        epoch = int(torch.randint(2**62, ()))
+        for number, step in enumerate(steps):
+            parts = step.tensor_split(max(min(self.shares, len(step) // LEAST), 1))
+            for place, part in placed(in_turns(parts, self.processes), len(step), number * self.shares):
+                taken = part if len(part) else step[:LEAST]
+                index = rows.index[taken]
+                logits = functools.partial(self._of_share, index=index, key=epoch + place.number)
+                yield Rows(index, rows.y[taken], logits, place.share, place.first, place.last)
+
+    def _of_share(self, model: Callable[..., Tensor], *, index: Tensor, key: int) -> Tensor:
+        """Return the logits of the graphs of a share; ``key`` decides dropout, whoever takes it."""
+        with seeded(key, index.device):
+            return model(self._batch(index))
 
     def _batch(self, index: Tensor) -> GraphBatch:
         batch = self.graphs.batch(index.cpu())
@@ -79,7 +122,13 @@ class GraphTask(AbstractTask):
 
 
 def prepare_graphs(
-    graphs: GraphSet, recipe: Recipe, device: torch.device, dtype: torch.dtype, split: Split | None = None
+    graphs: GraphSet,
+    recipe: Recipe,
+    device: torch.device,
+    dtype: torch.dtype,
+    split: Split | None = None,
+    *,
+    processes: Processes = ALONE,
 ) -> tuple[GraphTask, Rows]:
     """Return the task and, apart from it, the graphs to test on, which may be none where ``split`` has none.
 
@@ -89,10 +138,11 @@ def prepare_graphs(
         device: where batches and labels go.
         dtype: of features.
         split: in place of the set's own.
+        processes: those that train the model together.
 
     Raises:
-        ValueError: for a recipe that is not for graphs, or a set without labels or without a split that leaves
-            something to train on and to select by.
+        ValueError: for a recipe that is not for graphs or has more shares than a batch has pairs of graphs, or a set
+            without labels or without a split that leaves something to train on and to select by.
     """
     if recipe.model.items != "graphs":
         raise ValueError(
@@ -111,8 +161,15 @@ def prepare_graphs(
     for name, rows in (("train", train), ("val", validation)):
         if not len(rows.y):
             raise ValueError(f"`{name}` of the split is empty; choose another split.")
+    batch = min(recipe.batch or len(train.y), len(train.y))
+    if recipe.shares > (most := max(batch // LEAST, 1)):
+        raise JobError(
+            f"`shares` ({recipe.shares}) must be at most {most}: each takes {LEAST} graphs of a batch ({batch})."
+        )
     known = graphs.card.name if graphs.card else ""
-    return GraphTask(graphs, (known.startswith("ogbg-mol"),), train, validation, classes, objective, dtype), test
+    molecules = (known.startswith("ogbg-mol"),)
+    task = GraphTask(graphs, molecules, train, validation, classes, objective, dtype, recipe.shares, processes)
+    return task, test
 
 
 def _objective(graphs: GraphSet, y: Tensor) -> tuple[AbstractObjective, int]:

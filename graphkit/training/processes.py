@@ -129,18 +129,18 @@ def joined(recipe: Recipe, device: torch.device) -> Iterator[Processes]:
         JobError: for a recipe that so many processes cannot share.
     """
     many, items = stated().count, recipe.model.items
-    if many > 1 and items != "nodes":
+    if many > 1 and items == "signals":
         raise JobError(
             f"{items} are trained on in one process, but {many} were started; start one, without `torchrun`."
         )
-    if many > 1 and not recipe.fan_out:
+    if many > 1 and items == "nodes" and not recipe.fan_out:
         raise JobError(f"{many} processes train nodes in batches only: ask for it with `--sampled`.")
     if recipe.shares % many and not recipe.home:
         raise JobError(
             f"`shares` ({recipe.shares}) must be a multiple of the number of processes ({many}), so that "
             f"each has as many parts of a batch; `--set shares={many}`, or start other many."
         )
-    if many > 1 and recipe.norm == "batch":
-        raise JobError("`norm` 'batch' keeps running means, which would differ between processes; take 'layer'.")
+    if many > 1 and recipe.home and recipe.norm == "batch":
+        raise JobError("`home` leaves a process single nodes, which `norm` 'batch' cannot divide by; take 'layer'.")
     with connected(device) as processes:
         yield processes

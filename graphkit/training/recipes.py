@@ -82,8 +82,8 @@ class Recipe:
             nodes of one graph are all together unless ``fan_out`` is given.
         fan_out: neighbours drawn for a node in each hop, one number for each layer such as "10,5", -1 for all: nodes
             of one graph are then trained on in batches, each with the neighbours drawn around it. Empty: never.
-        shares: parts of such a batch, each with neighbours and dropout of its own. Several processes take them in
-            turns, and one process takes one after the other, to the same result.
+        shares: parts of a batch of nodes or of graphs, each with neighbours, dropout and batch norms of its own.
+            Several processes take them in turns, and one process takes one after the other, to the same result.
         home: of a graph in parts, each process takes the nodes of a batch that its own part holds in place of a share:
             fewer rows to be fetched. Batches are the same; what is drawn around their nodes depends on the parts.
         patience: stop after so many epochs in a row in which neither accuracy nor loss on the validation nodes was at

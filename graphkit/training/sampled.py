@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,7 +19,8 @@ from graphkit.training.architectures.chebyshev import Cheb
 from graphkit.training.devices import seeded
 from graphkit.training.objectives import AbstractObjective
 from graphkit.training.partitioned import PartTask
-from graphkit.training.processes import Processes
+from graphkit.training.processes import JobError, Processes
+from graphkit.training.shares import Place, in_turns, placed
 from graphkit.training.tasks import AbstractTask, NodeTask, Rows
 
 if TYPE_CHECKING:
@@ -114,15 +115,6 @@ def _of_seeds(model: Callable[..., Tensor], *, x: Tensor, graph: list[Tensor], s
         return model(x, *graph)[:seeds]
 
 
-class Place(NamedTuple):
-    """Number of a part in the epoch, its share of a step, and whether this process begins or ends the step with it."""
-
-    number: int
-    share: float
-    first: bool
-    last: bool
-
-
 class Parts(Sampler[list[int]]):
     """The parts of an epoch's batches that one process takes: a function of the epoch, not of how many processes are.
 
@@ -144,7 +136,7 @@ class Parts(Sampler[list[int]]):
         self.shares = shares if owner is None else processes.count
         self.processes, self.epoch = processes, 0
         if owner is None and nodes // self.steps < shares:
-            raise ValueError(f"`shares` ({shares}) must be at most the nodes of a batch ({nodes // self.steps}).")
+            raise JobError(f"`shares` ({shares}) must be at most the nodes of a batch ({nodes // self.steps}).")
 
     def __len__(self) -> int:
         return self.steps * self.shares // self.processes.count
@@ -157,10 +149,7 @@ class Parts(Sampler[list[int]]):
     def places(self) -> Iterator[Place]:
         """Yield where each of the parts stands."""
         for number, step in enumerate(self._steps()):
-            own = self._own(step)
-            for share, part in own:
-                ends = share == own[0][0], share == own[-1][0]
-                yield Place(number * self.shares + share, len(part) / len(step), *ends)
+            yield from (place for place, _ in placed(self._own(step), len(step), number * self.shares))
 
     def _steps(self) -> tuple[Tensor, ...]:
         order = torch.randperm(self.nodes, generator=torch.Generator().manual_seed(self.epoch))
@@ -168,10 +157,9 @@ class Parts(Sampler[list[int]]):
 
     def _own(self, step: Tensor) -> list[tuple[int, Tensor]]:
         """Return the parts of a batch that are this process's, each with its number."""
-        rank, count = self.processes.rank, self.processes.count
         if self.owner is not None:
-            return [(rank, step[self.owner[step] == rank])]
-        return list(enumerate(step.tensor_split(self.shares)))[rank::count]
+            return [(self.processes.rank, step[self.owner[step] == self.processes.rank])]
+        return in_turns(step.tensor_split(self.shares), self.processes)
 
 
 def sampled(

@@ -193,7 +193,7 @@ def _prepared(
     tasks: list[tuple[AbstractTask, Rows]]
     if isinstance(data, GraphSet):
         several = [data.split] if splits is None else splits
-        tasks = [prepare_graphs(data, recipe, device, dtype, split) for split in several]
+        tasks = [prepare_graphs(data, recipe, device, dtype, split, processes=processes) for split in several]
         if not all(len(test.y) for _, test in tasks):
             raise ValueError("`test` of the split is empty; choose another split.")
         objective, facts = tasks[0][0].objective, graph_facts(data)

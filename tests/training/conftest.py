@@ -1,10 +1,13 @@
-"""A graph small enough to train on in milliseconds."""
+"""A graph, and a set of graphs, small enough to train on in milliseconds."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from torch_geometric.data import Data
+
+from graphkit.data import GraphSet
+from graphkit.data.splits import Stratified
 
 
 @pytest.fixture
@@ -20,3 +23,17 @@ def data() -> Data:
     part = torch.arange(90) // 3 % 3
     masks = {name: part == number for number, name in enumerate(("train_mask", "val_mask", "test_mask"))}
     return Data(x=x, edge_index=edge_index, y=y, **masks)
+
+
+@pytest.fixture
+def graphs() -> GraphSet:
+    """Rings and stars of six nodes, told apart by their edges alone."""
+    ring = torch.stack([torch.arange(6), (torch.arange(6) + 1) % 6])
+    star = torch.stack([torch.zeros(5, dtype=torch.long), torch.arange(1, 6)])
+    both = [torch.cat([half, half.flip(0)], dim=1) for half in (ring, star)]
+    y = torch.arange(60) % 2
+    edges = [both[kind] for kind in y.tolist()]
+    x = torch.rand(360, 2, generator=torch.Generator().manual_seed(0))
+    data = Data(x=x, edge_index=torch.cat(edges, dim=1), y=y)
+    made = GraphSet(data, nodes=torch.full((60,), 6), edges=torch.tensor([each.size(1) for each in edges]))
+    return made.divided(Stratified()(made.items, torch.Generator().manual_seed(0)))

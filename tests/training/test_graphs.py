@@ -5,28 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from torch_geometric.data import Data
 
-from graphkit.data import GraphSet
-from graphkit.data.splits import Stratified
 from graphkit.training import recipe, train
 from graphkit.training.graphs import prepare_graphs
 from graphkit.training.objectives import OfficialDistance, OfficialRanking, TwoClassRanking, roc_auc
 from tests.interruptions import StopAfter
-
-
-@pytest.fixture
-def graphs():
-    """Rings and stars of six nodes, told apart by their edges alone."""
-    ring = torch.stack([torch.arange(6), (torch.arange(6) + 1) % 6])
-    star = torch.stack([torch.zeros(5, dtype=torch.long), torch.arange(1, 6)])
-    both = [torch.cat([half, half.flip(0)], dim=1) for half in (ring, star)]
-    y = torch.arange(60) % 2
-    edges = [both[kind] for kind in y.tolist()]
-    x = torch.rand(360, 2, generator=torch.Generator().manual_seed(0))
-    data = Data(x=x, edge_index=torch.cat(edges, dim=1), y=y)
-    made = GraphSet(data, nodes=torch.full((60,), 6), edges=torch.tensor([each.size(1) for each in edges]))
-    return made.divided(Stratified()(made.items, torch.Generator().manual_seed(0)))
 
 
 def small(model, **more):
