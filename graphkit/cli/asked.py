@@ -46,8 +46,8 @@ class Asked:
         known = card(written)
         if known.kind == "link":
             raise ValueError(
-                f"{written!r} is a set of links, for which there is no recipe; `graphkit.data.load` gives it, and "
-                "`edge_split` its official split."
+                f"{written!r} is a set of links, for which there is no recipe; of `graphkit.data`, `load` gives it, "
+                "`edge_split` its official split, and `official_link_figure` its figure."
             )
         self.items = {"signal": "signals", "graph": "graphs"}.get(known.kind, "nodes")
         self.per_cent = known.metric != "rmse"

@@ -30,7 +30,7 @@ def list_() -> None:
         [
             (
                 c.name,
-                *(f"{many:,}" if c.nodes else "?" for many in (c.nodes, c.edges)),
+                *(f"{many:,}" if many else "?" for many in (c.nodes, c.edges)),
                 f"{c.features:,}",
                 str(c.classes),
                 c.title,

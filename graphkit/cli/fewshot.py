@@ -240,7 +240,7 @@ def _require_fitting(dataset: str, across_graphs: bool, inductive: bool, adapter
         is_one = "one graph; leave out `--across-graphs`." if across_graphs else "several; add `--across-graphs`."
         raise click.UsageError(f"{dataset!r} is {is_one}")
     if known.kind == "signal" or not known.classes:
-        what = "signals" if known.kind == "signal" else "real numbers for labels"
+        what = {"signal": "signals", "link": "links to predict"}.get(known.kind, "real numbers for labels")
         raise click.UsageError(f"{dataset!r} has {what}; few-shot tasks are over nodes and graphs that have classes.")
     if known.kind == "graph" and inductive:
         raise click.UsageError("`--inductive` is of nodes that see each other; graphs of a set do not.")

@@ -48,6 +48,8 @@ def spectrum(name: str, k: int | None, normalization: str, picture: Path | None,
 
     require_places(picture=picture, wavelets=wavelets)
     data = load(name)
+    if hasattr(data, "edge_types"):
+        raise ValueError(f"{name!r} has links of {len(data.edge_types)} types; a spectrum is of a graph of one.")
     if not hasattr(data, "edge_index") or hasattr(data, "part"):
         raise ValueError(f"{name!r} is a set of graphs; a spectrum is of one graph.")
     nodes = data.num_nodes

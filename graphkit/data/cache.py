@@ -18,10 +18,11 @@ from safetensors.torch import save
 from graphkit.data.cards import Card
 from graphkit.data.content import dense, sparse_parts, tensors_sha256
 from graphkit.data.files import data_home, put
+from graphkit.data.typed import flat, is_flat, typed
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch_geometric.data import Data
+    from torch_geometric.data import Data, HeteroData
 
     from graphkit.data.graphset import GraphSet
 
@@ -45,14 +46,14 @@ def path_of(card: Card, found: dict[str, str]) -> Path:
     return data_home() / "cache" / f"{card.name}-{key}.safetensors"
 
 
-def store(data: Data | GraphSet, path: Path) -> None:
+def store(data: Data | HeteroData | GraphSet, path: Path) -> None:
     """Put ``data`` at ``path``; two writers write the same bytes."""
     tensors, wide = _narrow(_tensors(data))
     # One entry: several would stand in another order in each process.
     put(save(tensors, {"seal": f"{_seal(tensors, wide)} {wide}"}), path)
 
 
-def restored(path: Path) -> Data | GraphSet | None:
+def restored(path: Path) -> Data | HeteroData | GraphSet | None:
     """Return what was stored at ``path``, or ``None`` if there is nothing whole."""
     if not path.is_file():
         return None
@@ -79,10 +80,14 @@ def _seal(tensors: dict[str, Tensor], wide: str) -> str:
     return hashlib.sha256(f"{tensors_sha256(tensors)} {wide}".encode()).hexdigest()
 
 
-def _tensors(data: Data | GraphSet) -> dict[str, Tensor]:
+def _tensors(data: Data | HeteroData | GraphSet) -> dict[str, Tensor]:
     """Return all that ``data`` holds: its fields, ``x`` by its non-zeros where they are few, and a set's counts."""
+    from torch_geometric.data import HeteroData
+
     from graphkit.data.graphset import GraphSet
 
+    if isinstance(data, HeteroData):
+        return flat(data)
     fields = data._data.to_dict() if isinstance(data, GraphSet) else data.to_dict()
     tensors = {name: tensor.contiguous() for name, tensor in fields.items() if isinstance(tensor, torch.Tensor)}
     if isinstance(data, GraphSet):
@@ -99,8 +104,10 @@ def _tensors(data: Data | GraphSet) -> dict[str, Tensor]:
     return tensors
 
 
-def _data(tensors: dict[str, Tensor]) -> Data | GraphSet:
+def _data(tensors: dict[str, Tensor]) -> Data | HeteroData | GraphSet:
     """Return what ``_tensors`` took apart."""
+    if is_flat(tensors):
+        return typed(tensors)
     from torch_geometric.data import Data
 
     parts = {name.removeprefix("x."): tensors.pop(name) for name in list(tensors) if name.startswith("x.")}

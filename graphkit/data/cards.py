@@ -89,7 +89,8 @@ class Card:
         files = f"{len(self.files)}, {size:,} bytes" if size else f"{len(self.files)}" if self.files else "none"
         many = f"{self.graphs:,} graphs, " if self.graphs > 1 else ""
         many = f"{self.signals:,} signals on " if self.signals else many
-        counted = f"{self.nodes:,} nodes, {self.edges:,} edges" if self.nodes else "nodes and edges not known here"
+        edges = f"{self.edges:,} edges" if self.edges else "edges not known here"
+        counted = f"{self.nodes:,} nodes, {edges}" if self.nodes else "nodes and edges not known here"
         labelled = {"graph": "graphs", "signal": "signals"}.get(self.kind, "nodes")
         asked = f"labels of {labelled}, {self._labels()}" if self.kind != "link" else "which links there will be"
         fields = [

@@ -39,7 +39,7 @@ def load(name: str | Path, *, split: SplitProtocol | Split | str | None = None, 
     default and ``split="files:3"`` gives the fourth; PyG gives masks ``[nodes, 10]`` there. A set of graphs is a
     ``GraphSet``, PyG's ``InMemoryDataset`` with ``card``, ``protocol``, ``split`` and ``part("train")``. A family is a
     ``GraphFamily``, a mapping from short names to graphs, each split by itself. A set of links is a graph of the
-    training edges, without labels; ``edge_split`` gives its official split.
+    training edges, without labels (PyG's ``HeteroData`` where nodes have types); ``edge_split`` gives its split.
 
     Args:
         name: a name from ``names()``, or the ``Path`` of the folder of a stored graph (see :func:`stored`), whose split

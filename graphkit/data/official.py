@@ -55,7 +55,8 @@ def official_link_figure(name: str, positive: Tensor, negative: Tensor) -> tuple
         name: such as ``"ogbl-collab"``.
         positive: scores of the links that are there, ``[links]``.
         negative: scores of links that are not there: ``[others]``, or where the figure is the mean reciprocal rank
-            (``"mrr"``) those each link is ranked among, ``[links, others]``.
+            (``"mrr"``) those each link is ranked among, ``[links, others]``. In a set of facts each is ranked twice,
+            among other heads and among other tails: give both, one below the other.
 
     Raises:
         ValueError: if the data set is not OGB's, a score is not finite, or OGB's evaluator cannot compute the figure.

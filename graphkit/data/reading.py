@@ -16,9 +16,10 @@ from graphkit.data.cards import Card
 from graphkit.data.content import content_sha256, graphs_sha256, tensors_sha256
 from graphkit.data.errors import DataError
 from graphkit.data.sources import SOURCES
+from graphkit.data.typed import flat
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Data
+    from torch_geometric.data import Data, HeteroData
 
     from graphkit.data.graphset import GraphSet
 
@@ -26,7 +27,7 @@ UNREADABLE = (OSError, ValueError, KeyError, IndexError, EOFError, RuntimeError,
 """What NumPy, SciPy and PyG raise on plain arrays that are cut short or belong to something else."""
 
 
-def read(card: Card, root: Path) -> Data | GraphSet:
+def read(card: Card, root: Path) -> Data | HeteroData | GraphSet:
     """Return the graph, or the set of graphs, in the files of ``card`` below ``root``, with its published masks.
 
     The rule: a file is opened if its sha256 is the card's. One whose sha256 is another, or not known, is opened only
@@ -81,10 +82,14 @@ def _whole(path: Path) -> None:
                 raise zipfile.BadZipFile(broken)
 
 
-def fingerprint(data: Data | GraphSet) -> str:
+def fingerprint(data: Data | HeteroData | GraphSet) -> str:
     """Return the sha256 of what a graph or a set of graphs holds."""
+    from torch_geometric.data import HeteroData
+
     from graphkit.data.graphset import GraphSet
 
+    if isinstance(data, HeteroData):
+        return tensors_sha256(flat(data))
     if isinstance(data, GraphSet):
         return graphs_sha256(data)
     if data.get("y") is None:  # links: the split of the edges is what is learnt from, and the order of all is OGB's
@@ -92,7 +97,7 @@ def fingerprint(data: Data | GraphSet) -> str:
     return content_sha256(data)
 
 
-def _difference(card: Card, data: Data | GraphSet) -> str:
+def _difference(card: Card, data: Data | HeteroData | GraphSet) -> str:
     """Return how ``data`` differs from what ``card`` describes, or nothing."""
     counts = _counts(data)
     items, nodes, edges, *_ = counts
@@ -107,10 +112,14 @@ def _difference(card: Card, data: Data | GraphSet) -> str:
     return ""
 
 
-def _counts(data: Data | GraphSet) -> tuple[int, int, int, int, int]:
+def _counts(data: Data | HeteroData | GraphSet) -> tuple[int, int, int, int, int]:
     """Return the numbers of graphs or signals, nodes, edges, features and classes; no class where labels are real."""
+    from torch_geometric.data import HeteroData
+
     from graphkit.data.graphset import GraphSet
 
+    if isinstance(data, HeteroData):
+        return 1, data.num_nodes or 0, data.num_edges, max(data.num_node_features.values(), default=0), 0
     items, inside = (len(data), data._data) if isinstance(data, GraphSet) else (1, data)
     y = None if items == 1 and inside.get("y") is None else data.y
     if y is not None and y.is_floating_point():  # real numbers, or classes of which some are missing

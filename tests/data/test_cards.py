@@ -26,6 +26,9 @@ UNSEEN = {
     "ogbl-ddi",
     "ogbl-ppa",
     "ogbl-citation2",
+    "ogbl-vessel",
+    "ogbl-wikikg2",
+    "ogbl-biokg",
     "synthetic-arxiv",
     "synthetic-products",
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from graphkit.cli import main
 from graphkit.data import DataError, cards, edge_split, load, load_splits, official_figure, official_link_figure, verify
@@ -21,7 +22,10 @@ SETS = {
     "ddi": ("target", {"features": 0}, [], ["edge"], ["edge_neg"]),
     "ppa": ("throughput", {"features": 58}, [], ["edge"], ["edge_neg"]),
     "citation2": ("time", {"features": 128}, ["node_year"], ["source_node", "target_node"], ["target_node_neg"]),
+    "wikikg2": ("time", {"features": 0}, ["edge_reltype"], ["head", "relation", "tail"], ["head_neg", "tail_neg"]),
+    "vessel": ("spatial", {"features": 3}, [], ["edge", "edge_neg"], []),
 }
+ONE_WAY = ("citation2", "wikikg2", "vessel")
 
 
 @pytest.fixture(params=SETS)
@@ -39,20 +43,32 @@ def links(request, tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPa
         files["node-feat"] = random.normal(size=(NODES, counts["features"])).round(4)
     for field in further:
         files[field] = random.integers(1, 9, size=(NODES if field.startswith("node") else EDGES, 1))
+    (root / "raw").mkdir(parents=True)
+    if name == "vessel":
+        arrays = {
+            "node_feat": files["node-feat"],
+            "edge_feat": random.random((EDGES, 1)),
+            "edge_index": files["edge"].T,
+        }
+        np.savez_compressed(root / "raw/data.npz", num_nodes_list=[NODES], num_edges_list=[EDGES], **arrays)
+        files = {}
     for path, rows in files.items():
-        (root / "raw").mkdir(parents=True, exist_ok=True)
         with gzip.open(root / f"raw/{path}.csv.gz", "wt") as file:
             file.writelines(",".join(map(str, row)) + "\n" for row in np.asarray(rows).tolist())
     (root / f"split/{split}").mkdir(parents=True)
     for part in ("train", "valid", "test"):
         fields = of_all + (of_measured if part != "train" else [])
-        shape = {"edge": (8, 2), "edge_neg": (20, 2), "target_node_neg": (8, 10)}
+        shape = {
+            "edge": (8, 2),
+            "edge_neg": (20, 2),
+            **{f"{of}_neg": (8, 10) for of in ("target_node", "head", "tail")},
+        }
         arrays = {field: random.integers(NODES, size=shape.get(field, (8,))) for field in fields}
         torch.save(arrays, root / f"split/{split}/{part}.pt")
     folder = tmp_path / "cards"
     shutil.copytree(cards._folder(), folder)
     card = folder / f"ogbl-{name}/card.toml"
-    made = {"nodes": NODES, "edges": EDGES if name == "citation2" else 2 * EDGES, **counts}
+    made = {"nodes": NODES, "edges": EDGES if name in ONE_WAY else 2 * EDGES, **counts}
     lines = [line for line in card.read_text().splitlines() if line.partition(" =")[0] not in made]
     card.write_text("\n".join([f"{key} = {value}" for key, value in made.items()] + lines) + "\n")
     monkeypatch.setattr(cards, "_folder", lambda: folder)
@@ -60,7 +76,7 @@ def links(request, tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_set_is_what_ogb_reads(links, capsys):
-    from ogb.io.read_graph_raw import read_csv_graph_raw
+    from ogb.io.read_graph_raw import read_binary_graph_raw, read_csv_graph_raw
 
     name, root = links
     split, counts, further, *_ = SETS[name]
@@ -68,7 +84,11 @@ def test_a_set_is_what_ogb_reads(links, capsys):
     options = {
         f"additional_{of}_files": [field for field in further if field.startswith(of)] for of in ("node", "edge")
     }
-    (theirs,) = read_csv_graph_raw(str(root / "raw"), add_inverse_edge=name != "citation2", **options)
+    if name == "vessel":
+        (theirs,) = read_binary_graph_raw(str(root / "raw"))
+        assert torch.equal(data.edge_attr, torch.from_numpy(theirs["edge_feat"]))
+    else:
+        (theirs,) = read_csv_graph_raw(str(root / "raw"), add_inverse_edge=name not in ONE_WAY, **options)
     assert torch.equal(data.edge_index, torch.from_numpy(theirs["edge_index"]))
     assert data.num_nodes == theirs["num_nodes"] == NODES
     if counts["features"]:
@@ -96,6 +116,22 @@ def test_they_have_no_split_of_nodes_and_no_recipe(links, capsys):
     assert main(["data", "partition", f"ogbl-{name}", "--parts", "2", "--to", "new"]) == 2
     assert main(["data", "card", f"ogbl-{name}"]) == 0
     assert "which links there will be" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("links", ["vessel"], indirect=True)
+@pytest.mark.parametrize("damage", ["cut", "of other numbers", "code"])
+def test_an_archive_of_arrays_that_is_broken_or_a_program_is_told(links, damage, tmp_path):
+    _, root = links
+    path = root / "raw/data.npz"
+    held = dict(np.load(path))
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-200])
+    elif damage == "code":
+        np.savez(path, **(held | {"node_feat": np.array([object()])}))
+    else:
+        np.savez(path, **(held | {"edge_index": held["edge_index"][:, 1:]}))
+    with pytest.raises(DataError, match=r"data\.npz is not the file its card describes"):
+        load("ogbl-vessel")
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "code"])
@@ -146,6 +182,21 @@ def test_the_reciprocal_rank_is_among_each_links_own_others(generator):
     rank = 1 + (negative > positive[:, None]).sum(1)
     figure = official_link_figure("ogbl-citation2", positive, negative)
     assert figure == ("mrr", pytest.approx(float((1 / rank).mean()), rel=1e-6))
+
+
+def test_vessels_are_ranked_as_scikit_learn_does(generator):
+    positive, negative = torch.rand(30, generator=generator) + 0.2, torch.rand(40, generator=generator)
+    expected = roc_auc_score([1] * 30 + [0] * 40, torch.cat([positive, negative]))
+    assert official_link_figure("ogbl-vessel", positive, negative) == ("rocauc", pytest.approx(expected))
+
+
+@pytest.mark.parametrize("name", ["ogbl-wikikg2", "ogbl-biokg"])
+def test_facts_are_ranked_among_other_heads_and_other_tails(name, generator):
+    positive, heads, tails = (torch.rand(*of, generator=generator) for of in ((8,), (8, 10), (8, 10)))
+    ranks = [1 + (others > positive[:, None]).sum(1) for others in (heads, tails)]
+    figure = official_link_figure(name, positive.repeat(2), torch.cat([heads, tails]))
+    assert figure == ("mrr", pytest.approx(float((1 / torch.cat(ranks)).mean()), rel=1e-6))
+    assert cards.card(name).metric == "mrr"
 
 
 def test_scores_that_cannot_be_measured_are_refused():

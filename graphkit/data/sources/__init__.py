@@ -16,6 +16,7 @@ from graphkit.data.sources.filtered import FilteredSource
 from graphkit.data.sources.gpn import ClothingSource
 from graphkit.data.sources.ogb import OGBGraphSource, OGBNodeSource
 from graphkit.data.sources.ogb_links import OGBLinkSource
+from graphkit.data.sources.ogb_typed import OGBTypedLinkSource
 from graphkit.data.sources.pyg import PlanetoidSource, PyGSource
 from graphkit.data.sources.roles import role_graph
 from graphkit.data.sources.source import PARTS, Source
@@ -94,6 +95,11 @@ SOURCES: dict[str, Source] = {
     "ogbl-citation2": OGBLinkSource(
         "citation2", "citation-v2", split="time", both_ways=False, node_files=("node_year",)
     ),
+    "ogbl-vessel": OGBLinkSource("vessel", "vessel", split="spatial", both_ways=False, binary=True),
+    "ogbl-wikikg2": OGBLinkSource(
+        "wikikg2", "wikikg-v2", split="time", both_ways=False, features=False, edge_files=("edge_reltype",)
+    ),
+    "ogbl-biokg": OGBTypedLinkSource("biokg", split="random", edge_files=("edge_reltype",)),
     "twitch-musae-de": TwitchSource("DE"),
     "twitch-musae-engb": TwitchSource("ENGB"),
     "twitch-musae-es": TwitchSource("ES"),

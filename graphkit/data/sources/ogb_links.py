@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from torch import Tensor
 from graphkit.data.sources.ogb import URL, both_ways, download_archive, table
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Data
+    from torch_geometric.data import Data, HeteroData
 
 PARTS = {"train": "train", "val": "valid", "test": "test"}
 """OGB's names of the parts by PyG's."""
@@ -32,6 +33,7 @@ class OGBLinkSource:
         features: whether nodes have features.
         node_files: further files with a number a node, which become fields.
         edge_files: further files with a number an edge, which become fields.
+        binary: whether one archive of arrays holds the graph, in place of tables.
         plain: as for every source: of the files of PyTorch, arrays are taken and nothing else, and no code is run.
     """
 
@@ -42,6 +44,7 @@ class OGBLinkSource:
     features: bool = True
     node_files: tuple[str, ...] = ()
     edge_files: tuple[str, ...] = ()
+    binary: bool = False
     plain: bool = True
 
     def read(self, root: Path) -> Data:
@@ -49,25 +52,27 @@ class OGBLinkSource:
 
         Fields of the split are named as OGB names them in the dictionaries of ``get_edge_split``, after the part.
         """
+        folder = root / "ogb" / f"ogbl_{self.name}"
+        data = arrays(folder / "raw" / "data.npz") if self.binary else self._tables(folder / "raw")
+        for part, theirs in PARTS.items():
+            for field, values in tensors(folder / "split" / self.split / f"{theirs}.pt").items():
+                data[f"{part}_{field}"] = values
+        return data
+
+    def _tables(self, raw: Path) -> Data:
+        """Return the graph in tables."""
         from torch_geometric.data import Data
 
-        raw = root / "ogb" / f"ogbl_{self.name}" / "raw"
         edge_index = table(raw / "edge.csv.gz").t()
         x = table(raw / "node-feat.csv.gz").float() if self.features else None
         nodes, edges = (int(table(raw / f"num-{of}-list.csv.gz")) for of in ("node", "edge"))
-        if edge_index.shape != (2, edges) or not 0 <= int(edge_index.min()) <= int(edge_index.max()) < nodes:
-            raise ValueError("the files hold other numbers of nodes and edges than they say")
-        if x is not None and len(x) != nodes:
-            raise ValueError("the files hold other numbers of nodes than they say")
+        _require(edge_index, x, nodes, edges)
         data = Data(x=x, edge_index=both_ways(edge_index) if self.both_ways else edge_index.contiguous())
         data.num_nodes = nodes
         for name in self.node_files:
             data[name] = table(raw / f"{name}.csv.gz")[:, 0]
         for name in self.edge_files:
             data[name] = table(raw / f"{name}.csv.gz")[:, 0].repeat_interleave(2 if self.both_ways else 1)
-        for part, theirs in PARTS.items():
-            for field, values in tensors(raw.parent / "split" / self.split / f"{theirs}.pt").items():
-                data[f"{part}_{field}"] = values
         return data
 
     def download(self, root: Path) -> None:
@@ -75,10 +80,38 @@ class OGBLinkSource:
         download_archive(f"{URL}/linkproppred/{self.archive}.zip", root, f"ogbl_{self.name}")
 
 
-def tensors(path: Path) -> dict[str, Tensor]:
+def arrays(path: Path) -> Data:
+    """Return the one graph in an archive of arrays, as OGB's ``read_binary_graph_raw`` does."""
+    from torch_geometric.data import Data
+
+    with np.load(path, allow_pickle=False) as archive:
+        held = {name: torch.from_numpy(archive[name]) for name in archive.files}
+    edge_index, x = held.pop("edge_index").long(), held.pop("node_feat", None)
+    nodes, edges = (int(held.pop(f"num_{of}_list")) for of in ("nodes", "edges"))
+    _require(edge_index, x, nodes, edges)
+    data = Data(x=None if x is None else x.float(), edge_index=edge_index.contiguous())
+    data.num_nodes = nodes
+    for name, values in held.items():
+        data["edge_attr" if name == "edge_feat" else name] = values
+    return data
+
+
+def _require(edge_index: Tensor, x: Tensor | None, nodes: int, edges: int) -> None:
+    """Refuse files of which one was exchanged or cut."""
+    if edge_index.shape != (2, edges) or not 0 <= int(edge_index.min()) <= int(edge_index.max()) < nodes:
+        raise ValueError("the files hold other numbers of nodes and edges than they say")
+    if x is not None and len(x) != nodes:
+        raise ValueError("the files hold other numbers of nodes than they say")
+
+
+def tensors(path: Path, *, words: Sequence[str] = ()) -> dict[str, Tensor]:
     """Return the arrays in a file of ``torch.save`` by name; anything else in it is an error, and is not run.
 
     OGB keeps arrays of NumPy there, which PyTorch's safe reader knows only when it is told of them: for this one file.
+
+    Args:
+        path: the file.
+        words: what lists of text in it may say; they become places in this.
     """
     rebuilt = np.empty(0).__reduce__()[0]  # the function that NumPy's own pickles name, whose module was renamed
     names = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
@@ -91,11 +124,21 @@ def tensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path.name} holds what is no array") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path.name} holds no dictionary of arrays")
-    return {str(name): torch.as_tensor(values) for name, values in found.items()}
+    places = {word: place for place, word in enumerate(words)}
+    result = {}
+    for name, values in found.items():
+        text = isinstance(values, list) and bool(values) and isinstance(values[0], str)
+        try:
+            result[str(name)] = torch.as_tensor([places[word] for word in values] if text else values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path.name} holds in {str(name)!r} what is no array") from error
+    return result
 
 
-def edge_split(data: Data) -> dict[str, dict[str, Tensor]]:
+def edge_split(data: Data | HeteroData) -> dict[str, dict[str, Any]]:
     """Return the official split of a set of links, as OGB's ``get_edge_split`` does.
+
+    Of a graph with types of nodes ``head_type`` and ``tail_type`` are lists of their names, all else tensors.
 
     Args:
         data: as ``load("ogbl-...")`` gives it.
@@ -110,10 +153,16 @@ def edge_split(data: Data) -> dict[str, dict[str, Tensor]]:
         >>> {part: sorted(fields) for part, fields in split.items()}
         {'train': ['edge'], 'valid': ['edge', 'edge_neg'], 'test': ['edge']}
     """
+    types: list[str] = getattr(data, "node_types", [])
+    fields = data._global_store if types else data.to_dict()
+
+    def named(name: str, values: Tensor) -> Any:
+        return [types[place] for place in values.tolist()] if types and name.endswith("_type") else values
+
     found = {
         theirs: {
-            name.removeprefix(f"{part}_"): values
-            for name, values in data.to_dict().items()
+            name.removeprefix(f"{part}_"): named(name, values)
+            for name, values in fields.items()
             if name.startswith(f"{part}_") and not name.endswith("_mask")
         }
         for part, theirs in PARTS.items()

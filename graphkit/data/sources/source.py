@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Data
+    from torch_geometric.data import Data, HeteroData
 
     from graphkit.data.graphset import GraphSet
 
@@ -20,7 +20,7 @@ class Source(Protocol):
     def plain(self) -> bool:
         """Whether reading never unpickles, so that a file may be opened before it is known to be the right one."""
 
-    def read(self, root: Path) -> Data | GraphSet:
+    def read(self, root: Path) -> Data | HeteroData | GraphSet:
         """Return the graph, or the set of graphs, with ``x``, ``edge_index``, ``y`` and its published masks.
 
         Masks of one split are ``train_mask``, ``val_mask`` and ``test_mask`` of shape ``[nodes]``; masks of several
