@@ -97,13 +97,31 @@ def stated() -> Processes:
 
 @contextmanager
 def connected(device: torch.device) -> Iterator[Processes]:
-    """Give this process among those that ``torchrun`` started, connected until the block ends."""
+    """Give this process among those that ``torchrun`` started, connected until the block ends.
+
+    Raises:
+        JobError: where the environment does not say where they meet.
+        TrainingError: if the others do not come.
+    """
     processes = stated()
     if processes.count == 1:
         yield processes
         return
+    if unsaid := [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]:
+        raise JobError(
+            f"WORLD_SIZE is {processes.count}, but {' and '.join(unsaid)}, where the processes meet, is not set; start "
+            "the job with `torchrun`."
+        )
     _end_with_parent()
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    except RuntimeError as error:
+        from graphkit.training.abstract_fit import TrainingError
+
+        raise TrainingError(
+            f"process {processes.rank} of {processes.count} did not meet the others: start as many as WORLD_SIZE says, "
+            f"best with `torchrun` ({str(error).strip().splitlines()[0][:100]})."
+        ) from None
     try:
         yield processes
     finally:
@@ -138,7 +156,7 @@ def joined(recipe: Recipe, device: torch.device) -> Iterator[Processes]:
     if recipe.shares % many and not recipe.home:
         raise JobError(
             f"`shares` ({recipe.shares}) must be a multiple of the number of processes ({many}), so that "
-            f"each has as many parts of a batch; `--set shares={many}`, or start other many."
+            f"each has as many parts of a batch; `--set shares={many}`, or start another number of them."
         )
     if many > 1 and recipe.home and recipe.norm == "batch":
         raise JobError("`home` leaves a process single nodes, which `norm` 'batch' cannot divide by; take 'layer'.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import subprocess
@@ -160,6 +161,26 @@ def test_an_environment_that_makes_no_job_is_refused(monkeypatch, rank, count):
     monkeypatch.setenv("WORLD_SIZE", count)
     with pytest.raises(ValueError, match="torchrun"):
         stated()
+
+
+def test_a_job_that_nobody_says_where_to_meet_is_refused(data, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(ValueError, match="MASTER_ADDR and MASTER_PORT, where the processes meet, is not set"):
+        train(data, CHOSEN, device="cpu")
+
+
+def test_processes_fewer_than_world_size_says_are_told(data, tmp_path, monkeypatch):
+    """Of a job of two only the first is there."""
+    monkeypatch.setattr("graphkit.training.processes.PATIENCE", datetime.timedelta(seconds=2))
+
+    def work(rank):
+        os.environ["WORLD_SIZE"] = "2"
+        train(data, CHOSEN, device="cpu")
+
+    (said,) = job(1, tmp_path, work)
+    assert said.startswith("TrainingError: process 0 of 2 did not meet the others")
 
 
 def test_torchrun_starts_it_each_process_holds_a_part_and_one_speaks(tmp_path):
