@@ -14,6 +14,7 @@ from torch_geometric import EdgeIndex
 
 from graphkit import _checks
 from graphkit._kernels.ordering import compressed_rows
+from graphkit.data.arrays import write_array
 from graphkit.data.clusters import metis_clusters
 from graphkit.data.content import content_sha256, tensors_sha256
 from graphkit.data.errors import DataError
@@ -174,7 +175,7 @@ def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, A
     def put(name: str, array: np.ndarray) -> None:
         path = folder / f"{name}.npy"
         path.parent.mkdir(exist_ok=True)
-        np.save(path, array, allow_pickle=False)
+        write_array(path, array)
         files[f"{name}.npy"] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
     put("owner", owner.numpy().astype(np.min_scalar_type(parts - 1)))
