@@ -155,6 +155,7 @@ def train(
         chosen = chosen.with_({"row_normalise": False})  # features stay on the disk, as they are
     edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
     use_threads(threads, edges)
+    first = stated().rank == 0
     if protocol is not None:
         if items != "graphs" or split or split_per_seed:
             raise click.UsageError("`--protocol` is of a set of graphs, and draws its splits itself.")
@@ -168,11 +169,10 @@ def train(
             precision=precision,
             checkpoint=checkpoint,
             resume=resume,
-            listener=Trainings(),
+            listener=Trainings() if first else None,
             command=shlex.join(["graphkit", *sys.argv[1:]]),
         )
-        return _report(outcome, name, json_path, None, checkpoint)
-    first = stated().rank == 0
+        return _report(outcome, name, json_path, None, checkpoint) if first else 0
     bar = first and sys.stderr.isatty()
     with Bar(many, chosen.epochs, asked.per_cent) if bar else Lines(many, asked.per_cent) as progress:
         outcome = graphkit.training.train(

@@ -96,8 +96,13 @@ def stated() -> Processes:
 
 
 @contextmanager
-def connected(device: torch.device) -> Iterator[Processes]:
+def connected(device: torch.device, *, patience: datetime.timedelta | None = None) -> Iterator[Processes]:
     """Give this process among those that ``torchrun`` started, connected until the block ends.
+
+    Args:
+        device: what they tell each other may lie there.
+        patience: in place of ``PATIENCE``, where they seldom tell each other anything. One that dies is noticed at
+            once in any case.
 
     Raises:
         JobError: where the environment does not say where they meet.
@@ -114,7 +119,7 @@ def connected(device: torch.device) -> Iterator[Processes]:
         )
     _end_with_parent()
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=patience or PATIENCE)
     except RuntimeError as error:
         from graphkit.training.abstract_fit import TrainingError
 

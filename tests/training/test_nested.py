@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -9,6 +11,7 @@ from torch_geometric.data import Data
 from graphkit.data import GraphSet
 from graphkit.training import Interrupted, nested_cross_validation, recipe
 from graphkit.training.nested import GRIDS, choices_of
+from tests.jobs import job
 
 
 @pytest.fixture
@@ -47,7 +50,6 @@ def test_a_run_that_is_stopped_and_resumed_gives_the_same_numbers(graphs, tmp_pa
 
 
 def test_a_signal_leaves_a_checkpoint(graphs, tmp_path):
-    import os
     import signal
 
     class Send:
@@ -113,11 +115,38 @@ def test_given_fields_are_not_chosen():
     assert len(choices_of(recipe("gcn", items="graphs"), {})) == len(GRIDS["gin"])
 
 
-def test_one_process_does_it(graphs, monkeypatch):
-    monkeypatch.setenv("RANK", "0")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="runs in one process, but 2 were started"):
-        run(graphs)
+@pytest.mark.parametrize("count", [2, 3])
+def test_folds_are_spread_over_processes_to_the_same_figures(graphs, tmp_path, count):
+    chosen, other = (recipe(name, items="graphs") for name in ("gin", "structure-free"))
+
+    def work(rank):
+        options = {"given": {**GIVEN, "epochs": 2}, "beside": [other], "folds": 4, "device": "cpu"}
+        record = nested_cross_validation(graphs, chosen, checkpoint=tmp_path / f"by-{count}", **options).record
+        figures = [record.metric.values, record.validation.values, record.beside["structure-free"].values]
+        return [
+            [list(values) for values in figures],
+            [dict(each) for each in record.epochs],
+            record.environment["processes"],
+        ]
+
+    figures, epochs, _ = work(0)
+    for found in job(count, tmp_path / "said", work):
+        assert found == [figures, epochs, count]
+
+
+def test_a_process_that_dies_ends_the_others_and_the_folds_resume_in_any_number(graphs, tmp_path):
+    class Die:
+        def run(self, done, total, said):
+            if "fold 3, training 1" in said:
+                os._exit(9)
+
+    def begun(rank):
+        run(graphs, checkpoint=tmp_path / "run", listener=Die() if rank else None)
+
+    first, second = job(2, tmp_path / "said", begun)
+    assert second is None
+    assert "lost another one of the job" in first
+    assert run(graphs, checkpoint=tmp_path / "run", resume=True).metric == run(graphs).metric
 
 
 def test_to_resume_needs_a_checkpoint(graphs):
