@@ -15,7 +15,7 @@ LARGE = 4 * 2**20
 """Bytes from which NumPy asks the system for huge pages."""
 
 IDLE = 2**30
-"""Bytes, at most, that are kept for the next results once nobody looks at them; what is above a quarter is not."""
+"""Bytes, at most, that stay when nobody looks at them, held ones counted: what is above a quarter is never kept."""
 
 _NUMPY = {torch.float32: "float32", torch.float64: "float64"}
 _kept: list[np.ndarray] = []
@@ -48,14 +48,16 @@ def _given_out(size: int) -> np.ndarray:
     for place in idle:
         if _kept[place].nbytes == size:
             return _kept[place]
-    excess = sum(_kept[place].nbytes for place in idle) - IDLE
+    room = IDLE - sum(memory.nbytes for memory in _kept)
     for place in idle:  # the oldest first
-        if excess > 0:
-            excess -= _kept[place].nbytes
+        if room < size:
+            room += _kept[place].nbytes
             _kept[place] = np.empty(0, np.uint8)
     _kept[:] = [memory for memory in _kept if memory.nbytes > 0]
-    _kept.append(np.empty(size, np.uint8))
-    return _kept[-1]
+    memory = np.empty(size, np.uint8)
+    if room >= size:
+        _kept.append(memory)
+    return memory
 
 
 def _references() -> int:
