@@ -14,9 +14,10 @@ from graphkit.meta.learners import (
     ProtoMAML,
     PrototypicalNetwork,
     Reptile,
+    SemiSupervisedPrototypes,
     calibrated,
 )
-from graphkit.meta.models import FeatureWeights
+from graphkit.meta.models import FeatureWeights, WithinClassWhitening
 from graphkit.meta.tasks import Episode, Protocol, Task, TaskSet
 from graphkit.meta.training import MetaTraining, Trained, meta_trained
 
@@ -40,9 +41,11 @@ __all__ = [
     "PrototypicalNetwork",
     "Reptile",
     "Rows",
+    "SemiSupervisedPrototypes",
     "Task",
     "TaskSet",
     "Trained",
+    "WithinClassWhitening",
     "calibrated",
     "evaluate",
     "logistic_regression",

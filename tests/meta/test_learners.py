@@ -26,6 +26,7 @@ from graphkit.meta import (
     ProtoMAML,
     PrototypicalNetwork,
     Reptile,
+    SemiSupervisedPrototypes,
     TaskSet,
     calibrated,
     evaluate,
@@ -49,6 +50,7 @@ LEARNERS = {
     "reptile": lambda: Reptile(perceptron(), inner_lr=0.3, inner_steps=3),
     "prototypes": lambda: PrototypicalNetwork(perceptron(4)),
     "prototypes, euclidean": lambda: PrototypicalNetwork(perceptron(4), similarity="euclidean"),
+    "prototypes, semi-supervised": lambda: SemiSupervisedPrototypes(perceptron(4), torch.randn(9, 7).double()),
 }
 EXACT = [name for name in LEARNERS if name not in ("fomaml", "reptile")]
 """Those whose meta-gradient is the gradient of their meta-loss as a function of the parameters."""
@@ -184,6 +186,25 @@ def test_prototypes_are_means_of_classes(tasks):
     means = z[episode.support].mean(1)
     expected = -(z[episode.query.flatten()][:, None] - means).square().sum(-1) / 0.1
     torch.testing.assert_close(learner.logits([task])[0], expected, rtol=0, atol=1e-11)
+
+
+def test_unlabelled_rows_move_prototypes(tasks):
+    """Written out for each row and class; of no worth they move nothing."""
+    unlabelled, task = torch.randn(9, 7, dtype=torch.float64), tasks[0]
+    learner = SemiSupervisedPrototypes(nn.Identity(), unlabelled, weight=2.0, spread=0.3)
+    support = F.normalize(task.items.x[task.episode.support], dim=-1)
+    plain = F.normalize(support.sum(1), dim=-1)
+    expected = []
+    for label in range(2):
+        weights = []
+        for row in F.normalize(unlabelled, dim=-1):
+            near = [float((row @ prototype / 0.3).exp()) for prototype in plain]
+            weights.append(near[label] / sum(near) * near[label])
+        mean = sum(w * row for w, row in zip(weights, F.normalize(unlabelled, dim=-1), strict=True)) / sum(weights)
+        expected.append(F.normalize(support[label].sum(0) + 2 * mean, dim=-1))
+    torch.testing.assert_close(learner.adapt(task)["@prototypes"], torch.stack(expected), rtol=0, atol=1e-12)
+    learner.weight = 0.0
+    torch.testing.assert_close(learner.adapt(task)["@prototypes"], plain, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", LEARNERS)

@@ -20,7 +20,8 @@ from graphkit.meta import (
     meta_trained,
 )
 from graphkit.training.fewshot import fewshot, study_of_classes
-from graphkit.training.fewshot.methods import MetaLearnt, Prototypes
+from graphkit.training.fewshot.meta_learnt import MetaLearnt
+from graphkit.training.fewshot.untrained import Prototypes
 from graphkit.training.processes import connected
 from tests.jobs import job
 

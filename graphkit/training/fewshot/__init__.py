@@ -21,7 +21,8 @@ from graphkit._lazy import lazy
 
 if TYPE_CHECKING:
     from graphkit.training.fewshot.graph_sets import study_of_graphs
-    from graphkit.training.fewshot.methods import METHODS, AbstractMethod
+    from graphkit.training.fewshot.method import AbstractMethod
+    from graphkit.training.fewshot.methods import METHODS
     from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
     from graphkit.training.fewshot.rivals import with_rivals
     from graphkit.training.fewshot.studies import Study, study_across_graphs, study_of_classes
@@ -31,7 +32,8 @@ __getattr__ = lazy(
     __name__,
     {
         "graph_sets": ["study_of_graphs"],
-        "methods": ["METHODS", "AbstractMethod"],
+        "method": ["AbstractMethod"],
+        "methods": ["METHODS"],
         "rivals": ["with_rivals"],
         "results": ["FewShotRecord", "MethodResult", "ProblemResult"],
         "studies": ["Study", "study_across_graphs", "study_of_classes"],

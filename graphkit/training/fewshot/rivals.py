@@ -6,7 +6,10 @@ from graphkit._checks import member
 from graphkit.training.fewshot.methods import METHODS
 
 RIVALS = ("prototypes-2", "prototypes-centred", "prototypes-weighted", "logistic", "random-start", "fine-tuning")
-"""What stands beside a single learner; where it stands on an encoder, that encoder's prototypes too."""
+"""What stands beside a single learner."""
+
+ON_ENCODERS = ("encoder-prototypes", "encoder-semi", "encoder-whitened")
+"""What stands beside one that stands on an encoder, too."""
 
 BESIDE: dict[str, tuple[bool, ...]] = {"all": (True, False), "untrained": (False,), "none": ()}
 """Which of them are asked for: those that are trained on other classes, those that are not, or neither."""
@@ -32,5 +35,5 @@ def with_rivals(name: str, rivals: str = "all") -> list[str]:
     if name == "all":
         return list(METHODS)
     member("learner", name, [*METHODS, "all"])
-    beside = [*RIVALS, *(["encoder-prototypes"] if METHODS[name].rows == "encoder" else [])]
+    beside = [*RIVALS, *(ON_ENCODERS if METHODS[name].rows == "encoder" else ())]
     return [*(other for other in beside if other != name and METHODS[other].trained in allowed), name]

@@ -12,7 +12,7 @@ from torch_geometric.data import Batch, Data
 from graphkit.operators import gcn_adjacency, sparse_features
 from graphkit.training.fewshot.encoders import Encoders, trained_encoder
 
-HOPS = 4
+HOPS = 2
 """Averages over neighbours, of embeddings and of the features beside them."""
 
 
@@ -72,7 +72,7 @@ def rows_of(data: Data, kind: str) -> Tensor:
 def encoder_rows(seen: Sequence[Data], embedded: Sequence[Data], encoders: Encoders, *, seed: int) -> list[Tensor]:
     """Return embeddings of encoders that are trained without labels, beside the features.
 
-    All are averaged four times, centred, and of length 1; the embeddings are standardised before. The embeddings
+    All are averaged twice, centred, and of length 1; the embeddings are standardised before. The embeddings
     together weigh as much as the features, which are those of :func:`weighted_rows`.
 
     Args:

@@ -15,7 +15,8 @@ from graphkit._checks import member
 from graphkit.meta import Protocol
 from graphkit.training.devices import CPU
 from graphkit.training.fewshot.kept import ALONE, Kept, UnderWay
-from graphkit.training.fewshot.methods import CHOICES, CHOSEN, METHODS, AbstractMethod
+from graphkit.training.fewshot.method import AbstractMethod
+from graphkit.training.fewshot.methods import CHOICES, CHOSEN, METHODS
 from graphkit.training.fewshot.problems import Problem
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.solved import Asked

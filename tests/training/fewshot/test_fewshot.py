@@ -8,10 +8,11 @@ import signal
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
-from graphkit.meta import ClassSplit, Protocol, Rows
+from graphkit.meta import ClassSplit, Protocol, PrototypicalNetwork, Rows, evaluate
 from graphkit.training.fewshot import (
     METHODS,
     fewshot,
@@ -23,18 +24,25 @@ from graphkit.training.fewshot import (
 from graphkit.training.fewshot.adapters import ADAPTERS, adapted_graphs
 from graphkit.training.fewshot.encoders import Encoders
 from graphkit.training.fewshot.kept import UnderWay
-from graphkit.training.fewshot.methods import CHOICES, Classifier, MetaLearnt, Prototypes, PrototypicalNet
+from graphkit.training.fewshot.meta_learnt import MetaLearnt, PrototypicalNet
+from graphkit.training.fewshot.methods import CHOICES
+from graphkit.training.fewshot.older import Classifier, Whitened
 from graphkit.training.fewshot.problems import Rowed
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
+from graphkit.training.fewshot.rivals import ON_ENCODERS
 from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of, weighted_rows
+from graphkit.training.fewshot.solved import Asked
 from graphkit.training.fewshot.soundness import require_apart, row_hashes
 from graphkit.training.fewshot.study import chosen_rows
+from graphkit.training.fewshot.untrained import Prototypes, SemiSupervised
 from graphkit.training.interrupts import Interrupted
 
 PROTOCOL = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
 SPLIT = ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6))
 SMALL = {
     "prototypes-2": Prototypes(),
+    "semi": SemiSupervised(),
+    "whitened": Whitened(),
     "protonet": PrototypicalNet(steps=4),
     "transfer": Classifier(adaptation="prototypes", epochs=3),
     "fine-tuning": Classifier(epochs=3, inner_steps=2),
@@ -66,7 +74,7 @@ def test_every_method_solves_the_same_tasks(study):
         assert isinstance(result, MethodResult)
         assert len(result.problems[0].accuracies) == 6
         assert (result.accuracy(calibrated=True) is not None) == (
-            name in ("prototypes-2", "protonet", "transfer", "protomaml")
+            name in ("prototypes-2", "whitened", "protonet", "transfer", "protomaml")
         )
     assert outcome.methods["prototypes-2"].accuracy().mean > 0.7  # what the features and the graph say by themselves
 
@@ -80,7 +88,7 @@ def test_the_headline_is_chosen_on_validation_classes(study):
     assert fewshot(study, PROTOCOL, names, methods=SMALL, headline="fine-tuning").record.headline == "fine-tuning"
 
 
-@pytest.mark.parametrize("name", ["protonet", "maml", "transfer"])
+@pytest.mark.parametrize("name", ["protonet", "maml", "transfer", "whitened"])
 def test_labels_of_test_classes_change_neither_training_nor_selection(name):
     """Test items keep their classes' sizes, but which class an item is of is drawn anew."""
     data = graph()
@@ -91,6 +99,31 @@ def test_labels_of_test_classes_change_neither_training_nor_selection(name):
     assert before.validation == after.validation
     assert before.problems[0].step == after.problems[0].step
     assert before.problems[0].accuracies != after.problems[0].accuracies
+
+
+def test_unlabelled_rows_are_those_that_are_known_when_selecting():
+    """Inductive: the features of test classes, whatever they are, have no say in the accuracy that selects."""
+    data = graph()
+    held = torch.isin(data.y, torch.tensor(SPLIT.test))
+
+    def figures(inductive):
+        study = study_of_classes(data, [SPLIT], PROTOCOL, inductive=inductive)
+        return fewshot(study, PROTOCOL, ["semi"], methods=SMALL).methods["semi"]
+
+    before = figures(True)
+    data.x[held] = torch.rand(int(held.sum()), 24, generator=torch.Generator().manual_seed(1))
+    assert figures(True).validation == before.validation
+    assert figures(True).problems[0].accuracies != before.problems[0].accuracies
+
+
+def test_whitening_is_chosen_by_validation_tasks(study):
+    """The weaker of two that do as well."""
+    problem, asked = study.problems[0].seeing(study.rowed(study.problems[0], "features-2", 1.0)), Asked(0)
+    strengths = {each: Whitened(shrinkages=(each,)).solved(problem, 0, asked, None) for each in (1e6, 1.0, 0.01)}
+    best = max(strengths.values(), key=lambda found: found.validation)
+    assert Whitened(shrinkages=tuple(strengths)).solved(problem, 0, asked, None) == best
+    weakest = PrototypicalNetwork(nn.Identity())
+    assert strengths[1e6].test.accuracies == evaluate(weakest, problem.test).accuracies
 
 
 def test_rows_are_chosen_by_validation_tasks_alone():
@@ -187,7 +220,7 @@ def test_encoders_side_by_side_are_those_alone_beside_the_features(monkeypatch):
     _shorten(monkeypatch)
     data = graph()
     together = encoder_rows([data], [data], Encoders(("dgi", "ccassg"), draws=2), seed=5)[0]
-    features = weighted_rows(data, 4)
+    features = weighted_rows(data, 2)
     alone = [
         encoder_rows([data], [data], Encoders((loss,)), seed=seed)[0] for loss in ("dgi", "ccassg") for seed in (5, 6)
     ]
@@ -590,7 +623,8 @@ def test_figures_are_over_tasks_and_over_problems():
 def test_rivals_stand_beside_a_learner():
     assert with_rivals("all") == list(METHODS)
     assert with_rivals("protomaml")[-1] == "protomaml"
-    assert "encoder-prototypes" in with_rivals("encoder-protomaml")
+    assert with_rivals("encoder-protomaml")[-4:] == [*ON_ENCODERS, "encoder-protomaml"]
+    assert with_rivals("encoder-semi", "untrained")[-2:] == ["encoder-prototypes", "encoder-semi"]
     assert with_rivals("maml", "untrained") == [
         "prototypes-2",
         "prototypes-centred",

@@ -1,0 +1,150 @@
+"""Methods that are trained on tasks of the training classes: prototypical networks, MAML and its kin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from graphkit.training.architectures.abstract import STRICT, Count, LearningRate, NonNegative, Positive
+from graphkit.training.fewshot.method import AbstractMethod
+from graphkit.training.fewshot.solved import Asked, Solved, evaluated
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from graphkit.meta import AbstractGradientLearner, AbstractLearner, MetaTraining
+    from graphkit.training.fewshot.kept import UnderWay
+    from graphkit.training.fewshot.problems import Problem
+
+Gradient: TypeAlias = Literal["maml", "fomaml", "reptile", "anil", "meta-sgd", "protomaml"]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PrototypicalNet(AbstractMethod):
+    """A prototypical network trained on tasks of the training classes.
+
+    Args:
+        model: "perceptron" of one hidden layer, or "weights", one per feature, which begin by changing nothing.
+        hidden: width of the perceptron.
+        steps, batch, lr: of meta-training.
+    """
+
+    model: Literal["perceptron", "weights"] = "weights"
+    hidden: Positive = 64
+    steps: Count = 200
+    batch: Positive = 8
+    lr: LearningRate = 0.01
+
+    @property
+    def trained(self) -> bool:
+        """Return true."""
+        return True
+
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+        """Return its evaluations."""
+        from graphkit.meta import MetaTraining, PrototypicalNetwork
+        from graphkit.training.devices import seeded
+
+        with seeded(seed):
+            learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden))
+        options = MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
+        step = _meta_trained(learner, problem, options, under_way)
+        return evaluated(learner, problem, asked)._replace(step=step)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MetaLearnt(AbstractMethod):
+    """MAML or one of its kin, trained on tasks of the training classes.
+
+    Args:
+        learner: which of them.
+        model: "perceptron" of one hidden layer, or "weights", one per feature, for a head made of prototypes.
+        hidden: width of the perceptron.
+        steps, batch, lr: of meta-training.
+        inner_lr, inner_steps: of the inner loop.
+        test_steps: inner steps on validation and test tasks; 0 for as many as in training.
+        temperature: of a head made of prototypes.
+        multi_step: see :class:`graphkit.meta.AbstractGradientLearner`.
+        first_order: share of the steps that takes first-order gradients.
+    """
+
+    learner: Gradient = "maml"
+    model: Literal["perceptron", "weights"] = "perceptron"
+    hidden: Positive = 64
+    steps: Count = 200
+    batch: Positive = 8
+    lr: LearningRate = 0.01
+    inner_lr: NonNegative = 0.1
+    inner_steps: Count = 5
+    test_steps: Count = 0
+    temperature: LearningRate = 0.1
+    multi_step: Share = 0.0
+    first_order: Share = 0.0
+
+    @property
+    def trained(self) -> bool:
+        """Return true."""
+        return True
+
+    def __post_init__(self) -> None:
+        if self.learner == "meta-sgd" and self.test_steps > self.inner_steps:
+            raise ValueError(
+                f"`test_steps` must be at most `inner_steps` ({self.inner_steps}) for meta-sgd, which learns a rate "
+                f"for each of them, got {self.test_steps}."
+            )
+
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+        """Return its evaluations; one with a head of its own has no calibration."""
+        from graphkit.meta import MetaTraining
+        from graphkit.training.devices import seeded
+
+        with seeded(seed):
+            learner = self._made(problem)
+        options = MetaTraining(
+            steps=self.steps, batch=self.batch, lr=self.lr, first_order=self.first_order, test_steps=self.test_steps
+        )
+        step = _meta_trained(learner, problem, options, under_way)
+        has_prototypes = self.learner == "protomaml"
+        found = evaluated(learner, problem, asked, calibrated=has_prototypes, steps=self.test_steps)
+        return found._replace(step=step)
+
+    def _made(self, problem: Problem) -> AbstractGradientLearner:
+        """Return the learner as it is drawn."""
+        from graphkit.meta import ANIL, MAML, MetaSGD, ProtoMAML, Reptile
+
+        rate, steps, more = self.inner_lr, self.inner_steps, self.multi_step
+        if self.learner == "protomaml":
+            model = _model(self.model, problem, self.hidden, self.hidden)
+            return ProtoMAML(model, temperature=self.temperature, inner_lr=rate, inner_steps=steps, multi_step=more)
+        model = _model("perceptron", problem, self.hidden, problem.ways)
+        if self.learner == "reptile":
+            return Reptile(model, inner_lr=rate, inner_steps=steps)
+        if self.learner == "anil":
+            return ANIL(model, inner_lr=rate, inner_steps=steps, multi_step=more)
+        if self.learner == "meta-sgd":
+            return MetaSGD(model, inner_lr=rate, inner_steps=steps, multi_step=more)
+        order = 1 if self.learner == "fomaml" else 2
+        return MAML(model, inner_lr=rate, inner_steps=steps, order=order, multi_step=more)
+
+
+def _meta_trained(learner: AbstractLearner, problem: Problem, options: MetaTraining, under_way: UnderWay) -> int:
+    """Train a learner on tasks of the training classes, and return the step that validation tasks chose."""
+    from graphkit.meta import meta_trained
+
+    state, keep, team = under_way.state(), under_way.keep, under_way.processes
+    train, validation = problem.train, problem.validation
+    return meta_trained(learner, train, validation, options, state=state, keep=keep, processes=team).step
+
+
+def _model(kind: str, problem: Problem, hidden: int, outputs: int) -> nn.Module:
+    """Return a freshly drawn model of rows."""
+    from torch import nn
+
+    from graphkit.meta import FeatureWeights
+
+    if kind == "weights":
+        return FeatureWeights(problem.channels)
+    return nn.Sequential(nn.Linear(problem.channels, hidden), nn.ReLU(), nn.Linear(hidden, outputs))

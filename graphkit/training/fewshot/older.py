@@ -1,0 +1,85 @@
+"""The older ways with the labels of the training classes: a classifier that is carried over, classes made round."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic.dataclasses import dataclass
+
+from graphkit.training.architectures.abstract import STRICT, LearningRate, Positive
+from graphkit.training.fewshot.method import AbstractMethod
+from graphkit.training.fewshot.solved import Asked, Solved, evaluated
+
+if TYPE_CHECKING:
+    from graphkit.training.fewshot.kept import UnderWay
+    from graphkit.training.fewshot.problems import Problem
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Classifier(AbstractMethod):
+    """A perceptron that told the training classes apart, then prototypes on its hidden layer, or steps on the support.
+
+    Args:
+        pretrained: whether it is trained on the training classes at all.
+        adaptation: "prototypes" of the hidden layer, or "steps" of the whole model under a new head.
+        hidden: width.
+        epochs: of pre-training.
+        inner_lr, inner_steps: of the steps on a support.
+    """
+
+    pretrained: bool = True
+    adaptation: Literal["prototypes", "steps"] = "steps"
+    hidden: Positive = 64
+    epochs: Positive = 100
+    inner_lr: LearningRate = 0.1
+    inner_steps: Positive = 20
+
+    @property
+    def trained(self) -> bool:
+        """Return whether it is trained at all."""
+        return self.pretrained
+
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+        """Return its evaluations."""
+        from torch import nn
+
+        from graphkit.meta import MAML, PrototypicalNetwork, pretrained
+        from graphkit.training.devices import seeded
+
+        with seeded(seed):
+            body = nn.Sequential(nn.Linear(problem.channels, self.hidden), nn.ReLU())
+            if self.pretrained:
+                pretrained(body, self.hidden, problem.sources, epochs=self.epochs)
+            if self.adaptation == "prototypes":
+                return evaluated(PrototypicalNetwork(body), problem, asked)
+            model = nn.Sequential(*body, nn.Linear(self.hidden, problem.ways))
+        learner = MAML(model, inner_lr=self.inner_lr, inner_steps=self.inner_steps, order=1)
+        return evaluated(learner, problem, asked, calibrated=False)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Whitened(AbstractMethod):
+    """The nearest prototype by cosine, after the training classes were made round.
+
+    Args:
+        shrinkages: from weak to strong whitening; the one that does best on validation tasks is taken, the weaker of
+            two that do as well.
+    """
+
+    shrinkages: tuple[LearningRate, ...] = (10.0, 3.0, 1.0, 0.3)
+
+    @property
+    def trained(self) -> bool:
+        """Return true."""
+        return True
+
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+        """Return its evaluations."""
+        from graphkit.meta import PrototypicalNetwork, WithinClassWhitening, evaluate
+
+        made = [
+            PrototypicalNetwork(WithinClassWhitening(problem.sources, shrinkage=shrinkage))
+            for shrinkage in self.shrinkages
+        ]
+        learner = max(made, key=lambda each: evaluate(each, problem.validation).mean)
+        return evaluated(learner, problem, asked)

@@ -1,0 +1,89 @@
+"""Methods that use no label but those of a task's support."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic.dataclasses import dataclass
+
+from graphkit.training.architectures.abstract import STRICT, LearningRate
+from graphkit.training.fewshot.method import AbstractMethod
+from graphkit.training.fewshot.solved import Asked, Solved, evaluated
+
+if TYPE_CHECKING:
+    from graphkit.meta import Evaluation
+    from graphkit.training.fewshot.kept import UnderWay
+    from graphkit.training.fewshot.problems import Problem
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Prototypes(AbstractMethod):
+    """The nearest prototype by cosine, without any training."""
+
+    @property
+    def trained(self) -> bool:
+        """Return false."""
+        return False
+
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+        """Return its evaluations."""
+        from torch import nn
+
+        from graphkit.meta import PrototypicalNetwork
+
+        return evaluated(PrototypicalNetwork(nn.Identity()), problem, asked)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SemiSupervised(AbstractMethod):
+    """Prototypes that all rows have moved, without their labels; a query that looks at itself too is another method's.
+
+    Args:
+        weight: how many labelled items they are worth.
+        spread: how far from a prototype a row still counts.
+    """
+
+    weight: LearningRate = 3.0
+    spread: LearningRate = 0.2
+
+    @property
+    def trained(self) -> bool:
+        """Return false."""
+        return False
+
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+        """Return its evaluations, each with the rows that are known at its stage."""
+        from torch import nn
+
+        from graphkit.meta import Rows, SemiSupervisedPrototypes, TaskSet, evaluate
+
+        def found(tasks: TaskSet) -> Evaluation:
+            assert isinstance(tasks.items, Rows)
+            known = tasks.items.x[tasks.items.x.any(-1)]  # rows of nodes that were taken out are 0
+            learner = SemiSupervisedPrototypes(nn.Identity(), known, weight=self.weight, spread=self.spread)
+            return evaluate(learner, tasks)
+
+        return Solved(found(problem.validation).mean, found(problem.test), None, 0)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Logistic(AbstractMethod):
+    """A logistic regression on each task's support."""
+
+    strength: LearningRate = 10.0
+
+    @property
+    def trained(self) -> bool:
+        """Return false."""
+        return False
+
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+        """Return its evaluations."""
+        from functools import partial
+
+        from graphkit.meta import logistic_regression
+
+        regression = partial(logistic_regression, strength=self.strength)
+        again = partial(regression, calibrate=asked.calibrate, balanced=asked.balanced)
+        after = again(problem.test) if asked.calibrate else None
+        return Solved(regression(problem.validation).mean, regression(problem.test), after, 0)
