@@ -46,7 +46,7 @@ class WithinClassWhitening(nn.Module):
 
     Args:
         sources: items, and the labels of the classes that are known in them.
-        shrinkage: :math:`\lambda`, above 0; the smaller, the rounder.
+        shrinkage: :math:`\lambda`, above 0; the smaller, the rounder. It may be set to another value later.
 
     Raises:
         ValueError: for no class that is known with two items, which differ.
@@ -62,7 +62,7 @@ class WithinClassWhitening(nn.Module):
 
     def __init__(self, sources: Sequence[tuple[Rows, Sequence[int]]], *, shrinkage: float = 1.0) -> None:
         super().__init__()
-        shrinkage = positive("shrinkage", shrinkage)
+        self.shrinkage = positive("shrinkage", shrinkage)
         around = [
             items.x[items.y == label] - items.x[items.y == label].mean(0)
             for items, labels in sources
@@ -78,10 +78,10 @@ class WithinClassWhitening(nn.Module):
                 torch.manual_seed(0)
                 _, spread, columns = torch.svd_lowrank(known, q=DIRECTIONS)
                 directions = columns.T
-        share = (spread / spread[0]).square()
         self.register_buffer("directions", directions)
-        self.register_buffer("change", (1 + share / shrinkage).rsqrt() - 1)
+        self.register_buffer("share", (spread / spread[0]).square())
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the rows, whitened."""
-        return x + (x @ self.directions.T * self.change) @ self.directions  # type: ignore[operator]  # buffers
+        change = (1 + self.share / self.shrinkage).rsqrt() - 1  # type: ignore[operator]  # a buffer
+        return x + (x @ self.directions.T * change) @ self.directions  # type: ignore[operator]  # buffers

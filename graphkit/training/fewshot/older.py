@@ -77,9 +77,12 @@ class Whitened(AbstractMethod):
         """Return its evaluations."""
         from graphkit.meta import PrototypicalNetwork, WithinClassWhitening, evaluate
 
-        made = [
-            PrototypicalNetwork(WithinClassWhitening(problem.sources, shrinkage=shrinkage))
-            for shrinkage in self.shrinkages
-        ]
-        learner = max(made, key=lambda each: evaluate(each, problem.validation).mean)
+        whitening = WithinClassWhitening(problem.sources)
+        learner = PrototypicalNetwork(whitening)
+
+        def validation(shrinkage: float) -> float:
+            whitening.shrinkage = shrinkage
+            return evaluate(learner, problem.validation).mean
+
+        whitening.shrinkage = max(self.shrinkages, key=validation)
         return evaluated(learner, problem, asked)
