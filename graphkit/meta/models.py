@@ -60,15 +60,14 @@ class WithinClassWhitening(nn.Module):
         tensor([[0.5000, 1.0000]])
     """
 
+    directions: Tensor
+    share: Tensor
+
     def __init__(self, sources: Sequence[tuple[Rows, Sequence[int]]], *, shrinkage: float = 1.0) -> None:
         super().__init__()
         self.shrinkage = positive("shrinkage", shrinkage)
-        around = [
-            items.x[items.y == label] - items.x[items.y == label].mean(0)
-            for items, labels in sources
-            for label in labels
-        ]
-        known = torch.cat(around) if around else torch.zeros(0, 0)
+        classes = [items.x[items.y == label] for items, labels in sources for label in labels]
+        known = torch.cat([x - x.mean(0) for x in classes]) if classes else torch.zeros(0, 0)
         if not known.count_nonzero():
             raise ValueError("`sources` must hold a class of two items that differ.")
         if min(known.shape) <= DIRECTIONS:
@@ -83,5 +82,5 @@ class WithinClassWhitening(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the rows, whitened."""
-        change = (1 + self.share / self.shrinkage).rsqrt() - 1  # type: ignore[operator]  # a buffer
-        return x + (x @ self.directions.T * change) @ self.directions  # type: ignore[operator]  # buffers
+        change = (1 + self.share / self.shrinkage).rsqrt() - 1
+        return x + (x @ self.directions.T * change) @ self.directions
