@@ -36,7 +36,7 @@ class Prototypes(AbstractMethod):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SemiSupervised(AbstractMethod):
-    """Prototypes that all rows have moved, without their labels; a query that looks at itself too is another method's.
+    """The nearest prototype by cosine, after all rows have moved the prototypes, without their labels.
 
     Args:
         weight: how many labelled items they are worth.
