@@ -73,10 +73,9 @@ class WithinClassWhitening(nn.Module):
         if min(known.shape) <= DIRECTIONS:
             _, spread, directions = torch.linalg.svd(known, full_matrices=False)
         else:
-            with torch.random.fork_rng([]):
-                torch.manual_seed(0)
-                _, spread, columns = torch.svd_lowrank(known, q=DIRECTIONS)
-                directions = columns.T
+            basis = _leading(known, DIRECTIONS)
+            _, spread, directions = torch.linalg.svd(known @ basis, full_matrices=False)
+            directions = directions @ basis.T
         self.register_buffer("directions", directions)
         self.register_buffer("share", (spread / spread[0]).square())
 
@@ -84,3 +83,17 @@ class WithinClassWhitening(nn.Module):
         """Return the rows, whitened."""
         change = (1 + self.share / self.shrinkage).rsqrt() - 1
         return x + (x @ self.directions.T * change) @ self.directions
+
+
+def _leading(x: Tensor, count: int, rounds: int = 2) -> Tensor:
+    """Return an orthonormal basis of nearly the first right singular vectors of ``x``, ``[columns, count]``.
+
+    Subspace iteration from a start of its own generator, so that no other random number changes.
+
+    Source: Halko, Martinsson & Tropp (2011), arXiv:0909.4061, algorithm 4.4.
+    """
+    drawn = torch.randn(x.size(1), count, dtype=x.dtype, generator=torch.Generator().manual_seed(0))
+    basis = drawn.to(x.device)
+    for _ in range(rounds + 1):
+        basis = torch.linalg.qr(x.T @ (x @ basis)).Q
+    return basis
