@@ -139,8 +139,11 @@ def edge_index_in_range(edge_index: Tensor, num_nodes: int | tuple[int, int] | N
     given = (num_nodes, num_nodes) if isinstance(num_nodes, int) else num_nodes
     if edge_index.shape[1] == 0:
         return given or (0, 0)
-    ids = host_array(edge_index)
-    lowest, highest = ids.min(axis=1).tolist(), ids.max(axis=1).tolist()
+    if edge_index.device.type == "cpu":
+        ids = host_array(edge_index)
+        lowest, highest = ids.min(axis=1).tolist(), ids.max(axis=1).tolist()
+    else:
+        lowest, highest = torch.stack(edge_index.detach().aminmax(dim=1)).tolist()
     if min(lowest) < 0:
         raise ValueError(f"`edge_index` must hold node ids from 0 upwards, got {min(lowest)}.")
     sizes = given or (max(highest) + 1, max(highest) + 1)

@@ -33,6 +33,7 @@ from graphkit.operators import SparseOperator, products, sparse_features
 from tests.graphs import BY_NAME, ZOO, Graph, large
 
 EXACT = {"rtol": 0.0, "atol": 1e-10}
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -109,17 +110,35 @@ def agrees_with_pyg(layer: Layer, graphs: Iterable[Graph] | None = None) -> None
                 close(ours[name], expected, f"{graph.name}, {name}, {dtype}", rtol=0, atol=share * scale)
 
 
-def _outputs_and_gradients(make: Callable[..., Module], layer: Layer, graph: Graph, dtype: torch.dtype) -> dict:
-    module = make(dtype)
-    x = graph.features(dtype=dtype).requires_grad_()
-    options = {name: value.requires_grad_() for name, value in layer.options(graph, dtype).items()}
-    out = module(x, graph.edge_index, **options)
-    upstream = torch.linspace(-1, 1, out.numel(), dtype=dtype).view(out.shape)
+def agrees_with_the_cpu(layer: Layer, device: torch.device) -> None:
+    """Outputs and gradients on an accelerator are those of the CPU, in every form the layer takes a graph in."""
+    for graph in layer.zoo():
+        found, expected = (
+            _outputs_and_gradients(layer.ours, layer, graph, torch.float64, place) for place in (device, CPU)
+        )
+        for name, value in expected.items():
+            close(found[name].cpu(), value, f"{graph.name}, {name}")
+        if layer.edge != "edge_attr" and graph.simple:
+            weight = graph.weights() if layer.edge == "edge_weight" else None
+            module = layer.ours().to(device)
+            for form in matrix_forms(graph, weight):
+                out = module(graph.features().to(device), form.to(device))
+                close(out.cpu(), expected["output"], f"{graph.name}, {_form(form)}")
+
+
+def _outputs_and_gradients(
+    make: Callable[..., Module], layer: Layer, graph: Graph, dtype: torch.dtype, device: torch.device = CPU
+) -> dict:
+    module = make(dtype).to(device)
+    x = graph.features(dtype=dtype).to(device).requires_grad_()
+    options = {name: value.to(device).requires_grad_() for name, value in layer.options(graph, dtype).items()}
+    out = module(x, graph.edge_index.to(device), **options)
+    upstream = torch.linspace(-1, 1, out.numel(), dtype=dtype, device=device).view(out.shape)
     inputs = {"x": x, **options, **dict(module.named_parameters())}
     gradients = torch.autograd.grad(out, list(inputs.values()), upstream, allow_unused=True, materialize_grads=True)
     found = {"output": out.detach(), **dict(zip(inputs, gradients, strict=True))}
     if layer.undirected and layer.edge == "edge_weight":  # only both directions together keep a graph undirected
-        slopes = graph.dense(found["edge_weight"]).to(dtype)
+        slopes = graph.dense(found["edge_weight"].cpu()).to(dtype)
         found["edge_weight"] = slopes + slopes.T
     return found
 

@@ -72,19 +72,35 @@ def once(body: Body) -> tuple[Times, Any]:
 
 
 def _timed(body: Body, calls: int) -> tuple[float, float]:
-    """Return wall and CPU seconds of one call, the mean of ``calls``."""
+    """Return wall and CPU seconds of one call, the mean of ``calls``; what an accelerator was given is waited for."""
+    _finish()
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(calls):
         body()
+    _finish()
     return (time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls
 
 
-def memory_added(body: Body) -> float:
+def _finish() -> None:
+    """Wait until an accelerator, if there is one, has done what it was given."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+
+
+def memory_added(body: Body, device: str = "cpu") -> float:
     """Return by how many MB two calls of ``body`` raise the peak of this process above what it holds now.
 
-    Call it in a process of its own, with inputs, imports and kernels ready.
+    Call it in a process of its own, with inputs, imports and kernels ready. On a ``device`` other than the CPU it is
+    the device's memory that counts.
     """
     import psutil
+
+    if device != "cpu":
+        body()
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        body()
+        return (torch.cuda.max_memory_allocated(device) - before) / 1e6
 
     if hasattr(ctypes.CDLL(None), "malloc_trim"):
         ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back, so that a body cannot use it unseen
@@ -184,11 +200,11 @@ def write(path: Path | None, *, dataset: Mapping[str, Any], rows: Sequence[Mappi
     keep(path, **{**told, "seconds": main["wall"], "rows": rows, **fields})
 
 
-def keep(path: Path | None, **record: Any) -> None:
+def keep(path: Path | None, *, device: str = "cpu", **record: Any) -> None:
     """Write a result record, with the command that led to it and where it ran, if there is a path."""
     if path is None:
         return
-    told = {"command": shlex.join(sys.argv), "environment": environment("cpu", "32-true"), **record}
+    told = {"command": shlex.join(sys.argv), "environment": environment(device, "32-true"), **record}
     write_atomically(path, (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())
 
 

@@ -4,7 +4,8 @@ The graph is synthetic, undirected, without loops, its degrees follow a power la
 170,000 nodes and 2,300,000 edges (both directions counted) with 128 features, the size of ogbn-arxiv. The peers are
 PyG's layer on `edge_index`, and on a `torch.sparse` CSR matrix where the layer multiplies by one (for GCN normalised
 beforehand, as PyG recommends). All have the same weights; "difference" is the largest one in the results and in the
-gradients of `x`, relative to the largest value. Memory is what forward and backward add to the inputs.
+gradients of `x`, relative to the largest value. Memory is what forward and backward add to the inputs, on the device
+where the layers run.
 """
 
 from __future__ import annotations
@@ -46,15 +47,17 @@ def power_law(nodes: int, edges: int, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.stack((both // nodes, both % nodes)))
 
 
-def pass_of(layer: str, side: str, nodes: int, edges: int, features: int) -> Callable[[], tuple[Tensor, Tensor]]:
+def pass_of(
+    layer: str, side: str, nodes: int, edges: int, features: int, device: str
+) -> Callable[[], tuple[Tensor, Tensor]]:
     """Return one side's forward and backward pass, which returns the result and the gradient of ``x``."""
     torch.manual_seed(0)
-    x, upstream = torch.randn(nodes, features).requires_grad_(), torch.randn(nodes, features)
+    x, upstream = torch.randn(nodes, features).to(device).requires_grad_(), torch.randn(nodes, features).to(device)
     conv = LAYERS[layer](pyg, features, features)
     if side == "graphkit":
         state, conv = conv.state_dict(), LAYERS[layer](ours, features, features)
         conv.load_state_dict(state)
-    graph = power_law(nodes, edges)
+    conv, graph = conv.to(device), power_law(nodes, edges).to(device)
     if side == "csr" and layer == "gcn":
         conv.normalize = conv.add_self_loops = False
         graph = to_torch_csr_tensor(*pyg.conv.gcn_conv.gcn_norm(graph, num_nodes=nodes), size=(nodes, nodes))
@@ -71,15 +74,17 @@ def pass_of(layer: str, side: str, nodes: int, edges: int, features: int) -> Cal
     return run
 
 
-def compare(layer: str, size: Sequence[int], rounds: int, *, memory: bool, what: str) -> list[dict[str, Any]]:
+def compare(
+    layer: str, size: Sequence[int], rounds: int, *, device: str, memory: bool, what: str
+) -> list[dict[str, Any]]:
     """Return the rows of one layer on one graph of ``size`` (nodes, edges, features)."""
     sides = [side for side in SIDES if side != "csr" or layer in WITH_CSR]
-    runs = {side: pass_of(layer, side, *size) for side in sides}
+    runs = {side: pass_of(layer, side, *size, device) for side in sides}
     times = measure.interleaved(runs, rounds=rounds)
     truth, rows = runs["edge_index"](), []
     for side, run in runs.items():
         difference = f"{max(map(_difference, run(), truth)):.0e}"
-        arguments = ["--layer", layer, "--memory-of", side, "--size", *map(str, size)]
+        arguments = ["--layer", layer, "--memory-of", side, "--device", device, "--size", *map(str, size)]
         used = measure.memory_in_subprocess(__file__, *arguments) if memory else None
         rows.append(measure.row(what, SIDES[side], times[side], times["graphkit"], used, difference=difference))
     return rows
@@ -93,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = measure.parser(__doc__)
     parser.add_argument("--layer", choices=LAYERS, action="append", help="may be given again (default: all)")
     parser.add_argument("--size", type=int, nargs=3, default=[170_000, 2_300_000, 128], help="nodes edges features")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: cpu)")
     parser.add_argument("--scaling", action="store_true", help="how the cost grows from 10,000 to 1,000,000 edges")
     options = parser.parse_args(arguments)
     for message in ("Sparse CSR tensor support is in beta", "Sparse invariant checks are implicitly disabled"):
@@ -100,8 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     threads = measure.set_threads(options.threads)
     size, layers = options.size if not options.quick else [300, 4_000, 16], options.layer or list(LAYERS)
     if options.memory_of:
-        pass_of(layers[0], options.memory_of, 64, 512, size[2])()  # kernels are compiled, threads are started
-        print(measure.memory_added(pass_of(layers[0], options.memory_of, *size)))
+        device = options.device
+        pass_of(layers[0], options.memory_of, 64, 512, size[2], device)()  # kernels are compiled, threads are started
+        print(measure.memory_added(pass_of(layers[0], options.memory_of, *size, device), device))
         return 0
     rounds, rows = options.rounds or (2 if options.quick else 5), []
     edge_counts = [size[1]]
@@ -111,11 +118,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for edges in edge_counts:
             one = [round(size[0] * edges / size[1]), edges, size[2]]
             what = f"{layer}, {edges:,} edges"
-            rows += compare(layer, one, rounds, memory=not options.no_memory and not options.scaling, what=what)
-    note = f"{size[2]} features, {threads}, {rounds} rounds in turn; ratio: this side's seconds over graphkit's"
+            memory = not options.no_memory and not options.scaling
+            rows += compare(layer, one, rounds, device=options.device, memory=memory, what=what)
+    where = threads if options.device == "cpu" else options.device
+    note = f"{size[2]} features, {where}, {rounds} rounds in turn; ratio: this side's seconds over graphkit's"
     measure.show(rows, note, difference="difference")
     facts = {"name": "power-law", "sha256": _checksum(*size[:2]), "nodes": size[0], "edges": size[1], "classes": 0}
-    measure.write(options.json, dataset=facts, rows=rows, config={"layers": layers, "size": size}, seeds=[0])
+    config = {"layers": layers, "size": size}
+    measure.write(options.json, dataset=facts, rows=rows, config=config, seeds=[0], device=options.device)
     return 0
 
 

@@ -99,6 +99,13 @@ class GraphSet(InMemoryDataset):
         result.split = split
         return result
 
+    def to(self, device: torch.device | str, *args: Any, **kwargs: Any) -> GraphSet:
+        """Return a shallow copy whose graphs are on a device, where batches are gathered then; this set stays."""
+        result = copy.copy(self)
+        result._data = copy.copy(self._data).to(device, *args, **kwargs)
+        result.nodes, result.edges = self.nodes.to(device), self.edges.to(device)
+        return result
+
     def part(self, name: Literal["train", "val", "test"]) -> GraphSet:
         """Return the graphs to train on, to select on, or to test on.
 
@@ -124,11 +131,11 @@ class GraphSet(InMemoryDataset):
         """
         if self.transform is not None:
             raise ValueError("a set with a `transform` has no gathered batches; use PyG's DataLoader.")
-        index = torch.as_tensor(index, dtype=torch.long)
+        index = torch.as_tensor(index, dtype=torch.long, device=self.nodes.device)
         if index.dim() != 1 or not len(index):
             raise ValueError(f"`index` must be one or more places in the set, got shape {list(index.shape)}.")
         if self._indices is not None:
-            index = torch.as_tensor(self._indices)[index]
+            index = torch.as_tensor(self._indices, device=index.device)[index]
         nodes, edges = self.nodes[index], self.edges[index]
         offset, edge_offset = _starts(nodes), _starts(edges)
         rows = {
@@ -142,11 +149,13 @@ class GraphSet(InMemoryDataset):
         for name, values in self._data.to_dict().items():
             axis = _axis(name)
             if name == "edge_index":
-                batch[name] = values[:, rows[axis]] + torch.repeat_interleave(offset[:-1], edges)
+                added = torch.repeat_interleave(offset[:-1], edges, output_size=len(rows[axis]))
+                batch[name] = values[:, rows[axis]] + added
             else:
                 batch[name] = values[rows[axis]]
-            increments[name] = offset[:-1] if name == "edge_index" else torch.zeros(len(index), dtype=torch.long)
-        batch.batch = torch.repeat_interleave(torch.arange(len(index)), nodes)
+            increments[name] = offset[:-1] if name == "edge_index" else torch.zeros_like(index)
+        places = torch.arange(len(index), device=index.device)
+        batch.batch = torch.repeat_interleave(places, nodes, output_size=len(rows["nodes"]))
         batch.ptr = offset
         batch._num_graphs = len(index)
         batch._slice_dict = {name: pointers[_axis(name)] for name in increments}
@@ -170,7 +179,8 @@ def _gathered(starts: Tensor, counts: Tensor) -> Tensor:
     """Return ``starts[0], starts[0] + 1, ...``, ``counts[0]`` of them, then those of the next."""
     ends = counts.cumsum(0)
     total = int(ends[-1])
-    return torch.arange(total) + torch.repeat_interleave(starts - ends + counts, counts, output_size=total)
+    skipped = torch.repeat_interleave(starts - ends + counts, counts, output_size=total)
+    return torch.arange(total, device=counts.device) + skipped
 
 
 def _sums(name: str, counts: Tensor, expected: int) -> None:

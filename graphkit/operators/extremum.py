@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphkit._kernels import extremum, threads
 from graphkit._kernels.memory import fresh
-from graphkit.operators.functions import AbstractFunction, kernel_arrays, side_by_side
+from graphkit.operators.functions import AbstractFunction, compiled, kernel_arrays, side_by_side
 from graphkit.operators.pattern import Pattern
 
 
@@ -20,8 +20,8 @@ def neighbour_maximum(pattern: Pattern, x: Tensor) -> Tensor:
     the order of the edges. Twice differentiable.
 
     Args:
-        pattern: places of the entries, ``[rows, columns]``; on the CPU.
-        x: ``[columns, features]``, float32 or float64.
+        pattern: places of the entries, ``[rows, columns]``.
+        x: ``[columns, features]``; what is not float32 or float64 on the CPU makes an ``[entries, features]`` array.
 
     Example:
         >>> import numpy as np
@@ -29,6 +29,10 @@ def neighbour_maximum(pattern: Pattern, x: Tensor) -> Tensor:
         >>> neighbour_maximum(pattern, torch.tensor([[1.0, -2.0], [0.5, -1.0]])).tolist()
         [[1.0, -1.0], [0.0, 0.0]]
     """
+    if not compiled(x):
+        rows = pattern.rows().unsqueeze(1).expand(-1, x.shape[1])
+        out = x.new_zeros(pattern.shape[0], x.shape[1])
+        return out.scatter_reduce(0, rows, x.index_select(0, pattern.columns), "amax", include_self=False)
     return _Maximum.apply(x, pattern)[0]
 
 

@@ -67,6 +67,14 @@ class Pattern:
             pointers, entries, order = (torch.from_numpy(array).to(device) for array in arrays)
         return cls(pointers, entries, order, shape)
 
+    @classmethod
+    def from_ends(cls, rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> Pattern:
+        """Return the pattern with entries ``(rows[k], columns[k])``, made on the device where they are."""
+        with outside_transforms():
+            if rows.device.type == "cpu":
+                return cls.from_coordinates(rows.detach().numpy(), columns.detach().numpy(), shape)
+            return cls(*_compressed_rows(rows.detach().long(), columns.detach().long(), shape), shape)
+
     @property
     def entries(self) -> int:
         """Number of stored entries."""
@@ -96,8 +104,11 @@ class Pattern:
             return self._transposed()
 
     def _transposed(self) -> tuple[Pattern, Tensor]:
-        arrays = ordering.transposed_rows(self.pointers.cpu().numpy(), self.columns.cpu().numpy(), self.shape[1])
-        pointers, columns, position = (torch.from_numpy(array).to(self.columns.device) for array in arrays)
+        if self.columns.device.type == "cpu":
+            arrays = ordering.transposed_rows(*self.arrays, self.shape[1])
+            pointers, columns, position = (torch.from_numpy(array) for array in arrays)
+        else:
+            pointers, columns, position = _compressed_rows(self.columns.long(), self.rows(), self.shape[::-1])
         if (
             self.shape[0] == self.shape[1]
             and torch.equal(pointers, self.pointers)
@@ -138,3 +149,12 @@ class Pattern:
 
     def __repr__(self) -> str:
         return f"Pattern({self.shape[0]} x {self.shape[1]}, {self.entries} entries)"
+
+
+def _compressed_rows(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what :func:`graphkit._kernels.ordering.compressed_rows` does, by sorting on an accelerator."""
+    index = torch.int32 if max(*shape, len(rows)) < INT32_LIMIT else torch.int64
+    order = (rows * shape[1] + columns).argsort(stable=True)
+    ends = torch.arange(shape[0] + 1, device=rows.device)
+    pointers = torch.searchsorted(rows.index_select(0, order), ends)
+    return pointers.to(index), columns.index_select(0, order).to(index), order.to(index)

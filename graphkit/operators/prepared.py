@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from graphkit._checks import edge_index_in_range, host_array, one_value_per_edge
+from graphkit._checks import edge_index_in_range, one_value_per_edge
 from graphkit._kernels.ordering import fingerprint
 from graphkit.operators.pattern import Pattern, outside_transforms
 from graphkit.operators.sparse import SparseOperator
@@ -171,8 +171,7 @@ def pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int]) -> Pattern:
 
     def build() -> Pattern:
         sources, targets = edge_index_in_range(edge_index, num_nodes)
-        index = host_array(edge_index)
-        return Pattern.from_coordinates(index[1], index[0], (targets, sources), edge_index.device)
+        return Pattern.from_ends(edge_index[1], edge_index[0], (targets, sources))
 
     return remembered(build, ("pattern", num_nodes), edge_index)
 
@@ -192,15 +191,17 @@ def looped_pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int], *, l
 
     def build() -> Pattern:
         sources, targets = edge_index_in_range(edge_index, num_nodes)
-        source, target = host_array(edge_index)
-        others, own = np.flatnonzero(source != target), np.flatnonzero(source == target)
-        nodes = np.arange(0 if loops == "none" else min(sources, targets))
+        source, target = edge_index.detach().long()
+        loop = source == target
+        others, own = (~loop).nonzero().squeeze(1), loop.nonzero().squeeze(1)
+        nodes = torch.arange(0 if loops == "none" else min(sources, targets), device=edge_index.device)
         added = len(source) + nodes
         if loops == "own":
-            added[source[own]] = own
-        rows, columns = (np.concatenate((end[others], nodes)) for end in (target, source))
-        pattern = Pattern.from_coordinates(rows, columns, (targets, sources), edge_index.device)
-        order = torch.from_numpy(np.concatenate((others, added))).to(edge_index.device)
+            last = torch.full_like(nodes, -1).scatter_reduce(0, source[own], own, "amax")
+            added = torch.where(last < 0, added, last)
+        rows, columns = (torch.cat((end[others], nodes)) for end in (target, source))
+        pattern = Pattern.from_ends(rows, columns, (targets, sources))
+        order = torch.cat((others, added))
         return Pattern(pattern.pointers, pattern.columns, order.index_select(0, pattern.order), pattern.shape)
 
     return remembered(build, ("looped", num_nodes, loops), edge_index)

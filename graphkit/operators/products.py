@@ -7,7 +7,6 @@ too. Tasks that ``vmap`` stacks become further features where the matrix is shar
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,12 @@ from torch import Tensor
 
 from graphkit._kernels import product, threads
 from graphkit._kernels.memory import fresh
+from graphkit.operators import accelerated
 from graphkit.operators.functions import AbstractFunction, inside_transform, kernel_arrays, stacked_tasks
 from graphkit.operators.pattern import Pattern
 
-BLOCK = 2**22
-"""Numbers held at a time by ``sample`` on an accelerator, where it gathers both sides in blocks of entries."""
-
+HALF = (torch.bfloat16, torch.float16)
+"""Types that are multiplied in float32: on the CPU there is no such product, and cuSPARSE's is for some widths only."""
 
 NARROW = 32
 """Features below which, on the CPU, PyTorch's own product (MKL's) is the faster one: it keeps a row in registers.
@@ -57,7 +56,7 @@ def multiply(
         ``[rows, features]`` or ``[rows, heads, features]``, in the type of ``x``. Half-precision features are
         multiplied and summed in float32.
     """
-    if x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16):
+    if x.dtype in HALF:
         wide = (None if part is None else part.float() for part in (x, values, turned, plus))
         return _Multiply.apply(*wide, scale, plus_scale, False, pattern).to(x.dtype)
     if values is not None and values.dtype != x.dtype:
@@ -97,23 +96,29 @@ def sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
     Returns:
         ``[entries]`` or ``[entries, heads]``; no ``entries x features`` array is made.
     """
-    if left.device.type == "cpu" and left.dtype in (torch.bfloat16, torch.float16):
+    if left.dtype in HALF:
         return sample(pattern, left.float(), right.float()).to(left.dtype)
     return _Sample.apply(left, right, pattern)
 
 
 def along_rows(pattern: Pattern, x: Tensor) -> Tensor:
     """Return ``x[i]`` for every entry (i, j), ``[entries, heads]`` from ``[rows, heads]``."""
+    if x.device.type != "cpu":
+        return accelerated.taken(x, pattern.rows())
     return sample(pattern, x.unsqueeze(-1), x.new_ones(pattern.shape[1], *x.shape[1:], 1))
 
 
 def along_columns(pattern: Pattern, x: Tensor) -> Tensor:
     """Return ``x[j]`` for every entry (i, j), ``[entries, heads]`` from ``[columns, heads]``."""
+    if x.device.type != "cpu":
+        return accelerated.taken(x, pattern.columns)
     return sample(pattern, x.new_ones(pattern.shape[0], *x.shape[1:], 1), x.unsqueeze(-1))
 
 
 def row_sums(pattern: Pattern, values: Tensor) -> Tensor:
     """Return the sum of the values in each row, ``[rows]`` from ``[entries]`` or ``[rows, heads]`` with heads."""
+    if values.device.type != "cpu":
+        return accelerated.row_sums(pattern, values)
     return multiply(pattern, values, values.new_ones(pattern.shape[1], *values.shape[1:], 1)).squeeze(-1)
 
 
@@ -128,7 +133,7 @@ def _multiply(
 ) -> Tensor:
     """Return the result; in ``out``, which may be ``plus``, where it is on the CPU."""
     if x.device.type != "cpu":
-        return _multiply_on_accelerator(pattern, values, x, scale, plus, plus_scale)
+        return accelerated.multiply(pattern, values, x, scale, plus, plus_scale)
     width = x.shape[1:].numel()
     heads = values is not None and values.dim() == 2
     out = fresh((pattern.shape[0], *x.shape[1:]), x.dtype) if out is None else out
@@ -136,7 +141,7 @@ def _multiply(
     if narrow and not heads and pattern.entries > 0 and pattern.columns.dtype == torch.int32:
         stored = x.new_ones(pattern.entries) if values is None else values.detach()
         start, kept = (out, 0.0) if plus is None else (plus.detach(), plus_scale)  # what is kept 0 times is not read
-        return torch.addmm(start, torch_csr(pattern, stored), x.detach(), beta=kept, alpha=scale, out=out)
+        return torch.addmm(start, accelerated.torch_csr(pattern, stored), x.detach(), beta=kept, alpha=scale, out=out)
     pointers, columns = pattern.arrays
     if values is not None and heads:
         threads.over_rows(product.multiply_heads, pointers, width, columns, *kernel_arrays(values, x, out))
@@ -149,37 +154,9 @@ def _multiply(
     return out
 
 
-def _multiply_on_accelerator(
-    pattern: Pattern, values: Tensor | None, x: Tensor, scale: float, plus: Tensor | None, plus_scale: float
-) -> Tensor:
-    if values is not None and values.dim() == 2:
-        heads = [
-            _multiply_on_accelerator(pattern, values[:, h], x[:, h], 1.0, None, 1.0) for h in range(values.shape[1])
-        ]
-        return torch.stack(heads, 1) if heads else x.new_zeros(pattern.shape[0], *x.shape[1:])
-    weights = x.new_ones(pattern.entries) if values is None else values.contiguous()
-    return _plus(torch_csr(pattern, weights) @ x, scale, plus, plus_scale)
-
-
-def torch_csr(pattern: Pattern, values: Tensor) -> Tensor:
-    """Return the matrix as PyTorch's own CSR tensor, which shares the operator's memory."""
-    return torch.sparse_csr_tensor(pattern.pointers, pattern.columns, values, pattern.shape, check_invariants=False)
-
-
-with warnings.catch_warnings():  # PyTorch says once a process that its CSR tensors are in beta; that is ours to know
-    warnings.simplefilter("ignore")
-    torch.sparse_csr_tensor([0, 0], [], [], (1, 1), check_invariants=False)
-
-
-def _plus(product: Tensor, scale: float, plus: Tensor | None, plus_scale: float) -> Tensor:
-    product = product if scale == 1.0 else product.mul_(scale)
-    return product if plus is None else product.add_(plus, alpha=plus_scale)
-
-
 def _sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
-    shape = pattern.entries, *left.shape[1:-1]
     if left.device.type == "cpu":
-        out = fresh(shape, left.dtype)
+        out = fresh((pattern.entries, *left.shape[1:-1]), left.dtype)
         pointers, columns = pattern.arrays
         heads = (1,) if left.dim() == 2 else left.shape[1:2]
         sides = [side.detach().contiguous().view(len(side), *heads, side.shape[-1]).numpy() for side in (left, right)]
@@ -187,12 +164,13 @@ def _sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
             product.sample, pointers, left.shape[1:].numel(), columns, *sides, out.view(pattern.entries, *heads).numpy()
         )
         return out
-    out = torch.empty(shape, dtype=left.dtype, device=left.device)
-    rows, step = pattern.rows(), max(1, BLOCK // max(1, left.shape[1:].numel()))
-    for start in range(0, pattern.entries, step):
-        block = slice(start, start + step)
-        out[block] = (left[rows[block]] * right[pattern.columns[block]]).sum(-1)
-    return out
+    return accelerated.sample(pattern, left, right)
+
+
+def _permuted(values: Tensor, position: Tensor) -> Tensor:
+    """Return values of entries, with or without heads, in another order."""
+    there = values.device.type != "cpu"
+    return accelerated.taken(values, position) if there else values.index_select(0, position)
 
 
 def _conjugate(part: Any) -> Any:
@@ -228,7 +206,7 @@ class _Multiply(AbstractFunction):
             transpose, position = ctx.pattern.transpose
             back = None if turned is None else values
             if values is not None:
-                values = values.index_select(0, position) if turned is None else turned
+                values = _permuted(values, position) if turned is None else turned
             dx = _Multiply.apply(grad, values, back, None, ctx.scale, ctx.plus_scale, ctx.shifted, transpose)
         if ctx.needs_input_grad[1]:
             dvalues = _Sample.apply(grad, x, ctx.pattern)
@@ -273,7 +251,7 @@ class _Sample(AbstractFunction):
             dleft = _Multiply.apply(right, grad, None, None, 1.0, 1.0, False, ctx.pattern)
         if ctx.needs_input_grad[1]:
             transpose, position = ctx.pattern.transpose
-            values = grad.index_select(0, position)
+            values = _permuted(grad, position)
             dright = _Multiply.apply(left, values, None, None, 1.0, 1.0, False, transpose)
         return dleft, dright, None
 

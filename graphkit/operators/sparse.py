@@ -97,10 +97,10 @@ class SparseOperator:
         one_value_per_edge("edge_weight", edge_weight, edge_index.shape[-1])
         with outside_transforms():
             sizes = edge_index_in_range(edge_index, num_nodes)
-            source, target = host_array(edge_index)
+            source, target = edge_index.detach()
         if flow == "target_to_source":
             source, target, sizes = target, source, sizes[::-1]
-        pattern = Pattern.from_coordinates(target, source, sizes[::-1], edge_index.device)
+        pattern = Pattern.from_ends(target, source, sizes[::-1])
         return cls(pattern, None if edge_weight is None else edge_weight.reshape(-1).index_select(0, pattern.order))
 
     @classmethod
@@ -162,7 +162,7 @@ class SparseOperator:
     def _from_coordinates(cls, rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> SparseOperator:
         with outside_transforms():
             entries_in_shape(rows, columns, shape)
-            pattern = Pattern.from_coordinates(host_array(rows), host_array(columns), shape, values.device)
+            pattern = Pattern.from_ends(rows, columns, shape)
         return cls(pattern, values.index_select(0, pattern.order))
 
     def with_values(self, values: Tensor | None) -> SparseOperator:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from graphkit.training.precise import Precise
+
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
@@ -39,7 +41,8 @@ class AbstractFit(ABC, Generic[E]):
     def __init__(self, module: nn.Module, groups: list[dict[str, Any]], lr: float, fabric: Fabric) -> None:
         self.fabric = fabric
         fused = fabric.device.type in ("cpu", "cuda")
-        self.model, self.optimizer = fabric.setup(module, torch.optim.Adam(groups, lr=lr, fused=fused))
+        _, self.optimizer = fabric.setup(module, torch.optim.Adam(groups, lr=lr, fused=fused))
+        self.model = Precise(module, fabric)
         self.history: list[E] = []
         self.best: E | None = None
         self.best_weights: dict[str, Tensor] = {}

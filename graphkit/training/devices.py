@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,8 @@ def fabric_on(device: str, precision: str) -> Fabric:
     """
     from lightning_fabric import Fabric
 
+    # It would advise a faster and coarser product on every accelerator that has one.
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     member("precision", precision, PRECISIONS)
     name, colon, number = device.partition(":")
     if precision == "16-mixed" and (name == "cpu" or (name == "auto" and not torch.accelerator.is_available())):

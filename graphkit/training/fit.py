@@ -157,12 +157,11 @@ class Fit(AbstractFit[Epoch]):
         return loss + weight * consistency(guesses, sharpening=recipe.sharpening)
 
     def _logits(self, index: Tensor, *, training: bool, way: Way | None = None) -> Tensor:
-        """Return logits for some items, in float32 or float64."""
+        """Return logits for some items."""
         for module in self._modules:  # `Module.train` walks the tree and its setters anew: a tenth of an epoch on Cora
             vars(module)["training"] = training
         with torch.set_grad_enabled(training):
-            logits = way(self.model) if way else self.task.logits(self.model, index)
-        return logits if logits.dtype == torch.float64 else logits.float()
+            return way(self.model) if way else self.task.logits(self.model, index)
 
     def _key(self, epoch: Epoch) -> tuple[float, ...]:
         """Return what selection minimises; of equal keys the earlier epoch stays."""

@@ -114,7 +114,7 @@ class GraphTask(AbstractTask):
             return model(self._batch(index))
 
     def _batch(self, index: Tensor) -> GraphBatch:
-        batch = self.graphs.batch(index.cpu())
+        batch = self.graphs.batch(index)
         device, molecules = index.device, self.graph[0]
         x = batch.x.to(device) if molecules else batch.x.to(device, self.dtype)
         bonds = batch.edge_attr.to(device) if molecules else None
@@ -168,8 +168,8 @@ def prepare_graphs(
         )
     known = graphs.card.name if graphs.card else ""
     molecules = (known.startswith("ogbg-mol"),)
-    task = GraphTask(graphs, molecules, train, validation, classes, objective, dtype, recipe.shares, processes)
-    return task, test
+    there, shares = graphs.to(device), recipe.shares
+    return GraphTask(there, molecules, train, validation, classes, objective, dtype, shares, processes), test
 
 
 def _objective(graphs: GraphSet, y: Tensor) -> tuple[AbstractObjective, int]:

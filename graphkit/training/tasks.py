@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.data.soundness import validate
-from graphkit.operators import sparse_features
+from graphkit.operators import FourierBasis, sparse_features
 from graphkit.training.objectives import AbstractObjective, Accuracy, objective_of
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def prepare(data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype
     graph = recipe.model.graph(
         data.edge_index.to(device), None if weight is None else weight.to(device, dtype), data.num_nodes
     )
+    graph = tuple(part.to(dtype) if isinstance(part, FourierBasis) else part for part in graph)
     classes = int(data.y.max()) + 1
     if signals is not None:
         return SignalTask(signals.to(device, dtype), graph, train, validation, classes), test

@@ -14,10 +14,12 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+from graphkit.data import load
 from graphkit.data.splits import RandomPerClass
 from graphkit.training import Interrupted, TrainingError, recipe, train
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.files import require_writable, write_atomically
+from graphkit.training.named import RECIPES, SIGNAL_RECIPES
 from tests.interruptions import Meanwhile, StopAfter
 
 SHORT = recipe("gcn", {"epochs": 8})
@@ -116,7 +118,6 @@ train(load("karate"), recipe("mlp", {"epochs": 400}), device="cpu", checkpoint=p
 
 @pytest.mark.parametrize(("number", "every"), [(signal.SIGTERM, 30.0), (signal.SIGINT, 30.0), (signal.SIGKILL, 0.0)])
 def test_a_real_signal_leaves_a_checkpoint_that_resumes_to_the_same_bits(tmp_path, number, every):
-    from graphkit.data import load
 
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(tmp_path), str(every)],
@@ -369,3 +370,18 @@ def test_a_record_is_never_put_in_the_place_of_a_pipe_and_a_link_stays_one(tmp_p
     write_atomically(tmp_path / "link", b"content")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "target").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_model_trains_in_every_precision(data, name, precision):
+    outcome = train(data, recipe(name, {"epochs": 2}), device="cpu", precision=precision)
+    assert outcome.record.environment["precision"] == precision
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+@pytest.mark.parametrize("name", SIGNAL_RECIPES)
+def test_every_model_of_signals_trains_in_every_precision(name, precision):
+    chosen = recipe(name, {"epochs": 1, "batch": 0}, items="signals")
+    outcome = train(load("digits-grid"), chosen, device="cpu", precision=precision)
+    assert outcome.record.environment["precision"] == precision

@@ -72,7 +72,8 @@ class AbstractLearner(nn.Module, ABC):
         """Return the parameters adapted to a task's support."""
         with modes(self.model, dropout=self.dropout, statistics=self.statistics):
             self._look_at([task])
-            return self.adapted(self.shown(task, "support"), task.episode.support_y, task.episode.ways)
+            y = task.episode.support_y.to(task.items.y.device)
+            return self.adapted(self.shown(task, "support"), y, task.episode.ways)
 
     def predict(self, parameters: Parameters, task: Task) -> Tensor:
         """Return the logits of a task's query under adapted parameters, ``[ways * queries, ways]``."""
@@ -109,7 +110,7 @@ class AbstractLearner(nn.Module, ABC):
         with modes(self.model, dropout=self.dropout, statistics=self.statistics):
             self._look_at(tasks)
             first = tasks[0]
-            y, ways = first.episode.support_y, first.episode.ways
+            y, ways = first.episode.support_y.to(first.items.y.device), first.episode.ways
             if not _stackable(tasks):
                 parts = [solve(self.shown(task, "support"), self.shown(task, "query"), y, ways) for task in tasks]
                 return torch.stack(parts)
@@ -131,7 +132,8 @@ class AbstractLearner(nn.Module, ABC):
         own = modes(self.model, dropout=self.dropout, statistics=self.statistics)
         with torch.random.fork_rng([]), own:  # a look must not change what dropout draws later
             whole = _outputs(first.items, first.episode.support.flatten())
-            self.require_fit(whole, first.episode.support_y, first.episode.ways)
+            y = first.episode.support_y.to(first.items.y.device)
+            self.require_fit(whole, y, first.episode.ways)
         self._fitting.add(first.episode.ways)
 
     def shown(self, task: Task, part: str) -> Shown:

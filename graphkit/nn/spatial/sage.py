@@ -19,7 +19,6 @@ from graphkit.nn.abstract import (
 )
 from graphkit.operators import SparseOperator, mean_adjacency, sum_adjacency
 from graphkit.operators.extremum import neighbour_maximum
-from graphkit.operators.functions import compiled
 
 FUSED = ("mean", "add", "sum", "max")
 
@@ -132,7 +131,7 @@ class SAGEConv(AbstractGraphConv):
 
     def _maximum(self, source: Any, edge_index: Any, sizes: tuple[int, int]) -> Tensor:
         source = source.to_dense() if isinstance(source, SparseOperator) else source
-        if source.dim() == 2 and compiled(source):
+        if source.dim() == 2:
             pattern = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern
             return neighbour_maximum(pattern, source)
         return self.propagate(plain_edges(edge_index), x=(source, None), size=sizes)

@@ -67,8 +67,6 @@ class EmbeddingFit(AbstractFit[EmbeddingEpoch]):
         self.material, self.recipe = material, recipe
         module = module.to(fabric.device)
         super().__init__(module, recipe.encoder.parameter_groups(module), recipe.encoder.lr, fabric)
-        if not recipe.objective.labelled:
-            self.model.mark_forward_method("loss")
         labels = [material.validation.y, material.train.y]
         self._labelled = Rows(torch.cat([material.validation.index, material.train.index]), torch.cat(labels))
         self._queries = torch.arange(len(material.validation.y))

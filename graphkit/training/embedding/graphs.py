@@ -37,7 +37,6 @@ class GraphsTask(AbstractTask):
 
     Args:
         graphs: all of them.
-        device: where they are embedded.
         dtype: of the features.
         train: the graphs the loss is taken over.
         validation: the graphs the selection looks at.
@@ -45,7 +44,6 @@ class GraphsTask(AbstractTask):
     """
 
     graphs: GraphSet
-    device: torch.device
     dtype: torch.dtype
     train: Rows
     validation: Rows
@@ -59,7 +57,7 @@ class GraphsTask(AbstractTask):
 
     def logits(self, model: Callable[..., Tensor], index: Tensor) -> Tensor:
         """Return one row per graph."""
-        batch = self.graphs.batch(index.cpu()).to(self.device)
+        batch = self.graphs.batch(index)
         return model(batch.x.to(self.dtype), batch.edge_index, batch.batch, graphs=len(index))
 
     def batches(self, size: int) -> Iterator[Rows]:
@@ -92,7 +90,7 @@ def graph_setting(graphs: GraphSet, recipe: EmbeddingRecipe, device: torch.devic
     if y.dim() != 1:
         raise ValueError(f"`y` must hold one label per graph, got {list(y.shape)}.")
     train, validation = (_rows(mask, y, device) for mask in (split.train, split.val))
-    task = GraphsTask(graphs, device, dtype, train, validation, int(y.max()) + 1)
+    task = GraphsTask(graphs.to(device), dtype, train, validation, int(y.max()) + 1)
     material = Material(task, len(graphs), torch.arange(len(graphs), device=device))
     facts = DatasetFacts(
         name=graphs.card.name if graphs.card else "unnamed",

@@ -220,8 +220,9 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
         task, graphs = setting.material.task, setting.level == "graph"
         module = graph_encoder(self.recipe, task.channels) if graphs else self.recipe.module(task.channels, task.graph)
         fit = EmbeddingFit(module, setting.material, self.recipe, self.fabric)
+        fit.model.eval()
         with torch.no_grad():
-            self.drawn[seed] = setting.whole.embed(fit.model.eval())
+            self.drawn[seed] = setting.whole.embed(fit.model)
         return fit
 
     def conclude(self, seed: int, fit: EmbeddingFit, seconds: float) -> EmbeddingResult:

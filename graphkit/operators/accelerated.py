@@ -1,0 +1,85 @@
+"""The two products on an accelerator, where PyTorch and cuSPARSE take the place of our kernels.
+
+Rows of few numbers are gathered number by number: ``index_select`` takes as long for rows of 8 as for rows of 128.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from graphkit.operators.pattern import Pattern
+
+BLOCK = 2**25
+"""Numbers held at a time where both sides of ``sample`` are gathered in blocks of entries."""
+
+SAMPLED = (torch.float32, torch.float64)
+"""Types whose products cuSPARSE reads at the entries of a matrix."""
+
+
+def multiply(
+    pattern: Pattern, values: Tensor | None, x: Tensor, scale: float, plus: Tensor | None, plus_scale: float
+) -> Tensor:
+    """Return what :func:`graphkit.operators.products.multiply` does."""
+    if values is not None and values.dim() == 2:
+        heads = [multiply(pattern, values[:, h], x[:, h], 1.0, None, 1.0) for h in range(values.shape[1])]
+        return torch.stack(heads, 1) if heads else x.new_zeros(pattern.shape[0], *x.shape[1:])
+    weights = x.new_ones(pattern.entries) if values is None else values.contiguous()
+    if _regular(pattern) and x.numel():
+        product = torch_csr(pattern, weights) @ x
+    else:
+        messages = weights.unsqueeze(-1) * x.index_select(0, pattern.columns)
+        product = x.new_zeros(pattern.shape[0], *x.shape[1:]).index_add(0, pattern.rows(), messages)
+    product = product if scale == 1.0 else product.mul_(scale)
+    return product if plus is None else product.add_(plus, alpha=plus_scale)
+
+
+def sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
+    """Return what :func:`graphkit.operators.products.sample` does."""
+    heads = left.dim() == 3
+    if _regular(pattern) and left.numel() and left.dtype in SAMPLED:
+        zeros = torch_csr(pattern, left.new_zeros(pattern.entries))
+        sides = zip(left.unbind(1), right.unbind(1), strict=True) if heads else [(left, right)]
+        found = [
+            torch.sparse.sampled_addmm(zeros, a.contiguous(), b.contiguous().T, beta=0.0).values() for a, b in sides
+        ]
+        return torch.stack(found, 1) if heads else found[0]
+    out = left.new_empty(pattern.entries, *left.shape[1:-1])
+    rows, step = pattern.rows(), max(1, BLOCK // max(1, left.shape[1:].numel()))
+    for start in range(0, pattern.entries, step):
+        block = slice(start, start + step)
+        out[block] = (left[rows[block]] * right[pattern.columns[block]]).sum(-1)
+    return out
+
+
+def row_sums(pattern: Pattern, values: Tensor) -> Tensor:
+    """Return the sum of the values in each row, ``[rows]`` or ``[rows, heads]``."""
+    sums = values.new_zeros(pattern.shape[0], *values.shape[1:])
+    return sums.scatter_add(0, _beside(pattern.rows(), values), values)
+
+
+def taken(x: Tensor, index: Tensor) -> Tensor:
+    """Return ``x[index]`` for rows of few numbers, or of one."""
+    return x.index_select(0, index) if x.dim() == 1 else x.gather(0, _beside(index.long(), x))
+
+
+def torch_csr(pattern: Pattern, values: Tensor) -> Tensor:
+    """Return the matrix as PyTorch's own CSR tensor, which shares the operator's memory."""
+    return torch.sparse_csr_tensor(pattern.pointers, pattern.columns, values, pattern.shape, check_invariants=False)
+
+
+with warnings.catch_warnings():  # PyTorch says once a process that its CSR tensors are in beta; that is ours to know
+    warnings.simplefilter("ignore")
+    torch.sparse_csr_tensor([0, 0], [], [], (1, 1), check_invariants=False)
+
+
+def _regular(pattern: Pattern) -> bool:
+    """Tell whether cuSPARSE takes a pattern: it refuses an empty one, and more entries than places."""
+    return 0 < pattern.entries <= pattern.shape[0] * pattern.shape[1]
+
+
+def _beside(index: Tensor, x: Tensor) -> Tensor:
+    """Return an index of rows as ``gather`` wants it: once for every number of a row of ``x``."""
+    return index.view(-1, *(1,) * (x.dim() - 1)).expand(-1, *x.shape[1:])

@@ -1,0 +1,74 @@
+"""What stands in for our kernels on an accelerator is right on the CPU too, where it can be tested anywhere."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from graphkit.operators import accelerated, products
+from graphkit.operators.extremum import neighbour_maximum
+from graphkit.operators.pattern import Pattern, _compressed_rows
+from tests.contracts import EXACT
+from tests.graphs import ZOO
+
+
+@pytest.fixture(params=ZOO, ids=lambda graph: graph.name)
+def pattern(request):
+    source, target = request.param.edge_index
+    return Pattern.from_ends(target, source, (request.param.num_nodes,) * 2)
+
+
+def drawn(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)), dtype=torch.float64)
+
+
+def same(found, expected):
+    torch.testing.assert_close(found, expected, **EXACT)
+
+
+@pytest.mark.parametrize(("heads", "plus"), [((), False), ((), True), ((3,), False)])
+def test_products(pattern, heads, plus):
+    values, x = drawn(pattern.entries, *heads), drawn(pattern.shape[1], *heads, 5)
+    term = drawn(pattern.shape[0], 5) if plus else None
+    scale = 1.0 if heads else 2.0
+    found = accelerated.multiply(pattern, values, x, scale, term, 0.5)
+    same(found, products.multiply(pattern, values, x, scale=scale, plus=term, plus_scale=0.5))
+    if not heads:
+        ones = accelerated.multiply(pattern, None, x, 1.0, None, 1.0)
+        same(ones, products.multiply(pattern, None, x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("heads", [(), (3,)])
+def test_samples(pattern, heads, dtype):
+    """Half precision, which cuSPARSE does not read at entries, is gathered in blocks."""
+    left, right = (drawn(pattern.shape[0], *heads, 4).to(dtype) for _ in range(2))
+    tolerance = EXACT if dtype == torch.float64 else {"rtol": 0.0, "atol": 1e-5 if dtype == torch.float32 else 0.1}
+    found = accelerated.sample(pattern, left, right)
+    torch.testing.assert_close(found, products.sample(pattern, left, right), **tolerance)
+
+
+@pytest.mark.parametrize("heads", [(), (3,)])
+def test_sums_and_what_is_taken(pattern, heads):
+    values, x = drawn(pattern.entries, *heads), drawn(pattern.shape[0], *heads)
+    same(accelerated.row_sums(pattern, values), products.row_sums(pattern, values))
+    same(accelerated.taken(x, pattern.rows()), products.along_rows(pattern, x))
+    same(accelerated.taken(x, pattern.columns), products.along_columns(pattern, x))
+
+
+def test_sorting_gives_what_counting_gives(pattern):
+    order = torch.randperm(pattern.entries, generator=torch.Generator().manual_seed(0))
+    rows, columns = pattern.rows()[order], pattern.columns.long()[order]
+    found, expected = _compressed_rows(rows, columns, pattern.shape), Pattern.from_ends(rows, columns, pattern.shape)
+    for ours, theirs in zip(found, (expected.pointers, expected.columns, expected.order), strict=True):
+        assert ours.dtype == theirs.dtype
+        assert torch.equal(ours, theirs)
+
+
+def test_the_largest_neighbour(pattern, monkeypatch):
+    x = drawn(pattern.shape[1], 4).requires_grad_()
+    fused = neighbour_maximum(pattern, x)
+    monkeypatch.setattr("graphkit.operators.extremum.compiled", lambda _: False)
+    composed = neighbour_maximum(pattern, x)
+    same(composed, fused)
+    same(*(torch.autograd.grad(out.square().sum(), x)[0] for out in (composed, fused)))
