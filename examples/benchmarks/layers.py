@@ -104,6 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for message in ("Sparse CSR tensor support is in beta", "Sparse invariant checks are implicitly disabled"):
         warnings.filterwarnings("ignore", message, UserWarning)
     threads = measure.set_threads(options.threads)
+    try:
+        torch.empty(0, device=options.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise SystemExit(f"Error: `--device` {options.device!r} cannot be used here: {reason}") from None
     size, layers = options.size if not options.quick else [300, 4_000, 16], options.layer or list(LAYERS)
     if options.memory_of:
         device = options.device
