@@ -68,6 +68,13 @@ def test_a_batch_of_a_part_counts_from_its_own_first_graph(graphs, single):
     assert_same(part.batch([2, 0]), Batch.from_data_list([single[4], single[2]]))
 
 
+def test_a_copy_on_a_device_leaves_the_set_where_it_was(graphs):
+    there = graphs.to("meta")
+    assert {there._data.x.device.type, there.nodes.device.type} == {"meta"}
+    assert {graphs._data.x.device.type, graphs.nodes.device.type} == {"cpu"}
+    assert_same(graphs.to("cpu").batch([3, 1]), graphs.batch([3, 1]))
+
+
 def test_pygs_loader_takes_a_set_as_it_is(graphs, single):
     (batch,) = DataLoader(graphs, batch_size=5)
     assert_same(batch, Batch.from_data_list(single))
