@@ -14,6 +14,7 @@ from graphkit.meta.learners import (
     ProtoMAML,
     PrototypicalNetwork,
     Reptile,
+    SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
     calibrated,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "PrototypicalNetwork",
     "Reptile",
     "Rows",
+    "SemiSupervisedProtoMAML",
     "SemiSupervisedPrototypes",
     "Task",
     "TaskSet",

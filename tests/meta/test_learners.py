@@ -26,6 +26,7 @@ from graphkit.meta import (
     ProtoMAML,
     PrototypicalNetwork,
     Reptile,
+    SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
     TaskSet,
     calibrated,
@@ -47,6 +48,9 @@ LEARNERS = {
     "anil": lambda: ANIL(perceptron(), inner_lr=0.3, inner_steps=3),
     "meta-sgd": lambda: MetaSGD(perceptron(), inner_lr=0.3, inner_steps=3).double(),
     "protomaml": lambda: ProtoMAML(perceptron(4), inner_lr=0.1, inner_steps=3),
+    "protomaml, semi-supervised": lambda: SemiSupervisedProtoMAML(
+        perceptron(4), torch.randn(9, 7).double(), inner_lr=0.1, inner_steps=3
+    ),
     "reptile": lambda: Reptile(perceptron(), inner_lr=0.3, inner_steps=3),
     "prototypes": lambda: PrototypicalNetwork(perceptron(4)),
     "prototypes, euclidean": lambda: PrototypicalNetwork(perceptron(4), similarity="euclidean"),
@@ -178,6 +182,11 @@ def test_a_head_of_prototypes_decides_as_they_do_before_the_first_step(tasks):
     model = perceptron(4)
     start = ProtoMAML(model, inner_steps=0).logits(list(tasks))
     torch.testing.assert_close(start, PrototypicalNetwork(model).logits(list(tasks)), rtol=0, atol=1e-12)
+    rows = torch.randn(9, 7).double()
+    moved = SemiSupervisedProtoMAML(model, rows, inner_steps=0).logits(list(tasks))
+    expected = SemiSupervisedPrototypes(model, rows).logits(list(tasks))
+    torch.testing.assert_close(moved, expected, rtol=0, atol=1e-12)
+    assert not torch.allclose(moved, start)
 
 
 def test_prototypes_are_means_of_classes(tasks):
@@ -506,6 +515,9 @@ def test_whole_graphs_are_adapted_to(name):
     learner = {
         "maml": lambda m: MAML(m, inner_lr=0.3, inner_steps=3),
         "anil": lambda m: ANIL(m, inner_lr=0.3, inner_steps=3, head="head"),
+        "protomaml, semi-supervised": lambda: SemiSupervisedProtoMAML(
+            perceptron(4), torch.randn(9, 7).double(), inner_lr=0.1, inner_steps=3
+        ),
         "reptile": lambda m: Reptile(m, inner_lr=0.3, inner_steps=3),
         "prototypes": PrototypicalNetwork,
     }[name](Pooled().double())

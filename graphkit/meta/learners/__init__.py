@@ -3,7 +3,7 @@
 from graphkit.meta.learners.abstract import AbstractLearner
 from graphkit.meta.learners.clone import Clone
 from graphkit.meta.learners.gradient import AbstractGradientLearner
-from graphkit.meta.learners.maml import ANIL, MAML, MetaSGD, ProtoMAML
+from graphkit.meta.learners.maml import ANIL, MAML, MetaSGD, ProtoMAML, SemiSupervisedProtoMAML
 from graphkit.meta.learners.prototypes import PrototypicalNetwork, SemiSupervisedPrototypes, calibrated
 from graphkit.meta.learners.reptile import Reptile
 
@@ -17,6 +17,7 @@ __all__ = [
     "ProtoMAML",
     "PrototypicalNetwork",
     "Reptile",
+    "SemiSupervisedProtoMAML",
     "SemiSupervisedPrototypes",
     "calibrated",
 ]

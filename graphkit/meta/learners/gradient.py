@@ -105,8 +105,12 @@ class AbstractGradientLearner(AbstractLearner):
         """Return the head that a task starts with: its prototypes, or none where the model's last layer is the head."""
         if self.temperature is None:
             return {}
-        directions = centres(support(self.call(self.moving())), y, ways)
+        directions = self.directions(support, y, ways)
         return {HEAD[0]: directions / self.temperature, HEAD[1]: directions.new_zeros(ways)}
+
+    def directions(self, support: Shown, y: Tensor, ways: int) -> Tensor:
+        """Return the direction of each class's prototype, from which a task's own head starts."""
+        return centres(support(self.call(self.moving())), y, ways)
 
     def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
         """Refuse a model with another number of outputs than classes, or with parameters that nothing depends on."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from graphkit._checks import positive
+from graphkit.meta.learners.abstract import Shown
 from graphkit.meta.learners.gradient import AbstractGradientLearner, of_model
+from graphkit.meta.learners.prototypes import moved_centres
 from graphkit.meta.tasks import Task
 
 
@@ -201,3 +204,44 @@ class ProtoMAML(AbstractMAML):
             statistics=statistics,
             multi_step=multi_step,
         )
+
+
+class SemiSupervisedProtoMAML(ProtoMAML):
+    r"""ProtoMAML whose head starts at prototypes that unlabelled items have moved.
+
+    Before the first step it decides as :class:`SemiSupervisedPrototypes` do. A model trained as :class:`ProtoMAML` may
+    be given to it for new tasks, which spares a pass over all unlabelled items in every step of the training.
+
+    Args:
+        model: any module from rows to embeddings.
+        unlabelled: rows ``[items, features]``.
+        weight, spread: see :class:`SemiSupervisedPrototypes`.
+        temperature, inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`ProtoMAML`.
+
+    Source: Triantafillou et al. (2020), arXiv:1903.03096, for the start; Ren et al. (2018), arXiv:1803.00676, for
+    prototypes that unlabelled items refine.
+
+    Example:
+        >>> import torch
+        >>> from graphkit.meta import Protocol, Rows, TaskSet
+        >>> items = Rows(torch.eye(2)[torch.arange(30) % 2], torch.arange(30) % 2)
+        >>> tasks = TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=4))
+        >>> SemiSupervisedProtoMAML(nn.Identity(), items.x, inner_steps=1).logits(tasks).argmax(-1)[0].tolist()
+        [0, 0, 0, 1, 1, 1]
+    """
+
+    def __init__(
+        self, model: nn.Module, unlabelled: Tensor, *, weight: float = 3.0, spread: float = 0.2, **options: Any
+    ) -> None:
+        super().__init__(model, **options)
+        self.register_buffer("unlabelled", unlabelled, persistent=False)
+        self.weight, self.spread = positive("weight", weight), positive("spread", spread)
+
+    def shortcut(self, tasks: Sequence[Task]) -> None:
+        """Return none: unlabelled items are rows, and so are those of the tasks."""
+
+    def directions(self, support: Shown, y: Tensor, ways: int) -> Tensor:
+        """Return the directions of the prototypes that were moved."""
+        call = self.call(self.moving())
+        z, near = support(call), call(self.unlabelled)
+        return moved_centres(z, y, ways, near, weight=self.weight, spread=self.spread)

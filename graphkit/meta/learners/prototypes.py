@@ -28,6 +28,21 @@ def centres(z: Tensor, y: Tensor, ways: int) -> Tensor:
     return F.normalize(F.one_hot(y, ways).T.to(z.dtype) @ F.normalize(z, dim=-1), dim=-1)
 
 
+def moved_centres(z: Tensor, y: Tensor, ways: int, near: Tensor, *, weight: float, spread: float) -> Tensor:
+    """Return the directions of :func:`centres` after unlabelled items have moved them, ``[ways, channels]``.
+
+    Args:
+        z, y, ways: see :func:`centres`.
+        near: embeddings of the unlabelled items ``[unlabelled, channels]``.
+        weight, spread: see :class:`SemiSupervisedPrototypes`.
+    """
+    near = F.normalize(near, dim=-1)
+    sums = F.one_hot(y, ways).T.to(z.dtype) @ F.normalize(z, dim=-1)
+    similar = F.normalize(sums, dim=-1) @ near.T / spread
+    shares = (similar.log_softmax(0) + similar).softmax(-1)
+    return F.normalize(sums + weight * shares @ near, dim=-1)
+
+
 class PrototypicalNetwork(AbstractLearner):
     """Each class is the mean of its support, and a query item is of the class of the nearest mean.
 
@@ -145,12 +160,8 @@ class SemiSupervisedPrototypes(PrototypicalNetwork):
 
     def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
         """Return the prototypes."""
-        z = F.normalize(self.represented({}, support), dim=-1)
-        near = F.normalize(self.represented({}, lambda call: call(self.unlabelled)), dim=-1)
-        sums = F.one_hot(y, ways).T.to(z.dtype) @ z
-        similar = F.normalize(sums, dim=-1) @ near.T / self.spread
-        shares = (similar.log_softmax(0) + similar).softmax(-1)
-        return {"@prototypes": F.normalize(sums + self.weight * shares @ near, dim=-1)}
+        z, near = (self.represented({}, shown) for shown in (support, lambda call: call(self.unlabelled)))
+        return {"@prototypes": moved_centres(z, y, ways, near, weight=self.weight, spread=self.spread)}
 
 
 def calibrated(

@@ -9,12 +9,14 @@ from pydantic.dataclasses import dataclass
 
 from graphkit.training.architectures.abstract import STRICT, Count, LearningRate, NonNegative, Positive
 from graphkit.training.fewshot.method import AbstractMethod
-from graphkit.training.fewshot.solved import Asked, Solved, evaluated
+from graphkit.training.fewshot.solved import Asked, Solved, evaluated, known_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
-    from graphkit.meta import AbstractGradientLearner, AbstractLearner, MetaTraining
+    from graphkit.meta import AbstractGradientLearner, AbstractLearner, MetaTraining, TaskSet
     from graphkit.training.fewshot.kept import UnderWay
     from graphkit.training.fewshot.problems import Problem
 
@@ -69,6 +71,8 @@ class MetaLearnt(AbstractMethod):
         temperature: of a head made of prototypes.
         multi_step: see :class:`graphkit.meta.AbstractGradientLearner`.
         first_order: share of the steps that takes first-order gradients.
+        unlabelled: whether all rows, without their labels, move the prototypes from which a head made of them starts
+            on validation and test tasks.
     """
 
     learner: Gradient = "maml"
@@ -83,6 +87,7 @@ class MetaLearnt(AbstractMethod):
     temperature: LearningRate = 0.1
     multi_step: Share = 0.0
     first_order: Share = 0.0
+    unlabelled: bool = False
 
     @property
     def trained(self) -> bool:
@@ -95,6 +100,8 @@ class MetaLearnt(AbstractMethod):
                 f"`test_steps` must be at most `inner_steps` ({self.inner_steps}) for meta-sgd, which learns a rate "
                 f"for each of them, got {self.test_steps}."
             )
+        if self.unlabelled and self.learner != "protomaml":
+            raise ValueError(f"`unlabelled` moves the prototypes of protomaml, and {self.learner} has none.")
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations; one with a head of its own has no calibration."""
@@ -107,9 +114,17 @@ class MetaLearnt(AbstractMethod):
             steps=self.steps, batch=self.batch, lr=self.lr, first_order=self.first_order, test_steps=self.test_steps
         )
         step = _meta_trained(learner, problem, options, under_way)
-        has_prototypes = self.learner == "protomaml"
-        found = evaluated(learner, problem, asked, calibrated=has_prototypes, steps=self.test_steps)
+        calibrated = self.learner == "protomaml" and not self.unlabelled
+        tested = self._moved(learner.model) if self.unlabelled else learner
+        found = evaluated(tested, problem, asked, calibrated=calibrated, steps=self.test_steps)
         return found._replace(step=step)
+
+    def _moved(self, model: nn.Module) -> Callable[[TaskSet], AbstractLearner]:
+        """Return what makes a learner whose prototypes the other rows of a task's graph have moved."""
+        from graphkit.meta import SemiSupervisedProtoMAML
+
+        options = {"temperature": self.temperature, "inner_lr": self.inner_lr, "inner_steps": self.inner_steps}
+        return lambda tasks: SemiSupervisedProtoMAML(model, known_rows(tasks), **options)
 
     def _made(self, problem: Problem) -> AbstractGradientLearner:
         """Return the learner as it is drawn."""

@@ -42,6 +42,9 @@ METHODS: dict[str, AbstractMethod] = {
     "encoder-whitened": Whitened(rows="encoder"),
     "encoder-logistic": Logistic(rows="encoder"),
     "encoder-protomaml": MetaLearnt(learner="protomaml", model="weights", rows="encoder", inner_lr=1.0),
+    "encoder-protomaml-semi": MetaLearnt(
+        learner="protomaml", model="weights", rows="encoder", inner_lr=1.0, lr=0.003, unlabelled=True
+    ),
 }
 """Named methods. Those whose name begins with "encoder" stand on embeddings learnt without labels. Rates, depth, scale
 and centring were chosen by accuracy on validation tasks of Cora and CiteSeer, over all pairs of classes: a class that

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from graphkit.meta import AbstractLearner, Evaluation
+    from torch import Tensor
+
+    from graphkit.meta import AbstractLearner, Evaluation, TaskSet
     from graphkit.training.fewshot.problems import Problem
 
 
@@ -35,24 +37,37 @@ class Solved(NamedTuple):
     by_steps: Mapping[str, Evaluation] | None = None
 
 
+def known_rows(tasks: TaskSet) -> Tensor:
+    """Return the rows of all items of the tasks' graph that are there: those of nodes that were taken out are 0."""
+    x: Tensor = tasks.items.x  # type: ignore[attr-defined]  # rows have it
+    return x[x.any(-1)]
+
+
 def evaluated(
-    learner: AbstractLearner, problem: Problem, asked: Asked, *, calibrated: bool = True, steps: int = 0
+    learner: AbstractLearner | Callable[[TaskSet], AbstractLearner],
+    problem: Problem,
+    asked: Asked,
+    *,
+    calibrated: bool = True,
+    steps: int = 0,
 ) -> Solved:
     """Return a learner's evaluations as it is.
 
     Args:
-        learner: trained or not.
+        learner: trained or not; or what makes it for tasks, of one that looks at more items of their graph.
         problem: tasks.
         asked: calibration, and other numbers of inner steps after which it is tested too.
         calibrated: whether it has a calibration.
         steps: inner steps in place of the learner's own; 0 keeps those.
     """
-    from graphkit.meta import AbstractGradientLearner, evaluate
+    from graphkit.meta import AbstractGradientLearner, AbstractLearner, evaluate
 
+    of = (lambda _: learner) if isinstance(learner, AbstractLearner) else learner
+    validation = evaluate(of(problem.validation), problem.validation, steps=steps).mean
+    learner = of(problem.test)
     after = None
     if calibrated and asked.calibrate:
         after = evaluate(learner, problem.test, steps=steps, calibrate=asked.calibrate, balanced=asked.balanced)
-    validation = evaluate(learner, problem.validation, steps=steps).mean
     test = evaluate(learner, problem.test, steps=steps)
     if not asked.steps or not isinstance(learner, AbstractGradientLearner):
         return Solved(validation, test, after, 0)

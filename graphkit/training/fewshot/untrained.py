@@ -8,10 +8,9 @@ from pydantic.dataclasses import dataclass
 
 from graphkit.training.architectures.abstract import STRICT, LearningRate
 from graphkit.training.fewshot.method import AbstractMethod
-from graphkit.training.fewshot.solved import Asked, Solved, evaluated
+from graphkit.training.fewshot.solved import Asked, Solved, evaluated, known_rows
 
 if TYPE_CHECKING:
-    from graphkit.meta import Evaluation
     from graphkit.training.fewshot.kept import UnderWay
     from graphkit.training.fewshot.problems import Problem
 
@@ -55,15 +54,13 @@ class SemiSupervised(AbstractMethod):
         """Return its evaluations, each with the rows that are known at its stage."""
         from torch import nn
 
-        from graphkit.meta import Rows, SemiSupervisedPrototypes, TaskSet, evaluate
+        from graphkit.meta import SemiSupervisedPrototypes, TaskSet
 
-        def found(tasks: TaskSet) -> Evaluation:
-            assert isinstance(tasks.items, Rows)
-            known = tasks.items.x[tasks.items.x.any(-1)]  # rows of nodes that were taken out are 0
-            learner = SemiSupervisedPrototypes(nn.Identity(), known, weight=self.weight, spread=self.spread)
-            return evaluate(learner, tasks)
+        def learner(tasks: TaskSet) -> SemiSupervisedPrototypes:
+            known = known_rows(tasks)
+            return SemiSupervisedPrototypes(nn.Identity(), known, weight=self.weight, spread=self.spread)
 
-        return Solved(found(problem.validation).mean, found(problem.test), None, 0)
+        return evaluated(learner, problem, asked, calibrated=False)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -42,6 +42,9 @@ SPLIT = ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6))
 SMALL = {
     "prototypes-2": Prototypes(),
     "semi": SemiSupervised(),
+    "protomaml-semi": MetaLearnt(
+        learner="protomaml", model="weights", steps=4, batch=2, inner_steps=2, unlabelled=True
+    ),
     "whitened": Whitened(),
     "protonet": PrototypicalNet(steps=4),
     "transfer": Classifier(adaptation="prototypes", epochs=3),
@@ -101,14 +104,15 @@ def test_labels_of_test_classes_change_neither_training_nor_selection(name):
     assert before.problems[0].accuracies != after.problems[0].accuracies
 
 
-def test_unlabelled_rows_are_those_that_are_known_when_selecting():
+@pytest.mark.parametrize("name", ["semi", "protomaml-semi"])
+def test_unlabelled_rows_are_those_that_are_known_when_selecting(name):
     """Inductive: the features of test classes, whatever they are, have no say in the accuracy that selects."""
     data = graph()
     held = torch.isin(data.y, torch.tensor(SPLIT.test))
 
     def figures(inductive):
         study = study_of_classes(data, [SPLIT], PROTOCOL, inductive=inductive)
-        return fewshot(study, PROTOCOL, ["semi"], methods=SMALL).methods["semi"]
+        return fewshot(study, PROTOCOL, [name], methods=SMALL).methods[name]
 
     before = figures(True)
     data.x[held] = torch.rand(int(held.sum()), 24, generator=torch.Generator().manual_seed(1))
