@@ -96,9 +96,9 @@ def memory_added(body: Body, device: str = "cpu") -> float:
     import psutil
 
     if device != "cpu":
-        body()
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
+        body()
         body()
         return (torch.cuda.max_memory_allocated(device) - before) / 1e6
 

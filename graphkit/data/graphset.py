@@ -99,10 +99,12 @@ class GraphSet(InMemoryDataset):
         result.split = split
         return result
 
-    def to(self, device: torch.device | str, *args: Any, **kwargs: Any) -> GraphSet:
-        """Return a shallow copy whose graphs are on a device, where batches are gathered then; this set stays."""
+    def to(self, device: torch.device | str) -> GraphSet:
+        """Return a copy whose graphs are on a device, where batches are gathered then; itself when they are there."""
+        if self.nodes.device == torch.device(device):
+            return self
         result = copy.copy(self)
-        result._data = copy.copy(self._data).to(device, *args, **kwargs)
+        result._data, result._data_list = copy.copy(self._data).to(device), None
         result.nodes, result.edges = self.nodes.to(device), self.edges.to(device)
         return result
 

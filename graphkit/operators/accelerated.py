@@ -15,6 +15,9 @@ from graphkit.operators.pattern import Pattern
 BLOCK = 2**25
 """Numbers held at a time where both sides of ``sample`` are gathered in blocks of entries."""
 
+HALF = (torch.bfloat16, torch.float16)
+"""Types that are multiplied and summed in float32: cuSPARSE takes some widths only, and sums of ones stop at 256."""
+
 SAMPLED = (torch.float32, torch.float64)
 """Types whose products cuSPARSE reads at the entries of a matrix."""
 
@@ -28,7 +31,8 @@ def multiply(
         return torch.stack(heads, 1) if heads else x.new_zeros(pattern.shape[0], *x.shape[1:])
     weights = x.new_ones(pattern.entries) if values is None else values.contiguous()
     if _regular(pattern) and x.numel():
-        product = torch_csr(pattern, weights) @ x
+        with torch.autocast(x.device.type, enabled=False):  # it would make both factors half
+            product = torch_csr(pattern, weights) @ x
     else:
         messages = weights.unsqueeze(-1) * x.index_select(0, pattern.columns)
         product = x.new_zeros(pattern.shape[0], *x.shape[1:]).index_add(0, pattern.rows(), messages)
@@ -56,13 +60,16 @@ def sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
 
 def row_sums(pattern: Pattern, values: Tensor) -> Tensor:
     """Return the sum of the values in each row, ``[rows]`` or ``[rows, heads]``."""
-    sums = values.new_zeros(pattern.shape[0], *values.shape[1:])
-    return sums.scatter_add(0, _beside(pattern.rows(), values), values)
+    wide = _wide(values)
+    sums = wide.new_zeros(pattern.shape[0], *values.shape[1:])
+    return sums.scatter_add(0, _beside(pattern.rows(), wide), wide).to(values.dtype)
 
 
 def taken(x: Tensor, index: Tensor) -> Tensor:
-    """Return ``x[index]`` for rows of few numbers, or of one."""
-    return x.index_select(0, index) if x.dim() == 1 else x.gather(0, _beside(index.long(), x))
+    """Return ``x[index]`` for rows of few numbers, or of one; its gradient is a sum."""
+    wide = _wide(x)
+    found = wide.index_select(0, index) if x.dim() == 1 else wide.gather(0, _beside(index.long(), wide))
+    return found.to(x.dtype)
 
 
 def torch_csr(pattern: Pattern, values: Tensor) -> Tensor:
@@ -73,6 +80,10 @@ def torch_csr(pattern: Pattern, values: Tensor) -> Tensor:
 with warnings.catch_warnings():  # PyTorch says once a process that its CSR tensors are in beta; that is ours to know
     warnings.simplefilter("ignore")
     torch.sparse_csr_tensor([0, 0], [], [], (1, 1), check_invariants=False)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in HALF else x
 
 
 def _regular(pattern: Pattern) -> bool:

@@ -31,8 +31,10 @@ def neighbour_maximum(pattern: Pattern, x: Tensor) -> Tensor:
     """
     if not compiled(x):
         rows = pattern.rows().unsqueeze(1).expand(-1, x.shape[1])
-        out = x.new_zeros(pattern.shape[0], x.shape[1])
-        return out.scatter_reduce(0, rows, x.index_select(0, pattern.columns), "amax", include_self=False)
+        # Not `include_self=False`: its gradient takes the 0 that is not included for one more of the largest.
+        least = x.new_full((pattern.shape[0], x.shape[1]), -torch.inf)
+        largest = least.scatter_reduce(0, rows, x.index_select(0, pattern.columns), "amax")
+        return torch.where(pattern.pointers.diff().unsqueeze(1) > 0, largest, 0.0)
     return _Maximum.apply(x, pattern)[0]
 
 

@@ -19,9 +19,6 @@ from graphkit.operators import accelerated
 from graphkit.operators.functions import AbstractFunction, inside_transform, kernel_arrays, stacked_tasks
 from graphkit.operators.pattern import Pattern
 
-HALF = (torch.bfloat16, torch.float16)
-"""Types that are multiplied in float32: on the CPU there is no such product, and cuSPARSE's is for some widths only."""
-
 NARROW = 32
 """Features below which, on the CPU, PyTorch's own product (MKL's) is the faster one: it keeps a row in registers.
 Our kernel costs some 4 ns an entry before the first feature, and is 1.3 to 2 times faster from 32 features on."""
@@ -56,7 +53,7 @@ def multiply(
         ``[rows, features]`` or ``[rows, heads, features]``, in the type of ``x``. Half-precision features are
         multiplied and summed in float32.
     """
-    if x.dtype in HALF:
+    if x.dtype in accelerated.HALF:
         wide = (None if part is None else part.float() for part in (x, values, turned, plus))
         return _Multiply.apply(*wide, scale, plus_scale, False, pattern).to(x.dtype)
     if values is not None and values.dtype != x.dtype:
@@ -96,7 +93,7 @@ def sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
     Returns:
         ``[entries]`` or ``[entries, heads]``; no ``entries x features`` array is made.
     """
-    if left.dtype in HALF:
+    if left.dtype in accelerated.HALF:
         return sample(pattern, left.float(), right.float()).to(left.dtype)
     return _Sample.apply(left, right, pattern)
 

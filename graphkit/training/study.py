@@ -192,8 +192,8 @@ def _prepared(
     """Return the task of each split with the items to test on, what the data are, and the protocol."""
     tasks: list[tuple[AbstractTask, Rows]]
     if isinstance(data, GraphSet):
-        several = [data.split] if splits is None else splits
-        tasks = [prepare_graphs(data, recipe, device, dtype, split, processes=processes) for split in several]
+        several, there = [data.split] if splits is None else splits, data.to(device)
+        tasks = [prepare_graphs(there, recipe, device, dtype, split, processes=processes) for split in several]
         if not all(len(test.y) for _, test in tasks):
             raise ValueError("`test` of the split is empty; choose another split.")
         objective, facts = tasks[0][0].objective, graph_facts(data)

@@ -515,9 +515,6 @@ def test_whole_graphs_are_adapted_to(name):
     learner = {
         "maml": lambda m: MAML(m, inner_lr=0.3, inner_steps=3),
         "anil": lambda m: ANIL(m, inner_lr=0.3, inner_steps=3, head="head"),
-        "protomaml, semi-supervised": lambda: SemiSupervisedProtoMAML(
-            perceptron(4), torch.randn(9, 7).double(), inner_lr=0.1, inner_steps=3
-        ),
         "reptile": lambda m: Reptile(m, inner_lr=0.3, inner_steps=3),
         "prototypes": PrototypicalNetwork,
     }[name](Pooled().double())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from graphkit.operators import accelerated, products
 from graphkit.operators.extremum import neighbour_maximum
@@ -48,6 +49,22 @@ def test_samples(pattern, heads, dtype):
     torch.testing.assert_close(found, products.sample(pattern, left, right), **tolerance)
 
 
+def test_autocast_does_not_make_factors_half(pattern):
+    values, x = drawn(pattern.entries).float(), drawn(pattern.shape[1], 5).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = accelerated.multiply(pattern, values, x, 1.0, None, 1.0)
+    torch.testing.assert_close(found, products.multiply(pattern, values, x))
+
+
+def test_half_precision_is_summed_in_float32():
+    """A bfloat16 sum of ones ends at 256."""
+    hub = Pattern.from_ends(torch.zeros(1000).long(), torch.arange(1000), (1, 1000))
+    ones = torch.ones(1000, dtype=torch.bfloat16)
+    assert accelerated.row_sums(hub, ones).item() == 1000
+    x = torch.ones(1, dtype=torch.bfloat16, requires_grad=True)
+    assert torch.autograd.grad(accelerated.taken(x, hub.rows()).sum(), x)[0].item() == 1000
+
+
 @pytest.mark.parametrize("heads", [(), (3,)])
 def test_sums_and_what_is_taken(pattern, heads):
     values, x = drawn(pattern.entries, *heads), drawn(pattern.shape[0], *heads)
@@ -65,10 +82,13 @@ def test_sorting_gives_what_counting_gives(pattern):
         assert torch.equal(ours, theirs)
 
 
-def test_the_largest_neighbour(pattern, monkeypatch):
-    x = drawn(pattern.shape[1], 4).requires_grad_()
+@pytest.mark.parametrize("kind", [Tensor.clone, Tensor.relu, Tensor.round])
+def test_the_largest_neighbour(pattern, kind, monkeypatch):
+    """Ties share the gradient, those at 0 too."""
+    x = kind(drawn(pattern.shape[1], 4)).requires_grad_()
     fused = neighbour_maximum(pattern, x)
     monkeypatch.setattr("graphkit.operators.extremum.compiled", lambda _: False)
     composed = neighbour_maximum(pattern, x)
     same(composed, fused)
-    same(*(torch.autograd.grad(out.square().sum(), x)[0] for out in (composed, fused)))
+    upstream = drawn(*fused.shape)
+    same(*(torch.autograd.grad(out, x, upstream)[0] for out in (composed, fused)))

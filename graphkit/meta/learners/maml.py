@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -231,9 +230,30 @@ class SemiSupervisedProtoMAML(ProtoMAML):
     """
 
     def __init__(
-        self, model: nn.Module, unlabelled: Tensor, *, weight: float = 3.0, spread: float = 0.2, **options: Any
+        self,
+        model: nn.Module,
+        unlabelled: Tensor,
+        *,
+        weight: float = 3.0,
+        spread: float = 0.2,
+        temperature: float = 0.1,
+        inner_lr: float = 0.1,
+        inner_steps: int = 5,
+        order: int = 2,
+        dropout: bool = False,
+        statistics: str = "task",
+        multi_step: float = 0.0,
     ) -> None:
-        super().__init__(model, **options)
+        super().__init__(
+            model,
+            temperature=temperature,
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            order=order,
+            dropout=dropout,
+            statistics=statistics,
+            multi_step=multi_step,
+        )
         self.register_buffer("unlabelled", unlabelled, persistent=False)
         self.weight, self.spread = positive("weight", weight), positive("spread", spread)
 

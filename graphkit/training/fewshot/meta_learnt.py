@@ -123,8 +123,10 @@ class MetaLearnt(AbstractMethod):
         """Return what makes a learner whose prototypes the other rows of a task's graph have moved."""
         from graphkit.meta import SemiSupervisedProtoMAML
 
-        options = {"temperature": self.temperature, "inner_lr": self.inner_lr, "inner_steps": self.inner_steps}
-        return lambda tasks: SemiSupervisedProtoMAML(model, known_rows(tasks), **options)
+        rate, steps, temperature = self.inner_lr, self.inner_steps, self.temperature
+        return lambda tasks: SemiSupervisedProtoMAML(
+            model, known_rows(tasks), temperature=temperature, inner_lr=rate, inner_steps=steps
+        )
 
     def _made(self, problem: Problem) -> AbstractGradientLearner:
         """Return the learner as it is drawn."""
