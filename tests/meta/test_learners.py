@@ -20,6 +20,7 @@ from graphkit.meta import (
     AbstractLearner,
     Clone,
     Graphs,
+    KernelRidge,
     MetaSGD,
     Nodes,
     Protocol,
@@ -54,6 +55,8 @@ LEARNERS = {
     "reptile": lambda: Reptile(perceptron(), inner_lr=0.3, inner_steps=3),
     "prototypes": lambda: PrototypicalNetwork(perceptron(4)),
     "prototypes, euclidean": lambda: PrototypicalNetwork(perceptron(4), similarity="euclidean"),
+    "ridge": lambda: KernelRidge(perceptron(4), penalty=0.5),
+    "ridge, semi-supervised": lambda: KernelRidge(perceptron(4), torch.randn(9, 7).double(), penalty=0.5, nearest=3),
     "prototypes, semi-supervised": lambda: SemiSupervisedPrototypes(perceptron(4), torch.randn(9, 7).double()),
 }
 EXACT = [name for name in LEARNERS if name not in ("fomaml", "reptile")]
@@ -216,6 +219,45 @@ def test_unlabelled_rows_move_prototypes(tasks):
     torch.testing.assert_close(learner.adapt(task)["@prototypes"], plain, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("unlabelled", [None, torch.randn(40, 7, dtype=torch.float64)])
+def test_kernel_ridge_regression_is_that_of_scikit_learn(unlabelled, tasks):
+    """Unlabelled rows are samples of their likeliest class, the five of each that weigh most, and 2 labels' worth."""
+    from sklearn.kernel_ridge import KernelRidge as Reference
+
+    task = tasks[0]
+    learner = KernelRidge(nn.Identity(), unlabelled, penalty=0.7, gamma=0.4, weight=2.0, spread=0.3, nearest=5)
+    x = F.normalize(task.items.x, dim=-1)
+    support, query = x[task.episode.support], x[task.episode.query.flatten()]
+    rows, labels, weights = (
+        list(support.flatten(0, 1)),
+        task.episode.support_y.tolist(),
+        [1.0] * support[..., 0].numel(),
+    )
+    if unlabelled is not None:
+        near, plain = F.normalize(unlabelled, dim=-1), F.normalize(support.sum(1), dim=-1)
+        similar = (near @ plain.T / 0.3).exp()
+        worth = similar.square() / similar.sum(1, keepdim=True)
+        for label in range(2):
+            own = [i for i in range(40) if worth[i].argmax() == label]
+            own = sorted(own, key=lambda i: -worth[i, label])[:5]
+            rows += [near[i] for i in own]
+            labels += [label] * len(own)
+            weights += [float(2 * worth[i, label] / worth[own, label].sum()) for i in own]
+    targets = F.one_hot(torch.tensor(labels), 2) - 0.5
+    peer = Reference(alpha=0.7, kernel="rbf", gamma=0.4).fit(torch.stack(rows), targets, sample_weight=weights)
+    expected = torch.from_numpy(peer.predict(query)) / 0.1
+    torch.testing.assert_close(learner.logits([task])[0], expected, rtol=0, atol=1e-11)
+
+
+def test_kernel_ridge_regression_may_find_too_few_unlabelled_rows(tasks):
+    """Of no class, or fewer than asked for: what is not there weighs nothing, and its slope is a number."""
+    row = F.normalize(tasks[0].items.x[tasks[0].episode.support[0]], dim=-1).mean(0, keepdim=True)
+    learner = KernelRidge(perceptron(7), row.repeat(3, 1), nearest=200)
+    loss = learner.meta_loss([tasks[0]])
+    assert loss.isfinite()
+    assert all(slope.isfinite().all() for slope in torch.autograd.grad(loss, list(learner.parameters())))
+
+
 @pytest.mark.parametrize("name", LEARNERS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_all_tasks_at_once_are_the_tasks_one_by_one(name, dtype, tasks):
@@ -244,7 +286,7 @@ def test_adapting_touches_nothing(name, tasks):
 def test_every_learner_learns(name, tasks):
     learner = LEARNERS[name]()
     assert isinstance(learner, AbstractLearner)
-    assert isinstance(learner, AbstractGradientLearner) == ("prototypes" not in name)
+    assert isinstance(learner, AbstractGradientLearner) == (not name.startswith(("prototypes", "ridge")))
     optimizer = torch.optim.Adam(learner.parameters(), lr=0.02)
     first = None
     for _ in range(30):

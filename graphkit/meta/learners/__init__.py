@@ -1,4 +1,4 @@
-"""Few-shot learners: MAML and its kin, Reptile, prototypical networks."""
+"""Few-shot learners: MAML and its kin, Reptile, prototypical networks, kernel ridge regression."""
 
 from graphkit.meta.learners.abstract import AbstractLearner
 from graphkit.meta.learners.clone import Clone
@@ -6,6 +6,7 @@ from graphkit.meta.learners.gradient import AbstractGradientLearner
 from graphkit.meta.learners.maml import ANIL, MAML, MetaSGD, ProtoMAML, SemiSupervisedProtoMAML
 from graphkit.meta.learners.prototypes import PrototypicalNetwork, SemiSupervisedPrototypes, calibrated
 from graphkit.meta.learners.reptile import Reptile
+from graphkit.meta.learners.ridge import KernelRidge
 
 __all__ = [
     "ANIL",
@@ -13,6 +14,7 @@ __all__ = [
     "AbstractGradientLearner",
     "AbstractLearner",
     "Clone",
+    "KernelRidge",
     "MetaSGD",
     "ProtoMAML",
     "PrototypicalNetwork",

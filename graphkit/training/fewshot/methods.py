@@ -7,7 +7,7 @@ from typing import Any
 from graphkit.training.fewshot.meta_learnt import Gradient, MetaLearnt, PrototypicalNet
 from graphkit.training.fewshot.method import AbstractMethod
 from graphkit.training.fewshot.older import Classifier, Whitened
-from graphkit.training.fewshot.untrained import Logistic, Prototypes, SemiSupervised
+from graphkit.training.fewshot.untrained import Logistic, Prototypes, Ridge, SemiSupervised
 
 
 def _perceptron(learner: Gradient, **fields: Any) -> MetaLearnt:
@@ -25,6 +25,8 @@ METHODS: dict[str, AbstractMethod] = {
     "prototypes-weighted": Prototypes(rows="weighted-4"),
     "prototypes-semi": SemiSupervised(rows="weighted-4"),
     "prototypes-whitened": Whitened(rows="weighted-4"),
+    "ridge": Ridge(rows="weighted-4"),
+    "ridge-semi": Ridge(rows="weighted-4", unlabelled=True),
     "logistic": Logistic(rows="centred-4"),
     "random-start": Classifier(rows="centred-4", scale=36.0, pretrained=False),
     "fine-tuning": Classifier(rows="centred-4", scale=36.0),
@@ -40,6 +42,8 @@ METHODS: dict[str, AbstractMethod] = {
     "encoder-prototypes": Prototypes(rows="encoder"),
     "encoder-semi": SemiSupervised(rows="encoder"),
     "encoder-whitened": Whitened(rows="encoder"),
+    "encoder-ridge": Ridge(rows="encoder"),
+    "encoder-ridge-semi": Ridge(rows="encoder", unlabelled=True),
     "encoder-logistic": Logistic(rows="encoder"),
     "encoder-protomaml": MetaLearnt(learner="protomaml", model="weights", rows="encoder", inner_lr=1.0),
     "encoder-protomaml-semi": MetaLearnt(

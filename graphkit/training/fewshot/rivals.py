@@ -8,7 +8,7 @@ from graphkit.training.fewshot.methods import METHODS
 RIVALS = ("prototypes-2", "prototypes-centred", "prototypes-weighted", "logistic", "random-start", "fine-tuning")
 """What stands beside a single learner."""
 
-ON_ENCODERS = ("encoder-prototypes", "encoder-semi", "encoder-whitened")
+ON_ENCODERS = ("encoder-prototypes", "encoder-semi", "encoder-ridge", "encoder-ridge-semi", "encoder-whitened")
 """What stands beside one that stands on an encoder, too."""
 
 BESIDE: dict[str, tuple[bool, ...]] = {"all": (True, False), "untrained": (False,), "none": ()}

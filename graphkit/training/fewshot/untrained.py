@@ -64,6 +64,40 @@ class SemiSupervised(AbstractMethod):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Ridge(AbstractMethod):
+    """Kernel ridge regression on each task's support.
+
+    Args:
+        unlabelled: whether all rows take part, without their labels.
+        penalty, gamma, weight, spread: see :class:`graphkit.meta.KernelRidge`.
+    """
+
+    unlabelled: bool = False
+    penalty: LearningRate = 10.0
+    gamma: LearningRate = 0.5
+    weight: LearningRate = 3.0
+    spread: LearningRate = 0.3
+
+    @property
+    def trained(self) -> bool:
+        """Return false."""
+        return False
+
+    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+        """Return its evaluations, each with the rows that are known at its stage if they take part."""
+        from torch import nn
+
+        from graphkit.meta import KernelRidge, TaskSet
+
+        def learner(tasks: TaskSet) -> KernelRidge:
+            known = known_rows(tasks) if self.unlabelled else None
+            penalty, gamma, weight, spread = self.penalty, self.gamma, self.weight, self.spread
+            return KernelRidge(nn.Identity(), known, penalty=penalty, gamma=gamma, weight=weight, spread=spread)
+
+        return evaluated(learner, problem, asked, calibrated=False)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Logistic(AbstractMethod):
     """A logistic regression on each task's support."""
 

@@ -34,7 +34,7 @@ from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of, 
 from graphkit.training.fewshot.solved import Asked
 from graphkit.training.fewshot.soundness import require_apart, row_hashes
 from graphkit.training.fewshot.study import chosen_rows
-from graphkit.training.fewshot.untrained import Prototypes, SemiSupervised
+from graphkit.training.fewshot.untrained import Prototypes, Ridge, SemiSupervised
 from graphkit.training.interrupts import Interrupted
 
 PROTOCOL = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
@@ -42,6 +42,8 @@ SPLIT = ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6))
 SMALL = {
     "prototypes-2": Prototypes(),
     "semi": SemiSupervised(),
+    "ridge": Ridge(),
+    "ridge-semi": Ridge(unlabelled=True),
     "protomaml-semi": MetaLearnt(
         learner="protomaml", model="weights", steps=4, batch=2, inner_steps=2, unlabelled=True
     ),
@@ -104,7 +106,7 @@ def test_labels_of_test_classes_change_neither_training_nor_selection(name):
     assert before.problems[0].accuracies != after.problems[0].accuracies
 
 
-@pytest.mark.parametrize("name", ["semi", "protomaml-semi"])
+@pytest.mark.parametrize("name", ["semi", "ridge-semi", "protomaml-semi"])
 def test_unlabelled_rows_are_those_that_are_known_when_selecting(name):
     """Inductive: the features of test classes, whatever they are, have no say in the accuracy that selects."""
     data = graph()
@@ -627,8 +629,9 @@ def test_figures_are_over_tasks_and_over_problems():
 def test_rivals_stand_beside_a_learner():
     assert with_rivals("all") == list(METHODS)
     assert with_rivals("protomaml")[-1] == "protomaml"
-    assert with_rivals("encoder-protomaml")[-4:] == [*ON_ENCODERS, "encoder-protomaml"]
-    assert with_rivals("encoder-semi", "untrained")[-2:] == ["encoder-prototypes", "encoder-semi"]
+    assert with_rivals("encoder-protomaml")[-len(ON_ENCODERS) - 1 :] == [*ON_ENCODERS, "encoder-protomaml"]
+    untrained = with_rivals("encoder-semi", "untrained")
+    assert untrained[-4:] == ["encoder-prototypes", "encoder-ridge", "encoder-ridge-semi", "encoder-semi"]
     assert with_rivals("maml", "untrained") == [
         "prototypes-2",
         "prototypes-centred",

@@ -1,0 +1,118 @@
+"""Kernel ridge regression on a task's support, in closed form, with unlabelled items or without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from graphkit._checks import at_least, positive
+from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
+from graphkit.meta.learners.prototypes import centres, shares
+from graphkit.meta.tasks import Task
+
+
+class KernelRidge(AbstractLearner):
+    r"""Each class is a function fitted to the support by least squares with the Gaussian kernel, in closed form.
+
+    Of unit embeddings :math:`z_i`, with :math:`k(a, b) = e^{-\gamma \|a - b\|^2}` and :math:`t_i` one-hot less
+    :math:`1 / ways`, it minimises
+
+    .. math::
+        \sum_i w_i \|f(z_i) - t_i\|^2 + \lambda \|f\|_k^2, \qquad f = \sum_i k(\cdot, z_i)\, a_i,
+
+    and a query item is of the class whose function is largest there. With a large penalty this is the mean similarity
+    to the support, almost as in :class:`PrototypicalNetwork`; a smaller one counts what many items have in common once.
+    A labelled item has the weight 1. Unlabelled items take part as if they were of the class whose prototype is
+    likeliest, with the weights :math:`w_{cu}` of :class:`SemiSupervisedPrototypes`, which for every class sum to
+    ``weight``; of each class the ``nearest`` that weigh most, which keeps the system small.
+
+    Args:
+        model: any module from rows to embeddings; it may be trained, the solution is differentiable.
+        unlabelled: rows ``[items, features]``, the query may be among them; none for the support alone.
+        penalty: :math:`\lambda`, above 0.
+        gamma: :math:`\gamma`, above 0; squared distances are 4 at most.
+        weight: how many labelled items of its class all unlabelled ones are worth, above 0.
+        spread: how far from a prototype an unlabelled item still counts, above 0.
+        nearest: unlabelled items of each class that take part, at least 1.
+        temperature: the functions are divided by it to be logits, above 0.
+
+    Source: Bertinetto et al. (2019), arXiv:1805.08136, for ridge regression as a head in closed form (R2-D2), there
+    linear and with scale and offset of the logits learnt; unlabelled items as in Ren et al. (2018), arXiv:1803.00676.
+
+    Example:
+        >>> from graphkit.meta import Protocol, Rows, TaskSet
+        >>> items = Rows(torch.eye(2)[torch.arange(30) % 2], torch.arange(30) % 2)
+        >>> tasks = TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=4))
+        >>> KernelRidge(nn.Identity(), items.x).logits(tasks).argmax(-1)[0].tolist()
+        [0, 0, 0, 1, 1, 1]
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        unlabelled: Tensor | None = None,
+        *,
+        penalty: float = 10.0,
+        gamma: float = 0.5,
+        weight: float = 3.0,
+        spread: float = 0.3,
+        nearest: int = 200,
+        temperature: float = 0.1,
+    ) -> None:
+        super().__init__(model)
+        self.register_buffer("unlabelled", unlabelled, persistent=False)
+        self.penalty = positive("penalty", penalty)
+        self.gamma = positive("gamma", gamma)
+        self.weight = positive("weight", weight)
+        self.spread = positive("spread", spread)
+        self.nearest = at_least("nearest", nearest, 1)
+        self.temperature = positive("temperature", temperature)
+
+    def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
+        """Refuse nothing: any outputs are embeddings."""
+
+    def shortcut(self, tasks: Sequence[Task]) -> None:
+        """Return none: there is no inner loop to be shortened."""
+
+    def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
+        """Return the items that took part, and what each contributes to the functions."""
+        z = F.normalize(self.represented({}, support), dim=-1)
+        belongs, weights = F.one_hot(y, ways).to(z.dtype), z.new_ones(len(z))
+        if self.unlabelled is not None:
+            near = F.normalize(self.represented({}, lambda call: call(self.unlabelled)), dim=-1)
+            worth, chosen = self._taking_part(centres(z, y, ways), near)
+            z, weights = torch.cat((z, near[chosen.flatten()])), torch.cat((weights, worth.flatten()))
+            classes = torch.eye(ways, dtype=z.dtype, device=z.device)
+            belongs = torch.cat((belongs, classes.repeat_interleave(chosen.size(1), 0)))
+        root = weights.clamp(min=torch.finfo(z.dtype).tiny).sqrt()[:, None]  # whoever weighs nothing has a slope of 0
+        system = root * self._kernel(z, z) * root.T + self.penalty * torch.eye(len(z), dtype=z.dtype, device=z.device)
+        solved = torch.linalg.solve(system, root * (belongs - 1 / ways))
+        return {"@items": z, "@contributions": root * solved}
+
+    def represented(self, parameters: Parameters, shown: Shown) -> Tensor:
+        """Return the model's outputs."""
+        return shown(self.call({}))
+
+    def predicted(self, parameters: Parameters, query: Shown) -> Tensor:
+        """Return the functions, over the temperature."""
+        z = F.normalize(self.represented(parameters, query), dim=-1)
+        return self._kernel(z, parameters["@items"]) @ parameters["@contributions"] / self.temperature
+
+    def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
+        """Return the query's mean cross-entropy."""
+        return query_loss(self.logits(tasks), tasks)
+
+    def _kernel(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the kernel between unit rows."""
+        return (2 * self.gamma * (a @ b.T - 1)).exp()
+
+    def _taking_part(self, prototypes: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weight and number of the unlabelled items that take part, of each class, ``[ways, items]`` both."""
+        weights = shares(prototypes, near, self.spread)
+        likeliest = weights.argmax(0) == torch.arange(len(weights), device=weights.device)[:, None]
+        worth, chosen = (weights * likeliest).topk(min(self.nearest, len(near)), dim=-1)
+        total = worth.sum(-1, keepdim=True).clamp(min=torch.finfo(near.dtype).tiny)  # of a class that is none's: 0
+        return self.weight * worth / total, chosen
