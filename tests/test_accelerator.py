@@ -23,6 +23,9 @@ from graphkit.operators import gcn_adjacency, laplacian, largest_eigenvalue, laz
 from graphkit.training import Interrupted, recipe, train
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.embedding.recipes import EMBEDDINGS
+from graphkit.training.fewshot import fewshot, study_across_graphs, study_of_classes, study_of_graphs
+from graphkit.training.fewshot.encoders import Encoders
+from graphkit.training.fewshot.methods import METHODS
 from graphkit.training.named import GRAPH_RECIPES, RECIPES
 from tests import contracts
 from tests.graphs import BY_NAME
@@ -33,6 +36,7 @@ from tests.metric.losses.test_loops import CASES
 from tests.nn.spatial import test_attention, test_gcn, test_gin, test_sage
 from tests.nn.spectral import test_cheb, test_polynomial, test_wavelet
 from tests.training.conftest import data, graphs, undropped  # noqa: F401
+from tests.training.fewshot.test_fewshot import PROTOCOL, SMALL, SPLIT, graph, set_of_graphs
 
 ROOMS = (test_gcn, test_sage, test_gin, test_attention, test_cheb, test_polynomial, test_wavelet)
 LAYERS = {f"{room.__name__.split('_')[-1]}, {layer.name}": layer for room in ROOMS for layer in room.LAYERS}
@@ -136,6 +140,28 @@ def test_learners_on_rows(name, accelerator, rows):  # noqa: F811
     agree(accelerator, logits_and_slopes)
 
 
+STUDIES = {
+    "classes": lambda **there: study_of_classes(graph(), [SPLIT], PROTOCOL, **there),
+    "classes, inductive": lambda **there: study_of_classes(graph(), [SPLIT], PROTOCOL, inductive=True, **there),
+    "across graphs": lambda **there: study_across_graphs("two", {"a": graph(0), "b": graph(1)}, PROTOCOL, **there),
+    "sets of graphs": lambda **there: study_of_graphs(set_of_graphs(classes=7), [SPLIT], PROTOCOL, **there),
+}
+
+
+@pytest.mark.parametrize("kind", STUDIES)
+def test_few_shot_studies(kind, accelerator):
+    """Six tasks of 8 query items: a rounding may let one of them be of another class."""
+    methods = {**SMALL, **{name: METHODS[name] for name in ("logistic", "encoder-semi", "encoder-ridge-semi")}}
+
+    def accuracies(device):
+        study = STUDIES[kind](encoders=Encoders(fields={"epochs": 3}), device=device)
+        outcome = fewshot(study, PROTOCOL, list(methods), methods=methods)
+        assert outcome.record.environment["device"] == str(device)
+        return {name: (found.validation, found.accuracy().mean) for name, found in outcome.methods.items()}
+
+    agree(accelerator, accuracies, rtol=0, atol=0.03)
+
+
 @pytest.mark.parametrize("order", [1, 2])
 def test_learners_on_nodes(order, accelerator, nodes):  # noqa: F811
     torch.manual_seed(3)
@@ -168,10 +194,13 @@ def test_models_of_nodes(name, accelerator, data):  # noqa: F811
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
 @pytest.mark.parametrize("name", RECIPES)
 def test_models_in_mixed_precision(name, precision, accelerator, data):  # noqa: F811
+    """Half precision's scale begins too large for some: a step whose gradients overflow is left out, and no other."""
     found, plain = (
-        losses_along(data, undropped(name, 2), precision=each)(accelerator) for each in (precision, "32-true")
+        losses_along(data, undropped(name, 3), precision=each)(accelerator) for each in (precision, "32-true")
     )
-    assert found == pytest.approx(plain, rel=0.05)
+    taken = [loss for loss, before in zip(found, [None, *found], strict=False) if loss != before]
+    assert len(taken) >= (2 if precision == "16-mixed" else 3)
+    assert taken == pytest.approx(plain[: len(taken)], rel=0.05)
 
 
 @pytest.mark.parametrize("name", GRAPH_RECIPES)

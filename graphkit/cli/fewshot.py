@@ -99,6 +99,7 @@ NUMBERS = _Numbers()
     metavar="PATH",
     help="Draw accuracies here (png, pdf or svg): of every method, or over several shots or inner steps.",
 )
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @click.option(
     "--run",
@@ -131,6 +132,7 @@ def fewshot(
     json_path: Path | None,
     inner_steps: tuple[int, ...] | None,
     picture: Path | None,
+    device: str,
     threads: int,
     run: Path | None,
     resume: bool,
@@ -167,18 +169,26 @@ def fewshot(
     run = run or Path("runs") / f"{dataset}-fewshot-{learner}"
     require_places(json=json_path, picture=picture, run=run / "results.json")
 
-    preload("torch_geometric.data", "graphkit.data.loading", "graphkit.meta", "graphkit.training.fewshot.study")
+    preload(
+        "torch_geometric.data",
+        "lightning_fabric",
+        "graphkit.data.loading",
+        "graphkit.meta",
+        "graphkit.training.fewshot.study",
+    )
     import torch
 
     import graphkit.data
     from graphkit.meta import Protocol
+    from graphkit.training.devices import fabric_on, own_device
     from graphkit.training.fewshot import fewshot as solved
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
     from graphkit.training.processes import connected, stated
 
     torch.set_num_threads(threads)
     data = graphkit.data.load(dataset)
-    sight: dict[str, Any] = {"encoders": encoders, "seed": seed}
+    there = fabric_on(own_device(device), "32-true").device
+    sight: dict[str, Any] = {"encoders": encoders, "seed": seed, "device": there}
 
     def study_of(protocol: Protocol) -> Study:
         if across_graphs:
@@ -201,7 +211,7 @@ def fewshot(
         )
 
     outcomes = {}
-    with connected(torch.device("cpu")) as processes:
+    with connected(there) as processes:
         for number in shots:
             protocol = Protocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
             study = study_of(protocol)

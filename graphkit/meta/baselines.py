@@ -94,12 +94,15 @@ def pretrained(
     """
     classes = sorted({int(label) for _, labels in sources for label in labels})
     numbers = {label: number for number, label in enumerate(classes)}
-    head = nn.Linear(channels, len(classes)).to(next(body.parameters()).dtype)
+    first = next(body.parameters())
+    head = nn.Linear(channels, len(classes)).to(first.device, first.dtype)
     optimizer = torch.optim.Adam([*body.parameters(), *head.parameters()], lr=positive("lr", lr), weight_decay=l2)
     known = []
     for items, labels in sources:
-        rows = torch.isin(items.y, torch.tensor(sorted(labels)))
-        known.append((items.x[rows], torch.tensor([numbers[int(label)] for label in items.y[rows]])))
+        there = items.y.cpu()
+        rows = torch.isin(there, torch.tensor(sorted(labels)))
+        y = torch.tensor([numbers[int(label)] for label in there[rows]])
+        known.append((items.x[rows.to(items.x.device)], y.to(items.x.device)))
     x, y = (torch.cat(parts) for parts in zip(*known, strict=True))
     body.train()
     for _ in range(at_least("epochs", epochs, 1)):

@@ -82,7 +82,7 @@ def trained_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int
     from graphkit.training.devices import seeded
 
     with seeded(seed):
-        method = made.module(x.size(1))
+        method = made.module(x.size(1)).to(edge_index.device)
         losses = pretraining(
             method,  # type: ignore[arg-type]  # a loss without labels puts a method around its encoder
             x,

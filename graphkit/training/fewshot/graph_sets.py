@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
 from graphkit.meta import ClassSplit, Protocol, Rows
+from graphkit.training.devices import CPU
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.problems import Problem, Rowed, one_graph, unlike_names
 from graphkit.training.fewshot.rows import encoder_rows, rows_of
@@ -26,6 +28,7 @@ def study_of_graphs(
     *,
     encoders: Encoders = ENCODERS,
     seed: int = 0,
+    device: torch.device = CPU,
 ) -> Study:
     """Return the study of unseen classes of a set of graphs.
 
@@ -38,6 +41,7 @@ def study_of_graphs(
         protocol: of the tasks.
         encoders: trained without labels, behind rows of the kind "encoder".
         seed: of the encoders.
+        device: where encoders are trained, rows lie and methods work.
 
     Raises:
         ValueError: for graphs that are not sound, labels that are no classes, no split, or splits or tasks that
@@ -52,6 +56,7 @@ def study_of_graphs(
     nodes = Data(x=x, edge_index=together.edge_index, num_nodes=together.num_nodes)
     require_sound(nodes, needed=["x"])
     drawn = [one_graph(Data(y=y, num_nodes=len(y)), split, protocol) for split in splits]
+    nodes, member, there_y = nodes.to(device), together.batch.to(device), y.to(device)
     known: dict[str, Tensor] = {}
 
     def table(kind: str) -> Tensor:
@@ -60,12 +65,12 @@ def study_of_graphs(
                 found = encoder_rows([nodes], [nodes], encoders, seed=seed)[0]
             else:
                 found = rows_of(nodes, kind)
-            sums = found.new_zeros(len(graphs), found.size(1)).index_add(0, together.batch, found)
+            sums = found.new_zeros(len(graphs), found.size(1)).index_add(0, member, found)
             known[kind] = F.normalize(sums, dim=-1)  # the length of a mean is its sum's
         return known[kind]
 
     def rowed(problem: Problem, kind: str, scale: float) -> Rowed:
-        rows = Rows(scale * table(kind), y)
+        rows = Rows(scale * table(kind), there_y)
         return Rowed((rows,), rows, rows)
 
     setting = {
@@ -74,4 +79,4 @@ def study_of_graphs(
         "encoder": {**encoders.as_dict(), "seed": seed},
         "class_splits": [dataclasses.asdict(split) for split in splits],
     }
-    return Study(graph_facts(graphs), unlike_names(drawn), rowed, setting)
+    return Study(graph_facts(graphs), unlike_names(drawn), rowed, setting, device)

@@ -51,7 +51,7 @@ class PrototypicalNet(AbstractMethod):
         from graphkit.training.devices import seeded
 
         with seeded(seed):
-            learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden))
+            learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden)).to(problem.device)
         options = MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
         step = _meta_trained(learner, problem, options, under_way)
         return evaluated(learner, problem, asked)._replace(step=step)
@@ -109,7 +109,7 @@ class MetaLearnt(AbstractMethod):
         from graphkit.training.devices import seeded
 
         with seeded(seed):
-            learner = self._made(problem)
+            learner = self._made(problem).to(problem.device)
         options = MetaTraining(
             steps=self.steps, batch=self.batch, lr=self.lr, first_order=self.first_order, test_steps=self.test_steps
         )

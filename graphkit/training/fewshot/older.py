@@ -47,13 +47,13 @@ class Classifier(AbstractMethod):
         from graphkit.training.devices import seeded
 
         with seeded(seed):
-            body = nn.Sequential(nn.Linear(problem.channels, self.hidden), nn.ReLU())
+            body = nn.Sequential(nn.Linear(problem.channels, self.hidden), nn.ReLU()).to(problem.device)
             if self.pretrained:
                 pretrained(body, self.hidden, problem.sources, epochs=self.epochs)
             if self.adaptation == "prototypes":
                 return evaluated(PrototypicalNetwork(body), problem, asked)
             model = nn.Sequential(*body, nn.Linear(self.hidden, problem.ways))
-        learner = MAML(model, inner_lr=self.inner_lr, inner_steps=self.inner_steps, order=1)
+        learner = MAML(model.to(problem.device), inner_lr=self.inner_lr, inner_steps=self.inner_steps, order=1)
         return evaluated(learner, problem, asked, calibrated=False)
 
 

@@ -48,6 +48,11 @@ class Problem:
         return self.test.items.channels
 
     @property
+    def device(self) -> torch.device:
+        """Where the rows lie."""
+        return self.test.items.x.device  # type: ignore[attr-defined]  # rows have it
+
+    @property
     def ways(self) -> int:
         """Classes of a task."""
         return self.test.protocol.n_way
@@ -55,7 +60,9 @@ class Problem:
     def seeing(self, rows: Rowed) -> Problem:
         """Return the same problem over other rows."""
         train = tuple(tasks.over(x) for tasks, x in zip(self.train, rows.train, strict=True))
-        sources = tuple((Rows(x.x, y.y), labels) for x, (y, labels) in zip(rows.train, self.sources, strict=True))
+        sources = tuple(
+            (Rows(x.x, y.y.to(x.x.device)), labels) for x, (y, labels) in zip(rows.train, self.sources, strict=True)
+        )
         validation, test = self.validation.over(rows.validation), self.test.over(rows.test)
         return dataclasses.replace(self, train=train, validation=validation, test=test, sources=sources)
 

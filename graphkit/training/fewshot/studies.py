@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
 from graphkit.meta import ClassSplit, Protocol, Rows
+from graphkit.training.devices import CPU
 from graphkit.training.fewshot.adapters import adapted_graphs
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.problems import Problem, Rowed, across_graphs, one_graph, unlike_names
@@ -30,12 +32,14 @@ class Study:
         problems: class splits, or graphs to test on.
         rowed: from a problem, a kind of rows and their scale to the rows of each part.
         setting: what a record says of them.
+        device: where the rows lie.
     """
 
     facts: DatasetFacts
     problems: tuple[Problem, ...]
     rowed: Callable[[Problem, str, float], Rowed]
     setting: Mapping[str, Any]
+    device: torch.device = CPU
 
 
 def study_of_classes(
@@ -46,6 +50,7 @@ def study_of_classes(
     inductive: bool = False,
     encoders: Encoders = ENCODERS,
     seed: int = 0,
+    device: torch.device = CPU,
 ) -> Study:
     """Return the study of unseen classes of one graph.
 
@@ -57,6 +62,7 @@ def study_of_classes(
             classes out of the one that selection sees.
         encoders: trained without labels, behind rows of the kind "encoder".
         seed: of the encoders.
+        device: where encoders are trained, rows lie and methods work.
 
     Raises:
         ValueError: for a graph that is not sound, no split, or splits or tasks that cannot be drawn.
@@ -64,14 +70,14 @@ def study_of_classes(
     require_sound(data)
     problems = unlike_names([one_graph(data, split, protocol) for split in splits])
     by_name = dict(zip((problem.name for problem in problems), splits, strict=True))
-    known: dict[Any, Tensor] = {}
+    there, known = copy.copy(data).to(device), dict[Any, Tensor]()
 
     def table(kind: str, without: tuple[int, ...], trained_without: tuple[int, ...]) -> Tensor:
         key = (kind, without, trained_without)
         if key not in known:
-            seen, kept = _without(data, without)
+            seen, kept = _without(there, without)
             if kind == "encoder":
-                first, _ = _without(data, trained_without)
+                first, _ = _without(there, trained_without)
                 found = encoder_rows([first], [seen], encoders, seed=seed)[0]
             else:
                 found = rows_of(seen, kind)
@@ -82,7 +88,7 @@ def study_of_classes(
         split = by_name[problem.name]
         hidden = tuple(sorted((*split.validation, *split.test))) if inductive else ()
         stages = [(hidden, hidden), (tuple(sorted(split.test)) if inductive else (), hidden), ((), hidden)]
-        train, validation, test = (Rows(scale * table(kind, *stage), data.y) for stage in stages)
+        train, validation, test = (Rows(scale * table(kind, *stage), there.y) for stage in stages)
         return Rowed((train,), validation, test)
 
     setting = {
@@ -90,7 +96,7 @@ def study_of_classes(
         "encoder": {**encoders.as_dict(), "seed": seed},
         "class_splits": [dataclasses.asdict(split) for split in splits],
     }
-    return Study(dataset_facts(data), problems, rowed, setting)
+    return Study(dataset_facts(data), problems, rowed, setting, device)
 
 
 def study_across_graphs(
@@ -103,6 +109,7 @@ def study_across_graphs(
     inductive: bool = False,
     encoders: Encoders = ENCODERS,
     seed: int = 0,
+    device: torch.device = CPU,
 ) -> Study:
     """Return the study of unseen graphs: each in turn is tested on, the others are trained on.
 
@@ -116,6 +123,7 @@ def study_across_graphs(
         inductive: the encoders do not see the graph to test on; otherwise they do, without labels.
         encoders: trained without labels, behind rows of the kind "encoder".
         seed: of the encoders.
+        device: where encoders are trained, rows lie and methods work.
 
     Raises:
         ValueError: for fewer than two graphs, one that is not sound, two that share their nodes, or tasks that
@@ -131,22 +139,23 @@ def study_across_graphs(
     held = [(held_out, across_graphs(graphs, held_out, protocol, split)) for held_out in graphs for split in chosen]
     problems = unlike_names([problem for _, problem in held])
     tested = {problem.name: graph for problem, (graph, _) in zip(problems, held, strict=True)}
+    there = {other: copy.copy(data).to(device) for other, data in graphs.items()}
     known: dict[Any, dict[str, Tensor]] = {}
 
     def tables(kind: str, held_out: str) -> dict[str, Tensor]:
         key = (kind, held_out if inductive and kind == "encoder" else None)
         if key not in known:
             if kind == "encoder":
-                seen = [data for other, data in graphs.items() if not inductive or other != held_out]
-                found = encoder_rows(seen, list(graphs.values()), encoders, seed=seed)
+                seen = [data for other, data in there.items() if not inductive or other != held_out]
+                found = encoder_rows(seen, list(there.values()), encoders, seed=seed)
             else:
-                found = [rows_of(data, kind) for data in graphs.values()]
+                found = [rows_of(data, kind) for data in there.values()]
             known[key] = dict(zip(graphs, found, strict=True))
         return known[key]
 
     def rowed(problem: Problem, kind: str, scale: float) -> Rowed:
         held_out = tested[problem.name]
-        found = {other: Rows(scale * x, graphs[other].y) for other, x in tables(kind, held_out).items()}
+        found = {other: Rows(scale * x, there[other].y) for other, x in tables(kind, held_out).items()}
         names = [other for other in graphs if other != held_out]
         return Rowed(tuple(found[other] for other in names), found[names[0]], found[held_out])
 
@@ -168,12 +177,12 @@ def study_across_graphs(
         "encoder": {**encoders.as_dict(), "seed": seed},
         "graphs": {each.name: each.sha256 for each in facts},
     }
-    return Study(total, problems, rowed, setting)
+    return Study(total, problems, rowed, setting, device)
 
 
 def _without(data: Data, classes: Sequence[int]) -> tuple[Data, Tensor]:
     """Return the graph without the nodes of some classes, and the nodes that are left, ``[left]``."""
-    kept = (~torch.isin(data.y, torch.tensor(classes, dtype=data.y.dtype))).nonzero().squeeze(-1)
+    kept = (~torch.isin(data.y, torch.tensor(classes, dtype=data.y.dtype, device=data.y.device))).nonzero().squeeze(-1)
     if len(kept) == data.num_nodes:
         return data, kept
     edge_index, weight = subgraph(

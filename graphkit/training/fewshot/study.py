@@ -109,7 +109,10 @@ def fewshot(
         "metric": "accuracy, mean over tasks and problems",
     }
     held = {**held, "fingerprint": fingerprint(held)}
-    more = {"steps": list(steps)} if steps else {}
+    more = {
+        **({"steps": list(steps)} if steps else {}),
+        **({"device": study.device.type} if study.device != CPU else {}),
+    }
     identity = fingerprint([held["fingerprint"], {"seed": seed, **more}])
     asked = Asked(calibrate, tuple(steps), balanced)
     found: dict[str, list[ProblemResult]] = {name: [] for name in names}
@@ -151,7 +154,7 @@ def fewshot(
         config=config,
         seeds=(seed,),
         seconds=sum(each.seconds for result in results.values() for each in result.problems),
-        environment=environment("cpu", "32-true", processes.count),
+        environment=environment(str(study.device), "32-true", processes.count),
     )
     return FewShotOutcome(record, results)
 
