@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ def logistic_regression(
         1.0
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     items = tasks.items
     if not isinstance(items, Rows):
@@ -48,15 +50,17 @@ def logistic_regression(
     x = F.normalize(items.x.detach().cpu().double(), dim=-1).numpy()
     at_least("calibrate", calibrate, 0)
     found = []
-    for task in tasks:
-        episode = task.episode
-        support, query = (x[part.flatten().numpy()] for part in (episode.support, episode.query))
-        y, rows = episode.support_y.numpy(), np.concatenate((support, query))
-        fitted = LogisticRegression(C=positive("strength", strength), max_iter=1000, warm_start=True).fit(support, y)
-        for _ in range(calibrate):
-            fitted.fit(rows, np.concatenate((y, _guesses(fitted, query, balanced))))
-        guesses = _guesses(fitted, query, balanced and calibrate > 0)
-        found.append(float(np.mean(guesses == episode.query_y.numpy())))
+    regression = partial(LogisticRegression, C=positive("strength", strength), max_iter=1000, warm_start=True)
+    with threadpool_limits(1):  # fits of a few rows: waking threads for each product takes longer than the product
+        for task in tasks:
+            episode = task.episode
+            support, query = (x[part.flatten().numpy()] for part in (episode.support, episode.query))
+            y, rows = episode.support_y.numpy(), np.concatenate((support, query))
+            fitted = regression().fit(support, y)
+            for _ in range(calibrate):
+                fitted.fit(rows, np.concatenate((y, _guesses(fitted, query, balanced))))
+            guesses = _guesses(fitted, query, balanced and calibrate > 0)
+            found.append(float(np.mean(guesses == episode.query_y.numpy())))
     return Evaluation(tuple(found), tasks.fingerprint, calibrate > 0)
 
 
