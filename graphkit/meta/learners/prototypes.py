@@ -28,15 +28,13 @@ def centres(z: Tensor, y: Tensor, ways: int) -> Tensor:
     return F.normalize(F.one_hot(y, ways).T.to(z.dtype) @ F.normalize(z, dim=-1), dim=-1)
 
 
-def shares(prototypes: Tensor, near: Tensor, spread: float) -> Tensor:
+def shares(similar: Tensor) -> Tensor:
     """Return the weights of unlabelled items in the mean of each class, ``[ways, unlabelled]``; rows sum to 1.
 
     Args:
-        prototypes: unit vectors ``[ways, channels]``.
-        near: those of the unlabelled items ``[unlabelled, channels]``.
-        spread: see :class:`SemiSupervisedPrototypes`.
+        similar: their similarities with each prototype, over the spread of :class:`SemiSupervisedPrototypes`,
+            ``[ways, unlabelled]``.
     """
-    similar = prototypes @ near.T / spread
     return (similar.log_softmax(0) + similar).softmax(-1)
 
 
@@ -50,7 +48,7 @@ def moved_centres(z: Tensor, y: Tensor, ways: int, near: Tensor, *, weight: floa
     """
     near = F.normalize(near, dim=-1)
     sums = F.one_hot(y, ways).T.to(z.dtype) @ F.normalize(z, dim=-1)
-    return F.normalize(sums + weight * shares(F.normalize(sums, dim=-1), near, spread) @ near, dim=-1)
+    return F.normalize(sums + weight * shares(F.normalize(sums, dim=-1) @ near.T / spread) @ near, dim=-1)
 
 
 class PrototypicalNetwork(AbstractLearner):

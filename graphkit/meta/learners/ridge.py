@@ -26,8 +26,8 @@ class KernelRidge(AbstractLearner):
     and a query item is of the class whose function is largest there. With a large penalty this is the mean similarity
     to the support, almost as in :class:`PrototypicalNetwork`; a smaller one counts what many items have in common once.
     A labelled item has the weight 1. Unlabelled items take part as if they were of the class whose prototype is
-    likeliest, with the weights :math:`w_{cu}` of :class:`SemiSupervisedPrototypes`, which for every class sum to
-    ``weight``; of each class the ``nearest`` that weigh most, which keeps the system small.
+    nearest, with the weights :math:`w_{cu}` of :class:`SemiSupervisedPrototypes`, which for every class that has some
+    sum to ``weight``; of each class the ``nearest`` that weigh most, which keeps the system small.
 
     Args:
         model: any module from rows to embeddings; it may be trained, the solution is differentiable.
@@ -111,8 +111,8 @@ class KernelRidge(AbstractLearner):
 
     def _taking_part(self, prototypes: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
         """Return weight and number of the unlabelled items that take part, of each class, ``[ways, items]`` both."""
-        weights = shares(prototypes, near, self.spread)
-        likeliest = weights.argmax(0) == torch.arange(len(weights), device=weights.device)[:, None]
-        worth, chosen = (weights * likeliest).topk(min(self.nearest, len(near)), dim=-1)
+        similar = prototypes @ near.T / self.spread
+        likeliest = similar.argmax(0) == torch.arange(len(similar), device=similar.device)[:, None]
+        worth, chosen = (shares(similar) * likeliest).topk(min(self.nearest, len(near)), dim=-1)
         total = worth.sum(-1, keepdim=True).clamp(min=torch.finfo(near.dtype).tiny)  # of a class that is none's: 0
         return self.weight * worth / total, chosen
