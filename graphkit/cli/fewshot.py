@@ -186,8 +186,8 @@ def fewshot(
     from graphkit.training.processes import connected, stated
 
     torch.set_num_threads(threads)
-    data = graphkit.data.load(dataset)
     there = fabric_on(own_device(device), "32-true").device
+    data = graphkit.data.load(dataset)
     sight: dict[str, Any] = {"encoders": encoders, "seed": seed, "device": there}
 
     def study_of(protocol: Protocol) -> Study:

@@ -74,8 +74,8 @@ def evaluate(
         learner: any learner.
         tasks: frozen tasks.
         steps: inner steps in place of the learner's own; 0 keeps those.
-        calibrate: steps in which query items move the prototypes of the adapted representation, see
-            :func:`calibrated`; 0 for none.
+        calibrate: steps in which query items move the prototypes of the adapted representation, which then decide in
+            the place of the learner's own head, see :func:`calibrated`; 0 for none.
         balanced: whether calibration knows that every class has as many query items.
         batch: tasks at a time.
 

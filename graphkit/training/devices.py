@@ -32,6 +32,19 @@ def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
         yield
 
 
+def known_device(device: torch.device | str) -> torch.device:
+    """Return a device as PyTorch has it, "cpu:0" as "cpu".
+
+    Raises:
+        ValueError: for words that name none.
+    """
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"`device` must be one as 'cpu' or 'cuda:1', got {device!r}.") from None
+    return CPU if found.type == "cpu" else found
+
+
 def own_device(device: str) -> str:
     """Return what ``device`` means in this process where ``torchrun`` or ``fabric run`` started several.
 

@@ -27,6 +27,7 @@ from graphkit.meta import (
     ProtoMAML,
     PrototypicalNetwork,
     Reptile,
+    Rows,
     SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
     TaskSet,
@@ -221,7 +222,7 @@ def test_unlabelled_rows_move_prototypes(tasks):
 
 @pytest.mark.parametrize("seed", [None, *range(8)])
 def test_kernel_ridge_regression_is_that_of_scikit_learn(seed, tasks):
-    """Unlabelled rows, more near one class than near the other, are samples of the nearest; the five that weigh most."""
+    """Unlabelled rows, more near one class than the other, are samples of the nearest: the five that weigh most."""
     from sklearn.kernel_ridge import KernelRidge as Reference
 
     task, unlabelled = tasks[0], None
@@ -250,6 +251,28 @@ def test_kernel_ridge_regression_is_that_of_scikit_learn(seed, tasks):
     peer = Reference(alpha=0.7, kernel="rbf", gamma=0.4).fit(torch.stack(rows), targets, sample_weight=weights)
     expected = torch.from_numpy(peer.predict(query)) / 0.1
     torch.testing.assert_close(learner.logits([task])[0], expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("made", [KernelRidge, SemiSupervisedPrototypes])
+@pytest.mark.parametrize("model", [nn.Identity(), perceptron()])
+def test_unlabelled_rows_must_be_such_as_the_tasks_have(made, model, tasks):
+    x = tasks.items.x
+    for wrong, message in (
+        (x[:, :5], r"of the width and dtype of the tasks' items, got \[.*, 5\] of torch.float64"),
+        (x.float(), "of the width and dtype of the tasks' items"),
+        (x[0], r"`unlabelled` must have shape \[items, features\]"),
+        (x * torch.nan, "`unlabelled` must be finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            made(model, wrong).logits(list(tasks))
+    with pytest.raises(TypeError, match="`unlabelled`"):
+        made(model, [[1.0]])
+
+
+def test_a_penalty_that_the_system_does_not_feel_is_refused(tasks):
+    same = Rows(torch.ones(len(tasks.items.y), 3), tasks.items.y)
+    with pytest.raises(ValueError, match="`penalty` 1e-12 is too small"):
+        KernelRidge(nn.Identity(), penalty=1e-12).logits(list(tasks.over(same)))
 
 
 def test_kernel_ridge_regression_may_find_too_few_unlabelled_rows(tasks):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from graphkit._checks import positive
+from graphkit._checks import embeddings, positive
 from graphkit.meta.learners.abstract import Shown
 from graphkit.meta.learners.gradient import AbstractGradientLearner, of_model
 from graphkit.meta.learners.prototypes import moved_centres
@@ -254,7 +254,7 @@ class SemiSupervisedProtoMAML(ProtoMAML):
             statistics=statistics,
             multi_step=multi_step,
         )
-        self.register_buffer("unlabelled", unlabelled, persistent=False)
+        self.register_buffer("unlabelled", embeddings("unlabelled", unlabelled), persistent=False)
         self.weight, self.spread = positive("weight", weight), positive("spread", spread)
 
     def shortcut(self, tasks: Sequence[Task]) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import member, positive
+from graphkit._checks import embeddings, member, positive
+from graphkit.meta.items import Call
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
 from graphkit.meta.tasks import Task
 
@@ -26,6 +27,24 @@ def centres(z: Tensor, y: Tensor, ways: int) -> Tensor:
         ways: number of classes.
     """
     return F.normalize(F.one_hot(y, ways).T.to(z.dtype) @ F.normalize(z, dim=-1), dim=-1)
+
+
+def require_alike(unlabelled: Tensor, z: Tensor, call: Call) -> None:
+    """Refuse unlabelled rows that a model takes to other embeddings than the support's ``z``, or does not take.
+
+    Raises:
+        ValueError: for rows of another width or kind of numbers.
+    """
+    try:
+        found = call(unlabelled[:1])
+        alike = (found.size(-1), found.dtype) == (z.size(-1), z.dtype)
+    except RuntimeError:
+        alike = False
+    if not alike:
+        raise ValueError(
+            f"`unlabelled` must be rows of the width and dtype of the tasks' items, got {list(unlabelled.shape)} of "
+            f"{unlabelled.dtype}."
+        )
 
 
 def shares(similar: Tensor) -> Tensor:
@@ -152,6 +171,8 @@ class SemiSupervisedPrototypes(PrototypicalNetwork):
         [0, 0, 0, 1, 1, 1]
     """
 
+    unlabelled: Tensor
+
     def __init__(
         self,
         model: nn.Module,
@@ -162,9 +183,13 @@ class SemiSupervisedPrototypes(PrototypicalNetwork):
         temperature: float = 0.1,
     ) -> None:
         super().__init__(model, temperature=temperature)
-        self.register_buffer("unlabelled", unlabelled, persistent=False)
+        self.register_buffer("unlabelled", embeddings("unlabelled", unlabelled), persistent=False)
         self.weight = positive("weight", weight)
         self.spread = positive("spread", spread)
+
+    def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
+        """Refuse unlabelled items that are not of the support's form; any outputs are embeddings."""
+        require_alike(self.unlabelled, self.represented({}, support), self.call({}))
 
     def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
         """Return the prototypes."""

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, positive
+from graphkit._checks import at_least, embeddings, positive
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
-from graphkit.meta.learners.prototypes import centres, shares
+from graphkit.meta.learners.prototypes import centres, require_alike, shares
 from graphkit.meta.tasks import Task
 
 
@@ -39,6 +39,11 @@ class KernelRidge(AbstractLearner):
         nearest: unlabelled items of each class that take part, at least 1.
         temperature: the functions are divided by it to be logits, above 0.
 
+    Raises:
+        TypeError: for unlabelled rows that are no floating-point tensor.
+        ValueError: for unlabelled rows that are no matrix of finite numbers, or other rows than those of the tasks; and
+            for a penalty so small that the system cannot be solved.
+
     Source: Bertinetto et al. (2019), arXiv:1805.08136, for ridge regression as a head in closed form (R2-D2), there
     linear and with scale and offset of the logits learnt; unlabelled items as in Ren et al. (2018), arXiv:1803.00676.
 
@@ -49,6 +54,8 @@ class KernelRidge(AbstractLearner):
         >>> KernelRidge(nn.Identity(), items.x).logits(tasks).argmax(-1)[0].tolist()
         [0, 0, 0, 1, 1, 1]
     """
+
+    unlabelled: Tensor | None
 
     def __init__(
         self,
@@ -63,7 +70,8 @@ class KernelRidge(AbstractLearner):
         temperature: float = 0.1,
     ) -> None:
         super().__init__(model)
-        self.register_buffer("unlabelled", unlabelled, persistent=False)
+        known = None if unlabelled is None else embeddings("unlabelled", unlabelled)
+        self.register_buffer("unlabelled", known, persistent=False)
         self.penalty = positive("penalty", penalty)
         self.gamma = positive("gamma", gamma)
         self.weight = positive("weight", weight)
@@ -72,7 +80,9 @@ class KernelRidge(AbstractLearner):
         self.temperature = positive("temperature", temperature)
 
     def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
-        """Refuse nothing: any outputs are embeddings."""
+        """Refuse unlabelled items that are not of the support's form; any outputs are embeddings."""
+        if self.unlabelled is not None:
+            require_alike(self.unlabelled, self.represented({}, support), self.call({}))
 
     def shortcut(self, tasks: Sequence[Task]) -> None:
         """Return none: there is no inner loop to be shortened."""
@@ -89,7 +99,13 @@ class KernelRidge(AbstractLearner):
             belongs = torch.cat((belongs, classes.repeat_interleave(chosen.size(1), 0)))
         root = weights.clamp(min=torch.finfo(z.dtype).tiny).sqrt()[:, None]  # whoever weighs nothing has a slope of 0
         system = root * self._kernel(z, z) * root.T + self.penalty * torch.eye(len(z), dtype=z.dtype, device=z.device)
-        solved = torch.linalg.solve(system, root * (belongs - 1 / ways))
+        try:
+            solved = torch.linalg.solve(system, root * (belongs - 1 / ways))
+        except torch.linalg.LinAlgError:
+            raise ValueError(
+                f"`penalty` {self.penalty} is too small beside rows that are alike in {z.dtype}: the system has no one "
+                "solution; take a larger one."
+            ) from None
         return {"@items": z, "@contributions": root * solved}
 
     def represented(self, parameters: Parameters, shown: Shown) -> Tensor:

@@ -81,7 +81,7 @@ def trained_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int
     from graphkit.contrastive import pretraining
     from graphkit.training.devices import seeded
 
-    with seeded(seed):
+    with seeded(seed, edge_index.device):
         method = made.module(x.size(1)).to(edge_index.device)
         losses = pretraining(
             method,  # type: ignore[arg-type]  # a loss without labels puts a method around its encoder

@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
 from graphkit.meta import ClassSplit, Protocol, Rows
-from graphkit.training.devices import CPU
+from graphkit.training.devices import CPU, known_device
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.problems import Problem, Rowed, one_graph, unlike_names
 from graphkit.training.fewshot.rows import encoder_rows, rows_of
@@ -28,7 +28,7 @@ def study_of_graphs(
     *,
     encoders: Encoders = ENCODERS,
     seed: int = 0,
-    device: torch.device = CPU,
+    device: torch.device | str = CPU,
 ) -> Study:
     """Return the study of unseen classes of a set of graphs.
 
@@ -47,7 +47,7 @@ def study_of_graphs(
         ValueError: for graphs that are not sound, labels that are no classes, no split, or splits or tasks that
             cannot be drawn.
     """
-    y = graphs.items.y
+    device, y = known_device(device), graphs.items.y
     if y.is_floating_point() or y.flatten().shape != (len(graphs),):
         raise ValueError("`graphs` must have one class each; few-shot tasks draw their items by class.")
     y = y.flatten()

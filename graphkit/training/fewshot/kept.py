@@ -39,7 +39,9 @@ class Kept:
         except ValueError:
             raise ValueError(f"`resume`: {str(self.path)!r} is damaged; start again without it.") from None
         if not isinstance(content, dict) or content.get("identity") != identity:
-            raise ValueError(f"`resume`: {str(self.path)!r} is of another study; give the same data, tasks and seed.")
+            raise ValueError(
+                f"`resume`: {str(self.path)!r} is of another study; give the same data, tasks, seed and kind of device."
+            )
         self.results = content["results"]
 
     @classmethod

@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
 from graphkit.meta import ClassSplit, Protocol, Rows
-from graphkit.training.devices import CPU
+from graphkit.training.devices import CPU, known_device
 from graphkit.training.fewshot.adapters import adapted_graphs
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.problems import Problem, Rowed, across_graphs, one_graph, unlike_names
@@ -50,7 +50,7 @@ def study_of_classes(
     inductive: bool = False,
     encoders: Encoders = ENCODERS,
     seed: int = 0,
-    device: torch.device = CPU,
+    device: torch.device | str = CPU,
 ) -> Study:
     """Return the study of unseen classes of one graph.
 
@@ -68,6 +68,7 @@ def study_of_classes(
         ValueError: for a graph that is not sound, no split, or splits or tasks that cannot be drawn.
     """
     require_sound(data)
+    device = known_device(device)
     problems = unlike_names([one_graph(data, split, protocol) for split in splits])
     by_name = dict(zip((problem.name for problem in problems), splits, strict=True))
     there, known = copy.copy(data).to(device), dict[Any, Tensor]()
@@ -88,7 +89,7 @@ def study_of_classes(
         split = by_name[problem.name]
         hidden = tuple(sorted((*split.validation, *split.test))) if inductive else ()
         stages = [(hidden, hidden), (tuple(sorted(split.test)) if inductive else (), hidden), ((), hidden)]
-        train, validation, test = (Rows(scale * table(kind, *stage), there.y) for stage in stages)
+        train, validation, test = (Rows(_scaled(table(kind, *stage), scale), there.y) for stage in stages)
         return Rowed((train,), validation, test)
 
     setting = {
@@ -109,7 +110,7 @@ def study_across_graphs(
     inductive: bool = False,
     encoders: Encoders = ENCODERS,
     seed: int = 0,
-    device: torch.device = CPU,
+    device: torch.device | str = CPU,
 ) -> Study:
     """Return the study of unseen graphs: each in turn is tested on, the others are trained on.
 
@@ -129,6 +130,7 @@ def study_across_graphs(
         ValueError: for fewer than two graphs, one that is not sound, two that share their nodes, or tasks that
             cannot be drawn.
     """
+    device = known_device(device)
     if len(graphs) < 2:
         raise ValueError(f"`graphs` must be two or more to test on an unseen one, got {len(graphs)}.")
     for data in graphs.values():
@@ -155,7 +157,7 @@ def study_across_graphs(
 
     def rowed(problem: Problem, kind: str, scale: float) -> Rowed:
         held_out = tested[problem.name]
-        found = {other: Rows(scale * x, there[other].y) for other, x in tables(kind, held_out).items()}
+        found = {other: Rows(_scaled(x, scale), there[other].y) for other, x in tables(kind, held_out).items()}
         names = [other for other in graphs if other != held_out]
         return Rowed(tuple(found[other] for other in names), found[names[0]], found[held_out])
 
@@ -178,6 +180,11 @@ def study_across_graphs(
         "graphs": {each.name: each.sha256 for each in facts},
     }
     return Study(total, problems, rowed, setting, device)
+
+
+def _scaled(x: Tensor, scale: float) -> Tensor:
+    """Return rows of another length; the same ones where it is 1."""
+    return x if scale == 1 else scale * x
 
 
 def _without(data: Data, classes: Sequence[int]) -> tuple[Data, Tensor]:

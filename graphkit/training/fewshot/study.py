@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from graphkit._checks import member
 from graphkit.meta import Protocol
 from graphkit.training.devices import CPU
@@ -111,7 +113,7 @@ def fewshot(
     held = {**held, "fingerprint": fingerprint(held)}
     more = {
         **({"steps": list(steps)} if steps else {}),
-        **({"device": study.device.type} if study.device != CPU else {}),
+        **({"device": study.device.type} if study.device.type != "cpu" else {}),
     }
     identity = fingerprint([held["fingerprint"], {"seed": seed, **more}])
     asked = Asked(calibrate, tuple(steps), balanced)
@@ -128,6 +130,8 @@ def fewshot(
                     method = methods[name]
                     kind = chosen_rows(study, problem) if method.rows == CHOSEN else method.rows
                     rowed = problem.seeing(study.rowed(problem, kind, method.scale))
+                    if study.device.type == "cuda":
+                        torch.cuda.synchronize(study.device)  # what made the rows is no part of the method's time
                     under_way = UnderWay(kept, f"{name} {fingerprint(config[name])} {problem.name}", stop)
                     result = dataclasses.replace(_solved(method, rowed, seed, asked, under_way), rows=kind)
                     kept.put(name, result, config[name])

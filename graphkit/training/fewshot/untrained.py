@@ -78,6 +78,11 @@ class Ridge(AbstractMethod):
     weight: LearningRate = 3.0
     spread: LearningRate = 0.3
 
+    def __post_init__(self) -> None:
+        usual = (Ridge.weight, Ridge.spread)
+        if not self.unlabelled and (self.weight, self.spread) != usual:
+            raise ValueError("`weight` and `spread` are of unlabelled rows; set `unlabelled=true` too.")
+
     @property
     def trained(self) -> bool:
         """Return false."""

@@ -84,6 +84,22 @@ def test_every_method_solves_the_same_tasks(study):
     assert outcome.methods["prototypes-2"].accuracy().mean > 0.7  # what the features and the graph say by themselves
 
 
+def test_a_device_is_named_as_pytorch_names_it():
+    assert study_of_classes(graph(), [SPLIT], PROTOCOL, device="cpu:0").device == torch.device("cpu")
+    for make in (
+        lambda **there: study_of_classes(graph(), [SPLIT], PROTOCOL, **there),
+        lambda **there: study_across_graphs("two", {"a": graph(0), "b": graph(1)}, PROTOCOL, **there),
+        lambda **there: study_of_graphs(set_of_graphs(), [SPLIT], PROTOCOL, **there),
+    ):
+        with pytest.raises(ValueError, match="`device` must be one as 'cpu' or 'cuda:1', got 'nonsense'"):
+            make(device="nonsense")
+
+
+def test_fields_of_unlabelled_rows_need_them():
+    with pytest.raises(ValueError, match="`weight` and `spread` are of unlabelled rows"):
+        Ridge(weight=9.0)
+
+
 def test_the_headline_is_chosen_on_validation_classes(study):
     names = ["prototypes-2", "protonet", "fine-tuning"]
     outcome = fewshot(study, PROTOCOL, names, methods=SMALL)
