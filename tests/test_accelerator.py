@@ -199,8 +199,8 @@ def test_models_in_mixed_precision(name, precision, accelerator, data):  # noqa:
         losses_along(data, undropped(name, 3), precision=each)(accelerator) for each in (precision, "32-true")
     )
     taken = [loss for loss, before in zip(found, [None, *found], strict=False) if loss != before]
-    assert len(taken) >= (2 if precision == "16-mixed" else 3)
-    assert taken == pytest.approx(plain[: len(taken)], rel=0.1)  # two steps on; deep-gcn is 0.055 off
+    assert len(taken) >= 2
+    assert taken[:2] == pytest.approx(plain[:2], rel=0.05)
 
 
 @pytest.mark.parametrize("name", GRAPH_RECIPES)
