@@ -58,6 +58,7 @@ LEARNERS = {
     "prototypes, euclidean": lambda: PrototypicalNetwork(perceptron(4), similarity="euclidean"),
     "ridge": lambda: KernelRidge(perceptron(4), penalty=0.5),
     "ridge, semi-supervised": lambda: KernelRidge(perceptron(4), torch.randn(9, 7).double(), penalty=0.5, nearest=3),
+    "ridge, with an intercept": lambda: KernelRidge(perceptron(4), penalty=0.5, intercept=True),
     "prototypes, semi-supervised": lambda: SemiSupervisedPrototypes(perceptron(4), torch.randn(9, 7).double()),
 }
 EXACT = [name for name in LEARNERS if name not in ("fomaml", "reptile")]
@@ -251,6 +252,27 @@ def test_kernel_ridge_regression_is_that_of_scikit_learn(seed, tasks):
     peer = Reference(alpha=0.7, kernel="rbf", gamma=0.4).fit(torch.stack(rows), targets, sample_weight=weights)
     expected = torch.from_numpy(peer.predict(query)) / 0.1
     torch.testing.assert_close(learner.logits([task])[0], expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("shift", [0.0, 5.0])
+def test_an_intercept_minimises_the_same_sum_with_an_offset(shift, tasks):
+    """Found by the optimality conditions of function and offset at once; what all rows have in common is no class's."""
+    task = tasks.over(Rows(tasks.items.x + shift, tasks.items.y))[0]
+    x = F.normalize(task.items.x, dim=-1)
+    support, query = x[task.episode.support.flatten()], x[task.episode.query.flatten()]
+    count = len(support)
+
+    def kernel(a, b):
+        return (-0.4 * (a[:, None] - b).square().sum(-1)).exp()
+
+    conditions = torch.ones(count + 1, count + 1, dtype=torch.float64)
+    conditions[:count, :count] = kernel(support, support) + 0.7 * torch.eye(count, dtype=torch.float64)
+    conditions[count, count] = 0
+    targets = torch.cat((F.one_hot(task.episode.support_y, 2) - 0.5, torch.zeros(1, 2)))
+    found = torch.linalg.solve(conditions, targets.double())
+    expected = (kernel(query, support) @ found[:count] + found[count]) / 0.1
+    learner = KernelRidge(nn.Identity(), penalty=0.7, gamma=0.4, intercept=True)
+    torch.testing.assert_close(learner.logits([task])[0], expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("made", [KernelRidge, SemiSupervisedPrototypes])

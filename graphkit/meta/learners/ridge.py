@@ -21,10 +21,14 @@ class KernelRidge(AbstractLearner):
     :math:`1 / ways`, it minimises
 
     .. math::
-        \sum_i w_i \|f(z_i) - t_i\|^2 + \lambda \|f\|_k^2, \qquad f = \sum_i k(\cdot, z_i)\, a_i,
+        \sum_i w_i \|f(z_i) + b - t_i\|^2 + \lambda \|f\|_k^2, \qquad f = \sum_i k(\cdot, z_i)\, a_i,
 
     and a query item is of the class whose function is largest there. With a large penalty this is the mean similarity
     to the support, almost as in :class:`PrototypicalNetwork`; a smaller one counts what many items have in common once.
+    Without an intercept the offset :math:`b` is 0: best for rows that were centred (half a point of accuracy on Cora).
+    Rows with a direction in common, as features averaged over neighbours, need it, or the class wins whose support lies
+    closer together (six points on Amazon-Computers).
+
     A labelled item has the weight 1. Unlabelled items take part as if they were of the class whose prototype is
     nearest, with the weights :math:`w_{cu}` of :class:`SemiSupervisedPrototypes`, which for every class that has some
     sum to ``weight``; of each class the ``nearest`` that weigh most, which keeps the system small.
@@ -36,6 +40,7 @@ class KernelRidge(AbstractLearner):
         gamma: :math:`\gamma`, above 0; squared distances are 4 at most.
         weight: how many labelled items of its class all unlabelled ones are worth, above 0.
         spread: how far from a prototype an unlabelled item still counts, above 0.
+        intercept: whether each class has an offset, which is not penalised.
         nearest: unlabelled items of each class that take part, at least 1.
         temperature: the functions are divided by it to be logits, above 0.
 
@@ -66,6 +71,7 @@ class KernelRidge(AbstractLearner):
         gamma: float = 0.5,
         weight: float = 3.0,
         spread: float = 0.3,
+        intercept: bool = False,
         nearest: int = 200,
         temperature: float = 0.1,
     ) -> None:
@@ -76,6 +82,7 @@ class KernelRidge(AbstractLearner):
         self.gamma = positive("gamma", gamma)
         self.weight = positive("weight", weight)
         self.spread = positive("spread", spread)
+        self.intercept = intercept
         self.nearest = at_least("nearest", nearest, 1)
         self.temperature = positive("temperature", temperature)
 
@@ -99,14 +106,22 @@ class KernelRidge(AbstractLearner):
             belongs = torch.cat((belongs, classes.repeat_interleave(chosen.size(1), 0)))
         root = weights.clamp(min=torch.finfo(z.dtype).tiny).sqrt()[:, None]  # whoever weighs nothing has a slope of 0
         system = root * self._kernel(z, z) * root.T + self.penalty * torch.eye(len(z), dtype=z.dtype, device=z.device)
+        wanted = root * (belongs - 1 / ways)
         try:
-            solved = torch.linalg.solve(system, root * (belongs - 1 / ways))
+            solved = torch.linalg.solve(system, torch.cat((wanted, root), 1) if self.intercept else wanted)
         except torch.linalg.LinAlgError:
             raise ValueError(
                 f"`penalty` {self.penalty} is too small beside rows that are alike in {z.dtype}: the system has no one "
                 "solution; take a larger one."
             ) from None
-        return {"@items": z, "@contributions": root * solved}
+        if not self.intercept:
+            return {"@items": z, "@contributions": root * solved}
+        solved, ones = (
+            solved[:, :-1],
+            solved[:, -1:],
+        )  # with an offset b the targets are less b, and the residuals sum to 0
+        offset = (root * solved).sum(0) / (root * ones).sum(0)
+        return {"@items": z, "@contributions": root * (solved - ones * offset), "@offset": offset}
 
     def represented(self, parameters: Parameters, shown: Shown) -> Tensor:
         """Return the model's outputs."""
@@ -115,7 +130,8 @@ class KernelRidge(AbstractLearner):
     def predicted(self, parameters: Parameters, query: Shown) -> Tensor:
         """Return the functions, over the temperature."""
         z = F.normalize(self.represented(parameters, query), dim=-1)
-        return self._kernel(z, parameters["@items"]) @ parameters["@contributions"] / self.temperature
+        found = self._kernel(z, parameters["@items"]) @ parameters["@contributions"]
+        return (found + parameters.get("@offset", 0)) / self.temperature
 
     def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
         """Return the query's mean cross-entropy."""

@@ -69,7 +69,7 @@ class Ridge(AbstractMethod):
 
     Args:
         unlabelled: whether all rows take part, without their labels.
-        penalty, gamma, weight, spread: see :class:`graphkit.meta.KernelRidge`.
+        penalty, gamma, weight, spread, intercept: see :class:`graphkit.meta.KernelRidge`.
     """
 
     unlabelled: bool = False
@@ -77,6 +77,7 @@ class Ridge(AbstractMethod):
     gamma: LearningRate = 0.5
     weight: LearningRate = 3.0
     spread: LearningRate = 0.3
+    intercept: bool = False
 
     def __post_init__(self) -> None:
         usual = (Ridge.weight, Ridge.spread)
@@ -96,8 +97,15 @@ class Ridge(AbstractMethod):
 
         def learner(tasks: TaskSet) -> KernelRidge:
             known = known_rows(tasks) if self.unlabelled else None
-            penalty, gamma, weight, spread = self.penalty, self.gamma, self.weight, self.spread
-            return KernelRidge(nn.Identity(), known, penalty=penalty, gamma=gamma, weight=weight, spread=spread)
+            return KernelRidge(
+                nn.Identity(),
+                known,
+                penalty=self.penalty,
+                gamma=self.gamma,
+                weight=self.weight,
+                spread=self.spread,
+                intercept=self.intercept,
+            )
 
         return evaluated(learner, problem, asked, calibrated=False)
 
