@@ -116,10 +116,8 @@ class KernelRidge(AbstractLearner):
             ) from None
         if not self.intercept:
             return {"@items": z, "@contributions": root * solved}
-        solved, ones = (
-            solved[:, :-1],
-            solved[:, -1:],
-        )  # with an offset b the targets are less b, and the residuals sum to 0
+        # With an offset the targets are less by it, and the residuals of each class sum to 0.
+        solved, ones = solved[:, :-1], solved[:, -1:]
         offset = (root * solved).sum(0) / (root * ones).sum(0)
         return {"@items": z, "@contributions": root * (solved - ones * offset), "@offset": offset}
 

@@ -56,7 +56,7 @@ def study_of_graphs(
     nodes = Data(x=x, edge_index=together.edge_index, num_nodes=together.num_nodes)
     require_sound(nodes, needed=["x"])
     drawn = [one_graph(Data(y=y, num_nodes=len(y)), split, protocol) for split in splits]
-    nodes, member, there_y = nodes.to(device), together.batch.to(device), y.to(device)
+    nodes, graph_of, labels = nodes.to(device), together.batch.to(device), y.to(device)
     known: dict[str, Tensor] = {}
 
     def table(kind: str) -> Tensor:
@@ -65,12 +65,12 @@ def study_of_graphs(
                 found = encoder_rows([nodes], [nodes], encoders, seed=seed)[0]
             else:
                 found = rows_of(nodes, kind)
-            sums = found.new_zeros(len(graphs), found.size(1)).index_add(0, member, found)
+            sums = found.new_zeros(len(graphs), found.size(1)).index_add(0, graph_of, found)
             known[kind] = F.normalize(sums, dim=-1)  # the length of a mean is its sum's
         return known[kind]
 
     def rowed(problem: Problem, kind: str, scale: float) -> Rowed:
-        rows = Rows(scale * table(kind), there_y)
+        rows = Rows(scale * table(kind), labels)
         return Rowed((rows,), rows, rows)
 
     setting = {
