@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+_with_parent = False  # whether we asked for it: what somebody else asked for is left alone
 
 
 class Interrupted(KeyboardInterrupt):
@@ -27,7 +31,8 @@ class StopRequest:
 def stop_request() -> Iterator[StopRequest]:
     """Catch the first SIGINT or SIGTERM into a :class:`StopRequest`; a SIGINT after it acts as if we were not here.
 
-    A further SIGTERM changes nothing: the system sends several when a parent of many threads is killed.
+    A further SIGTERM changes nothing until the block ends. The system sends one for each thread of a parent that is
+    killed, so that one could come after it: from the first on we no longer ask for them.
 
     Outside the main thread, where Python allows no handlers, the request is never set.
     """
@@ -43,6 +48,8 @@ def stop_request() -> Iterator[StopRequest]:
 
     def remember(number: int, _frame: FrameType | None) -> None:
         request.signal = signal.Signals(number)
+        if number == signal.SIGTERM and _with_parent:
+            stop_with_parent(False)
         signal.signal(signal.SIGINT, before[signal.SIGINT])
 
     for number in before:
@@ -51,3 +58,12 @@ def stop_request() -> Iterator[StopRequest]:
         yield request
     finally:
         restore()
+
+
+def stop_with_parent(wanted: bool) -> None:
+    """Let the system send this process a SIGTERM when its parent ends, even by a SIGKILL, or no longer; Linux only."""
+    global _with_parent
+    if sys.platform == "linux":
+        set_signal_of_parents_death = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+        ctypes.CDLL(None).prctl(set_signal_of_parents_death, signal.SIGTERM if wanted else 0, 0, 0, 0)
+        _with_parent = wanted

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import datetime
 import os
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from graphkit.training.interrupts import stop_with_parent
 
 if TYPE_CHECKING:
     from graphkit.training.recipes import Recipe
@@ -117,7 +116,9 @@ def connected(device: torch.device, *, patience: datetime.timedelta | None = Non
             f"WORLD_SIZE is {processes.count}, but {' and '.join(unsaid)}, where the processes meet, is not set; start "
             "the job with `torchrun`."
         )
-    _end_with_parent()
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        # The processes of a `torchrun` that was killed would train on, beside what is started in their place.
+        stop_with_parent(True)
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=patience or PATIENCE)
     except RuntimeError as error:
@@ -131,17 +132,6 @@ def connected(device: torch.device, *, patience: datetime.timedelta | None = Non
         yield processes
     finally:
         dist.destroy_process_group()
-
-
-def _end_with_parent() -> None:
-    """Let the system ask this process to stop when ``torchrun`` is gone, even one that was killed.
-
-    Nothing else would: the processes of a job whose ``torchrun`` was killed train on, and what is started in their
-    place trains beside them.
-    """
-    if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
-        set_signal_of_parents_death = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
-        ctypes.CDLL(None).prctl(set_signal_of_parents_death, signal.SIGTERM, 0, 0, 0)
 
 
 @contextmanager

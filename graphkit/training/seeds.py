@@ -100,8 +100,8 @@ class AbstractSeeds(ABC, Generic[F, R]):
         def write() -> None:
             self._write({"seed": seed, "seconds": time.perf_counter() - start, "fit": fit.state_dict()})
 
-        write()
         with stop_request() as stop:
+            write()  # under the request already: who sees the file may ask at once, and shall be told where it lies
             try:
                 for epoch in fit.epochs():
                     self._tell(seed, epoch, fit, stop, kept, write)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 
 import pytest
 
-from graphkit.training.interrupts import stop_request
+from graphkit.training.interrupts import stop_request, stop_with_parent
 
 
 def test_further_sigterms_change_nothing_and_a_second_sigint_interrupts():
@@ -25,3 +27,21 @@ def test_the_first_sigint_is_remembered():
         assert not stop
         signal.raise_signal(signal.SIGINT)
         assert stop.signal == signal.SIGINT
+
+
+def sent_when_the_parent_ends():
+    number, get_signal_of_parents_death = ctypes.c_int(), 2  # PR_GET_PDEATHSIG of <sys/prctl.h>
+    ctypes.CDLL(None).prctl(get_signal_of_parents_death, ctypes.byref(number), 0, 0, 0)
+    return number.value
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells of a parent's death on Linux only")
+def test_no_sigterm_comes_after_the_request_for_a_parent_that_ends_thread_by_thread():
+    stop_with_parent(True)
+    try:
+        with stop_request():
+            assert sent_when_the_parent_ends() == signal.SIGTERM
+            signal.raise_signal(signal.SIGTERM)
+            assert sent_when_the_parent_ends() == 0
+    finally:
+        stop_with_parent(False)

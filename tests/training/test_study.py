@@ -141,6 +141,23 @@ def test_a_real_signal_leaves_a_checkpoint_that_resumes_to_the_same_bits(tmp_pat
     assert figures(resumed) == figures(run(load("karate"), chosen))
 
 
+def test_who_asks_as_soon_as_the_file_is_there_is_told_where_it_lies(data, tmp_path, monkeypatch):
+    write = Checkpoint.write
+    asked = []
+
+    def asked_at_once(self, *state):
+        write(self, *state)
+        if not asked:
+            asked.append(self.path.exists())
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Checkpoint, "write", asked_at_once)
+    with pytest.raises(Interrupted, match="stopped after epoch 1 of seed 0; resume from"):
+        run(data, checkpoint=tmp_path)
+    assert asked == [True]
+    assert figures(run(data, checkpoint=tmp_path, resume=True)) == figures(run(data))
+
+
 @pytest.mark.parametrize("resume", [False, True])
 def test_one_run_at_a_time_trains_into_a_folder(data, tmp_path, resume):
     tried = []
