@@ -275,7 +275,7 @@ def test_an_intercept_minimises_the_same_sum_with_an_offset(shift, tasks):
     torch.testing.assert_close(learner.logits([task])[0], expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("made", [KernelRidge, SemiSupervisedPrototypes])
+@pytest.mark.parametrize("made", [KernelRidge, SemiSupervisedPrototypes, SemiSupervisedProtoMAML])
 @pytest.mark.parametrize("model", [nn.Identity(), perceptron()])
 def test_unlabelled_rows_must_be_such_as_the_tasks_have(made, model, tasks):
     x = tasks.items.x

@@ -11,7 +11,15 @@ import pytest
 from graphkit.training.interrupts import stop_request, stop_with_parent
 
 
-def test_further_sigterms_change_nothing_and_a_second_sigint_interrupts():
+@pytest.fixture
+def interruptible():
+    """Python's own handler, which a job in a shell's background begins without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_further_sigterms_change_nothing_and_a_second_sigint_interrupts(interruptible):
     own = signal.getsignal(signal.SIGTERM)
     with stop_request() as stop:
         for _ in range(3):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from graphkit._checks import embeddings, positive
 from graphkit.meta.learners.abstract import Shown
 from graphkit.meta.learners.gradient import AbstractGradientLearner, of_model
-from graphkit.meta.learners.prototypes import moved_centres
+from graphkit.meta.learners.prototypes import moved_centres, require_alike
 from graphkit.meta.tasks import Task
 
 
@@ -229,6 +229,8 @@ class SemiSupervisedProtoMAML(ProtoMAML):
         [0, 0, 0, 1, 1, 1]
     """
 
+    unlabelled: Tensor
+
     def __init__(
         self,
         model: nn.Module,
@@ -256,6 +258,11 @@ class SemiSupervisedProtoMAML(ProtoMAML):
         )
         self.register_buffer("unlabelled", embeddings("unlabelled", unlabelled), persistent=False)
         self.weight, self.spread = positive("weight", weight), positive("spread", spread)
+
+    def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
+        """Refuse unlabelled items that are not of the support's form, and parameters that nothing depends on."""
+        require_alike(self.unlabelled, support(self.call({})), self.call({}))
+        super().require_fit(support, y, ways)
 
     def shortcut(self, tasks: Sequence[Task]) -> None:
         """Return none: unlabelled items are rows, and so are those of the tasks."""
