@@ -38,13 +38,17 @@ class Evaluation:
         return sum(self.accuracies) / len(self.accuracies)
 
     @property
-    def interval(self) -> float:
-        """Half the width of the 95 % interval of the mean, by the normal approximation; 0 for one task."""
-        count = len(self.accuracies)
+    def standard_error(self) -> float:
+        """Of the mean; 0 for one task."""
+        count, mean = len(self.accuracies), self.mean
         if count < 2:
             return 0.0
-        variance = sum((each - self.mean) ** 2 for each in self.accuracies) / (count - 1)
-        return 1.96 * math.sqrt(variance / count)
+        return math.sqrt(sum((each - mean) ** 2 for each in self.accuracies) / (count - 1) / count)
+
+    @property
+    def interval(self) -> float:
+        """Half the width of the 95 % interval of the mean, by the normal approximation; 0 for one task."""
+        return 1.96 * self.standard_error
 
     def over(self, other: Evaluation) -> Evaluation:
         """Return the paired differences to another learner on the same tasks.

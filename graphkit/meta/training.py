@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, positive
-from graphkit.meta.evaluation import evaluate
+from graphkit.meta.evaluation import Evaluation, evaluate
 from graphkit.meta.learners.abstract import AbstractLearner
 from graphkit.meta.tasks import Task, TaskSet, require_task_set
 
@@ -30,8 +30,12 @@ class MetaTraining:
             (MAML++'s annealing of derivative order).
         test_steps: inner steps when the learner is evaluated; 0 for as many as in training.
         every: steps between two looks at the validation tasks; the start is looked at too.
+        margin: a later step is selected if its accuracy on the validation tasks is higher by that many standard errors
+            of the paired difference. 0 selects the highest. About 2 stays where nothing is surely better, for a start
+            that is good already: the highest of many looks that differ by chance is often worse on other classes.
 
-    Source: Antoniou, Edwards & Storkey (2019), arXiv:1810.09502, for the schedule and the annealing.
+    Source: Antoniou, Edwards & Storkey (2019), arXiv:1810.09502, for the schedule and the annealing; a margin of
+    standard errors as in Breiman et al. (1984), Classification and Regression Trees, section 3.4.3, there of one.
 
     Example:
         >>> MetaTraining(steps=20).batch
@@ -45,6 +49,7 @@ class MetaTraining:
     first_order: float = 0.0
     test_steps: int = 0
     every: int = 20
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         at_least("steps", self.steps, 0)
@@ -52,6 +57,8 @@ class MetaTraining:
         at_least("every", self.every, 1)
         at_least("test_steps", self.test_steps, 0)
         positive("lr", self.lr)
+        if not 0 <= self.margin < math.inf:
+            raise ValueError(f"`margin` must be a number of 0 or more, got {self.margin!r}.")
         if not 0 <= self.first_order <= 1:
             raise ValueError(f"`first_order` must lie in [0, 1], got {self.first_order!r}.")
 
@@ -129,7 +136,7 @@ def meta_trained(
     keep: Keep | None = None,
     processes: Team = ALONE,
 ) -> Trained:
-    """Train a learner in place and leave it with the parameters of the step that was best on the validation tasks.
+    """Train a learner in place and leave it with the parameters of the step that the validation tasks select.
 
     Steps take turns with the task sets; tasks are taken in their order, from the first again when they run out.
     A state is all that a training is between two steps: parameters, optimiser, the step, which says what task is next,
@@ -176,15 +183,16 @@ def meta_trained(
     trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=options.lr) if trained else None
     if state is None:
-        best = _accuracy(learner, validation, options, processes)
+        best = _evaluated(learner, validation, options, processes)
         begin, chosen, weights, losses = 0, 0, copy.deepcopy(learner.state_dict()), []
     else:
-        begin, best, chosen, losses = state["step"], state["best"], state["chosen"], list(state["losses"])
+        begin, chosen, losses = state["step"], state["chosen"], list(state["losses"])
+        best = Evaluation(tuple(state["best"]), validation.fingerprint)
         weights = copy.deepcopy(state["weights"])
         learner.load_state_dict(state["learner"])
         torch.set_rng_state(state["generator"])
     if optimizer is None:
-        return Trained(0, best, ())
+        return Trained(0, best.mean, ())
     if state is not None:
         optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
     exact = getattr(learner, "order", None)
@@ -196,17 +204,18 @@ def meta_trained(
                 optimizer.param_groups[0]["lr"] = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
             losses.append(_step(learner, optimizer, _batch(train, step, options.batch), step, processes))
             if (step + 1) % options.every == 0 or step + 1 == options.steps:
-                found = _accuracy(learner, validation, options, processes)
-                if found > best:
+                found = _evaluated(learner, validation, options, processes)
+                if _surely(found, best, options.margin):
                     best, chosen, weights = found, step + 1, copy.deepcopy(learner.state_dict())
             if keep is not None:
-                now = {"identity": identity, "step": step + 1, "best": best, "chosen": chosen, "losses": [*losses]}
+                told = {"best": best.accuracies, "chosen": chosen, "losses": [*losses]}
+                now = {"identity": identity, "step": step + 1, **told}
                 keep(lambda now=now, weights=weights: now | _tensors(learner, optimizer, weights))  # type: ignore[misc]
     finally:
         if exact == 2:
             learner.order = 2  # type: ignore[assignment]
     learner.load_state_dict(weights)
-    return Trained(chosen, best, tuple(losses))
+    return Trained(chosen, best.mean, tuple(losses))
 
 
 def _require_share(learner: AbstractLearner, options: MetaTraining, processes: Team) -> None:
@@ -220,18 +229,23 @@ def _require_share(learner: AbstractLearner, options: MetaTraining, processes: T
         )
 
 
-def _accuracy(learner: AbstractLearner, tasks: TaskSet, options: MetaTraining, processes: Team) -> float:
-    """Return the mean accuracy on all tasks, each process looking at its own."""
+def _surely(found: Evaluation, best: Evaluation, margin: float) -> bool:
+    """Tell whether accuracies on the same tasks are higher, by so many standard errors of their differences."""
+    gain = found.over(best)
+    return found.mean > best.mean and gain.mean >= margin * gain.standard_error
+
+
+def _evaluated(learner: AbstractLearner, tasks: TaskSet, options: MetaTraining, processes: Team) -> Evaluation:
+    """Return the accuracies on all tasks, each process looking at its own."""
     if processes.count == 1:
-        return evaluate(learner, tasks, steps=options.test_steps).mean
+        return evaluate(learner, tasks, steps=options.test_steps)
     found = torch.zeros(len(tasks), dtype=torch.float64)
     own = slice(processes.rank, None, processes.count)
     mine = TaskSet(tasks.items, tasks.protocol, tasks.chosen[own], tasks.classes[own])
     if len(mine):
         accuracies = evaluate(learner, mine, steps=options.test_steps).accuracies
         found[own] = torch.tensor(accuracies, dtype=torch.float64)
-    each = processes.total(found).tolist()
-    return sum(each) / len(each)
+    return Evaluation(tuple(processes.total(found).tolist()), tasks.fingerprint)
 
 
 def _step(

@@ -11,6 +11,7 @@ from torch import nn
 
 from graphkit.meta import (
     MAML,
+    Evaluation,
     FeatureWeights,
     MetaTraining,
     Nodes,
@@ -69,6 +70,18 @@ def test_the_step_best_on_validation_tasks_is_kept_the_start_among_them(noisy):
     ruined = meta_trained(learner, [train], validation, MetaTraining(steps=3, every=1, lr=1e4))
     assert ruined.step == 0
     assert all(torch.equal(value, learner.state_dict()[name]) for name, value in start.items())
+
+
+@pytest.mark.parametrize(("margin", "selected"), [(0.0, 3), (1.0, 1), (2.0, 2), (40.0, 0)])
+def test_a_margin_leaves_a_step_only_for_one_that_is_surely_better(margin, selected, noisy, monkeypatch):
+    """The gains over the start in turn: .05 with a standard error of .04, .048 with .002, .06 with .04."""
+    train, validation, _ = parts(noisy)
+    swing = torch.tensor([1.0, -1.0]).repeat(10).double() * 19**0.5  # its mean has a standard error of 1
+    looks = [0.5 + gain + error * swing for gain, error in ((0, 0), (0.05, 0.04), (0.048, 0.002), (0.06, -0.04))]
+    found = iter(Evaluation(tuple(look.tolist()), validation.fingerprint) for look in looks)
+    monkeypatch.setattr("graphkit.meta.training.evaluate", lambda *_, **__: next(found))
+    options = MetaTraining(steps=3, every=1, margin=margin)
+    assert meta_trained(PrototypicalNetwork(nn.Linear(20, 2)), [train], validation, options).step == selected
 
 
 def test_several_graphs_take_turns(noisy):
@@ -165,6 +178,9 @@ def test_what_cannot_be_trained_is_refused(noisy):
         MetaTraining(first_order=2.0)
     with pytest.raises(ValueError, match="`lr` must be"):
         MetaTraining(lr=0.0)
+    for margin in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="`margin` must be a number of 0 or more"):
+            MetaTraining(margin=margin)
     nodes = Nodes(noisy.x, torch.zeros(2, 0, dtype=torch.long), noisy.y)
     with pytest.raises(TypeError, match="`tasks` must be of rows"):
         logistic_regression(train.over(nodes))
@@ -178,7 +194,7 @@ class Enough(Exception):
 @pytest.mark.parametrize("made", ["maml", "dropout", "prototypes"])
 def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(stop, made, noisy, tmp_path):
     train, validation, _ = parts(noisy)
-    options = MetaTraining(steps=12, every=3, lr=0.05, first_order=0.5)
+    options = MetaTraining(steps=12, every=3, lr=0.05, first_order=0.5, margin=0.5)
 
     def learner():
         torch.manual_seed(4)

@@ -71,6 +71,7 @@ class MetaLearnt(AbstractMethod):
         temperature: of a head made of prototypes.
         multi_step: see :class:`graphkit.meta.AbstractGradientLearner`.
         first_order: share of the steps that takes first-order gradients.
+        margin: standard errors by which a later step must do better on validation tasks to be selected.
         unlabelled: whether all rows, without their labels, move the prototypes from which a head made of them starts
             on validation and test tasks.
     """
@@ -87,6 +88,7 @@ class MetaLearnt(AbstractMethod):
     temperature: LearningRate = 0.1
     multi_step: Share = 0.0
     first_order: Share = 0.0
+    margin: NonNegative = 0.0
     unlabelled: bool = False
 
     @property
@@ -111,7 +113,12 @@ class MetaLearnt(AbstractMethod):
         with seeded(seed):
             learner = self._made(problem).to(problem.device)
         options = MetaTraining(
-            steps=self.steps, batch=self.batch, lr=self.lr, first_order=self.first_order, test_steps=self.test_steps
+            steps=self.steps,
+            batch=self.batch,
+            lr=self.lr,
+            first_order=self.first_order,
+            test_steps=self.test_steps,
+            margin=self.margin,
         )
         step = _meta_trained(learner, problem, options, under_way)
         calibrated = self.learner == "protomaml" and not self.unlabelled

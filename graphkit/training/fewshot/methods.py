@@ -27,6 +27,7 @@ METHODS: dict[str, AbstractMethod] = {
     "prototypes-whitened": Whitened(rows="weighted-4"),
     "ridge": Ridge(rows="weighted-4"),
     "ridge-semi": Ridge(rows="weighted-4", unlabelled=True),
+    "ridge-semi-chosen": Ridge(rows=CHOSEN, unlabelled=True, intercept="chosen"),
     "logistic": Logistic(rows="centred-4"),
     "random-start": Classifier(rows="centred-4", scale=36.0, pretrained=False),
     "fine-tuning": Classifier(rows="centred-4", scale=36.0),

@@ -6,7 +6,8 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ from graphkit.training.fewshot.problems import Problem, Rowed, across_graphs, on
 from graphkit.training.fewshot.rows import encoder_rows, rows_of
 from graphkit.training.fewshot.soundness import require_apart, require_sound
 from graphkit.training.protocol import DatasetFacts, dataset_facts, fingerprint
+
+Classes: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,17 @@ def study_of_classes(
     device = known_device(device)
     problems = unlike_names([one_graph(data, split, protocol) for split in splits])
     by_name = dict(zip((problem.name for problem in problems), splits, strict=True))
-    there, known = copy.copy(data).to(device), dict[Any, Tensor]()
+    there = copy.copy(data).to(device)
 
-    def table(kind: str, without: tuple[int, ...], trained_without: tuple[int, ...]) -> Tensor:
-        key = (kind, without, trained_without)
+    @lru_cache(maxsize=1)
+    def known_of(problem: str) -> dict[Any, Tensor]:
+        """Return the tables that a problem has so far; those of the one before, often of gigabytes, are forgotten."""
+        return {}
+
+    def table(
+        known: dict[Any, Tensor], kind: str, without: tuple[int, ...], trained_without: tuple[int, ...]
+    ) -> Tensor:
+        key = (kind, without, trained_without if kind == "encoder" else ())
         if key not in known:
             seen, kept = _without(there, without)
             if kind == "encoder":
@@ -89,7 +99,8 @@ def study_of_classes(
         split = by_name[problem.name]
         hidden = tuple(sorted((*split.validation, *split.test))) if inductive else ()
         stages = [(hidden, hidden), (tuple(sorted(split.test)) if inductive else (), hidden), ((), hidden)]
-        train, validation, test = (Rows(_scaled(table(kind, *stage), scale), there.y) for stage in stages)
+        known = known_of(problem.name if inductive else "all")
+        train, validation, test = (Rows(_scaled(table(known, kind, *stage), scale), there.y) for stage in stages)
         return Rowed((train,), validation, test)
 
     setting = {

@@ -153,7 +153,7 @@ def fewshot(
         metric=metric("accuracy", [statistics.fmean(each.accuracies) for each in best.problems]),
         validation=metric("accuracy", [each.validation for each in best.problems]),
         headline=chosen,
-        selection=_selection(headline is not None, study.problems),
+        selection=_selection(headline is not None, study.problems, config),
         methods={name: _figures(result, results[names[0]]) for name, result in results.items()},
         config=config,
         seeds=(seed,),
@@ -176,13 +176,15 @@ def chosen_rows(study: Study, problem: Problem) -> str:
     return max(CHOICES, key=accuracy)
 
 
-def _selection(named: bool, problems: Sequence[Problem]) -> str:
+def _selection(named: bool, problems: Sequence[Problem], config: Mapping[str, Mapping[str, Any]]) -> str:
     """Say in words what was selected by what."""
     others = dict.fromkeys(problem.selecting for problem in problems if problem.selecting)
     some = "" if all(problem.selecting for problem in problems) else "in some splits "
+    surely = [name for name, fields in config.items() if fields.get("margin")]
     return (
         ("method named; " if named else "method of highest accuracy on validation tasks; ")
         + "meta-training step of highest accuracy on validation tasks, ties: the earlier one"
+        + (f", for {', '.join(surely)} a later one only by its margin" if surely else "")
         + "".join(f"; {some}validation tasks are of {other}" for other in others)
     )
 

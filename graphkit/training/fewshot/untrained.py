@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -69,7 +69,8 @@ class Ridge(AbstractMethod):
 
     Args:
         unlabelled: whether all rows take part, without their labels.
-        penalty, gamma, weight, spread, intercept: see :class:`graphkit.meta.KernelRidge`.
+        penalty, gamma, weight, spread: see :class:`graphkit.meta.KernelRidge`.
+        intercept: see there; or "chosen", if validation tasks are solved better with one.
     """
 
     unlabelled: bool = False
@@ -77,7 +78,7 @@ class Ridge(AbstractMethod):
     gamma: LearningRate = 0.5
     weight: LearningRate = 3.0
     spread: LearningRate = 0.3
-    intercept: bool = False
+    intercept: bool | Literal["chosen"] = False
 
     def __post_init__(self) -> None:
         usual = (Ridge.weight, Ridge.spread)
@@ -93,21 +94,24 @@ class Ridge(AbstractMethod):
         """Return its evaluations, each with the rows that are known at its stage if they take part."""
         from torch import nn
 
-        from graphkit.meta import KernelRidge, TaskSet
+        from graphkit.meta import KernelRidge, TaskSet, evaluate
 
-        def learner(tasks: TaskSet) -> KernelRidge:
-            known = known_rows(tasks) if self.unlabelled else None
+        def learner(tasks: TaskSet, intercept: bool) -> KernelRidge:
             return KernelRidge(
                 nn.Identity(),
-                known,
+                known_rows(tasks) if self.unlabelled else None,
                 penalty=self.penalty,
                 gamma=self.gamma,
                 weight=self.weight,
                 spread=self.spread,
-                intercept=self.intercept,
+                intercept=intercept,
             )
 
-        return evaluated(learner, problem, asked, calibrated=False)
+        def validation(intercept: bool) -> float:
+            return evaluate(learner(problem.validation, intercept), problem.validation).mean
+
+        intercept = max((False, True), key=validation) if self.intercept == "chosen" else self.intercept
+        return evaluated(lambda tasks: learner(tasks, intercept), problem, asked, calibrated=False)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import weakref
 
 import pytest
 import torch
@@ -168,6 +169,18 @@ def test_rows_are_chosen_by_validation_tasks_alone():
     assert found.validation == max(accuracies.values())  # before any step it is the prototypes
 
 
+@pytest.mark.parametrize("shift", [0.0, 20.0])
+def test_validation_tasks_choose_whether_there_is_an_intercept(shift):
+    data = graph()
+    data.x = data.x + shift * torch.eye(data.x.size(1))[0]
+    study = study_of_classes(data, [SPLIT], Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=30))
+    methods = {str(choice): Ridge(intercept=choice, unlabelled=True) for choice in (False, True, "chosen")}
+    found = fewshot(study, study.problems[0].test.protocol, list(methods), methods=methods).methods
+    plain, offset, chosen = (found[name].problems[0] for name in methods)
+    assert plain.validation != offset.validation
+    assert chosen.accuracies == max(plain, offset, key=lambda each: each.validation).accuracies
+
+
 @pytest.mark.parametrize("rows", ["features-2", "encoder"])
 def test_inductive_training_does_not_see_what_is_held_out(rows, monkeypatch):
     data = graph()
@@ -187,6 +200,23 @@ def test_inductive_training_does_not_see_what_is_held_out(rows, monkeypatch):
     hidden = torch.isin(data.y, torch.tensor([*SPLIT.test, *SPLIT.validation]))
     assert not bool(one.train[0].x[hidden].any())
     assert not torch.equal(parts(data, False).train[0].x, parts(changed, False).train[0].x)
+
+
+@pytest.mark.parametrize("inductive", [False, True])
+def test_tables_of_a_problem_are_kept_while_it_lasts_and_no_longer_than_others_need_them(inductive):
+    splits = [SPLIT, ClassSplit(train=(4, 5, 6), validation=(2, 3), test=(0, 1))]
+    study = study_of_classes(graph(), splits, PROTOCOL, inductive=inductive)
+    first, second = study.problems
+
+    def table(problem, kind="features-2"):
+        return weakref.ref(study.rowed(problem, kind, 1.0).test.x)
+
+    found = table(first)
+    study.rowed(first, "features-0", 1.0)
+    assert found() is not None
+    assert table(first)() is found()
+    assert table(second)() is not None
+    assert (found() is None) == inductive
 
 
 def _shorten(monkeypatch):
