@@ -14,7 +14,7 @@ def _perceptron(learner: Gradient, **fields: Any) -> MetaLearnt:
     return MetaLearnt(learner=learner, rows="centred-4", scale=36.0, **fields)
 
 
-CHOSEN, CHOICES = "chosen", ("features-2", "features-4", "centred-4")
+CHOSEN, CHOICES = "chosen", ("features-2", "features-4", "centred-4", "weighted-4")
 """The name of rows that validation tasks choose, and what they choose from."""
 
 METHODS: dict[str, AbstractMethod] = {
@@ -46,9 +46,9 @@ METHODS: dict[str, AbstractMethod] = {
     "encoder-ridge": Ridge(rows="encoder"),
     "encoder-ridge-semi": Ridge(rows="encoder", unlabelled=True),
     "encoder-logistic": Logistic(rows="encoder"),
-    "encoder-protomaml": MetaLearnt(learner="protomaml", model="weights", rows="encoder", inner_lr=1.0),
+    "encoder-protomaml": MetaLearnt(learner="protomaml", model="weights", rows="encoder", inner_lr=1.0, margin=2.0),
     "encoder-protomaml-semi": MetaLearnt(
-        learner="protomaml", model="weights", rows="encoder", inner_lr=1.0, lr=0.003, unlabelled=True
+        learner="protomaml", model="weights", rows="encoder", inner_lr=1.0, lr=0.003, margin=2.0, unlabelled=True
     ),
 }
 """Named methods. Those whose name begins with "encoder" stand on embeddings learnt without labels. Rates, depth, scale
