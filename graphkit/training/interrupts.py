@@ -22,9 +22,27 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self._waits = True
 
     def __bool__(self) -> bool:
         return self.signal is not None
+
+    def hear(self, number: int) -> None:
+        """Remember a signal; raise ``KeyboardInterrupt`` inside :meth:`at_once`."""
+        self.signal = signal.Signals(number)
+        if not self._waits:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let a request end this block with ``KeyboardInterrupt``: for what is long and leaves no state behind."""
+        self._waits = False
+        try:
+            if self:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._waits = True
 
 
 @contextmanager
@@ -47,10 +65,10 @@ def stop_request() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
     def remember(number: int, _frame: FrameType | None) -> None:
-        request.signal = signal.Signals(number)
         if number == signal.SIGTERM and _with_parent:
             stop_with_parent(False)
         signal.signal(signal.SIGINT, before[signal.SIGINT])
+        request.hear(number)
 
     for number in before:
         signal.signal(number, remember)

@@ -37,6 +37,16 @@ def test_the_first_sigint_is_remembered():
         assert stop.signal == signal.SIGINT
 
 
+def test_what_leaves_no_state_behind_ends_at_once():
+    with stop_request() as stop:
+        with pytest.raises(KeyboardInterrupt), stop.at_once():
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.signal == signal.SIGTERM
+        signal.raise_signal(signal.SIGTERM)  # elsewhere it is remembered again
+        with pytest.raises(KeyboardInterrupt), stop.at_once():
+            pytest.fail("somebody had asked before")
+
+
 def sent_when_the_parent_ends():
     number, get_signal_of_parents_death = ctypes.c_int(), 2  # PR_GET_PDEATHSIG of <sys/prctl.h>
     ctypes.CDLL(None).prctl(get_signal_of_parents_death, ctypes.byref(number), 0, 0, 0)

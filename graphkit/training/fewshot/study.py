@@ -128,10 +128,14 @@ def fewshot(
                 result = kept.get(name, problem.name, config[name])
                 if result is None:
                     method = methods[name]
-                    kind = chosen_rows(study, problem) if method.rows == CHOSEN else method.rows
-                    rowed = problem.seeing(study.rowed(problem, kind, method.scale))
-                    if study.device.type == "cuda":
-                        torch.cuda.synchronize(study.device)  # what made the rows is no part of the method's time
+                    try:
+                        with stop.at_once() if stop is not None and processes.count == 1 else nullcontext():
+                            kind, rowed = _seeing(study, problem, method)
+                    except KeyboardInterrupt:
+                        if stop is None:
+                            raise
+                        kept.put_down()
+                        raise kept.interrupted(f"stopped before {name} on {problem.name}") from None
                     under_way = UnderWay(kept, f"{name} {fingerprint(config[name])} {problem.name}", stop)
                     result = dataclasses.replace(_solved(method, rowed, seed, asked, under_way), rows=kind)
                     kept.put(name, result, config[name])
@@ -161,6 +165,15 @@ def fewshot(
         environment=environment(str(study.device), "32-true", processes.count),
     )
     return FewShotOutcome(record, results)
+
+
+def _seeing(study: Study, problem: Problem, method: AbstractMethod) -> tuple[str, Problem]:
+    """Return the kind of rows that a method sees, and the problem over them; encoders may take minutes."""
+    kind = chosen_rows(study, problem) if method.rows == CHOSEN else method.rows
+    rowed = problem.seeing(study.rowed(problem, kind, method.scale))
+    if study.device.type == "cuda":
+        torch.cuda.synchronize(study.device)  # what made the rows is no part of the method's time
+    return kind, rowed
 
 
 def chosen_rows(study: Study, problem: Problem) -> str:

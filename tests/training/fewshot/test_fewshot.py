@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import weakref
@@ -607,6 +608,25 @@ def test_ctrl_c_in_a_meta_training_leaves_its_state(name, number, study, tmp_pat
     whole = fewshot(study, PROTOCOL, names, methods=SMALL)
     left, right = (each.methods[name].problems[0] for each in (resumed, whole))
     assert (left.accuracies, left.validation, left.step) == (right.accuracies, right.validation, right.step)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_encoders_are_not_waited_for_after_a_request(number, study, tmp_path):
+    """What makes the rows may take minutes, and leaves nothing to go on from."""
+    names, made = ["prototypes-2", "protonet"], []
+
+    def rowed(problem, kind, scale):
+        made.append(kind)
+        if len(made) == 2:
+            signal.raise_signal(number)
+            made.append("beyond")
+        return study.rowed(problem, kind, scale)
+
+    with pytest.raises(Interrupted, match="stopped before protonet on classes 5, 6; resume from"):
+        fewshot(dataclasses.replace(study, rowed=rowed), PROTOCOL, names, methods=SMALL, folder=tmp_path)
+    assert made == ["features-2", "features-2"]
+    resumed = fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, resume=True)
+    assert resumed.record.metric == fewshot(study, PROTOCOL, names, methods=SMALL).record.metric
 
 
 def test_a_first_training_that_is_stopped_can_be_resumed(study, tmp_path, monkeypatch):
