@@ -423,6 +423,31 @@ def can_be_meta_learned(layer: Layer) -> None:
         close(found[name], expected, f"second order, {name}")
 
 
+def differentiates_forwards(layer: Layer) -> None:
+    """``jvp`` in features, edge values and parameters is the transpose of reverse mode, and a Hessian is symmetric."""
+    module, graph = layer.ours(), BY_NAME["self-loops"]
+    options = layer.options(graph)
+    names = [name for name, _ in module.named_parameters()]
+
+    def function(x: Tensor, *rest: Tensor) -> Tensor:
+        given = dict(zip(options, rest, strict=False))
+        parameters = dict(zip(names, rest[len(options) :], strict=True))
+        return functional_call(module, parameters, (x, graph.edge_index), given)
+
+    drawn = torch.Generator().manual_seed(5)
+    inputs = (graph.features(), *options.values(), *(p.detach() for p in module.parameters()))
+    moved = tuple(torch.randn(part.shape, dtype=part.dtype, generator=drawn) for part in inputs)
+    out, along = torch.func.jvp(function, inputs, moved)
+    close(out, function(*inputs), "forward mode, the value")
+    seen = torch.randn(out.shape, dtype=out.dtype, generator=drawn)
+    back = torch.func.vjp(function, *inputs)[1](seen)
+    total = torch.stack([(part * step).sum() for part, step in zip(back, moved, strict=True)]).sum()
+    close((along * seen).sum(), total, "forward mode", rtol=1e-10, atol=1e-10)
+    hessian = torch.func.hessian(lambda x: function(x, *inputs[1:]).square().sum())(inputs[0])
+    count = inputs[0].numel()
+    close(hessian.reshape(count, count), hessian.reshape(count, count).T, "Hessian")
+
+
 # ---- laws of modules
 
 
@@ -591,6 +616,7 @@ LAWS = (
     takes_every_form_of_a_graph,
     reverses_the_edges_with_the_flow,
     has_right_first_and_second_derivatives,
+    differentiates_forwards,
     works_under_functional_transforms,
     can_be_meta_learned,
     survives_copies_pickles_and_state_dicts,

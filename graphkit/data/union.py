@@ -35,6 +35,7 @@ def disjoint_union(graphs: Mapping[str, Data], *, held_out: str | None = None) -
         where all graphs are split alike.
 
     Raises:
+        TypeError: for graphs without names.
         ValueError: without a graph, for one that is not sound or lacks a field, for features of several widths, edge
             weights in some graphs only, and for an unknown ``held_out`` or one that no graph is left beside.
 
@@ -46,6 +47,8 @@ def disjoint_union(graphs: Mapping[str, Data], *, held_out: str | None = None) -
     """
     from torch_geometric.data import Data
 
+    if not isinstance(graphs, Mapping):
+        raise TypeError(f"`graphs` must be a mapping from names to graphs, got {type(graphs).__name__}.")
     if not graphs:
         raise ValueError("`graphs` must hold at least one graph.")
     if held_out is not None and member("held_out", held_out, graphs) and len(graphs) < 2:

@@ -104,6 +104,9 @@ def evaluate(
             return evaluate(learner, tasks, calibrate=calibrate, balanced=balanced, batch=batch)
         finally:
             learner.inner_steps = own
+    if torch.is_inference_mode_enabled():  # in which no learner could take a gradient step
+        with torch.inference_mode(False), torch.no_grad():
+            return evaluate(learner, tasks, calibrate=calibrate, balanced=balanced, batch=batch)
     accuracies: list[float] = []
     for start in range(0, len(tasks), at_least("batch", batch, 1)):
         some = tasks[start : start + batch]

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from graphkit._checks import integer_labels
 from graphkit.data.graphset import GraphSet
 
 Call = Callable[..., Tensor]
@@ -38,6 +39,10 @@ class Rows(AbstractItems):
         x: ``[items, features]``.
         y: labels ``[items]``; -1 for none.
 
+    Raises:
+        TypeError: for labels that are not integers.
+        ValueError: for another number of labels than of rows.
+
     Example:
         >>> import torch
         >>> Rows(torch.eye(3), torch.tensor([0, 1, 1])).outputs(torch.nn.Identity(), torch.tensor([2]))
@@ -46,6 +51,9 @@ class Rows(AbstractItems):
 
     x: Tensor
     y: Tensor
+
+    def __post_init__(self) -> None:
+        integer_labels("y", self.y, len(self.x))
 
     @property
     def channels(self) -> int:
@@ -67,6 +75,10 @@ class Nodes(AbstractItems):
         y: labels ``[nodes]``; -1 for none.
         edge_weight: ``[edges]``, for a model that takes it.
 
+    Raises:
+        TypeError: for labels that are not integers.
+        ValueError: for another number of labels than of nodes.
+
     Example:
         >>> import torch
         >>> from graphkit.nn import GCNConv
@@ -79,6 +91,9 @@ class Nodes(AbstractItems):
     edge_index: Any
     y: Tensor
     edge_weight: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        integer_labels("y", self.y, self.x.size(0))
 
     @property
     def channels(self) -> int:

@@ -149,10 +149,15 @@ class TaskSet(Sequence[Task]):
             within: the items that may be drawn, ``[allowed]``; all that are labelled when left out.
 
         Raises:
-            ValueError: for more ways than classes, or a class with fewer items than a task takes.
+            ValueError: for more ways than classes, a class with fewer items than a task takes, or -1, which is the
+                label of items of no class; and for items that do not exist.
         """
         labels = items.y.cpu().numpy()
+        if any(int(label) < 0 for label in classes):
+            raise ValueError(f"`classes` must be labels of 0 or more, got {sorted({int(label) for label in classes})}.")
         if within is not None:
+            if len(within) and not 0 <= int(within.min()) <= int(within.max()) < len(labels):
+                raise ValueError(f"`within` must name items from 0 to {len(labels) - 1}.")
             outside = np.ones(len(labels), dtype=bool)
             outside[within.cpu().numpy()] = False
             labels = np.where(outside, -1, labels)

@@ -84,7 +84,8 @@ class AnomalyScorer:
         self._means = (belongs.T @ items) / belongs.sum(0)[:, None]
         within_classes = items - self._means[numbers]
         covariance = within_classes.T @ within_classes / len(items)
-        scale = covariance.diagonal().mean().clamp(min=torch.finfo(items.dtype).tiny)
+        mean = covariance.diagonal().mean()
+        self._scale = scale = mean.where(mean > 0, 1)  # where all items of a class coincide, any multiple will do
         mixed = (1 - self.shrinkage) * covariance + self.shrinkage * scale * torch.eye(len(covariance)).to(covariance)
         self._root = torch.linalg.cholesky(mixed / scale)
         self._items = items
@@ -116,7 +117,7 @@ class AnomalyScorer:
         if self.method == "prototype":
             return difference.square().sum(-1).amin(1).sqrt()
         turned = torch.linalg.solve_triangular(self._root, difference.flatten(0, 1).T, upper=False)
-        return turned.square().sum(0).view(len(values), len(self._means)).amin(1)
+        return turned.square().sum(0).view(len(values), len(self._means)).amin(1) / self._scale
 
     def detection(self, z: Tensor, anomalous: Tensor) -> Detection:
         """Return how well the scores of ``z`` tell which rows are ``anomalous``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -120,6 +121,14 @@ def by_condition(
 def wide(z: Tensor) -> Tensor:
     """Return embeddings in at least single precision: half has too few digits for sums over pairs."""
     return z if z.dtype in (torch.float32, torch.float64) else z.float()
+
+
+def without_autocast(z: Any) -> AbstractContextManager[Any]:
+    """Return a block in which products of single-precision numbers on the device of ``z`` stay in single precision."""
+    device = z.device.type if isinstance(z, Tensor) else "cpu"
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)
 
 
 def finite_embeddings(argument: str, z: Tensor, distance: object = "cosine") -> None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from graphkit.metric.compared import Reference, by_condition
+from graphkit.metric.compared import Reference, by_condition, without_autocast
 from graphkit.metric.monitoring import Telemetry
 from graphkit.metric.tuples import Tuples
 
@@ -26,6 +26,8 @@ class AbstractCriterion(ABC):
     ) -> Tensor:
         """Return the loss, a number; zero, with a gradient of zero, where there is nothing to compare.
 
+        It is computed in single precision at least, under ``torch.autocast`` too.
+
         Args:
             z: embeddings ``[items, features]``; with several attributes also ``[attributes, items, features]``, one for
                 each condition, such as ``ConditionalSimilarity.all`` returns.
@@ -41,10 +43,11 @@ class AbstractCriterion(ABC):
             TypeError: for what are no tensors, and labels that are not integers.
         """
         parts = by_condition(z, y, pairs=pairs, reference=reference, condition=condition)
-        if parts is None:
-            return self.of_one(z, y, pairs, reference)
-        losses = [self.of_one(seen, labels, None, others) for seen, labels, others in parts]
-        return torch.stack(losses).mean() if losses else z.sum() * 0
+        with without_autocast(z):
+            if parts is None:
+                return self.of_one(z, y, pairs, reference)
+            losses = [self.of_one(seen, labels, None, others) for seen, labels, others in parts]
+            return torch.stack(losses).mean() if losses else z.sum() * 0
 
     @abstractmethod
     def of_one(self, z: Tensor, y: Tensor | None, pairs: Tuples | None, reference: Reference | None) -> Tensor:

@@ -47,13 +47,16 @@ def linear_probe(
     tested = rows_of("test", test, len(values))
     tested = tested[labels[tested] >= 0]
     if reference is not None:
-        known, named = scaled(embeddings("reference", reference[0]), distance), host_array(reference[1])
+        known = scaled(embeddings("reference", reference[0]), distance)
+        named = host_array(integer_labels("reference labels", reference[1], len(known)))
         return _accuracy(known[named >= 0], named[named >= 0], values[tested], labels[tested], strength)
     if train is not None:
         learnt = rows_of("train", train, len(values))
         learnt = learnt[labels[learnt] >= 0]
         tested = np.setdiff1d(tested, learnt)
         return _accuracy(values[learnt], labels[learnt], values[tested], labels[tested], strength)
+    if not len(tested):
+        raise ValueError("`y` labels no row for the linear probe to learn from.")
     order = _canonical(values[tested], labels[tested])
     return _folded(values[tested][order], labels[tested][order], strength, seed)
 

@@ -1,12 +1,13 @@
 """What all graph convolutions share: when the fused path may be taken, and how they read their arguments."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import ModuleList
 from torch_geometric.nn import MessagePassing
+from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation, MinAggregation, SumAggregation
 from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse
@@ -14,7 +15,21 @@ from torch_geometric.utils import is_sparse
 from graphkit.operators import SparseOperator
 from graphkit.operators.dense import linear
 from graphkit.operators.features import features_of
-from graphkit.operators.functions import inside_transform
+from graphkit.operators.functions import forward_mode, inside_transform
+
+AGGREGATIONS = {
+    "add": SumAggregation,
+    "sum": SumAggregation,
+    "mean": MeanAggregation,
+    "max": MaxAggregation,
+    "min": MinAggregation,
+}
+"""What PyG makes of an aggregation's name."""
+
+STEPS = ("message", "aggregate", "update", "edge_update", "message_and_aggregate", "propagate", "edge_updater")
+"""Methods of a layer that say how its messages come about."""
+
+LIBRARIES = ("graphkit.", "torch_geometric.")
 
 
 class AbstractGraphConv(MessagePassing):
@@ -22,24 +37,31 @@ class AbstractGraphConv(MessagePassing):
 
     Every layer has two paths with the same result. The fused one multiplies by a ``SparseOperator`` and never makes an
     ``edges x features`` array. The plain one is PyG's ``propagate`` over ``message``; it is taken under
-    ``torch.compile`` and ``torch.export``, which trace it, while an explainer masks the messages, when hooks look at
-    them or at a linear map, for ``torch_sparse`` matrices, and by subclasses with a ``message`` of their own.
+    ``torch.compile`` and ``torch.export``, which trace it, in forward-mode differentiation, while an explainer masks
+    the messages, when hooks look at them or at a linear map, for ``torch_sparse`` matrices, over another axis of nodes,
+    with an aggregation put in the place of the layer's, and by subclasses with a step of their own: a ``message``,
+    ``aggregate``, ``update`` or other.
     """
 
     bias: OptTensor
+    nodes_axis: ClassVar[int] = -2
+    """The ``node_dim`` that the fused path knows."""
 
     def _fused(self, edge_index: Any, aggregations: Sequence[str] = ("add", "sum")) -> bool:
         """Tell whether the fused path may be taken, which makes some ``aggregations`` over the nodes' axis."""
-        return not self._plain(edge_index) and self.aggr in aggregations and self.node_dim in (-2, 0)
+        return not self._plain(edge_index) and self.aggr in aggregations
 
     def _plain(self, edge_index: Any) -> bool:
         return (
             torch.compiler.is_compiling()
             or torch.jit.is_tracing()
+            or forward_mode()
             or bool(self.explain)
             or self._has_hooks()
             or self._maps_are_altered()
-            or not type(self).message.__module__.startswith("graphkit.")
+            or self.node_dim != self.nodes_axis
+            or type(self.aggr_module) is not AGGREGATIONS.get(str(self.aggr))
+            or _has_a_step_of_its_own(type(self))
             or (is_sparse(edge_index) and not isinstance(edge_index, Tensor))
         )
 
@@ -58,6 +80,12 @@ class AbstractGraphConv(MessagePassing):
             or self._edge_update_forward_pre_hooks
             or self._edge_update_forward_hooks
         )
+
+
+def _has_a_step_of_its_own(layer: type) -> bool:
+    """Tell whether somebody's subclass defines a step; PyG writes a module for some of each class."""
+    modules = ((step, getattr(layer, step).__module__) for step in STEPS)
+    return not all(module.startswith(LIBRARIES) or module.endswith(f"_{step}") for step, module in modules)
 
 
 def bare(lin: Any) -> bool:

@@ -135,6 +135,10 @@ class _InBlocks(nn.Module):
         self.conv, self.block, self.hops, self.asked, self.around = conv, block, hops, asked, around
         asked.hops += hops
 
+    def _get_name(self) -> str:
+        """Return the layer's own name."""
+        return self.conv._get_name()
+
     def forward(self, x: Tensor, edge_index: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         given = {**dict(zip(_PER_EDGE, args, strict=False)), **kwargs}
         extras = {name: value for name, value in given.items() if value is not None}
@@ -144,7 +148,8 @@ class _InBlocks(nn.Module):
         if "GCNConv" in _kinds(conv) and conv.normalize:
             edge_index, extras["edge_weight"] = self._normalised(edge_index, extras.get("edge_weight"), x, own)
             conv = copy.copy(conv)
-            conv.normalize = False
+            conv.normalize = conv.cached = False  # what a layer keeps for good is of one graph, and blocks are many
+            conv._cached_edge_index = conv._cached_adj_t = None
         per_edge = {name: extras.pop(name) for name in _PER_EDGE if name in extras}
         into = _by_target(edge_index, nodes)
         plain = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index

@@ -133,9 +133,7 @@ class Encoder(nn.Module):
         given = {name: value for name, value in given.items() if value is not None}
         for name in given:
             if name != "batch" and name not in self.takes:
-                raise ValueError(
-                    f"`{name}` was given, but {type(self.convs[0]).__name__} does not use it; leave it out."
-                )
+                raise ValueError(f"`{name}` was given, but {self.convs[0]._get_name()} does not use it; leave it out.")
         x = features_of(x)
         states = []
         for number, (conv, takes) in enumerate(zip(self.convs, self._conv_takes, strict=True)):

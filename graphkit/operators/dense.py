@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import has_torch_function_unary
 
 from graphkit._kernels.memory import LARGE, fresh
-from graphkit.operators.functions import AbstractFunction
+from graphkit.operators.functions import AbstractFunction, forward_mode
 
 
 def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -36,6 +36,7 @@ def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         or has_torch_function_unary(weight)  # a tensor that is multiplied in a way of its own
         or len(x) * weight.shape[0] * x.dtype.itemsize < LARGE
         or torch.is_autocast_enabled("cpu")
+        or forward_mode()
     ):
         return F.linear(x, weight, bias)
     return _Product.apply(x, weight.t(), bias)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch._functorch.utils import unwrap_dead_wrappers
+from torch.autograd import forward_ad
 
 COMPILED = (torch.float32, torch.float64)
 """Types that the fused kernels take, on the CPU; the rest goes through compositions of PyTorch's own operations."""
@@ -32,6 +33,11 @@ def inside_transform() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None
 
 
+def forward_mode() -> bool:
+    """Tell whether derivatives are taken forwards, as ``torch.func.jvp`` and ``jacfwd`` do."""
+    return forward_ad._current_level >= 0
+
+
 class AbstractFunction(torch.autograd.Function):
     """A differentiable function whose call costs little; all arguments are given by position.
 
@@ -42,6 +48,8 @@ class AbstractFunction(torch.autograd.Function):
     @classmethod
     def apply(cls, *arguments: Any) -> Any:
         """Return what ``forward`` returns, recorded for differentiation where a gradient is wanted."""
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(cls.apply)(*arguments)  # the graph breaks here: kernels cannot be traced
         base: Any = super()
         if not inside_transform():
             base = super(torch.autograd.Function, cls)

@@ -16,7 +16,7 @@ from torch import Tensor
 from graphkit._kernels import product, threads
 from graphkit._kernels.memory import fresh
 from graphkit.operators import accelerated
-from graphkit.operators.functions import AbstractFunction, inside_transform, kernel_arrays, stacked_tasks
+from graphkit.operators.functions import AbstractFunction, forward_mode, inside_transform, kernel_arrays, stacked_tasks
 from graphkit.operators.pattern import Pattern
 
 NARROW = 32
@@ -194,6 +194,8 @@ class _Multiply(AbstractFunction):
         x, values, turned, plus, ctx.scale, ctx.plus_scale, ctx.shifted, ctx.pattern = inputs
         ctx.single_plus = plus is not None and plus.shape[0] != ctx.pattern.shape[0]
         ctx.save_for_backward(x if values is not None and ctx.needs_input_grad[1] else None, values, turned)
+        if forward_mode():
+            ctx.save_for_forward(x, values, turned)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -212,6 +214,18 @@ class _Multiply(AbstractFunction):
             dplus = grad.sum(0, keepdim=True) if ctx.single_plus else grad
             dplus = dplus if ctx.plus_scale == 1.0 else dplus * ctx.plus_scale
         return dx, dvalues, None, dplus, None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor | None, dvalues: Tensor | None, _: Any, dplus: Tensor | None, *__: Any) -> Tensor:
+        x, values, turned = ctx.saved_tensors
+        parts = []
+        if dx is not None:
+            parts.append(_Multiply.apply(dx, values, turned, None, ctx.scale, ctx.plus_scale, ctx.shifted, ctx.pattern))
+        if dvalues is not None:
+            parts.append(_Multiply.apply(x, dvalues, None, None, ctx.scale, 1.0, False, ctx.pattern))
+        if dplus is not None:
+            parts.append((ctx.plus_scale * dplus).expand(ctx.pattern.shape[0], *x.shape[1:]))
+        return sum(parts[1:], parts[0])
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
@@ -239,6 +253,8 @@ class _Sample(AbstractFunction):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         left, right, ctx.pattern = inputs
         ctx.save_for_backward(left, right)
+        if forward_mode():
+            ctx.save_for_forward(left, right)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -251,6 +267,14 @@ class _Sample(AbstractFunction):
             values = _permuted(grad, position)
             dright = _Multiply.apply(left, values, None, None, 1.0, 1.0, False, transpose)
         return dleft, dright, None
+
+    @staticmethod
+    def jvp(ctx: Any, dleft: Tensor | None, dright: Tensor | None, _: Any) -> Tensor:
+        left, right = ctx.saved_tensors
+        parts = [] if dleft is None else [_Sample.apply(dleft, right, ctx.pattern)]
+        if dright is not None:
+            parts.append(_Sample.apply(left, dright, ctx.pattern))
+        return sum(parts[1:], parts[0])
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:

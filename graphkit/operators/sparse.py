@@ -114,17 +114,15 @@ class SparseOperator:
     def from_torch(cls, matrix: Tensor) -> SparseOperator:
         """Return the operator of a ``torch.sparse`` matrix (COO, CSR, CSC), rows being targets as in PyG's ``adj_t``.
 
-        A COO matrix may hold duplicates; they add up.
+        A COO matrix may hold duplicates; they add up to one entry, as in PyTorch.
 
         Raises:
             ValueError: for entries outside the matrix, or that are not single numbers.
         """
         shape = (matrix.shape[0], matrix.shape[1])
-        if matrix.layout == torch.sparse_coo and matrix.requires_grad:
-            matrix = matrix.coalesce()  # gradients flow through `values()` alone, which wants no duplicates
+        if matrix.layout == torch.sparse_coo:
+            matrix = matrix.coalesce()
             (rows, columns), values = matrix.indices(), matrix.values()
-        elif matrix.layout == torch.sparse_coo:
-            (rows, columns), values = matrix._indices(), matrix._values()
         elif matrix.layout == torch.sparse_csr:
             columns, values = matrix.col_indices(), matrix.values()
             rows = _expanded(matrix.crow_indices())

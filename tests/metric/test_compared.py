@@ -179,3 +179,27 @@ def test_bad_input_is_refused(case):
     call, kind, message = WRONG[case]
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize("mode", ["once", "twice"])
+@pytest.mark.parametrize("options", [{}, {"distance": "cosine"}, {"distance": "dot"}], ids=["own", "cosine", "dot"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_under_autocast_a_loss_and_its_gradient_are_those_of_single_precision(generator, name, options, mode):
+    z, y = torch.randn(20, 8, generator=generator).requires_grad_(), torch.arange(20) % 4
+    loss = LOSSES[name](differentiable=mode, **options)
+    expected = loss(z, y)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = loss(z, y)
+        assert loss.report(z, y) == LOSSES[name](differentiable=mode, **options).report(z, y)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(value, z)[0] for value in (found, expected)))
+
+
+@pytest.mark.parametrize("name", [*LOSSES, "prototype"])
+def test_a_loss_may_be_looked_at_in_inference_mode(generator, name):
+    z, y = torch.randn(20, 8, generator=generator), torch.arange(20) % 4
+    loss = PrototypeLoss() if name == "prototype" else LOSSES[name]()
+    expected, told = loss(z, y), loss.report(z, y)
+    with torch.inference_mode():
+        torch.testing.assert_close(loss(z, y), expected)
+        assert loss.report(z, y) == told

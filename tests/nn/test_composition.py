@@ -196,6 +196,82 @@ def test_a_linear_map_that_is_hooked_or_replaced_is_called_as_pyg_calls_it(layer
     assert len(calls) == len(maps)
 
 
+def with_a_step_of_its_own(conv, step):
+    """A subclass that doubles what one step gives."""
+
+    class Own(conv):
+        if step == "update":
+
+            def update(self, inputs):
+                return 2 * inputs
+
+        elif step == "aggregate":
+
+            def aggregate(self, inputs, index, ptr=None, dim_size=None):
+                return super().aggregate(2 * inputs, index, ptr, dim_size)
+
+        else:
+
+            def propagate(self, edge_index, **more):
+                return 2 * super().propagate(edge_index, **more)
+
+    # PyG writes a module for every class and finds it again by the class's name.
+    Own.__name__ = f"{step}_{conv.__module__.partition('.')[0]}_{conv.__name__}"
+    return Own
+
+
+@pytest.mark.parametrize("step", ["update", "aggregate", "propagate"])
+@pytest.mark.parametrize("layer", ["GCNConv", "SAGEConv", "GATConv", "GATv2Conv", "GINConv"])
+def test_a_step_of_a_subclass_is_taken_as_pyg_takes_it(layer, step):
+    edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    x = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    makers = [with_a_step_of_its_own(getattr(library, layer), step) for library in (graphkit.nn, torch_geometric.nn)]
+    conv, peer = (make(nn.Linear(5, 4)) if layer == "GINConv" else make(5, 4) for make in makers)
+    conv.load_state_dict(peer.state_dict())
+    torch.testing.assert_close(conv(x, edge_index), peer(x, edge_index))
+
+
+def test_a_subclass_without_a_step_of_its_own_is_as_fast():
+    class Named(GCNConv):
+        def forward(self, x, edge_index):
+            return super().forward(x, edge_index).relu()
+
+    assert Named(5, 4)._fused(PAIR)
+
+
+def test_another_aggregation_may_be_put_in_the_place_of_a_layers_own():
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    conv, peer = GCNConv(4, 3), torch_geometric.nn.GCNConv(4, 3)
+    conv.load_state_dict(peer.state_dict())
+    for module in (conv, peer):
+        module.aggr_module = torch_geometric.nn.aggr.MedianAggregation()
+    torch.testing.assert_close(conv(x, PAIR), peer(x, PAIR))
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+@pytest.mark.parametrize("layer", ["SAGEConv", "GINConv"])
+def test_nodes_may_lie_along_the_first_axis(layer, steps):
+    """Of ``[nodes, steps, features]``, whether or not there are as many steps as nodes."""
+    x = torch.randn(3, steps, 4, generator=torch.Generator().manual_seed(0))
+    conv, peer = (
+        getattr(library, layer)(*((nn.Linear(4, 2),) if layer == "GINConv" else (4, 2)), node_dim=0)
+        for library in (graphkit.nn, torch_geometric.nn)
+    )
+    conv.load_state_dict(peer.state_dict())
+    torch.testing.assert_close(conv(x, PAIR), peer(x, PAIR))
+
+
+@pytest.mark.parametrize("layer", ["GCNConv", "ChebConv", "PolynomialConv", "GraphWaveletConv"])
+def test_edge_weights_may_be_a_column_on_both_paths(layer):
+    order = (3,) if layer in ("ChebConv", "PolynomialConv") else ()
+    conv = getattr(graphkit.nn, layer)(4, 2, *order)
+    x, weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), torch.ones(4, 1)
+    fused = conv(x, PAIR, weight)
+    conv.register_message_forward_hook(lambda *_: None)
+    torch.testing.assert_close(conv(x, PAIR, weight), fused)
+    torch.testing.assert_close(conv(x, PAIR, weight.squeeze(1)), fused)
+
+
 def with_biases(conv: nn.Module) -> nn.Module:
     for name, parameter in conv.named_parameters():
         if name.endswith("bias"):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import member
-from graphkit.metric.compared import Compared, Reference, compared, under_transform
+from graphkit.metric.compared import Compared, Reference, compared, under_transform, without_autocast
 from graphkit.metric.criterion import AbstractCriterion
 from graphkit.metric.distances import between, distance_matrix, unit
 from graphkit.metric.gallery import DISTANCES
@@ -77,10 +77,13 @@ class AbstractLoss(AbstractCriterion):
 
     def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
         """Set ``out`` to the slope of the sum by each distance of a block of labelled rows, and return the sums."""
-        with torch.enable_grad():
-            leaf = distances.detach().requires_grad_()
-            (part,) = self.terms(leaf, relations)
-            out.copy_(torch.autograd.grad(part.total, leaf)[0])
+        if torch.is_inference_mode_enabled():  # there are no slopes, and nobody can ask for them
+            (part,) = self.terms(distances, relations)
+        else:
+            with torch.enable_grad():
+                leaf = distances.detach().requires_grad_()
+                (part,) = self.terms(leaf, relations)
+                out.copy_(torch.autograd.grad(part.total, leaf)[0])
         return Sums(part.total.item(), int(part.tuples), int(part.active))
 
     def streams(self, given: Compared, *, gradient: bool) -> list[tuple[Sums, Any]]:
@@ -125,7 +128,7 @@ class AbstractLoss(AbstractCriterion):
         Raises:
             ValueError: as a call does.
         """
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast(z):
             given = compared(z.detach(), y, reference, distance=self.distance)
             if pairs is None and self.miner is not None:
                 pairs = mined(self.miner, given)

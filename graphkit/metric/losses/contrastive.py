@@ -18,11 +18,11 @@ class ContrastiveLoss(AbstractLoss):
     r"""Pulls pairs of one class together and pushes others apart until their margin.
 
     .. math::
-        L = \tfrac12 \bigl[\, y D^2 + (1 - y) \max(m - D, 0)^2 \,\bigr]
+        L = \tfrac12 \bigl[\, y \max(D - m_+, 0)^2 + (1 - y) \max(m - D, 0)^2 \,\bigr]
 
-    with :math:`y = 1` for two items of one class. As it stands, pairs of a class are pulled until they coincide, while
-    others rest at the margin; with a positive margin :math:`m_+` the first term is :math:`\max(D - m_+, 0)^2`. Pairs of
-    a class count also where there is no other class.
+    with :math:`y = 1` for two items of one class. As it stands, with :math:`m_+ = 0`, pairs of a class are pulled until
+    they coincide, while others rest at the margin; distances below 0, which only "dot" has, are near enough. Pairs of a
+    class count also where there is no other class.
 
     Args:
         margin: :math:`m`, at least 0, in units of the distance.

@@ -18,6 +18,7 @@ from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of
 class AbstractAttentionConv(AbstractGraphConv):
     """A layer that weighs a node's neighbours by scores of its own; its arguments are those of PyG's layers."""
 
+    nodes_axis = 0
     heads: int
     concat: bool
     dropout: float

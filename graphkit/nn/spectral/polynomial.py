@@ -19,7 +19,7 @@ from graphkit.operators.features import features_of
 from graphkit.operators.functions import inside_transform
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.polynomials import cayley_series, cayley_values, chebyshev_filter, optimal_terms
-from graphkit.operators.prepared import remembered
+from graphkit.operators.prepared import edges_of, remembered
 
 
 class PolynomialConv(AbstractLaplacianConv):
@@ -172,7 +172,7 @@ class PolynomialConv(AbstractLaplacianConv):
     def _checked(
         self, x: Any, edge_index: Any, edge_weight: OptTensor, batch: OptTensor, lambda_max: Any
     ) -> SparseOperator:
-        given = edge_index.values if isinstance(edge_index, SparseOperator) else edge_weight
+        given = edges_of(edge_index, edge_weight, flow=self.flow).weight
         if given is not None and not inside_transform():
             if rememberable(given):
                 remembered(lambda: weights_of_frequencies(given), "frequencies", given)

@@ -52,7 +52,7 @@ class AbstractLaplacianConv(AbstractGraphConv):
             edges = edges_of(edge_index, edge_weight, flow=self.flow)
             edge_index, edge_weight = edges.index, edges.weight
         target = edge_index[1 if self.flow == "source_to_target" else 0]
-        weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.to(x.dtype)
+        weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.flatten().to(x.dtype)
         weight = torch.where(edge_index[0] == edge_index[1], 0, weight)
         degree = x.new_zeros(nodes).index_add(0, target, weight)
         if self.normalization == "sym":

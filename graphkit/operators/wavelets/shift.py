@@ -95,7 +95,7 @@ def shifted_edges(
         flow: direction of the messages.
     """
     target = edge_index[1 if flow == "source_to_target" else 0]
-    weight = torch.where(edge_index[0] == edge_index[1], 0, weight)
+    weight = torch.where(edge_index[0] == edge_index[1], 0, weight.flatten())
     degree = weight.new_zeros(num_nodes).index_add(0, target, weight)
     if normalization == "sym":
         root = inverse_power(degree, 0.5)
