@@ -53,7 +53,9 @@ def _dropout(input: SparseOperator, p: float = 0.5, training: bool = True, inpla
 
 
 def _matmul(input: Any, other: Any) -> Tensor:
-    return input @ other if isinstance(input, SparseOperator) else (other.T @ input.mT).mT
+    if isinstance(input, SparseOperator):
+        return input.__matmul__(other)  # under `torch.compile` the sign would come back here
+    return other.T.__matmul__(input.mT).mT
 
 
 STANDS_IN.update({F.linear: _linear, F.dropout: _dropout})

@@ -121,6 +121,8 @@ class SparseOperator:
         """
         shape = (matrix.shape[0], matrix.shape[1])
         if matrix.layout == torch.sparse_coo:
+            rows, columns = matrix._indices()
+            entries_in_shape(rows, columns, shape)  # `coalesce` would put one that lies outside somewhere
             matrix = matrix.coalesce()
             (rows, columns), values = matrix.indices(), matrix.values()
         elif matrix.layout == torch.sparse_csr:

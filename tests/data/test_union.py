@@ -91,6 +91,8 @@ def test_graphs_are_left_as_they_were(graphs):
 def test_what_no_encoder_takes_together_is_refused(graphs):
     with pytest.raises(ValueError, match="at least one graph"):
         disjoint_union({})
+    with pytest.raises(TypeError, match="`graphs` must be a mapping from names to graphs, got list"):
+        disjoint_union(list(graphs.values()))
     with pytest.raises(ValueError, match=r"`held_out` 'tow' is not known. Did you mean 'two'"):
         disjoint_union(graphs, held_out="tow")
     with pytest.raises(ValueError, match="`held_out` 'one' leaves no graph to train on"):

@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 
 from graphkit.data.graphset import GraphSet
 from graphkit.meta import (
+    MAML,
     AbstractItems,
     ClassSplit,
     Episode,
@@ -131,6 +132,26 @@ def test_what_cannot_be_drawn_is_refused(rows, protocol, message):
         TaskSet.drawn(rows, (0, 1, 2), protocol)
 
 
+def test_labels_of_no_class_and_items_that_are_not_there_are_refused(rows):
+    protocol = Protocol(k_shot=2, n_query=2)
+    unlabelled = Rows(rows.x, rows.y.masked_fill(rows.y == 1, -1))
+    with pytest.raises(ValueError, match=r"`classes` must be labels of 0 or more, got \[-1, 0\]"):
+        TaskSet.drawn(unlabelled, (0, -1), protocol)
+    for within in (torch.tensor([-1, 3]), torch.tensor([len(rows.y)])):
+        with pytest.raises(ValueError, match=f"`within` must name items from 0 to {len(rows.y) - 1}"):
+            TaskSet.drawn(rows, (0, 1), protocol, within=within)
+
+
+def test_items_have_one_integer_label_each(rows):
+    edges = torch.tensor([[0], [1]])
+    for made in (lambda y: Rows(rows.x, y), lambda y: Nodes(rows.x, edges, y)):
+        for y in (rows.y[:-1], torch.cat([rows.y, rows.y])):
+            with pytest.raises(ValueError, match=r"`y` must have shape \[items\]"):
+                made(y)
+        with pytest.raises(TypeError, match="`y` must hold integers"):
+            made(rows.y.float())
+
+
 @pytest.mark.parametrize("field", ["n_way", "k_shot", "n_query", "n_tasks"])
 def test_an_impossible_protocol_is_refused(field):
     with pytest.raises(ValueError, match=f"`{field}` must be an integer of at least"):
@@ -230,6 +251,14 @@ def test_an_evaluation_counts_right_answers_task_by_task(rows):
     assert evaluate(learner, tasks, calibrate=5).calibrated
 
 
+def test_learners_that_take_gradient_steps_are_evaluated_in_inference_mode(rows):
+    tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=3, n_query=4, n_tasks=5))
+    learner = MAML(torch.nn.Linear(rows.channels, 2).to(rows.x.dtype), inner_lr=0.5)
+    expected = evaluate(learner, tasks).accuracies
+    with torch.inference_mode():
+        assert evaluate(learner, tasks).accuracies == expected
+
+
 def test_differences_are_paired_and_need_the_same_tasks():
     one, other = Evaluation((0.5, 1.0), "a"), Evaluation((0.25, 0.75), "a")
     assert one.over(other).accuracies == (0.25, 0.25)
@@ -242,7 +271,6 @@ def test_memory_stays_flat_over_many_evaluation_tasks(nodes):
     """What an inner loop leaves behind would be counted here: tensors alive after 20 tasks and after 520."""
     import gc
 
-    from graphkit.meta import MAML
     from graphkit.nn import Encoder, GCNConv
 
     def alive():

@@ -188,6 +188,16 @@ def test_the_probe_never_learns_from_what_it_is_tested_on():
     assert linear_probe(z, y) < 0.8  # 30 random features fit 40 points, but not new ones
 
 
+def test_a_probe_needs_integer_labels_of_some_rows():
+    z, y = torch.eye(4), torch.tensor([0, 0, 1, 1])
+    with pytest.raises(ValueError, match="`y` labels no row"):
+        linear_probe(z[:0], y[:0])
+    with pytest.raises(TypeError, match="`reference labels` must be a tensor"):
+        linear_probe(z, y, reference=(z, [0, 0, 1, 1]))
+    with pytest.raises(TypeError, match="`reference labels` must hold integers"):
+        linear_probe(z, y, reference=(z, y.float()))
+
+
 def test_figures_are_named():
     found = evaluate_retrieval(torch.eye(2)[[0, 0, 1, 1]], torch.tensor([0, 0, 1, 1]), cuts=[1])
     assert list(found.as_dict()) == ["hit@1", "recall@1", "r-precision", "map@r", "mrr", "knn", "ami", "probe"]

@@ -62,6 +62,25 @@ def test_weights_of_edges_and_direction_are_kept(graph, conv, generator):
     torch.testing.assert_close(layerwise(model, x, edge_index, weight, block=7), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("conv", [GCNConv, pyg.GCNConv], ids=["graphkit", "pyg"])
+def test_what_a_layer_keeps_of_the_whole_graph_is_not_asked_for_in_a_block(graph, conv, warm):
+    model = Encoder(5, 8, 3, conv=lambda i, o: conv(i, o, cached=True)).eval()
+    plain = Encoder(5, 8, 3, conv=conv).eval()
+    plain.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        expected = (model if warm else plain)(*graph)
+    torch.testing.assert_close(layerwise(model, *graph, block=7), expected, rtol=1e-5, atol=1e-5)
+    if not warm:
+        assert all(each._cached_edge_index is None for each in model.modules() if hasattr(each, "_cached_edge_index"))
+
+
+def test_an_argument_that_no_layer_takes_is_told_with_the_layers_name(graph):
+    x, edge_index = graph
+    with pytest.raises(ValueError, match="`edge_weight` was given, but SAGEConv does not use it"):
+        layerwise(Encoder(5, 8, 3, conv=SAGEConv).eval(), x, edge_index, torch.ones(edge_index.size(1)))
+
+
 def test_a_model_of_pyg_is_taken_as_it_is(graph):
     x, edge_index = graph
     model = pyg.GAT(5, 8, num_layers=2, out_channels=3, jk="cat").eval()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch.func import grad, vmap
 
 from graphkit.operators import SparseOperator, sparse_features
+from graphkit.operators.products import sample
 from tests.contracts import EXACT, matrix_forms
 from tests.graphs import BY_NAME, ZOO, graphs
 
@@ -276,6 +277,61 @@ def test_transforms_see_the_values():
     second = torch.func.jacrev(grad(energy))(weights[0], x)
     looped = torch.autograd.functional.hessian(lambda weight: energy(weight, x), weights[0])
     close(second, looped, **EXACT)
+
+
+@given(graph=graphs())
+def test_forward_mode_sees_features_values_and_entries(graph):
+    """``jvp`` of products and sampled products is what a dense matrix gives, and of a gradient too."""
+    operator, dense = operator_of(graph, graph.weights()), operator_of(graph, graph.weights()).to_dense()
+    rows, columns = operator.pattern.rows(), operator.pattern.columns.long()
+    x, dx = graph.features(), graph.features().flip(0)
+    values, dvalues = operator.values, operator.values.flip(0)
+
+    def of_dense(values):
+        return torch.zeros_like(dense).index_put((rows, columns), values, accumulate=True)
+
+    def product(x, values):
+        return operator.with_values(values) @ x
+
+    def shifted(x, values):
+        return operator.with_values(values).multiply_add(x, x, plus_scale=2.0)
+
+    def sampled(x, values):
+        return sample(operator.pattern, x, values.sum() * x)
+
+    def by_hand(x, values):
+        return of_dense(values) @ x
+
+    for made, hand in (
+        (product, by_hand),
+        (shifted, lambda x, values: by_hand(x, values) + 2 * x),
+        (sampled, lambda x, values: (x @ (values.sum() * x).T)[rows, columns]),
+        (grad(lambda x, v: product(x, v).pow(3).sum()), grad(lambda x, v: by_hand(x, v).pow(3).sum())),
+    ):
+        found, expected = (torch.func.jvp(each, (x, values), (dx, dvalues)) for each in (made, hand))
+        for ours, theirs in zip(found, expected, strict=True):
+            close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # PyTorch's compiler looks at it
+@pytest.mark.parametrize("width", [2, 40])
+def test_the_product_may_stand_in_what_is_compiled(width):
+    operator = operator_of(BY_NAME["grid"])
+    x = torch.randn(operator.shape[1], width, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda x: (operator @ x.sin()).cos(), backend="eager")
+    expected, found = (operator @ x.sin()).cos(), compiled(x)
+    close(found, expected)
+    close(*(torch.autograd.grad(each.square().sum(), x)[0] for each in (found, expected)))
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_duplicates_of_a_torch_matrix_are_one_entry(gradient):
+    twice = torch.sparse_coo_tensor([[1, 1, 2], [0, 0, 1]], [0.5, 0.5, 2.0], (3, 3), check_invariants=True)
+    twice.requires_grad_(gradient)
+    operator = SparseOperator.from_torch(twice)
+    assert operator.pattern.entries == 2
+    close(operator.to_dense().detach(), twice.detach().to_dense())
 
 
 def test_a_jacobian_of_features_is_the_matrix():

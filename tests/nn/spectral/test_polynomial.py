@@ -292,8 +292,10 @@ def test_wrong_options_are_refused(options, message):
 def test_weights_without_frequencies_are_refused(value, message, gradient):
     graph, conv = BY_NAME["path"], PolynomialConv(4, 3, 2).double()
     weight = graph.weights().index_fill(0, torch.tensor([0, 1]), value).requires_grad_(gradient)
-    with pytest.raises(ValueError, match=f"`edge_weight` must be {message}"):
-        conv(graph.features(), graph.edge_index, weight)
+    matrices = () if gradient else contracts.matrix_forms(graph, weight)
+    for given in ((graph.edge_index, weight), *((matrix,) for matrix in matrices)):
+        with pytest.raises(ValueError, match=f"`edge_weight` must be {message}"):
+            conv(graph.features(), *given)
 
 
 def test_a_directed_graph_is_warned_of_and_refused_where_symmetry_is_needed():
