@@ -73,7 +73,7 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
         (["digits", "--shots", "500"], "fewer than the 512 a task takes"),
         (["digits", "--class-split", "random:1:2,2,4", "--ways", "4"], "has 2 classes to train on"),
         (["digits", "--shots", "1,x"], "nor several with commas"),
-        (["digits", "--shots", "0"], "`k_shot` must be"),
+        (["digits", "--shots", "0"], "`--shots` must be"),
         (["digits", "--shots", "1,3", "--inner-steps", "0,1"], "`--inner-steps` is of one number of shots"),
         (["digits", "--encoder", "ccasg"], "Did you mean 'ccassg'"),
         (["digits", "--encoder-set", "layer=1"], "Did you mean"),
@@ -93,7 +93,8 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
         (["digits", "--learner", "all", "--rivals", "none"], "name it with `--learner`"),
         (["digits", "--class-split", "fixed:none.json"], "there is no class split 'none.json'"),
         (["digits", "--class-split", "fixed:"], "the class split '.' cannot be read"),
-        (["karate"], "leave none of 4 to train on"),
+        (["karate"], "leave none of 4 to train on; that takes 5 classes or more"),
+        (["digits", "--shots", "500"], "(`--shots` 500 + `--queries` 12)"),
         (["digits", "--picture", "p.xyz"], "`picture` must end in .png, .pdf, .svg"),
     ],
 )

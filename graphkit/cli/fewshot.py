@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit.cli.class_splits import HELP, class_splits
-from graphkit.cli.options import FILE, FOLDER, SEED, require_places
+from graphkit.cli.options import FILE, FOLDER, SEED, require_places, said_of_options
 from graphkit.cli.output import debuggable, described, say, table, told
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
@@ -34,6 +34,8 @@ class _Numbers(click.ParamType):
 
 
 NUMBERS = _Numbers()
+OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways": "--ways", "n_tasks": "--tasks"}
+"""Arguments of a protocol and a class split, and where they are typed."""
 
 
 @click.command()
@@ -211,7 +213,7 @@ def fewshot(
         )
 
     outcomes = {}
-    with connected(there) as processes:
+    with said_of_options(OPTIONS), connected(there) as processes:
         for number in shots:
             protocol = Protocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
             study = study_of(protocol)

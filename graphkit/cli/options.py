@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -36,6 +38,20 @@ def require_places(**asked: Path | None) -> None:
             from graphkit.viz import require_format
 
             require_format(given[option], option)
+
+
+@contextmanager
+def said_of_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Let a ``ValueError`` about an argument of a function speak of the option that it comes from."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        for argument, option in options.items():
+            text = text.replace(f"`{argument}`", f"`{option}`")
+        if type(error) is not ValueError or text == str(error):
+            raise
+        raise ValueError(text) from error
 
 
 def use_threads(asked: int | None, edges: int) -> None:

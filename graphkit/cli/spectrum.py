@@ -53,6 +53,8 @@ def spectrum(name: str, k: int | None, normalization: str, picture: Path | None,
     if not hasattr(data, "edge_index") or hasattr(data, "part"):
         raise ValueError(f"{name!r} is a set of graphs; a spectrum is of one graph.")
     nodes = data.num_nodes
+    if k is not None and k > nodes:
+        raise click.UsageError(f"`--k` must be at most the number of nodes ({nodes:,}), got {k:,}.")
     pairs = k or (None if nodes <= COMPLETE else LOWEST)
     basis = cached_fourier_basis(
         data.edge_index,

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
 @click.option("--sampled", is_flag=True, help="Nodes in batches, neighbours drawn around each.")
-@click.option("--fan-out", metavar="N,N", help="Neighbours drawn in each hop, one for a layer.  [default: 10 each]")
+@click.option("--fan-out", metavar="N,N", help="As --sampled, and how many neighbours in each hop.  [default: 10 each]")
 @click.option("--batch-size", type=click.IntRange(0), help="Items of a step; 0 all.  [default: the recipe's, or 512]")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes that draw ahead.  [default: none]")
 @click.option(

@@ -128,7 +128,8 @@ class ClassSplit:
         labels = sorted(set(classes))
         if at_least("ways", ways, 1) + at_least("validation", validation, 0) >= len(labels):
             raise ValueError(
-                f"`classes`: {ways} to test on and {validation} to select on leave none of {len(labels)} to train on."
+                f"`classes`: {ways} to test on and {validation} to select on leave none of {len(labels)} to train on; "
+                f"that takes {ways + validation + 1} classes or more."
             )
         generator = torch.Generator().manual_seed(seed)
         splits = []

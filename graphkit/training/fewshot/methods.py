@@ -48,7 +48,7 @@ METHODS: dict[str, AbstractMethod] = {
     "encoder-logistic": Logistic(rows="encoder"),
     "encoder-protomaml": MetaLearnt(learner="protomaml", model="weights", rows="encoder", inner_lr=1.0, margin=2.0),
     "encoder-protomaml-semi": MetaLearnt(
-        learner="protomaml", model="weights", rows="encoder", inner_lr=1.0, lr=0.003, margin=2.0, unlabelled=True
+        learner="protomaml", model="weights", rows="encoder", inner_lr=1.0, lr=0.003, unlabelled=True
     ),
 }
 """Named methods. Those whose name begins with "encoder" stand on embeddings learnt without labels. Rates, depth, scale
