@@ -48,7 +48,7 @@ class AbstractFunction(torch.autograd.Function):
     @classmethod
     def apply(cls, *arguments: Any) -> Any:
         """Return what ``forward`` returns, recorded for differentiation where a gradient is wanted."""
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():
             return torch.compiler.disable(cls.apply)(*arguments)  # the graph breaks here: kernels cannot be traced
         base: Any = super()
         if not inside_transform():

@@ -81,9 +81,7 @@ def study_of_classes(
         """Return the tables that a problem has so far; those of the one before, often of gigabytes, are forgotten."""
         return {}
 
-    def table(
-        known: dict[Any, Tensor], kind: str, without: tuple[int, ...], trained_without: tuple[int, ...]
-    ) -> Tensor:
+    def table(known: dict[Any, Tensor], kind: str, without: Classes, trained_without: Classes) -> Tensor:
         key = (kind, without, trained_without if kind == "encoder" else ())
         if key not in known:
             seen, kept = _without(there, without)
