@@ -67,7 +67,8 @@ def compared(
     if others.shape[1] != z.shape[1]:
         raise ValueError(f"`reference` must have {z.shape[1]} features, as `z`, got {others.shape[1]}.")
     labels = integer_labels("reference labels", labels, len(others)) if labels is not None else nobody(others)
-    return Compared(wide(z), wide(others), y, labels)
+    common = torch.promote_types(wide(z).dtype, wide(others).dtype)
+    return Compared(z.to(common), others.to(common), y, labels)
 
 
 def nobody(z: Tensor) -> Tensor:

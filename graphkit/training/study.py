@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch_geometric.data.data import BaseData
 
 from graphkit.data import GraphSet, Partitions
 from graphkit.training.checkpoints import Checkpoint
@@ -91,10 +92,12 @@ def train(
 
     Raises:
         ValueError: for data, seeds or a checkpoint that cannot be used.
-        TypeError: for a recipe that is none, such as its name.
+        TypeError: for data that are none, such as a list, and a recipe that is none, such as its name.
         TrainingError: if a loss is not finite; the last good state stays in ``checkpoint``.
         Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``checkpoint``.
     """
+    if not isinstance(data, BaseData | GraphSet | Partitions):
+        raise TypeError(f"`data` must be a Data, a GraphSet or Partitions, got {type(data).__name__}.")
     if not isinstance(recipe, Recipe):
         raise TypeError(f"`recipe` must be a Recipe, such as `graphkit.training.recipe('gcn')`, got {recipe!r}.")
     seeds = require_seeds(seeds)

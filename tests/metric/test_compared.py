@@ -203,3 +203,11 @@ def test_a_loss_may_be_looked_at_in_inference_mode(generator, name):
     with torch.inference_mode():
         torch.testing.assert_close(loss(z, y), expected)
         assert loss.report(z, y) == told
+
+
+@pytest.mark.parametrize("mode", ["once", "twice"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_reference_of_another_precision_takes_both_to_the_wider(generator, name, mode):
+    z, y = torch.randn(12, 4, generator=generator), torch.arange(12) % 3
+    loss, others = LOSSES[name](differentiable=mode), z.double() + 1
+    torch.testing.assert_close(loss(z, y, reference=(others, y)), loss(z.double(), y, reference=(others, y)))

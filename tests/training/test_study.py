@@ -290,6 +290,8 @@ def test_seeds_that_make_no_sense_are_refused(data, seeds):
 
 
 def test_the_name_of_a_recipe_is_no_recipe(data):
+    with pytest.raises(TypeError, match="`data` must be a Data, a GraphSet or Partitions, got list"):
+        train([data], SHORT, device="cpu")
     with pytest.raises(TypeError, match=r"`recipe` must be a Recipe, such as .*recipe\('gcn'\)`, got 'gcn'"):
         train(data, "gcn")
 
