@@ -95,6 +95,18 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
         (["digits", "--class-split", "fixed:"], "the class split '.' cannot be read"),
         (["karate"], "leave none of 4 to train on; that takes 5 classes or more"),
         (["digits", "--shots", "500"], "(`--shots` 500 + `--queries` 12)"),
+        (
+            ["digits", "--learner", "ridge", "--rivals", "none", "--inner-steps", "0,1"],
+            "`--inner-steps` is of learners that take gradient steps on a support, not of ridge",
+        ),
+        (
+            ["digits", "--learner", "meta-sgd", "--rivals", "none", "--inner-steps", "10"],
+            "`--inner-steps` must be at most 5 for meta-sgd",
+        ),
+        (
+            ["digits", "--learner", "ridge", "--rivals", "none", "--encoder-draws", "3"],
+            "`--encoder` and its settings are of learners on embeddings, not of ridge",
+        ),
         (["digits", "--picture", "p.xyz"], "`picture` must end in .png, .pdf, .svg"),
     ],
 )

@@ -48,7 +48,8 @@ def test_an_import_says_what_can_be_done_with_the_graph(call):
     np.savetxt("edges.csv", [[0, 1], [1, 2]], fmt="%d", delimiter=",")
     np.save("x.npy", np.ones((3, 2), dtype=np.float32))
     np.save("y.npy", np.array([0, 1, 0]))
-    assert "it needs features and labels" in call("data", "import", "edges.csv", "--to", "bare")[1]
+    said = call("data", "import", "edges.csv", "--to", "bare")[1]
+    assert "it needs features and labels: give --features and --labels too" in said
     whole = ("--to", "whole", "--features", "x.npy", "--labels", "y.npy")
     assert "whole --model sage --sampled --split random-per-class:20" in call("data", "import", "edges.csv", *whole)[1]
 

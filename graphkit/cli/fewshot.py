@@ -16,6 +16,8 @@ from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from graphkit.meta import Protocol
     from graphkit.training.fewshot import ProblemResult, Study
 
@@ -34,6 +36,7 @@ class _Numbers(click.ParamType):
 
 
 NUMBERS = _Numbers()
+ENCODER = "ccassg,dgi"
 OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways": "--ways", "n_tasks": "--tasks"}
 """Arguments of a protocol and a class split, and where they are typed."""
 
@@ -68,7 +71,7 @@ OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways
 @click.option("--inductive", is_flag=True, help="Training does not see what is held out, not even without labels.")
 @click.option(
     "--encoder",
-    default="ccassg,dgi",
+    default=ENCODER,
     show_default=True,
     metavar="LOSS[,LOSS...]",
     help="Losses without labels; their encoders stand side by side.",
@@ -168,6 +171,7 @@ def fewshot(
         if learner == "all":
             raise click.UsageError("`--set` overrides the fields of one learner; name it with `--learner`.")
         methods[learner] = _overridden(methods[learner], settings)
+    _require_used(methods, inner_steps, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
     run = run or Path("runs") / f"{dataset}-fewshot-{learner}"
     require_places(json=json_path, picture=picture, run=run / "results.json")
 
@@ -241,6 +245,19 @@ def fewshot(
         return 0  # of several processes the first one writes and prints
     lost = keep(outcomes, json_path, picture, inner_steps or ())
     return told(lost)
+
+
+def _require_used(methods: Mapping[str, Any], inner_steps: tuple[int, ...] | None, encoders: bool) -> None:
+    """Refuse options that no method looks at."""
+    which = next(iter(methods)) if len(methods) == 1 else "any of these"
+    known = [method for method in methods.values() if hasattr(method, "inner_steps")]
+    if inner_steps and not known:
+        raise click.UsageError(f"`--inner-steps` is of learners that take gradient steps on a support, not of {which}.")
+    most = max((method.inner_steps for method in known), default=0)
+    if inner_steps and all(getattr(method, "learner", "") == "meta-sgd" for method in known) and inner_steps[-1] > most:
+        raise click.UsageError(f"`--inner-steps` must be at most {most} for meta-sgd, which learns a rate for each.")
+    if encoders and not any(method.rows == "encoder" for method in methods.values()):
+        raise click.UsageError(f"`--encoder` and its settings are of learners on embeddings, not of {which}.")
 
 
 def _require_fitting(dataset: str, across_graphs: bool, inductive: bool, adapter: str | None) -> None:

@@ -94,4 +94,5 @@ def _told(made: GraphStore) -> None:
         split = "" if "train_mask.npy" in made.files else " --split random-per-class:20"
         say(f"Train on it: graphkit train {made.folder} --model sage --sampled{split}")
     else:
-        say("To be trained on, it needs features and labels: --features, --labels.")
+        missing = [f"--{what}" for what, count in (("features", made.features), ("labels", made.classes)) if not count]
+        say(f"To be trained on, it needs features and labels: give {' and '.join(missing)} too.")

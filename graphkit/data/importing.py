@@ -133,10 +133,12 @@ class _Import:
             for block in _with(first, blocks):
                 if block.shape[1] != first.shape[1]:
                     raise DataError(f"{path}: rows must have {first.shape[1]} numbers each, got {block.shape[1]}.")
-                wrong = ~np.isfinite(block).all(axis=1)
+                wrong = ~(np.abs(block) <= np.finfo(np.float32).max).all(axis=1)  # as which they are kept
                 if wrong.any():
                     row = file.written + int(wrong.argmax()) + 1
-                    raise DataError(f"{path}: row {row:,} must hold finite numbers, got {block[wrong.argmax()]}.")
+                    raise DataError(
+                        f"{path}: row {row:,} must hold finite numbers of float32, got {block[wrong.argmax()]}."
+                    )
                 file.append(block)
 
     def labels(self, path: Path | None) -> None:

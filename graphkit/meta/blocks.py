@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch_geometric.nn import MessagePassing
 
 from graphkit.meta.constants import Constants
-from graphkit.meta.cuts import Reach, alike, asked_once, cut, shaken
+from graphkit.meta.cuts import FAULTS, Reach, alike, asked_once, cut, shaken
 from graphkit.meta.features import KIND, Features, block_diagonal, made, of_tensor, padded, sparse_blocks, sparse_rows
 from graphkit.meta.items import Nodes
 from graphkit.operators import SparseOperator
@@ -243,7 +243,7 @@ def _does(
         joined = blocks(nodes, groups, reach)
         table = {name: torch.stack([each[name] for each in tables]) for name in moved}
         found = block_outputs(model, table, joined, propagating=propagating)
-    except (TypeError, IndexError, RuntimeError, ValueError):  # Unstackable, or shapes that do not fit
+    except FAULTS:  # Unstackable, or shapes that do not fit
         return False
     parts = [cut(nodes, group, reach) for group in groups]
     expected = [

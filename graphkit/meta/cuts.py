@@ -141,10 +141,11 @@ def reach_of(model: nn.Module, items: AbstractItems, index: Tensor) -> Reach | N
     """Return how far the model's outputs see, or ``None`` where a part of the graph does not do.
 
     Counted are the calls of ``propagate`` in one call of the model, more than which no output can see. Whether the
-    part is then all that matters is not taken on trust: with parameters drawn at random the outputs at ``index`` must
-    be those on the whole graph. They are not where batch normalisation, pooling or a global largest eigenvalue looks
-    at all nodes; what keeps its first graph (``cached=True``) is refused unseen. Asked once for a model and a graph;
-    the model must be in the mode it is to be called in.
+    part is then all that matters is not taken on trust: with parameters drawn at random the outputs at ``index``, and
+    at some nodes whose part of the graph has edges to the rest, must be those on the whole graph. They are not where
+    batch normalisation, pooling or a global largest eigenvalue looks at all nodes; what keeps its first graph
+    (``cached=True``) is refused unseen. Asked once for a model, its layers' settings and a graph; the model must be in
+    the mode it is to be called in.
 
     Args:
         model: any module.
@@ -168,6 +169,12 @@ def reach_of(model: nn.Module, items: AbstractItems, index: Tensor) -> Reach | N
     return asked_once("reach", model, items, lambda: _measured(model, items, index))
 
 
+WITNESSES, CANDIDATES = 4, 64
+"""Nodes on which it is seen how far a model sees, and among how many they are looked for."""
+
+FAULTS = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a model may raise that cannot be called on a part of its graph."""
+
 Answer = TypeVar("Answer")
 _answers: weakref.WeakKeyDictionary[nn.Module, dict[Any, tuple[weakref.ref[AbstractItems], Any]]]
 _answers = weakref.WeakKeyDictionary()
@@ -175,11 +182,17 @@ _answers = weakref.WeakKeyDictionary()
 
 def asked_once(what: Hashable, model: nn.Module, items: AbstractItems, ask: Callable[[], Answer]) -> Answer:
     """Return ``ask()``, or what it said last time of the same modules, in the same mode, on the same graph."""
-    key = (what, *((type(module), module.training) for module in model.modules()))
+    key = (what, *((type(module), settings(module)) for module in model.modules()))
     known = _answers.setdefault(model, {})
     if key not in known or known[key][0]() is not items:
         known[key] = (weakref.ref(items), ask())
     return known[key][1]
+
+
+def settings(module: nn.Module) -> tuple[tuple[str, Any], ...]:
+    """Return the numbers, names and switches that a module was made with, its mode among them."""
+    plain = (bool, int, float, str, type(None))
+    return tuple((k, v) for k, v in vars(module).items() if isinstance(v, plain) and not k.startswith("_"))
 
 
 def _is_cuttable(nodes: Nodes) -> bool:
@@ -204,25 +217,46 @@ def _measured(model: nn.Module, nodes: Nodes, index: Tensor) -> Reach | None:
         warnings.simplefilter("always")
         try:
             hops = _propagations(model, lambda: probe.of(nodes).outputs(call, probe.at))
-        except (IndexError, RuntimeError, ValueError):  # a model of this graph alone: an embedding of each node
+        except FAULTS:  # a model of this graph alone: an embedding of each node
             return None
+    # Nodes that see all of their component would let anything pass, and are what a first task may consist of.
+    groups = [index, *_looking_out(nodes, hops, index)]
+    if len(groups) == 1:
+        return None
     with warnings.catch_warnings(record=True) as known:
         warnings.simplefilter("always")
-        there = nodes.outputs(call, index)
+        there = nodes.outputs(call, torch.cat(groups)).split([len(group) for group in groups])
     for reach in (Reach(hops, degrees=False), Reach(hops, degrees=True)):
-        part = cut(nodes, index, reach)
-        if 2 * len(part.kept) > nodes.x.size(0):
+        parts = [cut(nodes, group, reach) for group in groups]
+        if 2 * len(parts[0].kept) > nodes.x.size(0):
             return None  # nothing is gained
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
             try:
-                here = part.of(nodes).outputs(call, part.at)
-            except (IndexError, RuntimeError, ValueError):
+                here = [part.of(nodes).outputs(call, part.at) for part in parts]
+            except FAULTS:
                 continue
         # A layer may warn of a part, of its being directed say, that would not of the whole.
-        if alike(here, there) and len(heard) <= len(known):
+        quiet = len(heard) <= len(known) * len(groups)
+        if quiet and all(alike(*pair) for pair in zip(here, there, strict=True)):
             return reach
     return None
+
+
+def _looking_out(nodes: Nodes, hops: int, index: Tensor) -> list[Tensor]:
+    """Return some nodes, each by itself, that edges join to what lies farther away than so many hops, both ways."""
+    size, found = int(nodes.x.size(0)), []
+    incidence = _incidence(nodes.edge_index, size)
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(0))[:CANDIDATES]
+    for node in order.split(1):
+        inside = np.zeros(size, dtype=bool)
+        inside[cut(nodes, node, Reach(hops, degrees=False)).kept] = True
+        leaving = inside[incidence.ends[0]] != inside[incidence.ends[1]]
+        if inside[incidence.ends[0, leaving]].any() and inside[incidence.ends[1, leaving]].any():
+            found.append(node.to(index.device))
+        if len(found) == WITNESSES:
+            break
+    return found
 
 
 def shaken(value: Tensor, seed: int) -> Tensor:

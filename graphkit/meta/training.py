@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, positive
+from graphkit.meta.cuts import settings
 from graphkit.meta.evaluation import Evaluation, evaluate
 from graphkit.meta.learners.abstract import AbstractLearner
 from graphkit.meta.tasks import Task, TaskSet, require_task_set
@@ -157,7 +158,7 @@ def meta_trained(
 
     Raises:
         TypeError: for task sets that are none, or a single one in place of a list.
-        ValueError: if a meta-loss is not finite, there is no task to train on, a state is of other options, or the
+        ValueError: if a meta-loss is not finite, there is no task to train on, a state is not of this training, or the
             processes are more than the tasks of a step or meet a learner with dropout.
 
     Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400; the outer optimiser is Adam.
@@ -177,9 +178,12 @@ def meta_trained(
     if not train:
         raise ValueError("`train` must hold at least one set of tasks.")
     _require_share(learner, options, processes)
-    identity = [repr(options), *(tasks.fingerprint for tasks in (*train, validation))]
-    if state is not None and state["identity"] != identity:
-        raise ValueError("`state` is of a training with other tasks or options; start without it.")
+    made = [(name, value) for name, value in settings(learner) if name != "training"]
+    identity = [repr(options), type(learner).__name__, repr(made), *(each.fingerprint for each in (*train, validation))]
+    if state is not None and state.get("identity") != identity:
+        raise ValueError(
+            "`state` is of a training of another learner, or with other tasks or options; start without it."
+        )
     trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=options.lr) if trained else None
     if state is None:

@@ -48,13 +48,14 @@ def require_format(path: Path, argument: str = "picture") -> str:
     return form
 
 
-def save(picture: Figure, path: Path) -> None:
+def save(picture: Figure, path: Path | str) -> None:
     """Write a picture beside ``path`` in the format of its ending (png, pdf, svg), and rename it.
 
     Raises:
         ValueError: for an ending matplotlib cannot write.
         OSError: with the name of ``path``, if there is no room for it.
     """
+    path = Path(path)
     form = require_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")

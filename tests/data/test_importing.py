@@ -295,6 +295,10 @@ class TestWhatIsRefused:
             ({"features": X, "labels": Y[:-1]}, "the numbers of nodes differ: features 60, labels 59"),
             ({"features": X, "nodes": 61}, "the numbers of nodes differ: features 60, `nodes` 61"),
             ({"features": np.where(np.arange(60)[:, None] == 7, np.nan, X)}, "row 8 must hold finite numbers"),
+            (
+                {"features": np.where(np.arange(60)[:, None] == 3, 1e300, X)},
+                "row 4 must hold finite numbers of float32",
+            ),
             ({"labels": Y - 2}, "row 1 must hold a class from 0, or -1 for none, got -2"),
             ({"labels": Y + 0.5}, r"row 1 must hold integers, got 0\.5"),
             ({"labels": X}, "must have one column"),

@@ -296,3 +296,60 @@ def test_what_is_sent_of_the_features_alone_is_taken_once_unless_it_is_written_t
     assert len(calls) == {InPlace: 5, Twice: 2 + 4 + 2 + 1}[made]
     monkeypatch.undo()
     require_same(learner, tasks, 1e-12)
+
+
+class Summed(nn.Module):
+    """A layer of one's own, in which nobody sees a message pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(7, 2).double()
+
+    def forward(self, x, edge_index):
+        return self.lin(x).index_add(0, edge_index[1], self.lin(x)[edge_index[0]])
+
+
+@pytest.mark.parametrize("name", ["gcn", "sage", "own"])
+def test_a_first_task_of_nodes_that_nothing_reaches_says_nothing_of_the_others(name):
+    """The support of the first task sees all of its component: a pair of nodes, or none but itself."""
+    made = graph()
+    alone = torch.tensor([[480, 481], [481, 480]])
+    x = torch.cat([made.x, made.x[:8]])
+    items = Nodes(x, torch.cat([made.edge_index, alone], 1), torch.cat([made.y, made.y[:8]]))
+    chosen = torch.stack([torch.arange(480, 488), torch.arange(40, 48), torch.arange(120, 128)]).view(3, 2, 4)
+    tasks = list(TaskSet(items, Protocol(k_shot=1, n_query=3, n_tasks=3), chosen, torch.tensor([[0, 1]] * 3)))
+    module = Summed() if name == "own" else model(name)
+    found, expected = MAML(module, inner_lr=0.5, inner_steps=3), MAML(module, inner_lr=0.5, inner_steps=3)
+    expected.whole = True
+    torch.testing.assert_close(found.logits(tasks), expected.logits(tasks), rtol=0, atol=1e-10)
+
+
+def test_a_layer_that_is_set_anew_is_looked_at_anew():
+    items = graph()
+    tasks = list(TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=4)))
+    module = pyg.Sequential(
+        "x, edge_index", [(nn.Linear(7, 2), "x -> x"), (pyg.APPNP(K=1, alpha=0.1), "x, edge_index -> x")]
+    ).double()
+    learner = MAML(module, inner_steps=2)
+    assert reach_of(module, items, torch.tensor([7])) == Reach(1, degrees=True)
+    learner.logits(tasks)
+    module[1].K = 3
+    found = learner.logits(tasks)
+    learner.whole = True
+    torch.testing.assert_close(found, learner.logits(tasks), rtol=0, atol=1e-10)
+
+
+def test_a_model_that_asserts_that_it_sees_its_graph_does():
+    items = graph()
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rows, self.conv = nn.Embedding(480, 4).double(), pyg.GCNConv(4, 2).double()
+
+        def forward(self, x, edge_index):
+            assert len(x) == 480
+            return self.conv(self.rows.weight, edge_index)
+
+    tasks = list(TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=4)))
+    assert MAML(Own(), inner_steps=1).logits(tasks).shape == (4, 6, 2)

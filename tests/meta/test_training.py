@@ -232,5 +232,10 @@ def test_a_state_of_another_training_is_refused(noisy):
     learner = PrototypicalNetwork(nn.Linear(20, 2))
     meta_trained(learner, [train], validation, MetaTraining(steps=2), keep=lambda state: states.append(state()))
     assert [state["step"] for state in states] == [1, 2]
-    with pytest.raises(ValueError, match="`state` is of a training with other tasks or options"):
+    refused = pytest.raises(ValueError, match="`state` is of a training of another learner, or with other tasks")
+    with refused:
         meta_trained(learner, [train], validation, MetaTraining(steps=3), state=states[0])
+    others = (PrototypicalNetwork(nn.Linear(20, 2), temperature=0.2), MAML(nn.Linear(20, 2)))
+    for other, state in ((others[0], states[0]), (others[1], states[0]), (learner, {"step": 1})):
+        with refused:
+            meta_trained(other, [train], validation, MetaTraining(steps=2), state=state)
