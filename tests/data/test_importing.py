@@ -296,7 +296,7 @@ class TestWhatIsRefused:
             ({"features": X, "nodes": 61}, "the numbers of nodes differ: features 60, `nodes` 61"),
             ({"features": np.where(np.arange(60)[:, None] == 7, np.nan, X)}, "row 8 must hold finite numbers"),
             (
-                {"features": np.where(np.arange(60)[:, None] == 3, 1e300, X)},
+                {"features": np.where(np.arange(60)[:, None] == 3, 1e300, X.astype(float))},
                 "row 4 must hold finite numbers of float32",
             ),
             ({"labels": Y - 2}, "row 1 must hold a class from 0, or -1 for none, got -2"),
