@@ -24,7 +24,8 @@ class BGRL(AbstractMethod):
     Its rate goes from ``momentum`` to 1 along a cosine.
 
     Args:
-        encoder: the encoder; of GCN layers with batch normalisation in the paper.
+        encoder: the encoder; of GCN layers with batch normalisation in the paper. The target is a copy of which all is
+            drawn anew that has ``reset_parameters``.
         channels: of its result.
         first, second: draw the two views.
         momentum: of the moving average, in [0, 1).
@@ -59,8 +60,7 @@ class BGRL(AbstractMethod):
         self.momentum = within("momentum", momentum, 0.0, 1.0)
         self.target_encoder, self.target_after = copy.deepcopy(self.encoder), copy.deepcopy(self.after)
         for module in (self.target_encoder, self.target_after):
-            if callable(reset := getattr(module, "reset_parameters", None)):
-                reset()  # two networks that begin alike have nothing to predict
+            _draw_anew(module)  # two networks that begin alike have nothing to predict
             module.requires_grad_(False)
         self.predictor = nn.Sequential(
             nn.Linear(channels, predictor_channels), nn.PReLU(), nn.Linear(predictor_channels, channels)
@@ -82,3 +82,12 @@ class BGRL(AbstractMethod):
         for slow, quick in ((self.target_encoder, self.encoder), (self.target_after, self.after)):
             for old, new in zip(slow.parameters(), quick.parameters(), strict=True):
                 old.mul_(rate).add_(new, alpha=1 - rate)
+
+
+def _draw_anew(module: nn.Module) -> None:
+    """Draw the weights of a module anew, or of its parts where it does not know how."""
+    if callable(reset := getattr(module, "reset_parameters", None)):
+        reset()
+        return
+    for part in module.children():
+        _draw_anew(part)

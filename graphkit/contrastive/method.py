@@ -48,11 +48,13 @@ class AbstractMethod(nn.Module, ABC):
     @torch.no_grad()
     def embed(self, x: Any, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
         """Return the embeddings of the graph as it is, in evaluation mode and without a gradient."""
-        training = self.training
+        modes = [(module, module.training) for module in self.modules()]
         self.eval()
-        z = self(x, edge_index, edge_weight)
-        self.train(training)
-        return z
+        try:
+            return self(x, edge_index, edge_weight)
+        finally:
+            for module, training in modes:  # one may be frozen by itself
+                module.training = training
 
     @abstractmethod
     def loss(self, view: View, generator: torch.Generator) -> Tensor:

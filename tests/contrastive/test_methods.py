@@ -60,8 +60,9 @@ def test_training_lowers_the_loss_for_encoders_with_and_without_edge_weights(nam
 def test_the_embedding_is_the_encoder_s_on_the_graph_as_it_is_and_changes_no_mode(name, view):
     method = METHODS[name](encoder()).double()
     method.train()
+    frozen = method.encoder.convs[0].eval()
     z = method.embed(view.x, view.edge_index)
-    assert method.training
+    assert [part.training for part in (method, method.encoder, frozen)] == [True, True, False]
     method.eval()
     assert torch.equal(z, method.after(method.encoder(view.x, view.edge_index)).detach())
     assert not z.requires_grad
@@ -158,6 +159,20 @@ def test_the_target_network_gets_no_gradient_and_follows_slowly(view):
     method.stepped(1.0)
     for before, after in zip(now, method.target_encoder.parameters(), strict=True):
         assert torch.equal(before, after)
+
+
+def test_the_target_of_an_encoder_of_ones_own_begins_elsewhere_too():
+    class Own(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.lin = GCNConv(8, 8), torch.nn.Linear(8, 3)
+
+        def forward(self, x, edge_index):
+            return self.lin(self.conv(x, edge_index).relu())
+
+    method = BGRL(Own(), 3, first=Augmentation(), second=Augmentation())
+    pairs = zip(method.target_encoder.parameters(), method.encoder.parameters(), strict=True)
+    assert not any(torch.equal(slow, quick) for slow, quick in pairs if quick.dim() > 1)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(view):

@@ -452,6 +452,10 @@ def test_tasks_of_different_form_are_refused_and_so_is_no_task(name, form, rows,
             asked([tasks[0], other[0]])
         with pytest.raises(ValueError, match="`tasks` must hold at least one task"):
             asked([])
+        with pytest.raises(TypeError, match="`tasks` must be a list of tasks or a TaskSet, got Task"):
+            asked(tasks[0])
+    with pytest.raises(TypeError, match=r"`task` must be a task, such as `tasks\[0\]`, got TaskSet"):
+        learner.adapt(tasks)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,13 @@ class AbstractLearner(nn.Module, ABC):
         """Return the query's logits by a faster way that is the same, or ``None`` where there is none."""
 
     def adapt(self, task: Task) -> Parameters:
-        """Return the parameters adapted to a task's support."""
+        """Return the parameters adapted to a task's support.
+
+        Raises:
+            TypeError: for what is no task, such as a set of them.
+        """
+        if not isinstance(task, Task):
+            raise TypeError(f"`task` must be a task, such as `tasks[0]`, got {type(task).__name__}.")
         with modes(self.model, dropout=self.dropout, statistics=self.statistics):
             self._look_at([task])
             y = task.episode.support_y.to(task.items.y.device)
@@ -88,6 +94,7 @@ class AbstractLearner(nn.Module, ABC):
         the whole graph.
 
         Raises:
+            TypeError: for a single task.
             ValueError: for no task, tasks of different form, or a model that does not fit them.
         """
         self._look_at(tasks)
@@ -179,6 +186,8 @@ def query_loss(logits: Tensor, tasks: Sequence[Task]) -> Tensor:
 
 def _require_one_form(tasks: Sequence[Task]) -> None:
     """Refuse no task at all, and tasks of different (ways, shots, queries), whose logits are no one table."""
+    if not isinstance(tasks, Sequence) or not all(isinstance(task, Task) for task in tasks):
+        raise TypeError(f"`tasks` must be a list of tasks or a TaskSet, got {type(tasks).__name__}.")
     forms = [task.episode.form for task in tasks]
     if not forms:
         raise ValueError("`tasks` must hold at least one task, got none.")
