@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import graphkit
-from graphkit.cli import commands
+from graphkit.cli import commands, main
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -390,6 +390,16 @@ def test_bench_runs_one_or_all_and_keeps_what_they_measured(call):
     assert json.loads(Path("one.json").read_text()) == {"ratio": 2}
     assert call("bench", "--json", "all.json")[0] == 0
     assert json.loads(Path("all.json").read_text()) == {"one-epoch": {"ratio": 2}, "two-layers": {"ratio": 2}}
+
+
+@pytest.mark.usefixtures("_benchmarks", "own_folder")
+def test_help_beside_a_benchmark_is_that_of_its_script(capfd):
+    assert main(["bench", "one-epoch", "--help"]) == 0
+    assert "--fail" in capfd.readouterr().out
+    assert main(["bench", "-h"]) == 0
+    out = capfd.readouterr().out
+    assert "Run the benchmark NAME" in out
+    assert "--fail" not in out
 
 
 @pytest.mark.usefixtures("_benchmarks")

@@ -9,6 +9,9 @@ from __future__ import annotations
 import argparse
 import ctypes
 import dataclasses
+import functools
+import importlib
+import importlib.util
 import json
 import os
 import resource
@@ -132,9 +135,30 @@ def memory_in_subprocess(script: str, *arguments: str) -> float:
     )
 
 
+@functools.cache
+def usable(peer: str, needs: str) -> bool:
+    """Tell whether a peer can be imported and has the function that is needed of it; say why where it cannot.
+
+    What is not installed at all is left out without a word, since peers are optional.
+    """
+    if importlib.util.find_spec(peer) is None:
+        return False
+    try:
+        module = importlib.import_module(peer)
+    except (ImportError, OSError, AttributeError) as error:  # what a missing part of a package, or a library, raises
+        reason = str(error).splitlines()[0]
+    else:
+        if hasattr(module, needs):
+            return True
+        reason = f"it has no `{needs}`"
+    print(f"{peer} is left out, for it is not installed whole: {reason}", file=sys.stderr)
+    return False
+
+
 def parser(question: str, *, timed: bool = True) -> argparse.ArgumentParser:
     """Return a parser with what every benchmark understands, and with what those do that are ``timed`` in turns."""
-    made = argparse.ArgumentParser(description=question.splitlines()[0])
+    name = Path(sys.argv[0]).stem.replace("_", "-")
+    made = argparse.ArgumentParser(prog=f"graphkit bench {name}", description=question.splitlines()[0])
     made.add_argument("--json", type=Path, metavar="PATH", help="write a result record")
     made.add_argument("--quick", action="store_true", help="a small version that only shows that it works")
     made.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")

@@ -13,7 +13,6 @@ with the graph, with `--degree` 4 for receptive fields as small as Cora's and `-
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,7 +31,10 @@ from graphkit.operators import sparse_features
 
 RATE, STEPS, HIDDEN = 0.1, 5, 16
 CASES = {"2 ways, 3 shots": (2, 3), "5 ways, 5 shots": (5, 5)}
-PEERS, RECEPTIVE = ("higher", "torchopt"), ("receptive field", "PyG's layers")
+PEERS = {"higher": "innerloop_ctx", "torchopt": "MetaSGD"}
+"""Peers, and what is called of each."""
+
+RECEPTIVE = ("receptive field", "PyG's layers")
 OURS, PYG = graphkit.nn, torch_geometric.nn
 LAYERS: dict[str, Callable[[Any, int, int], nn.Module]] = {
     "gcn": lambda library, i, o: library.GCNConv(i, o),
@@ -149,7 +151,7 @@ def step_of(side: str, items: Nodes, what: str, layer: str, tasks: int, queries:
 def compare(what: str, items: Nodes, options: Any) -> list[dict[str, Any]]:
     """Return the rows of one case."""
     layer = options.layer
-    installed = [name for name in PEERS if importlib.util.find_spec(name)]
+    installed = [name for name, needs in PEERS.items() if measure.usable(name, needs)]
     if layer == "cheb" and "higher" in installed:
         installed.remove("higher")  # it cannot patch a model that takes a slice of a ModuleList, as PyG's ChebConv does
     more = (["graphkit"], ["sparse"]) if layer == "gcn" else ([], [])

@@ -1,9 +1,10 @@
-"""How long is an epoch of GIN on ogbg-molhiv, and does the same model of PyG's parts reach the same figures?
+"""How long is an epoch of GIN on molecules, and does the same model of PyG's parts reach the same figures?
 
-The peer is what OGB's own examples are made of: PyG's `DataLoader` over the set, OGB's `AtomEncoder` and `BondEncoder`,
-PyG's `GINEConv`, batch norm and `global_mean_pool`, with the sizes of the recipe; loss and optimiser are the same. A
-step is: put the batch together, forward, backward, Adam. `--figures` trains both sides on a small set with a few seeds,
-selects by validation and prints the official figure on the test molecules.
+The molecules are those of `--dataset`, ogbg-molhiv where none is named. The peer is what OGB's own examples are made
+of: PyG's `DataLoader` over the set, OGB's `AtomEncoder` and `BondEncoder`, PyG's `GINEConv`, batch norm and
+`global_mean_pool`, with the sizes of the recipe; loss and optimiser are the same. A step is: put the batch together,
+forward, backward, Adam. `--figures` trains both sides on a small set with a few seeds, selects by validation and prints
+the official figure on the test molecules.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ of its own. A peer that would need more than `--most` GB, or is not installed, i
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -85,7 +84,7 @@ def not_run(cases: Sequence[str], items: int | None, most: float, quick: bool) -
 def peer_needs(case: str, items: int) -> float:
     """Return about how many GB the peer would take; it writes triplets down, or pairs."""
     kind = case.partition("-")[0]
-    if kind == "quadruplet" or (kind == "triplet" and importlib.util.find_spec("pytorch_metric_learning") is None):
+    if kind == "quadruplet" or (kind == "triplet" and not measure.usable("pytorch_metric_learning", "losses")):
         return math.inf
     if kind == "infonce":
         return 10 * 4 * items**2 / 1e9

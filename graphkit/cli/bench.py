@@ -21,15 +21,21 @@ from graphkit.cli.options import FILE, require_places
 from graphkit.cli.output import debuggable, say, table
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--list", "listing", is_flag=True, help="List the benchmarks and what each answers.")
 @click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here.")
+@click.option("-h", "--help", "helping", is_flag=True, help="Show this message, or with NAME that of its script.")
 @debuggable
-def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path: Path | None) -> int:
+def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path: Path | None, helping: bool) -> int:
     """Run the benchmark NAME, or all of them; further ARGUMENTS go to its script."""
     known = scripts()
+    if helping and name is None:
+        click.echo(click.get_current_context().get_help())
+        return 0
+    if helping:
+        arguments = (*arguments, "--help")
     if listing:
         table(["name", "question"], [(script, question(path)) for script, path in known.items()])
         return 0
