@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
-from torch_geometric.utils import add_remaining_self_loops, index_sort
+from torch_geometric.utils import add_remaining_self_loops, get_laplacian, index_sort
 
 from graphkit._checks import at_least, edge_index_in_range, node_ids
+from graphkit.nn.spatial.gcn import GCNConv
+from graphkit.nn.spectral.cheb import ChebConv
+from graphkit.operators import eigenvalue_bound, laplacian
 
 _ONE_HOP = ("SAGEConv", "GATConv", "GATv2Conv", "GINConv", "GINEConv", "GraphConv")
 _ACROSS_NODES = ("GraphNorm", "PairNorm", "InstanceNorm", "GraphSizeNorm", "MeanSubtractionNorm", "DiffGroupNorm")
@@ -36,7 +39,8 @@ def layerwise(
     the whole graph, up to the order of sums. What a layer makes of all nodes is held, the messages of one block only.
 
     ``GCNConv`` divides by degrees of the whole graph, which neighbours at the edge of a block do not have there: its
-    weights are computed once, before the blocks. ``ChebConv`` needs as many hops as it has terms, for the same reason.
+    weights are computed once, before the blocks. ``ChebConv`` needs as many hops as it has terms, for the same reason,
+    and rescales by the largest eigenvalue of the whole graph.
     Norms and linear maps act on all nodes at once.
 
     Args:
@@ -150,6 +154,8 @@ class _InBlocks(nn.Module):
             conv = copy.copy(conv)
             conv.normalize = conv.cached = False  # what a layer keeps for good is of one graph, and blocks are many
             conv._cached_edge_index = conv._cached_adj_t = None
+        if "ChebConv" in _kinds(conv) and extras.get("lambda_max") is None:
+            extras["lambda_max"] = _largest(conv, edge_index, extras.get("edge_weight"), x)
         per_edge = {name: extras.pop(name) for name in _PER_EDGE if name in extras}
         into = _by_target(edge_index, nodes)
         plain = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
@@ -167,15 +173,26 @@ class _InBlocks(nn.Module):
     def _normalised(self, edge_index: Tensor, weight: Tensor | None, x: Tensor, own: int) -> tuple[Tensor, Tensor]:
         """Return edges and weights of a ``GCNConv`` by degrees of the whole graph."""
         conv, nodes = self.conv, x.size(0)
+        if weight is None and isinstance(conv, GCNConv):  # PyG's forgets `improved` where there are no weights
+            weight = x.new_ones(edge_index.size(1))
         if self.around is None:
             return gcn_norm(edge_index, weight, nodes, conv.improved, conv.add_self_loops, conv.flow, x.dtype)
+        loop = 2.0 if conv.improved and weight is not None else 1.0
         weight = x.new_ones(edge_index.size(1)) if weight is None else weight
         if conv.add_self_loops:
-            loop = 2.0 if conv.improved else 1.0
             edge_index, weight = add_remaining_self_loops(edge_index, weight, loop, nodes)
         degree = self.around(x.new_zeros(own + 1).index_add_(0, edge_index[1].clamp(max=own), weight)[:own])
         scale = degree.pow(-0.5).masked_fill(degree == 0, 0)
         return edge_index, scale[edge_index[0]] * weight * scale[edge_index[1]]
+
+
+def _largest(conv: Any, edge_index: Tensor, weight: Tensor | None, x: Tensor) -> Tensor:
+    """Return the largest eigenvalue that a ``ChebConv`` rescales the whole graph by, where none is given to it."""
+    if not isinstance(conv, ChebConv):  # PyG's takes twice the largest entry
+        return 2 * get_laplacian(edge_index, weight, conv.normalization, x.dtype, x.size(0))[1].max()
+    if conv.normalization is not None:
+        return x.new_tensor(2.0)
+    return eigenvalue_bound(laplacian(edge_index, weight, num_nodes=x.size(0), dtype=x.dtype)).squeeze(0)
 
 
 def _by_target(edge_index: Tensor, nodes: int) -> _Into:
@@ -207,7 +224,7 @@ def _around(block: Tensor, into: _Into, hops: int) -> tuple[Tensor, Tensor]:
     source, order, ends = into
     seen = torch.zeros(len(ends) - 1, dtype=torch.bool, device=block.device)
     seen[block] = True
-    around, edges, frontier = [block], [], block
+    around, edges, frontier = [block], [block[:0]], block
     for _ in range(hops):
         found = into.edges(frontier)
         edges.append(found)
@@ -256,7 +273,7 @@ def _hops(conv: Any) -> int:
     if conv.flow != "source_to_target":
         raise ValueError("`model` has a layer with `flow='target_to_source'`; blocks follow incoming edges.")
     if "ChebConv" in kinds:
-        return len(conv.lins)
+        return len(conv.lins) if len(conv.lins) > 1 else 0  # one hop less, but whose degrees are those of the whole
     if "GCNConv" in kinds or kinds.intersection(_ONE_HOP):
         return 1
     raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import weakref
 from typing import ClassVar
 
@@ -10,6 +12,7 @@ import torch
 import torch_geometric.nn as pyg
 from torch import nn
 
+import graphkit.nn
 from graphkit.nn import ChebConv, Encoder, GATConv, GCNConv, GINConv, SAGEConv
 from graphkit.nn.inference import layerwise
 
@@ -60,6 +63,39 @@ def test_weights_of_edges_and_direction_are_kept(graph, conv, generator):
     with torch.no_grad():
         expected = model(x, edge_index, weight)
     torch.testing.assert_close(layerwise(model, x, edge_index, weight, block=7), expected, rtol=1e-5, atol=1e-5)
+
+
+def _options():
+    """Yield layers of both libraries with each option that changes what a block of nodes must know of the others."""
+    for nn_ in (graphkit.nn, pyg):
+        for options in ({}, {"improved": True}, {"add_self_loops": False}, {"normalize": False}):
+            yield nn_.GCNConv, options
+        for kind, terms in itertools.product(("sym", "rw", None), (1, 2, 4)):
+            yield nn_.ChebConv, {"K": terms, "normalization": kind}
+        for aggr in ("mean", "sum", "max"):
+            yield nn_.SAGEConv, {"aggr": aggr, "normalize": aggr == "sum", "root_weight": aggr != "max"}
+        for loops in (True, False):
+            yield nn_.GATConv, {"add_self_loops": loops, "residual": loops}
+            yield nn_.GATv2Conv, {"add_self_loops": loops, "share_weights": loops}
+
+
+def _cases():
+    for conv, options in _options():
+        weighted = "edge_weight" in inspect.signature(conv.forward).parameters
+        for weights in (False, True)[: 1 + weighted]:
+            name = f"{conv.__module__.partition('.')[0]}-{conv.__name__}-{options}-{weights}"
+            yield pytest.param(conv, options, weights, id=name)
+
+
+@pytest.mark.parametrize(("conv", "options", "weights"), list(_cases()))
+def test_every_option_of_a_layer_holds_in_blocks(graph, generator, conv, options, weights):
+    x, edge_index = graph[0].double(), graph[1][:, :-1]  # without the loop, of which Laplacians know nothing
+    half = torch.rand(edge_index.size(1) // 2, generator=generator, dtype=torch.float64)
+    given = (half.repeat(2),) if weights else ()
+    model = Encoder(5, 8, 3, conv=lambda i, o: conv(i, o, **options)).double().eval()
+    with torch.no_grad():
+        expected = model(x, edge_index, *given)
+    torch.testing.assert_close(layerwise(model, x, edge_index, *given, block=7), expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("warm", [False, True])
