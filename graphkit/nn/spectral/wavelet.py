@@ -20,7 +20,14 @@ from graphkit.operators.features import features_of
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import edges_of, remembered
 from graphkit.operators.wavelets import FilterBank, ThresholdedWavelets, heat, thresholded_wavelets
-from graphkit.operators.wavelets.chebyshev import analysed, evaluated, kernel_coefficients, synthesised, usual_order
+from graphkit.operators.wavelets.chebyshev import (
+    analysed,
+    evaluated,
+    inverting_order,
+    kernel_coefficients,
+    synthesised,
+    usual_order,
+)
 from graphkit.operators.wavelets.kernels import one_band
 from graphkit.operators.wavelets.shift import shifted_edges, shifted_laplacian
 from graphkit.operators.wavelets.transform import conditioned
@@ -28,6 +35,9 @@ from graphkit.operators.wavelets.transform import conditioned
 FORMS = ("bands", "mixed", "gwnn")
 LARGEST = 2.0
 """No eigenvalue of a normalised Laplacian is above it."""
+
+LOST = 1e-5
+"""Relative error that inverting may leave in single precision; beyond it the published form computes in double."""
 
 
 class GraphWaveletConv(AbstractGraphConv):
@@ -43,8 +53,9 @@ class GraphWaveletConv(AbstractGraphConv):
     another. In the published form :math:`\gamma` holds one number per node, so it is tied to the graph it first sees
     and refuses any other. :math:`\tilde\psi` is the true inverse of :math:`\psi` (of the heat kernel
     :math:`e^{+sL}`; the canonical dual where there are several bands), so that with :math:`\gamma = 1`, where it
-    starts, the layer is a linear map. Neither public code inverts: one has overwritten the eigenvalues by then, the
-    other clips the kernel to 1, and both drop all negative entries with their threshold.
+    starts, the layer is a linear map. Wavelets so wide that their inverse would leave single precision fewer than five
+    digits are multiplied by in double precision. Neither public code inverts: one has overwritten the eigenvalues by
+    then, the other clips the kernel to 1, and both drop all negative entries with their threshold.
 
     Isolated nodes have the eigenvalue 0: a heat kernel leaves them as they are.
 
@@ -57,8 +68,8 @@ class GraphWaveletConv(AbstractGraphConv):
         num_nodes: of the graph that the published form is tied to; no other form takes it.
         normalization: ``"sym"`` or ``"rw"``.
         order: degree of the polynomials. Left out: the smallest within 1e-7 of the kernels, relative to their largest
-            value (for the published form, to what is left of it after the inverse); within 1e-3 for kernels that are
-            not smooth, which are Meyer's and itersine.
+            value, and for the published form that at which wavelets and inverse cancel within 1e-7, or what float64
+            leaves of it; within 1e-3 for kernels that are not smooth, which are Meyer's and itersine.
         threshold: make the wavelets sparse matrices, once per graph, without entries below it; see ``wavelets``.
         bias: whether :math:`b` is there.
         kwargs: of ``MessagePassing``.
@@ -115,9 +126,12 @@ class GraphWaveletConv(AbstractGraphConv):
                 f"with no other form; got form={form!r} and num_nodes={num_nodes}."
             )
         self.threshold = threshold
-        condition = conditioned(self.bank, torch.float64) if form == "gwnn" else 1.0
-        if order is None:
-            order = usual_order(self.bank, 1e-7 / max(1.0, condition * 1e-2), largest=LARGEST)
+        self._condition = conditioned(self.bank, torch.float64) if form == "gwnn" else 1.0
+        if order is None and form == "gwnn":  # what float64 leaves of 1e-7 after kernels of such a condition
+            left = max(1e-7, 16 * self._condition * torch.finfo(torch.float64).eps)
+            order = inverting_order(self.bank, self.bank.dual(), largest=LARGEST, tolerance=left)
+        elif order is None:
+            order = usual_order(self.bank, 1e-7, largest=LARGEST)
         self.order = order
         self._ahead = _table(self.bank, order)
         self._back = _table(self.bank.dual(), order) if form == "gwnn" else ()
@@ -152,10 +166,11 @@ class GraphWaveletConv(AbstractGraphConv):
             return self._thresholded(features_of(x), edge_index, edge_weight)
         plain = self._plain(edge_index)
         x = plain_features(x) if plain else features_of(x)
+        dtype = self._exact_type(x.dtype if plain else matrix_type(x))
         if plain:
-            apply: Callable[[Tensor], Tensor] = self._propagation(x, edge_index, edge_weight)
+            apply: Callable[[Tensor], Tensor] = self._propagation(x, edge_index, edge_weight, dtype)
         else:
-            apply = self._operator(x, edge_index, edge_weight)
+            apply = self._operator(x, edge_index, edge_weight, dtype)
         narrowing = isinstance(x, SparseOperator) or self.out_channels <= x.size(-1)
         if self.form == "bands" and not narrowing:
             bands = analysed(apply, x, x.new_tensor(self._ahead))
@@ -167,7 +182,7 @@ class GraphWaveletConv(AbstractGraphConv):
             bands = torch.stack([mapped(lin, x) for lin in self.lins])
             return biased(synthesised(apply, bands, bands.new_tensor(self._ahead)), self.bias, fresh=False)
         x = mapped(self.lins[0], x) if narrowing else x
-        x = self._mixed(apply, x) if self.form == "mixed" else self._gwnn(apply, x)
+        x = self._mixed(apply, x) if self.form == "mixed" else self._gwnn(apply, x.to(dtype)).to(x.dtype)
         out = x if narrowing else mapped(self.lins[0], x)
         return biased(out, self.bias, fresh=False)
 
@@ -179,6 +194,11 @@ class GraphWaveletConv(AbstractGraphConv):
         found = analysed(apply, x, x.new_tensor(self._back))
         weight = self.weight.to(x.dtype).view(-1, *[1] * (x.dim() - 2), x.shape[-2], 1)
         return synthesised(apply, weight * found, x.new_tensor(self._ahead))
+
+    def _exact_type(self, dtype: torch.dtype) -> torch.dtype:
+        """Return the type in which wavelets are multiplied by: double where the inverse leaves single fewer digits."""
+        lost = self._condition * torch.finfo(torch.float32).eps
+        return torch.float64 if self.form == "gwnn" and lost > LOST else dtype
 
     def wavelets(
         self, edge_index: Any, edge_weight: OptTensor = None, *, num_nodes: int, dtype: torch.dtype = torch.float32
@@ -207,7 +227,8 @@ class GraphWaveletConv(AbstractGraphConv):
         return remembered(build, form, edges.index, edges.weight)
 
     def _thresholded(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Tensor:
-        found = self.wavelets(edge_index, edge_weight, num_nodes=x.size(-2), dtype=matrix_type(x))
+        dtype = self._exact_type(matrix_type(x))
+        found = self.wavelets(edge_index, edge_weight, num_nodes=x.size(-2), dtype=dtype)
         operators = [part.operator for part in found]
         if self.form == "gwnn":
             self._belong(operators[0], x.size(-2))
@@ -218,9 +239,10 @@ class GraphWaveletConv(AbstractGraphConv):
             if self.form == "mixed":
                 signal = self.weight[b] * signal
             if self.form == "gwnn":
-                signal = self.weight[b].unsqueeze(-1) * (operators[self.bank.bands + b] @ signal)
+                signal = self.weight[b].unsqueeze(-1) * (operators[self.bank.bands + b] @ signal.to(dtype))
             parts.append(operators[b] @ signal)
-        return biased(torch.stack(parts).sum(0) if len(parts) > 1 else parts[0], self.bias, fresh=False)
+        out = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+        return biased(out.to(signals[0].dtype), self.bias, fresh=False)
 
     def response(self, eigenvalues: Tensor) -> Tensor:
         r"""Return what the layer does at eigenvalues of the Laplacian, polynomials and weights included.
@@ -245,7 +267,7 @@ class GraphWaveletConv(AbstractGraphConv):
         weights = torch.stack([lin.weight for lin in self.lins]).to(values)  # type: ignore[misc]
         return torch.einsum("bp,boi->poi", values, weights)
 
-    def _operator(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> SparseOperator:
+    def _operator(self, x: Any, edge_index: Any, edge_weight: OptTensor, dtype: torch.dtype) -> SparseOperator:
         nodes = x.size(-2)
         operator = shifted_laplacian(
             edge_index,
@@ -253,7 +275,7 @@ class GraphWaveletConv(AbstractGraphConv):
             num_nodes=nodes,
             normalization=self.normalization,
             flow=self.flow,
-            dtype=matrix_type(x),
+            dtype=dtype,
         )
         if self.normalization != "rw" and rememberable(operator.values) and not operator.symmetric:
             warnings.warn(
@@ -285,7 +307,9 @@ class GraphWaveletConv(AbstractGraphConv):
         self._known = None
         super()._load_from_state_dict(*args, **kwargs)
 
-    def _propagation(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Callable[[Tensor], Tensor]:
+    def _propagation(
+        self, x: Any, edge_index: Any, edge_weight: OptTensor, dtype: torch.dtype
+    ) -> Callable[[Tensor], Tensor]:
         """Return the product with :math:`L - I` by message passing, in operations that can be traced."""
         nodes = x.size(-2)
         if self.form == "gwnn":
@@ -293,7 +317,8 @@ class GraphWaveletConv(AbstractGraphConv):
         if isinstance(edge_index, SparseOperator) or is_sparse(edge_index):
             edges = edges_of(edge_index, edge_weight, flow=self.flow)
             edge_index, edge_weight = edges.index, edges.weight
-        weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.to(x.dtype)
+        weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight
+        weight = weight.to(dtype)
         norm, isolated = shifted_edges(edge_index, weight, nodes, self.normalization, self.flow)
         return lambda v: self.propagate(edge_index, x=v, norm=norm) - isolated * v
 

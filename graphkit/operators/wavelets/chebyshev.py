@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -87,6 +88,42 @@ def usual_order(kernel: Kernel, tolerance: float, *, largest: float = 2.0) -> in
         return kernel_order(kernel, largest=largest, tolerance=tolerance)
     except ValueError:
         return kernel_order(kernel, largest=largest, tolerance=max(tolerance, COARSE))
+
+
+def inverting_order(kernel: Kernel, dual: Kernel, *, largest: float = 2.0, tolerance: float = 1e-7) -> int:
+    r"""Return the smallest order at which the polynomials of kernels and dual have
+    :math:`|\sum_b g_b(\lambda) \tilde g_b(\lambda) - 1|` within ``tolerance``.
+
+    The error of one is amplified by the other: polynomials that are close to a kernel, relative to its largest value,
+    may be far from inverting it where it is small. Never below the usual order of the kernels themselves.
+
+    Args:
+        kernel: from eigenvalues ``[points]`` to values ``[bands, points]``.
+        dual: likewise, the canonical dual.
+        largest: end of the interval.
+        tolerance: largest error of their product; 1e-3 in its place for kernels that are not smooth.
+
+    Raises:
+        ValueError: where order 1,000 is not enough for 1e-3.
+
+    Example:
+        >>> from graphkit.operators.wavelets import heat
+        >>> usual_order(heat(5.0), 1e-7), inverting_order(heat(5.0), heat(-5.0))
+        (14, 19)
+    """
+    grid = torch.linspace(0, largest, 1001, dtype=torch.float64)
+    both = [_series(each, largest) for each in (kernel, dual)]
+
+    def inverts(order: int, within: float) -> bool:
+        ahead, back = (evaluated(series[:, : order + 1], grid, largest=largest) for series in both)
+        return float(((ahead * back).sum(0) - 1).abs().max()) <= within
+
+    least, orders = usual_order(kernel, tolerance, largest=largest), range(LONGEST + 1)
+    for within in (tolerance, max(tolerance, COARSE)):
+        order = bisect.bisect_left(orders, True, lo=least, key=lambda order, within=within: inverts(order, within))
+        if order <= LONGEST:
+            return order
+    raise ValueError(f"`kernel` is not inverted within {COARSE:g} by polynomials of order {LONGEST:,}; it is too wide.")
 
 
 def kernel_error(kernel: Kernel, order: int, *, largest: float = 2.0) -> float:

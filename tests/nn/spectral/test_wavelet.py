@@ -107,6 +107,26 @@ def test_the_published_form_is_a_wavelet_a_diagonal_and_the_true_inverse(graph, 
         torch.testing.assert_close(call(conv, graph), truth, rtol=0, atol=1e-9)  # the inverse multiplies by e^2
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("threshold", [None, 0.0], ids=["polynomials", "matrices"])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 3.0, 5.0, 8.0, [0.5, 1.0], [1.0, 4.0], [0.3, 2.0, 6.0]], ids=str)
+def test_the_published_form_inverts_its_wavelets_at_the_order_it_chooses(scale, threshold, dtype):
+    graph = BY_NAME["path"]  # bipartite: its eigenvalues reach from 0 to 2
+    options = {"num_nodes": graph.num_nodes, "threshold": threshold, "bias": False}
+    conv = GraphWaveletConv(4, 4, scale=scale, form="gwnn", **options).to(dtype)
+    torch.nn.init.eye_(conv.lins[0].weight)
+    x = graph.features(dtype=dtype)
+    found = [conv(x, graph.edge_index)]
+    if threshold is None:
+        conv.register_message_forward_hook(lambda *_: None)  # the plain path
+        found.append(conv(x, graph.edge_index))
+    # 1e-7 of the polynomials; in single precision the digits that `LOST` allows to go with it
+    within = 1e-7 if dtype == torch.float64 else 3e-6
+    for out in found:
+        assert out.dtype == dtype
+        assert float((out.detach() - x).abs().max() / x.abs().max()) < within
+
+
 def test_with_ones_the_published_form_is_a_linear_map_which_the_public_codes_are_not():
     graph = BY_NAME["grid"]
     conv = GraphWaveletConv(4, 3, scale=1.0, form="gwnn", num_nodes=9, order=30).double()
