@@ -30,10 +30,17 @@ def keyed(key, hop):
 
 
 @exact_kernel
-def drawn_counts(start, stop, frontier, pointers, fanout, replace, counts):
-    """Set ``counts[i]`` to the number of neighbours that the node at place ``i`` of ``frontier`` will have."""
+def drawn_counts(start, stop, frontier, pointers, weights, fanout, replace, counts):
+    """Set ``counts[i]`` to the number of neighbours that the node at place ``i`` of ``frontier`` will have.
+
+    Where there are ``weights``, neighbours of weight 0 are never drawn; a fan-out of -1 draws nothing and takes all.
+    """
     for i in range(start, stop):
-        degree = pointers[frontier[i] + 1] - pointers[frontier[i]]
+        first, last = pointers[frontier[i]], pointers[frontier[i] + 1]
+        degree = last - first
+        if len(weights) > 0 and fanout >= 0:
+            for place in range(first, last):
+                degree -= weights[place] <= 0
         counts[i] = degree if fanout < 0 or (not replace and degree < fanout) else fanout if degree > 0 else 0
 
 
@@ -44,7 +51,7 @@ def drawn(start, stop, places, frontier, pointers, weights, replace, key, offset
     ``places[i]`` is its place in the frontier: part of one may be drawn here, and part of it elsewhere.
 
     Without replacement every set of neighbours of that size is equally likely; with weights, neighbours are drawn one
-    after another, each in proportion to its weight among those that are left.
+    after another, each in proportion to its weight among those that are left, of which there are enough.
     """
     for i in range(start, stop):
         first, degree = pointers[frontier[i]], pointers[frontier[i] + 1] - pointers[frontier[i]]
@@ -86,24 +93,28 @@ def _weighted(first, degree, weights, replace, state, out):
     many = len(out)
     if replace:
         total = np.empty(degree)
-        running = 0.0
+        running, last = 0.0, 0
         for place in range(degree):
             running += weights[first + place]
             total[place] = running
+            last = place if weights[first + place] > 0 else last
         for k in range(many):
             state += GOLDEN
-            out[k] = first + min(np.searchsorted(total, unit(state) * running, side="right"), degree - 1)
+            out[k] = first + min(np.searchsorted(total, unit(state) * running, side="right"), last)
         return
     # Efraimidis and Spirakis: the smallest of -log(u) / w, u uniform, are a draw without replacement.
     keys = np.empty(many)
-    worst = 0
+    worst, taken = 0, 0
     for place in range(degree):
         state += GOLDEN
         weight = weights[first + place]
-        key = -np.log(1.0 - unit(state)) / weight if weight > 0 else np.inf
-        if place < many:
-            keys[place], out[place] = key, first + place
-            worst = place if keys[place] > keys[worst] else worst
+        if weight <= 0:
+            continue
+        key = -np.log(1.0 - unit(state)) / weight
+        if taken < many:
+            keys[taken], out[taken] = key, first + place
+            worst = taken if keys[taken] > keys[worst] else worst
+            taken += 1
         elif key < keys[worst]:
             keys[worst], out[worst] = key, first + place
             for k in range(many):

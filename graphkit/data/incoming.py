@@ -69,7 +69,8 @@ class Incoming(AbstractIncoming):
     def drawn_at(self, places: np.ndarray, frontier: np.ndarray, *, fanout: int, replace: bool, key: np.uint64) -> Draw:
         """Return edges into some nodes of a frontier, ``places`` saying where in it they stand."""
         ends = np.zeros(len(frontier) + 1, dtype=np.int64)
-        over_range(sampling.drawn_counts, len(frontier), frontier, self.pointers, fanout, replace, ends[1:])
+        given = frontier, self.pointers, self.weights, fanout, replace
+        over_range(sampling.drawn_counts, len(frontier), *given, ends[1:])
         np.cumsum(ends, out=ends)
         edges = np.empty(ends[-1], dtype=np.int64)
         every = replace and fanout >= 0

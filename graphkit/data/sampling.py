@@ -48,8 +48,8 @@ class NeighborSampler(BaseSampler):
         subgraph_type: ``"directional"`` keeps the drawn edges, which point to the given nodes; ``"bidirectional"``
             adds their reverses; ``"induced"`` takes all edges between the drawn nodes.
         directed: PyG's older word: false is ``subgraph_type="induced"``.
-        weight_attr: name of a weight per edge, not below 0: neighbours are drawn in proportion to it. All neighbours
-            are taken where they are no more than asked for, those of weight 0 too, as in PyG.
+        weight_attr: name of a weight per edge, not below 0: neighbours are drawn in proportion to it, and those of
+            weight 0 never, where PyG takes them if there are no more neighbours than asked for. -1 takes all.
         seed: of all draws, from 0.
 
     Raises:

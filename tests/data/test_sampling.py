@@ -159,6 +159,30 @@ def test_weighted_draws_follow_their_weights(replace):
     assert chisquare(counts[:4], expected[:4] * draws).pvalue > 1e-4
 
 
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("fanout", [1, 2, 3, 5, 40])
+def test_neighbours_of_weight_0_are_never_drawn(generator, fanout, replace):
+    """Also where fewer than the fan-out have a weight, or none has; a fan-out of -1 draws nothing and takes all."""
+    degree, targets = 12, 30
+    weight = torch.rand(targets, degree, generator=generator)
+    weight[torch.rand(targets, degree, generator=generator) < torch.linspace(0, 1.1, targets)[:, None]] = 0
+    target = torch.arange(targets).repeat_interleave(degree)
+    edge_index = torch.stack([targets + torch.arange(degree).repeat(targets), target])
+    graph = Data(edge_index=edge_index, num_nodes=targets + degree, weight=weight.flatten())
+    sampler = NeighborSampler(graph, [fanout], replace=replace, weight_attr="weight")
+    positive = (weight > 0).sum(1)
+    assert {0, 1, degree} <= set(positive.tolist())
+    for epoch in range(20):
+        sampler.epoch = epoch
+        out = sampler.sample_from_nodes(nodes(*range(targets)))
+        drawn = edges_of(sampler, out)
+        assert (graph.weight[drawn] > 0).all()
+        counts = edge_index[1, drawn].bincount(minlength=targets)
+        assert torch.equal(counts, torch.where(positive > 0, fanout, 0) if replace else positive.clamp(max=fanout))
+    every = NeighborSampler(graph, [-1], replace=replace, weight_attr="weight")
+    assert len(every.sample_from_nodes(nodes(*range(targets))).row) == targets * degree
+
+
 def test_neighbours_of_different_nodes_and_hops_are_drawn_apart():
     """Two nodes with the same neighbours draw independently of each other, and so does one node in two hops."""
     ends = [(source, target) for target in (0, 1) for source in range(2, 10)]
