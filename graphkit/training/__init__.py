@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from graphkit._lazy import lazy
 
 if TYPE_CHECKING:
-    from graphkit.training.abstract_fit import TrainingError
     from graphkit.training.architectures import GAT, GCN, GIN, MLP, SAGE, Cheb
     from graphkit.training.checkpoints import Checkpoint
     from graphkit.training.files import require_writable
@@ -33,11 +32,11 @@ if TYPE_CHECKING:
     from graphkit.training.results import SeedResult
     from graphkit.training.study import Outcome, train
     from graphkit.training.tasks import NodeTask, Rows, SignalTask
+    from graphkit.training.validity import TrainingError
 
 __getattr__ = lazy(
     __name__,
     {
-        "abstract_fit": ["TrainingError"],
         "architectures": ["GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
         "checkpoints": ["Checkpoint"],
         "files": ["require_writable"],
@@ -52,6 +51,7 @@ __getattr__ = lazy(
         "results": ["SeedResult"],
         "study": ["Outcome", "train"],
         "tasks": ["NodeTask", "Rows", "SignalTask"],
+        "validity": ["TrainingError"],
     },
 )
 

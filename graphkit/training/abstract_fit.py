@@ -11,16 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.training.precise import Precise
+from graphkit.training.validity import InitialParameters, TrainingError, require_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 E = TypeVar("E", bound=tuple[Any, ...])
 """The figures of an epoch, a named tuple; the number of the epoch is the first."""
-
-
-class TrainingError(RuntimeError):
-    """A run that cannot go on, with what is left of it in the message."""
 
 
 class AbstractFit(ABC, Generic[E]):
@@ -43,6 +40,7 @@ class AbstractFit(ABC, Generic[E]):
         fused = fabric.device.type in ("cpu", "cuda")
         _, self.optimizer = fabric.setup(module, torch.optim.Adam(groups, lr=lr, fused=fused))
         self.model = Precise(module, fabric)
+        self._initial = InitialParameters(module)
         self.history: list[E] = []
         self.best: E | None = None
         self.best_weights: dict[str, Tensor] = {}
@@ -91,11 +89,22 @@ class AbstractFit(ABC, Generic[E]):
             if not math.isfinite(self.losses(epoch)):
                 kept = f"the best before it was epoch {self.best[0]}" if self.best else "no epoch was good"
                 raise TrainingError(f"the loss is not finite in epoch {number} ({kept}); try a smaller `lr`.")
+            self._initial.moved()  # lets go of its copies as soon as it can
             self.hear(epoch)
             if self.best is None or self.better(epoch, self.best):
                 self.best = epoch
                 self._remember()
             yield epoch
+
+    def select(self) -> None:
+        """Leave the model with the weights of the best epoch: every result of a training goes through here.
+
+        Raises:
+            TrainingError: if no epoch has changed a parameter, or the weights are not finite.
+        """
+        self._initial.require_moved(f"a training of {len(self.history)} epochs")
+        require_finite("the weights", self.best_weights.values())
+        self.model.load_state_dict(self.best_weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a continuation needs, the random number generators' states among it."""

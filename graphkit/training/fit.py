@@ -15,6 +15,7 @@ from graphkit.training.abstract_fit import AbstractFit
 from graphkit.training.processes import Processes
 from graphkit.training.shares import RunningStatistics
 from graphkit.training.tasks import AbstractTask, NodeTask, Rows
+from graphkit.training.validity import TrainingError, require_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -73,9 +74,15 @@ class Fit(AbstractFit[Epoch]):
         return done >= self.recipe.epochs or (patience > 0 and done - self.improved >= patience)
 
     def logits(self, index: Tensor) -> Tensor:
-        """Return the selected model's logits for some items, and leave the model with the selected weights."""
-        self.model.load_state_dict(self.best_weights)
-        return self._logits(index, training=False)
+        """Return the selected model's logits for some items, and leave the model with the selected weights.
+
+        Raises:
+            TrainingError: if weights or logits are not finite: a figure of them would be one of nothing.
+        """
+        self.select()
+        logits = self._logits(index, training=False)
+        require_finite("the model's outputs", [logits])
+        return logits
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a saved state; the generators of this process are set to it too."""
@@ -108,6 +115,8 @@ class Fit(AbstractFit[Epoch]):
         self._pace(number)
         many = len(self.task.train.y)
         loss = sum(self._step(batch) * (batch.share and len(batch.y) / many) for batch in self._batches())
+        if not isinstance(loss, Tensor):
+            raise TrainingError(f"epoch {number} has no batch to learn from; take a larger `batch`, or 0.")
         if self.processes.count > 1:
             loss = self.processes.total(torch.as_tensor(loss))
         logits = self._logits(validation.index, training=False)

@@ -141,8 +141,8 @@ def prepare_graphs(
         processes: those that train the model together.
 
     Raises:
-        ValueError: for a recipe that is not for graphs or has more shares than a batch has pairs of graphs, or a set
-            without labels or without a split that leaves something to train on and to select by.
+        ValueError: for a recipe that is not for graphs, takes them one by one or has more shares than a batch has pairs
+            of graphs, or a set without labels or without a split that leaves something to train on and to select by.
     """
     if recipe.model.items != "graphs":
         raise ValueError(
@@ -161,6 +161,10 @@ def prepare_graphs(
     for name, rows in (("train", train), ("val", validation)):
         if not len(rows.y):
             raise ValueError(f"`{name}` of the split is empty; choose another split.")
+    if recipe.batch == 1 and len(train.y) > 1:
+        raise ValueError(
+            "`batch` must be 0 or at least 2 for graphs: a single one has no spread to normalise by, got 1."
+        )
     batch = min(recipe.batch or len(train.y), len(train.y))
     if recipe.shares > (most := max(batch // LEAST, 1)):
         raise JobError(

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from graphkit.training.interrupts import stop_with_parent
+from graphkit.training.validity import TrainingError
 
 if TYPE_CHECKING:
     from graphkit.training.recipes import Recipe
@@ -66,8 +67,6 @@ class Processes:
         try:
             dist.all_reduce(value)
         except RuntimeError as error:
-            from graphkit.training.abstract_fit import TrainingError
-
             raise TrainingError(
                 f"process {self.rank} of {self.count} lost another one of the job; start all of them again with "
                 f"`--resume` ({str(error).strip().splitlines()[0][:100]})."
@@ -122,8 +121,6 @@ def connected(device: torch.device, *, patience: datetime.timedelta | None = Non
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=patience or PATIENCE)
     except RuntimeError as error:
-        from graphkit.training.abstract_fit import TrainingError
-
         raise TrainingError(
             f"process {processes.rank} of {processes.count} did not meet the others: start as many as WORLD_SIZE says, "
             f"best with `torchrun` ({str(error).strip().splitlines()[0][:100]})."

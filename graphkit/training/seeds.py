@@ -9,10 +9,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from graphkit.training.abstract_fit import AbstractFit, TrainingError
+from graphkit.training.abstract_fit import AbstractFit
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import seeded
 from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
+from graphkit.training.validity import TrainingError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

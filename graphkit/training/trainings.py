@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from graphkit.data import GraphSet, Split
-from graphkit.training.abstract_fit import TrainingError
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import seeded
 from graphkit.training.fit import Fit
 from graphkit.training.graphs import prepare_graphs
 from graphkit.training.interrupts import Interrupted, StopRequest
 from graphkit.training.processes import Processes
+from graphkit.training.validity import TrainingError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

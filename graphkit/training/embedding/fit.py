@@ -15,6 +15,7 @@ from graphkit.training.abstract_fit import AbstractFit
 from graphkit.training.devices import seeded
 from graphkit.training.embedding.material import Material
 from graphkit.training.tasks import Rows
+from graphkit.training.validity import require_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -100,9 +101,14 @@ class EmbeddingFit(AbstractFit[EmbeddingEpoch]):
 
         Args:
             material: other items, or the same in another graph; by default those trained on.
+
+        Raises:
+            TrainingError: if weights or embeddings are not finite.
         """
-        self.model.load_state_dict(self.best_weights)
-        return self._embed(None, material or self.material)
+        self.select()
+        z = self._embed(None, material or self.material)
+        require_finite("the embeddings", [z])
+        return z
 
     def _batches(self) -> Iterator[Rows]:
         """Yield the labelled items of each step of an epoch."""

@@ -75,11 +75,15 @@ def trained_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int
         x: features ``[nodes, features]``, a tensor or a sparse operator.
         edge_index: the graph.
         seed: draws weights and views.
+
+    Raises:
+        TrainingError: if no parameter changed, or the weights are not finite.
     """
     import torch
 
     from graphkit.contrastive import pretraining
     from graphkit.training.devices import seeded
+    from graphkit.training.validity import InitialParameters, require_finite
 
     with seeded(seed, edge_index.device):
         method = made.module(x.size(1)).to(edge_index.device)
@@ -92,6 +96,9 @@ def trained_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int
             weight_decay=made.encoder.l2,
             generator=torch.default_generator,
         )
+        initial = InitialParameters(method)
         for _ in losses:
             pass
+    initial.require_moved(f"a training of the encoder {made.name!r} over {made.epochs} epochs")
+    require_finite(f"the weights of the encoder {made.name!r}", method.parameters())
     return method.eval()

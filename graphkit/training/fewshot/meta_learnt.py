@@ -12,7 +12,8 @@ from graphkit.training.fewshot.method import AbstractMethod
 from graphkit.training.fewshot.solved import Asked, Solved, evaluated, known_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from torch import nn
 
@@ -155,12 +156,29 @@ class MetaLearnt(AbstractMethod):
 
 
 def _meta_trained(learner: AbstractLearner, problem: Problem, options: MetaTraining, under_way: UnderWay) -> int:
-    """Train a learner on tasks of the training classes, and return the step that validation tasks chose."""
-    from graphkit.meta import meta_trained
+    """Train a learner on tasks of the training classes, and return the step that validation tasks chose.
 
-    state, keep, team = under_way.state(), under_way.keep, under_way.processes
+    Raises:
+        TrainingError: if no step changed a parameter, or one left numbers that are not finite.
+    """
+    from graphkit.meta import meta_trained
+    from graphkit.training.validity import InitialParameters, require_finite
+
+    state, team = under_way.state(), under_way.processes
+    initial, steps = InitialParameters(learner), 0
+
+    def keep(now: Callable[[], Mapping[str, Any]]) -> None:
+        nonlocal steps
+        steps += 1
+        initial.moved()
+        require_finite("the learner's parameters", learner.parameters())
+        under_way.keep(now)
+
     train, validation = problem.train, problem.validation
-    return meta_trained(learner, train, validation, options, state=state, keep=keep, processes=team).step
+    step = meta_trained(learner, train, validation, options, state=state, keep=keep, processes=team).step
+    if steps:
+        initial.require_moved(f"a meta-training of {steps} steps")
+    return step
 
 
 def _model(kind: str, problem: Problem, hidden: int, outputs: int) -> nn.Module:

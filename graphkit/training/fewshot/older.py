@@ -45,11 +45,15 @@ class Classifier(AbstractMethod):
 
         from graphkit.meta import MAML, PrototypicalNetwork, pretrained
         from graphkit.training.devices import seeded
+        from graphkit.training.validity import InitialParameters, require_finite
 
         with seeded(seed):
             body = nn.Sequential(nn.Linear(problem.channels, self.hidden), nn.ReLU()).to(problem.device)
             if self.pretrained:
+                initial = InitialParameters(body)
                 pretrained(body, self.hidden, problem.sources, epochs=self.epochs)
+                initial.require_moved(f"a pre-training of {self.epochs} epochs")
+                require_finite("the classifier's weights", body.parameters())
             if self.adaptation == "prototypes":
                 return evaluated(PrototypicalNetwork(body), problem, asked)
             model = nn.Sequential(*body, nn.Linear(self.hidden, problem.ways))

@@ -11,6 +11,7 @@ from torch_geometric.data import Batch, Data
 
 from graphkit.operators import gcn_adjacency, sparse_features
 from graphkit.training.fewshot.encoders import Encoders, trained_encoder
+from graphkit.training.validity import require_finite
 
 HOPS = 2
 """Averages over neighbours, of embeddings and of the features beside them."""
@@ -99,6 +100,7 @@ def encoder_rows(seen: Sequence[Data], embedded: Sequence[Data], encoders: Encod
 def _embedded(method: nn.Module, data: Data) -> Tensor:
     """Return the embeddings of a graph's nodes, standardised, averaged and centred, as unit rows."""
     z = method(sparse_features(_features(data)), data.edge_index)
+    require_finite("the encoder's embeddings", [z])
     z = averaged((z - z.mean(0)) / z.std(0).clamp(min=1e-9), data, HOPS)
     return F.normalize(z - z.mean(0), dim=-1)
 

@@ -1,0 +1,126 @@
+"""One small study of each kind, for the laws that hold for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch_geometric.data import Data
+
+from graphkit.data import GraphSet
+from graphkit.data.splits import Stratified
+from graphkit.meta import ClassSplit, Protocol
+from graphkit.training import nested_cross_validation, recipe, train
+from graphkit.training.embedding import embed, embedding_recipe
+from graphkit.training.fewshot import fewshot, study_of_classes
+from graphkit.training.fewshot.meta_learnt import MetaLearnt
+from graphkit.training.fewshot.untrained import Prototypes
+
+EPOCHS = 3
+METHODS = {
+    "prototypes": Prototypes(),
+    "maml": MetaLearnt(learner="maml", steps=EPOCHS, batch=2, inner_steps=1, rows="features-1", scale=3.0),
+}
+TASKS = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=4)
+
+
+def masks(items: int) -> dict[str, torch.Tensor]:
+    """Return a third of the items to train on, to select by and to test on."""
+    part = torch.arange(items) // 2 % 3
+    return {name: part == number for number, name in enumerate(("train_mask", "val_mask", "test_mask"))}
+
+
+def communities(nodes: int = 60, classes: int = 2, features: int = 6) -> Data:
+    """Return communities of nodes with noisy features."""
+    drawn = torch.Generator().manual_seed(0)
+    y = torch.arange(nodes) % classes
+    same = y[:, None] == y
+    joined = (torch.rand(nodes, nodes, generator=drawn) < torch.where(same, 0.2, 0.02)).triu(1)
+    x = torch.rand(nodes, features, generator=drawn) + torch.nn.functional.one_hot(y, features)
+    return Data(x=x, edge_index=(joined | joined.T).nonzero().T.contiguous(), y=y, **masks(nodes))
+
+
+def signals() -> Data:
+    """Return signals of two shapes on a ring of eight nodes."""
+    y = torch.arange(36) % 2
+    shapes = torch.stack([torch.linspace(0, 1, 8), torch.linspace(1, 0, 8)])[y]
+    noise = torch.rand(36, 8, generator=torch.Generator().manual_seed(0))
+    ring = torch.stack([torch.arange(8), (torch.arange(8) + 1) % 8])
+    ends = torch.cat([ring, ring.flip(0)], dim=1)
+    return Data(signals=(shapes + noise)[..., None], edge_index=ends, y=y, num_nodes=8, **masks(36))
+
+
+def rings_and_stars() -> GraphSet:
+    """Return graphs of five nodes, told apart by their edges and a little by their features."""
+    ring = torch.stack([torch.arange(5), (torch.arange(5) + 1) % 5])
+    star = torch.stack([torch.zeros(4, dtype=torch.long), torch.arange(1, 5)])
+    both = [torch.cat([half, half.flip(0)], dim=1) for half in (ring, star)]
+    y = torch.arange(40) % 2
+    edges = [both[kind] for kind in y.tolist()]
+    x = torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) + y.repeat_interleave(5)[:, None] / 2
+    data = Data(x=x, edge_index=torch.cat(edges, dim=1), y=y)
+    made = GraphSet(data, nodes=torch.full((40,), 5), edges=torch.tensor([each.size(1) for each in edges]))
+    return made.divided(Stratified()(made.items, torch.Generator().manual_seed(0)))
+
+
+class Heard:
+    """A listener, or one who is told, that has the form of a reporter, so that any study can be stopped the same way."""
+
+    def __init__(self, reporter: Any) -> None:
+        self.reporter, self.number = reporter, 0
+
+    def run(self, done: int, total: int, said: str) -> None:
+        self.reporter.epoch(0, done, done)
+
+    def __call__(self, name: str, problem: str, result: Any) -> None:
+        self.number += 1
+        self.reporter.epoch(0, self.number, self.number)
+
+
+def _trained(data: Callable[[], Any], name: str, items: str, **fields: Any) -> Callable[..., Any]:
+    def study(folder: Path | None = None, *, reporter: Any = None, resume: bool = False) -> Any:
+        chosen = recipe(name, {"epochs": EPOCHS, "hidden": 8, **fields}, items=items)
+        options: dict[str, Any] = {"checkpoint": folder, "resume": resume, "reporter": reporter}
+        return train(data(), chosen, seeds=[0, 1], device="cpu", **options)
+
+    return study
+
+
+def _embedded(data: Callable[[], Any], loss: str, level: str = "node", **fields: Any) -> Callable[..., Any]:
+    def study(folder: Path | None = None, *, reporter: Any = None, resume: bool = False) -> Any:
+        chosen = embedding_recipe(loss, {"epochs": EPOCHS, "dim": 4, "hidden": 8, **fields}, level=level)
+        options: dict[str, Any] = {"checkpoint": folder, "resume": resume, "reporter": reporter}
+        return embed(data(), chosen, seeds=[0, 1], probes=False, device="cpu", **options)
+
+    return study
+
+
+def _nested(folder: Path | None = None, *, reporter: Any = None, resume: bool = False) -> Any:
+    options: dict[str, Any] = {"checkpoint": folder, "resume": resume, "listener": reporter and Heard(reporter)}
+    given = {"epochs": 2, "hidden": 4, "layers": 2, "readout": "sum"}
+    return nested_cross_validation(
+        rings_and_stars(), recipe("gin", items="graphs"), given=given, folds=2, device="cpu", **options
+    )
+
+
+def _fewshot(folder: Path | None = None, *, reporter: Any = None, resume: bool = False) -> Any:
+    split = ClassSplit(train=(0, 1), validation=(2, 3), test=(4, 5))
+    study = study_of_classes(communities(90, 6, 12), [split], TASKS)
+    options: dict[str, Any] = {"folder": folder, "resume": resume, "tell": reporter and Heard(reporter)}
+    return fewshot(study, TASKS, list(METHODS), methods=METHODS, **options)
+
+
+STUDIES: dict[str, Callable[..., Any]] = {
+    "nodes": _trained(communities, "gcn", "nodes"),
+    "nodes in batches": _trained(communities, "sage", "nodes", fan_out="3,2", batch=8),
+    "signals": _trained(signals, "mlp", "signals"),
+    "graphs": _trained(rings_and_stars, "gin", "graphs", layers=2, batch=8),
+    "nested": _nested,
+    "embed": _embedded(communities, "prototype"),
+    "embed graphs": _embedded(rings_and_stars, "prototype", "graph"),
+    "embed without labels": _embedded(communities, "ccassg"),
+    "fewshot": _fewshot,
+}
+"""Studies by name; each takes ``(folder, *, reporter, resume)``."""
