@@ -150,9 +150,6 @@ def train(
         data = graphkit.data.load(asked.source, split=split, seed=split_seed)
     if undirected:
         data = graphkit.data.undirected(data)
-    on_disk = data.about["stored"] if partitions is not None else getattr(data, "store", None) is not None
-    if on_disk and "row_normalise" not in overrides:
-        chosen = chosen.with_({"row_normalise": False})  # features stay on the disk, as they are
     edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
     use_threads(threads, edges)
     first = stated().rank == 0

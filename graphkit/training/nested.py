@@ -228,7 +228,7 @@ def choices_of(recipe: Recipe, given: Mapping[str, Any]) -> list[Recipe]:
     found: list[Recipe] = []
     for choice in GRIDS.get(recipe.name, GRIDS["gin"]):
         fields = {**SETTINGS, **choice, **given}
-        made = recipe.with_({name: value for name, value in fields.items() if name in own})
+        made = recipe.with_({name: value for name, value in fields.items() if name in own}).decided(on_disk=False)
         if made not in found:
             found.append(made)
     return found

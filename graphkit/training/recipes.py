@@ -97,7 +97,8 @@ class Recipe:
             RMSE where that is the data set's figure), among equals the one of
             lower validation loss, then the earlier one. "loss": the epoch of lowest validation loss, then the
             earlier one. "last": the last epoch.
-        row_normalise: scale each node's features to an absolute sum of 1.
+        row_normalise: scale each node's features to an absolute sum of 1. "auto" does so unless they stay on the disk,
+            as those of a stored graph do.
         sparse_below: features with a smaller share of non-zeros than this are kept sparse; 0 never.
     """
 
@@ -125,7 +126,7 @@ class Recipe:
     warm_up: Count = 0
     sharpening: LearningRate = 0.5
     select: Literal["accuracy", "loss", "last"] = "accuracy"
-    row_normalise: bool = True
+    row_normalise: bool | Literal["auto"] = "auto"
     sparse_below: Annotated[float, Field(ge=0, le=1)] = 0.1
 
     @property
@@ -156,6 +157,19 @@ class Recipe:
             graph: what ``model.graph`` prepared; only models that are made for one graph look at it.
         """
         return self.model.module(self, in_channels, out_channels, graph)
+
+    def decided(self, *, on_disk: bool) -> Recipe:
+        """Return this recipe with what is left to the data decided: what a run of it does, and its record says.
+
+        Args:
+            on_disk: whether the features stay there.
+
+        Example:
+            >>> from graphkit.training import recipe
+            >>> [recipe("gcn").decided(on_disk=there).row_normalise for there in (False, True)]
+            [True, False]
+        """
+        return dataclasses.replace(self, row_normalise=not on_disk) if self.row_normalise == "auto" else self
 
     def parameter_groups(self, module: Any) -> list[dict[str, Any]]:
         """Return the optimiser's groups: those with rates of their own, those that are decayed, and the others."""

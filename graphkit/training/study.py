@@ -114,6 +114,7 @@ def train(
             raise ValueError(
                 "`splits`, `workers`: a graph in parts has its split, and is drawn from in step; give none."
             )
+    recipe = recipe.decided(on_disk=_on_disk(data))
     fabric = fabric_on(own_device(device), precision)
     with joined(recipe, fabric.device) as processes:
         dtype = torch.float64 if precision == "64-true" else torch.float32
@@ -140,6 +141,13 @@ def train(
             environment=environment(str(fabric.device), precision, processes.count),
         )
         return Outcome(record, results, () if kept is None else tuple(kept.faults.values()), aside)
+
+
+def _on_disk(data: Data | GraphSet | Partitions) -> bool:
+    """Return whether features stay on the disk."""
+    if isinstance(data, Partitions):
+        return bool(data.about["stored"])
+    return not isinstance(data, GraphSet) and data.get("store") is not None
 
 
 class _Seeds(AbstractSeeds[Fit, SeedResult]):

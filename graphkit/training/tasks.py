@@ -156,6 +156,7 @@ def prepare(data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype
             weights that the model cannot use.
     """
     signals = data.get("signals")
+    recipe = recipe.decided(on_disk=data.get("store") is not None)
     _require(data, signals)
     items = "nodes" if signals is None else "signals"
     if recipe.model.items != items:

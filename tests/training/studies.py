@@ -66,10 +66,11 @@ def rings_and_stars() -> GraphSet:
 
 
 class Heard:
-    """A listener, or one who is told, that has the form of a reporter, so that any study can be stopped the same way."""
+    """Lets a reporter hear of what listeners, and those who are told, hear of."""
 
     def __init__(self, reporter: Any) -> None:
-        self.reporter, self.number = reporter, 0
+        self.reporter = reporter
+        self.number = 0
 
     def run(self, done: int, total: int, said: str) -> None:
         self.reporter.epoch(0, done, done)

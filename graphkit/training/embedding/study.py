@@ -107,6 +107,8 @@ def embed(
         raise ValueError("`beside`, `disjoint` and `without_neighbours` are for nodes; `data` is a set of graphs.")
     if len({recipe.name, *(each.name for each in beside)}) <= len(beside):
         raise ValueError(f"`beside` must name each once, and not {recipe.name!r} itself.")
+    on_disk = not isinstance(data, GraphSet) and data.get("store") is not None
+    recipe = recipe.over(recipe.encoder.decided(on_disk=on_disk))
     divided = [data] if splits is None else [_divided(data, split) for split in splits]
 
     def setting(each: Data | GraphSet, chosen: EmbeddingRecipe) -> Setting:
