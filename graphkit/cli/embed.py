@@ -12,7 +12,7 @@ import click
 
 from graphkit._checks import member
 from graphkit.cli.options import FILE, FOLDER, SEED, require_places, use_threads
-from graphkit.cli.output import Bar, Lines, debuggable, fields, plural, say, table, told
+from graphkit.cli.output import Bar, Lines, debuggable, drawing, echo, fields, keep_record, plural, say, table, told
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
 
@@ -172,11 +172,13 @@ def embed(
             reporter=progress,
             command=shlex.join(["graphkit", *sys.argv[1:]]),
         )
-    lost = [*outcome.faults, *_keep(outcome, [run / "record.json", *([json_path] if json_path else [])])]
-    if pictures:
-        lost += _draw(outcome, run)
-    _show(outcome.record)
-    say(f"Embeddings, weights, record and pictures: {run}")
+    lost = [*outcome.faults, *keep_record(outcome.record, [run / "record.json", json_path])]
+    try:
+        if pictures:
+            _draw(outcome, run, lost)
+    finally:
+        _show(outcome.record)
+    say(f"Embeddings, weights{', record and pictures' if pictures else ' and record'}: {run}")
     if outcome.put_aside:
         say(f"An unfinished run lay there; its checkpoint was put aside as {outcome.put_aside}")
     return told(lost)
@@ -230,14 +232,14 @@ def _show(record: EmbeddingRecord) -> None:
             ("protocol", f"{protocol.fingerprint}: cosine; figures in per cent"),
         ]
     )
-    click.echo()
+    echo()
     shown = {key: heading for key, heading in SHOWN.items() if all(key in each for each in record.figures.values())}
     rows = [[what, *(_per_cent(figures[key]) for key in shown)] for what, figures in record.figures.items()]
     table(["", *(f" {heading}" for heading in shown.values())], rows)
     first = "map@r (within "
     inside = [key for key in next(iter(record.figures.values())) if key.startswith(first)]
     if len(inside) > 1:
-        click.echo()
+        echo()
         rows = [[what, *(_per_cent(figures[key]) for key in inside)] for what, figures in record.figures.items()]
         table(["MAP@R within", *(f" {key.removeprefix(first)[:-1]}" for key in inside)], rows)
 
@@ -271,27 +273,12 @@ def _per_cent(metric: Any) -> str:
     return f"{100 * metric.mean:.1f}{spread}"
 
 
-def _keep(outcome: EmbeddingOutcome, paths: list[Path]) -> list[str]:
-    """Write the record and return what could not be written; a record with no place left goes to the screen."""
-    faults = []
-    for path in paths:
-        try:
-            outcome.record.write(path)
-        except OSError as error:
-            click.echo(outcome.record.to_json())
-            faults.append(f"{str(path)!r} could not be written ({error.strerror}); the record stands above.")
-    return faults
-
-
-def _draw(outcome: EmbeddingOutcome, run: Path) -> list[str]:
-    """Draw the first seed's space beside the raw features, and return what could not be written."""
+def _draw(outcome: EmbeddingOutcome, run: Path, lost: list[str]) -> None:
+    """Draw the first seed's space beside the raw features."""
     from graphkit.cli.spaces import pictures
 
-    try:
-        for name, made in pictures(outcome).items():
-            from graphkit.viz import save
+    with drawing(run, lost):
+        from graphkit.viz import save
 
+        for name, made in pictures(outcome).items():
             save(made, run / name)
-    except OSError as error:
-        return [f"pictures could not be written ({error.strerror})."]
-    return []

@@ -216,7 +216,7 @@ def fewshot(
             f"{problem}: {name} {100 * mean:.1f} % (validation {100 * result.validation:.1f} %, {result.seconds:.1f} s)"
         )
 
-    outcomes = {}
+    outcomes, sizes = {}, {}
     with said_of_options(OPTIONS), connected(there) as processes:
         for number in shots:
             protocol = Protocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
@@ -239,11 +239,16 @@ def fewshot(
                 processes=processes,
                 command=shlex.join(["graphkit", *sys.argv[1:]]),
             )
-            if processes.rank == 0:
-                show(outcomes[number], study, protocol)
+            sizes[number] = protocol, len(study.problems)
     if stated().rank:
         return 0  # of several processes the first one writes and prints
-    lost = keep(outcomes, json_path, picture, inner_steps or ())
+    lost = [fault for outcome in outcomes.values() for fault in outcome.faults]
+    # Files first: whoever reads our output may close it early (`| head`).
+    try:
+        keep(outcomes, json_path, picture, inner_steps or (), lost)
+    finally:
+        for number, outcome in outcomes.items():
+            show(outcome, *sizes[number])
     return told(lost)
 
 

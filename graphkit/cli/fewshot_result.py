@@ -7,22 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from graphkit.cli.output import fields, plural, say, table
+from graphkit.cli.output import drawing, echo, fields, keep_record, plural, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from graphkit.meta import Protocol
-    from graphkit.training.fewshot import FewShotOutcome, Study
+    from graphkit.training.fewshot import FewShotOutcome
 
 
-def show(outcome: FewShotOutcome, study: Study, protocol: Protocol) -> None:
+def show(outcome: FewShotOutcome, protocol: Protocol, problems: int) -> None:
     """Print what was measured, then a row for each method."""
     record = outcome.record
     data, held = record.dataset, record.protocol
-    problems = len(study.problems)
     what = plural(problems, "graph" if "graphs" in held and not held["class_splits"] else "class split")
     size = f"{protocol.n_way} ways, {plural(protocol.k_shot, 'shot')}, {protocol.n_query} queries a class"
     fields(
@@ -39,7 +36,7 @@ def show(outcome: FewShotOutcome, study: Study, protocol: Protocol) -> None:
             ("protocol", f"{held['fingerprint']}; accuracy in per cent: mean ± interval over tasks"),
         ]
     )
-    click.echo()
+    echo()
     first = next(iter(outcome.methods))
     rows = []
     for name, result in outcome.methods.items():
@@ -64,34 +61,26 @@ def _figure(figures: dict[str, Any]) -> str:
 
 
 def keep(
-    outcomes: Mapping[int, FewShotOutcome], json_path: Path | None, picture: Path | None, steps: Sequence[int]
-) -> list[str]:
-    """Write what was asked for and return what could not be written; a record with no place left goes to the screen."""
-    faults = []
-    outcome = outcomes[max(outcomes)]
-    record = outcome.record
+    outcomes: Mapping[int, FewShotOutcome],
+    json_path: Path | None,
+    picture: Path | None,
+    steps: Sequence[int],
+    lost: list[str],
+) -> None:
+    """Write what was asked for, and add to ``lost`` what could not be written."""
+    record = outcomes[max(outcomes)].record
     if len(outcomes) > 1:
         parts = {
             str(shots): {"protocol": each.record.protocol, "methods": each.record.methods}
             for shots, each in outcomes.items()
         }
         record = dataclasses.replace(record, by_shots=parts)
-    if json_path is not None:
-        try:
-            record.write(json_path)
-            say(f"Record: {json_path}")
-        except OSError as error:
-            click.echo(record.to_json())
-            faults.append(f"{str(json_path)!r} could not be written ({error.strerror}); the record stands above.")
+    lost += keep_record(record, [json_path])
     if picture is not None:
-        from graphkit.viz import save
+        with drawing(picture, lost):
+            from graphkit.viz import save
 
-        try:
             save(_drawn(outcomes, steps), picture)
-            say(f"Picture: {picture}")
-        except OSError as error:
-            faults.append(f"{str(picture)!r} could not be written ({error.strerror}).")
-    return faults
 
 
 def _drawn(outcomes: Mapping[int, FewShotOutcome], steps: Sequence[int]) -> Figure:

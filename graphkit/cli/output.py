@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -15,7 +18,6 @@ if TYPE_CHECKING:
 
     from graphkit.training import Epoch, SeedResult
 
-Command = TypeVar("Command")
 
 GAP, WRAPPED = 2, 30
 """Blanks between columns, and the least width of a last column of words."""
@@ -24,9 +26,67 @@ debuggable = click.option("--debug", is_flag=True, expose_value=False, help="Sho
 """Accepted everywhere; ``main`` looks for it."""
 
 
+class Record(Protocol):
+    """What a measurement leaves."""
+
+    def write(self, path: Path) -> None:
+        """Write it to a file."""
+
+    def to_json(self) -> str:
+        """Return it as text."""
+
+
+def plain(text: str) -> str:
+    r"""Return text with what would steer a terminal written out: names may come from anywhere.
+
+    Example:
+        >>> print(plain("\x1b[31mred\u202e, two\nlines"))
+        \x1b[31mred\u202e, two
+        lines
+    """
+    return "".join(each.encode("unicode_escape").decode() if _steers(each) else each for each in text)
+
+
+def _steers(character: str) -> bool:
+    """Return whether a terminal takes a character for an order: controls, separators, changes of direction."""
+    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+        return character != "\n"
+    return unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
+
+def echo(text: str = "") -> None:
+    """Write a result to standard output."""
+    click.echo(plain(text))
+
+
 def say(message: str) -> None:
     """Write one line of news to standard error, which leaves standard output to results."""
-    click.echo(message, err=True)
+    click.echo(plain(message), err=True)
+
+
+def keep_record(record: Record, paths: Iterable[Path | None]) -> list[str]:
+    """Write a record and return what could not be written; one with no place left goes to the screen."""
+    lost = []
+    for path in filter(None, paths):
+        try:
+            record.write(path)
+            say(f"Record: {path}")
+        except OSError as error:
+            echo(record.to_json())
+            lost.append(f"{str(path)!r} could not be written ({error.strerror}); the record stands above.")
+    return lost
+
+
+@contextmanager
+def drawing(place: Path, lost: list[str]) -> Iterator[None]:
+    """Draw a picture in a block; one that fails costs nothing else, and is added to what was lost."""
+    try:
+        yield
+        say(f"Picture: {place}")
+    except OSError as error:
+        lost.append(f"{str(error.filename or place)!r} could not be written ({error.strerror}).")
+    except (ValueError, RuntimeError) as error:
+        lost.append(f"{str(place)!r} could not be drawn ({' '.join(str(error).split())}).")
 
 
 def told(lost: Sequence[str]) -> int:
@@ -43,7 +103,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """
     from rich.table import Table
 
-    rows = [list(row) for row in rows]
+    headings, rows = [plain(heading) for heading in headings], [list(map(plain, row)) for row in rows]
     for number, columns in enumerate(_blocks(headings, rows, _console().width)):
         made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
         for column in columns:
@@ -53,7 +113,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         for row in rows:
             made.add_row(*(row[column] for column in columns))
         if number:
-            click.echo()
+            echo()
         _print(made)
 
 
@@ -80,7 +140,7 @@ def fields(rows: Iterable[tuple[str, str]]) -> None:
     made.add_column(style="bold", no_wrap=True)
     made.add_column(overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*map(plain, row))
     _print(made)
 
 
@@ -93,7 +153,7 @@ def _console() -> Console:
     """Return standard output, as wide as the terminal, or 160 columns where there is none."""
     from rich.console import Console
 
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 160
     return console

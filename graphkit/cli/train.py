@@ -11,7 +11,20 @@ import click
 
 from graphkit.cli.asked import Asked, require_one_graph
 from graphkit.cli.options import FILE, FOLDER, SEED, SMALL_EDGES, require_places, use_threads
-from graphkit.cli.output import Bar, Lines, Trainings, debuggable, described, fields, plural, say, table, told
+from graphkit.cli.output import (
+    Bar,
+    Lines,
+    Trainings,
+    debuggable,
+    described,
+    drawing,
+    fields,
+    keep_record,
+    plural,
+    say,
+    table,
+    told,
+)
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
 
@@ -192,8 +205,13 @@ def train(
 def _report(outcome: Outcome, name: str, json_path: Path | None, picture: Path | None, checkpoint: Path) -> int:
     """Write the files that are asked for, print the table, and return the exit code."""
     # Files first: whoever reads our output may close it early (`| head`).
-    lost = [*outcome.faults, *_keep(outcome, name, json_path, picture)]
-    _show(name, outcome.record)
+    lost = [*outcome.faults, *keep_record(outcome.record, [json_path])]
+    try:
+        if picture is not None:
+            with drawing(picture, lost):
+                _draw(outcome, name, picture)
+    finally:
+        _show(name, outcome.record)
     say(f"Checkpoint and weights: {checkpoint}")
     if outcome.put_aside:
         say(f"An unfinished run lay there; its checkpoint was put aside as {outcome.put_aside}")
@@ -260,25 +278,6 @@ def _per_cent(metric: Any) -> tuple[str, str]:
     low, high = (scale * end for end in metric.ci95)
     spread = f"{scale * metric.mean:.{places}f} ± {scale * metric.std:.{places}f}{sign}"
     return spread, f"{low:.{places}f} to {high:.{places}f}{sign}"
-
-
-def _keep(outcome: Outcome, name: str, json_path: Path | None, picture: Path | None) -> list[str]:
-    """Write what was asked for and return what could not be written; a record with no place left goes to the screen."""
-    faults = []
-    if json_path is not None:
-        try:
-            outcome.record.write(json_path)
-            say(f"Record: {json_path}")
-        except OSError as error:
-            click.echo(outcome.record.to_json())
-            faults.append(f"{str(json_path)!r} could not be written ({error.strerror}); the record stands above.")
-    if picture is not None:
-        try:
-            _draw(outcome, name, picture)
-            say(f"Picture: {picture}")
-        except OSError as error:
-            faults.append(f"{str(picture)!r} could not be written ({error.strerror}).")
-    return faults
 
 
 def _draw(outcome: Outcome, name: str, picture: Path) -> None:

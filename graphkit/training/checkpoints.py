@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import time
 from collections.abc import Mapping
@@ -10,12 +9,12 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from graphkit.training.files import held, require_writable, write_atomically
+from graphkit.training.files import Writer, held, require_writable
+from graphkit.training.sealed import Damaged, read_tensors, saved_tensors
 
-FORM = 1
+FORM = 2
 """Counts changes of the file's form; another form is refused."""
 
 
@@ -27,9 +26,6 @@ class Checkpoint:
         identity: what the run is (recipe, protocol, precision); a file of another identity is not continued.
         every: seconds between two periodic writes.
         writes: whether this process of a job is the one that writes; the others read only.
-
-    Attributes:
-        faults: file -> why it could not be written; a later write that succeeds takes its file out.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], *, every: float = 30.0, writes: bool = True) -> None:
@@ -38,8 +34,13 @@ class Checkpoint:
         self.path = folder / "checkpoint.pt"
         if writes:
             require_writable("checkpoint", self.path)
-        self.faults: dict[Path, str] = {}
+        self._writer = Writer()
         self._written = time.monotonic()
+
+    @property
+    def faults(self) -> dict[Path, str]:
+        """File -> why it could not be written; a later write that succeeds takes its file out."""
+        return self._writer.faults
 
     @property
     def due(self) -> bool:
@@ -58,9 +59,9 @@ class Checkpoint:
         if not self.writes or not self.path.exists():
             return None
         try:
-            unfinished = torch.load(self.path, map_location="cpu", weights_only=True)["running"] is not None
-        except Exception:
-            unfinished = True  # of another version, or damaged: not ours to throw away
+            unfinished = read_tensors(self.path)["running"] is not None
+        except Damaged:
+            unfinished = True  # or of another version: not ours to throw away
         if not unfinished:
             return None
         numbers = itertools.count(1)
@@ -75,9 +76,8 @@ class Checkpoint:
         """
         if not self.writes:
             return
-        buffer = io.BytesIO()
-        torch.save({"form": FORM, "identity": self.identity, "finished": finished, "running": running}, buffer)
-        self.write_content(self.path, buffer.getvalue())
+        content = {"form": FORM, "identity": self.identity, "finished": finished, "running": running}
+        self.write_content(self.path, saved_tensors(content))
         self._written = time.monotonic()
 
     def write_weights(self, seed: int, weights: Mapping[str, Tensor]) -> Path:
@@ -90,13 +90,8 @@ class Checkpoint:
 
     def write_content(self, path: Path, content: bytes) -> None:
         """Write a file, or remember why it could not be written."""
-        if not self.writes:
-            return
-        try:
-            write_atomically(path, content)
-            self.faults.pop(path, None)
-        except OSError as error:
-            self.faults[path] = f"{str(path)!r} could not be written ({error.strerror})."
+        if self.writes:
+            self._writer.write(path, content)
 
     def read(self) -> dict[str, Any]:
         """Return ``{"finished", "running"}`` as it was written; nothing in the file is executed.
@@ -107,12 +102,10 @@ class Checkpoint:
         if not self.path.exists():
             raise ValueError(f"`resume`: there is no checkpoint in {str(self.folder)!r}; start without it.")
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-            form, identity = content["form"], content["identity"]
-        except Exception as error:
-            raise ValueError(
-                f"`resume`: {str(self.path)!r} cannot be read ({type(error).__name__}); start without it."
-            ) from error
+            content = read_tensors(self.path)
+        except Damaged as error:
+            raise ValueError(f"`resume`: {error}; start without it.") from None
+        form, identity = content["form"], content["identity"]
         if form != FORM:
             raise ValueError(f"`resume`: {str(self.path)!r} has form {form}, this version of graphkit reads {FORM}.")
         differences = [

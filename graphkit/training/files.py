@@ -43,9 +43,31 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a full disk does not say of what file
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+class Writer:
+    """Writes files whole; a disk that is full must not cost a training its result.
+
+    Attributes:
+        faults: file -> why it could not be written; a later write that succeeds takes its file out.
+    """
+
+    def __init__(self) -> None:
+        self.faults: dict[Path, str] = {}
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file, or remember why it could not be written."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, content)
+            self.faults.pop(path, None)
+        except OSError as error:
+            self.faults[path] = f"{str(path)!r} could not be written ({error.strerror})."
 
 
 @contextmanager

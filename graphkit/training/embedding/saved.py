@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from graphkit._checks import at_least
 from graphkit.training.files import write_atomically
+from graphkit.training.sealed import unlike
 
 PATTERN = "embeddings-*.safetensors"
 
@@ -33,8 +36,10 @@ class SavedEmbeddings:
         """Return the content of the file, the same bytes each time; nothing in it can be executed."""
         from safetensors.torch import save
 
-        about = {"about": json.dumps(self.about)}  # one entry: of several the order would be drawn
-        return save({"z": self.z.cpu().contiguous(), "y": self.y.cpu().contiguous()}, about)
+        tensors = {"z": self.z.cpu().contiguous(), "y": self.y.cpu().contiguous()}
+        seal = {"sha256": _digest(tensors, self.about)}
+        # One entry: of several the order would be drawn.
+        return save(tensors, {"about": json.dumps({**self.about, **seal})})
 
     def place(self, item: int) -> str:
         """Return the graph an item is of and its number there, nothing where there is one graph."""
@@ -53,7 +58,7 @@ class SavedEmbeddings:
         """Return what :meth:`write` wrote.
 
         Raises:
-            ValueError: if there is no such file, or it holds something else.
+            ValueError: if there is no such file, it holds something else, or its checksum differs.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -61,11 +66,22 @@ class SavedEmbeddings:
             with safe_open(str(path), framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
                 about = json.loads((file.metadata() or {}).get("about", "{}"))
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ValueError(f"{str(path)!r} cannot be read as embeddings: {error}.") from None
-        if tensors.keys() != {"z", "y"}:
+        if tensors.keys() != {"z", "y"} or not isinstance(about, dict):
             raise ValueError(f"{str(path)!r} holds no embeddings but {', '.join(sorted(tensors))}.")
+        if "sha256" not in about:
+            raise ValueError(f"{unlike(path, sealed=False)}; remove it and embed again.")
+        if about.pop("sha256") != _digest(tensors, about):
+            raise ValueError(f"{unlike(path, sealed=True)}; remove it and embed again.")
         return cls(tensors["z"], tensors["y"], about)
+
+
+def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
+    """Return the checksum of all that a file of embeddings holds."""
+    from safetensors.torch import save
+
+    return hashlib.sha256(save(dict(tensors)) + json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

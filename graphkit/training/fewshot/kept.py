@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from graphkit.training.fewshot.results import ProblemResult
-from graphkit.training.files import held, write_atomically
+from graphkit.training.files import Writer, held
 from graphkit.training.interrupts import Interrupted, StopRequest
 from graphkit.training.processes import Processes
 from graphkit.training.protocol import fingerprint
+from graphkit.training.sealed import Damaged, read_fields, read_tensors, saved_fields, saved_tensors
 
 ALONE = Processes()
 KEPT, UNDER_WAY = "results.json", "training.pt"
@@ -30,15 +29,16 @@ class Kept:
         self.identity = identity
         self.resumed = resume
         self.results: dict[str, Any] = {}
+        self.writer = Writer()
         if not resume or self.path is None:
             return
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            content = read_fields(self.path)
         except FileNotFoundError:
             raise ValueError(f"`resume`: there is no {str(self.path)!r} to go on from.") from None
-        except ValueError:
-            raise ValueError(f"`resume`: {str(self.path)!r} is damaged; start again without it.") from None
-        if not isinstance(content, dict) or content.get("identity") != identity:
+        except Damaged as error:
+            raise ValueError(f"`resume`: {error}; start again without it.") from None
+        if content.get("identity") != identity:
             raise ValueError(
                 f"`resume`: {str(self.path)!r} is of another study; give the same data, tasks, seed and kind of device."
             )
@@ -72,13 +72,12 @@ class Kept:
     def put_down(self) -> None:
         """Write what is finished, be it nothing yet."""
         if self.path is not None and self.processes.rank == 0:
-            content = {"identity": self.identity, "results": self.results}
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, json.dumps(content).encode())
+            self.writer.write(self.path, saved_fields({"identity": self.identity, "results": self.results}))
 
     def interrupted(self, what: str) -> Interrupted:
-        """Return the exception that says where to go on."""
-        return Interrupted(f"{what}; resume from {str(self.path and self.path.parent)!r}.")
+        """Return the exception that says where to go on, or that there is no such place."""
+        lost = " ".join(self.writer.faults.values())
+        return Interrupted(f"{what}; {lost or f'resume from {str(self.path and self.path.parent)!r}.'}")
 
 
 class UnderWay:
@@ -110,16 +109,11 @@ class UnderWay:
         """
         if self.path is None or not self.kept.resumed or not self.path.exists():
             return None
-        import torch
-
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-            mine = (content["identity"], content["task"]) == (self.kept.identity, self.task)
-        except Exception as error:
-            raise ValueError(
-                f"`resume`: {str(self.path)!r} cannot be read ({type(error).__name__}); remove it to train anew."
-            ) from error
-        if not mine:
+            content = read_tensors(self.path)
+        except Damaged as error:
+            raise ValueError(f"`resume`: {error}; remove it to train anew.") from None
+        if (content["identity"], content["task"]) != (self.kept.identity, self.task):
             return None
         self.before = content["seconds"]
         return content["state"]
@@ -145,12 +139,7 @@ class UnderWay:
         """Write the state, if this is the process that does."""
         if self.path is None or self.processes.rank:
             return
-        import torch
-
-        buffer = io.BytesIO()
         seconds = self.before + time.process_time() - self._began
         content = {"identity": self.kept.identity, "task": self.task, "seconds": seconds, "state": state()}
-        torch.save(content, buffer)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path, buffer.getvalue())
+        self.kept.writer.write(self.path, saved_tensors(content))
         self._written = time.monotonic()

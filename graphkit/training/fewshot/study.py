@@ -38,10 +38,12 @@ class FewShotOutcome:
     Args:
         record: what was measured, and how.
         methods: results by name.
+        faults: what could not be kept on the disk.
     """
 
     record: FewShotRecord
     methods: Mapping[str, MethodResult]
+    faults: tuple[str, ...] = ()
 
 
 def fewshot(
@@ -164,7 +166,7 @@ def fewshot(
         seconds=sum(each.seconds for result in results.values() for each in result.problems),
         environment=environment(str(study.device), "32-true", processes.count),
     )
-    return FewShotOutcome(record, results)
+    return FewShotOutcome(record, results, tuple(kept.writer.faults.values()))
 
 
 def _seeing(study: Study, problem: Problem, method: AbstractMethod) -> tuple[str, Problem]:

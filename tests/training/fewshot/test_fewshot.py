@@ -15,6 +15,7 @@ from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
 from graphkit.meta import ClassSplit, Protocol, PrototypicalNetwork, Rows, evaluate
+from graphkit.training import files
 from graphkit.training.fewshot import (
     METHODS,
     fewshot,
@@ -38,6 +39,7 @@ from graphkit.training.fewshot.soundness import require_apart, row_hashes
 from graphkit.training.fewshot.study import chosen_rows
 from graphkit.training.fewshot.untrained import Prototypes, Ridge, SemiSupervised
 from graphkit.training.interrupts import Interrupted
+from graphkit.training.sealed import read_fields, saved_fields
 
 PROTOCOL = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
 SPLIT = ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6))
@@ -646,7 +648,8 @@ def test_a_first_training_that_is_stopped_can_be_resumed(study, tmp_path, monkey
     whole = fewshot(study, PROTOCOL, ["maml"], methods=SMALL)
     assert found.record.metric == whole.record.metric
     (tmp_path / "training.pt").write_bytes(b"damaged")
-    (tmp_path / "results.json").write_text((tmp_path / "results.json").read_text().replace("maml", "llama"))
+    kept = read_fields(tmp_path / "results.json")
+    (tmp_path / "results.json").write_bytes(saved_fields({**kept, "results": {}}))  # as if nothing were finished
     with pytest.raises(ValueError, match="remove it to train anew"):
         fewshot(study, PROTOCOL, ["maml"], methods=SMALL, folder=tmp_path, resume=True)
 
@@ -672,7 +675,7 @@ def test_another_study_is_not_gone_on_with(study, tmp_path):
     fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path)
     with pytest.raises(ValueError, match="is of another study"):
         fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path, resume=True, calibrate=3)
-    for content, message in ((b"{", "is damaged"), (b"\xff\xfe", "is damaged"), (b"[]", "is of another study")):
+    for content, message in ((b"{", "is damaged"), (b"\xff\xfe", "is damaged"), (b"[]", "has no checksum")):
         (tmp_path / "results.json").write_bytes(content)
         with pytest.raises(ValueError, match=message):
             fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path, resume=True)
@@ -711,3 +714,24 @@ def test_rivals_stand_beside_a_learner():
         with_rivals("maml", "some")
     with pytest.raises(ValueError, match="Did you mean 'maml'"):
         with_rivals("mamll")
+
+
+@pytest.mark.parametrize("name", ["results.json", "training.pt"])
+def test_a_full_disk_costs_no_result_and_names_the_file(name, study, tmp_path, monkeypatch):
+    write = files.write_atomically
+
+    def full(path, content):
+        if path.name == name:
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    def often(self, state):
+        self.every = 0.0
+        keep(self, state)
+
+    keep = UnderWay.keep
+    monkeypatch.setattr(files, "write_atomically", full)
+    monkeypatch.setattr(UnderWay, "keep", often)
+    outcome = fewshot(study, PROTOCOL, ["maml"], methods=SMALL, folder=tmp_path)
+    assert outcome.record.metric == fewshot(study, PROTOCOL, ["maml"], methods=SMALL).record.metric
+    assert outcome.faults == (f"{str(tmp_path / name)!r} could not be written (No space left on device).",)
