@@ -301,3 +301,60 @@ def weights_of_frequencies(values: Tensor) -> bool:
             "leave negative edges out: signed graphs need a signed Laplacian."
         )
     return True
+
+
+def places(argument: str, index: object, items: int) -> Tensor:
+    """Return places among ``items`` as int64 ``[places]``, of integers (negative ones from the end) or of a mask.
+
+    Raises:
+        TypeError: for what holds neither integers nor booleans.
+        ValueError: for another shape than ``[places]``, a mask of another length, and places that are not there.
+    """
+    import numpy as np
+    import torch
+
+    try:
+        given = index if isinstance(index, torch.Tensor) else np.asarray(index)
+    except ValueError:  # rows of several lengths
+        raise ValueError(f"`{argument}` must have shape [places], got {index!r}.") from None
+    if isinstance(given, np.ndarray) and given.dtype.kind not in "biu" and given.size:
+        raise TypeError(f"`{argument}` must hold integers or a mask, got {str(index)[:60]}.")
+    if given.ndim != 1:
+        raise ValueError(f"`{argument}` must have shape [places], got {list(given.shape)}.")
+    if not len(given):
+        return torch.empty(0, dtype=torch.long)
+    if isinstance(given, torch.Tensor) and (given.is_floating_point() or given.is_complex()):
+        raise TypeError(f"`{argument}` must hold integers or a mask, got {given.dtype}; convert it with `.long()`.")
+    if given.dtype in (np.bool_, torch.bool):
+        if len(given) != items:
+            raise ValueError(f"`{argument}` is a mask and must have length {items:,}, got {len(given):,}.")
+        return torch.as_tensor(given).nonzero().squeeze(1)
+    lowest, highest = int(given.min()), int(given.max())
+    if lowest < -items or highest >= items:
+        wrong = lowest if lowest < -items else highest
+        raise ValueError(f"`{argument}` must hold places from {-items:,} to {items - 1:,}, got {wrong:,}.")
+    found = torch.as_tensor(given.astype(np.int64) if isinstance(given, np.ndarray) else given.long())
+    return torch.where(found < 0, found + items, found) if lowest < 0 else found
+
+
+def classes(argument: str, y: Tensor, known: int = 0) -> int:
+    """Return the number of classes of labels 0, 1, ...; negative ones are none. A model has an output for each class.
+
+    Args:
+        argument: what holds the labels.
+        y: integers, of any shape.
+        known: how many classes there are, of which some may be missing; 0 if only the labels tell.
+
+    Raises:
+        ValueError: for labels between which numbers are left out: outputs would stand for nothing.
+    """
+    largest = int(y.max()) if y.numel() else -1
+    if largest < known:
+        return max(largest + 1, 0)
+    found = y[y >= 0].unique() if largest >= y.numel() else (y[y >= 0].long().bincount() > 0).nonzero().flatten()
+    if len(found) <= largest:
+        raise ValueError(
+            f"`{argument}` must number its classes from 0 without a gap, but the largest of {len(found):,} different "
+            f"labels is {largest:,}; `torch.unique(y, return_inverse=True)[1]` numbers them anew (leave -1 out)."
+        )
+    return largest + 1

@@ -14,11 +14,8 @@ from graphkit import _checks
 from graphkit.data.cards import Card
 from graphkit.data.split import Split
 
-OF_EDGES = ("edge_index", "edge_attr")
-"""Fields with one entry an edge."""
-
 OF_GRAPHS = ("y",)
-"""Fields with one entry a graph; all others have one a node."""
+"""Fields with one entry a graph; those called ``edge_...`` have one an edge, all others one a node."""
 
 
 class GraphSet(InMemoryDataset):
@@ -30,15 +27,16 @@ class GraphSet(InMemoryDataset):
 
     Args:
         data: all graphs one after another: ``x [nodes, features]``, ``edge_index [2, edges]`` whose ids start at 0 in
-            every graph, ``y [graphs]`` or ``[graphs, tasks]``, perhaps ``edge_attr [edges, columns]`` and further
-            fields with one row a node.
+            every graph, ``y [graphs]`` or ``[graphs, tasks]``, perhaps ``edge_attr [edges, columns]`` or other fields
+            called ``edge_...``, and further fields with one row a node.
         nodes: number of nodes of each graph, ``[graphs]``.
         edges: number of edges of each graph, ``[graphs]``.
         masks: published masks, ``[graphs]`` or ``[graphs, splits]``, by PyG's names.
         card: what is known of the set.
 
     Raises:
-        ValueError: if the counts are not those of ``data``.
+        TypeError: for a field that is no tensor, or counts that are no integers.
+        ValueError: for a field whose rows are not those that the counts say, and an edge that leaves its graph.
 
     Example:
         >>> ring = torch.tensor([[0, 1, 2], [1, 2, 0]])
@@ -58,8 +56,10 @@ class GraphSet(InMemoryDataset):
         card: Card | None = None,
     ) -> None:
         super().__init__()
-        _sums("nodes", nodes, data.num_nodes)
-        _sums("edges", edges, data.num_edges)
+        if not isinstance(data, Data):
+            raise TypeError(f"`data` must be a torch_geometric.data.Data, got {type(data).__name__}.")
+        _require_counts(nodes, edges)
+        _require_rows(data, nodes, edges)
         starts = {"edges": _starts(edges), "graphs": torch.arange(len(nodes) + 1), "nodes": _starts(nodes)}
         self._data = data
         self.slices = {name: starts[_axis(name)] for name in data.keys()}  # noqa: SIM118
@@ -80,7 +80,9 @@ class GraphSet(InMemoryDataset):
     @property
     def items(self) -> Data:
         """Labels and published masks of the graphs, in the form split protocols take."""
-        y = self._data.y
+        y = self._data.get("y")
+        if y is None:
+            raise ValueError("this set of graphs has no labels; `y` in its `data` holds them.")
         items = Data(y=y.squeeze(1) if y.dim() == 2 and y.size(1) == 1 else y, num_nodes=len(self.nodes), **self.masks)
         if self.card:
             items.card = self.card
@@ -120,22 +122,29 @@ class GraphSet(InMemoryDataset):
             raise ValueError("this set of graphs has no split; `divided` gives it one.")
         return self[getattr(self.split, name)]
 
+    def index_select(self, idx: Any) -> GraphSet:
+        """Return the graphs ``idx``, a slice or as for :meth:`batch`, as a part of this set; none are a part too."""
+        chosen = idx if isinstance(idx, slice) else _checks.places("idx", idx, len(self)).tolist()
+        return super().index_select(chosen)
+
     def batch(self, index: Tensor | Sequence[int]) -> Batch:
         """Return the graphs ``index`` as one ``Batch``, the same that PyG makes of a list of them.
 
         PyG takes each graph out of the set and puts all together again; here their rows are gathered at once.
 
         Args:
-            index: places in this set, ``[batch]``.
+            index: places in this set, ``[batch]``, negative ones from its end; or a mask, ``[graphs]``.
 
         Raises:
-            ValueError: if ``index`` is empty, or the set has a ``transform``, which is of single graphs.
+            TypeError: for an ``index`` that holds neither integers nor booleans.
+            ValueError: if ``index`` is empty or names a graph that is not there, or the set has a ``transform``, which
+                is of single graphs.
         """
         if self.transform is not None:
             raise ValueError("a set with a `transform` has no gathered batches; use PyG's DataLoader.")
-        index = torch.as_tensor(index, dtype=torch.long, device=self.nodes.device)
-        if index.dim() != 1 or not len(index):
-            raise ValueError(f"`index` must be one or more places in the set, got shape {list(index.shape)}.")
+        index = _checks.places("index", index, len(self)).to(self.nodes.device)
+        if not len(index):
+            raise ValueError("`index` must be one or more places in the set, got none.")
         if self._indices is not None:
             index = torch.as_tensor(self._indices, device=index.device)[index]
         nodes, edges = self.nodes[index], self.edges[index]
@@ -170,7 +179,7 @@ class GraphSet(InMemoryDataset):
 
 
 def _axis(name: str) -> str:
-    return "edges" if name in OF_EDGES else "graphs" if name in OF_GRAPHS else "nodes"
+    return "edges" if name.startswith("edge_") else "graphs" if name in OF_GRAPHS else "nodes"
 
 
 def _starts(counts: Tensor) -> Tensor:
@@ -185,6 +194,38 @@ def _gathered(starts: Tensor, counts: Tensor) -> Tensor:
     return torch.arange(total, device=counts.device) + skipped
 
 
-def _sums(name: str, counts: Tensor, expected: int) -> None:
-    if counts.dim() != 1 or int(counts.sum()) != expected:
-        raise ValueError(f"`{name}` must be counts that add up to {expected:,}, got {int(counts.sum()):,}.")
+def _require_counts(nodes: Tensor, edges: Tensor) -> None:
+    """Refuse counts that are not one for each graph."""
+    for name, counts in (("nodes", nodes), ("edges", edges)):
+        _checks.integer_labels(name, counts, len(nodes) if name == "edges" else counts.numel())
+        if len(counts) and int(counts.min()) < 0:
+            raise ValueError(f"`{name}` must be counts from 0 upwards, got {int(counts.min()):,}.")
+
+
+def _require_rows(data: Data, nodes: Tensor, edges: Tensor) -> None:
+    """Refuse fields without a row for each node, edge or graph, and edges that leave their graph."""
+    many = {"nodes": int(nodes.sum()), "edges": int(edges.sum()), "graphs": len(nodes)}
+    if data.get("edge_index") is None:
+        raise ValueError("`edge_index` is missing; graphs without edges have one of shape [2, 0].")
+    for name, values in data.to_dict().items():
+        axis = _axis(name)
+        if name == "num_nodes":
+            raise ValueError("`num_nodes`: `nodes` says it of each graph; leave it out (`del data.num_nodes`).")
+        shape = _checks.tensor(name, values).shape[1 if name == "edge_index" else 0 :]
+        if not shape:
+            raise ValueError(f"`{name}` must have a row for each of the {axis}, got a single number.")
+        if shape[0] == many[axis]:
+            continue
+        if axis == "graphs":
+            raise ValueError(f"`{name}` must have one row for each graph ({many[axis]:,}), got {shape[0]:,}.")
+        raise ValueError(
+            f"`{axis}` must be counts that add up to {shape[0]:,}, got {many[axis]:,}: `{name}` has {shape[0]:,} rows."
+        )
+    _checks.edge_index_in_range(data.edge_index, None)
+    size = torch.repeat_interleave(nodes, edges)
+    if bool((data.edge_index >= size).any()):
+        graph = int(torch.repeat_interleave(torch.arange(len(edges)), edges)[(data.edge_index >= size).any(0)][0])
+        raise ValueError(
+            f"`edge_index` must start at 0 in every graph, but graph {graph:,} of {int(nodes[graph]):,} nodes has an "
+            "edge beyond them."
+        )

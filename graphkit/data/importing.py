@@ -23,7 +23,7 @@ import numpy as np
 
 from graphkit import _checks
 from graphkit.data import runs, tables
-from graphkit.data.arrays import ArrayWriter, write_array
+from graphkit.data.arrays import ArrayWriter, mapped, write_array
 from graphkit.data.errors import DataError
 from graphkit.data.storage import MANIFEST, GraphStore, finished, require_new, unwritable
 
@@ -155,6 +155,10 @@ class _Import:
                     row = file.written + int(y.argmin()) + 1
                     raise DataError(f"{path}: row {row:,} must hold a class from 0, or -1 for none, got {y.min()}.")
                 file.append(y)
+        try:
+            _checks.classes("labels", mapped(done))
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from None
 
     def edges(self, nodes: int | None) -> int:
         """Write the structure, and return the number of nodes."""

@@ -21,7 +21,7 @@ from graphkit.data.reading import fingerprint, read
 from graphkit.data.sources import PARTS, SOURCES, StoredSource
 from graphkit.data.split import Split, SplitProtocol
 from graphkit.data.splits import Public, split_from_name
-from graphkit.data.storage import stored
+from graphkit.data.storage import graph_store, stored
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -168,7 +168,9 @@ def fetch(name: str) -> Path:
         return roots[0]
     root = files.located(known)
     if root is not None:
+        found = _unknown(known, root)
         _check(known, root)
+        files.remember(known, found)
         return root
     home = files.data_home()
     with files.staging(home) as staged:
@@ -180,7 +182,9 @@ def fetch(name: str) -> Path:
         if absent := files.missing(known, staged):
             raise files.absence(known, f"the download did not bring {absent[0]}")
         _check(known, staged)
+        files.seal_of(known).unlink(missing_ok=True)  # of files that lay here before
         files.place(known, staged, home)
+        files.remember(known, _unknown(known, home))
     return home
 
 
@@ -211,8 +215,16 @@ class Verification:
         return f"{self.name}: in order; {counted}, {held}; below {self.root}"
 
 
-def verify(name: str) -> Verification:
-    """Check every file of the data set ``name`` against its card, read it anew and compare what it holds.
+def verify(name: str | Path) -> Verification:
+    """Check every file of a data set against its card, read it anew and compare what it holds.
+
+    Of files whose checksum the card does not know, what they hold is compared with the published counts, and they with
+    what they were when they were first read here. The files of a stored graph, or of a graph in parts, are compared
+    with the checksums that were written with them.
+
+    Args:
+        name: a name from ``names()``, or the ``Path`` of a folder of :func:`store`, ``graphkit data import`` or
+            :func:`partition`.
 
     Raises:
         ValueError: if the name is not known.
@@ -222,6 +234,8 @@ def verify(name: str) -> Verification:
         >>> verify("karate").content == card("karate").content
         True
     """
+    if isinstance(name, Path):
+        return _verified_folder(name)
     known = card(name)
     if known.members:
         return _together(known, [verify(member) for member in known.members])
@@ -230,10 +244,24 @@ def verify(name: str) -> Verification:
         raise files.absence(known, "to verify is not to download")
     if isinstance(source := SOURCES[name], StoredSource):
         about = _on_disk(known, source, root, verify=True).store
-        return Verification(name, root, len(about.files), {}, about.fingerprint, False)
-    others = files.strangers(known, root)
+        return Verification(name, root, len(about.files), {}, about.fingerprint, True)
+    others, found = files.strangers(known, root), _unknown(known, root)
     content = fingerprint(read(known, root))
+    files.remember(known, found)
     return Verification(name, root, len(known.files) - len(others), others, content, known.content is not None)
+
+
+def _verified_folder(folder: Path) -> Verification:
+    """Check the files of a stored graph, or of a graph in parts."""
+    from graphkit.data.partitions import Partitions
+
+    if (folder / "owner.npy").is_file():
+        parts = Partitions(folder)
+        parts.verify()
+        return Verification(parts.about["name"], folder, len(parts.files), {}, parts.fingerprint, True)
+    about = graph_store(folder)
+    about.verify()
+    return Verification(about.name, folder, len(about.files), {}, about.fingerprint, True)
 
 
 def _together(known: Card, found: list[Verification]) -> Verification:
@@ -251,18 +279,21 @@ def _together(known: Card, found: list[Verification]) -> Verification:
 def _graph(known: Card) -> Data | GraphSet:
     """Return the graph, or the set of graphs, with its published masks, from the cache or from the raw files."""
     if isinstance(source := SOURCES[known.name], StoredSource):
-        return _on_disk(known, source, fetch(known.name))
-    found: dict[str, str] = {}
-    if unknown := [path for path, digest in known.files.items() if digest is None]:
-        root = fetch(known.name)
-        found = {path: files.sha256(root / path) for path in unknown}
+        return _on_disk(known, source, fetch(known.name), verify=True)
+    found = _unknown(known, files.located(known) or fetch(known.name)) if None in known.files.values() else {}
     cached = cache.path_of(known, found)
     data = cache.restored(cached)
     if data is None:
         data = read(known, files.located(known) or fetch(known.name))
         cache.store(data, cached)
+        files.remember(known, found)
     data.card = known
     return data
+
+
+def _unknown(known: Card, root: Path) -> dict[str, str]:
+    """Return path -> sha256 of the files whose checksum neither the card nor a manifest knows."""
+    return {} if isinstance(SOURCES[known.name], StoredSource) else files.unknown(known, root)
 
 
 def _check(known: Card, root: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,8 @@ from graphkit.data.arrays import write_array
 from graphkit.data.clusters import metis_clusters
 from graphkit.data.content import content_sha256, tensors_sha256
 from graphkit.data.errors import DataError
-from graphkit.data.files import sha256
-from graphkit.data.soundness import validate
+from graphkit.data.files import sealed, sha256, unsealed
+from graphkit.data.soundness import class_count, validate
 from graphkit.data.storage import beside
 
 if TYPE_CHECKING:
@@ -74,6 +73,7 @@ def partition(data: Data, folder: Path | str, *, parts: int, by: str | None = No
     if folder.exists():
         raise ValueError(f"`to`: {str(folder)!r} exists already; remove it or name another folder.")
     by = by or ("metis" if importlib.util.find_spec("pymetis") else "random")
+    class_count(data)
     owner = _owners(data, parts, _checks.member("by", by, WAYS), seed)
     with beside(folder) as staged:
         _write(staged, data, owner, parts, {"by": by, "seed": seed})
@@ -94,6 +94,7 @@ class Partitions:
 
     Attributes:
         parts, nodes, edges, features, classes: how many.
+        files: name -> bytes and sha256.
         about: name, checksum, card and split of the whole graph.
         fingerprint: of all files.
     """
@@ -101,21 +102,23 @@ class Partitions:
     def __init__(self, folder: Path | str, *, around: bool = False) -> None:
         self.folder, self.around = Path(folder), around
         try:
-            found = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+            found = unsealed(self.folder / MANIFEST)
             if found["format"] != FORMAT:
                 raise DataError(f"{self.folder / MANIFEST} is of format {found['format']}, not {FORMAT}.")
             counts = (int(found[name]) for name in ("parts", "nodes", "edges", "features", "classes"))
             self.parts, self.nodes, self.edges, self.features, self.classes = counts
             self.about: dict[str, Any] = found["about"]
             self.fingerprint: str = found["fingerprint"]
-            self._files: dict[str, dict[str, Any]] = found["files"]
+            self.files: dict[str, dict[str, Any]] = found["files"]
         except FileNotFoundError:
             raise DataError(
                 f"{str(self.folder)!r} holds no {MANIFEST}: it is made by `graphkit data partition`."
             ) from None
-        except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except DataError:
+            raise
+        except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError(
-                f"{self.folder / MANIFEST} cannot be read ({type(error).__name__}); partition again."
+                f"{self.folder / MANIFEST} cannot be read ({error or type(error).__name__}); partition again."
             ) from None
 
     def require_name(self, name: str) -> None:
@@ -134,8 +137,8 @@ class Partitions:
 
     def bytes_per(self, of: str) -> float:
         """Return the bytes on the disk for each "node" or each "edge"."""
-        edges = sum(each["bytes"] for name, each in self._files.items() if name.endswith(("sources.npy", "edges.npy")))
-        total = sum(each["bytes"] for each in self._files.values())
+        edges = sum(each["bytes"] for name, each in self.files.items() if name.endswith(("sources.npy", "edges.npy")))
+        total = sum(each["bytes"] for each in self.files.values())
         return edges / max(self.edges, 1) if of == "edge" else (total - edges) / self.nodes
 
     def array(self, name: str, *, mapped: bool = False) -> np.ndarray:
@@ -148,7 +151,22 @@ class Partitions:
         Raises:
             DataError: for a file that is missing, truncated or altered.
         """
-        path, expected = self.folder / f"{name}.npy", self._files[f"{name}.npy"]
+        return np.load(self._checked(f"{name}.npy"), mmap_mode="r" if mapped else None, allow_pickle=False)
+
+    def verify(self) -> None:
+        """Read every file and compare its checksum.
+
+        Raises:
+            DataError: for a file that is missing, truncated or altered.
+        """
+        for name in self.files:
+            self._checked(name)
+
+    def _checked(self, name: str) -> Path:
+        """Return the path of a file that is what was written."""
+        path, expected = self.folder / name, self.files.get(name)
+        if expected is None:
+            raise DataError(f"{self.folder / MANIFEST} does not name {name!r}; partition again.")
         if not path.is_file():
             raise DataError(f"{path} is missing; copy it here, or partition again.")
         size = path.stat().st_size
@@ -156,7 +174,7 @@ class Partitions:
             raise DataError(f"{path} has {size:,} bytes instead of {expected['bytes']:,}; copy it anew.")
         if sha256(path) != expected["sha256"]:
             raise DataError(f"{path} is not what was written (its sha256 differs); copy it anew.")
-        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        return path
 
 
 def _owners(data: Data, parts: int, by: str, seed: int) -> Tensor:
@@ -203,13 +221,13 @@ def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, A
         "nodes": nodes,
         "edges": data.num_edges,
         "features": data.num_features,
-        "classes": int(data.y.max()) + 1,
+        "classes": class_count(data),
         "how": how,
         "about": _about(data),
         "fingerprint": _digest(digests),
         "files": files,
     }
-    (folder / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    (folder / MANIFEST).write_text(sealed(content), encoding="utf-8")
 
 
 def _digest(text: str) -> str:

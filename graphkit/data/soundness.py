@@ -53,6 +53,23 @@ def validate(data: Data) -> None:
     _masks(data, nodes)
 
 
+def class_count(data: Data) -> int:
+    """Return the number of classes of ``y``, or refuse labels that leave numbers out; negative ones are none.
+
+    Where a card or a stored graph's manifest says how many classes there are, some of them may have no item.
+
+    Raises:
+        ValueError: for labels such as 0, 100, 200: a model has an output for each number.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> class_count(Data(y=torch.tensor([0, 2, 1, -1])))
+        3
+    """
+    about = data.get("card") or data.get("store")
+    return _checks.classes("y", data.y, about.classes if about else 0)
+
+
 def _edges(edge_index: Tensor | None, nodes: int) -> int:
     if edge_index is None:
         raise ValueError("`edge_index` is missing; a graph without edges has one of shape [2, 0].")

@@ -15,10 +15,8 @@ All but the structure may be missing. Nothing is pickled.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,9 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graphkit import _checks
 from graphkit.data.arrays import mapped, write_array
 from graphkit.data.errors import DataError
-from graphkit.data.files import sha256
+from graphkit.data.files import sealed, sha256, unsealed, working_folder
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -85,12 +84,14 @@ class GraphStore:
 def graph_store(folder: Path | str) -> GraphStore:
     """Return what the manifest in ``folder`` says, having looked that every file is there and as long as it says.
 
+    The manifest holds a checksum of itself, and one of each file.
+
     Raises:
         DataError: for a folder without a manifest, or a file that is missing or has another length.
     """
     folder = Path(folder)
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = unsealed(folder / MANIFEST)
         if found["format"] != FORMAT:
             raise DataError(f"{folder / MANIFEST} is of format {found['format']}, not {FORMAT}.")
         fields = {name: found[name] for name in GraphStore.__dataclass_fields__ if name != "folder"}
@@ -101,8 +102,12 @@ def graph_store(folder: Path | str) -> GraphStore:
             f"{str(folder)!r} holds no {MANIFEST}: no stored graph, or one that was never finished; "
             "`graphkit data import` makes one."
         ) from None
-    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{folder / MANIFEST} cannot be read ({type(error).__name__}); make it anew.") from None
+    except DataError:
+        raise
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(
+            f"{folder / MANIFEST} cannot be read ({error or type(error).__name__}); make it anew."
+        ) from None
     for name, size in sizes.items():
         path = folder / name
         length = path.stat().st_size if path.is_file() else None
@@ -112,7 +117,7 @@ def graph_store(folder: Path | str) -> GraphStore:
     return store
 
 
-def stored(folder: Path | str, *, verify: bool = False) -> Data:
+def stored(folder: Path | str, *, verify: bool = True) -> Data:
     """Return the graph stored in ``folder``: PyG's ``Data``, whose features and edges stay on the disk.
 
     ``x`` and ``edge_index`` are read page by page when they are looked at; ``edge_index`` is PyG's ``EdgeIndex``,
@@ -124,13 +129,15 @@ def stored(folder: Path | str, *, verify: bool = False) -> Data:
 
     Args:
         folder: as :func:`store` or ``graphkit data import`` wrote it.
-        verify: read every file first and compare its checksum. Lengths are always compared.
+        verify: read every file first and compare its checksum, a second for two gigabytes; without it only lengths are
+            compared, and a graph whose files have changed since is taken for the one that was written.
 
     Raises:
         DataError: for a folder that holds no whole graph.
 
     Example:
         >>> from graphkit.data import load
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as home:
         ...     made = store(load("karate"), Path(home) / "karate")
         ...     data = stored(made.folder)
@@ -173,21 +180,18 @@ def store(data: Data, folder: Path | str, *, name: str | None = None) -> GraphSt
         name: what it is called in records; by default that of its card.
 
     Raises:
-        ValueError: if the folder exists, or the graph has edge weights.
+        TypeError: if ``data`` is no ``Data``, or labels are not integers.
+        ValueError: if the folder exists, the graph is not sound (:func:`graphkit.data.validate`), has edge weights or
+            several splits, or its classes leave numbers out.
         DataError: if it cannot be written.
     """
-    from graphkit import _checks
     from graphkit._kernels.ordering import compressed_rows
 
-    folder, nodes = require_new(folder), data.num_nodes
-    _checks.edge_index_in_range(data.edge_index, nodes)
-    if data.get("edge_weight") is not None:
-        raise ValueError("`edge_weight`: a stored graph has no edge weights (`data.edge_weight = None`).")
-    if data.get("x") is not None:
-        _checks.embeddings("x", data.x.to_dense())
+    folder, nodes, known = require_new(folder), _require_storable(data), data.get("card") or data.get("store")
     source, target = _checks.host_array(data.edge_index)
     index = index_type(nodes, len(source))
     card = data.get("card")
+    known_classes = known.classes if known else 0
     with beside(folder) as staged:
         pointers, sources, _ = compressed_rows(target, source, (nodes, nodes), index)
         write_array(staged / "pointers.npy", pointers)
@@ -197,17 +201,40 @@ def store(data: Data, folder: Path | str, *, name: str | None = None) -> GraphSt
             if data.get(field) is not None:
                 write_array(staged / f"{field}.npy", _checks.host_array(data[field].to_dense()))
         called = name or (card.name if card else str(data.get("name") or folder.name))
-        return finished(staged, folder, name=called, how={"from": "memory"})
+        return finished(staged, folder, name=called, how={"from": "memory"}, known_classes=known_classes)
 
 
-def finished(staged: Path, folder: Path, *, name: str, how: dict[str, Any]) -> GraphStore:
+def _require_storable(data: Data) -> int:
+    """Return the number of nodes of a graph, or refuse one that cannot be stored as it is."""
+    from torch_geometric.data import Data
+
+    from graphkit.data.soundness import class_count, validate
+
+    if not isinstance(data, Data):
+        raise TypeError(f"`data` must be a torch_geometric.data.Data, got {type(data).__name__}.")
+    validate(data)
+    nodes: int = data.num_nodes
+    if data.get("edge_weight") is not None:
+        raise ValueError("`edge_weight`: a stored graph has no edge weights (`data.edge_weight = None`).")
+    for field in ("y", "original_id"):
+        if data.get(field) is not None:
+            _checks.integer_labels(field, data[field], nodes)
+    for field in MASKS:
+        if data.get(field) is not None and data[field].dim() != 1:
+            raise ValueError(f"`{field}` must have shape [{nodes}], one split, got {list(data[field].shape)}.")
+    if data.get("y") is not None:
+        class_count(data)
+    return nodes
+
+
+def finished(staged: Path, folder: Path, *, name: str, how: dict[str, Any], known_classes: int = 0) -> GraphStore:
     """Write the manifest of the arrays in ``staged``, rename that to ``folder``, and return what the manifest says."""
     paths = [staged / f"{field}.npy" for field in (*STRUCTURE, *NODE_FIELDS)]
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(paths) if path.is_file()
     }
     pointers = np.load(staged / "pointers.npy", mmap_mode="r")
-    x, y = (np.load(staged / f"{of}.npy", mmap_mode="r") if f"{of}.npy" in files else None for of in ("x", "y"))
+    x, y = (mapped(staged / f"{of}.npy") if f"{of}.npy" in files else None for of in ("x", "y"))
     digest = hashlib.sha256("".join(f"{name} {each['sha256']}\n" for name, each in files.items()).encode())
     about = {
         "format": FORMAT,
@@ -215,7 +242,7 @@ def finished(staged: Path, folder: Path, *, name: str, how: dict[str, Any]) -> G
         "nodes": len(pointers) - 1,
         "edges": int(pointers[-1]),
         "features": 0 if x is None else x.shape[1],
-        "classes": 0 if y is None else int(y.max()) + 1,
+        "classes": 0 if y is None else _checks.classes("y", y, known_classes),
         "undirected": _undirected(staged),
         "how": how,
         "files": files,
@@ -223,7 +250,7 @@ def finished(staged: Path, folder: Path, *, name: str, how: dict[str, Any]) -> G
     }
     manifest = staged / MANIFEST
     with manifest.open("w", encoding="utf-8") as file:
-        json.dump(about, file, indent=1)
+        file.write(sealed(about))
         file.flush()
         os.fsync(file.fileno())
     for path in staged.iterdir():  # of an import, its runs and its job
@@ -237,14 +264,14 @@ def finished(staged: Path, folder: Path, *, name: str, how: dict[str, Any]) -> G
 def beside(folder: Path) -> Iterator[Path]:
     """Give an empty folder beside ``folder``, to be renamed to it; nothing stays of one that was not.
 
+    What a killed process left of the same folder is swept.
+
     Raises:
         DataError: if it cannot be written.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as home:
-            staged = Path(home) / "whole"
-            staged.mkdir()
+        with working_folder(folder.parent, f".{folder.name}-") as staged:
             yield staged
     except OSError as error:
         raise unwritable(folder, error) from error

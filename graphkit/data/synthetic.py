@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,6 +168,7 @@ def synthesize(folder: Path | str, how: Synthetic, *, name: str = "synthetic") -
         DataError: if it cannot be written.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as home:
         ...     made = synthesize(Path(home) / "graph", Synthetic(nodes=100, edges=400, features=8, classes=4))
         ...     made.nodes, made.edges, made.undirected
@@ -177,7 +177,7 @@ def synthesize(folder: Path | str, how: Synthetic, *, name: str = "synthetic") -
     folder = require_new(folder)
     with beside(folder) as staged:
         _draw(staged, how)
-        return finished(staged, folder, name=name, how={"synthetic": vars(how)})
+        return finished(staged, folder, name=name, how={"synthetic": vars(how)}, known_classes=how.classes)
 
 
 def synthesize_ogb(folder: Path | str, how: Synthetic) -> None:
@@ -195,9 +195,9 @@ def synthesize_ogb(folder: Path | str, how: Synthetic) -> None:
         DataError: if it cannot be written.
     """
     folder = require_new(folder)
-    with beside(folder) as staged, tempfile.TemporaryDirectory(prefix=".csv-", dir=folder.parent) as home:
+    with beside(folder) as staged:
         _draw(staged, how)
-        text = Path(home) / "whole"
+        text = staged.with_name("text")
         edges = np.load(staged / "edge_index.npy", mmap_mode="r")
         with _table(text / "raw/edge.csv.gz") as write:
             for start in range(0, edges.shape[1], PIECE):

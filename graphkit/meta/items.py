@@ -114,6 +114,10 @@ class Graphs(AbstractItems):
     Args:
         graphs: the set.
 
+    Raises:
+        TypeError: for labels that are not integers.
+        ValueError: for several labels of a graph.
+
     Example:
         >>> import torch
         >>> from torch_geometric.data import Data
@@ -125,6 +129,9 @@ class Graphs(AbstractItems):
     """
 
     graphs: GraphSet
+
+    def __post_init__(self) -> None:
+        integer_labels("y", self.graphs.items.y, self.graphs.nodes.numel())
 
     @property
     def y(self) -> Tensor:  # type: ignore[override]  # a field elsewhere

@@ -24,7 +24,7 @@ from graphkit.training.objectives import (
 from graphkit.training.processes import JobError, Processes
 from graphkit.training.protocol import DatasetFacts, Protocol, split_name, splits_sha256
 from graphkit.training.shares import in_turns, placed
-from graphkit.training.tasks import AbstractTask, Rows
+from graphkit.training.tasks import AbstractTask, Rows, graph_classes
 
 if TYPE_CHECKING:
     from graphkit.training.recipes import Recipe
@@ -142,7 +142,8 @@ def prepare_graphs(
 
     Raises:
         ValueError: for a recipe that is not for graphs, takes them one by one or has more shares than a batch has pairs
-            of graphs, or a set without labels or without a split that leaves something to train on and to select by.
+            of graphs, a set without a split that leaves something to train on and to select by, and labels that are no
+            classes where no card asks for another figure (:func:`graphkit.training.tasks.graph_classes`).
     """
     if recipe.model.items != "graphs":
         raise ValueError(
@@ -154,13 +155,14 @@ def prepare_graphs(
     split = split or graphs.split
     if split is None:
         raise ValueError("`data` has no split; `GraphSet.divided` gives it one.")
-    y = graphs.items.y
-    objective, classes = _objective(graphs, y)
-    y = y.reshape(-1).long() if isinstance(objective, Accuracy) else y.reshape(len(y), -1)
+    objective, y = _objective(graphs)
     train, validation, test = (_rows(y, mask, device) for mask in (split.train, split.val, split.test))
-    for name, rows in (("train", train), ("val", validation)):
-        if not len(rows.y):
+    for name, rows in (("train", train), ("val", validation), ("test", test)):
+        if not len(rows.y) and name != "test":
             raise ValueError(f"`{name}` of the split is empty; choose another split.")
+        if isinstance(objective, Accuracy) and bool((rows.y < 0).any()):
+            raise ValueError(f"`y` must be 0 or above on the graphs of `{name}`, found {int(rows.y.min())}.")
+    classes = int(y.max()) + 1 if isinstance(objective, Accuracy) else y.size(1)
     if recipe.batch == 1 and len(train.y) > 1:
         raise ValueError(
             "`batch` must be 0 or at least 2 for graphs: a single one has no spread to normalise by, got 1."
@@ -176,18 +178,17 @@ def prepare_graphs(
     return GraphTask(there, molecules, train, validation, classes, objective, dtype, shares, processes), test
 
 
-def _objective(graphs: GraphSet, y: Tensor) -> tuple[AbstractObjective, int]:
-    """Return what the set's card asks for, and how many outputs a model for it has."""
+def _objective(graphs: GraphSet) -> tuple[AbstractObjective, Tensor]:
+    """Return what the set's card asks for, and the labels in its form: ``[graphs]``, or ``[graphs, tasks]`` of OGB."""
     card = graphs.card
     if card is None or card.metric == "accuracy":
-        return Accuracy(), int(y.max()) + 1
-    tasks = y.size(1) if y.dim() == 2 else 1
+        return Accuracy(), graph_classes(graphs)
     kinds: dict[str, Callable[[str], AbstractObjective]] = {
         "rocauc": OfficialRanking,
         "ap": OfficialPrecision,
         "rmse": OfficialDistance,
     }
-    return kinds[card.metric](card.name), tasks
+    return kinds[card.metric](card.name), graphs.items.y.reshape(len(graphs), -1)
 
 
 def _rows(y: Tensor, mask: Tensor, device: torch.device) -> Rows:

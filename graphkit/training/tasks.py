@@ -12,13 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit.data.soundness import validate
+from graphkit import _checks
+from graphkit.data.soundness import class_count, validate
 from graphkit.operators import FourierBasis, sparse_features
 from graphkit.training.objectives import AbstractObjective, Accuracy, objective_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+    from graphkit.data import GraphSet
     from graphkit.operators import SparseOperator
     from graphkit.training.recipes import Recipe
 
@@ -145,7 +147,8 @@ def prepare(data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype
 
     Args:
         data: a graph whose nodes are the items; or, if it has ``signals [signals, nodes, features]``, one whose
-            signals are. ``y`` and the masks have one value per item.
+            signals are. ``y`` and the masks have one value per item; classes are 0, 1, ... without a gap, or a card
+            says how many there are; -1 is of items that no mask holds.
         recipe: how features and the graph are to be prepared.
         device: where everything goes.
         dtype: of features and edge weights.
@@ -175,12 +178,41 @@ def prepare(data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype
         data.edge_index.to(device), None if weight is None else weight.to(device, dtype), data.num_nodes
     )
     graph = tuple(part.to(dtype) if isinstance(part, FourierBasis) else part for part in graph)
-    classes = int(data.y.max()) + 1
+    classes = class_count(data)
     if signals is not None:
         return SignalTask(signals.to(device, dtype), graph, train, validation, classes), test
     on_disk = data.get("store") is not None and not recipe.row_normalise
     x = data.x.to(device, dtype) if on_disk else _features(data.x.to(device, dtype), recipe)
     return NodeTask(x, graph, train, validation, classes, objective_of(data, classes)), test
+
+
+def graph_classes(graphs: GraphSet) -> Tensor:
+    """Return the class of each graph of a set, ``[graphs]``, -1 where it has none.
+
+    Raises:
+        ValueError: for labels that are no classes, or several of a graph; for classes that leave numbers out; and for a
+            set without a card whose edges have values, which no recipe looks at.
+    """
+    y, card = graphs.items.y, graphs.card
+    if y.dim() != 1 or y.is_floating_point() or y.is_complex():
+        raise ValueError(
+            f"`y` must hold one integer class for each graph, shape [{len(graphs)}], got {y.dtype} {list(y.shape)}: "
+            "real numbers and several labels of a graph are learnt only by `train`, from OGB's sets (`y.long()` makes "
+            "classes of whole numbers)."
+        )
+    _checks.classes("y", y, card.classes if card else 0)
+    require_plain_edges(graphs)
+    return y.long()
+
+
+def require_plain_edges(graphs: GraphSet) -> None:
+    """Refuse values of edges that would be ignored, unless a card tells of them."""
+    valued = [name for name in graphs._data.to_dict() if name.startswith("edge_") and name != "edge_index"]
+    if graphs.card is None and valued:
+        raise ValueError(
+            f"`{valued[0]}`: values of edges are looked at in OGB's molecules only; leave them out "
+            f"(`del data.{valued[0]}`), or write the loop with a layer that takes them."
+        )
 
 
 def resplit(task: AbstractTask, data: Data, device: torch.device) -> tuple[AbstractTask, Rows]:

@@ -6,6 +6,7 @@ import copy
 import pickle
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Batch, Data
@@ -66,6 +67,86 @@ def test_a_gathered_batch_is_pygs(graphs, single, index):
 def test_a_batch_of_a_part_counts_from_its_own_first_graph(graphs, single):
     part = graphs[torch.tensor([False, False, True, True, True])]
     assert_same(part.batch([2, 0]), Batch.from_data_list([single[4], single[2]]))
+
+
+def places(index, many: int) -> list[int]:
+    """Say slowly what an index of some graphs names, as Python's lists and NumPy's masks have it."""
+    listed = list(range(many))[index] if isinstance(index, slice) else [each.item() for each in np.asarray(index)]
+    if len(listed) == many and all(isinstance(each, bool) for each in listed):
+        return [place for place, taken in enumerate(listed) if taken]
+    return [range(many)[each] for each in listed]
+
+
+MASK = [True, False, False, True, True]
+NAMED = [[-2], [-5, 4, -1, 0], [1, 1, 3], (4, 2), range(1, 4), range(4, 0, -2), MASK]
+NAMED += [make(index) for index in ([3, -1], [-4], MASK) for make in (np.array, torch.tensor)]
+NAMED += [np.array([1, 4], dtype=np.uint8), torch.tensor([2, -3], dtype=torch.int32), [np.int64(2), -1]]
+REFUSED = [
+    ([5], ValueError, "must hold places from -5 to 4, got 5"),
+    (torch.tensor([0, -6]), ValueError, "must hold places from -5 to 4, got -6"),
+    (np.array([2**63], dtype=np.uint64), ValueError, "must hold places from -5 to 4, got 9,223,372"),
+    ([1.0], TypeError, "must hold integers or a mask"),
+    (torch.tensor([1.0]), TypeError, "must hold integers or a mask"),
+    (["1"], TypeError, "must hold integers or a mask"),
+    (None, TypeError, "must hold integers or a mask"),
+    ([[0, 1]], ValueError, r"must have shape \[places\]"),
+    ([[0], [1, 2]], ValueError, r"must have shape \[places\]"),
+    (MASK[:2], ValueError, "is a mask and must have length 5, got 2"),
+    (torch.tensor([*MASK, True]), ValueError, "is a mask and must have length 5, got 6"),
+]
+
+
+@pytest.mark.parametrize("index", NAMED, ids=repr)
+@pytest.mark.parametrize("within", [slice(None), [4, 0, 3, 1, 2], [2, 2, 4, 0, 1]])
+def test_an_index_of_any_form_names_the_graphs_that_a_slow_reading_names(graphs, single, index, within):
+    among = [single[at] for at in places(within, 5)]
+    expected = [among[at] for at in places(index, 5)]
+    part = graphs if within == slice(None) else graphs[within]
+    assert_same(part.batch(index), Batch.from_data_list(expected))
+    for found, wanted in zip(part[index], expected, strict=True):
+        assert_same(found, wanted)
+
+
+@pytest.mark.parametrize(("index", "kind", "said"), REFUSED)
+def test_an_index_that_names_no_graphs_is_refused(graphs, index, kind, said):
+    with pytest.raises(kind, match=f"`index` {said}"):
+        graphs.batch(index)
+    with pytest.raises(kind, match=f"`idx` {said}"):
+        graphs[index]
+    for none in ([], torch.zeros(5, dtype=torch.bool), np.array([], dtype=np.int64)):
+        assert len(graphs[none]) == 0
+        with pytest.raises(ValueError, match="one or more places in the set, got none"):
+            graphs.batch(none)
+
+
+def test_rows_that_are_not_those_the_counts_say_are_refused(graphs):
+    def made(**changed):
+        data = graphs._data.clone()
+        for field, value in changed.items():
+            data[field] = value
+        return GraphSet(data, nodes=graphs.nodes, edges=graphs.edges)
+
+    three, five = torch.arange(3), torch.arange(5)
+    for changed, said in (
+        ({"y": three}, r"`y` must have one row for each graph \(5\), got 3"),
+        ({"y": torch.tensor(1)}, "`y` must have a row for each of the graphs, got a single number"),
+        ({"x": three}, "`nodes` must be counts that add up to 3, got 15: `x` has 3 rows"),
+        ({"edge_attr": three}, "`edges` must be counts that add up to 3, got 14: `edge_attr` has 3 rows"),
+        ({"edge_weight": five}, "`edges` must be counts that add up to 5, got 14"),
+        ({"num_nodes": 15}, "`num_nodes`: `nodes` says it of each graph"),
+        ({"edge_index": None}, "`edge_index` is missing"),
+        ({"edge_index": graphs._data.edge_index + 1}, "`edge_index` must start at 0 in every graph, but graph"),
+        ({"edge_index": graphs._data.edge_index - 1}, "`edge_index` must hold node ids from 0 upwards"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            made(**changed)
+    for changed, said in (({"y": [0] * 5}, "`y` must be a tensor, got list"), ({"y": np.ones(5)}, "got ndarray")):
+        with pytest.raises(TypeError, match=said):
+            made(**changed)
+    with pytest.raises(ValueError, match="`nodes` must be counts from 0 upwards, got -1"):
+        GraphSet(graphs._data, nodes=graphs.nodes - 2, edges=graphs.edges)
+    with pytest.raises(ValueError, match="has no labels"):
+        made(y=None).items
 
 
 def test_a_copy_on_a_device_leaves_the_set_where_it_was(graphs):
@@ -133,7 +214,8 @@ def test_a_set_comes_back_from_the_cache_bit_for_bit(graphs, tmp_path):
 def test_the_fingerprint_is_blind_to_the_order_of_edges_and_to_nothing_else(graphs):
     def changed(field: str) -> GraphSet:
         data = graphs._data.clone()
-        data[field][-1] = data[field][-1].flip(0) if field == "edge_index" else data[field][-1] + 1
+        last = data[field][..., -1:] if field == "edge_index" else data[field][-1:]
+        last.copy_((last + 1) % 4 if field == "edge_index" else last + 1)
         return GraphSet(data, nodes=graphs.nodes, edges=graphs.edges)
 
     order = torch.tensor([2, 0, 1, 3, *range(4, 14)])
@@ -142,7 +224,7 @@ def test_the_fingerprint_is_blind_to_the_order_of_edges_and_to_nothing_else(grap
     same = GraphSet(moved, nodes=graphs.nodes, edges=graphs.edges)
     assert graphs_sha256(same) == graphs_sha256(graphs)
     assert len({graphs_sha256(changed(field)) for field in ("x", "edge_index", "edge_attr", "y")}) == 4
-    other = GraphSet(graphs._data, nodes=graphs.nodes[torch.tensor([0, 1, 2, 4, 3])], edges=graphs.edges)
+    other = GraphSet(graphs._data, nodes=graphs.nodes[torch.tensor([0, 3, 2, 1, 4])], edges=graphs.edges)
     assert graphs_sha256(other) != graphs_sha256(graphs)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
-from graphkit.data import DataError, GraphStore, NeighborLoader, arrays, load, store, stored, validate
+from graphkit.data import DataError, GraphStore, NeighborLoader, arrays, files, load, store, stored, validate, verify
 from graphkit.data.arrays import ArrayWriter
 from graphkit.data.storage import graph_store
 from graphkit.training import train
@@ -117,19 +117,38 @@ class TestWhatIsRefused:
         elif damage == "manifest":
             manifest.write_text(manifest.read_text()[:-9])
         else:
-            manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
+            manifest.write_text(files.sealed({**files.unsealed(manifest), "format": 2}))
         told = {"cut": "bytes instead of", "gone": "is missing", "manifest": "cannot be read", "format": "of format 2"}
         with pytest.raises(DataError, match=told[damage]):
             graph_store(tmp_path / "digits")
 
-    def test_a_changed_byte_where_checksums_are_asked_for(self, digits, tmp_path):
-        path = tmp_path / "digits/x.npy"
+    @pytest.mark.parametrize("name", ["x", "y", "train_mask", "edge_index", "pointers"])
+    def test_a_changed_bit_unless_checksums_are_left_out(self, digits, tmp_path, name):
+        path = tmp_path / f"digits/{name}.npy"
         whole = bytearray(path.read_bytes())
-        whole[-1] ^= 1
+        whole[-1 if name in ("x", "train_mask") else -8] ^= 1
         path.write_bytes(whole)
-        stored(tmp_path / "digits")
-        with pytest.raises(DataError, match=r"sha256 differs"):
-            stored(tmp_path / "digits", verify=True)
+        stored(tmp_path / "digits", verify=False)
+        for asked in (stored, load, verify):
+            with pytest.raises(DataError, match=rf"{name}\.npy is not what was written \(its sha256 differs\)"):
+                asked(tmp_path / "digits")
+
+    def test_labels_and_masks_that_do_not_fit_the_nodes(self, tmp_path):
+        data = load("karate")
+        for field, wrong, said in (
+            ("y", data.y[:33], "`y` must have one label per node"),
+            ("y", data.y[:, None], "`y` must have shape"),
+            ("y", data.y.float(), "`y` must hold integers"),
+            ("train_mask", data.train_mask[:5], "`train_mask` must be boolean of length 34"),
+            ("test_mask", data.test_mask[:, None], "`test_mask` must have shape"),
+            ("val_mask", data.train_mask, "must be disjoint"),
+            ("original_id", torch.arange(3), "`original_id` must have shape"),
+        ):
+            changed = data.clone()
+            changed[field] = wrong
+            with pytest.raises((ValueError, TypeError), match=said):
+                store(changed, tmp_path / "a")
+        assert not list(tmp_path.iterdir())
 
 
 class TestArrayWriter:

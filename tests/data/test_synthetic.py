@@ -137,7 +137,7 @@ class TestAsDataSets:
         assert fetch(name) == small
         assert verify(name).text().startswith(f"{name}: in order")
         assert verify(name).files == (7 if name == "synthetic-products" else 0)
-        assert {path.name for path in small.iterdir()} <= {"ogb", "synthetic", "cache"}
+        assert {path.name for path in small.iterdir()} <= {"ogb", "synthetic", "cache", "seals"}
 
     def test_one_that_was_damaged_is_told(self, small):
         fetch("synthetic-products")

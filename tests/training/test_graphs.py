@@ -6,7 +6,12 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from graphkit.training import recipe, train
+from graphkit.data import GraphSet, load
+from graphkit.meta import ClassSplit
+from graphkit.meta import Protocol as FewShot
+from graphkit.training import nested_cross_validation, recipe, train
+from graphkit.training.embedding import embed, embedding_recipe
+from graphkit.training.fewshot import study_of_graphs
 from graphkit.training.graphs import prepare_graphs
 from graphkit.training.objectives import OfficialDistance, OfficialRanking, TwoClassRanking, roc_auc
 from tests.interruptions import StopAfter
@@ -44,6 +49,50 @@ def test_a_run_stopped_and_resumed_gives_the_same_numbers(graphs, tmp_path):
 def test_a_recipe_for_nodes_is_refused(graphs):
     with pytest.raises(ValueError, match="for nodes, but the items of the data are graphs"):
         train(graphs, recipe("gcn"), device="cpu")
+
+
+def relabelled(graphs: GraphSet, y: torch.Tensor, **more: torch.Tensor) -> GraphSet:
+    """The same graphs with other targets."""
+    data = graphs._data.clone()
+    data.y = y
+    for name, values in more.items():
+        data[name] = values
+    return GraphSet(data, nodes=graphs.nodes, edges=graphs.edges).divided(graphs.split)
+
+
+def test_targets_that_are_no_classes_are_refused_where_no_card_asks_for_them(graphs):
+    few = ClassSplit((0, 1), (2, 3), (4, 5))
+    doors = (
+        lambda given: train(given, small("gin"), device="cpu"),
+        lambda given: nested_cross_validation(given, small("gin"), folds=3, device="cpu"),
+        lambda given: embed(given, embedding_recipe("prototype", {"epochs": 1}), device="cpu"),
+        lambda given: study_of_graphs(given, [few], FewShot(n_way=2, k_shot=1, n_query=1)),
+    )
+    real = torch.rand(60)
+    for y in (real, real * 10, real.round(), torch.full((60,), torch.nan), torch.randint(2, (60, 3)), real[:, None]):
+        for door in doors:
+            with pytest.raises(ValueError, match="class"):
+                door(relabelled(graphs, y))
+    for y in (torch.full((60,), -1), torch.where(torch.arange(60) == 7, -1, graphs._data.y)):
+        with pytest.raises(ValueError, match=r"`y` must be 0 or above on the graphs of `\w+`, found -1"):
+            train(relabelled(graphs, y), small("gin"), device="cpu")
+    edges = int(graphs.edges.sum())
+    for name in ("edge_attr", "edge_weight"):
+        for door in doors:
+            y = torch.arange(60) % 6
+            with pytest.raises(ValueError, match=f"`{name}`: values of edges are looked at in OGB's molecules only"):
+                door(relabelled(graphs, y, **{name: torch.rand(edges)}))
+
+
+def test_a_class_a_row_is_a_class_a_graph(graphs):
+    ours, theirs = (
+        train(relabelled(graphs, y), small("gin", epochs=2)) for y in (graphs._data.y[:, None], graphs._data.y)
+    )
+    assert ours.record.metric == theirs.record.metric
+
+
+def test_a_set_with_a_card_is_trained_on_without_its_bonds_as_published_figures_are(mirror):
+    assert train(load("mutag"), small("gin", epochs=1), device="cpu").record.dataset.classes == 2
 
 
 def test_an_epoch_visits_every_training_graph_once(graphs):

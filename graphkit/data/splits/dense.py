@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from graphkit.data.split import Split, SplitProtocol
-from graphkit.data.splits.drawing import integer_labels, whole
+from graphkit.data.splits.drawing import integer_labels, present_classes, whole
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -69,14 +69,14 @@ class Dense(SplitProtocol):
         if seed is None:
             seed = int(torch.randint(2**32, (), generator=generator))
         state = np.random.RandomState(seed)
-        y = integer_labels(data).numpy()
+        labels = integer_labels(data)
+        y, classes = labels.numpy(), present_classes(labels)
         labelled = np.flatnonzero(y >= 0)
-        classes = int(y.max()) + 1
-        per_class = round(self.train * len(labelled) / classes)
+        per_class = round(self.train * len(labelled) / len(classes))
         # The public code draws nothing for a class it takes whole: the order of draws is part of the split.
         chosen = [
             nodes if len(nodes) < per_class else state.choice(nodes, per_class, replace=False)
-            for nodes in (np.flatnonzero(y == label) for label in range(classes))
+            for nodes in (np.flatnonzero(y == label) for label in classes)
         ]
         train = np.concatenate(chosen)
         rest = np.setdiff1d(labelled, train)

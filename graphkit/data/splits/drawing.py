@@ -15,8 +15,10 @@ def integer_labels(data: Data) -> Tensor:
     """Return the labels on the CPU; those of a regression cannot be divided by class.
 
     Raises:
-        ValueError: if labels are real numbers, or there are several of an item.
+        ValueError: if labels are missing or real numbers, or there are several of an item.
     """
+    if data.get("y") is None:
+        raise ValueError("`y` is missing: this split goes by class.")
     y = data.y.cpu()
     if y.is_floating_point() or y.dim() != 1:
         raise ValueError(
@@ -27,10 +29,22 @@ def integer_labels(data: Data) -> Tensor:
 
 
 def shuffled_classes(data: Data, generator: torch.Generator | None) -> list[Tensor]:
-    """Return the items of each class, each class in random order; those without a label (-1) are in none."""
+    """Return the items of each class that is there, each in random order; those without a label (-1) are in none."""
     y = integer_labels(data)
     shuffled = torch.randperm(len(y), generator=generator)
-    return [shuffled[y[shuffled] == label] for label in range(int(y.max()) + 1)]
+    return [shuffled[y[shuffled] == label] for label in present_classes(y)]
+
+
+def present_classes(y: Tensor) -> list[int]:
+    """Return the classes that have an item, ascending; whatever their numbers, no room is made for others.
+
+    Raises:
+        ValueError: where no item has a label.
+    """
+    classes = y[y >= 0].unique().tolist()
+    if not classes:
+        raise ValueError("`y` holds no label of 0 or above: a split needs some.")
+    return classes
 
 
 def seed_of(generator: torch.Generator | None) -> int | None:

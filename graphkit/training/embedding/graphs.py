@@ -16,7 +16,7 @@ from graphkit.training.embedding.figures import Examination
 from graphkit.training.embedding.material import Material
 from graphkit.training.embedding.settings import MEASURED, Setting
 from graphkit.training.protocol import DatasetFacts, Protocol
-from graphkit.training.tasks import AbstractTask, Rows
+from graphkit.training.tasks import AbstractTask, Rows, graph_classes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,11 +84,7 @@ def graph_setting(graphs: GraphSet, recipe: EmbeddingRecipe, device: torch.devic
         raise ValueError("`data` has no split; load the set with one.")
     if data.get("x") is None:
         raise ValueError("`data` has no node features; give it some, such as one-hot degrees.")
-    if not bool((graphs.items.y == graphs.items.y.round()).all()):
-        raise ValueError("`y` must hold a class for each graph, got real numbers: what is near is said by classes.")
-    y = graphs.items.y.long()
-    if y.dim() != 1:
-        raise ValueError(f"`y` must hold one label per graph, got {list(y.shape)}.")
+    y = graph_classes(graphs)
     train, validation = (_rows(mask, y, device) for mask in (split.train, split.val))
     task = GraphsTask(graphs.to(device), dtype, train, validation, int(y.max()) + 1)
     material = Material(task, len(graphs), torch.arange(len(graphs), device=device))

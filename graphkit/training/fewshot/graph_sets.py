@@ -19,6 +19,7 @@ from graphkit.training.fewshot.rows import encoder_rows, rows_of
 from graphkit.training.fewshot.soundness import require_sound
 from graphkit.training.fewshot.studies import Study
 from graphkit.training.graphs import graph_facts
+from graphkit.training.tasks import require_plain_edges
 
 
 def study_of_graphs(
@@ -50,6 +51,7 @@ def study_of_graphs(
     device, y = known_device(device), graphs.items.y
     if y.is_floating_point() or y.flatten().shape != (len(graphs),):
         raise ValueError("`graphs` must have one class each; few-shot tasks draw their items by class.")
+    require_plain_edges(graphs)
     y = y.flatten()
     together = graphs.batch(range(len(graphs)))
     x = None if together.x is None else together.x.float()
