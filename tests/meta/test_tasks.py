@@ -210,7 +210,7 @@ def test_graphs_are_items_too():
     sizes = torch.tensor([2, 3] * 10)
     starts = sizes.cumsum(0) - sizes
     x = torch.randn(int(sizes.sum()), 4)
-    data = Data(x=x, edge_index=torch.stack([starts, starts + 1]), y=torch.arange(20) % 2)
+    data = Data(x=x, edge_index=torch.tensor([[0], [1]]).repeat(1, 20), y=torch.arange(20) % 2)
     items = Graphs(GraphSet(data, nodes=sizes, edges=torch.ones_like(sizes)))
     assert isinstance(items, AbstractItems)
     assert items.channels == 4
