@@ -358,3 +358,12 @@ def classes(argument: str, y: Tensor, known: int = 0) -> int:
             f"labels is {largest:,}; `torch.unique(y, return_inverse=True)[1]` numbers them anew (leave -1 out)."
         )
     return largest + 1
+
+
+def weights_of_degrees(values: Tensor) -> None:
+    """Refuse edge weights below 0 where nodes are scaled by the roots of their degrees, which are sums of weights."""
+    if values.numel() and float(values.min()) < 0:
+        raise ValueError(
+            f"`edge_weight` must be 0 or above, got {float(values.min()):.4g}: what is learnt is scaled by the root of "
+            "a node's degree, its sum of weights; leave negative edges out, or write the loop with a signed layer."
+        )

@@ -174,6 +174,8 @@ def prepare(data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype
             f"`edge_weight`: the model {recipe.name!r} does not use edge weights; train without them "
             "(`data.edge_weight = None`), or with a model that does (gcn, cheb)."
         )
+    if weight is not None and recipe.model.edge_weights == "used":
+        _checks.weights_of_degrees(weight)
     graph = recipe.model.graph(
         data.edge_index.to(device), None if weight is None else weight.to(device, dtype), data.num_nodes
     )

@@ -8,8 +8,13 @@ from torch import nn
 from torch_geometric.data import Data
 
 from graphkit.data import Split
+from graphkit.meta import ClassSplit
+from graphkit.meta import Protocol as FewShot
 from graphkit.training import NodeTask, SignalTask, recipe, train
 from graphkit.training.architectures import AbstractArchitecture
+from graphkit.training.embedding import embed, embedding_recipe
+from graphkit.training.fewshot import study_of_classes
+from graphkit.training.named import RECIPES
 from graphkit.training.recipes import Recipe
 from graphkit.training.tasks import prepare
 
@@ -139,3 +144,22 @@ def test_each_seed_has_its_own_split_and_the_record_names_them_all(data):
 def test_as_many_splits_as_seeds_are_needed(data):
     with pytest.raises(ValueError, match=r"one split per seed \(3\), got 2"):
         train(data, recipe("gcn"), seeds=[0, 1, 2], splits=_splits(2), device="cpu")
+
+
+WEIGHTED = [name for name, made in RECIPES.items() if made.model.edge_weights == "used"]
+
+
+@pytest.mark.parametrize("model", WEIGHTED)
+def test_weights_below_zero_are_named_before_anything_is_learnt(data, model):
+    data.edge_weight = torch.ones(data.num_edges)
+    data.edge_weight[3] = -0.5
+    with pytest.raises(ValueError, match=r"`edge_weight` must be 0 or above, got -0\.5"):
+        train(data, recipe(model, {"epochs": 1}), device="cpu")
+
+
+def test_weights_below_zero_are_refused_by_embeddings_and_few_shot_tasks_too(data):
+    data.edge_weight = -torch.ones(data.num_edges)
+    with pytest.raises(ValueError, match="`edge_weight` must be 0 or above, got -1"):
+        embed(data, embedding_recipe("prototype", {"epochs": 1}), device="cpu")
+    with pytest.raises(ValueError, match="`edge_weight` must be 0 or above, got -1"):
+        study_of_classes(data, [ClassSplit((0,), (1,), (2,))], FewShot(n_way=2, k_shot=1, n_query=1))
