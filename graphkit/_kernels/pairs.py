@@ -53,15 +53,16 @@ def over_distances(start, stop, pointers, distances, slopes):
 
 
 @kernel
-def contrastive(start, stop, pointers, y, labels, own, margin, positive_margin, distances, slopes, out):
+def contrastive(start, stop, pointers, y, labels, own, margin, positive_margin, rounding, distances, slopes, out):
     """Set ``slopes`` to the derivative of the contrastive loss by each distance, and ``out[i]`` to a row's sums.
 
     Args:
         y, labels: integer labels of rows and others; -1 takes no part.
         own: place of row 0 among the others; far below 0 if there is none.
+        rounding: an excess of a pair of one class up to here is none.
         out: ``[rows, 3]``: the sum of the terms, how many there are, how many are above zero.
     """
-    zero = slopes.dtype.type(0)
+    zero, least = slopes.dtype.type(0), slopes.dtype.type(rounding)
     nearest, farthest = slopes.dtype.type(margin), slopes.dtype.type(positive_margin)
     for i in range(start, stop):
         row, lengths = slopes[i], distances[i]
@@ -72,7 +73,7 @@ def contrastive(start, stop, pointers, y, labels, own, margin, positive_margin, 
                 continue
             excess = lengths[j] - farthest if y[i] == labels[j] else lengths[j] - nearest
             tuples += 1
-            if (excess > zero) if y[i] == labels[j] else (excess < zero):
+            if (excess > least) if y[i] == labels[j] else (excess < zero):
                 row[j] = excess
                 total += 0.5 * float(excess) * float(excess)
                 active += 1

@@ -6,12 +6,12 @@ import copy
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit._checks import within
 from graphkit.contrastive.method import AbstractMethod, _called
 from graphkit.contrastive.views import Augmentation, Diffusion, View
+from graphkit.metric.distances import normalised
 
 
 class BGRL(AbstractMethod):
@@ -72,7 +72,9 @@ class BGRL(AbstractMethod):
         online = [self.predictor(self.encoded(each)) for each in views]
         with torch.no_grad():
             target = [self.target_after(_called(self.target_encoder, each)) for each in views]
-        agreement = [F.cosine_similarity(q, t, dim=-1).mean() for q, t in zip(online, reversed(target), strict=True)]
+        agreement = [
+            (normalised(q) * normalised(t)).sum(-1).mean() for q, t in zip(online, reversed(target), strict=True)
+        ]
         return 2 - agreement[0] - agreement[1]
 
     @torch.no_grad()

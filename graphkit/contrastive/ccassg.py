@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from graphkit.contrastive.method import AbstractMethod
 from graphkit.contrastive.views import Augmentation, Diffusion, View
+from graphkit.metric.label_free import standardised
 
 
 class CCASSG(AbstractMethod):
@@ -43,7 +44,8 @@ class CCASSG(AbstractMethod):
     def loss(self, view: View, generator: torch.Generator) -> Tensor:
         """Return the loss on two drawn views."""
         first, second = (
-            _standardised(self.encoded(self.augmentation(view, generator, weighted=self.weighted))) for _ in range(2)
+            standardised(self.encoded(self.augmentation(view, generator, weighted=self.weighted)), correction=1)
+            for _ in range(2)
         )
         nodes = len(first)
         agreement = (first * second).sum() / nodes
@@ -51,12 +53,6 @@ class CCASSG(AbstractMethod):
 
     def stepped(self, progress: float) -> None:
         """Do nothing."""
-
-
-def _standardised(z: Tensor) -> Tensor:
-    """Return channels with mean 0 and deviation 1; one that is constant becomes 0."""
-    deviation = z.std(0)
-    return (z - z.mean(0)) / torch.where(deviation > 0, deviation, 1)
 
 
 def _decorrelation(z: Tensor) -> Tensor:

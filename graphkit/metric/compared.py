@@ -45,7 +45,13 @@ class Compared:
 
 
 def compared(
-    z: Tensor, y: Tensor | None, reference: Reference | None, *, distance: object, pairs: bool = False
+    z: Tensor,
+    y: Tensor | None,
+    reference: Reference | None,
+    *,
+    distance: object,
+    squared: bool = False,
+    pairs: bool = False,
 ) -> Compared:
     """Return who is compared with whom, or refuse arguments that do not fit.
 
@@ -54,16 +60,17 @@ def compared(
         y: integer labels ``[items]``.
         reference: embeddings and labels of others.
         distance: by which they are compared.
+        squared: whether squares of distances are taken.
         pairs: whether tuples are given, so that no labels are needed.
     """
-    finite_embeddings("z", z, distance)
+    finite_embeddings("z", z, distance, squared=squared)
     if y is None and not pairs:
         raise ValueError("`y` must hold the labels of the items, unless `pairs` says what to look at.")
     y = integer_labels("y", y, len(z)) if y is not None else nobody(z)
     if reference is None:
         return Compared(wide(z), None, y, y)
     others, labels = labelled(reference, pairs=pairs)
-    finite_embeddings("reference", others, distance)
+    finite_embeddings("reference", others, distance, squared=squared)
     if others.shape[1] != z.shape[1]:
         raise ValueError(f"`reference` must have {z.shape[1]} features, as `z`, got {others.shape[1]}.")
     labels = integer_labels("reference labels", labels, len(others)) if labels is not None else nobody(others)
@@ -132,8 +139,8 @@ def without_autocast(z: Any) -> AbstractContextManager[Any]:
     return torch.autocast(device, enabled=False)
 
 
-def finite_embeddings(argument: str, z: Tensor, distance: object = "cosine") -> None:
-    """Refuse what are no embeddings, and such as are too long for their distances to be finite.
+def finite_embeddings(argument: str, z: Tensor, distance: object = "cosine", *, squared: bool = False) -> None:
+    """Refuse what are no embeddings, and such as are too long for sums of their distances, or squares, to be finite.
 
     Numbers are not looked at inside a ``torch.func`` transform, which hides them.
     """
@@ -145,7 +152,10 @@ def finite_embeddings(argument: str, z: Tensor, distance: object = "cosine") -> 
     if distance in ("euclidean", "squared", "dot") and z.numel():
         single = torch.float64 if z.dtype == torch.float64 else torch.float32
         largest = float(z.detach().abs().max())
-        if largest > math.sqrt(torch.finfo(single).max / (4 * z.shape[1])):
+        longest = torch.finfo(single).max / 2**40  # room for the sum over tuples, and for temperatures and scales
+        if squared and distance != "euclidean":
+            longest = math.sqrt(longest)
+        if largest > math.sqrt(longest / (4 * z.shape[1])):
             raise ValueError(
                 f"`{argument}` holds {largest:.3g}, too much for distances in {single}; scale it to unit length, or "
                 "compare by 'cosine'."

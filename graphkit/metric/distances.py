@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import embeddings, member
+from graphkit._checks import member
+from graphkit.metric.compared import finite_embeddings, wide
 from graphkit.metric.gallery import DISTANCES
 from graphkit.metric.streaming import block_distances, sides
 
@@ -30,12 +31,13 @@ def pairwise_distances(z: Tensor, reference: Tensor | None = None, *, distance: 
     ``torch.cdist`` has no second derivative for fewer than 25 rows and loses all digits far from the origin.
 
     Args:
-        z: embeddings ``[items, features]``.
+        z: embeddings ``[items, features]``; half precision is widened to single, as are its distances.
         reference: others ``[others, features]``; ``z`` itself when left out.
         distance: one of the four.
 
     Raises:
-        ValueError: for an unknown distance, or shapes that do not fit.
+        ValueError: for an unknown distance, shapes that do not fit, entries that are not finite or too large for their
+            distances to be.
         TypeError: for integers.
 
     Example:
@@ -43,11 +45,14 @@ def pairwise_distances(z: Tensor, reference: Tensor | None = None, *, distance: 
         [[0.0, 5.0], [5.0, 0.0]]
     """
     member("distance", distance, DISTANCES)
-    embeddings("z", z)
-    other = z if reference is None else embeddings("reference", reference)
-    if other.shape[1] != z.shape[1]:
-        raise ValueError(f"`reference` must have {z.shape[1]} features, as `z`, got {other.shape[1]}.")
-    return distance_matrix(z, reference, distance)
+    finite_embeddings("z", z, distance)
+    if reference is None:
+        return distance_matrix(wide(z), None, distance)
+    finite_embeddings("reference", reference, distance)
+    if reference.shape[1] != z.shape[1]:
+        raise ValueError(f"`reference` must have {z.shape[1]} features, as `z`, got {reference.shape[1]}.")
+    common = torch.promote_types(wide(z).dtype, wide(reference).dtype)
+    return distance_matrix(z.to(common), reference.to(common), distance)
 
 
 def distance_matrix(z: Tensor, reference: Tensor | None, distance: str) -> Tensor:
@@ -57,11 +62,24 @@ def distance_matrix(z: Tensor, reference: Tensor | None, distance: str) -> Tenso
         return -z @ other.T
     if distance == "cosine":
         return 1 - unit(z) @ unit(other).T
-    if len(z) * len(other) * z.shape[1] <= DIRECT:
-        squares = (z.unsqueeze(1) - other.unsqueeze(0)).square().sum(-1)
-    else:
-        squares = _Squares.apply(z, other)
-    return squares if distance == "squared" else safe_root(squares)
+    if distance == "squared":
+        return _squares(z, other)
+    scale = _common_scale(z, other)
+    return safe_root(_squares(z * scale, other * scale)) / scale
+
+
+def _squares(z: Tensor, others: Tensor) -> Tensor:
+    """Return the squared distances of all rows."""
+    if len(z) * len(others) * z.shape[1] <= DIRECT:
+        return (z.unsqueeze(1) - others.unsqueeze(0)).square().sum(-1)
+    return _Squares.apply(z, others)
+
+
+def _common_scale(left: Tensor, right: Tensor) -> Tensor:
+    """Return the power of two that brings the largest entry into [1, 2), so that squares keep their digits."""
+    largest = [part.detach().abs().amax() for part in (left, right) if part.numel()]
+    scale = power_of_two(torch.stack(largest).amax()) if largest else left.new_ones(())
+    return torch.where(scale == 0, 1, scale)
 
 
 class _Squares(torch.autograd.Function):
@@ -121,19 +139,43 @@ def between(left: Tensor, right: Tensor, distance: str) -> Tensor:
         return -(left * right).sum(-1)
     if distance == "cosine":
         return 1 - (unit(left) * unit(right)).sum(-1)
-    squares = (left - right).square().sum(-1)
-    return squares if distance == "squared" else safe_root(squares)
+    if distance == "squared":
+        return (left - right).square().sum(-1)
+    scale = _common_scale(left, right)
+    return safe_root(((left - right) * scale).square().sum(-1)) / scale
 
 
 def unit(z: Tensor) -> Tensor:
-    """Return rows of length 1; a zero row stays zero, with derivatives of zero."""
+    """Return rows of length 1; one of nothing but zeros, or denormal numbers, becomes zero, with derivatives of zero."""
     largest = z.detach().abs().amax(-1, keepdim=True) if z.shape[-1] else z.new_zeros(*z.shape[:-1], 1)
-    scaled = z / torch.where(largest > 0, largest, 1)  # a square may overflow, a ratio cannot
+    there = largest >= torch.finfo(z.dtype).tiny
+    scaled = torch.where(there, z / torch.where(there, largest, 1), 0)  # a square may overflow, a ratio cannot
     squares = scaled.square().sum(-1, keepdim=True)
-    return scaled * torch.where(squares > 0, torch.where(squares > 0, squares, 1).rsqrt(), 0)
+    return scaled * torch.where(there, torch.where(there, squares, 1).rsqrt(), 0)
+
+
+def normalised(z: Tensor) -> Tensor:
+    """Return rows of length 1: those of ``F.normalize`` to the last bit, derivatives too, but right for any length.
+
+    ``F.normalize`` divides a row shorter than 1e-12 by 1e-12, so that its length counts and a zero row has slopes of
+    1e12. A zero row, or one of denormal numbers only, becomes zero with derivatives of zero; those of a short row are as
+    large as its length is small.
+    """
+    scale = power_of_two(z.detach().abs().amax(-1, keepdim=True) if z.shape[-1] else z.new_zeros(*z.shape[:-1], 1))
+    scaled = z * scale
+    return scaled / torch.where(scale == 0, 1, scaled).norm(dim=-1, keepdim=True)
+
+
+def power_of_two(largest: Tensor) -> Tensor:
+    """Return the powers of two that bring numbers into [1, 2) and change no digit; 0 for zero and denormal numbers."""
+    missing = largest < torch.finfo(largest.dtype).tiny  # a NaN is not missing: it must reach the result
+    return torch.where(missing, 0, 2 * torch.frexp(largest).mantissa / torch.where(missing, 1, largest))
 
 
 def safe_root(squares: Tensor) -> Tensor:
-    """Return the square root, whose derivatives at zero are zero."""
-    apart = squares > 0
-    return torch.where(apart, torch.where(apart, squares, 1).sqrt(), 0)
+    """Return the square root; its derivatives are zero at zero, and where the second one cannot be written down.
+
+    Of entries near one, that is below 2e-13 in single precision: the root of what is left of rows that coincide.
+    """
+    near = squares <= torch.finfo(squares.dtype).tiny ** (2 / 3)
+    return torch.where(near, squares.detach().sqrt(), torch.where(near, 1, squares).sqrt())

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import embeddings, positive
+from graphkit.metric.distances import power_of_two
 
 
 def barlow_twins(first: Tensor, second: Tensor, *, off_diagonal: float = 5e-3) -> Tensor:
@@ -110,12 +111,22 @@ def canonical_correlation(first: Tensor, second: Tensor, *, decorrelation: float
     return apart + weight * sum((view.T @ view - identity).square().sum() for view in views)
 
 
-def standardised(z: Tensor) -> Tensor:
-    """Return features of mean 0 and variance 1 over the items; a constant one becomes 0, with a gradient of zero."""
-    centred = z - z.mean(0)
-    variance = centred.square().mean(0)
-    varies = variance > 0
-    return torch.where(varies, centred / torch.where(varies, variance, 1).sqrt(), 0)
+def standardised(z: Tensor, *, correction: int = 0) -> Tensor:
+    """Return features of mean 0 and variance 1 over the items; a constant one becomes 0, with derivatives of zero.
+
+    Constant is what has one value, not what has the variance 0: the mean of equal numbers may be rounded to another.
+
+    Args:
+        z: embeddings ``[items, features]``.
+        correction: what the number of items is lessened by in the variance.
+    """
+    if len(z) < 2:
+        return z * 0
+    scaled = z * power_of_two(z.detach().abs().amax(0))
+    varies = (scaled != scaled[:1]).any(0)
+    ramp = torch.arange(len(z), device=z.device, dtype=z.dtype).unsqueeze(1)  # the deviation of equal numbers has no slope
+    deviation = torch.where(varies, scaled, ramp).std(0, correction=correction)
+    return torch.where(varies, scaled - scaled.mean(0), 0) / deviation
 
 
 def _views(first: Tensor, second: Tensor) -> None:

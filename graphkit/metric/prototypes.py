@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._checks import integer_labels, positive
-from graphkit.metric.compared import Reference, compared, finite_embeddings
+from graphkit.metric.compared import Reference, compared, finite_embeddings, wide
 from graphkit.metric.criterion import AbstractCriterion
+from graphkit.metric.distances import normalised
 from graphkit.metric.monitoring import Telemetry, telemetry
 from graphkit.metric.tuples import Tuples
 
@@ -29,14 +30,15 @@ class Prototypes(NamedTuple):
 
     def logits(self, z: Tensor, temperature: float) -> Tensor:
         """Return the cosine of each item and each prototype over ``temperature``, ``[items, classes]``."""
-        return F.normalize(z, dim=-1) @ self.directions.T / temperature
+        return normalised(wide(z)) @ self.directions.T / temperature
 
 
 def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
     """Return the direction of the mean of each class's unit vectors; gradients flow through it.
 
     Args:
-        z: embeddings ``[items, features]``.
+        z: embeddings ``[items, features]``; half precision is widened to single. Their lengths do not count, and a zero
+            row adds nothing.
         y: integer labels ``[items]``; rows of -1 belong to no class.
 
     Raises:
@@ -55,8 +57,9 @@ def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
     classes, numbers = y[known].unique(return_inverse=True)
     if not len(classes):
         raise ValueError("`y` must label at least one item; a prototype is the mean of a class.")
-    belongs = F.one_hot(numbers, len(classes)).to(z.dtype)
-    return Prototypes(F.normalize(belongs.T @ F.normalize(z[known], dim=-1), dim=-1), classes)
+    known_z = wide(z[known])
+    belongs = F.one_hot(numbers, len(classes)).to(known_z.dtype)
+    return Prototypes(normalised(belongs.T @ normalised(known_z)), classes)
 
 
 class PrototypeLoss(AbstractCriterion):
@@ -65,7 +68,8 @@ class PrototypeLoss(AbstractCriterion):
     .. math::
         L = -\frac{1}{n} \sum_i \log \frac{\exp(\cos(z_i, p_{y_i}) / \tau)}{\sum_c \exp(\cos(z_i, p_c) / \tau)}
 
-    Differentiable any number of times. With one class only, or none, it is zero with a gradient of zero.
+    Differentiable any number of times, whatever the lengths of the items; a zero row has a gradient of zero. With one
+    class only, or none, the loss is zero with a gradient of zero.
 
     Args:
         temperature: :math:`\tau`, above 0.

@@ -40,6 +40,9 @@ class AbstractLoss(AbstractCriterion):
     ordered: ClassVar[bool] = False
     """Whether the slopes jump where two distances are equal, so that these must be equal to the last bit."""
 
+    squared: ClassVar[bool] = False
+    """Whether a term is the square of a distance, and overflows sooner."""
+
     def __init__(self, *, distance: Distance, reduction: str, differentiable: str, miner: Miner | None) -> None:
         if not callable(distance):
             member("distance", distance, DISTANCES)
@@ -54,7 +57,7 @@ class AbstractLoss(AbstractCriterion):
 
     def of_one(self, z: Tensor, y: Tensor | None, pairs: Tuples | None, reference: Reference | None) -> Tensor:
         """Return the loss under one attribute."""
-        given = compared(z, y, reference, distance=self.distance, pairs=pairs is not None)
+        given = compared(z, y, reference, distance=self.distance, squared=self.squared, pairs=pairs is not None)
         if pairs is None and self.miner is not None:
             pairs = mined(self.miner, given)
         if pairs is not None:
@@ -129,7 +132,7 @@ class AbstractLoss(AbstractCriterion):
             ValueError: as a call does.
         """
         with torch.no_grad(), without_autocast(z):
-            given = compared(z.detach(), y, reference, distance=self.distance)
+            given = compared(z.detach(), y, reference, distance=self.distance, squared=self.squared)
             if pairs is None and self.miner is not None:
                 pairs = mined(self.miner, given)
             if pairs is not None:

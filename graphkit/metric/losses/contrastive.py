@@ -21,8 +21,8 @@ class ContrastiveLoss(AbstractLoss):
         L = \tfrac12 \bigl[\, y \max(D - m_+, 0)^2 + (1 - y) \max(m - D, 0)^2 \,\bigr]
 
     with :math:`y = 1` for two items of one class. As it stands, with :math:`m_+ = 0`, pairs of a class are pulled until
-    they coincide, while others rest at the margin; distances below 0, which only "dot" has, are near enough. Pairs of a
-    class count also where there is no other class.
+    they coincide, while others rest at the margin; distances below 0, which only "dot" has, are near enough, and so are
+    cosine distances of a rounding error. Pairs of a class count also where there is no other class.
 
     Args:
         margin: :math:`m`, at least 0, in units of the distance.
@@ -47,6 +47,8 @@ class ContrastiveLoss(AbstractLoss):
         >>> round(ContrastiveLoss(1.0)(z, torch.tensor([0, 0, 1])).item(), 4)
         0.12
     """
+
+    squared = True
 
     def __init__(
         self,
@@ -81,11 +83,16 @@ class ContrastiveLoss(AbstractLoss):
         """Set ``out`` to the excess of every pair over its margin."""
         if not compiled(distances):
             return super().slopes(distances, relations, out)
-        margins = self.margin, self.positive_margin
+        margins = self.margin, self.positive_margin, self._rounding(distances)
         return sums_of(contrastive, relations, margins, distances, out)
 
     def _excess(self, same: Tensor, different: Tensor) -> tuple[Tensor, Tensor]:
-        return (same - self.positive_margin).relu(), (self.margin - different).relu()
+        pulled = same - self.positive_margin
+        return pulled.where(pulled > self._rounding(same), 0), (self.margin - different).relu()
+
+    def _rounding(self, distances: Tensor) -> float:
+        """Return what rounding leaves of the distance of equal rows: by the cosine, some ulps of one."""
+        return 16 * torch.finfo(distances.dtype).eps if self.distance == "cosine" else 0.0
 
 
 def _terms(pulled: Tensor, pushed: Tensor, relations: Relations) -> Terms:

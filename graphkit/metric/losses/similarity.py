@@ -97,6 +97,8 @@ class CircleLoss(AbstractLoss):
         0.7944
     """
 
+    squared = True
+
     def __init__(
         self,
         margin: float = 0.25,
