@@ -22,8 +22,8 @@ def official_figure(name: str, y: Tensor, prediction: Tensor) -> tuple[str, floa
         prediction: shaped like ``y``: scores for ROC-AUC, values for RMSE, classes for accuracy.
 
     Raises:
-        ValueError: if the data set is not OGB's, the shapes differ, a prediction is not finite, or OGB's evaluator
-            cannot compute the figure.
+        ValueError: if the data set is not OGB's, the shapes differ, a prediction is not finite, no label is there, or
+            OGB's evaluator cannot compute the figure, as ROC-AUC of one class.
 
     Example:
         >>> y, score = torch.tensor([0, 0, 1, 1]), torch.tensor([0.1, 0.4, 0.35, 0.8])
@@ -39,6 +39,8 @@ def official_figure(name: str, y: Tensor, prediction: Tensor) -> tuple[str, floa
         )
     if not bool(torch.isfinite(prediction).all()):
         raise ValueError("`prediction` must be finite.")
+    if not bool((~y.isnan()).any()):
+        raise ValueError(f"`y` must hold a label; of {len(y)} items without any there is no figure.")
     columns = (values.reshape(len(values), -1).detach().cpu() for values in (y, prediction))
     try:
         figures = _evaluator(name).eval(dict(zip(("y_true", "y_pred"), columns, strict=True)))
@@ -59,7 +61,8 @@ def official_link_figure(name: str, positive: Tensor, negative: Tensor) -> tuple
             among other heads and among other tails: give both, one below the other.
 
     Raises:
-        ValueError: if the data set is not OGB's, a score is not finite, or OGB's evaluator cannot compute the figure.
+        ValueError: if the data set is not OGB's, a score is not finite, there are no links of one kind, fewer than K
+            that are not there for hits@K, which OGB's evaluator takes for 1, or it cannot compute the figure.
 
     Example:
         >>> official_link_figure("ogbl-ddi", torch.tensor([0.9, 0.1]), torch.linspace(0.0, 0.5, 30))
@@ -69,9 +72,16 @@ def official_link_figure(name: str, positive: Tensor, negative: Tensor) -> tuple
         raise ValueError(f"{name!r} is no set of links; `official_figure` is for nodes and graphs.")
     if not bool(torch.isfinite(positive).all() and torch.isfinite(negative).all()):
         raise ValueError("`positive` and `negative` must be finite.")
+    evaluator = _evaluator(name)
+    least = evaluator.K if evaluator.eval_metric.startswith("hits@") else 1
+    if not positive.numel() or not negative.numel() or negative.shape[-1] < least:
+        raise ValueError(
+            f"`positive` and `negative` must hold scores, `negative` at least {least} for {evaluator.eval_metric}, "
+            f"got {list(positive.shape)} and {list(negative.shape)}."
+        )
     scores = {"y_pred_pos": positive.detach().cpu(), "y_pred_neg": negative.detach().cpu()}
     try:
-        figures = _evaluator(name).eval(scores)
+        figures = evaluator.eval(scores)
     except (RuntimeError, IndexError) as error:
         raise ValueError(f"OGB's evaluator refuses: {error}") from error
     if "mrr_list" in figures:  # one for each link; the figure is their mean

@@ -28,7 +28,11 @@ class AbstractObjective(ABC):
 
     @abstractmethod
     def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the figure as a number in float64; where ``sign`` is -1 smaller is better."""
+        """Return the figure as a number in float64, NaN for logits that are not finite; ``sign`` -1: smaller is better.
+
+        Raises:
+            ValueError: where the items have no figure: there are none, or ROC-AUC of those of one class.
+        """
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,17 @@ class Accuracy(AbstractObjective):
 
     def figure(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the accuracy."""
-        return (logits.argmax(dim=-1) == y).sum().double() / len(y)
+        if not len(y):
+            raise ValueError("`y` must label at least one item; there is no accuracy of none.")
+        found = (logits.argmax(dim=-1) == y).sum().double() / len(y)
+        return found.where(logits.isfinite().all(), torch.nan)  # of NaN the largest is the first
 
 
 @dataclass(frozen=True)
 class TwoClassRanking(AbstractObjective):
     """Cross-entropy of two classes, and how well their difference ranks the items: the area under the ROC curve.
 
-    Ties count one half. Items of one class alone have no ranking; their figure is one half.
+    Ties count one half. Items of one class alone have no ranking.
     """
 
     name: ClassVar[str] = "rocauc"
@@ -134,28 +141,48 @@ def roc_auc(scores: Tensor, positive: Tensor) -> Tensor:
         scores: ``[items]``.
         positive: which items should have the higher ones, boolean ``[items]``.
 
+    Returns:
+        a number in float64; NaN for scores that are not finite.
+
+    Raises:
+        ValueError: where all items are positive, or none is.
+
     Example:
         >>> roc_auc(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([False, False, True, True])).item()
         0.75
     """
+    both_classes("y", positive)
+    if not bool(scores.isfinite().all()):
+        return torch.tensor(torch.nan, dtype=torch.float64, device=scores.device)
     _, place, count = scores.unique(return_inverse=True, return_counts=True)
     rank = (count.cumsum(0) - (count - 1) / 2).double()[place]
     ups = positive.sum().double()
     downs = len(scores) - ups
-    if not float(ups * downs):
-        return torch.tensor(0.5, dtype=torch.float64, device=scores.device)
     return (rank[positive].sum() - ups * (ups + 1) / 2) / (ups * downs)
+
+
+def both_classes(argument: str, positive: Tensor) -> None:
+    """Refuse items of one class, or none, where they are to be ranked."""
+    count = int(positive.sum())
+    if count in (0, len(positive)):
+        raise ValueError(
+            f"`{argument}` must hold items of both classes for ROC-AUC, got {count} of one and {len(positive) - count} "
+            "of the other; choose another split."
+        )
 
 
 def objective_of(data: Data, classes: int) -> AbstractObjective:
     """Return what the card of ``data`` asks for on nodes, accuracy where it has no card.
 
     Raises:
-        ValueError: for ROC-AUC of more than two classes.
+        ValueError: for ROC-AUC of more than two classes, or where the items to select by or to test on are of one.
     """
     card = data.get("card")
     if card is None or card.metric == "accuracy":
         return Accuracy()
     if card.metric != "rocauc" or classes > 2:
         raise ValueError(f"`{card.name}` asks for {card.metric} of {classes} classes, which training does not measure.")
+    for name in ("val_mask", "test_mask"):  # told before training, not at its end
+        if (mask := data.get(name)) is not None:
+            both_classes(name, data.y.cpu()[mask.cpu()] == 1)
     return TwoClassRanking()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -54,7 +55,8 @@ class Examination:
         found |= {f"{name} (test)": value for name, value in test.as_dict().items() if name != "recall@1"}
         if self.part is not None:
             found |= self._by_graph(z, asking, self.part)
-        found["overlap (test)"] = overlap(z[asking], self.y[asking])
+        if not math.isnan(apart := overlap(z[asking], self.y[asking])):
+            found["overlap (test)"] = apart
         items = None if self.disjoint else self.train
         vote = evaluate_retrieval(z, self.y, queries=asking, items=items, exclude=self.exclude, figures=["knn"])
         found |= {"knn (test)": vote["knn"]}
@@ -91,6 +93,8 @@ class Examination:
 def overlap(z: Tensor, y: Tensor, *, most: int = 2_000) -> float:
     """Return the chance that a pair of one class lies farther apart (cosine) than a pair of two, ties counting half.
 
+    NaN where there are not pairs of both kinds.
+
     Args:
         z: embeddings ``[items, features]``.
         y: integer labels ``[items]``.
@@ -109,6 +113,6 @@ def overlap(z: Tensor, y: Tensor, *, most: int = 2_000) -> float:
     same = (y[:, None] == y) & upper
     near, far = distance[same], distance[upper & ~same].sort().values
     if not len(near) or not len(far):
-        return 0.0
+        return math.nan
     below = torch.searchsorted(far, near) + torch.searchsorted(far, near, right=True)
     return float(below.double().sum() / (2 * len(near) * len(far)))

@@ -1,0 +1,135 @@
+"""Figures where there is none: items of one class, no items, scores that are not finite. Never a number for it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from graphkit.data import cards, official_figure, official_link_figure
+from graphkit.training import objectives
+from graphkit.training.embedding import probe
+from graphkit.training.embedding.figures import overlap
+from graphkit.training.objectives import AbstractObjective, Accuracy, TwoClassRanking, objective_of, roc_auc
+
+FIGURES = {
+    name: made
+    for name, made in vars(objectives).items()
+    if inspect.isclass(made) and issubclass(made, AbstractObjective) and not inspect.isabstract(made)
+    if not name.startswith("Abstract")
+}
+SETS = {"OfficialRanking": "ogbg-molhiv", "OfficialPrecision": "ogbg-molhiv", "OfficialDistance": "ogbg-molesol"}
+"""Whose evaluator; that of molpcba, of average precision, is asked below."""
+
+
+def figure(name: str, logits: torch.Tensor, y: torch.Tensor) -> float:
+    """Return a figure of ``logits [items, 2]``, of which a set of OGB takes the second."""
+    if name in SETS:
+        return FIGURES[name](SETS[name]).figure(logits[:, 1:], y[:, None].float()).item()
+    return FIGURES[name]().figure(logits, y).item()
+
+
+def test_the_law_is_about_every_objective():
+    assert set(FIGURES) == {"Accuracy", "TwoClassRanking", *SETS}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_items_have_no_figure(name):
+    with pytest.raises(ValueError, match="`y` must"):
+        figure(name, torch.zeros(0, 2), torch.zeros(0).long())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("rows", [slice(None), slice(1)], ids=["all", "one"])
+def test_scores_that_are_not_finite_have_the_figure_nan(name, wrong, rows):
+    logits = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    logits[rows] = wrong
+    assert math.isnan(figure(name, logits, torch.arange(6) % 2))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("label", [0, 1])
+def test_items_of_one_class_have_a_figure_where_it_means_something(name, label):
+    logits, y = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)), torch.full((6,), label)
+    if name in ("Accuracy", "OfficialDistance"):
+        assert math.isfinite(figure(name, logits, y))
+        return
+    with pytest.raises(ValueError, match=r"both classes for ROC-AUC, got|No positively labeled data"):
+        figure(name, logits, y)
+
+
+def test_a_split_of_one_class_is_refused_before_training():
+    ranked = next(name for name in cards.names() if cards.card(name).metric == "rocauc")
+    mask = torch.tensor([True, True, False, False])
+    data = Data(y=torch.tensor([0, 1, 1, 1]), card=cards.card(ranked), val_mask=mask, test_mask=~mask)
+    with pytest.raises(ValueError, match="`test_mask` must hold items of both classes for ROC-AUC, got 2 of one and 0"):
+        objective_of(data, 2)
+    data.y[2] = 0
+    assert isinstance(objective_of(data, 2), TwoClassRanking)
+
+
+def test_equal_scores_are_one_half_and_the_accuracy_of_nan_is_not_that_of_the_first_class():
+    assert roc_auc(torch.ones(4), torch.tensor([True, False, True, True])).item() == 0.5
+    assert math.isnan(Accuracy().figure(torch.full((4, 2), math.nan), torch.tensor([0, 0, 1, 1])))
+    assert Accuracy().figure(torch.eye(2), torch.tensor([0, 0])).item() == 0.5
+
+
+OGB = {cards.card(name).metric: name for name in cards.names() if name.startswith(("ogbg-", "ogbn-"))}
+LINKS = {cards.card(name).metric: name for name in cards.names() if name.startswith("ogbl-")}
+
+
+@pytest.mark.parametrize("name", OGB.values())
+def test_ogbs_figures_of_nothing_are_refused(name):
+    tasks = {"ogbg-molpcba": (128,), "ogbg-moltoxcast": (617,)}.get(name, ())
+    for items, label in ((0, 0.0), (4, math.nan)):
+        with pytest.raises(ValueError, match="`y` must hold a label"):
+            official_figure(name, torch.full((items, *tasks), label), torch.zeros(items, *tasks))
+    if cards.card(name).metric in ("rocauc", "ap"):
+        with pytest.raises(ValueError, match="No positively labeled data"):
+            official_figure(name, torch.zeros(4, *tasks), torch.rand(4, *tasks))
+
+
+@pytest.mark.parametrize("name", LINKS.values())
+@pytest.mark.parametrize(("links", "others"), [(0, 60), (3, 0), (0, 0)])
+def test_ogbs_figures_of_no_links_are_refused(name, links, others):
+    shape = (links, others) if cards.card(name).metric == "mrr" else (others,)
+    with pytest.raises(ValueError, match="`positive` and `negative` must hold scores"):
+        official_link_figure(name, torch.rand(links), torch.rand(shape))
+
+
+def test_fewer_others_than_a_hit_is_counted_among_are_not_a_figure_of_one():
+    with pytest.raises(ValueError, match=r"`negative` at least 50 for hits@50, got \[3\] and \[49\]"):
+        official_link_figure("ogbl-collab", torch.zeros(3), torch.ones(49))
+    assert official_link_figure("ogbl-collab", torch.zeros(3), torch.ones(50)) == ("hits@50", 0.0)
+
+
+def test_one_class_has_no_overlap():
+    assert math.isnan(overlap(torch.eye(3), torch.zeros(3).long()))
+
+
+def test_the_test_figure_does_not_decide_between_equal_probes(monkeypatch):
+    made = []
+
+    class Same:
+        """A fit whose validation is that of all others, and whose test figure is not."""
+
+        def __init__(self, module, task, recipe, fabric):
+            made.append(self)
+            self.best, self.wrong = type("Epoch", (), {"figure": 1.0, "validation_loss": 0.5})(), len(made) > 1
+
+        def epochs(self):
+            return iter(())
+
+        def logits(self, index):
+            right = torch.tensor([0, 1])
+            return torch.nn.functional.one_hot(1 - right if self.wrong else right, 2).float()
+
+    monkeypatch.setattr(probe, "Fit", Same)
+    rows = torch.arange(6)
+    masks = (rows < 2, (rows >= 2) & (rows < 4), rows >= 4)
+    assert probe.tuned_probe(torch.randn(6, 3), rows % 2, masks) == 1.0
+    assert len(made) == len(probe.DECAYS)
