@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, embeddings, integer_labels, member, tensor, within
+from graphkit._checks import at_least, integer_labels, member, tensor, within
 from graphkit.metric.gallery import scaled
 from graphkit.metric.nearest import nearest_items
 from graphkit.metric.streaming import BLOCK, blocks
@@ -141,4 +141,4 @@ class AnomalyScorer:
 
     def _prepared(self, argument: str, z: Tensor) -> Tensor:
         """Return rows in float64, of length 1 where directions count."""
-        return torch.from_numpy(scaled(embeddings(argument, z), self.distance))
+        return torch.from_numpy(scaled(argument, z, self.distance))

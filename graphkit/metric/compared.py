@@ -149,17 +149,20 @@ def finite_embeddings(argument: str, z: Tensor, distance: object = "cosine", *, 
             raise ValueError(f"`{argument}` must have shape [items, features], got {list(z.shape)}.")
         return
     embeddings(argument, z)
-    if distance in ("euclidean", "squared", "dot") and z.numel():
-        single = torch.float64 if z.dtype == torch.float64 else torch.float32
-        largest = float(z.detach().abs().max())
-        longest = torch.finfo(single).max / 2**40  # room for the sum over tuples, and for temperatures and scales
-        if squared and distance != "euclidean":
-            longest = math.sqrt(longest)
-        if largest > math.sqrt(longest / (4 * z.shape[1])):
-            raise ValueError(
-                f"`{argument}` holds {largest:.3g}, too much for distances in {single}; scale it to unit length, or "
-                "compare by 'cosine'."
-            )
+    if distance in ("euclidean", "squared", "dot"):
+        power = 4 if squared and distance != "euclidean" else 2
+        not_too_long(argument, z, power, "distances", "scale it to unit length, or compare by 'cosine'")
+
+
+def not_too_long(argument: str, z: Tensor, power: int, what: str, remedy: str) -> None:
+    """Refuse embeddings of which a sum of terms, each of so many factors, may not be finite; half counts as single."""
+    if not z.numel():
+        return
+    precision = torch.float64 if z.dtype == torch.float64 else torch.float32
+    largest = float(z.detach().abs().max())
+    longest = (torch.finfo(precision).max / 2**40) ** (2 / power)  # room for many terms, temperatures and scales
+    if largest > math.sqrt(longest / (4 * z.shape[1])):
+        raise ValueError(f"`{argument}` holds {largest:.3g}, too much for {what} in {precision}; {remedy}.")
 
 
 def under_transform() -> bool:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from graphkit._checks import at_least, integer_labels, member, tensor
 from graphkit.metric.arguments import place
+from graphkit.metric.compared import finite_embeddings
 from graphkit.metric.gallery import Rows
 from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
 
@@ -106,8 +107,13 @@ class ConditionalSimilarity(nn.Module):
         """Return the mean absolute mask (it wants to be sparse) and the mean square of ``z`` (it wants to be short).
 
         For losses on distances only: under a cosine, which does not know lengths, they shrink everything to zero.
+
+        Raises:
+            ValueError: for embeddings of another width, not finite, or too large for their squares to be.
         """
-        return self.weight.relu().mean() if self.kind == "mask" else self.weight.abs().mean(), z.square().mean()
+        finite_embeddings("z", _of_width("z", z, self.features), "squared")
+        long = z.square().mean() if z.numel() else z.sum()
+        return self.weight.relu().mean() if self.kind == "mask" else self.weight.abs().mean(), long
 
     def extra_repr(self) -> str:
         """Return what the module is made of."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphkit._checks import embeddings, host_array, integer_labels, member, tensor
 from graphkit._kernels import ranking
+from graphkit.metric.compared import finite_embeddings
 
 DISTANCES = ("cosine", "euclidean", "squared", "dot")
 """What items can be compared by; "squared" ranks as "euclidean" does."""
@@ -74,8 +75,8 @@ def gallery_of(
     """
     member("distance", distance, DISTANCES)
     own_items = reference is None
-    values = scaled(embeddings("z", z), distance)
-    others = values if reference is None else scaled(embeddings("reference", reference), distance)
+    values = scaled("z", z, distance)
+    others = values if reference is None else scaled("reference", reference, distance)
     if others.shape[1] != values.shape[1]:
         raise ValueError(f"`reference` must have {values.shape[1]} features, as `z`, got {others.shape[1]}.")
     asked, answering = rows_of("queries", queries, len(values)), rows_of("items", items, len(others))
@@ -95,8 +96,14 @@ def gallery_of(
     )
 
 
-def scaled(z: Tensor, distance: str) -> np.ndarray:
-    """Return embeddings in float64, of length 1 where the cosine counts; a zero row stays zero."""
+def scaled(argument: str, z: Tensor, distance: str) -> np.ndarray:
+    """Return embeddings in float64, of length 1 where the cosine counts; a zero row stays zero.
+
+    Raises:
+        ValueError: for what is no finite matrix, and for entries too large for their distances to be finite.
+        TypeError: for what are no floating-point numbers.
+    """
+    finite_embeddings(argument, embeddings(argument, z).double(), distance)
     values = host_array(z.double())
     if distance != "cosine":
         return values

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import embeddings, positive
+from graphkit.metric.compared import not_too_long, wide, without_autocast
 from graphkit.metric.distances import power_of_two
 
 
@@ -15,11 +16,11 @@ def barlow_twins(first: Tensor, second: Tensor, *, off_diagonal: float = 5e-3) -
     .. math::
         L = \sum_i (1 - C_{ii})^2 + \lambda \sum_{i \neq j} C_{ij}^2
 
-    with :math:`C` the correlation of feature :math:`i` of one view and :math:`j` of the other, over the items. A
-    constant feature correlates with nothing.
+    with :math:`C` the correlation of feature :math:`i` of one view and :math:`j` of the other, over the items: neither
+    the scale of a feature counts nor where its zero lies. A constant feature correlates with nothing.
 
     Args:
-        first, second: embeddings of the same items ``[items, features]``.
+        first, second: embeddings of the same items ``[items, features]``; half precision is widened to single.
         off_diagonal: :math:`\lambda`, above 0.
 
     Raises:
@@ -32,9 +33,10 @@ def barlow_twins(first: Tensor, second: Tensor, *, off_diagonal: float = 5e-3) -
         >>> barlow_twins(x, x).item()
         0.0
     """
-    _views(first, second)
+    first, second = _views(first, second)
     weight = positive("off_diagonal", off_diagonal)
-    correlation = standardised(first).T @ standardised(second) / len(first)
+    with without_autocast(first):
+        correlation = standardised(first).T @ standardised(second) / len(first)
     on = torch.eye(len(correlation), dtype=torch.bool, device=correlation.device)
     return ((1 - correlation).square() * on).sum() + weight * (correlation.square() * ~on).sum()
 
@@ -51,13 +53,14 @@ def vicreg(
     sum of the squared covariances of different features over their number :math:`d`.
 
     Args:
-        first, second: embeddings of the same items ``[items, features]``.
+        first, second: embeddings of the same items ``[items, features]``; half precision is widened to single.
         invariance: :math:`\lambda`, above 0.
         variance: :math:`\mu`, above 0.
         covariance: :math:`\nu`, above 0.
 
     Raises:
-        ValueError: for views of different shapes, fewer than two items, or weights not above 0.
+        ValueError: for views of different shapes, fewer than two items, entries too large for their covariances to be
+            finite, or weights not above 0.
 
     Source: Bardes, Ponce & LeCun (2022), arXiv:2105.04906, equations 1 to 6, divided as the official code does: by the
     features in the first term, by two in the second.
@@ -67,14 +70,17 @@ def vicreg(
         >>> vicreg(x, x).item()
         0.0
     """
-    _views(first, second)
+    first, second = _views(first, second)
+    for name, view in (("first", first), ("second", second)):
+        not_too_long(name, view, 4, "covariances", "scale it")
     weights = [positive(*each) for each in zip(("invariance", "variance", "covariance"),
                                                (invariance, variance, covariance), strict=True)]  # fmt: skip
     spread, shared = [], []
     for view in (first, second):
         spread.append((1 - (view.var(0) + 1e-4).sqrt()).relu().mean())
         centred = view - view.mean(0)
-        covariances = centred.T @ centred / (len(view) - 1)
+        with without_autocast(view):
+            covariances = centred.T @ centred / (len(view) - 1)
         shared.append((covariances.square().sum() - covariances.diagonal().square().sum()) / view.shape[1])
     apart = (first - second).square().mean()
     return weights[0] * apart + weights[1] * sum(spread) / 2 + weights[2] * sum(shared)
@@ -87,10 +93,11 @@ def canonical_correlation(first: Tensor, second: Tensor, *, decorrelation: float
         L = \lVert \tilde A - \tilde B \rVert_F^2
             + \lambda (\lVert \tilde A^\top \tilde A - I \rVert_F^2 + \lVert \tilde B^\top \tilde B - I \rVert_F^2)
 
-    of views standardised feature by feature and divided by the square root of the number of items.
+    of views standardised feature by feature and divided by the square root of the number of items. A constant feature
+    is zero, so that it correlates with nothing.
 
     Args:
-        first, second: embeddings of the same items ``[items, features]``.
+        first, second: embeddings of the same items ``[items, features]``; half precision is widened to single.
         decorrelation: :math:`\lambda`, above 0.
 
     Raises:
@@ -103,12 +110,14 @@ def canonical_correlation(first: Tensor, second: Tensor, *, decorrelation: float
         >>> canonical_correlation(x, -x).item()
         8.0
     """
-    _views(first, second)
+    first, second = _views(first, second)
     weight = positive("decorrelation", decorrelation)
     views = [standardised(view) / len(view) ** 0.5 for view in (first, second)]
     identity = torch.eye(first.shape[1], dtype=first.dtype, device=first.device)
     apart = (views[0] - views[1]).square().sum()
-    return apart + weight * sum((view.T @ view - identity).square().sum() for view in views)
+    with without_autocast(first):
+        correlations = [view.T @ view for view in views]
+    return apart + weight * sum((each - identity).square().sum() for each in correlations)
 
 
 def standardised(z: Tensor, *, correction: int = 0) -> Tensor:
@@ -129,11 +138,14 @@ def standardised(z: Tensor, *, correction: int = 0) -> Tensor:
     return torch.where(varies, scaled - scaled.mean(0), 0) / deviation
 
 
-def _views(first: Tensor, second: Tensor) -> None:
+def _views(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Return views of the same items, half precision widened to single."""
     for name, view in (("first", first), ("second", second)):
         embeddings(name, view)
-    if first.shape != second.shape or len(first) < 2:
+    if first.shape != second.shape or len(first) < 2 or not first.shape[1]:
         raise ValueError(
-            "`first` and `second` must be views of the same items, two at least, "
+            "`first` and `second` must be views of the same items, two at least, of one feature at least, "
             f"got {list(first.shape)} and {list(second.shape)}."
         )
+    common = torch.promote_types(wide(first).dtype, wide(second).dtype)
+    return first.to(common), second.to(common)

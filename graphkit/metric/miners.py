@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,9 @@ from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, Tuples
 
 class AbstractMiner(ABC):
     """Picks tuples from the distances of a block of rows to all others; nothing of ``items x others`` is kept."""
+
+    directions: ClassVar[bool] = False
+    """Whether the lengths of embeddings do not count."""
 
     def __init__(self, distance: str) -> None:
         self.distance = member("distance", distance, DISTANCES)
@@ -44,7 +48,8 @@ class AbstractMiner(ABC):
             TypeError: for labels that are not integers.
         """
         reference = None if others is None else (others, labels)
-        return self.mined(compared(z, y, reference, distance=self.distance))  # type: ignore[arg-type]
+        distance = "cosine" if self.directions else self.distance
+        return self.mined(compared(z, y, reference, distance=distance))  # type: ignore[arg-type]
 
     @abstractmethod
     def mined(self, given: Compared) -> Tuples:
@@ -150,6 +155,8 @@ class DistanceWeightedMiner(AbstractMiner):
         >>> [rows.tolist() for rows in DistanceWeightedMiner()(z, torch.tensor([0, 0, 1, 2]))]
         [[0, 1], [1, 0], [2, 2]]
     """
+
+    directions = True
 
     def __init__(self, *, cutoff: float = 0.5, farthest: float = 1.4, generator: torch.Generator | None = None) -> None:
         super().__init__("euclidean")

@@ -115,7 +115,7 @@ def telemetry(
 
 def effective_rank(z: Tensor) -> float:
     """Return the exponential of the entropy of the singular values of the centred embeddings; 0 where all coincide."""
-    if not len(z):
+    if not z.numel():
         return 0.0
     values = torch.linalg.svdvals((z - z.mean(0)).double())
     values = values[values > 1e-7 * max(float(z.detach().abs().max()), torch.finfo(torch.float64).tiny)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import embeddings, host_array, integer_labels
+from graphkit._checks import host_array, integer_labels
 from graphkit.metric.gallery import Rows, rows_of, scaled
 
 FOLDS = 5
@@ -43,11 +45,11 @@ def linear_probe(
         >>> linear_probe(z, y, train=torch.tensor([0, 2]), distance="euclidean")
         1.0
     """
-    values, labels = scaled(embeddings("z", z), distance), host_array(integer_labels("y", y, len(z)))
+    values, labels = _valued("z", z, distance), host_array(integer_labels("y", y, len(z)))
     tested = rows_of("test", test, len(values))
     tested = tested[labels[tested] >= 0]
     if reference is not None:
-        known = scaled(embeddings("reference", reference[0]), distance)
+        known = _valued("reference", reference[0], distance)
         named = host_array(integer_labels("reference labels", reference[1], len(known)))
         return _accuracy(known[named >= 0], named[named >= 0], values[tested], labels[tested], strength)
     if train is not None:
@@ -64,6 +66,8 @@ def linear_probe(
 def cluster_agreement(z: Tensor, y: Tensor, *, distance: str = "cosine", seed: int = 0) -> float:
     """Return the adjusted mutual information (AMI) of the labels and as many k-means clusters as there are labels.
 
+    Where fewer rows are different there are fewer clusters.
+
     Args:
         z: embeddings ``[rows, features]``; scaled to length 1 first where ``distance`` is "cosine".
         y: integer labels ``[rows]``; rows of -1 are left out.
@@ -79,17 +83,28 @@ def cluster_agreement(z: Tensor, y: Tensor, *, distance: str = "cosine", seed: i
         1.0
     """
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import adjusted_mutual_info_score
 
-    values, labels = scaled(embeddings("z", z), distance), host_array(integer_labels("y", y, len(z)))
+    values, labels = _valued("z", z, distance), host_array(integer_labels("y", y, len(z)))
     values, labels = values[labels >= 0], labels[labels >= 0]
     order = _canonical(values, labels)
     values, labels = values[order], labels[order]
-    clusters = min(len(np.unique(labels)), len(np.unique(values, axis=0)))
-    if clusters == 0:
+    if not len(labels):
         raise ValueError("`y` must label at least one row.")
-    found = KMeans(clusters, n_init=3, random_state=seed).fit_predict(values)
+    clusters = min(len(np.unique(labels)), len(np.unique(values, axis=0)))
+    with warnings.catch_warnings():  # rows that differ by rounding alone are one cluster, which is no failure
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = KMeans(clusters, n_init=3, random_state=seed).fit_predict(values)
     return float(adjusted_mutual_info_score(labels, found))
+
+
+def _valued(argument: str, z: Tensor, distance: str) -> np.ndarray:
+    """Return embeddings as they are compared, of one feature at least."""
+    values = scaled(argument, z, distance)
+    if not values.shape[1]:
+        raise ValueError(f"`{argument}` must have at least one feature, got {list(values.shape)}.")
+    return values
 
 
 def _canonical(values: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit._checks import integer_labels, positive
+from graphkit._checks import integer_labels, positive, tensor
+from graphkit.metric.arguments import several
 from graphkit.metric.compared import Reference, compared, finite_embeddings, wide
 from graphkit.metric.criterion import AbstractCriterion
 from graphkit.metric.distances import normalised
@@ -129,11 +130,12 @@ def consistency(views: Sequence[Tensor], *, sharpening: float = 0.5) -> Tensor:
     No gradient flows through the sharpened mean.
 
     Args:
-        views: at least one tensor of probabilities ``[items, classes]``.
+        views: at least one tensor of probabilities ``[items, classes]``, all of one shape; without items it is zero.
         sharpening: :math:`T`, above 0; below 1 it asks for decisions.
 
     Raises:
-        ValueError: without a view, or for a temperature that is not above 0.
+        ValueError: without a view, for views of different shapes, or a temperature that is not a finite number above 0.
+        TypeError: for what are no tensors of floating-point numbers.
 
     Source: Feng et al. (2020), arXiv:2005.11079, section 3.2 (equations 5 and 6 as the paper's code computes them).
 
@@ -141,9 +143,24 @@ def consistency(views: Sequence[Tensor], *, sharpening: float = 0.5) -> Tensor:
         >>> consistency([torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])]).item()
         0.5
     """
-    if not views or not sharpening > 0:
-        raise ValueError("`views` must hold at least one tensor, and `sharpening` be above 0.")
-    stacked = torch.stack(list(views))
+    positive("sharpening", sharpening)
+    stacked = _stacked(views)
+    if not stacked.numel():
+        return stacked.sum()
     with torch.no_grad():
         target = (stacked.mean(0).clamp(min=torch.finfo(stacked.dtype).tiny).log() / sharpening).softmax(-1)
     return (stacked - target).square().sum(-1).mean()
+
+
+def _stacked(views: Sequence[Tensor]) -> Tensor:
+    """Return views of the same items, ``[views, items, classes]``; what is not finite in them stays so."""
+    views = several("views", views, "[first, second]")
+    for view in views:
+        if not tensor("views", view).is_floating_point():
+            raise TypeError(f"`views` must hold floating-point numbers, got {view.dtype}.")
+        if view.dim() != 2 or view.shape != views[0].shape:
+            shapes = f"{list(views[0].shape)} and {list(view.shape)}"
+            raise ValueError(f"`views` must all have one shape [items, classes], got {shapes}.")
+    if not views:
+        raise ValueError("`views` must hold at least one tensor.")
+    return torch.stack(views)
