@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,10 +11,21 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 STATISTICS = ("task", "stored")
 
+_turn = threading.RLock()
+
+
+def taking_turns() -> threading.RLock:
+    """Return the lock under which a model is called in modes or with parameters that are not its own.
+
+    Both are put into the model itself for the while. There is one for the process, not one for each model: models of
+    several learners may share modules, and how attention is taken is a setting of the process.
+    """
+    return _turn
+
 
 @contextmanager
 def modes(model: nn.Module, *, dropout: bool, statistics: str) -> Iterator[None]:
-    """Set every module's mode for adaptation, and set it back.
+    """Set every module's mode for adaptation, and set it back; other threads wait for their turn.
 
     Args:
         model: the model.
@@ -29,17 +41,18 @@ def modes(model: nn.Module, *, dropout: bool, statistics: str) -> Iterator[None]
         >>> [module.training for module in model]
         [True, True]
     """
-    before = [(module, module.training) for module in model.modules()]
-    tracking = [(module, module.track_running_stats) for module, _ in before if isinstance(module, _BatchNorm)]
-    try:
-        for module, _ in before:
-            module.training = dropout
-        for norm, tracked in tracking:
-            norm.training = statistics == "task"
-            norm.track_running_stats = tracked and statistics == "stored"
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
-        for norm, tracked in tracking:
-            norm.track_running_stats = tracked
+    with taking_turns():
+        before = [(module, module.training) for module in model.modules()]
+        tracking = [(module, module.track_running_stats) for module, _ in before if isinstance(module, _BatchNorm)]
+        try:
+            for module, _ in before:
+                module.training = dropout
+            for norm, tracked in tracking:
+                norm.training = statistics == "task"
+                norm.track_running_stats = tracked and statistics == "stored"
+            yield
+        finally:
+            for module, training in before:
+                module.training = training
+            for norm, tracked in tracking:
+                norm.track_running_stats = tracked

@@ -9,11 +9,12 @@ from typing import Any, TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
 from graphkit._checks import member
 from graphkit.meta.cuts import cut, reach_of
+from graphkit.meta.functional import called
 from graphkit.meta.items import AbstractItems, Call, Nodes, Rows
+from graphkit.meta.learners.batched import all_at_once, known_operations
 from graphkit.meta.modes import STATISTICS, modes
 from graphkit.meta.tasks import Task
 
@@ -42,7 +43,7 @@ class AbstractLearner(nn.Module, ABC):
         self.dropout = dropout
         self.statistics = member("statistics", statistics, STATISTICS)
         self.whole = False  # True: every task goes over the whole graph, the plain loop of which all else is a shortcut
-        self._fitting: set[int] = set()  # numbers of classes that the model is known to fit
+        self._fitting: set[tuple[int, bool]] = set()  # numbers of classes that the model fits, with gradients or without
 
     @abstractmethod
     def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
@@ -118,30 +119,32 @@ class AbstractLearner(nn.Module, ABC):
             self._look_at(tasks)
             first = tasks[0]
             y, ways = first.episode.support_y.to(first.items.y.device), first.episode.ways
-            if not _stackable(tasks):
-                parts = [solve(self.shown(task, "support"), self.shown(task, "query"), y, ways) for task in tasks]
-                return torch.stack(parts)
-            x = first.items.x  # type: ignore[attr-defined]  # rows have it
 
             def one(support: Tensor, query: Tensor) -> Tensor:
                 return solve(lambda call: call(support), lambda call: call(query), y, ways)
 
-            supports = x[torch.stack([task.episode.support.flatten() for task in tasks])]
-            queries = x[torch.stack([task.episode.query.flatten() for task in tasks])]
-            return vmap(one, randomness="different")(supports, queries)
+            if _stackable(tasks):
+                x = first.items.x  # type: ignore[attr-defined]  # rows have it
+                groups = ([getattr(task.episode, part).flatten() for task in tasks] for part in ("support", "query"))
+                found = all_at_once(one, *(x[torch.stack(group)] for group in groups))
+                if found is not None:
+                    return found
+            parts = [solve(self.shown(task, "support"), self.shown(task, "query"), y, ways) for task in tasks]
+            return torch.stack(parts)
 
     def _look_at(self, tasks: Sequence[Task]) -> None:
         """Refuse tasks that are not of one form, and see once whether the model fits, outside of every transform."""
         _require_one_form(tasks)
         first = tasks[0]
-        if first.episode.ways in self._fitting:
+        asked = first.episode.ways, torch.is_grad_enabled()
+        if asked in self._fitting:
             return
         own = modes(self.model, dropout=self.dropout, statistics=self.statistics)
-        with torch.random.fork_rng([]), own:  # a look must not change what dropout draws later
+        with own, torch.random.fork_rng([]):  # a look must not change what dropout draws later
             whole = _outputs(first.items, first.episode.support.flatten())
             y = first.episode.support_y.to(first.items.y.device)
             self.require_fit(whole, y, first.episode.ways)
-        self._fitting.add(first.episode.ways)
+        self._fitting.add(asked)
 
     def shown(self, task: Task, part: str) -> Shown:
         """Return a task's support or query as a function from models to outputs.
@@ -161,10 +164,16 @@ class AbstractLearner(nn.Module, ABC):
         """Return the model with parameters of its own replaced."""
         own = {name: value for name, value in parameters.items() if not name.startswith("@")}
 
-        def called(*arguments: Any) -> Tensor:
-            return functional_call(self.model, own, arguments)
+        def call(*inputs: Any) -> Tensor:
+            with known_operations():
+                return called(self.model, {**own, **(copied_buffers(self.model) if self.dropout else {})}, inputs)
 
-        return called
+        return call
+
+
+def copied_buffers(model: nn.Module) -> Parameters:
+    """Return copies of a model's buffers, for modules to write to that are in training mode."""
+    return {name: value.clone() for name, value in model.named_buffers()}
 
 
 def _outputs(items: AbstractItems, index: Tensor) -> Shown:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
-from graphkit.meta.learners.abstract import Parameters
+from graphkit.meta.functional import called
+from graphkit.meta.learners.abstract import Parameters, copied_buffers
+from graphkit.meta.learners.inner import twice_differentiable
+from graphkit.meta.modes import taking_turns
 
 if TYPE_CHECKING:
     from graphkit.meta.learners.gradient import AbstractGradientLearner
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 class Clone:
     """A model with parameters of its own, which :meth:`adapt` moves; the model itself is not touched.
 
-    Calls see the model in the mode it is in. Gradients of what a clone returns reach the learner's parameters through
+    Calls see the model in the mode it is in; statistics that it stores then are the clone's own too. Gradients of what a clone returns reach the learner's parameters through
     all steps (order 2) or as if the steps were constants (order 1).
 
     Args:
@@ -42,10 +44,12 @@ class Clone:
             raise ValueError("`learner` brings a head of its own for each task; call `adapt(task)` of it instead.")
         self.learner, self.steps = learner, 0
         self.parameters: Parameters = learner.moving()
+        self.buffers = copied_buffers(learner.model)
 
     def __call__(self, *inputs: Any) -> Tensor:
         """Return the model's outputs under the clone's parameters."""
-        return functional_call(self.learner.model, self.parameters, inputs)
+        with taking_turns(), twice_differentiable(self.learner.order == 2):
+            return called(self.learner.model, {**self.parameters, **self.buffers}, inputs)
 
     def adapt(self, loss: Tensor) -> None:
         """Take one inner step on a loss of what the clone returned.

@@ -113,7 +113,7 @@ class AbstractGradientLearner(AbstractLearner):
         return centres(support(self.call(self.moving())), y, ways)
 
     def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
-        """Refuse a model with another number of outputs than classes, or with parameters that nothing depends on."""
+        """Refuse another number of outputs than of classes, parameters that nothing depends on, too few derivatives."""
         start = {**self.moving(), **self.head(support, y, ways)}
         with torch.no_grad():
             outputs = self.predicted(start, support).size(-1)
@@ -122,7 +122,8 @@ class AbstractGradientLearner(AbstractLearner):
                 f"`model` has {outputs} outputs, but a task has {ways} classes; make its last layer {ways} wide, or "
                 "take a learner that brings its own head (ProtoMAML)."
             )
-        require_used(lambda parameters: F.cross_entropy(self.predicted(parameters, support), y), start)
+        twice = self.order == 2 and torch.is_grad_enabled()
+        require_used(lambda parameters: F.cross_entropy(self.predicted(parameters, support), y), start, twice=twice)
 
     def path(self, support: Shown, y: Tensor, ways: int) -> list[Parameters]:
         """Return the parameters before the first step and after each."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
 from torch.func import grad
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from graphkit.operators.functions import inside_transform
 
@@ -50,7 +52,7 @@ def descent(loss: Loss, start: dict[str, Tensor], *, steps: int, rate: Rate, ord
 def _slopes(loss: Loss, table: dict[str, Tensor], order: int) -> dict[str, Tensor]:
     """Return the gradient of a loss, as ``torch.func.grad`` does, whose wrapping costs more than a small model."""
     keep = order == 2 and torch.is_grad_enabled()
-    with torch.enable_grad():
+    with torch.enable_grad(), twice_differentiable(keep):
         seen = {
             name: value.view_as(value) if keep and value.requires_grad else value.detach().requires_grad_()
             for name, value in table.items()
@@ -59,11 +61,31 @@ def _slopes(loss: Loss, table: dict[str, Tensor], order: int) -> dict[str, Tenso
     return dict(zip(table, found, strict=True))
 
 
-def require_used(loss: Loss, start: dict[str, Tensor]) -> None:
-    """Refuse parameters that the loss does not depend on: they would be said to adapt, and never move."""
-    with torch.enable_grad():
+@contextmanager
+def twice_differentiable(wanted: bool) -> Iterator[None]:
+    """Let attention be taken in a form that has a second derivative, which the fused ones do not, where it is wanted.
+
+    This is a setting of the process: learners take turns, see :func:`graphkit.meta.modes.taking_turns`.
+    """
+    with sdpa_kernel(SDPBackend.MATH) if wanted else nullcontext():
+        yield
+
+
+def require_used(loss: Loss, start: dict[str, Tensor], *, twice: bool) -> None:
+    """Refuse parameters that the loss does not depend on: they would be said to adapt, and never move.
+
+    Where the loss is to be differentiated ``twice``, refuse operations that cannot be.
+    """
+    with torch.enable_grad(), twice_differentiable(twice):
         leaves = {name: value.detach().requires_grad_() for name, value in start.items()}
-        slopes = torch.autograd.grad(loss(leaves), list(leaves.values()), allow_unused=True)
+        slopes = torch.autograd.grad(loss(leaves), list(leaves.values()), create_graph=twice, allow_unused=True)
+        known = [slope.sum() for slope in slopes if slope is not None and slope.requires_grad]
+        try:
+            _ = torch.autograd.grad(known, list(leaves.values()), allow_unused=True) if known else ()
+        except RuntimeError as error:
+            raise ValueError(
+                f"`model` cannot be differentiated twice ({error}); take `order=1`, or another layer."
+            ) from error
     unused = [name for name, slope in zip(leaves, slopes, strict=True) if slope is None]
     if unused:
         raise ValueError(

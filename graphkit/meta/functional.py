@@ -1,0 +1,41 @@
+"""A model called with other parameters, whatever stands in it several times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def called(model: nn.Module, table: Mapping[str, Tensor], inputs: tuple[Any, ...]) -> Any:
+    """Return ``model(*inputs)`` with tensors of its own replaced, which are its own again afterwards.
+
+    A tensor that stands at several places, since it is tied or since its module stands there twice, is replaced at
+    all of them. ``torch.func.functional_call`` leaves the model changed where a module has two names: it replaces the
+    tensor under both, and puts back under the second what it had put under the first.
+
+    Args:
+        model: any module.
+        table: name, as ``named_parameters`` and ``named_buffers`` give it, -> tensor.
+        inputs: of the model.
+
+    Example:
+        >>> layer = nn.Linear(2, 2, bias=False)
+        >>> twice, before = nn.Sequential(layer, layer), layer.weight
+        >>> called(twice, {"0.weight": 3 * torch.eye(2)}, (torch.ones(1, 2),))
+        tensor([[9., 9.]])
+        >>> layer.weight is before
+        True
+    """
+    places = {
+        f"{path}.{name}" if path else name: tensor
+        for path, module in model.named_modules()  # each once
+        for own in (module._parameters, module._buffers)
+        for name, tensor in own.items()
+        if tensor is not None
+    }
+    values = {id(places[name]): value for name, value in table.items()}
+    everywhere = {name: values[id(tensor)] for name, tensor in places.items() if id(tensor) in values}
+    return torch.func.functional_call(model, everywhere, inputs, tie_weights=False)
