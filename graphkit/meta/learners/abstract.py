@@ -43,7 +43,9 @@ class AbstractLearner(nn.Module, ABC):
         self.dropout = dropout
         self.statistics = member("statistics", statistics, STATISTICS)
         self.whole = False  # True: every task goes over the whole graph, the plain loop of which all else is a shortcut
-        self._fitting: set[tuple[int, bool]] = set()  # numbers of classes that the model fits, with gradients or without
+        self._fitting: set[tuple[int, bool]] = (
+            set()
+        )  # numbers of classes that the model fits, with gradients or without
 
     @abstractmethod
     def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
@@ -121,7 +123,8 @@ class AbstractLearner(nn.Module, ABC):
             y, ways = first.episode.support_y.to(first.items.y.device), first.episode.ways
 
             def one(support: Tensor, query: Tensor) -> Tensor:
-                return solve(lambda call: call(support), lambda call: call(query), y, ways)
+                # Each call has its own copy: a model may write into what it is given.
+                return solve(lambda call: call(support.clone()), lambda call: call(query.clone()), y, ways)
 
             if _stackable(tasks):
                 x = first.items.x  # type: ignore[attr-defined]  # rows have it
