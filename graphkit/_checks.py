@@ -367,3 +367,28 @@ def weights_of_degrees(values: Tensor) -> None:
             f"`edge_weight` must be 0 or above, got {float(values.min()):.4g}: what is learnt is scaled by the root of "
             "a node's degree, its sum of weights; leave negative edges out, or write the loop with a signed layer."
         )
+
+
+def extent(numbers: np.ndarray | Tensor) -> tuple[int, int]:
+    """Return the least and the largest of some integers, (0, -1) where there are none; on the CPU NumPy is faster."""
+    if not len(numbers):
+        return 0, -1
+    if not hasattr(numbers, "device") or str(numbers.device) == "cpu":
+        array = numbers.detach().numpy() if hasattr(numbers, "detach") else numbers
+        return int(array.min()), int(array.max())
+    import torch
+
+    low, high = torch.stack(numbers.detach().aminmax()).tolist()
+    return low, high
+
+
+def rising_pointers(argument: str, pointers: np.ndarray | Tensor, rows: int, entries: int) -> None:
+    """Refuse pointers of compressed rows that do not lead from 0 to the number of entries without a step back."""
+    if len(pointers) != rows + 1:
+        raise ValueError(f"`{argument}` must have {rows + 1:,} numbers, one more than rows, got {len(pointers):,}.")
+    first, last = int(pointers[0]), int(pointers[-1])
+    if first != 0 or last != entries or bool((pointers[1:] < pointers[:-1]).any()):
+        raise ValueError(
+            f"`{argument}` must rise from 0 to {entries:,}, the number of entries, got "
+            f"{'a step back' if (first, last) == (0, entries) else f'{first:,} to {last:,}'}."
+        )

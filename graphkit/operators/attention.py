@@ -16,6 +16,7 @@ from torch import Tensor
 from graphkit._kernels import attention as kernels
 from graphkit._kernels import threads
 from graphkit._kernels.memory import fresh
+from graphkit.operators.arguments import shaped
 from graphkit.operators.functions import (
     AbstractFunction,
     compiled,
@@ -54,8 +55,18 @@ def attend(
     Returns:
         ``[rows, heads, features]``; zeros for a node without neighbours.
 
+    Raises:
+        ValueError: for shapes that do not fit the pattern or each other.
+
     Source: Veličković et al. (2018), arXiv:1710.10903, equations 1 to 4.
     """
+    rows, columns = pattern.shape
+    shaped("x", x, columns=columns, heads=None, features=None)
+    shaped("score_row", score_row, rows=rows, heads=x.shape[1])
+    shaped("score_column", score_column, columns=columns, heads=x.shape[1])
+    for name, part in (("score_entry", score_entry), ("keep", keep)):
+        if part is not None:
+            shaped(name, part, entries=pattern.entries, heads=x.shape[1])
     if not compiled(x):
         return attend_composed(pattern, score_row, score_column, x, score_entry, keep, slope)
     return _Attend.apply(score_row, score_column, x, score_entry, keep, slope, pattern)[0]

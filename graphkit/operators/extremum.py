@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphkit._kernels import extremum, threads
 from graphkit._kernels.memory import fresh
+from graphkit.operators.arguments import shaped
 from graphkit.operators.functions import AbstractFunction, compiled, kernel_arrays, side_by_side
 from graphkit.operators.pattern import Pattern
 
@@ -29,6 +30,7 @@ def neighbour_maximum(pattern: Pattern, x: Tensor) -> Tensor:
         >>> neighbour_maximum(pattern, torch.tensor([[1.0, -2.0], [0.5, -1.0]])).tolist()
         [[1.0, -1.0], [0.0, 0.0]]
     """
+    shaped("x", x, columns=pattern.shape[1], features=None)
     if not compiled(x):
         rows = pattern.rows().unsqueeze(1).expand(-1, x.shape[1])
         # Not `include_self=False`: its gradient takes the 0 that is not included for one more of the largest.

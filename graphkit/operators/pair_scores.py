@@ -13,6 +13,7 @@ from torch import Tensor
 from graphkit._kernels import attention as kernels
 from graphkit._kernels import threads
 from graphkit._kernels.memory import fresh
+from graphkit.operators.arguments import shaped
 from graphkit.operators.functions import (
     AbstractFunction,
     compiled,
@@ -39,8 +40,17 @@ def pair_scores(
     Returns:
         ``[entries, heads]``.
 
+    Raises:
+        ValueError: for shapes that do not fit the pattern or each other.
+
     Source: Brody, Alon & Yahav (2022), arXiv:2105.14491, equation 7.
     """
+    shaped("att", att, heads=None, features=None)
+    heads, features = att.shape
+    shaped("left", left, rows=pattern.shape[0], heads=heads, features=features)
+    shaped("right", right, columns=pattern.shape[1], heads=heads, features=features)
+    if entry_term is not None:
+        shaped("entry_term", entry_term, entries=pattern.entries, heads=heads, features=features)
     if not compiled(left):
         return pair_scores_composed(pattern, left, right, att, entry_term, slope)
     return _PairScores.apply(left, right, att, entry_term, slope, pattern)

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
+from graphkit._checks import extent
 from graphkit._kernels import ordering
+from graphkit.operators.arguments import compressed_in_shape, entries_in_shape
 
 INT32_LIMIT = 2**31 - 1
 
@@ -43,42 +45,78 @@ class Pattern:
 
     Attributes:
         pointers: entry range of each row, ``[rows + 1]``, int32 where everything fits, else int64.
-        columns: column of each entry, ``[entries]``.
+        columns: column of each entry, ``[entries]``, in the type of the pointers.
         order: place of each entry in the list the pattern was made from, ``[entries]``.
         shape: rows and columns.
+
+    Raises:
+        TypeError: for parts that are not tensors of integers of one type.
+        ValueError: for pointers, columns or places that do not fit the shape or each other.
     """
 
+    pointers: Tensor
+    columns: Tensor
+    order: Tensor
+    shape: tuple[int, int]
+    _transpose: tuple[Pattern | weakref.ref[Pattern], Tensor] | None
+    _arrays: tuple[np.ndarray, np.ndarray] | None
+    _listed: int | None
+
     def __init__(self, pointers: Tensor, columns: Tensor, order: Tensor, shape: tuple[int, int]) -> None:
-        self.pointers = pointers
-        self.columns = columns
-        self.order = order
-        self.shape = shape
-        self._transpose: tuple[Pattern | weakref.ref[Pattern], Tensor] | None = None
-        self._arrays: tuple[np.ndarray, np.ndarray] | None = None
+        compressed_in_shape(pointers, columns, order, shape)
+        self._hold(pointers, columns, order, shape)
+
+    def _hold(self, pointers: Tensor, columns: Tensor, order: Tensor, shape: tuple[int, int]) -> Pattern:
+        self.pointers, self.columns, self.order, self.shape = pointers, columns, order, shape
+        self._transpose = self._arrays = self._listed = None
+        return self
+
+    @classmethod
+    def trusted(cls, pointers: Tensor, columns: Tensor, order: Tensor, shape: tuple[int, int]) -> Pattern:
+        """Return the pattern of parts that a sort has just made, and that need no look."""
+        return cls.__new__(cls)._hold(pointers, columns, order, shape)
 
     @classmethod
     def from_coordinates(
         cls, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int], device: torch.device | str = "cpu"
     ) -> Pattern:
-        """Return the pattern with entries ``(rows[k], columns[k])``; the caller vouches that they lie in ``shape``."""
+        """Return the pattern with entries ``(rows[k], columns[k])``.
+
+        Raises:
+            ValueError: for entries outside ``shape``.
+        """
+        entries_in_shape(rows, columns, shape)
         index = np.int32 if max(*shape, len(rows)) < INT32_LIMIT else np.int64
         arrays = ordering.compressed_rows(rows, columns, shape, index)
         with outside_transforms():
             pointers, entries, order = (torch.from_numpy(array).to(device) for array in arrays)
-        return cls(pointers, entries, order, shape)
+        return cls.trusted(pointers, entries, order, shape)
 
     @classmethod
     def from_ends(cls, rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> Pattern:
-        """Return the pattern with entries ``(rows[k], columns[k])``, made on the device where they are."""
+        """Return the pattern with entries ``(rows[k], columns[k])``, made on the device where they are.
+
+        Raises:
+            ValueError: for entries outside ``shape``.
+        """
         with outside_transforms():
             if rows.device.type == "cpu":
                 return cls.from_coordinates(rows.detach().numpy(), columns.detach().numpy(), shape)
-            return cls(*_compressed_rows(rows.detach().long(), columns.detach().long(), shape), shape)
+            entries_in_shape(rows, columns, shape)
+            return cls.trusted(*_compressed_rows(rows.detach().long(), columns.detach().long(), shape), shape)
 
     @property
     def entries(self) -> int:
         """Number of stored entries."""
         return self.columns.numel()
+
+    @property
+    def listed(self) -> int:
+        """How long the list that the pattern was made from must be for ``order`` to lie in it; looked at once."""
+        if self._listed is None:
+            with outside_transforms():
+                self._listed = extent(self.order)[1] + 1
+        return self._listed
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +154,7 @@ class Pattern:
         ):
             self._transpose = weakref.ref(self), position
             return self, position
-        other = Pattern(pointers, columns, self.order.index_select(0, position), self.shape[::-1])
+        other = Pattern.trusted(pointers, columns, self.order.index_select(0, position), self.shape[::-1])
         back = torch.empty_like(position)
         back[position.long()] = torch.arange(len(position), dtype=position.dtype, device=position.device)
         other._transpose = weakref.ref(self), back
@@ -139,7 +177,8 @@ class Pattern:
         device = torch.device(device)
         if device == self.columns.device:
             return self
-        return Pattern(self.pointers.to(device), self.columns.to(device), self.order.to(device), self.shape)
+        parts = (part.to(device) for part in (self.pointers, self.columns, self.order))
+        return Pattern.trusted(*parts, self.shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Pattern, (self.pointers, self.columns, self.order, self.shape)

@@ -202,6 +202,7 @@ def looped_pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int], *, l
         rows, columns = (torch.cat((end[others], nodes)) for end in (target, source))
         pattern = Pattern.from_ends(rows, columns, (targets, sources))
         order = torch.cat((others, added))
-        return Pattern(pattern.pointers, pattern.columns, order.index_select(0, pattern.order), pattern.shape)
+        order = order.index_select(0, pattern.order)
+        return Pattern.trusted(pattern.pointers, pattern.columns, order, pattern.shape)
 
     return remembered(build, ("looped", num_nodes, loops), edge_index)

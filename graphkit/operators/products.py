@@ -16,6 +16,7 @@ from torch import Tensor
 from graphkit._kernels import product, threads
 from graphkit._kernels.memory import fresh
 from graphkit.operators import accelerated
+from graphkit.operators.arguments import ends_of_entries, factors_of_product
 from graphkit.operators.functions import AbstractFunction, forward_mode, inside_transform, kernel_arrays, stacked_tasks
 from graphkit.operators.pattern import Pattern
 
@@ -50,9 +51,16 @@ def multiply(
         plus_scale: :math:`t`.
 
     Returns:
-        ``[rows, features]`` or ``[rows, heads, features]``, in the type of ``x``. Half-precision features are
-        multiplied and summed in float32.
+        ``[rows, features]`` or ``[rows, heads, features]``, in the type that PyTorch promotes the factors and the term
+        to. Half-precision features are multiplied and summed in float32, and stay in their type where it meets no more.
+
+    Raises:
+        ValueError: for shapes that do not fit the pattern or each other.
     """
+    factors_of_product(values, x, pattern.entries, pattern.shape[1])
+    kind = _promoted(values, x, plus, scale, plus_scale)
+    if x.dtype != kind:
+        plus, x = (x.to(kind),) * 2 if plus is x else (plus, x.to(kind))
     if x.dtype in accelerated.HALF:
         wide = (None if part is None else part.float() for part in (x, values, turned, plus))
         return _Multiply.apply(*wide, scale, plus_scale, False, pattern).to(x.dtype)
@@ -88,14 +96,37 @@ def sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
     Args:
         pattern: places of the entries, ``[rows, columns]``.
         left: ``[rows, features]`` or ``[rows, heads, features]``.
-        right: ``[columns, features]`` or ``[columns, heads, features]``, of the same type.
+        right: ``[columns, features]`` or ``[columns, heads, features]``.
 
     Returns:
-        ``[entries]`` or ``[entries, heads]``; no ``entries x features`` array is made.
+        ``[entries]`` or ``[entries, heads]``, in the type that PyTorch promotes both to; no ``entries x features``
+        array is made.
+
+    Raises:
+        ValueError: for shapes that do not fit the pattern or each other.
     """
+    ends_of_entries(left, right, pattern.shape)
+    if left.dtype != right.dtype:
+        kind = torch.promote_types(left.dtype, right.dtype)
+        left, right = left.to(kind), right.to(kind)
     if left.dtype in accelerated.HALF:
         return sample(pattern, left.float(), right.float()).to(left.dtype)
     return _Sample.apply(left, right, pattern)
+
+
+def _promoted(
+    values: Tensor | None, x: Tensor, plus: Tensor | None, scale: float, plus_scale: float
+) -> torch.dtype:
+    """Return the type of a product: PyTorch's for its parts, but half-precision features stay beside float32 values."""
+    found = x.dtype
+    for part in (values, plus):
+        if part is not None and part.dtype != found:
+            narrow = found in accelerated.HALF and part.dtype == torch.float32
+            found = found if narrow else torch.promote_types(found, part.dtype)
+    if found == torch.bool:
+        return torch.int64  # a sum counts, as that of `torch.sum` does
+    whole = found.is_floating_point or found.is_complex or (float(scale).is_integer() and float(plus_scale).is_integer())
+    return found if whole else torch.get_default_dtype()
 
 
 def along_rows(pattern: Pattern, x: Tensor) -> Tensor:

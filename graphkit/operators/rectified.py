@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphkit._kernels import rectified, threads
 from graphkit._kernels.memory import fresh
+from graphkit.operators.arguments import rows_of_list, shaped
 from graphkit.operators.functions import (
     AbstractFunction,
     compiled,
@@ -30,8 +31,14 @@ def rectified_sum(pattern: Pattern, x: Tensor, edge: Tensor) -> Tensor:
         x: features of the columns, ``[columns, features]``.
         edge: features of the edges in the order the pattern was made from, ``[edges, features]``.
 
+    Raises:
+        ValueError: for shapes that do not fit the pattern or each other.
+
     Source: Hu et al. (2020), arXiv:1905.12265, appendix A.
     """
+    shaped("x", x, columns=pattern.shape[1], features=None)
+    shaped("edge", edge, edges=None, features=x.shape[1])
+    rows_of_list("edge", edge, pattern.listed)
     if not compiled(x, edge):
         return rectified_sum_composed(pattern, x, edge)
     return _RectifiedSum.apply(x, edge, pattern)

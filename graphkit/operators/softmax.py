@@ -10,6 +10,7 @@ from torch import Tensor
 from graphkit._kernels import attention as kernels
 from graphkit._kernels import threads
 from graphkit._kernels.memory import fresh
+from graphkit.operators.arguments import shaped
 from graphkit.operators.functions import AbstractFunction, compiled, kernel_arrays
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.products import along_rows, row_sums
@@ -24,6 +25,7 @@ def entry_softmax(pattern: Pattern, scores: Tensor) -> Tensor:
         >>> entry_softmax(pattern, torch.zeros(3, 1)).flatten().tolist()
         [0.5, 0.5, 1.0]
     """
+    shaped("scores", scores, entries=pattern.entries, heads=None)
     return _EntrySoftmax.apply(scores, pattern)
 
 

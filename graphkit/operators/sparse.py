@@ -9,13 +9,19 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from graphkit._checks import edge_index_in_range, host_array, one_row_per_column, one_value_per_edge
+from graphkit._checks import (
+    edge_index_in_range,
+    host_array,
+    one_row_per_column,
+    one_value_per_edge,
+    rising_pointers,
+)
 from graphkit.operators.arguments import (
     addend_of_product,
-    ends_of_entries,
     entries_in_shape,
     one_number_per_entry,
 )
+from graphkit.operators.arguments import matrix as checked
 from graphkit.operators.dropout import dropout
 from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
 from graphkit.operators.products import multiply, row_sums, sample
@@ -119,25 +125,37 @@ class SparseOperator:
         Raises:
             ValueError: for entries outside the matrix, or that are not single numbers.
         """
-        shape = (matrix.shape[0], matrix.shape[1])
+        height, width = checked("matrix", matrix).shape
         if matrix.layout == torch.sparse_coo:
             rows, columns = matrix._indices()
-            entries_in_shape(rows, columns, shape)  # `coalesce` would put one that lies outside somewhere
+            entries_in_shape(rows, columns, (height, width))  # `coalesce` would put one that lies outside somewhere
             matrix = matrix.coalesce()
             (rows, columns), values = matrix.indices(), matrix.values()
         elif matrix.layout == torch.sparse_csr:
             columns, values = matrix.col_indices(), matrix.values()
-            rows = _expanded(matrix.crow_indices())
+            rows = _expanded("crow_indices", matrix.crow_indices(), height, len(columns))
         elif matrix.layout == torch.sparse_csc:
             rows, values = matrix.row_indices(), matrix.values()
-            columns = _expanded(matrix.ccol_indices())
+            columns = _expanded("ccol_indices", matrix.ccol_indices(), width, len(rows))
         else:
             return cls.from_dense(matrix)
-        return cls._from_coordinates(rows, columns, values, shape)
+        return cls._from_coordinates(rows, columns, values, (height, width))
 
     @classmethod
     def from_scipy(cls, matrix: Any) -> SparseOperator:
-        """Return the operator of a SciPy sparse matrix or array, rows being targets."""
+        """Return the operator of a SciPy sparse matrix or array, rows being targets.
+
+        Raises:
+            TypeError: for anything else.
+            ValueError: for pointers or places of entries that do not fit the matrix.
+        """
+        if not scipy.sparse.issparse(matrix):
+            raise TypeError(f"`matrix` must be a SciPy sparse matrix or array, got {type(matrix).__name__}.")
+        if matrix.format in ("csr", "csc", "bsr"):
+            try:  # SciPy too trusts the pointers that it is handed
+                matrix.check_format(full_check=True)
+            except ValueError as error:
+                raise ValueError(f"`matrix` does not hold together, as SciPy says: {error}.") from None
         coo = matrix.tocoo()
         pattern = Pattern.from_coordinates(coo.row, coo.col, coo.shape)
         return cls(pattern, torch.from_numpy(coo.data.copy()).index_select(0, pattern.order))
@@ -160,8 +178,8 @@ class SparseOperator:
 
     @classmethod
     def _from_coordinates(cls, rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> SparseOperator:
+        one_number_per_entry(values, len(columns))
         with outside_transforms():
-            entries_in_shape(rows, columns, shape)
             pattern = Pattern.from_ends(rows, columns, shape)
         return cls(pattern, values.index_select(0, pattern.order))
 
@@ -268,7 +286,6 @@ class SparseOperator:
 
     def sample(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the inner product of ``left[i]`` and ``right[j]`` at every entry (i, j), ``[entries]``."""
-        ends_of_entries(left, right, self.pattern.shape)
         return sample(self.pattern, left, right)
 
     def dropout(self, p: float, training: bool = True) -> SparseOperator:
@@ -313,5 +330,7 @@ class SparseOperator:
         return f"SparseOperator({self.shape[0]} x {self.shape[1]}, {self.entries} entries, {values})"
 
 
-def _expanded(pointers: Tensor) -> Tensor:
+def _expanded(name: str, pointers: Tensor, rows: int, entries: int) -> Tensor:
+    """Return the row of each entry, or refuse pointers that do not fit: PyTorch makes such matrices too."""
+    rising_pointers(name, pointers, rows, entries)
     return torch.arange(len(pointers) - 1, device=pointers.device).repeat_interleave(pointers.diff())

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphkit._kernels import tabled, threads
 from graphkit._kernels.memory import fresh
+from graphkit.operators.arguments import rows_of_list, rows_of_table, shaped
 from graphkit.operators.functions import (
     AbstractFunction,
     compiled,
@@ -52,6 +53,10 @@ def tabled_sum(pattern: Pattern, x: Tensor, edges: EdgeTable, scale: Tensor | No
         edges: features of the edges, in the order the pattern was made from.
         scale: a constant for each column, ``[columns]``; ones when left out. No gradient flows to it.
 
+    Raises:
+        ValueError: for shapes that do not fit the pattern or each other, and rows that the table does not have.
+        TypeError: for rows that are not integers.
+
     Source: Hu et al. (2020), arXiv:1905.12265, appendix A.
 
     Example:
@@ -61,8 +66,14 @@ def tabled_sum(pattern: Pattern, x: Tensor, edges: EdgeTable, scale: Tensor | No
         >>> tabled_sum(pattern, torch.tensor([[2.0], [4.0]]), edges).flatten().tolist()
         [0.0, 3.0]
     """
+    shaped("x", x, columns=pattern.shape[1], features=None)
+    shaped("table", edges.table, rows=None, features=x.shape[1])
+    rows_of_list("row", edges.row, pattern.listed)
+    if scale is not None:
+        shaped("scale", scale, columns=pattern.shape[1])
     if not compiled(x, edges.table) or inside_transform():
         return tabled_sum_composed(pattern, x, edges, scale)
+    rows_of_table(edges.row, edges.table)  # PyTorch's own look-ups, of which the other way is made, refuse them
     scale = x.new_empty(0) if scale is None else scale.detach().to(x.dtype)
     return _TabledSum.apply(x, edges.table, edges.row.index_select(0, pattern.order), scale, pattern)
 

@@ -430,7 +430,7 @@ def test_entries_outside_a_matrix_are_refused(place):
 
 def test_a_matrix_of_vectors_is_refused():
     hybrid = torch.sparse_coo_tensor(torch.tensor([[0, 1], [1, 1]]), torch.ones(2, 3), (2, 2, 3), check_invariants=True)
-    with pytest.raises(ValueError, match="`values`"):
+    with pytest.raises(ValueError, match="`matrix` must be a matrix"):
         SparseOperator.from_torch(hybrid)
 
 
