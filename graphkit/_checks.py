@@ -392,3 +392,38 @@ def rising_pointers(argument: str, pointers: np.ndarray | Tensor, rows: int, ent
             f"`{argument}` must rise from 0 to {entries:,}, the number of entries, got "
             f"{'a step back' if (first, last) == (0, entries) else f'{first:,} to {last:,}'}."
         )
+
+
+def categories(argument: str, features: Tensor, counts: tuple[int, ...]) -> None:
+    """Refuse rows that do not hold one category for each column, from 0 to the column's ``counts`` less 1."""
+    import torch
+
+    integers = torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64
+    if tensor(argument, features).dtype not in integers or features.shape[1:] != (len(counts),):
+        raise ValueError(
+            f"`{argument}` must hold {len(counts)} integer categories in each row, as OGB's molecules have, got "
+            f"{features.dtype} {list(features.shape)}."
+        )
+    if torch.compiler.is_compiling():  # the numbers cannot be read while they are traced
+        fits = (features >= 0) & (features < torch.tensor(counts, device=features.device))
+        torch._assert_async(fits.all(), f"`{argument}` holds a category that there is not.")
+        return
+    if not len(features):
+        return
+    lowest, highest = torch.stack(features.detach().aminmax(dim=0)).tolist()
+    for column, (low, high, count) in enumerate(zip(lowest, highest, counts, strict=True)):
+        if low < 0 or high >= count:
+            raise ValueError(
+                f"`{argument}` must hold categories from 0 to {count - 1} in column {column}, as OGB numbers them, got "
+                f"{low if low < 0 else high}."
+            )
+
+
+def sources_there(sources: np.ndarray, num_nodes: int) -> None:
+    """Refuse edges out of nodes that are not there, as a damaged file has them."""
+    low, high = extent(sources)
+    if low < 0 or high >= num_nodes:
+        raise ValueError(
+            f"`edge_index` has an edge from node {low if low < 0 else high}, but nodes go from 0 to {num_nodes - 1}; a "
+            "stored graph is damaged then: `stored(folder, verify=True)` compares its checksums."
+        )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from graphkit._checks import rising_pointers
 from graphkit._kernels import sampling
 from graphkit._kernels.threads import over_range, over_rows
 
@@ -52,9 +53,15 @@ class Incoming(AbstractIncoming):
         pointers: ``[nodes + 1]``.
         sources: ``[edges]``.
         weights: ``[edges]``, in proportion to which is drawn, or empty.
+
+    Raises:
+        ValueError: for pointers that do not fit the edges, or weights of another length.
     """
 
     def __init__(self, pointers: np.ndarray, sources: np.ndarray, weights: np.ndarray) -> None:
+        rising_pointers("pointers", pointers, max(len(pointers) - 1, 0), len(sources))
+        if len(weights) not in (0, len(sources)):
+            raise ValueError(f"`weights` must have one number per edge ({len(sources):,}), got {len(weights):,}.")
         self.pointers, self.sources, self.weights = pointers, sources, weights
 
     @property

@@ -27,6 +27,9 @@ from graphkit._kernels.ordering import compressed_rows
 from graphkit.data.frontier import Numbering
 from graphkit.data.incoming import AbstractIncoming, Incoming
 
+MOST = 2**31 - 1
+"""Neighbours that a node may have drawn in a hop: sums of more, over the nodes of a batch, would not fit an integer."""
+
 SUBGRAPHS = ("directional", "bidirectional", "induced")
 
 
@@ -53,8 +56,9 @@ class NeighborSampler(BaseSampler):
         seed: of all draws, from 0.
 
     Raises:
-        ValueError: for another kind of graph, no hops, a fan-out below -1, negative or not finite weights, or
-            ``disjoint`` with ``"induced"``.
+        ValueError: for another kind of graph, no hops, a fan-out below -1 or beyond 2**31 - 1, negative or not finite
+            weights, ``disjoint`` with ``"induced"``, or edges that do not fit the graph. Those of a graph on the disk
+            are looked at as they are drawn: a pass over all of them may take minutes.
 
     Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216, section 3.2, for the idea; the fields are those of
     ``torch_geometric.sampler``. Seeds given twice are expanded twice, as in PyG.
@@ -158,6 +162,7 @@ class NeighborSampler(BaseSampler):
             frontier = numbering.nodes(begin)
             hop_key = np.uint64(sampling.keyed(key, hop))
             drawn = self.incoming.drawn(frontier, fanout=fanout, replace=self.replace, key=hop_key)
+            _checks.sources_there(drawn.sources, self.num_nodes)
             place = np.repeat(np.arange(begin, begin + len(frontier)), np.diff(drawn.ends))
             begin = len(numbering)
             rows.append(numbering.add(drawn.sources, place))
@@ -184,10 +189,11 @@ def _fan_outs(given: Sequence[int] | NumNeighbors) -> list[int]:
     """Return the number of neighbours in each hop."""
     values = given.values if isinstance(given, NumNeighbors) else given
     hops = list(values) if isinstance(values, Sequence | np.ndarray) else []
-    if not hops or any(isinstance(many, bool) or not isinstance(many, int | np.integer) or many < -1 for many in hops):
+    numbers = all(isinstance(many, int | np.integer) and not isinstance(many, bool) for many in hops)
+    if not hops or not numbers or min(hops) < -1 or max(hops) > MOST:
         raise ValueError(
-            "`num_neighbors` must hold a number of neighbours for each hop, -1 for all, such as [10, 5], "
-            f"got {given!r}."
+            f"`num_neighbors` must hold a number of neighbours for each hop, -1 for all or up to {MOST:,}, such as "
+            f"[10, 5], got {given!r}."
         )
     return [int(many) for many in hops]
 
@@ -211,23 +217,32 @@ def _compressed(data: Any) -> tuple[Tensor, Tensor, Tensor | None]:
             row, colptr, perm = (next(iter(one.values())) if len(one) == 1 else None for one in (row, colptr, perm))
         if row is None:
             raise ValueError("graphs with several kinds of edges are not sampled here; use PyG's own sampler.")
-    elif isinstance(data, Data) and isinstance(data.edge_index, EdgeIndex) and data.edge_index.sort_order == "col":
+    elif isinstance(data, Data) and _knows_its_pointers(data):
         (colptr, row), perm = data.edge_index.get_csc()
     elif isinstance(data, Data) and isinstance(data.edge_index, Tensor):
         # PyG's sort is not stable: what is drawn would depend on it.
-        nodes = data.num_nodes
-        source, target = data.edge_index.cpu().numpy()
-        _checks.edge_index_in_range(data.edge_index, nodes)
+        edges, nodes = data.edge_index, data.num_nodes
+        edges = edges.as_tensor() if isinstance(edges, EdgeIndex) else edges
+        _checks.edge_index_in_range(edges, nodes)
+        source, target = edges.cpu().numpy()
         arrays = compressed_rows(target, source, (nodes, nodes), np.int32 if len(source) < 2**31 else np.int64)
         colptr, row, perm = map(torch.from_numpy, arrays)
-    elif isinstance(data, Data):
+    elif isinstance(data, Data) and not isinstance(data.get("adj_t"), Tensor):
         colptr, row, perm = to_csc(data, device=torch.device("cpu"))
     else:
         raise ValueError(
-            f"`data` must be a graph of one kind of nodes (`Data`) or a pair of stores, got {type(data).__name__}; "
-            "use PyG's own sampler for others."
+            "`data` must be a graph of one kind of nodes (`Data`) with `edge_index`, or a pair of stores, got "
+            f"{type(data).__name__}; use PyG's own sampler for others."
         )
     return colptr, row, None if perm is None else perm.long()
+
+
+def _knows_its_pointers(data: Data) -> bool:
+    """Tell whether the edges are sorted by target and know where each node's begin, as those of a stored graph do."""
+    edges = data.edge_index
+    if not isinstance(edges, EdgeIndex) or edges.sort_order != "col" or edges._indptr is None:
+        return False
+    return len(edges._indptr) == data.num_nodes + 1
 
 
 def _weights(data: Any, name: str | None, perm: Tensor | None, edges: int) -> Tensor:

@@ -165,10 +165,25 @@ def stored(folder: Path | str, *, verify: bool = True) -> Data:
             if f"{name}.npy" in about.files:
                 path = about.folder / f"{name}.npy"
                 data[name] = mapped(path) if name == "x" else torch.from_numpy(np.load(path, allow_pickle=False))
+        _shapes_as_told(data, about)
     except (ValueError, OSError) as error:
         raise DataError(f"{str(folder)!r} cannot be read: {error}") from error
     data.store = about
     return data
+
+
+def _shapes_as_told(data: Data, about: GraphStore) -> None:
+    """Refuse arrays of other shapes than the manifest tells: what is drawn from them would lie outside."""
+    told = {"edge_index": (2, about.edges), "pointers": (about.nodes + 1,)}
+    found = {"edge_index": data.edge_index, "pointers": data.edge_index._indptr}
+    for name in NODE_FIELDS:
+        if data.get(name) is not None:
+            found[name], told[name] = data[name], (about.nodes, *data[name].shape[1:])
+    for name, shape in told.items():
+        given = found[name]
+        integers = name not in STRUCTURE or not (given.is_floating_point() or given.is_complex())
+        if tuple(given.shape) != shape or not integers:
+            raise ValueError(f"{name}.npy holds {given.dtype} {list(given.shape)} in place of {list(shape)}")
 
 
 def store(data: Data, folder: Path | str, *, name: str | None = None) -> GraphStore:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import at_least
+from graphkit._checks import at_least, categories
 from graphkit.operators.tabled import EdgeTable
 
 ATOM_CATEGORIES = (119, 5, 12, 12, 10, 6, 6, 2, 2)
@@ -28,7 +28,7 @@ class AtomEncoder(nn.Module):
         emb_dim: width of the result.
 
     Raises:
-        ValueError: in ``forward``, for another number of features.
+        ValueError: in ``forward``, for another number of features, or a category that there is not.
 
     Source: Hu et al. (2020), arXiv:2005.00687; ``ogb.graphproppred.mol_encoder`` 1.3.6 for sizes and initial values.
 
@@ -46,7 +46,7 @@ class AtomEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the vectors of atoms ``x [nodes, 9]``, integers, as ``[nodes, emb_dim]``."""
-        _columns("x", x, ATOM_CATEGORIES)
+        categories("x", x, ATOM_CATEGORIES)
         rows = torch.cat(_weights(self.atom_embedding_list))
         return F.embedding_bag(x + self.first_atom, rows, mode="sum")
 
@@ -61,7 +61,8 @@ class BondEncoder(nn.Module):
         emb_dim: width of the result.
 
     Raises:
-        ValueError: in ``forward`` and :meth:`table`, for another number of features.
+        ValueError: in ``forward`` and :meth:`table`, for another number of features, or a category that there is not:
+            other tool kits number bonds otherwise (PyG's aromatic one is 12), and cannot be looked up here.
 
     Source: Hu et al. (2020), arXiv:2005.00687; ``ogb.graphproppred.mol_encoder`` 1.3.6 for sizes and initial values.
 
@@ -81,14 +82,14 @@ class BondEncoder(nn.Module):
 
     def table(self, edge_attr: Tensor) -> EdgeTable:
         """Return them as rows of a table of all combinations."""
-        _columns("edge_attr", edge_attr, BOND_CATEGORIES)
+        categories("edge_attr", edge_attr, BOND_CATEGORIES)
         kind, stereo, conjugated = _weights(self.bond_embedding_list)
         table = kind[:, None, None] + stereo[None, :, None] + conjugated[None, None, :]
         return EdgeTable(table.flatten(0, 2), bond_rows(edge_attr))
 
 
 def bond_rows(edge_attr: Tensor) -> Tensor:
-    """Return the number of each bond's combination among all, ``[edges]``.
+    """Return the number of each bond's combination among all, ``[edges]``; the caller vouches for the categories.
 
     Example:
         >>> bond_rows(torch.tensor([[0, 0, 1], [1, 2, 0]])).tolist()
@@ -111,11 +112,3 @@ def _weights(embeddings: nn.ModuleList) -> list[Tensor]:
 
 def _starts(categories: tuple[int, ...]) -> Tensor:
     return torch.tensor([0, *categories[:-1]]).cumsum(0)
-
-
-def _columns(name: str, features: Tensor, categories: tuple[int, ...]) -> None:
-    if features.dim() != 2 or features.size(1) != len(categories) or features.is_floating_point():
-        raise ValueError(
-            f"`{name}` must hold {len(categories)} integer categories in each row, as OGB's molecules have, got "
-            f"{features.dtype} {list(features.shape)}."
-        )

@@ -114,9 +114,7 @@ def sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
     return _Sample.apply(left, right, pattern)
 
 
-def _promoted(
-    values: Tensor | None, x: Tensor, plus: Tensor | None, scale: float, plus_scale: float
-) -> torch.dtype:
+def _promoted(values: Tensor | None, x: Tensor, plus: Tensor | None, scale: float, plus_scale: float) -> torch.dtype:
     """Return the type of a product: PyTorch's for its parts, but half-precision features stay beside float32 values."""
     found = x.dtype
     for part in (values, plus):
@@ -125,7 +123,9 @@ def _promoted(
             found = found if narrow else torch.promote_types(found, part.dtype)
     if found == torch.bool:
         return torch.int64  # a sum counts, as that of `torch.sum` does
-    whole = found.is_floating_point or found.is_complex or (float(scale).is_integer() and float(plus_scale).is_integer())
+    whole = (
+        found.is_floating_point or found.is_complex or (float(scale).is_integer() and float(plus_scale).is_integer())
+    )
     return found if whole else torch.get_default_dtype()
 
 

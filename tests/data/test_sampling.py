@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 import torch_geometric.typing
 from scipy.stats import chisquare
+from torch_geometric import EdgeIndex
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.loader import LinkLoader, NodeLoader
 from torch_geometric.sampler import EdgeSamplerInput, NegativeSampling, NodeSamplerInput, NumNeighbors
@@ -423,3 +426,52 @@ def test_what_cannot_be_sampled_is_refused(graph):
         sampler.sample_from_nodes(NodeSamplerInput(None, torch.arange(2), time=torch.arange(2)))
     with pytest.raises(ValueError, match="several kinds and times"):
         sampler.sample_from_edges(EdgeSamplerInput(None, torch.arange(2), torch.arange(2), time=torch.arange(2)))
+
+
+@pytest.mark.parametrize("wrong", [NODES, -1, 2**61])
+def test_an_edge_from_a_node_that_is_not_there_is_refused_when_it_is_drawn(graph, wrong):
+    """Edges that know their pointers are not looked at beforehand: they may lie on a disk."""
+    edges = EdgeIndex(graph.edge_index, sparse_size=(NODES, NODES)).sort_by("col").values
+    edges.get_csc()
+    edges._data[0, 5] = wrong
+    for fan_outs in ([-1], [-1, -1], [-1, -1, -1]):
+        sampler = NeighborSampler(Data(edge_index=edges, num_nodes=NODES), fan_outs, replace=True)
+        with pytest.raises(ValueError, match=f"has an edge from node {wrong}, but nodes go from 0 to {NODES - 1}"):
+            sampler.sample_from_nodes(NodeSamplerInput(None, torch.arange(NODES)))
+
+
+def test_pointers_that_do_not_fit_the_edges_are_refused(graph):
+    for place, wrong in ((0, 3), (5, 10**6), (5, -1), (NODES, 10**9)):
+        edges = EdgeIndex(graph.edge_index, sparse_size=(NODES, NODES)).sort_by("col").values
+        edges.get_csc()
+        edges._indptr[place] = wrong
+        with pytest.raises(ValueError, match="`pointers` must rise from 0 to"):
+            NeighborSampler(Data(edge_index=edges, num_nodes=NODES), [2])
+
+
+def test_edges_said_to_be_sorted_that_are_not_are_sampled_as_they_are(graph):
+    """PyG takes the word for it."""
+    said = Data(edge_index=EdgeIndex(graph.edge_index, sparse_size=(NODES, NODES), sort_order="col"), num_nodes=NODES)
+    found, expected = (
+        NeighborSampler(data, [3, 2]).sample_from_nodes(NodeSamplerInput(None, torch.arange(4)))
+        for data in (said, graph)
+    )
+    assert torch.equal(found.node, expected.node)
+    assert torch.equal(found.edge, expected.edge)
+
+
+@pytest.mark.parametrize("many", [2**31, 2**40, 2**61, 2**63, 2**70])
+@pytest.mark.parametrize("replace", [False, True])
+def test_more_neighbours_than_can_be_counted_are_refused(graph, many, replace):
+    with pytest.raises(ValueError, match="or up to 2,147,483,647"):
+        NeighborSampler(graph, [many], replace=replace)
+
+
+def test_a_graph_of_no_edge_index_is_refused(graph):
+    ones = torch.ones(graph.num_edges)
+    adjacency = torch.sparse_coo_tensor(graph.edge_index, ones, (NODES, NODES), check_invariants=True)
+    with pytest.raises(ValueError, match="with `edge_index`"), warnings.catch_warnings(action="ignore"):
+        NeighborSampler(Data(adj_t=adjacency.to_sparse_csr()), [2])
+    for edge_index in (torch.zeros(3, 4, dtype=torch.long), torch.zeros(4, dtype=torch.long)):
+        with pytest.raises(ValueError, match="`edge_index` must have shape"):
+            NeighborSampler(Data(edge_index=edge_index, num_nodes=4), [2])

@@ -122,6 +122,37 @@ class TestWhatIsRefused:
         with pytest.raises(DataError, match=told[damage]):
             graph_store(tmp_path / "digits")
 
+    @pytest.mark.parametrize("wrong", [2**31 - 1, -1, 1797])
+    def test_an_edge_whose_node_is_not_there(self, digits, tmp_path, wrong):
+        """One changed number: files are as long as they were, and a batch read foreign memory."""
+        path = tmp_path / "digits/edge_index.npy"
+        edges = np.load(path)
+        edges[0, 7] = wrong
+        np.save(path, edges)
+        kept = stored(tmp_path / "digits", verify=False)
+        for options in ({}, {"replace": True}, {"disjoint": True}, {"subgraph_type": "bidirectional"}):
+            with pytest.raises(ValueError, match=f"from node {wrong}, but nodes go from 0 to 1796; a stored graph is"):
+                list(NeighborLoader(kept, [-1, -1], sampler=options, loader={"batch_size": 600}))
+        with pytest.raises(DataError, match="is not what was written"):
+            stored(tmp_path / "digits")
+
+    def test_pointers_that_lead_elsewhere(self, digits, tmp_path):
+        path = tmp_path / "digits/pointers.npy"
+        pointers = np.load(path)
+        pointers[9] = 2**31 - 1
+        np.save(path, pointers)
+        with pytest.raises(ValueError, match="`pointers` must rise from 0"):
+            NeighborLoader(stored(tmp_path / "digits", verify=False), [2])
+
+    @pytest.mark.parametrize("name", ["edge_index", "pointers", "x", "y", "train_mask"])
+    def test_arrays_of_another_shape(self, digits, tmp_path, name):
+        path = tmp_path / f"digits/{name}.npy"
+        array = np.load(path)
+        turned = array.T if array.ndim == 2 else array.reshape(1, -1)
+        np.save(path, np.ascontiguousarray(turned))
+        with pytest.raises(DataError, match=r"cannot be read: .*"):
+            stored(tmp_path / "digits", verify=False)
+
     @pytest.mark.parametrize("name", ["x", "y", "train_mask", "edge_index", "pointers"])
     def test_a_changed_bit_unless_checksums_are_left_out(self, digits, tmp_path, name):
         path = tmp_path / f"digits/{name}.npy"

@@ -8,7 +8,8 @@ from ogb.graphproppred import mol_encoder
 from torch import nn
 from torch_geometric.nn import GINEConv as PyGGINEConv
 
-from graphkit.nn import AtomEncoder, BondedGCNConv, BondEncoder, GINEConv
+from graphkit.nn import AtomEncoder, BondedGCNConv, BondEncoder, GINEConv, GraphClassifier
+from graphkit.nn.graphs import GraphBatch
 from graphkit.nn.molecules import ATOM_CATEGORIES, BOND_CATEGORIES
 from graphkit.operators.tabled import EdgeTable
 
@@ -69,3 +70,53 @@ def test_convolution_with_bonds_is_its_sum_written_as_a_loop():
     torch.testing.assert_close(conv(x, edge_index, edges), expected)
     table = EdgeTable(edges, torch.arange(8))
     torch.testing.assert_close(conv(x, edge_index, table), expected)
+
+
+WRONG_BONDS = [[12, 0, 0], [-1, 0, 0], [10**8, 0, 0], [0, 6, 0], [0, 0, 2], [0, -1, 0]]
+"""The first is PyG's aromatic bond; the fourth was taken for the next kind of bond, the others for foreign memory."""
+
+
+@pytest.mark.parametrize("bond", WRONG_BONDS)
+def test_a_bond_of_no_known_kind_is_refused_wherever_bonds_are_taken(bond):
+    bonds, x = torch.tensor([[0, 0, 0], bond]), torch.randn(3, 4)
+    edge_index, encoder = torch.tensor([[0, 1], [1, 2]]), BondEncoder(4)
+    classifier = GraphClassifier(None, 4, 1, conv=lambda i, o: GINEConv(nn.Linear(i, o)), layers=2)
+    batch = GraphBatch(torch.zeros(3, 9, dtype=torch.long), edge_index, bonds, torch.zeros(3, dtype=torch.long), 1)
+    doors = [
+        lambda: encoder(bonds),
+        lambda: GINEConv(nn.Linear(4, 2))(x, edge_index, encoder.table(bonds)),
+        lambda: BondedGCNConv(4, 4)(x, edge_index, encoder.table(bonds)),
+        lambda: classifier(batch),
+    ]
+    for door in doors:
+        with pytest.raises(ValueError, match="`edge_attr` must hold categories from 0 to"):
+            door()
+
+
+@pytest.mark.parametrize("column", range(9))
+def test_an_atom_beyond_its_categories_is_not_one_of_the_next_column(column):
+    atoms = torch.zeros(2, 9, dtype=torch.long)
+    encoder = AtomEncoder(2)
+    atoms[1, column] = ATOM_CATEGORIES[column] - 1
+    assert encoder(atoms).shape == (2, 2)
+    for wrong in (ATOM_CATEGORIES[column], -1):
+        atoms[1, column] = wrong
+        with pytest.raises(ValueError, match=f"in column {column}, .* got {wrong}"):
+            encoder(atoms)
+
+
+def test_categories_are_looked_at_in_a_compiled_model_too():
+    encoder, bonds = torch.compile(BondEncoder(2), fullgraph=True, backend="aot_eager"), torch.zeros(2, 3).long()
+    assert encoder(bonds).shape == (2, 2)
+    bonds[0, 1] = 6
+    with pytest.raises(RuntimeError, match="category that there is not"):
+        encoder(bonds)
+
+
+@pytest.mark.parametrize("row", [[0, 60], [-1, 0], [10**8, 0]])
+def test_a_table_of_edges_whose_rows_are_not_there_is_refused(row):
+    edges = EdgeTable(torch.randn(60, 4), torch.tensor(row))
+    x, edge_index = torch.randn(3, 4), torch.tensor([[0, 1], [1, 2]])
+    for layer in (GINEConv(nn.Linear(4, 2)), BondedGCNConv(4, 4)):
+        with pytest.raises(ValueError, match="`row` must name rows of `table`, from 0 to 59"):
+            layer(x, edge_index, edges)
