@@ -427,3 +427,11 @@ def sources_there(sources: np.ndarray, num_nodes: int) -> None:
             f"`edge_index` has an edge from node {low if low < 0 else high}, but nodes go from 0 to {num_nodes - 1}; a "
             "stored graph is damaged then: `stored(folder, verify=True)` compares its checksums."
         )
+
+
+def node_counts(argument: str, counts: Tensor) -> None:
+    """Refuse what does not hold one count for each node, an integer of 0 or more."""
+    if tensor(argument, counts).is_floating_point() or counts.is_complex():
+        raise TypeError(f"`{argument}` must hold integers, got {counts.dtype}.")
+    if counts.dim() != 1 or extent(counts)[0] < 0:
+        raise ValueError(f"`{argument}` must hold one number of 0 or more for each node, got {list(counts.shape)}.")

@@ -10,7 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, host_array, member
+from graphkit._checks import (
+    at_least,
+    edge_index_in_range,
+    host_array,
+    member,
+    node_counts,
+    one_value_per_edge,
+    tensor,
+)
 from graphkit._kernels.ordering import fingerprint
 from graphkit.operators.coarsening.contraction import Weights, contracted, edges_of_weights, graph_weights
 from graphkit.operators.coarsening.metis import partitioned
@@ -33,6 +41,10 @@ class Level:
         edge_weight: weights summed over the original edges between two clusters, ``[edges]``.
         sizes: original nodes in each node, ``[nodes]``, int64; 0 at a fake node of a balanced tree.
 
+    Raises:
+        TypeError: for parts that are not tensors, and ids or sizes that are not integers.
+        ValueError: for ids of nodes that are not there, or weights of another length.
+
     Example:
         >>> from graphkit.operators import coarsen
         >>> path = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
@@ -43,6 +55,11 @@ class Level:
     edge_index: Tensor
     edge_weight: Tensor
     sizes: Tensor
+
+    def __post_init__(self) -> None:
+        node_counts("sizes", self.sizes)
+        edge_index_in_range(tensor("edge_index", self.edge_index), len(self.sizes))
+        one_value_per_edge("edge_weight", tensor("edge_weight", self.edge_weight), self.edge_index.shape[1])
 
     @property
     def num_nodes(self) -> int:
