@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import scipy.fft
 import torch
@@ -120,7 +121,7 @@ def inverting_order(kernel: Kernel, dual: Kernel, *, largest: float = 2.0, toler
 
     least, orders = usual_order(kernel, tolerance, largest=largest), range(LONGEST + 1)
     for within in (tolerance, max(tolerance, COARSE)):
-        order = bisect.bisect_left(orders, True, lo=least, key=lambda order, within=within: inverts(order, within))
+        order = bisect.bisect_left(orders, True, lo=least, key=partial(inverts, within=within))
         if order <= LONGEST:
             return order
     raise ValueError(f"`kernel` is not inverted within {COARSE:g} by polynomials of order {LONGEST:,}; it is too wide.")
