@@ -435,3 +435,9 @@ def node_counts(argument: str, counts: Tensor) -> None:
         raise TypeError(f"`{argument}` must hold integers, got {counts.dtype}.")
     if counts.dim() != 1 or extent(counts)[0] < 0:
         raise ValueError(f"`{argument}` must hold one number of 0 or more for each node, got {list(counts.shape)}.")
+
+
+def features_per_item(argument: str, x: Tensor, width: int) -> None:
+    """Refuse features of another width than a layer was made for; any fits where that is unknown, below 1."""
+    if 0 < width != x.shape[-1]:
+        raise ValueError(f"`{argument}` must have {width} features in its last axis, got {list(x.shape)}.")

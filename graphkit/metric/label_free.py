@@ -133,7 +133,9 @@ def standardised(z: Tensor, *, correction: int = 0) -> Tensor:
         return z * 0
     scaled = z * power_of_two(z.detach().abs().amax(0))
     varies = (scaled != scaled[:1]).any(0)
-    ramp = torch.arange(len(z), device=z.device, dtype=z.dtype).unsqueeze(1)  # the deviation of equal numbers has no slope
+    ramp = torch.arange(len(z), device=z.device, dtype=z.dtype).unsqueeze(
+        1
+    )  # the deviation of equal numbers has no slope
     deviation = torch.where(varies, scaled, ramp).std(0, correction=correction)
     return torch.where(varies, scaled - scaled.mean(0), 0) / deviation
 

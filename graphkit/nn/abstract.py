@@ -10,12 +10,13 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation, MinAggregation, SumAggregation
 from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
 from torch_geometric.typing import OptTensor
-from torch_geometric.utils import is_sparse
+from torch_geometric.utils import is_sparse, is_torch_sparse_tensor
 
 from graphkit.operators import SparseOperator
 from graphkit.operators.dense import linear
 from graphkit.operators.features import features_of
 from graphkit.operators.functions import forward_mode, inside_transform
+from graphkit.operators.prepared import Edges, edges_of
 
 AGGREGATIONS = {
     "add": SumAggregation,
@@ -47,8 +48,18 @@ class AbstractGraphConv(MessagePassing):
     nodes_axis: ClassVar[int] = -2
     """The ``node_dim`` that the fused path knows."""
 
-    def _fused(self, edge_index: Any, aggregations: Sequence[str] = ("add", "sum")) -> bool:
-        """Tell whether the fused path may be taken, which makes some ``aggregations`` over the nodes' axis."""
+    def _fused(self, edge_index: Any, x: Any = None, aggregations: Sequence[str] = ("add", "sum")) -> bool:
+        """Tell whether the fused path may be taken, which makes some ``aggregations`` over the nodes' axis.
+
+        Raises:
+            ValueError: for a pair ``x`` beside ``flow="target_to_source"``, which PyG reads in two ways: its messages
+                are those of the first, and of the second as soon as a hook is registered.
+        """
+        if self.flow == "target_to_source" and isinstance(x, tuple | list) and x[0] is not x[1]:
+            raise ValueError(
+                "`x` must be one set of features with flow='target_to_source', got a pair; reverse the rows of "
+                "`edge_index` and keep flow='source_to_target'."
+            )
         return not self._plain(edge_index) and self.aggr in aggregations
 
     def _plain(self, edge_index: Any) -> bool:
@@ -156,9 +167,26 @@ def matrix_type(x: Any) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
-def plain_edges(graph: Any) -> Any:
-    """Return a prepared operator as the ``edge_index`` that the plain path reads; any other graph as it is."""
-    return graph.edge_index() if isinstance(graph, SparseOperator) else graph
+def plain_graph(
+    graph: Any, edge_weight: OptTensor = None, *, flow: str, num_nodes: int | tuple[int, int] | None = None
+) -> tuple[Any, OptTensor]:
+    """Return the edges and weights of a graph as the plain path reads them: those that the fused path makes of it.
+
+    PyG reads the loops and values of a ``torch.sparse`` matrix in another way in nearly every layer.
+    """
+    if isinstance(graph, SparseOperator):
+        edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
+    elif is_torch_sparse_tensor(graph):
+        edges = _edges_of_matrix(graph, edge_weight, flow, num_nodes)
+    else:
+        narrow = isinstance(graph, Tensor) and graph.dtype == torch.int32  # with which torch 2.13's `gather` is wrong
+        return graph.long() if narrow else graph, edge_weight
+    return edges.index, edges.weight
+
+
+@torch.compiler.disable  # which knows no sparse tensors
+def _edges_of_matrix(graph: Tensor, edge_weight: OptTensor, flow: str, num_nodes: Any) -> Edges:
+    return edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
 
 
 def plain_features(x: Any) -> Any:
@@ -167,23 +195,31 @@ def plain_features(x: Any) -> Any:
     return x.to_dense() if sparse else x
 
 
-def end_sizes(x: tuple[Any, Any], size: tuple[int | None, int | None] | None, edge_index: Any) -> tuple[int, int]:
+def end_sizes(
+    x: tuple[Any, Any], size: tuple[int | None, int | None] | None, edge_index: Any, axis: int = -2
+) -> tuple[int, int]:
     """Return the numbers of source and target nodes from the features, the given ``size`` or the graph itself.
 
+    Where nothing tells the number of target nodes it is that of the sources, as in PyG.
+
+    Args:
+        x: features of sources and of targets, or ``None``.
+        size: what is stated beside them.
+        edge_index: the graph.
+        axis: of the nodes in ``x``.
+
     Raises:
-        ValueError: where ``size`` and the features disagree, or nothing tells the number of target nodes.
+        ValueError: where ``size`` and the features disagree.
     """
     found: list[int] = []
-    for end, features, stated, axis in zip(("source", "target"), x, size or (None, None), (1, 0), strict=True):
-        given = features.size(-2) if features is not None else None
+    for end, features, stated, side in zip(("source", "target"), x, size or (None, None), (1, 0), strict=True):
+        given = features.size(axis) if features is not None else None
         if given is not None and stated is not None and given != stated:
             raise ValueError(f"`size` says {stated} {end} nodes, but `x` has {given}.")
         count = given if given is not None else stated
         if count is None and (is_sparse(edge_index) or not isinstance(edge_index, Tensor)):
-            count = edge_index.size(axis)
-        if count is None:
-            raise ValueError("`size` must give (source nodes, target nodes) when `x` is (x_source, None).")
-        found.append(count)
+            count = edge_index.size(side)
+        found.append(found[0] if count is None else count)
     return found[0], found[1]
 
 

@@ -152,8 +152,8 @@ def edges_of(
     if isinstance(graph, Tensor) and graph.requires_grad:
         return _edges_of_operator(SparseOperator.from_torch(graph))
     if isinstance(graph, SparseOperator):
-        index = remembered(graph.edge_index, "edges", graph)
-        return Edges(index, graph.values)
+        traced = torch.compiler.is_compiling()
+        return Edges(graph.edge_index() if traced else remembered(graph.edge_index, "edges", graph), graph.values)
     return remembered(lambda: _edges_of_operator(SparseOperator.from_torch(graph)), "edges", graph)
 
 

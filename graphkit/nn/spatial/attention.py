@@ -7,8 +7,8 @@ from torch import Tensor
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor, remove_self_loops, scatter
 
-from graphkit._checks import one_value_per_edge
-from graphkit.nn.abstract import AbstractGraphConv, biased, plain_edges
+from graphkit._checks import features_per_item, one_value_per_edge
+from graphkit.nn.abstract import AbstractGraphConv, biased, plain_graph
 from graphkit.operators import SparseOperator
 from graphkit.operators.dropout import dropout
 from graphkit.operators.pattern import Pattern
@@ -34,13 +34,11 @@ class AbstractAttentionConv(AbstractGraphConv):
         Where ``edge_attr`` is left out a matrix brings its own values.
         """
         edges = edges_of(edge_index, flow=self.flow, num_nodes=sizes)
-        attr = None if self.lin_edge is None else edges.weight if edge_attr is None else edge_attr
-        one_value_per_edge("edge_attr", attr, edges.index.shape[1])
+        attr = self._edge_features(edge_attr, edges.weight, edges.index.shape[1])
         loops = self.add_self_loops
         pattern = looped_pattern_of(edges.index, sizes, loops="new") if loops else pattern_of(edges.index, sizes)
-        if attr is None:
+        if attr is None or self.lin_edge is None:
             return pattern, None
-        attr = attr.unsqueeze(-1) if attr.dim() == 1 else attr
         if loops:
             index = edges.index if self.flow == "source_to_target" else edges.index.flip(0)
             attr = torch.cat((attr, _loop_features(index, attr, min(sizes), self.fill_value)))
@@ -50,11 +48,25 @@ class AbstractAttentionConv(AbstractGraphConv):
         self, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]
     ) -> tuple[Any, OptTensor]:
         """Return the edges that ``propagate`` runs over and their features, by operations that can be traced."""
-        edge_index = plain_edges(edge_index)
+        index, values = plain_graph(edge_index, flow=self.flow, num_nodes=sizes)
+        edge_attr = self._edge_features(edge_attr, values, index.size(1))
         if not self.add_self_loops:
-            return edge_index, edge_attr
-        edge_index, edge_attr = remove_self_loops(edge_index, edge_attr)
-        return add_self_loops(edge_index, edge_attr, fill_value=self.fill_value, num_nodes=min(sizes))
+            return index, edge_attr
+        index, edge_attr = remove_self_loops(index, edge_attr)
+        if edge_attr is not None:
+            edge_attr = torch.cat((edge_attr, _loop_features(index, edge_attr, min(sizes), self.fill_value)))
+        return add_self_loops(index, num_nodes=min(sizes))[0], edge_attr
+
+    def _edge_features(self, edge_attr: OptTensor, values: OptTensor, edges: int) -> OptTensor:
+        """Return the features of edges, ``[edges, features]``, or a matrix's ``values`` in their place."""
+        attr = values if edge_attr is None and self.lin_edge is not None else edge_attr
+        one_value_per_edge("edge_attr", attr, edges)
+        if attr is None:
+            return None
+        attr = attr.unsqueeze(-1) if attr.dim() == 1 else attr
+        if self.lin_edge is not None:
+            features_per_item("edge_attr", attr, getattr(self.lin_edge, "in_channels", -1))
+        return attr
 
     def _kept(self, pattern: Pattern, like: Tensor) -> OptTensor:
         """Return dropout's factor for each entry and head, 0 or 1 / (1 - p), or ``None`` where nothing is dropped."""
@@ -62,13 +74,20 @@ class AbstractAttentionConv(AbstractGraphConv):
             return None
         return dropout(like.new_ones(pattern.entries, self.heads), self.dropout)
 
+    def _plain_weights(self, index: Any, alpha: Tensor, edge_index: Any, sizes: tuple[int, int]) -> tuple[Any, Tensor]:
+        """Return what ``_weights`` does of the edges that ``propagate`` ran over."""
+        if not _is_matrix(edge_index):
+            return index, alpha
+        pattern = Pattern.from_ends(index[1], index[0], sizes[::-1])
+        return self._weights(pattern, alpha.index_select(0, pattern.order), edge_index)
+
     def _weights(self, pattern: Pattern, alpha: Tensor, edge_index: Any) -> tuple[Any, Tensor]:
         """Return the graph that attention ran over and its weights, ``[entries, heads]``, as PyG orders them.
 
         Beside an ``edge_index`` that is the edges without loops, in their order, then the loops; a sparse matrix comes
         back as a CSR matrix whose values are the weights.
         """
-        if isinstance(edge_index, SparseOperator) or is_torch_sparse_tensor(edge_index):
+        if _is_matrix(edge_index):
             size = (*pattern.shape, self.heads)
             matrix = torch.sparse_csr_tensor(pattern.pointers, pattern.columns, alpha, size, check_invariants=False)
             return matrix, alpha
@@ -93,8 +112,13 @@ class AbstractAttentionConv(AbstractGraphConv):
         return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"
 
 
+def _is_matrix(edge_index: Any) -> bool:
+    return isinstance(edge_index, SparseOperator) or is_torch_sparse_tensor(edge_index)
+
+
 def _loop_features(index: Tensor, attr: Tensor, nodes: int, fill_value: Any) -> Tensor:
     if not isinstance(fill_value, str):
         return torch.as_tensor(fill_value, dtype=attr.dtype, device=attr.device).expand(nodes, attr.shape[1])
+    index = index.long()  # with torch.int32 the gradient of torch 2.13's `scatter` is wrong
     proper = (index[0] != index[1]) & (index[1] < nodes)
     return scatter(attr[proper], index[1][proper], 0, nodes, reduce=fill_value)

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphkit.nn.abstract import plain_edges
 from graphkit.operators import sum_adjacency
 from graphkit.operators.tabled import EdgeTable, tabled_sum
 
@@ -48,8 +47,7 @@ class BondedGCNConv(nn.Module):
         if isinstance(edge_attr, Tensor):
             edge_attr = EdgeTable(edge_attr, torch.arange(len(edge_attr), device=edge_attr.device))
         z = self.linear(x)
-        edges = plain_edges(edge_index)
-        pattern = sum_adjacency(edges, num_nodes=z.size(0)).pattern
+        pattern = sum_adjacency(edge_index, num_nodes=z.size(0)).pattern
         outgoing = pattern.transpose[0].pointers.diff()
         scale = (outgoing + 1).to(z.dtype).rsqrt()
         gathered = tabled_sum(pattern, z, edge_attr, scale) * scale.unsqueeze(1)

@@ -134,11 +134,9 @@ class GATConv(AbstractAttentionConv):
         sizes = end_sizes((source, target), size, edge_index)
         residual = None if self.res is None or target is None else self.res(target)
         source, target = self._mapped(source, target)
-        fused = self._fused(edge_index)
-        if not fused:
-            out, weights = self._propagated(source, target, edge_index, edge_attr, sizes)
-        else:
-            out, weights = self._attended(source, target, edge_index, edge_attr, sizes, bool(return_attention_weights))
+        fused = self._fused(edge_index, x)
+        gathered = self._attended if fused else self._propagated
+        out, weights = gathered(source, target, edge_index, edge_attr, sizes, bool(return_attention_weights))
         out = self._joined(out, residual, fresh=fused)
         return (out, weights) if return_attention_weights else out
 
@@ -199,13 +197,20 @@ class GATConv(AbstractAttentionConv):
         return F.linear(attr, (weight * self.att_edge.view(self.heads, self.out_channels, 1)).sum(1))
 
     def _propagated(
-        self, source: Tensor, target: OptTensor, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]
+        self,
+        source: Tensor,
+        target: OptTensor,
+        edge_index: Any,
+        edge_attr: OptTensor,
+        sizes: tuple[int, int],
+        weights: bool,
     ) -> tuple[Tensor, Any]:
         alpha = self._scores(source, target)
-        edge_index, edge_attr = self._plain_neighbourhoods(edge_index, edge_attr, sizes)
-        alpha = self.edge_updater(edge_index, alpha=alpha, edge_attr=edge_attr, size=sizes)
-        x = source.view(sizes[0], self.heads, self.out_channels)
-        return self.propagate(edge_index, x=(x, None), alpha=alpha, size=sizes), (edge_index, alpha)
+        index, attr = self._plain_neighbourhoods(edge_index, edge_attr, sizes)
+        alpha = self.edge_updater(index, alpha=alpha, edge_attr=attr, size=sizes)
+        ends = [end if end is None else end.view(-1, self.heads, self.out_channels) for end in (source, target)]
+        out = self.propagate(index, x=tuple(ends), alpha=alpha, size=sizes)
+        return out, self._plain_weights(index, alpha, edge_index, sizes) if weights else None
 
     def edge_update(
         self,

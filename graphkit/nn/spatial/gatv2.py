@@ -131,11 +131,9 @@ class GATv2Conv(AbstractAttentionConv):
         left, right = (
             side.view(size, self.heads, self.out_channels) for side, size in zip((left, right), sizes, strict=True)
         )
-        fused = self._fused(edge_index)
-        if not fused:
-            out, weights = self._propagated(left, right, edge_index, edge_attr, sizes)
-        else:
-            out, weights = self._attended(left, right, edge_index, edge_attr, sizes, bool(return_attention_weights))
+        fused = self._fused(edge_index, x)
+        gathered = self._attended if fused else self._propagated
+        out, weights = gathered(left, right, edge_index, edge_attr, sizes, bool(return_attention_weights))
         out = self._joined(out, residual, fresh=fused)
         return (out, weights) if return_attention_weights else out
 
@@ -161,11 +159,18 @@ class GATv2Conv(AbstractAttentionConv):
         return self.lin_edge(attr).view(-1, self.heads, self.out_channels)
 
     def _propagated(
-        self, left: Tensor, right: Tensor, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]
+        self,
+        left: Tensor,
+        right: Tensor,
+        edge_index: Any,
+        edge_attr: OptTensor,
+        sizes: tuple[int, int],
+        weights: bool,
     ) -> tuple[Tensor, Any]:
-        edge_index, edge_attr = self._plain_neighbourhoods(edge_index, edge_attr, sizes)
-        alpha = self.edge_updater(edge_index, x=(left, right), edge_attr=edge_attr, size=sizes)
-        return self.propagate(edge_index, x=(left, right), alpha=alpha, size=sizes), (edge_index, alpha)
+        index, attr = self._plain_neighbourhoods(edge_index, edge_attr, sizes)
+        alpha = self.edge_updater(index, x=(left, right), edge_attr=attr, size=sizes)
+        out = self.propagate(index, x=(left, right), alpha=alpha, size=sizes)
+        return out, self._plain_weights(index, alpha, edge_index, sizes) if weights else None
 
     def edge_update(
         self,

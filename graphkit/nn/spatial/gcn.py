@@ -10,10 +10,9 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import OptTensor
 
-from graphkit.nn.abstract import AbstractGraphConv, mapped, matrix_type
+from graphkit.nn.abstract import AbstractGraphConv, mapped, matrix_type, plain_graph
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.features import features_of
-from graphkit.operators.prepared import edges_of
 
 
 class GCNConv(AbstractGraphConv):
@@ -108,31 +107,40 @@ class GCNConv(AbstractGraphConv):
         return adjacency @ x if self.bias is None else adjacency @ x + self.bias
 
     def _adjacency(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> SparseOperator:
-        if self._cached_edge_index is not None:
-            return self._cached_edge_index
-        adjacency = gcn_adjacency(
+        normalize = self.normalize
+        if self.cached and normalize:
+            (edge_index, edge_weight), normalize = self._edges(x, edge_index, edge_weight), False
+        return gcn_adjacency(
             edge_index,
             edge_weight,
             num_nodes=x.size(-2),
             improved=self.improved,
-            add_self_loops=self.add_self_loops,
-            normalize=self.normalize,
+            add_self_loops=self.add_self_loops and normalize,
+            normalize=normalize,
             flow=self.flow,
             dtype=matrix_type(x),
         )
-        if self.cached:
-            self._cached_edge_index = adjacency
-        return adjacency
 
     def _propagated(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Tensor:
-        if isinstance(edge_index, SparseOperator):
-            edges = edges_of(edge_index, edge_weight, flow=self.flow)
-            edge_index, edge_weight = edges.index, edges.weight
-        if self.normalize:
-            edge_index, edge_weight = gcn_norm(
-                edge_index, edge_weight, x.size(self.node_dim), self.improved, self.add_self_loops, self.flow, x.dtype
-            )
+        edge_index, edge_weight = self._edges(x, edge_index, edge_weight)
         return self.propagate(edge_index, x=self.lin(x), edge_weight=edge_weight)
+
+    def _edges(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> tuple[Any, OptTensor]:
+        """Return the edges and weights that messages run over, by operations that can be traced."""
+        if self._cached_edge_index is not None:
+            return self._cached_edge_index
+        nodes = x.size(self.node_dim)
+        edge_index, edge_weight = plain_graph(edge_index, edge_weight, flow=self.flow, num_nodes=nodes)
+        edge_weight = None if edge_weight is None else edge_weight.flatten().to(x.dtype)
+        if not self.normalize:
+            return edge_index, edge_weight
+        if edge_weight is None and isinstance(edge_index, Tensor):
+            # Without weights PyG gives every loop the weight 1.
+            edge_weight = torch.ones(edge_index.size(1), dtype=x.dtype, device=edge_index.device)
+        pair = gcn_norm(edge_index, edge_weight, nodes, self.improved, self.add_self_loops, self.flow, x.dtype)
+        if self.cached:
+            self._cached_edge_index = pair
+        return pair
 
     def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
         """Return each edge's weighted source features."""

@@ -10,7 +10,7 @@ from torch_geometric.nn.inits import reset
 from torch_geometric.typing import OptTensor, Size
 
 from graphkit._checks import one_value_per_edge
-from graphkit.nn.abstract import AbstractGraphConv, applied, both_ends, end_sizes, plain_edges, plain_features
+from graphkit.nn.abstract import AbstractGraphConv, applied, both_ends, end_sizes, plain_features, plain_graph
 from graphkit.nn.features import SparseSum
 from graphkit.operators import SparseOperator, sum_adjacency
 from graphkit.operators.pattern import rememberable
@@ -63,15 +63,18 @@ class GINConv(AbstractGraphConv):
         """Return the convolved features."""
         source: Any
         target: Any
-        if not self._fused(edge_index):
+        if not self._fused(edge_index, x):
             source, target = map(plain_features, (x, x) if isinstance(x, Tensor | SparseOperator) else x)
-            out = self.propagate(plain_edges(edge_index), x=(source, target), size=size)
+            sizes = end_sizes((source, target), size, edge_index, self.node_dim)
+            edge_index, _ = plain_graph(edge_index, flow=self.flow, num_nodes=sizes)
+            out = self.propagate(edge_index, x=(source, target), size=sizes)
         else:
             source, target = both_ends(x)
             sizes = end_sizes((source, target), size, edge_index)
             adjacency = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow)
             if isinstance(source, SparseOperator):
-                return self.nn(SparseSum(adjacency, source, 1 + self.eps, target))
+                out = self.nn(SparseSum(adjacency, source, 1 + self.eps, target))
+                return out.to_dense() if isinstance(out, SparseSum) else out
             target = target.to_dense() if isinstance(target, SparseOperator) else target
             alike = target is not None and source.dim() == 2 and target.shape[1:] == source.shape[1:]
             if alike and rememberable(self.eps):
@@ -138,24 +141,30 @@ class GINEConv(AbstractGraphConv):
 
     def forward(self, x: Any, edge_index: Any, edge_attr: Any = None, size: Size = None) -> Tensor:
         """Return the convolved features."""
-        plain = not self._fused(edge_index)
+        plain = not self._fused(edge_index, x)
+        if edge_attr is None:
+            raise ValueError("`edge_attr` must be given: this layer adds the features of edges to those of nodes.")
         source, target = map(plain_features, both_ends(x))
+        sizes = end_sizes((source, target), size, edge_index, self.node_dim)
         if isinstance(edge_attr, EdgeTable):
             if not plain and source.dim() == 2:
-                return self._tabled((source, target), edge_index, edge_attr, size)
+                return self._tabled((source, target), edge_index, edge_attr, sizes)
             edge_attr = edge_attr.to_dense()
-        if plain or edge_attr is None or source.dim() != 2 or edge_attr.dim() != 2:
-            out = self.propagate(plain_edges(edge_index), x=(source, target), edge_attr=edge_attr, size=size)
+        if plain or source.dim() != 2 or edge_attr.dim() != 2:
+            edge_index, _ = plain_graph(edge_index, flow=self.flow, num_nodes=sizes)
+            one_value_per_edge("edge_attr", edge_attr, edge_index.size(1))
+            out = self.propagate(edge_index, x=(source, target), edge_attr=edge_attr, size=sizes)
         else:
-            sizes = end_sizes((source, target), size, edge_index)
             pattern = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern
             one_value_per_edge("edge_attr", edge_attr, pattern.entries)
             out = rectified_sum(pattern, source, self._edge_term(source, edge_attr))
         return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
 
-    def _tabled(self, x: tuple[Tensor, OptTensor], edge_index: Any, edge_attr: EdgeTable, size: Size) -> Tensor:
+    def _tabled(
+        self, x: tuple[Tensor, OptTensor], edge_index: Any, edge_attr: EdgeTable, sizes: tuple[int, int]
+    ) -> Tensor:
         source, target = x
-        pattern = sum_adjacency(edge_index, num_nodes=end_sizes(x, size, edge_index), flow=self.flow).pattern
+        pattern = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern
         one_value_per_edge("edge_attr", edge_attr.row, pattern.entries)
         out = tabled_sum(pattern, source, EdgeTable(self._edge_term(source, edge_attr.table), edge_attr.row))
         return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))

@@ -14,8 +14,8 @@ from graphkit.nn.abstract import (
     end_sizes,
     mapped,
     matrix_type,
-    plain_edges,
     plain_features,
+    plain_graph,
 )
 from graphkit.operators import SparseOperator, mean_adjacency, sum_adjacency
 from graphkit.operators.extremum import neighbour_maximum
@@ -98,7 +98,7 @@ class SAGEConv(AbstractGraphConv):
 
     def forward(self, x: Any, edge_index: Any, size: Size = None) -> Tensor:
         """Return the convolved features."""
-        plain = not self._fused(edge_index, FUSED)
+        plain = not self._fused(edge_index, x, FUSED)
         if plain:
             source, target = map(plain_features, (x, x) if isinstance(x, Tensor | SparseOperator) else x)
         else:
@@ -106,11 +106,12 @@ class SAGEConv(AbstractGraphConv):
         if self.project:
             source = self.lin(source).relu()
         root = target if self.root_weight else None
+        sizes = end_sizes((source, target), size, edge_index, self.node_dim)
         if plain:
-            out = self.lin_l(self.propagate(plain_edges(edge_index), x=(source, target), size=size))
+            out = self.lin_l(self._propagated((source, target), edge_index, sizes))
             out = out if root is None else out + self.lin_r(root)
         else:
-            out = self._combined(source, root, edge_index, end_sizes((source, target), size, edge_index))
+            out = self._combined(source, root, edge_index, sizes)
         return F.normalize(out, p=2.0, dim=-1) if self.normalize else out
 
     def _combined(self, source: Any, root: Any, edge_index: Any, sizes: tuple[int, int]) -> Tensor:
@@ -134,7 +135,11 @@ class SAGEConv(AbstractGraphConv):
         if source.dim() == 2:
             pattern = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern
             return neighbour_maximum(pattern, source)
-        return self.propagate(plain_edges(edge_index), x=(source, None), size=sizes)
+        return self._propagated((source, None), edge_index, sizes)
+
+    def _propagated(self, x: tuple[Tensor, Any], edge_index: Any, sizes: tuple[int, int]) -> Tensor:
+        edge_index, _ = plain_graph(edge_index, flow=self.flow, num_nodes=sizes)
+        return self.propagate(edge_index, x=x, size=sizes)
 
     def _rooted(self, out: Tensor, root: Any) -> Tensor:
         return out if root is None else mapped(self.lin_r, root, plus=out)

@@ -92,7 +92,7 @@ class ChebConv(AbstractLaplacianConv):
         lambda_max: Any = None,
     ) -> Tensor:
         """Return the filtered features."""
-        plain = self._plain(edge_index)
+        plain = not self._fused(edge_index)
         x = plain_features(x) if plain else features_of(x)
         if plain:
             apply: Callable[[Tensor], Tensor] = self._propagation(x, edge_index, edge_weight, batch, lambda_max)

@@ -149,12 +149,13 @@ class PolynomialConv(AbstractLaplacianConv):
         lambda_max: Any = None,
     ) -> Tensor:
         """Return the filtered features."""
-        plain = self._plain(edge_index)
+        plain = not self._fused(edge_index)
         x = plain_features(x) if plain else features_of(x)
-        if plain:
-            apply: Callable[[Tensor], Tensor] = self._propagation(x, edge_index, edge_weight, batch, lambda_max)
-        else:
-            apply = self._checked(x, edge_index, edge_weight, batch, lambda_max)
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        checked = None if traced else self._checked(x, edge_index, edge_weight, batch, lambda_max)
+        apply: Callable[[Tensor], Tensor] | None = checked
+        if plain or apply is None:
+            apply = self._propagation(x, edge_index, edge_weight, batch, lambda_max)
         if self.lin is not None:
             x = mapped(self.lin, x)
         elif isinstance(x, SparseOperator):

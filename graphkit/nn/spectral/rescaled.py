@@ -7,13 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.typing import OptTensor
-from torch_geometric.utils import is_sparse
 
-from graphkit.nn.abstract import AbstractGraphConv, matrix_type
+from graphkit.nn.abstract import AbstractGraphConv, matrix_type, plain_graph
 from graphkit.operators import SparseOperator, rescaled_laplacian
 from graphkit.operators.normalization import inverse_power
 from graphkit.operators.pattern import rememberable
-from graphkit.operators.prepared import edges_of
 
 
 class AbstractLaplacianConv(AbstractGraphConv):
@@ -48,9 +46,7 @@ class AbstractLaplacianConv(AbstractGraphConv):
     ) -> Callable[[Tensor], Tensor]:
         """Return the product with the rescaled Laplacian by message passing, in operations that can be traced."""
         nodes = x.size(-2)
-        if isinstance(edge_index, SparseOperator) or is_sparse(edge_index):
-            edges = edges_of(edge_index, edge_weight, flow=self.flow)
-            edge_index, edge_weight = edges.index, edges.weight
+        edge_index, edge_weight = plain_graph(edge_index, edge_weight, flow=self.flow, num_nodes=nodes)
         target = edge_index[1 if self.flow == "source_to_target" else 0]
         weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.flatten().to(x.dtype)
         weight = torch.where(edge_index[0] == edge_index[1], 0, weight)

@@ -10,11 +10,10 @@ from torch.nn import ModuleList, Parameter
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import ones, reset, zeros
 from torch_geometric.typing import OptTensor
-from torch_geometric.utils import is_sparse
 
 from graphkit._checks import at_least, host_array, member, same_graph
 from graphkit._kernels.ordering import fingerprint
-from graphkit.nn.abstract import AbstractGraphConv, biased, mapped, matrix_type, plain_features
+from graphkit.nn.abstract import AbstractGraphConv, biased, mapped, matrix_type, plain_features, plain_graph
 from graphkit.operators import SparseOperator, chebyshev_sum, laplacian
 from graphkit.operators.features import features_of
 from graphkit.operators.pattern import rememberable
@@ -164,7 +163,7 @@ class GraphWaveletConv(AbstractGraphConv):
         """Return the convolved features."""
         if self.threshold is not None:
             return self._thresholded(features_of(x), edge_index, edge_weight)
-        plain = self._plain(edge_index)
+        plain = not self._fused(edge_index)
         x = plain_features(x) if plain else features_of(x)
         dtype = self._exact_type(x.dtype if plain else matrix_type(x))
         if plain:
@@ -312,12 +311,10 @@ class GraphWaveletConv(AbstractGraphConv):
     ) -> Callable[[Tensor], Tensor]:
         """Return the product with :math:`L - I` by message passing, in operations that can be traced."""
         nodes = x.size(-2)
+        edge_index, edge_weight = plain_graph(edge_index, edge_weight, flow=self.flow, num_nodes=nodes)
         if self.form == "gwnn":
             same_graph("form='gwnn'", self.num_nodes or 0, nodes, True)
-        if isinstance(edge_index, SparseOperator) or is_sparse(edge_index):
-            edges = edges_of(edge_index, edge_weight, flow=self.flow)
-            edge_index, edge_weight = edges.index, edges.weight
-        weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight
+        weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.flatten()
         weight = weight.to(dtype)
         norm, isolated = shifted_edges(edge_index, weight, nodes, self.normalization, self.flow)
         return lambda v: self.propagate(edge_index, x=v, norm=norm) - isolated * v

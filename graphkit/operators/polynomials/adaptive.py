@@ -51,7 +51,7 @@ def optimal_terms(
         True
     """
     at_least("order", order, 0)
-    nothing = torch.zeros_like(x[..., :1, :])
+    nothing = torch.zeros_like(x.sum(-2, keepdim=True))  # one row, of an empty graph too
     norm, inverse = _norm(x, nothing)
     terms, steps = [x * inverse], [(nothing, nothing, inverse, norm)]
     before, beta = torch.zeros_like(x), nothing
