@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,7 +44,14 @@ class AbstractFunction(torch.autograd.Function):
 
     At every call of a function that has ``setup_context`` PyTorch works out the signature of ``forward`` to fill in
     defaults: 50 microseconds, a fifth of an epoch on Cora. Outside ``torch.func`` transforms the step is passed over.
+
+    Its ``backward`` takes batches of gradients, as ``torch.autograd.grad(..., is_grads_batched=True)`` hands them.
     """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "backward" in vars(cls):
+            cls.backward = staticmethod(one_by_one(cls.backward))
 
     @classmethod
     def apply(cls, *arguments: Any) -> Any:
@@ -55,6 +63,32 @@ class AbstractFunction(torch.autograd.Function):
             base = super(torch.autograd.Function, cls)
             arguments = unwrap_dead_wrappers(arguments)  # left over from a transform that has ended
         return base.apply(*arguments)
+
+
+def one_by_one(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a ``backward`` that is run for each gradient of a batch in turn, and as it is without a batch.
+
+    Batches of gradients come from ``torch._vmap_internals``, whose tensors hide an axis and which knows nothing of
+    ``torch.func``: no kernel can read them.
+    """
+
+    @functools.wraps(backward)
+    def wrapped(ctx: Any, *grads: Any) -> Any:
+        hidden = [g is not None and torch._C._functorch.is_legacy_batchedtensor(g) for g in grads]
+        if not any(hidden):
+            return backward(ctx, *grads)
+        level = torch._C._vmapmode_increment_nesting() - 1
+        torch._C._vmapmode_decrement_nesting()
+        batches = [torch._remove_batch_dim(g, level, 0, 0) if h else g for g, h in zip(grads, hidden, strict=True)]
+        found = [
+            backward(ctx, *(b[k] if h else b for b, h in zip(batches, hidden, strict=True)))
+            for k in range(len(batches[hidden.index(True)]))
+        ]
+        results = zip(*((f if isinstance(f, tuple) else (f,)) for f in found), strict=True)
+        stacked = (None if parts[0] is None else torch.stack(parts) for parts in results)
+        return tuple(s if s is None else torch._add_batch_dim(s, 0, level) for s in stacked)
+
+    return wrapped
 
 
 def stacked_tasks(x: Any, dim: int | None, tasks: int) -> Any:

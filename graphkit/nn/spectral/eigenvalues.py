@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graphkit._checks import at_least, within
 from graphkit.nn.spectral.responses import AbstractResponse
+from graphkit.operators.self_attention import self_attention
 
 
 class EigenvalueEncoder(AbstractResponse):
@@ -78,6 +79,6 @@ class EigenvalueEncoder(AbstractResponse):
             # A graph without pairs would leave a row of the softmax empty: it looks at its padding instead.
             mask = (there | (lengths == 0))[:, None, None, :]
         query, key, value = padded.view(len(sizes), longest, 3, self.heads, hidden // self.heads).permute(2, 0, 3, 1, 4)
-        gathered = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        gathered = self_attention(query, key, value, mask)
         gathered = gathered.transpose(1, 2).reshape(len(sizes), longest, hidden)
         return self.joined(gathered[0] if mask is None else gathered[there])

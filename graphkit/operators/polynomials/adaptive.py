@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least
-from graphkit.operators.functions import AbstractFunction, inside_transform
+from graphkit.operators.functions import AbstractFunction, forward_mode, inside_transform
 
 Step = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -116,6 +116,20 @@ class _Apart(AbstractFunction):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
+        if forward_mode():
+            ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def jvp(ctx: Any, drest: Tensor | None, *dterms: Tensor | None) -> Tensor:
+        rest, *terms = ctx.saved_tensors
+        out = torch.zeros_like(rest) if drest is None else drest
+        for term, dterm in zip(terms, dterms, strict=True):
+            if drest is not None:
+                out = out - (term * drest).sum(-2, keepdim=True) * term
+            if dterm is not None:
+                along, across = ((v * rest).sum(-2, keepdim=True) for v in (term, dterm))
+                out = out - along * dterm - across * term
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
