@@ -1,5 +1,6 @@
 """What all graph convolutions share: when the fused path may be taken, and how they read their arguments."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -165,6 +166,25 @@ def both_ends(x: Any) -> tuple[Any, Any]:
 def matrix_type(x: Any) -> torch.dtype:
     """Return the type of a matrix that features are multiplied by: theirs, but single precision for half."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+HALF = (torch.bfloat16, torch.float16)
+"""Types of eight or eleven bits, in which many-termed sums and recurrences are not taken."""
+
+
+def in_half(x: Any) -> bool:
+    """Tell whether linear maps of ``x`` are in half precision, its own or that of autocast."""
+    return x.dtype in HALF or torch.is_autocast_enabled(x.device.type)
+
+
+def widened(x: Tensor) -> Tensor:
+    """Return half-precision numbers in single precision, others as they are."""
+    return x.float() if x.dtype in HALF else x
+
+
+def result_type(*parts: Any) -> torch.dtype:
+    """Return the type of the sum of tensors, without those that are ``None``."""
+    return functools.reduce(torch.promote_types, (part.dtype for part in parts if part is not None))
 
 
 def plain_graph(

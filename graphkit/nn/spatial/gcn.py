@@ -9,8 +9,9 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import OptTensor
+from torch_geometric.utils import is_sparse
 
-from graphkit.nn.abstract import AbstractGraphConv, mapped, matrix_type, plain_graph
+from graphkit.nn.abstract import AbstractGraphConv, in_half, mapped, matrix_type, plain_graph, result_type
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.features import features_of
 
@@ -99,9 +100,13 @@ class GCNConv(AbstractGraphConv):
             return out if self.bias is None else out + self.bias
         x = features_of(x)
         adjacency = self._adjacency(x, edge_index, edge_weight)
-        if isinstance(x, Tensor) and 0 < self.in_channels < self.out_channels:
+        half = in_half(x)
+        if isinstance(x, Tensor) and 0 < self.in_channels < self.out_channels and not half:
             return mapped(self.lin, adjacency @ x, self.bias)  # the product is taken on the narrow side
-        x = mapped(self.lin, x)
+        given, x = x, mapped(self.lin, x)
+        if half:  # autocast has made half of what PyG's weights and bias make whole again
+            weighted = self.normalize or edge_weight is not None or is_sparse(edge_index)
+            x = x.to(result_type(x, given if weighted else None, self.bias))
         if x.dim() == 2:
             return adjacency.multiply_add(x, None if self.bias is None else self.bias.unsqueeze(0))
         return adjacency @ x if self.bias is None else adjacency @ x + self.bias

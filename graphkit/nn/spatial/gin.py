@@ -76,6 +76,7 @@ class GINConv(AbstractGraphConv):
                 out = self.nn(SparseSum(adjacency, source, 1 + self.eps, target))
                 return out.to_dense() if isinstance(out, SparseSum) else out
             target = target.to_dense() if isinstance(target, SparseOperator) else target
+            source = source if target is None else source.to(torch.promote_types(source.dtype, self.eps.dtype))
             alike = target is not None and source.dim() == 2 and target.shape[1:] == source.shape[1:]
             if alike and rememberable(self.eps):
                 return applied(self.nn, adjacency.multiply_add(source, target, plus_scale=1 + float(self.eps)))

@@ -11,7 +11,7 @@ from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import largest_known, member
-from graphkit.nn.abstract import bare, mapped, materialized, plain_features
+from graphkit.nn.abstract import bare, in_half, mapped, materialized, plain_features, result_type, widened
 from graphkit.nn.spectral.rescaled import AbstractLaplacianConv
 from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms
 from graphkit.operators.dense import linear
@@ -95,13 +95,15 @@ class ChebConv(AbstractLaplacianConv):
         plain = not self._fused(edge_index)
         x = plain_features(x) if plain else features_of(x)
         if plain:
-            apply: Callable[[Tensor], Tensor] = self._propagation(x, edge_index, edge_weight, batch, lambda_max)
+            signal = widened(x)
+            apply: Callable[[Tensor], Tensor] = self._propagation(signal, edge_index, edge_weight, batch, lambda_max)
         else:
             apply = self._operator(x, edge_index, edge_weight, batch, lambda_max)
         if isinstance(x, SparseOperator) or self.out_channels <= x.size(-1):
-            if all(bare(lin) for lin in self.lins):
-                return self._narrowed(apply, x)
-            return chebyshev_sum(apply, [mapped(self.lins[0], x, self.bias), *(lin(x) for lin in self.lins[1:])])
+            return self._narrowed(apply, x)
+        if in_half(x):
+            terms = chebyshev_terms(apply, widened(x), len(self.lins))
+            return self._summed([lin(term.to(x.dtype)) for lin, term in zip(self.lins, terms, strict=True)], sum)
         first, *rest = self.lins
         terms = chebyshev_terms(apply, x, len(self.lins))
         out = mapped(first, terms[0], self.bias)
@@ -112,6 +114,10 @@ class ChebConv(AbstractLaplacianConv):
     def _narrowed(self, apply: Callable[[Tensor], Tensor], x: Any) -> Tensor:
         """Return the filtered features, mapped before they are multiplied."""
         lins: list[Any] = list(self.lins)
+        if in_half(x):
+            return self._summed([lin(x) for lin in lins], lambda signals: chebyshev_sum(apply, signals))
+        if not all(bare(lin) for lin in lins):
+            return chebyshev_sum(apply, [mapped(lins[0], x, self.bias), *(lin(x) for lin in lins[1:])])
         for lin in lins:
             materialized(lin, x)
         weights: list[Tensor] = [lin.weight for lin in lins]
@@ -120,6 +126,12 @@ class ChebConv(AbstractLaplacianConv):
         biases: list[OptTensor] = [self.bias, *[None] * (len(weights) - 1)]
         signals = [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
         return chebyshev_sum(apply, signals, reduced=True)
+
+    def _summed(self, signals: list[Tensor], combine: Callable[[list[Tensor]], Any]) -> Tensor:
+        """Return half-precision signals combined, and the bias, in single precision; only the result is rounded."""
+        out = combine([widened(signal) for signal in signals])
+        out = out if self.bias is None else out + self.bias
+        return out.to(result_type(signals[0], self.bias))
 
     def response(self, eigenvalues: Tensor, *, largest: float | None = None) -> Tensor:
         r"""Return :math:`\sum_k T_k(2\lambda/\lambda_{max} - 1) \Theta_k` at eigenvalues of the Laplacian.

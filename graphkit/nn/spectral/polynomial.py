@@ -11,7 +11,7 @@ from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import largest_known, symmetric_operator, weights_of_frequencies
-from graphkit.nn.abstract import biased, mapped, plain_features
+from graphkit.nn.abstract import biased, mapped, plain_features, result_type, widened
 from graphkit.nn.spectral.coefficients import Coefficients
 from graphkit.nn.spectral.rescaled import AbstractLaplacianConv
 from graphkit.operators import SparseOperator
@@ -155,12 +155,13 @@ class PolynomialConv(AbstractLaplacianConv):
         checked = None if traced else self._checked(x, edge_index, edge_weight, batch, lambda_max)
         apply: Callable[[Tensor], Tensor] | None = checked
         if plain or apply is None:
-            apply = self._propagation(x, edge_index, edge_weight, batch, lambda_max)
+            apply = self._propagation(widened(x), edge_index, edge_weight, batch, lambda_max)
+        kind = result_type(x, self.bias)
         if self.lin is not None:
             x = mapped(self.lin, x)
         elif isinstance(x, SparseOperator):
             x = x.to_dense()
-        return biased(self._filtered(apply, x), self.bias, fresh=False)
+        return biased(self._filtered(apply, widened(x)), self.bias, fresh=False).to(kind)
 
     def _filtered(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         if self.basis != "optbasis":

@@ -13,7 +13,16 @@ from torch_geometric.typing import OptTensor
 
 from graphkit._checks import at_least, host_array, member, same_graph
 from graphkit._kernels.ordering import fingerprint
-from graphkit.nn.abstract import AbstractGraphConv, biased, mapped, matrix_type, plain_features, plain_graph
+from graphkit.nn.abstract import (
+    AbstractGraphConv,
+    biased,
+    mapped,
+    matrix_type,
+    plain_features,
+    plain_graph,
+    result_type,
+    widened,
+)
 from graphkit.operators import SparseOperator, chebyshev_sum, laplacian
 from graphkit.operators.features import features_of
 from graphkit.operators.pattern import rememberable
@@ -165,34 +174,42 @@ class GraphWaveletConv(AbstractGraphConv):
             return self._thresholded(features_of(x), edge_index, edge_weight)
         plain = not self._fused(edge_index)
         x = plain_features(x) if plain else features_of(x)
-        dtype = self._exact_type(x.dtype if plain else matrix_type(x))
+        dtype = self._exact_type(matrix_type(x))
         if plain:
-            apply: Callable[[Tensor], Tensor] = self._propagation(x, edge_index, edge_weight, dtype)
+            apply: Callable[[Tensor], Tensor] = self._propagation(widened(x), edge_index, edge_weight, dtype)
         else:
             apply = self._operator(x, edge_index, edge_weight, dtype)
         narrowing = isinstance(x, SparseOperator) or self.out_channels <= x.size(-1)
-        if self.form == "bands" and not narrowing:
-            bands = analysed(apply, x, x.new_tensor(self._ahead))
-            out = mapped(self.lins[0], bands[0])
-            for lin, band in zip(self.lins[1:], bands[1:], strict=True):
-                out = out + mapped(lin, band)
-            return biased(out, self.bias, fresh=False)
-        if self.form == "bands":
-            bands = torch.stack([mapped(lin, x) for lin in self.lins])
-            return biased(synthesised(apply, bands, bands.new_tensor(self._ahead)), self.bias, fresh=False)
-        x = mapped(self.lins[0], x) if narrowing else x
-        x = self._mixed(apply, x) if self.form == "mixed" else self._gwnn(apply, x.to(dtype)).to(x.dtype)
-        out = x if narrowing else mapped(self.lins[0], x)
-        return biased(out, self.bias, fresh=False)
+        filtered = self._banded if self.form == "bands" else self._shared
+        return biased(filtered(apply, x, narrowing), self.bias, fresh=False).to(result_type(x, self.bias))
+
+    def _banded(self, apply: Callable[[Tensor], Tensor], x: Any, narrowing: bool) -> Tensor:
+        """Return the sum of the bands, each with a map of its own."""
+        if narrowing:
+            bands = torch.stack([widened(mapped(lin, x)) for lin in self.lins])
+            return synthesised(apply, bands, bands.new_tensor(self._ahead))
+        wide = widened(x)
+        bands = analysed(apply, wide, wide.new_tensor(self._ahead))
+        out = widened(mapped(self.lins[0], bands[0].to(x.dtype)))
+        for lin, band in zip(self.lins[1:], bands[1:], strict=True):
+            out = out + widened(mapped(lin, band.to(x.dtype)))
+        return out
+
+    def _shared(self, apply: Callable[[Tensor], Tensor], x: Any, narrowing: bool) -> Tensor:
+        """Return the filtered features, mapped before or after."""
+        signal = widened(mapped(self.lins[0], x) if narrowing else x)
+        signal = self._mixed(apply, signal) if self.form == "mixed" else self._gwnn(apply, signal)
+        return signal if narrowing else mapped(self.lins[0], signal.to(x.dtype))
 
     def _mixed(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         coefficients = self.weight.to(x.dtype) @ x.new_tensor(self._ahead)
         return chebyshev_sum(apply, [factor * x for factor in coefficients])
 
     def _gwnn(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        found = analysed(apply, x, x.new_tensor(self._back))
-        weight = self.weight.to(x.dtype).view(-1, *[1] * (x.dim() - 2), x.shape[-2], 1)
-        return synthesised(apply, weight * found, x.new_tensor(self._ahead))
+        exact = x.to(self._exact_type(x.dtype))
+        found = analysed(apply, exact, exact.new_tensor(self._back))
+        weight = self.weight.to(exact.dtype).view(-1, *[1] * (x.dim() - 2), x.shape[-2], 1)
+        return synthesised(apply, weight * found, exact.new_tensor(self._ahead)).to(x.dtype)
 
     def _exact_type(self, dtype: torch.dtype) -> torch.dtype:
         """Return the type in which wavelets are multiplied by: double where the inverse leaves single fewer digits."""
@@ -231,7 +248,7 @@ class GraphWaveletConv(AbstractGraphConv):
         operators = [part.operator for part in found]
         if self.form == "gwnn":
             self._belong(operators[0], x.size(-2))
-        signals = [mapped(lin, x) for lin in self.lins]
+        signals = [widened(mapped(lin, x)) for lin in self.lins]
         parts: list[Tensor] = []
         for b in range(self.bank.bands):
             signal = signals[b if self.form == "bands" else 0]
@@ -241,7 +258,7 @@ class GraphWaveletConv(AbstractGraphConv):
                 signal = self.weight[b].unsqueeze(-1) * (operators[self.bank.bands + b] @ signal.to(dtype))
             parts.append(operators[b] @ signal)
         out = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
-        return biased(out.to(signals[0].dtype), self.bias, fresh=False)
+        return biased(out, self.bias, fresh=False).to(result_type(x, self.bias))
 
     def response(self, eigenvalues: Tensor) -> Tensor:
         r"""Return what the layer does at eigenvalues of the Laplacian, polynomials and weights included.
