@@ -13,8 +13,8 @@ from torch_geometric.nn import MessagePassing
 
 from graphkit.meta.constants import Constants
 from graphkit.meta.cuts import FAULTS, Reach, alike, asked_once, cut, shaken
-from graphkit.meta.functional import called
 from graphkit.meta.features import KIND, Features, block_diagonal, made, of_tensor, padded, sparse_blocks, sparse_rows
+from graphkit.meta.functional import called
 from graphkit.meta.items import Nodes
 from graphkit.operators import SparseOperator
 

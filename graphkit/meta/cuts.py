@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from graphkit.meta.fingerprint import fingerprint
 from graphkit.meta.functional import called
 from graphkit.meta.items import AbstractItems, Nodes
 from graphkit.operators import SparseOperator
-from graphkit.operators.prepared import remembered
+from graphkit.operators.prepared import remembered, stamp
 
 
 class Cut(NamedTuple):
@@ -144,8 +145,8 @@ def reach_of(model: nn.Module, items: AbstractItems, index: Tensor) -> Reach | N
     part is then all that matters is not taken on trust: with parameters drawn at random the outputs at ``index``, and
     at some nodes whose part of the graph has edges to the rest, must be those on the whole graph. They are not where
     batch normalisation, pooling or a global largest eigenvalue looks at all nodes; what keeps its first graph
-    (``cached=True``) is refused unseen. Asked once for a model, its layers' settings and a graph; the model must be in
-    the mode it is to be called in.
+    (``cached=True``) is refused unseen. Asked once for a model and a graph, as long as they are the same; the model
+    must be in the mode it is to be called in.
 
     Args:
         model: any module.
@@ -176,17 +177,44 @@ FAULTS = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError,
 """What a model may raise that cannot be called on a part of its graph."""
 
 Answer = TypeVar("Answer")
-_answers: weakref.WeakKeyDictionary[nn.Module, dict[Any, tuple[weakref.ref[AbstractItems], Any]]]
-_answers = weakref.WeakKeyDictionary()
+ANSWERS = 8
+"""How many answers are kept of a model; the oldest goes first."""
 
 
-def asked_once(what: Hashable, model: nn.Module, items: AbstractItems, ask: Callable[[], Answer]) -> Answer:
-    """Return ``ask()``, or what it said last time of the same modules, in the same mode, on the same graph."""
-    key = (what, *((type(module), settings(module)) for module in model.modules()))
+class _Record(NamedTuple):
+    nodes: weakref.ref[Nodes]
+    held: list[Any]  # what the model was told by, so that nothing else is taken for it
+    answer: Any
+
+
+_answers: weakref.WeakKeyDictionary[nn.Module, dict[Any, _Record]] = weakref.WeakKeyDictionary()
+
+
+def asked_once(what: Hashable, model: nn.Module, nodes: Nodes, ask: Callable[[], Answer]) -> Answer:
+    """Return ``ask()``, or what it said of the same model on the same graph, if nothing has changed that may matter.
+
+    See :func:`graphkit.meta.fingerprint.fingerprint` for what is seen of a model. Of the graph it is all but an edit of
+    the features through other views of their memory, such as NumPy's.
+    """
+    told = fingerprint(model)
+    if told is None:
+        return ask()
+    key = (what, told[0], stamp(nodes.edge_index), stamp(nodes.edge_weight), _edits(nodes.x))
     known = _answers.setdefault(model, {})
-    if key not in known or known[key][0]() is not items:
-        known[key] = (weakref.ref(items), ask())
-    return known[key][1]
+    record = known.get(key)
+    if record is None or record.nodes() is not nodes:
+        record = _Record(weakref.ref(nodes), told[1], ask())
+        known.pop(key, None)
+        known[key] = record
+        for old in list(known)[:-ANSWERS]:
+            known.pop(old, None)
+    return record.answer
+
+
+def _edits(x: Any) -> Hashable:
+    """Return how often features were edited in place."""
+    values = x.values if isinstance(x, SparseOperator) else x
+    return None if values.is_inference() else values._version
 
 
 def settings(module: nn.Module) -> tuple[tuple[str, Any], ...]:

@@ -206,3 +206,8 @@ def looped_pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int], *, l
         return Pattern.trusted(pattern.pointers, pattern.columns, order, pattern.shape)
 
     return remembered(build, ("looped", num_nodes, loops), edge_index)
+
+
+def stamp(tensor: Any) -> Hashable:
+    """Return what tells a tensor's numbers from those it is edited to: its version and, on the CPU, a fingerprint."""
+    return _stamp(tensor)

@@ -214,7 +214,12 @@ def _on_graph(layer: nn.Module, x: Tensor, edge_index: Tensor) -> Tensor:
 
 
 def _on_basis(layer: nn.Module, x: Tensor, edge_index: Tensor) -> Tensor:
-    return layer(x, fourier_basis(laplacian(edge_index, normalization="sym", num_nodes=len(x), dtype=x.dtype), k=20))
+    return layer(
+        x,
+        fourier_basis(
+            laplacian(edge_index, normalization="sym", num_nodes=len(x), dtype=x.dtype), k=min(20, len(x) // 2)
+        ),
+    )
 
 
 def _with_edge_attr(layer: nn.Module, x: Tensor, edge_index: Tensor) -> Tensor:

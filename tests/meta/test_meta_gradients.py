@@ -36,7 +36,6 @@ from graphkit.meta import (
     SemiSupervisedPrototypes,
     TaskSet,
 )
-from graphkit.meta.learners import batched
 from tests.meta.inner_layers import LEFT_OUT, OURS, OURS_LEFT_OUT, TORCH, Graphed, Layer, Net
 
 FORMS = ("rows", "nodes", "graphs")

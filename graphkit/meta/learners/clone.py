@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Clone:
     """A model with parameters of its own, which :meth:`adapt` moves; the model itself is not touched.
 
-    Calls see the model in the mode it is in; statistics that it stores then are the clone's own too. Gradients of what a clone returns reach the learner's parameters through
-    all steps (order 2) or as if the steps were constants (order 1).
+    Calls see the model in the mode it is in; statistics that it stores then are the clone's own too. Gradients of what
+    a clone returns reach the learner's parameters through all steps (order 2) or as if the steps were constants
+    (order 1).
 
     Args:
         learner: MAML or one of its kin whose model has its own head.

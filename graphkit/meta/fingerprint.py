@@ -1,0 +1,155 @@
+"""What a model's outputs depend on besides its inputs and the values of its parameters, as something to compare."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections.abc import Hashable
+from typing import Any
+
+import torch
+import torch_geometric.inspector
+from torch import Tensor, nn
+
+from graphkit.operators.prepared import stamp
+
+TRUSTED = {"torch", "torch_geometric", "graphkit", "numpy", "scipy", *sys.stdlib_module_names}
+"""Packages whose code does not change while a program runs, and whose functions keep nothing to themselves."""
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), range, torch.dtype, torch.device, torch.layout)
+_SAME = (types.BuiltinFunctionType, types.MethodDescriptorType, types.GetSetDescriptorType, types.GenericAlias)
+_OF_CLASSES = {
+    "__dict__",
+    "__weakref__",
+    "__doc__",
+    "__module__",
+    "__annotations__",
+    "__abstractmethods__",
+    "_abc_impl",
+}
+
+
+class _Unknown(Exception):
+    """Something of which it cannot be told whether it changes."""
+
+
+class _Reader:
+    """Reads a model, each object once; ``held`` are those told by their ``id``, which none other may be given."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.parameters = {id(parameter) for parameter in model.parameters()}
+        self.seen: dict[int, tuple[int, Any]] = {}  # with the objects, so that no `id` is given anew
+        self.held: list[Any] = []
+
+    def read(self, value: Any) -> Hashable:
+        """Return what a value is told by."""
+        if isinstance(value, _PLAIN):
+            return type(value), value
+        if id(value) in self.seen:
+            return "again", self.seen[id(value)][0]
+        self.seen[id(value)] = len(self.seen), value
+        if isinstance(value, Tensor):
+            return self._tensor(value)
+        if isinstance(value, dict):
+            each = tuple((self.read(name), self.read(each)) for name, each in value.items())
+            return type(value), each, self._further(value)
+        if isinstance(value, list | tuple):
+            return type(value), tuple(self.read(each) for each in value), self._further(value)
+        if isinstance(value, set | frozenset) and all(isinstance(each, _PLAIN) for each in value):
+            return type(value), frozenset(value)
+        if isinstance(value, types.FunctionType):
+            return self._function(value)
+        if isinstance(value, types.MethodType):
+            return "method", self.read(value.__func__), self.read(value.__self__)
+        if isinstance(value, functools.partial):
+            return "partial", self.read(value.func), self.read(value.args), self.read(value.keywords)
+        if isinstance(value, staticmethod | classmethod):
+            return type(value), self.read(value.__func__)
+        if isinstance(value, property):
+            return "property", self.read(value.fget)
+        if isinstance(value, type):
+            return self._class(value)
+        if isinstance(value, (*_SAME, torch_geometric.inspector.Inspector)) or _trusted(value):
+            return self._same(value)
+        if hasattr(value, "__dict__"):
+            return self._class(type(value)), self._further(value)
+        raise _Unknown(type(value).__name__)
+
+    def _same(self, value: Any) -> Hashable:
+        self.held.append(value)
+        return "same", id(value)
+
+    def _further(self, value: Any) -> Hashable:
+        """Return what the attributes of an object are told by."""
+        for kind in type(value).__mro__:
+            if set(vars(kind).get("__slots__", ())) - {"__dict__", "__weakref__"}:
+                raise _Unknown(type(value).__name__)  # attributes that do not stand in `vars`
+        return self.read(vars(value)) if getattr(value, "__dict__", None) else None
+
+    def _tensor(self, value: Tensor) -> Hashable:
+        about = type(value), value.shape, value.dtype, value.device, value.requires_grad
+        if id(value) in self.parameters:
+            return about
+        return *about, stamp(value), None if value.device.type == "cpu" else self._same(value)
+
+    def _function(self, function: types.FunctionType) -> Hashable:
+        if _of_trusted(function):
+            return self._same(function)
+        names = {name for code in _codes(function.__code__) for name in code.co_names}
+        outside = {name: function.__globals__[name] for name in sorted(names) if name in function.__globals__}
+        inside = tuple(cell.cell_contents for cell in function.__closure__ or ())
+        given = function.__defaults__, function.__kwdefaults__, vars(function)
+        return "function", function.__code__, self.read(outside), self.read(inside), self.read(given)
+
+    def _class(self, kind: type) -> Hashable:
+        if _of_trusted(kind):
+            return kind
+        own = {name: each for name, each in vars(kind).items() if name not in _OF_CLASSES}
+        return kind, self.read(own), *(self._class(base) for base in kind.__bases__)
+
+
+def _codes(code: types.CodeType) -> list[types.CodeType]:
+    """Return a function's code and that of the functions in it."""
+    inner = [each for const in code.co_consts if isinstance(const, types.CodeType) for each in _codes(const)]
+    return [code, *inner]
+
+
+def _of_trusted(value: Any) -> bool:
+    """Tell whether a class or function is of a trusted package."""
+    return str(getattr(value, "__module__", "")).partition(".")[0] in TRUSTED
+
+
+def _trusted(value: Any) -> bool:
+    """Tell whether a module of Python is of a trusted package."""
+    return isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] in TRUSTED
+
+
+def fingerprint(model: nn.Module) -> tuple[Hashable, list[Any]] | None:
+    """Return what tells a model from what it may be changed to, and what must be kept while that is compared.
+
+    It covers, of every module and of what they refer to, numbers and texts, lists and dictionaries, buffers and other
+    tensors by their values, hooks, and functions by their code, defaults, closures and the globals they name. Values of
+    parameters do not count. ``None`` where anything else is met: then nothing may be remembered of the model.
+
+    Args:
+        model: any module.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+        >>> before = fingerprint(model)[0]
+        >>> _ = model[0].weight.data.fill_(1)
+        >>> fingerprint(model)[0] == before
+        True
+        >>> _ = model[1].running_mean.fill_(1)
+        >>> fingerprint(model)[0] == before
+        False
+        >>> model.drawn = torch.Generator()
+        >>> fingerprint(model) is None
+        True
+    """
+    reader = _Reader(model)
+    try:
+        return reader.read(model), reader.held
+    except _Unknown:
+        return None
