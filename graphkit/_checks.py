@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 # The command line looks names up here before torch is loaded, so no heavy import stands at the top.
@@ -441,3 +441,13 @@ def features_per_item(argument: str, x: Tensor, width: int) -> None:
     """Refuse features of another width than a layer was made for; any fits where that is unknown, below 1."""
     if 0 < width != x.shape[-1]:
         raise ValueError(f"`{argument}` must have {width} features in its last axis, got {list(x.shape)}.")
+
+
+def tasks_with_logits(accuracies: Sequence[float]) -> None:
+    """Refuse accuracies of tasks of which some have none, NaN: their logits were not finite."""
+    lost = sum(map(math.isnan, accuracies))
+    if lost:
+        raise ValueError(
+            f"`learner` gave NaN or infinite logits in {lost:,} of {len(accuracies):,} tasks, which therefore have no "
+            "accuracy: its inner loop diverged (take a smaller `inner_lr`) or parameters or features are such numbers."
+        )

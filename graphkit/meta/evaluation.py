@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least
+from graphkit._checks import at_least, tasks_with_logits
 from graphkit.meta.learners.abstract import AbstractLearner, Shown
 from graphkit.meta.learners.prototypes import calibrated
-from graphkit.meta.tasks import TaskSet, require_task_set
+from graphkit.meta.tasks import Task, TaskSet, require_task_set
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def evaluate(
 
     Raises:
         TypeError: for tasks that are no ``TaskSet``.
-        ValueError: for more steps than a learner has learnt rates for.
+        ValueError: for more steps than a learner has learnt rates for, and for logits that are not finite: a task whose
+            inner loop diverged, or whose features hold NaN, has no accuracy.
 
     Source: Dhillon et al. (2020), arXiv:1909.02729, for reporting both settings apart.
 
@@ -97,26 +100,39 @@ def evaluate(
         1.0
     """
     require_task_set("tasks", tasks, "a TaskSet, whose fingerprint the figure carries")
+    found = accuracies(learner, tasks, steps=steps, calibrate=calibrate, balanced=balanced, batch=batch)
+    tasks_with_logits(found)
+    return Evaluation(tuple(found), tasks.fingerprint, bool(calibrate))
+
+
+@torch.no_grad()
+def accuracies(
+    learner: AbstractLearner,
+    tasks: TaskSet,
+    *,
+    steps: int = 0,
+    calibrate: int = 0,
+    balanced: bool = False,
+    batch: int = 16,
+) -> list[float]:
+    """Return the accuracy on each task's query, NaN where logits are not finite; see :func:`evaluate`."""
     at_least("calibrate", calibrate, 0)
     if at_least("steps", steps, 0) and hasattr(learner, "inner_steps"):
-        own, learner.inner_steps = learner.inner_steps, steps  # type: ignore[assignment]  # a module's attribute
-        try:
-            return evaluate(learner, tasks, calibrate=calibrate, balanced=balanced, batch=batch)
-        finally:
-            learner.inner_steps = own
+        learner = copy.copy(learner)  # another thread may be using it
+        learner.inner_steps = steps  # type: ignore[assignment]  # a module's attribute
     if torch.is_inference_mode_enabled():  # in which no learner could take a gradient step
         with torch.inference_mode(False), torch.no_grad():
-            return evaluate(learner, tasks, calibrate=calibrate, balanced=balanced, batch=batch)
-    accuracies: list[float] = []
+            return accuracies(learner, tasks, calibrate=calibrate, balanced=balanced, batch=batch)
+    found: list[float] = []
     for start in range(0, len(tasks), at_least("batch", batch, 1)):
         some = tasks[start : start + batch]
-        y = some[0].episode.query_y
         logits = _calibrated_logits(learner, some, calibrate, balanced) if calibrate else learner.logits(some)
-        accuracies += (logits.argmax(-1).cpu() == y).double().mean(-1).tolist()
-    return Evaluation(tuple(accuracies), tasks.fingerprint, bool(calibrate))
+        right = (logits.argmax(-1).cpu() == some[0].episode.query_y).double().mean(-1)
+        found += right.where(logits.isfinite().all(-1).all(-1).cpu(), torch.nan).tolist()
+    return found
 
 
-def _calibrated_logits(learner: AbstractLearner, tasks: list, steps: int, balanced: bool) -> Tensor:
+def _calibrated_logits(learner: AbstractLearner, tasks: Sequence[Task], steps: int, balanced: bool) -> Tensor:
     """Return logits from prototypes that the query has moved, in the adapted representation."""
 
     def solve(support: Shown, query: Shown, y: Tensor, ways: int) -> Tensor:

@@ -11,9 +11,9 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, positive
+from graphkit._checks import at_least, positive, tasks_with_logits
 from graphkit.meta.cuts import settings
-from graphkit.meta.evaluation import Evaluation, evaluate
+from graphkit.meta.evaluation import Evaluation, accuracies, evaluate
 from graphkit.meta.learners.abstract import AbstractLearner
 from graphkit.meta.tasks import Task, TaskSet, require_task_set
 
@@ -158,8 +158,9 @@ def meta_trained(
 
     Raises:
         TypeError: for task sets that are none, or a single one in place of a list.
-        ValueError: if a meta-loss is not finite, there is no task to train on, a state is not of this training, or the
-            processes are more than the tasks of a step or meet a learner with dropout.
+        ValueError: if a meta-loss is not finite, or logits on validation tasks are not; there is no task to train on, a
+            state is not of this training, or the processes are more than the tasks of a step or meet a learner with
+            dropout.
 
     Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400; the outer optimiser is Adam.
 
@@ -247,9 +248,10 @@ def _evaluated(learner: AbstractLearner, tasks: TaskSet, options: MetaTraining, 
     own = slice(processes.rank, None, processes.count)
     mine = TaskSet(tasks.items, tasks.protocol, tasks.chosen[own], tasks.classes[own])
     if len(mine):
-        accuracies = evaluate(learner, mine, steps=options.test_steps).accuracies
-        found[own] = torch.tensor(accuracies, dtype=torch.float64)
-    return Evaluation(tuple(processes.total(found).tolist()), tasks.fingerprint)
+        found[own] = torch.tensor(accuracies(learner, mine, steps=options.test_steps), dtype=torch.float64)
+    together = processes.total(found).tolist()
+    tasks_with_logits(together)  # here, so that all processes refuse alike
+    return Evaluation(tuple(together), tasks.fingerprint)
 
 
 def _step(

@@ -283,3 +283,25 @@ def test_memory_stays_flat_over_many_evaluation_tasks(nodes):
         evaluate(learner, TaskSet.drawn(nodes, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=tasks)))
         counts.append(alive())
     assert counts[1] <= counts[0] + 5
+
+
+@pytest.mark.parametrize("calibrate", [0, 2])
+def test_a_learner_that_diverged_has_no_accuracy(calibrate, rows):
+    """It used to be that of whatever class comes first."""
+    tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=3, n_query=4, n_tasks=5))
+    learner = MAML(torch.nn.Sequential(torch.nn.Linear(7, 5), torch.nn.Linear(5, 2)).double(), inner_lr=1e200)
+    with pytest.raises(ValueError, match="`learner` gave NaN or infinite logits in 5 of 5 tasks, .* smaller `inner_lr`"):
+        evaluate(learner, tasks, calibrate=calibrate)
+    spoilt = rows.x.clone()
+    spoilt[tasks[3].episode.query[0, 0]] = torch.nan
+    hit = sum(bool((task.episode.query == tasks[3].episode.query[0, 0]).any()) for task in tasks)
+    with pytest.raises(ValueError, match=f"logits in {hit} of 5 tasks"):
+        evaluate(PrototypicalNetwork(torch.nn.Identity()), tasks.over(Rows(spoilt, rows.y)))
+
+
+def test_the_learner_of_the_report_is_refused():
+    rows = Rows(torch.randn(80, 5, generator=torch.Generator().manual_seed(0)), torch.arange(80) % 4)
+    tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=3, n_query=5, n_tasks=4))
+    model = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    with pytest.raises(ValueError, match="`learner` gave NaN or infinite logits in 4 of 4 tasks"):
+        evaluate(MAML(model, inner_lr=1e30), tasks)

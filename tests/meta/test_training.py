@@ -115,8 +115,15 @@ def test_more_steps_may_be_taken_on_test_tasks_than_in_training(noisy):
 
 def test_a_meta_loss_that_is_not_finite_is_told(noisy):
     train, validation, _ = parts(noisy)
+    learner = MAML(nn.Sequential(nn.Linear(20, 5), nn.Linear(5, 2)), inner_lr=0.1, inner_steps=4)
+    with pytest.raises(ValueError, match="meta-loss is not finite in step 2; try a smaller `inner_lr`"):
+        meta_trained(learner, [train], validation, MetaTraining(steps=3, lr=1e30))
+
+
+def test_a_learner_that_diverges_on_the_validation_tasks_is_told(noisy):
+    train, validation, _ = parts(noisy)
     learner = MAML(nn.Linear(20, 2), inner_lr=3e38, inner_steps=4)
-    with pytest.raises(ValueError, match="meta-loss is not finite in step 1; try a smaller `inner_lr`"):
+    with pytest.raises(ValueError, match=r"`learner` gave NaN or infinite logits in \d+ of 20 tasks"):
         meta_trained(learner, [train], validation, MetaTraining(steps=2))
 
 
