@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 # The command line looks names up here before torch is loaded, so no heavy import stands at the top.
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import Tensor
 
 
@@ -56,7 +57,7 @@ def at_least(argument: str, value: int, least: int) -> int:
 
 def within(argument: str, value: float, low: float, high: float) -> float:
     """Return ``value`` if it lies in [``low``, ``high``), else raise ``ValueError``."""
-    if not low <= value < high:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value < high:
         raise ValueError(f"`{argument}` must lie in [{low}, {high}), got {value!r}.")
     return value
 
@@ -188,7 +189,7 @@ def embeddings(argument: str, z: Tensor) -> Tensor:
         TypeError: for anything but a tensor, for integers or complex numbers.
         ValueError: for another shape, or for NaN or infinite entries.
     """
-    if not tensor(argument, z).is_floating_point():
+    if not dense(argument, z).is_floating_point():
         raise TypeError(f"`{argument}` must hold floating-point numbers, got {z.dtype}.")
     if z.dim() != 2:
         raise ValueError(f"`{argument}` must have shape [items, features], got {list(z.shape)}.")
@@ -208,7 +209,7 @@ def integer_labels(argument: str, y: Tensor, items: int) -> Tensor:
     """
     import torch
 
-    if tensor(argument, y).is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+    if dense(argument, y).is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise TypeError(f"`{argument}` must hold integers, got {y.dtype}; convert it with `.long()`.")
     if y.dim() != 1 or len(y) != items:
         raise ValueError(f"`{argument}` must have shape [items] = [{items}], got {list(y.shape)}.")
@@ -451,3 +452,71 @@ def tasks_with_logits(accuracies: Sequence[float]) -> None:
             f"`learner` gave NaN or infinite logits in {lost:,} of {len(accuracies):,} tasks, which therefore have no "
             "accuracy: its inner loop diverged (take a smaller `inner_lr`) or parameters or features are such numbers."
         )
+
+
+def dense(argument: str, value: Tensor) -> Tensor:
+    """Return ``value`` if it is a dense tensor that holds its numbers, else raise ``TypeError``."""
+    import torch
+
+    if tensor(argument, value).layout != torch.strided or value.device.type == "meta":
+        raise TypeError(
+            f"`{argument}` must be a dense tensor with numbers in it, got {value.layout} on {value.device}; "
+            "`to_dense()` makes one of a sparse tensor."
+        )
+    return value
+
+
+def class_labels(argument: str, y: Tensor, items: int) -> Tensor:
+    """Return ``y`` if it holds one class per item: an integer from 0 upwards, or -1 where it has no label.
+
+    Numbers are not looked at inside a ``torch.func`` transform, which hides them.
+
+    Raises:
+        TypeError: for anything but a tensor of integers.
+        ValueError: for another shape, and for labels below -1.
+    """
+    import torch
+
+    integer_labels(argument, y, items)
+    if not torch._C._functorch.is_functorch_wrapped_tensor(y) and y.numel() and int(y.min()) < -1:
+        row = int((y < -1).nonzero()[0])
+        raise ValueError(
+            f"`{argument}` must hold classes from 0 upwards, or -1 for items without a label, got {int(y[row])} in row "
+            f"{row}."
+        )
+    return y
+
+
+def flag(argument: str, value: bool) -> bool:
+    """Return ``value`` if it is true or false, else raise ``TypeError``: the text "no" would count as true."""
+    if type(value).__name__ not in ("bool", "bool_"):  # Python's, and NumPy's
+        raise TypeError(f"`{argument}` must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def text(argument: str, value: str) -> str:
+    """Return ``value`` if it is a text, else raise ``TypeError``."""
+    if not isinstance(value, str):
+        raise TypeError(f"`{argument}` must be a text, got {type(value).__name__}.")
+    return value
+
+
+def random_generator(argument: str, value: torch.Generator) -> torch.Generator:
+    """Return ``value`` if it is a generator of random numbers, else raise ``TypeError``."""
+    import torch
+
+    if not isinstance(value, torch.Generator):
+        raise TypeError(
+            f"`{argument}` must be a torch.Generator, got {type(value).__name__}; `torch.Generator().manual_seed(0)` "
+            "makes one."
+        )
+    return value
+
+
+def module(argument: str, value: torch.nn.Module) -> torch.nn.Module:
+    """Return ``value`` if it is a module, else raise ``TypeError``."""
+    import torch
+
+    if not isinstance(value, torch.nn.Module):
+        raise TypeError(f"`{argument}` must be a torch.nn.Module, got {type(value).__name__}.")
+    return value

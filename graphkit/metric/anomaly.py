@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, integer_labels, member, tensor, within
+from graphkit._checks import at_least, class_labels, dense, member, within
 from graphkit.metric.gallery import scaled
 from graphkit.metric.nearest import nearest_items
 from graphkit.metric.streaming import BLOCK, blocks
@@ -74,7 +74,7 @@ class AnomalyScorer:
             TypeError: for labels that are not integers.
         """
         items = self._prepared("z", z)
-        labels = z.new_zeros(len(z), dtype=torch.long) if y is None else integer_labels("y", y, len(z)).long()
+        labels = z.new_zeros(len(z), dtype=torch.long) if y is None else class_labels("y", y, len(z)).long()
         items, labels = items[(labels >= 0).cpu()], labels[labels >= 0].cpu()
         least = self.neighbours if self.method == "neighbour" else 1
         if len(items) < least:
@@ -131,8 +131,9 @@ class AnomalyScorer:
         """
         from sklearn.metrics import average_precision_score, roc_auc_score
 
-        if tensor("anomalous", anomalous).dtype != torch.bool or anomalous.shape != (len(z),):
-            raise ValueError(f"`anomalous` must be a boolean mask of shape [{len(z)}].")
+        values = self._prepared("z", z)
+        if dense("anomalous", anomalous).dtype != torch.bool or anomalous.shape != (len(values),):
+            raise ValueError(f"`anomalous` must be a boolean mask of shape [{len(values)}].")
         truth = anomalous.cpu().numpy()
         if truth.all() or not truth.any():
             raise ValueError("`anomalous` must mark some rows and leave others.")

@@ -31,7 +31,7 @@ def place(argument: str, value: int, count: int) -> int:
 
 def several(argument: str, values: Iterable[Any], example: str) -> list[Any]:
     """Return ``values`` as a list if they are some, else raise ``TypeError``: one string is none of several."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    if isinstance(values, str) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
         raise TypeError(f"`{argument}` must be a list such as {example}, got {values!r}.")
     return list(values)
 

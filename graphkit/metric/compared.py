@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from graphkit._checks import embeddings, integer_labels, tensor
+from graphkit._checks import class_labels, dense, embeddings, tensor
 from graphkit.metric.arguments import place
 from graphkit.metric.relations import NOBODY, Relations
 
@@ -52,6 +52,7 @@ def compared(
     distance: object,
     squared: bool = False,
     pairs: bool = False,
+    names: tuple[str, str] = ("reference", "reference labels"),
 ) -> Compared:
     """Return who is compared with whom, or refuse arguments that do not fit.
 
@@ -62,18 +63,19 @@ def compared(
         distance: by which they are compared.
         squared: whether squares of distances are taken.
         pairs: whether tuples are given, so that no labels are needed.
+        names: what the others and their labels are called in the call.
     """
     finite_embeddings("z", z, distance, squared=squared)
     if y is None and not pairs:
         raise ValueError("`y` must hold the labels of the items, unless `pairs` says what to look at.")
-    y = integer_labels("y", y, len(z)) if y is not None else nobody(z)
+    y = class_labels("y", y, len(z)) if y is not None else nobody(z)
     if reference is None:
         return Compared(wide(z), None, y, y)
-    others, labels = labelled(reference, pairs=pairs)
-    finite_embeddings("reference", others, distance, squared=squared)
+    others, labels = labelled(reference, pairs=pairs, name=names[0])
+    finite_embeddings(names[0], others, distance, squared=squared)
     if others.shape[1] != z.shape[1]:
-        raise ValueError(f"`reference` must have {z.shape[1]} features, as `z`, got {others.shape[1]}.")
-    labels = integer_labels("reference labels", labels, len(others)) if labels is not None else nobody(others)
+        raise ValueError(f"`{names[0]}` must have {z.shape[1]} features, as `z`, got {others.shape[1]}.")
+    labels = class_labels(names[1], labels, len(others)) if labels is not None else nobody(others)
     common = torch.promote_types(wide(z).dtype, wide(others).dtype)
     return Compared(z.to(common), others.to(common), y, labels)
 
@@ -86,15 +88,15 @@ def nobody(z: Tensor) -> Tensor:
 def attribute(reference: Reference, number: int, attributes: int) -> Reference:
     """Return the others as one attribute labels them."""
     others, labels = labelled(reference)
-    if tensor("reference labels", labels).dim() != 2 or labels.shape[1] != attributes:
+    if dense("reference labels", labels).dim() != 2 or labels.shape[1] != attributes:
         raise ValueError(f"`reference` labels must have shape [others, {attributes}], got {list(labels.shape)}.")
     return others[number] if tensor("reference", others).dim() == 3 else others, labels[:, number]
 
 
-def labelled(reference: Reference, *, pairs: bool = False) -> Reference:
+def labelled(reference: Reference, *, pairs: bool = False, name: str = "reference") -> Reference:
     """Return embeddings and labels of others; only where tuples are given may the labels be missing."""
     if not isinstance(reference, tuple | list) or len(reference) != 2 or (reference[1] is None and not pairs):
-        raise ValueError("`reference` must be (embeddings, labels): without labels nothing is known to be of a class.")
+        raise ValueError(f"`{name}` must be (embeddings, labels): without labels nothing is known to be of a class.")
     return reference[0], reference[1]
 
 
@@ -107,12 +109,15 @@ def by_condition(
         TypeError: for items or labels that are no tensors.
         ValueError: for a condition where there is one attribute, one that does not exist, and shapes that do not fit.
     """
-    if tensor("z", z).dim() != 3 and (y is None or tensor("y", y).dim() != 2):
+    if dense("z", z).dim() != 3 and (y is None or dense("y", y).dim() != 2):
         if condition is not None:
             raise ValueError("`condition` needs labels of several attributes, `y` of shape [items, attributes].")
         return None
-    if y is None or tensor("y", y).dim() != 2 or pairs is not None or z.dim() not in (2, 3):
-        raise ValueError("several conditions need labels `y` of shape [items, attributes], and no `pairs`.")
+    if y is None or dense("y", y).dim() != 2 or pairs is not None or z.dim() not in (2, 3):
+        raise ValueError(
+            "`z` of several conditions, [attributes, items, features], or `y` of several attributes, needs labels `y` "
+            "of shape [items, attributes], and no `pairs`."
+        )
     attributes = y.shape[1]
     if z.dim() == 3 and z.shape[0] != attributes:
         raise ValueError(f"`z` must hold one embedding for each of the {attributes} attributes, got {z.shape[0]}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, integer_labels, member, tensor
+from graphkit._checks import at_least, dense, flag, integer_labels, member, random_generator, tensor
 from graphkit.metric.arguments import place
 from graphkit.metric.compared import finite_embeddings
 from graphkit.metric.gallery import Rows
@@ -53,11 +53,11 @@ class ConditionalSimilarity(nn.Module):
     ) -> None:
         super().__init__()
         self.features, self.conditions = at_least("features", features, 1), at_least("conditions", conditions, 1)
-        self.kind, self.disjoint = member("kind", kind, KINDS), disjoint
+        self.kind, self.disjoint = member("kind", kind, KINDS), flag("disjoint", disjoint)
         if disjoint and features < conditions:
             raise ValueError(f"`disjoint` masks need {conditions} features, one per condition, got {features}.")
         self.weight = nn.Parameter(torch.empty(conditions, *([features] if kind == "mask" else [features, features])))
-        self.reset_parameters(generator)
+        self.reset_parameters(None if generator is None else random_generator("generator", generator))
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the masks anew, or set the projections to the identity."""
@@ -158,9 +158,12 @@ class ContextSimilarity(nn.Module):
 
         Raises:
             ValueError: for a context of another shape, or embeddings of another width.
+            TypeError: for what are no dense tensors of floating-point numbers.
         """
         _of_width("z", z, self.features)
-        if tensor("context", context).shape not in ((self.context_features,), (len(z), self.context_features)):
+        if not dense("context", context).is_floating_point():
+            raise TypeError(f"`context` must hold floating-point numbers, got {context.dtype}.")
+        if context.shape not in ((self.context_features,), (len(z), self.context_features)):
             raise ValueError(
                 f"`context` must have shape [{self.context_features}] or [{len(z)}, {self.context_features}], "
                 f"got {list(context.shape)}."
@@ -213,7 +216,9 @@ def evaluate_conditions(
 
 
 def _of_width(argument: str, z: Tensor, features: int) -> Tensor:
-    """Return ``z`` if it is a matrix of so many columns, whatever it holds, else raise ``ValueError``."""
-    if tensor(argument, z).dim() != 2 or z.shape[1] != features:
+    """Return ``z`` if it is a matrix of so many columns of floating-point numbers, finite or not, else raise."""
+    if not dense(argument, z).is_floating_point():
+        raise TypeError(f"`{argument}` must hold floating-point numbers, got {z.dtype}.")
+    if z.dim() != 2 or z.shape[1] != features:
         raise ValueError(f"`{argument}` must have shape [items, {features}], got {list(z.shape)}.")
     return z

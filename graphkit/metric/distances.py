@@ -146,7 +146,7 @@ def between(left: Tensor, right: Tensor, distance: str) -> Tensor:
 
 
 def unit(z: Tensor) -> Tensor:
-    """Return rows of length 1; one of nothing but zeros, or denormal numbers, becomes zero, with derivatives of zero."""
+    """Return rows of length 1; one of zeros, or of denormal numbers, becomes zero, with derivatives of zero."""
     largest = z.detach().abs().amax(-1, keepdim=True) if z.shape[-1] else z.new_zeros(*z.shape[:-1], 1)
     there = largest >= torch.finfo(z.dtype).tiny
     scaled = torch.where(there, z / torch.where(there, largest, 1), 0)  # a square may overflow, a ratio cannot
@@ -158,8 +158,8 @@ def normalised(z: Tensor) -> Tensor:
     """Return rows of length 1: those of ``F.normalize`` to the last bit, derivatives too, but right for any length.
 
     ``F.normalize`` divides a row shorter than 1e-12 by 1e-12, so that its length counts and a zero row has slopes of
-    1e12. A zero row, or one of denormal numbers only, becomes zero with derivatives of zero; those of a short row are as
-    large as its length is small.
+    1e12. A zero row, or one of denormal numbers only, becomes zero with derivatives of zero; those of a short row are
+    as large as its length is small.
     """
     scale = power_of_two(z.detach().abs().amax(-1, keepdim=True) if z.shape[-1] else z.new_zeros(*z.shape[:-1], 1))
     scaled = z * scale

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import embeddings, host_array, integer_labels, member, tensor
+from graphkit._checks import dense, embeddings, host_array, integer_labels, member
 from graphkit._kernels import ranking
 from graphkit.metric.compared import finite_embeddings
 
@@ -122,7 +122,7 @@ def rows_of(argument: str, rows: Rows, length: int) -> np.ndarray:
     """
     if rows is None:
         return np.arange(length)
-    if tensor(argument, rows).dtype == torch.bool:
+    if dense(argument, rows).dtype == torch.bool:
         if rows.shape != (length,):
             raise ValueError(f"`{argument}` must be a mask of shape [{length}], got {list(rows.shape)}.")
         return np.flatnonzero(host_array(rows))
@@ -139,7 +139,7 @@ def _excluded(exclude: Tensor | None, asked: np.ndarray, place: np.ndarray, rows
     empty = np.zeros(len(asked) + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
     if exclude is None:
         return empty
-    if tensor("exclude", exclude).is_floating_point() or exclude.dtype == torch.bool:
+    if dense("exclude", exclude).is_floating_point() or exclude.dtype == torch.bool:
         raise TypeError(f"`exclude` must hold integers, got {exclude.dtype}.")
     if exclude.dim() != 2 or exclude.shape[0] != 2:
         raise ValueError(f"`exclude` must have shape [2, pairs], got {list(exclude.shape)}.")

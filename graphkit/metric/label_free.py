@@ -133,9 +133,8 @@ def standardised(z: Tensor, *, correction: int = 0) -> Tensor:
         return z * 0
     scaled = z * power_of_two(z.detach().abs().amax(0))
     varies = (scaled != scaled[:1]).any(0)
-    ramp = torch.arange(len(z), device=z.device, dtype=z.dtype).unsqueeze(
-        1
-    )  # the deviation of equal numbers has no slope
+    # The deviation of equal numbers has no derivative; that of a ramp, which stands in for them, is not asked for.
+    ramp = torch.arange(len(z), device=z.device, dtype=z.dtype).unsqueeze(1)
     deviation = torch.where(varies, scaled, ramp).std(0, correction=correction)
     return torch.where(varies, scaled - scaled.mean(0), 0) / deviation
 

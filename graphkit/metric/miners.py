@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from graphkit._checks import member, positive
+from graphkit._checks import member, positive, random_generator
 from graphkit.metric.arguments import not_negative
 from graphkit.metric.compared import Compared, compared
 from graphkit.metric.distances import unit
@@ -47,9 +47,14 @@ class AbstractMiner(ABC):
             ValueError: where shapes do not fit, or an entry is not finite.
             TypeError: for labels that are not integers.
         """
+        if others is not None and labels is None:
+            raise ValueError("`labels` must hold those of `others`: without them nothing is known to be of a class.")
+        if others is None and labels is not None:
+            raise ValueError("`labels` are those of `others`; give these too, or the labels of `z` as `y`.")
         reference = None if others is None else (others, labels)
+        names = "others", "labels"
         distance = "cosine" if self.directions else self.distance
-        return self.mined(compared(z, y, reference, distance=distance))  # type: ignore[arg-type]
+        return self.mined(compared(z, y, reference, distance=distance, names=names))  # type: ignore[arg-type]
 
     @abstractmethod
     def mined(self, given: Compared) -> Tuples:
@@ -161,7 +166,7 @@ class DistanceWeightedMiner(AbstractMiner):
     def __init__(self, *, cutoff: float = 0.5, farthest: float = 1.4, generator: torch.Generator | None = None) -> None:
         super().__init__("euclidean")
         self.cutoff, self.farthest = positive("cutoff", cutoff), positive("farthest", farthest)
-        self.generator = generator
+        self.generator = None if generator is None else random_generator("generator", generator)
 
     def mined(self, given: Compared) -> Triplets:
         """Return a triplet for every pair whose first item has a negative near enough."""

@@ -7,8 +7,10 @@ import warnings
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import host_array, integer_labels
-from graphkit.metric.gallery import Rows, rows_of, scaled
+from graphkit._checks import class_labels, host_array, member, positive
+from graphkit.metric.arguments import place
+from graphkit.metric.compared import labelled
+from graphkit.metric.gallery import DISTANCES, Rows, rows_of, scaled
 
 FOLDS = 5
 
@@ -45,12 +47,15 @@ def linear_probe(
         >>> linear_probe(z, y, train=torch.tensor([0, 2]), distance="euclidean")
         1.0
     """
-    values, labels = _valued("z", z, distance), host_array(integer_labels("y", y, len(z)))
+    place("seed", seed, 2**32)
+    positive("strength", strength)
+    values, labels = _valued("z", z, distance), host_array(class_labels("y", y, len(z)))
     tested = rows_of("test", test, len(values))
     tested = tested[labels[tested] >= 0]
     if reference is not None:
-        known = _valued("reference", reference[0], distance)
-        named = host_array(integer_labels("reference labels", reference[1], len(known)))
+        others, named = labelled(reference)
+        known = _valued("reference", others, distance)
+        named = host_array(class_labels("reference labels", named, len(known)))
         return _accuracy(known[named >= 0], named[named >= 0], values[tested], labels[tested], strength)
     if train is not None:
         learnt = rows_of("train", train, len(values))
@@ -86,7 +91,8 @@ def cluster_agreement(z: Tensor, y: Tensor, *, distance: str = "cosine", seed: i
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import adjusted_mutual_info_score
 
-    values, labels = _valued("z", z, distance), host_array(integer_labels("y", y, len(z)))
+    place("seed", seed, 2**32)
+    values, labels = _valued("z", z, distance), host_array(class_labels("y", y, len(z)))
     values, labels = values[labels >= 0], labels[labels >= 0]
     order = _canonical(values, labels)
     values, labels = values[order], labels[order]
@@ -101,7 +107,7 @@ def cluster_agreement(z: Tensor, y: Tensor, *, distance: str = "cosine", seed: i
 
 def _valued(argument: str, z: Tensor, distance: str) -> np.ndarray:
     """Return embeddings as they are compared, of one feature at least."""
-    values = scaled(argument, z, distance)
+    values = scaled(argument, z, member("distance", distance, DISTANCES))
     if not values.shape[1]:
         raise ValueError(f"`{argument}` must have at least one feature, got {list(values.shape)}.")
     return values

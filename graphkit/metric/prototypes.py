@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit._checks import integer_labels, positive, tensor
+from graphkit._checks import class_labels, dense, positive
 from graphkit.metric.arguments import several
 from graphkit.metric.compared import Reference, compared, finite_embeddings, wide
 from graphkit.metric.criterion import AbstractCriterion
@@ -53,7 +53,7 @@ def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
         tensor([4, 7])
     """
     finite_embeddings("z", z)
-    integer_labels("y", y, len(z))
+    class_labels("y", y, len(z))
     known = y >= 0
     classes, numbers = y[known].unique(return_inverse=True)
     if not len(classes):
@@ -156,7 +156,7 @@ def _stacked(views: Sequence[Tensor]) -> Tensor:
     """Return views of the same items, ``[views, items, classes]``; what is not finite in them stays so."""
     views = several("views", views, "[first, second]")
     for view in views:
-        if not tensor("views", view).is_floating_point():
+        if not dense("views", view).is_floating_point():
             raise TypeError(f"`views` must hold floating-point numbers, got {view.dtype}.")
         if view.dim() != 2 or view.shape != views[0].shape:
             shapes = f"{list(views[0].shape)} and {list(view.shape)}"

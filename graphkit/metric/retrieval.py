@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import at_least, host_array, integer_labels, member
+from graphkit._checks import at_least, class_labels, embeddings, host_array, member
 from graphkit._kernels import ranking
 from graphkit._kernels.threads import over_rows
-from graphkit.metric.arguments import several
-from graphkit.metric.gallery import Rows, gallery_of
+from graphkit.metric.arguments import place, several
+from graphkit.metric.gallery import Rows, gallery_of, rows_of
 from graphkit.metric.probes import cluster_agreement, linear_probe
 
 FIGURES = ("ranking", "knn", "ami", "probe")
@@ -151,9 +151,11 @@ def evaluate_retrieval(
     for cut in several("cuts", cuts, "[1, 5, 10]"):
         at_least("cuts", cut, 1)
     at_least("neighbours", neighbours, 1)
+    place("seed", seed, 2**32)
     other, answers = _reference(reference)
     known = gallery_of(z, reference=other, queries=queries, items=items, distance=distance, exclude=exclude)
-    labels = host_array(integer_labels("y", y, len(z)))
+    labels = host_array(class_labels("y", y, len(z)))
+    rows_of("train", train, len(z))
     given = labels if answers is None else answers
     asked, answering = known.asked[labels[known.asked] >= 0], known.answering[given[known.answering] >= 0]
     if len(asked) < len(known.asked) or len(answering) < len(known.answering):
@@ -194,7 +196,7 @@ def _reference(reference: tuple[Tensor, Tensor] | None) -> tuple[Tensor | None, 
     if not isinstance(reference, tuple | list) or len(reference) != 2 or reference[1] is None:
         raise ValueError("`reference` must be (embeddings, labels): without labels nothing is known to be relevant.")
     z, y = reference
-    return z, host_array(integer_labels("reference labels", y, len(z)))
+    return z, host_array(class_labels("reference labels", y, len(embeddings("reference", z))))
 
 
 def _ranking(found: Retrieval, rows: np.ndarray, cuts: np.ndarray) -> Retrieval:

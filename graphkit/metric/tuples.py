@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from graphkit._checks import tensor
+from graphkit._checks import dense
 
 
 class Pairs(NamedTuple):
@@ -52,12 +52,13 @@ def tuples_of(given: Tuples, items: int, others: int) -> Pairs | Triplets | Quad
         ValueError: for another number of tensors, other shapes, or rows that do not exist.
     """
     if not isinstance(given, Pairs | Triplets | Quadruplets):
-        if len(given) not in (3, 4):
-            raise ValueError(f"`pairs` must hold 3 tensors (triplets) or 4 (pairs), got {len(given)}.")
+        if not isinstance(given, tuple | list) or len(given) not in (3, 4):
+            got = len(given) if isinstance(given, tuple | list) else type(given).__name__
+            raise ValueError(f"`pairs` must hold 3 tensors (triplets) or 4 (pairs), got {got}.")
         given = Triplets(*given) if len(given) == 3 else Pairs(*given)
     firsts = (0, 2) if isinstance(given, Pairs) else (0,)
     for place, rows in enumerate(given):
-        if tensor("pairs", rows).is_floating_point() or rows.is_complex() or rows.dtype == torch.bool:
+        if dense("pairs", rows).is_floating_point() or rows.is_complex() or rows.dtype == torch.bool:
             raise TypeError(f"`pairs` must hold integers, the rows of items, got {rows.dtype}.")
         if rows.dim() != 1 or len(rows) != len(given[place // 2 * 2 if isinstance(given, Pairs) else 0]):
             raise ValueError(f"`pairs` must hold tensors of one axis and of one length, got {list(rows.shape)}.")

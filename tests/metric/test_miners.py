@@ -132,7 +132,10 @@ def test_many_blocks_give_what_one_gives_and_no_gradient_flows(batch, monkeypatc
         (lambda: DistanceWeightedMiner(cutoff=0.0), "`cutoff` must be a finite number above 0"),
         (lambda: BatchHardMiner("manhattan"), "`distance` 'manhattan' is not known"),
         (lambda: BatchHardMiner()(torch.eye(2), torch.tensor([0])), "`y` must have shape"),
-        (lambda: BatchHardMiner()(torch.eye(2), torch.tensor([0, 1]), torch.eye(2)), "`reference` must be"),
+        (
+            lambda: BatchHardMiner()(torch.eye(2), torch.tensor([0, 1]), torch.eye(2)),
+            "`labels` must hold those of `others`",
+        ),
     ],
 )
 def test_bad_input_is_refused(call, message):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from graphkit._checks import member
+from graphkit._checks import member, tensor
 from graphkit.metric.compared import Compared, Reference, compared, under_transform, without_autocast
 from graphkit.metric.criterion import AbstractCriterion
 from graphkit.metric.distances import between, distance_matrix, unit
@@ -132,7 +132,7 @@ class AbstractLoss(AbstractCriterion):
             ValueError: as a call does.
         """
         with torch.no_grad(), without_autocast(z):
-            given = compared(z.detach(), y, reference, distance=self.distance, squared=self.squared)
+            given = compared(tensor("z", z).detach(), y, reference, distance=self.distance, squared=self.squared)
             if pairs is None and self.miner is not None:
                 pairs = mined(self.miner, given)
             if pairs is not None:

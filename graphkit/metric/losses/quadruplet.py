@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit._checks import flag
 from graphkit._kernels.triplets import batch_all
 from graphkit.metric.arguments import not_negative
 from graphkit.metric.compared import Compared
@@ -66,7 +67,7 @@ class QuadrupletLoss(AbstractLoss):
         miner: Miner | None = None,
     ) -> None:
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
-        self.adaptive = adaptive
+        self.adaptive = flag("adaptive", adaptive)
         self.margin1, self.margin2 = not_negative("margin1", margin1), not_negative("margin2", margin2)
 
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit._checks import flag
 from graphkit._kernels.triplets import batch_all, batch_all_soft
 from graphkit.metric.arguments import not_negative
 from graphkit.metric.compared import Compared
@@ -62,7 +63,7 @@ class TripletLoss(AbstractLoss):
         miner: Miner | None = None,
     ) -> None:
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
-        self.margin, self.soft = not_negative("margin", margin), soft
+        self.margin, self.soft = not_negative("margin", margin), flag("soft", soft)
 
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
         """Return the terms of all triplets."""
