@@ -513,7 +513,7 @@ def random_generator(argument: str, value: torch.Generator) -> torch.Generator:
     return value
 
 
-def module(argument: str, value: torch.nn.Module) -> torch.nn.Module:
+def torch_module(argument: str, value: torch.nn.Module) -> torch.nn.Module:
     """Return ``value`` if it is a module, else raise ``TypeError``."""
     import torch
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from graphkit._checks import within
+from graphkit._checks import at_least, dense, edge_index_in_range, flag, random_generator, within
 from graphkit.operators import SparseOperator
 
 
@@ -21,14 +22,20 @@ def kept_edges(edge_index: Tensor, p: float, *, generator: torch.Generator, undi
         undirected: whether both directions of an edge stay or go together. The published codes drop each direction by
             itself, which leaves a directed graph.
 
+    Raises:
+        ValueError: for a probability outside [0, 1), or edges of another shape or below 0.
+        TypeError: for edges that are not integers, or no generator.
+
     Example:
         >>> ring = torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]])
         >>> kept_edges(ring, 0.5, generator=torch.Generator().manual_seed(1), undirected=True).tolist()
         [True, True, False, False, False, False]
     """
     within("p", p, 0.0, 1.0)
+    edge_index_in_range(dense("edge_index", edge_index), None)
+    random_generator("generator", generator)
     edges = edge_index.shape[1]
-    if not undirected:
+    if not flag("undirected", undirected):
         return _uniform((edges,), edge_index.device, generator) >= p
     low, high = edge_index.min(0).values, edge_index.max(0).values
     pairs, pair = torch.unique(torch.stack([low, high]), dim=1, return_inverse=True)
@@ -45,13 +52,18 @@ def masked_features(x: Any, p: float, *, generator: torch.Generator) -> Any:
         p: in [0, 1).
         generator: draws the columns.
 
+    Raises:
+        ValueError: for a probability outside [0, 1), or features of another shape.
+        TypeError: for features that are not floating-point numbers, or no generator.
+
     Example:
         >>> masked_features(torch.ones(2, 5), 0.5, generator=torch.Generator().manual_seed(2))
         tensor([[1., 0., 1., 0., 1.],
                 [1., 0., 1., 0., 1.]])
     """
     within("p", p, 0.0, 1.0)
-    keep = _uniform((x.size(-1),), x.device, generator) >= p
+    random_generator("generator", generator)
+    keep = _uniform((node_features("x", x).size(-1),), x.device, generator) >= p
     if isinstance(x, SparseOperator):
         return x.with_values(x.entry_values() * keep[x.pattern.columns.long()])
     return x * keep
@@ -72,6 +84,10 @@ def kept_nodes(
         generator: draws starts and steps.
         steps: length of a walk.
 
+    Raises:
+        ValueError: for a share outside (0, 1], less than one node or step, or edges to nodes that are not there.
+        TypeError: for edges that are not integers, or no generator.
+
     Source: You et al. (2020), arXiv:2010.13902 ("subgraph"), here with several walkers.
 
     Example:
@@ -79,8 +95,11 @@ def kept_nodes(
         >>> int(kept_nodes(ring, 0.5, num_nodes=8, generator=torch.Generator().manual_seed(0)).sum())
         4
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"`share` must lie in (0, 1], got {share}.")
+    if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 < share <= 1:
+        raise ValueError(f"`share` must lie in (0, 1], got {share!r}.")
+    edge_index_in_range(dense("edge_index", edge_index), at_least("num_nodes", num_nodes, 1))
+    at_least("steps", steps, 1)
+    random_generator("generator", generator)
     order = edge_index[0].argsort(stable=True)
     neighbours, degree = edge_index[1][order], torch.bincount(edge_index[0], minlength=num_nodes)
     first = degree.cumsum(0) - degree
@@ -96,6 +115,17 @@ def kept_nodes(
             moves = degree[at] > 0
             at[moves] = neighbours[(first[at] + drawn)[moves]]
     return reached
+
+
+def node_features(argument: str, x: Any) -> Any:
+    """Return ``x`` if it holds floating-point numbers ``[nodes, features]``, dense or as a ``SparseOperator``."""
+    if isinstance(x, SparseOperator):
+        return x
+    if not dense(argument, x).is_floating_point():
+        raise TypeError(f"`{argument}` must hold floating-point numbers, got {x.dtype}.")
+    if x.dim() != 2:
+        raise ValueError(f"`{argument}` must have shape [nodes, features], got {list(x.shape)}.")
+    return x
 
 
 def _uniform(shape: tuple[int, ...], device: torch.device, generator: torch.Generator) -> Tensor:

@@ -8,9 +8,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import within
+from graphkit._checks import at_least, random_generator, torch_module, within
 from graphkit.contrastive.method import AbstractMethod, _called
-from graphkit.contrastive.views import Augmentation, Diffusion, View
+from graphkit.contrastive.views import Augmentation, Diffusion, View, checked, view_drawer
 from graphkit.metric.distances import normalised
 
 
@@ -53,10 +53,13 @@ class BGRL(AbstractMethod):
         predictor_channels: int = 512,
         after: nn.Module | None = None,
     ) -> None:
+        at_least("channels", channels, 1)
+        at_least("predictor_channels", predictor_channels, 1)
+        torch_module("encoder", encoder)
         if after is None:
             after = nn.Sequential(nn.BatchNorm1d(channels, momentum=0.01), nn.PReLU())
         super().__init__(encoder, after)
-        self.first, self.second = first, second
+        self.first, self.second = view_drawer("first", first), view_drawer("second", second)
         self.momentum = within("momentum", momentum, 0.0, 1.0)
         self.target_encoder, self.target_after = copy.deepcopy(self.encoder), copy.deepcopy(self.after)
         for module in (self.target_encoder, self.target_after):
@@ -68,6 +71,8 @@ class BGRL(AbstractMethod):
 
     def loss(self, view: View, generator: torch.Generator) -> Tensor:
         """Return the loss on two drawn views."""
+        view = checked(view)
+        random_generator("generator", generator)
         views = [augment(view, generator, weighted=self.weighted) for augment in (self.first, self.second)]
         online = [self.predictor(self.encoded(each)) for each in views]
         with torch.no_grad():

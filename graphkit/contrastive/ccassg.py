@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from graphkit._checks import random_generator
 from graphkit.contrastive.method import AbstractMethod
-from graphkit.contrastive.views import Augmentation, Diffusion, View
+from graphkit.contrastive.views import Augmentation, Diffusion, View, checked, view_drawer
+from graphkit.metric.arguments import not_negative
 from graphkit.metric.label_free import standardised
 
 
@@ -22,7 +24,7 @@ class CCASSG(AbstractMethod):
     Args:
         encoder: the encoder.
         augmentation: draws both views.
-        decorrelation: :math:`\lambda`.
+        decorrelation: :math:`\lambda`, at least 0.
 
     Source: Zhang et al. (2021), arXiv:2106.12484, in the form of the official code, which divides by ``n``
     and drops directions of edges one by one.
@@ -39,10 +41,13 @@ class CCASSG(AbstractMethod):
         self, encoder: nn.Module, augmentation: Augmentation | Diffusion, *, decorrelation: float = 1e-3
     ) -> None:
         super().__init__(encoder)
-        self.augmentation, self.decorrelation = augmentation, decorrelation
+        self.augmentation = view_drawer("augmentation", augmentation)
+        self.decorrelation = not_negative("decorrelation", decorrelation)
 
     def loss(self, view: View, generator: torch.Generator) -> Tensor:
         """Return the loss on two drawn views."""
+        view = checked(view)
+        random_generator("generator", generator)
         first, second = (
             standardised(self.encoded(self.augmentation(view, generator, weighted=self.weighted)), correction=1)
             for _ in range(2)

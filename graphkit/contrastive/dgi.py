@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphkit._checks import at_least, random_generator
 from graphkit.contrastive.method import AbstractMethod
-from graphkit.contrastive.views import View
+from graphkit.contrastive.views import View, checked
 from graphkit.operators import SparseOperator
 
 
@@ -40,11 +41,14 @@ class DGI(AbstractMethod):
 
     def __init__(self, encoder: nn.Module, channels: int, *, after: nn.Module | None = None) -> None:
         super().__init__(encoder, nn.PReLU() if after is None else after)
+        at_least("channels", channels, 1)
         self.weight = nn.Parameter(torch.empty(channels, channels))
         nn.init.xavier_uniform_(self.weight)
 
     def loss(self, view: View, generator: torch.Generator) -> Tensor:
         """Return the loss against one drawn corruption."""
+        view = checked(view)
+        random_generator("generator", generator)
         real, fake = self.encoded(view), self.encoded(corrupted(view, generator))
         direction = self.weight @ real.mean(0).sigmoid()
         return (F.softplus(-(real @ direction)).mean() + F.softplus(fake @ direction).mean()) / 2

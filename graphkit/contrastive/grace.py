@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from graphkit._checks import at_least, random_generator
 from graphkit.contrastive.method import AbstractMethod
-from graphkit.contrastive.views import Augmentation, Diffusion, View
+from graphkit.contrastive.views import Augmentation, Diffusion, View, checked, view_drawer
 from graphkit.metric import InfoNCELoss
 
 
@@ -46,7 +47,9 @@ class GRACE(AbstractMethod):
         after: nn.Module | None = None,
     ) -> None:
         super().__init__(encoder, nn.ReLU() if after is None else after)
-        self.first, self.second = first, second
+        self.first, self.second = view_drawer("first", first), view_drawer("second", second)
+        at_least("channels", channels, 1)
+        at_least("projector_channels", projector_channels, 1)
         self.projector = nn.Sequential(
             nn.Linear(channels, projector_channels), nn.ELU(), nn.Linear(projector_channels, channels)
         )
@@ -54,6 +57,8 @@ class GRACE(AbstractMethod):
 
     def loss(self, view: View, generator: torch.Generator) -> Tensor:
         """Return the loss on two drawn views."""
+        view = checked(view)
+        random_generator("generator", generator)
         views = [augment(view, generator, weighted=self.weighted) for augment in (self.first, self.second)]
         first, second = (self.projector(self.encoded(each)) for each in views)
         nodes = torch.arange(len(first), device=first.device)

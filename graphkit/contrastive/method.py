@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphkit._checks import torch_module
 from graphkit.contrastive.views import View
 
 
@@ -30,7 +31,8 @@ class AbstractMethod(nn.Module, ABC):
 
     def __init__(self, encoder: nn.Module, after: nn.Module | None = None) -> None:
         super().__init__()
-        self.encoder, self.after = encoder, nn.Identity() if after is None else after
+        self.encoder = torch_module("encoder", encoder)
+        self.after = nn.Identity() if after is None else torch_module("after", after)
 
     @property
     def weighted(self) -> bool:
@@ -58,7 +60,12 @@ class AbstractMethod(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, view: View, generator: torch.Generator) -> Tensor:
-        """Return the loss on views drawn from ``view``, a scalar."""
+        """Return the loss on views drawn from ``view``, a scalar.
+
+        Raises:
+            ValueError: for a view whose parts do not fit each other, or of fewer than two nodes.
+            TypeError: for parts of another type, or no generator.
+        """
 
     @abstractmethod
     def stepped(self, progress: float) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, positive
+from graphkit._checks import at_least, positive, random_generator, within
 from graphkit.contrastive.method import AbstractMethod
-from graphkit.contrastive.views import View
+from graphkit.contrastive.views import View, checked
 
 
 def pretraining(
@@ -38,7 +38,9 @@ def pretraining(
         generator: draws the views.
 
     Raises:
-        ValueError: if a loss is not finite.
+        ValueError: for a graph whose parts do not fit each other, or of fewer than two nodes; while it runs, if a loss
+            is not finite.
+        TypeError: for what is no method, no generator, or parts of the graph of another type.
 
     Example:
         >>> from graphkit.contrastive import CCASSG, Augmentation
@@ -50,11 +52,25 @@ def pretraining(
         >>> losses[-1] < losses[0]
         True
     """
+    if not isinstance(method, AbstractMethod):
+        raise TypeError(f"`method` must be a self-supervised method, such as CCASSG, got {type(method).__name__}.")
     at_least("epochs", epochs, 1)
     positive("lr", lr)
-    wanted = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(wanted, lr=lr, weight_decay=weight_decay)
-    view = View(x, edge_index, edge_weight)
+    within("weight_decay", weight_decay, 0.0, math.inf)
+    random_generator("generator", generator)
+    view = checked(View(x, edge_index, edge_weight))
+    return _losses(method, view, epochs, torch.optim.Adam(_wanted(method), lr=lr, weight_decay=weight_decay), generator)
+
+
+def _wanted(method: AbstractMethod) -> list[Tensor]:
+    """Return the parameters that are trained."""
+    return [parameter for parameter in method.parameters() if parameter.requires_grad]
+
+
+def _losses(
+    method: AbstractMethod, view: View, epochs: int, optimizer: torch.optim.Optimizer, generator: torch.Generator
+) -> Iterator[float]:
+    """Take one step after the other and yield their losses."""
     method.train()
     for epoch in range(epochs):
         optimizer.zero_grad()

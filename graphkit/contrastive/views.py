@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from graphkit._checks import within
-from graphkit.contrastive.augmentations import kept_edges, kept_nodes, masked_features
+from graphkit._checks import at_least, dense, edge_index_in_range, flag, one_value_per_edge, random_generator, within
+from graphkit.contrastive.augmentations import kept_edges, kept_nodes, masked_features, node_features
 from graphkit.operators import pagerank_graph
 
 
@@ -24,6 +24,21 @@ class View(NamedTuple):
     x: Any
     edge_index: Tensor
     edge_weight: Tensor | None = None
+
+
+def checked(view: View) -> View:
+    """Return a view whose parts fit each other and that has something to compare, two nodes at least, else raise."""
+    if not isinstance(view, View):
+        raise TypeError(f"`view` must be a View(x, edge_index, edge_weight), got {type(view).__name__}.")
+    nodes = node_features("x", view.x).size(0)
+    if nodes < 2:
+        raise ValueError(f"`x` must have at least two nodes, which views are compared by, got {nodes}.")
+    edge_index_in_range(dense("edge_index", view.edge_index), nodes)
+    if view.edge_weight is not None:
+        if not dense("edge_weight", view.edge_weight).is_floating_point():
+            raise TypeError(f"`edge_weight` must hold floating-point numbers, got {view.edge_weight.dtype}.")
+        one_value_per_edge("edge_weight", view.edge_weight, view.edge_index.shape[1])
+    return view
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +66,7 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("edge_drop", "feature_mask", "node_drop"):
             within(name, getattr(self, name), 0.0, 1.0)
+        flag("undirected", self.undirected)
 
     def __call__(self, view: View, generator: torch.Generator, *, weighted: bool) -> View:
         """Return a view drawn from a view.
@@ -60,7 +76,14 @@ class Augmentation:
             generator: draws what is dropped.
             weighted: whether the encoder uses edge weights. Then a dropped edge is one of weight 0, and the sorted
                 form of the graph that the layers remember serves all views; else it is taken out.
+
+        Raises:
+            ValueError: for a view whose parts do not fit each other, or of fewer than two nodes.
+            TypeError: for parts of another type.
         """
+        view = checked(view)
+        random_generator("generator", generator)
+        flag("weighted", weighted)
         x = masked_features(view.x, self.feature_mask, generator=generator) if self.feature_mask else view.x
         keep = None
         if self.edge_drop:
@@ -100,8 +123,21 @@ class Diffusion:
     neighbours: int = 32
     then: Augmentation = field(default_factory=Augmentation)
 
+    def __post_init__(self) -> None:
+        if within("teleport", self.teleport, 0.0, 1.0) == 0:
+            raise ValueError("`teleport` must lie in (0, 1), got 0: a walk without a restart forgets where it began.")
+        at_least("neighbours", self.neighbours, 1)
+        view_drawer("then", self.then)
+
     def __call__(self, view: View, generator: torch.Generator, *, weighted: bool) -> View:
-        """Return a view of the diffused graph; an encoder that uses no weights sees its edges alone."""
+        """Return a view of the diffused graph; an encoder that uses no weights sees its edges alone.
+
+        Raises:
+            ValueError: as :class:`Augmentation` does.
+            TypeError: likewise.
+        """
+        view = checked(view)
+        flag("weighted", weighted)
         edges, weight = pagerank_graph(
             view.edge_index,
             view.edge_weight,
@@ -112,3 +148,10 @@ class Diffusion:
         return self.then(
             View(view.x, edges, weight.to(view.x.dtype) if weighted else None), generator, weighted=weighted
         )
+
+
+def view_drawer(argument: str, draw: Any) -> Any:
+    """Return what draws a view from a view, else raise ``TypeError``."""
+    if not callable(draw):
+        raise TypeError(f"`{argument}` must draw a view, such as Augmentation(edge_drop=0.2), got {draw!r}.")
+    return draw
