@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from rich.console import Console
 
 import graphkit
 from graphkit.cli import commands, main
+from graphkit.data import load, partition, store
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -337,6 +339,41 @@ def test_data_card_shows_the_card(call):
     code, out, _ = call("data", "card", "cora")
     assert code == 0
     assert "2,708 nodes" in out
+
+
+def test_data_verify_takes_folders_and_names_the_file_that_changed(call, own_folder):
+    data = load("karate")
+    store(data, own_folder / "kept")
+    partition(data, own_folder / "parts", parts=2, by="contiguous")
+    code, out, err = call("data", "verify", "kept", str(own_folder / "parts"), "karate")
+    assert (code, err) == (0, "")
+    assert "karate: in order; 7 of 7 files by their sha256" in out
+    assert "karate: in order; 16 of 16 files by their sha256" in out
+    for name, folder in (("y.npy", "kept"), ("part-1/x.npy", "parts")):
+        path = own_folder / folder / name
+        path.write_bytes(path.read_bytes()[:-1] + b"\1")
+        code, _, err = call("data", "verify", f"./{folder}")
+        assert code == 1
+        assert f"{folder}/{name} is not what was written" in err
+    code, _, err = call("train", "kept", "--epochs", "1")
+    assert code == 1
+    assert "kept/y.npy is not what was written" in err
+    code, _, err = call("data", "verify", "./nowhere")
+    assert code == 1
+    assert "holds no manifest" in err
+
+
+def test_what_is_not_checked_is_said(call, arxiv, data_home):
+    shutil.copytree(arxiv, data_home / "ogb/ogbn_arxiv")
+    said = "no checksum of the files is known: what comes is compared with the published counts only"
+    for command in ("fetch", "verify"):
+        code, _, err = call("data", command, "ogbn-arxiv", "karate")
+        assert (code, err.count(said)) == (0, 1)
+        assert err.startswith("ogbn-arxiv: no checksum")
+    assert " ".join(call("data", "card", "ogbn-arxiv")[1].split()).count(said) == 1
+    listed = {line.split()[0]: line for line in call("data", "list")[1].splitlines()}
+    assert "counts only" in listed["ogbn-arxiv"]
+    assert "sha256" in listed["cora"]
 
 
 def test_data_fetch_and_verify_the_embedded_graph(call):

@@ -35,13 +35,12 @@ class Asked:
     """
 
     def __init__(self, written: str) -> None:
-        from graphkit.data import card, names
+        from graphkit.data import card
 
-        self.source: str | Path = written
+        self.source = self.named(written)
         self.name, self.items, self.per_cent = written, "nodes", True
-        folder = Path(written)
-        if written not in names() and (os.sep in written or folder.is_dir()):
-            self.source, self.name = folder, folder.absolute().name
+        if isinstance(self.source, Path):
+            self.name = self.source.absolute().name
             return
         known = card(written)
         if known.kind == "link":
@@ -51,6 +50,14 @@ class Asked:
             )
         self.items = {"signal": "signals", "graph": "graphs"}.get(known.kind, "nodes")
         self.per_cent = known.metric != "rmse"
+
+    @staticmethod
+    def named(written: str) -> str | Path:
+        """Return the folder that was typed, or else what should be a name."""
+        from graphkit.data import names
+
+        folder = Path(written)
+        return folder if written not in names() and (os.sep in written or folder.is_dir()) else written
 
     def known_as(self) -> str:
         """Return what records call it; of a stored graph, what its manifest says."""

@@ -6,6 +6,7 @@ import shutil
 
 import click
 
+from graphkit.cli.asked import Asked
 from graphkit.cli.importing import import_, synthesize_
 from graphkit.cli.output import debuggable, say, table
 from graphkit.cli.partition import partition_
@@ -26,13 +27,16 @@ def list_() -> None:
 
     cards = [card(name) for name in names()]
     table(
-        ["name", " nodes", " edges", " features", " classes", "what"],
+        ["name", " nodes", " edges", " features", " classes", "checked by", "what"],
         [
             (
                 c.name,
                 *(f"{many:,}" if many else "?" for many in (c.nodes, c.edges)),
                 f"{c.features:,}",
                 str(c.classes),
+                "counts only"
+                if c.unchecked
+                else {"files": "sha256", "content": "sha256"}.get(c.checked_by, c.checked_by),
                 c.title,
             )
             for c in cards
@@ -64,25 +68,35 @@ def fetch_(names: tuple[str, ...]) -> None:
 
     for name in names:
         click.echo(f"{name}: {fetch(name)}")
+        if card(name).unchecked:
+            say(f"{name}: {card(name).unchecked}")
 
 
 @data.command("verify")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, metavar="NAME|FOLDER...")
 @debuggable
 def verify_(names: tuple[str, ...]) -> None:
-    """Check every file of data sets against their cards, and read them anew."""
+    """Check every file of data sets against their cards, and read them anew.
+
+    Of a FOLDER of `graphkit data import` or `graphkit data partition` every file is compared with what was written.
+    """
     from graphkit.data import card
 
-    for name in names:
-        card(name)
+    sources = [Asked.named(name) for name in names]
+    known = [card(source) for source in sources if isinstance(source, str)]
     preload("graphkit.data.loading")
     from graphkit.data import verify
 
-    for name in names:
-        found = verify(name)
+    unchecked = {each.name: each.unchecked for each in known}
+    files = {path: digest for each in known for path, digest in each.files.items()}
+    for name, source in zip(names, sources, strict=True):
+        found = verify(source)
         click.echo(found.text())
         for path, digest in found.others.items():
-            say(f"{name}: {path} is not the card's file (sha256 {digest[:16]}); what it holds was checked instead")
+            if files[path] is not None:
+                say(f"{name}: {path} is not the card's file (sha256 {digest[:16]}); what it holds was checked instead")
+        if unchecked.get(name):
+            say(f"{name}: {unchecked[name]}")
 
 
 data.add_command(partition_)

@@ -108,6 +108,7 @@ class Card:
             ("files", files),
             ("checked by", self.checked_by),
             ("sha256", self.content or "not known"),
+            *((("unchecked", self.unchecked),) if self.unchecked else ()),
         ]
         margin = max(len(label) for label, _ in fields) + 2
         paragraphs = [
@@ -115,6 +116,18 @@ class Card:
             for label, value in fields
         ]
         return "\n".join([self.name, *paragraphs])
+
+    @property
+    def unchecked(self) -> str:
+        """What nobody can check of the files when they come, in words; nothing where checksums are known."""
+        many = [path for path, digest in self.files.items() if digest is None]
+        if not many or self.checked_by == "nothing to fetch":
+            return ""
+        of = f"{len(many)} of {len(self.files)} files" if len(many) < len(self.files) else "the files"
+        return (
+            f"no checksum of {of} is known: what comes is compared with the published counts only, and after that with "
+            "what came first"
+        )
 
     def _labels(self) -> str:
         return f"{self.classes} classes" if self.classes else "real numbers"

@@ -110,7 +110,7 @@ def test_it_is_downloaded_without_a_question_and_unpacked(arxiv, data_home, tmp_
     assert fetch("ogbn-arxiv") == data_home
     assert asked == ["http://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip"]
     assert load("ogbn-arxiv").num_nodes == NODES
-    assert {path.name for path in data_home.iterdir()} == {"ogb", "cache"}
+    assert {path.name for path in data_home.iterdir()} == {"ogb", "cache", "seals"}
     assert not list(data_home.rglob("*.zip"))
 
 
