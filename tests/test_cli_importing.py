@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -51,7 +54,69 @@ def test_an_import_says_what_can_be_done_with_the_graph(call):
     said = call("data", "import", "edges.csv", "--to", "bare")[1]
     assert "it needs features and labels: give --features and --labels too" in said
     whole = ("--to", "whole", "--features", "x.npy", "--labels", "y.npy")
-    assert "whole --model sage --sampled --split random-per-class:20" in call("data", "import", "edges.csv", *whole)[1]
+    assert (
+        "its classes are too small to draw one; give `--split` a file" in call("data", "import", "edges.csv", *whole)[1]
+    )
+
+
+UNEVEN = [(60, 60), (700, 205, 100), (100, 10), (90, 7, 4), (60, 3, 2), (9, 1), (4, 4), (2, 2), (2, 1), (1, 1, 1)]
+
+
+@pytest.mark.parametrize("sizes", UNEVEN, ids=str)
+def test_the_command_that_an_import_prints_draws_its_split(call, sizes, tmp_path):
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    ring = np.stack([np.arange(len(y)), (np.arange(len(y)) + 1) % len(y)], axis=1)
+    for name, table in (("edges", ring), ("x", np.eye(len(sizes))[y]), ("y", y)):
+        np.save(f"{name}.npy", table)
+    files = ("--features", "x.npy", "--labels", "y.npy")
+    said = call("data", "import", "edges.npy", "--to", "a graph", *files)[1]
+    printed = [line for line in said.splitlines() if line.startswith("Train on it: ")]
+    if not printed:
+        assert "too small" in said
+        assert sum(sizes) - len(sizes) < 4, "one to train on of each class, and some to select by and to test on"
+        return
+    command = shlex.split(printed[0].removeprefix("Train on it: "))
+    split = command[command.index("--split") + 1]
+    drawn = load(tmp_path / "a graph", split=split)
+    assert all(int(drawn[f"{part}_mask"].sum()) for part in ("train", "val", "test"))
+    assert set(drawn.y[drawn.train_mask].tolist()) == set(range(len(sizes))), "every class is learnt"
+    if sizes in (UNEVEN[1], UNEVEN[4]):
+        code, said = call(*command[1:], "--seeds", "1", "--epochs", "1")
+        assert code == 0, said
+
+
+def test_a_split_that_a_stored_graph_does_not_allow_is_refused_before_torch_is_loaded(tmp_path):
+    store(load("karate"), tmp_path / "graph")
+    graph = str(tmp_path / "graph")
+    wrong = [
+        (["train", "karate", "--split", "nonsense"], "`split` 'nonsense' is not known"),
+        (["train", "karate", "--split", "dense:2"], "must be above 0 and below 1 together"),
+        (["embed", "karate", "--split", "random-per-class:x"], "must have numbers after the colon"),
+        (["train", graph, "--split", "random-per-class:20"], "needs 51 nodes of each class"),
+        (["train", graph, "--split", "folds:40"], "`folds` must be at most 34"),
+        (["data", "partition", "karate", "--parts", "2", "--to", "x", "--split", "folds:1"], "`folds` must be"),
+    ]
+    code = (
+        "import sys, graphkit.cli\n"
+        f"for arguments in {[arguments for arguments, _ in wrong]!r}:\n"
+        "    print(graphkit.cli.main(arguments), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["2 False"] * len(wrong)
+    for line, (_, said) in zip(done.stderr.splitlines(), wrong, strict=True):
+        assert said in line
+
+
+def test_the_dense_split_says_what_it_is(call):
+    code, said = call(
+        "train", "karate", "--split", "dense:0.3,0.2", "--epochs", "1", "--seeds", "1", "--json", "a.json"
+    )
+    told = "trains on 3 nodes of every class (round(0.3 nodes / classes)), all of a smaller one"
+    assert (code, told in " ".join(said.split())) == (0, True)
+    with open("a.json") as file:
+        assert json.load(file)["protocol"]["rule"] == told
+    for command in ("train", "embed"):
+        assert "round(0.6 nodes / classes) of every class" in " ".join(call(command, "--help")[1].split())
 
 
 def test_a_synthetic_graph_is_drawn_and_trained_on(call, tmp_path):

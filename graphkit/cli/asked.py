@@ -18,6 +18,37 @@ def require_one_graph(name: str) -> None:
         raise ValueError(f"{name!r} is a family of graphs; name one of them: {', '.join(members)}.")
 
 
+def require_split(source: str | Path, split: str | None) -> None:
+    """Refuse a split that cannot be drawn, as far as that is known before anything heavy is loaded.
+
+    Args:
+        source: what the split is of; the labels of a stored graph are looked at.
+        split: as it was typed.
+
+    Raises:
+        ValueError: for one that is not known, does not have its form, or needs larger classes.
+    """
+    if split is None:
+        return
+    from graphkit.data.splits import split_from_name
+
+    protocol = split_from_name(split)
+    if isinstance(source, Path) and (sizes := class_sizes(source)):
+        protocol.require(sizes)
+
+
+def class_sizes(folder: Path) -> dict[int, int]:
+    """Return how many nodes each class of a stored graph has; nothing where it has no labels that can be read."""
+    import numpy as np
+
+    try:
+        y = np.load(folder / "y.npy", mmap_mode="r", allow_pickle=False)
+        labels, counts = np.unique(y[y >= 0], return_counts=True)
+    except (OSError, ValueError):
+        return {}  # what opens the graph says why
+    return dict(zip(labels.tolist(), counts.tolist(), strict=True))
+
+
 class Asked:
     """A data set that was named on the command line; the folder of a stored graph may stand in for a name.
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit._checks import member
-from graphkit.cli.options import FILE, FOLDER, SEED, require_places, use_threads
+from graphkit.cli.asked import require_split
+from graphkit.cli.options import FILE, FOLDER, SEED, SPLIT, require_places, use_threads
 from graphkit.cli.output import Bar, Lines, debuggable, drawing, echo, fields, keep_record, plural, say, table, told
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
@@ -51,7 +52,7 @@ the vote and the probes learn from training labels, and validation labels select
 )
 @click.option("--level", type=click.Choice(["node", "graph"]), help="What is embedded.  [default: the data set's]")
 @click.option("--dim", type=int, help="Width of the embedding.  [default: the recipe's]")
-@click.option("--split", help="Such as public or random-per-class:20.  [default: the card's]")
+@click.option("--split", help=SPLIT)
 @click.option("--split-seed", type=SEED, default=0, show_default=True, help="Draws a random split.")
 @click.option(
     "--split-per-seed", is_flag=True, help="Each seed draws its split, or takes the file or fold of its number."
@@ -142,6 +143,7 @@ def embed(
     others = [embedding_recipe(name) if name in EMBEDDINGS else recipe(name) for name in beside]
     run = run or Path("runs") / "-".join([dataset, loss, *([held_out] if held_out else [])])
     require_places(run=run / "record.json", json=json_path)
+    require_split(dataset, split)
 
     preload("torch_geometric.data", "lightning_fabric", "sklearn.cluster", "graphkit.nn", "graphkit.training.embedding")
     import graphkit.data
@@ -224,7 +226,7 @@ def _show(record: EmbeddingRecord) -> None:
     fields(
         [
             ("data set", f"{data.name}, {plural(data.nodes, 'node')}, {data.edges:,} edges, {data.classes} classes"),
-            ("split", f"{protocol.split}: {sizes}; {protocol.setting}"),
+            ("split", "; ".join(filter(None, (f"{protocol.split}: {sizes}", protocol.rule, protocol.setting)))),
             ("selection", f"{kept.selection}: {_per_cent(kept.validation)} %"),
             ("training", _telemetry(record.telemetry)),
             ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from graphkit.cli.asked import class_sizes
 from graphkit.cli.output import debuggable, say
 from graphkit.cli.preload import preload
 
@@ -84,6 +88,18 @@ def synthesize_(
         _told(synthesize(folder, how, name=f"synthetic-{nodes}"))
 
 
+def _split_for(sizes: Mapping[int, int]) -> str | None:
+    """Return the option for a split that classes of these sizes allow, or nothing if none does."""
+    from graphkit.data.splits import split_from_name
+
+    left = sum(sizes.values()) - len(sizes)
+    for text in ("random-per-class:20", "stratified", f"random-planetoid:1,{left // 4},{left - left // 4}"):
+        with contextlib.suppress(ValueError):
+            split_from_name(text).require(sizes)
+            return f" --split {text}"
+    return None
+
+
 def _told(made: GraphStore) -> None:
     size = sum(each["bytes"] for each in made.files.values())
     click.echo(
@@ -91,8 +107,11 @@ def _told(made: GraphStore) -> None:
         f"{size / 1e6:,.1f} MB"
     )
     if made.features and made.classes:
-        split = "" if "train_mask.npy" in made.files else " --split random-per-class:20"
-        say(f"Train on it: graphkit train {made.folder} --model sage --sampled{split}")
+        split = "" if "train_mask.npy" in made.files else _split_for(class_sizes(made.folder))
+        if split is None:
+            say("To be trained on, it needs a split: its classes are too small to draw one; give `--split` a file.")
+        else:
+            say(f"Train on it: graphkit train {shlex.quote(str(made.folder))} --model sage --sampled{split}")
     else:
         missing = [f"--{what}" for what, count in (("features", made.features), ("labels", made.classes)) if not count]
         say(f"To be trained on, it needs features and labels: give {' and '.join(missing)} too.")

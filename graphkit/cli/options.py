@@ -13,6 +13,10 @@ from graphkit.cli.preload import preload
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 SEED = click.IntRange(0, 2**32 - 1)
+SPLIT = (
+    "Such as public, random-per-class:20, stratified or files:3; dense is that of the spectral papers, which trains on "
+    "round(0.6 nodes / classes) of every class.  [default: the card's]"
+)
 PICTURES = ("picture", "wavelets")
 """Options that name a picture."""
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from graphkit.cli.asked import Asked
+from graphkit.cli.asked import Asked, require_split
+from graphkit.cli.options import SPLIT
 from graphkit.cli.output import debuggable, say
 from graphkit.cli.preload import preload
 
@@ -23,7 +24,7 @@ from graphkit.cli.preload import preload
     help="How nodes are divided.  [default: metis where pymetis is installed, else random]",
 )
 @click.option("--undirected", is_flag=True, help="As for train: every edge in both directions, once.")
-@click.option("--split", help="As for train: the parts carry it.  [default: the card's]")
+@click.option("--split", help=f"The parts carry it. {SPLIT}")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of METIS, or of chance.")
 @debuggable
 def partition_(name: str, parts: int, to: Path, by: str | None, undirected: bool, split: str | None, seed: int) -> None:
@@ -33,6 +34,7 @@ def partition_(name: str, parts: int, to: Path, by: str | None, undirected: bool
     asked = Asked(name)
     if isinstance(asked.source, str) and card(name).kind in ("graph", "signal", "family"):
         raise click.UsageError(f"{name!r} is not one graph whose nodes are labelled; parts are of its nodes.")
+    require_split(asked.source, split)
     preload("graphkit.data.loading", "graphkit.data.partitions")
     import graphkit.data
     from graphkit.data.partitions import partition

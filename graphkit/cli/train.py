@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.asked import Asked, require_one_graph
-from graphkit.cli.options import FILE, FOLDER, SEED, SMALL_EDGES, require_places, use_threads
+from graphkit.cli.asked import Asked, require_one_graph, require_split
+from graphkit.cli.options import FILE, FOLDER, SEED, SMALL_EDGES, SPLIT, require_places, use_threads
 from graphkit.cli.output import (
     Bar,
     Lines,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.argument("dataset", default="digits")
 @click.option("--model", metavar="NAME", help="Recipe; --list-models names them.  [default: gcn]")
 @click.option("--list-models", is_flag=True, help="Name the recipes and what each is.")
-@click.option("--split", help="Such as public, dense, random-per-class:20 or files:3.  [default: the card's]")
+@click.option("--split", help=SPLIT)
 @click.option("--split-seed", type=SEED, default=0, show_default=True, help="Draws a random split.")
 @click.option(
     "--split-per-seed", is_flag=True, help="Each seed draws its split, or takes the file or fold of its number."
@@ -143,6 +143,7 @@ def train(
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
     checkpoint = checkpoint or Path("runs") / "-".join(filter(None, (asked.name, name, protocol)))
     require_places(json=json_path, picture=picture)
+    require_split(asked.source, split)
 
     preload(
         "torch_geometric.data", "lightning_fabric", "graphkit.data.loading", "graphkit.nn", "graphkit.training.study"
@@ -245,7 +246,7 @@ def _show(name: str, record: Record) -> None:
         [
             ("model", name),
             ("data set", of_data),
-            ("split", f"{protocol.split}: {sizes}; {protocol.setting}"),
+            ("split", "; ".join(filter(None, (f"{protocol.split}: {sizes}", protocol.rule, protocol.setting)))),
             *([("sampled", _sampling(record.config))] if record.config.get("fan_out") else []),
             ("selection", record.selection),
             ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),

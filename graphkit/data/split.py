@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import Tensor
-
-from graphkit.data.content import tensors_sha256
-
+# Splits are named on the command line before torch is loaded, so no heavy import stands at the top.
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
     from torch_geometric.data import Data
 
 
@@ -27,6 +25,7 @@ class Split:
         test: boolean mask, ``[items]``.
         protocol: name of the protocol.
         parameters: what the protocol was asked for, as plain numbers.
+        rule: how its sizes come about, in words, where they are not what its parameters seem to say.
 
     Raises:
         ValueError: if the masks are not boolean vectors of one length, or not disjoint.
@@ -37,8 +36,11 @@ class Split:
     test: Tensor
     protocol: str = "own"
     parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    rule: str = ""
 
     def __post_init__(self) -> None:
+        import torch
+
         forms = {(mask.dtype, mask.dim(), mask.numel()) for mask in self.masks.values()}
         if forms != {(torch.bool, 1, self.train.numel())}:
             found = ", ".join(f"{mask.dtype} {list(mask.shape)}" for mask in self.masks.values())
@@ -54,12 +56,15 @@ class Split:
     @property
     def fingerprint(self) -> str:
         """The sha256 over the three masks."""
+        from graphkit.data.content import tensors_sha256
+
         return tensors_sha256(self.masks)
 
     def record(self) -> dict[str, Any]:
         """Return the split as it stands in a result record: name, parameters, sizes, fingerprint."""
         sizes = {"train": int(self.train.sum()), "val": int(self.val.sum()), "test": int(self.test.sum())}
-        return {"split": self.protocol, "parameters": self.parameters, **sizes, "fingerprint": self.fingerprint}
+        told = {"split": self.protocol, "parameters": self.parameters, **sizes, "fingerprint": self.fingerprint}
+        return told | ({"rule": self.rule} if self.rule else {})
 
     def apply(self, data: Data) -> Data:
         """Return a shallow copy of ``data`` with these masks and ``protocol``, the record of the split."""
@@ -85,8 +90,14 @@ class SplitProtocol(ABC):
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the split of ``data``."""
 
+    @abstractmethod
+    def require(self, sizes: Mapping[int, int]) -> None:
+        """Refuse classes that are too small to be divided, given how many items each has, as far as sizes tell."""
+
     def of_seed(self, data: Data, seed: int) -> Split:
         """Return the split that is a seed's own where each has one: drawn with it, or the one of this number."""
+        import torch
+
         return self(data, torch.Generator().manual_seed(seed))
 
     @property
@@ -107,6 +118,8 @@ class SplitProtocol(ABC):
 
     def _split(self, data: Data, parts: Sequence[Tensor], seed: int | None) -> Split:
         """Return the split whose training, validation and test nodes are ``parts``."""
+        import torch
+
         masks = []
         for nodes in parts:
             mask = torch.zeros(len(data.y), dtype=torch.bool)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _MASKS = ("train_mask", "val_mask", "test_mask")
 
-TOLD = ("items", "edges")
-"""Fields that follow from the checksum of the data set."""
+TOLD = ("items", "edges", "rule")
+"""Fields that follow from the checksums of the data set and of the split."""
 
 EDGES = {False: "as given", True: "made undirected"}
 
@@ -58,6 +58,7 @@ class Protocol:
         metric: what is measured on the test items.
         items: what is labelled: "nodes", "graphs" or "signals". It follows from the data set, so that the fingerprint
             leaves it out.
+        rule: how the sizes of the split come about, in words; it follows from the split, as well.
         edges: "as given", or "made undirected"; the checksum tells it too, so that the fingerprint leaves it out.
     """
 
@@ -73,6 +74,7 @@ class Protocol:
     metric: str = "accuracy"
     items: str = "nodes"
     edges: str = "as given"
+    rule: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -141,6 +143,7 @@ def protocol_of(divided: Sequence[Data], facts: DatasetFacts, selection: str, me
         metric=metric,
         items="signals" if inductive else "nodes",
         edges=EDGES[bool(divided[0].get("undirected"))],
+        rule=drawn[0].get("rule", "") if named else "",
     )
 
 

@@ -147,7 +147,7 @@ def test_numbers_that_are_left_out_are_refused_at_every_door_with_the_way_out(do
     assert not left, "nothing stays of what was refused"
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", [door for door in DOORS if door != "nested"])  # which takes half a minute
 def test_labels_without_a_gap_pass_the_same_doors(door, tmp_path):
     DOORS[door](torch.unique(spread(LABELS, GAPS[0]), return_inverse=True)[1], tmp_path)
 

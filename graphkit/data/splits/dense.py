@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 
 from graphkit.data.split import Split, SplitProtocol
 from graphkit.data.splits.drawing import integer_labels, present_classes, whole
 
 if TYPE_CHECKING:
+    import torch
     from torch_geometric.data import Data
 
 DENSE_SEEDS = (
@@ -39,7 +41,8 @@ class Dense(SplitProtocol):
     ``Stratified``.
 
     Args:
-        train: fraction of the nodes.
+        train: times nodes / classes is what every class gives; with uneven classes fewer nodes than this fraction of
+            all are trained on (448 of 1,005 in classes of 700, 205 and 100, each of which gives 201 or all).
         val: fraction of the nodes.
         seed: draw with NumPy's ``RandomState(seed)`` in the order of the public code; with ``DENSE_SEEDS`` these are
             the papers' own ten splits. Without it the generator draws a seed; either is the one that is recorded.
@@ -63,16 +66,34 @@ class Dense(SplitProtocol):
             if self.seed >= 2**32:
                 raise ValueError(f"`seed` must be below 2**32, as NumPy's RandomState wants it, got {self.seed}.")
 
+    def require(self, sizes: Mapping[int, int]) -> None:
+        """Refuse classes that are used up by training."""
+        labelled, per_class = sum(sizes.values()), self.per_class(sizes)
+        rest, many = labelled - sum(min(size, per_class) for size in sizes.values()), round(self.val * labelled)
+        if rest <= many:
+            raise ValueError(f"{self.name!r} leaves {rest:,} nodes after training, too few for {many:,} and a test.")
+
+    def per_class(self, sizes: Mapping[int, int]) -> int:
+        """Return how many nodes of a class are trained on, given how many each has.
+
+        Example:
+            >>> Dense().per_class({0: 700, 1: 205, 2: 100})
+            201
+        """
+        return round(self.train * sum(sizes.values()) / len(sizes))
+
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return a split drawn with ``generator``, or with ``seed`` where that is given."""
+        import torch
+
         seed = self.seed
         if seed is None:
             seed = int(torch.randint(2**32, (), generator=generator))
         state = np.random.RandomState(seed)
         labels = integer_labels(data)
-        y, classes = labels.numpy(), present_classes(labels)
-        labelled = np.flatnonzero(y >= 0)
-        per_class = round(self.train * len(labelled) / len(classes))
+        y, classes = labels.numpy(), {label: int((labels == label).sum()) for label in present_classes(labels)}
+        labelled, per_class = np.flatnonzero(y >= 0), self.per_class(classes)
+        self.require(classes)
         # The public code draws nothing for a class it takes whole: the order of draws is part of the split.
         chosen = [
             nodes if len(nodes) < per_class else state.choice(nodes, per_class, replace=False)
@@ -80,12 +101,10 @@ class Dense(SplitProtocol):
         ]
         train = np.concatenate(chosen)
         rest = np.setdiff1d(labelled, train)
-        many = round(self.val * len(labelled))
-        if len(rest) <= many:
-            raise ValueError(
-                f"{self.name!r} leaves {len(rest):,} nodes after training, too few for {many:,} and a test."
-            )
-        val = state.choice(rest, many, replace=False)
+        val = state.choice(rest, round(self.val * len(labelled)), replace=False)
         test = np.setdiff1d(rest, val)
         parts = [torch.from_numpy(nodes) for nodes in (train, val, test)]
-        return self._split(data, parts, seed)
+        rule = (
+            f"trains on {per_class:,} nodes of every class (round({self.train} nodes / classes)), all of a smaller one"
+        )
+        return dataclasses.replace(self._split(data, parts, seed), rule=rule)

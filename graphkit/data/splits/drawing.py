@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sized
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
     from torch_geometric.data import Data
 
 
@@ -28,11 +28,18 @@ def integer_labels(data: Data) -> Tensor:
     return y
 
 
-def shuffled_classes(data: Data, generator: torch.Generator | None) -> list[Tensor]:
+def shuffled_classes(data: Data, generator: torch.Generator | None) -> dict[int, Tensor]:
     """Return the items of each class that is there, each in random order; those without a label (-1) are in none."""
+    import torch
+
     y = integer_labels(data)
     shuffled = torch.randperm(len(y), generator=generator)
-    return [shuffled[y[shuffled] == label] for label in present_classes(y)]
+    return {label: shuffled[y[shuffled] == label] for label in present_classes(y)}
+
+
+def sizes_of(classes: Mapping[int, Sized]) -> dict[int, int]:
+    """Return how many items each class has."""
+    return {label: len(items) for label, items in classes.items()}
 
 
 def present_classes(y: Tensor) -> list[int]:
@@ -51,6 +58,7 @@ def seed_of(generator: torch.Generator | None) -> int | None:
     """Return the seed that gives again what ``generator`` is about to draw, or ``None`` if it has drawn before.
 
     Example:
+        >>> import torch
         >>> generator = torch.Generator().manual_seed(3)
         >>> seed_of(generator)
         3
@@ -58,6 +66,8 @@ def seed_of(generator: torch.Generator | None) -> int | None:
         >>> seed_of(generator) is None
         True
     """
+    import torch
+
     generator = torch.default_generator if generator is None else generator
     fresh = torch.Generator(generator.device).manual_seed(generator.initial_seed())
     return generator.initial_seed() if torch.equal(fresh.get_state(), generator.get_state()) else None
@@ -69,8 +79,10 @@ def whole(argument: str, value: int, least: int = 1) -> None:
         raise ValueError(f"`{argument}` must be a whole number of at least {least}, got {value!r}.")
 
 
-def enough(name: str, label: int, nodes: Tensor, needed: int) -> None:
-    """Refuse a class with fewer than ``needed`` items."""
-    found = len(nodes)
-    if found < needed:
-        raise ValueError(f"{name!r} needs {needed} nodes of each class, but class {label} has {found}; ask for fewer.")
+def enough(name: str, sizes: Mapping[int, int], needed: int) -> None:
+    """Refuse classes of which one has fewer than ``needed`` items."""
+    for label, found in sizes.items():
+        if found < needed:
+            raise ValueError(
+                f"{name!r} needs {needed} nodes of each class, but class {label} has {found}; ask for fewer."
+            )

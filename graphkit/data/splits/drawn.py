@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from graphkit.data.split import Split, SplitProtocol
-from graphkit.data.splits.drawing import enough, seed_of, shuffled_classes, whole
+from graphkit.data.splits.drawing import enough, seed_of, shuffled_classes, sizes_of, whole
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
     from torch_geometric.data import Data
 
 
@@ -39,16 +40,21 @@ class RandomPerClass(SplitProtocol):
         if self.test is not None:
             whole("test", self.test)
 
+    def require(self, sizes: Mapping[int, int]) -> None:
+        """Refuse classes with fewer items than a class gives."""
+        enough(self.name, sizes, self.per_class + self.val + (self.test or 1))
+
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return a split drawn with ``generator``."""
+        import torch
+
         seed = seed_of(generator)
         first, second = self.per_class, self.per_class + self.val
         last = None if self.test is None else second + self.test
         classes = shuffled_classes(data, generator)
-        for label, nodes in enumerate(classes):
-            enough(self.name, label, nodes, second + (self.test or 1))
+        self.require(sizes_of(classes))
         parts = [
-            torch.cat([nodes[start:end] for nodes in classes])
+            torch.cat([nodes[start:end] for nodes in classes.values()])
             for start, end in ((None, first), (first, second), (second, last))
         ]
         return self._split(data, parts, seed)
@@ -75,20 +81,26 @@ class RandomPlanetoid(SplitProtocol):
         for argument in ("per_class", "val", "test"):
             whole(argument, getattr(self, argument))
 
-    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
-        """Return a split drawn with ``generator``."""
-        seed = seed_of(generator)
-        classes = shuffled_classes(data, generator)
-        for label, nodes in enumerate(classes):
-            enough(self.name, label, nodes, self.per_class)
-        rest = torch.cat([nodes[self.per_class :] for nodes in classes])
-        if len(rest) < self.val + self.test:
+    def require(self, sizes: Mapping[int, int]) -> None:
+        """Refuse classes with fewer items than train, and too few items for the rest."""
+        enough(self.name, sizes, self.per_class)
+        left = sum(sizes.values()) - self.per_class * len(sizes)
+        if left < self.val + self.test:
             raise ValueError(
                 f"{self.name!r} takes {self.val:,} validation and {self.test:,} test nodes, "
-                f"but {len(rest):,} are left after training; ask for fewer."
+                f"but {left:,} are left after training; ask for fewer."
             )
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
+        """Return a split drawn with ``generator``."""
+        import torch
+
+        seed = seed_of(generator)
+        classes = shuffled_classes(data, generator)
+        self.require(sizes_of(classes))
+        rest = torch.cat([nodes[self.per_class :] for nodes in classes.values()])
         rest = rest[torch.randperm(len(rest), generator=generator)]
-        train = torch.cat([nodes[: self.per_class] for nodes in classes])
+        train = torch.cat([nodes[: self.per_class] for nodes in classes.values()])
         parts = train, rest[: self.val], rest[self.val :][: self.test]
         return self._split(data, parts, seed)
 
@@ -113,17 +125,29 @@ class Stratified(SplitProtocol):
         if not (all(fraction > 0 for fraction in fractions) and sum(fractions) <= 1 + 1e-9):
             raise ValueError(f"the fractions must be above 0 and at most 1 together, got {fractions}.")
 
-    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
-        """Return a split drawn with ``generator``."""
-        seed = seed_of(generator)
-        parts: tuple[list[Tensor], ...] = ([], [], [])
-        for label, nodes in enumerate(shuffled_classes(data, generator)):
-            ends = np.floor(np.cumsum([0, self.train, self.val, self.test]) * len(nodes) + 0.5).astype(int)
-            if len(nodes) and np.diff(ends).min() < 1:
+    def require(self, sizes: Mapping[int, int]) -> None:
+        """Refuse classes that are too small to be in each part."""
+        for label, size in sizes.items():
+            if np.diff(self._ends(size)).min() < 1:
                 raise ValueError(
                     f"{self.name!r} needs a node of each class in each part, but class {label} has "
-                    f"{len(nodes)} nodes; use 'dense' or 'files', which allow a class to be missing."
+                    f"{size} nodes; use 'dense' or 'files', which allow a class to be missing."
                 )
+
+    def _ends(self, size: int) -> np.ndarray:
+        """Return where the parts of a class of this size begin and end."""
+        return np.floor(np.cumsum([0, self.train, self.val, self.test]) * size + 0.5).astype(int)
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
+        """Return a split drawn with ``generator``."""
+        import torch
+
+        seed = seed_of(generator)
+        parts: tuple[list[Tensor], ...] = ([], [], [])
+        classes = shuffled_classes(data, generator)
+        self.require(sizes_of(classes))
+        for nodes in classes.values():
+            ends = self._ends(len(nodes))
             for part, start, end in zip(parts, ends[:-1], ends[1:], strict=True):
                 part.append(nodes[start:end])
         return self._split(data, [torch.cat(part) for part in parts], seed)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from graphkit.data.content import tensors_sha256
 from graphkit.data.split import Split, SplitProtocol
 from graphkit.data.splits.drawing import integer_labels, seed_of, whole
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
     from torch_geometric.data import Data
 
 
@@ -28,9 +27,12 @@ def stratified_folds(y: Tensor, folds: int, *, generator: torch.Generator | None
         generator: draws which of a class goes where.
 
     Example:
+        >>> import torch
         >>> stratified_folds(torch.tensor([0, 0, 1, 1, -1]), 2, generator=torch.Generator().manual_seed(0)).tolist()
         [0, 1, 1, 0, -1]
     """
+    import torch
+
     order = torch.randperm(len(y), generator=generator)
     order = order[y[order].argsort(stable=True)]
     order = order[y[order] >= 0]
@@ -64,8 +66,14 @@ class Folds(SplitProtocol):
             raise ValueError(f"`fold` must lie in 0 to {self.folds - 1}, got {self.fold}.")
         _share(self.val)
 
+    def require(self, sizes: Mapping[int, int]) -> None:
+        """Refuse fewer items than folds."""
+        _enough(sum(sizes.values()), self.folds)
+
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the split of this fold; ``generator`` draws the folds, then what selects."""
+        import torch
+
         seed = seed_of(generator)
         y = integer_labels(data)
         fold = _folds(y, self.folds, generator)
@@ -78,6 +86,8 @@ class Folds(SplitProtocol):
 
     def of_seed(self, data: Data, seed: int) -> Split:
         """Return the fold of this number, of folds drawn once: as many seeds as folds test every item once."""
+        import torch
+
         return dataclasses.replace(self, fold=seed)(data, torch.Generator().manual_seed(0))
 
 
@@ -111,6 +121,7 @@ class NestedFolds:
     Source: the protocol of Errica et al., as the project's targets name it (10 outer folds, ``inner=1``).
 
     Example:
+        >>> import torch
         >>> from torch_geometric.data import Data
         >>> data = Data(y=torch.arange(40) % 2)
         >>> nested = NestedFolds(folds=4, inner=3).splits(data, torch.Generator().manual_seed(0))
@@ -137,6 +148,8 @@ class NestedFolds:
         Raises:
             ValueError: if there are fewer items with a label than folds, or labels are no classes.
         """
+        import torch
+
         seed = seed_of(generator)
         y = integer_labels(data)
         fold = _folds(y, self.folds, generator)
@@ -145,6 +158,8 @@ class NestedFolds:
 
     def fingerprint(self, nested: list[NestedFold]) -> str:
         """Return the sha256 over all masks of all folds, outer and inner."""
+        from graphkit.data.content import tensors_sha256
+
         masks: dict[str, Tensor] = {}
         for number, fold in enumerate(nested):
             for inside, split in enumerate((fold.outer, *fold.inner)):
@@ -152,6 +167,8 @@ class NestedFolds:
         return tensors_sha256(masks)
 
     def _nested(self, y: Tensor, fold: Tensor, seeds: list[int], seed: int | None) -> Iterator[NestedFold]:
+        import torch
+
         none = torch.zeros_like(y, dtype=torch.bool)
         about = {"folds": self.folds, "inner": self.inner, "val": self.val, "seed": seed}
         for number in range(self.folds):
@@ -173,14 +190,19 @@ class NestedFolds:
 
 
 def _folds(y: Tensor, folds: int, generator: torch.Generator | None) -> Tensor:
-    labelled = int((y >= 0).sum())
+    _enough(int((y >= 0).sum()), folds)
+    return stratified_folds(y, folds, generator=generator)
+
+
+def _enough(labelled: int, folds: int) -> None:
     if labelled < folds:
         raise ValueError(f"`folds` must be at most {labelled:,}, the number of items with a label, got {folds}.")
-    return stratified_folds(y, folds, generator=generator)
 
 
 def _held_out(y: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Return a mask of ``share`` of the items with a label, of every class its share within one item."""
+    import torch
+
     order = torch.randperm(len(y), generator=generator)
     order = order[y[order].argsort(stable=True)]
     order = order[y[order] >= 0]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
-
-import torch
 
 from graphkit.data.split import Split, SplitProtocol
 from graphkit.data.splits.drawing import whole
 
 if TYPE_CHECKING:
+    import torch
     from torch_geometric.data import Data
 
 
@@ -19,6 +19,9 @@ class Public(SplitProtocol):
     """The one split a data set was published with."""
 
     name: ClassVar[str] = "public"
+
+    def require(self, sizes: Mapping[int, int]) -> None:
+        """Refuse nothing: the masks are those that were published."""
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the masks the data set came with; ``generator`` is not used."""
@@ -40,6 +43,9 @@ class FileMasks(SplitProtocol):
 
     def __post_init__(self) -> None:
         whole("index", self.index, least=0)
+
+    def require(self, sizes: Mapping[int, int]) -> None:
+        """Refuse nothing: the masks are those that were published."""
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the masks of the file; ``generator`` is not used."""
