@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 
 import click
 
@@ -84,7 +85,7 @@ def verify_(names: tuple[str, ...]) -> None:
 
     sources = [Asked.named(name) for name in names]
     known = [card(source) for source in sources if isinstance(source, str)]
-    preload("graphkit.data.loading")
+    preload("graphkit.data.verification")
     from graphkit.data import verify
 
     unchecked = {each.name: each.unchecked for each in known}
@@ -97,6 +98,32 @@ def verify_(names: tuple[str, ...]) -> None:
                 say(f"{name}: {path} is not the card's file (sha256 {digest[:16]}); what it holds was checked instead")
         if unchecked.get(name):
             say(f"{name}: {unchecked[name]}")
+
+
+@data.command("cache")
+@click.option("--clear", is_flag=True, help="Remove all of it; it is made again when it is needed.")
+@debuggable
+def cache_(clear: bool) -> None:
+    """Show what was read or solved once and is kept, or remove it.
+
+    $GRAPHKIT_CACHE_LIMIT bounds it, such as 500MB or 20GB, by default 10GB; 0 keeps nothing, none has no bound. What
+    was not used for longest goes first.
+    """
+    from graphkit.data import kept
+
+    limit, found = kept.cache_limit(), kept.entries()
+    if clear:
+        click.echo(f"{kept.prune(0) / 1e6:,.1f} MB removed from {kept.cache_folder()}")
+        return
+    if found:
+        days = [time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)) for entry in found]
+        names = [str(entry.path.relative_to(kept.cache_folder())) for entry in found]
+        table(
+            ["last used", " MB", "file"],
+            [(day, f"{entry.bytes / 1e6:,.1f}", name) for day, entry, name in zip(days, found, names, strict=True)],
+        )
+    bound = "no bound" if limit == float("inf") else f"at most {limit / 1e6:,.1f} MB"
+    click.echo(f"{sum(entry.bytes for entry in found) / 1e6:,.1f} MB, {bound}: {kept.cache_folder()}")
 
 
 data.add_command(partition_)

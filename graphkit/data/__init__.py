@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from graphkit.data.graphset import GraphSet
     from graphkit.data.importing import import_graph
     from graphkit.data.loaders import LinkNeighborLoader, NeighborLoader
-    from graphkit.data.loading import Verification, fetch, load, load_splits, verify
+    from graphkit.data.loading import fetch, load, load_splits
     from graphkit.data.official import official_figure, official_link_figure
     from graphkit.data.partitioned import Part, PartitionedFeatures, PartitionedGraph
     from graphkit.data.partitions import Partitions, partition
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from graphkit.data.storage import GraphStore, store, stored
     from graphkit.data.synthetic import Synthetic, synthesize, synthesize_ogb
     from graphkit.data.union import disjoint_union
+    from graphkit.data.verification import Verification, verify
 
 __getattr__ = lazy(
     __name__,
@@ -51,7 +52,7 @@ __getattr__ = lazy(
         "graphset": ["GraphSet"],
         "importing": ["import_graph"],
         "loaders": ["LinkNeighborLoader", "NeighborLoader"],
-        "loading": ["Verification", "fetch", "load", "load_splits", "verify"],
+        "loading": ["fetch", "load", "load_splits"],
         "official": ["official_figure", "official_link_figure"],
         "partitioned": ["Part", "PartitionedFeatures", "PartitionedGraph"],
         "partitions": ["Partitions", "partition"],
@@ -63,6 +64,7 @@ __getattr__ = lazy(
         "storage": ["GraphStore", "store", "stored"],
         "synthetic": ["Synthetic", "synthesize", "synthesize_ogb"],
         "union": ["disjoint_union"],
+        "verification": ["Verification", "verify"],
     },
 )
 

@@ -17,7 +17,7 @@ from torch_geometric.transforms import BaseTransform
 
 from graphkit._checks import at_least
 from graphkit.data.content import tensors_sha256
-from graphkit.data.files import data_home, put
+from graphkit.data.kept import cache_folder, keep, used
 from graphkit.operators import FourierBasis, fourier_basis, laplacian
 from graphkit.operators.spectrum.fourier import VERSION as SOLVERS
 
@@ -52,7 +52,8 @@ def cached_fourier_basis(
         normalization: as for ``laplacian``.
         solver: as for ``fourier_basis``.
         dtype: of the Laplacian and the basis.
-        cache_dir: the folder; ``bases`` in the data folder's cache when left out.
+        cache_dir: the folder, which nobody bounds; ``bases`` in the data folder's cache when left out, of which
+            ``$GRAPHKIT_CACHE_LIMIT`` bytes are kept, 10 GB by default.
 
     Raises:
         ValueError: for graphs and ``k`` that ``fourier_basis`` refuses.
@@ -63,7 +64,7 @@ def cached_fourier_basis(
     if edge_weight is not None:
         tensors["edge_weight"] = edge_weight.detach()
     key = hashlib.sha256(json.dumps([VERSION, SOLVERS, asked, tensors_sha256(tensors)]).encode()).hexdigest()
-    folder = data_home() / "cache" / "bases" if cache_dir is None else Path(cache_dir).expanduser()
+    folder = cache_folder() / "bases" if cache_dir is None else Path(cache_dir).expanduser()
     path = folder / f"basis-{key[:32]}.safetensors"
     basis = _restored(path, key)
     if basis is None:
@@ -155,6 +156,7 @@ def _restored(path: Path, key: str) -> FourierBasis | None:
     if not tensors or seal != f"{key} {tensors_sha256(tensors)}":
         warnings.warn(f"the kept Fourier basis {path} is damaged; it is made anew.", stacklevel=3)
         return None
+    used(path)
     name = bytes(tensors.pop("fingerprint").tolist()).hex()
     return FourierBasis(**tensors, fingerprints=(name,))
 
@@ -171,4 +173,4 @@ def _store(basis: FourierBasis, path: Path, key: str) -> None:
     }
     if basis.scale is not None:
         tensors["scale"] = basis.scale
-    put(save(tensors, {"seal": f"{key} {tensors_sha256(tensors)}"}), path)
+    keep(save(tensors, {"seal": f"{key} {tensors_sha256(tensors)}"}), path)

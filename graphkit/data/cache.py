@@ -2,6 +2,7 @@
 
 A cached file's name holds a digest of the card's checksums and of ``VERSION``, so a changed card or reader never meets
 an old file. The file holds a checksum of itself: a damaged one is not an error, it is read again from the raw files.
+How much is kept says ``graphkit.data.kept``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from safetensors.torch import save
 
 from graphkit.data.cards import Card
 from graphkit.data.content import dense, sparse_parts, tensors_sha256
-from graphkit.data.files import data_home, put
+from graphkit.data.kept import cache_folder, keep, used
 from graphkit.data.typed import flat, is_flat, typed
 
 if TYPE_CHECKING:
@@ -43,14 +44,14 @@ def path_of(card: Card, found: dict[str, str]) -> Path:
         sorted(found.items()),
     ]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    return data_home() / "cache" / f"{card.name}-{key}.safetensors"
+    return cache_folder() / f"{card.name}-{key}.safetensors"
 
 
 def store(data: Data | HeteroData | GraphSet, path: Path) -> None:
     """Put ``data`` at ``path``; two writers write the same bytes."""
     tensors, wide = _narrow(_tensors(data))
     # One entry: several would stand in another order in each process.
-    put(save(tensors, {"seal": f"{_seal(tensors, wide)} {wide}"}), path)
+    keep(save(tensors, {"seal": f"{_seal(tensors, wide)} {wide}"}), path)
 
 
 def restored(path: Path) -> Data | HeteroData | GraphSet | None:
@@ -65,6 +66,7 @@ def restored(path: Path) -> Data | HeteroData | GraphSet | None:
         return None
     if _seal(tensors, wide) != digest:
         return None
+    used(path)
     # Tensors of safetensors are views of the mapped file: a copy is ours to write to, and survives the file.
     names = set(wide.split())
     return _data(

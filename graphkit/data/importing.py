@@ -9,14 +9,9 @@ stored), and 8 in the graph for each direction (16 where ids or edges do not fit
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,16 +19,11 @@ from graphkit import _checks
 from graphkit.data import runs, tables
 from graphkit.data.arrays import ArrayWriter, mapped, write_array
 from graphkit.data.errors import DataError
-from graphkit.data.files import sealed, sha256, unsealed
-from graphkit.data.storage import MANIFEST, STRUCTURE, GraphStore, finished, require_new, unwritable
+from graphkit.data.storage import STRUCTURE, GraphStore, finished, require_new, unwritable
+from graphkit.data.unfinished import claimed, keep, kept, seen
 
 PIECE = 1 << 22
 """Edges read at a time."""
-
-JOB = "job.json"
-
-SUM = ".sha256"
-"""Ending of the file beside a finished one that has its checksum: what was damaged meanwhile is made anew."""
 
 ORIGINS = {
     "x": "one for each row of `features`",
@@ -94,9 +84,9 @@ def import_graph(
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        job = {"edges": [_seen(Path(each)) for each in listed], **options}
-        job |= {of: None if path is None else _seen(path) for of, path in given.items()}
-        with _claimed(partial, job):
+        job = {"edges": [seen(Path(each)) for each in listed], **options}
+        job |= {of: None if path is None else seen(path) for of, path in given.items()}
+        with claimed(partial, job):
             work = _Import(partial, [Path(each) for each in listed], undirected, relabel, piece)
             work.features(given["x"])
             work.labels(given["y"])
@@ -125,7 +115,7 @@ class _Import:
     def features(self, path: Path | None) -> None:
         """Copy the features to ``x.npy``."""
         done = self.folder / "x.npy"
-        if path is None or _kept(done):
+        if path is None or kept(done):
             return
         rows = next((max(1, tables.VALUES // first.shape[1]) for first in tables.pieces(path, 1)), 1)
         blocks = tables.pieces(path, rows)
@@ -143,12 +133,12 @@ class _Import:
                         f"{path}: row {row:,} must hold finite numbers of float32, got {block[wrong.argmax()]}."
                     )
                 file.append(block)
-        _keep(done)
+        keep(done)
 
     def labels(self, path: Path | None) -> None:
         """Copy the labels to ``y.npy``."""
         done = self.folder / "y.npy"
-        if path is None or _kept(done):
+        if path is None or kept(done):
             return
         with ArrayWriter(done, np.int64) as file:
             for block in tables.pieces(path, tables.VALUES):
@@ -163,7 +153,7 @@ class _Import:
             _checks.classes("labels", mapped(done))
         except ValueError as error:
             raise DataError(f"{path}: {error}") from None
-        _keep(done)
+        keep(done)
 
     def edges(self, nodes: int | None) -> int:
         """Write the structure, and return the number of nodes."""
@@ -186,17 +176,17 @@ class _Import:
         for path in raw:
             run = path.with_name(f"run-{path.name}")
             sorted_runs.append(run)
-            if not _kept(run):
+            if not kept(run):
                 source, target = np.load(path)
                 if ids is not None:
                     source, target = np.searchsorted(ids, source), np.searchsorted(ids, target)
                 runs.write_run(run, source, target, both_ways=self.undirected)
-                _keep(run)
+                keep(run)
         structure = [self.folder / f"{of}.npy" for of in STRUCTURE]
-        if not all(map(_kept, structure)):
+        if not all(map(kept, structure)):
             runs.merge(sorted_runs, self.folder, many, unique=self.undirected)
             for path in structure:
-                _keep(path)
+                keep(path)
         return many
 
     def split(self, path: Path, nodes: int) -> None:
@@ -224,18 +214,18 @@ class _Import:
             home = self.folder / f"edges-{number:04d}"
             home.mkdir(exist_ok=True)
             end, done = home / "pieces", 0
-            while _kept(piece := home / f"{done:06d}.npy"):
+            while kept(piece := home / f"{done:06d}.npy"):
                 found.append(piece)
                 done += 1
-            if _kept(end) and int(end.read_text()) == done:
+            if kept(end) and int(end.read_text()) == done:
                 continue
             for block in self._pairs(path, done):
                 found.append(home / f"{done:06d}.npy")
                 write_array(found[-1], block)
-                _keep(found[-1])
+                keep(found[-1])
                 done += 1
             end.write_text(str(done))
-            _keep(end)
+            keep(end)
         return found
 
     def _pairs(self, path: Path, skip: int) -> Iterator[np.ndarray]:
@@ -259,14 +249,14 @@ class _Import:
     def _ids(self, raw: list[Path]) -> np.ndarray:
         """Return all ids that occur, ascending, kept as ``original_id.npy``."""
         done = self.folder / "original_id.npy"
-        if not _kept(done):
+        if not kept(done):
             ids = np.empty(0, dtype=np.int64)
             for path in raw:
                 ids = np.union1d(ids, np.load(path))
             if len(ids) > runs.LARGEST:
                 raise DataError(f"{len(ids):,} nodes are more than the {runs.LARGEST:,} that are numbered here.")
             write_array(done, ids)
-            _keep(done)
+            keep(done)
         return np.load(done)
 
     def _number_of(self, raw: list[Path], nodes: int | None, origin: str) -> int:
@@ -290,70 +280,6 @@ class _Import:
                 f"`nodes` ({largest + 1:,}) if they are nodes without edges, or `relabel` to number nodes anew."
             )
         return largest + 1
-
-
-def _seen(path: Path) -> list[Any]:
-    """Return by what a file is known again."""
-    if not path.exists():
-        raise DataError(f"{path} is missing.")
-    about = path.stat()
-    return [str(path.absolute()), about.st_size, about.st_mtime_ns]
-
-
-@contextlib.contextmanager
-def _claimed(partial: Path, job: dict[str, Any]) -> Iterator[None]:
-    """Hold the folder of an unfinished import alone, having looked that it is of the same job."""
-    partial.mkdir(exist_ok=True)
-    with (partial / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"another process is importing to {str(partial)!r}.") from None
-        told = partial / JOB
-        if not told.exists() or (partial / MANIFEST).exists():
-            _emptied(partial)  # killed before it began, or at the very end, when its traces were being removed
-        if told.exists() and _read(told) != job:
-            raise DataError(
-                f"an unfinished import of other files, or with other options, lies in {str(partial)!r}; remove it, or "
-                "import as it was begun."
-            )
-        beside = partial / f"{JOB}.part"
-        beside.write_text(sealed(job), encoding="utf-8")
-        os.replace(beside, told)
-        try:
-            yield
-        except DataError:
-            shutil.rmtree(partial)  # a mistake in the input: what was made of it is of no use
-            raise
-
-
-def _read(told: Path) -> Any:
-    """Return what an unfinished import was asked for."""
-    try:
-        return unsealed(told)
-    except ValueError as error:
-        raise DataError(f"{told} cannot be read ({error}); remove {str(told.parent)!r} and import anew.") from None
-
-
-def _keep(done: Path) -> None:
-    """Write the checksum of a finished file beside it."""
-    beside = done.with_name(f"{done.name}{SUM}")
-    beside.write_text(sha256(done), encoding="ascii")
-
-
-def _kept(done: Path) -> bool:
-    """Return whether a file is finished, and what it was then."""
-    beside = done.with_name(f"{done.name}{SUM}")
-    return done.is_file() and beside.is_file() and beside.read_bytes() == sha256(done).encode()
-
-
-def _emptied(partial: Path) -> None:
-    """Remove all from the folder of an unfinished import but its lock."""
-    for path in partial.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != "lock":
-            path.unlink()
 
 
 def _with(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +15,11 @@ from graphkit.data.cards import Card, card
 from graphkit.data.errors import DataError
 from graphkit.data.family import GraphFamily, short_name
 from graphkit.data.graphset import GraphSet
-from graphkit.data.reading import fingerprint, read
+from graphkit.data.reading import read
 from graphkit.data.sources import PARTS, SOURCES, StoredSource
 from graphkit.data.split import Split, SplitProtocol
 from graphkit.data.splits import Public, split_from_name
-from graphkit.data.storage import graph_store, stored
+from graphkit.data.storage import stored
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -168,7 +166,7 @@ def fetch(name: str) -> Path:
         return roots[0]
     root = files.located(known)
     if root is not None:
-        found = _unknown(known, root)
+        found = unknown_files(known, root)
         _check(known, root)
         files.remember(known, found)
         return root
@@ -184,103 +182,15 @@ def fetch(name: str) -> Path:
         _check(known, staged)
         files.seal_of(known).unlink(missing_ok=True)  # of files that lay here before
         files.place(known, staged, home)
-        files.remember(known, _unknown(known, home))
+        files.remember(known, unknown_files(known, home))
     return home
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What ``verify`` found in order.
-
-    Args:
-        name: the data set.
-        root: the folder below which its files lie.
-        files: number of files whose sha256 is the card's; of a graph that was drawn here, its manifest's.
-        others: path -> sha256 of the other files, told by what they hold.
-        content: sha256 of the loaded tensors.
-        content_known: whether the card knows that sha256; if not, only the counts could be compared.
-    """
-
-    name: str
-    root: Path
-    files: int
-    others: dict[str, str]
-    content: str
-    content_known: bool
-
-    def text(self) -> str:
-        """Return the findings as one line."""
-        held = f"content sha256 {self.content}" if self.content_known else "the published counts"
-        counted = f"{self.files} of {self.files + len(self.others)} files by their sha256" if self.files else "no file"
-        return f"{self.name}: in order; {counted}, {held}; below {self.root}"
-
-
-def verify(name: str | Path) -> Verification:
-    """Check every file of a data set against its card, read it anew and compare what it holds.
-
-    Of files whose checksum the card does not know, what they hold is compared with the published counts, and they with
-    what they were when they were first read here. The files of a stored graph, or of a graph in parts, are compared
-    with the checksums that were written with them.
-
-    Args:
-        name: a name from ``names()``, or the ``Path`` of a folder of :func:`store`, ``graphkit data import`` or
-            :func:`partition`.
-
-    Raises:
-        ValueError: if the name is not known.
-        DataError: if a file is missing or wrong, or what it holds is not what the card says.
-
-    Example:
-        >>> verify("karate").content == card("karate").content
-        True
-    """
-    if isinstance(name, Path):
-        return _verified_folder(name)
-    known = card(name)
-    if known.members:
-        return _together(known, [verify(member) for member in known.members])
-    root = files.located(known)
-    if root is None:
-        raise files.absence(known, "to verify is not to download")
-    if isinstance(source := SOURCES[name], StoredSource):
-        about = _on_disk(known, source, root, verify=True).store
-        return Verification(name, root, len(about.files), {}, about.fingerprint, True)
-    others, found = files.strangers(known, root), _unknown(known, root)
-    content = fingerprint(read(known, root))
-    files.remember(known, found)
-    return Verification(name, root, len(known.files) - len(others), others, content, known.content is not None)
-
-
-def _verified_folder(folder: Path) -> Verification:
-    """Check the files of a stored graph, or of a graph in parts."""
-    from graphkit.data.partitions import Partitions
-
-    if (folder / "owner.npy").is_file():
-        parts = Partitions(folder)
-        parts.verify()
-        return Verification(parts.about["name"], folder, len(parts.files), {}, parts.fingerprint, True)
-    about = graph_store(folder)
-    about.verify()
-    return Verification(about.name, folder, len(about.files), {}, about.fingerprint, True)
-
-
-def _together(known: Card, found: list[Verification]) -> Verification:
-    """Return what was found of the members of a family as one."""
-    return Verification(
-        known.name,
-        found[0].root,
-        sum(one.files for one in found),
-        {path: digest for one in found for path, digest in one.others.items()},
-        hashlib.sha256(" ".join(one.content for one in found).encode()).hexdigest(),
-        all(one.content_known for one in found),
-    )
 
 
 def _graph(known: Card) -> Data | GraphSet:
     """Return the graph, or the set of graphs, with its published masks, from the cache or from the raw files."""
     if isinstance(source := SOURCES[known.name], StoredSource):
-        return _on_disk(known, source, fetch(known.name), verify=True)
-    found = _unknown(known, files.located(known) or fetch(known.name)) if None in known.files.values() else {}
+        return on_disk(known, source, fetch(known.name), verify=True)
+    found = unknown_files(known, files.located(known) or fetch(known.name)) if None in known.files.values() else {}
     cached = cache.path_of(known, found)
     data = cache.restored(cached)
     if data is None:
@@ -291,7 +201,7 @@ def _graph(known: Card) -> Data | GraphSet:
     return data
 
 
-def _unknown(known: Card, root: Path) -> dict[str, str]:
+def unknown_files(known: Card, root: Path) -> dict[str, str]:
     """Return path -> sha256 of the files whose checksum neither the card nor a manifest knows."""
     return {} if isinstance(SOURCES[known.name], StoredSource) else files.unknown(known, root)
 
@@ -299,12 +209,12 @@ def _unknown(known: Card, root: Path) -> dict[str, str]:
 def _check(known: Card, root: Path) -> None:
     """Refuse wrong files below ``root``; read them only where their checksums alone cannot tell."""
     if isinstance(source := SOURCES[known.name], StoredSource):
-        _on_disk(known, source, root)
+        on_disk(known, source, root)
     elif files.strangers(known, root):
         read(known, root)
 
 
-def _on_disk(known: Card, source: StoredSource, root: Path, *, verify: bool = False) -> Data:
+def on_disk(known: Card, source: StoredSource, root: Path, *, verify: bool = False) -> Data:
     """Return a graph that stays on the disk; its files were drawn here, and its manifest has their checksums."""
     data = source.read(root, verify=verify)
     about = data.store
