@@ -21,6 +21,7 @@ from graphkit.cli.fewshot import fewshot
 from graphkit.cli.output import debuggable, say
 from graphkit.cli.spectrum import spectrum
 from graphkit.cli.train import train
+from graphkit.training.interrupts import Orphan, end_with_launcher
 
 FAILED, WRONG_CALL = 1, 2
 
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments or os.environ.get("GRAPHKIT_DEBUG", "") not in ("", "0")
     try:
+        end_with_launcher()  # before anything slow is loaded: until then nobody tells us of its end
         return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False) or 0)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
@@ -72,6 +74,8 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         if "; resume from " in told:
             told += " The same command with --resume goes on."
         return FAILED, told[:1].upper() + told[1:] or "Stopped."
+    if isinstance(error, Orphan):
+        return FAILED, f"Error: {_line(str(error))}"
     from graphkit.data import DataError
 
     if isinstance(error, OSError) and error.strerror and error.filename:

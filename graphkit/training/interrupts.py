@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
+LAUNCHED = "TORCHELASTIC_RUN_ID"
+"""A variable that `torchrun` gives to the processes it starts."""
+
+_first_parent = os.getppid()
 _with_parent = False  # whether we asked for it: what somebody else asked for is left alone
 
 
 class Interrupted(KeyboardInterrupt):
     """A run that was asked to stop and left a checkpoint, named in the message."""
+
+
+class Orphan(RuntimeError):
+    """A process of a job whose `torchrun` is gone: what is started in its place must not meet it."""
 
 
 class StopRequest:
@@ -76,6 +86,49 @@ def stop_request() -> Iterator[StopRequest]:
         yield request
     finally:
         restore()
+
+
+def end_with_launcher() -> None:
+    """Let this process end with the `torchrun` that started it, if one did, even if that is killed.
+
+    Else it would train on, beside what is started in its place, which may meet at the same port.
+
+    Raises:
+        Orphan: where it is gone already: nobody is told of the death of a parent that died before.
+    """
+    if LAUNCHED in os.environ:
+        stop_with_parent(True)
+        if orphaned():
+            raise Orphan("the `torchrun` that started this process is gone, and so is the job.")
+
+
+def orphaned() -> bool:
+    """Return whether this process was handed on to another parent than the one that started it; Linux only.
+
+    One that was handed on before it could look has the system's first process for a parent, which starts jobs only
+    where it is a `torchrun` itself, as in a container.
+    """
+    parent = os.getppid()
+    if sys.platform != "linux" or parent == _first_parent != 1:
+        return False
+    return parent != _first_parent or not _starts_jobs(Path("/proc/1/cmdline"))
+
+
+def _starts_jobs(command: Path) -> bool:
+    """Return whether a process, by its command, may be a `torchrun`; one that is hidden from us is none of ours."""
+    try:
+        words = command.read_bytes()
+    except OSError:
+        return False
+    return b"python" in words or b"torch" in words
+
+
+def _know_parent() -> None:
+    global _first_parent
+    _first_parent = os.getppid()
+
+
+os.register_at_fork(after_in_child=_know_parent)
 
 
 def stop_with_parent(wanted: bool) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
-from graphkit.training.interrupts import stop_with_parent
+from graphkit.training.interrupts import LAUNCHED, end_with_launcher
 from graphkit.training.validity import TrainingError
 
 if TYPE_CHECKING:
@@ -104,7 +107,8 @@ def connected(device: torch.device, *, patience: datetime.timedelta | None = Non
 
     Raises:
         JobError: where the environment does not say where they meet.
-        TrainingError: if the others do not come.
+        TrainingError: if the others do not come, or one comes that is of another job.
+        Orphan: where the `torchrun` that started this process is gone.
     """
     processes = stated()
     if processes.count == 1:
@@ -115,12 +119,12 @@ def connected(device: torch.device, *, patience: datetime.timedelta | None = Non
             f"WORLD_SIZE is {processes.count}, but {' and '.join(unsaid)}, where the processes meet, is not set; start "
             "the job with `torchrun`."
         )
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        # The processes of a `torchrun` that was killed would train on, beside what is started in their place.
-        stop_with_parent(True)
+    end_with_launcher()
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=patience or PATIENCE)
+        _meet("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", processes, patience or PATIENCE)
     except RuntimeError as error:
+        if isinstance(error, TrainingError):
+            raise
         raise TrainingError(
             f"process {processes.rank} of {processes.count} did not meet the others: start as many as WORLD_SIZE says, "
             f"best with `torchrun` ({str(error).strip().splitlines()[0][:100]})."
@@ -129,6 +133,43 @@ def connected(device: torch.device, *, patience: datetime.timedelta | None = Non
         yield processes
     finally:
         dist.destroy_process_group()
+
+
+def _meet(backend: str, processes: Processes, patience: datetime.timedelta) -> None:
+    """Join the other processes of the job, and none of another job that meets at the same place."""
+    store, rank, count = next(rendezvous("env://", processes.rank, processes.count, timeout=patience))
+    store.set_timeout(patience)
+    _claim(store, processes)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=patience)
+
+
+def _claim(store: dist.Store, processes: Processes) -> None:
+    """Say at the meeting place who this process is; each rank can be had once, and a machine belongs to one launch.
+
+    Raises:
+        TrainingError: where another process has this one's rank, or was started by another `torchrun` on this machine.
+    """
+    attempt, machine = (os.environ.get(name, "0") for name in ("TORCHELASTIC_RESTART_COUNT", "GROUP_RANK"))
+    claims = {f"rank {processes.rank}": f"process {os.getpid()} on {socket.gethostname()}"}
+    if launch := launched_as():
+        claims[f"machine {machine}"] = f"the job {launch}"
+    for what, mine in claims.items():
+        held = store.compare_set(f"graphkit, attempt {attempt}, {what}", "", mine).decode()
+        if held != mine:
+            place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+            raise TrainingError(
+                f"{what} of {processes.count} at {place} is taken by {held}, and this is {mine}: of two jobs that meet "
+                "at one place, end the one that is left over, or give another port."
+            )
+
+
+def launched_as() -> str:
+    """Return what tells one start of `torchrun` from all others on this machine; nothing without it.
+
+    Its run id need not: it is "none" unless one is given. The folder of its logs is drawn anew at each start.
+    """
+    errors = os.environ.get("TORCHELASTIC_ERROR_FILE", "")
+    return Path(errors).parents[2].name if errors.count(os.sep) > 3 else os.environ.get(LAUNCHED, "")
 
 
 @contextmanager

@@ -8,14 +8,16 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from graphkit.data import Partitions, load, partition
-from graphkit.training import recipe, train
+from graphkit.training import TrainingError, recipe, train
 from graphkit.training.checkpoints import Checkpoint
-from graphkit.training.processes import stated
+from graphkit.training.processes import Processes, _claim, stated
 from tests.jobs import Ending, job, same
 
 FIELDS = {"epochs": 5, "fan_out": "3,2", "batch": 12, "shares": 4, "hidden": 8, "dropout": 0.5}
@@ -211,3 +213,62 @@ def test_processes_end_with_a_torchrun_that_was_killed(tmp_path):
     kept = Checkpoint(tmp_path / "run", {})
     with kept.alone():
         assert torch.load(kept.path, weights_only=True)["running"] is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells of a parent's death on Linux only")
+def test_processes_end_with_a_torchrun_that_was_killed_before_they_had_begun(tmp_path):
+    """Killed as soon as they are there, while they load; the pipe ends when the last process that holds it does."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launch, "-m", "graphkit.cli", "train", "karate", "--model", "sage", "--sampled", "--set", "shares=2"]
+    more = ["--epochs", "100000", "--set", "patience=0", "--checkpoint", tmp_path / "run"]
+    with subprocess.Popen([*command, *more], stderr=subprocess.PIPE, text=True) as torchrun:
+        children = Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children")
+        while torchrun.poll() is None and len(children.read_text().split()) < 2:
+            time.sleep(0.01)
+        torchrun.kill()
+        torchrun.communicate(timeout=60)
+    assert not (tmp_path / "run/checkpoint.pt").exists()
+
+
+@pytest.fixture
+def claim(monkeypatch):
+    """Return a function by which a process comes to one meeting place."""
+    store = dist.HashStore()
+
+    def come(rank, number, launch="", attempt=0, machine=0):
+        monkeypatch.setattr(os, "getpid", lambda: number)
+        monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+        monkeypatch.setenv("MASTER_PORT", "29500")
+        monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", launch and f"/tmp/{launch}/attempt_0/{rank}/error.json")
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", str(attempt))
+        monkeypatch.setenv("GROUP_RANK", str(machine))
+        _claim(store, Processes(rank, 2))
+
+    return come
+
+
+def test_a_rank_is_had_once_and_a_machine_belongs_to_one_launch(claim):
+    claim(0, 10, "none_abc")
+    claim(0, 10, "none_abc")  # the same process again
+    claim(1, 11, "none_abc")
+    with pytest.raises(TrainingError, match=r"rank 1 of 2 at 127.0.0.1:29500 is taken by process 11 on .*left over"):
+        claim(1, 12, "none_abc")
+    claim(1, 13, "none_abc", attempt=1)
+    with pytest.raises(
+        TrainingError, match=r"machine 0 of 2 at .* is taken by the job none_abc, and this is the job no"
+    ):
+        claim(0, 14, "none_xyz", attempt=1)
+    claim(0, 15, "none_xyz", attempt=2, machine=1)
+    claim(1, 16, "none_abc", attempt=2, machine=0)
+
+
+def test_a_process_of_another_job_is_not_trained_with(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("graphkit.training.processes.PATIENCE", datetime.timedelta(seconds=3))
+
+    def work(rank):
+        os.environ["TORCHELASTIC_ERROR_FILE"] = f"/tmp/torchelastic/none_{rank}/attempt_0/{rank}/error.json"
+        return train(data, CHOSEN, device="cpu").record.metric.mean
+
+    said = job(2, tmp_path, work)
+    assert all(each.startswith("TrainingError: ") for each in said)
+    assert sum("is taken by the job none_" in each for each in said) == 1
