@@ -36,6 +36,8 @@ def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path
         return 0
     if helping:
         arguments = (*arguments, "--help")
+    if listing and (name or json_path):
+        raise click.UsageError("`--list` lists all of them; give nothing else.")
     if listing:
         table(["name", "question"], [(script, question(path)) for script, path in known.items()])
         return 0

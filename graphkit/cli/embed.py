@@ -12,7 +12,7 @@ import click
 
 from graphkit._checks import member
 from graphkit.cli.asked import require_split
-from graphkit.cli.options import FILE, FOLDER, SEED, SPLIT, require_places, use_threads
+from graphkit.cli.options import FILE, FOLDER, SEED, SPLIT, require_drawn, require_places, use_threads
 from graphkit.cli.output import Bar, Lines, debuggable, drawing, echo, fields, keep_record, plural, say, table, told
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
@@ -53,7 +53,7 @@ the vote and the probes learn from training labels, and validation labels select
 @click.option("--level", type=click.Choice(["node", "graph"]), help="What is embedded.  [default: the data set's]")
 @click.option("--dim", type=int, help="Width of the embedding.  [default: the recipe's]")
 @click.option("--split", help=SPLIT)
-@click.option("--split-seed", type=SEED, default=0, show_default=True, help="Draws a random split.")
+@click.option("--split-seed", type=SEED, help="Draws a random split.  [default: 0]")
 @click.option(
     "--split-per-seed", is_flag=True, help="Each seed draws its split, or takes the file or fold of its number."
 )
@@ -88,7 +88,7 @@ def embed(
     level: str | None,
     dim: int | None,
     split: str | None,
-    split_seed: int,
+    split_seed: int | None,
     split_per_seed: bool,
     seeds: int,
     seed: int,
@@ -134,6 +134,10 @@ def embed(
         raise click.UsageError(f"{dataset!r} has labels of {kind}s; what is embedded are nodes or graphs.")
     if level is not None and level != kind:
         raise click.UsageError(f"`--level` {level}: {dataset!r} has labels of {kind}s.")
+    if split_seed is not None and split_per_seed:
+        raise click.UsageError("`--split-seed` draws one split; `--split-per-seed` draws one for each seed.")
+    if kind == "graph" and inductive:
+        raise click.UsageError("`--inductive` is of nodes that see each other; graphs of a set do not.")
     overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr, "dim": dim})
     loss = loss or str(overrides.pop("loss", "prototype"))
     chosen = embedding_recipe(loss, overrides, model=model or overrides.pop("model", None), level=kind)
@@ -153,7 +157,8 @@ def embed(
     if split_per_seed:
         data, splits = graphkit.data.load_splits(dataset, split=split, seeds=many)
     else:
-        data = graphkit.data.load(dataset, split=split, seed=split_seed)
+        data = graphkit.data.load(dataset, split=split, seed=split_seed or 0)
+        require_drawn(data, split_seed)
     use_threads(threads, known.edges)
     with Bar(many, chosen.epochs) if sys.stderr.isatty() else Lines(many) as progress:
         outcome = embedded(
@@ -182,7 +187,7 @@ def embed(
         _show(outcome.record)
     say(f"Embeddings, weights{', record and pictures' if pictures else ' and record'}: {run}")
     if outcome.put_aside:
-        say(f"An unfinished run lay there; its checkpoint was put aside as {outcome.put_aside}")
+        say(f"Another run lay there, unfinished or with other settings; it was put aside: {outcome.put_aside}")
     return told(lost)
 
 

@@ -163,6 +163,8 @@ def fewshot(
         raise click.UsageError("`--inner-steps` is of one number of shots; give one with `--shots`.")
     if learner == "all" and rivals != "all":
         raise click.UsageError("`--rivals` stand beside one learner; name it with `--learner`.")
+    if balanced and not calibrate:
+        raise click.UsageError("`--balanced` is of calibration, which `--calibrate 0` leaves out.")
     names = with_rivals(learner, rivals)
     losses = tuple(loss.strip() for loss in encoder.split(","))
     encoders = Encoders(losses, encoder_draws, overrides_of(None, encoder_settings, {}))
@@ -249,6 +251,9 @@ def fewshot(
     finally:
         for number, outcome in outcomes.items():
             show(outcome, *sizes[number])
+    for outcome in outcomes.values():
+        if outcome.put_aside:
+            say(f"Another study lay there; it was put aside: {outcome.put_aside}")
     return told(lost)
 
 

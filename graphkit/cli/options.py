@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -42,6 +43,18 @@ def require_places(**asked: Path | None) -> None:
             from graphkit.viz import require_format
 
             require_format(given[option], option)
+
+
+def require_drawn(data: Any, seed: int | None) -> None:
+    """Refuse a seed that was given for a split which is not drawn.
+
+    Raises:
+        click.UsageError: naming the split.
+    """
+    one = next(iter(data.values())) if isinstance(data, Mapping) else data
+    drawn = getattr(one, "protocol", None)
+    if seed is not None and drawn is not None and "seed" not in drawn["parameters"]:
+        raise click.UsageError(f"`--split-seed` draws a random split, but {drawn['split']!r} is given as it is.")
 
 
 @contextmanager

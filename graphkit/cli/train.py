@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit.cli.asked import Asked, require_one_graph, require_split
-from graphkit.cli.options import FILE, FOLDER, SEED, SMALL_EDGES, SPLIT, require_places, use_threads
+from graphkit.cli.options import FILE, FOLDER, SEED, SMALL_EDGES, SPLIT, require_drawn, require_places, use_threads
 from graphkit.cli.output import (
     Bar,
     Lines,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--model", metavar="NAME", help="Recipe; --list-models names them.  [default: gcn]")
 @click.option("--list-models", is_flag=True, help="Name the recipes and what each is.")
 @click.option("--split", help=SPLIT)
-@click.option("--split-seed", type=SEED, default=0, show_default=True, help="Draws a random split.")
+@click.option("--split-seed", type=SEED, help="Draws a random split.  [default: 0]")
 @click.option(
     "--split-per-seed", is_flag=True, help="Each seed draws its split, or takes the file or fold of its number."
 )
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--beside", metavar="NAME", help="With --protocol: measured in the same way; or none.  [default: structure-free]"
 )
-@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="How many seeds to train.")
+@click.option("--seeds", type=click.IntRange(1), help="How many seeds to train.  [default: 5]")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them.")
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
@@ -81,12 +81,12 @@ def train(
     model: str | None,
     list_models: bool,
     split: str | None,
-    split_seed: int,
+    split_seed: int | None,
     split_per_seed: bool,
     undirected: bool,
     protocol: str | None,
     beside: str | None,
-    seeds: int,
+    seeds: int | None,
     seed: int,
     epochs: int | None,
     lr: float | None,
@@ -135,8 +135,19 @@ def train(
         )
     if items == "nodes" and not chosen.fan_out and (workers or batch_size):
         raise click.UsageError("`--batch-size` and `--workers` go with `--sampled`: else all nodes are in one step.")
+    if items != "nodes" and workers:
+        raise click.UsageError(f"`--workers` draw neighbours of nodes; {items} have none to be drawn.")
     if beside and not protocol:
         raise click.UsageError("`--beside` goes with `--protocol`.")
+    if protocol is not None:
+        if items != "graphs" or split or split_per_seed or split_seed is not None:
+            raise click.UsageError("`--protocol` is of a set of graphs, and draws its splits itself.")
+        if seeds is not None or picture is not None:
+            raise click.UsageError(
+                "`--protocol` takes one seed, `--seed`, from which all its trainings are drawn, and draws no picture."
+            )
+    if split_seed is not None and (split_per_seed or partitions is not None):
+        raise click.UsageError("`--split-seed` draws one split; there is none to draw with what else is asked for.")
     other = "structure-free" if beside is None else beside
     others = [recipe(other, items=items)] if protocol and items == "graphs" and other not in ("none", name) else []
     if keep_around and partitions is None:
@@ -152,7 +163,7 @@ def train(
     import graphkit.training
     from graphkit.training.processes import stated
 
-    many = range(seed, seed + seeds)
+    many = range(seed, seed + (seeds or 5))
     splits = None
     data: Any
     if partitions is not None:
@@ -161,15 +172,14 @@ def train(
     elif split_per_seed:
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
     else:
-        data = graphkit.data.load(asked.source, split=split, seed=split_seed)
+        data = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
+        require_drawn(data, split_seed)
     if undirected:
         data = graphkit.data.undirected(data)
     edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
     use_threads(threads, edges)
     first = stated().rank == 0
     if protocol is not None:
-        if items != "graphs" or split or split_per_seed:
-            raise click.UsageError("`--protocol` is of a set of graphs, and draws its splits itself.")
         outcome = graphkit.training.nested_cross_validation(
             data,
             chosen,
@@ -183,7 +193,7 @@ def train(
             listener=Trainings() if first else None,
             command=shlex.join(["graphkit", *sys.argv[1:]]),
         )
-        return _report(outcome, name, json_path, None, checkpoint) if first else 0
+        return _report(outcome, name, json_path, None, f"Checkpoint: {checkpoint}") if first else 0
     bar = first and sys.stderr.isatty()
     with Bar(many, chosen.epochs, asked.per_cent) if bar else Lines(many, asked.per_cent) as progress:
         outcome = graphkit.training.train(
@@ -200,11 +210,11 @@ def train(
             command=shlex.join(["graphkit", *sys.argv[1:]]),
         )
     # Of several processes the first one writes and prints.
-    return _report(outcome, name, json_path, picture, checkpoint) if first else 0
+    return _report(outcome, name, json_path, picture, f"Checkpoint and weights: {checkpoint}") if first else 0
 
 
-def _report(outcome: Outcome, name: str, json_path: Path | None, picture: Path | None, checkpoint: Path) -> int:
-    """Write the files that are asked for, print the table, and return the exit code."""
+def _report(outcome: Outcome, name: str, json_path: Path | None, picture: Path | None, left: str) -> int:
+    """Write the files that are asked for, print the table and what is left where, and return the exit code."""
     # Files first: whoever reads our output may close it early (`| head`).
     lost = [*outcome.faults, *keep_record(outcome.record, [json_path])]
     try:
@@ -213,9 +223,9 @@ def _report(outcome: Outcome, name: str, json_path: Path | None, picture: Path |
                 _draw(outcome, name, picture)
     finally:
         _show(name, outcome.record)
-    say(f"Checkpoint and weights: {checkpoint}")
+    say(left)
     if outcome.put_aside:
-        say(f"An unfinished run lay there; its checkpoint was put aside as {outcome.put_aside}")
+        say(f"Another run lay there, unfinished or with other settings; it was put aside: {outcome.put_aside}")
     return told(lost)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -11,11 +10,21 @@ from typing import Any
 
 from torch import Tensor
 
-from graphkit.training.files import Writer, held, require_writable
+from graphkit.training.files import Writer, held, put_aside, require_writable
 from graphkit.training.sealed import Damaged, read_tensors, saved_tensors
 
 FORM = 2
 """Counts changes of the file's form; another form is refused."""
+
+
+OF_A_RUN = (
+    "checkpoint.pt",
+    "seed-*.safetensors",
+    "embeddings-*.safetensors",
+    "record.json",
+    *("scatter.png", "distances.png", "neighbours.png"),
+)
+"""What a run leaves in its folder, pictures and record of an embedding among it."""
 
 
 class Checkpoint:
@@ -52,22 +61,18 @@ class Checkpoint:
         return held("checkpoint", self.folder) if self.writes else nullcontext()
 
     def put_aside(self) -> Path | None:
-        """Rename the file of an unfinished run, so that a new one does not overwrite it; return its new name.
+        """Move what lies there of an unfinished run, or one of another identity, into a folder of its own.
 
-        To go on with it after all, rename it back and resume.
+        Else a new run would overwrite a part of it. To go on with it after all, resume from that folder.
         """
         if not self.writes or not self.path.exists():
             return None
         try:
-            unfinished = read_tensors(self.path)["running"] is not None
+            content = read_tensors(self.path)
+            done = content["running"] is None and content["identity"] == self.identity
         except Damaged:
-            unfinished = True  # or of another version: not ours to throw away
-        if not unfinished:
-            return None
-        numbers = itertools.count(1)
-        name = next(name for k in numbers if not (name := self.path.with_name(f"checkpoint.{k}.pt")).exists())
-        self.path.rename(name)
-        return name
+            done = False  # or of another version: not ours to throw away
+        return None if done else put_aside(self.folder, OF_A_RUN)
 
     def write(self, finished: Mapping[int, Mapping[str, Any]], running: Mapping[str, Any] | None) -> None:
         """Write beside the file and rename: whoever is killed here leaves the previous one whole.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,6 +49,25 @@ def write_atomically(path: Path, content: bytes) -> None:
         if isinstance(error, OSError):  # a full disk does not say of what file
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def put_aside(folder: Path, patterns: Iterable[str]) -> Path:
+    """Move the files of a run into a new folder inside of its own, so that none stands among those of another run.
+
+    Args:
+        folder: where both runs write.
+        patterns: names of files, with ``*`` in them.
+
+    Returns:
+        the new folder: what a run that was stopped goes on from.
+    """
+    files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+    numbers = itertools.count(1)
+    aside = next(place for number in numbers if not (place := folder / f"aside-{number}").exists())
+    aside.mkdir()
+    for path in files:
+        path.rename(aside / path.name)
+    return aside
 
 
 class Writer:

@@ -54,7 +54,7 @@ class AbstractSeeds(ABC, Generic[F, R]):
         return bool(stop)
 
     def all(self, seeds: Sequence[int], *, resume: bool) -> tuple[tuple[R, ...], Path | None]:
-        """Return the results of all seeds, and where the checkpoint of another, unfinished run was put aside."""
+        """Return the results of all seeds, and where another run that lay there was put aside."""
         with nullcontext() if self.kept is None else self.kept.alone():
             aside = None
             if resume:

@@ -42,7 +42,7 @@ class Outcome:
         record: what was measured, and how.
         seeds: the results.
         faults: what could not be kept on the disk.
-        put_aside: where the checkpoint of an earlier, unfinished run was put that lay in the same folder.
+        put_aside: the folder into which an earlier run was put that lay there, unfinished or with other settings.
     """
 
     record: Record
@@ -82,7 +82,7 @@ def train(
         device: "auto", "cpu", "cuda" or "cuda:1".
         precision: a Lightning Fabric precision: "32-true", "64-true", "bf16-mixed", "16-mixed".
         checkpoint: folder for the run's state and the selected weights; ``None`` keeps nothing. The state of an
-            unfinished run that lies there already is put aside, not overwritten.
+            unfinished run that lies there already, or of one with other settings, is put aside, not overwritten.
         resume: continue from the state in ``checkpoint``; on a CPU with as many threads, to the same bits.
         checkpoint_every: seconds between two periodic writes of the state.
         workers: processes that draw neighbours ahead, where the recipe has a ``fan_out``; the result is the same with

@@ -82,10 +82,24 @@ def test_an_unfinished_run_is_put_aside_not_overwritten(data, tmp_path):
     with pytest.raises(Interrupted):
         run(data, seeds=[0, 1], checkpoint=tmp_path, reporter=StopAfter(11))
     again = run(data, seeds=[7], checkpoint=tmp_path)
-    assert again.put_aside == tmp_path / "checkpoint.1.pt"
+    assert again.put_aside == tmp_path / "aside-1"
     assert run(data, seeds=[7], checkpoint=tmp_path).put_aside is None  # a finished run may be replaced
-    again.put_aside.rename(tmp_path / "checkpoint.pt")
-    assert figures(run(data, seeds=[0, 1], checkpoint=tmp_path, resume=True)) == whole
+    assert figures(run(data, seeds=[0, 1], checkpoint=again.put_aside, resume=True)) == whole
+    for seed in (0, 1):
+        name = f"seed-{seed}.safetensors"
+        assert (again.put_aside / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_run_with_other_settings_leaves_nothing_of_the_first_among_its_files(data, tmp_path):
+    run(data, seeds=[0, 1, 2], checkpoint=tmp_path)
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    again = run(data, SHORT.with_({"lr": 0.5}), seeds=[0], checkpoint=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["aside-1", "checkpoint.pt", "seed-0.safetensors"]
+    assert {path.name: path.read_bytes() for path in again.put_aside.iterdir()} == first
+    third = run(data, seeds=[0], checkpoint=tmp_path)
+    assert third.put_aside == tmp_path / "aside-2"
+    (tmp_path / "checkpoint.pt").write_bytes(b"damaged")
+    assert run(data, seeds=[0], checkpoint=tmp_path).put_aside == tmp_path / "aside-3"
 
 
 def test_weights_that_a_model_cannot_use_are_not_passed_over_in_silence(data):

@@ -111,7 +111,7 @@ class EmbeddingOutcome:
         test: which of them were asked for the record's figure, a mask ``[items]``.
         exclude: pairs of items that may not answer each other ``[2, pairs]``, or ``None``.
         faults: what could not be kept on the disk.
-        put_aside: where the checkpoint of an earlier, unfinished run was put that lay in the same folder.
+        put_aside: the folder into which an earlier run was put that lay there, unfinished or with other settings.
     """
 
     record: EmbeddingRecord

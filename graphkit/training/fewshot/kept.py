@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graphkit.training.fewshot.results import ProblemResult
-from graphkit.training.files import Writer, held
+from graphkit.training.files import Writer, held, put_aside
 from graphkit.training.interrupts import Interrupted, StopRequest
 from graphkit.training.processes import Processes
 from graphkit.training.protocol import fingerprint
@@ -30,6 +30,7 @@ class Kept:
         self.resumed = resume
         self.results: dict[str, Any] = {}
         self.writer = Writer()
+        self.put_aside: Path | None = None
         if not resume or self.path is None:
             return
         try:
@@ -57,7 +58,10 @@ class Kept:
             return
         folder.mkdir(parents=True, exist_ok=True)
         with held("folder", folder):
-            yield cls(folder, identity, resume, processes=processes)
+            kept = cls(folder, identity, resume, processes=processes)
+            if not resume and (folder / KEPT).exists() and _identity(folder / KEPT) != identity:
+                kept.put_aside = put_aside(folder, (KEPT, UNDER_WAY))
+            yield kept
 
     def get(self, name: str, problem: str, config: Mapping[str, Any]) -> ProblemResult | None:
         """Return a result, if a method of this name and these fields has finished the problem."""
@@ -78,6 +82,15 @@ class Kept:
         """Return the exception that says where to go on, or that there is no such place."""
         lost = " ".join(self.writer.faults.values())
         return Interrupted(f"{what}; {lost or f'resume from {str(self.path and self.path.parent)!r}.'}")
+
+
+def _identity(path: Path) -> str | None:
+    """Return what study a file is of, nothing where it is damaged or of another version."""
+    try:
+        found: str | None = read_fields(path).get("identity")
+    except Damaged:
+        return None
+    return found
 
 
 class UnderWay:

@@ -39,11 +39,13 @@ class FewShotOutcome:
         record: what was measured, and how.
         methods: results by name.
         faults: what could not be kept on the disk.
+        put_aside: the folder into which another study was put that lay in the same folder.
     """
 
     record: FewShotRecord
     methods: Mapping[str, MethodResult]
     faults: tuple[str, ...] = ()
+    put_aside: Path | None = None
 
 
 def fewshot(
@@ -166,7 +168,7 @@ def fewshot(
         seconds=sum(each.seconds for result in results.values() for each in result.problems),
         environment=environment(str(study.device), "32-true", processes.count),
     )
-    return FewShotOutcome(record, results, tuple(kept.writer.faults.values()))
+    return FewShotOutcome(record, results, tuple(kept.writer.faults.values()), kept.put_aside)
 
 
 def _seeing(study: Study, problem: Problem, method: AbstractMethod) -> tuple[str, Problem]:

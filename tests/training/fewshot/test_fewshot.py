@@ -735,3 +735,14 @@ def test_a_full_disk_costs_no_result_and_names_the_file(name, study, tmp_path, m
     outcome = fewshot(study, PROTOCOL, ["maml"], methods=SMALL, folder=tmp_path)
     assert outcome.record.metric == fewshot(study, PROTOCOL, ["maml"], methods=SMALL).record.metric
     assert outcome.faults == (f"{str(tmp_path / name)!r} could not be written (No space left on device).",)
+
+
+def test_another_study_in_the_folder_is_put_aside_and_can_be_resumed(study, tmp_path):
+    names = ["prototypes-2"]
+    first = fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path)
+    assert first.put_aside is None
+    assert fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path).put_aside is None
+    other = fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, calibrate=3)
+    assert other.put_aside == tmp_path / "aside-1"
+    again = fewshot(study, PROTOCOL, names, methods=SMALL, folder=other.put_aside, resume=True)
+    assert again.record.metric == first.record.metric
