@@ -130,13 +130,7 @@ def edge_index_in_range(edge_index: Tensor, num_nodes: int | tuple[int, int] | N
     """
     import torch
 
-    if edge_index.dtype not in (torch.int64, torch.int32):
-        raise TypeError(
-            f"`edge_index` must hold integers (torch.int64), got {edge_index.dtype}; convert it with "
-            "`edge_index.long()` if its values are node ids."
-        )
-    if edge_index.dim() != 2 or edge_index.shape[0] != 2:
-        raise ValueError(f"`edge_index` must have shape [2, edges], got {list(edge_index.shape)}.")
+    edge_index_shape(edge_index)
     given = (num_nodes, num_nodes) if isinstance(num_nodes, int) else num_nodes
     if edge_index.shape[1] == 0:
         return given or (0, 0)
@@ -154,6 +148,19 @@ def edge_index_in_range(edge_index: Tensor, num_nodes: int | tuple[int, int] | N
                 f"`edge_index` has {end} node {top}, but there are only {size} {end} nodes (0 to {size - 1})."
             )
     return sizes
+
+
+def edge_index_shape(edge_index: Tensor) -> None:
+    """Refuse what is no ``[2, edges]`` of integers."""
+    import torch
+
+    if tensor("edge_index", edge_index).dtype not in (torch.int64, torch.int32):
+        raise TypeError(
+            f"`edge_index` must hold integers (torch.int64), got {edge_index.dtype}; convert it with "
+            "`edge_index.long()` if its values are node ids."
+        )
+    if edge_index.dim() != 2 or edge_index.shape[0] != 2:
+        raise ValueError(f"`edge_index` must have shape [2, edges], got {list(edge_index.shape)}.")
 
 
 def node_ids(argument: str, nodes: Tensor, num_nodes: int) -> None:
@@ -383,10 +390,20 @@ def extent(numbers: np.ndarray | Tensor) -> tuple[int, int]:
     return low, high
 
 
+def integers(argument: str, numbers: np.ndarray | Tensor) -> None:
+    """Refuse what are no integers along one axis."""
+    kind = str(numbers.dtype).removeprefix("torch.")
+    if kind not in ("int64", "int32", "int16", "int8", "uint8") or numbers.ndim != 1:
+        raise TypeError(f"`{argument}` must hold integers along one axis, got {kind} {list(numbers.shape)}.")
+
+
 def rising_pointers(argument: str, pointers: np.ndarray | Tensor, rows: int, entries: int) -> None:
     """Refuse pointers of compressed rows that do not lead from 0 to the number of entries without a step back."""
-    if len(pointers) != rows + 1:
-        raise ValueError(f"`{argument}` must have {rows + 1:,} numbers, one more than rows, got {len(pointers):,}.")
+    integers(argument, pointers)
+    if not len(pointers) or len(pointers) != rows + 1:
+        raise ValueError(
+            f"`{argument}` must have {max(rows, 0) + 1:,} numbers, one more than rows, got {len(pointers):,}."
+        )
     first, last = int(pointers[0]), int(pointers[-1])
     if first != 0 or last != entries or bool((pointers[1:] < pointers[:-1]).any()):
         raise ValueError(

@@ -242,7 +242,7 @@ def _knows_its_pointers(data: Data) -> bool:
     edges = data.edge_index
     if not isinstance(edges, EdgeIndex) or edges.sort_order != "col" or edges._indptr is None:
         return False
-    return len(edges._indptr) == data.num_nodes + 1
+    return edges._indptr.shape == (data.num_nodes + 1,)
 
 
 def _weights(data: Any, name: str | None, perm: Tensor | None, edges: int) -> Tensor:

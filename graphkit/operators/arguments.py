@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import extent, rising_pointers, tensor
+from graphkit._checks import extent, integers, rising_pointers, tensor
 
 LAYOUTS = (torch.strided, torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
 INDEX = (torch.int32, torch.int64)
@@ -37,6 +37,8 @@ def entries_in_shape(rows: Any, columns: Any, shape: tuple[int, int]) -> None:
         columns: of each entry, as many.
         shape: of the matrix.
     """
+    integers("rows", rows)
+    integers("columns", columns)
     if len(rows) != len(columns):
         raise ValueError(f"the sparse matrix has {len(rows):,} rows of entries, but {len(columns):,} columns of them.")
     for axis, places, length in (("row", rows, shape[0]), ("column", columns, shape[1])):
@@ -50,10 +52,9 @@ def entries_in_shape(rows: Any, columns: Any, shape: tuple[int, int]) -> None:
 def compressed_in_shape(pointers: Tensor, columns: Tensor, order: Tensor, shape: tuple[int, int]) -> None:
     """Refuse parts of a pattern that do not fit its shape or each other."""
     for name, part in (("pointers", pointers), ("columns", columns), ("order", order)):
-        if tensor(name, part).dtype not in INDEX or part.dim() != 1:
-            raise TypeError(f"`{name}` must hold integers along one axis, got {part.dtype} {list(part.shape)}.")
-    if pointers.dtype != columns.dtype:
-        raise TypeError(f"`pointers` and `columns` must be of one type, got {pointers.dtype} and {columns.dtype}.")
+        integers(name, tensor(name, part))
+    if pointers.dtype != columns.dtype or pointers.dtype not in INDEX:
+        raise TypeError(f"`pointers` and `columns` must both be int32 or int64, got {pointers.dtype}, {columns.dtype}.")
     if len(order) != len(columns):
         raise ValueError(f"`order` must have one place for each of {len(columns):,} entries, got {len(order):,}.")
     rising_pointers("pointers", pointers, shape[0], len(columns))
@@ -96,17 +97,18 @@ def addend_of_product(plus: Tensor | None, x: Tensor, rows: int) -> None:
 
 def factors_of_product(values: Tensor | None, x: Tensor, entries: int, columns: int) -> None:
     """Refuse values of entries and features of columns that do not fit a matrix or each other."""
+    if values is not None and (values.dim() not in (1, 2) or values.shape[0] != entries):
+        raise ValueError(f"`values` must have one number for each of {entries:,} entries, got {list(values.shape)}.")
     if values is None or values.dim() == 1:
         shaped("x", x, columns=columns, features=None)
     else:
         shaped("x", x, columns=columns, heads=values.shape[1], features=None)
-    if values is not None and values.shape[0] != entries:
-        raise ValueError(f"`values` must have one number for each of {entries:,} entries, got {list(values.shape)}.")
 
 
 def ends_of_entries(left: Tensor, right: Tensor, shape: tuple[int, int]) -> None:
     """Refuse features of the two ends of a matrix that do not fit it or each other."""
-    fits = 1 < tensor("left", left).dim() < 4 and (left.shape[0], tensor("right", right).shape[0]) == tuple(shape)
+    axes = tensor("left", left).dim(), tensor("right", right).dim()
+    fits = axes in ((2, 2), (3, 3)) and (left.shape[0], right.shape[0]) == tuple(shape)
     if not fits or left.shape[1:] != right.shape[1:]:
         raise ValueError(
             f"`left` and `right` must have {shape[0]} and {shape[1]} rows of as many features, "
@@ -116,14 +118,13 @@ def ends_of_entries(left: Tensor, right: Tensor, shape: tuple[int, int]) -> None
 
 def rows_of_list(argument: str, edges: Tensor, listed: int) -> None:
     """Refuse features of edges of which the pattern names more than there are."""
-    if len(edges) < listed:
+    if edges.dim() == 0 or len(edges) < listed:
         raise ValueError(f"`{argument}` must have a row for each of {listed:,} edges, got {list(edges.shape)}.")
 
 
 def rows_of_table(row: Tensor, table: Tensor) -> None:
     """Refuse a table of edge features some of whose rows are not there."""
-    if tensor("row", row).dtype not in INDEX or row.dim() != 1:
-        raise TypeError(f"`row` must hold integers along one axis, got {row.dtype} {list(row.shape)}.")
+    integers("row", row)
     low, high = extent(row)
     if low < 0 or high >= len(table):
         raise ValueError(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from graphkit._checks import edge_index_in_range, one_value_per_edge
+from graphkit._checks import edge_index_in_range, edge_index_shape, one_value_per_edge
 from graphkit._kernels.ordering import fingerprint
 from graphkit.operators.pattern import Pattern, outside_transforms
 from graphkit.operators.sparse import SparseOperator
@@ -126,6 +126,7 @@ def edges_of(
         TypeError: for anything else than a graph.
     """
     if isinstance(graph, Tensor) and graph.layout == torch.strided:
+        edge_index_shape(graph)
         index = graph if type(graph) is Tensor or not hasattr(graph, "as_tensor") else graph.as_tensor()
         one_value_per_edge("edge_weight", edge_weight, index.shape[-1])
         if flow == "target_to_source":

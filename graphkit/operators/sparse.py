@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphkit._checks import (
     edge_index_in_range,
+    edge_index_shape,
     host_array,
     one_row_per_column,
     one_value_per_edge,
@@ -99,6 +100,7 @@ class SparseOperator:
             ValueError: for ids out of range or weights of another length.
             TypeError: for an ``edge_index`` that does not hold integers.
         """
+        edge_index_shape(edge_index)
         edge_index = edge_index.as_subclass(Tensor) if type(edge_index) is not Tensor else edge_index
         one_value_per_edge("edge_weight", edge_weight, edge_index.shape[-1])
         with outside_transforms():
@@ -133,10 +135,10 @@ class SparseOperator:
             (rows, columns), values = matrix.indices(), matrix.values()
         elif matrix.layout == torch.sparse_csr:
             columns, values = matrix.col_indices(), matrix.values()
-            rows = _expanded("crow_indices", matrix.crow_indices(), height, len(columns))
+            rows = _expanded("crow_indices", matrix.crow_indices(), height, columns.numel())
         elif matrix.layout == torch.sparse_csc:
             rows, values = matrix.row_indices(), matrix.values()
-            columns = _expanded("ccol_indices", matrix.ccol_indices(), width, len(rows))
+            columns = _expanded("ccol_indices", matrix.ccol_indices(), width, rows.numel())
         else:
             return cls.from_dense(matrix)
         return cls._from_coordinates(rows, columns, values, (height, width))
@@ -151,8 +153,9 @@ class SparseOperator:
         """
         if not scipy.sparse.issparse(matrix):
             raise TypeError(f"`matrix` must be a SciPy sparse matrix or array, got {type(matrix).__name__}.")
-        if matrix.format in ("csr", "csc", "bsr"):
-            try:  # SciPy too trusts the pointers that it is handed
+        if matrix.format in ("csr", "csc", "bsr"):  # SciPy too trusts the pointers that it is handed
+            rising_pointers("indptr", matrix.indptr, len(matrix.indptr) - 1, len(matrix.indices))
+            try:
                 matrix.check_format(full_check=True)
             except ValueError as error:
                 raise ValueError(f"`matrix` does not hold together, as SciPy says: {error}.") from None
