@@ -30,7 +30,7 @@ def multiply(
         heads = [multiply(pattern, values[:, h], x[:, h], 1.0, None, 1.0) for h in range(values.shape[1])]
         return torch.stack(heads, 1) if heads else x.new_zeros(pattern.shape[0], *x.shape[1:])
     weights = x.new_ones(pattern.entries) if values is None else values.contiguous()
-    if _regular(pattern) and x.numel():
+    if _regular(pattern) and x.numel() and (x.is_floating_point() or x.is_complex()):  # cuSPARSE knows no integers
         with torch.autocast(x.device.type, enabled=False):  # it would make both factors half
             product = torch_csr(pattern, weights) @ x
     else:

@@ -61,6 +61,8 @@ def multiply(
     kind = _promoted(values, x, plus, scale, plus_scale)
     if x.dtype != kind:
         plus, x = (x.to(kind),) * 2 if plus is x else (plus, x.to(kind))
+    if not _continuous(kind):
+        scale, plus_scale = int(scale), int(plus_scale)
     if x.dtype in accelerated.HALF:
         wide = (None if part is None else part.float() for part in (x, values, turned, plus))
         return _Multiply.apply(*wide, scale, plus_scale, False, pattern).to(x.dtype)
@@ -123,10 +125,13 @@ def _promoted(values: Tensor | None, x: Tensor, plus: Tensor | None, scale: floa
             found = found if narrow else torch.promote_types(found, part.dtype)
     if found == torch.bool:
         return torch.int64  # a sum counts, as that of `torch.sum` does
-    whole = (
-        found.is_floating_point or found.is_complex or (float(scale).is_integer() and float(plus_scale).is_integer())
-    )
-    return found if whole else torch.get_default_dtype()
+    fits = _continuous(found) or (float(scale).is_integer() and float(plus_scale).is_integer())
+    return found if fits else torch.get_default_dtype()
+
+
+def _continuous(kind: torch.dtype) -> bool:
+    """Tell whether numbers of a type have fractions."""
+    return kind.is_floating_point or kind.is_complex
 
 
 def along_rows(pattern: Pattern, x: Tensor) -> Tensor:
@@ -165,7 +170,8 @@ def _multiply(
     width = x.shape[1:].numel()
     heads = values is not None and values.dim() == 2
     out = fresh((pattern.shape[0], *x.shape[1:]), x.dtype) if out is None else out
-    narrow = width < NARROW and not torch.is_autocast_enabled("cpu")  # torch has no sparse product in half precision
+    # torch has no sparse product in half precision, nor of integers
+    narrow = width < NARROW and not torch.is_autocast_enabled("cpu") and _continuous(x.dtype)
     if narrow and not heads and pattern.entries > 0 and pattern.columns.dtype == torch.int32:
         stored = x.new_ones(pattern.entries) if values is None else values.detach()
         start, kept = (out, 0.0) if plus is None else (plus.detach(), plus_scale)  # what is kept 0 times is not read
