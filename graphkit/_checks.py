@@ -537,3 +537,17 @@ def torch_module(argument: str, value: torch.nn.Module) -> torch.nn.Module:
     if not isinstance(value, torch.nn.Module):
         raise TypeError(f"`{argument}` must be a torch.nn.Module, got {type(value).__name__}.")
     return value
+
+
+def printable_name(argument: str, name: object) -> str:
+    """Return ``name`` if it can be printed, drawn as a title and written to a record as it is.
+
+    Raises:
+        TypeError: for what is no text.
+        ValueError: for no name, control characters, and the ``$`` and ``\\`` of mathematics that pictures would set.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"`{argument}` must be a name, got {name!r}.")
+    if not name.strip() or not name.isprintable() or set(name) & set("$\\"):
+        raise ValueError(f"`{argument}` must be a name of printable characters, without $ and \\, got {name!a}.")
+    return name

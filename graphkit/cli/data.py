@@ -9,7 +9,7 @@ import click
 
 from graphkit.cli.asked import Asked
 from graphkit.cli.importing import import_, synthesize_
-from graphkit.cli.output import debuggable, say, table
+from graphkit.cli.output import debuggable, echo, say, table
 from graphkit.cli.partition import partition_
 from graphkit.cli.preload import preload
 
@@ -92,7 +92,7 @@ def verify_(names: tuple[str, ...]) -> None:
     files = {path: digest for each in known for path, digest in each.files.items()}
     for name, source in zip(names, sources, strict=True):
         found = verify(source)
-        click.echo(found.text())
+        echo(found.text())
         for path, digest in found.others.items():
             if files[path] is not None:
                 say(f"{name}: {path} is not the card's file (sha256 {digest[:16]}); what it holds was checked instead")

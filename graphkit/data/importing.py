@@ -77,6 +77,7 @@ def import_graph(
         raise ValueError("`edges` must name at least one file.")
     optional = {"x": features, "y": labels, "split": split}
     given = {of: None if path is None else Path(path) for of, path in optional.items()}
+    name = _checks.printable_name("name", folder.name if name is None else name)
     _checks.at_least("piece", piece, 1)
     if nodes is not None:
         _checks.at_least("nodes", nodes, 1)
@@ -94,7 +95,7 @@ def import_graph(
             if given["split"] is not None:
                 work.split(given["split"], many)
             how = {"imported": [Path(each).name for each in listed], **options}
-            return finished(partial, folder, name=name or folder.name, how=how)
+            return finished(partial, folder, name=name, how=how)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; the same import goes on from what is in {str(partial)!r}.") from None
     except OSError as error:

@@ -74,9 +74,10 @@ def partition(data: Data, folder: Path | str, *, parts: int, by: str | None = No
         raise ValueError(f"`to`: {str(folder)!r} exists already; remove it or name another folder.")
     by = by or ("metis" if importlib.util.find_spec("pymetis") else "random")
     class_count(data)
+    about = _about(data)
     owner = _owners(data, parts, _checks.member("by", by, WAYS), seed)
     with beside(folder) as staged:
-        _write(staged, data, owner, parts, {"by": by, "seed": seed})
+        _write(staged, data, owner, parts, {"by": by, "seed": seed}, about)
         staged.rename(folder)
     return Partitions(folder)
 
@@ -108,6 +109,7 @@ class Partitions:
             counts = (int(found[name]) for name in ("parts", "nodes", "edges", "features", "classes"))
             self.parts, self.nodes, self.edges, self.features, self.classes = counts
             self.about: dict[str, Any] = found["about"]
+            _checks.printable_name("name", self.about["name"])
             self.fingerprint: str = found["fingerprint"]
             self.files: dict[str, dict[str, Any]] = found["files"]
         except FileNotFoundError:
@@ -186,7 +188,7 @@ def _owners(data: Data, parts: int, by: str, seed: int) -> Tensor:
     return even[torch.randperm(nodes, generator=torch.Generator().manual_seed(seed))] if by == "random" else even
 
 
-def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, Any]) -> None:
+def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, Any], about: dict[str, Any]) -> None:
     """Write all arrays and, last, the manifest."""
     nodes, files = data.num_nodes, {}
 
@@ -223,7 +225,7 @@ def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, A
         "features": data.num_features,
         "classes": class_count(data),
         "how": how,
-        "about": _about(data),
+        "about": about,
         "fingerprint": _digest(digests),
         "files": files,
     }
@@ -248,7 +250,9 @@ def _about(data: Data) -> dict[str, Any]:
     masks = tensors_sha256({name: data[name] for name in MASKS})
     named = drawn is not None and drawn["fingerprint"] == masks
     return {
-        "name": card.name if card else kept.name if kept else str(data.get("name") or "unnamed"),
+        "name": _checks.printable_name(
+            "name", card.name if card else kept.name if kept else str(data.get("name") or "unnamed")
+        ),
         "sha256": content_sha256(data) if kept is None else kept.fingerprint,
         "stored": kept is not None,
         "undirected": bool(data.get("undirected")),

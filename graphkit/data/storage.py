@@ -95,6 +95,7 @@ def graph_store(folder: Path | str) -> GraphStore:
         if found["format"] != FORMAT:
             raise DataError(f"{folder / MANIFEST} is of format {found['format']}, not {FORMAT}.")
         fields = {name: found[name] for name in GraphStore.__dataclass_fields__ if name != "folder"}
+        _checks.printable_name("name", fields["name"])
         store = GraphStore(folder=folder, **fields)
         sizes = {name: int(each["bytes"]) for name, each in store.files.items()}
     except FileNotFoundError:
@@ -202,10 +203,12 @@ def store(data: Data, folder: Path | str, *, name: str | None = None) -> GraphSt
     """
     from graphkit._kernels.ordering import compressed_rows
 
-    folder, nodes, known = require_new(folder), _require_storable(data), data.get("card") or data.get("store")
+    folder, nodes = require_new(folder), _require_storable(data)
+    card, known = data.get("card"), data.get("card") or data.get("store")
+    called = name if name is not None else card.name if card else str(data.get("name") or folder.name)
+    _checks.printable_name("name", called)
     source, target = _checks.host_array(data.edge_index)
     index = index_type(nodes, len(source))
-    card = data.get("card")
     known_classes = known.classes if known else 0
     with beside(folder) as staged:
         pointers, sources, _ = compressed_rows(target, source, (nodes, nodes), index)
@@ -215,7 +218,6 @@ def store(data: Data, folder: Path | str, *, name: str | None = None) -> GraphSt
         for field in NODE_FIELDS:
             if data.get(field) is not None:
                 write_array(staged / f"{field}.npy", _checks.host_array(data[field].to_dense()))
-        called = name or (card.name if card else str(data.get("name") or folder.name))
         return finished(staged, folder, name=called, how={"from": "memory"}, known_classes=known_classes)
 
 

@@ -175,6 +175,7 @@ def synthesize(folder: Path | str, how: Synthetic, *, name: str = "synthetic") -
         (100, 800, True)
     """
     folder = require_new(folder)
+    _checks.printable_name("name", name)
     with beside(folder) as staged:
         _draw(staged, how)
         return finished(staged, folder, name=name, how={"synthetic": vars(how)}, known_classes=how.classes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from graphkit._checks import member
+from graphkit._checks import member, printable_name
 from graphkit.data.content import tensors_sha256
 from graphkit.data.soundness import validate
 from graphkit.data.split import Split
@@ -53,6 +53,8 @@ def disjoint_union(graphs: Mapping[str, Data], *, held_out: str | None = None) -
         raise ValueError("`graphs` must hold at least one graph.")
     if held_out is not None and member("held_out", held_out, graphs) and len(graphs) < 2:
         raise ValueError(f"`held_out` {held_out!r} leaves no graph to train on.")
+    for name in graphs:
+        printable_name("graphs", name)
     _require_alike(graphs)
     each = list(graphs.values())
     sizes = torch.tensor([data.num_nodes for data in each])

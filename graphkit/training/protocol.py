@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from graphkit._checks import printable_name
 from graphkit.data.content import content_sha256, tensors_sha256
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def dataset_facts(data: Data) -> DatasetFacts:
     """Return the name on the card of ``data``, and the checksum and sizes of what it holds now."""
     card, signals, kept = data.get("card"), data.get("signals"), data.get("store")
     return DatasetFacts(
-        name=card.name if card else kept.name if kept else str(data.get("name") or "unnamed"),
+        name=card.name if card else kept.name if kept else printable_name("name", str(data.get("name") or "unnamed")),
         sha256=content_sha256(data) if kept is None else kept.fingerprint,
         nodes=data.num_nodes,
         edges=data.num_edges,
