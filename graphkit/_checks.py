@@ -551,3 +551,20 @@ def printable_name(argument: str, name: object) -> str:
     if not name.strip() or not name.isprintable() or set(name) & set("$\\"):
         raise ValueError(f"`{argument}` must be a name of printable characters, without $ and \\, got {name!a}.")
     return name
+
+
+def printable(value: str, most: int | None = None) -> str:
+    r"""Return a text as one line that a terminal or a picture shows letter by letter.
+
+    What moves the cursor, colours, turns the direction of writing or is not seen stands as its escape code. A text of
+    more than ``most`` letters is cut.
+
+    Example:
+        >>> print(printable("cora\x1b[31m\n"), printable("a long name", most=7))
+        cora\x1b[31m\n a long…
+    """
+    if not value.isprintable():
+        value = "".join(
+            letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in value
+        )
+    return value if most is None or len(value) <= most else f"{value[: most - 1]}…"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graphkit.viz.figures import BLUE, GREEN, GREY, INK, VERMILION, figure, plain
+from graphkit._checks import flag, text
+from graphkit.viz.arguments import integers, numbers, several
+from graphkit.viz.figures import BLUE, GREEN, INK, VERMILION, figure, headline, literal, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,16 +42,27 @@ def learning_curves(
         selected: epoch of each seed, from 1, whose weights were tested; marked on the figure.
 
     Raises:
-        ValueError: if there is no seed, or a seed without an epoch.
+        ValueError: if there is no seed, a seed without an epoch or with figures that are not finite, or an epoch that
+            is not there.
+        TypeError: for what are no lists of numbers, or no texts.
 
     Example:
         >>> picture = learning_curves([[1.0, 0.5]], [[1.1, 0.9]], [[0.4, 0.7]], title="GCN on karate")
         >>> [axes.get_ylabel() for axes in picture.axes]
         ['cross-entropy', 'validation accuracy (%)']
     """
-    if not train_loss or not all(len(seed) for seed in (*train_loss, *validation_loss, *validation_figure)):
-        raise ValueError("`train_loss` must hold at least one seed, and each seed at least one epoch.")
+    every = {"train_loss": train_loss, "validation_loss": validation_loss, "validation_figure": validation_figure}
+    train_loss, validation_loss, validation_figure = (_series(name, given) for name, given in every.items())
+    if not len(train_loss) == len(validation_loss) == len(validation_figure):
+        counts = f"{len(train_loss)}, {len(validation_loss)} and {len(validation_figure)}"
+        raise ValueError(
+            f"`train_loss`, `validation_loss` and `validation_figure` must hold as many seeds, got {counts}."
+        )
+    chosen = _selected(selected, validation_figure)
+    fraction = flag("fraction", fraction)
+    figure_name = literal(text("figure_name", figure_name))
     picture = figure(11.0, 5.2)
+    headline(picture, title, note, (0.07, 0.955, 0.875))
     left, right = picture.subplots(1, 2)
     picture.subplots_adjust(left=0.07, right=0.985, bottom=0.12, top=0.76, wspace=0.2)
     plain(left, xlabel="epoch", ylabel="cross-entropy" if fraction else "loss")
@@ -68,11 +81,11 @@ def learning_curves(
         "-",
         "least to largest" if many else "",
     )
-    if selected:
-        chosen = [seed[epoch - 1] for seed, epoch in zip(shown, selected, strict=True)]
+    if chosen:
+        marked = [seed[epoch - 1] for seed, epoch in zip(shown, chosen, strict=True)]
         label = "selected" if many else "selected epoch"
-        right.plot(selected, chosen, "o", markersize=8, color=GREEN, markeredgecolor="white", label=label, zorder=5)
-    for axes in (left, right) if many or selected else (left,):
+        right.plot(chosen, marked, "o", markersize=8, color=GREEN, markeredgecolor="white", label=label, zorder=5)
+    for axes in (left, right) if many or chosen else (left,):
         # Above the axes: inside, a curve of any shape may run through it.
         axes.legend(
             frameon=False,
@@ -86,9 +99,26 @@ def learning_curves(
             handlelength=1.4,
             handletextpad=0.5,
         )
-    picture.text(0.07, 0.955, title, fontsize=17, color=INK, fontweight="bold", va="top")
-    picture.text(0.07, 0.875, note, fontsize=11, color=GREY, va="top")
     return picture
+
+
+def _series(argument: str, given: Series) -> list[list[float]]:
+    """Return the numbers of each seed, one seed and one epoch at least."""
+    seeds = [numbers(argument, seed, "epochs").tolist() for seed in several(argument, given, "numbers for each seed")]
+    if not seeds or not all(seeds):
+        raise ValueError(f"`{argument}` must hold at least one seed, and each seed at least one epoch.")
+    return seeds
+
+
+def _selected(selected: Sequence[int], figures: list[list[float]]) -> list[int]:
+    """Return the epoch of each seed, all of which have run; none where none is given."""
+    epochs = integers("selected", several("selected", selected, "epochs"), "seeds", least=1).tolist()
+    if epochs and len(epochs) != len(figures):
+        raise ValueError(f"`selected` must hold an epoch for each of {len(figures)} seeds, got {len(epochs)}.")
+    for epoch, seed in zip(epochs, figures, strict=False):
+        if epoch > len(seed):
+            raise ValueError(f"`selected` must hold epochs that ran, 1 to {len(seed)}, got {epoch}.")
+    return epochs
 
 
 def _band(axes: Axes, series: Series, color: str, label: str, style: str, spread: str = "") -> None:

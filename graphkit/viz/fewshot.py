@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from graphkit.viz.figures import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION, figure, plain
+from graphkit._checks import text
+from graphkit.viz.arguments import integers, numbers, table
+from graphkit.viz.figures import (
+    BLUE,
+    FAINT,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    VERMILION,
+    figure,
+    headline,
+    literal,
+    plain,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +42,8 @@ def method_accuracies(
         note: a line under the title: the protocol.
 
     Raises:
-        ValueError: without a method.
+        ValueError: without a method, or for figures that are not finite.
+        TypeError: for what are no dictionaries of figures, or no texts.
 
     Example:
         >>> figures = {"maml": {"mean": 0.8, "interval": 0.01, "values": [0.7, 0.9]}}
@@ -35,17 +51,20 @@ def method_accuracies(
         >>> [label.get_text() for label in picture.axes[0].get_yticklabels()]
         ['maml']
     """
-    if not plain_figures:
-        raise ValueError("`plain_figures` must hold at least one method.")
+    plain_figures = _methods("plain_figures", plain_figures, "values")
+    if isinstance(calibrated, Mapping) and not calibrated:
+        calibrated = None
+    again = {} if calibrated is None else _methods("calibrated", calibrated)
     names = list(plain_figures)
     picture = figure(11.0, 1.9 + 0.36 * len(names))
     axes = picture.subplots()
     height = picture.get_figheight()
+    headline(picture, title, note, (0.02, 1 - 0.18 / height, 1 - 0.58 / height))
     picture.subplots_adjust(left=0.21, right=0.97, bottom=0.75 / height, top=1 - 1.0 / height)
     plain(axes, xlabel="accuracy (%)", ylabel="")
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color="#E6E6E6", linewidth=0.8)
-    for kind, figures, color, shift in (("", plain_figures, BLUE, 0.0), ("calibrated", calibrated or {}, ORANGE, 0.26)):
+    for kind, figures, color, shift in (("", plain_figures, BLUE, 0.0), ("calibrated", again, ORANGE, 0.26)):
         label = kind or "accuracy, 95 % interval over tasks"
         for place, name in enumerate(names):
             if name not in figures:
@@ -72,11 +91,9 @@ def method_accuracies(
             label = "_again"
     axes.plot([], [], "o", markersize=4, color=FAINT, label="each class split or graph")
     axes.set_xlim(*_possible(axes.get_xlim()))
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [literal(name, 24) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.legend(frameon=False, fontsize=10, labelcolor=INK, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
-    picture.text(0.02, 1 - 0.18 / height, title, fontsize=17, color=INK, fontweight="bold", va="top")
-    picture.text(0.02, 1 - 0.58 / height, note, fontsize=11, color=GREY, va="top")
     return picture
 
 
@@ -107,7 +124,8 @@ def accuracy_curves(
         note: a line under the title: the protocol.
 
     Raises:
-        ValueError: without a method, for a method without a number, or for more than 8.
+        ValueError: without a method, for a method without a number, for more than 8, or figures that are not finite.
+        TypeError: for what are no dictionaries of figures, or no texts.
 
     Example:
         >>> figures = {1: {"mean": 0.7, "interval": 0.01}, 3: {"mean": 0.8, "interval": 0.01}}
@@ -115,16 +133,20 @@ def accuracy_curves(
         >>> picture.axes[0].get_xlabel(), [text.get_text() for text in picture.axes[0].texts]
         ('shots', ['maml'])
     """
-    if not curves or not all(curves.values()):
-        raise ValueError("`curves` must hold at least one method, and each method at least one number.")
+    for name, figures in table("curves", curves, "method").items():
+        if not isinstance(figures, Mapping) or not figures:
+            raise ValueError(f"`curves` must hold at least one number for each method, but {str(name)!r} has none.")
+        integers("curves", list(figures), "numbers", least=0)
+        _methods("curves", figures)
     if len(curves) > len(LOOKS):
         raise ValueError(f"`curves` must hold at most {len(LOOKS)} methods, got {len(curves)}.")
     picture = figure(11.0, 5.6)
+    headline(picture, title, note, (0.02, 0.965, 0.90))
     axes = picture.subplots()
     picture.subplots_adjust(left=0.08, right=0.80, bottom=0.13, top=0.82)
-    plain(axes, xlabel=over, ylabel="accuracy (%)")
-    numbers = sorted({number for figures in curves.values() for number in figures})
-    places = {number: place for place, number in enumerate(numbers)}
+    plain(axes, xlabel=literal(text("over", over)), ylabel="accuracy (%)")
+    shown = sorted({number for figures in curves.values() for number in figures})
+    places = {number: place for place, number in enumerate(shown)}
     ends = []
     for row, ((name, figures), (color, mark)) in enumerate(zip(curves.items(), LOOKS, strict=False)):
         known = sorted(figures)
@@ -144,23 +166,35 @@ def accuracy_curves(
             zorder=9 - row,
         )
         ends.append((means[-1], name, color))
-    axes.set_xticks(range(len(numbers)), [str(number) for number in numbers])
-    axes.set_xlim(-0.35, len(numbers) - 0.65)
+    axes.set_xticks(range(len(shown)), [str(number) for number in shown])
+    axes.set_xlim(-0.35, len(shown) - 0.65)
     low, high = _possible(axes.get_ylim())
     axes.set_ylim(low, high)
     for height, (_, name, color) in zip(_apart([end for end, _, _ in ends], 0.058 * (high - low)), ends, strict=True):
         axes.annotate(
-            name,
-            (len(numbers) - 0.6, height),
+            literal(name, 20),
+            (len(shown) - 0.6, height),
             color=color,
             fontsize=13,
             fontweight="bold" if name == next(iter(curves)) else "normal",
             va="center",
             annotation_clip=False,
         )
-    picture.text(0.02, 0.965, title, fontsize=17, color=INK, fontweight="bold", va="top")
-    picture.text(0.02, 0.90, note, fontsize=11, color=GREY, va="top")
     return picture
+
+
+def _methods(argument: str, given: Any, *lists: str) -> Mapping[Any, Mapping[str, Any]]:
+    """Return figures by method, "mean" and "interval" of each, and under ``lists`` several."""
+    for name, found in table(argument, given, "method").items():
+        if not isinstance(found, Mapping):
+            raise TypeError(f"`{argument}` must hold a dictionary of figures for {str(name)!r}, got {found!r}.")
+        for key in ("mean", "interval", *lists):
+            if key not in found:
+                raise ValueError(f"`{argument}` must hold {key!r} of {str(name)!r}.")
+            numbers(argument, found[key], *(["class splits"] if key in lists else []))
+        if found["interval"] < 0:
+            raise ValueError(f"`{argument}` must hold intervals of at least 0, got {found['interval']!r}.")
+    return given
 
 
 def _possible(limits: tuple[float, float]) -> tuple[float, float]:

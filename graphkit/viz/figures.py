@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from graphkit._checks import printable, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +29,56 @@ def figure(width: float, height: float) -> Figure:
     return picture
 
 
+def literal(value: object, most: int = 40) -> str:
+    """Return a name that comes from data as matplotlib shows it letter by letter, in one line, cut if it is long.
+
+    Between two dollar signs matplotlib sees a formula, and what begins with an underscore it leaves out of legends.
+    """
+    shown = printable(str(value), most).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def headline(
+    picture: Figure, title: str, note: str, at: tuple[float, float, float], *, sizes: tuple[float, float] = (17, 11)
+) -> None:
+    """Write the title and the lines of the note over a picture, each cut where the picture ends.
+
+    Args:
+        picture: where they are written.
+        title: one line, bold.
+        note: lines under it, grey.
+        at: left, top of the title and top of the note, in shares of the picture.
+        sizes: of the letters.
+    """
+    left, top, below = at
+    looks = {"color": INK, "fontweight": "bold"}, {"color": GREY, "linespacing": 1.4}
+    lines = [text("title", title)], text("note", note).split("\n")
+    for height, size, look, part in zip((top, below), sizes, looks, lines, strict=True):
+        written = picture.text(left, height, "", fontsize=size, va="top", **look)
+        with _unknown_letters():
+            written.set_text("\n".join(_fitting(written, line, (0.99 - left) * picture.bbox.width) for line in part))
+
+
+@contextmanager
+def _unknown_letters() -> Iterator[None]:
+    """Let letters pass that no font has: the box in the picture says it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
+
+
+def _fitting(written: Text, line: str, room: float) -> str:
+    """Return as much of a line as there is room for, in dots."""
+    most = min(len(line), 1000)
+    while most:
+        written.set_text(shown := literal(line, most))
+        width = written.get_window_extent().width
+        if width <= room:
+            return shown
+        most = min(most - 1, int(most * room / width))
+    return ""
+
+
 def plain(axes: Axes, *, xlabel: str, ylabel: str) -> None:
     """Give axes our look: two spines, a faint grid behind, letters that can be read from the last row."""
     for side in ("top", "right"):
@@ -36,13 +92,17 @@ def plain(axes: Axes, *, xlabel: str, ylabel: str) -> None:
     axes.set_ylabel(ylabel, fontsize=14, color=INK)
 
 
-def require_format(path: Path, argument: str = "picture") -> str:
+def require_format(path: Path | str, argument: str = "picture") -> str:
     """Return the format that the ending of ``path`` names; ``argument`` is what asked for it.
 
     Raises:
         ValueError: for an ending matplotlib cannot write.
+        TypeError: for what is no path.
     """
-    form, known = path.suffix.lstrip(".").lower(), FigureCanvasAgg.get_supported_filetypes()
+    text("argument", argument)
+    if not isinstance(path, str | Path):
+        raise TypeError(f"`{argument}` must be a path, got {type(path).__name__}.")
+    form, known = Path(path).suffix.lstrip(".").lower(), FigureCanvasAgg.get_supported_filetypes()
     if form not in known:
         raise ValueError(f"`{argument}` must end in .png, .pdf, .svg or another form of matplotlib, got {str(path)!r}.")
     return form
@@ -51,16 +111,22 @@ def require_format(path: Path, argument: str = "picture") -> str:
 def save(picture: Figure, path: Path | str) -> None:
     """Write a picture beside ``path`` in the format of its ending (png, pdf, svg), and rename it.
 
+    Letters that no font at hand has stand as empty boxes.
+
     Raises:
         ValueError: for an ending matplotlib cannot write.
+        TypeError: for what is no picture, or no path.
         OSError: with the name of ``path``, if there is no room for it.
     """
+    if not isinstance(picture, Figure):
+        raise TypeError(f"`picture` must be a matplotlib Figure, got {type(picture).__name__}.")
+    form = require_format(path, "path")
     path = Path(path)
-    form = require_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
     try:
-        picture.savefig(beside, format=form)
+        with _unknown_letters():
+            picture.savefig(beside, format=form)
         beside.replace(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error

@@ -9,7 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from graphkit.viz.figures import GREEN, GREY, INK, VERMILION, figure
+from graphkit._checks import text
+from graphkit.viz.arguments import integers, labels, numbers
+from graphkit.viz.arguments import names as names_of
+from graphkit.viz.figures import GREEN, GREY, INK, VERMILION, figure, headline, literal
 
 
 def neighbour_gallery(
@@ -34,36 +37,40 @@ def neighbour_gallery(
         names: of the classes, in the order of the labels.
 
     Raises:
-        ValueError: unless there is a row of nearest items for each query.
+        ValueError: unless there is a row of nearest items for each query, an image for each item and a name for each
+            class, and all items are there.
+        TypeError: for what are no integers, numbers or texts.
 
     Example:
         >>> picture = neighbour_gallery(np.array([0]), np.array([[1, 2]]), np.array([0, 0, 1]), title="three items")
         >>> len(picture.axes)
         3
     """
+    y = labels("y", y)
+    queries = integers("queries", queries, "queries", below=len(y))
+    nearest = integers("nearest", nearest, "queries", "shown", least=-1, below=len(y))
     if len(queries) != len(nearest) or not nearest.size:
         raise ValueError(f"`nearest` must have a row for each of {len(queries)} queries, got {list(nearest.shape)}.")
-    shown = nearest.shape[1]
+    known = names_of("names", names, int(y.max(initial=-1)) + 1)
+    if images is not None and len(images := numbers("images", images, "items", "height", "width")) != len(y):
+        raise ValueError(f"`images` must hold one for each of {len(y)} items, got {len(images)}.")
+    shown, answered = nearest.shape[1], nearest >= 0
+    wrong = int(((y[nearest] != y[queries][:, None]) & answered).sum())
+    told = f"left: the query; then its {shown} nearest, {wrong} of {answered.sum()} of another class (red)"
+    below = f"{note}\n{told}" if text("note", note) else told
     side = 0.78
     lines = 1 + (note.count("\n") + 1 if note else 0)
     head = 0.75 + 0.21 * lines
-    picture = figure(side * (shown + 1) + 1.5, side * len(queries) + head + 0.2)
+    picture = figure(max(side * (shown + 1) + 1.5, 5.5), side * len(queries) + head + 0.2)
     width, height = picture.get_size_inches()
+    headline(picture, title, below, (0.5 / width, 1 - 0.2 / height, 1 - 0.58 / height), sizes=(15, 10))
     for row, (query, answers) in enumerate(zip(queries, nearest, strict=True)):
         for column, item in enumerate([query, *answers[answers >= 0]]):
             gap = 0.0 if column == 0 else 0.35
             left, bottom = 0.5 + side * column + gap, height - head - side * (row + 1)
             axes = picture.add_axes((left / width, bottom / height, 0.9 * side / width, 0.9 * side / height))
             colour = INK if column == 0 else GREEN if y[item] == y[query] else VERMILION
-            _cell(axes, item, y, images, names, colour)
-    answered = nearest >= 0
-    wrong = int(((y[nearest] != y[queries][:, None]) & answered).sum())
-    picture.text(0.5 / width, 1 - 0.2 / height, title, fontsize=15, color=INK, fontweight="bold", va="top")
-    text = f"{note}\n" if note else ""
-    picture.text(
-        0.5 / width, 1 - 0.58 / height, f"{text}left: the query; then its {shown} nearest, {wrong} of "
-        f"{answered.sum()} of another class (red)", fontsize=10, color=GREY, va="top", linespacing=1.4,
-    )  # fmt: skip
+            _cell(axes, item, y, images, known, colour)
     return picture
 
 
@@ -76,9 +83,9 @@ def _cell(
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     if images is None:
-        text = names[int(y[item])] if names else str(y[item])
+        shown = str(y[item]) if not names or y[item] < 0 else names[int(y[item])]
         axes.add_patch(Rectangle((0, 0), 1, 1, color=colour, alpha=0.12))
-        axes.text(0.5, 0.62, text, ha="center", va="center", fontsize=11, color=INK)
+        axes.text(0.5, 0.62, literal(shown, 9), ha="center", va="center", fontsize=11, color=INK)
         axes.text(0.5, 0.22, f"#{item}", ha="center", va="center", fontsize=7, color=GREY)
     else:
         axes.imshow(images[item], cmap="gray_r", extent=(0, 1, 0, 1), interpolation="nearest")

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graphkit.viz.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION, figure, plain
+from graphkit._checks import at_least, member
+from graphkit.viz.arguments import labels, several
+from graphkit.viz.arguments import names as names_of
+from graphkit.viz.arguments import spaces as spaces_of
+from graphkit.viz.figures import BLUE, GREEN, INK, ORANGE, PURPLE, VERMILION, figure, headline, literal, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +28,7 @@ SHOWN = 2_500
 LINE, COLUMN, COLUMNS = 0.28, 1.05, 3
 """Inches of a line and of a column of the legend, and the most columns; its last line counts what has no room."""
 
+METHODS = ("PCA", "t-SNE")
 SEED = 0
 
 
@@ -50,7 +55,9 @@ def embedding_scatter(
         methods: "PCA", "t-SNE", one row of pictures each.
 
     Raises:
-        ValueError: for an unknown method, or fewer than four labelled items.
+        ValueError: for an unknown method, fewer than four labelled items, embeddings of another number of items or not
+            finite, or a class without a name.
+        TypeError: for what are no numbers, labels or texts.
 
     Example:
         >>> z = np.random.default_rng(0).normal(size=(12, 3))
@@ -58,6 +65,12 @@ def embedding_scatter(
         >>> [axes.get_title() for axes in picture.axes]
         ['before', 'after']
     """
+    y = labels("y", y)
+    spaces = spaces_of("spaces", spaces, len(y))
+    known = names_of("names", names, int(y.max(initial=-1)) + 1)
+    methods = [member("methods", method, METHODS) for method in several("methods", methods, "names")]
+    if not methods:
+        raise ValueError("`methods` must hold at least one of 'PCA' and 't-SNE'.")
     labelled = np.flatnonzero(y >= 0)
     if len(labelled) < 4:
         raise ValueError(f"`y` must label at least four items, got {len(labelled)}.")
@@ -68,6 +81,7 @@ def embedding_scatter(
     legend = 1.75 + COLUMN * (columns - 1)
     picture = figure(5.2 * len(spaces) + legend + 0.15, 4.6 * len(methods) + 1.6)
     width, height = picture.get_size_inches()
+    headline(picture, title, note, (0.45 / width, 1 - 0.2 / height, 1 - 0.62 / height))
     grid = picture.subplots(len(methods), len(spaces), squeeze=False)
     picture.subplots_adjust(
         left=0.45 / width,
@@ -81,11 +95,9 @@ def embedding_scatter(
         for column, (heading, values) in enumerate(spaces.items()):
             axes = grid[row, column]
             _scatter(axes, flattened(values[chosen], method), y[chosen], classes)
-            axes.set_title(heading if row == 0 else "", fontsize=15, color=INK, pad=8)
+            axes.set_title(literal(heading) if row == 0 else "", fontsize=15, color=INK, pad=8)
             axes.set_ylabel(method if column == 0 else "", fontsize=14, color=INK)
-    _legend(picture, classes, names, 1 - (legend - 0.15) / width, lines, columns)
-    picture.text(0.45 / width, 1 - 0.2 / height, title, fontsize=17, color=INK, fontweight="bold", va="top")
-    picture.text(0.45 / width, 1 - 0.62 / height, note, fontsize=11, color=GREY, va="top", linespacing=1.4)
+    _legend(picture, classes, known, 1 - (legend - 0.15) / width, lines, columns)
     return picture
 
 
@@ -102,12 +114,11 @@ def flattened(values: np.ndarray, method: str) -> np.ndarray:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
+    member("methods", method, METHODS)
     length = np.linalg.norm(values, axis=1, keepdims=True)
     unit = np.divide(values, length, out=np.zeros(values.shape), where=length > 0)
     if method == "PCA":
         return PCA(2, random_state=SEED).fit_transform(np.pad(unit, ((0, 0), (0, max(0, 2 - unit.shape[1])))))
-    if method != "t-SNE":
-        raise ValueError(f"`methods` must be 'PCA' or 't-SNE', got {method!r}.")
     if unit.shape[1] > 50:
         unit = PCA(min(50, len(unit)), random_state=SEED).fit_transform(unit)
     perplexity = min(30.0, (len(unit) - 1) / 3)
@@ -147,7 +158,7 @@ def _legend(
             marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
             color=COLOURS[number % len(COLOURS)],
             markersize=8,
-            label=names[int(label)] if names else str(label),
+            label=literal(names[int(label)], 24) if names else str(label),
         )
         for number, label in enumerate(classes)
     ]
@@ -177,7 +188,8 @@ def pair_distances(
         most: items whose pairs are taken; of more, so many evenly spaced ones.
 
     Raises:
-        ValueError: unless there are pairs of both kinds.
+        ValueError: unless there are pairs of both kinds, and finite embeddings of as many items as labels.
+        TypeError: for what are no numbers, labels or texts.
 
     Example:
         >>> z = np.eye(3)[[0, 0, 1, 1]]
@@ -185,6 +197,9 @@ def pair_distances(
         >>> picture.axes[0].get_title()
         'apart, 0.0 % overlap'
     """
+    y = labels("y", y)
+    spaces = spaces_of("spaces", spaces, len(y))
+    at_least("most", most, 2)
     labelled = np.flatnonzero(y >= 0)
     chosen = labelled[np.linspace(0, len(labelled) - 1, min(most, len(labelled))).astype(int)]
     upper = np.triu_indices(len(chosen), 1)
@@ -193,6 +208,7 @@ def pair_distances(
         raise ValueError("`y` must have pairs of one class and pairs of two.")
     picture = figure(5.4 * len(spaces) + 0.5, 5.3)
     width = picture.get_size_inches()[0]
+    headline(picture, title, note, (0.8 / width, 0.955, 0.875))
     panels = picture.subplots(1, len(spaces), squeeze=False, sharey=False)[0]
     picture.subplots_adjust(left=0.8 / width, right=1 - 0.3 / width, bottom=0.15, top=0.7, wspace=0.22)
     for axes, (heading, values) in zip(panels, spaces.items(), strict=True):
@@ -203,10 +219,10 @@ def pair_distances(
         for kind, colour, label in ((same, BLUE, "same class"), (~same, VERMILION, "different classes")):
             axes.hist(distance[kind], bins=bins, density=True, color=colour, alpha=0.6, label=label)
         axes.set_yticks([])
-        axes.set_title(f"{heading}, {100 * _overlap(distance, same):.1f} % overlap", fontsize=14, color=INK, pad=8)
+        axes.set_title(
+            f"{literal(heading)}, {100 * _overlap(distance, same):.1f} % overlap", fontsize=14, color=INK, pad=8
+        )
     panels[-1].legend(frameon=False, fontsize=12, labelcolor=INK, loc="upper left" if len(panels) == 1 else "best")
-    picture.text(0.8 / width, 0.955, title, fontsize=17, color=INK, fontweight="bold", va="top")
-    picture.text(0.8 / width, 0.875, note, fontsize=11, color=GREY, va="top", linespacing=1.4)
     return picture
 
 

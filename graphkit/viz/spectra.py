@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graphkit.viz.figures import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION, figure, plain
+from graphkit._checks import at_least, within
+from graphkit.viz.arguments import ascending, numbers, table
+from graphkit.viz.figures import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    VERMILION,
+    figure,
+    headline,
+    literal,
+    plain,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,13 +35,18 @@ def multiplicities(eigenvalues: np.ndarray, *, precision: float = 1e-6) -> tuple
 
     Args:
         eigenvalues: in any order, ``[pairs]``.
-        precision: least distance of two that are told apart.
+        precision: least distance of two that are told apart, at least 0.
+
+    Raises:
+        ValueError: for another shape, or numbers that are not finite.
+        TypeError: for what are no numbers.
 
     Example:
         >>> multiplicities(np.array([0.0, 1.0, 1.0 + 1e-9, 2.0]))[1].tolist()
         [1, 2, 1]
     """
-    values = np.sort(np.asarray(eigenvalues, float))
+    values = np.sort(numbers("eigenvalues", eigenvalues, "pairs"))
+    within("precision", precision, 0.0, np.inf)
     if not len(values):
         return values, np.empty(0, int)
     starts = np.flatnonzero(np.append(True, np.diff(values) > precision))
@@ -48,17 +67,23 @@ def spectrum(
         marked: how many of the repeated eigenvalues are marked, those that come most often.
 
     Raises:
-        ValueError: if there is no eigenvalue, or one is not finite.
+        ValueError: if there is no eigenvalue, or one is not finite, and for counts below one.
+        TypeError: for what are no numbers, or no texts.
 
     Example:
         >>> picture = spectrum(np.array([0.0, 1.0, 1.0, 1.0, 4.0]), title="star of 5 nodes")
         >>> [text.get_text() for text in picture.axes[0].texts]
         ['1 comes 3 times']
     """
-    values = np.asarray(eigenvalues, float).ravel()
-    if not len(values) or not np.isfinite(values).all():
-        raise ValueError("`eigenvalues` must hold at least one number, and only finite ones.")
+    values = numbers("eigenvalues", eigenvalues, "pairs")
+    if not len(values):
+        raise ValueError("`eigenvalues` must hold at least one number.")
+    at_least("bins", bins, 1)
+    at_least("marked", marked, 0)
+    if nodes is not None:
+        at_least("nodes", nodes, 1)
     picture = figure(11.0, 5.2)
+    headline(picture, title, note, (0.08, 0.955, 0.875))
     axes = picture.subplots()
     picture.subplots_adjust(left=0.08, right=0.985, bottom=0.13, top=0.78)
     share = "" if nodes is None or nodes == len(values) else f" (of {nodes:,})"
@@ -82,8 +107,6 @@ def spectrum(
             fontsize=12,
             color=INK,
         )
-    picture.text(0.08, 0.955, title, fontsize=17, color=INK, fontweight="bold", va="top")
-    picture.text(0.08, 0.875, note, fontsize=11, color=GREY, va="top")
     return picture
 
 
@@ -105,7 +128,8 @@ def responses(
         eigenvalues: of the graph, ``[pairs]``, drawn as ticks under the curves: where the response matters.
 
     Raises:
-        ValueError: without a curve, or where one has not a value for each point.
+        ValueError: without a curve, or where one has not a finite value for each point.
+        TypeError: for what are no numbers, or no texts.
 
     Example:
         >>> points = np.linspace(0, 2, 5)
@@ -113,27 +137,35 @@ def responses(
         >>> picture.axes[0].get_xlabel()
         'eigenvalue'
     """
-    at = np.asarray(at, float)
-    tables = {name: np.asarray(curve, float).reshape(len(curve), -1) for name, curve in curves.items()}
-    if not tables or any(len(table) != len(at) for table in tables.values()):
-        raise ValueError(f"`curves` must hold at least one response with a value for each of the {len(at)} points.")
+    at = ascending("at", at)
+    tables = {name: _response(curve, len(at)) for name, curve in table("curves", curves, "response").items()}
+    ticks = None if eigenvalues is None else numbers("eigenvalues", eigenvalues, "pairs")
     picture = figure(11.0, 5.2)
+    headline(picture, title, note, (0.08, 0.955, 0.875))
     axes = picture.subplots()
     picture.subplots_adjust(left=0.08, right=0.985, bottom=0.13, top=0.78)
     plain(axes, xlabel="eigenvalue", ylabel="response")
     axes.axhline(0, color=FAINT, linewidth=0.8)
-    for number, (name, table) in enumerate(tables.items()):
+    for number, (name, values) in enumerate(tables.items()):
         color, style = COLORS[number % len(COLORS)], STYLES[number // len(COLORS) % len(STYLES)]
-        if table.shape[1] > 1:
-            low, high = np.percentile(table, [25, 75], axis=1)
+        if values.shape[1] > 1:
+            low, high = np.percentile(values, [25, 75], axis=1)
             axes.fill_between(at, low, high, color=color, alpha=0.15, linewidth=0)
-        axes.plot(at, table.mean(axis=1), style, color=color, linewidth=2.2, label=name)
-    if eigenvalues is not None:
-        ticks = np.asarray(eigenvalues, float)
+        axes.plot(at, values.mean(axis=1), style, color=color, linewidth=2.2, label=literal(name))
+    if ticks is not None:
         axes.plot(
             ticks, np.zeros(len(ticks)), "|", color=INK, markersize=9, alpha=0.25, transform=axes.get_xaxis_transform()
         )
     axes.legend(frameon=False, fontsize=12, labelcolor=INK)
-    picture.text(0.08, 0.955, title, fontsize=17, color=INK, fontweight="bold", va="top")
-    picture.text(0.08, 0.875, note, fontsize=11, color=GREY, va="top")
     return picture
+
+
+def _response(curve: Any, points: int) -> np.ndarray:
+    """Return a response with a value for each point, ``[points, channels]``."""
+    several = np.ndim(curve) == 2
+    values = numbers("curves", curve, "points", *(["channels"] if several else []))
+    if len(values) != points or not values.size:
+        raise ValueError(
+            f"`curves` must hold responses with a value for each of the {points} points, got {list(values.shape)}."
+        )
+    return values.reshape(points, -1)

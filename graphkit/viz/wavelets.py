@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 
-from graphkit.viz.figures import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION, figure, plain
+from graphkit._checks import text
+from graphkit.viz.arguments import ascending, integers, names, numbers, several
+from graphkit.viz.figures import (
+    BLUE,
+    FAINT,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    VERMILION,
+    figure,
+    headline,
+    literal,
+    plain,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +58,8 @@ def wavelets_on_graph(
         note: a line under the title.
 
     Raises:
-        ValueError: where the arrays do not fit each other.
+        ValueError: where the arrays do not fit each other, or a number is not finite.
+        TypeError: for what are no numbers, or no texts.
 
     Example:
         >>> ring = np.stack([np.cos(np.arange(6)), np.sin(np.arange(6))], 1)
@@ -52,21 +68,27 @@ def wavelets_on_graph(
         >>> [axes.get_title() for axes in picture.axes[:2]]
         ['s = 1', 's = 2']
     """
-    positions, wavelets = np.asarray(positions, float), np.atleast_2d(np.asarray(wavelets, float))
-    if positions.shape != (wavelets.shape[1], 2) or len(labels) != len(wavelets):
+    positions, wavelets = numbers("positions", positions, "nodes", "2"), _rows("wavelets", wavelets, "nodes")
+    labels = names("labels", several("labels", labels, "texts"), len(wavelets)) or []
+    if positions.shape != (wavelets.shape[1], 2) or not positions.size or len(labels) != len(wavelets):
         raise ValueError(
-            f"`positions` must be [nodes, 2] and `wavelets` [pictures, nodes] with a label each, got "
+            f"`positions` must be [nodes, 2] and `wavelets` [pictures, nodes] with one of `labels` each, got "
             f"{list(positions.shape)}, {list(wavelets.shape)} and {len(labels)} labels."
         )
+    edges = integers("edges", edges, "2", "edges", below=len(positions))
+    if len(edges) != 2:
+        raise ValueError(f"`edges` must have shape [2, edges], got {list(edges.shape)}.")
+    centre = int(integers("centre", centre, below=len(positions)))
     columns = min(len(wavelets), 3)
     rows = -(-len(wavelets) // columns)
     width, height, head = 3.1 * columns + 1.35, 3.45 * rows + 1.05, 1.35
     picture = figure(width, height)
+    headline(picture, title, note, (0.025, 1 - 0.2 / height, 1 - 0.58 / height), sizes=(17, 11.5))
     many = picture.subplots(rows, columns, squeeze=False).ravel()
     picture.subplots_adjust(
         left=0.02, right=1 - 1.3 / width, bottom=0.4 / height, top=1 - head / height, wspace=0.05, hspace=0.24
     )
-    segments = positions[np.asarray(edges).T]
+    segments = positions[edges.T]
     size = float(np.clip(26000 / len(positions), 12, 190))
     for axes, values, label in zip(many, wavelets, labels, strict=False):
         peak = max(float(np.abs(values).max()), 1e-300)
@@ -74,7 +96,7 @@ def wavelets_on_graph(
         axes.add_collection(LineCollection(segments, colors="#C9C9C9", linewidths=0.8, zorder=1))
         dots = axes.scatter(*positions.T, c=shade, s=size, cmap=SIGNED, vmin=-1, vmax=1, zorder=2, linewidths=0)
         axes.plot(*positions[centre], "o", markersize=size**0.5 + 2.5, mfc="none", mec=INK, mew=1.5, zorder=3)
-        axes.set_title(label, fontsize=14, color=INK, pad=6)
+        axes.set_title(literal(label, 24), fontsize=14, color=INK, pad=6)
         axes.set_xlabel(f"largest value {peak:.2g}", fontsize=12, color=GREY, labelpad=4)
         axes.set_aspect("equal")
         axes.set_xticks([])
@@ -91,8 +113,6 @@ def wavelets_on_graph(
     bar.set_ticks([-1, -0.5, 0, 0.5, 1], labels=[f"{minus}largest", f"{minus}1/4", "0", "1/4", "largest"])
     bar.ax.tick_params(labelsize=11, colors=INK, length=0)
     bar.outline.set_visible(False)
-    picture.text(0.025, 1 - 0.2 / height, title, fontsize=17, color=INK, fontweight="bold", va="top")
-    picture.text(0.025, 1 - 0.58 / height, note, fontsize=11.5, color=GREY, va="top")
     return picture
 
 
@@ -116,7 +136,8 @@ def filter_bank(
         spectrum: the eigenvalues of a graph, which are marked below the axis; none when left out.
 
     Raises:
-        ValueError: where the arrays do not fit each other.
+        ValueError: where the arrays do not fit each other, or a number is not finite.
+        TypeError: for what are no numbers, or no texts.
 
     Example:
         >>> x = np.linspace(0, 2, 5)
@@ -124,18 +145,30 @@ def filter_bank(
         >>> picture.axes[1].get_ylabel()
         'Σ g²'
     """
-    x, kernels = np.asarray(eigenvalues, float), np.atleast_2d(np.asarray(kernels, float))
+    x, kernels = ascending("eigenvalues", eigenvalues), _rows("kernels", kernels, "points")
+    labels = names("labels", several("labels", labels, "texts"), len(kernels)) or []
+    ticks = None if spectrum is None else numbers("spectrum", spectrum, "pairs")
+    text("note", note)
     if kernels.shape != (len(labels), len(x)):
         raise ValueError(
-            f"`kernels` must have shape [bands, points] = [{len(labels)}, {len(x)}], got {list(kernels.shape)}."
+            f"`kernels` must have a row for each of {len(labels)} `labels` and a value for each of {len(x)} "
+            f"`eigenvalues`, got {list(kernels.shape)}."
         )
     picture = figure(9.0, 5.6)
+    headline(picture, title, note, (0.095, 0.965, 0.88), sizes=(17, 11.5))
     upper, lower = picture.subplots(2, 1, sharex=True, height_ratios=[3, 1.15])
     picture.subplots_adjust(left=0.095, right=0.8, bottom=0.125, top=0.8 if note else 0.87, hspace=0.14)
     plain(upper, xlabel="", ylabel="g(λ)")
     plain(lower, xlabel="eigenvalue λ", ylabel="Σ g²")
     for number, (row, label) in enumerate(zip(kernels, labels, strict=True)):
-        upper.plot(x, row, color=CYCLE[number % len(CYCLE)], linewidth=2.2, label=label, ls="-" if number < 8 else "--")
+        upper.plot(
+            x,
+            row,
+            color=CYCLE[number % len(CYCLE)],
+            linewidth=2.2,
+            label=literal(label, 24),
+            ls="-" if number < 8 else "--",
+        )
     total = np.square(kernels).sum(0)
     lower.plot(x, total, color=INK, linewidth=2.2)
     lower.fill_between(x, total, color=FAINT, alpha=0.15, linewidth=0)
@@ -144,12 +177,17 @@ def filter_bank(
     low, high = float(total.min()), float(total.max())
     bounds = f"{low:.3g} everywhere" if high - low < 1e-6 * high else f"from {low:.2g}\nto {high:.2g}"
     lower.text(1.02, 0.5, bounds, transform=lower.transAxes, fontsize=12, color=INK, va="center")
-    if spectrum is not None:
+    if ticks is not None:
         rug = lower.get_xaxis_transform()
-        lower.vlines(spectrum, 0, 0.12, transform=rug, color=VERMILION, linewidth=0.7, alpha=0.6)
+        lower.vlines(ticks, 0, 0.12, transform=rug, color=VERMILION, linewidth=0.7, alpha=0.6)
         lower.text(1.02, 0.04, "| eigenvalues", transform=lower.transAxes, fontsize=12, color=VERMILION, va="center")
     upper.set_xlim(x[0], x[-1])
     upper.legend(frameon=False, fontsize=12, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.0, 1.03))
-    picture.text(0.095, 0.965, title, fontsize=17, color=INK, fontweight="bold", va="top")
-    picture.text(0.095, 0.88, note, fontsize=11.5, color=GREY, va="top")
     return picture
+
+
+def _rows(argument: str, values: Any, columns: str) -> np.ndarray:
+    """Return an array of rows; of one axis, its only row."""
+    if np.ndim(values) == 1:
+        return numbers(argument, values, columns)[None]
+    return numbers(argument, values, "rows", columns)

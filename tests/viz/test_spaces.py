@@ -104,7 +104,10 @@ def test_of_very_many_classes_as_many_are_named_as_there_is_room_for(tmp_path, m
 
 WRONG = {
     "no label": (lambda: embedding_scatter({"a": APART}, Y * 0 - 1, title=""), "at least four items, got 0"),
-    "method": (lambda: embedding_scatter({"a": APART}, Y, title="", methods=["UMAP"]), "'PCA' or 't-SNE', got 'UMAP'"),
+    "method": (
+        lambda: embedding_scatter({"a": APART}, Y, title="", methods=["UMAP"]),
+        "`methods` 'UMAP' is not known. Known: PCA, t-SNE",
+    ),
     "one class": (lambda: pair_distances({"a": APART}, Y * 0, title=""), "pairs of one class and pairs of two"),
     "rows": (lambda: neighbour_gallery(np.array([0]), np.zeros((2, 1), int), Y, title=""), "a row for each of 1"),
 }

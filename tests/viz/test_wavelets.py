@@ -61,5 +61,7 @@ def test_a_tight_frame_says_so():
 def test_arrays_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"`positions` must be \[nodes, 2\] and `wavelets` \[pictures, nodes\]"):
         wavelets_on_graph(RING[:5], EDGES, VALUES, ["a", "b"], centre=0, title="")
-    with pytest.raises(ValueError, match=r"`kernels` must have shape \[bands, points\] = \[1, 9\], got \[2, 9\]"):
+    with pytest.raises(ValueError, match="`labels` must hold one text for each of 2, got 1"):
         filter_bank(np.linspace(0, 2, 9), np.ones((2, 9)), ["one"], title="")
+    with pytest.raises(ValueError, match=r"`kernels` must have a row for each of 2 `labels` .* 9 `.*, got \[2, 8\]"):
+        filter_bank(np.linspace(0, 2, 9), np.ones((2, 8)), ["one", "two"], title="")

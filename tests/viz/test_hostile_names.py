@@ -1,0 +1,121 @@
+"""Whatever a data set, a class, a method or a graph is called: every picture shows it letter by letter and is written.
+
+Between two dollar signs matplotlib sees a formula, which need not be one; what begins with an underscore it leaves out
+of legends; and a text from a file may hold what moves a terminal's cursor.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib import cbook
+from matplotlib.text import Text
+
+import graphkit.viz
+from graphkit._checks import printable
+from graphkit.viz import (
+    accuracy_curves,
+    embedding_scatter,
+    filter_bank,
+    learning_curves,
+    method_accuracies,
+    neighbour_gallery,
+    pair_distances,
+    responses,
+    save,
+    spectrum,
+    wavelets_on_graph,
+)
+from graphkit.viz.figures import literal
+
+FOUND = {"mean": 0.7, "interval": 0.01, "values": [0.6, 0.8]}
+Y, Z = np.array([0, 0, 1, 1, 2, 2]), np.random.default_rng(0).normal(size=(6, 3))
+POINTS = np.linspace(0, 2, 6)
+SEEDS = [[1.0, 0.5]]
+
+NAMES = {
+    "formula": r"$\x$",
+    "dollars": "a$b$c$",
+    "backslash": r"\frac{1}{0} \$",
+    "colours": "\x1b[31mred\x1b[0m",
+    "lines": "one\ntwo\r\tthree",
+    "long": "a very long name " * 400,
+    "empty": "",
+    "underscore": "_hidden",
+    "signs": "100 % {of} #1 ^ & ~",
+    "beyond": "\U0001f600 \U00020000 漢字",
+    "backwards": "\u202eabc\u200b\x00\x7f\ud800",
+}
+"""Made-up names of data sets, classes, methods and graphs."""
+
+PICTURES = {
+    "learning_curves": lambda name: learning_curves(
+        SEEDS, SEEDS, SEEDS, title=f"GCN on {name}", note=f"split {name}\nprotocol", figure_name=name, selected=[2]
+    ),
+    "method_accuracies": lambda name: method_accuracies(
+        {name: FOUND, "b": FOUND}, {name: FOUND}, title=name, note=name
+    ),
+    "accuracy_curves": lambda name: accuracy_curves(
+        {name: {1: FOUND, 3: FOUND}, "b": {1: FOUND}}, over=name, title=name, note=name
+    ),
+    "neighbour_gallery": lambda name: neighbour_gallery(
+        np.array([0, 2]), np.array([[1, 2], [3, -1]]), Y, title=name, note=name, names=[name, "b", name]
+    ),
+    "embedding_scatter": lambda name: embedding_scatter(
+        {f"before: {name}": Z, name: Z}, Y, title=name, note=name, names=[name, "b", name + "!"], methods=["PCA"]
+    ),
+    "pair_distances": lambda name: pair_distances({name: Z}, Y, title=name, note=name),
+    "spectrum": lambda name: spectrum(POINTS, title=f"Spectrum of {name}", note=name),
+    "responses": lambda name: responses({name: POINTS, "b": POINTS}, POINTS, title=name, note=name),
+    "filter_bank": lambda name: filter_bank(POINTS, np.stack([POINTS, POINTS]), [name, "b"], title=name, note=name),
+    "wavelets_on_graph": lambda name: wavelets_on_graph(
+        Z[:, :2], np.array([[0, 1], [1, 2]]), np.eye(6)[:2], [name, "b"], centre=0, title=name, note=name
+    ),
+}
+FORMS = {"formula": ("png", "svg", "pdf"), "beyond": ("png", "pdf"), "backwards": ("svg",)}
+"""Of some names the files are written too; of the others every text is laid out."""
+NO_PICTURES = {"multiplicities", "require_format", "save"}
+
+
+def test_the_law_is_about_every_picture():
+    assert set(PICTURES) | NO_PICTURES == set(graphkit.viz.__all__)
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_is_written_whatever_things_are_called(kind, name, tmp_path):
+    picture = PICTURES[kind](NAMES[name])
+    for form in FORMS.get(name, ()) if kind in ("embedding_scatter", "method_accuracies") else ():
+        save(picture, tmp_path / f"picture.{form}")
+        assert (tmp_path / f"picture.{form}").stat().st_size > 1000
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        picture.draw_without_rendering()
+    texts = [text for text in picture.findobj(Text) if text.get_text()]
+    for text in texts:
+        own = text.get_text().replace("\n", "")
+        assert not cbook.is_math_text(own) or "mathdefault" in own  # matplotlib's own numbers on an axis
+        assert own.isprintable()
+    for text in picture.texts:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")
+            box = text.get_window_extent()
+        assert box.x1 <= picture.bbox.x1
+    shown = "".join(text.get_text() for text in texts).replace(r"\$", "$")
+    assert printable(NAMES[name]).replace(r"\$", "$")[:6] in shown
+
+
+@pytest.mark.parametrize("kind", ["responses", "filter_bank", "embedding_scatter"])
+def test_legends_name_what_begins_with_an_underscore(kind):
+    picture = PICTURES[kind]("_hidden")
+    legends = picture.legends or [picture.axes[0].get_legend()]
+    assert " _hidden" in [text.get_text() for text in legends[0].get_texts()]
+
+
+def test_a_name_without_anything_odd_stays_as_it_is():
+    assert literal("ogbn-arxiv (2 ways) μ ± λ") == "ogbn-arxiv (2 ways) μ ± λ"
+    assert literal("a" * 50, 10) == "a" * 9 + "…"
+    assert printable("cora") == "cora"
+    assert printable("\x1b]0;title\x07") == r"\x1b]0;title\x07"
