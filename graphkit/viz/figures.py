@@ -39,7 +39,13 @@ def literal(value: object, most: int = 40) -> str:
 
 
 def headline(
-    picture: Figure, title: str, note: str, at: tuple[float, float, float], *, sizes: tuple[float, float] = (17, 11)
+    picture: Figure,
+    title: str,
+    note: str,
+    at: tuple[float, float, float],
+    *,
+    sizes: tuple[float, float] = (17, 11),
+    spacing: float | None = None,
 ) -> None:
     """Write the title and the lines of the note over a picture, each cut where the picture ends.
 
@@ -49,9 +55,10 @@ def headline(
         note: lines under it, grey.
         at: left, top of the title and top of the note, in shares of the picture.
         sizes: of the letters.
+        spacing: from one line of the note to the next, in heights of a line; matplotlib's when left out.
     """
     left, top, below = at
-    looks = {"color": INK, "fontweight": "bold"}, {"color": GREY, "linespacing": 1.4}
+    looks = {"color": INK, "fontweight": "bold"}, {"color": GREY, "linespacing": spacing}
     lines = [text("title", title)], text("note", note).split("\n")
     for height, size, look, part in zip((top, below), sizes, looks, lines, strict=True):
         written = picture.text(left, height, "", fontsize=size, va="top", **look)
@@ -69,7 +76,8 @@ def _unknown_letters() -> Iterator[None]:
 
 def _fitting(written: Text, line: str, room: float) -> str:
     """Return as much of a line as there is room for, in dots."""
-    most = min(len(line), 1000)
+    line = printable(line, 1000)  # what is longer than any picture is wide is not even measured
+    most = len(line)
     while most:
         written.set_text(shown := literal(line, most))
         width = written.get_window_extent().width

@@ -63,7 +63,7 @@ def neighbour_gallery(
     head = 0.75 + 0.21 * lines
     picture = figure(max(side * (shown + 1) + 1.5, 5.5), side * len(queries) + head + 0.2)
     width, height = picture.get_size_inches()
-    headline(picture, title, below, (0.5 / width, 1 - 0.2 / height, 1 - 0.58 / height), sizes=(15, 10))
+    headline(picture, title, below, (0.5 / width, 1 - 0.2 / height, 1 - 0.58 / height), sizes=(15, 10), spacing=1.4)
     for row, (query, answers) in enumerate(zip(queries, nearest, strict=True)):
         for column, item in enumerate([query, *answers[answers >= 0]]):
             gap = 0.0 if column == 0 else 0.35

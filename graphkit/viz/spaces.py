@@ -25,8 +25,9 @@ MARKERS = "o^sD"
 SHOWN = 2_500
 """Items of a scatter; of more, so many evenly spaced ones."""
 
-LINE, COLUMN, COLUMNS = 0.28, 1.05, 3
-"""Inches of a line and of a column of the legend, and the most columns; its last line counts what has no room."""
+LINE, COLUMN, COLUMNS, NAME = 0.28, 1.05, 3, 24
+"""Inches of a line and of a column of the legend, the most columns, the most letters of a name; the last line counts what
+has no room."""
 
 METHODS = ("PCA", "t-SNE")
 SEED = 0
@@ -78,10 +79,11 @@ def embedding_scatter(
     classes = np.unique(y[labelled])
     lines = int(4.6 * len(methods) / LINE) - 2
     columns = min(COLUMNS, -(-len(classes) // lines))
-    legend = 1.75 + COLUMN * (columns - 1)
+    longest = max(len(literal(name, NAME)) for name in known) if known else 0
+    legend = 0.7 + columns * max(COLUMN, 0.45 + 0.11 * longest)
     picture = figure(5.2 * len(spaces) + legend + 0.15, 4.6 * len(methods) + 1.6)
     width, height = picture.get_size_inches()
-    headline(picture, title, note, (0.45 / width, 1 - 0.2 / height, 1 - 0.62 / height))
+    headline(picture, title, note, (0.45 / width, 1 - 0.2 / height, 1 - 0.62 / height), spacing=1.4)
     grid = picture.subplots(len(methods), len(spaces), squeeze=False)
     picture.subplots_adjust(
         left=0.45 / width,
@@ -158,7 +160,7 @@ def _legend(
             marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
             color=COLOURS[number % len(COLOURS)],
             markersize=8,
-            label=literal(names[int(label)], 24) if names else str(label),
+            label=literal(names[int(label)], NAME) if names else str(label),
         )
         for number, label in enumerate(classes)
     ]
@@ -208,7 +210,7 @@ def pair_distances(
         raise ValueError("`y` must have pairs of one class and pairs of two.")
     picture = figure(5.4 * len(spaces) + 0.5, 5.3)
     width = picture.get_size_inches()[0]
-    headline(picture, title, note, (0.8 / width, 0.955, 0.875))
+    headline(picture, title, note, (0.8 / width, 0.955, 0.875), spacing=1.4)
     panels = picture.subplots(1, len(spaces), squeeze=False, sharey=False)[0]
     picture.subplots_adjust(left=0.8 / width, right=1 - 0.3 / width, bottom=0.15, top=0.7, wspace=0.22)
     for axes, (heading, values) in zip(panels, spaces.items(), strict=True):
