@@ -53,9 +53,9 @@ def linear_probe(
     tested = rows_of("test", test, len(values))
     tested = tested[labels[tested] >= 0]
     if reference is not None:
-        others, named = labelled(reference)
+        others, given = labelled(reference)
         known = _valued("reference", others, distance)
-        named = host_array(class_labels("reference labels", named, len(known)))
+        named = host_array(class_labels("reference labels", given, len(known)))
         return _accuracy(known[named >= 0], named[named >= 0], values[tested], labels[tested], strength)
     if train is not None:
         learnt = rows_of("train", train, len(values))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -91,7 +91,7 @@ def table(argument: str, given: Any, what: str) -> Mapping[Any, Any]:
     return given
 
 
-def several(argument: str, given: Any, what: str) -> Sequence[Any]:
+def several(argument: str, given: Any, what: str) -> list[Any]:
     """Return a list or tuple, or an array as a list, else raise ``TypeError``: one text is none of several."""
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0:
         raise TypeError(f"`{argument}` must be a list of {what}, got {type(given).__name__}.")

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def headline(
         spacing: from one line of the note to the next, in heights of a line; matplotlib's when left out.
     """
     left, top, below = at
-    looks = {"color": INK, "fontweight": "bold"}, {"color": GREY, "linespacing": spacing}
+    looks: tuple[dict[str, Any], ...] = {"color": INK, "fontweight": "bold"}, {"color": GREY, "linespacing": spacing}
     lines = [text("title", title)], text("note", note).split("\n")
     for height, size, look, part in zip((top, below), sizes, looks, lines, strict=True):
         written = picture.text(left, height, "", fontsize=size, va="top", **look)

@@ -26,8 +26,8 @@ SHOWN = 2_500
 """Items of a scatter; of more, so many evenly spaced ones."""
 
 LINE, COLUMN, COLUMNS, NAME = 0.28, 1.05, 3, 24
-"""Inches of a line and of a column of the legend, the most columns, the most letters of a name; the last line counts what
-has no room."""
+"""Inches of a line and of a column of the legend, the most columns and letters of a name; its last line counts what has
+no room."""
 
 METHODS = ("PCA", "t-SNE")
 SEED = 0
