@@ -471,6 +471,10 @@ def tasks_with_logits(accuracies: Sequence[float]) -> None:
         )
 
 
+            "accuracy: its inner loop diverged (take a smaller `inner_lr`), or parameters or features hold such values."
+        )
+
+
 def dense(argument: str, value: Tensor) -> Tensor:
     """Return ``value`` if it is a dense tensor that holds its numbers, else raise ``TypeError``."""
     import torch

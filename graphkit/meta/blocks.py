@@ -14,6 +14,7 @@ from torch_geometric.nn import MessagePassing
 from graphkit.meta.constants import Constants
 from graphkit.meta.cuts import FAULTS, Reach, alike, asked_once, cut, shaken
 from graphkit.meta.features import KIND, Features, block_diagonal, made, of_tensor, padded, sparse_blocks, sparse_rows
+from graphkit.meta.fingerprint import Fingerprint
 from graphkit.meta.functional import called
 from graphkit.meta.items import Nodes
 from graphkit.operators import SparseOperator
@@ -209,7 +210,12 @@ Stacked = Callable[[Mapping[str, Tensor], Blocks], Tensor]
 
 
 def stacked(
-    model: nn.Module, nodes: Nodes, moved: Sequence[str], groups: Sequence[Tensor], reach: Reach
+    model: nn.Module,
+    nodes: Nodes,
+    moved: Sequence[str],
+    groups: Sequence[Tensor],
+    reach: Reach,
+    told: Fingerprint | None = None,
 ) -> Stacked | None:
     """Return how a model is called for many tasks at once, or ``None``; tried once, and compared with one by one.
 
@@ -219,6 +225,7 @@ def stacked(
         moved: names of the parameters that tasks have their own of.
         groups: nodes of two tasks or more.
         reach: how far outputs see.
+        told: the model's fingerprint, where it is known.
     """
     if not isinstance(nodes.x, Tensor):
         return None
@@ -226,7 +233,7 @@ def stacked(
     def ask() -> bool | None:
         return next((way for way in (False, True) if _does(model, nodes, moved, groups[:2], reach, way)), None)
 
-    propagating = asked_once(("stacked", tuple(moved)), model, nodes, ask)
+    propagating = asked_once(("stacked", tuple(moved)), model, nodes, ask, told)
     if propagating is None:
         return None
     return lambda table, joined: block_outputs(model, table, joined, propagating=propagating)

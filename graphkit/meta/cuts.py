@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from graphkit.meta.fingerprint import fingerprint
+from graphkit.meta.fingerprint import Fingerprint, fingerprint
 from graphkit.meta.functional import called
 from graphkit.meta.items import AbstractItems, Nodes
 from graphkit.operators import SparseOperator
@@ -138,7 +138,7 @@ def _rows(x: Any, rows: np.ndarray) -> Any:
     return SparseOperator.from_scipy(matrix[rows]).to(x.device)
 
 
-def reach_of(model: nn.Module, items: AbstractItems, index: Tensor) -> Reach | None:
+def reach_of(model: nn.Module, items: AbstractItems, index: Tensor, told: Fingerprint | None = None) -> Reach | None:
     """Return how far the model's outputs see, or ``None`` where a part of the graph does not do.
 
     Counted are the calls of ``propagate`` in one call of the model, more than which no output can see. Whether the
@@ -152,6 +152,7 @@ def reach_of(model: nn.Module, items: AbstractItems, index: Tensor) -> Reach | N
         model: any module.
         items: the graph.
         index: some nodes.
+        told: the model's fingerprint, where it is known.
 
     Example:
         >>> from torch_geometric.nn import APPNP, BatchNorm, GATConv, GCNConv, Sequential
@@ -167,7 +168,7 @@ def reach_of(model: nn.Module, items: AbstractItems, index: Tensor) -> Reach | N
     """
     if not isinstance(items, Nodes) or not _is_cuttable(items):
         return None
-    return asked_once("reach", model, items, lambda: _measured(model, items, index))
+    return asked_once("reach", model, items, lambda: _measured(model, items, index), told)
 
 
 WITNESSES, CANDIDATES = 4, 64
@@ -190,13 +191,15 @@ class _Record(NamedTuple):
 _answers: weakref.WeakKeyDictionary[nn.Module, dict[Any, _Record]] = weakref.WeakKeyDictionary()
 
 
-def asked_once(what: Hashable, model: nn.Module, nodes: Nodes, ask: Callable[[], Answer]) -> Answer:
+def asked_once(
+    what: Hashable, model: nn.Module, nodes: Nodes, ask: Callable[[], Answer], told: Fingerprint | None = None
+) -> Answer:
     """Return ``ask()``, or what it said of the same model on the same graph, if nothing has changed that may matter.
 
     See :func:`graphkit.meta.fingerprint.fingerprint` for what is seen of a model. Of the graph it is all but an edit of
     the features through other views of their memory, such as NumPy's.
     """
-    told = fingerprint(model)
+    told = fingerprint(model) if told is None else told
     if told is None:
         return ask()
     key = (what, told[0], stamp(nodes.edge_index), stamp(nodes.edge_weight), _edits(nodes.x))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import sys
 import types
+from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch_geometric.inspector
@@ -17,8 +18,12 @@ from graphkit.operators.prepared import stamp
 TRUSTED = {"torch", "torch_geometric", "graphkit", "numpy", "scipy", *sys.stdlib_module_names}
 """Packages whose code does not change while a program runs, and whose functions keep nothing to themselves."""
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), range, torch.dtype, torch.device, torch.layout)
-_SAME = (types.BuiltinFunctionType, types.MethodDescriptorType, types.GetSetDescriptorType, types.GenericAlias)
+_PLAIN = {type(None), bool, int, float, complex, str, bytes, type(...), torch.dtype, torch.device, torch.layout}
+_HOLDERS = {dict, OrderedDict, list, tuple, set, frozenset}
+_SAME = (
+    *(types.BuiltinFunctionType, types.MethodDescriptorType, types.GetSetDescriptorType, types.GenericAlias),
+    torch_geometric.inspector.Inspector,
+)
 _OF_CLASSES = {
     "__dict__",
     "__weakref__",
@@ -44,20 +49,23 @@ class _Reader:
 
     def read(self, value: Any) -> Hashable:
         """Return what a value is told by."""
-        if isinstance(value, _PLAIN):
-            return type(value), value
+        kind = type(value)
+        if kind in _PLAIN:
+            return kind, value
+        if kind in _HOLDERS and not value:
+            return kind
         if id(value) in self.seen:
             return "again", self.seen[id(value)][0]
         self.seen[id(value)] = len(self.seen), value
         if isinstance(value, Tensor):
             return self._tensor(value)
         if isinstance(value, dict):
-            each = tuple((self.read(name), self.read(each)) for name, each in value.items())
-            return type(value), each, self._further(value)
+            each = tuple([(name if type(name) is str else self.read(name), self.read(e)) for name, e in value.items()])
+            return kind, each, None if kind in _HOLDERS else self._further(value)
         if isinstance(value, list | tuple):
-            return type(value), tuple(self.read(each) for each in value), self._further(value)
-        if isinstance(value, set | frozenset) and all(isinstance(each, _PLAIN) for each in value):
-            return type(value), frozenset(value)
+            return kind, tuple([self.read(e) for e in value]), None if kind in _HOLDERS else self._further(value)
+        if kind in (set, frozenset) and all(type(each) in _PLAIN for each in value):
+            return kind, frozenset(value)
         if isinstance(value, types.FunctionType):
             return self._function(value)
         if isinstance(value, types.MethodType):
@@ -65,16 +73,16 @@ class _Reader:
         if isinstance(value, functools.partial):
             return "partial", self.read(value.func), self.read(value.args), self.read(value.keywords)
         if isinstance(value, staticmethod | classmethod):
-            return type(value), self.read(value.__func__)
+            return kind, self.read(value.__func__)
         if isinstance(value, property):
             return "property", self.read(value.fget)
         if isinstance(value, type):
             return self._class(value)
-        if isinstance(value, (*_SAME, torch_geometric.inspector.Inspector)) or _trusted(value):
+        if isinstance(value, _SAME) or _trusted(value):
             return self._same(value)
         if hasattr(value, "__dict__"):
-            return self._class(type(value)), self._further(value)
-        raise _Unknown(type(value).__name__)
+            return self._class(kind), self._further(value)
+        raise _Unknown(kind.__name__)
 
     def _same(self, value: Any) -> Hashable:
         self.held.append(value)
@@ -82,9 +90,8 @@ class _Reader:
 
     def _further(self, value: Any) -> Hashable:
         """Return what the attributes of an object are told by."""
-        for kind in type(value).__mro__:
-            if set(vars(kind).get("__slots__", ())) - {"__dict__", "__weakref__"}:
-                raise _Unknown(type(value).__name__)  # attributes that do not stand in `vars`
+        if _slotted(type(value)):
+            raise _Unknown(type(value).__name__)  # attributes that do not stand in `vars`
         return self.read(vars(value)) if getattr(value, "__dict__", None) else None
 
     def _tensor(self, value: Tensor) -> Hashable:
@@ -109,6 +116,12 @@ class _Reader:
         return kind, self.read(own), *(self._class(base) for base in kind.__bases__)
 
 
+def _slotted(kind: type) -> bool:
+    """Tell whether objects of a class have attributes beside those of ``vars``."""
+    slots = [vars(base).get("__slots__", ()) for base in kind.__mro__]
+    return any(set((each,) if isinstance(each, str) else each) - {"__dict__", "__weakref__"} for each in slots)
+
+
 def _codes(code: types.CodeType) -> list[types.CodeType]:
     """Return a function's code and that of the functions in it."""
     inner = [each for const in code.co_consts if isinstance(const, types.CodeType) for each in _codes(const)]
@@ -125,7 +138,11 @@ def _trusted(value: Any) -> bool:
     return isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] in TRUSTED
 
 
-def fingerprint(model: nn.Module) -> tuple[Hashable, list[Any]] | None:
+Fingerprint: TypeAlias = tuple[Hashable, list[Any]]
+"""What tells a model from what it may be changed to, and what must be kept while that is compared."""
+
+
+def fingerprint(model: nn.Module) -> Fingerprint | None:
     """Return what tells a model from what it may be changed to, and what must be kept while that is compared.
 
     It covers, of every module and of what they refer to, numbers and texts, lists and dictionaries, buffers and other

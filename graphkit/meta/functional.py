@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _WeightNorm
+from torch.nn.utils.weight_norm import WeightNorm
+from torch.overrides import TorchFunctionMode
 
 
 def called(model: nn.Module, table: Mapping[str, Tensor], inputs: tuple[Any, ...]) -> Any:
@@ -14,7 +18,8 @@ def called(model: nn.Module, table: Mapping[str, Tensor], inputs: tuple[Any, ...
 
     A tensor that stands at several places, since it is tied or since its module stands there twice, is replaced at
     all of them. ``torch.func.functional_call`` leaves the model changed where a module has two names: it replaces the
-    tensor under both, and puts back under the second what it had put under the first.
+    tensor under both, and puts back under the second what it had put under the first. Weight norms are taken in pieces:
+    PyTorch 2.13 takes their norms as constants where it differentiates twice.
 
     Args:
         model: any module.
@@ -29,13 +34,31 @@ def called(model: nn.Module, table: Mapping[str, Tensor], inputs: tuple[Any, ...
         >>> layer.weight is before
         True
     """
+    modules = dict(model.named_modules())  # each once
     places = {
         f"{path}.{name}" if path else name: tensor
-        for path, module in model.named_modules()  # each once
+        for path, module in modules.items()
         for own in (module._parameters, module._buffers)
         for name, tensor in own.items()
         if tensor is not None
     }
     values = {id(places[name]): value for name, value in table.items()}
     everywhere = {name: values[id(tensor)] for name, tensor in places.items() if id(tensor) in values}
-    return torch.func.functional_call(model, everywhere, inputs, tie_weights=False)
+    with _InPieces() if any(map(_normalises_weights, modules.values())) else nullcontext():
+        return torch.func.functional_call(model, everywhere, inputs, tie_weights=False)
+
+
+def _normalises_weights(module: nn.Module) -> bool:
+    hooks = module._forward_pre_hooks
+    return isinstance(module, _WeightNorm) or any(isinstance(hook, WeightNorm) for hook in hooks.values())
+
+
+class _InPieces(TorchFunctionMode):
+    """Takes weight norms in pieces while it is entered."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return (_weight_norm if function is torch._weight_norm else function)(*args, **(kwargs or {}))
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    return v * (g / torch.norm_except_dim(v, 2, dim))

@@ -290,7 +290,7 @@ def test_a_learner_that_diverged_has_no_accuracy(calibrate, rows):
     """It used to be that of whatever class comes first."""
     tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=3, n_query=4, n_tasks=5))
     learner = MAML(torch.nn.Sequential(torch.nn.Linear(7, 5), torch.nn.Linear(5, 2)).double(), inner_lr=1e200)
-    with pytest.raises(ValueError, match="`learner` gave NaN or infinite logits in 5 of 5 tasks, .* smaller `inner_lr`"):
+    with pytest.raises(ValueError, match=r"NaN or infinite logits in 5 of 5 tasks, .* a smaller `inner_lr`"):
         evaluate(learner, tasks, calibrate=calibrate)
     spoilt = rows.x.clone()
     spoilt[tasks[3].episode.query[0, 0]] = torch.nan

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from graphkit._checks import member
 from graphkit.meta.cuts import cut, reach_of
+from graphkit.meta.fingerprint import Fingerprint, fingerprint
 from graphkit.meta.functional import called
 from graphkit.meta.items import AbstractItems, Call, Nodes, Rows
 from graphkit.meta.learners.batched import all_at_once, known_operations
@@ -29,7 +30,9 @@ class AbstractLearner(nn.Module, ABC):
     """A model and a way of adapting it to a task from the labels of its support.
 
     ``adapt`` is pure: model, buffers and data stay as they are. What comes out keeps a graph back to the learner's
-    parameters where gradients are enabled, and none under ``torch.no_grad``.
+    parameters where gradients are enabled, and none under ``torch.no_grad``. Threads may share a learner, and learners
+    a model: they take turns. While one of them works the model's tensors are those of a task: whoever reads them
+    himself, by ``parameters()`` or ``state_dict()``, does so before.
 
     Args:
         model: any module from what the items show it to one row of outputs per item.
@@ -100,15 +103,14 @@ class AbstractLearner(nn.Module, ABC):
             TypeError: for a single task.
             ValueError: for no task, tasks of different form, or a model that does not fit them.
         """
-        self._look_at(tasks)
-        found = self.shortcut(tasks)
-        if found is not None:
-            return found
 
         def solve(support: Shown, query: Shown, y: Tensor, ways: int) -> Tensor:
             return self.predicted(self.adapted(support, y, ways), query)
 
-        return self.each(tasks, solve)
+        with modes(self.model, dropout=self.dropout, statistics=self.statistics):
+            self._look_at(tasks)
+            found = self.shortcut(tasks)
+            return self.each(tasks, solve) if found is None else found
 
     def each(self, tasks: Sequence[Task], solve: Callable[[Shown, Shown, Tensor, int], Tensor]) -> Tensor:
         """Return ``solve(support, query, support_y, ways)`` of each task, stacked.
@@ -132,8 +134,9 @@ class AbstractLearner(nn.Module, ABC):
                 found = all_at_once(one, *(x[torch.stack(group)] for group in groups))
                 if found is not None:
                     return found
-            parts = [solve(self.shown(task, "support"), self.shown(task, "query"), y, ways) for task in tasks]
-            return torch.stack(parts)
+            told = None if isinstance(first.items, Rows) else fingerprint(self.model)
+            shown = [(self.shown(task, "support", told), self.shown(task, "query", told)) for task in tasks]
+            return torch.stack([solve(support, query, y, ways) for support, query in shown])
 
     def _look_at(self, tasks: Sequence[Task]) -> None:
         """Refuse tasks that are not of one form, and see once whether the model fits, outside of every transform."""
@@ -149,15 +152,16 @@ class AbstractLearner(nn.Module, ABC):
             self.require_fit(whole, y, first.episode.ways)
         self._fitting.add(asked)
 
-    def shown(self, task: Task, part: str) -> Shown:
+    def shown(self, task: Task, part: str, told: Fingerprint | None = None) -> Shown:
         """Return a task's support or query as a function from models to outputs.
 
-        Of a graph it shows the part that they see, where the model's outputs are the same there.
+        Of a graph it shows the part that they see, where the model's outputs are the same there. Whether they are is
+        asked once for a model, which is ``told`` by its fingerprint where that is known already.
         """
         items, index = task.items, getattr(task.episode, part).flatten()
         if self.whole or self.dropout or not isinstance(items, Nodes):
             return _outputs(items, index)
-        reach = reach_of(self.model, items, task.episode.support.flatten())
+        reach = reach_of(self.model, items, task.episode.support.flatten(), told)
         if reach is None:
             return _outputs(items, index)
         there = cut(items, index, reach)

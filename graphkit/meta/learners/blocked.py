@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graphkit.meta.blocks import LARGEST, Blocks, blocks, stacked
 from graphkit.meta.cuts import reach_of
+from graphkit.meta.fingerprint import fingerprint
 from graphkit.meta.items import Nodes
 from graphkit.meta.learners.inner import descent
 from graphkit.meta.learners.span import Rate, Start
@@ -31,8 +32,11 @@ def block_logits(
         steps, rate, order: see :func:`graphkit.meta.learners.inner.descent`.
     """
     support, query = ([getattr(task.episode, part).flatten() for task in tasks] for part in ("support", "query"))
-    reach = reach_of(model, nodes, support[0]) if len(tasks) > 1 else None
-    called = None if reach is None else stacked(model, nodes, sorted(start.moved), support, reach)
+    if len(tasks) == 1:
+        return None
+    told = fingerprint(model)
+    reach = reach_of(model, nodes, support[0], told)
+    called = None if reach is None else stacked(model, nodes, sorted(start.moved), support, reach, told)
     if reach is None or called is None:
         return None
     there = blocks(nodes, query, reach)

@@ -44,8 +44,9 @@ class Clone:
         if learner.temperature is not None:
             raise ValueError("`learner` brings a head of its own for each task; call `adapt(task)` of it instead.")
         self.learner, self.steps = learner, 0
-        self.parameters: Parameters = learner.moving()
-        self.buffers = copied_buffers(learner.model)
+        with taking_turns():
+            self.parameters: Parameters = learner.moving()
+            self.buffers = copied_buffers(learner.model)
 
     def __call__(self, *inputs: Any) -> Tensor:
         """Return the model's outputs under the clone's parameters."""

@@ -69,9 +69,10 @@ class AbstractGradientLearner(AbstractLearner):
         self.temperature = None if temperature is None else positive("temperature", temperature)
         self.inner_lr, self.inner_steps = float(inner_lr), at_least("inner_steps", inner_steps, 0)
         self.order, self.multi_step = order, multi_step
-        self.rates = None
+        self.rates: nn.ParameterDict | None = None
         if learnt_rates:
-            self.rates = nn.ParameterDict({_key(name): torch.full((inner_steps,), self.inner_lr) for name in self.moved})
+            start = torch.full((inner_steps,), self.inner_lr)
+            self.rates = nn.ParameterDict({_key(name): start.clone() for name in self.moved})
 
     def clone(self) -> Clone:
         """Return the model with parameters of its own, to be adapted to a loss step by step, as in learn2learn.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkit.meta.learners.gradient import AbstractGradientLearner
+from graphkit.meta.modes import taking_turns
 from graphkit.meta.tasks import Task
 
 
@@ -55,6 +56,8 @@ class Reptile(AbstractGradientLearner):
         for task in tasks:
             with torch.no_grad():
                 there = self.adapt(task)
-            for name, here in self.moving().items():
+            with taking_turns():
+                start = self.moving()
+            for name, here in start.items():
                 total = total.to(here) + (here - there[name]).square().sum() / 2
         return total / len(tasks)
