@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from graphkit._checks import at_least, positive
+from graphkit._checks import at_least, embeddings, positive
 from graphkit.meta.evaluation import Evaluation
 from graphkit.meta.items import Rows
 from graphkit.meta.learners.prototypes import balanced_logits
 from graphkit.meta.tasks import TaskSet
+from graphkit.metric.distances import unit
 
 
 def logistic_regression(
@@ -47,7 +48,7 @@ def logistic_regression(
     items = tasks.items
     if not isinstance(items, Rows):
         raise TypeError(f"`tasks` must be of rows, got {type(items).__name__}; propagate the features first.")
-    x = F.normalize(items.x.detach().cpu().double(), dim=-1).numpy()
+    x = unit(embeddings("tasks.items.x", items.x.detach()).cpu().double()).numpy()
     at_least("calibrate", calibrate, 0)
     found = []
     regression = partial(LogisticRegression, C=positive("strength", strength), max_iter=1000, warm_start=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, positive
+from graphkit._checks import at_least, embeddings, positive
 from graphkit.meta.items import Rows
 
 DIRECTIONS = 512
@@ -67,17 +67,21 @@ class WithinClassWhitening(nn.Module):
         super().__init__()
         self.shrinkage = positive("shrinkage", shrinkage)
         classes = [items.x[items.y == label] for items, labels in sources for label in labels]
+        largest = max((float(x.detach().abs().max()) for x in classes if x.numel()), default=0.0)
+        # In parts of the largest number, whose squares neither overflow nor vanish, in float32 at least.
+        classes = [x.to(torch.promote_types(x.dtype, torch.float32)) / (largest or 1.0) for x in classes]
         known = torch.cat([x - x.mean(0) for x in classes]) if classes else torch.zeros(0, 0)
         if not known.count_nonzero():
             raise ValueError("`sources` must hold a class of two items that differ.")
+        dtype = embeddings("sources", sources[0][0].x).dtype
         if min(known.shape) <= DIRECTIONS:
             _, spread, directions = torch.linalg.svd(known, full_matrices=False)
         else:
             basis = _leading(known, DIRECTIONS)
             _, spread, directions = torch.linalg.svd(known @ basis, full_matrices=False)
             directions = directions @ basis.T
-        self.register_buffer("directions", directions)
-        self.register_buffer("share", (spread / spread[0]).square())
+        self.register_buffer("directions", directions.to(dtype))
+        self.register_buffer("share", (spread / spread[0]).square().to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the rows, whitened."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -11,6 +12,7 @@ from graphkit._checks import embeddings, member, positive
 from graphkit.meta.items import Call
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
 from graphkit.meta.tasks import Task
+from graphkit.metric.distances import unit
 
 SIMILARITIES = ("cosine", "euclidean")
 
@@ -19,14 +21,34 @@ SCALINGS = 20
 
 
 def centres(z: Tensor, y: Tensor, ways: int) -> Tensor:
-    """Return the direction of the mean of each class's unit vectors, ``[ways, channels]``.
+    """Return the direction of the mean of each class's unit vectors, ``[ways, channels]``; see :func:`directions`.
 
     Args:
         z: embeddings ``[items, channels]``.
         y: labels ``[items]``, from 0 to ``ways - 1``, each at least once.
         ways: number of classes.
     """
-    return F.normalize(F.one_hot(y, ways).T.to(z.dtype) @ F.normalize(z, dim=-1), dim=-1)
+    return directions(_sums(unit(z), y, ways), len(y))
+
+
+def _sums(z: Tensor, y: Tensor, ways: int) -> Tensor:
+    """Return the sum of each class's rows."""
+    return F.one_hot(y, ways).T.to(z.dtype) @ z
+
+
+def directions(sums: Tensor, count: float) -> Tensor:
+    """Return the directions of sums of ``count`` unit vectors; zero, as are its slopes, where they cancel each other.
+
+    What rounding leaves of a sum that is zero has a direction too, which means nothing, and slopes of 1e16.
+
+    Example:
+        >>> directions(torch.tensor([[0.1 + 0.2 - 0.3, 0.0], [0.0, 2.0]]), 3)
+        tensor([[0., 0.],
+                [0., 1.]])
+    """
+    noise = 2 * count * torch.finfo(sums.dtype).eps
+    there = sums.detach().abs().amax(-1, keepdim=True) > noise if sums.size(-1) else sums
+    return unit(torch.where(there, sums, 0))
 
 
 def require_alike(unlabelled: Tensor, z: Tensor, call: Call) -> None:
@@ -65,9 +87,9 @@ def moved_centres(z: Tensor, y: Tensor, ways: int, near: Tensor, *, weight: floa
         near: embeddings of the unlabelled items ``[unlabelled, channels]``.
         weight, spread: see :class:`SemiSupervisedPrototypes`.
     """
-    near = F.normalize(near, dim=-1)
-    sums = F.one_hot(y, ways).T.to(z.dtype) @ F.normalize(z, dim=-1)
-    return F.normalize(sums + weight * shares(F.normalize(sums, dim=-1) @ near.T / spread) @ near, dim=-1)
+    near, sums = unit(near), _sums(unit(z), y, ways)
+    similar = directions(sums, len(y)) @ near.T / spread
+    return directions(sums + weight * shares(similar) @ near, len(y) + weight)
 
 
 class PrototypicalNetwork(AbstractLearner):
@@ -129,9 +151,9 @@ class PrototypicalNetwork(AbstractLearner):
         """Return the similarities with the prototypes."""
         z, prototypes = self.represented(parameters, query), parameters["@prototypes"]
         if self.similarity == "cosine":
-            return F.normalize(z, dim=-1) @ prototypes.T / self.temperature
-        squared = z.square().sum(-1, keepdim=True) + prototypes.square().sum(-1) - 2 * z @ prototypes.T
-        return -squared / self.temperature
+            return unit(z) @ prototypes.T / self.temperature
+        # Differences, not inner products: far from the origin those lose every digit.
+        return -(z.unsqueeze(-2) - prototypes).square().sum(-1) / self.temperature
 
     def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
         """Return the query's mean cross-entropy."""
@@ -237,16 +259,15 @@ def calibrated(
         >>> calibrated(support, torch.tensor([0, 1]), alike, ways=2, balanced=True).argmax(-1).tolist()
         [0, 1]
     """
-    support, query = F.normalize(support, dim=-1), F.normalize(query, dim=-1)
-    sums = F.one_hot(y, ways).T.to(support.dtype) @ support
-    prototypes = F.normalize(sums, dim=-1)
+    query, sums = unit(query), _sums(unit(support), y, ways)
+    prototypes = directions(sums, len(y))
 
     def logits() -> Tensor:
         found = query @ prototypes.T / temperature
         return balanced_logits(found) if balanced else found
 
     for _ in range(steps):
-        prototypes = F.normalize(sums + logits().softmax(-1).T @ query, dim=-1)
+        prototypes = directions(sums + logits().softmax(-1).T @ query, len(y) + len(query))
     return logits()
 
 

@@ -12,6 +12,7 @@ from graphkit._checks import at_least, embeddings, positive
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
 from graphkit.meta.learners.prototypes import centres, require_alike, shares
 from graphkit.meta.tasks import Task
+from graphkit.metric.distances import unit
 
 
 class KernelRidge(AbstractLearner):
@@ -96,10 +97,10 @@ class KernelRidge(AbstractLearner):
 
     def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
         """Return the items that took part, and what each contributes to the functions."""
-        z = F.normalize(self.represented({}, support), dim=-1)
+        z = _unit(self.represented({}, support))
         belongs, weights = F.one_hot(y, ways).to(z.dtype), z.new_ones(len(z))
         if self.unlabelled is not None:
-            near = F.normalize(self.represented({}, lambda call: call(self.unlabelled)), dim=-1)
+            near = _unit(self.represented({}, lambda call: call(self.unlabelled)))
             worth, chosen = self._taking_part(centres(z, y, ways), near)
             z, weights = torch.cat((z, near[chosen.flatten()])), torch.cat((weights, worth.flatten()))
             classes = torch.eye(ways, dtype=z.dtype, device=z.device)
@@ -127,9 +128,9 @@ class KernelRidge(AbstractLearner):
 
     def predicted(self, parameters: Parameters, query: Shown) -> Tensor:
         """Return the functions, over the temperature."""
-        z = F.normalize(self.represented(parameters, query), dim=-1)
-        found = self._kernel(z, parameters["@items"]) @ parameters["@contributions"]
-        return (found + parameters.get("@offset", 0)) / self.temperature
+        outputs = self.represented(parameters, query)
+        found = self._kernel(_unit(outputs), parameters["@items"]) @ parameters["@contributions"]
+        return ((found + parameters.get("@offset", 0)) / self.temperature).to(outputs.dtype)
 
     def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
         """Return the query's mean cross-entropy."""
@@ -146,3 +147,8 @@ class KernelRidge(AbstractLearner):
         worth, chosen = (shares(similar) * likeliest).topk(min(self.nearest, len(near)), dim=-1)
         total = worth.sum(-1, keepdim=True).clamp(min=torch.finfo(near.dtype).tiny)  # of a class that is none's: 0
         return self.weight * worth / total, chosen
+
+
+def _unit(z: Tensor) -> Tensor:
+    """Return rows of length 1 in a type in which systems can be solved, float32 at least."""
+    return unit(z.to(torch.promote_types(z.dtype, torch.float32)))
