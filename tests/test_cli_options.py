@@ -1,0 +1,211 @@
+"""Every option of every command that measures acts or is refused, whatever it stands beside."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import click
+import pytest
+import torch
+
+from graphkit.cli import commands
+from graphkit.training import nested
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+TRAIN = "--seeds 1 --seed 4 --epochs 2 --set hidden=4"
+EMBED = "--dim 3 --seed 4 --epochs 1 --no-probes --no-pictures"
+FEWSHOT = "--rivals none --class-split random:1:4,3,3 --tasks 2 --queries 3"
+CONTEXTS = {
+    "train nodes": f"train karate --model mlp {TRAIN}",
+    "train batches": f"train karate --model sage --sampled --batch-size 2 {TRAIN}",
+    "train published": f"train cora --model mlp {TRAIN}",
+    "train signals": f"train digits-grid --model mlp {TRAIN}",
+    "train graphs": f"train mutag --model gin {TRAIN}",
+    "train nested": "train mutag --model gin --protocol nested-10-fold --beside none --epochs 1 --set hidden=4 "
+    "--set readout=sum",
+    "embed": f"embed karate {EMBED}",
+    "embed without labels": f"embed karate --loss ccassg {EMBED}",
+    "embed family": f"embed structural-roles {EMBED}",
+    "embed graphs": f"embed mutag {EMBED}",
+    "fewshot": f"fewshot digits --learner maml --set steps=1 {FEWSHOT}",
+    "fewshot untrained": f"fewshot digits --learner ridge {FEWSHOT}",
+    "spectrum": "spectrum karate",
+}
+"""Calls that an option is added to. Those on graphs that are fetched need their files."""
+
+FAST = ("train nodes", "embed", "spectrum")
+MIRRORED = ("train published", "train graphs", "train nested", "embed graphs")
+
+SETTINGS = {
+    "seed": "3",
+    "seeds": "2",
+    "epochs": "3",
+    "lr": "0.3",
+    "json_path": "r.json",
+    "device": "cuda:9",
+    "threads": "2",
+}
+VARIED = {
+    "train": {
+        **SETTINGS,
+        "model": "gcn", "list_models": None, "split": "stratified:0.5,0.2,0.3", "split_seed": "3",
+        "split_per_seed": None, "undirected": None, "protocol": "nested-10-fold", "beside": "gcn", "sampled": None,
+        "fan_out": "1,1", "batch_size": "3", "workers": "1", "partitions": "parts", "keep_around": None,
+        "settings": "dropout=0.9", "config": "c.toml", "picture": "p.png", "precision": "64-true",
+        "checkpoint": "elsewhere", "resume": None,
+    },
+    "embed": {
+        **SETTINGS,
+        "loss": "triplet", "model": "mlp", "level": "graph", "dim": "5", "split": "stratified:0.5,0.2,0.3",
+        "split_seed": "3", "split_per_seed": None, "settings": "hidden=7", "config": "c.toml", "beside": "gcn",
+        "held_out": "cycle-2", "inductive": None, "disjoint": "1", "without_neighbours": None, "probes": None,
+        "pictures": None, "precision": "64-true", "run": "elsewhere", "resume": None,
+    },
+    "fewshot": {
+        **{name: SETTINGS[name] for name in ("seed", "json_path", "device", "threads")},
+        "learner": "anil", "rivals": "untrained", "list_learners": None, "ways": "3", "shots": "2", "queries": "4",
+        "tasks": "3", "class_split": "random:2:4,3,3", "across_graphs": None, "adapter": "structure",
+        "inductive": None, "encoder": "dgi", "encoder_draws": "2", "encoder_settings": "epochs=1", "calibrate": "0",
+        "balanced": None, "settings": "scale=0.3", "inner_steps": "0,1", "picture": "p.png", "run": "elsewhere",
+        "resume": None,
+    },
+    "spectrum": {"k": "3", "normalization": "none", "picture": "p.png", "wavelets": "w.png"},
+}  # fmt: skip
+"""Another value of each option than the one it has."""
+
+EXEMPT = {
+    ("train batches", "sampled"): "it is there already",
+    ("train batches", "workers"): "who draws ahead changes no result, which is what it promises",
+    ("train nested", "protocol"): "it is there already",
+    ("embed graphs", "level"): "it says what is embedded, and refuses all else",
+}
+
+
+def options_of(command):
+    """Return the options that a command looks at; ``--debug`` is looked at by ``main`` where an error arose."""
+    known = [each for each in commands.commands[command].params if isinstance(each, click.Option)]
+    return {each.name: each for each in known if each.expose_value}
+
+
+OPTIONS = [(context, name) for context, call in CONTEXTS.items() for name in options_of(call.split()[0])]
+
+
+def effect(call, arguments):
+    """Return exit code, and all that a call leaves and prints but the time it took."""
+    before = {path for path in Path().rglob("*") if path.is_file()}
+    code, out, _ = call(
+        *arguments, *([] if "r.json" in arguments or arguments[0] == "spectrum" else ["--json", "k.json"])
+    )
+    files = {path for path in Path().rglob("*") if path.is_file()}
+    record = None
+    for path in (Path("k.json"), Path("r.json")):
+        if path.exists():
+            record = json.loads(path.read_text())
+            for name in ("command", "seconds"):
+                record.pop(name)
+            for method in record.get("methods", {}).values():
+                method.pop("seconds")
+            path.unlink()
+    kept = [line.rstrip() for line in out.splitlines() if not line.startswith("seconds")]
+    left = sorted(str(path) for path in files - before)
+    if record is not None:
+        kept = []  # the table says what the record does, and CPU seconds
+    return code, record, kept, left
+
+
+BASES: dict[str, tuple] = {}
+"""What the calls come to without another option, each made once."""
+
+
+@pytest.mark.parametrize("command", VARIED)
+def test_every_option_has_another_value_here(command):
+    assert options_of(command).keys() == VARIED[command].keys()
+
+
+@pytest.mark.parametrize(
+    ("context", "name"),
+    [
+        pytest.param(*each, marks=[] if each[0] in FAST else pytest.mark.slow, id=" ".join(each))
+        for each in OPTIONS
+        if each not in EXEMPT
+    ],
+)
+def test_an_option_acts_or_is_refused(call, monkeypatch, request, context, name):
+    if context in MIRRORED:
+        request.getfixturevalue("mirror")
+    monkeypatch.setattr(nested, "RUNS", 1)
+    Path("c.toml").write_text("hidden = 5\nlr = 0.02\n")
+    arguments = CONTEXTS[context].split()
+    value = VARIED[arguments[0]][name]
+    threads = torch.get_num_threads()
+    if context not in BASES:
+        BASES[context] = effect(call, arguments)
+        shutil.rmtree("runs", ignore_errors=True)
+    base = BASES[context]
+    assert base[0] == 0
+    found = effect(call, [*arguments, options_of(arguments[0])[name].opts[0], *([] if value is None else [value])])
+    torch.set_num_threads(threads)
+    assert found[0] or found != base, f"{name} beside {context} changes nothing and is not refused"
+
+
+@pytest.mark.parametrize(
+    "context", [pytest.param(each, marks=[] if each in FAST else pytest.mark.slow) for each in CONTEXTS]
+)
+def test_a_call_without_another_option_is_the_same_again(call, monkeypatch, request, context):
+    """Else the law above could not fail."""
+    if context in MIRRORED:
+        request.getfixturevalue("mirror")
+    monkeypatch.setattr(nested, "RUNS", 1)
+    found = [effect(call, CONTEXTS[context].split()) for _ in range(2) if not shutil.rmtree("runs", ignore_errors=True)]
+    assert found[0] == found[1]
+
+
+NESTED = ["train", "mutag", "--model", "gin", "--protocol", "nested-10-fold"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*NESTED, "--seeds", "4"], "`--protocol` takes one seed, `--seed`"),
+        ([*NESTED, "--picture", "p.png"], "draws no picture"),
+        ([*NESTED, "--split-seed", "1"], "draws its splits itself"),
+        ([*NESTED, "--workers", "1"], "`--workers` draw neighbours of nodes; graphs have none"),
+        (["train", "karate", "--split-per-seed", "--split-seed", "0"], "`--split-seed` draws one split"),
+        (["embed", "karate", "--split-per-seed", "--split-seed", "0"], "`--split-seed` draws one split"),
+        (["embed", "mutag", "--inductive"], "graphs of a set do not"),
+        (["fewshot", "digits", "--balanced", "--calibrate", "0"], "`--balanced` is of calibration"),
+        (["bench", "--list", "--json", "r.json"], "give nothing else"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused_at_once(call, arguments, message):
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_seed_for_a_split_that_is_given_is_refused(call, mirror):
+    for command in ("train", "embed"):
+        code, _, err = call(command, "cora", "--split-seed", "3")
+        assert code == 2
+        assert "`--split-seed` draws a random split, but 'public' is given as it is." in err
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("--pictures", "record and pictures: runs"), ("--no-pictures", "weights and record: runs")]
+)
+def test_what_is_said_to_lie_there_lies_there(call, option, said):
+    code, _, err = call("embed", "karate", "--epochs", "1", "--dim", "3", "--no-probes", option)
+    assert code == 0
+    assert said in err
+    assert Path("runs/karate-prototype/scatter.png").exists() is (option == "--pictures")
+
+
+def test_a_protocol_without_weights_promises_none(call, mirror, monkeypatch):
+    monkeypatch.setattr(nested, "RUNS", 1)
+    code, _, err = call(*CONTEXTS["train nested"].split())
+    assert code == 0
+    assert err.splitlines()[-1] == "Checkpoint: runs/mutag-gin-nested-10-fold"
