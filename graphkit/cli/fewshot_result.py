@@ -45,10 +45,10 @@ def show(outcome: FewShotOutcome, protocol: Protocol, problems: int) -> None:
         rows.append(
             [
                 name,
-                _figure(plain),
+                _figure(plain, protocol.n_tasks),
                 "" if plain["spread"] is None else f"{100 * plain['spread']:.1f}",
-                "" if name == first else f"{100 * apart['mean']:+.1f} ± {100 * apart['interval']:.1f}",
-                _figure(after) if after else "",
+                "" if name == first else _difference(apart, protocol.n_tasks),
+                _figure(after, protocol.n_tasks) if after else "",
                 f"{100 * result.validation:.1f}",
                 f"{result.seconds:.1f}",
             ]
@@ -56,8 +56,18 @@ def show(outcome: FewShotOutcome, protocol: Protocol, problems: int) -> None:
     table(["", " accuracy", " over splits", f" to {first}", " calibrated", " validation", " CPU s a split"], rows)
 
 
-def _figure(figures: dict[str, Any]) -> str:
-    return f"{100 * figures['mean']:.1f} ± {100 * figures['interval']:.1f}"
+def _figure(figures: dict[str, Any], tasks: int) -> str:
+    """Return mean and interval over tasks in per cent, cut where it would leave 0 to 100; one task has none."""
+    mean, half = 100 * figures["mean"], 100 * figures["interval"]
+    if tasks == 1:
+        return f"{mean:.1f}"
+    below, above = min(half, mean), min(half, 100 - mean)
+    return f"{mean:.1f} ± {half:.1f}" if below == above else f"{mean:.1f} +{above:.1f} -{below:.1f}"
+
+
+def _difference(figures: dict[str, Any], tasks: int) -> str:
+    mean = f"{100 * figures['mean']:+.1f}"
+    return mean if tasks == 1 else f"{mean} ± {100 * figures['interval']:.1f}"
 
 
 def keep(

@@ -262,7 +262,7 @@ def _show(name: str, record: Record) -> None:
             ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
             (f"validation {figure}", _per_cent(record.validation)[0]),
             (f"test {figure}", mean),
-            ("95 % interval", interval),
+            ("95 % interval", f"{interval} (of the mean, Student's t)" if record.metric.ci95 else interval),
             *((f"{other} beside it", _per_cent(figures)[0]) for other, figures in record.beside.items()),
             ("seconds", f"{record.seconds:.1f} ({machine['device']}, {plural(machine['threads'], 'thread')})"),
             ("protocol", protocol.fingerprint),
@@ -284,10 +284,11 @@ def _figure_name(record: Record) -> str:
 def _per_cent(metric: Any) -> tuple[str, str]:
     """Return mean and deviation, and the interval, in per cent where they are fractions."""
     scale, sign, places = (100, " %", 2) if metric.unit == "fraction" else (1, "", 3)
-    if metric.std is None:
-        return f"{scale * metric.mean:.{places}f}{sign}", "needs two seeds"
+    mean = f"{scale * metric.mean:.{places}f}"
+    spread = f"{mean}{sign}" if metric.std is None else f"{mean} ± {scale * metric.std:.{places}f}{sign}"
+    if metric.ci95 is None:
+        return spread, "needs three seeds"
     low, high = (scale * end for end in metric.ci95)
-    spread = f"{scale * metric.mean:.{places}f} ± {scale * metric.std:.{places}f}{sign}"
     return spread, f"{low:.{places}f} to {high:.{places}f}{sign}"
 
 

@@ -24,8 +24,10 @@ class Metric:
         name: what is measured, such as "accuracy".
         mean: mean over the seeds; accuracies are fractions in [0, 1].
         std: sample standard deviation (n - 1), ``None`` for a single seed.
-        ci95: lower and upper end of Student's 95 % interval of the mean over seeds, ``None`` for a single seed.
+        ci95: lower and upper end of Student's 95 % interval of the mean over seeds, within what the figure can be;
+            ``None`` for fewer than three seeds: that of two is nine deviations wide to either side, and says nothing.
         values: one value per seed, in the order of the record's ``seeds``.
+        unit: "fraction" for what is shown in per cent.
     """
 
     name: str
@@ -38,28 +40,63 @@ class Metric:
     def __str__(self) -> str:
         """Return mean, deviation and interval, in per cent where they are fractions."""
         scale, sign = (100, " %") if self.unit == "fraction" else (1, "")
-        if self.std is None or self.ci95 is None:
+        if self.std is None:
             return f"{scale * self.mean:.2f}{sign} (one seed)"
+        spread = f"{scale * self.mean:.2f} ± {scale * self.std:.2f}{sign}"
+        if self.ci95 is None:
+            return f"{spread} (two seeds)"
         low, high = (scale * end for end in self.ci95)
-        return f"{scale * self.mean:.2f} ± {scale * self.std:.2f}{sign} (95 % interval {low:.2f} to {high:.2f})"
+        return f"{spread} (95 % interval {low:.2f} to {high:.2f})"
+
+
+LEAST = 3
+"""Values from which an interval of their mean says something."""
+
+BOUNDS = {
+    "ami (all)": (-1.0, 1.0),
+    "rmse": (0.0, math.inf),
+    "positives": (0.0, math.inf),
+    "negatives": (0.0, math.inf),
+    "effective_rank": (0.0, math.inf),
+}
+"""What a figure can be, by its name; all others are fractions, from 0 to 1."""
+
+MARGIN = 1e-6
+"""How far rounding may lead out of that."""
 
 
 def metric(name: str, values: Sequence[float], *, unit: str = "fraction") -> Metric:
     """Return mean, deviation and interval of one value per seed.
 
+    Args:
+        name: of the figure, which says what it can be: ``BOUNDS``.
+        values: at least one.
+        unit: of the values.
+
+    Raises:
+        ValueError: for no value, and for one that the figure cannot have.
+
     Example:
         >>> print(metric("accuracy", [0.81, 0.82, 0.80]))
         81.00 ± 1.00 % (95 % interval 78.52 to 83.48)
+        >>> print(metric("accuracy", [0.99, 0.90, 1.0]))
+        96.33 ± 5.51 % (95 % interval 82.65 to 100.00)
+        >>> print(metric("accuracy", [0.1, 0.6]))
+        35.00 ± 35.36 % (two seeds)
     """
+    low, high = BOUNDS.get(name, (0.0, 1.0))
+    given, values = values, tuple(values)
+    if not values or not all(math.isfinite(value) and low - MARGIN <= value <= high + MARGIN for value in values):
+        raise ValueError(f"`values` of {name} must be one or more numbers from {low:g} to {high:g}, got {given!r}.")
     mean = statistics.fmean(values)
-    if len(values) < 2:
-        return Metric(name=name, mean=mean, std=None, ci95=None, values=tuple(values), unit=unit)
-    from scipy.stats import t
+    std = statistics.stdev(values) if len(values) > 1 else None
+    interval = None
+    if std is not None and len(values) >= LEAST:
+        from scipy.stats import t
 
-    std = statistics.stdev(values)
-    half = float(t.ppf(0.975, len(values) - 1)) * std / math.sqrt(len(values))
-    interval = mean - half, mean + half
-    return Metric(name=name, mean=mean, std=std, ci95=interval, values=tuple(values), unit=unit)
+        half = float(t.ppf(0.975, len(values) - 1)) * std / math.sqrt(len(values))
+        interval = max(mean - half, min(low, mean)), min(mean + half, max(high, mean))
+    return Metric(name=name, mean=mean, std=std, ci95=interval, values=values, unit=unit)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphkit.training.embedding.fit import EmbeddingEpoch
 from graphkit.training.files import write_atomically
-from graphkit.training.records import Metric, Record, metric
+from graphkit.training.records import BOUNDS, Metric, Record, metric
 
 Figures = Mapping[str, float]
 
@@ -90,7 +90,9 @@ def telemetry_of(results: Sequence[EmbeddingResult]) -> dict[str, dict[str, Metr
     }
     return {
         when: {
-            name: metric(name, [getattr(epoch, name) for epoch in each])
+            name: metric(
+                name, [getattr(epoch, name) for epoch in each], unit="number" if name in BOUNDS else "fraction"
+            )
             for name in EmbeddingEpoch._fields[3:]
             if all(getattr(epoch, name) is not None for epoch in each)
         }
