@@ -14,11 +14,12 @@ class SeedResult:
 
     Args:
         seed: drew the weights and the dropout.
-        validation: accuracy on the validation nodes at the selected epoch.
-        test: accuracy on the test nodes with that epoch's weights.
+        validation: the figure on the validation items at the selected epoch.
+        test: the figure on the test items with that epoch's weights.
         selected: the selected epoch, from 1.
         history: the figures of all epochs.
         seconds: training time.
+        name: of the figure.
     """
 
     seed: int
@@ -27,6 +28,11 @@ class SeedResult:
     selected: int
     history: tuple[Epoch, ...]
     seconds: float
+    name: str = "accuracy"
+
+    def logged(self) -> dict[str, float]:
+        """Return the figures of the test items by name."""
+        return {f"test_{self.name}": self.test}
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain numbers and tuples, for a checkpoint."""

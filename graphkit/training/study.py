@@ -185,6 +185,7 @@ class _Seeds(AbstractSeeds[Fit, SeedResult]):
             seed=seed,
             validation=best.figure,
             test=test,
+            name=fit.task.objective.name,
             selected=best.number,
             history=tuple(fit.history),
             seconds=seconds,

@@ -1,12 +1,81 @@
-"""Reporters: who hears of progress hears all of it."""
+"""Reporters: who hears of progress hears all of it, in every study that has epochs."""
 
 from __future__ import annotations
 
 import csv
+import inspect
+import math
 
+import pytest
 from lightning_fabric.loggers import CSVLogger
 
-from graphkit.training import LoggerReporter, recipe, train
+from graphkit.cli import output
+from graphkit.training import LoggerReporter, Silence, recipe, reporters, train
+from tests.training.studies import STUDIES, communities
+
+WITH_EPOCHS = [name for name in STUDIES if name not in ("nested", "fewshot")]
+"""The others tell a listener of finished trainings and methods."""
+
+
+class Heard:
+    """A logger that remembers."""
+
+    def __init__(self):
+        self.steps = []
+
+    def log_metrics(self, metrics, step=None):
+        self.steps.append((metrics, step))
+
+
+REPORTERS = {
+    "silence": Silence,
+    "logger": lambda: LoggerReporter(Heard()),
+    "lines": lambda: output.Lines([0, 1]),
+    "bar": lambda: output.Bar([0, 1], 3),
+}
+
+
+def test_every_reporter_is_tried_here():
+    of_rooms = [
+        each
+        for room in (reporters, output)
+        for name, each in inspect.getmembers(room, inspect.isclass)
+        if each.__module__ == room.__name__ and hasattr(each, "epoch") and hasattr(each, "seed")
+    ]
+    assert {each.__name__ for each in of_rooms} - {"Reporter"} == {"Silence", "LoggerReporter", "Lines", "Bar"}
+
+
+@pytest.mark.parametrize("reporter", REPORTERS)
+@pytest.mark.parametrize("study", WITH_EPOCHS)
+def test_every_reporter_hears_of_every_study(study, reporter, monkeypatch):
+    monkeypatch.setattr(output.Lines, "EVERY", -1.0)
+    monkeypatch.setattr(output.Bar, "EVERY", -1.0)
+    STUDIES[study](reporter=REPORTERS[reporter]())
+
+
+@pytest.mark.parametrize("study", WITH_EPOCHS)
+def test_a_logger_gets_numbers_under_the_names_of_their_figures(study):
+    logger = Heard()
+    outcome = STUDIES[study](reporter=LoggerReporter(logger))
+    values = [value for metrics, _ in logger.steps for value in metrics.values()]
+    assert values
+    assert all(isinstance(value, float) and math.isfinite(value) for value in values)
+    tested = logger.steps[-1][0]
+    last = outcome.seeds[-1]
+    if study.startswith("embed"):
+        name = f"{outcome.record.record.config['loss']}/map@r (test)"
+        assert tested[f"seed-1/{name}"] == last.figures[outcome.record.record.config["loss"]]["map@r (test)"]
+    else:
+        assert tested == {"seed-1/test_accuracy": last.test}
+
+
+def test_a_figure_that_is_no_accuracy_is_not_logged_as_one():
+    from types import SimpleNamespace
+
+    data, logger = communities(), Heard()
+    data.card = SimpleNamespace(name="own", metric="rocauc")
+    train(data, recipe("gcn", {"epochs": 1}), device="cpu", reporter=LoggerReporter(logger))
+    assert list(logger.steps[-1][0]) == ["seed-0/test_rocauc"]
 
 
 def test_a_logger_of_fabric_gets_every_figure(data, tmp_path):

@@ -38,6 +38,10 @@ class EmbeddingResult:
     history: tuple[EmbeddingEpoch, ...]
     seconds: float
 
+    def logged(self) -> dict[str, float]:
+        """Return every figure by name: what was embedded, and what was measured on it."""
+        return {f"{what}/{name}": value for what, each in self.figures.items() for name, value in each.items()}
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain numbers and tuples, for a checkpoint."""
         figures = {name: dict(values) for name, values in self.figures.items()}

@@ -22,7 +22,7 @@ from graphkit.training.embedding.results import EmbeddingOutcome, EmbeddingRecor
 from graphkit.training.embedding.saved import SavedEmbeddings
 from graphkit.training.embedding.settings import Setting, node_setting, seen_in_training
 from graphkit.training.records import Record, environment, metric
-from graphkit.training.reporters import Silence
+from graphkit.training.reporters import Reporter, Silence
 from graphkit.training.seeds import AbstractSeeds, require_seeds
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def embed(
     checkpoint: Path | str | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
-    reporter: Any = None,
+    reporter: Reporter | None = None,
     command: str = "graphkit.training.embedding.embed",
 ) -> EmbeddingOutcome:
     """Return the record of embedding the nodes of one graph or several, or the graphs of a set, one run for each seed.
