@@ -467,10 +467,6 @@ def tasks_with_logits(accuracies: Sequence[float]) -> None:
     if lost:
         raise ValueError(
             f"`learner` gave NaN or infinite logits in {lost:,} of {len(accuracies):,} tasks, which therefore have no "
-            "accuracy: its inner loop diverged (take a smaller `inner_lr`) or parameters or features are such numbers."
-        )
-
-
             "accuracy: its inner loop diverged (take a smaller `inner_lr`), or parameters or features hold such values."
         )
 

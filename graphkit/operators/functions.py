@@ -45,13 +45,14 @@ class AbstractFunction(torch.autograd.Function):
     At every call of a function that has ``setup_context`` PyTorch works out the signature of ``forward`` to fill in
     defaults: 50 microseconds, a fifth of an epoch on Cora. Outside ``torch.func`` transforms the step is passed over.
 
-    Its ``backward`` takes batches of gradients, as ``torch.autograd.grad(..., is_grads_batched=True)`` hands them.
+    Its ``backward`` takes batches of gradients, as ``torch.autograd.grad(..., is_grads_batched=True)`` hands them, and
+    its ``jvp`` batches of directions.
     """
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "backward" in vars(cls):
-            cls.backward = staticmethod(one_by_one(cls.backward))
+        for way in {"backward", "jvp"} & vars(cls).keys():
+            setattr(cls, way, staticmethod(one_by_one(getattr(cls, way))))
 
     @classmethod
     def apply(cls, *arguments: Any) -> Any:
@@ -65,28 +66,29 @@ class AbstractFunction(torch.autograd.Function):
         return base.apply(*arguments)
 
 
-def one_by_one(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a ``backward`` that is run for each gradient of a batch in turn, and as it is without a batch.
+def one_by_one(derivative: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a ``backward`` or ``jvp`` that is run for each part of a batch in turn, and as it is without a batch.
 
-    Batches of gradients come from ``torch._vmap_internals``, whose tensors hide an axis and which knows nothing of
+    These batches come from ``torch._vmap_internals``, whose tensors hide an axis and which knows nothing of
     ``torch.func``: no kernel can read them.
     """
 
-    @functools.wraps(backward)
-    def wrapped(ctx: Any, *grads: Any) -> Any:
-        hidden = [g is not None and torch._C._functorch.is_legacy_batchedtensor(g) for g in grads]
+    @functools.wraps(derivative)
+    def wrapped(ctx: Any, *given: Any) -> Any:
+        hidden = [isinstance(g, Tensor) and torch._C._functorch.is_legacy_batchedtensor(g) for g in given]
         if not any(hidden):
-            return backward(ctx, *grads)
+            return derivative(ctx, *given)
         level = torch._C._vmapmode_increment_nesting() - 1
         torch._C._vmapmode_decrement_nesting()
-        batches = [torch._remove_batch_dim(g, level, 0, 0) if h else g for g, h in zip(grads, hidden, strict=True)]
+        batches = [torch._remove_batch_dim(g, level, 0, 0) if h else g for g, h in zip(given, hidden, strict=True)]
         found = [
-            backward(ctx, *(b[k] if h else b for b, h in zip(batches, hidden, strict=True)))
+            derivative(ctx, *(b[k] if h else b for b, h in zip(batches, hidden, strict=True)))
             for k in range(len(batches[hidden.index(True)]))
         ]
-        results = zip(*((f if isinstance(f, tuple) else (f,)) for f in found), strict=True)
-        stacked = (None if parts[0] is None else torch.stack(parts) for parts in results)
-        return tuple(s if s is None else torch._add_batch_dim(s, 0, level) for s in stacked)
+        if isinstance(found[0], Tensor):
+            return torch._add_batch_dim(torch.stack(found), 0, level)
+        stacked = (None if parts[0] is None else torch.stack(parts) for parts in zip(*found, strict=True))
+        return tuple(None if s is None else torch._add_batch_dim(s, 0, level) for s in stacked)
 
     return wrapped
 

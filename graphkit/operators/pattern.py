@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+from torch.autograd import forward_ad
 
 from graphkit._checks import extent
 from graphkit._kernels import ordering
@@ -36,8 +37,12 @@ def outside_transforms() -> Iterator[None]:
 
 
 def rememberable(tensor: Tensor | None) -> bool:
-    """Tell whether a tensor's numbers may be remembered: no gradient flows to it and no transform wraps it."""
-    return tensor is None or not (tensor.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+    """Tell whether a tensor's numbers may be remembered: no derivative is taken of it and no transform wraps it."""
+    if tensor is None:
+        return True
+    if tensor.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        return False
+    return forward_ad._current_level < 0 or forward_ad.unpack_dual(tensor).tangent is None
 
 
 class Pattern:

@@ -15,6 +15,7 @@ from graphkit.operators.functions import (
     AbstractFunction,
     compiled,
     differentiable_gradients,
+    forward_mode,
     inside_transform,
     kernel_arrays,
 )
@@ -71,7 +72,7 @@ def tabled_sum(pattern: Pattern, x: Tensor, edges: EdgeTable, scale: Tensor | No
     rows_of_list("row", edges.row, pattern.listed)
     if scale is not None:
         shaped("scale", scale, columns=pattern.shape[1])
-    if not compiled(x, edges.table) or inside_transform():
+    if not compiled(x, edges.table) or inside_transform() or forward_mode():
         return tabled_sum_composed(pattern, x, edges, scale)
     rows_of_table(edges.row, edges.table)  # PyTorch's own look-ups, of which the other way is made, refuse them
     scale = x.new_empty(0) if scale is None else scale.detach().to(x.dtype)

@@ -7,6 +7,7 @@ from torch_geometric.typing import OptTensor
 
 from graphkit._checks import cluster_numbers, clusters_within_graphs, member, members_of_all, one_row_per_node
 from graphkit.operators import coarse_graph
+from graphkit.operators.pattern import outside_transforms
 
 REDUCTIONS = {"max": "amax", "mean": "mean", "sum": "sum"}
 
@@ -56,7 +57,8 @@ class ClusterPool(nn.Module):
         clusters = cluster_numbers(cluster, None)
         one_row_per_node(x, len(cluster))
         members_of_all(cluster, clusters)
-        cluster = cluster.long()
+        with outside_transforms():
+            cluster = cluster.long()
         place = cluster.unsqueeze(-1).expand(x.shape)
         empty = x.new_zeros(*x.shape[:-2], clusters, x.shape[-1])
         pooled = empty.scatter_reduce(-2, place, x, REDUCTIONS[self.reduce], include_self=False)

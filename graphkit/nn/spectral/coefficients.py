@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from graphkit._checks import at_least, member, positive
 from graphkit.operators import chebyshev_sum
-from graphkit.operators.functions import inside_transform
+from graphkit.operators.pattern import outside_transforms
 from graphkit.operators.polynomials.bases import jacobi_exponents
 from graphkit.operators.polynomials.cayley import cayley_degree, cayley_series
 from graphkit.operators.polynomials.series import chebyshev_table
@@ -113,10 +115,17 @@ class Coefficients(nn.Module):
         return torch.tensordot(self._table.to(weight), weight, dims=1)
 
     def _needed(self, dtype: torch.dtype) -> int:
-        """Return the degree of a Cayley filter's polynomial; where no number can be looked at, the one known last."""
-        zoom = self.zoom
-        if zoom is not None and not (self._given or inside_transform() or torch.compiler.is_compiling()):
-            self.degree = cayley_degree(self.order, float(zoom.detach()), ACCURACY[dtype == torch.float64])
+        """Return the degree of a Cayley filter's polynomial; where no number can be looked at, the one known last.
+
+        Of several tasks under ``vmap`` it is what the largest zoom needs.
+        """
+        zoom: Any = self.zoom
+        if zoom is not None and not (self._given or torch.compiler.is_compiling()):
+            while torch._C._functorch.is_functorch_wrapped_tensor(zoom):
+                zoom = torch._C._functorch.get_unwrapped(zoom)
+            with outside_transforms():
+                largest = float(zoom.detach().abs().max())
+            self.degree = cayley_degree(self.order, largest, ACCURACY[dtype == torch.float64])
         return self.degree
 
     def forward(self, points: Tensor) -> Tensor:

@@ -143,7 +143,8 @@ def coarse_graph(
         >>> edge_index.tolist(), edge_weight.tolist()
         ([[1, 0], [0, 1]], [1.0, 1.0])
     """
-    count = cluster_numbers(cluster, num_clusters)
-    weights, device = graph_weights(edge_index, edge_weight, len(cluster))
-    dtype = torch.float32 if edge_weight is None else edge_weight.dtype
-    return edges_of_weights(contracted(weights, host_array(cluster).astype(np.int64), count), device, dtype)
+    with outside_transforms():
+        count = cluster_numbers(cluster, num_clusters)
+        weights, device = graph_weights(edge_index, edge_weight, len(cluster))
+        dtype = torch.float32 if edge_weight is None else edge_weight.dtype
+        return edges_of_weights(contracted(weights, host_array(cluster).astype(np.int64), count), device, dtype)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, positive
+from graphkit.operators.pattern import outside_transforms
 from graphkit.operators.polynomials.chebyshev import chebyshev_sum, chebyshev_terms
 from graphkit.operators.wavelets.kernels import Kernel
 
@@ -193,11 +194,12 @@ def synthesised(apply: Callable[[Tensor], Tensor], bands: Tensor, coefficients: 
 
 def _series(kernel: Kernel, largest: float) -> Tensor:
     """Return the first ``TERMS`` coefficients, ``[bands, TERMS]``, from as many Chebyshev points."""
-    angles = math.pi * (torch.arange(TERMS, dtype=torch.float64) + 0.5) / TERMS
-    values = kernel(positive("largest", largest) / 2 * (angles.cos() + 1))
-    series = torch.from_numpy(scipy.fft.dct(values.double().numpy(), axis=1) / TERMS)
-    series[:, 0] /= 2
-    return series
+    with outside_transforms():
+        angles = math.pi * (torch.arange(TERMS, dtype=torch.float64) + 0.5) / TERMS
+        values = kernel(positive("largest", largest) / 2 * (angles.cos() + 1))
+        series = torch.from_numpy(scipy.fft.dct(values.double().numpy(), axis=1) / TERMS)
+        series[:, 0] /= 2
+        return series
 
 
 def _scale(kernel: Kernel, largest: float) -> Tensor:
