@@ -141,18 +141,25 @@ class GATConv(AbstractAttentionConv):
         return (out, weights) if return_attention_weights else out
 
     def _mapped(self, source: Any, target: Any) -> tuple[Tensor, OptTensor]:
-        """Return the mapped features of both ends, ``[nodes, heads * out_channels]``; one tensor where they are one."""
-        if self.lin is not None:
-            by_source = mapped(self.lin, source)
-            return by_source, by_source if target is source else None if target is None else mapped(self.lin, target)
-        return mapped(self.lin_src, source), None if target is None else mapped(self.lin_dst, target)
+        """Return the mapped features of both ends, ``[nodes, heads * out_channels]``; one tensor where they are one.
+
+        Autocast's half precision ends here, as the attention vectors end it in PyG.
+        """
+        by_source = mapped(self.lin if self.lin is not None else self.lin_src, source)
+        by_source = by_source.to(torch.promote_types(by_source.dtype, self.att_src.dtype))
+        if self.lin is not None and target is source:
+            return by_source, by_source
+        if target is None:
+            return by_source, None
+        return by_source, mapped(self.lin if self.lin is not None else self.lin_dst, target).to(by_source.dtype)
 
     def _scores(self, source: Tensor, target: OptTensor) -> tuple[Tensor, OptTensor]:
         """Return :math:`a_s^T x` of the sources and :math:`a_t^T x` of the targets, ``[nodes, heads]``.
 
         One product with the attention vectors laid out as a block-diagonal matrix, not ``heads`` sums over a copy.
         """
-        if has_torch_function_variadic(self.att_src, self.att_dst):  # each node may have attention vectors of its own
+        own = has_torch_function_variadic(self.att_src, self.att_dst)  # each node may have attention vectors of its own
+        if own or torch.is_autocast_enabled(source.device.type):  # under which a product would be in half precision
             return self._sums(source, self.att_src), None if target is None else self._sums(target, self.att_dst)
         by_source, by_target = (
             torch.block_diag(*att.squeeze(0).unsqueeze(-1).to(source.dtype)) for att in (self.att_src, self.att_dst)
@@ -176,7 +183,7 @@ class GATConv(AbstractAttentionConv):
     ) -> tuple[Tensor, Any]:
         pattern, attr = self._neighbourhoods(edge_index, edge_attr, sizes)
         by_source, by_target = self._scores(source, target)
-        by_edge = None if attr is None else self._edge_scores(attr.to(source.dtype))
+        by_edge = None if attr is None else self._edge_scores(attr.to(source.dtype)).to(source.dtype)
         x = source.view(sizes[0], self.heads, self.out_channels)
         keep = self._kept(pattern, x)
         if not weights:

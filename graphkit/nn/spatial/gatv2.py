@@ -128,8 +128,10 @@ class GATv2Conv(AbstractAttentionConv):
         left = mapped(self.lin_l, source, getattr(self.lin_l, "bias", None))
         shared = self.share_weights and target is source
         right = left if shared else mapped(self.lin_r, target, getattr(self.lin_r, "bias", None))
+        kind = torch.promote_types(left.dtype, self.att.dtype)  # autocast's half precision ends here
         left, right = (
-            side.view(size, self.heads, self.out_channels) for side, size in zip((left, right), sizes, strict=True)
+            side.to(kind).view(size, self.heads, self.out_channels)
+            for side, size in zip((left, right), sizes, strict=True)
         )
         fused = self._fused(edge_index, x)
         gathered = self._attended if fused else self._propagated
@@ -147,7 +149,7 @@ class GATv2Conv(AbstractAttentionConv):
         weights: bool,
     ) -> tuple[Tensor, Any]:
         pattern, attr = self._neighbourhoods(edge_index, edge_attr, sizes)
-        term = None if attr is None else self._edge_term(attr.to(left.dtype))
+        term = None if attr is None else self._edge_term(attr.to(left.dtype)).to(left.dtype)
         att = self.att.squeeze(0).to(left.dtype)
         scores = pair_scores(pattern, right, left, att, entry_term=term, slope=self.negative_slope)
         alpha = entry_softmax(pattern, scores)

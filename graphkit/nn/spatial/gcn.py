@@ -105,8 +105,9 @@ class GCNConv(AbstractGraphConv):
             return mapped(self.lin, adjacency @ x, self.bias)  # the product is taken on the narrow side
         given, x = x, mapped(self.lin, x)
         if half:  # autocast has made half of what PyG's weights and bias make whole again
-            weighted = self.normalize or edge_weight is not None or is_sparse(edge_index)
-            x = x.to(result_type(x, given if weighted else None, self.bias))
+            weighted = self.normalize or is_sparse(edge_index)
+            weight = given if edge_weight is None and weighted else edge_weight
+            x = x.to(result_type(x, weight, self.bias))
         if x.dim() == 2:
             return adjacency.multiply_add(x, None if self.bias is None else self.bias.unsqueeze(0))
         return adjacency @ x if self.bias is None else adjacency @ x + self.bias
@@ -136,7 +137,8 @@ class GCNConv(AbstractGraphConv):
             return self._cached_edge_index
         nodes = x.size(self.node_dim)
         edge_index, edge_weight = plain_graph(edge_index, edge_weight, flow=self.flow, num_nodes=nodes)
-        edge_weight = None if edge_weight is None else edge_weight.flatten().to(x.dtype)
+        if edge_weight is not None:
+            edge_weight = edge_weight.flatten() if in_half(x) else edge_weight.flatten().to(x.dtype)
         if not self.normalize:
             return edge_index, edge_weight
         if edge_weight is None and isinstance(edge_index, Tensor):

@@ -104,7 +104,9 @@ class _Apply(AbstractFunction):
         # g(M) is symmetric: the gradient is the same map of what comes back, band by band.
         settings = ctx.settings
         bands = (replace(settings, kernel=one_band(settings.kernel, b)) for b in range(len(grad)))
-        return torch.stack([_Apply.apply(part, band)[0][0] for part, band in zip(grad, bands, strict=True)]).sum(0), None
+        return torch.stack([_Apply.apply(part, band)[0][0] for part, band in zip(grad, bands, strict=True)]).sum(
+            0
+        ), None
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor, _: Any) -> tuple[Tensor | None, ...]:

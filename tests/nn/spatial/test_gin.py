@@ -24,6 +24,8 @@ LAYERS = [
 
 LAWS = [
     contracts.agrees_with_pyg,
+    contracts.has_pygs_types_under_autocast,
+    contracts.is_as_exact_as_pyg_in_half_precision,
     contracts.follows_the_flow_as_pyg_does,
     *contracts.LAWS,
     contracts.takes_several_signals_on_one_graph,

@@ -26,6 +26,7 @@ LAYERS = [
 SYMMETRIC = [layer for layer in LAYERS if layer.name != "random walk"]
 
 LAWS = [
+    contracts.has_pygs_types_under_autocast,
     *contracts.LAWS,
     contracts.takes_several_signals_on_one_graph,
     contracts.takes_sparse_features,
@@ -43,6 +44,11 @@ def test_it_obeys(layer, law):
 @pytest.mark.parametrize("layer", SYMMETRIC, ids=str)
 def test_on_undirected_graphs_it_agrees_with_pyg(layer):
     contracts.agrees_with_pyg(layer, WITH_EDGES)
+
+
+@pytest.mark.parametrize("layer", SYMMETRIC, ids=str)
+def test_in_half_precision_it_is_as_exact_as_pyg(layer):
+    contracts.is_as_exact_as_pyg_in_half_precision(layer)
 
 
 @pytest.mark.parametrize("layer", [LAYERS[1], LAYERS[4]], ids=str)
