@@ -18,7 +18,7 @@ import click
 import graphkit
 from graphkit._checks import member
 from graphkit.cli.options import FILE, require_places
-from graphkit.cli.output import debuggable, say, table
+from graphkit.cli.output import debuggable, echo, say, table
 
 
 @click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
@@ -32,7 +32,7 @@ def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path
     """Run the benchmark NAME, or all of them; further ARGUMENTS go to its script."""
     known = scripts()
     if helping and name is None:
-        click.echo(click.get_current_context().get_help())
+        echo(click.get_current_context().get_help())
         return 0
     if helping:
         arguments = (*arguments, "--help")

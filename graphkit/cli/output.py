@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
+
+from graphkit._checks import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,21 +38,14 @@ class Record(Protocol):
 
 
 def plain(text: str) -> str:
-    r"""Return text with what would steer a terminal written out: names may come from anywhere.
+    r"""Return lines of which a terminal shows every letter: names may come from anywhere.
 
     Example:
         >>> print(plain("\x1b[31mred\u202e, two\nlines"))
         \x1b[31mred\u202e, two
         lines
     """
-    return "".join(each.encode("unicode_escape").decode() if _steers(each) else each for each in text)
-
-
-def _steers(character: str) -> bool:
-    """Return whether a terminal takes a character for an order: controls, separators, changes of direction."""
-    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-        return character != "\n"
-    return unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def echo(text: str = "") -> None:
