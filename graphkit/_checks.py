@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 # The command line looks names up here before torch is loaded, so no heavy import stands at the top.
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from torch import Tensor
 
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, class_labels, dense, member, within
+from graphkit._checks import at_least, dense, member, within
+from graphkit.metric.arguments import class_labels
 from graphkit.metric.gallery import scaled
 from graphkit.metric.nearest import nearest_items
 from graphkit.metric.streaming import BLOCK, blocks

@@ -7,6 +7,11 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from graphkit._checks import integer_labels
+
 
 def not_negative(argument: str, value: float) -> float:
     """Return ``value`` as a float if it is a finite number of at least 0, else raise ``ValueError``."""
@@ -27,6 +32,25 @@ def place(argument: str, value: int, count: int) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= value < count:
         raise ValueError(f"`{argument}` must lie in 0 to {count - 1}, got {value!r}.")
     return int(value)
+
+
+def class_labels(argument: str, y: Tensor, items: int) -> Tensor:
+    """Return ``y`` if it holds one class per item: an integer from 0 upwards, or -1 where it has no label.
+
+    Numbers are not looked at inside a ``torch.func`` transform, which hides them.
+
+    Raises:
+        TypeError: for anything but a tensor of integers.
+        ValueError: for another shape, and for labels below -1.
+    """
+    integer_labels(argument, y, items)
+    if not torch._C._functorch.is_functorch_wrapped_tensor(y) and y.numel() and int(y.min()) < -1:
+        row = int((y < -1).nonzero()[0])
+        raise ValueError(
+            f"`{argument}` must hold classes from 0 upwards, or -1 for items without a label, got {int(y[row])} in row "
+            f"{row}."
+        )
+    return y
 
 
 def several(argument: str, values: Iterable[Any], example: str) -> list[Any]:

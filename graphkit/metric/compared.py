@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from graphkit._checks import class_labels, dense, embeddings, tensor
-from graphkit.metric.arguments import place
+from graphkit._checks import dense, embeddings, tensor
+from graphkit.metric.arguments import class_labels, place
 from graphkit.metric.relations import NOBODY, Relations
 
 Reference: TypeAlias = tuple[Tensor, Tensor]

@@ -14,7 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from graphkit._checks import member, positive, random_generator
+from graphkit._checks import member, positive
+from graphkit._kinds import random_generator
 from graphkit.metric.arguments import not_negative
 from graphkit.metric.compared import Compared, compared
 from graphkit.metric.distances import unit

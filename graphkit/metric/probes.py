@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import class_labels, host_array, member, positive
-from graphkit.metric.arguments import place
+from graphkit._checks import host_array, member, positive
+from graphkit.metric.arguments import class_labels, place
 from graphkit.metric.compared import labelled
 from graphkit.metric.gallery import DISTANCES, Rows, rows_of, scaled
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit._checks import class_labels, dense, positive
-from graphkit.metric.arguments import several
+from graphkit._checks import dense, positive
+from graphkit.metric.arguments import class_labels, several
 from graphkit.metric.compared import Reference, compared, finite_embeddings, wide
 from graphkit.metric.criterion import AbstractCriterion
 from graphkit.metric.distances import normalised

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import at_least, class_labels, embeddings, host_array, member
+from graphkit._checks import at_least, embeddings, host_array, member
 from graphkit._kernels import ranking
 from graphkit._kernels.threads import over_rows
-from graphkit.metric.arguments import place, several
+from graphkit.metric.arguments import class_labels, place, several
 from graphkit.metric.gallery import Rows, gallery_of, rows_of
 from graphkit.metric.probes import cluster_agreement, linear_probe
 
