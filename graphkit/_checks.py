@@ -10,7 +10,7 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # The command line looks names up here before torch is loaded, so no heavy import stands at the top.
 if TYPE_CHECKING:
@@ -503,41 +503,6 @@ def class_labels(argument: str, y: Tensor, items: int) -> Tensor:
     return y
 
 
-def flag(argument: str, value: bool) -> bool:
-    """Return ``value`` if it is true or false, else raise ``TypeError``: the text "no" would count as true."""
-    if type(value).__name__ not in ("bool", "bool_"):  # Python's, and NumPy's
-        raise TypeError(f"`{argument}` must be True or False, got {value!r}.")
-    return bool(value)
-
-
-def text(argument: str, value: str) -> str:
-    """Return ``value`` if it is a text, else raise ``TypeError``."""
-    if not isinstance(value, str):
-        raise TypeError(f"`{argument}` must be a text, got {type(value).__name__}.")
-    return value
-
-
-def random_generator(argument: str, value: torch.Generator) -> torch.Generator:
-    """Return ``value`` if it is a generator of random numbers, else raise ``TypeError``."""
-    import torch
-
-    if not isinstance(value, torch.Generator):
-        raise TypeError(
-            f"`{argument}` must be a torch.Generator, got {type(value).__name__}; `torch.Generator().manual_seed(0)` "
-            "makes one."
-        )
-    return value
-
-
-def torch_module(argument: str, value: torch.nn.Module) -> torch.nn.Module:
-    """Return ``value`` if it is a module, else raise ``TypeError``."""
-    import torch
-
-    if not isinstance(value, torch.nn.Module):
-        raise TypeError(f"`{argument}` must be a torch.nn.Module, got {type(value).__name__}.")
-    return value
-
-
 def printable_name(argument: str, name: object) -> str:
     """Return ``name`` if it can be printed, drawn as a title and written to a record as it is.
 
@@ -552,18 +517,66 @@ def printable_name(argument: str, name: object) -> str:
     return name
 
 
-def printable(value: str, most: int | None = None) -> str:
-    r"""Return a text as one line that a terminal or a picture shows letter by letter.
+def instance(argument: str, value: Any, kinds: type | tuple[type, ...], wanted: str) -> Any:
+    """Return ``value`` if it is of a class, else raise ``TypeError``, which says what is ``wanted``."""
+    if not isinstance(value, kinds):
+        given = f"the class {value.__name__} itself" if isinstance(value, type) else type(value).__name__
+        raise TypeError(f"`{argument}` must be {wanted}, got {given}.")
+    return value
 
-    What moves the cursor, colours, turns the direction of writing or is not seen stands as its escape code. A text of
-    more than ``most`` letters is cut.
 
-    Example:
-        >>> print(printable("cora\x1b[31m\n"), printable("a long name", most=7))
-        cora\x1b[31m\n a long…
+def not_negative(argument: str, value: float) -> float:
+    """Return ``value`` as a float if it is a finite number of 0 or more, else raise ``ValueError``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+        raise ValueError(f"`{argument}` must be a number of 0 or more, got {value!r}.")
+    return float(value)
+
+
+def fraction(argument: str, value: float) -> float:
+    """Return ``value`` as a float if it lies in [0, 1], else raise ``ValueError``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+        raise ValueError(f"`{argument}` must lie in [0, 1], got {value!r}.")
+    return float(value)
+
+
+def whole_numbers(argument: str, values: Iterable[int]) -> tuple[int, ...]:
+    """Return whole numbers, of Python, NumPy or a tensor, as ``int``, else raise ``TypeError``."""
+    listed = values.tolist() if hasattr(values, "tolist") else values
+    listed = list(listed) if isinstance(listed, Iterable) and not isinstance(listed, str) else [listed, None]
+    if any(isinstance(each, bool) or not isinstance(each, numbers.Integral) for each in listed):
+        raise TypeError(f"`{argument}` must be a list of whole numbers, got {_short(values)}.")
+    return tuple(int(each) for each in listed)
+
+
+def _short(value: Any) -> str:
+    """Return a value in one line of at most 60 letters."""
+    line = " ".join(repr(value).split())
+    return line if len(line) <= 60 else f"{line[:57]}..."
+
+
+def item_numbers(argument: str, value: Tensor, axes: str, items: int | None = None) -> Tensor:
+    """Return ``value`` if it holds numbers of items, from 0 to ``items - 1``.
+
+    Args:
+        argument: its name.
+        value: integers with as many axes as are named.
+        axes: such as "ways, shots".
+        items: how many there are, where that is known.
+
+    Raises:
+        TypeError: for anything but a tensor of integers.
+        ValueError: for another number of axes, none at all, and numbers of items that are not there.
     """
-    if not value.isprintable():
-        value = "".join(
-            letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in value
+    import torch
+
+    if tensor(argument, value).dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"`{argument}` must hold numbers of items (torch.int64), got {value.dtype}.")
+    if value.dim() != axes.count(",") + 1 or not value.numel():
+        raise ValueError(f"`{argument}` must have shape [{axes}], none of them 0, got {list(value.shape)}.")
+    lowest, highest = (int(each) for each in value.aminmax())
+    if lowest < 0 or (items is not None and highest >= items):
+        most = "upwards" if items is None else f"to {items - 1:,}"
+        raise ValueError(
+            f"`{argument}` must hold numbers of items from 0 {most}, got {lowest if lowest < 0 else highest:,}."
         )
-    return value if most is None or len(value) <= most else f"{value[: most - 1]}…"
+    return value

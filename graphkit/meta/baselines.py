@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from graphkit._checks import at_least, embeddings, positive
+from graphkit._checks import at_least, embeddings, instance, not_negative, positive
+from graphkit._kinds import flag
 from graphkit.meta.evaluation import Evaluation
-from graphkit.meta.items import Rows
+from graphkit.meta.items import Rows, sources_of
 from graphkit.meta.learners.prototypes import balanced_logits
-from graphkit.meta.tasks import TaskSet
+from graphkit.meta.tasks import TaskSet, require_task_set
 from graphkit.metric.distances import unit
 
 
@@ -45,6 +46,8 @@ def logistic_regression(
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
+    require_task_set("tasks", tasks, "a TaskSet")
+    flag("balanced", balanced)
     items = tasks.items
     if not isinstance(items, Rows):
         raise TypeError(f"`tasks` must be of rows, got {type(items).__name__}; propagate the features first.")
@@ -97,7 +100,11 @@ def pretrained(
         >>> body = nn.Linear(4, 3)
         >>> pretrained(body, 3, [(items, (0, 1, 2))], epochs=5)
     """
-    classes = sorted({int(label) for _, labels in sources for label in labels})
+    instance("body", body, nn.Module, "a torch.nn.Module")
+    at_least("channels", channels, 1)
+    not_negative("l2", l2)
+    sources = sources_of("sources", sources)
+    classes = sorted({label for _, labels in sources for label in labels})
     numbers = {label: number for number, label in enumerate(classes)}
     first = next(body.parameters())
     head = nn.Linear(channels, len(classes)).to(first.device, first.dtype)
@@ -112,5 +119,8 @@ def pretrained(
     body.train()
     for _ in range(at_least("epochs", epochs, 1)):
         optimizer.zero_grad()
-        F.cross_entropy(head(body(x)), y).backward()
+        z = body(x)
+        if z.size(-1) != channels:
+            raise ValueError(f"`channels` must be the number of outputs of `body` ({z.size(-1)}), got {channels}.")
+        F.cross_entropy(head(z), y).backward()
         optimizer.step()

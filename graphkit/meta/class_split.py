@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from graphkit._checks import at_least
+from graphkit._checks import at_least, instance, whole_numbers
 from graphkit.data.class_splits import fixed_classes
 
 
@@ -41,9 +41,10 @@ class ClassSplit:
     def __post_init__(self) -> None:
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         for name, part in parts.items():
-            object.__setattr__(self, name, tuple(int(label) for label in part))
-            if len(set(part)) < len(part) or min(part, default=0) < 0:
-                raise ValueError(f"`{name}` must hold different labels of 0 or more, got {list(part)}.")
+            labels = parts[name] = whole_numbers(name, part)
+            object.__setattr__(self, name, labels)
+            if len(set(labels)) < len(labels) or min(labels, default=0) < 0:
+                raise ValueError(f"`{name}` must hold different labels of 0 or more, got {list(labels)}.")
         for (one, left), (other, right) in itertools.combinations(parts.items(), 2):
             if shared := sorted({*left} & {*right}):
                 raise ValueError(
@@ -69,7 +70,13 @@ class ClassSplit:
             >>> ClassSplit.random(range(7), (3, 2, 2), torch.Generator().manual_seed(0))
             ClassSplit(train=(0, 4, 5), validation=(2, 3), test=(1, 6))
         """
-        labels = sorted(set(classes))
+        labels = sorted(set(whole_numbers("classes", classes)))
+        instance("generator", generator, torch.Generator, "a torch.Generator")
+        counts = whole_numbers("counts", counts)  # type: ignore[assignment]  # of another length is refused here
+        if len(counts) != 3 or min(counts) < 0:
+            raise ValueError(
+                f"`counts` must be three numbers of 0 or more, to train, select and test on, got {counts}."
+            )
         if sum(counts) > len(labels):
             raise ValueError(f"`counts` {counts} ask for {sum(counts)} classes, but there are {len(labels)}.")
         drawn = [labels[place] for place in torch.randperm(len(labels), generator=generator).tolist()]
@@ -125,13 +132,13 @@ class ClassSplit:
             >>> len(splits), splits[0].test, len(splits[0].train)
             (21, (0, 1), 3)
         """
-        labels = sorted(set(classes))
+        labels = sorted(set(whole_numbers("classes", classes)))
         if at_least("ways", ways, 1) + at_least("validation", validation, 0) >= len(labels):
             raise ValueError(
                 f"`classes`: {ways} to test on and {validation} to select on leave none of {len(labels)} to train on; "
                 f"that takes {ways + validation + 1} classes or more."
             )
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(at_least("seed", seed, 0))
         splits = []
         for test in itertools.combinations(labels, ways):
             rest = [label for label in labels if label not in test]

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, tasks_with_logits
+from graphkit._checks import at_least, instance, tasks_with_logits
+from graphkit._kinds import flag
 from graphkit.meta.learners.abstract import AbstractLearner, Shown
-from graphkit.meta.learners.prototypes import calibrated
+from graphkit.meta.learners.prototypes import calibrated_logits
 from graphkit.meta.tasks import Task, TaskSet, require_task_set
 
 
@@ -86,7 +87,7 @@ def evaluate(
         batch: tasks at a time.
 
     Raises:
-        TypeError: for tasks that are no ``TaskSet``.
+        TypeError: for what is no learner, and tasks that are no ``TaskSet``.
         ValueError: for more steps than a learner has learnt rates for, and for logits that are not finite: a task whose
             inner loop diverged, or whose features hold NaN, has no accuracy.
 
@@ -116,7 +117,9 @@ def accuracies(
     batch: int = 16,
 ) -> list[float]:
     """Return the accuracy on each task's query, NaN where logits are not finite; see :func:`evaluate`."""
+    instance("learner", learner, AbstractLearner, "a learner, such as MAML(model)")
     at_least("calibrate", calibrate, 0)
+    flag("balanced", balanced)
     if at_least("steps", steps, 0) and hasattr(learner, "inner_steps"):
         learner = copy.copy(learner)  # another thread may be using it
         learner.inner_steps = steps  # type: ignore[assignment]  # a module's attribute
@@ -138,6 +141,6 @@ def _calibrated_logits(learner: AbstractLearner, tasks: Sequence[Task], steps: i
     def solve(support: Shown, query: Shown, y: Tensor, ways: int) -> Tensor:
         parameters = learner.adapted(support, y, ways)
         here, there = (learner.represented(parameters, part) for part in (support, query))
-        return calibrated(here, y, there, ways=ways, steps=steps, balanced=balanced)
+        return calibrated_logits(here, y, there, ways=ways, temperature=0.1, steps=steps, balanced=balanced)
 
     return learner.each(tasks, solve)

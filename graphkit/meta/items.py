@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, strided
 
-from graphkit._checks import integer_labels
+from graphkit._checks import edge_index_in_range, instance, integer_labels, one_value_per_edge, tensor, whole_numbers
 from graphkit.data.graphset import GraphSet
+from graphkit.operators import SparseOperator
 
 Call = Callable[..., Tensor]
 """A model with its parameters put in."""
@@ -40,8 +41,8 @@ class Rows(AbstractItems):
         y: labels ``[items]``; -1 for none.
 
     Raises:
-        TypeError: for labels that are not integers.
-        ValueError: for another number of labels than of rows.
+        TypeError: for features that are no tensor, and labels that are not integers.
+        ValueError: for features that are no rows, and another number of labels than of rows.
 
     Example:
         >>> import torch
@@ -53,6 +54,7 @@ class Rows(AbstractItems):
     y: Tensor
 
     def __post_init__(self) -> None:
+        _features(self.x, Tensor)
         integer_labels("y", self.y, len(self.x))
 
     @property
@@ -76,8 +78,9 @@ class Nodes(AbstractItems):
         edge_weight: ``[edges]``, for a model that takes it.
 
     Raises:
-        TypeError: for labels that are not integers.
-        ValueError: for another number of labels than of nodes.
+        TypeError: for features, edges or weights that are none, and labels that are not integers.
+        ValueError: for another number of labels than of nodes, ids of nodes that are not there, and another number of
+            weights than of edges.
 
     Example:
         >>> import torch
@@ -93,7 +96,14 @@ class Nodes(AbstractItems):
     edge_weight: Tensor | None = None
 
     def __post_init__(self) -> None:
+        _features(self.x, (Tensor, SparseOperator))
         integer_labels("y", self.y, self.x.size(0))
+        instance("edge_index", self.edge_index, (Tensor, SparseOperator), "a tensor [2, edges] or a sparse matrix")
+        if type(self.edge_index) is not Tensor or self.edge_index.layout != strided:
+            return
+        edge_index_in_range(self.edge_index, int(self.x.size(0)))
+        if self.edge_weight is not None:
+            one_value_per_edge("edge_weight", tensor("edge_weight", self.edge_weight), self.edge_index.size(1))
 
     @property
     def channels(self) -> int:
@@ -115,8 +125,8 @@ class Graphs(AbstractItems):
         graphs: the set.
 
     Raises:
-        TypeError: for labels that are not integers.
-        ValueError: for several labels of a graph.
+        TypeError: for anything else, and for labels that are not integers.
+        ValueError: for another number of labels than of graphs.
 
     Example:
         >>> import torch
@@ -131,7 +141,8 @@ class Graphs(AbstractItems):
     graphs: GraphSet
 
     def __post_init__(self) -> None:
-        integer_labels("y", self.graphs.items.y, self.graphs.nodes.numel())
+        instance("graphs", self.graphs, GraphSet, "a GraphSet")
+        integer_labels("y", self.y, len(self.graphs))
 
     @property
     def y(self) -> Tensor:  # type: ignore[override]  # a field elsewhere
@@ -147,3 +158,29 @@ class Graphs(AbstractItems):
         """Return the outputs of some graphs."""
         batch = self.graphs.batch(index)
         return call(batch.x, batch.edge_index, batch.batch)
+
+
+def _features(x: Any, kinds: type | tuple[type, ...]) -> None:
+    """Refuse features that are none, or no rows."""
+    if not isinstance(x, kinds):
+        tensor("x", x)
+    if len(x.shape) < 2:
+        raise ValueError(f"`x` must have shape [items, features], got {list(x.shape)}.")
+
+
+def sources_of(argument: str, sources: Any) -> list[tuple[Rows, tuple[int, ...]]]:
+    """Return rows and the labels that are known in them, or refuse anything else.
+
+    Raises:
+        TypeError: for what is no list of such pairs.
+        ValueError: for no pair at all.
+    """
+    wanted = f"`{argument}` must be a list of pairs of rows and labels, as [(rows, (0, 1))]"
+    if not isinstance(sources, Sequence):
+        raise TypeError(f"{wanted}, got {type(sources).__name__}.")
+    if not sources:
+        raise ValueError(f"{wanted}, got none.")
+    for pair in sources:
+        if not isinstance(pair, Sequence) or len(pair) != 2 or not isinstance(pair[0], Rows):
+            raise TypeError(f"{wanted}, got a {type(pair).__name__} in it.")
+    return [(rows, whole_numbers(argument, labels)) for rows, labels in sources]

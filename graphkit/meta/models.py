@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, embeddings, positive
-from graphkit.meta.items import Rows
+from graphkit.meta.items import Rows, sources_of
 
 DIRECTIONS = 512
 """Most directions that whitening changes."""
@@ -66,6 +66,7 @@ class WithinClassWhitening(nn.Module):
     def __init__(self, sources: Sequence[tuple[Rows, Sequence[int]]], *, shrinkage: float = 1.0) -> None:
         super().__init__()
         self.shrinkage = positive("shrinkage", shrinkage)
+        sources = sources_of("sources", sources)
         classes = [items.x[items.y == label] for items, labels in sources for label in labels]
         largest = max((float(x.detach().abs().max()) for x in classes if x.numel()), default=0.0)
         # In parts of the largest number, whose squares neither overflow nor vanish, in float32 at least.

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from graphkit._checks import at_least
+from graphkit._checks import at_least, instance, item_numbers, whole_numbers
 from graphkit.meta.items import AbstractItems
 
 
@@ -54,6 +54,10 @@ class Episode:
         query: items to be told apart ``[ways, queries]``.
         classes: labels of the classes ``[ways]``.
 
+    Raises:
+        TypeError: for what are no tensors of integers.
+        ValueError: for other shapes, and numbers below 0.
+
     Example:
         >>> episode = Episode(torch.tensor([[4], [7]]), torch.tensor([[5, 6], [8, 9]]), torch.tensor([2, 0]))
         >>> episode.query_y
@@ -63,6 +67,13 @@ class Episode:
     support: Tensor
     query: Tensor
     classes: Tensor
+
+    def __post_init__(self) -> None:
+        ways = len(item_numbers("support", self.support, "ways, shots"))
+        if len(item_numbers("query", self.query, "ways, queries")) != ways:
+            raise ValueError(f"`query` must have the ways of `support` ({ways}), got {len(self.query)}.")
+        if item_numbers("classes", self.classes, "ways").shape != (ways,):
+            raise ValueError(f"`classes` must have shape [ways] = [{ways}], got {list(self.classes.shape)}.")
 
     @property
     def ways(self) -> int:
@@ -97,6 +108,10 @@ class Task:
         items: what the model sees.
         episode: which of them, and as what.
 
+    Raises:
+        TypeError: for anything else.
+        ValueError: for items that are not there.
+
     Example:
         >>> from graphkit.meta.items import Rows
         >>> items = Rows(torch.eye(8), torch.arange(8) // 4)
@@ -107,6 +122,12 @@ class Task:
 
     items: AbstractItems
     episode: Episode
+
+    def __post_init__(self) -> None:
+        instance("items", self.items, AbstractItems, "items, such as Rows(x, y)")
+        instance("episode", self.episode, Episode, "an Episode")
+        for part in (self.episode.support, self.episode.query):
+            item_numbers("episode", part, "ways, items", len(self.items.y))
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +141,10 @@ class TaskSet(Sequence[Task]):
         protocol: how.
         chosen: items ``[tasks, ways, shots + queries]``.
         classes: labels ``[tasks, ways]``.
+
+    Raises:
+        TypeError: for anything else.
+        ValueError: for items that are not there, and another form than the protocol's.
 
     Example:
         >>> from graphkit.meta.items import Rows
@@ -135,6 +160,20 @@ class TaskSet(Sequence[Task]):
     protocol: Protocol
     chosen: Tensor
     classes: Tensor
+
+    def __post_init__(self) -> None:
+        instance("items", self.items, AbstractItems, "items, such as Rows(x, y)")
+        protocol = instance("protocol", self.protocol, Protocol, "a Protocol")
+        item_numbers("chosen", self.chosen, "tasks, ways, shots + queries", len(self.items.y))
+        form = protocol.n_way, protocol.k_shot + protocol.n_query
+        if self.chosen.shape[1:] != form:
+            wanted = f"[tasks, {form[0]}, {form[1]}]"
+            raise ValueError(f"`chosen` must have shape {wanted} by the protocol, got {list(self.chosen.shape)}.")
+        if item_numbers("classes", self.classes, "tasks, ways").shape != self.chosen.shape[:2]:
+            raise ValueError(
+                f"`classes` must have shape [tasks, ways] = {list(self.chosen.shape[:2])}, got "
+                f"{list(self.classes.shape)}."
+            )
 
     @staticmethod
     def drawn(
@@ -152,16 +191,22 @@ class TaskSet(Sequence[Task]):
             ValueError: for more ways than classes, a class with fewer items than a task takes, or -1, which is the
                 label of items of no class; and for items that do not exist.
         """
-        labels = items.y.cpu().numpy()
-        if any(int(label) < 0 for label in classes):
-            raise ValueError(f"`classes` must be labels of 0 or more, got {sorted({int(label) for label in classes})}.")
+        instance("items", items, AbstractItems, "items, such as Rows(x, y)")
+        instance("protocol", protocol, Protocol, "a Protocol")
+        labels, classes = items.y.cpu().numpy(), sorted(set(whole_numbers("classes", classes)))
+        if classes and classes[0] < 0:
+            raise ValueError(f"`classes` must be labels of 0 or more, got {classes}.")
         if within is not None:
+            instance("within", within, Tensor, "a tensor of numbers of items")
+            if within.dtype == torch.bool or within.is_floating_point() or within.dim() != 1:
+                raise ValueError(
+                    f"`within` must be integers of shape [items], got {within.dtype} {list(within.shape)}."
+                )
             if len(within) and not 0 <= int(within.min()) <= int(within.max()) < len(labels):
                 raise ValueError(f"`within` must name items from 0 to {len(labels) - 1}.")
             outside = np.ones(len(labels), dtype=bool)
             outside[within.cpu().numpy()] = False
             labels = np.where(outside, -1, labels)
-        classes = sorted({int(label) for label in classes})
         if protocol.n_way > len(classes):
             raise ValueError(f"`n_way` is {protocol.n_way}, but there are {len(classes)} classes to draw from.")
         wanted = protocol.k_shot + protocol.n_query
@@ -203,10 +248,7 @@ class TaskSet(Sequence[Task]):
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits of the items chosen, as they are now: tensors can be written to."""
-        digest = hashlib.sha256(repr(asdict(self.protocol)).encode())
-        for part in (self.chosen, self.classes):
-            digest.update(part.numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return _fingerprint(self.protocol, self.chosen, self.classes)
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
@@ -220,6 +262,7 @@ class TaskSet(Sequence[Task]):
         Raises:
             ValueError: where the items are not as many or have other labels.
         """
+        instance("items", items, AbstractItems, "items, such as Rows(x, y)")
         if not torch.equal(items.y.cpu(), self.items.y.cpu()):
             raise ValueError("`items` must be the same items in the same order: their labels differ.")
         return TaskSet(items, self.protocol, self.chosen, self.classes)
@@ -242,16 +285,22 @@ class TaskSet(Sequence[Task]):
                 about = dict(file.metadata() or {})
                 expected = about.pop("fingerprint", None)
                 protocol = Protocol(**{name: int(value) for name, value in about.items()})
-                tasks = TaskSet(items, protocol, file.get_tensor("chosen"), file.get_tensor("classes"))
+                chosen, classes = file.get_tensor("chosen"), file.get_tensor("classes")
         except (SafetensorError, TypeError, ValueError) as error:
             raise ValueError(f"{str(path)!r} holds no tasks that `TaskSet.save` wrote.") from error
-        if tasks.fingerprint != expected:
+        if _fingerprint(protocol, chosen, classes) != expected:
             raise ValueError(f"{str(path)!r} is damaged: its tasks are not those of the fingerprint {expected}.")
-        if int(tasks.chosen.max()) >= len(items.y) or not bool(
-            (items.y.cpu()[tasks.chosen] == tasks.classes[..., None]).all()
-        ):
+        instance("items", items, AbstractItems, "items, such as Rows(x, y)")
+        if int(chosen.max()) >= len(items.y) or not bool((items.y.cpu()[chosen] == classes[..., None]).all()):
             raise ValueError(f"{str(path)!r} holds tasks of other items: classes and labels differ.")
-        return tasks
+        return TaskSet(items, protocol, chosen, classes)
+
+
+def _fingerprint(protocol: Protocol, chosen: Tensor, classes: Tensor) -> str:
+    digest = hashlib.sha256(repr(asdict(protocol)).encode())
+    for part in (chosen, classes):
+        digest.update(part.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def require_task_set(argument: str, given: Any, instead: str) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, positive, tasks_with_logits
+from graphkit._checks import at_least, fraction, instance, not_negative, positive, tasks_with_logits
+from graphkit._kinds import flag
 from graphkit.meta.cuts import settings
 from graphkit.meta.evaluation import Evaluation, accuracies, evaluate
 from graphkit.meta.learners.abstract import AbstractLearner
@@ -58,10 +59,9 @@ class MetaTraining:
         at_least("every", self.every, 1)
         at_least("test_steps", self.test_steps, 0)
         positive("lr", self.lr)
-        if not 0 <= self.margin < math.inf:
-            raise ValueError(f"`margin` must be a number of 0 or more, got {self.margin!r}.")
-        if not 0 <= self.first_order <= 1:
-            raise ValueError(f"`first_order` must lie in [0, 1], got {self.first_order!r}.")
+        not_negative("margin", self.margin)
+        fraction("first_order", self.first_order)
+        flag("cosine", self.cosine)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def meta_trained(
         processes: those that train the learner together.
 
     Raises:
-        TypeError: for task sets that are none, or a single one in place of a list.
+        TypeError: for what is no learner, for task sets that are none, or a single one in place of a list.
         ValueError: if a meta-loss is not finite, or logits on validation tasks are not; there is no task to train on, a
             state is not of this training, or the processes are more than the tasks of a step or meet a learner with
             dropout.
@@ -173,7 +173,9 @@ def meta_trained(
         >>> len(meta_trained(learner, [train], validation, MetaTraining(steps=6, every=2)).losses)
         6
     """
-    for given in train:
+    instance("learner", learner, AbstractLearner, "a learner, such as MAML(model)")
+    instance("options", options, MetaTraining, "a MetaTraining")
+    for given in train if isinstance(train, Iterable) else [train]:
         require_task_set("train", given, "a list of TaskSets, one for each graph")
     require_task_set("validation", validation, "a TaskSet")
     if not train:

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import member
+from graphkit._checks import instance, member
+from graphkit._kinds import flag
 from graphkit.meta.cuts import cut, reach_of
 from graphkit.meta.fingerprint import Fingerprint, fingerprint
 from graphkit.meta.functional import called
@@ -42,8 +43,8 @@ class AbstractLearner(nn.Module, ABC):
 
     def __init__(self, model: nn.Module, *, dropout: bool = False, statistics: str = "task") -> None:
         super().__init__()
-        self.model = model
-        self.dropout = dropout
+        self.model = instance("model", model, nn.Module, "a torch.nn.Module")
+        self.dropout = flag("dropout", dropout)
         self.statistics = member("statistics", statistics, STATISTICS)
         self.whole = False  # True: every task goes over the whole graph, the plain loop of which all else is a shortcut
         self._fitting: set[tuple[int, bool]] = (
@@ -80,15 +81,20 @@ class AbstractLearner(nn.Module, ABC):
         Raises:
             TypeError: for what is no task, such as a set of them.
         """
-        if not isinstance(task, Task):
-            raise TypeError(f"`task` must be a task, such as `tasks[0]`, got {type(task).__name__}.")
+        instance("task", task, Task, "a task, such as `tasks[0]`")
         with modes(self.model, dropout=self.dropout, statistics=self.statistics):
             self._look_at([task])
             y = task.episode.support_y.to(task.items.y.device)
             return self.adapted(self.shown(task, "support"), y, task.episode.ways)
 
     def predict(self, parameters: Parameters, task: Task) -> Tensor:
-        """Return the logits of a task's query under adapted parameters, ``[ways * queries, ways]``."""
+        """Return the logits of a task's query under adapted parameters, ``[ways * queries, ways]``.
+
+        Raises:
+            TypeError: for what :meth:`adapt` did not return, and what is no task.
+        """
+        instance("parameters", parameters, dict, "what `adapt` returned")
+        instance("task", task, Task, "a task, such as `tasks[0]`")
         with modes(self.model, dropout=self.dropout, statistics=self.statistics):
             return self.predicted(parameters, self.shown(task, "query"))
 

@@ -27,6 +27,7 @@ class Clone:
         learner: MAML or one of its kin whose model has its own head.
 
     Raises:
+        TypeError: for what is no learner that takes gradient steps.
         ValueError: for a learner that brings its own head, which needs a task.
 
     Source: the interface of learn2learn, Arnold et al. (2020), arXiv:2008.12284.
@@ -41,6 +42,8 @@ class Clone:
     """
 
     def __init__(self, learner: AbstractGradientLearner) -> None:
+        if not isinstance(learner, torch.nn.Module) or not hasattr(learner, "moving"):
+            raise TypeError(f"`learner` must be MAML or one of its kin, got {type(learner).__name__}.")
         if learner.temperature is not None:
             raise ValueError("`learner` brings a head of its own for each task; call `adapt(task)` of it instead.")
         self.learner, self.steps = learner, 0

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, positive
+from graphkit._checks import at_least, fraction, not_negative, positive
 from graphkit.meta.items import Nodes
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
 from graphkit.meta.learners.blocked import block_logits
@@ -60,16 +60,12 @@ class AbstractGradientLearner(AbstractLearner):
         multi_step: float = 0.0,
     ) -> None:
         super().__init__(model, dropout=dropout, statistics=statistics)
-        if not 0 <= inner_lr < float("inf"):
-            raise ValueError(f"`inner_lr` must be a number of 0 or more, got {inner_lr!r}.")
-        if order not in (1, 2):
+        if not isinstance(order, int) or order not in (1, 2):
             raise ValueError(f"`order` must be 1 or 2, got {order!r}.")
-        if not 0 <= multi_step <= 1:
-            raise ValueError(f"`multi_step` must lie in [0, 1], got {multi_step!r}.")
         self.moved = tuple(of_model(model) if moved is None else moved)
         self.temperature = None if temperature is None else positive("temperature", temperature)
-        self.inner_lr, self.inner_steps = float(inner_lr), at_least("inner_steps", inner_steps, 0)
-        self.order, self.multi_step = order, multi_step
+        self.inner_lr, self.inner_steps = not_negative("inner_lr", inner_lr), at_least("inner_steps", inner_steps, 0)
+        self.order, self.multi_step = order, fraction("multi_step", multi_step)
         self.rates: nn.ParameterDict | None = None
         if learnt_rates:
             start = torch.full((inner_steps,), self.inner_lr)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from graphkit._checks import embeddings, positive
+from graphkit._checks import embeddings, instance, positive
 from graphkit.meta.learners.abstract import Shown
 from graphkit.meta.learners.gradient import AbstractGradientLearner, of_model
 from graphkit.meta.learners.prototypes import moved_centres, require_alike
@@ -99,7 +99,9 @@ class ANIL(AbstractMAML):
         statistics: str = "task",
         multi_step: float = 0.0,
     ) -> None:
-        names = list(of_model(model))
+        names = list(of_model(instance("model", model, nn.Module, "a torch.nn.Module")))
+        if head is not None:
+            instance("head", head, str, "the beginning of a parameter's name")
         prefix = names[-1].rpartition(".")[0] if head is None and names else head or ""
         moved = [name for name in names if name.startswith(prefix)]
         if not moved:
@@ -195,7 +197,7 @@ class ProtoMAML(AbstractMAML):
     ) -> None:
         super().__init__(
             model,
-            temperature=temperature,
+            temperature=positive("temperature", temperature),
             inner_lr=inner_lr,
             inner_steps=inner_steps,
             order=order,

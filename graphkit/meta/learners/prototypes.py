@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import embeddings, member, positive
+from graphkit._checks import at_least, embeddings, integer_labels, member, positive
+from graphkit._kinds import flag
 from graphkit.meta.items import Call
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
 from graphkit.meta.tasks import Task
@@ -247,6 +248,11 @@ def calibrated(
         steps: how often, 0 or more.
         balanced: whether every class is guessed equally often; what is returned is balanced too.
 
+    Raises:
+        TypeError: for embeddings that are no floating-point tensors, and labels that are no integers.
+        ValueError: for embeddings that are not finite or not of one width, labels below 0 or beyond ``ways``, and
+            options out of range.
+
     Source: Ren et al. (2018), arXiv:1803.00676 (soft k-means), on the sphere and in several steps; Cuturi (2013),
     arXiv:1306.0895, for the scaling.
 
@@ -259,6 +265,31 @@ def calibrated(
         >>> calibrated(support, torch.tensor([0, 1]), alike, ways=2, balanced=True).argmax(-1).tolist()
         [0, 1]
     """
+    integer_labels("y", y, len(embeddings("support", support)))
+    at_least("ways", ways, 1)
+    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < ways:
+        raise ValueError(f"`y` must hold labels from 0 to {ways - 1}, got {int(y.min())} to {int(y.max())}.")
+    if embeddings("query", query).size(1) != support.size(1) or query.dtype != support.dtype:
+        raise ValueError(
+            f"`query` must be of the width and dtype of `support` ({support.size(1)}, {support.dtype}), got "
+            f"{query.size(1)}, {query.dtype}."
+        )
+    positive("temperature", temperature)
+    return calibrated_logits(
+        support,
+        y,
+        query,
+        ways=ways,
+        temperature=temperature,
+        steps=at_least("steps", steps, 0),
+        balanced=flag("balanced", balanced),
+    )
+
+
+def calibrated_logits(
+    support: Tensor, y: Tensor, query: Tensor, *, ways: int, temperature: float, steps: int, balanced: bool
+) -> Tensor:
+    """Return what ``calibrated`` returns, without looking at its arguments."""
     query, sums = unit(query), _sums(unit(support), y, ways)
     prototypes = directions(sums, len(y))
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, embeddings, positive
+from graphkit._kinds import flag
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
 from graphkit.meta.learners.prototypes import centres, require_alike, shares
 from graphkit.meta.tasks import Task
@@ -83,7 +84,7 @@ class KernelRidge(AbstractLearner):
         self.gamma = positive("gamma", gamma)
         self.weight = positive("weight", weight)
         self.spread = positive("spread", spread)
-        self.intercept = intercept
+        self.intercept = flag("intercept", intercept)
         self.nearest = at_least("nearest", nearest, 1)
         self.temperature = positive("temperature", temperature)
 
