@@ -525,6 +525,12 @@ def instance(argument: str, value: Any, kinds: type | tuple[type, ...], wanted: 
     return value
 
 
+def flag(argument: str, value: bool) -> bool:
+    """Return ``value`` if it is ``True`` or ``False``, else raise ``TypeError``."""
+    instance(argument, value, bool, "True or False")
+    return value
+
+
 def not_negative(argument: str, value: float) -> float:
     """Return ``value`` as a float if it is a finite number of 0 or more, else raise ``ValueError``."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < math.inf:

@@ -217,7 +217,7 @@ def asked_once(
 def _edits(x: Any) -> Hashable:
     """Return how often features were edited in place."""
     values = x.values if isinstance(x, SparseOperator) else x
-    return None if values.is_inference() else values._version
+    return None if values is None or values.is_inference() else values._version
 
 
 def settings(module: nn.Module) -> tuple[tuple[str, Any], ...]:

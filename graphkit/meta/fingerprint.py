@@ -53,7 +53,7 @@ class _Reader:
         if kind in _PLAIN:
             return kind, value
         if kind in _HOLDERS and not value:
-            return kind
+            return kind, ()
         if id(value) in self.seen:
             return "again", self.seen[id(value)][0]
         self.seen[id(value)] = len(self.seen), value

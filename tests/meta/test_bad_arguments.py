@@ -20,6 +20,8 @@ from graphkit.data import GraphSet
 from graphkit.meta import (
     ANIL,
     MAML,
+    AbstractItems,
+    AbstractLearner,
     ClassSplit,
     Episode,
     FeatureWeights,
@@ -44,6 +46,7 @@ from graphkit.meta import (
     meta_trained,
     pretrained,
 )
+from graphkit.nn import GCNConv
 
 X, Y = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 4
 ROWS = Rows(X, Y)
@@ -310,3 +313,77 @@ def test_every_argument_of_everything_public_is_tried():
     assert {name.split(".")[0] for name in CASES} | LEFT_OUT.keys() == set(meta.__all__)
     for function, _, kinds in CASES.values():
         assert set(inspect.signature(function).parameters) - NOT_TRIED.keys() == kinds.keys()
+
+
+RING = torch.stack([torch.arange(40), torch.arange(40).roll(1)])
+MISFITS: dict[str, tuple[Callable[[], nn.Module], AbstractItems, str]] = {
+    "width": (lambda: nn.Linear(7, 2), ROWS, r"`model` does not take the items \(Rows, 3, torch.float32, cpu\): mat1"),
+    "dtype": (lambda: nn.Linear(3, 2).double(), ROWS, r"`model` does not take the items \(Rows.* same dtype"),
+    "integers": (
+        lambda: nn.Linear(3, 2),
+        Rows((X * 9).long(), Y),
+        r"`model` does not take the items \(Rows, 3, torch.int64",
+    ),
+    "integers as outputs": (
+        nn.Identity,
+        Rows((X * 9).long(), Y),
+        r"one row of floating-point .* \(4\), got \[4, 3\] of torch",
+    ),
+    "device": (lambda: nn.Linear(3, 2, device="meta"), ROWS, r"`model` does not take the items \(Rows, .* device"),
+    "a model of nodes": (lambda: GCNConv(3, 2), ROWS, r"`model` does not take .* argument: 'edge_index'; their width"),
+    "a model of rows": (
+        lambda: nn.Linear(3, 2),
+        Nodes(X, RING, Y),
+        r"`model` does not take the items \(Nodes, 3, .*positional",
+    ),
+    "a tuple": (lambda: nn.LSTM(3, 2), ROWS, r"`model` must return one row .* per item \(4\), got a tuple for Rows"),
+    "further axes": (lambda: nn.Unflatten(1, (3, 1)), ROWS, r"`model` must return one row .* got \[4, 3, 1\]"),
+    "fewer rows": (lambda: nn.Flatten(0), ROWS, r"`model` must return one row .* got \[12\]"),
+}
+
+
+LEARNERS = [name for name, (made, *_) in CASES.items() if inspect.isclass(made) and issubclass(made, AbstractLearner)]
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_a_model_that_does_not_fit_its_items_is_refused_by_every_learner(name, misfit):
+    make, given, _ = CASES[name]
+    model, items, message = MISFITS[misfit]
+    model = model()
+    if make is ANIL and not list(model.parameters()):
+        return  # which has no head
+    tasks = TaskSet.drawn(items, (0, 1), PROTOCOL)
+    for asked in ("logits", "meta_loss", "adapt"):
+        learner = make(**{**given, "model": model})
+        with pytest.raises((TypeError, ValueError), match=message):
+            getattr(learner, asked)(tasks[0] if asked == "adapt" else list(tasks))
+    with pytest.raises((TypeError, ValueError), match=message):
+        evaluate(make(**{**given, "model": model}), tasks)
+
+
+def test_other_items_than_before_are_looked_at_again():
+    learner = MAML(nn.Linear(3, 2))
+    learner.logits(list(TASKS))
+    wider = TaskSet.drawn(Rows(torch.ones(40, 5), Y), (0, 1), PROTOCOL)
+    with pytest.raises(ValueError, match=r"`model` does not take the items \(Rows, 5"):
+        learner.logits(list(wider))
+    learner.model = nn.Linear(3, 4)
+    with pytest.raises(ValueError, match="`model` has 4 outputs, but a task has 2 classes"):
+        learner.logits(list(TASKS))
+
+
+@pytest.mark.parametrize("value", [None, 1, TASKS, [TASKS[0]], EPISODE])
+def test_methods_refuse_what_is_no_task(value):
+    learner = MAML(nn.Linear(3, 2))
+    adapted = learner.adapt(TASKS[0])
+    with pytest.raises(TypeError, match="`task` must be a task, such as"):
+        learner.adapt(value)
+    with pytest.raises(TypeError, match="`task` must be a task, such as"):
+        learner.predict(adapted, value)
+    with pytest.raises(TypeError, match="`parameters` must be what `adapt` returned"):
+        learner.predict(list(adapted), TASKS[0])
+    for asked in (learner.logits, learner.meta_loss):
+        if value is not TASKS and not isinstance(value, list):
+            with pytest.raises(TypeError, match="`tasks` must be a list of tasks or a TaskSet"):
+                asked(value)

@@ -47,9 +47,7 @@ class AbstractLearner(nn.Module, ABC):
         self.dropout = flag("dropout", dropout)
         self.statistics = member("statistics", statistics, STATISTICS)
         self.whole = False  # True: every task goes over the whole graph, the plain loop of which all else is a shortcut
-        self._fitting: set[tuple[int, bool]] = (
-            set()
-        )  # numbers of classes that the model fits, with gradients or without
+        self._fitting: set[tuple[Any, ...]] = set()  # numbers of classes and forms of items that the model fits
 
     @abstractmethod
     def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
@@ -116,7 +114,11 @@ class AbstractLearner(nn.Module, ABC):
         with modes(self.model, dropout=self.dropout, statistics=self.statistics):
             self._look_at(tasks)
             found = self.shortcut(tasks)
-            return self.each(tasks, solve) if found is None else found
+            found = self.each(tasks, solve) if found is None else found
+            if found.size(-1) != tasks[0].episode.ways:  # the model was changed since it was looked at
+                self._fitting.clear()
+                self._look_at(tasks)
+            return found
 
     def each(self, tasks: Sequence[Task], solve: Callable[[Shown, Shown, Tensor, int], Tensor]) -> Tensor:
         """Return ``solve(support, query, support_y, ways)`` of each task, stacked.
@@ -148,15 +150,34 @@ class AbstractLearner(nn.Module, ABC):
         """Refuse tasks that are not of one form, and see once whether the model fits, outside of every transform."""
         _require_one_form(tasks)
         first = tasks[0]
-        asked = first.episode.ways, torch.is_grad_enabled()
+        asked = first.episode.ways, torch.is_grad_enabled(), *_form(first.items)
         if asked in self._fitting:
             return
         own = modes(self.model, dropout=self.dropout, statistics=self.statistics)
         with own, torch.random.fork_rng([]):  # a look must not change what dropout draws later
             whole = _outputs(first.items, first.episode.support.flatten())
             y = first.episode.support_y.to(first.items.y.device)
+            self._require_outputs(whole, first)
             self.require_fit(whole, y, first.episode.ways)
         self._fitting.add(asked)
+
+    def _require_outputs(self, whole: Shown, task: Task) -> None:
+        """Refuse a model that does not take such items, or gives no row of numbers for each."""
+        what = ", ".join(str(each) for each in _form(task.items) if each is not None)
+        try:
+            with torch.no_grad():
+                z = whole(self.call({}))
+        except (IndexError, RuntimeError, TypeError) as error:
+            problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise (TypeError if isinstance(error, TypeError) else ValueError)(
+                f"`model` does not take the items ({what}): {problem}; their width, dtype and device must be its own."
+            ) from error
+        count = task.episode.support.numel()
+        if not isinstance(z, Tensor) or z.dim() != 2 or len(z) != count or not z.is_floating_point():
+            found = f"{list(z.shape)} of {z.dtype}" if isinstance(z, Tensor) else f"a {type(z).__name__}"
+            raise ValueError(
+                f"`model` must return one row of floating-point numbers per item ({count}), got {found} for {what}."
+            )
 
     def shown(self, task: Task, part: str, told: Fingerprint | None = None) -> Shown:
         """Return a task's support or query as a function from models to outputs.
@@ -192,6 +213,12 @@ def copied_buffers(model: nn.Module) -> Parameters:
 def _outputs(items: AbstractItems, index: Tensor) -> Shown:
     """Return some items as a function from models to outputs."""
     return lambda call: items.outputs(call, index)
+
+
+def _form(items: AbstractItems) -> tuple[Any, ...]:
+    """Return kind, width, dtype and device of items."""
+    x = getattr(items, "x", None)
+    return type(items).__name__, items.channels, getattr(x, "dtype", None), getattr(x, "device", None)
 
 
 def _stackable(tasks: Sequence[Task]) -> bool:
