@@ -43,13 +43,16 @@ def labelled_by(data: Data, *names: str, least: int = 1) -> Data:
         >>> data.y.tolist(), data.x.shape
         ([[1, 0], [0, -1]], torch.Size([2, 7]))
     """
-    if "attributes" not in data:
+    from torch_geometric.data import Data
+
+    if not isinstance(data, Data) or "attributes" not in data:
         raise ValueError("`data` must have `attributes`, as the graphs of 'facebook100' do.")
     for name in names:
         _checks.member("names", name, ATTRIBUTES)
     if not names or len(set(names)) < len(names):
         raise ValueError(f"`names` must be one or more different attributes, got {list(names)}.")
     _checks.at_least("least", least, 1)
+    least = min(least, data.attributes.size(0) + 1)
     labels = [_classes(data.attributes[:, ATTRIBUTES.index(name)], least) for name in names]
     others = [data.attributes[:, at] for at, name in enumerate(ATTRIBUTES) if name not in names]
     result = data.__copy__()

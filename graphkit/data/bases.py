@@ -15,7 +15,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
-from graphkit._checks import at_least
+from graphkit import _checks
 from graphkit.data.content import tensors_sha256
 from graphkit.data.kept import cache_folder, keep, used
 from graphkit.operators import FourierBasis, fourier_basis, laplacian
@@ -58,7 +58,12 @@ def cached_fourier_basis(
     Raises:
         ValueError: for graphs and ``k`` that ``fourier_basis`` refuses.
     """
-    k = k if k is None or isinstance(k, tuple) else at_least("k", k, 1)
+    _checks.edge_index_in_range(_checks.tensor("edge_index", edge_index), _checks.count("num_nodes", num_nodes))
+    if edge_weight is not None:
+        _checks.one_value_per_edge("edge_weight", _checks.tensor("edge_weight", edge_weight), edge_index.size(1))
+    k = k if k is None or isinstance(k, tuple) else _checks.at_least("k", k, 1)
+    _require_solvable(normalization, solver, cache_dir)
+    _checks.instance("dtype", dtype, torch.dtype, "a torch.dtype")
     asked: dict[str, Any] = {"k": k, "normalization": normalization, "solver": solver, "dtype": str(dtype)}
     tensors = {"edge_index": edge_index.detach(), "num_nodes": torch.tensor(num_nodes)}
     if edge_weight is not None:
@@ -110,7 +115,9 @@ class AddFourierBasis(BaseTransform):
         solver: str = "auto",
         attr_name: str = "basis",
     ) -> None:
-        self.k = k
+        self.k = k if k is None or isinstance(k, tuple) else _checks.at_least("k", k, 1)
+        _require_solvable(normalization, solver, cache_dir)
+        _checks.instance("attr_name", attr_name, str, "a name")
         self.cache_dir = cache_dir
         self.normalization = normalization
         self.solver = solver
@@ -126,7 +133,7 @@ class AddFourierBasis(BaseTransform):
             raise ValueError(
                 "`data` must have an `edge_index` to have a Fourier basis; adjacencies go by `fourier_basis`."
             )
-        k = self.k if self.k is None or isinstance(self.k, tuple) else min(at_least("k", self.k, 1), data.num_nodes)
+        k = self.k if self.k is None or isinstance(self.k, tuple) else min(self.k, data.num_nodes)
         data[self.attr_name] = cached_fourier_basis(
             data.edge_index,
             data.get("edge_weight"),
@@ -140,6 +147,15 @@ class AddFourierBasis(BaseTransform):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(k={self.k})"
+
+
+def _require_solvable(normalization: str | None, solver: str, cache_dir: str | Path | None) -> None:
+    """Refuse what no basis is solved with, before a file is named by it."""
+    if normalization is not None:
+        _checks.member("normalization", normalization, ("sym", "rw"))
+    _checks.instance("solver", solver, str, "a name")
+    if cache_dir is not None:
+        _checks.path("cache_dir", cache_dir)
 
 
 def _restored(path: Path, key: str) -> FourierBasis | None:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from graphkit._checks import at_least, integer_labels
+from graphkit._checks import at_least, integer_labels, tensor
+from graphkit._checks import generator as generator_or_none
 
 
 class ClassBatches(Sampler[list[int]]):
@@ -42,7 +43,8 @@ class ClassBatches(Sampler[list[int]]):
     def __init__(
         self, y: Tensor, *, ways: int, shots: int, batches: int, generator: torch.Generator | None = None
     ) -> None:
-        integer_labels("y", y, y.numel())
+        integer_labels("y", y, tensor("y", y).numel())
+        generator_or_none("generator", generator)
         self.ways, self.shots = at_least("ways", ways, 1), at_least("shots", shots, 2)
         self.batches, self.generator = at_least("batches", batches, 1), generator
         labels = y.cpu()

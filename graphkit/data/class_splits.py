@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from graphkit import _checks
 from graphkit.data import files
 from graphkit.data.cards import card, names
 from graphkit.data.errors import DataError
@@ -44,6 +45,10 @@ class FixedClasses:
     val: tuple[int, ...]
     test: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        for name in ("train", "val", "test"):
+            _checks.instance(name, getattr(self, name), tuple, "a tuple of classes")
+
 
 def few_shot_counts(name: str) -> tuple[int, int, int]:
     """Return how many classes of the data set ``name`` train, select and test in the few-shot literature.
@@ -76,9 +81,10 @@ def fixed_classes(name: str) -> FixedClasses:
 
     Source: TENT's files, as github.com/jypcj/awesome-dm-project at b9d4712 has them under ``dataset/``.
     """
+    _checks.instance("name", name, str, "the name of a data set")
     if name not in FIXED:
         raise ValueError(
-            f"nobody fixed a division of the classes of {name!r}; of {', '.join(sorted(FIXED))} there is one."
+            f"`name`: nobody fixed a division of the classes of {name!r}; of {', '.join(sorted(FIXED))} there is one."
         )
     file, expected = FIXED[name]
     path = f"{FOLDER}/{file}"

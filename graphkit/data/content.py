@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphkit import _checks
+
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
@@ -70,6 +72,7 @@ def content_sha256(data: Data) -> str:
         >>> content_sha256(one) == content_sha256(two)
         True
     """
+    _require_content(data)
     row, column = data.edge_index.cpu().numpy().astype(np.int64)
     weight = data.get("edge_weight")
     values = [] if weight is None else [weight.detach().cpu().numpy().reshape(-1)]
@@ -85,6 +88,16 @@ def content_sha256(data: Data) -> str:
     if values:
         tensors["edge_weight"] = torch.from_numpy(values[0][order])
     return tensors_sha256(tensors)
+
+
+def _require_content(data: Data) -> None:
+    """Refuse what has no content of a graph."""
+    from torch_geometric.data import Data
+
+    _checks.instance("data", data, Data, "a torch_geometric.data.Data")
+    for name in ("edge_index", "y"):
+        if data.get(name) is None:
+            raise ValueError(f"`data` must have `{name}` to have a fingerprint.")
 
 
 def graphs_sha256(graphs: GraphSet) -> str:

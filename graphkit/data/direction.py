@@ -30,7 +30,9 @@ def undirected(data: Data) -> Data:
     from torch_geometric.utils import to_undirected
 
     if not isinstance(data, Data) or data.get("edge_index") is None:
-        raise ValueError(f"`undirected` is of one graph with `edge_index`, got {type(data).__name__}.")
+        raise ValueError(
+            f"`data` must be one graph with `edge_index` to be made undirected, got {type(data).__name__}."
+        )
     if (kept := data.get("store")) is not None:
         raise ValueError(
             f"`undirected`: the edges of {kept.name!r} stay on the disk as they are; `graphkit data import` takes "

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from graphkit import _checks
 from graphkit.data.cards import Card
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ class GraphFamily(Mapping[str, "Data"]):
 
     card: Card
     graphs: Mapping[str, Data]
+
+    def __post_init__(self) -> None:
+        _checks.instance("card", self.card, Card, "a Card, as `graphkit.data.card` gives it")
+        _checks.instance("graphs", self.graphs, Mapping, "a mapping from names to graphs")
 
     def __getitem__(self, name: str) -> Data:
         return self.graphs[name]

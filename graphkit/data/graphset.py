@@ -59,6 +59,9 @@ class GraphSet(InMemoryDataset):
         if not isinstance(data, Data):
             raise TypeError(f"`data` must be a torch_geometric.data.Data, got {type(data).__name__}.")
         _require_counts(nodes, edges)
+        _require_masks({} if masks is None else masks, len(nodes))
+        if card is not None:
+            _checks.instance("card", card, Card, "a Card, as `graphkit.data.card` gives it")
         _require_rows(data, nodes, edges)
         starts = {"edges": _starts(edges), "graphs": torch.arange(len(nodes) + 1), "nodes": _starts(nodes)}
         self._data = data
@@ -95,6 +98,7 @@ class GraphSet(InMemoryDataset):
             ValueError: if the split is one of another number of graphs.
         """
         self._whole()
+        _checks.instance("split", split, Split, "a Split, as a protocol draws it")
         if split.train.numel() != len(self):
             raise ValueError(f"a split of {split.train.numel():,} graphs does not fit a set of {len(self):,}.")
         result = copy.copy(self)
@@ -197,9 +201,17 @@ def _gathered(starts: Tensor, counts: Tensor) -> Tensor:
 def _require_counts(nodes: Tensor, edges: Tensor) -> None:
     """Refuse counts that are not one for each graph."""
     for name, counts in (("nodes", nodes), ("edges", edges)):
-        _checks.integer_labels(name, counts, len(nodes) if name == "edges" else counts.numel())
+        _checks.integer_labels(name, counts, len(nodes) if name == "edges" else _checks.tensor(name, counts).numel())
         if len(counts) and int(counts.min()) < 0:
             raise ValueError(f"`{name}` must be counts from 0 upwards, got {int(counts.min()):,}.")
+
+
+def _require_masks(masks: Mapping[str, Tensor], graphs: int) -> None:
+    """Refuse masks that are not boolean with a row for each graph."""
+    _checks.instance("masks", masks, Mapping, "a mapping from names to masks")
+    for name, mask in masks.items():
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool or len(mask) != graphs:
+            raise ValueError(f"`masks` must be boolean with a row for each of {graphs:,} graphs, but {name!a} is not.")
 
 
 def _require_rows(data: Data, nodes: Tensor, edges: Tensor) -> None:

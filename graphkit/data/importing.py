@@ -71,30 +71,35 @@ def import_graph(
         DataError: for a file that is missing, cut short, or holds what it must not; for numbers that do not fit each
             other; where the disk is full, or another process imports to the same place.
     """
-    folder = require_new(to)
-    listed = [edges] if isinstance(edges, str | Path) else list(edges)
+    folder = require_new(to, "to")
+    _checks.instance("edges", edges, (str, Path, Sequence), "a path or a list of paths")
+    listed = [_checks.path("edges", each) for each in ([edges] if isinstance(edges, str | Path) else edges)]
     if not listed:
         raise ValueError("`edges` must name at least one file.")
-    optional = {"x": features, "y": labels, "split": split}
-    given = {of: None if path is None else Path(path) for of, path in optional.items()}
+    optional = {"features": features, "labels": labels, "split": split}
+    named = {of: None if path is None else _checks.path(of, path) for of, path in optional.items()}
+    given = {"x": named["features"], "y": named["labels"], "split": named["split"]}
+    undirected, relabel = _checks.flag("undirected", undirected), _checks.flag("relabel", relabel)
     name = _checks.printable_name("name", folder.name if name is None else name)
     _checks.at_least("piece", piece, 1)
     if nodes is not None:
         _checks.at_least("nodes", nodes, 1)
+        if nodes > runs.LARGEST:
+            raise ValueError(f"`nodes` must be at most {runs.LARGEST:,}, got {nodes:,}.")
     options = {"nodes": nodes, "undirected": undirected, "relabel": relabel, "piece": piece}
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        job = {"edges": [seen(Path(each)) for each in listed], **options}
+        job = {"edges": [seen(each) for each in listed], **options}
         job |= {of: None if path is None else seen(path) for of, path in given.items()}
         with claimed(partial, job):
-            work = _Import(partial, [Path(each) for each in listed], undirected, relabel, piece)
+            work = _Import(partial, listed, undirected, relabel, piece)
             work.features(given["x"])
             work.labels(given["y"])
             many = work.edges(nodes)
             if given["split"] is not None:
                 work.split(given["split"], many)
-            how = {"imported": [Path(each).name for each in listed], **options}
+            how = {"imported": [each.name for each in listed], **options}
             return finished(partial, folder, name=name, how=how)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; the same import goes on from what is in {str(partial)!r}.") from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from graphkit import _checks
 from graphkit.data import cache, files
 from graphkit.data.cards import Card, card
 from graphkit.data.errors import DataError
@@ -58,6 +59,7 @@ def load(name: str | Path, *, split: SplitProtocol | Split | str | None = None, 
         >>> data.protocol["split"], data.protocol["train"]
         ('random-per-class', 4)
     """
+    _checks.seed("seed", seed)
     if isinstance(name, Path):
         data = _labelled(name)
         return _split_by(data, _protocol("public", split), seed)
@@ -94,13 +96,17 @@ def load_splits(
         >>> len({split.fingerprint for split in splits})
         3
     """
+    _checks.instance("seeds", seeds, Iterable, "a list of seeds")
+    seeds = [_checks.seed("seeds", each) for each in seeds]
+    if not seeds:
+        raise ValueError("`seeds` must hold at least one seed.")
     known = None if isinstance(name, Path) else card(name)
     if known is not None and known.kind == "link":
         raise ValueError(f"{name!r} has one split, of its edges; `load` gives it, and `edge_split` takes it apart.")
     if known is not None and known.members:
         raise ValueError(f"{name!r} is a family of graphs; split one of them: {', '.join(known.members)}.")
-    protocol, seeds = _protocol("public" if known is None else known.default_split, split), list(seeds)
-    if isinstance(protocol, Public | Split) or not seeds:
+    protocol = _protocol("public" if known is None else known.default_split, split)
+    if isinstance(protocol, Public | Split):
         raise ValueError(
             f"`split` {str(protocol)!r} is one and fixed; a split for each seed needs a drawn one, such as "
             "'random-per-class:20'."

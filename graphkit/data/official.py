@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphkit import _checks
 from graphkit.data.cards import card
 
 
@@ -32,6 +33,7 @@ def official_figure(name: str, y: Tensor, prediction: Tensor) -> tuple[str, floa
     """
     if card(name).kind == "link":
         raise ValueError(f"{name!r} is a set of links; `official_link_figure` is for them.")
+    _require_numbers(y=y, prediction=prediction)
     if y.shape != prediction.shape or y.dim() not in (1, 2):
         raise ValueError(
             f"`y` and `prediction` must have one shape, [items] or [items, tasks], "
@@ -70,6 +72,7 @@ def official_link_figure(name: str, positive: Tensor, negative: Tensor) -> tuple
     """
     if card(name).kind != "link":
         raise ValueError(f"{name!r} is no set of links; `official_figure` is for nodes and graphs.")
+    _require_numbers(positive=positive, negative=negative)
     if not bool(torch.isfinite(positive).all() and torch.isfinite(negative).all()):
         raise ValueError("`positive` and `negative` must be finite.")
     evaluator = _evaluator(name)
@@ -88,6 +91,15 @@ def official_link_figure(name: str, positive: Tensor, negative: Tensor) -> tuple
         return "mrr", float(figures["mrr_list"].double().mean())
     (metric, value), *_ = figures.items()
     return metric, float(value)
+
+
+def _require_numbers(**values: Tensor) -> None:
+    """Refuse what holds no real numbers, or none."""
+    for name, each in values.items():
+        if _checks.tensor(name, each).is_complex() or not each.numel():
+            raise ValueError(f"`{name}` must hold real numbers, at least one, got {each.dtype} {list(each.shape)}.")
+    if "positive" in values and values["positive"].dim() != 1:
+        raise ValueError(f"`positive` must have shape [links], got {list(values['positive'].shape)}.")
 
 
 def _evaluator(name: str) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch_geometric.data import EdgeAttr, FeatureStore, GraphStore, TensorAttr
 from torch_geometric.data.graph_store import EdgeLayout
 
+from graphkit import _checks
 from graphkit.data.exchange import Exchange
 from graphkit.data.incoming import AbstractIncoming, Draw, Incoming
 from graphkit.data.partitions import Partitions
@@ -32,6 +33,8 @@ class Part:
     """
 
     def __init__(self, partitions: Partitions, exchange: Exchange) -> None:
+        _checks.instance("partitions", partitions, Partitions, "the Partitions of a graph")
+        _checks.instance("exchange", exchange, Exchange, "an Exchange")
         partitions.require(exchange.count)
         self.partitions, self.exchange = partitions, exchange
         self.owner = partitions.array("owner", mapped=True)
@@ -104,6 +107,11 @@ class PartitionedFeatures(FeatureStore):
 
     def __init__(self, part: Part, *, tensors: dict[str, Tensor] | None = None, near: Tensor | None = None) -> None:
         super().__init__()
+        _checks.instance("part", part, Part, "a Part")
+        if tensors is not None:
+            _checks.instance("tensors", tensors, dict, "a dict from names to tensors")
+        if near is not None:
+            _checks.node_ids("near", _checks.tensor("near", near), part.nodes)
         self.part, self.fetched = part, 0
         self.held = tensors or {name: torch.from_numpy(part.held(name)) for name in ("x", "y")}
         self.near = torch.empty(0, dtype=torch.long) if near is None else near.unique()
@@ -169,6 +177,7 @@ class PartitionedGraph(GraphStore, AbstractIncoming):
 
     def __init__(self, part: Part) -> None:
         super().__init__()
+        _checks.instance("part", part, Part, "a Part")
         self.part, self.edges = part, part.held("edges")
         self.own = Incoming(part.held("pointers"), part.held("sources"), np.empty(0))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
+from torch_geometric.data import Data
 
 from graphkit import _checks
 from graphkit._kernels.ordering import compressed_rows
@@ -20,9 +21,6 @@ from graphkit.data.errors import DataError
 from graphkit.data.files import sealed, sha256, unsealed
 from graphkit.data.soundness import class_count, validate
 from graphkit.data.storage import beside
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Data
 
 MANIFEST, FORMAT = "manifest.json", 1
 MASKS = ("train_mask", "val_mask", "test_mask")
@@ -58,24 +56,27 @@ def partition(data: Data, folder: Path | str, *, parts: int, by: str | None = No
         ...     made.parts, made.nodes, made.edges
         (2, 34, 156)
     """
-    folder, nodes = Path(folder), data.num_nodes
+    validate(data)
+    folder, nodes = _checks.path("folder", folder), data.num_nodes
+    seed = _checks.at_least("seed", seed, 0)
+    if by is not None:
+        _checks.member("by", by, WAYS)
     _checks.at_least("parts", parts, 1)
     if parts > nodes:
         raise ValueError(f"`parts` must be at most the number of nodes ({nodes}), got {parts}.")
     for name in ("x", "y", *MASKS):
         if data.get(name) is None:
             raise ValueError(f"`{name}` is missing: parts hold features, labels and the masks of a split.")
-    validate(data)
     if data.y.dim() != 1 or data.y.is_floating_point() or any(data[name].dim() != 1 for name in MASKS):
         raise ValueError("`y` must hold one integer label per node, and the masks one split, to be cut into parts.")
     if data.get("edge_weight") is not None:
         raise ValueError("`edge_weight`: parts carry no edge weights; leave them out (`data.edge_weight = None`).")
     if folder.exists():
-        raise ValueError(f"`to`: {str(folder)!r} exists already; remove it or name another folder.")
+        raise ValueError(f"`folder`: {str(folder)!r} exists already; remove it or name another folder.")
     by = by or ("metis" if importlib.util.find_spec("pymetis") else "random")
     class_count(data)
     about = _about(data)
-    owner = _owners(data, parts, _checks.member("by", by, WAYS), seed)
+    owner = _owners(data, parts, by, seed)
     with beside(folder) as staged:
         _write(staged, data, owner, parts, {"by": by, "seed": seed}, about)
         staged.rename(folder)
@@ -101,7 +102,7 @@ class Partitions:
     """
 
     def __init__(self, folder: Path | str, *, around: bool = False) -> None:
-        self.folder, self.around = Path(folder), around
+        self.folder, self.around = _checks.path("folder", folder), _checks.flag("around", around)
         try:
             found = unsealed(self.folder / MANIFEST)
             if found["format"] != FORMAT:

@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from graphkit import _checks
 from graphkit.data.clusters import metis_clusters
+from graphkit.data.soundness import validate
 
 CLUSTER = 1_000
 """Nodes of a cluster: 128 features of each in float32 fill half a megabyte, a part of most second-level caches."""
@@ -44,7 +45,7 @@ def locality_order(
         [2, 1, 3, 0]
     """
     _checks.member("by", by, ("rcm", "metis"))
-    _checks.edge_index_in_range(edge_index, num_nodes)
+    _checks.edge_index_in_range(_checks.tensor("edge_index", edge_index), _checks.count("num_nodes", num_nodes))
     if by == "metis":
         parts = max(1, num_nodes // CLUSTER) if parts is None else parts
         return metis_clusters(edge_index, parts, num_nodes=num_nodes).argsort(stable=True)
@@ -80,12 +81,16 @@ def reorder_nodes(data: Data, order: Tensor | None = None) -> Data:
         >>> bool((data.y[reordered.n_id] == reordered.y).all())
         True
     """
-    nodes = data.num_nodes
-    order = locality_order(data.edge_index, num_nodes=nodes) if order is None else order
-    if order.shape != (nodes,) or not torch.equal(order.sort().values.cpu(), torch.arange(nodes)):
-        raise ValueError(f"`order` must hold each of the {nodes:,} nodes once.")
+    _checks.instance("data", data, Data, "a torch_geometric.data.Data")
     if data.get("signals") is not None:
         raise ValueError("`data` has signals on its nodes; take one graph of nodes with features.")
+    validate(data)
+    nodes = data.num_nodes
+    order = locality_order(data.edge_index, num_nodes=nodes) if order is None else order
+    if _checks.tensor("order", order).shape != (nodes,) or not torch.equal(
+        order.sort().values.cpu(), torch.arange(nodes)
+    ):
+        raise ValueError(f"`order` must hold each of the {nodes:,} nodes once.")
     place = torch.empty_like(order).index_copy(0, order, torch.arange(nodes, device=order.device))
     result = data.__copy__()
     for name in data.node_attrs():

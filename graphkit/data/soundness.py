@@ -21,6 +21,7 @@ def validate(data: Data) -> None:
     (boolean, one per node, disjoint), each where it is there.
 
     Raises:
+        TypeError: if ``data`` is no ``Data``.
         ValueError: if a field does not hold what it must.
 
     Example:
@@ -30,9 +31,12 @@ def validate(data: Data) -> None:
         ...
         ValueError: `edge_index` must hold node ids from 0 to 1, found 2.
     """
+    from torch_geometric.data import Data
+
+    _checks.instance("data", data, Data, "a torch_geometric.data.Data")
     nodes = data.num_nodes if data.keys() else 0
     if not nodes:
-        raise ValueError("the graph must have at least one node, got none.")
+        raise ValueError("`data` must have at least one node, got none.")
     x, y = data.get("x"), data.get("y")
     if x is not None:
         if x.dim() != 2 or x.size(0) != nodes:

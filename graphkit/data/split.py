@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from graphkit import _checks
+
 # Splits are named on the command line before torch is loaded, so no heavy import stands at the top.
 if TYPE_CHECKING:
     import torch
@@ -41,10 +43,17 @@ class Split:
     def __post_init__(self) -> None:
         import torch
 
+        for name, mask in (("train", self.train), ("val", self.val), ("test", self.test)):
+            _checks.tensor(name, mask)
+        _checks.instance("protocol", self.protocol, str, "a name")
+        _checks.instance("parameters", self.parameters, dict, "a dict of plain numbers")
+        _checks.instance("rule", self.rule, str, "a text")
         forms = {(mask.dtype, mask.dim(), mask.numel()) for mask in self.masks.values()}
         if forms != {(torch.bool, 1, self.train.numel())}:
             found = ", ".join(f"{mask.dtype} {list(mask.shape)}" for mask in self.masks.values())
-            raise ValueError(f"the masks of a split must be boolean vectors of one length, got {found}.")
+            raise ValueError(
+                f"the masks of a split (`train`, `val`, `test`) must be boolean vectors of one length, got {found}."
+            )
         if shared := int(((self.train.int() + self.val.int() + self.test.int()) > 1).sum()):
             raise ValueError(f"the masks of a split must be disjoint, but {shared:,} nodes are in more than one.")
 

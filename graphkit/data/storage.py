@@ -89,7 +89,7 @@ def graph_store(folder: Path | str) -> GraphStore:
     Raises:
         DataError: for a folder without a manifest, or a file that is missing or has another length.
     """
-    folder = Path(folder)
+    folder = _checks.path("folder", folder)
     try:
         found = unsealed(folder / MANIFEST)
         if found["format"] != FORMAT:
@@ -150,7 +150,7 @@ def stored(folder: Path | str, *, verify: bool = True) -> Data:
     from torch_geometric.data import Data
 
     about = graph_store(folder)
-    if verify:
+    if _checks.flag("verify", verify):
         about.verify()
     try:
         data = Data(num_nodes=about.nodes)
@@ -294,11 +294,11 @@ def beside(folder: Path) -> Iterator[Path]:
         raise unwritable(folder, error) from error
 
 
-def require_new(folder: Path | str) -> Path:
+def require_new(folder: Path | str, argument: str = "folder") -> Path:
     """Return the path of a folder that is to be made, or refuse one that is there."""
-    folder = Path(folder).absolute()
+    folder = _checks.path(argument, folder).absolute()
     if folder.exists():
-        raise ValueError(f"`to`: {str(folder)!r} exists already; remove it or name another folder.")
+        raise ValueError(f"`{argument}`: {str(folder)!r} exists already; remove it or name another folder.")
     return folder
 
 

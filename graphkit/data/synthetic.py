@@ -83,6 +83,7 @@ class Synthetic:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _checks.at_least("nodes", self.nodes, 1)
         _checks.at_least("classes", self.classes, 2)
         _checks.at_least("features", self.features, 1)
         _checks.at_least("edges", self.edges, 0)
@@ -90,13 +91,14 @@ class Synthetic:
         least = SLOTS * self.classes
         if not least <= self.nodes <= LARGEST:
             raise ValueError(
-                f"`nodes` must be from {least} ({SLOTS} for each class) to {LARGEST:,}, got {self.nodes:,}."
+                f"`nodes` must be from {least:,} ({SLOTS} for each of `classes`) to {LARGEST:,}, got {self.nodes:,}."
             )
-        if not 2 < self.exponent < math.inf:
+        for name in ("exponent", "signal", "neighbours"):
+            _checks.finite(name, getattr(self, name))
+        if self.exponent <= 2:
             raise ValueError(f"`exponent` must be a finite number above 2, got {self.exponent!r}.")
         for name in ("homophily", "noise", "train", "validation"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"`{name}` must be a share from 0 to 1, got {getattr(self, name)!r}.")
+            _checks.share(name, getattr(self, name))
         if self.train + self.validation > 1:
             raise ValueError("`train` and `validation` must be 1 together at most.")
 
@@ -175,6 +177,7 @@ def synthesize(folder: Path | str, how: Synthetic, *, name: str = "synthetic") -
         (100, 800, True)
     """
     folder = require_new(folder)
+    _checks.instance("how", how, Synthetic, "a Synthetic")
     _checks.printable_name("name", name)
     with beside(folder) as staged:
         _draw(staged, how)
@@ -196,6 +199,7 @@ def synthesize_ogb(folder: Path | str, how: Synthetic) -> None:
         DataError: if it cannot be written.
     """
     folder = require_new(folder)
+    _checks.instance("how", how, Synthetic, "a Synthetic")
     with beside(folder) as staged:
         _draw(staged, how)
         text = staged.with_name("text")

@@ -32,7 +32,7 @@ def test_what_cannot_be_made_undirected_is_refused(data, tmp_path):
         undirected(load("karate"))
     with pytest.raises(ValueError, match="in both directions already"):
         undirected(undirected(data))
-    with pytest.raises(ValueError, match="is of one graph with `edge_index`, got dict"):
+    with pytest.raises(ValueError, match="must be one graph with `edge_index` to be made undirected, got dict"):
         undirected({})
     store(data, tmp_path / "kept", name="kept")
     with pytest.raises(ValueError, match=r"the edges of 'kept' stay on the disk as they are; .*`--undirected`"):

@@ -122,7 +122,8 @@ class TestAsDataSets:
 
             return dataclasses.replace(known(name), nodes=400, edges=3000, features=6, classes=5)
 
-        monkeypatch.setattr(loading_module, "card", card)
+        for module in ("loading", "verification"):
+            monkeypatch.setattr(f"graphkit.data.{module}.card", card)
         for name, source in (("synthetic-arxiv", SyntheticSource), ("synthetic-products", StoredSource)):
             monkeypatch.setitem(SOURCES, name, source(name, how))
         return data_home

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphkit import _checks
 from graphkit.data.sources.ogb import URL, both_ways, download_archive, table
 
 if TYPE_CHECKING:
@@ -153,6 +154,9 @@ def edge_split(data: Data | HeteroData) -> dict[str, dict[str, Any]]:
         >>> {part: sorted(fields) for part, fields in split.items()}
         {'train': ['edge'], 'valid': ['edge', 'edge_neg'], 'test': ['edge']}
     """
+    from torch_geometric.data.data import BaseData
+
+    _checks.instance("data", data, BaseData, "a graph of PyG, as `load` gives it")
     types: list[str] = getattr(data, "node_types", [])
     fields = data._global_store if types else data.to_dict()
 

@@ -45,6 +45,7 @@ def split_from_name(text: str) -> SplitProtocol:
     What follows the colon are the fields of the protocol in their order.
 
     Raises:
+        TypeError: if ``text`` is none.
         ValueError: if there is no such protocol (the nearest names are suggested) or the fields do not fit it.
 
     Example:
@@ -53,6 +54,7 @@ def split_from_name(text: str) -> SplitProtocol:
         >>> str(split_from_name("files:3"))
         'files:3'
     """
+    _checks.instance("text", text, str, "a text such as 'dense' or 'files:3'")
     name, _, given = text.partition(":")
     protocol = PROTOCOLS[_checks.member("split", name, PROTOCOLS)]
     fields = [field.name for field in dataclasses.fields(protocol)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from graphkit import _checks
 from graphkit.data.split import Split, SplitProtocol
 from graphkit.data.splits.drawing import integer_labels, present_classes, whole
 
@@ -57,7 +58,8 @@ class Dense(SplitProtocol):
     name: ClassVar[str] = "dense"
 
     def __post_init__(self) -> None:
-        if not (self.train > 0 and self.val > 0 and self.train + self.val < 1):
+        train, val = (_checks.finite(name, getattr(self, name)) for name in ("train", "val"))
+        if not (train > 0 and val > 0 and train + val < 1):
             raise ValueError(
                 f"`train` and `val` must be above 0 and below 1 together, got {self.train} and {self.val}."
             )

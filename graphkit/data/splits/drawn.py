@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from graphkit import _checks
 from graphkit.data.split import Split, SplitProtocol
 from graphkit.data.splits.drawing import enough, seed_of, shuffled_classes, sizes_of, whole
 
@@ -121,9 +122,9 @@ class Stratified(SplitProtocol):
     name: ClassVar[str] = "stratified"
 
     def __post_init__(self) -> None:
-        fractions = (self.train, self.val, self.test)
+        fractions = tuple(_checks.share(name, getattr(self, name)) for name in ("train", "val", "test"))
         if not (all(fraction > 0 for fraction in fractions) and sum(fractions) <= 1 + 1e-9):
-            raise ValueError(f"the fractions must be above 0 and at most 1 together, got {fractions}.")
+            raise ValueError(f"`train`, `val` and `test` must be above 0 and at most 1 together, got {fractions}.")
 
     def require(self, sizes: Mapping[int, int]) -> None:
         """Refuse classes that are too small to be in each part."""

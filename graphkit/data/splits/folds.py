@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from graphkit import _checks
 from graphkit.data.split import Split, SplitProtocol
 from graphkit.data.splits.drawing import integer_labels, seed_of, whole
 
@@ -216,5 +217,5 @@ def _held_out(y: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 def _share(val: float) -> None:
-    if not 0 < val < 1:
+    if not 0 < _checks.share("val", val) < 1:
         raise ValueError(f"`val` must lie between 0 and 1, got {val!r}.")

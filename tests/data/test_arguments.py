@@ -1,0 +1,301 @@
+"""Every public name of the room, every argument, one table of bad values: an error in our words, or a known answer."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch_geometric.data import Data
+
+import graphkit
+import graphkit.data
+from graphkit.data import Part, Partitions, Synthetic, load, partition, store
+from graphkit.data.exchange import Exchange
+
+BAD: dict[str, Any] = {
+    "None": None,
+    "a text": "nonsense",
+    "no text": "",
+    "a number": 3,
+    "a real": 0.5,
+    "minus one": -1,
+    "zero": 0,
+    "huge": 10**30,
+    "nan": math.nan,
+    "inf": math.inf,
+    "true": True,
+    "a list": [],
+    "a list of texts": ["a", "b"],
+    "a dict": {},
+    "an object": object(),
+    "a function": len,
+    "an array": np.ones(3),
+    "a real tensor": torch.rand(3),
+    "an empty tensor": torch.empty(0),
+    "a matrix": torch.rand(2, 3),
+    "nan in a tensor": torch.full((34,), math.nan),
+    "ids below zero": torch.full((2, 3), -1),
+    "ids too large": torch.full((2, 3), 10**6),
+    "a complex tensor": torch.ones(34, dtype=torch.complex64),
+    "no data": Data(),
+    "a generator": torch.Generator(),
+}
+
+EDGES = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+
+
+def several() -> dict[str, Any]:
+    ones = torch.ones(4, dtype=torch.long)
+    data = Data(x=torch.rand(4, 2), edge_index=torch.zeros(2, 4, dtype=torch.long), y=torch.arange(4) % 2)
+    return {"data": data, "nodes": ones, "edges": ones}
+
+
+def people() -> Data:
+    return Data(attributes=torch.ones(5, 7, dtype=torch.long))
+
+
+def directed() -> Data:
+    return Data(x=torch.eye(3), edge_index=torch.tensor([[0, 1], [1, 2]]), y=torch.arange(3))
+
+
+def linked() -> Data:
+    edges = torch.tensor([[0, 1]])
+    return Data(edge_index=EDGES, train_edge=edges, val_edge=edges, val_edge_neg=edges, test_edge=edges)
+
+
+def parts_in(home: Path) -> Path:
+    if not (home / "parts").exists():
+        partition(load("karate"), home / "parts", parts=1, by="contiguous")
+    return home / "parts"
+
+
+def graph_in(home: Path) -> Path:
+    if not (home / "graph").exists():
+        store(load("karate"), home / "graph")
+    return home / "graph"
+
+
+def listed(home: Path) -> Path:
+    np.save(home / "edges.npy", EDGES.T.numpy())
+    return home / "edges.npy"
+
+
+def new(home: Path) -> Path:
+    """Return a place where nothing is yet."""
+    return home / f"new-{len(list(home.iterdir()))}"
+
+
+GOOD: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "AddFourierBasis": lambda home: {"k": 2, "cache_dir": home},
+    "ClassBatches": lambda home: {"y": torch.arange(8) % 2, "ways": 2, "shots": 2, "batches": 1},
+    "FixedClasses": lambda home: {"train": (0,), "val": (1,), "test": (2,)},
+    "GraphFamily": lambda home: {"card": graphkit.data.card("karate"), "graphs": {"karate": load("karate")}},
+    "GraphSet": lambda home: several(),
+    "NestedFolds": lambda home: {},
+    "Partitions": lambda home: {"folder": parts_in(home)},
+    "Part": lambda home: {"partitions": Partitions(parts_in(home)), "exchange": Exchange()},
+    "Split": lambda home: dict(zip(("train", "val", "test"), torch.eye(3, dtype=torch.bool), strict=True)),
+    "Synthetic": lambda home: {"nodes": 100, "edges": 50, "classes": 4},
+    "cached_fourier_basis": lambda home: {"edge_index": EDGES, "num_nodes": 3, "cache_dir": home},
+    "card": lambda home: {"name": "karate"},
+    "PartitionedFeatures": lambda home: {"part": Part(Partitions(parts_in(home)), Exchange())},
+    "PartitionedGraph": lambda home: {"part": Part(Partitions(parts_in(home)), Exchange())},
+    "content_sha256": lambda home: {"data": load("karate")},
+    "disjoint_union": lambda home: {"graphs": {"a": load("karate"), "b": load("karate")}},
+    "edge_split": lambda home: {"data": linked()},
+    "fetch": lambda home: {"name": "karate"},
+    "few_shot_counts": lambda home: {"name": "coauthor-cs"},
+    "fixed_classes": lambda home: {"name": "dblp"},
+    "import_graph": lambda home: {"edges": listed(home), "to": new(home)},
+    "labelled_by": lambda home: {"data": people(), "names": "year"},
+    "load": lambda home: {"name": "karate"},
+    "load_splits": lambda home: {"name": "karate", "seeds": [0]},
+    "locality_order": lambda home: {"edge_index": EDGES, "num_nodes": 3},
+    "names": lambda home: {},
+    "official_figure": lambda home: {"name": "ogbg-molhiv", "y": torch.arange(3) % 2, "prediction": torch.rand(3)},
+    "official_link_figure": lambda home: {"name": "ogbl-ddi", "positive": torch.rand(3), "negative": torch.rand(30)},
+    "partition": lambda home: {"data": load("karate"), "folder": new(home), "parts": 2, "by": "contiguous"},
+    "reorder_nodes": lambda home: {"data": directed()},
+    **{f"splits.{made.__name__}": lambda home: {} for made in graphkit.data.splits.PROTOCOLS.values()},
+    "split_from_name": lambda home: {"text": "dense"},
+    "store": lambda home: {"data": load("karate"), "folder": new(home)},
+    "stored": lambda home: {"folder": graph_in(home)},
+    "synthesize": lambda home: {"folder": new(home), "how": Synthetic(100, 50, 3, 4)},
+    "synthesize_ogb": lambda home: {"folder": new(home), "how": Synthetic(100, 50, 3, 4)},
+    "undirected": lambda home: {"data": directed()},
+    "validate": lambda home: {"data": directed()},
+    "verify": lambda home: {"name": "karate"},
+}
+
+
+RECORDS = "says what the library found out, and is made by it alone"
+LOADER = "hands its arguments to PyG's loaders; its sampler's own are looked at in test_sampling.py"
+EXEMPT = {
+    "Card": RECORDS,
+    "GraphStore": RECORDS,
+    "Verification": RECORDS,
+    "DataError": "an error",
+    "LinkNeighborLoader": LOADER,
+    "NeighborLoader": LOADER,
+    "NeighborSampler": LOADER,
+    "ClusterLoader": "see test_clusters.py",
+    "metis_clusters": "see test_clusters.py",
+}
+
+NUMBER = {"a number", "huge"}
+CHANCE = {"a number", "zero", "huge"}
+TEXT = {"a text", "no text"}
+ANSWERS: dict[str, set[str]] = {
+    "AddFourierBasis.k": {"None", *NUMBER},  # of smaller graphs all pairs
+    "AddFourierBasis.cache_dir": {"None", "a text"},
+    "AddFourierBasis.normalization": {"None"},
+    "AddFourierBasis.solver": TEXT,  # looked at where a basis is solved
+    "AddFourierBasis.attr_name": TEXT,
+    "ClassBatches.ways": NUMBER,
+    "ClassBatches.shots": NUMBER,
+    "ClassBatches.batches": NUMBER,
+    "ClassBatches.generator": {"None", "a generator"},
+    "GraphFamily.graphs": {"a dict"},
+    "GraphSet.masks": {"None", "a dict"},
+    "GraphSet.card": {"None"},
+    "NestedFolds.folds": NUMBER,  # too many are refused with the labels
+    "NestedFolds.inner": NUMBER,
+    "NestedFolds.val": {"a real"},
+    "PartitionedFeatures.tensors": {"None", "a dict"},
+    "PartitionedFeatures.near": {"None"},
+    "Partitions.around": {"true"},
+    "Split.protocol": TEXT,
+    "Split.parameters": {"a dict"},
+    "Split.rule": TEXT,
+    "Synthetic.edges": CHANCE,
+    "Synthetic.features": NUMBER,
+    "Synthetic.classes": {"a number"},
+    "Synthetic.exponent": NUMBER,
+    "Synthetic.homophily": {"a real", "zero"},
+    "Synthetic.signal": {*CHANCE, "a real", "minus one"},
+    "Synthetic.neighbours": {*CHANCE, "a real", "minus one"},
+    "Synthetic.noise": {"a real", "zero"},
+    "Synthetic.train": {"a real", "zero"},
+    "Synthetic.validation": {"zero"},
+    "Synthetic.seed": CHANCE,
+    "cached_fourier_basis.edge_weight": {"None"},
+    "cached_fourier_basis.num_nodes": {"a number"},
+    "cached_fourier_basis.k": {"None", "a number"},
+    "cached_fourier_basis.normalization": {"None"},
+    "cached_fourier_basis.cache_dir": {"None", "a text"},
+    "disjoint_union.held_out": {"None"},
+    "import_graph.features": {"None"},
+    "import_graph.labels": {"None"},
+    "import_graph.split": {"None"},
+    "import_graph.nodes": {"None", "a number"},
+    "import_graph.to": {"a text"},
+    "import_graph.undirected": {"true"},
+    "import_graph.relabel": {"true"},
+    "import_graph.name": {"None", "a text"},
+    "import_graph.piece": NUMBER,
+    "labelled_by.least": NUMBER,
+    "load.split": {"None"},
+    "load.seed": {"a number", "zero", "minus one"},
+    "load_splits.split": {"None"},
+    "locality_order.num_nodes": {"a number"},
+    "locality_order.parts": {"None"},
+    "official_figure.prediction": {"a real tensor"},
+    "official_link_figure.positive": {"a real tensor"},
+    "official_link_figure.negative": {"a real tensor"},
+    "partition.parts": {"a number"},
+    "partition.folder": {"a text"},
+    "partition.by": {"None"},
+    "partition.seed": CHANCE,
+    "reorder_nodes.order": {"None"},
+    "splits.Dense.train": {"a real"},
+    "splits.Dense.seed": {"None", "a number", "zero"},
+    "splits.FileMasks.index": CHANCE,
+    "splits.Folds.folds": NUMBER,
+    "splits.Folds.fold": {"a number", "zero"},
+    "splits.Folds.val": {"a real"},
+    "splits.RandomPerClass.per_class": NUMBER,
+    "splits.RandomPerClass.val": NUMBER,
+    "splits.RandomPerClass.test": {"None", *NUMBER},
+    "splits.RandomPlanetoid.per_class": NUMBER,
+    "splits.RandomPlanetoid.val": NUMBER,
+    "splits.RandomPlanetoid.test": NUMBER,
+    "splits.Stratified.train": {"a real"},
+    "store.folder": {"a text"},
+    "store.name": {"None", "a text"},
+    "stored.verify": {"true"},
+    "synthesize.folder": {"a text"},
+    "synthesize_ogb.folder": {"a text"},
+    "synthesize.name": {"a text"},
+}
+"""What is no mistake: a default, or a value whose answer the docstring gives."""
+
+FILES = {"folder", "to", "edges", "features", "labels", "split", "cache_dir"}
+CALLED = {
+    "data": ("`x`", "`edge_index`", "`y`"),  # the field that is wrong
+    "num_nodes": ("`edge_index`",),
+    "text": ("`split`",),
+    "y": ("OGB's evaluator refuses",),
+    "negative": ("OGB's evaluator refuses",),
+}
+
+
+def public(name: str) -> Any:
+    """Return what a name means, a protocol of the splits among them."""
+    room = graphkit.data.splits if name.startswith("splits.") else graphkit.data
+    return getattr(room, name.removeprefix("splits."))
+
+
+def cases() -> Iterator[tuple[str, str]]:
+    for name in GOOD:
+        for argument in inspect.signature(public(name)).parameters:
+            yield name, argument
+
+
+def complaint(name: str, argument: str, label: str, home: Path) -> str:
+    """Say what is wrong with the answer to one bad value, or nothing."""
+    given = GOOD[name](home) | {argument: BAD[label]}
+    call = (
+        functools.partial(public(name), given.pop("data"), given.pop("names"))
+        if name == "labelled_by"
+        else public(name)
+    )
+    allowed = label in ANSWERS.get(f"{name}.{argument}", ())
+    try:
+        call(**given)
+    except (ValueError, TypeError) as error:
+        text = str(error)
+        raised = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if allowed:
+            return f"refused, but it is no mistake: {text}"
+        if not raised.is_relative_to(Path(graphkit.__file__).parent):
+            return f"in the words of {raised.name}: {text}"
+        told = [f"`{argument}`", *CALLED.get(argument, ())]
+        if argument in FILES and label in ("a text", "a list of texts"):
+            told += ["nonsense", "a is missing"]
+        return "" if any(each in text for each in told) else f"the argument is not named: {text}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "" if allowed else "answered"
+
+
+def test_every_public_name_is_among_the_cases():
+    protocols = {f"splits.{made.__name__}" for made in graphkit.data.splits.PROTOCOLS.values()}
+    assert set(graphkit.data.__all__) - set(EXEMPT) | protocols == set(GOOD)
+    assert not set(EXEMPT) & set(GOOD)
+    known = {f"{name}.{argument}" for name, argument in cases()}
+    assert set(ANSWERS) <= known
+
+
+@pytest.mark.parametrize(("name", "argument"), list(cases()))
+def test_a_bad_value_is_refused_in_our_words_that_name_it(name, argument, tmp_path, data_home, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wrong = {label: said for label in BAD if (said := complaint(name, argument, label, tmp_path))}
+    assert wrong == {}
