@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # The command line looks names up here before torch is loaded, so no heavy import stands at the top.
 if TYPE_CHECKING:
@@ -600,42 +600,48 @@ def instance(argument: str, value: object, kinds: type | tuple[type, ...], what:
         raise TypeError(f"`{argument}` must be {what}, got {str(value)[:60]!a} ({type(value).__name__}).")
 
 
-def path(argument: str, value: object) -> Path:
+def instance(argument: str, value: Any, kinds: type | tuple[type, ...], what: str) -> None:
+    """Refuse a value of another kind; ``what`` says in words what it must be."""
+    if not isinstance(value, kinds):
+        raise TypeError(f"`{argument}` must be {what}, got {str(value)[:60]!a} ({type(value).__name__}).")
+
+
+def path(argument: str, value: Any) -> Path:
     """Return ``value`` as a path if it is one or a text that is not empty."""
     instance(argument, value, (str, os.PathLike), "a path")
-    if not os.fspath(value):  # type: ignore[arg-type]
+    if not os.fspath(value):
         raise ValueError(f"`{argument}` must be a path, got an empty text.")
-    return Path(value)  # type: ignore[arg-type]
+    return Path(value)
 
 
-def flag(argument: str, value: object) -> bool:
+def flag(argument: str, value: Any) -> bool:
     """Return ``value`` if it is true or false and nothing that counts as such."""
     instance(argument, value, bool, "True or False")
     return bool(value)
 
 
-def share(argument: str, value: object) -> float:
+def share(argument: str, value: Any) -> float:
     """Return ``value`` if it is a number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
         raise ValueError(f"`{argument}` must be a share from 0 to 1, got {str(value)[:60]!a}.")
     return float(value)
 
 
-def finite(argument: str, value: object) -> float:
+def finite(argument: str, value: Any) -> float:
     """Return ``value`` if it is a finite number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise ValueError(f"`{argument}` must be a finite number, got {str(value)[:60]!a}.")
     return float(value)
 
 
-def seed(argument: str, value: object) -> int:
+def seed(argument: str, value: Any) -> int:
     """Return ``value`` if it is an integer that PyTorch's generators take."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not -(2**63) <= value < 2**64:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not -(2**63) <= int(value) < 2**64:
         raise ValueError(f"`{argument}` must be an integer of 64 bits, got {str(value)[:60]!a}.")
     return int(value)
 
 
-def generator(argument: str, value: object) -> None:
+def generator(argument: str, value: Any) -> None:
     """Refuse what is neither nothing nor a generator."""
     import torch
 
@@ -643,8 +649,8 @@ def generator(argument: str, value: object) -> None:
         instance(argument, value, torch.Generator, "a torch.Generator or None")
 
 
-def count(argument: str, value: object) -> int:
+def count(argument: str, value: Any) -> int:
     """Return ``value`` if it is an integer from 0 that fits into 64 bits."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= value < 2**63:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= int(value) < 2**63:
         raise ValueError(f"`{argument}` must be an integer of at least 0 and of 64 bits, got {str(value)[:60]!a}.")
     return int(value)
