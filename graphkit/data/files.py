@@ -175,8 +175,11 @@ def working_folder(home: Path, prefix: str) -> Iterator[Path]:
     with made as name, (Path(name) / LOCK).open("w") as lock:
         with suppress(OSError):  # on a disk without locks nothing is swept
             fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.write(str(os.getpid()))  # not before it is held: an empty lock is of one that is about to be
-        lock.flush()
+        try:
+            lock.write(str(os.getpid()))  # not before it is held: an empty lock is of one that is about to be
+            lock.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, lock.name) from error  # a full disk does not say where
         folder = Path(name) / "whole"
         folder.mkdir()
         yield folder

@@ -294,6 +294,19 @@ def test_every_public_name_is_among_the_cases():
     assert set(ANSWERS) <= known
 
 
+DRAWN = [made() for made in graphkit.data.splits.PROTOCOLS.values()] + [graphkit.data.NestedFolds().splits]
+
+
+@pytest.mark.parametrize("draw", DRAWN, ids=str)
+@pytest.mark.parametrize("label", [label for label in BAD if label not in ("None", "a generator")])
+def test_a_split_of_what_is_no_graph_or_by_no_generator_is_refused(draw, label):
+    with pytest.raises((TypeError, ValueError), match=r"`data` must be|`y` is missing|this data set has no"):
+        draw(BAD[label])
+    if not isinstance(draw, graphkit.data.splits.Public | graphkit.data.splits.FileMasks):  # which draw nothing
+        with pytest.raises(TypeError, match=r"`generator` must be a torch\.Generator or None"):
+            draw(Data(y=torch.arange(300) % 3), BAD[label])
+
+
 @pytest.mark.parametrize(("name", "argument"), list(cases()))
 def test_a_bad_value_is_refused_in_our_words_that_name_it(name, argument, tmp_path, data_home, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+import graphkit.metric
 from graphkit.data import (
     ClassBatches,
     GraphSet,
@@ -102,6 +104,27 @@ def test_few_shot_studies_take_classes_of_any_numbers(names):
     split = ClassSplit(*(tuple(six.view(3, 2)[part].tolist()) for part in range(3)))
     study_of_classes(graph(six[y]), [split], protocol)
     study_of_graphs(several(six[y]), [split], protocol)
+
+
+Z = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
+
+
+def measured(name: str, y: Tensor) -> str | None:
+    """Return what a name of the room of metrics says of embeddings and labels; nothing where it takes no such two."""
+    made = getattr(graphkit.metric, name)
+    try:
+        found = (made() if inspect.isclass(made) else made)(Z, y)
+    except (TypeError, ValueError, AttributeError):
+        return None
+    return str(found.tolist() if isinstance(found, Tensor) else found)
+
+
+OTHERS = {"class_prototypes": "names the classes", "DistanceWeightedMiner": "draws at random"}
+
+
+@pytest.mark.parametrize("name", sorted(set(graphkit.metric.__all__) - set(OTHERS)))
+def test_losses_miners_and_figures_take_classes_of_any_numbers(name):
+    assert {measured(name, spread(LABELS, names)) for names in GAPS[:2]} == {measured(name, LABELS)}
 
 
 def signals(y: Tensor) -> Data:

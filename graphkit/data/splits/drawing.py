@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sized
 from typing import TYPE_CHECKING
 
+from graphkit import _checks
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -17,15 +19,23 @@ def integer_labels(data: Data) -> Tensor:
     Raises:
         ValueError: if labels are missing or real numbers, or there are several of an item.
     """
+    require_items(data)
     if data.get("y") is None:
         raise ValueError("`y` is missing: this split goes by class.")
-    y = data.y.cpu()
+    y = _checks.tensor("y", data.y).cpu()
     if y.is_floating_point() or y.dim() != 1:
         raise ValueError(
             f"this split goes by class, but `y` holds {'real numbers' if y.is_floating_point() else 'several labels'} "
             f"of shape {list(y.shape)}; use a published split or give a `Split`."
         )
     return y
+
+
+def require_items(data: Data) -> None:
+    """Refuse what is no graph, nor the ``items`` of a set of graphs."""
+    from torch_geometric.data import Data
+
+    _checks.instance("data", data, Data, "a torch_geometric.data.Data, or the `items` of a GraphSet")
 
 
 def shuffled_classes(data: Data, generator: torch.Generator | None) -> dict[int, Tensor]:
@@ -68,6 +78,7 @@ def seed_of(generator: torch.Generator | None) -> int | None:
     """
     import torch
 
+    _checks.generator("generator", generator)
     generator = torch.default_generator if generator is None else generator
     fresh = torch.Generator(generator.device).manual_seed(generator.initial_seed())
     return generator.initial_seed() if torch.equal(fresh.get_state(), generator.get_state()) else None

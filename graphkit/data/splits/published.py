@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from graphkit.data.split import Split, SplitProtocol
-from graphkit.data.splits.drawing import whole
+from graphkit.data.splits.drawing import require_items, whole
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +25,7 @@ class Public(SplitProtocol):
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the masks the data set came with; ``generator`` is not used."""
+        require_items(data)
         if "train_mask" not in data or ("protocol" in data and data.protocol["split"] != self.name):
             raise ValueError(f"this data set has no public split{_published(data)}.")
         return Split(data.train_mask, data.val_mask, data.test_mask, protocol=self.name)
@@ -49,6 +50,7 @@ class FileMasks(SplitProtocol):
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the masks of the file; ``generator`` is not used."""
+        require_items(data)
         if "train_masks" not in data:
             raise ValueError(f"this data set has no files of masks{_published(data)}.")
         many = data.train_masks.size(1)
