@@ -18,6 +18,7 @@ from graphkit.cli.bench import bench
 from graphkit.cli.data import data
 from graphkit.cli.embed import embed, search
 from graphkit.cli.fewshot import fewshot
+from graphkit.cli.leftovers import sweep_at_exit
 from graphkit.cli.output import debuggable, say
 from graphkit.cli.spectrum import spectrum
 from graphkit.cli.train import train
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments or os.environ.get("GRAPHKIT_DEBUG", "") not in ("", "0")
+    sweep_at_exit()
     try:
         end_with_launcher()  # before anything slow is loaded: until then nobody tells us of its end
         return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False) or 0)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
 import graphkit
 from graphkit._checks import member
 from graphkit.cli.options import FILE, require_places
-from graphkit.cli.output import debuggable, echo, say, table
+from graphkit.cli.output import debuggable, echo, keep_record, say, table, told
 
 
 @click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
@@ -50,19 +52,35 @@ def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path
             say(f"{script}: {question(path)}")
             written = Path(folder) / f"{script}.json"
             wanted = ["--json", str(written)] if json_path is not None else []
-            if subprocess.run([sys.executable, str(path), *arguments, *wanted], check=False).returncode:
+            # What it leaves in the temporary folder, PyTorch Geometric's code among it, goes with ours.
+            environment = {**os.environ, "TMPDIR": folder}
+            if subprocess.run(
+                [sys.executable, str(path), *arguments, *wanted], check=False, env=environment
+            ).returncode:
                 failed.append(script)
             if written.exists():
                 records[script] = json.loads(written.read_text(encoding="utf-8"))
-    if json_path is not None:
-        from graphkit.training.files import write_atomically
-
-        content = records.get(name, {}) if name else records
-        write_atomically(json_path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-        say(f"Record: {json_path}")
+    lost = keep_record(_Measured(records.get(name, {}) if name else records), [json_path])
     if failed:
         say(f"Error: failed: {', '.join(failed)}.")
-    return 1 if failed else 0
+    return max(told(lost), int(bool(failed)))
+
+
+class _Measured:
+    """What benchmarks measured, as a record."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+    def to_json(self) -> str:
+        """Return it as JSON text."""
+        return json.dumps(self.content, indent=2, ensure_ascii=False)
+
+    def write(self, path: Path) -> None:
+        """Write it to a file."""
+        from graphkit.training.files import write_atomically
+
+        write_atomically(path, (self.to_json() + "\n").encode())
 
 
 def scripts() -> dict[str, Path]:
