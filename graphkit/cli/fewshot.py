@@ -151,6 +151,7 @@ def fewshot(
     from graphkit.cli.fewshot_result import keep, show
     from graphkit.data import card
     from graphkit.training.fewshot.encoders import Encoders
+    from graphkit.training.fewshot.method import with_fields
     from graphkit.training.fewshot.methods import METHODS
     from graphkit.training.fewshot.rivals import with_rivals
 
@@ -172,7 +173,7 @@ def fewshot(
     if settings:
         if learner == "all":
             raise click.UsageError("`--set` overrides the fields of one learner; name it with `--learner`.")
-        methods[learner] = _overridden(methods[learner], settings)
+        methods[learner] = with_fields(methods[learner], overrides_of(None, settings, {}))
     _require_used(methods, inner_steps, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
     run = run or Path("runs") / f"{dataset}-fewshot-{learner}"
     require_places(json=json_path, picture=picture, run=run / "results.json")
@@ -299,23 +300,3 @@ def _what(method: Any) -> str:
         if value is not dataclasses.MISSING and name not in ("rows", "learner")
     }
     return kind + described(method, dataclasses.asdict(method), usual)
-
-
-def _overridden(method: Any, settings: tuple[str, ...]) -> Any:
-    """Return a method with fields replaced."""
-    import dataclasses
-
-    from pydantic import ValidationError
-
-    from graphkit._checks import nearest
-    from graphkit.training.recipes import first_fault
-
-    overrides = overrides_of(None, settings, {})
-    known = [field.name for field in dataclasses.fields(method)]
-    for name in overrides:
-        if name not in known:
-            raise ValueError(f"`{name}` is no field of this learner. {nearest(name, known)}")
-    try:
-        return type(method)(**{**dataclasses.asdict(method), **overrides})
-    except ValidationError as error:
-        raise ValueError(first_fault(error)) from None

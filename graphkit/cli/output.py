@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from graphkit.training import Epoch, SeedResult
+    from graphkit.training.embedding.fit import EmbeddingEpoch
+    from graphkit.training.embedding.results import EmbeddingResult
 
 
 GAP, WRAPPED = 2, 30
@@ -168,13 +170,13 @@ class Lines:
     def __exit__(self, *error: object) -> None:
         return None
 
-    def epoch(self, seed: int, epoch: Epoch, best: Epoch) -> None:
+    def epoch(self, seed: int, epoch: Epoch | EmbeddingEpoch, best: Epoch | EmbeddingEpoch) -> None:
         """Say how far a seed is, if nothing was said for a while."""
         if time.monotonic() - self._said >= self.EVERY:
             say(f"{_which(self.seeds, seed)}: epoch {epoch.number}, {_validation(epoch, best, self.per_cent)}")
             self._said = time.monotonic()
 
-    def seed(self, result: SeedResult) -> None:
+    def seed(self, result: SeedResult | EmbeddingResult) -> None:
         """Say what a seed came to."""
         figure = f"validation {_value(result.validation, self.per_cent)} at epoch {result.selected}"
         say(f"{_which(self.seeds, result.seed)}: {figure} of {len(result.history)}, {result.seconds:.1f} s")
@@ -219,14 +221,14 @@ class Bar:
     def __exit__(self, *error: object) -> None:
         self._progress.stop()
 
-    def epoch(self, seed: int, epoch: Epoch, best: Epoch) -> None:
+    def epoch(self, seed: int, epoch: Epoch | EmbeddingEpoch, best: Epoch | EmbeddingEpoch) -> None:
         """Move the bar, ten times a second at most."""
         now = time.monotonic()
         if now - self._shown >= self.EVERY:
             self._shown = now
             self._show(seed, epoch.number, _validation(epoch, best, self.per_cent))
 
-    def seed(self, result: SeedResult) -> None:
+    def seed(self, result: SeedResult | EmbeddingResult) -> None:
         """Move the bar to the end of a seed, however early it stopped."""
         self._show(result.seed, self.epochs, f"best validation {_value(result.validation, self.per_cent)}")
 
@@ -251,7 +253,7 @@ def _which(seeds: list[int], seed: int) -> str:
     return f"seed {seed} ({seeds.index(seed) + 1} of {len(seeds)})"
 
 
-def _validation(epoch: Epoch, best: Epoch, per_cent: bool) -> str:
+def _validation(epoch: Epoch | EmbeddingEpoch, best: Epoch | EmbeddingEpoch, per_cent: bool) -> str:
     """Return this epoch's validation figure and the best one so far."""
     return f"validation {_value(epoch.figure, per_cent)}, best {_value(best.figure, per_cent)}"
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, ValidationError
+from pydantic import AfterValidator, BeforeValidator, InstanceOf, ValidationError
 from pydantic.dataclasses import dataclass
 
 from graphkit._checks import nearest
@@ -25,6 +25,8 @@ from graphkit.training.architectures.abstract import (
     NonNegative,
     Positive,
     Rate,
+    Share,
+    Switch,
 )
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ class Recipe:
     dropout: Rate = 0.5
     activation: Literal["relu", "elu", "leaky_relu", "gelu", "tanh", "prelu"] = "relu"
     norm: Literal["none", "batch", "layer", "graph", "pair"] = "none"
-    residual: bool = False
+    residual: Switch = False
     jumping_knowledge: Literal["none", "cat", "max", "lstm"] = "none"
     lr: LearningRate = 0.01
     schedule: Literal["constant", "cosine"] = "constant"
@@ -119,15 +121,15 @@ class Recipe:
     batch: Count = 0
     fan_out: FanOut = ""
     shares: Positive = 1
-    home: bool = False
+    home: Switch = False
     patience: Count = 0
     views: Positive = 1
     consistency: NonNegative = 1.0
     warm_up: Count = 0
     sharpening: LearningRate = 0.5
     select: Literal["accuracy", "loss", "last"] = "accuracy"
-    row_normalise: bool | Literal["auto"] = "auto"
-    sparse_below: Annotated[float, Field(ge=0, le=1)] = 0.1
+    row_normalise: Switch | Literal["auto"] = "auto"
+    sparse_below: Share = 0.1
 
     @property
     def fan_outs(self) -> tuple[int, ...]:
@@ -237,14 +239,22 @@ def read_overrides(path: Path) -> dict[str, Any]:
 
 def first_fault(error: ValidationError) -> str:
     """Return pydantic's first complaint in one line of our form."""
-    fault = error.errors()[0]
-    name, about = fault["loc"][0] if fault["loc"] else "recipe", fault.get("ctx", {})
-    if fault["type"] == "value_error" and not fault["loc"]:
-        return str(about["error"])  # of several fields, which it names
+    faults = error.errors()
+    first = faults[0]
+    if first["type"] == "value_error" and not first["loc"]:
+        return str(first["ctx"]["error"])  # of several fields, which it names
+    name = first["loc"][0] if first["loc"] else "recipe"
+    # Where a field takes one thing or another, each of them has a fault of its own.
+    of_field = [_required(fault) for fault in faults if fault["loc"][:1] == (name,)] or [_required(first)]
+    required = " or ".join([of_field[0], *(each.removeprefix("must be ") for each in of_field[1:])])
+    return f"`{name}` {required}, got {first['input']!r}."
+
+
+def _required(fault: Any) -> str:
+    """Return what a value must be, by one of pydantic's complaints."""
+    about = fault.get("ctx", {})
     if fault["type"] == "value_error":
-        required = str(about["error"])
-    elif fault["type"] in REQUIRED:
-        required = f"must be {REQUIRED[fault['type']].format(**about)}"
-    else:
-        required = f"cannot be used: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-    return f"`{name}` {required}, got {fault['input']!r}."
+        return str(about["error"])
+    if fault["type"] in REQUIRED:
+        return f"must be {REQUIRED[fault['type']].format(**about)}"
+    return f"cannot be used: {fault['msg'][0].lower()}{fault['msg'][1:]}"

@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -14,11 +14,35 @@ if TYPE_CHECKING:
     from graphkit.nn.models import Conv
     from graphkit.training.recipes import Recipe
 
-Positive: TypeAlias = Annotated[int, Field(ge=1)]
-Count: TypeAlias = Annotated[int, Field(ge=0)]
-Rate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
-NonNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-LearningRate: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+def _number(value: Any) -> Any:
+    """Return what may be a number, or text of one; true and false, which Python counts among them, are none."""
+    if isinstance(value, bool | bytes):
+        raise ValueError("must be a number")
+    return value
+
+
+def _switch(value: Any) -> Any:
+    """Return true or false, perhaps as text, or refuse what else might be meant so."""
+    if isinstance(value, bool) or value in ("true", "false"):
+        return value
+    raise ValueError("must be true or false")
+
+
+Whole: TypeAlias = Annotated[int, BeforeValidator(_number)]
+Real: TypeAlias = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
+Version: TypeAlias = Annotated[Literal[1, 2], BeforeValidator(_number)]
+Switch: TypeAlias = Annotated[bool, BeforeValidator(_switch)]
+
+LARGEST = 2**31 - 1
+"""What a width, a number of steps or of items can be."""
+
+Positive: TypeAlias = Annotated[Whole, Field(ge=1, le=LARGEST)]
+Count: TypeAlias = Annotated[Whole, Field(ge=0, le=LARGEST)]
+Rate: TypeAlias = Annotated[Real, Field(ge=0, lt=1)]
+Share: TypeAlias = Annotated[Real, Field(ge=0, le=1)]
+NonNegative: TypeAlias = Annotated[Real, Field(ge=0)]
+LearningRate: TypeAlias = Annotated[Real, Field(gt=0)]
 
 EdgeWeights: TypeAlias = Literal["used", "refused", "ignored"]
 """What a model does with edge weights; one that refuses them tells the user, one that ignores them sees no edge."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, AbstractArchitecture, EdgeWeights, Rate
+from graphkit.training.architectures.abstract import STRICT, AbstractArchitecture, EdgeWeights, Rate, Switch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,7 +27,7 @@ class DeepGCN(AbstractArchitecture):
 
     edge_weights: ClassVar[EdgeWeights] = "used"
 
-    separated: bool = True
+    separated: Switch = True
     input_dropout: Rate = 0.0
 
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from graphkit.training.architectures.abstract import (
     NonNegative,
     Positive,
     Rate,
+    Switch,
     stacked,
 )
 
@@ -39,7 +40,7 @@ class Spectral(AbstractArchitecture):
     mixing: Literal["full", "depthwise"] = "depthwise"
     terms: Positive = 8
     pairs: Count = 256
-    rest: bool = True
+    rest: Switch = True
     heat: NonNegative = 0.0
     response_lr: LearningRate = 0.01
 

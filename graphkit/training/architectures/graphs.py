@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, AbstractArchitecture, EdgeWeights, Items, Positive
+from graphkit.training.architectures.abstract import STRICT, AbstractArchitecture, EdgeWeights, Items, Positive, Switch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,8 +27,8 @@ class AbstractGraphStack(AbstractArchitecture):
     items: ClassVar[Items] = "graphs"
 
     readout: Literal["sum", "mean", "max"] = "mean"
-    virtual_node: bool = False
-    jumping: bool = False
+    virtual_node: Switch = False
+    jumping: Switch = False
 
     @abstractmethod
     def conv(self, molecules: bool) -> Conv:
@@ -112,7 +112,7 @@ class StructureFree(AbstractArchitecture):
     edge_weights: ClassVar[EdgeWeights] = "ignored"
     items: ClassVar[Items] = "graphs"
 
-    deep_sets: bool = False
+    deep_sets: Switch = False
 
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return nothing: graphs come in batches."""

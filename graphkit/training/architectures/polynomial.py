@@ -15,6 +15,8 @@ from graphkit.training.architectures.abstract import (
     LearningRate,
     NonNegative,
     Rate,
+    Real,
+    Switch,
 )
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from graphkit.training.recipes import Recipe
 
-Exponent = Annotated[float, Field(gt=-1, allow_inf_nan=False)]
+Exponent = Annotated[Real, Field(gt=-1, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -42,8 +44,8 @@ class Polynomial(AbstractArchitecture):
         "monomial", "chebyshev", "chebii", "bernstein", "jacobi", "legendre", "even", "optbasis", "cayley"
     ] = "monomial"
     order: Count = 10
-    perceptron: bool = True
-    per_channel: bool = False
+    perceptron: Switch = True
+    per_channel: Switch = False
     a: Exponent = 1.0
     b: Exponent = 1.0
     alpha: NonNegative = 0.0

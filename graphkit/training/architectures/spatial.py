@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, AbstractEdgeStack, EdgeWeights, Positive, Rate
+from graphkit.training.architectures.abstract import (
+    STRICT,
+    AbstractEdgeStack,
+    EdgeWeights,
+    Positive,
+    Rate,
+    Switch,
+    Version,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,7 +68,7 @@ class GAT(AbstractEdgeStack):
 
     edge_weights: ClassVar[EdgeWeights] = "refused"
 
-    version: Literal[1, 2] = 1
+    version: Version = 1
     heads: Positive = 8
     last_heads: Positive = 1
     attention_dropout: Rate = 0.6
@@ -95,7 +103,7 @@ class GIN(AbstractEdgeStack):
 
     edge_weights: ClassVar[EdgeWeights] = "refused"
 
-    learn_eps: bool = False
+    learn_eps: Switch = False
 
     def convs(self) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""

@@ -14,6 +14,7 @@ from graphkit.training.architectures.abstract import (
     EdgeWeights,
     NonNegative,
     Positive,
+    Real,
     stacked,
 )
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from graphkit.nn.models import Conv
     from graphkit.training.recipes import Recipe
 
-Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Scale = Annotated[Real, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

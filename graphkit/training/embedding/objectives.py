@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, LearningRate, NonNegative, Positive
+from graphkit.training.architectures.abstract import STRICT, LearningRate, NonNegative, Positive, Switch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,7 +71,7 @@ class AbstractLabelled(AbstractObjective):
 
     labelled: ClassVar[bool] = True
 
-    unit: bool = True
+    unit: Switch = True
     consistency: NonNegative = 1.0
     views: Positive = 2
     sharpening: Temperature = 0.5
@@ -149,7 +149,7 @@ class Triplet(AbstractLabelled):
 
     margin: NonNegative = 0.5
     consistency: NonNegative = 0.3
-    soft: bool = False
+    soft: Switch = False
     mining: Literal["all", "hard", "semi-hard", "distance-weighted"] = "all"
 
     def criterion(self) -> AbstractCriterion:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, Count, LearningRate, NonNegative, Positive
+from graphkit.training.architectures.abstract import STRICT, Count, LearningRate, NonNegative, Positive, Share, Switch
 from graphkit.training.fewshot.method import AbstractMethod
 from graphkit.training.fewshot.solved import Asked, Solved, evaluated, known_rows
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from graphkit.training.fewshot.problems import Problem
 
 Gradient: TypeAlias = Literal["maml", "fomaml", "reptile", "anil", "meta-sgd", "protomaml"]
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -90,7 +88,7 @@ class MetaLearnt(AbstractMethod):
     multi_step: Share = 0.0
     first_order: Share = 0.0
     margin: NonNegative = 0.0
-    unlabelled: bool = False
+    unlabelled: Switch = False
 
     @property
     def trained(self) -> bool:

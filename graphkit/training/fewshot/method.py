@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ValidationError
 from pydantic.dataclasses import dataclass
 
+from graphkit._checks import nearest
 from graphkit.training.architectures.abstract import STRICT, LearningRate
 from graphkit.training.fewshot.solved import Asked, Solved
+from graphkit.training.recipes import first_fault
 
 if TYPE_CHECKING:
     from graphkit.training.fewshot.kept import UnderWay
@@ -24,6 +28,7 @@ def _known(rows: str) -> str:
     return rows
 
 
+M = TypeVar("M", bound="AbstractMethod")
 Kind: TypeAlias = Annotated[str, AfterValidator(_known)]
 
 
@@ -53,3 +58,28 @@ class AbstractMethod(ABC):
 
         What is ``under_way`` keeps the state of a meta-training.
         """
+
+
+def with_fields(method: M, overrides: Mapping[str, Any]) -> M:
+    """Return a method with some fields replaced.
+
+    Args:
+        method: any.
+        overrides: field -> value; text is read as the field's type.
+
+    Raises:
+        ValueError: for a field that does not exist, or a value out of its range.
+
+    Example:
+        >>> from graphkit.training.fewshot import METHODS
+        >>> with_fields(METHODS["maml"], {"inner_steps": 3}).inner_steps
+        3
+    """
+    known = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
+    for name in overrides:
+        if name not in known:
+            raise ValueError(f"`{name}` is no field of this learner. {nearest(name, known)}")
+    try:
+        return type(method)(**{**known, **overrides})
+    except ValidationError as error:
+        raise ValueError(first_fault(error)) from None

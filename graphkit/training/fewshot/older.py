@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, LearningRate, Positive
+from graphkit.training.architectures.abstract import STRICT, LearningRate, Positive, Switch
 from graphkit.training.fewshot.method import AbstractMethod
 from graphkit.training.fewshot.solved import Asked, Solved, evaluated
 
@@ -27,7 +27,7 @@ class Classifier(AbstractMethod):
         inner_lr, inner_steps: of the steps on a support.
     """
 
-    pretrained: bool = True
+    pretrained: Switch = True
     adaptation: Literal["prototypes", "steps"] = "steps"
     hidden: Positive = 64
     epochs: Positive = 100

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, LearningRate
+from graphkit.training.architectures.abstract import STRICT, LearningRate, Switch
 from graphkit.training.fewshot.method import AbstractMethod
 from graphkit.training.fewshot.solved import Asked, Solved, evaluated, known_rows
 
@@ -73,12 +73,12 @@ class Ridge(AbstractMethod):
         intercept: see there; or "chosen", if validation tasks are solved better with one.
     """
 
-    unlabelled: bool = False
+    unlabelled: Switch = False
     penalty: LearningRate = 10.0
     gamma: LearningRate = 0.5
     weight: LearningRate = 3.0
     spread: LearningRate = 0.3
-    intercept: bool | Literal["chosen"] = False
+    intercept: Switch | Literal["chosen"] = False
 
     def __post_init__(self) -> None:
         usual = (Ridge.weight, Ridge.spread)
