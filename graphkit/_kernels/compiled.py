@@ -9,6 +9,7 @@ it be a folder that only you may write to.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
 import warnings
@@ -45,10 +46,8 @@ def exact_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     made = numba.njit(nogil=True, boundscheck=False, error_model="numpy", **options)(function)
-    try:
+    with contextlib.suppress(RuntimeError):  # no place on this machine may be written: compile anew in each process
         made._cache = KernelCache(function)
-    except RuntimeError:
-        pass  # no place on this machine may be written: compile anew in each process
     return made
 
 

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import pickle
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numba.core.config
@@ -26,12 +26,12 @@ def doubled(x):
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give kernels a folder of their own, of which nothing was told yet."""
     folder = tmp_path / "cache"
     monkeypatch.setattr(numba.core.config, "CACHE_DIR", str(folder))
     monkeypatch.setattr(compiled, "_told", set())
-    yield folder
+    return folder
 
 
 @pytest.fixture
@@ -121,8 +121,7 @@ def test_a_cache_that_cannot_be_written_is_told_once_and_done_without(doubled, c
     owner = compiled.SealedFiles if place == "_open_for_write" else type(kernel._cache._impl.locator)
     monkeypatch.setattr(owner, place, refuse)
     with pytest.warns(UserWarning, match=rf"cannot be written \({os.strerror(number)}\)") as said:
-        assert kernel(3.0) == 6.0
-        assert kernel(np.ones(2)).tolist() == [2.0, 2.0]  # another signature: not told again
+        assert (kernel(3.0), kernel(np.ones(2)).sum()) == (6.0, 4.0)  # another signature: not told again
     assert len(said) == 1
     assert repr(str(kernel._cache.cache_path)) in str(said[0].message)
     assert "$NUMBA_CACHE_DIR" in str(said[0].message)
@@ -138,7 +137,7 @@ def test_a_damaged_cache_on_a_full_disk_is_told_once(doubled, cache, monkeypatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(compiled.SealedFiles, "_open_for_write", refuse)
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning, match="has a damaged file") as said:
         assert kernel(3.0) == 6.0
     assert len(said) == 1
 

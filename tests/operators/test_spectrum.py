@@ -403,3 +403,41 @@ def test_a_response_without_a_factor_for_each_pair_is_refused(factors):
     basis = fourier_basis(of_zoo(BY_NAME["path"], "sym"), k=2)
     with pytest.raises(ValueError, match="`g` must be a function or give one factor for each of the 2 pairs, got"):
         basis.filter(torch.ones(5, 1, dtype=torch.float64), factors)
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("normalization", "solver", "k"),
+    [
+        (None, "auto", 10),
+        pytest.param("sym", "auto", (0.0, 1.0), marks=SLOW),
+        pytest.param("sym", "lanczos", 10, marks=SLOW),
+    ],
+)
+def test_an_eigenspace_of_most_of_a_large_graph_is_refused_with_a_way_out(normalization, solver, k):
+    """All of a star's pairs but two belong to its leaves: for 10 of them all were solved for, again and again."""
+    star = operator(nx.star_graph(2_199), normalization)
+    said = r"eigenspace of 1, which has more than 512 pairs .* take the 1 pairs below it \(`k=1`\), `solver='dense'`"
+    with pytest.raises(ValueError, match=said):
+        fourier_basis(star, k, solver=solver)
+    assert fourier_basis(star, 1, solver=solver).eigenvalues.tolist() == [0.0]
+
+
+def test_an_eigenspace_of_most_of_a_small_graph_is_whole():
+    basis = fourier_basis(operator(nx.star_graph(599), "sym"), 10)
+    close(basis.eigenvalues[1:], torch.ones(598, dtype=torch.float64), **EXACT)
+    assert basis.pairs == 599
+    assert basis.residuals.max() < 1e-10
+
+
+@pytest.mark.slow
+def test_an_eigenspace_of_hundreds_in_a_large_graph_is_whole():
+    """300 leaves at one node have the eigenvalue 1 299 times: what sums to 0 over them."""
+    graph = nx.random_regular_graph(6, 2_000, seed=0)
+    graph.add_edges_from((0, 2_000 + leaf) for leaf in range(300))
+    basis = fourier_basis(operator(graph), 10)
+    assert int(((basis.eigenvalues - 1).abs() < 1e-6).sum()) == 299
+    leaves = basis.eigenvectors[2_000:, (basis.eigenvalues - 1).abs() < 1e-6]
+    close(leaves.sum(0), torch.zeros(299, dtype=torch.float64), rtol=0, atol=1e-4)

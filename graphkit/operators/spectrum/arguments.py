@@ -8,6 +8,15 @@ import torch
 from torch import Tensor
 
 
+def large_eigenspace(value: float, below: int, most: int, nodes: int) -> None:
+    """Refuse to follow an eigenspace of a large component to its end: it cannot be cut, and is no use in part."""
+    before = f"take the {below:,} pairs below it (`k={below}`), " if below else ""
+    raise ValueError(
+        f"`k` ends inside the eigenspace of {value:.6g}, which has more than {most:,} pairs in a component of "
+        f"{nodes:,} nodes and is never cut; {before}`solver='dense'` to have it whole, or `k=None` for all pairs."
+    )
+
+
 def of_one_type(x: Any, basis: torch.dtype, weight: torch.dtype | None = None) -> None:
     """Refuse a dense signal of another type than the basis, and both where a layer's weights have another.
 

@@ -18,7 +18,7 @@ from graphkit.operators.spectrum.dense import all_pairs
 from graphkit.operators.spectrum.lowest import SPARE, Part, gap_behind, lowest
 from graphkit.operators.spectrum.symmetric import Symmetric, symmetric
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the solvers give other numbers for the same graph."""
 
 SOLVERS = ("auto", "dense", "lanczos", "chebyshev")
@@ -44,7 +44,9 @@ def fourier_basis(
 
     An eigenspace is never cut: which vectors of it are left would depend on the solver. ``k`` grows to the end of the
     eigenspace it falls into, and a window to both ends; values closer than :math:`10^{-8}` of the spectrum's width
-    (:math:`10^{-6}` in float32) are one eigenvalue. Signs are canonical: the entry of largest size, of equals (to
+    (:math:`10^{-6}` in float32) are one eigenvalue. One that repeats more than 512 times on a component of more than
+    some 2,000 nodes, as that of a star's leaves does, is refused where ``k`` or a window ends in it: its pairs would take
+    minutes, and are there for ``solver="dense"``. Signs are canonical: the entry of largest size, of equals (to
     a thousandth) the first, is positive. Every start is fixed, so that two processes give the same bits.
 
     ============  ==========================================================================================
@@ -73,7 +75,8 @@ def fourier_basis(
         RuntimeError: where an iterative solver does not get there in 40,000 products; under "auto" only for components
             of more than 16,384 nodes.
         ValueError: for a directed graph, negative or non-finite weights, a ``k`` below 1 or above the number of nodes,
-            an empty window, an end inside an eigenspace under ``"refuse"``, and a size out of reach.
+            an empty window, an end inside an eigenspace under ``"refuse"`` or of more than 512 pairs of a large
+            component, and a size out of reach.
 
     Source: Shuman et al. (2013), arXiv:1211.0053, section II; Zhou et al. (2006) for "chebyshev". PyG's
     ``AddLaplacianEigenvectorPE`` asks ARPACK once for the whole graph: of Cora's 78 zeros among 78 lowest pairs it
