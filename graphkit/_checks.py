@@ -654,3 +654,81 @@ def count(argument: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= int(value) < 2**63:
         raise ValueError(f"`{argument}` must be an integer of at least 0 and of 64 bits, got {str(value)[:60]!a}.")
     return int(value)
+
+
+MOST_NODES = 2**40
+"""Nodes, or clusters, beyond which no machine has room for a number of each."""
+
+
+def of_class(argument: str, value: object, kind: type, way_out: str = "") -> None:
+    """Refuse anything but a ``kind``; ``way_out`` says how one is made."""
+    if not isinstance(value, kind):
+        given = "a tensor" if type(value).__name__ == "Tensor" else type(value).__name__
+        raise TypeError(f"`{argument}` must be a {kind.__name__}, got {given}{f'; {way_out}' if way_out else ''}.")
+
+
+def number(argument: str, value: float) -> float:
+    """Return ``value`` as a float if it is a finite number, else raise ``TypeError`` or ``ValueError``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"`{argument}` must be a number, got {value!r}.")
+    if not math.isfinite(value):
+        raise ValueError(f"`{argument}` must be finite, got {value!r}.")
+    return float(value)
+
+
+def switch(argument: str, value: object) -> None:
+    """Refuse anything but true or false, for which 1 and 0 may stand."""
+    if not isinstance(value, numbers.Integral | bool) or int(value) not in (0, 1):
+        raise TypeError(f"`{argument}` must be true or false, got {type(value).__name__}.")
+
+
+def function(argument: str, value: object) -> None:
+    """Refuse what cannot be called."""
+    if not callable(value):
+        raise TypeError(f"`{argument}` must be a function, got {type(value).__name__}.")
+
+
+def floating_type(argument: str, dtype: object) -> None:
+    """Refuse anything but a type of floating-point or complex numbers."""
+    import torch
+
+    if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype.is_complex):
+        raise TypeError(f"`{argument}` must be a type of floating-point numbers, such as torch.float32, got {dtype!r}.")
+
+
+def node_count(num_nodes: int | tuple[int, int] | None) -> None:
+    """Refuse what is no number of nodes, nor one of source and one of target nodes."""
+    given = num_nodes if isinstance(num_nodes, tuple | list) else (num_nodes,) * 2
+    if num_nodes is not None and len(given) != 2:
+        raise ValueError(f"`num_nodes` must be one number or a pair, of source and target nodes, got {num_nodes!r}.")
+    for count in given if num_nodes is not None else ():
+        if at_least("num_nodes", count, 0) > MOST_NODES:
+            raise ValueError(f"`num_nodes` must be at most 2**40, for which no memory has room, got {count:,}.")
+
+
+def graph_numbers(argument: str, batch: Tensor | None, nodes: int) -> None:
+    """Refuse what does not give each node the number of its graph; numbers themselves are looked at where they lie."""
+    if batch is None:
+        return
+    if tensor(argument, batch).is_floating_point() or batch.is_complex() or batch.dtype.itemsize < 4:
+        raise TypeError(f"`{argument}` must hold integers, got {batch.dtype}.")
+    if batch.shape != (nodes,):
+        raise ValueError(f"`{argument}` must have one number per node, [{nodes}], got {list(batch.shape)}.")
+
+
+def one_of_counts(argument: str, value: int, least: int, most: int) -> int:
+    """Return ``value`` as ``int`` if it is an integer from ``least`` to ``most``, else raise ``ValueError``."""
+    if at_least(argument, value, least) > most:
+        raise ValueError(f"`{argument}` must be at most {most:,}, got {value:,}.")
+    return int(value)
+
+
+def some(argument: str, values: object, kind: type) -> None:
+    """Refuse anything but a list or tuple, not empty, of objects of one class."""
+    if not isinstance(values, list | tuple) or not values or not all(isinstance(each, kind) for each in values):
+        given = (
+            type(values).__name__
+            if not isinstance(values, list | tuple)
+            else sorted({type(v).__name__ for v in values})
+        )
+        raise TypeError(f"`{argument}` must hold one {kind.__name__} or more, in a list or tuple, got {given}.")
