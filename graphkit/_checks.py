@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import os
 from collections.abc import Iterable
 from pathlib import Path
+
+
 from typing import TYPE_CHECKING, Any
 
 # The command line looks names up here before torch is loaded, so no heavy import stands at the top.
@@ -732,3 +734,62 @@ def some(argument: str, values: object, kind: type) -> None:
             else sorted({type(v).__name__ for v in values})
         )
         raise TypeError(f"`{argument}` must hold one {kind.__name__} or more, in a list or tuple, got {given}.")
+
+
+def features(argument: str, x: Any, width: int = 0, weight: Tensor | None = None) -> None:
+    """Refuse what are not features that a layer can multiply by its weights.
+
+    Args:
+        argument: name of ``x``.
+        x: a tensor or a ``SparseOperator``, ``[..., nodes, features]``.
+        width: how many features the layer was made for; any where that is not above 0.
+        weight: of the layer, whose place and type a dense ``x`` must have; autocast sees to types itself.
+    """
+    import torch
+
+    operator = hasattr(x, "pattern")
+    if not operator:
+        tensor(argument, x)
+    if x.dim() < 2:
+        raise ValueError(f"`{argument}` must have shape [..., nodes, features], got {list(x.shape)}.")
+    features_per_item(argument, x, width)
+    if weight is None or torch.overrides.has_torch_function_unary(weight):  # made later, or of each task its own
+        return
+    if x.device != weight.device:
+        raise ValueError(f"`{argument}` must be on {weight.device}, where the layer's weights are, got {x.device}.")
+    if operator or x.dtype == weight.dtype or x.layout != torch.strided:
+        return
+    if x.device.type == "meta" or not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(
+            f"`{argument}` must have the type of the layer's weights, {weight.dtype}, got {x.dtype}; convert one of "
+            f"them, such as by `{argument}.to({weight.dtype})`."
+        )
+
+
+def pair_of_features(argument: str, x: Any) -> None:
+    """Refuse a list or tuple that is not (features of sources, features of targets or ``None``)."""
+    if len(x) != 2 or x[0] is None or any(isinstance(end, list | tuple) for end in x):
+        raise TypeError(
+            f"`{argument}` must be a tensor or a pair (x_source, x_target) of them, got a {type(x).__name__} of "
+            f"{len(x)}; `torch.as_tensor` makes a tensor."
+        )
+
+
+def same_device(argument: str, x: Tensor, other: Tensor) -> None:
+    """Refuse features that do not lie where what they are used with does."""
+    if x.device != other.device:
+        raise ValueError(f"`{argument}` must be on {other.device}, as the rest of the call, got {x.device}.")
+
+
+def dense_features(argument: str, x: Any, other: Tensor) -> None:
+    """Refuse what are not features in a dense tensor of floating-point numbers, on the device of ``other``."""
+    import torch
+
+    features(argument, x)
+    if not isinstance(x, torch.Tensor) or x.layout != torch.strided:
+        raise TypeError(f"`{argument}` must be a dense tensor here; `{argument}.to_dense()` makes one.")
+    if not x.is_floating_point():
+        raise TypeError(
+            f"`{argument}` must hold floating-point numbers, got {x.dtype}; `{argument}.float()` makes them."
+        )
+    same_device(argument, x, other)

@@ -13,6 +13,7 @@ from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse, is_torch_sparse_tensor
 
+from graphkit._checks import features, pair_of_features
 from graphkit.operators import SparseOperator
 from graphkit.operators.dense import linear
 from graphkit.operators.features import features_of
@@ -155,10 +156,36 @@ def materialized(lin: Any, x: Any) -> None:
         lin.initialize_parameters(lin, (x,))
 
 
+def fitting(x: Any, lin: Any = None, *, width: int = 0, weight: Tensor | None = None, argument: str = "x") -> None:
+    """Refuse, in words, features that a linear map cannot take; one that was replaced or hooked may take anything.
+
+    Args:
+        x: features.
+        lin: the map, PyG's or PyTorch's ``Linear``, whose width and weight are asked for in place of those below.
+        width: features that are asked for; any number where it is not above 0.
+        weight: whose type and place are asked for.
+        argument: what ``x`` is called where it is refused.
+    """
+    if type(lin) is torch.nn.Linear and not (lin._forward_hooks or lin._forward_pre_hooks):
+        width, weight = lin.in_features, lin.weight
+    elif bare(lin):
+        width, weight = lin.in_channels, lin.weight
+    features(argument, x, width, weight)
+
+
+def first_map(network: Any) -> Any:
+    """Return the linear map that a network begins with, or ``None`` where that cannot be told."""
+    if isinstance(network, torch.nn.Sequential) and len(network) and not network._forward_pre_hooks:
+        return first_map(network[0])
+    return network if isinstance(network, Linear | torch.nn.Linear) else None
+
+
 def both_ends(x: Any) -> tuple[Any, Any]:
     """Return features of sources and of targets, ready to be multiplied, from one set of features or a pair."""
     if isinstance(x, tuple | list):
+        pair_of_features("x", x)
         return features_of(x[0]), features_of(x[1])
+    features("x", x)
     x = features_of(x)
     return x, x
 
@@ -174,7 +201,7 @@ HALF = (torch.bfloat16, torch.float16)
 
 def in_half(x: Any) -> bool:
     """Tell whether linear maps of ``x`` are in half precision, its own or that of autocast."""
-    return x.dtype in HALF or torch.is_autocast_enabled(x.device.type)
+    return x.dtype in HALF or (x.device.type != "meta" and torch.is_autocast_enabled(x.device.type))
 
 
 def widened(x: Tensor) -> Tensor:
@@ -232,8 +259,8 @@ def end_sizes(
         ValueError: where ``size`` and the features disagree.
     """
     found: list[int] = []
-    for end, features, stated, side in zip(("source", "target"), x, size or (None, None), (1, 0), strict=True):
-        given = features.size(axis) if features is not None else None
+    for end, own, stated, side in zip(("source", "target"), x, size or (None, None), (1, 0), strict=True):
+        given = own.size(axis) if own is not None else None
         if given is not None and stated is not None and given != stated:
             raise ValueError(f"`size` says {stated} {end} nodes, but `x` has {given}.")
         count = given if given is not None else stated

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
 from graphkit._checks import at_least, within
+from graphkit.nn.abstract import fitting
 from graphkit.operators import SparseOperator
 from graphkit.operators.dropout import dropout
 from graphkit.operators.features import features_of
@@ -70,6 +71,7 @@ class FilteredPerceptron(nn.Module):
             x: features ``[nodes, in_channels]``, a tensor or a ``SparseOperator``.
             graph: what the filter takes after the signal: ``edge_index`` and ``edge_weight``, or a Fourier basis.
         """
+        fitting(x, self.first)
         x = features_of(x)
         sparse = isinstance(x, SparseOperator)
         h = self.first(x.dropout(self.dropout, self.training) if sparse else dropout(x, self.dropout, self.training))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, member, within
+from graphkit.nn.abstract import first_map, fitting
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
 from graphkit.operators.dropout import dropout
 
@@ -86,6 +87,7 @@ class VirtualNode(nn.Module):
 
     def forward(self, number: int, state: Tensor, h: Tensor, batch: Tensor) -> Tensor:
         """Return the state ``[graphs, channels]`` after renewal ``number``, from nodes ``h [nodes, channels]``."""
+        fitting(h, width=self.start.size(1), weight=self.start, argument="h")
         renewed = self.perceptrons[number](readout("sum", h, batch, len(state)) + state)
         return dropout(renewed, self.dropout, self.training)
 
@@ -165,6 +167,8 @@ class GraphClassifier(nn.Module):
 
     def forward(self, graphs: GraphBatch) -> Tensor:
         """Return one row of ``out_channels`` per graph."""
+        if not isinstance(self.encode, AtomEncoder):
+            fitting(graphs.x, self.encode, weight=self.heads[0].weight)  # type: ignore[arg-type]
         h = self.encode(graphs.x)
         state = None if self.virtual is None else self.virtual.start.expand(graphs.graphs, -1)
         result: Any = 0
@@ -231,6 +235,8 @@ class StructureFree(nn.Module):
 
     def forward(self, graphs: GraphBatch) -> Tensor:
         """Return one row of ``out_channels`` per graph."""
+        if not isinstance(self.encode, AtomEncoder):
+            fitting(graphs.x, first_map(self.each) or self.first)
         h = readout("sum", self.each(self.encode(graphs.x)), graphs.batch, graphs.graphs)
         return self.last(dropout(torch.relu(self.first(h)), self.dropout, self.training))
 

@@ -12,6 +12,7 @@ from torch_geometric.nn import JumpingKnowledge, Linear
 from torch_geometric.nn.resolver import activation_resolver, normalization_resolver
 
 from graphkit._checks import at_least, member, within
+from graphkit.nn.abstract import fitting
 from graphkit.operators import SparseOperator
 from graphkit.operators.dropout import dropout
 from graphkit.operators.features import features_of
@@ -134,6 +135,7 @@ class Encoder(nn.Module):
         for name in given:
             if name != "batch" and name not in self.takes:
                 raise ValueError(f"`{name}` was given, but {self.convs[0]._get_name()} does not use it; leave it out.")
+        fitting(x, width=self.in_channels)
         x = features_of(x)
         states = []
         for number, (conv, takes) in enumerate(zip(self.convs, self._conv_takes, strict=True)):

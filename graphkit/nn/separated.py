@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from graphkit.nn.abstract import fitting
 from graphkit.operators.features import features_of
 
 
@@ -36,6 +37,7 @@ class SeparatedConv(nn.Module):
 
     def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
         """Return the layer's result with the node's own, ``[nodes, out_channels]``."""
+        fitting(x, self.own)
         x = features_of(x)
         around = self.conv(x, edge_index) if edge_weight is None else self.conv(x, edge_index, edge_weight)
         return around + self.own(x)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch_geometric.nn.resolver import activation_resolver
 
-from graphkit._checks import at_least, member, within
+from graphkit._checks import at_least, dense_features, member, within
+from graphkit.nn.abstract import fitting
 from graphkit.nn.pool import ChebPool
 from graphkit.operators import BalancedTree, Level
 from graphkit.operators.dropout import dropout
@@ -95,6 +96,8 @@ class SignalNet(nn.Module):
         Raises:
             ValueError: for a tree that the flat readout or a tied layer was not made for.
         """
+        fitting(x, weight=self.head.weight)
+        dense_features("x", x, self.head.weight)
         x = tree.spread(x)
         for stage, (conv, takes) in enumerate(zip(self.convs, self._takes, strict=True)):
             level = stage * self.pool.levels

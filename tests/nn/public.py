@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ BASIS = fourier_basis(laplacian(EDGES, normalization="sym", dtype=torch.float64)
 LAPLACIAN = laplacian(EDGES, normalization="sym", dtype=torch.float64)
 HIERARCHY = coarsen(EDGES, levels=2)
 TREE = HIERARCHY.tree
+PLACES = len(TREE.orders[0])
 
 PUBLIC = {name: thing for name in gk.__all__ if inspect.isclass(thing := getattr(gk, name))}
 
@@ -37,13 +38,15 @@ class Public:
         name: that of its class, and what tells it from others of the class.
         make: makes it, in single precision.
         call: calls it with features and returns a tensor.
-        width: how many features it was made for; any where 0.
+        width: how many features it was made for; any, of any type, where 0.
+        rows: how many nodes, or places.
     """
 
     name: str
     make: Callable[[], Module]
     call: Callable[[Module, Any], Tensor]
     width: int = WIDTH
+    rows: int = NODES
 
     def __str__(self) -> str:
         return self.name
@@ -51,6 +54,10 @@ class Public:
     @property
     def kind(self) -> str:
         return self.name.partition(",")[0]
+
+    def features(self) -> Tensor:
+        """Return features ``[rows, 4]``."""
+        return replace(GRAPH, num_nodes=self.rows).features(WIDTH)
 
     def made(self, dtype: torch.dtype = torch.float64) -> Module:
         """Return it with weights that are the same at each call, for evaluation."""
@@ -115,8 +122,8 @@ MODULES = [
     spectral("bspline", polynomial=2),
     Public("SpecformerFilter", lambda: gk.SpecformerFilter(4), on_basis),
     Public("LocallyConnectedConv", lambda: gk.LocallyConnectedConv(4, 3, HIERARCHY.levels[0]), lambda m, x: m(x)),
-    Public("ChebPool", lambda: gk.ChebPool(), lambda m, x: m(TREE.spread(x), TREE), 0),
-    Public("ChebPool, mean", lambda: gk.ChebPool("mean"), lambda m, x: m(TREE.spread(x), TREE), 0),
+    Public("ChebPool", lambda: gk.ChebPool(), lambda m, x: m(x, TREE), 0, PLACES),
+    Public("ChebPool, mean", lambda: gk.ChebPool("mean"), lambda m, x: m(x, TREE), 0, PLACES),
     Public("ClusterPool", lambda: gk.ClusterPool(), lambda m, x: m(x, CLUSTER, EDGES).x, 0),
     Public("Encoder", lambda: gk.Encoder(4, 5, 3, conv=gk.GCNConv, residual=True, norm="layer"), on_graph),
     Public("Encoder, attention", lambda: gk.Encoder(4, 5, 3, conv=gk.GATConv, activation="elu"), on_graph),

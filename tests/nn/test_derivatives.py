@@ -84,7 +84,7 @@ def function_of(public: Public) -> tuple[Function, tuple[Tensor, ...]]:
             Called(module, public), {f"module.{n}": p for n, p in zip(names, parameters, strict=True)}, (x,)
         )
 
-    return function, (X, *(p.detach() for p in module.parameters()))
+    return function, (public.features(), *(p.detach() for p in module.parameters()))
 
 
 class Called(torch.nn.Module):

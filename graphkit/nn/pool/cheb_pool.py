@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, member, one_row_per_node
+from graphkit._checks import at_least, dense_features, member, one_row_per_node
 from graphkit.operators import BalancedTree
 
 REDUCTIONS = ("max", "mean")
@@ -53,6 +53,7 @@ class ChebPool(nn.Module):
             ValueError: where the tree has too few levels, or the signal another number of places.
         """
         size = tree.factor(level, self.levels)
+        dense_features("x", x, tree.orders[level])
         one_row_per_node(x, len(tree.orders[level]))
         groups = x.unflatten(-2, (len(tree.orders[level + self.levels]), size))
         if tree.full[level]:

@@ -5,7 +5,14 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch_geometric.typing import OptTensor
 
-from graphkit._checks import cluster_numbers, clusters_within_graphs, member, members_of_all, one_row_per_node
+from graphkit._checks import (
+    cluster_numbers,
+    clusters_within_graphs,
+    dense_features,
+    member,
+    members_of_all,
+    one_row_per_node,
+)
 from graphkit.operators import coarse_graph
 from graphkit.operators.pattern import outside_transforms
 
@@ -54,6 +61,7 @@ class ClusterPool(nn.Module):
         Raises:
             ValueError: for a directed graph, numbers of clusters that no node has, or a cluster in two graphs.
         """
+        dense_features("x", x, cluster)
         clusters = cluster_numbers(cluster, None)
         one_row_per_node(x, len(cluster))
         members_of_all(cluster, clusters)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from graphkit._checks import at_least, host_array, tensor, tied_to_nodes
+from graphkit._checks import at_least, features, host_array, tied_to_nodes
 from graphkit.operators import Level, SparseOperator
 from graphkit.operators.pattern import Pattern
 
@@ -85,11 +85,9 @@ class LocallyConnectedConv(nn.Module):
             ValueError: for another graph or number of nodes or features.
             TypeError: for anything but a level in its place.
         """
-        tensor("x", x)
+        features("x", x, self.in_channels, self.weight)
         given = x.shape[-2] if x.dim() > 1 else 0
         self._require(given, level is None or _level(level).fingerprint & FINGERPRINT == self._known())
-        if x.shape[-1] != self.in_channels:
-            raise ValueError(f"`x` must have {self.in_channels} features, got {list(x.shape)}.")
         if self._pattern.columns.device != x.device:
             self._pattern = self._pattern.to(x.device)
         values = self.weight.flatten().index_select(0, self._pattern.order.long())

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphkit.nn.abstract import fitting
 from graphkit.operators import sum_adjacency
 from graphkit.operators.tabled import EdgeTable, tabled_sum
 
@@ -44,6 +45,7 @@ class BondedGCNConv(nn.Module):
             edge_index: the graph, in any of PyG's forms.
             edge_attr: features of the edges, ``[edges, out_channels]`` or a table of them.
         """
+        fitting(x, self.linear)
         if isinstance(edge_attr, Tensor):
             edge_attr = EdgeTable(edge_attr, torch.arange(len(edge_attr), device=edge_attr.device))
         z = self.linear(x)

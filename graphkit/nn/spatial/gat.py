@@ -12,7 +12,7 @@ from torch_geometric.nn.inits import glorot, zeros
 from torch_geometric.typing import OptTensor, Size
 from torch_geometric.utils import softmax
 
-from graphkit.nn.abstract import bare, both_ends, end_sizes, mapped, two_axes
+from graphkit.nn.abstract import bare, both_ends, end_sizes, fitting, mapped, two_axes
 from graphkit.nn.spatial.attention import AbstractAttentionConv
 from graphkit.operators.attention import attend, attention_weights
 from graphkit.operators.dense import linear
@@ -129,7 +129,9 @@ class GATConv(AbstractAttentionConv):
     ) -> Any:
         """Return the convolved features, and with ``return_attention_weights`` the attention."""
         source, target = both_ends(x)
-        for end in (source, target):
+        for end, lin in ((source, self.lin_src), (target, self.lin_dst)):
+            if end is not None:
+                fitting(end, lin if self.lin is None else self.lin)
             two_axes(end, type(self).__name__)
         sizes = end_sizes((source, target), size, edge_index)
         residual = None if self.res is None or target is None else self.res(target)

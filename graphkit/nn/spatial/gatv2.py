@@ -11,7 +11,7 @@ from torch_geometric.nn.inits import glorot, zeros
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import softmax
 
-from graphkit.nn.abstract import both_ends, end_sizes, mapped, two_axes
+from graphkit.nn.abstract import both_ends, end_sizes, fitting, mapped, two_axes
 from graphkit.nn.spatial.attention import AbstractAttentionConv
 from graphkit.operators.pair_scores import pair_scores
 from graphkit.operators.products import multiply
@@ -117,7 +117,9 @@ class GATv2Conv(AbstractAttentionConv):
     ) -> Any:
         """Return the convolved features, and with ``return_attention_weights`` the attention."""
         source, target = both_ends(x)
-        for end in (source, target):
+        for end, lin in ((source, self.lin_l), (target, self.lin_r)):
+            if end is not None:
+                fitting(end, lin)
             two_axes(end, type(self).__name__)
         if target is None:
             raise ValueError("`x` must hold the target's features too: the dynamic score reads both ends.")

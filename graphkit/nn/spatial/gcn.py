@@ -11,7 +11,7 @@ from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse
 
-from graphkit.nn.abstract import AbstractGraphConv, in_half, mapped, matrix_type, plain_graph, result_type
+from graphkit.nn.abstract import AbstractGraphConv, fitting, in_half, mapped, matrix_type, plain_graph, result_type
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.features import features_of
 
@@ -92,9 +92,11 @@ class GCNConv(AbstractGraphConv):
         """Return the convolved features."""
         if isinstance(x, tuple | list):
             raise ValueError(
-                f"'{type(self).__name__}' received a tuple of node features as input while this layer does not "
-                "support bipartite message passing. Please try other layers such as 'SAGEConv' or 'GraphConv' instead"
+                f"`x` must be one set of features: '{type(self).__name__}' received a tuple of node features as input "
+                "while this layer does not support bipartite message passing. Please try other layers such as "
+                "'SAGEConv' or 'GraphConv' instead"
             )
+        fitting(x, self.lin)
         if not self._fused(edge_index):
             out = self._propagated(x, edge_index, edge_weight)
             return out if self.bias is None else out + self.bias

@@ -9,8 +9,17 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import reset
 from torch_geometric.typing import OptTensor, Size
 
-from graphkit._checks import one_value_per_edge
-from graphkit.nn.abstract import AbstractGraphConv, applied, both_ends, end_sizes, plain_features, plain_graph
+from graphkit._checks import one_value_per_edge, same_device
+from graphkit.nn.abstract import (
+    AbstractGraphConv,
+    applied,
+    both_ends,
+    end_sizes,
+    first_map,
+    fitting,
+    plain_features,
+    plain_graph,
+)
 from graphkit.nn.features import SparseSum
 from graphkit.operators import SparseOperator, sum_adjacency
 from graphkit.operators.pattern import rememberable
@@ -63,13 +72,18 @@ class GINConv(AbstractGraphConv):
         """Return the convolved features."""
         source: Any
         target: Any
-        if not self._fused(edge_index, x):
-            source, target = map(plain_features, (x, x) if isinstance(x, Tensor | SparseOperator) else x)
+        fused = self._fused(edge_index, x)
+        source, target = both_ends(x)
+        for end in (source, target):
+            if end is not None:
+                fitting(end, first_map(self.nn))
+                same_device("x", end, self.eps)
+        if not fused:
+            source, target = plain_features(source), plain_features(target)
             sizes = end_sizes((source, target), size, edge_index, self.node_dim)
             edge_index, _ = plain_graph(edge_index, flow=self.flow, num_nodes=sizes)
             out = self.propagate(edge_index, x=(source, target), size=sizes)
         else:
-            source, target = both_ends(x)
             sizes = end_sizes((source, target), size, edge_index)
             adjacency = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow)
             if isinstance(source, SparseOperator):
@@ -145,7 +159,12 @@ class GINEConv(AbstractGraphConv):
         plain = not self._fused(edge_index, x)
         if edge_attr is None:
             raise ValueError("`edge_attr` must be given: this layer adds the features of edges to those of nodes.")
-        source, target = map(plain_features, both_ends(x))
+        source, target = both_ends(x)
+        for end in (source, target):
+            if end is not None:
+                fitting(end, first_map(self.nn))
+                same_device("x", end, self.eps)
+        source, target = plain_features(source), plain_features(target)
         sizes = end_sizes((source, target), size, edge_index, self.node_dim)
         if isinstance(edge_attr, EdgeTable):
             if not plain and source.dim() == 2:

@@ -12,6 +12,7 @@ from graphkit.nn.abstract import (
     AbstractGraphConv,
     both_ends,
     end_sizes,
+    fitting,
     mapped,
     matrix_type,
     plain_features,
@@ -99,10 +100,13 @@ class SAGEConv(AbstractGraphConv):
     def forward(self, x: Any, edge_index: Any, size: Size = None) -> Tensor:
         """Return the convolved features."""
         plain = not self._fused(edge_index, x, FUSED)
+        source, target = both_ends(x)
+        joint = isinstance(self.aggr_module, MultiAggregation)  # whose result is wider than what it aggregates
+        fitting(source, None if joint else self.lin if self.project else self.lin_l)
+        if target is not None:
+            fitting(target, self.lin_r if self.root_weight else None)
         if plain:
-            source, target = map(plain_features, (x, x) if isinstance(x, Tensor | SparseOperator) else x)
-        else:
-            source, target = both_ends(x)
+            source, target = plain_features(source), plain_features(target)
         if self.project:
             source = self.lin(source).relu()
         root = target if self.root_weight else None

@@ -11,7 +11,7 @@ from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import largest_known, member
-from graphkit.nn.abstract import bare, in_half, mapped, materialized, plain_features, result_type, widened
+from graphkit.nn.abstract import bare, fitting, in_half, mapped, materialized, plain_features, result_type, widened
 from graphkit.nn.spectral.rescaled import AbstractLaplacianConv
 from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms
 from graphkit.operators.dense import linear
@@ -92,6 +92,7 @@ class ChebConv(AbstractLaplacianConv):
         lambda_max: Any = None,
     ) -> Tensor:
         """Return the filtered features."""
+        fitting(x, self.lins[0])
         plain = not self._fused(edge_index)
         x = plain_features(x) if plain else features_of(x)
         if plain:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from graphkit._checks import at_least, within
+from graphkit._checks import at_least, dense_features, within
+from graphkit.nn.abstract import fitting
 from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
 from graphkit.operators import FourierBasis
 from graphkit.operators.dropout import dropout as dropped
@@ -73,6 +74,8 @@ class SpecformerFilter(nn.Module):
             ValueError: for a signal of another graph.
         """
         basis = FourierBasis.of(basis)
+        fitting(x, width=self.channels)
+        dense_features("x", x, self.weight)
         of_one_type(x, basis.dtype, self.weight.dtype)
         terms = self.encoder(basis.eigenvalues, basis.pair_pointers)
         for weight in self.weight:

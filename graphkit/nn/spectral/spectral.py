@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch_geometric.nn.inits import glorot, zeros
 
-from graphkit._checks import at_least, member, within
+from graphkit._checks import at_least, member, same_device, within
+from graphkit.nn.abstract import fitting
 from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
 from graphkit.nn.spectral.responses import (
     AbstractIntervalResponse,
@@ -188,9 +189,9 @@ class SpectralConv(nn.Module):
         """
         x = features_of(x)
         basis = FourierBasis.of(basis)
+        fitting(x, width=self.in_channels)
+        same_device("x", x, self.weight)
         of_one_type(x, basis.dtype, self.weight.dtype)
-        if x.size(-1) != self.in_channels:
-            raise ValueError(f"`x` must have {self.in_channels} features, got {list(x.shape)}.")
         if self.polynomial and not isinstance(laplacian, SparseOperator):
             raise ValueError("`laplacian` must be the basis's operator: this layer has a `polynomial` of it.")
         phi, kernel = self._terms(basis), self._kernel(basis.eigenvalues)

@@ -16,6 +16,7 @@ from graphkit._kernels.ordering import fingerprint
 from graphkit.nn.abstract import (
     AbstractGraphConv,
     biased,
+    fitting,
     mapped,
     matrix_type,
     plain_features,
@@ -170,6 +171,7 @@ class GraphWaveletConv(AbstractGraphConv):
 
     def forward(self, x: Any, edge_index: Any, edge_weight: OptTensor = None) -> Tensor:
         """Return the convolved features."""
+        fitting(x, self.lins[0])
         if self.threshold is not None:
             return self._thresholded(features_of(x), edge_index, edge_weight)
         plain = not self._fused(edge_index)
