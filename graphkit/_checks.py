@@ -793,3 +793,60 @@ def dense_features(argument: str, x: Any, other: Tensor) -> None:
             f"`{argument}` must hold floating-point numbers, got {x.dtype}; `{argument}.float()` makes them."
         )
     same_device(argument, x, other)
+
+
+def not_mapped(argument: str, mapped: bool) -> None:
+    """Refuse a graph that ``torch.vmap`` runs over: what is prepared of it cannot be made for many at once."""
+    if mapped:
+        raise ValueError(
+            f"`{argument}` cannot be mapped over by `torch.vmap`; give it `in_dims=None`, or put the graphs side by "
+            "side in one (torch_geometric.data.Batch)."
+        )
+
+
+FLOWS = ("source_to_target", "target_to_source")
+
+
+def flow_of_messages(flow: str) -> None:
+    """Refuse any other direction of messages than PyG's two."""
+    if flow not in FLOWS:
+        member("flow", flow, FLOWS)
+
+
+def graph_of_each_node(argument: str, batch: Tensor, nodes: int) -> None:
+    """Refuse what has not the number of a graph for each node."""
+    if tensor(argument, batch).dim() != 1 or len(batch) != nodes:
+        raise ValueError(f"`{argument}` must have shape [nodes] = [{nodes}], got {list(batch.shape)}.")
+    if batch.is_floating_point() or batch.is_complex():
+        raise TypeError(f"`{argument}` must hold integers, got {batch.dtype}.")
+
+
+def one_number_or_one_per_graph(argument: str, value: Tensor, batch: Tensor | None) -> None:
+    """Refuse another shape than one number, or one for each graph of a ``batch`` that is given."""
+    fits = value.numel() == 1 or (batch is not None and value.dim() == 1 and len(value) >= min(1, len(batch)))
+    if not fits:
+        raise ValueError(
+            f"`{argument}` must be one number, or [graphs] numbers beside `batch`, got {list(value.shape)}."
+        )
+
+
+def largest_eigenvalues(argument: str, value: Any, graphs: int = 1) -> None:
+    """Refuse what is not the largest eigenvalue of a Laplacian, of each of so many graphs: NaN, infinite, negative."""
+    import torch
+
+    found = torch.as_tensor(value).detach().reshape(-1)
+    if 1 < len(found) < graphs:
+        raise ValueError(f"`{argument}` must have a number for each of {graphs} graphs, got {len(found)}.")
+    if len(found) and not bool(((found >= 0) & (found < math.inf)).all()):
+        wrong = found[~((found >= 0) & (found < math.inf))][0]
+        raise ValueError(f"`{argument}` must be finite and 0 or above, got {float(wrong):.4g}.")
+
+
+def degrees_with_roots(degree: Tensor) -> None:
+    """Refuse degrees below 0, of which a symmetric normalisation takes roots."""
+    if degree.numel() and float(degree.min()) < 0:
+        node = int(degree.argmin())
+        raise ValueError(
+            f"`edge_weight` must give every node a degree of 0 or above, whose root divides, but node {node} has "
+            f"{float(degree[node]):.4g}; leave negative edges out, or take no symmetric normalisation."
+        )

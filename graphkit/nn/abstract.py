@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
+import torch_geometric.nn
 from torch import Tensor
 from torch.nn import ModuleList
 from torch_geometric.nn import MessagePassing
@@ -13,11 +14,11 @@ from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse, is_torch_sparse_tensor
 
-from graphkit._checks import features, pair_of_features
+from graphkit._checks import degrees_with_roots, features, flow_of_messages, not_mapped, pair_of_features
 from graphkit.operators import SparseOperator
 from graphkit.operators.dense import linear
 from graphkit.operators.features import features_of
-from graphkit.operators.functions import forward_mode, inside_transform
+from graphkit.operators.functions import forward_mode, inside_transform, mapped_over
 from graphkit.operators.prepared import Edges, edges_of
 
 AGGREGATIONS = {
@@ -35,6 +36,16 @@ STEPS = ("message", "aggregate", "update", "edge_update", "message_and_aggregate
 LIBRARIES = ("graphkit.", "torch_geometric.")
 
 
+def unscriptable(module: Any) -> None:
+    """Say what to do in place of ``torch.jit.script``, which asks a module by ``__prepare_scriptable__``."""
+    name = type(module).__name__
+    peer = f", or load its state dict into `torch_geometric.nn.{name}`" if hasattr(torch_geometric.nn, name) else ""
+    raise TypeError(
+        f"`torch.jit.script` cannot read {name}, whose kernels are not TorchScript; use `torch.compile` or "
+        f"`torch.export`{peer}."
+    )
+
+
 class AbstractGraphConv(MessagePassing):
     """A PyG message-passing layer that multiplies by a prepared operator where it can.
 
@@ -46,6 +57,7 @@ class AbstractGraphConv(MessagePassing):
     ``aggregate``, ``update`` or other.
     """
 
+    __prepare_scriptable__ = unscriptable
     bias: OptTensor
     nodes_axis: ClassVar[int] = -2
     """The ``node_dim`` that the fused path knows."""
@@ -66,8 +78,7 @@ class AbstractGraphConv(MessagePassing):
 
     def _plain(self, edge_index: Any) -> bool:
         return (
-            torch.compiler.is_compiling()
-            or torch.jit.is_tracing()
+            traced()
             or forward_mode()
             or bool(self.explain)
             or self._has_hooks()
@@ -195,6 +206,17 @@ def matrix_type(x: Any) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
+def traced() -> bool:
+    """Tell whether operations are recorded rather than done, so that no number can be looked at."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def rooted(degree: Tensor) -> None:
+    """Refuse negative degrees on the plain path, where they can be looked at."""
+    if not (traced() or inside_transform()):
+        degrees_with_roots(degree.detach())
+
+
 HALF = (torch.bfloat16, torch.float16)
 """Types of eight or eleven bits, in which many-termed sums and recurrences are not taken."""
 
@@ -221,6 +243,8 @@ def plain_graph(
 
     PyG reads the loops and values of a ``torch.sparse`` matrix in another way in nearly every layer.
     """
+    flow_of_messages(flow)
+    not_mapped("edge_index", inside_transform() and mapped_over(graph))
     if isinstance(graph, SparseOperator):
         edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
     elif is_torch_sparse_tensor(graph):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
 from graphkit._checks import at_least, within
-from graphkit.nn.abstract import fitting
+from graphkit.nn.abstract import fitting, unscriptable
 from graphkit.operators import SparseOperator
 from graphkit.operators.dropout import dropout
 from graphkit.operators.features import features_of
@@ -38,6 +38,8 @@ class FilteredPerceptron(nn.Module):
         >>> FilteredPerceptron(3, 8, 2, filter).eval()(torch.ones(4, 3), torch.tensor([[0, 1], [1, 0]])).shape
         torch.Size([4, 2])
     """
+
+    __prepare_scriptable__ = unscriptable
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from torch_geometric.nn import JumpingKnowledge, Linear
 from torch_geometric.nn.resolver import activation_resolver, normalization_resolver
 
 from graphkit._checks import at_least, member, within
-from graphkit.nn.abstract import fitting
+from graphkit.nn.abstract import fitting, unscriptable
 from graphkit.operators import SparseOperator
 from graphkit.operators.dropout import dropout
 from graphkit.operators.features import features_of
@@ -55,6 +55,8 @@ class Encoder(nn.Module):
         >>> Encoder(5, 16, 3, conv=SAGEConv, layers=3, norm="batch", residual=True)
         Encoder(5, 16, 3, layers=3, conv=SAGEConv)
     """
+
+    __prepare_scriptable__ = unscriptable
 
     def __init__(
         self,

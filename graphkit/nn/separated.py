@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from graphkit.nn.abstract import fitting
+from graphkit.nn.abstract import fitting, unscriptable
 from graphkit.operators.features import features_of
 
 
@@ -29,6 +29,8 @@ class SeparatedConv(nn.Module):
         >>> SeparatedConv(GCNConv(3, 2), 3, 2)(torch.ones(4, 3), torch.tensor([[0, 1], [1, 0]])).shape
         torch.Size([4, 2])
     """
+
+    __prepare_scriptable__ = unscriptable
 
     def __init__(self, conv: nn.Module, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.resolver import activation_resolver
 
 from graphkit._checks import at_least, dense_features, member, within
-from graphkit.nn.abstract import fitting
+from graphkit.nn.abstract import fitting, unscriptable
 from graphkit.nn.pool import ChebPool
 from graphkit.operators import BalancedTree, Level
 from graphkit.operators.dropout import dropout
@@ -48,6 +48,8 @@ class SignalNet(nn.Module):
         >>> net(torch.ones(5, 8, 1), tree).shape
         torch.Size([5, 2])
     """
+
+    __prepare_scriptable__ = unscriptable
 
     def __init__(
         self,

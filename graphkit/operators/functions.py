@@ -34,6 +34,15 @@ def inside_transform() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None
 
 
+def mapped_over(x: Any) -> bool:
+    """Tell whether ``torch.vmap`` runs over an axis of a tensor."""
+    while isinstance(x, Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(x):
+        if torch._C._functorch.is_batchedtensor(x):
+            return True
+        x = torch._C._functorch.get_unwrapped(x)
+    return False
+
+
 def forward_mode() -> bool:
     """Tell whether derivatives are taken forwards, as ``torch.func.jvp`` and ``jacfwd`` do."""
     return forward_ad._current_level >= 0

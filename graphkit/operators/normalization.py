@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import one_value_per_edge
+from graphkit._checks import degrees_with_roots, one_value_per_edge
+from graphkit.operators.functions import inside_transform
 from graphkit.operators.pattern import Pattern, rememberable
 from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of, remembered
 from graphkit.operators.products import along_columns, along_rows, row_sums
@@ -147,6 +148,8 @@ def normalized(pattern: Pattern, values: Tensor, kind: str) -> Tensor:
     degree = row_sums(pattern, values)
     if kind == "rw":
         return values * along_rows(pattern, inverse_power(degree, 1.0))
+    if not inside_transform() and (rememberable(degree) or degree.device.type == "cpu"):  # else to look is to wait
+        degrees_with_roots(degree.detach())
     scale = inverse_power(degree, 0.5)
     # The scales are multiplied first: their product is the same at (i, j) and (j, i), to the last bit.
     return values * (along_rows(pattern, scale) * along_columns(pattern, scale))

@@ -18,8 +18,15 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from graphkit._checks import edge_index_in_range, edge_index_shape, one_value_per_edge
+from graphkit._checks import (
+    edge_index_in_range,
+    edge_index_shape,
+    flow_of_messages,
+    not_mapped,
+    one_value_per_edge,
+)
 from graphkit._kernels.ordering import fingerprint
+from graphkit.operators.functions import inside_transform, mapped_over
 from graphkit.operators.pattern import Pattern, outside_transforms
 from graphkit.operators.sparse import SparseOperator
 
@@ -125,6 +132,8 @@ def edges_of(
         ValueError: for weights beside a matrix, a matrix with ``flow="target_to_source"`` or of another size.
         TypeError: for anything else than a graph.
     """
+    flow_of_messages(flow)
+    not_mapped("edge_index", inside_transform() and mapped_over(graph))
     if isinstance(graph, Tensor) and graph.layout == torch.strided:
         edge_index_shape(graph)
         index = graph if type(graph) is Tensor or not hasattr(graph, "as_tensor") else graph.as_tensor()

@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, dense_features, member, one_row_per_node
+from graphkit.nn.abstract import unscriptable
 from graphkit.operators import BalancedTree
 
 REDUCTIONS = ("max", "mean")
@@ -35,6 +36,8 @@ class ChebPool(nn.Module):
         >>> ChebPool()(tree.spread(torch.tensor([[-1.0], [-2.0], [-3.0]])), tree).flatten().tolist()
         [-1.0, -3.0]
     """
+
+    __prepare_scriptable__ = unscriptable
 
     def __init__(self, reduce: str = "max", *, levels: int = 1) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from graphkit._checks import (
     members_of_all,
     one_row_per_node,
 )
+from graphkit.nn.abstract import unscriptable
 from graphkit.operators import coarse_graph
 from graphkit.operators.pattern import outside_transforms
 
@@ -48,6 +49,8 @@ class ClusterPool(nn.Module):
         >>> pooled.x.flatten().tolist(), pooled.edge_index.tolist(), pooled.edge_weight.tolist()
         ([2.0, 5.0], [[1, 0], [0, 1]], [1.0, 1.0])
     """
+
+    __prepare_scriptable__ = unscriptable
 
     def __init__(self, reduce: str = "max") -> None:
         super().__init__()

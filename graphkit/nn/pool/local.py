@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from graphkit._checks import at_least, features, host_array, tied_to_nodes
+from graphkit.nn.abstract import unscriptable
 from graphkit.operators import Level, SparseOperator
 from graphkit.operators.pattern import Pattern
 
@@ -45,6 +46,8 @@ class LocallyConnectedConv(nn.Module):
         >>> conv(torch.ones(10, 3, 4)).shape, conv.weight.shape
         (torch.Size([10, 3, 2]), torch.Size([7, 2, 4]))
     """
+
+    __prepare_scriptable__ = unscriptable
 
     graph: Tensor
     bias: Tensor | None

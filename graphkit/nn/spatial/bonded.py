@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphkit.nn.abstract import fitting
+from graphkit.nn.abstract import fitting, unscriptable
 from graphkit.operators import sum_adjacency
 from graphkit.operators.tabled import EdgeTable, tabled_sum
 
@@ -31,6 +31,8 @@ class BondedGCNConv(nn.Module):
         >>> BondedGCNConv(3, 2)(torch.ones(4, 3), torch.tensor([[0, 1], [1, 0]]), edges).shape
         torch.Size([4, 2])
     """
+
+    __prepare_scriptable__ = unscriptable
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

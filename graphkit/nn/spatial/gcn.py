@@ -11,9 +11,19 @@ from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse
 
-from graphkit.nn.abstract import AbstractGraphConv, fitting, in_half, mapped, matrix_type, plain_graph, result_type
+from graphkit.nn.abstract import (
+    AbstractGraphConv,
+    fitting,
+    in_half,
+    mapped,
+    matrix_type,
+    plain_graph,
+    result_type,
+    traced,
+)
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.features import features_of
+from graphkit.operators.functions import inside_transform
 
 
 class GCNConv(AbstractGraphConv):
@@ -147,9 +157,16 @@ class GCNConv(AbstractGraphConv):
             # Without weights PyG gives every loop the weight 1.
             edge_weight = torch.ones(edge_index.size(1), dtype=x.dtype, device=edge_index.device)
         pair = gcn_norm(edge_index, edge_weight, nodes, self.improved, self.add_self_loops, self.flow, x.dtype)
+        if not (traced() or inside_transform()) and bool(pair[1].isnan().any()):
+            self._refuse(edge_index, edge_weight, nodes)
         if self.cached:
             self._cached_edge_index = pair
         return pair
+
+    def _refuse(self, edge_index: Any, edge_weight: OptTensor, nodes: int) -> None:
+        """Refuse the weights that the fused path refuses."""
+        options: dict[str, Any] = {"improved": self.improved, "add_self_loops": self.add_self_loops, "flow": self.flow}
+        gcn_adjacency(edge_index, edge_weight, num_nodes=nodes, **options)
 
     def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
         """Return each edge's weighted source features."""

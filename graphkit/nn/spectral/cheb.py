@@ -93,6 +93,7 @@ class ChebConv(AbstractLaplacianConv):
     ) -> Tensor:
         """Return the filtered features."""
         fitting(x, self.lins[0])
+        self._refuse(x, batch, lambda_max)
         plain = not self._fused(edge_index)
         x = plain_features(x) if plain else features_of(x)
         if plain:

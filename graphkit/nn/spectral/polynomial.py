@@ -11,7 +11,7 @@ from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import largest_known, symmetric_operator, weights_of_frequencies
-from graphkit.nn.abstract import biased, fitting, mapped, plain_features, result_type, widened
+from graphkit.nn.abstract import biased, fitting, mapped, plain_features, result_type, traced, widened
 from graphkit.nn.spectral.coefficients import Coefficients
 from graphkit.nn.spectral.rescaled import AbstractLaplacianConv
 from graphkit.operators import SparseOperator
@@ -150,10 +150,10 @@ class PolynomialConv(AbstractLaplacianConv):
     ) -> Tensor:
         """Return the filtered features."""
         fitting(x, self.lin, width=self.in_channels)
+        self._refuse(x, batch, lambda_max)
         plain = not self._fused(edge_index)
         x = plain_features(x) if plain else features_of(x)
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        checked = None if traced else self._checked(x, edge_index, edge_weight, batch, lambda_max)
+        checked = None if traced() else self._checked(x, edge_index, edge_weight, batch, lambda_max)
         apply: Callable[[Tensor], Tensor] | None = checked
         if plain or apply is None:
             apply = self._propagation(widened(x), edge_index, edge_weight, batch, lambda_max)

@@ -8,16 +8,41 @@ import torch
 from torch import Tensor
 from torch_geometric.typing import OptTensor
 
-from graphkit.nn.abstract import AbstractGraphConv, matrix_type, plain_graph
+from graphkit._checks import graph_of_each_node, largest_eigenvalues, one_number_or_one_per_graph
+from graphkit.nn.abstract import AbstractGraphConv, matrix_type, plain_graph, rooted, traced
 from graphkit.operators import SparseOperator, rescaled_laplacian
+from graphkit.operators.functions import inside_transform
 from graphkit.operators.normalization import inverse_power
 from graphkit.operators.pattern import rememberable
+from graphkit.operators.prepared import remembered
 
 
 class AbstractLaplacianConv(AbstractGraphConv):
     r"""A layer that multiplies by :math:`2L/\lambda - I` of the Laplacian that ``normalization`` names."""
 
     normalization: str | None
+
+    def _refuse(self, x: Any, batch: OptTensor, lambda_max: Any) -> None:
+        """Refuse graphs of nodes and largest eigenvalues that do not fit; their numbers are looked at once."""
+        if batch is not None:
+            graph_of_each_node("batch", batch, x.size(-2))
+        if not isinstance(lambda_max, Tensor):
+            if lambda_max is not None and not traced():
+                largest_eigenvalues("lambda_max", lambda_max)
+            return
+        one_number_or_one_per_graph("lambda_max", lambda_max, batch)
+        if traced() or inside_transform():
+            return
+
+        def look() -> bool:
+            graphs = int(batch.max()) + 1 if batch is not None and batch.numel() else 1
+            largest_eigenvalues("lambda_max", lambda_max, graphs)
+            return True
+
+        if rememberable(lambda_max):
+            remembered(look, "largest eigenvalues", lambda_max, batch)
+        else:
+            look()
 
     def _operator(
         self, x: Any, edge_index: Any, edge_weight: OptTensor, batch: OptTensor, lambda_max: Any
@@ -52,6 +77,7 @@ class AbstractLaplacianConv(AbstractGraphConv):
         weight = torch.where(edge_index[0] == edge_index[1], 0, weight)
         degree = x.new_zeros(nodes).index_add(0, target, weight)
         if self.normalization == "sym":
+            rooted(degree)
             root = inverse_power(degree, 0.5)
             weight = weight * root[edge_index[0]] * root[edge_index[1]]
         elif self.normalization == "rw":

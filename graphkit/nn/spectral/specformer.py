@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from graphkit._checks import at_least, dense_features, within
-from graphkit.nn.abstract import fitting
+from graphkit.nn.abstract import fitting, unscriptable
 from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
 from graphkit.operators import FourierBasis
 from graphkit.operators.dropout import dropout as dropped
@@ -43,6 +43,8 @@ class SpecformerFilter(nn.Module):
         >>> SpecformerFilter(2)(torch.ones(4, 2), basis).shape
         torch.Size([4, 2])
     """
+
+    __prepare_scriptable__ = unscriptable
 
     def __init__(
         self, channels: int, *, layers: int = 2, terms: int = 4, hidden: int = 32, dropout: float = 0.0

@@ -12,7 +12,7 @@ from torch.nn import Parameter
 from torch_geometric.nn.inits import glorot, zeros
 
 from graphkit._checks import at_least, member, same_device, within
-from graphkit.nn.abstract import fitting
+from graphkit.nn.abstract import fitting, unscriptable
 from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
 from graphkit.nn.spectral.responses import (
     AbstractIntervalResponse,
@@ -89,6 +89,8 @@ class SpectralConv(nn.Module):
         >>> conv(torch.ones(4, 3), basis).shape, conv.response(basis.eigenvalues).shape
         (torch.Size([4, 2]), torch.Size([4, 2]))
     """
+
+    __prepare_scriptable__ = unscriptable
 
     fingerprint: Tensor | None
 

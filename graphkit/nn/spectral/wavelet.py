@@ -11,7 +11,7 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import ones, reset, zeros
 from torch_geometric.typing import OptTensor
 
-from graphkit._checks import at_least, host_array, member, same_graph
+from graphkit._checks import at_least, host_array, member, same_graph, weights_of_frequencies
 from graphkit._kernels.ordering import fingerprint
 from graphkit.nn.abstract import (
     AbstractGraphConv,
@@ -22,10 +22,12 @@ from graphkit.nn.abstract import (
     plain_features,
     plain_graph,
     result_type,
+    traced,
     widened,
 )
 from graphkit.operators import SparseOperator, chebyshev_sum, laplacian
 from graphkit.operators.features import features_of
+from graphkit.operators.functions import inside_transform
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import edges_of, remembered
 from graphkit.operators.wavelets import FilterBank, ThresholdedWavelets, heat, thresholded_wavelets
@@ -333,6 +335,8 @@ class GraphWaveletConv(AbstractGraphConv):
         edge_index, edge_weight = plain_graph(edge_index, edge_weight, flow=self.flow, num_nodes=nodes)
         if self.form == "gwnn":
             same_graph("form='gwnn'", self.num_nodes or 0, nodes, True)
+        if edge_weight is not None and not (traced() or inside_transform()):
+            weights_of_frequencies(edge_weight)
         weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.flatten()
         weight = weight.to(dtype)
         norm, isolated = shifted_edges(edge_index, weight, nodes, self.normalization, self.flow)
