@@ -9,15 +9,9 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-
 from typing import TYPE_CHECKING, Any
 
 # The command line looks names up here before torch is loaded, so no heavy import stands at the top.
@@ -533,12 +527,6 @@ def instance(argument: str, value: Any, kinds: type | tuple[type, ...], wanted: 
     return value
 
 
-def flag(argument: str, value: bool) -> bool:
-    """Return ``value`` if it is ``True`` or ``False``, else raise ``TypeError``."""
-    instance(argument, value, bool, "True or False")
-    return value
-
-
 def not_negative(argument: str, value: float) -> float:
     """Return ``value`` as a float if it is a finite number of 0 or more, else raise ``ValueError``."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
@@ -596,30 +584,12 @@ def item_numbers(argument: str, value: Tensor, axes: str, items: int | None = No
     return value
 
 
-def instance(argument: str, value: object, kinds: type | tuple[type, ...], what: str) -> None:
-    """Refuse a value of another kind; ``what`` says in words what it must be."""
-    if not isinstance(value, kinds):
-        raise TypeError(f"`{argument}` must be {what}, got {str(value)[:60]!a} ({type(value).__name__}).")
-
-
-def instance(argument: str, value: Any, kinds: type | tuple[type, ...], what: str) -> None:
-    """Refuse a value of another kind; ``what`` says in words what it must be."""
-    if not isinstance(value, kinds):
-        raise TypeError(f"`{argument}` must be {what}, got {str(value)[:60]!a} ({type(value).__name__}).")
-
-
 def path(argument: str, value: Any) -> Path:
     """Return ``value`` as a path if it is one or a text that is not empty."""
     instance(argument, value, (str, os.PathLike), "a path")
     if not os.fspath(value):
         raise ValueError(f"`{argument}` must be a path, got an empty text.")
     return Path(value)
-
-
-def flag(argument: str, value: Any) -> bool:
-    """Return ``value`` if it is true or false and nothing that counts as such."""
-    instance(argument, value, bool, "True or False")
-    return bool(value)
 
 
 def share(argument: str, value: Any) -> float:
