@@ -131,6 +131,10 @@ def standardised(z: Tensor, *, correction: int = 0) -> Tensor:
     """
     if len(z) < 2:
         return z * 0
+    deviation, mean = z.std(0, correction=correction), z.mean(0)
+    known = deviation.detach()
+    if bool(((known > 1e-3 * mean.detach().abs()) & (known > 1e-6) & (known < 1e6)).all()):
+        return (z - mean) / deviation  # the usual case: nothing is constant, and no square is too large or small
     scaled = z * power_of_two(z.detach().abs().amax(0))
     varies = (scaled != scaled[:1]).any(0)
     # The deviation of equal numbers has no derivative; that of a ramp, which stands in for them, is not asked for.
