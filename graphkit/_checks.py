@@ -75,7 +75,9 @@ def tensor(argument: str, value: Tensor) -> Tensor:
     import torch
 
     if not isinstance(value, torch.Tensor):
-        raise TypeError(f"`{argument}` must be a tensor, got {type(value).__name__}; `torch.as_tensor` makes one.")
+        texts = isinstance(value, list | tuple) and any(isinstance(each, str) for each in value)
+        way = "`numpy.unique(texts, return_inverse=True)[1]` numbers texts" if texts else "`torch.as_tensor` makes one"
+        raise TypeError(f"`{argument}` must be a tensor, got {type(value).__name__}; {way}.")
     return value
 
 

@@ -53,6 +53,13 @@ def class_labels(argument: str, y: Tensor, items: int) -> Tensor:
     return y
 
 
+def on_device(argument: str, value: Tensor, device: torch.device) -> Tensor:
+    """Return ``value`` if it is on a device, else raise ``ValueError``."""
+    if value.device != device:
+        raise ValueError(f"`{argument}` must be on {device}, as what it belongs to, got {value.device}; move it there.")
+    return value
+
+
 def several(argument: str, values: Iterable[Any], example: str) -> list[Any]:
     """Return ``values`` as a list if they are some, else raise ``TypeError``: one string is none of several."""
     if isinstance(values, str) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import dense, embeddings, tensor
-from graphkit.metric.arguments import class_labels, place
+from graphkit.metric.arguments import class_labels, on_device, place
 from graphkit.metric.relations import NOBODY, Relations
 
 Reference: TypeAlias = tuple[Tensor, Tensor]
@@ -68,16 +68,22 @@ def compared(
     finite_embeddings("z", z, distance, squared=squared)
     if y is None and not pairs:
         raise ValueError("`y` must hold the labels of the items, unless `pairs` says what to look at.")
-    y = class_labels("y", y, len(z)) if y is not None else nobody(z)
+    y = _labels("y", y, z) if y is not None else nobody(z)
     if reference is None:
         return Compared(wide(z), None, y, y)
     others, labels = labelled(reference, pairs=pairs, name=names[0])
     finite_embeddings(names[0], others, distance, squared=squared)
+    on_device(names[0], others, z.device)
     if others.shape[1] != z.shape[1]:
         raise ValueError(f"`{names[0]}` must have {z.shape[1]} features, as `z`, got {others.shape[1]}.")
-    labels = class_labels(names[1], labels, len(others)) if labels is not None else nobody(others)
+    labels = _labels(names[1], labels, others) if labels is not None else nobody(others)
     common = torch.promote_types(wide(z).dtype, wide(others).dtype)
     return Compared(z.to(common), others.to(common), y, labels)
+
+
+def _labels(argument: str, y: Tensor, z: Tensor) -> Tensor:
+    """Return the classes of embeddings if they fit these."""
+    return on_device(argument, class_labels(argument, y, len(z)), z.device)
 
 
 def nobody(z: Tensor) -> Tensor:

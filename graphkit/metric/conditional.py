@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from graphkit._checks import at_least, dense, integer_labels, member, tensor
 from graphkit._kinds import flag, random_generator
-from graphkit.metric.arguments import place
+from graphkit.metric.arguments import on_device, place
 from graphkit.metric.compared import finite_embeddings
 from graphkit.metric.gallery import Rows
 from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
@@ -82,7 +82,7 @@ class ConditionalSimilarity(nn.Module):
             ValueError: for a condition that does not exist, or embeddings of another width.
             TypeError: for what are no embeddings, or conditions that are not integers.
         """
-        _of_width("z", z, self.features)
+        on_device("z", _of_width("z", z, self.features), self.weight.device)
         if isinstance(condition, Tensor):
             for number in integer_labels("condition", condition, len(z)).unique().tolist():
                 place("condition", number, self.conditions)
@@ -99,7 +99,7 @@ class ConditionalSimilarity(nn.Module):
         Raises:
             ValueError: for embeddings of another width.
         """
-        _of_width("z", z, self.features)
+        on_device("z", _of_width("z", z, self.features), self.weight.device)
         if self.kind == "mask":
             return z * self.weight.relu().unsqueeze(1)
         return z @ self.weight.mT
@@ -161,7 +161,7 @@ class ContextSimilarity(nn.Module):
             ValueError: for a context of another shape, or embeddings of another width.
             TypeError: for what are no dense tensors of floating-point numbers.
         """
-        _of_width("z", z, self.features)
+        on_device("z", _of_width("z", z, self.features), self.mask.weight.device)
         if not dense("context", context).is_floating_point():
             raise TypeError(f"`context` must hold floating-point numbers, got {context.dtype}.")
         if context.shape not in ((self.context_features,), (len(z), self.context_features)):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import member
+from graphkit.metric.arguments import on_device
 from graphkit.metric.compared import finite_embeddings, wide
 from graphkit.metric.gallery import DISTANCES
 from graphkit.metric.streaming import block_distances, sides
@@ -51,6 +52,7 @@ def pairwise_distances(z: Tensor, reference: Tensor | None = None, *, distance: 
     finite_embeddings("reference", reference, distance)
     if reference.shape[1] != z.shape[1]:
         raise ValueError(f"`reference` must have {z.shape[1]} features, as `z`, got {reference.shape[1]}.")
+    on_device("reference", reference, z.device)
     common = torch.promote_types(wide(z).dtype, wide(reference).dtype)
     return distance_matrix(z.to(common), reference.to(common), distance)
 

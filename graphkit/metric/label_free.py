@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import embeddings, positive
+from graphkit.metric.arguments import on_device
 from graphkit.metric.compared import not_too_long, wide, without_autocast
 from graphkit.metric.distances import power_of_two
 
@@ -152,5 +153,6 @@ def _views(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
             "`first` and `second` must be views of the same items, two at least, of one feature at least, "
             f"got {list(first.shape)} and {list(second.shape)}."
         )
+    on_device("second", second, first.device)
     common = torch.promote_types(wide(first).dtype, wide(second).dtype)
     return first.to(common), second.to(common)

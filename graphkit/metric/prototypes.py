@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._checks import dense, positive
-from graphkit.metric.arguments import class_labels, several
+from graphkit.metric.arguments import class_labels, on_device, several
 from graphkit.metric.compared import Reference, compared, finite_embeddings, wide
 from graphkit.metric.criterion import AbstractCriterion
 from graphkit.metric.distances import normalised
@@ -53,7 +53,7 @@ def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
         tensor([4, 7])
     """
     finite_embeddings("z", z)
-    class_labels("y", y, len(z))
+    on_device("y", class_labels("y", y, len(z)), z.device)
     known = y >= 0
     classes, numbers = y[known].unique(return_inverse=True)
     if not len(classes):

@@ -12,6 +12,7 @@ from graphkit.metric import (
     AnomalyScorer,
     ConditionalSimilarity,
     ContextSimilarity,
+    TripletLoss,
     barlow_twins,
     canonical_correlation,
     class_prototypes,
@@ -193,3 +194,42 @@ def test_the_law_is_about_everything_public():
                 f"{name}.{key}" for key in BELOW
             }
     assert set(CALLS) == expected
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor that says it is on an accelerator; where there is none, too, a refusal can be seen."""
+
+    device = property(lambda self: torch.device("cuda", 0))
+
+
+@pytest.mark.parametrize("name", [name for name, made in CALLS.items() if {"z", "y"} <= set(made.right())])
+def test_labels_on_another_device_are_refused_or_fetched(name):
+    """Losses, miners and prototypes compute where the embeddings are; evaluations on the CPU, from wherever."""
+    given = CALLS[name].right()
+    given["y"] = given["y"].as_subclass(Elsewhere)
+    on_the_cpu = {"evaluate_retrieval", "evaluate_conditions", "linear_probe", "cluster_agreement", "AnomalyScorer.fit"}
+    if name in on_the_cpu:
+        CALLS[name].thing(**given)
+        return
+    with pytest.raises(ValueError, match="`y` must be on cpu, as what it belongs to, got cuda:0"):
+        CALLS[name].thing(**given)
+
+
+@pytest.mark.parametrize(
+    "name", ["pairwise_distances", "barlow_twins", "ContextSimilarity.forward", "TripletLoss.report"]
+)
+def test_embeddings_on_another_device_are_refused(name):
+    given = CALLS[name].right()
+    place = next(key for key in ("reference", "second", "z") if key in given)
+    given[place] = (z.as_subclass(Elsewhere), y) if name == "TripletLoss.report" else z.as_subclass(Elsewhere)
+    with pytest.raises(ValueError, match=f"`{place}` must be on cpu, as what it belongs to, got cuda:0"):
+        CALLS[name].thing(**given)
+
+
+def test_labels_that_are_texts_are_told_the_way():
+    with pytest.raises(
+        TypeError, match=r"`y` must be a tensor, got list; `numpy\.unique\(texts, return_inverse=True\)"
+    ):
+        TripletLoss()(z, ["cat", "cat", "dog", "dog", "cow", "cow"])
+    with pytest.raises(ValueError, match=r"`y` must hold classes from 0 upwards, or -1 .*, got -2 in row 4"):
+        TripletLoss()(z, torch.tensor([0, 0, 1, 1, -2, 2]))
