@@ -21,7 +21,8 @@ TRUSTED = {"torch", "torch_geometric", "graphkit", "numpy", "scipy", *sys.stdlib
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, type(...), torch.dtype, torch.device, torch.layout}
 _HOLDERS = {dict, OrderedDict, list, tuple, set, frozenset}
 _SAME = (
-    *(types.BuiltinFunctionType, types.MethodDescriptorType, types.GetSetDescriptorType, types.GenericAlias),
+    *(types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType),
+    *(types.GetSetDescriptorType, types.MemberDescriptorType, types.GenericAlias),
     torch_geometric.inspector.Inspector,
 )
 _OF_CLASSES = {
@@ -68,6 +69,8 @@ class _Reader:
             return kind, frozenset(value)
         if isinstance(value, types.FunctionType):
             return self._function(value)
+        if isinstance(value, types.BuiltinFunctionType | types.MethodWrapperType):
+            return self._builtin(value)
         if isinstance(value, types.MethodType):
             return "method", self.read(value.__func__), self.read(value.__self__)
         if isinstance(value, functools.partial):
@@ -90,8 +93,8 @@ class _Reader:
 
     def _further(self, value: Any) -> Hashable:
         """Return what the attributes of an object are told by."""
-        if _slotted(type(value)):
-            raise _Unknown(type(value).__name__)  # attributes that do not stand in `vars`
+        if _hides(type(value)):
+            raise _Unknown(type(value).__name__)
         return self.read(vars(value)) if getattr(value, "__dict__", None) else None
 
     def _tensor(self, value: Tensor) -> Hashable:
@@ -99,6 +102,14 @@ class _Reader:
         if id(value) in self.parameters:
             return about
         return *about, stamp(value), None if value.device.type == "cpu" else self._same(value)
+
+    def _builtin(self, function: types.BuiltinFunctionType | types.MethodWrapperType) -> Hashable:
+        owner = function.__self__
+        if _of_trusted(function):
+            return self._same(function)
+        if owner is None or isinstance(owner, types.ModuleType):
+            raise _Unknown(function.__name__)  # somebody's C
+        return "builtin", function.__name__, self.read(owner)
 
     def _function(self, function: types.FunctionType) -> Hashable:
         if _of_trusted(function):
@@ -116,8 +127,10 @@ class _Reader:
         return kind, self.read(own), *(self._class(base) for base in kind.__bases__)
 
 
-def _slotted(kind: type) -> bool:
-    """Tell whether objects of a class have attributes beside those of ``vars``."""
+def _hides(kind: type) -> bool:
+    """Tell whether objects of a class have more to them than ``vars``: slots, or what C++ knows, as TorchScript has."""
+    if any(base.__module__ == "pybind11_builtins" for base in kind.__mro__):
+        return True
     slots = [vars(base).get("__slots__", ()) for base in kind.__mro__]
     return any(set((each,) if isinstance(each, str) else each) - {"__dict__", "__weakref__"} for each in slots)
 

@@ -224,6 +224,44 @@ UNKNOWN: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+@torch.jit.script
+def scripted(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.layer_norm(x, [4], weight, bias)
+
+
+class ByScript(nn.Module):
+    """Calls a compiled function that it holds, or one that stands outside."""
+
+    def __init__(self, held: bool) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.rand(4)), nn.Parameter(torch.rand(4))
+        if held:
+            self.function = scripted
+
+    def forward(self, x: Tensor) -> Tensor:
+        return getattr(self, "function", scripted)(x, self.weight, self.bias)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: torch.jit.script(nn.LayerNorm(4)),
+        lambda: torch.jit.trace(nn.LayerNorm(4), torch.rand(3, 4)),
+        lambda: ByScript(True),
+        lambda: ByScript(False),
+    ],
+    ids=["a scripted module", "a traced module", "a function held", "a function outside"],
+)
+def test_torchscript_which_runs_unseen_goes_task_by_task(made, monkeypatch):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 4), made(), nn.Tanh(), nn.Linear(4, 2)).double()
+    learner, tasks = MAML(model, inner_lr=0.4, inner_steps=2), some_tasks()
+    found = loss_and_gradient(learner, tasks)
+    monkeypatch.setattr(abstract, "all_at_once", lambda *_: None)
+    assert torch.equal(found, loss_and_gradient(learner, tasks))
+
+
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_is_not_known_goes_task_by_task(name, monkeypatch):
     learner, tasks = a_learner(UNKNOWN[name], alone), some_tasks()

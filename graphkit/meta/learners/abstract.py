@@ -136,13 +136,13 @@ class AbstractLearner(nn.Module, ABC):
                 # Each call has its own copy: a model may write into what it is given.
                 return solve(lambda call: call(support.clone()), lambda call: call(query.clone()), y, ways)
 
-            if _stackable(tasks):
+            told = fingerprint(self.model)
+            if _stackable(tasks) and told is not None:  # nothing in it runs unseen, as TorchScript does
                 x = first.items.x  # type: ignore[attr-defined]  # rows have it
                 groups = ([getattr(task.episode, part).flatten() for task in tasks] for part in ("support", "query"))
                 found = all_at_once(one, *(x[torch.stack(group)] for group in groups))
                 if found is not None:
                     return found
-            told = None if isinstance(first.items, Rows) else fingerprint(self.model)
             shown = [(self.shown(task, "support", told), self.shown(task, "query", told)) for task in tasks]
             return torch.stack([solve(support, query, y, ways) for support, query in shown])
 
