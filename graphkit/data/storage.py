@@ -130,7 +130,7 @@ def stored(folder: Path | str, *, verify: bool = True) -> Data:
 
     Args:
         folder: as :func:`store` or ``graphkit data import`` wrote it.
-        verify: read every file first and compare its checksum, a second for two gigabytes; without it only lengths are
+        verify: read every file first and compare its checksum, about a second for a gigabyte; without it only lengths are
             compared, and a graph whose files have changed since is taken for the one that was written.
 
     Raises:

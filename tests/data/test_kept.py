@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import time
 import pytest
 import torch
 
+import graphkit.data
 from graphkit.data import (
     DataError,
     Synthetic,
@@ -117,6 +119,16 @@ def dying(self, rows):
 ArrayWriter.append = dying
 synthesize(sys.argv[1], Synthetic(nodes=100, edges=400, features=8, classes=4))
 """
+
+
+def test_every_public_writer_is_among_them():
+    named = set()
+    for name in graphkit.data.__all__:
+        made = getattr(graphkit.data, name)
+        if {"folder", "to"} & set(inspect.signature(made.__init__ if inspect.isclass(made) else made).parameters):
+            named.add(name)
+    readers = {"GraphStore", "Partitions", "stored"}
+    assert named - readers == {*WRITERS, "import_graph"}  # an import goes on where it was killed
 
 
 class TestWhatIsLeft:
