@@ -130,8 +130,8 @@ def stored(folder: Path | str, *, verify: bool = True) -> Data:
 
     Args:
         folder: as :func:`store` or ``graphkit data import`` wrote it.
-        verify: read every file first and compare its checksum, about a second for a gigabyte; without it only lengths are
-            compared, and a graph whose files have changed since is taken for the one that was written.
+        verify: read every file first and compare its checksum, about a second for a gigabyte; without it only lengths
+            are compared, and a graph whose files have changed since is taken for the one that was written.
 
     Raises:
         DataError: for a folder that holds no whole graph.
