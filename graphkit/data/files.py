@@ -212,11 +212,18 @@ def _old(folder: Path) -> bool:
 
 
 def place(card: Card, staged: Path, home: Path) -> None:
-    """Rename the files of ``card`` from ``staged`` into ``home``; each is whole or not there."""
+    """Rename the files of ``card`` from ``staged`` into ``home``; each is whole or not there.
+
+    Raises:
+        DataError: if one cannot be put there.
+    """
     for path in card.files:
         target = home / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(staged / path, target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(staged / path, target)
+        except OSError as error:
+            raise DataError(f"{target} cannot be written: {error.strerror or error}.") from error
 
 
 def put(content: bytes, path: Path) -> None:

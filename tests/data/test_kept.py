@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import inspect
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from graphkit.data import (
     DataError,
     Synthetic,
     cached_fourier_basis,
+    fetch,
     files,
     import_graph,
     kept,
@@ -29,6 +31,7 @@ from graphkit.data import (
     synthesize_ogb,
 )
 from graphkit.data.files import working_folder
+from graphkit.data.sources import SOURCES
 
 SMALL = Synthetic(nodes=100, edges=400, features=8, classes=4)
 RING = torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]])
@@ -190,6 +193,22 @@ class TestWhatIsLeft:
             ):
                 import_graph(tmp_path / "edges.csv", tmp_path / "graph")
         assert stored(import_graph(tmp_path / "edges.csv", tmp_path / "graph").folder).num_edges == 2
+
+    def test_a_download_that_finds_no_room_names_the_file_and_comes_again(self, mirror, data_home, monkeypatch):
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def copied(_, root):
+            shutil.copytree(mirror / "tu/MUTAG/raw", root / "tu/MUTAG/raw", copy_function=shutil.copyfile)
+
+        monkeypatch.delenv("GRAPHKIT_MIRROR")
+        monkeypatch.setattr(type(SOURCES["mutag"]), "download", copied)
+        with monkeypatch.context() as patch:
+            patch.setattr("os.replace", full)
+            with pytest.raises(DataError, match=r"MUTAG_A\.txt cannot be written: No space left on device"):
+                fetch("mutag")
+        assert not list(data_home.glob(".staging-*"))
+        assert fetch("mutag") == data_home
 
     def test_a_full_disk_keeps_no_cache_and_loses_no_graph(self, data_home, monkeypatch):
         def full(_):
