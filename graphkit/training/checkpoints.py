@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
+from graphkit._checks import instance, switch
+from graphkit.training.arguments import require_run
 from graphkit.training.files import Writer, held, put_aside, require_writable
 from graphkit.training.sealed import Damaged, read_tensors, saved_tensors
 
@@ -38,7 +40,10 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], *, every: float = 30.0, writes: bool = True) -> None:
-        self.writes = writes
+        require_run(folder, False, every=every, name="folder")
+        instance("folder", folder, Path, "a Path")
+        instance("identity", identity, Mapping, "a mapping")
+        self.writes = switch("writes", writes)
         self.folder, self.identity, self.every = folder, dict(identity), every
         self.path = folder / "checkpoint.pt"
         if writes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from graphkit._checks import member
+from graphkit._checks import instance, member
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -37,7 +37,9 @@ def known_device(device: torch.device | str) -> torch.device:
 
     Raises:
         ValueError: for words that name none.
+        TypeError: for anything but words, or a device.
     """
+    instance("device", device, (str, torch.device), "one as 'cpu' or 'cuda:1'")
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError):
@@ -51,6 +53,7 @@ def own_device(device: str) -> str:
     Of several processes on a machine with accelerators each has one of its own. What ``fabric run --accelerator`` says
     counts where ``device`` is "auto".
     """
+    instance("device", device, str, "text such as 'cpu' or 'cuda:1'")
     if device == "auto":
         said = os.environ.get("LT_ACCELERATOR", "auto")
         device = "cuda" if said == "gpu" else said
@@ -72,6 +75,7 @@ def fabric_on(device: str, precision: str) -> Fabric:
     # It would advise a faster and coarser product on every accelerator that has one.
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     member("precision", precision, PRECISIONS)
+    instance("device", device, str, "text such as 'cpu' or 'cuda:1'")
     name, colon, number = device.partition(":")
     if precision == "16-mixed" and (name == "cpu" or (name == "auto" and not torch.accelerator.is_available())):
         # Fabric would take bfloat16 instead, and the record would name a precision that was not used.

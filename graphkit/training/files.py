@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from graphkit._checks import instance
+
 
 def require_writable(argument: str, path: Path) -> None:
     """Make the folder of ``path`` and see that a file can be written there, before anything is computed for it.
@@ -17,6 +19,8 @@ def require_writable(argument: str, path: Path) -> None:
     Raises:
         ValueError: if it cannot, or if ``path`` is a folder, a device or a pipe, in whose place no file may be put.
     """
+    instance("argument", argument, str, "text")
+    instance("path", path, Path, "a Path")
     # /dev/stdout may lead to a file, and putting another in its place would take what is printed there with it.
     if path.absolute().parent in (Path("/dev"), Path("/dev/fd")) or (path.exists() and not path.is_file()):
         kind = "a folder" if path.is_dir() else "a device or a pipe"

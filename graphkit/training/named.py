@@ -30,6 +30,7 @@ from graphkit.training.architectures.signals import (
     PooledSpectral,
     SignalMLP,
 )
+from graphkit.training.arguments import fields_of
 from graphkit.training.recipes import Recipe
 
 
@@ -187,4 +188,4 @@ def recipe(name: str, overrides: Mapping[str, Any] | None = None, *, items: str 
     """
     tables = {"nodes": RECIPES, "signals": SIGNAL_RECIPES, "graphs": GRAPH_RECIPES}
     known = tables[member("items", items, tables)]
-    return known[member("model", name, known)].with_(overrides or {})
+    return known[member("model", name, known)].with_(fields_of("overrides", overrides))

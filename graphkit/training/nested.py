@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from graphkit._checks import at_least, hearer, instance, sequence
+from graphkit._checks import seed as known_seed
 from graphkit.data import GraphSet
 from graphkit.data.splits import NestedFolds
+from graphkit.training.arguments import fields_of, require_run
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import fabric_on, own_device
 from graphkit.training.graphs import graph_facts
 from graphkit.training.interrupts import stop_request
 from graphkit.training.processes import Processes, connected
 from graphkit.training.protocol import Protocol as MeasuredUnder
+from graphkit.training.recipes import Recipe
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.study import Outcome
 from graphkit.training.trainings import STRIDE, Listener, Trainings
@@ -27,7 +31,6 @@ from graphkit.training.trainings import STRIDE, Listener, Trainings
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from graphkit.training.recipes import Recipe
 
 GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
     "gin": (
@@ -108,15 +111,22 @@ def nested_cross_validation(
 
     Source: Errica, Podda, Bacciu & Micheli (2020), arXiv:1912.09893, for the protocol; the grid is smaller.
     """
-    if resume and checkpoint is None:
-        raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")
+    instance("graphs", graphs, GraphSet, "a GraphSet")
+    instance("recipe", recipe, Recipe, "a Recipe, such as `graphkit.training.recipe('gin', items='graphs')`")
+    given, beside = fields_of("given", given), sequence("beside", beside, Recipe, "recipes")
+    if at_least("folds", folds, 2) > len(graphs):
+        raise ValueError(f"`folds` must be at most the number of graphs ({len(graphs):,}), got {folds:,}.")
+    known_seed("seed", seed)
+    require_run(checkpoint, resume)
+    hearer("listener", listener, ("run",))
+    instance("command", command, str, "text")
     fabric = fabric_on(own_device(device), precision)
     with connected(fabric.device, patience=PATIENCE) as processes:
         every = []
         for each in (recipe, *beside):
             folder = None if checkpoint is None else Path(checkpoint) / ("" if each is recipe else each.name)
             begun = each is recipe or (folder is not None and (folder / "checkpoint.pt").exists())
-            made = _Nested(graphs, each, choices_of(each, given or {}), folds, seed, fabric, precision, processes)
+            made = _Nested(graphs, each, choices_of(each, given), folds, seed, fabric, precision, processes)
             every.append(made.measured(folder, resume=resume and begun, listener=listener, command=command))
     first, *others = every
     figures = {other.name: outcome.record.metric for other, outcome in zip(beside, others, strict=True)}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, InstanceOf, ValidationError
 from pydantic.dataclasses import dataclass
 
-from graphkit._checks import nearest
+from graphkit._checks import instance, nearest
 from graphkit.training.architectures.abstract import (
     STRICT,
     AbstractArchitecture,
@@ -28,6 +28,7 @@ from graphkit.training.architectures.abstract import (
     Share,
     Switch,
 )
+from graphkit.training.arguments import fields_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -205,6 +206,7 @@ class Recipe:
             >>> recipe("gat").with_({"lr": "0.02", "heads": 4}).as_dict()["heads"]
             4
         """
+        overrides = fields_of("overrides", overrides)
         own = self._own()
         of_model = self.model.options()
         for name in overrides:
@@ -225,6 +227,7 @@ def read_overrides(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: if there is no such file, or it is not a flat TOML table.
     """
+    instance("path", path, Path, "a Path")
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from graphkit._checks import instance, sequence
 from graphkit.training.files import write_atomically
 from graphkit.training.protocol import DatasetFacts, Protocol
 
@@ -84,10 +85,13 @@ def metric(name: str, values: Sequence[float], *, unit: str = "fraction") -> Met
         >>> print(metric("accuracy", [0.1, 0.6]))
         35.00 ± 35.36 % (two seeds)
     """
+    instance("name", name, str, "text")
+    instance("unit", unit, str, "text")
+    values = sequence("values", values, (int, float), "numbers")
     low, high = BOUNDS.get(name, (0.0, 1.0))
-    given, values = values, tuple(values)
     if not values or not all(math.isfinite(value) and low - MARGIN <= value <= high + MARGIN for value in values):
-        raise ValueError(f"`values` of {name} must be one or more numbers from {low:g} to {high:g}, got {given!r}.")
+        wanted = f"one or more numbers from {low:g} to {high:g}"
+        raise ValueError(f"`values` of {name} must be {wanted}, got {list(values)!r}.")
     mean = statistics.fmean(values)
     std = statistics.stdev(values) if len(values) > 1 else None
     interval = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -140,8 +140,8 @@ class AbstractSeeds(ABC, Generic[F, R]):
 
 def require_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     """Return the seeds, or refuse what cannot be one."""
-    given, seeds = seeds, tuple(seeds) if isinstance(seeds, Iterable) else ()
-    whole = all(isinstance(seed, int) and 0 <= seed < 2**63 for seed in seeds)
+    given, seeds = seeds, tuple(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, bytes | Mapping) else ()
+    whole = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**63 for seed in seeds)
     if not seeds or not whole or len(set(seeds)) < len(seeds):
         raise ValueError(
             "`seeds` must be at least one and all different, whole numbers from 0 to 2**63 - 1, "

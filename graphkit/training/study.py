@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch_geometric.data.data import BaseData
 
+from graphkit._checks import at_least, instance
 from graphkit.data import GraphSet, Partitions
+from graphkit.training.arguments import require_reporter, require_run, require_splits
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import fabric_on, own_device
 from graphkit.training.fit import Fit
@@ -101,10 +103,11 @@ def train(
     if not isinstance(recipe, Recipe):
         raise TypeError(f"`recipe` must be a Recipe, such as `graphkit.training.recipe('gcn')`, got {recipe!r}.")
     seeds = require_seeds(seeds)
-    if resume and checkpoint is None:
-        raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")
-    if splits is not None and len(splits) != len(seeds):
-        raise ValueError(f"`splits` must have one split per seed ({len(seeds)}), got {len(splits)}.")
+    require_run(checkpoint, resume, every=checkpoint_every)
+    require_splits(splits, len(seeds))
+    require_reporter(reporter)
+    at_least("workers", workers, 0)
+    instance("command", command, str, "text")
     if isinstance(data, Partitions):
         try:
             data.require(stated().count)

@@ -52,7 +52,7 @@ def signals() -> Data:
     return Data(signals=(shapes + noise)[..., None], edge_index=ends, y=y, num_nodes=8, **masks(36))
 
 
-def rings_and_stars() -> GraphSet:
+def rings_and_stars(classes: int = 2) -> GraphSet:
     """Return graphs of five nodes, told apart by their edges and a little by their features."""
     ring = torch.stack([torch.arange(5), (torch.arange(5) + 1) % 5])
     star = torch.stack([torch.zeros(4, dtype=torch.long), torch.arange(1, 5)])
@@ -60,7 +60,7 @@ def rings_and_stars() -> GraphSet:
     y = torch.arange(40) % 2
     edges = [both[kind] for kind in y.tolist()]
     x = torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) + y.repeat_interleave(5)[:, None] / 2
-    data = Data(x=x, edge_index=torch.cat(edges, dim=1), y=y)
+    data = Data(x=x, edge_index=torch.cat(edges, dim=1), y=torch.arange(40) % classes)
     made = GraphSet(data, nodes=torch.full((40,), 5), edges=torch.tensor([each.size(1) for each in edges]))
     return made.divided(Stratified()(made.items, torch.Generator().manual_seed(0)))
 

@@ -13,6 +13,7 @@ from graphkit._checks import member, nearest
 from graphkit.training.architectures import GCN, GIN
 from graphkit.training.architectures.abstract import STRICT, AbstractEdgeStack, Count, Positive
 from graphkit.training.architectures.propagation import Grand
+from graphkit.training.arguments import fields_of
 from graphkit.training.embedding.objectives import (
     AbstractObjective,
     Circle,
@@ -196,7 +197,7 @@ def embedding_recipe(
         made = made.over(OF_GRAPHS).with_({"steps": 10, "ways": 8, "shots": 32, "views": 1, "consistency": 0.0})
     if model is not None:
         made = made.over(_encoder(made, ENCODERS[member("model", model, ENCODERS)]))
-    return made.with_(overrides or {})
+    return made.with_(fields_of("overrides", overrides))
 
 
 def _encoder(made: EmbeddingRecipe, encoder: Recipe) -> Recipe:

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least
+from graphkit._checks import at_least, instance
 from graphkit.training.files import write_atomically
 from graphkit.training.sealed import unlike
 
@@ -131,9 +132,10 @@ def search(saved: SavedEmbeddings, query: int, count: int = 10) -> list[Found]:
     """
     from graphkit.metric.nearest import nearest_items
 
-    at_least("count", count, 1)
-    if not 0 <= query < len(saved.z):
-        raise ValueError(f"`query` must be an item from 0 to {len(saved.z) - 1:,}, got {query}.")
+    instance("saved", saved, SavedEmbeddings, "SavedEmbeddings")
+    count = min(at_least("count", count, 1), len(saved.z))
+    if isinstance(query, bool) or not isinstance(query, Integral) or not 0 <= query < len(saved.z):
+        raise ValueError(f"`query` must be an item from 0 to {len(saved.z) - 1:,}, got {query!r}.")
     found = nearest_items(saved.z, count, queries=torch.tensor([query]))
     pairs = zip(found.items[0].tolist(), found.distances[0].tolist(), strict=True)
     return [Found(item, int(saved.y[item]), distance) for item, distance in pairs if item >= 0]

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch_geometric.data.data import BaseData
 
+from graphkit._checks import at_least, instance, sequence, switch
 from graphkit.data.graphset import GraphSet
 from graphkit.data.union import disjoint_union
+from graphkit.training.arguments import require_reporter, require_run, require_splits
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import fabric_on
 from graphkit.training.embedding.baselines import classifier_logits, trained_embeddings
@@ -21,6 +24,7 @@ from graphkit.training.embedding.recipes import EmbeddingRecipe
 from graphkit.training.embedding.results import EmbeddingOutcome, EmbeddingRecord, EmbeddingResult, telemetry_of
 from graphkit.training.embedding.saved import SavedEmbeddings
 from graphkit.training.embedding.settings import Setting, node_setting, seen_in_training
+from graphkit.training.recipes import Recipe
 from graphkit.training.records import Record, environment, metric
 from graphkit.training.reporters import Reporter, Silence
 from graphkit.training.seeds import AbstractSeeds, require_seeds
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
 
     from graphkit.data import Split
     from graphkit.training.protocol import Protocol
-    from graphkit.training.recipes import Recipe
 
 RAW, RANDOM = "raw features", "random encoder"
 """The baselines printed beside every figure."""
@@ -90,11 +93,21 @@ def embed(
         TrainingError: if a loss is not finite; the last good state stays in ``checkpoint``.
         Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``checkpoint``.
     """
+    instance("data", data, (BaseData, GraphSet, Mapping), "a Data, several of them by name, or a GraphSet")
+    for each in data.values() if isinstance(data, Mapping) else ():
+        instance("data", each, BaseData, "graphs by name")
+    instance("recipe", recipe, EmbeddingRecipe, "an EmbeddingRecipe, such as `embedding_recipe('triplet')`")
     seeds = require_seeds(seeds)
-    if resume and checkpoint is None:
-        raise ValueError("`resume` needs `checkpoint`, the folder to continue from.")
-    if splits is not None and len(splits) != len(seeds):
-        raise ValueError(f"`splits` must have one split per seed ({len(seeds)}), got {len(splits)}.")
+    require_run(checkpoint, resume, every=checkpoint_every)
+    require_splits(splits, len(seeds))
+    require_reporter(reporter)
+    beside = sequence("beside", beside, (Recipe, EmbeddingRecipe), "recipes")
+    for name, given in (("inductive", inductive), ("without_neighbours", without_neighbours), ("probes", probes)):
+        switch(name, given)
+    if not isinstance(disjoint, int):
+        disjoint = sequence("disjoint", disjoint, int, "classes, or how many of them")
+    at_least("disjoint", disjoint if isinstance(disjoint, int) else len(disjoint), 0)
+    instance("command", command, str, "text")
     fabric = fabric_on(device, precision)
     dtype = torch.float64 if precision == "64-true" else torch.float32
     if isinstance(data, Mapping):

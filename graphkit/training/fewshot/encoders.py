@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from graphkit._checks import at_least
+from graphkit._checks import at_least, sequence
+from graphkit.training.arguments import fields_of
 from graphkit.training.embedding.recipes import EmbeddingRecipe, embedding_recipe
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Encoders:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        sequence("losses", self.losses, str, "names of losses")
+        fields_of("fields", self.fields)
         at_least("draws", self.draws, 1)
         if not self.losses or len(set(self.losses)) < len(self.losses):
             raise ValueError(f"`encoder` must name losses without labels, each once, got {list(self.losses)}.")

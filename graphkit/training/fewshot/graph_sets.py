@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphkit._checks import instance
 from graphkit.data import GraphSet
 from graphkit.meta import ClassSplit, Protocol, Rows
 from graphkit.training.devices import CPU, known_device
@@ -17,7 +18,7 @@ from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.problems import Problem, Rowed, one_graph, unlike_names
 from graphkit.training.fewshot.rows import encoder_rows, rows_of
 from graphkit.training.fewshot.soundness import require_sound
-from graphkit.training.fewshot.studies import Study
+from graphkit.training.fewshot.studies import Study, require_study
 from graphkit.training.graphs import graph_facts
 from graphkit.training.tasks import require_plain_edges
 
@@ -48,6 +49,8 @@ def study_of_graphs(
         ValueError: for graphs that are not sound, labels that are no classes, no split, or splits or tasks that
             cannot be drawn.
     """
+    instance("graphs", graphs, GraphSet, "a GraphSet")
+    splits = require_study(splits, protocol, encoders, seed)
     device, y = known_device(device), graphs.items.y
     if y.is_floating_point() or y.flatten().shape != (len(graphs),):
         raise ValueError("`graphs` must have one class each; few-shot tasks draw their items by class.")

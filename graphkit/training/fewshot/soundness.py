@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphkit._checks import integer_labels, weights_of_degrees
+from graphkit._checks import instance, integer_labels, weights_of_degrees
 from graphkit.data import validate
 
 OVERLAP = 0.1
@@ -27,9 +27,10 @@ def require_sound(data: Data, needed: Sequence[str] = ("x", "y")) -> None:
         needed: what must be there; without "y" the items are no nodes.
 
     Raises:
-        TypeError: for labels that are not integers.
+        TypeError: for no graph, and labels that are not integers.
         ValueError: for what is missing, and see :func:`graphkit.data.validate`.
     """
+    instance("data", data, Data, "a Data")
     for name in needed:
         if data.get(name) is None:
             raise ValueError(f"`{name}` is missing: few-shot methods tell items apart by features, and draw by labels.")

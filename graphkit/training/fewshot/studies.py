@@ -14,6 +14,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
+from graphkit._checks import instance, sequence, switch
+from graphkit._checks import seed as known_seed
 from graphkit.meta import ClassSplit, Protocol, Rows
 from graphkit.training.devices import CPU, known_device
 from graphkit.training.fewshot.adapters import adapted_graphs
@@ -70,6 +72,10 @@ def study_of_classes(
     Raises:
         ValueError: for a graph that is not sound, no split, or splits or tasks that cannot be drawn.
     """
+    splits = require_study(splits, protocol, encoders, seed)
+    if not splits:
+        raise ValueError("`splits` must hold at least one class split.")
+    switch("inductive", inductive)
     require_sound(data)
     device = known_device(device)
     problems = unlike_names([one_graph(data, split, protocol) for split in splits])
@@ -139,6 +145,10 @@ def study_across_graphs(
         ValueError: for fewer than two graphs, one that is not sound, two that share their nodes, or tasks that
             cannot be drawn.
     """
+    instance("name", name, str, "text")
+    instance("graphs", graphs, Mapping, "graphs by name")
+    splits = require_study(splits, protocol, encoders, seed)
+    switch("inductive", inductive)
     device = known_device(device)
     if len(graphs) < 2:
         raise ValueError(f"`graphs` must be two or more to test on an unseen one, got {len(graphs)}.")
@@ -189,6 +199,21 @@ def study_across_graphs(
         "graphs": {each.name: each.sha256 for each in facts},
     }
     return Study(total, problems, rowed, setting, device)
+
+
+def require_study(
+    splits: Sequence[ClassSplit], protocol: Protocol, encoders: Encoders, seed: int
+) -> tuple[ClassSplit, ...]:
+    """Return the class splits, or refuse what no study can be made of.
+
+    Raises:
+        TypeError: for splits, a protocol or encoders that are none.
+        ValueError: for a seed that is none.
+    """
+    instance("protocol", protocol, Protocol, "a Protocol")
+    instance("encoders", encoders, Encoders, "Encoders")
+    known_seed("seed", seed)
+    return sequence("splits", splits, ClassSplit, "class splits")
 
 
 def _scaled(x: Tensor, scale: float) -> Tensor:

@@ -13,8 +13,10 @@ from typing import Any
 
 import torch
 
-from graphkit._checks import member
+from graphkit._checks import at_least, instance, member, sequence, switch
+from graphkit._checks import seed as known_seed
 from graphkit.meta import Protocol
+from graphkit.training.arguments import fields_of, require_run
 from graphkit.training.devices import CPU
 from graphkit.training.fewshot.kept import ALONE, Kept, UnderWay
 from graphkit.training.fewshot.method import AbstractMethod
@@ -92,6 +94,20 @@ def fewshot(
         Interrupted: on SIGINT or SIGTERM, if there is a ``folder``; what is finished lies there, and the state of a
             meta-training under way.
     """
+    instance("study", study, Study, "a Study, such as `study_of_classes` makes")
+    instance("protocol", protocol, Protocol, "a Protocol")
+    methods = fields_of("methods", methods)
+    sequence("methods", list(methods.values()), AbstractMethod, "methods by name")
+    names, steps = sequence("names", names, str, "names"), sequence("steps", steps, int, "whole numbers")
+    for number in (calibrate, *steps):
+        at_least("calibrate" if number is calibrate else "steps", number, 0)
+    switch("balanced", balanced)
+    known_seed("seed", seed)
+    require_run(folder, resume, name="folder")
+    folder = None if folder is None else Path(folder)
+    if tell is not None and not callable(tell):
+        raise TypeError(f"`tell` must be a function, got {tell!r}.")
+    instance("command", command, str, "text")
     if not names:
         raise ValueError(f"`names` must hold at least one method. Known: {', '.join(methods)}.")
     for name in names:

@@ -1,0 +1,75 @@
+"""What all studies are called with, looked at once before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from graphkit._checks import hearer, instance, switch
+
+
+def require_run(checkpoint: object, resume: object, *, every: Any = 30.0, name: str = "checkpoint") -> None:
+    """Refuse what says nothing of where a run is kept, and whether it goes on.
+
+    Raises:
+        TypeError: for a folder that is no path, a switch that is neither true nor false.
+        ValueError: for seconds that are none, and a run that is to go on from nowhere.
+    """
+    if checkpoint is not None:
+        instance(name, checkpoint, (str, Path), "the path of a folder, or None")
+    if switch("resume", resume) and checkpoint is None:
+        raise ValueError(f"`resume` needs `{name}`, the folder to continue from.")
+    if isinstance(every, bool) or not isinstance(every, int | float) or not 0 <= every < math.inf:
+        seconds = "every" if name == "folder" else "checkpoint_every"
+        raise ValueError(f"`{seconds}` must be seconds of 0 or more, got {every!r}.")
+
+
+def require_reporter(reporter: object) -> None:
+    """Refuse who cannot hear of epochs and seeds.
+
+    Raises:
+        TypeError: naming the methods that are lacking.
+    """
+    hearer("reporter", reporter, ("epoch", "seed"))
+
+
+def require_splits(splits: object, seeds: int) -> None:
+    """Refuse what is not one split for each seed, or none at all.
+
+    Raises:
+        TypeError: for anything but splits.
+        ValueError: for another number of them.
+    """
+    from graphkit._checks import sequence
+    from graphkit.data import Split
+
+    if splits is None:
+        return
+    many = len(sequence("splits", splits, Split, "splits"))
+    if many != seeds:
+        raise ValueError(f"`splits` must have one split per seed ({seeds}), got {many}.")
+
+
+def fields_of(argument: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return fields by name, none where none are given.
+
+    Raises:
+        TypeError: for anything but a mapping from names.
+    """
+    if given is None:
+        return {}
+    instance(argument, given, Mapping, "a mapping from fields to values")
+    require_names(argument, given)
+    return dict(given)
+
+
+def require_names(argument: str, names: Iterable[object]) -> None:
+    """Refuse names that are no text.
+
+    Raises:
+        TypeError: naming the first.
+    """
+    for name in names:
+        instance(argument, name, str, "names")
