@@ -7,7 +7,40 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from graphkit._checks import hearer, instance, switch
+from graphkit._checks import at_least
+
+
+def instance(argument: str, value: object, kinds: type | tuple[type, ...], required: str) -> None:
+    """Require an argument of some classes, named in words."""
+    if not isinstance(value, kinds):
+        raise TypeError(f"`{argument}` must be {required}, got {value!r}.")
+
+
+def switch(argument: str, value: object) -> bool:
+    """Return true or false, or refuse what only counts as one of them."""
+    if not isinstance(value, bool):
+        raise TypeError(f"`{argument}` must be True or False, got {value!r}.")
+    return value
+
+
+def sequence(argument: str, values: object, kinds: type | tuple[type, ...], required: str) -> tuple[Any, ...]:
+    """Return what a list, a tuple or a range holds, all of some classes, named in words."""
+    if not isinstance(values, list | tuple | range) or not all(isinstance(each, kinds) for each in values):
+        raise TypeError(f"`{argument}` must be a list of {required}, got {values!r}.")
+    return tuple(values)
+
+
+def hearer(argument: str, value: object, methods: Iterable[str]) -> None:
+    """Require an object with some methods, or none."""
+    if lacking := [name for name in methods if value is not None and not callable(getattr(value, name, None))]:
+        raise TypeError(f"`{argument}` must have the methods {', '.join(lacking)}, got {value!r}.")
+
+
+def seed(argument: str, value: int) -> int:
+    """Return a seed, or refuse what is no whole number from 0 to 2**63 - 1."""
+    if at_least(argument, value, 0) >= 2**63:
+        raise ValueError(f"`{argument}` must be a whole number from 0 to 2**63 - 1, got {value!r}.")
+    return int(value)
 
 
 def require_run(checkpoint: object, resume: object, *, every: Any = 30.0, name: str = "checkpoint") -> None:
@@ -42,7 +75,6 @@ def require_splits(splits: object, seeds: int) -> None:
         TypeError: for anything but splits.
         ValueError: for another number of them.
     """
-    from graphkit._checks import sequence
     from graphkit.data import Split
 
     if splits is None:

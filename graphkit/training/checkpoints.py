@@ -10,8 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from graphkit._checks import instance, switch
-from graphkit.training.arguments import require_run
+from graphkit.training.arguments import instance, require_run, switch
 from graphkit.training.files import Writer, held, put_aside, require_writable
 from graphkit.training.sealed import Damaged, read_tensors, saved_tensors
 

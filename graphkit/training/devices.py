@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from graphkit._checks import instance, member
+from graphkit._checks import member
+from graphkit.training.arguments import instance
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -9,10 +9,11 @@ import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from graphkit._checks import instance, sequence
+from graphkit.training.arguments import instance, sequence
 from graphkit.training.files import write_atomically
 from graphkit.training.protocol import DatasetFacts, Protocol
 
@@ -87,7 +88,7 @@ def metric(name: str, values: Sequence[float], *, unit: str = "fraction") -> Met
     """
     instance("name", name, str, "text")
     instance("unit", unit, str, "text")
-    values = sequence("values", values, (int, float), "numbers")
+    values = sequence("values", values, Real, "numbers")
     low, high = BOUNDS.get(name, (0.0, 1.0))
     if not values or not all(math.isfinite(value) and low - MARGIN <= value <= high + MARGIN for value in values):
         wanted = f"one or more numbers from {low:g} to {high:g}"

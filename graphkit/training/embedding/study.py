@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data.data import BaseData
 
-from graphkit._checks import at_least, instance, sequence, switch
+from graphkit._checks import at_least
 from graphkit.data.graphset import GraphSet
 from graphkit.data.union import disjoint_union
-from graphkit.training.arguments import require_reporter, require_run, require_splits
+from graphkit.training.arguments import instance, require_reporter, require_run, require_splits, sequence, switch
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import fabric_on
 from graphkit.training.embedding.baselines import classifier_logits, trained_embeddings

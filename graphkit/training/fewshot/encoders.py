@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from graphkit._checks import at_least, sequence
-from graphkit.training.arguments import fields_of
+from graphkit._checks import at_least
+from graphkit.training.arguments import fields_of, sequence
 from graphkit.training.embedding.recipes import EmbeddingRecipe, embedding_recipe
 
 if TYPE_CHECKING:

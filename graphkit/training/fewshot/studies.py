@@ -14,9 +14,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
-from graphkit._checks import instance, sequence, switch
-from graphkit._checks import seed as known_seed
 from graphkit.meta import ClassSplit, Protocol, Rows
+from graphkit.training.arguments import instance, sequence, switch
+from graphkit.training.arguments import seed as known_seed
 from graphkit.training.devices import CPU, known_device
 from graphkit.training.fewshot.adapters import adapted_graphs
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders

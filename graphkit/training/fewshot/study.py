@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from graphkit._checks import at_least, instance, member, sequence, switch
-from graphkit._checks import seed as known_seed
+from graphkit._checks import at_least, member
 from graphkit.meta import Protocol
-from graphkit.training.arguments import fields_of, require_run
+from graphkit.training.arguments import fields_of, instance, require_run, sequence, switch
+from graphkit.training.arguments import seed as known_seed
 from graphkit.training.devices import CPU
 from graphkit.training.fewshot.kept import ALONE, Kept, UnderWay
 from graphkit.training.fewshot.method import AbstractMethod
