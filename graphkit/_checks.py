@@ -134,7 +134,7 @@ def edge_index_in_range(edge_index: Tensor, num_nodes: int | tuple[int, int] | N
     import torch
 
     edge_index_shape(edge_index)
-    given = (num_nodes, num_nodes) if isinstance(num_nodes, int) else num_nodes
+    given = (num_nodes, num_nodes) if isinstance(num_nodes, numbers.Integral) else num_nodes
     if edge_index.shape[1] == 0:
         return given or (0, 0)
     if edge_index.device.type == "cpu":
@@ -144,6 +144,8 @@ def edge_index_in_range(edge_index: Tensor, num_nodes: int | tuple[int, int] | N
         lowest, highest = torch.stack(edge_index.detach().aminmax(dim=1)).tolist()
     if min(lowest) < 0:
         raise ValueError(f"`edge_index` must hold node ids from 0 upwards, got {min(lowest)}.")
+    if max(highest) >= MOST_NODES:
+        raise ValueError(f"`edge_index` has node {max(highest):,}, but no memory has room for so many.")
     sizes = given or (max(highest) + 1, max(highest) + 1)
     for end, top, size in zip(("source", "target"), highest, sizes, strict=True):
         if top >= size:
@@ -177,6 +179,7 @@ def node_ids(argument: str, nodes: Tensor, num_nodes: int) -> None:
 
 def one_row_per_column(x: Tensor, columns: int) -> None:
     """Refuse a signal that has not one row for each column of the matrix that is to multiply it."""
+    tensor("x", x)
     rows = x.shape[-2] if x.dim() > 1 else x.shape[0] if x.dim() else None
     if rows != columns:
         raise ValueError(f"`x` must have {columns:,} rows, one per column of the operator, got {list(x.shape)}.")
@@ -186,7 +189,7 @@ def one_value_per_edge(argument: str, values: Tensor | None, edges: int) -> None
     """Refuse edge values whose first axis is not the number of edges, or weights with further axes."""
     if values is None:
         return
-    if values.dim() == 0 or values.shape[0] != edges:
+    if tensor(argument, values).dim() == 0 or values.shape[0] != edges:
         raise ValueError(f"`{argument}` must have one value per edge ({edges:,}), got {list(values.shape)}.")
     if argument == "edge_weight" and values.numel() != edges:
         raise ValueError(f"`edge_weight` must have shape [edges] = [{edges}], got {list(values.shape)}.")
@@ -254,7 +257,9 @@ def cluster_numbers(cluster: Tensor, clusters: int | None) -> int:
     """
     import torch
 
-    if cluster.dtype not in (torch.int64, torch.int32):
+    if clusters is not None:
+        one_of_counts("num_clusters", clusters, 0, MOST_NODES)
+    if tensor("cluster", cluster).dtype not in (torch.int64, torch.int32):
         raise TypeError(f"`cluster` must hold integers (torch.int64), got {cluster.dtype}; convert it with `.long()`.")
     if cluster.dim() != 1:
         raise ValueError(f"`cluster` must have shape [nodes], got {list(cluster.shape)}.")
@@ -267,7 +272,7 @@ def cluster_numbers(cluster: Tensor, clusters: int | None) -> int:
 
 def one_row_per_node(x: Tensor, nodes: int) -> None:
     """Refuse a signal that has not one row for each node (or place) of the graph."""
-    if x.dim() < 2 or x.shape[-2] != nodes:
+    if tensor("x", x).dim() < 2 or x.shape[-2] != nodes:
         raise ValueError(f"`x` must have shape [..., {nodes:,} nodes, features], got {list(x.shape)}.")
 
 
@@ -699,13 +704,12 @@ def one_of_counts(argument: str, value: int, least: int, most: int) -> int:
 
 def some(argument: str, values: object, kind: type) -> None:
     """Refuse anything but a list or tuple, not empty, of objects of one class."""
-    if not isinstance(values, list | tuple) or not values or not all(isinstance(each, kind) for each in values):
-        given = (
-            type(values).__name__
-            if not isinstance(values, list | tuple)
-            else sorted({type(v).__name__ for v in values})
+    several = isinstance(values, list | tuple)
+    if not several or not values or not all(isinstance(each, kind) for each in values):
+        given = ", ".join(sorted({type(each).__name__ for each in values})) if several else type(values).__name__
+        raise TypeError(
+            f"`{argument}` must hold one {kind.__name__} or more, in a list or tuple, got {given or 'none'}."
         )
-        raise TypeError(f"`{argument}` must hold one {kind.__name__} or more, in a list or tuple, got {given}.")
 
 
 def features(argument: str, x: Any, width: int = 0, weight: Tensor | None = None) -> None:

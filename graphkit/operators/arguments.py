@@ -67,7 +67,7 @@ def compressed_in_shape(pointers: Tensor, columns: Tensor, order: Tensor, shape:
 
 def one_number_per_entry(values: Tensor | None, entries: int) -> None:
     """Refuse values of a matrix that are not one number for each stored entry."""
-    if values is not None and values.shape != (entries,):
+    if values is not None and tensor("values", values).shape != (entries,):
         raise ValueError(f"`values` must have shape [entries] = [{entries}], got {list(values.shape)}.")
 
 
@@ -91,7 +91,9 @@ def shaped(argument: str, value: Tensor, **axes: int | None) -> None:
 
 def addend_of_product(plus: Tensor | None, x: Tensor, rows: int) -> None:
     """Refuse a term that cannot be added to the product with ``x``, row by row or one row to all."""
-    if plus is not None and (plus.dim() != 2 or plus.shape[0] not in (1, rows) or plus.shape[1:] != x.shape[1:]):
+    if plus is None:
+        return
+    if tensor("plus", plus).dim() != 2 or plus.shape[0] not in (1, rows) or plus.shape[1:] != x.shape[1:]:
         raise ValueError(f"`plus` must have shape [{rows} or 1, {x.shape[1]}], as the product, got {list(plus.shape)}.")
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphkit.operators.arguments import matrix
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import remembered
 from graphkit.operators.sparse import STANDS_IN, SparseOperator
@@ -29,6 +30,7 @@ def sparse_features(x: Tensor | SparseOperator) -> SparseOperator:
     """
     if isinstance(x, SparseOperator):
         return x
+    matrix("x", x)
     return SparseOperator.from_dense(x) if x.layout == torch.strided else SparseOperator.from_torch(x)
 
 

@@ -10,7 +10,18 @@ import torch
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
-from graphkit._checks import edge_index_in_range, finite_weights, member, weights_of_frequencies
+from graphkit._checks import (
+    at_least,
+    edge_index_in_range,
+    finite_weights,
+    floating_type,
+    graph_numbers,
+    member,
+    number,
+    of_class,
+    positive,
+    weights_of_frequencies,
+)
 from graphkit.operators.functions import inside_transform
 from graphkit.operators.normalization import built, entry_values, inverse_power, normalized
 from graphkit.operators.pattern import outside_transforms, rememberable
@@ -68,7 +79,9 @@ def laplacian(
         >>> laplacian(path).to_dense().tolist()
         [[1.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 1.0]]
     """
-    kind = member("normalization", normalization or "none", NORMALIZATIONS)
+    kind = _kind(normalization)
+    number("isolated", isolated)
+    floating_type("dtype", dtype)
     edges = edges_of(edge_index, edge_weight, num_nodes=num_nodes)
     if num_nodes is None:
         with outside_transforms():
@@ -81,6 +94,22 @@ def laplacian(
         return _difference(edges.index, edges.weight, num_nodes, kind, isolated, dtype)
 
     return built(build, ("laplacian", num_nodes, kind, isolated, dtype), edges.index, edges.weight)
+
+
+def _kind(normalization: str | None) -> str:
+    """Return the name of a normalisation, or refuse it."""
+    return member("normalization", "none" if normalization is None else normalization, NORMALIZATIONS)
+
+
+def _ends_of_spectra(largest: Tensor | float | None, batch: Tensor | None) -> None:
+    """Refuse what is no largest eigenvalue, nor one for each graph."""
+    if largest is None:
+        return
+    if not isinstance(largest, Tensor):
+        number("largest", largest)
+    elif largest.is_complex() or largest.dim() > 1 or not 1 <= largest.numel() <= (1 if batch is None else len(batch)):
+        graphs = "one number" if batch is None else "one number, or one for each graph of the batch"
+        raise ValueError(f"`largest` must be {graphs}, got {largest.dtype} {list(largest.shape)}.")
 
 
 def _difference(
@@ -127,7 +156,7 @@ def rescaled_laplacian(
         dtype: type of the values.
 
     Raises:
-        ValueError: for weights that are infinite or NaN.
+        ValueError: for weights that are infinite or NaN, or a ``batch`` of another length.
 
     Source: Defferrard, Bresson & Vandergheynst (2016), arXiv:1606.09375, section 2.1. PyG 2.8.1 takes twice the largest
     entry of the whole batch, so that a graph's result depends on its batch mates.
@@ -137,7 +166,11 @@ def rescaled_laplacian(
         >>> rescaled_laplacian(edge, num_nodes=2).to_dense().tolist()
         [[0.0, -1.0], [-1.0, 0.0]]
     """
-    kind = normalization or "none"
+    kind = _kind(normalization)
+    floating_type("dtype", dtype)
+    at_least("num_nodes", num_nodes, 0)
+    graph_numbers("batch", batch, num_nodes)
+    _ends_of_spectra(largest, batch)
     edges = edges_of(edge_index, edge_weight, flow=flow, num_nodes=num_nodes)
     plain = kind != "none" and largest is None
 
@@ -184,6 +217,8 @@ def eigenvalue_bound(laplacian: SparseOperator, batch: Tensor | None = None) -> 
         >>> eigenvalue_bound(laplacian(path)).tolist()
         [4.0]
     """
+    of_class("laplacian", laplacian, SparseOperator)
+    graph_numbers("batch", batch, laplacian.shape[0])
     radii = laplacian.with_values(laplacian.values.abs()).sums() if laplacian.values is not None else laplacian.sums()
     if batch is None:
         batch = torch.zeros(len(radii), dtype=torch.long, device=radii.device)
@@ -211,6 +246,9 @@ def largest_eigenvalue(laplacian: SparseOperator, batch: Tensor | None = None, *
         >>> largest_eigenvalue(laplacian(edge_index), torch.tensor([0, 0, 1, 1])).tolist()
         [2.0, 2.0]
     """
+    of_class("laplacian", laplacian, SparseOperator)
+    graph_numbers("batch", batch, laplacian.shape[0])
+    positive("tolerance", tolerance)
     if not laplacian.symmetric:
         raise ValueError("`laplacian` must be symmetric to have a largest eigenvalue; make the graph undirected first.")
     with outside_transforms():

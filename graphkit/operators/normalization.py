@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import degrees_with_roots, one_value_per_edge
+from graphkit._checks import at_least, degrees_with_roots, floating_type, one_value_per_edge, switch
 from graphkit.operators.functions import inside_transform
 from graphkit.operators.pattern import Pattern, rememberable
 from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of, remembered
@@ -53,6 +53,10 @@ def gcn_adjacency(
         >>> gcn_adjacency(path, num_nodes=2, dtype=torch.float64).to_dense().round(decimals=6).tolist()
         [[0.5, 0.5], [0.5, 0.5]]
     """
+    for name, value in (("improved", improved), ("add_self_loops", add_self_loops), ("normalize", normalize)):
+        switch(name, value)
+    floating_type("dtype", dtype)
+    at_least("num_nodes", num_nodes, 0)
     edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
 
     def build() -> SparseOperator:
@@ -83,6 +87,7 @@ def mean_adjacency(
         >>> mean_adjacency(torch.tensor([[0, 1], [2, 2]]), num_nodes=3).to_dense()[2].tolist()
         [0.5, 0.5, 0.0]
     """
+    floating_type("dtype", dtype)
     edges = edges_of(graph, flow=flow, num_nodes=num_nodes)
 
     def build() -> SparseOperator:

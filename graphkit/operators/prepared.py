@@ -22,6 +22,7 @@ from graphkit._checks import (
     edge_index_in_range,
     edge_index_shape,
     flow_of_messages,
+    node_count,
     not_mapped,
     one_value_per_edge,
 )
@@ -133,6 +134,7 @@ def edges_of(
         TypeError: for anything else than a graph.
     """
     flow_of_messages(flow)
+    node_count(num_nodes)
     not_mapped("edge_index", inside_transform() and mapped_over(graph))
     if isinstance(graph, Tensor) and graph.layout == torch.strided:
         edge_index_shape(graph)

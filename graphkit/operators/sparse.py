@@ -13,9 +13,14 @@ from graphkit._checks import (
     edge_index_in_range,
     edge_index_shape,
     host_array,
+    member,
+    node_count,
+    number,
+    of_class,
     one_row_per_column,
     one_value_per_edge,
     rising_pointers,
+    switch,
 )
 from graphkit.operators.arguments import (
     addend_of_product,
@@ -26,6 +31,9 @@ from graphkit.operators.arguments import matrix as checked
 from graphkit.operators.dropout import dropout
 from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
 from graphkit.operators.products import multiply, row_sums, sample
+
+FLOWS = ("source_to_target", "target_to_source")
+"""Directions of the messages along an ``edge_index``."""
 
 STANDS_IN: dict[Callable[..., Any], Callable[..., Any]] = {}
 """What PyTorch's functions do when they are handed an operator; filled by ``features``."""
@@ -68,7 +76,10 @@ class SparseOperator:
     """
 
     def __init__(self, pattern: Pattern, values: Tensor | None = None, degrees: Degrees | None = None) -> None:
+        of_class("pattern", pattern, Pattern)
         one_number_per_entry(values, pattern.entries)
+        if degrees is not None:
+            of_class("degrees", degrees, Degrees)
         self.pattern = pattern
         self.values = values
         self.degrees = degrees
@@ -101,6 +112,8 @@ class SparseOperator:
             TypeError: for an ``edge_index`` that does not hold integers.
         """
         edge_index_shape(edge_index)
+        node_count(num_nodes)
+        member("flow", flow, FLOWS)
         edge_index = edge_index.as_subclass(Tensor) if type(edge_index) is not Tensor else edge_index
         one_value_per_edge("edge_weight", edge_weight, edge_index.shape[-1])
         with outside_transforms():
@@ -114,6 +127,7 @@ class SparseOperator:
     @classmethod
     def from_dense(cls, x: Tensor) -> SparseOperator:
         """Return the non-zero entries of a matrix ``[rows, columns]``."""
+        checked("x", x)
         with outside_transforms():
             rows, columns = x.detach().nonzero(as_tuple=True)
         return cls._from_coordinates(rows, columns, x[rows, columns], (x.shape[0], x.shape[1]))
@@ -169,8 +183,13 @@ class SparseOperator:
 
         Args:
             graph: a graph, directed or not, multigraph or not.
-            weight: edge attribute that holds the weight; ones when left out.
+            weight: name of the edge attribute that holds the weight; edges without it weigh 1, as in NetworkX, and all
+                do when left out.
         """
+        if not hasattr(graph, "edges") or not hasattr(graph, "is_directed"):
+            raise TypeError(f"`graph` must be a NetworkX graph, got {type(graph).__name__}.")
+        if weight is not None:
+            of_class("weight", weight, str)
         number = {node: i for i, node in enumerate(graph)}
         edges = [(number[u], number[v], data.get(weight, 1.0)) for u, v, data in graph.edges(data=True)]
         if not graph.is_directed():
@@ -199,6 +218,8 @@ class SparseOperator:
 
     def size(self, dim: int | None = None) -> Any:
         """Return the shape, or the length of one axis, as tensors do."""
+        if dim is not None and (not isinstance(dim, int) or not -2 <= dim < 2):
+            raise ValueError(f"`dim` must be 0 or 1, got {dim!r}.")
         return self.shape if dim is None else self.shape[dim]
 
     def dim(self) -> int:
@@ -283,6 +304,8 @@ class SparseOperator:
             ValueError: for shapes that do not fit.
         """
         one_row_per_column(x, self.pattern.shape[1])
+        number("scale", scale)
+        number("plus_scale", plus_scale)
         addend_of_product(plus, x, self.pattern.shape[0])
         turned = self.T.values if rememberable(self.values) and torch.is_grad_enabled() and x.requires_grad else None
         return multiply(self.pattern, self.values, x, turned=turned, scale=scale, plus=plus, plus_scale=plus_scale)
@@ -293,6 +316,9 @@ class SparseOperator:
 
     def dropout(self, p: float, training: bool = True) -> SparseOperator:
         """Return the operator with each value zeroed with probability ``p`` and the others scaled by 1 / (1 - p)."""
+        switch("training", training)
+        if not 0 <= number("p", p) <= 1:
+            raise ValueError(f"`p` must lie in [0, 1], got {p!r}.")
         if not training or p == 0:
             return self
         return self.with_values(dropout(self.entry_values(), p))

@@ -86,5 +86,5 @@ def test_inputs_are_left_alone():
 
 
 def test_an_order_below_one_is_refused():
-    with pytest.raises(ValueError, match="`order` must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="`order` must be an integer of at least 1, got 0"):
         chebyshev_terms(lambda v: v, torch.ones(1, 1), 0)

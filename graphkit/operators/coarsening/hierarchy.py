@@ -12,11 +12,15 @@ from torch import Tensor
 
 from graphkit._checks import (
     at_least,
+    cluster_numbers,
     edge_index_in_range,
     host_array,
     member,
     node_counts,
+    of_class,
+    one_of_counts,
     one_value_per_edge,
+    some,
     tensor,
 )
 from graphkit._kernels.ordering import fingerprint
@@ -28,6 +32,9 @@ from graphkit.operators.spectrum import FourierBasis, fourier_basis
 
 if TYPE_CHECKING:
     from graphkit.operators.coarsening.tree import BalancedTree
+
+MOST_LEVELS = 1000
+"""Levels that are made at most: after a few dozen nothing is left to cluster."""
 
 METHODS = (*SCORES, "metis")
 
@@ -113,6 +120,15 @@ class Hierarchy:
     levels: tuple[Level, ...]
     clusters: tuple[Tensor, ...]
 
+    def __post_init__(self) -> None:
+        some("levels", self.levels, Level)
+        if not isinstance(self.clusters, list | tuple) or len(self.clusters) != len(self.levels) - 1:
+            raise ValueError(f"`clusters` must hold one tensor for each of {len(self.levels) - 1} steps up.")
+        for cluster, level, above in zip(self.clusters, self.levels, self.levels[1:], strict=False):
+            cluster_numbers(cluster, above.num_nodes)
+            if len(cluster) != level.num_nodes:
+                raise ValueError(f"`clusters` must have a number for each of {level.num_nodes} nodes of its level.")
+
     @property
     def num_levels(self) -> int:
         """How often the graph was clustered."""
@@ -121,7 +137,7 @@ class Hierarchy:
     def assignment(self, level: int) -> Tensor:
         """Return the node of ``level`` that each original node belongs to, ``[nodes]``."""
         found = torch.arange(self.levels[0].num_nodes, device=self.levels[0].sizes.device)
-        for cluster in self.clusters[: at_least("level", level, 0)]:
+        for cluster in self.clusters[: one_of_counts("level", level, 0, self.num_levels)]:
             found = cluster[found]
         return found
 
@@ -188,7 +204,9 @@ def coarsen(
         >>> coarsen(path, levels=2)
         Hierarchy(4 > 2 > 1 nodes)
     """
-    at_least("levels", levels, 0)
+    one_of_counts("levels", levels, 0, MOST_LEVELS)
+    if generator is not None:
+        of_class("generator", generator, torch.Generator)
     member("method", method, METHODS)
     at_least("cluster_size", cluster_size, 2)
     if cluster_size != 2 and method != "metis":

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, one_row_per_node
+from graphkit._checks import at_least, extent, integers, one_of_counts, one_row_per_node, some
 from graphkit.operators.coarsening.hierarchy import Hierarchy, Level
 
 
@@ -47,6 +47,19 @@ class BalancedTree:
     places: tuple[Tensor, ...]
     arities: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        some("levels", self.levels, Level)
+        some("orders", self.orders, Tensor)
+        some("places", self.places, Tensor)
+        counts = len(self.levels), len(self.orders), len(self.places)
+        if not isinstance(self.arities, list | tuple) or {*counts} != {len(self.arities) + 1}:
+            raise ValueError(f"`arities` must have one number less than levels, orders and places, {counts} of them.")
+        for arity in self.arities:
+            at_least("arities", arity, 1)
+        for level, order, place in zip(self.levels, self.orders, self.places, strict=True):
+            _fits("orders", order, level.num_nodes, least=-1, most=len(place))
+            _fits("places", place, None, least=0, most=level.num_nodes)
+
     @property
     def num_levels(self) -> int:
         """How often the graph was clustered."""
@@ -59,11 +72,11 @@ class BalancedTree:
 
     def fake(self, level: int) -> Tensor:
         """Return which places of ``level`` hold a fake, ``[places]``, boolean."""
-        return self.orders[level] < 0
+        return self.orders[self._known(level)] < 0
 
     def factor(self, level: int, levels: int) -> int:
         """Return how many places of ``level`` are one place ``levels`` levels on."""
-        if at_least("level", level, 0) + at_least("levels", levels, 0) > self.num_levels:
+        if self._known(level) + at_least("levels", levels, 0) > self.num_levels:
             raise ValueError(
                 f"`levels` {levels} from level {level} on leads beyond the tree, which has {self.num_levels} levels; "
                 "coarsen the graph to more levels or pool less."
@@ -80,7 +93,7 @@ class BalancedTree:
         Returns:
             ``[..., places, features]``.
         """
-        order = self.orders[level]
+        order = self.orders[self._known(level)]
         one_row_per_node(x, len(self.places[level]))
         return x.index_select(-2, order.clamp(min=0)) * (order >= 0).to(x.dtype).unsqueeze(-1)
 
@@ -94,8 +107,11 @@ class BalancedTree:
         Returns:
             ``[..., nodes, features]``.
         """
-        one_row_per_node(x, len(self.orders[level]))
+        one_row_per_node(x, len(self.orders[self._known(level)]))
         return x.index_select(-2, self.places[level])
+
+    def _known(self, level: int) -> int:
+        return one_of_counts("level", level, 0, self.num_levels)
 
     def to(self, *args: Any, **kwargs: Any) -> BalancedTree:
         """Return the tree on another device, with the arguments of ``Tensor.to``."""
@@ -106,6 +122,17 @@ class BalancedTree:
 
     def __repr__(self) -> str:
         return f"BalancedTree({' > '.join(f'{level.num_nodes:,}' for level in self.levels)} places)"
+
+
+def _fits(argument: str, numbers: Tensor, length: int | None, *, least: int, most: int) -> None:
+    """Refuse numbers of nodes or places that are not as many as asked for, or out of range."""
+    integers(argument, numbers)
+    low, high = extent(numbers)
+    if length not in (None, len(numbers)) or low < least or high >= most:
+        raise ValueError(
+            f"`{argument}` must number the nodes and places of its level, from {least} to {most - 1}, got "
+            f"{len(numbers)} numbers from {low} to {high}."
+        )
 
 
 def balanced_tree(hierarchy: Hierarchy) -> BalancedTree:

@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from graphkit._checks import function, one_of_counts, some, switch, tensor
 from graphkit.operators.sparse import SparseOperator
+
+LONGEST = 1_000_000
+"""Terms that are made at most: all are held at a time."""
 
 
 def chebyshev_terms(apply: Callable[[Tensor], Tensor], x: Tensor, order: int) -> list[Tensor]:
@@ -30,8 +34,9 @@ def chebyshev_terms(apply: Callable[[Tensor], Tensor], x: Tensor, order: int) ->
         >>> [t[0].item() for t in chebyshev_terms(lambda v: 0.5 * v, torch.ones(3, 1), order=3)]
         [1.0, 0.5, -0.5]
     """
-    if order < 1:
-        raise ValueError(f"`order` must be at least 1, got {order}.")
+    function("apply", apply)
+    tensor("x", x)
+    one_of_counts("order", order, 1, LONGEST)
     terms = [x]
     if order > 1:
         terms.append(apply(x))
@@ -59,6 +64,10 @@ def chebyshev_sum(apply: Callable[[Tensor], Tensor], signals: Sequence[Tensor], 
         >>> chebyshev_sum(lambda v: 0.5 * v, [torch.ones(1)] * 3).item()  # 1 + 0.5 - 0.5
         1.0
     """
+    function("apply", apply)
+    switch("reduced", reduced)
+    if isinstance(signals, list | tuple | str) or not isinstance(signals, Sequence):
+        some("signals", signals, Tensor)
     if len(signals) == 1:
         return signals[0]
     ahead, further = signals[-1], None

@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphkit._checks import integers, rising_pointers, tensor
+from graphkit.operators.arguments import shaped
+
 
 def large_eigenspace(value: float, below: int, most: int, nodes: int) -> None:
     """Refuse to follow an eigenspace of a large component to its end: it cannot be cut, and is no use in part."""
@@ -15,6 +18,27 @@ def large_eigenspace(value: float, below: int, most: int, nodes: int) -> None:
         f"`k` ends inside the eigenspace of {value:.6g}, which has more than {most:,} pairs in a component of "
         f"{nodes:,} nodes and is never cut; {before}`solver='dense'` to have it whole, or `k=None` for all pairs."
     )
+
+
+def basis_parts(
+    eigenvalues: Tensor, entries: Tensor, residuals: Tensor, node_pointers: Tensor, pair_pointers: Tensor
+) -> None:
+    """Refuse parts of a basis that do not fit each other."""
+    shaped("eigenvalues", eigenvalues, pairs=None)
+    pairs = len(eigenvalues)
+    shaped("residuals", residuals, pairs=pairs)
+    shaped("entries", entries, entries=None)
+    for name, pointers in (("node_pointers", node_pointers), ("pair_pointers", pair_pointers)):
+        integers(name, tensor(name, pointers))
+    if len(node_pointers) != len(pair_pointers):
+        raise ValueError("`node_pointers` and `pair_pointers` must be of as many graphs.")
+    if eigenvalues.device.type != "cpu":
+        return  # their numbers were looked at where they were made
+    rising_pointers("pair_pointers", pair_pointers, len(pair_pointers) - 1, pairs)
+    rising_pointers("node_pointers", node_pointers, len(node_pointers) - 1, int(node_pointers[-1]))
+    wanted = int((node_pointers.diff() * pair_pointers.diff()).sum())
+    if len(entries) != wanted:
+        raise ValueError(f"`entries` must hold nodes times pairs of each graph, {wanted:,}, got {len(entries):,}.")
 
 
 def of_one_type(x: Any, basis: torch.dtype, weight: torch.dtype | None = None) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphkit._checks import number, some, tensor
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.sparse import SparseOperator
-from graphkit.operators.spectrum.arguments import of_one_type
+from graphkit.operators.spectrum.arguments import basis_parts, of_one_type
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,6 +57,13 @@ class FourierBasis:
     pair_pointers: Tensor
     scale: Tensor | None = None
     fingerprints: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        basis_parts(self.eigenvalues, self.entries, self.residuals, self.node_pointers, self.pair_pointers)
+        if self.scale is not None and tensor("scale", self.scale).shape != (self.nodes,):
+            raise ValueError(f"`scale` must have one number per node ({self.nodes:,}), got {list(self.scale.shape)}.")
+        if not isinstance(self.fingerprints, tuple) or self.fingerprints:
+            some("fingerprints", self.fingerprints, str)
 
     # ---- what it is
 
@@ -142,6 +150,8 @@ class FourierBasis:
             ValueError: where ``x`` has another number of nodes than the graph of the basis.
             TypeError: where ``x`` has another type than the basis.
         """
+        if not isinstance(x, SparseOperator) and tensor("x", x).dim() == 0:
+            raise ValueError("`x` must have nodes, got a single number.")
         rows = x.shape[-2] if len(x.shape) > 1 else len(x)
         if rows != self.nodes:
             raise ValueError(
@@ -164,8 +174,9 @@ class FourierBasis:
         Raises:
             ValueError: where ``spectrum`` has not one row for each pair.
         """
-        rows = spectrum.shape[-2] if spectrum.dim() > 1 else len(spectrum)
-        if rows != self.pairs:
+        axes = tensor("spectrum", spectrum).dim()
+        rows = 1 if axes == 0 else spectrum.shape[-2] if axes > 1 else len(spectrum)
+        if rows != self.pairs or axes == 0:
             raise ValueError(f"`spectrum` must have one row for each of the {self.pairs:,} pairs, got {rows:,}.")
         x = self._matrix @ spectrum
         if self.scale is None:
@@ -194,6 +205,7 @@ class FourierBasis:
             >>> one.filter(x, torch.exp).tolist(), one.filter(x, torch.exp, residual=1.0).tolist()
             ([1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 3.0])
         """
+        number("residual", residual)
         factors = g(self.eigenvalues) if callable(g) else g
         if not isinstance(factors, Tensor) or factors.dim() == 0 or factors.shape[0] != self.pairs:
             given = list(factors.shape) if isinstance(factors, Tensor) else factors
@@ -231,8 +243,9 @@ class FourierBasis:
         Raises:
             ValueError: without any basis, or where random-walk bases stand beside symmetric ones.
         """
-        if not bases:
+        if isinstance(bases, list | tuple) and not bases:
             raise ValueError("`bases` must hold at least one basis.")
+        some("bases", bases, cls)
         if len(bases) == 1:
             return bases[0]
         scales = [basis.scale for basis in bases if basis.scale is not None]
@@ -268,7 +281,7 @@ class FourierBasis:
     def graphs(self) -> list[FourierBasis]:
         """Return the bases of the graphs one by one, as views."""
         found, node, pair, entry = [], 0, 0, 0
-        for number, (nodes, pairs) in enumerate(self.sizes):
+        for place, (nodes, pairs) in enumerate(self.sizes):
             here = slice(pair, pair + pairs)
             basis = FourierBasis(
                 eigenvalues=self.eigenvalues[here],
@@ -277,7 +290,7 @@ class FourierBasis:
                 node_pointers=torch.tensor([0, nodes], device=self.device),
                 pair_pointers=torch.tensor([0, pairs], device=self.device),
                 scale=None if self.scale is None else self.scale[node : node + nodes],
-                fingerprints=self.fingerprints[number : number + 1],
+                fingerprints=self.fingerprints[place : place + 1],
             )
             found.append(basis)
             node, pair, entry = node + nodes, pair + pairs, entry + nodes * pairs

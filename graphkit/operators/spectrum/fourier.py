@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, member
+from graphkit._checks import at_least, member, positive
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.spectrum.basis import FourierBasis
 from graphkit.operators.spectrum.components import split
@@ -91,6 +91,7 @@ def fourier_basis(
     member("solver", solver, SOLVERS)
     member("components", components, ("split", "joint"))
     member("inside", inside, ("extend", "refuse"))
+    positive("tolerance", tolerance)
     whole = symmetric(laplacian)
     nodes = whole.matrix.shape[0]
     if isinstance(k, tuple):

@@ -10,10 +10,13 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, positive
+from graphkit._checks import member, number, one_of_counts, positive, some, tensor
 
 Kernel: TypeAlias = Callable[[Tensor], Tensor]
 """From eigenvalues of any shape ``[...]`` to one value per band, ``[bands, ...]``."""
+
+MOST_BANDS = 1000
+"""Kernels that a bank may have: those of dyadic scales end where numbers do."""
 
 GRID = 4097
 """Points on [0, largest] at which bounds are looked for where no eigenvalues are given."""
@@ -48,6 +51,12 @@ class FilterBank:
     largest: float = 2.0
     kind: str = "frame"
 
+    def __post_init__(self) -> None:
+        member("name", self.name, _FAMILIES)
+        member("kind", self.kind, ("frame", "dual"))
+        positive("largest", self.largest)
+        some("scales", self.scales, float)
+
     @property
     def bands(self) -> int:
         """Number of kernels."""
@@ -55,6 +64,8 @@ class FilterBank:
 
     def __call__(self, eigenvalues: Tensor) -> Tensor:
         """Return the kernels' values, ``[bands, ...]``, for eigenvalues ``[...]``."""
+        if tensor("eigenvalues", eigenvalues).is_complex():
+            raise TypeError(f"`eigenvalues` must be real numbers, got {eigenvalues.dtype}.")
         values = _FAMILIES[self.name](eigenvalues, self.scales, self.largest)
         if self.kind == "frame":
             return values
@@ -83,6 +94,10 @@ class FilterBank:
         """
         if eigenvalues is None:
             eigenvalues = torch.linspace(0, self.largest, GRID, dtype=torch.float64)
+        if not tensor("eigenvalues", eigenvalues).numel() or eigenvalues.is_complex():
+            raise ValueError(
+                f"`eigenvalues` must hold real numbers, one or more, got {eigenvalues.dtype} {list(eigenvalues.shape)}."
+            )
         total = self.frame_sum(eigenvalues.double())
         return float(total.min()), float(total.max())
 
@@ -109,9 +124,10 @@ def heat(scale: float | Sequence[float], *, largest: float = 2.0) -> FilterBank:
         >>> heat(0.5)(torch.tensor([0.0, 2.0]))
         tensor([[1.0000, 0.3679]])
     """
-    scales = tuple(float(s) for s in (scale if isinstance(scale, Sequence) else (scale,)))
-    if not scales or not all(math.isfinite(s) for s in scales):
-        raise ValueError(f"`scale` must be one finite number or several, got {scale!r}.")
+    several = isinstance(scale, Sequence) and not isinstance(scale, str)
+    scales = tuple(number("scale", s) for s in (scale if several else (scale,)))
+    if not scales:
+        raise ValueError("`scale` must be one finite number or several, got none.")
     return FilterBank("heat", scales, positive("largest", largest))
 
 
@@ -134,8 +150,9 @@ def mexican_hat(bands: int = 6, *, largest: float = 2.0, lowest: float | None = 
                 [0.0000, 0.3679, 0.0000],
                 [0.0000, 0.0244, 0.3679]])
     """
-    at_least("bands", bands, 2)
+    one_of_counts("bands", bands, 2, MOST_BANDS)
     lowest = positive("largest", largest) / 20 if lowest is None else positive("lowest", lowest)
+    positive("largest", largest)
     coarsest, finest = math.log(2 / lowest), math.log(1 / largest)
     scales = torch.linspace(coarsest, finest, bands - 1, dtype=torch.float64).exp()
     return FilterBank("mexican_hat", tuple(scales.tolist()), float(largest))
@@ -158,7 +175,7 @@ def meyer(bands: int = 6, *, largest: float = 2.0) -> FilterBank:
         >>> meyer(4).frame_sum(torch.tensor([0.0, 0.3, 1.1, 2.0]))
         tensor([1.0000, 1.0000, 1.0000, 1.0000])
     """
-    at_least("bands", bands, 2)
+    one_of_counts("bands", bands, 2, MOST_BANDS)
     finest = 4 / (3 * positive("largest", largest))
     return FilterBank("meyer", tuple(finest * 2.0**k for k in range(bands - 2, -1, -1)), float(largest))
 
@@ -180,7 +197,7 @@ def itersine(bands: int = 6, *, largest: float = 2.0) -> FilterBank:
                 [0.0000, 0.7071, 0.0000],
                 [0.0000, 0.0000, 1.0000]])
     """
-    at_least("bands", bands, 2)
+    one_of_counts("bands", bands, 2, MOST_BANDS)
     return FilterBank("itersine", tuple(float(b) for b in range(bands)), positive("largest", largest))
 
 

@@ -7,9 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, one_row_per_column
+from graphkit._checks import graph_numbers, of_class, one_of_counts, one_row_per_column
+from graphkit.operators.arguments import shaped
 from graphkit.operators.laplacian import laplacian
 from graphkit.operators.sparse import SparseOperator
+
+MOST_SCALES = 24
+"""Scales of diffusion wavelets at most: one more doubles the products."""
+
+MOST_MOMENTS = 100
+"""Moments at most: numbers raised to higher powers overflow."""
 
 
 def lazy_random_walk(
@@ -61,7 +68,8 @@ def diffusion_wavelets(walk: SparseOperator, x: Tensor, *, scales: int = 4) -> T
         >>> diffusion_wavelets(walk, torch.tensor([[1.0], [0.0]]), scales=1).squeeze(2).tolist()
         [[0.5, -0.5], [0.0, 0.0], [0.5, 0.5]]
     """
-    at_least("scales", scales, 1)
+    of_class("walk", walk, SparseOperator)
+    one_of_counts("scales", scales, 1, MOST_SCALES)
     one_row_per_column(x, walk.shape[1])
     parts, low = [], x
     for scale in range(scales + 1):
@@ -95,8 +103,10 @@ def node_scattering(walk: SparseOperator, x: Tensor, *, scales: int = 4, layers:
         >>> node_scattering(walk, torch.tensor([[1.0], [0.0]]), scales=1).squeeze(2).tolist()
         [[1.0, 0.5, 0.0, 0.0], [0.0, 0.5, 0.0, 0.0]]
     """
-    if layers not in (0, 1, 2):
-        raise ValueError(f"`layers` must be 0, 1 or 2, got {layers!r}.")
+    of_class("walk", walk, SparseOperator)
+    one_of_counts("layers", layers, 0, 2)
+    one_of_counts("scales", scales, 1, MOST_SCALES)
+    shaped("x", x, nodes=walk.shape[1], features=None)
     paths = [x.unsqueeze(0)]
     if layers > 0:
         first = diffusion_wavelets(walk, x, scales=scales)[:-1].abs()
@@ -142,7 +152,9 @@ def graph_scattering(
         >>> graph_scattering(walk, torch.tensor([[1.0], [0.0]]), scales=1, moments=2).tolist()
         [[1.0, 1.0, 0.0, 0.0, 1.0, 0.5, 0.0, 0.0]]
     """
-    at_least("moments", moments, 1)
+    of_class("walk", walk, SparseOperator)
+    one_of_counts("moments", moments, 1, MOST_MOMENTS)
+    graph_numbers("batch", batch, walk.shape[0])
     paths = node_scattering(walk, x, scales=scales, layers=layers).flatten(1)
     if batch is None:
         batch = torch.zeros(len(x), dtype=torch.long, device=x.device)

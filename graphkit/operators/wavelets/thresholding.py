@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import host_array, symmetric_operator
+from graphkit._checks import function, host_array, number, of_class, positive, symmetric_operator
 from graphkit.operators.pattern import Pattern, outside_transforms
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.wavelets.chebyshev import analysed, kernel_coefficients, kernel_order
@@ -45,6 +45,11 @@ class ThresholdedWavelets:
     dropped: float
     bound: float
     density: float
+
+    def __post_init__(self) -> None:
+        of_class("operator", self.operator, SparseOperator)
+        for name in ("threshold", "dropped", "bound", "density"):
+            number(name, getattr(self, name))
 
     def to(self, *args: Any, **kwargs: Any) -> ThresholdedWavelets:
         """Return the wavelets on another device or in another type, with the arguments of ``Tensor.to``."""
@@ -87,8 +92,11 @@ def thresholded_wavelets(
         >>> found.operator.entries, round(found.bound, 3)
         (7, 0.039)
     """
+    of_class("laplacian", laplacian, SparseOperator)
+    function("kernel", kernel)
+    positive("tolerance", tolerance)
     symmetric_operator("laplacian", has_frequencies(laplacian))
-    if not threshold >= 0:
+    if number("threshold", threshold) < 0:
         raise ValueError(f"`threshold` must be 0 or more, got {threshold!r}.")
     order = kernel_order(kernel, largest=largest, tolerance=tolerance) if order is None else order
     coefficients = kernel_coefficients(kernel, order, largest=largest)

@@ -8,13 +8,29 @@ import warnings
 import torch
 from torch import Tensor
 
-from graphkit._checks import member, one_row_per_column, spectrum_covered, symmetric_operator
+from graphkit._checks import (
+    member,
+    of_class,
+    one_of_counts,
+    one_row_per_column,
+    positive,
+    spectrum_covered,
+    symmetric_operator,
+    tensor,
+)
 from graphkit.operators.laplacian import eigenvalue_bound, largest_eigenvalue
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import remembered
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.spectrum import FourierBasis
-from graphkit.operators.wavelets.chebyshev import analysed, kernel_coefficients, kernel_order, synthesised, usual_order
+from graphkit.operators.wavelets.chebyshev import (
+    TERMS,
+    analysed,
+    kernel_coefficients,
+    kernel_order,
+    synthesised,
+    usual_order,
+)
 from graphkit.operators.wavelets.kernels import FilterBank, one_band
 from graphkit.operators.wavelets.krylov import krylov
 from graphkit.operators.wavelets.shift import has_frequencies, shifted
@@ -61,7 +77,9 @@ def wavelet_analysis(
         >>> wavelet_analysis(ring, torch.ones(3, 1), heat(1.0)).flatten().round(decimals=4)  # constants stay
         tensor([1., 1., 1.])
     """
-    if x.dim() == 1:
+    of_class("bank", bank, FilterBank)
+    _settings(method, order, tolerance)
+    if tensor("x", x).dim() == 1:
         one = wavelet_analysis(operator, x.unsqueeze(-1), bank, method=method, order=order, tolerance=tolerance)
         return one.squeeze(-1)
     if isinstance(operator, FourierBasis):
@@ -111,6 +129,14 @@ def wavelet_synthesis(
         >>> wavelet_synthesis(path, wavelet_analysis(path, x, heat(1.0)), heat(1.0)).flatten().round(decimals=3)
         tensor([1., 0., 5.])
     """
+    of_class("bank", bank, FilterBank)
+    _settings(method, order, tolerance)
+    axes = tensor("coefficients", coefficients).dim()
+    if axes not in (2, 3) or len(coefficients) != bank.bands or not coefficients.is_floating_point():
+        raise ValueError(
+            f"`coefficients` must have shape [{bank.bands} bands, nodes] or with features, of floating-point numbers, "
+            f"got {coefficients.dtype} {list(coefficients.shape)}."
+        )
     if coefficients.dim() == 2:
         wide = coefficients.unsqueeze(-1)
         one = wavelet_synthesis(operator, wide, bank, method=method, order=order, tolerance=tolerance)
@@ -128,6 +154,15 @@ def wavelet_synthesis(
         )
         return torch.stack(list(parts)).sum(0)
     return synthesised(shifted(operator, bank.largest), coefficients, polynomials)
+
+
+def _settings(method: str, order: int | None, tolerance: float | None) -> None:
+    """Refuse a way, a degree or an error that there is not."""
+    member("method", method, METHODS)
+    if order is not None:
+        one_of_counts("order", order, 0, TERMS - 1)
+    if tolerance is not None:
+        positive("tolerance", tolerance)
 
 
 def conditioned(bank: FilterBank, dtype: torch.dtype) -> float:
@@ -169,7 +204,7 @@ def _prepared(
         )
     symmetric_operator("operator", has_frequencies(operator))
     one_row_per_column(x, operator.shape[1])
-    if member("method", method, METHODS) == "krylov":
+    if method == "krylov":
         return None
     values = operator.entry_values().detach()
     if rememberable(values):  # under a transform its numbers cannot be read

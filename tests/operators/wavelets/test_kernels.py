@@ -111,7 +111,7 @@ def test_a_bank_is_data():
     ("make", "message"),
     [
         (lambda: heat([]), "`scale` must be one finite number or several"),
-        (lambda: heat(math.nan), "`scale` must be one finite number or several, got nan"),
+        (lambda: heat(math.nan), "`scale` must be finite, got nan"),
         (lambda: heat(1.0, largest=0), "`largest` must be a finite number above 0, got 0"),
         (lambda: mexican_hat(1), "`bands` must be an integer of at least 2, got 1"),
         (lambda: mexican_hat(3, lowest=-1.0), "`lowest` must be a finite number above 0"),
