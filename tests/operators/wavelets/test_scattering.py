@@ -99,7 +99,7 @@ def test_wrong_arguments_are_refused():
             function(walk, x, scales=0)
         with pytest.raises(ValueError, match="`x` must have (5 rows|shape \\[5 nodes)"):
             function(walk, x[:3])
-    with pytest.raises(ValueError, match="`layers` must be 0, 1 or 2, got 3"):
+    with pytest.raises(ValueError, match="`layers` must be at most 2, got 3"):
         node_scattering(walk, x, layers=3)
     with pytest.raises(ValueError, match="`moments` must be an integer of at least 1"):
         graph_scattering(walk, x, moments=0)
