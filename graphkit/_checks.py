@@ -134,7 +134,7 @@ def edge_index_in_range(edge_index: Tensor, num_nodes: int | tuple[int, int] | N
     import torch
 
     edge_index_shape(edge_index)
-    given = (num_nodes, num_nodes) if isinstance(num_nodes, numbers.Integral) else num_nodes
+    given = num_nodes if num_nodes is None or isinstance(num_nodes, tuple) else (num_nodes, num_nodes)
     if edge_index.shape[1] == 0:
         return given or (0, 0)
     if edge_index.device.type == "cpu":
@@ -385,24 +385,24 @@ def weights_of_degrees(values: Tensor) -> None:
         )
 
 
-def extent(numbers: np.ndarray | Tensor) -> tuple[int, int]:
+def extent(places: Any) -> tuple[int, int]:
     """Return the least and the largest of some integers, (0, -1) where there are none; on the CPU NumPy is faster."""
-    if not len(numbers):
+    if not len(places):
         return 0, -1
-    if not hasattr(numbers, "device") or str(numbers.device) == "cpu":
-        array = numbers.detach().numpy() if hasattr(numbers, "detach") else numbers
+    if not hasattr(places, "device") or str(places.device) == "cpu":
+        array = places.detach().numpy() if hasattr(places, "detach") else places
         return int(array.min()), int(array.max())
     import torch
 
-    low, high = torch.stack(numbers.detach().aminmax()).tolist()
+    low, high = torch.stack(places.detach().aminmax()).tolist()
     return low, high
 
 
-def integers(argument: str, numbers: np.ndarray | Tensor) -> None:
+def integers(argument: str, places: np.ndarray | Tensor) -> None:
     """Refuse what are no integers along one axis."""
-    kind = str(numbers.dtype).removeprefix("torch.")
-    if kind not in ("int64", "int32", "int16", "int8", "uint8") or numbers.ndim != 1:
-        raise TypeError(f"`{argument}` must hold integers along one axis, got {kind} {list(numbers.shape)}.")
+    kind = str(places.dtype).removeprefix("torch.")
+    if kind not in ("int64", "int32", "int16", "int8", "uint8") or places.ndim != 1:
+        raise TypeError(f"`{argument}` must hold integers along one axis, got {kind} {list(places.shape)}.")
 
 
 def rising_pointers(argument: str, pointers: np.ndarray | Tensor, rows: int, entries: int) -> None:
@@ -677,10 +677,12 @@ def floating_type(argument: str, dtype: object) -> None:
 
 def node_count(num_nodes: int | tuple[int, int] | None) -> None:
     """Refuse what is no number of nodes, nor one of source and one of target nodes."""
-    given = num_nodes if isinstance(num_nodes, tuple | list) else (num_nodes,) * 2
-    if num_nodes is not None and len(given) != 2:
+    if num_nodes is None:
+        return
+    given = num_nodes if isinstance(num_nodes, tuple) else (num_nodes, num_nodes)
+    if len(given) != 2:
         raise ValueError(f"`num_nodes` must be one number or a pair, of source and target nodes, got {num_nodes!r}.")
-    for count in given if num_nodes is not None else ():
+    for count in given:
         if at_least("num_nodes", count, 0) > MOST_NODES:
             raise ValueError(f"`num_nodes` must be at most 2**40, for which no memory has room, got {count:,}.")
 
@@ -702,7 +704,7 @@ def one_of_counts(argument: str, value: int, least: int, most: int) -> int:
     return int(value)
 
 
-def some(argument: str, values: object, kind: type) -> None:
+def some(argument: str, values: Any, kind: type) -> None:
     """Refuse anything but a list or tuple, not empty, of objects of one class."""
     several = isinstance(values, list | tuple)
     if not several or not values or not all(isinstance(each, kind) for each in values):
@@ -826,3 +828,9 @@ def degrees_with_roots(degree: Tensor) -> None:
             f"`edge_weight` must give every node a degree of 0 or above, whose root divides, but node {node} has "
             f"{float(degree[node]):.4g}; leave negative edges out, or take no symmetric normalisation."
         )
+
+
+def restart(teleport: float) -> None:
+    """Refuse what is no chance of a restart."""
+    if not 0 < number("teleport", teleport) < 1:
+        raise ValueError(f"`teleport` must lie in (0, 1), got {teleport}.")

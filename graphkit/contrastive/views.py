@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, dense, edge_index_in_range, one_value_per_edge, within
+from graphkit._checks import at_least, dense, edge_index_in_range, one_value_per_edge, restart, within
 from graphkit._kinds import flag, random_generator
 from graphkit.contrastive.augmentations import kept_edges, kept_nodes, masked_features, node_features
 from graphkit.operators import pagerank_graph
@@ -111,6 +111,9 @@ class Diffusion:
         neighbours: edges kept into each node.
         then: draws the view from the diffused graph.
 
+    Raises:
+        ValueError: for a ``teleport`` outside (0, 1), or fewer than one neighbour.
+
     Source: Hassani & Khasahmadi (2020), arXiv:2006.05582.
 
     Example:
@@ -125,8 +128,7 @@ class Diffusion:
     then: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        if within("teleport", self.teleport, 0.0, 1.0) == 0:
-            raise ValueError("`teleport` must lie in (0, 1), got 0: a walk without a restart forgets where it began.")
+        restart(self.teleport)
         at_least("neighbours", self.neighbours, 1)
         view_drawer("then", self.then)
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, number
+from graphkit._checks import at_least, restart
 from graphkit.operators.normalization import gcn_adjacency
 from graphkit.operators.prepared import edges_of, remembered
 
@@ -58,8 +58,7 @@ def pagerank_graph(
         [[0, 1, 1, 0, 2, 1], [0, 0, 1, 1, 2, 2]]
     """
     at_least("num_nodes", num_nodes, 0)
-    if not 0 < number("teleport", teleport) < 1:
-        raise ValueError(f"`teleport` must lie in (0, 1), got {teleport}.")
+    restart(teleport)
     at_least("neighbours", neighbours, 1)
     edges = edges_of(graph, edge_weight, num_nodes=num_nodes)
     form = ("pagerank", num_nodes, teleport, neighbours)

@@ -182,8 +182,7 @@ class Pattern:
         device = torch.device(device)
         if device == self.columns.device:
             return self
-        parts = (part.to(device) for part in (self.pointers, self.columns, self.order))
-        return Pattern.trusted(*parts, self.shape)
+        return Pattern.trusted(self.pointers.to(device), self.columns.to(device), self.order.to(device), self.shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Pattern, (self.pointers, self.columns, self.order, self.shape)

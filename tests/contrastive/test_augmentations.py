@@ -111,3 +111,11 @@ def test_a_diffused_view_is_drawn_from_the_graph_of_restarting_walks():
     thinned = Diffusion(teleport=0.2, neighbours=4, then=Augmentation(edge_drop=0.5))(view, generator(), weighted=True)
     assert 0 < int((thinned.edge_weight == 0).sum()) < len(weight)
     assert Diffusion()(view, generator(), weighted=False).edge_weight is None
+
+
+@pytest.mark.parametrize("wrong", [{"teleport": 1.5}, {"teleport": 0.0}, {"teleport": -0.1}, {"neighbours": 0}])
+def test_a_diffusion_that_cannot_be_is_refused_when_it_is_made(wrong):
+    """Not in the first epoch."""
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"`{name}` must"):
+        Diffusion(**wrong)

@@ -45,7 +45,7 @@ def fourier_basis(
     An eigenspace is never cut: which vectors of it are left would depend on the solver. ``k`` grows to the end of the
     eigenspace it falls into, and a window to both ends; values closer than :math:`10^{-8}` of the spectrum's width
     (:math:`10^{-6}` in float32) are one eigenvalue. One that repeats more than 512 times on a component of more than
-    some 2,000 nodes, as that of a star's leaves does, is refused where ``k`` or a window ends in it: they would take
+    some 2,000 nodes, as that of a star's leaves does, is refused where ``k`` or a window ends in it: they take
     minutes, and are there for ``solver="dense"``. Signs are canonical: the entry of largest size, of equals (to
     a thousandth) the first, is positive. Every start is fixed, so that two processes give the same bits.
 

@@ -124,8 +124,8 @@ def heat(scale: float | Sequence[float], *, largest: float = 2.0) -> FilterBank:
         >>> heat(0.5)(torch.tensor([0.0, 2.0]))
         tensor([[1.0000, 0.3679]])
     """
-    several = isinstance(scale, Sequence) and not isinstance(scale, str)
-    scales = tuple(number("scale", s) for s in (scale if several else (scale,)))
+    several = scale if isinstance(scale, Sequence) and not isinstance(scale, str) else (scale,)
+    scales = tuple(number("scale", s) for s in several)
     if not scales:
         raise ValueError("`scale` must be one finite number or several, got none.")
     return FilterBank("heat", scales, positive("largest", largest))

@@ -97,7 +97,7 @@ def test_wrong_arguments_are_refused():
     for function in (diffusion_wavelets, node_scattering, graph_scattering):
         with pytest.raises(ValueError, match="`scales` must be an integer of at least 1, got 0"):
             function(walk, x, scales=0)
-        with pytest.raises(ValueError, match="`x` must have (5 rows|shape \\[5 nodes)"):
+        with pytest.raises(ValueError, match=r"`x` must have (5 rows|shape \[5 nodes)"):
             function(walk, x[:3])
     with pytest.raises(ValueError, match="`layers` must be at most 2, got 3"):
         node_scattering(walk, x, layers=3)
