@@ -54,7 +54,7 @@ def test_the_same_graph_is_diffused_once(graph):
 
 @pytest.mark.parametrize("teleport", [0.0, 1.0, float("nan")])
 def test_an_impossible_restart_is_refused(graph, teleport):
-    with pytest.raises(ValueError, match="`teleport` must (lie in|be finite)"):
+    with pytest.raises(ValueError, match=r"`teleport` must (lie in|be finite)"):
         pagerank_graph(graph, num_nodes=300, teleport=teleport)
 
 
