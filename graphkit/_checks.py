@@ -466,7 +466,7 @@ def node_counts(argument: str, counts: Tensor) -> None:
 def features_per_item(argument: str, x: Tensor, width: int) -> None:
     """Refuse features of another width than a layer was made for; any fits where that is unknown, below 1."""
     if 0 < width != x.shape[-1]:
-        raise ValueError(f"`{argument}` must have {width} features in its last axis, got {list(x.shape)}.")
+        raise ValueError(f"`{argument}` must have {width} features, got {list(x.shape)}.")
 
 
 def tasks_with_logits(accuracies: Sequence[float]) -> None:

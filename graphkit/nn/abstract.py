@@ -244,7 +244,7 @@ def plain_graph(
     PyG reads the loops and values of a ``torch.sparse`` matrix in another way in nearly every layer.
     """
     flow_of_messages(flow)
-    not_mapped("edge_index", inside_transform() and mapped_over(graph))
+    not_mapped("edge_index", not traced() and inside_transform() and mapped_over(graph))
     if isinstance(graph, SparseOperator):
         edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
     elif is_torch_sparse_tensor(graph):

@@ -135,8 +135,8 @@ def edges_of(
     """
     flow_of_messages(flow)
     node_count(num_nodes)
-    not_mapped("edge_index", inside_transform() and mapped_over(graph))
     if isinstance(graph, Tensor) and graph.layout == torch.strided:
+        not_mapped("edge_index", inside_transform() and mapped_over(graph))
         edge_index_shape(graph)
         index = graph if type(graph) is Tensor or not hasattr(graph, "as_tensor") else graph.as_tensor()
         one_value_per_edge("edge_weight", edge_weight, index.shape[-1])

@@ -37,8 +37,8 @@ def self_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Non
     inputs = (query, key, value)
     if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and any(x.requires_grad for x in inputs)):
         return F.scaled_dot_product_attention(*inputs, attn_mask=mask)
-    leaves = [x.detach().requires_grad_() for x in inputs]
-    return _SelfAttention.apply(*inputs, mask, (leaves, F.scaled_dot_product_attention(*leaves, attn_mask=mask)))
+    q, k, v = leaves = [x.detach().requires_grad_() for x in inputs]
+    return _SelfAttention.apply(*inputs, mask, (leaves, F.scaled_dot_product_attention(q, k, v, attn_mask=mask)))
 
 
 def composed_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -364,10 +364,12 @@ def test_cheb_widens_half_precision_features_under_autocast():
 
 def test_ends_of_another_width_never_reach_the_kernels():
     x = torch.ones(3, 64)
-    with pytest.raises(RuntimeError, match="size of tensor"):
+    with pytest.raises(ValueError, match=r"`x` must have 64 features, got \[3, 32\]"):
         GINConv(nn.Identity())((x, torch.ones(3, 32)), PAIR)
-    with pytest.raises(ValueError, match="dimensionalities do not match"):
+    with pytest.raises(ValueError, match=r"`x` must have 32 features, got \[3, 64\]"):
         GINEConv(nn.Linear(32, 4), edge_dim=2)(x, PAIR, torch.ones(4, 2))
+    with pytest.raises(ValueError, match="dimensionalities do not match"):
+        GINEConv(nn.Sequential(nn.Tanh(), nn.Linear(64, 4)))(x, PAIR, torch.ones(4, 2))
     with pytest.raises(ValueError, match="must have shape"):
         GATConv((64, 64), 4)((x, torch.ones(2, 3, 64)), PAIR)
 

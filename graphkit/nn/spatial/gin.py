@@ -9,7 +9,7 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import reset
 from torch_geometric.typing import OptTensor, Size
 
-from graphkit._checks import one_value_per_edge, same_device
+from graphkit._checks import features_per_item, one_value_per_edge, same_device
 from graphkit.nn.abstract import (
     AbstractGraphConv,
     applied,
@@ -27,7 +27,24 @@ from graphkit.operators.rectified import rectified_sum
 from graphkit.operators.tabled import EdgeTable, tabled_sum
 
 
-class GINConv(AbstractGraphConv):
+class AbstractIsomorphismConv(AbstractGraphConv):
+    """What both layers ask of features."""
+
+    nn: Any
+    eps: Tensor
+
+    def _refuse(self, source: Any, target: Any) -> None:
+        """Refuse features that do not fit the network, or each other."""
+        first = first_map(self.nn)
+        fitting(source, first)
+        same_device("x", source, self.eps)
+        if target is not None and target is not source:
+            fitting(target, first)
+            features_per_item("x", target, source.size(-1))
+            same_device("x", target, self.eps)
+
+
+class GINConv(AbstractIsomorphismConv):
     r"""Graph isomorphism :math:`x'_i = h\bigl((1 + \epsilon) x_i + \sum_{j \in N(i)} x_j\bigr)`.
 
     The drop-in counterpart of PyG's layer: same arguments, parameters (``nn.*``, ``eps``) and numbers. A sparse ``x``
@@ -74,10 +91,7 @@ class GINConv(AbstractGraphConv):
         target: Any
         fused = self._fused(edge_index, x)
         source, target = both_ends(x)
-        for end in (source, target):
-            if end is not None:
-                fitting(end, first_map(self.nn))
-                same_device("x", end, self.eps)
+        self._refuse(source, target)
         if not fused:
             source, target = plain_features(source), plain_features(target)
             sizes = end_sizes((source, target), size, edge_index, self.node_dim)
@@ -105,7 +119,7 @@ class GINConv(AbstractGraphConv):
         return f"{type(self).__name__}(nn={self.nn})"
 
 
-class GINEConv(AbstractGraphConv):
+class GINEConv(AbstractIsomorphismConv):
     r"""Graph isomorphism :math:`h((1 + \epsilon) x_i + \sum_j \mathrm{ReLU}(x_j + e_{ji}))` with edge features.
 
     The drop-in counterpart of PyG's layer: same arguments, parameters (``nn.*``, ``eps``, ``lin``) and numbers.
@@ -160,10 +174,7 @@ class GINEConv(AbstractGraphConv):
         if edge_attr is None:
             raise ValueError("`edge_attr` must be given: this layer adds the features of edges to those of nodes.")
         source, target = both_ends(x)
-        for end in (source, target):
-            if end is not None:
-                fitting(end, first_map(self.nn))
-                same_device("x", end, self.eps)
+        self._refuse(source, target)
         source, target = plain_features(source), plain_features(target)
         sizes = end_sizes((source, target), size, edge_index, self.node_dim)
         if isinstance(edge_attr, EdgeTable):
