@@ -53,8 +53,8 @@ class AbstractGraphConv(MessagePassing):
     ``edges x features`` array. The plain one is PyG's ``propagate`` over ``message``; it is taken under
     ``torch.compile`` and ``torch.export``, which trace it, in forward-mode differentiation, while an explainer masks
     the messages, when hooks look at them or at a linear map, for ``torch_sparse`` matrices, over another axis of nodes,
-    with an aggregation put in the place of the layer's, and by subclasses with a step of their own: a ``message``,
-    ``aggregate``, ``update`` or other.
+    with another aggregation than the product's or one put in its place, and by subclasses with a step of their own: a
+    ``message``, ``aggregate``, ``update`` or other. Both read the graph by the same function, ``edges_of``.
     """
 
     __prepare_scriptable__ = unscriptable

@@ -145,8 +145,8 @@ def rescaled_laplacian(
 
     Args:
         edge_index: any form that ``edges_of`` takes.
-        edge_weight: ``[edges]``; ones when left out. Gradients flow to it. Negative ones are taken, as PyG takes them;
-            the spectrum may then leave [-1, 1].
+        edge_weight: ``[edges]``; ones when left out. Gradients flow to it. Negative ones are taken, as PyG takes them,
+            while no degree is negative under ``"sym"``; the spectrum may then leave [-1, 1].
         num_nodes: number of nodes.
         normalization: ``None``, ``"sym"`` or ``"rw"``.
         largest: largest eigenvalue, of all graphs or of each, ``[graphs]``. Left out: 2 with a normalisation, and twice
@@ -156,7 +156,8 @@ def rescaled_laplacian(
         dtype: type of the values.
 
     Raises:
-        ValueError: for weights that are infinite or NaN, or a ``batch`` of another length.
+        ValueError: for weights that are infinite or NaN, a ``batch`` of another length, and under ``"sym"`` for a node
+            whose degree is negative: PyG's root of it is NaN.
 
     Source: Defferrard, Bresson & Vandergheynst (2016), arXiv:1606.09375, section 2.1. PyG 2.8.1 takes twice the largest
     entry of the whole batch, so that a graph's result depends on its batch mates.

@@ -45,6 +45,9 @@ def gcn_adjacency(
     Returns:
         The operator ``[num_nodes, num_nodes]``.
 
+    Raises:
+        ValueError: where the degree of a node is negative and divides: PyG's root of it is NaN.
+
     Source: Kipf & Welling (2017), arXiv:1609.02907, equation 2; PyG's ``gcn_norm`` for loops and ``improved``. Unlike
     PyG, a dense list of edges and a sparse matrix with the same loops give the same result.
 

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+import torch_geometric.nn
 from torch import Tensor
 from torch.autograd.functional import jacobian
 from torch.func import functional_call, jvp, vmap
+from torch_geometric.data import Data
+from torch_geometric.utils import total_influence
 
+import graphkit.nn
 import graphkit.operators as ops
 from graphkit.operators.spectrum.fourier import FourierBasis
 from tests.nn.public import BASIS, CATEGORIES, EDGES, GRAPH, LAPLACIAN, MODULES, NODES, PUBLIC, TREE, Public
@@ -124,6 +128,19 @@ def test_a_batch_of_gradients_is_each_gradient(case):
     for gradient, each in zip(found, zip(*looped, strict=True), strict=True):
         # Of what is not used PyTorch makes one gradient of zeros for the whole batch.
         torch.testing.assert_close(gradient.expand(3, *each[0].shape), torch.stack(each), **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["GCNConv", "SAGEConv", "GATConv"])
+def test_the_influence_of_far_nodes_is_that_of_pygs_layers(name):
+    """PyG's ``total_influence`` takes vectorised Jacobians."""
+    models = []
+    for nn in (graphkit.nn, torch_geometric.nn):
+        layers = [(getattr(nn, name)(4, 4), "x, edge_index -> x") for _ in range(2)]
+        models.append(torch_geometric.nn.Sequential("x, edge_index", layers))
+    models[1].load_state_dict(models[0].state_dict())
+    data = Data(x=X.float(), edge_index=EDGES, num_nodes=NODES)  # PyG's averages are in single precision
+    found, expected = (total_influence(model, data, max_hops=3, num_samples=NODES)[0] for model in models)
+    torch.testing.assert_close(found, expected, **CLOSE)
 
 
 def test_the_vectorised_jacobian_is_the_looped_one_and_can_be_differentiated(case):

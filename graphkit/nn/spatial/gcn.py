@@ -45,7 +45,8 @@ class GCNConv(AbstractGraphConv):
         kwargs: of ``MessagePassing``: ``aggr``, ``flow``, ``node_dim``.
 
     Raises:
-        ValueError: if self-loops are asked for without normalisation.
+        ValueError: if self-loops are asked for without normalisation; in a call for a pair of features, and for weights
+            that give a node a negative degree, whose root is NaN in PyG.
 
     Shape:
         ``x`` ``[nodes, in_channels]`` or, for several signals on one graph, ``[..., nodes, in_channels]``; a graph in

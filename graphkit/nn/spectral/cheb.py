@@ -41,6 +41,10 @@ class ChebConv(AbstractLaplacianConv):
         bias: whether :math:`b` is there.
         kwargs: of ``MessagePassing``.
 
+    Raises:
+        ValueError: for ``K`` below 1; in a call for a ``batch`` or ``lambda_max`` that does not fit or is none, and
+            under ``"sym"`` for weights that give a node a negative degree, whose root is NaN in PyG.
+
     Shape:
         ``x`` ``[..., nodes, in_channels]``; ``edge_weight`` ``[edges]``; ``batch`` ``[nodes]``; ``lambda_max``
         one number or ``[graphs]``. Returns ``[..., nodes, out_channels]``.
