@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import pytest
@@ -14,7 +15,7 @@ from graphkit import operators
 from graphkit.nn import ChebConv
 from tests import contracts
 from tests.contracts import EXACT, Layer, called, matrix_forms
-from tests.graphs import BY_NAME, ZOO, undirected
+from tests.graphs import BY_NAME, ZOO, large, undirected
 
 LAYERS = [
     Layer("two terms", lambda nn: nn.ChebConv(4, 3, K=2), undirected=True),
@@ -49,6 +50,22 @@ def test_on_undirected_graphs_it_agrees_with_pyg(layer):
 @pytest.mark.parametrize("layer", SYMMETRIC, ids=str)
 def test_in_half_precision_it_is_as_exact_as_pyg(layer):
     contracts.is_as_exact_as_pyg_in_half_precision(layer)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("widths", [(16, 4), (4, 16)], ids=str)
+def test_its_recurrence_is_in_single_precision_where_pygs_is_in_half(widths, dtype, autocast):
+    """Of ten terms: at most 0.7 of PyG's error; 0.36 to 0.59 were measured, and 0.73 to 1.06 with terms in half."""
+    graph, (ours, theirs) = large(degree=20), both(*widths, K=10)
+    modules = [m.float() if autocast else m.to(dtype) for m in (ours, theirs)]
+    x, truth = graph.features(widths[0]).to(dtype), copy.deepcopy(modules[0]).double()
+    with torch.no_grad():
+        expected = truth(x.double(), graph.edge_index)
+        with torch.autocast("cpu", dtype, enabled=autocast):
+            found = [module(x, graph.edge_index).double() for module in modules]
+    errors = [float((out - expected).square().mean().sqrt()) for out in found]
+    assert errors[0] < 0.7 * errors[1]
 
 
 @pytest.mark.parametrize("layer", [LAYERS[1], LAYERS[4]], ids=str)
