@@ -118,7 +118,7 @@ class TestBenchmarks:
         kept = tmp_path / "record.json"
         run(EXAMPLES / "benchmarks" / "layers.py", "--quick", "--layer", "gat", "--json", str(kept))
         rows = json.loads(kept.read_text())["rows"]
-        assert [row["side"] for row in rows] == ["graphkit", "PyG, edge_index"]
+        assert [row["side"] for row in rows] == ["graphkit", "PyG, edge_index", "PyG, CSR adj_t"]
         assert all(float(row["difference"]) < 1e-5 for row in rows)
         assert all(row["memory_mb"] >= 0 and row["wall"] > 0 and row["cpu"] > 0 for row in rows)
 
@@ -235,6 +235,18 @@ class TestBenchmarks:
         run(EXAMPLES / "benchmarks" / "layers.py", "--quick", "--scaling", "--layer", "gcn", "--rounds", "1")
         assert "10,000 edges" in capsys.readouterr().out
 
+    def test_a_peer_that_is_installed_by_half_is_left_out_with_a_word(self, monkeypatch, tmp_path, capsys):
+        usable = importlib.import_module("_measure").usable
+        (tmp_path / "hollow_peer").mkdir()  # what an uninstallation may leave: a package of nothing
+        (tmp_path / "broken_peer.py").write_text("import a_part_that_is_not_there")
+        monkeypatch.syspath_prepend(tmp_path)
+        assert not usable("no_such_peer", "function")
+        assert capsys.readouterr().err == ""
+        for peer in ("hollow_peer", "broken_peer"):
+            assert not usable(peer, "function")
+            assert f"{peer} is left out" in capsys.readouterr().err
+        assert usable("json", "loads")
+
     def test_losses_over_all_tuples_agree_with_what_writes_them_down(self, tmp_path):
         kept = tmp_path / "record.json"
         options = ["--quick", "--no-memory", "--case", "quadruplet-2048", "--case", "infonce-10000"]
@@ -243,9 +255,9 @@ class TestBenchmarks:
         assert [row["side"] for row in rows] == ["graphkit", "graphkit", "plain PyTorch"]
         assert float(rows[-2]["difference"]) < 1e-5
 
-    @pytest.mark.parametrize(("found", "said"), [(None, "is not installed"), (object(), "would need more than")])
-    def test_a_peer_that_is_not_run_is_named_with_the_reason(self, monkeypatch, capsys, found, said):
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
+    @pytest.mark.parametrize(("usable", "said"), [(False, "is not installed"), (True, "would need more than")])
+    def test_a_peer_that_is_not_run_is_named_with_the_reason(self, monkeypatch, capsys, usable, said):
+        monkeypatch.setattr(importlib.import_module("_measure"), "usable", lambda peer, needs: usable)
         options = ["--quick", "--no-memory", "--case", "triplet-1024", "--most", "0"]
         spec = importlib.util.spec_from_file_location("triplet_benchmark", EXAMPLES / "benchmarks" / "triplet.py")
         module = importlib.util.module_from_spec(spec)

@@ -208,7 +208,7 @@ def show(rows: Sequence[Mapping[str, Any]], note: str, **more: str) -> None:
 
 def printed(table: Table) -> None:
     """Print a table, as wide as it needs where nobody's terminal is narrower."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.width = console.width if console.is_terminal else 160
     console.print(table)
 
@@ -216,9 +216,7 @@ def printed(table: Table) -> None:
 def write(path: Path | None, *, dataset: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], **fields: Any) -> None:
     """Write the result record of what was timed; its metric is the ratio of the last row, round by round."""
     main = rows[-1]
-    ratios = dataclasses.replace(
-        metric(f"{main['what']}, {main['side']}: ratio of seconds", main["ratios"]), unit="ratio"
-    )
+    ratios = metric(f"{main['what']}, {main['side']}: ratio of seconds", main["ratios"], unit="ratio")
     protocol = {"turns": "interleaved", "rounds": len(main["ratios"]), **fields.pop("protocol", {})}
     told = {"dataset": dataset, "protocol": protocol, "metric": dataclasses.asdict(ratios), "selection": "none"}
     keep(path, **{**told, "seconds": main["wall"], "rows": rows, **fields})

@@ -132,7 +132,7 @@ class Graphs(AbstractItems):
         >>> import torch
         >>> from torch_geometric.data import Data
         >>> from torch_geometric.nn import global_add_pool
-        >>> pair = Data(x=torch.ones(5, 1), edge_index=torch.tensor([[0, 2], [1, 3]]), y=torch.tensor([0, 1]))
+        >>> pair = Data(x=torch.ones(5, 1), edge_index=torch.tensor([[0, 0], [1, 1]]), y=torch.tensor([0, 1]))
         >>> made = GraphSet(pair, nodes=torch.tensor([2, 3]), edges=torch.tensor([1, 1]))
         >>> Graphs(made).outputs(lambda x, edge_index, batch: global_add_pool(x, batch), torch.tensor([1]))
         tensor([[3.]])

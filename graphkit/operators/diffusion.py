@@ -52,10 +52,10 @@ def pagerank_graph(
     view.
 
     Example:
-        >>> path = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
-        >>> edges, weight = pagerank_graph(path, num_nodes=3, teleport=0.5, neighbours=2)
+        >>> path = torch.tensor([[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]])
+        >>> edges, weight = pagerank_graph(path, num_nodes=4, teleport=0.5, neighbours=2)
         >>> edges.tolist()
-        [[0, 1, 1, 0, 2, 1], [0, 0, 1, 1, 2, 2]]
+        [[0, 1, 1, 0, 2, 3, 3, 2], [0, 0, 1, 1, 2, 2, 3, 3]]
     """
     at_least("num_nodes", num_nodes, 0)
     restart(teleport)

@@ -61,7 +61,7 @@ BOUNDS = {
     "negatives": (0.0, math.inf),
     "effective_rank": (0.0, math.inf),
 }
-"""What a figure can be, by its name; all others are fractions, from 0 to 1."""
+"""What a figure can be, by its name; all other fractions lie from 0 to 1, and what has another unit anywhere."""
 
 MARGIN = 1e-6
 """How far rounding may lead out of that."""
@@ -89,7 +89,7 @@ def metric(name: str, values: Sequence[float], *, unit: str = "fraction") -> Met
     instance("name", name, str, "text")
     instance("unit", unit, str, "text")
     values = sequence("values", values, Real, "numbers")
-    low, high = BOUNDS.get(name, (0.0, 1.0))
+    low, high = BOUNDS.get(name, (0.0, 1.0) if unit == "fraction" else (-math.inf, math.inf))
     if not values or not all(math.isfinite(value) and low - MARGIN <= value <= high + MARGIN for value in values):
         wanted = f"one or more numbers from {low:g} to {high:g}"
         raise ValueError(f"`values` of {name} must be {wanted}, got {list(values)!r}.")
