@@ -37,6 +37,8 @@ class Prototypes(NamedTuple):
 def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
     """Return the direction of the mean of each class's unit vectors; gradients flow through it.
 
+    Where the vectors of a class cancel each other its direction is zero, with derivatives of zero.
+
     Args:
         z: embeddings ``[items, features]``; half precision is widened to single. Their lengths do not count, and a zero
             row adds nothing.
@@ -60,7 +62,16 @@ def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
         raise ValueError("`y` must label at least one item; a prototype is the mean of a class.")
     known_z = wide(z[known])
     belongs = F.one_hot(numbers, len(classes)).to(known_z.dtype)
-    return Prototypes(normalised(belongs.T @ normalised(known_z)), classes)
+    return Prototypes(_directions(belongs.T @ normalised(known_z), belongs.sum(0).unsqueeze(1)), classes)
+
+
+def _directions(sums: Tensor, counts: Tensor) -> Tensor:
+    """Return the directions of sums of so many unit vectors; zero, as are its derivatives, where they cancel.
+
+    What rounding leaves of them points somewhere too, which means nothing, with slopes of 1e16.
+    """
+    largest = sums.detach().abs().amax(-1, keepdim=True) if sums.shape[-1] else sums.new_zeros(len(sums), 1)
+    return normalised(torch.where(largest > 2 * counts * torch.finfo(sums.dtype).eps, sums, 0))
 
 
 class PrototypeLoss(AbstractCriterion):

@@ -397,3 +397,14 @@ def test_standardised_features_do_not_know_scale_nor_origin(generator):
     assert standardised(torch.full((7, 2), 0.1)).eq(0).all()
     assert standardised(torch.full((7, 2), torch.nan)).isnan().all()
     assert standardised(z[:1]).eq(0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_vectors_that_cancel_but_for_rounding_have_no_direction(dtype):
+    """Three at 120 degrees: their sum is some 1e-17 and points anywhere."""
+    angles = torch.arange(3, dtype=dtype) * (2 * math.pi / 3) + 0.1
+    z = torch.stack([angles.cos(), angles.sin()], 1)
+    z = torch.cat([z, z[:1], z[:1]])
+    y = torch.tensor([0, 0, 0, 1, 1])
+    assert class_prototypes(z, y).directions[0].eq(0).all()
+    assert all(part.abs().max() < 100 for part in derivatives(lambda z: PrototypeLoss()(z, y), z, 2))

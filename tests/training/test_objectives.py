@@ -86,7 +86,7 @@ LINKS = {cards.card(name).metric: name for name in cards.names() if name.startsw
 def test_ogbs_figures_of_nothing_are_refused(name):
     tasks = {"ogbg-molpcba": (128,), "ogbg-moltoxcast": (617,)}.get(name, ())
     for items, label in ((0, 0.0), (4, math.nan)):
-        with pytest.raises(ValueError, match="`y` must hold a label"):
+        with pytest.raises(ValueError, match="`y` must hold"):
             official_figure(name, torch.full((items, *tasks), label), torch.zeros(items, *tasks))
     if cards.card(name).metric in ("rocauc", "ap"):
         with pytest.raises(ValueError, match="No positively labeled data"):
@@ -97,7 +97,7 @@ def test_ogbs_figures_of_nothing_are_refused(name):
 @pytest.mark.parametrize(("links", "others"), [(0, 60), (3, 0), (0, 0)])
 def test_ogbs_figures_of_no_links_are_refused(name, links, others):
     shape = (links, others) if cards.card(name).metric == "mrr" else (others,)
-    with pytest.raises(ValueError, match="`positive` and `negative` must hold scores"):
+    with pytest.raises(ValueError, match="must hold"):
         official_link_figure(name, torch.rand(links), torch.rand(shape))
 
 

@@ -90,15 +90,15 @@ class AbstractLabelled(AbstractObjective):
 
     def report(self, z: Tensor, y: Tensor) -> Telemetry:
         """Return the criterion's report, of embeddings as it is given them."""
-        import torch.nn.functional as F
+        from graphkit.metric.distances import normalised
 
-        return self.criterion().report(F.normalize(z, dim=-1) if self.unit else z, y)
+        return self.criterion().report(normalised(z) if self.unit else z, y)
 
     def loss(self, model: nn.Module, material: Material, batch: Rows) -> Tensor:
         """Return the mean of the criterion over the views, and what they disagree on."""
         import torch
-        import torch.nn.functional as F
 
+        from graphkit.metric.distances import normalised
         from graphkit.metric.prototypes import class_prototypes, consistency
 
         criterion = self.criterion()
@@ -111,7 +111,7 @@ class AbstractLabelled(AbstractObjective):
             if self.consistency:
                 prototypes = class_prototypes(z, batch.y)
                 guesses.append(prototypes.logits(found[material.seen], self.temperature).softmax(-1))
-            losses.append(criterion(F.normalize(z, dim=-1) if self.unit else z, batch.y))
+            losses.append(criterion(normalised(z) if self.unit else z, batch.y))
         total = torch.stack(losses).mean()
         return total + self.consistency * consistency(guesses, sharpening=self.sharpening) if guesses else total
 

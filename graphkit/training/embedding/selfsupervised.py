@@ -36,11 +36,10 @@ class AbstractSelfSupervised(AbstractObjective):
 
     def report(self, z: Tensor, y: Tensor) -> Telemetry:
         """Return how classes lie that the loss knows nothing of, by direction."""
-        import torch.nn.functional as F
-
         from graphkit.metric import telemetry
+        from graphkit.metric.distances import normalised
 
-        return telemetry(F.normalize(z, dim=-1), y)
+        return telemetry(normalised(z), y)
 
     def stepped(self, model: Any, progress: float) -> None:
         """Let the method do what follows a step."""
