@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 import torch_geometric.inspector
 from torch import Tensor, nn
@@ -36,6 +37,10 @@ _OF_CLASSES = {
 }
 
 
+LARGE = 10_000
+"""Parts of a list or dictionary, above which it is not read."""
+
+
 class _Unknown(Exception):
     """Something of which it cannot be told whether it changes."""
 
@@ -60,6 +65,10 @@ class _Reader:
         self.seen[id(value)] = len(self.seen), value
         if isinstance(value, Tensor):
             return self._tensor(value)
+        if kind is np.ndarray and value.dtype.kind in "biufc":
+            return kind, value.shape, value.dtype, hash(value.tobytes())
+        if isinstance(value, dict | list | tuple) and len(value) > LARGE:
+            raise _Unknown(f"{len(value)} parts")  # whose reading would take longer than what it spares
         if isinstance(value, dict):
             each = tuple([(name if type(name) is str else self.read(name), self.read(e)) for name, e in value.items()])
             return kind, each, None if kind in _HOLDERS else self._further(value)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import functools
 import gc
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+import scipy.sparse
 import torch
 import torch_geometric.nn as pyg
 from torch import nn
+from torch_geometric.data import Data
 
 from graphkit.meta import MAML, Nodes, Protocol, TaskSet, cuts
 from graphkit.meta.fingerprint import fingerprint
 from graphkit.nn import Encoder, GCNConv, SAGEConv
+from graphkit.operators import gcn_adjacency
 
 FAR = 1
 """How far some models below see, which a test changes."""
@@ -241,3 +246,53 @@ def test_slots_are_not_understood():
         model.box = kind()
         model.box.far = 1
         assert fingerprint(model) is None
+
+
+class WithParts(nn.Module):
+    """Holds matrices of several kinds."""
+
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(2, 2)
+        self.operator = gcn_adjacency(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+        self.array, self.matrix = np.ones(3), scipy.sparse.eye(3).tocsr()
+        self.complex, self.nested = torch.ones(2, dtype=torch.complex64), [{"a": (torch.zeros(2), np.zeros(2))}]
+
+
+EDITS: dict[str, Callable[[WithParts], Any]] = {
+    "an operator's values": lambda m: m.operator.values.mul_(2),
+    "an array": lambda m: m.array.__setitem__(0, 2.0),
+    "a matrix of scipy": lambda m: m.matrix.data.__setitem__(0, 2.0),
+    "complex numbers": lambda m: m.complex.__setitem__(0, 2j),
+    "a tensor deep down": lambda m: m.nested[0]["a"][0].fill_(1),
+    "an array deep down": lambda m: m.nested[0]["a"][1].fill(1),
+    "a longer list": lambda m: m.nested.append(None),
+    "frozen parameters": lambda m: m.lin.requires_grad_(False),
+    "a parameter of another shape": lambda m: setattr(m.lin, "weight", nn.Parameter(torch.ones(3, 2))),
+    "a hook before": lambda m: m.lin.register_forward_pre_hook(lambda *_: None),
+    "a mode": lambda m: m.eval(),
+    "a further module": lambda m: m.add_module("further", nn.Identity()),
+    "another class": lambda m: setattr(m, "__class__", nn.Module),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_whatever_is_edited_shows_and_nothing_else_does(what):
+    model = WithParts()
+    before = fingerprint(model)
+    model.lin.weight.data.mul_(2)
+    assert fingerprint(model)[0] == before[0]
+    assert hash(fingerprint(model)[0]) == hash(before[0])
+    EDITS[what](model)
+    assert fingerprint(model)[0] != before[0]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [torch.Generator(), Data(x=torch.ones(1)), list(range(20_000)), threading.Lock()],
+    ids=["a generator", "a graph", "a long list", "a lock"],
+)
+def test_what_cannot_be_read_in_full_is_not_understood(part):
+    model = WithParts()
+    model.part = part
+    assert fingerprint(model) is None
