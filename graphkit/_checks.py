@@ -469,16 +469,6 @@ def features_per_item(argument: str, x: Tensor, width: int) -> None:
         raise ValueError(f"`{argument}` must have {width} features, got {list(x.shape)}.")
 
 
-def tasks_with_logits(accuracies: Sequence[float]) -> None:
-    """Refuse accuracies of tasks of which some have none, NaN: their logits were not finite."""
-    lost = sum(map(math.isnan, accuracies))
-    if lost:
-        raise ValueError(
-            f"`learner` gave NaN or infinite logits in {lost:,} of {len(accuracies):,} tasks, which therefore have no "
-            "accuracy: its inner loop diverged (take a smaller `inner_lr`), or parameters or features hold such values."
-        )
-
-
 def dense(argument: str, value: Tensor) -> Tensor:
     """Return ``value`` if it is a dense tensor that holds its numbers, else raise ``TypeError``."""
     import torch
@@ -834,3 +824,13 @@ def restart(teleport: float) -> None:
     """Refuse what is no chance of a restart."""
     if not 0 < number("teleport", teleport) < 1:
         raise ValueError(f"`teleport` must lie in (0, 1), got {teleport}.")
+
+
+def require_finite_logits(accuracies: Sequence[float]) -> None:
+    """Refuse accuracies of tasks of which some have none, NaN: their logits were not finite."""
+    lost = sum(map(math.isnan, accuracies))
+    if lost:
+        raise ValueError(
+            f"`learner` gave NaN or infinite logits in {lost:,} of {len(accuracies):,} tasks, which therefore have no "
+            "accuracy: its inner loop diverged (take a smaller `inner_lr`), or parameters or features hold such values."
+        )

@@ -15,7 +15,7 @@ from graphkit.meta.constants import Constants
 from graphkit.meta.cuts import FAULTS, Reach, alike, asked_once, cut, shaken
 from graphkit.meta.features import KIND, Features, block_diagonal, made, of_tensor, padded, sparse_blocks, sparse_rows
 from graphkit.meta.fingerprint import Fingerprint
-from graphkit.meta.functional import called
+from graphkit.meta.functional import functional_call
 from graphkit.meta.items import Nodes
 from graphkit.operators import SparseOperator
 
@@ -195,7 +195,7 @@ def block_outputs(model: nn.Module, table: Mapping[str, Tensor], joined: Blocks,
         for module in model.modules() if propagating else ():
             if isinstance(module, MessagePassing):
                 stack.callback(module.register_propagate_forward_pre_hook(_listen).remove)
-        return joined.nodes.outputs(lambda *inputs: called(model, own, inputs), joined.at)
+        return joined.nodes.outputs(lambda *inputs: functional_call(model, own, inputs), joined.at)
 
 
 def _listen(*_: Any) -> None:
@@ -254,7 +254,7 @@ def _does(
         return False
     parts = [cut(nodes, group, reach) for group in groups]
     expected = [
-        part.of(nodes).outputs(lambda *inputs, table=table: called(model, table, inputs), part.at)
+        part.of(nodes).outputs(lambda *inputs, table=table: functional_call(model, table, inputs), part.at)
         for part, table in zip(parts, tables, strict=True)
     ]
     return alike(found, torch.stack(expected))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from graphkit.meta.fingerprint import Fingerprint, fingerprint
-from graphkit.meta.functional import called
+from graphkit.meta.functional import functional_call
 from graphkit.meta.items import AbstractItems, Nodes
 from graphkit.operators import SparseOperator
 from graphkit.operators.prepared import remembered, stamp
@@ -240,7 +240,7 @@ def _measured(model: nn.Module, nodes: Nodes, index: Tensor) -> Reach | None:
     table = {name: shaken(value, 0) for name, value in model.named_parameters()}
 
     def call(*inputs: Any) -> Tensor:
-        return called(model, table, inputs)
+        return functional_call(model, table, inputs)
 
     # Counted on a part: while somebody listens, our layers make an array of all messages.
     probe = cut(nodes, index, Reach(1, degrees=True))

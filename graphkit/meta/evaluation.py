@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, instance, tasks_with_logits
+from graphkit._checks import at_least, instance, require_finite_logits
 from graphkit._kinds import flag
 from graphkit.meta.learners.abstract import AbstractLearner, Shown
 from graphkit.meta.learners.prototypes import calibrated_logits
@@ -102,7 +102,7 @@ def evaluate(
     """
     require_task_set("tasks", tasks, "a TaskSet, whose fingerprint the figure carries")
     found = accuracies(learner, tasks, steps=steps, calibrate=calibrate, balanced=balanced, batch=batch)
-    tasks_with_logits(found)
+    require_finite_logits(found)
     return Evaluation(tuple(found), tasks.fingerprint, bool(calibrate))
 
 

@@ -13,7 +13,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from torch.overrides import TorchFunctionMode
 
 
-def called(model: nn.Module, table: Mapping[str, Tensor], inputs: tuple[Any, ...]) -> Any:
+def functional_call(model: nn.Module, table: Mapping[str, Tensor], inputs: tuple[Any, ...]) -> Any:
     """Return ``model(*inputs)`` with tensors of its own replaced, which are its own again afterwards.
 
     A tensor that stands at several places, since it is tied or since its module stands there twice, is replaced at
@@ -29,7 +29,7 @@ def called(model: nn.Module, table: Mapping[str, Tensor], inputs: tuple[Any, ...
     Example:
         >>> layer = nn.Linear(2, 2, bias=False)
         >>> twice, before = nn.Sequential(layer, layer), layer.weight
-        >>> called(twice, {"0.weight": 3 * torch.eye(2)}, (torch.ones(1, 2),))
+        >>> functional_call(twice, {"0.weight": 3 * torch.eye(2)}, (torch.ones(1, 2),))
         tensor([[9., 9.]])
         >>> layer.weight is before
         True

@@ -14,7 +14,7 @@ STATISTICS = ("task", "stored")
 _turn = threading.RLock()
 
 
-def taking_turns() -> threading.RLock:
+def model_lock() -> threading.RLock:
     """Return the lock under which a model is called in modes or with parameters that are not its own.
 
     Both are put into the model itself for the while. There is one for the process, not one for each model: models of
@@ -41,7 +41,7 @@ def modes(model: nn.Module, *, dropout: bool, statistics: str) -> Iterator[None]
         >>> [module.training for module in model]
         [True, True]
     """
-    with taking_turns():
+    with model_lock():
         before = [(module, module.training) for module in model.modules()]
         tracking = [(module, module.track_running_stats) for module, _ in before if isinstance(module, _BatchNorm)]
         try:

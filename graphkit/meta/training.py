@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, fraction, instance, not_negative, positive, tasks_with_logits
+from graphkit._checks import at_least, fraction, instance, not_negative, positive, require_finite_logits
 from graphkit._kinds import flag
 from graphkit.meta.cuts import settings
 from graphkit.meta.evaluation import Evaluation, accuracies, evaluate
@@ -252,7 +252,7 @@ def _evaluated(learner: AbstractLearner, tasks: TaskSet, options: MetaTraining, 
     if len(mine):
         found[own] = torch.tensor(accuracies(learner, mine, steps=options.test_steps), dtype=torch.float64)
     together = processes.total(found).tolist()
-    tasks_with_logits(together)  # here, so that all processes refuse alike
+    require_finite_logits(together)  # here, so that all processes refuse alike
     return Evaluation(tuple(together), tasks.fingerprint)
 
 

@@ -158,7 +158,7 @@ def test_what_is_known_has_the_derivatives_of_the_loop(function, monkeypatch):
     learner, tasks = a_learner(function, use), some_tasks()
     assert calls_of(learner, tasks) == 3  # two steps and the query, for all tasks
     fast = loss_and_gradient(learner, tasks)
-    monkeypatch.setattr(abstract, "all_at_once", lambda *_: None)
+    monkeypatch.setattr(abstract, "vmap_tasks", lambda *_: None)
     assert calls_of(learner, tasks) == 9
     torch.testing.assert_close(fast, loss_and_gradient(learner, tasks), rtol=1e-12, atol=1e-11)
 
@@ -258,7 +258,7 @@ def test_torchscript_which_runs_unseen_goes_task_by_task(made, monkeypatch):
     model = nn.Sequential(nn.Linear(5, 4), made(), nn.Tanh(), nn.Linear(4, 2)).double()
     learner, tasks = MAML(model, inner_lr=0.4, inner_steps=2), some_tasks()
     found = loss_and_gradient(learner, tasks)
-    monkeypatch.setattr(abstract, "all_at_once", lambda *_: None)
+    monkeypatch.setattr(abstract, "vmap_tasks", lambda *_: None)
     assert torch.equal(found, loss_and_gradient(learner, tasks))
 
 
@@ -267,7 +267,7 @@ def test_what_is_not_known_goes_task_by_task(name, monkeypatch):
     learner, tasks = a_learner(UNKNOWN[name], alone), some_tasks()
     assert calls_of(learner, tasks) >= 9
     found = loss_and_gradient(learner, tasks)
-    monkeypatch.setattr(abstract, "all_at_once", lambda *_: None)
+    monkeypatch.setattr(abstract, "vmap_tasks", lambda *_: None)
     assert torch.equal(found, loss_and_gradient(learner, tasks))
 
 
@@ -288,6 +288,6 @@ def test_a_model_that_writes_into_its_rows_does_so_anew_in_every_step(count, mon
     learner, tasks = MAML(model, inner_lr=0.3, inner_steps=3), some_tasks(count)
     before = tasks[0].items.x.clone()
     fast = loss_and_gradient(learner, tasks)
-    monkeypatch.setattr(abstract, "all_at_once", lambda *_: None)
+    monkeypatch.setattr(abstract, "vmap_tasks", lambda *_: None)
     torch.testing.assert_close(fast, loss_and_gradient(learner, tasks), rtol=1e-12, atol=1e-12)
     assert torch.equal(tasks[0].items.x, before)

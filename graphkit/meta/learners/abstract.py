@@ -14,9 +14,9 @@ from graphkit._checks import instance, member
 from graphkit._kinds import flag
 from graphkit.meta.cuts import cut, reach_of
 from graphkit.meta.fingerprint import Fingerprint, fingerprint
-from graphkit.meta.functional import called
+from graphkit.meta.functional import functional_call
 from graphkit.meta.items import AbstractItems, Call, Nodes, Rows
-from graphkit.meta.learners.batched import all_at_once, known_operations
+from graphkit.meta.learners.batched import only_known_operations, vmap_tasks
 from graphkit.meta.modes import STATISTICS, modes
 from graphkit.meta.tasks import Task
 
@@ -140,7 +140,7 @@ class AbstractLearner(nn.Module, ABC):
             if _stackable(tasks) and told is not None:  # nothing in it runs unseen, as TorchScript does
                 x = first.items.x  # type: ignore[attr-defined]  # rows have it
                 groups = ([getattr(task.episode, part).flatten() for task in tasks] for part in ("support", "query"))
-                found = all_at_once(one, *(x[torch.stack(group)] for group in groups))
+                found = vmap_tasks(one, *(x[torch.stack(group)] for group in groups))
                 if found is not None:
                     return found
             shown = [(self.shown(task, "support", told), self.shown(task, "query", told)) for task in tasks]
@@ -199,8 +199,10 @@ class AbstractLearner(nn.Module, ABC):
         own = {name: value for name, value in parameters.items() if not name.startswith("@")}
 
         def call(*inputs: Any) -> Tensor:
-            with known_operations():
-                return called(self.model, {**own, **(copied_buffers(self.model) if self.dropout else {})}, inputs)
+            with only_known_operations():
+                return functional_call(
+                    self.model, {**own, **(copied_buffers(self.model) if self.dropout else {})}, inputs
+                )
 
         return call
 

@@ -106,7 +106,7 @@ _under_way: ContextVar[bool] = ContextVar("all tasks at once", default=False)
 
 
 @contextmanager
-def known_operations() -> Iterator[None]:
+def only_known_operations() -> Iterator[None]:
     """Refuse, in the calls of a model, what is not known, while all tasks are taken at once."""
     if not _under_way.get():
         yield
@@ -118,21 +118,21 @@ def known_operations() -> Iterator[None]:
         raise UnknownOperation(str(error)) from error
 
 
-def all_at_once(solve: Callable[..., Tensor], *inputs: Tensor) -> Tensor | None:
+def vmap_tasks(solve: Callable[..., Tensor], *inputs: Tensor) -> Tensor | None:
     """Return ``solve`` of each task's inputs, stacked, or ``None`` where the model does what is not known.
 
     Args:
-        solve: from the inputs of one task to its result; it calls models within :func:`known_operations`.
+        solve: from the inputs of one task to its result; it calls models within :func:`only_known_operations`.
         inputs: ``[tasks, ...]`` each.
 
     Example:
         >>> rows, layer = torch.ones(3, 4, 2), torch.nn.Linear(2, 1)
         >>> def solve(x, layer=layer):
-        ...     with known_operations():
+        ...     with only_known_operations():
         ...         return layer(x)
-        >>> all_at_once(solve, rows).shape
+        >>> vmap_tasks(solve, rows).shape
         torch.Size([3, 4, 1])
-        >>> all_at_once(lambda x: solve(x, layer=torch.fft.fft), rows) is None
+        >>> vmap_tasks(lambda x: solve(x, layer=torch.fft.fft), rows) is None
         True
     """
     before = _under_way.set(True)

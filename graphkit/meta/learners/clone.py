@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from graphkit.meta.functional import called
+from graphkit.meta.functional import functional_call
 from graphkit.meta.learners.abstract import Parameters, copied_buffers
 from graphkit.meta.learners.inner import twice_differentiable
-from graphkit.meta.modes import taking_turns
+from graphkit.meta.modes import model_lock
 
 if TYPE_CHECKING:
     from graphkit.meta.learners.gradient import AbstractGradientLearner
@@ -47,14 +47,14 @@ class Clone:
         if learner.temperature is not None:
             raise ValueError("`learner` brings a head of its own for each task; call `adapt(task)` of it instead.")
         self.learner, self.steps = learner, 0
-        with taking_turns():
+        with model_lock():
             self.parameters: Parameters = learner.moving()
             self.buffers = copied_buffers(learner.model)
 
     def __call__(self, *inputs: Any) -> Tensor:
         """Return the model's outputs under the clone's parameters."""
-        with taking_turns(), twice_differentiable(self.learner.order == 2):
-            return called(self.learner.model, {**self.parameters, **self.buffers}, inputs)
+        with model_lock(), twice_differentiable(self.learner.order == 2):
+            return functional_call(self.learner.model, {**self.parameters, **self.buffers}, inputs)
 
     def adapt(self, loss: Tensor) -> None:
         """Take one inner step on a loss of what the clone returned.

@@ -65,7 +65,7 @@ def _slopes(loss: Loss, table: dict[str, Tensor], order: int) -> dict[str, Tenso
 def twice_differentiable(wanted: bool) -> Iterator[None]:
     """Let attention be taken in a form that has a second derivative, which the fused ones do not, where it is wanted.
 
-    This is a setting of the process: learners take turns, see :func:`graphkit.meta.modes.taking_turns`.
+    This is a setting of the process: learners take turns, see :func:`graphkit.meta.modes.model_lock`.
     """
     with sdpa_kernel(SDPBackend.MATH) if wanted else nullcontext():
         yield

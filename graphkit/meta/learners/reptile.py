@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkit.meta.learners.gradient import AbstractGradientLearner
-from graphkit.meta.modes import taking_turns
+from graphkit.meta.modes import model_lock
 from graphkit.meta.tasks import Task
 
 
@@ -56,7 +56,7 @@ class Reptile(AbstractGradientLearner):
         for task in tasks:
             with torch.no_grad():
                 there = self.adapt(task)
-            with taking_turns():
+            with model_lock():
                 start = self.moving()
             for name, here in start.items():
                 total = total.to(here) + (here - there[name]).square().sum() / 2
