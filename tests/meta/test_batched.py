@@ -163,6 +163,48 @@ def test_what_is_known_has_the_derivatives_of_the_loop(function, monkeypatch):
     torch.testing.assert_close(fast, loss_and_gradient(learner, tasks), rtol=1e-12, atol=1e-11)
 
 
+VARIANTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "gelu, tanh": lambda x, w: F.gelu(x @ w, approximate="tanh"),
+    "prelu, one weight": lambda x, w: F.prelu(x @ w, w[0, :1]),
+    "softplus, beta": lambda x, w: F.softplus(x @ w, 3.0, 0.5),
+    "celu, alpha": lambda x, w: F.celu(x @ w, 2.0) + F.elu(x @ w, 0.3),
+    "leaky relu, slope": lambda x, w: F.leaky_relu(x @ w, 0.3) + F.hardtanh(x @ w, -0.2, 0.3),
+    "in place": lambda x, w: F.relu(F.elu(x @ w, inplace=True) + 0.1, inplace=True),
+    "group norm, plain": lambda x, w: F.group_norm(x @ w, 2),
+    "group norm, further axes": lambda x, w: F.group_norm((x @ w).unsqueeze(-1), 4, w[0], w[1], 0.1).squeeze(-1),
+    "rms norm, plain": lambda x, w: F.rms_norm(x @ w, (4,), eps=0.1),
+    "layer norm, plain": lambda x, w: F.layer_norm(x @ w, (4,)),
+    "layer norm, two axes": lambda x, w: (
+        F.layer_norm(x @ w, (6, 4), eps=0.1) if len(x) == 6 else F.layer_norm(x, (4, 4))
+    ),
+    "layer norm first": lambda x, w: F.layer_norm(x, (4,), w[0], w[1]) @ w,
+    "layer norm of parameters": lambda x, w: x @ F.layer_norm(w, (4,), w[0], w[1]),
+    "batch norm, further axes": lambda x, w: F.batch_norm((x @ w).unsqueeze(-1), None, None, w[0], w[1], True).flatten(
+        1
+    ),
+    "batch norm, plain": lambda x, w: F.batch_norm(x @ w, None, None, training=True, eps=0.1),
+    "normalize, sums": lambda x, w: F.normalize(x @ w, p=1.0, dim=1),
+    "sums of all": lambda x, w: x * (x @ w).sum() + w.mean() * x.square().mean((0, 1)),
+    "kept axes": lambda x, w: (x @ w) * (x @ w).logsumexp(1, keepdim=True) + w.sum(0, keepdim=True),
+    "convolution, options": lambda x, w: F.conv1d(x.view(-1, 2, 2), w[:, :1].unsqueeze(-1), None, 1, 1, 1, 2).flatten(
+        1
+    ),
+    "parts": lambda x, w: torch.cat([(x @ w)[:, ::2], x[..., -1:], w[0, 1] * x[:, None, 0]], 1),
+    "weights of rows": lambda x, w: (
+        torch.matmul(x.unsqueeze(1), w).squeeze(1) + torch.bmm(x.view(-1, 2, 2), x.view(-1, 2, 2)).flatten(1)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_is_known_is_right_with_other_arguments(name, monkeypatch):
+    learner, tasks = a_learner(VARIANTS[name], lambda f, x, w: f(x, w)), some_tasks()
+    assert calls_of(learner, tasks) == 3
+    fast = loss_and_gradient(learner, tasks)
+    monkeypatch.setattr(abstract, "vmap_tasks", lambda *_: None)
+    torch.testing.assert_close(fast, loss_and_gradient(learner, tasks), rtol=1e-12, atol=1e-11)
+
+
 def test_every_use_is_of_something_known():
     assert set(USES) == {named(function) for function in KNOWN}
     assert REPLACED.keys() == batched.REPLACED.keys()
