@@ -37,16 +37,34 @@ def entries_in_shape(rows: Any, columns: Any, shape: tuple[int, int]) -> None:
         columns: of each entry, as many.
         shape: of the matrix.
     """
-    integers("rows", rows)
-    integers("columns", columns)
+    _within("row", rows, shape[0])
+    _within("column", columns, shape[1])
     if len(rows) != len(columns):
-        raise ValueError(f"the sparse matrix has {len(rows):,} rows of entries, but {len(columns):,} columns of them.")
-    for axis, places, length in (("row", rows, shape[0]), ("column", columns, shape[1])):
-        low, high = extent(places)
-        if low < 0 or high >= length:
-            raise ValueError(
-                f"the sparse matrix has an entry in {axis} {low if low < 0 else high}, but only {length} {axis}s."
-            )
+        raise ValueError(f"`rows` and `columns` must be as many, got {len(rows):,} and {len(columns):,}.")
+
+
+def _within(axis: str, places: Any, length: int) -> None:
+    """Refuse rows, or columns, that a matrix does not have."""
+    integers(f"{axis}s", places)
+    low, high = extent(places)
+    if low < 0 or high >= length:
+        wrong = low if low < 0 else high
+        raise ValueError(f"the sparse matrix has an entry in {axis} {wrong}, but only {length} `{axis}s`.")
+
+
+def sound_matrix(matrix: Tensor) -> None:
+    """Refuse a ``torch.sparse`` matrix whose parts do not fit: PyTorch makes one, and reads past its memory."""
+    height, width = matrix.shape[:2]
+    if matrix.layout == torch.sparse_coo:
+        if matrix.sparse_dim() != 2:
+            raise ValueError(f"`matrix` must have rows and columns of single entries, got {list(matrix.shape)}.")
+        entries_in_shape(*matrix._indices()[:2], (height, width))
+    elif matrix.layout == torch.sparse_csr:
+        rising_pointers("crow_indices", matrix.crow_indices(), height, matrix.col_indices().numel())
+        _within("column", matrix.col_indices(), width)
+    elif matrix.layout == torch.sparse_csc:
+        rising_pointers("ccol_indices", matrix.ccol_indices(), width, matrix.row_indices().numel())
+        _within("row", matrix.row_indices(), height)
 
 
 def compressed_in_shape(pointers: Tensor, columns: Tensor, order: Tensor, shape: tuple[int, int]) -> None:

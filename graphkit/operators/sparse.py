@@ -24,8 +24,8 @@ from graphkit._checks import (
 )
 from graphkit.operators.arguments import (
     addend_of_product,
-    entries_in_shape,
     one_number_per_entry,
+    sound_matrix,
 )
 from graphkit.operators.arguments import matrix as checked
 from graphkit.operators.dropout import dropout
@@ -141,21 +141,19 @@ class SparseOperator:
         Raises:
             ValueError: for entries outside the matrix, or that are not single numbers.
         """
-        height, width = checked("matrix", matrix).shape
+        sound_matrix(checked("matrix", matrix))
         if matrix.layout == torch.sparse_coo:
-            rows, columns = matrix._indices()
-            entries_in_shape(rows, columns, (height, width))  # `coalesce` would put one that lies outside somewhere
-            matrix = matrix.coalesce()
+            matrix = matrix.coalesce()  # it would put an entry that lies outside somewhere
             (rows, columns), values = matrix.indices(), matrix.values()
         elif matrix.layout == torch.sparse_csr:
             columns, values = matrix.col_indices(), matrix.values()
-            rows = _expanded("crow_indices", matrix.crow_indices(), height, columns.numel())
+            rows = _expanded(matrix.crow_indices())
         elif matrix.layout == torch.sparse_csc:
             rows, values = matrix.row_indices(), matrix.values()
-            columns = _expanded("ccol_indices", matrix.ccol_indices(), width, rows.numel())
+            columns = _expanded(matrix.ccol_indices())
         else:
             return cls.from_dense(matrix)
-        return cls._from_coordinates(rows, columns, values, (height, width))
+        return cls._from_coordinates(rows, columns, values, (matrix.shape[0], matrix.shape[1]))
 
     @classmethod
     def from_scipy(cls, matrix: Any) -> SparseOperator:
@@ -359,7 +357,5 @@ class SparseOperator:
         return f"SparseOperator({self.shape[0]} x {self.shape[1]}, {self.entries} entries, {values})"
 
 
-def _expanded(name: str, pointers: Tensor, rows: int, entries: int) -> Tensor:
-    """Return the row of each entry, or refuse pointers that do not fit: PyTorch makes such matrices too."""
-    rising_pointers(name, pointers, rows, entries)
+def _expanded(pointers: Tensor) -> Tensor:
     return torch.arange(len(pointers) - 1, device=pointers.device).repeat_interleave(pointers.diff())

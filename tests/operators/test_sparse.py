@@ -432,6 +432,9 @@ def test_a_matrix_of_vectors_is_refused():
     hybrid = torch.sparse_coo_tensor(torch.tensor([[0, 1], [1, 1]]), torch.ones(2, 3), (2, 2, 3), check_invariants=True)
     with pytest.raises(ValueError, match="`matrix` must be a matrix"):
         SparseOperator.from_torch(hybrid)
+    rows = torch.sparse_coo_tensor(torch.tensor([[0, 1]]), torch.ones(2, 3), (2, 3), check_invariants=True)
+    with pytest.raises(ValueError, match="`matrix` must have rows and columns of single entries"):
+        SparseOperator.from_torch(rows)
 
 
 @pytest.mark.parametrize("width", [1, 40])
