@@ -177,7 +177,7 @@ def requires_that_it_is_of_first_order(learner: AbstractGradientLearner, tasks: 
     _, gradient = meta_gradient(learner, tasks)
     expected = sum(written_out(learner, task) for task in tasks) / len(tasks)
     assert gradient.abs().max() > 1e-5
-    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-10)  # sums in another order, as in the contracts
 
 
 def test_every_layer_of_pytorch_and_of_ours_is_looked_at_or_left_out_for_a_reason():
