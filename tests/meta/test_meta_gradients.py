@@ -204,6 +204,20 @@ def test_the_gradient_of_the_report():
 
 
 CHOSEN = [kind for kind, layer in TORCH.items() if layer.twice]
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind, layer in TORCH.items() if not layer.twice], ids=lambda kind: kind.__name__
+)
+def test_a_layer_without_a_second_derivative_is_refused_where_one_is_needed(kind):
+    learner, tasks = EXACT["maml"](net(TORCH[kind], "rows")), some_tasks("rows")
+    with pytest.raises(ValueError, match=r"`model` cannot be differentiated twice \(.*\); take `order=1`"):
+        learner.meta_loss(tasks)
+    with torch.no_grad():
+        assert learner.logits(tasks).isfinite().all()
+    requires_that_it_is_of_first_order(FIRST["fomaml"](net(TORCH[kind], "rows")), tasks)
+
+
 NORMS = [nn.Identity, nn.LayerNorm, nn.BatchNorm1d, nn.InstanceNorm1d, nn.TransformerEncoderLayer]
 
 
@@ -245,9 +259,8 @@ def test_every_learner_through_every_layer_on_every_form_of_items(kind, form):
     for name, make in EXACT.items():
         if layer.twice and (form == "rows" or "semi" not in name):
             requires_that_it_is_the_slope_of_the_loss(make(net(layer, form)).double(), tasks)
-    if layer.out == 8 or layer.make is not nn.CrossMapLRN2d:
-        for make in FIRST.values():
-            requires_that_it_is_of_first_order(make(net(layer, form)).double(), tasks)
+    for make in FIRST.values():
+        requires_that_it_is_of_first_order(make(net(layer, form)).double(), tasks)
 
 
 @pytest.mark.slow

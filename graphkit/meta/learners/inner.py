@@ -78,17 +78,26 @@ def require_used(loss: Loss, start: dict[str, Tensor], *, twice: bool) -> None:
     """
     with torch.enable_grad(), twice_differentiable(twice):
         leaves = {name: value.detach().requires_grad_() for name, value in start.items()}
-        slopes = torch.autograd.grad(loss(leaves), list(leaves.values()), create_graph=twice, allow_unused=True)
-        known = [slope.sum() for slope in slopes if slope is not None and slope.requires_grad]
-        try:
-            _ = torch.autograd.grad(known, list(leaves.values()), allow_unused=True) if known else ()
-        except RuntimeError as error:
-            raise ValueError(
-                f"`model` cannot be differentiated twice ({error}); take `order=1`, or another layer."
-            ) from error
+        value, wanted = loss(leaves), list(leaves.values())
+        slopes = torch.autograd.grad(value, wanted, retain_graph=twice, allow_unused=True)
+        if twice:
+            _require_second_derivative(value, wanted)
     unused = [name for name, slope in zip(leaves, slopes, strict=True) if slope is None]
     if unused:
         raise ValueError(
             f"`model` has parameters that its outputs do not depend on: {', '.join(unused)}; "
             "take them out, or freeze them with requires_grad_(False)."
         )
+
+
+def _require_second_derivative(value: Tensor, wanted: list[Tensor]) -> None:
+    """Refuse a value some operation of which PyTorch cannot differentiate twice."""
+    try:
+        slopes = torch.autograd.grad(value, wanted, create_graph=True, allow_unused=True)
+        known = [slope.sum() for slope in slopes if slope is not None and slope.requires_grad]
+        _ = torch.autograd.grad(known, wanted, allow_unused=True) if known else ()
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"`model` cannot be differentiated twice ({reason}); take `order=1`, or another layer."
+        ) from error
