@@ -59,3 +59,8 @@ def test_intervals_over_tasks_keep_to_what_an_accuracy_can_be(accuracies, printe
     mean = torch.tensor(accuracies, dtype=torch.float64)
     spread = 1.96 * float(mean.std()) / len(mean) ** 0.5 if len(mean) > 1 else 0.0
     assert _figure({"mean": float(mean.mean()), "interval": spread}, len(accuracies)) == printed
+
+
+def test_what_is_no_fraction_has_no_bounds_but_its_own():
+    assert metric("epoch: ratio of seconds", [0.5, 3.0, 9.0], unit="ratio").ci95[0] < 0
+    assert metric("rmse", [0.5, 3.0, 9.0], unit="as the labels").ci95[0] == 0
