@@ -58,7 +58,8 @@ def sound_matrix(matrix: Tensor) -> None:
     if matrix.layout == torch.sparse_coo:
         if matrix.sparse_dim() != 2:
             raise ValueError(f"`matrix` must have rows and columns of single entries, got {list(matrix.shape)}.")
-        entries_in_shape(*matrix._indices()[:2], (height, width))
+        rows, columns = matrix._indices()
+        entries_in_shape(rows, columns, (height, width))
     elif matrix.layout == torch.sparse_csr:
         rising_pointers("crow_indices", matrix.crow_indices(), height, matrix.col_indices().numel())
         _within("column", matrix.col_indices(), width)
