@@ -106,7 +106,8 @@ def _ends_of_spectra(largest: Tensor | float | None, batch: Tensor | None) -> No
     if largest is None:
         return
     if not isinstance(largest, Tensor):
-        number("largest", largest)
+        if number("largest", largest) < 0:
+            raise ValueError(f"`largest` must be 0 or above, got {largest!r}.")
     elif largest.is_complex() or largest.dim() > 1 or not 1 <= largest.numel() <= (1 if batch is None else len(batch)):
         graphs = "one number" if batch is None else "one number, or one for each graph of the batch"
         raise ValueError(f"`largest` must be {graphs}, got {largest.dtype} {list(largest.shape)}.")

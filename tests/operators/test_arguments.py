@@ -262,7 +262,6 @@ ANSWERED: dict[tuple[str, str, str], str] = {
         )
         for bad in ("minus one", "nought", "a half", "far too many")
     },
-    ("rescaled_laplacian", "largest", "minus one"): "ChebConv refuses it; the operator is what was asked for",
     ("rescaled_laplacian", "largest", "nought"): "the largest eigenvalue of a graph without edges",
     ("rescaled_laplacian", "largest", "no axis"): ANY_NUMBER,
     ("rescaled_laplacian", "largest", "one axis*"): "there may be more graphs than the batch names",
