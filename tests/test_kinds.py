@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphkit._kinds import flag, printable, random_generator, text, torch_module
+from graphkit._checks import flag, printable, random_generator, text, torch_module
 
 
 def test_what_is_of_the_kind_passes():

@@ -109,9 +109,7 @@ def test_floors_import_only_lower_floors(monkeypatch):
     assert lint_imports(config_filename="pyproject.toml", no_cache=True) == EXIT_STATUS_SUCCESS
 
 
-@pytest.mark.parametrize(
-    "module", ["graphkit", "graphkit._checks", "graphkit._kinds", "graphkit._kernels", "graphkit.cli"]
-)
+@pytest.mark.parametrize("module", ["graphkit", "graphkit._checks", "graphkit._kernels", "graphkit.cli"])
 def test_importing_it_loads_nothing_heavy(module):
     heavy = {"torch", "torch_geometric", "numpy", "scipy", "numba", "sklearn", "matplotlib", "networkx"}
     script = f"import sys, {module}; print(*sorted({heavy!r} & sys.modules.keys()))"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from graphkit._kinds import printable
+from graphkit._checks import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

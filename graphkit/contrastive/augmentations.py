@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, dense, edge_index_in_range, within
-from graphkit._kinds import flag, random_generator
+from graphkit._checks import at_least, dense, edge_index_in_range, flag, random_generator, within
 from graphkit.operators import SparseOperator
 
 

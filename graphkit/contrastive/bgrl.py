@@ -8,8 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, within
-from graphkit._kinds import random_generator, torch_module
+from graphkit._checks import at_least, random_generator, torch_module, within
 from graphkit.contrastive.method import AbstractMethod, _called
 from graphkit.contrastive.views import Augmentation, Diffusion, View, checked, view_drawer
 from graphkit.metric.distances import normalised

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphkit._kinds import random_generator
+from graphkit._checks import not_negative, random_generator
 from graphkit.contrastive.method import AbstractMethod
 from graphkit.contrastive.views import Augmentation, Diffusion, View, checked, view_drawer
-from graphkit.metric.arguments import not_negative
 from graphkit.metric.label_free import standardised
 
 

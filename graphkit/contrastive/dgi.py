@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import at_least
-from graphkit._kinds import random_generator
+from graphkit._checks import at_least, random_generator
 from graphkit.contrastive.method import AbstractMethod
 from graphkit.contrastive.views import View, checked
 from graphkit.operators import SparseOperator

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least
-from graphkit._kinds import random_generator
+from graphkit._checks import at_least, random_generator
 from graphkit.contrastive.method import AbstractMethod
 from graphkit.contrastive.views import Augmentation, Diffusion, View, checked, view_drawer
 from graphkit.metric import InfoNCELoss

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphkit._kinds import torch_module
+from graphkit._checks import torch_module
 from graphkit.contrastive.views import View
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, positive, within
-from graphkit._kinds import random_generator
+from graphkit._checks import at_least, positive, random_generator, within
 from graphkit.contrastive.method import AbstractMethod
 from graphkit.contrastive.views import View, checked
 

@@ -8,8 +8,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, dense, edge_index_in_range, one_value_per_edge, restart, within
-from graphkit._kinds import flag, random_generator
+from graphkit._checks import (
+    at_least,
+    dense,
+    edge_index_in_range,
+    flag,
+    one_value_per_edge,
+    random_generator,
+    restart,
+    within,
+)
 from graphkit.contrastive.augmentations import kept_edges, kept_nodes, masked_features, node_features
 from graphkit.operators import pagerank_graph
 

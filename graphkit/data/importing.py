@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graphkit import _checks, _kinds
+from graphkit import _checks
 from graphkit.data import runs, tables
 from graphkit.data.arrays import ArrayWriter, mapped, write_array
 from graphkit.data.errors import DataError
@@ -79,7 +79,7 @@ def import_graph(
     optional = {"features": features, "labels": labels, "split": split}
     named = {of: None if path is None else _checks.path(of, path) for of, path in optional.items()}
     given = {"x": named["features"], "y": named["labels"], "split": named["split"]}
-    undirected, relabel = _kinds.flag("undirected", undirected), _kinds.flag("relabel", relabel)
+    undirected, relabel = _checks.flag("undirected", undirected), _checks.flag("relabel", relabel)
     name = _checks.printable_name("name", folder.name if name is None else name)
     _checks.at_least("piece", piece, 1)
     if nodes is not None:

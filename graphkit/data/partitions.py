@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
-from graphkit import _checks, _kinds
+from graphkit import _checks
 from graphkit._kernels.ordering import compressed_rows
 from graphkit.data.arrays import write_array
 from graphkit.data.clusters import metis_clusters
@@ -102,7 +102,7 @@ class Partitions:
     """
 
     def __init__(self, folder: Path | str, *, around: bool = False) -> None:
-        self.folder, self.around = _checks.path("folder", folder), _kinds.flag("around", around)
+        self.folder, self.around = _checks.path("folder", folder), _checks.flag("around", around)
         try:
             found = unsealed(self.folder / MANIFEST)
             if found["format"] != FORMAT:

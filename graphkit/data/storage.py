@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graphkit import _checks, _kinds
+from graphkit import _checks
 from graphkit.data.arrays import mapped, write_array
 from graphkit.data.errors import DataError
 from graphkit.data.files import sealed, sha256, unsealed, working_folder
@@ -150,7 +150,7 @@ def stored(folder: Path | str, *, verify: bool = True) -> Data:
     from torch_geometric.data import Data
 
     about = graph_store(folder)
-    if _kinds.flag("verify", verify):
+    if _checks.flag("verify", verify):
         about.verify()
     try:
         data = Data(num_nodes=about.nodes)

@@ -94,11 +94,11 @@ class Synthetic:
                 f"`nodes` must be from {least:,} ({SLOTS} for each of `classes`) to {LARGEST:,}, got {self.nodes:,}."
             )
         for name in ("exponent", "signal", "neighbours"):
-            _checks.finite(name, getattr(self, name))
+            _checks.number(name, getattr(self, name))
         if self.exponent <= 2:
             raise ValueError(f"`exponent` must be a finite number above 2, got {self.exponent!r}.")
         for name in ("homophily", "noise", "train", "validation"):
-            _checks.share(name, getattr(self, name))
+            _checks.fraction(name, getattr(self, name))
         if self.train + self.validation > 1:
             raise ValueError("`train` and `validation` must be 1 together at most.")
 

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from graphkit._checks import at_least, embeddings, instance, not_negative, positive
-from graphkit._kinds import flag
+from graphkit._checks import at_least, embeddings, flag, instance, not_negative, positive
 from graphkit.meta.evaluation import Evaluation
 from graphkit.meta.items import Rows, sources_of
 from graphkit.meta.learners.prototypes import balanced_logits

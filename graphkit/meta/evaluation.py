@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, instance, require_finite_logits
-from graphkit._kinds import flag
+from graphkit._checks import at_least, flag, instance, require_finite_logits
 from graphkit.meta.learners.abstract import AbstractLearner, Shown
 from graphkit.meta.learners.prototypes import calibrated_logits
 from graphkit.meta.tasks import Task, TaskSet, require_task_set

@@ -11,8 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, fraction, instance, not_negative, positive, require_finite_logits
-from graphkit._kinds import flag
+from graphkit._checks import at_least, flag, fraction, instance, not_negative, positive, require_finite_logits
 from graphkit.meta.cuts import settings
 from graphkit.meta.evaluation import Evaluation, accuracies, evaluate
 from graphkit.meta.learners.abstract import AbstractLearner

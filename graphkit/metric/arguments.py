@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Iterable
 from typing import Any
@@ -11,20 +10,6 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import integer_labels
-
-
-def not_negative(argument: str, value: float) -> float:
-    """Return ``value`` as a float if it is a finite number of at least 0, else raise ``ValueError``."""
-    if not _real(value) or not 0 <= value < math.inf:
-        raise ValueError(f"`{argument}` must be a finite number of at least 0, got {value!r}.")
-    return float(value)
-
-
-def finite(argument: str, value: float) -> float:
-    """Return ``value`` as a float if it is a finite number, else raise ``ValueError``."""
-    if not _real(value) or not math.isfinite(value):
-        raise ValueError(f"`{argument}` must be a finite number, got {value!r}.")
-    return float(value)
 
 
 def place(argument: str, value: int, count: int) -> int:
@@ -65,8 +50,3 @@ def several(argument: str, values: Iterable[Any], example: str) -> list[Any]:
     if isinstance(values, str) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
         raise TypeError(f"`{argument}` must be a list such as {example}, got {values!r}.")
     return list(values)
-
-
-def _real(value: object) -> bool:
-    """Tell whether a value is a real number, NumPy's among them, and no boolean."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, dense, integer_labels, member, tensor
-from graphkit._kinds import flag, random_generator
+from graphkit._checks import at_least, dense, flag, integer_labels, member, random_generator, tensor
 from graphkit.metric.arguments import on_device, place
 from graphkit.metric.compared import finite_embeddings
 from graphkit.metric.gallery import Rows

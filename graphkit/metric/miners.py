@@ -14,9 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from graphkit._checks import member, positive
-from graphkit._kinds import random_generator
-from graphkit.metric.arguments import not_negative
+from graphkit._checks import member, not_negative, positive, random_generator
 from graphkit.metric.compared import Compared, compared
 from graphkit.metric.distances import unit
 from graphkit.metric.gallery import DISTANCES

@@ -16,9 +16,9 @@ from graphkit._checks import (
     finite_weights,
     floating_type,
     graph_numbers,
+    instance,
     member,
     number,
-    of_class,
     positive,
     weights_of_frequencies,
 )
@@ -219,7 +219,7 @@ def eigenvalue_bound(laplacian: SparseOperator, batch: Tensor | None = None) -> 
         >>> eigenvalue_bound(laplacian(path)).tolist()
         [4.0]
     """
-    of_class("laplacian", laplacian, SparseOperator)
+    instance("laplacian", laplacian, SparseOperator, "a SparseOperator")
     graph_numbers("batch", batch, laplacian.shape[0])
     radii = laplacian.with_values(laplacian.values.abs()).sums() if laplacian.values is not None else laplacian.sums()
     if batch is None:
@@ -248,7 +248,7 @@ def largest_eigenvalue(laplacian: SparseOperator, batch: Tensor | None = None, *
         >>> largest_eigenvalue(laplacian(edge_index), torch.tensor([0, 0, 1, 1])).tolist()
         [2.0, 2.0]
     """
-    of_class("laplacian", laplacian, SparseOperator)
+    instance("laplacian", laplacian, SparseOperator, "a SparseOperator")
     graph_numbers("batch", batch, laplacian.shape[0])
     positive("tolerance", tolerance)
     if not laplacian.symmetric:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, degrees_with_roots, floating_type, one_value_per_edge, switch
+from graphkit._checks import at_least, degrees_with_roots, flag, floating_type, one_value_per_edge
 from graphkit.operators.functions import inside_transform
 from graphkit.operators.pattern import Pattern, rememberable
 from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of, remembered
@@ -57,7 +57,7 @@ def gcn_adjacency(
         [[0.5, 0.5], [0.5, 0.5]]
     """
     for name, value in (("improved", improved), ("add_self_loops", add_self_loops), ("normalize", normalize)):
-        switch(name, value)
+        flag(name, value)
     floating_type("dtype", dtype)
     at_least("num_nodes", num_nodes, 0)
     edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)

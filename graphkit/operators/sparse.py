@@ -12,15 +12,15 @@ from torch import Tensor
 from graphkit._checks import (
     edge_index_in_range,
     edge_index_shape,
+    flag,
     host_array,
+    instance,
     member,
     node_count,
     number,
-    of_class,
     one_row_per_column,
     one_value_per_edge,
     rising_pointers,
-    switch,
 )
 from graphkit.operators.arguments import (
     addend_of_product,
@@ -76,10 +76,10 @@ class SparseOperator:
     """
 
     def __init__(self, pattern: Pattern, values: Tensor | None = None, degrees: Degrees | None = None) -> None:
-        of_class("pattern", pattern, Pattern)
+        instance("pattern", pattern, Pattern, "a Pattern")
         one_number_per_entry(values, pattern.entries)
         if degrees is not None:
-            of_class("degrees", degrees, Degrees)
+            instance("degrees", degrees, Degrees, "a Degrees")
         self.pattern = pattern
         self.values = values
         self.degrees = degrees
@@ -187,7 +187,7 @@ class SparseOperator:
         if not hasattr(graph, "edges") or not hasattr(graph, "is_directed"):
             raise TypeError(f"`graph` must be a NetworkX graph, got {type(graph).__name__}.")
         if weight is not None:
-            of_class("weight", weight, str)
+            instance("weight", weight, str, "a text")
         number = {node: i for i, node in enumerate(graph)}
         edges = [(number[u], number[v], data.get(weight, 1.0)) for u, v, data in graph.edges(data=True)]
         if not graph.is_directed():
@@ -314,7 +314,7 @@ class SparseOperator:
 
     def dropout(self, p: float, training: bool = True) -> SparseOperator:
         """Return the operator with each value zeroed with probability ``p`` and the others scaled by 1 / (1 - p)."""
-        switch("training", training)
+        flag("training", training)
         if not 0 <= number("p", p) <= 1:
             raise ValueError(f"`p` must lie in [0, 1], got {p!r}.")
         if not training or p == 0:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graphkit._kinds import flag, text
+from graphkit._checks import flag, text
 from graphkit.viz.arguments import integers, numbers, several
 from graphkit.viz.figures import BLUE, GREEN, INK, VERMILION, figure, headline, literal, plain
 

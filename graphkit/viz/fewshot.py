@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from graphkit._kinds import text
+from graphkit._checks import text
 from graphkit.viz.arguments import integers, numbers, table
 from graphkit.viz.figures import (
     BLUE,

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from graphkit._kinds import printable, text
+from graphkit._checks import printable, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

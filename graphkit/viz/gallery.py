@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from graphkit._kinds import text
+from graphkit._checks import text
 from graphkit.viz.arguments import integers, labels, numbers
 from graphkit.viz.arguments import names as names_of
 from graphkit.viz.figures import GREEN, GREY, INK, VERMILION, figure, headline, literal

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 
-from graphkit._kinds import text
+from graphkit._checks import text
 from graphkit.viz.arguments import ascending, integers, names, numbers, several
 from graphkit.viz.figures import (
     BLUE,

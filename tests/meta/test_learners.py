@@ -461,8 +461,8 @@ def test_tasks_of_different_form_are_refused_and_so_is_no_task(name, form, rows,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"inner_lr": -0.1}, "`inner_lr` must be a number of 0 or more"),
-        ({"inner_lr": float("nan")}, "`inner_lr` must be a number of 0 or more"),
+        ({"inner_lr": -0.1}, "`inner_lr` must be a finite number of at least 0"),
+        ({"inner_lr": float("nan")}, "`inner_lr` must be a finite number of at least 0"),
         ({"inner_steps": -1}, "`inner_steps` must be an integer of at least 0"),
         ({"order": 3}, "`order` must be 1 or 2"),
         ({"multi_step": 1.5}, "`multi_step` must lie in"),

@@ -186,7 +186,7 @@ def test_what_cannot_be_trained_is_refused(noisy):
     with pytest.raises(ValueError, match="`lr` must be"):
         MetaTraining(lr=0.0)
     for margin in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="`margin` must be a number of 0 or more"):
+        with pytest.raises(ValueError, match="`margin` must be a finite number of at least 0"):
             MetaTraining(margin=margin)
     nodes = Nodes(noisy.x, torch.zeros(2, 0, dtype=torch.long), noisy.y)
     with pytest.raises(TypeError, match="`tasks` must be of rows"):

@@ -14,7 +14,7 @@ from matplotlib import cbook
 from matplotlib.text import Text
 
 import graphkit.viz
-from graphkit._kinds import printable
+from graphkit._checks import printable
 from graphkit.viz import (
     accuracy_curves,
     embedding_scatter,

@@ -58,7 +58,7 @@ class Dense(SplitProtocol):
     name: ClassVar[str] = "dense"
 
     def __post_init__(self) -> None:
-        train, val = (_checks.finite(name, getattr(self, name)) for name in ("train", "val"))
+        train, val = (_checks.number(name, getattr(self, name)) for name in ("train", "val"))
         if not (train > 0 and val > 0 and train + val < 1):
             raise ValueError(
                 f"`train` and `val` must be above 0 and below 1 together, got {self.train} and {self.val}."

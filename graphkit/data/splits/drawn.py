@@ -122,7 +122,7 @@ class Stratified(SplitProtocol):
     name: ClassVar[str] = "stratified"
 
     def __post_init__(self) -> None:
-        fractions = tuple(_checks.share(name, getattr(self, name)) for name in ("train", "val", "test"))
+        fractions = tuple(_checks.fraction(name, getattr(self, name)) for name in ("train", "val", "test"))
         if not (all(fraction > 0 for fraction in fractions) and sum(fractions) <= 1 + 1e-9):
             raise ValueError(f"`train`, `val` and `test` must be above 0 and at most 1 together, got {fractions}.")
 

@@ -217,5 +217,5 @@ def _held_out(y: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 def _share(val: float) -> None:
-    if not 0 < _checks.share("val", val) < 1:
+    if not 0 < _checks.fraction("val", val) < 1:
         raise ValueError(f"`val` must lie between 0 and 1, got {val!r}.")

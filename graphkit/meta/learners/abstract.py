@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import instance, member
-from graphkit._kinds import flag
+from graphkit._checks import flag, instance, member
 from graphkit.meta.cuts import cut, reach_of
 from graphkit.meta.fingerprint import Fingerprint, fingerprint
 from graphkit.meta.functional import functional_call

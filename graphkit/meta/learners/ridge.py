@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, embeddings, positive
-from graphkit._kinds import flag
+from graphkit._checks import at_least, embeddings, flag, positive
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
 from graphkit.meta.learners.prototypes import centres, require_alike, shares
 from graphkit.meta.tasks import Task

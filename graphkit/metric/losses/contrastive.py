@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit._checks import not_negative
 from graphkit._kernels.pairs import contrastive
-from graphkit.metric.arguments import not_negative
 from graphkit.metric.compared import Compared
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
 from graphkit.metric.relations import Relations

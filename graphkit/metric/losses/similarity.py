@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from graphkit._checks import member, positive
-from graphkit.metric.arguments import finite, not_negative
+from graphkit._checks import member, not_negative, number, positive
 from graphkit.metric.losses.abstract import AbstractLoss, Miner, Terms
 from graphkit.metric.losses.exponentials import log_of_one_and, log_sum, softplus
 from graphkit.metric.relations import Relations
@@ -56,7 +55,7 @@ class MultiSimilarityLoss(AbstractLoss):
     ) -> None:
         member("distance", distance, ALIKE)
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
-        self.alpha, self.beta, self.base = positive("alpha", alpha), positive("beta", beta), finite("base", base)
+        self.alpha, self.beta, self.base = positive("alpha", alpha), positive("beta", beta), number("base", base)
 
     def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
         """Return the terms of all items."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit._checks import flag, not_negative
 from graphkit._kernels.triplets import batch_all, batch_all_soft
-from graphkit._kinds import flag
-from graphkit.metric.arguments import not_negative
 from graphkit.metric.compared import Compared
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
 from graphkit.metric.losses.exponentials import softplus

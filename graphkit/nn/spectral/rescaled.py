@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.typing import OptTensor
 
-from graphkit._checks import graph_of_each_node, largest_eigenvalues, one_number_or_one_per_graph
+from graphkit._checks import graph_numbers, largest_eigenvalues, one_number_or_one_per_graph
 from graphkit.nn.abstract import AbstractGraphConv, matrix_type, plain_graph, rooted, traced
 from graphkit.operators import SparseOperator, rescaled_laplacian
 from graphkit.operators.functions import inside_transform
@@ -25,7 +25,7 @@ class AbstractLaplacianConv(AbstractGraphConv):
     def _refuse(self, x: Any, batch: OptTensor, lambda_max: Any) -> None:
         """Refuse graphs of nodes and largest eigenvalues that do not fit; their numbers are looked at once."""
         if batch is not None:
-            graph_of_each_node("batch", batch, x.size(-2))
+            graph_numbers("batch", batch, x.size(-2))
         if not isinstance(lambda_max, Tensor):
             if lambda_max is not None and not traced():
                 largest_eigenvalues("lambda_max", lambda_max)

@@ -15,9 +15,9 @@ from graphkit._checks import (
     cluster_numbers,
     edge_index_in_range,
     host_array,
+    instance,
     member,
     node_counts,
-    of_class,
     one_of_counts,
     one_value_per_edge,
     some,
@@ -206,7 +206,7 @@ def coarsen(
     """
     one_of_counts("levels", levels, 0, MOST_LEVELS)
     if generator is not None:
-        of_class("generator", generator, torch.Generator)
+        instance("generator", generator, torch.Generator, "a torch.Generator")
     member("method", method, METHODS)
     at_least("cluster_size", cluster_size, 2)
     if cluster_size != 2 and method != "metis":

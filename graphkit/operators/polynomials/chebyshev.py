@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from graphkit._checks import function, one_of_counts, some, switch, tensor
+from graphkit._checks import flag, function, one_of_counts, some, tensor
 from graphkit.operators.sparse import SparseOperator
 
 LONGEST = 1_000_000
@@ -65,7 +65,7 @@ def chebyshev_sum(apply: Callable[[Tensor], Tensor], signals: Sequence[Tensor], 
         1.0
     """
     function("apply", apply)
-    switch("reduced", reduced)
+    flag("reduced", reduced)
     if isinstance(signals, list | tuple | str) or not isinstance(signals, Sequence):
         some("signals", signals, Tensor)
     if len(signals) == 1:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, function, of_class, one_row_per_column, positive, symmetric_operator
+from graphkit._checks import at_least, function, instance, one_row_per_column, positive, symmetric_operator
 from graphkit.operators.functions import AbstractFunction
 from graphkit.operators.laplacian import eigenvalue_bound
 from graphkit.operators.sparse import SparseOperator
@@ -67,7 +67,7 @@ def krylov(operator: SparseOperator, x: Tensor, kernel: Kernel, *, tolerance: fl
     """
     positive("tolerance", tolerance)
     at_least("steps", steps, 1)
-    of_class("operator", operator, SparseOperator)
+    instance("operator", operator, SparseOperator, "a SparseOperator")
     function("kernel", kernel)
     symmetric_operator("operator", has_frequencies(operator))
     one_row_per_column(x, operator.shape[1])

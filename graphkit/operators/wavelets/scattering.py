@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import graph_numbers, of_class, one_of_counts, one_row_per_column
+from graphkit._checks import graph_numbers, instance, one_of_counts, one_row_per_column
 from graphkit.operators.arguments import shaped
 from graphkit.operators.laplacian import laplacian
 from graphkit.operators.sparse import SparseOperator
@@ -68,7 +68,7 @@ def diffusion_wavelets(walk: SparseOperator, x: Tensor, *, scales: int = 4) -> T
         >>> diffusion_wavelets(walk, torch.tensor([[1.0], [0.0]]), scales=1).squeeze(2).tolist()
         [[0.5, -0.5], [0.0, 0.0], [0.5, 0.5]]
     """
-    of_class("walk", walk, SparseOperator)
+    instance("walk", walk, SparseOperator, "a SparseOperator")
     one_of_counts("scales", scales, 1, MOST_SCALES)
     one_row_per_column(x, walk.shape[1])
     parts, low = [], x
@@ -103,7 +103,7 @@ def node_scattering(walk: SparseOperator, x: Tensor, *, scales: int = 4, layers:
         >>> node_scattering(walk, torch.tensor([[1.0], [0.0]]), scales=1).squeeze(2).tolist()
         [[1.0, 0.5, 0.0, 0.0], [0.0, 0.5, 0.0, 0.0]]
     """
-    of_class("walk", walk, SparseOperator)
+    instance("walk", walk, SparseOperator, "a SparseOperator")
     one_of_counts("layers", layers, 0, 2)
     one_of_counts("scales", scales, 1, MOST_SCALES)
     shaped("x", x, nodes=walk.shape[1], features=None)
@@ -152,7 +152,7 @@ def graph_scattering(
         >>> graph_scattering(walk, torch.tensor([[1.0], [0.0]]), scales=1, moments=2).tolist()
         [[1.0, 1.0, 0.0, 0.0, 1.0, 0.5, 0.0, 0.0]]
     """
-    of_class("walk", walk, SparseOperator)
+    instance("walk", walk, SparseOperator, "a SparseOperator")
     one_of_counts("moments", moments, 1, MOST_MOMENTS)
     graph_numbers("batch", batch, walk.shape[0])
     paths = node_scattering(walk, x, scales=scales, layers=layers).flatten(1)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import function, host_array, number, of_class, positive, symmetric_operator
+from graphkit._checks import function, host_array, instance, number, positive, symmetric_operator
 from graphkit.operators.pattern import Pattern, outside_transforms
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.wavelets.chebyshev import analysed, kernel_coefficients, kernel_order
@@ -47,7 +47,7 @@ class ThresholdedWavelets:
     density: float
 
     def __post_init__(self) -> None:
-        of_class("operator", self.operator, SparseOperator)
+        instance("operator", self.operator, SparseOperator, "a SparseOperator")
         for name in ("threshold", "dropped", "bound", "density"):
             number(name, getattr(self, name))
 
@@ -92,7 +92,7 @@ def thresholded_wavelets(
         >>> found.operator.entries, round(found.bound, 3)
         (7, 0.039)
     """
-    of_class("laplacian", laplacian, SparseOperator)
+    instance("laplacian", laplacian, SparseOperator, "a SparseOperator")
     function("kernel", kernel)
     positive("tolerance", tolerance)
     symmetric_operator("laplacian", has_frequencies(laplacian))

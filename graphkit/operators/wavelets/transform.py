@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import (
+    instance,
     member,
-    of_class,
     one_of_counts,
     one_row_per_column,
     positive,
@@ -77,7 +77,7 @@ def wavelet_analysis(
         >>> wavelet_analysis(ring, torch.ones(3, 1), heat(1.0)).flatten().round(decimals=4)  # constants stay
         tensor([1., 1., 1.])
     """
-    of_class("bank", bank, FilterBank)
+    instance("bank", bank, FilterBank, "a FilterBank")
     _settings(method, order, tolerance)
     if tensor("x", x).dim() == 1:
         one = wavelet_analysis(operator, x.unsqueeze(-1), bank, method=method, order=order, tolerance=tolerance)
@@ -129,7 +129,7 @@ def wavelet_synthesis(
         >>> wavelet_synthesis(path, wavelet_analysis(path, x, heat(1.0)), heat(1.0)).flatten().round(decimals=3)
         tensor([1., 0., 5.])
     """
-    of_class("bank", bank, FilterBank)
+    instance("bank", bank, FilterBank, "a FilterBank")
     _settings(method, order, tolerance)
     axes = tensor("coefficients", coefficients).dim()
     if axes not in (2, 3) or len(coefficients) != bank.bands or not coefficients.is_floating_point():
