@@ -132,7 +132,7 @@ FLOWS = ("source_to_target", "target_to_source")
 
 def flow_of_messages(flow: str) -> None:
     """Refuse any other direction of messages than PyG's two."""
-    if flow not in FLOWS:
+    if not isinstance(flow, str) or flow not in FLOWS:
         member("flow", flow, FLOWS)
 
 

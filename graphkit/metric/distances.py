@@ -150,7 +150,7 @@ def between(left: Tensor, right: Tensor, distance: str) -> Tensor:
 def unit(z: Tensor) -> Tensor:
     """Return rows of length 1; one of zeros, or of denormal numbers, becomes zero, with derivatives of zero."""
     largest = z.detach().abs().amax(-1, keepdim=True) if z.shape[-1] else z.new_zeros(*z.shape[:-1], 1)
-    there = largest >= torch.finfo(z.dtype).tiny
+    there = ~(largest < torch.finfo(z.dtype).tiny)  # a NaN must reach the result
     scaled = torch.where(there, z / torch.where(there, largest, 1), 0)  # a square may overflow, a ratio cannot
     squares = scaled.square().sum(-1, keepdim=True)
     return scaled * torch.where(there, torch.where(there, squares, 1).rsqrt(), 0)

@@ -107,9 +107,15 @@ class AbstractGraphConv(MessagePassing):
 
 
 def _has_a_step_of_its_own(layer: type) -> bool:
-    """Tell whether somebody's subclass defines a step; PyG writes a module for some of each class."""
-    modules = ((step, getattr(layer, step).__module__) for step in STEPS)
-    return not all(module.startswith(LIBRARIES) or module.endswith(f"_{step}") for step, module in modules)
+    """Tell whether somebody's subclass defines a step, or a step of the class was replaced."""
+    return _has_others(tuple([getattr(layer, step) for step in STEPS]))
+
+
+@functools.lru_cache(maxsize=256)
+def _has_others(steps: tuple[Any, ...]) -> bool:
+    """Tell whether some of the ``STEPS`` is neither ours nor PyG's, which writes a module for some of each class."""
+    modules = ((name, step.__module__) for name, step in zip(STEPS, steps, strict=True))
+    return not all(module.startswith(LIBRARIES) or module.endswith(f"_{name}") for name, module in modules)
 
 
 def bare(lin: Any) -> bool:

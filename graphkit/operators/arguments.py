@@ -118,9 +118,12 @@ def addend_of_product(plus: Tensor | None, x: Tensor, rows: int) -> None:
 
 def factors_of_product(values: Tensor | None, x: Tensor, entries: int, columns: int) -> None:
     """Refuse values of entries and features of columns that do not fit a matrix or each other."""
+    single = values is None or values.dim() == 1
+    if single and x.dim() == 2 and x.shape[0] == columns and (values is None or values.shape[0] == entries):
+        return  # what nearly every call is, at once
     if values is not None and (values.dim() not in (1, 2) or values.shape[0] != entries):
         raise ValueError(f"`values` must have one number for each of {entries:,} entries, got {list(values.shape)}.")
-    if values is None or values.dim() == 1:
+    if values is None or single:
         shaped("x", x, columns=columns, features=None)
     else:
         shaped("x", x, columns=columns, heads=values.shape[1], features=None)

@@ -209,7 +209,6 @@ ANSWERS: dict[str, set[str]] = {
     "locality_order.parts": {"None"},
     "official_figure.prediction": {"a real tensor"},
     "official_link_figure.positive": {"a real tensor"},
-    "official_link_figure.negative": {"a real tensor"},
     "partition.parts": {"a number"},
     "partition.folder": {"a text"},
     "partition.by": {"None"},

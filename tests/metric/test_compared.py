@@ -117,7 +117,7 @@ WRONG = {
     "array to measure": (lambda: pairwise_distances(Z.numpy()), TypeError, "`z` must be a tensor"),
     "no reduction": (lambda: TripletLoss(reduction=None), TypeError, "`reduction` must be a name, got None"),
     "miner by name": (lambda: TripletLoss(miner="hard"), TypeError, r"`miner` must be a miner, such as BatchHardMiner"),
-    "NaN base": (lambda: MultiSimilarityLoss(base=math.nan), ValueError, "`base` must be a finite number"),
+    "NaN base": (lambda: MultiSimilarityLoss(base=math.nan), ValueError, "`base` must be finite"),
     "no temperature": (lambda: PrototypeLoss(None), ValueError, "`temperature` must be a finite number above 0"),
     "infinite temperature": (lambda: PrototypeLoss(math.inf), ValueError, "`temperature` must be a finite number"),
     "telemetry of others": (lambda: telemetry(Z, Y, reference=Z), ValueError, r"`reference` must be \(embeddings, lab"),

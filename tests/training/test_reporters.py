@@ -73,7 +73,7 @@ def test_a_figure_that_is_no_accuracy_is_not_logged_as_one():
     from types import SimpleNamespace
 
     data, logger = communities(), Heard()
-    data.card = SimpleNamespace(name="own", metric="rocauc")
+    data.card = SimpleNamespace(name="own", metric="rocauc", classes=2)
     train(data, recipe("gcn", {"epochs": 1}), device="cpu", reporter=LoggerReporter(logger))
     assert list(logger.steps[-1][0]) == ["seed-0/test_rocauc"]
 
