@@ -87,8 +87,8 @@ def evaluate(
 
     Raises:
         TypeError: for what is no learner, and tasks that are no ``TaskSet``.
-        ValueError: for more steps than a learner has learnt rates for, and for logits that are not finite: a task whose
-            inner loop diverged, or whose features hold NaN, has no accuracy.
+        ValueError: for more steps than a learner has learnt rates for, and for logits that are not finite, or after
+            inner steps beyond 1e8: a task whose inner loop diverged, or whose features hold NaN, has no accuracy.
 
     Source: Dhillon et al. (2020), arXiv:1909.02729, for reporting both settings apart.
 
@@ -115,7 +115,7 @@ def accuracies(
     balanced: bool = False,
     batch: int = 16,
 ) -> list[float]:
-    """Return the accuracy on each task's query, NaN where logits are not finite; see :func:`evaluate`."""
+    """Return the accuracy on each task's query, NaN where a learner diverged; see :func:`evaluate`."""
     instance("learner", learner, AbstractLearner, "a learner, such as MAML(model)")
     at_least("calibrate", calibrate, 0)
     flag("balanced", balanced)
@@ -130,7 +130,9 @@ def accuracies(
         some = tasks[start : start + batch]
         logits = _calibrated_logits(learner, some, calibrate, balanced) if calibrate else learner.logits(some)
         right = (logits.argmax(-1).cpu() == some[0].episode.query_y).double().mean(-1)
-        found += right.where(logits.isfinite().all(-1).all(-1).cpu(), torch.nan).tolist()
+        largest = math.inf if calibrate else learner.largest_logit
+        sound = logits.isfinite() & (logits.abs() <= largest)
+        found += right.where(sound.all(-1).all(-1).cpu(), torch.nan).tolist()
     return found
 
 

@@ -290,7 +290,7 @@ def test_a_learner_that_diverged_has_no_accuracy(calibrate, rows):
     """It used to be that of whatever class comes first."""
     tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=3, n_query=4, n_tasks=5))
     learner = MAML(torch.nn.Sequential(torch.nn.Linear(7, 5), torch.nn.Linear(5, 2)).double(), inner_lr=1e200)
-    with pytest.raises(ValueError, match=r"NaN or infinite logits in 5 of 5 tasks, .* a smaller `inner_lr`"):
+    with pytest.raises(ValueError, match=r"NaN, infinite or huge logits in 5 of 5 tasks, .* a smaller `inner_lr`"):
         evaluate(learner, tasks, calibrate=calibrate)
     spoilt = rows.x.clone()
     spoilt[tasks[3].episode.query[0, 0]] = torch.nan
@@ -299,9 +299,19 @@ def test_a_learner_that_diverged_has_no_accuracy(calibrate, rows):
         evaluate(PrototypicalNetwork(torch.nn.Identity()), tasks.over(Rows(spoilt, rows.y)))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("activation", [torch.nn.Identity, torch.nn.Tanh, torch.nn.ReLU])
+def test_logits_that_are_finite_and_huge_are_those_of_a_learner_that_diverged(rows, activation, dtype):
+    tasks = TaskSet.drawn(Rows(rows.x.to(dtype), rows.y), (0, 1), Protocol(k_shot=3, n_query=4, n_tasks=5))
+    model = torch.nn.Sequential(torch.nn.Linear(7, 5), activation(), torch.nn.Linear(5, 2)).to(dtype)
+    assert evaluate(MAML(model, inner_lr=0.1), tasks).mean > 0
+    with pytest.raises(ValueError, match=r"NaN, infinite or huge logits in [45] of 5 tasks"):
+        evaluate(MAML(model, inner_lr=1e30, inner_steps=1), tasks)
+
+
 def test_the_learner_of_the_report_is_refused():
     rows = Rows(torch.randn(80, 5, generator=torch.Generator().manual_seed(0)), torch.arange(80) % 4)
     tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=3, n_query=5, n_tasks=4))
     model = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
-    with pytest.raises(ValueError, match="`learner` gave NaN or infinite logits in 4 of 4 tasks"):
+    with pytest.raises(ValueError, match="`learner` gave NaN, infinite or huge logits in 4 of 4 tasks"):
         evaluate(MAML(model, inner_lr=1e30), tasks)

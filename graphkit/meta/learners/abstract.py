@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +40,9 @@ class AbstractLearner(nn.Module, ABC):
         dropout: whether dropout is on while adapting.
         statistics: what batch normalisation uses: "task", or "stored".
     """
+
+    largest_logit: ClassVar[float] = math.inf
+    """Size from which a logit says nothing of a class but that the learner diverged."""
 
     def __init__(self, model: nn.Module, *, dropout: bool = False, statistics: str = "task") -> None:
         super().__init__()

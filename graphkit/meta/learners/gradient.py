@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,9 @@ class AbstractGradientLearner(AbstractLearner):
         multi_step: weight of the query's loss at the steps before the last, in [0, 1]: 0 is MAML's own, towards 1 all
             steps count alike (MAML++).
     """
+
+    largest_logit: ClassVar[float] = 1e8
+    """Cross-entropy of larger ones has no digit left in single precision: steps that lead there have diverged."""
 
     def __init__(
         self,
