@@ -182,6 +182,7 @@ def require_finite_logits(accuracies: Sequence[float]) -> None:
     lost = sum(map(math.isnan, accuracies))
     if lost:
         raise ValueError(
-            f"`learner` gave NaN, infinite or huge logits in {lost:,} of {len(accuracies):,} tasks, which therefore have "
-            "no accuracy: its inner loop diverged (take a smaller `inner_lr`), or parameters or features hold such values."
+            f"`learner` gave NaN, infinite or huge logits in {lost:,} of {len(accuracies):,} tasks, which therefore "
+            "have no accuracy: its inner loop diverged (take a smaller `inner_lr`), or parameters or features are not "
+            "finite."
         )
