@@ -52,7 +52,7 @@ def card_(name: str) -> None:
     """Show the card of a data set: source, licence, counts, checksums, splits, known faults."""
     from graphkit.data import card
 
-    click.echo(card(name).text(min(100, shutil.get_terminal_size((100, 24)).columns)))
+    echo(card(name).text(min(100, shutil.get_terminal_size((100, 24)).columns)))
 
 
 @data.command("fetch")
@@ -68,7 +68,7 @@ def fetch_(names: tuple[str, ...]) -> None:
     from graphkit.data import fetch
 
     for name in names:
-        click.echo(f"{name}: {fetch(name)}")
+        echo(f"{name}: {fetch(name)}")
         if card(name).unchecked:
             say(f"{name}: {card(name).unchecked}")
 
@@ -113,7 +113,7 @@ def cache_(clear: bool) -> None:
 
     limit, found = kept.cache_limit(), kept.entries()
     if clear:
-        click.echo(f"{kept.prune(0) / 1e6:,.1f} MB removed from {kept.cache_folder()}")
+        echo(f"{kept.prune(0) / 1e6:,.1f} MB removed from {kept.cache_folder()}")
         return
     if found:
         days = [time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)) for entry in found]
@@ -123,7 +123,7 @@ def cache_(clear: bool) -> None:
             [(day, f"{entry.bytes / 1e6:,.1f}", name) for day, entry, name in zip(days, found, names, strict=True)],
         )
     bound = "no bound" if limit == float("inf") else f"at most {limit / 1e6:,.1f} MB"
-    click.echo(f"{sum(entry.bytes for entry in found) / 1e6:,.1f} MB, {bound}: {kept.cache_folder()}")
+    echo(f"{sum(entry.bytes for entry in found) / 1e6:,.1f} MB, {bound}: {kept.cache_folder()}")
 
 
 data.add_command(partition_)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from graphkit.cli.asked import class_sizes
-from graphkit.cli.output import debuggable, say
+from graphkit.cli.output import debuggable, echo, say
 from graphkit.cli.preload import preload
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _split_for(sizes: Mapping[int, int]) -> str | None:
 
 def _told(made: GraphStore) -> None:
     size = sum(each["bytes"] for each in made.files.values())
-    click.echo(
+    echo(
         f"{made.name}: {made.nodes:,} nodes, {made.edges:,} edges, {made.features:,} features, {made.classes} classes, "
         f"{size / 1e6:,.1f} MB"
     )

@@ -8,7 +8,7 @@ import click
 
 from graphkit.cli.asked import Asked, require_split
 from graphkit.cli.options import SPLIT, said_of_options
-from graphkit.cli.output import debuggable, say
+from graphkit.cli.output import debuggable, echo, say
 from graphkit.cli.preload import preload
 
 
@@ -45,5 +45,5 @@ def partition_(name: str, parts: int, to: Path, by: str | None, undirected: bool
         written = partition(data, to, parts=parts, by=by, seed=seed)
     for part in range(parts):
         own, edges = (len(written.array(f"part-{part}/{of}", mapped=True)) for of in ("nodes", "sources"))
-        click.echo(f"part {part}: {own:,} nodes, {edges:,} edges into them")
+        echo(f"part {part}: {own:,} nodes, {edges:,} edges into them")
     say(f"{name} in {parts} parts: {to} [{written.fingerprint}]")
