@@ -36,7 +36,7 @@ from graphkit.meta import (
 )
 from graphkit.meta.learners.inner import descent
 from graphkit.meta.stacks import stack_of
-from graphkit.nn import Encoder, GATConv, GCNConv
+from graphkit.nn import Encoder, GATConv, GCNConv, GINConv
 
 
 def perceptron(out=2):
@@ -475,10 +475,37 @@ def test_impossible_options_are_refused(options, message):
 
 
 def test_a_head_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match=r"no parameter's name begins so; there are 0\.weight"):
-        ANIL(perceptron(), head="classifier")
+    for head in ("classifier", "0.wei"):
+        with pytest.raises(ValueError, match=r"is no module or parameter that is trained; there are 0\.weight"):
+            ANIL(perceptron(), head=head)
     with pytest.raises(ValueError, match="`temperature` must be"):
         ProtoMAML(perceptron(), temperature=0.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "of_the_last"),
+    [
+        (lambda: Encoder(4, 8, 2, conv=GCNConv, layers=3), {"bias", "lin.weight"}),
+        (lambda: Encoder(4, 8, 2, conv=lambda i, o: GCNConv(i, o, bias=False)), {"lin.weight"}),
+        (lambda: Encoder(4, 8, 2, conv=GATConv), {"att_src", "att_dst", "bias", "lin.weight"}),
+        (lambda: Encoder(4, 8, 2, conv=SAGEConv), {"lin_l.weight", "lin_l.bias", "lin_r.weight"}),
+        (lambda: Encoder(4, 8, 2, conv=lambda i, o: GINConv(torch.nn.Linear(i, o))), {"nn.weight", "nn.bias"}),
+        (
+            lambda: Encoder(4, 8, 2, conv=torch_geometric.nn.GATv2Conv),
+            {"att", "bias", "lin_l.weight", "lin_l.bias", "lin_r.weight", "lin_r.bias"},
+        ),
+    ],
+)
+def test_the_head_is_the_last_layer_with_all_that_it_has(make, of_the_last):
+    model = make()
+    last = f"convs.{len(model.convs) - 1}."
+    assert set(ANIL(model).moved) == {last + name for name in of_the_last}
+
+
+def test_a_head_is_a_module_and_not_a_beginning_of_names():
+    model = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(12)))
+    assert ANIL(model, head="1").moved == ("1.weight", "1.bias")
+    assert ANIL(model, head="11.weight").moved == ("11.weight",)
 
 
 def stacks():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
 
 from graphkit._checks import embeddings, instance, positive
 from graphkit.meta.learners.abstract import Shown
@@ -73,11 +74,12 @@ class ANIL(AbstractMAML):
 
     Args:
         model: any module with as many outputs as tasks have classes.
-        head: the names of the parameters that move begin with it; the last module with parameters when left out.
+        head: the module, or parameter, that moves, by its name; the last layer when left out, a graph convolution with
+            all that it has.
         inner_lr, inner_steps, order, dropout, statistics, multi_step: see :class:`AbstractGradientLearner`.
 
     Raises:
-        ValueError: if no parameter's name begins with ``head``.
+        ValueError: if no parameter is of ``head``.
 
     Source: Raghu et al. (2020), arXiv:1909.09157.
 
@@ -101,11 +103,13 @@ class ANIL(AbstractMAML):
     ) -> None:
         names = list(of_model(instance("model", model, nn.Module, "a torch.nn.Module")))
         if head is not None:
-            instance("head", head, str, "the beginning of a parameter's name")
-        prefix = names[-1].rpartition(".")[0] if head is None and names else head or ""
-        moved = [name for name in names if name.startswith(prefix)]
+            instance("head", head, str, "the name of a module or a parameter")
+        chosen = _last_layer(model, names) if head is None else head.removesuffix(".")
+        moved = [name for name in names if not chosen or f"{name}.".startswith(f"{chosen}.")]
         if not moved:
-            raise ValueError(f"`head` {head!r}: no parameter's name begins so; there are {', '.join(names)}.")
+            raise ValueError(
+                f"`head` {head!r} is no module or parameter that is trained; there are {', '.join(names)}."
+            )
         super().__init__(
             model,
             moved=moved,
@@ -116,6 +120,14 @@ class ANIL(AbstractMAML):
             statistics=statistics,
             multi_step=multi_step,
         )
+
+
+def _last_layer(model: nn.Module, names: Sequence[str]) -> str:
+    """Return the name of the layer that the last parameter is of: a graph convolution, or what has it directly."""
+    path = names[-1].split(".")[:-1] if names else []
+    prefixes = [".".join(path[:depth]) for depth in range(len(path) + 1)]
+    convolutions = [prefix for prefix in prefixes if isinstance(model.get_submodule(prefix), MessagePassing)]
+    return (convolutions or prefixes[-1:])[0]
 
 
 class MetaSGD(AbstractMAML):
