@@ -163,7 +163,7 @@ class TestWhatIsRefused:
             ({"classes": 1}, "`classes`"),
             ({"features": 0}, "`features`"),
             ({"exponent": 2.0}, "`exponent`"),
-            ({"homophily": 1.5}, "`homophily` must be a share"),
+            ({"homophily": 1.5}, "`homophily` must lie in"),
             ({"train": 0.8, "validation": 0.3}, "must be 1 together"),
         ],
     )
