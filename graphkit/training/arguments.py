@@ -7,20 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from graphkit._checks import at_least
-
-
-def instance(argument: str, value: object, kinds: type | tuple[type, ...], required: str) -> None:
-    """Require an argument of some classes, named in words."""
-    if not isinstance(value, kinds):
-        raise TypeError(f"`{argument}` must be {required}, got {value!r}.")
-
-
-def switch(argument: str, value: object) -> bool:
-    """Return true or false, or refuse what only counts as one of them."""
-    if not isinstance(value, bool):
-        raise TypeError(f"`{argument}` must be True or False, got {value!r}.")
-    return value
+from graphkit._checks import at_least, flag, instance
 
 
 def sequence(argument: str, values: object, kinds: type | tuple[type, ...], required: str) -> tuple[Any, ...]:
@@ -43,7 +30,7 @@ def seed(argument: str, value: int) -> int:
     return int(value)
 
 
-def require_run(checkpoint: object, resume: object, *, every: Any = 30.0, name: str = "checkpoint") -> None:
+def require_run(checkpoint: object, resume: Any, *, every: Any = 30.0, name: str = "checkpoint") -> None:
     """Refuse what says nothing of where a run is kept, and whether it goes on.
 
     Raises:
@@ -52,7 +39,7 @@ def require_run(checkpoint: object, resume: object, *, every: Any = 30.0, name: 
     """
     if checkpoint is not None:
         instance(name, checkpoint, (str, Path), "the path of a folder, or None")
-    if switch("resume", resume) and checkpoint is None:
+    if flag("resume", resume) and checkpoint is None:
         raise ValueError(f"`resume` needs `{name}`, the folder to continue from.")
     if isinstance(every, bool) or not isinstance(every, int | float) or not 0 <= every < math.inf:
         seconds = "every" if name == "folder" else "checkpoint_every"

@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from graphkit.training.arguments import instance, require_run, switch
+from graphkit._checks import flag, instance
+from graphkit.training.arguments import require_run
 from graphkit.training.files import Writer, held, put_aside, require_writable
 from graphkit.training.sealed import Damaged, read_tensors, saved_tensors
 
@@ -42,7 +43,7 @@ class Checkpoint:
         require_run(folder, False, every=every, name="folder")
         instance("folder", folder, Path, "a Path")
         instance("identity", identity, Mapping, "a mapping")
-        self.writes = switch("writes", writes)
+        self.writes = flag("writes", writes)
         self.folder, self.identity, self.every = folder, dict(identity), every
         self.path = folder / "checkpoint.pt"
         if writes:

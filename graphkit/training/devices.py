@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from graphkit._checks import member
-from graphkit.training.arguments import instance
+from graphkit._checks import instance, member
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

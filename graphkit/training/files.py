@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from graphkit.training.arguments import instance
+from graphkit._checks import instance
 
 
 def require_writable(argument: str, path: Path) -> None:

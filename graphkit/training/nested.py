@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from graphkit._checks import at_least
+from graphkit._checks import at_least, instance
 from graphkit.data import GraphSet
 from graphkit.data.splits import NestedFolds
-from graphkit.training.arguments import fields_of, hearer, instance, require_run, sequence
+from graphkit.training.arguments import fields_of, hearer, require_run, sequence
 from graphkit.training.arguments import seed as known_seed
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import fabric_on, own_device

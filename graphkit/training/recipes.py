@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, InstanceOf, ValidationError
 from pydantic.dataclasses import dataclass
 
-from graphkit._checks import nearest
+from graphkit._checks import instance, nearest
 from graphkit.training.architectures.abstract import (
     STRICT,
     AbstractArchitecture,
@@ -28,7 +28,7 @@ from graphkit.training.architectures.abstract import (
     Share,
     Switch,
 )
-from graphkit.training.arguments import fields_of, instance
+from graphkit.training.arguments import fields_of
 
 if TYPE_CHECKING:
     from torch import nn

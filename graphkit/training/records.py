@@ -13,7 +13,8 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from graphkit.training.arguments import instance, sequence
+from graphkit._checks import instance
+from graphkit.training.arguments import sequence
 from graphkit.training.files import write_atomically
 from graphkit.training.protocol import DatasetFacts, Protocol
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch_geometric.data.data import BaseData
 
-from graphkit._checks import at_least
+from graphkit._checks import at_least, instance
 from graphkit.data import GraphSet, Partitions
-from graphkit.training.arguments import instance, require_reporter, require_run, require_splits
+from graphkit.training.arguments import require_reporter, require_run, require_splits
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import fabric_on, own_device
 from graphkit.training.fit import Fit

@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least
-from graphkit.training.arguments import instance
+from graphkit._checks import at_least, instance
 from graphkit.training.files import write_atomically
 from graphkit.training.sealed import unlike
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data.data import BaseData
 
-from graphkit._checks import at_least
+from graphkit._checks import at_least, flag, instance
 from graphkit.data.graphset import GraphSet
 from graphkit.data.union import disjoint_union
-from graphkit.training.arguments import instance, require_reporter, require_run, require_splits, sequence, switch
+from graphkit.training.arguments import require_reporter, require_run, require_splits, sequence
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import fabric_on
 from graphkit.training.embedding.baselines import classifier_logits, trained_embeddings
@@ -103,7 +103,7 @@ def embed(
     require_reporter(reporter)
     beside = sequence("beside", beside, (Recipe, EmbeddingRecipe), "recipes")
     for name, given in (("inductive", inductive), ("without_neighbours", without_neighbours), ("probes", probes)):
-        switch(name, given)
+        flag(name, given)
     if not isinstance(disjoint, int):
         disjoint = sequence("disjoint", disjoint, int, "classes, or how many of them")
     at_least("disjoint", disjoint if isinstance(disjoint, int) else len(disjoint), 0)

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphkit._checks import instance
 from graphkit.data import GraphSet
 from graphkit.meta import ClassSplit, Protocol, Rows
-from graphkit.training.arguments import instance
 from graphkit.training.devices import CPU, known_device
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.problems import Problem, Rowed, one_graph, unlike_names

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphkit._checks import integer_labels, weights_of_degrees
+from graphkit._checks import instance, integer_labels, weights_of_degrees
 from graphkit.data import validate
-from graphkit.training.arguments import instance
 
 OVERLAP = 0.1
 """Share of the nodes of the smaller of two graphs that may stand in the other too, where features tell nodes apart."""

@@ -14,9 +14,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
+from graphkit._checks import flag, instance
 from graphkit.meta import ClassSplit, Protocol, Rows
-from graphkit.training.arguments import instance, sequence, switch
 from graphkit.training.arguments import seed as known_seed
+from graphkit.training.arguments import sequence
 from graphkit.training.devices import CPU, known_device
 from graphkit.training.fewshot.adapters import adapted_graphs
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
@@ -75,7 +76,7 @@ def study_of_classes(
     splits = require_study(splits, protocol, encoders, seed)
     if not splits:
         raise ValueError("`splits` must hold at least one class split.")
-    switch("inductive", inductive)
+    flag("inductive", inductive)
     require_sound(data)
     device = known_device(device)
     problems = unlike_names([one_graph(data, split, protocol) for split in splits])
@@ -148,7 +149,7 @@ def study_across_graphs(
     instance("name", name, str, "text")
     instance("graphs", graphs, Mapping, "graphs by name")
     splits = require_study(splits, protocol, encoders, seed)
-    switch("inductive", inductive)
+    flag("inductive", inductive)
     device = known_device(device)
     if len(graphs) < 2:
         raise ValueError(f"`graphs` must be two or more to test on an unseen one, got {len(graphs)}.")

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from graphkit._checks import at_least, member
+from graphkit._checks import at_least, flag, instance, member
 from graphkit.meta import Protocol
-from graphkit.training.arguments import fields_of, instance, require_run, sequence, switch
+from graphkit.training.arguments import fields_of, require_run, sequence
 from graphkit.training.arguments import seed as known_seed
 from graphkit.training.devices import CPU
 from graphkit.training.fewshot.kept import ALONE, Kept, UnderWay
@@ -101,7 +101,7 @@ def fewshot(
     names, steps = sequence("names", names, str, "names"), sequence("steps", steps, int, "whole numbers")
     for number in (calibrate, *steps):
         at_least("calibrate" if number is calibrate else "steps", number, 0)
-    switch("balanced", balanced)
+    flag("balanced", balanced)
     known_seed("seed", seed)
     require_run(folder, resume, name="folder")
     folder = None if folder is None else Path(folder)
