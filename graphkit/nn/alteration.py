@@ -1,0 +1,66 @@
+"""Whether a module still does what its class says, so that a faster computation may stand in for it.
+
+All fast ways ask here: those of the layers and those of the inner loops of meta-learning. They list what is known to
+be good; whatever a user did to a module that is not on the list takes the plain way.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from torch import nn
+from torch.nn.modules import module as torch_modules
+from torch_geometric.nn.dense.linear import Linear
+
+LIBRARIES = ("graphkit.", "torch.", "torch_geometric.")
+"""Packages whose classes are known to do what they say."""
+
+_HOOKS_OF_ALL = (
+    torch_modules._global_forward_pre_hooks,
+    torch_modules._global_forward_hooks,
+    torch_modules._global_backward_pre_hooks,
+    torch_modules._global_backward_hooks,
+)
+
+
+def alteration(module: nn.Module) -> str | None:
+    """Return in words what was done to a module since it was made, ``None`` where it is as its class made it.
+
+    Looked for are hooks, its own or those of all modules, parametrisations, and methods replaced on the module or on
+    its class. Of children nothing is said; hooks on states and gradients of tensors change no call.
+
+    Example:
+        >>> lin = nn.Linear(3, 2)
+        >>> alteration(lin) is None
+        True
+        >>> _ = lin.register_forward_hook(lambda module, inputs, output: 2 * output)
+        >>> alteration(lin)
+        'a hook'
+    """
+    kind, own = type(module), module.__dict__
+    if not kind.__module__.startswith(LIBRARIES) or not kind.forward.__module__.startswith(LIBRARIES):
+        return f"the class {kind.__name__}, which is not known"
+    if "parametrizations" in own["_modules"]:
+        return "a parametrisation"
+    if not methods(kind).isdisjoint(own):
+        return f"`{min(methods(kind) & own.keys())}` of its own"
+    hooks = len(own["_forward_pre_hooks"]) - (kind is Linear and "_hook" in own)  # by which PyG's learns its width
+    if hooks or own["_forward_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]:
+        return "a hook"
+    return "a hook on all modules" if any(_HOOKS_OF_ALL) else None
+
+
+@functools.lru_cache(maxsize=1024)
+def methods(kind: type) -> frozenset[str]:
+    """Return the names of a class's methods, which an instance's own attributes may hide."""
+    return frozenset(name for name in dir(kind) if callable(getattr(kind, name, None)) and not _dunder(name))
+
+
+def _dunder(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
+def bare(lin: Any) -> bool:
+    """Tell whether a map is PyG's ``Linear`` as it was made, neither hooked nor replaced by an adapter."""
+    return type(lin) is Linear and alteration(lin) is None
