@@ -38,7 +38,8 @@ def alteration(module: nn.Module) -> str | None:
         >>> alteration(lin)
         'a hook'
     """
-    kind, own = type(module), module.__dict__
+    kind: Any = type(module)
+    own = module.__dict__
     if not kind.__module__.startswith(LIBRARIES) or not kind.forward.__module__.startswith(LIBRARIES):
         return f"the class {kind.__name__}, which is not known"
     if "parametrizations" in own["_modules"]:
@@ -52,7 +53,7 @@ def alteration(module: nn.Module) -> str | None:
 
 
 @functools.lru_cache(maxsize=1024)
-def methods(kind: type) -> frozenset[str]:
+def methods(kind: Any) -> frozenset[str]:
     """Return the names of a class's methods, which an instance's own attributes may hide."""
     return frozenset(name for name in dir(kind) if callable(getattr(kind, name, None)) and not _dunder(name))
 

@@ -1,0 +1,168 @@
+"""What makes a PyG layer ours: a second, faster way through its ``forward``, and when that may be taken."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+import torch_geometric.nn
+from torch import Tensor
+from torch.nn import ModuleList, Parameter
+from torch_geometric import EdgeIndex
+from torch_geometric.nn import MessagePassing
+from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation, MinAggregation, SumAggregation
+from torch_geometric.typing import OptTensor
+from torch_geometric.utils import is_torch_sparse_tensor
+
+from graphkit.nn.alteration import LIBRARIES, alteration, bare, methods
+from graphkit.nn.inputs import plain_graph, traced
+from graphkit.operators import SparseOperator
+from graphkit.operators.functions import forward_mode
+
+AGGREGATIONS = {
+    "add": SumAggregation,
+    "sum": SumAggregation,
+    "mean": MeanAggregation,
+    "max": MaxAggregation,
+    "min": MinAggregation,
+}
+"""What PyG makes of an aggregation's name."""
+
+FEATURES: set[type] = {Tensor, Parameter, SparseOperator}
+"""Types of features that the fused way takes, besides the nothing of a node that has none."""
+
+HOOKS = tuple(
+    f"_{step}_forward_{when}"
+    for step in ("propagate", "message", "aggregate", "edge_update")
+    for when in ("pre_hooks", "hooks")
+)
+
+
+def unscriptable(module: Any) -> None:
+    """Say what to do in place of ``torch.jit.script``, which asks a module by ``__prepare_scriptable__``."""
+    name = type(module).__name__
+    peer = ", or `graphkit.nn.to_pyg` first" if hasattr(torch_geometric.nn, name) else ""
+    raise TypeError(
+        f"`torch.jit.script` cannot read {name}, whose kernels are not TorchScript; use `torch.compile` or "
+        f"`torch.export`{peer}."
+    )
+
+
+class Fused(MessagePassing):
+    """A message-passing layer that multiplies by a prepared operator where it is known to come to the same.
+
+    The plain way is PyG's ``propagate`` over ``message``, with all that PyG offers on it: hooks, explainers, steps of
+    a subclass. The fused one multiplies by a ``SparseOperator`` and never makes an ``edges x features`` array.
+    ``fusible`` lists what it is known to be good for; anything else takes the plain way. Both read the graph by the
+    same function, ``edges_of``.
+
+    PyG looks in the source of a layer's class for what its ``propagate`` is called with, and finds classes by name.
+    Since ours have the names of PyG's, that stands in a comment of each, ``# propagate_type``.
+    """
+
+    __prepare_scriptable__ = unscriptable
+    bias: OptTensor
+    aggregations: ClassVar[tuple[str, ...]] = ("add", "sum")
+    """Those that the fused way takes."""
+    nodes_axis: ClassVar[int] = -2
+    """The ``node_dim`` that the fused way knows."""
+
+    def fusible(self, graph: Any, *features: Any) -> bool:
+        """Tell whether the fused way may be taken: a layer as its class made it, on numbers that can be looked at.
+
+        Args:
+            graph: what is given as ``edge_index``. What is no graph at all is taken, to be refused in words.
+            features: of the ends of its edges.
+        """
+        return not (
+            traced()
+            or forward_mode()
+            or (isinstance(graph, Tensor) and type(graph) not in (Tensor, Parameter, EdgeIndex))
+            or any(isinstance(x, Tensor) and type(x) not in FEATURES for x in features)
+            or self.alteration() is not None
+        )
+
+    def alteration(self) -> str | None:
+        """Return in words what keeps the layer, or one of its linear maps, from the fused way; ``None`` if nothing."""
+        own, modules = self.__dict__, self._modules
+        aggregation = modules.get("aggr_module")
+        if self.aggr not in self.aggregations or type(aggregation) is not AGGREGATIONS[self.aggr]:
+            return f"the aggregation {self.aggr!r}"
+        if self.node_dim != self.nodes_axis:
+            return f"node_dim={self.node_dim}"
+        if own["_explain"]:
+            return "an explainer"
+        if any(map(own.__getitem__, HOOKS)):
+            return "a hook on its messages"
+        if "parametrizations" in modules:
+            return "a parametrisation"
+        kind: Any = type(self)
+        if not _steps_are_known(kind, _steps_of(kind)(kind)):
+            return "a step of its own class"
+        if not methods(kind).isdisjoint(own) and (replaced := _replaced(self)):
+            return f"`{replaced}` of its own"
+        return alteration(aggregation) or next(filter(None, map(_altered_map, modules.items())), None)
+
+    def edges(
+        self, graph: Any, weight: OptTensor = None, *, num_nodes: int | tuple[int, int] | None = None
+    ) -> tuple[Any, OptTensor]:
+        """Return the edges and weights of a graph as the plain way reads them.
+
+        That is as the fused way does, where PyG reads the loops and values of a ``torch.sparse`` matrix in another way
+        in nearly every layer; but somebody's product with the matrix is given the matrix.
+        """
+        if is_torch_sparse_tensor(graph) and self._has_its_own_product():
+            return graph, weight
+        return plain_graph(graph, weight, flow=self.flow, num_nodes=num_nodes)
+
+    def _has_its_own_product(self) -> bool:
+        product = getattr(self.message_and_aggregate, "__module__", None) or ""
+        hooks = self._message_and_aggregate_forward_pre_hooks or self._message_and_aggregate_forward_hooks
+        return bool(hooks) or not product.startswith(LIBRARIES)
+
+
+def _altered_map(child: tuple[str, Any]) -> str | None:
+    """Return what is no bare linear map among a layer's maps, which are all called ``lin``."""
+    name, module = child
+    if not name.startswith("lin") or module is None or bare(module):
+        return None
+    if type(module) is ModuleList and all(map(bare, module)):
+        return None
+    return f"`{name}`, which is hooked or replaced"
+
+
+def _replaced(layer: Any) -> str | None:
+    """Return which method was put in the place of a layer's own; explainers put back what PyG wrote."""
+    own: dict[str, Any] = layer.__dict__
+    kind: Any = type(layer)
+    for name in sorted(methods(kind) & own.keys() - {"forward"}):
+        written = getattr(kind, f"_jinja_{name}", None)
+        if written is None or getattr(own[name], "__func__", None) is not written:
+            return name
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def _steps_of(kind: Any) -> Callable[[Any], Any]:
+    """Return what reads all methods off a layer's class that say how its messages come about."""
+    return operator.attrgetter(*sorted(methods(kind) - methods(torch.nn.Module)))
+
+
+@functools.lru_cache(maxsize=256)
+def _steps_are_known(kind: Any, steps: tuple[Any, ...]) -> bool:
+    """Tell whether all ``steps`` are a library's, or PyG's, which writes a module for some steps of each class."""
+    written = {f"{each.__module__}_{each.__name__}_{step}" for each in kind.__mro__ for step in WRITTEN}
+    names = sorted(methods(kind) - methods(torch.nn.Module))
+    own = {name for each in kind.__mro__ if not each.__module__.startswith(LIBRARIES) for name in vars(each)}
+    known = {name for each in kind.__mro__ if each.__module__.startswith(LIBRARIES) for name in vars(each)}
+    for name, step in zip(names, steps, strict=True):
+        module = getattr(step, "__module__", None) or ""
+        if name in known and module not in written and (name in own or not module.startswith(LIBRARIES)):
+            return False
+    return True
+
+
+WRITTEN = ("propagate", "edge_updater")
