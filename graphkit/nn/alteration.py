@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules import module as torch_modules
 from torch_geometric.nn.dense.linear import Linear
@@ -40,7 +41,7 @@ def alteration(module: nn.Module) -> str | None:
     """
     kind: Any = type(module)
     own = module.__dict__
-    if not kind.__module__.startswith(LIBRARIES) or not kind.forward.__module__.startswith(LIBRARIES):
+    if not kind.__module__.startswith(LIBRARIES) or not home(kind.forward).startswith(LIBRARIES):
         return f"the class {kind.__name__}, which is not known"
     if "parametrizations" in own["_modules"]:
         return "a parametrisation"
@@ -52,14 +53,17 @@ def alteration(module: nn.Module) -> str | None:
     return "a hook on all modules" if any(_HOOKS_OF_ALL) else None
 
 
+def home(function: Any) -> str:
+    """Return the module that a function was written in, whatever it calls itself; nothing for other callables."""
+    return getattr(function, "__globals__", {}).get("__name__", "")
+
+
 @functools.lru_cache(maxsize=1024)
 def methods(kind: Any) -> frozenset[str]:
-    """Return the names of a class's methods, which an instance's own attributes may hide."""
-    return frozenset(name for name in dir(kind) if callable(getattr(kind, name, None)) and not _dunder(name))
-
-
-def _dunder(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__")
+    """Return the names of a class's methods, which an instance's own attributes may hide; not those of all modules."""
+    known = set(dir(torch.nn.Module))
+    hidden = {name for name in dir(kind) if callable(getattr(kind, name, None))} - {n for n in known if "__" in n}
+    return frozenset(hidden)
 
 
 def bare(lin: Any) -> bool:

@@ -17,7 +17,7 @@ from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation, MinAggregat
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
-from graphkit.nn.alteration import LIBRARIES, alteration, bare, methods
+from graphkit.nn.alteration import LIBRARIES, alteration, bare, home, methods
 from graphkit.nn.inputs import plain_graph, traced
 from graphkit.operators import SparseOperator
 from graphkit.operators.functions import forward_mode
@@ -34,9 +34,14 @@ AGGREGATIONS = {
 FEATURES: set[type] = {Tensor, Parameter, SparseOperator}
 """Types of features that the fused way takes, besides the nothing of a node that has none."""
 
+WRITTEN = ("propagate", "edge_updater")
+"""Steps that PyG writes anew for each class, as a function without what only explainers ask for."""
+
+_ORIGINAL = {step: getattr(MessagePassing, f"_orig_{step}", getattr(MessagePassing, step)) for step in WRITTEN}
+
 HOOKS = tuple(
     f"_{step}_forward_{when}"
-    for step in ("propagate", "message", "aggregate", "edge_update")
+    for step in ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
     for when in ("pre_hooks", "hooks")
 )
 
@@ -69,6 +74,13 @@ class Fused(MessagePassing):
     """Those that the fused way takes."""
     nodes_axis: ClassVar[int] = -2
     """The ``node_dim`` that the fused way knows."""
+
+    def __init_subclass__(cls) -> None:
+        """Take steps from PyG's class as they were before it wrote them for itself; it does so again for ours."""
+        super().__init_subclass__()
+        for step, original in _ORIGINAL.items():
+            if home(getattr(cls, step)).startswith(LIBRARIES) or _is_written(cls, getattr(cls, step)):
+                setattr(cls, step, original)
 
     def fusible(self, graph: Any, *features: Any) -> bool:
         """Tell whether the fused way may be taken: a layer as its class made it, on numbers that can be looked at.
@@ -119,9 +131,9 @@ class Fused(MessagePassing):
         return plain_graph(graph, weight, flow=self.flow, num_nodes=num_nodes)
 
     def _has_its_own_product(self) -> bool:
-        product = getattr(self.message_and_aggregate, "__module__", None) or ""
         hooks = self._message_and_aggregate_forward_pre_hooks or self._message_and_aggregate_forward_hooks
-        return bool(hooks) or not product.startswith(LIBRARIES)
+        product = getattr(self.message_and_aggregate, "__func__", self.message_and_aggregate)
+        return bool(hooks) or not home(product).startswith(LIBRARIES)
 
 
 def _altered_map(child: tuple[str, Any]) -> str | None:
@@ -139,10 +151,16 @@ def _replaced(layer: Any) -> str | None:
     own: dict[str, Any] = layer.__dict__
     kind: Any = type(layer)
     for name in sorted(methods(kind) & own.keys() - {"forward"}):
-        written = getattr(kind, f"_jinja_{name}", None)
-        if written is None or getattr(own[name], "__func__", None) is not written:
+        written = getattr(kind, f"_jinja_{name}", None), getattr(kind, f"_orig_{name}", None)
+        if getattr(own[name], "__func__", name) not in written:
             return name
     return None
+
+
+def _is_written(kind: type, step: Any) -> bool:
+    """Tell whether PyG wrote a step for a class or for one that it comes from."""
+    names = {f"{each.__module__}_{each.__name__}_{name}" for each in kind.__mro__ for name in WRITTEN}
+    return home(step) in names
 
 
 @functools.lru_cache(maxsize=256)
@@ -154,15 +172,11 @@ def _steps_of(kind: Any) -> Callable[[Any], Any]:
 @functools.lru_cache(maxsize=256)
 def _steps_are_known(kind: Any, steps: tuple[Any, ...]) -> bool:
     """Tell whether all ``steps`` are a library's, or PyG's, which writes a module for some steps of each class."""
-    written = {f"{each.__module__}_{each.__name__}_{step}" for each in kind.__mro__ for step in WRITTEN}
     names = sorted(methods(kind) - methods(torch.nn.Module))
     own = {name for each in kind.__mro__ if not each.__module__.startswith(LIBRARIES) for name in vars(each)}
     known = {name for each in kind.__mro__ if each.__module__.startswith(LIBRARIES) for name in vars(each)}
     for name, step in zip(names, steps, strict=True):
-        module = getattr(step, "__module__", None) or ""
-        if name in known and module not in written and (name in own or not module.startswith(LIBRARIES)):
+        theirs = name in own or not home(step).startswith(LIBRARIES)
+        if name in known and theirs and not _is_written(kind, step) and step not in _ORIGINAL.values():
             return False
     return True
-
-
-WRITTEN = ("propagate", "edge_updater")

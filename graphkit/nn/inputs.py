@@ -15,10 +15,13 @@ from graphkit.operators.features import features_of
 from graphkit.operators.functions import inside_transform, mapped_over
 from graphkit.operators.prepared import Edges, edges_of
 
+_FAKE = torch._C._TorchDispatchModeKey.FAKE
+"""Of the mode in which tensors have no numbers."""
+
 
 def traced() -> bool:
     """Tell whether operations are recorded rather than done, so that no number can be looked at."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._get_dispatch_mode(_FAKE) is not None
 
 
 def fitting(
