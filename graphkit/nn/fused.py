@@ -112,9 +112,10 @@ class Fused(MessagePassing):
         if "parametrizations" in modules:
             return "a parametrisation"
         kind: Any = type(self)
-        if not _steps_are_known(kind, _steps_of(kind)(kind)):
+        names, steps = _steps_of(kind)
+        if not _steps_are_known(kind, steps(kind)):
             return "a step of its own class"
-        if not methods(kind).isdisjoint(own) and (replaced := _replaced(self)):
+        if not own.keys().isdisjoint(names) and (replaced := _replaced(self, names)):
             return f"`{replaced}` of its own"
         return alteration(aggregation) or next(filter(None, map(_altered_map, modules.items())), None)
 
@@ -146,37 +147,37 @@ def _altered_map(child: tuple[str, Any]) -> str | None:
     return f"`{name}`, which is hooked or replaced"
 
 
-def _replaced(layer: Any) -> str | None:
-    """Return which method was put in the place of a layer's own; explainers put back what PyG wrote."""
-    own: dict[str, Any] = layer.__dict__
-    kind: Any = type(layer)
-    for name in sorted(methods(kind) & own.keys() - {"forward"}):
+def _replaced(layer: Any, names: frozenset[str]) -> str | None:
+    """Return which step was put in the place of a layer's own; explainers put back what PyG wrote."""
+    own, kind = layer.__dict__, type(layer)
+    for name in sorted(names & own.keys()):
         written = getattr(kind, f"_jinja_{name}", None), getattr(kind, f"_orig_{name}", None)
         if getattr(own[name], "__func__", name) not in written:
             return name
     return None
 
 
-def _is_written(kind: type, step: Any) -> bool:
-    """Tell whether PyG wrote a step for a class or for one that it comes from."""
-    names = {f"{each.__module__}_{each.__name__}_{name}" for each in kind.__mro__ for name in WRITTEN}
-    return home(step) in names
-
-
 @functools.lru_cache(maxsize=256)
-def _steps_of(kind: Any) -> Callable[[Any], Any]:
-    """Return what reads all methods off a layer's class that say how its messages come about."""
-    return operator.attrgetter(*sorted(methods(kind) - methods(torch.nn.Module)))
+def _steps_of(kind: Any) -> tuple[frozenset[str], Callable[[Any], tuple[Any, ...]]]:
+    """Return the names of PyG's methods for a layer's messages, and what reads them off a class, in order."""
+    pygs = next(each for each in kind.__mro__ if each.__module__.startswith("torch_geometric."))
+    others = ("register_", "_get_", "_set_jit", "_jinja", "_orig")
+    names = [each for each in methods(pygs) - set(dir(torch.nn.Module)) if not each.startswith(others)]
+    return frozenset(names), operator.attrgetter(*sorted(names))
 
 
 @functools.lru_cache(maxsize=256)
 def _steps_are_known(kind: Any, steps: tuple[Any, ...]) -> bool:
-    """Tell whether all ``steps`` are a library's, or PyG's, which writes a module for some steps of each class."""
-    names = sorted(methods(kind) - methods(torch.nn.Module))
+    """Tell whether all steps of a class are a library's, or written by PyG for it."""
     own = {name for each in kind.__mro__ if not each.__module__.startswith(LIBRARIES) for name in vars(each)}
-    known = {name for each in kind.__mro__ if each.__module__.startswith(LIBRARIES) for name in vars(each)}
-    for name, step in zip(names, steps, strict=True):
+    for name, step in zip(sorted(_steps_of(kind)[0]), steps, strict=True):
         theirs = name in own or not home(step).startswith(LIBRARIES)
-        if name in known and theirs and not _is_written(kind, step) and step not in _ORIGINAL.values():
+        if theirs and not _is_written(kind, step) and step not in _ORIGINAL.values():
             return False
     return True
+
+
+def _is_written(kind: type, step: Any) -> bool:
+    """Tell whether PyG wrote a step for a class or for one that it comes from."""
+    names = {f"{each.__module__}_{each.__name__}_{name}" for each in kind.__mro__ for name in WRITTEN}
+    return home(step) in names
