@@ -14,7 +14,7 @@ from torch.nn import ModuleList, Parameter
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation, MinAggregation, SumAggregation
-from torch_geometric.typing import OptTensor
+from torch_geometric.typing import OptTensor, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
 from graphkit.nn.alteration import LIBRARIES, alteration, bare, home, methods
@@ -33,6 +33,9 @@ AGGREGATIONS = {
 
 FEATURES: set[type] = {Tensor, Parameter, SparseOperator}
 """Types of features that the fused way takes, besides the nothing of a node that has none."""
+
+GRAPHS = {Tensor, Parameter, EdgeIndex}
+"""Types of tensors that the fused way takes for a graph, besides an operator."""
 
 WRITTEN = ("propagate", "edge_updater")
 """Steps that PyG writes anew for each class, as a function without what only explainers ask for."""
@@ -92,7 +95,7 @@ class Fused(MessagePassing):
         return not (
             traced()
             or forward_mode()
-            or (isinstance(graph, Tensor) and type(graph) not in (Tensor, Parameter, EdgeIndex))
+            or (isinstance(graph, Tensor | SparseTensor) and type(graph) not in GRAPHS)
             or any(isinstance(x, Tensor) and type(x) not in FEATURES for x in features)
             or self.alteration() is not None
         )
