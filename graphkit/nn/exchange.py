@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch_geometric.nn
@@ -30,16 +30,19 @@ class Exchange:
     Args:
         exchanged: names of the layers that are of another class now, as ``named_modules`` gives them.
         left: names of those that are as they were, and why.
+        changed: names of those exchanged that compute something else now, and what.
     """
 
     exchanged: tuple[str, ...]
-    left: dict[str, str]
+    left: dict[str, str] = field(default_factory=dict)
+    changed: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         said = f"{len(self.exchanged)} {_layers(len(self.exchanged))} exchanged"
         said += f": {', '.join(map(_shown, self.exchanged))}" if self.exchanged else ""
+        changed = [f"\n{_shown(name)} differs: {reason}" for name, reason in self.changed.items()]
         left = [f"\n{_shown(name)} left: {reason}" for name, reason in self.left.items()]
-        return "".join([said, *left])
+        return "".join([said, *changed, *left])
 
 
 def accelerate(model: nn.Module) -> Exchange:
@@ -71,6 +74,7 @@ def to_pyg(model: nn.Module) -> Exchange:
     """Make PyG's layers of ours in a model, in place: for TorchScript, for deployment without graphkit, for a report.
 
     The opposite of ``accelerate``. Where PyG's numbers differ from ours, as the README lists, they are PyG's then.
+    Layers whose options make them differ are named in ``changed``; on directed graphs those of ``ChebConv`` always do.
 
     Args:
         model: any module.
@@ -91,7 +95,9 @@ def to_pyg(model: nn.Module) -> Exchange:
 
 
 def _exchanged(model: nn.Module, classes: dict[type, Any]) -> Exchange:
-    exchanged, left = [], {}
+    exchanged: list[str] = []
+    left: dict[str, str] = {}
+    changed: dict[str, str] = {}
     for name, module in torch_module("model", model).named_modules():
         kind = type(module)
         if not isinstance(module, MessagePassing) or isinstance(module, Fused) != (classes is PYGS):
@@ -102,11 +108,25 @@ def _exchanged(model: nn.Module, classes: dict[type, Any]) -> Exchange:
             reason = module.alteration() if isinstance(module, Fused) else None
             if reason is not None:
                 _take_class(module, kind)
-        if reason is None:
-            exchanged.append(name)
-        else:
+        if reason is not None:
             left[name] = reason
-    return Exchange(tuple(exchanged), left)
+            continue
+        exchanged.append(name)
+        if (difference := _difference(module)) is not None:
+            changed[name] = difference
+    return Exchange(tuple(exchanged), left, changed)
+
+
+def _difference(layer: Any) -> str | None:
+    """Return in which respect PyG computes something else than we do by these options, ``None`` where it does not."""
+    if isinstance(layer, torch_geometric.nn.GCNConv) and layer.improved:
+        return "PyG's loops weigh 1 where no `edge_weight` is given, in spite of `improved`; ours weigh 2"
+    normalization = getattr(layer, "normalization", "sym") if isinstance(layer, torch_geometric.nn.ChebConv) else "sym"
+    if normalization == "rw":
+        return "PyG multiplies by the transposed random-walk Laplacian"
+    if normalization is None:
+        return "PyG's `lambda_max`, where none is given, is of a whole batch; ours is each graph's own"
+    return None
 
 
 def _stranger(kind: type, classes: dict[type, Any]) -> str:

@@ -126,6 +126,26 @@ def test_what_is_left_is_said_and_left_as_it_was():
     assert back.left == {"ours": "PyG has no PolynomialConv"}
 
 
+OPTIONS = {
+    "GCNConv": ({"improved": True}, {"improved": False}),
+    "ChebConv": ({"K": 3, "normalization": "rw"}, {"K": 3, "normalization": None}, {"K": 3}),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [(name, each) for name, found in OPTIONS.items() for each in found], ids=str
+)
+def test_it_is_said_where_numbers_change_and_only_there(name, options):
+    for library, function in ((torch_geometric.nn, accelerate), (graphkit.nn, to_pyg)):
+        layer = getattr(library, name)(4, 3, **options).double()
+        beside = (None, torch.tensor([0, 0, 0, 1, 1])) if name == "ChebConv" else ()
+        before = layer(X, PAIR, *beside)
+        done = function(layer)
+        same = torch.allclose(layer(X, PAIR, *beside), before)
+        assert ("" in done.changed) == (not same)
+        assert ("differs: PyG" in str(done)) == (not same)
+
+
 @pytest.mark.parametrize("function", [accelerate, to_pyg])
 @pytest.mark.parametrize("wrong", [None, 3, nn.Linear, [nn.Linear(2, 2)]], ids=str)
 def test_what_is_no_module_is_refused(function, wrong):
