@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,6 +207,24 @@ def show(rows: Sequence[Mapping[str, Any]], note: str, **more: str) -> None:
     printed(table)
 
 
+def apart(what: str, slow: Times, fast: Times) -> dict[str, Any]:
+    """Return how many times the CPU seconds of ``fast`` another side takes, turn by turn."""
+    ratios = [a / b for a, b in zip(slow.cpu, fast.cpu, strict=True)]
+    return {"what": what, "cpu_ratio": statistics.median(ratios), "cpu_ratios": ratios}
+
+
+def show_apart(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print how many times the peer's CPU seconds are graphkit's: the median of the turns, the lowest, the highest."""
+    note = "the peer's CPU seconds over graphkit's"
+    table = Table(box=None, pad_edge=False, header_style="bold", caption=note, caption_justify="left")
+    for heading in ("changed", "CPU ratio", "lowest", "highest"):
+        table.add_column(heading, justify="left" if heading == "changed" else "right", no_wrap=True)
+    for line in rows:
+        figures = (line["cpu_ratio"], min(line["cpu_ratios"]), max(line["cpu_ratios"]))
+        table.add_row(line["what"], *(f"{figure:.{1 if figure > 10 else 2}f}x" for figure in figures))
+    printed(table)
+
+
 def printed(table: Table) -> None:
     """Print a table, as wide as it needs where nobody's terminal is narrower."""
     console = Console(highlight=False, markup=False)
@@ -228,6 +247,12 @@ def keep(path: Path | None, *, device: str = "cpu", **record: Any) -> None:
         return
     told = {"command": shlex.join(sys.argv), "environment": environment(device, "32-true"), **record}
     write_atomically(path, (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def without_beta_warnings() -> None:
+    """Let PyTorch not warn that its sparse matrices are young."""
+    for message in ("Sparse CSR tensor support is in beta", "Sparse invariant checks are implicitly disabled"):
+        warnings.filterwarnings("ignore", message, UserWarning)
 
 
 def set_threads(threads: int | None) -> str:

@@ -11,7 +11,6 @@ where the layers run.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -103,8 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: cpu)")
     parser.add_argument("--scaling", action="store_true", help="how the cost grows from 10,000 to 1,000,000 edges")
     options = parser.parse_args(arguments)
-    for message in ("Sparse CSR tensor support is in beta", "Sparse invariant checks are implicitly disabled"):
-        warnings.filterwarnings("ignore", message, UserWarning)
+    measure.without_beta_warnings()
     threads = measure.set_threads(options.threads)
     try:
         torch.empty(0, device=options.device)

@@ -5,9 +5,12 @@ them and a step of Adam, with a model of two layers. The peers adapt task by tas
 as their documentation shows it. "graphkit" is its GCN in the span of what the support sees; "receptive field" and
 "PyG's layers" are graphkit's layers and PyG's in graphkit's learner, which shows each task the part of the graph that
 it sees. "plain loop" is graphkit without its shortcuts; "sparse" gives the peers' loop graphkit's layers and sparse
-features. "difference" is the largest one in the meta-gradient, relative to the largest value, from the plain
-loop's in double precision. `--nodes` takes a random graph of so many nodes and 128 features for Cora: how a step grows
-with the graph, with `--degree` 4 for receptive fields as small as Cora's and `--side` for those that can wait so long.
+features. "difference" is the largest one in the meta-gradient, relative to the largest value, from the plain loop's in
+double precision. "by hand" is the peers' loop in plain PyTorch, and "CSR features" the same with a `torch.sparse`
+matrix of features, which PyG's GCN takes: what of a ratio is the features. Last come the ratios of CPU seconds of "by
+hand" and what graphkit changes in it, one after the other. `--nodes` takes a random graph of so many nodes and 128
+features for Cora: how a step grows with the graph, with `--degree` 4 for receptive fields as small as Cora's and
+`--side` for those that can wait so long.
 """
 
 from __future__ import annotations
@@ -35,6 +38,16 @@ PEERS = {"higher": "innerloop_ctx", "torchopt": "MetaSGD"}
 """Peers, and what is called of each."""
 
 RECEPTIVE = ("receptive field", "PyG's layers")
+APART = {
+    "graphkit": ("by hand", "graphkit"),
+    "graphkit, CSR features in the peer": ("CSR features", "graphkit"),
+    "graphkit's layers and sparse features": ("by hand", "sparse"),
+    "the part of the graph, PyG's layers": ("by hand", "PyG's layers"),
+    "the part of the graph, graphkit's layers": ("by hand", "receptive field"),
+    "graphkit's layers, whole graph": ("by hand", "plain loop"),
+}
+"""What two sides differ in, the longer one first."""
+
 OURS, PYG = graphkit.nn, torch_geometric.nn
 LAYERS: dict[str, Callable[[Any, int, int], nn.Module]] = {
     "gcn": lambda library, i, o: library.GCNConv(i, o),
@@ -83,8 +96,8 @@ def loop_of(side: str, items: Nodes, ways: int, layer: str) -> tuple[nn.Module, 
         learner.whole = side in ("plain loop", "double")
         return made, learner.meta_loss
     x, edge_index = items.x, items.edge_index
-    x = sparse_features(x) if side == "sparse" else x
-    adapted = {"higher": with_higher, "torchopt": with_torchopt, "sparse": by_hand}[side]
+    x = {"sparse": sparse_features, "CSR features": Tensor.to_sparse_csr}.get(side, lambda dense: dense)(x)
+    adapted = {"higher": with_higher, "torchopt": with_torchopt}.get(side, by_hand)
     return made, lambda tasks: sum(adapted(made, x, edge_index, task) for task in tasks) / len(tasks)
 
 
@@ -148,21 +161,21 @@ def step_of(side: str, items: Nodes, what: str, layer: str, tasks: int, queries:
     return run
 
 
-def compare(what: str, items: Nodes, options: Any) -> list[dict[str, Any]]:
-    """Return the rows of one case."""
+def compare(what: str, items: Nodes, options: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the rows of one case, and how far two sides are apart."""
     layer = options.layer
     installed = [name for name, needs in PEERS.items() if measure.usable(name, needs)]
     if layer == "cheb" and "higher" in installed:
         installed.remove("higher")  # it cannot patch a model that takes a slice of a ModuleList, as PyG's ChebConv does
-    more = (["graphkit"], ["sparse"]) if layer == "gcn" else ([], [])
-    sides = [*more[0], *RECEPTIVE, "plain loop", *more[1], *installed]
+    more = (["graphkit"], ["sparse", "CSR features"]) if layer == "gcn" else ([], [])
+    sides = [*more[0], *RECEPTIVE, "plain loop", *more[1], "by hand", *installed]
     sides = [side for side in sides if not options.side or side in options.side]
     runs = {side: step_of(side, items, what, layer, options.tasks) for side in sides}
     times = measure.interleaved(runs, rounds=options.rounds)
     truth, rows = None if options.side else step_of("double", items, what, layer, options.tasks)(), []
     for side, run in runs.items():
         found = run()
-        ours = side in ("graphkit", "plain loop") or side in RECEPTIVE
+        ours = side in ("graphkit", "plain loop", "by hand") or side in RECEPTIVE
         known = truth is not None and found.shape == truth.shape and ours
         away = f"{float((found - truth).abs().max() / truth.abs().max()):.0e}" if known else ""
         used = None
@@ -171,7 +184,8 @@ def compare(what: str, items: Nodes, options: Any) -> list[dict[str, Any]]:
             chosen += ["--degree", str(options.degree), "--layer", layer]
             used = measure.memory_in_subprocess(__file__, *chosen)
         rows.append(measure.row(what, side, times[side], times[sides[0]], used, difference=away))
-    return rows
+    pairs = {name: pair for name, pair in APART.items() if set(pair) <= times.keys()}
+    return rows, [measure.apart(f"{what}: {name}", times[slow], times[fast]) for name, (slow, fast) in pairs.items()]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -184,6 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--nodes", type=int, default=0, help="of a random graph in place of Cora")
     options = parser.parse_args(arguments)
     threads = measure.set_threads(options.threads)
+    measure.without_beta_warnings()
     options.rounds = options.rounds or (1 if options.quick else 5)
     options.tasks = 2 if options.quick else options.tasks
     options.nodes = options.nodes or (300 if options.quick else 0)
@@ -193,10 +208,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(measure.memory_added(step_of(options.memory_of, items, cases[0], options.layer, options.tasks)))
         return 0
     options.no_memory = options.no_memory or options.quick
-    rows = [row for case in cases for row in compare(case, items, options)]
+    compared = [compare(case, items, options) for case in cases]
+    rows, apart = ([line for one in compared for line in one[place]] for place in range(2))
     name = f"random graph of {options.nodes:,} nodes" if options.nodes else "cora"
     note = f"{options.tasks} tasks, {STEPS} inner steps, second order, two layers of {options.layer}, {HIDDEN} wide"
     measure.show(rows, f"{note}; {name}; {threads}", difference="difference")
+    measure.show_apart(apart)
     digest = hashlib.sha256(items.edge_index.numpy().tobytes()).hexdigest()
     facts = {"name": name, "sha256": digest, "nodes": len(items.y), "edges": items.edge_index.size(1), "classes": 7}
     measure.write(
@@ -205,6 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows=rows,
         config={"tasks": options.tasks, "steps": STEPS, "layer": options.layer},
         seeds=[0],
+        apart=apart,
     )
     return 0
 
