@@ -10,6 +10,7 @@ is the largest one of their outputs then, relative to the largest value. The rat
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import statistics
 from collections.abc import Callable, Sequence
@@ -158,16 +159,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in NODES:
             data = load(options.dataset)
             facts[options.dataset] = dataclasses.asdict(dataset_facts(data))
-            data = NormalizeFeatures()(data)
-            timed, one = compare(
-                name, lambda lib, name=name, data=data: nodes_script(name, lib, data), rounds, at_least
-            )
+            script = functools.partial(nodes_script, name, data=NormalizeFeatures()(data))
         else:
             graphs = load(GRAPHS[name])
             facts[GRAPHS[name]] = dataclasses.asdict(graph_facts(graphs))
             held = [graphs[place] for place in range(60 if options.quick else len(graphs))]
-            classes = graphs.num_classes
-            timed, one = compare(name, lambda lib, held=held, n=classes: graphs_script(lib, held, n), rounds, at_least)
+            script = functools.partial(graphs_script, graphs=held, classes=graphs.num_classes)
+        timed, one = compare(name, script, rounds, at_least)
         rows, apart = [*rows, *timed], [*apart, one]
     note = f"{threads}, {rounds} rounds in turn; one epoch; ratio: this side's seconds over graphkit's"
     measure.show(rows, note, difference="difference")
