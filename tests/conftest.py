@@ -11,6 +11,7 @@ import torch
 from hypothesis import settings
 
 from graphkit.cli import main
+from graphkit.cli.stages import Stages
 from graphkit.data import cards
 from tests import raw_arxiv
 
@@ -66,8 +67,14 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def call(own_folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Return a function from the command line's arguments to exit code, standard output and standard error."""
+def call(
+    own_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function from the command line's arguments to exit code, standard output and standard error.
+
+    However slow the machine, no stage is said.
+    """
+    monkeypatch.setattr(Stages, "LOG", 1e6)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main(arguments)

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 import graphkit
-from graphkit.cli import commands, main
+from graphkit.cli import commands, main, output
 from graphkit.data import load, partition, store
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -449,9 +449,18 @@ def test_a_benchmark_that_fails_is_named(call):
 # ---- tables
 
 
-def test_a_table_on_a_narrow_terminal_loses_no_figure(capsys, monkeypatch):
-    from graphkit.cli import output
+@pytest.mark.parametrize(
+    ("rows", "first"),
+    [([["a", "", "1"], ["b", "", ""]], "name figure"), ([["a", "x", ""]], "name what"), ([], "name what figure")],
+)
+def test_a_column_in_which_no_row_has_anything_is_left_out(capsys, rows, first):
+    output.table(["name", "what", " figure"], rows)
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading.split() == first.split()
+    assert [line.split() for line in lines] == [[cell for cell in row if cell] for row in rows]
 
+
+def test_a_table_on_a_narrow_terminal_loses_no_figure(capsys, monkeypatch):
     figures = [f"{number}.5 ± 0.25" for number in range(10, 17)]
     monkeypatch.setattr(output, "_console", lambda: Console(width=50, highlight=False, markup=False))
     output.table(["", *(f" figure {number}" for number in range(7))], [["prototype", *figures]])

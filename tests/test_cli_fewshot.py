@@ -12,6 +12,7 @@ import torch
 from torch_geometric.data import Data
 
 from graphkit.cli.class_splits import class_splits
+from graphkit.cli.fewshot_result import _making
 from graphkit.meta import ClassSplit
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -115,6 +116,21 @@ def test_a_wrong_call_is_one_line(call, arguments, message):
     assert code == 2
     assert message in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_one_untrained_method_alone_has_no_empty_column_and_no_step_of_a_training(call, tmp_path):
+    code, out, err = call("digits", "--learner", "prototypes-2", "--rivals", "none", *SMALL, "--json", "r.json")
+    assert code == 0, err
+    assert "to prototypes-2" not in out
+    assert "meta-training" not in out
+    assert json.loads((tmp_path / "r.json").read_text())["selection"].startswith("method named")
+    assert "1 of 2, " in err
+    assert "2 of 2, " in err
+
+
+def test_the_training_of_encoders_is_counted_beside_the_table():
+    assert _making({"features-2": 0.3, "encoder": 19.2}).endswith("that the table leaves out: encoder 19 s")
+    assert _making({"features-2": 0.3}) == ""
 
 
 def test_a_class_split_may_lie_in_a_file(call, tmp_path):

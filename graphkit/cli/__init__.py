@@ -21,6 +21,7 @@ from graphkit.cli.fewshot import fewshot
 from graphkit.cli.leftovers import sweep_at_exit
 from graphkit.cli.output import debuggable, say
 from graphkit.cli.spectrum import spectrum
+from graphkit.cli.stages import Stages
 from graphkit.cli.train import train
 from graphkit.training.interrupts import Orphan, end_with_launcher
 
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sweep_at_exit()
     try:
         end_with_launcher()  # before anything slow is loaded: until then nobody tells us of its end
-        return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False) or 0)
+        with Stages():
+            return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False) or 0)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise

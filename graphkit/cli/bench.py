@@ -21,6 +21,7 @@ import graphkit
 from graphkit._checks import member
 from graphkit.cli.options import FILE, require_places
 from graphkit.cli.output import debuggable, echo, keep_record, say, table, told
+from graphkit.cli.stages import begin
 
 
 @click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
@@ -50,6 +51,7 @@ def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path
     with tempfile.TemporaryDirectory(prefix="graphkit-bench-") as folder:
         for script, path in known.items():
             say(f"{script}: {question(path)}")
+            begin(f"measuring {script}")
             written = Path(folder) / f"{script}.json"
             wanted = ["--json", str(written)] if json_path is not None else []
             # What it leaves in the temporary folder, PyTorch Geometric's code among it, goes with ours.

@@ -16,6 +16,7 @@ from graphkit.cli.options import FILE, FOLDER, SEED, SPLIT, require_drawn, requi
 from graphkit.cli.output import Bar, Lines, debuggable, drawing, echo, fields, keep_record, plural, say, table, told
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
+from graphkit.cli.stages import begin
 
 if TYPE_CHECKING:
     from graphkit.training.embedding import EmbeddingOutcome, EmbeddingRecord
@@ -154,6 +155,7 @@ def embed(
     from graphkit.training.embedding import embed as embedded
 
     many, splits = range(seed, seed + seeds), None
+    begin(f"loading {dataset}")
     if split_per_seed:
         data, splits = graphkit.data.load_splits(dataset, split=split, seeds=many)
     else:
@@ -179,6 +181,7 @@ def embed(
             reporter=progress,
             command=shlex.join(["graphkit", *sys.argv[1:]]),
         )
+    begin("writing what was found")
     lost = [*outcome.faults, *keep_record(outcome.record, [run / "record.json", json_path])]
     try:
         if pictures:

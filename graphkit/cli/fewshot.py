@@ -11,15 +11,16 @@ import click
 
 from graphkit.cli.class_splits import HELP, class_splits
 from graphkit.cli.options import FILE, FOLDER, SEED, require_places, said_of_options
-from graphkit.cli.output import debuggable, described, say, table, told
+from graphkit.cli.output import Results, debuggable, described, say, table, told
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
+from graphkit.cli.stages import begin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from graphkit.meta import Protocol
-    from graphkit.training.fewshot import ProblemResult, Study
+    from graphkit.training.fewshot import Study
 
 
 class _Numbers(click.ParamType):
@@ -196,6 +197,7 @@ def fewshot(
 
     torch.set_num_threads(threads)
     there = fabric_on(own_device(device), "32-true").device
+    begin(f"loading {dataset}")
     data = graphkit.data.load(dataset)
     sight: dict[str, Any] = {"encoders": encoders, "seed": seed, "device": there}
 
@@ -212,12 +214,6 @@ def fewshot(
         if kind == "graph":
             return study_of_graphs(data, splits, protocol, **sight)
         return study_of_classes(data, splits, protocol, inductive=inductive, **sight)
-
-    def tell(name: str, problem: str, result: ProblemResult) -> None:
-        mean = sum(result.accuracies) / len(result.accuracies)
-        say(
-            f"{problem}: {name} {100 * mean:.1f} % (validation {100 * result.validation:.1f} %, {result.seconds:.1f} s)"
-        )
 
     outcomes, sizes = {}, {}
     with said_of_options(OPTIONS), connected(there) as processes:
@@ -238,7 +234,7 @@ def fewshot(
                 folder=folder,
                 # The first is where a stopped run begins; later ones may not have been reached.
                 resume=resume and (number == shots[0] or (folder / "results.json").exists()),
-                tell=tell if processes.rank == 0 else None,
+                tell=Results(len(study.problems) * len(names)).tell if processes.rank == 0 else None,
                 processes=processes,
                 command=shlex.join(["graphkit", *sys.argv[1:]]),
             )

@@ -32,6 +32,7 @@ def show(outcome: FewShotOutcome, protocol: Protocol, problems: int) -> None:
                 + (", knowing that each class has as many" if "calibration" in held else ""),
             ),
             ("selection", record.selection),
+            *([("rows", made)] if (made := _making(record.row_seconds)) else []),
             ("headline", f"{record.headline}: {100 * record.metric.mean:.1f} %"),
             ("protocol", f"{held['fingerprint']}; accuracy in per cent: mean ± interval over tasks"),
         ]
@@ -54,6 +55,13 @@ def show(outcome: FewShotOutcome, protocol: Protocol, problems: int) -> None:
             ]
         )
     table(["", " accuracy", " over splits", f" to {first}", " calibrated", " validation", " CPU s a split"], rows)
+
+
+def _making(seconds: Mapping[str, float]) -> str:
+    """Say what making the rows took, of which no method's seconds tell; nothing where it took none."""
+    slow = {kind: spent for kind, spent in seconds.items() if spent >= 1}
+    said = ", ".join(f"{kind} {spent:.0f} s" for kind, spent in slow.items())
+    return f"made once in CPU seconds that the table leaves out: {said}" if slow else ""
 
 
 def _figure(figures: dict[str, Any], tasks: int) -> str:

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from graphkit.training import Epoch, SeedResult
     from graphkit.training.embedding.fit import EmbeddingEpoch
     from graphkit.training.embedding.results import EmbeddingResult
+    from graphkit.training.fewshot import ProblemResult
 
 
 GAP, WRAPPED = 2, 30
 """Blanks between columns, and the least width of a last column of words."""
+
+_shown = time.monotonic()
 
 debuggable = click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback where an error arose.")
 """Accepted everywhere; ``main`` looks for it."""
@@ -58,6 +61,18 @@ def echo(text: str = "") -> None:
 def say(message: str) -> None:
     """Write one line of news to standard error, which leaves standard output to results."""
     click.echo(plain(message), err=True)
+    _tell_time()
+
+
+def last_news() -> float:
+    """Return when news were last shown, by the monotonic clock."""
+    return _shown
+
+
+def _tell_time() -> None:
+    """Remember that news were shown just now."""
+    global _shown
+    _shown = time.monotonic()
 
 
 def keep_record(record: Record, paths: Iterable[Path | None]) -> list[str]:
@@ -95,11 +110,14 @@ def told(lost: Sequence[str]) -> int:
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under headings; a heading that starts with a blank stands over numbers. Only the last column wraps.
 
-    On a narrow terminal no figure is cut: columns that have no room follow below, beside the first one again.
+    On a narrow terminal no figure is cut: columns that have no room follow below, beside the first one again. A column
+    in which no row has anything is left out.
     """
     from rich.table import Table
 
-    headings, rows = [plain(heading) for heading in headings], [list(map(plain, row)) for row in rows]
+    rows = [list(map(plain, row)) for row in rows]
+    filled = [place for place in range(len(headings)) if not rows or any(row[place] for row in rows)]
+    headings, rows = [plain(headings[place]) for place in filled], [[row[place] for place in filled] for row in rows]
     for number, columns in enumerate(_blocks(headings, rows, _console().width)):
         made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
         for column in columns:
@@ -198,6 +216,20 @@ class Trainings:
             self._said = time.monotonic()
 
 
+class Results:
+    """Progress of a few-shot study: a line for each method on each problem, and how many there will be."""
+
+    def __init__(self, total: int) -> None:
+        self.done, self.total = 0, total
+
+    def tell(self, name: str, problem: str, result: ProblemResult) -> None:
+        """Say what a method came to."""
+        self.done += 1
+        mean = sum(result.accuracies) / len(result.accuracies)
+        figures = f"{100 * mean:.1f} % (validation {100 * result.validation:.1f} %, {result.seconds:.1f} s)"
+        say(f"{self.done} of {self.total}, {problem}: {name} {figures}")
+
+
 class Bar:
     """Progress for a terminal: one bar over all seeds and epochs, with the validation figure."""
 
@@ -235,6 +267,7 @@ class Bar:
     def _show(self, seed: int, epoch: int, figure: str) -> None:
         done: Any = self.seeds.index(seed) * self.epochs + epoch
         self._progress.update(self._task, completed=done, description=_which(self.seeds, seed), figure=figure)
+        _tell_time()
 
 
 def described(what: object, fields: Mapping[str, Any], usual: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from graphkit.cli.output import (
 )
 from graphkit.cli.preload import preload
 from graphkit.cli.settings import overrides_of
+from graphkit.cli.stages import begin
 
 if TYPE_CHECKING:
     from graphkit.training import Outcome, Record
@@ -166,6 +167,7 @@ def train(
     many = range(seed, seed + (seeds or 5))
     splits = None
     data: Any
+    begin(f"loading {asked.name}")
     if partitions is not None:
         data = graphkit.data.Partitions(partitions, around=keep_around)
         data.require_name(asked.known_as())

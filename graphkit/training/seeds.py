@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +18,8 @@ from graphkit.training.validity import TrainingError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+LOGGER = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=AbstractFit[Any])
 R = TypeVar("R")
@@ -76,6 +79,7 @@ class AbstractSeeds(ABC, Generic[F, R]):
             self.reporter.seed(self.finished[seed])
             return self.finished[seed]
         with seeded(seed, self.fabric.device):
+            LOGGER.info("training with seed %d", seed)
             fit = self.begin(seed)
             before = 0.0
             if self._begun is not None and self._begun["seed"] == seed:
@@ -83,6 +87,7 @@ class AbstractSeeds(ABC, Generic[F, R]):
                 before = self._begun["seconds"]
             self._begun = None
             seconds = self._train(seed, fit, before)
+            LOGGER.info("measuring what seed %d came to", seed)
             result = self.conclude(seed, fit, seconds)
         self.finished[seed] = result
         self._write(None)

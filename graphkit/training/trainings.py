@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from graphkit.training.recipes import Recipe
+
+LOGGER = logging.getLogger(__name__)
 
 STRIDE = 1000
 """Between the numbers of two folds' first trainings."""
@@ -72,6 +75,7 @@ class Trainings:
         """Return the figures of training ``place`` of a fold, trained now unless it is finished already."""
         number = fold * STRIDE + place
         if number not in self.finished:
+            LOGGER.info("%s, fold %d, training %d, after %d of %d", recipe.name, fold, place, self.done, self.total)
             self.finished[number] = self._trained(number, recipe, split)
             if self.kept is not None:
                 self.kept.write(self.finished, None)

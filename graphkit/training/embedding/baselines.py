@@ -35,8 +35,10 @@ def random_embeddings(data: Data, recipe: EmbeddingRecipe, seed: int) -> Tensor:
         return task.logits(module, torch.arange(data.num_nodes))
 
 
-def trained_embeddings(setting: Setting, recipe: EmbeddingRecipe, seed: int, fabric: Fabric) -> Tensor:
-    """Return the embeddings of all nodes that a study of this recipe selects with the same seed, ``[nodes, dim]``.
+def trained_embeddings(setting: Setting, recipe: EmbeddingRecipe, seed: int, fabric: Fabric) -> tuple[Tensor, Tensor]:
+    """Return the embeddings of all nodes that a study of this recipe draws with the same seed, and those it selects.
+
+    Both are ``[nodes, dim]``: the first of the encoder before its first step.
 
     Args:
         setting: what training sees, prepared for this recipe.
@@ -47,9 +49,10 @@ def trained_embeddings(setting: Setting, recipe: EmbeddingRecipe, seed: int, fab
     task = setting.material.task
     with seeded(seed, fabric.device):
         fit = EmbeddingFit(recipe.module(task.channels, task.graph), setting.material, recipe, fabric)
+        drawn = fit.drawn(setting.whole)
         for _ in fit.epochs():
             pass
-    return fit.embeddings(setting.whole).float().cpu()
+    return drawn.float().cpu(), fit.embeddings(setting.whole).float().cpu()
 
 
 def classifier_logits(data: Data, seen: Data, recipe: Recipe, seed: int, fabric: Fabric) -> Tensor:

@@ -96,6 +96,10 @@ class EmbeddingFit(AbstractFit[EmbeddingEpoch]):
         """Return whether selection prefers an epoch; of equal ones the earlier stays."""
         return self.recipe.select == "last" or epoch.validation_map > best.validation_map
 
+    def drawn(self, material: Material) -> Tensor:
+        """Return the embeddings of all items as the model is now, before its first step that of the drawn encoder."""
+        return self._embed(None, material)
+
     def embeddings(self, material: Material | None = None) -> Tensor:
         """Return the selected encoder's embeddings of all items, and leave the model with the selected weights.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from graphkit.data import Split
     from graphkit.training.protocol import Protocol
+
+LOGGER = logging.getLogger(__name__)
 
 RAW, RANDOM = "raw features", "random encoder"
 """The baselines printed beside every figure."""
@@ -73,7 +76,8 @@ def embed(
         seeds: at least one, all different.
         splits: one for each seed, in place of the split of ``data``.
         beside: classifiers trained with cross-entropy on the same labels, whose logits are examined too, and recipes
-            of other embeddings, such as those without labels, examined likewise.
+            of other embeddings, such as those without labels, examined likewise, each with its own encoder as it was
+            drawn.
         held_out: of several graphs the one whose labels are neither trained on nor selected by, and which alone is
             tested on.
         inductive: training sees neither the test nodes nor their edges, and nothing of a graph that is held out.
@@ -147,8 +151,10 @@ def embed(
         whole, found = whose[seed], {}
         seen = seen_in_training(whole, inductive=inductive, disjoint=disjoint)
         for each in beside:
+            LOGGER.info("training %s beside it, with seed %d", each.name, seed)
             if isinstance(each, EmbeddingRecipe):
-                found[each.name] = trained_embeddings(setting(whole, each), each, seed, fabric)
+                drawn, trained = trained_embeddings(setting(whole, each), each, seed, fabric)
+                found |= {f"{each.name}, {RANDOM}": drawn, each.name: trained}
             else:
                 found[f"{each.name}, cross-entropy"] = classifier_logits(whole, seen, each, seed, fabric)
         return found
@@ -235,9 +241,7 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
         task, graphs = setting.material.task, setting.level == "graph"
         module = graph_encoder(self.recipe, task.channels) if graphs else self.recipe.module(task.channels, task.graph)
         fit = EmbeddingFit(module, setting.material, self.recipe, self.fabric)
-        fit.model.eval()
-        with torch.no_grad():
-            self.drawn[seed] = setting.whole.embed(fit.model)
+        self.drawn[seed] = fit.drawn(setting.whole)
         return fit
 
     def conclude(self, seed: int, fit: EmbeddingFit, seconds: float) -> EmbeddingResult:
@@ -252,6 +256,7 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
             RANDOM: examined.figures(self.drawn.pop(seed).float(), probes=self.probes),
         }
         for name, other in self.others(seed).items():
+            LOGGER.info("measuring %s beside what seed %d came to", name, seed)
             figures[name] = examined.figures(other.float(), probes=self.probes)
         figures[self.recipe.name] = examined.figures(z, probes=self.probes)
         self.embeddings[seed] = z

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ from graphkit.training.embedding.recipes import EmbeddingRecipe, embedding_recip
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ def trained_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int
     from graphkit.training.devices import seeded
     from graphkit.training.validity import InitialParameters, require_finite
 
+    LOGGER.info("training the encoder %s with seed %d", made.name, seed)
     with seeded(seed, edge_index.device):
         method = made.module(x.size(1)).to(edge_index.device)
         losses = pretraining(

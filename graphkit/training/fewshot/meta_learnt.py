@@ -44,6 +44,11 @@ class PrototypicalNet(AbstractMethod):
         """Return true."""
         return True
 
+    @property
+    def selects(self) -> str:
+        """Return the step of the meta-training."""
+        return "meta-training step"
+
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
         from graphkit.meta import MetaTraining, PrototypicalNetwork
@@ -103,6 +108,11 @@ class MetaLearnt(AbstractMethod):
             )
         if self.unlabelled and self.learner != "protomaml":
             raise ValueError(f"`unlabelled` moves the prototypes of protomaml, and {self.learner} has none.")
+
+    @property
+    def selects(self) -> str:
+        """Return the step of the meta-training."""
+        return "meta-training step"
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations; one with a head of its own has no calibration."""

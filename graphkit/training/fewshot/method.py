@@ -52,6 +52,11 @@ class AbstractMethod(ABC):
     def trained(self) -> bool:
         """Whether it uses the labels of the training classes."""
 
+    @property
+    @abstractmethod
+    def selects(self) -> str:
+        """What validation tasks select for it beside its rows, in words; nothing where they select nothing."""
+
     @abstractmethod
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return what it comes to; ``seed`` draws weights, ``asked`` is what else is wanted.

@@ -39,6 +39,11 @@ class Classifier(AbstractMethod):
         """Return whether it is trained at all."""
         return self.pretrained
 
+    @property
+    def selects(self) -> str:
+        """Return nothing."""
+        return ""
+
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
         from torch import nn
@@ -76,6 +81,11 @@ class Whitened(AbstractMethod):
     def trained(self) -> bool:
         """Return true."""
         return True
+
+    @property
+    def selects(self) -> str:
+        """Return how strong the whitening is."""
+        return "shrinkage"
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""

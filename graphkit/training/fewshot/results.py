@@ -152,7 +152,9 @@ class FewShotRecord:
         methods: every method's figures.
         config: fields of every method.
         seeds: the seed of weights and tasks.
-        seconds: CPU seconds of all.
+        seconds: CPU seconds of all methods.
+        row_seconds: those that each kind of rows took to make, training of encoders included, which ``seconds`` and
+            the methods' own leave out; of this run alone, where one went on from another.
         environment: versions, device, threads.
         by_shots: for each number of shots, where there are several, its protocol and every method's figures.
     """
@@ -169,6 +171,7 @@ class FewShotRecord:
     seeds: tuple[int, ...]
     seconds: float
     environment: Mapping[str, Any]
+    row_seconds: Mapping[str, float] = field(default_factory=dict)
     by_shots: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,8 @@ from graphkit.training.interrupts import stop_request
 from graphkit.training.processes import Processes
 from graphkit.training.protocol import fingerprint
 from graphkit.training.records import environment, metric
+
+LOGGER = logging.getLogger(__name__)
 
 Told = Callable[[str, str, ProblemResult], None]
 
@@ -138,6 +141,7 @@ def fewshot(
     identity = fingerprint([held["fingerprint"], {"seed": seed, **more}])
     asked = Asked(calibrate, tuple(steps), balanced)
     found: dict[str, list[ProblemResult]] = {name: [] for name in names}
+    row_seconds: dict[str, float] = {}
     with (
         Kept.alone(folder, identity, resume, processes=processes) as kept,
         stop_request() if folder is not None else nullcontext() as stop,
@@ -148,9 +152,12 @@ def fewshot(
                 result = kept.get(name, problem.name, config[name])
                 if result is None:
                     method = methods[name]
+                    LOGGER.info("%s on %s", name, problem.name)
                     try:
+                        began = time.process_time()
                         with stop.at_once() if stop is not None and processes.count == 1 else nullcontext():
                             kind, rowed = _seeing(study, problem, method)
+                        row_seconds[method.rows] = row_seconds.get(method.rows, 0.0) + time.process_time() - began
                     except KeyboardInterrupt:
                         if stop is None:
                             raise
@@ -177,11 +184,12 @@ def fewshot(
         metric=metric("accuracy", [statistics.fmean(each.accuracies) for each in best.problems]),
         validation=metric("accuracy", [each.validation for each in best.problems]),
         headline=chosen,
-        selection=_selection(headline is not None, study.problems, config),
+        selection=_selection(headline is not None, study.problems, {name: methods[name] for name in names}),
         methods={name: _figures(result, results[names[0]]) for name, result in results.items()},
         config=config,
         seeds=(seed,),
         seconds=sum(each.seconds for result in results.values() for each in result.problems),
+        row_seconds=row_seconds,
         environment=environment(str(study.device), "32-true", processes.count),
     )
     return FewShotOutcome(record, results, tuple(kept.writer.faults.values()), kept.put_aside)
@@ -209,17 +217,19 @@ def chosen_rows(study: Study, problem: Problem) -> str:
     return max(CHOICES, key=accuracy)
 
 
-def _selection(named: bool, problems: Sequence[Problem], config: Mapping[str, Mapping[str, Any]]) -> str:
+def _selection(named: bool, problems: Sequence[Problem], methods: Mapping[str, AbstractMethod]) -> str:
     """Say in words what was selected by what."""
-    others = dict.fromkeys(problem.selecting for problem in problems if problem.selecting)
+    said = ["method named" if named else "method of highest accuracy on validation tasks"]
+    rows = ["rows"] if any(method.rows == CHOSEN for method in methods.values()) else []
+    selected = dict.fromkeys([*filter(None, (method.selects for method in methods.values())), *rows])
+    surely = [name for name, method in methods.items() if getattr(method, "margin", 0)]
+    if selected:
+        by_margin = f", for {', '.join(surely)} a later one only by its margin" if surely else ""
+        best = f"{', '.join(selected)} of highest accuracy on validation tasks"
+        said.append(f"{best}, ties: the earlier one{by_margin}")
     some = "" if all(problem.selecting for problem in problems) else "in some splits "
-    surely = [name for name, fields in config.items() if fields.get("margin")]
-    return (
-        ("method named; " if named else "method of highest accuracy on validation tasks; ")
-        + "meta-training step of highest accuracy on validation tasks, ties: the earlier one"
-        + (f", for {', '.join(surely)} a later one only by its margin" if surely else "")
-        + "".join(f"; {some}validation tasks are of {other}" for other in others)
-    )
+    others = dict.fromkeys(problem.selecting for problem in problems if problem.selecting)
+    return "; ".join([*said, *(f"{some}validation tasks are of {other}" for other in others)])
 
 
 def _solved(method: AbstractMethod, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> ProblemResult:

@@ -24,6 +24,11 @@ class Prototypes(AbstractMethod):
         """Return false."""
         return False
 
+    @property
+    def selects(self) -> str:
+        """Return nothing."""
+        return ""
+
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""
         from torch import nn
@@ -49,6 +54,11 @@ class SemiSupervised(AbstractMethod):
     def trained(self) -> bool:
         """Return false."""
         return False
+
+    @property
+    def selects(self) -> str:
+        """Return nothing."""
+        return ""
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations, each with the rows that are known at its stage."""
@@ -90,6 +100,11 @@ class Ridge(AbstractMethod):
         """Return false."""
         return False
 
+    @property
+    def selects(self) -> str:
+        """Return whether it has an intercept, where that is asked for."""
+        return "intercept" if self.intercept == "chosen" else ""
+
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations, each with the rows that are known at its stage if they take part."""
         from torch import nn
@@ -124,6 +139,11 @@ class Logistic(AbstractMethod):
     def trained(self) -> bool:
         """Return false."""
         return False
+
+    @property
+    def selects(self) -> str:
+        """Return nothing."""
+        return ""
 
     def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
         """Return its evaluations."""

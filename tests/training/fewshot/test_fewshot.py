@@ -36,7 +36,7 @@ from graphkit.training.fewshot.rivals import ON_ENCODERS
 from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of, weighted_rows
 from graphkit.training.fewshot.solved import Asked
 from graphkit.training.fewshot.soundness import require_apart, row_hashes
-from graphkit.training.fewshot.study import chosen_rows
+from graphkit.training.fewshot.study import _selection, chosen_rows
 from graphkit.training.fewshot.untrained import Prototypes, Ridge, SemiSupervised
 from graphkit.training.interrupts import Interrupted
 from graphkit.training.sealed import read_fields, saved_fields
@@ -531,6 +531,36 @@ def test_what_selects_is_said_where_it_is_not_the_validation_classes():
         study = study_across_graphs("two", graphs, PROTOCOL, splits=splits)
         found = fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL).record.selection
         assert ("by nodes kept apart from training" in found) == (what in found and what != "") == bool(what)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_validation_tasks_select_is_said_of_methods_for_which_they_select_something(name):
+    """A step of a meta-training is told of methods that have steps of one, and so is what else is chosen."""
+    method = METHODS[name]
+    fields = {field.name for field in dataclasses.fields(method)}
+    told = _selection(True, [], {name: method})
+    assert ("meta-training step" in told) == ({"steps", "batch"} <= fields)
+    assert ("shrinkage" in told) == ("shrinkages" in fields)
+    assert ("intercept" in told) == (getattr(method, "intercept", None) == "chosen")
+    assert ("rows" in told) == (method.rows == "chosen")
+    assert ("by its margin" in told) == bool(getattr(method, "margin", 0))
+    assert told.count("of highest accuracy") == (told != "method named")
+
+
+def test_what_is_selected_of_several_methods_is_said_once():
+    told = _selection(False, [], METHODS)
+    assert told.startswith("method of highest accuracy on validation tasks; ")
+    assert told.count("meta-training step") == 1
+
+
+def test_the_seconds_in_which_rows_are_made_are_kept_apart_from_those_of_methods():
+    encoders = Encoders(("ccassg",), fields={"epochs": 2})
+    study = study_of_classes(graph(), [SPLIT], PROTOCOL, encoders=encoders)
+    names = ["prototypes-2", "encoder-prototypes"]
+    record = fewshot(study, PROTOCOL, names, methods=METHODS).record
+    assert list(record.row_seconds) == ["features-2", "encoder"]
+    assert record.row_seconds["encoder"] > record.row_seconds["features-2"] >= 0
+    assert json.loads(record.to_json())["row_seconds"] == record.row_seconds
 
 
 def test_methods_that_are_none_and_another_protocol_are_refused(study):
