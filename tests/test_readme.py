@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -70,6 +73,62 @@ def test_any_other_command_is_one_that_is_known(line):
     else:
         assert first == "python"
         assert (CHECKOUT / rest[0]).is_file()
+
+
+BENCHMARKS = [line for line in COMMANDS if line.startswith("graphkit bench ") and "--list" not in line]
+SPEED = README.partition("### Speed\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("line", BENCHMARKS)
+def test_the_options_of_a_benchmark_are_those_of_its_script(line, monkeypatch):
+    class Parsed(Exception):
+        pass
+
+    def only_parsed(parser, arguments):
+        left = parser.parse_known_args(arguments)[1]
+        raise Parsed(*left)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", only_parsed)
+    name, *arguments = shlex.split(line)[2:]
+    path = scripts()[name]
+    monkeypatch.syspath_prepend(str(path.parent))
+    spec = importlib.util.spec_from_file_location(f"of_readme_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.raises(Parsed) as parsed:
+        module.main(arguments)
+    assert parsed.value.args == ()
+
+
+def speed_rows():
+    """Return the cells of each line of the speed tables, the command of the line above where it is the same."""
+    command = ""
+    for line in SPEED.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|") or set(line) <= set("|-") or "what" in cells:
+            continue
+        found = re.findall(r"`(graphkit [^`]+)`", cells[-1])
+        command = found[0] if found else command
+        yield cells, command, bool(found) or cells[-1].startswith("the same")
+
+
+def test_each_line_of_the_speed_tables_names_a_command_and_the_rows_it_prints():
+    rows = list(speed_rows())
+    assert len(rows) > 20
+    for cells, command, named in rows:
+        assert named, cells
+        word, name, *_ = shlex.split(command)[1:]
+        quoted = re.findall(r'"([^"]+)"', " ".join(cells))
+        if word == "bench":
+            printed = ast.walk(ast.parse(scripts()[name].read_text(encoding="utf-8")))
+            texts = {node.value for node in printed if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+            assert {row for row in quoted if row not in texts} == set(), name
+        else:
+            assert not quoted
+    first = SPEED.partition("\n\nFrom 10,000")[0]
+    assert all(
+        re.search('"', line) for line in first.splitlines() if line.startswith("| ") and "graphkit bench" in line
+    )
 
 
 def test_links_to_files_lead_to_files():

@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measure.show(rows, note, difference="difference")
     middle = [statistics.median(turn) for turn in zip(*(one["cpu_ratios"] for one in apart), strict=True)]
     ratios = [one["cpu_ratio"] for one in apart]
-    median = {"what": f"median of {len(apart)} scripts", "cpu_ratio": statistics.median(ratios), "cpu_ratios": middle}
+    median = {"what": "median of all scripts", "cpu_ratio": statistics.median(ratios), "cpu_ratios": middle}
     measure.show_apart([*apart, median])
     first = next(iter(facts.values()))
     measure.write(options.json, dataset=first, rows=rows, config={"scripts": chosen}, seeds=[0], apart=[*apart, median])

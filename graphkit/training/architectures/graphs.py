@@ -103,8 +103,8 @@ class GraphGCN(AbstractGraphStack):
 class StructureFree(AbstractArchitecture):
     """A perceptron on the sum of the nodes' features: what is reached without an edge.
 
-    ``deep_sets`` puts a perceptron before the sum, as is done for social graphs. Of the recipe ``hidden`` and
-    ``dropout`` are taken.
+    Features that are degrees, as those of IMDB-BINARY, tell of edges all the same. ``deep_sets`` puts a perceptron
+    before the sum, as is done for social graphs. Of the recipe ``hidden`` and ``dropout`` are taken.
 
     Source: Errica et al. (2020), arXiv:1912.09893.
     """
