@@ -61,7 +61,7 @@ def _making(seconds: Mapping[str, float]) -> str:
     """Say what making the rows took, of which no method's seconds tell; nothing where it took none."""
     slow = {kind: spent for kind, spent in seconds.items() if spent >= 1}
     said = ", ".join(f"{kind} {spent:.0f} s" for kind, spent in slow.items())
-    return f"made once in CPU seconds that the table leaves out: {said}" if slow else ""
+    return f"made in CPU seconds that the table leaves out: {said}" if slow else ""
 
 
 def _figure(figures: dict[str, Any], tasks: int) -> str:

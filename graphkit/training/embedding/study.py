@@ -148,7 +148,7 @@ def embed(
     def others(seed: int) -> dict[str, Tensor]:
         if not beside:
             return {}
-        whole, found = whose[seed], {}
+        whole, found = whose[seed], dict[str, Tensor]()
         seen = seen_in_training(whole, inductive=inductive, disjoint=disjoint)
         for each in beside:
             LOGGER.info("training %s beside it, with seed %d", each.name, seed)
