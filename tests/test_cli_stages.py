@@ -83,17 +83,32 @@ def test_a_bar_that_moves_is_news(monkeypatch):
 def test_what_is_said_is_the_last_stage_with_its_own_seconds(monkeypatch):
     said = []
     monkeypatch.setattr(output, "say", said.append)
-    heard = threading.Event()
 
     def block(stages):
         begin("first")
         begin("second %s {}\x1b")
-        stages._began -= 41
-        heard.wait(0.2)
+        stage, began = stages._at
+        stages._at = stage, began - 41
+        time.sleep(0.2)
 
     spoken(0.05, block)
     assert said
     assert set(said) == {"second %s {}\x1b: 41 s so far"}
+
+
+def test_a_reader_of_the_news_who_has_left_stops_nothing(monkeypatch):
+    def closed(_):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(output, "say", closed)
+    before = list(LOGGER.handlers)
+    spoken(0.01, lambda _: time.sleep(0.05))  # what is raised in a thread would fail the test
+    assert LOGGER.handlers == before
+
+
+def test_a_closed_standard_error_stops_nothing(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    spoken(0.01, lambda _: time.sleep(0.05))
 
 
 def test_a_terminal_is_told_sooner_than_a_file(monkeypatch):

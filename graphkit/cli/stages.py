@@ -35,8 +35,9 @@ class Stages(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self.every = self.TERMINAL if sys.stderr.isatty() else self.LOG
-        self._stage, self._began, self._level = "at work", time.monotonic(), LOGGER.level
+        seen = sys.stderr is not None and sys.stderr.isatty()  # it is None where the shell closed it
+        self.every = self.TERMINAL if seen else self.LOG
+        self._at, self._level = ("at work", time.monotonic()), LOGGER.level
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -48,7 +49,7 @@ class Stages(logging.Handler):
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._thread.is_alive():
+        if self in LOGGER.handlers:
             self._over.set()
             self._thread.join()
             LOGGER.setLevel(self._level)
@@ -56,13 +57,17 @@ class Stages(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hear what begins."""
-        self._stage, self._began = record.getMessage(), time.monotonic()
+        self._at = record.getMessage(), time.monotonic()
 
     def _watch(self) -> None:
         """Wait until the last news are old, say what goes on, and wait again."""
-        last = self._began
+        last = self._at[1]
         while not self._over.wait(last + self.every - time.monotonic()):
-            last = max(last, output.last_news())
-            now = time.monotonic()
-            if now - last >= self.every:
-                output.say(f"{self._stage}: {now - self._began:.0f} s so far")
+            last, now = max(last, output.last_news()), time.monotonic()
+            if now - last < self.every:
+                continue
+            stage, began = self._at
+            try:
+                output.say(f"{stage}: {now - began:.0f} s so far")
+            except OSError:  # nobody reads any longer
+                return
