@@ -13,14 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, InstanceOf, ValidationError
+from pydantic import AfterValidator, BeforeValidator, InstanceOf
 from pydantic.dataclasses import dataclass
 
-from graphkit._checks import instance, nearest
+from graphkit._checks import instance
 from graphkit.training.architectures.abstract import (
     STRICT,
     AbstractArchitecture,
-    AbstractOptions,
     Count,
     LearningRate,
     NonNegative,
@@ -28,7 +27,7 @@ from graphkit.training.architectures.abstract import (
     Share,
     Switch,
 )
-from graphkit.training.arguments import fields_of
+from graphkit.training.options import AbstractOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,30 +42,17 @@ def _fan_out(written: str) -> str:
 
 FanOut: TypeAlias = Annotated[str, BeforeValidator(str), AfterValidator(_fan_out)]
 
-REQUIRED = {
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "greater_than": "above {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "below {lt:g}",
-    "less_than_equal": "at most {le:g}",
-    "literal_error": "{expected}",
-}
-"""What a value must be, by pydantic's name of the fault."""
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AbstractRecipe(AbstractOptions):
     """Fields of its own beside parts that have theirs, all of them in one flat table of names."""
 
     name: str = "own"
+
+    @property
+    def title(self) -> str:
+        """What it is called where a field is refused."""
+        return f"the recipe {self.name!r}"
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -77,61 +63,25 @@ class AbstractRecipe(AbstractOptions):
         """Return which fields decide nothing while the others are as they are: name -> why."""
         return {name: why for part in self.parts.values() for name, why in part.idle().items()}
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields that decide something in one flat table: what a record says and a TOML file may hold."""
-        idle = self.idle()
-        return {name: value for name, value in self.options().items() if name not in idle}
+    def own(self) -> dict[str, Any]:
+        """Return the fields that stand here and in no part."""
+        apart = ("name", *self.parts)
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in apart}
 
     def options(self) -> dict[str, Any]:
         """Return all fields by name, those of the parts first."""
         of_parts = {name: value for part in self.parts.values() for name, value in part.options().items()}
         return of_parts | self.own()
 
-    def own(self) -> dict[str, Any]:
-        """Return the fields that stand here and in no part."""
-        apart = ("name", *self.parts)
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in apart}
-
-    def with_(self, overrides: Mapping[str, Any]) -> Self:
-        """Return this recipe with some fields replaced.
-
-        Args:
-            overrides: names of fields, here or in a part, and values; text is read as the field's type.
-
-        Raises:
-            ValueError: for a field that does not exist, one that decides nothing while the others are as they are, or a
-                value out of its range.
-
-        Example:
-            >>> from graphkit.training import recipe
-            >>> recipe("gat").with_({"lr": "0.02", "heads": 4}).as_dict()["heads"]
-            4
-            >>> recipe("jacobi").with_({"hidden": 7})
-            Traceback (most recent call last):
-            ValueError: `hidden` decides nothing in the recipe 'jacobi': `perceptron` is false.
-        """
-        made = self.merged(overrides)
-        for name, why in made.idle().items():
-            if name in overrides:
-                raise ValueError(f"`{name}` decides nothing in the recipe {self.name!r}: {why}.")
-        return made
-
-    def merged(self, overrides: Mapping[str, Any]) -> Self:
-        """Return what ``with_`` does; fields that decide nothing are let be."""
-        overrides = fields_of("overrides", overrides)
-        given, rest = self.own(), dict(overrides)
-        given |= {name: rest.pop(name) for name in overrides if name in given}
-        parts = {}
-        try:
-            for field, part in self.parts.items():
-                known = part.options()
-                parts[field] = part.merged({name: rest.pop(name) for name in list(rest) if name in known})
-            for name in rest:
-                nearby = nearest(name, [*self.options()])
-                raise ValueError(f"`{name}` is no field of the recipe {self.name!r}. {nearby}")
-            return type(self)(name=self.name, **parts, **given)
-        except ValidationError as error:
-            raise ValueError(first_fault(error)) from None
+    def replaced(self, overrides: Mapping[str, Any]) -> Self:
+        """Return this recipe with fields replaced that are there, each where it stands."""
+        own = self.own()
+        parts = {
+            field: part.replaced({name: value for name, value in overrides.items() if name in part.options()})
+            for field, part in self.parts.items()
+        }
+        own |= {name: value for name, value in overrides.items() if name in own}
+        return type(self)(name=self.name, **parts, **own)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -319,26 +269,3 @@ def read_overrides(path: Path) -> dict[str, Any]:
         if isinstance(value, dict | list):
             raise ValueError(f"`config` {str(path)!r} must be flat: `{name}` holds a {type(value).__name__}.")
     return fields
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return pydantic's first complaint in one line of our form."""
-    faults = error.errors()
-    first = faults[0]
-    if first["type"] == "value_error" and not first["loc"]:
-        return str(first["ctx"]["error"])  # of several fields, which it names
-    name = first["loc"][0] if first["loc"] else "recipe"
-    # Where a field takes one thing or another, each of them has a fault of its own.
-    of_field = [_required(fault) for fault in faults if fault["loc"][:1] == (name,)] or [_required(first)]
-    required = " or ".join([of_field[0], *(each.removeprefix("must be ") for each in of_field[1:])])
-    return f"`{name}` {required}, got {first['input']!r}."
-
-
-def _required(fault: Any) -> str:
-    """Return what a value must be, by one of pydantic's complaints."""
-    about = fault.get("ctx", {})
-    if fault["type"] == "value_error":
-        return str(about["error"])
-    if fault["type"] in REQUIRED:
-        return f"must be {REQUIRED[fault['type']].format(**about)}"
-    return f"cannot be used: {fault['msg'][0].lower()}{fault['msg'][1:]}"

@@ -11,7 +11,6 @@ import pytest
 from graphkit.training import recipe
 from graphkit.training.embedding.recipes import EMBEDDINGS, embedding_recipe
 from graphkit.training.fewshot import METHODS
-from graphkit.training.fewshot.method import with_fields
 from graphkit.training.named import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 from graphkit.training.recipes import AbstractRecipe
 
@@ -43,7 +42,7 @@ def set_field(made, field, given):
 
 def set_field_of_method(method, field, given):
     """Set it as ``--set`` does, but for the reading of the text."""
-    return getattr(with_fields(method, {field: given}), field)
+    return getattr(method.with_({field: given}), field)
 
 
 def settings():
@@ -68,7 +67,7 @@ def settings():
                     yield f"{name} {field}", value, functools.partial(set_field, made, field)
     for name, method in METHODS.items():
         for field in dataclasses.fields(method):
-            if (type(method), field.name) in seen:
+            if (type(method), field.name) in seen or field.name in method.idle():
                 continue
             seen.add((type(method), field.name))
             put = functools.partial(set_field_of_method, method, field.name)

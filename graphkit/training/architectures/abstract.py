@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
+
+from graphkit.training.options import AbstractOptions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -55,26 +55,6 @@ Activation: TypeAlias = Literal["relu", "elu", "leaky_relu", "gelu", "tanh", "pr
 Norm: TypeAlias = Literal["none", "batch", "layer", "graph", "pair"]
 
 STRICT = ConfigDict(extra="forbid")
-
-
-class AbstractOptions:
-    """Frozen fields that decide something together; every kind is a dataclass."""
-
-    def options(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload]
-
-    def idle(self) -> dict[str, str]:
-        """Return which fields decide nothing while the others are as they are: name -> why."""
-        return {}
-
-    def merged(self, overrides: Mapping[str, Any]) -> Self:
-        """Return these with some fields replaced.
-
-        Raises:
-            pydantic.ValidationError: for a value out of its range.
-        """
-        return type(self)(**{**self.options(), **overrides})
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
