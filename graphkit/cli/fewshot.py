@@ -152,7 +152,6 @@ def fewshot(
     from graphkit.cli.fewshot_result import keep, show
     from graphkit.data import card
     from graphkit.training.fewshot.encoders import Encoders
-    from graphkit.training.fewshot.method import with_fields
     from graphkit.training.fewshot.methods import METHODS
     from graphkit.training.fewshot.rivals import with_rivals
 
@@ -174,7 +173,7 @@ def fewshot(
     if settings:
         if learner == "all":
             raise click.UsageError("`--set` overrides the fields of one learner; name it with `--learner`.")
-        methods[learner] = with_fields(methods[learner], overrides_of(None, settings, {}))
+        methods[learner] = methods[learner].with_(overrides_of(None, settings, {}))
     _require_used(methods, inner_steps, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
     run = run or Path("runs") / f"{dataset}-fewshot-{learner}"
     require_places(json=json_path, picture=picture, run=run / "results.json")
@@ -295,4 +294,4 @@ def _what(method: Any) -> str:
         for name, value in usual.items()
         if value is not dataclasses.MISSING and name not in ("rows", "learner")
     }
-    return kind + described(method, dataclasses.asdict(method), usual)
+    return kind + described(method, method.as_dict(), usual)

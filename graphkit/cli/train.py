@@ -127,7 +127,10 @@ def train(
     chosen = recipe(name, overrides, items=items)
     if sampled:
         chosen = chosen.with_(
-            {"fan_out": chosen.fan_out or ",".join(["10"] * chosen.layers), "batch": chosen.batch or 512}
+            {
+                "fan_out": chosen.fan_out or ",".join(["10"] * getattr(chosen.model, "layers", 2)),
+                "batch": chosen.batch or 512,
+            }
         )
     if partitions is not None and (not sampled or workers or split or split_per_seed or undirected):
         raise click.UsageError(

@@ -35,8 +35,7 @@ from graphkit.training.recipes import Recipe
 
 
 def _polynomial_recipe(name: str, model: AbstractArchitecture, **fields: Any) -> Recipe:
-    given: dict[str, Any] = {"epochs": 1000, "patience": 200, **fields}
-    return Recipe(name=name, model=model, hidden=64, l2_on="all", **given)
+    return Recipe(name=name, model=model, l2_on="all", epochs=1000, patience=200, **fields)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -46,33 +45,28 @@ RECIPES: dict[str, Recipe] = {
         Recipe(name="sage", model=SAGE()),
         Recipe(
             name="gat",
-            model=GAT(),
-            hidden=64,
-            dropout=0.6,
-            activation="elu",
+            model=GAT(hidden=64, dropout=0.6, activation="elu"),
             lr=0.005,
             l2_on="all",
             epochs=1000,
             patience=100,
         ),
         Recipe(name="gin", model=GIN()),
-        Recipe(name="cheb", model=Cheb(), hidden=32, dropout=0.8),
-        Recipe(name="spectral", model=Spectral(heat=4.0, terms=32, pairs=512), hidden=32, dropout=0.8),
+        Recipe(name="cheb", model=Cheb(hidden=32, dropout=0.8)),
+        Recipe(name="spectral", model=Spectral(heat=4.0, terms=32, pairs=512, hidden=32, dropout=0.8)),
         Recipe(
             name="specformer",
-            model=Specformer(),
-            hidden=32,
+            model=Specformer(hidden=32),
             lr=2e-4,
             l2_on="all",
             epochs=2000,
             patience=200,
         ),
-        Recipe(name="wavelet", model=Wavelet(), hidden=64, dropout=0.8, l2_on="all", epochs=400),
+        Recipe(name="wavelet", model=Wavelet(hidden=64, dropout=0.8), l2_on="all", epochs=400),
         Recipe(name="gwnn", model=GWNN(), epochs=400, patience=100),
         Recipe(
             name="grand",
-            model=Grand(order=8),
-            hidden=128,
+            model=Grand(order=8, hidden=128),
             l2=1e-3,
             l2_on="all",
             views=4,
@@ -82,20 +76,16 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="deep-gcn",
-            model=DeepGCN(),
-            layers=12,
-            hidden=64,
-            dropout=0.2,
-            norm="batch",
+            model=DeepGCN(hidden=64, dropout=0.2),
             l2=0.0,
             l2_on="all",
             epochs=2000,
             row_normalise=False,
         ),
-        _polynomial_recipe("gpr", Polynomial(basis="monomial", alpha=0.1)),
-        _polynomial_recipe("bernstein", Polynomial(basis="bernstein")),
+        _polynomial_recipe("gpr", Polynomial(basis="monomial", hidden=64, alpha=0.1)),
+        _polynomial_recipe("bernstein", Polynomial(basis="bernstein", hidden=64)),
         _polynomial_recipe(
-            "chebii", Polynomial(basis="chebii", filter_lr=0.001, filter_l2=0.05, propagation_dropout=0.8)
+            "chebii", Polynomial(basis="chebii", hidden=64, filter_lr=0.001, filter_l2=0.05, propagation_dropout=0.8)
         ),
         _polynomial_recipe(
             "jacobi",
@@ -113,9 +103,9 @@ RECIPES: dict[str, Recipe] = {
             lr=0.05,
             l2=1e-3,
         ),
-        _polynomial_recipe("evennet", Polynomial(basis="even", order=5)),
-        _polynomial_recipe("optbasis", Polynomial(basis="optbasis")),
-        _polynomial_recipe("cayley", Polynomial(basis="cayley", order=5)),
+        _polynomial_recipe("evennet", Polynomial(basis="even", hidden=64, order=5)),
+        _polynomial_recipe("optbasis", Polynomial(basis="optbasis", hidden=64)),
+        _polynomial_recipe("cayley", Polynomial(basis="cayley", hidden=64, order=5)),
         Recipe(name="mlp", model=MLP()),
     )
 }
@@ -128,7 +118,7 @@ ours was made by test data, or for one data set."""
 
 
 def _signal_recipe(name: str, model: AbstractArchitecture, **fields: Any) -> Recipe:
-    return Recipe(name=name, model=model, batch=100, epochs=100, dropout=0.5, lr=0.003, l2=0.0, **fields)
+    return Recipe(name=name, model=model, batch=100, epochs=100, lr=0.003, l2=0.0, **fields)
 
 
 SIGNAL_RECIPES: dict[str, Recipe] = {
@@ -138,31 +128,33 @@ SIGNAL_RECIPES: dict[str, Recipe] = {
         _signal_recipe("gcn", PooledGCN()),
         _signal_recipe("spectral", PooledSpectral()),
         _signal_recipe("clustered", PooledLocal()),
-        _signal_recipe("mlp", SignalMLP(), hidden=60),
+        _signal_recipe("mlp", SignalMLP(hidden=60)),
     )
 }
 """Named recipes for signals on one graph."""
 
 
-def _graph_recipe(name: str, model: AbstractArchitecture, **fields: Any) -> Recipe:
-    sizes = {"layers": 5, "hidden": 64, "dropout": 0.3, "epochs": 30, "batch": 64, "lr": 0.001, "residual": True}
-    return Recipe(name=name, model=model, norm="batch", l2=0.0, schedule="cosine", **(sizes | fields))
+def _graph_recipe(name: str, model: AbstractArchitecture, *, epochs: int = 30, batch: int = 64) -> Recipe:
+    return Recipe(name=name, model=model, epochs=epochs, batch=batch, lr=0.001, l2=0.0, schedule="cosine")
 
 
-OGB: dict[str, Any] = {"hidden": 300, "dropout": 0.5, "batch": 32, "epochs": 100}
+SMALL: dict[str, Any] = {"hidden": 64, "dropout": 0.3}
+"""A size for two CPU cores."""
+
+OGB: dict[str, Any] = {"hidden": 300, "dropout": 0.5}
 """The size of OGB's own baselines, for those with time or an accelerator."""
 
 
 GRAPH_RECIPES: dict[str, Recipe] = {
     made.name: made
     for made in (
-        _graph_recipe("gin", GraphGIN()),
-        _graph_recipe("gin-large", GraphGIN(), **OGB),
-        _graph_recipe("gin-virtual", GraphGIN(virtual_node=True)),
-        _graph_recipe("gin-virtual-large", GraphGIN(virtual_node=True), **OGB),
-        _graph_recipe("gcn", GraphGCN()),
-        _graph_recipe("gcn-virtual", GraphGCN(virtual_node=True)),
-        _graph_recipe("structure-free", StructureFree(), residual=False),
+        _graph_recipe("gin", GraphGIN(**SMALL, residual=True)),
+        _graph_recipe("gin-large", GraphGIN(**OGB, residual=True), epochs=100, batch=32),
+        _graph_recipe("gin-virtual", GraphGIN(**SMALL, residual=True, virtual_node=True)),
+        _graph_recipe("gin-virtual-large", GraphGIN(**OGB, residual=True, virtual_node=True), epochs=100, batch=32),
+        _graph_recipe("gcn", GraphGCN(**SMALL, residual=True)),
+        _graph_recipe("gcn-virtual", GraphGCN(**SMALL, residual=True, virtual_node=True)),
+        _graph_recipe("structure-free", StructureFree(**SMALL)),
     )
 }
 """Named recipes for sets of graphs; those that are not "large" are sized for two CPU cores."""
@@ -180,7 +172,7 @@ def recipe(name: str, overrides: Mapping[str, Any] | None = None, *, items: str 
         ValueError: for an unknown name or field (with the nearest names), or a value out of its range.
 
     Example:
-        >>> recipe("gcn", {"hidden": 32}).hidden
+        >>> recipe("gcn", {"hidden": 32}).model.hidden
         32
         >>> recipe("gcn", {"hiden": 32})
         Traceback (most recent call last):

@@ -231,14 +231,14 @@ def choices_of(recipe: Recipe, given: Mapping[str, Any]) -> list[Recipe]:
 
     Example:
         >>> from graphkit.training import recipe
-        >>> [each.hidden for each in choices_of(recipe("structure-free", items="graphs"), {"l2": 0.0})]
+        >>> [each.model.hidden for each in choices_of(recipe("structure-free", items="graphs"), {"l2": 0.0})]
         [32, 128]
     """
-    own = recipe.as_dict()
+    own = recipe.options()
     found: list[Recipe] = []
     for choice in GRIDS.get(recipe.name, GRIDS["gin"]):
         fields = {**SETTINGS, **choice, **given}
-        made = recipe.with_({name: value for name, value in fields.items() if name in own}).decided(on_disk=False)
+        made = recipe.merged({name: value for name, value in fields.items() if name in own}).decided(on_disk=False)
         if made not in found:
             found.append(made)
     return found

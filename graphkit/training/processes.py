@@ -191,7 +191,7 @@ def joined(recipe: Recipe, device: torch.device) -> Iterator[Processes]:
             f"`shares` ({recipe.shares}) must be a multiple of the number of processes ({many}), so that "
             f"each has as many parts of a batch; `--set shares={many}`, or start another number of them."
         )
-    if many > 1 and recipe.home and recipe.norm == "batch":
+    if many > 1 and recipe.home and getattr(recipe.model, "norm", "none") == "batch":
         raise JobError("`home` leaves a process single nodes, which `norm` 'batch' cannot divide by; take 'layer'.")
     with connected(device) as processes:
         yield processes

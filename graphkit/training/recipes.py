@@ -11,12 +11,12 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, InstanceOf, ValidationError
+from pydantic import AfterValidator, BeforeValidator, InstanceOf
 from pydantic.dataclasses import dataclass
 
-from graphkit._checks import instance, nearest
+from graphkit._checks import instance
 from graphkit.training.architectures.abstract import (
     STRICT,
     AbstractArchitecture,
@@ -24,11 +24,10 @@ from graphkit.training.architectures.abstract import (
     LearningRate,
     NonNegative,
     Positive,
-    Rate,
     Share,
     Switch,
 )
-from graphkit.training.arguments import fields_of
+from graphkit.training.options import AbstractOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,43 +42,136 @@ def _fan_out(written: str) -> str:
 
 FanOut: TypeAlias = Annotated[str, BeforeValidator(str), AfterValidator(_fan_out)]
 
-REQUIRED = {
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "greater_than": "above {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "below {lt:g}",
-    "less_than_equal": "at most {le:g}",
-    "literal_error": "{expected}",
-}
-"""What a value must be, by pydantic's name of the fault."""
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AbstractRecipe(AbstractOptions):
+    """Fields of its own beside parts that have theirs, all of them in one flat table of names."""
+
+    name: str = "own"
+
+    @property
+    def title(self) -> str:
+        """What it is called where a field is refused."""
+        return f"the recipe {self.name!r}"
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The parts, by the field that holds them."""
+        return {}
+
+    def idle(self) -> dict[str, str]:
+        """Return which fields decide nothing while the others are as they are: name -> why."""
+        return {name: why for part in self.parts.values() for name, why in part.idle().items()}
+
+    def own(self) -> dict[str, Any]:
+        """Return the fields that stand here and in no part."""
+        apart = ("name", *self.parts)
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in apart}
+
+    def options(self) -> dict[str, Any]:
+        """Return all fields by name, those of the parts first."""
+        of_parts = {name: value for part in self.parts.values() for name, value in part.options().items()}
+        return of_parts | self.own()
+
+    def replaced(self, overrides: Mapping[str, Any]) -> Self:
+        """Return this recipe with fields replaced that are there, each where it stands."""
+        own = self.own()
+        parts = {
+            field: part.replaced({name: value for name, value in overrides.items() if name in part.options()})
+            for field, part in self.parts.items()
+        }
+        own |= {name: value for name, value in overrides.items() if name in own}
+        return type(self)(name=self.name, **parts, **own)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Recipe:
+class ModelRecipe(AbstractRecipe):
+    """How a model is made, its parameters moved, and its features prepared.
+
+    Args:
+        model: the kind of model, with all that decides how one is made.
+        name: what it is called on the command line and in records.
+        lr: learning rate of Adam.
+        l2: weight decay in the gradient, as Adam's ``weight_decay``.
+        l2_on: "first" decays the first layer only (Kipf & Welling), "all" every parameter.
+        row_normalise: scale each node's features to an absolute sum of 1. "auto" does so unless they stay on the disk,
+            as those of a stored graph do.
+        sparse_below: features with a smaller share of non-zeros than this are kept sparse; 0 never.
+    """
+
+    model: InstanceOf[AbstractArchitecture]
+    lr: LearningRate = 0.01
+    l2: NonNegative = 5e-4
+    l2_on: Literal["first", "all"] = "first"
+    row_normalise: Switch | Literal["auto"] = "auto"
+    sparse_below: Share = 0.1
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The model."""
+        return {"model": self.model}
+
+    def idle(self) -> dict[str, str]:
+        """Return which fields decide nothing while the others are as they are: name -> why."""
+        found = super().idle()
+        if self.l2 == 0:
+            found["l2_on"] = "`l2` is 0"
+        elif self.model.single:
+            found["l2_on"] = "the first layer is all there is"
+        if self.model.items != "nodes":
+            found |= dict.fromkeys(("row_normalise", "sparse_below"), f"features of {self.model.items} are as they are")
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields that decide something in one flat table: what a record says and a TOML file may hold."""
+        return {"model": self.name, **super().as_dict()}
+
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...] = ()) -> nn.Module:
+        """Return a freshly drawn model of this recipe.
+
+        Args:
+            in_channels: features of an item.
+            out_channels: width of the result, the classes.
+            graph: what ``model.graph`` prepared; only models that are made for one graph look at it.
+        """
+        return self.model.module(in_channels, out_channels, graph)
+
+    def decided(self, *, on_disk: bool) -> Self:
+        """Return this recipe with what is left to the data decided: what a run of it does, and its record says.
+
+        Args:
+            on_disk: whether the features stay there.
+
+        Example:
+            >>> from graphkit.training import recipe
+            >>> [recipe("gcn").decided(on_disk=there).row_normalise for there in (False, True)]
+            [True, False]
+        """
+        return dataclasses.replace(self, row_normalise=not on_disk) if self.row_normalise == "auto" else self
+
+    def parameter_groups(self, module: Any, model: Any = None) -> list[dict[str, Any]]:
+        """Return the optimiser's groups: those with rates of their own, those that are decayed, and the others.
+
+        Args:
+            module: whose parameters are moved.
+            model: what :meth:`module` returned, where ``module`` holds more than that.
+        """
+        model = module if model is None else model
+        special = self.model.groups(model)
+        taken = {id(p) for group in special for p in group["params"]}
+        first = {id(p) for p in (module if self.l2_on == "all" else model.first).parameters()}
+        rest = [p for p in module.parameters() if id(p) not in taken]
+        decayed = {"params": [p for p in rest if id(p) in first], "weight_decay": self.l2}
+        others = {"params": [p for p in rest if id(p) not in first], "weight_decay": 0.0}
+        return [group for group in (decayed, others, *special) if group["params"]]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Recipe(ModelRecipe):
     """How a model is built, trained and selected.
 
     Args:
-        model: the kind of model, with the options only it has.
-        name: what it is called on the command line and in records.
-        layers: number of convolutions.
-        hidden: width between the layers (all heads together).
-        dropout: probability of zeroing an input value of a layer.
-        activation: between the layers, a name PyG resolves.
-        norm: normalisation after each hidden layer.
-        residual: add a layer's input to its result.
-        jumping_knowledge: how all layers together make the representation.
-        lr: learning rate of Adam.
         schedule: "constant", or "cosine": from ``lr`` in the first epoch towards 0 after the last of ``epochs``.
-        l2: weight decay in the gradient, as Adam's ``weight_decay``.
-        l2_on: "first" decays the first layer only (Kipf & Welling), "all" every parameter.
         epochs: at most so many.
         batch: items of a step where items do not depend on each other (signals on one graph); 0 is all of them, and
             nodes of one graph are all together unless ``fan_out`` is given.
@@ -100,24 +192,11 @@ class Recipe:
             RMSE where that is the data set's figure), among equals the one of
             lower validation loss, then the earlier one. "loss": the epoch of lowest validation loss, then the
             earlier one. "last": the last epoch.
-        row_normalise: scale each node's features to an absolute sum of 1. "auto" does so unless they stay on the disk,
-            as those of a stored graph do.
-        sparse_below: features with a smaller share of non-zeros than this are kept sparse; 0 never.
+
+    All other fields are those of ``ModelRecipe`` and of the model.
     """
 
-    model: InstanceOf[AbstractArchitecture]
-    name: str = "own"
-    layers: Positive = 2
-    hidden: Positive = 16
-    dropout: Rate = 0.5
-    activation: Literal["relu", "elu", "leaky_relu", "gelu", "tanh", "prelu"] = "relu"
-    norm: Literal["none", "batch", "layer", "graph", "pair"] = "none"
-    residual: Switch = False
-    jumping_knowledge: Literal["none", "cat", "max", "lstm"] = "none"
-    lr: LearningRate = 0.01
     schedule: Literal["constant", "cosine"] = "constant"
-    l2: NonNegative = 5e-4
-    l2_on: Literal["first", "all"] = "first"
     epochs: Positive = 200
     batch: Count = 0
     fan_out: FanOut = ""
@@ -129,8 +208,24 @@ class Recipe:
     warm_up: Count = 0
     sharpening: LearningRate = 0.5
     select: Literal["accuracy", "loss", "last"] = "accuracy"
-    row_normalise: Switch | Literal["auto"] = "auto"
-    sparse_below: Share = 0.1
+
+    def idle(self) -> dict[str, str]:
+        """Return which fields decide nothing while the others are as they are: name -> why."""
+        found, items = super().idle(), self.model.items
+        if items != "nodes":
+            alone = f"{items} do not depend on each other"
+            found |= dict.fromkeys(("fan_out", "home", "views"), alone)
+        elif not self.fan_out:
+            found |= dict.fromkeys(("batch", "shares", "home"), "without `fan_out` all nodes are in one step")
+        else:
+            found["sparse_below"] = "`fan_out` draws rows of dense features"
+        if items == "signals":
+            found["shares"] = "signals train in one process"
+        if self.views == 1:
+            found |= dict.fromkeys(("consistency", "warm_up", "sharpening"), "one of `views` has none to agree with")
+        elif self.consistency == 0:
+            found |= dict.fromkeys(("warm_up", "sharpening"), "`consistency` is 0")
+        return found
 
     @property
     def fan_outs(self) -> tuple[int, ...]:
@@ -151,74 +246,10 @@ class Recipe:
         }
         return rules[self.select]
 
-    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...] = ()) -> nn.Module:
-        """Return a freshly drawn model of this recipe.
-
-        Args:
-            in_channels: features of an item.
-            out_channels: width of the result, the classes.
-            graph: what ``model.graph`` prepared; only models that are made for one graph look at it.
-        """
-        return self.model.module(self, in_channels, out_channels, graph)
-
-    def decided(self, *, on_disk: bool) -> Recipe:
-        """Return this recipe with what is left to the data decided: what a run of it does, and its record says.
-
-        Args:
-            on_disk: whether the features stay there.
-
-        Example:
-            >>> from graphkit.training import recipe
-            >>> [recipe("gcn").decided(on_disk=there).row_normalise for there in (False, True)]
-            [True, False]
-        """
-        return dataclasses.replace(self, row_normalise=not on_disk) if self.row_normalise == "auto" else self
-
-    def parameter_groups(self, module: Any) -> list[dict[str, Any]]:
-        """Return the optimiser's groups: those with rates of their own, those that are decayed, and the others."""
-        special = self.model.groups(module)
-        taken = {id(p) for group in special for p in group["params"]}
-        first = {id(p) for p in (module if self.l2_on == "all" else module.first).parameters()}
-        rest = [p for p in module.parameters() if id(p) not in taken]
-        decayed = {"params": [p for p in rest if id(p) in first], "weight_decay": self.l2}
-        others = {"params": [p for p in rest if id(p) not in first], "weight_decay": 0.0}
-        return [group for group in (decayed, others, *special) if group["params"]]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all fields in one flat table, the model's own among them: what a TOML file may hold."""
-        return {"model": self.name, **self.model.options(), **self._own()}
-
-    def _own(self) -> dict[str, Any]:
-        """Return the fields that every recipe has."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("model", "name")}
-
-    def with_(self, overrides: Mapping[str, Any]) -> Recipe:
-        """Return this recipe with some fields replaced.
-
-        Args:
-            overrides: field names, of the recipe or of its model, and values; text is read as the field's type.
-
-        Raises:
-            ValueError: for a field that does not exist, or a value out of its range.
-
-        Example:
-            >>> from graphkit.training import recipe
-            >>> recipe("gat").with_({"lr": "0.02", "heads": 4}).as_dict()["heads"]
-            4
-        """
-        overrides = fields_of("overrides", overrides)
-        own = self._own()
-        of_model = self.model.options()
-        for name in overrides:
-            if name not in own and name not in of_model:
-                known = nearest(name, [*own, *of_model])
-                raise ValueError(f"`{name}` is no field of the recipe {self.name!r}. {known}")
-        of_model |= {name: value for name, value in overrides.items() if name in of_model}
-        own |= {name: value for name, value in overrides.items() if name in own}
-        try:
-            return Recipe(model=type(self.model)(**of_model), name=self.name, **own)
-        except ValidationError as error:
-            raise ValueError(first_fault(error)) from None
+    def of_model(self) -> ModelRecipe:
+        """Return how the model alone is made and moved, without the loop."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(ModelRecipe)}
+        return ModelRecipe(**fields)
 
 
 def read_overrides(path: Path) -> dict[str, Any]:
@@ -238,26 +269,3 @@ def read_overrides(path: Path) -> dict[str, Any]:
         if isinstance(value, dict | list):
             raise ValueError(f"`config` {str(path)!r} must be flat: `{name}` holds a {type(value).__name__}.")
     return fields
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return pydantic's first complaint in one line of our form."""
-    faults = error.errors()
-    first = faults[0]
-    if first["type"] == "value_error" and not first["loc"]:
-        return str(first["ctx"]["error"])  # of several fields, which it names
-    name = first["loc"][0] if first["loc"] else "recipe"
-    # Where a field takes one thing or another, each of them has a fault of its own.
-    of_field = [_required(fault) for fault in faults if fault["loc"][:1] == (name,)] or [_required(first)]
-    required = " or ".join([of_field[0], *(each.removeprefix("must be ") for each in of_field[1:])])
-    return f"`{name}` {required}, got {first['input']!r}."
-
-
-def _required(fault: Any) -> str:
-    """Return what a value must be, by one of pydantic's complaints."""
-    about = fault.get("ctx", {})
-    if fault["type"] == "value_error":
-        return str(about["error"])
-    if fault["type"] in REQUIRED:
-        return f"must be {REQUIRED[fault['type']].format(**about)}"
-    return f"cannot be used: {fault['msg'][0].lower()}{fault['msg'][1:]}"

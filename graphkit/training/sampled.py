@@ -15,7 +15,6 @@ from torch.utils.data import Sampler
 from graphkit.data.loaders import NeighborLoader
 from graphkit.nn.inference import layerwise
 from graphkit.training.architectures.abstract import AbstractEdgeStack
-from graphkit.training.architectures.chebyshev import Cheb
 from graphkit.training.devices import seeded
 from graphkit.training.objectives import AbstractObjective
 from graphkit.training.partitioned import PartTask
@@ -214,12 +213,12 @@ def sampled_parts(
 
 def _require(recipe: Recipe) -> None:
     """Refuse a recipe whose model cannot learn from a part of the graph."""
-    if not isinstance(recipe.model, AbstractEdgeStack) or isinstance(recipe.model, Cheb):
+    model, many = recipe.model, len(recipe.fan_outs)
+    if not isinstance(model, AbstractEdgeStack) or not model.sampled:
         raise ValueError(f"`fan_out`: the model {recipe.name!r} needs its graph whole; take gcn, sage, gat or gin.")
-    if len(recipe.fan_outs) != recipe.layers:
-        many = len(recipe.fan_outs)
-        raise ValueError(f"`fan_out` must name one number for each of the {recipe.layers} layers, got {many}.")
-    if recipe.views != 1 or recipe.norm in WHOLE_GRAPH_NORMS:
+    if many != model.layers:
+        raise ValueError(f"`fan_out` must name one number for each of the {model.layers} layers, got {many}.")
+    if recipe.views != 1 or model.norm in WHOLE_GRAPH_NORMS:
         raise ValueError("`fan_out` goes with one view and with the norms 'none', 'batch' and 'layer'.")
 
 

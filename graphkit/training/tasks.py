@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from graphkit.data import GraphSet
     from graphkit.operators import SparseOperator
-    from graphkit.training.recipes import Recipe
+    from graphkit.training.recipes import ModelRecipe
 
 
 MASKS = ("train_mask", "val_mask", "test_mask")
@@ -142,7 +142,7 @@ class SignalTask(AbstractTask):
             yield Rows(rows.index[part], rows.y[part])
 
 
-def prepare(data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype) -> tuple[AbstractTask, Rows]:
+def prepare(data: Data, recipe: ModelRecipe, device: torch.device, dtype: torch.dtype) -> tuple[AbstractTask, Rows]:
     """Return the task and, apart from it, the test items.
 
     Args:
@@ -250,7 +250,7 @@ def _parts(data: Data, device: torch.device) -> tuple[Rows, Rows, Rows]:
     return train, validation, test
 
 
-def _features(x: Tensor, recipe: Recipe) -> Tensor | SparseOperator:
+def _features(x: Tensor, recipe: ModelRecipe) -> Tensor | SparseOperator:
     """Return features as the recipe wants them: scaled or not, sparse or dense."""
     x = x.to_dense()
     if recipe.row_normalise:

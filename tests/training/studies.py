@@ -42,14 +42,14 @@ def communities(nodes: int = 60, classes: int = 2, features: int = 6) -> Data:
     return Data(x=x, edge_index=(joined | joined.T).nonzero().T.contiguous(), y=y, **masks(nodes))
 
 
-def signals() -> Data:
-    """Return signals of two shapes on a ring of eight nodes."""
+def signals(nodes: int = 8) -> Data:
+    """Return signals of two shapes on a ring of nodes."""
     y = torch.arange(36) % 2
-    shapes = torch.stack([torch.linspace(0, 1, 8), torch.linspace(1, 0, 8)])[y]
-    noise = torch.rand(36, 8, generator=torch.Generator().manual_seed(0))
-    ring = torch.stack([torch.arange(8), (torch.arange(8) + 1) % 8])
+    shapes = torch.stack([torch.linspace(0, 1, nodes), torch.linspace(1, 0, nodes)])[y]
+    noise = torch.rand(36, nodes, generator=torch.Generator().manual_seed(0))
+    ring = torch.stack([torch.arange(nodes), (torch.arange(nodes) + 1) % nodes])
     ends = torch.cat([ring, ring.flip(0)], dim=1)
-    return Data(signals=(shapes + noise)[..., None], edge_index=ends, y=y, num_nodes=8, **masks(36))
+    return Data(signals=(shapes + noise)[..., None], edge_index=ends, y=y, num_nodes=nodes, **masks(36))
 
 
 def rings_and_stars(classes: int = 2) -> GraphSet:

@@ -18,7 +18,8 @@ from tests.interruptions import StopAfter
 
 
 def small(model, **more):
-    return recipe(model, {"epochs": 12, "hidden": 8, "layers": 2, "batch": 8, "lr": 0.02, **more}, items="graphs")
+    layers = {} if model == "structure-free" else {"layers": 2}
+    return recipe(model, {"epochs": 12, "hidden": 8, "batch": 8, "lr": 0.02, **layers, **more}, items="graphs")
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_what_stands_beside_is_what_it_gives_alone_and_resumes_too(graphs, tmp_p
 
 
 def test_given_fields_are_not_chosen():
-    assert {each.hidden for each in choices_of(recipe("gin", items="graphs"), {"hidden": 8})} == {8}
+    assert {each.model.hidden for each in choices_of(recipe("gin", items="graphs"), {"hidden": 8})} == {8}
     assert len(choices_of(recipe("gcn", items="graphs"), {})) == len(GRIDS["gin"])
 
 

@@ -9,11 +9,10 @@ import math
 import pytest
 
 from graphkit.training import recipe
-from graphkit.training.embedding.recipes import EMBEDDINGS
+from graphkit.training.embedding.recipes import EMBEDDINGS, embedding_recipe
 from graphkit.training.fewshot import METHODS
-from graphkit.training.fewshot.method import with_fields
 from graphkit.training.named import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
-from graphkit.training.recipes import Recipe
+from graphkit.training.recipes import AbstractRecipe
 
 HOSTILE = {
     "true": True,
@@ -43,7 +42,7 @@ def set_field(made, field, given):
 
 def set_field_of_method(method, field, given):
     """Set it as ``--set`` does, but for the reading of the text."""
-    return getattr(with_fields(method, {field: given}), field)
+    return getattr(method.with_({field: given}), field)
 
 
 def settings():
@@ -54,17 +53,21 @@ def settings():
         *((f"signals {name}", made) for name, made in SIGNAL_RECIPES.items()),
         *((f"graphs {name}", made) for name, made in GRAPH_RECIPES.items()),
         *((f"embed {name}", made) for name, made in EMBEDDINGS.items()),
+        ("sampled gcn", recipe("gcn", {"fan_out": "10,10"})),
+        ("agreeing gcn", recipe("gcn", {"views": 2})),
+        ("drawn triplet", embedding_recipe("triplet", {"ways": 2})),
     ]
     for name, made in named:
-        part = made.model if isinstance(made, Recipe) else made.objective
-        for owner, fields in ((type(made), made._own()), (type(part), part.options())):
-            for field, value in fields.items():
-                if (owner, field) not in seen:
-                    seen.add((owner, field))
+        parts = [made, *made.parts.values()]
+        parts += [each for part in made.parts.values() for each in getattr(part, "parts", {}).values()]
+        for part in parts:
+            for field, value in (part.own() if isinstance(part, AbstractRecipe) else part.options()).items():
+                if (type(part), field) not in seen and field not in made.idle():
+                    seen.add((type(part), field))
                     yield f"{name} {field}", value, functools.partial(set_field, made, field)
     for name, method in METHODS.items():
         for field in dataclasses.fields(method):
-            if (type(method), field.name) in seen:
+            if (type(method), field.name) in seen or field.name in method.idle():
                 continue
             seen.add((type(method), field.name))
             put = functools.partial(set_field_of_method, method, field.name)
@@ -112,7 +115,7 @@ def test_a_number_is_no_switch_and_a_switch_no_number(given):
 
 def test_text_is_read_as_the_fields_type():
     found = recipe("gcn", {"hidden": "32", "lr": "0.5", "residual": "true", "row_normalise": "auto"})
-    assert (found.hidden, found.lr, found.residual, found.row_normalise) == (32, 0.5, True, "auto")
+    assert (found.model.hidden, found.lr, found.model.residual, found.row_normalise) == (32, 0.5, True, "auto")
 
 
 def test_a_field_that_takes_one_thing_or_another_names_both():

@@ -46,7 +46,7 @@ class Flat(AbstractArchitecture):
     def graph(self, edge_index, edge_weight, num_nodes):
         return (num_nodes,)
 
-    def module(self, recipe, in_channels, out_channels, graph):
+    def module(self, in_channels, out_channels, graph):
         class Model(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
@@ -95,7 +95,9 @@ def test_a_step_sees_a_portion_of_the_training_signals_and_an_epoch_all_of_them(
 
 
 def test_nodes_are_always_all_together(data):
-    task, _ = prepare(data, recipe("gcn", {"batch": 8}), CPU, torch.float32)
+    with pytest.raises(ValueError, match="`batch` decides nothing in the recipe 'gcn': without `fan_out`"):
+        recipe("gcn", {"batch": 8})
+    task, _ = prepare(data, recipe("gcn"), CPU, torch.float32)
     assert isinstance(task, NodeTask)
     assert [len(rows.y) for rows in task.batches(8)] == [30]
 

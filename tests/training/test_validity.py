@@ -87,7 +87,7 @@ def problems():
 def test_a_few_shot_method_that_takes_steps_must_move(name, problems, monkeypatch):
     """Those that take none, such as prototypes, have a result; rows of encoders are made before."""
     method = METHODS[name]
-    rows = problems.rowed(problems.problems[0], method.rows, method.scale)
+    rows = problems.rowed(problems.problems[0], method.rows, method.length)
     study = dataclasses.replace(problems, rowed=lambda *_: rows)
     steps = Steps(monkeypatch, nothing)
     if not (method.trained and any(hasattr(method, field) for field in ("steps", "epochs"))):
@@ -100,7 +100,7 @@ def test_a_few_shot_method_that_takes_steps_must_move(name, problems, monkeypatc
 
 def test_an_encoder_without_labels_must_move(monkeypatch):
     Steps(monkeypatch, nothing)
-    made = Encoders(("dgi",), fields={"epochs": 2, "dim": 4, "hidden": 4}).recipes["dgi"]
+    made = Encoders(("dgi",), fields={"epochs": 2, "dim": 4}).recipes["dgi"]
     data = communities()
     with pytest.raises(TrainingError, match="a training of the encoder 'dgi' over 2 epochs changed no parameter"):
         trained_encoder(made, data.x, data.edge_index, 0)

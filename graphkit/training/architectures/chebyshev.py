@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic.dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Cheb(AbstractEdgeStack):
 
     order: Positive = 3
 
-    def convs(self) -> tuple[Conv, Conv]:
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
         from graphkit.nn import ChebConv
 

@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, AbstractArchitecture, EdgeWeights, Rate, Switch
+from graphkit.training.architectures.abstract import (
+    STRICT,
+    AbstractArchitecture,
+    Activation,
+    EdgeWeights,
+    Norm,
+    Positive,
+    Rate,
+    Switch,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from graphkit.training.recipes import Recipe
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -20,7 +27,11 @@ class DeepGCN(AbstractArchitecture):
 
     Args:
         separated: whether that map is there.
-        input_dropout: probability of zeroing a feature; the recipe's ``dropout`` acts after the layers.
+        input_dropout: probability of zeroing a feature; ``dropout`` acts after the layers.
+        layers: number of convolutions.
+        activation: after each, a name PyG resolves.
+        norm: normalisation after each.
+        residual: add a layer's input to its result.
 
     Source: Luo, Shi & Wu (2024), "Classic GNNs are Strong Baselines", arXiv:2406.08993.
     """
@@ -29,13 +40,17 @@ class DeepGCN(AbstractArchitecture):
 
     separated: Switch = True
     input_dropout: Rate = 0.0
+    layers: Positive = 12
+    activation: Activation = "relu"
+    norm: Norm = "batch"
+    residual: Switch = False
 
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return the edges and their weights."""
         return edge_index, edge_weight
 
-    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
-        """Return ``layers`` convolutions of the recipe's widths, and the head."""
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return ``layers`` convolutions, and the head."""
         from torch_geometric.nn import Linear
 
         from graphkit.nn import Encoder, GCNConv, SeparatedConv
@@ -45,18 +60,14 @@ class DeepGCN(AbstractArchitecture):
 
         return Encoder(
             in_channels,
-            recipe.hidden,
+            self.hidden,
             out_channels,
             conv=separated if self.separated else GCNConv,
             last=Linear,
-            layers=recipe.layers + 1,
-            dropout=recipe.dropout,
+            layers=self.layers + 1,
+            dropout=self.dropout,
             input_dropout=self.input_dropout,
-            norm=None if recipe.norm == "none" else recipe.norm,
-            residual=recipe.residual,
-            activation=recipe.activation,
+            norm=None if self.norm == "none" else self.norm,
+            residual=self.residual,
+            activation=self.activation,
         )
-
-    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
-        """Return no group: everything goes by the recipe."""
-        return []

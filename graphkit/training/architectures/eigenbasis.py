@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from graphkit.training.architectures.abstract import (
     STRICT,
     AbstractArchitecture,
+    AbstractStack,
     Count,
     EdgeWeights,
     LearningRate,
@@ -16,17 +17,16 @@ from graphkit.training.architectures.abstract import (
     Positive,
     Rate,
     Switch,
-    stacked,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from graphkit.training.recipes import Recipe
+    from graphkit.nn.models import Conv
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Spectral(AbstractArchitecture):
+class Spectral(AbstractStack):
     """Convolutions in the eigenbasis of the symmetric Laplacian; ``pairs`` of it, or all where that is 0.
 
     A free response has parameters of its graph's, one for each pair; the others are functions of the eigenvalue.
@@ -48,8 +48,8 @@ class Spectral(AbstractArchitecture):
         """Return the Fourier basis, kept on the disk for the next run."""
         return _basis(edge_index, edge_weight, num_nodes, self.pairs)
 
-    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
-        """Return an encoder of such convolutions."""
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
+        """Return the maker of such convolutions, twice."""
         from graphkit.nn import SpectralConv
 
         (basis,) = graph
@@ -67,7 +67,7 @@ class Spectral(AbstractArchitecture):
                 basis=tied,
             )
 
-        return stacked(recipe, in_channels, out_channels, conv, conv)
+        return conv, conv
 
     def groups(self, module: nn.Module) -> list[dict[str, Any]]:
         """Return a group of the responses where they have a rate of their own."""
@@ -98,18 +98,21 @@ class Specformer(AbstractArchitecture):
         """Return the Fourier basis, kept on the disk for the next run."""
         return _basis(edge_index, edge_weight, num_nodes, 0 if num_nodes <= self.whole else self.pairs)
 
-    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
-        """Return the model; of the recipe it takes ``hidden`` and ``dropout``."""
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return the perceptron and its filter.
+
+        Raises:
+            ValueError: for a ``width`` that its four heads cannot share.
+        """
         from graphkit.nn import FilteredPerceptron, SpecformerFilter
+
+        if self.width % 4:
+            raise ValueError(f"`width` must be a multiple of 4, one part for each head, got {self.width}.")
 
         found = SpecformerFilter(
             out_channels, layers=self.filters, terms=self.terms, hidden=self.width, dropout=self.propagation_dropout
         )
-        return FilteredPerceptron(in_channels, recipe.hidden, out_channels, found, dropout=recipe.dropout)
-
-    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
-        """Return no group: everything goes by the recipe."""
-        return []
+        return FilteredPerceptron(in_channels, self.hidden, out_channels, found, dropout=self.dropout)
 
 
 def _basis(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, pairs: int) -> tuple[Any, ...]:

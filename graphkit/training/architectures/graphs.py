@@ -13,19 +13,25 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graphkit.nn.models import Conv
-    from graphkit.training.recipes import Recipe
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AbstractGraphStack(AbstractArchitecture):
     """Convolutions with batch norm, a virtual node where wanted, and a readout.
 
-    Of the recipe ``layers``, ``hidden``, ``dropout`` and ``residual`` are taken.
+    Args:
+        layers: number of convolutions.
+        residual: add a layer's input to its result.
+        readout: what a graph's nodes become.
+        virtual_node: a node beside each graph that all its nodes talk to.
+        jumping: read out the sum of all layers.
     """
 
     edge_weights: ClassVar[EdgeWeights] = "ignored"
     items: ClassVar[Items] = "graphs"
 
+    layers: Positive = 5
+    residual: Switch = False
     readout: Literal["sum", "mean", "max"] = "mean"
     virtual_node: Switch = False
     jumping: Switch = False
@@ -38,26 +44,22 @@ class AbstractGraphStack(AbstractArchitecture):
         """Return nothing: graphs come in batches."""
         return ()
 
-    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return the model; ``graph`` says whether the nodes are OGB's atoms."""
         from graphkit.nn.graphs import GraphClassifier
 
         return GraphClassifier(
             None if graph[0] else in_channels,
-            recipe.hidden,
+            self.hidden,
             out_channels,
             conv=self.conv(graph[0]),
-            layers=recipe.layers,
-            dropout=recipe.dropout,
+            layers=self.layers,
+            dropout=self.dropout,
             readout=self.readout,
             virtual_node=self.virtual_node,
-            residual=recipe.residual,
+            residual=self.residual,
             jumping=self.jumping,
         )
-
-    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
-        """Return no group: everything goes by the recipe."""
-        return []
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -104,7 +106,7 @@ class StructureFree(AbstractArchitecture):
     """A perceptron on the sum of the nodes' features: what is reached without an edge.
 
     Features that are degrees, as those of IMDB-BINARY, tell of edges all the same. ``deep_sets`` puts a perceptron
-    before the sum, as is done for social graphs. Of the recipe ``hidden`` and ``dropout`` are taken.
+    before the sum, as is done for social graphs.
 
     Source: Errica et al. (2020), arXiv:1912.09893.
     """
@@ -118,13 +120,9 @@ class StructureFree(AbstractArchitecture):
         """Return nothing: graphs come in batches."""
         return ()
 
-    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return the model; ``graph`` says whether the nodes are OGB's atoms."""
         from graphkit.nn.graphs import StructureFree as Model
 
         channels = None if graph[0] else in_channels
-        return Model(channels, recipe.hidden, out_channels, deep_sets=self.deep_sets, dropout=recipe.dropout)
-
-    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
-        """Return no group: everything goes by the recipe."""
-        return []
+        return Model(channels, self.hidden, out_channels, deep_sets=self.deep_sets, dropout=self.dropout)

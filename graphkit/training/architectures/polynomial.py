@@ -22,7 +22,6 @@ from graphkit.training.architectures.abstract import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from graphkit.training.recipes import Recipe
 
 Exponent = Annotated[Real, Field(gt=-1, allow_inf_nan=False)]
 
@@ -57,12 +56,30 @@ class Polynomial(AbstractArchitecture):
     factor_lr: LearningRate = 0.01
     factor_l2: NonNegative = 0.0
 
+    @property
+    def single(self) -> bool:
+        """Whether its first map is all there is beside the filter, which has a decay of its own."""
+        return not self.perceptron
+
+    def idle(self) -> dict[str, str]:
+        """Return what other bases have, and the width of a perceptron that is not there."""
+        damped = self.basis == "jacobi" and self.alpha > 0
+        asked = {
+            "`perceptron` is false": ("hidden",) * (not self.perceptron),
+            "only basis 'jacobi' has exponents": ("a", "b") * (self.basis != "jacobi"),
+            "only bases 'monomial' and 'jacobi' have it": ("alpha",) * (self.basis not in ("monomial", "jacobi")),
+            "only basis 'cayley' has it": ("zoom", "degree") * (self.basis != "cayley"),
+            "only damped Jacobi terms have factors": ("factor_lr", "factor_l2") * (not damped),
+            "basis 'optbasis' has a filter for each channel": ("per_channel",) * (self.basis == "optbasis"),
+        }
+        return {name: why for why, names in asked.items() for name in names}
+
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return the edges and their weights."""
         return edge_index, edge_weight
 
-    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
-        """Return the model; of the recipe it takes ``hidden`` and ``dropout``."""
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return the perceptron and its filter."""
         from graphkit.nn import FilteredPerceptron, PolynomialConv
 
         found = PolynomialConv(
@@ -73,7 +90,7 @@ class Polynomial(AbstractArchitecture):
             per_channel=self.per_channel,
             a=self.a,
             b=self.b,
-            alpha=self.alpha or None,
+            alpha=(None if "alpha" in self.idle() else self.alpha) or None,
             zoom=self.zoom,
             degree=self.degree or None,
             linear=False,
@@ -81,10 +98,10 @@ class Polynomial(AbstractArchitecture):
         )
         return FilteredPerceptron(
             in_channels,
-            recipe.hidden if self.perceptron else 0,
+            self.hidden if self.perceptron else 0,
             out_channels,
             found,
-            dropout=recipe.dropout,
+            dropout=self.dropout,
             propagation_dropout=self.propagation_dropout,
         )
 

@@ -11,8 +11,6 @@ from graphkit.training.architectures.abstract import STRICT, AbstractArchitectur
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from graphkit.training.recipes import Recipe
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Grand(AbstractArchitecture):
@@ -30,19 +28,15 @@ class Grand(AbstractArchitecture):
         """Return the edges and their weights."""
         return edge_index, edge_weight
 
-    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
-        """Return the perceptron; of the recipe it takes ``hidden`` and ``dropout``."""
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return the perceptron."""
         from graphkit.nn.propagation import RandomPropagation
 
         return RandomPropagation(
             in_channels,
-            recipe.hidden,
+            self.hidden,
             out_channels,
             order=self.order,
             node_dropout=self.node_dropout,
-            dropout=recipe.dropout,
+            dropout=self.dropout,
         )
-
-    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
-        """Return no group: everything goes by the recipe."""
-        return []

@@ -7,27 +7,42 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, AbstractArchitecture, EdgeWeights, Items, Positive
+from graphkit.training.architectures.abstract import (
+    STRICT,
+    AbstractArchitecture,
+    Activation,
+    EdgeWeights,
+    Items,
+    Positive,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graphkit.nn.signals import LevelConv
-    from graphkit.training.recipes import Recipe
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AbstractPooled(AbstractArchitecture):
     """Stages of a convolution and a pooling up the balanced tree of the graph, then a linear head.
 
-    The first stage has the recipe's ``hidden`` channels, each further one twice as many.
+    The first stage has ``hidden`` channels, each further one twice as many.
+
+    Args:
+        layers: number of stages.
+        activation: after each, a name PyG resolves.
+        clustering: how nodes are paired.
+        pool: what siblings become.
+        pool_levels: halvings between stages.
+        readout: "flat" reads all places of the last stage, "mean" their mean.
     """
 
     edge_weights: ClassVar[EdgeWeights] = "used"
     items: ClassVar[Items] = "signals"
 
+    layers: Positive = 2
+    activation: Activation = "relu"
     clustering: Literal["graclus", "heavy-edge", "metis"] = "graclus"
-    levels: Positive = 4
     pool: Literal["max", "mean"] = "max"
     pool_levels: Positive = 2
     readout: Literal["flat", "mean"] = "flat"
@@ -40,28 +55,28 @@ class AbstractPooled(AbstractArchitecture):
         """Return the balanced tree."""
         from graphkit.operators import coarsen
 
-        return (coarsen(edge_index, edge_weight, num_nodes, levels=self.levels, method=self.clustering).tree,)
+        return (
+            coarsen(
+                edge_index, edge_weight, num_nodes, levels=self.layers * self.pool_levels, method=self.clustering
+            ).tree,
+        )
 
-    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
-        """Return the model; of the recipe it takes ``layers``, ``hidden``, ``dropout`` and ``activation``."""
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return the stages and the head."""
         from graphkit.nn import SignalNet
 
         return SignalNet(
             in_channels,
-            [recipe.hidden * 2**stage for stage in range(recipe.layers)],
+            [self.hidden * 2**stage for stage in range(self.layers)],
             out_channels,
             graph[0],
             conv=self.conv(),
             pool=self.pool,
             pool_levels=self.pool_levels,
             readout=self.readout,
-            dropout=recipe.dropout,
-            activation=recipe.activation,
+            dropout=self.dropout,
+            activation=self.activation,
         )
-
-    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
-        """Return no group: everything goes by the recipe."""
-        return []
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -148,23 +163,21 @@ class SignalMLP(AbstractArchitecture):
     edge_weights: ClassVar[EdgeWeights] = "ignored"
     items: ClassVar[Items] = "signals"
 
+    activation: Activation = "relu"
+
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return the number of nodes."""
         return (num_nodes,)
 
-    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
-        """Return the perceptron; of the recipe it takes ``hidden``, ``dropout`` and ``activation``."""
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return the perceptron."""
         from graphkit.nn.signals import SignalPerceptron
 
         return SignalPerceptron(
             in_channels,
-            recipe.hidden,
+            self.hidden,
             out_channels,
             num_nodes=graph[0],
-            dropout=recipe.dropout,
-            activation=recipe.activation,
+            dropout=self.dropout,
+            activation=self.activation,
         )
-
-    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
-        """Return no group: everything goes by the recipe."""
-        return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -30,8 +30,9 @@ class GCN(AbstractEdgeStack):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "used"
+    sampled: ClassVar[bool] = True
 
-    def convs(self) -> tuple[Conv, Conv]:
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
         from graphkit.nn import GCNConv
 
@@ -46,10 +47,11 @@ class SAGE(AbstractEdgeStack):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "refused"
+    sampled: ClassVar[bool] = True
 
     aggregate: Literal["mean", "max", "sum"] = "mean"
 
-    def convs(self) -> tuple[Conv, Conv]:
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
         from graphkit.nn import SAGEConv
 
@@ -67,13 +69,18 @@ class GAT(AbstractEdgeStack):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "refused"
+    sampled: ClassVar[bool] = True
 
     version: Version = 1
     heads: Positive = 8
     last_heads: Positive = 1
     attention_dropout: Rate = 0.6
 
-    def convs(self) -> tuple[Conv, Conv]:
+    def idle(self) -> dict[str, str]:
+        """Return what one layer has not: several heads side by side, and what is between layers."""
+        return super().idle() | ({"heads": "one layer has `last_heads`"} if self.single else {})
+
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one.
 
         Raises:
@@ -102,10 +109,11 @@ class GIN(AbstractEdgeStack):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "refused"
+    sampled: ClassVar[bool] = True
 
     learn_eps: Switch = False
 
-    def convs(self) -> tuple[Conv, Conv]:
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
         from torch.nn import Linear, ReLU, Sequential
 
@@ -122,8 +130,9 @@ class MLP(AbstractEdgeStack):
     """Linear maps that never see the graph: what the features alone are worth."""
 
     edge_weights: ClassVar[EdgeWeights] = "ignored"
+    sampled: ClassVar[bool] = True
 
-    def convs(self) -> tuple[Conv, Conv]:
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
         from torch_geometric.nn import Linear
 

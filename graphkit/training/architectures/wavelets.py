@@ -9,20 +9,18 @@ from pydantic.dataclasses import dataclass
 
 from graphkit.training.architectures.abstract import (
     STRICT,
-    AbstractArchitecture,
     AbstractEdgeStack,
+    AbstractStack,
     EdgeWeights,
     NonNegative,
     Positive,
     Real,
-    stacked,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graphkit.nn.models import Conv
-    from graphkit.training.recipes import Recipe
 
 Scale = Annotated[Real, Field(gt=0, allow_inf_nan=False)]
 
@@ -40,7 +38,7 @@ class Wavelet(AbstractEdgeStack):
     bands: Positive = 2
     scale: Scale = 1.0
 
-    def convs(self) -> tuple[Conv, Conv]:
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one."""
         from graphkit.nn import GraphWaveletConv
 
@@ -53,7 +51,7 @@ class Wavelet(AbstractEdgeStack):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GWNN(AbstractArchitecture):
+class GWNN(AbstractStack):
     """The published wavelet network, with a number at every node of its graph and a true inverse.
 
     ``threshold`` 0 keeps all entries: the wavelets are then polynomials and no matrix is made.
@@ -72,8 +70,8 @@ class GWNN(AbstractArchitecture):
 
         return (SparseOperator.from_edge_index(edge_index, edge_weight, num_nodes=num_nodes),)
 
-    def module(self, recipe: Recipe, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
-        """Return an encoder whose layers belong to ``graph``."""
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
+        """Return the maker of layers that belong to ``graph``, twice."""
         from graphkit.nn import GraphWaveletConv
 
         def conv(i: int, o: int) -> nn.Module:
@@ -86,8 +84,4 @@ class GWNN(AbstractArchitecture):
                 threshold=self.threshold or None,
             )
 
-        return stacked(recipe, in_channels, out_channels, conv, conv)
-
-    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
-        """Return no group: everything goes by the recipe."""
-        return []
+        return conv, conv

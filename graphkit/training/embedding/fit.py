@@ -67,7 +67,8 @@ class EmbeddingFit(AbstractFit[EmbeddingEpoch]):
     def __init__(self, module: nn.Module, material: Material, recipe: EmbeddingRecipe, fabric: Fabric) -> None:
         self.material, self.recipe = material, recipe
         module = module.to(fabric.device)
-        super().__init__(module, recipe.encoder.parameter_groups(module), recipe.encoder.lr, fabric)
+        encoder = recipe.objective.encoder(module)
+        super().__init__(module, recipe.encoder.parameter_groups(module, encoder), recipe.encoder.lr, fabric)
         labels = [material.validation.y, material.train.y]
         self._labelled = Rows(torch.cat([material.validation.index, material.train.index]), torch.cat(labels))
         self._queries = torch.arange(len(material.validation.y))

@@ -120,9 +120,9 @@ def graph_encoder(recipe: EmbeddingRecipe, in_channels: int) -> nn.Module:
     """Return a freshly drawn encoder of graphs."""
     from graphkit.nn.readout import GraphEncoder
 
-    hidden = recipe.encoder.hidden
+    hidden = recipe.encoder.model.hidden
     nodes = recipe.encoder.module(in_channels, hidden)
-    return GraphEncoder(nodes, hidden, recipe.dim, dropout=recipe.encoder.dropout)
+    return GraphEncoder(nodes, hidden, recipe.dim, dropout=recipe.encoder.model.dropout)
 
 
 def descriptors(graphs: GraphSet, train: Tensor) -> Tensor:

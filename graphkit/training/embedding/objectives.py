@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, LearningRate, NonNegative, Positive, Switch
+from graphkit.training.architectures.abstract import (
+    STRICT,
+    AbstractOptions,
+    LearningRate,
+    NonNegative,
+    Positive,
+    Switch,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
 Temperature: TypeAlias = LearningRate
 
 
-class AbstractObjective(ABC):
+class AbstractObjective(AbstractOptions, ABC):
     """What a step minimises. Those that use labels derive from ``AbstractLabelled``."""
 
     labelled: ClassVar[bool]
@@ -34,13 +40,13 @@ class AbstractObjective(ABC):
         Called as the encoder is, it embeds.
         """
 
+    def encoder(self, module: nn.Module) -> Any:
+        """Return the encoder in what :meth:`around` returned, here all of it."""
+        return module
+
     @abstractmethod
     def report(self, z: Tensor, y: Tensor) -> Telemetry:
         """Return how labelled embeddings ``[items, dim]`` lie, and what a loss with labels still acts on."""
-
-    def options(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload]  # every objective is a dataclass
 
     @abstractmethod
     def loss(self, model: nn.Module, material: Material, batch: Rows) -> Tensor:
@@ -80,6 +86,10 @@ class AbstractLabelled(AbstractObjective):
     @abstractmethod
     def criterion(self) -> AbstractCriterion:
         """Return the loss of embeddings and labels."""
+
+    def idle(self) -> dict[str, str]:
+        """Return what only agreement of views asks for, where it has no weight."""
+        return {} if self.consistency else dict.fromkeys(("sharpening", "temperature"), "`consistency` is 0")
 
     def around(self, encoder: nn.Module, channels: int) -> nn.Module:
         """Return the encoder: nothing else is trained."""
@@ -245,3 +255,7 @@ class Prototype(AbstractLabelled):
         from graphkit.metric.prototypes import PrototypeLoss
 
         return PrototypeLoss(self.temperature)
+
+    def idle(self) -> dict[str, str]:
+        """Return what only agreement of views asks for, where it has no weight."""
+        return {name: why for name, why in super().idle().items() if name != "temperature"}

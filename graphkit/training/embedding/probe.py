@@ -38,9 +38,7 @@ def tuned_probe(z: Tensor, y: Tensor, masks: tuple[Tensor, Tensor, Tensor]) -> f
     for decay in DECAYS:
         recipe = Recipe(
             name="probe",
-            model=MLP(),
-            layers=1,
-            dropout=0.0,
+            model=MLP(layers=1, dropout=0.0),
             lr=0.01,
             l2=decay,
             l2_on="all",

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import InstanceOf, ValidationError
+from pydantic import InstanceOf
 from pydantic.dataclasses import dataclass
 
-from graphkit._checks import member, nearest
+from graphkit._checks import member
 from graphkit.training.architectures import GCN, GIN
 from graphkit.training.architectures.abstract import STRICT, AbstractEdgeStack, Count, Positive
 from graphkit.training.architectures.propagation import Grand
@@ -26,23 +26,21 @@ from graphkit.training.embedding.objectives import (
 )
 from graphkit.training.embedding.selfsupervised import BGRL, CCASSG, DGI, GRACE
 from graphkit.training.named import RECIPES
-from graphkit.training.recipes import Recipe, first_fault
+from graphkit.training.recipes import AbstractRecipe, ModelRecipe
 
 if TYPE_CHECKING:
     from torch import nn
 
-ELSEWHERE = ("epochs", "patience", "select", "batch", "views", "consistency", "sharpening")
-"""Fields of a classifier's recipe that an embedding's recipe has in its own way."""
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class EmbeddingRecipe:
+class EmbeddingRecipe(AbstractRecipe):
     """How an embedding is made, trained and selected.
 
     Args:
         objective: what is minimised.
         encoder: the model that embeds, and the rates it is trained at.
         name: what the objective is called on the command line and in records.
+        level: what is embedded; not a field that is set, since it is what the data are.
         dim: width of the embedding.
         steps: optimiser steps of an epoch.
         ways: classes of a batch; 0 takes all training items in every step.
@@ -51,11 +49,13 @@ class EmbeddingRecipe:
         patience: stop after so many epochs in a row without a better figure on the validation items; 0 never.
         select: whose weights are tested. "map": the epoch of highest MAP@R of the validation items, the labelled items
             answering; ties: the earlier epoch. "last": the last epoch.
+
+    All other fields are those of the objective, of ``ModelRecipe`` and of the model.
     """
 
     objective: InstanceOf[AbstractObjective]
-    encoder: InstanceOf[Recipe]
-    name: str = "own"
+    encoder: InstanceOf[ModelRecipe]
+    level: Literal["node", "graph"] = "node"
     dim: Positive = 16
     steps: Positive = 5
     ways: Count = 0
@@ -63,6 +63,24 @@ class EmbeddingRecipe:
     epochs: Positive = 60
     patience: Count = 20
     select: Literal["map", "last"] = "map"
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The encoder and the objective."""
+        return {"encoder": self.encoder, "objective": self.objective}
+
+    def idle(self) -> dict[str, str]:
+        """Return which fields decide nothing while the others are as they are: name -> why."""
+        found = super().idle()
+        if not self.objective.labelled:
+            found |= dict.fromkeys(("ways", "shots"), f"{self.name!r} takes no labels, and all nodes in every step")
+        elif not self.ways:
+            found["shots"] = "without `ways` all training items are in every step"
+        if self.select == "last":
+            found["patience"] = "the last epoch is taken"
+        if self.level == "graph":
+            found |= dict.fromkeys(("row_normalise", "sparse_below"), "features of graphs are as they are")
+        return found
 
     @property
     def selection_rule(self) -> str:
@@ -76,65 +94,30 @@ class EmbeddingRecipe:
         return self.objective.around(self.encoder.module(in_channels, self.dim, graph), self.dim)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all fields in one flat table: what a TOML file may hold."""
-        encoder = {name: value for name, value in self.encoder.as_dict().items() if name not in ELSEWHERE}
-        return {"loss": self.name, **encoder, **self.objective.options(), **self._own()}
+        """Return the fields that decide something in one flat table: what a record says and a TOML file may hold."""
+        return {"loss": self.name, "model": self.encoder.name, **super().as_dict()}
 
-    def _own(self) -> dict[str, Any]:
-        """Return the fields that every recipe of an embedding has."""
-        apart = ("objective", "encoder", "name")
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in apart}
+    def own(self) -> dict[str, Any]:
+        """Return the fields that stand here and in no part."""
+        return {name: value for name, value in super().own().items() if name != "level"}
 
-    def with_(self, overrides: Mapping[str, Any]) -> EmbeddingRecipe:
-        """Return this recipe with some fields replaced, its own, its objective's or its encoder's.
-
-        Raises:
-            ValueError: for a field that does not exist, or a value out of its range.
-
-        Example:
-            >>> embedding_recipe("triplet").with_({"margin": "0.3", "hidden": 32, "dim": 8}).as_dict()["margin"]
-            0.3
-        """
-        own, objective, encoder = {}, {}, {}
-        of_encoder = [name for name in self.encoder.as_dict() if name not in (*ELSEWHERE, "model")]
-        for name, value in overrides.items():
-            if name in self._own():
-                own[name] = value
-            elif name in self.objective.options():
-                objective[name] = value
-            elif name in of_encoder:
-                encoder[name] = value
-            else:
-                known = nearest(name, [*self._own(), *self.objective.options(), *of_encoder])
-                raise ValueError(f"`{name}` is no field of the recipe {self.name!r}. {known}")
-        try:
-            return EmbeddingRecipe(
-                objective=type(self.objective)(**{**self.objective.options(), **objective}),
-                encoder=self.encoder.with_(encoder),
-                name=self.name,
-                **{**self._own(), **own},
-            )
-        except ValidationError as error:
-            raise ValueError(first_fault(error)) from None
-
-    def over(self, encoder: Recipe) -> EmbeddingRecipe:
+    def over(self, encoder: ModelRecipe) -> EmbeddingRecipe:
         """Return this recipe over another encoder."""
         return dataclasses.replace(self, encoder=encoder)
 
 
-GRAND = Recipe(name="grand", model=Grand(node_dropout=0.3), hidden=64, l2=1e-3, l2_on="all")
-OF_GRAPHS = Recipe(name="gin", model=GIN(), layers=3, hidden=32, norm="batch", dropout=0.1, lr=0.005, l2=0.0)
+GRAND = ModelRecipe(name="grand", model=Grand(node_dropout=0.3, hidden=64), l2=1e-3, l2_on="all")
+OF_GRAPHS = ModelRecipe(name="gin", model=GIN(layers=3, hidden=32, norm="batch", dropout=0.1), lr=0.005, l2=0.0)
 
 
 def _without_labels(
-    name: str, objective: AbstractObjective, *, dim: int, epochs: int, **encoder: Any
+    name: str, objective: AbstractObjective, model: GCN, *, dim: int, epochs: int, lr: float, l2: float = 0.0
 ) -> EmbeddingRecipe:
     """Return a recipe of a loss without labels: one step an epoch on the whole graph, and the last epoch's weights."""
-    fields = {"name": "gcn", "model": GCN(), "dropout": 0.0, "l2": 0.0, "l2_on": "all", **encoder}
     return EmbeddingRecipe(
         name=name,
         objective=objective,
-        encoder=Recipe(**fields),
+        encoder=ModelRecipe(name="gcn", model=model, lr=lr, l2=l2, l2_on="all"),
         dim=dim,
         steps=1,
         epochs=epochs,
@@ -153,18 +136,24 @@ EMBEDDINGS: dict[str, EmbeddingRecipe] = {
         EmbeddingRecipe(name="multisimilarity", objective=MultiSimilarity(), encoder=GRAND),
         EmbeddingRecipe(name="circle", objective=Circle(), encoder=GRAND),
         EmbeddingRecipe(name="prototype", objective=Prototype(), encoder=GRAND),
-        _without_labels("ccassg", CCASSG(), dim=512, epochs=50, hidden=512, lr=1e-3),
-        _without_labels("grace", GRACE(), dim=128, epochs=200, hidden=256, lr=5e-4, l2=1e-5),
-        _without_labels("dgi", DGI(), dim=512, epochs=200, layers=1, hidden=512, lr=1e-3),
+        _without_labels("ccassg", CCASSG(), GCN(hidden=512, dropout=0.0), dim=512, epochs=50, lr=1e-3),
+        _without_labels("grace", GRACE(), GCN(hidden=256, dropout=0.0), dim=128, epochs=200, lr=5e-4, l2=1e-5),
+        _without_labels("dgi", DGI(), GCN(layers=1, hidden=512, dropout=0.0), dim=512, epochs=200, lr=1e-3),
         _without_labels(
-            "bgrl", BGRL(), dim=256, epochs=500, hidden=512, norm="batch", activation="prelu", lr=5e-4, l2=1e-5
+            "bgrl",
+            BGRL(),
+            GCN(hidden=512, dropout=0.0, norm="batch", activation="prelu"),
+            dim=256,
+            epochs=500,
+            lr=5e-4,
+            l2=1e-5,
         ),
     )
 }
 """Named recipes. Of those with labels, hops, decay, width, margins and temperatures were chosen by validation MAP@R on
 Cora and CiteSeer together; those without have their authors' values for Cora."""
 
-ENCODERS = {**RECIPES, "grand": GRAND}
+ENCODERS = {**{name: each.of_model() for name, each in RECIPES.items()}, "grand": GRAND}
 """The encoders an embedding may stand on: every recipe of a classifier, its last layer as wide as the embedding."""
 
 
@@ -194,16 +183,19 @@ def embedding_recipe(
             raise ValueError(
                 f"`loss` {loss!r} draws views of one graph's nodes; for whole graphs take one with labels."
             )
-        made = made.over(OF_GRAPHS).with_({"steps": 10, "ways": 8, "shots": 32, "views": 1, "consistency": 0.0})
+        made = dataclasses.replace(made, encoder=OF_GRAPHS, level="graph")
+        made = made.merged({"steps": 10, "ways": 8, "shots": 32, "views": 1, "consistency": 0.0})
     if model is not None:
         made = made.over(_encoder(made, ENCODERS[member("model", model, ENCODERS)]))
     return made.with_(fields_of("overrides", overrides))
 
 
-def _encoder(made: EmbeddingRecipe, encoder: Recipe) -> Recipe:
+def _encoder(made: EmbeddingRecipe, encoder: ModelRecipe) -> ModelRecipe:
     """Return the encoder a user asked for; under a loss without labels, with the sizes and rates of the loss's own."""
     if made.objective.labelled:
         return encoder
-    if not isinstance(encoder.model, AbstractEdgeStack):
+    model = encoder.model
+    if not isinstance(model, AbstractEdgeStack):
         raise ValueError(f"`model` {encoder.name!r} prepares the graph once, but the views of {made.name!r} change it.")
-    return dataclasses.replace(made.encoder, name=encoder.name, model=encoder.model)
+    sizes = {field.name: getattr(made.encoder.model, field.name) for field in dataclasses.fields(AbstractEdgeStack)}
+    return dataclasses.replace(made.encoder, name=encoder.name, model=dataclasses.replace(model, **sizes))

@@ -28,6 +28,10 @@ class AbstractSelfSupervised(AbstractObjective):
     def around(self, encoder: nn.Module, channels: int) -> AbstractMethod:
         """Return the method around a freshly drawn encoder with ``channels`` outputs."""
 
+    def encoder(self, module: Any) -> Any:
+        """Return the encoder in a method."""
+        return module.encoder
+
     def loss(self, model: Any, material: Material, batch: Rows) -> Tensor:
         """Return the loss on views of what may be seen, drawn by the process's own generator."""
         import torch

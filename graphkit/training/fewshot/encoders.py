@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
+USED = ("dim", "epochs", "lr", "l2")
+"""Fields of a recipe, beside those of its model and objective, that decide something in what is trained here."""
+
+ELSEWHERE = "an epoch is one step on the whole graph, features are the rows' own, and all weights decay"
+"""Why the others do not."""
+
 
 @dataclass(frozen=True)
 class Encoders:
@@ -52,11 +58,20 @@ class Encoders:
             loss, dot, _ = name.rpartition(".")
             if dot and loss not in self.losses:
                 raise ValueError(f"`{name}` is of no encoder that is trained: {', '.join(self.losses)}.")
+            idle = [self._why_idle(each, name.rpartition(".")[2]) for each in ((loss,) if dot else self.losses)]
+            if all(idle):
+                raise ValueError(f"`{name}` decides nothing in an encoder of few-shot learners: {idle[0]}.")
 
     @property
     def recipes(self) -> dict[str, EmbeddingRecipe]:
         """The recipe of each loss."""
-        return {loss: embedding_recipe(loss, self._fields_of(loss)) for loss in self.losses}
+        return {loss: embedding_recipe(loss).merged(self._fields_of(loss)) for loss in self.losses}
+
+    def _why_idle(self, loss: str, name: str) -> str | None:
+        """Return why a field decides nothing in the encoder of a loss, ``None`` where it does."""
+        made = self.recipes[loss]
+        used = {*made.encoder.model.options(), *made.objective.options(), *USED}
+        return made.idle().get(name) or (None if name in used else ELSEWHERE)
 
     def _fields_of(self, loss: str) -> dict[str, Any]:
         """Return those of all losses, and those of this one over them."""

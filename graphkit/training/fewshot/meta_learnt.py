@@ -28,16 +28,28 @@ class PrototypicalNet(AbstractMethod):
     """A prototypical network trained on tasks of the training classes.
 
     Args:
+        scale: length of a row.
         model: "perceptron" of one hidden layer, or "weights", one per feature, which begin by changing nothing.
         hidden: width of the perceptron.
         steps, batch, lr: of meta-training.
     """
 
+    scale: LearningRate = 1.0
     model: Literal["perceptron", "weights"] = "weights"
     hidden: Positive = 64
     steps: Count = 200
     batch: Positive = 8
     lr: LearningRate = 0.01
+
+    def idle(self) -> dict[str, str]:
+        """Return what nothing is trained by, and the width of a perceptron that is not there."""
+        found = dict.fromkeys(("batch", "lr"), "`steps` is 0") if not self.steps else {}
+        return found | (dict.fromkeys(("hidden", "scale"), "`model` is 'weights'") if self.model == "weights" else {})
+
+    @property
+    def length(self) -> float:
+        """Length of a row."""
+        return self.scale
 
     @property
     def trained(self) -> bool:
@@ -67,6 +79,7 @@ class MetaLearnt(AbstractMethod):
 
     Args:
         learner: which of them.
+        scale: length of a row.
         model: "perceptron" of one hidden layer, or "weights", one per feature, for a head made of prototypes.
         hidden: width of the perceptron.
         steps, batch, lr: of meta-training.
@@ -81,6 +94,7 @@ class MetaLearnt(AbstractMethod):
     """
 
     learner: Gradient = "maml"
+    scale: LearningRate = 1.0
     model: Literal["perceptron", "weights"] = "perceptron"
     hidden: Positive = 64
     steps: Count = 200
@@ -94,6 +108,32 @@ class MetaLearnt(AbstractMethod):
     first_order: Share = 0.0
     margin: NonNegative = 0.0
     unlabelled: Switch = False
+
+    @property
+    def length(self) -> float:
+        """Length of a row."""
+        return self.scale
+
+    @property
+    def order(self) -> int:
+        """Order of the gradients through the inner loop."""
+        return 1 if self.learner in ("fomaml", "reptile") else 2
+
+    def idle(self) -> dict[str, str]:
+        """Return what other learners have, and what no step needs."""
+        head = "only protomaml's head is made of prototypes"
+        found = dict.fromkeys(("model", "temperature", "unlabelled"), head) if self.learner != "protomaml" else {}
+        if self.learner == "protomaml" and self.model == "weights":
+            found |= dict.fromkeys(("hidden", "scale"), "`model` is 'weights'")
+        if self.order == 1:
+            found["first_order"] = f"{self.learner} takes no others"
+        if self.learner == "reptile":
+            found["multi_step"] = "reptile looks at no query items"
+        if not self.inner_steps:
+            found |= dict.fromkeys(("inner_lr", "multi_step"), "`inner_steps` is 0")
+        if not self.steps:
+            found |= dict.fromkeys(("batch", "lr", "first_order", "multi_step", "margin"), "`steps` is 0")
+        return found
 
     @property
     def trained(self) -> bool:
@@ -159,8 +199,7 @@ class MetaLearnt(AbstractMethod):
             return ANIL(model, inner_lr=rate, inner_steps=steps, multi_step=more)
         if self.learner == "meta-sgd":
             return MetaSGD(model, inner_lr=rate, inner_steps=steps, multi_step=more)
-        order = 1 if self.learner == "fomaml" else 2
-        return MAML(model, inner_lr=rate, inner_steps=steps, order=order, multi_step=more)
+        return MAML(model, inner_lr=rate, inner_steps=steps, order=self.order, multi_step=more)
 
 
 def _meta_trained(learner: AbstractLearner, problem: Problem, options: MetaTraining, under_way: UnderWay) -> int:

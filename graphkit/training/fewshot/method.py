@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
-from graphkit._checks import nearest
-from graphkit.training.architectures.abstract import STRICT, LearningRate
+from graphkit.training.architectures.abstract import STRICT
 from graphkit.training.fewshot.solved import Asked, Solved
-from graphkit.training.recipes import first_fault
+from graphkit.training.options import AbstractOptions
 
 if TYPE_CHECKING:
     from graphkit.training.fewshot.kept import UnderWay
@@ -28,12 +25,11 @@ def _known(rows: str) -> str:
     return rows
 
 
-M = TypeVar("M", bound="AbstractMethod")
 Kind: TypeAlias = Annotated[str, AfterValidator(_known)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AbstractMethod(ABC):
+class AbstractMethod(AbstractOptions, ABC):
     """A way of solving few-shot tasks.
 
     Args:
@@ -41,11 +37,19 @@ class AbstractMethod(ABC):
             the same without their mean, "weighted-K" those where rare features count more; "chosen" is the kind of
             ``CHOICES`` on which prototypes do best on validation tasks; "encoder" are embeddings of encoders that were
             trained without labels, beside the weighted features.
-        scale: length of a row.
     """
 
     rows: Kind = "features-2"
-    scale: LearningRate = 1.0
+
+    @property
+    def length(self) -> float:
+        """Length of a row, which says nothing where directions are compared."""
+        return 1.0
+
+    @property
+    def title(self) -> str:
+        """What it is called where a field is refused."""
+        return "this learner"
 
     @property
     @abstractmethod
@@ -63,28 +67,3 @@ class AbstractMethod(ABC):
 
         What is ``under_way`` keeps the state of a meta-training.
         """
-
-
-def with_fields(method: M, overrides: Mapping[str, Any]) -> M:
-    """Return a method with some fields replaced.
-
-    Args:
-        method: any.
-        overrides: field -> value; text is read as the field's type.
-
-    Raises:
-        ValueError: for a field that does not exist, or a value out of its range.
-
-    Example:
-        >>> from graphkit.training.fewshot import METHODS
-        >>> with_fields(METHODS["maml"], {"inner_steps": 3}).inner_steps
-        3
-    """
-    known = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
-    for name in overrides:
-        if name not in known:
-            raise ValueError(f"`{name}` is no field of this learner. {nearest(name, known)}")
-    try:
-        return type(method)(**{**known, **overrides})
-    except ValidationError as error:
-        raise ValueError(first_fault(error)) from None

@@ -20,6 +20,7 @@ class Classifier(AbstractMethod):
     """A perceptron that told the training classes apart, then prototypes on its hidden layer, or steps on the support.
 
     Args:
+        scale: length of a row.
         pretrained: whether it is trained on the training classes at all.
         adaptation: "prototypes" of the hidden layer, or "steps" of the whole model under a new head.
         hidden: width.
@@ -27,12 +28,25 @@ class Classifier(AbstractMethod):
         inner_lr, inner_steps: of the steps on a support.
     """
 
+    scale: LearningRate = 1.0
     pretrained: Switch = True
     adaptation: Literal["prototypes", "steps"] = "steps"
     hidden: Positive = 64
     epochs: Positive = 100
     inner_lr: LearningRate = 0.1
     inner_steps: Positive = 20
+
+    @property
+    def length(self) -> float:
+        """Length of a row."""
+        return self.scale
+
+    def idle(self) -> dict[str, str]:
+        """Return what is not done: the training of the classifier, or the steps on a support."""
+        found = {} if self.pretrained else {"epochs": "`pretrained` is false"}
+        if self.adaptation == "prototypes":
+            found |= dict.fromkeys(("inner_lr", "inner_steps"), "`adaptation` is 'prototypes'")
+        return found
 
     @property
     def trained(self) -> bool:

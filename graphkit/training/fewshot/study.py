@@ -122,7 +122,7 @@ def fewshot(
             raise ValueError(
                 f"`protocol` must be the one that the study was drawn with, {problem.test.protocol}, got {protocol}."
             )
-    config = {name: {"kind": type(methods[name]).__name__, **dataclasses.asdict(methods[name])} for name in names}
+    config = {name: {"kind": type(methods[name]).__name__, **methods[name].as_dict()} for name in names}
     held = {
         **dataclasses.asdict(protocol),
         **study.setting,
@@ -198,7 +198,7 @@ def fewshot(
 def _seeing(study: Study, problem: Problem, method: AbstractMethod) -> tuple[str, Problem]:
     """Return the kind of rows that a method sees, and the problem over them; encoders may take minutes."""
     kind = chosen_rows(study, problem) if method.rows == CHOSEN else method.rows
-    rowed = problem.seeing(study.rowed(problem, kind, method.scale))
+    rowed = problem.seeing(study.rowed(problem, kind, method.length))
     if study.device.type == "cuda":
         torch.cuda.synchronize(study.device)  # what made the rows is no part of the method's time
     return kind, rowed

@@ -90,10 +90,9 @@ class Ridge(AbstractMethod):
     spread: LearningRate = 0.3
     intercept: Switch | Literal["chosen"] = False
 
-    def __post_init__(self) -> None:
-        usual = (Ridge.weight, Ridge.spread)
-        if not self.unlabelled and (self.weight, self.spread) != usual:
-            raise ValueError("`weight` and `spread` are of unlabelled rows; set `unlabelled=true` too.")
+    def idle(self) -> dict[str, str]:
+        """Return what says how much unlabelled rows count, where they do not."""
+        return {} if self.unlabelled else dict.fromkeys(("weight", "spread"), "`unlabelled` is false")
 
     @property
     def trained(self) -> bool:

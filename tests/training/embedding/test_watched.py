@@ -16,7 +16,7 @@ from graphkit.training.embedding.baselines import classifier_logits
 from graphkit.training.embedding.settings import seen_in_training
 
 SMALL = {"epochs": 4, "steps": 2, "dim": 4, "hidden": 8}
-WITHOUT_LABELS = embedding_recipe("dgi", {"epochs": 3, "dim": 8, "hidden": 8})
+WITHOUT_LABELS = embedding_recipe("dgi", {"epochs": 3, "dim": 8})
 WATCHED = EmbeddingEpoch._fields[3:]
 
 

@@ -100,8 +100,8 @@ def test_a_device_is_named_as_pytorch_names_it():
 
 
 def test_fields_of_unlabelled_rows_need_them():
-    with pytest.raises(ValueError, match="`weight` and `spread` are of unlabelled rows"):
-        Ridge(weight=9.0)
+    with pytest.raises(ValueError, match="`weight` decides nothing in this learner: `unlabelled` is false"):
+        Ridge().with_({"weight": 9.0})
 
 
 def test_the_headline_is_chosen_on_validation_classes(study):
@@ -228,7 +228,7 @@ def _shorten(monkeypatch):
 
     full = encoders.embedding_recipe
     small = {"epochs": 2, "dim": 8, "hidden": 8}
-    monkeypatch.setattr(encoders, "embedding_recipe", lambda loss, more: full(loss, {**small, **(more or {})}))
+    monkeypatch.setattr(encoders, "embedding_recipe", lambda loss: full(loss).merged(small))
 
 
 def test_rows_are_averages_written_out():
