@@ -72,7 +72,7 @@ def epochs(graphs: GraphSet, chosen: Any) -> dict[str, Callable[[], Any]]:
         for batch in task.batches(chosen.batch):
             fit._step(batch)
 
-    model = Peer(chosen.hidden, chosen.layers, chosen.dropout)
+    model = Peer(chosen.model.hidden, chosen.model.layers, chosen.model.dropout)
     optimizer = torch.optim.Adam(model.parameters(), lr=chosen.lr)
     loader = DataLoader(graphs.part("train"), batch_size=chosen.batch, shuffle=True)
     return {"graphkit": own, "PyG and OGB": lambda: peer_epoch(model, optimizer, loader, task.objective.loss)}
@@ -93,7 +93,7 @@ def peer_figure(graphs: GraphSet, chosen: Any, seed: int) -> float:
     """Return the official test figure of the peer at its epoch of best validation."""
     torch.manual_seed(seed)
     task, test = prepare_graphs(graphs, chosen, torch.device("cpu"), torch.float32)
-    model = Peer(chosen.hidden, chosen.layers, chosen.dropout)
+    model = Peer(chosen.model.hidden, chosen.model.layers, chosen.model.dropout)
     optimizer = torch.optim.Adam(model.parameters(), lr=chosen.lr)
     loader = DataLoader(graphs.part("train"), batch_size=chosen.batch, shuffle=True, drop_last=True)
 

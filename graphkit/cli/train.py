@@ -124,21 +124,17 @@ def train(
     overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr, "fan_out": fan_out, "batch": batch_size})
     written = str(overrides.pop("model", "gcn"))
     name = model or written
-    chosen = recipe(name, overrides, items=items)
     if sampled:
-        chosen = chosen.with_(
-            {
-                "fan_out": chosen.fan_out or ",".join(["10"] * getattr(chosen.model, "layers", 2)),
-                "batch": chosen.batch or 512,
-            }
-        )
+        hops = overrides.get("layers", getattr(recipe(name, items=items).model, "layers", 2))
+        overrides = {"fan_out": ",".join(["10"] * int(hops)), "batch": 512} | overrides
+    elif items == "nodes" and not overrides.get("fan_out") and (workers or batch_size):
+        raise click.UsageError("`--batch-size` and `--workers` go with `--sampled`: else all nodes are in one step.")
+    chosen = recipe(name, overrides, items=items)
     if partitions is not None and (not sampled or workers or split or split_per_seed or undirected):
         raise click.UsageError(
             "`--partitions` goes with `--sampled`, and without `--workers`, splits and `--undirected`: the parts carry "
             "theirs."
         )
-    if items == "nodes" and not chosen.fan_out and (workers or batch_size):
-        raise click.UsageError("`--batch-size` and `--workers` go with `--sampled`: else all nodes are in one step.")
     if items != "nodes" and workers:
         raise click.UsageError(f"`--workers` draw neighbours of nodes; {items} have none to be drawn.")
     if beside and not protocol:
