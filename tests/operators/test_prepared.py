@@ -170,6 +170,20 @@ def test_a_change_of_sparse_features_is_seen():
     torch.testing.assert_close(features_of(x).to_dense(), x.to_dense(), **EXACT)
 
 
+@pytest.mark.parametrize("edit", [torch.Tensor.mul_, lambda values, factor: values.data.mul_(factor)])
+def test_a_change_of_an_operator_is_seen_whether_it_owns_the_memory_or_stands_beside(index, edit):
+    operator = SparseOperator.from_edge_index(index, BY_NAME["path"].weights(), num_nodes=5)
+    places = (operator,), (index, operator)
+
+    def sums():
+        return [remembered(lambda: float(operator.sums().sum()), "sums", *place) for place in places]
+
+    before = sums()
+    assert before[0] == before[1] == float(BY_NAME["path"].weights().sum())
+    edit(operator.values, 3)
+    assert sums() == [3 * each for each in before]
+
+
 def test_another_weight_tensor_at_the_same_address_is_not_served_the_old(index):
     """Weights are known by their object and numbers, not by an id that is used again."""
     for factor in range(1, 20):
