@@ -5,8 +5,8 @@ weakly: it goes when the tensor goes. It is served again only while the tensor's
 fingerprint of its numbers are unchanged, so that an edit in place, even through NumPy's view of the same memory, is
 seen.
 
-What is remembered belongs to no caller. Whoever is handed an operator, a pattern or a basis has his own: its numbers are
-copied when they are asked for, and the package itself reads them without a copy. The few results that callers are
+What is remembered belongs to no caller. Whoever is handed an operator, a pattern or a basis has his own: its numbers
+are copied when they are asked for, and the package itself reads them without a copy. The few results that callers are
 handed as they are (``lent``) are looked at in the same way as the tensors they were made from.
 """
 
