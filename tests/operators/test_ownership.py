@@ -193,6 +193,17 @@ def test_whatever_is_done_to_an_answer_the_next_one_is_fresh(name, way):
     assert same(found, numbers(*copy.deepcopy((call, given))))
 
 
+@pytest.mark.parametrize("way", [by_an_operation, through_numpy])
+@pytest.mark.parametrize("name", CALLS)
+def test_whatever_is_done_to_the_arguments_the_next_answer_is_of_what_they_are_then(name, way):
+    call, given = copy.deepcopy(CALLS[name])
+    numbers(call, given)
+    edit([getattr(call, "__self__", None), *given.values()], way)
+    found = numbers(call, given)
+    prepared._memory.clear()
+    assert same(found, numbers(*copy.deepcopy((call, given))))
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_no_answer_shares_memory_with_what_is_remembered(name):
     """The law above on accelerators too, where no fingerprint is taken, and between two callers."""
