@@ -50,7 +50,7 @@ class Numbers:
         """Note that somebody holds the values from now on."""
         if not self.seen:
             self.seen = self.values is not None
-            self._at_first = None if self._degrees is None else self.stamp()
+            self._at_first = None if self._degrees is None else self._mark()
 
     def copy(self) -> Numbers:
         """Return the same with tensors of its own."""
@@ -62,20 +62,22 @@ class Numbers:
 
     def stamp(self) -> Hashable:
         """Return what tells the values from those that they are edited to; ``None`` where nobody can edit them."""
-        values = self.values
-        if not self.seen or values is None or not _readable(values):
-            return None
-        if values.device.type != "cpu":
+        if self.seen and self.pattern.device.type != "cpu":
             return object()  # there an edit may leave no trace
+        return self._mark() if self.seen else None
+
+    def _mark(self) -> Hashable:
+        if self.values is None or not _readable(self.values):
+            return None
         with outside_transforms():
-            return stamp(values)
+            return stamp(self.values)
 
     @property
     def degrees(self) -> Degrees | None:
         """Degrees of the graph whose Laplacian this is, unless its values were edited."""
         if self._degrees is None or not self.seen:
             return self._degrees
-        return self._degrees if self.stamp() == self._at_first else None
+        return self._degrees if self._mark() == self._at_first else None
 
     def written_out(self) -> Tensor:
         """Return the values, ones written out, ``[entries]``."""

@@ -226,7 +226,9 @@ class SparseOperator:
     @property
     def values(self) -> Tensor | None:
         """Value of each entry, ``[entries]``, or ``None`` for ones; the caller's own, see above."""
-        return self._owned().values
+        kept = self._owned()
+        kept.show()
+        return kept.values
 
     @values.setter
     def values(self, values: Tensor | None) -> None:
@@ -239,11 +241,10 @@ class SparseOperator:
         return self._owned().degrees
 
     def _owned(self) -> Numbers:
-        """Return the numbers for somebody to hold, as a copy where others share them."""
+        """Return numbers that are this operator's own, copied where others share them."""
         if self._shared and (self._kept.values is not None or self._kept.degrees is not None):
             self._kept = self._kept.copy()
         self._shared = False
-        self._kept.show()
         return self._kept
 
     def _stamp(self) -> Hashable:
@@ -299,7 +300,9 @@ class SparseOperator:
 
     def entry_values(self) -> Tensor:
         """Return the values, ones written out, ``[entries]``."""
-        return self._owned().written_out()
+        kept = self._owned()
+        kept.show()
+        return kept.written_out()
 
     def sums(self) -> Tensor:
         """Return the sum of each row, ``[rows]``: the weighted in-degrees of an adjacency."""
