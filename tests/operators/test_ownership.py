@@ -32,7 +32,9 @@ from graphkit.operators import (
     gcn_adjacency,
     heat,
     laplacian,
+    mean_adjacency,
     prepared,
+    rescaled_laplacian,
     sparse_features,
     sum_adjacency,
     wavelet_analysis,
@@ -250,6 +252,16 @@ def test_two_callers_hold_two_operators(name, form):
     edit(one, through_data)
     assert torch.equal(other.to_dense(), before)
     assert torch.equal(made(graph, num_nodes=4).to_dense(), before)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("layer", [GCNConv(2, 3), GATConv(2, 3), SAGEConv(2, 3), ChebConv(2, 3, K=3)], ids=str)
+def test_layers_are_the_same_after_the_operators_of_their_graph_were_edited(layer, way):
+    index = RING.clone()
+    before = layer(X, index)
+    for made in (gcn_adjacency, laplacian, mean_adjacency, rescaled_laplacian, sum_adjacency):
+        edit(made(index, num_nodes=4), way)
+    assert torch.equal(layer(X, index), before)
 
 
 def directed() -> SparseOperator:
