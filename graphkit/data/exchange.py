@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+_since: float | None = None
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Note that this process waits for the others until the block ends; Python acts on no signal meanwhile."""
+    global _since
+    _since = time.monotonic()
+    try:
+        yield
+    finally:
+        _since = None
+
+
+def waited() -> float:
+    """Return for how many seconds this process has been waiting for the others; 0 where it does something."""
+    since = _since
+    return 0.0 if since is None else time.monotonic() - since
 
 
 @dataclass(frozen=True)
@@ -40,7 +61,8 @@ class Exchange:
         if self.count == 1:
             return list(parts)
         try:
-            return self._swapped(parts)
+            with waiting():
+                return self._swapped(parts)
         except RuntimeError as error:
             raise ConnectionError(
                 f"process {self.rank} of {self.count} lost another one of the job; start all of them again with "

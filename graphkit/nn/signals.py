@@ -124,7 +124,7 @@ class SignalNet(nn.Module):
 def _convolved(conv: nn.Module, takes: frozenset[str], x: Tensor, level: Level) -> Tensor:
     """Return the convolved signal; the layer is handed what its ``forward`` asks for."""
     if "basis" in takes:
-        return conv(x, level.basis.to(next(conv.parameters()).dtype))
+        return conv(x, level._basis.to(next(conv.parameters()).dtype))
     if "edge_weight" in takes:
         return conv(x, level.edge_index, edge_weight=level.edge_weight.to(x.dtype))
     if "edge_index" in takes:

@@ -34,7 +34,7 @@ def multiply(
         with torch.autocast(x.device.type, enabled=False):  # it would make both factors half
             product = torch_csr(pattern, weights) @ x
     else:
-        messages = weights.unsqueeze(-1) * x.index_select(0, pattern.columns)
+        messages = weights.unsqueeze(-1) * x.index_select(0, pattern._columns)
         product = x.new_zeros(pattern.shape[0], *x.shape[1:]).index_add(0, pattern.rows(), messages)
     product = product if scale == 1.0 else product.mul_(scale)
     return product if plus is None else product.add_(plus, alpha=plus_scale)
@@ -54,7 +54,7 @@ def sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
     rows, step = pattern.rows(), max(1, BLOCK // max(1, left.shape[1:].numel()))
     for start in range(0, pattern.entries, step):
         block = slice(start, start + step)
-        out[block] = (left[rows[block]] * right[pattern.columns[block]]).sum(-1)
+        out[block] = (left[rows[block]] * right[pattern._columns[block]]).sum(-1)
     return out
 
 
@@ -74,7 +74,7 @@ def taken(x: Tensor, index: Tensor) -> Tensor:
 
 def torch_csr(pattern: Pattern, values: Tensor) -> Tensor:
     """Return the matrix as PyTorch's own CSR tensor, which shares the operator's memory."""
-    return torch.sparse_csr_tensor(pattern.pointers, pattern.columns, values, pattern.shape, check_invariants=False)
+    return torch.sparse_csr_tensor(pattern._pointers, pattern._columns, values, pattern.shape, check_invariants=False)
 
 
 with warnings.catch_warnings():  # PyTorch says once a process that its CSR tensors are in beta; that is ours to know

@@ -113,7 +113,7 @@ class _Attend(AbstractFunction):
         alpha = fresh((pattern.entries, heads), x.dtype)
         out = fresh((pattern.shape[0], heads, features), x.dtype)
         rows, columns, entry, factors = kernel_arrays(score_row, score_column, score_entry, keep)
-        pointers, places = pattern.arrays
+        pointers, places = pattern._arrays
         threads.over_rows(
             kernels.attend,
             pointers,
@@ -142,7 +142,7 @@ class _Attend(AbstractFunction):
         rows, columns, entry, factors = kernel_arrays(*inputs[:2], *inputs[3:])
         features, weights, upstream = kernel_arrays(x, alpha, grad)
         dentry, drow = fresh(alpha.shape, x.dtype), fresh(score_row.shape, x.dtype)
-        pointers, places = ctx.pattern.arrays
+        pointers, places = ctx.pattern._arrays
         threads.over_rows(
             kernels.attend_backward_rows,
             pointers,
@@ -152,8 +152,8 @@ class _Attend(AbstractFunction):
         )
         dx = fresh(x.shape, x.dtype)
         dcolumn = fresh(score_column.shape, x.dtype)
-        transpose, position = ctx.pattern.transpose
-        pointers, places = transpose.arrays
+        transpose, position = ctx.pattern._transpose
+        pointers, places = transpose._arrays
         threads.over_rows(
             kernels.attend_backward_columns,
             pointers,

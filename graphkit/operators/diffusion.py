@@ -33,8 +33,8 @@ def pagerank_graph(
         S = \alpha\,(I - (1 - \alpha)\,\hat D^{-1/2} \hat A \hat D^{-1/2})^{-1}
 
     summed as a series until at most 1e-4 (in the spectral norm) is missing. The weights are a preparation, through
-    which no gradient flows. The result is remembered with the graph. Time grows with nodes x edges: it is meant for
-    graphs of thousands of nodes.
+    which no gradient flows. The result is remembered with the graph, as long as neither is edited in place. Time grows
+    with nodes x edges: it is meant for graphs of thousands of nodes.
 
     Args:
         graph: any form that ``edges_of`` takes; undirected, or the norm of what is missing is not bounded so.
@@ -66,7 +66,7 @@ def pagerank_graph(
     def build() -> tuple[Tensor, Tensor]:
         return _strongest(edges.index, edges.weight, num_nodes, teleport, min(neighbours, num_nodes))
 
-    return remembered(build, form, edges.index, edges.weight)
+    return remembered(build, form, edges.index, edges.weight, lent=True)
 
 
 @torch.no_grad()

@@ -35,13 +35,13 @@ def neighbour_maximum(pattern: Pattern, x: Tensor) -> Tensor:
         rows = pattern.rows().unsqueeze(1).expand(-1, x.shape[1])
         # Not `include_self=False`: its gradient takes the 0 that is not included for one more of the largest.
         least = x.new_full((pattern.shape[0], x.shape[1]), -torch.inf)
-        largest = least.scatter_reduce(0, rows, x.index_select(0, pattern.columns), "amax")
-        return torch.where(pattern.pointers.diff().unsqueeze(1) > 0, largest, 0.0)
+        largest = least.scatter_reduce(0, rows, x.index_select(0, pattern._columns), "amax")
+        return torch.where(pattern._pointers.diff().unsqueeze(1) > 0, largest, 0.0)
     return _Maximum.apply(x, pattern)[0]
 
 
 def _run(kernel: Any, pattern: Pattern, tensors: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
-    pointers, columns = pattern.arrays
+    pointers, columns = pattern._arrays
     threads.over_rows(kernel, pointers, tensors[0].shape[1], columns, *kernel_arrays(*tensors, *outputs))
 
 
@@ -82,7 +82,7 @@ class _BetweenMaxima(AbstractFunction):
     def forward(values: Tensor, x: Tensor, out: Tensor, ties: Tensor, to_rows: bool, pattern: Pattern) -> Tensor:
         result = fresh((out if to_rows else x).shape, x.dtype)
         kernel = extremum.gather_from_maxima if to_rows else extremum.scatter_to_maxima
-        _run(kernel, pattern if to_rows else pattern.transpose[0], (x, out, ties, values), (result,))
+        _run(kernel, pattern if to_rows else pattern._transpose[0], (x, out, ties, values), (result,))
         return result
 
     @staticmethod

@@ -24,10 +24,11 @@ from graphkit._checks import (
 )
 from graphkit.operators.functions import inside_transform
 from graphkit.operators.normalization import built, entry_values, inverse_power, normalized
+from graphkit.operators.numbers import Degrees
 from graphkit.operators.pattern import outside_transforms, rememberable
 from graphkit.operators.prepared import edges_of, looped_pattern_of
 from graphkit.operators.products import along_rows, row_sums
-from graphkit.operators.sparse import Degrees, SparseOperator
+from graphkit.operators.sparse import SparseOperator
 
 NORMALIZATIONS = ("none", "sym", "rw")
 
@@ -123,9 +124,9 @@ def _difference(
     degree = row_sums(pattern, weights)
     weights = normalized(pattern, weights, kind)
     diagonal = degree if kind == "none" else torch.where(degree == 0, isolated, torch.ones_like(degree))
-    on_diagonal = pattern.rows() == pattern.columns
+    on_diagonal = pattern.rows() == pattern._columns
     values = torch.where(on_diagonal, along_rows(pattern, diagonal), -weights)
-    return SparseOperator(pattern, values, Degrees(kind, degree.detach()))
+    return SparseOperator._made(pattern, values, Degrees(kind, degree.detach()))
 
 
 def rescaled_laplacian(
@@ -182,15 +183,15 @@ def rescaled_laplacian(
         if plain:  # 2 L / 2 - I: the diagonal vanishes, and is not stored
             pattern = looped_pattern_of(edges.index, num_nodes, loops="none")
             weights = entry_values(pattern, edges.weight, edges.index.shape[1], dtype=dtype)
-            return SparseOperator(pattern, -normalized(pattern, weights, kind))
+            return SparseOperator._made(pattern, -normalized(pattern, weights, kind))
         operator = _difference(edges.index, edges.weight, num_nodes, kind, 1.0, dtype)
         pattern = operator.pattern
         scale = eigenvalue_bound(operator, batch) if largest is None else torch.as_tensor(largest, dtype=dtype)
         if batch is not None and scale.numel() > 1:
             scale = scale.index_select(0, batch)
         scale = 2 * inverse_power(scale.to(edges.index.device).reshape(-1), 1.0).expand(num_nodes)
-        on_diagonal = (pattern.rows() == pattern.columns).to(dtype)
-        return SparseOperator(pattern, operator.entry_values() * along_rows(pattern, scale) - on_diagonal)
+        on_diagonal = (pattern.rows() == pattern._columns).to(dtype)
+        return SparseOperator._made(pattern, operator._kept.written_out() * along_rows(pattern, scale) - on_diagonal)
 
     given = largest if isinstance(largest, Tensor) else None
     if not rememberable(given):
@@ -221,7 +222,7 @@ def eigenvalue_bound(laplacian: SparseOperator, batch: Tensor | None = None) -> 
     """
     instance("laplacian", laplacian, SparseOperator, "a SparseOperator")
     graph_numbers("batch", batch, laplacian.shape[0])
-    radii = laplacian.with_values(laplacian.values.abs()).sums() if laplacian.values is not None else laplacian.sums()
+    radii = row_sums(laplacian.pattern, laplacian._kept.written_out().abs())
     if batch is None:
         batch = torch.zeros(len(radii), dtype=torch.long, device=radii.device)
     graphs = int(batch.max()) + 1 if batch.numel() else 1

@@ -70,7 +70,7 @@ def gcn_adjacency(
         else:
             pattern = pattern_of(edges.index, num_nodes)
             values = entry_values(pattern, edges.weight, edges.index.shape[1], dtype=dtype)
-        return SparseOperator(pattern, normalized(pattern, values, "sym" if normalize else "none"))
+        return SparseOperator._made(pattern, normalized(pattern, values, "sym" if normalize else "none"))
 
     return built(build, ("gcn", num_nodes, improved, add_self_loops, normalize, dtype), edges.index, edges.weight)
 
@@ -95,8 +95,8 @@ def mean_adjacency(
 
     def build() -> SparseOperator:
         pattern = pattern_of(edges.index, num_nodes)
-        counts = pattern.pointers.diff().clamp(min=1).to(dtype)
-        return SparseOperator(pattern, counts.reciprocal().index_select(0, pattern.rows()))
+        counts = pattern._pointers.diff().clamp(min=1).to(dtype)
+        return SparseOperator._made(pattern, counts.reciprocal().index_select(0, pattern.rows()))
 
     return built(build, ("mean", num_nodes, dtype), edges.index)
 
@@ -114,7 +114,9 @@ def sum_adjacency(graph: Any, *, num_nodes: int | tuple[int, int], flow: str = "
         [1.0, 2.0, 0.0]
     """
     edges = edges_of(graph, flow=flow, num_nodes=num_nodes)
-    return built(lambda: SparseOperator(pattern_of(edges.index, num_nodes)), ("sum", num_nodes), edges.index)
+    return built(
+        lambda: SparseOperator._made(pattern_of(edges.index, num_nodes), None), ("sum", num_nodes), edges.index
+    )
 
 
 def entry_values(
@@ -139,8 +141,8 @@ def entry_values(
         edge_values = loop_values.new_ones(edges) if edge_values is None else edge_values.reshape(edges)
         edge_values = torch.cat((edge_values.to(dtype), loop_values.to(dtype)))
     elif edge_values is None:
-        return torch.ones(pattern.entries, dtype=dtype, device=pattern.columns.device)
-    return edge_values.reshape(-1).to(dtype).index_select(0, pattern.order)
+        return torch.ones(pattern.entries, dtype=dtype, device=pattern.device)
+    return edge_values.reshape(-1).to(dtype).index_select(0, pattern._order)
 
 
 def inverse_power(degree: Tensor, power: float) -> Tensor:
@@ -183,4 +185,4 @@ def built(
         with torch.no_grad():
             return build()
 
-    return remembered(without_gradient, form, edge_index, *others)
+    return remembered(without_gradient, form, edge_index, *others)._lent()

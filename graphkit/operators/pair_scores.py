@@ -60,7 +60,7 @@ def pair_scores_composed(
     pattern: Pattern, left: Tensor, right: Tensor, att: Tensor, entry_term: Tensor | None, slope: float
 ) -> Tensor:
     """Return what ``pair_scores`` returns, through an ``entries x features`` array."""
-    z = left.index_select(0, pattern.rows()) + right.index_select(0, pattern.columns)
+    z = left.index_select(0, pattern.rows()) + right.index_select(0, pattern._columns)
     if entry_term is not None:
         z = z + entry_term
     return (F.leaky_relu(z, slope) * att).sum(-1)
@@ -74,7 +74,7 @@ class _PairScores(AbstractFunction):
         out = fresh((pattern.entries, att.shape[0]), left.dtype)
         rows, columns, entry = kernel_arrays(left, right, entry_term)
         weights, scores = kernel_arrays(att, out)
-        pointers, places = pattern.arrays
+        pointers, places = pattern._arrays
         given = places, rows, columns, entry, weights, rows.dtype.type(slope)
         threads.over_rows(kernels.pair_scores, pointers, att.numel(), *given, scores)
         return out
@@ -95,14 +95,14 @@ class _PairScores(AbstractFunction):
         slope = rows.dtype.type(ctx.slope)
         dleft, dright, datt = (fresh(t.shape, left.dtype) for t in (left, right, left))
         dentry = None if entry_term is None else fresh(entry_term.shape, left.dtype)
-        pointers, places = ctx.pattern.arrays
+        pointers, places = ctx.pattern._arrays
         own = np.arange(len(places), dtype=places.dtype)
         given = entry, weights, slope, upstream
         outputs = dleft.numpy(), datt.numpy(), nothing if dentry is None else dentry.numpy()
         run = kernels.pair_scores_backward
         threads.over_rows(run, pointers, 2 * att.numel(), places, own, rows, columns, *given, *outputs)
-        transpose, position = ctx.pattern.transpose
-        pointers, places = transpose.arrays
+        transpose, position = ctx.pattern._transpose
+        pointers, places = transpose._arrays
         outputs = dright.numpy(), nothing, nothing
         threads.over_rows(run, pointers, 2 * att.numel(), places, position.numpy(), columns, rows, *given, *outputs)
         return dleft, dright, datt.sum(0), dentry, None, None

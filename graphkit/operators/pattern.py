@@ -48,7 +48,10 @@ def rememberable(tensor: Tensor | None) -> bool:
 class Pattern:
     """The places of the entries of a sparse matrix, sorted by row and then by column; duplicates stay apart.
 
-    Attributes:
+    It never changes: it is shared by all that is prepared of a graph, and kernels trust it. It holds copies of what it
+    is made of, and hands out copies; inside the package ``_pointers``, ``_columns``, ``_order`` are read without one.
+
+    Args:
         pointers: entry range of each row, ``[rows + 1]``, int32 where everything fits, else int64.
         columns: column of each entry, ``[entries]``, in the type of the pointers.
         order: place of each entry in the list the pattern was made from, ``[entries]``.
@@ -59,26 +62,26 @@ class Pattern:
         ValueError: for pointers, columns or places that do not fit the shape or each other.
     """
 
-    pointers: Tensor
-    columns: Tensor
-    order: Tensor
+    _pointers: Tensor
+    _columns: Tensor
+    _order: Tensor
     shape: tuple[int, int]
-    _transpose: tuple[Pattern | weakref.ref[Pattern], Tensor] | None
-    _arrays: tuple[np.ndarray, np.ndarray] | None
+    _other: tuple[Pattern | weakref.ref[Pattern], Tensor] | None
+    _views: tuple[np.ndarray, np.ndarray] | None
     _listed: int | None
 
     def __init__(self, pointers: Tensor, columns: Tensor, order: Tensor, shape: tuple[int, int]) -> None:
         compressed_in_shape(pointers, columns, order, shape)
-        self._hold(pointers, columns, order, shape)
+        self._hold(pointers.clone(), columns.clone(), order.clone(), shape)
 
     def _hold(self, pointers: Tensor, columns: Tensor, order: Tensor, shape: tuple[int, int]) -> Pattern:
-        self.pointers, self.columns, self.order, self.shape = pointers, columns, order, shape
-        self._transpose = self._arrays = self._listed = None
+        self._pointers, self._columns, self._order, self.shape = pointers, columns, order, shape
+        self._other = self._views = self._listed = None
         return self
 
     @classmethod
     def trusted(cls, pointers: Tensor, columns: Tensor, order: Tensor, shape: tuple[int, int]) -> Pattern:
-        """Return the pattern of parts that a sort has just made, and that need no look."""
+        """Return the pattern of parts that a sort has just made, that need no look and that nobody else holds."""
         return cls.__new__(cls)._hold(pointers, columns, order, shape)
 
     @classmethod
@@ -111,35 +114,60 @@ class Pattern:
             return cls.trusted(*_compressed_rows(rows.detach().long(), columns.detach().long(), shape), shape)
 
     @property
+    def pointers(self) -> Tensor:
+        """Entry range of each row, ``[rows + 1]``; a copy."""
+        return self._pointers.clone()
+
+    @property
+    def columns(self) -> Tensor:
+        """Column of each entry, ``[entries]``; a copy."""
+        return self._columns.clone()
+
+    @property
+    def order(self) -> Tensor:
+        """Place of each entry in the list the pattern was made from, ``[entries]``; a copy."""
+        return self._order.clone()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pattern lies."""
+        return self._columns.device
+
+    @property
     def entries(self) -> int:
         """Number of stored entries."""
-        return self.columns.numel()
+        return self._columns.numel()
 
     @property
     def listed(self) -> int:
         """How long the list that the pattern was made from must be for ``order`` to lie in it; looked at once."""
         if self._listed is None:
             with outside_transforms():
-                self._listed = extent(self.order)[1] + 1
+                self._listed = extent(self._order)[1] + 1
         return self._listed
 
     @property
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """``pointers`` and ``columns`` as NumPy views, for the kernels; the pattern must be on the CPU."""
-        if self._arrays is None:
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pointers and columns as NumPy views, for the kernels, which only read; the pattern must be on the CPU."""
+        if self._views is None:
             with outside_transforms():
-                self._arrays = self.pointers.numpy(), self.columns.numpy()
-        return self._arrays
+                self._views = self._pointers.numpy(), self._columns.numpy()
+        return self._views
 
     @property
     def transpose(self) -> tuple[Pattern, Tensor]:
-        """The transposed pattern, and the position in this one of each of its entries, ``[entries]``.
+        """The transposed pattern, and the position in this one of each of its entries, ``[entries]``; a copy.
 
         Made once. A symmetric pattern is its own transpose; otherwise the transpose knows this pattern weakly, so that
         no circle keeps a large graph alive.
         """
-        if self._transpose is not None:
-            other, position = self._transpose
+        other, position = self._transpose
+        return other, position.clone()
+
+    @property
+    def _transpose(self) -> tuple[Pattern, Tensor]:
+        if self._other is not None:
+            other, position = self._other
             strong = other() if isinstance(other, weakref.ref) else other
             if strong is not None:
                 return strong, position
@@ -147,45 +175,45 @@ class Pattern:
             return self._transposed()
 
     def _transposed(self) -> tuple[Pattern, Tensor]:
-        if self.columns.device.type == "cpu":
-            arrays = ordering.transposed_rows(*self.arrays, self.shape[1])
+        if self._columns.device.type == "cpu":
+            arrays = ordering.transposed_rows(*self._arrays, self.shape[1])
             pointers, columns, position = (torch.from_numpy(array) for array in arrays)
         else:
-            pointers, columns, position = _compressed_rows(self.columns.long(), self.rows(), self.shape[::-1])
+            pointers, columns, position = _compressed_rows(self._columns.long(), self.rows(), self.shape[::-1])
         if (
             self.shape[0] == self.shape[1]
-            and torch.equal(pointers, self.pointers)
-            and torch.equal(columns, self.columns)
+            and torch.equal(pointers, self._pointers)
+            and torch.equal(columns, self._columns)
         ):
-            self._transpose = weakref.ref(self), position
+            self._other = weakref.ref(self), position
             return self, position
-        other = Pattern.trusted(pointers, columns, self.order.index_select(0, position), self.shape[::-1])
+        other = Pattern.trusted(pointers, columns, self._order.index_select(0, position), self.shape[::-1])
         back = torch.empty_like(position)
         back[position.long()] = torch.arange(len(position), dtype=position.dtype, device=position.device)
-        other._transpose = weakref.ref(self), back
-        self._transpose = other, position
+        other._other = weakref.ref(self), back
+        self._other = other, position
         return other, position
 
     @property
     def symmetric(self) -> bool:
         """Whether the transpose has its entries in the same places."""
-        return self.transpose[0] is self
+        return self._transpose[0] is self
 
     def rows(self) -> Tensor:
         """Return the row of each entry, ``[entries]``, int64."""
-        counts = self.pointers.diff().long()
-        numbers = torch.arange(self.shape[0], device=self.columns.device)
+        counts = self._pointers.diff().long()
+        numbers = torch.arange(self.shape[0], device=self._columns.device)
         return numbers.repeat_interleave(counts, output_size=self.entries)
 
     def to(self, device: torch.device | str) -> Pattern:
         """Return the pattern on ``device``; itself when it is there already."""
         device = torch.device(device)
-        if device == self.columns.device:
+        if device == self._columns.device:
             return self
-        return Pattern.trusted(self.pointers.to(device), self.columns.to(device), self.order.to(device), self.shape)
+        return Pattern.trusted(self._pointers.to(device), self._columns.to(device), self._order.to(device), self.shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Pattern, (self.pointers, self.columns, self.order, self.shape)
+        return Pattern, (self._pointers, self._columns, self._order, self.shape)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Pattern:
         return self  # nothing ever writes to a pattern

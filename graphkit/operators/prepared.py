@@ -4,6 +4,10 @@ A layer is handed the same ``edge_index`` epoch after epoch. What is prepared fr
 weakly: it goes when the tensor goes. It is served again only while the tensor's version counter and, on the CPU, a
 fingerprint of its numbers are unchanged, so that an edit in place, even through NumPy's view of the same memory, is
 seen.
+
+What is remembered belongs to no caller. Whoever is handed an operator, a pattern or a basis has his own: its numbers
+are copied when they are asked for, and the package itself reads them without a copy. The few results that callers are
+handed as they are (``lent``) are looked at in the same way as the tensors they were made from.
 """
 
 from __future__ import annotations
@@ -13,7 +17,6 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
@@ -26,10 +29,10 @@ from graphkit._checks import (
     not_mapped,
     one_value_per_edge,
 )
-from graphkit._kernels.ordering import fingerprint
 from graphkit.operators.functions import inside_transform, mapped_over
 from graphkit.operators.pattern import Pattern, outside_transforms
 from graphkit.operators.sparse import SparseOperator
+from graphkit.operators.stamps import stamp
 
 T = TypeVar("T")
 
@@ -48,29 +51,34 @@ class Edges:
 @dataclass(frozen=True)
 class _Record:
     stamps: tuple[Hashable, ...]
-    others: tuple[weakref.ref[Tensor] | None, ...]
+    others: tuple[weakref.ref[Any] | None, ...]
+    lent: Hashable
     result: Any
 
 
 _memory: Any = WeakIdKeyDictionary()
 
 
-def remembered(build: Callable[[], T], form: Hashable, owner: Any, *others: Tensor | None) -> T:
+def remembered(build: Callable[[], T], form: Hashable, owner: Any, *others: Any, lent: bool = False) -> T:
     """Return ``build()``, or what it returned last time for the same tensors, unchanged since, and the same ``form``.
 
     Args:
         build: makes the result; it runs outside ``torch.func`` transforms and must not keep ``owner`` alive.
         form: everything else that the result depends on.
-        owner: the tensor or operator with which the memory lives and dies.
-        others: further tensors that the result depends on.
+        owner: the tensor, operator or other object with which the memory lives and dies.
+        others: further tensors and operators that the result depends on.
+        lent: whether callers are handed the result itself, which must then be unchanged, too, to be returned again. All
+            else that is remembered they are handed as copies.
     """
     with outside_transforms():
-        stamps = tuple(_stamp(tensor) for tensor in (owner, *others))
-        forms: dict[Hashable, _Record] = _memory.setdefault(owner, {})
+        stamps = tuple(stamp(tensor) for tensor in (owner, *others))
+        key = owner._kept if isinstance(owner, SparseOperator) else owner
+        forms: dict[Hashable, _Record] = _memory.setdefault(key, {})
         record = forms.get(form)
         if (
             record is not None
             and record.stamps == stamps
+            and (record.lent is None or record.lent == stamp(record.result))
             and all(
                 kept is other if kept is None else kept() is other
                 for kept, other in zip(record.others, others, strict=True)
@@ -82,35 +90,10 @@ def remembered(build: Callable[[], T], form: Hashable, owner: Any, *others: Tens
         result = build()
         forms.pop(form, None)
         kept = tuple(None if other is None else weakref.ref(other) for other in others)
-        forms[form] = _Record(stamps, kept, result)
+        forms[form] = _Record(stamps, kept, stamp(result) if lent else None, result)
         for old in list(forms)[:-FORMS_PER_TENSOR]:  # in one step: another thread may be at it too
             forms.pop(old, None)
         return result
-
-
-def _stamp(tensor: Any) -> Hashable:
-    if tensor is None or isinstance(tensor, SparseOperator):
-        return None
-    version = None if tensor.is_inference() else tensor._version
-    if tensor.device.type != "cpu":
-        return version
-    if tensor.layout == torch.strided:
-        parts: tuple[Tensor, ...] = (tensor,)
-    elif tensor.layout == torch.sparse_coo:
-        parts = (tensor._indices(), tensor._values())
-    elif tensor.layout == torch.sparse_csr:
-        parts = (tensor.crow_indices(), tensor.col_indices(), tensor.values())
-    else:
-        parts = (tensor.ccol_indices(), tensor.row_indices(), tensor.values())
-    return version, *(_print(part) for part in parts)
-
-
-def _print(tensor: Tensor) -> int:
-    plain = tensor.detach().as_subclass(Tensor)
-    plain = plain.view(torch.int16) if plain.dtype == torch.bfloat16 else plain  # NumPy does not know the type
-    numbers = np.ascontiguousarray(plain.numpy()).reshape(-1)
-    words = np.int64 if numbers.nbytes % 8 == 0 else np.int32 if numbers.nbytes % 4 == 0 else np.uint8
-    return fingerprint(numbers.view(words))
 
 
 def edges_of(
@@ -165,12 +148,13 @@ def edges_of(
         return _edges_of_operator(SparseOperator.from_torch(graph))
     if isinstance(graph, SparseOperator):
         traced = torch.compiler.is_compiling()
-        return Edges(graph.edge_index() if traced else remembered(graph.edge_index, "edges", graph), graph.values)
+        index = graph.edge_index() if traced else remembered(graph.edge_index, "edges", graph.pattern)
+        return Edges(index, graph._kept.values)
     return remembered(lambda: _edges_of_operator(SparseOperator.from_torch(graph)), "edges", graph)
 
 
 def _edges_of_operator(operator: SparseOperator) -> Edges:
-    return Edges(operator.edge_index(), operator.values)
+    return Edges(operator.edge_index(), operator._kept.values)
 
 
 def pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int]) -> Pattern:
@@ -214,12 +198,7 @@ def looped_pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int], *, l
         rows, columns = (torch.cat((end[others], nodes)) for end in (target, source))
         pattern = Pattern.from_ends(rows, columns, (targets, sources))
         order = torch.cat((others, added))
-        order = order.index_select(0, pattern.order)
-        return Pattern.trusted(pattern.pointers, pattern.columns, order, pattern.shape)
+        order = order.index_select(0, pattern._order)
+        return Pattern.trusted(pattern._pointers, pattern._columns, order, pattern.shape)
 
     return remembered(build, ("looped", num_nodes, loops), edge_index)
-
-
-def stamp(tensor: Any) -> Hashable:
-    """Return what tells a tensor's numbers from those it is edited to: its version and, on the CPU, a fingerprint."""
-    return _stamp(tensor)

@@ -86,7 +86,7 @@ def multiply_onto(out: Tensor, matrix: Any, x: Tensor, *, scale: float = 1.0, ke
         scale: :math:`s`.
         kept: :math:`t`.
     """
-    out, values = out.detach(), matrix.values
+    out, values = out.detach(), matrix._kept.values
     made = _multiply(matrix.pattern, values, x, scale, out, kept, out=out)
     if made is not out:
         out.copy_(made)
@@ -144,7 +144,7 @@ def along_rows(pattern: Pattern, x: Tensor) -> Tensor:
 def along_columns(pattern: Pattern, x: Tensor) -> Tensor:
     """Return ``x[j]`` for every entry (i, j), ``[entries, heads]`` from ``[columns, heads]``."""
     if x.device.type != "cpu":
-        return accelerated.taken(x, pattern.columns)
+        return accelerated.taken(x, pattern._columns)
     return sample(pattern, x.new_ones(pattern.shape[0], *x.shape[1:], 1), x.unsqueeze(-1))
 
 
@@ -172,11 +172,11 @@ def _multiply(
     out = fresh((pattern.shape[0], *x.shape[1:]), x.dtype) if out is None else out
     # torch has no sparse product in half precision, nor of integers
     narrow = width < NARROW and not torch.is_autocast_enabled("cpu") and _continuous(x.dtype)
-    if narrow and not heads and pattern.entries > 0 and pattern.columns.dtype == torch.int32:
+    if narrow and not heads and pattern.entries > 0 and pattern._columns.dtype == torch.int32:
         stored = x.new_ones(pattern.entries) if values is None else values.detach()
         start, kept = (out, 0.0) if plus is None else (plus.detach(), plus_scale)  # what is kept 0 times is not read
         return torch.addmm(start, accelerated.torch_csr(pattern, stored), x.detach(), beta=kept, alpha=scale, out=out)
-    pointers, columns = pattern.arrays
+    pointers, columns = pattern._arrays
     if values is not None and heads:
         threads.over_rows(product.multiply_heads, pointers, width, columns, *kernel_arrays(values, x, out))
         return out
@@ -191,7 +191,7 @@ def _multiply(
 def _sample(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
     if left.device.type == "cpu":
         out = fresh((pattern.entries, *left.shape[1:-1]), left.dtype)
-        pointers, columns = pattern.arrays
+        pointers, columns = pattern._arrays
         heads = (1,) if left.dim() == 2 else left.shape[1:2]
         sides = [side.detach().contiguous().view(len(side), *heads, side.shape[-1]).numpy() for side in (left, right)]
         threads.over_rows(
@@ -239,7 +239,7 @@ class _Multiply(AbstractFunction):
         x, values, turned = (_conjugate(part) for part in ctx.saved_tensors)
         dx = dvalues = dplus = None
         if ctx.needs_input_grad[0]:
-            transpose, position = ctx.pattern.transpose
+            transpose, position = ctx.pattern._transpose
             back = None if turned is None else values
             if values is not None:
                 values = _permuted(values, position) if turned is None else turned
@@ -300,7 +300,7 @@ class _Sample(AbstractFunction):
         if ctx.needs_input_grad[0]:
             dleft = _Multiply.apply(right, grad, None, None, 1.0, 1.0, False, ctx.pattern)
         if ctx.needs_input_grad[1]:
-            transpose, position = ctx.pattern.transpose
+            transpose, position = ctx.pattern._transpose
             values = _permuted(grad, position)
             dright = _Multiply.apply(left, values, None, None, 1.0, 1.0, False, transpose)
         return dleft, dright, None

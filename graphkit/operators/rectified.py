@@ -46,7 +46,7 @@ def rectified_sum(pattern: Pattern, x: Tensor, edge: Tensor) -> Tensor:
 
 def rectified_sum_composed(pattern: Pattern, x: Tensor, edge: Tensor) -> Tensor:
     """Return what ``rectified_sum`` returns, through an array of messages."""
-    messages = (x.index_select(0, pattern.columns) + edge.index_select(0, pattern.order)).relu()
+    messages = (x.index_select(0, pattern._columns) + edge.index_select(0, pattern._order)).relu()
     return messages.new_zeros(pattern.shape[0], messages.shape[1]).index_add(0, pattern.rows(), messages)
 
 
@@ -54,8 +54,8 @@ class _RectifiedSum(AbstractFunction):
     @staticmethod
     def forward(x: Tensor, edge: Tensor, pattern: Pattern) -> Tensor:
         out = fresh((pattern.shape[0], x.shape[1]), x.dtype)
-        pointers, columns = pattern.arrays
-        arrays = kernel_arrays(pattern.order, x, edge, out)
+        pointers, columns = pattern._arrays
+        arrays = kernel_arrays(pattern._order, x, edge, out)
         threads.over_rows(rectified.rectified_sum, pointers, x.shape[1], columns, *arrays)
         return out
 
@@ -71,12 +71,12 @@ class _RectifiedSum(AbstractFunction):
             composed = partial(rectified_sum_composed, ctx.pattern)
             return (*differentiable_gradients(composed, [x, edge], grad), None)
         dedge, dx = torch.zeros(edge.shape, dtype=x.dtype), fresh(x.shape, x.dtype)
-        pointers, columns = ctx.pattern.arrays
-        arrays = kernel_arrays(ctx.pattern.order, x, edge, grad, dedge)
+        pointers, columns = ctx.pattern._arrays
+        arrays = kernel_arrays(ctx.pattern._order, x, edge, grad, dedge)
         threads.over_rows(rectified.rectified_sum_backward_edges, pointers, x.shape[1], columns, *arrays)
-        transpose, position = ctx.pattern.transpose
-        pointers, columns = transpose.arrays
-        arrays = kernel_arrays(ctx.pattern.order.index_select(0, position), dedge, dx)
+        transpose, position = ctx.pattern._transpose
+        pointers, columns = transpose._arrays
+        arrays = kernel_arrays(ctx.pattern._order.index_select(0, position), dedge, dx)
         threads.over_rows(rectified.rectified_sum_backward_sources, pointers, x.shape[1], columns, *arrays)
         return dx, dedge, None
 

@@ -39,7 +39,7 @@ class _EntrySoftmax(AbstractFunction):
             total = torch.zeros_like(top).scatter_add(0, rows, shifted)
             return shifted / total.gather(0, rows)
         out = fresh(scores.shape, scores.dtype)
-        pointers, _ = pattern.arrays
+        pointers, _ = pattern._arrays
         threads.over_rows(kernels.softmax_rows, pointers, 4 * scores.shape[1], *kernel_arrays(scores, out))
         return out
 
@@ -55,7 +55,7 @@ class _EntrySoftmax(AbstractFunction):
             weighted = alpha * grad
             return weighted - alpha * along_rows(ctx.pattern, row_sums(ctx.pattern, weighted)), None
         out = fresh(alpha.shape, alpha.dtype)
-        pointers, _ = ctx.pattern.arrays
+        pointers, _ = ctx.pattern._arrays
         threads.over_rows(kernels.softmax_rows_backward, pointers, 4 * alpha.shape[1], *kernel_arrays(alpha, grad, out))
         return out, None
 

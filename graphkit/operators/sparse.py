@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable
+from typing import Any
 
 import scipy.sparse
 import torch
@@ -29,6 +29,7 @@ from graphkit.operators.arguments import (
 )
 from graphkit.operators.arguments import matrix as checked
 from graphkit.operators.dropout import dropout
+from graphkit.operators.numbers import Degrees, Numbers
 from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
 from graphkit.operators.products import multiply, row_sums, sample
 
@@ -39,16 +40,6 @@ STANDS_IN: dict[Callable[..., Any], Callable[..., Any]] = {}
 """What PyTorch's functions do when they are handed an operator; filled by ``features``."""
 
 
-class Degrees(NamedTuple):
-    """Whose Laplacian an operator is: its normalisation (``"none"``, ``"sym"``, ``"rw"``) and the graph's degrees.
-
-    Its null vectors are functions of these, and cannot be read off the values of the symmetric one.
-    """
-
-    normalization: str
-    degree: Tensor
-
-
 class SparseOperator:
     """A sparse matrix :math:`A` in compressed rows that knows its transpose.
 
@@ -56,6 +47,9 @@ class SparseOperator:
     differentiable in ``x`` and in its values, twice, and under ``torch.func``. It also stands where a sparse feature
     matrix stands: ``F.linear`` and ``F.dropout``, hence ``torch.nn.Linear`` and ``torch.nn.Dropout``, accept it and act
     on the stored values, since a dropped zero is a zero.
+
+    Its ``values`` and ``degrees`` are the caller's own, to be edited in place as he likes: all products follow. Of an
+    operator that is remembered with a graph they are a copy, made when they are first asked for.
 
     Args:
         pattern: places of the entries.
@@ -80,10 +74,24 @@ class SparseOperator:
         one_number_per_entry(values, pattern.entries)
         if degrees is not None:
             instance("degrees", degrees, Degrees, "a Degrees")
-        self.pattern = pattern
-        self.values = values
-        self.degrees = degrees
-        self._turned: tuple[int | None, SparseOperator | None] | None = None
+        self._kept = Numbers(pattern, values, degrees, seen=True)
+        self._shared = False
+
+    @classmethod
+    def _of(cls, kept: Numbers, *, shared: bool = True) -> SparseOperator:
+        """Return an operator of numbers that it shares with others until they are asked for, or has for itself."""
+        operator = cls.__new__(cls)
+        operator._kept, operator._shared = kept, shared
+        return operator
+
+    @classmethod
+    def _made(cls, pattern: Pattern, values: Tensor | None, degrees: Degrees | None = None) -> SparseOperator:
+        """Return the operator of values that have just been made and that nobody else holds."""
+        return cls._of(Numbers(pattern, values, degrees, seen=False), shared=False)
+
+    def _lent(self) -> SparseOperator:
+        """Return an operator for a caller to keep: this one is remembered and stays as it is."""
+        return SparseOperator._of(self._kept)
 
     # ---- made from
 
@@ -122,7 +130,8 @@ class SparseOperator:
         if flow == "target_to_source":
             source, target, sizes = target, source, sizes[::-1]
         pattern = Pattern.from_ends(target, source, sizes[::-1])
-        return cls(pattern, None if edge_weight is None else edge_weight.reshape(-1).index_select(0, pattern.order))
+        values = None if edge_weight is None else edge_weight.reshape(-1).index_select(0, pattern._order)
+        return cls._made(pattern, values)
 
     @classmethod
     def from_dense(cls, x: Tensor) -> SparseOperator:
@@ -173,7 +182,7 @@ class SparseOperator:
                 raise ValueError(f"`matrix` does not hold together, as SciPy says: {error}.") from None
         coo = matrix.tocoo()
         pattern = Pattern.from_coordinates(coo.row, coo.col, coo.shape)
-        return cls(pattern, torch.from_numpy(coo.data.copy()).index_select(0, pattern.order))
+        return cls._made(pattern, torch.from_numpy(coo.data.copy()).index_select(0, pattern._order))
 
     @classmethod
     def from_networkx(cls, graph: Any, weight: str | None = None) -> SparseOperator:
@@ -201,13 +210,46 @@ class SparseOperator:
         one_number_per_entry(values, len(columns))
         with outside_transforms():
             pattern = Pattern.from_ends(rows, columns, shape)
-        return cls(pattern, values.index_select(0, pattern.order))
+        return cls._made(pattern, values.index_select(0, pattern._order))
 
     def with_values(self, values: Tensor | None) -> SparseOperator:
         """Return the operator with other values, ``[entries]``, in the same places."""
         return SparseOperator(self.pattern, values)
 
     # ---- what it is
+
+    @property
+    def pattern(self) -> Pattern:
+        """Places of the entries, which never change."""
+        return self._kept.pattern
+
+    @property
+    def values(self) -> Tensor | None:
+        """Value of each entry, ``[entries]``, or ``None`` for ones; the caller's own, see above."""
+        kept = self._owned()
+        kept.show()
+        return kept.values
+
+    @values.setter
+    def values(self, values: Tensor | None) -> None:
+        one_number_per_entry(values, self.entries)
+        self._kept, self._shared = Numbers(self.pattern, values, seen=True), False
+
+    @property
+    def degrees(self) -> Degrees | None:
+        """Degrees of the graph, where the operator is its Laplacian and its values have not been edited."""
+        return self._owned().degrees
+
+    def _owned(self) -> Numbers:
+        """Return numbers that are this operator's own, copied where others share them."""
+        if self._shared and (self._kept.values is not None or self._kept.degrees is not None):
+            self._kept = self._kept.copy()
+        self._shared = False
+        return self._kept
+
+    def _stamp(self) -> Hashable:
+        """Return what tells the operator from what its values are edited to; ``None`` while nobody has seen them."""
+        return self._kept.stamp()
 
     @property
     def shape(self) -> torch.Size:
@@ -232,45 +274,39 @@ class SparseOperator:
     @property
     def dtype(self) -> torch.dtype:
         """Type of the values; the default type where the values are implicit ones."""
-        return torch.get_default_dtype() if self.values is None else self.values.dtype
+        values = self._kept.values
+        return torch.get_default_dtype() if values is None else values.dtype
 
     @property
     def device(self) -> torch.device:
         """Where the operator lies."""
-        return self.pattern.columns.device
+        return self.pattern.device
+
+    @property
+    def constant(self) -> bool:
+        """Whether the values may be remembered: no derivative is taken of them and no transform wraps them."""
+        return rememberable(self._kept.values)
 
     @property
     def T(self) -> SparseOperator:
         """The transpose, made once for values that stay; the same object where the operator is symmetric."""
-        if self.values is not None and not rememberable(self.values):
-            pattern, position = self.pattern.transpose
-            return SparseOperator(pattern, self.values.index_select(0, position))
-        version = None if self.values is None or self.values.is_inference() else self.values._version
-        if self._turned is None or self._turned[0] != version:
-            self._turned = version, self._transposed()
-        return self._turned[1] or self
-
-    def _transposed(self) -> SparseOperator | None:
-        pattern, position = self.pattern.transpose
-        with outside_transforms():
-            values = None if self.values is None else self.values.index_select(0, position)
-            same = self.values is None or values is None or torch.equal(values, self.values)
-        return None if pattern is self.pattern and same else SparseOperator(pattern, values)
+        turned = self._kept.transpose
+        return self if turned is self._kept else SparseOperator._of(turned, shared=self.constant)
 
     @property
     def symmetric(self) -> bool:
         """Whether the operator equals its transpose, to the last bit."""
-        return self.T is self
+        return self._kept.transpose is self._kept
 
     def entry_values(self) -> Tensor:
         """Return the values, ones written out, ``[entries]``."""
-        if self.values is not None:
-            return self.values
-        return torch.ones(self.entries, dtype=self.dtype, device=self.device)
+        kept = self._owned()
+        kept.show()
+        return kept.written_out()
 
     def sums(self) -> Tensor:
         """Return the sum of each row, ``[rows]``: the weighted in-degrees of an adjacency."""
-        return row_sums(self.pattern, self.entry_values())
+        return row_sums(self.pattern, self._kept.written_out())
 
     # ---- what it does
 
@@ -305,8 +341,9 @@ class SparseOperator:
         number("scale", scale)
         number("plus_scale", plus_scale)
         addend_of_product(plus, x, self.pattern.shape[0])
-        turned = self.T.values if rememberable(self.values) and torch.is_grad_enabled() and x.requires_grad else None
-        return multiply(self.pattern, self.values, x, turned=turned, scale=scale, plus=plus, plus_scale=plus_scale)
+        kept = self._kept
+        turned = kept.turned() if torch.is_grad_enabled() and x.requires_grad else None
+        return multiply(kept.pattern, kept.values, x, turned=turned, scale=scale, plus=plus, plus_scale=plus_scale)
 
     def sample(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the inner product of ``left[i]`` and ``right[j]`` at every entry (i, j), ``[entries]``."""
@@ -319,32 +356,33 @@ class SparseOperator:
             raise ValueError(f"`p` must lie in [0, 1], got {p!r}.")
         if not training or p == 0:
             return self
-        return self.with_values(dropout(self.entry_values(), p))
+        return SparseOperator._made(self.pattern, dropout(self._kept.written_out(), p))
 
     def to(self, *args: Any, **kwargs: Any) -> SparseOperator:
         """Return the operator on another device or in another type, with the arguments of ``Tensor.to``."""
-        values = None if self.values is None else self.values.to(*args, **kwargs)
+        kept = self._kept
+        values = None if kept.values is None else kept.values.to(*args, **kwargs)
         device = torch.empty(0, device=self.device).to(*args, **kwargs).device
-        if values is self.values and device == self.device:
+        if values is kept.values and device == self.device:
             return self
-        degrees = self.degrees
+        degrees = kept.degrees
         if degrees is not None:
             degrees = Degrees(degrees.normalization, degrees.degree.to(*args, **kwargs))
-        return SparseOperator(self.pattern.to(device), values, degrees)
+        return SparseOperator._made(self.pattern.to(device), values, degrees)
 
     def to_dense(self) -> Tensor:
         """Return the dense matrix, duplicates added up."""
-        values = self.entry_values()
-        return values.new_zeros(self.shape).index_put((self.pattern.rows(), self.pattern.columns), values, True)
+        values = self._kept.written_out()
+        return values.new_zeros(self.shape).index_put((self.pattern.rows(), self.pattern._columns), values, True)
 
     def to_scipy(self) -> Any:
-        """Return the matrix as a SciPy CSR array on the CPU, duplicates kept apart; no gradient flows."""
-        parts = (host_array(part) for part in (self.entry_values(), self.pattern.columns, self.pattern.pointers))
-        return scipy.sparse.csr_array(tuple(parts), shape=self.pattern.shape)
+        """Return the matrix as a SciPy CSR array of its own on the CPU, duplicates kept apart; no gradient flows."""
+        parts = (self._kept.written_out(), self.pattern._columns, self.pattern._pointers)
+        return scipy.sparse.csr_array(tuple(host_array(part) for part in parts), shape=self.pattern.shape, copy=True)
 
     def edge_index(self) -> Tensor:
         """Return sources and targets in the operator's order, ``[2, entries]``, int64."""
-        return torch.stack((self.pattern.columns.long(), self.pattern.rows()))
+        return torch.stack((self.pattern._columns.long(), self.pattern.rows()))
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -353,7 +391,7 @@ class SparseOperator:
         return STANDS_IN[function](*args, **(kwargs or {}))
 
     def __repr__(self) -> str:
-        values = "ones" if self.values is None else str(self.dtype).removeprefix("torch.")
+        values = "ones" if self._kept.values is None else str(self.dtype).removeprefix("torch.")
         return f"SparseOperator({self.shape[0]} x {self.shape[1]}, {self.entries} entries, {values})"
 
 

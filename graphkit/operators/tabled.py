@@ -76,18 +76,18 @@ def tabled_sum(pattern: Pattern, x: Tensor, edges: EdgeTable, scale: Tensor | No
         return tabled_sum_composed(pattern, x, edges, scale)
     rows_of_table(edges.row, edges.table)  # PyTorch's own look-ups, of which the other way is made, refuse them
     scale = x.new_empty(0) if scale is None else scale.detach().to(x.dtype)
-    return _TabledSum.apply(x, edges.table, edges.row.index_select(0, pattern.order), scale, pattern)
+    return _TabledSum.apply(x, edges.table, edges.row.index_select(0, pattern._order), scale, pattern)
 
 
 def tabled_sum_composed(pattern: Pattern, x: Tensor, edges: EdgeTable, scale: Tensor | None = None) -> Tensor:
     """Return what ``tabled_sum`` returns, through an array of messages."""
-    return _composed(pattern, x, edges.table, edges.row.index_select(0, pattern.order), scale)
+    return _composed(pattern, x, edges.table, edges.row.index_select(0, pattern._order), scale)
 
 
 def _composed(pattern: Pattern, x: Tensor, table: Tensor, row_of_entry: Tensor, scale: Tensor | None) -> Tensor:
-    messages = (x.index_select(0, pattern.columns) + table.index_select(0, row_of_entry)).relu()
+    messages = (x.index_select(0, pattern._columns) + table.index_select(0, row_of_entry)).relu()
     if scale is not None and scale.numel():
-        messages = messages * scale.index_select(0, pattern.columns).unsqueeze(1)
+        messages = messages * scale.index_select(0, pattern._columns).unsqueeze(1)
     return messages.new_zeros(pattern.shape[0], messages.shape[1]).index_add(0, pattern.rows(), messages)
 
 
@@ -95,7 +95,7 @@ class _TabledSum(AbstractFunction):
     @staticmethod
     def forward(x: Tensor, table: Tensor, row_of_entry: Tensor, scale: Tensor, pattern: Pattern) -> Tensor:
         out = fresh((pattern.shape[0], x.shape[1]), x.dtype)
-        pointers, columns = pattern.arrays
+        pointers, columns = pattern._arrays
         arrays = kernel_arrays(row_of_entry, x, table, scale, out)
         threads.over_rows(tabled.tabled_sum, pointers, x.shape[1], columns, *arrays)
         return out
@@ -114,13 +114,13 @@ class _TabledSum(AbstractFunction):
         dx, dtable = None, None
         if ctx.needs_input_grad[0]:
             dx = fresh(x.shape, x.dtype)
-            transpose, position = ctx.pattern.transpose
-            pointers, columns = transpose.arrays
+            transpose, position = ctx.pattern._transpose
+            pointers, columns = transpose._arrays
             arrays = kernel_arrays(row_of_entry.index_select(0, position), x, table, scale, grad, dx)
             threads.over_rows(tabled.tabled_sum_backward_sources, pointers, x.shape[1], columns, *arrays)
         if ctx.needs_input_grad[1]:
             dtable = torch.zeros(table.shape, dtype=x.dtype)
-            pointers, columns = ctx.pattern.arrays
+            pointers, columns = ctx.pattern._arrays
             arrays = kernel_arrays(row_of_entry, x, table, scale, grad, dtable)
             tabled.tabled_sum_backward_table(0, len(pointers) - 1, pointers, columns, *arrays)
         return dx, dtable, None, None, None

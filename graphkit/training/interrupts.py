@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -15,6 +17,14 @@ from types import FrameType
 LAUNCHED = "TORCHELASTIC_RUN_ID"
 """A variable that `torchrun` gives to the processes it starts."""
 
+GRACE = 10.0
+"""Seconds for which a process that was asked to stop still waits for another one. `torchrun` and most schedulers kill
+after thirty."""
+
+NOBODY = b"\0"
+"""Stands for no signal: nobody listens any longer."""
+
+_listens = False
 _first_parent = os.getppid()
 _with_parent = False  # whether we asked for it: what somebody else asked for is left alone
 
@@ -88,6 +98,62 @@ def stop_request() -> Iterator[StopRequest]:
         restore()
 
 
+@contextmanager
+def hung_up(hang_up: Callable[[], None], waited: Callable[[], float]) -> Iterator[None]:
+    """Hang up where a request to stop finds this process waiting for another one that does not answer.
+
+    Python acts on a signal between two of its own steps, and who waits inside a collective takes none for as long as
+    the others are given. But the system's part of a handler runs at once: it writes to a socket that a thread reads.
+
+    Outside the main thread, where Python allows none of this, nothing is done.
+
+    Args:
+        hang_up: ends the wait with an error, called in another thread, once.
+        waited: for how many seconds this process has been waiting; 0 where it does something.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    global _listens
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    _listens = True
+    watch = threading.Thread(target=_watch, args=(heard, before, hang_up, waited), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        _listens = False
+        signal.set_wakeup_fd(before)
+        told.send(NOBODY)  # once closed, it may still be open in a process that was forked
+        watch.join()
+        told.close()
+        heard.close()
+
+
+def _watch(heard: socket.socket, before: int, hang_up: Callable[[], None], waited: Callable[[], float]) -> None:
+    """Read signals until there is nobody to send any, and hang up after one that finds us waiting for too long."""
+    asked: float | None = None
+    done = False
+    while True:
+        heard.settimeout(None if asked is None or done else GRACE / 20)
+        try:
+            numbers = heard.recv(64)
+        except TimeoutError:
+            numbers = None
+        if numbers is not None:
+            if NOBODY in numbers:
+                return
+            if before >= 0:
+                os.write(before, numbers)  # somebody listened already
+            if asked is None and {signal.SIGINT, signal.SIGTERM}.intersection(numbers):
+                asked = time.monotonic()
+        if asked is not None and not done and min(waited(), time.monotonic() - asked) > GRACE:
+            done = True
+            hang_up()
+
+
 def end_with_launcher() -> None:
     """Let this process end with the `torchrun` that started it, if one did, even if that is killed.
 
@@ -123,12 +189,16 @@ def _starts_jobs(command: Path) -> bool:
     return b"python" in words or b"torch" in words
 
 
-def _know_parent() -> None:
-    global _first_parent
+def _begin_anew() -> None:
+    """Know the parent that forked this process, and tell it nothing of the signals that come here."""
+    global _first_parent, _listens
     _first_parent = os.getppid()
+    if _listens and threading.current_thread() is threading.main_thread():
+        signal.set_wakeup_fd(-1)
+    _listens = False
 
 
-os.register_at_fork(after_in_child=_know_parent)
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def stop_with_parent(wanted: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
-from graphkit.training.interrupts import LAUNCHED, end_with_launcher
+from graphkit.data.exchange import waited, waiting
+from graphkit.training.interrupts import LAUNCHED, end_with_launcher, hung_up
 from graphkit.training.validity import TrainingError
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ PATIENCE = datetime.timedelta(minutes=10)
 
 class JobError(ValueError):
     """A call that is wrong in all processes of a job alike: it is enough that the first one says so."""
+
+
+class Lost(TrainingError):
+    """Another process of the job is gone, or this one has stopped waiting for it."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +68,16 @@ class Processes:
         """Return the sum of ``value`` over all processes.
 
         Raises:
-            TrainingError: if another process is gone.
+            Lost: if another process is gone.
         """
         if self.count == 1:
             return value
         value = value.clone()
         try:
-            dist.all_reduce(value)
+            with waiting():
+                dist.all_reduce(value)
         except RuntimeError as error:
-            raise TrainingError(
+            raise Lost(
                 f"process {self.rank} of {self.count} lost another one of the job; start all of them again with "
                 f"`--resume` ({str(error).strip().splitlines()[0][:100]})."
             ) from None
@@ -121,7 +128,7 @@ def connected(device: torch.device, *, patience: datetime.timedelta | None = Non
         )
     end_with_launcher()
     try:
-        _meet("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", processes, patience or PATIENCE)
+        lines = _meet("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", processes, patience or PATIENCE)
     except RuntimeError as error:
         if isinstance(error, TrainingError):
             raise
@@ -130,17 +137,52 @@ def connected(device: torch.device, *, patience: datetime.timedelta | None = Non
             f"best with `torchrun` ({str(error).strip().splitlines()[0][:100]})."
         ) from None
     try:
-        yield processes
+        with hung_up(lambda: _hang_up(lines), waited):
+            yield processes
     finally:
         dist.destroy_process_group()
 
 
-def _meet(backend: str, processes: Processes, patience: datetime.timedelta) -> None:
-    """Join the other processes of the job, and none of another job that meets at the same place."""
+def _meet(backend: str, processes: Processes, patience: datetime.timedelta) -> dict[int, int]:
+    """Join the other processes of the job, and none of another job that meets at the same place.
+
+    Returns:
+        Number -> identity of the sockets that lead to the others.
+    """
     store, rank, count = next(rendezvous("env://", processes.rank, processes.count, timeout=patience))
     store.set_timeout(patience)
     _claim(store, processes)
+    before = _sockets()
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=patience)
+    return {number: identity for number, identity in _sockets().items() if before.get(number) != identity}
+
+
+def _sockets() -> dict[int, int]:
+    """Return number -> identity of the sockets of this process."""
+    found = {}
+    for name in os.listdir("/dev/fd") if os.path.isdir("/dev/fd") else ():
+        try:
+            about = os.fstat(int(name))
+        except OSError:
+            continue  # that by which the folder was read
+        if stat.S_ISSOCK(about.st_mode):
+            found[int(name)] = about.st_ino
+    return found
+
+
+def _hang_up(lines: dict[int, int]) -> None:
+    """Close the connections to the other processes, which ends every wait for them with an error, here and there.
+
+    Gloo has no way to give a wait up: ``abort`` does nothing, and ``destroy_process_group`` waits for it.
+    """
+    for number, identity in _sockets().items():
+        if lines.get(number) == identity:
+            try:
+                with socket.socket(fileno=os.dup(number)) as line:
+                    line.getpeername()  # one that waits for calls must not be shut: gloo ends the process for it
+                    line.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
 
 
 def _claim(store: dist.Store, processes: Processes) -> None:

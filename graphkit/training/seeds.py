@@ -14,6 +14,7 @@ from graphkit.training.abstract_fit import AbstractFit
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import seeded
 from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
+from graphkit.training.processes import Lost
 from graphkit.training.validity import TrainingError
 
 if TYPE_CHECKING:
@@ -113,7 +114,13 @@ class AbstractSeeds(ABC, Generic[F, R]):
                     self._tell(seed, epoch, fit, stop, kept, write)
                     if kept.due:
                         write()
-            except TrainingError as error:
+            except (TrainingError, ConnectionError) as error:
+                lost = isinstance(error, Lost | ConnectionError)
+                if lost and stop:  # the other process was asked too and has stopped, or does not answer
+                    said = f"stopped in an epoch of seed {seed} that another process does not end"
+                    raise Interrupted(f"{said}; {_left(kept)}") from None
+                if isinstance(error, ConnectionError):
+                    raise
                 where = kept.write_weights(seed, fit.best_weights) if fit.best_weights else None
                 left = kept.faults.get(where) or f"Weights kept: {where}" if where else "No weights are kept."
                 raise TrainingError(f"seed {seed}: {error} {left}") from None
@@ -131,16 +138,22 @@ class AbstractSeeds(ABC, Generic[F, R]):
             self.reporter.epoch(seed, epoch, fit.best or epoch)
             if self.stopping(stop):
                 raise KeyboardInterrupt
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Lost) as reason:
+            if isinstance(reason, Lost) and not stop:
+                raise
             write()
-            left = kept.faults.get(kept.path) or f"resume from {str(kept.path)!r}."
-            raise Interrupted(f"stopped after epoch {epoch.number} of seed {seed}; {left}") from None
+            raise Interrupted(f"stopped after epoch {epoch.number} of seed {seed}; {_left(kept)}") from None
 
     def _write(self, running: dict[str, Any] | None) -> None:
         """Write the checkpoint, if one is kept."""
         if self.kept is not None:
             finished: dict[int, Any] = dict(self.finished)
             self.kept.write({seed: result.as_dict() for seed, result in finished.items()}, running)
+
+
+def _left(kept: Checkpoint) -> str:
+    """Return where a run goes on, or why it does not."""
+    return kept.faults.get(kept.path) or f"resume from {str(kept.path)!r}."
 
 
 def require_seeds(seeds: Sequence[int]) -> tuple[int, ...]:

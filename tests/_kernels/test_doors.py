@@ -40,7 +40,7 @@ ENTRANCES = {
     "graphkit.operators.extremum": "neighbour_maximum",
     "graphkit.operators.pair_scores": "pair_scores",
     "graphkit.operators.pattern": "Pattern.from_coordinates",
-    "graphkit.operators.prepared": "GCNConv",
+    "graphkit.operators.stamps": "GCNConv",
     "graphkit.operators.products": "products.multiply with heads",
     "graphkit.operators.rectified": "rectified_sum",
     "graphkit.operators.softmax": "entry_softmax",

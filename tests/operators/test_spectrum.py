@@ -163,6 +163,54 @@ def test_a_filter_is_u_g_u_transposed(normalization):
         close(basis.filter(x, by_feature), part, **EXACT)
 
 
+def neighbours(nodes: int, hub: bool) -> torch.Tensor:
+    """Return a graph of nearest neighbours in a square, one of whose nodes is everybody's neighbour if wanted."""
+    places = np.random.default_rng(0).random((nodes, 2))
+    distances = np.square(places[:, None] - places).sum(-1)
+    near = np.zeros((nodes, nodes), dtype=bool)
+    near[np.arange(nodes)[:, None], distances.argsort(1)[:, 1:5]] = True
+    near[0] |= hub
+    return torch.from_numpy(np.stack(np.triu(near | near.T, 1).nonzero()))
+
+
+def dense_laplacian(edges: torch.Tensor, nodes: int, normalization: str | None) -> np.ndarray:
+    adjacency = np.zeros((nodes, nodes))
+    adjacency[tuple(edges.numpy())] = adjacency.T[tuple(edges.numpy())] = 1
+    degree = adjacency.sum(1)
+    if normalization is None:
+        return np.diag(degree) - adjacency
+    return np.eye(nodes) - adjacency / np.sqrt(np.outer(degree, degree))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["single", "double"])
+@pytest.mark.parametrize(("normalization", "hub"), [(None, True), ("sym", False), ("rw", False)])
+@pytest.mark.parametrize("solver", ITERATIVE)
+def test_filters_of_a_truncated_basis_are_right_at_the_default_tolerance(solver, normalization, hub, dtype):
+    """The span's error is the residual over the gap behind it; relative to a hub's degrees 1e-5 is much."""
+    nodes = 600
+    edges = neighbours(nodes, hub)
+    matrix = laplacian(torch.cat((edges, edges.flip(0)), 1), num_nodes=nodes, normalization=normalization, dtype=dtype)
+    values, vectors = np.linalg.eigh(dense_laplacian(edges, nodes, normalization))
+    x = np.random.default_rng(1).standard_normal((nodes, 4))
+    root = np.sqrt(np.bincount(edges.flatten(), minlength=nodes))[:, None] if normalization == "rw" else 1.0
+    for k in (8, 22, 50, (1.05, 1.2) if hub else (0.02, 0.1)):
+        basis = fourier_basis(matrix, k, solver=solver)
+        low = int(np.searchsorted(values, float(basis.eigenvalues[0]) - 1e-5))
+        u, own = vectors[:, low : low + basis.pairs], values[low : low + basis.pairs]
+        for response in (np.ones_like, lambda v: np.exp(-v), lambda v: np.exp(-10 * v)):
+            expected = (u * response(own)) @ (u.T @ (root * x)) / root
+            found = basis.filter(torch.from_numpy(x).to(dtype), torch.from_numpy(response(own)).to(dtype))
+            off = np.linalg.norm(found.double().numpy() - expected) / np.linalg.norm(expected)
+            assert off < (1e-9 if dtype == torch.float64 else 1e-5), (k, off)
+
+
+def test_a_tolerance_that_is_given_is_kept_to():
+    edges = neighbours(600, hub=True)
+    matrix = laplacian(torch.cat((edges, edges.flip(0)), 1), num_nodes=600, dtype=torch.float64)
+    rough, fine = (fourier_basis(matrix, 22, solver="lanczos", tolerance=t).residuals.max() for t in (1e-5, None))
+    assert rough > 1e-8 > fine
+
+
 def test_sparse_features_are_transformed_as_dense_ones():
     for normalization in ("sym", "rw"):
         basis = fourier_basis(operator(nx.path_graph(6), normalization))

@@ -91,9 +91,9 @@ class LocallyConnectedConv(nn.Module):
         features("x", x, self.in_channels, self.weight)
         given = x.shape[-2] if x.dim() > 1 else 0
         self._require(given, level is None or _level(level).fingerprint & FINGERPRINT == self._known())
-        if self._pattern.columns.device != x.device:
+        if self._pattern.device != x.device:
             self._pattern = self._pattern.to(x.device)
-        values = self.weight.flatten().index_select(0, self._pattern.order.long())
+        values = self.weight.flatten().index_select(0, self._pattern._order.long())
         signals = x.reshape(-1, self.num_nodes * self.in_channels).t().contiguous()
         out = SparseOperator(self._pattern, values).multiply_add(signals)
         out = out.t().reshape(*x.shape[:-1], self.out_channels)

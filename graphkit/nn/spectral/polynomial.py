@@ -191,7 +191,7 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
             else:
                 weights_of_frequencies(given)
         operator = self._operator(x, edge_index, edge_weight, batch, lambda_max)
-        if self.basis == "optbasis" and rememberable(operator.values):
+        if self.basis == "optbasis" and operator.constant:
             symmetric_operator("edge_index", operator.symmetric)
         return operator
 

@@ -58,7 +58,7 @@ class FusedLaplacian(Fused):
             flow=self.flow,
             dtype=matrix_type(x),
         )
-        if self.normalization != "rw" and rememberable(operator.values) and not operator.symmetric:
+        if self.normalization != "rw" and operator.constant and not operator.symmetric:
             warnings.warn(
                 "`edge_index` is directed or its weights differ by direction: its Laplacian is not symmetric and a "
                 "Chebyshev filter of it is not a function of frequencies. Make it undirected "

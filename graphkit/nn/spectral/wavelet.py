@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -219,6 +220,12 @@ class GraphWaveletConv(Fused):
 
         For the published form those of the inverse follow.
         """
+        found = self._wavelets(edge_index, edge_weight, num_nodes, dtype)
+        return [replace(part, operator=part.operator._lent()) for part in found]
+
+    def _wavelets(
+        self, edge_index: Any, edge_weight: OptTensor, num_nodes: int, dtype: torch.dtype
+    ) -> list[ThresholdedWavelets]:
         edges = edges_of(edge_index, edge_weight, flow=self.flow, num_nodes=num_nodes)
         if not rememberable(edges.weight):
             raise ValueError("`edge_weight` has a gradient, which thresholded wavelets do not pass on; detach it.")
@@ -240,7 +247,7 @@ class GraphWaveletConv(Fused):
 
     def _thresholded(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Tensor:
         dtype = self._exact_type(matrix_type(x))
-        found = self.wavelets(edge_index, edge_weight, num_nodes=x.size(-2), dtype=dtype)
+        found = self._wavelets(edge_index, edge_weight, x.size(-2), dtype)
         operators = [part.operator for part in found]
         if self.form == "gwnn":
             self._belong(operators[0], x.size(-2))
@@ -289,7 +296,7 @@ class GraphWaveletConv(Fused):
             flow=self.flow,
             dtype=dtype,
         )
-        if self.normalization != "rw" and rememberable(operator.values) and not operator.symmetric:
+        if self.normalization != "rw" and operator.constant and not operator.symmetric:
             warnings.warn(
                 "`edge_index` is directed or its weights differ by direction: its Laplacian is not symmetric and "
                 "wavelets of it are not functions of frequencies. Make it undirected "
@@ -304,11 +311,11 @@ class GraphWaveletConv(Fused):
         """Belong to the first graph, and refuse another."""
 
         def build() -> int:
-            columns, pointers = host_array(operator.pattern.columns), host_array(operator.pattern.pointers)
+            columns, pointers = host_array(operator.pattern._columns), host_array(operator.pattern._pointers)
             words = torch.from_numpy(columns).long(), torch.from_numpy(pointers).long()
             return int(fingerprint(torch.cat(words).numpy())) % 2**62 + 1  # 0 stands for no graph yet
 
-        found = remembered(build, "places", operator)
+        found = remembered(build, "places", operator.pattern)
         known = found if self._known == found else int(self.graph)  # reading a buffer waits for an accelerator
         same_graph("form='gwnn'", self.num_nodes or 0, nodes, known in (0, found))
         if self._known is None:

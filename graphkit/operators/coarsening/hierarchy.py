@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from graphkit.operators.coarsening.contraction import Weights, contracted, edges
 from graphkit.operators.coarsening.metis import partitioned
 from graphkit.operators.coarsening.pairing import SCORES, paired
 from graphkit.operators.laplacian import laplacian
+from graphkit.operators.prepared import remembered
 from graphkit.operators.spectrum import FourierBasis, fourier_basis
 
 if TYPE_CHECKING:
@@ -78,18 +79,29 @@ class Level:
         """Number of edges, both directions counted."""
         return self.edge_index.shape[1]
 
-    @cached_property
+    @property
     def fingerprint(self) -> int:
         """A number that other nodes, edges or weights change: it tells one graph from another."""
-        parts = (host_array(part) for part in (self.edge_index, self.edge_weight.double(), self.sizes))
-        return fingerprint(np.concatenate([part.reshape(-1).view(np.int64) for part in parts]))
 
-    @cached_property
+        def build() -> int:
+            parts = (host_array(part) for part in (self.edge_index, self.edge_weight.double(), self.sizes))
+            return fingerprint(np.concatenate([part.reshape(-1).view(np.int64) for part in parts]))
+
+        return remembered(build, "fingerprint", self)
+
+    @property
     def basis(self) -> FourierBasis:
-        """The complete Fourier basis of the symmetric Laplacian, made when it is first asked for."""
-        dtype = torch.float64 if self.edge_weight.dtype == torch.float64 else torch.float32
-        operator = laplacian(self.edge_index, self.edge_weight, self.num_nodes, normalization="sym", dtype=dtype)
-        return fourier_basis(operator)
+        """The complete Fourier basis of the symmetric Laplacian, made when it is first asked for; a copy."""
+        return copy.deepcopy(self._basis)
+
+    @property
+    def _basis(self) -> FourierBasis:
+        def build() -> FourierBasis:
+            dtype = torch.float64 if self.edge_weight.dtype == torch.float64 else torch.float32
+            operator = laplacian(self.edge_index, self.edge_weight, self.num_nodes, normalization="sym", dtype=dtype)
+            return fourier_basis(operator)
+
+        return remembered(build, "basis", self)
 
     def to(self, *args: Any, **kwargs: Any) -> Level:
         """Return the level on another device, with the arguments of ``Tensor.to``; a type is taken by the weights."""
@@ -141,12 +153,12 @@ class Hierarchy:
             found = cluster[found]
         return found
 
-    @cached_property
+    @property
     def tree(self) -> BalancedTree:
-        """The balanced tree, in which every cluster has as many members, some of them fake."""
+        """The balanced tree, in which every cluster has as many members, some of them fake; made once."""
         from graphkit.operators.coarsening.tree import balanced_tree
 
-        return balanced_tree(self)
+        return remembered(lambda: balanced_tree(self), "tree", self, lent=True)
 
     def to(self, *args: Any, **kwargs: Any) -> Hierarchy:
         """Return the hierarchy on another device, with the arguments of ``Tensor.to``."""

@@ -168,6 +168,6 @@ def _places(order: Tensor) -> Tensor:
 def _placed(level: Level, order: Tensor, places: Tensor) -> Level:
     """Return the graph of a level on its places."""
     if torch.equal(order, torch.arange(len(order), device=order.device)):
-        return level
+        return Level(level.edge_index.clone(), level.edge_weight.clone(), level.sizes.clone())
     sizes = level.sizes.new_zeros(len(order)).index_copy(0, places, level.sizes)
-    return Level(places[level.edge_index], level.edge_weight, sizes)
+    return Level(places[level.edge_index], level.edge_weight.clone(), sizes)

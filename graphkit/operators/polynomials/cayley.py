@@ -132,8 +132,8 @@ def cayley_iterated(
     """
     at_least("iterations", iterations, 0)
     rows = laplacian.pattern.rows()
-    loops = rows == laplacian.pattern.columns
-    values = laplacian.entry_values()
+    loops = rows == laplacian.pattern._columns
+    values = laplacian._kept.written_out()
     diagonal = values.new_zeros(laplacian.shape[0]).index_add(0, rows[loops], values[loops]).unsqueeze(-1)
     below = zoom * diagonal + 1j
 

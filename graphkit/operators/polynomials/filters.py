@@ -47,7 +47,7 @@ def chebyshev_filter(apply: SparseOperator | Callable[[Tensor], Tensor], factors
 
 def _fused(operator: SparseOperator, factors: Tensor, x: Tensor) -> bool:
     """Return whether the passes in place know this case."""
-    values = operator.values
+    values = operator._kept.values
     if x.dim() != 2 or len(factors) < 3 or x.dtype not in (torch.float32, torch.float64):
         return False
     if values is not None and (values.requires_grad or values.dtype != x.dtype or values.dim() > 1):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from graphkit._checks import number, some, tensor
 from graphkit.operators.pattern import Pattern
+from graphkit.operators.prepared import remembered
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.spectrum.arguments import basis_parts, of_one_type
 
@@ -93,12 +94,13 @@ class FourierBasis:
         """Whether every graph has as many pairs as nodes, so that the basis loses nothing."""
         return all(nodes == pairs for nodes, pairs in self.sizes)
 
-    @cached_property
+    @property
     def extent(self) -> tuple[float, float]:
         """The least and the largest eigenvalue of all graphs; (0, 0) without any."""
         if not self.pairs:
             return 0.0, 0.0
-        return float(self.eigenvalues.min()), float(self.eigenvalues.max())
+        values = self.eigenvalues
+        return remembered(lambda: (float(values.min()), float(values.max())), "extent", values)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -135,7 +137,7 @@ class FourierBasis:
         order = torch.arange(len(self.entries), device=self.device)
         columns = order + shift.repeat_interleave(counts, output_size=len(order))
         kind = torch.int32 if len(order) < 2**31 - 1 else torch.int64
-        pattern = Pattern(pointers.to(kind), columns.to(kind), order, (self.nodes, self.pairs))
+        pattern = Pattern.trusted(pointers.to(kind), columns.to(kind), order, (self.nodes, self.pairs))
         return SparseOperator(pattern, self.entries)
 
     # ---- what it does

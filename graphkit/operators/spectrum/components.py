@@ -38,7 +38,8 @@ class Component:
         """The matrix in float64, for products with many vectors."""
         pointers, columns = torch.from_numpy(self.matrix.indptr), torch.from_numpy(self.matrix.indices)
         order = torch.arange(self.matrix.nnz, dtype=torch.int32)
-        return SparseOperator(Pattern(pointers, columns, order, self.matrix.shape), torch.from_numpy(self.matrix.data))
+        pattern = Pattern.trusted(pointers, columns, order, self.matrix.shape)
+        return SparseOperator._made(pattern, torch.from_numpy(self.matrix.data))
 
     @cached_property
     def single(self) -> SparseOperator:

@@ -18,10 +18,17 @@ from graphkit.operators.spectrum.dense import all_pairs
 from graphkit.operators.spectrum.lowest import SPARE, Part, gap_behind, lowest
 from graphkit.operators.spectrum.symmetric import Symmetric, symmetric
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the solvers give other numbers for the same graph."""
 
 SOLVERS = ("auto", "dense", "lanczos", "chebyshev")
+
+SEARCHED = 1e-5
+"""Residual, relative to the spectrum's width, at which the end of the basis is looked for."""
+
+ACCURACY = {False: (1e-5, 1e-8), True: (1e-9, 1e-13)}
+"""In single and in double precision: relative error of a filter of a basis, which decides when a solver ends; and the
+residual, relative to the spectrum's width, that the rounding of the Laplacian's entries leaves in any case."""
 
 LARGEST_DENSE = 40_000
 """Nodes of a component above which its whole basis is refused: the matrices alone would take 40 GB."""
@@ -34,7 +41,7 @@ def fourier_basis(
     solver: str = "auto",
     components: str = "split",
     inside: str = "extend",
-    tolerance: float = 1e-5,
+    tolerance: float | None = None,
 ) -> FourierBasis:
     r"""Return eigenvalues and eigenvectors of a graph's Laplacian, all or the lowest, right also where they repeat.
 
@@ -68,7 +75,9 @@ def fourier_basis(
         components: ``"split"``, or ``"joint"`` to look for the null vectors in the graph as a whole.
         inside: what happens where ``k`` or a window ends inside an eigenspace: ``"extend"``, or ``"refuse"``.
         tolerance: residual that iterative solvers must reach, relative to the spectrum's width; for eigenvalues near 0
-            it is a thousandth of these, so that they are right to their own size.
+            it is a thousandth of these, so that they are right to their own size. Left out, it is 1e-5, and the pairs
+            are then sharpened until any filter of the basis is right to 1e-5 in single and 1e-9 in double precision:
+            its error is the residual over the gap behind the last pair. Where that is tiny, rounding may not let it.
 
     Raises:
         TypeError: where ``laplacian`` is no operator.
@@ -91,14 +100,16 @@ def fourier_basis(
     member("solver", solver, SOLVERS)
     member("components", components, ("split", "joint"))
     member("inside", inside, ("extend", "refuse"))
-    positive("tolerance", tolerance)
+    if tolerance is not None:
+        positive("tolerance", tolerance)
     whole = symmetric(laplacian)
     nodes = whole.matrix.shape[0]
     if isinstance(k, tuple):
         low, high = _window(k)
     elif k is not None and (k := at_least("k", k, 1)) > nodes:
         raise ValueError(f"`k` must be at most the number of nodes ({nodes:,}), got {k:,}; `k=None` means all pairs.")
-    parts = [Part(component, solver, tolerance) for component in split(whole, jointly=components == "joint")]
+    searched = tolerance or SEARCHED
+    parts = [Part(component, solver, searched) for component in split(whole, jointly=components == "joint")]
     if k is None or k == nodes:
         _all(parts)
         chosen = _Range(-math.inf, math.inf)
@@ -106,6 +117,9 @@ def fourier_basis(
         chosen = _within(parts, low, high, whole, inside)
     else:
         chosen = _lowest(parts, k, whole.precision, inside)
+    if tolerance is None:
+        for part in parts:
+            part.sharpen(chosen.low, chosen.high, *ACCURACY[laplacian.dtype == torch.float64])
     return _assembled(laplacian, whole, parts, chosen, whole.digest())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from graphkit.operators.spectrum.arguments import large_eigenspace
 from graphkit.operators.spectrum.components import Component
 from graphkit.operators.spectrum.dense import all_pairs, lowest_pairs
-from graphkit.operators.spectrum.iterative import chebyshev_pairs, lanczos_pairs
+from graphkit.operators.spectrum.iterative import chebyshev_pairs, lanczos_pairs, sharpened_pairs
 
 DENSE_NODES = 1500
 """Components up to this size are solved densely where the solver may be chosen."""
@@ -40,6 +40,7 @@ class Part:
         self.tolerance = tolerance
         self.values = np.empty(0)
         self.vectors = np.empty((component.size, 0))
+        self.iterated = False
 
     @property
     def complete(self) -> bool:
@@ -89,10 +90,35 @@ class Part:
         pairs = lanczos_pairs if solver == "lanczos" else chebyshev_pairs
         try:
             self.values, self.vectors = pairs(component, count, self.tolerance)
+            self.iterated = True
         except RuntimeError:
             if self.solver != "auto" or size > FALLBACK_NODES:
                 raise
             self.values, self.vectors = lowest_pairs(component, count)
+            self.iterated = False
+
+    def sharpen(self, low: float, high: float, accuracy: float, least: float) -> None:
+        """Bring the span of the pairs in a range as near to that of the eigenvectors as is asked, or as iteration gets.
+
+        A span is off by its residual over the gap that separates its eigenvalues from all others.
+
+        Args:
+            low: lower end of the range.
+            high: upper end, below the horizon.
+            accuracy: of the span: sine of the largest angle, and so the relative error of any filter.
+            least: residual, relative to the spectrum's width, below which rounding rules.
+
+        Source: Davis & Kahan (1970), The rotation of eigenvectors by a perturbation. III, for the quotient.
+        """
+        kept = (self.values >= low) & (self.values <= high)
+        if not self.iterated or not kept.any() or kept.all():
+            return
+        component, inside, vectors = self.component, self.values[kept], self.vectors[:, kept]
+        gap = np.abs(self.values[~kept][:, None] - inside[[0, -1]]).min()
+        width, size = component.high - component.low, np.sqrt(len(inside))
+        allowed = max(accuracy * gap / size, least * width)
+        if np.linalg.norm(component.matrix @ vectors - vectors * inside) > allowed * size:
+            self.values, self.vectors = sharpened_pairs(component, self.values, self.vectors, float(allowed / width))
 
 
 def lowest(

@@ -69,7 +69,7 @@ def symmetric(laplacian: SparseOperator) -> Symmetric:
         raise ValueError(f"`laplacian` must be square, got {list(laplacian.shape)}.")
     with outside_transforms():
         matrix = laplacian.to_scipy().astype(np.float64)
-        degrees = laplacian.degrees
+        degrees = laplacian._kept.degrees
         kind = "none" if degrees is None else degrees.normalization
         root = np.ones(matrix.shape[0])
         if degrees is not None and kind != "none":

@@ -71,7 +71,7 @@ def krylov(operator: SparseOperator, x: Tensor, kernel: Kernel, *, tolerance: fl
     function("kernel", kernel)
     symmetric_operator("operator", has_frequencies(operator))
     one_row_per_column(x, operator.shape[1])
-    if operator.values is not None and operator.values.requires_grad:
+    if operator._kept.values is not None and operator._kept.values.requires_grad:
         raise ValueError(
             "`operator` has values with a gradient, which Lanczos iteration does not pass on; detach them, or take "
             "method='chebyshev'."

@@ -44,8 +44,8 @@ def lazy_random_walk(
         [[0.5, 0.25, 0.0], [0.5, 0.5, 0.5], [0.0, 0.25, 0.5]]
     """
     walk = laplacian(edge_index, edge_weight, num_nodes, normalization="rw", dtype=dtype).T
-    on_diagonal = walk.pattern.rows() == walk.pattern.columns
-    return walk.with_values(on_diagonal.to(dtype) - walk.entry_values() / 2)
+    on_diagonal = walk.pattern.rows() == walk.pattern._columns
+    return SparseOperator._made(walk.pattern, on_diagonal.to(dtype) - walk._kept.written_out() / 2)
 
 
 def diffusion_wavelets(walk: SparseOperator, x: Tensor, *, scales: int = 4) -> Tensor:

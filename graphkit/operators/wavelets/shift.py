@@ -17,9 +17,9 @@ from graphkit.operators.sparse import SparseOperator
 
 def has_frequencies(operator: SparseOperator) -> bool:
     """Tell whether an operator is symmetric, where a gradient flows to its values too."""
-    if rememberable(operator.values):
+    if operator.constant:
         return operator.symmetric
-    values = operator.entry_values().detach()
+    values = operator._kept.written_out().detach()
     if rememberable(values):
         return operator.with_values(values).symmetric
     return operator.pattern.symmetric  # under a transform its numbers cannot be read
@@ -29,12 +29,12 @@ def shifted(operator: SparseOperator, largest: float) -> SparseOperator | Callab
     r"""Return :math:`2L/\lambda_{max} - I`, as an operator where :math:`L` stores every diagonal entry once."""
     pattern = operator.pattern
     with outside_transforms():
-        on_diagonal = pattern.rows() == pattern.columns
-        full = int(on_diagonal.sum()) == pattern.shape[0] == int(pattern.columns[on_diagonal].unique().numel())
+        on_diagonal = pattern.rows() == pattern._columns
+        full = int(on_diagonal.sum()) == pattern.shape[0] == int(pattern._columns[on_diagonal].unique().numel())
     if not full:
         return lambda v: 2 / largest * (operator @ v) - v
-    values = operator.entry_values()
-    return operator.with_values(2 / largest * values - on_diagonal.to(values.dtype))
+    values = operator._kept.written_out()
+    return SparseOperator._made(pattern, 2 / largest * values - on_diagonal.to(values.dtype))
 
 
 def shifted_laplacian(
@@ -71,11 +71,11 @@ def shifted_laplacian(
         whole = laplacian(index, weight, num_nodes, normalization=normalization, dtype=dtype)
         with outside_transforms():
             pattern = whole.pattern
-            isolated = bool((whole.entry_values()[pattern.rows() == pattern.columns] == 0).any())
+            isolated = bool((whole._kept.written_out()[pattern.rows() == pattern._columns] == 0).any())
         if not isolated:
             return rescaled_laplacian(index, weight, num_nodes=num_nodes, normalization=normalization, dtype=dtype)
-        on_diagonal = (pattern.rows() == pattern.columns).to(dtype)
-        return whole.with_values(whole.entry_values() - on_diagonal)
+        on_diagonal = (pattern.rows() == pattern._columns).to(dtype)
+        return SparseOperator._made(pattern, whole._kept.written_out() - on_diagonal)
 
     return built(build, ("shifted", num_nodes, normalization, dtype), index, weight)
 

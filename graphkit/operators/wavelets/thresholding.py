@@ -137,7 +137,7 @@ def _made(laplacian: SparseOperator, coefficients: Tensor, largest: float, thres
         laplacian.device,
     )
     mirrored = torch.cat((upper, upper[torch.from_numpy(beyond).to(upper.device)]))
-    operator = SparseOperator(pattern, mirrored.index_select(0, pattern.order))
+    operator = SparseOperator._made(pattern, mirrored.index_select(0, pattern._order))
     density = operator.entries / nodes**2
     return ThresholdedWavelets(operator, threshold, squares**0.5, float(out.max()), density)
 

@@ -206,9 +206,9 @@ def _prepared(
     one_row_per_column(x, operator.shape[1])
     if method == "krylov":
         return None
-    values = operator.entry_values().detach()
+    values = operator._kept.written_out().detach()
     if rememberable(values):  # under a transform its numbers cannot be read
-        plain = operator if rememberable(operator.values) else operator.with_values(values)
+        plain = operator if operator.constant else operator.with_values(values)
         if float(eigenvalue_bound(plain).max()) > bank.largest:
             spectrum_covered(remembered(lambda: _largest(plain), "largest eigenvalue", plain), bank.largest)
     if order is None and tolerance is not None:

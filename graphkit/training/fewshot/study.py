@@ -6,8 +6,8 @@ import dataclasses
 import logging
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from graphkit.training.fewshot.problems import Problem
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.solved import Asked
 from graphkit.training.fewshot.studies import Study
-from graphkit.training.interrupts import stop_request
-from graphkit.training.processes import Processes
+from graphkit.training.interrupts import StopRequest, stop_request
+from graphkit.training.processes import Lost, Processes
 from graphkit.training.protocol import fingerprint
 from graphkit.training.records import environment, metric
 
@@ -145,6 +145,7 @@ def fewshot(
     with (
         Kept.alone(folder, identity, resume, processes=processes) as kept,
         stop_request() if folder is not None else nullcontext() as stop,
+        _stopped_though_lost(kept, stop),
     ):
         processes.any(False, CPU)  # none writes before all have read
         for problem in study.problems:
@@ -193,6 +194,18 @@ def fewshot(
         environment=environment(str(study.device), "32-true", processes.count),
     )
     return FewShotOutcome(record, results, tuple(kept.writer.faults.values()), kept.put_aside)
+
+
+@contextmanager
+def _stopped_though_lost(kept: Kept, stop: StopRequest | None) -> Iterator[None]:
+    """Say where to go on to who asked us to stop, where another process has gone or does not answer."""
+    try:
+        yield
+    except Lost:
+        if not stop:
+            raise
+        kept.put_down()
+        raise kept.interrupted("stopped where another process does not go on") from None
 
 
 def _seeing(study: Study, problem: Problem, method: AbstractMethod) -> tuple[str, Problem]:
