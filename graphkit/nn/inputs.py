@@ -136,7 +136,8 @@ def plain_graph(
     else:
         narrow = isinstance(graph, Tensor) and graph.dtype == torch.int32  # with which torch 2.13's `gather` is wrong
         return graph.long() if narrow else graph, edge_weight
-    return edges.index, edges.weight
+    # Messages are somebody's to write to; what is remembered of a graph is not.
+    return edges.index.clone(), None if edges.weight is None else edges.weight.clone()
 
 
 @torch.compiler.disable  # which knows no sparse tensors

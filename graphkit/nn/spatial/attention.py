@@ -44,7 +44,7 @@ class FusedAttention(Fused):
         if loops:
             index = edges.index if self.flow == "source_to_target" else edges.index.flip(0)
             attr = torch.cat((attr, _loop_features(index, attr, min(sizes), self.fill_value)))
-        return pattern, attr.index_select(0, pattern.order)
+        return pattern, attr.index_select(0, pattern._order)
 
     def _edge_features(self, edge_attr: OptTensor, values: OptTensor, edges: int) -> OptTensor:
         """Return the features of edges, ``[edges, features]``, or a matrix's ``values`` in their place."""
@@ -79,7 +79,7 @@ class FusedAttention(Fused):
         if index is edge_index:
             return result
         pattern = Pattern.from_ends(index[1], index[0], sizes[::-1])
-        return out, self._weights(pattern, alpha.index_select(0, pattern.order), edge_index)
+        return out, self._weights(pattern, alpha.index_select(0, pattern._order), edge_index)
 
     def _weights(self, pattern: Pattern, alpha: Tensor, edge_index: Any) -> tuple[Any, Tensor]:
         """Return the graph that attention ran over and its weights, ``[entries, heads]``, as PyG orders them.
@@ -91,8 +91,8 @@ class FusedAttention(Fused):
             size = (*pattern.shape, self.heads)
             matrix = torch.sparse_csr_tensor(pattern.pointers, pattern.columns, alpha, size, check_invariants=False)
             return matrix, alpha
-        order = pattern.order.argsort()
-        ends = pattern.columns.long(), pattern.rows()
+        order = pattern._order.argsort()
+        ends = pattern._columns.long(), pattern.rows()
         index = torch.stack(ends if self.flow == "source_to_target" else ends[::-1])
         return index.index_select(1, order), alpha.index_select(0, order)
 
