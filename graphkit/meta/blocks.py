@@ -131,7 +131,9 @@ class TaskParameter(Tensor):
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        joined = next(each.blocks for each in (*args, *kwargs.values()) if isinstance(each, TaskParameter))
+        joined = next((each.blocks for each in (*args, *kwargs.values()) if isinstance(each, TaskParameter)), None)
+        if joined is None:
+            raise Unstackable(f"`{getattr(function, '__name__', function)}` of a list of parameters")
         joined.uses[0] += 1
         with torch._C.DisableTorchFunctionSubclass():
             if function is F.linear:

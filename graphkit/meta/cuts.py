@@ -17,6 +17,7 @@ from torch_geometric.nn import MessagePassing
 from graphkit.meta.fingerprint import Fingerprint, fingerprint
 from graphkit.meta.functional import functional_call
 from graphkit.meta.items import AbstractItems, Nodes
+from graphkit.meta.known import as_made, numbers, plain_items
 from graphkit.operators import SparseOperator
 from graphkit.operators.prepared import remembered, stamp
 
@@ -134,7 +135,7 @@ def _rows(x: Any, rows: np.ndarray) -> Any:
     """Return some rows of the features."""
     if not isinstance(x, SparseOperator):
         return x[torch.from_numpy(rows).to(x.device)]
-    matrix = remembered(lambda: scipy.sparse.csr_array(x.to_scipy()), "rows", x)
+    matrix = remembered(lambda: scipy.sparse.csr_array(x.to_scipy()), ("rows", numbers(x)), x)
     return SparseOperator.from_scipy(matrix[rows]).to(x.device)
 
 
@@ -166,7 +167,7 @@ def reach_of(model: nn.Module, items: AbstractItems, index: Tensor, told: Finger
         >>> reach_of(Sequential("x, edge_index", [*layers, (BatchNorm(4), "x -> x")]), nodes, torch.tensor([0])) is None
         True
     """
-    if not isinstance(items, Nodes) or not _is_cuttable(items):
+    if not isinstance(items, Nodes) or not plain_items(items) or not as_made(model):
         return None
     return asked_once("reach", model, items, lambda: _measured(model, items, index), told)
 
@@ -202,7 +203,7 @@ def asked_once(
     told = fingerprint(model) if told is None else told
     if told is None:
         return ask()
-    key = (what, told[0], stamp(nodes.edge_index), stamp(nodes.edge_weight), _edits(nodes.x))
+    key = (what, told[0], stamp(nodes.edge_index), stamp(nodes.edge_weight), numbers(nodes.x), _edits(nodes.x))
     known = _answers.setdefault(model, {})
     record = known.get(key)
     if record is None or record.nodes() is not nodes:
@@ -215,21 +216,14 @@ def asked_once(
 
 
 def _edits(x: Any) -> Hashable:
-    """Return how often features were edited in place."""
-    values = x.values if isinstance(x, SparseOperator) else x
-    return None if values is None or values.is_inference() else values._version
+    """Return how often an array of features was edited in place."""
+    return None if isinstance(x, SparseOperator) or x.is_inference() else x._version
 
 
 def settings(module: nn.Module) -> tuple[tuple[str, Any], ...]:
     """Return the numbers, names and switches that a module was made with, its mode among them."""
     plain = (bool, int, float, str, type(None))
     return tuple((k, v) for k, v in vars(module).items() if isinstance(v, plain) and not k.startswith("_"))
-
-
-def _is_cuttable(nodes: Nodes) -> bool:
-    x, edge_index = nodes.x, nodes.edge_index
-    strided = isinstance(x, SparseOperator) or (isinstance(x, Tensor) and x.layout == torch.strided)
-    return strided and type(edge_index) is Tensor and edge_index.layout == torch.strided and edge_index.size(1) > 0
 
 
 @torch.no_grad()

@@ -35,7 +35,7 @@ def sparse_rows(x: Tensor) -> scipy.sparse.csr_array | None:
         dense = x.detach().numpy()
         return scipy.sparse.csr_array(dense) if np.count_nonzero(dense) <= SPARSE * dense.size else None
 
-    return remembered(build, "sparse rows", x) if x.device.type == "cpu" and not x.requires_grad else None
+    return remembered(build, "sparse rows", x) if x.device.type == "cpu" else None
 
 
 def block_diagonal(matrix: scipy.sparse.csr_array, parts: Sequence[Cut], size: int) -> SparseOperator:
