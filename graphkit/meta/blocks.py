@@ -193,7 +193,7 @@ def block_outputs(model: nn.Module, table: Mapping[str, Tensor], joined: Blocks,
     values = {name: value for name, value in table.items() if not name.startswith("@")}
     own: dict[str, Tensor] = {name: TaskParameter.of(value, joined) for name, value in values.items()}
     with ExitStack() as stack:
-        stack.enter_context(joined.constants.propagated_once(model))
+        stack.enter_context(joined.constants.propagated_once(model, ours=propagating))
         for module in model.modules() if propagating else ():
             if isinstance(module, MessagePassing):
                 stack.callback(module.register_propagate_forward_pre_hook(_listen).remove)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as of_all
 
 from graphkit.meta.items import AbstractItems, Nodes, Rows
-from graphkit.nn.alteration import methods
+from graphkit.nn.alteration import LIBRARIES, methods
 from graphkit.operators import SparseOperator
 from graphkit.operators.prepared import stamp
 
@@ -45,12 +45,14 @@ def as_made(model: nn.Module) -> bool:
 
 
 def _altered(module: nn.Module) -> bool:
-    own = vars(module)
+    own, kind = vars(module), type(module)
     return (
-        "parametrizations" in own["_modules"]
+        isinstance(module, torch.jit.ScriptModule)
+        or "parametrizations" in own["_modules"]
         or bool(own.get("_explain"))
-        or not methods(type(module)).isdisjoint(own)
+        or not methods(kind).isdisjoint(own)
         or any(own[name] for name in own if name.endswith("_hooks") and ("_forward" in name or "_backward" in name))
+        or (kind.__module__.startswith(LIBRARIES) and not kind.forward.__module__.startswith(LIBRARIES))
     )
 
 

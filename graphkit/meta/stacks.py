@@ -17,12 +17,15 @@ from graphkit.meta.items import AbstractItems, Nodes
 from graphkit.meta.known import as_made, numbers, plain_items
 from graphkit.meta.receptive import Fields
 from graphkit.nn import Encoder, GCNConv
-from graphkit.nn.alteration import alteration, bare
+from graphkit.nn.alteration import LIBRARIES, alteration, bare
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.prepared import remembered
 
 POINTWISE = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Tanh, nn.GELU, nn.Sigmoid, nn.Identity, nn.SiLU)
 """Activations that see one number at a time."""
+
+STEPS = ("message", "aggregate", "update", "edge_update", "message_and_aggregate", "propagate")
+"""Methods of a layer that say how its messages come about."""
 
 TAKES = frozenset({"edge_index", "edge_weight"})
 """What an encoder hands to a layer of GCN."""
@@ -122,6 +125,7 @@ def _plain(conv: Any) -> bool:
     """Tell whether a layer is GCN's as its paper has it."""
     return (
         type(conv) in (GCNConv, torch_geometric.nn.GCNConv)
+        and _as_written(type(conv))
         and alteration(conv) is None
         and bare(conv.lin)
         and conv.lin.bias is None
@@ -137,6 +141,12 @@ def _plain(conv: Any) -> bool:
         and conv.node_dim == -2
         and conv.decomposed_layers == 1
     )
+
+
+def _as_written(kind: type) -> bool:
+    """Tell whether the steps of a layer's class are those of the libraries; PyG writes a module for some of each class."""
+    written = ((step, getattr(kind, step).__module__) for step in STEPS)
+    return all(module.startswith(LIBRARIES) or module.endswith(f"_{step}") for step, module in written)
 
 
 def _averaged(x: Any, edge_index: Tensor, edge_weight: Tensor | None) -> Prepared:

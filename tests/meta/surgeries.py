@@ -286,7 +286,7 @@ def asked(x: Any) -> Any:
 
 def coo(items: Nodes) -> Tensor:
     size = len(items.y)
-    return torch.sparse_coo_tensor(items.edge_index.flip(0), weights(items), (size, size)).coalesce()
+    return torch.sparse_coo_tensor(items.edge_index.flip(0), weights(items), (size, size), check_invariants=True).coalesce()
 
 
 FORMS: dict[str, Callable[[Nodes], Nodes]] = {

@@ -155,7 +155,8 @@ class AbstractLearner(nn.Module, ABC):
         """Refuse tasks that are not of one form, and see once whether the model fits, outside of every transform."""
         _require_one_form(tasks)
         first = tasks[0]
-        asked = first.episode.ways, torch.is_grad_enabled(), *_form(first.items)
+        trained = tuple(name for name, value in self.model.named_parameters() if value.requires_grad)
+        asked = first.episode.ways, torch.is_grad_enabled(), trained, *_form(first.items)
         if asked in self._fitting:
             return
         own = modes(self.model, dropout=self.dropout, statistics=self.statistics)
