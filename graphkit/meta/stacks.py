@@ -144,7 +144,7 @@ def _plain(conv: Any) -> bool:
 
 
 def _as_written(kind: type) -> bool:
-    """Tell whether the steps of a layer's class are those of the libraries; PyG writes a module for some of each class."""
+    """Tell whether the steps of a layer's class are the libraries'; for some PyG writes a module of each class."""
     written = ((step, getattr(kind, step).__module__) for step in STEPS)
     return all(module.startswith(LIBRARIES) or module.endswith(f"_{step}") for step, module in written)
 

@@ -23,8 +23,8 @@ from torch_geometric.explain.algorithm.utils import set_masks
 from graphkit.meta import Nodes
 from graphkit.nn import Encoder, GCNConv
 from graphkit.operators import SparseOperator, sparse_features
-
-WIDTH = 6
+from tests.meta.inner_layers import WIDTH
+from tests.meta.test_cuts import graph
 
 
 def map_of(conv: nn.Module) -> nn.Module:
@@ -134,6 +134,11 @@ def tie(e: Any) -> None:
     map_of(e.convs[2]).weight = map_of(e.convs[1]).weight
 
 
+def halve_a_weight(e: Any) -> None:
+    lin = map_of(e.convs[0])
+    lin.weight = nn.Parameter(0.5 * lin.weight.detach())
+
+
 def in_all(name: str) -> Callable[[Any], None]:
     def put(e: Any) -> None:
         for conv in e.convs:
@@ -180,8 +185,8 @@ def message_hook(step: str, when: str) -> Callable[[Any], None]:
     def after(module: nn.Module, inputs: Any, output: Any) -> Any:
         return 2 * output
 
-    hook = before if when == "pre_hook" else after
-    return lambda e: getattr(e.convs[0], f"register_{step}_forward_{when}")(hook)
+    hook, name = (before, "forward_pre_hook") if when == "before" else (after, "forward_hook")
+    return lambda e: getattr(e.convs[0], f"register_{step}_{name}")(hook)
 
 
 def _is_number(value: Any) -> bool:
@@ -204,28 +209,19 @@ STEPS = ("propagate", "message", "aggregate")
 SURGERIES: dict[str, Callable[[Any], Any]] = {
     "nothing": lambda e: None,
     **{f"{what}, {part}": on(part, act) for part in CALLED for what, act in HOOKS.items()},
-    **{f"a hook {when} on {step}": message_hook(step, when) for step in STEPS for when in ("pre_hook", "hook")},
-    **{
-        f"`{name}` replaced": lambda e, name=name: replace_method(e.convs[0], name)
-        for name in ("message", "aggregate", "update", "propagate")
-    },
     "weight norm": lambda e: parametrizations.weight_norm(map_of(e.convs[0])),
     "spectral norm": lambda e: parametrizations.spectral_norm(map_of(e.convs[0])),
     "orthogonal": lambda e: parametrizations.orthogonal(map_of(e.convs[1]), orthogonal_map="cayley"),
     "weight norm by a hook": normalise_by_a_hook,
     "pruned": lambda e: prune.l1_unstructured(map_of(e.convs[0]), "weight", 0.3),
     "pruned for good": lambda e: prune.remove(prune.l1_unstructured(map_of(e.convs[0]), "weight", 0.3), "weight"),
-    "an adapter": adapt,
-    "a linear map with a bias": with_a_bias,
     "a tied weight": tie,
     "a layer twice": lambda e: e.convs.__setitem__(2, e.convs[1]),
-    "no bias any more": lambda e: e.convs[0].register_parameter("bias", None),
     "further parameters": lambda e: e.register_parameter("spare", nn.Parameter(torch.ones(2), requires_grad=False)),
     "a frozen weight": lambda e: map_of(e.convs[0]).weight.requires_grad_(False),
-    "frozen layer": lambda e: e.convs[0].requires_grad_(False),
+    "a frozen layer": lambda e: e.convs[0].requires_grad_(False),
     "frozen and back": lambda e: e.requires_grad_(False).requires_grad_(True),
-    "parameters replaced": lambda e: setattr(map_of(e.convs[0]), "weight", nn.Parameter(0.5 * map_of(e.convs[0]).weight)),
-    "a layer of another class": by_another_class,
+    "parameters replaced": halve_a_weight,
     "another activation": lambda e: setattr(e, "activation", nn.Softsign()),
     "a subclass of the activation": lambda e: setattr(e, "activation", Doubling()),
     "an activation that looks at rows": lambda e: setattr(e, "activation", nn.Softmax(-1)),
@@ -234,19 +230,37 @@ SURGERIES: dict[str, Callable[[Any], Any]] = {
     "a norm": lambda e: e.norms.__setitem__(0, nn.LayerNorm(WIDTH).double()),
     "a norm after the last layer": lambda e: e.norms.append(nn.Identity()) or e._norm_takes.append(frozenset()),
     "a norm less": lambda e: e.norms.__delitem__(-1),
-    "another aggregation": aggregate_by(pyg.MaxAggregation, "max"),
-    "another aggregation under the same name": aggregate_by(pyg.MeanAggregation),
-    "an explainer's mask": lambda e: set_masks(e, torch.linspace(-1, 1, 1062).double(), torch.zeros(2, 1062)),
     "deepcopy": lambda e: copy.deepcopy(e),
     "pickle": lambda e: pickle.loads(pickle.dumps(e)),
 }
 """From an encoder to ``None``, or to what shall stand in its place."""
+
+
+def edges() -> Tensor:
+    return graph().edge_index
+
+
+OF_GRAPHS: dict[str, Callable[[Any], Any]] = {
+    **{f"a hook {when} {step}": message_hook(step, when) for step in STEPS for when in ("before", "after")},
+    **{
+        f"`{name}` replaced": lambda e, name=name: replace_method(e.convs[0], name)
+        for name in ("message", "aggregate", "update", "propagate")
+    },
+    "an adapter": adapt,
+    "a linear map with a bias": with_a_bias,
+    "a layer of another class": by_another_class,
+    "another aggregation": aggregate_by(pyg.MaxAggregation, "max"),
+    "another aggregation under the same name": aggregate_by(pyg.MeanAggregation),
+    "an explainer's mask": lambda e: set_masks(e, torch.linspace(-1, 1, edges().size(1)).double(), edges()),
+}
+"""Those that ask for layers which pass messages."""
 
 OF_GCN: dict[str, Callable[[Any], Any]] = {
     "`add_self_loops` set": in_all("add_self_loops"),
     "`improved` set": in_all("improved"),
     "`flow` set": in_all("flow"),
     "`normalize` set": unnormalise,
+    "no bias any more": lambda e: e.convs[0].register_parameter("bias", None),
     "`cached` set": lambda e: [setattr(conv, "cached", True) for conv in e.convs],
 }
 """Those that ask for attributes of a ``GCNConv``."""
@@ -286,7 +300,9 @@ def asked(x: Any) -> Any:
 
 def coo(items: Nodes) -> Tensor:
     size = len(items.y)
-    return torch.sparse_coo_tensor(items.edge_index.flip(0), weights(items), (size, size), check_invariants=True).coalesce()
+    return torch.sparse_coo_tensor(
+        items.edge_index.flip(0), weights(items), (size, size), check_invariants=True
+    ).coalesce()
 
 
 FORMS: dict[str, Callable[[Nodes], Nodes]] = {

@@ -131,7 +131,9 @@ class AbstractGradientLearner(AbstractLearner):
         """Refuse another number of outputs than of classes, parameters that nothing depends on, too few derivatives."""
         start = {**self.moving(), **self.head(support, y, ways)}
         if not start:
-            raise ValueError("`model` must have a parameter that adapts, all are frozen; set requires_grad_(True) on some.")
+            raise ValueError(
+                "`model` must have a parameter that adapts, but what would is frozen; set requires_grad_(True) on some."
+            )
         with torch.no_grad():
             outputs = self.predicted(start, support).size(-1)
         if outputs != ways:
