@@ -18,7 +18,10 @@ from graphkit.operators import SparseOperator
 from graphkit.operators.prepared import stamp
 
 FLOATS = (torch.float32, torch.float64)
-"""Types of numbers whose sums may be taken in another order."""
+"""Types whose numbers may be summed in another order."""
+
+FEATURES = (*FLOATS, torch.int64, torch.int32, torch.uint8, torch.bool)
+"""Types of features: numbers, or what a model looks up."""
 
 _HOOKS_OF_ALL = (
     of_all._global_forward_pre_hooks,
@@ -67,14 +70,14 @@ def plain_items(items: AbstractItems) -> bool:
         False
     """
     if type(items) is Rows:
-        return _plain(items.x, FLOATS)
+        return _plain(items.x, FEATURES)
     if type(items) is not Nodes or not _plain(items.edge_index, (torch.int64,)) or not items.edge_index.size(1):
         return False
     x, weight = items.x, items.edge_weight
     return (
-        _plain(x.values if type(x) is SparseOperator else x, FLOATS)
+        _plain(x.values if type(x) is SparseOperator else x, FEATURES)
         and x.dim() == 2
-        and (weight is None or (_plain(weight, (x.dtype,)) and weight.dim() == 1))
+        and (weight is None or (_plain(weight, (x.dtype,) if x.dtype in FLOATS else FLOATS) and weight.dim() == 1))
     )
 
 

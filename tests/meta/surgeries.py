@@ -222,6 +222,7 @@ SURGERIES: dict[str, Callable[[Any], Any]] = {
     "a frozen layer": lambda e: e.convs[0].requires_grad_(False),
     "frozen and back": lambda e: e.requires_grad_(False).requires_grad_(True),
     "parameters replaced": halve_a_weight,
+    "a hook on a parameter's slope": lambda e: map_of(e.convs[0]).weight.register_hook(lambda slope: 2 * slope),
     "another activation": lambda e: setattr(e, "activation", nn.Softsign()),
     "a subclass of the activation": lambda e: setattr(e, "activation", Doubling()),
     "an activation that looks at rows": lambda e: setattr(e, "activation", nn.Softmax(-1)),

@@ -180,6 +180,7 @@ HARMLESS = {
     "a frozen weight",
     "a frozen layer",
     "frozen and back",
+    "a hook on a parameter's slope",
     "parameters replaced",
     "no bias any more",
     "an activation in place",
@@ -383,6 +384,42 @@ def test_autocast_goes_the_plain_way(conv):
     assert ways(learner, tasks) != "plain"
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert ways(learner, tasks) == "plain"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_in_any_form_are_their_plain_twin(form):
+    x = FORMS[form](graph()).x
+    if not isinstance(x, Tensor):
+        return  # rows are a tensor
+    items, tolerance = Rows(x, graph().y), 1e-10 if x.dtype == torch.float64 else 1e-5
+    require_the_twin(LEARNERS["maml"](encoder(nn.Linear).to(x.dtype)), tasks_of(items), tolerance=tolerance)
+
+
+class LookedUp(nn.Module):
+    """Looks up what its features name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.conv = nn.Embedding(9, WIDTH), pyg.GraphConv(WIDTH, WAYS)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.conv(self.rows(x).sum(1).tanh(), edge_index)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
+def test_features_that_are_looked_up_are_seen_on_parts(dtype):
+    items = graph()
+    items = replace(items, x=(items.x.abs() * 3).clamp(max=8).to(dtype))
+    learner, tasks = LEARNERS["maml"](LookedUp().double()), tasks_of(items)
+    require_the_twin(learner, tasks)
+    assert ways(learner, tasks) == "parts"
+
+
+@pytest.mark.parametrize("conv", [GCNConv, SAGEConv])
+def test_one_task_and_tasks_of_several_graphs_are_their_plain_twins(conv):
+    learner, tasks = LEARNERS["maml"](encoder(conv)), tasks_of(graph())
+    require_the_twin(learner, tasks[:1])
+    require_the_twin(learner, [tasks[0], tasks_of(graph(directed=True))[1]])
 
 
 def halved(value: Any) -> Any:
