@@ -1,6 +1,7 @@
 """Layers that go where PyG's go, and the encoder that stacks them."""
 
 from graphkit.nn.decoupled import FilteredPerceptron
+from graphkit.nn.exchange import Exchange, accelerate, to_pyg
 from graphkit.nn.graphs import GraphClassifier, StructureFree, VirtualNode
 from graphkit.nn.inference import layerwise
 from graphkit.nn.models import Encoder
@@ -19,6 +20,7 @@ __all__ = [
     "ChebPool",
     "ClusterPool",
     "Encoder",
+    "Exchange",
     "FilteredPerceptron",
     "GATConv",
     "GATv2Conv",
@@ -36,5 +38,7 @@ __all__ = [
     "SpectralConv",
     "StructureFree",
     "VirtualNode",
+    "accelerate",
     "layerwise",
+    "to_pyg",
 ]

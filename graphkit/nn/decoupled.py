@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
 from graphkit._checks import at_least, within
-from graphkit.nn.abstract import fitting, unscriptable
+from graphkit.nn.fused import unscriptable
+from graphkit.nn.inputs import fitting
 from graphkit.operators import SparseOperator
 from graphkit.operators.dropout import dropout
 from graphkit.operators.features import features_of

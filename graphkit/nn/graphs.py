@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, graph_numbers, member, within
-from graphkit.nn.abstract import first_map, fitting, unscriptable
+from graphkit.nn.fused import unscriptable
+from graphkit.nn.inputs import first_map, fitting
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
 from graphkit.operators.dropout import dropout
 

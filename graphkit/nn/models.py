@@ -12,7 +12,8 @@ from torch_geometric.nn import JumpingKnowledge, Linear
 from torch_geometric.nn.resolver import activation_resolver, normalization_resolver
 
 from graphkit._checks import at_least, member, within
-from graphkit.nn.abstract import fitting, unscriptable
+from graphkit.nn.fused import unscriptable
+from graphkit.nn.inputs import fitting
 from graphkit.operators import SparseOperator
 from graphkit.operators.dropout import dropout
 from graphkit.operators.features import features_of

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
 from graphkit._checks import at_least, within
-from graphkit.nn.abstract import matrix_type
+from graphkit.nn.precision import matrix_type
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.dense import linear
 from graphkit.operators.dropout import dropout

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from graphkit.nn.abstract import fitting, unscriptable
+from graphkit.nn.fused import unscriptable
+from graphkit.nn.inputs import fitting
 from graphkit.operators.features import features_of
 
 

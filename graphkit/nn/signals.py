@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch_geometric.nn.resolver import activation_resolver
 
 from graphkit._checks import at_least, dense_features, member, within
-from graphkit.nn.abstract import fitting, unscriptable
+from graphkit.nn.fused import unscriptable
+from graphkit.nn.inputs import fitting
 from graphkit.nn.pool import ChebPool
 from graphkit.operators import BalancedTree, Level
 from graphkit.operators.dropout import dropout

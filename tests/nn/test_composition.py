@@ -178,7 +178,6 @@ def test_a_linear_map_that_is_hooked_or_replaced_is_called_as_pyg_calls_it(layer
     order = (3,) if layer == "ChebConv" else ()
     conv, peer = (getattr(library, layer)(5, out_channels, *order) for library in (graphkit.nn, torch_geometric.nn))
     conv.load_state_dict(peer.state_dict())
-    calls: list[nn.Module] = []
     for module in (conv, peer):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.ModuleList):
@@ -188,12 +187,14 @@ def test_a_linear_map_that_is_hooked_or_replaced_is_called_as_pyg_calls_it(layer
                 setattr(module, name, Doubled(child))
     torch.testing.assert_close(conv(x, edge_index), peer(x, edge_index))
 
-    hooked = getattr(graphkit.nn, layer)(5, out_channels, *order)
-    maps = [module for module in hooked.modules() if type(module) is torch_geometric.nn.Linear]
-    for lin in maps:
-        lin.register_forward_hook(lambda module, *_: calls.append(module))
-    hooked(x, edge_index)
-    assert len(calls) == len(maps)
+    calls: dict[str, list[str]] = {}
+    for library in (graphkit.nn, torch_geometric.nn):
+        hooked, heard = getattr(library, layer)(5, out_channels, *order), calls.setdefault(library.__name__, [])
+        for name, lin in hooked.named_modules():
+            if type(lin) is torch_geometric.nn.Linear:
+                lin.register_forward_hook(lambda *_, name=name, heard=heard: heard.append(name))
+        hooked(x, edge_index)
+    assert calls["graphkit.nn"] == calls["torch_geometric.nn"] != []
 
 
 def with_a_step_of_its_own(conv, step):
@@ -236,7 +237,7 @@ def test_a_subclass_without_a_step_of_its_own_is_as_fast():
         def forward(self, x, edge_index):
             return super().forward(x, edge_index).relu()
 
-    assert Named(5, 4)._fused(PAIR)
+    assert Named(5, 4).fusible(PAIR)
 
 
 def test_another_aggregation_may_be_put_in_the_place_of_a_layers_own():
@@ -332,7 +333,9 @@ def test_a_map_may_end_in_what_autograd_keeps_the_result_of(alterable):
 
 def test_hooks_on_the_gradients_of_a_map_are_called(alterable):
     calls, maps = [], maps_of(alterable)
-    for lin in maps:
+    if isinstance(alterable, ChebConv):
+        maps = maps[:2]  # PyG calls the others without their hooks
+    for lin in maps_of(alterable):
         lin.register_full_backward_hook(lambda module, *_: calls.append(module))
     called(alterable, torch.ones(3, 4, requires_grad=True)).sum().backward()
     assert set(calls) == set(maps)

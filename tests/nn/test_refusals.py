@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_geometric.nn import MessagePassing
 
 from graphkit.nn import ChebConv, GCNConv, GraphWaveletConv, PolynomialConv
-from graphkit.nn.abstract import AbstractGraphConv
+from graphkit.nn.fused import Fused
 from tests.contracts import matrix_forms
 from tests.graphs import BY_NAME
 from tests.nn.public import CATEGORIES, EDGES, MODULES, PUBLIC, WIDTH, on_graph, with_attr
@@ -43,7 +43,15 @@ OF_WEIGHTS: dict[str, Callable[[Tensor], Any]] = {
     "complex": lambda x: x.to(torch.complex128),
 }
 """Features that no module with weights in float64 takes; one without weights takes those of any width and type."""
+TAKEN = {"float32", "half", "integers", "truth values"}
+"""Types that become float64 where a layer adds a multiple of a node's own features, as in PyG."""
 HOOKED = [public for public in MODULES if isinstance(public.made(), MessagePassing)]
+
+
+def tables(public: Any) -> dict[str, Callable[[Tensor], Any]]:
+    """Return the features that a module takes none of."""
+    taken = TAKEN if public.kind in ("GINConv", "GINEConv") else ()
+    return {what: wrong for what, wrong in (WRONG | (OF_WEIGHTS if public.width else {})).items() if what not in taken}
 
 
 def refused(call: Callable[[], Any], *arguments: str) -> None:
@@ -64,10 +72,9 @@ def test_every_public_module_is_here():
 def test_features_of_the_wrong_kind_are_refused(public):
     module, x = public.made(), public.features()
     public.call(module, x)
-    tables = WRONG | (OF_WEIGHTS if public.width else {})
     # Too few rows are too many nodes in the graph, or another graph than a layer is tied to, which may be said instead.
     beside = ("edge_index", "basis", public.kind, "form='gwnn'", "batch")
-    for what, wrong in tables.items():
+    for what, wrong in tables(public).items():
         also = beside if what == "too few rows" else ()
         refused(lambda wrong=wrong: public.call(module, wrong(x)), "x", "h", *also)
 
@@ -76,8 +83,7 @@ def test_features_of_the_wrong_kind_are_refused(public):
 def test_they_are_refused_on_the_plain_path_too(public):
     module, x = public.made(), public.features()
     module.register_message_forward_hook(lambda *_: None)
-    tables = WRONG | (OF_WEIGHTS if public.width else {})
-    for what, wrong in tables.items():
+    for what, wrong in tables(public).items():
         if what != "too few rows":  # of which PyG tells
             refused(lambda wrong=wrong: public.call(module, wrong(x)), "x")
 
@@ -120,7 +126,7 @@ def test_another_flow_than_pygs_two_is_refused(public, hook):
 
 
 def test_every_layer_that_sends_messages_is_hooked_here():
-    layers = {n for n, c in PUBLIC.items() if inspect.isclass(c) and issubclass(c, AbstractGraphConv)}
+    layers = {n for n, c in PUBLIC.items() if inspect.isclass(c) and issubclass(c, Fused)}
     assert {public.kind for public in HOOKED} == layers
 
 

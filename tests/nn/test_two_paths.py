@@ -22,7 +22,7 @@ from torch_geometric.explain.algorithm.utils import set_masks
 from torch_geometric.nn import MessagePassing
 
 import graphkit.nn
-from graphkit.nn.abstract import AbstractGraphConv
+from graphkit.nn.fused import Fused
 from graphkit.operators import SparseOperator, heat, sparse_features
 from tests.contracts import matrix_forms
 from tests.graphs import BY_NAME, Graph
@@ -30,7 +30,7 @@ from tests.graphs import BY_NAME, Graph
 LAYERS = {
     name: layer
     for name in graphkit.nn.__all__
-    if inspect.isclass(layer := getattr(graphkit.nn, name)) and issubclass(layer, AbstractGraphConv)
+    if inspect.isclass(layer := getattr(graphkit.nn, name)) and issubclass(layer, Fused)
 }
 WIDTH = 4
 FLAGS = (True, False)

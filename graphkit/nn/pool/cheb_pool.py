@@ -5,7 +5,7 @@ import math
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, dense_features, member, one_row_per_node
-from graphkit.nn.abstract import unscriptable
+from graphkit.nn.fused import unscriptable
 from graphkit.operators import BalancedTree
 
 REDUCTIONS = ("max", "mean")

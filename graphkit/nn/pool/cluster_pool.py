@@ -13,7 +13,7 @@ from graphkit._checks import (
     members_of_all,
     one_row_per_node,
 )
-from graphkit.nn.abstract import unscriptable
+from graphkit.nn.fused import unscriptable
 from graphkit.operators import coarse_graph
 from graphkit.operators.pattern import outside_transforms
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from graphkit._checks import at_least, features, host_array, tied_to_nodes
-from graphkit.nn.abstract import unscriptable
+from graphkit.nn.fused import unscriptable
 from graphkit.operators import Level, SparseOperator
 from graphkit.operators.pattern import Pattern
 

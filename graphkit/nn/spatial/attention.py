@@ -5,17 +5,19 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.typing import OptTensor
-from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor, remove_self_loops, scatter
+from torch_geometric.utils import is_torch_sparse_tensor, scatter
 
 from graphkit._checks import features_per_item, one_value_per_edge
-from graphkit.nn.abstract import AbstractGraphConv, biased, plain_graph
+from graphkit.nn.fused import Fused
+from graphkit.nn.inputs import plain_features
+from graphkit.nn.maps import biased
 from graphkit.operators import SparseOperator
 from graphkit.operators.dropout import dropout
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of
 
 
-class AbstractAttentionConv(AbstractGraphConv):
+class FusedAttention(Fused):
     """A layer that weighs a node's neighbours by scores of its own; its arguments are those of PyG's layers."""
 
     nodes_axis = 0
@@ -44,19 +46,6 @@ class AbstractAttentionConv(AbstractGraphConv):
             attr = torch.cat((attr, _loop_features(index, attr, min(sizes), self.fill_value)))
         return pattern, attr.index_select(0, pattern.order)
 
-    def _plain_neighbourhoods(
-        self, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]
-    ) -> tuple[Any, OptTensor]:
-        """Return the edges that ``propagate`` runs over and their features, by operations that can be traced."""
-        index, values = plain_graph(edge_index, flow=self.flow, num_nodes=sizes)
-        edge_attr = self._edge_features(edge_attr, values, index.size(1))
-        if not self.add_self_loops:
-            return index, edge_attr
-        index, edge_attr = remove_self_loops(index, edge_attr)
-        if edge_attr is not None:
-            edge_attr = torch.cat((edge_attr, _loop_features(index, edge_attr, min(sizes), self.fill_value)))
-        return add_self_loops(index, num_nodes=min(sizes))[0], edge_attr
-
     def _edge_features(self, edge_attr: OptTensor, values: OptTensor, edges: int) -> OptTensor:
         """Return the features of edges, ``[edges, features]``, or a matrix's ``values`` in their place."""
         attr = values if edge_attr is None and self.lin_edge is not None else edge_attr
@@ -74,12 +63,23 @@ class AbstractAttentionConv(AbstractGraphConv):
             return None
         return dropout(like.new_ones(pattern.entries, self.heads), self.dropout)
 
-    def _plain_weights(self, index: Any, alpha: Tensor, edge_index: Any, sizes: tuple[int, int]) -> tuple[Any, Tensor]:
-        """Return what ``_weights`` does of the edges that ``propagate`` ran over."""
-        if not _is_matrix(edge_index):
-            return index, alpha
+    def _plain_inputs(self, x: Any, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]) -> tuple[Any, ...]:
+        """Return features, edges and features of edges as PyG's layer takes them."""
+        ends = tuple(map(plain_features, x)) if isinstance(x, tuple | list) else plain_features(x)
+        index, values = self.edges(edge_index, num_nodes=sizes)
+        if isinstance(index, Tensor) and index.layout == torch.strided:
+            edge_attr = self._edge_features(edge_attr, values, index.size(1))
+        return ends, index, edge_attr
+
+    def _plain_result(self, result: Any, edge_index: Any, sizes: tuple[int, int], weights: bool | None) -> Any:
+        """Return the result of PyG's layer, with attention as ``_weights`` returns it where a matrix was given."""
+        if not weights or not _is_matrix(edge_index):
+            return result
+        out, (index, alpha) = result
+        if index is edge_index:
+            return result
         pattern = Pattern.from_ends(index[1], index[0], sizes[::-1])
-        return self._weights(pattern, alpha.index_select(0, pattern.order), edge_index)
+        return out, self._weights(pattern, alpha.index_select(0, pattern.order), edge_index)
 
     def _weights(self, pattern: Pattern, alpha: Tensor, edge_index: Any) -> tuple[Any, Tensor]:
         """Return the graph that attention ran over and its weights, ``[entries, heads]``, as PyG orders them.
@@ -96,20 +96,13 @@ class AbstractAttentionConv(AbstractGraphConv):
         index = torch.stack(ends if self.flow == "source_to_target" else ends[::-1])
         return index.index_select(1, order), alpha.index_select(0, order)
 
-    def _joined(self, out: Tensor, residual: OptTensor, *, fresh: bool) -> Tensor:
+    def _joined(self, out: Tensor, residual: OptTensor) -> Tensor:
         """Return the heads' results, ``[nodes, heads, features]``, as one, with the residual and the bias."""
         if self.concat and residual is None and self.bias is not None:
             # Before it is seen as one: the gradient of what is written to a view is cleared and copied.
-            return biased(out, self.bias.view(out.shape[1:]), fresh=fresh).flatten(1)
+            return biased(out, self.bias.view(out.shape[1:]), fresh=True).flatten(1)
         out = out.flatten(1) if self.concat else out.mean(dim=1)
-        return biased(out if residual is None else out + residual, self.bias, fresh=fresh)
-
-    def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
-        """Return each edge's source features times its attention."""
-        return alpha.unsqueeze(-1) * x_j
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"
+        return biased(out if residual is None else out + residual, self.bias, fresh=True)
 
 
 def _is_matrix(edge_index: Any) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphkit.nn.abstract import fitting, unscriptable
+from graphkit.nn.fused import unscriptable
+from graphkit.nn.inputs import fitting
 from graphkit.operators import sum_adjacency
 from graphkit.operators.tabled import EdgeTable, tabled_sum
 

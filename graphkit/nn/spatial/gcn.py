@@ -3,35 +3,27 @@
 from typing import Any
 
 import torch
+import torch_geometric.nn
 from torch import Tensor
-from torch.nn import Parameter
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
-from torch_geometric.nn.dense.linear import Linear
-from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse
 
-from graphkit.nn.abstract import (
-    AbstractGraphConv,
-    fitting,
-    in_half,
-    mapped,
-    matrix_type,
-    plain_graph,
-    result_type,
-    traced,
-)
+from graphkit.nn.fused import Fused
+from graphkit.nn.inputs import fitting, traced
+from graphkit.nn.maps import mapped
+from graphkit.nn.precision import in_half, matrix_type, result_type
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.features import features_of
 from graphkit.operators.functions import inside_transform
 
 
-class GCNConv(AbstractGraphConv):
+class GCNConv(Fused, torch_geometric.nn.GCNConv):
     r"""Graph convolution :math:`X' = \hat D^{-1/2} \hat A \hat D^{-1/2} X \Theta + b` with :math:`\hat A = A + I`.
 
-    The drop-in counterpart of PyG's layer: same arguments, parameters (``lin.weight``, ``bias``) and numbers. The
-    normalised adjacency is remembered with the ``edge_index`` it came from. ``x`` may be sparse. PyG 2.8.1 ignores
-    ``improved`` when no ``edge_weight`` is given; this layer does not.
+    PyG's layer, with a way through it that multiplies by the normalised adjacency, which is remembered with the
+    ``edge_index`` it came from. ``x`` may be sparse. PyG 2.8.1 ignores ``improved`` when no ``edge_weight`` is given;
+    this layer does not.
 
     Args:
         in_channels: features of a node; -1 to learn it from the first input.
@@ -60,44 +52,9 @@ class GCNConv(AbstractGraphConv):
         torch.Size([4, 2])
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        improved: bool = False,
-        cached: bool = False,
-        add_self_loops: bool | None = None,
-        normalize: bool = True,
-        bias: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        kwargs.setdefault("aggr", "add")
-        super().__init__(**kwargs)
-        add_self_loops = normalize if add_self_loops is None else add_self_loops
-        if add_self_loops and not normalize:
-            raise ValueError(
-                f"'{type(self).__name__}' does not support adding self-loops to the graph when no on-the-fly "
-                "normalization is applied"
-            )
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.improved = improved
-        self.cached = cached
-        self.add_self_loops = add_self_loops
-        self.normalize = normalize
-        self._cached_edge_index: Any = None
-        self._cached_adj_t: Any = None
-        self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot")
-        self.register_parameter("bias", Parameter(torch.empty(out_channels)) if bias else None)
-        self.reset_parameters()
+    _cached_edge_index: Any
 
-    def reset_parameters(self) -> None:
-        """Draw the weights anew and forget a cached adjacency."""
-        super().reset_parameters()
-        self.lin.reset_parameters()
-        zeros(self.bias)
-        self._cached_edge_index = None
-        self._cached_adj_t = None
+    # propagate_type: (x: Tensor, edge_weight: OptTensor)
 
     def forward(self, x: Any, edge_index: Any, edge_weight: OptTensor = None) -> Tensor:
         """Return the convolved features."""
@@ -108,9 +65,8 @@ class GCNConv(AbstractGraphConv):
                 "'SAGEConv' or 'GraphConv' instead"
             )
         fitting(x, self.lin)
-        if not self._fused(edge_index):
-            out = self._propagated(x, edge_index, edge_weight)
-            return out if self.bias is None else out + self.bias
+        if not self.fusible(edge_index, x):
+            return super().forward(x, *self._weighted_edges(x, edge_index, edge_weight))
         x = features_of(x)
         adjacency = self._adjacency(x, edge_index, edge_weight)
         half = in_half(x)
@@ -128,7 +84,7 @@ class GCNConv(AbstractGraphConv):
     def _adjacency(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> SparseOperator:
         normalize = self.normalize
         if self.cached and normalize:
-            (edge_index, edge_weight), normalize = self._edges(x, edge_index, edge_weight), False
+            (edge_index, edge_weight), normalize = self._cached_edges(x, edge_index, edge_weight), False
         return gcn_adjacency(
             edge_index,
             edge_weight,
@@ -140,35 +96,33 @@ class GCNConv(AbstractGraphConv):
             dtype=matrix_type(x),
         )
 
-    def _propagated(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Tensor:
-        edge_index, edge_weight = self._edges(x, edge_index, edge_weight)
-        return self.propagate(edge_index, x=self.lin(x), edge_weight=edge_weight)
+    def _cached_edges(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> tuple[Any, OptTensor]:
+        """Return the normalised edges and weights that ``cached`` keeps, as PyG keeps them."""
+        if self._cached_edge_index is None:
+            index, weight = self._weighted_edges(x, edge_index, edge_weight)
+            options = self.improved, self.add_self_loops, self.flow, x.dtype
+            self._cached_edge_index = gcn_norm(index, weight, x.size(-2), *options)
+        return self._cached_edge_index
 
-    def _edges(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> tuple[Any, OptTensor]:
-        """Return the edges and weights that messages run over, by operations that can be traced."""
-        if self._cached_edge_index is not None:
-            return self._cached_edge_index
+    def _weighted_edges(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> tuple[Any, OptTensor]:
+        """Return the edges and weights that the plain way is given, whose degrees have roots."""
+        if self.normalize and self._cached_edge_index is not None:
+            return self._cached_edge_index  # any other graph is ignored
         nodes = x.size(self.node_dim)
-        edge_index, edge_weight = plain_graph(edge_index, edge_weight, flow=self.flow, num_nodes=nodes)
+        edge_index, edge_weight = self.edges(edge_index, edge_weight, num_nodes=nodes)
         if edge_weight is not None:
             edge_weight = edge_weight.flatten() if in_half(x) else edge_weight.flatten().to(x.dtype)
-        if not self.normalize:
-            return edge_index, edge_weight
-        if edge_weight is None and isinstance(edge_index, Tensor):
+            looked_at = self.normalize and not (traced() or inside_transform())
+            if looked_at and bool((edge_weight < 0).any()):  # refused as on the fused way
+                gcn_adjacency(
+                    edge_index,
+                    edge_weight,
+                    num_nodes=nodes,
+                    add_self_loops=self.add_self_loops,
+                    improved=self.improved,
+                    flow=self.flow,
+                )
+        elif self.improved and isinstance(edge_index, Tensor) and not is_sparse(edge_index):
             # Without weights PyG gives every loop the weight 1.
             edge_weight = torch.ones(edge_index.size(1), dtype=x.dtype, device=edge_index.device)
-        pair = gcn_norm(edge_index, edge_weight, nodes, self.improved, self.add_self_loops, self.flow, x.dtype)
-        if not (traced() or inside_transform()) and bool(pair[1].isnan().any()):
-            self._refuse(edge_index, edge_weight, nodes)
-        if self.cached:
-            self._cached_edge_index = pair
-        return pair
-
-    def _refuse(self, edge_index: Any, edge_weight: OptTensor, nodes: int) -> None:
-        """Refuse the weights that the fused path refuses."""
-        options: dict[str, Any] = {"improved": self.improved, "add_self_loops": self.add_self_loops, "flow": self.flow}
-        gcn_adjacency(edge_index, edge_weight, num_nodes=nodes, **options)
-
-    def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
-        """Return each edge's weighted source features."""
-        return x_j if edge_weight is None else edge_weight.view(-1, 1) * x_j
+        return edge_index, edge_weight

@@ -3,52 +3,26 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+import torch_geometric.nn
 from torch import Tensor
-from torch_geometric.nn.dense.linear import Linear
-from torch_geometric.nn.inits import reset
-from torch_geometric.typing import OptTensor, Size
+from torch_geometric.typing import Size
 
 from graphkit._checks import features_per_item, one_value_per_edge, same_device
-from graphkit.nn.abstract import (
-    AbstractGraphConv,
-    applied,
-    both_ends,
-    end_sizes,
-    first_map,
-    fitting,
-    plain_features,
-    plain_graph,
-)
 from graphkit.nn.features import SparseSum
+from graphkit.nn.fused import Fused
+from graphkit.nn.inputs import both_ends, end_sizes, first_map, fitting, one_kind_against_the_flow, plain_features
+from graphkit.nn.maps import applied
 from graphkit.operators import SparseOperator, sum_adjacency
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.rectified import rectified_sum
 from graphkit.operators.tabled import EdgeTable, tabled_sum
 
 
-class AbstractIsomorphismConv(AbstractGraphConv):
-    """What both layers ask of features."""
-
-    nn: Any
-    eps: Tensor
-
-    def _refuse(self, source: Any, target: Any) -> None:
-        """Refuse features that do not fit the network, or each other."""
-        first = first_map(self.nn)
-        fitting(source, first)
-        same_device("x", source, self.eps)
-        if target is not None and target is not source:
-            fitting(target, first)
-            features_per_item("x", target, source.size(-1))
-            same_device("x", target, self.eps)
-
-
-class GINConv(AbstractIsomorphismConv):
+class GINConv(Fused, torch_geometric.nn.GINConv):
     r"""Graph isomorphism :math:`x'_i = h\bigl((1 + \epsilon) x_i + \sum_{j \in N(i)} x_j\bigr)`.
 
-    The drop-in counterpart of PyG's layer: same arguments, parameters (``nn.*``, ``eps``) and numbers. A sparse ``x``
-    stays sparse up to the first linear map of :math:`h`. Edge weights, and the values of a sparse matrix, are not used.
+    PyG's layer, with a faster way. A sparse ``x`` stays sparse up to the first linear map of :math:`h`. Edge weights,
+    and the values of a sparse matrix, are not used.
 
     Args:
         nn: the network :math:`h`, from ``[nodes, in_channels]`` to ``[nodes, out_channels]``.
@@ -68,61 +42,36 @@ class GINConv(AbstractIsomorphismConv):
         torch.Size([4, 2])
     """
 
-    def __init__(self, nn: Any, eps: float = 0.0, train_eps: bool = False, **kwargs: Any) -> None:
-        kwargs.setdefault("aggr", "add")
-        super().__init__(**kwargs)
-        self.nn = nn
-        self.initial_eps = eps
-        if train_eps:
-            self.eps = torch.nn.Parameter(torch.empty(1))
-        else:
-            self.register_buffer("eps", torch.empty(1))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the network's weights anew and put epsilon back."""
-        super().reset_parameters()
-        reset(self.nn)
-        self.eps.data.fill_(self.initial_eps)
+    # propagate_type: (x: OptPairTensor)
 
     def forward(self, x: Any, edge_index: Any, size: Size = None) -> Tensor:
         """Return the convolved features."""
+        one_kind_against_the_flow(x, self.flow)
         source: Any
         target: Any
-        fused = self._fused(edge_index, x)
         source, target = both_ends(x)
-        self._refuse(source, target)
-        if not fused:
-            source, target = plain_features(source), plain_features(target)
-            sizes = end_sizes((source, target), size, edge_index, self.node_dim)
-            edge_index, _ = plain_graph(edge_index, flow=self.flow, num_nodes=sizes)
-            out = self.propagate(edge_index, x=(source, target), size=sizes)
-        else:
-            sizes = end_sizes((source, target), size, edge_index)
-            adjacency = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow)
-            if isinstance(source, SparseOperator):
-                out = self.nn(SparseSum(adjacency, source, 1 + self.eps, target))
-                return out.to_dense() if isinstance(out, SparseSum) else out
-            target = target.to_dense() if isinstance(target, SparseOperator) else target
-            source = source if target is None else source.to(torch.promote_types(source.dtype, self.eps.dtype))
-            alike = target is not None and source.dim() == 2 and target.shape[1:] == source.shape[1:]
-            if alike and rememberable(self.eps):
-                return applied(self.nn, adjacency.multiply_add(source, target, plus_scale=1 + float(self.eps)))
-            out = adjacency @ source
+        _fitting(source, target, self.nn, self.eps)
+        sizes = end_sizes((source, target), size, edge_index, self.node_dim)
+        if not (self.fusible(edge_index, source, target) and source.dtype.is_floating_point):
+            ends = plain_features(source), plain_features(target)
+            return super().forward(ends, self.edges(edge_index, num_nodes=sizes)[0], sizes)
+        adjacency = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow)
+        if isinstance(source, SparseOperator):
+            out = self.nn(SparseSum(adjacency, source, 1 + self.eps, target))
+            return out.to_dense() if isinstance(out, SparseSum) else out
+        target = target.to_dense() if isinstance(target, SparseOperator) else target
+        source = source if target is None else source.to(torch.promote_types(source.dtype, self.eps.dtype))
+        alike = target is not None and source.dim() == 2 and target.shape[1:] == source.shape[1:]
+        if alike and rememberable(self.eps):
+            return applied(self.nn, adjacency.multiply_add(source, target, plus_scale=1 + float(self.eps)))
+        out = adjacency @ source
         return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
 
-    def message(self, x_j: Tensor) -> Tensor:
-        """Return each edge's source features."""
-        return x_j
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(nn={self.nn})"
-
-
-class GINEConv(AbstractIsomorphismConv):
+class GINEConv(Fused, torch_geometric.nn.GINEConv):
     r"""Graph isomorphism :math:`h((1 + \epsilon) x_i + \sum_j \mathrm{ReLU}(x_j + e_{ji}))` with edge features.
 
-    The drop-in counterpart of PyG's layer: same arguments, parameters (``nn.*``, ``eps``, ``lin``) and numbers.
+    PyG's layer, with a faster way.
 
     Args:
         nn: the network :math:`h`, from ``[nodes, in_channels]`` to ``[nodes, out_channels]``.
@@ -146,59 +95,35 @@ class GINEConv(AbstractIsomorphismConv):
         torch.Size([4, 2])
     """
 
-    def __init__(
-        self, nn: torch.nn.Module, eps: float = 0.0, train_eps: bool = False, edge_dim: int | None = None, **kwargs: Any
-    ) -> None:
-        kwargs.setdefault("aggr", "add")
-        super().__init__(**kwargs)
-        self.nn = nn
-        self.initial_eps = eps
-        if train_eps:
-            self.eps = torch.nn.Parameter(torch.empty(1))
-        else:
-            self.register_buffer("eps", torch.empty(1))
-        self.lin = None if edge_dim is None else Linear(edge_dim, _input_width(nn))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the weights anew and put epsilon back."""
-        super().reset_parameters()
-        reset(self.nn)
-        self.eps.data.fill_(self.initial_eps)
-        if self.lin is not None:
-            self.lin.reset_parameters()
+    # propagate_type: (x: OptPairTensor, edge_attr: OptTensor)
 
     def forward(self, x: Any, edge_index: Any, edge_attr: Any = None, size: Size = None) -> Tensor:
         """Return the convolved features."""
-        plain = not self._fused(edge_index, x)
+        one_kind_against_the_flow(x, self.flow)
         if edge_attr is None:
             raise ValueError("`edge_attr` must be given: this layer adds the features of edges to those of nodes.")
         source, target = both_ends(x)
-        self._refuse(source, target)
+        _fitting(source, target, self.nn, self.eps)
         source, target = plain_features(source), plain_features(target)
         sizes = end_sizes((source, target), size, edge_index, self.node_dim)
-        if isinstance(edge_attr, EdgeTable):
-            if not plain and source.dim() == 2:
-                return self._tabled((source, target), edge_index, edge_attr, sizes)
-            edge_attr = edge_attr.to_dense()
-        if plain or source.dim() != 2 or edge_attr.dim() != 2:
-            edge_index, _ = plain_graph(edge_index, flow=self.flow, num_nodes=sizes)
-            one_value_per_edge("edge_attr", edge_attr, edge_index.size(1))
-            out = self.propagate(edge_index, x=(source, target), edge_attr=edge_attr, size=sizes)
-        else:
+        fusible = self.fusible(edge_index, source, target) and source.dim() == 2 and source.dtype.is_floating_point
+        if fusible and (isinstance(edge_attr, EdgeTable) or edge_attr.dim() == 2):
             pattern = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern
-            one_value_per_edge("edge_attr", edge_attr, pattern.entries)
-            out = rectified_sum(pattern, source, self._edge_term(source, edge_attr))
-        return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
+            out = self._rectified(pattern, source, edge_attr)
+            return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
+        edge_attr = edge_attr.to_dense() if isinstance(edge_attr, EdgeTable) else edge_attr
+        edge_index, _ = self.edges(edge_index, num_nodes=sizes)
+        if isinstance(edge_index, Tensor):
+            one_value_per_edge("edge_attr", edge_attr, edge_index.size(1))
+        return super().forward((source, target), edge_index, edge_attr, sizes)
 
-    def _tabled(
-        self, x: tuple[Tensor, OptTensor], edge_index: Any, edge_attr: EdgeTable, sizes: tuple[int, int]
-    ) -> Tensor:
-        source, target = x
-        pattern = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern
-        one_value_per_edge("edge_attr", edge_attr.row, pattern.entries)
-        out = tabled_sum(pattern, source, EdgeTable(self._edge_term(source, edge_attr.table), edge_attr.row))
-        return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
+    def _rectified(self, pattern: Any, x: Tensor, edge_attr: Any) -> Tensor:
+        r"""Return :math:`\sum_j \mathrm{ReLU}(x_j + e_{ji})`."""
+        if isinstance(edge_attr, EdgeTable):
+            one_value_per_edge("edge_attr", edge_attr.row, pattern.entries)
+            return tabled_sum(pattern, x, EdgeTable(self._edge_term(x, edge_attr.table), edge_attr.row))
+        one_value_per_edge("edge_attr", edge_attr, pattern.entries)
+        return rectified_sum(pattern, x, self._edge_term(x, edge_attr))
 
     def _edge_term(self, x: Tensor, edge_attr: Tensor) -> Tensor:
         term = edge_attr if self.lin is None else self.lin(edge_attr)
@@ -209,17 +134,13 @@ class GINEConv(AbstractIsomorphismConv):
             )
         return term
 
-    def message(self, x_j: Tensor, edge_attr: Tensor) -> Tensor:
-        """Return each edge's rectified sum of source and edge features."""
-        return F.relu(x_j + self._edge_term(x_j, edge_attr))
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(nn={self.nn})"
-
-
-def _input_width(nn: torch.nn.Module) -> int:
-    first = nn[0] if isinstance(nn, torch.nn.Sequential) else nn
-    for name in ("in_features", "in_channels"):
-        if hasattr(first, name):
-            return getattr(first, name)
-    raise ValueError("Could not infer input channels from `nn`.")
+def _fitting(source: Any, target: Any, network: Any, eps: Tensor) -> None:
+    """Refuse features that do not fit the network, or each other; a target's make them of the type of epsilon."""
+    first = first_map(network)
+    fitting(source, first, any_type=target is not None)
+    same_device("x", source, eps)
+    if target is not None and target is not source:
+        fitting(target, first, any_type=True)
+        features_per_item("x", target, source.size(-1))
+        same_device("x", target, eps)

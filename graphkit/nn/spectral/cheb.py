@@ -4,25 +4,24 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch_geometric.nn
 from torch import Tensor
-from torch.nn import Parameter
-from torch_geometric.nn.dense.linear import Linear
-from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import largest_known, member
-from graphkit.nn.abstract import bare, fitting, in_half, mapped, materialized, plain_features, result_type, widened
-from graphkit.nn.spectral.rescaled import AbstractLaplacianConv
+from graphkit.nn.inputs import fitting, plain_features
+from graphkit.nn.maps import mapped, materialized
+from graphkit.nn.precision import in_half, result_type, widened
+from graphkit.nn.spectral.rescaled import FusedLaplacian
 from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms
 from graphkit.operators.dense import linear
 from graphkit.operators.features import features_of
 
 
-class ChebConv(AbstractLaplacianConv):
+class ChebConv(FusedLaplacian, torch_geometric.nn.ChebConv):
     r"""Chebyshev filter :math:`X' = \sum_{k < K} T_k(\tilde L) X \Theta_k + b` with :math:`\tilde L = 2L/\lambda - I`.
 
-    The drop-in counterpart of PyG's layer: same arguments and parameters (``lins.k.weight``, ``bias``), and its
-    numbers on undirected graphs. It differs where PyG 2.8.1 is wrong:
+    PyG's layer, with a faster way. It differs, on both ways, where PyG 2.8.1 is wrong:
 
     - ``normalization="rw"`` applies :math:`I - D^{-1}A`, not its transpose;
     - without normalisation and ``lambda_max`` a graph's result does not depend on the other graphs of its batch;
@@ -66,26 +65,13 @@ class ChebConv(AbstractLaplacianConv):
         bias: bool = True,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("aggr", "add")
-        super().__init__(**kwargs)
         if K < 1:
             raise ValueError(f"`K` must be at least 1, got {K}.")
         if normalization is not None:
             member("normalization", normalization, ("sym", "rw"))
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.normalization = normalization
-        self.lins = torch.nn.ModuleList(
-            Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") for _ in range(K)
-        )
-        self.register_parameter("bias", Parameter(torch.empty(out_channels)) if bias else None)
-        self.reset_parameters()
+        super().__init__(in_channels, out_channels, K, normalization, bias, **kwargs)
 
-    def reset_parameters(self) -> None:
-        """Draw the weights anew."""
-        super().reset_parameters()
-        reset(self.lins)
-        zeros(self.bias)
+    # propagate_type: (x: Tensor, norm: Tensor)
 
     def forward(
         self,
@@ -98,13 +84,13 @@ class ChebConv(AbstractLaplacianConv):
         """Return the filtered features."""
         fitting(x, self.lins[0])
         self._refuse(x, batch, lambda_max)
-        plain = not self._fused(edge_index)
-        x = plain_features(x) if plain else features_of(x)
-        if plain:
-            signal = widened(x)
-            apply: Callable[[Tensor], Tensor] = self._propagation(signal, edge_index, edge_weight, batch, lambda_max)
-        else:
-            apply = self._operator(x, edge_index, edge_weight, batch, lambda_max)
+        if not self.fusible(edge_index, x):
+            for lin in self.lins:  # of which PyG calls all but two without the hook that makes weights
+                materialized(lin, x)
+            index, weight = self.edges(edge_index, edge_weight, num_nodes=x.size(-2))
+            return super().forward(plain_features(x), index, weight, batch, lambda_max)
+        x = features_of(x)
+        apply = self._operator(x, edge_index, edge_weight, batch, lambda_max)
         if isinstance(x, SparseOperator) or self.out_channels <= x.size(-1):
             return self._narrowed(apply, x)
         if in_half(x):
@@ -114,16 +100,28 @@ class ChebConv(AbstractLaplacianConv):
         terms = chebyshev_terms(apply, x, len(self.lins))
         out = mapped(first, terms[0], self.bias)
         for lin, term in zip(rest, terms[1:], strict=True):
-            out = out + lin(term) if plain else mapped(lin, term, plus=out)
+            out = mapped(lin, term, plus=out)
         return out
+
+    def __norm__(
+        self,
+        edge_index: Any,
+        num_nodes: int | None,
+        edge_weight: OptTensor,
+        normalization: str | None,
+        lambda_max: Any = None,
+        dtype: Any = None,
+        batch: OptTensor = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the rescaled Laplacian as the edges and weights that PyG's layer sends messages over."""
+        nodes = len(edge_index) if num_nodes is None else num_nodes
+        return self._rescaled_edges(edge_index, edge_weight, nodes, batch, lambda_max, dtype)
 
     def _narrowed(self, apply: Callable[[Tensor], Tensor], x: Any) -> Tensor:
         """Return the filtered features, mapped before they are multiplied."""
         lins: list[Any] = list(self.lins)
         if in_half(x):
             return self._summed([lin(x) for lin in lins], lambda signals: chebyshev_sum(apply, signals))
-        if not all(bare(lin) for lin in lins):
-            return chebyshev_sum(apply, [mapped(lins[0], x, self.bias), *(lin(x) for lin in lins[1:])])
         for lin in lins:
             materialized(lin, x)
         weights: list[Tensor] = [lin.weight for lin in lins]

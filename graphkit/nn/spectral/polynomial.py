@@ -6,14 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import largest_known, symmetric_operator, weights_of_frequencies
-from graphkit.nn.abstract import biased, fitting, mapped, plain_features, result_type, traced, widened
+from graphkit.nn.inputs import fitting, plain_features, traced
+from graphkit.nn.maps import biased, mapped
+from graphkit.nn.precision import result_type, widened
 from graphkit.nn.spectral.coefficients import Coefficients
-from graphkit.nn.spectral.rescaled import AbstractLaplacianConv
+from graphkit.nn.spectral.rescaled import FusedLaplacian
 from graphkit.operators import SparseOperator
 from graphkit.operators.features import features_of
 from graphkit.operators.functions import inside_transform
@@ -22,7 +25,7 @@ from graphkit.operators.polynomials import cayley_series, cayley_values, chebysh
 from graphkit.operators.prepared import edges_of, remembered
 
 
-class PolynomialConv(AbstractLaplacianConv):
+class PolynomialConv(FusedLaplacian, MessagePassing):
     r"""Polynomial filter :math:`X' = \sum_k c_k P_k(L) X \Theta + b`, with one :math:`c` or one for each channel.
 
     ==============  ================================================================================================
@@ -151,18 +154,24 @@ class PolynomialConv(AbstractLaplacianConv):
         """Return the filtered features."""
         fitting(x, self.lin, width=self.in_channels)
         self._refuse(x, batch, lambda_max)
-        plain = not self._fused(edge_index)
+        plain = not self.fusible(edge_index, x)
         x = plain_features(x) if plain else features_of(x)
         checked = None if traced() else self._checked(x, edge_index, edge_weight, batch, lambda_max)
         apply: Callable[[Tensor], Tensor] | None = checked
         if plain or apply is None:
-            apply = self._propagation(widened(x), edge_index, edge_weight, batch, lambda_max)
+            kind = widened(x).dtype
+            index, norm = self._rescaled_edges(edge_index, edge_weight, x.size(-2), batch, lambda_max, kind)
+            apply = lambda v: self.propagate(index, x=v, norm=norm)  # noqa: E731
         kind = result_type(x, self.bias)
         if self.lin is not None:
             x = mapped(self.lin, x)
         elif isinstance(x, SparseOperator):
             x = x.to_dense()
         return biased(self._filtered(apply, widened(x)), self.bias, fresh=False).to(kind)
+
+    def message(self, x_j: Tensor, norm: Tensor) -> Tensor:
+        """Return each edge's source features times its entry of the rescaled Laplacian."""
+        return norm.view(-1, 1) * x_j
 
     def _filtered(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         if self.basis != "optbasis":

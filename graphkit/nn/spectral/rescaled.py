@@ -1,7 +1,6 @@
 """What polynomial layers share: the product with the rescaled Laplacian, fused or by messages."""
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,7 +8,9 @@ from torch import Tensor
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import graph_numbers, largest_eigenvalues, one_number_or_one_per_graph
-from graphkit.nn.abstract import AbstractGraphConv, matrix_type, plain_graph, rooted, traced
+from graphkit.nn.fused import Fused
+from graphkit.nn.inputs import rooted, traced
+from graphkit.nn.precision import HALF, matrix_type
 from graphkit.operators import SparseOperator, rescaled_laplacian
 from graphkit.operators.functions import inside_transform
 from graphkit.operators.normalization import inverse_power
@@ -17,7 +18,7 @@ from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import remembered
 
 
-class AbstractLaplacianConv(AbstractGraphConv):
+class FusedLaplacian(Fused):
     r"""A layer that multiplies by :math:`2L/\lambda - I` of the Laplacian that ``normalization`` names."""
 
     normalization: str | None
@@ -66,36 +67,37 @@ class AbstractLaplacianConv(AbstractGraphConv):
             )
         return operator
 
-    def _propagation(
-        self, x: Any, edge_index: Any, edge_weight: OptTensor, batch: OptTensor, lambda_max: Any
-    ) -> Callable[[Tensor], Tensor]:
-        """Return the product with the rescaled Laplacian by message passing, in operations that can be traced."""
-        nodes = x.size(-2)
-        edge_index, edge_weight = plain_graph(edge_index, edge_weight, flow=self.flow, num_nodes=nodes)
-        target = edge_index[1 if self.flow == "source_to_target" else 0]
-        weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.flatten().to(x.dtype)
-        weight = torch.where(edge_index[0] == edge_index[1], 0, weight)
-        degree = x.new_zeros(nodes).index_add(0, target, weight)
+    def _rescaled_edges(
+        self, graph: Any, weight: OptTensor, nodes: int, batch: OptTensor, lambda_max: Any, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """Return edges and weights whose messages add up to the product, in operations that can be traced."""
+        index, weight = self.edges(graph, weight, num_nodes=nodes)
+        wide = torch.float32 if dtype in HALF else dtype
+        proper = index[0] != index[1]
+        weight = index.new_ones(index.size(1), dtype=wide) if weight is None else weight.flatten().to(wide)
+        if traced():  # loops weigh nothing; how many there are cannot be looked at
+            weight = torch.where(proper, weight, 0)
+        elif not bool(proper.all()):
+            index, weight = index[:, proper], weight[proper]
+        target = index[1 if self.flow == "source_to_target" else 0]
+        degree = weight.new_zeros(nodes).index_add(0, target, weight)
         if self.normalization == "sym":
             rooted(degree)
             root = inverse_power(degree, 0.5)
-            weight = weight * root[edge_index[0]] * root[edge_index[1]]
+            weight = weight * root[index[0]] * root[index[1]]
         elif self.normalization == "rw":
             weight = weight * inverse_power(degree, 1.0)[target]
         diagonal = degree if self.normalization is None else torch.ones_like(degree)
         if lambda_max is None and self.normalization is not None:
-            largest = x.new_full((1,), 2.0)
+            largest = degree.new_full((1,), 2.0)
         elif lambda_max is None:
             graph = target.new_zeros(nodes) if batch is None else batch
-            radius = degree + x.new_zeros(nodes).index_add(0, target, weight.abs())
-            largest = x.new_zeros(max(nodes, 1)).scatter_reduce(0, graph, radius, "amax")[graph]
+            radius = degree + degree.new_zeros(nodes).index_add(0, target, weight.abs())
+            largest = degree.new_zeros(max(nodes, 1)).scatter_reduce(0, graph, radius, "amax")[graph]
         else:
-            largest = torch.as_tensor(lambda_max, dtype=x.dtype, device=x.device).reshape(-1)
+            largest = torch.as_tensor(lambda_max, dtype=wide, device=degree.device).reshape(-1)
             largest = largest[batch] if batch is not None and largest.numel() > 1 else largest
         scale = 2 * inverse_power(largest, 1.0).expand(nodes)
-        norm, diagonal = -weight * scale[target], (scale * diagonal - 1).unsqueeze(-1)
-        return lambda v: self.propagate(edge_index, x=v, norm=norm) + diagonal * v
-
-    def message(self, x_j: Tensor, norm: Tensor) -> Tensor:
-        """Return each edge's source features times its entry of the rescaled Laplacian."""
-        return norm.view(-1, 1) * x_j
+        loops = torch.arange(nodes, device=index.device, dtype=index.dtype)
+        norm = torch.cat((-weight * scale[target], scale * diagonal - 1))
+        return torch.cat((index, loops.expand(2, -1)), 1), norm.to(dtype)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from graphkit._checks import at_least, dense_features, within
-from graphkit.nn.abstract import fitting, unscriptable
+from graphkit.nn.fused import unscriptable
+from graphkit.nn.inputs import fitting
 from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
 from graphkit.operators import FourierBasis
 from graphkit.operators.dropout import dropout as dropped

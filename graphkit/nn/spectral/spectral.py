@@ -12,7 +12,8 @@ from torch.nn import Parameter
 from torch_geometric.nn.inits import glorot, zeros
 
 from graphkit._checks import at_least, member, same_device, within
-from graphkit.nn.abstract import fitting, unscriptable
+from graphkit.nn.fused import unscriptable
+from graphkit.nn.inputs import fitting
 from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
 from graphkit.nn.spectral.responses import (
     AbstractIntervalResponse,

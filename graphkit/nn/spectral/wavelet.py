@@ -13,18 +13,10 @@ from torch_geometric.typing import OptTensor
 
 from graphkit._checks import at_least, host_array, member, same_graph, weights_of_frequencies
 from graphkit._kernels.ordering import fingerprint
-from graphkit.nn.abstract import (
-    AbstractGraphConv,
-    biased,
-    fitting,
-    mapped,
-    matrix_type,
-    plain_features,
-    plain_graph,
-    result_type,
-    traced,
-    widened,
-)
+from graphkit.nn.fused import Fused
+from graphkit.nn.inputs import fitting, plain_features, traced
+from graphkit.nn.maps import biased, mapped
+from graphkit.nn.precision import matrix_type, result_type, widened
 from graphkit.operators import SparseOperator, chebyshev_sum, laplacian
 from graphkit.operators.features import features_of
 from graphkit.operators.functions import inside_transform
@@ -51,7 +43,7 @@ LOST = 1e-5
 """Relative error that inverting may leave in single precision; beyond it the published form computes in double."""
 
 
-class GraphWaveletConv(AbstractGraphConv):
+class GraphWaveletConv(Fused):
     r"""Convolution by wavelets :math:`\psi_b = g_b(L)`, applied as polynomials: no ``nodes x nodes`` array is made.
 
     ===========  ===========================================================================================
@@ -176,7 +168,7 @@ class GraphWaveletConv(AbstractGraphConv):
         fitting(x, self.lins[0])
         if self.threshold is not None:
             return self._thresholded(features_of(x), edge_index, edge_weight)
-        plain = not self._fused(edge_index)
+        plain = not self.fusible(edge_index, x)
         x = plain_features(x) if plain else features_of(x)
         dtype = self._exact_type(matrix_type(x))
         if plain:
@@ -332,7 +324,7 @@ class GraphWaveletConv(AbstractGraphConv):
     ) -> Callable[[Tensor], Tensor]:
         """Return the product with :math:`L - I` by message passing, in operations that can be traced."""
         nodes = x.size(-2)
-        edge_index, edge_weight = plain_graph(edge_index, edge_weight, flow=self.flow, num_nodes=nodes)
+        edge_index, edge_weight = self.edges(edge_index, edge_weight, num_nodes=nodes)
         if self.form == "gwnn":
             same_graph("form='gwnn'", self.num_nodes or 0, nodes, True)
         if edge_weight is not None and not (traced() or inside_transform()):

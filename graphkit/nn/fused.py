@@ -1,0 +1,186 @@
+"""What makes a PyG layer ours: a second, faster way through its ``forward``, and when that may be taken."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+import torch_geometric.nn
+from torch import Tensor
+from torch.nn import ModuleList, Parameter
+from torch_geometric import EdgeIndex
+from torch_geometric.nn import MessagePassing
+from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation, MinAggregation, SumAggregation
+from torch_geometric.typing import OptTensor, SparseTensor
+from torch_geometric.utils import is_torch_sparse_tensor
+
+from graphkit.nn.alteration import LIBRARIES, alteration, bare, home, methods
+from graphkit.nn.inputs import plain_graph, traced
+from graphkit.operators import SparseOperator
+from graphkit.operators.functions import forward_mode
+
+AGGREGATIONS = {
+    "add": SumAggregation,
+    "sum": SumAggregation,
+    "mean": MeanAggregation,
+    "max": MaxAggregation,
+    "min": MinAggregation,
+}
+"""What PyG makes of an aggregation's name."""
+
+FEATURES: set[type] = {Tensor, Parameter, SparseOperator}
+"""Types of features that the fused way takes, besides the nothing of a node that has none."""
+
+GRAPHS = {Tensor, Parameter, EdgeIndex}
+"""Types of tensors that the fused way takes for a graph, besides an operator."""
+
+WRITTEN = ("propagate", "edge_updater")
+"""Steps that PyG writes anew for each class, as a function without what only explainers ask for."""
+
+_ORIGINAL = {step: getattr(MessagePassing, f"_orig_{step}", getattr(MessagePassing, step)) for step in WRITTEN}
+
+HOOKS = tuple(
+    f"_{step}_forward_{when}"
+    for step in ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
+    for when in ("pre_hooks", "hooks")
+)
+
+
+def unscriptable(module: Any) -> None:
+    """Say what to do in place of ``torch.jit.script``, which asks a module by ``__prepare_scriptable__``."""
+    name = type(module).__name__
+    peer = ", or `graphkit.nn.to_pyg` first" if hasattr(torch_geometric.nn, name) else ""
+    raise TypeError(
+        f"`torch.jit.script` cannot read {name}, whose kernels are not TorchScript; use `torch.compile` or "
+        f"`torch.export`{peer}."
+    )
+
+
+class Fused(MessagePassing):
+    """A message-passing layer that multiplies by a prepared operator where it is known to come to the same.
+
+    The plain way is PyG's ``propagate`` over ``message``, with all that PyG offers on it: hooks, explainers, steps of
+    a subclass. The fused one multiplies by a ``SparseOperator`` and never makes an ``edges x features`` array.
+    ``fusible`` lists what it is known to be good for; anything else takes the plain way. Both read the graph by the
+    same function, ``edges_of``.
+
+    PyG looks in the source of a layer's class for what its ``propagate`` is called with, and finds classes by name.
+    Since ours have the names of PyG's, that stands in a comment of each, ``# propagate_type``.
+    """
+
+    __prepare_scriptable__ = unscriptable
+    bias: OptTensor
+    aggregations: ClassVar[tuple[str, ...]] = ("add", "sum")
+    """Those that the fused way takes."""
+    nodes_axis: ClassVar[int] = -2
+    """The ``node_dim`` that the fused way knows."""
+
+    def __init_subclass__(cls) -> None:
+        """Take steps from PyG's class as they were before it wrote them for itself; it does so again for ours."""
+        super().__init_subclass__()
+        for step, original in _ORIGINAL.items():
+            if home(getattr(cls, step)).startswith(LIBRARIES) or _is_written(cls, getattr(cls, step)):
+                setattr(cls, step, original)
+
+    def fusible(self, graph: Any, *features: Any) -> bool:
+        """Tell whether the fused way may be taken: a layer as its class made it, on numbers that can be looked at.
+
+        Args:
+            graph: what is given as ``edge_index``. What is no graph at all is taken, to be refused in words.
+            features: of the ends of its edges.
+        """
+        return not (
+            traced()
+            or forward_mode()
+            or (isinstance(graph, Tensor | SparseTensor) and type(graph) not in GRAPHS)
+            or any(isinstance(x, Tensor) and type(x) not in FEATURES for x in features)
+            or self.alteration() is not None
+        )
+
+    def alteration(self) -> str | None:
+        """Return in words what keeps the layer, or one of its linear maps, from the fused way; ``None`` if nothing."""
+        own, modules = self.__dict__, self._modules
+        aggregation = modules.get("aggr_module")
+        if self.aggr not in self.aggregations or type(aggregation) is not AGGREGATIONS[self.aggr]:
+            return f"the aggregation {self.aggr!r}"
+        if self.node_dim != self.nodes_axis:
+            return f"node_dim={self.node_dim}"
+        if own["_explain"]:
+            return "an explainer"
+        if any(map(own.__getitem__, HOOKS)):
+            return "a hook on its messages"
+        if "parametrizations" in modules:
+            return "a parametrisation"
+        kind: Any = type(self)
+        names, steps = _steps_of(kind)
+        if not _steps_are_known(kind, steps(kind)):
+            return "a step of its own class"
+        if not own.keys().isdisjoint(names) and (replaced := _replaced(self, names)):
+            return f"`{replaced}` of its own"
+        return alteration(aggregation) or next(filter(None, map(_altered_map, modules.items())), None)
+
+    def edges(
+        self, graph: Any, weight: OptTensor = None, *, num_nodes: int | tuple[int, int] | None = None
+    ) -> tuple[Any, OptTensor]:
+        """Return the edges and weights of a graph as the plain way reads them.
+
+        That is as the fused way does, where PyG reads the loops and values of a ``torch.sparse`` matrix in another way
+        in nearly every layer; but somebody's product with the matrix is given the matrix.
+        """
+        if is_torch_sparse_tensor(graph) and self._has_its_own_product():
+            return graph, weight
+        return plain_graph(graph, weight, flow=self.flow, num_nodes=num_nodes)
+
+    def _has_its_own_product(self) -> bool:
+        hooks = self._message_and_aggregate_forward_pre_hooks or self._message_and_aggregate_forward_hooks
+        product = getattr(self.message_and_aggregate, "__func__", self.message_and_aggregate)
+        return bool(hooks) or not home(product).startswith(LIBRARIES)
+
+
+def _altered_map(child: tuple[str, Any]) -> str | None:
+    """Return what is no bare linear map among a layer's maps, which are all called ``lin``."""
+    name, module = child
+    if not name.startswith("lin") or module is None or bare(module):
+        return None
+    if type(module) is ModuleList and all(map(bare, module)):
+        return None
+    return f"`{name}`, which is hooked or replaced"
+
+
+def _replaced(layer: Any, names: frozenset[str]) -> str | None:
+    """Return which step was put in the place of a layer's own; explainers put back what PyG wrote."""
+    own, kind = layer.__dict__, type(layer)
+    for name in sorted(names & own.keys()):
+        written = getattr(kind, f"_jinja_{name}", None), getattr(kind, f"_orig_{name}", None)
+        if getattr(own[name], "__func__", name) not in written:
+            return name
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def _steps_of(kind: Any) -> tuple[frozenset[str], Callable[[Any], tuple[Any, ...]]]:
+    """Return the names of PyG's methods for a layer's messages, and what reads them off a class, in order."""
+    pygs = next(each for each in kind.__mro__ if each.__module__.startswith("torch_geometric."))
+    others = ("register_", "_get_", "_set_jit", "_jinja", "_orig")
+    names = [each for each in methods(pygs) - set(dir(torch.nn.Module)) if not each.startswith(others)]
+    return frozenset(names), operator.attrgetter(*sorted(names))
+
+
+@functools.lru_cache(maxsize=256)
+def _steps_are_known(kind: Any, steps: tuple[Any, ...]) -> bool:
+    """Tell whether all steps of a class are a library's, or written by PyG for it."""
+    own = {name for each in kind.__mro__ if not each.__module__.startswith(LIBRARIES) for name in vars(each)}
+    for name, step in zip(sorted(_steps_of(kind)[0]), steps, strict=True):
+        theirs = name in own or not home(step).startswith(LIBRARIES)
+        if theirs and not _is_written(kind, step) and step not in _ORIGINAL.values():
+            return False
+    return True
+
+
+def _is_written(kind: type, step: Any) -> bool:
+    """Tell whether PyG wrote a step for a class or for one that it comes from."""
+    names = {f"{each.__module__}_{each.__name__}_{name}" for each in kind.__mro__ for name in WRITTEN}
+    return home(step) in names

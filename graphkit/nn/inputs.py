@@ -1,0 +1,150 @@
+"""How layers read their arguments: features of one or of two kinds of nodes, and a graph in any form."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.typing import OptTensor
+from torch_geometric.utils import is_sparse, is_torch_sparse_tensor
+
+from graphkit._checks import degrees_with_roots, features, flow_of_messages, not_mapped, pair_of_features
+from graphkit.nn.alteration import alteration
+from graphkit.operators import SparseOperator
+from graphkit.operators.features import features_of
+from graphkit.operators.functions import inside_transform, mapped_over
+from graphkit.operators.prepared import Edges, edges_of
+
+_FAKE = torch._C._TorchDispatchModeKey.FAKE
+"""Of the mode in which tensors have no numbers."""
+
+
+def traced() -> bool:
+    """Tell whether operations are recorded rather than done, so that no number can be looked at."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._get_dispatch_mode(_FAKE) is not None
+
+
+def fitting(
+    x: Any,
+    lin: Any = None,
+    *,
+    width: int = 0,
+    weight: Tensor | None = None,
+    any_type: bool = False,
+    argument: str = "x",
+) -> None:
+    """Refuse, in words, features that a linear map cannot take; one that was replaced or hooked may take anything.
+
+    Args:
+        x: features.
+        lin: the map, PyG's or PyTorch's ``Linear``, whose width and weight are asked for in place of those below.
+        width: features that are asked for; any number where it is not above 0.
+        weight: whose type and place are asked for.
+        any_type: narrower features become of the weight's type before they are mapped.
+        argument: what ``x`` is called where it is refused.
+    """
+    if type(lin) in (Linear, torch.nn.Linear) and not traced() and alteration(lin) is None:
+        width = lin.in_channels if type(lin) is Linear else lin.in_features
+        weight = lin._parameters.get("weight")
+    if any_type and weight is not None and isinstance(x, Tensor):
+        weight = None if torch.promote_types(x.dtype, weight.dtype) == weight.dtype else weight
+    features(argument, x, width, weight)
+
+
+def first_map(network: Any) -> Any:
+    """Return the linear map that a network begins with, or ``None`` where that cannot be told."""
+    if type(network) is torch.nn.Sequential and len(network) and not traced() and alteration(network) is None:
+        return first_map(network[0])
+    return network if isinstance(network, Linear | torch.nn.Linear) else None
+
+
+def both_ends(x: Any) -> tuple[Any, Any]:
+    """Return features of sources and of targets, ready to be multiplied, from one set of features or a pair."""
+    if isinstance(x, tuple | list):
+        pair_of_features("x", x)
+        return features_of(x[0]), features_of(x[1])
+    features("x", x)
+    x = features_of(x)
+    return x, x
+
+
+def one_kind_against_the_flow(x: Any, flow: str) -> None:
+    """Refuse a pair beside ``flow="target_to_source"``, which PyG reads in two ways.
+
+    Its messages are those of the first, and of the second as soon as a hook is registered.
+    """
+    if flow == "target_to_source" and isinstance(x, tuple | list) and x[0] is not x[1]:
+        raise ValueError(
+            "`x` must be one set of features with flow='target_to_source', got a pair; reverse the rows of "
+            "`edge_index` and keep flow='source_to_target'."
+        )
+
+
+def two_axes(x: Any, layer: str) -> None:
+    """Refuse features with further axes, where a layer knows only ``[nodes, features]``."""
+    if x is not None and x.dim() != 2:
+        raise ValueError(f"`x` must have shape [nodes, features] in {layer}, got {list(x.shape)}.")
+
+
+def end_sizes(
+    x: tuple[Any, Any], size: tuple[int | None, int | None] | None, edge_index: Any, axis: int = -2
+) -> tuple[int, int]:
+    """Return the numbers of source and target nodes from the features, the given ``size`` or the graph itself.
+
+    Where nothing tells the number of target nodes it is that of the sources, as in PyG.
+
+    Args:
+        x: features of sources and of targets, or ``None``.
+        size: what is stated beside them.
+        edge_index: the graph.
+        axis: of the nodes in ``x``.
+
+    Raises:
+        ValueError: where ``size`` and the features disagree.
+    """
+    found: list[int] = []
+    for end, own, stated, side in zip(("source", "target"), x, size or (None, None), (1, 0), strict=True):
+        given = own.size(axis) if own is not None else None
+        if given is not None and stated is not None and given != stated:
+            raise ValueError(f"`size` says {stated} {end} nodes, but `x` has {given}.")
+        count = given if given is not None else stated
+        if count is None and (is_sparse(edge_index) or not isinstance(edge_index, Tensor)):
+            count = edge_index.size(side)
+        found.append(found[0] if count is None else count)
+    return found[0], found[1]
+
+
+def plain_features(x: Any) -> Any:
+    """Return sparse features as the dense ones that the plain path gathers; others as they are."""
+    sparse = isinstance(x, SparseOperator) or (isinstance(x, Tensor) and x.layout != torch.strided)
+    return x.to_dense() if sparse else x
+
+
+def plain_graph(
+    graph: Any, edge_weight: OptTensor = None, *, flow: str, num_nodes: int | tuple[int, int] | None = None
+) -> tuple[Any, OptTensor]:
+    """Return the edges and weights of a graph as the plain path reads them: those that the fused path makes of it.
+
+    PyG reads the loops and values of a ``torch.sparse`` matrix in another way in nearly every layer.
+    """
+    flow_of_messages(flow)
+    not_mapped("edge_index", not traced() and inside_transform() and mapped_over(graph))
+    if isinstance(graph, SparseOperator):
+        edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
+    elif is_torch_sparse_tensor(graph):
+        edges = _edges_of_matrix(graph, edge_weight, flow, num_nodes)
+    else:
+        narrow = isinstance(graph, Tensor) and graph.dtype == torch.int32  # with which torch 2.13's `gather` is wrong
+        return graph.long() if narrow else graph, edge_weight
+    return edges.index, edges.weight
+
+
+@torch.compiler.disable  # which knows no sparse tensors
+def _edges_of_matrix(graph: Tensor, edge_weight: OptTensor, flow: str, num_nodes: Any) -> Edges:
+    return edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
+
+
+def rooted(degree: Tensor) -> None:
+    """Refuse negative degrees on the plain path, where they can be looked at."""
+    if not (traced() or inside_transform()):
+        degrees_with_roots(degree.detach())
