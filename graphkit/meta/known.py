@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as of_all
 
 from graphkit.meta.items import AbstractItems, Nodes, Rows
-from graphkit.nn.alteration import LIBRARIES, methods
+from graphkit.nn.alteration import LIBRARIES, home, methods
 from graphkit.operators import SparseOperator
 from graphkit.operators.prepared import stamp
 
@@ -34,8 +34,9 @@ _HOOKS_OF_ALL = (
 def as_made(model: nn.Module) -> bool:
     """Tell whether no module of a model was altered since it was made, whatever its class.
 
-    Looked for are hooks, those on a layer's messages and those of all modules among them, explainers, parametrisations
-    and methods replaced on a module. Hooks may do anything with what they see, which on a fast way is another thing.
+    Looked for are hooks, those on a layer's messages and those of all modules among them, parametrisations, and methods
+    replaced on a module, as explainers do, or on a class of the libraries. Hooks may do anything with what they see,
+    which on a fast way is another thing.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
@@ -52,10 +53,9 @@ def _altered(module: nn.Module) -> bool:
     return (
         isinstance(module, torch.jit.ScriptModule)
         or "parametrizations" in own["_modules"]
-        or bool(own.get("_explain"))
         or not methods(kind).isdisjoint(own)
         or any(own[name] for name in own if name.endswith("_hooks") and ("_forward" in name or "_backward" in name))
-        or (kind.__module__.startswith(LIBRARIES) and not kind.forward.__module__.startswith(LIBRARIES))
+        or (kind.__module__.startswith(LIBRARIES) and not home(kind.forward).startswith(LIBRARIES))
     )
 
 

@@ -17,7 +17,7 @@ from graphkit.meta.items import AbstractItems, Nodes
 from graphkit.meta.known import as_made, numbers, plain_items
 from graphkit.meta.receptive import Fields
 from graphkit.nn import Encoder, GCNConv
-from graphkit.nn.alteration import LIBRARIES, alteration, bare
+from graphkit.nn.alteration import LIBRARIES, bare, home
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.prepared import remembered
 
@@ -125,10 +125,8 @@ def _plain(conv: Any) -> bool:
     """Tell whether a layer is GCN's as its paper has it."""
     return (
         type(conv) in (GCNConv, torch_geometric.nn.GCNConv)
-        and _as_written(type(conv))
-        and alteration(conv) is None
+        and all(home(getattr(type(conv), step)).startswith(LIBRARIES) for step in STEPS)
         and bare(conv.lin)
-        and conv.lin.bias is None
         and conv.normalize
         and conv.add_self_loops
         and not conv.improved
@@ -141,12 +139,6 @@ def _plain(conv: Any) -> bool:
         and conv.node_dim == -2
         and conv.decomposed_layers == 1
     )
-
-
-def _as_written(kind: type) -> bool:
-    """Tell whether the steps of a layer's class are the libraries'; for some PyG writes a module of each class."""
-    written = ((step, getattr(kind, step).__module__) for step in STEPS)
-    return all(module.startswith(LIBRARIES) or module.endswith(f"_{step}") for step, module in written)
 
 
 def _averaged(x: Any, edge_index: Tensor, edge_weight: Tensor | None) -> Prepared:

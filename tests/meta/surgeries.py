@@ -18,6 +18,7 @@ import torch_geometric.nn as pyg
 from torch import Tensor, nn
 from torch.nn.modules import module as of_all
 from torch.nn.utils import parametrizations, prune
+from torch_geometric import EdgeIndex
 from torch_geometric.explain.algorithm.utils import set_masks
 
 from graphkit.meta import Nodes
@@ -148,6 +149,14 @@ def in_all(name: str) -> Callable[[Any], None]:
     return put
 
 
+def cache_another_graph(e: Any) -> None:
+    """Let PyG's layers keep another graph, which they go on with when they are told not to keep any more."""
+    for conv in e.convs:
+        conv.cached = True
+        conv(torch.zeros(480, conv.in_channels).double(), torch.arange(480).repeat(2, 1))
+        conv.cached = False
+
+
 def unnormalise(e: Any) -> None:
     for conv in e.convs:
         conv.normalize, conv.add_self_loops = False, False
@@ -228,7 +237,7 @@ SURGERIES: dict[str, Callable[[Any], Any]] = {
     "an activation that looks at rows": lambda e: setattr(e, "activation", nn.Softmax(-1)),
     "an activation in place": lambda e: setattr(e, "activation", nn.ELU(inplace=True)),
     "an activation set in place": lambda e: setattr(e.activation, "inplace", True),
-    "a norm": lambda e: e.norms.__setitem__(0, nn.LayerNorm(WIDTH).double()),
+    "a norm": lambda e: e.norms.__setitem__(0, nn.LayerNorm(WIDTH, elementwise_affine=False)),
     "a norm after the last layer": lambda e: e.norms.append(nn.Identity()) or e._norm_takes.append(frozenset()),
     "a norm less": lambda e: e.norms.__delitem__(-1),
     "deepcopy": lambda e: copy.deepcopy(e),
@@ -256,11 +265,21 @@ OF_GRAPHS: dict[str, Callable[[Any], Any]] = {
 }
 """Those that ask for layers which pass messages."""
 
+ALTERED = {
+    *(name for name in SURGERIES | OF_GRAPHS if ", " in name or "a hook before" in name or "a hook after" in name),
+    *(name for name in SURGERIES | OF_GRAPHS if name.endswith("` replaced")),
+    *("weight norm", "spectral norm", "orthogonal", "weight norm by a hook", "pruned", "an explainer's mask"),
+}
+"""Those after which some module is not as it was made."""
+
 OF_GCN: dict[str, Callable[[Any], Any]] = {
     "`add_self_loops` set": in_all("add_self_loops"),
     "`improved` set": in_all("improved"),
     "`flow` set": in_all("flow"),
     "`normalize` set": unnormalise,
+    "`normalize` set alone": lambda e: [setattr(conv, "normalize", False) for conv in e.convs],
+    "`node_dim` set": lambda e: setattr(e.convs[0], "node_dim", 0),
+    "`cached` set and used": cache_another_graph,
     "no bias any more": lambda e: e.convs[0].register_parameter("bias", None),
     "`cached` set": lambda e: [setattr(conv, "cached", True) for conv in e.convs],
 }
@@ -306,6 +325,10 @@ def coo(items: Nodes) -> Tensor:
     ).coalesce()
 
 
+class Marked(Tensor):
+    """A tensor that somebody's library would do something else with."""
+
+
 FORMS: dict[str, Callable[[Nodes], Nodes]] = {
     "as it is": lambda items: items,
     "float32": lambda items: with_x(items, items.x.float()),
@@ -324,6 +347,8 @@ FORMS: dict[str, Callable[[Nodes], Nodes]] = {
     "CSR graph": lambda items: with_edges(items, coo(items).to_sparse_csr()),
     "an operator of a graph": lambda items: with_edges(items, SparseOperator.from_torch(coo(items))),
     "int32 edges": lambda items: with_edges(items, items.edge_index.int()),
+    "EdgeIndex": lambda items: with_edges(items, EdgeIndex(items.edge_index)),
+    "features of another class": lambda items: with_x(items, items.x.as_subclass(Marked)),
     "turned edges": lambda items: with_edges(items, items.edge_index.T.contiguous().T),
     "no edges": lambda items: with_edges(items, items.edge_index[:, :0]),
 }
