@@ -49,7 +49,8 @@ def as_made(model: nn.Module) -> bool:
 
 
 def _altered(module: nn.Module) -> bool:
-    own, kind = vars(module), type(module)
+    kind: Any = type(module)
+    own = vars(module)
     return (
         isinstance(module, torch.jit.ScriptModule)
         or "parametrizations" in own["_modules"]

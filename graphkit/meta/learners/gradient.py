@@ -233,7 +233,7 @@ def of_model(model: nn.Module, chosen: Sequence[str] | None = None) -> Parameter
         model: any module.
         chosen: names of modules and parameters; those alone that are of one of them, by this name or by another.
     """
-    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    trained: Parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
     if chosen is None:
         return trained
     places = model.named_parameters(remove_duplicate=False)
