@@ -278,6 +278,7 @@ OF_GCN: dict[str, Callable[[Any], Any]] = {
     "`flow` set": in_all("flow"),
     "`normalize` set": unnormalise,
     "`normalize` set alone": lambda e: [setattr(conv, "normalize", False) for conv in e.convs],
+    "`aggr` set alone": lambda e: setattr(e.convs[0], "aggr", "mean"),
     "`node_dim` set": lambda e: setattr(e.convs[0], "node_dim", 0),
     "`cached` set and used": cache_another_graph,
     "no bias any more": lambda e: e.convs[0].register_parameter("bias", None),

@@ -341,6 +341,13 @@ def test_subclasses_are_their_plain_twins(kind, conv):
     assert (ways(learner, tasks) == "span_logits") == (kind is Encoder and conv is GCNConv)
 
 
+def test_a_layer_that_is_given_no_weights_is_its_plain_twin():
+    """An encoder knows from its first layers which take weights of edges."""
+    model = encoder(last=SAGEConv)
+    model.convs[-1] = GCNConv(WIDTH, WAYS).double()
+    require_the_twin(LEARNERS["maml"](model), tasks_of(FORMS["weights"](graph())))
+
+
 def doubling(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *inputs, **named: 2 * function(*inputs, **named)
 
