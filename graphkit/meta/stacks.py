@@ -90,7 +90,7 @@ def stack_of(model: nn.Module, items: AbstractItems) -> Stack | None:
         return None  # a weight that is tied, of another name, or one more
     x, edge_index, weight = items.x, items.edge_index, items.edge_weight
     given = (*parameters.values(), edge_index, x, *([] if weight is None else [weight]))
-    if any(each.device.type != "cpu" for each in given) or any(p.dtype != x.dtype for p in parameters.values()):
+    if any(each.device.type != "cpu" for each in given):
         return None
     form = ("stack", x.dtype, numbers(x))
     prepared = remembered(lambda: _averaged(x, edge_index, weight), form, edge_index, x, weight)
@@ -137,7 +137,6 @@ def _plain(conv: Any) -> bool:
         and type(conv.aggr_module) is SumAggregation
         and conv.flow == "source_to_target"
         and conv.node_dim == -2
-        and conv.decomposed_layers == 1
     )
 
 
