@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as of_all
+from torch_geometric.nn import MessagePassing
 
 from graphkit.meta.items import AbstractItems, Nodes, Rows
 from graphkit.nn.alteration import LIBRARIES, home, methods
@@ -22,6 +23,13 @@ FLOATS = (torch.float32, torch.float64)
 
 FEATURES = (*FLOATS, torch.int64, torch.int32, torch.uint8, torch.bool)
 """Types of features: numbers, or what a model looks up."""
+
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+HOOKS_ON_MESSAGES = tuple(
+    f"_{step}_forward_{when}"
+    for step in ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
+    for when in ("pre_hooks", "hooks")
+)
 
 _HOOKS_OF_ALL = (
     of_all._global_forward_pre_hooks,
@@ -55,7 +63,8 @@ def _altered(module: nn.Module) -> bool:
         isinstance(module, torch.jit.ScriptModule)
         or "parametrizations" in own["_modules"]
         or not methods(kind).isdisjoint(own)
-        or any(own[name] for name in own if name.endswith("_hooks") and ("_forward" in name or "_backward" in name))
+        or any(map(own.get, HOOKS))
+        or (isinstance(module, MessagePassing) and any(map(own.get, HOOKS_ON_MESSAGES)))
         or (kind.__module__.startswith(LIBRARIES) and not home(kind.forward).startswith(LIBRARIES))
     )
 
