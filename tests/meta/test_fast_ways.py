@@ -200,7 +200,11 @@ def test_every_learner_is_here():
     assert made == {kind for kind in kinds if not inspect.isabstract(kind)}
 
 
-@pytest.mark.parametrize("name", SURGERIES | OF_GRAPHS | OF_GCN)
+CHOSEN = [name for name in SURGERIES | OF_GRAPHS | OF_GCN if "told names" not in name and ", last" not in name]
+"""The others differ from these little, and are among the slow."""
+
+
+@pytest.mark.parametrize("name", CHOSEN)
 def test_a_stack_that_was_operated_on_is_its_plain_twin(name):
     learner = LEARNERS["maml"](operated((SURGERIES | OF_GRAPHS | OF_GCN)[name], encoder()))
     tasks = tasks_of(graph())
@@ -239,7 +243,7 @@ def test_the_usual_forms_of_a_graph_go_the_fast_way_and_others_do_not(form):
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
-@pytest.mark.parametrize("name", ["nothing", "a hook, first layer", "a frozen layer"])
+@pytest.mark.parametrize("name", ["nothing", "a frozen layer"])
 def test_every_learner_is_its_plain_twin(name, learner):
     for conv in (GCNConv, SAGEConv) if name == "nothing" else (GCNConv,):
         require_the_twin(LEARNERS[learner](operated(SURGERIES[name], encoder(conv))), tasks_of(graph()))
@@ -531,7 +535,7 @@ def test_a_graph_that_is_edited_between_two_calls_is_seen(what, learner, other):
 @pytest.mark.parametrize("conv", CONVS)
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_every_learner_is_its_plain_twin_under_every_surgery(learner, conv):
-    for name, surgery in (SURGERIES | OF_GRAPHS).items():
+    for name, surgery in (SURGERIES | OF_GRAPHS | (OF_GCN if "gcn" in conv else {})).items():
         if conv != "gin" or name not in ("a linear map with a bias", "an adapter"):
             require_the_twin(LEARNERS[learner](operated(surgery, encoder(CONVS[conv]))), tasks_of(graph()))
 
