@@ -175,6 +175,9 @@ def reach_of(model: nn.Module, items: AbstractItems, index: Tensor, told: Finger
 WITNESSES, CANDIDATES = 4, 64
 """Nodes on which it is seen how far a model sees, and among how many they are looked for."""
 
+DRAWS = 8
+"""How often parameters are drawn in search of such under which outputs differ; without, nothing is seen of them."""
+
 FAULTS = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
 """What a model may raise that cannot be called on a part of its graph."""
 
@@ -234,7 +237,7 @@ def _measured(model: nn.Module, nodes: Nodes, index: Tensor) -> Reach | None:
     table = {name: shaken(value, 0) for name, value in model.named_parameters()}
 
     def call(*inputs: Any) -> Tensor:
-        return functional_call(model, table, inputs)
+        return functional_call(model, table, inputs)  # under the parameters last drawn
 
     # Counted on a part: while somebody listens, our layers make an array of all messages.
     probe = cut(nodes, index, Reach(1, degrees=True))
@@ -248,9 +251,16 @@ def _measured(model: nn.Module, nodes: Nodes, index: Tensor) -> Reach | None:
     groups = [index, *_looking_out(nodes, hops, index)]
     if len(groups) == 1:
         return None
-    with warnings.catch_warnings(record=True) as known:
-        warnings.simplefilter("always")
-        there = nodes.outputs(call, torch.cat(groups)).split([len(group) for group in groups])
+    for seed in range(DRAWS):
+        table = {name: shaken(value, seed) for name, value in model.named_parameters()}
+        with warnings.catch_warnings(record=True) as known:
+            warnings.simplefilter("always")
+            whole = nodes.outputs(call, torch.cat(groups))
+        if telling(whole):
+            break
+    else:
+        return None
+    there = whole.split([len(group) for group in groups])
     for reach in (Reach(hops, degrees=False), Reach(hops, degrees=True)):
         parts = [cut(nodes, group, reach) for group in groups]
         if 2 * len(parts[0].kept) > nodes.x.size(0):
@@ -287,6 +297,17 @@ def _looking_out(nodes: Nodes, hops: int, index: Tensor) -> list[Tensor]:
 def shaken(value: Tensor, seed: int) -> Tensor:
     """Return a parameter moved at random, so that none of its numbers hides by being 0."""
     return value + 0.1 * torch.randn(value.shape, generator=torch.Generator().manual_seed(seed)).to(value)
+
+
+def telling(outputs: Tensor) -> bool:
+    """Tell whether more than a quarter of the rows differ: where all are 0, behind an activation, any part would do.
+
+    Example:
+        >>> telling(torch.eye(3)), telling(torch.zeros(3, 3))
+        (True, False)
+    """
+    rows = outputs.flatten(0, -2)
+    return len(rows.unique(dim=0)) > max(1, len(rows) / 4)
 
 
 def alike(one: Tensor, other: Tensor) -> bool:

@@ -56,6 +56,7 @@ from tests.meta.test_cuts import LAYERS, graph
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Full backward hook is firing:UserWarning"),  # on features that ask for no slope
+    pytest.mark.filterwarnings("ignore:`edge_index` is directed or its weights differ:UserWarning"),  # on both ways
     pytest.mark.filterwarnings("ignore:(Sparse invariant|Converting sparse):UserWarning"),  # PyTorch's and PyG's, once
 ]
 
@@ -350,6 +351,29 @@ def test_a_layer_that_is_given_no_weights_is_its_plain_twin():
     model = encoder(last=SAGEConv)
     model.convs[-1] = GCNConv(WIDTH, WAYS).double()
     require_the_twin(LEARNERS["maml"](model), tasks_of(FORMS["weights"](graph())))
+
+
+@pytest.mark.parametrize("conv", [pyg.GCNConv, SAGEConv, pyg.GraphConv])
+def test_outputs_that_are_all_zero_in_a_trial_prove_nothing(conv):
+    """A last layer with an activation of its own, which is dead under many parameters."""
+
+    class Ending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convs = encoder(conv)
+            self.lift = 0.0
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            return (self.convs(x, edge_index) + self.lift).relu()
+
+    model, tasks = Ending(), tasks_of(graph())
+    for lift in (-100.0, 1.0):  # dead whatever is drawn, and alive
+        model.lift = lift
+        assert (ways(LEARNERS["prototypes"](model), tasks) == "plain") == (lift < 0)
+
+
+def test_a_last_layer_with_an_activation_of_its_own_is_its_plain_twin():
+    require_the_twin(LEARNERS["maml"](encoder(LAYERS["arma"])), tasks_of(graph()))
 
 
 def doubling(function: Callable[..., Any]) -> Callable[..., Any]:
