@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from graphkit.meta.constants import Constants
-from graphkit.meta.cuts import FAULTS, Reach, alike, asked_once, cut, shaken
+from graphkit.meta.cuts import DRAWS, FAULTS, Reach, alike, asked_once, cut, shaken, telling
 from graphkit.meta.features import KIND, Features, block_diagonal, made, of_tensor, padded, sparse_blocks, sparse_rows
 from graphkit.meta.fingerprint import Fingerprint
 from graphkit.meta.functional import functional_call
@@ -131,7 +131,9 @@ class TaskParameter(Tensor):
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        joined = next(each.blocks for each in (*args, *kwargs.values()) if isinstance(each, TaskParameter))
+        joined = next((each.blocks for each in (*args, *kwargs.values()) if isinstance(each, TaskParameter)), None)
+        if joined is None:
+            raise Unstackable(f"`{getattr(function, '__name__', function)}` of a list of parameters")
         joined.uses[0] += 1
         with torch._C.DisableTorchFunctionSubclass():
             if function is F.linear:
@@ -191,7 +193,7 @@ def block_outputs(model: nn.Module, table: Mapping[str, Tensor], joined: Blocks,
     values = {name: value for name, value in table.items() if not name.startswith("@")}
     own: dict[str, Tensor] = {name: TaskParameter.of(value, joined) for name, value in values.items()}
     with ExitStack() as stack:
-        stack.enter_context(joined.constants.propagated_once(model))
+        stack.enter_context(joined.constants.propagated_once(model, ours=propagating))
         for module in model.modules() if propagating else ():
             if isinstance(module, MessagePassing):
                 stack.callback(module.register_propagate_forward_pre_hook(_listen).remove)
@@ -244,17 +246,22 @@ def _does(
     model: nn.Module, nodes: Nodes, moved: Sequence[str], groups: Sequence[Tensor], reach: Reach, propagating: bool
 ) -> bool:
     """Tell whether many tasks at once are the tasks one by one."""
-    own = dict(model.named_parameters())
-    tables = [{name: shaken(own[name], number) for name in moved} for number in range(len(groups))]
+    own, parts = dict(model.named_parameters()), [cut(nodes, group, reach) for group in groups]
+    for seed in range(0, DRAWS * len(groups), len(groups)):
+        tables = [{name: shaken(own[name], seed + number) for name in moved} for number in range(len(groups))]
+        expected = torch.stack(
+            [
+                part.of(nodes).outputs(lambda *inputs, table=table: functional_call(model, table, inputs), part.at)
+                for part, table in zip(parts, tables, strict=True)
+            ]
+        )
+        if telling(expected):
+            break
+    else:
+        return False
     try:
         joined = blocks(nodes, groups, reach)
         table = {name: torch.stack([each[name] for each in tables]) for name in moved}
-        found = block_outputs(model, table, joined, propagating=propagating)
+        return alike(block_outputs(model, table, joined, propagating=propagating), expected)
     except FAULTS:  # Unstackable, or shapes that do not fit
         return False
-    parts = [cut(nodes, group, reach) for group in groups]
-    expected = [
-        part.of(nodes).outputs(lambda *inputs, table=table: functional_call(model, table, inputs), part.at)
-        for part, table in zip(parts, tables, strict=True)
-    ]
-    return alike(found, torch.stack(expected))

@@ -32,12 +32,14 @@ class Constants:
         self._sparse: dict[int, SparseOperator | None] = {}
 
     @contextmanager
-    def propagated_once(self, model: nn.Module) -> Iterator[None]:
-        """Let layers that propagate constants find the result of the first time."""
+    def propagated_once(self, model: nn.Module, *, ours: bool) -> Iterator[None]:
+        """Let layers that propagate constants find the result of the first time, those of graphkit where they do."""
         patched = [
             module
             for module in model.modules()
-            if isinstance(module, MessagePassing) and "propagate" not in vars(module)
+            if isinstance(module, MessagePassing)
+            and (ours or not type(module).__module__.startswith("graphkit."))
+            and "propagate" not in vars(module)
         ]
         try:
             for module in patched:

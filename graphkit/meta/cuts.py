@@ -17,6 +17,7 @@ from torch_geometric.nn import MessagePassing
 from graphkit.meta.fingerprint import Fingerprint, fingerprint
 from graphkit.meta.functional import functional_call
 from graphkit.meta.items import AbstractItems, Nodes
+from graphkit.meta.known import as_made, numbers, plain_items
 from graphkit.operators import SparseOperator
 from graphkit.operators.prepared import remembered, stamp
 
@@ -134,7 +135,7 @@ def _rows(x: Any, rows: np.ndarray) -> Any:
     """Return some rows of the features."""
     if not isinstance(x, SparseOperator):
         return x[torch.from_numpy(rows).to(x.device)]
-    matrix = remembered(lambda: scipy.sparse.csr_array(x.to_scipy()), "rows", x)
+    matrix = remembered(lambda: scipy.sparse.csr_array(x.to_scipy()), ("rows", numbers(x)), x)
     return SparseOperator.from_scipy(matrix[rows]).to(x.device)
 
 
@@ -166,13 +167,16 @@ def reach_of(model: nn.Module, items: AbstractItems, index: Tensor, told: Finger
         >>> reach_of(Sequential("x, edge_index", [*layers, (BatchNorm(4), "x -> x")]), nodes, torch.tensor([0])) is None
         True
     """
-    if not isinstance(items, Nodes) or not _is_cuttable(items):
+    if not isinstance(items, Nodes) or not plain_items(items) or not as_made(model):
         return None
     return asked_once("reach", model, items, lambda: _measured(model, items, index), told)
 
 
 WITNESSES, CANDIDATES = 4, 64
 """Nodes on which it is seen how far a model sees, and among how many they are looked for."""
+
+DRAWS = 8
+"""How often parameters are drawn in search of such under which outputs differ; without, nothing is seen of them."""
 
 FAULTS = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
 """What a model may raise that cannot be called on a part of its graph."""
@@ -202,7 +206,7 @@ def asked_once(
     told = fingerprint(model) if told is None else told
     if told is None:
         return ask()
-    key = (what, told[0], stamp(nodes.edge_index), stamp(nodes.edge_weight), _edits(nodes.x))
+    key = (what, told[0], stamp(nodes.edge_index), stamp(nodes.edge_weight), numbers(nodes.x), _edits(nodes.x))
     known = _answers.setdefault(model, {})
     record = known.get(key)
     if record is None or record.nodes() is not nodes:
@@ -215,21 +219,14 @@ def asked_once(
 
 
 def _edits(x: Any) -> Hashable:
-    """Return how often features were edited in place."""
-    values = x.values if isinstance(x, SparseOperator) else x
-    return None if values is None or values.is_inference() else values._version
+    """Return how often an array of features was edited in place."""
+    return None if isinstance(x, SparseOperator) or x.is_inference() else x._version
 
 
 def settings(module: nn.Module) -> tuple[tuple[str, Any], ...]:
     """Return the numbers, names and switches that a module was made with, its mode among them."""
     plain = (bool, int, float, str, type(None))
     return tuple((k, v) for k, v in vars(module).items() if isinstance(v, plain) and not k.startswith("_"))
-
-
-def _is_cuttable(nodes: Nodes) -> bool:
-    x, edge_index = nodes.x, nodes.edge_index
-    strided = isinstance(x, SparseOperator) or (isinstance(x, Tensor) and x.layout == torch.strided)
-    return strided and type(edge_index) is Tensor and edge_index.layout == torch.strided and edge_index.size(1) > 0
 
 
 @torch.no_grad()
@@ -240,7 +237,7 @@ def _measured(model: nn.Module, nodes: Nodes, index: Tensor) -> Reach | None:
     table = {name: shaken(value, 0) for name, value in model.named_parameters()}
 
     def call(*inputs: Any) -> Tensor:
-        return functional_call(model, table, inputs)
+        return functional_call(model, table, inputs)  # under the parameters last drawn
 
     # Counted on a part: while somebody listens, our layers make an array of all messages.
     probe = cut(nodes, index, Reach(1, degrees=True))
@@ -254,9 +251,16 @@ def _measured(model: nn.Module, nodes: Nodes, index: Tensor) -> Reach | None:
     groups = [index, *_looking_out(nodes, hops, index)]
     if len(groups) == 1:
         return None
-    with warnings.catch_warnings(record=True) as known:
-        warnings.simplefilter("always")
-        there = nodes.outputs(call, torch.cat(groups)).split([len(group) for group in groups])
+    for seed in range(DRAWS):
+        table = {name: shaken(value, seed) for name, value in model.named_parameters()}
+        with warnings.catch_warnings(record=True) as known:
+            warnings.simplefilter("always")
+            whole = nodes.outputs(call, torch.cat(groups))
+        if telling(whole):
+            break
+    else:
+        return None
+    there = whole.split([len(group) for group in groups])
     for reach in (Reach(hops, degrees=False), Reach(hops, degrees=True)):
         parts = [cut(nodes, group, reach) for group in groups]
         if 2 * len(parts[0].kept) > nodes.x.size(0):
@@ -293,6 +297,17 @@ def _looking_out(nodes: Nodes, hops: int, index: Tensor) -> list[Tensor]:
 def shaken(value: Tensor, seed: int) -> Tensor:
     """Return a parameter moved at random, so that none of its numbers hides by being 0."""
     return value + 0.1 * torch.randn(value.shape, generator=torch.Generator().manual_seed(seed)).to(value)
+
+
+def telling(outputs: Tensor) -> bool:
+    """Tell whether more than a quarter of the rows differ: where all are 0, behind an activation, any part would do.
+
+    Example:
+        >>> telling(torch.eye(3)), telling(torch.zeros(3, 3))
+        (True, False)
+    """
+    rows = outputs.flatten(0, -2)
+    return len(rows.unique(dim=0)) > max(1, len(rows) / 4)
 
 
 def alike(one: Tensor, other: Tensor) -> bool:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphkit.meta.cuts import Cut
+from graphkit.nn.fused import FEATURES
 from graphkit.operators import SparseOperator
 from graphkit.operators.prepared import remembered
 
@@ -35,7 +36,7 @@ def sparse_rows(x: Tensor) -> scipy.sparse.csr_array | None:
         dense = x.detach().numpy()
         return scipy.sparse.csr_array(dense) if np.count_nonzero(dense) <= SPARSE * dense.size else None
 
-    return remembered(build, "sparse rows", x) if x.device.type == "cpu" and not x.requires_grad else None
+    return remembered(build, "sparse rows", x) if x.device.type == "cpu" else None
 
 
 def block_diagonal(matrix: scipy.sparse.csr_array, parts: Sequence[Cut], size: int) -> SparseOperator:
@@ -96,6 +97,8 @@ def of_tensor(*names: str) -> set[Any]:
     found = [getattr(Tensor, name) for name in names]
     return {each.__get__ if inspect.isgetsetdescriptor(each) else each for each in found}
 
+
+FEATURES.add(Features)  # to our layers they are features like others
 
 KIND = of_tensor("device", "dtype", "layout", "requires_grad", "is_cuda", "is_floating_point", "is_complex")
 SHAPE = KIND | of_tensor("shape", "ndim", "size", "dim", "__len__")

@@ -11,15 +11,24 @@ import scipy.sparse
 import torch
 import torch_geometric.nn
 from torch import Tensor, nn
+from torch_geometric.nn.aggr import SumAggregation
 
 from graphkit.meta.items import AbstractItems, Nodes
+from graphkit.meta.known import as_made, numbers, plain_items
 from graphkit.meta.receptive import Fields
 from graphkit.nn import Encoder, GCNConv
+from graphkit.nn.alteration import LIBRARIES, bare, home
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.prepared import remembered
 
 POINTWISE = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Tanh, nn.GELU, nn.Sigmoid, nn.Identity, nn.SiLU)
 """Activations that see one number at a time."""
+
+STEPS = ("message", "aggregate", "update", "edge_update", "message_and_aggregate", "propagate")
+"""Methods of a layer that say how its messages come about."""
+
+TAKES = frozenset({"edge_index", "edge_weight"})
+"""What an encoder hands to a layer of GCN."""
 
 
 @dataclass(frozen=True)
@@ -73,47 +82,72 @@ def stack_of(model: nn.Module, items: AbstractItems) -> Stack | None:
         >>> stack_of(nn.Linear(3, 2), nodes) is None
         True
     """
-    if type(model) is not Encoder or not isinstance(items, Nodes) or not isinstance(items.edge_index, Tensor):
+    if type(model) is not Encoder or not isinstance(items, Nodes) or not plain_items(items):
         return None
-    if items.edge_index.layout != torch.strided or not isinstance(model.activation, POINTWISE):
+    names = _names(model) if as_made(model) and _is_stack(model) else None
+    parameters = dict(model.named_parameters())
+    if names is None or parameters.keys() != {name for pair in names for name in pair if name is not None}:
+        return None  # a weight that is tied, of another name, or one more
+    x, edge_index, weight = items.x, items.edge_index, items.edge_weight
+    given = (*parameters.values(), edge_index, x, *([] if weight is None else [weight]))
+    if any(each.device.type != "cpu" for each in given):
         return None
-    norms = any(type(norm) is not nn.Identity for norm in model.norms)
-    if norms or len(model.skips) or model.jump is not None or not all(map(_plain, model.convs)):
-        return None
-    first = next(model.parameters())
-    device = first.device.type if isinstance(items.x, SparseOperator) else items.x.device.type
-    if device != "cpu" or first.device.type != "cpu":
-        return None
-    x, edge_index, weight, dtype = items.x, items.edge_index, items.edge_weight, first.dtype
-    prepared = remembered(lambda: _averaged(x, edge_index, weight, dtype), ("stack", dtype), edge_index, x, weight)
-    names = tuple(
+    form = ("stack", x.dtype, numbers(x))
+    prepared = remembered(lambda: _averaged(x, edge_index, weight), form, edge_index, x, weight)
+    activation = model.activation
+    if getattr(activation, "inplace", False):  # what it writes to is needed here
+        return Stack(names, lambda z: activation(z.clone()), *prepared)
+    return Stack(names, activation, *prepared)
+
+
+def _names(model: Encoder) -> tuple[tuple[str, str | None], ...]:
+    """Return the names of each layer's weight and bias."""
+    return tuple(
         (f"convs.{number}.lin.weight", None if conv.bias is None else f"convs.{number}.bias")
         for number, conv in enumerate(model.convs)
     )
-    return Stack(names, model.activation, *prepared)
+
+
+def _is_stack(model: Encoder) -> bool:
+    """Tell whether an encoder is layers of GCN with an activation between them and nothing else."""
+    return (
+        type(model.activation) in POINTWISE
+        and model.jump is None
+        and not len(model.skips)
+        and len(model.norms) == len(model.convs) - 1
+        and all(type(norm) is nn.Identity for norm in model.norms)
+        and all(map(_plain, model.convs))
+        and all(takes == TAKES for takes in model._conv_takes)
+    )
 
 
 def _plain(conv: Any) -> bool:
     """Tell whether a layer is GCN's as its paper has it."""
     return (
         type(conv) in (GCNConv, torch_geometric.nn.GCNConv)
+        and all(home(getattr(type(conv), step)).startswith(LIBRARIES) for step in STEPS)
+        and bare(conv.lin)
         and conv.normalize
         and conv.add_self_loops
         and not conv.improved
         and not conv.cached
+        and conv._cached_edge_index is None
+        and conv._cached_adj_t is None
+        and conv.aggr in ("add", "sum")
+        and type(conv.aggr_module) is SumAggregation
         and conv.flow == "source_to_target"
-        and conv.lin.bias is None
+        and conv.node_dim == -2
     )
 
 
-def _averaged(x: Any, edge_index: Tensor, edge_weight: Tensor | None, dtype: torch.dtype) -> Prepared:
+def _averaged(x: Any, edge_index: Tensor, edge_weight: Tensor | None) -> Prepared:
     """Return the adjacency, the features averaged by it, and their inner products."""
-    adjacency = gcn_adjacency(edge_index, edge_weight, num_nodes=x.size(0), dtype=dtype)
+    adjacency = gcn_adjacency(edge_index, edge_weight, num_nodes=x.size(0), dtype=x.dtype)
     dense = x.to_dense() if isinstance(x, SparseOperator) else x
     matrix = adjacency.to_scipy()
     matrix = scipy.sparse.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
     with torch.no_grad():
-        averaged = adjacency @ dense.to(dtype)
+        averaged = adjacency @ dense
         return matrix, averaged, averaged @ averaged.T if len(averaged) <= WHOLE else None
 
 

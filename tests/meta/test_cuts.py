@@ -152,6 +152,19 @@ def test_sparse_features_are_multiplied_as_such():
     require_same(MAML(model("sage"), inner_lr=0.2, inner_steps=2), drawn(items), 1e-12)  # which looks at the numbers
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("name", ["gcn of ours", "sage of ours"])
+def test_layers_of_ours_multiply_in_blocks_and_send_no_messages(name, sparse, monkeypatch):
+    whole, sent = graph(), []
+    items = Nodes(whole.x * (whole.x > 2.2) if sparse else whole.x, whole.edge_index, whole.y)
+    learner, tasks = MAML(model(name), inner_lr=0.2, inner_steps=2), drawn(items)
+    learner.logits(tasks)
+    aggregate = pyg.aggr.Aggregation.__call__
+    monkeypatch.setattr(pyg.aggr.Aggregation, "__call__", lambda *a, **k: sent.append(1) or aggregate(*a, **k))
+    learner.logits(tasks)
+    assert not sent
+
+
 def test_degrees_are_those_of_the_whole_graph():
     items = graph()
     reach = reach_of(model("gcn"), items, torch.tensor([7, 9]))

@@ -16,6 +16,7 @@ from graphkit.meta.cuts import cut, reach_of
 from graphkit.meta.fingerprint import Fingerprint, fingerprint
 from graphkit.meta.functional import functional_call
 from graphkit.meta.items import AbstractItems, Call, Nodes, Rows
+from graphkit.meta.known import as_made, plain_items
 from graphkit.meta.learners.batched import only_known_operations, vmap_tasks
 from graphkit.meta.modes import STATISTICS, modes
 from graphkit.meta.tasks import Task
@@ -140,7 +141,8 @@ class AbstractLearner(nn.Module, ABC):
                 return solve(lambda call: call(support.clone()), lambda call: call(query.clone()), y, ways)
 
             told = fingerprint(self.model)
-            if _stackable(tasks) and told is not None:  # nothing in it runs unseen, as TorchScript does
+            at_once = not self.whole and _stackable(tasks) and as_made(self.model)
+            if at_once and told is not None:  # nothing in it runs unseen, as TorchScript does
                 x = first.items.x  # type: ignore[attr-defined]  # rows have it
                 groups = ([getattr(task.episode, part).flatten() for task in tasks] for part in ("support", "query"))
                 found = vmap_tasks(one, *(x[torch.stack(group)] for group in groups))
@@ -153,7 +155,8 @@ class AbstractLearner(nn.Module, ABC):
         """Refuse tasks that are not of one form, and see once whether the model fits, outside of every transform."""
         _require_one_form(tasks)
         first = tasks[0]
-        asked = first.episode.ways, torch.is_grad_enabled(), *_form(first.items)
+        trained = tuple(name for name, value in self.model.named_parameters() if value.requires_grad)
+        asked = first.episode.ways, torch.is_grad_enabled(), trained, *_form(first.items)
         if asked in self._fitting:
             return
         own = modes(self.model, dropout=self.dropout, statistics=self.statistics)
@@ -229,7 +232,7 @@ def _form(items: AbstractItems) -> tuple[Any, ...]:
 def _stackable(tasks: Sequence[Task]) -> bool:
     """Tell whether tasks are of the rows of one table."""
     items = tasks[0].items
-    return isinstance(items, Rows) and all(task.items is items for task in tasks)
+    return isinstance(items, Rows) and plain_items(items) and all(task.items is items for task in tasks)
 
 
 def query_loss(logits: Tensor, tasks: Sequence[Task]) -> Tensor:

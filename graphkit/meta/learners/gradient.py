@@ -25,6 +25,9 @@ from graphkit.metric.distances import unit
 HEAD = ("@weight", "@bias")
 """A task's own head, where the model has none for it."""
 
+STEPS = ("moving", "head", "directions", "path", "adapted", "represented", "predicted", "each", "shown", "call")
+"""Methods that say how a task is adapted to, which the shortcuts write out anew."""
+
 
 class AbstractGradientLearner(AbstractLearner):
     """Steps of gradient descent on the support's cross-entropy, from a start that is learnt.
@@ -33,7 +36,8 @@ class AbstractGradientLearner(AbstractLearner):
 
     Args:
         model: any module.
-        moved: names of the parameters that the inner steps move; all that are trained when ``None``.
+        moved: names of the parameters that the inner steps move, or of modules with all that they have; everything
+            when ``None``. What is frozen at the time does not move.
         temperature: of a head that starts as cosine prototypes; ``None`` where the model's last layer is the head.
         learnt_rates: whether the rates are parameters, one for each tensor in each step.
         inner_lr: rate of the inner steps, 0 or more.
@@ -65,7 +69,7 @@ class AbstractGradientLearner(AbstractLearner):
         super().__init__(model, dropout=dropout, statistics=statistics)
         if not isinstance(order, int) or order not in (1, 2):
             raise ValueError(f"`order` must be 1 or 2, got {order!r}.")
-        self.moved = tuple(of_model(model) if moved is None else moved)
+        self._chosen = None if moved is None else tuple(moved)
         self.temperature = None if temperature is None else positive("temperature", temperature)
         self.inner_lr, self.inner_steps = not_negative("inner_lr", inner_lr), at_least("inner_steps", inner_steps, 0)
         self.order, self.multi_step = order, fraction("multi_step", multi_step)
@@ -73,6 +77,11 @@ class AbstractGradientLearner(AbstractLearner):
         if learnt_rates:
             start = torch.full((inner_steps,), self.inner_lr)
             self.rates = nn.ParameterDict({_key(name): start.clone() for name in self.moved})
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """Names of the parameters that the inner steps move: of those chosen, all that are trained now."""
+        return tuple(self.moving())
 
     def clone(self) -> Clone:
         """Return the model with parameters of its own, to be adapted to a loss step by step, as in learn2learn.
@@ -84,17 +93,21 @@ class AbstractGradientLearner(AbstractLearner):
 
     def moving(self) -> Parameters:
         """Return the model's parameters that the inner steps move."""
-        own = of_model(self.model)
-        return {name: own[name] for name in self.moved}
+        return of_model(self.model, self._chosen)
 
     def rate(self, name: str, step: int) -> Tensor | float:
         """Return the rate of a parameter in a step.
 
         Raises:
-            ValueError: for a step beyond those that have rates of their own.
+            ValueError: for a step beyond those that have rates of their own, and a parameter that has none.
         """
         if self.rates is None or name in HEAD:
             return self.inner_lr
+        if _key(name) not in self.rates:
+            raise ValueError(
+                f"`model` trains {name}, which it did not when the learner was made, so that it has no rate; make the "
+                "learner anew."
+            )
         learnt = self.rates[_key(name)]
         if step >= len(learnt):
             raise ValueError(
@@ -117,6 +130,10 @@ class AbstractGradientLearner(AbstractLearner):
     def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
         """Refuse another number of outputs than of classes, parameters that nothing depends on, too few derivatives."""
         start = {**self.moving(), **self.head(support, y, ways)}
+        if not start:
+            raise ValueError(
+                "`model` must have a parameter that adapts, but what would is frozen; set requires_grad_(True) on some."
+            )
         with torch.no_grad():
             outputs = self.predicted(start, support).size(-1)
         if outputs != ways:
@@ -145,6 +162,8 @@ class AbstractGradientLearner(AbstractLearner):
         items = tasks[0].items
         if any(task.items is not items for task in tasks) or self.dropout or self.whole or not isinstance(items, Nodes):
             return None
+        if self._has_a_step_of_its_own():
+            return None
         ways, y = tasks[0].episode.ways, tasks[0].episode.support_y
 
         temperature = self.temperature
@@ -167,6 +186,11 @@ class AbstractGradientLearner(AbstractLearner):
             return span_logits(stack, tasks, start, **options)
         with modes(self.model, dropout=self.dropout, statistics=self.statistics):
             return block_logits(self.model, items, tasks, start, **options)
+
+    def _has_a_step_of_its_own(self) -> bool:
+        """Tell whether somebody's subclass adapts in another way, or a method of the learner was replaced."""
+        own, kind = vars(self), type(self)
+        return any(name in own or getattr(kind, name) is not getattr(AbstractGradientLearner, name) for name in STEPS)
 
     def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
         """Return the parameters after the last step."""
@@ -202,6 +226,16 @@ def _key(name: str) -> str:
     return name.replace(".", "/")
 
 
-def of_model(model: nn.Module) -> Parameters:
-    """Return the parameters of a model that are trained."""
-    return {name: value for name, value in model.named_parameters() if value.requires_grad}
+def of_model(model: nn.Module, chosen: Sequence[str] | None = None) -> Parameters:
+    """Return the parameters of a model that are trained.
+
+    Args:
+        model: any module.
+        chosen: names of modules and parameters; those alone that are of one of them, by this name or by another.
+    """
+    trained: Parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    if chosen is None:
+        return trained
+    places = model.named_parameters(remove_duplicate=False)
+    within = {id(value) for name, value in places if any(f"{name}.".startswith(f"{each}.") for each in chosen)}
+    return {name: value for name, value in trained.items() if id(value) in within}

@@ -104,9 +104,9 @@ class ANIL(AbstractMAML):
         names = list(of_model(instance("model", model, nn.Module, "a torch.nn.Module")))
         if head is not None:
             instance("head", head, str, "the name of a module or a parameter")
-        chosen = _last_layer(model, names) if head is None else head.removesuffix(".")
-        moved = [name for name in names if not chosen or f"{name}.".startswith(f"{chosen}.")]
-        if not moved:
+        last = _last_layer(model, names) if head is None else head.removesuffix(".")
+        moved = [last] if last else None
+        if not of_model(model, moved):
             raise ValueError(
                 f"`head` {head!r} is no module or parameter that is trained; there are {', '.join(names)}."
             )
@@ -277,9 +277,6 @@ class SemiSupervisedProtoMAML(ProtoMAML):
         """Refuse unlabelled items that are not of the support's form, and parameters that nothing depends on."""
         require_alike(self.unlabelled, support(self.call({})), self.call({}))
         super().require_fit(support, y, ways)
-
-    def shortcut(self, tasks: Sequence[Task]) -> None:
-        """Return none: unlabelled items are rows, and so are those of the tasks."""
 
     def directions(self, support: Shown, y: Tensor, ways: int) -> Tensor:
         """Return the directions of the prototypes that were moved."""

@@ -1,0 +1,110 @@
+"""What the fast ways of the inner loop are known to be right for: models as they were made, on plain numbers.
+
+All ask here before they are tried. Anything that is not listed goes task by task over the whole graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as of_all
+from torch_geometric.nn import MessagePassing
+
+from graphkit.meta.items import AbstractItems, Nodes, Rows
+from graphkit.nn.alteration import LIBRARIES, home, methods
+from graphkit.operators import SparseOperator
+from graphkit.operators.prepared import stamp
+
+FLOATS = (torch.float32, torch.float64)
+"""Types whose numbers may be summed in another order."""
+
+FEATURES = (*FLOATS, torch.int64, torch.int32, torch.uint8, torch.bool)
+"""Types of features: numbers, or what a model looks up."""
+
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+HOOKS_ON_MESSAGES = tuple(
+    f"_{step}_forward_{when}"
+    for step in ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
+    for when in ("pre_hooks", "hooks")
+)
+
+_HOOKS_OF_ALL = (
+    of_all._global_forward_pre_hooks,
+    of_all._global_forward_hooks,
+    of_all._global_backward_pre_hooks,
+    of_all._global_backward_hooks,
+)
+
+
+def as_made(model: nn.Module) -> bool:
+    """Tell whether no module of a model was altered since it was made, whatever its class.
+
+    Looked for are hooks, those on a layer's messages and those of all modules among them, parametrisations, and methods
+    replaced on a module, as explainers do, or on a class of the libraries. Hooks may do anything with what they see,
+    which on a fast way is another thing.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+        >>> as_made(model)
+        True
+        >>> model[0].register_forward_hook(print) and as_made(model)
+        False
+    """
+    return not any(_HOOKS_OF_ALL) and not any(map(_altered, model.modules()))
+
+
+def _altered(module: nn.Module) -> bool:
+    kind: Any = type(module)
+    own = vars(module)
+    return (
+        isinstance(module, torch.jit.ScriptModule)
+        or "parametrizations" in own["_modules"]
+        or not methods(kind).isdisjoint(own)
+        or any(map(own.get, HOOKS))
+        or (isinstance(module, MessagePassing) and any(map(own.get, HOOKS_ON_MESSAGES)))
+        or (kind.__module__.startswith(LIBRARIES) and not home(kind.forward).startswith(LIBRARIES))
+    )
+
+
+def plain_items(items: AbstractItems) -> bool:
+    """Tell whether items are rows or nodes in plain numbers, of which nobody asks a gradient.
+
+    Example:
+        >>> edges, y = torch.tensor([[0], [1]]), torch.tensor([0, 1])
+        >>> plain_items(Nodes(torch.eye(2), edges, y))
+        True
+        >>> plain_items(Nodes(torch.eye(2, requires_grad=True), edges, y))
+        False
+    """
+    if type(items) is Rows:
+        return _plain(items.x, FEATURES)
+    if type(items) is not Nodes or not _plain(items.edge_index, (torch.int64,)) or not items.edge_index.size(1):
+        return False
+    x, weight = items.x, items.edge_weight
+    return (
+        _plain(x.values if type(x) is SparseOperator else x, FEATURES)
+        and x.dim() == 2
+        and (weight is None or (_plain(weight, (x.dtype,) if x.dtype in FLOATS else FLOATS) and weight.dim() == 1))
+    )
+
+
+def _plain(x: Any, dtypes: tuple[torch.dtype, ...]) -> bool:
+    """Tell whether ``x`` is an array of numbers of some types, of which nobody asks a gradient."""
+    return (
+        type(x) in (Tensor, nn.Parameter)
+        and x.layout == torch.strided
+        and x.dtype in dtypes
+        and not x.requires_grad
+        and not torch.is_autocast_enabled(x.device.type)
+    )
+
+
+def numbers(x: Any) -> Hashable:
+    """Return what tells the numbers of a ``SparseOperator`` from those they are edited to; ``None`` for a tensor.
+
+    Tensors are watched by the memory itself.
+    """
+    return stamp(x.values) if isinstance(x, SparseOperator) else None
