@@ -17,7 +17,7 @@ from torch_geometric.nn import MessagePassing
 from graphkit.meta.fingerprint import Fingerprint, fingerprint
 from graphkit.meta.functional import functional_call
 from graphkit.meta.items import AbstractItems, Nodes
-from graphkit.meta.known import as_made, numbers, plain_items
+from graphkit.meta.known import as_made, plain_items
 from graphkit.operators import SparseOperator
 from graphkit.operators.prepared import remembered, stamp
 
@@ -135,7 +135,7 @@ def _rows(x: Any, rows: np.ndarray) -> Any:
     """Return some rows of the features."""
     if not isinstance(x, SparseOperator):
         return x[torch.from_numpy(rows).to(x.device)]
-    matrix = remembered(lambda: scipy.sparse.csr_array(x.to_scipy()), ("rows", numbers(x)), x)
+    matrix = remembered(lambda: scipy.sparse.csr_array(x.to_scipy()), "rows", x)
     return SparseOperator.from_scipy(matrix[rows]).to(x.device)
 
 
@@ -206,7 +206,7 @@ def asked_once(
     told = fingerprint(model) if told is None else told
     if told is None:
         return ask()
-    key = (what, told[0], stamp(nodes.edge_index), stamp(nodes.edge_weight), numbers(nodes.x), _edits(nodes.x))
+    key = (what, told[0], stamp(nodes.edge_index), stamp(nodes.edge_weight), _edits(nodes.x))
     known = _answers.setdefault(model, {})
     record = known.get(key)
     if record is None or record.nodes() is not nodes:
@@ -219,8 +219,10 @@ def asked_once(
 
 
 def _edits(x: Any) -> Hashable:
-    """Return how often an array of features was edited in place."""
-    return None if isinstance(x, SparseOperator) or x.is_inference() else x._version
+    """Return what tells features from those they are edited to: of an array how often it was, in place."""
+    if isinstance(x, SparseOperator):
+        return stamp(x)
+    return None if x.is_inference() else x._version
 
 
 def settings(module: nn.Module) -> tuple[tuple[str, Any], ...]:

@@ -5,7 +5,6 @@ All ask here before they are tried. Anything that is not listed goes task by tas
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -16,7 +15,6 @@ from torch_geometric.nn import MessagePassing
 from graphkit.meta.items import AbstractItems, Nodes, Rows
 from graphkit.nn.alteration import LIBRARIES, home, methods
 from graphkit.operators import SparseOperator
-from graphkit.operators.prepared import stamp
 
 FLOATS = (torch.float32, torch.float64)
 """Types whose numbers may be summed in another order."""
@@ -85,26 +83,16 @@ def plain_items(items: AbstractItems) -> bool:
         return False
     x, weight = items.x, items.edge_weight
     return (
-        _plain(x.values if type(x) is SparseOperator else x, FEATURES)
+        _plain(x, FEATURES)
         and x.dim() == 2
         and (weight is None or (_plain(weight, (x.dtype,) if x.dtype in FLOATS else FLOATS) and weight.dim() == 1))
     )
 
 
 def _plain(x: Any, dtypes: tuple[torch.dtype, ...]) -> bool:
-    """Tell whether ``x`` is an array of numbers of some types, of which nobody asks a gradient."""
-    return (
-        type(x) in (Tensor, nn.Parameter)
-        and x.layout == torch.strided
-        and x.dtype in dtypes
-        and not x.requires_grad
-        and not torch.is_autocast_enabled(x.device.type)
-    )
-
-
-def numbers(x: Any) -> Hashable:
-    """Return what tells the numbers of a ``SparseOperator`` from those they are edited to; ``None`` for a tensor.
-
-    Tensors are watched by the memory itself.
-    """
-    return stamp(x.values) if isinstance(x, SparseOperator) else None
+    """Tell whether ``x`` is an array or an operator of numbers of some types, of which nobody asks a gradient."""
+    if type(x) is SparseOperator:
+        known = x.constant
+    else:
+        known = type(x) in (Tensor, nn.Parameter) and x.layout == torch.strided and not x.requires_grad
+    return known and x.dtype in dtypes and not torch.is_autocast_enabled(x.device.type)

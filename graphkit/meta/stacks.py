@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.aggr import SumAggregation
 
 from graphkit.meta.items import AbstractItems, Nodes
-from graphkit.meta.known import as_made, numbers, plain_items
+from graphkit.meta.known import as_made, plain_items
 from graphkit.meta.receptive import Fields
 from graphkit.nn import Encoder, GCNConv
 from graphkit.nn.alteration import LIBRARIES, bare, home
@@ -92,8 +92,7 @@ def stack_of(model: nn.Module, items: AbstractItems) -> Stack | None:
     given = (*parameters.values(), edge_index, x, *([] if weight is None else [weight]))
     if any(each.device.type != "cpu" for each in given):
         return None
-    form = ("stack", x.dtype, numbers(x))
-    prepared = remembered(lambda: _averaged(x, edge_index, weight), form, edge_index, x, weight)
+    prepared = remembered(lambda: _averaged(x, edge_index, weight), ("stack", x.dtype), edge_index, x, weight)
     activation = model.activation
     if getattr(activation, "inplace", False):  # what it writes to is needed here
         return Stack(names, lambda z: activation(z.clone()), *prepared)

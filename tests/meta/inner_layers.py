@@ -250,5 +250,5 @@ OURS_LEFT_OUT: dict[Any, str] = {
     **dict.fromkeys((own.GraphClassifier, own.StructureFree), "takes a batch of molecules, which no items show it"),
     own.VirtualNode: "a part of GraphClassifier, called with the state of a layer",
     own.layerwise: "a function",
-    **dict.fromkeys((own.accelerate, own.to_pyg, own.Exchange), "exchanges layers"),
+    **dict.fromkeys((own.accelerate, own.to_pyg), "exchanges layers"),
 }
