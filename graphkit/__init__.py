@@ -16,7 +16,39 @@ The map, from the ground floor up; a folder imports only what lies below it.
 ``cli``        the command line
 
 Importing ``graphkit`` imports none of these: ask for the room you need,
-for example ``from graphkit.nn import GCNConv``.
+for example ``from graphkit.nn import GCNConv``, or ``graphkit.nn``.
 """
 
+import importlib
+import sys
+from types import ModuleType
+
 __version__ = "0.1.0"
+
+ROOMS = ("cli", "contrastive", "data", "meta", "metric", "nn", "operators", "training", "viz")
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import a room when it is asked for."""
+    if name in ROOMS:
+        return importlib.import_module(f"graphkit.{name}")
+    raise AttributeError(f"module 'graphkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *ROOMS])
+
+
+def clear_caches() -> None:
+    """Forget what was prepared of graphs and found out about models, and give back memory that is kept for results.
+
+    All of it is made anew when it is needed. What lies on the disk stays: ``graphkit data cache --clear`` empties that.
+
+    Example:
+        >>> import graphkit
+        >>> graphkit.clear_caches()
+    """
+    for name in ("operators.prepared", "meta.cuts", "_kernels.memory"):
+        module = sys.modules.get(f"graphkit.{name}")  # what was never imported keeps nothing
+        if module is not None:
+            module.forget()

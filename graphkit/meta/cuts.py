@@ -195,6 +195,11 @@ class _Record(NamedTuple):
 _answers: weakref.WeakKeyDictionary[nn.Module, dict[Any, _Record]] = weakref.WeakKeyDictionary()
 
 
+def forget() -> None:
+    """Forget what was found out about all models."""
+    _answers.clear()
+
+
 def asked_once(
     what: Hashable, model: nn.Module, nodes: Nodes, ask: Callable[[], Answer], told: Fingerprint | None = None
 ) -> Answer:

@@ -59,6 +59,11 @@ class _Record:
 _memory: Any = WeakIdKeyDictionary()
 
 
+def forget() -> None:
+    """Forget what was prepared of all graphs."""
+    _memory.clear()
+
+
 def remembered(build: Callable[[], T], form: Hashable, owner: Any, *others: Any, lent: bool = False) -> T:
     """Return ``build()``, or what it returned last time for the same tensors, unchanged since, and the same ``form``.
 
