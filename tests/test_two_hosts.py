@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -158,7 +159,8 @@ def cut_and_stopped(hosts: Hosts, *more: Any) -> None:
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "they do not stop", hosts, "cut")
     assert time.monotonic() - asked < GRACE + 15, "a scheduler kills after 30 seconds"
     for said in hosts.said("cut"):
-        assert "Stopped in an epoch of seed 1 that another process does not end; resume from" in said
+        # It may hear between two epochs, if it comes so far without the other.
+        assert re.search(r"Stopped (in an|after) epoch .*seed 1.*; resume from", said), said
     kept = torch.load(hosts.folder / "run/checkpoint.pt", weights_only=True)
     assert (list(kept["finished"]), kept["running"]["seed"]) == ([0], 1)
     for job in hosts.jobs:

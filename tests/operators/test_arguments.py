@@ -227,6 +227,7 @@ ANSWERED: dict[tuple[str, str, str], str] = {
     ("*", "batch", "None"): LEFT_OPEN,
     ("*", "order", "None"): LEFT_OPEN,
     ("wavelet_*", "tolerance", "None"): LEFT_OPEN,
+    ("fourier_basis", "tolerance", "None"): LEFT_OPEN,
     ("SparseOperator*", "[vdpw]*", "None"): LEFT_OPEN,
     ("FourierBasis", "scale", "None"): LEFT_OPEN,
     ("FilterBank.frame_bounds", "eigenvalues", "None"): LEFT_OPEN,
