@@ -64,7 +64,8 @@ class AbstractOptions:
         overrides, known = fields_of("overrides", overrides), self.options()
         for name in overrides:
             if name not in known:
-                raise ValueError(f"`{name}` is no field of {self.title}. {nearest(name, known)}")
+                deciding = [each for each in known if each not in self.idle()]
+                raise ValueError(f"`{name}` is no field of {self.title}. {nearest(name, deciding)}")
         try:
             return self.replaced(overrides)
         except ValidationError as error:
