@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as of_all
 from torch_geometric.nn import MessagePassing
 
 from graphkit.meta.items import AbstractItems, Nodes, Rows
-from graphkit.nn.alteration import LIBRARIES, home, methods
+from graphkit.nn.alteration import change
+from graphkit.nn.fused import HOOKS
 from graphkit.operators import SparseOperator
 
 FLOATS = (torch.float32, torch.float64)
@@ -21,20 +21,6 @@ FLOATS = (torch.float32, torch.float64)
 
 FEATURES = (*FLOATS, torch.int64, torch.int32, torch.uint8, torch.bool)
 """Types of features: numbers, or what a model looks up."""
-
-HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-HOOKS_ON_MESSAGES = tuple(
-    f"_{step}_forward_{when}"
-    for step in ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
-    for when in ("pre_hooks", "hooks")
-)
-
-_HOOKS_OF_ALL = (
-    of_all._global_forward_pre_hooks,
-    of_all._global_forward_hooks,
-    of_all._global_backward_pre_hooks,
-    of_all._global_backward_hooks,
-)
 
 
 def as_made(model: nn.Module) -> bool:
@@ -51,19 +37,16 @@ def as_made(model: nn.Module) -> bool:
         >>> model[0].register_forward_hook(print) and as_made(model)
         False
     """
-    return not any(_HOOKS_OF_ALL) and not any(map(_altered, model.modules()))
+    return not any(map(_changed, model.modules()))
 
 
-def _altered(module: nn.Module) -> bool:
-    kind: Any = type(module)
+def _changed(module: nn.Module) -> bool:
     own = vars(module)
     return (
         isinstance(module, torch.jit.ScriptModule)
-        or "parametrizations" in own["_modules"]
-        or not methods(kind).isdisjoint(own)
-        or any(map(own.get, HOOKS))
-        or (isinstance(module, MessagePassing) and any(map(own.get, HOOKS_ON_MESSAGES)))
-        or (kind.__module__.startswith(LIBRARIES) and not home(kind.forward).startswith(LIBRARIES))
+        or change(module) is not None
+        or "_hook" in own  # a lazy map, whose weight is not there yet
+        or (isinstance(module, MessagePassing) and any(map(own.get, HOOKS)))
     )
 
 

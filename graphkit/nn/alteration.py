@@ -41,10 +41,16 @@ def alteration(module: nn.Module) -> str | None:
         >>> alteration(lin)
         'a hook'
     """
+    kind = type(module)
+    return change(module) if kind.__module__.startswith(LIBRARIES) else f"the class {kind.__name__}, which is not known"
+
+
+def change(module: nn.Module) -> str | None:
+    """Return what ``alteration`` does, but for a class that is not known: what was done since to a module of any."""
     kind: Any = type(module)
     own = module.__dict__
-    if not kind.__module__.startswith(LIBRARIES) or not home(kind.forward).startswith(LIBRARIES):
-        return f"the class {kind.__name__}, which is not known"
+    if kind.__module__.startswith(LIBRARIES) and not home(kind.forward).startswith(LIBRARIES):
+        return f"a `forward` of its own in the class {kind.__name__}"
     if "parametrizations" in own["_modules"]:
         return "a parametrisation"
     if not own.keys().isdisjoint(methods(kind)):
