@@ -20,6 +20,7 @@ from graphkit.training.embedding import embed
 from graphkit.training.embedding.recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
 from graphkit.training.named import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 from graphkit.training.recipes import AbstractRecipe
+from tests.training.acting import fault_of
 from tests.training.studies import communities, rings_and_stars, signals
 
 TABLES = {"nodes": RECIPES, "signals": SIGNAL_RECIPES, "graphs": GRAPH_RECIPES}
@@ -138,33 +139,11 @@ def fault(name: str, field: str) -> str | None:
     """Return what is wrong with a field: that it is taken, and changes nothing."""
     found: str | None = None
     for base in range(len(RESTLESS)) if field in ("patience", "select") else [-1]:
-        found = fault_of(restless(name, base), field, usual(name, base))
+        made = restless(name, base)
+        found = fault_of(made, field, others(made, field), outcome, usual(name, base))
         if found is None:
             break
     return found
-
-
-def fault_of(made: AbstractRecipe, field: str, before: Any) -> str | None:
-    taken = []
-    for value in others(made, field):
-        if value == made.options()[field]:
-            continue
-        try:
-            changed = made.with_({field: value})
-        except ValueError as error:
-            if "decides nothing" in str(error):
-                idle = made.idle().keys() | made.merged({field: value}).idle().keys()
-                return None if field in idle else "refused for nothing"
-            continue  # out of its range
-        found = outcome(changed)
-        if isinstance(found, ValueError):
-            if not any(f"`{name}`" in str(found) for name in made.options()):
-                return f"{field}={value}: {found}"
-            continue
-        taken.append(value)
-        if repr(found) != repr(before):
-            return None if field in changed.as_dict() else f"{field}={value} acts and is not recorded"
-    return f"{field} changes nothing: {taken}" if taken else None
 
 
 def test_every_registered_recipe_is_tried():

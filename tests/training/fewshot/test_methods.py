@@ -15,6 +15,7 @@ from graphkit.training import TrainingError
 from graphkit.training.fewshot import METHODS, fewshot, study_of_classes
 from graphkit.training.fewshot.encoders import Encoders
 from graphkit.training.fewshot.method import AbstractMethod
+from tests.training.acting import fault_of
 from tests.training.studies import communities
 
 TASKS = Protocol(n_way=2, k_shot=2, n_query=10, n_tasks=30)
@@ -104,31 +105,11 @@ def fault(name: str, field: str) -> str | None:
     if field == "margin" and name in STAYING:
         return None
     for base in range(len(RESTLESS)) if field == "margin" else [-1]:
-        found = fault_of(restless(name, base), field, usual(name, base))
+        made = restless(name, base)
+        found = fault_of(made, field, others(made, field), outcome, usual(name, base))
         if found is None:
             break
     return found
-
-
-def fault_of(method: AbstractMethod, field: str, before: Any) -> str | None:
-    taken = []
-    for value in others(method, field):
-        if value == method.options()[field]:
-            continue
-        try:
-            changed = method.with_({field: value})
-        except ValueError as error:
-            if "decides nothing" in str(error):
-                return None
-            continue
-        found = outcome(changed)
-        if isinstance(found, ValueError):
-            assert f"`{field}`" in str(found), found
-            continue
-        taken.append(value)
-        if repr(found) != repr(before):
-            return None if field in changed.as_dict() else f"{field}={value} acts and is not recorded"
-    return f"{field} changes nothing: {taken}" if taken else None
 
 
 @pytest.mark.parametrize("name", TRIED)
