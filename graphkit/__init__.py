@@ -5,6 +5,7 @@ The map, from the ground floor up; a folder imports only what lies below it.
 ``_kernels``   compiled loops over plain arrays: sparse product, attention, maximum, sorting
 ``_checks``    the one place where arguments are refused
 ``_lazy``      names that are imported when they are asked for
+``_deprecated``  old names of what was renamed
 ``operators``  sparse operators, Laplacians, Fourier bases, wavelets, polynomials, coarsening: functions, no modules
 ``metric``     metric learning on embeddings and labels: distances, losses, retrieval, anomalies; never a graph
 ``data``       the registry of data sets, their cards, where files come from, splits, samplers
