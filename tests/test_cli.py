@@ -218,7 +218,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(call):
 
 
 def test_a_full_disk_at_the_end_prints_the_record(call, monkeypatch):
-    from graphkit.training.records import Record
+    from graphkit.training.engine.records import Record
 
     def full(self, path):
         raise OSError(28, "No space left on device")

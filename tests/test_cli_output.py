@@ -101,7 +101,7 @@ def test_a_full_disk_names_the_file_and_prints_the_record(call, monkeypatch, com
 
 
 def test_an_error_of_the_disk_names_its_file(tmp_path, monkeypatch):
-    from graphkit.training.files import write_atomically
+    from graphkit.training.engine.files import write_atomically
 
     def full(_):
         raise OSError(28, "No space left on device")

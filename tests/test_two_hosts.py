@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 
 import graphkit
 from graphkit.data import load, partition
-from graphkit.training.interrupts import GRACE
+from graphkit.training.engine.interrupts import GRACE
 
 BATCHES = ("--sampled", "--fan-out", "4,2", "--batch-size", "4", "--set", "shares=2")
 RUN = ("train", "karate", "--model", "sage", *BATCHES, "--seeds", "2", "--epochs", "150", "--set", "patience=0")

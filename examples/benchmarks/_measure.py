@@ -30,7 +30,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from graphkit.training.records import environment, metric, write_atomically
+from graphkit.training.engine.records import environment, metric, write_atomically
 
 Body = Callable[[], Any]
 LINUX_STATUS = Path("/proc/self/status")

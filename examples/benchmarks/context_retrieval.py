@@ -24,8 +24,8 @@ from graphkit.data import labelled_by, load
 from graphkit.metric import ConditionalSimilarity, PrototypeLoss, evaluate_conditions
 from graphkit.nn.propagation import RandomPropagation
 from graphkit.operators import sparse_features
-from graphkit.training.protocol import dataset_facts
-from graphkit.training.records import metric
+from graphkit.training.engine.protocol import dataset_facts
+from graphkit.training.engine.records import metric
 
 LEAST = 20
 """Members that a year or a dormitory must have to be a class."""

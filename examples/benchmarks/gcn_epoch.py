@@ -31,8 +31,8 @@ from graphkit import nn as ours
 from graphkit.data import DataError, load
 from graphkit.operators import sparse_features
 from graphkit.training import Fit, Metric, metric, recipe, train
-from graphkit.training.protocol import dataset_facts
-from graphkit.training.tasks import prepare
+from graphkit.training.classification.tasks import prepare
+from graphkit.training.engine.protocol import dataset_facts
 
 SIDES = {
     "loop": "graphkit.training",

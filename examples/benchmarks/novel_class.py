@@ -24,8 +24,8 @@ from graphkit.data import load
 from graphkit.metric import AnomalyScorer
 from graphkit.training.embedding import EmbeddingRecipe, embed, embedding_recipe
 from graphkit.training.embedding.baselines import random_embeddings
-from graphkit.training.protocol import dataset_facts
-from graphkit.training.records import metric
+from graphkit.training.engine.protocol import dataset_facts
+from graphkit.training.engine.records import metric
 
 METHODS = ("prototype", "neighbour", "mahalanobis")
 

@@ -30,7 +30,7 @@ from torch_geometric.utils import to_undirected
 from graphkit.data import NeighborLoader, Part, PartitionedFeatures, PartitionedGraph, Partitions, partition
 from graphkit.data.exchange import Exchange
 from graphkit.nn import Encoder, SAGEConv
-from graphkit.training.processes import connected
+from graphkit.training.engine.distributed import connected
 
 CLASSES, HIDDEN, COMMUNITY = 40, 256, 500
 WHOLE, PARTS, AROUND, HOME = "the whole graph", "a part", "a part and around", "a part, its own nodes"

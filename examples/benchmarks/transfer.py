@@ -32,7 +32,7 @@ from torch_geometric.utils import to_scipy_sparse_matrix
 from graphkit.data import cached_fourier_basis, card, load
 from graphkit.nn import Encoder, GCNConv, PolynomialConv, SpectralConv
 from graphkit.operators import sparse_features
-from graphkit.training.records import metric
+from graphkit.training.engine.records import metric
 from graphkit.viz import responses, save
 
 FAMILY = "citation-domains"

@@ -23,7 +23,7 @@ from graphkit.cli.output import debuggable, say
 from graphkit.cli.spectrum import spectrum
 from graphkit.cli.stages import Stages
 from graphkit.cli.train import train
-from graphkit.training.interrupts import Orphan, end_with_launcher
+from graphkit.training.engine.interrupts import Orphan, end_with_launcher
 
 FAILED, WRONG_CALL = 1, 2
 
@@ -61,7 +61,7 @@ def _said_by_another(error: BaseException) -> bool:
     """Return whether the first process of a job says the same: what was typed is the same for all."""
     if os.environ.get("RANK", "0") == "0" or not isinstance(error, click.ClickException | ValueError):
         return False
-    from graphkit.training.processes import JobError
+    from graphkit.training.engine.distributed import JobError
 
     return isinstance(error, click.ClickException | JobError)
 

@@ -20,7 +20,7 @@ import click
 import graphkit
 from graphkit._checks import member
 from graphkit.cli.options import FILE, require_places
-from graphkit.cli.output import debuggable, echo, keep_record, say, table, told
+from graphkit.cli.output import debuggable, echo, report_errors, say, table, write_record
 from graphkit.cli.stages import begin
 
 
@@ -62,10 +62,10 @@ def bench(name: str | None, arguments: tuple[str, ...], listing: bool, json_path
                 failed.append(script)
             if written.exists():
                 records[script] = json.loads(written.read_text(encoding="utf-8"))
-    lost = keep_record(_Measured(records.get(name, {}) if name else records), [json_path])
+    lost = write_record(_Measured(records.get(name, {}) if name else records), json_path)
     if failed:
         say(f"Error: failed: {', '.join(failed)}.")
-    return max(told(lost), int(bool(failed)))
+    return max(report_errors(lost), int(bool(failed)))
 
 
 class _Measured:
@@ -80,7 +80,7 @@ class _Measured:
 
     def write(self, path: Path) -> None:
         """Write it to a file."""
-        from graphkit.training.files import write_atomically
+        from graphkit.training.engine.files import write_atomically
 
         write_atomically(path, (self.to_json() + "\n").encode())
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +10,13 @@ import click
 
 from graphkit._checks import member
 from graphkit.cli.asked import require_split
-from graphkit.cli.options import FILE, FOLDER, SEED, SPLIT, require_drawn, require_places, use_threads
-from graphkit.cli.output import Bar, Lines, debuggable, drawing, echo, fields, keep_record, plural, say, table, told
+from graphkit.cli.options import SEED, SPLIT, StudyOptions, require_drawn, study_options
+from graphkit.cli.output import debuggable, echo, fields, plural, report, say, table
 from graphkit.cli.preload import preload
-from graphkit.cli.settings import overrides_of
 from graphkit.cli.stages import begin
 
 if TYPE_CHECKING:
-    from graphkit.training.embedding import EmbeddingOutcome, EmbeddingRecord
+    from graphkit.training.embedding import EmbeddingRecord
 
 SHOWN = {
     "map@r (all)": "MAP@R all",
@@ -58,12 +55,8 @@ the vote and the probes learn from training labels, and validation labels select
 @click.option(
     "--split-per-seed", is_flag=True, help="Each seed draws its split, or takes the file or fold of its number."
 )
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many seeds to train.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them.")
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override any field of the recipe.")
-@click.option("--config", type=FILE, metavar="FILE", help="TOML file of fields of the recipe.")
 @click.option(
     "--beside", multiple=True, metavar="NAME", help="Also examine the logits of this classifier, or another loss."
 )
@@ -74,13 +67,10 @@ the vote and the probes learn from training labels, and validation labels select
 @click.option("--disjoint", type=click.IntRange(0), default=0, help="Train without so many classes; examine only them.")
 @click.option("--without-neighbours", is_flag=True, help="Nodes joined by an edge do not answer each other.")
 @click.option("--probes/--no-probes", default=True, help="Fit the linear probe and k-means.", show_default=True)
-@click.option("--pictures/--no-pictures", default=True, help="Draw the pictures.", show_default=True)
-@click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here too.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
-@click.option("--precision", default="32-true", show_default=True, help="32-true, 64-true, bf16-mixed or 16-mixed.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: 1 on small graphs, else PyTorch's]")
-@click.option("--run", type=FOLDER, metavar="FOLDER", help="Where everything goes.  [default: runs/DATASET-LOSS]")
-@click.option("--resume", is_flag=True, help="Go on from that folder, to the same numbers.")
+@click.option(
+    "--pictures/--no-pictures", default=True, help="Draw three pictures into the folder of the run.", show_default=True
+)
+@study_options(runs="DATASET-LOSS", seeds="1")
 @debuggable
 def embed(
     dataset: str,
@@ -91,12 +81,8 @@ def embed(
     split: str | None,
     split_seed: int | None,
     split_per_seed: bool,
-    seeds: int,
-    seed: int,
     epochs: int | None,
     lr: float | None,
-    settings: tuple[str, ...],
-    config: Path | None,
     beside: tuple[str, ...],
     held_out: str | None,
     inductive: bool,
@@ -104,12 +90,7 @@ def embed(
     without_neighbours: bool,
     probes: bool,
     pictures: bool,
-    json_path: Path | None,
-    device: str,
-    precision: str,
-    threads: int | None,
-    run: Path | None,
-    resume: bool,
+    options: StudyOptions,
 ) -> int:
     """Embed the nodes or graphs of DATASET with a metric loss, and print how retrieval fares.
 
@@ -123,7 +104,7 @@ def embed(
     from graphkit.data import card
     from graphkit.data.family import short_name
     from graphkit.training.embedding.recipes import EMBEDDINGS, embedding_recipe
-    from graphkit.training.named import RECIPES, recipe
+    from graphkit.training.zoo.registry import RECIPES, recipe
 
     known = card(dataset)
     kind = card(known.members[0]).kind if known.members else known.kind
@@ -139,30 +120,32 @@ def embed(
         raise click.UsageError("`--split-seed` draws one split; `--split-per-seed` draws one for each seed.")
     if kind == "graph" and inductive:
         raise click.UsageError("`--inductive` is of nodes that see each other; graphs of a set do not.")
-    overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr, "dim": dim})
+    overrides = options.overrides(epochs=epochs, lr=lr, dim=dim)
     loss = loss or str(overrides.pop("loss", "prototype"))
     chosen = embedding_recipe(loss, overrides, model=model or overrides.pop("model", None), level=kind)
     listed = "`graphkit train` names the classifiers, `--loss` the losses."
     for name in beside:
         member("beside", name, [*RECIPES, *EMBEDDINGS], listed)
     others = [embedding_recipe(name) if name in EMBEDDINGS else recipe(name) for name in beside]
-    run = run or Path("runs") / "-".join([dataset, loss, *([held_out] if held_out else [])])
-    require_places(run=run / "record.json", json=json_path)
+    run = options.run or Path("runs") / "-".join([dataset, loss, *([held_out] if held_out else [])])
+    options.require_places(run)
     require_split(dataset, split)
 
     preload("torch_geometric.data", "lightning_fabric", "sklearn.cluster", "graphkit.nn", "graphkit.training.embedding")
     import graphkit.data
+    from graphkit.cli.spaces import all_pictures, scatter
     from graphkit.training.embedding import embed as embedded
+    from graphkit.training.engine.distributed import World
 
-    many, splits = range(seed, seed + seeds), None
+    many, splits = options.several(1), None
     begin(f"loading {dataset}")
     if split_per_seed:
         data, splits = graphkit.data.load_splits(dataset, split=split, seeds=many)
     else:
         data = graphkit.data.load(dataset, split=split, seed=split_seed or 0)
         require_drawn(data, split_seed)
-    use_threads(threads, known.edges)
-    with Bar(many, chosen.epochs) if sys.stderr.isatty() else Lines(many) as progress:
+    options.use_threads(known.edges)
+    with options.reporter(epochs=chosen.epochs) as reporter:
         outcome = embedded(
             data,
             chosen,
@@ -174,24 +157,25 @@ def embed(
             disjoint=disjoint,
             without_neighbours=without_neighbours,
             probes=probes,
-            device=device,
-            precision=precision,
-            checkpoint=run,
-            resume=resume,
-            reporter=progress,
-            command=shlex.join(["graphkit", *sys.argv[1:]]),
+            device=options.device,
+            precision=options.precision,
+            run=run,
+            resume=options.resume,
+            reporter=reporter,
+            command=options.command,
         )
+    if World.from_env().rank:
+        return 0  # of several processes the first one writes and prints
     begin("writing what was found")
-    lost = [*outcome.faults, *keep_record(outcome.record, [run / "record.json", json_path])]
-    try:
-        if pictures:
-            _draw(outcome, run, lost)
-    finally:
-        _show(outcome.record)
-    say(f"Embeddings, weights{', record and pictures' if pictures else ' and record'}: {run}")
-    if outcome.put_aside:
-        say(f"Another run lay there, unfinished or with other settings; it was put aside: {outcome.put_aside}")
-    return told(lost)
+    return report(
+        outcome,
+        options,
+        record=outcome.record,
+        show=lambda: _show(outcome.record),
+        draw=lambda: scatter(outcome),
+        pictures=(run, lambda: all_pictures(outcome)) if pictures else None,
+        left=f"Embeddings, weights{', record and pictures' if pictures else ' and record'}: {run}",
+    )
 
 
 @click.command()
@@ -281,14 +265,3 @@ def _per_cent(metric: Any) -> str:
     """Return mean and deviation in per cent."""
     spread = "" if metric.std is None else f" ± {100 * metric.std:.1f}"
     return f"{100 * metric.mean:.1f}{spread}"
-
-
-def _draw(outcome: EmbeddingOutcome, run: Path, lost: list[str]) -> None:
-    """Draw the first seed's space beside the raw features."""
-    from graphkit.cli.spaces import pictures
-
-    with drawing(run, lost):
-        from graphkit.viz import save
-
-        for name, made in pictures(outcome).items():
-            save(made, run / name)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from graphkit.cli.class_splits import HELP, class_splits
-from graphkit.cli.options import FILE, FOLDER, SEED, require_places, said_of_options
-from graphkit.cli.output import Results, debuggable, described, say, table, told
+from graphkit.cli.options import StudyOptions, rename_arguments, renamed_option, settings_of, study_options
+from graphkit.cli.output import debuggable, described, report, table
 from graphkit.cli.preload import preload
-from graphkit.cli.settings import overrides_of
 from graphkit.cli.stages import begin
 
 if TYPE_CHECKING:
@@ -48,7 +45,7 @@ OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways
     "--learner", metavar="NAME", default="maml", show_default=True, help="Or all; --list-learners names them."
 )
 @click.option(
-    "--rivals",
+    "--baselines",
     type=click.Choice(["all", "untrained", "none"]),
     default="all",
     show_default=True,
@@ -93,32 +90,16 @@ OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways
 )
 @click.option("--calibrate", type=click.IntRange(0), default=10, show_default=True, help="Steps of calibration.")
 @click.option("--balanced", is_flag=True, help="Calibration knows that each class has as many queries.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of tasks, class splits and weights.")
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field of the learner.")
-@click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here.")
 @click.option(
     "--inner-steps", type=NUMBERS, help="Test after so many inner steps too, as 0,1,2,5; nothing is chosen by them."
 )
-@click.option(
-    "--picture",
-    type=FILE,
-    metavar="PATH",
-    help="Draw accuracies here (png, pdf or svg): of every method, or over several shots or inner steps.",
-)
-@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:1.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
-@click.option(
-    "--run",
-    type=FOLDER,
-    metavar="FOLDER",
-    help="Where finished results are kept.  [default: runs/DATASET-fewshot-LEARNER]",
-)
-@click.option("--resume", is_flag=True, help="Go on from that folder.")
+@renamed_option("--rivals", "--baselines", type=click.Choice(["all", "untrained", "none"]))
+@study_options(runs="DATASET-fewshot-LEARNER", seeds="1")
 @debuggable
 def fewshot(
     dataset: str,
     learner: str,
-    rivals: str,
+    baselines: str,
     list_learners: bool,
     ways: int,
     shots: tuple[int, ...],
@@ -133,15 +114,8 @@ def fewshot(
     encoder_settings: tuple[str, ...],
     calibrate: int,
     balanced: bool,
-    seed: int,
-    settings: tuple[str, ...],
-    json_path: Path | None,
     inner_steps: tuple[int, ...] | None,
-    picture: Path | None,
-    device: str,
-    threads: int,
-    run: Path | None,
-    resume: bool,
+    options: StudyOptions,
 ) -> int:
     """Tell classes of DATASET apart that were not trained on, from a few labelled nodes or graphs each.
 
@@ -149,11 +123,11 @@ def fewshot(
     of the validation classes. The interval is over tasks, the deviation over class splits.
     """
     preload("graphkit.training.fewshot.methods")
-    from graphkit.cli.fewshot_result import keep, show
+    from graphkit.cli.fewshot_result import picture_of, record_of, show, together
     from graphkit.data import card
+    from graphkit.training.fewshot.baselines import with_baselines
     from graphkit.training.fewshot.encoders import Encoders
     from graphkit.training.fewshot.methods import METHODS
-    from graphkit.training.fewshot.rivals import with_rivals
 
     if list_learners:
         table(["name", "rows", "what it is"], [(name, m.rows, _what(m)) for name, m in METHODS.items()])
@@ -162,21 +136,27 @@ def fewshot(
     _require_fitting(dataset, across_graphs, inductive, adapter)
     if len(shots) > 1 and inner_steps:
         raise click.UsageError("`--inner-steps` is of one number of shots; give one with `--shots`.")
-    if learner == "all" and rivals != "all":
-        raise click.UsageError("`--rivals` stand beside one learner; name it with `--learner`.")
+    if learner == "all" and baselines != "all":
+        raise click.UsageError("`--baselines` stand beside one learner; name it with `--learner`.")
     if balanced and not calibrate:
         raise click.UsageError("`--balanced` is of calibration, which `--calibrate 0` leaves out.")
-    names = with_rivals(learner, rivals)
+    names = with_baselines(learner, baselines)
     losses = tuple(loss.strip() for loss in encoder.split(","))
-    encoders = Encoders(losses, encoder_draws, overrides_of(None, encoder_settings, {}))
+    encoders = Encoders(losses, encoder_draws, settings_of(encoder_settings))
     methods = {name: METHODS[name] for name in names}
-    if settings:
+    if options.settings or options.config:
         if learner == "all":
-            raise click.UsageError("`--set` overrides the fields of one learner; name it with `--learner`.")
-        methods[learner] = methods[learner].with_(overrides_of(None, settings, {}))
+            raise click.UsageError(
+                "`--set` and `--config` override the fields of one learner; name it with `--learner`."
+            )
+        methods[learner] = methods[learner].with_(options.overrides())
+    if options.seeds not in (None, 1):
+        raise click.UsageError("`--seeds`: one seed draws tasks, class splits and weights; name another with `--seed`.")
+    if options.precision != "32-true":
+        raise click.UsageError("`--precision`: few-shot learners compute in '32-true'.")
     _require_used(methods, inner_steps, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
-    run = run or Path("runs") / f"{dataset}-fewshot-{learner}"
-    require_places(json=json_path, picture=picture, run=run / "results.json")
+    run, seed = options.run or Path("runs") / f"{dataset}-fewshot-{learner}", options.seed
+    options.require_places(run)
 
     preload(
         "torch_geometric.data",
@@ -185,17 +165,15 @@ def fewshot(
         "graphkit.meta",
         "graphkit.training.fewshot.study",
     )
-    import torch
-
     import graphkit.data
     from graphkit.meta import Protocol
-    from graphkit.training.devices import fabric_on, own_device
+    from graphkit.training.engine.devices import fabric_on, own_device
+    from graphkit.training.engine.distributed import World, init_world
     from graphkit.training.fewshot import fewshot as solved
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
-    from graphkit.training.processes import connected, stated
 
-    torch.set_num_threads(threads)
-    there = fabric_on(own_device(device), "32-true").device
+    options.use_threads(card(dataset).edges or 0)
+    there = fabric_on(own_device(options.device), options.precision).device
     begin(f"loading {dataset}")
     data = graphkit.data.load(dataset)
     sight: dict[str, Any] = {"encoders": encoders, "seed": seed, "device": there}
@@ -215,7 +193,7 @@ def fewshot(
         return study_of_classes(data, splits, protocol, inductive=inductive, **sight)
 
     outcomes, sizes = {}, {}
-    with said_of_options(OPTIONS), connected(there) as processes:
+    with rename_arguments(OPTIONS), init_world(there) as world, options.reporter() as reporter:
         for number in shots:
             protocol = Protocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
             study = study_of(protocol)
@@ -230,27 +208,29 @@ def fewshot(
                 seed=seed,
                 steps=inner_steps or (),
                 methods=methods,
-                folder=folder,
+                run=folder,
                 # The first is where a stopped run begins; later ones may not have been reached.
-                resume=resume and (number == shots[0] or (folder / "results.json").exists()),
-                tell=Results(len(study.problems) * len(names)).tell if processes.rank == 0 else None,
-                processes=processes,
-                command=shlex.join(["graphkit", *sys.argv[1:]]),
+                resume=options.resume and (number == shots[0] or (folder / "checkpoint.pt").exists()),
+                reporter=reporter,
+                world=world,
+                command=options.command,
             )
             sizes[number] = protocol, len(study.problems)
-    if stated().rank:
+    if World.from_env().rank:
         return 0  # of several processes the first one writes and prints
-    lost = [fault for outcome in outcomes.values() for fault in outcome.faults]
-    # Files first: whoever reads our output may close it early (`| head`).
-    try:
-        keep(outcomes, json_path, picture, inner_steps or (), lost)
-    finally:
+
+    def show_all() -> None:
         for number, outcome in outcomes.items():
             show(outcome, *sizes[number])
-    for outcome in outcomes.values():
-        if outcome.put_aside:
-            say(f"Another study lay there; it was put aside: {outcome.put_aside}")
-    return told(lost)
+
+    return report(
+        together(outcomes),
+        options,
+        record=record_of(outcomes),
+        show=show_all,
+        draw=lambda: picture_of(outcomes, inner_steps or ()),
+        left=f"Record and state: {run}",
+    )
 
 
 def _require_used(methods: Mapping[str, Any], inner_steps: tuple[int, ...] | None, encoders: bool) -> None:

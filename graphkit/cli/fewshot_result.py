@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphkit.cli.output import drawing, echo, fields, keep_record, plural, table
+from graphkit.cli.output import echo, fields, plural, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from graphkit.meta import Protocol
-    from graphkit.training.fewshot import FewShotOutcome
+    from graphkit.training.fewshot import FewShotOutcome, FewShotRecord
 
 
 def show(outcome: FewShotOutcome, protocol: Protocol, problems: int) -> None:
@@ -78,30 +77,27 @@ def _difference(figures: dict[str, Any], tasks: int) -> str:
     return mean if tasks == 1 else f"{mean} ± {100 * figures['interval']:.1f}"
 
 
-def keep(
-    outcomes: Mapping[int, FewShotOutcome],
-    json_path: Path | None,
-    picture: Path | None,
-    steps: Sequence[int],
-    lost: list[str],
-) -> None:
-    """Write what was asked for, and add to ``lost`` what could not be written."""
+def together(outcomes: Mapping[int, FewShotOutcome]) -> FewShotOutcome:
+    """Return the outcome of the most shots, with what all of them could not keep and put aside."""
+    last = outcomes[max(outcomes)]
+    faults = tuple(fault for outcome in outcomes.values() for fault in outcome.faults)
+    aside = [outcome.put_aside for outcome in outcomes.values() if outcome.put_aside]
+    return dataclasses.replace(last, faults=faults, put_aside=aside[0] if aside else None)
+
+
+def record_of(outcomes: Mapping[int, FewShotOutcome]) -> FewShotRecord:
+    """Return the record of the most shots, with the figures of all numbers of them where there are several."""
     record = outcomes[max(outcomes)].record
-    if len(outcomes) > 1:
-        parts = {
-            str(shots): {"protocol": each.record.protocol, "methods": each.record.methods}
-            for shots, each in outcomes.items()
-        }
-        record = dataclasses.replace(record, by_shots=parts)
-    lost += keep_record(record, [json_path])
-    if picture is not None:
-        with drawing(picture, lost):
-            from graphkit.viz import save
-
-            save(_drawn(outcomes, steps), picture)
+    if len(outcomes) == 1:
+        return record
+    parts = {
+        str(shots): {"protocol": each.record.protocol, "methods": each.record.methods}
+        for shots, each in outcomes.items()
+    }
+    return dataclasses.replace(record, by_shots=parts)
 
 
-def _drawn(outcomes: Mapping[int, FewShotOutcome], steps: Sequence[int]) -> Figure:
+def picture_of(outcomes: Mapping[int, FewShotOutcome], steps: Sequence[int]) -> Figure:
     """Return every method's accuracy; over shots or inner steps that of the headline and of those beside it."""
     from graphkit.viz import accuracy_curves, method_accuracies
 

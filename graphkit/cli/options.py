@@ -1,15 +1,24 @@
-"""What options of several commands mean: files that will be written, seeds, threads."""
+"""Options that all studies share, and what they mean: where a run lies, what is written, seeds, device, threads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+import shlex
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from graphkit.cli.output import Bar, Lines, say
 from graphkit.cli.preload import preload
+
+if TYPE_CHECKING:
+    from graphkit.training import Reporter
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -21,20 +30,23 @@ SPLIT = (
 PICTURES = ("picture", "wavelets")
 """Options that name a picture."""
 
+RENAMED = "graphkit.renamed"
+"""Where a command's context keeps values that were given under an old name."""
+
 SMALL_EDGES = 100_000
 """Edges below which one thread is the default: an epoch of some milliseconds is lost where threads wait for each other,
 and is ten times as long where the machine has other work."""
 
 
-def require_places(**asked: Path | None) -> None:
+def require_places(**places: Path | None) -> None:
     """Refuse files that cannot be written, before anything is computed for them; each by the option that names it.
 
     Raises:
         ValueError: for a place that cannot be written to, or a picture of an unknown form.
     """
-    from graphkit.training.files import require_writable
+    from graphkit.training.engine.files import require_writable
 
-    given = {option: path for option, path in asked.items() if path is not None}
+    given = {option: path for option, path in places.items() if path is not None}
     for option, path in given.items():
         require_writable(option, path)
     for option in PICTURES:
@@ -43,6 +55,181 @@ def require_places(**asked: Path | None) -> None:
             from graphkit.viz import require_format
 
             require_format(given[option], option)
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """The options that all studies share, as they were typed.
+
+    Args:
+        run: folder of the run.
+        resume: whether to go on from it.
+        config: TOML file of fields.
+        settings: fields as ``FIELD=VALUE``.
+        seeds: how many, ``None`` for the command's own number.
+        seed: the first of them.
+        device, precision: where and in what numbers.
+        threads: CPU threads, ``None`` for the rule of :meth:`use_threads`.
+        json_path: where the record goes.
+        picture: where the picture goes.
+        log: folder for the figures of every epoch.
+    """
+
+    run: Path | None
+    resume: bool
+    config: Path | None
+    settings: tuple[str, ...]
+    seeds: int | None
+    seed: int
+    device: str
+    precision: str
+    threads: int | None
+    json_path: Path | None
+    picture: Path | None
+    log: Path | None
+
+    @property
+    def command(self) -> str:
+        """What was typed."""
+        return shlex.join(["graphkit", *sys.argv[1:]])
+
+    def several(self, default: int) -> range:
+        """Return the seeds."""
+        return range(self.seed, self.seed + (self.seeds or default))
+
+    def overrides(self, **flags: Any) -> dict[str, Any]:
+        """Return field -> value from the TOML file, the settings and flags that were given, in this order.
+
+        Raises:
+            click.UsageError: for a setting without an equals sign.
+            ValueError: for a file that is no flat TOML table.
+        """
+        from graphkit.training.zoo.recipes import read_overrides
+
+        overrides = read_overrides(self.config) if self.config else {}
+        return (
+            overrides | settings_of(self.settings) | {name: given for name, given in flags.items() if given is not None}
+        )
+
+    def require_places(self, run: Path) -> None:
+        """Refuse files that cannot be written, before anything is computed for them; ``run`` is the run's folder."""
+        log = None if self.log is None else self.log / "metrics.csv"
+        require_places(json=self.json_path, picture=self.picture, run=run / "record.json", log=log)
+
+    def use_threads(self, edges: int) -> None:
+        """Compute with so many threads as were asked for; else with one on a small graph, or PyTorch's choice."""
+        import torch
+
+        threads = 1 if self.threads is None and edges < SMALL_EDGES else self.threads
+        if threads is not None:
+            torch.set_num_threads(threads)
+
+    @contextmanager
+    def reporter(self, *, epochs: int = 0, per_cent: bool = True, each: bool = True) -> Iterator[Reporter | None]:
+        """Give who shows and logs the progress of a study in a block; of several processes the first one does.
+
+        Args:
+            epochs: of a unit, at most; 0 where that is not known.
+            per_cent: whether its figure is shown in per cent.
+            each: whether every unit has a line of its own.
+        """
+        from graphkit.training.engine.distributed import World
+        from graphkit.training.engine.reporters import LoggerReporter, Several
+
+        if World.from_env().rank:
+            yield None
+            return
+        shown = Bar(epochs, per_cent) if sys.stderr.isatty() else Lines(per_cent, each=each)
+        if self.log is None:
+            with shown:
+                yield shown
+            return
+        from lightning_fabric.loggers import CSVLogger
+
+        logger = CSVLogger(self.log.parent, name=self.log.name, version="", flush_logs_every_n_steps=100)
+        with shown:
+            try:
+                yield Several(shown, LoggerReporter(logger))
+            finally:
+                logger.finalize("success")
+                say(f"Figures of every epoch: {self.log / 'metrics.csv'}")
+
+
+def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Add the options that all studies share to a command, which takes them as one ``StudyOptions``.
+
+    Args:
+        runs: the default folder of a run, in words.
+        seeds: the default number of seeds, in words.
+    """
+    shared = (
+        click.option("--seeds", type=click.IntRange(1), help=f"How many seeds.  [default: {seeds}]"),
+        click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them."),
+        click.option("--config", type=FILE, metavar="FILE", help="TOML file of fields."),
+        click.option(
+            "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field; after --config."
+        ),
+        click.option("--run", type=FOLDER, metavar="FOLDER", help=f"Where everything goes.  [default: runs/{runs}]"),
+        click.option("--resume", is_flag=True, help="Go on from that folder, to the same numbers."),
+        click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here too."),
+        click.option("--picture", type=FILE, metavar="PATH", help="Draw the result here (png, pdf or svg)."),
+        click.option("--log", type=FOLDER, metavar="FOLDER", help="Write the figures of every epoch here, as CSV."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1."),
+        click.option(
+            "--precision", default="32-true", show_default=True, help="32-true, 64-true, bf16-mixed or 16-mixed."
+        ),
+        click.option(
+            "--threads", type=click.IntRange(1), help="CPU threads.  [default: 1 on small graphs, else PyTorch's]"
+        ),
+    )
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def collected(**given: Any) -> int:
+            given |= click.get_current_context().meta.get(RENAMED, {})
+            options = StudyOptions(**{name: given.pop(name) for name in StudyOptions.__dataclass_fields__})
+            return command(options=options, **given)
+
+        decorated: Callable[..., int] = collected
+        for option in reversed(shared):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+def renamed_option(old: str, new: str, **kind: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Let a study's command take the old name of an option for one release more, and say the new one."""
+
+    def take(context: click.Context, _: click.Parameter, value: Any) -> None:
+        if value not in (None, (), False):
+            say(f"`{old}` was renamed to `{new}`.")
+            context.meta.setdefault(RENAMED, {})[new.removeprefix("--").replace("-", "_")] = value
+
+    return click.option(old, expose_value=False, hidden=True, callback=take, **kind)
+
+
+def settings_of(settings: Sequence[str]) -> dict[str, Any]:
+    """Return field -> value from ``FIELD=VALUE``.
+
+    Raises:
+        click.UsageError: for a setting without an equals sign.
+    """
+    found = {}
+    for setting in settings:
+        field, equals, text = setting.partition("=")
+        if not equals or not field.strip():
+            raise click.UsageError(f"`--set` takes FIELD=VALUE, got {setting!r}.")
+        found[field.strip()] = value_of(text.strip())
+    return found
+
+
+def value_of(text: str) -> Any:
+    """Return a value as TOML reads it, or the text itself: ``0.02`` is a number, ``relu`` needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def require_drawn(data: Any, seed: int | None) -> None:
@@ -58,7 +245,7 @@ def require_drawn(data: Any, seed: int | None) -> None:
 
 
 @contextmanager
-def said_of_options(options: Mapping[str, str]) -> Iterator[None]:
+def rename_arguments(options: Mapping[str, str]) -> Iterator[None]:
     """Let a ``ValueError`` about an argument of a function speak of the option that it comes from."""
     try:
         yield
@@ -69,13 +256,3 @@ def said_of_options(options: Mapping[str, str]) -> Iterator[None]:
         if type(error) is not ValueError or text == str(error):
             raise
         raise ValueError(text) from error
-
-
-def use_threads(asked: int | None, edges: int) -> None:
-    """Compute with so many threads; if none are asked for, with one on a small graph, else with PyTorch's choice."""
-    import torch
-
-    if asked is None and edges < SMALL_EDGES:
-        asked = 1
-    if asked is not None:
-        torch.set_num_threads(asked)

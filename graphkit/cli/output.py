@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,14 +13,13 @@ import click
 from graphkit._checks import printable
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import Console
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
-    from graphkit.training import Epoch, SeedResult
-    from graphkit.training.embedding.fit import EmbeddingEpoch
-    from graphkit.training.embedding.results import EmbeddingResult
-    from graphkit.training.fewshot import ProblemResult
+    from graphkit.cli.options import StudyOptions
+    from graphkit.training.engine.experiment import Unit, UnitResult
 
 
 GAP, WRAPPED = 2, 30
@@ -75,17 +74,17 @@ def _tell_time() -> None:
     _shown = time.monotonic()
 
 
-def keep_record(record: Record, paths: Iterable[Path | None]) -> list[str]:
+def write_record(record: Record, path: Path | None) -> list[str]:
     """Write a record and return what could not be written; one with no place left goes to the screen."""
-    lost = []
-    for path in filter(None, paths):
-        try:
-            record.write(path)
-            say(f"Record: {path}")
-        except OSError as error:
-            echo(record.to_json())
-            lost.append(f"{str(path)!r} could not be written ({error.strerror}); the record stands above.")
-    return lost
+    if path is None:
+        return []
+    try:
+        record.write(path)
+        say(f"Record: {path}")
+        return []
+    except OSError as error:
+        echo(record.to_json())
+        return [f"{str(path)!r} could not be written ({error.strerror}); the record stands above."]
 
 
 @contextmanager
@@ -100,7 +99,7 @@ def drawing(place: Path, lost: list[str]) -> Iterator[None]:
         lost.append(f"{str(place)!r} could not be drawn ({' '.join(str(error).split())}).")
 
 
-def told(lost: Sequence[str]) -> int:
+def report_errors(lost: Sequence[str]) -> int:
     """Say what a command could not write, and return its exit code."""
     for fault in lost:
         say(f"Error: {fault}")
@@ -174,12 +173,17 @@ def _console() -> Console:
 
 
 class Lines:
-    """Progress for logs: a line when a seed is finished, and one every ten seconds in between."""
+    """Progress for logs: a line when a unit is finished, and one every ten seconds in between.
+
+    Args:
+        per_cent: whether figures are shown in per cent.
+        each: whether every unit has its line; of very many short ones one every ten seconds is enough.
+    """
 
     EVERY = 10.0
 
-    def __init__(self, seeds: Sequence[int], per_cent: bool = True) -> None:
-        self.seeds, self.per_cent = list(seeds), per_cent
+    def __init__(self, per_cent: bool = True, *, each: bool = True) -> None:
+        self.per_cent, self.each = per_cent, each
         self._said = time.monotonic()
 
     def __enter__(self) -> Lines:
@@ -188,62 +192,42 @@ class Lines:
     def __exit__(self, *error: object) -> None:
         return None
 
-    def epoch(self, seed: int, epoch: Epoch | EmbeddingEpoch, best: Epoch | EmbeddingEpoch) -> None:
-        """Say how far a seed is, if nothing was said for a while."""
-        if time.monotonic() - self._said >= self.EVERY:
-            say(f"{_which(self.seeds, seed)}: epoch {epoch.number}, {_validation(epoch, best, self.per_cent)}")
-            self._said = time.monotonic()
+    def on_epoch(self, unit: Unit, epoch: Any, best: Any) -> None:
+        """Say how far a unit is, if nothing was said for a while."""
+        if self._is_due():
+            self._say(f"{_which(unit)}: epoch {epoch.number}, {_validation(epoch, best, self.per_cent)}")
 
-    def seed(self, result: SeedResult | EmbeddingResult) -> None:
-        """Say what a seed came to."""
-        figure = f"validation {_value(result.validation, self.per_cent)} at epoch {result.selected}"
-        say(f"{_which(self.seeds, result.seed)}: {figure} of {len(result.history)}, {result.seconds:.1f} s")
+    def on_unit(self, unit: Unit, result: UnitResult) -> None:
+        """Say what a unit came to."""
+        if self.each or unit.number == unit.total or self._is_due():
+            self._say(f"{_which(unit)}: {_came_to(result, self.per_cent)}")
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._said >= self.EVERY
+
+    def _say(self, line: str) -> None:
+        say(line)
         self._said = time.monotonic()
-
-
-class Trainings:
-    """Progress of many short trainings: a line each ten seconds, and one at the end."""
-
-    EVERY = 10.0
-
-    def __init__(self) -> None:
-        self._said = time.monotonic()
-
-    def run(self, done: int, total: int, said: str) -> None:
-        """Say how many trainings are over, if nothing was said for a while."""
-        if done == total or time.monotonic() - self._said >= self.EVERY:
-            say(f"{done} of {total} trainings: {said}")
-            self._said = time.monotonic()
-
-
-class Results:
-    """Progress of a few-shot study: a line for each method on each problem, and how many there will be."""
-
-    def __init__(self, total: int) -> None:
-        self.done, self.total = 0, total
-
-    def tell(self, name: str, problem: str, result: ProblemResult) -> None:
-        """Say what a method came to."""
-        self.done += 1
-        mean = sum(result.accuracies) / len(result.accuracies)
-        figures = f"{100 * mean:.1f} % (validation {100 * result.validation:.1f} %, {result.seconds:.1f} s)"
-        say(f"{self.done} of {self.total}, {problem}: {name} {figures}")
 
 
 class Bar:
-    """Progress for a terminal: one bar over all seeds and epochs, with the validation figure."""
+    """Progress for a terminal: one bar over all units and their epochs, with the validation figure.
+
+    Args:
+        epochs: of a unit, at most; 0 where that is not known.
+        per_cent: whether figures are shown in per cent.
+    """
 
     EVERY = 0.1
 
-    def __init__(self, seeds: Sequence[int], epochs: int, per_cent: bool = True) -> None:
+    def __init__(self, epochs: int = 0, per_cent: bool = True) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self.seeds, self.epochs, self.per_cent = list(seeds), epochs, per_cent
+        self.epochs, self.per_cent = epochs, per_cent
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figure]}"))
         self._progress: Progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-        total = len(self.seeds) * epochs
-        self._task: TaskID = self._progress.add_task(_which(self.seeds, self.seeds[0]), total=total, figure="")
+        self._task: TaskID = self._progress.add_task("", total=None, figure="")
         self._shown = 0.0
 
     def __enter__(self) -> Bar:
@@ -253,21 +237,68 @@ class Bar:
     def __exit__(self, *error: object) -> None:
         self._progress.stop()
 
-    def epoch(self, seed: int, epoch: Epoch | EmbeddingEpoch, best: Epoch | EmbeddingEpoch) -> None:
+    def on_epoch(self, unit: Unit, epoch: Any, best: Any) -> None:
         """Move the bar, ten times a second at most."""
         now = time.monotonic()
         if now - self._shown >= self.EVERY:
             self._shown = now
-            self._show(seed, epoch.number, _validation(epoch, best, self.per_cent))
+            part = min(epoch.number / self.epochs, 1.0) if self.epochs else 0.0
+            self._show(unit, unit.number - 1 + part, _validation(epoch, best, self.per_cent))
 
-    def seed(self, result: SeedResult | EmbeddingResult) -> None:
-        """Move the bar to the end of a seed, however early it stopped."""
-        self._show(result.seed, self.epochs, f"best validation {_value(result.validation, self.per_cent)}")
+    def on_unit(self, unit: Unit, result: UnitResult) -> None:
+        """Move the bar to the end of a unit, however early it stopped."""
+        self._show(unit, unit.number, f"best validation {_value(result.validation, self.per_cent)}")
 
-    def _show(self, seed: int, epoch: int, figure: str) -> None:
-        done: Any = self.seeds.index(seed) * self.epochs + epoch
-        self._progress.update(self._task, completed=done, description=_which(self.seeds, seed), figure=figure)
+    def _show(self, unit: Unit, done: float, figure: str) -> None:
+        self._progress.update(self._task, completed=done, total=unit.total, description=_which(unit), figure=figure)
         _tell_time()
+
+
+def report(
+    outcome: Any,
+    options: StudyOptions,
+    *,
+    record: Record,
+    show: Callable[[], None],
+    draw: Callable[[], Figure],
+    left: str,
+    pictures: tuple[Path, Callable[[], Mapping[str, Figure]]] | None = None,
+) -> int:
+    """Write what was asked for, print the tables and what is left where, and return the exit code.
+
+    Args:
+        outcome: with what could not be kept, and what was put aside.
+        options: where the record and the picture go.
+        record: of the study.
+        show: prints its tables.
+        draw: makes the picture.
+        left: what lies in the folder of the run, and where that is.
+        pictures: a folder, and what makes those that lie in it, by file name.
+    """
+    # Files first: whoever reads our output may close it early (`| head`).
+    lost = [*outcome.faults, *write_record(record, options.json_path)]
+    try:
+        if options.picture is not None:
+            with drawing(options.picture, lost):
+                save_picture(draw(), options.picture)
+        if pictures is not None:
+            folder, make = pictures
+            with drawing(folder, lost):
+                for name, made in make().items():
+                    save_picture(made, folder / name)
+    finally:
+        show()
+    say(left)
+    if outcome.put_aside:
+        say(f"Another run lay there, unfinished or with other settings; it was put aside: {outcome.put_aside}")
+    return report_errors(lost)
+
+
+def save_picture(made: Figure, path: Path) -> None:
+    """Write a picture."""
+    from graphkit import viz
+
+    viz.save(made, path)
 
 
 def described(what: object, fields: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
@@ -281,14 +312,20 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _which(seeds: list[int], seed: int) -> str:
-    """Return which of the seeds this is."""
-    return f"seed {seed} ({seeds.index(seed) + 1} of {len(seeds)})"
+def _which(unit: Unit) -> str:
+    """Return which of the units this is."""
+    return f"{unit.label} ({unit.number:,} of {unit.total:,})"
 
 
-def _validation(epoch: Epoch | EmbeddingEpoch, best: Epoch | EmbeddingEpoch, per_cent: bool) -> str:
+def _validation(epoch: Any, best: Any, per_cent: bool) -> str:
     """Return this epoch's validation figure and the best one so far."""
     return f"validation {_value(epoch.figure, per_cent)}, best {_value(best.figure, per_cent)}"
+
+
+def _came_to(result: UnitResult, per_cent: bool) -> str:
+    """Return a unit's validation figure, and what it took."""
+    at = f" at epoch {result.selected}" if result.selected else ""
+    return f"validation {_value(result.validation, per_cent)}{at}, {result.seconds:.1f} s"
 
 
 def _value(figure: float, per_cent: bool) -> str:

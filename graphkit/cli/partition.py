@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from graphkit.cli.asked import Asked, require_split
-from graphkit.cli.options import SPLIT, said_of_options
+from graphkit.cli.options import SPLIT, rename_arguments
 from graphkit.cli.output import debuggable, echo, say
 from graphkit.cli.preload import preload
 
@@ -41,7 +41,7 @@ def partition_(name: str, parts: int, to: Path, by: str | None, undirected: bool
 
     data = graphkit.data.load(asked.source, split=split)
     data = graphkit.data.undirected(data) if undirected else data
-    with said_of_options({"folder": "to"}):
+    with rename_arguments({"folder": "to"}):
         written = partition(data, to, parts=parts, by=by, seed=seed)
     for part in range(parts):
         own, edges = (len(written.array(f"part-{part}/{of}", mapped=True)) for of in ("nodes", "sources"))

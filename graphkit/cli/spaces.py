@@ -13,7 +13,7 @@ ASKING, ANSWERS, MOST = 8, 10, 20
 """Rows and columns of the gallery, and its rows at the most, where there are many classes."""
 
 
-def pictures(outcome: EmbeddingOutcome) -> dict[str, Figure]:
+def all_pictures(outcome: EmbeddingOutcome) -> dict[str, Figure]:
     """Return file name -> picture, of the first seed: scatter before and after, distances of pairs, nearest items.
 
     Of one class alone there are no pairs of two, and no picture of their distances.
@@ -21,30 +21,48 @@ def pictures(outcome: EmbeddingOutcome) -> dict[str, Figure]:
     import torch
 
     from graphkit.metric.nearest import nearest_items
-    from graphkit.viz import embedding_scatter, neighbour_gallery, pair_distances
+    from graphkit.viz import neighbour_gallery, pair_distances
 
     record = outcome.record.record
+    y, words = outcome.y, _words(outcome)
+    asking = _one_of_each(outcome)
+    nearest = nearest_items(
+        outcome.embeddings[0], ANSWERS, queries=torch.from_numpy(asking), items=y >= 0, exclude=outcome.exclude
+    ).items.numpy()
+    images = _images(record.dataset.name, outcome.raw.numpy())
+    drawn = {
+        "scatter.png": scatter(outcome),
+        "neighbours.png": neighbour_gallery(asking, nearest, y.numpy(), images=images, **words),
+    }
+    if len(y[y >= 0].unique()) > 1:
+        drawn["distances.png"] = pair_distances(_spaces(outcome), y.numpy(), **words)
+    return drawn
+
+
+def scatter(outcome: EmbeddingOutcome) -> Figure:
+    """Return the items of the first seed in two dimensions, before and after training."""
+    from graphkit.viz import embedding_scatter
+
+    return embedding_scatter(_spaces(outcome), outcome.y.numpy(), **_words(outcome))
+
+
+def _spaces(outcome: EmbeddingOutcome) -> dict[str, Any]:
+    """Return the rows before and after training."""
+    z = outcome.embeddings[0]
+    return {"before: raw features": outcome.raw.numpy(), f"after: {z.shape[1]} dimensions": z.numpy()}
+
+
+def _words(outcome: EmbeddingOutcome) -> dict[str, Any]:
+    """Return title and note of the pictures."""
+    record, figures = outcome.record.record, outcome.seeds[0].figures
     loss, protocol = record.config["loss"], record.protocol
-    z, y = outcome.embeddings[0], outcome.y
-    title = f"{record.dataset.name} in {z.shape[1]} dimensions, {loss} loss"
-    figures = outcome.seeds[0].figures
     after, before = (100 * figures[what]["map@r (test)"] for what in (loss, "raw features"))
     note = (
         f"MAP@R of test items {after:.1f} % (raw features {before:.1f} %), seed {outcome.seeds[0].seed}\n"
         f"split {protocol.split}; {protocol.setting}; protocol {protocol.fingerprint}"
     )
-    spaces = {"before: raw features": outcome.raw.numpy(), f"after: {z.shape[1]} dimensions": z.numpy()}
-    asking = _one_of_each(outcome)
-    asked = torch.from_numpy(asking)
-    nearest = nearest_items(z, ANSWERS, queries=asked, items=y >= 0, exclude=outcome.exclude).items.numpy()
-    images = _images(record.dataset.name, outcome.raw.numpy())
-    drawn = {
-        "scatter.png": embedding_scatter(spaces, y.numpy(), title=title, note=note),
-        "neighbours.png": neighbour_gallery(asking, nearest, y.numpy(), title=title, note=note, images=images),
-    }
-    if len(y[y >= 0].unique()) > 1:
-        drawn["distances.png"] = pair_distances(spaces, y.numpy(), title=title, note=note)
-    return drawn
+    width = outcome.embeddings[0].shape[1]
+    return {"title": f"{record.dataset.name} in {width} dimensions, {loss} loss", "note": note}
 
 
 def _one_of_each(outcome: EmbeddingOutcome) -> Any:

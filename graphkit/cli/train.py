@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from graphkit.cli.asked import Asked, require_one_graph, require_split
-from graphkit.cli.options import FILE, FOLDER, SEED, SMALL_EDGES, SPLIT, require_drawn, require_places, use_threads
-from graphkit.cli.output import (
-    Bar,
-    Lines,
-    Trainings,
-    debuggable,
-    described,
-    drawing,
-    fields,
-    keep_record,
-    plural,
-    say,
-    table,
-    told,
+from graphkit.cli.options import (
+    FOLDER,
+    SEED,
+    SMALL_EDGES,
+    SPLIT,
+    StudyOptions,
+    renamed_option,
+    require_drawn,
+    study_options,
 )
+from graphkit.cli.output import debuggable, described, fields, plural, report, table
 from graphkit.cli.preload import preload
-from graphkit.cli.settings import overrides_of
 from graphkit.cli.stages import begin
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from graphkit.training import Outcome, Record
 
 
@@ -47,8 +42,6 @@ if TYPE_CHECKING:
 @click.option(
     "--beside", metavar="NAME", help="With --protocol: measured in the same way; or none.  [default: structure-free]"
 )
-@click.option("--seeds", type=click.IntRange(1), help="How many seeds to train.  [default: 5]")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them.")
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
 @click.option("--sampled", is_flag=True, help="Nodes in batches, neighbours drawn around each.")
@@ -62,20 +55,8 @@ if TYPE_CHECKING:
     help="With --sampled: each process of the job holds one part of the graph, of `graphkit data partition`.",
 )
 @click.option("--keep-around", is_flag=True, help="With --partitions: keep the features of nodes around the part too.")
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override any field of the recipe.")
-@click.option("--config", type=FILE, metavar="FILE", help="TOML file of fields of the recipe.")
-@click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here.")
-@click.option("--picture", type=FILE, metavar="PATH", help="Draw the learning curves here (png, pdf or svg).")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
-@click.option("--precision", default="32-true", show_default=True, help="32-true, 64-true, bf16-mixed or 16-mixed.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: 1 on small graphs, else PyTorch's]")
-@click.option(
-    "--checkpoint",
-    type=FOLDER,
-    metavar="FOLDER",
-    help="Folder for the run's state and weights.  [default: runs/DATASET-MODEL]",
-)
-@click.option("--resume", is_flag=True, help="Go on from that folder, to the same numbers.")
+@renamed_option("--checkpoint", "--run", type=FOLDER)
+@study_options(runs="DATASET-MODEL", seeds="5")
 @debuggable
 def train(
     dataset: str,
@@ -87,8 +68,6 @@ def train(
     undirected: bool,
     protocol: str | None,
     beside: str | None,
-    seeds: int | None,
-    seed: int,
     epochs: int | None,
     lr: float | None,
     sampled: bool,
@@ -97,31 +76,23 @@ def train(
     workers: int,
     partitions: Path | None,
     keep_around: bool,
-    settings: tuple[str, ...],
-    config: Path | None,
-    json_path: Path | None,
-    picture: Path | None,
-    device: str,
-    precision: str,
-    threads: int | None,
-    checkpoint: Path | None,
-    resume: bool,
+    options: StudyOptions,
 ) -> int:
     """Train on DATASET, a name or the folder of a stored graph, and print the test accuracy with its protocol.
 
     The weights tested are those of the best epoch on validation nodes. A recipe's fields are overridden by --config,
     then --set, then --epochs and --lr. Ctrl-C leaves a checkpoint for --resume.
     """
-    preload("graphkit.training.named")
+    preload("graphkit.training.zoo.registry")
     if list_models:
         return _list_models()
-    from graphkit.training.named import recipe
+    from graphkit.training.zoo.registry import recipe
 
     asked = Asked(dataset)
     if isinstance(asked.source, str):
         require_one_graph(asked.source)
     items = asked.items
-    overrides = overrides_of(config, settings, {"epochs": epochs, "lr": lr, "fan_out": fan_out, "batch": batch_size})
+    overrides = options.overrides(epochs=epochs, lr=lr, fan_out=fan_out, batch=batch_size)
     written = str(overrides.pop("model", "gcn"))
     name = model or written
     if sampled:
@@ -142,7 +113,7 @@ def train(
     if protocol is not None:
         if items != "graphs" or split or split_per_seed or split_seed is not None:
             raise click.UsageError("`--protocol` is of a set of graphs, and draws its splits itself.")
-        if seeds is not None or picture is not None:
+        if options.seeds is not None or options.picture is not None:
             raise click.UsageError(
                 "`--protocol` takes one seed, `--seed`, from which all its trainings are drawn, and draws no picture."
             )
@@ -152,18 +123,22 @@ def train(
     others = [recipe(other, items=items)] if protocol and items == "graphs" and other not in ("none", name) else []
     if keep_around and partitions is None:
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
-    checkpoint = checkpoint or Path("runs") / "-".join(filter(None, (asked.name, name, protocol)))
-    require_places(json=json_path, picture=picture)
+    run = options.run or Path("runs") / "-".join(filter(None, (asked.name, name, protocol)))
+    options.require_places(run)
     require_split(asked.source, split)
 
     preload(
-        "torch_geometric.data", "lightning_fabric", "graphkit.data.loading", "graphkit.nn", "graphkit.training.study"
+        "torch_geometric.data",
+        "lightning_fabric",
+        "graphkit.data.loading",
+        "graphkit.nn",
+        "graphkit.training.classification.study",
     )
     import graphkit.data
     import graphkit.training
-    from graphkit.training.processes import stated
+    from graphkit.training.engine.distributed import World
 
-    many = range(seed, seed + (seeds or 5))
+    many = options.several(5)
     splits = None
     data: Any
     begin(f"loading {asked.name}")
@@ -178,61 +153,41 @@ def train(
     if undirected:
         data = graphkit.data.undirected(data)
     edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
-    use_threads(threads, edges)
-    first = stated().rank == 0
+    options.use_threads(edges)
+    first = World.from_env().rank == 0
+    common: dict[str, Any] = {
+        "device": options.device,
+        "precision": options.precision,
+        "run": run,
+        "resume": options.resume,
+        "command": options.command,
+    }
     if protocol is not None:
-        outcome = graphkit.training.nested_cross_validation(
-            data,
-            chosen,
-            given={field: value for field, value in chosen.as_dict().items() if field in overrides},
-            beside=others,
-            seed=seed,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            resume=resume,
-            listener=Trainings() if first else None,
-            command=shlex.join(["graphkit", *sys.argv[1:]]),
-        )
-        return _report(outcome, name, json_path, None, f"Checkpoint: {checkpoint}") if first else 0
-    bar = first and sys.stderr.isatty()
-    with Bar(many, chosen.epochs, asked.per_cent) if bar else Lines(many, asked.per_cent) as progress:
-        outcome = graphkit.training.train(
-            data,
-            chosen,
-            seeds=many,
-            splits=splits,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            resume=resume,
-            workers=workers,
-            reporter=progress if first else None,
-            command=shlex.join(["graphkit", *sys.argv[1:]]),
-        )
-    # Of several processes the first one writes and prints.
-    return _report(outcome, name, json_path, picture, f"Checkpoint and weights: {checkpoint}") if first else 0
-
-
-def _report(outcome: Outcome, name: str, json_path: Path | None, picture: Path | None, left: str) -> int:
-    """Write the files that are asked for, print the table and what is left where, and return the exit code."""
-    # Files first: whoever reads our output may close it early (`| head`).
-    lost = [*outcome.faults, *keep_record(outcome.record, [json_path])]
-    try:
-        if picture is not None:
-            with drawing(picture, lost):
-                _draw(outcome, name, picture)
-    finally:
-        _show(name, outcome.record)
-    say(left)
-    if outcome.put_aside:
-        say(f"Another run lay there, unfinished or with other settings; it was put aside: {outcome.put_aside}")
-    return told(lost)
+        given = {field: value for field, value in chosen.as_dict().items() if field in overrides}
+        with options.reporter(each=False) as reporter:
+            outcome = graphkit.training.nested_cross_validation(
+                data, chosen, given=given, beside=others, seed=options.seed, reporter=reporter, **common
+            )
+    else:
+        with options.reporter(epochs=chosen.epochs, per_cent=asked.per_cent) as reporter:
+            outcome = graphkit.training.train(
+                data, chosen, seeds=many, splits=splits, workers=workers, reporter=reporter, **common
+            )
+    if not first:
+        return 0  # of several processes the first one writes and prints
+    return report(
+        outcome,
+        options,
+        record=outcome.record,
+        show=lambda: _show(name, outcome.record),
+        draw=lambda: _curves(outcome, name),
+        left=f"Record and state: {run}" if protocol else f"Record, weights and state: {run}",
+    )
 
 
 def _list_models() -> int:
     """Print the name of each recipe and the first line of what it is made of."""
-    from graphkit.training.named import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
+    from graphkit.training.zoo.registry import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 
     rows = [
         (name, made.model.items, described(made.model, made.model.options(), type(made.model)().options()))
@@ -293,12 +248,12 @@ def _per_cent(metric: Any) -> tuple[str, str]:
     return spread, f"{low:.{places}f} to {high:.{places}f}{sign}"
 
 
-def _draw(outcome: Outcome, name: str, picture: Path) -> None:
-    """Draw loss and validation accuracy over the epochs of all seeds."""
-    from graphkit.viz import learning_curves, save
+def _curves(outcome: Outcome, name: str) -> Figure:
+    """Return loss and validation accuracy over the epochs of all seeds."""
+    from graphkit.viz import learning_curves
 
     record, runs = outcome.record, [result.history for result in outcome.seeds]
-    made = learning_curves(
+    return learning_curves(
         [[epoch.train_loss for epoch in run] for run in runs],
         [[epoch.validation_loss for epoch in run] for run in runs],
         [[epoch.figure for epoch in run] for run in runs],
@@ -308,4 +263,3 @@ def _draw(outcome: Outcome, name: str, picture: Path) -> None:
         title=f"{name} on {record.dataset.name}: test {_figure_name(record)} {_per_cent(record.metric)[0]}",
         note=f"split {record.protocol.split}  ·  protocol {record.protocol.fingerprint}",
     )
-    save(made, picture)

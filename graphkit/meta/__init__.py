@@ -21,7 +21,7 @@ from graphkit.meta.learners import (
 )
 from graphkit.meta.models import FeatureWeights, WithinClassWhitening
 from graphkit.meta.tasks import Episode, Protocol, Task, TaskSet
-from graphkit.meta.training import MetaTraining, Trained, meta_trained
+from graphkit.meta.training import MetaStep, MetaTrainer, MetaTraining, Trained, meta_trained
 
 __all__ = [
     "ANIL",
@@ -37,6 +37,8 @@ __all__ = [
     "Graphs",
     "KernelRidge",
     "MetaSGD",
+    "MetaStep",
+    "MetaTrainer",
     "MetaTraining",
     "Nodes",
     "ProtoMAML",

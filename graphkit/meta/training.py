@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -126,6 +126,158 @@ Keep: TypeAlias = Callable[[Callable[[], Mapping[str, Any]]], None]
 """Is offered, after every step, a function that returns the whole state of the training."""
 
 
+class MetaStep(NamedTuple):
+    """The figures of a step: the meta-loss before it, and the accuracy on the validation tasks when last looked at."""
+
+    number: int
+    train_loss: float
+    validation: float
+
+    @property
+    def figure(self) -> float:
+        """What progress shows."""
+        return self.validation
+
+
+class MetaTrainer:
+    """Meta-training of one learner, step by step, with a state that can be saved between two.
+
+    Steps take turns with the task sets; tasks are taken in their order, from the first again when they run out.
+    A state is all that a training is between two steps: parameters, optimiser, the step, which says what task is next,
+    the generator that dropout draws from, and what was selected so far. Gone on with from a state, a training comes
+    to the same numbers.
+
+    Several processes take the tasks of a step in turns, and those of the validation too. Gradients and accuracies are
+    added up: a step is the one that a single process takes over all its tasks, up to the order of sums.
+
+    Args:
+        learner: any learner; it is trained in place.
+        train: sets of tasks to train on, one for each graph.
+        validation: tasks to select by.
+        options: how.
+        processes: those that train the learner together.
+
+    Attributes:
+        history: the figures of the steps so far.
+        chosen: the selected step; 0 is the start.
+        weights: the learner's parameters after that step.
+
+    Raises:
+        TypeError: for what is no learner, for task sets that are none, or a single one in place of a list.
+        ValueError: if there is no task to train on, or the processes are more than the tasks of a step or meet a
+            learner with dropout.
+
+    Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400; the outer optimiser is Adam.
+    """
+
+    def __init__(
+        self,
+        learner: AbstractLearner,
+        train: Sequence[TaskSet],
+        validation: TaskSet,
+        options: MetaTraining,
+        *,
+        processes: Team = ALONE,
+    ) -> None:
+        instance("learner", learner, AbstractLearner, "a learner, such as MAML(model)")
+        instance("options", options, MetaTraining, "a MetaTraining")
+        for given in train if isinstance(train, Iterable) else [train]:
+            require_task_set("train", given, "a list of TaskSets, one for each graph")
+        require_task_set("validation", validation, "a TaskSet")
+        if not train:
+            raise ValueError("`train` must hold at least one set of tasks.")
+        _require_share(learner, options, processes)
+        self.learner, self.train, self.validation = learner, train, validation
+        self.options, self.processes = options, processes
+        made = [(name, value) for name, value in settings(learner) if name != "training"]
+        tasks = [each.fingerprint for each in (*train, validation)]
+        self._identity = [repr(options), type(learner).__name__, repr(made), *tasks]
+        trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+        self._optimizer = torch.optim.Adam(trained, lr=options.lr) if trained else None
+        self._best: Evaluation | None = None
+        self._looks = 0.0
+        self.history: list[MetaStep] = []
+        self.chosen = 0
+        self.weights: Mapping[str, Any] = {}
+
+    def steps(self) -> Iterator[MetaStep]:
+        """Train on, one step at a time, until the end.
+
+        Raises:
+            ValueError: if a meta-loss is not finite, or logits on validation tasks are not.
+        """
+        learner, options = self.learner, self.options
+        if self._best is None:
+            self._best = _evaluated(learner, self.validation, options, self.processes)
+            self.weights = copy.deepcopy(learner.state_dict())
+            self._looks = self._best.mean
+        if self._optimizer is None:
+            return
+        exact = getattr(learner, "order", None)
+        try:
+            for step in range(len(self.history), options.steps):
+                if exact == 2:
+                    learner.order = 1 if step < options.first_order * options.steps else 2  # type: ignore[assignment]
+                if options.cosine:
+                    rate = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
+                    self._optimizer.param_groups[0]["lr"] = rate
+                loss = _step(learner, self._optimizer, _batch(self.train, step, options.batch), step, self.processes)
+                if (step + 1) % options.every == 0 or step + 1 == options.steps:
+                    found = _evaluated(learner, self.validation, options, self.processes)
+                    self._looks = found.mean
+                    if _surely(found, self._best, options.margin):
+                        self._best, self.chosen = found, step + 1
+                        self.weights = copy.deepcopy(learner.state_dict())
+                self.history.append(MetaStep(step + 1, loss, self._looks))
+                yield self.history[-1]
+        finally:
+            if exact == 2:
+                learner.order = 2  # type: ignore[assignment]
+
+    def select(self) -> Trained:
+        """Leave the learner with the parameters of the selected step, and return what the training came to."""
+        if self._best is None:
+            raise ValueError("`steps` were not gone through: there is nothing to select.")
+        if self._optimizer is not None:
+            self.learner.load_state_dict(self.weights)
+        losses = () if self._optimizer is None else tuple(each.train_loss for each in self.history)
+        return Trained(self.chosen, self._best.mean, losses)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a continuation needs, as copies of what a step changes in place."""
+        return {
+            "identity": self._identity,
+            "step": len(self.history),
+            "history": [tuple(each) for each in self.history],
+            "best": None if self._best is None else self._best.accuracies,
+            "chosen": self.chosen,
+            "learner": copy.deepcopy(self.learner.state_dict()),
+            "optimizer": None if self._optimizer is None else copy.deepcopy(self._optimizer.state_dict()),
+            "weights": dict(self.weights),
+            "generator": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a saved state; the generator of this process is set to it too.
+
+        Raises:
+            ValueError: for a state of another training.
+        """
+        if state.get("identity") != self._identity:
+            raise ValueError(
+                "`state` is of a training of another learner, or with other tasks or options; start without it."
+            )
+        self.history = [MetaStep(*each) for each in state["history"]]
+        self.chosen, self.weights = state["chosen"], copy.deepcopy(state["weights"])
+        self._best = None if state["best"] is None else Evaluation(tuple(state["best"]), self.validation.fingerprint)
+        if self._best is not None:
+            self._looks = self.history[-1].validation if self.history else self._best.mean
+        self.learner.load_state_dict(state["learner"])
+        if self._optimizer is not None:
+            self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        torch.set_rng_state(state["generator"])
+
+
 def meta_trained(
     learner: AbstractLearner,
     train: Sequence[TaskSet],
@@ -138,30 +290,14 @@ def meta_trained(
 ) -> Trained:
     """Train a learner in place and leave it with the parameters of the step that the validation tasks select.
 
-    Steps take turns with the task sets; tasks are taken in their order, from the first again when they run out.
-    A state is all that a training is between two steps: parameters, optimiser, the step, which says what task is next,
-    the generator that dropout draws from, and what was selected so far. Gone on with from a state, a training comes
-    to the same numbers.
-
-    Several processes take the tasks of a step in turns, and those of the validation too. Gradients and accuracies are
-    added up: a step is the one that a single process takes over all its tasks, up to the order of sums.
-
     Args:
-        learner: any learner.
-        train: sets of tasks to train on, one for each graph.
-        validation: tasks to select by.
-        options: how.
+        learner, train, validation, options, processes: as for :class:`MetaTrainer`.
         state: what ``keep`` was given, to go on from; the tasks and options must be the same.
         keep: is offered the state after every step; what it raises ends the training.
-        processes: those that train the learner together.
 
     Raises:
-        TypeError: for what is no learner, for task sets that are none, or a single one in place of a list.
-        ValueError: if a meta-loss is not finite, or logits on validation tasks are not; there is no task to train on, a
-            state is not of this training, or the processes are more than the tasks of a step or meet a learner with
-            dropout.
-
-    Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400; the outer optimiser is Adam.
+        TypeError, ValueError: as :class:`MetaTrainer`; and if a meta-loss or logits are not finite, or a state is of
+            another training.
 
     Example:
         >>> from graphkit.meta import Protocol, PrototypicalNetwork, Rows
@@ -172,56 +308,13 @@ def meta_trained(
         >>> len(meta_trained(learner, [train], validation, MetaTraining(steps=6, every=2)).losses)
         6
     """
-    instance("learner", learner, AbstractLearner, "a learner, such as MAML(model)")
-    instance("options", options, MetaTraining, "a MetaTraining")
-    for given in train if isinstance(train, Iterable) else [train]:
-        require_task_set("train", given, "a list of TaskSets, one for each graph")
-    require_task_set("validation", validation, "a TaskSet")
-    if not train:
-        raise ValueError("`train` must hold at least one set of tasks.")
-    _require_share(learner, options, processes)
-    made = [(name, value) for name, value in settings(learner) if name != "training"]
-    identity = [repr(options), type(learner).__name__, repr(made), *(each.fingerprint for each in (*train, validation))]
-    if state is not None and state.get("identity") != identity:
-        raise ValueError(
-            "`state` is of a training of another learner, or with other tasks or options; start without it."
-        )
-    trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=options.lr) if trained else None
-    if state is None:
-        best = _evaluated(learner, validation, options, processes)
-        begin, chosen, weights, losses = 0, 0, copy.deepcopy(learner.state_dict()), []
-    else:
-        begin, chosen, losses = state["step"], state["chosen"], list(state["losses"])
-        best = Evaluation(tuple(state["best"]), validation.fingerprint)
-        weights = copy.deepcopy(state["weights"])
-        learner.load_state_dict(state["learner"])
-        torch.set_rng_state(state["generator"])
-    if optimizer is None:
-        return Trained(0, best.mean, ())
+    trainer = MetaTrainer(learner, train, validation, options, processes=processes)
     if state is not None:
-        optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-    exact = getattr(learner, "order", None)
-    try:
-        for step in range(begin, options.steps):
-            if exact == 2:
-                learner.order = 1 if step < options.first_order * options.steps else 2  # type: ignore[assignment]
-            if options.cosine:
-                optimizer.param_groups[0]["lr"] = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
-            losses.append(_step(learner, optimizer, _batch(train, step, options.batch), step, processes))
-            if (step + 1) % options.every == 0 or step + 1 == options.steps:
-                found = _evaluated(learner, validation, options, processes)
-                if _surely(found, best, options.margin):
-                    best, chosen, weights = found, step + 1, copy.deepcopy(learner.state_dict())
-            if keep is not None:
-                told = {"best": best.accuracies, "chosen": chosen, "losses": [*losses]}
-                now = {"identity": identity, "step": step + 1, **told}
-                keep(lambda now=now, weights=weights: now | _tensors(learner, optimizer, weights))  # type: ignore[misc]
-    finally:
-        if exact == 2:
-            learner.order = 2  # type: ignore[assignment]
-    learner.load_state_dict(weights)
-    return Trained(chosen, best.mean, tuple(losses))
+        trainer.load_state_dict(state)
+    for _ in trainer.steps():
+        if keep is not None:
+            keep(trainer.state_dict)
+    return trainer.select()
 
 
 def _require_share(learner: AbstractLearner, options: MetaTraining, processes: Team) -> None:
@@ -271,12 +364,6 @@ def _step(
     processes.add_gradients(learner)
     optimizer.step()
     return value
-
-
-def _tensors(learner: AbstractLearner, optimizer: torch.optim.Optimizer, weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Return copies of what a step changes in place, and what was selected."""
-    moving = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict()}
-    return {**copy.deepcopy(moving), "weights": dict(weights), "generator": torch.get_rng_state()}
 
 
 def _batch(train: Sequence[TaskSet], step: int, size: int) -> list[Task]:

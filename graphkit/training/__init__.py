@@ -15,44 +15,54 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from graphkit._deprecated import deprecated_names
 from graphkit._lazy import lazy
 
 if TYPE_CHECKING:
-    from graphkit.training.architectures import GAT, GCN, GIN, MLP, SAGE, Cheb
-    from graphkit.training.checkpoints import Checkpoint
-    from graphkit.training.files import require_writable
-    from graphkit.training.fit import Epoch, Fit
-    from graphkit.training.interrupts import Interrupted, StopRequest, stop_request
-    from graphkit.training.named import RECIPES, recipe
-    from graphkit.training.nested import nested_cross_validation
-    from graphkit.training.protocol import DatasetFacts, Protocol
-    from graphkit.training.recipes import Recipe, read_overrides
-    from graphkit.training.records import Metric, Record, metric
-    from graphkit.training.reporters import LoggerReporter, Reporter, Silence
-    from graphkit.training.results import SeedResult
-    from graphkit.training.study import Outcome, train
-    from graphkit.training.tasks import NodeTask, Rows, SignalTask
-    from graphkit.training.validity import TrainingError
+    from graphkit.training.classification.nested import nested_cross_validation
+    from graphkit.training.classification.study import Outcome, SeedResult, train
+    from graphkit.training.classification.tasks import NodeTask, Rows, SignalTask
+    from graphkit.training.classification.trainer import ClassificationTrainer, Epoch
+    from graphkit.training.engine.experiment import Experiment, RunResult, Unit, run_experiment
+    from graphkit.training.engine.files import require_writable
+    from graphkit.training.engine.interrupts import Interrupted, StopRequest, stop_request
+    from graphkit.training.engine.protocol import DatasetFacts, Protocol
+    from graphkit.training.engine.records import Metric, Record, metric
+    from graphkit.training.engine.reporters import LoggerReporter, Reporter, Silence
+    from graphkit.training.engine.store import RunStore
+    from graphkit.training.engine.trainer import AbstractTrainer, Trainer
+    from graphkit.training.engine.validity import TrainingError
+    from graphkit.training.zoo import GAT, GCN, GIN, MLP, SAGE, Cheb
+    from graphkit.training.zoo.recipes import Recipe, read_overrides
+    from graphkit.training.zoo.registry import RECIPES, recipe
 
-__getattr__ = lazy(
+__getattr__ = deprecated_names(
     __name__,
     {
-        "architectures": ["GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
-        "checkpoints": ["Checkpoint"],
-        "files": ["require_writable"],
-        "fit": ["Epoch", "Fit"],
-        "interrupts": ["Interrupted", "StopRequest", "stop_request"],
-        "nested": ["nested_cross_validation"],
-        "protocol": ["DatasetFacts", "Protocol"],
-        "named": ["RECIPES", "recipe"],
-        "recipes": ["Recipe", "read_overrides"],
-        "records": ["Metric", "Record", "metric"],
-        "reporters": ["LoggerReporter", "Reporter", "Silence"],
-        "results": ["SeedResult"],
-        "study": ["Outcome", "train"],
-        "tasks": ["NodeTask", "Rows", "SignalTask"],
-        "validity": ["TrainingError"],
+        "Checkpoint": "graphkit.training.engine.store.RunStore",
+        "Fit": "graphkit.training.classification.trainer.ClassificationTrainer",
     },
+    lazy(
+        __name__,
+        {
+            "classification.nested": ["nested_cross_validation"],
+            "classification.study": ["Outcome", "SeedResult", "train"],
+            "classification.tasks": ["NodeTask", "Rows", "SignalTask"],
+            "classification.trainer": ["ClassificationTrainer", "Epoch"],
+            "engine.experiment": ["Experiment", "RunResult", "Unit", "run_experiment"],
+            "engine.files": ["require_writable"],
+            "engine.interrupts": ["Interrupted", "StopRequest", "stop_request"],
+            "engine.protocol": ["DatasetFacts", "Protocol"],
+            "engine.records": ["Metric", "Record", "metric"],
+            "engine.reporters": ["LoggerReporter", "Reporter", "Silence"],
+            "engine.store": ["RunStore"],
+            "engine.trainer": ["AbstractTrainer", "Trainer"],
+            "engine.validity": ["TrainingError"],
+            "zoo": ["GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
+            "zoo.recipes": ["Recipe", "read_overrides"],
+            "zoo.registry": ["RECIPES", "recipe"],
+        },
+    ),
 )
 
 __all__ = [
@@ -62,11 +72,12 @@ __all__ = [
     "MLP",
     "RECIPES",
     "SAGE",
+    "AbstractTrainer",
     "Cheb",
-    "Checkpoint",
+    "ClassificationTrainer",
     "DatasetFacts",
     "Epoch",
-    "Fit",
+    "Experiment",
     "Interrupted",
     "LoggerReporter",
     "Metric",
@@ -77,16 +88,21 @@ __all__ = [
     "Record",
     "Reporter",
     "Rows",
+    "RunResult",
+    "RunStore",
     "SeedResult",
     "SignalTask",
     "Silence",
     "StopRequest",
+    "Trainer",
     "TrainingError",
+    "Unit",
     "metric",
     "nested_cross_validation",
     "read_overrides",
     "recipe",
     "require_writable",
+    "run_experiment",
     "stop_request",
     "train",
 ]

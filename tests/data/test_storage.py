@@ -15,7 +15,7 @@ from graphkit.data import DataError, GraphStore, NeighborLoader, arrays, files, 
 from graphkit.data.arrays import ArrayWriter
 from graphkit.data.storage import graph_store
 from graphkit.training import train
-from graphkit.training.named import recipe
+from graphkit.training.zoo.registry import recipe
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from graphkit.training.options import AbstractOptions
+from graphkit.training.engine.options import AbstractOptions
 
 
 def fault_of(

@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 from graphkit.training import Epoch, Fit, TrainingError, recipe
-from graphkit.training.tasks import prepare
+from graphkit.training.classification.tasks import prepare
 
 pytestmark = pytest.mark.usefixtures("own_generator")
 

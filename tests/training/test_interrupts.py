@@ -11,7 +11,14 @@ import sys
 import pytest
 
 from graphkit.training import interrupts
-from graphkit.training.interrupts import LAUNCHED, Orphan, end_with_launcher, orphaned, stop_request, stop_with_parent
+from graphkit.training.engine.interrupts import (
+    LAUNCHED,
+    Orphan,
+    end_with_launcher,
+    orphaned,
+    stop_request,
+    stop_with_parent,
+)
 
 
 @pytest.fixture
@@ -70,7 +77,7 @@ def test_no_sigterm_comes_after_the_request_for_a_parent_that_ends_thread_by_thr
 
 LEFT = """
 import os, sys
-from graphkit.training.interrupts import Orphan, end_with_launcher
+from graphkit.training.engine.interrupts import Orphan, end_with_launcher
 if os.fork():
     os.read({ready}, 1)
     os._exit(0)

@@ -19,10 +19,10 @@ from graphkit.meta import (
     TaskSet,
     meta_trained,
 )
+from graphkit.training.engine.distributed import connected
 from graphkit.training.fewshot import fewshot, study_of_classes
 from graphkit.training.fewshot.meta_learnt import MetaLearnt
 from graphkit.training.fewshot.untrained import Prototypes
-from graphkit.training.processes import connected
 from tests.jobs import job
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
 from graphkit.training import Interrupted, nested_cross_validation, recipe
-from graphkit.training.nested import GRIDS, choices_of
+from graphkit.training.classification.nested import GRIDS, choices_of
 from tests.jobs import job
 
 

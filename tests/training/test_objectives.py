@@ -11,9 +11,15 @@ from torch_geometric.data import Data
 
 from graphkit.data import cards, official_figure, official_link_figure
 from graphkit.training import objectives
+from graphkit.training.classification.objectives import (
+    AbstractObjective,
+    Accuracy,
+    TwoClassRanking,
+    objective_of,
+    roc_auc,
+)
 from graphkit.training.embedding import probe
 from graphkit.training.embedding.figures import overlap
-from graphkit.training.objectives import AbstractObjective, Accuracy, TwoClassRanking, objective_of, roc_auc
 
 FIGURES = {
     name: made

@@ -16,8 +16,8 @@ import torch.distributed as dist
 
 from graphkit.data import Partitions, load, partition
 from graphkit.training import TrainingError, recipe, train
-from graphkit.training.checkpoints import Checkpoint
-from graphkit.training.processes import Processes, _claim, stated
+from graphkit.training.engine.distributed import Processes, _claim, stated
+from graphkit.training.engine.store import Checkpoint
 from tests.jobs import Ending, job, same
 
 FIELDS = {"epochs": 5, "fan_out": "3,2", "batch": 12, "shares": 4, "hidden": 8, "dropout": 0.5}
@@ -175,7 +175,7 @@ def test_a_job_that_nobody_says_where_to_meet_is_refused(data, monkeypatch):
 
 def test_processes_fewer_than_world_size_says_are_told(data, tmp_path, monkeypatch):
     """Of a job of two only the first is there."""
-    monkeypatch.setattr("graphkit.training.processes.PATIENCE", datetime.timedelta(seconds=2))
+    monkeypatch.setattr("graphkit.training.engine.distributed.PATIENCE", datetime.timedelta(seconds=2))
 
     def work(rank):
         os.environ["WORLD_SIZE"] = "2"
@@ -263,7 +263,7 @@ def test_a_rank_is_had_once_and_a_machine_belongs_to_one_launch(claim):
 
 
 def test_a_process_of_another_job_is_not_trained_with(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("graphkit.training.processes.PATIENCE", datetime.timedelta(seconds=3))
+    monkeypatch.setattr("graphkit.training.engine.distributed.PATIENCE", datetime.timedelta(seconds=3))
 
     def work(rank):
         os.environ["TORCHELASTIC_ERROR_FILE"] = f"/tmp/torchelastic/none_{rank}/attempt_0/{rank}/error.json"

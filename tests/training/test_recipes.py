@@ -18,8 +18,8 @@ import torch
 from graphkit.training import TrainingError, recipe, train
 from graphkit.training.embedding import embed
 from graphkit.training.embedding.recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
-from graphkit.training.named import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
-from graphkit.training.recipes import AbstractRecipe
+from graphkit.training.zoo.recipes import AbstractRecipe
+from graphkit.training.zoo.registry import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 from tests.training.acting import fault_of
 from tests.training.studies import communities, rings_and_stars, signals
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from graphkit.training import Interrupted, recipe, train
-from graphkit.training.processes import Processes
-from graphkit.training.sampled import Parts, SampledTask, sampled
-from graphkit.training.tasks import prepare
+from graphkit.training.classification.sampled import Parts, SampledTask, sampled
+from graphkit.training.classification.tasks import prepare
+from graphkit.training.engine.distributed import Processes
 from tests.interruptions import StopAfter
 
 CPU = torch.device("cpu")

@@ -7,11 +7,19 @@ import re
 
 import pytest
 import torch
+from graphkit.training.engine.sealed import (
+    Damaged,
+    read_fields,
+    read_tensors,
+    saved_fields,
+    saved_tensors,
+    sealed,
+    unsealed,
+)
+from graphkit.training.fewshot.kept import UnderWay
 
 from graphkit.training import Interrupted
 from graphkit.training.embedding import SavedEmbeddings
-from graphkit.training.fewshot.kept import UnderWay
-from graphkit.training.sealed import Damaged, read_fields, read_tensors, saved_fields, saved_tensors, sealed, unsealed
 from tests.interruptions import StopAfter
 from tests.training.studies import STUDIES
 

@@ -11,8 +11,8 @@ import pytest
 from graphkit.training import recipe
 from graphkit.training.embedding.recipes import EMBEDDINGS, embedding_recipe
 from graphkit.training.fewshot import METHODS
-from graphkit.training.named import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
-from graphkit.training.recipes import AbstractRecipe
+from graphkit.training.zoo.recipes import AbstractRecipe
+from graphkit.training.zoo.registry import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 
 HOSTILE = {
     "true": True,

@@ -14,14 +14,14 @@ import threading
 import time
 
 import pytest
+from graphkit.training.fewshot.kept import UnderWay
 
 from graphkit.data import partition
 from graphkit.data.exchange import waited, waiting
 from graphkit.training import interrupts, nested_cross_validation, recipe, train
+from graphkit.training.engine.distributed import connected
+from graphkit.training.engine.interrupts import hung_up
 from graphkit.training.fewshot import fewshot
-from graphkit.training.fewshot.kept import UnderWay
-from graphkit.training.interrupts import hung_up
-from graphkit.training.processes import connected
 from tests.jobs import Ending, job
 from tests.training.test_meta_processes import CPU, METHODS, PROTOCOL, figures
 from tests.training.test_meta_processes import study as study  # a fixture

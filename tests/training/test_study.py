@@ -13,15 +13,15 @@ import time
 
 import pytest
 import torch
+from graphkit.training.engine.sealed import saved_tensors
 from torch_geometric.data import Data
 
 from graphkit.data import load
 from graphkit.data.splits import RandomPerClass
 from graphkit.training import Interrupted, TrainingError, recipe, train
-from graphkit.training.checkpoints import Checkpoint
-from graphkit.training.files import require_writable, write_atomically
-from graphkit.training.named import RECIPES, SIGNAL_RECIPES
-from graphkit.training.sealed import saved_tensors
+from graphkit.training.engine.files import require_writable, write_atomically
+from graphkit.training.engine.store import Checkpoint
+from graphkit.training.zoo.registry import RECIPES, SIGNAL_RECIPES
 from tests.interruptions import Meanwhile, StopAfter
 from tests.training.conftest import undropped
 
@@ -226,7 +226,7 @@ def test_weights_that_could_not_be_written_are_told_though_a_later_checkpoint_wa
             raise OSError(28, "No space left on device")
         write_atomically(path, content)
 
-    monkeypatch.setattr("graphkit.training.files.write_atomically", no_room_for_weights)
+    monkeypatch.setattr("graphkit.training.engine.files.write_atomically", no_room_for_weights)
     outcome = run(data, seeds=[0, 1], checkpoint=tmp_path)
     assert [fault.split()[0] for fault in outcome.faults] == [
         f"'{tmp_path}/seed-{seed}.safetensors'" for seed in (0, 1)

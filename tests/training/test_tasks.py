@@ -11,12 +11,12 @@ from graphkit.data import Split
 from graphkit.meta import ClassSplit
 from graphkit.meta import Protocol as FewShot
 from graphkit.training import NodeTask, SignalTask, recipe, train
-from graphkit.training.architectures import AbstractArchitecture
+from graphkit.training.classification.tasks import prepare
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.fewshot import study_of_classes
-from graphkit.training.named import RECIPES
-from graphkit.training.recipes import Recipe
-from graphkit.training.tasks import prepare
+from graphkit.training.zoo import AbstractArchitecture
+from graphkit.training.zoo.recipes import Recipe
+from graphkit.training.zoo.registry import RECIPES
 
 CPU = torch.device("cpu")
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from graphkit.training import TrainingError, recipe, train
+from graphkit.training.classification.graphs import prepare_graphs
+from graphkit.training.engine.validity import InitialParameters
 from graphkit.training.fewshot import METHODS as NAMED
 from graphkit.training.fewshot import fewshot, study_of_classes
 from graphkit.training.fewshot.encoders import Encoders, trained_encoder
-from graphkit.training.graphs import prepare_graphs
-from graphkit.training.validity import InitialParameters
 from tests.training import studies
 from tests.training.studies import STUDIES, communities, rings_and_stars
 

@@ -19,34 +19,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from graphkit._deprecated import deprecated_names
 from graphkit._lazy import lazy
 
 if TYPE_CHECKING:
-    from graphkit.training.embedding.fit import EmbeddingEpoch, EmbeddingFit
     from graphkit.training.embedding.recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
     from graphkit.training.embedding.results import EmbeddingOutcome, EmbeddingRecord, EmbeddingResult
     from graphkit.training.embedding.saved import Found, SavedEmbeddings, search
     from graphkit.training.embedding.study import embed
+    from graphkit.training.embedding.trainer import EmbeddingEpoch, EmbeddingTrainer
 
-__getattr__ = lazy(
+__getattr__ = deprecated_names(
     __name__,
-    {
-        "fit": ["EmbeddingEpoch", "EmbeddingFit"],
-        "recipes": ["EMBEDDINGS", "EmbeddingRecipe", "embedding_recipe"],
-        "results": ["EmbeddingOutcome", "EmbeddingRecord", "EmbeddingResult"],
-        "saved": ["Found", "SavedEmbeddings", "search"],
-        "study": ["embed"],
-    },
+    {"EmbeddingFit": "graphkit.training.embedding.trainer.EmbeddingTrainer"},
+    lazy(
+        __name__,
+        {
+            "recipes": ["EMBEDDINGS", "EmbeddingRecipe", "embedding_recipe"],
+            "results": ["EmbeddingOutcome", "EmbeddingRecord", "EmbeddingResult"],
+            "saved": ["Found", "SavedEmbeddings", "search"],
+            "study": ["embed"],
+            "trainer": ["EmbeddingEpoch", "EmbeddingTrainer"],
+        },
+    ),
 )
 
 __all__ = [
     "EMBEDDINGS",
     "EmbeddingEpoch",
-    "EmbeddingFit",
     "EmbeddingOutcome",
     "EmbeddingRecipe",
     "EmbeddingRecord",
     "EmbeddingResult",
+    "EmbeddingTrainer",
     "Found",
     "SavedEmbeddings",
     "embed",

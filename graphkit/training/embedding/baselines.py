@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from graphkit.training.devices import seeded
-from graphkit.training.embedding.fit import EmbeddingFit
-from graphkit.training.fit import Fit
-from graphkit.training.tasks import prepare
+from graphkit.training.classification.tasks import prepare
+from graphkit.training.classification.trainer import ClassificationTrainer
+from graphkit.training.embedding.trainer import EmbeddingTrainer
+from graphkit.training.engine.devices import seeded
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from graphkit.training.embedding.recipes import EmbeddingRecipe
     from graphkit.training.embedding.settings import Setting
-    from graphkit.training.recipes import Recipe
+    from graphkit.training.zoo.recipes import Recipe
 
 
 def random_embeddings(data: Data, recipe: EmbeddingRecipe, seed: int) -> Tensor:
@@ -48,11 +48,10 @@ def trained_embeddings(setting: Setting, recipe: EmbeddingRecipe, seed: int, fab
     """
     task = setting.material.task
     with seeded(seed, fabric.device):
-        fit = EmbeddingFit(recipe.module(task.channels, task.graph), setting.material, recipe, fabric)
-        drawn = fit.drawn(setting.whole)
-        for _ in fit.epochs():
-            pass
-    return drawn.float().cpu(), fit.embeddings(setting.whole).float().cpu()
+        trainer = EmbeddingTrainer(recipe.module(task.channels, task.graph), setting.material, recipe, fabric)
+        drawn = trainer.drawn(setting.whole)
+        trainer.train()
+    return drawn.float().cpu(), trainer.embeddings(setting.whole).float().cpu()
 
 
 def classifier_logits(data: Data, seen: Data, recipe: Recipe, seed: int, fabric: Fabric) -> Tensor:
@@ -68,8 +67,7 @@ def classifier_logits(data: Data, seen: Data, recipe: Recipe, seed: int, fabric:
     device = fabric.device
     task, _ = prepare(seen, recipe, device, torch.float32)
     with seeded(seed, device):
-        fit = Fit(recipe.module(task.channels, task.classes, task.graph), task, recipe, fabric)
-        for _ in fit.epochs():
-            pass
-    fit.task, _ = prepare(data, recipe, device, torch.float32)
-    return fit.logits(torch.arange(data.num_nodes, device=device))
+        trainer = ClassificationTrainer(recipe.module(task.channels, task.classes, task.graph), task, recipe, fabric)
+        trainer.train()
+    trainer.task, _ = prepare(data, recipe, device, torch.float32)
+    return trainer.logits(torch.arange(data.num_nodes, device=device))

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from graphkit.data.content import graphs_sha256
+from graphkit.training.classification.tasks import AbstractTask, Rows, graph_classes
 from graphkit.training.embedding.figures import Examination
 from graphkit.training.embedding.material import Material
 from graphkit.training.embedding.settings import MEASURED, Setting
-from graphkit.training.protocol import DatasetFacts, Protocol
-from graphkit.training.tasks import AbstractTask, Rows, graph_classes
+from graphkit.training.engine.protocol import DatasetFacts, Protocol
 
 if TYPE_CHECKING:
     from torch import nn

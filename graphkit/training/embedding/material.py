@@ -13,7 +13,7 @@ from torch_geometric.utils import subgraph
 
 from graphkit.contrastive import View
 from graphkit.operators import SparseOperator, sparse_features
-from graphkit.training.tasks import AbstractTask, NodeTask, Rows
+from graphkit.training.classification.tasks import AbstractTask, NodeTask, Rows
 
 
 @dataclass(frozen=True)

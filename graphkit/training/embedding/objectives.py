@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import (
+from graphkit.training.zoo.abstract import (
     STRICT,
     AbstractOptions,
     LearningRate,
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from graphkit.metric import Telemetry
     from graphkit.metric.criterion import AbstractCriterion
+    from graphkit.training.classification.tasks import Rows
     from graphkit.training.embedding.material import Material
-    from graphkit.training.tasks import Rows
 
 Temperature: TypeAlias = LearningRate
 

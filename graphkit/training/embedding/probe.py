@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphkit.training.architectures import MLP
-from graphkit.training.devices import fabric_on, seeded
-from graphkit.training.fit import Fit
-from graphkit.training.recipes import Recipe
-from graphkit.training.tasks import prepare
+from graphkit.training.classification.tasks import prepare
+from graphkit.training.classification.trainer import ClassificationTrainer
+from graphkit.training.engine.devices import fabric_on, seeded
+from graphkit.training.zoo import MLP
+from graphkit.training.zoo.recipes import Recipe
 
 DECAYS = (1e-4, 1e-2)
 """The published probes' weight decays, one for Cora and one for CiteSeer; here validation decides."""
@@ -49,11 +49,8 @@ def tuned_probe(z: Tensor, y: Tensor, masks: tuple[Tensor, Tensor, Tensor]) -> f
         task, tested = prepare(data, recipe, fabric.device, torch.float32)
         with seeded(0):
             module = recipe.module(task.channels, task.classes)
-        fit = Fit(module, task, recipe, fabric)
-        for _ in fit.epochs():
-            pass
-        best = fit.best
-        assert best is not None  # of 1,000 epochs one is
-        key = (-best.figure, best.validation_loss)
-        found.append((key, float(task.objective.figure(fit.logits(tested.index), tested.y))))
+        trainer = ClassificationTrainer(module, task, recipe, fabric)
+        trainer.train()
+        key = (-trainer.selected.figure, trainer.selected.validation_loss)
+        found.append((key, float(task.objective.figure(trainer.logits(tested.index), tested.y))))
     return min(found, key=lambda one: one[0])[1]  # of equal keys the first: the test figure decides nothing

@@ -10,10 +10,6 @@ from pydantic import InstanceOf
 from pydantic.dataclasses import dataclass
 
 from graphkit._checks import member
-from graphkit.training.architectures import GCN, GIN
-from graphkit.training.architectures.abstract import STRICT, AbstractEdgeStack, Count, Positive
-from graphkit.training.architectures.propagation import Grand
-from graphkit.training.arguments import fields_of
 from graphkit.training.embedding.objectives import (
     AbstractObjective,
     Circle,
@@ -25,8 +21,12 @@ from graphkit.training.embedding.objectives import (
     Triplet,
 )
 from graphkit.training.embedding.selfsupervised import BGRL, CCASSG, DGI, GRACE
-from graphkit.training.named import RECIPES
-from graphkit.training.recipes import AbstractRecipe, ModelRecipe
+from graphkit.training.engine.arguments import fields_of
+from graphkit.training.zoo import GCN, GIN
+from graphkit.training.zoo.abstract import STRICT, AbstractEdgeStack, Count, Positive
+from graphkit.training.zoo.propagation import Grand
+from graphkit.training.zoo.recipes import AbstractRecipe, ModelRecipe
+from graphkit.training.zoo.registry import RECIPES
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
-from graphkit.training.embedding.fit import EmbeddingEpoch
-from graphkit.training.files import write_atomically
-from graphkit.training.records import BOUNDS, Metric, Record, metric
+from graphkit.training.embedding.trainer import EmbeddingEpoch
+from graphkit.training.engine.files import write_atomically
+from graphkit.training.engine.records import BOUNDS, Metric, Record, metric
 
 Figures = Mapping[str, float]
 
@@ -38,17 +38,17 @@ class EmbeddingResult:
     history: tuple[EmbeddingEpoch, ...]
     seconds: float
 
-    def logged(self) -> dict[str, float]:
+    def scalars(self) -> dict[str, float]:
         """Return every figure by name: what was embedded, and what was measured on it."""
         return {f"{what}/{name}": value for what, each in self.figures.items() for name, value in each.items()}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain numbers and tuples, for a checkpoint."""
+        """Return plain numbers and tuples, for a file."""
         figures = {name: dict(values) for name, values in self.figures.items()}
         return {**vars(self), "figures": figures, "history": [tuple(epoch) for epoch in self.history]}
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> EmbeddingResult:
+    def from_dict(cls, fields: Mapping[str, Any]) -> EmbeddingResult:
         """Return what :meth:`as_dict` wrote."""
         return cls(**{**fields, "history": tuple(EmbeddingEpoch(*figures) for figures in fields["history"])})
 

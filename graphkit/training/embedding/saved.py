@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, instance
-from graphkit.training.files import write_atomically
-from graphkit.training.sealed import unlike
+from graphkit.training.engine.files import unlike, write_atomically
 
 PATTERN = "embeddings-*.safetensors"
 
@@ -61,13 +60,26 @@ class SavedEmbeddings:
         Raises:
             ValueError: if there is no such file, it holds something else, or its checksum differs.
         """
-        from safetensors import SafetensorError, safe_open
+        try:
+            return cls.from_bytes(path.read_bytes(), path)
+        except OSError as error:
+            raise ValueError(f"{str(path)!r} cannot be read as embeddings: {error}.") from None
+
+    @classmethod
+    def from_bytes(cls, content: bytes, path: Path) -> SavedEmbeddings:
+        """Return what :meth:`to_bytes` made, and a file of this name holds.
+
+        Raises:
+            ValueError: if it is something else, or its checksum differs.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
 
         try:
-            with safe_open(str(path), framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-                about = json.loads((file.metadata() or {}).get("about", "{}"))
-        except (OSError, SafetensorError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            tensors = load(content)
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            about = json.loads(header.get("__metadata__", {}).get("about", "{}"))
+        except (SafetensorError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ValueError(f"{str(path)!r} cannot be read as embeddings: {error}.") from None
         if tensors.keys() != {"z", "y"} or not isinstance(about, dict):
             raise ValueError(f"{str(path)!r} holds no embeddings but {', '.join(sorted(tensors))}.")

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, LearningRate, NonNegative, Positive, Rate
 from graphkit.training.embedding.objectives import AbstractObjective
+from graphkit.training.zoo.abstract import STRICT, LearningRate, NonNegative, Positive, Rate
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graphkit.contrastive import AbstractMethod, Augmentation, Diffusion
     from graphkit.metric import Telemetry
+    from graphkit.training.classification.tasks import Rows
     from graphkit.training.embedding.material import Material
-    from graphkit.training.tasks import Rows
 
 
 class AbstractSelfSupervised(AbstractObjective):

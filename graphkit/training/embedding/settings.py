@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least
+from graphkit.training.classification.tasks import prepare
 from graphkit.training.embedding.figures import Examination
 from graphkit.training.embedding.material import Material
-from graphkit.training.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
-from graphkit.training.tasks import prepare
+from graphkit.training.engine.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

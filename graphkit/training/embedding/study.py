@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -13,29 +14,31 @@ from torch import Tensor
 from torch_geometric.data.data import BaseData
 
 from graphkit._checks import at_least, flag, instance
+from graphkit._deprecated import deprecated_arguments
 from graphkit.data.graphset import GraphSet
 from graphkit.data.union import disjoint_union
-from graphkit.training.arguments import require_reporter, require_run, require_splits, sequence
-from graphkit.training.checkpoints import Checkpoint
-from graphkit.training.devices import fabric_on
 from graphkit.training.embedding.baselines import classifier_logits, trained_embeddings
-from graphkit.training.embedding.fit import EmbeddingFit
 from graphkit.training.embedding.graphs import graph_encoder, graph_setting
 from graphkit.training.embedding.recipes import EmbeddingRecipe
 from graphkit.training.embedding.results import EmbeddingOutcome, EmbeddingRecord, EmbeddingResult, telemetry_of
 from graphkit.training.embedding.saved import SavedEmbeddings
 from graphkit.training.embedding.settings import Setting, node_setting, seen_in_training
-from graphkit.training.recipes import Recipe
-from graphkit.training.records import Record, environment, metric
-from graphkit.training.reporters import Reporter, Silence
-from graphkit.training.seeds import AbstractSeeds, require_seeds
+from graphkit.training.embedding.trainer import EmbeddingTrainer
+from graphkit.training.engine.arguments import require_reporter, require_run, require_seeds, require_splits, sequence
+from graphkit.training.engine.devices import fabric_on, own_device
+from graphkit.training.engine.distributed import IN_TURNS, JobError, init_world
+from graphkit.training.engine.experiment import Experiment, RunResult, Seconds, SeedUnit, run_experiment
+from graphkit.training.engine.records import Record, environment, metric
+from graphkit.training.engine.reporters import SILENCE, Reporter
+from graphkit.training.engine.store import RunStore
+from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch_geometric.data import Data
 
     from graphkit.data import Split
-    from graphkit.training.protocol import Protocol
+    from graphkit.training.engine.protocol import Protocol
 
 LOGGER = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ RAW, RANDOM = "raw features", "random encoder"
 """The baselines printed beside every figure."""
 
 
+@deprecated_arguments(checkpoint="run")
 def embed(
     data: Data | GraphSet | Mapping[str, Data],
     recipe: EmbeddingRecipe,
@@ -57,7 +61,7 @@ def embed(
     probes: bool = True,
     device: str = "auto",
     precision: str = "32-true",
-    checkpoint: Path | str | None = None,
+    run: Path | str | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     reporter: Reporter | None = None,
@@ -86,23 +90,23 @@ def embed(
         probes: whether to fit the linear probe and k-means, the slowest part on large graphs.
         device: "auto", "cpu", "cuda" or "cuda:1".
         precision: a Lightning Fabric precision.
-        checkpoint: folder for the run's state, weights and embeddings; ``None`` keeps nothing.
-        resume: continue from the state in ``checkpoint``; on a CPU with as many threads, to the same bits.
+        run: folder for the run's state, weights, embeddings and record; ``None`` keeps nothing.
+        resume: continue from the state in ``run``; on a CPU with as many threads, to the same bits.
         checkpoint_every: seconds between two periodic writes of the state.
         reporter: hears of progress.
         command: what the record names as its origin.
 
     Raises:
-        ValueError: for data, seeds or a checkpoint that cannot be used, and where another process holds its folder.
-        TrainingError: if a loss is not finite; the last good state stays in ``checkpoint``.
-        Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``checkpoint``.
+        ValueError: for data, seeds or a run that cannot be used, and where another process holds its folder.
+        TrainingError: if a loss is not finite; the last good state stays in ``run``.
+        Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``run``.
     """
     instance("data", data, (BaseData, GraphSet, Mapping), "a Data, several of them by name, or a GraphSet")
     for each in data.values() if isinstance(data, Mapping) else ():
         instance("data", each, BaseData, "graphs by name")
     instance("recipe", recipe, EmbeddingRecipe, "an EmbeddingRecipe, such as `embedding_recipe('triplet')`")
     seeds = require_seeds(seeds)
-    require_run(checkpoint, resume, every=checkpoint_every)
+    require_run(run, resume, every=checkpoint_every)
     require_splits(splits, len(seeds))
     require_reporter(reporter)
     beside = sequence("beside", beside, (Recipe, EmbeddingRecipe), "recipes")
@@ -112,7 +116,7 @@ def embed(
         disjoint = sequence("disjoint", disjoint, int, "classes, or how many of them")
     at_least("disjoint", disjoint if isinstance(disjoint, int) else len(disjoint), 0)
     instance("command", command, str, "text")
-    fabric = fabric_on(device, precision)
+    fabric = fabric_on(own_device(device), precision)
     dtype = torch.float64 if precision == "64-true" else torch.float32
     if isinstance(data, Mapping):
         data = disjoint_union(data, held_out=held_out)
@@ -161,14 +165,19 @@ def embed(
 
     config = {**recipe.as_dict(), "beside": [each.name for each in beside], "probes": probes}
     protocol = settings[0].protocol if splits is None else settings[0].protocol.of_splits(splits)
-    kept = None
-    if checkpoint is not None:
-        identity = {**config, "protocol": protocol.fingerprint, "precision": precision}
-        kept = Checkpoint(Path(checkpoint), identity, every=checkpoint_every)
-    run = _Seeds(
-        dict(zip(seeds, settings * many, strict=True)), recipe, fabric, kept, reporter or Silence(), others, probes
-    )
-    return run.outcome(protocol, command, config, precision, resume)
+    identity = {**config, "protocol": protocol.fingerprint, "precision": precision}
+    with init_world(fabric.device, patience=IN_TURNS) as world:
+        if world.count > len(seeds):
+            raise JobError(f"{world.count} processes take the seeds in turns, but there are {len(seeds)}; start fewer.")
+        store = None
+        if run is not None:
+            store = RunStore(Path(run), identity, every=checkpoint_every, writes=world.rank == 0)
+        of_seed = dict(zip(seeds, settings * many, strict=True))
+        study = EmbeddingStudy(of_seed, recipe, fabric, others, identity, probes=probes)
+        found = run_experiment(study, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
+        outcome = study.outcome(found, protocol, command, config, precision, world.count)
+        found.keep(outcome.record)
+        return dataclasses.replace(outcome, faults=found.faults)
 
 
 def _divided(data: Data | GraphSet, split: Split) -> Data | GraphSet:
@@ -176,39 +185,116 @@ def _divided(data: Data | GraphSet, split: Split) -> Data | GraphSet:
     return data.divided(split) if isinstance(data, GraphSet) else split.apply(data)
 
 
-class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
-    """The seeds of one call, each with its embeddings."""
+class EmbeddingStudy(Experiment[SeedUnit, EmbeddingResult]):
+    """The seeds of one call, each with its embeddings; several processes take them in turns.
+
+    Args:
+        settings: seed -> what is embedded and examined.
+        recipe: objective, encoder, selection rule.
+        fabric: device and precision.
+        others: seed -> name -> embeddings that are examined too.
+        identity: of the run.
+        probes: whether to fit the linear probe and k-means.
+    """
+
+    result = EmbeddingResult
+    writes_weights = True
+    together = False
 
     def __init__(
         self,
-        settings: dict[int, Setting],
+        settings: Mapping[int, Setting],
         recipe: EmbeddingRecipe,
         fabric: Fabric,
-        kept: Checkpoint | None,
-        reporter: Any,
         others: Callable[[int], dict[str, Tensor]],
+        identity: Mapping[str, Any],
+        *,
         probes: bool,
     ) -> None:
-        super().__init__(fabric, kept, reporter, EmbeddingResult)
-        self.settings, self.recipe, self.others, self.probes = settings, recipe, others, probes
+        super().__init__(identity, fabric.device)
+        self.settings, self.recipe, self.fabric, self.others, self.probes = settings, recipe, fabric, others, probes
         self.embeddings: dict[int, Tensor] = {}
-        self.drawn: dict[int, Tensor] = {}
-        self.raw: dict[int, dict[str, float]] = {}
+        self._drawn: Tensor | None = None
+        self._raw: dict[int, dict[str, float]] = {}
+
+    def units(self) -> list[SeedUnit]:
+        """Return the seeds."""
+        return [SeedUnit.of(seed, number) for number, seed in enumerate(self.settings)]
+
+    def start(self, unit: SeedUnit) -> EmbeddingTrainer:
+        """Return the trainer of a freshly drawn encoder, whose embeddings stand beside what it becomes."""
+        setting = self.settings[unit.seed]
+        task, graphs = setting.material.task, setting.level == "graph"
+        module = graph_encoder(self.recipe, task.channels) if graphs else self.recipe.module(task.channels, task.graph)
+        trainer = EmbeddingTrainer(module, setting.material, self.recipe, self.fabric)
+        self._drawn = trainer.drawn(setting.whole)
+        return trainer
+
+    def finish(self, unit: SeedUnit, trainer: EmbeddingTrainer, seconds: Seconds) -> EmbeddingResult:
+        """Examine the selected embedding and what stands beside it: the first look at test labels."""
+        seed, setting = unit.seed, self.settings[unit.seed]
+        z = trainer.embeddings(setting.whole).float().cpu()
+        examined = setting.examination
+        if id(setting) not in self._raw:  # the same for all seeds of one split
+            self._raw[id(setting)] = examined.figures(setting.raw, probes=self.probes)
+        assert self._drawn is not None
+        figures = {
+            RAW: self._raw[id(setting)],
+            RANDOM: examined.figures(self._drawn.float(), probes=self.probes),
+        }
+        for name, other in self.others(seed).items():
+            LOGGER.info("measuring %s beside what seed %d came to", name, seed)
+            figures[name] = examined.figures(other.float(), probes=self.probes)
+        figures[self.recipe.name] = examined.figures(z, probes=self.probes)
+        self.embeddings[seed] = z
+        return EmbeddingResult(
+            seed=seed,
+            validation=trainer.selected.validation_map,
+            figures=figures,
+            selected=trainer.selected.number,
+            history=tuple(trainer.history),
+            seconds=seconds.wall,
+        )
+
+    def files(self, unit: SeedUnit) -> dict[str, bytes]:
+        """Return the embeddings of a seed, with what made them."""
+        setting = self.settings[unit.seed]
+        about = {
+            "dataset": setting.facts.name,
+            "level": setting.level,
+            "loss": self.recipe.name,
+            "seed": str(unit.seed),
+        }
+        if setting.parts:
+            about["graphs"] = json.dumps(setting.parts)
+        about["protocol"] = setting.protocol.fingerprint
+        saved = SavedEmbeddings(self.embeddings[unit.seed], setting.y, about)
+        return {_file_of(unit.seed): saved.to_bytes()}
+
+    def recall(self, unit: SeedUnit, read: Callable[[str], bytes | None]) -> bool:
+        """Take up the embeddings of a finished seed, and return whether they are there."""
+        if unit.seed not in self.embeddings and (content := read(_file_of(unit.seed))) is not None:
+            self.embeddings[unit.seed] = SavedEmbeddings.from_bytes(content, Path(_file_of(unit.seed))).z
+        return unit.seed in self.embeddings
 
     def outcome(
-        self, protocol: Protocol, command: str, config: dict[str, Any], precision: str, resume: bool
+        self,
+        found: RunResult[EmbeddingResult],
+        protocol: Protocol,
+        command: str,
+        config: dict[str, Any],
+        precision: str,
+        processes: int,
     ) -> EmbeddingOutcome:
-        """Train what is not finished, and return everything."""
-        seeds = tuple(self.settings)
-        results, aside = self.all(seeds, resume=resume)
+        """Return the record of all seeds, and what lies behind it."""
+        seeds, results = tuple(self.settings), found.results
         first = self.settings[seeds[0]]
-        what = list(results[0].figures)
         figures = {
             name: {
                 figure: metric(figure, [result.figures[name][figure] for result in results])
                 for figure in results[0].figures[name]
             }
-            for name in what
+            for name in results[0].figures
         }
         record = Record(
             command=command,
@@ -221,7 +307,7 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
             seeds=seeds,
             epochs=tuple({"selected": result.selected, "run": len(result.history)} for result in results),
             seconds=sum(result.seconds for result in results),
-            environment=environment(str(self.fabric.device), precision),
+            environment=environment(str(self.fabric.device), precision, processes),
         )
         return EmbeddingOutcome(
             record=EmbeddingRecord(record=record, level=first.level, figures=figures, telemetry=telemetry_of(results)),
@@ -231,68 +317,10 @@ class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):
             y=first.examination.y,
             test=first.examination.test,
             exclude=first.examination.exclude,
-            faults=() if self.kept is None else tuple(self.kept.faults.values()),
-            put_aside=aside,
+            put_aside=found.put_aside,
         )
 
-    def begin(self, seed: int) -> EmbeddingFit:
-        """Return a freshly drawn encoder, whose embeddings stand beside what it becomes."""
-        setting = self.settings[seed]
-        task, graphs = setting.material.task, setting.level == "graph"
-        module = graph_encoder(self.recipe, task.channels) if graphs else self.recipe.module(task.channels, task.graph)
-        fit = EmbeddingFit(module, setting.material, self.recipe, self.fabric)
-        self.drawn[seed] = fit.drawn(setting.whole)
-        return fit
 
-    def conclude(self, seed: int, fit: EmbeddingFit, seconds: float) -> EmbeddingResult:
-        """Examine the selected embedding and what stands beside it: the first look at test labels."""
-        setting = self.settings[seed]
-        z = fit.embeddings(setting.whole).float().cpu()
-        examined = setting.examination
-        if id(setting) not in self.raw:  # the same for all seeds of one split
-            self.raw[id(setting)] = examined.figures(setting.raw, probes=self.probes)
-        figures = {
-            RAW: self.raw[id(setting)],
-            RANDOM: examined.figures(self.drawn.pop(seed).float(), probes=self.probes),
-        }
-        for name, other in self.others(seed).items():
-            LOGGER.info("measuring %s beside what seed %d came to", name, seed)
-            figures[name] = examined.figures(other.float(), probes=self.probes)
-        figures[self.recipe.name] = examined.figures(z, probes=self.probes)
-        self.embeddings[seed] = z
-        if self.kept is not None:
-            self.kept.write_weights(seed, fit.best_weights)
-            self.kept.write_content(self._path(seed), self._saved(seed, z).to_bytes())
-        return EmbeddingResult(
-            seed=seed,
-            validation=fit.selected.validation_map,
-            figures=figures,
-            selected=fit.selected.number,
-            history=tuple(fit.history),
-            seconds=seconds,
-        )
-
-    def _saved(self, seed: int, z: Tensor) -> SavedEmbeddings:
-        """Return the embeddings with what made them."""
-        setting = self.settings[seed]
-        about = {
-            "dataset": setting.facts.name,
-            "level": setting.level,
-            "loss": self.recipe.name,
-            "seed": str(seed),
-        }
-        if setting.parts:
-            about["graphs"] = json.dumps(setting.parts)
-        return SavedEmbeddings(z, setting.y, {**about, "protocol": setting.protocol.fingerprint})
-
-    def _path(self, seed: int) -> Path:
-        """Return where the embeddings of a seed are kept."""
-        return (self.kept.folder if self.kept else Path()) / f"embeddings-{seed}.safetensors"
-
-    def done(self, seed: int) -> bool:
-        """Return whether a seed is finished and its embeddings are there."""
-        if not super().done(seed):
-            return False
-        if seed not in self.embeddings and self._path(seed).exists():
-            self.embeddings[seed] = SavedEmbeddings.read(self._path(seed)).z
-        return seed in self.embeddings
+def _file_of(seed: int) -> str:
+    """Return the name of the file with the embeddings of a seed."""
+    return f"embeddings-{seed}.safetensors"

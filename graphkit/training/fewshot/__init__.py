@@ -1,4 +1,4 @@
-"""Few-shot studies: learners and their rivals on the same frozen tasks, selected on validation classes.
+"""Few-shot studies: learners and their baselines on the same frozen tasks, selected on validation classes.
 
 Example:
     >>> import torch
@@ -17,28 +17,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from graphkit._deprecated import deprecated_names
 from graphkit._lazy import lazy
 
 if TYPE_CHECKING:
+    from graphkit.training.fewshot.baselines import with_baselines
     from graphkit.training.fewshot.graph_sets import study_of_graphs
     from graphkit.training.fewshot.method import AbstractMethod
     from graphkit.training.fewshot.methods import METHODS
     from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
-    from graphkit.training.fewshot.rivals import with_rivals
     from graphkit.training.fewshot.studies import Study, study_across_graphs, study_of_classes
     from graphkit.training.fewshot.study import FewShotOutcome, fewshot
 
-__getattr__ = lazy(
+__getattr__ = deprecated_names(
     __name__,
-    {
-        "graph_sets": ["study_of_graphs"],
-        "method": ["AbstractMethod"],
-        "methods": ["METHODS"],
-        "rivals": ["with_rivals"],
-        "results": ["FewShotRecord", "MethodResult", "ProblemResult"],
-        "studies": ["Study", "study_across_graphs", "study_of_classes"],
-        "study": ["FewShotOutcome", "fewshot"],
-    },
+    {"with_rivals": "graphkit.training.fewshot.baselines.with_baselines"},
+    lazy(
+        __name__,
+        {
+            "baselines": ["with_baselines"],
+            "graph_sets": ["study_of_graphs"],
+            "method": ["AbstractMethod"],
+            "methods": ["METHODS"],
+            "results": ["FewShotRecord", "MethodResult", "ProblemResult"],
+            "studies": ["Study", "study_across_graphs", "study_of_classes"],
+            "study": ["FewShotOutcome", "fewshot"],
+        },
+    ),
 )
 
 __all__ = [
@@ -53,5 +58,5 @@ __all__ = [
     "study_across_graphs",
     "study_of_classes",
     "study_of_graphs",
-    "with_rivals",
+    "with_baselines",
 ]

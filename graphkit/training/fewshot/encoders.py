@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from graphkit._checks import at_least
-from graphkit.training.arguments import fields_of, sequence
 from graphkit.training.embedding.recipes import EmbeddingRecipe, embedding_recipe
+from graphkit.training.engine.arguments import fields_of, sequence
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -104,8 +104,8 @@ def trained_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int
     import torch
 
     from graphkit.contrastive import pretraining
-    from graphkit.training.devices import seeded
-    from graphkit.training.validity import InitialParameters, require_finite
+    from graphkit.training.engine.devices import seeded
+    from graphkit.training.engine.validity import InitialParameters, require_finite
 
     LOGGER.info("training the encoder %s with seed %d", made.name, seed)
     with seeded(seed, edge_index.device):

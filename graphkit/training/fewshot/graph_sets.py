@@ -13,14 +13,14 @@ from torch_geometric.data import Data
 from graphkit._checks import instance
 from graphkit.data import GraphSet
 from graphkit.meta import ClassSplit, Protocol, Rows
-from graphkit.training.devices import CPU, known_device
+from graphkit.training.classification.graphs import graph_facts
+from graphkit.training.classification.tasks import require_plain_edges
+from graphkit.training.engine.devices import CPU, known_device
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
-from graphkit.training.fewshot.problems import Problem, Rowed, one_graph, unlike_names
+from graphkit.training.fewshot.problems import FeatureViews, Problem, one_graph, unlike_names
 from graphkit.training.fewshot.rows import encoder_rows, rows_of
 from graphkit.training.fewshot.soundness import require_sound
 from graphkit.training.fewshot.studies import Study, require_study
-from graphkit.training.graphs import graph_facts
-from graphkit.training.tasks import require_plain_edges
 
 
 def study_of_graphs(
@@ -74,9 +74,9 @@ def study_of_graphs(
             known[kind] = F.normalize(sums, dim=-1)  # the length of a mean is its sum's
         return known[kind]
 
-    def rowed(problem: Problem, kind: str, scale: float) -> Rowed:
+    def features(problem: Problem, kind: str, scale: float) -> FeatureViews:
         rows = Rows(scale * table(kind), labels)
-        return Rowed((rows,), rows, rows)
+        return FeatureViews((rows,), rows, rows)
 
     setting = {
         "setting": "transductive",
@@ -84,4 +84,4 @@ def study_of_graphs(
         "encoder": {**encoders.as_dict(), "seed": seed},
         "class_splits": [dataclasses.asdict(split) for split in splits],
     }
-    return Study(graph_facts(graphs), unlike_names(drawn), rowed, setting, device)
+    return Study(graph_facts(graphs), unlike_names(drawn), features, setting, device)

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, Count, LearningRate, NonNegative, Positive, Share, Switch
+from graphkit.training.fewshot.evaluations import EvalOptions, Evaluations, evaluate_learner, known_rows
 from graphkit.training.fewshot.method import AbstractMethod
-from graphkit.training.fewshot.solved import Asked, Solved, evaluated, known_rows
+from graphkit.training.zoo.abstract import STRICT, Count, LearningRate, NonNegative, Positive, Share, Switch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Callable
 
     from torch import nn
 
-    from graphkit.meta import AbstractGradientLearner, AbstractLearner, MetaTraining, TaskSet
-    from graphkit.training.fewshot.kept import UnderWay
+    from graphkit.meta import AbstractGradientLearner, AbstractLearner, TaskSet
+    from graphkit.training.engine.distributed import World
     from graphkit.training.fewshot.problems import Problem
+    from graphkit.training.fewshot.trainer import LearnerTrainer
 
 Gradient: TypeAlias = Literal["maml", "fomaml", "reptile", "anil", "meta-sgd", "protomaml"]
 
@@ -61,16 +61,21 @@ class PrototypicalNet(AbstractMethod):
         """Return the step of the meta-training."""
         return "meta-training step"
 
-    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
-        """Return its evaluations."""
+    def start(self, problem: Problem, seed: int, world: World) -> LearnerTrainer:
+        """Return the meta-training of a freshly drawn network."""
         from graphkit.meta import MetaTraining, PrototypicalNetwork
-        from graphkit.training.devices import seeded
+        from graphkit.training.engine.devices import seeded
+        from graphkit.training.fewshot.trainer import LearnerTrainer
 
         with seeded(seed):
             learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden)).to(problem.device)
         options = MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
-        step = _meta_trained(learner, problem, options, under_way)
-        return evaluated(learner, problem, asked)._replace(step=step)
+        return LearnerTrainer(learner, problem, options, world)
+
+    def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: LearnerTrainer) -> Evaluations:
+        """Return the evaluations of the selected network."""
+        step = trainer.select()
+        return evaluate_learner(trainer.learner, problem, options)._replace(step=step)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -154,10 +159,11 @@ class MetaLearnt(AbstractMethod):
         """Return the step of the meta-training."""
         return "meta-training step"
 
-    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
-        """Return its evaluations; one with a head of its own has no calibration."""
+    def start(self, problem: Problem, seed: int, world: World) -> LearnerTrainer:
+        """Return the meta-training of a freshly drawn learner."""
         from graphkit.meta import MetaTraining
-        from graphkit.training.devices import seeded
+        from graphkit.training.engine.devices import seeded
+        from graphkit.training.fewshot.trainer import LearnerTrainer
 
         with seeded(seed):
             learner = self._made(problem).to(problem.device)
@@ -169,10 +175,14 @@ class MetaLearnt(AbstractMethod):
             test_steps=self.test_steps,
             margin=self.margin,
         )
-        step = _meta_trained(learner, problem, options, under_way)
+        return LearnerTrainer(learner, problem, options, world)
+
+    def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: LearnerTrainer) -> Evaluations:
+        """Return the evaluations of the selected learner; one with a head of its own has no calibration."""
+        step = trainer.select()
         calibrated = self.learner == "protomaml" and not self.unlabelled
-        tested = self._moved(learner.model) if self.unlabelled else learner
-        found = evaluated(tested, problem, asked, calibrated=calibrated, steps=self.test_steps)
+        tested = self._moved(trainer.learner.model) if self.unlabelled else trainer.learner
+        found = evaluate_learner(tested, problem, options, calibrated=calibrated, steps=self.test_steps)
         return found._replace(step=step)
 
     def _moved(self, model: nn.Module) -> Callable[[TaskSet], AbstractLearner]:
@@ -200,32 +210,6 @@ class MetaLearnt(AbstractMethod):
         if self.learner == "meta-sgd":
             return MetaSGD(model, inner_lr=rate, inner_steps=steps, multi_step=more)
         return MAML(model, inner_lr=rate, inner_steps=steps, order=self.order, multi_step=more)
-
-
-def _meta_trained(learner: AbstractLearner, problem: Problem, options: MetaTraining, under_way: UnderWay) -> int:
-    """Train a learner on tasks of the training classes, and return the step that validation tasks chose.
-
-    Raises:
-        TrainingError: if no step changed a parameter, or one left numbers that are not finite.
-    """
-    from graphkit.meta import meta_trained
-    from graphkit.training.validity import InitialParameters, require_finite
-
-    state, team = under_way.state(), under_way.processes
-    initial, steps = InitialParameters(learner), 0
-
-    def keep(now: Callable[[], Mapping[str, Any]]) -> None:
-        nonlocal steps
-        steps += 1
-        initial.moved()
-        require_finite("the learner's parameters", learner.parameters())
-        under_way.keep(now)
-
-    train, validation = problem.train, problem.validation
-    step = meta_trained(learner, train, validation, options, state=state, keep=keep, processes=team).step
-    if steps:
-        initial.require_moved(f"a meta-training of {steps} steps")
-    return step
 
 
 def _model(kind: str, problem: Problem, hidden: int, outputs: int) -> nn.Module:

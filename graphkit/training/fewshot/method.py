@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT
-from graphkit.training.fewshot.solved import Asked, Solved
-from graphkit.training.options import AbstractOptions
+from graphkit.training.engine.options import AbstractOptions
+from graphkit.training.fewshot.evaluations import EvalOptions, Evaluations
+from graphkit.training.zoo.abstract import STRICT
 
 if TYPE_CHECKING:
-    from graphkit.training.fewshot.kept import UnderWay
+    from graphkit.training.engine.distributed import World
+    from graphkit.training.engine.trainer import AbstractTrainer
     from graphkit.training.fewshot.problems import Problem
 
 
@@ -52,18 +53,32 @@ class AbstractMethod(AbstractOptions, ABC):
         return "this learner"
 
     @property
-    @abstractmethod
     def trained(self) -> bool:
         """Whether it uses the labels of the training classes."""
+        return False
 
     @property
-    @abstractmethod
     def selects(self) -> str:
         """What validation tasks select for it beside its rows, in words; nothing where they select nothing."""
+        return ""
+
+    def start(self, problem: Problem, seed: int, world: World) -> AbstractTrainer[Any] | None:
+        """Return what is trained on tasks of the training classes, freshly drawn; ``None`` where nothing is.
+
+        Args:
+            problem: the tasks.
+            seed: draws weights.
+            world: the processes that train together.
+        """
+        return None
 
     @abstractmethod
-    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
-        """Return what it comes to; ``seed`` draws weights, ``asked`` is what else is wanted.
+    def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: Any) -> Evaluations:
+        """Return what it comes to: the first look at test tasks.
 
-        What is ``under_way`` keeps the state of a meta-training.
+        Args:
+            problem: the tasks.
+            seed: draws weights of what is not trained by the engine.
+            options: what else is wanted.
+            trainer: what :meth:`start` returned, trained to its end.
         """

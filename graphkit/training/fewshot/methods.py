@@ -1,4 +1,4 @@
-"""The named learners and rivals of a few-shot study."""
+"""The named learners and baselines of a few-shot study."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from graphkit.training.fewshot.meta_learnt import Gradient, MetaLearnt, PrototypicalNet
 from graphkit.training.fewshot.method import AbstractMethod
-from graphkit.training.fewshot.older import Classifier, Whitened
+from graphkit.training.fewshot.transfer import Classifier, Whitened
 from graphkit.training.fewshot.untrained import Logistic, Prototypes, Ridge, SemiSupervised
 
 

@@ -57,7 +57,7 @@ class Problem:
         """Classes of a task."""
         return self.test.protocol.n_way
 
-    def seeing(self, rows: Rowed) -> Problem:
+    def with_features(self, rows: FeatureViews) -> Problem:
         """Return the same problem over other rows."""
         train = tuple(tasks.over(x) for tasks, x in zip(self.train, rows.train, strict=True))
         sources = tuple(
@@ -68,7 +68,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Rowed:
+class FeatureViews:
     """Rows of a problem's items in each of its parts."""
 
     train: tuple[Rows, ...]

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from graphkit.training.files import write_atomically
-from graphkit.training.protocol import DatasetFacts
-from graphkit.training.records import Metric
+from graphkit.training.engine.files import write_atomically
+from graphkit.training.engine.protocol import DatasetFacts
+from graphkit.training.engine.records import Metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,28 @@ class ProblemResult:
     by_steps: Mapping[str, tuple[float, ...]] | None = None
     rows: str = ""
 
+    @property
+    def selected(self) -> int:
+        """The selected step of meta-training."""
+        return self.step
+
+    @property
+    def accuracy(self) -> float:
+        """Mean accuracy on the test tasks."""
+        return statistics.fmean(self.accuracies)
+
+    def scalars(self) -> dict[str, float]:
+        """Return the figures by name."""
+        calibrated = {} if self.calibrated is None else {"test_accuracy_calibrated": statistics.fmean(self.calibrated)}
+        return {"validation_accuracy": self.validation, "test_accuracy": self.accuracy, **calibrated}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for a file."""
+        return dataclasses.asdict(self)
+
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ProblemResult:
-        """Return what ``dataclasses.asdict`` made of one, lists for tuples."""
+        """Return what :meth:`as_dict` wrote, tuples perhaps as lists."""
         after = fields["calibrated"]
         changes: dict[str, Any] = {
             "accuracies": tuple(fields["accuracies"]),

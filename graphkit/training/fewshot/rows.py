@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from graphkit.operators import gcn_adjacency, sparse_features
+from graphkit.training.engine.validity import require_finite
 from graphkit.training.fewshot.encoders import Encoders, trained_encoder
-from graphkit.training.validity import require_finite
 
 HOPS = 2
 """Averages over neighbours, of embeddings and of the features beside them."""

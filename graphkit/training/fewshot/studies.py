@@ -16,15 +16,14 @@ from torch_geometric.utils import subgraph
 
 from graphkit._checks import flag, instance
 from graphkit.meta import ClassSplit, Protocol, Rows
-from graphkit.training.arguments import seed as known_seed
-from graphkit.training.arguments import sequence
-from graphkit.training.devices import CPU, known_device
+from graphkit.training.engine.arguments import require_seed, sequence
+from graphkit.training.engine.devices import CPU, known_device
+from graphkit.training.engine.protocol import DatasetFacts, dataset_facts, fingerprint
 from graphkit.training.fewshot.adapters import adapted_graphs
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
-from graphkit.training.fewshot.problems import Problem, Rowed, across_graphs, one_graph, unlike_names
+from graphkit.training.fewshot.problems import FeatureViews, Problem, across_graphs, one_graph, unlike_names
 from graphkit.training.fewshot.rows import encoder_rows, rows_of
 from graphkit.training.fewshot.soundness import require_apart, require_sound
-from graphkit.training.protocol import DatasetFacts, dataset_facts, fingerprint
 
 Classes: TypeAlias = tuple[int, ...]
 
@@ -36,14 +35,14 @@ class Study:
     Args:
         facts: the data set.
         problems: class splits, or graphs to test on.
-        rowed: from a problem, a kind of rows and their scale to the rows of each part.
+        features: from a problem, a kind of rows and their scale to the rows of each part.
         setting: what a record says of them.
         device: where the rows lie.
     """
 
     facts: DatasetFacts
     problems: tuple[Problem, ...]
-    rowed: Callable[[Problem, str, float], Rowed]
+    features: Callable[[Problem, str, float], FeatureViews]
     setting: Mapping[str, Any]
     device: torch.device = CPU
 
@@ -100,20 +99,20 @@ def study_of_classes(
             known[key] = found.new_zeros(data.num_nodes, found.size(1)).index_copy(0, kept, found)
         return known[key]
 
-    def rowed(problem: Problem, kind: str, scale: float) -> Rowed:
+    def features(problem: Problem, kind: str, scale: float) -> FeatureViews:
         split = by_name[problem.name]
         hidden = tuple(sorted((*split.validation, *split.test))) if inductive else ()
         stages = [(hidden, hidden), (tuple(sorted(split.test)) if inductive else (), hidden), ((), hidden)]
         known = known_of(problem.name if inductive else "all")
         train, validation, test = (Rows(_scaled(table(known, kind, *stage), scale), there.y) for stage in stages)
-        return Rowed((train,), validation, test)
+        return FeatureViews((train,), validation, test)
 
     setting = {
         "setting": "inductive" if inductive else "transductive",
         "encoder": {**encoders.as_dict(), "seed": seed},
         "class_splits": [dataclasses.asdict(split) for split in splits],
     }
-    return Study(dataset_facts(data), problems, rowed, setting, device)
+    return Study(dataset_facts(data), problems, features, setting, device)
 
 
 def study_across_graphs(
@@ -175,11 +174,11 @@ def study_across_graphs(
             known[key] = dict(zip(graphs, found, strict=True))
         return known[key]
 
-    def rowed(problem: Problem, kind: str, scale: float) -> Rowed:
+    def features(problem: Problem, kind: str, scale: float) -> FeatureViews:
         held_out = tested[problem.name]
         found = {other: Rows(_scaled(x, scale), there[other].y) for other, x in tables(kind, held_out).items()}
         names = [other for other in graphs if other != held_out]
-        return Rowed(tuple(found[other] for other in names), found[names[0]], found[held_out])
+        return FeatureViews(tuple(found[other] for other in names), found[names[0]], found[held_out])
 
     facts = [dataset_facts(data) for data in graphs.values()]
     total = DatasetFacts(
@@ -199,7 +198,7 @@ def study_across_graphs(
         "encoder": {**encoders.as_dict(), "seed": seed},
         "graphs": {each.name: each.sha256 for each in facts},
     }
-    return Study(total, problems, rowed, setting, device)
+    return Study(total, problems, features, setting, device)
 
 
 def require_study(
@@ -213,7 +212,7 @@ def require_study(
     """
     instance("protocol", protocol, Protocol, "a Protocol")
     instance("encoders", encoders, Encoders, "Encoders")
-    known_seed("seed", seed)
+    require_seed("seed", seed)
     return sequence("splits", splits, ClassSplit, "class splits")
 
 

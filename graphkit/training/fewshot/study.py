@@ -1,13 +1,12 @@
-"""All methods on all problems under one protocol, to one record; what is finished is kept on the way."""
+"""All methods on all problems under one protocol, to one record."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,25 +14,22 @@ from typing import Any
 import torch
 
 from graphkit._checks import at_least, flag, instance, member
+from graphkit._deprecated import deprecated_arguments
 from graphkit.meta import Protocol
-from graphkit.training.arguments import fields_of, require_run, sequence
-from graphkit.training.arguments import seed as known_seed
-from graphkit.training.devices import CPU
-from graphkit.training.fewshot.kept import ALONE, Kept, UnderWay
+from graphkit.training.engine.arguments import fields_of, require_reporter, require_run, require_seed, sequence
+from graphkit.training.engine.distributed import World, init_world
+from graphkit.training.engine.experiment import Experiment, Seconds, Unit, run_experiment
+from graphkit.training.engine.protocol import fingerprint
+from graphkit.training.engine.records import environment, metric
+from graphkit.training.engine.reporters import SILENCE, Reporter
+from graphkit.training.engine.store import RunStore
+from graphkit.training.engine.trainer import AbstractTrainer
+from graphkit.training.fewshot.evaluations import EvalOptions
 from graphkit.training.fewshot.method import AbstractMethod
 from graphkit.training.fewshot.methods import CHOICES, CHOSEN, METHODS
 from graphkit.training.fewshot.problems import Problem
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
-from graphkit.training.fewshot.solved import Asked
 from graphkit.training.fewshot.studies import Study
-from graphkit.training.interrupts import StopRequest, stop_request
-from graphkit.training.processes import Lost, Processes
-from graphkit.training.protocol import fingerprint
-from graphkit.training.records import environment, metric
-
-LOGGER = logging.getLogger(__name__)
-
-Told = Callable[[str, str, ProblemResult], None]
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,7 @@ class FewShotOutcome:
     put_aside: Path | None = None
 
 
+@deprecated_arguments(folder="run", processes="world")
 def fewshot(
     study: Study,
     protocol: Protocol,
@@ -64,10 +61,11 @@ def fewshot(
     seed: int = 0,
     steps: Sequence[int] = (),
     methods: Mapping[str, AbstractMethod] = METHODS,
-    folder: Path | None = None,
+    run: Path | str | None = None,
     resume: bool = False,
-    tell: Told | None = None,
-    processes: Processes = ALONE,
+    checkpoint_every: float = 30.0,
+    reporter: Reporter | None = None,
+    world: World | None = None,
     command: str = "graphkit.training.fewshot.fewshot",
 ) -> FewShotOutcome:
     """Return how methods fare on the same frozen tasks.
@@ -85,16 +83,18 @@ def fewshot(
         seed: of weights.
         steps: further numbers of inner steps after which methods that take some are tested; nothing is chosen by them.
         methods: name -> method.
-        folder: keeps what is finished.
-        resume: whether to take up what lies there.
-        tell: hears of every result.
-        processes: those that take the tasks of meta-training in turns; all else each does by itself.
+        run: folder for what is finished, the state under way and the record; ``None`` keeps nothing.
+        resume: go on from it, to the same bits.
+        checkpoint_every: seconds between two periodic writes of the state.
+        reporter: hears of the steps of meta-training and of every result.
+        world: the processes of a job, already connected, which take the tasks of meta-training in turns; all else each
+            does by itself. By default those that ``torchrun`` started.
         command: what the record names as its origin.
 
     Raises:
-        ValueError: for names that are no methods, or none; a protocol that the study was not drawn with; and a folder
-            that holds another study, or that another process holds.
-        Interrupted: on SIGINT or SIGTERM, if there is a ``folder``; what is finished lies there, and the state of a
+        ValueError: for names that are no methods, or none; a protocol that the study was not drawn with; and a run
+            of another study, or one that another process holds.
+        Interrupted: on SIGINT or SIGTERM, if there is a ``run``; what is finished lies there, and the state of a
             meta-training under way.
     """
     instance("study", study, Study, "a Study, such as `study_of_classes` makes")
@@ -105,11 +105,9 @@ def fewshot(
     for number in (calibrate, *steps):
         at_least("calibrate" if number is calibrate else "steps", number, 0)
     flag("balanced", balanced)
-    known_seed("seed", seed)
-    require_run(folder, resume, name="folder")
-    folder = None if folder is None else Path(folder)
-    if tell is not None and not callable(tell):
-        raise TypeError(f"`tell` must be a function, got {tell!r}.")
+    require_seed("seed", seed)
+    require_run(run, resume, every=checkpoint_every)
+    require_reporter(reporter)
     instance("command", command, str, "text")
     if not names:
         raise ValueError(f"`names` must hold at least one method. Known: {', '.join(methods)}.")
@@ -134,87 +132,126 @@ def fewshot(
         "metric": "accuracy, mean over tasks and problems",
     }
     held = {**held, "fingerprint": fingerprint(held)}
-    more = {
-        **({"steps": list(steps)} if steps else {}),
-        **({"device": study.device.type} if study.device.type != "cpu" else {}),
-    }
-    identity = fingerprint([held["fingerprint"], {"seed": seed, **more}])
-    asked = Asked(calibrate, tuple(steps), balanced)
-    found: dict[str, list[ProblemResult]] = {name: [] for name in names}
-    row_seconds: dict[str, float] = {}
-    with (
-        Kept.alone(folder, identity, resume, processes=processes) as kept,
-        stop_request() if folder is not None else nullcontext() as stop,
-        _stopped_though_lost(kept, stop),
-    ):
-        processes.any(False, CPU)  # none writes before all have read
-        for problem in study.problems:
-            for name in names:
-                result = kept.get(name, problem.name, config[name])
-                if result is None:
-                    method = methods[name]
-                    LOGGER.info("%s on %s", name, problem.name)
-                    try:
-                        began = time.process_time()
-                        with stop.at_once() if stop is not None and processes.count == 1 else nullcontext():
-                            kind, rowed = _seeing(study, problem, method)
-                        row_seconds[method.rows] = row_seconds.get(method.rows, 0.0) + time.process_time() - began
-                    except KeyboardInterrupt:
-                        if stop is None:
-                            raise
-                        kept.put_down()
-                        raise kept.interrupted(f"stopped before {name} on {problem.name}") from None
-                    under_way = UnderWay(kept, f"{name} {fingerprint(config[name])} {problem.name}", stop)
-                    result = dataclasses.replace(_solved(method, rowed, seed, asked, under_way), rows=kind)
-                    kept.put(name, result, config[name])
-                found[name].append(result)
-                if tell is not None:
-                    tell(name, problem.name, result)
-                if processes.any(bool(stop), CPU):
-                    raise kept.interrupted(f"stopped after {name} on {problem.name}")
-    results = {
-        name: MethodResult(name=name, trained=methods[name].trained, problems=tuple(parts))
-        for name, parts in found.items()
-    }
-    chosen = headline or max(names, key=lambda name: results[name].validation)
-    best = results[chosen]
-    record = FewShotRecord(
-        command=command,
-        dataset=study.facts,
-        protocol=held,
-        metric=metric("accuracy", [statistics.fmean(each.accuracies) for each in best.problems]),
-        validation=metric("accuracy", [each.validation for each in best.problems]),
-        headline=chosen,
-        selection=_selection(headline is not None, study.problems, {name: methods[name] for name in names}),
-        methods={name: _figures(result, results[names[0]]) for name, result in results.items()},
-        config=config,
-        seeds=(seed,),
-        seconds=sum(each.seconds for result in results.values() for each in result.problems),
-        row_seconds=row_seconds,
-        environment=environment(str(study.device), "32-true", processes.count),
-    )
-    return FewShotOutcome(record, results, tuple(kept.writer.faults.values()), kept.put_aside)
+    options = EvalOptions(calibrate, tuple(steps), balanced)
+    identity = {"study": held["fingerprint"], "seed": seed, "steps": list(steps), "device": study.device.type}
+    with init_world(study.device) if world is None else nullcontext(world) as joined:
+        store = None
+        if run is not None:
+            store = RunStore(Path(run), identity, every=checkpoint_every, writes=joined.rank == 0)
+        experiment = FewShot(study, {name: methods[name] for name in names}, config, options, seed, joined, identity)
+        found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=joined, resume=resume)
+        results = experiment.results()
+        chosen = headline or max(names, key=lambda name: results[name].validation)
+        best = results[chosen]
+        record = FewShotRecord(
+            command=command,
+            dataset=study.facts,
+            protocol=held,
+            metric=metric("accuracy", [statistics.fmean(each.accuracies) for each in best.problems]),
+            validation=metric("accuracy", [each.validation for each in best.problems]),
+            headline=chosen,
+            selection=_selection(headline is not None, study.problems, {name: methods[name] for name in names}),
+            methods={name: _figures(result, results[names[0]]) for name, result in results.items()},
+            config=config,
+            seeds=(seed,),
+            seconds=sum(each.seconds for result in results.values() for each in result.problems),
+            row_seconds=experiment.row_seconds,
+            environment=environment(str(study.device), "32-true", joined.count),
+        )
+        found.keep(record)
+    return FewShotOutcome(record, results, found.faults, found.put_aside)
 
 
-@contextmanager
-def _stopped_though_lost(kept: Kept, stop: StopRequest | None) -> Iterator[None]:
-    """Say where to go on to who asked us to stop, where another process has gone or does not answer."""
-    try:
-        yield
-    except Lost:
-        if not stop:
-            raise
-        kept.put_down()
-        raise kept.interrupted("stopped where another process does not go on") from None
+@dataclass(frozen=True, kw_only=True)
+class MethodUnit(Unit):
+    """A method on a problem."""
+
+    method: str
+    problem: Problem = dataclasses.field(repr=False, compare=False)
 
 
-def _seeing(study: Study, problem: Problem, method: AbstractMethod) -> tuple[str, Problem]:
-    """Return the kind of rows that a method sees, and the problem over them; encoders may take minutes."""
-    kind = chosen_rows(study, problem) if method.rows == CHOSEN else method.rows
-    rowed = problem.seeing(study.rowed(problem, kind, method.length))
-    if study.device.type == "cuda":
-        torch.cuda.synchronize(study.device)  # what made the rows is no part of the method's time
-    return kind, rowed
+class FewShot(Experiment[MethodUnit, ProblemResult]):
+    """All methods on all problems; the processes of a job take the tasks of meta-training in turns.
+
+    Args:
+        study: the problems, and what is seen of their items.
+        methods: by name.
+        config: their fields, by name.
+        options: what is wanted beside accuracies.
+        seed: draws weights.
+        world: the processes of the job.
+        identity: of the run.
+    """
+
+    result = ProblemResult
+
+    def __init__(
+        self,
+        study: Study,
+        methods: Mapping[str, AbstractMethod],
+        config: Mapping[str, Mapping[str, Any]],
+        options: EvalOptions,
+        seed: int,
+        world: World,
+        identity: Mapping[str, Any],
+    ) -> None:
+        super().__init__(identity, study.device)
+        self.study, self.methods, self.config = study, methods, config
+        self.options, self.seed, self.world = options, seed, world
+        self.row_seconds: dict[str, float] = {}
+        self._rows = ""
+        self._problem: Problem | None = None
+
+    def units(self) -> list[MethodUnit]:
+        """Return the methods on each problem, one problem after the other."""
+        return [
+            MethodUnit(
+                key=f"{name} {fingerprint(self.config[name])} {problem.name}",
+                label=f"{name} on {problem.name}",
+                seed=self.seed,
+                method=name,
+                problem=problem,
+            )
+            for problem in self.study.problems
+            for name in self.methods
+        ]
+
+    def start(self, unit: MethodUnit) -> AbstractTrainer[Any] | None:
+        """Make the rows that a method sees, encoders perhaps, and return its meta-training, if it has one."""
+        study, method = self.study, self.methods[unit.method]
+        began = time.process_time()
+        self._rows = chosen_rows(study, unit.problem) if method.rows == CHOSEN else method.rows
+        self._problem = unit.problem.with_features(study.features(unit.problem, self._rows, method.length))
+        if study.device.type == "cuda":
+            torch.cuda.synchronize(study.device)  # what made the rows is no part of the method's time
+        self.row_seconds[method.rows] = self.row_seconds.get(method.rows, 0.0) + time.process_time() - began
+        return method.start(self._problem, self.seed, self.world)
+
+    def finish(self, unit: MethodUnit, trainer: AbstractTrainer[Any] | None, seconds: Seconds) -> ProblemResult:
+        """Return a method's evaluations, with the CPU seconds of training and evaluation."""
+        assert self._problem is not None
+        began = time.process_time()
+        found = self.methods[unit.method].evaluate(self._problem, self.seed, self.options, trainer)
+        return ProblemResult(
+            problem=unit.problem.name,
+            validation=found.validation,
+            accuracies=found.test.accuracies,
+            calibrated=None if found.calibrated is None else found.calibrated.accuracies,
+            step=found.step,
+            seconds=seconds.cpu + time.process_time() - began,
+            by_steps=None if found.by_steps is None else {n: each.accuracies for n, each in found.by_steps.items()},
+            rows=self._rows,
+        )
+
+    def results(self) -> dict[str, MethodResult]:
+        """Return what each method came to on all problems."""
+        found: dict[str, list[ProblemResult]] = {name: [] for name in self.methods}
+        for unit in self.units():
+            found[unit.method].append(self.done[unit.key])
+        return {
+            name: MethodResult(name=name, trained=self.methods[name].trained, problems=tuple(parts))
+            for name, parts in found.items()
+        }
 
 
 def chosen_rows(study: Study, problem: Problem) -> str:
@@ -224,7 +261,7 @@ def chosen_rows(study: Study, problem: Problem) -> str:
     from graphkit.meta import PrototypicalNetwork, evaluate
 
     def accuracy(kind: str) -> float:
-        tasks = problem.seeing(study.rowed(problem, kind, 1.0)).validation
+        tasks = problem.with_features(study.features(problem, kind, 1.0)).validation
         return evaluate(PrototypicalNetwork(nn.Identity()), tasks).mean
 
     return max(CHOICES, key=accuracy)
@@ -243,21 +280,6 @@ def _selection(named: bool, problems: Sequence[Problem], methods: Mapping[str, A
     some = "" if all(problem.selecting for problem in problems) else "in some splits "
     others = dict.fromkeys(problem.selecting for problem in problems if problem.selecting)
     return "; ".join([*said, *(f"{some}validation tasks are of {other}" for other in others)])
-
-
-def _solved(method: AbstractMethod, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> ProblemResult:
-    """Return one method's result, timed."""
-    start = time.process_time()
-    solved = method.solved(problem, seed, asked, under_way)
-    return ProblemResult(
-        problem=problem.name,
-        validation=solved.validation,
-        accuracies=solved.test.accuracies,
-        calibrated=None if solved.calibrated is None else solved.calibrated.accuracies,
-        step=solved.step,
-        seconds=time.process_time() - start + under_way.before,
-        by_steps=None if solved.by_steps is None else {n: each.accuracies for n, each in solved.by_steps.items()},
-    )
 
 
 def _figures(result: MethodResult, rival: MethodResult) -> dict[str, Any]:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.architectures.abstract import STRICT, LearningRate, Switch
+from graphkit.training.fewshot.evaluations import EvalOptions, Evaluations, evaluate_learner, known_rows
 from graphkit.training.fewshot.method import AbstractMethod
-from graphkit.training.fewshot.solved import Asked, Solved, evaluated, known_rows
+from graphkit.training.zoo.abstract import STRICT, LearningRate, Switch
 
 if TYPE_CHECKING:
-    from graphkit.training.fewshot.kept import UnderWay
     from graphkit.training.fewshot.problems import Problem
 
 
@@ -19,23 +18,13 @@ if TYPE_CHECKING:
 class Prototypes(AbstractMethod):
     """The nearest prototype by cosine, without any training."""
 
-    @property
-    def trained(self) -> bool:
-        """Return false."""
-        return False
-
-    @property
-    def selects(self) -> str:
-        """Return nothing."""
-        return ""
-
-    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+    def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: None) -> Evaluations:
         """Return its evaluations."""
         from torch import nn
 
         from graphkit.meta import PrototypicalNetwork
 
-        return evaluated(PrototypicalNetwork(nn.Identity()), problem, asked)
+        return evaluate_learner(PrototypicalNetwork(nn.Identity()), problem, options)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -50,17 +39,7 @@ class SemiSupervised(AbstractMethod):
     weight: LearningRate = 3.0
     spread: LearningRate = 0.2
 
-    @property
-    def trained(self) -> bool:
-        """Return false."""
-        return False
-
-    @property
-    def selects(self) -> str:
-        """Return nothing."""
-        return ""
-
-    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+    def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: None) -> Evaluations:
         """Return its evaluations, each with the rows that are known at its stage."""
         from torch import nn
 
@@ -70,7 +49,7 @@ class SemiSupervised(AbstractMethod):
             known = known_rows(tasks)
             return SemiSupervisedPrototypes(nn.Identity(), known, weight=self.weight, spread=self.spread)
 
-        return evaluated(learner, problem, asked, calibrated=False)
+        return evaluate_learner(learner, problem, options, calibrated=False)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -95,16 +74,11 @@ class Ridge(AbstractMethod):
         return {} if self.unlabelled else dict.fromkeys(("weight", "spread"), "`unlabelled` is false")
 
     @property
-    def trained(self) -> bool:
-        """Return false."""
-        return False
-
-    @property
     def selects(self) -> str:
         """Return whether it has an intercept, where that is asked for."""
         return "intercept" if self.intercept == "chosen" else ""
 
-    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+    def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: None) -> Evaluations:
         """Return its evaluations, each with the rows that are known at its stage if they take part."""
         from torch import nn
 
@@ -125,7 +99,7 @@ class Ridge(AbstractMethod):
             return evaluate(learner(problem.validation, intercept), problem.validation).mean
 
         intercept = max((False, True), key=validation) if self.intercept == "chosen" else self.intercept
-        return evaluated(lambda tasks: learner(tasks, intercept), problem, asked, calibrated=False)
+        return evaluate_learner(lambda tasks: learner(tasks, intercept), problem, options, calibrated=False)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -134,23 +108,13 @@ class Logistic(AbstractMethod):
 
     strength: LearningRate = 10.0
 
-    @property
-    def trained(self) -> bool:
-        """Return false."""
-        return False
-
-    @property
-    def selects(self) -> str:
-        """Return nothing."""
-        return ""
-
-    def solved(self, problem: Problem, seed: int, asked: Asked, under_way: UnderWay) -> Solved:
+    def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: None) -> Evaluations:
         """Return its evaluations."""
         from functools import partial
 
         from graphkit.meta import logistic_regression
 
         regression = partial(logistic_regression, strength=self.strength)
-        again = partial(regression, calibrate=asked.calibrate, balanced=asked.balanced)
-        after = again(problem.test) if asked.calibrate else None
-        return Solved(regression(problem.validation).mean, regression(problem.test), after, 0)
+        again = partial(regression, calibrate=options.calibrate, balanced=options.balanced)
+        after = again(problem.test) if options.calibrate else None
+        return Evaluations(regression(problem.validation).mean, regression(problem.test), after, 0)

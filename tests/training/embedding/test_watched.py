@@ -10,10 +10,10 @@ import torch.nn.functional as F
 
 from graphkit.metric import evaluate_retrieval, telemetry
 from graphkit.training import recipe
-from graphkit.training.devices import fabric_on
 from graphkit.training.embedding import EmbeddingEpoch, embed, embedding_recipe
 from graphkit.training.embedding.baselines import classifier_logits
 from graphkit.training.embedding.settings import seen_in_training
+from graphkit.training.engine.devices import fabric_on
 
 SMALL = {"epochs": 4, "steps": 2, "dim": 4, "hidden": 8}
 WITHOUT_LABELS = embedding_recipe("dgi", {"epochs": 3, "dim": 8})

@@ -10,12 +10,18 @@ import weakref
 import pytest
 import torch
 import torch.nn.functional as F
+from graphkit.training.engine.sealed import read_fields, saved_fields
+from graphkit.training.fewshot.kept import UnderWay
+from graphkit.training.fewshot.older import Classifier, Whitened
+from graphkit.training.fewshot.rivals import ON_ENCODERS
+from graphkit.training.fewshot.solved import Asked
 from torch import nn
 from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
 from graphkit.meta import ClassSplit, Protocol, PrototypicalNetwork, Rows, evaluate
 from graphkit.training import files
+from graphkit.training.engine.interrupts import Interrupted
 from graphkit.training.fewshot import (
     METHODS,
     fewshot,
@@ -26,20 +32,14 @@ from graphkit.training.fewshot import (
 )
 from graphkit.training.fewshot.adapters import ADAPTERS, adapted_graphs
 from graphkit.training.fewshot.encoders import Encoders
-from graphkit.training.fewshot.kept import UnderWay
 from graphkit.training.fewshot.meta_learnt import MetaLearnt, PrototypicalNet
 from graphkit.training.fewshot.methods import CHOICES
-from graphkit.training.fewshot.older import Classifier, Whitened
 from graphkit.training.fewshot.problems import Rowed
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
-from graphkit.training.fewshot.rivals import ON_ENCODERS
 from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of, weighted_rows
-from graphkit.training.fewshot.solved import Asked
 from graphkit.training.fewshot.soundness import require_apart, row_hashes
 from graphkit.training.fewshot.study import _selection, chosen_rows
 from graphkit.training.fewshot.untrained import Prototypes, Ridge, SemiSupervised
-from graphkit.training.interrupts import Interrupted
-from graphkit.training.sealed import read_fields, saved_fields
 
 PROTOCOL = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
 SPLIT = ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6))

@@ -1,0 +1,227 @@
+"""Training on sets of graphs: mini-batches, and what the set asks to be measured."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from graphkit.data import GraphSet, Split
+from graphkit.data.content import graphs_sha256, tensors_sha256
+from graphkit.nn.graphs import GraphBatch
+from graphkit.training.classification.microbatches import in_turns, placed
+from graphkit.training.classification.objectives import (
+    AbstractObjective,
+    Accuracy,
+    OfficialDistance,
+    OfficialPrecision,
+    OfficialRanking,
+)
+from graphkit.training.classification.tasks import AbstractTask, Rows, graph_classes
+from graphkit.training.engine.devices import seeded
+from graphkit.training.engine.distributed import ALONE, JobError, World
+from graphkit.training.engine.protocol import DatasetFacts, Protocol, split_name, splits_sha256
+
+if TYPE_CHECKING:
+    from graphkit.training.zoo.recipes import Recipe
+
+AT_ONCE = 1024
+"""Graphs in a batch where nothing is learnt."""
+
+LEAST = 2
+"""Graphs of a share: a single one has no spread that a batch norm could divide by."""
+
+
+@dataclass(frozen=True)
+class GraphTask(AbstractTask):
+    """Graphs of a set, in mini-batches.
+
+    A batch is taken in ``shares``, each with a dropout of its own, by the processes in turns. Batch norms see a share
+    at a time, and so do not depend on the number of processes (:class:`RunningStatistics`). What is measured, each
+    process measures a portion of.
+
+    Args:
+        graphs: all graphs.
+        graph: what the architecture is told: whether nodes and edges are OGB's atoms and bonds.
+        train: the graphs the loss is taken over.
+        validation: the graphs the selection looks at.
+        classes: number of outputs.
+        objective: what is minimised and what is measured.
+        dtype: of features.
+        shares: parts of a batch.
+        world: the processes that train the model together.
+    """
+
+    graphs: GraphSet
+    graph: tuple[Any, ...]
+    train: Rows
+    validation: Rows
+    classes: int
+    objective: AbstractObjective
+    dtype: torch.dtype = torch.float32
+    shares: int = 1
+    world: World = ALONE
+
+    @property
+    def channels(self) -> int:
+        """Features of a node."""
+        return self.graphs.num_features
+
+    def logits(self, model: Callable[..., Tensor], index: Tensor) -> Tensor:
+        """Return the model's outputs for the graphs ``index``, all together while training, else in portions."""
+        if torch.is_grad_enabled():
+            return model(self._batch(index))
+        portions = index.split(AT_ONCE)
+        if self.world.count == 1:
+            return torch.cat([model(self._batch(portion)) for portion in portions])
+        # The same portions as in one process: sums of other ones would differ in the last bit.
+        result = torch.zeros(len(index), self.classes, dtype=self.dtype, device=index.device)
+        rows = torch.arange(len(index), device=index.device).split(AT_ONCE)
+        for number in range(self.world.rank, len(portions), self.world.count):
+            result[rows[number]] = model(self._batch(portions[number])).to(self.dtype)
+        return self.world.total(result)
+
+    def batches(self, size: int) -> Iterator[Rows]:
+        """Yield the training graphs in a drawn order; a last batch of a single graph is left out: it has no spread.
+
+        Batches are the same for any number of shares and processes. A last one that is too small for as many shares of
+        two graphs has fewer; a process that has none then takes two graphs, of no share.
+        """
+        rows = self.train
+        order = torch.randperm(len(rows.y)).to(rows.index.device)
+        steps = [step for step in order.split(size or len(order)) if len(step) > 1 or len(order) == 1]
+        if self.shares == 1:
+            yield from (Rows(rows.index[step], rows.y[step]) for step in steps)
+            return
+        epoch = int(torch.randint(2**62, ()))
+        for number, step in enumerate(steps):
+            parts = step.tensor_split(max(min(self.shares, len(step) // LEAST), 1))
+            for place, part in placed(in_turns(parts, self.world), len(step), number * self.shares):
+                taken = part if len(part) else step[:LEAST]
+                index = rows.index[taken]
+                logits = functools.partial(self._of_share, index=index, key=epoch + place.number)
+                yield Rows(index, rows.y[taken], logits, place.share, place.first, place.last)
+
+    def _of_share(self, model: Callable[..., Tensor], *, index: Tensor, key: int) -> Tensor:
+        """Return the logits of the graphs of a share; ``key`` decides dropout, whoever takes it."""
+        with seeded(key, index.device):
+            return model(self._batch(index))
+
+    def _batch(self, index: Tensor) -> GraphBatch:
+        batch = self.graphs.batch(index)
+        device, molecules = index.device, self.graph[0]
+        x = batch.x.to(device) if molecules else batch.x.to(device, self.dtype)
+        bonds = batch.edge_attr.to(device) if molecules else None
+        return GraphBatch(x, batch.edge_index.to(device), bonds, batch.batch.to(device), len(index))
+
+
+def prepare_graphs(
+    graphs: GraphSet,
+    recipe: Recipe,
+    device: torch.device,
+    dtype: torch.dtype,
+    split: Split | None = None,
+    *,
+    world: World = ALONE,
+) -> tuple[GraphTask, Rows]:
+    """Return the task and, apart from it, the graphs to test on, which may be none where ``split`` has none.
+
+    Args:
+        graphs: a set with labels and a split.
+        recipe: for graphs.
+        device: where batches and labels go.
+        dtype: of features.
+        split: in place of the set's own.
+        world: the processes that train the model together.
+
+    Raises:
+        ValueError: for a recipe that is not for graphs, takes them one by one or has more shares than a batch has pairs
+            of graphs, a set without a split that leaves something to train on and to select by, and labels that are no
+            classes where no card asks for another figure (:func:`.tasks.graph_classes`).
+    """
+    if recipe.model.items != "graphs":
+        raise ValueError(
+            f"`recipe` {recipe.name!r} is for {recipe.model.items}, but the items of the data are graphs; "
+            "take one of `recipe(name, items='graphs')`."
+        )
+    if recipe.fan_out:
+        raise ValueError("`fan_out` is of the nodes of one graph; graphs of a set are whole in every batch.")
+    split = split or graphs.split
+    if split is None:
+        raise ValueError("`data` has no split; `GraphSet.divided` gives it one.")
+    objective, y = _objective(graphs)
+    train, validation, test = (_rows(y, mask, device) for mask in (split.train, split.val, split.test))
+    for name, rows in (("train", train), ("val", validation), ("test", test)):
+        if not len(rows.y) and name != "test":
+            raise ValueError(f"`{name}` of the split is empty; choose another split.")
+        if isinstance(objective, Accuracy) and bool((rows.y < 0).any()):
+            raise ValueError(f"`y` must be 0 or above on the graphs of `{name}`, found {int(rows.y.min())}.")
+    classes = int(y.max()) + 1 if isinstance(objective, Accuracy) else y.size(1)
+    if recipe.batch == 1 and len(train.y) > 1:
+        raise ValueError(
+            "`batch` must be 0 or at least 2 for graphs: a single one has no spread to normalise by, got 1."
+        )
+    batch = min(recipe.batch or len(train.y), len(train.y))
+    if recipe.shares > (most := max(batch // LEAST, 1)):
+        raise JobError(
+            f"`shares` ({recipe.shares}) must be at most {most}: each takes {LEAST} graphs of a batch ({batch})."
+        )
+    known = graphs.card.name if graphs.card else ""
+    molecules = (known.startswith("ogbg-mol"),)
+    there, shares = graphs.to(device), recipe.shares
+    return GraphTask(there, molecules, train, validation, classes, objective, dtype, shares, world), test
+
+
+def _objective(graphs: GraphSet) -> tuple[AbstractObjective, Tensor]:
+    """Return what the set's card asks for, and the labels in its form: ``[graphs]``, or ``[graphs, tasks]`` of OGB."""
+    card = graphs.card
+    if card is None or card.metric == "accuracy":
+        return Accuracy(), graph_classes(graphs)
+    kinds: dict[str, Callable[[str], AbstractObjective]] = {
+        "rocauc": OfficialRanking,
+        "ap": OfficialPrecision,
+        "rmse": OfficialDistance,
+    }
+    return kinds[card.metric](card.name), graphs.items.y.reshape(len(graphs), -1)
+
+
+def _rows(y: Tensor, mask: Tensor, device: torch.device) -> Rows:
+    index = mask.nonzero().squeeze(-1)
+    return Rows(index.to(device), y[index].to(device))
+
+
+def graph_facts(graphs: GraphSet) -> DatasetFacts:
+    """Return the name on the card of a set, and the checksum and sizes of what it holds now."""
+    card = graphs.card
+    y = graphs.items.y
+    return DatasetFacts(
+        name=card.name if card else "unnamed",
+        sha256=graphs_sha256(graphs),
+        nodes=int(graphs.nodes.sum()),
+        edges=int(graphs.edges.sum()),
+        features=graphs.num_features,
+        classes=card.classes if card else int(y.max()) + 1,
+        graphs=len(graphs),
+    )
+
+
+def graph_protocol(splits: Sequence[Split], facts: DatasetFacts, selection: str, metric: str) -> Protocol:
+    """Return the protocol of these splits, one or several, of a set of graphs."""
+    digests = [tensors_sha256(split.masks) for split in splits]
+    return Protocol(
+        dataset=facts.name,
+        dataset_sha256=facts.sha256,
+        split=split_name([split.record() for split in splits]),
+        split_sha256=splits_sha256(digests),
+        train=int(splits[0].train.sum()),
+        validation=int(splits[0].val.sum()),
+        test=int(splits[0].test.sum()),
+        setting="inductive",
+        selection=selection,
+        metric=metric,
+        items="graphs",
+    )

@@ -1,0 +1,301 @@
+"""Classification with several seeds under one protocol, to one record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch_geometric.data.data import BaseData
+
+from graphkit._checks import at_least, instance
+from graphkit._deprecated import deprecated_arguments
+from graphkit.data import GraphSet, Partitions
+from graphkit.training.classification.graphs import graph_facts, graph_protocol, prepare_graphs
+from graphkit.training.classification.partitioned import part_records, prepare_part
+from graphkit.training.classification.sampled import sampled, sampled_parts
+from graphkit.training.classification.tasks import AbstractTask, Rows, prepare, resplit
+from graphkit.training.classification.trainer import ClassificationTrainer, Epoch
+from graphkit.training.engine.arguments import require_reporter, require_run, require_seeds, require_splits
+from graphkit.training.engine.devices import fabric_on, own_device
+from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, init_world
+from graphkit.training.engine.experiment import Experiment, Seconds, SeedUnit, run_experiment
+from graphkit.training.engine.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
+from graphkit.training.engine.records import Record, environment, metric
+from graphkit.training.engine.reporters import SILENCE, Reporter
+from graphkit.training.engine.store import RunStore
+from graphkit.training.zoo.recipes import Recipe
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch_geometric.data import Data
+
+    from graphkit.data import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedResult:
+    """What one seed came to.
+
+    Args:
+        seed: drew the weights and the dropout.
+        validation: the figure on the validation items at the selected epoch.
+        test: the figure on the test items with that epoch's weights.
+        selected: the selected epoch, from 1.
+        history: the figures of all epochs.
+        seconds: training time.
+        name: of the figure.
+    """
+
+    seed: int
+    validation: float
+    test: float
+    selected: int
+    history: tuple[Epoch, ...]
+    seconds: float
+    name: str = "accuracy"
+
+    def scalars(self) -> dict[str, float]:
+        """Return the figures of the test items by name."""
+        return {f"test_{self.name}": self.test}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain numbers and tuples, for a file."""
+        return {**vars(self), "history": [tuple(epoch) for epoch in self.history]}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> SeedResult:
+        """Return what :meth:`as_dict` wrote."""
+        return cls(**{**fields, "history": tuple(Epoch(*figures) for figures in fields["history"])})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The record of a run, and behind it the results of each seed.
+
+    Args:
+        record: what was measured, and how.
+        seeds: the results.
+        faults: what could not be kept on the disk.
+        put_aside: the folder into which an earlier run was put that lay there, unfinished or with other settings.
+    """
+
+    record: Record
+    seeds: tuple[SeedResult, ...]
+    faults: tuple[str, ...] = ()
+    put_aside: Path | None = None
+
+
+@deprecated_arguments(checkpoint="run")
+def train(
+    data: Data | GraphSet | Partitions,
+    recipe: Recipe,
+    *,
+    seeds: Sequence[int] = (0,),
+    splits: Sequence[Split] | None = None,
+    device: str = "auto",
+    precision: str = "32-true",
+    run: Path | str | None = None,
+    resume: bool = False,
+    checkpoint_every: float = 30.0,
+    workers: int = 0,
+    reporter: Reporter | None = None,
+    command: str = "graphkit.training.train",
+) -> Outcome:
+    """Return the record of classification on ``data``, of nodes, of signals on it or of graphs, one run for each seed.
+
+    A seed decides weights and dropout and nothing else: seed 3 gives the same result alone and among others. The
+    global random generators are left as they were found. Test labels are first touched when a seed's epoch has been
+    selected.
+
+    Args:
+        data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``; with
+            ``signals [signals, nodes, features]`` in place of ``x``, labels and masks are those of the signals. Or a
+            set of graphs with a split. Or a graph in parts, one for each process that ``torchrun`` starts.
+        recipe: model, optimiser, selection rule.
+        seeds: at least one, all different.
+        splits: one for each seed, in place of the masks of ``data``.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        precision: a Lightning Fabric precision: "32-true", "64-true", "bf16-mixed", "16-mixed".
+        run: folder for the run's state, the selected weights and the record; ``None`` keeps nothing. The state of an
+            unfinished run that lies there already, or of one with other settings, is put aside, not overwritten.
+        resume: continue from the state in ``run``; on a CPU with as many threads, to the same bits.
+        checkpoint_every: seconds between two periodic writes of the state.
+        workers: processes that draw neighbours ahead, where the recipe has a ``fan_out``; the result is the same with
+            any number.
+        reporter: hears of progress.
+        command: what the record names as its origin.
+
+    Raises:
+        ValueError: for data, seeds or a run that cannot be used.
+        TypeError: for data that are none, such as a list, and a recipe that is none, such as its name.
+        TrainingError: if a loss is not finite; the last good state stays in ``run``.
+        Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``run``.
+    """
+    if not isinstance(data, BaseData | GraphSet | Partitions):
+        raise TypeError(f"`data` must be a Data, a GraphSet or Partitions, got {type(data).__name__}.")
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"`recipe` must be a Recipe, such as `graphkit.training.recipe('gcn')`, got {recipe!r}.")
+    seeds = require_seeds(seeds)
+    require_run(run, resume, every=checkpoint_every)
+    require_splits(splits, len(seeds))
+    require_reporter(reporter)
+    at_least("workers", workers, 0)
+    instance("command", command, str, "text")
+    if isinstance(data, Partitions):
+        try:
+            data.require(World.from_env().count)
+        except ValueError as error:
+            raise JobError(str(error)) from None
+        if splits is not None or workers:
+            raise ValueError(
+                "`splits`, `workers`: a graph in parts has its split, and is drawn from in step; give none."
+            )
+    recipe = recipe.decided(on_disk=_on_disk(data))
+    fabric = fabric_on(own_device(device), precision)
+    together = _require_shared(recipe, World.from_env().count, len(seeds))
+    with init_world(fabric.device, patience=None if together else IN_TURNS) as world:
+        dtype = torch.float64 if precision == "64-true" else torch.float32
+        sharing = world if together else ALONE
+        tasks, facts, protocol = _prepared(data, recipe, splits, fabric.device, dtype, workers, sharing)
+        tasks = tasks if splits is not None else tasks * len(seeds)
+        objective = tasks[0][0].objective
+        identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
+        store = None
+        if run is not None:
+            store = RunStore(Path(run), identity, every=checkpoint_every, writes=world.rank == 0)
+        experiment = Classification(recipe, dict(zip(seeds, tasks, strict=True)), fabric, sharing, identity)
+        experiment.together = together
+        found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
+        results = found.results
+        record = Record(
+            command=command,
+            dataset=facts,
+            protocol=protocol,
+            metric=metric(objective.name, [result.test for result in results], unit=objective.unit),
+            validation=metric(objective.name, [result.validation for result in results], unit=objective.unit),
+            selection=protocol.selection,
+            config=recipe.as_dict(),
+            seeds=seeds,
+            epochs=tuple({"selected": result.selected, "run": len(result.history)} for result in results),
+            seconds=sum(result.seconds for result in results),
+            environment=environment(str(fabric.device), precision, world.count),
+        )
+        found.keep(record)
+        return Outcome(record, results, found.faults, found.put_aside)
+
+
+def _require_shared(recipe: Recipe, count: int, seeds: int) -> bool:
+    """Return whether so many processes train each model together, in batches; else they take the seeds in turns.
+
+    Raises:
+        JobError: for a recipe that so many processes cannot share.
+    """
+    together = recipe.model.items == "graphs" or bool(recipe.fan_out)
+    if not together:
+        if count > seeds:
+            raise JobError(
+                f"{count} processes take the seeds in turns, but there are {seeds}: start fewer, or train nodes in "
+                "batches, which they share, with `--sampled`."
+            )
+        return count == 1
+    if recipe.shares % count and not recipe.home:
+        raise JobError(
+            f"`shares` ({recipe.shares}) must be a multiple of the number of processes ({count}), so that "
+            f"each has as many parts of a batch; `--set shares={count}`, or start another number of them."
+        )
+    if count > 1 and recipe.home and getattr(recipe.model, "norm", "none") == "batch":
+        raise JobError("`home` leaves a process single nodes, which `norm` 'batch' cannot divide by; take 'layer'.")
+    return True
+
+
+def _on_disk(data: Data | GraphSet | Partitions) -> bool:
+    """Return whether features stay on the disk."""
+    if isinstance(data, Partitions):
+        return bool(data.about["stored"])
+    return not isinstance(data, GraphSet) and data.get("store") is not None
+
+
+class Classification(Experiment[SeedUnit, SeedResult]):
+    """The seeds of one call, each on the task of its split.
+
+    Args:
+        recipe: model, optimiser, selection rule.
+        tasks: seed -> what training sees, and the items to test on.
+        fabric: device and precision.
+        world: the processes that train each model together.
+        identity: of the run.
+    """
+
+    result = SeedResult
+    writes_weights = True
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        tasks: Mapping[int, tuple[AbstractTask, Rows]],
+        fabric: Fabric,
+        world: World,
+        identity: Mapping[str, Any],
+    ) -> None:
+        super().__init__(identity, fabric.device)
+        self.recipe, self.tasks, self.fabric, self.world = recipe, tasks, fabric, world
+
+    def units(self) -> list[SeedUnit]:
+        """Return the seeds."""
+        return [SeedUnit.of(seed, number) for number, seed in enumerate(self.tasks)]
+
+    def start(self, unit: SeedUnit) -> ClassificationTrainer:
+        """Return the trainer of a freshly drawn classifier."""
+        task, _ = self.tasks[unit.seed]
+        module = self.recipe.module(task.channels, task.classes, task.graph)
+        return ClassificationTrainer(module, task, self.recipe, self.fabric, self.world)
+
+    def finish(self, unit: SeedUnit, trainer: ClassificationTrainer, seconds: Seconds) -> SeedResult:
+        """Look at the test items, now that the epoch is selected."""
+        rows, best = self.tasks[unit.seed][1], trainer.selected
+        test = float(trainer.task.objective.figure(trainer.logits(rows.index), rows.y))
+        return SeedResult(
+            seed=unit.seed,
+            validation=best.figure,
+            test=test,
+            name=trainer.task.objective.name,
+            selected=best.number,
+            history=tuple(trainer.history),
+            seconds=seconds.wall,
+        )
+
+
+def _prepared(
+    data: Data | GraphSet | Partitions,
+    recipe: Recipe,
+    splits: Sequence[Split] | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    workers: int,
+    world: World,
+) -> tuple[list[tuple[AbstractTask, Rows]], DatasetFacts, Protocol]:
+    """Return the task of each split with the items to test on, what the data are, and the protocol."""
+    tasks: list[tuple[AbstractTask, Rows]]
+    if isinstance(data, GraphSet):
+        several, there = [data.split] if splits is None else splits, data.to(device)
+        tasks = [prepare_graphs(there, recipe, device, dtype, split, world=world) for split in several]
+        if not all(len(test.y) for _, test in tasks):
+            raise ValueError("`test` of the split is empty; choose another split.")
+        objective, facts = tasks[0][0].objective, graph_facts(data)
+        named = [split for split in several if split is not None]
+        return tasks, facts, graph_protocol(named, facts, recipe.rule(objective.best), objective.name)
+    if isinstance(data, Partitions):
+        part, test, stores = prepare_part(data, recipe, device, dtype, world)
+        records = part_records(data, recipe.rule(part.objective.best), part.objective.name)
+        return [(sampled_parts(part, stores, recipe, world=world), test)], *records
+    divided = [data] if splits is None else [split.apply(data) for split in splits]
+    first = prepare(divided[0], recipe, device, dtype)
+    tasks = [first, *(resplit(first[0], each, device) for each in divided[1:])]
+    if recipe.fan_out:
+        parts = zip(tasks, divided, strict=True)
+        tasks = [(sampled(task, each, recipe, workers=workers, world=world), test) for (task, test), each in parts]
+    objective, facts = first[0].objective, dataset_facts(data)
+    return tasks, facts, protocol_of(divided, facts, recipe.rule(objective.best), objective.name)

@@ -1,0 +1,159 @@
+"""The trainer of embeddings: steps on an objective, selection by retrieval among labelled items."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from graphkit.data.batches import ClassBatches
+from graphkit.metric.retrieval import evaluate_retrieval
+from graphkit.training.classification.tasks import Rows
+from graphkit.training.embedding.material import Material
+from graphkit.training.engine.devices import seeded
+from graphkit.training.engine.trainer import Trainer
+from graphkit.training.engine.validity import require_finite
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from graphkit.training.embedding.recipes import EmbeddingRecipe
+
+
+WATCHED = 512
+"""Training items whose telemetry is taken after every epoch; of more, so many evenly spaced ones."""
+
+
+class EmbeddingEpoch(NamedTuple):
+    """The figures of one epoch: the mean loss of its steps, the validation items' MAP@R, and how training items lie.
+
+    The others are those of :class:`graphkit.metric.Telemetry`, by which a training that stalls is seen; ``None`` where
+    there is no pair to measure, and where an objective without labels has no tuples to be active.
+    """
+
+    number: int
+    train_loss: float
+    validation_map: float
+    active: float | None = None
+    positives: float | None = None
+    negatives: float | None = None
+    overlapping: float | None = None
+    collapsed: float | None = None
+    effective_rank: float | None = None
+
+    @property
+    def figure(self) -> float:
+        """What progress shows."""
+        return self.validation_map
+
+
+class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
+    """One encoder on its way from drawn to selected.
+
+    It never sees a test label: ``material`` holds none.
+
+    Args:
+        module: a freshly drawn encoder, on the CPU.
+        material: items, training and validation labels.
+        recipe: objective, rates, selection.
+        fabric: puts model and optimiser on their device and in their precision.
+    """
+
+    figures = EmbeddingEpoch
+
+    def __init__(self, module: nn.Module, material: Material, recipe: EmbeddingRecipe, fabric: Fabric) -> None:
+        self.material, self.recipe = material, recipe
+        module = module.to(fabric.device)
+        encoder = recipe.objective.encoder(module)
+        super().__init__(module, recipe.encoder.parameter_groups(module, encoder), recipe.encoder.lr, fabric)
+        labels = [material.validation.y, material.train.y]
+        self._labelled = Rows(torch.cat([material.validation.index, material.train.index]), torch.cat(labels))
+        self._queries = torch.arange(len(material.validation.y))
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs have run or patience has."""
+        done, patience = len(self.history), self.recipe.patience
+        waited = done - self.best.number if self.best else 0
+        return done >= self.recipe.epochs or (0 < patience <= waited)
+
+    def run_epoch(self, number: int) -> EmbeddingEpoch:
+        """Take the steps of an epoch and look at the validation items."""
+        losses = torch.stack([self._step(*drawn) for drawn in enumerate(self._batches(), start=1)])
+        z = self._embed(self._labelled.index, self.material)
+        loss = float(losses.double().mean())
+        if not bool(z.isfinite().all()):
+            return EmbeddingEpoch(number, loss, math.nan)
+        return EmbeddingEpoch(number, loss, self._validation_map(z), **self._telemetry(z))
+
+    def losses(self, epoch: EmbeddingEpoch) -> float:
+        """Return the sum of the loss and of the figure, which is NaN where an embedding is not finite."""
+        return epoch.train_loss + epoch.validation_map
+
+    def better(self, epoch: EmbeddingEpoch, best: EmbeddingEpoch) -> bool:
+        """Return whether selection prefers an epoch; of equal ones the earlier stays."""
+        return self.recipe.select == "last" or epoch.validation_map > best.validation_map
+
+    def drawn(self, material: Material) -> Tensor:
+        """Return the embeddings of all items as the model is now, before its first step that of the drawn encoder."""
+        return self._embed(None, material)
+
+    def embeddings(self, material: Material | None = None) -> Tensor:
+        """Return the selected encoder's embeddings of all items, and leave the model with the selected weights.
+
+        Args:
+            material: other items, or the same in another graph; by default those trained on.
+
+        Raises:
+            TrainingError: if weights or embeddings are not finite.
+        """
+        self.select()
+        z = self._embed(None, material or self.material)
+        require_finite("the embeddings", [z])
+        return z
+
+    def _batches(self) -> Iterator[Rows]:
+        """Yield the labelled items of each step of an epoch."""
+        rows, recipe = self.material.train, self.recipe
+        if not recipe.ways:
+            for _ in range(recipe.steps):
+                yield rows
+            return
+        drawn = ClassBatches(rows.y, ways=recipe.ways, shots=recipe.shots, batches=recipe.steps)
+        for batch in drawn:
+            places = torch.tensor(batch, device=rows.index.device)
+            yield Rows(rows.index[places], rows.y[places])
+
+    def _step(self, number: int, batch: Rows) -> Tensor:
+        """Take one optimiser step, that of this number in its epoch, and return the loss before it."""
+        progress = (len(self.history) + number / self.recipe.steps) / self.recipe.epochs
+        self.model.train()
+        self.optimizer.zero_grad()
+        loss = self.recipe.objective.loss(self.model, self.material, batch)
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        self.recipe.objective.stepped(self.model, progress)
+        return loss.detach()
+
+    def _embed(self, index: Tensor | None, material: Material) -> Tensor:
+        """Return embeddings without dropout and gradient."""
+        self.model.eval()
+        with torch.no_grad():
+            return material.embed(self.model, index)
+
+    def _validation_map(self, z: Tensor) -> float:
+        """Return how well the labelled items answer the validation items."""
+        found = evaluate_retrieval(z, self._labelled.y, queries=self._queries, cuts=[], figures=["ranking"])
+        return found.map_at_r or 0.0
+
+    def _telemetry(self, z: Tensor) -> dict[str, float | None]:
+        """Return how the training items lie among the labelled ones; what a miner draws changes no later epoch."""
+        first = len(self._queries)
+        chosen = torch.linspace(first, len(z) - 1, min(WATCHED, len(z) - first)).long()
+        with seeded(0, z.device):
+            found = self.recipe.objective.report(z[chosen], self._labelled.y[chosen])
+        values = {name: getattr(found, name) for name in EmbeddingEpoch._fields[3:]}
+        return {name: None if value is None or math.isnan(value) else value for name, value in values.items()}

@@ -1,0 +1,1 @@
+"""The engine under all studies: experiments, trainers, the folder of a run, records, processes."""

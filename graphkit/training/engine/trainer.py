@@ -1,0 +1,173 @@
+"""Trainers: one model on its way from drawn to selected, epoch by epoch, with a state that can be saved between two."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from graphkit.training.engine.devices import in_precision
+from graphkit.training.engine.validity import InitialParameters, TrainingError, require_finite
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+E = TypeVar("E", bound=tuple[Any, ...])
+"""The figures of an epoch, a named tuple; the number of the epoch is the first."""
+
+
+class AbstractTrainer(ABC, Generic[E]):
+    """What the engine trains: iterating :meth:`epochs` does it, and between two epochs the state may be saved.
+
+    Attributes:
+        history: the figures of the epochs so far.
+        best: those of the selected epoch, ``None`` before there is one.
+        best_weights: the model's parameters and buffers after that epoch.
+    """
+
+    epoch_name: ClassVar[str] = "epoch"
+    """What people call an epoch of it."""
+
+    def __init__(self) -> None:
+        self.history: list[E] = []
+        self.best: E | None = None
+        self.best_weights: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def epochs(self) -> Iterator[E]:
+        """Train on, one epoch at a time, until the end."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a continuation needs, the random number generators' states among it."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a saved state; the generators of this process are set to it too."""
+
+    def train(self) -> None:
+        """Train to the end, where nobody follows."""
+        for _ in self.epochs():
+            pass
+
+
+class Trainer(AbstractTrainer[E]):
+    """Trains one module with Adam, and remembers its weights after the best epoch.
+
+    Args:
+        module: a freshly drawn model, on the CPU.
+        groups: its parameters, as an optimiser takes them.
+        lr: rate where a group has none.
+        fabric: puts model and optimiser on their device and in their precision.
+    """
+
+    figures: type[E]
+    """The named tuple of an epoch."""
+
+    def __init__(self, module: nn.Module, groups: list[dict[str, Any]], lr: float, fabric: Fabric) -> None:
+        super().__init__()
+        self.fabric = fabric
+        fused = fabric.device.type in ("cpu", "cuda")
+        _, self.optimizer = fabric.setup(module, torch.optim.Adam(groups, lr=lr, fused=fused))
+        self.model = in_precision(module, fabric)
+        self._initial = InitialParameters(module)
+
+    @property
+    def selected(self) -> E:
+        """The best epoch.
+
+        Raises:
+            TrainingError: before there is one.
+        """
+        if self.best is None:
+            raise TrainingError("no epoch was run.")
+        return self.best
+
+    @property
+    @abstractmethod
+    def finished(self) -> bool:
+        """Whether all epochs have run or patience has."""
+
+    @abstractmethod
+    def run_epoch(self, number: int) -> E:
+        """Run the epoch of this number and return its figures."""
+
+    @abstractmethod
+    def losses(self, epoch: E) -> float:
+        """Return the sum of what must be finite."""
+
+    @abstractmethod
+    def better(self, epoch: E, best: E) -> bool:
+        """Return whether an epoch is selected in place of the best before it."""
+
+    def on_epoch_end(self, epoch: E) -> None:
+        """Add an epoch to the history."""
+        self.history.append(epoch)
+
+    def epochs(self) -> Iterator[E]:
+        """Train on, one epoch at a time, until :attr:`finished`.
+
+        Raises:
+            TrainingError: if a loss is not finite.
+        """
+        while not self.finished:
+            number = len(self.history) + 1
+            epoch = self.run_epoch(number)
+            if not math.isfinite(self.losses(epoch)):
+                kept = f"the best before it was epoch {self.best[0]}" if self.best else "no epoch was good"
+                raise TrainingError(f"the loss is not finite in epoch {number} ({kept}); try a smaller `lr`.")
+            self._initial.moved()  # lets go of its copies as soon as it can
+            self.on_epoch_end(epoch)
+            if self.best is None or self.better(epoch, self.best):
+                self.best = epoch
+                self._remember()
+            yield epoch
+
+    def select(self) -> None:
+        """Leave the model with the weights of the best epoch: every result of a training goes through here.
+
+        Raises:
+            TrainingError: if no epoch has changed a parameter, or the weights are not finite.
+        """
+        self._initial.require_moved(f"a training of {len(self.history)} epochs")
+        require_finite("the weights", self.best_weights.values())
+        self.model.load_state_dict(self.best_weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a continuation needs, the random number generators' states among it."""
+        device = self.fabric.device
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": [tuple(epoch) for epoch in self.history],
+            "best": None if self.best is None else tuple(self.best),
+            "best_weights": self.best_weights,
+            "cpu_generator": torch.get_rng_state(),
+            "cuda_generator": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a saved state; the generators of this process are set to it too."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.history = []
+        for epoch in state["history"]:
+            self.on_epoch_end(self.figures(*epoch))
+        self.best = None if state["best"] is None else self.figures(*state["best"])
+        self.best_weights = state["best_weights"]
+        torch.set_rng_state(state["cpu_generator"])
+        if state["cuda_generator"] is not None and self.fabric.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_generator"], self.fabric.device)
+
+    def _remember(self) -> None:
+        """Copy the weights of the best epoch, into the same memory each time."""
+        weights = self.model.state_dict()
+        if not self.best_weights:
+            self.best_weights = {name: value.clone() for name, value in weights.items()}
+            return
+        for name, value in weights.items():
+            self.best_weights[name].copy_(value)

@@ -1,0 +1,128 @@
+"""Architectures of whole graphs: convolutions with a readout, and what the nodes' features alone are worth."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from graphkit.training.zoo.abstract import STRICT, AbstractArchitecture, EdgeWeights, Items, Positive, Switch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from graphkit.nn.models import Conv
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AbstractGraphStack(AbstractArchitecture):
+    """Convolutions with batch norm, a virtual node where wanted, and a readout.
+
+    Args:
+        layers: number of convolutions.
+        residual: add a layer's input to its result.
+        readout: what a graph's nodes become.
+        virtual_node: a node beside each graph that all its nodes talk to.
+        jumping: read out the sum of all layers.
+    """
+
+    edge_weights: ClassVar[EdgeWeights] = "ignored"
+    items: ClassVar[Items] = "graphs"
+
+    layers: Positive = 5
+    residual: Switch = False
+    readout: Literal["sum", "mean", "max"] = "mean"
+    virtual_node: Switch = False
+    jumping: Switch = False
+
+    @abstractmethod
+    def conv(self, molecules: bool) -> Conv:
+        """Return the maker of a layer, for molecules of one that takes bonds."""
+
+    def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
+        """Return nothing: graphs come in batches."""
+        return ()
+
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return the model; ``graph`` says whether the nodes are OGB's atoms."""
+        from graphkit.nn.graphs import GraphClassifier
+
+        return GraphClassifier(
+            None if graph[0] else in_channels,
+            self.hidden,
+            out_channels,
+            conv=self.conv(graph[0]),
+            layers=self.layers,
+            dropout=self.dropout,
+            readout=self.readout,
+            virtual_node=self.virtual_node,
+            residual=self.residual,
+            jumping=self.jumping,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GraphGIN(AbstractGraphStack):
+    """Sums of neighbours (and bonds) through a perceptron, read out over each graph.
+
+    Source: Xu et al. (2019), arXiv:1810.00826; with bonds Hu et al. (2020), arXiv:1905.12265.
+    """
+
+    expansion: Positive = 2
+
+    def conv(self, molecules: bool) -> Conv:
+        """Return the maker of a layer."""
+        from torch.nn import BatchNorm1d, Linear, ReLU, Sequential
+
+        from graphkit.nn import GINConv, GINEConv
+
+        def made(i: int, o: int) -> nn.Module:
+            between = self.expansion * o
+            layer = GINEConv if molecules else GINConv
+            return layer(
+                Sequential(Linear(i, between), BatchNorm1d(between), ReLU(), Linear(between, o)), train_eps=True
+            )
+
+        return made
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GraphGCN(AbstractGraphStack):
+    """Graph convolution (with bonds), read out over each graph.
+
+    Source: Kipf & Welling (2017), arXiv:1609.02907; with bonds Hu et al. (2020), arXiv:2005.00687.
+    """
+
+    def conv(self, molecules: bool) -> Conv:
+        """Return the maker of a layer."""
+        from graphkit.nn import BondedGCNConv, GCNConv
+
+        return BondedGCNConv if molecules else GCNConv
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StructureFree(AbstractArchitecture):
+    """A perceptron on the sum of the nodes' features: what is reached without an edge.
+
+    Features that are degrees, as those of IMDB-BINARY, tell of edges all the same. ``deep_sets`` puts a perceptron
+    before the sum, as is done for social graphs.
+
+    Source: Errica et al. (2020), arXiv:1912.09893.
+    """
+
+    edge_weights: ClassVar[EdgeWeights] = "ignored"
+    items: ClassVar[Items] = "graphs"
+
+    deep_sets: Switch = False
+
+    def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
+        """Return nothing: graphs come in batches."""
+        return ()
+
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return the model; ``graph`` says whether the nodes are OGB's atoms."""
+        from graphkit.nn.graphs import StructureFree as Model
+
+        channels = None if graph[0] else in_channels
+        return Model(channels, self.hidden, out_channels, deep_sets=self.deep_sets, dropout=self.dropout)

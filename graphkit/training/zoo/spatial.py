@@ -1,0 +1,139 @@
+"""Architectures of message-passing layers, and the one that never sees the graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from graphkit.training.zoo.abstract import (
+    STRICT,
+    AbstractEdgeStack,
+    EdgeWeights,
+    Positive,
+    Rate,
+    Switch,
+    Version,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from graphkit.nn.models import Conv
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GCN(AbstractEdgeStack):
+    """Graph convolution.
+
+    Source: Kipf & Welling (2017), arXiv:1609.02907.
+    """
+
+    edge_weights: ClassVar[EdgeWeights] = "used"
+    sampled: ClassVar[bool] = True
+
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
+        """Return the makers of the hidden layers and of the last one."""
+        from graphkit.nn import GCNConv
+
+        return GCNConv, GCNConv
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SAGE(AbstractEdgeStack):
+    """Separate weights for a node and for the aggregate of its neighbours.
+
+    Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216.
+    """
+
+    edge_weights: ClassVar[EdgeWeights] = "refused"
+    sampled: ClassVar[bool] = True
+
+    aggregate: Literal["mean", "max", "sum"] = "mean"
+
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
+        """Return the makers of the hidden layers and of the last one."""
+        from graphkit.nn import SAGEConv
+
+        def conv(i: int, o: int) -> nn.Module:
+            return SAGEConv(i, o, aggr=self.aggregate)
+
+        return conv, conv
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GAT(AbstractEdgeStack):
+    """Attention over neighbours: several heads side by side, averaged in the last layer.
+
+    Source: Veličković et al. (2018), arXiv:1710.10903; v2: Brody, Alon & Yahav (2022), arXiv:2105.14491.
+    """
+
+    edge_weights: ClassVar[EdgeWeights] = "refused"
+    sampled: ClassVar[bool] = True
+
+    version: Version = 1
+    heads: Positive = 8
+    last_heads: Positive = 1
+    attention_dropout: Rate = 0.6
+
+    def idle(self) -> dict[str, str]:
+        """Return what one layer has not: several heads side by side, and what is between layers."""
+        return super().idle() | ({"heads": "one layer has `last_heads`"} if self.single else {})
+
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
+        """Return the makers of the hidden layers and of the last one.
+
+        Raises:
+            ValueError: if the hidden width is not a multiple of ``heads``.
+        """
+        from graphkit.nn import GATConv, GATv2Conv
+
+        layer = GATConv if self.version == 1 else GATv2Conv
+
+        def side_by_side(i: int, o: int) -> nn.Module:
+            if o % self.heads:
+                raise ValueError(f"`hidden` must be a multiple of `heads` ({self.heads}), got {o}.")
+            return layer(i, o // self.heads, heads=self.heads, dropout=self.attention_dropout)
+
+        def averaged(i: int, o: int) -> nn.Module:
+            return layer(i, o, heads=self.last_heads, concat=False, dropout=self.attention_dropout)
+
+        return side_by_side, averaged
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GIN(AbstractEdgeStack):
+    """Sums of neighbours through a perceptron of two layers.
+
+    Source: Xu et al. (2019), arXiv:1810.00826.
+    """
+
+    edge_weights: ClassVar[EdgeWeights] = "refused"
+    sampled: ClassVar[bool] = True
+
+    learn_eps: Switch = False
+
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
+        """Return the makers of the hidden layers and of the last one."""
+        from torch.nn import Linear, ReLU, Sequential
+
+        from graphkit.nn import GINConv
+
+        def conv(i: int, o: int) -> nn.Module:
+            return GINConv(Sequential(Linear(i, o), ReLU(), Linear(o, o)), train_eps=self.learn_eps)
+
+        return conv, conv
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MLP(AbstractEdgeStack):
+    """Linear maps that never see the graph: what the features alone are worth."""
+
+    edge_weights: ClassVar[EdgeWeights] = "ignored"
+    sampled: ClassVar[bool] = True
+
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
+        """Return the makers of the hidden layers and of the last one."""
+        from torch_geometric.nn import Linear
+
+        return Linear, Linear
