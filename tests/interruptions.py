@@ -12,12 +12,12 @@ class StopAfter:
     def __init__(self, epochs: int) -> None:
         self.left = epochs
 
-    def epoch(self, seed: int, epoch: Any, best: Any) -> None:
+    def on_epoch(self, unit: Any, epoch: Any, best: Any) -> None:
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
 
-    def seed(self, result: Any) -> None:
+    def on_unit(self, unit: Any, result: Any) -> None:
         pass
 
 
@@ -28,6 +28,6 @@ class Meanwhile(StopAfter):
         super().__init__(1)
         self.what = what
 
-    def epoch(self, seed: int, epoch: Any, best: Any) -> None:
+    def on_epoch(self, unit: Any, epoch: Any, best: Any) -> None:
         self.what()
-        super().epoch(seed, epoch, best)
+        super().on_epoch(unit, epoch, best)

@@ -52,12 +52,12 @@ class Ending:
     def __init__(self, how: Callable[[], Any] | None = None, after: int = 3) -> None:
         self.how, self.after = how, after
 
-    def epoch(self, seed: int, epoch: Any, best: Any) -> None:
+    def on_epoch(self, unit: Any, epoch: Any, best: Any) -> None:
         """Do it now, if this is the epoch."""
         if self.how and epoch.number == self.after:
             self.how()
 
-    def seed(self, result: Any) -> None:
+    def on_unit(self, unit: Any, result: Any) -> None:
         """Let a finished seed be."""
 
 

@@ -216,10 +216,10 @@ def test_models_of_graphs(name, accelerator, graphs):  # noqa: F811
 def test_an_interrupted_run_goes_on_to_the_same_figures(accelerator, data, tmp_path):  # noqa: F811
     given = {"device": str(accelerator), "seeds": [0, 1]}
     chosen = recipe("mlp", {"epochs": 8})
-    whole = train(data, chosen, checkpoint=tmp_path / "whole", **given)
+    whole = train(data, chosen, run_dir=tmp_path / "whole", **given)
     with pytest.raises(Interrupted, match="resume from"):
-        train(data, chosen, checkpoint=tmp_path / "halved", reporter=StopAfter(11), **given)
-    resumed = train(data, chosen, checkpoint=tmp_path / "halved", resume=True, **given)
+        train(data, chosen, run_dir=tmp_path / "halved", reporter=StopAfter(11), **given)
+    resumed = train(data, chosen, run_dir=tmp_path / "halved", resume=True, **given)
     assert [seed.history for seed in resumed.seeds] == [seed.history for seed in whole.seeds]
 
 

@@ -58,7 +58,7 @@ def test_every_option_and_command_is_described():
     def walk(command):
         assert command.help, command.name
         for parameter in command.params:
-            assert isinstance(parameter, click.Argument) or parameter.help, parameter.name
+            assert isinstance(parameter, click.Argument) or parameter.hidden or parameter.help, parameter.name
         for below in getattr(command, "commands", {}).values():
             walk(below)
 
@@ -148,7 +148,7 @@ def test_a_wrong_file_of_settings_is_refused_in_one_line(call, text, message):
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("option", ["--json", "--picture", "--checkpoint"])
+@pytest.mark.parametrize("option", ["--json", "--picture", "--run-dir"])
 def test_a_place_that_cannot_be_written_is_found_before_training(call, option, monkeypatch):
     Path("file").write_text("")
     code, _, err = train(call, option, "file/inside.png")
@@ -183,6 +183,7 @@ def test_training_prints_the_figure_with_its_protocol_and_keeps_record_picture_a
     assert Path("out/curve.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in Path("runs/karate-mlp").iterdir()) == [
         "checkpoint.pt",
+        "record.json",
         "seed-0.safetensors",
         "seed-1.safetensors",
     ]
@@ -241,7 +242,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_goes_on_to_the_same_numbers(call)
     arguments = ["train", "karate", "--model", "mlp", "--epochs", "300", "--seeds", "1", "--device", "cpu"]
     command = [sys.executable, "-m", "graphkit.cli", *arguments, "--threads", "1"]
     slow = "lambda *_: (print('epoch', flush=True), time.sleep(0.01))"
-    code = f"import sys, time, graphkit.cli, graphkit.cli.output as output; output.Lines.epoch = {slow};"
+    code = f"import sys, time, graphkit.cli, graphkit.cli.output as output; output.Lines.on_epoch = {slow};"
     code += "graphkit.cli.stages.Stages.LOG = 1e6;"  # however slow the machine, no stage is said
     code += f"sys.exit(graphkit.cli.main({command[3:]!r}))"
     with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True, env=os.environ) as process:
@@ -252,7 +253,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_goes_on_to_the_same_numbers(call)
     assert err.lstrip("\n").startswith("Stopped after epoch ")  # click moves on from the line that holds ^C
     assert len(err.split("\n")) == 3
     assert call(*arguments, "--resume", "--json", "resumed.json")[0] == 0
-    assert call(*arguments, "--checkpoint", "elsewhere", "--json", "whole.json")[0] == 0
+    assert call(*arguments, "--run-dir", "elsewhere", "--json", "whole.json")[0] == 0
     resumed, whole = (json.loads(Path(name).read_text()) for name in ("resumed.json", "whole.json"))
     assert (resumed["metric"], resumed["epochs"]) == (whole["metric"], whole["epochs"])
 
@@ -263,8 +264,8 @@ def test_the_place_of_a_checkpoint_is_named_as_it_is(call, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Lines, "epoch", stop)
-    code, _, err = train(call, "--checkpoint", "My/Run")
+    monkeypatch.setattr(Lines, "on_epoch", stop)
+    code, _, err = train(call, "--run-dir", "My/Run")
     assert code == 1
     assert "of seed 0; resume from 'My/Run/checkpoint.pt'. The same command with --resume goes on." in err
 

@@ -12,7 +12,7 @@ import graphkit.data
 from graphkit.data.splits import RandomPerClass
 from graphkit.training import nested_cross_validation, recipe, train
 from graphkit.training.embedding import embed, embedding_recipe
-from graphkit.training.fewshot import fewshot, study_of_classes, with_rivals
+from graphkit.training.fewshot import fewshot, study_of_classes, with_baselines
 from tests.training.studies import communities
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -119,4 +119,4 @@ def test_few_shot(call):
     assert code == 0, err
     data, protocol = graphkit.data.load("digits"), Protocol(n_way=2, k_shot=3, n_query=3, n_tasks=3)
     study = study_of_classes(data, class_splits("digits", data, "random:1:4,3,3", 2, 0), protocol)
-    same(fewshot(study, protocol, with_rivals("logistic", "all"), headline="logistic").record, "r.json")
+    same(fewshot(study, protocol, with_baselines("logistic", "all"), headline="logistic").record, "r.json")

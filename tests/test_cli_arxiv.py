@@ -20,7 +20,7 @@ TRAIN = (
     "1",
     "--epochs",
     "2",
-    "--checkpoint",
+    "--run-dir",
     "run",
 )
 

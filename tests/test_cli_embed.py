@@ -105,7 +105,7 @@ def test_the_gallery_keeps_to_the_protocol_that_is_printed_on_it(monkeypatch, op
         shown.update(queries=queries, nearest=nearest)
 
     monkeypatch.setattr("graphkit.viz.neighbour_gallery", watched)
-    spaces.pictures(outcome)
+    spaces.all_pictures(outcome)
     assert len(shown["queries"])
     edges = set(map(tuple, data.edge_index.T.tolist()))
     for query, answers in zip(shown["queries"], shown["nearest"], strict=True):

@@ -91,21 +91,21 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
             ["digits", "--learner", "meta-sgd", "--set", "test_steps=20"],
             "Error: `test_steps` must be at most `inner_steps` (5)",
         ),
-        (["digits", "--learner", "all", "--rivals", "none"], "name it with `--learner`"),
+        (["digits", "--learner", "all", "--baselines", "none"], "name it with `--learner`"),
         (["digits", "--class-split", "fixed:none.json"], "there is no class split 'none.json'"),
         (["digits", "--class-split", "fixed:"], "the class split '.' cannot be read"),
         (["karate"], "leave none of 4 to train on; that takes 5 classes or more"),
         (["digits", "--shots", "500"], "(`--shots` 500 + `--queries` 12)"),
         (
-            ["digits", "--learner", "ridge", "--rivals", "none", "--inner-steps", "0,1"],
+            ["digits", "--learner", "ridge", "--baselines", "none", "--inner-steps", "0,1"],
             "`--inner-steps` is of learners that take gradient steps on a support, not of ridge",
         ),
         (
-            ["digits", "--learner", "meta-sgd", "--rivals", "none", "--inner-steps", "10"],
+            ["digits", "--learner", "meta-sgd", "--baselines", "none", "--inner-steps", "10"],
             "`--inner-steps` must be at most 5 for meta-sgd",
         ),
         (
-            ["digits", "--learner", "ridge", "--rivals", "none", "--encoder-draws", "3"],
+            ["digits", "--learner", "ridge", "--baselines", "none", "--encoder-draws", "3"],
             "`--encoder` and its settings are of learners on embeddings, not of ridge",
         ),
         (["digits", "--picture", "p.xyz"], "`picture` must end in .png, .pdf, .svg"),
@@ -119,13 +119,13 @@ def test_a_wrong_call_is_one_line(call, arguments, message):
 
 
 def test_one_untrained_method_alone_has_no_empty_column_and_no_step_of_a_training(call, tmp_path):
-    code, out, err = call("digits", "--learner", "prototypes-2", "--rivals", "none", *SMALL, "--json", "r.json")
+    code, out, err = call("digits", "--learner", "prototypes-2", "--baselines", "none", *SMALL, "--json", "r.json")
     assert code == 0, err
     assert "to prototypes-2" not in out
     assert "meta-training" not in out
     assert json.loads((tmp_path / "r.json").read_text())["selection"].startswith("method named")
-    assert "1 of 2, " in err
-    assert "2 of 2, " in err
+    assert "(1 of 2): validation " in err
+    assert "(2 of 2): validation " in err
 
 
 def test_the_training_of_encoders_is_counted_beside_the_table():
@@ -155,7 +155,7 @@ def test_a_learner_stands_alone_or_beside_what_is_not_trained(call, tmp_path):
             ["prototypes-2", "prototypes-centred", "prototypes-weighted", "logistic", "random-start", "maml"],
         ),
     ):
-        code, _, err = call(*wanted, "--rivals", rivals)
+        code, _, err = call(*wanted, "--baselines", rivals)
         assert code == 0, err
         assert list(json.loads((tmp_path / "r.json").read_text())["methods"]) == names
 
@@ -169,7 +169,7 @@ def test_of_all_pairs_as_many_classes_select_as_a_task_has_where_they_allow(clas
 
 
 def test_what_selects_is_printed_where_it_is_not_the_validation_classes(call):
-    wanted = ["digits", "--learner", "prototypes-2", "--rivals", "none", "--tasks", "3", "--queries", "3"]
+    wanted = ["digits", "--learner", "prototypes-2", "--baselines", "none", "--tasks", "3", "--queries", "3"]
     _, out, _ = call(*wanted, "--class-split", "random:1:5,1,4")
     assert "validation tasks are of training classes, as there are fewer validation classes than ways" in " ".join(
         out.split()
@@ -184,7 +184,7 @@ def test_graphs_of_roles_are_crossed_with_shared_and_with_unseen_classes(call, t
     assert record["dataset"]["graphs"] == len(record["metric"]["values"]) == 6
     assert record["protocol"]["labels"] == "shared"
     assert "3 for each of 6 graphs" in out
-    code, _, err = call(*wanted, "--class-split", "random:1:4,3,3", "--run", "other", "--json", "r.json")
+    code, _, err = call(*wanted, "--class-split", "random:1:4,3,3", "--run-dir", "other", "--json", "r.json")
     assert code == 0, err
     assert json.loads((tmp_path / "r.json").read_text())["protocol"]["labels"] == "disjoint"
 
@@ -199,7 +199,7 @@ def test_graphs_of_a_set_are_told_apart(call, tmp_path, mirror):
 
 def test_several_shots_are_one_record_and_one_picture_and_can_be_resumed(call, tmp_path):
     wanted = ["digits", "--learner", "maml", *SMALL, "--set", "steps=2", "--shots", "3,1", "--json", "r.json"]
-    code, out, err = call(*wanted, "--picture", "p.png", "--run", "kept")
+    code, out, err = call(*wanted, "--picture", "p.png", "--run-dir", "kept")
     assert code == 0, err
     record = json.loads((tmp_path / "r.json").read_text())
     assert list(record["by_shots"]) == ["1", "3"]
@@ -208,8 +208,8 @@ def test_several_shots_are_one_record_and_one_picture_and_can_be_resumed(call, t
     assert "1 shot," in out
     assert "3 shots," in out
     assert (tmp_path / "p.png").stat().st_size > 10_000
-    (tmp_path / "kept" / "shots-3" / "results.json").unlink()  # as if it had been stopped after the first
-    assert call(*wanted, "--resume", "--run", "kept")[0] == 0
+    (tmp_path / "kept" / "shots-3" / "checkpoint.pt").unlink()  # as if it had been stopped after the first
+    assert call(*wanted, "--resume", "--run-dir", "kept")[0] == 0
     again = json.loads((tmp_path / "r.json").read_text())
     assert again["metric"] == record["metric"]
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from graphkit.cli import commands
-from graphkit.training import nested
+from graphkit.training.classification import nested
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 TRAIN = "--seeds 1 --seed 4 --epochs 2 --set hidden=4"
 EMBED = "--dim 3 --seed 4 --epochs 1 --no-probes --no-pictures"
-FEWSHOT = "--rivals none --class-split random:1:4,3,3 --tasks 2 --queries 3"
+FEWSHOT = "--baselines none --class-split random:1:4,3,3 --tasks 2 --queries 3"
 CONTEXTS = {
     "train nodes": f"train karate --model mlp {TRAIN}",
     "train batches": f"train karate --model sage --sampled --batch-size 2 {TRAIN}",
@@ -39,38 +39,45 @@ CONTEXTS = {
 FAST = ("train nodes", "embed", "spectrum")
 MIRRORED = ("train published", "train graphs", "train nested", "embed graphs")
 
-SETTINGS = {
+SHARED = {
     "seed": "3",
     "seeds": "2",
-    "epochs": "3",
-    "lr": "0.3",
+    "settings": "hidden=7",
+    "config": "c.toml",
+    "run_dir": "elsewhere",
+    "resume": None,
     "json_path": "r.json",
+    "picture": "p.png",
+    "log_dir": "log",
     "device": "cuda:9",
+    "precision": "64-true",
     "threads": "2",
 }
+"""The options of all studies."""
+
 VARIED = {
     "train": {
-        **SETTINGS,
+        **SHARED,
+        "epochs": "3", "lr": "0.3",
         "model": "gcn", "list_models": None, "split": "stratified:0.5,0.2,0.3", "split_seed": "3",
         "split_per_seed": None, "undirected": None, "protocol": "nested-10-fold", "beside": "gcn", "sampled": None,
         "fan_out": "1,1", "batch_size": "3", "workers": "1", "partitions": "parts", "keep_around": None,
-        "settings": "dropout=0.9", "config": "c.toml", "picture": "p.png", "precision": "64-true",
-        "checkpoint": "elsewhere", "resume": None,
+        "settings": "dropout=0.9",
     },
     "embed": {
-        **SETTINGS,
+        **SHARED,
+        "epochs": "3", "lr": "0.3",
         "loss": "triplet", "model": "mlp", "level": "graph", "dim": "5", "split": "stratified:0.5,0.2,0.3",
-        "split_seed": "3", "split_per_seed": None, "settings": "hidden=7", "config": "c.toml", "beside": "gcn",
+        "split_seed": "3", "split_per_seed": None, "beside": "gcn",
         "held_out": "cycle-2", "inductive": None, "disjoint": "1", "without_neighbours": None, "probes": None,
-        "pictures": None, "precision": "64-true", "run": "elsewhere", "resume": None,
+        "pictures": None,
     },
     "fewshot": {
-        **{name: SETTINGS[name] for name in ("seed", "json_path", "device", "threads")},
-        "learner": "anil", "rivals": "untrained", "list_learners": None, "ways": "3", "shots": "2", "queries": "4",
+        **SHARED,
+        "learner": "anil", "baselines": "untrained", "list_learners": None, "ways": "3", "shots": "2", "queries": "4",
         "tasks": "3", "class_split": "random:2:4,3,3", "across_graphs": None, "adapter": "structure",
         "inductive": None, "encoder": "dgi", "encoder_draws": "2", "encoder_settings": "epochs=1", "calibrate": "0",
-        "balanced": None, "settings": "scale=0.3", "inner_steps": "0,1", "picture": "p.png", "run": "elsewhere",
-        "resume": None,
+        "balanced": None, "settings": "scale=0.3", "inner_steps": "0,1",
     },
     "spectrum": {"k": "3", "normalization": "none", "picture": "p.png", "wavelets": "w.png"},
 }  # fmt: skip
@@ -118,6 +125,37 @@ def effect(call, arguments):
 
 BASES: dict[str, tuple] = {}
 """What the calls come to without another option, each made once."""
+
+
+@pytest.mark.parametrize("command", ["train", "embed", "fewshot"])
+def test_all_studies_share_their_options(command):
+    shared = {name: each.get_default(click.Context(commands)) for name, each in options_of(command).items()}
+    train = {name: each.get_default(click.Context(commands)) for name, each in options_of("train").items()}
+    assert {name: shared[name] for name in SHARED} == {name: train[name] for name in SHARED}
+
+
+def test_torchrun_takes_every_option_of_a_study_for_ours():
+    """It refuses to start where an option is the beginning of several of its own."""
+    from torch.distributed.run import get_args_parser
+
+    own = [name for action in get_args_parser()._actions for name in action.option_strings]
+    for command in ("train", "embed", "fewshot"):
+        for each in options_of(command).values():
+            for name in (*each.opts, *each.secondary_opts):
+                assert name in own or len([other for other in own if other.startswith(name)]) < 2, name
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("--checkpoint", "--run-dir"), ("--run", "--run-dir"), ("--rivals", "--baselines")]
+)
+def test_an_option_that_was_renamed_is_taken_and_says_so(call, old, new):
+    value = {"--rivals": "none"}.get(old, "own")
+    start = CONTEXTS["fewshot untrained" if old == "--rivals" else "train nodes"].replace("--baselines none", "")
+    code, _, err = call(*start.split(), old, value)
+    assert code == 0, err
+    assert f"`{old}` was renamed to `{new}`." in err
+    assert old == "--rivals" or Path("own/record.json").exists()
+    assert (old == "--rivals") == ("(1 of 1)" in err and "ridge" in err)
 
 
 @pytest.mark.parametrize("command", VARIED)
@@ -208,4 +246,4 @@ def test_a_protocol_without_weights_promises_none(call, mirror, monkeypatch):
     monkeypatch.setattr(nested, "RUNS", 1)
     code, _, err = call(*CONTEXTS["train nested"].split())
     assert code == 0
-    assert err.splitlines()[-1] == "Checkpoint: runs/mutag-gin-nested-10-fold"
+    assert err.splitlines()[-1] == "RunStore: runs/mutag-gin-nested-10-fold"

@@ -61,7 +61,7 @@ def test_what_was_typed_is_said_so_too(call, arguments):
 COMMANDS = {
     "train": ["train", "karate", "--seeds", "1", "--epochs", "1", "--device", "cpu", "--picture", "p.png"],
     "embed": ["embed", "karate", "--epochs", "1", "--dim", "2", "--device", "cpu", "--no-probes"],
-    "fewshot": ["fewshot", "digits", "--learner", "prototypes-2", "--rivals", "none", "--class-split",
+    "fewshot": ["fewshot", "digits", "--learner", "prototypes-2", "--baselines", "none", "--class-split",
                 "random:1:4,3,3", "--tasks", "2", "--picture", "p.png"],
 }  # fmt: skip
 
@@ -84,12 +84,12 @@ def test_a_picture_that_fails_costs_neither_table_nor_record(call, monkeypatch, 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_full_disk_names_the_file_and_prints_the_record(call, monkeypatch, command):
-    from graphkit.training import files
+    from graphkit.training.engine import files
 
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    for module in ("records", "fewshot.results", "embedding.results", "files"):
+    for module in ("engine.records", "fewshot.results", "embedding.results", "engine.files"):
         monkeypatch.setattr(f"graphkit.training.{module}.write_atomically", full)
     code, out, err = call(*COMMANDS[command], "--json", "r.json")
     assert files.write_atomically is full

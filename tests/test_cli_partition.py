@@ -32,7 +32,7 @@ def test_one_part_trains_as_the_whole_graph_does(call):
     assert (code, "part 0: 34 nodes, 156 edges into them" in said) == (0, True)
     records = {}
     for name, more in (("parts", ["--partitions", "whole"]), ("graph", [])):
-        code, said = call(*TRAIN, *more, "--checkpoint", name, "--json", f"{name}.json")
+        code, said = call(*TRAIN, *more, "--run-dir", name, "--json", f"{name}.json")
         assert code == 0, said
         with open(f"{name}.json") as file:
             records[name] = json.load(file)
@@ -46,7 +46,7 @@ def test_a_stored_graph_is_cut_and_trained_on_as_it_lies(call, tmp_path):
     assert call("data", "partition", "./stored", "--parts", "1", "--to", "whole")[0] == 0
     records = {}
     for name, more in (("parts", ["--partitions", "whole"]), ("graph", [])):
-        code, said = call("train", "./stored", *TRAIN[2:], *more, "--checkpoint", name, "--json", f"{name}.json")
+        code, said = call("train", "./stored", *TRAIN[2:], *more, "--run-dir", name, "--json", f"{name}.json")
         assert code == 0, said
         records[name] = json.loads((tmp_path / f"{name}.json").read_text())
     same = ("dataset", "protocol", "config", "epochs", "seeds")

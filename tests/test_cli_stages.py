@@ -12,6 +12,7 @@ import pytest
 
 from graphkit.cli import output
 from graphkit.cli.stages import LOGGER, Stages, begin
+from graphkit.training import Unit
 from tests.training.studies import STUDIES
 
 SO_FAR = re.compile(r"^(.+): \d+ s so far$", re.MULTILINE)
@@ -21,12 +22,12 @@ COMMANDS = {
                      "--epochs", "1", "--set", "hidden=4"],
     "embed": ["embed", "karate", "--epochs", "3", "--dim", "2", "--device", "cpu", "--beside", "gcn", "--no-probes",
               "--no-pictures"],
-    "fewshot": ["fewshot", "digits", "--learner", "maml", "--rivals", "none", "--class-split", "random:1:4,3,3",
+    "fewshot": ["fewshot", "digits", "--learner", "maml", "--baselines", "none", "--class-split", "random:1:4,3,3",
                 "--tasks", "2", "--set", "steps=5"],
 }  # fmt: skip
 BEGUN = {
-    "train": "training with seed 0",
-    "train nested": "structure-free, fold 9, training 4, after 49 of 50",
+    "train": "seed 0 (1 of 1)",
+    "train nested": "structure-free, fold 9, training 6 (70 of 70)",
     "embed": "training gcn beside it, with seed 0",
     "fewshot": "maml on",
 }
@@ -75,8 +76,7 @@ def test_nothing_is_said_while_there_are_news(capsys):
 
 def test_a_bar_that_moves_is_news(monkeypatch):
     before = output.last_news()
-    bar = output.Bar([0], 3)
-    bar._show(0, 1, "")
+    output.Bar(3)._show(Unit(key="seed-0", label="seed 0", seed=0), 0.5, "")
     assert output.last_news() > before
 
 

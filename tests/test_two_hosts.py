@@ -139,7 +139,7 @@ def record(path: Path) -> dict[str, Any]:
 
 def same(call: Any, folder: Path, many: str) -> None:
     """Require of a finished run in a folder what one process comes to."""
-    assert call(*RUN, "--checkpoint", "one", "--json", "one.json")[0] == 0
+    assert call(*RUN, "--run-dir", "one", "--json", "one.json")[0] == 0
     assert record(folder / f"{many}.json") == record(folder / "one.json")
     for seed in (0, 1):
         one, other = (load_file(folder / run / f"seed-{seed}.safetensors") for run in ("one", many))
@@ -149,7 +149,7 @@ def same(call: Any, folder: Path, many: str) -> None:
 
 def cut_and_stopped(hosts: Hosts, *more: Any) -> None:
     """Start a job, cut the cable in the middle of the second seed, and ask both hosts to stop, as a scheduler does."""
-    hosts.start("cut", *RUN, *more, "--checkpoint", hosts.folder / "run")
+    hosts.start("cut", *RUN, *more, "--run-dir", hosts.folder / "run")
     until((hosts.folder / "run/seed-0.safetensors").exists, "the first seed is not finished", hosts, "cut")
     hosts.cable("down")
     workers, asked = hosts.workers(), time.monotonic()
@@ -171,7 +171,7 @@ def cut_and_stopped(hosts: Hosts, *more: Any) -> None:
 
 def test_a_job_on_two_hosts_whose_cable_is_cut_stops_when_asked_and_goes_on_in_one_process(hosts, call, tmp_path):
     cut_and_stopped(hosts)
-    assert call(*RUN, "--checkpoint", "run", "--resume", "--json", "run.json")[0] == 0
+    assert call(*RUN, "--run-dir", "run", "--resume", "--json", "run.json")[0] == 0
     same(call, tmp_path, "run")
 
 
@@ -180,10 +180,10 @@ def test_a_job_on_two_hosts_whose_cable_is_cut_stops_when_asked_and_goes_on_in_o
 def test_two_hosts_train_as_one_process_does_and_go_on_after_a_cut_cable(hosts, call, tmp_path, kind):
     partition(load("karate"), tmp_path / "parts", parts=2, by="contiguous")
     more = ["--partitions", tmp_path / "parts"] if kind == "parts" else []
-    hosts.start("straight", *RUN, *more, "--checkpoint", tmp_path / "straight", "--json", tmp_path / "straight.json")
+    hosts.start("straight", *RUN, *more, "--run-dir", tmp_path / "straight", "--json", tmp_path / "straight.json")
     assert hosts.ended() == [0, 0], hosts.said("straight")
     same(call, tmp_path, "straight")
     cut_and_stopped(hosts, *more)
-    hosts.start("again", *RUN, *more, "--checkpoint", tmp_path / "run", "--resume", "--json", tmp_path / "run.json")
+    hosts.start("again", *RUN, *more, "--run-dir", tmp_path / "run", "--resume", "--json", tmp_path / "run.json")
     assert hosts.ended() == [0, 0], hosts.said("again")
     same(call, tmp_path, "run")

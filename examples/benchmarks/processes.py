@@ -30,7 +30,7 @@ from torch_geometric.utils import to_undirected
 from graphkit.data import NeighborLoader, Part, PartitionedFeatures, PartitionedGraph, Partitions, partition
 from graphkit.data.exchange import Exchange
 from graphkit.nn import Encoder, SAGEConv
-from graphkit.training.engine.distributed import connected
+from graphkit.training.engine.distributed import init_world
 
 CLASSES, HIDDEN, COMMUNITY = 40, 256, 500
 WHOLE, PARTS, AROUND, HOME = "the whole graph", "a part", "a part and around", "a part, its own nodes"
@@ -67,7 +67,7 @@ def private_mb() -> float:
 def worked(rank: int, folders: dict[str, Path], held: str, batch: int, batches: int, fan_out: list[int]) -> Any:
     """Return what one process of a job measures."""
     torch.set_num_threads(1)
-    with connected(torch.device("cpu")) as processes:
+    with init_world(torch.device("cpu")) as processes:
         before = private_mb()
         exchange = Exchange() if held == WHOLE else Exchange(rank, processes.count)
         part = Part(Partitions(folders[held]), exchange)

@@ -127,7 +127,7 @@ def embed(
     for name in beside:
         member("beside", name, [*RECIPES, *EMBEDDINGS], listed)
     others = [embedding_recipe(name) if name in EMBEDDINGS else recipe(name) for name in beside]
-    run = options.run or Path("runs") / "-".join([dataset, loss, *([held_out] if held_out else [])])
+    run = options.run_dir or Path("runs") / "-".join([dataset, loss, *([held_out] if held_out else [])])
     options.require_places(run)
     require_split(dataset, split)
 
@@ -159,7 +159,7 @@ def embed(
             probes=probes,
             device=options.device,
             precision=options.precision,
-            run=run,
+            run_dir=run,
             resume=options.resume,
             reporter=reporter,
             command=options.command,

@@ -155,7 +155,7 @@ def fewshot(
     if options.precision != "32-true":
         raise click.UsageError("`--precision`: few-shot learners compute in '32-true'.")
     _require_used(methods, inner_steps, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
-    run, seed = options.run or Path("runs") / f"{dataset}-fewshot-{learner}", options.seed
+    run, seed = options.run_dir or Path("runs") / f"{dataset}-fewshot-{learner}", options.seed
     options.require_places(run)
 
     preload(
@@ -208,7 +208,7 @@ def fewshot(
                 seed=seed,
                 steps=inner_steps or (),
                 methods=methods,
-                run=folder,
+                run_dir=folder,
                 # The first is where a stopped run begins; later ones may not have been reached.
                 resume=options.resume and (number == shots[0] or (folder / "checkpoint.pt").exists()),
                 reporter=reporter,

@@ -62,7 +62,7 @@ class StudyOptions:
     """The options that all studies share, as they were typed.
 
     Args:
-        run: folder of the run.
+        run_dir: folder of the run.
         resume: whether to go on from it.
         config: TOML file of fields.
         settings: fields as ``FIELD=VALUE``.
@@ -72,10 +72,10 @@ class StudyOptions:
         threads: CPU threads, ``None`` for the rule of :meth:`use_threads`.
         json_path: where the record goes.
         picture: where the picture goes.
-        log: folder for the figures of every epoch.
+        log_dir: folder for the figures of every epoch.
     """
 
-    run: Path | None
+    run_dir: Path | None
     resume: bool
     config: Path | None
     settings: tuple[str, ...]
@@ -86,7 +86,7 @@ class StudyOptions:
     threads: int | None
     json_path: Path | None
     picture: Path | None
-    log: Path | None
+    log_dir: Path | None
 
     @property
     def command(self) -> str:
@@ -113,8 +113,8 @@ class StudyOptions:
 
     def require_places(self, run: Path) -> None:
         """Refuse files that cannot be written, before anything is computed for them; ``run`` is the run's folder."""
-        log = None if self.log is None else self.log / "metrics.csv"
-        require_places(json=self.json_path, picture=self.picture, run=run / "record.json", log=log)
+        log = None if self.log_dir is None else self.log_dir / "metrics.csv"
+        require_places(json=self.json_path, picture=self.picture, run_dir=run / "record.json", log_dir=log)
 
     def use_threads(self, edges: int) -> None:
         """Compute with so many threads as were asked for; else with one on a small graph, or PyTorch's choice."""
@@ -140,19 +140,19 @@ class StudyOptions:
             yield None
             return
         shown = Bar(epochs, per_cent) if sys.stderr.isatty() else Lines(per_cent, each=each)
-        if self.log is None:
+        if self.log_dir is None:
             with shown:
                 yield shown
             return
         from lightning_fabric.loggers import CSVLogger
 
-        logger = CSVLogger(self.log.parent, name=self.log.name, version="", flush_logs_every_n_steps=100)
+        logger = CSVLogger(self.log_dir.parent, name=self.log_dir.name, version="", flush_logs_every_n_steps=100)
         with shown:
             try:
                 yield Several(shown, LoggerReporter(logger))
             finally:
                 logger.finalize("success")
-                say(f"Figures of every epoch: {self.log / 'metrics.csv'}")
+                say(f"Figures of every epoch: {self.log_dir / 'metrics.csv'}")
 
 
 def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -162,18 +162,21 @@ def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Calla
         runs: the default folder of a run, in words.
         seeds: the default number of seeds, in words.
     """
+    # No name begins several of `torchrun`'s own options, such as `--run-path` and `--run_path`: it would not start.
     shared = (
+        renamed_option("--run", "--run-dir", type=FOLDER),
+        renamed_option("--checkpoint", "--run-dir", type=FOLDER),
         click.option("--seeds", type=click.IntRange(1), help=f"How many seeds.  [default: {seeds}]"),
         click.option("--seed", type=SEED, default=0, show_default=True, help="The first of them."),
         click.option("--config", type=FILE, metavar="FILE", help="TOML file of fields."),
         click.option(
             "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field; after --config."
         ),
-        click.option("--run", type=FOLDER, metavar="FOLDER", help=f"Where everything goes.  [default: runs/{runs}]"),
+        click.option("--run-dir", type=FOLDER, metavar="FOLDER", help=f"Where all goes.  [default: runs/{runs}]"),
         click.option("--resume", is_flag=True, help="Go on from that folder, to the same numbers."),
         click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here too."),
         click.option("--picture", type=FILE, metavar="PATH", help="Draw the result here (png, pdf or svg)."),
-        click.option("--log", type=FOLDER, metavar="FOLDER", help="Write the figures of every epoch here, as CSV."),
+        click.option("--log-dir", type=FOLDER, metavar="FOLDER", help="Write the figures of every epoch here, as CSV."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1."),
         click.option(
             "--precision", default="32-true", show_default=True, help="32-true, 64-true, bf16-mixed or 16-mixed."

@@ -14,7 +14,6 @@ from graphkit.cli.options import (
     SMALL_EDGES,
     SPLIT,
     StudyOptions,
-    renamed_option,
     require_drawn,
     study_options,
 )
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
     help="With --sampled: each process of the job holds one part of the graph, of `graphkit data partition`.",
 )
 @click.option("--keep-around", is_flag=True, help="With --partitions: keep the features of nodes around the part too.")
-@renamed_option("--checkpoint", "--run", type=FOLDER)
 @study_options(runs="DATASET-MODEL", seeds="5")
 @debuggable
 def train(
@@ -123,7 +121,7 @@ def train(
     others = [recipe(other, items=items)] if protocol and items == "graphs" and other not in ("none", name) else []
     if keep_around and partitions is None:
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
-    run = options.run or Path("runs") / "-".join(filter(None, (asked.name, name, protocol)))
+    run = options.run_dir or Path("runs") / "-".join(filter(None, (asked.name, name, protocol)))
     options.require_places(run)
     require_split(asked.source, split)
 
@@ -158,7 +156,7 @@ def train(
     common: dict[str, Any] = {
         "device": options.device,
         "precision": options.precision,
-        "run": run,
+        "run_dir": run,
         "resume": options.resume,
         "command": options.command,
     }

@@ -127,7 +127,12 @@ Keep: TypeAlias = Callable[[Callable[[], Mapping[str, Any]]], None]
 
 
 class MetaStep(NamedTuple):
-    """The figures of a step: the meta-loss before it, and the accuracy on the validation tasks when last looked at."""
+    """The figures of a step: the meta-loss before it, and the accuracy on the validation tasks when last looked at.
+
+    Example:
+        >>> MetaStep(20, 0.7, 0.6).figure
+        0.6
+    """
 
     number: int
     train_loss: float
@@ -168,6 +173,15 @@ class MetaTrainer:
             learner with dropout.
 
     Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400; the outer optimiser is Adam.
+
+    Example:
+        >>> from graphkit.meta import Protocol, PrototypicalNetwork, Rows
+        >>> items = Rows(torch.randn(60, 5, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 4)
+        >>> train, validation = (TaskSet.drawn(items, pair, Protocol(n_tasks=16, n_query=4)) for pair in ((0, 1), (2, 3)))
+        >>> learner = PrototypicalNetwork(torch.nn.Linear(5, 3))
+        >>> trainer = MetaTrainer(learner, [train], validation, MetaTraining(steps=6, every=2))
+        >>> [step.number for step in trainer.steps()]
+        [1, 2, 3, 4, 5, 6]
     """
 
     def __init__(

@@ -13,6 +13,8 @@ from graphkit.meta import (
     MAML,
     Evaluation,
     FeatureWeights,
+    MetaStep,
+    MetaTrainer,
     MetaTraining,
     Nodes,
     Protocol,
@@ -82,6 +84,20 @@ def test_a_margin_leaves_a_step_only_for_one_that_is_surely_better(margin, selec
     monkeypatch.setattr("graphkit.meta.training.evaluate", lambda *_, **__: next(found))
     options = MetaTraining(steps=3, every=1, margin=margin)
     assert meta_trained(PrototypicalNetwork(nn.Linear(20, 2)), [train], validation, options).step == selected
+
+
+def test_a_trainer_gives_the_figures_of_each_step_and_has_nothing_to_select_before_the_first(noisy):
+    train, validation, _ = parts(noisy)
+    learner = PrototypicalNetwork(nn.Linear(20, 3))
+    trainer = MetaTrainer(learner, [train], validation, MetaTraining(steps=5, every=2))
+    with pytest.raises(ValueError, match="nothing to select"):
+        trainer.select()
+    steps = list(trainer.steps())
+    assert [type(step) for step in steps] == [MetaStep] * 5
+    assert [step.number for step in steps] == [1, 2, 3, 4, 5]
+    assert [step.train_loss for step in steps] == list(trainer.select().losses)
+    assert steps[2].validation == steps[1].validation  # the third is not looked at
+    assert max(step.figure for step in steps) <= evaluate(learner, validation).mean
 
 
 def test_several_graphs_take_turns(noisy):

@@ -65,25 +65,10 @@ def rings_and_stars(classes: int = 2) -> GraphSet:
     return made.divided(Stratified()(made.items, torch.Generator().manual_seed(0)))
 
 
-class Heard:
-    """Lets a reporter hear of what listeners, and those who are told, hear of."""
-
-    def __init__(self, reporter: Any) -> None:
-        self.reporter = reporter
-        self.number = 0
-
-    def run(self, done: int, total: int, said: str) -> None:
-        self.reporter.epoch(0, done, done)
-
-    def __call__(self, name: str, problem: str, result: Any) -> None:
-        self.number += 1
-        self.reporter.epoch(0, self.number, self.number)
-
-
 def _trained(data: Callable[[], Any], name: str, items: str, **fields: Any) -> Callable[..., Any]:
     def study(folder: Path | None = None, *, reporter: Any = None, resume: bool = False) -> Any:
         chosen = recipe(name, {"epochs": EPOCHS, "hidden": 8, **fields}, items=items)
-        options: dict[str, Any] = {"checkpoint": folder, "resume": resume, "reporter": reporter}
+        options: dict[str, Any] = {"run_dir": folder, "resume": resume, "reporter": reporter}
         return train(data(), chosen, seeds=[0, 1], device="cpu", **options)
 
     return study
@@ -92,14 +77,14 @@ def _trained(data: Callable[[], Any], name: str, items: str, **fields: Any) -> C
 def _embedded(data: Callable[[], Any], loss: str, level: str = "node", **fields: Any) -> Callable[..., Any]:
     def study(folder: Path | None = None, *, reporter: Any = None, resume: bool = False) -> Any:
         chosen = embedding_recipe(loss, {"epochs": EPOCHS, "dim": 4, "hidden": 8, **fields}, level=level)
-        options: dict[str, Any] = {"checkpoint": folder, "resume": resume, "reporter": reporter}
+        options: dict[str, Any] = {"run_dir": folder, "resume": resume, "reporter": reporter}
         return embed(data(), chosen, seeds=[0, 1], probes=False, device="cpu", **options)
 
     return study
 
 
 def _nested(folder: Path | None = None, *, reporter: Any = None, resume: bool = False) -> Any:
-    options: dict[str, Any] = {"checkpoint": folder, "resume": resume, "listener": reporter and Heard(reporter)}
+    options: dict[str, Any] = {"run_dir": folder, "resume": resume, "reporter": reporter}
     given = {"epochs": 2, "hidden": 4, "layers": 2, "readout": "sum"}
     return nested_cross_validation(
         rings_and_stars(), recipe("gin", items="graphs"), given=given, folds=2, device="cpu", **options
@@ -109,7 +94,7 @@ def _nested(folder: Path | None = None, *, reporter: Any = None, resume: bool = 
 def _fewshot(folder: Path | None = None, *, reporter: Any = None, resume: bool = False) -> Any:
     split = ClassSplit(train=(0, 1), validation=(2, 3), test=(4, 5))
     study = study_of_classes(communities(90, 6, 12), [split], TASKS)
-    options: dict[str, Any] = {"folder": folder, "resume": resume, "tell": reporter and Heard(reporter)}
+    options: dict[str, Any] = {"run_dir": folder, "resume": resume, "reporter": reporter}
     return fewshot(study, TASKS, list(METHODS), methods=METHODS, **options)
 
 

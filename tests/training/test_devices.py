@@ -34,7 +34,7 @@ def test_fabric_run_starts_it(tmp_path):
     home = Path(sys.executable).parent
     options = ["--model", "sage", "--sampled", "--fan-out", "4,2", "--batch-size", "2", "--set", "shares=2"]
     launch = [home / "fabric", "run", "--accelerator", "cpu", "--devices", "2", home / "graphkit"]
-    more = ["--seeds", "1", "--epochs", "2", "--checkpoint", tmp_path]
+    more = ["--seeds", "1", "--epochs", "2", "--run-dir", tmp_path]
     made = subprocess.run([*launch, "train", "karate", *options, *more], capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     assert made.stdout.count("test accuracy") == 1

@@ -16,7 +16,7 @@ from torch import nn
 from graphkit.training import recipe, train
 from graphkit.training.classification.graphs import prepare_graphs
 from graphkit.training.classification.microbatches import RunningStatistics
-from graphkit.training.engine.distributed import Processes
+from graphkit.training.engine.distributed import World
 from tests.jobs import Ending, job, same
 
 FIELDS = {"epochs": 5, "hidden": 8, "layers": 2, "batch": 20, "shares": 4, "lr": 0.02}
@@ -45,8 +45,8 @@ def alone(graphs, chosen=CHOSEN, precision=DOUBLE, **options):
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_losses_figures_and_weights_are_those_of_one_process(graphs, tmp_path, count):
-    expected = alone(graphs, checkpoint=tmp_path / "one")
-    for found in trained(count, graphs, tmp_path / "said", checkpoint=tmp_path / "many"):
+    expected = alone(graphs, run_dir=tmp_path / "one")
+    for found in trained(count, graphs, tmp_path / "said", run_dir=tmp_path / "many"):
         same(found, expected)
     one, many = (load_file(tmp_path / run / "seed-0.safetensors") for run in ("one", "many"))
     assert any("running_var" in name for name in one)
@@ -85,7 +85,7 @@ def test_what_is_taken_by_all_processes_is_the_epoch_once(graphs, own_generator)
     taken = []
     for rank in range(3):
         task, _ = prepare_graphs(
-            graphs, CHOSEN.with_({"shares": 3}), torch.device("cpu"), torch.float32, processes=Processes(rank, 3)
+            graphs, CHOSEN.with_({"shares": 3}), torch.device("cpu"), torch.float32, world=World(rank, 3)
         )
         torch.manual_seed(0)
         taken += [rows for rows in task.batches(20) if rows.share]
@@ -102,13 +102,13 @@ def test_running_statistics_are_the_mean_over_shares_whatever_their_order():
     for number, x in enumerate(shares):
         statistics.begin(first=number == 0)
         norm(x)
-        statistics.end(len(x) / 14, Processes(), last=number == 1)
+        statistics.end(len(x) / 14, World(), last=number == 1)
     torch.testing.assert_close(norm.running_mean, expected)
     assert norm.num_batches_tracked == 1
 
 
 def test_a_process_that_dies_ends_the_others_and_the_job_resumes(graphs, tmp_path):
-    options = {"checkpoint": tmp_path / "run", "checkpoint_every": 0.0}
+    options = {"run_dir": tmp_path / "run", "checkpoint_every": 0.0}
     first, second = trained(2, graphs, tmp_path / "said", how={1: lambda: os._exit(9)}, **options)
     assert second is None
     assert "lost another one of the job" in first
@@ -117,7 +117,7 @@ def test_a_process_that_dies_ends_the_others_and_the_job_resumes(graphs, tmp_pat
 
 
 def test_a_job_that_is_stopped_in_one_process_stops_in_all_and_resumes(graphs, tmp_path):
-    options = {"checkpoint": tmp_path / "run"}
+    options = {"run_dir": tmp_path / "run"}
     for said in trained(2, graphs, tmp_path / "said", how={1: lambda: os.kill(os.getpid(), 15)}, **options):
         assert said.startswith("Interrupted: stopped after epoch 3")
     for found in trained(2, graphs, tmp_path / "again", resume=True, **options):
@@ -139,7 +139,7 @@ def test_what_processes_cannot_share_is_refused(graphs, tmp_path, fields, messag
 def test_torchrun_starts_it_and_one_process_writes_and_speaks(mirror, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     options = ["--model", "gin", "--set", "shares=2", "--set", "hidden=8", "--seeds", "1", "--epochs", "2"]
-    files = ["--checkpoint", tmp_path / "run", "--json", tmp_path / "record.json"]
+    files = ["--run-dir", tmp_path / "run", "--json", tmp_path / "record.json"]
     command = [*launch, "-m", "graphkit.cli", "train", "mutag", *options, *files]
     made = subprocess.run(command, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr

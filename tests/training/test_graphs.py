@@ -42,8 +42,8 @@ def test_a_run_stopped_and_resumed_gives_the_same_numbers(graphs, tmp_path):
     from graphkit.training import Interrupted
 
     with pytest.raises(Interrupted):
-        train(graphs, small("gin", epochs=4), seeds=[0, 1], device="cpu", checkpoint=tmp_path, reporter=StopAfter(6))
-    again = train(graphs, small("gin", epochs=4), seeds=[0, 1], device="cpu", checkpoint=tmp_path, resume=True)
+        train(graphs, small("gin", epochs=4), seeds=[0, 1], device="cpu", run_dir=tmp_path, reporter=StopAfter(6))
+    again = train(graphs, small("gin", epochs=4), seeds=[0, 1], device="cpu", run_dir=tmp_path, resume=True)
     assert again.record.metric == whole
 
 

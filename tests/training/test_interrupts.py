@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from graphkit.training import interrupts
+from graphkit.training.engine import interrupts
 from graphkit.training.engine.interrupts import (
     LAUNCHED,
     Orphan,

@@ -19,11 +19,11 @@ from graphkit.meta import (
     TaskSet,
     meta_trained,
 )
-from graphkit.training.engine.distributed import connected
+from graphkit.training.engine.distributed import init_world
 from graphkit.training.fewshot import fewshot, study_of_classes
 from graphkit.training.fewshot.meta_learnt import MetaLearnt
 from graphkit.training.fewshot.untrained import Prototypes
-from tests.jobs import job
+from tests.jobs import Ending, job
 
 CPU = torch.device("cpu")
 OPTIONS = MetaTraining(steps=4, batch=4, every=2, lr=0.05)
@@ -64,7 +64,7 @@ def test_steps_are_those_of_one_process(tmp_path, count):
     names = list(learners())
 
     def work(rank):
-        with connected(CPU) as processes:
+        with init_world(CPU) as processes:
             return {name: numbers(learners()[name], processes=processes) for name in names}
 
     said = job(count, tmp_path, work)
@@ -97,30 +97,14 @@ def figures(outcome):
     return {name: [method.problems[0].accuracies, method.validation] for name, method in outcome.methods.items()}
 
 
-def solved(study, count, folder, run, how=None, **options):
-    """Return the figures of each process, or what it says; ``how`` says what a process does after a step."""
+def solved(study, count, folder, run, how=None, *, after=2, **options):
+    """Return the figures of each process, or what it says; ``how`` says what the second one does after some steps."""
 
     def work(rank):
-        done = 0
-
-        def after(keep):
-            def kept(self, state):
-                nonlocal done
-                done += 1
-                if done == 2 and rank == 1 and how is not None:
-                    how()
-                keep(self, state)
-
-            return kept
-
-        from graphkit.training.fewshot.kept import UnderWay
-
-        UnderWay.keep = after(UnderWay.keep)  # in this process only
-        with connected(CPU) as processes:
-            found = fewshot(
-                study, PROTOCOL, ["prototypes", "maml"], methods=METHODS, folder=run, processes=processes, **options
-            )
-            return figures(found)
+        reporter = Ending(how if rank == 1 else None, after=after)
+        return figures(
+            fewshot(study, PROTOCOL, ["prototypes", "maml"], methods=METHODS, run_dir=run, reporter=reporter, **options)
+        )
 
     return job(count, folder, work)
 
@@ -128,8 +112,8 @@ def solved(study, count, folder, run, how=None, **options):
 def test_a_study_in_several_processes_is_stopped_killed_and_resumed(study, tmp_path):
     expected = figures(fewshot(study, PROTOCOL, ["prototypes", "maml"], methods=METHODS))
     stopped = solved(study, 2, tmp_path / "stopped", tmp_path / "run", lambda: os.kill(os.getpid(), 15))
-    assert all(said.startswith("Interrupted: stopped in the meta-training of maml") for said in stopped)
-    survivor, gone = solved(study, 2, tmp_path / "killed", tmp_path / "run", lambda: os._exit(9), resume=True)
+    assert all(said.startswith("Interrupted: stopped after step 2 of maml on classes 5, 6") for said in stopped)
+    survivor, gone = solved(study, 2, tmp_path / "killed", tmp_path / "run", lambda: os._exit(9), after=3, resume=True)
     assert gone is None
     assert "lost another one of the job" in survivor
     assert "`--resume`" in survivor

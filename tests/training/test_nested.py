@@ -9,7 +9,7 @@ import torch
 from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
-from graphkit.training import Interrupted, nested_cross_validation, recipe
+from graphkit.training import Interrupted, Silence, nested_cross_validation, recipe
 from graphkit.training.classification.nested import GRIDS, choices_of
 from tests.jobs import job
 
@@ -39,56 +39,56 @@ def test_what_features_tell_is_found_and_the_record_names_protocol_and_choices(g
 
 
 def test_a_run_that_is_stopped_and_resumed_gives_the_same_numbers(graphs, tmp_path):
-    class Stop:
-        def run(self, done, total, said):
-            if done == 5:
+    class Stop(Silence):
+        def on_unit(self, unit, result):
+            if unit.number == 5:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(graphs, checkpoint=tmp_path, listener=Stop())
-    assert run(graphs, checkpoint=tmp_path, resume=True).metric == run(graphs).metric
+        run(graphs, run_dir=tmp_path, reporter=Stop())
+    assert run(graphs, run_dir=tmp_path, resume=True).metric == run(graphs).metric
 
 
 def test_a_signal_leaves_a_checkpoint(graphs, tmp_path):
     import signal
 
-    class Send:
-        def run(self, done, total, said):
-            if done == 3:
+    class Send(Silence):
+        def on_unit(self, unit, result):
+            if unit.number == 3:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(Interrupted, match="3 of 20 trainings"):
-        run(graphs, checkpoint=tmp_path, listener=Send())
-    assert run(graphs, checkpoint=tmp_path, resume=True).metric == run(graphs).metric
+    with pytest.raises(Interrupted, match="stopped after structure-free, fold 0, training 2; resume from"):
+        run(graphs, run_dir=tmp_path, reporter=Send())
+    assert run(graphs, run_dir=tmp_path, resume=True).metric == run(graphs).metric
 
 
 def test_one_run_at_a_time_trains_into_a_folder(graphs, tmp_path):
-    class Again:
-        def run(self, done, total, said):
-            with pytest.raises(ValueError, match="`checkpoint`: another process trains into"):
-                run(graphs, checkpoint=tmp_path, resume=True)
+    class Again(Silence):
+        def on_unit(self, unit, result):
+            with pytest.raises(ValueError, match="`run_dir`: another process trains into"):
+                run(graphs, run_dir=tmp_path, resume=True)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(graphs, checkpoint=tmp_path, listener=Again())
-    assert run(graphs, checkpoint=tmp_path, resume=True).metric == run(graphs).metric
+        run(graphs, run_dir=tmp_path, reporter=Again())
+    assert run(graphs, run_dir=tmp_path, resume=True).metric == run(graphs).metric
 
 
 def test_what_chooses_looks_at_no_test_graph_and_three_runs_of_the_choice_do(graphs):
     heard = []
 
-    class Hear:
-        def run(self, done, total, said):
-            heard.append("test" in said)
+    class Hear(Silence):
+        def on_unit(self, unit, result):
+            heard.append("test_accuracy" in result.scalars())
 
-    run(graphs, listener=Hear())
+    run(graphs, reporter=Hear())
     assert heard == [False, False, True, True, True] * 4
 
 
 def test_what_stands_beside_is_what_it_gives_alone_and_resumes_too(graphs, tmp_path):
-    class Stop:
-        def run(self, done, total, said):
-            if said.startswith("structure-free") and done == 2:
+    class Stop(Silence):
+        def on_unit(self, unit, result):
+            if unit.label.startswith("structure-free, fold 0, training 1"):
                 raise KeyboardInterrupt
 
     def both(**more):
@@ -103,8 +103,8 @@ def test_what_stands_beside_is_what_it_gives_alone_and_resumes_too(graphs, tmp_p
         graphs, recipe("structure-free", items="graphs"), given={**GIVEN, "epochs": 1}, folds=2, device="cpu"
     ).record
     with pytest.raises(KeyboardInterrupt):
-        both(checkpoint=tmp_path, listener=Stop())
-    record = both(checkpoint=tmp_path, resume=True)
+        both(run_dir=tmp_path, reporter=Stop())
+    record = both(run_dir=tmp_path, resume=True)
     assert record.beside == {"structure-free": alone.metric}
     assert record.protocol == alone.protocol
     assert record.as_dict()["beside"]["structure-free"]["values"] == alone.metric.values
@@ -121,7 +121,7 @@ def test_folds_are_spread_over_processes_to_the_same_figures(graphs, tmp_path, c
 
     def work(rank):
         options = {"given": {**GIVEN, "epochs": 2}, "beside": [other], "folds": 4, "device": "cpu"}
-        record = nested_cross_validation(graphs, chosen, checkpoint=tmp_path / f"by-{count}", **options).record
+        record = nested_cross_validation(graphs, chosen, run_dir=tmp_path / f"by-{count}", **options).record
         figures = [record.metric.values, record.validation.values, record.beside["structure-free"].values]
         return [
             [list(values) for values in figures],
@@ -135,20 +135,20 @@ def test_folds_are_spread_over_processes_to_the_same_figures(graphs, tmp_path, c
 
 
 def test_a_process_that_dies_ends_the_others_and_the_folds_resume_in_any_number(graphs, tmp_path):
-    class Die:
-        def run(self, done, total, said):
-            if "fold 3, training 1" in said:
+    class Die(Silence):
+        def on_unit(self, unit, result):
+            if "fold 3, training 1" in unit.label:
                 os._exit(9)
 
     def begun(rank):
-        run(graphs, checkpoint=tmp_path / "run", listener=Die() if rank else None)
+        run(graphs, run_dir=tmp_path / "run", reporter=Die() if rank else None)
 
     first, second = job(2, tmp_path / "said", begun)
     assert second is None
     assert "lost another one of the job" in first
-    assert run(graphs, checkpoint=tmp_path / "run", resume=True).metric == run(graphs).metric
+    assert run(graphs, run_dir=tmp_path / "run", resume=True).metric == run(graphs).metric
 
 
 def test_to_resume_needs_a_checkpoint(graphs):
-    with pytest.raises(ValueError, match="`resume` needs `checkpoint`"):
+    with pytest.raises(ValueError, match="`resume` needs `run_dir`"):
         run(graphs, resume=True)

@@ -10,7 +10,7 @@ import torch
 from torch_geometric.data import Data
 
 from graphkit.data import cards, official_figure, official_link_figure
-from graphkit.training import objectives
+from graphkit.training.classification import objectives
 from graphkit.training.classification.objectives import (
     AbstractObjective,
     Accuracy,
@@ -121,20 +121,20 @@ def test_the_test_figure_does_not_decide_between_equal_probes(monkeypatch):
     made = []
 
     class Same:
-        """A fit whose validation is that of all others, and whose test figure is not."""
+        """A trainer whose validation is that of all others, and whose test figure is not."""
 
         def __init__(self, module, task, recipe, fabric):
             made.append(self)
-            self.best, self.wrong = type("Epoch", (), {"figure": 1.0, "validation_loss": 0.5})(), len(made) > 1
+            self.selected, self.wrong = type("Epoch", (), {"figure": 1.0, "validation_loss": 0.5})(), len(made) > 1
 
-        def epochs(self):
-            return iter(())
+        def train(self):
+            pass
 
         def logits(self, index):
             right = torch.tensor([0, 1])
             return torch.nn.functional.one_hot(1 - right if self.wrong else right, 2).float()
 
-    monkeypatch.setattr(probe, "Fit", Same)
+    monkeypatch.setattr(probe, "ClassificationTrainer", Same)
     rows = torch.arange(6)
     masks = (rows < 2, (rows >= 2) & (rows < 4), rows >= 4)
     assert probe.tuned_probe(torch.randn(6, 3), rows % 2, masks) == 1.0

@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from graphkit.training.embedding.fit import EmbeddingEpoch
 from scipy import stats
 
 from graphkit.cli.fewshot_result import _figure
+from graphkit.training.embedding.trainer import EmbeddingEpoch
 from graphkit.training.engine.records import BOUNDS, metric
 from tests.training.studies import STUDIES
 

@@ -12,7 +12,7 @@ import torch
 from graphkit.training import Interrupted, recipe, train
 from graphkit.training.classification.sampled import Parts, SampledTask, sampled
 from graphkit.training.classification.tasks import prepare
-from graphkit.training.engine.distributed import Processes
+from graphkit.training.engine.distributed import World
 from tests.interruptions import StopAfter
 
 CPU = torch.device("cpu")
@@ -65,15 +65,15 @@ def test_a_seed_gives_the_same_result_with_any_number_of_workers(data):
 def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path):
     whole = train(data, small(), seeds=[0], device="cpu")
     with pytest.raises(Interrupted, match="epoch 3"):
-        train(data, small(), seeds=[0], device="cpu", checkpoint=tmp_path, reporter=StopAfter(3))
-    again = train(data, small(), seeds=[0], device="cpu", checkpoint=tmp_path, resume=True)
+        train(data, small(), seeds=[0], device="cpu", run_dir=tmp_path, reporter=StopAfter(3))
+    again = train(data, small(), seeds=[0], device="cpu", run_dir=tmp_path, resume=True)
     assert again.seeds[0].history == whole.seeds[0].history
     assert again.record.metric.values == whole.record.metric.values
 
 
 def test_a_process_that_has_no_node_of_a_batch_takes_one_of_no_share():
     owner = torch.tensor([0, 0, 0, 0, 1])
-    takes = [Parts(5, 2, 1, Processes(rank, 2), owner=owner) for rank in range(2)]
+    takes = [Parts(5, 2, 1, World(rank, 2), owner=owner) for rank in range(2)]
     seen = {rank: [node for part, place in zip(each, each.places(), strict=True) if place.share for node in part]
             for rank, each in enumerate(takes)}  # fmt: skip
     assert {rank: sorted(nodes) for rank, nodes in seen.items()} == {0: [0, 1, 2, 3], 1: [4]}
@@ -102,7 +102,7 @@ def test_a_fan_out_is_numbers():
 def test_the_command_line_samples(tmp_path):
     kept = tmp_path / "record.json"
     options = ["--model", "sage", "--sampled", "--fan-out", "4,2", "--batch-size", "2", "--seeds", "1", "--epochs", "2"]
-    arguments = ["train", "karate", *options, "--json", str(kept), "--checkpoint", str(tmp_path / "run")]
+    arguments = ["train", "karate", *options, "--json", str(kept), "--run-dir", str(tmp_path / "run")]
     made = subprocess.run([sys.executable, "-m", "graphkit.cli", *arguments], capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     assert "fan-out 4,2, 2 nodes a step" in made.stdout + made.stderr

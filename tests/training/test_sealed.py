@@ -7,7 +7,10 @@ import re
 
 import pytest
 import torch
-from graphkit.training.engine.sealed import (
+
+from graphkit.training import Interrupted
+from graphkit.training.embedding import SavedEmbeddings
+from graphkit.training.engine.files import (
     Damaged,
     read_fields,
     read_tensors,
@@ -16,15 +19,14 @@ from graphkit.training.engine.sealed import (
     sealed,
     unsealed,
 )
-from graphkit.training.fewshot.kept import UnderWay
-
-from graphkit.training import Interrupted
-from graphkit.training.embedding import SavedEmbeddings
 from tests.interruptions import StopAfter
 from tests.training.studies import STUDIES
 
-READ_BACK = r"checkpoint\.pt|training\.pt|results\.json|embeddings-\d+\.safetensors"
-WRITTEN_ONLY = {r"seed-\d+\.safetensors": "the selected weights, for the user: no run of ours looks at them again"}
+READ_BACK = r"checkpoint\.pt|embeddings-\d+\.safetensors"
+WRITTEN_ONLY = {
+    r"seed-\d+\.safetensors": "the selected weights, for the user: no run of ours looks at them again",
+    r"record\.json": "the result, for the user",
+}
 PLACES = 10
 
 
@@ -39,25 +41,9 @@ def flipped(content, number, of):
 def interrupted(study, folder):
     """Run a study half-way, so that a state is there beside what is finished."""
     with pytest.raises((Interrupted, KeyboardInterrupt)):
-        study(folder, reporter=StopAfter(5))
+        study(folder, reporter=StopAfter(2))
 
 
-@pytest.fixture
-def half_way(monkeypatch):
-    """Keep a meta-training's state at every step, and stop within the second."""
-    keep, asked = UnderWay.keep, []
-
-    def often(self, state):
-        self.every = 0.0
-        asked.append(1)
-        if len(asked) == 2:
-            self.stop.hear(2)
-        keep(self, state)
-
-    monkeypatch.setattr(UnderWay, "keep", often)
-
-
-@pytest.mark.usefixtures("half_way")
 @pytest.mark.parametrize("name", STUDIES)
 def test_one_bit_that_changed_in_a_file_that_is_read_back_is_told(name, tmp_path):
     study, folder = STUDIES[name], tmp_path / "run"

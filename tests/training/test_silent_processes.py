@@ -14,16 +14,15 @@ import threading
 import time
 
 import pytest
-from graphkit.training.fewshot.kept import UnderWay
 
 from graphkit.data import partition
 from graphkit.data.exchange import waited, waiting
-from graphkit.training import interrupts, nested_cross_validation, recipe, train
-from graphkit.training.engine.distributed import connected
+from graphkit.training import Silence, nested_cross_validation, recipe, train
+from graphkit.training.engine import interrupts
 from graphkit.training.engine.interrupts import hung_up
 from graphkit.training.fewshot import fewshot
 from tests.jobs import Ending, job
-from tests.training.test_meta_processes import CPU, METHODS, PROTOCOL, figures
+from tests.training.test_meta_processes import METHODS, PROTOCOL, figures
 from tests.training.test_meta_processes import study as study  # a fixture
 from tests.training.test_nested import GIVEN
 
@@ -34,38 +33,29 @@ WITHIN = 30.0
 
 
 def of_nodes(data, run, silent, resume):
-    outcome = train(data, NODES, device="cpu", checkpoint=run, reporter=Ending(silent), resume=resume)
+    outcome = train(data, NODES, device="cpu", run_dir=run, reporter=Ending(silent), resume=resume)
     return list(outcome.record.metric.values)
 
 
 def of_graphs(graphs, run, silent, resume):
-    outcome = train(graphs, GRAPHS, device="cpu", checkpoint=run, reporter=Ending(silent), resume=resume)
+    outcome = train(graphs, GRAPHS, device="cpu", run_dir=run, reporter=Ending(silent), resume=resume)
     return list(outcome.record.metric.values)
 
 
 def of_folds(graphs, run, silent, resume):
-    class Listener:
-        def run(self, done, total, said):
-            if silent and "fold 3, training 1" in said:
+    class Listener(Silence):
+        def on_unit(self, unit, result):
+            if silent and "fold 3, training 1" in unit.label:
                 silent()
 
     chosen, options = recipe("structure-free", items="graphs"), {"given": GIVEN, "folds": 4, "device": "cpu"}
-    more = {"checkpoint": run, "resume": resume, "listener": Listener()}
+    more = {"run_dir": run, "resume": resume, "reporter": Listener()}
     return list(nested_cross_validation(graphs, chosen, **options, **more).record.metric.values)
 
 
 def of_tasks(study, run, silent, resume):
-    steps, keep = iter(range(100)), UnderWay.keep
-
-    def kept(self, state):
-        if silent and next(steps) == 1:
-            silent()
-        keep(self, state)
-
-    UnderWay.keep = kept  # in this process only
-    with connected(CPU) as processes:
-        options = {"methods": METHODS, "folder": run, "processes": processes, "resume": resume}
-        return figures(fewshot(study, PROTOCOL, ["maml"], **options))
+    options = {"methods": METHODS, "run_dir": run, "resume": resume, "reporter": Ending(silent, after=2)}
+    return figures(fewshot(study, PROTOCOL, ["maml"], **options))
 
 
 KINDS = {

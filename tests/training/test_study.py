@@ -13,14 +13,13 @@ import time
 
 import pytest
 import torch
-from graphkit.training.engine.sealed import saved_tensors
 from torch_geometric.data import Data
 
 from graphkit.data import load
 from graphkit.data.splits import RandomPerClass
 from graphkit.training import Interrupted, TrainingError, recipe, train
-from graphkit.training.engine.files import require_writable, write_atomically
-from graphkit.training.engine.store import Checkpoint
+from graphkit.training.engine.files import require_writable, saved_tensors, write_atomically
+from graphkit.training.engine.store import RunStore
 from graphkit.training.zoo.registry import RECIPES, SIGNAL_RECIPES
 from tests.interruptions import Meanwhile, StopAfter
 from tests.training.conftest import undropped
@@ -67,10 +66,10 @@ def test_test_labels_change_neither_training_nor_selection(data):
 
 @pytest.mark.parametrize("stop", [3, 8, 11])
 def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, stop):
-    whole = run(data, seeds=[0, 1], checkpoint=tmp_path / "whole")
+    whole = run(data, seeds=[0, 1], run_dir=tmp_path / "whole")
     with pytest.raises(Interrupted, match="resume from"):
-        run(data, seeds=[0, 1], checkpoint=tmp_path / "halved", reporter=StopAfter(stop))
-    resumed = run(data, seeds=[0, 1], checkpoint=tmp_path / "halved", resume=True)
+        run(data, seeds=[0, 1], run_dir=tmp_path / "halved", reporter=StopAfter(stop))
+    resumed = run(data, seeds=[0, 1], run_dir=tmp_path / "halved", resume=True)
     assert figures(resumed) == figures(whole)
     for seed in (0, 1):
         name = f"seed-{seed}.safetensors"
@@ -78,28 +77,30 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, stop):
 
 
 def test_an_unfinished_run_is_put_aside_not_overwritten(data, tmp_path):
-    whole = figures(run(data, seeds=[0, 1], checkpoint=tmp_path / "whole"))
+    whole = figures(run(data, seeds=[0, 1], run_dir=tmp_path / "whole"))
     with pytest.raises(Interrupted):
-        run(data, seeds=[0, 1], checkpoint=tmp_path, reporter=StopAfter(11))
-    again = run(data, seeds=[7], checkpoint=tmp_path)
+        run(data, seeds=[0, 1], run_dir=tmp_path, reporter=StopAfter(11))
+    again = run(data, seeds=[7], run_dir=tmp_path)
     assert again.put_aside == tmp_path / "aside-1"
-    assert run(data, seeds=[7], checkpoint=tmp_path).put_aside is None  # a finished run may be replaced
-    assert figures(run(data, seeds=[0, 1], checkpoint=again.put_aside, resume=True)) == whole
+    assert run(data, seeds=[7], run_dir=tmp_path).put_aside is None  # a finished run may be replaced
+    assert figures(run(data, seeds=[0, 1], run_dir=again.put_aside, resume=True)) == whole
     for seed in (0, 1):
         name = f"seed-{seed}.safetensors"
         assert (again.put_aside / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_a_run_with_other_settings_leaves_nothing_of_the_first_among_its_files(data, tmp_path):
-    run(data, seeds=[0, 1, 2], checkpoint=tmp_path)
+    run(data, seeds=[0, 1, 2], run_dir=tmp_path)
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    again = run(data, SHORT.with_({"lr": 0.5}), seeds=[0], checkpoint=tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["aside-1", "checkpoint.pt", "seed-0.safetensors"]
+    again = run(data, SHORT.with_({"lr": 0.5}), seeds=[0], run_dir=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("aside-1", "checkpoint.pt", "record.json", "seed-0.safetensors")
+    ]
     assert {path.name: path.read_bytes() for path in again.put_aside.iterdir()} == first
-    third = run(data, seeds=[0], checkpoint=tmp_path)
+    third = run(data, seeds=[0], run_dir=tmp_path)
     assert third.put_aside == tmp_path / "aside-2"
     (tmp_path / "checkpoint.pt").write_bytes(b"damaged")
-    assert run(data, seeds=[0], checkpoint=tmp_path).put_aside == tmp_path / "aside-3"
+    assert run(data, seeds=[0], run_dir=tmp_path).put_aside == tmp_path / "aside-3"
 
 
 def test_weights_that_a_model_cannot_use_are_not_passed_over_in_silence(data):
@@ -111,8 +112,8 @@ def test_weights_that_a_model_cannot_use_are_not_passed_over_in_silence(data):
 
 
 def test_a_finished_run_resumes_to_its_own_result_and_takes_further_seeds(data, tmp_path):
-    first = run(data, seeds=[0, 1], checkpoint=tmp_path)
-    again = run(data, seeds=[0, 1, 2], checkpoint=tmp_path, resume=True)
+    first = run(data, seeds=[0, 1], run_dir=tmp_path)
+    again = run(data, seeds=[0, 1, 2], run_dir=tmp_path, resume=True)
     assert again.seeds[:2] == first.seeds
     assert figures(again)[2] == figures(run(data, seeds=[2]))[0]
 
@@ -123,12 +124,12 @@ from graphkit.data import load
 from graphkit.training import recipe, train
 
 class Slow:
-    def epoch(self, seed, epoch, best):
+    def on_epoch(self, unit, epoch, best):
         print(epoch.number, flush=True)
         time.sleep(0.02)
-    def seed(self, result): pass
+    def on_unit(self, unit, result): pass
 
-train(load("karate"), recipe("mlp", {"epochs": 400}), device="cpu", checkpoint=pathlib.Path(sys.argv[1]),
+train(load("karate"), recipe("mlp", {"epochs": 400}), device="cpu", run=pathlib.Path(sys.argv[1]),
       reporter=Slow(), checkpoint_every=float(sys.argv[2]))
 """
 
@@ -152,26 +153,26 @@ def test_a_real_signal_leaves_a_checkpoint_that_resumes_to_the_same_bits(tmp_pat
     assert process.returncode != 0
     chosen = recipe("mlp", {"epochs": 400})
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["running"]
-    assert 2 <= len(state["fit"]["history"]) < 400
-    resumed = run(load("karate"), chosen, checkpoint=tmp_path, resume=True)
+    assert 2 <= len(state["trainer"]["history"]) < 400
+    resumed = run(load("karate"), chosen, run_dir=tmp_path, resume=True)
     assert figures(resumed) == figures(run(load("karate"), chosen))
 
 
 def test_who_asks_as_soon_as_the_file_is_there_is_told_where_it_lies(data, tmp_path, monkeypatch):
-    write = Checkpoint.write
+    write = RunStore.write
     asked = []
 
-    def asked_at_once(self, *state):
-        write(self, *state)
+    def asked_at_once(self, *state, **more):
+        write(self, *state, **more)
         if not asked:
             asked.append(self.path.exists())
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Checkpoint, "write", asked_at_once)
+    monkeypatch.setattr(RunStore, "write", asked_at_once)
     with pytest.raises(Interrupted, match="stopped after epoch 1 of seed 0; resume from"):
-        run(data, checkpoint=tmp_path)
+        run(data, run_dir=tmp_path)
     assert asked == [True]
-    assert figures(run(data, checkpoint=tmp_path, resume=True)) == figures(run(data))
+    assert figures(run(data, run_dir=tmp_path, resume=True)) == figures(run(data))
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -179,35 +180,35 @@ def test_one_run_at_a_time_trains_into_a_folder(data, tmp_path, resume):
     tried = []
 
     def another():
-        with pytest.raises(ValueError, match="`checkpoint`: another process trains into") as told:
-            run(data, checkpoint=tmp_path, resume=resume)
+        with pytest.raises(ValueError, match="`run_dir`: another process trains into") as told:
+            run(data, run_dir=tmp_path, resume=resume)
         tried.append(told)
 
     with pytest.raises(Interrupted):
-        run(data, checkpoint=tmp_path, reporter=Meanwhile(another))
+        run(data, run_dir=tmp_path, reporter=Meanwhile(another))
     assert len(tried) == 1
-    assert figures(run(data, checkpoint=tmp_path, resume=True)) == figures(run(data))
+    assert figures(run(data, run_dir=tmp_path, resume=True)) == figures(run(data))
 
 
 def test_handlers_are_put_back_after_a_run(data, tmp_path):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    run(data, checkpoint=tmp_path)
+    run(data, run_dir=tmp_path)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 def test_the_state_is_written_every_so_many_seconds(data, tmp_path, monkeypatch):
     written = []
-    write = Checkpoint.write
-    monkeypatch.setattr(Checkpoint, "write", lambda self, *state: (written.append(1), write(self, *state)))
-    run(data, checkpoint=tmp_path, checkpoint_every=0.0)
+    write = RunStore.write
+    monkeypatch.setattr(RunStore, "write", lambda *state, **more: (written.append(1), write(*state, **more)))
+    run(data, run_dir=tmp_path, checkpoint_every=0.0)
     often = len(written)
     written.clear()
-    run(data, checkpoint=tmp_path, checkpoint_every=1000.0)
+    run(data, run_dir=tmp_path, checkpoint_every=1000.0)
     assert (often, len(written)) == (1 + 8 + 1, 2)
 
 
 def test_a_killed_write_leaves_the_previous_checkpoint_whole(data, tmp_path, monkeypatch):
-    run(data, checkpoint=tmp_path)
+    run(data, run_dir=tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
 
     def killed(_):
@@ -215,9 +216,9 @@ def test_a_killed_write_leaves_the_previous_checkpoint_whole(data, tmp_path, mon
 
     monkeypatch.setattr(os, "fsync", killed)
     with pytest.raises(SystemExit):
-        run(data, seeds=[7], checkpoint=tmp_path)
+        run(data, seeds=[7], run_dir=tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "seed-0.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "record.json", "seed-0.safetensors"]
 
 
 def test_weights_that_could_not_be_written_are_told_though_a_later_checkpoint_was(data, tmp_path, monkeypatch):
@@ -227,7 +228,7 @@ def test_weights_that_could_not_be_written_are_told_though_a_later_checkpoint_wa
         write_atomically(path, content)
 
     monkeypatch.setattr("graphkit.training.engine.files.write_atomically", no_room_for_weights)
-    outcome = run(data, seeds=[0, 1], checkpoint=tmp_path)
+    outcome = run(data, seeds=[0, 1], run_dir=tmp_path)
     assert [fault.split()[0] for fault in outcome.faults] == [
         f"'{tmp_path}/seed-{seed}.safetensors'" for seed in (0, 1)
     ]
@@ -238,7 +239,7 @@ def test_a_full_disk_costs_no_result(data, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    outcome = run(data, checkpoint=tmp_path)
+    outcome = run(data, run_dir=tmp_path)
     assert figures(outcome) == figures(run(data))
     assert "No space left on device" in outcome.faults[0]
 
@@ -253,39 +254,39 @@ def test_a_full_disk_costs_no_result(data, tmp_path, monkeypatch):
     ids=["recipe", "model", "precision"],
 )
 def test_a_checkpoint_of_another_run_is_refused(data, tmp_path, options, message):
-    run(data, checkpoint=tmp_path)
+    run(data, run_dir=tmp_path)
     with pytest.raises(ValueError, match=message):
-        run(data, checkpoint=tmp_path, resume=True, **options)
+        run(data, run_dir=tmp_path, resume=True, **options)
 
 
 @pytest.mark.parametrize("what", ["features", "split"])
 def test_a_checkpoint_on_other_data_is_refused(data, tmp_path, what):
-    run(data, checkpoint=tmp_path)
+    run(data, run_dir=tmp_path)
     if what == "features":
         data.x = data.x + 1
     else:
         data.train_mask, data.test_mask = data.test_mask, data.train_mask
     with pytest.raises(ValueError, match="protocol was"):
-        run(data, checkpoint=tmp_path, resume=True)
+        run(data, run_dir=tmp_path, resume=True)
 
 
 def test_resuming_nothing_and_resuming_rubbish_are_refused(data, tmp_path):
     with pytest.raises(ValueError, match="there is no checkpoint"):
-        run(data, checkpoint=tmp_path, resume=True)
+        run(data, run_dir=tmp_path, resume=True)
     (tmp_path / "checkpoint.pt").write_bytes(b"rubbish")
     with pytest.raises(ValueError, match="has no checksum: it is damaged, or of an older version"):
-        run(data, checkpoint=tmp_path, resume=True)
+        run(data, run_dir=tmp_path, resume=True)
 
 
 def test_a_pickled_checkpoint_is_never_executed(data, tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(saved_tensors({"form": 2, "identity": time.sleep}))
     with pytest.raises(pickle.UnpicklingError):
-        run(data, checkpoint=tmp_path, resume=True)
+        run(data, run_dir=tmp_path, resume=True)
 
 
 def test_a_loss_that_is_not_finite_names_the_weights_it_kept(data, tmp_path):
     class Poison(StopAfter):
-        def epoch(self, seed, epoch, best):
+        def on_epoch(self, unit, epoch, best):
             if epoch.number == 4:
                 data.x.fill_(float("nan"))
 
@@ -295,7 +296,7 @@ def test_a_loss_that_is_not_finite_names_the_weights_it_kept(data, tmp_path):
     # Without scaling and sparsity the loop trains on the very tensor that the reporter spoils.
     chosen = recipe("mlp", {"epochs": 8, "row_normalise": False, "sparse_below": 0})
     with pytest.raises(TrainingError, match=r"seed 0: the loss is not finite in epoch 5 .*seed-0.safetensors"):
-        run(data, chosen, checkpoint=tmp_path, reporter=Poison())
+        run(data, chosen, run_dir=tmp_path, reporter=Poison())
     assert (tmp_path / "seed-0.safetensors").exists()
 
 

@@ -87,8 +87,8 @@ def problems():
 def test_a_few_shot_method_that_takes_steps_must_move(name, problems, monkeypatch):
     """Those that take none, such as prototypes, have a result; rows of encoders are made before."""
     method = METHODS[name]
-    rows = problems.rowed(problems.problems[0], method.rows, method.length)
-    study = dataclasses.replace(problems, rowed=lambda *_: rows)
+    rows = problems.features(problems.problems[0], method.rows, method.length)
+    study = dataclasses.replace(problems, features=lambda *_: rows)
     steps = Steps(monkeypatch, nothing)
     if not (method.trained and any(hasattr(method, field) for field in ("steps", "epochs"))):
         fewshot(study, studies.TASKS, [name], methods=METHODS)

@@ -67,7 +67,7 @@ STRIDE = 1000
 """Between the numbers of two folds' first trainings, from which their random generators begin."""
 
 
-@deprecated_arguments(checkpoint="run")
+@deprecated_arguments(checkpoint="run_dir")
 def nested_cross_validation(
     graphs: GraphSet,
     recipe: Recipe,
@@ -78,7 +78,7 @@ def nested_cross_validation(
     seed: int = 0,
     device: str = "auto",
     precision: str = "32-true",
-    run: Path | str | None = None,
+    run_dir: Path | str | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     reporter: Reporter | None = None,
@@ -100,7 +100,7 @@ def nested_cross_validation(
         folds: outer folds.
         seed: draws the folds, and with the number of the training its weights.
         device, precision: as for ``train``.
-        run: folder for the state of the run and its record.
+        run_dir: folder for the state of the run and its record.
         resume: go on from it, to the same bits.
         checkpoint_every: seconds between two periodic writes of the state.
         reporter: hears of trainings and their epochs.
@@ -109,7 +109,7 @@ def nested_cross_validation(
     Raises:
         ValueError: for a set without classes, or a recipe that is not for graphs.
         TrainingError: if another process of the job is gone.
-        Interrupted: on SIGINT or SIGTERM, if there is a ``run``.
+        Interrupted: on SIGINT or SIGTERM, if there is a ``run_dir``.
 
     Source: Errica, Podda, Bacciu & Micheli (2020), arXiv:1912.09893, for the protocol; the grid is smaller.
     """
@@ -119,7 +119,7 @@ def nested_cross_validation(
     if at_least("folds", folds, 2) > len(graphs):
         raise ValueError(f"`folds` must be at most the number of graphs ({len(graphs):,}), got {folds:,}.")
     require_seed("seed", seed)
-    require_run(run, resume, every=checkpoint_every)
+    require_run(run_dir, resume, every=checkpoint_every)
     require_reporter(reporter)
     instance("command", command, str, "text")
     names = [each.name for each in (recipe, *beside)]
@@ -138,8 +138,8 @@ def nested_cross_validation(
             "precision": precision,
         }
         store = None
-        if run is not None:
-            store = RunStore(Path(run), identity, every=checkpoint_every, writes=world.rank == 0)
+        if run_dir is not None:
+            store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=world.rank == 0)
         nested = NestedFoldTrainings(graphs, grids, splits, seed, fabric, precision, identity)
         found = run_experiment(nested, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
         record = Record(

@@ -88,7 +88,7 @@ class Outcome:
     put_aside: Path | None = None
 
 
-@deprecated_arguments(checkpoint="run")
+@deprecated_arguments(checkpoint="run_dir")
 def train(
     data: Data | GraphSet | Partitions,
     recipe: Recipe,
@@ -97,7 +97,7 @@ def train(
     splits: Sequence[Split] | None = None,
     device: str = "auto",
     precision: str = "32-true",
-    run: Path | str | None = None,
+    run_dir: Path | str | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     workers: int = 0,
@@ -119,9 +119,9 @@ def train(
         splits: one for each seed, in place of the masks of ``data``.
         device: "auto", "cpu", "cuda" or "cuda:1".
         precision: a Lightning Fabric precision: "32-true", "64-true", "bf16-mixed", "16-mixed".
-        run: folder for the run's state, the selected weights and the record; ``None`` keeps nothing. The state of an
-            unfinished run that lies there already, or of one with other settings, is put aside, not overwritten.
-        resume: continue from the state in ``run``; on a CPU with as many threads, to the same bits.
+        run_dir: folder for the run's state, the selected weights and the record; ``None`` keeps nothing. The state
+            of an unfinished run that lies there, or of one with other settings, is put aside, not overwritten.
+        resume: continue from the state in ``run_dir``; on a CPU with as many threads, to the same bits.
         checkpoint_every: seconds between two periodic writes of the state.
         workers: processes that draw neighbours ahead, where the recipe has a ``fan_out``; the result is the same with
             any number.
@@ -131,15 +131,15 @@ def train(
     Raises:
         ValueError: for data, seeds or a run that cannot be used.
         TypeError: for data that are none, such as a list, and a recipe that is none, such as its name.
-        TrainingError: if a loss is not finite; the last good state stays in ``run``.
-        Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``run``.
+        TrainingError: if a loss is not finite; the last good state stays in ``run_dir``.
+        Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``run_dir``.
     """
     if not isinstance(data, BaseData | GraphSet | Partitions):
         raise TypeError(f"`data` must be a Data, a GraphSet or Partitions, got {type(data).__name__}.")
     if not isinstance(recipe, Recipe):
         raise TypeError(f"`recipe` must be a Recipe, such as `graphkit.training.recipe('gcn')`, got {recipe!r}.")
     seeds = require_seeds(seeds)
-    require_run(run, resume, every=checkpoint_every)
+    require_run(run_dir, resume, every=checkpoint_every)
     require_splits(splits, len(seeds))
     require_reporter(reporter)
     at_least("workers", workers, 0)
@@ -164,8 +164,8 @@ def train(
         objective = tasks[0][0].objective
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
         store = None
-        if run is not None:
-            store = RunStore(Path(run), identity, every=checkpoint_every, writes=world.rank == 0)
+        if run_dir is not None:
+            store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=world.rank == 0)
         experiment = Classification(recipe, dict(zip(seeds, tasks, strict=True)), fabric, sharing, identity)
         experiment.together = together
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=world, resume=resume)

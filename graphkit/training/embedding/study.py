@@ -46,7 +46,7 @@ RAW, RANDOM = "raw features", "random encoder"
 """The baselines printed beside every figure."""
 
 
-@deprecated_arguments(checkpoint="run")
+@deprecated_arguments(checkpoint="run_dir")
 def embed(
     data: Data | GraphSet | Mapping[str, Data],
     recipe: EmbeddingRecipe,
@@ -61,7 +61,7 @@ def embed(
     probes: bool = True,
     device: str = "auto",
     precision: str = "32-true",
-    run: Path | str | None = None,
+    run_dir: Path | str | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     reporter: Reporter | None = None,
@@ -90,23 +90,23 @@ def embed(
         probes: whether to fit the linear probe and k-means, the slowest part on large graphs.
         device: "auto", "cpu", "cuda" or "cuda:1".
         precision: a Lightning Fabric precision.
-        run: folder for the run's state, weights, embeddings and record; ``None`` keeps nothing.
-        resume: continue from the state in ``run``; on a CPU with as many threads, to the same bits.
+        run_dir: folder for the run's state, weights, embeddings and record; ``None`` keeps nothing.
+        resume: continue from the state in ``run_dir``; on a CPU with as many threads, to the same bits.
         checkpoint_every: seconds between two periodic writes of the state.
         reporter: hears of progress.
         command: what the record names as its origin.
 
     Raises:
         ValueError: for data, seeds or a run that cannot be used, and where another process holds its folder.
-        TrainingError: if a loss is not finite; the last good state stays in ``run``.
-        Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``run``.
+        TrainingError: if a loss is not finite; the last good state stays in ``run_dir``.
+        Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``run_dir``.
     """
     instance("data", data, (BaseData, GraphSet, Mapping), "a Data, several of them by name, or a GraphSet")
     for each in data.values() if isinstance(data, Mapping) else ():
         instance("data", each, BaseData, "graphs by name")
     instance("recipe", recipe, EmbeddingRecipe, "an EmbeddingRecipe, such as `embedding_recipe('triplet')`")
     seeds = require_seeds(seeds)
-    require_run(run, resume, every=checkpoint_every)
+    require_run(run_dir, resume, every=checkpoint_every)
     require_splits(splits, len(seeds))
     require_reporter(reporter)
     beside = sequence("beside", beside, (Recipe, EmbeddingRecipe), "recipes")
@@ -170,8 +170,8 @@ def embed(
         if world.count > len(seeds):
             raise JobError(f"{world.count} processes take the seeds in turns, but there are {len(seeds)}; start fewer.")
         store = None
-        if run is not None:
-            store = RunStore(Path(run), identity, every=checkpoint_every, writes=world.rank == 0)
+        if run_dir is not None:
+            store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=world.rank == 0)
         of_seed = dict(zip(seeds, settings * many, strict=True))
         study = EmbeddingStudy(of_seed, recipe, fabric, others, identity, probes=probes)
         found = run_experiment(study, store=store, reporter=reporter or SILENCE, world=world, resume=resume)

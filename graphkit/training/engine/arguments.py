@@ -30,17 +30,17 @@ def require_seed(argument: str, value: int) -> int:
     return int(value)
 
 
-def require_run(run: object, resume: Any, *, every: Any = 30.0) -> None:
+def require_run(run_dir: object, resume: Any, *, every: Any = 30.0) -> None:
     """Refuse what says nothing of where a run is kept, and whether it goes on.
 
     Raises:
         TypeError: for a folder that is no path, a switch that is neither true nor false.
         ValueError: for seconds that are none, and a run that is to go on from nowhere.
     """
-    if run is not None:
-        instance("run", run, (str, Path), "the path of a folder, or None")
-    if flag("resume", resume) and run is None:
-        raise ValueError("`resume` needs `run`, the folder to continue from.")
+    if run_dir is not None:
+        instance("run_dir", run_dir, (str, Path), "the path of a folder, or None")
+    if flag("resume", resume) and run_dir is None:
+        raise ValueError("`resume` needs `run_dir`, the folder to continue from.")
     if isinstance(every, bool) or not isinstance(every, int | float) or not 0 <= every < math.inf:
         raise ValueError(f"`checkpoint_every` must be seconds of 0 or more, got {every!r}.")
 

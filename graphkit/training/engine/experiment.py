@@ -254,7 +254,7 @@ class _Session(Generic[U, R]):
 
     def start(self, unit: U) -> AbstractTrainer[Any] | None:
         """Return the trainer of a unit, where it stopped if it is the one that was under way."""
-        LOGGER.info("training %s", unit.label)
+        LOGGER.info("%s (%d of %d)", unit.label, unit.number, unit.total)
         self._unit, self._trainer = unit, None
         with self._at_once(f"stopped before {unit.label}"):
             trainer = self.experiment.start(unit)

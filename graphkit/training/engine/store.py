@@ -60,7 +60,7 @@ class RunStore:
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], *, every: float = 30.0, writes: bool = True) -> None:
         require_run(folder, False, every=every)
-        instance("run", folder, Path, "a Path")
+        instance("run_dir", folder, Path, "a Path")
         instance("identity", identity, Mapping, "a mapping")
         self.writes = flag("writes", writes)
         self.folder, self.identity, self.every = folder, dict(identity), every
@@ -69,7 +69,7 @@ class RunStore:
         self.running: Mapping[str, Any] | None = None
         self.aside: Path | None = None
         if writes:
-            require_writable("run", self.path)
+            require_writable("run_dir", self.path)
         self._writer = Writer()
         self._written = time.monotonic()
 
@@ -104,7 +104,7 @@ class RunStore:
                 self.read()
             yield
             return
-        with file_lock("run", self.folder):
+        with file_lock("run_dir", self.folder):
             if resume:
                 self.read()
             elif self.path.exists() and not self._replaceable():

@@ -49,7 +49,7 @@ class FewShotOutcome:
     put_aside: Path | None = None
 
 
-@deprecated_arguments(folder="run", processes="world")
+@deprecated_arguments(folder="run_dir", processes="world")
 def fewshot(
     study: Study,
     protocol: Protocol,
@@ -61,7 +61,7 @@ def fewshot(
     seed: int = 0,
     steps: Sequence[int] = (),
     methods: Mapping[str, AbstractMethod] = METHODS,
-    run: Path | str | None = None,
+    run_dir: Path | str | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     reporter: Reporter | None = None,
@@ -83,7 +83,7 @@ def fewshot(
         seed: of weights.
         steps: further numbers of inner steps after which methods that take some are tested; nothing is chosen by them.
         methods: name -> method.
-        run: folder for what is finished, the state under way and the record; ``None`` keeps nothing.
+        run_dir: folder for what is finished, the state under way and the record; ``None`` keeps nothing.
         resume: go on from it, to the same bits.
         checkpoint_every: seconds between two periodic writes of the state.
         reporter: hears of the steps of meta-training and of every result.
@@ -94,7 +94,7 @@ def fewshot(
     Raises:
         ValueError: for names that are no methods, or none; a protocol that the study was not drawn with; and a run
             of another study, or one that another process holds.
-        Interrupted: on SIGINT or SIGTERM, if there is a ``run``; what is finished lies there, and the state of a
+        Interrupted: on SIGINT or SIGTERM, if there is a ``run_dir``; what is finished lies there, and the state of a
             meta-training under way.
     """
     instance("study", study, Study, "a Study, such as `study_of_classes` makes")
@@ -106,7 +106,7 @@ def fewshot(
         at_least("calibrate" if number is calibrate else "steps", number, 0)
     flag("balanced", balanced)
     require_seed("seed", seed)
-    require_run(run, resume, every=checkpoint_every)
+    require_run(run_dir, resume, every=checkpoint_every)
     require_reporter(reporter)
     instance("command", command, str, "text")
     if not names:
@@ -136,8 +136,8 @@ def fewshot(
     identity = {"study": held["fingerprint"], "seed": seed, "steps": list(steps), "device": study.device.type}
     with init_world(study.device) if world is None else nullcontext(world) as joined:
         store = None
-        if run is not None:
-            store = RunStore(Path(run), identity, every=checkpoint_every, writes=joined.rank == 0)
+        if run_dir is not None:
+            store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=joined.rank == 0)
         experiment = FewShot(study, {name: methods[name] for name in names}, config, options, seed, joined, identity)
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=joined, resume=resume)
         results = experiment.results()

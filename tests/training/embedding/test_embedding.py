@@ -122,10 +122,10 @@ def test_a_seed_gives_the_same_alone_and_among_others_and_leaves_the_generator_a
 
 @pytest.mark.parametrize("stop", [2, 5])
 def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, stop):
-    whole = run(data, seeds=[0, 1], checkpoint=tmp_path / "whole")
+    whole = run(data, seeds=[0, 1], run_dir=tmp_path / "whole")
     with pytest.raises(Interrupted, match="resume from"):
-        run(data, seeds=[0, 1], checkpoint=tmp_path / "halved", reporter=StopAfter(stop))
-    resumed = run(data, seeds=[0, 1], checkpoint=tmp_path / "halved", resume=True)
+        run(data, seeds=[0, 1], run_dir=tmp_path / "halved", reporter=StopAfter(stop))
+    resumed = run(data, seeds=[0, 1], run_dir=tmp_path / "halved", resume=True)
     assert results(resumed) == results(whole)
     for name in ("seed-0", "seed-1", "embeddings-0", "embeddings-1"):
         file = f"{name}.safetensors"
@@ -137,20 +137,20 @@ def test_one_run_at_a_time_embeds_into_a_folder(data, tmp_path, resume):
     tried = []
 
     def another():
-        with pytest.raises(ValueError, match="`checkpoint`: another process trains into"):
-            run(data, checkpoint=tmp_path, resume=resume)
+        with pytest.raises(ValueError, match="`run_dir`: another process trains into"):
+            run(data, run_dir=tmp_path, resume=resume)
         tried.append(resume)
 
     with pytest.raises(Interrupted):
-        run(data, checkpoint=tmp_path, reporter=Meanwhile(another))
+        run(data, run_dir=tmp_path, reporter=Meanwhile(another))
     assert tried == [resume]
-    assert results(run(data, checkpoint=tmp_path, resume=True)) == results(run(data))
+    assert results(run(data, run_dir=tmp_path, resume=True)) == results(run(data))
 
 
 def test_a_loss_that_is_not_finite_is_told(data, tmp_path):
     chosen = embedding_recipe("prototype", {"lr": 1e30, "epochs": 5, "consistency": 0.0})
     with pytest.raises(TrainingError, match=r"seed 0: the loss is not finite in epoch .* smaller `lr`"):
-        run(data, chosen, checkpoint=tmp_path)
+        run(data, chosen, run_dir=tmp_path)
 
 
 def test_batches_of_classes_are_trained_on(data):
@@ -171,7 +171,7 @@ def test_records_hold_what_design_asks_for(data, tmp_path):
 
 
 def test_saved_embeddings_are_searched(data, tmp_path):
-    outcome = run(data, seeds=[1, 0], checkpoint=tmp_path)
+    outcome = run(data, seeds=[1, 0], run_dir=tmp_path)
     saved = SavedEmbeddings.read(latest(tmp_path))
     assert torch.equal(saved.z, outcome.embeddings[1])
     assert (saved.about["loss"], saved.about["seed"]) == ("prototype", "0")

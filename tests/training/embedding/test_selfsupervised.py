@@ -57,8 +57,8 @@ def test_the_inductive_setting_never_sees_test_nodes(data, loss):
 def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, loss):
     whole = run(data, short(loss))
     with pytest.raises(Interrupted):
-        run(data, short(loss), checkpoint=tmp_path, reporter=StopAfter(2))
-    resumed = run(data, short(loss), checkpoint=tmp_path, resume=True)
+        run(data, short(loss), run_dir=tmp_path, reporter=StopAfter(2))
+    resumed = run(data, short(loss), run_dir=tmp_path, resume=True)
     assert torch.equal(resumed.embeddings[0], whole.embeddings[0])
     assert resumed.seeds[0].history == whole.seeds[0].history
 

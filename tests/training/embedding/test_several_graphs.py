@@ -130,10 +130,10 @@ def test_other_losses_see_several_graphs_too(graphs, loss):
 
 
 def test_saved_items_say_their_graph(graphs, tmp_path):
-    run(graphs, checkpoint=tmp_path)
+    run(graphs, run_dir=tmp_path)
     saved = SavedEmbeddings.read(tmp_path / "embeddings-0.safetensors")
     assert [saved.place(item) for item in (0, 59, 60, 179)] == ["a 0", "a 59", "b 0", "c 59"]
-    run(graphs["a"], checkpoint=tmp_path / "one")
+    run(graphs["a"], run_dir=tmp_path / "one")
     assert SavedEmbeddings.read(tmp_path / "one" / "embeddings-0.safetensors").place(3) == ""
 
 

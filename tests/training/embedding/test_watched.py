@@ -106,5 +106,5 @@ def test_watching_changes_nothing_that_is_trained(data, monkeypatch):
     """A miner that draws would take random numbers from the epochs after it."""
     chosen = embedding_recipe("triplet", {**SMALL, "mining": "distance-weighted"})
     whole = run(data, chosen)
-    monkeypatch.setattr("graphkit.training.embedding.fit.WATCHED", 6)
+    monkeypatch.setattr("graphkit.training.embedding.trainer.WATCHED", 6)
     assert torch.equal(run(data, chosen).embeddings[0], whole.embeddings[0])

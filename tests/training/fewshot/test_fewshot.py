@@ -10,17 +10,14 @@ import weakref
 import pytest
 import torch
 import torch.nn.functional as F
-from graphkit.training.engine.sealed import read_fields, saved_fields
-from graphkit.training.fewshot.kept import UnderWay
-from graphkit.training.fewshot.older import Classifier, Whitened
-from graphkit.training.fewshot.rivals import ON_ENCODERS
-from graphkit.training.fewshot.solved import Asked
 from torch import nn
 from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
 from graphkit.meta import ClassSplit, Protocol, PrototypicalNetwork, Rows, evaluate
-from graphkit.training import files
+from graphkit.training import Silence
+from graphkit.training.engine import files
+from graphkit.training.engine.files import read_tensors
 from graphkit.training.engine.interrupts import Interrupted
 from graphkit.training.fewshot import (
     METHODS,
@@ -28,17 +25,20 @@ from graphkit.training.fewshot import (
     study_across_graphs,
     study_of_classes,
     study_of_graphs,
-    with_rivals,
+    with_baselines,
 )
 from graphkit.training.fewshot.adapters import ADAPTERS, adapted_graphs
+from graphkit.training.fewshot.baselines import ON_ENCODERS
 from graphkit.training.fewshot.encoders import Encoders
+from graphkit.training.fewshot.evaluations import EvalOptions
 from graphkit.training.fewshot.meta_learnt import MetaLearnt, PrototypicalNet
 from graphkit.training.fewshot.methods import CHOICES
-from graphkit.training.fewshot.problems import Rowed
+from graphkit.training.fewshot.problems import FeatureViews
 from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of, weighted_rows
 from graphkit.training.fewshot.soundness import require_apart, row_hashes
 from graphkit.training.fewshot.study import _selection, chosen_rows
+from graphkit.training.fewshot.transfer import Classifier, Whitened
 from graphkit.training.fewshot.untrained import Prototypes, Ridge, SemiSupervised
 
 PROTOCOL = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
@@ -144,10 +144,11 @@ def test_unlabelled_rows_are_those_that_are_known_when_selecting(name):
 
 def test_whitening_is_chosen_by_validation_tasks(study):
     """The weaker of two that do as well."""
-    problem, asked = study.problems[0].seeing(study.rowed(study.problems[0], "features-2", 1.0)), Asked(0)
-    strengths = {each: Whitened(shrinkages=(each,)).solved(problem, 0, asked, None) for each in (1e6, 1.0, 0.01)}
+    problem = study.problems[0].with_features(study.features(study.problems[0], "features-2", 1.0))
+    options = EvalOptions(0)
+    strengths = {each: Whitened(shrinkages=(each,)).evaluate(problem, 0, options, None) for each in (1e6, 1.0, 0.01)}
     best = max(strengths.values(), key=lambda found: found.validation)
-    assert Whitened(shrinkages=tuple(strengths)).solved(problem, 0, asked, None) == best
+    assert Whitened(shrinkages=tuple(strengths)).evaluate(problem, 0, options, None) == best
     weakest = PrototypicalNetwork(nn.Identity())
     assert strengths[1e6].test.accuracies == evaluate(weakest, problem.test).accuracies
 
@@ -194,7 +195,7 @@ def test_inductive_training_does_not_see_what_is_held_out(rows, monkeypatch):
 
     def parts(each, inductive):
         study = study_of_classes(each, [SPLIT], PROTOCOL, inductive=inductive)
-        return study.rowed(study.problems[0], rows, 1.0)
+        return study.features(study.problems[0], rows, 1.0)
 
     one, other = parts(data, True), parts(changed, True)
     assert torch.equal(one.train[0].x, other.train[0].x)
@@ -212,10 +213,10 @@ def test_tables_of_a_problem_are_kept_while_it_lasts_and_no_longer_than_others_n
     first, second = study.problems
 
     def table(problem, kind="features-2"):
-        return weakref.ref(study.rowed(problem, kind, 1.0).test.x)
+        return weakref.ref(study.features(problem, kind, 1.0).test.x)
 
     found = table(first)
-    study.rowed(first, "features-0", 1.0)
+    study.features(first, "features-0", 1.0)
     assert found() is not None
     assert table(first)() is found()
     assert table(second)() is not None
@@ -310,7 +311,7 @@ def test_across_graphs_the_held_out_graph_gives_no_training_task(monkeypatch):
     changed = {**graphs, "b": graph(9)}
     other = study_across_graphs("three", changed, PROTOCOL, inductive=True)
     for rows in ("features-2", "encoder"):
-        one, two = (each.rowed(each.problems[1], rows, 1.0) for each in (study, other))
+        one, two = (each.features(each.problems[1], rows, 1.0) for each in (study, other))
         assert all(torch.equal(left.x, right.x) for left, right in zip(one.train, two.train, strict=True))
         assert not torch.equal(one.test.x, two.test.x)
     outcome = fewshot(study, PROTOCOL, ["prototypes-2", "maml"], methods=SMALL)
@@ -420,7 +421,7 @@ def test_across_graphs_what_selects_is_not_trained_on():
         assert not trained & selecting
         assert bool((known.y[sorted(selecting)] == -1).all())
         assert bool((known.y[sorted(trained)] >= 0).all())
-        rows = problem.seeing(study_rows(problem, graphs))
+        rows = problem.with_features(study_rows(problem, graphs))
         assert torch.equal(rows.sources[0][0].y, known.y)
 
 
@@ -428,7 +429,7 @@ def study_rows(problem, graphs):
     found = {name: Rows(data.x, data.y) for name, data in graphs.items()}
     held_out = problem.name.removeprefix("graph ")
     names = [name for name in graphs if name != held_out]
-    return Rowed(tuple(found[name] for name in names), found[names[0]], found[held_out])
+    return FeatureViews(tuple(found[name] for name in names), found[names[0]], found[held_out])
 
 
 def test_across_graphs_classes_may_be_unseen_too():
@@ -439,7 +440,7 @@ def test_across_graphs_classes_may_be_unseen_too():
         assert set(problem.test.classes.unique().tolist()) == {5, 6}
         assert set(problem.validation.classes.unique().tolist()) == {3, 4}
         assert set(problem.train[0].classes.unique().tolist()) <= {0, 1, 2}
-        rowed = study.rowed(problem, "features-1", 1.0)
+        rowed = study.features(problem, "features-1", 1.0)
         assert torch.equal(rowed.test.x, rows_of(graphs[held_out], "features-1"))
     assert study.setting["labels"] == "disjoint"
 
@@ -494,10 +495,10 @@ def test_whole_graphs_are_told_apart(monkeypatch):
     graphs, split = set_of_graphs(), ClassSplit(train=(0, 1), validation=(2, 3), test=(4, 5))
     study = study_of_graphs(graphs, [split, split], PROTOCOL)
     assert [problem.name for problem in study.problems] == ["classes 4, 5", "classes 4, 5, draw 2"]
-    rows = study.rowed(study.problems[0], "features-0", 1.0).test.x
+    rows = study.features(study.problems[0], "features-0", 1.0).test.x
     means = torch.stack([_unit(graph.x).mean(0) for graph in graphs])
     torch.testing.assert_close(rows, _unit(means))
-    assert study.rowed(study.problems[0], "encoder", 1.0).test.x.size(0) == len(graphs)
+    assert study.features(study.problems[0], "encoder", 1.0).test.x.size(0) == len(graphs)
     outcome = fewshot(study, PROTOCOL, ["prototypes-2", "maml"], methods=SMALL)
     assert outcome.methods["prototypes-2"].accuracy().mean > 0.7
     assert outcome.record.dataset.graphs == 72
@@ -604,39 +605,43 @@ def test_a_stopped_study_goes_on_where_it_was(study, tmp_path):
     names = ["prototypes-2", "protonet", "maml"]
     solved = []
 
-    def stop(name, problem, result):
-        solved.append(name)
-        if len(solved) == 2:
-            raise Stop
+    class Twice(Silence):
+        def on_unit(self, unit, result):
+            solved.append(unit.method)
+            if len(solved) == 2:
+                raise Stop
 
     with pytest.raises(Stop):
-        fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, tell=stop)
-    kept = json.loads((tmp_path / "results.json").read_text())["results"]
-    assert len(kept) == 2
-    resumed = fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, resume=True)
+        fewshot(study, PROTOCOL, names, methods=SMALL, run_dir=tmp_path, reporter=Twice())
+    assert len(read_tensors(tmp_path / "checkpoint.pt")["finished"]) == 2
+    resumed = fewshot(study, PROTOCOL, names, methods=SMALL, run_dir=tmp_path, resume=True)
     whole = fewshot(study, PROTOCOL, names, methods=SMALL)
     for name in names:
         left, right = (each.methods[name].problems[0] for each in (resumed, whole))
         assert (left.accuracies, left.validation) == (right.accuracies, right.validation)
 
 
+class Signal(Silence):
+    """Sends a signal to this process after a step of meta-training, and remembers the steps."""
+
+    def __init__(self, step, number=signal.SIGINT):
+        self.step, self.number, self.steps = step, number, []
+
+    def on_epoch(self, unit, epoch, best):
+        self.steps.append(epoch.number)
+        if epoch.number == self.step:
+            signal.raise_signal(self.number)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("name", ["maml", "protonet"])
-def test_ctrl_c_in_a_meta_training_leaves_its_state(name, number, study, tmp_path, monkeypatch):
-    names, steps, keep = ["prototypes-2", name], [], UnderWay.keep
-
-    def interrupted(self, state):
-        steps.append(state()["step"])
-        if len(steps) == 3:
-            signal.raise_signal(number)
-        keep(self, state)
-
-    monkeypatch.setattr(UnderWay, "keep", interrupted)
-    with pytest.raises(Interrupted, match=f"stopped in the meta-training of {name}; resume from"):
-        fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path)
-    assert (tmp_path / "training.pt").exists()
-    resumed = fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, resume=True)
-    assert steps == [1, 2, 3, 4]  # none is taken twice
+def test_ctrl_c_in_a_meta_training_leaves_its_state(name, number, study, tmp_path):
+    names, first, then = ["prototypes-2", name], Signal(3, number), Signal(0)
+    with pytest.raises(Interrupted, match=f"stopped after step 3 of {name} on classes 5, 6; resume from"):
+        fewshot(study, PROTOCOL, names, methods=SMALL, run_dir=tmp_path, reporter=first)
+    assert read_tensors(tmp_path / "checkpoint.pt")["running"]["trainer"]["step"] == 3
+    resumed = fewshot(study, PROTOCOL, names, methods=SMALL, run_dir=tmp_path, resume=True, reporter=then)
+    assert (first.steps, then.steps) == ([1, 2, 3], [4])  # none is taken twice
     whole = fewshot(study, PROTOCOL, names, methods=SMALL)
     left, right = (each.methods[name].problems[0] for each in (resumed, whole))
     assert (left.accuracies, left.validation, left.step) == (right.accuracies, right.validation, right.step)
@@ -647,68 +652,51 @@ def test_encoders_are_not_waited_for_after_a_request(number, study, tmp_path):
     """What makes the rows may take minutes, and leaves nothing to go on from."""
     names, made = ["prototypes-2", "protonet"], []
 
-    def rowed(problem, kind, scale):
+    def features(problem, kind, scale):
         made.append(kind)
         if len(made) == 2:
             signal.raise_signal(number)
             made.append("beyond")
-        return study.rowed(problem, kind, scale)
+        return study.features(problem, kind, scale)
 
     with pytest.raises(Interrupted, match="stopped before protonet on classes 5, 6; resume from"):
-        fewshot(dataclasses.replace(study, rowed=rowed), PROTOCOL, names, methods=SMALL, folder=tmp_path)
+        fewshot(dataclasses.replace(study, features=features), PROTOCOL, names, methods=SMALL, run_dir=tmp_path)
     assert made == ["features-2", "features-2"]
-    resumed = fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, resume=True)
+    resumed = fewshot(study, PROTOCOL, names, methods=SMALL, run_dir=tmp_path, resume=True)
     assert resumed.record.metric == fewshot(study, PROTOCOL, names, methods=SMALL).record.metric
 
 
-def test_a_first_training_that_is_stopped_can_be_resumed(study, tmp_path, monkeypatch):
+def test_a_first_training_that_is_stopped_can_be_resumed(study, tmp_path):
     """Before anything is finished, and after the last method."""
-    keep = UnderWay.keep
-
-    def interrupted(self, state):
-        if state()["step"] == 2 and self.before == 0:
-            signal.raise_signal(signal.SIGINT)
-        keep(self, state)
-
-    monkeypatch.setattr(UnderWay, "keep", interrupted)
     with pytest.raises(Interrupted):
-        fewshot(study, PROTOCOL, ["maml"], methods=SMALL, folder=tmp_path)
-    found = fewshot(study, PROTOCOL, ["maml"], methods=SMALL, folder=tmp_path, resume=True)
-    monkeypatch.undo()
+        fewshot(study, PROTOCOL, ["maml"], methods=SMALL, run_dir=tmp_path, reporter=Signal(2))
+    found = fewshot(study, PROTOCOL, ["maml"], methods=SMALL, run_dir=tmp_path, resume=True)
     whole = fewshot(study, PROTOCOL, ["maml"], methods=SMALL)
     assert found.record.metric == whole.record.metric
-    (tmp_path / "training.pt").write_bytes(b"damaged")
-    kept = read_fields(tmp_path / "results.json")
-    (tmp_path / "results.json").write_bytes(saved_fields({**kept, "results": {}}))  # as if nothing were finished
-    with pytest.raises(ValueError, match="remove it to train anew"):
-        fewshot(study, PROTOCOL, ["maml"], methods=SMALL, folder=tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_one_study_at_a_time_works_in_a_folder(study, tmp_path, resume):
     names = ["prototypes-2", "protonet"]
 
-    def another(name, problem, result):
-        with pytest.raises(ValueError, match="`folder`: another process trains into"):
-            fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, resume=resume)
-        raise Stop
+    class Another(Silence):
+        def on_unit(self, unit, result):
+            with pytest.raises(ValueError, match="`run_dir`: another process trains into"):
+                fewshot(study, PROTOCOL, names, methods=SMALL, run_dir=tmp_path, resume=resume)
+            raise Stop
 
     with pytest.raises(Stop):
-        fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, tell=another)
-    assert len(json.loads((tmp_path / "results.json").read_text())["results"]) == 1
-    fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, resume=True)
+        fewshot(study, PROTOCOL, names, methods=SMALL, run_dir=tmp_path, reporter=Another())
+    assert len(read_tensors(tmp_path / "checkpoint.pt")["finished"]) == 1
+    fewshot(study, PROTOCOL, names, methods=SMALL, run_dir=tmp_path, resume=True)
 
 
 def test_another_study_is_not_gone_on_with(study, tmp_path):
-    with pytest.raises(ValueError, match=r"there is no .* to go on from"):
-        fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path, resume=True)
-    fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path)
-    with pytest.raises(ValueError, match="is of another study"):
-        fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path, resume=True, calibrate=3)
-    for content, message in ((b"{", "is damaged"), (b"\xff\xfe", "is damaged"), (b"[]", "has no checksum")):
-        (tmp_path / "results.json").write_bytes(content)
-        with pytest.raises(ValueError, match=message):
-            fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, folder=tmp_path, resume=True)
+    with pytest.raises(ValueError, match=r"there is no checkpoint in .*; start without it"):
+        fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, run_dir=tmp_path, resume=True)
+    fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, run_dir=tmp_path)
+    with pytest.raises(ValueError, match="belongs to another run: study was"):
+        fewshot(study, PROTOCOL, ["prototypes-2"], methods=SMALL, run_dir=tmp_path, resume=True, calibrate=3)
 
 
 def test_figures_are_over_tasks_and_over_problems():
@@ -725,13 +713,13 @@ def test_figures_are_over_tasks_and_over_problems():
     assert one.accuracy(calibrated=True) is None
 
 
-def test_rivals_stand_beside_a_learner():
-    assert with_rivals("all") == list(METHODS)
-    assert with_rivals("protomaml")[-1] == "protomaml"
-    assert with_rivals("encoder-protomaml")[-len(ON_ENCODERS) - 1 :] == [*ON_ENCODERS, "encoder-protomaml"]
-    untrained = with_rivals("encoder-semi", "untrained")
+def test_baselines_stand_beside_a_learner():
+    assert with_baselines("all") == list(METHODS)
+    assert with_baselines("protomaml")[-1] == "protomaml"
+    assert with_baselines("encoder-protomaml")[-len(ON_ENCODERS) - 1 :] == [*ON_ENCODERS, "encoder-protomaml"]
+    untrained = with_baselines("encoder-semi", "untrained")
     assert untrained[-4:] == ["encoder-prototypes", "encoder-ridge", "encoder-ridge-semi", "encoder-semi"]
-    assert with_rivals("maml", "untrained") == [
+    assert with_baselines("maml", "untrained") == [
         "prototypes-2",
         "prototypes-centred",
         "prototypes-weighted",
@@ -739,14 +727,14 @@ def test_rivals_stand_beside_a_learner():
         "random-start",
         "maml",
     ]
-    assert with_rivals("encoder-protomaml", "none") == ["encoder-protomaml"]
-    with pytest.raises(ValueError, match="`rivals` 'some' is not known"):
-        with_rivals("maml", "some")
+    assert with_baselines("encoder-protomaml", "none") == ["encoder-protomaml"]
+    with pytest.raises(ValueError, match="`baselines` 'some' is not known"):
+        with_baselines("maml", "some")
     with pytest.raises(ValueError, match="Did you mean 'maml'"):
-        with_rivals("mamll")
+        with_baselines("mamll")
 
 
-@pytest.mark.parametrize("name", ["results.json", "training.pt"])
+@pytest.mark.parametrize("name", ["checkpoint.pt", "record.json"])
 def test_a_full_disk_costs_no_result_and_names_the_file(name, study, tmp_path, monkeypatch):
     write = files.write_atomically
 
@@ -755,24 +743,18 @@ def test_a_full_disk_costs_no_result_and_names_the_file(name, study, tmp_path, m
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    def often(self, state):
-        self.every = 0.0
-        keep(self, state)
-
-    keep = UnderWay.keep
     monkeypatch.setattr(files, "write_atomically", full)
-    monkeypatch.setattr(UnderWay, "keep", often)
-    outcome = fewshot(study, PROTOCOL, ["maml"], methods=SMALL, folder=tmp_path)
+    outcome = fewshot(study, PROTOCOL, ["maml"], methods=SMALL, run_dir=tmp_path, checkpoint_every=0.0)
     assert outcome.record.metric == fewshot(study, PROTOCOL, ["maml"], methods=SMALL).record.metric
     assert outcome.faults == (f"{str(tmp_path / name)!r} could not be written (No space left on device).",)
 
 
 def test_another_study_in_the_folder_is_put_aside_and_can_be_resumed(study, tmp_path):
     names = ["prototypes-2"]
-    first = fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path)
+    first = fewshot(study, PROTOCOL, names, methods=SMALL, run_dir=tmp_path)
     assert first.put_aside is None
-    assert fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path).put_aside is None
-    other = fewshot(study, PROTOCOL, names, methods=SMALL, folder=tmp_path, calibrate=3)
+    assert fewshot(study, PROTOCOL, names, methods=SMALL, run_dir=tmp_path).put_aside is None
+    other = fewshot(study, PROTOCOL, names, methods=SMALL, run_dir=tmp_path, calibrate=3)
     assert other.put_aside == tmp_path / "aside-1"
-    again = fewshot(study, PROTOCOL, names, methods=SMALL, folder=other.put_aside, resume=True)
+    again = fewshot(study, PROTOCOL, names, methods=SMALL, run_dir=other.put_aside, resume=True)
     assert again.record.metric == first.record.metric
