@@ -177,7 +177,8 @@ class MetaTrainer:
     Example:
         >>> from graphkit.meta import Protocol, PrototypicalNetwork, Rows
         >>> items = Rows(torch.randn(60, 5, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 4)
-        >>> train, validation = (TaskSet.drawn(items, pair, Protocol(n_tasks=16, n_query=4)) for pair in ((0, 1), (2, 3)))
+        >>> few = Protocol(n_tasks=16, n_query=4)
+        >>> train, validation = (TaskSet.drawn(items, pair, few) for pair in ((0, 1), (2, 3)))
         >>> learner = PrototypicalNetwork(torch.nn.Linear(5, 3))
         >>> trainer = MetaTrainer(learner, [train], validation, MetaTraining(steps=6, every=2))
         >>> [step.number for step in trainer.steps()]
