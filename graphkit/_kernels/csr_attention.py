@@ -12,7 +12,7 @@ from graphkit._kernels.compiler import DISTANCE, kernel, prefetch
 
 
 @kernel
-def softmax_rows(start, stop, indptr, scores, out):
+def softmax_rows(start, stop, indptr, indices, scores, out):
     """Set ``out[ij, h] = exp(scores[ij, h]) / sum_k exp(scores[ik, h])``, shifted by the row's maximum."""
     heads = scores.shape[1]
     for i in range(start, stop):
@@ -33,7 +33,7 @@ def softmax_rows(start, stop, indptr, scores, out):
 
 
 @kernel
-def softmax_rows_backward(start, stop, indptr, alpha, grad, out):
+def softmax_rows_backward(start, stop, indptr, indices, alpha, grad, out):
     """Set ``out = alpha * (grad - sum over the row of alpha * grad)``."""
     heads = alpha.shape[1]
     for i in range(start, stop):

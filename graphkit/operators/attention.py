@@ -1,13 +1,11 @@
 """Attention over the entries of a sparse matrix (GAT, GATv2), its softmax, and dense self-attention.
 
-No ``entries x features`` array is kept. Where a gradient is itself differentiated the plain composition takes over; it
-is the definition, and the test's oracle.
+No ``entries x features`` array is kept.
 """
 
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._kernels import csr_attention as kernels
-from graphkit._kernels import threads
 from graphkit._kernels.memory import empty_recycled
 from graphkit.operators.autograd import (
     AbstractFunction,
-    differentiable_gradients,
+    AbstractKernelFunction,
     forward_mode,
     has_kernel,
     inside_transform,
@@ -36,8 +33,7 @@ def entry_softmax(pattern: Pattern, scores: Tensor) -> Tensor:
     r"""Return :math:`\alpha_{ij} = e^{s_{ij}} / \sum_k e^{s_{ik}}`, ``[entries, heads]``; an empty row has no entries.
 
     Example:
-        >>> import numpy as np
-        >>> pattern = Pattern.from_coo(np.array([0, 0, 1]), np.array([0, 1, 1]), (2, 2))
+        >>> pattern = Pattern.from_coo(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), (2, 2))
         >>> entry_softmax(pattern, torch.zeros(3, 1)).flatten().tolist()
         [0.5, 0.5, 1.0]
     """
@@ -46,6 +42,8 @@ def entry_softmax(pattern: Pattern, scores: Tensor) -> Tensor:
 
 
 class _EntrySoftmax(AbstractFunction):
+    as_heads = 1
+
     @staticmethod
     def forward(scores: Tensor, pattern: Pattern) -> Tensor:
         if not has_kernel(scores):
@@ -55,8 +53,7 @@ class _EntrySoftmax(AbstractFunction):
             total = torch.zeros_like(top).scatter_add(0, rows, shifted)
             return shifted / total.gather(0, rows)
         out = empty_recycled(scores.shape, scores.dtype)
-        indptr, _ = pattern._arrays
-        threads.over_rows(kernels.softmax_rows, indptr, 4 * scores.shape[1], *kernel_arrays(scores, out))
+        pattern._run(kernels.softmax_rows, 4 * scores.shape[1], scores, out)
         return out
 
     @staticmethod
@@ -71,14 +68,8 @@ class _EntrySoftmax(AbstractFunction):
             weighted = alpha * grad
             return weighted - alpha * rows_to_entries(ctx.pattern, row_sums(ctx.pattern, weighted)), None
         out = empty_recycled(alpha.shape, alpha.dtype)
-        indptr, _ = ctx.pattern._arrays
-        threads.over_rows(kernels.softmax_rows_backward, indptr, 4 * alpha.shape[1], *kernel_arrays(alpha, grad, out))
+        ctx.pattern._run(kernels.softmax_rows_backward, 4 * alpha.shape[1], alpha, grad, out)
         return out, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int, ...], scores: Tensor, pattern: Pattern) -> tuple[Tensor, int]:
-        stacked = scores.movedim(in_dims[0], 1)
-        return _EntrySoftmax.apply(stacked.flatten(1), pattern).view(stacked.shape), 1
 
 
 def attend(
@@ -120,18 +111,18 @@ def attend(
         if part is not None:
             check_shape(name, part, entries=pattern.entries, heads=x.shape[1])
     if not has_kernel(x):
-        return attend_reference(pattern, score_row, score_column, x, score_entry, keep, slope)
+        return attend_reference(score_row, score_column, x, score_entry, keep, slope, pattern)
     return _Attend.apply(score_row, score_column, x, score_entry, keep, slope, pattern)[0]
 
 
 def attend_reference(
-    pattern: Pattern,
     score_row: Tensor,
     score_column: Tensor,
     x: Tensor,
     score_entry: Tensor | None,
     keep: Tensor | None,
     slope: float,
+    pattern: Pattern,
 ) -> Tensor:
     """Return what ``attend`` returns, composed of differentiable steps."""
     alpha = attention_weights(pattern, score_row, score_column, score_entry, slope)
@@ -150,7 +141,10 @@ def attention_weights(
     return entry_softmax(pattern, F.leaky_relu(scores, slope))
 
 
-class _Attend(AbstractFunction):
+class _Attend(AbstractKernelFunction):
+    as_heads = differentiable = 5
+    reference = staticmethod(attend_reference)
+
     @staticmethod
     def forward(
         score_row: Tensor,
@@ -165,62 +159,26 @@ class _Attend(AbstractFunction):
         alpha = empty_recycled((pattern.entries, heads), x.dtype)
         out = empty_recycled((pattern.shape[0], heads, features), x.dtype)
         rows, columns, entry, factors = kernel_arrays(score_row, score_column, score_entry, keep)
-        indptr, places = pattern._arrays
-        threads.over_rows(
-            kernels.attend,
-            indptr,
-            heads * features,
-            *(places, rows, columns, entry, rows.dtype.type(slope), factors),
-            *kernel_arrays(x, alpha, out),
-        )
+        scores = rows, columns, entry, rows.dtype.type(slope)
+        pattern._run(kernels.attend, heads * features, *scores, factors, x, alpha, out)
         return out, alpha
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        *tensors, ctx.slope, ctx.pattern = inputs
-        ctx.mark_non_differentiable(output[1])
-        ctx.set_materialize_grads(False)  # zeros for the attention would be as large as it is
-        ctx.save_for_backward(*tensors, output[1])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-        if grad is None:
-            return (None,) * 7
-        *inputs, alpha = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            composed = partial(attend_reference, ctx.pattern, slope=ctx.slope)
-            return (*differentiable_gradients(composed, inputs, grad), None, None)
-        score_row, score_column, x, score_entry, _ = inputs
-        rows, columns, entry, factors = kernel_arrays(*inputs[:2], *inputs[3:])
-        features, weights, upstream = kernel_arrays(x, alpha, grad)
+    def gradients(
+        grad: Tensor, wanted: Any, alpha: Tensor, *inputs: Any
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
+        score_row, score_column, x, score_entry, keep, slope, pattern = inputs
+        width = x.shape[1:].numel()
+        rows, columns, entry, factors = kernel_arrays(score_row, score_column, score_entry, keep)
         dentry, drow = empty_recycled(alpha.shape, x.dtype), empty_recycled(score_row.shape, x.dtype)
-        indptr, places = ctx.pattern._arrays
-        threads.over_rows(
-            kernels.attend_backward_rows,
-            indptr,
-            x.shape[1:].numel(),
-            *(places, rows, columns, entry, rows.dtype.type(ctx.slope), factors),
-            *(features, weights, upstream, dentry.numpy(), drow.numpy()),
-        )
-        dx = empty_recycled(x.shape, x.dtype)
-        dcolumn = empty_recycled(score_column.shape, x.dtype)
-        transpose, position = ctx.pattern._transpose
-        indptr, places = transpose._arrays
-        threads.over_rows(
-            kernels.attend_backward_columns,
-            indptr,
-            x.shape[1:].numel(),
-            *(places, position.numpy(), factors, weights, upstream, dentry.numpy(), dx.numpy(), dcolumn.numpy()),
-        )
-        dkeep = alpha * sddmm(ctx.pattern, grad, x) if ctx.needs_input_grad[4] else None
-        return drow, dcolumn, dx, None if score_entry is None else dentry, dkeep, None, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        *tensors, slope, pattern = inputs
-        stacked = tasks_as_heads(tensors, in_dims[:5], info.batch_size)
-        out, alpha = _Attend.apply(*stacked, slope, pattern)
-        return tuple(result.unflatten(1, (info.batch_size, -1)) for result in (out, alpha)), (1, 1)
+        scores = rows, columns, entry, rows.dtype.type(slope)
+        pattern._run(kernels.attend_backward_rows, width, *scores, factors, x, alpha, grad, dentry, drow)
+        dx, dcolumn = empty_recycled(x.shape, x.dtype), empty_recycled(score_column.shape, x.dtype)
+        transpose, position = pattern._transpose
+        arguments = position, factors, alpha, grad, dentry
+        transpose._run(kernels.attend_backward_columns, width, *arguments, dx, dcolumn)
+        dkeep = alpha * sddmm(pattern, grad, x) if wanted[4] else None
+        return drow, dcolumn, dx, None if score_entry is None else dentry, dkeep
 
 
 def gatv2_scores(
@@ -251,12 +209,12 @@ def gatv2_scores(
     if entry_term is not None:
         check_shape("entry_term", entry_term, entries=pattern.entries, heads=heads, features=features)
     if not has_kernel(left):
-        return gatv2_scores_reference(pattern, left, right, att, entry_term, slope)
+        return gatv2_scores_reference(left, right, att, entry_term, slope, pattern)
     return _Gatv2Scores.apply(left, right, att, entry_term, slope, pattern)
 
 
 def gatv2_scores_reference(
-    pattern: Pattern, left: Tensor, right: Tensor, att: Tensor, entry_term: Tensor | None, slope: float
+    left: Tensor, right: Tensor, att: Tensor, entry_term: Tensor | None, slope: float, pattern: Pattern
 ) -> Tensor:
     """Return what ``gatv2_scores`` returns, through an ``entries x features`` array."""
     z = left.index_select(0, pattern.rows()) + right.index_select(0, pattern._indices)
@@ -265,46 +223,39 @@ def gatv2_scores_reference(
     return (F.leaky_relu(z, slope) * att).sum(-1)
 
 
-class _Gatv2Scores(AbstractFunction):
+class _Gatv2Scores(AbstractKernelFunction):
+    differentiable = 4
+    reference = staticmethod(gatv2_scores_reference)
+
     @staticmethod
     def forward(
         left: Tensor, right: Tensor, att: Tensor, entry_term: Tensor | None, slope: float, pattern: Pattern
     ) -> Tensor:
         out = empty_recycled((pattern.entries, att.shape[0]), left.dtype)
         rows, columns, entry = kernel_arrays(left, right, entry_term)
-        weights, scores = kernel_arrays(att, out)
-        indptr, places = pattern._arrays
-        given = places, rows, columns, entry, weights, rows.dtype.type(slope)
-        threads.over_rows(kernels.gatv2_scores, indptr, att.numel(), *given, scores)
+        pattern._run(kernels.gatv2_scores, att.numel(), rows, columns, entry, att, rows.dtype.type(slope), out)
         return out
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        *tensors, ctx.slope, ctx.pattern = inputs
-        ctx.save_for_backward(*tensors)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        left, right, att, entry_term = inputs = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            composed = partial(gatv2_scores_reference, ctx.pattern, slope=ctx.slope)
-            return (*differentiable_gradients(composed, list(inputs), grad), None, None)
+    def gradients(
+        grad: Tensor,
+        wanted: Any,
+        left: Tensor,
+        right: Tensor,
+        att: Tensor,
+        entry_term: Tensor | None,
+        slope: float,
+        pattern: Pattern,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         rows, columns, entry, nothing = kernel_arrays(left, right, entry_term, None)
-        weights, upstream = kernel_arrays(att, grad)
-        slope = rows.dtype.type(ctx.slope)
         dleft, dright, datt = (empty_recycled(t.shape, left.dtype) for t in (left, right, left))
         dentry = None if entry_term is None else empty_recycled(entry_term.shape, left.dtype)
-        indptr, places = ctx.pattern._arrays
-        own = np.arange(len(places), dtype=places.dtype)
-        given = entry, weights, slope, upstream
-        outputs = dleft.numpy(), datt.numpy(), nothing if dentry is None else dentry.numpy()
-        run = kernels.gatv2_scores_backward
-        threads.over_rows(run, indptr, 2 * att.numel(), places, own, rows, columns, *given, *outputs)
-        transpose, position = ctx.pattern._transpose
-        indptr, places = transpose._arrays
-        outputs = dright.numpy(), nothing, nothing
-        threads.over_rows(run, indptr, 2 * att.numel(), places, position.numpy(), columns, rows, *given, *outputs)
-        return dleft, dright, datt.sum(0), dentry, None, None
+        run, width, given = kernels.gatv2_scores_backward, 2 * att.numel(), (entry, att, rows.dtype.type(slope), grad)
+        own = np.arange(pattern.entries, dtype=pattern._arrays[1].dtype)
+        pattern._run(run, width, own, rows, columns, *given, dleft, datt, nothing if dentry is None else dentry)
+        transpose, position = pattern._transpose
+        transpose._run(run, width, position, columns, rows, *given, dright, nothing, nothing)
+        return dleft, dright, datt.sum(0), dentry
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
@@ -336,7 +287,7 @@ def self_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Non
         [2.0, 2.0]
     """
     if inside_transform() or forward_mode():
-        return self_attention_reference(query, key, value, mask=mask)
+        return self_attention_reference(query, key, value, mask)
     inputs = (query, key, value)
     if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and any(x.requires_grad for x in inputs)):
         return F.scaled_dot_product_attention(*inputs, attn_mask=mask)
@@ -344,7 +295,7 @@ def self_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Non
     return _SelfAttention.apply(*inputs, mask, (leaves, F.scaled_dot_product_attention(q, k, v, attn_mask=mask)))
 
 
-def self_attention_reference(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+def self_attention_reference(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, _: Any = None) -> Tensor:
     """Return what ``self_attention`` returns, through an array of ``places x places``."""
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
     if mask is not None:
@@ -352,22 +303,17 @@ def self_attention_reference(query: Tensor, key: Tensor, value: Tensor, mask: Te
     return scores.softmax(-1) @ value
 
 
-class _SelfAttention(AbstractFunction):
+class _SelfAttention(AbstractKernelFunction):
     """Carries a result that was recorded apart, and its gradients, into the graph of what it was made from."""
+
+    differentiable = 3
+    reference = staticmethod(self_attention_reference)
 
     @staticmethod
     def forward(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, recorded: Any) -> Tensor:
         return recorded[1].detach()
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        *tensors, ctx.recorded = inputs
-        ctx.save_for_backward(*tensors)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        *inputs, mask = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return *differentiable_gradients(partial(self_attention_reference, mask=mask), inputs, grad), None, None
-        leaves, out = ctx.recorded
-        return *torch.autograd.grad(out, leaves, grad, retain_graph=True), None, None
+    def gradients(grad: Tensor, wanted: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        leaves, out = inputs[-1]
+        return torch.autograd.grad(out, leaves, grad, retain_graph=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import forward_ad
+
+MISSING = object()
+"""Where a tensor stood among the arguments of a function: tensors are saved apart."""
 
 COMPILED = (torch.float32, torch.float64)
 """Types that the fused kernels take, on the CPU; the rest goes through compositions of PyTorch's own operations."""
@@ -85,10 +88,15 @@ class AbstractFunction(torch.autograd.Function):
     its ``jvp`` batches of directions.
     """
 
+    as_heads: ClassVar[int] = 0
+    """How many leading arguments ``vmap`` puts side by side on their second axis, and the results; 0: see ``vmap``."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for way in {"backward", "jvp"} & vars(cls).keys():
             setattr(cls, way, staticmethod(loop_over_batch(getattr(cls, way))))
+        if cls.as_heads:
+            cls.vmap = staticmethod(functools.partial(_vmap_as_heads, cls))  # type: ignore[method-assign]
 
     @classmethod
     def apply(cls, *arguments: Any) -> Any:
@@ -100,6 +108,58 @@ class AbstractFunction(torch.autograd.Function):
             base = super(torch.autograd.Function, cls)
             arguments = unwrap_dead_wrappers(arguments)  # left over from a transform that has ended
         return base.apply(*arguments)
+
+
+class AbstractKernelFunction(AbstractFunction):
+    """A function whose value and gradient are kernels', and whose further gradients are those of a reference.
+
+    ``forward`` returns the result, or a tuple of it and what ``gradients`` needs beside the inputs.
+    """
+
+    differentiable: ClassVar[int]
+    """How many leading arguments have gradients, where they are given."""
+
+    reference: ClassVar[Callable[..., Tensor]]
+    """The result from the same arguments, composed of differentiable steps: the definition, and the tests' oracle."""
+
+    gradients: ClassVar[Callable[..., tuple[Tensor | None, ...]]]
+    """Gradients from the upstream one, which arguments want any, what ``forward`` left, and the arguments."""
+
+    def __init_subclass__(cls) -> None:
+        cls.backward = staticmethod(functools.partial(_kernel_backward, cls))  # type: ignore[method-assign]
+        super().__init_subclass__()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Save the tensors, and keep all else as it is."""
+        ctx.extra = output[1:] if isinstance(output, tuple) else ()
+        ctx.mark_non_differentiable(*ctx.extra)
+        ctx.set_materialize_grads(False)  # zeros for what is left beside the result would be as large as it is
+        ctx.save_for_backward(*ctx.extra, *(each for each in inputs if isinstance(each, Tensor)))
+        ctx.extra = len(ctx.extra)
+        ctx.constants = [MISSING if isinstance(each, Tensor) else each for each in inputs]
+
+
+def _kernel_backward(cls: type[AbstractKernelFunction], ctx: Any, grad: Tensor | None, *_: Any) -> Any:
+    if grad is None:
+        return (None,) * len(ctx.constants)
+    saved = iter(ctx.saved_tensors)
+    extra = [next(saved) for _ in range(ctx.extra)]
+    inputs = [next(saved) if each is MISSING else each for each in ctx.constants]
+    if torch.is_grad_enabled():  # the gradient is differentiated again
+        found = differentiable_gradients(cls.reference, inputs, cls.differentiable, grad)
+    else:
+        found = cls.gradients(grad, ctx.needs_input_grad, *extra, *inputs)
+    return *found, *(None,) * (len(inputs) - len(found))
+
+
+def _vmap_as_heads(cls: type[AbstractFunction], info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> Any:
+    """Return results whose second axis holds those of all tasks in turn, as further heads or features."""
+    count, tasks = cls.as_heads, info.batch_size
+    found = cls.apply(*tasks_as_heads(inputs[:count], in_dims[:count], tasks), *inputs[count:])
+    if isinstance(found, Tensor):
+        return found.unflatten(1, (tasks, -1)), 1
+    return tuple(part.unflatten(1, (tasks, -1)) for part in found), (1,) * len(found)
 
 
 def loop_over_batch(derivative: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,19 +203,19 @@ def tasks_as_heads(tensors: Sequence[Any], dims: Sequence[int | None], tasks: in
 
 
 def differentiable_gradients(
-    function: Callable[..., Tensor], inputs: list[Tensor | None], grad: Tensor
+    function: Callable[..., Tensor], inputs: Sequence[Any], differentiable: int, grad: Tensor
 ) -> list[Tensor | None]:
-    """Return the gradients of a composed function at those inputs that are tensors, themselves differentiable."""
-    given = [k for k, value in enumerate(inputs) if value is not None]
+    """Return the gradients, themselves differentiable, of a composed function at its leading inputs that are given."""
+    places = [k for k in range(differentiable) if inputs[k] is not None]
 
     def of_given(*tensors: Tensor) -> Tensor:
         full = list(inputs)
-        for k, tensor in zip(given, tensors, strict=True):
+        for k, tensor in zip(places, tensors, strict=True):
             full[k] = tensor
         return function(*full)
 
-    pull = torch.func.vjp(of_given, *(inputs[k] for k in given))[1]
-    gradients: list[Tensor | None] = [None] * len(inputs)
-    for k, gradient in zip(given, pull(grad), strict=True):
+    pull = torch.func.vjp(of_given, *(inputs[k] for k in places))[1]
+    gradients: list[Tensor | None] = [None] * differentiable
+    for k, gradient in zip(places, pull(grad), strict=True):
         gradients[k] = gradient
     return gradients

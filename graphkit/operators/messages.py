@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from graphkit._kernels import csr_messages, threads
+from graphkit._kernels import csr_messages as kernels
 from graphkit._kernels.memory import empty_recycled
 from graphkit.operators.autograd import (
     AbstractFunction,
-    differentiable_gradients,
+    AbstractKernelFunction,
     forward_mode,
     has_kernel,
     inside_transform,
-    kernel_arrays,
-    tasks_as_heads,
 )
 from graphkit.operators.operand_checks import check_edge_rows, check_shape, check_table_rows
 from graphkit.operators.pattern import Pattern
@@ -34,8 +31,7 @@ def neighbor_max(pattern: Pattern, x: Tensor) -> Tensor:
         x: ``[columns, features]``; what is not float32 or float64 on the CPU makes an ``[entries, features]`` array.
 
     Example:
-        >>> import numpy as np
-        >>> pattern = Pattern.from_coo(np.array([0, 0]), np.array([0, 1]), (2, 2))
+        >>> pattern = Pattern.from_coo(torch.tensor([0, 0]), torch.tensor([0, 1]), (2, 2))
         >>> neighbor_max(pattern, torch.tensor([[1.0, -2.0], [0.5, -1.0]])).tolist()
         [[1.0, -1.0], [0.0, 0.0]]
     """
@@ -49,36 +45,26 @@ def neighbor_max(pattern: Pattern, x: Tensor) -> Tensor:
     return _NeighborMax.apply(x, pattern)[0]
 
 
-def _run(kernel: Any, pattern: Pattern, tensors: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
-    indptr, indices = pattern._arrays
-    threads.over_rows(kernel, indptr, tensors[0].shape[1], indices, *kernel_arrays(*tensors, *outputs))
-
-
 class _NeighborMax(AbstractFunction):
+    as_heads = 1
+
     @staticmethod
     def forward(x: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
         out = empty_recycled((pattern.shape[0], x.shape[1]), x.dtype)
         ties = torch.empty(out.shape, dtype=torch.int32)
-        _run(csr_messages.neighbor_max, pattern, (x,), (out, ties))
+        pattern._run(kernels.neighbor_max, x.shape[1], x, out, ties)
         return out, ties
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         x, ctx.pattern = inputs
-        out, ties = output
-        ctx.mark_non_differentiable(ties)
-        ctx.save_for_backward(x, out, ties)
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(x, *output)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None]:
         x, out, ties = ctx.saved_tensors
         return _MaxRouting.apply(grad, x.detach(), out.detach(), ties, False, ctx.pattern), None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int, ...], x: Tensor, pattern: Pattern) -> tuple[Any, tuple[int, int]]:
-        stacked = x.movedim(in_dims[0], 1)
-        out, ties = _NeighborMax.apply(stacked.flatten(1), pattern)
-        return (out.unflatten(1, stacked.shape[1:]), ties.unflatten(1, stacked.shape[1:])), (1, 1)
 
 
 class _MaxRouting(AbstractFunction):
@@ -87,11 +73,14 @@ class _MaxRouting(AbstractFunction):
     Each way is the adjoint of the other.
     """
 
+    as_heads = 4
+
     @staticmethod
     def forward(values: Tensor, x: Tensor, out: Tensor, ties: Tensor, to_rows: bool, pattern: Pattern) -> Tensor:
         result = empty_recycled((out if to_rows else x).shape, x.dtype)
-        kernel = csr_messages.gather_from_maxima if to_rows else csr_messages.scatter_to_maxima
-        _run(kernel, pattern if to_rows else pattern._transpose[0], (x, out, ties, values), (result,))
+        kernel = kernels.gather_from_maxima if to_rows else kernels.scatter_to_maxima
+        pattern = pattern if to_rows else pattern._transpose[0]
+        pattern._run(kernel, x.shape[1], x, out, ties, values, result)
         return result
 
     @staticmethod
@@ -103,12 +92,6 @@ class _MaxRouting(AbstractFunction):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         result = _MaxRouting.apply(grad, *ctx.saved_tensors, not ctx.to_rows, ctx.pattern)
         return result, None, None, None, None, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
-        *tensors, to_rows, pattern = inputs
-        result = _MaxRouting.apply(*tasks_as_heads(tensors, in_dims[:4], info.batch_size), to_rows, pattern)
-        return result.unflatten(1, (info.batch_size, -1)), 1
 
 
 def relu_message_sum(pattern: Pattern, x: Tensor, edge: Tensor) -> Tensor:
@@ -130,50 +113,34 @@ def relu_message_sum(pattern: Pattern, x: Tensor, edge: Tensor) -> Tensor:
     check_shape("edge", edge, edges=None, features=x.shape[1])
     check_edge_rows("edge", edge, pattern.list_length)
     if not has_kernel(x, edge):
-        return relu_message_sum_reference(pattern, x, edge)
+        return relu_message_sum_reference(x, edge, pattern)
     return _ReluMessageSum.apply(x, edge, pattern)
 
 
-def relu_message_sum_reference(pattern: Pattern, x: Tensor, edge: Tensor) -> Tensor:
+def relu_message_sum_reference(x: Tensor, edge: Tensor, pattern: Pattern) -> Tensor:
     """Return what ``relu_message_sum`` returns, through an array of messages."""
     messages = (x.index_select(0, pattern._indices) + edge.index_select(0, pattern._perm)).relu()
     return messages.new_zeros(pattern.shape[0], messages.shape[1]).index_add(0, pattern.rows(), messages)
 
 
-class _ReluMessageSum(AbstractFunction):
+class _ReluMessageSum(AbstractKernelFunction):
+    as_heads = differentiable = 2
+    reference = staticmethod(relu_message_sum_reference)
+
     @staticmethod
     def forward(x: Tensor, edge: Tensor, pattern: Pattern) -> Tensor:
         out = empty_recycled((pattern.shape[0], x.shape[1]), x.dtype)
-        indptr, indices = pattern._arrays
-        arrays = kernel_arrays(pattern._perm, x, edge, out)
-        threads.over_rows(csr_messages.relu_message_sum, indptr, x.shape[1], indices, *arrays)
+        pattern._run(kernels.relu_message_sum, x.shape[1], pattern._perm, x, edge, out)
         return out
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        *tensors, ctx.pattern = inputs
-        ctx.save_for_backward(*tensors)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, edge = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            composed = partial(relu_message_sum_reference, ctx.pattern)
-            return (*differentiable_gradients(composed, [x, edge], grad), None)
+    def gradients(grad: Tensor, wanted: Any, x: Tensor, edge: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
         dedge, dx = torch.zeros(edge.shape, dtype=x.dtype), empty_recycled(x.shape, x.dtype)
-        indptr, indices = ctx.pattern._arrays
-        arrays = kernel_arrays(ctx.pattern._perm, x, edge, grad, dedge)
-        threads.over_rows(csr_messages.relu_message_sum_backward_edges, indptr, x.shape[1], indices, *arrays)
-        transpose, position = ctx.pattern._transpose
-        indptr, indices = transpose._arrays
-        arrays = kernel_arrays(ctx.pattern._perm.index_select(0, position), dedge, dx)
-        threads.over_rows(csr_messages.relu_message_sum_backward_sources, indptr, x.shape[1], indices, *arrays)
-        return dx, dedge, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, edge: Tensor, pattern: Pattern) -> tuple[Any, int]:
-        out = _ReluMessageSum.apply(*tasks_as_heads((x, edge), in_dims[:2], info.batch_size), pattern)
-        return out.unflatten(1, (info.batch_size, -1)), 1
+        pattern._run(kernels.relu_message_sum_backward_edges, x.shape[1], pattern._perm, x, edge, grad, dedge)
+        transpose, position = pattern._transpose
+        perm = pattern._perm.index_select(0, position)
+        transpose._run(kernels.relu_message_sum_backward_sources, x.shape[1], perm, dedge, dx)
+        return dx, dedge
 
 
 class EdgeTable(NamedTuple):
@@ -215,9 +182,8 @@ def edge_table_sum(pattern: Pattern, x: Tensor, edges: EdgeTable, scale: Tensor 
     Source: Hu et al. (2020), arXiv:1905.12265, appendix A.
 
     Example:
-        >>> from graphkit.operators import SparseOperator
-        >>> pattern = SparseOperator.from_edge_index(torch.tensor([[0, 1], [1, 0]])).pattern
-        >>> edges = EdgeTable(torch.tensor([[1.0], [-5.0]]), torch.tensor([0, 1]))
+        >>> pattern = Pattern.from_coo(torch.tensor([0, 1]), torch.tensor([1, 0]), (2, 2))
+        >>> edges = EdgeTable(torch.tensor([[1.0], [-5.0]]), torch.tensor([1, 0]))
         >>> edge_table_sum(pattern, torch.tensor([[2.0], [4.0]]), edges).flatten().tolist()
         [0.0, 3.0]
     """
@@ -227,54 +193,47 @@ def edge_table_sum(pattern: Pattern, x: Tensor, edges: EdgeTable, scale: Tensor 
     if scale is not None:
         check_shape("scale", scale, columns=pattern.shape[1])
     if not has_kernel(x, edges.table) or inside_transform() or forward_mode():
-        return edge_table_sum_reference(pattern, x, edges, scale)
+        row_of_entry = edges.row.index_select(0, pattern._perm)
+        return edge_table_sum_reference(x, edges.table, row_of_entry, scale, pattern)
     check_table_rows(edges.row, edges.table)  # PyTorch's own look-ups, of which the other way is made, refuse them
     scale = x.new_empty(0) if scale is None else scale.detach().to(x.dtype)
     return _EdgeTableSum.apply(x, edges.table, edges.row.index_select(0, pattern._perm), scale, pattern)
 
 
-def edge_table_sum_reference(pattern: Pattern, x: Tensor, edges: EdgeTable, scale: Tensor | None = None) -> Tensor:
-    """Return what ``edge_table_sum`` returns, through an array of messages."""
-    return _edge_table_steps(pattern, x, edges.table, edges.row.index_select(0, pattern._perm), scale)
-
-
-def _edge_table_steps(pattern: Pattern, x: Tensor, table: Tensor, row_of_entry: Tensor, scale: Tensor | None) -> Tensor:
+def edge_table_sum_reference(
+    x: Tensor, table: Tensor, row_of_entry: Tensor, scale: Tensor | None, pattern: Pattern
+) -> Tensor:
+    """Return what ``edge_table_sum`` returns, through an array of messages; an empty ``scale`` stands for ones."""
     messages = (x.index_select(0, pattern._indices) + table.index_select(0, row_of_entry)).relu()
     if scale is not None and scale.numel():
         messages = messages * scale.index_select(0, pattern._indices).unsqueeze(1)
     return messages.new_zeros(pattern.shape[0], messages.shape[1]).index_add(0, pattern.rows(), messages)
 
 
-class _EdgeTableSum(AbstractFunction):
+class _EdgeTableSum(AbstractKernelFunction):
+    differentiable = 2
+    reference = staticmethod(edge_table_sum_reference)
+
     @staticmethod
     def forward(x: Tensor, table: Tensor, row_of_entry: Tensor, scale: Tensor, pattern: Pattern) -> Tensor:
         out = empty_recycled((pattern.shape[0], x.shape[1]), x.dtype)
-        indptr, indices = pattern._arrays
-        arrays = kernel_arrays(row_of_entry, x, table, scale, out)
-        threads.over_rows(csr_messages.edge_table_sum, indptr, x.shape[1], indices, *arrays)
+        pattern._run(kernels.edge_table_sum, x.shape[1], row_of_entry, x, table, scale, out)
         return out
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        *tensors, ctx.pattern = inputs
-        ctx.save_for_backward(*tensors)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, table, row_of_entry, scale = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            composed = partial(_edge_table_steps, ctx.pattern, row_of_entry=row_of_entry, scale=scale)
-            return (*differentiable_gradients(composed, [x, table], grad), None, None, None)
+    def gradients(
+        grad: Tensor, wanted: Any, x: Tensor, table: Tensor, row_of_entry: Tensor, scale: Tensor, pattern: Pattern
+    ) -> tuple[Tensor | None, Tensor | None]:
         dx, dtable = None, None
-        if ctx.needs_input_grad[0]:
+        if wanted[0]:
             dx = empty_recycled(x.shape, x.dtype)
-            transpose, position = ctx.pattern._transpose
-            indptr, indices = transpose._arrays
-            arrays = kernel_arrays(row_of_entry.index_select(0, position), x, table, scale, grad, dx)
-            threads.over_rows(csr_messages.edge_table_sum_backward_sources, indptr, x.shape[1], indices, *arrays)
-        if ctx.needs_input_grad[1]:
+            transpose, position = pattern._transpose
+            rows = row_of_entry.index_select(0, position)
+            kernel = kernels.edge_table_sum_backward_sources
+            transpose._run(kernel, x.shape[1], rows, x, table, scale, grad, dx)
+        if wanted[1]:  # by one thread: all rows add to the same table
             dtable = torch.zeros(table.shape, dtype=x.dtype)
-            indptr, indices = ctx.pattern._arrays
-            arrays = kernel_arrays(row_of_entry, x, table, scale, grad, dtable)
-            csr_messages.edge_table_sum_backward_table(0, len(indptr) - 1, indptr, indices, *arrays)
-        return dx, dtable, None, None, None
+            indptr, indices = pattern._arrays
+            arrays = [each.detach().contiguous().numpy() for each in (row_of_entry, x, table, scale, grad, dtable)]
+            kernels.edge_table_sum_backward_table(0, len(indptr) - 1, indptr, indices, *arrays)
+        return dx, dtable

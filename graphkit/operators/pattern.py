@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphkit._checks import extent
 from graphkit._deprecated import deprecated_arguments, deprecated_method
-from graphkit._kernels import csr_layout
+from graphkit._kernels import csr_layout, threads
 from graphkit.operators.autograd import outside_transforms
 from graphkit.operators.operand_checks import check_entries, check_pattern
 
@@ -141,6 +141,12 @@ class Pattern:
             with outside_transforms():
                 self._array_cache = self._indptr.numpy(), self._indices.numpy()
         return self._array_cache
+
+    def _run(self, kernel: Any, width: int, *arguments: Any) -> None:
+        """Run a kernel over all rows, tensors handed as the arrays they are; ``width`` multiply-adds an entry."""
+        indptr, indices = self._arrays
+        arrays = [each.detach().contiguous().numpy() if isinstance(each, Tensor) else each for each in arguments]
+        threads.over_rows(kernel, indptr, width, indices, *arrays)
 
     @property
     def transpose(self) -> tuple[Pattern, Tensor]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from graphkit._deprecated import deprecated_names
-from graphkit._kernels import csr_products, threads
+from graphkit._kernels import csr_products
 from graphkit._kernels.memory import empty_recycled
 from graphkit.operators import torch_backend
 from graphkit.operators.autograd import AbstractFunction, forward_mode, inside_transform, kernel_arrays, stack_tasks
@@ -179,34 +179,24 @@ def _spmm(
         stored = x.new_ones(pattern.entries) if values is None else values.detach()
         start, beta = (out, 0.0) if addend is None else (addend.detach(), beta)  # what is taken 0 times is not read
         return torch.addmm(start, torch_backend.torch_csr(pattern, stored), x.detach(), beta=beta, alpha=alpha, out=out)
-    indptr, indices = pattern._arrays
     if values is not None and heads:
-        threads.over_rows(csr_products.spmm_heads, indptr, width, indices, *kernel_arrays(values, x, out))
+        pattern._run(csr_products.spmm_heads, width, values, x, out)
         return out
     features, term = kernel_arrays(x, addend)
     number = features.dtype.type
-    weights = np.empty(0, number) if values is None else kernel_arrays(values)[0]
-    scales = number(alpha), term, number(beta)
-    threads.over_rows(csr_products.spmm, indptr, width, indices, weights, features, *scales, out.numpy())
+    weights = np.empty(0, number) if values is None else values
+    pattern._run(csr_products.spmm, width, weights, features, number(alpha), term, number(beta), out)
     return out
 
 
 def _sddmm(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
-    if left.device.type == "cpu":
-        out = empty_recycled((pattern.entries, *left.shape[1:-1]), left.dtype)
-        indptr, indices = pattern._arrays
-        heads = (1,) if left.dim() == 2 else left.shape[1:2]
-        sides = [side.detach().contiguous().view(len(side), *heads, side.shape[-1]).numpy() for side in (left, right)]
-        threads.over_rows(
-            csr_products.sddmm,
-            indptr,
-            left.shape[1:].numel(),
-            indices,
-            *sides,
-            out.view(pattern.entries, *heads).numpy(),
-        )
-        return out
-    return torch_backend.sddmm(pattern, left, right)
+    if left.device.type != "cpu":
+        return torch_backend.sddmm(pattern, left, right)
+    out = empty_recycled((pattern.entries, *left.shape[1:-1]), left.dtype)
+    heads = (1,) if left.dim() == 2 else left.shape[1:2]
+    a, b = (side.detach().contiguous().view(len(side), *heads, side.shape[-1]) for side in (left, right))
+    pattern._run(csr_products.sddmm, left.shape[1:].numel(), a, b, out.view(pattern.entries, *heads))
+    return out
 
 
 def _permute(values: Tensor, position: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def test_its_first_derivatives_are_those_of_the_composition_and_its_second_are_r
             return attend(pattern, r, c, x, score_entry=e, keep=k)
 
         def composed(r, c, x, e, k, pattern=pattern):
-            return attend_reference(pattern, r, c, x, e, k, 0.2)
+            return attend_reference(r, c, x, e, k, 0.2, pattern)
 
         upstream = numbers(graph.num_nodes, HEADS, FEATURES, seed=9)
         gradients = [torch.autograd.grad(each(*inputs), inputs, upstream) for each in (fused, composed)]
@@ -147,7 +147,7 @@ def test_the_dynamic_score_is_its_formula(graph, with_entry):
     z = left[rows] + right[columns] + (0 if term is None else term)
     expected = (F.leaky_relu(z, 0.2) * att).sum(-1)
     close(gatv2_scores(pattern, left, right, att, entry_term=term), expected, **EXACT)
-    close(gatv2_scores_reference(pattern, left, right, att, term, 0.2), expected, **EXACT)
+    close(gatv2_scores_reference(left, right, att, term, 0.2, pattern), expected, **EXACT)
 
 
 def test_the_dynamic_score_has_right_first_and_second_derivatives():

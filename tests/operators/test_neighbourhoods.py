@@ -74,7 +74,7 @@ def test_the_rectified_sum_is_that_of_a_loop(graph):
         truth[target] += (x[source] + e).relu()
     pattern = pattern_of(graph)
     close(relu_message_sum(pattern, x, edge), truth, **EXACT)
-    close(relu_message_sum_reference(pattern, x, edge), truth, **EXACT)
+    close(relu_message_sum_reference(x, edge, pattern), truth, **EXACT)
 
 
 @pytest.mark.parametrize("name", ["self-loops", "duplicate edges", "isolated nodes", "directed"])
