@@ -23,15 +23,11 @@ _lock = threading.Lock()
 
 
 def empty_recycled(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Return an uninitialised tensor on the CPU, in huge pages where it is large.
+    """Return an uninitialised tensor on the CPU, float32 and float64 in huge pages where it is large.
 
     The system hands out new memory page by page, at the first touch. With pages of 4 kB that costs more than the
     arithmetic of a sparse product; NumPy asks for pages of 2 MB, PyTorch does not by default. To clear even those takes
     a tenth of a layer's pass, so that memory which nobody holds any more is given out again.
-
-    Args:
-        shape: of the tensor.
-        dtype: float32 or float64 for huge pages, anything else for PyTorch's own.
     """
     if dtype not in _NUMPY or math.prod(shape) * dtype.itemsize < LARGE:
         return torch.empty(shape, dtype=dtype)

@@ -39,13 +39,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def over_rows(kernel: Callable[..., Any], indptr: np.ndarray, width: int, *arrays: Any) -> None:
-    """Run ``kernel(start, stop, pointers, *arrays)`` over all rows, on as many threads as PyTorch uses.
+    """Run ``kernel(start, stop, indptr, *arrays)`` over all rows, on as many threads as PyTorch uses.
 
-    Args:
-        kernel: a compiled function that writes only to rows ``start`` to ``stop - 1``.
-        pointers: row pointers of the sparse matrix, ``[rows + 1]``; they tell how much work each row is.
-        width: multiply-adds per stored entry.
-        arrays: passed on unchanged.
+    The kernel writes only to rows ``start`` to ``stop - 1``. ``width`` is the number of multiply-adds per stored entry.
     """
     rows, threads = len(indptr) - 1, torch.get_num_threads()
     if threads < 2 or (int(indptr[-1]) + rows) * width < SERIAL_WORK:

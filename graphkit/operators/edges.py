@@ -92,12 +92,7 @@ def _edges_of_operator(operator: SparseOperator) -> Edges:
 
 
 def pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int]) -> Pattern:
-    """Return the remembered pattern of the edges as they are: entry (i, j) for each edge j -> i.
-
-    Args:
-        edge_index: ``[2, edges]``.
-        num_nodes: number of nodes, or of source and target nodes.
-    """
+    """Return the cached pattern of the edges ``[2, edges]`` as they are: entry (i, j) for each edge j -> i."""
 
     def build() -> Pattern:
         sources, targets = edge_index_in_range(edge_index, num_nodes)

@@ -130,14 +130,14 @@ def entry_values(
     *,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Return the value of each of the pattern's entries from those of the edges and of the loops, ``[entries]``.
+    """Return the value of each of the pattern's entries, ``[entries]``, from those of the edges and of the loops.
 
     Args:
         pattern: made by ``pattern_of`` or ``pattern_with_loops``.
         edge_values: ``[edges]`` or ``[edges, 1]``; ones when left out.
         edges: number of edges.
-        loop_values: ``[nodes]``, for a pattern with loops.
-        dtype: type of the result; that of ``loop_values`` when left out.
+        loop_values: ``[nodes]``, for a pattern with loops; their type is the result's where ``dtype`` is left out.
+        dtype: type of the result.
     """
     if loop_values is not None:
         dtype = dtype or loop_values.dtype
@@ -171,13 +171,9 @@ def scale_by_degree(pattern: Pattern, values: Tensor, kind: str) -> Tensor:
 def cached_operator(
     build: Callable[[], SparseOperator], form: tuple[Any, ...], edge_index: Tensor, *others: Tensor | None
 ) -> SparseOperator:
-    """Return the operator, remembered unless a gradient flows to its weights; then only its pattern is.
+    """Return the operator, cached with ``edge_index`` unless a gradient flows to its weights; then only its pattern is.
 
-    Args:
-        build: makes the operator.
-        form: everything but tensors that it depends on.
-        edge_index: with which the memory lives.
-        others: edge weights, ``[edges]``, and further tensors that the operator depends on.
+    ``form`` is everything but tensors that it depends on; ``others`` are the edge weights, and further tensors.
     """
     if others:
         one_value_per_edge("edge_weight", others[0], edge_index.shape[-1])

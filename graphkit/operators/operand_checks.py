@@ -30,13 +30,7 @@ def check_matrix(argument: str, value: Tensor) -> Tensor:
 
 
 def check_entries(rows: Any, columns: Any, shape: tuple[int, int]) -> None:
-    """Refuse the entries of a matrix that lie outside it: PyTorch makes such matrices unless it is told to look.
-
-    Args:
-        rows: of each entry, a tensor or an array.
-        columns: of each entry, as many.
-        shape: of the matrix.
-    """
+    """Refuse entries outside the matrix: PyTorch makes such matrices unless it is told to look."""
     _check_range("row", rows, shape[0])
     _check_range("column", columns, shape[1])
     if len(rows) != len(columns):

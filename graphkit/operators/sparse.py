@@ -44,17 +44,11 @@ class Degrees(NamedTuple):
 
 
 class ValueStore:
-    """Values of the entries of a pattern, degrees, and the values of the transpose once they have been asked for.
+    """Values of the entries of a pattern, ``None`` for ones, degrees, and the values of the transpose once asked for.
 
-    What is remembered of a graph is one of these, which any number of operators share. Nobody outside the package sees
-    its tensors: an operator that is asked for them goes on with a copy. Values that somebody holds (``exposed``) may be
-    edited through any view of their memory; what was made of them counts only while they are the same.
-
-    Args:
-        pattern: places of the entries.
-        values: ``[entries]``, or ``None`` for ones.
-        degrees: of the graph, where this is its Laplacian.
-        exposed: whether somebody outside holds the values.
+    What is cached of a graph is one of these, which any number of operators share. Nobody outside the package sees its
+    tensors: an operator that is asked for them goes on with a copy. Values that somebody outside holds (``exposed``)
+    may be edited through any view of their memory; what was made of them counts only while they are the same.
     """
 
     def __init__(

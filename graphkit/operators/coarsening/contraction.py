@@ -72,13 +72,7 @@ def graph_weights(edge_index: Any, edge_weight: Tensor | None, num_nodes: int | 
 
 
 def contract_weights(weights: Weights, cluster: np.ndarray, clusters: int) -> Weights:
-    """Return the weights between clusters, the same in both directions to the last bit.
-
-    Args:
-        weights: between nodes.
-        cluster: of each node, ``[nodes]``.
-        clusters: how many there are.
-    """
+    """Return the weights between ``clusters`` clusters of nodes, the same in both directions to the last bit."""
     transposed = _transpose(
         _sum_clusters(weights, cluster, clusters)
     )  # turned once and again, the columns of a row are sorted
@@ -165,17 +159,12 @@ SCORES = ("graclus", "heavy-edge")
 def match_nodes(
     weights: Weights, volumes: np.ndarray, *, score: str, shuffled: np.ndarray | None
 ) -> tuple[np.ndarray, int]:
-    r"""Return the cluster of each node, ``[nodes]``, one or two nodes each, and how many clusters there are.
+    """Return the cluster of each node, ``[nodes]``, one or two nodes each, and how many clusters there are.
 
-    Nodes are visited by ascending degree, so that those with few choices come first (on Cora this leaves fewer nodes
-    alone than a random order); each takes its free neighbour of the highest score. Clusters are numbered by their
-    first node.
-
-    Args:
-        weights: between nodes.
-        volumes: degree of each node in the graph, what is inside a cluster counted, ``[nodes]``.
-        score: "graclus" for :math:`w_{ij} (1/d_i + 1/d_j)`, "heavy-edge" for :math:`w_{ij}`.
-        shuffled: a permutation that settles ties, ``[nodes]``; the lower number first when left out.
+    Nodes are visited by ascending degree ``volumes`` (what is inside a cluster counted), so that those with few choices
+    come first: on Cora this leaves fewer nodes alone than a random order. Each takes its free neighbour of the highest
+    ``score``: "graclus" for :math:`w_{ij} (1/d_i + 1/d_j)`, "heavy-edge" for :math:`w_{ij}`. Ties are settled by the
+    permutation ``shuffled``, or by the lower number. Clusters are numbered by their first node.
     """
     nodes = weights.nodes
     ties = np.arange(nodes) if shuffled is None else shuffled
@@ -201,14 +190,8 @@ def metis_partition(weights: Weights, sizes: np.ndarray, *, cluster_size: int, s
     """Return the cluster of each node, ``[nodes]``, and how many clusters there are, about nodes / ``cluster_size``.
 
     METIS is made for parts of many nodes: on large graphs take at least 8, of fewer it complains itself, on standard
-    output. It balances the numbers of original nodes, so that clusters may hold more or fewer nodes of this level, and
-    may join nodes that no edge joins. Clusters are numbered by their first node.
-
-    Args:
-        weights: between nodes.
-        sizes: original nodes in each node, ``[nodes]``.
-        cluster_size: nodes to a cluster, about.
-        seed: of METIS's own generator.
+    output. It balances the numbers of original nodes, ``sizes``, so that clusters may hold more or fewer nodes of this
+    level, and may join nodes that no edge joins. Clusters are numbered by their first node.
 
     Raises:
         ValueError: where pymetis is not installed.

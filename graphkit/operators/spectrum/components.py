@@ -159,14 +159,10 @@ class Component:
 
 
 def split_components(whole: SymmetricMatrix, *, jointly: bool = False) -> list[Component]:
-    """Return the connected components in the order of their first nodes.
+    """Return the connected components in the order of their first nodes, or the whole graph as one, ``jointly``.
 
     A Laplacian has the eigenvalue 0 exactly once on each of them. No solver has to find it, and none can overlook it:
     where the known vector is a null vector indeed, up to rounding, it is taken as it is.
-
-    Args:
-        whole: the matrix of the graph.
-        jointly: the graph is taken as one component, whose null vectors a solver has to find.
     """
     count = whole.matrix.shape[0]
     if jointly:

@@ -96,12 +96,8 @@ def lanczos_pairs(component: Component, count: int, tolerance: float) -> tuple[n
     """Return the ``count`` lowest eigenvalues, and eigenvectors ``[own nodes, count]``, by Lanczos' iteration.
 
     It runs in float32 on the far end of :math:`bI - L`; one Rayleigh-Ritz step in float64 makes what it found accurate,
-    and filtered random vectors beside them tell what it overlooked.
-
-    Args:
-        component: of more than ``count + 2`` nodes.
-        count: number of pairs, the known null vector included.
-        tolerance: residual to reach, relative to the spectrum's width; the lowest eigenvalues are found more closely.
+    and filtered random vectors beside them tell what it overlooked. ``count`` holds the known null vector;
+    ``tolerance`` is relative to the spectrum's width, and the lowest eigenvalues are found more closely.
 
     Raises:
         RuntimeError: if the residuals stay too large.
@@ -131,12 +127,7 @@ def chebyshev_pairs(component: Component, count: int, tolerance: float) -> tuple
     """Return the ``count`` lowest eigenvalues, and eigenvectors ``[own nodes, count]``, by filtered subspaces.
 
     A random subspace a little wider than ``count`` is filtered by Chebyshev polynomials, which grow below the wanted
-    end's cut and stay within one above it. Multiplicity is no obstacle to a subspace.
-
-    Args:
-        component: of clearly more nodes than ``count``.
-        count: number of pairs, the known null vector included.
-        tolerance: residual to reach, relative to the spectrum's width; the lowest eigenvalues are found more closely.
+    end's cut and stay within one above it. Multiplicity is no obstacle to a subspace. Arguments as ``lanczos_pairs``.
 
     Raises:
         RuntimeError: if the residuals stay too large.
@@ -154,13 +145,9 @@ def chebyshev_pairs(component: Component, count: int, tolerance: float) -> tuple
 def sharpen_pairs(
     component: Component, values: np.ndarray, vectors: np.ndarray, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return lowest pairs that were found already with smaller residuals, as small as a few filters make them.
+    """Return the lowest pairs, none missing, with residuals as small as a few filters make them.
 
-    Args:
-        component: that they are of.
-        values: the lowest eigenvalues, none missing, the known null one included.
-        vectors: their eigenvectors, ``[own nodes, count]``.
-        tolerance: residual that is small enough, relative to the spectrum's width.
+    ``tolerance`` is the residual that is small enough, relative to the spectrum's width.
     """
     first = int(component.null is not None)
     own, width, degree = len(values) - first, component.high - component.low, GUARD_DEGREE

@@ -40,10 +40,7 @@ SPARE = 4
 class ComponentSpectrum:
     """What is known of one component's spectrum: its lowest pairs, up to a horizon that may be moved.
 
-    Args:
-        component: the component.
-        solver: "auto", "dense", "lanczos" or "chebyshev".
-        tolerance: residual that iterative solvers must reach, as for ``fourier_basis``.
+    ``solver`` and ``tolerance`` are those of ``fourier_basis``.
     """
 
     def __init__(self, component: Component, solver: str, tolerance: float) -> None:
@@ -110,15 +107,11 @@ class ComponentSpectrum:
             self.iterated = False
 
     def sharpen(self, low: float, high: float, accuracy: float, least: float) -> None:
-        """Bring the span of the pairs in a range as near to that of the eigenvectors as is asked, or as iteration gets.
+        """Bring the span of the pairs in [low, high] as near to that of the eigenvectors as is asked, or as can be.
 
-        A span is off by its residual over the gap that separates its eigenvalues from all others.
-
-        Args:
-            low: lower end of the range.
-            high: upper end, below the horizon.
-            accuracy: of the span: sine of the largest angle, and so the relative error of any filter.
-            least: residual, relative to the spectrum's width, below which rounding rules.
+        A span is off by its residual over the gap that separates its eigenvalues from all others: ``accuracy`` is the
+        sine of the largest angle, and so the relative error of any filter. ``least`` is the residual, relative to the
+        spectrum's width, below which rounding rules.
 
         Source: Davis & Kahan (1970), The rotation of eigenvectors by a perturbation. III, for the quotient.
         """
@@ -140,7 +133,7 @@ def grow_to_gap(
 
     Args:
         parts: what is known of each component; they are grown as far as it takes.
-        wanted: from the sorted known values, the value that the result must reach; infinite where too few are known.
+        wanted: from the sorted known values, the value to be reached; infinite where too few are known.
         count: how many pairs the first attempt looks for.
         precision: values closer than this are one eigenvalue.
 

@@ -148,12 +148,7 @@ def evaluate_polynomials(coefficients: Tensor, eigenvalues: Tensor, *, largest: 
 
 
 class MixedBands(Sequence[Tensor]):
-    r"""Signals :math:`y_k = \sum_b c_{bk} z_b`, each made when Clenshaw's recurrence asks for it and kept by nobody.
-
-    Args:
-        coefficients: ``[bands, order + 1]``.
-        bands: :math:`z`, ``[bands, ..., nodes, features]``.
-    """
+    r"""Signals :math:`y_k = \sum_b c_{bk} z_b`, each made when Clenshaw's recurrence asks for it and kept by nobody."""
 
     def __init__(self, coefficients: Tensor, bands: Tensor) -> None:
         self.rows = coefficients.T.to(bands)

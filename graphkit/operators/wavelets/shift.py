@@ -85,14 +85,7 @@ def shifted_edges(
 ) -> tuple[Tensor, Tensor]:
     """Return the entries of :math:`L - I` edge by edge, ``[edges]``, and where its diagonal is -1, ``[nodes, 1]``.
 
-    The same as :func:`shifted_laplacian`, in operations that can be traced.
-
-    Args:
-        edge_index: ``[2, edges]``; self-loops do not count.
-        weight: ``[edges]``.
-        num_nodes: number of nodes.
-        normalization: ``"sym"`` or ``"rw"``.
-        flow: direction of the messages.
+    The same as :func:`shifted_laplacian` without self-loops, in operations that can be traced.
     """
     target = edge_index[1 if flow == "source_to_target" else 0]
     weight = torch.where(edge_index[0] == edge_index[1], 0, weight.flatten())
