@@ -109,7 +109,7 @@ def graphs(draw: st.DrawFn, symmetric: bool = False, largest: int = 8) -> Graph:
 def pattern_of(graph: Graph) -> Pattern:
     """Return the pattern of the graph's matrix, entry (i, j) for each edge j -> i."""
     source, target = graph.edge_index.numpy()
-    return Pattern.from_coordinates(target, source, (graph.num_nodes, graph.num_nodes))
+    return Pattern.from_coo(target, source, (graph.num_nodes, graph.num_nodes))
 
 
 def large(nodes: int = 400, degree: int = 50) -> Graph:

@@ -14,7 +14,7 @@ from graphkit import operators
 from graphkit._kernels import memory
 from graphkit.meta import cuts
 from graphkit.nn import GCNConv
-from graphkit.operators import prepared
+from graphkit.operators import graph_cache
 
 DOWNSTREAM = """\
 import torch
@@ -56,12 +56,12 @@ def test_caches_are_emptied_and_filled_anew():
     edge_index, x = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), torch.eye(3)
     conv = GCNConv(3, 2)
     before = conv(x, edge_index)
-    held = memory.fresh((1024, 1024), torch.float64).fill_(1.0)
-    assert prepared._memory
-    assert memory._kept
+    held = memory.empty_recycled((1024, 1024), torch.float64).fill_(1.0)
+    assert graph_cache._cache
+    assert memory._pool
     graphkit.clear_caches()
-    assert not prepared._memory
-    assert not memory._kept
+    assert not graph_cache._cache
+    assert not memory._pool
     assert not cuts._answers
     assert bool((held == 1.0).all())  # what is held is not given out again
     assert torch.equal(conv(x, edge_index), before)

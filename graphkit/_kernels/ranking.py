@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphkit._kernels.compiled import exact_kernel
+from graphkit._kernels.compiler import exact_kernel
 
 INNER, SQUARED = 0, 1
 """What two items are compared by: minus their inner product, or their squared Euclidean distance."""
@@ -55,8 +55,8 @@ def chance_of_none(tied, relevant, drawn):
 
 
 @exact_kernel
-def figures(
-    start, stop, pointers, excluded, queries, gallery, kind, own, labels, answers, cuts, neighbours, classes, out
+def query_metrics(
+    start, stop, indptr, excluded, queries, gallery, kind, own, labels, answers, cuts, neighbours, classes, out
 ):
     """Set each row of ``out`` to a query's figures; a query without a relevant item has R = 0 and NaN for the rest.
 
@@ -83,7 +83,7 @@ def figures(
         distances(queries[i], gallery, kind, every)
         if own[i] >= 0:
             every[own[i]] = np.nan
-        for entry in range(pointers[i], pointers[i + 1]):
+        for entry in range(indptr[i], indptr[i + 1]):
             every[excluded[entry]] = np.nan
         count, relevant = 0, 0
         for j in range(items):
@@ -173,7 +173,7 @@ def _right_votes(near, given, order, neighbours, label, votes):
 
 
 @exact_kernel
-def nearest(start, stop, pointers, excluded, queries, gallery, kind, own, places, values):
+def nearest(start, stop, indptr, excluded, queries, gallery, kind, own, places, values):
     """Set ``places[i]`` to a query's nearest items and ``values[i]`` to their distances; equal ones by lower place.
 
     Where fewer items may answer than there are places, the rest is -1 and infinity.
@@ -184,7 +184,7 @@ def nearest(start, stop, pointers, excluded, queries, gallery, kind, own, places
         distances(queries[i], gallery, kind, every)
         if own[i] >= 0:
             every[own[i]] = np.inf
-        for entry in range(pointers[i], pointers[i + 1]):
+        for entry in range(indptr[i], indptr[i + 1]):
             every[excluded[entry]] = np.inf
         depth = min(wide, items)
         places[i, :] = -1

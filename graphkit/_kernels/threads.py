@@ -38,20 +38,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def over_rows(kernel: Callable[..., Any], pointers: np.ndarray, width: int, *arrays: Any) -> None:
-    """Run ``kernel(start, stop, pointers, *arrays)`` over all rows, on as many threads as PyTorch uses.
+def over_rows(kernel: Callable[..., Any], indptr: np.ndarray, width: int, *arrays: Any) -> None:
+    """Run ``kernel(start, stop, indptr, *arrays)`` over all rows, on as many threads as PyTorch uses.
 
-    Args:
-        kernel: a compiled function that writes only to rows ``start`` to ``stop - 1``.
-        pointers: row pointers of the sparse matrix, ``[rows + 1]``; they tell how much work each row is.
-        width: multiply-adds per stored entry.
-        arrays: passed on unchanged.
+    The kernel writes only to rows ``start`` to ``stop - 1``. ``width`` is the number of multiply-adds per stored entry.
     """
-    rows, threads = len(pointers) - 1, torch.get_num_threads()
-    if threads < 2 or (int(pointers[-1]) + rows) * width < SERIAL_WORK:
-        kernel(0, rows, pointers, *arrays)
+    rows, threads = len(indptr) - 1, torch.get_num_threads()
+    if threads < 2 or (int(indptr[-1]) + rows) * width < SERIAL_WORK:
+        kernel(0, rows, indptr, *arrays)
     else:
-        _share(kernel, equal_work(pointers, threads * PORTIONS_PER_THREAD), threads, (pointers, *arrays))
+        _share(kernel, equal_work(indptr, threads * PORTIONS_PER_THREAD), threads, (indptr, *arrays))
 
 
 def over_range(kernel: Callable[..., Any], length: int, *arrays: Any) -> None:
@@ -77,14 +73,14 @@ def _share(kernel: Callable[..., Any], bounds: list[int], threads: int, arrays: 
         helper.result()
 
 
-def equal_work(pointers: np.ndarray, portions: int) -> list[int]:
+def equal_work(indptr: np.ndarray, portions: int) -> list[int]:
     """Return increasing row bounds that cut the matrix into about ``portions`` parts of equal entries plus rows.
 
     Example:
         >>> equal_work(np.array([0, 10, 10, 10, 20]), 2)
         [0, 2, 4]
     """
-    rows = len(pointers) - 1
-    cost = pointers + np.arange(rows + 1)
+    rows = len(indptr) - 1
+    cost = indptr + np.arange(rows + 1)
     cuts = np.searchsorted(cost, np.linspace(0, cost[-1], portions + 1)[1:-1])
     return np.unique(np.concatenate(([0], cuts, [rows]))).tolist()

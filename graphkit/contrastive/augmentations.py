@@ -65,7 +65,7 @@ def masked_features(x: Any, p: float, *, generator: torch.Generator) -> Any:
     random_generator("generator", generator)
     keep = _uniform((node_features("x", x).size(-1),), x.device, generator) >= p
     if isinstance(x, SparseOperator):
-        return x.with_values(x._kept.written_out() * keep[x.pattern._columns.long()])
+        return x.with_values(x._store.filled() * keep[x.pattern._indices.long()])
     return x * keep
 
 

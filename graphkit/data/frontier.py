@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphkit._kernels import sampling
+from graphkit._kernels import neighbor_sampling
 
 
 class Numbering:
@@ -43,7 +43,7 @@ class Numbering:
         if self._trees:
             names = names + self._names[parents] // self._trees * self._trees
         slots = np.empty(len(names), dtype=np.int64)
-        self._nodes = sampling.numbered(names, self._table, self._numbers, self._names, self._nodes, slots)
+        self._nodes = neighbor_sampling.relabel(names, self._table, self._numbers, self._names, self._nodes, slots)
         return slots
 
     def induced(self, pointers: np.ndarray, sources: np.ndarray) -> list[np.ndarray]:
@@ -53,7 +53,7 @@ class Numbering:
         target = np.repeat(np.arange(len(nodes)), degree)
         edge = np.arange(len(target)) + np.repeat(pointers[nodes] - np.cumsum(degree) + degree, degree)
         source = np.empty(len(edge), dtype=np.int64)
-        sampling.found(sources[edge].astype(np.int64), self._table, self._numbers, source)
+        neighbor_sampling.lookup(sources[edge].astype(np.int64), self._table, self._numbers, source)
         kept = source >= 0
         return [source[kept], target[kept], edge[kept]]
 
@@ -68,4 +68,4 @@ class Numbering:
         size = 1 << max(4, (2 * needed - 1).bit_length())
         self._table = np.full(size, -1, dtype=np.int64)
         self._numbers = np.empty(size, dtype=np.int64)
-        sampling.placed(self._names[: self._nodes], self._table, self._numbers)
+        neighbor_sampling.insert(self._names[: self._nodes], self._table, self._numbers)

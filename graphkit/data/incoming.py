@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphkit._checks import rising_pointers
-from graphkit._kernels import sampling
+from graphkit._kernels import neighbor_sampling
 from graphkit._kernels.threads import over_range, over_rows
 
 
@@ -77,7 +77,7 @@ class Incoming(AbstractIncoming):
         """Return edges into some nodes of a frontier, ``places`` saying where in it they stand."""
         ends = np.zeros(len(frontier) + 1, dtype=np.int64)
         given = frontier, self.pointers, self.weights, fanout, replace
-        over_range(sampling.drawn_counts, len(frontier), *given, ends[1:])
+        over_range(neighbor_sampling.sample_counts, len(frontier), *given, ends[1:])
         np.cumsum(ends, out=ends)
         edges = np.empty(ends[-1], dtype=np.int64)
         every = replace and fanout >= 0
@@ -87,4 +87,4 @@ class Incoming(AbstractIncoming):
 
 def _drawn_rows(start: int, stop: int, ends: np.ndarray, *arrays: Any) -> None:
     *given, edges = arrays
-    sampling.drawn(start, stop, *given, ends, edges)
+    neighbor_sampling.sample_neighbors(start, stop, *given, ends, edges)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from graphkit._kernels import sampling
+from graphkit._kernels import neighbor_sampling
 
 
 class Passing(Protocol):
@@ -40,5 +40,5 @@ class PassOrder(Sampler[int]):
         return self.length
 
     def __iter__(self) -> Iterator[int]:
-        key = int(sampling.keyed(np.uint64(self.passing.seed), self.passing.epoch))
+        key = int(neighbor_sampling.hop_key(np.uint64(self.passing.seed), self.passing.epoch))
         yield from torch.randperm(self.length, generator=torch.Generator().manual_seed(key >> 1)).tolist()

@@ -13,7 +13,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
 from graphkit import _checks
-from graphkit._kernels.ordering import compressed_rows
+from graphkit._kernels.csr_layout import coo_to_csr
 from graphkit.data.arrays import write_array
 from graphkit.data.clusters import metis_clusters
 from graphkit.data.content import content_sha256, tensors_sha256
@@ -205,7 +205,7 @@ def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, A
     table = data.x if data.x.layout == torch.strided else data.x.to_sparse_coo()
     source, target = _edges(data).cpu().numpy()
     index = np.int32 if max(len(source), nodes) < 2**31 else np.int64
-    pointers, sources, places = compressed_rows(target, source, (nodes, nodes), index)
+    pointers, sources, places = coo_to_csr(target, source, (nodes, nodes), index)
     for part in range(parts):
         own = (owner == part).nonzero().flatten()
         degree = np.diff(pointers)[own.numpy()].astype(np.int64)

@@ -22,8 +22,8 @@ from torch_geometric.sampler.neighbor_sampler import edge_sample, node_sample
 from torch_geometric.sampler.utils import to_csc
 
 from graphkit import _checks
-from graphkit._kernels import sampling
-from graphkit._kernels.ordering import compressed_rows
+from graphkit._kernels import neighbor_sampling
+from graphkit._kernels.csr_layout import coo_to_csr
 from graphkit.data.frontier import Numbering
 from graphkit.data.incoming import AbstractIncoming, Incoming
 
@@ -149,7 +149,7 @@ class NeighborSampler(BaseSampler):
         """Return a random number of the sampler's seed, the epoch and the nodes of a batch."""
         words = np.concatenate([[self.seed, self.epoch], nodes.cpu().numpy()]).astype(np.uint64)
         key = np.zeros(1, dtype=np.uint64)
-        sampling.folded(words, key)
+        neighbor_sampling.hash_words(words, key)
         return key[0]
 
     def _sample(self, seed: Tensor, seed_time: Tensor | None = None) -> SamplerOutput:
@@ -160,7 +160,7 @@ class NeighborSampler(BaseSampler):
         hops = [len(nodes)]
         for hop, fanout in enumerate(self.num_neighbors):
             frontier = numbering.nodes(begin)
-            hop_key = np.uint64(sampling.keyed(key, hop))
+            hop_key = np.uint64(neighbor_sampling.hop_key(key, hop))
             drawn = self.incoming.drawn(frontier, fanout=fanout, replace=self.replace, key=hop_key)
             _checks.sources_there(drawn.sources, self.num_nodes)
             place = np.repeat(np.arange(begin, begin + len(frontier)), np.diff(drawn.ends))
@@ -225,7 +225,7 @@ def _compressed(data: Any) -> tuple[Tensor, Tensor, Tensor | None]:
         edges = edges.as_tensor() if isinstance(edges, EdgeIndex) else edges
         _checks.edge_index_in_range(edges, nodes)
         source, target = edges.cpu().numpy()
-        arrays = compressed_rows(target, source, (nodes, nodes), np.int32 if len(source) < 2**31 else np.int64)
+        arrays = coo_to_csr(target, source, (nodes, nodes), np.int32 if len(source) < 2**31 else np.int64)
         colptr, row, perm = map(torch.from_numpy, arrays)
     elif isinstance(data, Data) and not isinstance(data.get("adj_t"), Tensor):
         colptr, row, perm = to_csc(data, device=torch.device("cpu"))

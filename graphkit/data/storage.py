@@ -201,7 +201,7 @@ def store(data: Data, folder: Path | str, *, name: str | None = None) -> GraphSt
             several splits, or its classes leave numbers out.
         DataError: if it cannot be written.
     """
-    from graphkit._kernels.ordering import compressed_rows
+    from graphkit._kernels.csr_layout import coo_to_csr
 
     folder, nodes = require_new(folder), _require_storable(data)
     card, known = data.get("card"), data.get("card") or data.get("store")
@@ -211,7 +211,7 @@ def store(data: Data, folder: Path | str, *, name: str | None = None) -> GraphSt
     index = index_type(nodes, len(source))
     known_classes = known.classes if known else 0
     with beside(folder) as staged:
-        pointers, sources, _ = compressed_rows(target, source, (nodes, nodes), index)
+        pointers, sources, _ = coo_to_csr(target, source, (nodes, nodes), index)
         write_array(staged / "pointers.npy", pointers)
         targets = np.repeat(np.arange(nodes, dtype=index), np.diff(pointers))
         write_array(staged / "edge_index.npy", np.stack([sources, targets]))

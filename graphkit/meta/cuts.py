@@ -19,7 +19,7 @@ from graphkit.meta.functional import functional_call
 from graphkit.meta.items import AbstractItems, Nodes
 from graphkit.meta.known import as_made, plain_items
 from graphkit.operators import SparseOperator
-from graphkit.operators.prepared import remembered, stamp
+from graphkit.operators.graph_cache import cached, version_key
 
 
 class Cut(NamedTuple):
@@ -121,7 +121,7 @@ def _incidence(edge_index: Tensor, size: int) -> _Incidence:
         pointers = np.concatenate([[0], np.bincount(joined, minlength=size).cumsum()])
         return _Incidence(ends.copy(), pointers, order % max(1, ends.shape[1]))
 
-    return remembered(build, ("incidence", size), edge_index)
+    return cached(build, ("incidence", size), edge_index)
 
 
 def _places(incidence: _Incidence, nodes: np.ndarray) -> np.ndarray:
@@ -135,7 +135,7 @@ def _rows(x: Any, rows: np.ndarray) -> Any:
     """Return some rows of the features."""
     if not isinstance(x, SparseOperator):
         return x[torch.from_numpy(rows).to(x.device)]
-    matrix = remembered(lambda: scipy.sparse.csr_array(x.to_scipy()), "rows", x)
+    matrix = cached(lambda: scipy.sparse.csr_array(x.to_scipy()), "rows", x)
     return SparseOperator.from_scipy(matrix[rows]).to(x.device)
 
 
@@ -211,7 +211,7 @@ def asked_once(
     told = fingerprint(model) if told is None else told
     if told is None:
         return ask()
-    key = (what, told[0], stamp(nodes.edge_index), stamp(nodes.edge_weight), _edits(nodes.x))
+    key = (what, told[0], version_key(nodes.edge_index), version_key(nodes.edge_weight), _edits(nodes.x))
     known = _answers.setdefault(model, {})
     record = known.get(key)
     if record is None or record.nodes() is not nodes:
@@ -226,7 +226,7 @@ def asked_once(
 def _edits(x: Any) -> Hashable:
     """Return what tells features from those they are edited to: of an array how often it was, in place."""
     if isinstance(x, SparseOperator):
-        return stamp(x)
+        return version_key(x)
     return None if x.is_inference() else x._version
 
 

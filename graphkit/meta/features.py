@@ -15,7 +15,7 @@ from torch import Tensor
 from graphkit.meta.cuts import Cut
 from graphkit.nn.fused import FEATURES
 from graphkit.operators import SparseOperator
-from graphkit.operators.prepared import remembered
+from graphkit.operators.graph_cache import cached
 
 SPARSE = 0.1
 """Share of features that are not zero, up to which they are multiplied as a sparse matrix."""
@@ -36,7 +36,7 @@ def sparse_rows(x: Tensor) -> scipy.sparse.csr_array | None:
         dense = x.detach().numpy()
         return scipy.sparse.csr_array(dense) if np.count_nonzero(dense) <= SPARSE * dense.size else None
 
-    return remembered(build, "sparse rows", x) if x.device.type == "cpu" else None
+    return cached(build, "sparse rows", x) if x.device.type == "cpu" else None
 
 
 def block_diagonal(matrix: scipy.sparse.csr_array, parts: Sequence[Cut], size: int) -> SparseOperator:

@@ -14,7 +14,7 @@ import torch
 import torch_geometric.inspector
 from torch import Tensor, nn
 
-from graphkit.operators.prepared import stamp
+from graphkit.operators.graph_cache import version_key
 
 TRUSTED = {"torch", "torch_geometric", "graphkit", "numpy", "scipy", *sys.stdlib_module_names}
 """Packages whose code does not change while a program runs, and whose functions keep nothing to themselves."""
@@ -110,7 +110,7 @@ class _Reader:
         about = type(value), value.shape, value.dtype, value.device, value.requires_grad
         if id(value) in self.parameters:
             return about
-        return *about, stamp(value), None if value.device.type == "cpu" else self._same(value)
+        return *about, version_key(value), None if value.device.type == "cpu" else self._same(value)
 
     def _builtin(self, function: types.BuiltinFunctionType | types.MethodWrapperType) -> Hashable:
         owner = function.__self__

@@ -19,7 +19,7 @@ from graphkit.meta.receptive import Fields
 from graphkit.nn import Encoder, GCNConv
 from graphkit.nn.alteration import LIBRARIES, bare, home
 from graphkit.operators import SparseOperator, gcn_adjacency
-from graphkit.operators.prepared import remembered
+from graphkit.operators.graph_cache import cached
 
 POINTWISE = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Tanh, nn.GELU, nn.Sigmoid, nn.Identity, nn.SiLU)
 """Activations that see one number at a time."""
@@ -92,7 +92,7 @@ def stack_of(model: nn.Module, items: AbstractItems) -> Stack | None:
     given = (*parameters.values(), edge_index, x, *([] if weight is None else [weight]))
     if any(each.device.type != "cpu" for each in given):
         return None
-    prepared = remembered(lambda: _averaged(x, edge_index, weight), ("stack", x.dtype), edge_index, x, weight)
+    prepared = cached(lambda: _averaged(x, edge_index, weight), ("stack", x.dtype), edge_index, x, weight)
     activation = model.activation
     if getattr(activation, "inplace", False):  # what it writes to is needed here
         return Stack(names, lambda z: activation(z.clone()), *prepared)

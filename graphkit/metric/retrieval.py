@@ -170,7 +170,7 @@ def evaluate_retrieval(
     if {"ranking", "knn"} & set(figures):
         own, classes = codes[: len(asked)], int(codes.max(initial=-1)) + 1
         over_rows(
-            ranking.figures, known.pointers, known.work, known.excluded, known.queries, known.items, known.kind,
+            ranking.query_metrics, known.pointers, known.work, known.excluded, known.queries, known.items, known.kind,
             known.own, own, codes[len(asked) :], kept, neighbours, classes, rows,
         )  # fmt: skip
     found = Retrieval(queries=0, without_relevant=0, items=len(answering), distance=distance)

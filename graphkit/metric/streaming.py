@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._kernels import pairs
+from graphkit._kernels import tuple_losses
 from graphkit._kernels.threads import over_rows
 from graphkit.metric.relations import Relations
 
@@ -87,9 +87,9 @@ def block_distances(seen: Sides, start: int, stop: int, distance: str, *, ordere
     """
     inner = distance in ("cosine", "dot")
     if compiled(seen.z) and (ordered or not inner):
-        kind = {"euclidean": pairs.EUCLIDEAN, "squared": pairs.SQUARED}.get(distance, pairs.INNER)
+        kind = {"euclidean": tuple_losses.EUCLIDEAN, "squared": tuple_losses.SQUARED}.get(distance, tuple_losses.INNER)
         found = seen.z.new_empty(stop - start, seen.columns.shape[1])
-        over_block(pairs.distances, found, seen.z[start:stop].numpy(), seen.columns.numpy(), kind, found.numpy())
+        over_block(tuple_losses.distances, found, seen.z[start:stop].numpy(), seen.columns.numpy(), kind, found.numpy())
         return found.add_(1) if distance == "cosine" else found
     if inner:
         found = (seen.z[start:stop] @ seen.columns).neg_()
@@ -138,7 +138,7 @@ class Gradient:
         if self.distance == "squared":
             slopes.mul_(2)
         elif compiled(slopes):
-            over_block(pairs.over_distances, slopes, distances.numpy(), slopes.numpy())
+            over_block(tuple_losses.divide_by_distances, slopes, distances.numpy(), slopes.numpy())
         else:
             slopes.div_(distances.where(distances > 0, torch.inf))
         self.left[start:stop].addcmul_(slopes.sum(1, keepdim=True), left).addmm_(slopes, right, alpha=-1)

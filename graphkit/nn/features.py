@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.operators import SparseOperator
-from graphkit.operators.dense import linear
+from graphkit.operators.feature_matrix import linear
 
 
 class SparseSum:

@@ -20,7 +20,7 @@ from torch_geometric.utils import is_torch_sparse_tensor
 from graphkit.nn.alteration import LIBRARIES, alteration, bare, home, methods
 from graphkit.nn.inputs import plain_graph, traced
 from graphkit.operators import SparseOperator
-from graphkit.operators.functions import forward_mode
+from graphkit.operators.autograd import forward_mode
 
 AGGREGATIONS = {
     "add": SumAggregation,

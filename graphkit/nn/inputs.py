@@ -11,9 +11,9 @@ from torch_geometric.utils import is_sparse, is_torch_sparse_tensor
 from graphkit._checks import degrees_with_roots, features, flow_of_messages, not_mapped, pair_of_features
 from graphkit.nn.alteration import alteration
 from graphkit.operators import SparseOperator
-from graphkit.operators.features import features_of
-from graphkit.operators.functions import inside_transform, mapped_over
-from graphkit.operators.prepared import Edges, edges_of
+from graphkit.operators.autograd import inside_transform, is_vmapped
+from graphkit.operators.edges import Edges, edges_of
+from graphkit.operators.feature_matrix import features_of
 
 _FAKE = torch._C._TorchDispatchModeKey.FAKE
 """Of the mode in which tensors have no numbers."""
@@ -128,7 +128,7 @@ def plain_graph(
     PyG reads the loops and values of a ``torch.sparse`` matrix in another way in nearly every layer.
     """
     flow_of_messages(flow)
-    not_mapped("edge_index", not traced() and inside_transform() and mapped_over(graph))
+    not_mapped("edge_index", not traced() and inside_transform() and is_vmapped(graph))
     if isinstance(graph, SparseOperator):
         edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
     elif is_torch_sparse_tensor(graph):

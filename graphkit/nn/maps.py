@@ -8,8 +8,8 @@ from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
 
 from graphkit.nn.alteration import alteration, bare
 from graphkit.nn.inputs import traced
-from graphkit.operators.dense import linear
-from graphkit.operators.functions import inside_transform
+from graphkit.operators.autograd import inside_transform
+from graphkit.operators.feature_matrix import linear
 
 
 def mapped(lin: Any, x: Any, bias: Tensor | None = None, *, plus: Tensor | None = None) -> Tensor:

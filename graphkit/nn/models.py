@@ -16,7 +16,7 @@ from graphkit.nn.fused import unscriptable
 from graphkit.nn.inputs import fitting
 from graphkit.operators import SparseOperator
 from graphkit.operators.dropout import dropout
-from graphkit.operators.features import features_of
+from graphkit.operators.feature_matrix import features_of
 
 Conv = Callable[[int, int], nn.Module]
 """Makes a layer from its numbers of input and output channels."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, categories
-from graphkit.operators.tabled import EdgeTable
+from graphkit.operators.messages import EdgeTable
 
 ATOM_CATEGORIES = (119, 5, 12, 12, 10, 6, 6, 2, 2)
 """Values of an atom's nine features, as OGB 1.3.6 counts them: number, chirality, degree, charge, hydrogens, radicals,

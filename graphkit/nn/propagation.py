@@ -11,9 +11,8 @@ from torch_geometric.nn import Linear
 from graphkit._checks import at_least, within
 from graphkit.nn.precision import matrix_type
 from graphkit.operators import SparseOperator, gcn_adjacency
-from graphkit.operators.dense import linear
 from graphkit.operators.dropout import dropout
-from graphkit.operators.features import features_of
+from graphkit.operators.feature_matrix import features_of, linear
 
 
 class RandomPropagation(nn.Module):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from graphkit.nn.fused import unscriptable
 from graphkit.nn.inputs import fitting
-from graphkit.operators.features import features_of
+from graphkit.operators.feature_matrix import features_of
 
 
 class SeparatedConv(nn.Module):

@@ -6,7 +6,7 @@ graph, ``chebyshev_terms`` and ``chebyshev_sum`` make filters of it.
 
 from graphkit.operators.coarsening import BalancedTree, Hierarchy, Level, coarse_graph, coarsen
 from graphkit.operators.diffusion import pagerank_graph
-from graphkit.operators.features import sparse_features
+from graphkit.operators.feature_matrix import sparse_features
 from graphkit.operators.laplacian import eigenvalue_bound, laplacian, largest_eigenvalue, rescaled_laplacian
 from graphkit.operators.normalization import gcn_adjacency, mean_adjacency, sum_adjacency
 from graphkit.operators.polynomials.chebyshev import chebyshev_sum, chebyshev_terms

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, restart
+from graphkit.operators.edges import edges_of
+from graphkit.operators.graph_cache import cached
 from graphkit.operators.normalization import gcn_adjacency
-from graphkit.operators.prepared import edges_of, remembered
 
 BLOCK = 256
 """Restart nodes at a time, which bounds memory by nodes x 256 numbers."""
@@ -64,13 +65,13 @@ def pagerank_graph(
     form = ("pagerank", num_nodes, teleport, neighbours)
 
     def build() -> tuple[Tensor, Tensor]:
-        return _strongest(edges.index, edges.weight, num_nodes, teleport, min(neighbours, num_nodes))
+        return _strongest_edges(edges.index, edges.weight, num_nodes, teleport, min(neighbours, num_nodes))
 
-    return remembered(build, form, edges.index, edges.weight, lent=True)
+    return cached(build, form, edges.index, edges.weight, exposed=True)
 
 
 @torch.no_grad()
-def _strongest(
+def _strongest_edges(
     index: Tensor, weight: Tensor | None, nodes: int, teleport: float, neighbours: int
 ) -> tuple[Tensor, Tensor]:
     """Sum the series for some nodes at a time, and keep the strongest of each."""
@@ -87,8 +88,8 @@ def _strongest(
             reached = (1 - teleport) * (step @ reached) + restart
         value, source = reached.sort(dim=0, descending=True, stable=True)
         value, source = value[:neighbours].T, source[:neighbours].T
-        kept = value > 0
-        sources.append(source[kept])
-        targets.append(block[:, None].expand_as(source)[kept])
-        values.append(value[kept])
+        positive = value > 0
+        sources.append(source[positive])
+        targets.append(block[:, None].expand_as(source)[positive])
+        values.append(value[positive])
     return torch.stack([torch.cat(sources), torch.cat(targets)]), torch.cat(values)

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit._kernels import randomness, threads
-from graphkit._kernels.memory import fresh
-from graphkit.operators.functions import AbstractFunction, compiled, inside_transform
+from graphkit._kernels import splitmix, threads
+from graphkit._kernels.memory import empty_recycled
+from graphkit.operators.autograd import AbstractFunction, has_kernel, inside_transform
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -41,7 +41,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         raise ValueError(f"`p` must lie in [0, 1], got {p}.")
     if not training or p == 0:
         return x
-    if not compiled(x) or p == 1 or inside_transform() or torch.compiler.is_compiling():
+    if not has_kernel(x) or p == 1 or inside_transform() or torch.compiler.is_compiling():
         return F.dropout(x, p)
     return _Dropout.apply(x, int(torch.randint(2**63 - 1, ())), p)
 
@@ -49,11 +49,11 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 class _Dropout(AbstractFunction):
     @staticmethod
     def forward(x: Tensor, seed: int, p: float) -> Tensor:
-        out = fresh(x.shape, x.dtype)
+        out = empty_recycled(x.shape, x.dtype)
         flat = x.detach().contiguous().view(-1).numpy()
         threshold, factor = np.uint64(int(p * 2.0**64)), flat.dtype.type(1 / (1 - p))
         arrays = flat, np.uint64(seed), threshold, factor, out.view(-1).numpy()
-        threads.over_range(randomness.dropped, len(flat), *arrays)
+        threads.over_range(splitmix.dropout_range, len(flat), *arrays)
         return out
 
     @staticmethod

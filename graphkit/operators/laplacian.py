@@ -22,13 +22,11 @@ from graphkit._checks import (
     positive,
     weights_of_frequencies,
 )
-from graphkit.operators.functions import inside_transform
-from graphkit.operators.normalization import built, entry_values, inverse_power, normalized
-from graphkit.operators.numbers import Degrees
-from graphkit.operators.pattern import outside_transforms, rememberable
-from graphkit.operators.prepared import edges_of, looped_pattern_of
-from graphkit.operators.products import along_rows, row_sums
-from graphkit.operators.sparse import SparseOperator
+from graphkit.operators.autograd import inside_transform, is_cacheable, outside_transforms
+from graphkit.operators.edges import edges_of, pattern_with_loops
+from graphkit.operators.normalization import cached_operator, entry_values, inverse_power, scale_by_degree
+from graphkit.operators.products import row_sums, rows_to_entries
+from graphkit.operators.sparse import Degrees, SparseOperator
 
 NORMALIZATIONS = ("none", "sym", "rw")
 
@@ -80,7 +78,7 @@ def laplacian(
         >>> laplacian(path).to_dense().tolist()
         [[1.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 1.0]]
     """
-    kind = _kind(normalization)
+    kind = _check_normalization(normalization)
     number("isolated", isolated)
     floating_type("dtype", dtype)
     edges = edges_of(edge_index, edge_weight, num_nodes=num_nodes)
@@ -92,17 +90,17 @@ def laplacian(
     def build() -> SparseOperator:
         if edges.weight is not None and not inside_transform():
             weights_of_frequencies(edges.weight)
-        return _difference(edges.index, edges.weight, num_nodes, kind, isolated, dtype)
+        return _build_laplacian(edges.index, edges.weight, num_nodes, kind, isolated, dtype)
 
-    return built(build, ("laplacian", num_nodes, kind, isolated, dtype), edges.index, edges.weight)
+    return cached_operator(build, ("laplacian", num_nodes, kind, isolated, dtype), edges.index, edges.weight)
 
 
-def _kind(normalization: str | None) -> str:
+def _check_normalization(normalization: str | None) -> str:
     """Return the name of a normalisation, or refuse it."""
     return member("normalization", "none" if normalization is None else normalization, NORMALIZATIONS)
 
 
-def _ends_of_spectra(largest: Tensor | float | None, batch: Tensor | None) -> None:
+def _check_largest(largest: Tensor | float | None, batch: Tensor | None) -> None:
     """Refuse what is no largest eigenvalue, nor one for each graph."""
     if largest is None:
         return
@@ -114,19 +112,19 @@ def _ends_of_spectra(largest: Tensor | float | None, batch: Tensor | None) -> No
         raise ValueError(f"`largest` must be {graphs}, got {largest.dtype} {list(largest.shape)}.")
 
 
-def _difference(
+def _build_laplacian(
     edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, kind: str, isolated: float, dtype: torch.dtype
 ) -> SparseOperator:
     """Return the Laplacian, whatever the weights."""
-    pattern = looped_pattern_of(edge_index, num_nodes, loops="new")
+    pattern = pattern_with_loops(edge_index, num_nodes, loops="new")
     nothing = torch.zeros(num_nodes, dtype=dtype, device=edge_index.device)
     weights = entry_values(pattern, edge_weight, edge_index.shape[1], nothing)
     degree = row_sums(pattern, weights)
-    weights = normalized(pattern, weights, kind)
+    weights = scale_by_degree(pattern, weights, kind)
     diagonal = degree if kind == "none" else torch.where(degree == 0, isolated, torch.ones_like(degree))
-    on_diagonal = pattern.rows() == pattern._columns
-    values = torch.where(on_diagonal, along_rows(pattern, diagonal), -weights)
-    return SparseOperator._made(pattern, values, Degrees(kind, degree.detach()))
+    on_diagonal = pattern.rows() == pattern._indices
+    values = torch.where(on_diagonal, rows_to_entries(pattern, diagonal), -weights)
+    return SparseOperator._wrap(pattern, values, Degrees(kind, degree.detach()))
 
 
 def rescaled_laplacian(
@@ -169,11 +167,11 @@ def rescaled_laplacian(
         >>> rescaled_laplacian(edge, num_nodes=2).to_dense().tolist()
         [[0.0, -1.0], [-1.0, 0.0]]
     """
-    kind = _kind(normalization)
+    kind = _check_normalization(normalization)
     floating_type("dtype", dtype)
     at_least("num_nodes", num_nodes, 0)
     graph_numbers("batch", batch, num_nodes)
-    _ends_of_spectra(largest, batch)
+    _check_largest(largest, batch)
     edges = edges_of(edge_index, edge_weight, flow=flow, num_nodes=num_nodes)
     plain = kind != "none" and largest is None
 
@@ -181,23 +179,23 @@ def rescaled_laplacian(
         if not inside_transform():
             finite_weights(edges.weight)
         if plain:  # 2 L / 2 - I: the diagonal vanishes, and is not stored
-            pattern = looped_pattern_of(edges.index, num_nodes, loops="none")
+            pattern = pattern_with_loops(edges.index, num_nodes, loops="none")
             weights = entry_values(pattern, edges.weight, edges.index.shape[1], dtype=dtype)
-            return SparseOperator._made(pattern, -normalized(pattern, weights, kind))
-        operator = _difference(edges.index, edges.weight, num_nodes, kind, 1.0, dtype)
+            return SparseOperator._wrap(pattern, -scale_by_degree(pattern, weights, kind))
+        operator = _build_laplacian(edges.index, edges.weight, num_nodes, kind, 1.0, dtype)
         pattern = operator.pattern
         scale = eigenvalue_bound(operator, batch) if largest is None else torch.as_tensor(largest, dtype=dtype)
         if batch is not None and scale.numel() > 1:
             scale = scale.index_select(0, batch)
         scale = 2 * inverse_power(scale.to(edges.index.device).reshape(-1), 1.0).expand(num_nodes)
-        on_diagonal = (pattern.rows() == pattern._columns).to(dtype)
-        return SparseOperator._made(pattern, operator._kept.written_out() * along_rows(pattern, scale) - on_diagonal)
+        on_diagonal = (pattern.rows() == pattern._indices).to(dtype)
+        return SparseOperator._wrap(pattern, operator._store.filled() * rows_to_entries(pattern, scale) - on_diagonal)
 
     given = largest if isinstance(largest, Tensor) else None
-    if not rememberable(given):
+    if not is_cacheable(given):
         return build()
     form = ("rescaled", num_nodes, kind, None if given is not None else largest, dtype)
-    return built(build, form, edges.index, edges.weight, given, batch)
+    return cached_operator(build, form, edges.index, edges.weight, given, batch)
 
 
 def eigenvalue_bound(laplacian: SparseOperator, batch: Tensor | None = None) -> Tensor:
@@ -222,7 +220,7 @@ def eigenvalue_bound(laplacian: SparseOperator, batch: Tensor | None = None) -> 
     """
     instance("laplacian", laplacian, SparseOperator, "a SparseOperator")
     graph_numbers("batch", batch, laplacian.shape[0])
-    radii = row_sums(laplacian.pattern, laplacian._kept.written_out().abs())
+    radii = row_sums(laplacian.pattern, laplacian._store.filled().abs())
     if batch is None:
         batch = torch.zeros(len(radii), dtype=torch.long, device=radii.device)
     graphs = int(batch.max()) + 1 if batch.numel() else 1

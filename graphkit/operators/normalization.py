@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, degrees_with_roots, flag, floating_type, one_value_per_edge
-from graphkit.operators.functions import inside_transform
-from graphkit.operators.pattern import Pattern, rememberable
-from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of, remembered
-from graphkit.operators.products import along_columns, along_rows, row_sums
+from graphkit.operators.autograd import inside_transform, is_cacheable
+from graphkit.operators.edges import edges_of, pattern_of, pattern_with_loops
+from graphkit.operators.graph_cache import cached
+from graphkit.operators.pattern import Pattern
+from graphkit.operators.products import columns_to_entries, row_sums, rows_to_entries
 from graphkit.operators.sparse import SparseOperator
 
 
@@ -64,15 +65,17 @@ def gcn_adjacency(
 
     def build() -> SparseOperator:
         if add_self_loops:
-            pattern = looped_pattern_of(edges.index, num_nodes, loops="own")
+            pattern = pattern_with_loops(edges.index, num_nodes, loops="own")
             loop = torch.full((num_nodes,), 2.0 if improved else 1.0, dtype=dtype, device=edges.index.device)
             values = entry_values(pattern, edges.weight, edges.index.shape[1], loop)
         else:
             pattern = pattern_of(edges.index, num_nodes)
             values = entry_values(pattern, edges.weight, edges.index.shape[1], dtype=dtype)
-        return SparseOperator._made(pattern, normalized(pattern, values, "sym" if normalize else "none"))
+        return SparseOperator._wrap(pattern, scale_by_degree(pattern, values, "sym" if normalize else "none"))
 
-    return built(build, ("gcn", num_nodes, improved, add_self_loops, normalize, dtype), edges.index, edges.weight)
+    return cached_operator(
+        build, ("gcn", num_nodes, improved, add_self_loops, normalize, dtype), edges.index, edges.weight
+    )
 
 
 def mean_adjacency(
@@ -95,10 +98,10 @@ def mean_adjacency(
 
     def build() -> SparseOperator:
         pattern = pattern_of(edges.index, num_nodes)
-        counts = pattern._pointers.diff().clamp(min=1).to(dtype)
-        return SparseOperator._made(pattern, counts.reciprocal().index_select(0, pattern.rows()))
+        counts = pattern._indptr.diff().clamp(min=1).to(dtype)
+        return SparseOperator._wrap(pattern, counts.reciprocal().index_select(0, pattern.rows()))
 
-    return built(build, ("mean", num_nodes, dtype), edges.index)
+    return cached_operator(build, ("mean", num_nodes, dtype), edges.index)
 
 
 def sum_adjacency(graph: Any, *, num_nodes: int | tuple[int, int], flow: str = "source_to_target") -> SparseOperator:
@@ -114,8 +117,8 @@ def sum_adjacency(graph: Any, *, num_nodes: int | tuple[int, int], flow: str = "
         [1.0, 2.0, 0.0]
     """
     edges = edges_of(graph, flow=flow, num_nodes=num_nodes)
-    return built(
-        lambda: SparseOperator._made(pattern_of(edges.index, num_nodes), None), ("sum", num_nodes), edges.index
+    return cached_operator(
+        lambda: SparseOperator._wrap(pattern_of(edges.index, num_nodes), None), ("sum", num_nodes), edges.index
     )
 
 
@@ -127,14 +130,14 @@ def entry_values(
     *,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Return the value of each of the pattern's entries from those of the edges and of the loops, ``[entries]``.
+    """Return the value of each of the pattern's entries, ``[entries]``, from those of the edges and of the loops.
 
     Args:
-        pattern: made by ``pattern_of`` or ``looped_pattern_of``.
+        pattern: made by ``pattern_of`` or ``pattern_with_loops``.
         edge_values: ``[edges]`` or ``[edges, 1]``; ones when left out.
         edges: number of edges.
-        loop_values: ``[nodes]``, for a pattern with loops.
-        dtype: type of the result; that of ``loop_values`` when left out.
+        loop_values: ``[nodes]``, for a pattern with loops; their type is the result's where ``dtype`` is left out.
+        dtype: type of the result.
     """
     if loop_values is not None:
         dtype = dtype or loop_values.dtype
@@ -142,7 +145,7 @@ def entry_values(
         edge_values = torch.cat((edge_values.to(dtype), loop_values.to(dtype)))
     elif edge_values is None:
         return torch.ones(pattern.entries, dtype=dtype, device=pattern.device)
-    return edge_values.reshape(-1).to(dtype).index_select(0, pattern._order)
+    return edge_values.reshape(-1).to(dtype).index_select(0, pattern._perm)
 
 
 def inverse_power(degree: Tensor, power: float) -> Tensor:
@@ -151,38 +154,34 @@ def inverse_power(degree: Tensor, power: float) -> Tensor:
     return torch.where(empty, 0, torch.where(empty, 1, degree) ** -power)
 
 
-def normalized(pattern: Pattern, values: Tensor, kind: str) -> Tensor:
+def scale_by_degree(pattern: Pattern, values: Tensor, kind: str) -> Tensor:
     """Return the values divided by row sums: both ends' roots (``"sym"``), the row's (``"rw"``) or not (``"none"``)."""
     if kind == "none":
         return values
     degree = row_sums(pattern, values)
     if kind == "rw":
-        return values * along_rows(pattern, inverse_power(degree, 1.0))
-    if not inside_transform() and (rememberable(degree) or degree.device.type == "cpu"):  # else to look is to wait
+        return values * rows_to_entries(pattern, inverse_power(degree, 1.0))
+    if not inside_transform() and (is_cacheable(degree) or degree.device.type == "cpu"):  # else to look is to wait
         degrees_with_roots(degree.detach())
     scale = inverse_power(degree, 0.5)
     # The scales are multiplied first: their product is the same at (i, j) and (j, i), to the last bit.
-    return values * (along_rows(pattern, scale) * along_columns(pattern, scale))
+    return values * (rows_to_entries(pattern, scale) * columns_to_entries(pattern, scale))
 
 
-def built(
+def cached_operator(
     build: Callable[[], SparseOperator], form: tuple[Any, ...], edge_index: Tensor, *others: Tensor | None
 ) -> SparseOperator:
-    """Return the operator, remembered unless a gradient flows to its weights; then only its pattern is.
+    """Return the operator, cached with ``edge_index`` unless a gradient flows to its weights; then only its pattern is.
 
-    Args:
-        build: makes the operator.
-        form: everything but tensors that it depends on.
-        edge_index: with which the memory lives.
-        others: edge weights, ``[edges]``, and further tensors that the operator depends on.
+    ``form`` is everything but tensors that it depends on; ``others`` are the edge weights, and further tensors.
     """
     if others:
         one_value_per_edge("edge_weight", others[0], edge_index.shape[-1])
-    if not all(rememberable(other) for other in others):
+    if not all(is_cacheable(other) for other in others):
         return build()
 
     def without_gradient() -> SparseOperator:
         with torch.no_grad():
             return build()
 
-    return remembered(without_gradient, form, edge_index, *others)._lent()
+    return cached(without_gradient, form, edge_index, *others)._shared_copy()

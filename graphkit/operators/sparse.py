@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, NamedTuple
 
 import scipy.sparse
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from graphkit._checks import (
     edge_index_in_range,
@@ -22,22 +24,120 @@ from graphkit._checks import (
     one_value_per_edge,
     rising_pointers,
 )
-from graphkit.operators.arguments import (
-    addend_of_product,
-    one_number_per_entry,
-    sound_matrix,
-)
-from graphkit.operators.arguments import matrix as checked
+from graphkit._deprecated import deprecated_arguments, deprecated_method
+from graphkit.operators.autograd import is_cacheable, outside_transforms
 from graphkit.operators.dropout import dropout
-from graphkit.operators.numbers import Degrees, Numbers
-from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
-from graphkit.operators.products import multiply, row_sums, sample
+from graphkit.operators.graph_cache import version_key
+from graphkit.operators.operand_checks import check_addend, check_matrix, check_torch_sparse, check_values
+from graphkit.operators.pattern import Pattern
+from graphkit.operators.products import row_sums, sddmm, spmm
+
+
+class Degrees(NamedTuple):
+    """Whose Laplacian an operator is: its normalisation (``"none"``, ``"sym"``, ``"rw"``) and the graph's degrees.
+
+    Its null vectors are functions of these, and cannot be read off the values of the symmetric one.
+    """
+
+    normalization: str
+    degree: Tensor
+
+
+class ValueStore:
+    """Values of the entries of a pattern, ``None`` for ones, degrees, and the values of the transpose once asked for.
+
+    What is cached of a graph is one of these, which any number of operators share. Nobody outside the package sees its
+    tensors: an operator that is asked for them goes on with a copy. Values that somebody outside holds (``exposed``)
+    may be edited through any view of their memory; what was made of them counts only while they are the same.
+    """
+
+    def __init__(
+        self, pattern: Pattern, values: Tensor | None, degrees: Degrees | None = None, *, exposed: bool
+    ) -> None:
+        self.pattern, self.values, self._degrees = pattern, values, degrees
+        self.exposed = False
+        self._initial_key: Hashable = None
+        self._transpose_cache: tuple[Hashable, ValueStore | None] | None = None
+        if exposed:
+            self.expose()
+
+    def expose(self) -> None:
+        """Note that somebody holds the values from now on."""
+        if not self.exposed:
+            self.exposed = self.values is not None
+            self._initial_key = None if self._degrees is None else self._key()
+
+    def copy(self) -> ValueStore:
+        """Return the same with tensors of its own."""
+        with outside_transforms(), torch.no_grad():
+            degrees = self._degrees
+            degrees = None if degrees is None else Degrees(degrees.normalization, degrees.degree.clone())
+            values = None if self.values is None else self.values.clone()
+            return ValueStore(self.pattern, values, degrees, exposed=False)
+
+    def version_key(self) -> Hashable:
+        """Return what tells the values from those that they are edited to; ``None`` where nobody can edit them."""
+        if self.exposed and self.pattern.device.type != "cpu":
+            return object()  # there an edit may leave no trace
+        return self._key() if self.exposed else None
+
+    def _key(self) -> Hashable:
+        if self.values is None or not _is_readable(self.values):
+            return None
+        with outside_transforms():
+            return version_key(self.values)
+
+    @property
+    def degrees(self) -> Degrees | None:
+        """Degrees of the graph whose Laplacian this is, unless its values were edited."""
+        if self._degrees is None or not self.exposed:
+            return self._degrees
+        return self._degrees if self._key() == self._initial_key else None
+
+    def filled(self) -> Tensor:
+        """Return the values, ones written out, ``[entries]``."""
+        if self.values is not None:
+            return self.values
+        return torch.ones(self.pattern.entries, dtype=torch.get_default_dtype(), device=self.pattern.device)
+
+    @property
+    def transpose(self) -> ValueStore:
+        """Those of the transpose, made once for values that stay; itself where the matrix is symmetric."""
+        if not is_cacheable(self.values):
+            pattern, position = self.pattern._transpose
+            return ValueStore(pattern, self.values.index_select(0, position), exposed=False)  # type: ignore[union-attr]
+        mark = self.version_key()
+        if self._transpose_cache is None or self._transpose_cache[0] != mark:
+            self._transpose_cache = mark, self._make_transpose()
+        return self._transpose_cache[1] or self
+
+    def _make_transpose(self) -> ValueStore | None:
+        pattern, position = self.pattern._transpose
+        with outside_transforms():
+            values = None if self.values is None else self.values.index_select(0, position)
+            same = self.values is None or values is None or torch.equal(values, self.values)
+        return None if pattern is self.pattern and same else ValueStore(pattern, values, exposed=False)
+
+    def values_t(self) -> Tensor | None:
+        """Return the values in the order of the transpose where they are known and stay, for a backward pass."""
+        known = not self.exposed or self.pattern.device.type == "cpu"
+        return self.transpose.values if known and is_cacheable(self.values) else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(ValueStore, exposed=self.exposed), (self.pattern, self.values, self.degrees)
+
+
+def _is_readable(values: Tensor) -> bool:
+    """Tell whether no transform hides the numbers."""
+    hidden = torch._C._functorch.is_functorch_wrapped_tensor(values)
+    return not hidden and (forward_ad._current_level < 0 or forward_ad.unpack_dual(values).tangent is None)
+
 
 FLOWS = ("source_to_target", "target_to_source")
 """Directions of the messages along an ``edge_index``."""
 
-STANDS_IN: dict[Callable[..., Any], Callable[..., Any]] = {}
-"""What PyTorch's functions do when they are handed an operator; filled by ``features``."""
+TORCH_OVERRIDES: dict[Callable[..., Any], Callable[..., Any]] = {}
+"""What PyTorch's functions do when they are handed an operator; filled by ``feature_matrix``."""
 
 
 class SparseOperator:
@@ -71,27 +171,27 @@ class SparseOperator:
 
     def __init__(self, pattern: Pattern, values: Tensor | None = None, degrees: Degrees | None = None) -> None:
         instance("pattern", pattern, Pattern, "a Pattern")
-        one_number_per_entry(values, pattern.entries)
+        check_values(values, pattern.entries)
         if degrees is not None:
             instance("degrees", degrees, Degrees, "a Degrees")
-        self._kept = Numbers(pattern, values, degrees, seen=True)
+        self._store = ValueStore(pattern, values, degrees, exposed=True)
         self._shared = False
 
     @classmethod
-    def _of(cls, kept: Numbers, *, shared: bool = True) -> SparseOperator:
+    def _from_store(cls, store: ValueStore, *, shared: bool = True) -> SparseOperator:
         """Return an operator of numbers that it shares with others until they are asked for, or has for itself."""
         operator = cls.__new__(cls)
-        operator._kept, operator._shared = kept, shared
+        operator._store, operator._shared = store, shared
         return operator
 
     @classmethod
-    def _made(cls, pattern: Pattern, values: Tensor | None, degrees: Degrees | None = None) -> SparseOperator:
+    def _wrap(cls, pattern: Pattern, values: Tensor | None, degrees: Degrees | None = None) -> SparseOperator:
         """Return the operator of values that have just been made and that nobody else holds."""
-        return cls._of(Numbers(pattern, values, degrees, seen=False), shared=False)
+        return cls._from_store(ValueStore(pattern, values, degrees, exposed=False), shared=False)
 
-    def _lent(self) -> SparseOperator:
+    def _shared_copy(self) -> SparseOperator:
         """Return an operator for a caller to keep: this one is remembered and stays as it is."""
-        return SparseOperator._of(self._kept)
+        return SparseOperator._from_store(self._store)
 
     # ---- made from
 
@@ -129,17 +229,17 @@ class SparseOperator:
             source, target = edge_index.detach()
         if flow == "target_to_source":
             source, target, sizes = target, source, sizes[::-1]
-        pattern = Pattern.from_ends(target, source, sizes[::-1])
-        values = None if edge_weight is None else edge_weight.reshape(-1).index_select(0, pattern._order)
-        return cls._made(pattern, values)
+        pattern = Pattern.from_coo(target, source, sizes[::-1])
+        values = None if edge_weight is None else edge_weight.reshape(-1).index_select(0, pattern._perm)
+        return cls._wrap(pattern, values)
 
     @classmethod
     def from_dense(cls, x: Tensor) -> SparseOperator:
         """Return the non-zero entries of a matrix ``[rows, columns]``."""
-        checked("x", x)
+        check_matrix("x", x)
         with outside_transforms():
             rows, columns = x.detach().nonzero(as_tuple=True)
-        return cls._from_coordinates(rows, columns, x[rows, columns], (x.shape[0], x.shape[1]))
+        return cls._from_coo(rows, columns, x[rows, columns], (x.shape[0], x.shape[1]))
 
     @classmethod
     def from_torch(cls, matrix: Tensor) -> SparseOperator:
@@ -150,19 +250,19 @@ class SparseOperator:
         Raises:
             ValueError: for entries outside the matrix, or that are not single numbers.
         """
-        sound_matrix(checked("matrix", matrix))
+        check_torch_sparse(check_matrix("matrix", matrix))
         if matrix.layout == torch.sparse_coo:
             matrix = matrix.coalesce()  # it would put an entry that lies outside somewhere
             (rows, columns), values = matrix.indices(), matrix.values()
         elif matrix.layout == torch.sparse_csr:
             columns, values = matrix.col_indices(), matrix.values()
-            rows = _expanded(matrix.crow_indices())
+            rows = _rows_of_indptr(matrix.crow_indices())
         elif matrix.layout == torch.sparse_csc:
             rows, values = matrix.row_indices(), matrix.values()
-            columns = _expanded(matrix.ccol_indices())
+            columns = _rows_of_indptr(matrix.ccol_indices())
         else:
             return cls.from_dense(matrix)
-        return cls._from_coordinates(rows, columns, values, (matrix.shape[0], matrix.shape[1]))
+        return cls._from_coo(rows, columns, values, (matrix.shape[0], matrix.shape[1]))
 
     @classmethod
     def from_scipy(cls, matrix: Any) -> SparseOperator:
@@ -181,8 +281,8 @@ class SparseOperator:
             except ValueError as error:
                 raise ValueError(f"`matrix` does not hold together, as SciPy says: {error}.") from None
         coo = matrix.tocoo()
-        pattern = Pattern.from_coordinates(coo.row, coo.col, coo.shape)
-        return cls._made(pattern, torch.from_numpy(coo.data.copy()).index_select(0, pattern._order))
+        pattern = Pattern.from_coo(coo.row, coo.col, coo.shape)
+        return cls._wrap(pattern, torch.from_numpy(coo.data.copy()).index_select(0, pattern._perm))
 
     @classmethod
     def from_networkx(cls, graph: Any, weight: str | None = None) -> SparseOperator:
@@ -206,11 +306,11 @@ class SparseOperator:
         return cls.from_edge_index(index, weights, num_nodes=len(number))
 
     @classmethod
-    def _from_coordinates(cls, rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> SparseOperator:
-        one_number_per_entry(values, len(columns))
+    def _from_coo(cls, rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> SparseOperator:
+        check_values(values, len(columns))
         with outside_transforms():
-            pattern = Pattern.from_ends(rows, columns, shape)
-        return cls._made(pattern, values.index_select(0, pattern._order))
+            pattern = Pattern.from_coo(rows, columns, shape)
+        return cls._wrap(pattern, values.index_select(0, pattern._perm))
 
     def with_values(self, values: Tensor | None) -> SparseOperator:
         """Return the operator with other values, ``[entries]``, in the same places."""
@@ -221,35 +321,40 @@ class SparseOperator:
     @property
     def pattern(self) -> Pattern:
         """Places of the entries, which never change."""
-        return self._kept.pattern
+        return self._store.pattern
 
     @property
     def values(self) -> Tensor | None:
         """Value of each entry, ``[entries]``, or ``None`` for ones; the caller's own, see above."""
-        kept = self._owned()
-        kept.show()
-        return kept.values
+        store = self._own_store()
+        store.expose()
+        return store.values
 
     @values.setter
     def values(self, values: Tensor | None) -> None:
-        one_number_per_entry(values, self.entries)
-        self._kept, self._shared = Numbers(self.pattern, values, seen=True), False
+        check_values(values, self.entries)
+        self._store, self._shared = ValueStore(self.pattern, values, exposed=True), False
 
     @property
     def degrees(self) -> Degrees | None:
         """Degrees of the graph, where the operator is its Laplacian and its values have not been edited."""
-        return self._owned().degrees
+        return self._own_store().degrees
 
-    def _owned(self) -> Numbers:
+    def _own_store(self) -> ValueStore:
         """Return numbers that are this operator's own, copied where others share them."""
-        if self._shared and (self._kept.values is not None or self._kept.degrees is not None):
-            self._kept = self._kept.copy()
+        if self._shared and (self._store.values is not None or self._store.degrees is not None):
+            self._store = self._store.copy()
         self._shared = False
-        return self._kept
+        return self._store
 
-    def _stamp(self) -> Hashable:
+    @property
+    def _cache_owner(self) -> ValueStore:
+        """With what the cached results of the operator live: the values, which several operators may share."""
+        return self._store
+
+    def _version_key(self) -> Hashable:
         """Return what tells the operator from what its values are edited to; ``None`` while nobody has seen them."""
-        return self._kept.stamp()
+        return self._store.version_key()
 
     @property
     def shape(self) -> torch.Size:
@@ -274,7 +379,7 @@ class SparseOperator:
     @property
     def dtype(self) -> torch.dtype:
         """Type of the values; the default type where the values are implicit ones."""
-        values = self._kept.values
+        values = self._store.values
         return torch.get_default_dtype() if values is None else values.dtype
 
     @property
@@ -285,28 +390,28 @@ class SparseOperator:
     @property
     def constant(self) -> bool:
         """Whether the values may be remembered: no derivative is taken of them and no transform wraps them."""
-        return rememberable(self._kept.values)
+        return is_cacheable(self._store.values)
 
     @property
     def T(self) -> SparseOperator:
         """The transpose, made once for values that stay; the same object where the operator is symmetric."""
-        turned = self._kept.transpose
-        return self if turned is self._kept else SparseOperator._of(turned, shared=self.constant)
+        transpose = self._store.transpose
+        return self if transpose is self._store else SparseOperator._from_store(transpose, shared=self.constant)
 
     @property
     def symmetric(self) -> bool:
         """Whether the operator equals its transpose, to the last bit."""
-        return self._kept.transpose is self._kept
+        return self._store.transpose is self._store
 
     def entry_values(self) -> Tensor:
         """Return the values, ones written out, ``[entries]``."""
-        kept = self._owned()
-        kept.show()
-        return kept.written_out()
+        store = self._own_store()
+        store.expose()
+        return store.filled()
 
     def sums(self) -> Tensor:
         """Return the sum of each row, ``[rows]``: the weighted in-degrees of an adjacency."""
-        return row_sums(self.pattern, self._kept.written_out())
+        return row_sums(self.pattern, self._store.filled())
 
     # ---- what it does
 
@@ -323,31 +428,32 @@ class SparseOperator:
 
     __call__ = __matmul__
 
-    def multiply_add(
-        self, x: Tensor, plus: Tensor | None = None, *, scale: float = 1.0, plus_scale: float = 1.0
-    ) -> Tensor:
-        """Return :math:`s A x + t p` in one pass over memory, ``[rows, features]``.
+    @deprecated_arguments(plus="addend", scale="alpha", plus_scale="beta")
+    def multiply_add(self, x: Tensor, addend: Tensor | None = None, *, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
+        r"""Return :math:`\alpha A x + \beta p` in one pass over memory, ``[rows, features]``.
 
         Args:
             x: ``[columns, features]``.
-            plus: :math:`p`, ``[rows, features]`` or ``[1, features]``; nothing when left out.
-            scale: :math:`s`.
-            plus_scale: :math:`t`.
+            addend: :math:`p`, ``[rows, features]`` or ``[1, features]``; nothing when left out.
+            alpha: :math:`\alpha`.
+            beta: :math:`\beta`.
 
         Raises:
             ValueError: for shapes that do not fit.
         """
         one_row_per_column(x, self.pattern.shape[1])
-        number("scale", scale)
-        number("plus_scale", plus_scale)
-        addend_of_product(plus, x, self.pattern.shape[0])
-        kept = self._kept
-        turned = kept.turned() if torch.is_grad_enabled() and x.requires_grad else None
-        return multiply(kept.pattern, kept.values, x, turned=turned, scale=scale, plus=plus, plus_scale=plus_scale)
+        number("alpha", alpha)
+        number("beta", beta)
+        check_addend(addend, x, self.pattern.shape[0])
+        store = self._store
+        values_t = store.values_t() if torch.is_grad_enabled() and x.requires_grad else None
+        return spmm(store.pattern, store.values, x, values_t=values_t, alpha=alpha, addend=addend, beta=beta)
 
-    def sample(self, left: Tensor, right: Tensor) -> Tensor:
+    def sddmm(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the inner product of ``left[i]`` and ``right[j]`` at every entry (i, j), ``[entries]``."""
-        return sample(self.pattern, left, right)
+        return sddmm(self.pattern, left, right)
+
+    sample = deprecated_method("sddmm")
 
     def dropout(self, p: float, training: bool = True) -> SparseOperator:
         """Return the operator with each value zeroed with probability ``p`` and the others scaled by 1 / (1 - p)."""
@@ -356,44 +462,44 @@ class SparseOperator:
             raise ValueError(f"`p` must lie in [0, 1], got {p!r}.")
         if not training or p == 0:
             return self
-        return SparseOperator._made(self.pattern, dropout(self._kept.written_out(), p))
+        return SparseOperator._wrap(self.pattern, dropout(self._store.filled(), p))
 
     def to(self, *args: Any, **kwargs: Any) -> SparseOperator:
         """Return the operator on another device or in another type, with the arguments of ``Tensor.to``."""
-        kept = self._kept
-        values = None if kept.values is None else kept.values.to(*args, **kwargs)
+        store = self._store
+        values = None if store.values is None else store.values.to(*args, **kwargs)
         device = torch.empty(0, device=self.device).to(*args, **kwargs).device
-        if values is kept.values and device == self.device:
+        if values is store.values and device == self.device:
             return self
-        degrees = kept.degrees
+        degrees = store.degrees
         if degrees is not None:
             degrees = Degrees(degrees.normalization, degrees.degree.to(*args, **kwargs))
-        return SparseOperator._made(self.pattern.to(device), values, degrees)
+        return SparseOperator._wrap(self.pattern.to(device), values, degrees)
 
     def to_dense(self) -> Tensor:
         """Return the dense matrix, duplicates added up."""
-        values = self._kept.written_out()
-        return values.new_zeros(self.shape).index_put((self.pattern.rows(), self.pattern._columns), values, True)
+        values = self._store.filled()
+        return values.new_zeros(self.shape).index_put((self.pattern.rows(), self.pattern._indices), values, True)
 
     def to_scipy(self) -> Any:
         """Return the matrix as a SciPy CSR array of its own on the CPU, duplicates kept apart; no gradient flows."""
-        parts = (self._kept.written_out(), self.pattern._columns, self.pattern._pointers)
+        parts = (self._store.filled(), self.pattern._indices, self.pattern._indptr)
         return scipy.sparse.csr_array(tuple(host_array(part) for part in parts), shape=self.pattern.shape, copy=True)
 
     def edge_index(self) -> Tensor:
         """Return sources and targets in the operator's order, ``[2, entries]``, int64."""
-        return torch.stack((self.pattern._columns.long(), self.pattern.rows()))
+        return torch.stack((self.pattern._indices.long(), self.pattern.rows()))
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function not in STANDS_IN:
+        if function not in TORCH_OVERRIDES:
             return NotImplemented
-        return STANDS_IN[function](*args, **(kwargs or {}))
+        return TORCH_OVERRIDES[function](*args, **(kwargs or {}))
 
     def __repr__(self) -> str:
-        values = "ones" if self._kept.values is None else str(self.dtype).removeprefix("torch.")
+        values = "ones" if self._store.values is None else str(self.dtype).removeprefix("torch.")
         return f"SparseOperator({self.shape[0]} x {self.shape[1]}, {self.entries} entries, {values})"
 
 
-def _expanded(pointers: Tensor) -> Tensor:
-    return torch.arange(len(pointers) - 1, device=pointers.device).repeat_interleave(pointers.diff())
+def _rows_of_indptr(indptr: Tensor) -> Tensor:
+    return torch.arange(len(indptr) - 1, device=indptr.device).repeat_interleave(indptr.diff())

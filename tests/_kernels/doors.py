@@ -52,15 +52,11 @@ from graphkit.nn import (
     SAGEConv,
 )
 from graphkit.operators import Level, SparseOperator
-from graphkit.operators.attention import attend
+from graphkit.operators.attention import attend, entry_softmax, gatv2_scores
 from graphkit.operators.dropout import dropout
-from graphkit.operators.extremum import neighbour_maximum
-from graphkit.operators.pair_scores import pair_scores
+from graphkit.operators.messages import EdgeTable, edge_table_sum, neighbor_max, relu_message_sum
 from graphkit.operators.pattern import Pattern
-from graphkit.operators.products import multiply, sample
-from graphkit.operators.rectified import rectified_sum
-from graphkit.operators.softmax import entry_softmax
-from graphkit.operators.tabled import EdgeTable, tabled_sum
+from graphkit.operators.products import sddmm, spmm
 
 MEMORY = 32 << 30
 """Bytes that the process may ask for: what wants more is refused by the machine, and takes nothing from others."""
@@ -147,7 +143,7 @@ def pattern() -> Pattern:
 
 def compressed() -> Arguments:
     made = pattern()
-    return {"pointers": made.pointers.clone(), "columns": made.columns.clone(), "order": made.order.clone()}
+    return {"indptr": made.indptr.clone(), "indices": made.indices.clone(), "perm": made.perm.clone()}
 
 
 def _graph() -> Arguments:
@@ -186,7 +182,7 @@ def _sparse(make: Callable[..., Tensor], *names: str) -> Callable[..., Any]:
 def _csr() -> Arguments:
     made = pattern()
     values, x = torch.ones(len(ENDS[0])), numbers(NODES, WIDTH)
-    return {"pointers": made.pointers.long(), "columns": made.columns.long(), "values": values, "x": x}
+    return {"pointers": made.indptr.long(), "columns": made.indices.long(), "values": values, "x": x}
 
 
 def _of_matrix(hooked: bool) -> Callable[..., Any]:
@@ -237,7 +233,7 @@ def _sampled(edge_index: Any = None, input_nodes: Any = None, *, weight: Any = N
 
 
 def _sampled_in_order(pointers: Tensor, sources: Tensor, input_nodes: Tensor) -> Any:
-    edges = EdgeIndex(edge_index()[:, pattern().order.long()], sparse_size=(NODES, NODES), sort_order="col")
+    edges = EdgeIndex(edge_index()[:, pattern().perm.long()], sparse_size=(NODES, NODES), sort_order="col")
     edges.get_csc()
     if sources.shape != edges._data[1].shape:
         raise Unmade("an edge has two ends")
@@ -276,7 +272,7 @@ def _from_the_disk(sources: np.ndarray, pointers: np.ndarray) -> Any:
 
 
 def _on_the_disk() -> Arguments:
-    return {"sources": pattern().columns.numpy(), "pointers": pattern().pointers.numpy()}
+    return {"sources": pattern().indices.numpy(), "pointers": pattern().indptr.numpy()}
 
 
 def _parts(edge_index: Any, x: Any, y: Any) -> Any:
@@ -294,15 +290,15 @@ def _loss(make: Callable[[], nn.Module]) -> Callable[..., Any]:
     return lambda z, y: _with_gradients(lambda z: make()(z, y))(z=z)
 
 
-def _operated(pointers: Tensor, columns: Tensor, order: Tensor, values: Tensor, x: Tensor) -> Any:
-    operator = SparseOperator(Pattern(pointers, columns, order, (NODES, NODES)), values)
-    return [operator @ x, operator.T @ x, rectified_sum(operator.pattern, x, x.new_ones(len(values), x.shape[-1]))]
+def _operated(indptr: Tensor, indices: Tensor, perm: Tensor, values: Tensor, x: Tensor) -> Any:
+    operator = SparseOperator(Pattern(indptr, indices, perm, (NODES, NODES)), values)
+    return [operator @ x, operator.T @ x, relu_message_sum(operator.pattern, x, x.new_ones(len(values), x.shape[-1]))]
 
 
 def _maximum(x: Tensor) -> Any:
     """The backward pass of the backward pass too."""
     x = x.clone().requires_grad_()
-    out = neighbour_maximum(pattern(), x)
+    out = neighbor_max(pattern(), x)
     (first,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
     return [out.detach(), first.detach(), *torch.autograd.grad(first.square().sum(), x)]
 
@@ -313,7 +309,7 @@ FREE_LABELS = {"y": "labels name nothing: any number is one"}
 DOORS = (
     Door(
         "SparseOperator.from_edge_index",
-        ("ordering._counting_order", "ordering._transpose", "product.multiply"),
+        ("csr_layout._counting_sort", "csr_layout._transpose", "csr_products.spmm"),
         lambda: {**_graph(), "edge_weight": torch.ones(len(ENDS[0]))},
         lambda edge_index, x, edge_weight: [
             (made := SparseOperator.from_edge_index(edge_index, edge_weight, num_nodes=NODES)) @ x,
@@ -324,22 +320,22 @@ DOORS = (
     ),
     Door(
         "Pattern and SparseOperator by hand",
-        ("ordering._transpose", "product.multiply", "rectified.rectified_sum"),
+        ("csr_layout._transpose", "csr_products.spmm", "csr_messages.relu_message_sum"),
         lambda: {**compressed(), "values": torch.ones(len(ENDS[0])), "x": numbers(NODES, WIDTH)},
         _operated,
         wide=("x",),
-        places=("pointers", "columns", "order"),
+        places=("indptr", "indices", "perm"),
     ),
     Door(
-        "Pattern.from_coordinates",
-        ("ordering._counting_order",),
+        "Pattern.from_coo",
+        ("csr_layout._counting_sort",),
         lambda: {"rows": np.array(ENDS[1]), "columns": np.array(ENDS[0])},
-        lambda rows, columns: Pattern.from_coordinates(rows, columns, (NODES, NODES)).columns,
+        lambda rows, columns: Pattern.from_coo(rows, columns, (NODES, NODES)).indices,
         places=("rows", "columns"),
     ),
     Door(
         "SparseOperator.from_torch of CSR",
-        ("ordering._counting_order", "product.multiply"),
+        ("csr_layout._counting_sort", "csr_products.spmm"),
         _csr,
         _sparse(torch.sparse_csr_tensor, "pointers", "columns"),
         wide=("x",),
@@ -347,7 +343,7 @@ DOORS = (
     ),
     Door(
         "SparseOperator.from_torch of CSC",
-        ("ordering._counting_order", "product.multiply"),
+        ("csr_layout._counting_sort", "csr_products.spmm"),
         _csr,
         _sparse(torch.sparse_csc_tensor, "pointers", "columns"),
         wide=("x",),
@@ -355,7 +351,7 @@ DOORS = (
     ),
     Door(
         "SparseOperator.from_torch of COO",
-        ("ordering._counting_order", "product.multiply"),
+        ("csr_layout._counting_sort", "csr_products.spmm"),
         lambda: {"edge_index": edge_index(), "values": torch.ones(len(ENDS[0])), "x": numbers(NODES, WIDTH)},
         _sparse(torch.sparse_coo_tensor, "edge_index"),
         wide=("x",),
@@ -363,28 +359,28 @@ DOORS = (
     ),
     Door(
         "SparseOperator.from_scipy",
-        ("ordering._counting_order", "product.multiply"),
+        ("csr_layout._counting_sort", "csr_products.spmm"),
         _csr,
         _scipy,
         wide=("x",),
         places=("pointers", "columns"),
     ),
     Door(
-        "products.multiply with heads",
-        ("product.multiply_heads", "product.sample"),
+        "products.spmm with heads",
+        ("csr_products.spmm_heads", "csr_products.sddmm"),
         lambda: {"values": numbers(len(ENDS[0]), HEADS), "x": numbers(NODES, HEADS, WIDTH)},
-        _with_gradients(lambda values, x: multiply(pattern(), values, x)),
+        _with_gradients(lambda values, x: spmm(pattern(), values, x)),
         wide=("x",),
     ),
     Door(
-        "products.sample",
-        ("product.sample", "product.multiply"),
+        "products.sddmm",
+        ("csr_products.sddmm", "csr_products.spmm"),
         lambda: {"left": numbers(NODES, WIDTH), "right": numbers(NODES, WIDTH)},
-        _with_gradients(lambda left, right: sample(pattern(), left, right)),
+        _with_gradients(lambda left, right: sddmm(pattern(), left, right)),
     ),
     Door(
         "attend",
-        ("attention.attend", "attention.attend_backward_rows", "attention.attend_backward_columns"),
+        ("csr_attention.attend", "csr_attention.attend_backward_rows", "csr_attention.attend_backward_columns"),
         lambda: {
             "score_row": numbers(NODES, HEADS),
             "score_column": numbers(NODES, HEADS),
@@ -397,63 +393,67 @@ DOORS = (
     ),
     Door(
         "entry_softmax",
-        ("attention.softmax_rows", "attention.softmax_rows_backward"),
+        ("csr_attention.softmax_rows", "csr_attention.softmax_rows_backward"),
         lambda: {"scores": numbers(len(ENDS[0]), HEADS)},
         _with_gradients(lambda scores: entry_softmax(pattern(), scores)),
         wide=("scores",),
     ),
     Door(
-        "pair_scores",
-        ("attention.pair_scores", "attention.pair_scores_backward"),
+        "gatv2_scores",
+        ("csr_attention.gatv2_scores", "csr_attention.gatv2_scores_backward"),
         lambda: {
             "left": numbers(NODES, HEADS, WIDTH),
             "right": numbers(NODES, HEADS, WIDTH),
             "att": numbers(HEADS, WIDTH),
             "entry_term": numbers(len(ENDS[0]), HEADS, WIDTH),
         },
-        _with_gradients(lambda **parts: pair_scores(pattern(), **parts)),
+        _with_gradients(lambda **parts: gatv2_scores(pattern(), **parts)),
     ),
     Door(
-        "neighbour_maximum",
-        ("extremum.maximum", "extremum.scatter_to_maxima", "extremum.gather_from_maxima"),
+        "neighbor_max",
+        ("csr_messages.neighbor_max", "csr_messages.scatter_to_maxima", "csr_messages.gather_from_maxima"),
         lambda: {"x": numbers(NODES, WIDTH)},
         _maximum,
         wide=("x",),
     ),
     Door(
-        "rectified_sum",
+        "relu_message_sum",
         (
-            "rectified.rectified_sum",
-            "rectified.rectified_sum_backward_edges",
-            "rectified.rectified_sum_backward_sources",
+            "csr_messages.relu_message_sum",
+            "csr_messages.relu_message_sum_backward_edges",
+            "csr_messages.relu_message_sum_backward_sources",
         ),
         lambda: {"x": numbers(NODES, WIDTH), "edge": numbers(len(ENDS[0]), WIDTH)},
-        _with_gradients(lambda x, edge: rectified_sum(pattern(), x, edge)),
+        _with_gradients(lambda x, edge: relu_message_sum(pattern(), x, edge)),
         loose={"edge": "a pattern may leave out edges of the list, as loops, so that more may be given"},
     ),
     Door(
-        "tabled_sum",
-        ("tabled.tabled_sum", "tabled.tabled_sum_backward_sources", "tabled.tabled_sum_backward_table"),
+        "edge_table_sum",
+        (
+            "csr_messages.edge_table_sum",
+            "csr_messages.edge_table_sum_backward_sources",
+            "csr_messages.edge_table_sum_backward_table",
+        ),
         lambda: {
             "x": numbers(NODES, WIDTH),
             "table": numbers(3, WIDTH),
             "row": torch.arange(len(ENDS[0])) % 3,
             "scale": torch.ones(NODES),
         },
-        _with_gradients(lambda x, table, row, scale: tabled_sum(pattern(), x, EdgeTable(table, row), scale)),
+        _with_gradients(lambda x, table, row, scale: edge_table_sum(pattern(), x, EdgeTable(table, row), scale)),
         places=("row",),
-        loose={"table": "rows that no edge names stand there for nothing", "row": "as the edges of `rectified_sum`"},
+        loose={"table": "rows that no edge names stand there for nothing", "row": "as the edges of `relu_message_sum`"},
     ),
     Door(
         "dropout",
-        ("randomness.dropped",),
+        ("splitmix.dropout_range",),
         lambda: {"x": numbers(NODES, WIDTH)},
         lambda x: torch.manual_seed(0) and dropout(x, 0.5),
         loose={"x": "any shape"},
     ),
     Door(
         "coarsen",
-        ("matching.match", "matching.contract", "ordering._counting_order", "ordering._transpose"),
+        ("matching.match", "matching.contract", "csr_layout._counting_sort", "csr_layout._transpose"),
         lambda: {"edge_index": edge_index(), "edge_weight": torch.ones(len(ENDS[0]))},
         _hierarchy,
         places=("edge_index",),
@@ -472,7 +472,7 @@ DOORS = (
     ),
     Door(
         "Level by hand",
-        ("ordering._counting_order", "ordering._fingerprint", "product.multiply"),
+        ("csr_layout._counting_sort", "csr_layout._fingerprint", "csr_products.spmm"),
         lambda: {
             "edge_index": edge_index(),
             "edge_weight": torch.ones(len(ENDS[0])),
@@ -483,11 +483,16 @@ DOORS = (
         places=("edge_index",),
     ),
     Door(
-        "GCNConv", ("product.multiply",), _graph, _layer(lambda: GCNConv(WIDTH, 33)), lax=LAYERS, places=("edge_index",)
+        "GCNConv",
+        ("csr_products.spmm",),
+        _graph,
+        _layer(lambda: GCNConv(WIDTH, 33)),
+        lax=LAYERS,
+        places=("edge_index",),
     ),
     Door(
         "GATConv",
-        ("attention.attend",),
+        ("csr_attention.attend",),
         lambda: {**_graph(), "edge_attr": numbers(len(ENDS[0]), 3)},
         _layer(lambda: GATConv(WIDTH, 8, heads=2, edge_dim=3)),
         lax=LAYERS,
@@ -495,7 +500,7 @@ DOORS = (
     ),
     Door(
         "GATv2Conv",
-        ("attention.pair_scores",),
+        ("csr_attention.gatv2_scores",),
         lambda: {**_graph(), "edge_attr": numbers(len(ENDS[0]), 3)},
         _layer(lambda: GATv2Conv(WIDTH, 8, heads=2, edge_dim=3)),
         lax=LAYERS,
@@ -503,7 +508,7 @@ DOORS = (
     ),
     Door(
         "SAGEConv of a CSR matrix",
-        ("product.multiply",),
+        ("csr_products.spmm",),
         _csr,
         _of_matrix(hooked=False),
         places=("pointers", "columns"),
@@ -519,7 +524,7 @@ DOORS = (
     ),
     Door(
         "SAGEConv of maxima",
-        ("extremum.maximum",),
+        ("csr_messages.neighbor_max",),
         _graph,
         _layer(lambda: SAGEConv(WIDTH, 8, aggr="max")),
         lax=LAYERS,
@@ -527,7 +532,7 @@ DOORS = (
     ),
     Door(
         "GINConv",
-        ("product.multiply",),
+        ("csr_products.spmm",),
         _graph,
         _layer(lambda: GINConv(nn.Linear(WIDTH, 8))),
         lax=LAYERS,
@@ -535,7 +540,7 @@ DOORS = (
     ),
     Door(
         "GINEConv",
-        ("rectified.rectified_sum",),
+        ("csr_messages.relu_message_sum",),
         lambda: {**_graph(), "edge_attr": numbers(len(ENDS[0]), WIDTH)},
         _layer(lambda: GINEConv(nn.Linear(WIDTH, 8))),
         lax=LAYERS,
@@ -543,7 +548,7 @@ DOORS = (
     ),
     Door(
         "GraphWaveletConv",
-        ("product.multiply", "ordering._fingerprint"),
+        ("csr_products.spmm", "csr_layout._fingerprint"),
         _graph,
         _layer(lambda: GraphWaveletConv(WIDTH, 33)),
         lax=LAYERS,
@@ -551,7 +556,7 @@ DOORS = (
     ),
     Door(
         "BondEncoder.table with GINEConv and BondedGCNConv",
-        ("tabled.tabled_sum",),
+        ("csr_messages.edge_table_sum",),
         lambda: {**_graph(), "bonds": torch.zeros(len(ENDS[0]), 3, dtype=torch.long)},
         lambda x, edge_index, bonds: (
             torch.manual_seed(0)
@@ -573,7 +578,13 @@ DOORS = (
     ),
     Door(
         "NeighborSampler of an edge_index",
-        ("sampling.drawn_counts", "sampling.drawn", "sampling.numbered", "sampling.placed", "sampling.folded"),
+        (
+            "neighbor_sampling.sample_counts",
+            "neighbor_sampling.sample_neighbors",
+            "neighbor_sampling.relabel",
+            "neighbor_sampling.insert",
+            "neighbor_sampling.hash_words",
+        ),
         lambda: {"edge_index": edge_index(), "input_nodes": torch.arange(NODES)},
         lambda **parts: _sampled(**parts),
         places=("edge_index", "input_nodes"),
@@ -581,7 +592,7 @@ DOORS = (
     ),
     Door(
         "NeighborSampler of weights",
-        ("sampling.drawn", "sampling.keyed"),
+        ("neighbor_sampling.sample_neighbors", "neighbor_sampling.hop_key"),
         lambda: {
             "edge_index": edge_index(),
             "input_nodes": torch.arange(NODES),
@@ -593,7 +604,7 @@ DOORS = (
     ),
     Door(
         "NeighborSampler of all edges between",
-        ("sampling.found",),
+        ("neighbor_sampling.lookup",),
         lambda: {"edge_index": edge_index(), "input_nodes": torch.arange(NODES)},
         lambda **parts: _sampled(**parts, subgraph_type="induced"),
         places=("edge_index", "input_nodes"),
@@ -601,10 +612,10 @@ DOORS = (
     ),
     Door(
         "NeighborSampler of edges that know their pointers",
-        ("sampling.drawn", "sampling.numbered"),
+        ("neighbor_sampling.sample_neighbors", "neighbor_sampling.relabel"),
         lambda: {
-            "pointers": pattern().pointers.long(),
-            "sources": pattern().columns.long(),
+            "pointers": pattern().indptr.long(),
+            "sources": pattern().indices.long(),
             "input_nodes": torch.arange(NODES),
         },
         _sampled_in_order,
@@ -613,10 +624,10 @@ DOORS = (
     ),
     Door(
         "Incoming",
-        ("sampling.drawn",),
+        ("neighbor_sampling.sample_neighbors",),
         lambda: {
-            "pointers": pattern().pointers.long().numpy(),
-            "sources": pattern().columns.numpy(),
+            "pointers": pattern().indptr.long().numpy(),
+            "sources": pattern().indices.numpy(),
             "weights": np.ones(len(ENDS[0])),
         },
         _drawn,
@@ -628,14 +639,14 @@ DOORS = (
     ),
     Door(
         "PassOrder",
-        ("sampling.keyed",),
+        ("neighbor_sampling.hop_key",),
         lambda: {"epoch": torch.tensor(3)},
         lambda epoch: np.array(list(PassOrder(type("Passing", (), {"seed": 0, "epoch": int(epoch)})(), length=4))),
         loose={"epoch": "any number"},
     ),
     Door(
         "store",
-        ("ordering._counting_order",),
+        ("csr_layout._counting_sort",),
         _graph,
         _kept,
         wide=("x",),
@@ -644,14 +655,14 @@ DOORS = (
     ),
     Door(
         "stored and NeighborSampler",
-        ("sampling.drawn",),
+        ("neighbor_sampling.sample_neighbors",),
         _on_the_disk,
         _from_the_disk,
         places=("sources", "pointers"),
     ),
     Door(
         "partition",
-        ("ordering._counting_order",),
+        ("csr_layout._counting_sort",),
         lambda: {**_graph(), "y": torch.arange(NODES) % 2},
         _parts,
         wide=("x",),
@@ -661,7 +672,7 @@ DOORS = (
     ),
     Door(
         "evaluate_retrieval",
-        ("ranking.figures",),
+        ("ranking.query_metrics",),
         _labelled,
         lambda z, y: np.array(
             list(metric.evaluate_retrieval(z, y, figures=("ranking", "knn")).__dict__.values()), dtype=object
@@ -679,7 +690,7 @@ DOORS = (
     ),
     Door(
         "TripletLoss",
-        ("triplets.batch_all", "pairs.distances", "pairs.over_distances"),
+        ("tuple_losses.batch_all_triplets", "tuple_losses.distances", "tuple_losses.divide_by_distances"),
         _labelled,
         _loss(metric.TripletLoss),
         wide=("z",),
@@ -687,7 +698,7 @@ DOORS = (
     ),
     Door(
         "TripletLoss, soft",
-        ("triplets.batch_all_soft",),
+        ("tuple_losses.batch_all_triplets_soft",),
         _labelled,
         _loss(lambda: metric.TripletLoss(margin=0.2, soft=True)),
         wide=("z",),
@@ -695,7 +706,7 @@ DOORS = (
     ),
     Door(
         "ContrastiveLoss",
-        ("pairs.contrastive",),
+        ("tuple_losses.contrastive_loss",),
         _labelled,
         _loss(metric.ContrastiveLoss),
         wide=("z",),
@@ -703,7 +714,7 @@ DOORS = (
     ),
     Door(
         "QuadrupletLoss",
-        ("quadruplets.positives", "quadruplets.negatives", "quadruplets.nearer"),
+        ("tuple_losses.quadruplet_positives", "tuple_losses.quadruplet_negatives", "tuple_losses.quadruplet_counts"),
         _labelled,
         _loss(metric.QuadrupletLoss),
         wide=("z",),

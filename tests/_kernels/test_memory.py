@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from graphkit._kernels import memory
-from graphkit._kernels.memory import LARGE, fresh
+from graphkit._kernels.memory import LARGE, empty_recycled
 
 ROWS = LARGE // 4 // 64
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
-    monkeypatch.setattr(memory, "_kept", [])
+    monkeypatch.setattr(memory, "_pool", [])
 
 
 def place(tensor):
@@ -25,11 +25,11 @@ def place(tensor):
 
 
 def test_memory_that_nobody_holds_is_given_out_again():
-    first = fresh((ROWS, 64), torch.float32)
+    first = empty_recycled((ROWS, 64), torch.float32)
     was = place(first)
     del first
-    assert place(fresh((64, ROWS), torch.float32)) == was
-    assert place(fresh((ROWS, 32), torch.float64)) == was
+    assert place(empty_recycled((64, ROWS), torch.float32)) == was
+    assert place(empty_recycled((ROWS, 32), torch.float64)) == was
 
 
 HELD = {
@@ -45,12 +45,12 @@ HELD = {
 
 @pytest.mark.parametrize("holder", HELD.values(), ids=HELD)
 def test_memory_that_somebody_holds_is_not(holder):
-    first = fresh((ROWS, 64), torch.float32)
+    first = empty_recycled((ROWS, 64), torch.float32)
     was, held = place(first), holder(first)
     del first
-    assert place(fresh((ROWS, 64), torch.float32)) != was
+    assert place(empty_recycled((ROWS, 64), torch.float32)) != was
     del held
-    assert was in {place(tensor) for tensor in [fresh((ROWS, 64), torch.float32) for _ in range(2)]}
+    assert was in {place(tensor) for tensor in [empty_recycled((ROWS, 64), torch.float32) for _ in range(2)]}
 
 
 def numbered(seed, rounds=300):
@@ -58,7 +58,7 @@ def numbered(seed, rounds=300):
     draw, held = random.Random(seed), {}
     for number in range(rounds):
         rows = draw.choice((ROWS, ROWS + 1, 2 * ROWS))
-        held[number] = fresh((rows, 64), torch.float32).fill_(number)
+        held[number] = empty_recycled((rows, 64), torch.float32).fill_(number)
         while len(held) > draw.randrange(1, 6):
             gone = draw.choice(list(held))
             if not bool((held.pop(gone) == gone).all()):
@@ -78,25 +78,25 @@ def test_no_tensor_is_written_to_by_another_thread():
 def test_little_is_kept(monkeypatch):
     """Not even when many that are held at once are let go at once."""
     monkeypatch.setattr(memory, "IDLE", 8 * LARGE)
-    held = [fresh((rows, 64), torch.float32) for rows in (*range(ROWS, ROWS + 40), *[ROWS] * 10)]
-    assert LARGE <= sum(each.nbytes for each in memory._kept) <= 8 * LARGE
+    held = [empty_recycled((rows, 64), torch.float32) for rows in (*range(ROWS, ROWS + 40), *[ROWS] * 10)]
+    assert LARGE <= sum(each.nbytes for each in memory._pool) <= 8 * LARGE
     held.clear()
     for rows in range(2 * ROWS, 2 * ROWS + 9):
-        fresh((rows - 40, 64), torch.float32)
-        assert sum(each.nbytes for each in memory._kept) <= 8 * LARGE
-    assert 4 * 64 * (2 * ROWS - 32) in [each.nbytes for each in memory._kept]  # the latest; older sizes have made room
-    fresh((3 * ROWS, 64), torch.float32)
-    assert 3 * LARGE not in [each.nbytes for each in memory._kept]
+        empty_recycled((rows - 40, 64), torch.float32)
+        assert sum(each.nbytes for each in memory._pool) <= 8 * LARGE
+    assert 4 * 64 * (2 * ROWS - 32) in [each.nbytes for each in memory._pool]  # the latest; older sizes have made room
+    empty_recycled((3 * ROWS, 64), torch.float32)
+    assert 3 * LARGE not in [each.nbytes for each in memory._pool]
 
 
 def _in_child():
-    fresh((ROWS, 64), torch.float32)
-    assert len(memory._kept) == 1
+    empty_recycled((ROWS, 64), torch.float32)
+    assert len(memory._pool) == 1
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_begins_anew_though_a_thread_of_its_parent_was_at_it():
-    first = fresh((ROWS, 64), torch.float32).fill_(7)
+    first = empty_recycled((ROWS, 64), torch.float32).fill_(7)
     with memory._lock:
         child = multiprocessing.get_context("fork").Process(target=_in_child)
         child.start()
@@ -107,11 +107,11 @@ def test_a_forked_child_begins_anew_though_a_thread_of_its_parent_was_at_it():
 
 def test_without_the_interpreters_lock_nothing_is_kept(monkeypatch):
     monkeypatch.setattr(memory, "_COUNTED", False)
-    fresh((ROWS, 64), torch.float32)
-    assert memory._kept == []
+    empty_recycled((ROWS, 64), torch.float32)
+    assert memory._pool == []
 
 
 def test_small_and_other_types_are_pytorchs_own():
-    assert fresh((3, 2), torch.float32).shape == (3, 2)
-    assert fresh((ROWS, 64), torch.int64).dtype == torch.int64
-    assert memory._kept == []
+    assert empty_recycled((3, 2), torch.float32).shape == (3, 2)
+    assert empty_recycled((ROWS, 64), torch.int64).dtype == torch.int64
+    assert memory._pool == []

@@ -53,7 +53,7 @@ class Model(nn.Module):
         super().__init__()
         self.told, self.conv, self.lin = told, pyg.SimpleConv(aggr="mean"), nn.Linear(7, 2)
         self.register_buffer("gate", torch.ones(()))
-        self.plain, self.listed, self.box, self.weights = torch.ones(2), [1], Box(), {"far": (torch.ones(1),)}
+        self.plain, self.list_length, self.box, self.weights = torch.ones(2), [1], Box(), {"far": (torch.ones(1),)}
         self.partial = functools.partial(max, 1, 1)
         self.hidden = nn.Module()
         self.hidden._far = 1
@@ -100,7 +100,7 @@ CHANGES: dict[str, tuple[Callable[[Model], Any], Callable[[Model], Any]]] = {
     "a buffer put in its place": (lambda m: m.gate, lambda m: setattr(m, "gate", torch.full((), 3.0))),
     "a tensor": (lambda m: m.plain[0], lambda m: m.plain.fill_(3)),
     "a tensor in a tuple in a dictionary": (lambda m: m.weights["far"][0], lambda m: m.weights["far"][0].fill_(3)),
-    "a list": (lambda m: len(m.listed), lambda m: m.listed.extend([1, 1])),
+    "a list": (lambda m: len(m.list_length), lambda m: m.list_length.extend([1, 1])),
     "an object": (lambda m: m.box.inner["far"][0], lambda m: m.box.inner.update(far=[3])),
     "an object's class": (lambda m: m.box.far, lambda m: setattr(Box, "far", 3)),
     "a class": (lambda m: m.far, lambda m: setattr(Model, "far", 3)),

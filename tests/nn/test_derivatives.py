@@ -30,7 +30,7 @@ Function = Callable[..., Tensor]
 
 OPERATORS: dict[str, tuple[Function, tuple[Tensor, ...]]] = {
     "SparseOperator": (lambda w, x: ops.SparseOperator.from_edge_index(EDGES, w, num_nodes=NODES) @ x, (WEIGHTS, X)),
-    "SparseOperator.sample": (lambda x, y: LAPLACIAN.sample(x, y), (X, X.flip(0))),
+    "SparseOperator.sddmm": (lambda x, y: LAPLACIAN.sddmm(x, y), (X, X.flip(0))),
     "sparse_features": (lambda x: ops.sparse_features(x.relu()) @ X[:4], (X,)),
     "laplacian": (lambda w, x: ops.laplacian(EDGES, w, NODES, normalization="sym", dtype=F64) @ x, (WEIGHTS, X)),
     "rescaled_laplacian": (lambda w, x: ops.rescaled_laplacian(EDGES, w, num_nodes=NODES, dtype=F64) @ x, (WEIGHTS, X)),

@@ -11,7 +11,7 @@ from torch_geometric.nn import GINEConv as PyGGINEConv
 from graphkit.nn import AtomEncoder, BondedGCNConv, BondEncoder, GINEConv, GraphClassifier
 from graphkit.nn.graphs import GraphBatch
 from graphkit.nn.molecules import ATOM_CATEGORIES, BOND_CATEGORIES
-from graphkit.operators.tabled import EdgeTable
+from graphkit.operators.messages import EdgeTable
 
 
 def drawn(categories, rows):

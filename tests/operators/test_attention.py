@@ -10,10 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch.func import grad, vmap
 
-from graphkit.operators.attention import attend, attend_composed, attention_weights
-from graphkit.operators.pair_scores import pair_scores, pair_scores_composed
+from graphkit.operators.attention import (
+    attend,
+    attend_reference,
+    attention_weights,
+    entry_softmax,
+    gatv2_scores,
+    gatv2_scores_reference,
+)
 from graphkit.operators.pattern import Pattern
-from graphkit.operators.softmax import entry_softmax
 from tests.contracts import EXACT
 from tests.graphs import BY_NAME, ZOO, pattern_of
 
@@ -38,7 +43,7 @@ def inputs_of(graph):
 
 def looped(pattern, score_row, score_column, x, score_entry=None, slope=0.2, keep=None):
     """The definition, node by node and head by head."""
-    pointers, columns = (part.tolist() for part in (pattern.pointers, pattern.columns))
+    pointers, columns = (part.tolist() for part in (pattern.indptr, pattern.indices))
     out = torch.zeros(pattern.shape[0], HEADS, FEATURES, dtype=torch.float64)
     weights = torch.zeros(pattern.entries, HEADS, dtype=torch.float64)
     for i in range(pattern.shape[0]):
@@ -76,7 +81,7 @@ def test_its_first_derivatives_are_those_of_the_composition_and_its_second_are_r
             return attend(pattern, r, c, x, score_entry=e, keep=k)
 
         def composed(r, c, x, e, k, pattern=pattern):
-            return attend_composed(pattern, r, c, x, e, k, 0.2)
+            return attend_reference(r, c, x, e, k, 0.2, pattern)
 
         upstream = numbers(graph.num_nodes, HEADS, FEATURES, seed=9)
         gradients = [torch.autograd.grad(each(*inputs), inputs, upstream) for each in (fused, composed)]
@@ -115,7 +120,7 @@ def test_scores_beyond_the_range_of_exp_are_shifted():
 def test_a_rows_softmax_is_torchs(graph):
     pattern = pattern_of(graph)
     scores = numbers(graph.num_edges, HEADS).requires_grad_()
-    pointers = pattern.pointers.tolist()
+    pointers = pattern.indptr.tolist()
     rows = [scores[a:b].softmax(0) for a, b in itertools.pairwise(pointers)]
     expected = torch.cat(rows) if rows else scores * 0
     close(entry_softmax(pattern, scores), expected, **EXACT)
@@ -138,11 +143,11 @@ def test_the_dynamic_score_is_its_formula(graph, with_entry):
     left, right = numbers(nodes, HEADS, FEATURES, seed=1), numbers(nodes, HEADS, FEATURES, seed=2)
     att = numbers(HEADS, FEATURES, seed=3)
     term = numbers(graph.num_edges, HEADS, FEATURES, seed=4) if with_entry else None
-    rows, columns = pattern.rows(), pattern.columns.long()
+    rows, columns = pattern.rows(), pattern.indices.long()
     z = left[rows] + right[columns] + (0 if term is None else term)
     expected = (F.leaky_relu(z, 0.2) * att).sum(-1)
-    close(pair_scores(pattern, left, right, att, entry_term=term), expected, **EXACT)
-    close(pair_scores_composed(pattern, left, right, att, term, 0.2), expected, **EXACT)
+    close(gatv2_scores(pattern, left, right, att, entry_term=term), expected, **EXACT)
+    close(gatv2_scores_reference(left, right, att, term, 0.2, pattern), expected, **EXACT)
 
 
 def test_the_dynamic_score_has_right_first_and_second_derivatives():
@@ -152,14 +157,14 @@ def test_the_dynamic_score_has_right_first_and_second_derivatives():
     inputs = [numbers(*shape, seed=k).requires_grad_() for k, shape in enumerate(shapes)]
 
     def scores(left, right, att, term):
-        return pair_scores(pattern, left, right, att, entry_term=term)
+        return gatv2_scores(pattern, left, right, att, entry_term=term)
 
     assert torch.autograd.gradcheck(scores, inputs)
     assert torch.autograd.gradgradcheck(scores, inputs)
 
 
 def test_a_bipartite_pattern_attends_from_targets_to_sources():
-    pattern = Pattern.from_coordinates(np.array([0, 0, 1]), np.array([3, 1, 2]), (2, 4))
+    pattern = Pattern.from_coo(np.array([0, 0, 1]), np.array([3, 1, 2]), (2, 4))
     inputs = {
         "score_row": numbers(2, HEADS),
         "score_column": numbers(4, HEADS, seed=1),

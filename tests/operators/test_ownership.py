@@ -21,6 +21,7 @@ import scipy.sparse
 import torch
 
 import graphkit
+from graphkit._deprecated import deprecated_method
 from graphkit.contrastive.views import Augmentation, Diffusion, View
 from graphkit.data import load
 from graphkit.nn import ChebConv, GATConv, GCNConv, GraphWaveletConv, SAGEConv
@@ -30,17 +31,17 @@ from graphkit.operators import (
     coarsen,
     fourier_basis,
     gcn_adjacency,
+    graph_cache,
     heat,
     laplacian,
     mean_adjacency,
-    prepared,
     rescaled_laplacian,
     sparse_features,
     sum_adjacency,
     wavelet_analysis,
 )
-from graphkit.operators.numbers import Degrees
-from tests.operators.test_arguments import RING, VALID, X
+from graphkit.operators.sparse import Degrees
+from tests.operators.test_operand_checks import RING, VALID, X
 
 WEIGHT = torch.arange(1.0, 9.0)
 VIEW, GENERATOR = View(X, RING, WEIGHT), torch.Generator().manual_seed(0)
@@ -105,6 +106,8 @@ def reached(value: Any, depth: int = 0) -> Iterator[Any]:
     elif type(value).__module__.startswith("graphkit.") and depth < 3:
         for name in dir(value):
             if name.startswith("_") or name in SETTLED or isinstance(value, torch.nn.Module):
+                continue
+            if isinstance(inspect.getattr_static(value, name), deprecated_method):
                 continue
             try:
                 part = getattr(value, name)
@@ -191,7 +194,7 @@ def test_whatever_is_done_to_an_answer_the_next_one_is_fresh(name, way):
     call, given = copy.deepcopy(CALLS[name])
     edit(call(**given), way)
     found = numbers(call, given)
-    prepared._memory.clear()
+    graph_cache._cache.clear()
     assert same(found, numbers(*copy.deepcopy((call, given))))
 
 
@@ -202,21 +205,21 @@ def test_whatever_is_done_to_the_arguments_the_next_answer_is_of_what_they_are_t
     numbers(call, given)
     edit([getattr(call, "__self__", None), *given.values()], way)
     found = numbers(call, given)
-    prepared._memory.clear()
+    graph_cache._cache.clear()
     assert same(found, numbers(*copy.deepcopy((call, given))))
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_no_answer_shares_memory_with_what_is_remembered(name):
     """The law above on accelerators too, where no fingerprint is taken, and between two callers."""
-    prepared._memory.clear()
+    graph_cache._cache.clear()
     call, given = copy.deepcopy(CALLS[name])
     own, handed = list(reached(list(given.values()))), list(reached(call(**given)))  # held, or others get their place
     kept = {
         address(part)
-        for forms in list(prepared._memory.values())
+        for forms in list(graph_cache._cache.values())
         for record in forms.values()
-        if record.lent is None  # what is lent is looked at before it is handed out again
+        if record.result_key is None  # what is exposed is looked at before it is handed out again
         for part in held(record.result, set())
     }
     assert not ({address(part) for part in handed} - {address(part) for part in own} - {0}) & kept
@@ -309,7 +312,7 @@ def agrees_with_its_dense_form(operator: SparseOperator) -> None:
     values = torch.ones(operator.entries) if operator.values is None else operator.values.detach()
     pattern = operator.pattern
     dense = torch.zeros(operator.shape, dtype=values.dtype).index_put(
-        (pattern.rows(), pattern.columns.long()), values, True
+        (pattern.rows(), pattern.indices.long()), values, True
     )
     x = torch.randn(4, 40, dtype=values.dtype, generator=torch.Generator().manual_seed(1))
     for width in (3, 40):  # MKL's product, and ours
@@ -407,19 +410,19 @@ REMEMBERED = {
     "operators.coarsening.hierarchy:fingerprint": ANSWERED,
     "operators.coarsening.hierarchy:tree": "looked at before it is handed out again; law above",
     "operators.diffusion:pagerank_graph": "looked at before it is handed out again; law above",
-    "operators.features:features_of": INTERNAL,
+    "operators.feature_matrix:features_of": INTERNAL,
     "operators.laplacian:laplacian": LENT,
     "operators.laplacian:rescaled_laplacian": LENT,
-    "operators.normalization:built": LENT,
+    "operators.normalization:cached_operator": LENT,
     "operators.normalization:gcn_adjacency": LENT,
     "operators.normalization:mean_adjacency": LENT,
     "operators.normalization:sum_adjacency": LENT,
-    "operators.prepared:edges_of": INTERNAL,
-    "operators.prepared:looped_pattern_of": "a pattern hands out copies; law above",
-    "operators.prepared:pattern_of": "a pattern hands out copies; law above",
+    "operators.edges:edges_of": INTERNAL,
+    "operators.edges:pattern_with_loops": "a pattern hands out copies; law above",
+    "operators.edges:pattern_of": "a pattern hands out copies; law above",
     "operators.spectrum.basis:extent": ANSWERED,
     "operators.wavelets.shift:shifted_laplacian": LENT,
-    "operators.wavelets.transform:_prepared": ANSWERED,
+    "operators.wavelets.transform:_polynomial_coefficients": ANSWERED,
     # kept for as long as the process runs, or with an object
     "cli.leftovers:sweep_at_exit": ANSWERED,
     "meta.features:of": "features of parts of a graph, drawn anew for every batch of tasks",
@@ -428,10 +431,10 @@ REMEMBERED = {
     "nn.fused:_steps_are_known": ANSWERED,
     "nn.fused:_steps_of": ANSWERED,
     "nn.alteration:methods": ANSWERED,
-    "operators.coarsening.tree:full": ANSWERED,
+    "operators.coarsening.hierarchy:full": ANSWERED,
     "operators.polynomials.cayley:_degree": ANSWERED,
-    "operators.polynomials.series:_cosines": INTERNAL,
-    "operators.polynomials.series:_table": "`chebyshev_table` returns a clone",
+    "operators.polynomials.polynomial_bases:_cosines": INTERNAL,
+    "operators.polynomials.polynomial_bases:_table": "`chebyshev_table` returns a clone",
     "operators.spectrum.basis:_matrix": "the caller's own entries, which it shares",
     "operators.spectrum.basis:sizes": "of the caller's own basis, read once",
     "operators.spectrum.components:double": INTERNAL,
@@ -442,7 +445,7 @@ REMEMBERED = {
 }
 """Where something is remembered, and why no caller can reach it."""
 
-KEEPERS = {"remembered", "built", "cache", "lru_cache", "cached_property"}
+KEEPERS = {"cached", "cached_operator", "cache", "lru_cache", "cached_property"}
 
 
 def test_every_place_that_remembers_is_known():
@@ -458,10 +461,7 @@ def test_every_place_that_remembers_is_known():
 
 def keeps(function: ast.FunctionDef) -> bool:
     """Tell whether a function is remembered or remembers, other functions inside it left out."""
-    names = {
-        getattr(node, "id", getattr(node, "attr", None))
-        for part in (*function.body, *function.decorator_list)
-        for node in ast.walk(part)
-        if isinstance(node, ast.Name | ast.Attribute)
-    }
-    return function.name != "remembered" and bool(names & KEEPERS)
+    parts = [node for part in (*function.body, *function.decorator_list) for node in ast.walk(part)]
+    names = {node.id for node in parts if isinstance(node, ast.Name)}
+    names |= {node.attr for node in parts if isinstance(node, ast.Attribute)} - {"cached"}  # an option of PyG's layers
+    return function.name != "cached" and bool(names & KEEPERS)

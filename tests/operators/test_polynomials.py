@@ -14,13 +14,13 @@ from graphkit.operators import SparseOperator, chebyshev_sum, laplacian, rescale
 from graphkit.operators.polynomials import (
     BASES,
     cayley_degree,
-    cayley_iterated,
+    cayley_jacobi,
     cayley_series,
     cayley_values,
     chebyshev_filter,
+    chebyshev_interpolate,
     chebyshev_nodes,
     chebyshev_table,
-    interpolated,
     optimal_terms,
     polynomial_terms,
 )
@@ -62,7 +62,7 @@ def test_a_table_holds_the_same_terms_as_chebyshev_series(basis, order, sign):
 @pytest.mark.parametrize("order", [0, 1, 4, 30])
 def test_interpolation_meets_its_values_at_the_nodes(order):
     values = torch.randn(order + 1, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    factors = interpolated(values)
+    factors = chebyshev_interpolate(values)
     found = chebyshev.chebval(chebyshev_nodes(order).numpy(), factors.numpy())
     np.testing.assert_allclose(found, values.T.numpy(), rtol=0, atol=1e-12)
     close(chebyshev_table("chebii", order) @ values, factors)
@@ -194,7 +194,7 @@ def test_jacobis_iteration_converges_to_the_rational_function_and_says_how_far()
     truth = vectors @ (torch.from_numpy(cayley(eigenvalues.numpy(), WEIGHTS.numpy(), 0.7)).unsqueeze(-1) * vectors.T)
     errors = []
     for iterations in (0, 5, 60):
-        found, error = cayley_iterated(matrix, graph.features(), WEIGHTS, 0.7, iterations=iterations)
+        found, error = cayley_jacobi(matrix, graph.features(), WEIGHTS, 0.7, iterations=iterations)
         errors.append(error)
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 1e-12

@@ -11,7 +11,7 @@ from torch.func import grad, vmap
 from graphkit.operators import SparseOperator, products
 from graphkit.operators.dropout import dropout
 from graphkit.operators.pattern import Pattern
-from graphkit.operators.products import along_columns, along_rows, multiply, row_sums, sample
+from graphkit.operators.products import columns_to_entries, row_sums, rows_to_entries, sddmm, spmm
 from tests.contracts import EXACT
 from tests.graphs import BY_NAME, ZOO, graphs, pattern_of
 
@@ -26,49 +26,49 @@ def numbers(*shape, seed=0):
 def dense(pattern, values):
     """The matrix of each head, ``[rows, columns, heads]``."""
     out = torch.zeros(*pattern.shape, *values.shape[1:], dtype=torch.float64)
-    return out.index_put((pattern.rows(), pattern.columns.long()), values, accumulate=True)
+    return out.index_put((pattern.rows(), pattern.indices.long()), values, accumulate=True)
 
 
 @given(graph=graphs(), heads=st.integers(1, 3), width=st.integers(1, WIDE))
 def test_with_heads_it_is_einsum(graph, heads, width):
     pattern, values = pattern_of(graph), numbers(graph.num_edges, heads)
     x, left = numbers(graph.num_nodes, heads, width, seed=1), numbers(graph.num_nodes, heads, width, seed=2)
-    close(multiply(pattern, values, x), torch.einsum("ijh,jhf->ihf", dense(pattern, values), x), **EXACT)
+    close(spmm(pattern, values, x), torch.einsum("ijh,jhf->ihf", dense(pattern, values), x), **EXACT)
     inner = torch.einsum("ihf,jhf->ijh", left, x)
-    close(sample(pattern, left, x), inner[pattern.rows(), pattern.columns.long()], **EXACT)
+    close(sddmm(pattern, left, x), inner[pattern.rows(), pattern.indices.long()], **EXACT)
 
 
 @given(
     graph=graphs(),
     width=st.sampled_from([1, 2, WIDE]),
     scale=st.floats(-3, 3),
-    plus=st.sampled_from(["none", "own", "row", "x"]),
-    plus_scale=st.floats(-3, 3),
+    addend=st.sampled_from(["none", "own", "row", "x"]),
+    beta=st.floats(-3, 3),
 )
-def test_a_scaled_product_plus_a_scaled_term_is_that(graph, width, scale, plus, plus_scale):
+def test_a_scaled_product_plus_a_scaled_term_is_that(graph, width, scale, addend, beta):
     pattern, values, x = pattern_of(graph), graph.weights(), numbers(graph.num_nodes, width, seed=1)
-    values = values[pattern.order]
+    values = values[pattern.perm]
     term = {"none": None, "own": numbers(graph.num_nodes, width, seed=2), "row": numbers(1, width, seed=3), "x": x}[
-        plus
+        addend
     ]
-    found = multiply(pattern, values, x, scale=scale, plus=term, plus_scale=plus_scale)
-    expected = scale * dense(pattern, values) @ x + (0 if term is None else plus_scale * term)
+    found = spmm(pattern, values, x, alpha=scale, addend=term, beta=beta)
+    expected = scale * dense(pattern, values) @ x + (0 if term is None else beta * term)
     close(found, expected, **EXACT)
 
 
 @pytest.mark.parametrize("width", [2, WIDE])
-@pytest.mark.parametrize("plus", ["own", "row", "x", "none"])
-def test_every_input_is_twice_differentiable(width, plus):
+@pytest.mark.parametrize("addend", ["own", "row", "x", "none"])
+def test_every_input_is_twice_differentiable(width, addend):
     graph = BY_NAME["self-loops"]
     pattern = pattern_of(graph)
     values, x = graph.weights().requires_grad_(), numbers(4, width).requires_grad_()
-    term = numbers(1 if plus == "row" else 4, width, seed=1).requires_grad_()
+    term = numbers(1 if addend == "row" else 4, width, seed=1).requires_grad_()
 
     def function(values, x, term):
-        given = {"none": None, "x": x}.get(plus, term)
-        return multiply(pattern, values, x, scale=2.0, plus=given, plus_scale=-0.5)
+        given = {"none": None, "x": x}.get(addend, term)
+        return spmm(pattern, values, x, alpha=2.0, addend=given, beta=-0.5)
 
-    inputs = (values, x, term) if plus in ("own", "row") else (values, x)
+    inputs = (values, x, term) if addend in ("own", "row") else (values, x)
     called = function if len(inputs) == 3 else lambda values, x: function(values, x, None)
     assert torch.autograd.gradcheck(called, inputs, fast_mode=True)
     assert torch.autograd.gradgradcheck(called, inputs, fast_mode=True)
@@ -84,7 +84,7 @@ def test_stacked_tasks_are_a_loop(width, stacked):
     given = [part if dim == 0 else part[0] for part, dim in zip((values, x), dims, strict=True)]
 
     def energy(values, x):
-        return multiply(pattern, values, x, scale=2.0, plus=x, plus_scale=0.5).pow(3).sum()
+        return spmm(pattern, values, x, alpha=2.0, addend=x, beta=0.5).pow(3).sum()
 
     for function in (energy, grad(energy), grad(energy, argnums=1), grad(lambda v, x: grad(energy)(v, x).pow(2).sum())):
         found = vmap(function, dims)(*given)
@@ -95,8 +95,8 @@ def test_stacked_tasks_are_a_loop(width, stacked):
 @pytest.mark.parametrize("graph", ZOO, ids=lambda graph: graph.name)
 def test_values_go_along_rows_and_columns_and_add_up(graph):
     pattern, x = pattern_of(graph), numbers(graph.num_nodes, 2)
-    close(along_rows(pattern, x), x[pattern.rows()], **EXACT)
-    close(along_columns(pattern, x), x[pattern.columns.long()], **EXACT)
+    close(rows_to_entries(pattern, x), x[pattern.rows()], **EXACT)
+    close(columns_to_entries(pattern, x), x[pattern.indices.long()], **EXACT)
     values = numbers(graph.num_edges, 2)
     close(row_sums(pattern, values), torch.zeros_like(x).index_add(0, pattern.rows(), values), **EXACT)
 
@@ -106,15 +106,15 @@ def test_indices_of_64_bits_give_the_same(width):
     """They are taken where a graph has more than 2^31 entries; no test can hold one, so the types are changed here."""
     graph = BY_NAME["directed"]
     narrow = pattern_of(graph)
-    wide = Pattern(*(part.long() for part in (narrow.pointers, narrow.columns, narrow.order)), narrow.shape)
+    wide = Pattern(*(part.long() for part in (narrow.indptr, narrow.indices, narrow.perm)), narrow.shape)
     x, values = numbers(6, width).requires_grad_(), graph.weights().requires_grad_()
     results = []
     for pattern in (narrow, wide):
-        out = multiply(pattern, values, x)
+        out = spmm(pattern, values, x)
         results.append((out, *torch.autograd.grad(out.square().sum(), (x, values))))
     close(*results, rtol=0, atol=1e-12)
-    assert narrow.columns.dtype == torch.int32
-    assert wide.transpose[0].columns.dtype == torch.int64
+    assert narrow.indices.dtype == torch.int32
+    assert wide.transpose[0].indices.dtype == torch.int64
 
 
 @pytest.mark.parametrize("width", [1, WIDE])
@@ -137,7 +137,7 @@ def test_a_patterns_transpose_turns_back(graph):
     pattern = pattern_of(graph)
     other, position = pattern.transpose
     assert (other is pattern) is pattern.symmetric is graph.symmetric
-    assert torch.equal(other.rows(), pattern.columns.long()[position.long()])
+    assert torch.equal(other.rows(), pattern.indices.long()[position.long()])
     back, returned = other.transpose
     assert back is pattern
     assert torch.equal(position.long()[returned.long()], torch.arange(pattern.entries))
@@ -204,5 +204,5 @@ def test_memory_to_be_written_is_not_read(width):
     pattern = pattern_of(BY_NAME["grid"])
     values, x = numbers(pattern.entries), numbers(pattern.shape[1], width, seed=1)
     out = torch.full((pattern.shape[0], width), torch.nan, dtype=torch.float64)
-    assert products._multiply(pattern, values, x, 2.0, None, 1.0, out=out) is out
+    assert products._spmm(pattern, values, x, 2.0, None, 1.0, out=out) is out
     close(out, 2 * dense(pattern, values) @ x, **EXACT)

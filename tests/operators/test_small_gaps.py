@@ -10,7 +10,7 @@ import torch
 
 from graphkit.data import load
 from graphkit.operators import SparseOperator, fourier_basis, laplacian
-from graphkit.operators.spectrum import iterative
+from graphkit.operators.spectrum import eigensolvers
 
 close = torch.testing.assert_close
 
@@ -60,7 +60,7 @@ def test_the_combinatorial_laplacian_of_citeseer_is_solved(mirror):
 
 
 def test_where_iteration_does_not_get_there_small_components_are_solved_densely(monkeypatch):
-    monkeypatch.setattr(iterative, "PRODUCTS", 10)
+    monkeypatch.setattr(eigensolvers, "PRODUCTS", 10)
     matrix = operator(nx.path_graph(1600), "sym")
     close(fourier_basis(matrix, 2).eigenvalues[1], 1 - torch.tensor(math.pi / 1599).double().cos(), rtol=0, atol=1e-12)
     with pytest.raises(RuntimeError, match=r"the 6 lowest eigenpairs .* were not found by 12 products .*'dense'"):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch.func import grad, vmap
 
 from graphkit.operators import SparseOperator, sparse_features
-from graphkit.operators.products import sample
+from graphkit.operators.products import sddmm
 from tests.contracts import EXACT, matrix_forms
 from tests.graphs import BY_NAME, ZOO, graphs
 
@@ -136,7 +136,7 @@ def test_weights_that_differ_by_direction_make_it_unsymmetric():
     operator = SparseOperator.from_edge_index(torch.tensor([[0, 1], [1, 0]]), torch.tensor([1.0, 2.0]))
     assert not operator.symmetric
     assert operator.T.to_dense().tolist() == [[0, 1], [2, 0]]
-    assert operator.T._kept is operator.T._kept  # made once
+    assert operator.T._store is operator.T._store  # made once
 
 
 def test_a_symmetric_operator_is_so_inside_a_transform_too():
@@ -260,9 +260,9 @@ def test_the_sampled_product_is_the_dense_one_at_the_entries():
     operator = operator_of(graph)
     left, right = graph.features(3).requires_grad_(), graph.features(3).flip(0).requires_grad_()
     source, target = operator.edge_index()
-    close(operator.sample(left, right), (left @ right.T)[target, source], **EXACT)
-    assert torch.autograd.gradcheck(operator.sample, (left, right))
-    assert torch.autograd.gradgradcheck(operator.sample, (left, right))
+    close(operator.sddmm(left, right), (left @ right.T)[target, source], **EXACT)
+    assert torch.autograd.gradcheck(operator.sddmm, (left, right))
+    assert torch.autograd.gradgradcheck(operator.sddmm, (left, right))
 
 
 def test_transforms_see_the_values():
@@ -283,7 +283,7 @@ def test_transforms_see_the_values():
 def test_forward_mode_sees_features_values_and_entries(graph):
     """``jvp`` of products and sampled products is what a dense matrix gives, and of a gradient too."""
     operator, dense = operator_of(graph, graph.weights()), operator_of(graph, graph.weights()).to_dense()
-    rows, columns = operator.pattern.rows(), operator.pattern.columns.long()
+    rows, columns = operator.pattern.rows(), operator.pattern.indices.long()
     x, dx = graph.features(), graph.features().flip(0)
     values, dvalues = operator.values, operator.values.flip(0)
 
@@ -294,10 +294,10 @@ def test_forward_mode_sees_features_values_and_entries(graph):
         return operator.with_values(values) @ x
 
     def shifted(x, values):
-        return operator.with_values(values).multiply_add(x, x, plus_scale=2.0)
+        return operator.with_values(values).multiply_add(x, x, beta=2.0)
 
     def sampled(x, values):
-        return sample(operator.pattern, x, values.sum() * x)
+        return sddmm(operator.pattern, x, values.sum() * x)
 
     def by_hand(x, values):
         return of_dense(values) @ x
@@ -403,11 +403,11 @@ MISFITS = {
     "values with another axis": (lambda a: SparseOperator(a.pattern, torch.ones(3, 2)), "`values`"),
     "other values, too many": (lambda a: a.with_values(torch.ones(4)), "`values`"),
     "x with another axis": (lambda a: a.multiply_add(torch.ones(2, 4, 64)), "`x`"),
-    "plus of another width": (lambda a: a.multiply_add(WIDE, torch.ones(4, 32)), "`plus`"),
-    "plus with too few rows": (lambda a: a.multiply_add(WIDE, torch.ones(3, 64)), "`plus`"),
-    "plus without rows": (lambda a: a.multiply_add(WIDE, torch.ones(64)), "`plus`"),
-    "ends with too few rows": (lambda a: a.sample(torch.ones(3, 2), torch.ones(4, 2)), "`left` and `right`"),
-    "ends of two widths": (lambda a: a.sample(torch.ones(4, 2), torch.ones(4, 3)), "`left` and `right`"),
+    "addend of another width": (lambda a: a.multiply_add(WIDE, torch.ones(4, 32)), "`addend`"),
+    "addend with too few rows": (lambda a: a.multiply_add(WIDE, torch.ones(3, 64)), "`addend`"),
+    "addend without rows": (lambda a: a.multiply_add(WIDE, torch.ones(64)), "`addend`"),
+    "ends with too few rows": (lambda a: a.sddmm(torch.ones(3, 2), torch.ones(4, 2)), "`left` and `right`"),
+    "ends of two widths": (lambda a: a.sddmm(torch.ones(4, 2), torch.ones(4, 3)), "`left` and `right`"),
 }
 
 

@@ -62,8 +62,8 @@ def test_inner_products_at_the_entries_too(left, right, width):
     operator = SparseOperator.from_edge_index(ENDS, num_nodes=4)
     one, other = drawn(left, 4, width), drawn(right, 4, width)
     first, second = exact(one, other)
-    truth = (first @ second.T)[operator.pattern.rows(), operator.pattern.columns.long()]
-    same(operator.sample(one, other), truth, torch.promote_types(left, right))
+    truth = (first @ second.T)[operator.pattern.rows(), operator.pattern.indices.long()]
+    same(operator.sddmm(one, other), truth, torch.promote_types(left, right))
 
 
 @pytest.mark.parametrize(("term", "x"), PAIRS, ids=str)
@@ -85,11 +85,11 @@ def test_a_mask_is_counted_as_a_sum_of_it_is():
     assert (sum_adjacency(ENDS, num_nodes=4) @ mask).tolist() == [1, 2, 1, 1]
 
 
-@pytest.mark.parametrize("factors", [{"scale": 0.5}, {"plus_scale": 0.5}])
+@pytest.mark.parametrize("factors", [{"alpha": 0.5}, {"beta": 0.5}])
 def test_a_fraction_is_no_integer(factors):
     operator, x = SparseOperator.from_edge_index(ENDS, num_nodes=4), drawn(torch.int64, 4, 3)
     dense, signal = exact(operator.to_dense(), x)
-    truth = factors.get("scale", 1.0) * dense @ signal + factors.get("plus_scale", 1.0) * signal
+    truth = factors.get("alpha", 1.0) * dense @ signal + factors.get("beta", 1.0) * signal
     same(operator.multiply_add(x, x, **factors), truth, torch.float32)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import not_negative
-from graphkit._kernels.pairs import contrastive
+from graphkit._kernels.tuple_losses import contrastive_loss
 from graphkit.metric.compared import Compared
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
 from graphkit.metric.relations import Relations
@@ -84,7 +84,7 @@ class ContrastiveLoss(AbstractLoss):
         if not compiled(distances):
             return super().slopes(distances, relations, out)
         margins = self.margin, self.positive_margin, self._rounding(distances)
-        return sums_of(contrastive, relations, margins, distances, out)
+        return sums_of(contrastive_loss, relations, margins, distances, out)
 
     def _excess(self, same: Tensor, different: Tensor) -> tuple[Tensor, Tensor]:
         pulled = same - self.positive_margin

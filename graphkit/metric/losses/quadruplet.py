@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import flag, not_negative
-from graphkit._kernels.triplets import batch_all
+from graphkit._kernels.tuple_losses import batch_all_triplets
 from graphkit.metric.compared import Compared
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
 from graphkit.metric.losses.quadruplets import mean_distances, streamed_quadruplets
@@ -110,7 +110,7 @@ class QuadrupletLoss(AbstractLoss):
             first, second = (margin * max(0.0, means[1] - means[0]) for margin in (first, second))
 
         def triplets(distances: Tensor, relations: Relations, out: Tensor) -> Sums:
-            return sums_of(batch_all, relations, (first,), distances, out)
+            return sums_of(batch_all_triplets, relations, (first,), distances, out)
 
         return [
             streamed(seen, given.relations, distance, triplets, gradient=gradient),

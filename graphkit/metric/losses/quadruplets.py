@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._kernels import quadruplets as kernels
+from graphkit._kernels import tuple_losses as kernels
 from graphkit.metric.relations import NOBODY, Relations
 from graphkit.metric.streaming import BLOCK, Gradient, Sides, Sums, block_distances, blocks, over_block, streamed
 
@@ -71,7 +71,7 @@ def streamed_quadruplets(
     for start, stop in bounds:
         distances = block_distances(seen, start, stop, distance)
         arrays = codes.y[start:stop], codes.labels, own + start * count, codes.starts[start:stop]
-        over_block(kernels.positives, distances, *arrays, distances.numpy(), near, owners)
+        over_block(kernels.quadruplet_positives, distances, *arrays, distances.numpy(), near, owners)
 
     thresholds = near + margin
     order, class_order = np.argsort(thresholds), np.lexsort((thresholds, owners))
@@ -83,7 +83,7 @@ def streamed_quadruplets(
     for start, stop in bounds:
         distances = block_distances(seen, start, stop, distance)
         slopes, sums = torch.empty_like(distances), np.empty((stop - start, 3))
-        kernels.negatives(
+        kernels.quadruplet_negatives(
             0, stop - start, codes.starts, codes.y[start:stop], codes.labels, own + start * count, every, of_class,
             class_starts, distances.numpy(), slopes.numpy(), below, below_of_class, sums,
         )  # fmt: skip
@@ -91,14 +91,16 @@ def streamed_quadruplets(
         if gathered is not None:
             gathered.add(start, stop, distances, slopes)
 
-    counts = kernels.counts_of_thresholds(order, class_order, owners[class_order], class_starts, below, below_of_class)
+    counts = kernels.pairs_below_thresholds(
+        order, class_order, owners[class_order], class_starts, below, below_of_class
+    )
     total = float(total + (counts * thresholds).sum())
     if gathered is not None:
         for start, stop in bounds:
             distances = block_distances(seen, start, stop, distance)
             slopes = torch.zeros_like(distances)
             arrays = codes.y[start:stop], codes.labels, own + start * count, codes.starts[start:stop]
-            over_block(kernels.nearer, slopes, *arrays, counts, slopes.numpy())
+            over_block(kernels.quadruplet_counts, slopes, *arrays, counts, slopes.numpy())
             gathered.add(start, stop, distances, slopes)
         gathered.times(codes.weight)
     return Sums(total * codes.weight, codes.tuples * codes.weight, active * codes.weight), gathered

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import flag, not_negative
-from graphkit._kernels.triplets import batch_all, batch_all_soft
+from graphkit._kernels.tuple_losses import batch_all_triplets, batch_all_triplets_soft
 from graphkit.metric.compared import Compared
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
 from graphkit.metric.losses.exponentials import softplus
@@ -79,7 +79,9 @@ class TripletLoss(AbstractLoss):
         """Set ``out`` to the number of active triplets of every distance, negative for those that are to grow."""
         if not compiled(distances):
             return super().slopes(distances, relations, out)
-        return sums_of(batch_all_soft if self.soft else batch_all, relations, (self.margin,), distances, out)
+        return sums_of(
+            batch_all_triplets_soft if self.soft else batch_all_triplets, relations, (self.margin,), distances, out
+        )
 
 
 def triplet_terms(distances: Tensor, relations: Relations, margin: float | Tensor) -> Terms:

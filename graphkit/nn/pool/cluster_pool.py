@@ -15,7 +15,7 @@ from graphkit._checks import (
 )
 from graphkit.nn.fused import unscriptable
 from graphkit.operators import coarse_graph
-from graphkit.operators.pattern import outside_transforms
+from graphkit.operators.autograd import outside_transforms
 
 REDUCTIONS = {"max": "amax", "mean": "mean", "sum": "sum"}
 

@@ -93,7 +93,7 @@ class LocallyConnectedConv(nn.Module):
         self._require(given, level is None or _level(level).fingerprint & FINGERPRINT == self._known())
         if self._pattern.device != x.device:
             self._pattern = self._pattern.to(x.device)
-        values = self.weight.flatten().index_select(0, self._pattern._order.long())
+        values = self.weight.flatten().index_select(0, self._pattern._perm.long())
         signals = x.reshape(-1, self.num_nodes * self.in_channels).t().contiguous()
         out = SparseOperator(self._pattern, values).multiply_add(signals)
         out = out.t().reshape(*x.shape[:-1], self.out_channels)
@@ -133,4 +133,4 @@ def _blocks(rows: np.ndarray, columns: np.ndarray, out_channels: int, in_channel
     shape = (len(rows), out_channels, in_channels)
     row = np.broadcast_to(rows[:, None, None] * out_channels + np.arange(out_channels)[:, None], shape)
     column = np.broadcast_to(columns[:, None, None] * in_channels + np.arange(in_channels), shape)
-    return Pattern.from_coordinates(row.ravel(), column.ravel(), (nodes * out_channels, nodes * in_channels))
+    return Pattern.from_coo(row.ravel(), column.ravel(), (nodes * out_channels, nodes * in_channels))

@@ -13,8 +13,8 @@ from graphkit.nn.inputs import plain_features
 from graphkit.nn.maps import biased
 from graphkit.operators import SparseOperator
 from graphkit.operators.dropout import dropout
+from graphkit.operators.edges import edges_of, pattern_of, pattern_with_loops
 from graphkit.operators.pattern import Pattern
-from graphkit.operators.prepared import edges_of, looped_pattern_of, pattern_of
 
 
 class FusedAttention(Fused):
@@ -38,13 +38,13 @@ class FusedAttention(Fused):
         edges = edges_of(edge_index, flow=self.flow, num_nodes=sizes)
         attr = self._edge_features(edge_attr, edges.weight, edges.index.shape[1])
         loops = self.add_self_loops
-        pattern = looped_pattern_of(edges.index, sizes, loops="new") if loops else pattern_of(edges.index, sizes)
+        pattern = pattern_with_loops(edges.index, sizes, loops="new") if loops else pattern_of(edges.index, sizes)
         if attr is None or self.lin_edge is None:
             return pattern, None
         if loops:
             index = edges.index if self.flow == "source_to_target" else edges.index.flip(0)
             attr = torch.cat((attr, _loop_features(index, attr, min(sizes), self.fill_value)))
-        return pattern, attr.index_select(0, pattern._order)
+        return pattern, attr.index_select(0, pattern._perm)
 
     def _edge_features(self, edge_attr: OptTensor, values: OptTensor, edges: int) -> OptTensor:
         """Return the features of edges, ``[edges, features]``, or a matrix's ``values`` in their place."""
@@ -78,8 +78,8 @@ class FusedAttention(Fused):
         out, (index, alpha) = result
         if index is edge_index:
             return result
-        pattern = Pattern.from_ends(index[1], index[0], sizes[::-1])
-        return out, self._weights(pattern, alpha.index_select(0, pattern._order), edge_index)
+        pattern = Pattern.from_coo(index[1], index[0], sizes[::-1])
+        return out, self._weights(pattern, alpha.index_select(0, pattern._perm), edge_index)
 
     def _weights(self, pattern: Pattern, alpha: Tensor, edge_index: Any) -> tuple[Any, Tensor]:
         """Return the graph that attention ran over and its weights, ``[entries, heads]``, as PyG orders them.
@@ -89,10 +89,10 @@ class FusedAttention(Fused):
         """
         if _is_matrix(edge_index):
             size = (*pattern.shape, self.heads)
-            matrix = torch.sparse_csr_tensor(pattern.pointers, pattern.columns, alpha, size, check_invariants=False)
+            matrix = torch.sparse_csr_tensor(pattern.indptr, pattern.indices, alpha, size, check_invariants=False)
             return matrix, alpha
-        order = pattern._order.argsort()
-        ends = pattern._columns.long(), pattern.rows()
+        order = pattern._perm.argsort()
+        ends = pattern._indices.long(), pattern.rows()
         index = torch.stack(ends if self.flow == "source_to_target" else ends[::-1])
         return index.index_select(1, order), alpha.index_select(0, order)
 

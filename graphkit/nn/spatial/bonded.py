@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from graphkit.nn.fused import unscriptable
 from graphkit.nn.inputs import fitting
 from graphkit.operators import sum_adjacency
-from graphkit.operators.tabled import EdgeTable, tabled_sum
+from graphkit.operators.messages import EdgeTable, edge_table_sum
 
 
 class BondedGCNConv(nn.Module):
@@ -53,7 +53,7 @@ class BondedGCNConv(nn.Module):
             edge_attr = EdgeTable(edge_attr, torch.arange(len(edge_attr), device=edge_attr.device))
         z = self.linear(x)
         pattern = sum_adjacency(edge_index, num_nodes=z.size(0)).pattern
-        outgoing = pattern._transpose[0]._pointers.diff()
+        outgoing = pattern._transpose[0]._indptr.diff()
         scale = (outgoing + 1).to(z.dtype).rsqrt()
-        gathered = tabled_sum(pattern, z, edge_attr, scale) * scale.unsqueeze(1)
+        gathered = edge_table_sum(pattern, z, edge_attr, scale) * scale.unsqueeze(1)
         return gathered + (z + self.root_emb.weight).relu() * scale.square().unsqueeze(1)

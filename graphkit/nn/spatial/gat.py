@@ -13,8 +13,8 @@ from graphkit.nn.inputs import both_ends, end_sizes, fitting, one_kind_against_t
 from graphkit.nn.maps import mapped, materialized
 from graphkit.nn.spatial.attention import FusedAttention
 from graphkit.operators.attention import attend, attention_weights
-from graphkit.operators.dense import linear
-from graphkit.operators.products import multiply
+from graphkit.operators.feature_matrix import linear
+from graphkit.operators.products import spmm
 
 
 class GATConv(FusedAttention, torch_geometric.nn.GATConv):
@@ -137,7 +137,7 @@ class GATConv(FusedAttention, torch_geometric.nn.GATConv):
             return attend(pattern, by_target, by_source, x, score_entry=by_edge, slope=slope, keep=keep), None
         alpha = attention_weights(pattern, by_target, by_source, by_edge, self.negative_slope)
         alpha = alpha if keep is None else alpha * keep
-        return multiply(pattern, alpha, x), self._weights(pattern, alpha, edge_index)
+        return spmm(pattern, alpha, x), self._weights(pattern, alpha, edge_index)
 
     def _edge_scores(self, attr: Tensor) -> Tensor:
         """Return :math:`a_e^T Theta_e e`, ``[entries, heads]``: the two maps are one of ``heads`` outputs."""

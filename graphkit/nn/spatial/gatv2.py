@@ -10,9 +10,8 @@ from torch_geometric.typing import OptTensor
 from graphkit.nn.inputs import both_ends, end_sizes, fitting, one_kind_against_the_flow, two_axes
 from graphkit.nn.maps import mapped
 from graphkit.nn.spatial.attention import FusedAttention
-from graphkit.operators.pair_scores import pair_scores
-from graphkit.operators.products import multiply
-from graphkit.operators.softmax import entry_softmax
+from graphkit.operators.attention import entry_softmax, gatv2_scores
+from graphkit.operators.products import spmm
 
 
 class GATv2Conv(FusedAttention, torch_geometric.nn.GATv2Conv):
@@ -107,8 +106,8 @@ class GATv2Conv(FusedAttention, torch_geometric.nn.GATv2Conv):
         term = None if attr is None else self.lin_edge(attr.to(left.dtype)).to(left.dtype)
         term = None if term is None else term.view(-1, self.heads, self.out_channels)
         att = self.att.squeeze(0).to(left.dtype)
-        scores = pair_scores(pattern, right, left, att, entry_term=term, slope=self.negative_slope)
+        scores = gatv2_scores(pattern, right, left, att, entry_term=term, slope=self.negative_slope)
         alpha = entry_softmax(pattern, scores)
         keep = self._kept(pattern, alpha)
         alpha = alpha if keep is None else alpha * keep
-        return multiply(pattern, alpha, left), self._weights(pattern, alpha, edge_index) if weights else None
+        return spmm(pattern, alpha, left), self._weights(pattern, alpha, edge_index) if weights else None

@@ -14,8 +14,8 @@ from graphkit.nn.inputs import fitting, traced
 from graphkit.nn.maps import mapped
 from graphkit.nn.precision import in_half, matrix_type, result_type
 from graphkit.operators import SparseOperator, gcn_adjacency
-from graphkit.operators.features import features_of
-from graphkit.operators.functions import inside_transform
+from graphkit.operators.autograd import inside_transform
+from graphkit.operators.feature_matrix import features_of
 
 
 class GCNConv(Fused, torch_geometric.nn.GCNConv):

@@ -13,9 +13,8 @@ from graphkit.nn.fused import Fused
 from graphkit.nn.inputs import both_ends, end_sizes, first_map, fitting, one_kind_against_the_flow, plain_features
 from graphkit.nn.maps import applied
 from graphkit.operators import SparseOperator, sum_adjacency
-from graphkit.operators.pattern import rememberable
-from graphkit.operators.rectified import rectified_sum
-from graphkit.operators.tabled import EdgeTable, tabled_sum
+from graphkit.operators.autograd import is_cacheable
+from graphkit.operators.messages import EdgeTable, edge_table_sum, relu_message_sum
 
 
 class GINConv(Fused, torch_geometric.nn.GINConv):
@@ -62,8 +61,8 @@ class GINConv(Fused, torch_geometric.nn.GINConv):
         target = target.to_dense() if isinstance(target, SparseOperator) else target
         source = source if target is None else source.to(torch.promote_types(source.dtype, self.eps.dtype))
         alike = target is not None and source.dim() == 2 and target.shape[1:] == source.shape[1:]
-        if alike and rememberable(self.eps):
-            return applied(self.nn, adjacency.multiply_add(source, target, plus_scale=1 + float(self.eps)))
+        if alike and is_cacheable(self.eps):
+            return applied(self.nn, adjacency.multiply_add(source, target, beta=1 + float(self.eps)))
         out = adjacency @ source
         return self.nn(out if target is None else torch.addcmul(out, target, 1 + self.eps))
 
@@ -121,9 +120,9 @@ class GINEConv(Fused, torch_geometric.nn.GINEConv):
         r"""Return :math:`\sum_j \mathrm{ReLU}(x_j + e_{ji})`."""
         if isinstance(edge_attr, EdgeTable):
             one_value_per_edge("edge_attr", edge_attr.row, pattern.entries)
-            return tabled_sum(pattern, x, EdgeTable(self._edge_term(x, edge_attr.table), edge_attr.row))
+            return edge_table_sum(pattern, x, EdgeTable(self._edge_term(x, edge_attr.table), edge_attr.row))
         one_value_per_edge("edge_attr", edge_attr, pattern.entries)
-        return rectified_sum(pattern, x, self._edge_term(x, edge_attr))
+        return relu_message_sum(pattern, x, self._edge_term(x, edge_attr))
 
     def _edge_term(self, x: Tensor, edge_attr: Tensor) -> Tensor:
         term = edge_attr if self.lin is None else self.lin(edge_attr)

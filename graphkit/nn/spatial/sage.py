@@ -13,7 +13,7 @@ from graphkit.nn.inputs import both_ends, end_sizes, fitting, one_kind_against_t
 from graphkit.nn.maps import mapped
 from graphkit.nn.precision import matrix_type
 from graphkit.operators import SparseOperator, mean_adjacency, sum_adjacency
-from graphkit.operators.extremum import neighbour_maximum
+from graphkit.operators.messages import neighbor_max
 
 
 class SAGEConv(Fused, torch_geometric.nn.SAGEConv):
@@ -73,7 +73,7 @@ class SAGEConv(Fused, torch_geometric.nn.SAGEConv):
         if self.aggr == "max":
             source = source.to_dense() if isinstance(source, SparseOperator) else source
             pattern = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern
-            return self._rooted(self.lin_l(neighbour_maximum(pattern, source)), root)
+            return self._rooted(self.lin_l(neighbor_max(pattern, source)), root)
         if self.aggr == "mean":
             adjacency = mean_adjacency(edge_index, num_nodes=sizes, flow=self.flow, dtype=matrix_type(source))
         else:

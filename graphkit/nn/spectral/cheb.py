@@ -14,8 +14,7 @@ from graphkit.nn.maps import mapped, materialized
 from graphkit.nn.precision import in_half, result_type, widened
 from graphkit.nn.spectral.rescaled import FusedLaplacian
 from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms
-from graphkit.operators.dense import linear
-from graphkit.operators.features import features_of
+from graphkit.operators.feature_matrix import features_of, linear
 
 
 class ChebConv(FusedLaplacian, torch_geometric.nn.ChebConv):

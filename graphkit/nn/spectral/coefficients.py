@@ -10,10 +10,9 @@ from torch.nn import Parameter
 
 from graphkit._checks import at_least, member, positive
 from graphkit.operators import chebyshev_sum
-from graphkit.operators.pattern import outside_transforms
-from graphkit.operators.polynomials.bases import jacobi_exponents
+from graphkit.operators.autograd import outside_transforms
 from graphkit.operators.polynomials.cayley import cayley_degree, cayley_series
-from graphkit.operators.polynomials.series import chebyshev_table
+from graphkit.operators.polynomials.polynomial_bases import chebyshev_table, check_jacobi
 
 FILTERS = ("monomial", "chebyshev", "chebii", "bernstein", "jacobi", "legendre", "even", "optbasis", "cayley")
 VALUES = ("bernstein", "chebii")
@@ -66,7 +65,7 @@ class Coefficients(nn.Module):
     ) -> None:
         super().__init__()
         self.order, self.basis, self.channels = at_least("order", order, 0), member("basis", basis, FILTERS), channels
-        self.a, self.b = jacobi_exponents(a, b)
+        self.a, self.b = check_jacobi(a, b)
         self.alpha = None if alpha is None else positive("alpha", alpha)
         if alpha is not None and basis not in ("jacobi", "monomial"):
             raise ValueError(f"`alpha` belongs to basis='jacobi' and 'monomial' and says nothing of {basis!r}.")

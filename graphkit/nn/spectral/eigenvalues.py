@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from graphkit._checks import at_least, within
 from graphkit.nn.spectral.responses import AbstractResponse
-from graphkit.operators.self_attention import self_attention
+from graphkit.operators.attention import self_attention
 
 
 class EigenvalueEncoder(AbstractResponse):

@@ -18,11 +18,11 @@ from graphkit.nn.precision import result_type, widened
 from graphkit.nn.spectral.coefficients import Coefficients
 from graphkit.nn.spectral.rescaled import FusedLaplacian
 from graphkit.operators import SparseOperator
-from graphkit.operators.features import features_of
-from graphkit.operators.functions import inside_transform
-from graphkit.operators.pattern import rememberable
+from graphkit.operators.autograd import inside_transform, is_cacheable
+from graphkit.operators.edges import edges_of
+from graphkit.operators.feature_matrix import features_of
+from graphkit.operators.graph_cache import cached
 from graphkit.operators.polynomials import cayley_series, cayley_values, chebyshev_filter, optimal_terms
-from graphkit.operators.prepared import edges_of, remembered
 
 
 class PolynomialConv(FusedLaplacian, MessagePassing):
@@ -186,8 +186,8 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
     ) -> SparseOperator:
         given = edges_of(edge_index, edge_weight, flow=self.flow).weight
         if given is not None and not inside_transform():
-            if rememberable(given):
-                remembered(lambda: weights_of_frequencies(given), "frequencies", given)
+            if is_cacheable(given):
+                cached(lambda: weights_of_frequencies(given), "frequencies", given)
             else:
                 weights_of_frequencies(given)
         operator = self._operator(x, edge_index, edge_weight, batch, lambda_max)

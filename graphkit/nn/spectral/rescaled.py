@@ -12,10 +12,9 @@ from graphkit.nn.fused import Fused
 from graphkit.nn.inputs import rooted, traced
 from graphkit.nn.precision import HALF, matrix_type
 from graphkit.operators import SparseOperator, rescaled_laplacian
-from graphkit.operators.functions import inside_transform
+from graphkit.operators.autograd import inside_transform, is_cacheable
+from graphkit.operators.graph_cache import cached
 from graphkit.operators.normalization import inverse_power
-from graphkit.operators.pattern import rememberable
-from graphkit.operators.prepared import remembered
 
 
 class FusedLaplacian(Fused):
@@ -40,8 +39,8 @@ class FusedLaplacian(Fused):
             largest_eigenvalues("lambda_max", lambda_max, graphs)
             return True
 
-        if rememberable(lambda_max):
-            remembered(look, "largest eigenvalues", lambda_max, batch)
+        if is_cacheable(lambda_max):
+            cached(look, "largest eigenvalues", lambda_max, batch)
         else:
             look()
 

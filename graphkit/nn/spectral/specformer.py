@@ -14,7 +14,7 @@ from graphkit.nn.inputs import fitting
 from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
 from graphkit.operators import FourierBasis
 from graphkit.operators.dropout import dropout as dropped
-from graphkit.operators.spectrum.arguments import of_one_type
+from graphkit.operators.operand_checks import check_same_dtype
 
 
 class SpecformerFilter(nn.Module):
@@ -79,7 +79,7 @@ class SpecformerFilter(nn.Module):
         basis = FourierBasis.of(basis)
         fitting(x, width=self.channels)
         dense_features("x", x, self.weight)
-        of_one_type(x, basis.dtype, self.weight.dtype)
+        check_same_dtype(x, basis.dtype, self.weight.dtype)
         terms = self.encoder(basis.eigenvalues, basis.pair_pointers)
         for weight in self.weight:
             x = dropped(x, self.dropout, self.training)

@@ -24,9 +24,8 @@ from graphkit.nn.spectral.responses import (
     Perceptron,
 )
 from graphkit.operators import FourierBasis, SparseOperator, chebyshev_sum
-from graphkit.operators.dense import linear
-from graphkit.operators.features import features_of
-from graphkit.operators.spectrum.arguments import of_one_type
+from graphkit.operators.feature_matrix import features_of, linear
+from graphkit.operators.operand_checks import check_same_dtype
 
 RESPONSES = ("free", "bspline", "bernstein", "chebyshev", "mlp", "set")
 
@@ -194,7 +193,7 @@ class SpectralConv(nn.Module):
         basis = FourierBasis.of(basis)
         fitting(x, width=self.in_channels)
         same_device("x", x, self.weight)
-        of_one_type(x, basis.dtype, self.weight.dtype)
+        check_same_dtype(x, basis.dtype, self.weight.dtype)
         if self.polynomial and not isinstance(laplacian, SparseOperator):
             raise ValueError("`laplacian` must be the basis's operator: this layer has a `polynomial` of it.")
         phi, kernel = self._terms(basis), self._kernel(basis.eigenvalues)

@@ -13,28 +13,28 @@ from torch_geometric.nn.inits import ones, reset, zeros
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import at_least, host_array, member, same_graph, weights_of_frequencies
-from graphkit._kernels.ordering import fingerprint
+from graphkit._kernels.csr_layout import fingerprint
 from graphkit.nn.fused import Fused
 from graphkit.nn.inputs import fitting, plain_features, traced
 from graphkit.nn.maps import biased, mapped
 from graphkit.nn.precision import matrix_type, result_type, widened
 from graphkit.operators import SparseOperator, chebyshev_sum, laplacian
-from graphkit.operators.features import features_of
-from graphkit.operators.functions import inside_transform
-from graphkit.operators.pattern import rememberable
-from graphkit.operators.prepared import edges_of, remembered
+from graphkit.operators.autograd import inside_transform, is_cacheable
+from graphkit.operators.edges import edges_of
+from graphkit.operators.feature_matrix import features_of
+from graphkit.operators.graph_cache import cached
 from graphkit.operators.wavelets import FilterBank, ThresholdedWavelets, heat, thresholded_wavelets
-from graphkit.operators.wavelets.chebyshev import (
-    analysed,
-    evaluated,
+from graphkit.operators.wavelets.filter_bank import one_band
+from graphkit.operators.wavelets.kernel_polynomials import (
+    apply_polynomials,
+    default_order,
+    evaluate_polynomials,
     inverting_order,
     kernel_coefficients,
-    synthesised,
-    usual_order,
+    sum_polynomials,
 )
-from graphkit.operators.wavelets.kernels import one_band
 from graphkit.operators.wavelets.shift import shifted_edges, shifted_laplacian
-from graphkit.operators.wavelets.transform import conditioned
+from graphkit.operators.wavelets.transform import check_condition
 
 FORMS = ("bands", "mixed", "gwnn")
 LARGEST = 2.0
@@ -130,12 +130,12 @@ class GraphWaveletConv(Fused):
                 f"with no other form; got form={form!r} and num_nodes={num_nodes}."
             )
         self.threshold = threshold
-        self._condition = conditioned(self.bank, torch.float64) if form == "gwnn" else 1.0
+        self._condition = check_condition(self.bank, torch.float64) if form == "gwnn" else 1.0
         if order is None and form == "gwnn":  # what float64 leaves of 1e-7 after kernels of such a condition
             left = max(1e-7, 16 * self._condition * torch.finfo(torch.float64).eps)
             order = inverting_order(self.bank, self.bank.dual(), largest=LARGEST, tolerance=left)
         elif order is None:
-            order = usual_order(self.bank, 1e-7, largest=LARGEST)
+            order = default_order(self.bank, 1e-7, largest=LARGEST)
         self.order = order
         self._ahead = _table(self.bank, order)
         self._back = _table(self.bank.dual(), order) if form == "gwnn" else ()
@@ -184,9 +184,9 @@ class GraphWaveletConv(Fused):
         """Return the sum of the bands, each with a map of its own."""
         if narrowing:
             bands = torch.stack([widened(mapped(lin, x)) for lin in self.lins])
-            return synthesised(apply, bands, bands.new_tensor(self._ahead))
+            return sum_polynomials(apply, bands, bands.new_tensor(self._ahead))
         wide = widened(x)
-        bands = analysed(apply, wide, wide.new_tensor(self._ahead))
+        bands = apply_polynomials(apply, wide, wide.new_tensor(self._ahead))
         out = widened(mapped(self.lins[0], bands[0].to(x.dtype)))
         for lin, band in zip(self.lins[1:], bands[1:], strict=True):
             out = out + widened(mapped(lin, band.to(x.dtype)))
@@ -204,9 +204,9 @@ class GraphWaveletConv(Fused):
 
     def _gwnn(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         exact = x.to(self._exact_type(x.dtype))
-        found = analysed(apply, exact, exact.new_tensor(self._back))
+        found = apply_polynomials(apply, exact, exact.new_tensor(self._back))
         weight = self.weight.to(exact.dtype).view(-1, *[1] * (x.dim() - 2), x.shape[-2], 1)
-        return synthesised(apply, weight * found, exact.new_tensor(self._ahead)).to(x.dtype)
+        return sum_polynomials(apply, weight * found, exact.new_tensor(self._ahead)).to(x.dtype)
 
     def _exact_type(self, dtype: torch.dtype) -> torch.dtype:
         """Return the type in which wavelets are multiplied by: double where the inverse leaves single fewer digits."""
@@ -221,13 +221,13 @@ class GraphWaveletConv(Fused):
         For the published form those of the inverse follow.
         """
         found = self._wavelets(edge_index, edge_weight, num_nodes, dtype)
-        return [replace(part, operator=part.operator._lent()) for part in found]
+        return [replace(part, operator=part.operator._shared_copy()) for part in found]
 
     def _wavelets(
         self, edge_index: Any, edge_weight: OptTensor, num_nodes: int, dtype: torch.dtype
     ) -> list[ThresholdedWavelets]:
         edges = edges_of(edge_index, edge_weight, flow=self.flow, num_nodes=num_nodes)
-        if not rememberable(edges.weight):
+        if not is_cacheable(edges.weight):
             raise ValueError("`edge_weight` has a gradient, which thresholded wavelets do not pass on; detach it.")
         banks = [self.bank, self.bank.dual()] if self.form == "gwnn" else [self.bank]
 
@@ -243,7 +243,7 @@ class GraphWaveletConv(Fused):
             return [part.to(dtype) for part in found]
 
         form = ("wavelets", num_nodes, self.bank, self.form == "gwnn", self.threshold, self.order, dtype)
-        return remembered(build, form, edges.index, edges.weight)
+        return cached(build, form, edges.index, edges.weight)
 
     def _thresholded(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Tensor:
         dtype = self._exact_type(matrix_type(x))
@@ -280,7 +280,7 @@ class GraphWaveletConv(Fused):
             raise ValueError(
                 "`form='gwnn'` has a number for each node and no response: it is not a function of the eigenvalue."
             )
-        values = evaluated(torch.tensor(self._ahead, dtype=torch.float64), eigenvalues, largest=LARGEST)
+        values = evaluate_polynomials(torch.tensor(self._ahead, dtype=torch.float64), eigenvalues, largest=LARGEST)
         if self.form == "mixed":
             return self.weight.to(values.dtype) @ values
         weights = torch.stack([lin.weight for lin in self.lins]).to(values)  # type: ignore[misc]
@@ -311,11 +311,11 @@ class GraphWaveletConv(Fused):
         """Belong to the first graph, and refuse another."""
 
         def build() -> int:
-            columns, pointers = host_array(operator.pattern._columns), host_array(operator.pattern._pointers)
+            columns, pointers = host_array(operator.pattern._indices), host_array(operator.pattern._indptr)
             words = torch.from_numpy(columns).long(), torch.from_numpy(pointers).long()
             return int(fingerprint(torch.cat(words).numpy())) % 2**62 + 1  # 0 stands for no graph yet
 
-        found = remembered(build, "places", operator.pattern)
+        found = cached(build, "places", operator.pattern)
         known = found if self._known == found else int(self.graph)  # reading a buffer waits for an accelerator
         same_graph("form='gwnn'", self.num_nodes or 0, nodes, known in (0, found))
         if self._known is None:

@@ -1,7 +1,9 @@
-"""The graph of clusters: weights between them summed, weights inside them left out."""
+"""Clusters of nodes, by matching or METIS, and the graph of clusters."""
 
 from __future__ import annotations
 
+import importlib.util
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +12,10 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import cluster_numbers, edge_index_in_range, host_array, positive_edge_weights, undirected
-from graphkit._kernels import matching, ordering
-from graphkit.operators.pattern import INT32_LIMIT, outside_transforms
-from graphkit.operators.prepared import edges_of
+from graphkit._kernels import csr_layout, matching
+from graphkit.operators.autograd import outside_transforms
+from graphkit.operators.edges import edges_of
+from graphkit.operators.pattern import INT32_LIMIT
 
 ROUNDING = 1e-6
 """By how much, as a share of the largest weight, the two directions of an edge may differ: sums in another order do."""
@@ -22,19 +25,19 @@ ROUNDING = 1e-6
 class Weights:
     """A symmetric matrix in compressed rows, in double precision, without diagonal: what clustering works on."""
 
-    pointers: np.ndarray
-    columns: np.ndarray
+    indptr: np.ndarray
+    indices: np.ndarray
     values: np.ndarray
 
     @property
     def nodes(self) -> int:
         """Number of rows."""
-        return len(self.pointers) - 1
+        return len(self.indptr) - 1
 
     @property
     def rows(self) -> np.ndarray:
         """Row of each entry."""
-        return np.repeat(np.arange(self.nodes), np.diff(self.pointers))
+        return np.repeat(np.arange(self.nodes), np.diff(self.indptr))
 
     @property
     def degrees(self) -> np.ndarray:
@@ -59,26 +62,22 @@ def graph_weights(edge_index: Any, edge_weight: Tensor | None, num_nodes: int | 
         if not kept.all():
             index, values = index[:, kept], values[kept]
         kind = np.int32 if max(nodes, index.shape[1]) < INT32_LIMIT else np.int64
-        pointers, columns, order = ordering.compressed_rows(index[1], index[0], (nodes, nodes), kind)
-        merged = _summed(Weights(pointers, columns, values[order]), np.arange(nodes), nodes)
-        turned = _turned(merged)
-        same = np.array_equal(turned.pointers, merged.pointers) and np.array_equal(turned.columns, merged.columns)
+        indptr, indices, order = csr_layout.coo_to_csr(index[1], index[0], (nodes, nodes), kind)
+        merged = _sum_clusters(Weights(indptr, indices, values[order]), np.arange(nodes), nodes)
+        transposed = _transpose(merged)
+        same = np.array_equal(transposed.indptr, merged.indptr) and np.array_equal(transposed.indices, merged.indices)
         limit = ROUNDING * merged.values.max(initial=0)
-        undirected(same and bool(np.abs(turned.values - merged.values).max(initial=0) <= limit))
-        return Weights(merged.pointers, merged.columns, _mean(merged, turned)), edges.index.device
+        undirected(same and bool(np.abs(transposed.values - merged.values).max(initial=0) <= limit))
+        return Weights(merged.indptr, merged.indices, _mean(merged, transposed)), edges.index.device
 
 
-def contracted(weights: Weights, cluster: np.ndarray, clusters: int) -> Weights:
-    """Return the weights between clusters, the same in both directions to the last bit.
-
-    Args:
-        weights: between nodes.
-        cluster: of each node, ``[nodes]``.
-        clusters: how many there are.
-    """
-    turned = _turned(_summed(weights, cluster, clusters))  # turned once and again, the columns of a row are sorted
-    back = _turned(turned)
-    return Weights(back.pointers, back.columns, _mean(back, turned))
+def contract_weights(weights: Weights, cluster: np.ndarray, clusters: int) -> Weights:
+    """Return the weights between ``clusters`` clusters of nodes, the same in both directions to the last bit."""
+    transposed = _transpose(
+        _sum_clusters(weights, cluster, clusters)
+    )  # turned once and again, the columns of a row are sorted
+    back = _transpose(transposed)
+    return Weights(back.indptr, back.indices, _mean(back, transposed))
 
 
 def _mean(one: Weights, other: Weights) -> np.ndarray:
@@ -86,22 +85,26 @@ def _mean(one: Weights, other: Weights) -> np.ndarray:
     return (one.values + other.values) / 2
 
 
-def _turned(weights: Weights) -> Weights:
-    pointers, columns, order = ordering.transposed_rows(weights.pointers, weights.columns, weights.nodes)
-    return Weights(pointers, columns, weights.values[order])
+def _transpose(weights: Weights) -> Weights:
+    indptr, indices, order = csr_layout.transpose_csr(weights.indptr, weights.indices, weights.nodes)
+    return Weights(indptr, indices, weights.values[order])
 
 
-def _summed(weights: Weights, cluster: np.ndarray, clusters: int) -> Weights:
+def _sum_clusters(weights: Weights, cluster: np.ndarray, clusters: int) -> Weights:
     """Return the weights between clusters, the columns of a row in the order of first sight."""
-    starts, members, seen = _members(cluster, clusters), np.argsort(cluster, kind="stable"), np.full(clusters, -1)
-    pointers = np.zeros(clusters + 1, weights.pointers.dtype)
-    columns, values = np.empty_like(weights.columns), np.empty_like(weights.values)
-    rows = weights.pointers, weights.columns, weights.values
-    matching.contract(0, clusters, starts, members, cluster, *rows, seen, pointers, columns, values)
-    return Weights(pointers, columns[: pointers[-1]], values[: pointers[-1]])
+    starts, members, seen = (
+        _cluster_starts(cluster, clusters),
+        np.argsort(cluster, kind="stable"),
+        np.full(clusters, -1),
+    )
+    indptr = np.zeros(clusters + 1, weights.indptr.dtype)
+    indices, values = np.empty_like(weights.indices), np.empty_like(weights.values)
+    rows = weights.indptr, weights.indices, weights.values
+    matching.contract(0, clusters, starts, members, cluster, *rows, seen, indptr, indices, values)
+    return Weights(indptr, indices[: indptr[-1]], values[: indptr[-1]])
 
 
-def _members(cluster: np.ndarray, clusters: int) -> np.ndarray:
+def _cluster_starts(cluster: np.ndarray, clusters: int) -> np.ndarray:
     return np.concatenate(([0], np.cumsum(np.bincount(cluster, minlength=clusters))))
 
 
@@ -109,7 +112,7 @@ def edges_of_weights(
     weights: Weights, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
     """Return ``edge_index`` ``[2, edges]`` and ``edge_weight`` ``[edges]``."""
-    index = torch.from_numpy(np.stack([weights.columns.astype(np.int64), weights.rows]))
+    index = torch.from_numpy(np.stack([weights.indices.astype(np.int64), weights.rows]))
     return index.to(device), torch.from_numpy(weights.values).to(device, dtype)
 
 
@@ -147,4 +150,69 @@ def coarse_graph(
         count = cluster_numbers(cluster, num_clusters)
         weights, device = graph_weights(edge_index, edge_weight, len(cluster))
         dtype = torch.float32 if edge_weight is None else edge_weight.dtype
-        return edges_of_weights(contracted(weights, host_array(cluster).astype(np.int64), count), device, dtype)
+        return edges_of_weights(contract_weights(weights, host_array(cluster).astype(np.int64), count), device, dtype)
+
+
+SCORES = ("graclus", "heavy-edge")
+
+
+def match_nodes(
+    weights: Weights, volumes: np.ndarray, *, score: str, shuffled: np.ndarray | None
+) -> tuple[np.ndarray, int]:
+    """Return the cluster of each node, ``[nodes]``, one or two nodes each, and how many clusters there are.
+
+    Nodes are visited by ascending degree ``volumes`` (what is inside a cluster counted), so that those with few choices
+    come first: on Cora this leaves fewer nodes alone than a random order. Each takes its free neighbour of the highest
+    ``score``: "graclus" for :math:`w_{ij} (1/d_i + 1/d_j)`, "heavy-edge" for :math:`w_{ij}`. Ties are settled by the
+    permutation ``shuffled``, or by the lower number. Clusters are numbered by their first node.
+    """
+    nodes = weights.nodes
+    ties = np.arange(nodes) if shuffled is None else shuffled
+    order = np.lexsort((ties, volumes))
+    rank = np.empty(nodes, np.int64)
+    rank[order] = np.arange(nodes)
+    scores = weights.values
+    if score == "graclus":
+        inverse = 1 / np.where(volumes > 0, volumes, 1)
+        scores = scores * (inverse[weights.rows] + inverse[weights.indices])
+    partner = np.full(nodes, -1, np.int64)
+    matching.match(0, nodes, order, weights.indptr, weights.indices, scores, rank, partner)
+    first = np.minimum(np.arange(nodes), partner)
+    leads = first == np.arange(nodes)
+    return (np.cumsum(leads) - 1)[first], int(leads.sum())
+
+
+STEPS = 1_000
+"""METIS wants whole numbers: weights are rounded to so many steps of the largest."""
+
+
+def metis_partition(weights: Weights, sizes: np.ndarray, *, cluster_size: int, seed: int) -> tuple[np.ndarray, int]:
+    """Return the cluster of each node, ``[nodes]``, and how many clusters there are, about nodes / ``cluster_size``.
+
+    METIS is made for parts of many nodes: on large graphs take at least 8, of fewer it complains itself, on standard
+    output. It balances the numbers of original nodes, ``sizes``, so that clusters may hold more or fewer nodes of this
+    level, and may join nodes that no edge joins. Clusters are numbered by their first node.
+
+    Raises:
+        ValueError: where pymetis is not installed.
+    """
+    if importlib.util.find_spec("pymetis") is None:
+        raise ValueError("`method` 'metis' needs pymetis: pip install 'graphkit[metis]'; 'graclus' needs nothing.")
+    import pymetis
+
+    parts = math.ceil(weights.nodes / cluster_size)
+    if parts < 2 or not len(weights.indices):
+        # Without edges there is nothing to cut: METIS crashes on some such graphs.
+        part = np.arange(weights.nodes) // cluster_size
+    else:
+        kind = pymetis.zero_copy_dtype()
+        steps = np.maximum(1, np.rint(STEPS * weights.values / weights.values.max()))
+        starts, adjacent, vertices, edges = (
+            np.ascontiguousarray(array, kind) for array in (weights.indptr, weights.indices, sizes, steps)
+        )
+        graph, options = pymetis.CSRAdjacency(starts, adjacent), pymetis.Options(seed=seed)
+        found = pymetis.part_graph(parts, graph, vweights=vertices, eweights=edges, options=options)
+        part = np.asarray(found.vertex_part)
+    _, first, number = np.unique(part, return_index=True, return_inverse=True)
+    renumbered = np.argsort(np.argsort(first))
+    return renumbered[number].astype(np.int64), len(first)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least
-from graphkit.operators.polynomials.series import chebyshev_nodes, interpolated
+from graphkit.operators.polynomials.polynomial_bases import chebyshev_interpolate, chebyshev_nodes
 from graphkit.operators.sparse import SparseOperator
 
 
@@ -36,8 +36,8 @@ def cayley_values(eigenvalues: Tensor, order: int, zoom: Tensor | float) -> Tens
     """
     powers = torch.arange(1, at_least("order", order, 0) + 1, dtype=eigenvalues.dtype, device=eigenvalues.device)
     angle = torch.atan2(torch.ones_like(eigenvalues), zoom * eigenvalues).unsqueeze(-1)
-    turned = -2 * powers * angle
-    pairs = torch.stack((2 * torch.cos(turned), -2 * torch.sin(turned)), -1).flatten(-2)
+    angles = -2 * powers * angle
+    pairs = torch.stack((2 * torch.cos(angles), -2 * torch.sin(angles)), -1).flatten(-2)
     return torch.cat((torch.ones_like(angle), pairs), -1)
 
 
@@ -60,7 +60,7 @@ def cayley_series(weights: Tensor, zoom: Tensor | float, *, degree: int, largest
         [1.0, 0.0, 0.0]
     """
     points = (chebyshev_nodes(degree).to(weights) + 1) * (largest / 2)
-    return interpolated(torch.tensordot(cayley_values(points, (len(weights) - 1) // 2, zoom), weights, dims=1))
+    return chebyshev_interpolate(torch.tensordot(cayley_values(points, (len(weights) - 1) // 2, zoom), weights, dims=1))
 
 
 MOST = 2000
@@ -103,7 +103,7 @@ def _degree(order: int, steps: int, accuracy: float) -> int:
     return min(max(math.ceil(needed.min()), 1), MOST)
 
 
-def cayley_iterated(
+def cayley_jacobi(
     laplacian: SparseOperator, x: Tensor, weights: Any, zoom: float, *, iterations: int
 ) -> tuple[Tensor, float]:
     r"""Return the filtered signal with every :math:`(hL + iI) y_j = (hL - iI) y_{j-1}` solved by Jacobi's iteration.
@@ -126,18 +126,18 @@ def cayley_iterated(
     Example:
         >>> from graphkit.operators import laplacian
         >>> edge = torch.tensor([[0, 1], [1, 0]])
-        >>> _, error = cayley_iterated(laplacian(edge), torch.ones(2, 1), [0.0, 1.0, 0.0], 0.5, iterations=20)
+        >>> _, error = cayley_jacobi(laplacian(edge), torch.ones(2, 1), [0.0, 1.0, 0.0], 0.5, iterations=20)
         >>> error < 1e-3
         True
     """
     at_least("iterations", iterations, 0)
     rows = laplacian.pattern.rows()
-    loops = rows == laplacian.pattern._columns
-    values = laplacian._kept.written_out()
+    loops = rows == laplacian.pattern._indices
+    values = laplacian._store.filled()
     diagonal = values.new_zeros(laplacian.shape[0]).index_add(0, rows[loops], values[loops]).unsqueeze(-1)
     below = zoom * diagonal + 1j
 
-    def multiplied(v: Tensor) -> Tensor:
+    def multiply(v: Tensor) -> Tensor:
         both = laplacian @ torch.cat((v.real, v.imag), -1)
         width = v.shape[-1]
         return zoom * torch.complex(both[..., :width].contiguous(), both[..., width:].contiguous())
@@ -145,12 +145,12 @@ def cayley_iterated(
     out, worst = weights[0] * x, 0.0
     power = torch.complex(x, torch.zeros_like(x))
     for j in range((len(weights) - 1) // 2):
-        right = multiplied(power) - 1j * power
+        right = multiply(power) - 1j * power
         solved = right / below
         for _ in range(iterations):
-            solved = solved + (right - multiplied(solved) - 1j * solved) / below
+            solved = solved + (right - multiply(solved) - 1j * solved) / below
         size = float(torch.linalg.vector_norm(right.detach()))
-        rest = float(torch.linalg.vector_norm((right - multiplied(solved) - 1j * solved).detach()))
+        rest = float(torch.linalg.vector_norm((right - multiply(solved) - 1j * solved).detach()))
         worst = max(worst, rest / size if size else 0.0)
         power = solved
         out = out + 2 * (weights[2 * j + 1] * power.real - weights[2 * j + 2] * power.imag)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import number, some, tensor
+from graphkit.operators.graph_cache import cached
+from graphkit.operators.operand_checks import check_basis, check_same_dtype
 from graphkit.operators.pattern import Pattern
-from graphkit.operators.prepared import remembered
 from graphkit.operators.sparse import SparseOperator
-from graphkit.operators.spectrum.arguments import basis_parts, of_one_type
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,7 +60,7 @@ class FourierBasis:
     fingerprints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        basis_parts(self.eigenvalues, self.entries, self.residuals, self.node_pointers, self.pair_pointers)
+        check_basis(self.eigenvalues, self.entries, self.residuals, self.node_pointers, self.pair_pointers)
         if self.scale is not None and tensor("scale", self.scale).shape != (self.nodes,):
             raise ValueError(f"`scale` must have one number per node ({self.nodes:,}), got {list(self.scale.shape)}.")
         if not isinstance(self.fingerprints, tuple) or self.fingerprints:
@@ -76,7 +76,7 @@ class FourierBasis:
     @cached_property
     def sizes(self) -> list[tuple[int, int]]:
         """Numbers of nodes and of pairs of each graph."""
-        nodes, pairs = (pointers.diff().tolist() for pointers in (self.node_pointers, self.pair_pointers))
+        nodes, pairs = (indptr.diff().tolist() for indptr in (self.node_pointers, self.pair_pointers))
         return list(zip(nodes, pairs, strict=True))
 
     @property
@@ -100,7 +100,7 @@ class FourierBasis:
         if not self.pairs:
             return 0.0, 0.0
         values = self.eigenvalues
-        return remembered(lambda: (float(values.min()), float(values.max())), "extent", values)
+        return cached(lambda: (float(values.min()), float(values.max())), "extent", values)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -132,12 +132,12 @@ class FourierBasis:
             return self.eigenvectors
         nodes, pairs = self.node_pointers.diff(), self.pair_pointers.diff()
         counts = pairs.repeat_interleave(nodes)
-        pointers = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
-        shift = self.pair_pointers[:-1].repeat_interleave(nodes) - pointers[:-1]
+        indptr = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+        shift = self.pair_pointers[:-1].repeat_interleave(nodes) - indptr[:-1]
         order = torch.arange(len(self.entries), device=self.device)
         columns = order + shift.repeat_interleave(counts, output_size=len(order))
         kind = torch.int32 if len(order) < 2**31 - 1 else torch.int64
-        pattern = Pattern.trusted(pointers.to(kind), columns.to(kind), order, (self.nodes, self.pairs))
+        pattern = Pattern._unchecked(indptr.to(kind), columns.to(kind), order, (self.nodes, self.pairs))
         return SparseOperator(pattern, self.entries)
 
     # ---- what it does
@@ -160,7 +160,7 @@ class FourierBasis:
                 f"`x` has {rows:,} nodes, but the basis belongs to a graph of {self.nodes:,} nodes; "
                 "make one for this graph with `fourier_basis`."
             )
-        of_one_type(x, self.dtype)
+        check_same_dtype(x, self.dtype)
         matrix = self._matrix
         if isinstance(x, SparseOperator):
             if isinstance(matrix, Tensor):
@@ -257,8 +257,8 @@ class FourierBasis:
             eigenvalues=torch.cat([basis.eigenvalues for basis in bases]),
             entries=torch.cat([basis.entries for basis in bases]),
             residuals=torch.cat([basis.residuals for basis in bases]),
-            node_pointers=_joined([basis.node_pointers for basis in bases]),
-            pair_pointers=_joined([basis.pair_pointers for basis in bases]),
+            node_pointers=_concat_indptr([basis.node_pointers for basis in bases]),
+            pair_pointers=_concat_indptr([basis.pair_pointers for basis in bases]),
             scale=torch.cat(scales) if scales else None,
             fingerprints=sum((basis.fingerprints for basis in bases), ()),
         )
@@ -307,7 +307,7 @@ class FourierBasis:
         return f"FourierBasis({graphs}{self.nodes} nodes, {self.pairs} pairs{whole})"
 
 
-def _joined(pointers: list[Tensor]) -> Tensor:
+def _concat_indptr(indptr: list[Tensor]) -> Tensor:
     """Return the pointers of ranges that stand side by side."""
-    lengths = torch.cat([part.diff() for part in pointers])
+    lengths = torch.cat([part.diff() for part in indptr])
     return torch.cat((lengths.new_zeros(1), lengths.cumsum(0)))

@@ -1,8 +1,8 @@
 """Wavelets on graphs: kernels of the eigenvalue, and three ways to apply them to signals."""
 
-from graphkit.operators.wavelets.chebyshev import kernel_coefficients, kernel_error, kernel_order
-from graphkit.operators.wavelets.kernels import FilterBank, heat, itersine, mexican_hat, meyer
-from graphkit.operators.wavelets.krylov import Krylov, krylov
+from graphkit.operators.wavelets.filter_bank import FilterBank, heat, itersine, mexican_hat, meyer
+from graphkit.operators.wavelets.kernel_polynomials import kernel_coefficients, kernel_error, kernel_order
+from graphkit.operators.wavelets.lanczos import Krylov, krylov
 from graphkit.operators.wavelets.scattering import (
     diffusion_wavelets,
     graph_scattering,

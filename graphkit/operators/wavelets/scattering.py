@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import graph_numbers, instance, one_of_counts, one_row_per_column
-from graphkit.operators.arguments import shaped
 from graphkit.operators.laplacian import laplacian
+from graphkit.operators.operand_checks import check_shape
 from graphkit.operators.sparse import SparseOperator
 
 MOST_SCALES = 24
@@ -44,8 +44,8 @@ def lazy_random_walk(
         [[0.5, 0.25, 0.0], [0.5, 0.5, 0.5], [0.0, 0.25, 0.5]]
     """
     walk = laplacian(edge_index, edge_weight, num_nodes, normalization="rw", dtype=dtype).T
-    on_diagonal = walk.pattern.rows() == walk.pattern._columns
-    return SparseOperator._made(walk.pattern, on_diagonal.to(dtype) - walk._kept.written_out() / 2)
+    on_diagonal = walk.pattern.rows() == walk.pattern._indices
+    return SparseOperator._wrap(walk.pattern, on_diagonal.to(dtype) - walk._store.filled() / 2)
 
 
 def diffusion_wavelets(walk: SparseOperator, x: Tensor, *, scales: int = 4) -> Tensor:
@@ -106,7 +106,7 @@ def node_scattering(walk: SparseOperator, x: Tensor, *, scales: int = 4, layers:
     instance("walk", walk, SparseOperator, "a SparseOperator")
     one_of_counts("layers", layers, 0, 2)
     one_of_counts("scales", scales, 1, MOST_SCALES)
-    shaped("x", x, nodes=walk.shape[1], features=None)
+    check_shape("x", x, nodes=walk.shape[1], features=None)
     paths = [x.unsqueeze(0)]
     if layers > 0:
         first = diffusion_wavelets(walk, x, scales=scales)[:-1].abs()

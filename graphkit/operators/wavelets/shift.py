@@ -8,33 +8,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphkit.operators.autograd import is_cacheable, outside_transforms
+from graphkit.operators.edges import edges_of
 from graphkit.operators.laplacian import laplacian, rescaled_laplacian
-from graphkit.operators.normalization import built, inverse_power
-from graphkit.operators.pattern import outside_transforms, rememberable
-from graphkit.operators.prepared import edges_of
+from graphkit.operators.normalization import cached_operator, inverse_power
 from graphkit.operators.sparse import SparseOperator
 
 
-def has_frequencies(operator: SparseOperator) -> bool:
+def is_symmetric(operator: SparseOperator) -> bool:
     """Tell whether an operator is symmetric, where a gradient flows to its values too."""
     if operator.constant:
         return operator.symmetric
-    values = operator._kept.written_out().detach()
-    if rememberable(values):
+    values = operator._store.filled().detach()
+    if is_cacheable(values):
         return operator.with_values(values).symmetric
     return operator.pattern.symmetric  # under a transform its numbers cannot be read
 
 
-def shifted(operator: SparseOperator, largest: float) -> SparseOperator | Callable[[Tensor], Tensor]:
+def shift_operator(operator: SparseOperator, largest: float) -> SparseOperator | Callable[[Tensor], Tensor]:
     r"""Return :math:`2L/\lambda_{max} - I`, as an operator where :math:`L` stores every diagonal entry once."""
     pattern = operator.pattern
     with outside_transforms():
-        on_diagonal = pattern.rows() == pattern._columns
-        full = int(on_diagonal.sum()) == pattern.shape[0] == int(pattern._columns[on_diagonal].unique().numel())
+        on_diagonal = pattern.rows() == pattern._indices
+        full = int(on_diagonal.sum()) == pattern.shape[0] == int(pattern._indices[on_diagonal].unique().numel())
     if not full:
         return lambda v: 2 / largest * (operator @ v) - v
-    values = operator._kept.written_out()
-    return SparseOperator._made(pattern, 2 / largest * values - on_diagonal.to(values.dtype))
+    values = operator._store.filled()
+    return SparseOperator._wrap(pattern, 2 / largest * values - on_diagonal.to(values.dtype))
 
 
 def shifted_laplacian(
@@ -71,13 +71,13 @@ def shifted_laplacian(
         whole = laplacian(index, weight, num_nodes, normalization=normalization, dtype=dtype)
         with outside_transforms():
             pattern = whole.pattern
-            isolated = bool((whole._kept.written_out()[pattern.rows() == pattern._columns] == 0).any())
+            isolated = bool((whole._store.filled()[pattern.rows() == pattern._indices] == 0).any())
         if not isolated:
             return rescaled_laplacian(index, weight, num_nodes=num_nodes, normalization=normalization, dtype=dtype)
-        on_diagonal = (pattern.rows() == pattern._columns).to(dtype)
-        return SparseOperator._made(pattern, whole._kept.written_out() - on_diagonal)
+        on_diagonal = (pattern.rows() == pattern._indices).to(dtype)
+        return SparseOperator._wrap(pattern, whole._store.filled() - on_diagonal)
 
-    return built(build, ("shifted", num_nodes, normalization, dtype), index, weight)
+    return cached_operator(build, ("shifted", num_nodes, normalization, dtype), index, weight)
 
 
 def shifted_edges(
@@ -85,14 +85,7 @@ def shifted_edges(
 ) -> tuple[Tensor, Tensor]:
     """Return the entries of :math:`L - I` edge by edge, ``[edges]``, and where its diagonal is -1, ``[nodes, 1]``.
 
-    The same as :func:`shifted_laplacian`, in operations that can be traced.
-
-    Args:
-        edge_index: ``[2, edges]``; self-loops do not count.
-        weight: ``[edges]``.
-        num_nodes: number of nodes.
-        normalization: ``"sym"`` or ``"rw"``.
-        flow: direction of the messages.
+    The same as :func:`shifted_laplacian` without self-loops, in operations that can be traced.
     """
     target = edge_index[1 if flow == "source_to_target" else 0]
     weight = torch.where(edge_index[0] == edge_index[1], 0, weight.flatten())

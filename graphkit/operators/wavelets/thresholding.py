@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import function, host_array, instance, number, positive, symmetric_operator
-from graphkit.operators.pattern import Pattern, outside_transforms
+from graphkit.operators.autograd import outside_transforms
+from graphkit.operators.pattern import Pattern
 from graphkit.operators.sparse import SparseOperator
-from graphkit.operators.wavelets.chebyshev import analysed, kernel_coefficients, kernel_order
-from graphkit.operators.wavelets.kernels import Kernel
-from graphkit.operators.wavelets.shift import has_frequencies, shifted
+from graphkit.operators.wavelets.filter_bank import Kernel
+from graphkit.operators.wavelets.kernel_polynomials import apply_polynomials, kernel_coefficients, kernel_order
+from graphkit.operators.wavelets.shift import is_symmetric, shift_operator
 
 BLOCK = 2**22
 """Numbers of the matrix that are held at a time."""
@@ -95,7 +96,7 @@ def thresholded_wavelets(
     instance("laplacian", laplacian, SparseOperator, "a SparseOperator")
     function("kernel", kernel)
     positive("tolerance", tolerance)
-    symmetric_operator("laplacian", has_frequencies(laplacian))
+    symmetric_operator("laplacian", is_symmetric(laplacian))
     if number("threshold", threshold) < 0:
         raise ValueError(f"`threshold` must be 0 or more, got {threshold!r}.")
     order = kernel_order(kernel, largest=largest, tolerance=tolerance) if order is None else order
@@ -103,18 +104,20 @@ def thresholded_wavelets(
     if len(coefficients) != 1:
         raise ValueError(f"`kernel` must have one band, got {len(coefficients)}; threshold the bands one by one.")
     with outside_transforms(), torch.no_grad():
-        return _made(laplacian, coefficients, largest, threshold)
+        return _threshold_columns(laplacian, coefficients, largest, threshold)
 
 
-def _made(laplacian: SparseOperator, coefficients: Tensor, largest: float, threshold: float) -> ThresholdedWavelets:
-    nodes, apply = laplacian.shape[0], shifted(laplacian, largest)
+def _threshold_columns(
+    laplacian: SparseOperator, coefficients: Tensor, largest: float, threshold: float
+) -> ThresholdedWavelets:
+    nodes, apply = laplacian.shape[0], shift_operator(laplacian, largest)
     rows, columns, values = [], [], []
     out = torch.zeros(nodes, dtype=torch.float64, device=laplacian.device)
     squares = 0.0
     width = max(1, BLOCK // max(nodes, 1))
     for start in range(0, nodes, width):
         block = _identity(laplacian, start, min(start + width, nodes))
-        found = analysed(apply, block, coefficients)[0]
+        found = apply_polynomials(apply, block, coefficients)[0]
         kept = found.abs() >= threshold if threshold > 0 else found != 0
         lost = torch.where(kept, 0, found).abs().double()
         out += lost.sum(1)
@@ -130,14 +133,14 @@ def _made(laplacian: SparseOperator, coefficients: Tensor, largest: float, thres
         return ThresholdedWavelets(laplacian, threshold, 0.0, 0.0, 0.0)
     first, second, upper = np.concatenate(rows), np.concatenate(columns), torch.cat(values)
     beyond = np.flatnonzero(first != second)
-    pattern = Pattern.from_coordinates(
+    pattern = Pattern.from_coo(
         np.concatenate((first, second[beyond])),
         np.concatenate((second, first[beyond])),
         (nodes, nodes),
         laplacian.device,
     )
     mirrored = torch.cat((upper, upper[torch.from_numpy(beyond).to(upper.device)]))
-    operator = SparseOperator._made(pattern, mirrored.index_select(0, pattern._order))
+    operator = SparseOperator._wrap(pattern, mirrored.index_select(0, pattern._perm))
     density = operator.entries / nodes**2
     return ThresholdedWavelets(operator, threshold, squares**0.5, float(out.max()), density)
 

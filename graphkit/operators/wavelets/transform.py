@@ -18,22 +18,22 @@ from graphkit._checks import (
     symmetric_operator,
     tensor,
 )
+from graphkit.operators.autograd import is_cacheable
+from graphkit.operators.graph_cache import cached
 from graphkit.operators.laplacian import eigenvalue_bound, largest_eigenvalue
-from graphkit.operators.pattern import rememberable
-from graphkit.operators.prepared import remembered
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.spectrum import FourierBasis
-from graphkit.operators.wavelets.chebyshev import (
+from graphkit.operators.wavelets.filter_bank import FilterBank, one_band
+from graphkit.operators.wavelets.kernel_polynomials import (
     TERMS,
-    analysed,
+    apply_polynomials,
+    default_order,
     kernel_coefficients,
     kernel_order,
-    synthesised,
-    usual_order,
+    sum_polynomials,
 )
-from graphkit.operators.wavelets.kernels import FilterBank, one_band
-from graphkit.operators.wavelets.krylov import krylov
-from graphkit.operators.wavelets.shift import has_frequencies, shifted
+from graphkit.operators.wavelets.lanczos import krylov
+from graphkit.operators.wavelets.shift import is_symmetric, shift_operator
 
 METHODS = ("chebyshev", "krylov")
 TOLERANCE = 1e-6
@@ -78,17 +78,17 @@ def wavelet_analysis(
         tensor([1., 1., 1.])
     """
     instance("bank", bank, FilterBank, "a FilterBank")
-    _settings(method, order, tolerance)
+    _check_settings(method, order, tolerance)
     if tensor("x", x).dim() == 1:
         one = wavelet_analysis(operator, x.unsqueeze(-1), bank, method=method, order=order, tolerance=tolerance)
         return one.squeeze(-1)
     if isinstance(operator, FourierBasis):
         spectrum, factors = operator.gft(x), _factors(operator, bank, x.dtype)
         return operator.igft(factors.unsqueeze(-1) * spectrum)
-    coefficients = _prepared(operator, x, bank, method, order, tolerance)
+    coefficients = _polynomial_coefficients(operator, x, bank, method, order, tolerance)
     if coefficients is None:
         return krylov(operator, x, bank, tolerance=tolerance or TOLERANCE).values
-    return analysed(shifted(operator, bank.largest), x, coefficients)
+    return apply_polynomials(shift_operator(operator, bank.largest), x, coefficients)
 
 
 def wavelet_synthesis(
@@ -130,7 +130,7 @@ def wavelet_synthesis(
         tensor([1., 0., 5.])
     """
     instance("bank", bank, FilterBank, "a FilterBank")
-    _settings(method, order, tolerance)
+    _check_settings(method, order, tolerance)
     axes = tensor("coefficients", coefficients).dim()
     if axes not in (2, 3) or len(coefficients) != bank.bands or not coefficients.is_floating_point():
         raise ValueError(
@@ -141,22 +141,22 @@ def wavelet_synthesis(
         wide = coefficients.unsqueeze(-1)
         one = wavelet_synthesis(operator, wide, bank, method=method, order=order, tolerance=tolerance)
         return one.squeeze(-1)
-    conditioned(bank, coefficients.dtype)
+    check_condition(bank, coefficients.dtype)
     dual = bank.dual()
     if isinstance(operator, FourierBasis):
         factors = _factors(operator, dual, coefficients.dtype)
         return operator.igft((factors.unsqueeze(-1) * operator.gft(coefficients)).sum(0))
-    polynomials = _prepared(operator, coefficients[0], dual, method, order, tolerance)
+    polynomials = _polynomial_coefficients(operator, coefficients[0], dual, method, order, tolerance)
     if polynomials is None:
         parts = (
             krylov(operator, part, one_band(dual, b), tolerance=tolerance or TOLERANCE).values[0]
             for b, part in enumerate(coefficients)
         )
         return torch.stack(list(parts)).sum(0)
-    return synthesised(shifted(operator, bank.largest), coefficients, polynomials)
+    return sum_polynomials(shift_operator(operator, bank.largest), coefficients, polynomials)
 
 
-def _settings(method: str, order: int | None, tolerance: float | None) -> None:
+def _check_settings(method: str, order: int | None, tolerance: float | None) -> None:
     """Refuse a way, a degree or an error that there is not."""
     member("method", method, METHODS)
     if order is not None:
@@ -165,7 +165,7 @@ def _settings(method: str, order: int | None, tolerance: float | None) -> None:
         positive("tolerance", tolerance)
 
 
-def conditioned(bank: FilterBank, dtype: torch.dtype) -> float:
+def check_condition(bank: FilterBank, dtype: torch.dtype) -> float:
     """Return by how much inverting a bank amplifies errors, and refuse or warn where a type has too few digits.
 
     Raises:
@@ -193,7 +193,7 @@ def _factors(basis: FourierBasis, bank: FilterBank, dtype: torch.dtype) -> Tenso
     return bank(basis.eigenvalues.double()).to(dtype)
 
 
-def _prepared(
+def _polynomial_coefficients(
     operator: SparseOperator, x: Tensor, bank: FilterBank, method: str, order: int | None, tolerance: float | None
 ) -> Tensor | None:
     """Check the arguments; return the polynomials' coefficients, or ``None`` for Lanczos iteration."""
@@ -202,19 +202,19 @@ def _prepared(
             "`operator` must be a SparseOperator, as `laplacian(edge_index)` returns it, or a FourierBasis, got "
             f"{type(operator).__name__}."
         )
-    symmetric_operator("operator", has_frequencies(operator))
+    symmetric_operator("operator", is_symmetric(operator))
     one_row_per_column(x, operator.shape[1])
     if method == "krylov":
         return None
-    values = operator._kept.written_out().detach()
-    if rememberable(values):  # under a transform its numbers cannot be read
+    values = operator._store.filled().detach()
+    if is_cacheable(values):  # under a transform its numbers cannot be read
         plain = operator if operator.constant else operator.with_values(values)
         if float(eigenvalue_bound(plain).max()) > bank.largest:
-            spectrum_covered(remembered(lambda: _largest(plain), "largest eigenvalue", plain), bank.largest)
+            spectrum_covered(cached(lambda: _largest(plain), "largest eigenvalue", plain), bank.largest)
     if order is None and tolerance is not None:
         order = kernel_order(bank, largest=bank.largest, tolerance=tolerance)
     elif order is None:
-        order = usual_order(bank, TOLERANCE, largest=bank.largest)
+        order = default_order(bank, TOLERANCE, largest=bank.largest)
     return kernel_coefficients(bank, order, largest=bank.largest)
 
 

@@ -26,7 +26,7 @@ def layers(name: str, numbers: int) -> list[Layer]:
         layer("one head", edge_numbers=1),
         layer("heads side by side", heads=2),
         layer("heads averaged", heads=2, concat=False, residual=True),
-        layer("filled", "edge_attr", edge_numbers=numbers, edge_dim=2, fill_value=0.5),
+        layer("written_out", "edge_attr", edge_numbers=numbers, edge_dim=2, fill_value=0.5),
         layer("without loops", heads=2, add_self_loops=False, bias=False),
     ]
 

@@ -277,9 +277,9 @@ def test_thresholded_wavelets_are_made_once_for_a_graph():
     index = graph.edge_index.clone()
     first = conv.wavelets(index, num_nodes=9)
     again = conv.wavelets(index, num_nodes=9)
-    assert all(one.operator._kept is other.operator._kept for one, other in zip(first, again, strict=True))
+    assert all(one.operator._store is other.operator._store for one, other in zip(first, again, strict=True))
     index.copy_((index + 1) % 9)
-    assert conv.wavelets(index, num_nodes=9)[0].operator._kept is not first[0].operator._kept
+    assert conv.wavelets(index, num_nodes=9)[0].operator._store is not first[0].operator._store
 
 
 def test_no_array_of_nodes_by_nodes_is_made():

@@ -14,7 +14,7 @@ from scipy.special import ive
 
 from graphkit.operators import FilterBank, heat, itersine, laplacian, mexican_hat, meyer
 from graphkit.operators.wavelets import kernel_coefficients, kernel_error, kernel_order
-from graphkit.operators.wavelets.chebyshev import evaluated
+from graphkit.operators.wavelets.kernel_polynomials import evaluate_polynomials
 from tests.graphs import BY_NAME
 
 GRID = torch.linspace(0, 2, 301, dtype=torch.float64)
@@ -142,7 +142,7 @@ def test_the_order_meets_the_tolerance_and_the_error_is_measured(bank):
     coefficients = kernel_coefficients(bank, order)
     assert coefficients.shape == (bank.bands, order + 1)
     found = torch.from_numpy(chebyshev.chebval(GRID.numpy() - 1, coefficients.numpy().T))
-    close(evaluated(coefficients, GRID, largest=2.0), found)
+    close(evaluate_polynomials(coefficients, GRID, largest=2.0), found)
     worst = float((found - bank(GRID)).abs().max() / bank(GRID).abs().max())
     assert worst <= tolerance
     assert kernel_error(bank, order) == pytest.approx(worst, rel=0.2)

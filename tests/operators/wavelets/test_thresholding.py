@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from graphkit.operators import ThresholdedWavelets, heat, laplacian, meyer, thresholded_wavelets
 from graphkit.operators.wavelets import thresholding
-from graphkit.operators.wavelets.kernels import one_band
+from graphkit.operators.wavelets.filter_bank import one_band
 from tests.contracts import LargestTensor
 from tests.graphs import BY_NAME, graphs, large
 
