@@ -47,7 +47,7 @@ def integer_labels(argument: str, y: Tensor, items: int) -> Tensor:
     return y
 
 
-def classes(argument: str, y: Tensor, known: int = 0) -> int:
+def class_count(argument: str, y: Tensor, known: int = 0) -> int:
     """Return the number of classes of labels 0, 1, ...; negative ones are none. A model has an output for each class.
 
     Args:
@@ -70,7 +70,7 @@ def classes(argument: str, y: Tensor, known: int = 0) -> int:
     return largest + 1
 
 
-def places(argument: str, index: object, items: int) -> Tensor:
+def index_or_mask(argument: str, index: object, items: int) -> Tensor:
     """Return places among ``items`` as int64 ``[places]``, of integers (negative ones from the end) or of a mask.
 
     Raises:
@@ -104,7 +104,7 @@ def places(argument: str, index: object, items: int) -> Tensor:
     return torch.where(found < 0, found + items, found) if lowest < 0 else found
 
 
-def item_numbers(argument: str, value: Tensor, axes: str, items: int | None = None) -> Tensor:
+def item_ids(argument: str, value: Tensor, axes: str, items: int | None = None) -> Tensor:
     """Return ``value`` if it holds numbers of items, from 0 to ``items - 1``.
 
     Args:
@@ -132,7 +132,7 @@ def item_numbers(argument: str, value: Tensor, axes: str, items: int | None = No
     return value
 
 
-def extent(places: Any) -> tuple[int, int]:
+def min_and_max(places: Any) -> tuple[int, int]:
     """Return the least and the largest of some integers, (0, -1) where there are none; on the CPU NumPy is faster."""
     if not len(places):
         return 0, -1
@@ -145,7 +145,7 @@ def extent(places: Any) -> tuple[int, int]:
     return low, high
 
 
-def integers(argument: str, places: np.ndarray | Tensor) -> None:
+def integer_vector(argument: str, places: np.ndarray | Tensor) -> None:
     """Refuse what are no integers along one axis."""
     kind = str(places.dtype).removeprefix("torch.")
     if kind not in ("int64", "int32", "int16", "int8", "uint8") or places.ndim != 1:

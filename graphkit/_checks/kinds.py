@@ -35,7 +35,7 @@ def dense(argument: str, value: Tensor) -> Tensor:
     return value
 
 
-def host_array(tensor: Tensor) -> np.ndarray:
+def to_numpy(tensor: Tensor) -> np.ndarray:
     """Return a tensor's numbers as NumPy sees them; without a copy where the tensor is on the CPU."""
     return tensor.detach().cpu().numpy()
 
@@ -48,7 +48,7 @@ def instance(argument: str, value: Any, kinds: type | tuple[type, ...], wanted: 
     return value
 
 
-def some(argument: str, values: Any, kind: type) -> None:
+def list_of(argument: str, values: Any, kind: type) -> None:
     """Refuse anything but a list or tuple, not empty, of objects of one class."""
     several = isinstance(values, list | tuple)
     if not several or not values or not all(isinstance(each, kind) for each in values):
@@ -71,7 +71,7 @@ def function(argument: str, value: object) -> None:
         raise TypeError(f"`{argument}` must be a function, got {type(value).__name__}.")
 
 
-def floating_type(argument: str, dtype: object) -> None:
+def floating_dtype(argument: str, dtype: object) -> None:
     """Refuse anything but a type of floating-point or complex numbers."""
     import torch
 
@@ -91,7 +91,7 @@ def random_generator(argument: str, value: torch.Generator) -> torch.Generator:
     return value
 
 
-def generator(argument: str, value: Any) -> None:
+def optional_generator(argument: str, value: Any) -> None:
     """Refuse what is neither nothing nor a generator."""
     import torch
 
@@ -116,7 +116,7 @@ def path(argument: str, value: Any) -> Path:
     return Path(value)
 
 
-def not_mapped(argument: str, mapped: bool) -> None:
+def not_vmapped(argument: str, mapped: bool) -> None:
     """Refuse a graph that ``torch.vmap`` runs over: what is prepared of it cannot be made for many at once."""
     if mapped:
         raise ValueError(

@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
+def suggestion(name: str, known: Iterable[str], listed: str = "") -> str:
     """Return a suggestion such as ``Did you mean 'cora'?``, or when nothing is near the known names or ``listed``.
 
     Example:
-        >>> nearest("corra", ["cora", "citeseer"])
+        >>> suggestion("corra", ["cora", "citeseer"])
         "Did you mean 'cora'?"
-        >>> nearest("zzz", ["cora", "citeseer"])
+        >>> suggestion("zzz", ["cora", "citeseer"])
         'Known: citeseer, cora.'
     """
     known = sorted(known)
@@ -31,7 +31,7 @@ def member(argument: str, name: str, known: Iterable[str], listed: str = "") -> 
     if not isinstance(name, str):
         raise TypeError(f"`{argument}` must be a name, got {name!r}. Known: {', '.join(sorted(known))}.")
     if name not in known:
-        raise ValueError(f"`{argument}` {name!r} is not known. {nearest(name, known, listed)}")
+        raise ValueError(f"`{argument}` {name!r} is not known. {suggestion(name, known, listed)}")
     return name
 
 

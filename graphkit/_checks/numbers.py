@@ -17,7 +17,7 @@ def at_least(argument: str, value: int, least: int) -> int:
     return int(value)
 
 
-def one_of_counts(argument: str, value: int, least: int, most: int) -> int:
+def integer_between(argument: str, value: int, least: int, most: int) -> int:
     """Return ``value`` as ``int`` if it is an integer from ``least`` to ``most``, else raise ``ValueError``."""
     if at_least(argument, value, least) > most:
         raise ValueError(f"`{argument}` must be at most {most:,}, got {value:,}.")
@@ -75,13 +75,13 @@ def fraction(argument: str, value: float) -> float:
     return float(value)
 
 
-def restart(teleport: float) -> None:
+def teleport_probability(teleport: float) -> None:
     """Refuse what is no chance of a restart."""
     if not 0 < number("teleport", teleport) < 1:
         raise ValueError(f"`teleport` must lie in (0, 1), got {teleport}.")
 
 
-def largest_known(normalization: str | None, largest: float | None) -> float:
+def rescaling_eigenvalue(normalization: str | None, largest: float | None) -> float:
     """Return the largest eigenvalue that a layer rescales by, or refuse to guess that of an unnormalised Laplacian."""
     if largest is None and normalization is None:
         raise ValueError(
@@ -97,7 +97,7 @@ def _short(value: Any) -> str:
     return line if len(line) <= 60 else f"{line[:57]}..."
 
 
-def whole_numbers(argument: str, values: Iterable[int]) -> tuple[int, ...]:
+def integer_list(argument: str, values: Iterable[int]) -> tuple[int, ...]:
     """Return whole numbers, of Python, NumPy or a tensor, as ``int``, else raise ``TypeError``."""
     listed = values.tolist() if hasattr(values, "tolist") else values
     listed = list(listed) if isinstance(listed, Iterable) and not isinstance(listed, str) else [listed, None]

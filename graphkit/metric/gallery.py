@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import dense, embeddings, host_array, integer_labels, member
+from graphkit._checks import dense, embeddings, integer_labels, member, to_numpy
 from graphkit._kernels import ranking
 from graphkit.metric.compared import finite_embeddings
 
@@ -104,7 +104,7 @@ def scaled(argument: str, z: Tensor, distance: str) -> np.ndarray:
         TypeError: for what are no floating-point numbers.
     """
     finite_embeddings(argument, embeddings(argument, z).double(), distance)
-    values = host_array(z.double())
+    values = to_numpy(z.double())
     if distance != "cosine":
         return values
     largest = np.abs(values).max(axis=1, keepdims=True, initial=0.0)  # a square may overflow, a ratio cannot
@@ -125,8 +125,8 @@ def rows_of(argument: str, rows: Rows, length: int) -> np.ndarray:
     if dense(argument, rows).dtype == torch.bool:
         if rows.shape != (length,):
             raise ValueError(f"`{argument}` must be a mask of shape [{length}], got {list(rows.shape)}.")
-        return np.flatnonzero(host_array(rows))
-    found = host_array(integer_labels(argument, rows, rows.numel())).astype(np.int64)
+        return np.flatnonzero(to_numpy(rows))
+    found = to_numpy(integer_labels(argument, rows, rows.numel())).astype(np.int64)
     if len(found) and not 0 <= found.min() <= found.max() < length:
         raise ValueError(f"`{argument}` must name rows from 0 to {length - 1}, got {found.min()} to {found.max()}.")
     if len(np.unique(found)) < len(found):
@@ -143,7 +143,7 @@ def _excluded(exclude: Tensor | None, asked: np.ndarray, place: np.ndarray, rows
         raise TypeError(f"`exclude` must hold integers, got {exclude.dtype}.")
     if exclude.dim() != 2 or exclude.shape[0] != 2:
         raise ValueError(f"`exclude` must have shape [2, pairs], got {list(exclude.shape)}.")
-    who, what = host_array(exclude).astype(np.int64)
+    who, what = to_numpy(exclude).astype(np.int64)
     for ids, length in ((who, rows), (what, len(place))):
         if len(ids) and not 0 <= ids.min() <= ids.max() < length:
             raise ValueError(f"`exclude` names a row outside 0 to {length - 1}.")

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import host_array, member, positive
+from graphkit._checks import member, positive, to_numpy
 from graphkit.metric.arguments import class_labels, place
 from graphkit.metric.compared import labelled
 from graphkit.metric.gallery import DISTANCES, Rows, rows_of, scaled
@@ -49,13 +49,13 @@ def linear_probe(
     """
     place("seed", seed, 2**32)
     positive("strength", strength)
-    values, labels = _valued("z", z, distance), host_array(class_labels("y", y, len(z)))
+    values, labels = _valued("z", z, distance), to_numpy(class_labels("y", y, len(z)))
     tested = rows_of("test", test, len(values))
     tested = tested[labels[tested] >= 0]
     if reference is not None:
         others, given = labelled(reference)
         known = _valued("reference", others, distance)
-        named = host_array(class_labels("reference labels", given, len(known)))
+        named = to_numpy(class_labels("reference labels", given, len(known)))
         return _accuracy(known[named >= 0], named[named >= 0], values[tested], labels[tested], strength)
     if train is not None:
         learnt = rows_of("train", train, len(values))
@@ -92,7 +92,7 @@ def cluster_agreement(z: Tensor, y: Tensor, *, distance: str = "cosine", seed: i
     from sklearn.metrics import adjusted_mutual_info_score
 
     place("seed", seed, 2**32)
-    values, labels = _valued("z", z, distance), host_array(class_labels("y", y, len(z)))
+    values, labels = _valued("z", z, distance), to_numpy(class_labels("y", y, len(z)))
     values, labels = values[labels >= 0], labels[labels >= 0]
     order = _canonical(values, labels)
     values, labels = values[order], labels[order]

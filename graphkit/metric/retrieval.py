@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import at_least, embeddings, host_array, member
+from graphkit._checks import at_least, embeddings, member, to_numpy
 from graphkit._kernels import ranking
 from graphkit._kernels.threads import over_rows
 from graphkit.metric.arguments import class_labels, place, several
@@ -154,7 +154,7 @@ def evaluate_retrieval(
     place("seed", seed, 2**32)
     other, answers = _reference(reference)
     known = gallery_of(z, reference=other, queries=queries, items=items, distance=distance, exclude=exclude)
-    labels = host_array(class_labels("y", y, len(z)))
+    labels = to_numpy(class_labels("y", y, len(z)))
     rows_of("train", train, len(z))
     given = labels if answers is None else answers
     asked, answering = known.asked[labels[known.asked] >= 0], known.answering[given[known.answering] >= 0]
@@ -196,7 +196,7 @@ def _reference(reference: tuple[Tensor, Tensor] | None) -> tuple[Tensor | None, 
     if not isinstance(reference, tuple | list) or len(reference) != 2 or reference[1] is None:
         raise ValueError("`reference` must be (embeddings, labels): without labels nothing is known to be relevant.")
     z, y = reference
-    return z, host_array(class_labels("reference labels", y, len(embeddings("reference", z))))
+    return z, to_numpy(class_labels("reference labels", y, len(embeddings("reference", z))))
 
 
 def _ranking(found: Retrieval, rows: np.ndarray, cuts: np.ndarray) -> Retrieval:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import extent, integers, rising_pointers, tensor
+from graphkit._checks import integer_vector, min_and_max, tensor, valid_indptr
 
 LAYOUTS = (torch.strided, torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
 INDEX = (torch.int32, torch.int64)
@@ -45,8 +45,8 @@ def entries_in_shape(rows: Any, columns: Any, shape: tuple[int, int]) -> None:
 
 def _within(axis: str, places: Any, length: int) -> None:
     """Refuse rows, or columns, that a matrix does not have."""
-    integers(f"{axis}s", places)
-    low, high = extent(places)
+    integer_vector(f"{axis}s", places)
+    low, high = min_and_max(places)
     if low < 0 or high >= length:
         wrong = low if low < 0 else high
         raise ValueError(f"the sparse matrix has an entry in {axis} {wrong}, but only {length} `{axis}s`.")
@@ -61,24 +61,24 @@ def sound_matrix(matrix: Tensor) -> None:
         rows, columns = matrix._indices()
         entries_in_shape(rows, columns, (height, width))
     elif matrix.layout == torch.sparse_csr:
-        rising_pointers("crow_indices", matrix.crow_indices(), height, matrix.col_indices().numel())
+        valid_indptr("crow_indices", matrix.crow_indices(), height, matrix.col_indices().numel())
         _within("column", matrix.col_indices(), width)
     elif matrix.layout == torch.sparse_csc:
-        rising_pointers("ccol_indices", matrix.ccol_indices(), width, matrix.row_indices().numel())
+        valid_indptr("ccol_indices", matrix.ccol_indices(), width, matrix.row_indices().numel())
         _within("row", matrix.row_indices(), height)
 
 
 def compressed_in_shape(pointers: Tensor, columns: Tensor, order: Tensor, shape: tuple[int, int]) -> None:
     """Refuse parts of a pattern that do not fit its shape or each other."""
     for name, part in (("pointers", pointers), ("columns", columns), ("order", order)):
-        integers(name, tensor(name, part))
+        integer_vector(name, tensor(name, part))
     if pointers.dtype != columns.dtype or pointers.dtype not in INDEX:
         raise TypeError(f"`pointers` and `columns` must both be int32 or int64, got {pointers.dtype}, {columns.dtype}.")
     if len(order) != len(columns):
         raise ValueError(f"`order` must have one place for each of {len(columns):,} entries, got {len(order):,}.")
-    rising_pointers("pointers", pointers, shape[0], len(columns))
+    valid_indptr("pointers", pointers, shape[0], len(columns))
     for name, part, most in (("columns", columns, shape[1]), ("order", order, None)):
-        low, high = extent(part)
+        low, high = min_and_max(part)
         if low < 0 or (most is not None and high >= most):
             span = "0 upwards" if most is None else f"0 to {most - 1}"
             raise ValueError(f"`{name}` must lie from {span}, got {low if low < 0 else high}.")
@@ -148,8 +148,8 @@ def rows_of_list(argument: str, edges: Tensor, listed: int) -> None:
 
 def rows_of_table(row: Tensor, table: Tensor) -> None:
     """Refuse a table of edge features some of whose rows are not there."""
-    integers("row", row)
-    low, high = extent(row)
+    integer_vector("row", row)
+    low, high = min_and_max(row)
     if low < 0 or high >= len(table):
         raise ValueError(
             f"`row` must name rows of `table`, from 0 to {len(table) - 1}, got {low if low < 0 else high}."

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, restart
+from graphkit._checks import at_least, teleport_probability
 from graphkit.operators.normalization import gcn_adjacency
 from graphkit.operators.prepared import edges_of, remembered
 
@@ -58,7 +58,7 @@ def pagerank_graph(
         [[0, 1, 1, 0, 2, 3, 3, 2], [0, 0, 1, 1, 2, 2, 3, 3]]
     """
     at_least("num_nodes", num_nodes, 0)
-    restart(teleport)
+    teleport_probability(teleport)
     at_least("neighbours", neighbours, 1)
     edges = edges_of(graph, edge_weight, num_nodes=num_nodes)
     form = ("pagerank", num_nodes, teleport, neighbours)

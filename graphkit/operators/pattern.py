@@ -13,7 +13,7 @@ from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.autograd import forward_ad
 
-from graphkit._checks import extent
+from graphkit._checks import min_and_max
 from graphkit._kernels import ordering
 from graphkit.operators.arguments import compressed_in_shape, entries_in_shape
 
@@ -143,7 +143,7 @@ class Pattern:
         """How long the list that the pattern was made from must be for ``order`` to lie in it; looked at once."""
         if self._listed is None:
             with outside_transforms():
-                self._listed = extent(self._order)[1] + 1
+                self._listed = min_and_max(self._order)[1] + 1
         return self._listed
 
     @property

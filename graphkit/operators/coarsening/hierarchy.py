@@ -12,16 +12,16 @@ from torch import Tensor
 
 from graphkit._checks import (
     at_least,
-    cluster_numbers,
+    cluster_vector,
     edge_index_in_range,
-    host_array,
     instance,
+    integer_between,
+    list_of,
     member,
     node_counts,
-    one_of_counts,
     one_value_per_edge,
-    some,
     tensor,
+    to_numpy,
 )
 from graphkit._kernels.ordering import fingerprint
 from graphkit.operators.coarsening.contraction import Weights, contracted, edges_of_weights, graph_weights
@@ -84,7 +84,7 @@ class Level:
         """A number that other nodes, edges or weights change: it tells one graph from another."""
 
         def build() -> int:
-            parts = (host_array(part) for part in (self.edge_index, self.edge_weight.double(), self.sizes))
+            parts = (to_numpy(part) for part in (self.edge_index, self.edge_weight.double(), self.sizes))
             return fingerprint(np.concatenate([part.reshape(-1).view(np.int64) for part in parts]))
 
         return remembered(build, "fingerprint", self)
@@ -133,11 +133,11 @@ class Hierarchy:
     clusters: tuple[Tensor, ...]
 
     def __post_init__(self) -> None:
-        some("levels", self.levels, Level)
+        list_of("levels", self.levels, Level)
         if not isinstance(self.clusters, list | tuple) or len(self.clusters) != len(self.levels) - 1:
             raise ValueError(f"`clusters` must hold one tensor for each of {len(self.levels) - 1} steps up.")
         for cluster, level, above in zip(self.clusters, self.levels, self.levels[1:], strict=False):
-            cluster_numbers(cluster, above.num_nodes)
+            cluster_vector(cluster, above.num_nodes)
             if len(cluster) != level.num_nodes:
                 raise ValueError(f"`clusters` must have a number for each of {level.num_nodes} nodes of its level.")
 
@@ -149,7 +149,7 @@ class Hierarchy:
     def assignment(self, level: int) -> Tensor:
         """Return the node of ``level`` that each original node belongs to, ``[nodes]``."""
         found = torch.arange(self.levels[0].num_nodes, device=self.levels[0].sizes.device)
-        for cluster in self.clusters[: one_of_counts("level", level, 0, self.num_levels)]:
+        for cluster in self.clusters[: integer_between("level", level, 0, self.num_levels)]:
             found = cluster[found]
         return found
 
@@ -216,7 +216,7 @@ def coarsen(
         >>> coarsen(path, levels=2)
         Hierarchy(4 > 2 > 1 nodes)
     """
-    one_of_counts("levels", levels, 0, MOST_LEVELS)
+    integer_between("levels", levels, 0, MOST_LEVELS)
     if generator is not None:
         instance("generator", generator, torch.Generator, "a torch.Generator")
     member("method", method, METHODS)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, extent, integers, one_of_counts, one_row_per_node, some
+from graphkit._checks import at_least, integer_between, integer_vector, list_of, min_and_max, one_row_per_node
 from graphkit.operators.coarsening.hierarchy import Hierarchy, Level
 
 
@@ -48,9 +48,9 @@ class BalancedTree:
     arities: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        some("levels", self.levels, Level)
-        some("orders", self.orders, Tensor)
-        some("places", self.places, Tensor)
+        list_of("levels", self.levels, Level)
+        list_of("orders", self.orders, Tensor)
+        list_of("places", self.places, Tensor)
         counts = len(self.levels), len(self.orders), len(self.places)
         if not isinstance(self.arities, list | tuple) or {*counts} != {len(self.arities) + 1}:
             raise ValueError(f"`arities` must have one number less than levels, orders and places, {counts} of them.")
@@ -111,7 +111,7 @@ class BalancedTree:
         return x.index_select(-2, self.places[level])
 
     def _known(self, level: int) -> int:
-        return one_of_counts("level", level, 0, self.num_levels)
+        return integer_between("level", level, 0, self.num_levels)
 
     def to(self, *args: Any, **kwargs: Any) -> BalancedTree:
         """Return the tree on another device, with the arguments of ``Tensor.to``."""
@@ -126,8 +126,8 @@ class BalancedTree:
 
 def _fits(argument: str, numbers: Tensor, length: int | None, *, least: int, most: int) -> None:
     """Refuse numbers of nodes or places that are not as many as asked for, or out of range."""
-    integers(argument, numbers)
-    low, high = extent(numbers)
+    integer_vector(argument, numbers)
+    low, high = min_and_max(numbers)
     if length not in (None, len(numbers)) or low < least or high >= most:
         raise ValueError(
             f"`{argument}` must number the nodes and places of its level, from {least} to {most - 1}, got "

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from graphkit._checks import flag, function, one_of_counts, some, tensor
+from graphkit._checks import flag, function, integer_between, list_of, tensor
 from graphkit.operators.sparse import SparseOperator
 
 LONGEST = 1_000_000
@@ -36,7 +36,7 @@ def chebyshev_terms(apply: Callable[[Tensor], Tensor], x: Tensor, order: int) ->
     """
     function("apply", apply)
     tensor("x", x)
-    one_of_counts("order", order, 1, LONGEST)
+    integer_between("order", order, 1, LONGEST)
     terms = [x]
     if order > 1:
         terms.append(apply(x))
@@ -67,7 +67,7 @@ def chebyshev_sum(apply: Callable[[Tensor], Tensor], signals: Sequence[Tensor], 
     function("apply", apply)
     flag("reduced", reduced)
     if isinstance(signals, list | tuple | str) or not isinstance(signals, Sequence):
-        some("signals", signals, Tensor)
+        list_of("signals", signals, Tensor)
     if len(signals) == 1:
         return signals[0]
     ahead, further = signals[-1], None

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import integers, rising_pointers, tensor
+from graphkit._checks import integer_vector, tensor, valid_indptr
 from graphkit.operators.arguments import shaped
 
 
@@ -29,13 +29,13 @@ def basis_parts(
     shaped("residuals", residuals, pairs=pairs)
     shaped("entries", entries, entries=None)
     for name, pointers in (("node_pointers", node_pointers), ("pair_pointers", pair_pointers)):
-        integers(name, tensor(name, pointers))
+        integer_vector(name, tensor(name, pointers))
     if len(node_pointers) != len(pair_pointers):
         raise ValueError("`node_pointers` and `pair_pointers` must be of as many graphs.")
     if eigenvalues.device.type != "cpu":
         return  # their numbers were looked at where they were made
-    rising_pointers("pair_pointers", pair_pointers, len(pair_pointers) - 1, pairs)
-    rising_pointers("node_pointers", node_pointers, len(node_pointers) - 1, int(node_pointers[-1]))
+    valid_indptr("pair_pointers", pair_pointers, len(pair_pointers) - 1, pairs)
+    valid_indptr("node_pointers", node_pointers, len(node_pointers) - 1, int(node_pointers[-1]))
     wanted = int((node_pointers.diff() * pair_pointers.diff()).sum())
     if len(entries) != wanted:
         raise ValueError(f"`entries` must hold nodes times pairs of each graph, {wanted:,}, got {len(entries):,}.")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import function, host_array, instance, number, positive, symmetric_operator
+from graphkit._checks import function, instance, number, positive, symmetric_operator, to_numpy
 from graphkit.operators.pattern import Pattern, outside_transforms
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.wavelets.chebyshev import analysed, kernel_coefficients, kernel_order
@@ -123,8 +123,8 @@ def _made(laplacian: SparseOperator, coefficients: Tensor, largest: float, thres
             found.device
         )
         i, j = kept.nonzero(as_tuple=True)
-        rows.append(host_array(i))
-        columns.append(host_array(j + start))
+        rows.append(to_numpy(i))
+        columns.append(to_numpy(j + start))
         values.append(found[i, j])
     if not rows:
         return ThresholdedWavelets(laplacian, threshold, 0.0, 0.0, 0.0)
