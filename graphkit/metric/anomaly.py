@@ -9,9 +9,9 @@ from torch import Tensor
 
 from graphkit._checks import at_least, dense, member, within
 from graphkit.metric.arguments import class_labels
-from graphkit.metric.gallery import scaled
+from graphkit.metric.blockwise import BLOCK, row_blocks
+from graphkit.metric.gallery import comparable_rows
 from graphkit.metric.nearest import nearest_items
-from graphkit.metric.streaming import BLOCK, blocks
 
 METHODS = ("prototype", "neighbour", "mahalanobis")
 
@@ -108,7 +108,7 @@ class AnomalyScorer:
                 values, self.neighbours, reference=self._items, distance="euclidean", engine="exact"
             ).distances[:, -1]
         scores = values.new_empty(len(values))
-        for start, stop in blocks(len(values), self._means.numel(), BLOCK):
+        for start, stop in row_blocks(len(values), self._means.numel(), BLOCK):
             scores[start:stop] = self._scores(values[start:stop])
         return scores
 
@@ -143,4 +143,4 @@ class AnomalyScorer:
 
     def _prepared(self, argument: str, z: Tensor) -> Tensor:
         """Return rows in float64, of length 1 where directions count."""
-        return torch.from_numpy(scaled(argument, z, self.distance))
+        return torch.from_numpy(comparable_rows(argument, z, self.distance))

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from graphkit._checks import at_least, dense, flag, integer_labels, member, random_generator, tensor
 from graphkit.metric.arguments import on_device, place
-from graphkit.metric.compared import finite_embeddings
 from graphkit.metric.gallery import Rows
+from graphkit.metric.pair_inputs import check_embeddings
 from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
 
 KINDS = ("mask", "projection")
@@ -111,7 +111,7 @@ class ConditionalSimilarity(nn.Module):
         Raises:
             ValueError: for embeddings of another width, not finite, or too large for their squares to be.
         """
-        finite_embeddings("z", _of_width("z", z, self.features), "squared")
+        check_embeddings("z", _of_width("z", z, self.features), "squared")
         long = z.square().mean() if z.numel() else z.sum()
         return self.weight.relu().mean() if self.kind == "mask" else self.weight.abs().mean(), long
 

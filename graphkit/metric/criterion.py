@@ -7,13 +7,13 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from graphkit.metric.compared import Reference, by_condition, without_autocast
 from graphkit.metric.monitoring import Telemetry
+from graphkit.metric.pair_inputs import Reference, no_autocast, split_by_attribute
 from graphkit.metric.tuples import Tuples
 
 
 class AbstractCriterion(ABC):
-    """A loss of embeddings and labels. Those that are one supply :meth:`of_one` and :meth:`report`."""
+    """A loss of embeddings and labels. Those that are one supply :meth:`attribute_loss` and :meth:`report`."""
 
     def __call__(
         self,
@@ -42,15 +42,15 @@ class AbstractCriterion(ABC):
                 that is compared by its mean, or the condition is unknown.
             TypeError: for what are no tensors, and labels that are not integers.
         """
-        parts = by_condition(z, y, pairs=pairs, reference=reference, condition=condition)
-        with without_autocast(z):
+        parts = split_by_attribute(z, y, pairs=pairs, reference=reference, condition=condition)
+        with no_autocast(z):
             if parts is None:
-                return self.of_one(z, y, pairs, reference)
-            losses = [self.of_one(seen, labels, None, others) for seen, labels, others in parts]
+                return self.attribute_loss(z, y, pairs, reference)
+            losses = [self.attribute_loss(seen, labels, None, others) for seen, labels, others in parts]
             return torch.stack(losses).mean() if losses else z.sum() * 0
 
     @abstractmethod
-    def of_one(self, z: Tensor, y: Tensor | None, pairs: Tuples | None, reference: Reference | None) -> Tensor:
+    def attribute_loss(self, z: Tensor, y: Tensor | None, pairs: Tuples | None, reference: Reference | None) -> Tensor:
         """Return the loss under one attribute, of arguments that are yet to be looked at."""
 
     @abstractmethod

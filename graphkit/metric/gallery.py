@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphkit._checks import dense, embeddings, integer_labels, member, to_numpy
 from graphkit._kernels import ranking
-from graphkit.metric.compared import finite_embeddings
+from graphkit.metric.pair_inputs import check_embeddings
 
 DISTANCES = ("cosine", "euclidean", "squared", "dot")
 """What items can be compared by; "squared" ranks as "euclidean" does."""
@@ -20,7 +20,7 @@ Rows = Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
-class Gallery:
+class QueryGallery:
     """Queries and items in double precision, ready to be ranked.
 
     Args:
@@ -49,7 +49,7 @@ class Gallery:
         return int(self.items.size)
 
 
-def gallery_of(
+def query_gallery(
     z: Tensor,
     *,
     reference: Tensor | None = None,
@@ -57,7 +57,7 @@ def gallery_of(
     items: Rows = None,
     distance: str = "cosine",
     exclude: Tensor | None = None,
-) -> Gallery:
+) -> QueryGallery:
     """Return queries and items; nobody answers a query with itself.
 
     Args:
@@ -75,16 +75,16 @@ def gallery_of(
     """
     member("distance", distance, DISTANCES)
     own_items = reference is None
-    values = scaled("z", z, distance)
-    others = values if reference is None else scaled("reference", reference, distance)
+    values = comparable_rows("z", z, distance)
+    others = values if reference is None else comparable_rows("reference", reference, distance)
     if others.shape[1] != values.shape[1]:
         raise ValueError(f"`reference` must have {values.shape[1]} features, as `z`, got {others.shape[1]}.")
-    asked, answering = rows_of("queries", queries, len(values)), rows_of("items", items, len(others))
+    asked, answering = row_indices("queries", queries, len(values)), row_indices("items", items, len(others))
     place = np.full(len(others), -1, dtype=np.int64)
     place[answering] = np.arange(len(answering))
     own = place[asked] if own_items else np.full(len(asked), -1, dtype=np.int64)
     pointers, excluded = _excluded(exclude, asked, place, len(values))
-    return Gallery(
+    return QueryGallery(
         queries=np.ascontiguousarray(values[asked]),
         items=np.ascontiguousarray(others[answering].T),
         kind=ranking.SQUARED if distance in ("euclidean", "squared") else ranking.INNER,
@@ -96,14 +96,14 @@ def gallery_of(
     )
 
 
-def scaled(argument: str, z: Tensor, distance: str) -> np.ndarray:
+def comparable_rows(argument: str, z: Tensor, distance: str) -> np.ndarray:
     """Return embeddings in float64, of length 1 where the cosine counts; a zero row stays zero.
 
     Raises:
         ValueError: for what is no finite matrix, and for entries too large for their distances to be finite.
         TypeError: for what are no floating-point numbers.
     """
-    finite_embeddings(argument, embeddings(argument, z).double(), distance)
+    check_embeddings(argument, embeddings(argument, z).double(), distance)
     values = to_numpy(z.double())
     if distance != "cosine":
         return values
@@ -113,7 +113,7 @@ def scaled(argument: str, z: Tensor, distance: str) -> np.ndarray:
     return np.divide(values, length, out=np.zeros_like(values), where=length > 0)
 
 
-def rows_of(argument: str, rows: Rows, length: int) -> np.ndarray:
+def row_indices(argument: str, rows: Rows, length: int) -> np.ndarray:
     """Return the places that an index or a mask names.
 
     Raises:

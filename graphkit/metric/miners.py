@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import member, not_negative, positive, random_generator
-from graphkit.metric.compared import Compared, compared
-from graphkit.metric.distances import unit
+from graphkit.metric.blockwise import BLOCK, block_distances, block_operands, row_blocks
+from graphkit.metric.distances import unit_rows
 from graphkit.metric.gallery import DISTANCES
-from graphkit.metric.relations import Relations
-from graphkit.metric.streaming import BLOCK, block_distances, blocks, sides
+from graphkit.metric.pair_inputs import PairInputs, pair_inputs
+from graphkit.metric.relations import PairMasks
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, Tuples
 
 
@@ -53,21 +53,21 @@ class AbstractMiner(ABC):
         reference = None if others is None else (others, labels)
         names = "others", "labels"
         distance = "cosine" if self.directions else self.distance
-        return self.mined(compared(z, y, reference, distance=distance, names=names))  # type: ignore[arg-type]
+        return self.mine(pair_inputs(z, y, reference, distance=distance, names=names))  # type: ignore[arg-type]
 
     @abstractmethod
-    def mined(self, given: Compared) -> Tuples:
+    def mine(self, inputs: PairInputs) -> Tuples:
         """Return the tuples."""
 
-    def blocks(self, given: Compared) -> Iterator[tuple[int, Tensor, Relations]]:
-        """Yield the first row of a block, its distances to all others and its relations."""
-        z, others = (None if part is None else part.detach() for part in (given.z, given.others))
+    def distance_blocks(self, inputs: PairInputs) -> Iterator[tuple[int, Tensor, PairMasks]]:
+        """Yield the first row of a block, its distances to all others and its masks."""
+        z, others = (None if part is None else part.detach() for part in (inputs.z, inputs.others))
         if self.distance == "cosine":
-            z, others = (None if part is None else unit(part) for part in (z, others))
-        seen = sides(z, others, self.distance)  # type: ignore[arg-type]
-        for start, stop in blocks(len(seen.left), len(seen.right), BLOCK):
-            part = given.relations.rows(start, stop)
-            yield start, block_distances(seen, start, stop, self.distance), part
+            z, others = (None if part is None else unit_rows(part) for part in (z, others))
+        operands = block_operands(z, others, self.distance)  # type: ignore[arg-type]
+        for start, stop in row_blocks(len(operands.left), len(operands.right), BLOCK):
+            part = inputs.masks.rows(start, stop)
+            yield start, block_distances(operands, start, stop, self.distance), part
 
 
 class BatchHardMiner(AbstractMiner):
@@ -87,17 +87,17 @@ class BatchHardMiner(AbstractMiner):
     def __init__(self, distance: str = "euclidean") -> None:
         super().__init__(distance)
 
-    def mined(self, given: Compared) -> Triplets:
+    def mine(self, inputs: PairInputs) -> Triplets:
         """Return a triplet for every item that has one."""
         found = []
-        for start, distances, part in self.blocks(given):
-            asked = (part.same.any(1) & part.different.any(1)).nonzero().squeeze(1)
+        for start, distances, part in self.distance_blocks(inputs):
+            asked = (part.positives.any(1) & part.negatives.any(1)).nonzero().squeeze(1)
             if not len(asked):
                 continue
-            farthest = distances.where(part.same, -torch.inf).argmax(1)
-            nearest = distances.where(part.different, torch.inf).argmin(1)
+            farthest = distances.where(part.positives, -torch.inf).argmax(1)
+            nearest = distances.where(part.negatives, torch.inf).argmin(1)
             found.append((asked + start, farthest[asked], nearest[asked]))
-        return Triplets(*_joined(found, 3, given.z))
+        return Triplets(*_concatenate(found, 3, inputs.z))
 
 
 class SemiHardMiner(AbstractMiner):
@@ -124,17 +124,17 @@ class SemiHardMiner(AbstractMiner):
         super().__init__(distance)
         self.margin = not_negative("margin", margin)
 
-    def mined(self, given: Compared) -> Triplets:
+    def mine(self, inputs: PairInputs) -> Triplets:
         """Return a triplet for every pair that has one."""
         found = []
-        for start, distances, part in self.blocks(given):
-            negatives, order = distances.where(part.different, torch.inf).sort(1)
+        for start, distances, part in self.distance_blocks(inputs):
+            negatives, order = distances.where(part.negatives, torch.inf).sort(1)
             place = torch.searchsorted(negatives, distances, right=True).clamp(max=distances.shape[1] - 1)
             next_farther = negatives.gather(1, place)
-            fits = part.same & (next_farther > distances) & (next_farther < distances + self.margin)
+            fits = part.positives & (next_farther > distances) & (next_farther < distances + self.margin)
             rows, columns = fits.nonzero().unbind(1)
             found.append((rows + start, columns, order[rows, place[rows, columns]]))
-        return Triplets(*_joined(found, 3, given.z))
+        return Triplets(*_concatenate(found, 3, inputs.z))
 
 
 class DistanceWeightedMiner(AbstractMiner):
@@ -146,7 +146,7 @@ class DistanceWeightedMiner(AbstractMiner):
 
     Args:
         cutoff: distances below count as this one, above 0.
-        farthest: negatives beyond, which a margin leaves without a slope, are not drawn; above 0.
+        farthest: negatives beyond, which a margin leaves without a gradient, are not drawn; above 0.
         generator: draws.
 
     Raises:
@@ -167,17 +167,19 @@ class DistanceWeightedMiner(AbstractMiner):
         self.cutoff, self.farthest = positive("cutoff", cutoff), positive("farthest", farthest)
         self.generator = None if generator is None else random_generator("generator", generator)
 
-    def mined(self, given: Compared) -> Triplets:
+    def mine(self, inputs: PairInputs) -> Triplets:
         """Return a triplet for every pair whose first item has a negative near enough."""
-        features = given.z.shape[1]
-        others = None if given.others is None else unit(given.others)
+        features = inputs.z.shape[1]
+        others = None if inputs.others is None else unit_rows(inputs.others)
         found = []
-        for start, distances, part in self.blocks(Compared(unit(given.z), others, given.y, given.labels)):
+        for start, distances, part in self.distance_blocks(
+            PairInputs(unit_rows(inputs.z), others, inputs.y, inputs.labels)
+        ):
             kept = distances.clamp(min=self.cutoff, max=math.sqrt(4 - 1e-4)).double()
             weights = -(features - 2.0) * kept.log() - (features - 3) / 2 * (1 - kept.square() / 4).log()
-            eligible = part.different & (distances < self.farthest)
+            eligible = part.negatives & (distances < self.farthest)
             weights = weights.where(eligible, -torch.inf)
-            asked = part.same & eligible.any(1, keepdim=True)
+            asked = part.positives & eligible.any(1, keepdim=True)
             rows, columns = asked.nonzero().unbind(1)
             if not len(rows):
                 continue
@@ -186,7 +188,7 @@ class DistanceWeightedMiner(AbstractMiner):
             drawn = torch.rand(asked.shape, generator=self.generator, device=asked.device, dtype=sums.dtype)
             places = torch.searchsorted(sums, drawn * sums[:, -1:], right=True)[rows, columns]
             found.append((rows + start, columns, places))
-        return Triplets(*_joined(found, 3, given.z))
+        return Triplets(*_concatenate(found, 3, inputs.z))
 
 
 class MultiSimilarityMiner(AbstractMiner):
@@ -211,17 +213,17 @@ class MultiSimilarityMiner(AbstractMiner):
         super().__init__(distance)
         self.margin = not_negative("margin", margin)
 
-    def mined(self, given: Compared) -> Pairs:
+    def mine(self, inputs: PairInputs) -> Pairs:
         """Return all hard pairs."""
         near, far = [], []
-        for start, distances, part in self.blocks(given):
-            farthest = distances.where(part.same, -torch.inf).amax(1, keepdim=True)
-            nearest = distances.where(part.different, torch.inf).amin(1, keepdim=True)
-            pulled = (part.same & (distances + self.margin > nearest)).nonzero()
-            pushed = (part.different & (distances - self.margin < farthest)).nonzero()
+        for start, distances, part in self.distance_blocks(inputs):
+            farthest = distances.where(part.positives, -torch.inf).amax(1, keepdim=True)
+            nearest = distances.where(part.negatives, torch.inf).amin(1, keepdim=True)
+            pulled = (part.positives & (distances + self.margin > nearest)).nonzero()
+            pushed = (part.negatives & (distances - self.margin < farthest)).nonzero()
             near.append((pulled[:, 0] + start, pulled[:, 1]))
             far.append((pushed[:, 0] + start, pushed[:, 1]))
-        return Pairs(*_joined(near, 2, given.z), *_joined(far, 2, given.z))
+        return Pairs(*_concatenate(near, 2, inputs.z), *_concatenate(far, 2, inputs.z))
 
 
 class HardQuadrupletMiner(AbstractMiner):
@@ -242,22 +244,22 @@ class HardQuadrupletMiner(AbstractMiner):
     def __init__(self, distance: str = "euclidean") -> None:
         super().__init__(distance)
 
-    def mined(self, given: Compared) -> Quadruplets:
+    def mine(self, inputs: PairInputs) -> Quadruplets:
         """Return a quadruplet for every item that has one."""
-        anchor, positive_, negative = BatchHardMiner(self.distance).mined(given)
-        among = Compared(given.right, None, given.labels, given.labels)
+        anchor, positive_, negative = BatchHardMiner(self.distance).mine(inputs)
+        among = PairInputs(inputs.right, None, inputs.labels, inputs.labels)
         second = torch.full_like(negative, -1)
-        for start, distances, part in self.blocks(among):
+        for start, distances, part in self.distance_blocks(among):
             of_block = ((negative >= start) & (negative < start + len(distances))).nonzero().squeeze(1)
             rows = negative[of_block] - start
-            third = part.different[rows] & (among.labels != given.y[anchor[of_block]].unsqueeze(1))
+            third = part.negatives[rows] & (among.labels != inputs.y[anchor[of_block]].unsqueeze(1))
             nearest = distances[rows].where(third, torch.inf)
             second[of_block] = nearest.argmin(1).where(third.any(1), -1)
         kept = second >= 0
         return Quadruplets(*(rows[kept] for rows in (anchor, positive_, negative, second)))
 
 
-def _joined(found: Sequence[tuple[Tensor, ...]], width: int, like: Tensor) -> list[Tensor]:
+def _concatenate(found: Sequence[tuple[Tensor, ...]], width: int, like: Tensor) -> list[Tensor]:
     """Return the columns of all blocks, one after the other."""
     if not found:
         return [torch.empty(0, dtype=torch.int64, device=like.device) for _ in range(width)]

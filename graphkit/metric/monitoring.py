@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import member
-from graphkit.metric.compared import compared
-from graphkit.metric.distances import unit
+from graphkit.metric.blockwise import BLOCK, block_distances, block_operands, row_blocks
+from graphkit.metric.distances import unit_rows
 from graphkit.metric.gallery import DISTANCES
-from graphkit.metric.relations import NOBODY, Relations
-from graphkit.metric.streaming import BLOCK, block_distances, blocks, sides
+from graphkit.metric.pair_inputs import pair_inputs
+from graphkit.metric.relations import ABSENT, PairMasks
 
 COINCIDE = 1e-4
 """Two items coincide when they lie no farther apart than this share of the embeddings' root mean square length."""
@@ -76,31 +76,33 @@ def telemetry(
         (2.5, 0.0, 0.0)
     """
     member("distance", distance, DISTANCES)
-    given, itself = compared(z, y, reference, distance=distance), reference is None
-    z, others = (part.detach()[known >= 0] for part, known in ((given.z, given.y), (given.right, given.labels)))
-    y, labels = (known[known >= 0] for known in (given.y, given.labels))
+    inputs, itself = pair_inputs(z, y, reference, distance=distance), reference is None
+    z, others = (part.detach()[known >= 0] for part, known in ((inputs.z, inputs.y), (inputs.right, inputs.labels)))
+    y, labels = (known[known >= 0] for known in (inputs.y, inputs.labels))
     if distance == "cosine":
-        z, others = unit(z), unit(others)
+        z, others = unit_rows(z), unit_rows(others)
     classes, numbers = torch.unique(torch.cat([y, labels]), return_inverse=True)
     numbers = numbers[: len(y)]
     largest = torch.full((len(classes),), -math.inf, dtype=z.dtype, device=z.device)
     smallest = torch.full_like(largest, math.inf)
     sums, counts, collapsed = [0.0, 0.0], [0, 0], 0
     limit = COINCIDE * float(z.double().square().sum(1).mean().sqrt()) if len(z) else 0.0
-    relations = Relations(y, labels, 0 if itself else NOBODY)
-    seen = sides(z, None if itself else others, distance)
-    plain = seen if distance in ("euclidean", "squared") else sides(z, None if itself else others, "euclidean")
-    for start, stop in blocks(len(z), len(others), BLOCK):
-        part = relations.rows(start, stop)
-        found = block_distances(seen, start, stop, distance)
-        for place, mask in enumerate((part.same, part.different)):
+    masks = PairMasks(y, labels, 0 if itself else ABSENT)
+    operands = block_operands(z, None if itself else others, distance)
+    plain = (
+        operands if distance in ("euclidean", "squared") else block_operands(z, None if itself else others, "euclidean")
+    )
+    for start, stop in row_blocks(len(z), len(others), BLOCK):
+        part = masks.rows(start, stop)
+        found = block_distances(operands, start, stop, distance)
+        for place, mask in enumerate((part.positives, part.negatives)):
             sums[place] += float(found.where(mask, 0).sum(dtype=torch.float64))
             counts[place] += int(mask.sum())
         own = numbers[start:stop]
-        largest.scatter_reduce_(0, own, found.where(part.same, -math.inf).amax(1), "amax")
-        smallest.scatter_reduce_(0, own, found.where(part.different, math.inf).amin(1), "amin")
+        largest.scatter_reduce_(0, own, found.where(part.positives, -math.inf).amax(1), "amax")
+        smallest.scatter_reduce_(0, own, found.where(part.negatives, math.inf).amin(1), "amin")
         apart = found if distance == "euclidean" else block_distances(plain, start, stop, "euclidean")
-        collapsed += int(((apart <= limit) & (part.same | part.different)).sum())
+        collapsed += int(((apart <= limit) & (part.positives | part.negatives)).sum())
     judged = (largest > -math.inf) & (smallest < math.inf)
     return Telemetry(
         items=len(z),

@@ -12,7 +12,7 @@ from torch import Tensor
 from graphkit._checks import at_least, member
 from graphkit._kernels import ranking
 from graphkit._kernels.threads import over_rows
-from graphkit.metric.gallery import Gallery, Rows, gallery_of
+from graphkit.metric.gallery import QueryGallery, Rows, query_gallery
 
 ENGINES = ("auto", "exact", "faiss")
 
@@ -68,7 +68,7 @@ def nearest_items(
     """
     at_least("count", count, 1)
     member("engine", engine, ENGINES)
-    known = gallery_of(z, reference=reference, queries=queries, items=items, distance=distance, exclude=exclude)
+    known = query_gallery(z, reference=reference, queries=queries, items=items, distance=distance, exclude=exclude)
     there = importlib.util.find_spec("faiss") is not None
     if engine == "faiss" and not there:
         raise ValueError("`engine` 'faiss' needs FAISS: pip install 'graphkit[faiss]'; 'exact' needs nothing.")
@@ -91,7 +91,7 @@ def nearest_items(
     return Nearest(torch.from_numpy(answering[places]), torch.from_numpy(values))
 
 
-def _faiss(known: Gallery, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _faiss(known: QueryGallery, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return places and distances as the kernel does, from a flat index asked for one more: it may find oneself."""
     import faiss
 

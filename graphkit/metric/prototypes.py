@@ -11,10 +11,10 @@ from torch import Tensor
 
 from graphkit._checks import dense, positive
 from graphkit.metric.arguments import class_labels, on_device, several
-from graphkit.metric.compared import Reference, compared, finite_embeddings, wide
 from graphkit.metric.criterion import AbstractCriterion
-from graphkit.metric.distances import normalised
+from graphkit.metric.distances import normalize_rows
 from graphkit.metric.monitoring import Telemetry, telemetry
+from graphkit.metric.pair_inputs import Reference, at_least_float32, check_embeddings, pair_inputs
 from graphkit.metric.tuples import Tuples
 
 
@@ -31,7 +31,7 @@ class Prototypes(NamedTuple):
 
     def logits(self, z: Tensor, temperature: float) -> Tensor:
         """Return the cosine of each item and each prototype over ``temperature``, ``[items, classes]``."""
-        return normalised(wide(z)) @ self.directions.T / temperature
+        return normalize_rows(at_least_float32(z)) @ self.directions.T / temperature
 
 
 def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
@@ -54,24 +54,24 @@ def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
         >>> class_prototypes(torch.tensor([[2.0, 0.0], [3.0, 0.0], [0.0, 1.0]]), torch.tensor([4, 4, 7])).classes
         tensor([4, 7])
     """
-    finite_embeddings("z", z)
+    check_embeddings("z", z)
     on_device("y", class_labels("y", y, len(z)), z.device)
     known = y >= 0
     classes, numbers = y[known].unique(return_inverse=True)
     if not len(classes):
         raise ValueError("`y` must label at least one item; a prototype is the mean of a class.")
-    known_z = wide(z[known])
+    known_z = at_least_float32(z[known])
     belongs = F.one_hot(numbers, len(classes)).to(known_z.dtype)
-    return Prototypes(_directions(belongs.T @ normalised(known_z), belongs.sum(0).unsqueeze(1)), classes)
+    return Prototypes(_directions(belongs.T @ normalize_rows(known_z), belongs.sum(0).unsqueeze(1)), classes)
 
 
 def _directions(sums: Tensor, counts: Tensor) -> Tensor:
     """Return the directions of sums of so many unit vectors; zero, as are its derivatives, where they cancel.
 
-    What rounding leaves of them points somewhere too, which means nothing, with slopes of 1e16.
+    What rounding leaves of them points somewhere too, which means nothing, with gradients of 1e16.
     """
     largest = sums.detach().abs().amax(-1, keepdim=True) if sums.shape[-1] else sums.new_zeros(len(sums), 1)
-    return normalised(torch.where(largest > 2 * counts * torch.finfo(sums.dtype).eps, sums, 0))
+    return normalize_rows(torch.where(largest > 2 * counts * torch.finfo(sums.dtype).eps, sums, 0))
 
 
 class PrototypeLoss(AbstractCriterion):
@@ -102,19 +102,19 @@ class PrototypeLoss(AbstractCriterion):
     def __init__(self, temperature: float = 0.2) -> None:
         self.temperature = positive("temperature", temperature)
 
-    def of_one(self, z: Tensor, y: Tensor | None, pairs: Tuples | None, reference: Reference | None) -> Tensor:
+    def attribute_loss(self, z: Tensor, y: Tensor | None, pairs: Tuples | None, reference: Reference | None) -> Tensor:
         """Return the mean over the labelled items; prototypes are made of the reference where there is one."""
         if pairs is not None:
             raise ValueError("`pairs` mean nothing here: items are compared with the means of classes, not each other.")
-        given = compared(z, y, reference, distance="cosine")
-        known = given.y >= 0
+        inputs = pair_inputs(z, y, reference, distance="cosine")
+        known = inputs.y >= 0
         if not bool(known.any()):
-            return given.z.sum() * 0
-        if not bool(torch.isin(given.y[known], given.labels).all()):
+            return inputs.z.sum() * 0
+        if not bool(torch.isin(inputs.y[known], inputs.labels).all()):
             raise ValueError("`reference` must hold every class of `y`.")
-        prototypes = class_prototypes(given.right, given.labels)
-        targets = torch.searchsorted(prototypes.classes, given.y[known])
-        return F.cross_entropy(prototypes.logits(given.z[known], self.temperature), targets)
+        prototypes = class_prototypes(inputs.right, inputs.labels)
+        targets = torch.searchsorted(prototypes.classes, inputs.y[known])
+        return F.cross_entropy(prototypes.logits(inputs.z[known], self.temperature), targets)
 
     def report(self, z: Tensor, y: Tensor, *, reference: Reference | None = None) -> Telemetry:
         """Return how the classes lie by cosine; the loss acts on every labelled item as long as there are two classes.
@@ -155,7 +155,7 @@ def consistency(views: Sequence[Tensor], *, sharpening: float = 0.5) -> Tensor:
         0.5
     """
     positive("sharpening", sharpening)
-    stacked = _stacked(views)
+    stacked = _stack_views(views)
     if not stacked.numel():
         return stacked.sum()
     with torch.no_grad():
@@ -163,7 +163,7 @@ def consistency(views: Sequence[Tensor], *, sharpening: float = 0.5) -> Tensor:
     return (stacked - target).square().sum(-1).mean()
 
 
-def _stacked(views: Sequence[Tensor]) -> Tensor:
+def _stack_views(views: Sequence[Tensor]) -> Tensor:
     """Return views of the same items, ``[views, items, classes]``; what is not finite in them stays so."""
     views = several("views", views, "[first, second]")
     for view in views:

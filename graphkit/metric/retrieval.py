@@ -14,7 +14,7 @@ from graphkit._checks import at_least, embeddings, member, to_numpy
 from graphkit._kernels import ranking
 from graphkit._kernels.threads import over_rows
 from graphkit.metric.arguments import class_labels, place, several
-from graphkit.metric.gallery import Rows, gallery_of, rows_of
+from graphkit.metric.gallery import Rows, query_gallery, row_indices
 from graphkit.metric.probes import cluster_agreement, linear_probe
 
 FIGURES = ("ranking", "knn", "ami", "probe")
@@ -153,14 +153,14 @@ def evaluate_retrieval(
     at_least("neighbours", neighbours, 1)
     place("seed", seed, 2**32)
     other, answers = _reference(reference)
-    known = gallery_of(z, reference=other, queries=queries, items=items, distance=distance, exclude=exclude)
+    known = query_gallery(z, reference=other, queries=queries, items=items, distance=distance, exclude=exclude)
     labels = to_numpy(class_labels("y", y, len(z)))
-    rows_of("train", train, len(z))
+    row_indices("train", train, len(z))
     given = labels if answers is None else answers
     asked, answering = known.asked[labels[known.asked] >= 0], known.answering[given[known.answering] >= 0]
     if len(asked) < len(known.asked) or len(answering) < len(known.answering):
         like = y.new_tensor
-        known = gallery_of(
+        known = query_gallery(
             z, reference=other, queries=like(asked), items=like(answering), distance=distance, exclude=exclude
         )
     _, codes = np.unique(np.concatenate((labels[asked], given[answering])), return_inverse=True)

@@ -44,7 +44,7 @@ Tuples: TypeAlias = Pairs | Triplets | Quadruplets | Sequence[Tensor]
 """Plain sequences are those of pytorch-metric-learning: three tensors are triplets, four are pairs."""
 
 
-def tuples_of(given: Tuples, items: int, others: int) -> Pairs | Triplets | Quadruplets:
+def check_tuples(given: Tuples, items: int, others: int) -> Pairs | Triplets | Quadruplets:
     """Return tuples by name.
 
     Raises:

@@ -30,7 +30,7 @@ ENTRANCES = {
     "graphkit.metric.losses.triplet": "TripletLoss",
     "graphkit.metric.nearest": "nearest_items",
     "graphkit.metric.retrieval": "evaluate_retrieval",
-    "graphkit.metric.streaming": "TripletLoss",
+    "graphkit.metric.blockwise": "TripletLoss",
     "graphkit.nn.spectral.wavelet": "GraphWaveletConv",
     "graphkit.operators.attention": "attend",
     "graphkit.operators.coarsening.contraction": "coarse_graph",

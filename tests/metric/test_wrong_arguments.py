@@ -38,7 +38,9 @@ MINERS = {name: made for name, made in PUBLIC.items() if inspect.isclass(made) a
 RECORDS = {"Retrieval", "Telemetry"}
 """What calls return; nobody makes one."""
 BELOW = {
-    *("of_one", "terms", "chosen", "slopes", "streams", "matrix", "between", "mined", "blocks"),  # what classes supply
+    # what classes supply
+    *("attribute_loss", "terms", "tuple_terms", "block_gradients", "blockwise_sums"),
+    *("all_distances", "pair_distances", "mine", "distance_blocks"),
     *("extra_repr", "reset_parameters"),
 }
 """Methods that graphkit calls with what it has looked at."""

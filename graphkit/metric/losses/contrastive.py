@@ -7,10 +7,10 @@ from torch import Tensor
 
 from graphkit._checks import not_negative
 from graphkit._kernels.pairs import contrastive
-from graphkit.metric.compared import Compared
+from graphkit.metric.blockwise import Sums, has_kernels, run_loss_kernel
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
-from graphkit.metric.relations import Relations
-from graphkit.metric.streaming import Sums, compiled, sums_of
+from graphkit.metric.pair_inputs import PairInputs
+from graphkit.metric.relations import PairMasks
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, as_pairs
 
 
@@ -66,25 +66,27 @@ class ContrastiveLoss(AbstractLoss):
             not_negative("positive_margin", positive_margin),
         )
 
-    def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
+    def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all pairs."""
         pulled, pushed = self._excess(distances, distances)
-        return [_terms(pulled.where(relations.same, 0), pushed.where(relations.different, 0), relations)]
+        return [_terms(pulled.where(masks.positives, 0), pushed.where(masks.negatives, 0), masks)]
 
-    def chosen(self, given: Compared, tuples: Pairs | Triplets | Quadruplets) -> list[Terms]:
-        """Return the terms of given pairs."""
+    def tuple_terms(self, inputs: PairInputs, tuples: Pairs | Triplets | Quadruplets) -> list[Terms]:
+        """Return the terms of inputs pairs."""
         anchor, positive, other, negative = as_pairs(tuples)
-        pulled, pushed = self._excess(self.between(given, anchor, positive), self.between(given, other, negative))
+        pulled, pushed = self._excess(
+            self.pair_distances(inputs, anchor, positive), self.pair_distances(inputs, other, negative)
+        )
         count = torch.tensor(len(pulled) + len(pushed), device=pulled.device)
         total = (pulled.square().sum() + pushed.square().sum()) / 2
         return [Terms(total, count, (pulled > 0).sum() + (pushed > 0).sum())]
 
-    def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
+    def block_gradients(self, distances: Tensor, masks: PairMasks, out: Tensor) -> Sums:
         """Set ``out`` to the excess of every pair over its margin."""
-        if not compiled(distances):
-            return super().slopes(distances, relations, out)
+        if not has_kernels(distances):
+            return super().block_gradients(distances, masks, out)
         margins = self.margin, self.positive_margin, self._rounding(distances)
-        return sums_of(contrastive, relations, margins, distances, out)
+        return run_loss_kernel(contrastive, masks, margins, distances, out)
 
     def _excess(self, same: Tensor, different: Tensor) -> tuple[Tensor, Tensor]:
         pulled = same - self.positive_margin
@@ -95,7 +97,7 @@ class ContrastiveLoss(AbstractLoss):
         return 16 * torch.finfo(distances.dtype).eps if self.distance == "cosine" else 0.0
 
 
-def _terms(pulled: Tensor, pushed: Tensor, relations: Relations) -> Terms:
+def _terms(pulled: Tensor, pushed: Tensor, masks: PairMasks) -> Terms:
     total = (pulled.square().sum() + pushed.square().sum()) / 2
-    count = relations.same.sum() + relations.different.sum()
+    count = masks.positives.sum() + masks.negatives.sum()
     return Terms(total, count, (pulled > 0).sum() + (pushed > 0).sum())

@@ -16,12 +16,12 @@ def softplus(x: Tensor) -> Tensor:
     return torch.where(low, torch.where(low, x, 0).exp(), rest)
 
 
-def log_sum(exponents: Tensor, mask: Tensor, asked: Tensor) -> Tensor:
+def masked_logsumexp(exponents: Tensor, mask: Tensor, valid: Tensor) -> Tensor:
     """Return the logarithm of the sum of exponentials over a mask of each row; 0 in rows that nobody asks for."""
-    return exponents.where(mask, -torch.inf).where(asked.unsqueeze(1), 0).logsumexp(1).where(asked, 0)
+    return exponents.where(mask, -torch.inf).where(valid.unsqueeze(1), 0).logsumexp(1).where(valid, 0)
 
 
-def log_of_one_and(exponents: Tensor, mask: Tensor) -> Tensor:
+def masked_log1p_sum_exp(exponents: Tensor, mask: Tensor) -> Tensor:
     """Return the logarithm of one more than the sum of exponentials over a mask of each row."""
     one = exponents.new_zeros(len(exponents), 1)
     return torch.cat([exponents.where(mask, -torch.inf), one], dim=1).logsumexp(1)

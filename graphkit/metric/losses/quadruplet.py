@@ -7,12 +7,19 @@ from torch import Tensor
 
 from graphkit._checks import flag, not_negative
 from graphkit._kernels.triplets import batch_all
-from graphkit.metric.compared import Compared
+from graphkit.metric.blockwise import (
+    GradientAccumulator,
+    Sums,
+    accumulate_blocks,
+    block_operands,
+    has_kernels,
+    run_loss_kernel,
+)
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
-from graphkit.metric.losses.quadruplets import mean_distances, streamed_quadruplets
+from graphkit.metric.losses.quadruplets import mean_distances, quadruplet_sums
 from graphkit.metric.losses.triplet import triplet_terms
-from graphkit.metric.relations import Relations
-from graphkit.metric.streaming import Gradient, Sums, compiled, sides, streamed, sums_of
+from graphkit.metric.pair_inputs import PairInputs
+from graphkit.metric.relations import PairMasks
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets
 
 
@@ -69,72 +76,74 @@ class QuadrupletLoss(AbstractLoss):
         self.adaptive = flag("adaptive", adaptive)
         self.margin1, self.margin2 = not_negative("margin1", margin1), not_negative("margin2", margin2)
 
-    def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
+    def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all triplets, and of all quadruplets."""
         first: float | Tensor = self.margin1
         second: float | Tensor = self.margin2
         if self.adaptive:
             known = distances.detach()
             near, far = (
-                known.where(mask, 0).sum() / mask.sum().clamp(min=1) for mask in (relations.same, relations.different)
+                known.where(mask, 0).sum() / mask.sum().clamp(min=1) for mask in (masks.positives, masks.negatives)
             )
             first, second = first * (far - near).clamp(min=0), second * (far - near).clamp(min=0)
-        slopes, active, count = quadruplet_counts(distances.detach(), relations, second)
-        total = (slopes * distances).sum() + second * active.to(distances.dtype)
-        return [triplet_terms(distances, relations, first), Terms(total, count, active)]
+        gradients, active, count = quadruplet_counts(distances.detach(), masks, second)
+        total = (gradients * distances).sum() + second * active.to(distances.dtype)
+        return [triplet_terms(distances, masks, first), Terms(total, count, active)]
 
-    def chosen(self, given: Compared, tuples: Pairs | Triplets | Quadruplets) -> list[Terms]:
-        """Return the terms of given quadruplets."""
+    def tuple_terms(self, inputs: PairInputs, tuples: Pairs | Triplets | Quadruplets) -> list[Terms]:
+        """Return the terms of inputs quadruplets."""
         if not isinstance(tuples, Quadruplets):
             raise ValueError("`pairs` must be Quadruplets(anchor, positive, negative, second) for this loss.")
         if self.adaptive:
             raise ValueError("`adaptive` margins are those of a whole batch; give margins for chosen quadruplets.")
-        near = self.between(given, tuples.anchor, tuples.positive)
-        others = Compared(given.right, None, given.labels, given.labels)
+        near = self.pair_distances(inputs, tuples.anchor, tuples.positive)
+        others = PairInputs(inputs.right, None, inputs.labels, inputs.labels)
         parts = (
-            near - self.between(given, tuples.anchor, tuples.negative) + self.margin1,
-            near - self.between(others, tuples.negative, tuples.second) + self.margin2,
+            near - self.pair_distances(inputs, tuples.anchor, tuples.negative) + self.margin1,
+            near - self.pair_distances(others, tuples.negative, tuples.second) + self.margin2,
         )
         count = torch.tensor(len(near), device=near.device)
         return [Terms(part.relu().sum(), count, (part > 0).sum()) for part in parts]
 
-    def streams(self, given: Compared, *, gradient: bool) -> list[tuple[Sums, Gradient | None]]:
+    def blockwise_sums(
+        self, inputs: PairInputs, *, with_gradient: bool
+    ) -> list[tuple[Sums, GradientAccumulator | None]]:
         """Return sums and gradients of all triplets, and of all quadruplets."""
-        if not compiled(given.z):
-            parts = self.terms(self.matrix(given), given.relations)
+        if not has_kernels(inputs.z):
+            parts = self.terms(self.all_distances(inputs), inputs.masks)
             return [(Sums(float(part.total), int(part.tuples), int(part.active)), None) for part in parts]
-        seen, distance = sides(given.z, given.others, str(self.distance)), str(self.distance)
+        operands, distance = block_operands(inputs.z, inputs.others, str(self.distance)), str(self.distance)
         first, second = self.margin1, self.margin2
         if self.adaptive:
-            means = mean_distances(seen, given.relations, distance)
+            means = mean_distances(operands, inputs.masks, distance)
             first, second = (margin * max(0.0, means[1] - means[0]) for margin in (first, second))
 
-        def triplets(distances: Tensor, relations: Relations, out: Tensor) -> Sums:
-            return sums_of(batch_all, relations, (first,), distances, out)
+        def triplets(distances: Tensor, masks: PairMasks, out: Tensor) -> Sums:
+            return run_loss_kernel(batch_all, masks, (first,), distances, out)
 
         return [
-            streamed(seen, given.relations, distance, triplets, gradient=gradient),
-            streamed_quadruplets(seen, given.relations, distance, second, gradient=gradient),
+            accumulate_blocks(operands, inputs.masks, distance, triplets, with_gradient=with_gradient),
+            quadruplet_sums(operands, inputs.masks, distance, second, with_gradient=with_gradient),
         ]
 
-    def _streamed(self, given: Compared) -> Tensor:
+    def _blockwise_loss(self, inputs: PairInputs) -> Tensor:
         """Return the loss; away from the CPU all distances are held at once."""
-        if not compiled(given.z):
-            return self._reduced(self.terms(self.matrix(given), given.relations))
-        return super()._streamed(given)
+        if not has_kernels(inputs.z):
+            return self._reduce(self.terms(self.all_distances(inputs), inputs.masks))
+        return super()._blockwise_loss(inputs)
 
 
-def quadruplet_counts(distances: Tensor, relations: Relations, margin: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def quadruplet_counts(distances: Tensor, masks: PairMasks, margin: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return how often each distance counts in active quadruplets, signed, their number, and that of all.
 
     The thresholds of all pairs of a class are sorted, and every pair of two classes searched among all of them and
     among those of either class, which do not count for it. Places in the order stand for the numbers, so that
     those of one class are found in one sorted list of (class, place).
     """
-    classes = relations.labels.sort().values
-    rows, columns = (_place(classes, labels) for labels in (relations.y, relations.labels))
+    classes = masks.labels.sort().values
+    rows, columns = (_place(classes, labels) for labels in (masks.y, masks.labels))
     shape, every = distances.shape, distances.numel()
-    same, different = relations.same.flatten(), relations.different.flatten()
+    same, different = masks.positives.flatten(), masks.negatives.flatten()
     values = distances.flatten()
     thresholds, order = torch.where(same, values + margin, torch.inf).sort(stable=True)
     place = order.argsort()
@@ -162,8 +171,8 @@ def quadruplet_counts(distances: Tensor, relations: Relations, margin: float | T
 
     nearer = torch.where(same, under(place), 0)
     apart = different.sum() - (_place(ends, (left + 1) * width) - _place(ends, left * width))
-    slopes = (nearer - farther).to(distances.dtype).view(shape)
-    return slopes, nearer.sum(), torch.where(same, apart, 0).sum()
+    gradients = (nearer - farther).to(distances.dtype).view(shape)
+    return gradients, nearer.sum(), torch.where(same, apart, 0).sum()
 
 
 def _place(ascending: Tensor, values: Tensor, *, right: bool = False) -> Tensor:

@@ -6,14 +6,14 @@ from torch import Tensor
 
 from graphkit._checks import member, not_negative, number, positive
 from graphkit.metric.losses.abstract import AbstractLoss, Miner, Terms
-from graphkit.metric.losses.exponentials import log_of_one_and, log_sum, softplus
-from graphkit.metric.relations import Relations
+from graphkit.metric.losses.exponentials import masked_log1p_sum_exp, masked_logsumexp, softplus
+from graphkit.metric.relations import PairMasks
 
-ALIKE = ("cosine", "dot")
+SIMILARITY_DISTANCES = ("cosine", "dot")
 
 
 class MultiSimilarityLoss(AbstractLoss):
-    r"""Weighs each pair by its likeness, and by that of the anchor's other pairs.
+    r"""Weighs each pair by its similarity, and by that of the anchor's other pairs.
 
     .. math::
         L_a = \frac{1}{\alpha} \log\Bigl(1 + \sum_{p} e^{-\alpha (S_{ap} - \lambda)}\Bigr)
@@ -22,8 +22,8 @@ class MultiSimilarityLoss(AbstractLoss):
     Args:
         alpha: :math:`\alpha`, above 0.
         beta: :math:`\beta`, above 0.
-        base: :math:`\lambda`, the likeness around which pairs are told apart.
-        distance: "cosine" or "dot", whose likeness is 1 less the distance or its negative.
+        base: :math:`\lambda`, the similarity around which pairs are told apart.
+        distance: "cosine" or "dot", whose similarity is 1 less the distance or its negative.
         reduction: "mean" over all items with a pair, "active" likewise, or "sum". pytorch-metric-learning divides by
             the number of all items.
         differentiable: "once": value and gradient together, block by block, in little memory; or "twice": all
@@ -53,17 +53,17 @@ class MultiSimilarityLoss(AbstractLoss):
         differentiable: str = "once",
         miner: Miner | None = None,
     ) -> None:
-        member("distance", distance, ALIKE)
+        member("distance", distance, SIMILARITY_DISTANCES)
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
         self.alpha, self.beta, self.base = positive("alpha", alpha), positive("beta", beta), number("base", base)
 
-    def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
+    def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all items."""
-        apart = likeness(distances, str(self.distance)) - self.base
-        pulled = log_of_one_and(-self.alpha * apart, relations.same) / self.alpha
-        pushed = log_of_one_and(self.beta * apart, relations.different) / self.beta
-        asked = relations.same.any(1) | relations.different.any(1)
-        return [Terms((pulled + pushed).sum(), asked.sum(), asked.sum())]
+        apart = similarity(distances, str(self.distance)) - self.base
+        pulled = masked_log1p_sum_exp(-self.alpha * apart, masks.positives) / self.alpha
+        pushed = masked_log1p_sum_exp(self.beta * apart, masks.negatives) / self.beta
+        valid = masks.positives.any(1) | masks.negatives.any(1)
+        return [Terms((pulled + pushed).sum(), valid.sum(), valid.sum())]
 
 
 class CircleLoss(AbstractLoss):
@@ -78,7 +78,7 @@ class CircleLoss(AbstractLoss):
     Args:
         margin: :math:`m`, at least 0.
         scale: :math:`\gamma`, above 0.
-        distance: "cosine" or "dot", whose likeness is 1 less the distance or its negative.
+        distance: "cosine" or "dot", whose similarity is 1 less the distance or its negative.
         reduction: "mean" over all items with an item of their class and one of another, "active" likewise, or "sum".
         differentiable: "once": value and gradient together, block by block, in little memory; or "twice": all
             distances at once, for second derivatives (MAML) and ``torch.func``.
@@ -108,22 +108,22 @@ class CircleLoss(AbstractLoss):
         differentiable: str = "once",
         miner: Miner | None = None,
     ) -> None:
-        member("distance", distance, ALIKE)
+        member("distance", distance, SIMILARITY_DISTANCES)
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
         self.margin, self.scale = not_negative("margin", margin), positive("scale", scale)
 
-    def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
+    def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all items."""
-        alike = likeness(distances, str(self.distance))
+        alike = similarity(distances, str(self.distance))
         pace = alike.detach()
         pushed = self.scale * (pace + self.margin).relu() * (alike - self.margin)
         pulled = -self.scale * (1 + self.margin - pace).relu() * (alike - 1 + self.margin)
-        asked = relations.same.any(1) & relations.different.any(1)
-        masses = [log_sum(each, mask & asked.unsqueeze(1), asked) for each, mask in
-                  ((pushed, relations.different), (pulled, relations.same))]  # fmt: skip
-        return [Terms(softplus(masses[0] + masses[1]).where(asked, 0).sum(), asked.sum(), asked.sum())]
+        valid = masks.positives.any(1) & masks.negatives.any(1)
+        masses = [masked_logsumexp(each, mask & valid.unsqueeze(1), valid) for each, mask in
+                  ((pushed, masks.negatives), (pulled, masks.positives))]  # fmt: skip
+        return [Terms(softplus(masses[0] + masses[1]).where(valid, 0).sum(), valid.sum(), valid.sum())]
 
 
-def likeness(distances: Tensor, distance: str) -> Tensor:
+def similarity(distances: Tensor, distance: str) -> Tensor:
     """Return how like two items are, the larger the nearer."""
     return 1 - distances if distance == "cosine" else -distances

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import positive
+from graphkit.metric.blockwise import Sums
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
 from graphkit.metric.losses.exponentials import softplus
-from graphkit.metric.relations import NOBODY, Relations
-from graphkit.metric.streaming import Sums
+from graphkit.metric.relations import ABSENT, PairMasks
 
 
 class InfoNCELoss(AbstractLoss):
@@ -53,24 +53,24 @@ class InfoNCELoss(AbstractLoss):
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
         self.temperature = positive("temperature", temperature)
 
-    def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
+    def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all pairs of one class."""
         logits = -distances / self.temperature
-        others = logits.where(relations.different, -torch.inf)
-        wanted = relations.same & relations.different.any(1, keepdim=True)
-        mass = others.where(relations.different.any(1, keepdim=True), 0).logsumexp(1, keepdim=True)
+        others = logits.where(masks.negatives, -torch.inf)
+        wanted = masks.positives & masks.negatives.any(1, keepdim=True)
+        mass = others.where(masks.negatives.any(1, keepdim=True), 0).logsumexp(1, keepdim=True)
         terms = softplus((mass - logits).where(wanted, 0)).where(wanted, 0)
         return [Terms(terms.sum(), wanted.sum(), wanted.sum())]
 
-    def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
-        """Set ``out`` to the slopes: the row's softmax over its negatives, and minus one less each positive's share."""
-        equal = relations.y.unsqueeze(1) == relations.labels  # everybody here has a label
+    def block_gradients(self, distances: Tensor, masks: PairMasks, out: Tensor) -> Sums:
+        """Set ``out`` to the gradients: the row's softmax over its negatives, and the share each positive lacks."""
+        equal = masks.y.unsqueeze(1) == masks.labels  # everybody here has a label
         torch.mul(distances, -1 / self.temperature, out=out)
         out.masked_fill_(equal, -torch.inf)
         largest = out.amax(1, keepdim=True)
         scale = largest.where(largest > -torch.inf, 0)
         mass = out.sub_(scale).exp_().sum(1)
-        rows, columns = _without_oneself(equal, relations).logical_and_((mass > 0).unsqueeze(1)).nonzero().unbind(1)
+        rows, columns = _without_oneself(equal, masks).logical_and_((mass > 0).unsqueeze(1)).nonzero().unbind(1)
         excess = (mass.log() + scale.squeeze(1))[rows] + distances[rows, columns] / self.temperature
         missed = excess.sigmoid()
         share = torch.zeros_like(mass).index_add_(0, rows, missed) / mass.where(mass > 0, 1)
@@ -117,44 +117,44 @@ class SupervisedContrastiveLoss(AbstractLoss):
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
         self.temperature = positive("temperature", temperature)
 
-    def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
+    def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all items."""
         logits = -distances / self.temperature
-        asked = relations.same.any(1) & relations.different.any(1)
-        everyone = relations.same | relations.different
-        mass = logits.where(everyone, -torch.inf).where(asked.unsqueeze(1), 0).logsumexp(1)
-        mean = logits.where(relations.same, 0).sum(1) / relations.same.sum(1).clamp(min=1)
-        return [Terms((mass - mean).where(asked, 0).sum(), asked.sum(), asked.sum())]
+        valid = masks.positives.any(1) & masks.negatives.any(1)
+        everyone = masks.positives | masks.negatives
+        mass = logits.where(everyone, -torch.inf).where(valid.unsqueeze(1), 0).logsumexp(1)
+        mean = logits.where(masks.positives, 0).sum(1) / masks.positives.sum(1).clamp(min=1)
+        return [Terms((mass - mean).where(valid, 0).sum(), valid.sum(), valid.sum())]
 
-    def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
-        """Set ``out`` to the slopes: the row's softmax, less an equal share for each item of its class."""
-        equal = relations.y.unsqueeze(1) == relations.labels  # everybody here has a label
-        alone = len(relations.labels) - equal.sum(1) == 0
-        same = _without_oneself(equal, relations)
+    def block_gradients(self, distances: Tensor, masks: PairMasks, out: Tensor) -> Sums:
+        """Set ``out`` to the gradients: the row's softmax, less an equal share for each item of its class."""
+        equal = masks.y.unsqueeze(1) == masks.labels  # everybody here has a label
+        alone = len(masks.labels) - equal.sum(1) == 0
+        same = _without_oneself(equal, masks)
         positives = same.sum(1)
-        asked = (positives > 0) & ~alone
+        valid = (positives > 0) & ~alone
         torch.mul(distances, -1 / self.temperature, out=out)
-        share = asked.to(out.dtype) / positives.clamp(min=1)
+        share = valid.to(out.dtype) / positives.clamp(min=1)
         mean = out.where(same, 0).sum(1) * share
-        if relations.own != NOBODY:
-            out[_diagonal(relations)] = -torch.inf
+        if masks.diagonal != ABSENT:
+            out[_diagonal(masks)] = -torch.inf
         largest = out.amax(1, keepdim=True)
         scale = largest.where(largest > -torch.inf, 0)
         mass = out.sub_(scale).exp_().sum(1)
-        out.mul_((asked / mass.where(mass > 0, 1)).unsqueeze(1))
+        out.mul_((valid / mass.where(mass > 0, 1)).unsqueeze(1))
         out.sub_(same * share.unsqueeze(1)).mul_(-1 / self.temperature)
-        terms = (mass.log() + scale.squeeze(1) - mean).where(asked, 0)
-        return Sums(float(terms.sum(dtype=torch.float64)), int(asked.sum()), int(asked.sum()))
+        terms = (mass.log() + scale.squeeze(1) - mean).where(valid, 0)
+        return Sums(float(terms.sum(dtype=torch.float64)), int(valid.sum()), int(valid.sum()))
 
 
-def _diagonal(relations: Relations) -> tuple[Tensor, Tensor]:
+def _diagonal(masks: PairMasks) -> tuple[Tensor, Tensor]:
     """Return the places at which the rows of a block meet themselves."""
-    rows = torch.arange(len(relations.y), device=relations.y.device)
-    return rows, rows + relations.own
+    rows = torch.arange(len(masks.y), device=masks.y.device)
+    return rows, rows + masks.diagonal
 
 
-def _without_oneself(equal: Tensor, relations: Relations) -> Tensor:
+def _without_oneself(equal: Tensor, masks: PairMasks) -> Tensor:
     """Return pairs of one class without those of an item and itself; the mask is overwritten."""
-    if relations.own != NOBODY:
-        equal[_diagonal(relations)] = False
+    if masks.diagonal != ABSENT:
+        equal[_diagonal(masks)] = False
     return equal

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from graphkit._checks import flag, not_negative
 from graphkit._kernels.triplets import batch_all, batch_all_soft
-from graphkit.metric.compared import Compared
+from graphkit.metric.blockwise import Sums, has_kernels, run_loss_kernel
 from graphkit.metric.losses.abstract import AbstractLoss, Distance, Miner, Terms
 from graphkit.metric.losses.exponentials import softplus
-from graphkit.metric.relations import Relations
-from graphkit.metric.streaming import Sums, compiled, sums_of
+from graphkit.metric.pair_inputs import PairInputs
+from graphkit.metric.relations import PairMasks
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, as_triplets
 
 
@@ -64,47 +64,49 @@ class TripletLoss(AbstractLoss):
         super().__init__(distance=distance, reduction=reduction, differentiable=differentiable, miner=miner)
         self.margin, self.soft = not_negative("margin", margin), flag("soft", soft)
 
-    def terms(self, distances: Tensor, relations: Relations) -> list[Terms]:
+    def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all triplets."""
-        return [(soft_terms if self.soft else triplet_terms)(distances, relations, self.margin)]
+        return [(soft_terms if self.soft else triplet_terms)(distances, masks, self.margin)]
 
-    def chosen(self, given: Compared, tuples: Pairs | Triplets | Quadruplets) -> list[Terms]:
-        """Return the terms of given triplets."""
+    def tuple_terms(self, inputs: PairInputs, tuples: Pairs | Triplets | Quadruplets) -> list[Terms]:
+        """Return the terms of inputs triplets."""
         anchor, positive, negative = as_triplets(tuples)
-        excess = self.between(given, anchor, positive) - self.between(given, anchor, negative) + self.margin
+        excess = (
+            self.pair_distances(inputs, anchor, positive) - self.pair_distances(inputs, anchor, negative) + self.margin
+        )
         terms = softplus(excess) if self.soft else excess.relu()
         return [Terms(terms.sum(), torch.tensor(len(terms), device=terms.device), (terms > 0).sum())]
 
-    def slopes(self, distances: Tensor, relations: Relations, out: Tensor) -> Sums:
+    def block_gradients(self, distances: Tensor, masks: PairMasks, out: Tensor) -> Sums:
         """Set ``out`` to the number of active triplets of every distance, negative for those that are to grow."""
-        if not compiled(distances):
-            return super().slopes(distances, relations, out)
-        return sums_of(batch_all_soft if self.soft else batch_all, relations, (self.margin,), distances, out)
+        if not has_kernels(distances):
+            return super().block_gradients(distances, masks, out)
+        return run_loss_kernel(batch_all_soft if self.soft else batch_all, masks, (self.margin,), distances, out)
 
 
-def triplet_terms(distances: Tensor, relations: Relations, margin: float | Tensor) -> Terms:
+def triplet_terms(distances: Tensor, masks: PairMasks, margin: float | Tensor) -> Terms:
     """Return the terms of all triplets."""
-    slopes, active = triplet_counts(distances.detach(), relations, margin)
-    total = (slopes * distances).sum() + margin * active.to(distances.dtype)
-    return Terms(total, (relations.same.sum(1) * relations.different.sum(1)).sum(), active)
+    gradients, active = triplet_counts(distances.detach(), masks, margin)
+    total = (gradients * distances).sum() + margin * active.to(distances.dtype)
+    return Terms(total, (masks.positives.sum(1) * masks.negatives.sum(1)).sum(), active)
 
 
-def soft_terms(distances: Tensor, relations: Relations, margin: float) -> Terms:
+def soft_terms(distances: Tensor, masks: PairMasks, margin: float) -> Terms:
     """Return the terms of all triplets with a soft margin, from an array of ``items x others x others``."""
     terms = softplus(distances.unsqueeze(2) - distances.unsqueeze(1) + margin)
-    counted = relations.same.unsqueeze(2) & relations.different.unsqueeze(1)
+    counted = masks.positives.unsqueeze(2) & masks.negatives.unsqueeze(1)
     return Terms(terms.where(counted, 0).sum(), counted.sum(), counted.sum())
 
 
-def triplet_counts(distances: Tensor, relations: Relations, margin: float | Tensor) -> tuple[Tensor, Tensor]:
+def triplet_counts(distances: Tensor, masks: PairMasks, margin: float | Tensor) -> tuple[Tensor, Tensor]:
     """Return how often each distance counts in active triplets, signed, ``[items, others]``, and their number.
 
     The loss is the sum of these integers times the distances, plus the margin for every active triplet; they are also
     its derivative. Each anchor's thresholds are sorted, and every negative searched among them.
     """
-    thresholds = torch.where(relations.same, distances + margin, torch.inf).sort(1).values
-    negatives = torch.where(relations.different, distances, torch.inf).sort(1).values
+    thresholds = torch.where(masks.positives, distances + margin, torch.inf).sort(1).values
+    negatives = torch.where(masks.negatives, distances, torch.inf).sort(1).values
     nearer = torch.searchsorted(negatives, (distances + margin).contiguous())
-    farther = relations.same.sum(1, keepdim=True) - torch.searchsorted(thresholds, distances.contiguous(), right=True)
-    slopes = torch.where(relations.same, nearer, 0) - torch.where(relations.different, farther, 0)
-    return slopes.to(distances.dtype), torch.where(relations.same, nearer, 0).sum()
+    farther = masks.positives.sum(1, keepdim=True) - torch.searchsorted(thresholds, distances.contiguous(), right=True)
+    gradients = torch.where(masks.positives, nearer, 0) - torch.where(masks.negatives, farther, 0)
+    return gradients.to(distances.dtype), torch.where(masks.positives, nearer, 0).sum()

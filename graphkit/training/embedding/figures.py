@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphkit.metric.distances import normalised
+from graphkit.metric.distances import normalize_rows
 from graphkit.metric.retrieval import evaluate_retrieval
 from graphkit.training.embedding.probe import tuned_probe
 
@@ -107,7 +107,7 @@ def overlap(z: Tensor, y: Tensor, *, most: int = 2_000) -> float:
     if len(z) > most:
         chosen = torch.linspace(0, len(z) - 1, most).long()
         z, y = z[chosen], y[chosen]
-    unit = normalised(z.double())
+    unit = normalize_rows(z.double())
     distance = 1 - unit @ unit.T
     upper = torch.ones(len(z), len(z)).triu(1).bool()
     same = (y[:, None] == y) & upper

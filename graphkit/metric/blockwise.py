@@ -1,4 +1,4 @@
-"""Losses taken block by block of rows: a block sees all others, so its slopes become gradients at once.
+"""Losses taken block by block of rows: a block sees all others, so its gradients are gathered at once.
 
 Nothing of ``items x others`` is ever kept. The gradient is computed together with the value, and can therefore be
 differentiated no further: whoever tries is told so.
@@ -15,18 +15,18 @@ from torch import Tensor
 
 from graphkit._kernels import pairs
 from graphkit._kernels.threads import over_rows
-from graphkit.metric.relations import Relations
+from graphkit.metric.relations import PairMasks
 
 BLOCK = 2**20
 """Distances held at a time: four megabytes in single precision."""
 
-COMPILED_ON = ("cpu",)
+KERNEL_DEVICES = ("cpu",)
 """Devices whose memory our kernels can read; elsewhere PyTorch's operations do the same."""
 
 
-def compiled(tensor: Tensor) -> bool:
+def has_kernels(tensor: Tensor) -> bool:
     """Tell whether our kernels can read a tensor."""
-    return tensor.device.type in COMPILED_ON
+    return tensor.device.type in KERNEL_DEVICES
 
 
 class Sums(NamedTuple):
@@ -37,7 +37,7 @@ class Sums(NamedTuple):
     active: int
 
 
-class Sides(NamedTuple):
+class Operands(NamedTuple):
     """What is compared.
 
     Args:
@@ -52,11 +52,11 @@ class Sides(NamedTuple):
     right: Tensor
 
 
-Slopes = Callable[[Tensor, Relations, Tensor], Sums]
-"""Sets its third argument to the slope of a block's terms by each distance, and returns their sums."""
+BlockGradients = Callable[[Tensor, PairMasks, Tensor], Sums]
+"""Sets its third argument to the gradient of a block's terms by each distance, and returns their sums."""
 
 
-def sides(z: Tensor, others: Tensor | None, distance: str) -> Sides:
+def block_operands(z: Tensor, others: Tensor | None, distance: str) -> Operands:
     """Return both sides as the blocks take them."""
     left, right = z.detach(), (z if others is None else others).detach()
     rows, columns = left.contiguous(), right.T.contiguous()
@@ -64,10 +64,10 @@ def sides(z: Tensor, others: Tensor | None, distance: str) -> Sides:
         centre = right.double().mean(0).to(right.dtype)
         left, right = left - centre, right - centre
     left = left.contiguous()
-    return Sides(rows, columns, left, left if others is None else right.contiguous())
+    return Operands(rows, columns, left, left if others is None else right.contiguous())
 
 
-def blocks(items: int, others: int, block: int) -> list[tuple[int, int]]:
+def row_blocks(items: int, others: int, block: int) -> list[tuple[int, int]]:
     """Return the row ranges of blocks of about ``block`` distances; none where nobody is there to compare with."""
     if not others:
         return []
@@ -75,74 +75,76 @@ def blocks(items: int, others: int, block: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, items)) for start in range(0, items, step)]
 
 
-def block_distances(seen: Sides, start: int, stop: int, distance: str, *, ordered: bool = True) -> Tensor:
+def block_distances(operands: Operands, start: int, stop: int, distance: str, *, ordered: bool = True) -> Tensor:
     """Return the distances of some rows to all others, ``[rows, others]``.
 
     Args:
-        seen: both sides.
+        operands: both sides.
         start, stop: the rows.
         distance: "euclidean", "squared", "cosine" (of unit vectors) or "dot".
         ordered: whether equal rows must have equal distances to the last bit, as counting needs; inner products are
             a little faster without.
     """
     inner = distance in ("cosine", "dot")
-    if compiled(seen.z) and (ordered or not inner):
+    if has_kernels(operands.z) and (ordered or not inner):
         kind = {"euclidean": pairs.EUCLIDEAN, "squared": pairs.SQUARED}.get(distance, pairs.INNER)
-        found = seen.z.new_empty(stop - start, seen.columns.shape[1])
-        over_block(pairs.distances, found, seen.z[start:stop].numpy(), seen.columns.numpy(), kind, found.numpy())
+        found = operands.z.new_empty(stop - start, operands.columns.shape[1])
+        run_over_block(
+            pairs.distances, found, operands.z[start:stop].numpy(), operands.columns.numpy(), kind, found.numpy()
+        )
         return found.add_(1) if distance == "cosine" else found
     if inner:
-        found = (seen.z[start:stop] @ seen.columns).neg_()
+        found = (operands.z[start:stop] @ operands.columns).neg_()
         return found.add_(1) if distance == "cosine" else found
     mode = "donot_use_mm_for_euclid_dist"  # products would leave equal rows apart
-    found = torch.cdist(seen.z[start:stop], seen.columns.T.contiguous(), compute_mode=mode)
+    found = torch.cdist(operands.z[start:stop], operands.columns.T.contiguous(), compute_mode=mode)
     return found if distance == "euclidean" else found.square_()
 
 
-def over_block(kernel: Callable[..., Any], block: Tensor, *arrays: Any) -> None:
+def run_over_block(kernel: Callable[..., Any], block: Tensor, *arrays: Any) -> None:
     """Run a kernel over the rows of a block, on as many threads as PyTorch uses."""
     rows, others = block.shape
     over_rows(kernel, np.arange(rows + 1) * others, 8, *arrays)
 
 
-def sums_of(
-    kernel: Callable[..., Any], relations: Relations, margins: tuple[float, ...], distances: Tensor, out: Tensor
+def run_loss_kernel(
+    kernel: Callable[..., Any], masks: PairMasks, margins: tuple[float, ...], distances: Tensor, out: Tensor
 ) -> Sums:
-    """Run a kernel that sets a block's slopes and the sums of each row, and return the sums of all."""
+    """Run a kernel that sets a block's gradients and the sums of each row, and return the sums of all."""
     sums = np.empty((len(distances), 3))
-    labels = [part.detach().contiguous().numpy() for part in (relations.y, relations.labels)]
-    over_block(kernel, out, *labels, relations.own, *margins, distances.detach().numpy(), out.numpy(), sums)
+    labels = [part.detach().contiguous().numpy() for part in (masks.y, masks.labels)]
+    run_over_block(kernel, out, *labels, masks.diagonal, *margins, distances.detach().numpy(), out.numpy(), sums)
     total, tuples, active = sums.sum(0).tolist()
     return Sums(total, int(tuples), int(active))
 
 
-class Gradient:
-    """Gathers slopes of blocks into the gradient of both sides.
+class GradientAccumulator:
+    """Gathers gradients of blocks into the gradient of both sides.
 
     Args:
-        seen: both sides.
+        operands: both sides.
         distance: "euclidean", "squared", "cosine" or "dot".
     """
 
-    def __init__(self, seen: Sides, distance: str) -> None:
-        self.seen, self.distance = seen, distance
-        self.left, self.right = torch.zeros_like(seen.left), torch.zeros_like(seen.right)
+    def __init__(self, operands: Operands, distance: str) -> None:
+        self.operands, self.distance = operands, distance
+        self.left, self.right = torch.zeros_like(operands.left), torch.zeros_like(operands.right)
 
-    def add(self, start: int, stop: int, distances: Tensor, slopes: Tensor) -> None:
-        """Add a block's slopes, which are overwritten."""
-        left, right = self.seen.left[start:stop], self.seen.right
+    def add(self, start: int, stop: int, distances: Tensor, gradients: Tensor) -> None:
+        """Add a block's gradients, which are overwritten."""
+        left, right = self.operands.left[start:stop], self.operands.right
         if self.distance in ("cosine", "dot"):
-            self.left[start:stop].addmm_(slopes, right, alpha=-1)
-            self.right.addmm_(slopes.T, left, alpha=-1)
+            self.left[start:stop].addmm_(gradients, right, alpha=-1)
+            self.right.addmm_(gradients.T, left, alpha=-1)
             return
         if self.distance == "squared":
-            slopes.mul_(2)
-        elif compiled(slopes):
-            over_block(pairs.over_distances, slopes, distances.numpy(), slopes.numpy())
+            gradients.mul_(2)
+        elif has_kernels(gradients):
+            run_over_block(pairs.over_distances, gradients, distances.numpy(), gradients.numpy())
         else:
-            slopes.div_(distances.where(distances > 0, torch.inf))
-        self.left[start:stop].addcmul_(slopes.sum(1, keepdim=True), left).addmm_(slopes, right, alpha=-1)
-        self.right.addcmul_(slopes.sum(0).unsqueeze(1), right).addmm_(slopes.T, left, alpha=-1)
+            gradients.div_(distances.where(distances > 0, torch.inf))
+        self.left[start:stop].addcmul_(gradients.sum(1, keepdim=True), left).addmm_(gradients, right, alpha=-1)
+        self.right.addcmul_(gradients.sum(0).unsqueeze(1), right).addmm_(gradients.T, left, alpha=-1)
 
     def times(self, factor: float) -> None:
         """Multiply all that was gathered."""
@@ -156,35 +158,36 @@ class Gradient:
         return self.left.mul_(factor), self.right.mul_(factor)
 
 
-def streamed(
-    seen: Sides,
-    relations: Relations,
+def accumulate_blocks(
+    operands: Operands,
+    masks: PairMasks,
     distance: str,
-    slopes: Slopes,
+    gradients: BlockGradients,
     *,
-    gradient: bool,
+    with_gradient: bool,
     ordered: bool = True,
     block: int = BLOCK,
-) -> tuple[Sums, Gradient | None]:
-    """Return a loss's sums over all rows, and what its slopes gather to."""
+) -> tuple[Sums, GradientAccumulator | None]:
+    """Return a loss's sums over all rows, and what its gradients gather to."""
     total, tuples, active = 0.0, 0, 0
-    gathered = Gradient(seen, distance) if gradient else None
-    for start, stop in blocks(len(seen.left), len(seen.right), block):
-        part = relations.rows(start, stop)
-        distances = block_distances(seen, start, stop, distance, ordered=ordered)
+    gathered = GradientAccumulator(operands, distance) if with_gradient else None
+    for start, stop in row_blocks(len(operands.left), len(operands.right), block):
+        part = masks.rows(start, stop)
+        distances = block_distances(operands, start, stop, distance, ordered=ordered)
         out = torch.empty_like(distances)
-        sums = slopes(distances, part, out)
+        sums = gradients(distances, part, out)
         total, tuples, active = total + sums.total, tuples + sums.tuples, active + sums.active
         if gathered is not None:
             gathered.add(start, stop, distances, out)
     return Sums(total, tuples, active), gathered
 
 
-class Streamed(torch.autograd.Function):
+class PrecomputedGradient(torch.autograd.Function):
     """A value with the gradient that was computed beside it.
 
     PyTorch's ``once_differentiable`` complains only where what comes from above is itself differentiable. In the inner
-    step of MAML that is a plain one, and the second-order part would be lost without a word; ``_Refusal`` stands guard.
+    step of MAML that is a plain one, and the second-order part would be lost without a word;
+    ``_OnceDifferentiable`` stands guard.
     """
 
     @staticmethod
@@ -200,11 +203,11 @@ class Streamed(torch.autograd.Function):
         z, others, *gradients = ctx.saved_tensors
         found = [None if part is None else grad.detach() * part for part in gradients]
         if torch.is_grad_enabled():
-            found = [None if part is None else _Refusal.apply(part, grad, z, others) for part in found]
+            found = [None if part is None else _OnceDifferentiable.apply(part, grad, z, others) for part in found]
         return *found, None
 
 
-class _Refusal(torch.autograd.Function):
+class _OnceDifferentiable(torch.autograd.Function):
     """A gradient that can be looked at but not differentiated."""
 
     @staticmethod

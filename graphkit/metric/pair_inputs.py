@@ -12,13 +12,13 @@ from torch import Tensor
 
 from graphkit._checks import dense, embeddings, tensor
 from graphkit.metric.arguments import class_labels, on_device, place
-from graphkit.metric.relations import NOBODY, Relations
+from graphkit.metric.relations import ABSENT, PairMasks
 
 Reference: TypeAlias = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class PairInputs:
     """Items, the others they are compared with, and the labels of both.
 
     Args:
@@ -39,12 +39,12 @@ class Compared:
         return self.z if self.others is None else self.others
 
     @property
-    def relations(self) -> Relations:
+    def masks(self) -> PairMasks:
         """Which pairs are of one class and which of two."""
-        return Relations(self.y, self.labels, 0 if self.others is None else NOBODY)
+        return PairMasks(self.y, self.labels, 0 if self.others is None else ABSENT)
 
 
-def compared(
+def pair_inputs(
     z: Tensor,
     y: Tensor | None,
     reference: Reference | None,
@@ -53,7 +53,7 @@ def compared(
     squared: bool = False,
     pairs: bool = False,
     names: tuple[str, str] = ("reference", "reference labels"),
-) -> Compared:
+) -> PairInputs:
     """Return who is compared with whom, or refuse arguments that do not fit.
 
     Args:
@@ -65,48 +65,48 @@ def compared(
         pairs: whether tuples are given, so that no labels are needed.
         names: what the others and their labels are called in the call.
     """
-    finite_embeddings("z", z, distance, squared=squared)
+    check_embeddings("z", z, distance, squared=squared)
     if y is None and not pairs:
         raise ValueError("`y` must hold the labels of the items, unless `pairs` says what to look at.")
-    y = _labels("y", y, z) if y is not None else nobody(z)
+    y = _check_labels("y", y, z) if y is not None else unlabelled(z)
     if reference is None:
-        return Compared(wide(z), None, y, y)
-    others, labels = labelled(reference, pairs=pairs, name=names[0])
-    finite_embeddings(names[0], others, distance, squared=squared)
+        return PairInputs(at_least_float32(z), None, y, y)
+    others, labels = check_reference(reference, pairs=pairs, name=names[0])
+    check_embeddings(names[0], others, distance, squared=squared)
     on_device(names[0], others, z.device)
     if others.shape[1] != z.shape[1]:
         raise ValueError(f"`{names[0]}` must have {z.shape[1]} features, as `z`, got {others.shape[1]}.")
-    labels = _labels(names[1], labels, others) if labels is not None else nobody(others)
-    common = torch.promote_types(wide(z).dtype, wide(others).dtype)
-    return Compared(z.to(common), others.to(common), y, labels)
+    labels = _check_labels(names[1], labels, others) if labels is not None else unlabelled(others)
+    common = torch.promote_types(at_least_float32(z).dtype, at_least_float32(others).dtype)
+    return PairInputs(z.to(common), others.to(common), y, labels)
 
 
-def _labels(argument: str, y: Tensor, z: Tensor) -> Tensor:
+def _check_labels(argument: str, y: Tensor, z: Tensor) -> Tensor:
     """Return the classes of embeddings if they fit these."""
     return on_device(argument, class_labels(argument, y, len(z)), z.device)
 
 
-def nobody(z: Tensor) -> Tensor:
+def unlabelled(z: Tensor) -> Tensor:
     """Return the labels of items of no class."""
     return torch.full((len(z),), -1, device=z.device)
 
 
-def attribute(reference: Reference, number: int, attributes: int) -> Reference:
+def attribute_reference(reference: Reference, number: int, attributes: int) -> Reference:
     """Return the others as one attribute labels them."""
-    others, labels = labelled(reference)
+    others, labels = check_reference(reference)
     if dense("reference labels", labels).dim() != 2 or labels.shape[1] != attributes:
         raise ValueError(f"`reference` labels must have shape [others, {attributes}], got {list(labels.shape)}.")
     return others[number] if tensor("reference", others).dim() == 3 else others, labels[:, number]
 
 
-def labelled(reference: Reference, *, pairs: bool = False, name: str = "reference") -> Reference:
+def check_reference(reference: Reference, *, pairs: bool = False, name: str = "reference") -> Reference:
     """Return embeddings and labels of others; only where tuples are given may the labels be missing."""
     if not isinstance(reference, tuple | list) or len(reference) != 2 or (reference[1] is None and not pairs):
         raise ValueError(f"`{name}` must be (embeddings, labels): without labels nothing is known to be of a class.")
     return reference[0], reference[1]
 
 
-def by_condition(
+def split_by_attribute(
     z: Tensor, y: Tensor | None, *, pairs: Any, reference: Reference | None, condition: int | None
 ) -> list[tuple[Tensor, Tensor, Reference | None]] | None:
     """Return what a loss of several attributes is the mean over, items, labels and others of each; else ``None``.
@@ -131,18 +131,18 @@ def by_condition(
         (
             z[number] if z.dim() == 3 else z,
             y[:, number],
-            None if reference is None else attribute(reference, number, attributes),
+            None if reference is None else attribute_reference(reference, number, attributes),
         )
         for number in (range(attributes) if condition is None else [place("condition", condition, attributes)])
     ]
 
 
-def wide(z: Tensor) -> Tensor:
+def at_least_float32(z: Tensor) -> Tensor:
     """Return embeddings in at least single precision: half has too few digits for sums over pairs."""
     return z if z.dtype in (torch.float32, torch.float64) else z.float()
 
 
-def without_autocast(z: Any) -> AbstractContextManager[Any]:
+def no_autocast(z: Any) -> AbstractContextManager[Any]:
     """Return a block in which products of single-precision numbers on the device of ``z`` stay in single precision."""
     device = z.device.type if isinstance(z, Tensor) else "cpu"
     if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
@@ -150,22 +150,22 @@ def without_autocast(z: Any) -> AbstractContextManager[Any]:
     return torch.autocast(device, enabled=False)
 
 
-def finite_embeddings(argument: str, z: Tensor, distance: object = "cosine", *, squared: bool = False) -> None:
+def check_embeddings(argument: str, z: Tensor, distance: object = "cosine", *, squared: bool = False) -> None:
     """Refuse what are no embeddings, and such as are too long for sums of their distances, or squares, to be finite.
 
     Numbers are not looked at inside a ``torch.func`` transform, which hides them.
     """
-    if under_transform():
+    if in_func_transform():
         if z.dim() != 2:
             raise ValueError(f"`{argument}` must have shape [items, features], got {list(z.shape)}.")
         return
     embeddings(argument, z)
     if distance in ("euclidean", "squared", "dot"):
         power = 4 if squared and distance != "euclidean" else 2
-        not_too_long(argument, z, power, "distances", "scale it to unit length, or compare by 'cosine'")
+        check_magnitude(argument, z, power, "distances", "scale it to unit length, or compare by 'cosine'")
 
 
-def not_too_long(argument: str, z: Tensor, power: int, what: str, remedy: str) -> None:
+def check_magnitude(argument: str, z: Tensor, power: int, what: str, remedy: str) -> None:
     """Refuse embeddings of which a sum of terms, each of so many factors, may not be finite; half counts as single."""
     if not z.numel():
         return
@@ -176,6 +176,6 @@ def not_too_long(argument: str, z: Tensor, power: int, what: str, remedy: str) -
         raise ValueError(f"`{argument}` holds {largest:.3g}, too much for {what} in {precision}; {remedy}.")
 
 
-def under_transform() -> bool:
+def in_func_transform() -> bool:
     """Tell whether a ``torch.func`` transform is under way."""
     return torch._C._functorch.peek_interpreter_stack() is not None
