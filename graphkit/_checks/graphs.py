@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from graphkit._checks.items import integer_vector, min_and_max
-from graphkit._checks.kinds import tensor, to_numpy
-from graphkit._checks.names import member
-from graphkit._checks.numbers import at_least, integer_between
+from graphkit._checks.tensors import integer_vector, min_and_max, tensor, to_numpy
+from graphkit._checks.values import at_least, integer_between, member
 
 if TYPE_CHECKING:
     import numpy as np

@@ -36,7 +36,7 @@ def pictures(outcome: EmbeddingOutcome) -> dict[str, Figure]:
     spaces = {"before: raw features": outcome.raw.numpy(), f"after: {z.shape[1]} dimensions": z.numpy()}
     asking = _one_of_each(outcome)
     asked = torch.from_numpy(asking)
-    nearest = nearest_items(z, ANSWERS, queries=asked, items=y >= 0, exclude=outcome.exclude).items.numpy()
+    nearest = nearest_items(z, ANSWERS, queries=asked, gallery=y >= 0, exclude=outcome.exclude).items.numpy()
     images = _images(record.dataset.name, outcome.raw.numpy())
     drawn = {
         "scatter.png": embedding_scatter(spaces, y.numpy(), title=title, note=note),

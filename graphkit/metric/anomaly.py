@@ -7,11 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, dense, member, within
-from graphkit.metric.arguments import class_labels
+from graphkit._checks import at_least, class_labels, dense, member, within
 from graphkit.metric.blockwise import BLOCK, row_blocks
-from graphkit.metric.gallery import comparable_rows
-from graphkit.metric.nearest import nearest_items
+from graphkit.metric.nearest import comparable_rows, nearest_items
 
 METHODS = ("prototype", "neighbour", "mahalanobis")
 

@@ -1,4 +1,4 @@
-"""Losses taken block by block of rows: a block sees all others, so its gradients are gathered at once.
+"""Block-wise losses: distances of a block of rows to all others, whose gradients are gathered at once.
 
 Nothing of ``items x others`` is ever kept. The gradient is computed together with the value, and can therefore be
 differentiated no further: whoever tries is told so.
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from graphkit._kernels import pairs
 from graphkit._kernels.threads import over_rows
-from graphkit.metric.relations import PairMasks
+from graphkit.metric.pair_inputs import PairMasks
 
 BLOCK = 2**20
-"""Distances held at a time: four megabytes in single precision."""
+"""Distances held at a time: four megabytes in single precision; on an accelerator 16 times as many."""
 
 KERNEL_DEVICES = ("cpu",)
 """Devices whose memory our kernels can read; elsewhere PyTorch's operations do the same."""
@@ -38,18 +38,20 @@ class Sums(NamedTuple):
 
 
 class Operands(NamedTuple):
-    """What is compared.
+    """Both sides of a distance, as the blocks take them.
 
     Args:
         z: rows as they are ``[items, features]``.
         columns: the others as they are ``[features, others]``.
         left, right: both moved to the others' mean where only differences count: products lose no digits there.
+        distance: "euclidean", "squared", "cosine" (of unit vectors) or "dot".
     """
 
     z: Tensor
     columns: Tensor
     left: Tensor
     right: Tensor
+    distance: str
 
 
 BlockGradients = Callable[[Tensor, PairMasks, Tensor], Sums]
@@ -64,7 +66,7 @@ def block_operands(z: Tensor, others: Tensor | None, distance: str) -> Operands:
         centre = right.double().mean(0).to(right.dtype)
         left, right = left - centre, right - centre
     left = left.contiguous()
-    return Operands(rows, columns, left, left if others is None else right.contiguous())
+    return Operands(rows, columns, left, left if others is None else right.contiguous(), distance)
 
 
 def row_blocks(items: int, others: int, block: int) -> list[tuple[int, int]]:
@@ -75,30 +77,28 @@ def row_blocks(items: int, others: int, block: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, items)) for start in range(0, items, step)]
 
 
-def block_distances(operands: Operands, start: int, stop: int, distance: str, *, ordered: bool = True) -> Tensor:
+def block_distances(operands: Operands, start: int, stop: int, *, exact_ties: bool = True) -> Tensor:
     """Return the distances of some rows to all others, ``[rows, others]``.
 
     Args:
         operands: both sides.
         start, stop: the rows.
-        distance: "euclidean", "squared", "cosine" (of unit vectors) or "dot".
-        ordered: whether equal rows must have equal distances to the last bit, as counting needs; inner products are
+        exact_ties: whether equal rows must have equal distances to the last bit, as counting needs; inner products are
             a little faster without.
     """
+    distance, z = operands.distance, operands.z[start:stop]
     inner = distance in ("cosine", "dot")
-    if has_kernels(operands.z) and (ordered or not inner):
+    if has_kernels(z) and (exact_ties or not inner):
         kind = {"euclidean": pairs.EUCLIDEAN, "squared": pairs.SQUARED}.get(distance, pairs.INNER)
-        found = operands.z.new_empty(stop - start, operands.columns.shape[1])
-        run_over_block(
-            pairs.distances, found, operands.z[start:stop].numpy(), operands.columns.numpy(), kind, found.numpy()
-        )
-        return found.add_(1) if distance == "cosine" else found
-    if inner:
-        found = (operands.z[start:stop] @ operands.columns).neg_()
-        return found.add_(1) if distance == "cosine" else found
-    mode = "donot_use_mm_for_euclid_dist"  # products would leave equal rows apart
-    found = torch.cdist(operands.z[start:stop], operands.columns.T.contiguous(), compute_mode=mode)
-    return found if distance == "euclidean" else found.square_()
+        found = z.new_empty(stop - start, operands.columns.shape[1])
+        run_over_block(pairs.distances, found, z.numpy(), operands.columns.numpy(), kind, found.numpy())
+    elif inner:
+        found = (z @ operands.columns).neg_()
+    else:
+        mode = "donot_use_mm_for_euclid_dist"  # products would leave equal rows apart
+        found = torch.cdist(z, operands.columns.T.contiguous(), compute_mode=mode)
+        found = found if distance == "euclidean" else found.square_()
+    return found.add_(1) if distance == "cosine" else found
 
 
 def run_over_block(kernel: Callable[..., Any], block: Tensor, *arrays: Any) -> None:
@@ -119,25 +119,21 @@ def run_loss_kernel(
 
 
 class GradientAccumulator:
-    """Gathers gradients of blocks into the gradient of both sides.
+    """Gathers gradients by distances, block by block, into the gradient of both sides."""
 
-    Args:
-        operands: both sides.
-        distance: "euclidean", "squared", "cosine" or "dot".
-    """
-
-    def __init__(self, operands: Operands, distance: str) -> None:
-        self.operands, self.distance = operands, distance
+    def __init__(self, operands: Operands) -> None:
+        self.operands = operands
         self.left, self.right = torch.zeros_like(operands.left), torch.zeros_like(operands.right)
 
     def add(self, start: int, stop: int, distances: Tensor, gradients: Tensor) -> None:
         """Add a block's gradients, which are overwritten."""
         left, right = self.operands.left[start:stop], self.operands.right
-        if self.distance in ("cosine", "dot"):
+        distance = self.operands.distance
+        if distance in ("cosine", "dot"):
             self.left[start:stop].addmm_(gradients, right, alpha=-1)
             self.right.addmm_(gradients.T, left, alpha=-1)
             return
-        if self.distance == "squared":
+        if distance == "squared":
             gradients.mul_(2)
         elif has_kernels(gradients):
             run_over_block(pairs.over_distances, gradients, distances.numpy(), gradients.numpy())
@@ -146,12 +142,7 @@ class GradientAccumulator:
         self.left[start:stop].addcmul_(gradients.sum(1, keepdim=True), left).addmm_(gradients, right, alpha=-1)
         self.right.addcmul_(gradients.sum(0).unsqueeze(1), right).addmm_(gradients.T, left, alpha=-1)
 
-    def times(self, factor: float) -> None:
-        """Multiply all that was gathered."""
-        self.left.mul_(factor)
-        self.right.mul_(factor)
-
-    def both(self, factor: float, itself: bool) -> tuple[Tensor, Tensor | None]:
+    def scaled(self, factor: float, itself: bool) -> tuple[Tensor, Tensor | None]:
         """Return the gradients times a factor, as one where both sides are the same items."""
         if itself:
             return self.left.add_(self.right).mul_(factor), None
@@ -161,24 +152,22 @@ class GradientAccumulator:
 def accumulate_blocks(
     operands: Operands,
     masks: PairMasks,
-    distance: str,
-    gradients: BlockGradients,
+    block_gradients: BlockGradients,
     *,
     with_gradient: bool,
-    ordered: bool = True,
-    block: int = BLOCK,
+    exact_ties: bool = True,
 ) -> tuple[Sums, GradientAccumulator | None]:
-    """Return a loss's sums over all rows, and what its gradients gather to."""
+    """Return a loss's sums over all rows, and its gathered gradient."""
     total, tuples, active = 0.0, 0, 0
-    gathered = GradientAccumulator(operands, distance) if with_gradient else None
-    for start, stop in row_blocks(len(operands.left), len(operands.right), block):
-        part = masks.rows(start, stop)
-        distances = block_distances(operands, start, stop, distance, ordered=ordered)
-        out = torch.empty_like(distances)
-        sums = gradients(distances, part, out)
+    gathered = GradientAccumulator(operands) if with_gradient else None
+    size = BLOCK if operands.z.device.type == "cpu" else 16 * BLOCK
+    for start, stop in row_blocks(len(operands.left), len(operands.right), size):
+        distances = block_distances(operands, start, stop, exact_ties=exact_ties)
+        gradients = torch.empty_like(distances)
+        sums = block_gradients(distances, masks.rows(start, stop), gradients)
         total, tuples, active = total + sums.total, tuples + sums.tuples, active + sums.active
         if gathered is not None:
-            gathered.add(start, stop, distances, out)
+            gathered.add(start, stop, distances, gradients)
     return Sums(total, tuples, active), gathered
 
 
@@ -186,8 +175,8 @@ class PrecomputedGradient(torch.autograd.Function):
     """A value with the gradient that was computed beside it.
 
     PyTorch's ``once_differentiable`` complains only where what comes from above is itself differentiable. In the inner
-    step of MAML that is a plain one, and the second-order part would be lost without a word;
-    ``_OnceDifferentiable`` stands guard.
+    step of MAML that is a plain one, and the second-order part would be lost without a word: ``_OnceDifferentiable``
+    stands guard.
     """
 
     @staticmethod

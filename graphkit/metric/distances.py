@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import member
-from graphkit.metric.arguments import on_device
+from graphkit._checks import member, same_device
 from graphkit.metric.blockwise import block_distances, block_operands
-from graphkit.metric.gallery import DISTANCES
-from graphkit.metric.pair_inputs import at_least_float32, check_embeddings
+from graphkit.metric.pair_inputs import PairInputs, at_least_float32, check_embeddings
+
+DISTANCES = ("cosine", "euclidean", "squared", "dot")
+"""What items can be compared by; "squared" ranks as "euclidean" does."""
 
 DIRECT_SIZE = 2**16
 """Numbers up to which all differences are written down; above, only their squares' sums are kept."""
@@ -52,7 +53,7 @@ def pairwise_distances(z: Tensor, reference: Tensor | None = None, *, distance: 
     check_embeddings("reference", reference, distance)
     if reference.shape[1] != z.shape[1]:
         raise ValueError(f"`reference` must have {z.shape[1]} features, as `z`, got {reference.shape[1]}.")
-    on_device("reference", reference, z.device)
+    same_device("reference", reference, z)
     common = torch.promote_types(at_least_float32(z).dtype, at_least_float32(reference).dtype)
     return distance_matrix(z.to(common), reference.to(common), distance)
 
@@ -93,7 +94,7 @@ class _SquaredDistances(torch.autograd.Function):
     @staticmethod
     def forward(z: Tensor, others: Tensor) -> Tensor:
         left, right = (part if part.dtype in (torch.float32, torch.float64) else part.float() for part in (z, others))
-        return block_distances(block_operands(left, right, "squared"), 0, len(left), "squared").to(z.dtype)
+        return block_distances(block_operands(left, right, "squared"), 0, len(left)).to(z.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -145,6 +146,19 @@ def paired_distances(left: Tensor, right: Tensor, distance: str) -> Tensor:
         return (left - right).square().sum(-1)
     scale = _common_scale(left, right)
     return safe_sqrt(((left - right) * scale).square().sum(-1)) / scale
+
+
+def labelled_inputs(inputs: PairInputs, distance: str) -> PairInputs:
+    """Return the items and others that have a label, of length 1 for the cosine, as blocks of distances take them."""
+
+    def labelled_rows(z: Tensor, labels: Tensor) -> Tensor:
+        known = labels >= 0
+        z = z if bool(known.all()) else z[known]
+        return unit_rows(z) if distance == "cosine" else z
+
+    y, labels = inputs.y[inputs.y >= 0], inputs.labels[inputs.labels >= 0]
+    others = None if inputs.others is None else labelled_rows(inputs.others, inputs.labels)
+    return PairInputs(labelled_rows(inputs.z, inputs.y), others, y, labels)
 
 
 def unit_rows(z: Tensor) -> Tensor:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphkit._checks import embeddings, positive
-from graphkit.metric.arguments import on_device
+from graphkit._checks import embeddings, positive, same_device
 from graphkit.metric.distances import power_of_two_scale
 from graphkit.metric.pair_inputs import at_least_float32, check_magnitude, no_autocast
 
@@ -153,6 +152,6 @@ def _views(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
             "`first` and `second` must be views of the same items, two at least, of one feature at least, "
             f"got {list(first.shape)} and {list(second.shape)}."
         )
-    on_device("second", second, first.device)
+    same_device("second", second, first)
     common = torch.promote_types(at_least_float32(first).dtype, at_least_float32(second).dtype)
     return first.to(common), second.to(common)

@@ -16,10 +16,8 @@ from torch import Tensor
 
 from graphkit._checks import member, not_negative, positive, random_generator
 from graphkit.metric.blockwise import BLOCK, block_distances, block_operands, row_blocks
-from graphkit.metric.distances import unit_rows
-from graphkit.metric.gallery import DISTANCES
-from graphkit.metric.pair_inputs import PairInputs, pair_inputs
-from graphkit.metric.relations import PairMasks
+from graphkit.metric.distances import DISTANCES, unit_rows
+from graphkit.metric.pair_inputs import PairInputs, PairMasks, pair_inputs
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, Tuples
 
 
@@ -66,8 +64,7 @@ class AbstractMiner(ABC):
             z, others = (None if part is None else unit_rows(part) for part in (z, others))
         operands = block_operands(z, others, self.distance)  # type: ignore[arg-type]
         for start, stop in row_blocks(len(operands.left), len(operands.right), BLOCK):
-            part = inputs.masks.rows(start, stop)
-            yield start, block_distances(operands, start, stop, self.distance), part
+            yield start, block_distances(operands, start, stop), inputs.masks.rows(start, stop)
 
 
 class BatchHardMiner(AbstractMiner):

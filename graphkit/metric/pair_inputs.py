@@ -1,20 +1,66 @@
-"""What losses, miners and telemetry are called with, looked at once: items, those they are compared with, labels."""
+"""Inputs of losses, miners and telemetry: embeddings, labels, a reference, masks of positive and negative pairs."""
 
 from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from graphkit._checks import dense, embeddings, tensor
-from graphkit.metric.arguments import class_labels, on_device, place
-from graphkit.metric.relations import ABSENT, PairMasks
+from graphkit._checks import class_labels, dense, embeddings, index_below, same_device, tensor
 
 Reference: TypeAlias = tuple[Tensor, Tensor]
+"""Embeddings ``[others, features]`` and labels ``[others]`` that items are compared with, in place of each other."""
+
+ABSENT = -(2**40)
+"""The diagonal of items that are not among the others."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairMasks:
+    """Masks of the positive and the negative pairs of items and others.
+
+    Args:
+        y: integer labels of the items ``[items]``; -1 takes no part.
+        labels: those of the others ``[others]``.
+        diagonal: column in which the first item meets itself, the next item's follows; ``ABSENT`` where none does.
+    """
+
+    y: Tensor
+    labels: Tensor
+    diagonal: int = ABSENT
+
+    @cached_property
+    def positives(self) -> Tensor:
+        """Pairs of one class, an item and itself left out, a mask ``[items, others]``."""
+        equal = (self.y.unsqueeze(1) == self.labels) & (self.y >= 0).unsqueeze(1)
+        if self.diagonal == ABSENT:
+            return equal
+        columns = torch.arange(len(self.y), device=self.y.device) + self.diagonal
+        return equal & (columns.unsqueeze(1) != torch.arange(len(self.labels), device=self.y.device))
+
+    @cached_property
+    def negatives(self) -> Tensor:
+        """Pairs of two classes, a mask ``[items, others]``."""
+        return (self.y.unsqueeze(1) != self.labels) & (self.y >= 0).unsqueeze(1) & (self.labels >= 0)
+
+    def rows(self, start: int, stop: int) -> PairMasks:
+        """Return the masks of consecutive items."""
+        diagonal = self.diagonal if self.diagonal == ABSENT else self.diagonal + start
+        return PairMasks(self.y[start:stop], self.labels, diagonal)
+
+
+class ExplicitPairMasks(PairMasks):
+    """Masks that are given, in place of what labels say."""
+
+    def __init__(self, positives: Tensor, negatives: Tensor) -> None:
+        nothing = torch.full(positives.shape[:1], -1, device=positives.device)
+        super().__init__(nothing, torch.full(positives.shape[1:], -1, device=positives.device))
+        self.__dict__.update(positives=positives, negatives=negatives)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +86,7 @@ class PairInputs:
 
     @property
     def masks(self) -> PairMasks:
-        """Which pairs are of one class and which of two."""
+        """The positive and the negative pairs."""
         return PairMasks(self.y, self.labels, 0 if self.others is None else ABSENT)
 
 
@@ -54,7 +100,7 @@ def pair_inputs(
     pairs: bool = False,
     names: tuple[str, str] = ("reference", "reference labels"),
 ) -> PairInputs:
-    """Return who is compared with whom, or refuse arguments that do not fit.
+    """Return the checked inputs of a call, or refuse arguments that do not fit.
 
     Args:
         z: embeddings ``[items, features]``; half precision is widened to single.
@@ -68,35 +114,25 @@ def pair_inputs(
     check_embeddings("z", z, distance, squared=squared)
     if y is None and not pairs:
         raise ValueError("`y` must hold the labels of the items, unless `pairs` says what to look at.")
-    y = _check_labels("y", y, z) if y is not None else unlabelled(z)
+    y = unlabelled(z) if y is None else same_device("y", class_labels("y", y, len(z)), z)
     if reference is None:
         return PairInputs(at_least_float32(z), None, y, y)
     others, labels = check_reference(reference, pairs=pairs, name=names[0])
     check_embeddings(names[0], others, distance, squared=squared)
-    on_device(names[0], others, z.device)
+    same_device(names[0], others, z)
     if others.shape[1] != z.shape[1]:
         raise ValueError(f"`{names[0]}` must have {z.shape[1]} features, as `z`, got {others.shape[1]}.")
-    labels = _check_labels(names[1], labels, others) if labels is not None else unlabelled(others)
+    if labels is None:
+        labels = unlabelled(others)
+    else:
+        same_device(names[1], class_labels(names[1], labels, len(others)), others)
     common = torch.promote_types(at_least_float32(z).dtype, at_least_float32(others).dtype)
     return PairInputs(z.to(common), others.to(common), y, labels)
 
 
-def _check_labels(argument: str, y: Tensor, z: Tensor) -> Tensor:
-    """Return the classes of embeddings if they fit these."""
-    return on_device(argument, class_labels(argument, y, len(z)), z.device)
-
-
 def unlabelled(z: Tensor) -> Tensor:
-    """Return the labels of items of no class."""
+    """Return the labels of items without a class, -1 for each."""
     return torch.full((len(z),), -1, device=z.device)
-
-
-def attribute_reference(reference: Reference, number: int, attributes: int) -> Reference:
-    """Return the others as one attribute labels them."""
-    others, labels = check_reference(reference)
-    if dense("reference labels", labels).dim() != 2 or labels.shape[1] != attributes:
-        raise ValueError(f"`reference` labels must have shape [others, {attributes}], got {list(labels.shape)}.")
-    return others[number] if tensor("reference", others).dim() == 3 else others, labels[:, number]
 
 
 def check_reference(reference: Reference, *, pairs: bool = False, name: str = "reference") -> Reference:
@@ -109,7 +145,7 @@ def check_reference(reference: Reference, *, pairs: bool = False, name: str = "r
 def split_by_attribute(
     z: Tensor, y: Tensor | None, *, pairs: Any, reference: Reference | None, condition: int | None
 ) -> list[tuple[Tensor, Tensor, Reference | None]] | None:
-    """Return what a loss of several attributes is the mean over, items, labels and others of each; else ``None``.
+    """Return items, labels and reference of each attribute that a loss is the mean over; ``None`` where y has one.
 
     Raises:
         TypeError: for items or labels that are no tensors.
@@ -127,14 +163,23 @@ def split_by_attribute(
     attributes = y.shape[1]
     if z.dim() == 3 and z.shape[0] != attributes:
         raise ValueError(f"`z` must hold one embedding for each of the {attributes} attributes, got {z.shape[0]}.")
+    numbers = range(attributes) if condition is None else [index_below("condition", condition, attributes)]
     return [
         (
             z[number] if z.dim() == 3 else z,
             y[:, number],
-            None if reference is None else attribute_reference(reference, number, attributes),
+            None if reference is None else _reference_of_attribute(reference, number, attributes),
         )
-        for number in (range(attributes) if condition is None else [place("condition", condition, attributes)])
+        for number in numbers
     ]
+
+
+def _reference_of_attribute(reference: Reference, number: int, attributes: int) -> Reference:
+    """Return the others as one attribute labels them."""
+    others, labels = check_reference(reference)
+    if dense("reference labels", labels).dim() != 2 or labels.shape[1] != attributes:
+        raise ValueError(f"`reference` labels must have shape [others, {attributes}], got {list(labels.shape)}.")
+    return others[number] if tensor("reference", others).dim() == 3 else others, labels[:, number]
 
 
 def at_least_float32(z: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import member, positive, to_numpy
-from graphkit.metric.arguments import class_labels, place
-from graphkit.metric.gallery import DISTANCES, Rows, comparable_rows, row_indices
+from graphkit._checks import class_labels, index_below, member, positive, to_numpy
+from graphkit.metric.distances import DISTANCES
+from graphkit.metric.nearest import Rows, comparable_rows, row_index
 from graphkit.metric.pair_inputs import check_reference
 
 FOLDS = 5
@@ -47,10 +47,10 @@ def linear_probe(
         >>> linear_probe(z, y, train=torch.tensor([0, 2]), distance="euclidean")
         1.0
     """
-    place("seed", seed, 2**32)
+    index_below("seed", seed, 2**32)
     positive("strength", strength)
     values, labels = _probe_features("z", z, distance), to_numpy(class_labels("y", y, len(z)))
-    tested = row_indices("test", test, len(values))
+    tested = row_index("test", test, len(values))
     tested = tested[labels[tested] >= 0]
     if reference is not None:
         others, given = check_reference(reference)
@@ -58,7 +58,7 @@ def linear_probe(
         named = to_numpy(class_labels("reference labels", given, len(known)))
         return _accuracy(known[named >= 0], named[named >= 0], values[tested], labels[tested], strength)
     if train is not None:
-        learnt = row_indices("train", train, len(values))
+        learnt = row_index("train", train, len(values))
         learnt = learnt[labels[learnt] >= 0]
         tested = np.setdiff1d(tested, learnt)
         return _accuracy(values[learnt], labels[learnt], values[tested], labels[tested], strength)
@@ -91,7 +91,7 @@ def cluster_agreement(z: Tensor, y: Tensor, *, distance: str = "cosine", seed: i
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import adjusted_mutual_info_score
 
-    place("seed", seed, 2**32)
+    index_below("seed", seed, 2**32)
     values, labels = _probe_features("z", z, distance), to_numpy(class_labels("y", y, len(z)))
     values, labels = values[labels >= 0], labels[labels >= 0]
     order = _canonical_order(values, labels)
@@ -125,7 +125,7 @@ def _accuracy(x: np.ndarray, y: np.ndarray, tested: np.ndarray, truth: np.ndarra
     from sklearn.preprocessing import StandardScaler
 
     if len(np.unique(y)) < 2:
-        raise ValueError("a linear probe needs two classes of `y` to learn from; leave 'probe' out of `figures`.")
+        raise ValueError("a linear probe needs two classes of `y` to learn from; leave 'probe' out of `metrics`.")
     if not len(truth):
         raise ValueError("`test`: no labelled row is left to test the linear probe on.")
     order = _canonical_order(x, y)

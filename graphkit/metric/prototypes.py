@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit._checks import dense, positive
-from graphkit.metric.arguments import class_labels, on_device, several
-from graphkit.metric.criterion import AbstractCriterion
+from graphkit._checks import as_list, class_labels, dense, positive, same_device
 from graphkit.metric.distances import normalize_rows
+from graphkit.metric.losses.abstract import AbstractCriterion
 from graphkit.metric.monitoring import Telemetry, telemetry
 from graphkit.metric.pair_inputs import Reference, at_least_float32, check_embeddings, pair_inputs
 from graphkit.metric.tuples import Tuples
@@ -55,7 +54,7 @@ def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
         tensor([4, 7])
     """
     check_embeddings("z", z)
-    on_device("y", class_labels("y", y, len(z)), z.device)
+    same_device("y", class_labels("y", y, len(z)), z)
     known = y >= 0
     classes, numbers = y[known].unique(return_inverse=True)
     if not len(classes):
@@ -165,7 +164,7 @@ def consistency(views: Sequence[Tensor], *, sharpening: float = 0.5) -> Tensor:
 
 def _stack_views(views: Sequence[Tensor]) -> Tensor:
     """Return views of the same items, ``[views, items, classes]``; what is not finite in them stays so."""
-    views = several("views", views, "[first, second]")
+    views = as_list("views", views, "[first, second]")
     for view in views:
         if not dense("views", view).is_floating_point():
             raise TypeError(f"`views` must hold floating-point numbers, got {view.dtype}.")

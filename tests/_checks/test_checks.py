@@ -17,8 +17,10 @@ NAMED = {
 }
 ONE = torch.ones(3)
 REFUSED: dict[str, list[tuple]] = {
+    "as_list": [("12", "[1, 2]"), (1, "[1, 2]"), (torch.tensor(1), "[1, 2]")],
     "at_least": [(2, 3), (True, 0), (1.0, 0), ("3", 0)],
     "categories": [(torch.ones(2, 2), (3, 3)), (torch.tensor([[0, 3]]), (3, 3)), (torch.tensor([[-1, 0]]), (3, 3))],
+    "class_labels": [(torch.tensor([-2]), 1), (ONE, 3), (torch.tensor([0]), 2)],
     "class_count": [(torch.tensor([0, 2]),), (torch.tensor([10**12]),)],
     "count": [(-1,), (2**63,), (True,), ("1",)],
     "dense": [(torch.eye(2).to_sparse(),), (None,), (torch.empty(1, device="meta"),)],
@@ -32,6 +34,7 @@ REFUSED: dict[str, list[tuple]] = {
     "function": [(1,)],
     "optional_generator": [(1,)],
     "batch_vector": [(ONE, 3), (torch.zeros(2, dtype=torch.long), 3), ([0, 0], 2)],
+    "index_below": [(2, 2), (-1, 2), (True, 2), ("0", 2)],
     "instance": [("a", int, "a whole number"), (int, int, "a whole number")],
     "integer_labels": [(ONE, 3), (torch.zeros(2, dtype=torch.long), 3), (["a"], 1)],
     "integer_vector": [(ONE,), (torch.zeros(1, 1, dtype=torch.long),)],

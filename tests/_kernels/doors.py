@@ -664,7 +664,7 @@ DOORS = (
         ("ranking.figures",),
         _labelled,
         lambda z, y: np.array(
-            list(metric.evaluate_retrieval(z, y, figures=("ranking", "knn")).__dict__.values()), dtype=object
+            list(metric.evaluate_retrieval(z, y, metrics=("ranking", "knn")).__dict__.values()), dtype=object
         ).astype(str),
         wide=("z",),
         loose=FREE_LABELS,

@@ -35,10 +35,10 @@ from graphkit.metric import (
     telemetry,
     vicreg,
 )
-from graphkit.metric.criterion import AbstractCriterion
 from graphkit.metric.distances import normalize_rows
 from graphkit.metric.label_free import standardize
-from graphkit.metric.losses.exponentials import softplus
+from graphkit.metric.losses.abstract import AbstractCriterion
+from graphkit.metric.losses.softmax import softplus
 from graphkit.metric.miners import AbstractMiner
 
 DISTANCES = ("euclidean", "squared", "cosine", "dot")
@@ -206,7 +206,7 @@ CALLS = {
     ],
     "nearest_items": [lambda z, y, d=d: [nearest_items(z, 1, distance=d).distances] for d in DISTANCES],
     "evaluate_retrieval": [
-        lambda z, y, d=d, f=f: evaluate_retrieval(z, y, distance=d, figures=[f]).as_dict().values()
+        lambda z, y, d=d, f=f: evaluate_retrieval(z, y, distance=d, metrics=[f]).as_dict().values()
         for d in DISTANCES
         for f in ("ranking", "knn", "ami", "probe")
     ],

@@ -29,7 +29,7 @@ def test_distances_are_those_of_the_differences_even_far_from_the_origin(generat
     for distance in ("euclidean", "squared"):
         found, expected = pairwise_distances(z, distance=distance), truth(z, z, distance).float()
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
-        by_blocks = block_distances(block_operands(z, None, distance), 0, items, distance)
+        by_blocks = block_distances(block_operands(z, None, distance), 0, items)
         torch.testing.assert_close(by_blocks, expected, rtol=1e-4, atol=1e-6)
         assert found.diagonal().eq(0).all()
         assert by_blocks.diagonal().eq(0).all()
@@ -42,7 +42,7 @@ def test_others_may_be_measured_to(generator, items, distance):
     expected = truth(z, others, distance)
     torch.testing.assert_close(pairwise_distances(z, others, distance=distance), expected)
     if distance != "cosine":  # whose blocks are given unit vectors
-        found = block_distances(block_operands(z, others, distance), 1, items, distance)
+        found = block_distances(block_operands(z, others, distance), 1, items)
         torch.testing.assert_close(found, expected[1:])
 
 
@@ -50,7 +50,7 @@ def test_others_may_be_measured_to(generator, items, distance):
 def test_equal_rows_are_exactly_zero_apart_and_near_ones_keep_their_digits(generator, items):
     z = torch.randn(items, 16, generator=generator)
     z[1], z[2] = z[0], z[0] + 1e-3
-    by_blocks = block_distances(block_operands(z, None, "euclidean"), 0, items, "euclidean")
+    by_blocks = block_distances(block_operands(z, None, "euclidean"), 0, items)
     assert by_blocks[0, 1] == 0
     torch.testing.assert_close(by_blocks[0, 2], truth(z, z, "euclidean")[0, 2].float(), rtol=1e-3, atol=0)
     torch.testing.assert_close(pairwise_distances(z)[0, 2], truth(z, z, "euclidean")[0, 2].float(), rtol=1e-3, atol=0)
@@ -70,7 +70,7 @@ def test_two_narrow_clusters_far_apart_keep_their_digits(generator, monkeypatch,
         expected = truth(z, z, distance).to(dtype)
         for found in (
             pairwise_distances(z, distance=distance),
-            block_distances(block_operands(z, None, distance), 0, 300, distance),
+            block_distances(block_operands(z, None, distance), 0, 300),
         ):
             torch.testing.assert_close(found, expected, rtol=16 * torch.finfo(dtype).eps, atol=0)  # eight sums, a root
 

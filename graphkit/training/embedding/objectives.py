@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graphkit.metric import Telemetry
-    from graphkit.metric.criterion import AbstractCriterion
+    from graphkit.metric.losses.abstract import AbstractCriterion
     from graphkit.training.embedding.material import Material
     from graphkit.training.tasks import Rows
 
