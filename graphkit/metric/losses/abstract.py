@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -37,6 +37,7 @@ DIFFERENTIABLE = ("once", "twice")
 
 Distance: TypeAlias = "str | Callable[[Tensor, Tensor], Tensor]"
 Miner: TypeAlias = Callable[..., Tuples]
+Checks: TypeAlias = dict[str, Callable[[str, Any], Any]]
 
 
 class AbstractCriterion(ABC):
@@ -115,6 +116,9 @@ class AbstractLoss(AbstractCriterion):
     squared: ClassVar[bool] = False
     """Whether a term is the square of a distance, and overflows sooner."""
 
+    checks: ClassVar[Checks] = {}
+    """The check of each field that a loss adds, called with its name and its value."""
+
     distance: Distance = "euclidean"
     reduction: str = "mean"
     differentiable: str = "once"
@@ -123,6 +127,8 @@ class AbstractLoss(AbstractCriterion):
     """How many calls had no tuple to look at, and returned zero."""
 
     def __post_init__(self) -> None:
+        for name, check in self.checks.items():
+            setattr(self, name, check(name, getattr(self, name)))
         if not callable(self.distance):
             member("distance", self.distance, DISTANCES)
         member("reduction", self.reduction, REDUCTIONS)

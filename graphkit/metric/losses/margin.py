@@ -12,7 +12,7 @@ from graphkit._checks import flag, not_negative
 from graphkit._kernels.pairs import contrastive
 from graphkit._kernels.triplets import batch_all, batch_all_soft
 from graphkit.metric.blockwise import Sums, has_kernels, run_loss_kernel
-from graphkit.metric.losses.abstract import AbstractLoss, Terms
+from graphkit.metric.losses.abstract import AbstractLoss, Checks, Terms
 from graphkit.metric.losses.softmax import softplus
 from graphkit.metric.pair_inputs import PairInputs, PairMasks
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, as_pairs, as_triplets
@@ -36,8 +36,7 @@ class ContrastiveLoss(AbstractLoss):
             distances; embeddings are taken as they are, so a margin means something only where their length does.
         reduction: "mean" over all pairs, "active" over those whose term is above zero, or "sum" over ordered pairs.
             pytorch-metric-learning adds the mean of its active positive pairs and that of its active negative ones.
-        differentiable: "once", in little memory, or "twice", for second derivatives (MAML) and ``torch.func``.
-        miner: picks the tuples to look at, in place of all; one of ours or of pytorch-metric-learning.
+        differentiable, miner: see :class:`AbstractLoss`.
 
     Raises:
         ValueError: for margins below 0 or not finite, an unknown distance or reduction.
@@ -52,15 +51,11 @@ class ContrastiveLoss(AbstractLoss):
     """
 
     squared: ClassVar[bool] = True
+    checks: ClassVar[Checks] = {"margin": not_negative, "positive_margin": not_negative}
 
     margin: float = 1.0
     _: KW_ONLY
     positive_margin: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.margin = not_negative("margin", self.margin)
-        self.positive_margin = not_negative("positive_margin", self.positive_margin)
 
     def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all pairs."""
@@ -117,8 +112,7 @@ class TripletLoss(AbstractLoss):
             distances; embeddings are taken as they are, so a margin means something only where their length does.
         reduction: "mean" over all triplets, "active" over those whose term is above zero (what
             pytorch-metric-learning's ``AvgNonZeroReducer`` does by default), or "sum".
-        differentiable: "once", in little memory, or "twice", for second derivatives (MAML) and ``torch.func``.
-        miner: picks the tuples to look at, in place of all; one of ours or of pytorch-metric-learning.
+        differentiable, miner: see :class:`AbstractLoss`.
 
     Raises:
         ValueError: for a margin below 0 or not finite, an unknown distance or reduction.
@@ -133,14 +127,11 @@ class TripletLoss(AbstractLoss):
     """
 
     exact_ties: ClassVar[bool] = True
+    checks: ClassVar[Checks] = {"margin": not_negative, "soft": flag}
 
     margin: float = 0.2
     _: KW_ONLY
     soft: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.margin, self.soft = not_negative("margin", self.margin), flag("soft", self.soft)
 
     def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all triplets."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from graphkit.metric.blockwise import (
     run_loss_kernel,
     run_over_block,
 )
-from graphkit.metric.losses.abstract import AbstractLoss, Terms
+from graphkit.metric.losses.abstract import AbstractLoss, Checks, Terms
 from graphkit.metric.losses.margin import triplet_terms
 from graphkit.metric.pair_inputs import ABSENT, PairInputs, PairMasks
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets
@@ -53,7 +54,7 @@ class QuadrupletLoss(AbstractLoss):
             distances; embeddings are taken as they are, so a margin means something only where their length does.
         reduction: "mean" over all triplets and over all quadruplets, "active" over those whose term is above zero, or
             "sum" over ordered pairs.
-        differentiable: "once", in little memory, or "twice", for second derivatives (MAML) and ``torch.func``.
+        differentiable: see :class:`AbstractLoss`.
         miner: picks quadruplets to look at (:class:`Quadruplets`), in place of all.
 
     Raises:
@@ -68,15 +69,12 @@ class QuadrupletLoss(AbstractLoss):
         0.6
     """
 
+    checks: ClassVar[Checks] = {"margin1": not_negative, "margin2": not_negative, "adaptive": flag}
+
     margin1: float = 1.0
     margin2: float = 0.5
     _: KW_ONLY
     adaptive: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.adaptive = flag("adaptive", self.adaptive)
-        self.margin1, self.margin2 = not_negative("margin1", self.margin1), not_negative("margin2", self.margin2)
 
     def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all triplets, and of all quadruplets."""

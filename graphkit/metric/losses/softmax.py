@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -10,10 +11,11 @@ from torch import Tensor
 
 from graphkit._checks import member, not_negative, number, positive
 from graphkit.metric.blockwise import Sums
-from graphkit.metric.losses.abstract import AbstractLoss, Distance, Terms
+from graphkit.metric.losses.abstract import AbstractLoss, Checks, Distance, Terms
 from graphkit.metric.pair_inputs import ABSENT, PairMasks
 
-SIMILARITY_DISTANCES = ("cosine", "dot")
+of_similarity = partial(member, known=("cosine", "dot"))
+"""Refuses distances that are not made of a similarity."""
 
 
 @dataclass(eq=False)
@@ -30,8 +32,7 @@ class InfoNCELoss(AbstractLoss):
         distance: "cosine", "euclidean", "squared" or "dot", or a function of ``(z, reference)`` that returns all
             distances.
         reduction: "mean" over all pairs of one class that have a negative, "active" likewise, or "sum".
-        differentiable: "once", in little memory, or "twice", for second derivatives (MAML) and ``torch.func``.
-        miner: picks the tuples to look at, in place of all; one of ours or of pytorch-metric-learning.
+        differentiable, miner: see :class:`AbstractLoss`.
 
     Raises:
         ValueError: for a temperature not above 0, an unknown distance or reduction.
@@ -45,13 +46,11 @@ class InfoNCELoss(AbstractLoss):
         0.5514
     """
 
+    checks: ClassVar[Checks] = {"temperature": positive}
+
     temperature: float = 0.5
     _: KW_ONLY
     distance: Distance = "cosine"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.temperature = positive("temperature", self.temperature)
 
     def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all positive pairs whose anchor has a negative."""
@@ -94,8 +93,7 @@ class SupervisedContrastiveLoss(AbstractLoss):
         distance: "cosine", "euclidean", "squared" or "dot", or a function of ``(z, reference)`` that returns all
             distances.
         reduction: "mean" over all items with an item of their class and one of another, "active" likewise, or "sum".
-        differentiable: "once", in little memory, or "twice", for second derivatives (MAML) and ``torch.func``.
-        miner: picks the tuples to look at, in place of all; one of ours or of pytorch-metric-learning.
+        differentiable, miner: see :class:`AbstractLoss`.
 
     Raises:
         ValueError: for a temperature not above 0, an unknown distance or reduction.
@@ -108,13 +106,11 @@ class SupervisedContrastiveLoss(AbstractLoss):
         0.3133
     """
 
+    checks: ClassVar[Checks] = {"temperature": positive}
+
     temperature: float = 0.1
     _: KW_ONLY
     distance: Distance = "cosine"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.temperature = positive("temperature", self.temperature)
 
     def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all items that have a positive and a negative."""
@@ -161,8 +157,7 @@ class MultiSimilarityLoss(AbstractLoss):
         distance: "cosine" or "dot", whose similarity is 1 less the distance or its negative.
         reduction: "mean" over all items with a pair, "active" likewise, or "sum". pytorch-metric-learning divides by
             the number of all items.
-        differentiable: "once", in little memory, or "twice", for second derivatives (MAML) and ``torch.func``.
-        miner: picks the pairs to look at, in place of all; one of ours or of pytorch-metric-learning.
+        differentiable, miner: see :class:`AbstractLoss`.
 
     Raises:
         ValueError: for numbers out of range, an unknown distance or reduction.
@@ -175,17 +170,13 @@ class MultiSimilarityLoss(AbstractLoss):
         0.1044
     """
 
+    checks: ClassVar[Checks] = {"distance": of_similarity, "alpha": positive, "beta": positive, "base": number}
+
     alpha: float = 2.0
     beta: float = 50.0
     _: KW_ONLY
     base: float = 0.5
     distance: str = "cosine"
-
-    def __post_init__(self) -> None:
-        member("distance", self.distance, SIMILARITY_DISTANCES)
-        super().__post_init__()
-        self.alpha, self.beta = positive("alpha", self.alpha), positive("beta", self.beta)
-        self.base = number("base", self.base)
 
     def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all items."""
@@ -211,8 +202,7 @@ class CircleLoss(AbstractLoss):
         scale: :math:`\gamma`, above 0.
         distance: "cosine" or "dot", whose similarity is 1 less the distance or its negative.
         reduction: "mean" over all items with an item of their class and one of another, "active" likewise, or "sum".
-        differentiable: "once", in little memory, or "twice", for second derivatives (MAML) and ``torch.func``.
-        miner: picks the pairs to look at, in place of all; one of ours or of pytorch-metric-learning.
+        differentiable, miner: see :class:`AbstractLoss`.
 
     Raises:
         ValueError: for numbers out of range, an unknown distance or reduction.
@@ -226,16 +216,12 @@ class CircleLoss(AbstractLoss):
     """
 
     squared: ClassVar[bool] = True
+    checks: ClassVar[Checks] = {"distance": of_similarity, "margin": not_negative, "scale": positive}
 
     margin: float = 0.25
     _: KW_ONLY
     scale: float = 80.0
     distance: str = "cosine"
-
-    def __post_init__(self) -> None:
-        member("distance", self.distance, SIMILARITY_DISTANCES)
-        super().__post_init__()
-        self.margin, self.scale = not_negative("margin", self.margin), positive("scale", self.scale)
 
     def terms(self, distances: Tensor, masks: PairMasks) -> list[Terms]:
         """Return the terms of all items that have a positive and a negative."""
