@@ -159,21 +159,7 @@ def query_gallery(
     distance: str = "cosine",
     exclude: Tensor | None = None,
 ) -> QueryGallery:
-    """Return queries and gallery; nobody answers a query with itself.
-
-    Args:
-        z: ``[rows, features]``; its rows ask, and answer where there is no ``reference``.
-        reference: ``[rows, features]``, others that answer.
-        queries: which rows of ``z`` ask.
-        gallery: which rows of ``reference``, or else of ``z``, answer.
-        distance: one of ``DISTANCES``.
-        exclude: ``[2, pairs]``, row of a query and row of an item that may not answer it.
-
-    Raises:
-        ValueError: for embeddings that are not finite or of different widths, rows that do not exist, an unknown
-            distance, or pairs out of range.
-        TypeError: for embeddings or pairs of another type.
-    """
+    """Return queries and gallery of arguments as :func:`nearest_items` takes them; nobody answers its own query."""
     member("distance", distance, DISTANCES)
     values = comparable_rows("z", z, distance)
     others = values if reference is None else comparable_rows("reference", reference, distance)
@@ -197,12 +183,7 @@ def query_gallery(
 
 
 def comparable_rows(argument: str, z: Tensor, distance: str) -> np.ndarray:
-    """Return embeddings in float64, of length 1 where the cosine counts; a zero row stays zero.
-
-    Raises:
-        ValueError: for what is no finite matrix, and for entries too large for their distances to be finite.
-        TypeError: for what are no floating-point numbers.
-    """
+    """Return embeddings in float64, of length 1 where the cosine counts; a zero row stays zero."""
     check_embeddings(argument, embeddings(argument, z).double(), distance)
     values = to_numpy(z.double())
     if distance != "cosine":
@@ -214,12 +195,7 @@ def comparable_rows(argument: str, z: Tensor, distance: str) -> np.ndarray:
 
 
 def row_index(argument: str, rows: Rows, length: int) -> np.ndarray:
-    """Return the row numbers that an index or a mask names.
-
-    Raises:
-        TypeError: for anything but integers or booleans.
-        ValueError: for a mask of another length, or rows that do not exist or are named twice.
-    """
+    """Return the row numbers that an index or a mask names, each once."""
     if rows is None:
         return np.arange(length)
     if dense(argument, rows).dtype == torch.bool:

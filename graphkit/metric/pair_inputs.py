@@ -100,13 +100,10 @@ def pair_inputs(
     pairs: bool = False,
     names: tuple[str, str] = ("reference", "reference labels"),
 ) -> PairInputs:
-    """Return the checked inputs of a call, or refuse arguments that do not fit.
+    """Return the checked inputs of a call, or refuse arguments that do not fit; half precision is widened to single.
 
     Args:
-        z: embeddings ``[items, features]``; half precision is widened to single.
-        y: integer labels ``[items]``.
-        reference: embeddings and labels of others.
-        distance: by which they are compared.
+        z, y, reference, distance: as a loss is given them.
         squared: whether squares of distances are taken.
         pairs: whether tuples are given, so that no labels are needed.
         names: what the others and their labels are called in the call.
@@ -145,12 +142,7 @@ def check_reference(reference: Reference, *, pairs: bool = False, name: str = "r
 def split_by_attribute(
     z: Tensor, y: Tensor | None, *, pairs: Any, reference: Reference | None, condition: int | None
 ) -> list[tuple[Tensor, Tensor, Reference | None]] | None:
-    """Return items, labels and reference of each attribute that a loss is the mean over; ``None`` where y has one.
-
-    Raises:
-        TypeError: for items or labels that are no tensors.
-        ValueError: for a condition where there is one attribute, one that does not exist, and shapes that do not fit.
-    """
+    """Return items, labels and reference of each attribute that a loss is the mean over; ``None`` where y has one."""
     if dense("z", z).dim() != 3 and (y is None or dense("y", y).dim() != 2):
         if condition is not None:
             raise ValueError("`condition` needs labels of several attributes, `y` of shape [items, attributes].")

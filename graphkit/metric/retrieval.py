@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import as_list, at_least, class_labels, index_below, member, to_numpy
+from graphkit._checks import as_list, at_least, class_labels, embeddings, index_below, member, to_numpy
 from graphkit._deprecated import deprecated_arguments
 from graphkit._kernels import ranking
 from graphkit._kernels.threads import over_rows
@@ -65,21 +65,14 @@ class Retrieval:
 
     def as_dict(self) -> dict[str, float]:
         """Return the metrics by the names they are printed under."""
-        return dict(self._named_metrics())
+        found = {f"hit@{cut}": value for cut, value in (self.hit or {}).items()}
+        found |= {f"recall@{cut}": value for cut, value in (self.recall or {}).items()}
+        others = {name: getattr(self, field) for field, name in _NAMES.items()}
+        return found | {name: value for name, value in others.items() if value is not None}
 
     def __getitem__(self, name: str) -> float:
         found = self.as_dict()
         return found[member("metric", name, found)]
-
-    def _named_metrics(self) -> Iterator[tuple[str, float]]:
-        for cut, value in (self.hit or {}).items():
-            yield f"hit@{cut}", value
-        for cut, value in (self.recall or {}).items():
-            yield f"recall@{cut}", value
-        for field, name in _NAMES.items():
-            value = getattr(self, field)
-            if value is not None:
-                yield name, value
 
 
 _NAMES = {
@@ -156,12 +149,13 @@ def evaluate_retrieval(
         at_least("cuts", cut, 1)
     at_least("neighbours", neighbours, 1)
     index_below("seed", seed, 2**32)
-    other, other_y = (None, y) if reference is None else check_reference(reference)
-    ranked = partial(query_gallery, z, reference=other, distance=distance, exclude=exclude)
+    others, answers = None, y
+    if reference is not None:
+        others, answers = check_reference(reference)
+        class_labels("reference labels", answers, len(embeddings("reference", others)))
+    ranked = partial(query_gallery, z, reference=others, distance=distance, exclude=exclude)
     both = ranked(queries=queries, gallery=gallery)
-    labels = answer_labels = to_numpy(class_labels("y", y, len(z)))
-    if other is not None:
-        answer_labels = to_numpy(class_labels("reference labels", other_y, len(other)))
+    labels, answer_labels = to_numpy(class_labels("y", y, len(z))), to_numpy(answers)
     row_index("train", train, len(z))
 
     # Rows without a label neither ask nor answer.

@@ -45,12 +45,7 @@ Tuples: TypeAlias = Pairs | Triplets | Quadruplets | Sequence[Tensor]
 
 
 def check_tuples(given: Tuples, items: int, others: int) -> Pairs | Triplets | Quadruplets:
-    """Return tuples by name.
-
-    Raises:
-        TypeError: for rows that are no tensors of integers.
-        ValueError: for another number of tensors, other shapes, or rows that do not exist.
-    """
+    """Return tuples by name, or refuse rows that do not exist, of another type or shape."""
     if not isinstance(given, Pairs | Triplets | Quadruplets):
         if not isinstance(given, tuple | list) or len(given) not in (3, 4):
             got = len(given) if isinstance(given, tuple | list) else type(given).__name__

@@ -214,6 +214,7 @@ WRONG = {
     "integers": (lambda: evaluate_retrieval(Z.long(), Y), TypeError, "`z` must hold floating-point"),
     "no matrix": (lambda: evaluate_retrieval(Z[0], Y), ValueError, "`z` must have shape"),
     "reference without labels": (lambda: evaluate_retrieval(Z, Y, reference=(Z, None)), ValueError, "without labels"),
+    "reference of nothing": (lambda: evaluate_retrieval(Z, Y, reference=(None, Y)), TypeError, "`reference` must be a"),
     "bare reference": (lambda: evaluate_retrieval(Z, Y, reference=Z), ValueError, "`reference` must be"),
     "widths": (lambda: evaluate_retrieval(Z, Y, reference=(Z[:, :2], Y)), ValueError, "4 features"),
     "distance": (lambda: evaluate_retrieval(Z, Y, distance="cosin"), ValueError, "Did you mean 'cosine'"),
