@@ -1,4 +1,4 @@
-"""The one place where arguments are refused.
+"""Argument validation: the one place where arguments are refused.
 
 A user's mistake raises ``ValueError`` or ``TypeError`` here, once, at the public border; below it the code trusts.
 Every message names the argument, what is required, what was given, and where it helps the way out.

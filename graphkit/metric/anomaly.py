@@ -1,4 +1,4 @@
-"""Anomalies: how far an item lies from everything that is known to be normal."""
+"""Anomaly detection by distance from items that are known to be normal."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class AnomalyScorer:
             ValueError: if there are no items, or fewer than ``neighbours`` for that method.
             TypeError: for labels that are not integers.
         """
-        items = self._prepared("z", z)
+        items = self._rows("z", z)
         labels = z.new_zeros(len(z), dtype=torch.long) if y is None else class_labels("y", y, len(z)).long()
         items, labels = items[(labels >= 0).cpu()], labels[labels >= 0].cpu()
         least = self.neighbours if self.method == "neighbour" else 1
@@ -98,7 +98,7 @@ class AnomalyScorer:
         """
         if self._items is None:
             raise ValueError("`fit` the scorer on normal items first.")
-        values = self._prepared("z", z)
+        values = self._rows("z", z)
         if values.shape[1] != self._items.shape[1]:
             raise ValueError(f"`z` must have {self._items.shape[1]} features, as the normal items, got {z.shape[1]}.")
         if self.method == "neighbour":
@@ -115,8 +115,8 @@ class AnomalyScorer:
         difference = values[:, None] - self._means
         if self.method == "prototype":
             return difference.square().sum(-1).amin(1).sqrt()
-        turned = torch.linalg.solve_triangular(self._root, difference.flatten(0, 1).T, upper=False)
-        return turned.square().sum(0).view(len(values), len(self._means)).amin(1) / self._scale
+        whitened = torch.linalg.solve_triangular(self._root, difference.flatten(0, 1).T, upper=False)
+        return whitened.square().sum(0).view(len(values), len(self._means)).amin(1) / self._scale
 
     def detection(self, z: Tensor, anomalous: Tensor) -> Detection:
         """Return how well the scores of ``z`` tell which rows are ``anomalous``.
@@ -130,7 +130,7 @@ class AnomalyScorer:
         """
         from sklearn.metrics import average_precision_score, roc_auc_score
 
-        values = self._prepared("z", z)
+        values = self._rows("z", z)
         if dense("anomalous", anomalous).dtype != torch.bool or anomalous.shape != (len(values),):
             raise ValueError(f"`anomalous` must be a boolean mask of shape [{len(values)}].")
         truth = anomalous.cpu().numpy()
@@ -139,6 +139,6 @@ class AnomalyScorer:
         scores = self(z).numpy()
         return Detection(float(roc_auc_score(truth, scores)), float(average_precision_score(truth, scores)))
 
-    def _prepared(self, argument: str, z: Tensor) -> Tensor:
+    def _rows(self, argument: str, z: Tensor) -> Tensor:
         """Return rows in float64, of length 1 where directions count."""
         return torch.from_numpy(comparable_rows(argument, z, self.distance))

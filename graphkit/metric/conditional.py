@@ -1,4 +1,4 @@
-"""Similarity that depends on context: one embedding, looked at through a mask or a projection for each condition."""
+"""Conditional similarity: one embedding under a mask or a projection for each condition or context."""
 
 from __future__ import annotations
 

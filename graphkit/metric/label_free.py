@@ -1,4 +1,4 @@
-"""Objectives that need no labels: two views of the same items agree, and their features are not all the same."""
+"""Losses without labels, of two views of the same items: Barlow Twins, VICReg and canonical correlation."""
 
 from __future__ import annotations
 

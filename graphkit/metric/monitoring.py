@@ -1,4 +1,4 @@
-"""How an embedding lies while it is trained: numbers by which a training that stalls is seen."""
+"""Telemetry of an embedding in training: distances within and between classes, overlap, collapse, effective rank."""
 
 from __future__ import annotations
 

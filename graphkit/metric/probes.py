@@ -1,4 +1,4 @@
-"""What a linear classifier and k-means make of an embedding; both by scikit-learn, blind to the order of rows."""
+"""Linear probe and cluster agreement of an embedding, by scikit-learn's logistic regression and k-means."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ def linear_probe(
     tested = row_index("test", test, len(values))
     tested = tested[labels[tested] >= 0]
     if reference is not None:
-        others, given = check_reference(reference)
-        known = _probe_features("reference", others, distance)
-        named = to_numpy(class_labels("reference labels", given, len(known)))
-        return _accuracy(known[named >= 0], named[named >= 0], values[tested], labels[tested], strength)
+        others, other_y = check_reference(reference)
+        x = _probe_features("reference", others, distance)
+        truth = to_numpy(class_labels("reference labels", other_y, len(x)))
+        return _accuracy(x[truth >= 0], truth[truth >= 0], values[tested], labels[tested], strength)
     if train is not None:
-        learnt = row_index("train", train, len(values))
-        learnt = learnt[labels[learnt] >= 0]
-        tested = np.setdiff1d(tested, learnt)
-        return _accuracy(values[learnt], labels[learnt], values[tested], labels[tested], strength)
+        rows = row_index("train", train, len(values))
+        rows = rows[labels[rows] >= 0]
+        tested = np.setdiff1d(tested, rows)
+        return _accuracy(values[rows], labels[rows], values[tested], labels[tested], strength)
     if not len(tested):
         raise ValueError("`y` labels no row for the linear probe to learn from.")
     order = _canonical_order(values[tested], labels[tested])

@@ -1,4 +1,4 @@
-"""Prototypes: the mean of each class, what it attracts, and what unlabelled items can agree on through it."""
+"""Class prototypes: the mean of each class, a loss by them, and the consistency of unlabelled items."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from graphkit.metric.pair_inputs import Reference, at_least_float32, check_embed
 from graphkit.metric.tuples import Tuples
 
 
-class Prototypes(NamedTuple):
+class ClassPrototypes(NamedTuple):
     """One direction per class.
 
     Args:
@@ -33,7 +33,7 @@ class Prototypes(NamedTuple):
         return normalize_rows(at_least_float32(z)) @ self.directions.T / temperature
 
 
-def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
+def class_prototypes(z: Tensor, y: Tensor) -> ClassPrototypes:
     """Return the direction of the mean of each class's unit vectors; gradients flow through it.
 
     Where the vectors of a class cancel each other its direction is zero, with derivatives of zero.
@@ -61,7 +61,7 @@ def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
         raise ValueError("`y` must label at least one item; a prototype is the mean of a class.")
     known_z = at_least_float32(z[known])
     belongs = F.one_hot(numbers, len(classes)).to(known_z.dtype)
-    return Prototypes(_directions(belongs.T @ normalize_rows(known_z), belongs.sum(0).unsqueeze(1)), classes)
+    return ClassPrototypes(_directions(belongs.T @ normalize_rows(known_z), belongs.sum(0).unsqueeze(1)), classes)
 
 
 def _directions(sums: Tensor, counts: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Retrieval: how often what lies near has the same label, exactly, whatever the order of the items."""
+"""Retrieval metrics, exact under ties: hit@k, recall@k, R-precision, MAP@R, MRR, k-NN, AMI and linear probe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs, triplets and quadruplets of items by their rows: what a miner returns and a loss is told to look at."""
+"""Pairs, triplets and quadruplets of items by their rows, as miners return them and losses take them."""
 
 from __future__ import annotations
 
