@@ -40,7 +40,7 @@ RECORDS = {"Retrieval", "Telemetry"}
 BELOW = {
     # what classes supply
     *("attribute_loss", "terms", "tuple_terms", "block_gradients", "blockwise_sums"),
-    *("all_distances", "pair_distances", "fits_blocks", "mine", "distance_blocks"),
+    *("all_distances", "pair_distances", "fits_blocks", "mine", "mine_block", "distance_blocks"),
     *("extra_repr", "reset_parameters"),
 }
 """Methods that graphkit calls with what it has looked at."""
