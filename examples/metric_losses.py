@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def retrieval() -> float:
         encoder.eval()
         with torch.no_grad():
-            found = evaluate_retrieval(embedded(), data.y, queries=data.test_mask, figures=["ranking"])
+            found = evaluate_retrieval(embedded(), data.y, queries=data.test_mask, metrics=["ranking"])
         return found.map_at_r
 
     before = retrieval()

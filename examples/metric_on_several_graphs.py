@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         encoder.eval()
         with torch.no_grad():
             z = encoder(data.x, data.edge_index)
-        return evaluate_retrieval(z, data.y, queries=data.test_mask, items=items, figures=["ranking"]).map_at_r
+        return evaluate_retrieval(z, data.y, queries=data.test_mask, gallery=items, metrics=["ranking"]).map_at_r
 
     answering = {"its own graph": data.held_out, "the other graphs": ~data.held_out}
     before = {name: retrieval(items) for name, items in answering.items()}

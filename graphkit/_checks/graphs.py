@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from graphkit._checks.items import extent, integers
-from graphkit._checks.kinds import host_array, tensor
-from graphkit._checks.names import member
-from graphkit._checks.numbers import at_least, one_of_counts
+from graphkit._checks.tensors import integer_vector, min_and_max, tensor, to_numpy
+from graphkit._checks.values import at_least, integer_between, member
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
 
-MOST_NODES = 2**40
+MAX_NODES = 2**40
 """Nodes, or clusters, beyond which no machine has room for a number of each."""
 
 
@@ -27,7 +25,7 @@ def node_count(num_nodes: int | tuple[int, int] | None) -> None:
     if len(given) != 2:
         raise ValueError(f"`num_nodes` must be one number or a pair, of source and target nodes, got {num_nodes!r}.")
     for count in given:
-        if at_least("num_nodes", count, 0) > MOST_NODES:
+        if at_least("num_nodes", count, 0) > MAX_NODES:
             raise ValueError(f"`num_nodes` must be at most 2**40, for which no memory has room, got {count:,}.")
 
 
@@ -44,7 +42,7 @@ def node_counts(argument: str, counts: Tensor) -> None:
     """Refuse what does not hold one count for each node, an integer of 0 or more."""
     if tensor(argument, counts).is_floating_point() or counts.is_complex():
         raise TypeError(f"`{argument}` must hold integers, got {counts.dtype}.")
-    if counts.dim() != 1 or extent(counts)[0] < 0:
+    if counts.dim() != 1 or min_and_max(counts)[0] < 0:
         raise ValueError(f"`{argument}` must hold one number of 0 or more for each node, got {list(counts.shape)}.")
 
 
@@ -75,13 +73,13 @@ def edge_index_in_range(edge_index: Tensor, num_nodes: int | tuple[int, int] | N
     if edge_index.shape[1] == 0:
         return given or (0, 0)
     if edge_index.device.type == "cpu":
-        ids = host_array(edge_index)
+        ids = to_numpy(edge_index)
         lowest, highest = ids.min(axis=1).tolist(), ids.max(axis=1).tolist()
     else:
         lowest, highest = torch.stack(edge_index.detach().aminmax(dim=1)).tolist()
     if min(lowest) < 0:
         raise ValueError(f"`edge_index` must hold node ids from 0 upwards, got {min(lowest)}.")
-    if max(highest) >= MOST_NODES:
+    if max(highest) >= MAX_NODES:
         raise ValueError(f"`edge_index` has node {max(highest):,}, but no memory has room for so many.")
     sizes = given or (max(highest) + 1, max(highest) + 1)
     for end, top, size in zip(("source", "target"), highest, sizes, strict=True):
@@ -92,9 +90,9 @@ def edge_index_in_range(edge_index: Tensor, num_nodes: int | tuple[int, int] | N
     return sizes
 
 
-def sources_there(sources: np.ndarray, num_nodes: int) -> None:
+def sources_in_range(sources: np.ndarray, num_nodes: int) -> None:
     """Refuse edges out of nodes that are not there, as a damaged file has them."""
-    low, high = extent(sources)
+    low, high = min_and_max(sources)
     if low < 0 or high >= num_nodes:
         raise ValueError(
             f"`edge_index` has an edge from node {low if low < 0 else high}, but nodes go from 0 to {num_nodes - 1}; a "
@@ -102,9 +100,9 @@ def sources_there(sources: np.ndarray, num_nodes: int) -> None:
         )
 
 
-def rising_pointers(argument: str, pointers: np.ndarray | Tensor, rows: int, entries: int) -> None:
+def valid_indptr(argument: str, pointers: np.ndarray | Tensor, rows: int, entries: int) -> None:
     """Refuse pointers of compressed rows that do not lead from 0 to the number of entries without a step back."""
-    integers(argument, pointers)
+    integer_vector(argument, pointers)
     if not len(pointers) or len(pointers) != rows + 1:
         raise ValueError(
             f"`{argument}` must have {max(rows, 0) + 1:,} numbers, one more than rows, got {len(pointers):,}."
@@ -130,7 +128,7 @@ def one_value_per_edge(argument: str, values: Tensor | None, edges: int) -> None
 FLOWS = ("source_to_target", "target_to_source")
 
 
-def flow_of_messages(flow: str) -> None:
+def message_flow(flow: str) -> None:
     """Refuse any other direction of messages than PyG's two."""
     if not isinstance(flow, str) or flow not in FLOWS:
         member("flow", flow, FLOWS)
@@ -151,7 +149,7 @@ def finite_weights(values: Tensor | None) -> None:
         raise ValueError("`edge_weight` must be finite, but some weights are NaN or infinite; leave such edges out.")
 
 
-def positive_edge_weights(values: np.ndarray) -> None:
+def nonnegative_edge_weights(values: np.ndarray) -> None:
     """Refuse weights that cannot say how near two nodes are: negative, infinite or NaN."""
     import numpy as np
 
@@ -161,7 +159,7 @@ def positive_edge_weights(values: np.ndarray) -> None:
         raise ValueError(f"`edge_weight` must be 0 or above to cluster by, got {values.min():.4g}.")
 
 
-def weights_of_frequencies(values: Tensor) -> bool:
+def laplacian_weights(values: Tensor) -> bool:
     """Return true, or refuse edge weights that give a Laplacian no frequencies: negative, infinite or NaN."""
     finite_weights(values)
     values = values.detach()
@@ -173,7 +171,7 @@ def weights_of_frequencies(values: Tensor) -> bool:
     return True
 
 
-def weights_of_degrees(values: Tensor) -> None:
+def degree_weights(values: Tensor) -> None:
     """Refuse edge weights below 0 where nodes are scaled by the roots of their degrees, which are sums of weights."""
     if values.numel() and float(values.min()) < 0:
         raise ValueError(
@@ -182,7 +180,7 @@ def weights_of_degrees(values: Tensor) -> None:
         )
 
 
-def degrees_with_roots(degree: Tensor) -> None:
+def nonnegative_degrees(degree: Tensor) -> None:
     """Refuse degrees below 0, of which a symmetric normalisation takes roots."""
     if degree.numel() and float(degree.min()) < 0:
         node = int(degree.argmin())
@@ -192,7 +190,7 @@ def degrees_with_roots(degree: Tensor) -> None:
         )
 
 
-def graph_numbers(argument: str, batch: Tensor | None, nodes: int) -> None:
+def batch_vector(argument: str, batch: Tensor | None, nodes: int) -> None:
     """Refuse what does not give each node the number of its graph; numbers themselves are looked at where they lie."""
     if batch is None:
         return
@@ -202,7 +200,7 @@ def graph_numbers(argument: str, batch: Tensor | None, nodes: int) -> None:
         raise ValueError(f"`{argument}` must have shape [nodes] = [{nodes}], got {list(batch.shape)}.")
 
 
-def one_number_or_one_per_graph(argument: str, value: Tensor, batch: Tensor | None) -> None:
+def scalar_or_per_graph(argument: str, value: Tensor, batch: Tensor | None) -> None:
     """Refuse another shape than one number, or one for each graph of a ``batch`` that is given."""
     fits = value.numel() == 1 or (batch is not None and value.dim() == 1 and len(value) >= min(1, len(batch)))
     if not fits:
@@ -232,7 +230,7 @@ def symmetric_operator(argument: str, symmetric: bool) -> None:
         )
 
 
-def spectrum_covered(found: float, largest: float) -> None:
+def eigenvalue_in_range(found: float, largest: float) -> None:
     """Refuse an operator with an eigenvalue beyond the interval on which polynomials stand for the kernels."""
     if found > largest * (1 + 1e-3):
         raise ValueError(
@@ -251,7 +249,7 @@ def same_graph(argument: str, parameters: int, nodes: int, same: bool) -> None:
         )
 
 
-def tied_to_nodes(layer: str, parameters: int, nodes: int, given: int, same: bool) -> None:
+def same_graph_as_weights(layer: str, parameters: int, nodes: int, given: int, same: bool) -> None:
     """Refuse a graph other than the one whose neighbourhoods have the weights of a layer."""
     if nodes != given or not same:
         what = f"{given:,} nodes" if nodes != given else f"another graph of {nodes:,} nodes"
@@ -261,7 +259,7 @@ def tied_to_nodes(layer: str, parameters: int, nodes: int, given: int, same: boo
         )
 
 
-def cluster_numbers(cluster: Tensor, clusters: int | None) -> int:
+def cluster_vector(cluster: Tensor, clusters: int | None) -> int:
     """Return the number of clusters, or refuse what does not give each node the number of its cluster.
 
     Raises:
@@ -271,7 +269,7 @@ def cluster_numbers(cluster: Tensor, clusters: int | None) -> int:
     import torch
 
     if clusters is not None:
-        one_of_counts("num_clusters", clusters, 0, MOST_NODES)
+        integer_between("num_clusters", clusters, 0, MAX_NODES)
     if tensor("cluster", cluster).dtype not in (torch.int64, torch.int32):
         raise TypeError(f"`cluster` must hold integers (torch.int64), got {cluster.dtype}; convert it with `.long()`.")
     if cluster.dim() != 1:
@@ -283,7 +281,7 @@ def cluster_numbers(cluster: Tensor, clusters: int | None) -> int:
     return highest + 1 if clusters is None else clusters
 
 
-def members_of_all(cluster: Tensor, clusters: int) -> None:
+def no_empty_cluster(cluster: Tensor, clusters: int) -> None:
     """Refuse numbers of clusters of which some have no node."""
     counts = cluster.bincount(minlength=clusters)
     if clusters and int(counts.min()) == 0:

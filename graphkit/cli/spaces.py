@@ -27,7 +27,7 @@ def all_pictures(outcome: EmbeddingOutcome) -> dict[str, Figure]:
     y, words = outcome.y, _words(outcome)
     asking = _one_of_each(outcome)
     nearest = nearest_items(
-        outcome.embeddings[0], ANSWERS, queries=torch.from_numpy(asking), items=y >= 0, exclude=outcome.exclude
+        outcome.embeddings[0], ANSWERS, queries=torch.from_numpy(asking), gallery=y >= 0, exclude=outcome.exclude
     ).items.numpy()
     images = _images(record.dataset.name, outcome.raw.numpy())
     drawn = {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from graphkit._checks import at_least, random_generator, torch_module, within
 from graphkit.contrastive.method import AbstractMethod, _called
 from graphkit.contrastive.views import Augmentation, Diffusion, View, checked, view_drawer
-from graphkit.metric.distances import normalised
+from graphkit.metric.distances import normalize_rows
 
 
 class BGRL(AbstractMethod):
@@ -78,7 +78,8 @@ class BGRL(AbstractMethod):
         with torch.no_grad():
             target = [self.target_after(_called(self.target_encoder, each)) for each in views]
         agreement = [
-            (normalised(q) * normalised(t)).sum(-1).mean() for q, t in zip(online, reversed(target), strict=True)
+            (normalize_rows(q) * normalize_rows(t)).sum(-1).mean()
+            for q, t in zip(online, reversed(target), strict=True)
         ]
         return 2 - agreement[0] - agreement[1]
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from graphkit._checks import not_negative, random_generator
 from graphkit.contrastive.method import AbstractMethod
 from graphkit.contrastive.views import Augmentation, Diffusion, View, checked, view_drawer
-from graphkit.metric.label_free import standardised
+from graphkit.metric.label_free import standardize
 
 
 class CCASSG(AbstractMethod):
@@ -48,7 +48,7 @@ class CCASSG(AbstractMethod):
         view = checked(view)
         random_generator("generator", generator)
         first, second = (
-            standardised(self.encoded(self.augmentation(view, generator, weighted=self.weighted)), correction=1)
+            standardize(self.encoded(self.augmentation(view, generator, weighted=self.weighted)), correction=1)
             for _ in range(2)
         )
         nodes = len(first)

@@ -15,7 +15,7 @@ from graphkit._checks import (
     flag,
     one_value_per_edge,
     random_generator,
-    restart,
+    teleport_probability,
     within,
 )
 from graphkit.contrastive.augmentations import kept_edges, kept_nodes, masked_features, node_features
@@ -136,7 +136,7 @@ class Diffusion:
     then: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        restart(self.teleport)
+        teleport_probability(self.teleport)
         at_least("neighbours", self.neighbours, 1)
         view_drawer("then", self.then)
 

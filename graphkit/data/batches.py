@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from graphkit._checks import at_least, integer_labels, tensor
-from graphkit._checks import generator as generator_or_none
+from graphkit._checks import optional_generator as generator_or_none
 
 
 class ClassBatches(Sampler[list[int]]):

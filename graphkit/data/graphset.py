@@ -128,7 +128,7 @@ class GraphSet(InMemoryDataset):
 
     def index_select(self, idx: Any) -> GraphSet:
         """Return the graphs ``idx``, a slice or as for :meth:`batch`, as a part of this set; none are a part too."""
-        chosen = idx if isinstance(idx, slice) else _checks.places("idx", idx, len(self)).tolist()
+        chosen = idx if isinstance(idx, slice) else _checks.index_or_mask("idx", idx, len(self)).tolist()
         return super().index_select(chosen)
 
     def batch(self, index: Tensor | Sequence[int]) -> Batch:
@@ -146,7 +146,7 @@ class GraphSet(InMemoryDataset):
         """
         if self.transform is not None:
             raise ValueError("a set with a `transform` has no gathered batches; use PyG's DataLoader.")
-        index = _checks.places("index", index, len(self)).to(self.nodes.device)
+        index = _checks.index_or_mask("index", index, len(self)).to(self.nodes.device)
         if not len(index):
             raise ValueError("`index` must be one or more places in the set, got none.")
         if self._indices is not None:

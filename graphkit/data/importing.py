@@ -156,7 +156,7 @@ class _Import:
                     raise DataError(f"{path}: row {row:,} must hold a class from 0, or -1 for none, got {y.min()}.")
                 file.append(y)
         try:
-            _checks.classes("labels", mapped(done))
+            _checks.class_count("labels", mapped(done))
         except ValueError as error:
             raise DataError(f"{path}: {error}") from None
         keep(done)

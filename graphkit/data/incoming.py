@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from graphkit._checks import rising_pointers
+from graphkit._checks import valid_indptr
 from graphkit._kernels import neighbor_sampling
 from graphkit._kernels.threads import over_range, over_rows
 
@@ -59,7 +59,7 @@ class Incoming(AbstractIncoming):
     """
 
     def __init__(self, pointers: np.ndarray, sources: np.ndarray, weights: np.ndarray) -> None:
-        rising_pointers("pointers", pointers, max(len(pointers) - 1, 0), len(sources))
+        valid_indptr("pointers", pointers, max(len(pointers) - 1, 0), len(sources))
         if len(weights) not in (0, len(sources)):
             raise ValueError(f"`weights` must have one number per edge ({len(sources):,}), got {len(weights):,}.")
         self.pointers, self.sources, self.weights = pointers, sources, weights

@@ -162,7 +162,7 @@ class NeighborSampler(BaseSampler):
             frontier = numbering.nodes(begin)
             hop_key = np.uint64(neighbor_sampling.hop_key(key, hop))
             drawn = self.incoming.drawn(frontier, fanout=fanout, replace=self.replace, key=hop_key)
-            _checks.sources_there(drawn.sources, self.num_nodes)
+            _checks.sources_in_range(drawn.sources, self.num_nodes)
             place = np.repeat(np.arange(begin, begin + len(frontier)), np.diff(drawn.ends))
             begin = len(numbering)
             rows.append(numbering.add(drawn.sources, place))

@@ -71,7 +71,7 @@ def class_count(data: Data) -> int:
         3
     """
     about = data.get("card") or data.get("store")
-    return _checks.classes("y", data.y, about.classes if about else 0)
+    return _checks.class_count("y", data.y, about.classes if about else 0)
 
 
 def _edges(edge_index: Tensor | None, nodes: int) -> int:

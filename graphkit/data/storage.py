@@ -207,7 +207,7 @@ def store(data: Data, folder: Path | str, *, name: str | None = None) -> GraphSt
     card, known = data.get("card"), data.get("card") or data.get("store")
     called = name if name is not None else card.name if card else str(data.get("name") or folder.name)
     _checks.printable_name("name", called)
-    source, target = _checks.host_array(data.edge_index)
+    source, target = _checks.to_numpy(data.edge_index)
     index = index_type(nodes, len(source))
     known_classes = known.classes if known else 0
     with beside(folder) as staged:
@@ -217,7 +217,7 @@ def store(data: Data, folder: Path | str, *, name: str | None = None) -> GraphSt
         write_array(staged / "edge_index.npy", np.stack([sources, targets]))
         for field in NODE_FIELDS:
             if data.get(field) is not None:
-                write_array(staged / f"{field}.npy", _checks.host_array(data[field].to_dense()))
+                write_array(staged / f"{field}.npy", _checks.to_numpy(data[field].to_dense()))
         return finished(staged, folder, name=called, how={"from": "memory"}, known_classes=known_classes)
 
 
@@ -259,7 +259,7 @@ def finished(staged: Path, folder: Path, *, name: str, how: dict[str, Any], know
         "nodes": len(pointers) - 1,
         "edges": int(pointers[-1]),
         "features": 0 if x is None else x.shape[1],
-        "classes": 0 if y is None else _checks.classes("y", y, known_classes),
+        "classes": 0 if y is None else _checks.class_count("y", y, known_classes),
         "undirected": _undirected(staged),
         "how": how,
         "files": files,

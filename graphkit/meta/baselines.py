@@ -16,7 +16,7 @@ from graphkit.meta.evaluation import Evaluation
 from graphkit.meta.items import Rows, sources_of
 from graphkit.meta.learners.prototypes import balanced_logits
 from graphkit.meta.tasks import TaskSet, require_task_set
-from graphkit.metric.distances import unit
+from graphkit.metric.distances import unit_rows
 
 
 def logistic_regression(
@@ -50,7 +50,7 @@ def logistic_regression(
     items = tasks.items
     if not isinstance(items, Rows):
         raise TypeError(f"`tasks` must be of rows, got {type(items).__name__}; propagate the features first.")
-    x = unit(embeddings("tasks.items.x", items.x.detach()).cpu().double()).numpy()
+    x = unit_rows(embeddings("tasks.items.x", items.x.detach()).cpu().double()).numpy()
     at_least("calibrate", calibrate, 0)
     found = []
     regression = partial(LogisticRegression, C=positive("strength", strength), max_iter=1000, warm_start=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from graphkit._checks import at_least, instance, whole_numbers
+from graphkit._checks import at_least, instance, integer_list
 from graphkit.data.class_splits import fixed_classes
 
 
@@ -41,7 +41,7 @@ class ClassSplit:
     def __post_init__(self) -> None:
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         for name, part in parts.items():
-            labels = parts[name] = whole_numbers(name, part)
+            labels = parts[name] = integer_list(name, part)
             object.__setattr__(self, name, labels)
             if len(set(labels)) < len(labels) or min(labels, default=0) < 0:
                 raise ValueError(f"`{name}` must hold different labels of 0 or more, got {list(labels)}.")
@@ -70,9 +70,9 @@ class ClassSplit:
             >>> ClassSplit.random(range(7), (3, 2, 2), torch.Generator().manual_seed(0))
             ClassSplit(train=(0, 4, 5), validation=(2, 3), test=(1, 6))
         """
-        labels = sorted(set(whole_numbers("classes", classes)))
+        labels = sorted(set(integer_list("classes", classes)))
         instance("generator", generator, torch.Generator, "a torch.Generator")
-        counts = whole_numbers("counts", counts)  # type: ignore[assignment]  # of another length is refused here
+        counts = integer_list("counts", counts)  # type: ignore[assignment]  # of another length is refused here
         if len(counts) != 3 or min(counts) < 0:
             raise ValueError(
                 f"`counts` must be three numbers of 0 or more, to train, select and test on, got {counts}."
@@ -132,7 +132,7 @@ class ClassSplit:
             >>> len(splits), splits[0].test, len(splits[0].train)
             (21, (0, 1), 3)
         """
-        labels = sorted(set(whole_numbers("classes", classes)))
+        labels = sorted(set(integer_list("classes", classes)))
         if at_least("ways", ways, 1) + at_least("validation", validation, 0) >= len(labels):
             raise ValueError(
                 f"`classes`: {ways} to test on and {validation} to select on leave none of {len(labels)} to train on; "

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, strided
 
-from graphkit._checks import edge_index_in_range, instance, integer_labels, one_value_per_edge, tensor, whole_numbers
+from graphkit._checks import edge_index_in_range, instance, integer_labels, integer_list, one_value_per_edge, tensor
 from graphkit.data.graphset import GraphSet
 from graphkit.operators import SparseOperator
 
@@ -183,4 +183,4 @@ def sources_of(argument: str, sources: Any) -> list[tuple[Rows, tuple[int, ...]]
     for pair in sources:
         if not isinstance(pair, Sequence) or len(pair) != 2 or not isinstance(pair[0], Rows):
             raise TypeError(f"{wanted}, got a {type(pair).__name__} in it.")
-    return [(rows, whole_numbers(argument, labels)) for rows, labels in sources]
+    return [(rows, integer_list(argument, labels)) for rows, labels in sources]

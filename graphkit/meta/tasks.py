@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from graphkit._checks import at_least, instance, item_numbers, whole_numbers
+from graphkit._checks import at_least, instance, integer_list, item_ids
 from graphkit.meta.items import AbstractItems
 
 
@@ -69,10 +69,10 @@ class Episode:
     classes: Tensor
 
     def __post_init__(self) -> None:
-        ways = len(item_numbers("support", self.support, "ways, shots"))
-        if len(item_numbers("query", self.query, "ways, queries")) != ways:
+        ways = len(item_ids("support", self.support, "ways, shots"))
+        if len(item_ids("query", self.query, "ways, queries")) != ways:
             raise ValueError(f"`query` must have the ways of `support` ({ways}), got {len(self.query)}.")
-        if item_numbers("classes", self.classes, "ways").shape != (ways,):
+        if item_ids("classes", self.classes, "ways").shape != (ways,):
             raise ValueError(f"`classes` must have shape [ways] = [{ways}], got {list(self.classes.shape)}.")
 
     @property
@@ -127,7 +127,7 @@ class Task:
         instance("items", self.items, AbstractItems, "items, such as Rows(x, y)")
         instance("episode", self.episode, Episode, "an Episode")
         for part in (self.episode.support, self.episode.query):
-            item_numbers("episode", part, "ways, items", len(self.items.y))
+            item_ids("episode", part, "ways, items", len(self.items.y))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,12 +164,12 @@ class TaskSet(Sequence[Task]):
     def __post_init__(self) -> None:
         instance("items", self.items, AbstractItems, "items, such as Rows(x, y)")
         protocol = instance("protocol", self.protocol, Protocol, "a Protocol")
-        item_numbers("chosen", self.chosen, "tasks, ways, shots + queries", len(self.items.y))
+        item_ids("chosen", self.chosen, "tasks, ways, shots + queries", len(self.items.y))
         form = protocol.n_way, protocol.k_shot + protocol.n_query
         if self.chosen.shape[1:] != form:
             wanted = f"[tasks, {form[0]}, {form[1]}]"
             raise ValueError(f"`chosen` must have shape {wanted} by the protocol, got {list(self.chosen.shape)}.")
-        if item_numbers("classes", self.classes, "tasks, ways").shape != self.chosen.shape[:2]:
+        if item_ids("classes", self.classes, "tasks, ways").shape != self.chosen.shape[:2]:
             raise ValueError(
                 f"`classes` must have shape [tasks, ways] = {list(self.chosen.shape[:2])}, got "
                 f"{list(self.classes.shape)}."
@@ -193,7 +193,7 @@ class TaskSet(Sequence[Task]):
         """
         instance("items", items, AbstractItems, "items, such as Rows(x, y)")
         instance("protocol", protocol, Protocol, "a Protocol")
-        labels, classes = items.y.cpu().numpy(), sorted(set(whole_numbers("classes", classes)))
+        labels, classes = items.y.cpu().numpy(), sorted(set(integer_list("classes", classes)))
         if classes and classes[0] < 0:
             raise ValueError(f"`classes` must be labels of 0 or more, got {classes}.")
         if within is not None:

@@ -1,4 +1,4 @@
-"""Anomalies: how far an item lies from everything that is known to be normal."""
+"""Anomaly detection by distance from items that are known to be normal."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, dense, member, within
-from graphkit.metric.arguments import class_labels
-from graphkit.metric.gallery import scaled
-from graphkit.metric.nearest import nearest_items
-from graphkit.metric.streaming import BLOCK, blocks
+from graphkit._checks import at_least, class_labels, dense, member, within
+from graphkit.metric.blockwise import BLOCK, row_blocks
+from graphkit.metric.nearest import comparable_rows, nearest_items
 
 METHODS = ("prototype", "neighbour", "mahalanobis")
 
@@ -74,7 +72,7 @@ class AnomalyScorer:
             ValueError: if there are no items, or fewer than ``neighbours`` for that method.
             TypeError: for labels that are not integers.
         """
-        items = self._prepared("z", z)
+        items = self._rows("z", z)
         labels = z.new_zeros(len(z), dtype=torch.long) if y is None else class_labels("y", y, len(z)).long()
         items, labels = items[(labels >= 0).cpu()], labels[labels >= 0].cpu()
         least = self.neighbours if self.method == "neighbour" else 1
@@ -100,7 +98,7 @@ class AnomalyScorer:
         """
         if self._items is None:
             raise ValueError("`fit` the scorer on normal items first.")
-        values = self._prepared("z", z)
+        values = self._rows("z", z)
         if values.shape[1] != self._items.shape[1]:
             raise ValueError(f"`z` must have {self._items.shape[1]} features, as the normal items, got {z.shape[1]}.")
         if self.method == "neighbour":
@@ -108,7 +106,7 @@ class AnomalyScorer:
                 values, self.neighbours, reference=self._items, distance="euclidean", engine="exact"
             ).distances[:, -1]
         scores = values.new_empty(len(values))
-        for start, stop in blocks(len(values), self._means.numel(), BLOCK):
+        for start, stop in row_blocks(len(values), self._means.numel(), BLOCK):
             scores[start:stop] = self._scores(values[start:stop])
         return scores
 
@@ -117,8 +115,8 @@ class AnomalyScorer:
         difference = values[:, None] - self._means
         if self.method == "prototype":
             return difference.square().sum(-1).amin(1).sqrt()
-        turned = torch.linalg.solve_triangular(self._root, difference.flatten(0, 1).T, upper=False)
-        return turned.square().sum(0).view(len(values), len(self._means)).amin(1) / self._scale
+        whitened = torch.linalg.solve_triangular(self._root, difference.flatten(0, 1).T, upper=False)
+        return whitened.square().sum(0).view(len(values), len(self._means)).amin(1) / self._scale
 
     def detection(self, z: Tensor, anomalous: Tensor) -> Detection:
         """Return how well the scores of ``z`` tell which rows are ``anomalous``.
@@ -132,7 +130,7 @@ class AnomalyScorer:
         """
         from sklearn.metrics import average_precision_score, roc_auc_score
 
-        values = self._prepared("z", z)
+        values = self._rows("z", z)
         if dense("anomalous", anomalous).dtype != torch.bool or anomalous.shape != (len(values),):
             raise ValueError(f"`anomalous` must be a boolean mask of shape [{len(values)}].")
         truth = anomalous.cpu().numpy()
@@ -141,6 +139,6 @@ class AnomalyScorer:
         scores = self(z).numpy()
         return Detection(float(roc_auc_score(truth, scores)), float(average_precision_score(truth, scores)))
 
-    def _prepared(self, argument: str, z: Tensor) -> Tensor:
+    def _rows(self, argument: str, z: Tensor) -> Tensor:
         """Return rows in float64, of length 1 where directions count."""
-        return torch.from_numpy(scaled(argument, z, self.distance))
+        return torch.from_numpy(comparable_rows(argument, z, self.distance))

@@ -1,14 +1,24 @@
-"""Similarity that depends on context: one embedding, looked at through a mask or a projection for each condition."""
+"""Conditional similarity: one embedding under a mask or a projection for each condition or context."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, dense, flag, integer_labels, member, random_generator, tensor
-from graphkit.metric.arguments import on_device, place
-from graphkit.metric.compared import finite_embeddings
-from graphkit.metric.gallery import Rows
+from graphkit._checks import (
+    at_least,
+    dense,
+    flag,
+    index_below,
+    integer_labels,
+    member,
+    random_generator,
+    same_device,
+    tensor,
+)
+from graphkit._deprecated import deprecated_arguments
+from graphkit.metric.nearest import Rows
+from graphkit.metric.pair_inputs import check_embeddings
 from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
 
 KINDS = ("mask", "projection")
@@ -81,12 +91,12 @@ class ConditionalSimilarity(nn.Module):
             ValueError: for a condition that does not exist, or embeddings of another width.
             TypeError: for what are no embeddings, or conditions that are not integers.
         """
-        on_device("z", _of_width("z", z, self.features), self.weight.device)
+        same_device("z", _of_width("z", z, self.features), self.weight)
         if isinstance(condition, Tensor):
             for number in integer_labels("condition", condition, len(z)).unique().tolist():
-                place("condition", number, self.conditions)
+                index_below("condition", number, self.conditions)
         else:
-            place("condition", condition, self.conditions)
+            index_below("condition", condition, self.conditions)
         weight = self.weight[condition]
         if self.kind == "mask":
             return z * weight.relu()
@@ -98,7 +108,7 @@ class ConditionalSimilarity(nn.Module):
         Raises:
             ValueError: for embeddings of another width.
         """
-        on_device("z", _of_width("z", z, self.features), self.weight.device)
+        same_device("z", _of_width("z", z, self.features), self.weight)
         if self.kind == "mask":
             return z * self.weight.relu().unsqueeze(1)
         return z @ self.weight.mT
@@ -111,7 +121,7 @@ class ConditionalSimilarity(nn.Module):
         Raises:
             ValueError: for embeddings of another width, not finite, or too large for their squares to be.
         """
-        finite_embeddings("z", _of_width("z", z, self.features), "squared")
+        check_embeddings("z", _of_width("z", z, self.features), "squared")
         long = z.square().mean() if z.numel() else z.sum()
         return self.weight.relu().mean() if self.kind == "mask" else self.weight.abs().mean(), long
 
@@ -160,7 +170,7 @@ class ContextSimilarity(nn.Module):
             ValueError: for a context of another shape, or embeddings of another width.
             TypeError: for what are no dense tensors of floating-point numbers.
         """
-        on_device("z", _of_width("z", z, self.features), self.mask.weight.device)
+        same_device("z", _of_width("z", z, self.features), self.mask.weight)
         if not dense("context", context).is_floating_point():
             raise TypeError(f"`context` must hold floating-point numbers, got {context.dtype}.")
         if context.shape not in ((self.context_features,), (len(z), self.context_features)):
@@ -171,17 +181,18 @@ class ContextSimilarity(nn.Module):
         return z * self.mask(context).relu()
 
 
+@deprecated_arguments(seen="embeddings")
 def evaluate_conditions(
-    seen: Tensor, y: Tensor, *, queries: Rows = None, distance: str = "cosine"
+    embeddings: Tensor, y: Tensor, *, queries: Rows = None, distance: str = "cosine"
 ) -> list[list[Retrieval]]:
-    """Return how well what each condition sees retrieves each attribute, ``[conditions][attributes]``.
+    """Return how well embeddings under each condition retrieve each attribute, ``[conditions][attributes]``.
 
     On the diagonal stands the condition's own attribute and should be found; beside it stand the others, which a
     condition should not tell. Attributes that depend on each other cannot be hidden: who knows the digit knows whether
     it is even.
 
     Args:
-        seen: embeddings under each condition ``[conditions, items, features]``, such as ``similarity.all(z)``.
+        embeddings: of the items under each condition ``[conditions, items, features]``, such as ``similarity.all(z)``.
         y: labels of several attributes ``[items, attributes]``, of each condition its own first; -1 where an item's
             attribute is not known.
         queries: which items ask.
@@ -199,19 +210,20 @@ def evaluate_conditions(
         >>> [[found.map_at_r for found in row] for row in evaluate_conditions(seen, people)]
         [[1.0, 0.0], [0.0, 1.0]]
     """
-    if tensor("seen", seen).dim() != 3 or tensor("y", y).dim() != 2 or seen.shape[1] != y.shape[0]:
+    if tensor("embeddings", embeddings).dim() != 3 or tensor("y", y).dim() != 2 or embeddings.shape[1] != y.shape[0]:
         raise ValueError(
-            "`seen` must have shape [conditions, items, features] and `y` [items, attributes], "
-            f"got {list(seen.shape)} and {list(y.shape)}."
+            "`embeddings` must have shape [conditions, items, features] and `y` [items, attributes], "
+            f"got {list(embeddings.shape)} and {list(y.shape)}."
         )
-    if len(seen) > y.shape[1]:
-        raise ValueError(f"`seen` must have a condition for an attribute of `y` ({y.shape[1]}), got {len(seen)}.")
+    if len(embeddings) > y.shape[1]:
+        given = len(embeddings)
+        raise ValueError(f"`embeddings` must have a condition for an attribute of `y` ({y.shape[1]}), got {given}.")
     return [
         [
-            evaluate_retrieval(z, labels, queries=queries, distance=distance, cuts=[1], figures=["ranking"])
+            evaluate_retrieval(z, labels, queries=queries, distance=distance, cuts=[1], metrics=["ranking"])
             for labels in y.unbind(1)
         ]
-        for z in seen.unbind(0)
+        for z in embeddings.unbind(0)
     ]
 
 

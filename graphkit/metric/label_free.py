@@ -1,14 +1,13 @@
-"""Objectives that need no labels: two views of the same items agree, and their features are not all the same."""
+"""Losses without labels, of two views of the same items: Barlow Twins, VICReg and canonical correlation."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from graphkit._checks import embeddings, positive
-from graphkit.metric.arguments import on_device
-from graphkit.metric.compared import not_too_long, wide, without_autocast
-from graphkit.metric.distances import power_of_two
+from graphkit._checks import embeddings, positive, same_device
+from graphkit.metric.distances import power_of_two_scale
+from graphkit.metric.pair_inputs import at_least_float32, check_magnitude, no_autocast
 
 
 def barlow_twins(first: Tensor, second: Tensor, *, off_diagonal: float = 5e-3) -> Tensor:
@@ -36,8 +35,8 @@ def barlow_twins(first: Tensor, second: Tensor, *, off_diagonal: float = 5e-3) -
     """
     first, second = _views(first, second)
     weight = positive("off_diagonal", off_diagonal)
-    with without_autocast(first):
-        correlation = standardised(first).T @ standardised(second) / len(first)
+    with no_autocast(first):
+        correlation = standardize(first).T @ standardize(second) / len(first)
     on = torch.eye(len(correlation), dtype=torch.bool, device=correlation.device)
     return ((1 - correlation).square() * on).sum() + weight * (correlation.square() * ~on).sum()
 
@@ -73,14 +72,14 @@ def vicreg(
     """
     first, second = _views(first, second)
     for name, view in (("first", first), ("second", second)):
-        not_too_long(name, view, 4, "covariances", "scale it")
+        check_magnitude(name, view, 4, "covariances", "scale it")
     weights = [positive(*each) for each in zip(("invariance", "variance", "covariance"),
                                                (invariance, variance, covariance), strict=True)]  # fmt: skip
     spread, shared = [], []
     for view in (first, second):
         spread.append((1 - (view.var(0) + 1e-4).sqrt()).relu().mean())
         centred = view - view.mean(0)
-        with without_autocast(view):
+        with no_autocast(view):
             covariances = centred.T @ centred / (len(view) - 1)
         shared.append((covariances.square().sum() - covariances.diagonal().square().sum()) / view.shape[1])
     apart = (first - second).square().mean()
@@ -113,15 +112,15 @@ def canonical_correlation(first: Tensor, second: Tensor, *, decorrelation: float
     """
     first, second = _views(first, second)
     weight = positive("decorrelation", decorrelation)
-    views = [standardised(view) / len(view) ** 0.5 for view in (first, second)]
+    views = [standardize(view) / len(view) ** 0.5 for view in (first, second)]
     identity = torch.eye(first.shape[1], dtype=first.dtype, device=first.device)
     apart = (views[0] - views[1]).square().sum()
-    with without_autocast(first):
+    with no_autocast(first):
         correlations = [view.T @ view for view in views]
     return apart + weight * sum((each - identity).square().sum() for each in correlations)
 
 
-def standardised(z: Tensor, *, correction: int = 0) -> Tensor:
+def standardize(z: Tensor, *, correction: int = 0) -> Tensor:
     """Return features of mean 0 and variance 1 over the items; a constant one becomes 0, with derivatives of zero.
 
     Constant is what has one value, not what has the variance 0: the mean of equal numbers may be rounded to another.
@@ -136,7 +135,7 @@ def standardised(z: Tensor, *, correction: int = 0) -> Tensor:
     known = deviation.detach()
     if bool(((known > 1e-3 * mean.detach().abs()) & (known > 1e-6) & (known < 1e6)).all()):
         return (z - mean) / deviation  # the usual case: nothing is constant, and no square is too large or small
-    scaled = z * power_of_two(z.detach().abs().amax(0))
+    scaled = z * power_of_two_scale(z.detach().abs().amax(0))
     varies = (scaled != scaled[:1]).any(0)
     # The deviation of equal numbers has no derivative; that of a ramp, which stands in for them, is not asked for.
     ramp = torch.arange(len(z), device=z.device, dtype=z.dtype).unsqueeze(1)
@@ -153,6 +152,6 @@ def _views(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
             "`first` and `second` must be views of the same items, two at least, of one feature at least, "
             f"got {list(first.shape)} and {list(second.shape)}."
         )
-    on_device("second", second, first.device)
-    common = torch.promote_types(wide(first).dtype, wide(second).dtype)
+    same_device("second", second, first)
+    common = torch.promote_types(at_least_float32(first).dtype, at_least_float32(second).dtype)
     return first.to(common), second.to(common)

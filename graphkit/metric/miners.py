@@ -15,11 +15,9 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import member, not_negative, positive, random_generator
-from graphkit.metric.compared import Compared, compared
-from graphkit.metric.distances import unit
-from graphkit.metric.gallery import DISTANCES
-from graphkit.metric.relations import Relations
-from graphkit.metric.streaming import BLOCK, block_distances, blocks, sides
+from graphkit.metric.blockwise import BLOCK, block_distances, block_operands, row_blocks
+from graphkit.metric.distances import DISTANCES, unit_rows
+from graphkit.metric.pair_inputs import PairInputs, PairMasks, pair_inputs
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets, Tuples
 
 
@@ -27,7 +25,10 @@ class AbstractMiner(ABC):
     """Picks tuples from the distances of a block of rows to all others; nothing of ``items x others`` is kept."""
 
     directions: ClassVar[bool] = False
-    """Whether the lengths of embeddings do not count."""
+    """Whether embeddings are scaled to length 1."""
+
+    tuples: ClassVar[type[Pairs | Triplets | Quadruplets]] = Triplets
+    """What is returned."""
 
     def __init__(self, distance: str) -> None:
         self.distance = member("distance", distance, DISTANCES)
@@ -51,23 +52,30 @@ class AbstractMiner(ABC):
         if others is None and labels is not None:
             raise ValueError("`labels` are those of `others`; give these too, or the labels of `z` as `y`.")
         reference = None if others is None else (others, labels)
-        names = "others", "labels"
         distance = "cosine" if self.directions else self.distance
-        return self.mined(compared(z, y, reference, distance=distance, names=names))  # type: ignore[arg-type]
+        return self.mine(pair_inputs(z, y, reference, distance=distance, names=("others", "labels")))  # type: ignore[arg-type]
+
+    def mine(self, inputs: PairInputs) -> Tuples:
+        """Return the tuples of all blocks, one after the other."""
+        none = torch.empty(0, dtype=torch.int64, device=inputs.z.device)
+        columns = [[none] for _ in self.tuples._fields]
+        for start, distances, masks in self.distance_blocks(inputs):
+            for column, rows in zip(columns, self.mine_block(start, distances, masks, inputs), strict=True):
+                column.append(rows)
+        return self.tuples(*map(torch.cat, columns))
 
     @abstractmethod
-    def mined(self, given: Compared) -> Tuples:
-        """Return the tuples."""
+    def mine_block(self, start: int, distances: Tensor, masks: PairMasks, inputs: PairInputs) -> Sequence[Tensor]:
+        """Return the rows of the tuples whose anchors are in a block that begins at row ``start``."""
 
-    def blocks(self, given: Compared) -> Iterator[tuple[int, Tensor, Relations]]:
-        """Yield the first row of a block, its distances to all others and its relations."""
-        z, others = (None if part is None else part.detach() for part in (given.z, given.others))
-        if self.distance == "cosine":
-            z, others = (None if part is None else unit(part) for part in (z, others))
-        seen = sides(z, others, self.distance)  # type: ignore[arg-type]
-        for start, stop in blocks(len(seen.left), len(seen.right), BLOCK):
-            part = given.relations.rows(start, stop)
-            yield start, block_distances(seen, start, stop, self.distance), part
+    def distance_blocks(self, inputs: PairInputs) -> Iterator[tuple[int, Tensor, PairMasks]]:
+        """Yield the first row of a block, its distances to all others and its masks."""
+        z, others = inputs.z.detach(), None if inputs.others is None else inputs.others.detach()
+        if self.directions or self.distance == "cosine":
+            z, others = unit_rows(z), None if others is None else unit_rows(others)
+        operands = block_operands(z, others, self.distance)
+        for start, stop in row_blocks(len(operands.left), len(operands.right), BLOCK):
+            yield start, block_distances(operands, start, stop), inputs.masks.rows(start, stop)
 
 
 class BatchHardMiner(AbstractMiner):
@@ -87,17 +95,12 @@ class BatchHardMiner(AbstractMiner):
     def __init__(self, distance: str = "euclidean") -> None:
         super().__init__(distance)
 
-    def mined(self, given: Compared) -> Triplets:
+    def mine_block(self, start: int, distances: Tensor, masks: PairMasks, inputs: PairInputs) -> Sequence[Tensor]:
         """Return a triplet for every item that has one."""
-        found = []
-        for start, distances, part in self.blocks(given):
-            asked = (part.same.any(1) & part.different.any(1)).nonzero().squeeze(1)
-            if not len(asked):
-                continue
-            farthest = distances.where(part.same, -torch.inf).argmax(1)
-            nearest = distances.where(part.different, torch.inf).argmin(1)
-            found.append((asked + start, farthest[asked], nearest[asked]))
-        return Triplets(*_joined(found, 3, given.z))
+        anchors = (masks.positives.any(1) & masks.negatives.any(1)).nonzero().squeeze(1)
+        farthest = distances.where(masks.positives, -torch.inf).argmax(1)
+        nearest = distances.where(masks.negatives, torch.inf).argmin(1)
+        return anchors + start, farthest[anchors], nearest[anchors]
 
 
 class SemiHardMiner(AbstractMiner):
@@ -124,17 +127,14 @@ class SemiHardMiner(AbstractMiner):
         super().__init__(distance)
         self.margin = not_negative("margin", margin)
 
-    def mined(self, given: Compared) -> Triplets:
+    def mine_block(self, start: int, distances: Tensor, masks: PairMasks, inputs: PairInputs) -> Sequence[Tensor]:
         """Return a triplet for every pair that has one."""
-        found = []
-        for start, distances, part in self.blocks(given):
-            negatives, order = distances.where(part.different, torch.inf).sort(1)
-            place = torch.searchsorted(negatives, distances, right=True).clamp(max=distances.shape[1] - 1)
-            next_farther = negatives.gather(1, place)
-            fits = part.same & (next_farther > distances) & (next_farther < distances + self.margin)
-            rows, columns = fits.nonzero().unbind(1)
-            found.append((rows + start, columns, order[rows, place[rows, columns]]))
-        return Triplets(*_joined(found, 3, given.z))
+        negatives, order = distances.where(masks.negatives, torch.inf).sort(1)
+        place = torch.searchsorted(negatives, distances, right=True).clamp(max=distances.shape[1] - 1)
+        next_farther = negatives.gather(1, place)
+        fits = masks.positives & (next_farther > distances) & (next_farther < distances + self.margin)
+        rows, columns = fits.nonzero().unbind(1)
+        return rows + start, columns, order[rows, place[rows, columns]]
 
 
 class DistanceWeightedMiner(AbstractMiner):
@@ -146,7 +146,7 @@ class DistanceWeightedMiner(AbstractMiner):
 
     Args:
         cutoff: distances below count as this one, above 0.
-        farthest: negatives beyond, which a margin leaves without a slope, are not drawn; above 0.
+        farthest: negatives beyond, which a margin leaves without a gradient, are not drawn; above 0.
         generator: draws.
 
     Raises:
@@ -167,26 +167,23 @@ class DistanceWeightedMiner(AbstractMiner):
         self.cutoff, self.farthest = positive("cutoff", cutoff), positive("farthest", farthest)
         self.generator = None if generator is None else random_generator("generator", generator)
 
-    def mined(self, given: Compared) -> Triplets:
+    def mine_block(self, start: int, distances: Tensor, masks: PairMasks, inputs: PairInputs) -> Sequence[Tensor]:
         """Return a triplet for every pair whose first item has a negative near enough."""
-        features = given.z.shape[1]
-        others = None if given.others is None else unit(given.others)
-        found = []
-        for start, distances, part in self.blocks(Compared(unit(given.z), others, given.y, given.labels)):
-            kept = distances.clamp(min=self.cutoff, max=math.sqrt(4 - 1e-4)).double()
-            weights = -(features - 2.0) * kept.log() - (features - 3) / 2 * (1 - kept.square() / 4).log()
-            eligible = part.different & (distances < self.farthest)
-            weights = weights.where(eligible, -torch.inf)
-            asked = part.same & eligible.any(1, keepdim=True)
-            rows, columns = asked.nonzero().unbind(1)
-            if not len(rows):
-                continue
-            largest = weights.amax(1, keepdim=True)
-            sums = (weights - largest.where(largest > -torch.inf, 0)).exp().cumsum(1)
-            drawn = torch.rand(asked.shape, generator=self.generator, device=asked.device, dtype=sums.dtype)
-            places = torch.searchsorted(sums, drawn * sums[:, -1:], right=True)[rows, columns]
-            found.append((rows + start, columns, places))
-        return Triplets(*_joined(found, 3, given.z))
+        features = inputs.z.shape[1]
+        bounded = distances.clamp(min=self.cutoff, max=math.sqrt(4 - 1e-4)).double()
+        weights = -(features - 2.0) * bounded.log() - (features - 3) / 2 * (1 - bounded.square() / 4).log()
+        eligible = masks.negatives & (distances < self.farthest)
+        weights = weights.where(eligible, -torch.inf)
+        pairs = masks.positives & eligible.any(1, keepdim=True)
+        rows, columns = pairs.nonzero().unbind(1)
+        if not len(rows):  # then nothing is drawn
+            return rows, columns, columns
+        # Draw a negative for each pair, by the cumulated weights of its row.
+        largest = weights.amax(1, keepdim=True)
+        sums = (weights - largest.where(largest > -torch.inf, 0)).exp().cumsum(1)
+        drawn = torch.rand(pairs.shape, generator=self.generator, device=pairs.device, dtype=sums.dtype)
+        negatives = torch.searchsorted(sums, drawn * sums[:, -1:], right=True)[rows, columns]
+        return rows + start, columns, negatives
 
 
 class MultiSimilarityMiner(AbstractMiner):
@@ -207,21 +204,19 @@ class MultiSimilarityMiner(AbstractMiner):
         [[0, 1], [1, 0], [0, 1], [2, 2]]
     """
 
+    tuples = Pairs
+
     def __init__(self, margin: float = 0.1, *, distance: str = "cosine") -> None:
         super().__init__(distance)
         self.margin = not_negative("margin", margin)
 
-    def mined(self, given: Compared) -> Pairs:
+    def mine_block(self, start: int, distances: Tensor, masks: PairMasks, inputs: PairInputs) -> Sequence[Tensor]:
         """Return all hard pairs."""
-        near, far = [], []
-        for start, distances, part in self.blocks(given):
-            farthest = distances.where(part.same, -torch.inf).amax(1, keepdim=True)
-            nearest = distances.where(part.different, torch.inf).amin(1, keepdim=True)
-            pulled = (part.same & (distances + self.margin > nearest)).nonzero()
-            pushed = (part.different & (distances - self.margin < farthest)).nonzero()
-            near.append((pulled[:, 0] + start, pulled[:, 1]))
-            far.append((pushed[:, 0] + start, pushed[:, 1]))
-        return Pairs(*_joined(near, 2, given.z), *_joined(far, 2, given.z))
+        farthest = distances.where(masks.positives, -torch.inf).amax(1, keepdim=True)
+        nearest = distances.where(masks.negatives, torch.inf).amin(1, keepdim=True)
+        near, positive_columns = (masks.positives & (distances + self.margin > nearest)).nonzero().unbind(1)
+        far, negative_columns = (masks.negatives & (distances - self.margin < farthest)).nonzero().unbind(1)
+        return near + start, positive_columns, far + start, negative_columns
 
 
 class HardQuadrupletMiner(AbstractMiner):
@@ -239,26 +234,20 @@ class HardQuadrupletMiner(AbstractMiner):
         [[0, 1], [1, 0], [2, 2], [3, 3]]
     """
 
+    tuples = Quadruplets
+
     def __init__(self, distance: str = "euclidean") -> None:
         super().__init__(distance)
 
-    def mined(self, given: Compared) -> Quadruplets:
+    def mine_block(self, start: int, distances: Tensor, masks: PairMasks, inputs: PairInputs) -> Sequence[Tensor]:
         """Return a quadruplet for every item that has one."""
-        anchor, positive_, negative = BatchHardMiner(self.distance).mined(given)
-        among = Compared(given.right, None, given.labels, given.labels)
+        anchor, positive_row, negative = BatchHardMiner(self.distance).mine_block(start, distances, masks, inputs)
+        # The second negative is the nearest to the first one, of a third class.
+        among = PairInputs(inputs.right[negative], inputs.right, inputs.labels[negative], inputs.labels)
         second = torch.full_like(negative, -1)
-        for start, distances, part in self.blocks(among):
-            of_block = ((negative >= start) & (negative < start + len(distances))).nonzero().squeeze(1)
-            rows = negative[of_block] - start
-            third = part.different[rows] & (among.labels != given.y[anchor[of_block]].unsqueeze(1))
-            nearest = distances[rows].where(third, torch.inf)
-            second[of_block] = nearest.argmin(1).where(third.any(1), -1)
-        kept = second >= 0
-        return Quadruplets(*(rows[kept] for rows in (anchor, positive_, negative, second)))
-
-
-def _joined(found: Sequence[tuple[Tensor, ...]], width: int, like: Tensor) -> list[Tensor]:
-    """Return the columns of all blocks, one after the other."""
-    if not found:
-        return [torch.empty(0, dtype=torch.int64, device=like.device) for _ in range(width)]
-    return [torch.cat(column) for column in zip(*found, strict=True)]
+        for first, apart, pairs in self.distance_blocks(among):
+            rows = slice(first, first + len(apart))
+            third = pairs.negatives & (inputs.labels != inputs.y[anchor[rows]].unsqueeze(1))
+            second[rows] = apart.where(third, torch.inf).argmin(1).where(third.any(1), -1)
+        found = second >= 0
+        return anchor[found], positive_row[found], negative[found], second[found]

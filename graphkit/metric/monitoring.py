@@ -1,4 +1,4 @@
-"""How an embedding lies while it is trained: numbers by which a training that stalls is seen."""
+"""Telemetry of an embedding in training: distances within and between classes, overlap, collapse, effective rank."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import member
-from graphkit.metric.compared import compared
-from graphkit.metric.distances import unit
-from graphkit.metric.gallery import DISTANCES
-from graphkit.metric.relations import NOBODY, Relations
-from graphkit.metric.streaming import BLOCK, block_distances, blocks, sides
+from graphkit.metric.blockwise import BLOCK, block_distances, block_operands, row_blocks
+from graphkit.metric.distances import DISTANCES, labelled_inputs
+from graphkit.metric.pair_inputs import pair_inputs
 
 COINCIDE = 1e-4
 """Two items coincide when they lie no farther apart than this share of the embeddings' root mean square length."""
@@ -76,39 +74,37 @@ def telemetry(
         (2.5, 0.0, 0.0)
     """
     member("distance", distance, DISTANCES)
-    given, itself = compared(z, y, reference, distance=distance), reference is None
-    z, others = (part.detach()[known >= 0] for part, known in ((given.z, given.y), (given.right, given.labels)))
-    y, labels = (known[known >= 0] for known in (given.y, given.labels))
-    if distance == "cosine":
-        z, others = unit(z), unit(others)
-    classes, numbers = torch.unique(torch.cat([y, labels]), return_inverse=True)
-    numbers = numbers[: len(y)]
+    inputs = labelled_inputs(pair_inputs(z, y, reference, distance=distance), distance)
+    z, others = inputs.z.detach(), inputs.others
+    classes, numbers = torch.unique(torch.cat([inputs.y, inputs.labels]), return_inverse=True)
     largest = torch.full((len(classes),), -math.inf, dtype=z.dtype, device=z.device)
     smallest = torch.full_like(largest, math.inf)
-    sums, counts, collapsed = [0.0, 0.0], [0, 0], 0
+    near, far = [0.0, 0], [0.0, 0]  # the sums of distances, and their numbers
+    collapsed = 0
     limit = COINCIDE * float(z.double().square().sum(1).mean().sqrt()) if len(z) else 0.0
-    relations = Relations(y, labels, 0 if itself else NOBODY)
-    seen = sides(z, None if itself else others, distance)
-    plain = seen if distance in ("euclidean", "squared") else sides(z, None if itself else others, "euclidean")
-    for start, stop in blocks(len(z), len(others), BLOCK):
-        part = relations.rows(start, stop)
-        found = block_distances(seen, start, stop, distance)
-        for place, mask in enumerate((part.same, part.different)):
-            sums[place] += float(found.where(mask, 0).sum(dtype=torch.float64))
-            counts[place] += int(mask.sum())
+    operands = block_operands(z, others, distance)
+    plain = operands if distance in ("euclidean", "squared") else block_operands(z, others, "euclidean")
+    plain = plain._replace(distance="euclidean")
+    for start, stop in row_blocks(len(z), len(inputs.right), BLOCK):
+        masks = inputs.masks.rows(start, stop)
+        found = block_distances(operands, start, stop)
+        for sums, mask in ((near, masks.positives), (far, masks.negatives)):
+            sums[0] += float(found.where(mask, 0).sum(dtype=torch.float64))
+            sums[1] += int(mask.sum())
         own = numbers[start:stop]
-        largest.scatter_reduce_(0, own, found.where(part.same, -math.inf).amax(1), "amax")
-        smallest.scatter_reduce_(0, own, found.where(part.different, math.inf).amin(1), "amin")
-        apart = found if distance == "euclidean" else block_distances(plain, start, stop, "euclidean")
-        collapsed += int(((apart <= limit) & (part.same | part.different)).sum())
+        largest.scatter_reduce_(0, own, found.where(masks.positives, -math.inf).amax(1), "amax")
+        smallest.scatter_reduce_(0, own, found.where(masks.negatives, math.inf).amin(1), "amin")
+        apart = found if distance == "euclidean" else block_distances(plain, start, stop)
+        collapsed += int(((apart <= limit) & (masks.positives | masks.negatives)).sum())
+    pairs = near[1] + far[1]
     judged = (largest > -math.inf) & (smallest < math.inf)
     return Telemetry(
         items=len(z),
         classes=len(classes),
-        positives=sums[0] / counts[0] if counts[0] else math.nan,
-        negatives=sums[1] / counts[1] if counts[1] else math.nan,
+        positives=near[0] / near[1] if near[1] else math.nan,
+        negatives=far[0] / far[1] if far[1] else math.nan,
         overlapping=float((largest > smallest)[judged].double().mean()) if bool(judged.any()) else math.nan,
-        collapsed=collapsed / sum(counts) if sum(counts) else math.nan,
+        collapsed=collapsed / pairs if pairs else math.nan,
         effective_rank=effective_rank(z),
     )
 

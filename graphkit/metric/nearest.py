@@ -1,23 +1,29 @@
-"""Search: the items nearest to each query."""
+"""Nearest neighbours: queries and the gallery that answers them, and the items nearest to each query."""
 
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, member
+from graphkit._checks import at_least, dense, embeddings, integer_labels, member, to_numpy
+from graphkit._deprecated import deprecated_arguments
 from graphkit._kernels import ranking
 from graphkit._kernels.threads import over_rows
-from graphkit.metric.gallery import Gallery, Rows, gallery_of
+from graphkit.metric.distances import DISTANCES
+from graphkit.metric.pair_inputs import check_embeddings
 
 ENGINES = ("auto", "exact", "faiss")
 
 LARGE = 100_000
 """Items from which "auto" takes FAISS, where it is installed: its products are several times as fast, in float32."""
+
+Rows = Tensor | None
+"""Some rows: an index ``[rows]``, a boolean mask ``[items]``, or ``None`` for all."""
 
 
 class Nearest(NamedTuple):
@@ -33,13 +39,14 @@ class Nearest(NamedTuple):
     distances: Tensor
 
 
+@deprecated_arguments(items="gallery")
 def nearest_items(
     z: Tensor,
     count: int,
     *,
     reference: Tensor | None = None,
     queries: Rows = None,
-    items: Rows = None,
+    gallery: Rows = None,
     exclude: Tensor | None = None,
     distance: str = "cosine",
     engine: str = "auto",
@@ -51,7 +58,7 @@ def nearest_items(
         count: how many, at least 1.
         reference: others that answer, ``[rows, features]``; without it the rows of ``z``.
         queries: which rows of ``z`` ask (mask or index).
-        items: which rows answer.
+        gallery: which rows answer.
         exclude: ``[2, pairs]``: a row that asks and a row that may not answer it.
         distance: "cosine", "euclidean", "squared" or "dot".
         engine: "exact" compares all pairs in float64, "faiss" likewise in float32 with FAISS (``graphkit[faiss]``),
@@ -68,46 +75,159 @@ def nearest_items(
     """
     at_least("count", count, 1)
     member("engine", engine, ENGINES)
-    known = gallery_of(z, reference=reference, queries=queries, items=items, distance=distance, exclude=exclude)
-    there = importlib.util.find_spec("faiss") is not None
-    if engine == "faiss" and not there:
+    both = query_gallery(z, reference=reference, queries=queries, gallery=gallery, distance=distance, exclude=exclude)
+    installed = importlib.util.find_spec("faiss") is not None
+    if engine == "faiss" and not installed:
         raise ValueError("`engine` 'faiss' needs FAISS: pip install 'graphkit[faiss]'; 'exact' needs nothing.")
-    if engine == "faiss" and len(known.excluded):
+    if engine == "faiss" and len(both.excluded):
         raise ValueError("`engine` 'faiss' cannot leave out pairs (`exclude`); take 'exact'.")
-    if engine == "faiss" or (engine == "auto" and there and len(known.answering) >= LARGE and not len(known.excluded)):
-        places, values = _faiss(known, count)
+    large = installed and len(both.gallery_rows) >= LARGE and not len(both.excluded)
+    if engine == "faiss" or (engine == "auto" and large):
+        columns, values = _faiss_search(both, count)
     else:
-        places = np.empty((len(known.asked), count), dtype=np.int64)
-        values = np.empty((len(known.asked), count))
-        over_rows(
-            ranking.nearest, known.pointers, known.work, known.excluded, known.queries, known.items, known.kind,
-            known.own, places, values,
-        )  # fmt: skip
-    answering = np.concatenate((known.answering, [-1]))  # place -1 is nobody's row
+        columns = np.empty((len(both.query_rows), count), dtype=np.int64)
+        values = np.empty((len(both.query_rows), count))
+        over_rows(ranking.nearest, both.indptr, both.work, *both.kernel_arguments, columns, values)
+    rows = np.concatenate((both.gallery_rows, [-1]))  # column -1 is nobody's row
     if distance == "cosine":
         values = np.maximum(1 + values, 0)  # of equal directions rounding may leave a little less
     elif distance == "euclidean":
         values = np.sqrt(np.maximum(values, 0))
-    return Nearest(torch.from_numpy(answering[places]), torch.from_numpy(values))
+    return Nearest(torch.from_numpy(rows[columns]), torch.from_numpy(values))
 
 
-def _faiss(known: Gallery, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return places and distances as the kernel does, from a flat index asked for one more: it may find oneself."""
+def _faiss_search(both: QueryGallery, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return columns and distances as the kernel does, from a flat index asked for one more: it may find oneself."""
     import faiss
 
-    items = np.ascontiguousarray(known.items.T, dtype=np.float32)
-    inner = known.kind == ranking.INNER
-    index = faiss.IndexFlatIP(items.shape[1]) if inner else faiss.IndexFlatL2(items.shape[1])
-    index.add(items)
-    found, places = index.search(np.ascontiguousarray(known.queries, dtype=np.float32), min(count + 1, len(items)))
-    values = np.where(places < 0, np.inf, -found if inner else found).astype(np.float64)
-    # Oneself goes last, and of equal distances the lower place goes first.
-    values = np.where(places == known.own[:, None], np.inf, values)
-    places = np.where(np.isinf(values), -1, places)
-    order = np.lexsort((places, values), axis=1)[:, :count]
-    places, values = np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
-    missing = count - places.shape[1]
-    return (
-        np.pad(places, ((0, 0), (0, missing)), constant_values=-1),
-        np.pad(values, ((0, 0), (0, missing)), constant_values=np.inf),
+    gallery = np.ascontiguousarray(both.gallery.T, dtype=np.float32)
+    inner = both.kind == ranking.INNER
+    index = faiss.IndexFlatIP(gallery.shape[1]) if inner else faiss.IndexFlatL2(gallery.shape[1])
+    index.add(gallery)
+    found, columns = index.search(np.ascontiguousarray(both.queries, dtype=np.float32), min(count + 1, len(gallery)))
+    values = np.where(columns < 0, np.inf, -found if inner else found).astype(np.float64)
+    # Oneself goes last, and of equal distances the lower column goes first.
+    values = np.where(columns == both.own_columns[:, None], np.inf, values)
+    columns = np.where(np.isinf(values), -1, columns)
+    order = np.lexsort((columns, values), axis=1)[:, :count]
+    columns, values = np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
+    missing = (0, 0), (0, count - columns.shape[1])
+    return np.pad(columns, missing, constant_values=-1), np.pad(values, missing, constant_values=np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class QueryGallery:
+    """Queries and the gallery that answers them, in double precision, ready to be ranked.
+
+    Args:
+        queries: ``[queries, features]``.
+        gallery: ``[features, items]``.
+        kind: ``ranking.INNER`` or ``ranking.SQUARED``.
+        own_columns: column of each query in the gallery, -1 if it is not there.
+        query_rows: row of each query in what the user gave.
+        gallery_rows: row of each item of the gallery in what the user gave.
+        indptr: into ``excluded``, ``[queries + 1]``.
+        excluded: columns of the gallery that may not answer.
+    """
+
+    queries: np.ndarray
+    gallery: np.ndarray
+    kind: int
+    own_columns: np.ndarray
+    query_rows: np.ndarray
+    gallery_rows: np.ndarray
+    indptr: np.ndarray
+    excluded: np.ndarray
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds per query."""
+        return int(self.gallery.size)
+
+    @property
+    def kernel_arguments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, np.ndarray]:
+        """What the ranking kernels are given after their rows."""
+        return self.excluded, self.queries, self.gallery, self.kind, self.own_columns
+
+
+def query_gallery(
+    z: Tensor,
+    *,
+    reference: Tensor | None = None,
+    queries: Rows = None,
+    gallery: Rows = None,
+    distance: str = "cosine",
+    exclude: Tensor | None = None,
+) -> QueryGallery:
+    """Return queries and gallery of arguments as :func:`nearest_items` takes them; nobody answers its own query."""
+    member("distance", distance, DISTANCES)
+    values = comparable_rows("z", z, distance)
+    others = values if reference is None else comparable_rows("reference", reference, distance)
+    if others.shape[1] != values.shape[1]:
+        raise ValueError(f"`reference` must have {values.shape[1]} features, as `z`, got {others.shape[1]}.")
+    query_rows, gallery_rows = row_index("queries", queries, len(values)), row_index("gallery", gallery, len(others))
+    column = np.full(len(others), -1, dtype=np.int64)
+    column[gallery_rows] = np.arange(len(gallery_rows))
+    own_columns = column[query_rows] if reference is None else np.full(len(query_rows), -1, dtype=np.int64)
+    indptr, excluded = _excluded_columns(exclude, query_rows, column, len(values))
+    return QueryGallery(
+        queries=np.ascontiguousarray(values[query_rows]),
+        gallery=np.ascontiguousarray(others[gallery_rows].T),
+        kind=ranking.SQUARED if distance in ("euclidean", "squared") else ranking.INNER,
+        own_columns=own_columns,
+        query_rows=query_rows,
+        gallery_rows=gallery_rows,
+        indptr=indptr,
+        excluded=excluded,
     )
+
+
+def comparable_rows(argument: str, z: Tensor, distance: str) -> np.ndarray:
+    """Return embeddings in float64, of length 1 where the cosine counts; a zero row stays zero."""
+    check_embeddings(argument, embeddings(argument, z).double(), distance)
+    values = to_numpy(z.double())
+    if distance != "cosine":
+        return values
+    largest = np.abs(values).max(axis=1, keepdims=True, initial=0.0)  # a square may overflow, a ratio cannot
+    values = np.divide(values, largest, out=np.zeros_like(values), where=largest > 0)
+    length = np.sqrt((values * values).sum(axis=1, keepdims=True))
+    return np.divide(values, length, out=np.zeros_like(values), where=length > 0)
+
+
+def row_index(argument: str, rows: Rows, length: int) -> np.ndarray:
+    """Return the row numbers that an index or a mask names, each once."""
+    if rows is None:
+        return np.arange(length)
+    if dense(argument, rows).dtype == torch.bool:
+        if rows.shape != (length,):
+            raise ValueError(f"`{argument}` must be a mask of shape [{length}], got {list(rows.shape)}.")
+        return np.flatnonzero(to_numpy(rows))
+    found = to_numpy(integer_labels(argument, rows, rows.numel())).astype(np.int64)
+    if len(found) and not 0 <= found.min() <= found.max() < length:
+        raise ValueError(f"`{argument}` must name rows from 0 to {length - 1}, got {found.min()} to {found.max()}.")
+    if len(np.unique(found)) < len(found):
+        raise ValueError(f"`{argument}` must name each row once.")
+    return found
+
+
+def _excluded_columns(
+    exclude: Tensor | None, query_rows: np.ndarray, column: np.ndarray, rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return, as compressed rows, the columns of the gallery that may not answer each query."""
+    if exclude is None:
+        return np.zeros(len(query_rows) + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
+    if dense("exclude", exclude).is_floating_point() or exclude.dtype == torch.bool:
+        raise TypeError(f"`exclude` must hold integers, got {exclude.dtype}.")
+    if exclude.dim() != 2 or exclude.shape[0] != 2:
+        raise ValueError(f"`exclude` must have shape [2, pairs], got {list(exclude.shape)}.")
+    who, what = to_numpy(exclude).astype(np.int64)
+    for ids, length in ((who, rows), (what, len(column))):
+        if len(ids) and not 0 <= ids.min() <= ids.max() < length:
+            raise ValueError(f"`exclude` names a row outside 0 to {length - 1}.")
+    number = np.full(rows, -1, dtype=np.int64)
+    number[query_rows] = np.arange(len(query_rows))
+    who, what = number[who], column[what]
+    present = (who >= 0) & (what >= 0)
+    who, what = who[present], what[present]
+    order = np.argsort(who, kind="stable")
+    return np.concatenate(([0], np.bincount(who, minlength=len(query_rows)).cumsum())), what[order]

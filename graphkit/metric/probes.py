@@ -1,4 +1,4 @@
-"""What a linear classifier and k-means make of an embedding; both by scikit-learn, blind to the order of rows."""
+"""Linear probe and cluster agreement of an embedding, by scikit-learn's logistic regression and k-means."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import warnings
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import host_array, member, positive
-from graphkit.metric.arguments import class_labels, place
-from graphkit.metric.compared import labelled
-from graphkit.metric.gallery import DISTANCES, Rows, rows_of, scaled
+from graphkit._checks import class_labels, index_below, member, positive, to_numpy
+from graphkit.metric.distances import DISTANCES
+from graphkit.metric.nearest import Rows, comparable_rows, row_index
+from graphkit.metric.pair_inputs import check_reference
 
 FOLDS = 5
 
@@ -47,25 +47,25 @@ def linear_probe(
         >>> linear_probe(z, y, train=torch.tensor([0, 2]), distance="euclidean")
         1.0
     """
-    place("seed", seed, 2**32)
+    index_below("seed", seed, 2**32)
     positive("strength", strength)
-    values, labels = _valued("z", z, distance), host_array(class_labels("y", y, len(z)))
-    tested = rows_of("test", test, len(values))
+    values, labels = _probe_features("z", z, distance), to_numpy(class_labels("y", y, len(z)))
+    tested = row_index("test", test, len(values))
     tested = tested[labels[tested] >= 0]
     if reference is not None:
-        others, given = labelled(reference)
-        known = _valued("reference", others, distance)
-        named = host_array(class_labels("reference labels", given, len(known)))
-        return _accuracy(known[named >= 0], named[named >= 0], values[tested], labels[tested], strength)
+        others, other_y = check_reference(reference)
+        x = _probe_features("reference", others, distance)
+        truth = to_numpy(class_labels("reference labels", other_y, len(x)))
+        return _accuracy(x[truth >= 0], truth[truth >= 0], values[tested], labels[tested], strength)
     if train is not None:
-        learnt = rows_of("train", train, len(values))
-        learnt = learnt[labels[learnt] >= 0]
-        tested = np.setdiff1d(tested, learnt)
-        return _accuracy(values[learnt], labels[learnt], values[tested], labels[tested], strength)
+        rows = row_index("train", train, len(values))
+        rows = rows[labels[rows] >= 0]
+        tested = np.setdiff1d(tested, rows)
+        return _accuracy(values[rows], labels[rows], values[tested], labels[tested], strength)
     if not len(tested):
         raise ValueError("`y` labels no row for the linear probe to learn from.")
-    order = _canonical(values[tested], labels[tested])
-    return _folded(values[tested][order], labels[tested][order], strength, seed)
+    order = _canonical_order(values[tested], labels[tested])
+    return _cross_validated_accuracy(values[tested][order], labels[tested][order], strength, seed)
 
 
 def cluster_agreement(z: Tensor, y: Tensor, *, distance: str = "cosine", seed: int = 0) -> float:
@@ -91,10 +91,10 @@ def cluster_agreement(z: Tensor, y: Tensor, *, distance: str = "cosine", seed: i
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import adjusted_mutual_info_score
 
-    place("seed", seed, 2**32)
-    values, labels = _valued("z", z, distance), host_array(class_labels("y", y, len(z)))
+    index_below("seed", seed, 2**32)
+    values, labels = _probe_features("z", z, distance), to_numpy(class_labels("y", y, len(z)))
     values, labels = values[labels >= 0], labels[labels >= 0]
-    order = _canonical(values, labels)
+    order = _canonical_order(values, labels)
     values, labels = values[order], labels[order]
     if not len(labels):
         raise ValueError("`y` must label at least one row.")
@@ -105,15 +105,15 @@ def cluster_agreement(z: Tensor, y: Tensor, *, distance: str = "cosine", seed: i
     return float(adjusted_mutual_info_score(labels, found))
 
 
-def _valued(argument: str, z: Tensor, distance: str) -> np.ndarray:
+def _probe_features(argument: str, z: Tensor, distance: str) -> np.ndarray:
     """Return embeddings as they are compared, of one feature at least."""
-    values = scaled(argument, z, member("distance", distance, DISTANCES))
+    values = comparable_rows(argument, z, member("distance", distance, DISTANCES))
     if not values.shape[1]:
         raise ValueError(f"`{argument}` must have at least one feature, got {list(values.shape)}.")
     return values
 
 
-def _canonical(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _canonical_order(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return an order of the rows that does not depend on the one they came in."""
     return np.lexsort((labels, *values.T[::-1]))
 
@@ -125,16 +125,16 @@ def _accuracy(x: np.ndarray, y: np.ndarray, tested: np.ndarray, truth: np.ndarra
     from sklearn.preprocessing import StandardScaler
 
     if len(np.unique(y)) < 2:
-        raise ValueError("a linear probe needs two classes of `y` to learn from; leave 'probe' out of `figures`.")
+        raise ValueError("a linear probe needs two classes of `y` to learn from; leave 'probe' out of `metrics`.")
     if not len(truth):
         raise ValueError("`test`: no labelled row is left to test the linear probe on.")
-    order = _canonical(x, y)
+    order = _canonical_order(x, y)
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
     probe.fit(x[order], y[order])
     return float((probe.predict(tested) == truth).mean())
 
 
-def _folded(x: np.ndarray, y: np.ndarray, strength: float, seed: int) -> float:
+def _cross_validated_accuracy(x: np.ndarray, y: np.ndarray, strength: float, seed: int) -> float:
     """Return the accuracy over stratified folds, each row tested once."""
     random = np.random.default_rng(seed)
     fold = np.empty(len(y), dtype=np.int64)

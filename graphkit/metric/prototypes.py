@@ -1,4 +1,4 @@
-"""Prototypes: the mean of each class, what it attracts, and what unlabelled items can agree on through it."""
+"""Class prototypes: the mean of each class, a loss by them, and the consistency of unlabelled items."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit._checks import dense, positive
-from graphkit.metric.arguments import class_labels, on_device, several
-from graphkit.metric.compared import Reference, compared, finite_embeddings, wide
-from graphkit.metric.criterion import AbstractCriterion
-from graphkit.metric.distances import normalised
+from graphkit._checks import as_list, class_labels, dense, positive, same_device
+from graphkit.metric.distances import normalize_rows
+from graphkit.metric.losses.abstract import AbstractCriterion
 from graphkit.metric.monitoring import Telemetry, telemetry
+from graphkit.metric.pair_inputs import Reference, at_least_float32, check_embeddings, pair_inputs
 from graphkit.metric.tuples import Tuples
 
 
-class Prototypes(NamedTuple):
+class ClassPrototypes(NamedTuple):
     """One direction per class.
 
     Args:
@@ -31,10 +30,10 @@ class Prototypes(NamedTuple):
 
     def logits(self, z: Tensor, temperature: float) -> Tensor:
         """Return the cosine of each item and each prototype over ``temperature``, ``[items, classes]``."""
-        return normalised(wide(z)) @ self.directions.T / temperature
+        return normalize_rows(at_least_float32(z)) @ self.directions.T / temperature
 
 
-def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
+def class_prototypes(z: Tensor, y: Tensor) -> ClassPrototypes:
     """Return the direction of the mean of each class's unit vectors; gradients flow through it.
 
     Where the vectors of a class cancel each other its direction is zero, with derivatives of zero.
@@ -54,24 +53,24 @@ def class_prototypes(z: Tensor, y: Tensor) -> Prototypes:
         >>> class_prototypes(torch.tensor([[2.0, 0.0], [3.0, 0.0], [0.0, 1.0]]), torch.tensor([4, 4, 7])).classes
         tensor([4, 7])
     """
-    finite_embeddings("z", z)
-    on_device("y", class_labels("y", y, len(z)), z.device)
+    check_embeddings("z", z)
+    same_device("y", class_labels("y", y, len(z)), z)
     known = y >= 0
     classes, numbers = y[known].unique(return_inverse=True)
     if not len(classes):
         raise ValueError("`y` must label at least one item; a prototype is the mean of a class.")
-    known_z = wide(z[known])
+    known_z = at_least_float32(z[known])
     belongs = F.one_hot(numbers, len(classes)).to(known_z.dtype)
-    return Prototypes(_directions(belongs.T @ normalised(known_z), belongs.sum(0).unsqueeze(1)), classes)
+    return ClassPrototypes(_directions(belongs.T @ normalize_rows(known_z), belongs.sum(0).unsqueeze(1)), classes)
 
 
 def _directions(sums: Tensor, counts: Tensor) -> Tensor:
     """Return the directions of sums of so many unit vectors; zero, as are its derivatives, where they cancel.
 
-    What rounding leaves of them points somewhere too, which means nothing, with slopes of 1e16.
+    What rounding leaves of them points somewhere too, which means nothing, with gradients of 1e16.
     """
     largest = sums.detach().abs().amax(-1, keepdim=True) if sums.shape[-1] else sums.new_zeros(len(sums), 1)
-    return normalised(torch.where(largest > 2 * counts * torch.finfo(sums.dtype).eps, sums, 0))
+    return normalize_rows(torch.where(largest > 2 * counts * torch.finfo(sums.dtype).eps, sums, 0))
 
 
 class PrototypeLoss(AbstractCriterion):
@@ -102,19 +101,19 @@ class PrototypeLoss(AbstractCriterion):
     def __init__(self, temperature: float = 0.2) -> None:
         self.temperature = positive("temperature", temperature)
 
-    def of_one(self, z: Tensor, y: Tensor | None, pairs: Tuples | None, reference: Reference | None) -> Tensor:
+    def attribute_loss(self, z: Tensor, y: Tensor | None, pairs: Tuples | None, reference: Reference | None) -> Tensor:
         """Return the mean over the labelled items; prototypes are made of the reference where there is one."""
         if pairs is not None:
             raise ValueError("`pairs` mean nothing here: items are compared with the means of classes, not each other.")
-        given = compared(z, y, reference, distance="cosine")
-        known = given.y >= 0
+        inputs = pair_inputs(z, y, reference, distance="cosine")
+        known = inputs.y >= 0
         if not bool(known.any()):
-            return given.z.sum() * 0
-        if not bool(torch.isin(given.y[known], given.labels).all()):
+            return inputs.z.sum() * 0
+        if not bool(torch.isin(inputs.y[known], inputs.labels).all()):
             raise ValueError("`reference` must hold every class of `y`.")
-        prototypes = class_prototypes(given.right, given.labels)
-        targets = torch.searchsorted(prototypes.classes, given.y[known])
-        return F.cross_entropy(prototypes.logits(given.z[known], self.temperature), targets)
+        prototypes = class_prototypes(inputs.right, inputs.labels)
+        targets = torch.searchsorted(prototypes.classes, inputs.y[known])
+        return F.cross_entropy(prototypes.logits(inputs.z[known], self.temperature), targets)
 
     def report(self, z: Tensor, y: Tensor, *, reference: Reference | None = None) -> Telemetry:
         """Return how the classes lie by cosine; the loss acts on every labelled item as long as there are two classes.
@@ -155,7 +154,7 @@ def consistency(views: Sequence[Tensor], *, sharpening: float = 0.5) -> Tensor:
         0.5
     """
     positive("sharpening", sharpening)
-    stacked = _stacked(views)
+    stacked = _stack_views(views)
     if not stacked.numel():
         return stacked.sum()
     with torch.no_grad():
@@ -163,9 +162,9 @@ def consistency(views: Sequence[Tensor], *, sharpening: float = 0.5) -> Tensor:
     return (stacked - target).square().sum(-1).mean()
 
 
-def _stacked(views: Sequence[Tensor]) -> Tensor:
+def _stack_views(views: Sequence[Tensor]) -> Tensor:
     """Return views of the same items, ``[views, items, classes]``; what is not finite in them stays so."""
-    views = several("views", views, "[first, second]")
+    views = as_list("views", views, "[first, second]")
     for view in views:
         if not dense("views", view).is_floating_point():
             raise TypeError(f"`views` must hold floating-point numbers, got {view.dtype}.")

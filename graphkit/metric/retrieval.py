@@ -1,32 +1,34 @@
-"""Retrieval: how often what lies near has the same label, exactly, whatever the order of the items."""
+"""Retrieval metrics, exact under ties: hit@k, recall@k, R-precision, MAP@R, MRR, k-NN, AMI and linear probe."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from torch import Tensor
 
-from graphkit._checks import at_least, embeddings, host_array, member
+from graphkit._checks import as_list, at_least, class_labels, embeddings, index_below, member, to_numpy
+from graphkit._deprecated import deprecated_arguments
 from graphkit._kernels import ranking
 from graphkit._kernels.threads import over_rows
-from graphkit.metric.arguments import class_labels, place, several
-from graphkit.metric.gallery import Rows, gallery_of, rows_of
+from graphkit.metric.nearest import QueryGallery, Rows, query_gallery, row_index
+from graphkit.metric.pair_inputs import check_reference
 from graphkit.metric.probes import cluster_agreement, linear_probe
 
-FIGURES = ("ranking", "knn", "ami", "probe")
-"""What can be asked for: the ranking's figures come together."""
+METRICS = ("ranking", "knn", "ami", "probe")
+"""What can be asked for: the ranking's metrics come together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retrieval:
-    """Figures of one evaluation, fractions in [0, 1] (AMI may be slightly below 0); ``None`` where not asked for.
+    """Metrics of one evaluation, fractions in [0, 1] (AMI may be slightly below 0); ``None`` where not asked for.
 
     Args:
-        queries: number of queries with at least one relevant item, over which the ranking's figures are means.
+        queries: number of queries with at least one relevant item, over which the ranking's metrics are means.
         without_relevant: number of queries left out because no item has their label.
         items: number of items that could answer.
         distance: what near means.
@@ -43,7 +45,7 @@ class Retrieval:
 
     Example:
         >>> import torch
-        >>> found = evaluate_retrieval(torch.eye(2)[[0, 0, 1, 1]], torch.tensor([0, 0, 1, 1]), figures=["ranking"])
+        >>> found = evaluate_retrieval(torch.eye(2)[[0, 0, 1, 1]], torch.tensor([0, 0, 1, 1]), metrics=["ranking"])
         >>> found.map_at_r, found["hit@1"]
         (1.0, 1.0)
     """
@@ -62,22 +64,15 @@ class Retrieval:
     probe_accuracy: float | None = None
 
     def as_dict(self) -> dict[str, float]:
-        """Return the figures by the names they are printed under."""
-        return dict(self._figures())
+        """Return the metrics by the names they are printed under."""
+        found = {f"hit@{cut}": value for cut, value in (self.hit or {}).items()}
+        found |= {f"recall@{cut}": value for cut, value in (self.recall or {}).items()}
+        others = {name: getattr(self, field) for field, name in _NAMES.items()}
+        return found | {name: value for name, value in others.items() if value is not None}
 
     def __getitem__(self, name: str) -> float:
         found = self.as_dict()
-        return found[member("figure", name, found)]
-
-    def _figures(self) -> Iterator[tuple[str, float]]:
-        for cut, value in (self.hit or {}).items():
-            yield f"hit@{cut}", value
-        for cut, value in (self.recall or {}).items():
-            yield f"recall@{cut}", value
-        for field, name in _NAMES.items():
-            value = getattr(self, field)
-            if value is not None:
-                yield name, value
+        return found[member("metric", name, found)]
 
 
 _NAMES = {
@@ -90,25 +85,26 @@ _NAMES = {
 }
 
 
+@deprecated_arguments(items="gallery", figures="metrics")
 def evaluate_retrieval(
     z: Tensor,
     y: Tensor,
     *,
     reference: tuple[Tensor, Tensor] | None = None,
     queries: Rows = None,
-    items: Rows = None,
+    gallery: Rows = None,
     exclude: Tensor | None = None,
     distance: str = "cosine",
     cuts: Sequence[int] = (1, 5, 10),
     neighbours: int = 5,
     train: Rows = None,
-    figures: Collection[str] = FIGURES,
+    metrics: Collection[str] = METRICS,
     seed: int = 0,
 ) -> Retrieval:
     """Return how well nearness in ``z`` agrees with the labels ``y``.
 
     Every labelled row asks, and all others answer; a label of -1 neither asks nor answers. Ties are handled by
-    expectation: every figure of the ranking is its exact mean over all orders of equally distant items, so that nothing
+    expectation: every metric of the ranking is its exact mean over all orders of equally distant items, so that nothing
     depends on the order of the rows. In the vote of the neighbours, items that tie for the last places share them and
     classes that tie share the chance. The work is queries x items x features, the memory that of ``z``.
 
@@ -120,7 +116,7 @@ def evaluate_retrieval(
         y: integer labels ``[rows]``.
         reference: another gallery, ``(embeddings, labels)``; then rows of ``z`` answer nobody.
         queries: which rows of ``z`` ask (mask or index), such as the test nodes.
-        items: which rows answer, of ``reference`` where it is given.
+        gallery: which rows answer, of ``reference`` where it is given.
         exclude: ``[2, pairs]``: a row that asks and a row that may not answer it, such as the ``edge_index`` of a graph
             whose one-hop neighbours are too easy.
         distance: "cosine", "euclidean" (or "squared"), "dot" for the inner product.
@@ -128,7 +124,7 @@ def evaluate_retrieval(
         neighbours: how many vote in ``knn_accuracy``.
         train: rows of ``z`` that the linear probe learns from, tested on the other queries. By default it learns from
             ``reference``, or else in five folds.
-        figures: which of "ranking", "knn", "ami", "probe" are computed. ``ami`` and ``probe`` call scikit-learn.
+        metrics: which of "ranking", "knn", "ami", "probe" are computed. ``ami`` and ``probe`` call scikit-learn.
         seed: of k-means and of the folds.
 
     Raises:
@@ -142,64 +138,66 @@ def evaluate_retrieval(
     Example:
         >>> import torch
         >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0], [1.0, 0.2]])
-        >>> found = evaluate_retrieval(z, torch.tensor([0, 0, 1, 1, 1]), cuts=[1], neighbours=1, figures=["ranking"])
+        >>> found = evaluate_retrieval(z, torch.tensor([0, 0, 1, 1, 1]), cuts=[1], neighbours=1, metrics=["ranking"])
         >>> {name: round(value, 3) for name, value in found.as_dict().items()}
         {'hit@1': 0.6, 'recall@1': 0.4, 'r-precision': 0.6, 'map@r': 0.6, 'mrr': 0.767}
     """
-    for name in several("figures", figures, "['ranking', 'knn']"):
-        member("figures", name, FIGURES)
-    for cut in several("cuts", cuts, "[1, 5, 10]"):
+    for name in as_list("metrics", metrics, "['ranking', 'knn']"):
+        member("metrics", name, METRICS)
+    cuts = as_list("cuts", cuts, "[1, 5, 10]")
+    for cut in cuts:
         at_least("cuts", cut, 1)
     at_least("neighbours", neighbours, 1)
-    place("seed", seed, 2**32)
-    other, answers = _reference(reference)
-    known = gallery_of(z, reference=other, queries=queries, items=items, distance=distance, exclude=exclude)
-    labels = host_array(class_labels("y", y, len(z)))
-    rows_of("train", train, len(z))
-    given = labels if answers is None else answers
-    asked, answering = known.asked[labels[known.asked] >= 0], known.answering[given[known.answering] >= 0]
-    if len(asked) < len(known.asked) or len(answering) < len(known.answering):
-        like = y.new_tensor
-        known = gallery_of(
-            z, reference=other, queries=like(asked), items=like(answering), distance=distance, exclude=exclude
-        )
-    _, codes = np.unique(np.concatenate((labels[asked], given[answering])), return_inverse=True)
-    codes = codes.astype(np.int64)
-    kept = np.asarray(cuts, dtype=np.int64)
-    rows = np.empty((len(asked), ranking.FIXED + 2 * len(kept) + 1))
-    if {"ranking", "knn"} & set(figures):
-        own, classes = codes[: len(asked)], int(codes.max(initial=-1)) + 1
-        over_rows(
-            ranking.query_metrics, known.pointers, known.work, known.excluded, known.queries, known.items, known.kind,
-            known.own, own, codes[len(asked) :], kept, neighbours, classes, rows,
-        )  # fmt: skip
-    found = Retrieval(queries=0, without_relevant=0, items=len(answering), distance=distance)
-    if "ranking" in figures:
-        found = _ranking(found, rows, kept)
-    if "knn" in figures:
-        found = dataclasses.replace(found, knn_accuracy=_mean(rows[:, -1], "knn"))
-    if "ami" in figures:
-        found = dataclasses.replace(found, ami=cluster_agreement(z[asked], y[asked], distance=distance, seed=seed))
-    if "probe" in figures:
-        learnt = reference if reference is not None and train is None else None
-        value = linear_probe(
-            z, y, train=train, test=y.new_tensor(asked), reference=learnt, distance=distance, seed=seed
-        )
-        found = dataclasses.replace(found, probe_accuracy=value)
+    index_below("seed", seed, 2**32)
+    others, answers = None, y
+    if reference is not None:
+        others, answers = check_reference(reference)
+        class_labels("reference labels", answers, len(embeddings("reference", others)))
+    ranked = partial(query_gallery, z, reference=others, distance=distance, exclude=exclude)
+    both = ranked(queries=queries, gallery=gallery)
+    labels, answer_labels = to_numpy(class_labels("y", y, len(z))), to_numpy(answers)
+    row_index("train", train, len(z))
+
+    # Rows without a label neither ask nor answer.
+    query_rows = both.query_rows[labels[both.query_rows] >= 0]
+    gallery_rows = both.gallery_rows[answer_labels[both.gallery_rows] >= 0]
+    if len(query_rows) < len(both.query_rows) or len(gallery_rows) < len(both.gallery_rows):
+        both = ranked(queries=y.new_tensor(query_rows), gallery=y.new_tensor(gallery_rows))
+
+    found = Retrieval(queries=0, without_relevant=0, items=len(gallery_rows), distance=distance)
+    if {"ranking", "knn"} & set(metrics):
+        rows = _ranking_rows(both, labels[query_rows], answer_labels[gallery_rows], cuts, neighbours)
+        if "ranking" in metrics:
+            found = _with_ranking(found, rows, cuts)
+        if "knn" in metrics:
+            found = dataclasses.replace(found, knn_accuracy=_mean(rows[:, -1], "knn"))
+    if "ami" in metrics:
+        ami = cluster_agreement(z[query_rows], y[query_rows], distance=distance, seed=seed)
+        found = dataclasses.replace(found, ami=ami)
+    if "probe" in metrics:
+        known = reference if train is None else None
+        test = y.new_tensor(query_rows)
+        accuracy = linear_probe(z, y, train=train, test=test, reference=known, distance=distance, seed=seed)
+        found = dataclasses.replace(found, probe_accuracy=accuracy)
     return found
 
 
-def _reference(reference: tuple[Tensor, Tensor] | None) -> tuple[Tensor | None, np.ndarray | None]:
-    """Return the other gallery's embeddings and labels."""
-    if reference is None:
-        return None, None
-    if not isinstance(reference, tuple | list) or len(reference) != 2 or reference[1] is None:
-        raise ValueError("`reference` must be (embeddings, labels): without labels nothing is known to be relevant.")
-    z, y = reference
-    return z, host_array(class_labels("reference labels", y, len(embeddings("reference", z))))
+def _ranking_rows(
+    both: QueryGallery, labels: np.ndarray, answers: np.ndarray, cuts: Sequence[int], neighbours: int
+) -> np.ndarray:
+    """Return the metrics of the ranking and of the vote, one row for each query."""
+    _, codes = np.unique(np.concatenate((labels, answers)), return_inverse=True)
+    codes = codes.astype(np.int64)
+    classes = int(codes.max(initial=-1)) + 1
+    rows = np.empty((len(labels), ranking.FIXED + 2 * len(cuts) + 1))
+    over_rows(
+        ranking.query_metrics, both.indptr, both.work, *both.kernel_arguments, codes[: len(labels)], codes[len(labels) :],
+        np.asarray(cuts, dtype=np.int64), neighbours, classes, rows,
+    )  # fmt: skip
+    return rows
 
 
-def _ranking(found: Retrieval, rows: np.ndarray, cuts: np.ndarray) -> Retrieval:
+def _with_ranking(found: Retrieval, rows: np.ndarray, cuts: Sequence[int]) -> Retrieval:
     """Return the means over queries that have a relevant item."""
     some = rows[rows[:, 0] > 0] if len(rows) else rows
     if not len(some):

@@ -1,4 +1,4 @@
-"""Pairs, triplets and quadruplets of items by their rows: what a miner returns and a loss is told to look at."""
+"""Pairs, triplets and quadruplets of items by their rows, as miners return them and losses take them."""
 
 from __future__ import annotations
 
@@ -44,13 +44,8 @@ Tuples: TypeAlias = Pairs | Triplets | Quadruplets | Sequence[Tensor]
 """Plain sequences are those of pytorch-metric-learning: three tensors are triplets, four are pairs."""
 
 
-def tuples_of(given: Tuples, items: int, others: int) -> Pairs | Triplets | Quadruplets:
-    """Return tuples by name.
-
-    Raises:
-        TypeError: for rows that are no tensors of integers.
-        ValueError: for another number of tensors, other shapes, or rows that do not exist.
-    """
+def check_tuples(given: Tuples, items: int, others: int) -> Pairs | Triplets | Quadruplets:
+    """Return tuples by name, or refuse rows that do not exist, of another type or shape."""
     if not isinstance(given, Pairs | Triplets | Quadruplets):
         if not isinstance(given, tuple | list) or len(given) not in (3, 4):
             got = len(given) if isinstance(given, tuple | list) else type(given).__name__

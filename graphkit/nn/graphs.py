@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, graph_numbers, member, within
+from graphkit._checks import at_least, batch_vector, member, within
 from graphkit.nn.fused import unscriptable
 from graphkit.nn.inputs import first_map, fitting
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
@@ -91,7 +91,7 @@ class VirtualNode(nn.Module):
     def forward(self, number: int, state: Tensor, h: Tensor, batch: Tensor) -> Tensor:
         """Return the state ``[graphs, channels]`` after renewal ``number``, from nodes ``h [nodes, channels]``."""
         fitting(h, width=self.start.size(1), weight=self.start, argument="h")
-        graph_numbers("batch", batch, len(h))
+        batch_vector("batch", batch, len(h))
         renewed = self.perceptrons[number](readout("sum", h, batch, len(state)) + state)
         return dropout(renewed, self.dropout, self.training)
 
@@ -175,7 +175,7 @@ class GraphClassifier(nn.Module):
         """Return one row of ``out_channels`` per graph."""
         if not isinstance(self.encode, AtomEncoder):
             fitting(graphs.x, self.encode, weight=self.heads[0].weight)  # type: ignore[arg-type]
-        graph_numbers("graphs.batch", graphs.batch, len(graphs.x))
+        batch_vector("graphs.batch", graphs.batch, len(graphs.x))
         h = self.encode(graphs.x)
         state = None if self.virtual is None else self.virtual.start.expand(graphs.graphs, -1)
         result: Any = 0
@@ -246,7 +246,7 @@ class StructureFree(nn.Module):
         """Return one row of ``out_channels`` per graph."""
         if not isinstance(self.encode, AtomEncoder):
             fitting(graphs.x, first_map(self.each) or self.first)
-        graph_numbers("graphs.batch", graphs.batch, len(graphs.x))
+        batch_vector("graphs.batch", graphs.batch, len(graphs.x))
         h = readout("sum", self.each(self.encode(graphs.x)), graphs.batch, graphs.graphs)
         return self.last(dropout(torch.relu(self.first(h)), self.dropout, self.training))
 

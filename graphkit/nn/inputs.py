@@ -8,7 +8,7 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse, is_torch_sparse_tensor
 
-from graphkit._checks import degrees_with_roots, features, flow_of_messages, not_mapped, pair_of_features
+from graphkit._checks import features, message_flow, nonnegative_degrees, not_vmapped, pair_of_features
 from graphkit.nn.alteration import alteration
 from graphkit.operators import SparseOperator
 from graphkit.operators.autograd import inside_transform, is_vmapped
@@ -127,8 +127,8 @@ def plain_graph(
 
     PyG reads the loops and values of a ``torch.sparse`` matrix in another way in nearly every layer.
     """
-    flow_of_messages(flow)
-    not_mapped("edge_index", not traced() and inside_transform() and is_vmapped(graph))
+    message_flow(flow)
+    not_vmapped("edge_index", not traced() and inside_transform() and is_vmapped(graph))
     if isinstance(graph, SparseOperator):
         edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
     elif is_torch_sparse_tensor(graph):
@@ -148,4 +148,4 @@ def _edges_of_matrix(graph: Tensor, edge_weight: OptTensor, flow: str, num_nodes
 def rooted(degree: Tensor) -> None:
     """Refuse negative degrees on the plain path, where they can be looked at."""
     if not (traced() or inside_transform()):
-        degrees_with_roots(degree.detach())
+        nonnegative_degrees(degree.detach())

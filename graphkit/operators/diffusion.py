@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, restart
+from graphkit._checks import at_least, teleport_probability
 from graphkit.operators.edges import edges_of
 from graphkit.operators.graph_cache import cached
 from graphkit.operators.normalization import gcn_adjacency
@@ -41,7 +41,7 @@ def pagerank_graph(
         graph: any form that ``edges_of`` takes; undirected, or the norm of what is missing is not bounded so.
         edge_weight: ``[edges]``; ones when left out.
         num_nodes: number of nodes.
-        teleport: :math:`\alpha`, the chance of a restart, in (0, 1).
+        teleport: :math:`\alpha`, the chance of a teleport_probability, in (0, 1).
         neighbours: edges kept into each node, its own loop among them, at least 1; nodes that are not reached give
             none.
 
@@ -59,7 +59,7 @@ def pagerank_graph(
         [[0, 1, 1, 0, 2, 3, 3, 2], [0, 0, 1, 1, 2, 2, 3, 3]]
     """
     at_least("num_nodes", num_nodes, 0)
-    restart(teleport)
+    teleport_probability(teleport)
     at_least("neighbours", neighbours, 1)
     edges = edges_of(graph, edge_weight, num_nodes=num_nodes)
     form = ("pagerank", num_nodes, teleport, neighbours)
@@ -81,11 +81,11 @@ def _strongest_edges(
     sources, targets, values = [], [], []
     for start in range(0, nodes, BLOCK):
         block = torch.arange(start, min(start + BLOCK, nodes), device=index.device)
-        restart = torch.zeros(nodes, len(block), device=index.device)
-        restart[block, block - start] = teleport
-        reached = restart.clone()
+        teleport_probability = torch.zeros(nodes, len(block), device=index.device)
+        teleport_probability[block, block - start] = teleport
+        reached = teleport_probability.clone()
         for _ in range(terms):
-            reached = (1 - teleport) * (step @ reached) + restart
+            reached = (1 - teleport) * (step @ reached) + teleport_probability
         value, source = reached.sort(dim=0, descending=True, stable=True)
         value, source = value[:neighbours].T, source[:neighbours].T
         positive = value > 0

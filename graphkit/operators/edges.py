@@ -11,9 +11,9 @@ from torch import Tensor
 from graphkit._checks import (
     edge_index_in_range,
     edge_index_shape,
-    flow_of_messages,
+    message_flow,
     node_count,
-    not_mapped,
+    not_vmapped,
     one_value_per_edge,
 )
 from graphkit.operators.autograd import inside_transform, is_vmapped
@@ -50,10 +50,10 @@ def edges_of(
         ValueError: for weights beside a matrix, a matrix with ``flow="target_to_source"`` or of another size.
         TypeError: for anything else than a graph.
     """
-    flow_of_messages(flow)
+    message_flow(flow)
     node_count(num_nodes)
     if isinstance(graph, Tensor) and graph.layout == torch.strided:
-        not_mapped("edge_index", inside_transform() and is_vmapped(graph))
+        not_vmapped("edge_index", inside_transform() and is_vmapped(graph))
         edge_index_shape(graph)
         index = graph if type(graph) is Tensor or not hasattr(graph, "as_tensor") else graph.as_tensor()
         one_value_per_edge("edge_weight", edge_weight, index.shape[-1])

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from graphkit._checks import (
     at_least,
+    batch_vector,
     edge_index_in_range,
     finite_weights,
-    floating_type,
-    graph_numbers,
+    floating_dtype,
     instance,
+    laplacian_weights,
     member,
     number,
     positive,
-    weights_of_frequencies,
 )
 from graphkit.operators.autograd import inside_transform, is_cacheable, outside_transforms
 from graphkit.operators.edges import edges_of, pattern_with_loops
@@ -80,7 +80,7 @@ def laplacian(
     """
     kind = _check_normalization(normalization)
     number("isolated", isolated)
-    floating_type("dtype", dtype)
+    floating_dtype("dtype", dtype)
     edges = edges_of(edge_index, edge_weight, num_nodes=num_nodes)
     if num_nodes is None:
         with outside_transforms():
@@ -89,7 +89,7 @@ def laplacian(
 
     def build() -> SparseOperator:
         if edges.weight is not None and not inside_transform():
-            weights_of_frequencies(edges.weight)
+            laplacian_weights(edges.weight)
         return _build_laplacian(edges.index, edges.weight, num_nodes, kind, isolated, dtype)
 
     return cached_operator(build, ("laplacian", num_nodes, kind, isolated, dtype), edges.index, edges.weight)
@@ -168,9 +168,9 @@ def rescaled_laplacian(
         [[0.0, -1.0], [-1.0, 0.0]]
     """
     kind = _check_normalization(normalization)
-    floating_type("dtype", dtype)
+    floating_dtype("dtype", dtype)
     at_least("num_nodes", num_nodes, 0)
-    graph_numbers("batch", batch, num_nodes)
+    batch_vector("batch", batch, num_nodes)
     _check_largest(largest, batch)
     edges = edges_of(edge_index, edge_weight, flow=flow, num_nodes=num_nodes)
     plain = kind != "none" and largest is None
@@ -219,7 +219,7 @@ def eigenvalue_bound(laplacian: SparseOperator, batch: Tensor | None = None) -> 
         [4.0]
     """
     instance("laplacian", laplacian, SparseOperator, "a SparseOperator")
-    graph_numbers("batch", batch, laplacian.shape[0])
+    batch_vector("batch", batch, laplacian.shape[0])
     radii = row_sums(laplacian.pattern, laplacian._store.filled().abs())
     if batch is None:
         batch = torch.zeros(len(radii), dtype=torch.long, device=radii.device)
@@ -248,7 +248,7 @@ def largest_eigenvalue(laplacian: SparseOperator, batch: Tensor | None = None, *
         [2.0, 2.0]
     """
     instance("laplacian", laplacian, SparseOperator, "a SparseOperator")
-    graph_numbers("batch", batch, laplacian.shape[0])
+    batch_vector("batch", batch, laplacian.shape[0])
     positive("tolerance", tolerance)
     if not laplacian.symmetric:
         raise ValueError("`laplacian` must be symmetric to have a largest eigenvalue; make the graph undirected first.")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, degrees_with_roots, flag, floating_type, one_value_per_edge
+from graphkit._checks import at_least, flag, floating_dtype, nonnegative_degrees, one_value_per_edge
 from graphkit.operators.autograd import inside_transform, is_cacheable
 from graphkit.operators.edges import edges_of, pattern_of, pattern_with_loops
 from graphkit.operators.graph_cache import cached
@@ -59,7 +59,7 @@ def gcn_adjacency(
     """
     for name, value in (("improved", improved), ("add_self_loops", add_self_loops), ("normalize", normalize)):
         flag(name, value)
-    floating_type("dtype", dtype)
+    floating_dtype("dtype", dtype)
     at_least("num_nodes", num_nodes, 0)
     edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
 
@@ -93,7 +93,7 @@ def mean_adjacency(
         >>> mean_adjacency(torch.tensor([[0, 1], [2, 2]]), num_nodes=3).to_dense()[2].tolist()
         [0.5, 0.5, 0.0]
     """
-    floating_type("dtype", dtype)
+    floating_dtype("dtype", dtype)
     edges = edges_of(graph, flow=flow, num_nodes=num_nodes)
 
     def build() -> SparseOperator:
@@ -162,7 +162,7 @@ def scale_by_degree(pattern: Pattern, values: Tensor, kind: str) -> Tensor:
     if kind == "rw":
         return values * rows_to_entries(pattern, inverse_power(degree, 1.0))
     if not inside_transform() and (is_cacheable(degree) or degree.device.type == "cpu"):  # else to look is to wait
-        degrees_with_roots(degree.detach())
+        nonnegative_degrees(degree.detach())
     scale = inverse_power(degree, 0.5)
     # The scales are multiplied first: their product is the same at (i, j) and (j, i), to the last bit.
     return values * (rows_to_entries(pattern, scale) * columns_to_entries(pattern, scale))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import extent, integers, rising_pointers, tensor
+from graphkit._checks import integer_vector, min_and_max, tensor, valid_indptr
 
 LAYOUTS = (torch.strided, torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
 INDEX = (torch.int32, torch.int64)
@@ -39,8 +39,8 @@ def check_entries(rows: Any, columns: Any, shape: tuple[int, int]) -> None:
 
 def _check_range(axis: str, places: Any, length: int) -> None:
     """Refuse rows, or columns, that a matrix does not have."""
-    integers(f"{axis}s", places)
-    low, high = extent(places)
+    integer_vector(f"{axis}s", places)
+    low, high = min_and_max(places)
     if low < 0 or high >= length:
         wrong = low if low < 0 else high
         raise ValueError(f"the sparse matrix has an entry in {axis} {wrong}, but only {length} `{axis}s`.")
@@ -55,24 +55,24 @@ def check_torch_sparse(matrix: Tensor) -> None:
         rows, columns = matrix._indices()
         check_entries(rows, columns, (height, width))
     elif matrix.layout == torch.sparse_csr:
-        rising_pointers("crow_indices", matrix.crow_indices(), height, matrix.col_indices().numel())
+        valid_indptr("crow_indices", matrix.crow_indices(), height, matrix.col_indices().numel())
         _check_range("column", matrix.col_indices(), width)
     elif matrix.layout == torch.sparse_csc:
-        rising_pointers("ccol_indices", matrix.ccol_indices(), width, matrix.row_indices().numel())
+        valid_indptr("ccol_indices", matrix.ccol_indices(), width, matrix.row_indices().numel())
         _check_range("row", matrix.row_indices(), height)
 
 
 def check_pattern(indptr: Tensor, indices: Tensor, perm: Tensor, shape: tuple[int, int]) -> None:
     """Refuse parts of a pattern that do not fit its shape or each other."""
     for name, part in (("indptr", indptr), ("indices", indices), ("perm", perm)):
-        integers(name, tensor(name, part))
+        integer_vector(name, tensor(name, part))
     if indptr.dtype != indices.dtype or indptr.dtype not in INDEX:
         raise TypeError(f"`indptr` and `indices` must both be int32 or int64, got {indptr.dtype}, {indices.dtype}.")
     if len(perm) != len(indices):
         raise ValueError(f"`perm` must have one place for each of {len(indices):,} entries, got {len(perm):,}.")
-    rising_pointers("indptr", indptr, shape[0], len(indices))
+    valid_indptr("indptr", indptr, shape[0], len(indices))
     for name, part, most in (("indices", indices, shape[1]), ("perm", perm, None)):
-        low, high = extent(part)
+        low, high = min_and_max(part)
         if low < 0 or (most is not None and high >= most):
             span = "0 upwards" if most is None else f"0 to {most - 1}"
             raise ValueError(f"`{name}` must lie from {span}, got {low if low < 0 else high}.")
@@ -144,8 +144,8 @@ def check_edge_rows(argument: str, edges: Tensor, listed: int) -> None:
 
 def check_table_rows(row: Tensor, table: Tensor) -> None:
     """Refuse a table of edge features some of whose rows are not there."""
-    integers("row", row)
-    low, high = extent(row)
+    integer_vector("row", row)
+    low, high = min_and_max(row)
     if low < 0 or high >= len(table):
         raise ValueError(
             f"`row` must name rows of `table`, from 0 to {len(table) - 1}, got {low if low < 0 else high}."
@@ -170,13 +170,13 @@ def check_basis(
     check_shape("residuals", residuals, pairs=pairs)
     check_shape("entries", entries, entries=None)
     for name, indptr in (("node_pointers", node_pointers), ("pair_pointers", pair_pointers)):
-        integers(name, tensor(name, indptr))
+        integer_vector(name, tensor(name, indptr))
     if len(node_pointers) != len(pair_pointers):
         raise ValueError("`node_pointers` and `pair_pointers` must be of as many graphs.")
     if eigenvalues.device.type != "cpu":
         return  # their numbers were looked at where they were made
-    rising_pointers("pair_pointers", pair_pointers, len(pair_pointers) - 1, pairs)
-    rising_pointers("node_pointers", node_pointers, len(node_pointers) - 1, int(node_pointers[-1]))
+    valid_indptr("pair_pointers", pair_pointers, len(pair_pointers) - 1, pairs)
+    valid_indptr("node_pointers", node_pointers, len(node_pointers) - 1, int(node_pointers[-1]))
     wanted = int((node_pointers.diff() * pair_pointers.diff()).sum())
     if len(entries) != wanted:
         raise ValueError(f"`entries` must hold nodes times pairs of each graph, {wanted:,}, got {len(entries):,}.")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import extent
+from graphkit._checks import min_and_max
 from graphkit._deprecated import deprecated_arguments, deprecated_method
 from graphkit._kernels import csr_layout, threads
 from graphkit.operators.autograd import outside_transforms
@@ -131,7 +131,7 @@ class Pattern:
         """How long the list that the pattern was made from must be for ``perm`` to lie in it; looked at once."""
         if self._list_length is None:
             with outside_transforms():
-                self._list_length = extent(self._perm)[1] + 1
+                self._list_length = min_and_max(self._perm)[1] + 1
         return self._list_length
 
     @property

@@ -15,14 +15,14 @@ from graphkit._checks import (
     edge_index_in_range,
     edge_index_shape,
     flag,
-    host_array,
     instance,
     member,
     node_count,
     number,
     one_row_per_column,
     one_value_per_edge,
-    rising_pointers,
+    to_numpy,
+    valid_indptr,
 )
 from graphkit._deprecated import deprecated_arguments, deprecated_method
 from graphkit.operators.autograd import is_cacheable, outside_transforms
@@ -275,7 +275,7 @@ class SparseOperator:
         if not scipy.sparse.issparse(matrix):
             raise TypeError(f"`matrix` must be a SciPy sparse matrix or array, got {type(matrix).__name__}.")
         if matrix.format in ("csr", "csc", "bsr"):  # SciPy too trusts the pointers that it is handed
-            rising_pointers("indptr", matrix.indptr, len(matrix.indptr) - 1, len(matrix.indices))
+            valid_indptr("indptr", matrix.indptr, len(matrix.indptr) - 1, len(matrix.indices))
             try:
                 matrix.check_format(full_check=True)
             except ValueError as error:
@@ -484,7 +484,7 @@ class SparseOperator:
     def to_scipy(self) -> Any:
         """Return the matrix as a SciPy CSR array of its own on the CPU, duplicates kept apart; no gradient flows."""
         parts = (self._store.filled(), self.pattern._indices, self.pattern._indptr)
-        return scipy.sparse.csr_array(tuple(host_array(part) for part in parts), shape=self.pattern.shape, copy=True)
+        return scipy.sparse.csr_array(tuple(to_numpy(part) for part in parts), shape=self.pattern.shape, copy=True)
 
     def edge_index(self) -> Tensor:
         """Return sources and targets in the operator's order, ``[2, entries]``, int64."""

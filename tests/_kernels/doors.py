@@ -675,7 +675,7 @@ DOORS = (
         ("ranking.query_metrics",),
         _labelled,
         lambda z, y: np.array(
-            list(metric.evaluate_retrieval(z, y, figures=("ranking", "knn")).__dict__.values()), dtype=object
+            list(metric.evaluate_retrieval(z, y, metrics=("ranking", "knn")).__dict__.values()), dtype=object
         ).astype(str),
         wide=("z",),
         loose=FREE_LABELS,

@@ -84,9 +84,9 @@ def test_conditions_are_judged_by_every_attribute_and_missing_values_left_out(ge
     y[::4, 1] = -1
     rows = evaluate_conditions(seen, y, queries=torch.arange(6))
     assert [len(row) for row in rows] == [3, 3]
-    expected = evaluate_retrieval(seen[1], y[:, 1], queries=torch.arange(6), cuts=[1], figures=["ranking"])
+    expected = evaluate_retrieval(seen[1], y[:, 1], queries=torch.arange(6), cuts=[1], metrics=["ranking"])
     assert rows[1][1] == expected
-    with pytest.raises(ValueError, match="`seen` must have shape"):
+    with pytest.raises(ValueError, match="`embeddings` must have shape"):
         evaluate_conditions(seen[0], y)
 
 

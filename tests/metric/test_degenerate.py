@@ -35,10 +35,10 @@ from graphkit.metric import (
     telemetry,
     vicreg,
 )
-from graphkit.metric.criterion import AbstractCriterion
-from graphkit.metric.distances import normalised
-from graphkit.metric.label_free import standardised
-from graphkit.metric.losses.exponentials import softplus
+from graphkit.metric.distances import normalize_rows
+from graphkit.metric.label_free import standardize
+from graphkit.metric.losses.abstract import AbstractCriterion
+from graphkit.metric.losses.softmax import softplus
 from graphkit.metric.miners import AbstractMiner
 
 DISTANCES = ("euclidean", "squared", "cosine", "dot")
@@ -206,7 +206,7 @@ CALLS = {
     ],
     "nearest_items": [lambda z, y, d=d: [nearest_items(z, 1, distance=d).distances] for d in DISTANCES],
     "evaluate_retrieval": [
-        lambda z, y, d=d, f=f: evaluate_retrieval(z, y, distance=d, figures=[f]).as_dict().values()
+        lambda z, y, d=d, f=f: evaluate_retrieval(z, y, distance=d, metrics=[f]).as_dict().values()
         for d in DISTANCES
         for f in ("ranking", "knn", "ami", "probe")
     ],
@@ -377,15 +377,15 @@ def test_softplus_has_its_derivatives_everywhere(dtype):
 def test_unit_rows_are_those_of_pytorch_to_the_last_bit_and_right_for_any_length(generator, dtype):
     z = torch.randn(50, 7, generator=generator, dtype=dtype).requires_grad_()
     weights = torch.randn(50, 7, generator=generator, dtype=dtype)
-    found, peer = normalised(z), torch.nn.functional.normalize(z, dim=-1)
+    found, peer = normalize_rows(z), torch.nn.functional.normalize(z, dim=-1)
     assert torch.equal(found, peer)
     slopes = [torch.autograd.grad((made * weights).sum(), z)[0] for made in (found, peer)]
     assert torch.equal(*slopes)
     for scale in (2.0**-100, 2.0**120):
-        assert torch.equal(normalised(z.detach() * scale), found)
-    assert normalised(torch.zeros(2, 3)).eq(0).all()
-    assert normalised(torch.full((1, 3), torch.nan)).isnan().all()
-    assert torch.autograd.gradgradcheck(lambda z: normalised(z).sin(), z[:3].detach().double().requires_grad_())
+        assert torch.equal(normalize_rows(z.detach() * scale), found)
+    assert normalize_rows(torch.zeros(2, 3)).eq(0).all()
+    assert normalize_rows(torch.full((1, 3), torch.nan)).isnan().all()
+    assert torch.autograd.gradgradcheck(lambda z: normalize_rows(z).sin(), z[:3].detach().double().requires_grad_())
 
 
 def test_standardised_features_do_not_know_scale_nor_origin(generator):
@@ -393,10 +393,10 @@ def test_standardised_features_do_not_know_scale_nor_origin(generator):
     for correction in (0, 1):
         right = (z - z.mean(0)) / z.std(0, correction=correction)
         for moved in (z, z * 2.0**-90, z * 2.0**90, z + 8):
-            torch.testing.assert_close(standardised(moved, correction=correction), right)
-    assert standardised(torch.full((7, 2), 0.1)).eq(0).all()
-    assert standardised(torch.full((7, 2), torch.nan)).isnan().all()
-    assert standardised(z[:1]).eq(0).all()
+            torch.testing.assert_close(standardize(moved, correction=correction), right)
+    assert standardize(torch.full((7, 2), 0.1)).eq(0).all()
+    assert standardize(torch.full((7, 2), torch.nan)).isnan().all()
+    assert standardize(z[:1]).eq(0).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from graphkit.metric import pairwise_distances
+from graphkit.metric.blockwise import block_distances, block_operands
 from graphkit.metric.distances import distance_matrix
-from graphkit.metric.streaming import block_distances, sides
 
 DISTANCES = ["euclidean", "squared", "cosine", "dot"]
 
@@ -29,10 +29,10 @@ def test_distances_are_those_of_the_differences_even_far_from_the_origin(generat
     for distance in ("euclidean", "squared"):
         found, expected = pairwise_distances(z, distance=distance), truth(z, z, distance).float()
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
-        streamed = block_distances(sides(z, None, distance), 0, items, distance)
-        torch.testing.assert_close(streamed, expected, rtol=1e-4, atol=1e-6)
+        by_blocks = block_distances(block_operands(z, None, distance), 0, items)
+        torch.testing.assert_close(by_blocks, expected, rtol=1e-4, atol=1e-6)
         assert found.diagonal().eq(0).all()
-        assert streamed.diagonal().eq(0).all()
+        assert by_blocks.diagonal().eq(0).all()
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
@@ -42,7 +42,7 @@ def test_others_may_be_measured_to(generator, items, distance):
     expected = truth(z, others, distance)
     torch.testing.assert_close(pairwise_distances(z, others, distance=distance), expected)
     if distance != "cosine":  # whose blocks are given unit vectors
-        found = block_distances(sides(z, others, distance), 1, items, distance)
+        found = block_distances(block_operands(z, others, distance), 1, items)
         torch.testing.assert_close(found, expected[1:])
 
 
@@ -50,9 +50,9 @@ def test_others_may_be_measured_to(generator, items, distance):
 def test_equal_rows_are_exactly_zero_apart_and_near_ones_keep_their_digits(generator, items):
     z = torch.randn(items, 16, generator=generator)
     z[1], z[2] = z[0], z[0] + 1e-3
-    streamed = block_distances(sides(z, None, "euclidean"), 0, items, "euclidean")
-    assert streamed[0, 1] == 0
-    torch.testing.assert_close(streamed[0, 2], truth(z, z, "euclidean")[0, 2].float(), rtol=1e-3, atol=0)
+    by_blocks = block_distances(block_operands(z, None, "euclidean"), 0, items)
+    assert by_blocks[0, 1] == 0
+    torch.testing.assert_close(by_blocks[0, 2], truth(z, z, "euclidean")[0, 2].float(), rtol=1e-3, atol=0)
     torch.testing.assert_close(pairwise_distances(z)[0, 2], truth(z, z, "euclidean")[0, 2].float(), rtol=1e-3, atol=0)
     assert pairwise_distances(z)[0, 1] == 0
     assert pairwise_distances(z, z.clone()).diagonal().eq(0).all()
@@ -62,7 +62,7 @@ def test_equal_rows_are_exactly_zero_apart_and_near_ones_keep_their_digits(gener
 @pytest.mark.parametrize(("dtype", "near", "far"), [(torch.float64, 1e-3, 1e5), (torch.float32, 1e-2, 1e3)])
 def test_two_narrow_clusters_far_apart_keep_their_digits(generator, monkeypatch, compiled, dtype, near, far):
     if not compiled:
-        monkeypatch.setattr("graphkit.metric.streaming.COMPILED_ON", ())
+        monkeypatch.setattr("graphkit.metric.blockwise.KERNEL_DEVICES", ())
     z = near * torch.randn(300, 8, generator=generator, dtype=torch.float64)
     z[150:] += far
     z = z.to(dtype)
@@ -70,7 +70,7 @@ def test_two_narrow_clusters_far_apart_keep_their_digits(generator, monkeypatch,
         expected = truth(z, z, distance).to(dtype)
         for found in (
             pairwise_distances(z, distance=distance),
-            block_distances(sides(z, None, distance), 0, 300, distance),
+            block_distances(block_operands(z, None, distance), 0, 300),
         ):
             torch.testing.assert_close(found, expected, rtol=16 * torch.finfo(dtype).eps, atol=0)  # eight sums, a root
 

@@ -46,7 +46,7 @@ def test_ties_are_the_mean_over_every_order_of_the_tied(seed):
     random = np.random.default_rng(seed)
     z = torch.from_numpy(random.integers(0, 2, (7, 2))).double()
     y = torch.from_numpy(random.integers(0, 3, 7))
-    found = evaluate_retrieval(z, y, distance="euclidean", cuts=[1, 2, 3], figures=["ranking"]).as_dict()
+    found = evaluate_retrieval(z, y, distance="euclidean", cuts=[1, 2, 3], metrics=["ranking"]).as_dict()
     assert found == pytest.approx(enumerated(z, y.tolist()), abs=1e-12)
 
 
@@ -54,7 +54,7 @@ def test_left_out_pairs_neither_answer_nor_count_as_relevant():
     z = torch.from_numpy(np.random.default_rng(5).integers(0, 2, (7, 2))).double()
     y = torch.tensor([0, 0, 0, 1, 1, 1, 0])
     pairs = torch.tensor([[0, 1, 3, 6], [1, 0, 5, 2]])
-    found = evaluate_retrieval(z, y, distance="euclidean", cuts=[1, 2, 3], exclude=pairs, figures=["ranking"])
+    found = evaluate_retrieval(z, y, distance="euclidean", cuts=[1, 2, 3], exclude=pairs, metrics=["ranking"])
     assert found.as_dict() == pytest.approx(enumerated(z, y.tolist(), exclude=set(zip(*pairs.tolist(), strict=True))))
 
 
@@ -70,7 +70,7 @@ def test_figures_agree_with_a_loop_over_sorted_items(distance):
         order = [j for j in matrix[i].argsort().tolist() if j != i]
         rows.append(looped(order, int(y[i]), y.tolist(), [1, 5], 5))
     expected = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
-    found = evaluate_retrieval(z, y, distance=distance, cuts=[1, 5], figures=["ranking"])
+    found = evaluate_retrieval(z, y, distance=distance, cuts=[1, 5], metrics=["ranking"])
     assert found.as_dict() == pytest.approx(expected, abs=1e-12)
 
 
@@ -84,7 +84,7 @@ def test_where_there_are_no_ties_pytorch_metric_learning_agrees():
 
     knn = CustomKNN(LpDistance(normalize_embeddings=False), batch_size=16)
     theirs = calculator.AccuracyCalculator(include=names, k=79, knn_func=knn).get_accuracy(z, y)
-    ours = evaluate_retrieval(z, y, distance="euclidean", cuts=[1], figures=["ranking"])
+    ours = evaluate_retrieval(z, y, distance="euclidean", cuts=[1], metrics=["ranking"])
     assert [ours.hit[1], ours.r_precision, ours.map_at_r, ours.mrr] == pytest.approx([theirs[n] for n in names])
 
 
@@ -100,7 +100,7 @@ def test_no_figure_depends_on_the_order_of_the_rows():
 def test_equal_items_tie_exactly_wherever_they_stand():
     random = torch.Generator().manual_seed(4)
     item = torch.randn(1, 33, generator=random)
-    found = evaluate_retrieval(item.expand(101, 33), torch.arange(101) % 2, cuts=[1], figures=["ranking", "knn"])
+    found = evaluate_retrieval(item.expand(101, 33), torch.arange(101) % 2, cuts=[1], metrics=["ranking", "knn"])
     assert found.hit[1] == pytest.approx((51 * 50 / 100 + 50 * 49 / 100) / 101, abs=1e-12)
     assert found.r_precision == pytest.approx(found.hit[1], abs=1e-12)
 
@@ -108,7 +108,7 @@ def test_equal_items_tie_exactly_wherever_they_stand():
 def test_all_in_one_place_is_worth_what_chance_is_worth():
     """101 equal items, classes of 51 and 50: each of the nearest is relevant with the class's share."""
     y = torch.arange(101) % 2
-    found = evaluate_retrieval(torch.ones(101, 2), y, figures=["ranking"])
+    found = evaluate_retrieval(torch.ones(101, 2), y, metrics=["ranking"])
     assert found.map_at_r == pytest.approx(np.mean([expected_map(100, 50 if label == 0 else 49) for label in y]))
 
 
@@ -132,29 +132,29 @@ def test_a_reference_answers_alone_and_queries_and_items_choose_rows():
     z, y = torch.randn(40, 4, generator=random), torch.randint(0, 3, (40,), generator=random)
     ask, answer = torch.arange(10), torch.arange(10, 40)
     figures = ["ranking", "knn"]
-    apart = evaluate_retrieval(z[:10], y[:10], reference=(z[10:], y[10:]), figures=figures)
-    assert apart == evaluate_retrieval(z, y, queries=ask, items=answer, figures=figures)
+    apart = evaluate_retrieval(z[:10], y[:10], reference=(z[10:], y[10:]), metrics=figures)
+    assert apart == evaluate_retrieval(z, y, queries=ask, gallery=answer, metrics=figures)
     masks = [torch.arange(40) < 10, torch.arange(40) >= 10]
-    assert apart == evaluate_retrieval(z, y, queries=masks[0], items=masks[1], figures=figures)
+    assert apart == evaluate_retrieval(z, y, queries=masks[0], gallery=masks[1], metrics=figures)
     assert apart.items == 30
 
 
 def test_a_query_whose_label_nobody_has_is_counted_apart():
     z, y = torch.tensor([[0.0], [0.1], [5.0]]), torch.tensor([0, 0, 7])
-    found = evaluate_retrieval(z, y, distance="euclidean", cuts=[1], figures=["ranking"])
+    found = evaluate_retrieval(z, y, distance="euclidean", cuts=[1], metrics=["ranking"])
     assert (found.queries, found.without_relevant, found.hit[1]) == (2, 1, 1.0)
 
 
 def test_large_labels_do_not_merge():
     y = torch.tensor([2**24, 2**24, 2**24 + 1, 2**24 + 1])
     z = torch.tensor([[0.0], [1.0], [0.1], [1.1]])
-    assert evaluate_retrieval(z, y, distance="euclidean", cuts=[1], figures=["ranking"]).hit[1] == 0.0
+    assert evaluate_retrieval(z, y, distance="euclidean", cuts=[1], metrics=["ranking"]).hit[1] == 0.0
 
 
 def test_the_vote_shares_last_places_and_equal_classes():
     z = torch.tensor([[0.0], [1.0], [-1.0]])  # for the first, one of two equally near items of other classes votes
     y = torch.tensor([0, 0, 1])
-    found = evaluate_retrieval(z, y, distance="euclidean", neighbours=1, figures=["knn"])
+    found = evaluate_retrieval(z, y, distance="euclidean", neighbours=1, metrics=["knn"])
     assert found.knn_accuracy == pytest.approx((0.5 + 1 + 0) / 3)
 
 
@@ -164,7 +164,7 @@ def test_the_vote_agrees_with_scikit_learn():
     random = torch.Generator().manual_seed(7)
     z, y = torch.randn(90, 3, generator=random), torch.randint(0, 2, (90,), generator=random)
     judge = KNeighborsClassifier(5).fit(z[:60], y[:60]).score(z[60:], y[60:])
-    found = evaluate_retrieval(z[60:], y[60:], reference=(z[:60], y[:60]), distance="euclidean", figures=["knn"])
+    found = evaluate_retrieval(z[60:], y[60:], reference=(z[:60], y[:60]), distance="euclidean", metrics=["knn"])
     assert found.knn_accuracy == pytest.approx(judge)
 
 
@@ -172,7 +172,7 @@ def test_clusters_and_probe_find_what_is_apart_and_only_that():
     random = torch.Generator().manual_seed(8)
     y = torch.arange(90) % 3
     apart = torch.eye(3)[y] + 0.05 * torch.randn(90, 3, generator=random)
-    found = evaluate_retrieval(apart, y, figures=["ami", "probe"])
+    found = evaluate_retrieval(apart, y, metrics=["ami", "probe"])
     assert found.ami == pytest.approx(1)
     assert found.probe_accuracy == 1.0
     assert abs(cluster_agreement(torch.randn(90, 3, generator=random), y)) < 0.15
@@ -214,13 +214,14 @@ WRONG = {
     "integers": (lambda: evaluate_retrieval(Z.long(), Y), TypeError, "`z` must hold floating-point"),
     "no matrix": (lambda: evaluate_retrieval(Z[0], Y), ValueError, "`z` must have shape"),
     "reference without labels": (lambda: evaluate_retrieval(Z, Y, reference=(Z, None)), ValueError, "without labels"),
+    "reference of nothing": (lambda: evaluate_retrieval(Z, Y, reference=(None, Y)), TypeError, "`reference` must be a"),
     "bare reference": (lambda: evaluate_retrieval(Z, Y, reference=Z), ValueError, "`reference` must be"),
     "widths": (lambda: evaluate_retrieval(Z, Y, reference=(Z[:, :2], Y)), ValueError, "4 features"),
     "distance": (lambda: evaluate_retrieval(Z, Y, distance="cosin"), ValueError, "Did you mean 'cosine'"),
-    "figure": (lambda: evaluate_retrieval(Z, Y, figures=["map"]), ValueError, "`figures` 'map'"),
+    "figure": (lambda: evaluate_retrieval(Z, Y, metrics=["map"]), ValueError, "`metrics` 'map'"),
     "cut": (lambda: evaluate_retrieval(Z, Y, cuts=[0]), ValueError, "`cuts` must be an integer of at least 1"),
     "row": (lambda: evaluate_retrieval(Z, Y, queries=torch.tensor([4])), ValueError, "`queries` must name rows"),
-    "row twice": (lambda: evaluate_retrieval(Z, Y, items=torch.tensor([1, 1])), ValueError, "each row once"),
+    "row twice": (lambda: evaluate_retrieval(Z, Y, gallery=torch.tensor([1, 1])), ValueError, "each row once"),
     "mask": (lambda: evaluate_retrieval(Z, Y, queries=torch.ones(3).bool()), ValueError, "`queries` must be a mask"),
     "pair": (lambda: evaluate_retrieval(Z, Y, exclude=torch.tensor([[0], [9]])), ValueError, "names a row outside"),
     "pair shape": (lambda: evaluate_retrieval(Z, Y, exclude=torch.tensor([0, 1])), ValueError, r"\[2, pairs\]"),
@@ -266,8 +267,8 @@ class TestNearest:
         pytest.importorskip("faiss")
         z = torch.randn(80, 6, generator=torch.Generator().manual_seed(11))
         rows = torch.arange(0, 80, 2)
-        ours = nearest_items(z, 4, items=rows, distance=distance, engine="exact")
-        theirs = nearest_items(z, 4, items=rows, distance=distance, engine="faiss")
+        ours = nearest_items(z, 4, gallery=rows, distance=distance, engine="exact")
+        theirs = nearest_items(z, 4, gallery=rows, distance=distance, engine="faiss")
         assert torch.equal(ours.items, theirs.items)
         torch.testing.assert_close(ours.distances, theirs.distances, atol=2e-3, rtol=1e-5)  # sqrt of float32 noise
 

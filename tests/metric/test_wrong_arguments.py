@@ -26,7 +26,7 @@ from graphkit.metric import (
     telemetry,
     vicreg,
 )
-from graphkit.metric.criterion import AbstractCriterion
+from graphkit.metric.losses.abstract import AbstractCriterion
 from graphkit.metric.miners import AbstractMiner
 from tests.wrong_arguments import Call, refuses_what_is_wrong
 
@@ -38,7 +38,9 @@ MINERS = {name: made for name, made in PUBLIC.items() if inspect.isclass(made) a
 RECORDS = {"Retrieval", "Telemetry"}
 """What calls return; nobody makes one."""
 BELOW = {
-    *("of_one", "terms", "chosen", "slopes", "streams", "matrix", "between", "mined", "blocks"),  # what classes supply
+    # what classes supply
+    *("attribute_loss", "terms", "tuple_terms", "block_gradients", "blockwise_sums"),
+    *("all_distances", "pair_distances", "fits_blocks", "mine", "mine_block", "distance_blocks"),
     *("extra_repr", "reset_parameters"),
 }
 """Methods that graphkit calls with what it has looked at."""
@@ -59,7 +61,7 @@ FINE = {
     "miner": {
         "a function"
     },  # any function of embeddings and labels may be one; of what it returns a call says what is wrong
-    **{name: {"Boolean labels"} for name in ("queries", "items", "anomalous")},  # rows as a mask
+    **{name: {"Boolean labels"} for name in ("queries", "gallery", "anomalous")},  # rows as a mask
 }
 """Entries of the table that are right wherever an argument has this name."""
 
@@ -136,13 +138,13 @@ CALLS: dict[str, Call] = {
     ),
     "evaluate_retrieval": call(
         evaluate_retrieval,
-        lambda: {**DEFAULTS[evaluate_retrieval], "z": z, "y": y, "figures": ["ranking", "knn"]},
+        lambda: {**DEFAULTS[evaluate_retrieval], "z": z, "y": y, "metrics": ["ranking", "knn"]},
         z=ANY_WIDTH,
         train={"Boolean labels"},
     ),
     "evaluate_conditions": call(
         evaluate_conditions,
-        lambda: {"seen": torch.stack([z, z]), "y": TWO, "queries": None, "distance": "cosine"},
+        lambda: {"embeddings": torch.stack([z, z]), "y": TWO, "queries": None, "distance": "cosine"},
         y={"integers"},  # an attribute without a condition of its own
     ),
     "linear_probe": call(
@@ -211,7 +213,7 @@ def test_labels_on_another_device_are_refused_or_fetched(name):
     if name in on_the_cpu:
         CALLS[name].thing(**given)
         return
-    with pytest.raises(ValueError, match="`y` must be on cpu, as what it belongs to, got cuda:0"):
+    with pytest.raises(ValueError, match="`y` must be on cpu, as the rest of the call, got cuda:0"):
         CALLS[name].thing(**given)
 
 
@@ -222,7 +224,7 @@ def test_embeddings_on_another_device_are_refused(name):
     given = CALLS[name].right()
     place = next(key for key in ("reference", "second", "z") if key in given)
     given[place] = (z.as_subclass(Elsewhere), y) if name == "TripletLoss.report" else z.as_subclass(Elsewhere)
-    with pytest.raises(ValueError, match=f"`{place}` must be on cpu, as what it belongs to, got cuda:0"):
+    with pytest.raises(ValueError, match=f"`{place}` must be on cpu, as the rest of the call, got cuda:0"):
         CALLS[name].thing(**given)
 
 

@@ -426,8 +426,8 @@ REMEMBERED = {
     # kept for as long as the process runs, or with an object
     "cli.leftovers:sweep_at_exit": ANSWERED,
     "meta.features:of": "features of parts of a graph, drawn anew for every batch of tasks",
-    "metric.relations:different": "of one batch, inside a loss",
-    "metric.relations:same": "of one batch, inside a loss",
+    "metric.pair_inputs:negatives": "of one batch, inside a loss",
+    "metric.pair_inputs:positives": "of one batch, inside a loss",
     "nn.fused:_steps_are_known": ANSWERED,
     "nn.fused:_steps_of": ANSWERED,
     "nn.alteration:methods": ANSWERED,

@@ -88,7 +88,7 @@ class Dense(SplitProtocol):
         """Return a split drawn with ``generator``, or with ``seed`` where that is given."""
         import torch
 
-        _checks.generator("generator", generator)
+        _checks.optional_generator("generator", generator)
         seed = self.seed
         if seed is None:
             seed = int(torch.randint(2**32, (), generator=generator))

@@ -78,7 +78,7 @@ def seed_of(generator: torch.Generator | None) -> int | None:
     """
     import torch
 
-    _checks.generator("generator", generator)
+    _checks.optional_generator("generator", generator)
     generator = torch.default_generator if generator is None else generator
     fresh = torch.Generator(generator.device).manual_seed(generator.initial_seed())
     return generator.initial_seed() if torch.equal(fresh.get_state(), generator.get_state()) else None

@@ -20,7 +20,7 @@ from graphkit.meta.learners.span import Start, span_logits
 from graphkit.meta.modes import modes
 from graphkit.meta.stacks import stack_of
 from graphkit.meta.tasks import Task
-from graphkit.metric.distances import unit
+from graphkit.metric.distances import unit_rows
 
 HEAD = ("@weight", "@bias")
 """A task's own head, where the model has none for it."""
@@ -175,7 +175,7 @@ class AbstractGradientLearner(AbstractLearner):
         def read(outputs: Tensor, parameters: Parameters) -> Tensor:
             if temperature is None:
                 return outputs
-            logits = unit(outputs) @ parameters[HEAD[0]].transpose(1, 2)
+            logits = unit_rows(outputs) @ parameters[HEAD[0]].transpose(1, 2)
             return logits + parameters[HEAD[1]].unsqueeze(1)
 
         own: Parameters = dict(self.model.named_parameters())
@@ -205,7 +205,7 @@ class AbstractGradientLearner(AbstractLearner):
         outputs = self.represented(parameters, query)
         if HEAD[0] not in parameters:
             return outputs
-        return F.linear(unit(outputs), parameters[HEAD[0]], parameters[HEAD[1]])
+        return F.linear(unit_rows(outputs), parameters[HEAD[0]], parameters[HEAD[1]])
 
     def loss_after_steps(self, tasks: Sequence[Task]) -> Tensor:
         """Return the query's mean cross-entropy after adapting, differentiable through the steps."""

@@ -12,7 +12,7 @@ from graphkit._checks import at_least, embeddings, flag, integer_labels, member,
 from graphkit.meta.items import Call
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
 from graphkit.meta.tasks import Task
-from graphkit.metric.distances import unit
+from graphkit.metric.distances import unit_rows
 
 SIMILARITIES = ("cosine", "euclidean")
 
@@ -28,7 +28,7 @@ def centres(z: Tensor, y: Tensor, ways: int) -> Tensor:
         y: labels ``[items]``, from 0 to ``ways - 1``, each at least once.
         ways: number of classes.
     """
-    return directions(_sums(unit(z), y, ways), len(y))
+    return directions(_sums(unit_rows(z), y, ways), len(y))
 
 
 def _sums(z: Tensor, y: Tensor, ways: int) -> Tensor:
@@ -48,7 +48,7 @@ def directions(sums: Tensor, count: float) -> Tensor:
     """
     noise = 2 * count * torch.finfo(sums.dtype).eps
     there = sums.detach().abs().amax(-1, keepdim=True) > noise if sums.size(-1) else sums
-    return unit(torch.where(there, sums, 0))
+    return unit_rows(torch.where(there, sums, 0))
 
 
 def require_alike(unlabelled: Tensor, z: Tensor, call: Call) -> None:
@@ -87,7 +87,7 @@ def moved_centres(z: Tensor, y: Tensor, ways: int, near: Tensor, *, weight: floa
         near: embeddings of the unlabelled items ``[unlabelled, channels]``.
         weight, spread: see :class:`SemiSupervisedPrototypes`.
     """
-    near, sums = unit(near), _sums(unit(z), y, ways)
+    near, sums = unit_rows(near), _sums(unit_rows(z), y, ways)
     similar = directions(sums, len(y)) @ near.T / spread
     return directions(sums + weight * shares(similar) @ near, len(y) + weight)
 
@@ -151,7 +151,7 @@ class PrototypicalNetwork(AbstractLearner):
         """Return the similarities with the prototypes."""
         z, prototypes = self.represented(parameters, query), parameters["@prototypes"]
         if self.similarity == "cosine":
-            return unit(z) @ prototypes.T / self.temperature
+            return unit_rows(z) @ prototypes.T / self.temperature
         # Differences, not inner products: far from the origin those lose every digit.
         return -(z.unsqueeze(-2) - prototypes).square().sum(-1) / self.temperature
 
@@ -289,7 +289,7 @@ def calibrated_logits(
     support: Tensor, y: Tensor, query: Tensor, *, ways: int, temperature: float, steps: int, balanced: bool
 ) -> Tensor:
     """Return what ``calibrated`` returns, without looking at its arguments."""
-    query, sums = unit(query), _sums(unit(support), y, ways)
+    query, sums = unit_rows(query), _sums(unit_rows(support), y, ways)
     prototypes = directions(sums, len(y))
 
     def logits() -> Tensor:

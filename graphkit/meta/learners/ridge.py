@@ -12,7 +12,7 @@ from graphkit._checks import at_least, embeddings, flag, positive
 from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
 from graphkit.meta.learners.prototypes import centres, require_alike, shares
 from graphkit.meta.tasks import Task
-from graphkit.metric.distances import unit
+from graphkit.metric.distances import unit_rows
 
 
 class KernelRidge(AbstractLearner):
@@ -151,4 +151,4 @@ class KernelRidge(AbstractLearner):
 
 def _unit(z: Tensor) -> Tensor:
     """Return rows of length 1 in a type in which systems can be solved, float32 at least."""
-    return unit(z.to(torch.promote_types(z.dtype, torch.float32)))
+    return unit_rows(z.to(torch.promote_types(z.dtype, torch.float32)))

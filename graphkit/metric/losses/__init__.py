@@ -1,10 +1,13 @@
 """Losses of embeddings and labels."""
 
-from graphkit.metric.losses.contrastive import ContrastiveLoss
+from graphkit.metric.losses.margin import ContrastiveLoss, TripletLoss
 from graphkit.metric.losses.quadruplet import QuadrupletLoss
-from graphkit.metric.losses.similarity import CircleLoss, MultiSimilarityLoss
-from graphkit.metric.losses.softmax import InfoNCELoss, SupervisedContrastiveLoss
-from graphkit.metric.losses.triplet import TripletLoss
+from graphkit.metric.losses.softmax import (
+    CircleLoss,
+    InfoNCELoss,
+    MultiSimilarityLoss,
+    SupervisedContrastiveLoss,
+)
 
 __all__ = [
     "CircleLoss",

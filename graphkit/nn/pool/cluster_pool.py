@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import (
-    cluster_numbers,
+    cluster_vector,
     clusters_within_graphs,
     dense_features,
     member,
-    members_of_all,
+    no_empty_cluster,
     one_row_per_node,
 )
 from graphkit.nn.fused import unscriptable
@@ -65,9 +65,9 @@ class ClusterPool(nn.Module):
             ValueError: for a directed graph, numbers of clusters that no node has, or a cluster in two graphs.
         """
         dense_features("x", x, cluster)
-        clusters = cluster_numbers(cluster, None)
+        clusters = cluster_vector(cluster, None)
         one_row_per_node(x, len(cluster))
-        members_of_all(cluster, clusters)
+        no_empty_cluster(cluster, clusters)
         with outside_transforms():
             cluster = cluster.long()
         place = cluster.unsqueeze(-1).expand(x.shape)

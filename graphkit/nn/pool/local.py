@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from graphkit._checks import at_least, features, host_array, tied_to_nodes
+from graphkit._checks import at_least, features, same_graph_as_weights, to_numpy
 from graphkit.nn.fused import unscriptable
 from graphkit.operators import Level, SparseOperator
 from graphkit.operators.pattern import Pattern
@@ -57,8 +57,8 @@ class LocallyConnectedConv(nn.Module):
         self.in_channels = at_least("in_channels", in_channels, 1)
         self.out_channels = at_least("out_channels", out_channels, 1)
         self.num_nodes = _level(level).num_nodes
-        source, target = host_array(level.edge_index)
-        real = np.flatnonzero(host_array(level.sizes))
+        source, target = to_numpy(level.edge_index)
+        real = np.flatnonzero(to_numpy(level.sizes))
         rows, columns = np.concatenate([real, target]), np.concatenate([real, source])
         self._neighbours = np.bincount(rows, minlength=self.num_nodes)[rows]
         self._pattern = _blocks(rows, columns, out_channels, in_channels, self.num_nodes).to(level.edge_index.device)
@@ -103,7 +103,7 @@ class LocallyConnectedConv(nn.Module):
         return int(self.graph)
 
     def _require(self, nodes: int, same: bool) -> None:
-        tied_to_nodes(type(self).__name__, self.weight.numel(), self.num_nodes, nodes, same)
+        same_graph_as_weights(type(self).__name__, self.weight.numel(), self.num_nodes, nodes, same)
 
     def extra_repr(self) -> str:
         """Return widths and the size of the graph."""

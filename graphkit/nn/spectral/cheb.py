@@ -8,7 +8,7 @@ import torch_geometric.nn
 from torch import Tensor
 from torch_geometric.typing import OptTensor
 
-from graphkit._checks import largest_known, member
+from graphkit._checks import member, rescaling_eigenvalue
 from graphkit.nn.inputs import fitting, plain_features
 from graphkit.nn.maps import mapped, materialized
 from graphkit.nn.precision import in_half, result_type, widened
@@ -151,7 +151,7 @@ class ChebConv(FusedLaplacian, torch_geometric.nn.ChebConv):
         Raises:
             ValueError: without a normalisation where ``largest`` is left out.
         """
-        at = (2 * eigenvalues / largest_known(self.normalization, largest) - 1).view(-1, 1, 1)
+        at = (2 * eigenvalues / rescaling_eigenvalue(self.normalization, largest) - 1).view(-1, 1, 1)
         weights: list[Any] = [lin.weight for lin in self.lins]
         return chebyshev_sum(lambda v: at * v, [weight.to(at.dtype) + torch.zeros_like(at) for weight in weights])
 

@@ -11,7 +11,7 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
-from graphkit._checks import largest_known, symmetric_operator, weights_of_frequencies
+from graphkit._checks import laplacian_weights, rescaling_eigenvalue, symmetric_operator
 from graphkit.nn.inputs import fitting, plain_features, traced
 from graphkit.nn.maps import biased, mapped
 from graphkit.nn.precision import result_type, widened
@@ -187,9 +187,9 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
         given = edges_of(edge_index, edge_weight, flow=self.flow).weight
         if given is not None and not inside_transform():
             if is_cacheable(given):
-                cached(lambda: weights_of_frequencies(given), "frequencies", given)
+                cached(lambda: laplacian_weights(given), "frequencies", given)
             else:
-                weights_of_frequencies(given)
+                laplacian_weights(given)
         operator = self._operator(x, edge_index, edge_weight, batch, lambda_max)
         if self.basis == "optbasis" and operator.constant:
             symmetric_operator("edge_index", operator.symmetric)
@@ -211,7 +211,7 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
         """
         if self.basis == "optbasis":
             raise ValueError("`basis='optbasis'` has no response without a signal; use `response_to`.")
-        return self.filter(2 * eigenvalues / largest_known(self.normalization, largest) - 1)
+        return self.filter(2 * eigenvalues / rescaling_eigenvalue(self.normalization, largest) - 1)
 
     def response_to(
         self,
@@ -234,7 +234,7 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
         Returns:
             ``[points]`` or ``[points, out_channels]``.
         """
-        largest = largest_known(self.normalization, largest)
+        largest = rescaling_eigenvalue(self.normalization, largest)
         if self.basis != "optbasis":
             return self.response(eigenvalues, largest=largest)
         x = features_of(x)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch_geometric.typing import OptTensor
 
-from graphkit._checks import graph_numbers, largest_eigenvalues, one_number_or_one_per_graph
+from graphkit._checks import batch_vector, largest_eigenvalues, scalar_or_per_graph
 from graphkit.nn.fused import Fused
 from graphkit.nn.inputs import rooted, traced
 from graphkit.nn.precision import HALF, matrix_type
@@ -25,12 +25,12 @@ class FusedLaplacian(Fused):
     def _refuse(self, x: Any, batch: OptTensor, lambda_max: Any) -> None:
         """Refuse graphs of nodes and largest eigenvalues that do not fit; their numbers are looked at once."""
         if batch is not None:
-            graph_numbers("batch", batch, x.size(-2))
+            batch_vector("batch", batch, x.size(-2))
         if not isinstance(lambda_max, Tensor):
             if lambda_max is not None and not traced():
                 largest_eigenvalues("lambda_max", lambda_max)
             return
-        one_number_or_one_per_graph("lambda_max", lambda_max, batch)
+        scalar_or_per_graph("lambda_max", lambda_max, batch)
         if traced() or inside_transform():
             return
 

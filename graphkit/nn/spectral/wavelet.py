@@ -12,7 +12,7 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import ones, reset, zeros
 from torch_geometric.typing import OptTensor
 
-from graphkit._checks import at_least, host_array, member, same_graph, weights_of_frequencies
+from graphkit._checks import at_least, laplacian_weights, member, same_graph, to_numpy
 from graphkit._kernels.csr_layout import fingerprint
 from graphkit.nn.fused import Fused
 from graphkit.nn.inputs import fitting, plain_features, traced
@@ -311,7 +311,7 @@ class GraphWaveletConv(Fused):
         """Belong to the first graph, and refuse another."""
 
         def build() -> int:
-            columns, pointers = host_array(operator.pattern._indices), host_array(operator.pattern._indptr)
+            columns, pointers = to_numpy(operator.pattern._indices), to_numpy(operator.pattern._indptr)
             words = torch.from_numpy(columns).long(), torch.from_numpy(pointers).long()
             return int(fingerprint(torch.cat(words).numpy())) % 2**62 + 1  # 0 stands for no graph yet
 
@@ -335,7 +335,7 @@ class GraphWaveletConv(Fused):
         if self.form == "gwnn":
             same_graph("form='gwnn'", self.num_nodes or 0, nodes, True)
         if edge_weight is not None and not (traced() or inside_transform()):
-            weights_of_frequencies(edge_weight)
+            laplacian_weights(edge_weight)
         weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.flatten()
         weight = weight.to(dtype)
         norm, isolated = shifted_edges(edge_index, weight, nodes, self.normalization, self.flow)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import cluster_numbers, edge_index_in_range, host_array, positive_edge_weights, undirected
+from graphkit._checks import cluster_vector, edge_index_in_range, nonnegative_edge_weights, to_numpy, undirected
 from graphkit._kernels import csr_layout, matching
 from graphkit.operators.autograd import outside_transforms
 from graphkit.operators.edges import edges_of
@@ -54,10 +54,10 @@ def graph_weights(edge_index: Any, edge_weight: Tensor | None, num_nodes: int | 
     with outside_transforms():
         edges = edges_of(edge_index, edge_weight, num_nodes=num_nodes)
         given = None if edges.index is edge_index else edge_index.shape[0]
-        index = host_array(edges.index)
+        index = to_numpy(edges.index)
         nodes = edge_index_in_range(edges.index, num_nodes if num_nodes is not None else given)[0]
-        values = np.ones(index.shape[1]) if edges.weight is None else host_array(edges.weight).astype(np.float64)
-        positive_edge_weights(values)
+        values = np.ones(index.shape[1]) if edges.weight is None else to_numpy(edges.weight).astype(np.float64)
+        nonnegative_edge_weights(values)
         kept = values > 0
         if not kept.all():
             index, values = index[:, kept], values[kept]
@@ -147,10 +147,10 @@ def coarse_graph(
         ([[1, 0], [0, 1]], [1.0, 1.0])
     """
     with outside_transforms():
-        count = cluster_numbers(cluster, num_clusters)
+        count = cluster_vector(cluster, num_clusters)
         weights, device = graph_weights(edge_index, edge_weight, len(cluster))
         dtype = torch.float32 if edge_weight is None else edge_weight.dtype
-        return edges_of_weights(contract_weights(weights, host_array(cluster).astype(np.int64), count), device, dtype)
+        return edges_of_weights(contract_weights(weights, to_numpy(cluster).astype(np.int64), count), device, dtype)
 
 
 SCORES = ("graclus", "heavy-edge")

@@ -14,19 +14,19 @@ from torch import Tensor
 
 from graphkit._checks import (
     at_least,
-    cluster_numbers,
+    cluster_vector,
     edge_index_in_range,
-    extent,
-    host_array,
     instance,
-    integers,
+    integer_between,
+    integer_vector,
+    list_of,
     member,
+    min_and_max,
     node_counts,
-    one_of_counts,
     one_row_per_node,
     one_value_per_edge,
-    some,
     tensor,
+    to_numpy,
 )
 from graphkit._kernels.csr_layout import fingerprint
 from graphkit.operators.coarsening.contraction import (
@@ -58,7 +58,7 @@ class Level:
         sizes: original nodes in each node, ``[nodes]``, int64; 0 at a fake node of a balanced tree.
 
     Raises:
-        TypeError: for parts that are not tensors, and ids or sizes that are not integers.
+        TypeError: for parts that are not tensors, and ids or sizes that are not integer_vector.
         ValueError: for ids of nodes that are not there, or weights of another length.
 
     Example:
@@ -92,7 +92,7 @@ class Level:
         """A number that other nodes, edges or weights change: it tells one graph from another."""
 
         def build() -> int:
-            parts = (host_array(part) for part in (self.edge_index, self.edge_weight.double(), self.sizes))
+            parts = (to_numpy(part) for part in (self.edge_index, self.edge_weight.double(), self.sizes))
             return fingerprint(np.concatenate([part.reshape(-1).view(np.int64) for part in parts]))
 
         return cached(build, "fingerprint", self)
@@ -141,11 +141,11 @@ class Hierarchy:
     clusters: tuple[Tensor, ...]
 
     def __post_init__(self) -> None:
-        some("levels", self.levels, Level)
+        list_of("levels", self.levels, Level)
         if not isinstance(self.clusters, list | tuple) or len(self.clusters) != len(self.levels) - 1:
             raise ValueError(f"`clusters` must hold one tensor for each of {len(self.levels) - 1} steps up.")
         for cluster, level, above in zip(self.clusters, self.levels, self.levels[1:], strict=False):
-            cluster_numbers(cluster, above.num_nodes)
+            cluster_vector(cluster, above.num_nodes)
             if len(cluster) != level.num_nodes:
                 raise ValueError(f"`clusters` must have a number for each of {level.num_nodes} nodes of its level.")
 
@@ -157,13 +157,13 @@ class Hierarchy:
     def assignment(self, level: int) -> Tensor:
         """Return the node of ``level`` that each original node belongs to, ``[nodes]``."""
         found = torch.arange(self.levels[0].num_nodes, device=self.levels[0].sizes.device)
-        for cluster in self.clusters[: one_of_counts("level", level, 0, self.num_levels)]:
+        for cluster in self.clusters[: integer_between("level", level, 0, self.num_levels)]:
             found = cluster[found]
         return found
 
     @property
     def tree(self) -> BalancedTree:
-        """The balanced tree, in which every cluster has as many members, some of them fake; made once."""
+        """The balanced tree, in which every cluster has as many members, list_of of them fake; made once."""
         from graphkit.operators.coarsening.hierarchy import balanced_tree
 
         return cached(lambda: balanced_tree(self), "tree", self, exposed=True)
@@ -224,7 +224,7 @@ def coarsen(
         >>> coarsen(path, levels=2)
         Hierarchy(4 > 2 > 1 nodes)
     """
-    one_of_counts("levels", levels, 0, MOST_LEVELS)
+    integer_between("levels", levels, 0, MOST_LEVELS)
     if generator is not None:
         instance("generator", generator, torch.Generator, "a torch.Generator")
     member("method", method, METHODS)
@@ -288,9 +288,9 @@ class BalancedTree:
     arities: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        some("levels", self.levels, Level)
-        some("orders", self.orders, Tensor)
-        some("places", self.places, Tensor)
+        list_of("levels", self.levels, Level)
+        list_of("orders", self.orders, Tensor)
+        list_of("places", self.places, Tensor)
         counts = len(self.levels), len(self.orders), len(self.places)
         if not isinstance(self.arities, list | tuple) or {*counts} != {len(self.arities) + 1}:
             raise ValueError(f"`arities` must have one number less than levels, orders and places, {counts} of them.")
@@ -351,7 +351,7 @@ class BalancedTree:
         return x.index_select(-2, self.places[level])
 
     def _check_level(self, level: int) -> int:
-        return one_of_counts("level", level, 0, self.num_levels)
+        return integer_between("level", level, 0, self.num_levels)
 
     def to(self, *args: Any, **kwargs: Any) -> BalancedTree:
         """Return the tree on another device, with the arguments of ``Tensor.to``."""
@@ -366,8 +366,8 @@ class BalancedTree:
 
 def _check_numbering(argument: str, numbers: Tensor, length: int | None, *, least: int, most: int) -> None:
     """Refuse numbers of nodes or places that are not as many as asked for, or out of range."""
-    integers(argument, numbers)
-    low, high = extent(numbers)
+    integer_vector(argument, numbers)
+    low, high = min_and_max(numbers)
     if length not in (None, len(numbers)) or low < least or high >= most:
         raise ValueError(
             f"`{argument}` must number the nodes and places of its level, from {least} to {most - 1}, got "

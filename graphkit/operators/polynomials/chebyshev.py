@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from graphkit._checks import flag, function, one_of_counts, one_row_per_column, some, tensor
+from graphkit._checks import flag, function, integer_between, list_of, one_row_per_column, tensor
 from graphkit._kernels.memory import empty_recycled
 from graphkit.operators.autograd import AbstractFunction, inside_transform
 from graphkit.operators.products import spmm_into
@@ -42,7 +42,7 @@ def chebyshev_terms(apply: Callable[[Tensor], Tensor], x: Tensor, order: int) ->
     """
     function("apply", apply)
     tensor("x", x)
-    one_of_counts("order", order, 1, LONGEST)
+    integer_between("order", order, 1, LONGEST)
     terms = [x]
     if order > 1:
         terms.append(apply(x))
@@ -73,7 +73,7 @@ def chebyshev_sum(apply: Callable[[Tensor], Tensor], signals: Sequence[Tensor], 
     function("apply", apply)
     flag("reduced", reduced)
     if isinstance(signals, list | tuple | str) or not isinstance(signals, Sequence):
-        some("signals", signals, Tensor)
+        list_of("signals", signals, Tensor)
     if len(signals) == 1:
         return signals[0]
     ahead, further = signals[-1], None

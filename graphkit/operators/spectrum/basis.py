@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import number, some, tensor
+from graphkit._checks import list_of, number, tensor
 from graphkit.operators.graph_cache import cached
 from graphkit.operators.operand_checks import check_basis, check_same_dtype
 from graphkit.operators.pattern import Pattern
@@ -64,7 +64,7 @@ class FourierBasis:
         if self.scale is not None and tensor("scale", self.scale).shape != (self.nodes,):
             raise ValueError(f"`scale` must have one number per node ({self.nodes:,}), got {list(self.scale.shape)}.")
         if not isinstance(self.fingerprints, tuple) or self.fingerprints:
-            some("fingerprints", self.fingerprints, str)
+            list_of("fingerprints", self.fingerprints, str)
 
     # ---- what it is
 
@@ -247,12 +247,12 @@ class FourierBasis:
         """
         if isinstance(bases, list | tuple) and not bases:
             raise ValueError("`bases` must hold at least one basis.")
-        some("bases", bases, cls)
+        list_of("bases", bases, cls)
         if len(bases) == 1:
             return bases[0]
         scales = [basis.scale for basis in bases if basis.scale is not None]
         if len(scales) not in (0, len(bases)):
-            raise ValueError("`bases` must all be of random-walk Laplacians or none, got some of each.")
+            raise ValueError("`bases` must all be of random-walk Laplacians or none, got list_of of each.")
         return cls(
             eigenvalues=torch.cat([basis.eigenvalues for basis in bases]),
             entries=torch.cat([basis.entries for basis in bases]),

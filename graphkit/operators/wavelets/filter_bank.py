@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from graphkit._checks import member, number, one_of_counts, positive, some, tensor
+from graphkit._checks import integer_between, list_of, member, number, positive, tensor
 
 Kernel: TypeAlias = Callable[[Tensor], Tensor]
 """From eigenvalues of any shape ``[...]`` to one value per band, ``[bands, ...]``."""
@@ -55,7 +55,7 @@ class FilterBank:
         member("name", self.name, _FAMILIES)
         member("kind", self.kind, ("frame", "dual"))
         positive("largest", self.largest)
-        some("scales", self.scales, float)
+        list_of("scales", self.scales, float)
 
     @property
     def bands(self) -> int:
@@ -150,7 +150,7 @@ def mexican_hat(bands: int = 6, *, largest: float = 2.0, lowest: float | None = 
                 [0.0000, 0.3679, 0.0000],
                 [0.0000, 0.0244, 0.3679]])
     """
-    one_of_counts("bands", bands, 2, MOST_BANDS)
+    integer_between("bands", bands, 2, MOST_BANDS)
     lowest = positive("largest", largest) / 20 if lowest is None else positive("lowest", lowest)
     positive("largest", largest)
     coarsest, finest = math.log(2 / lowest), math.log(1 / largest)
@@ -175,7 +175,7 @@ def meyer(bands: int = 6, *, largest: float = 2.0) -> FilterBank:
         >>> meyer(4).frame_sum(torch.tensor([0.0, 0.3, 1.1, 2.0]))
         tensor([1.0000, 1.0000, 1.0000, 1.0000])
     """
-    one_of_counts("bands", bands, 2, MOST_BANDS)
+    integer_between("bands", bands, 2, MOST_BANDS)
     finest = 4 / (3 * positive("largest", largest))
     return FilterBank("meyer", tuple(finest * 2.0**k for k in range(bands - 2, -1, -1)), float(largest))
 
@@ -197,7 +197,7 @@ def itersine(bands: int = 6, *, largest: float = 2.0) -> FilterBank:
                 [0.0000, 0.7071, 0.0000],
                 [0.0000, 0.0000, 1.0000]])
     """
-    one_of_counts("bands", bands, 2, MOST_BANDS)
+    integer_between("bands", bands, 2, MOST_BANDS)
     return FilterBank("itersine", tuple(float(b) for b in range(bands)), positive("largest", largest))
 
 

@@ -11,7 +11,7 @@ import scipy.fft
 import torch
 from torch import Tensor
 
-from graphkit._checks import one_of_counts, positive
+from graphkit._checks import integer_between, positive
 from graphkit.operators.autograd import outside_transforms
 from graphkit.operators.polynomials.chebyshev import chebyshev_sum, chebyshev_terms
 from graphkit.operators.wavelets.filter_bank import Kernel
@@ -43,7 +43,7 @@ def kernel_coefficients(kernel: Kernel, order: int, *, largest: float = 2.0) -> 
         >>> kernel_coefficients(lambda x: x.unsqueeze(0), 2).round(decimals=6).abs().tolist()  # 1 + T_1
         [[1.0, 1.0, 0.0]]
     """
-    return _series(kernel, largest)[:, : one_of_counts("order", order, 0, TERMS - 1) + 1].contiguous()
+    return _series(kernel, largest)[:, : integer_between("order", order, 0, TERMS - 1) + 1].contiguous()
 
 
 def kernel_order(kernel: Kernel, *, largest: float = 2.0, tolerance: float = 1e-6) -> int:

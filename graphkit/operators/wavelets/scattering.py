@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit._checks import graph_numbers, instance, one_of_counts, one_row_per_column
+from graphkit._checks import batch_vector, instance, integer_between, one_row_per_column
 from graphkit.operators.laplacian import laplacian
 from graphkit.operators.operand_checks import check_shape
 from graphkit.operators.sparse import SparseOperator
@@ -69,7 +69,7 @@ def diffusion_wavelets(walk: SparseOperator, x: Tensor, *, scales: int = 4) -> T
         [[0.5, -0.5], [0.0, 0.0], [0.5, 0.5]]
     """
     instance("walk", walk, SparseOperator, "a SparseOperator")
-    one_of_counts("scales", scales, 1, MOST_SCALES)
+    integer_between("scales", scales, 1, MOST_SCALES)
     one_row_per_column(x, walk.shape[1])
     parts, low = [], x
     for scale in range(scales + 1):
@@ -104,8 +104,8 @@ def node_scattering(walk: SparseOperator, x: Tensor, *, scales: int = 4, layers:
         [[1.0, 0.5, 0.0, 0.0], [0.0, 0.5, 0.0, 0.0]]
     """
     instance("walk", walk, SparseOperator, "a SparseOperator")
-    one_of_counts("layers", layers, 0, 2)
-    one_of_counts("scales", scales, 1, MOST_SCALES)
+    integer_between("layers", layers, 0, 2)
+    integer_between("scales", scales, 1, MOST_SCALES)
     check_shape("x", x, nodes=walk.shape[1], features=None)
     paths = [x.unsqueeze(0)]
     if layers > 0:
@@ -153,8 +153,8 @@ def graph_scattering(
         [[1.0, 1.0, 0.0, 0.0, 1.0, 0.5, 0.0, 0.0]]
     """
     instance("walk", walk, SparseOperator, "a SparseOperator")
-    one_of_counts("moments", moments, 1, MOST_MOMENTS)
-    graph_numbers("batch", batch, walk.shape[0])
+    integer_between("moments", moments, 1, MOST_MOMENTS)
+    batch_vector("batch", batch, walk.shape[0])
     paths = node_scattering(walk, x, scales=scales, layers=layers).flatten(1)
     if batch is None:
         batch = torch.zeros(len(x), dtype=torch.long, device=x.device)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import function, host_array, instance, number, positive, symmetric_operator
+from graphkit._checks import function, instance, number, positive, symmetric_operator, to_numpy
 from graphkit.operators.autograd import outside_transforms
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.sparse import SparseOperator
@@ -126,8 +126,8 @@ def _threshold_columns(
             found.device
         )
         i, j = kept.nonzero(as_tuple=True)
-        rows.append(host_array(i))
-        columns.append(host_array(j + start))
+        rows.append(to_numpy(i))
+        columns.append(to_numpy(j + start))
         values.append(found[i, j])
     if not rows:
         return ThresholdedWavelets(laplacian, threshold, 0.0, 0.0, 0.0)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import (
+    eigenvalue_in_range,
     instance,
+    integer_between,
     member,
-    one_of_counts,
     one_row_per_column,
     positive,
-    spectrum_covered,
     symmetric_operator,
     tensor,
 )
@@ -160,7 +160,7 @@ def _check_settings(method: str, order: int | None, tolerance: float | None) -> 
     """Refuse a way, a degree or an error that there is not."""
     member("method", method, METHODS)
     if order is not None:
-        one_of_counts("order", order, 0, TERMS - 1)
+        integer_between("order", order, 0, TERMS - 1)
     if tolerance is not None:
         positive("tolerance", tolerance)
 
@@ -189,7 +189,7 @@ def check_condition(bank: FilterBank, dtype: torch.dtype) -> float:
 
 
 def _factors(basis: FourierBasis, bank: FilterBank, dtype: torch.dtype) -> Tensor:
-    spectrum_covered(basis.extent[1], bank.largest)
+    eigenvalue_in_range(basis.extent[1], bank.largest)
     return bank(basis.eigenvalues.double()).to(dtype)
 
 
@@ -210,7 +210,7 @@ def _polynomial_coefficients(
     if is_cacheable(values):  # under a transform its numbers cannot be read
         plain = operator if operator.constant else operator.with_values(values)
         if float(eigenvalue_bound(plain).max()) > bank.largest:
-            spectrum_covered(cached(lambda: _largest(plain), "largest eigenvalue", plain), bank.largest)
+            eigenvalue_in_range(cached(lambda: _largest(plain), "largest eigenvalue", plain), bank.largest)
     if order is None and tolerance is not None:
         order = kernel_order(bank, largest=bank.largest, tolerance=tolerance)
     elif order is None:

@@ -175,7 +175,7 @@ def prepare(data: Data, recipe: ModelRecipe, device: torch.device, dtype: torch.
             "(`data.edge_weight = None`), or with a model that does (gcn, cheb)."
         )
     if weight is not None and recipe.model.edge_weights == "used":
-        _checks.weights_of_degrees(weight)
+        _checks.degree_weights(weight)
     graph = recipe.model.graph(
         data.edge_index.to(device), None if weight is None else weight.to(device, dtype), data.num_nodes
     )
@@ -202,7 +202,7 @@ def graph_classes(graphs: GraphSet) -> Tensor:
             "real numbers and several labels of a graph are learnt only by `train`, from OGB's sets (`y.long()` makes "
             "classes of whole numbers)."
         )
-    _checks.classes("y", y, card.classes if card else 0)
+    _checks.class_count("y", y, card.classes if card else 0)
     require_plain_edges(graphs)
     return y.long()
 

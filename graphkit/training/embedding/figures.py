@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphkit.metric.distances import normalised
+from graphkit.metric.distances import normalize_rows
 from graphkit.metric.retrieval import evaluate_retrieval
 from graphkit.training.embedding.probe import tuned_probe
 
@@ -48,24 +48,24 @@ class Examination:
         others; "within NAME": those of that graph their own. One class alone has neither a probe nor clusters.
         """
         z = z.detach().cpu()
-        every = evaluate_retrieval(z, self.y, exclude=self.exclude, cuts=[1], figures=["ranking"])
+        every = evaluate_retrieval(z, self.y, exclude=self.exclude, cuts=[1], metrics=["ranking"])
         found = {f"{name} (all)": value for name, value in every.as_dict().items() if name != "recall@1"}
         asking = self.test & (self.y >= 0)
-        test = evaluate_retrieval(z, self.y, queries=asking, exclude=self.exclude, cuts=[1], figures=["ranking"])
+        test = evaluate_retrieval(z, self.y, queries=asking, exclude=self.exclude, cuts=[1], metrics=["ranking"])
         found |= {f"{name} (test)": value for name, value in test.as_dict().items() if name != "recall@1"}
         if self.part is not None:
             found |= self._by_graph(z, asking, self.part)
         if not math.isnan(apart := overlap(z[asking], self.y[asking])):
             found["overlap (test)"] = apart
         items = None if self.disjoint else self.train
-        vote = evaluate_retrieval(z, self.y, queries=asking, items=items, exclude=self.exclude, figures=["knn"])
+        vote = evaluate_retrieval(z, self.y, queries=asking, gallery=items, exclude=self.exclude, metrics=["knn"])
         found |= {"knn (test)": vote["knn"]}
         if probes and len(self.y[asking].unique()) > 1:
-            others = evaluate_retrieval(z, self.y, queries=asking, train=items, figures=["probe"])
+            others = evaluate_retrieval(z, self.y, queries=asking, train=items, metrics=["probe"])
             found["probe (test)"] = others["probe"]
             if self.validation is not None:
                 found["tuned probe (test)"] = tuned_probe(z, self.y, (self.train, self.validation, self.test))
-            found["ami (all)"] = evaluate_retrieval(z, self.y, figures=["ami"])["ami"]
+            found["ami (all)"] = evaluate_retrieval(z, self.y, metrics=["ami"])["ami"]
         return found
 
     def _by_graph(self, z: Tensor, asking: Tensor, part: Tensor) -> dict[str, float]:
@@ -80,8 +80,8 @@ class Examination:
                 queries, items = asking & (part == graph), (part == graph) == (name == "within")
                 counts = self.y[items & (self.y >= 0)].bincount(minlength=int(self.y.max()) + 1)
                 if bool((counts[self.y[queries]] > (name == "within")).any()):
-                    options = {"queries": queries, "items": items, "exclude": self.exclude, "cuts": [1]}
-                    parts.append(evaluate_retrieval(z, self.y, figures=["ranking"], **options))
+                    options = {"queries": queries, "gallery": items, "exclude": self.exclude, "cuts": [1]}
+                    parts.append(evaluate_retrieval(z, self.y, metrics=["ranking"], **options))
                     if name == "within":
                         found[f"map@r (within {self.graphs[int(graph)]})"] = parts[-1]["map@r"]
             total = sum(each.queries for each in parts)
@@ -107,7 +107,7 @@ def overlap(z: Tensor, y: Tensor, *, most: int = 2_000) -> float:
     if len(z) > most:
         chosen = torch.linspace(0, len(z) - 1, most).long()
         z, y = z[chosen], y[chosen]
-    unit = normalised(z.double())
+    unit = normalize_rows(z.double())
     distance = 1 - unit @ unit.T
     upper = torch.ones(len(z), len(z)).triu(1).bool()
     same = (y[:, None] == y) & upper

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graphkit.metric import Telemetry
-    from graphkit.metric.criterion import AbstractCriterion
+    from graphkit.metric.losses.abstract import AbstractCriterion
     from graphkit.training.classification.tasks import Rows
     from graphkit.training.embedding.material import Material
 
@@ -100,15 +100,15 @@ class AbstractLabelled(AbstractObjective):
 
     def report(self, z: Tensor, y: Tensor) -> Telemetry:
         """Return the criterion's report, of embeddings as it is given them."""
-        from graphkit.metric.distances import normalised
+        from graphkit.metric.distances import normalize_rows
 
-        return self.criterion().report(normalised(z) if self.unit else z, y)
+        return self.criterion().report(normalize_rows(z) if self.unit else z, y)
 
     def loss(self, model: nn.Module, material: Material, batch: Rows) -> Tensor:
         """Return the mean of the criterion over the views, and what they disagree on."""
         import torch
 
-        from graphkit.metric.distances import normalised
+        from graphkit.metric.distances import normalize_rows
         from graphkit.metric.prototypes import class_prototypes, consistency
 
         criterion = self.criterion()
@@ -121,7 +121,7 @@ class AbstractLabelled(AbstractObjective):
             if self.consistency:
                 prototypes = class_prototypes(z, batch.y)
                 guesses.append(prototypes.logits(found[material.seen], self.temperature).softmax(-1))
-            losses.append(criterion(normalised(z) if self.unit else z, batch.y))
+            losses.append(criterion(normalize_rows(z) if self.unit else z, batch.y))
         total = torch.stack(losses).mean()
         return total + self.consistency * consistency(guesses, sharpening=self.sharpening) if guesses else total
 

@@ -41,9 +41,9 @@ class AbstractSelfSupervised(AbstractObjective):
     def report(self, z: Tensor, y: Tensor) -> Telemetry:
         """Return how classes lie that the loss knows nothing of, by direction."""
         from graphkit.metric import telemetry
-        from graphkit.metric.distances import normalised
+        from graphkit.metric.distances import normalize_rows
 
-        return telemetry(normalised(z), y)
+        return telemetry(normalize_rows(z), y)
 
     def stepped(self, model: Any, progress: float) -> None:
         """Let the method do what follows a step."""

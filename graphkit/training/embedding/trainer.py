@@ -146,7 +146,7 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
 
     def _validation_map(self, z: Tensor) -> float:
         """Return how well the labelled items answer the validation items."""
-        found = evaluate_retrieval(z, self._labelled.y, queries=self._queries, cuts=[], figures=["ranking"])
+        found = evaluate_retrieval(z, self._labelled.y, queries=self._queries, cuts=[], metrics=["ranking"])
         return found.map_at_r or 0.0
 
     def _telemetry(self, z: Tensor) -> dict[str, float | None]:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from graphkit._checks import nearest
+from graphkit._checks import suggestion
 from graphkit.training.engine.arguments import fields_of
 
 REQUIRED = {
@@ -65,7 +65,7 @@ class AbstractOptions:
         for name in overrides:
             if name not in known:
                 deciding = [each for each in known if each not in self.idle()]
-                raise ValueError(f"`{name}` is no field of {self.title}. {nearest(name, deciding)}")
+                raise ValueError(f"`{name}` is no field of {self.title}. {suggestion(name, deciding)}")
         try:
             return self.replaced(overrides)
         except ValidationError as error:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphkit._checks import instance, integer_labels, weights_of_degrees
+from graphkit._checks import degree_weights, instance, integer_labels
 from graphkit.data import validate
 
 OVERLAP = 0.1
@@ -36,7 +36,7 @@ def require_sound(data: Data, needed: Sequence[str] = ("x", "y")) -> None:
             raise ValueError(f"`{name}` is missing: few-shot methods tell items apart by features, and draw by labels.")
     validate(data)
     if data.get("edge_weight") is not None:
-        weights_of_degrees(data.edge_weight)
+        degree_weights(data.edge_weight)
     if "y" in needed:
         integer_labels("y", data.y, data.num_nodes)
 

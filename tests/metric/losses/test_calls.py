@@ -24,7 +24,7 @@ from graphkit.metric import (
     TripletLoss,
     pairwise_distances,
 )
-from graphkit.metric.streaming import blocks
+from graphkit.metric.blockwise import row_blocks
 from graphkit.metric.tuples import Pairs, Quadruplets, Triplets
 
 LOSSES = {
@@ -90,10 +90,9 @@ def test_an_inner_step_of_maml_has_the_gradient_of_finite_differences(y, generat
 def test_many_blocks_give_what_one_gives(generator, monkeypatch, name):
     z, y = torch.randn(40, 4, generator=generator).double().requires_grad_(), torch.arange(40) % 4
     whole = torch.autograd.grad(LOSSES[name]()(z, y), z)[0]
-    for place in ("losses.abstract", "streaming", "losses.quadruplets"):
+    for place in ("blockwise", "losses.quadruplet"):
         monkeypatch.setattr(f"graphkit.metric.{place}.BLOCK", 7 * 40)
-    monkeypatch.setattr("graphkit.metric.streaming.streamed.__kwdefaults__", {"ordered": True, "block": 7 * 40})
-    assert len(blocks(40, 40, 7 * 40)) == 6
+    assert len(row_blocks(40, 40, 7 * 40)) == 6
     torch.testing.assert_close(torch.autograd.grad(LOSSES[name]()(z, y), z)[0], whole, atol=1e-12, rtol=1e-12)
 
 
@@ -109,7 +108,7 @@ def test_without_kernels_as_on_an_accelerator_the_result_is_the_same(z, y, monke
     loss, others = LOSSES[name](distance=distance), (z.detach().flip(0) + 0.1, y.roll(1))
     values, report = [loss(z, y), loss(z, y, reference=others)], loss.report(z, y)
     gradients = [torch.autograd.grad(value, z)[0] for value in values]
-    monkeypatch.setattr("graphkit.metric.streaming.COMPILED_ON", ())
+    monkeypatch.setattr("graphkit.metric.blockwise.KERNEL_DEVICES", ())
     found = [loss(z, y), loss(z, y, reference=others)]
     torch.testing.assert_close(found, values, atol=1e-12, rtol=1e-12)
     assert loss.report(z, y).active == report.active

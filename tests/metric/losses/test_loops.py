@@ -223,13 +223,13 @@ def test_the_same_item_in_two_classes_ties_wherever_it_stands(generator, distanc
     z = torch.randn(20, 7, generator=generator).repeat(2, 1)[torch.randperm(40, generator=generator)]
     loss = TripletLoss(0.0, distance=distance, reduction="sum")
     d = torch.zeros(40, 40)
-    loss_of = loss.slopes
+    loss_of = loss.block_gradients
 
-    def watched(distances, relations, out):
-        d[relations.own : relations.own + len(distances)] = distances
-        return loss_of(distances, relations, out)
+    def watched(distances, masks, out):
+        d[masks.diagonal : masks.diagonal + len(distances)] = distances
+        return loss_of(distances, masks, out)
 
-    loss.slopes = watched
+    loss.block_gradients = watched
     loss(z, torch.arange(40) % 3)
     same = (z[:, None] == z).all(-1)
     assert all(torch.equal(d[:, i], d[:, j]) for i, j in same.nonzero().tolist())

@@ -93,7 +93,7 @@ def test_the_inductive_setting_never_sees_test_nodes(data):
 def test_unseen_classes_give_no_label_and_alone_are_examined(data):
     before = run(data, disjoint=1)
     unseen = int(before.record.record.protocol.setting.split("classes ")[1].split()[0])
-    expected = evaluate_retrieval(before.embeddings[0], torch.where(data.y == unseen, data.y, -1), figures=["ranking"])
+    expected = evaluate_retrieval(before.embeddings[0], torch.where(data.y == unseen, data.y, -1), metrics=["ranking"])
     assert before.seeds[0].figures["prototype"]["map@r (all)"] == expected.map_at_r
     assert set(before.y.tolist()) == {-1, unseen}
     with pytest.raises(ValueError, match="`disjoint` must leave two of the 3 classes"):
@@ -103,14 +103,14 @@ def test_unseen_classes_give_no_label_and_alone_are_examined(data):
 def test_neighbours_are_left_out_on_request(data):
     outcome = run(data, without_neighbours=True)
     pairs = torch.cat([data.edge_index, data.edge_index.flip(0)], dim=1)
-    expected = evaluate_retrieval(outcome.embeddings[0], data.y, exclude=pairs, figures=["ranking"]).map_at_r
+    expected = evaluate_retrieval(outcome.embeddings[0], data.y, exclude=pairs, metrics=["ranking"]).map_at_r
     assert outcome.seeds[0].figures["prototype"]["map@r (all)"] == expected
 
 
 def test_baselines_stand_beside_and_the_classifier_is_that_of_train(data):
     outcome = run(data, seeds=[3], beside=[recipe("gcn", {"epochs": 3})])
     assert list(outcome.record.figures) == ["raw features", "random encoder", "gcn, cross-entropy", "prototype"]
-    raw = evaluate_retrieval(data.x, data.y, figures=["ranking"])
+    raw = evaluate_retrieval(data.x, data.y, metrics=["ranking"])
     assert outcome.seeds[0].figures["raw features"]["map@r (all)"] == raw.map_at_r
 
 

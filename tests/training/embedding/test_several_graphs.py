@@ -61,7 +61,7 @@ def test_within_and_across_are_who_may_answer(graphs, generator):
     for query in union.test_mask.nonzero().squeeze(1):
         for own, gathered in ((True, within), (False, across)):
             items = (union.part == union.part[query]) == own
-            gathered.append(evaluate_retrieval(z, union.y, queries=query[None], items=items, figures=["ranking"]))
+            gathered.append(evaluate_retrieval(z, union.y, queries=query[None], gallery=items, metrics=["ranking"]))
     for name, gathered in (("within", within), ("across", across)):
         for figure in ("map@r", "hit@1"):
             expected = sum(each[figure] for each in gathered) / len(gathered)

@@ -54,7 +54,7 @@ def test_a_classifier_beside_sees_no_more_than_the_embedding(data):
     other.val_mask = data.val_mask & (data.y != unseen)
     assert torch.equal(logits(other), before)
     assert not torch.equal(logits(data), before)
-    expected = evaluate_retrieval(before, torch.where(data.y == unseen, data.y, -1), figures=["ranking"]).map_at_r
+    expected = evaluate_retrieval(before, torch.where(data.y == unseen, data.y, -1), metrics=["ranking"]).map_at_r
     assert outcome.seeds[0].figures["gcn, cross-entropy"]["map@r (all)"] == expected
     hidden = seen_in_training(data, inductive=True)
     assert not data.test_mask[hidden.edge_index].any()

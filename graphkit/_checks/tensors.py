@@ -1,4 +1,4 @@
-"""Items: embeddings, labels, places, categories."""
+"""Arguments that are tensors, and what goes with them: embeddings, labels, features, indices, generators, modules."""
 
 from __future__ import annotations
 
@@ -6,11 +6,86 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from graphkit._checks.kinds import dense, tensor
+from graphkit._checks.values import instance
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import Tensor
+
+
+def tensor(argument: str, value: Tensor) -> Tensor:
+    """Return ``value`` if it is a tensor, else raise ``TypeError``."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        texts = isinstance(value, list | tuple) and any(isinstance(each, str) for each in value)
+        way = "`numpy.unique(texts, return_inverse=True)[1]` numbers texts" if texts else "`torch.as_tensor` makes one"
+        raise TypeError(f"`{argument}` must be a tensor, got {type(value).__name__}; {way}.")
+    return value
+
+
+def dense(argument: str, value: Tensor) -> Tensor:
+    """Return ``value`` if it is a dense tensor that holds its numbers, else raise ``TypeError``."""
+    import torch
+
+    if tensor(argument, value).layout != torch.strided or value.device.type == "meta":
+        raise TypeError(
+            f"`{argument}` must be a dense tensor with numbers in it, got {value.layout} on {value.device}; "
+            "`to_dense()` makes one of a sparse tensor."
+        )
+    return value
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """Return a tensor's numbers as NumPy sees them; without a copy where the tensor is on the CPU."""
+    return tensor.detach().cpu().numpy()
+
+
+def floating_dtype(argument: str, dtype: object) -> None:
+    """Refuse anything but a type of floating-point or complex numbers."""
+    import torch
+
+    if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype.is_complex):
+        raise TypeError(f"`{argument}` must be a type of floating-point numbers, such as torch.float32, got {dtype!r}.")
+
+
+def random_generator(argument: str, value: torch.Generator) -> torch.Generator:
+    """Return ``value`` if it is a generator of random numbers, else raise ``TypeError``."""
+    import torch
+
+    if not isinstance(value, torch.Generator):
+        raise TypeError(
+            f"`{argument}` must be a torch.Generator, got {type(value).__name__}; `torch.Generator().manual_seed(0)` "
+            "makes one."
+        )
+    return value
+
+
+def optional_generator(argument: str, value: Any) -> None:
+    """Refuse what is neither nothing nor a generator."""
+    import torch
+
+    if value is not None:
+        instance(argument, value, torch.Generator, "a torch.Generator or None")
+
+
+def torch_module(argument: str, value: torch.nn.Module) -> torch.nn.Module:
+    """Return ``value`` if it is a module, else raise ``TypeError``."""
+    import torch
+
+    if not isinstance(value, torch.nn.Module):
+        raise TypeError(f"`{argument}` must be a torch.nn.Module, got {type(value).__name__}.")
+    return value
+
+
+def not_vmapped(argument: str, mapped: bool) -> None:
+    """Refuse a graph that ``torch.vmap`` runs over: what is prepared of it cannot be made for many at once."""
+    if mapped:
+        raise ValueError(
+            f"`{argument}` cannot be mapped over by `torch.vmap`; give it `in_dims=None`, or put the graphs side by "
+            "side in one (torch_geometric.data.Batch)."
+        )
 
 
 def embeddings(argument: str, z: Tensor) -> Tensor:
@@ -47,7 +122,28 @@ def integer_labels(argument: str, y: Tensor, items: int) -> Tensor:
     return y
 
 
-def classes(argument: str, y: Tensor, known: int = 0) -> int:
+def class_labels(argument: str, y: Tensor, items: int) -> Tensor:
+    """Return ``y`` if it holds one class per item: an integer from 0 upwards, or -1 where it has no label.
+
+    Numbers are not looked at inside a ``torch.func`` transform, which hides them.
+
+    Raises:
+        TypeError: for anything but a tensor of integers.
+        ValueError: for another shape, and for labels below -1.
+    """
+    import torch
+
+    integer_labels(argument, y, items)
+    if not torch._C._functorch.is_functorch_wrapped_tensor(y) and y.numel() and int(y.min()) < -1:
+        row = int((y < -1).nonzero()[0])
+        raise ValueError(
+            f"`{argument}` must hold classes from 0 upwards, or -1 for items without a label, got {int(y[row])} in row "
+            f"{row}."
+        )
+    return y
+
+
+def class_count(argument: str, y: Tensor, known: int = 0) -> int:
     """Return the number of classes of labels 0, 1, ...; negative ones are none. A model has an output for each class.
 
     Args:
@@ -70,7 +166,7 @@ def classes(argument: str, y: Tensor, known: int = 0) -> int:
     return largest + 1
 
 
-def places(argument: str, index: object, items: int) -> Tensor:
+def index_or_mask(argument: str, index: object, items: int) -> Tensor:
     """Return places among ``items`` as int64 ``[places]``, of integers (negative ones from the end) or of a mask.
 
     Raises:
@@ -104,7 +200,7 @@ def places(argument: str, index: object, items: int) -> Tensor:
     return torch.where(found < 0, found + items, found) if lowest < 0 else found
 
 
-def item_numbers(argument: str, value: Tensor, axes: str, items: int | None = None) -> Tensor:
+def item_ids(argument: str, value: Tensor, axes: str, items: int | None = None) -> Tensor:
     """Return ``value`` if it holds numbers of items, from 0 to ``items - 1``.
 
     Args:
@@ -132,7 +228,7 @@ def item_numbers(argument: str, value: Tensor, axes: str, items: int | None = No
     return value
 
 
-def extent(places: Any) -> tuple[int, int]:
+def min_and_max(places: Any) -> tuple[int, int]:
     """Return the least and the largest of some integers, (0, -1) where there are none; on the CPU NumPy is faster."""
     if not len(places):
         return 0, -1
@@ -145,7 +241,7 @@ def extent(places: Any) -> tuple[int, int]:
     return low, high
 
 
-def integers(argument: str, places: np.ndarray | Tensor) -> None:
+def integer_vector(argument: str, places: np.ndarray | Tensor) -> None:
     """Refuse what are no integers along one axis."""
     kind = str(places.dtype).removeprefix("torch.")
     if kind not in ("int64", "int32", "int16", "int8", "uint8") or places.ndim != 1:
@@ -186,3 +282,85 @@ def require_finite_logits(accuracies: Sequence[float]) -> None:
             "have no accuracy: its inner loop diverged (take a smaller `inner_lr`), or parameters or features are not "
             "finite."
         )
+
+
+def one_row_per_column(x: Tensor, columns: int) -> None:
+    """Refuse a signal that has not one row for each column of the matrix that is to multiply it."""
+    tensor("x", x)
+    rows = x.shape[-2] if x.dim() > 1 else x.shape[0] if x.dim() else None
+    if rows != columns:
+        raise ValueError(f"`x` must have {columns:,} rows, one per column of the operator, got {list(x.shape)}.")
+
+
+def one_row_per_node(x: Tensor, nodes: int) -> None:
+    """Refuse a signal that has not one row for each node (or place) of the graph."""
+    if tensor("x", x).dim() < 2 or x.shape[-2] != nodes:
+        raise ValueError(f"`x` must have shape [..., {nodes:,} nodes, features], got {list(x.shape)}.")
+
+
+def features_per_item(argument: str, x: Tensor, width: int) -> None:
+    """Refuse features of another width than a layer was made for; any fits where that is unknown, below 1."""
+    if 0 < width != x.shape[-1]:
+        raise ValueError(f"`{argument}` must have {width} features, got {list(x.shape)}.")
+
+
+def features(argument: str, x: Any, width: int = 0, weight: Tensor | None = None) -> None:
+    """Refuse what are not features that a layer can multiply by its weights.
+
+    Args:
+        argument: name of ``x``.
+        x: a tensor or a ``SparseOperator``, ``[..., nodes, features]``.
+        width: how many features the layer was made for; any where that is not above 0.
+        weight: of the layer, whose place and type a dense ``x`` must have; autocast sees to types itself.
+    """
+    import torch
+
+    operator = hasattr(x, "pattern")
+    if not operator:
+        tensor(argument, x)
+    if x.dim() < 2:
+        raise ValueError(f"`{argument}` must have shape [..., nodes, features], got {list(x.shape)}.")
+    features_per_item(argument, x, width)
+    if weight is None or torch.overrides.has_torch_function_unary(weight):  # made later, or of each task its own
+        return
+    if x.device != weight.device:
+        raise ValueError(f"`{argument}` must be on {weight.device}, where the layer's weights are, got {x.device}.")
+    if operator or x.dtype == weight.dtype or x.layout != torch.strided:
+        return
+    if x.device.type == "meta" or not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(
+            f"`{argument}` must have the type of the layer's weights, {weight.dtype}, got {x.dtype}; convert one of "
+            f"them, such as by `{argument}.to({weight.dtype})`."
+        )
+
+
+def pair_of_features(argument: str, x: Any) -> None:
+    """Refuse a list or tuple that is not (features of sources, features of targets or ``None``)."""
+    if len(x) != 2 or x[0] is None or any(isinstance(end, list | tuple) for end in x):
+        raise TypeError(
+            f"`{argument}` must be a tensor or a pair (x_source, x_target) of them, got a {type(x).__name__} of "
+            f"{len(x)}; `torch.as_tensor` makes a tensor."
+        )
+
+
+def same_device(argument: str, x: Tensor, other: Tensor) -> Tensor:
+    """Return ``x`` if it lies where ``other`` does, which it is used with."""
+    if x.device != other.device:
+        raise ValueError(
+            f"`{argument}` must be on {other.device}, as the rest of the call, got {x.device}; move it there."
+        )
+    return x
+
+
+def dense_features(argument: str, x: Any, other: Tensor) -> None:
+    """Refuse what are not features in a dense tensor of floating-point numbers, on the device of ``other``."""
+    import torch
+
+    features(argument, x)
+    if not isinstance(x, torch.Tensor) or x.layout != torch.strided:
+        raise TypeError(f"`{argument}` must be a dense tensor here; `{argument}.to_dense()` makes one.")
+    if not x.is_floating_point():
+        raise TypeError(
+            f"`{argument}` must hold floating-point numbers, got {x.dtype}; `{argument}.float()` makes them."
+        )
+    same_device(argument, x, other)

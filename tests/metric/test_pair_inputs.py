@@ -78,7 +78,7 @@ def test_of_half_precision_both_modes_return_single(generator, name, dtype):
     for mode in ("once", "twice"):
         loss = PrototypeLoss() if name == "prototype" else LOSSES[name](differentiable=mode)
         torch.testing.assert_close(loss(z, y), loss(z.float(), y))
-    assert evaluate_retrieval(z, y, figures=["ranking"]) == evaluate_retrieval(z.float(), y, figures=["ranking"])
+    assert evaluate_retrieval(z, y, metrics=["ranking"]) == evaluate_retrieval(z.float(), y, metrics=["ranking"])
 
 
 @pytest.mark.parametrize("mode", ["once", "twice"])
@@ -150,7 +150,7 @@ WRONG = {
     "more conditions than attributes": (
         lambda: evaluate_conditions(torch.stack([Z, Z, Z]), BOTH),
         ValueError,
-        r"`seen` must have a condition for an attribute of `y` \(2\), got 3",
+        r"`embeddings` must have a condition for an attribute of `y` \(2\), got 3",
     ),
     "list of queries": (lambda: evaluate_retrieval(Z, Y, queries=[0, 1]), TypeError, "`queries` must be a tensor"),
     "list of pairs": (lambda: evaluate_retrieval(Z, Y, exclude=[[0], [1]]), TypeError, "`exclude` must be a tensor"),
@@ -160,11 +160,11 @@ WRONG = {
         r"`cuts` must be a list such as \[1, 5, 10\], got",
     ),
     "one figure": (
-        lambda: evaluate_retrieval(Z, Y, figures="ranking"),
+        lambda: evaluate_retrieval(Z, Y, metrics="ranking"),
         TypeError,
-        r"`figures` must be a list such as \['ranking', 'knn'\], got 'ranking'",
+        r"`metrics` must be a list such as \['ranking', 'knn'\], got 'ranking'",
     ),
-    "one class": (lambda: evaluate_retrieval(Z, Y * 0), ValueError, "leave 'probe' out of `figures`"),
+    "one class": (lambda: evaluate_retrieval(Z, Y * 0), ValueError, "leave 'probe' out of `metrics`"),
     "list of anomalies": (
         lambda: AnomalyScorer().fit(Z).detection(Z, [True, False, True, False]),
         TypeError,
