@@ -17,7 +17,7 @@ from graphkit.meta.items import AbstractItems, Nodes
 from graphkit.meta.known import as_made, plain_items
 from graphkit.meta.receptive import Fields
 from graphkit.nn import Encoder, GCNConv
-from graphkit.nn.alteration import LIBRARIES, bare, home
+from graphkit.nn.alteration import LIBRARIES, defining_module, is_plain_linear
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.prepared import remembered
 
@@ -124,8 +124,8 @@ def _plain(conv: Any) -> bool:
     """Tell whether a layer is GCN's as its paper has it."""
     return (
         type(conv) in (GCNConv, torch_geometric.nn.GCNConv)
-        and all(home(getattr(type(conv), step)).startswith(LIBRARIES) for step in STEPS)
-        and bare(conv.lin)
+        and all(defining_module(getattr(type(conv), step)).startswith(LIBRARIES) for step in STEPS)
+        and is_plain_linear(conv.lin)
         and conv.normalize
         and conv.add_self_loops
         and not conv.improved

@@ -42,7 +42,7 @@ class AtomEncoder(nn.Module):
     def __init__(self, emb_dim: int) -> None:
         super().__init__()
         self.atom_embedding_list = _embeddings(ATOM_CATEGORIES, emb_dim)
-        self.register_buffer("first_atom", _starts(ATOM_CATEGORIES), persistent=False)
+        self.register_buffer("first_atom", _category_offsets(ATOM_CATEGORIES), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the vectors of atoms ``x [nodes, 9]``, integers, as ``[nodes, emb_dim]``."""
@@ -85,14 +85,14 @@ class BondEncoder(nn.Module):
         categories("edge_attr", edge_attr, BOND_CATEGORIES)
         kind, stereo, conjugated = _weights(self.bond_embedding_list)
         table = kind[:, None, None] + stereo[None, :, None] + conjugated[None, None, :]
-        return EdgeTable(table.flatten(0, 2), bond_rows(edge_attr))
+        return EdgeTable(table.flatten(0, 2), bond_indices(edge_attr))
 
 
-def bond_rows(edge_attr: Tensor) -> Tensor:
+def bond_indices(edge_attr: Tensor) -> Tensor:
     """Return the number of each bond's combination among all, ``[edges]``; the caller vouches for the categories.
 
     Example:
-        >>> bond_rows(torch.tensor([[0, 0, 1], [1, 2, 0]])).tolist()
+        >>> bond_indices(torch.tensor([[0, 0, 1], [1, 2, 0]])).tolist()
         [1, 16]
     """
     _, stereo, conjugated = BOND_CATEGORIES
@@ -110,5 +110,5 @@ def _weights(embeddings: nn.ModuleList) -> list[Tensor]:
     return [cast("Tensor", each.weight) for each in embeddings]
 
 
-def _starts(categories: tuple[int, ...]) -> Tensor:
+def _category_offsets(categories: tuple[int, ...]) -> Tensor:
     return torch.tensor([0, *categories[:-1]]).cumsum(0)

@@ -31,7 +31,7 @@ ENTRANCES = {
     "graphkit.metric.nearest": "nearest_items",
     "graphkit.metric.retrieval": "evaluate_retrieval",
     "graphkit.metric.streaming": "TripletLoss",
-    "graphkit.nn.spectral.wavelet": "GraphWaveletConv",
+    "graphkit.nn.spectral.graph_wavelet": "GraphWaveletConv",
     "graphkit.operators.attention": "attend",
     "graphkit.operators.coarsening.contraction": "coarse_graph",
     "graphkit.operators.coarsening.hierarchy": "Level by hand",

@@ -21,7 +21,7 @@ import scipy.sparse
 import torch
 
 import graphkit
-from graphkit.contrastive.views import Augmentation, Diffusion, View
+from graphkit.contrastive.augmentations import Augmentation, Diffusion, View
 from graphkit.data import load
 from graphkit.nn import ChebConv, GATConv, GCNConv, GraphWaveletConv, SAGEConv
 from graphkit.operators import (
@@ -399,10 +399,10 @@ REMEMBERED = {
     "meta.cuts:_rows": INTERNAL,
     "meta.features:sparse_rows": INTERNAL,
     "meta.stacks:stack_of": INTERNAL,
-    "nn.spectral.polynomial:_checked": ANSWERED,
-    "nn.spectral.rescaled:_refuse": ANSWERED,
-    "nn.spectral.wavelet:_belong": ANSWERED,
-    "nn.spectral.wavelet:_wavelets": "`wavelets` lends its operators; law above",
+    "nn.spectral.polynomial:_checked_laplacian": ANSWERED,
+    "nn.spectral.fused_laplacian:_check_batch": ANSWERED,
+    "nn.spectral.graph_wavelet:_bind_to_graph": ANSWERED,
+    "nn.spectral.graph_wavelet:_wavelets": "`wavelets` lends its operators; law above",
     "operators.coarsening.hierarchy:_basis": "`basis` is a copy; law above",
     "operators.coarsening.hierarchy:fingerprint": ANSWERED,
     "operators.coarsening.hierarchy:tree": "looked at before it is handed out again; law above",
@@ -425,9 +425,9 @@ REMEMBERED = {
     "meta.features:of": "features of parts of a graph, drawn anew for every batch of tasks",
     "metric.relations:different": "of one batch, inside a loss",
     "metric.relations:same": "of one batch, inside a loss",
-    "nn.fused:_steps_are_known": ANSWERED,
-    "nn.fused:_steps_of": ANSWERED,
-    "nn.alteration:methods": ANSWERED,
+    "nn.fused:_has_library_steps": ANSWERED,
+    "nn.fused:_step_names": ANSWERED,
+    "nn.alteration:method_names": ANSWERED,
     "operators.coarsening.tree:full": ANSWERED,
     "operators.polynomials.cayley:_degree": ANSWERED,
     "operators.polynomials.series:_cosines": INTERNAL,

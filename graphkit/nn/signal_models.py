@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch_geometric.nn.resolver import activation_resolver
 
 from graphkit._checks import at_least, dense_features, member, within
-from graphkit.nn.fused import unscriptable
-from graphkit.nn.inputs import fitting
+from graphkit.nn.fused import refuse_script
+from graphkit.nn.inputs import check_features
 from graphkit.nn.pool import ChebPool
 from graphkit.operators import BalancedTree, Level
 from graphkit.operators.dropout import dropout
@@ -50,7 +50,7 @@ class SignalNet(nn.Module):
         torch.Size([5, 2])
     """
 
-    __prepare_scriptable__ = unscriptable
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,
@@ -99,12 +99,12 @@ class SignalNet(nn.Module):
         Raises:
             ValueError: for a tree that the flat readout or a tied layer was not made for.
         """
-        fitting(x, weight=self.head.weight)
+        check_features(x, weight=self.head.weight)
         dense_features("x", x, self.head.weight)
         x = tree.spread(x)
         for stage, (conv, takes) in enumerate(zip(self.convs, self._takes, strict=True)):
             level = stage * self.pool.levels
-            x = self.pool(self.activation(_convolved(conv, takes, x, tree.levels[level])), tree, level)
+            x = self.pool(self.activation(_convolve(conv, takes, x, tree.levels[level])), tree, level)
         x = tree.gather(x, level=self.top)
         if self.readout == "flat" and x.shape[-2] != self.nodes:
             raise ValueError(
@@ -121,7 +121,7 @@ class SignalNet(nn.Module):
                 module.reset_parameters()
 
 
-def _convolved(conv: nn.Module, takes: frozenset[str], x: Tensor, level: Level) -> Tensor:
+def _convolve(conv: nn.Module, takes: frozenset[str], x: Tensor, level: Level) -> Tensor:
     """Return the convolved signal; the layer is handed what its ``forward`` asks for."""
     if "basis" in takes:
         return conv(x, level._basis.to(next(conv.parameters()).dtype))

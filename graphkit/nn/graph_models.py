@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import Linear
 
 from graphkit._checks import at_least, graph_numbers, member, within
-from graphkit.nn.fused import unscriptable
-from graphkit.nn.inputs import first_map, fitting
+from graphkit.nn.fused import refuse_script
+from graphkit.nn.inputs import check_features, first_linear
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
 from graphkit.operators.dropout import dropout
 
@@ -78,7 +79,7 @@ class VirtualNode(nn.Module):
         torch.Size([2, 4])
     """
 
-    __prepare_scriptable__ = unscriptable
+    __prepare_scriptable__ = refuse_script
 
     def __init__(self, channels: int, *, updates: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -90,7 +91,7 @@ class VirtualNode(nn.Module):
 
     def forward(self, number: int, state: Tensor, h: Tensor, batch: Tensor) -> Tensor:
         """Return the state ``[graphs, channels]`` after renewal ``number``, from nodes ``h [nodes, channels]``."""
-        fitting(h, width=self.start.size(1), weight=self.start, argument="h")
+        check_features(h, width=self.start.size(1), weight=self.start, argument="h")
         graph_numbers("batch", batch, len(h))
         renewed = self.perceptrons[number](readout("sum", h, batch, len(state)) + state)
         return dropout(renewed, self.dropout, self.training)
@@ -123,7 +124,7 @@ class GraphClassifier(nn.Module):
 
     Example:
         >>> from graphkit.nn import GINEConv
-        >>> from graphkit.nn.graphs import GraphBatch
+        >>> from graphkit.nn.graph_models import GraphBatch
         >>> model = GraphClassifier(None, 8, 1, conv=lambda i, o: GINEConv(nn.Linear(i, o)), layers=2)
         >>> atoms, bonds = torch.zeros(4, 9, dtype=torch.long), torch.zeros(2, 3, dtype=torch.long)
         >>> two = GraphBatch(atoms, torch.tensor([[0, 2], [1, 3]]), bonds, torch.tensor([0, 0, 1, 1]), 2)
@@ -131,7 +132,7 @@ class GraphClassifier(nn.Module):
         torch.Size([2, 1])
     """
 
-    __prepare_scriptable__ = unscriptable
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,
@@ -174,7 +175,7 @@ class GraphClassifier(nn.Module):
     def forward(self, graphs: GraphBatch) -> Tensor:
         """Return one row of ``out_channels`` per graph."""
         if not isinstance(self.encode, AtomEncoder):
-            fitting(graphs.x, self.encode, weight=self.heads[0].weight)  # type: ignore[arg-type]
+            check_features(graphs.x, self.encode, weight=self.heads[0].weight)  # type: ignore[arg-type]
         graph_numbers("graphs.batch", graphs.batch, len(graphs.x))
         h = self.encode(graphs.x)
         state = None if self.virtual is None else self.virtual.start.expand(graphs.graphs, -1)
@@ -216,13 +217,13 @@ class StructureFree(nn.Module):
     Source: the baselines of Errica et al. (2020), arXiv:1912.09893, for chemical and for social sets.
 
     Example:
-        >>> from graphkit.nn.graphs import GraphBatch
+        >>> from graphkit.nn.graph_models import GraphBatch
         >>> two = GraphBatch(torch.ones(3, 4), torch.zeros(2, 0, dtype=torch.long), None, torch.tensor([0, 0, 1]), 2)
         >>> StructureFree(4, 8, 2)(two).shape
         torch.Size([2, 2])
     """
 
-    __prepare_scriptable__ = unscriptable
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,
@@ -245,7 +246,7 @@ class StructureFree(nn.Module):
     def forward(self, graphs: GraphBatch) -> Tensor:
         """Return one row of ``out_channels`` per graph."""
         if not isinstance(self.encode, AtomEncoder):
-            fitting(graphs.x, first_map(self.each) or self.first)
+            check_features(graphs.x, first_linear(self.each) or self.first)
         graph_numbers("graphs.batch", graphs.batch, len(graphs.x))
         h = readout("sum", self.each(self.encode(graphs.x)), graphs.batch, graphs.graphs)
         return self.last(dropout(torch.relu(self.first(h)), self.dropout, self.training))
@@ -257,3 +258,63 @@ def _skip(in_channels: int, out_channels: int) -> nn.Module:
 
 def _linear(in_channels: int, out_channels: int) -> tuple[nn.Module, ...]:
     return nn.Linear(in_channels, out_channels), nn.BatchNorm1d(out_channels), nn.ReLU()
+
+
+class GraphEncoder(nn.Module):
+    r"""An encoder of nodes, their mean and their largest feature in each graph, and a perceptron on both.
+
+    .. math::
+        z_g = W_2\,\sigma\Bigl(W_1 \bigl[\tfrac{1}{|g|} \sum_{i \in g} h_i \,\|\, \max_{i \in g} h_i\bigr]\Bigr)
+
+    An empty graph is read as zeros.
+
+    Args:
+        nodes: any module ``(x, edge_index, batch=batch) -> [nodes, hidden_channels]``, or one without ``batch``.
+        hidden_channels: width of what ``nodes`` gives.
+        out_channels: width of the result.
+        dropout: probability of zeroing a value inside the perceptron.
+
+    Source: Xu et al. (2019), arXiv:1810.00826, section 4.2, for reading a graph off its nodes; mean and maximum instead
+    of the sum, so that an embedding does not grow with the graph.
+
+    Example:
+        >>> from graphkit.nn import Encoder, GINConv
+        >>> mlp = lambda i, o: GINConv(nn.Linear(i, o))
+        >>> encoder = GraphEncoder(Encoder(2, 8, 8, conv=mlp), 8, 3)
+        >>> encoder(torch.ones(4, 2), torch.tensor([[0, 2], [1, 3]]), torch.tensor([0, 0, 1, 1]), graphs=2).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, nodes: nn.Module, hidden_channels: int, out_channels: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.nodes = nodes
+        self.dropout = within("dropout", dropout, 0.0, 1.0)
+        at_least("hidden_channels", hidden_channels, 1)
+        self.head = nn.Sequential(
+            Linear(2 * hidden_channels, hidden_channels),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            Linear(hidden_channels, out_channels),
+        )
+
+    @property
+    def first(self) -> nn.Module:
+        """The module whose parameters ``l2_on="first"`` decays."""
+        found = getattr(self.nodes, "first", self.nodes)
+        return found if isinstance(found, nn.Module) else self.nodes
+
+    def forward(self, x: Any, edge_index: Any, batch: Tensor, *, graphs: int) -> Tensor:
+        """Return one row of ``out_channels`` per graph.
+
+        Args:
+            x: features ``[nodes, features]`` of all graphs.
+            edge_index: edges of all graphs, in any form the encoder takes.
+            batch: graph of each node ``[nodes]``.
+            graphs: number of graphs.
+        """
+        h = self.nodes(x, edge_index, batch=batch) if hasattr(self.nodes, "takes") else self.nodes(x, edge_index)
+        index = batch.unsqueeze(1).expand_as(h)
+        empty = h.new_zeros(graphs, h.size(1))
+        mean = empty.scatter_reduce(0, index, h, "mean", include_self=False)
+        largest = empty.scatter_reduce(0, index, h, "amax", include_self=False)
+        return self.head(torch.cat([mean, largest], dim=1))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from graphkit._checks import at_least, features, host_array, tied_to_nodes
-from graphkit.nn.fused import unscriptable
+from graphkit.nn.fused import refuse_script
 from graphkit.operators import Level, SparseOperator
 from graphkit.operators.pattern import Pattern
 
@@ -47,7 +47,7 @@ class LocallyConnectedConv(nn.Module):
         (torch.Size([10, 3, 2]), torch.Size([7, 2, 4]))
     """
 
-    __prepare_scriptable__ = unscriptable
+    __prepare_scriptable__ = refuse_script
 
     graph: Tensor
     bias: Tensor | None

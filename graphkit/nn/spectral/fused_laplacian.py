@@ -9,8 +9,8 @@ from torch_geometric.typing import OptTensor
 
 from graphkit._checks import graph_numbers, largest_eigenvalues, one_number_or_one_per_graph
 from graphkit.nn.fused import Fused
-from graphkit.nn.inputs import rooted, traced
-from graphkit.nn.precision import HALF, matrix_type
+from graphkit.nn.inputs import check_degrees, is_tracing
+from graphkit.nn.maps import HALF, matrix_dtype
 from graphkit.operators import SparseOperator, rescaled_laplacian
 from graphkit.operators.functions import inside_transform
 from graphkit.operators.normalization import inverse_power
@@ -23,16 +23,16 @@ class FusedLaplacian(Fused):
 
     normalization: str | None
 
-    def _refuse(self, x: Any, batch: OptTensor, lambda_max: Any) -> None:
+    def _check_batch(self, x: Any, batch: OptTensor, lambda_max: Any) -> None:
         """Refuse graphs of nodes and largest eigenvalues that do not fit; their numbers are looked at once."""
         if batch is not None:
             graph_numbers("batch", batch, x.size(-2))
         if not isinstance(lambda_max, Tensor):
-            if lambda_max is not None and not traced():
+            if lambda_max is not None and not is_tracing():
                 largest_eigenvalues("lambda_max", lambda_max)
             return
         one_number_or_one_per_graph("lambda_max", lambda_max, batch)
-        if traced() or inside_transform():
+        if is_tracing() or inside_transform():
             return
 
         def look() -> bool:
@@ -56,7 +56,7 @@ class FusedLaplacian(Fused):
             largest=lambda_max,
             batch=batch,
             flow=self.flow,
-            dtype=matrix_type(x),
+            dtype=matrix_dtype(x),
         )
         if self.normalization != "rw" and operator.constant and not operator.symmetric:
             warnings.warn(
@@ -75,14 +75,14 @@ class FusedLaplacian(Fused):
         wide = torch.float32 if dtype in HALF else dtype
         proper = index[0] != index[1]
         weight = index.new_ones(index.size(1), dtype=wide) if weight is None else weight.flatten().to(wide)
-        if traced():  # loops weigh nothing; how many there are cannot be looked at
+        if is_tracing():  # loops weigh nothing; how many there are cannot be looked at
             weight = torch.where(proper, weight, 0)
         elif not bool(proper.all()):
             index, weight = index[:, proper], weight[proper]
         target = index[1 if self.flow == "source_to_target" else 0]
         degree = weight.new_zeros(nodes).index_add(0, target, weight)
         if self.normalization == "sym":
-            rooted(degree)
+            check_degrees(degree)
             root = inverse_power(degree, 0.5)
             weight = weight * root[index[0]] * root[index[1]]
         elif self.normalization == "rw":

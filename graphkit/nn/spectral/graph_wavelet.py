@@ -15,9 +15,8 @@ from torch_geometric.typing import OptTensor
 from graphkit._checks import at_least, host_array, member, same_graph, weights_of_frequencies
 from graphkit._kernels.ordering import fingerprint
 from graphkit.nn.fused import Fused
-from graphkit.nn.inputs import fitting, plain_features, traced
-from graphkit.nn.maps import biased, mapped
-from graphkit.nn.precision import matrix_type, result_type, widened
+from graphkit.nn.inputs import check_features, densify, is_tracing
+from graphkit.nn.maps import add_bias, apply_linear, matrix_dtype, result_dtype, upcast
 from graphkit.operators import SparseOperator, chebyshev_sum, laplacian
 from graphkit.operators.features import features_of
 from graphkit.operators.functions import inside_transform
@@ -137,14 +136,14 @@ class GraphWaveletConv(Fused):
         elif order is None:
             order = usual_order(self.bank, 1e-7, largest=LARGEST)
         self.order = order
-        self._ahead = _table(self.bank, order)
-        self._back = _table(self.bank.dual(), order) if form == "gwnn" else ()
+        self._series = _table(self.bank, order)
+        self._inverse_series = _table(self.bank.dual(), order) if form == "gwnn" else ()
         maps = self.bank.bands if form == "bands" else 1
         self.lins = ModuleList(
             Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") for _ in range(maps)
         )
         self.num_nodes = num_nodes
-        self._known: int | None = None
+        self._bound_graph: int | None = None
         if form == "gwnn":
             self.register_buffer("graph", torch.zeros((), dtype=torch.long))
         self.weight = Parameter(torch.empty(self.bank.bands)) if form == "mixed" else None
@@ -161,54 +160,54 @@ class GraphWaveletConv(Fused):
         ones(self.weight)
         if self.form == "mixed":
             torch.nn.init.constant_(self.weight, 1 / self.bank.bands)
-        self._known = None
+        self._bound_graph = None
         zeros(getattr(self, "graph", None))
 
     def forward(self, x: Any, edge_index: Any, edge_weight: OptTensor = None) -> Tensor:
         """Return the convolved features."""
-        fitting(x, self.lins[0])
+        check_features(x, self.lins[0])
         if self.threshold is not None:
-            return self._thresholded(features_of(x), edge_index, edge_weight)
+            return self._filter_thresholded(features_of(x), edge_index, edge_weight)
         plain = not self.fusible(edge_index, x)
-        x = plain_features(x) if plain else features_of(x)
-        dtype = self._exact_type(matrix_type(x))
+        x = densify(x) if plain else features_of(x)
+        dtype = self._exact_dtype(matrix_dtype(x))
         if plain:
-            apply: Callable[[Tensor], Tensor] = self._propagation(widened(x), edge_index, edge_weight, dtype)
+            apply: Callable[[Tensor], Tensor] = self._message_product(upcast(x), edge_index, edge_weight, dtype)
         else:
             apply = self._operator(x, edge_index, edge_weight, dtype)
         narrowing = isinstance(x, SparseOperator) or self.out_channels <= x.size(-1)
-        filtered = self._banded if self.form == "bands" else self._shared
-        return biased(filtered(apply, x, narrowing), self.bias, fresh=False).to(result_type(x, self.bias))
+        filtered = self._filter_bands if self.form == "bands" else self._filter_once
+        return add_bias(filtered(apply, x, narrowing), self.bias, fresh=False).to(result_dtype(x, self.bias))
 
-    def _banded(self, apply: Callable[[Tensor], Tensor], x: Any, narrowing: bool) -> Tensor:
+    def _filter_bands(self, apply: Callable[[Tensor], Tensor], x: Any, narrowing: bool) -> Tensor:
         """Return the sum of the bands, each with a map of its own."""
         if narrowing:
-            bands = torch.stack([widened(mapped(lin, x)) for lin in self.lins])
-            return synthesised(apply, bands, bands.new_tensor(self._ahead))
-        wide = widened(x)
-        bands = analysed(apply, wide, wide.new_tensor(self._ahead))
-        out = widened(mapped(self.lins[0], bands[0].to(x.dtype)))
+            bands = torch.stack([upcast(apply_linear(lin, x)) for lin in self.lins])
+            return synthesised(apply, bands, bands.new_tensor(self._series))
+        wide = upcast(x)
+        bands = analysed(apply, wide, wide.new_tensor(self._series))
+        out = upcast(apply_linear(self.lins[0], bands[0].to(x.dtype)))
         for lin, band in zip(self.lins[1:], bands[1:], strict=True):
-            out = out + widened(mapped(lin, band.to(x.dtype)))
+            out = out + upcast(apply_linear(lin, band.to(x.dtype)))
         return out
 
-    def _shared(self, apply: Callable[[Tensor], Tensor], x: Any, narrowing: bool) -> Tensor:
+    def _filter_once(self, apply: Callable[[Tensor], Tensor], x: Any, narrowing: bool) -> Tensor:
         """Return the filtered features, mapped before or after."""
-        signal = widened(mapped(self.lins[0], x) if narrowing else x)
-        signal = self._mixed(apply, signal) if self.form == "mixed" else self._gwnn(apply, signal)
-        return signal if narrowing else mapped(self.lins[0], signal.to(x.dtype))
+        signal = upcast(apply_linear(self.lins[0], x) if narrowing else x)
+        signal = self._filter_mixed(apply, signal) if self.form == "mixed" else self._filter_gwnn(apply, signal)
+        return signal if narrowing else apply_linear(self.lins[0], signal.to(x.dtype))
 
-    def _mixed(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        coefficients = self.weight.to(x.dtype) @ x.new_tensor(self._ahead)
+    def _filter_mixed(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        coefficients = self.weight.to(x.dtype) @ x.new_tensor(self._series)
         return chebyshev_sum(apply, [factor * x for factor in coefficients])
 
-    def _gwnn(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        exact = x.to(self._exact_type(x.dtype))
-        found = analysed(apply, exact, exact.new_tensor(self._back))
+    def _filter_gwnn(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        exact = x.to(self._exact_dtype(x.dtype))
+        found = analysed(apply, exact, exact.new_tensor(self._inverse_series))
         weight = self.weight.to(exact.dtype).view(-1, *[1] * (x.dim() - 2), x.shape[-2], 1)
-        return synthesised(apply, weight * found, exact.new_tensor(self._ahead)).to(x.dtype)
+        return synthesised(apply, weight * found, exact.new_tensor(self._series)).to(x.dtype)
 
-    def _exact_type(self, dtype: torch.dtype) -> torch.dtype:
+    def _exact_dtype(self, dtype: torch.dtype) -> torch.dtype:
         """Return the type in which wavelets are multiplied by: double where the inverse leaves single fewer digits."""
         lost = self._condition * torch.finfo(torch.float32).eps
         return torch.float64 if self.form == "gwnn" and lost > LOST else dtype
@@ -245,13 +244,13 @@ class GraphWaveletConv(Fused):
         form = ("wavelets", num_nodes, self.bank, self.form == "gwnn", self.threshold, self.order, dtype)
         return remembered(build, form, edges.index, edges.weight)
 
-    def _thresholded(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Tensor:
-        dtype = self._exact_type(matrix_type(x))
+    def _filter_thresholded(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Tensor:
+        dtype = self._exact_dtype(matrix_dtype(x))
         found = self._wavelets(edge_index, edge_weight, x.size(-2), dtype)
         operators = [part.operator for part in found]
         if self.form == "gwnn":
-            self._belong(operators[0], x.size(-2))
-        signals = [widened(mapped(lin, x)) for lin in self.lins]
+            self._bind_to_graph(operators[0], x.size(-2))
+        signals = [upcast(apply_linear(lin, x)) for lin in self.lins]
         parts: list[Tensor] = []
         for b in range(self.bank.bands):
             signal = signals[b if self.form == "bands" else 0]
@@ -261,7 +260,7 @@ class GraphWaveletConv(Fused):
                 signal = self.weight[b].unsqueeze(-1) * (operators[self.bank.bands + b] @ signal.to(dtype))
             parts.append(operators[b] @ signal)
         out = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
-        return biased(out, self.bias, fresh=False).to(result_type(x, self.bias))
+        return add_bias(out, self.bias, fresh=False).to(result_dtype(x, self.bias))
 
     def response(self, eigenvalues: Tensor) -> Tensor:
         r"""Return what the layer does at eigenvalues of the Laplacian, polynomials and weights included.
@@ -280,7 +279,7 @@ class GraphWaveletConv(Fused):
             raise ValueError(
                 "`form='gwnn'` has a number for each node and no response: it is not a function of the eigenvalue."
             )
-        values = evaluated(torch.tensor(self._ahead, dtype=torch.float64), eigenvalues, largest=LARGEST)
+        values = evaluated(torch.tensor(self._series, dtype=torch.float64), eigenvalues, largest=LARGEST)
         if self.form == "mixed":
             return self.weight.to(values.dtype) @ values
         weights = torch.stack([lin.weight for lin in self.lins]).to(values)  # type: ignore[misc]
@@ -304,10 +303,10 @@ class GraphWaveletConv(Fused):
                 stacklevel=3,
             )
         if self.form == "gwnn":
-            self._belong(operator, nodes)
+            self._bind_to_graph(operator, nodes)
         return operator
 
-    def _belong(self, operator: SparseOperator, nodes: int) -> None:
+    def _bind_to_graph(self, operator: SparseOperator, nodes: int) -> None:
         """Belong to the first graph, and refuse another."""
 
         def build() -> int:
@@ -316,17 +315,17 @@ class GraphWaveletConv(Fused):
             return int(fingerprint(torch.cat(words).numpy())) % 2**62 + 1  # 0 stands for no graph yet
 
         found = remembered(build, "places", operator.pattern)
-        known = found if self._known == found else int(self.graph)  # reading a buffer waits for an accelerator
+        known = found if self._bound_graph == found else int(self.graph)  # reading a buffer waits for an accelerator
         same_graph("form='gwnn'", self.num_nodes or 0, nodes, known in (0, found))
-        if self._known is None:
+        if self._bound_graph is None:
             self.graph.fill_(found)
-            self._known = found
+            self._bound_graph = found
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self._known = None
+        self._bound_graph = None
         super()._load_from_state_dict(*args, **kwargs)
 
-    def _propagation(
+    def _message_product(
         self, x: Any, edge_index: Any, edge_weight: OptTensor, dtype: torch.dtype
     ) -> Callable[[Tensor], Tensor]:
         """Return the product with :math:`L - I` by message passing, in operations that can be traced."""
@@ -334,7 +333,7 @@ class GraphWaveletConv(Fused):
         edge_index, edge_weight = self.edges(edge_index, edge_weight, num_nodes=nodes)
         if self.form == "gwnn":
             same_graph("form='gwnn'", self.num_nodes or 0, nodes, True)
-        if edge_weight is not None and not (traced() or inside_transform()):
+        if edge_weight is not None and not (is_tracing() or inside_transform()):
             weights_of_frequencies(edge_weight)
         weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.flatten()
         weight = weight.to(dtype)

@@ -11,20 +11,21 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch_geometric.nn.inits import glorot, zeros
 
-from graphkit._checks import at_least, member, same_device, within
-from graphkit.nn.fused import unscriptable
-from graphkit.nn.inputs import fitting
-from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
+from graphkit._checks import at_least, dense_features, member, same_device, within
+from graphkit.nn.fused import refuse_script
+from graphkit.nn.inputs import check_features
 from graphkit.nn.spectral.responses import (
     AbstractIntervalResponse,
     AbstractResponse,
     Bernstein,
     BSplines,
     Chebyshev,
+    EigenvalueEncoder,
     Perceptron,
 )
 from graphkit.operators import FourierBasis, SparseOperator, chebyshev_sum
 from graphkit.operators.dense import linear
+from graphkit.operators.dropout import dropout
 from graphkit.operators.features import features_of
 from graphkit.operators.spectrum.arguments import of_one_type
 
@@ -91,7 +92,7 @@ class SpectralConv(nn.Module):
         (torch.Size([4, 2]), torch.Size([4, 2]))
     """
 
-    __prepare_scriptable__ = unscriptable
+    __prepare_scriptable__ = refuse_script
 
     fingerprint: Tensor | None
 
@@ -134,7 +135,7 @@ class SpectralConv(nn.Module):
         self.terms: AbstractResponse | None = None
         if basis is not None:
             count = basis.pairs
-            self.fingerprint = _tensor_of(basis.fingerprints).to(basis.device)
+            self.fingerprint = _fingerprint_tensor(basis.fingerprints).to(basis.device)
         else:
             self.terms = _response(self.kind, at_least("terms", terms, 1), self.interval, hidden)
             count = self.terms.terms
@@ -192,7 +193,7 @@ class SpectralConv(nn.Module):
         """
         x = features_of(x)
         basis = FourierBasis.of(basis)
-        fitting(x, width=self.in_channels)
+        check_features(x, width=self.in_channels)
         same_device("x", x, self.weight)
         of_one_type(x, basis.dtype, self.weight.dtype)
         if self.polynomial and not isinstance(laplacian, SparseOperator):
@@ -210,7 +211,11 @@ class SpectralConv(nn.Module):
         if self.terms is None:
             known = self.fingerprint
             count = len(self.weight if self.factors is None else self.factors)
-            if known is None or count != basis.pairs or not torch.equal(known.cpu(), _tensor_of(basis.fingerprints)):
+            if (
+                known is None
+                or count != basis.pairs
+                or not torch.equal(known.cpu(), _fingerprint_tensor(basis.fingerprints))
+            ):
                 raise ValueError(
                     f"`response='free'` has {count:,} parameters "
                     "tied to the basis it was built on and cannot be used on another "
@@ -311,6 +316,92 @@ def _response(kind: str, terms: int, interval: tuple[float, float], hidden: int)
     return Bernstein(terms, interval) if kind == "bernstein" else Chebyshev(terms, interval)
 
 
-def _tensor_of(fingerprints: Sequence[str]) -> Tensor:
+def _fingerprint_tensor(fingerprints: Sequence[str]) -> Tensor:
     """Return texts in base 16 as numbers, which a state dict can hold, ``[bytes]``."""
     return torch.tensor(list(bytes.fromhex("".join(fingerprints))), dtype=torch.uint8)
+
+
+class SpecformerFilter(nn.Module):
+    r"""Layers :math:`H \leftarrow H\,\mathrm{diag}(w_0) + \sum_t U\,\varphi_t(\Lambda)\,U^T H\,\mathrm{diag}(w_t)`.
+
+    The terms :math:`\varphi_t` come from one encoder of the spectrum, computed once for all layers; each layer has
+    numbers :math:`w_t` for each channel and no map of the channels. As the signal itself is one of the terms, a
+    truncated basis deletes nothing. No layer belongs to a graph.
+
+    Args:
+        channels: features of a node, and of the result.
+        layers: number of layers.
+        terms: number of terms, the decoder's heads.
+        hidden: width of the encoder, even and a multiple of 4.
+        dropout: of the encoder's attention and perceptron, and of a layer's input.
+
+    Shape:
+        ``x`` ``[..., nodes, channels]`` and a ``FourierBasis``, or the list of them that a PyG batch holds. Returns
+        ``[..., nodes, channels]``.
+
+    Source: Bo, Shi, Wang & Liao (2023), Specformer, arXiv:2303.01028, sections 3.2 and 3.3, with depthwise mixing.
+
+    Example:
+        >>> from graphkit.operators import fourier_basis, laplacian
+        >>> ring = torch.tensor([[0, 1, 2, 3, 1, 2, 3, 0], [1, 2, 3, 0, 0, 1, 2, 3]])
+        >>> basis = fourier_basis(laplacian(ring, normalization="sym"))
+        >>> SpecformerFilter(2)(torch.ones(4, 2), basis).shape
+        torch.Size([4, 2])
+    """
+
+    __prepare_scriptable__ = refuse_script
+
+    def __init__(
+        self, channels: int, *, layers: int = 2, terms: int = 4, hidden: int = 32, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.channels = at_least("channels", channels, 1)
+        self.dropout = within("dropout", dropout, 0.0, 1.0)
+        self.encoder = EigenvalueEncoder(at_least("terms", terms, 1), hidden, dropout=dropout)
+        self.weight = Parameter(torch.empty(at_least("layers", layers, 1), terms + 1, channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the encoder and the numbers anew, all around equal shares, as the authors do."""
+        for module in self.encoder.modules():
+            if isinstance(module, nn.Linear | nn.LayerNorm):
+                module.reset_parameters()
+        share = 1 / self.weight.shape[1]
+        nn.init.normal_(self.weight, mean=share, std=share)
+
+    def forward(self, x: Tensor, basis: FourierBasis | Sequence[FourierBasis]) -> Tensor:
+        """Return the filtered features.
+
+        Args:
+            x: features.
+            basis: Fourier basis of the graph or the batch.
+
+        Raises:
+            TypeError: for anything else in place of a basis, and for types that differ from the weights'.
+            ValueError: for a signal of another graph.
+        """
+        basis = FourierBasis.of(basis)
+        check_features(x, width=self.channels)
+        dense_features("x", x, self.weight)
+        of_one_type(x, basis.dtype, self.weight.dtype)
+        terms = self.encoder(basis.eigenvalues, basis.pair_pointers)
+        for weight in self.weight:
+            x = dropout(x, self.dropout, self.training)
+            x = weight[0] * x + basis.filter(x, terms @ weight[1:])
+        return x
+
+    def response(self, eigenvalues: Tensor) -> Tensor:
+        """Return what the layers together multiply each channel by at the eigenvalues of a graph.
+
+        Args:
+            eigenvalues: ``[pairs]``, all those of a basis: each term looks at the others.
+
+        Returns:
+            ``[pairs, channels]``.
+        """
+        terms = self.encoder(eigenvalues)
+        return torch.stack([weight[0] + terms @ weight[1:] for weight in self.weight]).prod(0)
+
+    def extra_repr(self) -> str:
+        """Return what ``str`` shows."""
+        return f"{self.channels}, layers={len(self.weight)}"

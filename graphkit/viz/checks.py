@@ -91,7 +91,7 @@ def table(argument: str, given: Any, what: str) -> Mapping[Any, Any]:
     return given
 
 
-def several(argument: str, given: Any, what: str) -> list[Any]:
+def as_list(argument: str, given: Any, what: str) -> list[Any]:
     """Return a list or tuple, or an array as a list, else raise ``TypeError``: one text is none of several."""
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0:
         raise TypeError(f"`{argument}` must be a list of {what}, got {type(given).__name__}.")
@@ -107,7 +107,7 @@ def names(argument: str, given: Any, count: int) -> list[str] | None:
     """
     if given is None:
         return None
-    found = several(argument, given, "texts")
+    found = as_list(argument, given, "texts")
     if not all(isinstance(name, str) for name in found):
         raise TypeError(f"`{argument}` must hold texts.")
     if len(found) < count:
