@@ -78,7 +78,7 @@ class Features(Tensor):
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if any(type is not Tensor and not issubclass(type, cls | torch.nn.Parameter) for type in types):
             return NotImplemented  # a parameter of each task knows what to do with both
-        with torch._C.DisableTorchFunctionSubclass():
+        with torch.DisableTorchFunctionSubclass():
             if function in SHAPE:
                 return function(*args, **(kwargs or {}))
         given = [made(each) for each in args]

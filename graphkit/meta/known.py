@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from graphkit._torch_internals import LAZY_HOOK, MESSAGE_HOOKS
 from graphkit.meta.items import AbstractItems, Nodes, Rows
 from graphkit.nn.alteration import instance_alteration
-from graphkit.nn.fused import MESSAGE_HOOKS
 from graphkit.operators import SparseOperator
 
 FLOATS = (torch.float32, torch.float64)
@@ -45,7 +45,7 @@ def _changed(module: nn.Module) -> bool:
     return (
         isinstance(module, torch.jit.ScriptModule)
         or instance_alteration(module) is not None
-        or "_hook" in own  # a lazy map, whose weight is not there yet
+        or LAZY_HOOK in own  # a lazy map, whose weight is not there yet
         or (isinstance(module, MessagePassing) and any(map(own.get, MESSAGE_HOOKS)))
     )
 

@@ -13,6 +13,7 @@ import torch_geometric.nn
 from torch import Tensor, nn
 from torch_geometric.nn.aggr import SumAggregation
 
+from graphkit._torch_internals import keeps_graph
 from graphkit.meta.items import AbstractItems, Nodes
 from graphkit.meta.known import as_made, plain_items
 from graphkit.meta.receptive import Fields
@@ -130,8 +131,7 @@ def _plain(conv: Any) -> bool:
         and conv.add_self_loops
         and not conv.improved
         and not conv.cached
-        and conv._cached_edge_index is None
-        and conv._cached_adj_t is None
+        and not keeps_graph(conv)
         and conv.aggr in ("add", "sum")
         and type(conv.aggr_module) is SumAggregation
         and conv.flow == "source_to_target"

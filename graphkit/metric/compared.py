@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import dense, embeddings, tensor
+from graphkit._torch_internals import inside_transform
 from graphkit.metric.arguments import class_labels, on_device, place
 from graphkit.metric.relations import NOBODY, Relations
 
@@ -178,4 +179,4 @@ def not_too_long(argument: str, z: Tensor, power: int, what: str, remedy: str) -
 
 def under_transform() -> bool:
     """Tell whether a ``torch.func`` transform is under way."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    return inside_transform()

@@ -10,19 +10,20 @@ import functools
 from typing import Any
 
 from torch import nn
-from torch.nn.modules import module as torch_modules
 from torch_geometric.nn.dense.linear import Linear
+
+from graphkit._torch_internals import (
+    BACKWARD_HOOKS,
+    BACKWARD_PRE_HOOKS,
+    FORWARD_HOOKS,
+    FORWARD_PRE_HOOKS,
+    GLOBAL_HOOKS,
+    LAZY_HOOK,
+    MODULES,
+)
 
 LIBRARIES = ("graphkit.", "torch.", "torch_geometric.")
 """Packages whose classes are known to do what they say."""
-
-_HOOKS_OF_ALL = (
-    torch_modules._global_forward_pre_hooks,
-    torch_modules._global_forward_hooks,
-    torch_modules._global_backward_pre_hooks,
-    torch_modules._global_backward_hooks,
-)
-
 
 _LINEAR_FORWARD = Linear.forward
 
@@ -55,14 +56,14 @@ def instance_alteration(module: nn.Module) -> str | None:
     own = module.__dict__
     if kind.__module__.startswith(LIBRARIES) and not defining_module(kind.forward).startswith(LIBRARIES):
         return f"a `forward` of its own in the class {kind.__name__}"
-    if "parametrizations" in own["_modules"]:
+    if "parametrizations" in own[MODULES]:
         return "a parametrisation"
     if not own.keys().isdisjoint(method_names(kind)):
         return f"`{min(method_names(kind) & own.keys())}` of its own"
-    hooks = len(own["_forward_pre_hooks"]) - (kind is Linear and "_hook" in own)  # by which PyG's learns its width
-    if hooks or own["_forward_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]:
+    hooks = len(own[FORWARD_PRE_HOOKS]) - (kind is Linear and LAZY_HOOK in own)  # by which PyG's learns its width
+    if hooks or own[FORWARD_HOOKS] or own[BACKWARD_HOOKS] or own[BACKWARD_PRE_HOOKS]:
         return "a hook"
-    return "a hook on all modules" if any(_HOOKS_OF_ALL) else None
+    return "a hook on all modules" if any(GLOBAL_HOOKS) else None
 
 
 def defining_module(function: Any) -> str:
@@ -85,5 +86,5 @@ def is_plain_linear(lin: Any) -> bool:
     if type(lin) is not Linear or Linear.forward is not _LINEAR_FORWARD:
         return False
     own = lin.__dict__
-    hooks = own["_forward_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"] or any(_HOOKS_OF_ALL)
-    return not hooks and len(own["_forward_pre_hooks"]) == ("_hook" in own) and "forward" not in own
+    hooks = own[FORWARD_HOOKS] or own[BACKWARD_HOOKS] or own[BACKWARD_PRE_HOOKS] or any(GLOBAL_HOOKS)
+    return not hooks and len(own[FORWARD_PRE_HOOKS]) == (LAZY_HOOK in own) and "forward" not in own

@@ -10,6 +10,7 @@ from torch import nn
 from torch_geometric.nn import MessagePassing
 
 from graphkit._checks import torch_module
+from graphkit._torch_internals import generated_step, original_step
 from graphkit.nn.fused import GENERATED, Fused
 from graphkit.nn.spatial import GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv
 from graphkit.nn.spectral import ChebConv
@@ -144,9 +145,9 @@ def _set_class(module: Any, kind: Any) -> None:
     explained, module.explain = module.explain, None
     for step in GENERATED:
         method = getattr(module.__dict__.get(step), "__func__", None)
-        for when in ("jinja", "orig"):  # explainers leave one or the other in the place of the class's
-            if method is not None and method is getattr(type(module), f"_{when}_{step}", None):
-                module.__dict__[step] = getattr(kind, f"_{when}_{step}").__get__(module)
+        for step_of in (generated_step, original_step):  # explainers leave one or the other in place of the class's
+            if method is not None and method is step_of(type(module), step):
+                module.__dict__[step] = step_of(kind, step).__get__(module)
     module.__class__ = kind
     module.inspector = specimen.inspector
     module.explain = explained

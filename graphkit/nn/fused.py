@@ -17,10 +17,20 @@ from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation, MinAggregat
 from torch_geometric.typing import OptTensor, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
+from graphkit._torch_internals import (
+    EXPLAIN,
+    MESSAGE_HOOKS,
+    PRIVATE_STEPS,
+    PRODUCT_HOOKS,
+    children_of,
+    forward_mode,
+    generated_module,
+    generated_step,
+    original_step,
+)
 from graphkit.nn.alteration import LIBRARIES, alteration, defining_module, is_plain_linear, method_names
 from graphkit.nn.inputs import edge_list, is_tracing
 from graphkit.operators import SparseOperator
-from graphkit.operators.functions import forward_mode
 
 AGGREGATIONS = {
     "add": SumAggregation,
@@ -40,13 +50,7 @@ GRAPH_TYPES = {Tensor, Parameter, EdgeIndex}
 GENERATED = ("propagate", "edge_updater")
 """Steps that PyG writes anew for each class, as a function without what only explainers ask for."""
 
-_ORIGINAL = {step: getattr(MessagePassing, f"_orig_{step}", getattr(MessagePassing, step)) for step in GENERATED}
-
-MESSAGE_HOOKS = tuple(
-    f"_{step}_forward_{when}"
-    for step in ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
-    for when in ("pre_hooks", "hooks")
-)
+_ORIGINAL = {step: original_step(MessagePassing, step, getattr(MessagePassing, step)) for step in GENERATED}
 
 
 def refuse_script(module: Any) -> None:
@@ -102,13 +106,13 @@ class Fused(MessagePassing):
 
     def alteration(self) -> str | None:
         """Return in words what keeps the layer, or one of its linear maps, from the fused way; ``None`` if nothing."""
-        own, modules = self.__dict__, self._modules
+        own, modules = self.__dict__, children_of(self)
         aggregation = modules.get("aggr_module")
         if self.aggr not in self.aggregations or type(aggregation) is not AGGREGATIONS[self.aggr]:
             return f"the aggregation {self.aggr!r}"
         if self.node_dim != self.nodes_axis:
             return f"node_dim={self.node_dim}"
-        if own["_explain"]:
+        if own[EXPLAIN]:
             return "an explainer"
         if any(map(own.__getitem__, MESSAGE_HOOKS)):
             return "a hook on its messages"
@@ -135,9 +139,9 @@ class Fused(MessagePassing):
         return edge_list(graph, weight, flow=self.flow, num_nodes=num_nodes)
 
     def _has_its_own_product(self) -> bool:
-        hooks = self._message_and_aggregate_forward_pre_hooks or self._message_and_aggregate_forward_hooks
+        hooks = any(getattr(self, name) for name in PRODUCT_HOOKS)
         product = getattr(self.message_and_aggregate, "__func__", self.message_and_aggregate)
-        return bool(hooks) or not defining_module(product).startswith(LIBRARIES)
+        return hooks or not defining_module(product).startswith(LIBRARIES)
 
 
 def _linear_alteration(child: tuple[str, Any]) -> str | None:
@@ -154,7 +158,7 @@ def _replaced_step(layer: Any, names: frozenset[str]) -> str | None:
     """Return which step was put in the place of a layer's own; explainers put back what PyG wrote."""
     own, kind = layer.__dict__, type(layer)
     for name in sorted(names & own.keys()):
-        written = getattr(kind, f"_jinja_{name}", None), getattr(kind, f"_orig_{name}", None)
+        written = generated_step(kind, name), original_step(kind, name)
         if getattr(own[name], "__func__", name) not in written:
             return name
     return None
@@ -164,7 +168,7 @@ def _replaced_step(layer: Any, names: frozenset[str]) -> str | None:
 def _step_names(kind: Any) -> tuple[frozenset[str], Callable[[Any], tuple[Any, ...]]]:
     """Return the names of PyG's methods for a layer's messages, and what reads them off a class, in order."""
     pygs = next(each for each in kind.__mro__ if each.__module__.startswith("torch_geometric."))
-    others = ("register_", "_get_", "_set_jit", "_jinja", "_orig")
+    others = ("register_", *PRIVATE_STEPS)
     names = [each for each in method_names(pygs) - set(dir(torch.nn.Module)) if not each.startswith(others)]
     return frozenset(names), operator.attrgetter(*sorted(names))
 
@@ -182,5 +186,5 @@ def _has_library_steps(kind: Any, steps: tuple[Any, ...]) -> bool:
 
 def _is_generated(kind: type, step: Any) -> bool:
     """Tell whether PyG wrote a step for a class or for one that it comes from."""
-    names = {f"{each.__module__}_{each.__name__}_{name}" for each in kind.__mro__ for name in GENERATED}
+    names = {generated_module(each, name) for each in kind.__mro__ for name in GENERATED}
     return defining_module(step) in names

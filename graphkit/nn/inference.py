@@ -15,6 +15,7 @@ from torch_geometric.utils import add_remaining_self_loops, get_laplacian, index
 
 from graphkit._checks import at_least, edge_index_in_range, node_ids
 from graphkit._deprecated import deprecated_arguments
+from graphkit._torch_internals import MODULES, children_of, keep_edges, module_name
 from graphkit.nn.spatial.gcn import GCNConv
 from graphkit.nn.spectral.cheb import ChebConv
 from graphkit.operators import eigenvalue_bound, laplacian
@@ -143,7 +144,7 @@ class _BlockwiseLayer(nn.Module):
 
     def _get_name(self) -> str:
         """Return the layer's own name."""
-        return self.conv._get_name()
+        return module_name(self.conv)
 
     def forward(self, x: Tensor, edge_index: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         given = {**dict(zip(_PER_EDGE, args, strict=False)), **kwargs}
@@ -155,7 +156,7 @@ class _BlockwiseLayer(nn.Module):
             edge_index, extras["edge_weight"] = self._normalize(edge_index, extras.get("edge_weight"), x, own)
             conv = copy.copy(conv)
             conv.normalize = conv.cached = False  # what a layer keeps for good is of one graph, and blocks are many
-            conv._cached_edge_index = conv._cached_adj_t = None
+            keep_edges(conv, None)
         if "ChebConv" in _class_names(conv) and extras.get("lambda_max") is None:
             extras["lambda_max"] = _largest_eigenvalue(conv, edge_index, extras.get("edge_weight"), x)
         per_edge = {name: extras.pop(name) for name in _PER_EDGE if name in extras}
@@ -254,9 +255,9 @@ def _convert_to_blocks(
             raise ValueError(f"`halo`: a {type(module).__name__} sees farther than the nodes around a part.")
         return _BlockwiseLayer(module, block, hops, targets, halo)
     copied = copy.copy(module)
-    vars(copied)["_modules"] = {
+    vars(copied)[MODULES] = {
         name: None if child is None else _convert_to_blocks(child, block, targets, halo)
-        for name, child in module._modules.items()
+        for name, child in children_of(module).items()
     }
     return copied
 

@@ -9,19 +9,16 @@ from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse, is_torch_sparse_tensor
 
 from graphkit._checks import degrees_with_roots, features, flow_of_messages, not_mapped, pair_of_features
+from graphkit._torch_internals import in_fake_mode, inside_transform, mapped_over, parameters_of
 from graphkit.nn.alteration import alteration
 from graphkit.operators import SparseOperator
 from graphkit.operators.features import features_of
-from graphkit.operators.functions import inside_transform, mapped_over
 from graphkit.operators.prepared import Edges, edges_of
-
-_FAKE = torch._C._TorchDispatchModeKey.FAKE
-"""Of the mode in which tensors have no numbers."""
 
 
 def is_tracing() -> bool:
     """Tell whether operations are recorded rather than done, so that no number can be looked at."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._get_dispatch_mode(_FAKE) is not None
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or in_fake_mode()
 
 
 def check_features(
@@ -45,7 +42,7 @@ def check_features(
     """
     if type(lin) in (Linear, torch.nn.Linear) and not is_tracing() and alteration(lin) is None:
         width = lin.in_channels if type(lin) is Linear else lin.in_features
-        weight = lin._parameters.get("weight")
+        weight = parameters_of(lin).get("weight")
     if any_type and weight is not None and isinstance(x, Tensor):
         weight = None if torch.promote_types(x.dtype, weight.dtype) == weight.dtype else weight
     features(argument, x, width, weight)

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
 
+from graphkit._torch_internals import inside_transform
 from graphkit.nn.alteration import alteration, is_plain_linear
 from graphkit.nn.inputs import is_tracing
 from graphkit.operators.dense import linear
-from graphkit.operators.functions import inside_transform
 
 HALF = (torch.bfloat16, torch.float16)
 """Types of eight or eleven bits, in which many-termed sums and recurrences are not taken."""

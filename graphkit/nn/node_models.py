@@ -13,6 +13,7 @@ from torch_geometric.nn import JumpingKnowledge, Linear
 from torch_geometric.nn.resolver import activation_resolver, normalization_resolver
 
 from graphkit._checks import at_least, member, within
+from graphkit._torch_internals import module_name
 from graphkit.nn.fused import refuse_script
 from graphkit.nn.inputs import check_features
 from graphkit.nn.maps import matrix_dtype
@@ -140,7 +141,7 @@ class Encoder(nn.Module):
         given = {name: value for name, value in given.items() if value is not None}
         for name in given:
             if name != "batch" and name not in self.takes:
-                raise ValueError(f"`{name}` was given, but {self.convs[0]._get_name()} does not use it; leave it out.")
+                raise ValueError(f"`{name}` was given, but {module_name(self.convs[0])} does not use it; leave it out.")
         check_features(x, width=self.in_channels)
         x = features_of(x)
         states = []

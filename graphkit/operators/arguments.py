@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import extent, integers, rising_pointers, tensor
+from graphkit._torch_internals import coo_parts
 
 LAYOUTS = (torch.strided, torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
 INDEX = (torch.int32, torch.int64)
@@ -58,7 +59,7 @@ def sound_matrix(matrix: Tensor) -> None:
     if matrix.layout == torch.sparse_coo:
         if matrix.sparse_dim() != 2:
             raise ValueError(f"`matrix` must have rows and columns of single entries, got {list(matrix.shape)}.")
-        rows, columns = matrix._indices()
+        rows, columns = coo_parts(matrix)[0]
         entries_in_shape(rows, columns, (height, width))
     elif matrix.layout == torch.sparse_csr:
         rising_pointers("crow_indices", matrix.crow_indices(), height, matrix.col_indices().numel())

@@ -9,8 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch._functorch.utils import unwrap_dead_wrappers
-from torch.autograd import forward_ad
+
+from graphkit._torch_internals import (
+    add_batch_dim,
+    is_legacy_batched,
+    legacy_vmap_level,
+    remove_batch_dim,
+    unwrap_dead_wrappers,
+)
+from graphkit._torch_internals import forward_mode as forward_mode
+from graphkit._torch_internals import inside_transform as inside_transform
+from graphkit._torch_internals import mapped_over as mapped_over
 
 COMPILED = (torch.float32, torch.float64)
 """Types that the fused kernels take, on the CPU; the rest goes through compositions of PyTorch's own operations."""
@@ -27,25 +36,6 @@ def kernel_arrays(first: Tensor, *others: Tensor | None) -> list[np.ndarray]:
     array = first.detach().contiguous().numpy()
     absent = np.empty((0,) * array.ndim, array.dtype)
     return [array, *(absent if x is None else x.detach().contiguous().numpy() for x in others)]
-
-
-def inside_transform() -> bool:
-    """Tell whether a ``torch.func`` transform is under way, under which writing in place may be refused."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
-
-
-def mapped_over(x: Any) -> bool:
-    """Tell whether ``torch.vmap`` runs over an axis of a tensor."""
-    while isinstance(x, Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(x):
-        if torch._C._functorch.is_batchedtensor(x):
-            return True
-        x = torch._C._functorch.get_unwrapped(x)
-    return False
-
-
-def forward_mode() -> bool:
-    """Tell whether derivatives are taken forwards, as ``torch.func.jvp`` and ``jacfwd`` do."""
-    return forward_ad._current_level >= 0
 
 
 class AbstractFunction(torch.autograd.Function):
@@ -78,26 +68,25 @@ class AbstractFunction(torch.autograd.Function):
 def one_by_one(derivative: Callable[..., Any]) -> Callable[..., Any]:
     """Return a ``backward`` or ``jvp`` that is run for each part of a batch in turn, and as it is without a batch.
 
-    These batches come from ``torch._vmap_internals``, whose tensors hide an axis and which knows nothing of
+    These batches come from an older ``vmap`` of PyTorch, whose tensors hide an axis and which knows nothing of
     ``torch.func``: no kernel can read them.
     """
 
     @functools.wraps(derivative)
     def wrapped(ctx: Any, *given: Any) -> Any:
-        hidden = [isinstance(g, Tensor) and torch._C._functorch.is_legacy_batchedtensor(g) for g in given]
+        hidden = [isinstance(g, Tensor) and is_legacy_batched(g) for g in given]
         if not any(hidden):
             return derivative(ctx, *given)
-        level = torch._C._vmapmode_increment_nesting() - 1
-        torch._C._vmapmode_decrement_nesting()
-        batches = [torch._remove_batch_dim(g, level, 0, 0) if h else g for g, h in zip(given, hidden, strict=True)]
+        level = legacy_vmap_level()
+        batches = [remove_batch_dim(g, level, 0, 0) if h else g for g, h in zip(given, hidden, strict=True)]
         found = [
             derivative(ctx, *(b[k] if h else b for b, h in zip(batches, hidden, strict=True)))
             for k in range(len(batches[hidden.index(True)]))
         ]
         if isinstance(found[0], Tensor):
-            return torch._add_batch_dim(torch.stack(found), 0, level)
+            return add_batch_dim(torch.stack(found), 0, level)
         stacked = (None if parts[0] is None else torch.stack(parts) for parts in zip(*found, strict=True))
-        return tuple(None if s is None else torch._add_batch_dim(s, 0, level) for s in stacked)
+        return tuple(None if s is None else add_batch_dim(s, 0, level) for s in stacked)
 
     return wrapped
 

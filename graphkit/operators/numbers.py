@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from graphkit._torch_internals import forward_mode, is_wrapped
 from graphkit.operators.pattern import Pattern, outside_transforms, rememberable
 from graphkit.operators.stamps import stamp
 
@@ -114,5 +115,5 @@ class Numbers:
 
 def _readable(values: Tensor) -> bool:
     """Tell whether no transform hides the numbers."""
-    hidden = torch._C._functorch.is_functorch_wrapped_tensor(values)
-    return not hidden and (forward_ad._current_level < 0 or forward_ad.unpack_dual(values).tangent is None)
+    hidden = is_wrapped(values)
+    return not hidden and (not forward_mode() or forward_ad.unpack_dual(values).tangent is None)

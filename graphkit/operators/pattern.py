@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.autograd import forward_ad
 
 from graphkit._checks import extent
 from graphkit._kernels import ordering
+from graphkit._torch_internals import clear_interpreter_stack, forward_mode, is_wrapped
 from graphkit.operators.arguments import compressed_in_shape, entries_in_shape
 
 INT32_LIMIT = 2**31 - 1
@@ -30,7 +30,7 @@ def outside_transforms() -> Iterator[None]:
     """
     inferring = torch.is_inference_mode_enabled()
     with (
-        temporarily_clear_interpreter_stack(),
+        clear_interpreter_stack(),
         torch.inference_mode(False) if inferring else contextlib.nullcontext(),
     ):
         yield
@@ -40,9 +40,9 @@ def rememberable(tensor: Tensor | None) -> bool:
     """Tell whether a tensor's numbers may be remembered: no derivative is taken of it and no transform wraps it."""
     if tensor is None:
         return True
-    if tensor.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+    if tensor.requires_grad or is_wrapped(tensor):
         return False
-    return forward_ad._current_level < 0 or forward_ad.unpack_dual(tensor).tangent is None
+    return not forward_mode() or forward_ad.unpack_dual(tensor).tangent is None
 
 
 class Pattern:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphkit._kernels.ordering import fingerprint
+from graphkit._torch_internals import coo_parts, version_of
 
 
 def stamp(value: Any) -> Hashable:
@@ -39,13 +40,13 @@ def stamp(value: Any) -> Hashable:
 
 
 def _of_tensor(tensor: Tensor) -> Hashable:
-    version = None if tensor.is_inference() else tensor._version
+    version = None if tensor.is_inference() else version_of(tensor)
     if tensor.device.type != "cpu":
         return version
     if tensor.layout == torch.strided:
         parts: tuple[Tensor, ...] = (tensor,)
     elif tensor.layout == torch.sparse_coo:
-        parts = (tensor._indices(), tensor._values())
+        parts = coo_parts(tensor)
     elif tensor.layout == torch.sparse_csr:
         parts = (tensor.crow_indices(), tensor.col_indices(), tensor.values())
     else:

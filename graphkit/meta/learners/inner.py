@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import grad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from graphkit.operators.functions import inside_transform
+from graphkit._torch_internals import inside_transform
 
 Loss = Callable[[dict[str, Tensor]], Tensor]
 Rate = Callable[[str, int], Tensor | float]

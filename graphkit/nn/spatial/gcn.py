@@ -9,12 +9,12 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse
 
+from graphkit._torch_internals import cached_edges, inside_transform, keep_edges
 from graphkit.nn.fused import Fused, refuse_script
 from graphkit.nn.inputs import check_features, is_tracing
 from graphkit.nn.maps import apply_linear, is_half, matrix_dtype, result_dtype
 from graphkit.operators import SparseOperator, gcn_adjacency, sum_adjacency
 from graphkit.operators.features import features_of
-from graphkit.operators.functions import inside_transform
 from graphkit.operators.tabled import EdgeTable, tabled_sum
 
 
@@ -51,8 +51,6 @@ class GCNConv(Fused, torch_geometric.nn.GCNConv):
         >>> conv(torch.ones(4, 3), torch.tensor([[0, 1], [1, 0]])).shape
         torch.Size([4, 2])
     """
-
-    _cached_edge_index: Any
 
     # propagate_type: (x: Tensor, edge_weight: OptTensor)
 
@@ -98,16 +96,17 @@ class GCNConv(Fused, torch_geometric.nn.GCNConv):
 
     def _cached_edges(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> tuple[Any, OptTensor]:
         """Return the normalised edges and weights that ``cached`` keeps, as PyG keeps them."""
-        if self._cached_edge_index is None:
+        if (kept := cached_edges(self)) is None:
             index, weight = self._weighted_edges(x, edge_index, edge_weight)
             options = self.improved, self.add_self_loops, self.flow, x.dtype
-            self._cached_edge_index = gcn_norm(index, weight, x.size(-2), *options)
-        return self._cached_edge_index
+            kept = gcn_norm(index, weight, x.size(-2), *options)
+            keep_edges(self, kept)
+        return kept
 
     def _weighted_edges(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> tuple[Any, OptTensor]:
         """Return the edges and weights that the plain way is given, whose degrees have roots."""
-        if self.normalize and self._cached_edge_index is not None:
-            return self._cached_edge_index  # any other graph is ignored
+        if self.normalize and (kept := cached_edges(self)) is not None:
+            return kept  # any other graph is ignored
         nodes = x.size(self.node_dim)
         edge_index, edge_weight = self.edges(edge_index, edge_weight, num_nodes=nodes)
         if edge_weight is not None:

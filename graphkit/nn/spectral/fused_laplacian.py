@@ -8,11 +8,11 @@ from torch import Tensor
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import graph_numbers, largest_eigenvalues, one_number_or_one_per_graph
+from graphkit._torch_internals import inside_transform
 from graphkit.nn.fused import Fused
 from graphkit.nn.inputs import check_degrees, is_tracing
 from graphkit.nn.maps import HALF, matrix_dtype
 from graphkit.operators import SparseOperator, rescaled_laplacian
-from graphkit.operators.functions import inside_transform
 from graphkit.operators.normalization import inverse_power
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import remembered

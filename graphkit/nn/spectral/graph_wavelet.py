@@ -14,12 +14,12 @@ from torch_geometric.typing import OptTensor
 
 from graphkit._checks import at_least, host_array, member, same_graph, weights_of_frequencies
 from graphkit._kernels.ordering import fingerprint
+from graphkit._torch_internals import inside_transform
 from graphkit.nn.fused import Fused
 from graphkit.nn.inputs import check_features, densify, is_tracing
 from graphkit.nn.maps import add_bias, apply_linear, matrix_dtype, result_dtype, upcast
 from graphkit.operators import SparseOperator, chebyshev_sum, laplacian
 from graphkit.operators.features import features_of
-from graphkit.operators.functions import inside_transform
 from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import edges_of, remembered
 from graphkit.operators.wavelets import FilterBank, ThresholdedWavelets, heat, thresholded_wavelets
@@ -146,6 +146,7 @@ class GraphWaveletConv(Fused):
         self._bound_graph: int | None = None
         if form == "gwnn":
             self.register_buffer("graph", torch.zeros((), dtype=torch.long))
+            self.register_load_state_dict_pre_hook(_forget_graph)
         self.weight = Parameter(torch.empty(self.bank.bands)) if form == "mixed" else None
         if num_nodes is not None:
             self.weight = Parameter(torch.empty(self.bank.bands, at_least("num_nodes", num_nodes, 1)))
@@ -321,10 +322,6 @@ class GraphWaveletConv(Fused):
             self.graph.fill_(found)
             self._bound_graph = found
 
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self._bound_graph = None
-        super()._load_from_state_dict(*args, **kwargs)
-
     def _message_product(
         self, x: Any, edge_index: Any, edge_weight: OptTensor, dtype: torch.dtype
     ) -> Callable[[Tensor], Tensor]:
@@ -349,6 +346,11 @@ class GraphWaveletConv(Fused):
             f"{type(self).__name__}({self.in_channels}, {self.out_channels}, {self.bank.name}, "
             f"bands={self.bank.bands}, form={self.form}, order={self.order})"
         )
+
+
+def _forget_graph(layer: Any, *_: Any) -> None:
+    """Look at the buffer anew: weights that are loaded may belong to another graph."""
+    layer._bound_graph = None
 
 
 def _table(bank: FilterBank, order: int) -> tuple[tuple[float, ...], ...]:

@@ -12,12 +12,12 @@ from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import at_least, largest_known, member, positive, symmetric_operator, weights_of_frequencies
+from graphkit._torch_internals import inside_transform, is_wrapped, unwrap
 from graphkit.nn.inputs import check_features, densify, is_tracing
 from graphkit.nn.maps import add_bias, apply_linear, result_dtype, upcast
 from graphkit.nn.spectral.fused_laplacian import FusedLaplacian
 from graphkit.operators import SparseOperator, chebyshev_sum
 from graphkit.operators.features import features_of
-from graphkit.operators.functions import inside_transform
 from graphkit.operators.pattern import outside_transforms, rememberable
 from graphkit.operators.polynomials import cayley_series, cayley_values, chebyshev_filter, optimal_terms
 from graphkit.operators.polynomials.bases import jacobi_exponents
@@ -131,8 +131,8 @@ class Coefficients(nn.Module):
         """
         zoom: Any = self.zoom
         if zoom is not None and not (self._fixed_degree or torch.compiler.is_compiling()):
-            while torch._C._functorch.is_functorch_wrapped_tensor(zoom):
-                zoom = torch._C._functorch.get_unwrapped(zoom)
+            while is_wrapped(zoom):
+                zoom = unwrap(zoom)
             with outside_transforms():
                 largest = float(zoom.detach().abs().max())
             self.degree = cayley_degree(self.order, largest, ACCURACY[dtype == torch.float64])

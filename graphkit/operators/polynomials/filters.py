@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from graphkit._checks import one_row_per_column
 from graphkit._kernels.memory import fresh
+from graphkit._torch_internals import forward_mode
 from graphkit.operators.functions import AbstractFunction, inside_transform
 from graphkit.operators.polynomials.chebyshev import chebyshev_sum, chebyshev_terms
 from graphkit.operators.products import multiply_onto
@@ -52,7 +52,7 @@ def _fused(operator: SparseOperator, factors: Tensor, x: Tensor) -> bool:
         return False
     if values is not None and (values.requires_grad or values.dtype != x.dtype or values.dim() > 1):
         return False
-    traced = inside_transform() or forward_ad._current_level >= 0
+    traced = inside_transform() or forward_mode()
     return not (traced or torch.is_autocast_enabled(x.device.type))
 
 
