@@ -8,6 +8,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch_geometric.nn.inits import reset
 
 from graphkit._checks import at_least, not_negative, random_generator, torch_module, within
 from graphkit.contrastive.augmentations import Augmentation, Diffusion, View, check_drawer, check_view
@@ -58,9 +59,6 @@ class DGI(AbstractSelfSupervision):
         real, fake = self.encode(view), self.encode(corrupt(view, generator))
         direction = self.weight @ real.mean(0).sigmoid()
         return (F.softplus(-(real @ direction)).mean() + F.softplus(fake @ direction).mean()) / 2
-
-    def after_step(self, progress: float) -> None:
-        """Do nothing."""
 
 
 def corrupt(view: View, generator: torch.Generator) -> View:
@@ -118,15 +116,10 @@ class GRACE(AbstractSelfSupervision):
 
     def loss(self, view: View, generator: torch.Generator) -> Tensor:
         """Return the loss on two drawn views."""
-        view = check_view(view)
-        random_generator("generator", generator)
-        views = [augment(view, generator, weighted=self.weighted) for augment in (self.first, self.second)]
+        views = list(self._draw_views(view, generator, self.first, self.second))
         first, second = (self.projector(self.encode(each)) for each in views)
         nodes = torch.arange(len(first), device=first.device)
         return self.contrast(torch.cat([first, second]), torch.cat([nodes, nodes]))
-
-    def after_step(self, progress: float) -> None:
-        """Do nothing."""
 
 
 class BGRL(AbstractSelfSupervision):
@@ -178,7 +171,7 @@ class BGRL(AbstractSelfSupervision):
         self.momentum = within("momentum", momentum, 0.0, 1.0)
         self.target_encoder, self.target_after = copy.deepcopy(self.encoder), copy.deepcopy(self.after)
         for module in (self.target_encoder, self.target_after):
-            _reset_parameters(module)  # two networks that begin alike have nothing to predict
+            reset(module)  # two networks that begin alike have nothing to predict
             module.requires_grad_(False)
         self.predictor = nn.Sequential(
             nn.Linear(channels, predictor_channels), nn.PReLU(), nn.Linear(predictor_channels, channels)
@@ -186,9 +179,7 @@ class BGRL(AbstractSelfSupervision):
 
     def loss(self, view: View, generator: torch.Generator) -> Tensor:
         """Return the loss on two drawn views."""
-        view = check_view(view)
-        random_generator("generator", generator)
-        views = [augment(view, generator, weighted=self.weighted) for augment in (self.first, self.second)]
+        views = list(self._draw_views(view, generator, self.first, self.second))
         online = [self.predictor(self.encode(each)) for each in views]
         with torch.no_grad():
             target = [self.target_after(_call_encoder(self.target_encoder, each)) for each in views]
@@ -204,15 +195,6 @@ class BGRL(AbstractSelfSupervision):
         for slow, quick in ((self.target_encoder, self.encoder), (self.target_after, self.after)):
             for old, new in zip(slow.parameters(), quick.parameters(), strict=True):
                 old.mul_(rate).add_(new, alpha=1 - rate)
-
-
-def _reset_parameters(module: nn.Module) -> None:
-    """Draw the weights of a module anew, or of its parts where it does not know how."""
-    if callable(reset := getattr(module, "reset_parameters", None)):
-        reset()
-        return
-    for part in module.children():
-        _reset_parameters(part)
 
 
 class CCASSG(AbstractSelfSupervision):
@@ -249,18 +231,11 @@ class CCASSG(AbstractSelfSupervision):
 
     def loss(self, view: View, generator: torch.Generator) -> Tensor:
         """Return the loss on two drawn views."""
-        view = check_view(view)
-        random_generator("generator", generator)
-        first, second = (
-            standardised(self.encode(self.augmentation(view, generator, weighted=self.weighted)), correction=1)
-            for _ in range(2)
-        )
+        views = self._draw_views(view, generator, self.augmentation, self.augmentation)
+        first, second = (standardised(self.encode(each), correction=1) for each in views)
         nodes = len(first)
         agreement = (first * second).sum() / nodes
         return self.decorrelation * (_correlation_penalty(first) + _correlation_penalty(second)) - agreement
-
-    def after_step(self, progress: float) -> None:
-        """Do nothing."""
 
 
 def _correlation_penalty(z: Tensor) -> Tensor:

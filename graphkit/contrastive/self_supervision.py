@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from graphkit._checks import at_least, positive, random_generator, torch_module, within
 from graphkit._deprecated import deprecated_method
-from graphkit.contrastive.augmentations import View, check_view
+from graphkit.contrastive.augmentations import Augmentation, Diffusion, View, check_view
 
 
 class AbstractSelfSupervision(nn.Module, ABC):
@@ -45,6 +45,12 @@ class AbstractSelfSupervision(nn.Module, ABC):
         """Whether the encoder uses edge weights."""
         return "edge_weight" in getattr(self.encoder, "takes", ())
 
+    def _draw_views(self, view: View, generator: torch.Generator, *draw: Augmentation | Diffusion) -> Iterator[View]:
+        """Yield a view of ``view`` from each augmentation, drawn one after another as they are asked for."""
+        view = check_view(view)
+        random_generator("generator", generator)
+        return (each(view, generator, weighted=self.weighted) for each in draw)
+
     def encode(self, view: View) -> Tensor:
         """Return the embeddings of a view, ``[nodes, channels]``."""
         return self.after(_call_encoder(self.encoder, view))
@@ -73,7 +79,6 @@ class AbstractSelfSupervision(nn.Module, ABC):
             TypeError: for parts of another type, or no generator.
         """
 
-    @abstractmethod
     def after_step(self, progress: float) -> None:
         """Do what is to be done after a step of the optimiser; ``progress`` goes from 0 to 1."""
 
@@ -130,14 +135,9 @@ def pretrain(
     within("weight_decay", weight_decay, 0.0, math.inf)
     random_generator("generator", generator)
     view = check_view(View(x, edge_index, edge_weight))
-    return _train_epochs(
-        method, view, epochs, torch.optim.Adam(_trainable(method), lr=lr, weight_decay=weight_decay), generator
-    )
-
-
-def _trainable(method: AbstractSelfSupervision) -> list[Tensor]:
-    """Return the parameters that are trained."""
-    return [parameter for parameter in method.parameters() if parameter.requires_grad]
+    trainable = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trainable, lr=lr, weight_decay=weight_decay)
+    return _train_epochs(method, view, epochs, optimizer, generator)
 
 
 def _train_epochs(

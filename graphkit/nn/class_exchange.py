@@ -39,7 +39,8 @@ class ExchangeReport:
     changed: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        said = f"{len(self.exchanged)} {_layers(len(self.exchanged))} exchanged"
+        count = len(self.exchanged)
+        said = f"{count} {'layer' if count == 1 else 'layers'} exchanged"
         said += f": {', '.join(map(_display_name, self.exchanged))}" if self.exchanged else ""
         changed = [f"\n{_display_name(name)} differs: {reason}" for name, reason in self.changed.items()]
         left = [f"\n{_display_name(name)} left: {reason}" for name, reason in self.left.items()]
@@ -47,7 +48,7 @@ class ExchangeReport:
 
 
 def accelerate(model: nn.Module) -> ExchangeReport:
-    """Give every layer of PyG in a model that is also one of ours the faster way through, in place.
+    """Give every layer of PyG in a model that is also one of ours the faster way through, in place; say which.
 
     Weights, optimisers, hooks and all else stay: only classes change, so that ``model`` may be any module that holds
     PyG's layers, or a layer itself; one that was loaded from a pickle too. Subclasses, and layers that were altered
@@ -56,9 +57,6 @@ def accelerate(model: nn.Module) -> ExchangeReport:
 
     Args:
         model: any module.
-
-    Returns:
-        What was exchanged and what was left.
 
     Raises:
         TypeError: for what is no module.
@@ -78,10 +76,7 @@ def to_pyg(model: nn.Module) -> ExchangeReport:
     Layers whose options make them differ are named in ``changed``; on directed graphs those of ``ChebConv`` always do.
 
     Args:
-        model: any module.
-
-    Returns:
-        What was exchanged and what was left: subclasses, and layers that PyG does not have.
+        model: any module; its subclasses of layers, and layers that PyG does not have, are left.
 
     Raises:
         TypeError: for what is no module.
@@ -151,10 +146,6 @@ def _set_class(module: Any, kind: Any) -> None:
     module.__class__ = kind
     module.inspector = specimen.inspector
     module.explain = explained
-
-
-def _layers(count: int) -> str:
-    return "layer" if count == 1 else "layers"
 
 
 def _display_name(name: str) -> str:

@@ -14,6 +14,7 @@ from torch.nn import ModuleList, Parameter
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation, MinAggregation, SumAggregation
+from torch_geometric.nn.inits import reset
 from torch_geometric.typing import OptTensor, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
@@ -61,6 +62,17 @@ def refuse_script(module: Any) -> None:
         f"`torch.jit.script` cannot read {name}, whose kernels are not TorchScript; use `torch.compile` or "
         f"`torch.export`{peer}."
     )
+
+
+class AbstractModel(torch.nn.Module):
+    """A module whose parameters are all those of others, and whose kernels are not TorchScript."""
+
+    __prepare_scriptable__ = refuse_script
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew."""
+        for module in self.children():
+            reset(module)
 
 
 class Fused(MessagePassing):

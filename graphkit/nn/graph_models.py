@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import Linear
+from torch_geometric.nn import Linear, global_add_pool, global_max_pool, global_mean_pool
 
 from graphkit._checks import at_least, graph_numbers, member, within
 from graphkit.nn.fused import refuse_script
@@ -15,55 +15,34 @@ from graphkit.nn.inputs import check_features, first_linear
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
 from graphkit.operators.dropout import dropout
 
-READOUTS = ("sum", "mean", "max")
+READOUTS = {"sum": global_add_pool, "mean": global_mean_pool, "max": global_max_pool}
 
 
 class GraphBatch(NamedTuple):
-    """Several graphs, side by side.
+    """Several graphs, side by side."""
 
-    Args:
-        x: features of their nodes ``[nodes, features]``: numbers, or a molecule's integer categories.
-        edge_index: ``[2, edges]``.
-        edge_attr: a molecule's categories ``[edges, 3]``, or nothing.
-        batch: graph of each node ``[nodes]``, ascending.
-        graphs: how many graphs.
-    """
-
-    x: Tensor
-    edge_index: Tensor
-    edge_attr: Tensor | None
-    batch: Tensor
-    graphs: int
+    x: Tensor  # features of their nodes, [nodes, features]: numbers, or a molecule's integer categories
+    edge_index: Tensor  # [2, edges]
+    edge_attr: Tensor | None  # a molecule's categories, [edges, 3], or nothing
+    batch: Tensor  # graph of each node, [nodes], ascending
+    graphs: int  # how many
 
 
 def readout(name: str, h: Tensor, batch: Tensor, graphs: int) -> Tensor:
-    """Return the sum, the mean or the largest of each feature over the nodes of each graph, ``[graphs, features]``.
+    """Return the "sum", "mean" or "max" of features ``h [nodes, features]`` of each graph, ``[graphs, features]``.
 
-    A graph without nodes is read as zeros.
-
-    Args:
-        name: "sum", "mean" or "max".
-        h: features ``[nodes, features]``.
-        batch: graph of each node ``[nodes]``.
-        graphs: how many graphs.
+    ``batch [nodes]`` says the graph of each node. A graph without nodes is read as zeros.
 
     Example:
         >>> h, batch = torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([0, 0, 1])
         >>> [readout(name, h, batch, 3).flatten().tolist() for name in ("sum", "mean", "max")]
         [[4.0, 5.0, 0.0], [2.0, 5.0, 0.0], [3.0, 5.0, 0.0]]
     """
-    member("readout", name, READOUTS)
-    empty = h.new_zeros(graphs, h.size(1))
-    if name == "max":
-        return empty.scatter_reduce(0, batch.unsqueeze(1).expand_as(h), h, "amax", include_self=False)
-    total = empty.index_add(0, batch, h)
-    if name == "sum":
-        return total
-    return total / torch.bincount(batch, minlength=graphs).clamp(min=1).to(h.dtype).unsqueeze(1)
+    return READOUTS[member("readout", name, READOUTS)](h, batch, graphs)
 
 
 class VirtualNode(nn.Module):
-    """A state of each graph that every node sees, and that sees the sum of all nodes.
+    """A virtual node: a state of each graph that every node sees, and that sees the sum of all nodes.
 
     Args:
         channels: width of nodes and state.
@@ -202,7 +181,7 @@ class GraphClassifier(nn.Module):
 
 
 class StructureFree(nn.Module):
-    r"""What the features of the nodes alone are worth: no edge is looked at.
+    r"""A baseline that looks at no edge: what the features of the nodes alone are worth.
 
     Chemical sets: :math:`\hat y_g = \mathrm{MLP}(\sum_{i \in g} x_i)`, of a molecule a count of its atoms. Others:
     :math:`\hat y_g = \mathrm{MLP}'(\sum_{i \in g} \mathrm{MLP}(x_i))`.
@@ -299,22 +278,16 @@ class GraphEncoder(nn.Module):
 
     @property
     def first(self) -> nn.Module:
-        """The module whose parameters ``l2_on="first"`` decays."""
+        """The first convolution, or all of the encoder where it does not tell."""
         found = getattr(self.nodes, "first", self.nodes)
         return found if isinstance(found, nn.Module) else self.nodes
 
     def forward(self, x: Any, edge_index: Any, batch: Tensor, *, graphs: int) -> Tensor:
-        """Return one row of ``out_channels`` per graph.
+        """Return one row of ``out_channels`` for each of so many ``graphs``.
 
-        Args:
-            x: features ``[nodes, features]`` of all graphs.
-            edge_index: edges of all graphs, in any form the encoder takes.
-            batch: graph of each node ``[nodes]``.
-            graphs: number of graphs.
+        ``x [nodes, features]`` and ``edge_index``, in any form the encoder takes, are of all graphs; ``batch [nodes]``
+        says the graph of each node.
         """
         h = self.nodes(x, edge_index, batch=batch) if hasattr(self.nodes, "takes") else self.nodes(x, edge_index)
-        index = batch.unsqueeze(1).expand_as(h)
-        empty = h.new_zeros(graphs, h.size(1))
-        mean = empty.scatter_reduce(0, index, h, "mean", include_self=False)
-        largest = empty.scatter_reduce(0, index, h, "amax", include_self=False)
-        return self.head(torch.cat([mean, largest], dim=1))
+        pooled = global_mean_pool(h, batch, graphs), global_max_pool(h, batch, graphs)
+        return self.head(torch.cat(pooled, dim=1))

@@ -96,11 +96,7 @@ def layerwise(
 
 
 class _TargetNodes:
-    """The nodes whose results are asked for, and what each layer on the way must know for them.
-
-    Args:
-        nodes: ``[targets]``, None for all.
-    """
+    """The nodes ``[targets]`` whose results are asked for, None for all, and what each layer must know for them."""
 
     def __init__(self, nodes: Tensor | None) -> None:
         self.nodes = nodes
@@ -150,6 +146,7 @@ class _BlockwiseLayer(nn.Module):
         given = {**dict(zip(_PER_EDGE, args, strict=False)), **kwargs}
         extras = {name: value for name, value in given.items() if value is not None}
         conv, own = self.conv, x.size(0)
+        # 1. What a layer takes of the whole graph: features of the halo, degrees, the largest eigenvalue.
         x = x if self.halo is None else self.halo(x)
         nodes = x.size(0)
         if "GCNConv" in _class_names(conv) and conv.normalize:
@@ -160,6 +157,7 @@ class _BlockwiseLayer(nn.Module):
         if "ChebConv" in _class_names(conv) and extras.get("lambda_max") is None:
             extras["lambda_max"] = _largest_eigenvalue(conv, edge_index, extras.get("edge_weight"), x)
         per_edge = {name: extras.pop(name) for name in _PER_EDGE if name in extras}
+        # 2. Block by block: the subgraph that a block sees, in numbers of its own, and the block's rows of the result.
         into = _sort_by_target(edge_index, nodes)
         plain = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
         place = torch.empty(nodes, dtype=torch.long, device=x.device)
@@ -168,9 +166,9 @@ class _BlockwiseLayer(nn.Module):
             around, edges = _k_hop_subgraph(block, into, self.hops)
             place[around] = torch.arange(len(around), device=x.device)
             chosen = {name: value[edges] for name, value in per_edge.items()}
-            made = conv(x[around], place[plain[:, edges].long()], **chosen, **extras)
-            table = made.new_zeros(own, *made.shape[1:]) if table is None else table
-            table[block] = made[: len(block)]
+            result = conv(x[around], place[plain[:, edges].long()], **chosen, **extras)
+            table = result.new_zeros(own, *result.shape[1:]) if table is None else table
+            table[block] = result[: len(block)]
         return conv(x, edge_index, **per_edge, **extras)[:own] if table is None else table
 
     def _normalize(self, edge_index: Tensor, weight: Tensor | None, x: Tensor, own: int) -> tuple[Tensor, Tensor]:

@@ -55,26 +55,23 @@ def first_linear(network: Any) -> Any:
     return network if isinstance(network, Linear | torch.nn.Linear) else None
 
 
-def source_and_target(x: Any) -> tuple[Any, Any]:
-    """Return features of sources and of targets, ready to be multiplied, from one set of features or a pair."""
+def source_and_target(x: Any, flow: str) -> tuple[Any, Any]:
+    """Return features of sources and of targets, ready to be multiplied, from one set of features or a pair.
+
+    A pair is refused with ``flow="target_to_source"``, which PyG reads in two ways: its messages are those of the
+    first, and of the second as soon as a hook is registered.
+    """
     if isinstance(x, tuple | list):
         pair_of_features("x", x)
+        if flow == "target_to_source" and x[0] is not x[1]:
+            raise ValueError(
+                "`x` must be one set of features with flow='target_to_source', got a pair; reverse the rows of "
+                "`edge_index` and keep flow='source_to_target'."
+            )
         return features_of(x[0]), features_of(x[1])
     features("x", x)
     x = features_of(x)
     return x, x
-
-
-def check_flow(x: Any, flow: str) -> None:
-    """Refuse a pair beside ``flow="target_to_source"``, which PyG reads in two ways.
-
-    Its messages are those of the first, and of the second as soon as a hook is registered.
-    """
-    if flow == "target_to_source" and isinstance(x, tuple | list) and x[0] is not x[1]:
-        raise ValueError(
-            "`x` must be one set of features with flow='target_to_source', got a pair; reverse the rows of "
-            "`edge_index` and keep flow='source_to_target'."
-        )
 
 
 def check_two_axes(x: Any, layer: str) -> None:

@@ -20,12 +20,9 @@ BOND_CATEGORIES = (5, 6, 2)
 
 
 class AtomEncoder(nn.Module):
-    """The sum of one learnt row for each of an atom's nine features.
+    """Atoms as vectors of width ``emb_dim``: the sum of one learnt row for each of an atom's nine features.
 
     The counterpart of OGB's module of this name, with its parameters; one look-up where OGB makes nine and adds them.
-
-    Args:
-        emb_dim: width of the result.
 
     Raises:
         ValueError: in ``forward``, for another number of features, or a category that there is not.
@@ -42,7 +39,7 @@ class AtomEncoder(nn.Module):
     def __init__(self, emb_dim: int) -> None:
         super().__init__()
         self.atom_embedding_list = _embeddings(ATOM_CATEGORIES, emb_dim)
-        self.register_buffer("first_atom", _category_offsets(ATOM_CATEGORIES), persistent=False)
+        self.register_buffer("first_atom", torch.tensor([0, *ATOM_CATEGORIES[:-1]]).cumsum(0), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the vectors of atoms ``x [nodes, 9]``, integers, as ``[nodes, emb_dim]``."""
@@ -52,13 +49,10 @@ class AtomEncoder(nn.Module):
 
 
 class BondEncoder(nn.Module):
-    """The sum of one learnt row for each of a bond's three features.
+    """Bonds as vectors of width ``emb_dim``: the sum of one learnt row for each of a bond's three features.
 
     The counterpart of OGB's module of this name, with its parameters. :meth:`table` gives the same features without
     laying them out: there are at most 60 different ones.
-
-    Args:
-        emb_dim: width of the result.
 
     Raises:
         ValueError: in ``forward`` and :meth:`table`, for another number of features, or a category that there is not:
@@ -108,7 +102,3 @@ def _embeddings(categories: tuple[int, ...], emb_dim: int) -> nn.ModuleList:
 
 def _weights(embeddings: nn.ModuleList) -> list[Tensor]:
     return [cast("Tensor", each.weight) for each in embeddings]
-
-
-def _category_offsets(categories: tuple[int, ...]) -> Tensor:
-    return torch.tensor([0, *categories[:-1]]).cumsum(0)

@@ -14,7 +14,7 @@ from torch_geometric.nn.resolver import activation_resolver, normalization_resol
 
 from graphkit._checks import at_least, member, within
 from graphkit._torch_internals import module_name
-from graphkit.nn.fused import refuse_script
+from graphkit.nn.fused import AbstractModel
 from graphkit.nn.inputs import check_features
 from graphkit.nn.maps import matrix_dtype
 from graphkit.operators import SparseOperator, gcn_adjacency
@@ -29,7 +29,7 @@ _GRAPHS = ("edge_index", "basis")
 _EXTRAS = ("edge_weight", "edge_attr", "batch")
 
 
-class Encoder(nn.Module):
+class Encoder(AbstractModel):
     r"""Layers of one kind, with dropout before each and norm, activation and residual between them.
 
     .. math::
@@ -61,8 +61,6 @@ class Encoder(nn.Module):
         Encoder(5, 16, 3, layers=3, conv=SAGEConv)
     """
 
-    __prepare_scriptable__ = refuse_script
-
     def __init__(
         self,
         in_channels: int,
@@ -85,8 +83,7 @@ class Encoder(nn.Module):
         at_least("hidden_channels", hidden_channels, 1)
         at_least("out_channels", out_channels, 1)
         self.dropout = within("dropout", dropout, 0.0, 1.0)
-        at_input = dropout if input_dropout is None else input_dropout
-        self.input_dropout = within("input_dropout", at_input, 0.0, 1.0)
+        self.input_dropout = self.dropout if input_dropout is None else within("input_dropout", input_dropout, 0.0, 1.0)
         if jumping_knowledge is not None:
             member("jumping_knowledge", jumping_knowledge, ["cat", "max", "lstm"])
 
@@ -160,12 +157,6 @@ class Encoder(nn.Module):
             x = self.head(dropout(self.jump(states), self.dropout, self.training))
         return x
 
-    def reset_parameters(self) -> None:
-        """Draw all parameters anew."""
-        for module in [*self.convs, *self.norms, *self.skips, self.jump, self.head]:
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
-
     def __repr__(self) -> str:
         widths = f"{self.in_channels}, {self.hidden_channels}, {self.out_channels}"
         return f"{type(self).__name__}({widths}, layers={self.layers}, conv={type(self.convs[0]).__name__})"
@@ -199,7 +190,7 @@ def _arguments(layer: nn.Module) -> frozenset[str]:
     return frozenset(inspect.signature(layer.forward).parameters) & {*_GRAPHS, *_EXTRAS}
 
 
-class SeparatedConv(nn.Module):
+class SeparatedConv(AbstractModel):
     r"""Any layer, and a linear map of its own for the node itself: :math:`\mathrm{conv}(x, A) + W x + b`.
 
     A node is not averaged away among its neighbours, however many layers there are.
@@ -219,8 +210,6 @@ class SeparatedConv(nn.Module):
         torch.Size([4, 2])
     """
 
-    __prepare_scriptable__ = refuse_script
-
     def __init__(self, conv: nn.Module, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.conv = conv
@@ -233,14 +222,8 @@ class SeparatedConv(nn.Module):
         around = self.conv(x, edge_index) if edge_weight is None else self.conv(x, edge_index, edge_weight)
         return around + self.own(x)
 
-    def reset_parameters(self) -> None:
-        """Draw all parameters anew."""
-        if callable(reset := getattr(self.conv, "reset_parameters", None)):
-            reset()
-        self.own.reset_parameters()
 
-
-class FilteredPerceptron(nn.Module):
+class FilteredPerceptron(AbstractModel):
     r"""A perceptron of the features, or a linear map, and one filter of its result.
 
     :math:`Z = \sum_k c_k P_k(L) \, \mathrm{drop}(f(X))` with :math:`f(X) = W_2\,\sigma(W_1 X + b_1) + b_2`, or with
@@ -265,8 +248,6 @@ class FilteredPerceptron(nn.Module):
         torch.Size([4, 2])
     """
 
-    __prepare_scriptable__ = refuse_script
-
     def __init__(
         self,
         in_channels: int,
@@ -285,30 +266,20 @@ class FilteredPerceptron(nn.Module):
         self.last = Linear(hidden, out_channels) if hidden else None
         self.filter = filter
 
-    def reset_parameters(self) -> None:
-        """Draw all parameters anew."""
-        self.first.reset_parameters()
-        if self.last is not None:
-            self.last.reset_parameters()
-        self.filter.reset_parameters()  # type: ignore[operator]
-
     def forward(self, x: Any, *graph: Any) -> Tensor:
         """Return one row of ``out_channels`` per node.
 
-        Args:
-            x: features ``[nodes, in_channels]``, a tensor or a ``SparseOperator``.
-            graph: what the filter takes after the signal: ``edge_index`` and ``edge_weight``, or a Fourier basis.
+        ``x [nodes, in_channels]`` is a tensor or a ``SparseOperator``; ``graph`` is what the filter takes after the
+        signal: ``edge_index`` and ``edge_weight``, or a Fourier basis.
         """
         check_features(x, self.first)
-        x = features_of(x)
-        sparse = isinstance(x, SparseOperator)
-        h = self.first(x.dropout(self.dropout, self.training) if sparse else dropout(x, self.dropout, self.training))
+        h = self.first(drop_features(features_of(x), self.dropout, self.training))
         if self.last is not None:
             h = self.last(dropout(h.relu(), self.dropout, self.training))
         return self.filter(dropout(h, self.propagation_dropout, self.training), *graph)
 
 
-class RandomPropagation(nn.Module):
+class RandomPropagation(AbstractModel):
     r"""A perceptron on features averaged over 0 to ``order`` hops, with whole nodes dropped in training.
 
     .. math::
@@ -351,32 +322,16 @@ class RandomPropagation(nn.Module):
         self.first = Linear(in_channels, hidden_channels)
         self.last = Linear(hidden_channels, out_channels)
 
-    def reset_parameters(self) -> None:
-        """Draw all parameters anew."""
-        self.first.reset_parameters()
-        self.last.reset_parameters()
-
     def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
         """Return one row of ``out_channels`` per node.
 
-        Args:
-            x: features ``[nodes, in_channels]``, a tensor or a ``SparseOperator``.
-            edge_index: the graph, in any form ``GCNConv`` takes.
-            edge_weight: one weight per edge, ``[edges]``.
+        ``x [nodes, in_channels]`` is a tensor or a ``SparseOperator``, the graph in any form ``GCNConv`` takes.
         """
-        x = features_of(x)
-        sparse = isinstance(x, SparseOperator)
-        dropped = x.dropout(self.dropout, self.training) if sparse else dropout(x, self.dropout, self.training)
-        h = linear(dropped, self.first.weight)
+        h = linear(drop_features(features_of(x), self.dropout, self.training), self.first.weight)
         if self.training and self.node_dropout > 0:
             kept = torch.rand(len(h), 1, device=h.device, dtype=h.dtype) >= self.node_dropout
             h = h * kept / (1 - self.node_dropout)
-        adjacency = gcn_adjacency(
-            edge_index,
-            edge_weight,
-            num_nodes=len(h),
-            dtype=matrix_dtype(h),
-        )
+        adjacency = gcn_adjacency(edge_index, edge_weight, num_nodes=len(h), dtype=matrix_dtype(h))
         total = h
         for _ in range(self.order):
             h = adjacency @ h

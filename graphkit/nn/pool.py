@@ -57,12 +57,7 @@ class ChebPool(nn.Module):
         self.levels = at_least("levels", levels, 0)
 
     def forward(self, x: Tensor, tree: BalancedTree, level: int = 0) -> Tensor:
-        """Return the pooled signal.
-
-        Args:
-            x: ``[..., places, features]``, on the places of ``level``.
-            tree: of the graph.
-            level: on whose places the signal is.
+        """Return the pooled signal; ``x`` is on the places of ``level`` of the graph's tree.
 
         Raises:
             ValueError: where the tree has too few levels, or the signal another number of places.
@@ -89,7 +84,7 @@ SCATTER_REDUCTIONS = {"max": "amax", "mean": "mean", "sum": "sum"}
 
 
 class PooledGraph(NamedTuple):
-    """What pooling leaves of a graph or a batch: one node for each cluster."""
+    """A pooled graph or batch: one node for each cluster."""
 
     x: Tensor
     edge_index: Tensor

@@ -9,21 +9,8 @@ import numpy as np
 
 from graphkit._checks import flag, text
 from graphkit._deprecated import deprecated_arguments
+from graphkit.viz import figures as look
 from graphkit.viz.checks import as_list, integers, numbers, table
-from graphkit.viz.figures import (
-    BLUE,
-    FAINT,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    VERMILION,
-    draw_headline,
-    escape,
-    new_figure,
-    style_axes,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,37 +63,32 @@ def learning_curves(
         )
     chosen = _check_epochs(best_epochs, validation_metric)
     fraction = flag("fraction", fraction)
-    metric_name = escape(text("metric_name", metric_name))
-    picture = new_figure(11.0, 5.2)
-    draw_headline(picture, title, note, (0.07, 0.955, 0.875))
+    metric_name = look.escape(text("metric_name", metric_name))
+    picture = look.new_figure(11.0, 5.2)
+    look.draw_headline(picture, title, note, (0.07, 0.955, 0.875))
     left, right = picture.subplots(1, 2)
     picture.subplots_adjust(left=0.07, right=0.985, bottom=0.12, top=0.76, wspace=0.2)
-    style_axes(left, xlabel="epoch", ylabel="cross-entropy" if fraction else "loss")
-    style_axes(right, xlabel="epoch", ylabel=f"validation {metric_name}" + (" (%)" if fraction else ""))
-    _draw_band(left, train_loss, BLUE, "training", "-")
-    _draw_band(left, validation_loss, VERMILION, "validation", "--")
+    look.style_axes(left, xlabel="epoch", ylabel="cross-entropy" if fraction else "loss")
+    look.style_axes(right, xlabel="epoch", ylabel=f"validation {metric_name}" + (" (%)" if fraction else ""))
+    _draw_band(left, train_loss, look.BLUE, "training", "-")
+    _draw_band(left, validation_loss, look.VERMILION, "validation", "--")
     left.set_ylim(bottom=0)
     scale = 100 if fraction else 1
     shown = [[scale * value for value in seed] for seed in validation_metric]
     many = len(shown) > 1
     _draw_band(
-        right,
-        shown,
-        GREEN,
-        f"mean of {len(shown)} seeds" if many else "",
-        "-",
-        "least to largest" if many else "",
+        right, shown, look.GREEN, f"mean of {len(shown)} seeds" if many else "", "-", "least to largest" if many else ""
     )
     if chosen:
         marked = [seed[epoch - 1] for seed, epoch in zip(shown, chosen, strict=True)]
         label = "selected" if many else "selected epoch"
-        right.plot(chosen, marked, "o", markersize=8, color=GREEN, markeredgecolor="white", label=label, zorder=5)
+        right.plot(chosen, marked, "o", markersize=8, color=look.GREEN, markeredgecolor="white", label=label, zorder=5)
     for axes in (left, right) if many or chosen else (left,):
         # Above the axes: inside, a curve of any shape may run through it.
         axes.legend(
             frameon=False,
             fontsize=10,
-            labelcolor=INK,
+            labelcolor=look.INK,
             loc="lower right",
             bbox_to_anchor=(1, 1),
             ncols=3,
@@ -181,15 +163,15 @@ def method_accuracies(
         calibrated = None
     again = {} if calibrated is None else _check_methods("calibrated", calibrated)
     names = list(accuracies)
-    picture = new_figure(11.0, 1.9 + 0.36 * len(names))
+    picture = look.new_figure(11.0, 1.9 + 0.36 * len(names))
     axes = picture.subplots()
     height = picture.get_figheight()
-    draw_headline(picture, title, note, (0.02, 1 - 0.18 / height, 1 - 0.58 / height))
+    look.draw_headline(picture, title, note, (0.02, 1 - 0.18 / height, 1 - 0.58 / height))
     picture.subplots_adjust(left=0.21, right=0.97, bottom=0.75 / height, top=1 - 1.0 / height)
-    style_axes(axes, xlabel="accuracy (%)", ylabel="")
+    look.style_axes(axes, xlabel="accuracy (%)", ylabel="")
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color="#E6E6E6", linewidth=0.8)
-    for kind, figures, color, shift in (("", accuracies, BLUE, 0.0), ("calibrated", again, ORANGE, 0.26)):
+    for kind, figures, color, shift in (("", accuracies, look.BLUE, 0.0), ("calibrated", again, look.ORANGE, 0.26)):
         label = kind or "accuracy, 95 % interval over tasks"
         for place, name in enumerate(names):
             if name not in figures:
@@ -198,7 +180,7 @@ def method_accuracies(
             if not kind:
                 values = [100 * value for value in found["values"]]
                 axes.plot(
-                    values, [at] * len(values), "o", markersize=4, color=FAINT, alpha=0.45, zorder=1, clip_on=False
+                    values, [at] * len(values), "o", markersize=4, color=look.FAINT, alpha=0.45, zorder=1, clip_on=False
                 )
             axes.errorbar(
                 100 * found["mean"],
@@ -214,23 +196,23 @@ def method_accuracies(
                 zorder=3,
             )
             label = "_again"
-    axes.plot([], [], "o", markersize=4, color=FAINT, label="each class split or graph")
+    axes.plot([], [], "o", markersize=4, color=look.FAINT, label="each class split or graph")
     axes.set_xlim(*_clip_limits(axes.get_xlim()))
-    axes.set_yticks(range(len(names)), [escape(name, 24) for name in names])
+    axes.set_yticks(range(len(names)), [look.escape(name, 24) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.legend(frameon=False, fontsize=10, labelcolor=INK, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+    axes.legend(frameon=False, fontsize=10, labelcolor=look.INK, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     return picture
 
 
 LOOKS = (
-    (BLUE, "o"),
-    (VERMILION, "s"),
-    (GREEN, "^"),
-    (PURPLE, "D"),
-    (ORANGE, "v"),
-    (GREY, "X"),
-    (FAINT, "P"),
-    (INK, "*"),
+    (look.BLUE, "o"),
+    (look.VERMILION, "s"),
+    (look.GREEN, "^"),
+    (look.PURPLE, "D"),
+    (look.ORANGE, "v"),
+    (look.GREY, "X"),
+    (look.FAINT, "P"),
+    (look.INK, "*"),
 )
 """Colour and mark of each line; more lines cannot be told apart across a room."""
 
@@ -265,11 +247,11 @@ def accuracy_curves(
         _check_methods("curves", figures)
     if len(curves) > len(LOOKS):
         raise ValueError(f"`curves` must hold at most {len(LOOKS)} methods, got {len(curves)}.")
-    picture = new_figure(11.0, 5.6)
-    draw_headline(picture, title, note, (0.02, 0.965, 0.90))
+    picture = look.new_figure(11.0, 5.6)
+    look.draw_headline(picture, title, note, (0.02, 0.965, 0.90))
     axes = picture.subplots()
     picture.subplots_adjust(left=0.08, right=0.80, bottom=0.13, top=0.82)
-    style_axes(axes, xlabel=escape(text("over", over)), ylabel="accuracy (%)")
+    look.style_axes(axes, xlabel=look.escape(text("over", over)), ylabel="accuracy (%)")
     shown = sorted({number for figures in curves.values() for number in figures})
     places = {number: place for place, number in enumerate(shown)}
     ends = []
@@ -299,7 +281,7 @@ def accuracy_curves(
         _spread_apart([end for end, _, _ in ends], 0.058 * (high - low)), ends, strict=True
     ):
         axes.annotate(
-            escape(name, 20),
+            look.escape(name, 20),
             (len(shown) - 0.6, height),
             color=color,
             fontsize=13,

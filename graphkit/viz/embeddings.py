@@ -6,34 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from graphkit._checks import at_least, member, text
-from graphkit.viz.checks import as_list, integers, labels, numbers
+from graphkit.viz import figures as look
+from graphkit.viz.checks import as_list, embeddings, integers, labels, numbers
 from graphkit.viz.checks import names as names_of
-from graphkit.viz.checks import spaces as spaces_of
-from graphkit.viz.figures import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    VERMILION,
-    draw_headline,
-    escape,
-    new_figure,
-    style_axes,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, "#56B4E9", "#B8A900", "#6B4C9A", "#7F7F7F", "#1B2A41")
+COLOURS = (look.BLUE, look.ORANGE, look.GREEN, look.VERMILION, look.PURPLE)
+COLOURS += ("#56B4E9", "#B8A900", "#6B4C9A", "#7F7F7F", "#1B2A41")
 """One per class; from the eleventh class they come again with another marker."""
 
 MARKERS = "o^sD"
@@ -83,7 +69,7 @@ def embedding_scatter(
         ['before', 'after']
     """
     y = labels("y", y)
-    spaces = spaces_of("spaces", spaces, len(y))
+    spaces = embeddings("spaces", spaces, len(y))
     known = names_of("names", names, int(y.max(initial=-1)) + 1)
     methods = [member("methods", method, METHODS) for method in as_list("methods", methods, "names")]
     if not methods:
@@ -95,11 +81,11 @@ def embedding_scatter(
     classes = np.unique(y[labelled])
     lines = int(4.6 * len(methods) / LINE) - 2
     columns = min(COLUMNS, -(-len(classes) // lines))
-    longest = max(len(escape(name, NAME)) for name in known) if known else 0
+    longest = max(len(look.escape(name, NAME)) for name in known) if known else 0
     legend = 0.7 + columns * max(COLUMN, 0.45 + 0.11 * longest)
-    picture = new_figure(5.2 * len(spaces) + legend + 0.15, 4.6 * len(methods) + 1.6)
+    picture = look.new_figure(5.2 * len(spaces) + legend + 0.15, 4.6 * len(methods) + 1.6)
     width, height = picture.get_size_inches()
-    draw_headline(picture, title, note, (0.45 / width, 1 - 0.2 / height, 1 - 0.62 / height), spacing=1.4)
+    look.draw_headline(picture, title, note, (0.45 / width, 1 - 0.2 / height, 1 - 0.62 / height), spacing=1.4)
     grid = picture.subplots(len(methods), len(spaces), squeeze=False)
     picture.subplots_adjust(
         left=0.45 / width,
@@ -113,8 +99,8 @@ def embedding_scatter(
         for column, (heading, values) in enumerate(spaces.items()):
             axes = grid[row, column]
             _draw_scatter(axes, project_to_plane(values[chosen], method), y[chosen], classes)
-            axes.set_title(escape(heading) if row == 0 else "", fontsize=15, color=INK, pad=8)
-            axes.set_ylabel(method if column == 0 else "", fontsize=14, color=INK)
+            axes.set_title(look.escape(heading) if row == 0 else "", fontsize=15, color=look.INK, pad=8)
+            axes.set_ylabel(method if column == 0 else "", fontsize=14, color=look.INK)
     _draw_legend(picture, classes, known, 1 - (legend - 0.15) / width, lines, columns)
     return picture
 
@@ -176,7 +162,7 @@ def _draw_legend(
             marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
             color=COLOURS[number % len(COLOURS)],
             markersize=8,
-            label=escape(names[int(label)], NAME) if names else str(label),
+            label=look.escape(names[int(label)], NAME) if names else str(label),
         )
         for number, label in enumerate(classes)
     ]
@@ -185,7 +171,7 @@ def _draw_legend(
         marks = [*marks[:-left_out], Line2D([], [], linestyle="", label=f"{left_out} more")]
     picture.legend(
         handles=marks, ncols=columns, columnspacing=0.8, handletextpad=0.1, loc="center left",
-        bbox_to_anchor=(left, 0.5), frameon=False, fontsize=12, labelcolor=INK,
+        bbox_to_anchor=(left, 0.5), frameon=False, fontsize=12, labelcolor=look.INK,
         title="class", title_fontsize=12,
     )  # fmt: skip
 
@@ -216,7 +202,7 @@ def pair_distances(
         'apart, 0.0 % overlap'
     """
     y = labels("y", y)
-    spaces = spaces_of("spaces", spaces, len(y))
+    spaces = embeddings("spaces", spaces, len(y))
     at_least("most", most, 2)
     labelled = np.flatnonzero(y >= 0)
     chosen = labelled[np.linspace(0, len(labelled) - 1, min(most, len(labelled))).astype(int)]
@@ -224,23 +210,22 @@ def pair_distances(
     same = y[chosen][upper[0]] == y[chosen][upper[1]]
     if same.all() or not same.any():
         raise ValueError("`y` must have pairs of one class and pairs of two.")
-    picture = new_figure(5.4 * len(spaces) + 0.5, 5.3)
+    picture = look.new_figure(5.4 * len(spaces) + 0.5, 5.3)
     width = picture.get_size_inches()[0]
-    draw_headline(picture, title, note, (0.8 / width, 0.955, 0.875), spacing=1.4)
+    look.draw_headline(picture, title, note, (0.8 / width, 0.955, 0.875), spacing=1.4)
     panels = picture.subplots(1, len(spaces), squeeze=False, sharey=False)[0]
     picture.subplots_adjust(left=0.8 / width, right=1 - 0.3 / width, bottom=0.15, top=0.7, wspace=0.22)
     for axes, (heading, values) in zip(panels, spaces.items(), strict=True):
         unit = values[chosen] / np.maximum(np.linalg.norm(values[chosen], axis=1, keepdims=True), 1e-12)
         distance = (1 - unit @ unit.T)[upper]
-        style_axes(axes, xlabel="distance (1 - cosine)", ylabel="density" if axes is panels[0] else "")
+        look.style_axes(axes, xlabel="distance (1 - cosine)", ylabel="density" if axes is panels[0] else "")
         bins = np.linspace(min(distance.min(), 0), max(distance.max(), 1e-6), 61)
-        for kind, colour, label in ((same, BLUE, "same class"), (~same, VERMILION, "different classes")):
+        for kind, colour, label in ((same, look.BLUE, "same class"), (~same, look.VERMILION, "different classes")):
             axes.hist(distance[kind], bins=bins, density=True, color=colour, alpha=0.6, label=label)
         axes.set_yticks([])
-        axes.set_title(
-            f"{escape(heading)}, {100 * _overlap(distance, same):.1f} % overlap", fontsize=14, color=INK, pad=8
-        )
-    panels[-1].legend(frameon=False, fontsize=12, labelcolor=INK, loc="upper left" if len(panels) == 1 else "best")
+        overlap = f"{100 * _overlap(distance, same):.1f} % overlap"
+        axes.set_title(f"{look.escape(heading)}, {overlap}", fontsize=14, color=look.INK, pad=8)
+    panels[-1].legend(frameon=False, fontsize=12, labelcolor=look.INK, loc="upper left" if len(panels) == 1 else "best")
     return picture
 
 
@@ -297,9 +282,9 @@ def neighbour_gallery(
     side = 0.78
     lines = 1 + (note.count("\n") + 1 if note else 0)
     head = 0.75 + 0.21 * lines
-    picture = new_figure(max(side * (shown + 1) + 1.5, 5.5), side * len(queries) + head + 0.2)
+    picture = look.new_figure(max(side * (shown + 1) + 1.5, 5.5), side * len(queries) + head + 0.2)
     width, height = picture.get_size_inches()
-    draw_headline(
+    look.draw_headline(
         picture, title, below, (0.5 / width, 1 - 0.2 / height, 1 - 0.58 / height), sizes=(15, 10), spacing=1.4
     )
     for row, (query, answers) in enumerate(zip(queries, nearest, strict=True)):
@@ -307,7 +292,7 @@ def neighbour_gallery(
             gap = 0.0 if column == 0 else 0.35
             left, bottom = 0.5 + side * column + gap, height - head - side * (row + 1)
             axes = picture.add_axes((left / width, bottom / height, 0.9 * side / width, 0.9 * side / height))
-            colour = INK if column == 0 else GREEN if y[item] == y[query] else VERMILION
+            colour = look.INK if column == 0 else look.GREEN if y[item] == y[query] else look.VERMILION
             _draw_item(axes, item, y, images, known, colour)
     return picture
 
@@ -323,8 +308,8 @@ def _draw_item(
     if images is None:
         shown = str(y[item]) if not names or y[item] < 0 else names[int(y[item])]
         axes.add_patch(Rectangle((0, 0), 1, 1, color=colour, alpha=0.12))
-        axes.text(0.5, 0.62, escape(shown, 9), ha="center", va="center", fontsize=11, color=INK)
-        axes.text(0.5, 0.22, f"#{item}", ha="center", va="center", fontsize=7, color=GREY)
+        axes.text(0.5, 0.62, look.escape(shown, 9), ha="center", va="center", fontsize=11, color=look.INK)
+        axes.text(0.5, 0.22, f"#{item}", ha="center", va="center", fontsize=7, color=look.GREY)
     else:
         axes.imshow(images[item], cmap="gray_r", extent=(0, 1, 0, 1), interpolation="nearest")
     for spine in axes.spines.values():

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Okabe & Ito's colours, told apart with any kind of colour blindness and in grey.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
 INK, GREY, FAINT = "#222222", "#555555", "#8A8A8A"
+CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, "#56B4E9", "#6B4C9A", "#8C564B")
+"""Of lines in one panel, in turn."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -85,6 +87,16 @@ def _truncate(written: Text, line: str, room: float) -> str:
             return shown
         most = min(most - 1, int(most * room / width))
     return ""
+
+
+def single_panel(title: str, note: str, *, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    """Return a wide picture of one panel, titled, and its axes in our look."""
+    picture = new_figure(11.0, 5.2)
+    draw_headline(picture, title, note, (0.08, 0.955, 0.875))
+    axes = picture.subplots()
+    picture.subplots_adjust(left=0.08, right=0.985, bottom=0.13, top=0.78)
+    style_axes(axes, xlabel=xlabel, ylabel=ylabel)
+    return picture, axes
 
 
 def style_axes(axes: Axes, *, xlabel: str, ylabel: str) -> None:

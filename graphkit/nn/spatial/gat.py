@@ -12,7 +12,7 @@ from torch_geometric.utils import is_torch_sparse_tensor, scatter
 
 from graphkit._checks import features_per_item, one_value_per_edge
 from graphkit.nn.fused import Fused
-from graphkit.nn.inputs import bipartite_size, check_features, check_flow, check_two_axes, densify, source_and_target
+from graphkit.nn.inputs import bipartite_size, check_features, check_two_axes, densify, source_and_target
 from graphkit.nn.maps import add_bias, apply_linear, initialize_lazy
 from graphkit.operators import SparseOperator
 from graphkit.operators.attention import attend, attention_weights
@@ -176,8 +176,7 @@ class GATConv(FusedAttention, torch_geometric.nn.GATConv):
         return_attention_weights: bool | None = None,
     ) -> Any:
         """Return the convolved features, and with ``return_attention_weights`` the attention."""
-        check_flow(x, self.flow)
-        source, target = source_and_target(x)
+        source, target = source_and_target(x, self.flow)
         for end, lin in ((source, self.lin_src), (target, self.lin_dst)):
             if end is not None:
                 check_features(end, lin if self.lin is None else self.lin)
@@ -267,19 +266,10 @@ class GATv2Conv(FusedAttention, torch_geometric.nn.GATv2Conv):
     features bring one. ``x`` may be sparse.
 
     Args:
-        in_channels: features of a node, or of source and target nodes; -1 to learn it from the first input.
-        out_channels: features of the result, per head.
-        heads: attention heads.
-        concat: put the heads side by side; else average them.
-        negative_slope: of the leaky ReLU.
-        dropout: probability of dropping a neighbour from one head's sum, in [0, 1).
-        add_self_loops: replace all self-loops by one at every node.
-        edge_dim: features of an edge.
-        fill_value: edge features of the added loops: a number, a tensor, or a reduction over the incoming edges.
+        in_channels, out_channels, heads, concat, negative_slope, dropout, add_self_loops, edge_dim, fill_value: as for
+            ``GATConv``, like ``residual`` and ``kwargs``.
         bias: whether the maps and the layer have biases.
         share_weights: use :math:`\Theta_r = \Theta_l`.
-        residual: add a linear map of the target's own features.
-        kwargs: of ``MessagePassing``.
 
     Shape:
         ``x`` ``[nodes, in_channels]`` or ``(x_source, x_target)``; ``edge_attr`` ``[edges]`` or ``[edges, edge_dim]``.
@@ -300,15 +290,10 @@ class GATv2Conv(FusedAttention, torch_geometric.nn.GATv2Conv):
     # propagate_type: (x: PairTensor, alpha: Tensor)
 
     def forward(
-        self,
-        x: Any,
-        edge_index: Any,
-        edge_attr: OptTensor = None,
-        return_attention_weights: bool | None = None,
+        self, x: Any, edge_index: Any, edge_attr: OptTensor = None, return_attention_weights: bool | None = None
     ) -> Any:
         """Return the convolved features, and with ``return_attention_weights`` the attention."""
-        check_flow(x, self.flow)
-        source, target = source_and_target(x)
+        source, target = source_and_target(x, self.flow)
         for end, lin in ((source, self.lin_l), (target, self.lin_r)):
             if end is not None:
                 check_features(end, lin)
@@ -336,13 +321,7 @@ class GATv2Conv(FusedAttention, torch_geometric.nn.GATv2Conv):
         return (out, weights) if return_attention_weights else out
 
     def _attend(
-        self,
-        left: Tensor,
-        right: Tensor,
-        edge_index: Any,
-        edge_attr: OptTensor,
-        sizes: tuple[int, int],
-        weights: bool,
+        self, left: Tensor, right: Tensor, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int], weights: bool
     ) -> tuple[Tensor, Any]:
         pattern, attr = self._neighbourhoods(edge_index, edge_attr, sizes)
         term = None if attr is None else self.lin_edge(attr.to(left.dtype)).to(left.dtype)

@@ -10,7 +10,7 @@ from torch_geometric.typing import Size
 
 from graphkit._checks import features_per_item, one_value_per_edge, same_device
 from graphkit.nn.fused import Fused
-from graphkit.nn.inputs import bipartite_size, check_features, check_flow, densify, first_linear, source_and_target
+from graphkit.nn.inputs import bipartite_size, check_features, densify, first_linear, source_and_target
 from graphkit.nn.maps import apply_network
 from graphkit.operators import SparseOperator, sum_adjacency
 from graphkit.operators.dense import linear
@@ -96,10 +96,9 @@ class GINConv(Fused, torch_geometric.nn.GINConv):
 
     def forward(self, x: Any, edge_index: Any, size: Size = None) -> Tensor:
         """Return the convolved features."""
-        check_flow(x, self.flow)
         source: Any
         target: Any
-        source, target = source_and_target(x)
+        source, target = source_and_target(x, self.flow)
         _check_ends(source, target, self.nn, self.eps)
         sizes = bipartite_size((source, target), size, edge_index, self.node_dim)
         if not (self.fusible(edge_index, source, target) and source.dtype.is_floating_point):
@@ -149,10 +148,9 @@ class GINEConv(Fused, torch_geometric.nn.GINEConv):
 
     def forward(self, x: Any, edge_index: Any, edge_attr: Any = None, size: Size = None) -> Tensor:
         """Return the convolved features."""
-        check_flow(x, self.flow)
         if edge_attr is None:
             raise ValueError("`edge_attr` must be given: this layer adds the features of edges to those of nodes.")
-        source, target = source_and_target(x)
+        source, target = source_and_target(x, self.flow)
         _check_ends(source, target, self.nn, self.eps)
         source, target = densify(source), densify(target)
         sizes = bipartite_size((source, target), size, edge_index, self.node_dim)

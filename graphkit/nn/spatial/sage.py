@@ -9,7 +9,7 @@ from torch_geometric.nn.aggr import MultiAggregation
 from torch_geometric.typing import Size
 
 from graphkit.nn.fused import Fused
-from graphkit.nn.inputs import bipartite_size, check_features, check_flow, densify, source_and_target
+from graphkit.nn.inputs import bipartite_size, check_features, densify, source_and_target
 from graphkit.nn.maps import apply_linear, matrix_dtype
 from graphkit.operators import SparseOperator, mean_adjacency, sum_adjacency
 from graphkit.operators.extremum import neighbour_maximum
@@ -52,8 +52,7 @@ class SAGEConv(Fused, torch_geometric.nn.SAGEConv):
 
     def forward(self, x: Any, edge_index: Any, size: Size = None) -> Tensor:
         """Return the convolved features."""
-        check_flow(x, self.flow)
-        source, target = source_and_target(x)
+        source, target = source_and_target(x, self.flow)
         joint = isinstance(self.aggr_module, MultiAggregation)  # whose result is wider than what it aggregates
         project = self.project and hasattr(self, "lin")
         check_features(source, None if joint else self.lin if project else self.lin_l)

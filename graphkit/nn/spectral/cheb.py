@@ -73,12 +73,7 @@ class ChebConv(FusedLaplacian, torch_geometric.nn.ChebConv):
     # propagate_type: (x: Tensor, norm: Tensor)
 
     def forward(
-        self,
-        x: Any,
-        edge_index: Any,
-        edge_weight: OptTensor = None,
-        batch: OptTensor = None,
-        lambda_max: Any = None,
+        self, x: Any, edge_index: Any, edge_weight: OptTensor = None, batch: OptTensor = None, lambda_max: Any = None
     ) -> Tensor:
         """Return the filtered features."""
         check_features(x, self.lins[0])

@@ -18,6 +18,16 @@ from graphkit.operators.pattern import rememberable
 from graphkit.operators.prepared import remembered
 
 
+def warn_of_directed(operator: SparseOperator, what: str) -> None:
+    """Warn of a graph whose Laplacian is not symmetric, so that what is made of it has no frequencies."""
+    if operator.constant and not operator.symmetric:
+        warnings.warn(
+            f"`edge_index` is directed or its weights differ by direction: its Laplacian is not symmetric and {what} "
+            "of frequencies. Make it undirected (torch_geometric.utils.to_undirected) unless you mean this.",
+            stacklevel=4,
+        )
+
+
 class FusedLaplacian(Fused):
     r"""A layer that multiplies by :math:`2L/\lambda - I` of the Laplacian that ``normalization`` names."""
 
@@ -58,13 +68,8 @@ class FusedLaplacian(Fused):
             flow=self.flow,
             dtype=matrix_dtype(x),
         )
-        if self.normalization != "rw" and operator.constant and not operator.symmetric:
-            warnings.warn(
-                "`edge_index` is directed or its weights differ by direction: its Laplacian is not symmetric and a "
-                "Chebyshev filter of it is not a function of frequencies. Make it undirected "
-                "(torch_geometric.utils.to_undirected) unless you mean this.",
-                stacklevel=3,
-            )
+        if self.normalization != "rw":
+            warn_of_directed(operator, "a Chebyshev filter of it is not a function")
         return operator
 
     def _rescaled_edges(

@@ -1,6 +1,5 @@
 """Convolution in graph wavelets: smooth in the eigenvalue, or with a free number at every node as in GWNN."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,7 @@ from graphkit._torch_internals import inside_transform
 from graphkit.nn.fused import Fused
 from graphkit.nn.inputs import check_features, densify, is_tracing
 from graphkit.nn.maps import add_bias, apply_linear, matrix_dtype, result_dtype, upcast
+from graphkit.nn.spectral.fused_laplacian import warn_of_directed
 from graphkit.operators import SparseOperator, chebyshev_sum, laplacian
 from graphkit.operators.features import features_of
 from graphkit.operators.pattern import rememberable
@@ -235,12 +235,9 @@ class GraphWaveletConv(Fused):
             matrix = laplacian(
                 edges.index, edges.weight, num_nodes, normalization=self.normalization, dtype=torch.float64
             )
-            found = [
-                thresholded_wavelets(matrix, one_band(bank, b), threshold=self.threshold or 0.0, order=self.order)
-                for bank in banks
-                for b in range(bank.bands)
-            ]
-            return [part.to(dtype) for part in found]
+            bands = [one_band(bank, b) for bank in banks for b in range(bank.bands)]
+            options = {"threshold": self.threshold or 0.0, "order": self.order}
+            return [thresholded_wavelets(matrix, band, **options).to(dtype) for band in bands]
 
         form = ("wavelets", num_nodes, self.bank, self.form == "gwnn", self.threshold, self.order, dtype)
         return remembered(build, form, edges.index, edges.weight)
@@ -289,20 +286,10 @@ class GraphWaveletConv(Fused):
     def _operator(self, x: Any, edge_index: Any, edge_weight: OptTensor, dtype: torch.dtype) -> SparseOperator:
         nodes = x.size(-2)
         operator = shifted_laplacian(
-            edge_index,
-            edge_weight,
-            num_nodes=nodes,
-            normalization=self.normalization,
-            flow=self.flow,
-            dtype=dtype,
+            edge_index, edge_weight, num_nodes=nodes, normalization=self.normalization, flow=self.flow, dtype=dtype
         )
-        if self.normalization != "rw" and operator.constant and not operator.symmetric:
-            warnings.warn(
-                "`edge_index` is directed or its weights differ by direction: its Laplacian is not symmetric and "
-                "wavelets of it are not functions of frequencies. Make it undirected "
-                "(torch_geometric.utils.to_undirected) unless you mean this.",
-                stacklevel=3,
-            )
+        if self.normalization != "rw":
+            warn_of_directed(operator, "wavelets of it are not functions")
         if self.form == "gwnn":
             self._bind_to_graph(operator, nodes)
         return operator

@@ -268,12 +268,7 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
         zeros(self.bias)
 
     def forward(
-        self,
-        x: Any,
-        edge_index: Any,
-        edge_weight: OptTensor = None,
-        batch: OptTensor = None,
-        lambda_max: Any = None,
+        self, x: Any, edge_index: Any, edge_weight: OptTensor = None, batch: OptTensor = None, lambda_max: Any = None
     ) -> Tensor:
         """Return the filtered features."""
         check_features(x, self.lin, width=self.in_channels)
