@@ -23,7 +23,7 @@ from graphkit.operators import SparseOperator, pagerank_graph
 
 
 def drop_edges(edge_index: Tensor, p: float, *, generator: torch.Generator, undirected: bool = False) -> Tensor:
-    """Return which edges stay when each is dropped with probability ``p``, a boolean mask ``[edges]``.
+    """Drop each edge with probability ``p``, as DropEdge does; return which stay, a boolean mask ``[edges]``.
 
     Args:
         edge_index: ``[2, edges]``.
@@ -53,7 +53,7 @@ def drop_edges(edge_index: Tensor, p: float, *, generator: torch.Generator, undi
 
 
 def mask_features(x: Any, p: float, *, generator: torch.Generator) -> Any:
-    """Return features of which each column is zeroed, for all nodes together, with probability ``p``.
+    """Mask features: zero each column, for all nodes together, with probability ``p``.
 
     What stays is not scaled up, as in the published codes.
 
@@ -73,7 +73,7 @@ def mask_features(x: Any, p: float, *, generator: torch.Generator) -> Any:
     """
     within("p", p, 0.0, 1.0)
     random_generator("generator", generator)
-    keep = _uniform((node_features("x", x).size(-1),), x.device, generator) >= p
+    keep = _uniform((check_node_features("x", x).size(-1),), x.device, generator) >= p
     if isinstance(x, SparseOperator):
         return x.with_values(x._kept.written_out() * keep[x.pattern._columns.long()])
     return x * keep
@@ -82,7 +82,7 @@ def mask_features(x: Any, p: float, *, generator: torch.Generator) -> Any:
 def subgraph_nodes(
     edge_index: Tensor, share: float, *, num_nodes: int, generator: torch.Generator, steps: int = 10
 ) -> Tensor:
-    """Return the nodes of a part of the graph, ``[nodes]``, that random walks reach.
+    """Return the nodes of a subgraph that random walks reach, a boolean mask ``[nodes]``.
 
     Walkers start together at random nodes and walk ``steps`` steps each; new ones start until ``share`` of the nodes
     are reached.
@@ -110,6 +110,7 @@ def subgraph_nodes(
     edge_index_in_range(dense("edge_index", edge_index), at_least("num_nodes", num_nodes, 1))
     at_least("steps", steps, 1)
     random_generator("generator", generator)
+    # Neighbours in compressed rows: those of node i begin at first[i].
     order = edge_index[0].argsort(stable=True)
     neighbours, degree = edge_index[1][order], torch.bincount(edge_index[0], minlength=num_nodes)
     first = degree.cumsum(0) - degree
@@ -127,7 +128,7 @@ def subgraph_nodes(
     return reached
 
 
-def node_features(argument: str, x: Any) -> Any:
+def check_node_features(argument: str, x: Any) -> Any:
     """Return ``x`` if it holds floating-point numbers ``[nodes, features]``, dense or as a ``SparseOperator``."""
     if isinstance(x, SparseOperator):
         return x
@@ -160,7 +161,7 @@ def check_view(view: View) -> View:
     """Return a view whose parts fit each other and that has something to compare, two nodes at least, else raise."""
     if not isinstance(view, View):
         raise TypeError(f"`view` must be a View(x, edge_index, edge_weight), got {type(view).__name__}.")
-    nodes = node_features("x", view.x).size(0)
+    nodes = check_node_features("x", view.x).size(0)
     if nodes < 2:
         raise ValueError(f"`x` must have at least two nodes, which views are compared by, got {nodes}.")
     edge_index_in_range(dense("edge_index", view.edge_index), nodes)
@@ -173,7 +174,7 @@ def check_view(view: View) -> View:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How a view is drawn; all its numbers are probabilities, and what is 0 is not done.
+    """Draw a view of a graph at random; all numbers are probabilities, and what is 0 is not done.
 
     Args:
         edge_drop: probability that an edge is dropped.
@@ -201,11 +202,8 @@ class Augmentation:
     def __call__(self, view: View, generator: torch.Generator, *, weighted: bool) -> View:
         """Return a view drawn from a view.
 
-        Args:
-            view: what is augmented.
-            generator: draws what is dropped.
-            weighted: whether the encoder uses edge weights. Then a dropped edge is one of weight 0, and the sorted
-                form of the graph that the layers remember serves all views; else it is taken out.
+        With ``weighted``, for encoders that use edge weights, a dropped edge is one of weight 0, and the sorted form of
+        the graph that the layers remember serves all views; else it is taken out.
 
         Raises:
             ValueError: for a view whose parts do not fit each other, or of fewer than two nodes.
@@ -233,7 +231,7 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Diffusion:
-    """The graph of personalised PageRank in place of the edges, from which a view is then drawn.
+    """Graph diffusion: the graph of personalised PageRank in place of the edges, from which a view is then drawn.
 
     Args:
         teleport: chance of a restart, in (0, 1).

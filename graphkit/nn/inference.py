@@ -36,7 +36,7 @@ def layerwise(
     nodes: Tensor | None = None,
     halo: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Return ``model(x, edge_index)`` exactly, each graph layer taken over blocks of nodes one after another.
+    """Layer-wise inference: return ``model(x, edge_index)`` exactly, each graph layer over blocks of nodes in turn.
 
     A block sees all its neighbours, so that nothing is drawn and nothing is lost: the result is that of one pass over
     the whole graph, up to the order of sums. What a layer makes of all nodes is held, the messages of one block only.
@@ -221,7 +221,7 @@ def _k_hop_nodes(nodes: Tensor, into: _InEdges, hops: int, block: int) -> list[T
 
 
 def _k_hop_subgraph(block: Tensor, into: _InEdges, hops: int) -> tuple[Tensor, Tensor]:
-    """Return nodes, those of ``block`` first, and edges, those that lead to the block in so many hops among them."""
+    """Return the receptive field of a block: its nodes, those of ``block`` first, and its edges."""
     source, order, ends = into
     seen = torch.zeros(len(ends) - 1, dtype=torch.bool, device=block.device)
     seen[block] = True
@@ -271,7 +271,7 @@ def _class_names(conv: Any) -> set[str]:
 
 
 def _hops(conv: Any) -> int:
-    """Return how many hops of incoming edges decide a layer's result, those that its degrees need among them."""
+    """Return a layer's receptive field in hops of incoming edges, those that its degrees need among them."""
     kinds = _class_names(conv)
     if conv.flow != "source_to_target":
         raise ValueError("`model` has a layer with `flow='target_to_source'`; blocks follow incoming edges.")

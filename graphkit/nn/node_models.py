@@ -191,7 +191,7 @@ def _arguments(layer: nn.Module) -> frozenset[str]:
 
 
 class SeparatedConv(AbstractModel):
-    r"""Any layer, and a linear map of its own for the node itself: :math:`\mathrm{conv}(x, A) + W x + b`.
+    r"""Residual layer: any layer, and a linear map of its own for the node itself: :math:`\mathrm{conv}(x, A) + W x + b`.
 
     A node is not averaged away among its neighbours, however many layers there are.
 
@@ -224,7 +224,7 @@ class SeparatedConv(AbstractModel):
 
 
 class FilteredPerceptron(AbstractModel):
-    r"""A perceptron of the features, or a linear map, and one filter of its result.
+    r"""Decoupled model: a perceptron of the features, or a linear map, and one filter of its result.
 
     :math:`Z = \sum_k c_k P_k(L) \, \mathrm{drop}(f(X))` with :math:`f(X) = W_2\,\sigma(W_1 X + b_1) + b_2`, or with
     ``hidden_channels=0`` :math:`f(X) = W X + b`.
@@ -280,7 +280,7 @@ class FilteredPerceptron(AbstractModel):
 
 
 class RandomPropagation(AbstractModel):
-    r"""A perceptron on features averaged over 0 to ``order`` hops, with whole nodes dropped in training.
+    r"""GRAND's encoder: a perceptron on features averaged over 0 to ``order`` hops, with nodes dropped in training.
 
     .. math::
         H = \frac{1}{K + 1} \sum_{k=0}^{K} \hat A^k \, \mathrm{diag}(b) X W_1, \qquad Z = W_2\,\sigma(H + b_1) + b_2

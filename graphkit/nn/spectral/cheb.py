@@ -132,16 +132,13 @@ class ChebConv(FusedLaplacian, torch_geometric.nn.ChebConv):
         return out.to(result_dtype(signals[0], self.bias))
 
     def response(self, eigenvalues: Tensor, *, largest: float | None = None) -> Tensor:
-        r"""Return :math:`\sum_k T_k(2\lambda/\lambda_{max} - 1) \Theta_k` at eigenvalues of the Laplacian.
+        r"""Return :math:`\sum_k T_k(2\lambda/\lambda_{max} - 1) \Theta_k`, ``[points, out_channels, in_channels]``.
 
         Under ``"sym"`` and ``"rw"`` an isolated node has the eigenvalue 1 here, as in PyG.
 
         Args:
-            eigenvalues: ``[points]``, in [0, ``largest``].
+            eigenvalues: of the Laplacian, ``[points]``, in [0, ``largest``].
             largest: :math:`\lambda_{max}`, as the layer takes it: 2 when left out, with a normalisation.
-
-        Returns:
-            ``[points, out_channels, in_channels]``.
 
         Raises:
             ValueError: without a normalisation where ``largest`` is left out.

@@ -178,12 +178,9 @@ class SpectralConv(nn.Module):
                     (self.weight if self.factors is None else self.factors).zero_()
 
     def forward(self, x: Any, basis: FourierBasis | Sequence[FourierBasis], laplacian: Any = None) -> Tensor:
-        """Return the filtered features.
+        """Return the filtered features, by the Fourier basis of the graph or the batch.
 
-        Args:
-            x: features.
-            basis: Fourier basis of the graph or the batch.
-            laplacian: the operator of which ``basis`` is, for a layer with ``polynomial``.
+        A layer with ``polynomial`` takes the operator of which the basis is as ``laplacian``.
 
         Raises:
             ValueError: for a basis of another graph where the response is free, eigenvalues outside ``interval``, a
@@ -274,13 +271,10 @@ class SpectralConv(nn.Module):
         return chebyshev_sum(lambda v: (2 * (laplacian @ v) - (high + low) * v) / (high - low), signals)
 
     def response(self, eigenvalues: Tensor) -> Tensor:
-        """Return the learnt response at ``eigenvalues``: ``[pairs, out]``, or ``[pairs, in, out]`` with full mixing.
+        """Return the learnt response at eigenvalues, ``[pairs, out]``; with full mixing ``[pairs, in, out]``.
 
         With depthwise mixing it is what multiplies each output channel. The rest of a truncated basis is not in it; a
-        polynomial is.
-
-        Args:
-            eigenvalues: ``[pairs]``; for a free response those of its own basis.
+        polynomial is. A free response is told at the eigenvalues of its own basis.
 
         Raises:
             ValueError: for another number of eigenvalues than a free response has.
@@ -370,11 +364,7 @@ class SpecformerFilter(nn.Module):
         nn.init.normal_(self.weight, mean=share, std=share)
 
     def forward(self, x: Tensor, basis: FourierBasis | Sequence[FourierBasis]) -> Tensor:
-        """Return the filtered features.
-
-        Args:
-            x: features.
-            basis: Fourier basis of the graph or the batch.
+        """Return the filtered features, by the Fourier basis of the graph or the batch.
 
         Raises:
             TypeError: for anything else in place of a basis, and for types that differ from the weights'.
@@ -391,13 +381,9 @@ class SpecformerFilter(nn.Module):
         return x
 
     def response(self, eigenvalues: Tensor) -> Tensor:
-        """Return what the layers together multiply each channel by at the eigenvalues of a graph.
+        """Return what the layers together multiply each channel by, ``[pairs, channels]``.
 
-        Args:
-            eigenvalues: ``[pairs]``, all those of a basis: each term looks at the others.
-
-        Returns:
-            ``[pairs, channels]``.
+        The eigenvalues ``[pairs]`` are all those of a basis: each term looks at the others.
         """
         terms = self.encoder(eigenvalues)
         return torch.stack([weight[0] + terms @ weight[1:] for weight in self.weight]).prod(0)

@@ -236,8 +236,9 @@ class GraphWaveletConv(Fused):
                 edges.index, edges.weight, num_nodes, normalization=self.normalization, dtype=torch.float64
             )
             bands = [one_band(bank, b) for bank in banks for b in range(bank.bands)]
-            options = {"threshold": self.threshold or 0.0, "order": self.order}
-            return [thresholded_wavelets(matrix, band, **options).to(dtype) for band in bands]
+            threshold, order = self.threshold or 0.0, self.order
+            found = [thresholded_wavelets(matrix, band, threshold=threshold, order=order) for band in bands]
+            return [part.to(dtype) for part in found]
 
         form = ("wavelets", num_nodes, self.bank, self.form == "gwnn", self.threshold, self.order, dtype)
         return remembered(build, form, edges.index, edges.weight)
@@ -261,14 +262,10 @@ class GraphWaveletConv(Fused):
         return add_bias(out, self.bias, fresh=False).to(result_dtype(x, self.bias))
 
     def response(self, eigenvalues: Tensor) -> Tensor:
-        r"""Return what the layer does at eigenvalues of the Laplacian, polynomials and weights included.
+        r"""Return what the layer does at eigenvalues ``[points]`` in [0, 2], polynomials and weights included.
 
-        Args:
-            eigenvalues: ``[points]``, in [0, 2].
-
-        Returns:
-            ``[points, out_channels, in_channels]`` for ``"bands"``; ``[points]``, without :math:`\Theta`, for
-            ``"mixed"``.
+        That is ``[points, out_channels, in_channels]`` for ``"bands"``; ``[points]``, without :math:`\Theta`, for
+        ``"mixed"``.
 
         Raises:
             ValueError: for ``"gwnn"``, which is no function of the eigenvalue.

@@ -38,20 +38,12 @@ ACCURACY = (1e-6, 1e-11)
 class Coefficients(nn.Module):
     r"""Coefficients of a filter, turned into Chebyshev's of :math:`2\lambda/\lambda_{max} - 1` whatever their basis.
 
-    All filters start as the identity or, with ``start="pagerank"``, as :math:`\sum_k \alpha (1-\alpha)^k \hat A^k`.
+    Filters start as the identity; ``"monomial"`` with ``alpha`` as :math:`\sum_k \alpha (1-\alpha)^k \hat A^k`.
 
     Args:
-        order: of the last term.
-        basis: one of ``FILTERS``.
+        order, basis, a, b, alpha, nonnegative, zoom, degree: as of ``PolynomialConv``; a degree of ``None`` is what the
+            zoom, as it is now, needs for :data:`ACCURACY`.
         channels: filters, one for each channel; 0 for one filter of all channels.
-        a: exponent of ``"jacobi"``.
-        b: exponent of ``"jacobi"``.
-        alpha: of ``"jacobi"``, the bound of its factors :math:`\alpha\tanh\eta_l`, of which term k has k; or of the
-            start of ``"monomial"``.
-        nonnegative: rectify the coefficients of ``"bernstein"`` and ``"chebii"``.
-        zoom: where :math:`h` of ``"cayley"`` starts; it is learnt.
-        degree: of the polynomial that a Cayley filter is evaluated by; ``None`` for what its order and its zoom, as it
-            is now, need for :data:`ACCURACY`.
 
     Source: Wang & Zhang (2022), arXiv:2205.11172, for the factors; Chien et al. (2021), arXiv:2006.07988, for the
     start by PageRank.
@@ -170,8 +162,7 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
     signal; its terms are scaled by the channel's norm, so that a multiple of a signal gives that multiple. A Cayley
     filter is its polynomial of ``degree``; ``series_error`` says how far that is from it.
 
-    How this differs from the official codes: they take :math:`T_k`'s argument, Bernstein's pairs and Jacobi's
-    recurrence as here, keep all terms, and Bernstein's takes a quadratic number of products; GPR-GNN's adjacency has
+    The official codes keep all terms, Bernstein's takes a quadratic number of products, and GPR-GNN's adjacency has
     self-loops.
 
     Args:
@@ -181,9 +172,9 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
         basis: one of the above.
         normalization: ``"sym"``, ``"rw"`` or ``None`` for the combinatorial Laplacian.
         per_channel: a filter of its own for each output channel.
-        a: of ``"jacobi"``, above -1.
-        b: of ``"jacobi"``, above -1.
-        alpha: see ``Coefficients``.
+        a, b: exponents of ``"jacobi"``, above -1.
+        alpha: of ``"jacobi"``, the bound of its factors :math:`\alpha\tanh\eta_l`, of which term k has k; or of the
+            start of ``"monomial"``, :math:`\sum_k \alpha (1-\alpha)^k \hat A^k`.
         nonnegative: rectify the coefficients of ``"bernstein"`` and ``"chebii"``, as their authors do.
         zoom: where h starts.
         degree: of the polynomial that evaluates ``"cayley"``; ``None`` for one that follows the order and the zoom, so
@@ -245,16 +236,9 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
             )
         self.in_channels, self.out_channels, self.normalization = in_channels, out_channels, normalization
         self.order, self.basis = order, basis
+        channels = out_channels if per_channel or basis == "optbasis" else 0
         self.filter = Coefficients(
-            order,
-            basis,
-            out_channels if per_channel or basis == "optbasis" else 0,
-            a=a,
-            b=b,
-            alpha=alpha,
-            nonnegative=nonnegative,
-            zoom=zoom,
-            degree=degree,
+            order, basis, channels, a=a, b=b, alpha=alpha, nonnegative=nonnegative, zoom=zoom, degree=degree
         )
         self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") if linear else None
         self.register_parameter("bias", Parameter(torch.empty(out_channels)) if bias else None)
@@ -341,17 +325,9 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
         *,
         largest: float | None = None,
     ) -> Tensor:
-        r"""Return the response that this signal on this graph meets, for every basis.
+        """Return the response that the signal ``x [nodes, in_channels]`` on a graph meets, for every basis.
 
-        Args:
-            eigenvalues: ``[points]``, in [0, ``largest``].
-            x: ``[nodes, in_channels]``.
-            edge_index: the graph, as in a call.
-            edge_weight: ``[edges]``.
-            largest: as for ``response``.
-
-        Returns:
-            ``[points]`` or ``[points, out_channels]``.
+        ``eigenvalues``, ``largest`` and the result are as for ``response``.
         """
         largest = largest_known(self.normalization, largest)
         if self.basis != "optbasis":

@@ -14,11 +14,7 @@ from graphkit.operators.self_attention import self_attention
 
 
 class AbstractResponse(nn.Module, ABC):
-    r"""Terms :math:`\varphi_t(\lambda)`; a filter's response is :math:`g(\lambda) = \sum_t c_t \varphi_t(\lambda)`.
-
-    Args:
-        terms: number of terms.
-    """
+    r"""Terms :math:`\varphi_t(\lambda)` of a filter's response :math:`g(\lambda) = \sum_t c_t \varphi_t(\lambda)`."""
 
     def __init__(self, terms: int) -> None:
         super().__init__()
@@ -26,21 +22,14 @@ class AbstractResponse(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, eigenvalues: Tensor, pair_pointers: Tensor | None = None) -> Tensor:
-        """Return the terms at the eigenvalues, ``[pairs, terms]``.
+        """Return the terms at eigenvalues ``[pairs]``, ``[pairs, terms]``.
 
-        Args:
-            eigenvalues: ``[pairs]``.
-            pair_pointers: range of the eigenvalues of each graph, ``[graphs + 1]``; one graph when left out.
+        ``pair_pointers [graphs + 1]`` says which are each graph's; all are of one graph when it is left out.
         """
 
 
 class AbstractIntervalResponse(AbstractResponse):
-    """Terms that are fixed functions on an interval, and constant beyond its ends.
-
-    Args:
-        terms: number of terms.
-        interval: ends of the interval.
-    """
+    """Terms that are fixed functions on an interval (low, high), and constant beyond its ends."""
 
     def __init__(self, terms: int, interval: tuple[float, float] = (0.0, 2.0)) -> None:
         super().__init__(terms)
@@ -75,9 +64,7 @@ class AbstractIntervalResponse(AbstractResponse):
 class BSplines(AbstractIntervalResponse):
     r"""Cubic B-splines on evenly spaced knots with both ends repeated: local bumps that add up to 1.
 
-    Args:
-        terms: number of splines, at least 4.
-        interval: ends of the knots.
+    There are ``terms``, at least 4, on knots from end to end of the interval.
 
     Source: de Boor (1978), A Practical Guide to Splines, chapter IX; as a filter's response Bruna et al. (2014),
     arXiv:1312.6203, section 5.2.
@@ -113,9 +100,7 @@ class BSplines(AbstractIntervalResponse):
 class Bernstein(AbstractIntervalResponse):
     r"""Bernstein polynomials :math:`\binom{n}{t} u^t (1 - u)^{n - t}`, :math:`u` the place in the interval.
 
-    Args:
-        terms: number of polynomials, :math:`n + 1`, at least 1.
-        interval: ends of the interval.
+    There are ``terms``, :math:`n + 1`.
 
     Source: He et al. (2021), BernNet, arXiv:2106.10994, equation 5.
 
@@ -136,10 +121,6 @@ class Bernstein(AbstractIntervalResponse):
 class Chebyshev(AbstractIntervalResponse):
     r"""Chebyshev polynomials :math:`T_t`, the interval being mapped to [-1, 1].
 
-    Args:
-        terms: number of polynomials, at least 1.
-        interval: ends of the interval.
-
     Source: Defferrard, Bresson & Vandergheynst (2016), arXiv:1606.09375, equation 4.
 
     Example:
@@ -157,11 +138,7 @@ class Chebyshev(AbstractIntervalResponse):
 
 
 class Perceptron(AbstractResponse):
-    """Terms learnt by a perceptron of one hidden layer from a single eigenvalue.
-
-    Args:
-        terms: number of terms.
-        hidden: width in between.
+    """Terms learnt by a perceptron of one hidden layer, of width ``hidden``, from a single eigenvalue.
 
     Example:
         >>> Perceptron(3)(torch.tensor([0.0, 1.0])).shape
