@@ -6,6 +6,7 @@ The map, from the ground floor up; a folder imports only what lies below it.
 ``_checks``    the one place where arguments are refused
 ``_lazy``      names that are imported when they are asked for
 ``_deprecated``  old names of what was renamed
+``_torch_internals``  every private name of PyTorch and PyG that is used
 ``operators``  sparse operators, Laplacians, Fourier bases, wavelets, polynomials, coarsening: functions, no modules
 ``metric``     metric learning on embeddings and labels: distances, losses, retrieval, anomalies; never a graph
 ``data``       the registry of data sets, their cards, where files come from, splits, samplers

@@ -22,7 +22,7 @@ from torch_geometric.data import Data
 
 from graphkit.data import labelled_by, load
 from graphkit.metric import ConditionalSimilarity, PrototypeLoss, evaluate_conditions
-from graphkit.nn.propagation import RandomPropagation
+from graphkit.nn.node_models import RandomPropagation
 from graphkit.operators import sparse_features
 from graphkit.training.engine.protocol import dataset_facts
 from graphkit.training.engine.records import metric

@@ -23,7 +23,7 @@ from scipy.fft import dctn, idctn
 from torch import Tensor
 
 from graphkit.nn import PolynomialConv
-from graphkit.nn.spectral.coefficients import FILTERS
+from graphkit.nn.spectral.polynomial import FILTERS
 
 SIGNALS: dict[str, Callable[[Tensor], Tensor]] = {
     "low": lambda t: torch.exp(-10 * t**2),

@@ -23,7 +23,7 @@ from rich.table import Table
 from safetensors.torch import load_file
 
 from graphkit.data import load
-from graphkit.nn.spectral.spectral import RESPONSES
+from graphkit.nn.spectral.fourier import RESPONSES
 from graphkit.training import recipe, train
 from graphkit.viz import responses, save
 

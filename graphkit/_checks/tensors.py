@@ -252,6 +252,8 @@ def categories(argument: str, features: Tensor, counts: tuple[int, ...]) -> None
     """Refuse rows that do not hold one category for each column, from 0 to the column's ``counts`` less 1."""
     import torch
 
+    from graphkit._torch_internals import assert_async
+
     integers = torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64
     if tensor(argument, features).dtype not in integers or features.shape[1:] != (len(counts),):
         raise ValueError(
@@ -260,7 +262,7 @@ def categories(argument: str, features: Tensor, counts: tuple[int, ...]) -> None
         )
     if torch.compiler.is_compiling():  # the numbers cannot be read while they are traced
         fits = (features >= 0) & (features < torch.tensor(counts, device=features.device))
-        torch._assert_async(fits.all(), f"`{argument}` holds a category that there is not.")
+        assert_async(fits.all(), f"`{argument}` holds a category that there is not.")
         return
     if not len(features):
         return

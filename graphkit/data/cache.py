@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from graphkit._torch_internals import joined_graphs
 from graphkit.data.cards import Card
 from graphkit.data.content import dense, sparse_parts, tensors_sha256
 from graphkit.data.kept import cache_folder, keep, used
@@ -90,7 +91,7 @@ def _tensors(data: Data | HeteroData | GraphSet) -> dict[str, Tensor]:
 
     if isinstance(data, HeteroData):
         return flat(data)
-    fields = data._data.to_dict() if isinstance(data, GraphSet) else data.to_dict()
+    fields = joined_graphs(data).to_dict() if isinstance(data, GraphSet) else data.to_dict()
     tensors = {name: tensor.contiguous() for name, tensor in fields.items() if isinstance(tensor, torch.Tensor)}
     if isinstance(data, GraphSet):
         tensors |= {f"set.{name}": mask for name, mask in data.masks.items()}

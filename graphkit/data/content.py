@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphkit import _checks
+from graphkit._torch_internals import joined_graphs
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -106,7 +107,7 @@ def graphs_sha256(graphs: GraphSet) -> str:
     Neither the order in which a graph's edges are stored matters, nor whether ``x`` is dense or sparse; the order of
     nodes and of graphs does.
     """
-    fields = graphs._data.to_dict()
+    fields = joined_graphs(graphs).to_dict()
     graph = torch.repeat_interleave(torch.arange(len(graphs.edges)), graphs.edges).numpy()
     row, column = fields["edge_index"].numpy()
     order = torch.from_numpy(np.lexsort((column, row, graph)))

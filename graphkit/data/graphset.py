@@ -11,6 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data, InMemoryDataset
 
 from graphkit import _checks
+from graphkit._torch_internals import chosen_graphs, joined_graphs, set_layout
 from graphkit.data.cards import Card
 from graphkit.data.split import Split
 
@@ -64,7 +65,7 @@ class GraphSet(InMemoryDataset):
             _checks.instance("card", card, Card, "a Card, as `graphkit.data.card` gives it")
         _require_rows(data, nodes, edges)
         starts = {"edges": _starts(edges), "graphs": torch.arange(len(nodes) + 1), "nodes": _starts(nodes)}
-        self._data = data
+        self.data = data
         self.slices = {name: starts[_axis(name)] for name in data.keys()}  # noqa: SIM118
         self.nodes, self.edges = nodes, edges
         self.masks = dict(masks or {})
@@ -83,7 +84,7 @@ class GraphSet(InMemoryDataset):
     @property
     def items(self) -> Data:
         """Labels and published masks of the graphs, in the form split protocols take."""
-        y = self._data.get("y")
+        y = joined_graphs(self).get("y")
         if y is None:
             raise ValueError("this set of graphs has no labels; `y` in its `data` holds them.")
         items = Data(y=y.squeeze(1) if y.dim() == 2 and y.size(1) == 1 else y, num_nodes=len(self.nodes), **self.masks)
@@ -110,7 +111,7 @@ class GraphSet(InMemoryDataset):
         if self.nodes.device == torch.device(device):
             return self
         result = copy.copy(self)
-        result._data, result._data_list = copy.copy(self._data).to(device), None
+        result.data = copy.copy(joined_graphs(self)).to(device)
         result.nodes, result.edges = self.nodes.to(device), self.edges.to(device)
         return result
 
@@ -149,8 +150,8 @@ class GraphSet(InMemoryDataset):
         index = _checks.index_or_mask("index", index, len(self)).to(self.nodes.device)
         if not len(index):
             raise ValueError("`index` must be one or more places in the set, got none.")
-        if self._indices is not None:
-            index = torch.as_tensor(self._indices, device=index.device)[index]
+        if (chosen := chosen_graphs(self)) is not None:
+            index = torch.as_tensor(chosen, device=index.device)[index]
         nodes, edges = self.nodes[index], self.edges[index]
         offset, edge_offset = _starts(nodes), _starts(edges)
         rows = {
@@ -161,7 +162,7 @@ class GraphSet(InMemoryDataset):
         pointers = {"nodes": offset, "edges": edge_offset, "graphs": torch.arange(len(index) + 1)}
         batch = Batch()
         increments = {}
-        for name, values in self._data.to_dict().items():
+        for name, values in joined_graphs(self).to_dict().items():
             axis = _axis(name)
             if name == "edge_index":
                 added = torch.repeat_interleave(offset[:-1], edges, output_size=len(rows[axis]))
@@ -172,13 +173,11 @@ class GraphSet(InMemoryDataset):
         places = torch.arange(len(index), device=index.device)
         batch.batch = torch.repeat_interleave(places, nodes, output_size=len(rows["nodes"]))
         batch.ptr = offset
-        batch._num_graphs = len(index)
-        batch._slice_dict = {name: pointers[_axis(name)] for name in increments}
-        batch._inc_dict = increments
+        set_layout(batch, len(index), {name: pointers[_axis(name)] for name in increments}, increments)
         return batch
 
     def _whole(self) -> None:
-        if self._indices is not None:
+        if chosen_graphs(self) is not None:
             raise ValueError("this is a part of a set; only the whole one can be divided.")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from graphkit._torch_internals import joined_graphs
 from graphkit.data import files
 from graphkit.data.cards import Card
 from graphkit.data.content import content_sha256, graphs_sha256, tensors_sha256
@@ -120,7 +121,7 @@ def _counts(data: Data | HeteroData | GraphSet) -> tuple[int, int, int, int, int
 
     if isinstance(data, HeteroData):
         return 1, data.num_nodes or 0, data.num_edges, max(data.num_node_features.values(), default=0), 0
-    items, inside = (len(data), data._data) if isinstance(data, GraphSet) else (1, data)
+    items, inside = (len(data), joined_graphs(data)) if isinstance(data, GraphSet) else (1, data)
     y = None if items == 1 and inside.get("y") is None else data.y
     if y is not None and y.is_floating_point():  # real numbers, or classes of which some are missing
         there = ~y.isnan()

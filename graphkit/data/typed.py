@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from graphkit._torch_internals import fields_of_graph
+
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
@@ -31,7 +33,7 @@ def flat(data: HeteroData) -> dict[str, Tensor]:
     stores = {f"node:{name}": data[name] for name in data.node_types}
     stores |= {f"edge:{BETWEEN.join(kind)}": data[kind] for kind in data.edge_types}
     found = {f"{at}:{field}": value for at, store in stores.items() for field, value in store.items()}
-    found |= {f"graph::{field}": value for field, value in data._global_store.items()}
+    found |= {f"graph::{field}": value for field, value in fields_of_graph(data).items()}
     return {
         name: torch.as_tensor(value).contiguous()
         for name, value in found.items()

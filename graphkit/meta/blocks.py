@@ -135,7 +135,7 @@ class TaskParameter(Tensor):
         if joined is None:
             raise Unstackable(f"`{getattr(function, '__name__', function)}` of a list of parameters")
         joined.uses[0] += 1
-        with torch._C.DisableTorchFunctionSubclass():
+        with torch.DisableTorchFunctionSubclass():
             if function is F.linear:
                 return _linear(joined, *args, **kwargs)
             if function in (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm):

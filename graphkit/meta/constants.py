@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from graphkit._torch_internals import version_of
 from graphkit.operators import SparseOperator
 
 
@@ -94,8 +95,8 @@ class Constants:
 
 
 def _version(x: Any) -> int:
-    with torch._C.DisableTorchFunctionSubclass():
-        return -1 if x.is_inference() else x._version
+    with torch.DisableTorchFunctionSubclass():
+        return -1 if x.is_inference() else version_of(x)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from graphkit._torch_internals import version_of
 from graphkit.meta.fingerprint import Fingerprint, fingerprint
 from graphkit.meta.functional import functional_call
 from graphkit.meta.items import AbstractItems, Nodes
@@ -227,7 +228,7 @@ def _edits(x: Any) -> Hashable:
     """Return what tells features from those they are edited to: of an array how often it was, in place."""
     if isinstance(x, SparseOperator):
         return version_key(x)
-    return None if x.is_inference() else x._version
+    return None if x.is_inference() else version_of(x)
 
 
 def settings(module: nn.Module) -> tuple[tuple[str, Any], ...]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from graphkit.meta.cuts import Cut
-from graphkit.nn.fused import FEATURES
+from graphkit.nn.fused import FEATURE_TYPES
 from graphkit.operators import SparseOperator
 from graphkit.operators.graph_cache import cached
 
@@ -78,7 +78,7 @@ class Features(Tensor):
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if any(type is not Tensor and not issubclass(type, cls | torch.nn.Parameter) for type in types):
             return NotImplemented  # a parameter of each task knows what to do with both
-        with torch._C.DisableTorchFunctionSubclass():
+        with torch.DisableTorchFunctionSubclass():
             if function in SHAPE:
                 return function(*args, **(kwargs or {}))
         given = [made(each) for each in args]
@@ -98,7 +98,7 @@ def of_tensor(*names: str) -> set[Any]:
     return {each.__get__ if inspect.isgetsetdescriptor(each) else each for each in found}
 
 
-FEATURES.add(Features)  # to our layers they are features like others
+FEATURE_TYPES.add(Features)  # to our layers they are features like others
 
 KIND = of_tensor("device", "dtype", "layout", "requires_grad", "is_cuda", "is_floating_point", "is_complex")
 SHAPE = KIND | of_tensor("shape", "ndim", "size", "dim", "__len__")

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from graphkit._torch_internals import LAZY_HOOK, MESSAGE_HOOKS
 from graphkit.meta.items import AbstractItems, Nodes, Rows
-from graphkit.nn.alteration import change
-from graphkit.nn.fused import HOOKS
+from graphkit.nn.alteration import instance_alteration
 from graphkit.operators import SparseOperator
 
 FLOATS = (torch.float32, torch.float64)
@@ -44,9 +44,9 @@ def _changed(module: nn.Module) -> bool:
     own = vars(module)
     return (
         isinstance(module, torch.jit.ScriptModule)
-        or change(module) is not None
-        or "_hook" in own  # a lazy map, whose weight is not there yet
-        or (isinstance(module, MessagePassing) and any(map(own.get, HOOKS)))
+        or instance_alteration(module) is not None
+        or LAZY_HOOK in own  # a lazy map, whose weight is not there yet
+        or (isinstance(module, MessagePassing) and any(map(own.get, MESSAGE_HOOKS)))
     )
 
 

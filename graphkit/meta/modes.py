@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from graphkit._torch_internals import BatchNorm
 
 STATISTICS = ("task", "stored")
 
@@ -43,7 +44,7 @@ def modes(model: nn.Module, *, dropout: bool, statistics: str) -> Iterator[None]
     """
     with model_lock():
         before = [(module, module.training) for module in model.modules()]
-        tracking = [(module, module.track_running_stats) for module, _ in before if isinstance(module, _BatchNorm)]
+        tracking = [(module, module.track_running_stats) for module, _ in before if isinstance(module, BatchNorm)]
         try:
             for module, _ in before:
                 module.training = dropout

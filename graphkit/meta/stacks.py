@@ -13,11 +13,12 @@ import torch_geometric.nn
 from torch import Tensor, nn
 from torch_geometric.nn.aggr import SumAggregation
 
+from graphkit._torch_internals import keeps_graph
 from graphkit.meta.items import AbstractItems, Nodes
 from graphkit.meta.known import as_made, plain_items
 from graphkit.meta.receptive import Fields
 from graphkit.nn import Encoder, GCNConv
-from graphkit.nn.alteration import LIBRARIES, bare, home
+from graphkit.nn.alteration import LIBRARIES, defining_module, is_plain_linear
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.graph_cache import cached
 
@@ -124,14 +125,13 @@ def _plain(conv: Any) -> bool:
     """Tell whether a layer is GCN's as its paper has it."""
     return (
         type(conv) in (GCNConv, torch_geometric.nn.GCNConv)
-        and all(home(getattr(type(conv), step)).startswith(LIBRARIES) for step in STEPS)
-        and bare(conv.lin)
+        and all(defining_module(getattr(type(conv), step)).startswith(LIBRARIES) for step in STEPS)
+        and is_plain_linear(conv.lin)
         and conv.normalize
         and conv.add_self_loops
         and not conv.improved
         and not conv.cached
-        and conv._cached_edge_index is None
-        and conv._cached_adj_t is None
+        and not keeps_graph(conv)
         and conv.aggr in ("add", "sum")
         and type(conv.aggr_module) is SumAggregation
         and conv.flow == "source_to_target"

@@ -1,15 +1,22 @@
 """Layers that go where PyG's go, and the encoder that stacks them."""
 
-from graphkit.nn.decoupled import FilteredPerceptron
-from graphkit.nn.exchange import accelerate, to_pyg
-from graphkit.nn.graphs import GraphClassifier, StructureFree, VirtualNode
+from graphkit.nn.class_exchange import accelerate, to_pyg
+from graphkit.nn.graph_models import GraphClassifier, StructureFree, VirtualNode
 from graphkit.nn.inference import layerwise
-from graphkit.nn.models import Encoder
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
-from graphkit.nn.pool import ChebPool, ClusterPool, LocallyConnectedConv
-from graphkit.nn.separated import SeparatedConv
-from graphkit.nn.signals import SignalNet
-from graphkit.nn.spatial import BondedGCNConv, GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv
+from graphkit.nn.node_models import Encoder, FilteredPerceptron, SeparatedConv
+from graphkit.nn.pool import ChebPool, ClusterPool
+from graphkit.nn.signal_models import SignalNet
+from graphkit.nn.spatial import (
+    BondedGCNConv,
+    GATConv,
+    GATv2Conv,
+    GCNConv,
+    GINConv,
+    GINEConv,
+    LocallyConnectedConv,
+    SAGEConv,
+)
 from graphkit.nn.spectral import ChebConv, GraphWaveletConv, PolynomialConv, SpecformerFilter, SpectralConv
 
 __all__ = [

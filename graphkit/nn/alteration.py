@@ -10,21 +10,22 @@ import functools
 from typing import Any
 
 from torch import nn
-from torch.nn.modules import module as torch_modules
 from torch_geometric.nn.dense.linear import Linear
+
+from graphkit._torch_internals import (
+    BACKWARD_HOOKS,
+    BACKWARD_PRE_HOOKS,
+    FORWARD_HOOKS,
+    FORWARD_PRE_HOOKS,
+    GLOBAL_HOOKS,
+    LAZY_HOOK,
+    MODULES,
+)
 
 LIBRARIES = ("graphkit.", "torch.", "torch_geometric.")
 """Packages whose classes are known to do what they say."""
 
-_HOOKS_OF_ALL = (
-    torch_modules._global_forward_pre_hooks,
-    torch_modules._global_forward_hooks,
-    torch_modules._global_backward_pre_hooks,
-    torch_modules._global_backward_hooks,
-)
-
-
-_MAPPED = Linear.forward
+_LINEAR_FORWARD = Linear.forward
 
 
 def alteration(module: nn.Module) -> str | None:
@@ -42,44 +43,48 @@ def alteration(module: nn.Module) -> str | None:
         'a hook'
     """
     kind = type(module)
-    return change(module) if kind.__module__.startswith(LIBRARIES) else f"the class {kind.__name__}, which is not known"
+    return (
+        instance_alteration(module)
+        if kind.__module__.startswith(LIBRARIES)
+        else f"the class {kind.__name__}, which is not known"
+    )
 
 
-def change(module: nn.Module) -> str | None:
+def instance_alteration(module: nn.Module) -> str | None:
     """Return what ``alteration`` does, but for a class that is not known: what was done since to a module of any."""
     kind: Any = type(module)
     own = module.__dict__
-    if kind.__module__.startswith(LIBRARIES) and not home(kind.forward).startswith(LIBRARIES):
+    if kind.__module__.startswith(LIBRARIES) and not defining_module(kind.forward).startswith(LIBRARIES):
         return f"a `forward` of its own in the class {kind.__name__}"
-    if "parametrizations" in own["_modules"]:
+    if "parametrizations" in own[MODULES]:
         return "a parametrisation"
-    if not own.keys().isdisjoint(methods(kind)):
-        return f"`{min(methods(kind) & own.keys())}` of its own"
-    hooks = len(own["_forward_pre_hooks"]) - (kind is Linear and "_hook" in own)  # by which PyG's learns its width
-    if hooks or own["_forward_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]:
+    if not own.keys().isdisjoint(method_names(kind)):
+        return f"`{min(method_names(kind) & own.keys())}` of its own"
+    hooks = len(own[FORWARD_PRE_HOOKS]) - (kind is Linear and LAZY_HOOK in own)  # by which PyG's learns its width
+    if hooks or own[FORWARD_HOOKS] or own[BACKWARD_HOOKS] or own[BACKWARD_PRE_HOOKS]:
         return "a hook"
-    return "a hook on all modules" if any(_HOOKS_OF_ALL) else None
+    return "a hook on all modules" if any(GLOBAL_HOOKS) else None
 
 
-def home(function: Any) -> str:
+def defining_module(function: Any) -> str:
     """Return the module that a function was written in, whatever it calls itself; nothing for other callables."""
     return getattr(function, "__globals__", {}).get("__name__", "")
 
 
 @functools.lru_cache(maxsize=1024)
-def methods(kind: Any) -> frozenset[str]:
+def method_names(kind: Any) -> frozenset[str]:
     """Return the names of a class's methods, which an instance's own attributes may hide; not those of all modules."""
     names = [name for name in dir(kind) if callable(getattr(kind, name, None))]
     return frozenset(name for name in names if not (name.startswith("__") and hasattr(nn.Module, name)))
 
 
-def bare(lin: Any) -> bool:
+def is_plain_linear(lin: Any) -> bool:
     """Tell whether a map is PyG's ``Linear`` as it was made, neither hooked nor replaced by an adapter.
 
     That is ``alteration`` at half the price, for what is asked of every map in every call.
     """
-    if type(lin) is not Linear or Linear.forward is not _MAPPED:
+    if type(lin) is not Linear or Linear.forward is not _LINEAR_FORWARD:
         return False
     own = lin.__dict__
-    hooks = own["_forward_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"] or any(_HOOKS_OF_ALL)
-    return not hooks and len(own["_forward_pre_hooks"]) == ("_hook" in own) and "forward" not in own
+    hooks = own[FORWARD_HOOKS] or own[BACKWARD_HOOKS] or own[BACKWARD_PRE_HOOKS] or any(GLOBAL_HOOKS)
+    return not hooks and len(own[FORWARD_PRE_HOOKS]) == (LAZY_HOOK in own) and "forward" not in own

@@ -9,22 +9,19 @@ from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse, is_torch_sparse_tensor
 
 from graphkit._checks import features, message_flow, nonnegative_degrees, not_vmapped, pair_of_features
+from graphkit._torch_internals import in_fake_mode, inside_transform, mapped_over, parameters_of
 from graphkit.nn.alteration import alteration
 from graphkit.operators import SparseOperator
-from graphkit.operators.autograd import inside_transform, is_vmapped
 from graphkit.operators.edges import Edges, edges_of
 from graphkit.operators.feature_matrix import features_of
 
-_FAKE = torch._C._TorchDispatchModeKey.FAKE
-"""Of the mode in which tensors have no numbers."""
 
-
-def traced() -> bool:
+def is_tracing() -> bool:
     """Tell whether operations are recorded rather than done, so that no number can be looked at."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._get_dispatch_mode(_FAKE) is not None
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or in_fake_mode()
 
 
-def fitting(
+def check_features(
     x: Any,
     lin: Any = None,
     *,
@@ -43,50 +40,47 @@ def fitting(
         any_type: narrower features become of the weight's type before they are mapped.
         argument: what ``x`` is called where it is refused.
     """
-    if type(lin) in (Linear, torch.nn.Linear) and not traced() and alteration(lin) is None:
+    if type(lin) in (Linear, torch.nn.Linear) and not is_tracing() and alteration(lin) is None:
         width = lin.in_channels if type(lin) is Linear else lin.in_features
-        weight = lin._parameters.get("weight")
+        weight = parameters_of(lin).get("weight")
     if any_type and weight is not None and isinstance(x, Tensor):
         weight = None if torch.promote_types(x.dtype, weight.dtype) == weight.dtype else weight
     features(argument, x, width, weight)
 
 
-def first_map(network: Any) -> Any:
+def first_linear(network: Any) -> Any:
     """Return the linear map that a network begins with, or ``None`` where that cannot be told."""
-    if type(network) is torch.nn.Sequential and len(network) and not traced() and alteration(network) is None:
-        return first_map(network[0])
+    if type(network) is torch.nn.Sequential and len(network) and not is_tracing() and alteration(network) is None:
+        return first_linear(network[0])
     return network if isinstance(network, Linear | torch.nn.Linear) else None
 
 
-def both_ends(x: Any) -> tuple[Any, Any]:
-    """Return features of sources and of targets, ready to be multiplied, from one set of features or a pair."""
+def source_and_target(x: Any, flow: str) -> tuple[Any, Any]:
+    """Return features of sources and of targets, ready to be multiplied, from one set of features or a pair.
+
+    A pair is refused with ``flow="target_to_source"``, which PyG reads in two ways: its messages are those of the
+    first, and of the second as soon as a hook is registered.
+    """
     if isinstance(x, tuple | list):
         pair_of_features("x", x)
+        if flow == "target_to_source" and x[0] is not x[1]:
+            raise ValueError(
+                "`x` must be one set of features with flow='target_to_source', got a pair; reverse the rows of "
+                "`edge_index` and keep flow='source_to_target'."
+            )
         return features_of(x[0]), features_of(x[1])
     features("x", x)
     x = features_of(x)
     return x, x
 
 
-def one_kind_against_the_flow(x: Any, flow: str) -> None:
-    """Refuse a pair beside ``flow="target_to_source"``, which PyG reads in two ways.
-
-    Its messages are those of the first, and of the second as soon as a hook is registered.
-    """
-    if flow == "target_to_source" and isinstance(x, tuple | list) and x[0] is not x[1]:
-        raise ValueError(
-            "`x` must be one set of features with flow='target_to_source', got a pair; reverse the rows of "
-            "`edge_index` and keep flow='source_to_target'."
-        )
-
-
-def two_axes(x: Any, layer: str) -> None:
+def check_two_axes(x: Any, layer: str) -> None:
     """Refuse features with further axes, where a layer knows only ``[nodes, features]``."""
     if x is not None and x.dim() != 2:
         raise ValueError(f"`x` must have shape [nodes, features] in {layer}, got {list(x.shape)}.")
 
 
-def end_sizes(
+def bipartite_size(
     x: tuple[Any, Any], size: tuple[int | None, int | None] | None, edge_index: Any, axis: int = -2
 ) -> tuple[int, int]:
     """Return the numbers of source and target nodes from the features, the given ``size`` or the graph itself.
@@ -114,13 +108,13 @@ def end_sizes(
     return found[0], found[1]
 
 
-def plain_features(x: Any) -> Any:
+def densify(x: Any) -> Any:
     """Return sparse features as the dense ones that the plain path gathers; others as they are."""
     sparse = isinstance(x, SparseOperator) or (isinstance(x, Tensor) and x.layout != torch.strided)
     return x.to_dense() if sparse else x
 
 
-def plain_graph(
+def edge_list(
     graph: Any, edge_weight: OptTensor = None, *, flow: str, num_nodes: int | tuple[int, int] | None = None
 ) -> tuple[Any, OptTensor]:
     """Return the edges and weights of a graph as the plain path reads them: those that the fused path makes of it.
@@ -128,7 +122,7 @@ def plain_graph(
     PyG reads the loops and values of a ``torch.sparse`` matrix in another way in nearly every layer.
     """
     message_flow(flow)
-    not_vmapped("edge_index", not traced() and inside_transform() and is_vmapped(graph))
+    not_vmapped("edge_index", not is_tracing() and inside_transform() and mapped_over(graph))
     if isinstance(graph, SparseOperator):
         edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
     elif is_torch_sparse_tensor(graph):
@@ -145,7 +139,7 @@ def _edges_of_matrix(graph: Tensor, edge_weight: OptTensor, flow: str, num_nodes
     return edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
 
 
-def rooted(degree: Tensor) -> None:
+def check_degrees(degree: Tensor) -> None:
     """Refuse negative degrees on the plain path, where they can be looked at."""
-    if not (traced() or inside_transform()):
+    if not (is_tracing() or inside_transform()):
         nonnegative_degrees(degree.detach())

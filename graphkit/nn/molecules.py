@@ -20,12 +20,9 @@ BOND_CATEGORIES = (5, 6, 2)
 
 
 class AtomEncoder(nn.Module):
-    """The sum of one learnt row for each of an atom's nine features.
+    """Atoms as vectors of width ``emb_dim``: the sum of one learnt row for each of an atom's nine features.
 
     The counterpart of OGB's module of this name, with its parameters; one look-up where OGB makes nine and adds them.
-
-    Args:
-        emb_dim: width of the result.
 
     Raises:
         ValueError: in ``forward``, for another number of features, or a category that there is not.
@@ -42,7 +39,7 @@ class AtomEncoder(nn.Module):
     def __init__(self, emb_dim: int) -> None:
         super().__init__()
         self.atom_embedding_list = _embeddings(ATOM_CATEGORIES, emb_dim)
-        self.register_buffer("first_atom", _starts(ATOM_CATEGORIES), persistent=False)
+        self.register_buffer("first_atom", torch.tensor([0, *ATOM_CATEGORIES[:-1]]).cumsum(0), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the vectors of atoms ``x [nodes, 9]``, integers, as ``[nodes, emb_dim]``."""
@@ -52,13 +49,10 @@ class AtomEncoder(nn.Module):
 
 
 class BondEncoder(nn.Module):
-    """The sum of one learnt row for each of a bond's three features.
+    """Bonds as vectors of width ``emb_dim``: the sum of one learnt row for each of a bond's three features.
 
     The counterpart of OGB's module of this name, with its parameters. :meth:`table` gives the same features without
     laying them out: there are at most 60 different ones.
-
-    Args:
-        emb_dim: width of the result.
 
     Raises:
         ValueError: in ``forward`` and :meth:`table`, for another number of features, or a category that there is not:
@@ -85,14 +79,14 @@ class BondEncoder(nn.Module):
         categories("edge_attr", edge_attr, BOND_CATEGORIES)
         kind, stereo, conjugated = _weights(self.bond_embedding_list)
         table = kind[:, None, None] + stereo[None, :, None] + conjugated[None, None, :]
-        return EdgeTable(table.flatten(0, 2), bond_rows(edge_attr))
+        return EdgeTable(table.flatten(0, 2), bond_indices(edge_attr))
 
 
-def bond_rows(edge_attr: Tensor) -> Tensor:
+def bond_indices(edge_attr: Tensor) -> Tensor:
     """Return the number of each bond's combination among all, ``[edges]``; the caller vouches for the categories.
 
     Example:
-        >>> bond_rows(torch.tensor([[0, 0, 1], [1, 2, 0]])).tolist()
+        >>> bond_indices(torch.tensor([[0, 0, 1], [1, 2, 0]])).tolist()
         [1, 16]
     """
     _, stereo, conjugated = BOND_CATEGORIES
@@ -108,7 +102,3 @@ def _embeddings(categories: tuple[int, ...], emb_dim: int) -> nn.ModuleList:
 
 def _weights(embeddings: nn.ModuleList) -> list[Tensor]:
     return [cast("Tensor", each.weight) for each in embeddings]
-
-
-def _starts(categories: tuple[int, ...]) -> Tensor:
-    return torch.tensor([0, *categories[:-1]]).cumsum(0)

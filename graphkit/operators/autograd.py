@@ -146,6 +146,7 @@ def _kernel_backward(cls: type[AbstractKernelFunction], ctx: Any, grad: Tensor |
     saved = iter(ctx.saved_tensors)
     extra = [next(saved) for _ in range(ctx.extra)]
     inputs = [next(saved) if each is MISSING else each for each in ctx.constants]
+    found: Any
     if torch.is_grad_enabled():  # the gradient is differentiated again
         found = differentiable_gradients(cls.reference, inputs, cls.differentiable, grad)
     else:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from graphkit.viz.curves import learning_curves
-from graphkit.viz.fewshot import accuracy_curves, method_accuracies
+from graphkit.viz.curves import accuracy_curves, learning_curves, method_accuracies
+from graphkit.viz.embeddings import embedding_scatter, neighbour_gallery, pair_distances
 from graphkit.viz.figures import require_format, save
-from graphkit.viz.gallery import neighbour_gallery
-from graphkit.viz.spaces import embedding_scatter, pair_distances
-from graphkit.viz.spectra import multiplicities, responses, spectrum
-from graphkit.viz.wavelets import filter_bank, wavelets_on_graph
+from graphkit.viz.spectra import filter_bank, multiplicities, responses, spectrum, wavelets_on_graph
 
 __all__ = [
     "accuracy_curves",

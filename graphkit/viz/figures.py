@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 # Okabe & Ito's colours, told apart with any kind of colour blindness and in grey.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
 INK, GREY, FAINT = "#222222", "#555555", "#8A8A8A"
+CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, "#56B4E9", "#6B4C9A", "#8C564B")
+"""Of lines in one panel, in turn."""
 
 
-def figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of so many inches, drawn by Agg and known to no ``pyplot``."""
     picture = Figure(figsize=(width, height), dpi=160, facecolor="white")
     FigureCanvasAgg(picture)
     return picture
 
 
-def literal(value: object, most: int = 40) -> str:
+def escape(value: object, most: int = 40) -> str:
     """Return a name that comes from data as matplotlib shows it letter by letter, in one line, cut if it is long.
 
     Between two dollar signs matplotlib sees a formula, and what begins with an underscore it leaves out of legends.
@@ -38,7 +40,7 @@ def literal(value: object, most: int = 40) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def headline(
+def draw_headline(
     picture: Figure,
     title: str,
     note: str,
@@ -62,24 +64,24 @@ def headline(
     lines = [text("title", title)], text("note", note).split("\n")
     for height, size, look, part in zip((top, below), sizes, looks, lines, strict=True):
         written = picture.text(left, height, "", fontsize=size, va="top", **look)
-        with _unknown_letters():
-            written.set_text("\n".join(_fitting(written, line, (0.99 - left) * picture.bbox.width) for line in part))
+        with _ignore_missing_glyphs():
+            written.set_text("\n".join(_truncate(written, line, (0.99 - left) * picture.bbox.width) for line in part))
 
 
 @contextmanager
-def _unknown_letters() -> Iterator[None]:
+def _ignore_missing_glyphs() -> Iterator[None]:
     """Let letters pass that no font has: the box in the picture says it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         yield
 
 
-def _fitting(written: Text, line: str, room: float) -> str:
+def _truncate(written: Text, line: str, room: float) -> str:
     """Return as much of a line as there is room for, in dots."""
     line = printable(line, 1000)  # what is longer than any picture is wide is not even measured
     most = len(line)
     while most:
-        written.set_text(shown := literal(line, most))
+        written.set_text(shown := escape(line, most))
         width = written.get_window_extent().width
         if width <= room:
             return shown
@@ -87,7 +89,17 @@ def _fitting(written: Text, line: str, room: float) -> str:
     return ""
 
 
-def plain(axes: Axes, *, xlabel: str, ylabel: str) -> None:
+def single_panel(title: str, note: str, *, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    """Return a wide picture of one panel, titled, and its axes in our look."""
+    picture = new_figure(11.0, 5.2)
+    draw_headline(picture, title, note, (0.08, 0.955, 0.875))
+    axes = picture.subplots()
+    picture.subplots_adjust(left=0.08, right=0.985, bottom=0.13, top=0.78)
+    style_axes(axes, xlabel=xlabel, ylabel=ylabel)
+    return picture, axes
+
+
+def style_axes(axes: Axes, *, xlabel: str, ylabel: str) -> None:
     """Give axes our look: two spines, a faint grid behind, letters that can be read from the last row."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -133,7 +145,7 @@ def save(picture: Figure, path: Path | str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
     try:
-        with _unknown_letters():
+        with _ignore_missing_glyphs():
             picture.savefig(beside, format=form)
         beside.replace(path)
     except OSError as error:

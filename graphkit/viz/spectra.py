@@ -1,32 +1,22 @@
-"""Spectra: where the eigenvalues lie and how often, and what filters do along them."""
+"""Spectra: where eigenvalues lie, what filters do along them, and wavelets on their graph."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap
 
-from graphkit._checks import at_least, within
-from graphkit.viz.arguments import ascending, numbers, table
-from graphkit.viz.figures import (
-    BLUE,
-    FAINT,
-    GREEN,
-    INK,
-    ORANGE,
-    PURPLE,
-    VERMILION,
-    figure,
-    headline,
-    literal,
-    plain,
-)
+from graphkit._checks import at_least, text, within
+from graphkit.viz import figures as look
+from graphkit.viz.checks import as_list, ascending, integers, names, numbers, rows_of_numbers, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE)
+
 STYLES = ("-", "--", "-.", ":")
 
 
@@ -82,13 +72,9 @@ def spectrum(
     at_least("marked", marked, 0)
     if nodes is not None:
         at_least("nodes", nodes, 1)
-    picture = figure(11.0, 5.2)
-    headline(picture, title, note, (0.08, 0.955, 0.875))
-    axes = picture.subplots()
-    picture.subplots_adjust(left=0.08, right=0.985, bottom=0.13, top=0.78)
     share = "" if nodes is None or nodes == len(values) else f" (of {nodes:,})"
-    plain(axes, xlabel="eigenvalue", ylabel=f"number of pairs{share}")
-    counts, _, _ = axes.hist(values, bins=bins, color=BLUE, alpha=0.85)
+    picture, axes = look.single_panel(title, note, xlabel="eigenvalue", ylabel=f"number of pairs{share}")
+    counts, _, _ = axes.hist(values, bins=bins, color=look.BLUE, alpha=0.85)
     distinct, times = multiplicities(values, precision=1e-6 * max(float(np.ptp(values)), 1.0))
     often = [place for place in np.argsort(-times, kind="stable")[:marked] if times[place] > 1]
     top = float(np.max(counts))
@@ -96,7 +82,7 @@ def spectrum(
     for row, place in enumerate(sorted(often, key=lambda place: distinct[place])):
         value = 0.0 if abs(distinct[place]) < 1e-9 else distinct[place]
         near_end = (value - values.min()) > 0.8 * max(float(np.ptp(values)), 1e-12)
-        axes.axvline(value, ymax=(1.07 + 0.06 * row) / 1.3, color=VERMILION, linewidth=1.2, linestyle=(0, (4, 2)))
+        axes.axvline(value, ymax=(1.07 + 0.06 * row) / 1.3, color=look.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)))
         axes.annotate(
             f"{value:.4g} comes {times[place]:,} times",
             (value, (1.07 + 0.06 * row) * top),
@@ -105,7 +91,7 @@ def spectrum(
             ha="right" if near_end else "left",
             va="center",
             fontsize=12,
-            color=INK,
+            color=look.INK,
         )
     return picture
 
@@ -140,23 +126,25 @@ def responses(
     at = ascending("at", at)
     tables = {name: _response(curve, len(at)) for name, curve in table("curves", curves, "response").items()}
     ticks = None if eigenvalues is None else numbers("eigenvalues", eigenvalues, "pairs")
-    picture = figure(11.0, 5.2)
-    headline(picture, title, note, (0.08, 0.955, 0.875))
-    axes = picture.subplots()
-    picture.subplots_adjust(left=0.08, right=0.985, bottom=0.13, top=0.78)
-    plain(axes, xlabel="eigenvalue", ylabel="response")
-    axes.axhline(0, color=FAINT, linewidth=0.8)
+    picture, axes = look.single_panel(title, note, xlabel="eigenvalue", ylabel="response")
+    axes.axhline(0, color=look.FAINT, linewidth=0.8)
     for number, (name, values) in enumerate(tables.items()):
-        color, style = COLORS[number % len(COLORS)], STYLES[number // len(COLORS) % len(STYLES)]
+        color, style = look.CYCLE[number % 5], STYLES[number // 5 % len(STYLES)]
         if values.shape[1] > 1:
             low, high = np.percentile(values, [25, 75], axis=1)
             axes.fill_between(at, low, high, color=color, alpha=0.15, linewidth=0)
-        axes.plot(at, values.mean(axis=1), style, color=color, linewidth=2.2, label=literal(name))
+        axes.plot(at, values.mean(axis=1), style, color=color, linewidth=2.2, label=look.escape(name))
     if ticks is not None:
         axes.plot(
-            ticks, np.zeros(len(ticks)), "|", color=INK, markersize=9, alpha=0.25, transform=axes.get_xaxis_transform()
+            ticks,
+            np.zeros(len(ticks)),
+            "|",
+            color=look.INK,
+            markersize=9,
+            alpha=0.25,
+            transform=axes.get_xaxis_transform(),
         )
-    axes.legend(frameon=False, fontsize=12, labelcolor=INK)
+    axes.legend(frameon=False, fontsize=12, labelcolor=look.INK)
     return picture
 
 
@@ -169,3 +157,161 @@ def _response(curve: Any, points: int) -> np.ndarray:
             f"`curves` must hold responses with a value for each of the {points} points, got {list(values.shape)}."
         )
     return values.reshape(points, -1)
+
+
+SIGNED = LinearSegmentedColormap.from_list("signed", [look.BLUE, "#9CC9E3", "#F4F4F2", "#F2B38A", look.VERMILION])
+
+
+def wavelets_on_graph(
+    positions: np.ndarray,
+    edges: np.ndarray,
+    wavelets: np.ndarray,
+    labels: Sequence[str],
+    *,
+    centre: int,
+    title: str,
+    note: str = "",
+) -> Figure:
+    """Return a row of pictures of one graph, coloured by the wavelets that are localised at one node.
+
+    Each picture has a scale of colours of its own, from minus to plus its largest value, which it names: the wider a
+    wavelet, the lower it is. Colours follow the square root, so that tails are seen.
+
+    Args:
+        positions: of the nodes, ``[nodes, 2]``.
+        edges: node ids, ``[2, edges]``.
+        wavelets: values at the nodes, ``[pictures, nodes]``.
+        labels: one for each picture, such as its scale.
+        centre: the node they are localised at, which is ringed.
+        title: what is shown.
+        note: a line under the title.
+
+    Raises:
+        ValueError: where the arrays do not fit each other, or a number is not finite.
+        TypeError: for what are no numbers, or no texts.
+
+    Example:
+        >>> ring = np.stack([np.cos(np.arange(6)), np.sin(np.arange(6))], 1)
+        >>> edges = np.array([[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]])
+        >>> picture = wavelets_on_graph(ring, edges, np.eye(6)[:2], ["s = 1", "s = 2"], centre=0, title="a wavelet")
+        >>> [axes.get_title() for axes in picture.axes[:2]]
+        ['s = 1', 's = 2']
+    """
+    positions, wavelets = numbers("positions", positions, "nodes", "2"), rows_of_numbers("wavelets", wavelets, "nodes")
+    labels = names("labels", as_list("labels", labels, "texts"), len(wavelets)) or []
+    if positions.shape != (wavelets.shape[1], 2) or not positions.size or len(labels) != len(wavelets):
+        raise ValueError(
+            f"`positions` must be [nodes, 2] and `wavelets` [pictures, nodes] with one of `labels` each, got "
+            f"{list(positions.shape)}, {list(wavelets.shape)} and {len(labels)} labels."
+        )
+    edges = integers("edges", edges, "2", "edges", below=len(positions))
+    if len(edges) != 2:
+        raise ValueError(f"`edges` must have shape [2, edges], got {list(edges.shape)}.")
+    centre = int(integers("centre", centre, below=len(positions)))
+    columns = min(len(wavelets), 3)
+    rows = -(-len(wavelets) // columns)
+    width, height, head = 3.1 * columns + 1.35, 3.45 * rows + 1.05, 1.35
+    picture = look.new_figure(width, height)
+    look.draw_headline(picture, title, note, (0.025, 1 - 0.2 / height, 1 - 0.58 / height), sizes=(17, 11.5))
+    many = picture.subplots(rows, columns, squeeze=False).ravel()
+    picture.subplots_adjust(
+        left=0.02, right=1 - 1.3 / width, bottom=0.4 / height, top=1 - head / height, wspace=0.05, hspace=0.24
+    )
+    segments = positions[edges.T]
+    size = float(np.clip(26000 / len(positions), 12, 190))
+    for axes, values, label in zip(many, wavelets, labels, strict=False):
+        peak = max(float(np.abs(values).max()), 1e-300)
+        shade = np.sign(values) * np.sqrt(np.abs(values) / peak)  # tails that are there are seen
+        axes.add_collection(LineCollection(segments, colors="#C9C9C9", linewidths=0.8, zorder=1))
+        dots = axes.scatter(*positions.T, c=shade, s=size, cmap=SIGNED, vmin=-1, vmax=1, zorder=2, linewidths=0)
+        axes.plot(*positions[centre], "o", markersize=size**0.5 + 2.5, mfc="none", mec=look.INK, mew=1.5, zorder=3)
+        axes.set_title(look.escape(label, 24), fontsize=14, color=look.INK, pad=6)
+        axes.set_xlabel(f"largest value {peak:.2g}", fontsize=12, color=look.GREY, labelpad=4)
+        axes.set_aspect("equal")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.margins(0.05)
+        for side in axes.spines.values():
+            side.set_visible(False)
+    for axes in many[len(wavelets) :]:
+        axes.set_visible(False)
+    top, end = many[0].get_position(), many[columns - 1].get_position()
+    tall = min(top.height - 0.02, 2.6 / height)
+    bar = picture.colorbar(dots, cax=picture.add_axes((end.x1 + 0.15 / width, top.y1 - tall, 0.16 / width, tall)))
+    minus = "\N{MINUS SIGN}"
+    bar.set_ticks([-1, -0.5, 0, 0.5, 1], labels=[f"{minus}largest", f"{minus}1/4", "0", "1/4", "largest"])
+    bar.ax.tick_params(labelsize=11, colors=look.INK, length=0)
+    bar.outline.set_visible(False)
+    return picture
+
+
+def filter_bank(
+    eigenvalues: np.ndarray,
+    kernels: np.ndarray,
+    labels: Sequence[str],
+    *,
+    title: str,
+    note: str = "",
+    spectrum: np.ndarray | None = None,
+) -> Figure:
+    r"""Return kernels over the spectrum and, below them, the sum of their squares, which tells how good a frame is.
+
+    Args:
+        eigenvalues: where the kernels were read, ascending, ``[points]``.
+        kernels: ``[bands, points]``.
+        labels: one for each band.
+        title: what is shown.
+        note: a line under the title.
+        spectrum: the eigenvalues of a graph, which are marked below the axis; none when left out.
+
+    Raises:
+        ValueError: where the arrays do not fit each other, or a number is not finite.
+        TypeError: for what are no numbers, or no texts.
+
+    Example:
+        >>> x = np.linspace(0, 2, 5)
+        >>> picture = filter_bank(x, np.stack([1 - x / 2, x / 2]), ["low", "high"], title="two bands")
+        >>> picture.axes[1].get_ylabel()
+        'Σ g²'
+    """
+    x, kernels = ascending("eigenvalues", eigenvalues), rows_of_numbers("kernels", kernels, "points")
+    labels = names("labels", as_list("labels", labels, "texts"), len(kernels)) or []
+    ticks = None if spectrum is None else numbers("spectrum", spectrum, "pairs")
+    text("note", note)
+    if kernels.shape != (len(labels), len(x)):
+        raise ValueError(
+            f"`kernels` must have a row for each of {len(labels)} `labels` and a value for each of {len(x)} "
+            f"`eigenvalues`, got {list(kernels.shape)}."
+        )
+    picture = look.new_figure(9.0, 5.6)
+    look.draw_headline(picture, title, note, (0.095, 0.965, 0.88), sizes=(17, 11.5))
+    upper, lower = picture.subplots(2, 1, sharex=True, height_ratios=[3, 1.15])
+    picture.subplots_adjust(left=0.095, right=0.8, bottom=0.125, top=0.8 if note else 0.87, hspace=0.14)
+    look.style_axes(upper, xlabel="", ylabel="g(λ)")
+    look.style_axes(lower, xlabel="eigenvalue λ", ylabel="Σ g²")
+    for number, (row, label) in enumerate(zip(kernels, labels, strict=True)):
+        upper.plot(
+            x,
+            row,
+            color=look.CYCLE[number % len(look.CYCLE)],
+            linewidth=2.2,
+            label=look.escape(label, 24),
+            ls="-" if number < 8 else "--",
+        )
+    total = np.square(kernels).sum(0)
+    lower.plot(x, total, color=look.INK, linewidth=2.2)
+    lower.fill_between(x, total, color=look.FAINT, alpha=0.15, linewidth=0)
+    lower.set_ylim(0, 1.25 * float(total.max()) or 1)
+    lower.locator_params(axis="y", nbins=4)
+    low, high = float(total.min()), float(total.max())
+    bounds = f"{low:.3g} everywhere" if high - low < 1e-6 * high else f"from {low:.2g}\nto {high:.2g}"
+    lower.text(1.02, 0.5, bounds, transform=lower.transAxes, fontsize=12, color=look.INK, va="center")
+    if ticks is not None:
+        rug = lower.get_xaxis_transform()
+        lower.vlines(ticks, 0, 0.12, transform=rug, color=look.VERMILION, linewidth=0.7, alpha=0.6)
+        lower.text(
+            1.02, 0.04, "| eigenvalues", transform=lower.transAxes, fontsize=12, color=look.VERMILION, va="center"
+        )
+    upper.set_xlim(x[0], x[-1])
+    upper.legend(frameon=False, fontsize=12, labelcolor=look.INK, loc="upper left", bbox_to_anchor=(1.0, 1.03))
+    return picture

@@ -28,7 +28,7 @@ ENTRANCES = {
     "graphkit.metric.losses.quadruplet": "QuadrupletLoss",
     "graphkit.metric.nearest": "nearest_items",
     "graphkit.metric.retrieval": "evaluate_retrieval",
-    "graphkit.nn.spectral.wavelet": "GraphWaveletConv",
+    "graphkit.nn.spectral.graph_wavelet": "GraphWaveletConv",
     "graphkit.operators.attention": ("attend", "gatv2_scores", "entry_softmax"),
     "graphkit.operators.coarsening.contraction": ("coarse_graph", "coarsen"),
     "graphkit.operators.coarsening.hierarchy": "Level by hand",

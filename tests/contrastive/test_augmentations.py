@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphkit.contrastive import Augmentation, Diffusion, View, kept_edges, kept_nodes, masked_features
+from graphkit.contrastive import Augmentation, Diffusion, View, drop_edges, mask_features, subgraph_nodes
 from graphkit.nn import GCNConv
 from graphkit.operators import pagerank_graph, sparse_features
 
@@ -20,22 +20,22 @@ def ring(nodes: int) -> torch.Tensor:
 
 
 def test_edges_stay_with_the_stated_probability():
-    kept = kept_edges(ring(20_000), 0.3, generator=generator())
+    kept = drop_edges(ring(20_000), 0.3, generator=generator())
     assert kept.float().mean().item() == pytest.approx(0.7, abs=0.01)  # five deviations of 40,000 draws
 
 
 def test_both_directions_of_an_undirected_edge_share_their_lot():
     edges = ring(500)
-    kept = kept_edges(edges, 0.5, generator=generator(), undirected=True)
+    kept = drop_edges(edges, 0.5, generator=generator(), undirected=True)
     assert torch.equal(kept[:500], kept[500:])
     assert 0 < int(kept.sum()) < 1000
-    directed = kept_edges(edges, 0.5, generator=generator())
+    directed = drop_edges(edges, 0.5, generator=generator())
     assert not torch.equal(directed[:500], directed[500:])
 
 
 def test_a_masked_column_is_zero_for_all_nodes_and_the_others_are_untouched():
     x = torch.rand(6, 2_000) + 1
-    masked = masked_features(x, 0.25, generator=generator())
+    masked = mask_features(x, 0.25, generator=generator())
     gone = (masked == 0).all(0)
     assert torch.equal(masked[:, ~gone], x[:, ~gone])
     assert gone.float().mean().item() == pytest.approx(0.25, abs=0.05)
@@ -43,24 +43,24 @@ def test_a_masked_column_is_zero_for_all_nodes_and_the_others_are_untouched():
 
 def test_sparse_features_stay_sparse_and_lose_the_same_columns():
     x = torch.rand(6, 40) * (torch.rand(6, 40, generator=generator()) < 0.3)
-    dense = masked_features(x, 0.5, generator=generator(3))
-    sparse = masked_features(sparse_features(x), 0.5, generator=generator(3))
+    dense = mask_features(x, 0.5, generator=generator(3))
+    sparse = mask_features(sparse_features(x), 0.5, generator=generator(3))
     assert torch.equal(sparse.to_dense(), dense)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_random_walks_reach_exactly_the_share_asked_for(share):
-    reached = kept_nodes(ring(200), share, num_nodes=200, generator=generator())
+    reached = subgraph_nodes(ring(200), share, num_nodes=200, generator=generator())
     assert int(reached.sum()) == round(200 * share)
 
 
 def test_walks_reach_isolated_nodes_too_and_end_without_edges():
     none = torch.zeros(2, 0, dtype=torch.long)
-    assert int(kept_nodes(none, 1.0, num_nodes=5, generator=generator()).sum()) == 5
+    assert int(subgraph_nodes(none, 1.0, num_nodes=5, generator=generator()).sum()) == 5
 
 
 def test_what_random_walks_reach_hangs_together_more_than_chance_would():
-    reached = kept_nodes(ring(1_000), 0.3, num_nodes=1_000, generator=generator())
+    reached = subgraph_nodes(ring(1_000), 0.3, num_nodes=1_000, generator=generator())
     together = reached[ring(1_000)].all(0).float().mean()
     assert together > 0.2  # of independent nodes 0.09 of the edges would survive
 
@@ -99,7 +99,7 @@ def test_what_is_no_probability_is_refused(field, value):
 @pytest.mark.parametrize("share", [0.0, 1.1])
 def test_an_impossible_share_of_nodes_is_refused(share):
     with pytest.raises(ValueError, match="`share` must lie in"):
-        kept_nodes(ring(4), share, num_nodes=4, generator=generator())
+        subgraph_nodes(ring(4), share, num_nodes=4, generator=generator())
 
 
 def test_a_diffused_view_is_drawn_from_the_graph_of_restarting_walks():

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from graphkit.contrastive import BGRL, CCASSG, DGI, GRACE, AbstractMethod, Augmentation, View, pretraining
-from graphkit.contrastive.dgi import corrupted
+from graphkit.contrastive import BGRL, CCASSG, DGI, GRACE, AbstractSelfSupervision, Augmentation, View, pretrain
+from graphkit.contrastive.methods import corrupt
 from graphkit.nn import Encoder, GCNConv, SAGEConv
 from graphkit.operators import sparse_features
 
@@ -52,7 +52,7 @@ METHODS = {
 @pytest.mark.parametrize("conv", [GCNConv, SAGEConv])
 def test_training_lowers_the_loss_for_encoders_with_and_without_edge_weights(name, conv, view):
     method = METHODS[name](encoder(conv)).double()
-    losses = list(pretraining(method, view.x, view.edge_index, epochs=60, lr=0.01, generator=generator()))
+    losses = list(pretrain(method, view.x, view.edge_index, epochs=60, lr=0.01, generator=generator()))
     assert sum(losses[-10:]) < sum(losses[:10])
 
 
@@ -73,7 +73,7 @@ def test_a_run_is_a_function_of_weights_and_generator(name, view):
     method = METHODS[name](encoder()).double()
     twin = copy.deepcopy(method)
     runs = [
-        list(pretraining(each, view.x, view.edge_index, epochs=5, lr=0.01, generator=generator(4)))
+        list(pretrain(each, view.x, view.edge_index, epochs=5, lr=0.01, generator=generator(4)))
         for each in (method, twin)
     ]
     assert runs[0] == runs[1]
@@ -91,7 +91,7 @@ def test_canonical_correlation_is_the_formula_written_out(view):
     method = CCASSG(encoder(), Augmentation(edge_drop=0.3, feature_mask=0.2), decorrelation=0.01)
     drawn = generator(3)
     with torch.no_grad():
-        first, second = (method.encoded(method.augmentation(view, drawn, weighted=True)) for _ in range(2))
+        first, second = (method.encode(method.augmentation(view, drawn, weighted=True)) for _ in range(2))
     expected, nodes = 0.0, len(first)
     first, second = ((z - z.mean(0)) / z.std(0) for z in (first, second))
     for a in range(6):
@@ -116,7 +116,7 @@ def test_contrast_of_both_views_is_the_formula_written_out(view):
     method = METHODS["grace"](encoder()).double()
     drawn = generator(3)
     views = [augment(view, drawn, weighted=True) for augment in (method.first, method.second)]
-    first, second = (F.normalize(method.projector(method.encoded(each)), dim=-1) for each in views)
+    first, second = (F.normalize(method.projector(method.encode(each)), dim=-1) for each in views)
     terms = []
     for one, other in ((first, second), (second, first)):
         for i in range(len(one)):
@@ -129,7 +129,7 @@ def test_contrast_of_both_views_is_the_formula_written_out(view):
 
 def test_infomax_is_binary_cross_entropy_of_real_and_corrupted_nodes(view):
     method = METHODS["dgi"](encoder()).double()
-    real, fake = method.encoded(view), method.encoded(corrupted(view, generator(3)))
+    real, fake = method.encode(view), method.encode(corrupt(view, generator(3)))
     summary = real.mean(0).sigmoid()
     scores = torch.cat([real, fake]) @ method.weight @ summary
     truth = torch.cat([torch.ones(40), torch.zeros(40)]).double()
@@ -140,10 +140,10 @@ def test_infomax_is_binary_cross_entropy_of_real_and_corrupted_nodes(view):
 def test_moved_edges_are_shuffled_features_in_another_order(view):
     method = METHODS["dgi"](encoder()).double()
     sparse = View(sparse_features(view.x), view.edge_index)
-    moved = method.encoded(corrupted(sparse, generator(3)))
+    moved = method.encode(corrupt(sparse, generator(3)))
     order = torch.randperm(40, generator=generator(3))
     # Node order[i] of the moved graph stands where node i stood: it has x[order[i]] and the neighbours of i.
-    shuffled = method.encoded(View(view.x[order], view.edge_index))
+    shuffled = method.encode(View(view.x[order], view.edge_index))
     torch.testing.assert_close(moved[order], shuffled, rtol=0, atol=1e-12)
 
 
@@ -152,11 +152,11 @@ def test_the_target_network_gets_no_gradient_and_follows_slowly(view):
     method.loss(view, generator()).backward()
     assert all(p.grad is None for p in method.target_encoder.parameters())
     old = [p.clone() for p in method.target_encoder.parameters()]
-    method.stepped(0.0)
+    method.after_step(0.0)
     for before, slow, quick in zip(old, method.target_encoder.parameters(), method.encoder.parameters(), strict=True):
         torch.testing.assert_close(slow, 0.99 * before + 0.01 * quick, rtol=0, atol=1e-12)
     now = [p.clone() for p in method.target_encoder.parameters()]
-    method.stepped(1.0)
+    method.after_step(1.0)
     for before, after in zip(now, method.target_encoder.parameters(), strict=True):
         assert torch.equal(before, after)
 
@@ -178,14 +178,14 @@ def test_the_target_of_an_encoder_of_ones_own_begins_elsewhere_too():
 def test_a_loss_that_is_not_finite_stops_the_run(view):
     method = METHODS["ccassg"](encoder())
     with pytest.raises(ValueError, match="not finite in epoch 1"):
-        list(pretraining(method, view.x * float("nan"), view.edge_index, epochs=2, lr=0.01, generator=generator()))
+        list(pretrain(method, view.x * float("nan"), view.edge_index, epochs=2, lr=0.01, generator=generator()))
 
 
 @pytest.mark.parametrize(("option", "value"), [("epochs", 0), ("lr", 0.0), ("lr", float("nan"))])
 def test_impossible_options_are_refused(option, value, view):
     options = {"epochs": 1, "lr": 0.1, option: value}
     with pytest.raises(ValueError, match=f"`{option}` must be"):
-        next(pretraining(METHODS["dgi"](encoder()).double(), view.x, view.edge_index, **options, generator=generator()))
+        next(pretrain(METHODS["dgi"](encoder()).double(), view.x, view.edge_index, **options, generator=generator()))
 
 
 def test_a_method_goes_around_any_encoder(view):
@@ -204,7 +204,7 @@ def test_a_method_goes_around_any_encoder(view):
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_embeds_the_graph_as_it_is(name, view):
     method = METHODS[name](encoder()).double()
-    assert isinstance(method, AbstractMethod)
+    assert isinstance(method, AbstractSelfSupervision)
     z = method.train().embed(view.x, view.edge_index)
     assert method.training
     assert not z.requires_grad

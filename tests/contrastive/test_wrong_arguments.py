@@ -13,14 +13,14 @@ from graphkit.contrastive import (
     CCASSG,
     DGI,
     GRACE,
-    AbstractMethod,
+    AbstractSelfSupervision,
     Augmentation,
     Diffusion,
     View,
-    kept_edges,
-    kept_nodes,
-    masked_features,
-    pretraining,
+    drop_edges,
+    mask_features,
+    pretrain,
+    subgraph_nodes,
 )
 from graphkit.nn import Encoder, GCNConv
 from tests.wrong_arguments import Call, refuses_what_is_wrong
@@ -28,10 +28,10 @@ from tests.wrong_arguments import Call, refuses_what_is_wrong
 pytestmark = pytest.mark.usefixtures("own_generator")
 
 PUBLIC = {name: getattr(graphkit.contrastive, name) for name in graphkit.contrastive.__all__}
-APART = {"View", "AbstractMethod"}
+APART = {"View", "AbstractSelfSupervision"}
 """A record, looked at where it is used, and what the methods are made of."""
-BELOW = {"encoded", "stepped"}
-"""What methods supply or `pretraining` calls."""
+BELOW = {"encode", "after_step"}
+"""What methods supply or `pretrain` calls."""
 OF_THE_ENCODER = {"forward", "embed"}
 """They hand the graph to the encoder as it is, whatever that takes; the layers say what is wrong with it."""
 
@@ -87,12 +87,12 @@ def draws(made):
 
 
 CALLS = {
-    "kept_edges": call(kept_edges, lambda: {"edge_index": EDGES, "p": 0.5, "generator": drawn(), "undirected": False}),
-    "masked_features": call(
-        masked_features, lambda: {"x": X, "p": 0.5, "generator": drawn()}, x={"wider", "fewer rows", "NaN inside"}
+    "drop_edges": call(drop_edges, lambda: {"edge_index": EDGES, "p": 0.5, "generator": drawn(), "undirected": False}),
+    "mask_features": call(
+        mask_features, lambda: {"x": X, "p": 0.5, "generator": drawn()}, x={"wider", "fewer rows", "NaN inside"}
     ),
-    "kept_nodes": call(
-        kept_nodes, lambda: {"edge_index": EDGES, "share": 0.5, "num_nodes": 6, "generator": drawn(), "steps": 3}
+    "subgraph_nodes": call(
+        subgraph_nodes, lambda: {"edge_index": EDGES, "share": 0.5, "num_nodes": 6, "generator": drawn(), "steps": 3}
     ),
     "Augmentation": call(Augmentation, lambda: defaults(Augmentation)),
     "Augmentation.__call__": draws(Augmentation(edge_drop=0.2, feature_mask=0.2, node_drop=0.2)),
@@ -103,8 +103,8 @@ CALLS = {
         f"{name}.loss": call(made().loss, lambda: {"view": RING, "generator": drawn()})
         for name, made in METHODS.items()
     },
-    "pretraining": call(
-        pretraining,
+    "pretrain": call(
+        pretrain,
         lambda: {
             "method": METHODS["CCASSG"](),
             "x": X,
@@ -133,7 +133,7 @@ def test_the_law_is_about_everything_public():
         public = {key for key in methods if key == "__call__" or not key.startswith("_")}
         expected = expected | {f"{name}.{key}" for key in public - BELOW - OF_THE_ENCODER}
     assert set(CALLS) == expected
-    assert all(issubclass(PUBLIC[name], AbstractMethod) for name in METHODS)
+    assert all(issubclass(PUBLIC[name], AbstractSelfSupervision) for name in METHODS)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import Identity, Linear, Module
 
 import graphkit.nn as gk
-from graphkit.nn.graphs import GraphBatch
+from graphkit.nn.graph_models import GraphBatch
 from graphkit.operators import coarsen, fourier_basis, laplacian
 from tests.graphs import BY_NAME
 

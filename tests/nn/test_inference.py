@@ -210,7 +210,7 @@ def test_nodes_that_cannot_be_asked_for_are_refused(graph):
         layerwise(model, *graph, nodes=torch.tensor([60]))
     with pytest.raises(ValueError, match=r"`nodes` must be integers"):
         layerwise(model, *graph, nodes=torch.tensor([0.5]))
-    with pytest.raises(ValueError, match=r"with `around` take all"):
-        layerwise(model, *graph, nodes=torch.tensor([0]), around=lambda table: table)
+    with pytest.raises(ValueError, match=r"with `halo` take all"):
+        layerwise(model, *graph, nodes=torch.tensor([0]), halo=lambda table: table)
     with pytest.raises(ValueError, match=r"a PairNorm looks at all nodes"):
         layerwise(Encoder(5, 8, 3, conv=SAGEConv, norm="pair").eval(), *graph, nodes=torch.tensor([0]))

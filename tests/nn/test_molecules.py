@@ -9,7 +9,7 @@ from torch import nn
 from torch_geometric.nn import GINEConv as PyGGINEConv
 
 from graphkit.nn import AtomEncoder, BondedGCNConv, BondEncoder, GINEConv, GraphClassifier
-from graphkit.nn.graphs import GraphBatch
+from graphkit.nn.graph_models import GraphBatch
 from graphkit.nn.molecules import ATOM_CATEGORIES, BOND_CATEGORIES
 from graphkit.operators.messages import EdgeTable
 

@@ -27,7 +27,7 @@ from torch_geometric.nn import MessagePassing
 
 import graphkit.nn
 from graphkit.nn import accelerate, to_pyg
-from graphkit.nn.exchange import OURS
+from graphkit.nn.class_exchange import OURS
 
 PAIR = torch.tensor([[0, 1, 1, 2, 3, 3, 4, 0], [1, 0, 2, 1, 3, 4, 3, 0]])
 WEIGHT = torch.tensor([0.5, 0.5, 2.0, 2.0, 0.7, 1.5, 1.5, 1.2], dtype=torch.float64)

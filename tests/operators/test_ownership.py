@@ -22,7 +22,7 @@ import torch
 
 import graphkit
 from graphkit._deprecated import deprecated_method
-from graphkit.contrastive.views import Augmentation, Diffusion, View
+from graphkit.contrastive.augmentations import Augmentation, Diffusion, View
 from graphkit.data import load
 from graphkit.nn import ChebConv, GATConv, GCNConv, GraphWaveletConv, SAGEConv
 from graphkit.operators import (

@@ -16,7 +16,7 @@ CURVES = ([[1.0, 0.5, 0.4], [1.2, 0.7]], [[1.1, 0.8, 0.9], [1.3, 1.0]], [[0.5, 0
 
 
 def test_the_line_is_the_mean_of_the_seeds_still_running_in_a_band_of_their_extremes():
-    picture = learning_curves(*CURVES, title="GCN on a graph", selected=[3, 2])
+    picture = learning_curves(*CURVES, title="GCN on a graph", best_epochs=[3, 2])
     left, right = picture.axes
     training = left.lines[0]
     np.testing.assert_allclose(training.get_xdata(), [1, 2, 3])
@@ -43,7 +43,7 @@ def test_axes_say_what_they_measure():
 
 
 def test_no_text_leaves_the_picture():
-    picture = learning_curves(*CURVES, title="GCN on a graph", note="public split", selected=[3, 2])
+    picture = learning_curves(*CURVES, title="GCN on a graph", note="public split", best_epochs=[3, 2])
     picture.canvas.draw()
     frame = picture.bbox
     for text in (*picture.texts, *(label for axes in picture.axes for label in (axes.xaxis.label, axes.yaxis.label))):
@@ -56,7 +56,7 @@ def test_no_text_leaves_the_picture():
 def test_no_legend_stands_on_a_curve_or_a_text(seeds):
     note = "split stratified(seed=0, train=0.6)  ·  protocol 0123456789abcdef"
     some = [(50 * each)[:seeds] for each in CURVES]
-    picture = learning_curves(*some, title="GCN on a graph", note=note, selected=(50 * [3, 2])[:seeds])
+    picture = learning_curves(*some, title="GCN on a graph", note=note, best_epochs=(50 * [3, 2])[:seeds])
     picture.canvas.draw()
     for axes in picture.axes:
         legend = axes.get_legend().get_window_extent()

@@ -28,7 +28,7 @@ from graphkit.viz import (
     spectrum,
     wavelets_on_graph,
 )
-from graphkit.viz.figures import literal
+from graphkit.viz.figures import escape
 
 FOUND = {"mean": 0.7, "interval": 0.01, "values": [0.6, 0.8]}
 Y, Z = np.array([0, 0, 1, 1, 2, 2]), np.random.default_rng(0).normal(size=(6, 3))
@@ -52,7 +52,7 @@ NAMES = {
 
 PICTURES = {
     "learning_curves": lambda name: learning_curves(
-        SEEDS, SEEDS, SEEDS, title=f"GCN on {name}", note=f"split {name}\nprotocol", figure_name=name, selected=[2]
+        SEEDS, SEEDS, SEEDS, title=f"GCN on {name}", note=f"split {name}\nprotocol", metric_name=name, best_epochs=[2]
     ),
     "method_accuracies": lambda name: method_accuracies(
         {name: FOUND, "b": FOUND}, {name: FOUND}, title=name, note=name
@@ -115,7 +115,7 @@ def test_legends_name_what_begins_with_an_underscore(kind):
 
 
 def test_a_name_without_anything_odd_stays_as_it_is():
-    assert literal("ogbn-arxiv (2 ways) μ ± λ") == "ogbn-arxiv (2 ways) μ ± λ"
-    assert literal("a" * 50, 10) == "a" * 9 + "…"
+    assert escape("ogbn-arxiv (2 ways) μ ± λ") == "ogbn-arxiv (2 ways) μ ± λ"
+    assert escape("a" * 50, 10) == "a" * 9 + "…"
     assert printable("cora") == "cora"
     assert printable("\x1b]0;title\x07") == r"\x1b]0;title\x07"

@@ -23,7 +23,7 @@ from graphkit.viz import (
     spectrum,
     wavelets_on_graph,
 )
-from graphkit.viz.figures import figure
+from graphkit.viz.figures import new_figure
 from tests.wrong_arguments import Call, refuses_what_is_wrong
 
 FOUND = {"mean": 0.7, "interval": 0.01, "values": [0.6, 0.8]}
@@ -34,7 +34,7 @@ TEXTS = {"a text"}
 NUMBERS = {"one axis", "float labels", "NumPy labels", "labels of -2", "fewer labels"}
 """Of any size, a tensor on the CPU, too, is an array."""
 FINE = {
-    **dict.fromkeys(("title", "note", "over", "figure_name"), TEXTS),
+    **dict.fromkeys(("title", "note", "over", "metric_name"), TEXTS),
     "fraction": {"True"},
     "names": {"texts", "NumPy texts"},
 }
@@ -60,13 +60,13 @@ CALLS = {
         learning_curves,
         train_loss=SEEDS,
         validation_loss=SEEDS,
-        validation_figure=SEEDS,
-        selected=[1, 2],
+        validation_metric=SEEDS,
+        best_epochs=[1, 2],
     ),
-    "method_accuracies": call(method_accuracies, plain_figures={"maml": FOUND}, calibrated={"maml": FOUND}),
+    "method_accuracies": call(method_accuracies, accuracies={"maml": FOUND}, calibrated={"maml": FOUND}),
     "accuracy_curves": call(accuracy_curves, curves={"maml": {1: FOUND, 3: FOUND}}, over="shots"),
     "require_format": call(require_format, path="picture.png", argument=("path", TEXTS)),
-    "save": call(save, picture=figure(1.0, 1.0), path="picture.png"),
+    "save": call(save, picture=new_figure(1.0, 1.0), path="picture.png"),
     "neighbour_gallery": call(
         neighbour_gallery,
         queries=np.array([0, 2]),

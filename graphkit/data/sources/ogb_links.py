@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphkit import _checks
+from graphkit._torch_internals import fields_of_graph
 from graphkit.data.sources.ogb import URL, both_ways, download_archive, table
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def edge_split(data: Data | HeteroData) -> dict[str, dict[str, Any]]:
 
     _checks.instance("data", data, BaseData, "a graph of PyG, as `load` gives it")
     types: list[str] = getattr(data, "node_types", [])
-    fields = data._global_store if types else data.to_dict()
+    fields = fields_of_graph(data) if types else data.to_dict()
 
     def named(name: str, values: Tensor) -> Any:
         return [types[place] for place in values.tolist()] if types and name.endswith("_type") else values

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graphkit._torch_internals import DOWNLOAD, PROCESS
 from graphkit.data.sources.source import PARTS
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _read(dataset: str, root: Path, *arguments: str) -> Data:
     reading = type(
         dataset,
         (getattr(torch_geometric.datasets, dataset),),
-        {"_download": lambda self: None, "_process": lambda self: self.process(), "save": staticmethod(save)},
+        {DOWNLOAD: lambda self: None, PROCESS: lambda self: self.process(), "save": staticmethod(save)},
     )
     with _stopped() as found:
         reading(str(root), *arguments)
@@ -111,7 +112,7 @@ def _download(dataset: str, root: Path, *arguments: str) -> None:
     def stop(self: object) -> None:
         raise _Stop
 
-    downloading = type(dataset, (getattr(torch_geometric.datasets, dataset),), {"_process": stop})
+    downloading = type(dataset, (getattr(torch_geometric.datasets, dataset),), {PROCESS: stop})
     with _stopped():
         downloading(str(root), *arguments)
 

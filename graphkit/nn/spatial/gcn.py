@@ -1,21 +1,21 @@
-"""Graph convolution with the symmetrically normalised adjacency."""
+"""Graph convolution with the symmetrically normalised adjacency, with and without edge features."""
 
 from typing import Any
 
 import torch
 import torch_geometric.nn
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse
 
-from graphkit.nn.fused import Fused
-from graphkit.nn.inputs import fitting, traced
-from graphkit.nn.maps import mapped
-from graphkit.nn.precision import in_half, matrix_type, result_type
-from graphkit.operators import SparseOperator, gcn_adjacency
-from graphkit.operators.autograd import inside_transform
+from graphkit._torch_internals import cached_edges, inside_transform, keep_edges
+from graphkit.nn.fused import Fused, refuse_script
+from graphkit.nn.inputs import check_features, is_tracing
+from graphkit.nn.maps import apply_linear, is_half, matrix_dtype, result_dtype
+from graphkit.operators import SparseOperator, gcn_adjacency, sum_adjacency
 from graphkit.operators.feature_matrix import features_of
+from graphkit.operators.messages import EdgeTable, edge_table_sum
 
 
 class GCNConv(Fused, torch_geometric.nn.GCNConv):
@@ -52,8 +52,6 @@ class GCNConv(Fused, torch_geometric.nn.GCNConv):
         torch.Size([4, 2])
     """
 
-    _cached_edge_index: Any
-
     # propagate_type: (x: Tensor, edge_weight: OptTensor)
 
     def forward(self, x: Any, edge_index: Any, edge_weight: OptTensor = None) -> Tensor:
@@ -64,19 +62,19 @@ class GCNConv(Fused, torch_geometric.nn.GCNConv):
                 "while this layer does not support bipartite message passing. Please try other layers such as "
                 "'SAGEConv' or 'GraphConv' instead"
             )
-        fitting(x, self.lin)
+        check_features(x, self.lin)
         if not self.fusible(edge_index, x):
             return super().forward(x, *self._weighted_edges(x, edge_index, edge_weight))
         x = features_of(x)
         adjacency = self._adjacency(x, edge_index, edge_weight)
-        half = in_half(x)
+        half = is_half(x)
         if isinstance(x, Tensor) and 0 < self.in_channels < self.out_channels and not half:
-            return mapped(self.lin, adjacency @ x, self.bias)  # the product is taken on the narrow side
-        given, x = x, mapped(self.lin, x)
+            return apply_linear(self.lin, adjacency @ x, self.bias)  # the product is taken on the narrow side
+        given, x = x, apply_linear(self.lin, x)
         if half:  # autocast has made half of what PyG's weights and bias make whole again
             weighted = self.normalize or is_sparse(edge_index)
             weight = given if edge_weight is None and weighted else edge_weight
-            x = x.to(result_type(x, weight, self.bias))
+            x = x.to(result_dtype(x, weight, self.bias))
         if x.dim() == 2:
             return adjacency.multiply_add(x, None if self.bias is None else self.bias.unsqueeze(0))
         return adjacency @ x if self.bias is None else adjacency @ x + self.bias
@@ -93,26 +91,27 @@ class GCNConv(Fused, torch_geometric.nn.GCNConv):
             add_self_loops=self.add_self_loops and normalize,
             normalize=normalize,
             flow=self.flow,
-            dtype=matrix_type(x),
+            dtype=matrix_dtype(x),
         )
 
     def _cached_edges(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> tuple[Any, OptTensor]:
         """Return the normalised edges and weights that ``cached`` keeps, as PyG keeps them."""
-        if self._cached_edge_index is None:
+        if (kept := cached_edges(self)) is None:
             index, weight = self._weighted_edges(x, edge_index, edge_weight)
             options = self.improved, self.add_self_loops, self.flow, x.dtype
-            self._cached_edge_index = gcn_norm(index, weight, x.size(-2), *options)
-        return self._cached_edge_index
+            kept = gcn_norm(index, weight, x.size(-2), *options)
+            keep_edges(self, kept)
+        return kept
 
     def _weighted_edges(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> tuple[Any, OptTensor]:
         """Return the edges and weights that the plain way is given, whose degrees have roots."""
-        if self.normalize and self._cached_edge_index is not None:
-            return self._cached_edge_index  # any other graph is ignored
+        if self.normalize and (kept := cached_edges(self)) is not None:
+            return kept  # any other graph is ignored
         nodes = x.size(self.node_dim)
         edge_index, edge_weight = self.edges(edge_index, edge_weight, num_nodes=nodes)
         if edge_weight is not None:
-            edge_weight = edge_weight.flatten() if in_half(x) else edge_weight.flatten().to(x.dtype)
-            looked_at = self.normalize and not (traced() or inside_transform())
+            edge_weight = edge_weight.flatten() if is_half(x) else edge_weight.flatten().to(x.dtype)
+            looked_at = self.normalize and not (is_tracing() or inside_transform())
             if looked_at and bool((edge_weight < 0).any()):  # refused as on the fused way
                 gcn_adjacency(
                     edge_index,
@@ -126,3 +125,49 @@ class GCNConv(Fused, torch_geometric.nn.GCNConv):
             # Without weights PyG gives every loop the weight 1.
             edge_weight = torch.ones(edge_index.size(1), dtype=x.dtype, device=edge_index.device)
         return edge_index, edge_weight
+
+
+class BondedGCNConv(nn.Module):
+    r"""Graph convolution of rectified sums of nodes :math:`z = W x + b` and edges; :math:`d_i` are degrees plus one.
+
+    .. math::
+        x'_i = \sum_j \frac{\mathrm{ReLU}(z_j + e_{ij})}{\sqrt{d_i d_j}} + \frac{\mathrm{ReLU}(z_i + r)}{d_i}
+
+    :math:`r` is the learnt edge of a node to itself.
+
+    Args:
+        in_channels: features of a node.
+        out_channels: width of the result, and of the edges' features.
+
+    Source: the GCN baseline of Hu et al. (2020), arXiv:2005.00687, for molecules.
+
+    Example:
+        >>> edges = EdgeTable(torch.ones(1, 2), torch.zeros(2, dtype=torch.long))
+        >>> BondedGCNConv(3, 2)(torch.ones(4, 3), torch.tensor([[0, 1], [1, 0]]), edges).shape
+        torch.Size([4, 2])
+    """
+
+    __prepare_scriptable__ = refuse_script
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_channels, out_channels)
+        self.root_emb = nn.Embedding(1, out_channels)
+
+    def forward(self, x: Tensor, edge_index: Any, edge_attr: EdgeTable | Tensor) -> Tensor:
+        """Return the convolved features, ``[nodes, out_channels]``.
+
+        Args:
+            x: ``[nodes, in_channels]``.
+            edge_index: the graph, in any of PyG's forms.
+            edge_attr: features of the edges, ``[edges, out_channels]`` or a table of them.
+        """
+        check_features(x, self.linear)
+        if isinstance(edge_attr, Tensor):
+            edge_attr = EdgeTable(edge_attr, torch.arange(len(edge_attr), device=edge_attr.device))
+        z = self.linear(x)
+        pattern = sum_adjacency(edge_index, num_nodes=z.size(0)).pattern
+        outgoing = pattern._transpose[0]._indptr.diff()
+        scale = (outgoing + 1).to(z.dtype).rsqrt()
+        gathered = edge_table_sum(pattern, z, edge_attr, scale) * scale.unsqueeze(1)
+        return gathered + (z + self.root_emb.weight).relu() * scale.square().unsqueeze(1)

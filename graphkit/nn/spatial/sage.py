@@ -9,9 +9,8 @@ from torch_geometric.nn.aggr import MultiAggregation
 from torch_geometric.typing import Size
 
 from graphkit.nn.fused import Fused
-from graphkit.nn.inputs import both_ends, end_sizes, fitting, one_kind_against_the_flow, plain_features
-from graphkit.nn.maps import mapped
-from graphkit.nn.precision import matrix_type
+from graphkit.nn.inputs import bipartite_size, check_features, densify, source_and_target
+from graphkit.nn.maps import apply_linear, matrix_dtype
 from graphkit.operators import SparseOperator, mean_adjacency, sum_adjacency
 from graphkit.operators.messages import neighbor_max
 
@@ -53,39 +52,38 @@ class SAGEConv(Fused, torch_geometric.nn.SAGEConv):
 
     def forward(self, x: Any, edge_index: Any, size: Size = None) -> Tensor:
         """Return the convolved features."""
-        one_kind_against_the_flow(x, self.flow)
-        source, target = both_ends(x)
+        source, target = source_and_target(x, self.flow)
         joint = isinstance(self.aggr_module, MultiAggregation)  # whose result is wider than what it aggregates
         project = self.project and hasattr(self, "lin")
-        fitting(source, None if joint else self.lin if project else self.lin_l)
+        check_features(source, None if joint else self.lin if project else self.lin_l)
         if target is not None:
-            fitting(target, self.lin_r if self.root_weight else None)
-        sizes = end_sizes((source, target), size, edge_index, self.node_dim)
+            check_features(target, self.lin_r if self.root_weight else None)
+        sizes = bipartite_size((source, target), size, edge_index, self.node_dim)
         if not self.fusible(edge_index, source, target) or (self.aggr == "max" and source.dim() != 2):
-            ends = plain_features(source), plain_features(target)
+            ends = densify(source), densify(target)
             return super().forward(ends, self.edges(edge_index, num_nodes=sizes)[0], sizes)
         if project:
             source = self.lin(source).relu()
-        out = self._combined(source, target if self.root_weight else None, edge_index, sizes)
+        out = self._combine(source, target if self.root_weight else None, edge_index, sizes)
         return F.normalize(out, p=2.0, dim=-1) if self.normalize else out
 
-    def _combined(self, source: Any, root: Any, edge_index: Any, sizes: tuple[int, int]) -> Tensor:
+    def _combine(self, source: Any, root: Any, edge_index: Any, sizes: tuple[int, int]) -> Tensor:
         if self.aggr == "max":
             source = source.to_dense() if isinstance(source, SparseOperator) else source
             pattern = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow).pattern
-            return self._rooted(self.lin_l(neighbor_max(pattern, source)), root)
+            return self._add_root(self.lin_l(neighbor_max(pattern, source)), root)
         if self.aggr == "mean":
-            adjacency = mean_adjacency(edge_index, num_nodes=sizes, flow=self.flow, dtype=matrix_type(source))
+            adjacency = mean_adjacency(edge_index, num_nodes=sizes, flow=self.flow, dtype=matrix_dtype(source))
         else:
             adjacency = sum_adjacency(edge_index, num_nodes=sizes, flow=self.flow)
         bias = self.lin_l.bias
         if isinstance(source, Tensor) and source.size(-1) < self.out_channels:
-            return self._rooted(mapped(self.lin_l, adjacency @ source, bias), root)
-        out = mapped(self.lin_l, source)
-        plus = mapped(self.lin_r, root, bias) if root is not None else None if bias is None else bias.unsqueeze(0)
+            return self._add_root(apply_linear(self.lin_l, adjacency @ source, bias), root)
+        out = apply_linear(self.lin_l, source)
+        plus = apply_linear(self.lin_r, root, bias) if root is not None else None if bias is None else bias.unsqueeze(0)
         if out.dim() == 2:
             return adjacency.multiply_add(out, plus)  # the node's own term costs the product no pass of its own
         return adjacency @ out if plus is None else adjacency @ out + plus
 
-    def _rooted(self, out: Tensor, root: Any) -> Tensor:
-        return out if root is None else mapped(self.lin_r, root, plus=out)
+    def _add_root(self, out: Tensor, root: Any) -> Tensor:
+        return out if root is None else apply_linear(self.lin_r, root, plus=out)

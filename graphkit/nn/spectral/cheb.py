@@ -9,10 +9,9 @@ from torch import Tensor
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import member, rescaling_eigenvalue
-from graphkit.nn.inputs import fitting, plain_features
-from graphkit.nn.maps import mapped, materialized
-from graphkit.nn.precision import in_half, result_type, widened
-from graphkit.nn.spectral.rescaled import FusedLaplacian
+from graphkit.nn.inputs import check_features, densify
+from graphkit.nn.maps import apply_linear, initialize_lazy, is_half, result_dtype, upcast
+from graphkit.nn.spectral.fused_laplacian import FusedLaplacian
 from graphkit.operators import SparseOperator, chebyshev_sum, chebyshev_terms
 from graphkit.operators.feature_matrix import features_of, linear
 
@@ -73,33 +72,28 @@ class ChebConv(FusedLaplacian, torch_geometric.nn.ChebConv):
     # propagate_type: (x: Tensor, norm: Tensor)
 
     def forward(
-        self,
-        x: Any,
-        edge_index: Any,
-        edge_weight: OptTensor = None,
-        batch: OptTensor = None,
-        lambda_max: Any = None,
+        self, x: Any, edge_index: Any, edge_weight: OptTensor = None, batch: OptTensor = None, lambda_max: Any = None
     ) -> Tensor:
         """Return the filtered features."""
-        fitting(x, self.lins[0])
-        self._refuse(x, batch, lambda_max)
+        check_features(x, self.lins[0])
+        self._check_batch(x, batch, lambda_max)
         if not self.fusible(edge_index, x):
             for lin in self.lins:  # of which PyG calls all but two without the hook that makes weights
-                materialized(lin, x)
+                initialize_lazy(lin, x)
             index, weight = self.edges(edge_index, edge_weight, num_nodes=x.size(-2))
-            return super().forward(plain_features(x), index, weight, batch, lambda_max)
+            return super().forward(densify(x), index, weight, batch, lambda_max)
         x = features_of(x)
         apply = self._operator(x, edge_index, edge_weight, batch, lambda_max)
         if isinstance(x, SparseOperator) or self.out_channels <= x.size(-1):
-            return self._narrowed(apply, x)
-        if in_half(x):
-            terms = chebyshev_terms(apply, widened(x), len(self.lins))
-            return self._summed([lin(term.to(x.dtype)) for lin, term in zip(self.lins, terms, strict=True)], sum)
+            return self._filter_narrow(apply, x)
+        if is_half(x):
+            terms = chebyshev_terms(apply, upcast(x), len(self.lins))
+            return self._sum_single([lin(term.to(x.dtype)) for lin, term in zip(self.lins, terms, strict=True)], sum)
         first, *rest = self.lins
         terms = chebyshev_terms(apply, x, len(self.lins))
-        out = mapped(first, terms[0], self.bias)
+        out = apply_linear(first, terms[0], self.bias)
         for lin, term in zip(rest, terms[1:], strict=True):
-            out = mapped(lin, term, plus=out)
+            out = apply_linear(lin, term, plus=out)
         return out
 
     def __norm__(
@@ -116,13 +110,13 @@ class ChebConv(FusedLaplacian, torch_geometric.nn.ChebConv):
         nodes = len(edge_index) if num_nodes is None else num_nodes
         return self._rescaled_edges(edge_index, edge_weight, nodes, batch, lambda_max, dtype)
 
-    def _narrowed(self, apply: Callable[[Tensor], Tensor], x: Any) -> Tensor:
+    def _filter_narrow(self, apply: Callable[[Tensor], Tensor], x: Any) -> Tensor:
         """Return the filtered features, mapped before they are multiplied."""
         lins: list[Any] = list(self.lins)
-        if in_half(x):
-            return self._summed([lin(x) for lin in lins], lambda signals: chebyshev_sum(apply, signals))
+        if is_half(x):
+            return self._sum_single([lin(x) for lin in lins], lambda signals: chebyshev_sum(apply, signals))
         for lin in lins:
-            materialized(lin, x)
+            initialize_lazy(lin, x)
         weights: list[Tensor] = [lin.weight for lin in lins]
         if len(weights) > 2:
             weights[-3] = weights[-3] - weights[-1]
@@ -130,23 +124,20 @@ class ChebConv(FusedLaplacian, torch_geometric.nn.ChebConv):
         signals = [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
         return chebyshev_sum(apply, signals, reduced=True)
 
-    def _summed(self, signals: list[Tensor], combine: Callable[[list[Tensor]], Any]) -> Tensor:
+    def _sum_single(self, signals: list[Tensor], combine: Callable[[list[Tensor]], Any]) -> Tensor:
         """Return half-precision signals combined, and the bias, in single precision; only the result is rounded."""
-        out = combine([widened(signal) for signal in signals])
+        out = combine([upcast(signal) for signal in signals])
         out = out if self.bias is None else out + self.bias
-        return out.to(result_type(signals[0], self.bias))
+        return out.to(result_dtype(signals[0], self.bias))
 
     def response(self, eigenvalues: Tensor, *, largest: float | None = None) -> Tensor:
-        r"""Return :math:`\sum_k T_k(2\lambda/\lambda_{max} - 1) \Theta_k` at eigenvalues of the Laplacian.
+        r"""Return :math:`\sum_k T_k(2\lambda/\lambda_{max} - 1) \Theta_k`, ``[points, out_channels, in_channels]``.
 
         Under ``"sym"`` and ``"rw"`` an isolated node has the eigenvalue 1 here, as in PyG.
 
         Args:
-            eigenvalues: ``[points]``, in [0, ``largest``].
+            eigenvalues: of the Laplacian, ``[points]``, in [0, ``largest``].
             largest: :math:`\lambda_{max}`, as the layer takes it: 2 when left out, with a normalisation.
-
-        Returns:
-            ``[points, out_channels, in_channels]``.
 
         Raises:
             ValueError: without a normalisation where ``largest`` is left out.

@@ -4,25 +4,141 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import reset, zeros
 from torch_geometric.typing import OptTensor
 
-from graphkit._checks import laplacian_weights, rescaling_eigenvalue, symmetric_operator
-from graphkit.nn.inputs import fitting, plain_features, traced
-from graphkit.nn.maps import biased, mapped
-from graphkit.nn.precision import result_type, widened
-from graphkit.nn.spectral.coefficients import Coefficients
-from graphkit.nn.spectral.rescaled import FusedLaplacian
-from graphkit.operators import SparseOperator
-from graphkit.operators.autograd import inside_transform, is_cacheable
+from graphkit._checks import at_least, laplacian_weights, member, positive, rescaling_eigenvalue, symmetric_operator
+from graphkit._torch_internals import inside_transform, is_wrapped, unwrap
+from graphkit.nn.inputs import check_features, densify, is_tracing
+from graphkit.nn.maps import add_bias, apply_linear, result_dtype, upcast
+from graphkit.nn.spectral.fused_laplacian import FusedLaplacian
+from graphkit.operators import SparseOperator, chebyshev_sum
+from graphkit.operators.autograd import is_cacheable, outside_transforms
 from graphkit.operators.edges import edges_of
 from graphkit.operators.feature_matrix import features_of
 from graphkit.operators.graph_cache import cached
 from graphkit.operators.polynomials import cayley_series, cayley_values, chebyshev_filter, optimal_terms
+from graphkit.operators.polynomials.cayley import cayley_degree
+from graphkit.operators.polynomials.polynomial_bases import chebyshev_table, check_jacobi
+
+FILTERS = ("monomial", "chebyshev", "chebii", "bernstein", "jacobi", "legendre", "even", "optbasis", "cayley")
+VALUES = ("bernstein", "chebii")
+"""Bases whose coefficients are, or control, values of the response: what is not negative there stays so."""
+DESCENDING = ("monomial", "jacobi", "legendre", "even", "optbasis")
+"""Bases whose variable falls with frequency, 1 - 2 lambda / lambda_max: that of the adjacency, as their authors'."""
+
+ACCURACY = (1e-6, 1e-11)
+"""How far each term of a Cayley filter is from its polynomial at most, in single precision and in float64."""
+
+
+class Coefficients(nn.Module):
+    r"""Coefficients of a filter, turned into Chebyshev's of :math:`2\lambda/\lambda_{max} - 1` whatever their basis.
+
+    Filters start as the identity; ``"monomial"`` with ``alpha`` as :math:`\sum_k \alpha (1-\alpha)^k \hat A^k`.
+
+    Args:
+        order, basis, a, b, alpha, nonnegative, zoom, degree: as of ``PolynomialConv``; a degree of ``None`` is what the
+            zoom, as it is now, needs for :data:`ACCURACY`.
+        channels: filters, one for each channel; 0 for one filter of all channels.
+
+    Source: Wang & Zhang (2022), arXiv:2205.11172, for the factors; Chien et al. (2021), arXiv:2006.07988, for the
+    start by PageRank.
+
+    Example:
+        >>> Coefficients(2, "chebyshev").chebyshev().tolist()
+        [1.0, 0.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        order: int,
+        basis: str,
+        channels: int = 0,
+        *,
+        a: float = 1.0,
+        b: float = 1.0,
+        alpha: float | None = None,
+        nonnegative: bool = True,
+        zoom: float = 1.0,
+        degree: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.order, self.basis, self.channels = at_least("order", order, 0), member("basis", basis, FILTERS), channels
+        self.a, self.b = check_jacobi(a, b)
+        self.alpha = None if alpha is None else positive("alpha", alpha)
+        if alpha is not None and basis not in ("jacobi", "monomial"):
+            raise ValueError(f"`alpha` belongs to basis='jacobi' and 'monomial' and says nothing of {basis!r}.")
+        self.nonnegative = nonnegative and basis in VALUES
+        self.start, self._fixed_degree = positive("zoom", zoom), degree is not None
+        self.degree = at_least("degree", degree, 1) if degree is not None else cayley_degree(order, zoom, ACCURACY[0])
+        terms = 2 * order + 1 if basis == "cayley" else order + 1
+        self.weight = Parameter(torch.empty(terms, channels) if channels else torch.empty(terms))
+        damped = basis == "jacobi" and alpha is not None
+        self.factor = Parameter(torch.empty(order)) if damped else None
+        self.zoom = Parameter(torch.empty(())) if basis == "cayley" else None
+        sign = -1.0 if basis in DESCENDING else 1.0
+        known = basis if basis not in ("cayley", "optbasis") else "monomial"
+        self._table = chebyshev_table(known, order, a=self.a, b=self.b, sign=sign)  # a buffer would be rounded
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start as the identity, as PageRank, or for damped Jacobi terms with ones, as the authors do."""
+        with torch.no_grad():
+            if self.basis in VALUES or self.factor is not None:
+                self.weight.fill_(1.0)
+            else:
+                self.weight.zero_()
+                self.weight[0] = 1.0
+            if self.basis == "monomial" and self.alpha is not None:
+                powers = [self.alpha * (1 - self.alpha) ** k for k in range(self.order)]
+                start = self.weight.new_tensor([*powers, (1 - self.alpha) ** self.order])
+                self.weight.copy_(start.view(-1, *[1] * (self.weight.dim() - 1)).expand_as(self.weight))
+            if self.factor is not None and self.alpha is not None:
+                self.factor.fill_(min(1 / self.alpha, 1.0))
+            if self.zoom is not None:
+                self.zoom.fill_(self.start)
+
+    def chebyshev(self, dtype: torch.dtype | None = None) -> Tensor:
+        """Return Chebyshev's coefficients, ``[degree + 1]`` or ``[degree + 1, channels]``."""
+        weight = self.weight if dtype is None else self.weight.to(dtype)
+        if self.basis == "chebyshev":
+            return weight
+        if self.zoom is not None:
+            return cayley_series(weight, self.zoom.to(weight.dtype), degree=self._required_degree(weight.dtype))
+        weight = weight.relu() if self.nonnegative else weight
+        if self.factor is not None and self.alpha is not None:
+            damping = torch.cat((weight.new_ones(1), (self.alpha * torch.tanh(self.factor)).to(weight.dtype)))
+            damping = torch.cumprod(damping, 0)
+            weight = weight * (damping.unsqueeze(-1) if self.channels else damping)
+        return torch.tensordot(self._table.to(weight), weight, dims=1)
+
+    def _required_degree(self, dtype: torch.dtype) -> int:
+        """Return the degree of a Cayley filter's polynomial; where no number can be looked at, the one known last.
+
+        Of several tasks under ``vmap`` it is what the largest zoom needs.
+        """
+        zoom: Any = self.zoom
+        if zoom is not None and not (self._fixed_degree or torch.compiler.is_compiling()):
+            while is_wrapped(zoom):
+                zoom = unwrap(zoom)
+            with outside_transforms():
+                largest = float(zoom.detach().abs().max())
+            self.degree = cayley_degree(self.order, largest, ACCURACY[dtype == torch.float64])
+        return self.degree
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Return the response at points of [-1, 1], ``[points]`` or ``[points, channels]``."""
+        factors = self.chebyshev(points.dtype)
+        points = points.unsqueeze(-1) if self.channels else points
+        return chebyshev_sum(lambda v: points * v, [factor + torch.zeros_like(points) for factor in factors])
+
+    def extra_repr(self) -> str:
+        """Return what ``str`` shows."""
+        return f"order={self.order}, basis={self.basis}"
 
 
 class PolynomialConv(FusedLaplacian, MessagePassing):
@@ -46,8 +162,7 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
     signal; its terms are scaled by the channel's norm, so that a multiple of a signal gives that multiple. A Cayley
     filter is its polynomial of ``degree``; ``series_error`` says how far that is from it.
 
-    How this differs from the official codes: they take :math:`T_k`'s argument, Bernstein's pairs and Jacobi's
-    recurrence as here, keep all terms, and Bernstein's takes a quadratic number of products; GPR-GNN's adjacency has
+    The official codes keep all terms, Bernstein's takes a quadratic number of products, and GPR-GNN's adjacency has
     self-loops.
 
     Args:
@@ -57,9 +172,9 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
         basis: one of the above.
         normalization: ``"sym"``, ``"rw"`` or ``None`` for the combinatorial Laplacian.
         per_channel: a filter of its own for each output channel.
-        a: of ``"jacobi"``, above -1.
-        b: of ``"jacobi"``, above -1.
-        alpha: see ``Coefficients``.
+        a, b: exponents of ``"jacobi"``, above -1.
+        alpha: of ``"jacobi"``, the bound of its factors :math:`\alpha\tanh\eta_l`, of which term k has k; or of the
+            start of ``"monomial"``, :math:`\sum_k \alpha (1-\alpha)^k \hat A^k`.
         nonnegative: rectify the coefficients of ``"bernstein"`` and ``"chebii"``, as their authors do.
         zoom: where h starts.
         degree: of the polynomial that evaluates ``"cayley"``; ``None`` for one that follows the order and the zoom, so
@@ -121,16 +236,9 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
             )
         self.in_channels, self.out_channels, self.normalization = in_channels, out_channels, normalization
         self.order, self.basis = order, basis
+        channels = out_channels if per_channel or basis == "optbasis" else 0
         self.filter = Coefficients(
-            order,
-            basis,
-            out_channels if per_channel or basis == "optbasis" else 0,
-            a=a,
-            b=b,
-            alpha=alpha,
-            nonnegative=nonnegative,
-            zoom=zoom,
-            degree=degree,
+            order, basis, channels, a=a, b=b, alpha=alpha, nonnegative=nonnegative, zoom=zoom, degree=degree
         )
         self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") if linear else None
         self.register_parameter("bias", Parameter(torch.empty(out_channels)) if bias else None)
@@ -144,36 +252,31 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
         zeros(self.bias)
 
     def forward(
-        self,
-        x: Any,
-        edge_index: Any,
-        edge_weight: OptTensor = None,
-        batch: OptTensor = None,
-        lambda_max: Any = None,
+        self, x: Any, edge_index: Any, edge_weight: OptTensor = None, batch: OptTensor = None, lambda_max: Any = None
     ) -> Tensor:
         """Return the filtered features."""
-        fitting(x, self.lin, width=self.in_channels)
-        self._refuse(x, batch, lambda_max)
+        check_features(x, self.lin, width=self.in_channels)
+        self._check_batch(x, batch, lambda_max)
         plain = not self.fusible(edge_index, x)
-        x = plain_features(x) if plain else features_of(x)
-        checked = None if traced() else self._checked(x, edge_index, edge_weight, batch, lambda_max)
+        x = densify(x) if plain else features_of(x)
+        checked = None if is_tracing() else self._checked_laplacian(x, edge_index, edge_weight, batch, lambda_max)
         apply: Callable[[Tensor], Tensor] | None = checked
         if plain or apply is None:
-            kind = widened(x).dtype
+            kind = upcast(x).dtype
             index, norm = self._rescaled_edges(edge_index, edge_weight, x.size(-2), batch, lambda_max, kind)
             apply = lambda v: self.propagate(index, x=v, norm=norm)  # noqa: E731
-        kind = result_type(x, self.bias)
+        kind = result_dtype(x, self.bias)
         if self.lin is not None:
-            x = mapped(self.lin, x)
+            x = apply_linear(self.lin, x)
         elif isinstance(x, SparseOperator):
             x = x.to_dense()
-        return biased(self._filtered(apply, widened(x)), self.bias, fresh=False).to(kind)
+        return add_bias(self._apply_filter(apply, upcast(x)), self.bias, fresh=False).to(kind)
 
     def message(self, x_j: Tensor, norm: Tensor) -> Tensor:
         """Return each edge's source features times its entry of the rescaled Laplacian."""
         return norm.view(-1, 1) * x_j
 
-    def _filtered(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    def _apply_filter(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         if self.basis != "optbasis":
             return chebyshev_filter(apply, self.filter.chebyshev(), x)
         terms, steps = optimal_terms(lambda v: -apply(v), x, self.order)
@@ -181,7 +284,7 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
         parts = [factor * scale * term for factor, term in zip(self.filter.weight.to(x.dtype), terms, strict=True)]
         return torch.stack(parts).sum(0)
 
-    def _checked(
+    def _checked_laplacian(
         self, x: Any, edge_index: Any, edge_weight: OptTensor, batch: OptTensor, lambda_max: Any
     ) -> SparseOperator:
         given = edges_of(edge_index, edge_weight, flow=self.flow).weight
@@ -222,26 +325,18 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
         *,
         largest: float | None = None,
     ) -> Tensor:
-        r"""Return the response that this signal on this graph meets, for every basis.
+        """Return the response that the signal ``x [nodes, in_channels]`` on a graph meets, for every basis.
 
-        Args:
-            eigenvalues: ``[points]``, in [0, ``largest``].
-            x: ``[nodes, in_channels]``.
-            edge_index: the graph, as in a call.
-            edge_weight: ``[edges]``.
-            largest: as for ``response``.
-
-        Returns:
-            ``[points]`` or ``[points, out_channels]``.
+        ``eigenvalues``, ``largest`` and the result are as for ``response``.
         """
         largest = rescaling_eigenvalue(self.normalization, largest)
         if self.basis != "optbasis":
             return self.response(eigenvalues, largest=largest)
         x = features_of(x)
-        operator = self._checked(
+        operator = self._checked_laplacian(
             x, edge_index, edge_weight, None, None if self.normalization and largest == 2.0 else largest
         )
-        signal = mapped(self.lin, x) if self.lin is not None else x
+        signal = apply_linear(self.lin, x) if self.lin is not None else x
         _, steps = optimal_terms(lambda v: -(operator @ v), signal, self.order)
         variable = (1 - 2 * eigenvalues / largest).unsqueeze(-1)
         before, now = torch.zeros_like(variable), torch.ones_like(variable)

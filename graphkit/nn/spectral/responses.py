@@ -6,17 +6,15 @@ import math
 from abc import ABC, abstractmethod
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import at_least
+from graphkit._checks import at_least, within
+from graphkit.operators.attention import self_attention
 
 
 class AbstractResponse(nn.Module, ABC):
-    r"""Terms :math:`\varphi_t(\lambda)`; a filter's response is :math:`g(\lambda) = \sum_t c_t \varphi_t(\lambda)`.
-
-    Args:
-        terms: number of terms.
-    """
+    r"""Terms :math:`\varphi_t(\lambda)` of a filter's response :math:`g(\lambda) = \sum_t c_t \varphi_t(\lambda)`."""
 
     def __init__(self, terms: int) -> None:
         super().__init__()
@@ -24,21 +22,14 @@ class AbstractResponse(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, eigenvalues: Tensor, pair_pointers: Tensor | None = None) -> Tensor:
-        """Return the terms at the eigenvalues, ``[pairs, terms]``.
+        """Return the terms at eigenvalues ``[pairs]``, ``[pairs, terms]``.
 
-        Args:
-            eigenvalues: ``[pairs]``.
-            pair_pointers: range of the eigenvalues of each graph, ``[graphs + 1]``; one graph when left out.
+        ``pair_pointers [graphs + 1]`` says which are each graph's; all are of one graph when it is left out.
         """
 
 
 class AbstractIntervalResponse(AbstractResponse):
-    """Terms that are fixed functions on an interval, and constant beyond its ends.
-
-    Args:
-        terms: number of terms.
-        interval: ends of the interval.
-    """
+    """Terms that are fixed functions on an interval (low, high), and constant beyond its ends."""
 
     def __init__(self, terms: int, interval: tuple[float, float] = (0.0, 2.0)) -> None:
         super().__init__(terms)
@@ -73,9 +64,7 @@ class AbstractIntervalResponse(AbstractResponse):
 class BSplines(AbstractIntervalResponse):
     r"""Cubic B-splines on evenly spaced knots with both ends repeated: local bumps that add up to 1.
 
-    Args:
-        terms: number of splines, at least 4.
-        interval: ends of the knots.
+    There are ``terms``, at least 4, on knots from end to end of the interval.
 
     Source: de Boor (1978), A Practical Guide to Splines, chapter IX; as a filter's response Bruna et al. (2014),
     arXiv:1312.6203, section 5.2.
@@ -111,9 +100,7 @@ class BSplines(AbstractIntervalResponse):
 class Bernstein(AbstractIntervalResponse):
     r"""Bernstein polynomials :math:`\binom{n}{t} u^t (1 - u)^{n - t}`, :math:`u` the place in the interval.
 
-    Args:
-        terms: number of polynomials, :math:`n + 1`, at least 1.
-        interval: ends of the interval.
+    There are ``terms``, :math:`n + 1`.
 
     Source: He et al. (2021), BernNet, arXiv:2106.10994, equation 5.
 
@@ -134,10 +121,6 @@ class Bernstein(AbstractIntervalResponse):
 class Chebyshev(AbstractIntervalResponse):
     r"""Chebyshev polynomials :math:`T_t`, the interval being mapped to [-1, 1].
 
-    Args:
-        terms: number of polynomials, at least 1.
-        interval: ends of the interval.
-
     Source: Defferrard, Bresson & Vandergheynst (2016), arXiv:1606.09375, equation 4.
 
     Example:
@@ -155,11 +138,7 @@ class Chebyshev(AbstractIntervalResponse):
 
 
 class Perceptron(AbstractResponse):
-    """Terms learnt by a perceptron of one hidden layer from a single eigenvalue.
-
-    Args:
-        terms: number of terms.
-        hidden: width in between.
+    """Terms learnt by a perceptron of one hidden layer, of width ``hidden``, from a single eigenvalue.
 
     Example:
         >>> Perceptron(3)(torch.tensor([0.0, 1.0])).shape
@@ -175,3 +154,74 @@ class Perceptron(AbstractResponse):
         """Return the terms at the eigenvalues, ``[pairs, terms]``."""
         # Centred on the spectrum of a normalised Laplacian.
         return self.last(torch.tanh(self.first(eigenvalues.unsqueeze(-1) - 1)))
+
+
+class EigenvalueEncoder(AbstractResponse):
+    r"""Terms learnt from the set of a graph's eigenvalues by a transformer layer.
+
+    .. math::
+        \rho(\lambda) = \bigl(\lambda, \sin(\epsilon\lambda / 10000^{2i/d}), \cos(\epsilon\lambda / 10000^{2i/d})\bigr),
+        \quad Z = \rho W, \quad Z \mathrel{+}= \mathrm{MHA}(\mathrm{LN}\,Z), \quad Z \mathrel{+}=
+        \mathrm{FFN}(\mathrm{LN}\,Z), \quad \varphi = Z W_\varphi
+
+    with :math:`\epsilon` = 100. The terms of equal eigenvalues are equal, and no eigenvector is looked at: signs and
+    rotations inside eigenspaces change nothing. Each graph of a batch attends to its own spectrum.
+
+    Args:
+        terms: number of terms, the decoder's heads.
+        hidden: width, even and a multiple of ``heads``.
+        heads: attention heads.
+        dropout: of attention's and the perceptron's results.
+
+    Source: Bo, Shi, Wang & Liao (2023), Specformer, arXiv:2303.01028, section 3.2. The paper's encoder has GELU in
+    the perceptron; its factor and order of normalisation are kept.
+
+    Example:
+        >>> encoder = EigenvalueEncoder(3).eval()
+        >>> encoder(torch.tensor([0.0, 1.0, 1.0])).shape
+        torch.Size([3, 3])
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, terms: int, hidden: int = 32, *, heads: int = 4, dropout: float = 0.0) -> None:
+        super().__init__(terms)
+        if at_least("hidden", hidden, 2) % 2 or hidden % at_least("heads", heads, 1):
+            raise ValueError(f"`hidden` must be even and a multiple of `heads` ({heads}), got {hidden}.")
+        self.heads, self.dropout = heads, within("dropout", dropout, 0.0, 1.0)
+        places = torch.arange(0, hidden, 2, dtype=torch.float64)
+        self.register_buffer("frequencies", (100 * torch.exp(-math.log(10_000) / hidden * places)).float(), False)
+        self.encoding = nn.Linear(hidden + 1, hidden)
+        self.norm_before_attention, self.norm_before_perceptron = nn.LayerNorm(hidden), nn.LayerNorm(hidden)
+        self.projection, self.joined = nn.Linear(hidden, 3 * hidden), nn.Linear(hidden, hidden)
+        self.perceptron = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, hidden))
+        self.decoder = nn.Linear(hidden, terms)
+
+    def forward(self, eigenvalues: Tensor, pair_pointers: Tensor | None = None) -> Tensor:
+        """Return the terms at the eigenvalues, ``[pairs, terms]``."""
+        angles = eigenvalues.unsqueeze(-1) * self.frequencies.to(eigenvalues.dtype)
+        z = self.encoding(torch.cat((eigenvalues.unsqueeze(-1), angles.sin(), angles.cos()), dim=-1))
+        z = z + F.dropout(self._attention(self.norm_before_attention(z), pair_pointers), self.dropout, self.training)
+        z = z + F.dropout(self.perceptron(self.norm_before_perceptron(z)), self.dropout, self.training)
+        return self.decoder(z)
+
+    def _attention(self, z: Tensor, pair_pointers: Tensor | None) -> Tensor:
+        """Return what each eigenvalue gathers from all of its graph, ``[pairs, hidden]``."""
+        pairs, hidden = z.shape
+        sizes = [pairs] if pair_pointers is None else pair_pointers.diff().tolist()
+        longest = max(sizes, default=0)
+        if not pairs:
+            return z
+        projected = self.projection(z)
+        if len(sizes) == 1:
+            padded, mask = projected.unsqueeze(0), None
+        else:
+            padded = nn.utils.rnn.pad_sequence(list(projected.split(sizes)), batch_first=True)
+            lengths = torch.tensor(sizes, device=z.device).unsqueeze(-1)
+            there = torch.arange(longest, device=z.device) < lengths
+            # A graph without pairs would leave a row of the softmax empty: it looks at its padding instead.
+            mask = (there | (lengths == 0))[:, None, None, :]
+        query, key, value = padded.view(len(sizes), longest, 3, self.heads, hidden // self.heads).permute(2, 0, 3, 1, 4)
+        gathered = self_attention(query, key, value, mask)
+        gathered = gathered.transpose(1, 2).reshape(len(sizes), longest, hidden)
+        return self.joined(gathered[0] if mask is None else gathered[there])

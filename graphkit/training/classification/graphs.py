@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphkit.data import GraphSet, Split
 from graphkit.data.content import graphs_sha256, tensors_sha256
-from graphkit.nn.graphs import GraphBatch
+from graphkit.nn.graph_models import GraphBatch
 from graphkit.training.classification.microbatches import in_turns, placed
 from graphkit.training.classification.objectives import (
     AbstractObjective,

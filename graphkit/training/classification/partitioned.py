@@ -61,7 +61,7 @@ class PartTask(AbstractTask):
 
     def logits(self, model: Any, index: Tensor) -> Tensor:
         """Return the exact logits of some nodes, the same in all processes, each of which takes its own nodes."""
-        own = layerwise(model, self.x, self.edge_index, around=self.around)
+        own = layerwise(model, self.x, self.edge_index, halo=self.around)
         return self.part.rows_of(index)(own)
 
     def batches(self, size: int) -> Iterator[Rows]:

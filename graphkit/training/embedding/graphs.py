@@ -118,7 +118,7 @@ def graph_setting(graphs: GraphSet, recipe: EmbeddingRecipe, device: torch.devic
 
 def graph_encoder(recipe: EmbeddingRecipe, in_channels: int) -> nn.Module:
     """Return a freshly drawn encoder of graphs."""
-    from graphkit.nn.readout import GraphEncoder
+    from graphkit.nn.graph_models import GraphEncoder
 
     hidden = recipe.encoder.model.hidden
     nodes = recipe.encoder.module(in_channels, hidden)

@@ -13,7 +13,7 @@ from graphkit.training.zoo.abstract import STRICT, LearningRate, NonNegative, Po
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from graphkit.contrastive import AbstractMethod, Augmentation, Diffusion
+    from graphkit.contrastive import AbstractSelfSupervision, Augmentation, Diffusion
     from graphkit.metric import Telemetry
     from graphkit.training.classification.tasks import Rows
     from graphkit.training.embedding.material import Material
@@ -25,7 +25,7 @@ class AbstractSelfSupervised(AbstractObjective):
     labelled: ClassVar[bool] = False
 
     @abstractmethod
-    def around(self, encoder: nn.Module, channels: int) -> AbstractMethod:
+    def around(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
         """Return the method around a freshly drawn encoder with ``channels`` outputs."""
 
     def encoder(self, module: Any) -> Any:
@@ -47,7 +47,7 @@ class AbstractSelfSupervised(AbstractObjective):
 
     def stepped(self, model: Any, progress: float) -> None:
         """Let the method do what follows a step."""
-        model.stepped(progress)
+        model.after_step(progress)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -58,7 +58,7 @@ class CCASSG(AbstractSelfSupervised):
     feature_mask: Rate = 0.1
     decorrelation: NonNegative = 1e-3
 
-    def around(self, encoder: nn.Module, channels: int) -> AbstractMethod:
+    def around(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
         """Return the method."""
         from graphkit import contrastive
 
@@ -70,7 +70,7 @@ class CCASSG(AbstractSelfSupervised):
 class DGI(AbstractSelfSupervised):
     """Nodes of the graph are told from those of a shuffled one: :class:`graphkit.contrastive.DGI`."""
 
-    def around(self, encoder: nn.Module, channels: int) -> AbstractMethod:
+    def around(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
         """Return the method."""
         from graphkit import contrastive
 
@@ -114,7 +114,7 @@ class GRACE(AbstractTwoViews):
     tau: LearningRate = 0.4
     projector: Positive = 128
 
-    def around(self, encoder: nn.Module, channels: int) -> AbstractMethod:
+    def around(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
         """Return the method."""
         from graphkit import contrastive
 
@@ -135,7 +135,7 @@ class BGRL(AbstractTwoViews):
     momentum: Rate = 0.99
     predictor: Positive = 512
 
-    def around(self, encoder: nn.Module, channels: int) -> AbstractMethod:
+    def around(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
         """Return the method."""
         from graphkit import contrastive
 

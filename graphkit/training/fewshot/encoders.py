@@ -103,14 +103,14 @@ def trained_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int
     """
     import torch
 
-    from graphkit.contrastive import pretraining
+    from graphkit.contrastive import pretrain
     from graphkit.training.engine.devices import seeded
     from graphkit.training.engine.validity import InitialParameters, require_finite
 
     LOGGER.info("training the encoder %s with seed %d", made.name, seed)
     with seeded(seed, edge_index.device):
         method = made.module(x.size(1)).to(edge_index.device)
-        losses = pretraining(
+        losses = pretrain(
             method,  # type: ignore[arg-type]  # a loss without labels puts a method around its encoder
             x,
             edge_index,

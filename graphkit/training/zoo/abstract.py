@@ -13,7 +13,7 @@ from graphkit.training.engine.options import AbstractOptions
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from graphkit.nn.models import Conv
+    from graphkit.nn.node_models import Conv
 
 
 def _number(value: Any) -> Any:
@@ -130,7 +130,7 @@ class AbstractStack(AbstractArchitecture):
 
     def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return the encoder of these layers."""
-        from graphkit.nn.models import Encoder
+        from graphkit.nn.node_models import Encoder
 
         conv, last = self.convs(graph)
         return Encoder(

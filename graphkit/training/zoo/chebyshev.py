@@ -11,7 +11,7 @@ from graphkit.training.zoo.abstract import STRICT, AbstractEdgeStack, EdgeWeight
 if TYPE_CHECKING:
     from torch import nn
 
-    from graphkit.nn.models import Conv
+    from graphkit.nn.node_models import Conv
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

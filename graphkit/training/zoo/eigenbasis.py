@@ -22,7 +22,7 @@ from graphkit.training.zoo.abstract import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from graphkit.nn.models import Conv
+    from graphkit.nn.node_models import Conv
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -12,7 +12,7 @@ from graphkit.training.zoo.abstract import STRICT, AbstractArchitecture, EdgeWei
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from graphkit.nn.models import Conv
+    from graphkit.nn.node_models import Conv
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -46,7 +46,7 @@ class AbstractGraphStack(AbstractArchitecture):
 
     def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return the model; ``graph`` says whether the nodes are OGB's atoms."""
-        from graphkit.nn.graphs import GraphClassifier
+        from graphkit.nn.graph_models import GraphClassifier
 
         return GraphClassifier(
             None if graph[0] else in_channels,
@@ -122,7 +122,7 @@ class StructureFree(AbstractArchitecture):
 
     def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return the model; ``graph`` says whether the nodes are OGB's atoms."""
-        from graphkit.nn.graphs import StructureFree as Model
+        from graphkit.nn.graph_models import StructureFree as Model
 
         channels = None if graph[0] else in_channels
         return Model(channels, self.hidden, out_channels, deep_sets=self.deep_sets, dropout=self.dropout)

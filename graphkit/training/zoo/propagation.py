@@ -30,7 +30,7 @@ class Grand(AbstractArchitecture):
 
     def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return the perceptron."""
-        from graphkit.nn.propagation import RandomPropagation
+        from graphkit.nn.node_models import RandomPropagation
 
         return RandomPropagation(
             in_channels,

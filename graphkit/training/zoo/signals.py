@@ -19,7 +19,7 @@ from graphkit.training.zoo.abstract import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from graphkit.nn.signals import LevelConv
+    from graphkit.nn.signal_models import LevelConv
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -171,7 +171,7 @@ class SignalMLP(AbstractArchitecture):
 
     def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return the perceptron."""
-        from graphkit.nn.signals import SignalPerceptron
+        from graphkit.nn.signal_models import SignalPerceptron
 
         return SignalPerceptron(
             in_channels,

@@ -20,7 +20,7 @@ from graphkit.training.zoo.abstract import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from graphkit.nn.models import Conv
+    from graphkit.nn.node_models import Conv
 
 Scale = Annotated[Real, Field(gt=0, allow_inf_nan=False)]
 

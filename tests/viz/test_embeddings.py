@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from graphkit.viz import embedding_scatter, neighbour_gallery, pair_distances, save
-from graphkit.viz.spaces import flattened
+from graphkit.viz.embeddings import project_to_plane
 
 Y = np.arange(30) % 3
 APART = np.eye(3)[Y] + 0.01 * np.random.default_rng(0).normal(size=(30, 3))
@@ -26,7 +26,7 @@ def test_every_labelled_item_is_one_point_in_each_panel():
 
 def test_classes_that_lie_apart_are_drawn_apart():
     for method in ("PCA", "t-SNE"):
-        points = flattened(APART, method)
+        points = project_to_plane(APART, method)
         centres = np.stack([points[label == Y].mean(0) for label in range(3)])
         within = max(np.linalg.norm(points[label == Y] - centres[label], axis=1).max() for label in range(3))
         between = min(np.linalg.norm(centres[a] - centres[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
@@ -34,14 +34,14 @@ def test_classes_that_lie_apart_are_drawn_apart():
 
 
 def test_a_projection_is_the_same_each_time():
-    assert np.array_equal(flattened(MIXED, "t-SNE"), flattened(MIXED, "t-SNE"))
+    assert np.array_equal(project_to_plane(MIXED, "t-SNE"), project_to_plane(MIXED, "t-SNE"))
 
 
 @pytest.mark.parametrize("values", [np.ones((6, 1)), np.ones((6, 4)), np.zeros((6, 2))], ids=["1", "4", "zeros"])
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # PCA divides by a spread of zero
 def test_items_in_one_place_can_be_drawn(values):
-    assert np.isfinite(flattened(values, "PCA")).all()
-    assert np.isfinite(flattened(values, "t-SNE")).all()
+    assert np.isfinite(project_to_plane(values, "PCA")).all()
+    assert np.isfinite(project_to_plane(values, "t-SNE")).all()
 
 
 def test_overlap_is_the_share_of_pairs_in_the_wrong_order():

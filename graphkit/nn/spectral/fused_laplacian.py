@@ -8,13 +8,24 @@ from torch import Tensor
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import batch_vector, largest_eigenvalues, scalar_or_per_graph
+from graphkit._torch_internals import inside_transform
 from graphkit.nn.fused import Fused
-from graphkit.nn.inputs import rooted, traced
-from graphkit.nn.precision import HALF, matrix_type
+from graphkit.nn.inputs import check_degrees, is_tracing
+from graphkit.nn.maps import HALF, matrix_dtype
 from graphkit.operators import SparseOperator, rescaled_laplacian
-from graphkit.operators.autograd import inside_transform, is_cacheable
+from graphkit.operators.autograd import is_cacheable
 from graphkit.operators.graph_cache import cached
 from graphkit.operators.normalization import inverse_power
+
+
+def warn_of_directed(operator: SparseOperator, what: str) -> None:
+    """Warn of a graph whose Laplacian is not symmetric, so that what is made of it has no frequencies."""
+    if operator.constant and not operator.symmetric:
+        warnings.warn(
+            f"`edge_index` is directed or its weights differ by direction: its Laplacian is not symmetric and {what} "
+            "of frequencies. Make it undirected (torch_geometric.utils.to_undirected) unless you mean this.",
+            stacklevel=4,
+        )
 
 
 class FusedLaplacian(Fused):
@@ -22,16 +33,16 @@ class FusedLaplacian(Fused):
 
     normalization: str | None
 
-    def _refuse(self, x: Any, batch: OptTensor, lambda_max: Any) -> None:
+    def _check_batch(self, x: Any, batch: OptTensor, lambda_max: Any) -> None:
         """Refuse graphs of nodes and largest eigenvalues that do not fit; their numbers are looked at once."""
         if batch is not None:
             batch_vector("batch", batch, x.size(-2))
         if not isinstance(lambda_max, Tensor):
-            if lambda_max is not None and not traced():
+            if lambda_max is not None and not is_tracing():
                 largest_eigenvalues("lambda_max", lambda_max)
             return
         scalar_or_per_graph("lambda_max", lambda_max, batch)
-        if traced() or inside_transform():
+        if is_tracing() or inside_transform():
             return
 
         def look() -> bool:
@@ -55,15 +66,10 @@ class FusedLaplacian(Fused):
             largest=lambda_max,
             batch=batch,
             flow=self.flow,
-            dtype=matrix_type(x),
+            dtype=matrix_dtype(x),
         )
-        if self.normalization != "rw" and operator.constant and not operator.symmetric:
-            warnings.warn(
-                "`edge_index` is directed or its weights differ by direction: its Laplacian is not symmetric and a "
-                "Chebyshev filter of it is not a function of frequencies. Make it undirected "
-                "(torch_geometric.utils.to_undirected) unless you mean this.",
-                stacklevel=3,
-            )
+        if self.normalization != "rw":
+            warn_of_directed(operator, "a Chebyshev filter of it is not a function")
         return operator
 
     def _rescaled_edges(
@@ -74,14 +80,14 @@ class FusedLaplacian(Fused):
         wide = torch.float32 if dtype in HALF else dtype
         proper = index[0] != index[1]
         weight = index.new_ones(index.size(1), dtype=wide) if weight is None else weight.flatten().to(wide)
-        if traced():  # loops weigh nothing; how many there are cannot be looked at
+        if is_tracing():  # loops weigh nothing; how many there are cannot be looked at
             weight = torch.where(proper, weight, 0)
         elif not bool(proper.all()):
             index, weight = index[:, proper], weight[proper]
         target = index[1 if self.flow == "source_to_target" else 0]
         degree = weight.new_zeros(nodes).index_add(0, target, weight)
         if self.normalization == "sym":
-            rooted(degree)
+            check_degrees(degree)
             root = inverse_power(degree, 0.5)
             weight = weight * root[index[0]] * root[index[1]]
         elif self.normalization == "rw":

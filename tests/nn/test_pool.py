@@ -10,7 +10,7 @@ import torch
 from torch.autograd import gradcheck
 
 from graphkit.nn import ChebConv, ChebPool, ClusterPool, GCNConv, LocallyConnectedConv, SignalNet, SpectralConv
-from graphkit.nn.signals import SignalPerceptron
+from graphkit.nn.signal_models import SignalPerceptron
 from graphkit.operators import coarsen
 from tests.graphs import ZOO
 

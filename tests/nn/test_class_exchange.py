@@ -13,7 +13,7 @@ from torch_geometric.nn import to_hetero
 
 import graphkit.nn
 from graphkit.nn import accelerate, to_pyg
-from graphkit.nn.exchange import OURS, Exchange
+from graphkit.nn.class_exchange import OURS, ExchangeReport
 from graphkit.nn.fused import Fused
 from tests.nn.test_surgery import KINDS, PAIR, X, every_kind
 
@@ -62,9 +62,9 @@ def test_a_model_goes_on_training_where_it_was(model):
 
 def test_what_was_exchanged_is_said(model):
     done = accelerate(model)
-    assert done == Exchange(("convs.0", "convs.1"), {})
+    assert done == ExchangeReport(("convs.0", "convs.1"), {})
     assert str(done) == "2 layers exchanged: convs.0, convs.1"
-    assert accelerate(model) == Exchange((), {})
+    assert accelerate(model) == ExchangeReport((), {})
     assert to_pyg(model) == done
     assert not any(isinstance(conv, Fused) for conv in model.convs)
 

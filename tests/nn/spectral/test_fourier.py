@@ -14,8 +14,7 @@ from scipy.interpolate import BSpline
 from torch_geometric.data import Batch, Data
 
 from graphkit.nn import Encoder, SpecformerFilter, SpectralConv
-from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
-from graphkit.nn.spectral.responses import Bernstein, BSplines, Chebyshev
+from graphkit.nn.spectral.responses import Bernstein, BSplines, Chebyshev, EigenvalueEncoder
 from graphkit.operators import FourierBasis, SparseOperator, fourier_basis, laplacian
 from tests.contracts import EXACT
 from tests.graphs import BY_NAME, ZOO

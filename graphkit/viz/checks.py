@@ -1,4 +1,8 @@
-"""What pictures ask of their arguments: arrays of numbers of a shape, labels, and names that are there."""
+"""What pictures ask of their arguments: arrays of numbers of a shape, labels, and names that are there.
+
+Each check returns what it was given in the form that is drawn. It raises ``TypeError`` for another kind of thing, and
+``ValueError`` for another shape or order, a value out of range, or numbers that are not finite.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +13,22 @@ import numpy as np
 
 
 def numbers(argument: str, values: Any, *axes: str) -> np.ndarray:
-    """Return finite numbers as an array in float64, with an axis for each name in ``axes``.
-
-    Raises:
-        TypeError: for what are no numbers.
-        ValueError: for another shape, and for numbers that are not finite.
-    """
+    """Return finite numbers as an array in float64, with an axis for each name in ``axes``."""
     array = _array(argument, values, "fiu", "numbers", axes).astype(float)
     if not np.isfinite(array).all():
         raise ValueError(f"`{argument}` must be finite, but some numbers are NaN or infinite.")
     return array
 
 
-def ascending(argument: str, values: Any) -> np.ndarray:
-    """Return finite numbers of which none is smaller than the one before and the last is larger than the first.
+def rows_of_numbers(argument: str, values: Any, columns: str) -> np.ndarray:
+    """Return finite numbers as an array of rows; of one axis, its only row."""
+    if np.ndim(values) == 1:
+        return numbers(argument, values, columns)[None]
+    return numbers(argument, values, "rows", columns)
 
-    Raises:
-        TypeError: for what are no numbers.
-        ValueError: for another shape or order, and for numbers that are not finite.
-    """
+
+def ascending(argument: str, values: Any) -> np.ndarray:
+    """Return finite numbers of which none is smaller than the one before and the last is larger than the first."""
     found = numbers(argument, values, "points")
     if len(found) < 2 or np.diff(found).min() < 0 or found[0] == found[-1]:
         raise ValueError(f"`{argument}` must hold at least two points, ascending, got {len(found)}.")
@@ -35,12 +36,7 @@ def ascending(argument: str, values: Any) -> np.ndarray:
 
 
 def integers(argument: str, values: Any, *axes: str, least: int = 0, below: int | None = None) -> np.ndarray:
-    """Return integers from ``least`` upwards, smaller than ``below``, as an array with an axis for each name.
-
-    Raises:
-        TypeError: for what are no integers.
-        ValueError: for another shape, and for integers out of range.
-    """
+    """Return integers from ``least`` upwards, smaller than ``below``, as an array with an axis for each name."""
     array = _array(argument, values, "iu", "integers", axes)
     if array.size and (array.min() < least or (below is not None and array.max() >= below)):
         most = "upwards" if below is None else f"to {below - 1}"
@@ -48,26 +44,13 @@ def integers(argument: str, values: Any, *axes: str, least: int = 0, below: int 
     return array
 
 
-def labels(argument: str, y: Any, items: int | None = None) -> np.ndarray:
-    """Return labels of so many items, -1 for those that have none.
-
-    Raises:
-        TypeError: for what are no integers.
-        ValueError: for another number of labels, or one below -1.
-    """
-    found = integers(argument, y, "items", least=-1)
-    if items is not None and len(found) != items:
-        raise ValueError(f"`{argument}` must have one label for each of {items} items, got {len(found)}.")
-    return found
+def labels(argument: str, y: Any) -> np.ndarray:
+    """Return labels, -1 for items that have none."""
+    return integers(argument, y, "items", least=-1)
 
 
-def spaces(argument: str, given: Any, items: int) -> dict[str, np.ndarray]:
-    """Return embeddings by heading, one at least, each of so many items.
-
-    Raises:
-        TypeError: for what is no mapping, or holds no numbers.
-        ValueError: for an empty one, and for embeddings of another shape or not finite.
-    """
+def embeddings(argument: str, given: Any, items: int) -> dict[str, np.ndarray]:
+    """Return embeddings by heading, one at least, each of so many items."""
     found = {}
     for heading, values in table(argument, given, "embedding").items():
         space = numbers(argument, values, "items", "features")
@@ -78,12 +61,7 @@ def spaces(argument: str, given: Any, items: int) -> dict[str, np.ndarray]:
 
 
 def table(argument: str, given: Any, what: str) -> Mapping[Any, Any]:
-    """Return a mapping with one entry at least.
-
-    Raises:
-        TypeError: for anything else.
-        ValueError: for an empty one.
-    """
+    """Return a mapping with one entry at least."""
     if not isinstance(given, Mapping):
         raise TypeError(f"`{argument}` must be a dictionary from name to {what}, got {type(given).__name__}.")
     if not given:
@@ -91,23 +69,18 @@ def table(argument: str, given: Any, what: str) -> Mapping[Any, Any]:
     return given
 
 
-def several(argument: str, given: Any, what: str) -> list[Any]:
-    """Return a list or tuple, or an array as a list, else raise ``TypeError``: one text is none of several."""
+def as_list(argument: str, given: Any, what: str) -> list[Any]:
+    """Return a list or tuple, or an array, as a list; one text is no list of texts."""
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0:
         raise TypeError(f"`{argument}` must be a list of {what}, got {type(given).__name__}.")
     return list(given)
 
 
 def names(argument: str, given: Any, count: int) -> list[str] | None:
-    """Return texts, one for each of ``count`` things at least, or ``None``.
-
-    Raises:
-        TypeError: for what is no list of texts.
-        ValueError: for too few.
-    """
+    """Return texts, one for each of ``count`` things at least, or ``None``."""
     if given is None:
         return None
-    found = several(argument, given, "texts")
+    found = as_list(argument, given, "texts")
     if not all(isinstance(name, str) for name in found):
         raise TypeError(f"`{argument}` must hold texts.")
     if len(found) < count:

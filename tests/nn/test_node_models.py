@@ -12,7 +12,7 @@ from torch import nn
 from torch_geometric.nn import GATConv, GCNConv, GINEConv, SAGEConv
 from torch_geometric.nn.models import GCN
 
-from graphkit.nn.models import Encoder
+from graphkit.nn.node_models import Encoder
 from graphkit.operators import sparse_features
 
 pytestmark = pytest.mark.usefixtures("own_generator")

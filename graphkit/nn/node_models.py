@@ -1,4 +1,4 @@
-"""Encoders: any convolution, stacked."""
+"""Models of nodes: any convolution, stacked; a filter after a perceptron; random propagation."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.nn import JumpingKnowledge, Linear
 from torch_geometric.nn.resolver import activation_resolver, normalization_resolver
 
 from graphkit._checks import at_least, member, within
-from graphkit.nn.fused import unscriptable
-from graphkit.nn.inputs import fitting
-from graphkit.operators import SparseOperator
+from graphkit._torch_internals import module_name
+from graphkit.nn.fused import AbstractModel
+from graphkit.nn.inputs import check_features
+from graphkit.nn.maps import matrix_dtype
+from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.dropout import dropout
-from graphkit.operators.feature_matrix import features_of
+from graphkit.operators.feature_matrix import features_of, linear
 
 Conv = Callable[[int, int], nn.Module]
 """Makes a layer from its numbers of input and output channels."""
@@ -25,7 +28,7 @@ _GRAPHS = ("edge_index", "basis")
 _EXTRAS = ("edge_weight", "edge_attr", "batch")
 
 
-class Encoder(nn.Module):
+class Encoder(AbstractModel):
     r"""Layers of one kind, with dropout before each and norm, activation and residual between them.
 
     .. math::
@@ -57,8 +60,6 @@ class Encoder(nn.Module):
         Encoder(5, 16, 3, layers=3, conv=SAGEConv)
     """
 
-    __prepare_scriptable__ = unscriptable
-
     def __init__(
         self,
         in_channels: int,
@@ -81,8 +82,7 @@ class Encoder(nn.Module):
         at_least("hidden_channels", hidden_channels, 1)
         at_least("out_channels", out_channels, 1)
         self.dropout = within("dropout", dropout, 0.0, 1.0)
-        at_input = dropout if input_dropout is None else input_dropout
-        self.input_dropout = within("input_dropout", at_input, 0.0, 1.0)
+        self.input_dropout = self.dropout if input_dropout is None else within("input_dropout", input_dropout, 0.0, 1.0)
         if jumping_knowledge is not None:
             member("jumping_knowledge", jumping_knowledge, ["cat", "max", "lstm"])
 
@@ -137,12 +137,12 @@ class Encoder(nn.Module):
         given = {name: value for name, value in given.items() if value is not None}
         for name in given:
             if name != "batch" and name not in self.takes:
-                raise ValueError(f"`{name}` was given, but {self.convs[0]._get_name()} does not use it; leave it out.")
-        fitting(x, width=self.in_channels)
+                raise ValueError(f"`{name}` was given, but {module_name(self.convs[0])} does not use it; leave it out.")
+        check_features(x, width=self.in_channels)
         x = features_of(x)
         states = []
         for number, (conv, takes) in enumerate(zip(self.convs, self._conv_takes, strict=True)):
-            x = _dropped(x, self.dropout if number else self.input_dropout, self.training)
+            x = drop_features(x, self.dropout if number else self.input_dropout, self.training)
             extras = {name: value for name, value in given.items() if name in takes}
             h = conv(x, edge_index, **extras) if takes.intersection(_GRAPHS) else conv(x)
             if number < len(self.norms):
@@ -156,18 +156,12 @@ class Encoder(nn.Module):
             x = self.head(dropout(self.jump(states), self.dropout, self.training))
         return x
 
-    def reset_parameters(self) -> None:
-        """Draw all parameters anew."""
-        for module in [*self.convs, *self.norms, *self.skips, self.jump, self.head]:
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
-
     def __repr__(self) -> str:
         widths = f"{self.in_channels}, {self.hidden_channels}, {self.out_channels}"
         return f"{type(self).__name__}({widths}, layers={self.layers}, conv={type(self.convs[0]).__name__})"
 
 
-def _dropped(x: Any, p: float, training: bool) -> Any:
+def drop_features(x: Any, p: float, training: bool) -> Any:
     """Return ``x`` after dropout; of a sparse matrix only the stored values can be dropped."""
     return x.dropout(p, training) if isinstance(x, SparseOperator) else dropout(x, p, training)
 
@@ -193,3 +187,153 @@ def _skip(in_channels: int, out_channels: int) -> nn.Module:
 def _arguments(layer: nn.Module) -> frozenset[str]:
     """Return those arguments of a layer's ``forward`` that the encoder can fill."""
     return frozenset(inspect.signature(layer.forward).parameters) & {*_GRAPHS, *_EXTRAS}
+
+
+class SeparatedConv(AbstractModel):
+    r"""Residual layer: any layer, and a linear map of its own for the node itself: :math:`\mathrm{conv}(x, A) + W x + b`.
+
+    A node is not averaged away among its neighbours, however many layers there are.
+
+    Args:
+        conv: the layer ``(x, edge_index)`` or ``(x, edge_index, edge_weight)``.
+        in_channels: features of a node.
+        out_channels: width of the layer's result.
+
+    Source: the residual of Luo, Shi & Wu (2024), "Classic GNNs are Strong Baselines", arXiv:2406.08993, as
+    ``medium_graph/model.py`` of its authors has it.
+
+    Example:
+        >>> import torch
+        >>> from graphkit.nn import GCNConv
+        >>> SeparatedConv(GCNConv(3, 2), 3, 2)(torch.ones(4, 3), torch.tensor([[0, 1], [1, 0]])).shape
+        torch.Size([4, 2])
+    """
+
+    def __init__(self, conv: nn.Module, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = conv
+        self.own = nn.Linear(in_channels, out_channels)
+
+    def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
+        """Return the layer's result with the node's own, ``[nodes, out_channels]``."""
+        check_features(x, self.own)
+        x = features_of(x)
+        around = self.conv(x, edge_index) if edge_weight is None else self.conv(x, edge_index, edge_weight)
+        return around + self.own(x)
+
+
+class FilteredPerceptron(AbstractModel):
+    r"""Decoupled model: a perceptron of the features, or a linear map, and one filter of its result.
+
+    :math:`Z = \sum_k c_k P_k(L) \, \mathrm{drop}(f(X))` with :math:`f(X) = W_2\,\sigma(W_1 X + b_1) + b_2`, or with
+    ``hidden_channels=0`` :math:`f(X) = W X + b`.
+
+    Args:
+        in_channels: features of a node.
+        hidden_channels: width of the perceptron; 0 for a linear map.
+        out_channels: width of the result.
+        filter: the filter, without a linear map of its own: a ``PolynomialConv`` or a ``SpecformerFilter``.
+        dropout: probability of zeroing an input value, and a hidden value.
+        propagation_dropout: probability of zeroing a value before the filter.
+
+    Source: Chien et al. (2021), arXiv:2006.07988, for the perceptron; Wang & Zhang (2022), arXiv:2205.11172, for the
+    linear model with a filter for each channel; Bo et al. (2023), arXiv:2303.01028, for a filter of the eigenvalues.
+
+    Example:
+        >>> import torch
+        >>> from graphkit.nn import PolynomialConv
+        >>> filter = PolynomialConv(2, 2, 10, "chebii", linear=False, bias=False)
+        >>> FilteredPerceptron(3, 8, 2, filter).eval()(torch.ones(4, 3), torch.tensor([[0, 1], [1, 0]])).shape
+        torch.Size([4, 2])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        filter: nn.Module,
+        *,
+        dropout: float = 0.5,
+        propagation_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.dropout = within("dropout", dropout, 0.0, 1.0)
+        self.propagation_dropout = within("propagation_dropout", propagation_dropout, 0.0, 1.0)
+        hidden = at_least("hidden_channels", hidden_channels, 0)
+        self.first = Linear(in_channels, hidden or out_channels)
+        self.last = Linear(hidden, out_channels) if hidden else None
+        self.filter = filter
+
+    def forward(self, x: Any, *graph: Any) -> Tensor:
+        """Return one row of ``out_channels`` per node.
+
+        ``x [nodes, in_channels]`` is a tensor or a ``SparseOperator``; ``graph`` is what the filter takes after the
+        signal: ``edge_index`` and ``edge_weight``, or a Fourier basis.
+        """
+        check_features(x, self.first)
+        h = self.first(drop_features(features_of(x), self.dropout, self.training))
+        if self.last is not None:
+            h = self.last(dropout(h.relu(), self.dropout, self.training))
+        return self.filter(dropout(h, self.propagation_dropout, self.training), *graph)
+
+
+class RandomPropagation(AbstractModel):
+    r"""GRAND's encoder: a perceptron on features averaged over 0 to ``order`` hops, with nodes dropped in training.
+
+    .. math::
+        H = \frac{1}{K + 1} \sum_{k=0}^{K} \hat A^k \, \mathrm{diag}(b) X W_1, \qquad Z = W_2\,\sigma(H + b_1) + b_2
+
+    where :math:`b_i` is 0 with probability ``node_dropout`` and :math:`1 / (1 - p)` otherwise, in training, and 1
+    after. Two passes see two random halves of every neighbourhood: a consistency loss may ask them to agree.
+
+    Args:
+        in_channels: features of a node.
+        hidden_channels: width in between.
+        out_channels: width of the result.
+        order: number of hops, at least 0.
+        node_dropout: probability of dropping a node, in [0, 1).
+        dropout: probability of zeroing an input value, and a hidden value.
+
+    Source: Feng et al. (2020), arXiv:2005.11079, equations 2 to 4. The first linear map is taken before the averages,
+    where features are sparse, which is the same sum; hence its input dropout acts before the averages too.
+
+    Example:
+        >>> encoder = RandomPropagation(3, 8, 2, order=2).eval()
+        >>> encoder(torch.ones(2, 3), torch.tensor([[0, 1], [1, 0]])).shape
+        torch.Size([2, 2])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        *,
+        order: int = 4,
+        node_dropout: float = 0.5,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.order = at_least("order", order, 0)
+        self.node_dropout = within("node_dropout", node_dropout, 0.0, 1.0)
+        self.dropout = within("dropout", dropout, 0.0, 1.0)
+        self.first = Linear(in_channels, hidden_channels)
+        self.last = Linear(hidden_channels, out_channels)
+
+    def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
+        """Return one row of ``out_channels`` per node.
+
+        ``x [nodes, in_channels]`` is a tensor or a ``SparseOperator``, the graph in any form ``GCNConv`` takes.
+        """
+        h = linear(drop_features(features_of(x), self.dropout, self.training), self.first.weight)
+        if self.training and self.node_dropout > 0:
+            kept = torch.rand(len(h), 1, device=h.device, dtype=h.dtype) >= self.node_dropout
+            h = h * kept / (1 - self.node_dropout)
+        adjacency = gcn_adjacency(edge_index, edge_weight, num_nodes=len(h), dtype=matrix_dtype(h))
+        total = h
+        for _ in range(self.order):
+            h = adjacency @ h
+            total = total + h
+        hidden = (total / (self.order + 1) + self.first.bias).relu()
+        return self.last(dropout(hidden, self.dropout, self.training))

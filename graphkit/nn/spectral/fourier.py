@@ -11,19 +11,20 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch_geometric.nn.inits import glorot, zeros
 
-from graphkit._checks import at_least, member, same_device, within
-from graphkit.nn.fused import unscriptable
-from graphkit.nn.inputs import fitting
-from graphkit.nn.spectral.eigenvalues import EigenvalueEncoder
+from graphkit._checks import at_least, dense_features, member, same_device, within
+from graphkit.nn.fused import refuse_script
+from graphkit.nn.inputs import check_features
 from graphkit.nn.spectral.responses import (
     AbstractIntervalResponse,
     AbstractResponse,
     Bernstein,
     BSplines,
     Chebyshev,
+    EigenvalueEncoder,
     Perceptron,
 )
 from graphkit.operators import FourierBasis, SparseOperator, chebyshev_sum
+from graphkit.operators.dropout import dropout
 from graphkit.operators.feature_matrix import features_of, linear
 from graphkit.operators.operand_checks import check_same_dtype
 
@@ -90,7 +91,7 @@ class SpectralConv(nn.Module):
         (torch.Size([4, 2]), torch.Size([4, 2]))
     """
 
-    __prepare_scriptable__ = unscriptable
+    __prepare_scriptable__ = refuse_script
 
     fingerprint: Tensor | None
 
@@ -133,7 +134,7 @@ class SpectralConv(nn.Module):
         self.terms: AbstractResponse | None = None
         if basis is not None:
             count = basis.pairs
-            self.fingerprint = _tensor_of(basis.fingerprints).to(basis.device)
+            self.fingerprint = _fingerprint_tensor(basis.fingerprints).to(basis.device)
         else:
             self.terms = _response(self.kind, at_least("terms", terms, 1), self.interval, hidden)
             count = self.terms.terms
@@ -176,12 +177,9 @@ class SpectralConv(nn.Module):
                     (self.weight if self.factors is None else self.factors).zero_()
 
     def forward(self, x: Any, basis: FourierBasis | Sequence[FourierBasis], laplacian: Any = None) -> Tensor:
-        """Return the filtered features.
+        """Return the filtered features, by the Fourier basis of the graph or the batch.
 
-        Args:
-            x: features.
-            basis: Fourier basis of the graph or the batch.
-            laplacian: the operator of which ``basis`` is, for a layer with ``polynomial``.
+        A layer with ``polynomial`` takes the operator of which the basis is as ``laplacian``.
 
         Raises:
             ValueError: for a basis of another graph where the response is free, eigenvalues outside ``interval``, a
@@ -191,7 +189,7 @@ class SpectralConv(nn.Module):
         """
         x = features_of(x)
         basis = FourierBasis.of(basis)
-        fitting(x, width=self.in_channels)
+        check_features(x, width=self.in_channels)
         same_device("x", x, self.weight)
         check_same_dtype(x, basis.dtype, self.weight.dtype)
         if self.polynomial and not isinstance(laplacian, SparseOperator):
@@ -209,7 +207,11 @@ class SpectralConv(nn.Module):
         if self.terms is None:
             known = self.fingerprint
             count = len(self.weight if self.factors is None else self.factors)
-            if known is None or count != basis.pairs or not torch.equal(known.cpu(), _tensor_of(basis.fingerprints)):
+            if (
+                known is None
+                or count != basis.pairs
+                or not torch.equal(known.cpu(), _fingerprint_tensor(basis.fingerprints))
+            ):
                 raise ValueError(
                     f"`response='free'` has {count:,} parameters "
                     "tied to the basis it was built on and cannot be used on another "
@@ -268,13 +270,10 @@ class SpectralConv(nn.Module):
         return chebyshev_sum(lambda v: (2 * (laplacian @ v) - (high + low) * v) / (high - low), signals)
 
     def response(self, eigenvalues: Tensor) -> Tensor:
-        """Return the learnt response at ``eigenvalues``: ``[pairs, out]``, or ``[pairs, in, out]`` with full mixing.
+        """Return the learnt response at eigenvalues, ``[pairs, out]``; with full mixing ``[pairs, in, out]``.
 
         With depthwise mixing it is what multiplies each output channel. The rest of a truncated basis is not in it; a
-        polynomial is.
-
-        Args:
-            eigenvalues: ``[pairs]``; for a free response those of its own basis.
+        polynomial is. A free response is told at the eigenvalues of its own basis.
 
         Raises:
             ValueError: for another number of eigenvalues than a free response has.
@@ -310,6 +309,84 @@ def _response(kind: str, terms: int, interval: tuple[float, float], hidden: int)
     return Bernstein(terms, interval) if kind == "bernstein" else Chebyshev(terms, interval)
 
 
-def _tensor_of(fingerprints: Sequence[str]) -> Tensor:
+def _fingerprint_tensor(fingerprints: Sequence[str]) -> Tensor:
     """Return texts in base 16 as numbers, which a state dict can hold, ``[bytes]``."""
     return torch.tensor(list(bytes.fromhex("".join(fingerprints))), dtype=torch.uint8)
+
+
+class SpecformerFilter(nn.Module):
+    r"""Layers :math:`H \leftarrow H\,\mathrm{diag}(w_0) + \sum_t U\,\varphi_t(\Lambda)\,U^T H\,\mathrm{diag}(w_t)`.
+
+    The terms :math:`\varphi_t` come from one encoder of the spectrum, computed once for all layers; each layer has
+    numbers :math:`w_t` for each channel and no map of the channels. As the signal itself is one of the terms, a
+    truncated basis deletes nothing. No layer belongs to a graph.
+
+    Args:
+        channels: features of a node, and of the result.
+        layers: number of layers.
+        terms: number of terms, the decoder's heads.
+        hidden: width of the encoder, even and a multiple of 4.
+        dropout: of the encoder's attention and perceptron, and of a layer's input.
+
+    Shape:
+        ``x`` ``[..., nodes, channels]`` and a ``FourierBasis``, or the list of them that a PyG batch holds. Returns
+        ``[..., nodes, channels]``.
+
+    Source: Bo, Shi, Wang & Liao (2023), Specformer, arXiv:2303.01028, sections 3.2 and 3.3, with depthwise mixing.
+
+    Example:
+        >>> from graphkit.operators import fourier_basis, laplacian
+        >>> ring = torch.tensor([[0, 1, 2, 3, 1, 2, 3, 0], [1, 2, 3, 0, 0, 1, 2, 3]])
+        >>> basis = fourier_basis(laplacian(ring, normalization="sym"))
+        >>> SpecformerFilter(2)(torch.ones(4, 2), basis).shape
+        torch.Size([4, 2])
+    """
+
+    __prepare_scriptable__ = refuse_script
+
+    def __init__(
+        self, channels: int, *, layers: int = 2, terms: int = 4, hidden: int = 32, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.channels = at_least("channels", channels, 1)
+        self.dropout = within("dropout", dropout, 0.0, 1.0)
+        self.encoder = EigenvalueEncoder(at_least("terms", terms, 1), hidden, dropout=dropout)
+        self.weight = Parameter(torch.empty(at_least("layers", layers, 1), terms + 1, channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the encoder and the numbers anew, all around equal shares, as the authors do."""
+        for module in self.encoder.modules():
+            if isinstance(module, nn.Linear | nn.LayerNorm):
+                module.reset_parameters()
+        share = 1 / self.weight.shape[1]
+        nn.init.normal_(self.weight, mean=share, std=share)
+
+    def forward(self, x: Tensor, basis: FourierBasis | Sequence[FourierBasis]) -> Tensor:
+        """Return the filtered features, by the Fourier basis of the graph or the batch.
+
+        Raises:
+            TypeError: for anything else in place of a basis, and for types that differ from the weights'.
+            ValueError: for a signal of another graph.
+        """
+        basis = FourierBasis.of(basis)
+        check_features(x, width=self.channels)
+        dense_features("x", x, self.weight)
+        check_same_dtype(x, basis.dtype, self.weight.dtype)
+        terms = self.encoder(basis.eigenvalues, basis.pair_pointers)
+        for weight in self.weight:
+            x = dropout(x, self.dropout, self.training)
+            x = weight[0] * x + basis.filter(x, terms @ weight[1:])
+        return x
+
+    def response(self, eigenvalues: Tensor) -> Tensor:
+        """Return what the layers together multiply each channel by, ``[pairs, channels]``.
+
+        The eigenvalues ``[pairs]`` are all those of a basis: each term looks at the others.
+        """
+        terms = self.encoder(eigenvalues)
+        return torch.stack([weight[0] + terms @ weight[1:] for weight in self.weight]).prod(0)
+
+    def extra_repr(self) -> str:
+        """Return what ``str`` shows."""
+        return f"{self.channels}, layers={len(self.weight)}"

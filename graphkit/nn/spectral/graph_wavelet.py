@@ -1,6 +1,5 @@
 """Convolution in graph wavelets: smooth in the eigenvalue, or with a free number at every node as in GWNN."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,12 +13,13 @@ from torch_geometric.typing import OptTensor
 
 from graphkit._checks import at_least, laplacian_weights, member, same_graph, to_numpy
 from graphkit._kernels.csr_layout import fingerprint
+from graphkit._torch_internals import inside_transform
 from graphkit.nn.fused import Fused
-from graphkit.nn.inputs import fitting, plain_features, traced
-from graphkit.nn.maps import biased, mapped
-from graphkit.nn.precision import matrix_type, result_type, widened
+from graphkit.nn.inputs import check_features, densify, is_tracing
+from graphkit.nn.maps import add_bias, apply_linear, matrix_dtype, result_dtype, upcast
+from graphkit.nn.spectral.fused_laplacian import warn_of_directed
 from graphkit.operators import SparseOperator, chebyshev_sum, laplacian
-from graphkit.operators.autograd import inside_transform, is_cacheable
+from graphkit.operators.autograd import is_cacheable
 from graphkit.operators.edges import edges_of
 from graphkit.operators.feature_matrix import features_of
 from graphkit.operators.graph_cache import cached
@@ -137,16 +137,17 @@ class GraphWaveletConv(Fused):
         elif order is None:
             order = default_order(self.bank, 1e-7, largest=LARGEST)
         self.order = order
-        self._ahead = _table(self.bank, order)
-        self._back = _table(self.bank.dual(), order) if form == "gwnn" else ()
+        self._series = _table(self.bank, order)
+        self._inverse_series = _table(self.bank.dual(), order) if form == "gwnn" else ()
         maps = self.bank.bands if form == "bands" else 1
         self.lins = ModuleList(
             Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") for _ in range(maps)
         )
         self.num_nodes = num_nodes
-        self._known: int | None = None
+        self._bound_graph: int | None = None
         if form == "gwnn":
             self.register_buffer("graph", torch.zeros((), dtype=torch.long))
+            self.register_load_state_dict_pre_hook(_forget_graph)
         self.weight = Parameter(torch.empty(self.bank.bands)) if form == "mixed" else None
         if num_nodes is not None:
             self.weight = Parameter(torch.empty(self.bank.bands, at_least("num_nodes", num_nodes, 1)))
@@ -161,54 +162,54 @@ class GraphWaveletConv(Fused):
         ones(self.weight)
         if self.form == "mixed":
             torch.nn.init.constant_(self.weight, 1 / self.bank.bands)
-        self._known = None
+        self._bound_graph = None
         zeros(getattr(self, "graph", None))
 
     def forward(self, x: Any, edge_index: Any, edge_weight: OptTensor = None) -> Tensor:
         """Return the convolved features."""
-        fitting(x, self.lins[0])
+        check_features(x, self.lins[0])
         if self.threshold is not None:
-            return self._thresholded(features_of(x), edge_index, edge_weight)
+            return self._filter_thresholded(features_of(x), edge_index, edge_weight)
         plain = not self.fusible(edge_index, x)
-        x = plain_features(x) if plain else features_of(x)
-        dtype = self._exact_type(matrix_type(x))
+        x = densify(x) if plain else features_of(x)
+        dtype = self._exact_dtype(matrix_dtype(x))
         if plain:
-            apply: Callable[[Tensor], Tensor] = self._propagation(widened(x), edge_index, edge_weight, dtype)
+            apply: Callable[[Tensor], Tensor] = self._message_product(upcast(x), edge_index, edge_weight, dtype)
         else:
             apply = self._operator(x, edge_index, edge_weight, dtype)
         narrowing = isinstance(x, SparseOperator) or self.out_channels <= x.size(-1)
-        filtered = self._banded if self.form == "bands" else self._shared
-        return biased(filtered(apply, x, narrowing), self.bias, fresh=False).to(result_type(x, self.bias))
+        filtered = self._filter_bands if self.form == "bands" else self._filter_once
+        return add_bias(filtered(apply, x, narrowing), self.bias, fresh=False).to(result_dtype(x, self.bias))
 
-    def _banded(self, apply: Callable[[Tensor], Tensor], x: Any, narrowing: bool) -> Tensor:
+    def _filter_bands(self, apply: Callable[[Tensor], Tensor], x: Any, narrowing: bool) -> Tensor:
         """Return the sum of the bands, each with a map of its own."""
         if narrowing:
-            bands = torch.stack([widened(mapped(lin, x)) for lin in self.lins])
-            return sum_polynomials(apply, bands, bands.new_tensor(self._ahead))
-        wide = widened(x)
-        bands = apply_polynomials(apply, wide, wide.new_tensor(self._ahead))
-        out = widened(mapped(self.lins[0], bands[0].to(x.dtype)))
+            bands = torch.stack([upcast(apply_linear(lin, x)) for lin in self.lins])
+            return sum_polynomials(apply, bands, bands.new_tensor(self._series))
+        wide = upcast(x)
+        bands = apply_polynomials(apply, wide, wide.new_tensor(self._series))
+        out = upcast(apply_linear(self.lins[0], bands[0].to(x.dtype)))
         for lin, band in zip(self.lins[1:], bands[1:], strict=True):
-            out = out + widened(mapped(lin, band.to(x.dtype)))
+            out = out + upcast(apply_linear(lin, band.to(x.dtype)))
         return out
 
-    def _shared(self, apply: Callable[[Tensor], Tensor], x: Any, narrowing: bool) -> Tensor:
+    def _filter_once(self, apply: Callable[[Tensor], Tensor], x: Any, narrowing: bool) -> Tensor:
         """Return the filtered features, mapped before or after."""
-        signal = widened(mapped(self.lins[0], x) if narrowing else x)
-        signal = self._mixed(apply, signal) if self.form == "mixed" else self._gwnn(apply, signal)
-        return signal if narrowing else mapped(self.lins[0], signal.to(x.dtype))
+        signal = upcast(apply_linear(self.lins[0], x) if narrowing else x)
+        signal = self._filter_mixed(apply, signal) if self.form == "mixed" else self._filter_gwnn(apply, signal)
+        return signal if narrowing else apply_linear(self.lins[0], signal.to(x.dtype))
 
-    def _mixed(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        coefficients = self.weight.to(x.dtype) @ x.new_tensor(self._ahead)
+    def _filter_mixed(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        coefficients = self.weight.to(x.dtype) @ x.new_tensor(self._series)
         return chebyshev_sum(apply, [factor * x for factor in coefficients])
 
-    def _gwnn(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        exact = x.to(self._exact_type(x.dtype))
-        found = apply_polynomials(apply, exact, exact.new_tensor(self._back))
+    def _filter_gwnn(self, apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        exact = x.to(self._exact_dtype(x.dtype))
+        found = apply_polynomials(apply, exact, exact.new_tensor(self._inverse_series))
         weight = self.weight.to(exact.dtype).view(-1, *[1] * (x.dim() - 2), x.shape[-2], 1)
-        return sum_polynomials(apply, weight * found, exact.new_tensor(self._ahead)).to(x.dtype)
+        return sum_polynomials(apply, weight * found, exact.new_tensor(self._series)).to(x.dtype)
 
-    def _exact_type(self, dtype: torch.dtype) -> torch.dtype:
+    def _exact_dtype(self, dtype: torch.dtype) -> torch.dtype:
         """Return the type in which wavelets are multiplied by: double where the inverse leaves single fewer digits."""
         lost = self._condition * torch.finfo(torch.float32).eps
         return torch.float64 if self.form == "gwnn" and lost > LOST else dtype
@@ -216,7 +217,7 @@ class GraphWaveletConv(Fused):
     def wavelets(
         self, edge_index: Any, edge_weight: OptTensor = None, *, num_nodes: int, dtype: torch.dtype = torch.float32
     ) -> list[ThresholdedWavelets]:
-        """Return the thresholded wavelets of each band, which say what was left out, remembered with the graph.
+        """Return the thresholded wavelets of each band, which say what was left out, cached with the graph.
 
         For the published form those of the inverse follow.
         """
@@ -235,23 +236,21 @@ class GraphWaveletConv(Fused):
             matrix = laplacian(
                 edges.index, edges.weight, num_nodes, normalization=self.normalization, dtype=torch.float64
             )
-            found = [
-                thresholded_wavelets(matrix, one_band(bank, b), threshold=self.threshold or 0.0, order=self.order)
-                for bank in banks
-                for b in range(bank.bands)
-            ]
+            bands = [one_band(bank, b) for bank in banks for b in range(bank.bands)]
+            threshold, order = self.threshold or 0.0, self.order
+            found = [thresholded_wavelets(matrix, band, threshold=threshold, order=order) for band in bands]
             return [part.to(dtype) for part in found]
 
         form = ("wavelets", num_nodes, self.bank, self.form == "gwnn", self.threshold, self.order, dtype)
         return cached(build, form, edges.index, edges.weight)
 
-    def _thresholded(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Tensor:
-        dtype = self._exact_type(matrix_type(x))
+    def _filter_thresholded(self, x: Any, edge_index: Any, edge_weight: OptTensor) -> Tensor:
+        dtype = self._exact_dtype(matrix_dtype(x))
         found = self._wavelets(edge_index, edge_weight, x.size(-2), dtype)
         operators = [part.operator for part in found]
         if self.form == "gwnn":
-            self._belong(operators[0], x.size(-2))
-        signals = [widened(mapped(lin, x)) for lin in self.lins]
+            self._bind_to_graph(operators[0], x.size(-2))
+        signals = [upcast(apply_linear(lin, x)) for lin in self.lins]
         parts: list[Tensor] = []
         for b in range(self.bank.bands):
             signal = signals[b if self.form == "bands" else 0]
@@ -261,17 +260,13 @@ class GraphWaveletConv(Fused):
                 signal = self.weight[b].unsqueeze(-1) * (operators[self.bank.bands + b] @ signal.to(dtype))
             parts.append(operators[b] @ signal)
         out = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
-        return biased(out, self.bias, fresh=False).to(result_type(x, self.bias))
+        return add_bias(out, self.bias, fresh=False).to(result_dtype(x, self.bias))
 
     def response(self, eigenvalues: Tensor) -> Tensor:
-        r"""Return what the layer does at eigenvalues of the Laplacian, polynomials and weights included.
+        r"""Return what the layer does at eigenvalues ``[points]`` in [0, 2], polynomials and weights included.
 
-        Args:
-            eigenvalues: ``[points]``, in [0, 2].
-
-        Returns:
-            ``[points, out_channels, in_channels]`` for ``"bands"``; ``[points]``, without :math:`\Theta`, for
-            ``"mixed"``.
+        That is ``[points, out_channels, in_channels]`` for ``"bands"``; ``[points]``, without :math:`\Theta`, for
+        ``"mixed"``.
 
         Raises:
             ValueError: for ``"gwnn"``, which is no function of the eigenvalue.
@@ -280,7 +275,7 @@ class GraphWaveletConv(Fused):
             raise ValueError(
                 "`form='gwnn'` has a number for each node and no response: it is not a function of the eigenvalue."
             )
-        values = evaluate_polynomials(torch.tensor(self._ahead, dtype=torch.float64), eigenvalues, largest=LARGEST)
+        values = evaluate_polynomials(torch.tensor(self._series, dtype=torch.float64), eigenvalues, largest=LARGEST)
         if self.form == "mixed":
             return self.weight.to(values.dtype) @ values
         weights = torch.stack([lin.weight for lin in self.lins]).to(values)  # type: ignore[misc]
@@ -289,25 +284,15 @@ class GraphWaveletConv(Fused):
     def _operator(self, x: Any, edge_index: Any, edge_weight: OptTensor, dtype: torch.dtype) -> SparseOperator:
         nodes = x.size(-2)
         operator = shifted_laplacian(
-            edge_index,
-            edge_weight,
-            num_nodes=nodes,
-            normalization=self.normalization,
-            flow=self.flow,
-            dtype=dtype,
+            edge_index, edge_weight, num_nodes=nodes, normalization=self.normalization, flow=self.flow, dtype=dtype
         )
-        if self.normalization != "rw" and operator.constant and not operator.symmetric:
-            warnings.warn(
-                "`edge_index` is directed or its weights differ by direction: its Laplacian is not symmetric and "
-                "wavelets of it are not functions of frequencies. Make it undirected "
-                "(torch_geometric.utils.to_undirected) unless you mean this.",
-                stacklevel=3,
-            )
+        if self.normalization != "rw":
+            warn_of_directed(operator, "wavelets of it are not functions")
         if self.form == "gwnn":
-            self._belong(operator, nodes)
+            self._bind_to_graph(operator, nodes)
         return operator
 
-    def _belong(self, operator: SparseOperator, nodes: int) -> None:
+    def _bind_to_graph(self, operator: SparseOperator, nodes: int) -> None:
         """Belong to the first graph, and refuse another."""
 
         def build() -> int:
@@ -316,17 +301,13 @@ class GraphWaveletConv(Fused):
             return int(fingerprint(torch.cat(words).numpy())) % 2**62 + 1  # 0 stands for no graph yet
 
         found = cached(build, "places", operator.pattern)
-        known = found if self._known == found else int(self.graph)  # reading a buffer waits for an accelerator
+        known = found if self._bound_graph == found else int(self.graph)  # reading a buffer waits for an accelerator
         same_graph("form='gwnn'", self.num_nodes or 0, nodes, known in (0, found))
-        if self._known is None:
+        if self._bound_graph is None:
             self.graph.fill_(found)
-            self._known = found
+            self._bound_graph = found
 
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self._known = None
-        super()._load_from_state_dict(*args, **kwargs)
-
-    def _propagation(
+    def _message_product(
         self, x: Any, edge_index: Any, edge_weight: OptTensor, dtype: torch.dtype
     ) -> Callable[[Tensor], Tensor]:
         """Return the product with :math:`L - I` by message passing, in operations that can be traced."""
@@ -334,7 +315,7 @@ class GraphWaveletConv(Fused):
         edge_index, edge_weight = self.edges(edge_index, edge_weight, num_nodes=nodes)
         if self.form == "gwnn":
             same_graph("form='gwnn'", self.num_nodes or 0, nodes, True)
-        if edge_weight is not None and not (traced() or inside_transform()):
+        if edge_weight is not None and not (is_tracing() or inside_transform()):
             laplacian_weights(edge_weight)
         weight = x.new_ones(edge_index.size(1)) if edge_weight is None else edge_weight.flatten()
         weight = weight.to(dtype)
@@ -350,6 +331,11 @@ class GraphWaveletConv(Fused):
             f"{type(self).__name__}({self.in_channels}, {self.out_channels}, {self.bank.name}, "
             f"bands={self.bank.bands}, form={self.form}, order={self.order})"
         )
+
+
+def _forget_graph(layer: Any, *_: Any) -> None:
+    """Look at the buffer anew: weights that are loaded may belong to another graph."""
+    layer._bound_graph = None
 
 
 def _table(bank: FilterBank, order: int) -> tuple[tuple[float, ...], ...]:

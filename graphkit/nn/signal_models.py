@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch_geometric.nn.resolver import activation_resolver
 
 from graphkit._checks import at_least, dense_features, member, within
-from graphkit.nn.fused import unscriptable
-from graphkit.nn.inputs import fitting
+from graphkit.nn.fused import AbstractModel
+from graphkit.nn.inputs import check_features
 from graphkit.nn.pool import ChebPool
 from graphkit.operators import BalancedTree, Level
 from graphkit.operators.dropout import dropout
@@ -19,7 +19,7 @@ LevelConv = Callable[[int, int, Level], nn.Module]
 READOUTS = ("flat", "mean")
 
 
-class SignalNet(nn.Module):
+class SignalNet(AbstractModel):
     """Convolution, activation and pooling, stage by stage up a balanced tree, and a linear head.
 
     Args:
@@ -49,8 +49,6 @@ class SignalNet(nn.Module):
         >>> net(torch.ones(5, 8, 1), tree).shape
         torch.Size([5, 2])
     """
-
-    __prepare_scriptable__ = unscriptable
 
     def __init__(
         self,
@@ -87,24 +85,17 @@ class SignalNet(nn.Module):
         return self.convs[0]
 
     def forward(self, x: Tensor, tree: BalancedTree) -> Tensor:
-        """Return one row of ``out_channels`` for each signal.
-
-        Args:
-            x: ``[..., nodes, in_channels]``, in the order of the graph's nodes.
-            tree: of the graph.
-
-        Returns:
-            ``[..., out_channels]``.
+        """Return one row for each signal ``x [..., nodes, in_channels]`` on the tree's graph, ``[..., out_channels]``.
 
         Raises:
             ValueError: for a tree that the flat readout or a tied layer was not made for.
         """
-        fitting(x, weight=self.head.weight)
+        check_features(x, weight=self.head.weight)
         dense_features("x", x, self.head.weight)
         x = tree.spread(x)
         for stage, (conv, takes) in enumerate(zip(self.convs, self._takes, strict=True)):
             level = stage * self.pool.levels
-            x = self.pool(self.activation(_convolved(conv, takes, x, tree.levels[level])), tree, level)
+            x = self.pool(self.activation(_convolve(conv, takes, x, tree.levels[level])), tree, level)
         x = tree.gather(x, level=self.top)
         if self.readout == "flat" and x.shape[-2] != self.nodes:
             raise ValueError(
@@ -114,14 +105,8 @@ class SignalNet(nn.Module):
         x = x.flatten(-2) if self.readout == "flat" else x.mean(-2)
         return self.head(dropout(x, self.dropout, self.training))
 
-    def reset_parameters(self) -> None:
-        """Draw all parameters anew."""
-        for module in (*self.convs, self.head):
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
 
-
-def _convolved(conv: nn.Module, takes: frozenset[str], x: Tensor, level: Level) -> Tensor:
+def _convolve(conv: nn.Module, takes: frozenset[str], x: Tensor, level: Level) -> Tensor:
     """Return the convolved signal; the layer is handed what its ``forward`` asks for."""
     if "basis" in takes:
         return conv(x, level._basis.to(next(conv.parameters()).dtype))
@@ -133,7 +118,7 @@ def _convolved(conv: nn.Module, takes: frozenset[str], x: Tensor, level: Level) 
 
 
 class SignalPerceptron(nn.Module):
-    """A perceptron of one hidden layer on all values of a signal: what is reached without the graph.
+    """A perceptron of one hidden layer on all values of a signal: a baseline that does not see the graph.
 
     Args:
         in_channels: features of a node of a signal.

@@ -7,62 +7,42 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import Linear, global_add_pool, global_max_pool, global_mean_pool
 
 from graphkit._checks import at_least, batch_vector, member, within
-from graphkit.nn.fused import unscriptable
-from graphkit.nn.inputs import first_map, fitting
+from graphkit.nn.fused import refuse_script
+from graphkit.nn.inputs import check_features, first_linear
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
 from graphkit.operators.dropout import dropout
 
-READOUTS = ("sum", "mean", "max")
+READOUTS = {"sum": global_add_pool, "mean": global_mean_pool, "max": global_max_pool}
 
 
 class GraphBatch(NamedTuple):
-    """Several graphs, side by side.
+    """Several graphs, side by side."""
 
-    Args:
-        x: features of their nodes ``[nodes, features]``: numbers, or a molecule's integer categories.
-        edge_index: ``[2, edges]``.
-        edge_attr: a molecule's categories ``[edges, 3]``, or nothing.
-        batch: graph of each node ``[nodes]``, ascending.
-        graphs: how many graphs.
-    """
-
-    x: Tensor
-    edge_index: Tensor
-    edge_attr: Tensor | None
-    batch: Tensor
-    graphs: int
+    x: Tensor  # features of their nodes, [nodes, features]: numbers, or a molecule's integer categories
+    edge_index: Tensor  # [2, edges]
+    edge_attr: Tensor | None  # a molecule's categories, [edges, 3], or nothing
+    batch: Tensor  # graph of each node, [nodes], ascending
+    graphs: int  # how many
 
 
 def readout(name: str, h: Tensor, batch: Tensor, graphs: int) -> Tensor:
-    """Return the sum, the mean or the largest of each feature over the nodes of each graph, ``[graphs, features]``.
+    """Return the "sum", "mean" or "max" of features ``h [nodes, features]`` of each graph, ``[graphs, features]``.
 
-    A graph without nodes is read as zeros.
-
-    Args:
-        name: "sum", "mean" or "max".
-        h: features ``[nodes, features]``.
-        batch: graph of each node ``[nodes]``.
-        graphs: how many graphs.
+    ``batch [nodes]`` says the graph of each node. A graph without nodes is read as zeros.
 
     Example:
         >>> h, batch = torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([0, 0, 1])
         >>> [readout(name, h, batch, 3).flatten().tolist() for name in ("sum", "mean", "max")]
         [[4.0, 5.0, 0.0], [2.0, 5.0, 0.0], [3.0, 5.0, 0.0]]
     """
-    member("readout", name, READOUTS)
-    empty = h.new_zeros(graphs, h.size(1))
-    if name == "max":
-        return empty.scatter_reduce(0, batch.unsqueeze(1).expand_as(h), h, "amax", include_self=False)
-    total = empty.index_add(0, batch, h)
-    if name == "sum":
-        return total
-    return total / torch.bincount(batch, minlength=graphs).clamp(min=1).to(h.dtype).unsqueeze(1)
+    return READOUTS[member("readout", name, READOUTS)](h, batch, graphs)
 
 
 class VirtualNode(nn.Module):
-    """A state of each graph that every node sees, and that sees the sum of all nodes.
+    """A virtual node: a state of each graph that every node sees, and that sees the sum of all nodes.
 
     Args:
         channels: width of nodes and state.
@@ -78,7 +58,7 @@ class VirtualNode(nn.Module):
         torch.Size([2, 4])
     """
 
-    __prepare_scriptable__ = unscriptable
+    __prepare_scriptable__ = refuse_script
 
     def __init__(self, channels: int, *, updates: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -90,7 +70,7 @@ class VirtualNode(nn.Module):
 
     def forward(self, number: int, state: Tensor, h: Tensor, batch: Tensor) -> Tensor:
         """Return the state ``[graphs, channels]`` after renewal ``number``, from nodes ``h [nodes, channels]``."""
-        fitting(h, width=self.start.size(1), weight=self.start, argument="h")
+        check_features(h, width=self.start.size(1), weight=self.start, argument="h")
         batch_vector("batch", batch, len(h))
         renewed = self.perceptrons[number](readout("sum", h, batch, len(state)) + state)
         return dropout(renewed, self.dropout, self.training)
@@ -123,7 +103,7 @@ class GraphClassifier(nn.Module):
 
     Example:
         >>> from graphkit.nn import GINEConv
-        >>> from graphkit.nn.graphs import GraphBatch
+        >>> from graphkit.nn.graph_models import GraphBatch
         >>> model = GraphClassifier(None, 8, 1, conv=lambda i, o: GINEConv(nn.Linear(i, o)), layers=2)
         >>> atoms, bonds = torch.zeros(4, 9, dtype=torch.long), torch.zeros(2, 3, dtype=torch.long)
         >>> two = GraphBatch(atoms, torch.tensor([[0, 2], [1, 3]]), bonds, torch.tensor([0, 0, 1, 1]), 2)
@@ -131,7 +111,7 @@ class GraphClassifier(nn.Module):
         torch.Size([2, 1])
     """
 
-    __prepare_scriptable__ = unscriptable
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,
@@ -174,7 +154,7 @@ class GraphClassifier(nn.Module):
     def forward(self, graphs: GraphBatch) -> Tensor:
         """Return one row of ``out_channels`` per graph."""
         if not isinstance(self.encode, AtomEncoder):
-            fitting(graphs.x, self.encode, weight=self.heads[0].weight)  # type: ignore[arg-type]
+            check_features(graphs.x, self.encode, weight=self.heads[0].weight)  # type: ignore[arg-type]
         batch_vector("graphs.batch", graphs.batch, len(graphs.x))
         h = self.encode(graphs.x)
         state = None if self.virtual is None else self.virtual.start.expand(graphs.graphs, -1)
@@ -201,7 +181,7 @@ class GraphClassifier(nn.Module):
 
 
 class StructureFree(nn.Module):
-    r"""What the features of the nodes alone are worth: no edge is looked at.
+    r"""A baseline that looks at no edge: what the features of the nodes alone are worth.
 
     Chemical sets: :math:`\hat y_g = \mathrm{MLP}(\sum_{i \in g} x_i)`, of a molecule a count of its atoms. Others:
     :math:`\hat y_g = \mathrm{MLP}'(\sum_{i \in g} \mathrm{MLP}(x_i))`.
@@ -216,13 +196,13 @@ class StructureFree(nn.Module):
     Source: the baselines of Errica et al. (2020), arXiv:1912.09893, for chemical and for social sets.
 
     Example:
-        >>> from graphkit.nn.graphs import GraphBatch
+        >>> from graphkit.nn.graph_models import GraphBatch
         >>> two = GraphBatch(torch.ones(3, 4), torch.zeros(2, 0, dtype=torch.long), None, torch.tensor([0, 0, 1]), 2)
         >>> StructureFree(4, 8, 2)(two).shape
         torch.Size([2, 2])
     """
 
-    __prepare_scriptable__ = unscriptable
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,
@@ -245,7 +225,7 @@ class StructureFree(nn.Module):
     def forward(self, graphs: GraphBatch) -> Tensor:
         """Return one row of ``out_channels`` per graph."""
         if not isinstance(self.encode, AtomEncoder):
-            fitting(graphs.x, first_map(self.each) or self.first)
+            check_features(graphs.x, first_linear(self.each) or self.first)
         batch_vector("graphs.batch", graphs.batch, len(graphs.x))
         h = readout("sum", self.each(self.encode(graphs.x)), graphs.batch, graphs.graphs)
         return self.last(dropout(torch.relu(self.first(h)), self.dropout, self.training))
@@ -257,3 +237,57 @@ def _skip(in_channels: int, out_channels: int) -> nn.Module:
 
 def _linear(in_channels: int, out_channels: int) -> tuple[nn.Module, ...]:
     return nn.Linear(in_channels, out_channels), nn.BatchNorm1d(out_channels), nn.ReLU()
+
+
+class GraphEncoder(nn.Module):
+    r"""An encoder of nodes, their mean and their largest feature in each graph, and a perceptron on both.
+
+    .. math::
+        z_g = W_2\,\sigma\Bigl(W_1 \bigl[\tfrac{1}{|g|} \sum_{i \in g} h_i \,\|\, \max_{i \in g} h_i\bigr]\Bigr)
+
+    An empty graph is read as zeros.
+
+    Args:
+        nodes: any module ``(x, edge_index, batch=batch) -> [nodes, hidden_channels]``, or one without ``batch``.
+        hidden_channels: width of what ``nodes`` gives.
+        out_channels: width of the result.
+        dropout: probability of zeroing a value inside the perceptron.
+
+    Source: Xu et al. (2019), arXiv:1810.00826, section 4.2, for reading a graph off its nodes; mean and maximum instead
+    of the sum, so that an embedding does not grow with the graph.
+
+    Example:
+        >>> from graphkit.nn import Encoder, GINConv
+        >>> mlp = lambda i, o: GINConv(nn.Linear(i, o))
+        >>> encoder = GraphEncoder(Encoder(2, 8, 8, conv=mlp), 8, 3)
+        >>> encoder(torch.ones(4, 2), torch.tensor([[0, 2], [1, 3]]), torch.tensor([0, 0, 1, 1]), graphs=2).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, nodes: nn.Module, hidden_channels: int, out_channels: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.nodes = nodes
+        self.dropout = within("dropout", dropout, 0.0, 1.0)
+        at_least("hidden_channels", hidden_channels, 1)
+        self.head = nn.Sequential(
+            Linear(2 * hidden_channels, hidden_channels),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            Linear(hidden_channels, out_channels),
+        )
+
+    @property
+    def first(self) -> nn.Module:
+        """The first convolution, or all of the encoder where it does not tell."""
+        found = getattr(self.nodes, "first", self.nodes)
+        return found if isinstance(found, nn.Module) else self.nodes
+
+    def forward(self, x: Any, edge_index: Any, batch: Tensor, *, graphs: int) -> Tensor:
+        """Return one row of ``out_channels`` for each of so many ``graphs``.
+
+        ``x [nodes, features]`` and ``edge_index``, in any form the encoder takes, are of all graphs; ``batch [nodes]``
+        says the graph of each node.
+        """
+        h = self.nodes(x, edge_index, batch=batch) if hasattr(self.nodes, "takes") else self.nodes(x, edge_index)
+        pooled = global_mean_pool(h, batch, graphs), global_max_pool(h, batch, graphs)
+        return self.head(torch.cat(pooled, dim=1))

@@ -10,7 +10,8 @@ from torch import nn
 from torch_geometric.nn import MessagePassing
 
 from graphkit._checks import torch_module
-from graphkit.nn.fused import WRITTEN, Fused
+from graphkit._torch_internals import generated_step, original_step
+from graphkit.nn.fused import GENERATED, Fused
 from graphkit.nn.spatial import GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv
 from graphkit.nn.spectral import ChebConv
 
@@ -24,7 +25,7 @@ PYGS: dict[type, Any] = {ours: pygs for pygs, ours in OURS.items()}
 
 
 @dataclass(frozen=True)
-class Exchange:
+class ExchangeReport:
     """What became of the message-passing layers of a model; printed, it says so in words.
 
     Args:
@@ -38,15 +39,16 @@ class Exchange:
     changed: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        said = f"{len(self.exchanged)} {_layers(len(self.exchanged))} exchanged"
-        said += f": {', '.join(map(_shown, self.exchanged))}" if self.exchanged else ""
-        changed = [f"\n{_shown(name)} differs: {reason}" for name, reason in self.changed.items()]
-        left = [f"\n{_shown(name)} left: {reason}" for name, reason in self.left.items()]
+        count = len(self.exchanged)
+        said = f"{count} {'layer' if count == 1 else 'layers'} exchanged"
+        said += f": {', '.join(map(_display_name, self.exchanged))}" if self.exchanged else ""
+        changed = [f"\n{_display_name(name)} differs: {reason}" for name, reason in self.changed.items()]
+        left = [f"\n{_display_name(name)} left: {reason}" for name, reason in self.left.items()]
         return "".join([said, *changed, *left])
 
 
-def accelerate(model: nn.Module) -> Exchange:
-    """Give every layer of PyG in a model that is also one of ours the faster way through, in place.
+def accelerate(model: nn.Module) -> ExchangeReport:
+    """Give every layer of PyG in a model that is also one of ours the faster way through, in place; say which.
 
     Weights, optimisers, hooks and all else stay: only classes change, so that ``model`` may be any module that holds
     PyG's layers, or a layer itself; one that was loaded from a pickle too. Subclasses, and layers that were altered
@@ -56,9 +58,6 @@ def accelerate(model: nn.Module) -> Exchange:
     Args:
         model: any module.
 
-    Returns:
-        What was exchanged and what was left.
-
     Raises:
         TypeError: for what is no module.
 
@@ -67,20 +66,17 @@ def accelerate(model: nn.Module) -> Exchange:
         >>> print(accelerate(model))
         2 layers exchanged: convs.0, convs.1
     """
-    return _exchanged(model, OURS)
+    return _exchange(model, OURS)
 
 
-def to_pyg(model: nn.Module) -> Exchange:
+def to_pyg(model: nn.Module) -> ExchangeReport:
     """Make PyG's layers of ours in a model, in place: for TorchScript, for deployment without graphkit, for a report.
 
     The opposite of ``accelerate``. Where PyG's numbers differ from ours, as the README lists, they are PyG's then.
     Layers whose options make them differ are named in ``changed``; on directed graphs those of ``ChebConv`` always do.
 
     Args:
-        model: any module.
-
-    Returns:
-        What was exchanged and what was left: subclasses, and layers that PyG does not have.
+        model: any module; its subclasses of layers, and layers that PyG does not have, are left.
 
     Raises:
         TypeError: for what is no module.
@@ -91,10 +87,10 @@ def to_pyg(model: nn.Module) -> Exchange:
         >>> type(conv) is torch_geometric.nn.GCNConv
         True
     """
-    return _exchanged(model, PYGS)
+    return _exchange(model, PYGS)
 
 
-def _exchanged(model: nn.Module, classes: dict[type, Any]) -> Exchange:
+def _exchange(model: nn.Module, classes: dict[type, Any]) -> ExchangeReport:
     exchanged: list[str] = []
     left: dict[str, str] = {}
     changed: dict[str, str] = {}
@@ -102,19 +98,19 @@ def _exchanged(model: nn.Module, classes: dict[type, Any]) -> Exchange:
         kind = type(module)
         if not isinstance(module, MessagePassing) or isinstance(module, Fused) != (classes is PYGS):
             continue
-        reason = None if kind in classes else _stranger(kind, classes)
+        reason = None if kind in classes else _missing_counterpart(kind, classes)
         if reason is None:
-            _take_class(module, classes[kind])
+            _set_class(module, classes[kind])
             reason = module.alteration() if isinstance(module, Fused) else None
             if reason is not None:
-                _take_class(module, kind)
+                _set_class(module, kind)
         if reason is not None:
             left[name] = reason
             continue
         exchanged.append(name)
         if (difference := _difference(module)) is not None:
             changed[name] = difference
-    return Exchange(tuple(exchanged), left, changed)
+    return ExchangeReport(tuple(exchanged), left, changed)
 
 
 def _difference(layer: Any) -> str | None:
@@ -129,7 +125,7 @@ def _difference(layer: Any) -> str | None:
     return None
 
 
-def _stranger(kind: type, classes: dict[type, Any]) -> str:
+def _missing_counterpart(kind: type, classes: dict[type, Any]) -> str:
     """Return why a layer has no other class to take."""
     known = next((base.__name__ for base in kind.__mro__ if base in classes), None)
     if known is not None:
@@ -137,24 +133,20 @@ def _stranger(kind: type, classes: dict[type, Any]) -> str:
     return f"{'PyG' if classes is PYGS else 'graphkit'} has no {kind.__name__}"
 
 
-def _take_class(module: Any, kind: Any) -> None:
+def _set_class(module: Any, kind: Any) -> None:
     """Make a layer one of another class, with what PyG finds out about a class and writes for it."""
     specimen = kind.__new__(kind)
     MessagePassing.__init__(specimen)
     explained, module.explain = module.explain, None
-    for step in WRITTEN:
+    for step in GENERATED:
         method = getattr(module.__dict__.get(step), "__func__", None)
-        for when in ("jinja", "orig"):  # explainers leave one or the other in the place of the class's
-            if method is not None and method is getattr(type(module), f"_{when}_{step}", None):
-                module.__dict__[step] = getattr(kind, f"_{when}_{step}").__get__(module)
+        for step_of in (generated_step, original_step):  # explainers leave one or the other in place of the class's
+            if method is not None and method is step_of(type(module), step):
+                module.__dict__[step] = step_of(kind, step).__get__(module)
     module.__class__ = kind
     module.inspector = specimen.inspector
     module.explain = explained
 
 
-def _layers(count: int) -> str:
-    return "layer" if count == 1 else "layers"
-
-
-def _shown(name: str) -> str:
+def _display_name(name: str) -> str:
     return name or "the model itself"

@@ -8,7 +8,7 @@ from torch import nn
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
 from graphkit.nn import GINConv, GINEConv, GraphClassifier, StructureFree, VirtualNode
-from graphkit.nn.graphs import GraphBatch, readout
+from graphkit.nn.graph_models import GraphBatch, readout
 
 
 def gin(i, o):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from graphkit._checks import at_least, features, same_graph_as_weights, to_numpy
-from graphkit.nn.fused import unscriptable
+from graphkit.nn.fused import refuse_script
 from graphkit.operators import Level, SparseOperator
 from graphkit.operators.pattern import Pattern
 
@@ -47,7 +47,7 @@ class LocallyConnectedConv(nn.Module):
         (torch.Size([10, 3, 2]), torch.Size([7, 2, 4]))
     """
 
-    __prepare_scriptable__ = unscriptable
+    __prepare_scriptable__ = refuse_script
 
     graph: Tensor
     bias: Tensor | None
@@ -133,4 +133,4 @@ def _blocks(rows: np.ndarray, columns: np.ndarray, out_channels: int, in_channel
     shape = (len(rows), out_channels, in_channels)
     row = np.broadcast_to(rows[:, None, None] * out_channels + np.arange(out_channels)[:, None], shape)
     column = np.broadcast_to(columns[:, None, None] * in_channels + np.arange(in_channels), shape)
-    return Pattern.from_coo(row.ravel(), column.ravel(), (nodes * out_channels, nodes * in_channels))
+    return Pattern.from_coordinates(row.ravel(), column.ravel(), (nodes * out_channels, nodes * in_channels))

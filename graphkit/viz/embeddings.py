@@ -1,4 +1,4 @@
-"""Pictures of embedding spaces: scatter before and after, distances of pairs, nearest neighbours."""
+"""Pictures of embedding spaces: scatter before and after, distances of pairs, galleries of nearest neighbours."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.patches import Rectangle
 
-from graphkit._checks import at_least, member
-from graphkit.viz.arguments import labels, several
-from graphkit.viz.arguments import names as names_of
-from graphkit.viz.arguments import spaces as spaces_of
-from graphkit.viz.figures import BLUE, GREEN, INK, ORANGE, PURPLE, VERMILION, figure, headline, literal, plain
+from graphkit._checks import at_least, member, text
+from graphkit.viz import figures as look
+from graphkit.viz.checks import as_list, embeddings, integers, labels, numbers
+from graphkit.viz.checks import names as names_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, "#56B4E9", "#B8A900", "#6B4C9A", "#7F7F7F", "#1B2A41")
+
+COLOURS: tuple[str, ...] = (look.BLUE, look.ORANGE, look.GREEN, look.VERMILION, look.PURPLE)
+COLOURS += ("#56B4E9", "#B8A900", "#6B4C9A", "#7F7F7F", "#1B2A41")
 """One per class; from the eleventh class they come again with another marker."""
 
 MARKERS = "o^sD"
@@ -67,9 +69,9 @@ def embedding_scatter(
         ['before', 'after']
     """
     y = labels("y", y)
-    spaces = spaces_of("spaces", spaces, len(y))
+    spaces = embeddings("spaces", spaces, len(y))
     known = names_of("names", names, int(y.max(initial=-1)) + 1)
-    methods = [member("methods", method, METHODS) for method in several("methods", methods, "names")]
+    methods = [member("methods", method, METHODS) for method in as_list("methods", methods, "names")]
     if not methods:
         raise ValueError("`methods` must hold at least one of 'PCA' and 't-SNE'.")
     labelled = np.flatnonzero(y >= 0)
@@ -79,11 +81,11 @@ def embedding_scatter(
     classes = np.unique(y[labelled])
     lines = int(4.6 * len(methods) / LINE) - 2
     columns = min(COLUMNS, -(-len(classes) // lines))
-    longest = max(len(literal(name, NAME)) for name in known) if known else 0
+    longest = max(len(look.escape(name, NAME)) for name in known) if known else 0
     legend = 0.7 + columns * max(COLUMN, 0.45 + 0.11 * longest)
-    picture = figure(5.2 * len(spaces) + legend + 0.15, 4.6 * len(methods) + 1.6)
+    picture = look.new_figure(5.2 * len(spaces) + legend + 0.15, 4.6 * len(methods) + 1.6)
     width, height = picture.get_size_inches()
-    headline(picture, title, note, (0.45 / width, 1 - 0.2 / height, 1 - 0.62 / height), spacing=1.4)
+    look.draw_headline(picture, title, note, (0.45 / width, 1 - 0.2 / height, 1 - 0.62 / height), spacing=1.4)
     grid = picture.subplots(len(methods), len(spaces), squeeze=False)
     picture.subplots_adjust(
         left=0.45 / width,
@@ -96,21 +98,21 @@ def embedding_scatter(
     for row, method in enumerate(methods):
         for column, (heading, values) in enumerate(spaces.items()):
             axes = grid[row, column]
-            _scatter(axes, flattened(values[chosen], method), y[chosen], classes)
-            axes.set_title(literal(heading) if row == 0 else "", fontsize=15, color=INK, pad=8)
-            axes.set_ylabel(method if column == 0 else "", fontsize=14, color=INK)
-    _legend(picture, classes, known, 1 - (legend - 0.15) / width, lines, columns)
+            _draw_scatter(axes, project_to_plane(values[chosen], method), y[chosen], classes)
+            axes.set_title(look.escape(heading) if row == 0 else "", fontsize=15, color=look.INK, pad=8)
+            axes.set_ylabel(method if column == 0 else "", fontsize=14, color=look.INK)
+    _draw_legend(picture, classes, known, 1 - (legend - 0.15) / width, lines, columns)
     return picture
 
 
-def flattened(values: np.ndarray, method: str) -> np.ndarray:
+def project_to_plane(values: np.ndarray, method: str) -> np.ndarray:
     """Return two coordinates per row, ``[items, 2]``, by "PCA" or "t-SNE" of the rows scaled to length 1.
 
     Raises:
         ValueError: for another method.
 
     Example:
-        >>> flattened(np.eye(4), "PCA").shape
+        >>> project_to_plane(np.eye(4), "PCA").shape
         (4, 2)
     """
     from sklearn.decomposition import PCA
@@ -133,7 +135,7 @@ def flattened(values: np.ndarray, method: str) -> np.ndarray:
     return made.fit_transform(unit.astype(np.float32))
 
 
-def _scatter(axes: Axes, points: np.ndarray, y: np.ndarray, classes: np.ndarray) -> None:
+def _draw_scatter(axes: Axes, points: np.ndarray, y: np.ndarray, classes: np.ndarray) -> None:
     """Draw points, no axis: only who is near whom can be read."""
     size = 26 if len(points) < 400 else 9
     for number, label in enumerate(classes):
@@ -146,7 +148,7 @@ def _scatter(axes: Axes, points: np.ndarray, y: np.ndarray, classes: np.ndarray)
         spine.set_color("#DDDDDD")
 
 
-def _legend(
+def _draw_legend(
     picture: Figure, classes: np.ndarray, names: Sequence[str] | None, left: float, lines: int, columns: int
 ) -> None:
     """Name the classes beside the pictures, as many as there is room for."""
@@ -160,7 +162,7 @@ def _legend(
             marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
             color=COLOURS[number % len(COLOURS)],
             markersize=8,
-            label=literal(names[int(label)], NAME) if names else str(label),
+            label=look.escape(names[int(label)], NAME) if names else str(label),
         )
         for number, label in enumerate(classes)
     ]
@@ -169,7 +171,7 @@ def _legend(
         marks = [*marks[:-left_out], Line2D([], [], linestyle="", label=f"{left_out} more")]
     picture.legend(
         handles=marks, ncols=columns, columnspacing=0.8, handletextpad=0.1, loc="center left",
-        bbox_to_anchor=(left, 0.5), frameon=False, fontsize=12, labelcolor=INK,
+        bbox_to_anchor=(left, 0.5), frameon=False, fontsize=12, labelcolor=look.INK,
         title="class", title_fontsize=12,
     )  # fmt: skip
 
@@ -200,7 +202,7 @@ def pair_distances(
         'apart, 0.0 % overlap'
     """
     y = labels("y", y)
-    spaces = spaces_of("spaces", spaces, len(y))
+    spaces = embeddings("spaces", spaces, len(y))
     at_least("most", most, 2)
     labelled = np.flatnonzero(y >= 0)
     chosen = labelled[np.linspace(0, len(labelled) - 1, min(most, len(labelled))).astype(int)]
@@ -208,23 +210,22 @@ def pair_distances(
     same = y[chosen][upper[0]] == y[chosen][upper[1]]
     if same.all() or not same.any():
         raise ValueError("`y` must have pairs of one class and pairs of two.")
-    picture = figure(5.4 * len(spaces) + 0.5, 5.3)
+    picture = look.new_figure(5.4 * len(spaces) + 0.5, 5.3)
     width = picture.get_size_inches()[0]
-    headline(picture, title, note, (0.8 / width, 0.955, 0.875), spacing=1.4)
+    look.draw_headline(picture, title, note, (0.8 / width, 0.955, 0.875), spacing=1.4)
     panels = picture.subplots(1, len(spaces), squeeze=False, sharey=False)[0]
     picture.subplots_adjust(left=0.8 / width, right=1 - 0.3 / width, bottom=0.15, top=0.7, wspace=0.22)
     for axes, (heading, values) in zip(panels, spaces.items(), strict=True):
         unit = values[chosen] / np.maximum(np.linalg.norm(values[chosen], axis=1, keepdims=True), 1e-12)
         distance = (1 - unit @ unit.T)[upper]
-        plain(axes, xlabel="distance (1 - cosine)", ylabel="density" if axes is panels[0] else "")
+        look.style_axes(axes, xlabel="distance (1 - cosine)", ylabel="density" if axes is panels[0] else "")
         bins = np.linspace(min(distance.min(), 0), max(distance.max(), 1e-6), 61)
-        for kind, colour, label in ((same, BLUE, "same class"), (~same, VERMILION, "different classes")):
+        for kind, colour, label in ((same, look.BLUE, "same class"), (~same, look.VERMILION, "different classes")):
             axes.hist(distance[kind], bins=bins, density=True, color=colour, alpha=0.6, label=label)
         axes.set_yticks([])
-        axes.set_title(
-            f"{literal(heading)}, {100 * _overlap(distance, same):.1f} % overlap", fontsize=14, color=INK, pad=8
-        )
-    panels[-1].legend(frameon=False, fontsize=12, labelcolor=INK, loc="upper left" if len(panels) == 1 else "best")
+        overlap = f"{100 * _overlap(distance, same):.1f} % overlap"
+        axes.set_title(f"{look.escape(heading)}, {overlap}", fontsize=14, color=look.INK, pad=8)
+    panels[-1].legend(frameon=False, fontsize=12, labelcolor=look.INK, loc="upper left" if len(panels) == 1 else "best")
     return picture
 
 
@@ -233,3 +234,84 @@ def _overlap(distance: np.ndarray, same: np.ndarray) -> float:
     near, far = distance[same], np.sort(distance[~same])
     below = np.searchsorted(far, near) + np.searchsorted(far, near, side="right")
     return float(below.sum() / (2 * len(near) * len(far)))
+
+
+def neighbour_gallery(
+    queries: np.ndarray,
+    nearest: np.ndarray,
+    y: np.ndarray,
+    *,
+    title: str,
+    note: str = "",
+    images: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
+) -> Figure:
+    """Return a row for each query: itself, then its nearest items; green where the class is the query's, red where not.
+
+    Args:
+        queries: items that ask ``[queries]``.
+        nearest: the items nearest to each, nearest first ``[queries, shown]``; -1 where fewer answered.
+        y: labels of all items.
+        title: what was embedded.
+        note: a line under the title.
+        images: a grey picture of each item ``[items, height, width]``; without it the class is written out.
+        names: of the classes, in the order of the labels.
+
+    Raises:
+        ValueError: unless there is a row of nearest items for each query, an image for each item and a name for each
+            class, and all items are there.
+        TypeError: for what are no integers, numbers or texts.
+
+    Example:
+        >>> picture = neighbour_gallery(np.array([0]), np.array([[1, 2]]), np.array([0, 0, 1]), title="three items")
+        >>> len(picture.axes)
+        3
+    """
+    y = labels("y", y)
+    queries = integers("queries", queries, "queries", below=len(y))
+    nearest = integers("nearest", nearest, "queries", "shown", least=-1, below=len(y))
+    if len(queries) != len(nearest) or not nearest.size:
+        raise ValueError(f"`nearest` must have a row for each of {len(queries)} queries, got {list(nearest.shape)}.")
+    known = names_of("names", names, int(y.max(initial=-1)) + 1)
+    if images is not None and len(images := numbers("images", images, "items", "height", "width")) != len(y):
+        raise ValueError(f"`images` must hold one for each of {len(y)} items, got {len(images)}.")
+    shown, answered = nearest.shape[1], nearest >= 0
+    wrong = int(((y[nearest] != y[queries][:, None]) & answered).sum())
+    told = f"left: the query; then its {shown} nearest, {wrong} of {answered.sum()} of another class (red)"
+    below = f"{note}\n{told}" if text("note", note) else told
+    side = 0.78
+    lines = 1 + (note.count("\n") + 1 if note else 0)
+    head = 0.75 + 0.21 * lines
+    picture = look.new_figure(max(side * (shown + 1) + 1.5, 5.5), side * len(queries) + head + 0.2)
+    width, height = picture.get_size_inches()
+    look.draw_headline(
+        picture, title, below, (0.5 / width, 1 - 0.2 / height, 1 - 0.58 / height), sizes=(15, 10), spacing=1.4
+    )
+    for row, (query, answers) in enumerate(zip(queries, nearest, strict=True)):
+        for column, item in enumerate([query, *answers[answers >= 0]]):
+            gap = 0.0 if column == 0 else 0.35
+            left, bottom = 0.5 + side * column + gap, height - head - side * (row + 1)
+            axes = picture.add_axes((left / width, bottom / height, 0.9 * side / width, 0.9 * side / height))
+            colour = look.INK if column == 0 else look.GREEN if y[item] == y[query] else look.VERMILION
+            _draw_item(axes, item, y, images, known, colour)
+    return picture
+
+
+def _draw_item(
+    axes: Axes, item: int, y: np.ndarray, images: np.ndarray | None, names: Sequence[str] | None, colour: str
+) -> None:
+    """Draw one item."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    if images is None:
+        shown = str(y[item]) if not names or y[item] < 0 else names[int(y[item])]
+        axes.add_patch(Rectangle((0, 0), 1, 1, color=colour, alpha=0.12))
+        axes.text(0.5, 0.62, look.escape(shown, 9), ha="center", va="center", fontsize=11, color=look.INK)
+        axes.text(0.5, 0.22, f"#{item}", ha="center", va="center", fontsize=7, color=look.GREY)
+    else:
+        axes.imshow(images[item], cmap="gray_r", extent=(0, 1, 0, 1), interpolation="nearest")
+    for spine in axes.spines.values():
+        spine.set_color(colour)
+        spine.set_linewidth(2.2)
