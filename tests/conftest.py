@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from graphkit.cli import main
 from graphkit.cli.stages import Stages
-from graphkit.data import cards
+from graphkit.data.catalog import cards
 from tests import raw_arxiv
 
 # Kernels compile at their first call, which is no fault of the example that happens to make it; and what fails for one

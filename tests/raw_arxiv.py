@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from graphkit.data import cards
+from graphkit.data.catalog import cards
 
 NODES, EDGES, FEATURES, CLASSES = 120, 400, 128, 40
 

@@ -157,7 +157,11 @@ def train(
     require_split(asked.source, split)
 
     preload(
-        "torch_geometric.data", "lightning_fabric", "graphkit.data.loading", "graphkit.nn", "graphkit.training.study"
+        "torch_geometric.data",
+        "lightning_fabric",
+        "graphkit.data.catalog.loading",
+        "graphkit.nn",
+        "graphkit.training.study",
     )
     import graphkit.data
     import graphkit.training
@@ -168,7 +172,7 @@ def train(
     data: Any
     begin(f"loading {asked.name}")
     if partitions is not None:
-        data = graphkit.data.Partitions(partitions, around=keep_around)
+        data = graphkit.data.Partitions(partitions, keep_halo=keep_around)
         data.require_name(asked.known_as())
     elif split_per_seed:
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
@@ -176,7 +180,7 @@ def train(
         data = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
         require_drawn(data, split_seed)
     if undirected:
-        data = graphkit.data.undirected(data)
+        data = graphkit.data.to_undirected(data)
     edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
     use_threads(threads, edges)
     first = stated().rank == 0

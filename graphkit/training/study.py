@@ -110,7 +110,7 @@ def train(
     instance("command", command, str, "text")
     if isinstance(data, Partitions):
         try:
-            data.require(stated().count)
+            data.require_processes(stated().count)
         except ValueError as error:
             raise JobError(str(error)) from None
         if splits is not None or workers:

@@ -14,7 +14,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from graphkit.data import cards
+from graphkit.data.catalog import cards
 
 NODES, TRAIN, TEST, FEATURES, CLASSES = 600, 6, 40, 12, 3
 FOLDER = Path("planetoid/PubMed/raw")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from graphkit.data import labelled_by, load
-from graphkit.data.attributes import ATTRIBUTES
+from graphkit.data import label_by, load
+from graphkit.data.transforms import ATTRIBUTES
 
 
 @pytest.fixture
@@ -22,11 +22,11 @@ def people(generator) -> Data:
 def test_values_become_classes_in_ascending_order(people, name):
     column = people.attributes[:, ATTRIBUTES.index(name)].tolist()
     number = {value: at for at, value in enumerate(sorted(set(column) - {-1}))} | {-1: -1}
-    assert labelled_by(people, name).y.tolist() == [number[value] for value in column]
+    assert label_by(people, name).y.tolist() == [number[value] for value in column]
 
 
 def test_x_is_every_other_attribute_and_no_label(people):
-    data = labelled_by(people, "year", "dormitory")
+    data = label_by(people, "year", "dormitory")
     others = [at for at, name in enumerate(ATTRIBUTES) if name not in ("year", "dormitory")]
     columns = []
     for at in others:
@@ -35,12 +35,12 @@ def test_x_is_every_other_attribute_and_no_label(people):
     assert torch.equal(data.x, torch.stack(columns, dim=1))
     assert (data.x.sum(1) == 5).all()
     assert data.label_names == ["year", "dormitory"]
-    assert torch.equal(data.y[:, 0], labelled_by(people, "year").y)
+    assert torch.equal(data.y[:, 0], label_by(people, "year").y)
 
 
 def test_rare_values_are_no_classes(people):
     people.attributes[0, 5] = 999
-    y = labelled_by(people, "year", least=2).y
+    y = label_by(people, "year", least=2).y
     assert y[0] == -1
     assert y.max() == len(set(people.attributes[1:, 5].tolist()) - {-1}) - 1
 
@@ -49,7 +49,7 @@ def test_the_graph_given_is_not_changed_and_its_split_does_not_stay(people):
     people.train_mask = torch.ones(60, dtype=torch.bool)
     people.protocol = {"split": "own"}
     before = people.clone()
-    data = labelled_by(people, "year")
+    data = label_by(people, "year")
     assert "train_mask" not in data
     assert "protocol" not in data
     assert torch.equal(people.x, before.x)
@@ -59,7 +59,7 @@ def test_the_graph_given_is_not_changed_and_its_split_does_not_stay(people):
 
 def test_gender_and_the_other_six_are_pygs_form(mirror):
     data = load("facebook100-amherst41")
-    again = labelled_by(data, "gender")
+    again = label_by(data, "gender")
     assert torch.equal(again.x, data.x)
     assert torch.equal(again.y, data.y)
 
@@ -76,12 +76,12 @@ def test_the_attributes_are_those_of_the_file(mirror):
 
 def test_what_cannot_be_is_refused(people):
     with pytest.raises(ValueError, match=r"`names` 'yaer' is not known\. Did you mean 'year'"):
-        labelled_by(people, "yaer")
+        label_by(people, "yaer")
     with pytest.raises(ValueError, match="one or more different attributes"):
-        labelled_by(people)
+        label_by(people)
     with pytest.raises(ValueError, match="one or more different attributes"):
-        labelled_by(people, "year", "year")
+        label_by(people, "year", "year")
     with pytest.raises(ValueError, match="`least` must be an integer of at least 1"):
-        labelled_by(people, "year", least=0)
+        label_by(people, "year", least=0)
     with pytest.raises(ValueError, match="must have `attributes`"):
-        labelled_by(load("karate"), "year")
+        label_by(load("karate"), "year")

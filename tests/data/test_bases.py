@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-from graphkit.data import AddFourierBasis, bases, cached_fourier_basis
+from graphkit.data import AddFourierBasis, cached_fourier_basis, fourier_bases
 from graphkit.operators import FourierBasis, fourier_basis, laplacian
 from tests.contracts import EXACT
 from tests.graphs import BY_NAME
@@ -30,7 +30,7 @@ def solved(monkeypatch) -> list[object]:
         calls.append(arguments)
         return fourier_basis(*arguments, **options)
 
-    monkeypatch.setattr(bases, "fourier_basis", counted)
+    monkeypatch.setattr(fourier_bases, "fourier_basis", counted)
     return calls
 
 
@@ -79,7 +79,7 @@ def test_whatever_changes_the_basis_changes_the_key(tmp_path, solved):
 
 def test_another_version_of_the_solvers_is_another_basis(tmp_path, solved, monkeypatch):
     asked(tmp_path)
-    monkeypatch.setattr(bases, "SOLVERS", bases.SOLVERS + 1)
+    monkeypatch.setattr(fourier_bases, "SOLVERS_VERSION", fourier_bases.SOLVERS_VERSION + 1)
     asked(tmp_path)
     assert len(solved) == 2
 

@@ -9,7 +9,7 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
-from graphkit.data.batches import ClassBatches
+from graphkit.data.sampling.class_batches import ClassBatches
 
 Y = torch.tensor([0] * 9 + [1] * 3 + [2] * 6 + [3] + [-1] * 4)
 

@@ -10,7 +10,7 @@ import torch
 from torch_geometric.data import Data
 
 from graphkit.data import content_sha256
-from graphkit.data.content import dense, sparse_parts, tensors_sha256
+from graphkit.data.fingerprint import from_sparse_parts, sparse_parts, tensors_sha256
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_the_order_of_edges_and_the_form_of_x_do_not_matter(data):
 
 
 def test_a_dense_matrix_is_read_in_blocks_to_the_same_fingerprint(data, monkeypatch):
-    monkeypatch.setattr("graphkit.data.content.BLOCK", 8)
+    monkeypatch.setattr("graphkit.data.fingerprint.BLOCK", 8)
     data.x[2:4] = 0
     assert content_sha256(data) == content_sha256(data.clone().update({"x": data.x.to_sparse()}))
 
@@ -69,6 +69,6 @@ def test_names_types_and_shapes_count():
 
 
 def test_sparse_parts_come_back(data):
-    assert torch.equal(dense(sparse_parts(data.x)), data.x)
-    assert torch.equal(dense(sparse_parts(data.x.to_sparse())), data.x)
-    assert dense(sparse_parts(torch.zeros(0, 3))).shape == (0, 3)
+    assert torch.equal(from_sparse_parts(sparse_parts(data.x)), data.x)
+    assert torch.equal(from_sparse_parts(sparse_parts(data.x.to_sparse())), data.x)
+    assert from_sparse_parts(sparse_parts(torch.zeros(0, 3))).shape == (0, 3)

@@ -20,21 +20,21 @@ from graphkit.data import (
     DataError,
     GraphSet,
     Synthetic,
-    cache,
     cached_fourier_basis,
     fetch,
     import_graph,
     load,
+    open_stored,
     partition,
-    runs,
     store,
-    stored,
     synthesize,
     verify,
 )
-from graphkit.data.content import tensors_sha256
-from graphkit.data.partitions import Partitions
-from graphkit.data.typed import flat
+from graphkit.data.catalog import cache
+from graphkit.data.disk import external_sort
+from graphkit.data.distributed.partitions import Partitions
+from graphkit.data.fingerprint import tensors_sha256
+from graphkit.data.hetero import flatten
 from tests import raw_arxiv
 
 Content = dict[str, Any]
@@ -77,7 +77,7 @@ def write_half(home: Path) -> None:
         if not (home.parent / f"{name}.npy").exists():
             np.save(home.parent / f"{name}.npy", table)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "merge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(external_sort, "merge_runs", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             read_half(home)
 
@@ -85,7 +85,7 @@ def write_half(home: Path) -> None:
 def read_half(home: Path) -> Content:
     at = home.parent
     options = {"features": at / "x.npy", "labels": at / "y.npy", "relabel": True, "undirected": True, "piece": 20}
-    return of_data(stored(import_graph(at / "edges.npy", home / "graph", **options).folder))
+    return of_data(open_stored(import_graph(at / "edges.npy", home / "graph", **options).folder))
 
 
 RING = torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]])
@@ -115,20 +115,20 @@ def drawn() -> dict[str, Any]:
 
 def write_caches(home: Path) -> None:
     for name, data in drawn().items():
-        cache.store(data, home / f"{name}.safetensors")
+        cache.write_graph(data, home / f"{name}.safetensors")
 
 
 def read_caches(home: Path) -> Content:
     found: Content = {}
     for name, data in drawn().items():
-        back = cache.restored(home / f"{name}.safetensors") or data  # as `load` reads anew what is not whole
-        held = flat(back) if isinstance(back, HeteroData) else getattr(back, "_data", back).to_dict()
+        back = cache.read_graph(home / f"{name}.safetensors") or data  # as `load` reads anew what is not whole
+        held = flatten(back) if isinstance(back, HeteroData) else getattr(back, "_data", back).to_dict()
         found |= {f"{name}.{field}": torch.as_tensor(value) for field, value in held.items() if value is not None}
     return found
 
 
 CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], Content]]] = {
-    "store": (write_stored, lambda home: of_data(stored(home / "graph"))),
+    "store": (write_stored, lambda home: of_data(open_stored(home / "graph"))),
     "synthesize": (write_synthetic, lambda home: of_data(load(home / "graph"))),
     "partition": (write_parts, read_parts),
     "import_graph": (write_half, read_half),
@@ -138,7 +138,7 @@ CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], Content]]] = {
 ELSEWHERE = {
     "AddFourierBasis": "calls `cached_fourier_basis`",
     "Partitions": "reads what `partition` wrote",
-    "stored": "reads what `store` wrote",
+    "open_stored": "reads what `store` wrote",
     "synthesize_ogb": "text that is read as a data set; see the test of data sets without checksums",
 }
 """Public names that take a folder and are covered by another case."""
@@ -151,7 +151,7 @@ def test_every_public_writer_is_among_the_cases():
         made = made.__init__ if inspect.isclass(made) else made
         if {"folder", "to", "cache_dir"} & set(inspect.signature(made).parameters):
             named.add(name)
-    named.discard("GraphStore")  # what a manifest says, not one who reads it
+    named.discard("StoredGraph")  # what a manifest says, not one who reads it
     assert named - set(ELSEWHERE) <= set(CASES)
 
 

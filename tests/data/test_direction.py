@@ -7,7 +7,7 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.transforms import ToUndirected
 
-from graphkit.data import load, store, stored, undirected
+from graphkit.data import load, open_stored, store, to_undirected
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def data(generator) -> Data:
 
 def test_it_is_what_pyg_makes_of_it_and_the_given_graph_stays(data):
     before = data.edge_index.clone()
-    made = undirected(data)
+    made = to_undirected(data)
     assert torch.equal(made.edge_index, ToUndirected()(data.clone()).edge_index)
     assert made.is_undirected()
     assert made.undirected
@@ -29,14 +29,14 @@ def test_it_is_what_pyg_makes_of_it_and_the_given_graph_stays(data):
 
 def test_what_cannot_be_made_undirected_is_refused(data, tmp_path):
     with pytest.raises(ValueError, match="in both directions already; leave it out"):
-        undirected(load("karate"))
+        to_undirected(load("karate"))
     with pytest.raises(ValueError, match="in both directions already"):
-        undirected(undirected(data))
+        to_undirected(to_undirected(data))
     with pytest.raises(ValueError, match="must be one graph with `edge_index` to be made undirected, got dict"):
-        undirected({})
+        to_undirected({})
     store(data, tmp_path / "kept", name="kept")
     with pytest.raises(ValueError, match=r"the edges of 'kept' stay on the disk as they are; .*`--undirected`"):
-        undirected(stored(tmp_path / "kept"))
+        to_undirected(open_stored(tmp_path / "kept"))
     data.edge_weight = torch.ones(40)
     with pytest.raises(ValueError, match="which value of `edge_weight` a reverse edge has"):
-        undirected(data)
+        to_undirected(data)

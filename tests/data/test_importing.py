@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch_geometric.utils import coalesce, to_undirected
 
-from graphkit.data import DataError, import_graph, importing, runs, stored
-from graphkit.data.arrays import ArrayWriter
+from graphkit.data import DataError, import_graph, open_stored
+from graphkit.data.disk import external_sort, graph_import
+from graphkit.data.disk.arrays import ArrayWriter
 
 NODES = 60
 EDGES = np.random.default_rng(0).integers(NODES, size=(300, 2))
@@ -60,7 +61,7 @@ def same_edges(kept, expected: torch.Tensor) -> bool:
 @pytest.mark.parametrize("piece", [37, 10_000])
 def test_every_form_in_any_pieces_gives_the_same_graph(tmp_path, form, piece):
     import_graph(written(tmp_path, form), tmp_path / "graph", piece=piece)
-    kept = stored(tmp_path / "graph", verify=True)
+    kept = open_stored(tmp_path / "graph", verify=True)
     assert kept.num_nodes == NODES
     assert same_edges(kept, torch.from_numpy(EDGES.T.copy()))
     assert {path.name for path in (tmp_path / "graph").iterdir()} == {"edge_index.npy", "pointers.npy", "manifest.json"}
@@ -73,7 +74,7 @@ def test_numbers_in_quotes_are_numbers_and_no_names(tmp_path, names, mark):
     (tmp_path / "edges.csv").write_text(mark + names + rows, encoding="utf-8")
     (tmp_path / "y.csv").write_text(mark + "".join(f"{label}\n" for label in Y.tolist()), encoding="utf-8")
     import_graph(tmp_path / "edges.csv", tmp_path / "graph", labels=tmp_path / "y.csv")
-    kept = stored(tmp_path / "graph")
+    kept = open_stored(tmp_path / "graph")
     assert same_edges(kept, torch.from_numpy(EDGES.T.copy()))
     assert kept.y.tolist() == Y.tolist()
 
@@ -91,7 +92,7 @@ def test_ids_stored_as_real_numbers_are_ids_where_they_are_whole(tmp_path, form)
     else:
         path.write_text("".join(f"{source:e},{target}\n" for source, target in EDGES.tolist()))
     import_graph(path, tmp_path / "graph")
-    assert same_edges(stored(tmp_path / "graph"), torch.from_numpy(EDGES.T.copy()))
+    assert same_edges(open_stored(tmp_path / "graph"), torch.from_numpy(EDGES.T.copy()))
 
 
 def test_ids_that_single_precision_may_have_merged_are_refused(tmp_path):
@@ -104,7 +105,7 @@ def test_undirected_is_what_pyg_makes_of_it(tmp_path):
     halves = [csv(tmp_path / f"{number}.csv", half) for number, half in enumerate(np.array_split(EDGES, 2))]
     made = import_graph(halves, tmp_path / "graph", undirected=True, piece=100)
     expected = coalesce(to_undirected(torch.from_numpy(EDGES.T.copy())))
-    assert same_edges(stored(tmp_path / "graph"), expected)
+    assert same_edges(open_stored(tmp_path / "graph"), expected)
     assert (made.edges, made.undirected) == (expected.size(1), True)
 
 
@@ -117,7 +118,7 @@ def test_features_labels_and_a_split_come_with_it(tmp_path):
         "split": tmp_path / "split.npz",
     }
     import_graph(written(tmp_path, "csv"), tmp_path / "graph", name="mine", **given)
-    kept = stored(tmp_path / "graph")
+    kept = open_stored(tmp_path / "graph")
     assert torch.equal(kept.x, torch.from_numpy(X))
     assert kept.y.tolist() == Y.tolist()
     assert [int(kept[f"{part}_mask"].sum()) for part in ("train", "val", "test")] == [20, 20, 20]
@@ -130,14 +131,14 @@ def test_a_split_may_be_a_folder_as_ogb_has_it(tmp_path):
     for part, begin in (("train", 0), ("valid", 20), ("test", 40)):
         csv(folder / f"{part}.csv.gz", np.arange(begin, begin + 20)[:, None])
     import_graph(written(tmp_path, "npy"), tmp_path / "graph", split=folder)
-    assert stored(tmp_path / "graph").val_mask.nonzero().flatten().tolist() == list(range(20, 40))
+    assert open_stored(tmp_path / "graph").val_mask.nonzero().flatten().tolist() == list(range(20, 40))
 
 
 def test_relabelled_nodes_keep_what_they_were_called(tmp_path):
     called = np.sort(np.random.default_rng(2).integers(-(2**62), 2**62, size=NODES))
     np.save(tmp_path / "edges.npy", called[EDGES])
     import_graph(tmp_path / "edges.npy", tmp_path / "graph", relabel=True, piece=50)
-    kept = stored(tmp_path / "graph")
+    kept = open_stored(tmp_path / "graph")
     assert kept.original_id.tolist() == called.tolist()
     assert same_edges(kept, torch.from_numpy(EDGES.T.copy()))
 
@@ -145,7 +146,7 @@ def test_relabelled_nodes_keep_what_they_were_called(tmp_path):
 def test_nodes_without_edges_are_there_where_their_number_is_said(tmp_path):
     path = csv(tmp_path / "edges.csv", [[0, 4], [4, 2]])
     import_graph(path, tmp_path / "graph", nodes=9)
-    assert stored(tmp_path / "graph").num_nodes == 9
+    assert open_stored(tmp_path / "graph").num_nodes == 9
 
 
 class TestResumption:
@@ -176,25 +177,26 @@ class TestResumption:
                 import_graph(path, tmp_path / "again", **options)
         assert not (tmp_path / "again").exists()
         with pytest.raises(DataError, match="holds no manifest"):
-            stored(tmp_path / ".again.partial")
+            open_stored(tmp_path / ".again.partial")
         again = import_graph(path, tmp_path / "again", **options)
         assert again.fingerprint == whole.fingerprint
         assert not (tmp_path / ".again.partial").exists()
 
     def test_what_was_read_is_not_read_again(self, tmp_path, options, monkeypatch):
         path = written(tmp_path, "csv")
-        merge = runs.merge
-        monkeypatch.setattr(runs, "merge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        merge = external_sort.merge_runs
+        monkeypatch.setattr(external_sort, "merge_runs", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             import_graph(path, tmp_path / "graph", **options)
-        monkeypatch.setattr(runs, "merge", merge)
-        monkeypatch.setattr(importing.tables, "pieces", lambda *_, **__: pytest.fail("it was read again"))
+        monkeypatch.setattr(external_sort, "merge_runs", merge)
+        monkeypatch.setattr(graph_import.tables, "read_chunks", lambda *_, **__: pytest.fail("it was read again"))
         assert import_graph(path, tmp_path / "graph", **options).nodes == NODES
 
     def test_a_killed_process_leaves_nothing_that_is_taken_for_a_graph(self, tmp_path, options):
         path = written(tmp_path, "csv")
         script = (
-            "import os, sys; from graphkit.data import import_graph, runs; runs.merge = lambda *_, **__: os._exit(9); "
+            "import os, sys; from graphkit.data import import_graph; from graphkit.data.disk import external_sort; "
+            "external_sort.merge_runs = lambda *_, **__: os._exit(9); "
             "import_graph(sys.argv[1], sys.argv[2], features=sys.argv[3], undirected=True, piece=40)"
         )
         arguments = [str(path), str(tmp_path / "graph"), str(tmp_path / "x.npy")]
@@ -214,12 +216,12 @@ class TestResumption:
                 (partial / name).write_text("{")
         made = import_graph(path, tmp_path / "graph", **options)
         assert made.fingerprint == import_graph(path, tmp_path / "other", **options).fingerprint
-        assert torch.equal(stored(made.folder).x, torch.from_numpy(X))
+        assert torch.equal(open_stored(made.folder).x, torch.from_numpy(X))
 
     def test_another_job_in_the_same_place_is_told(self, tmp_path, options, monkeypatch):
         path = written(tmp_path, "csv")
         with monkeypatch.context() as patch:
-            patch.setattr(runs, "merge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(external_sort, "merge_runs", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 import_graph(path, tmp_path / "graph", **options)
         with pytest.raises(DataError, match="an unfinished import of other files, or with other options"):
@@ -236,7 +238,7 @@ class TestResumption:
             again.append(told)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(runs, "merge", meanwhile)
+        monkeypatch.setattr(external_sort, "merge_runs", meanwhile)
         with pytest.raises(KeyboardInterrupt):
             import_graph(path, tmp_path / "graph", **options)
         assert len(again) == 1

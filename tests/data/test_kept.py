@@ -20,18 +20,18 @@ from graphkit.data import (
     Synthetic,
     cached_fourier_basis,
     fetch,
-    files,
     import_graph,
-    kept,
     load,
+    open_stored,
     partition,
     store,
-    stored,
     synthesize,
     synthesize_ogb,
 )
-from graphkit.data.files import working_folder
-from graphkit.data.sources import SOURCES
+from graphkit.data.catalog import cache
+from graphkit.data.catalog.sources import SOURCES
+from graphkit.data.disk import checked_files
+from graphkit.data.disk.checked_files import working_folder
 
 SMALL = Synthetic(nodes=100, edges=400, features=8, classes=4)
 RING = torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]])
@@ -44,50 +44,50 @@ class TestTheBound:
     )
     def test_it_is_a_size(self, monkeypatch, text, bytes_):
         monkeypatch.setenv("GRAPHKIT_CACHE_LIMIT", text)
-        assert kept.cache_limit() == bytes_
+        assert cache.cache_limit() == bytes_
 
     @pytest.mark.parametrize("text", ["much", "-1", "10XB", "GB", "1e9"])
     def test_what_is_no_size_is_refused_by_its_name(self, monkeypatch, text):
         monkeypatch.setenv("GRAPHKIT_CACHE_LIMIT", text)
         with pytest.raises(DataError, match=r"\$GRAPHKIT_CACHE_LIMIT must be a size such as 500MB or 20GB"):
-            kept.cache_limit()
+            cache.cache_limit()
 
     def test_what_was_not_used_for_longest_goes_first(self, data_home, monkeypatch):
         folder = data_home / "cache"
         for number in range(4):
-            kept.keep(bytes(1000), folder / f"{number}")
+            cache.write_bounded(bytes(1000), folder / f"{number}")
             os.utime(folder / f"{number}", (number, number))
-        kept.used(folder / "0")
+        cache.touch(folder / "0")
         monkeypatch.setenv("GRAPHKIT_CACHE_LIMIT", "3000")
-        kept.keep(bytes(1000), folder / "bases/new")
+        cache.write_bounded(bytes(1000), folder / "bases/new")
         assert {path.name for path in folder.rglob("*") if path.is_file()} == {"0", "3", "new"}
-        kept.keep(bytes(3001), folder / "larger")
-        assert {entry.path.name for entry in kept.entries()} == {"0", "3", "new"}, "what exceeds all is not kept"
+        cache.write_bounded(bytes(3001), folder / "larger")
+        assert {entry.path.name for entry in cache.cache_entries()} == {"0", "3", "new"}, "what exceeds all is not kept"
 
     def test_another_folder_has_none(self, data_home, tmp_path, monkeypatch):
         monkeypatch.setenv("GRAPHKIT_CACHE_LIMIT", "0")
         cached_fourier_basis(RING, num_nodes=3, cache_dir=tmp_path / "mine")
         cached_fourier_basis(RING, num_nodes=3)
         assert len(list((tmp_path / "mine").iterdir())) == 1
-        assert kept.entries() == []
+        assert cache.cache_entries() == []
 
     def test_sets_and_bases_are_used_when_they_are_read(self, data_home):
         cached_fourier_basis(RING, num_nodes=3)
         load("karate")
-        for entry in kept.entries():
+        for entry in cache.cache_entries():
             os.utime(entry.path, (1, 1))
-        assert len(kept.entries()) == 2
+        assert len(cache.cache_entries()) == 2
         cached_fourier_basis(RING, num_nodes=3)
         load("karate")
-        assert all(entry.used > time.time() - 60 for entry in kept.entries())
+        assert all(entry.last_used > time.time() - 60 for entry in cache.cache_entries())
 
     def test_half_written_files_of_the_dead_are_swept_and_those_of_today_are_not(self, data_home):
         folder = data_home / "cache"
         folder.mkdir(parents=True)
-        for name, age in ((".old.1f", 2 * files.STALE), (".new.2e", 60)):
+        for name, age in ((".old.1f", 2 * checked_files.STALE), (".new.2e", 60)):
             (folder / name).write_bytes(bytes(10))
             os.utime(folder / name, (time.time() - age,) * 2)
-        kept.keep(b"1", folder / "x")
+        cache.write_bounded(b"1", folder / "x")
         assert {path.name for path in folder.iterdir()} == {".new.2e", "x"}
 
     def test_the_command_shows_and_clears(self, call, data_home, monkeypatch):
@@ -97,7 +97,7 @@ class TestTheBound:
         assert "karate-" in out
         assert f"at most 10,000.0 MB: {data_home / 'cache'}" in out
         assert call("data", "cache", "--clear")[0] == 0
-        assert kept.entries() == []
+        assert cache.cache_entries() == []
         monkeypatch.setenv("GRAPHKIT_CACHE_LIMIT", "x")
         assert call("data", "cache")[0] == 1
 
@@ -113,7 +113,7 @@ WRITERS = {
 KILLED = """
 import os, sys
 from graphkit.data import Synthetic, synthesize
-from graphkit.data.arrays import ArrayWriter
+from graphkit.data.disk.arrays import ArrayWriter
 append = ArrayWriter.append
 def dying(self, rows):
     append(self, rows)
@@ -130,7 +130,7 @@ def test_every_public_writer_is_among_them():
         made = getattr(graphkit.data, name)
         if {"folder", "to"} & set(inspect.signature(made.__init__ if inspect.isclass(made) else made).parameters):
             named.add(name)
-    readers = {"GraphStore", "Partitions", "stored"}
+    readers = {"StoredGraph", "Partitions", "open_stored"}
     assert named - readers == {*WRITERS, "import_graph"}  # an import goes on where it was killed
 
 
@@ -172,7 +172,7 @@ class TestWhatIsLeft:
 
         load("karate")
         (tmp_path / "before").write_text("kept")
-        for broken in ("graphkit.data.arrays.ArrayWriter.append", "os.fsync", "pathlib.Path.mkdir"):
+        for broken in ("graphkit.data.disk.arrays.ArrayWriter.append", "os.fsync", "pathlib.Path.mkdir"):
             with monkeypatch.context() as patch:
                 patch.setattr(broken, full)
                 with pytest.raises(DataError, match="graph' cannot be written: No space left on device"):
@@ -192,7 +192,7 @@ class TestWhatIsLeft:
                 DataError, match=r"graph' cannot be written: No space left on device.*goes on from there"
             ):
                 import_graph(tmp_path / "edges.csv", tmp_path / "graph")
-        assert stored(import_graph(tmp_path / "edges.csv", tmp_path / "graph").folder).num_edges == 2
+        assert open_stored(import_graph(tmp_path / "edges.csv", tmp_path / "graph").folder).num_edges == 2
 
     def test_a_download_that_finds_no_room_names_the_file_and_comes_again(self, mirror, data_home, monkeypatch):
         def full(*_):
@@ -216,4 +216,4 @@ class TestWhatIsLeft:
 
         monkeypatch.setattr("os.fsync", full)
         assert load("karate").num_nodes == 34
-        assert kept.entries() == []
+        assert cache.cache_entries() == []

@@ -21,7 +21,7 @@ from graphkit.data import (
     Partitions,
     partition,
 )
-from graphkit.data.exchange import Exchange
+from graphkit.data.distributed.exchange import Exchange
 from tests.jobs import job
 
 NODES = 60
@@ -56,7 +56,7 @@ def test_batches_are_those_of_the_whole_graph_and_each_process_holds_its_part(gr
             dist.init_process_group("gloo")
         part = Part(written, Exchange(rank, parts))
         edges = PartitionedGraph(part)
-        plain, near = PartitionedFeatures(part), PartitionedFeatures(part, near=edges.near)
+        plain, near = PartitionedFeatures(part), PartitionedFeatures(part, halo=edges.halo)
         for features, sampler in ((plain, {}), (near, {}), (plain, {"replace": True, "disjoint": True})):
             mine = loader((features, edges), seeds_of(rank), sampler)
             whole = loader(graph, seeds_of(rank), sampler)
@@ -71,8 +71,8 @@ def test_batches_are_those_of_the_whole_graph_and_each_process_holds_its_part(gr
         row, _, _ = edges.csc()
         return {
             "own": torch.from_numpy(part.own),
-            "features": plain.held["x"],
-            "near": len(near.near),
+            "features": plain.tables["x"],
+            "near": len(near.halo),
             "edges": torch.stack([source, target]),
             "csc": row,
             "size": list(plain.get_tensor_size(group_name=None, attr_name="x")),
@@ -180,7 +180,7 @@ def test_a_process_that_is_gone_is_told_by_name(tmp_path):
         if rank == 1:
             os._exit(9)
         for _ in range(1000):
-            Exchange(rank, 2).swapped([torch.arange(3), torch.arange(2)])
+            Exchange(rank, 2).all_to_all([torch.arange(3), torch.arange(2)])
 
     survivor, gone = job(2, tmp_path, work)
     assert gone is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphkit.data.runs import merge, write_run
+from graphkit.data.disk.external_sort import merge_runs, write_run
 
 NODES = 40
 
@@ -17,7 +17,7 @@ def test_any_cut_gives_what_numpy_sorts(tmp_path, unique, runs, at_once):
     paths = [tmp_path / f"{number}.npy" for number in range(runs)]
     for path, part in zip(paths, np.array_split(edges, runs, axis=1), strict=True):
         write_run(path, *part, both_ways=True)
-    merge(paths, tmp_path, NODES, unique=unique, at_once=at_once)
+    merge_runs(paths, tmp_path, NODES, unique=unique, at_once=at_once)
     both = np.concatenate([edges, edges[::-1]], axis=1)
     both = both[:, np.lexsort((both[0], both[1]))]
     if unique:
@@ -27,6 +27,6 @@ def test_any_cut_gives_what_numpy_sorts(tmp_path, unique, runs, at_once):
 
 
 def test_no_edges_are_a_graph_too(tmp_path):
-    merge([], tmp_path, 3, unique=True)
+    merge_runs([], tmp_path, 3, unique=True)
     assert np.load(tmp_path / "edge_index.npy").shape == (2, 0)
     assert np.load(tmp_path / "pointers.npy").tolist() == [0, 0, 0, 0]

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from graphkit.data import DataError, Synthetic, fetch, load, stored, synthesize, synthesize_ogb, synthetic, verify
-from graphkit.data import loading as loading_module
-from graphkit.data.sources import SOURCES
-from graphkit.data.sources.ogb import OGBNodeSource
-from graphkit.data.sources.synthetic import StoredSource, SyntheticSource
+from graphkit.data import DataError, Synthetic, fetch, load, open_stored, synthesize, synthesize_ogb, verify
+from graphkit.data.catalog import loading as loading_module
+from graphkit.data.catalog.sources import SOURCES
+from graphkit.data.catalog.sources.generated import StoredSource, SyntheticSource
+from graphkit.data.catalog.sources.ogb import OGBNodeSource
+from graphkit.data.disk import synthetic
 
 HOW = Synthetic(nodes=20_000, edges=120_000, features=32, classes=10)
 
@@ -20,7 +21,7 @@ HOW = Synthetic(nodes=20_000, edges=120_000, features=32, classes=10)
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory):
     """Return a graph of some size; it stays on the disk."""
-    return stored(synthesize(tmp_path_factory.mktemp("drawn") / "graph", HOW).folder)
+    return open_stored(synthesize(tmp_path_factory.mktemp("drawn") / "graph", HOW).folder)
 
 
 def test_sizes_are_those_asked_for_and_every_edge_is_there_both_ways(graph):
@@ -77,8 +78,8 @@ def test_a_seed_decides_the_graph_and_another_gives_another(tmp_path):
 def test_the_cut_into_pieces_of_the_sort_changes_nothing(tmp_path, monkeypatch):
     how = Synthetic(nodes=200, edges=900, features=4, classes=3)
     whole = synthesize(tmp_path / "whole", how)
-    merge = synthetic.merge
-    monkeypatch.setattr(synthetic, "merge", lambda *given, unique: merge(*given, unique=unique, at_once=50))
+    merge = synthetic.merge_runs
+    monkeypatch.setattr(synthetic, "merge_runs", lambda *given, unique: merge(*given, unique=unique, at_once=50))
     assert synthesize(tmp_path / "pieces", how).fingerprint == whole.fingerprint
 
 
@@ -92,8 +93,8 @@ def test_ogbs_raw_files_hold_the_same_graph_and_are_the_same_bytes_again(tmp_pat
         "edge.csv.gz", "node-feat.csv.gz", "node-label.csv.gz", "num-edge-list.csv.gz", "num-node-list.csv.gz",
         "train.csv.gz", "valid.csv.gz", "test.csv.gz",
     }  # fmt: skip
-    read = OGBNodeSource("small", split="random", both_ways=True).read(tmp_path / "one")
-    kept = stored(synthesize(tmp_path / "kept", how).folder)
+    read = OGBNodeSource("small", split="random", add_inverse_edge=True).read(tmp_path / "one")
+    kept = open_stored(synthesize(tmp_path / "kept", how).folder)
     order = np.lexsort(read.edge_index.numpy())
     assert torch.equal(read.edge_index[:, order], kept.edge_index.as_tensor().long())
     assert torch.allclose(read.x, kept.x, atol=5.1e-5), "four places are written"
@@ -122,8 +123,7 @@ class TestAsDataSets:
 
             return dataclasses.replace(known(name), nodes=400, edges=3000, features=6, classes=5)
 
-        for module in ("loading", "verification"):
-            monkeypatch.setattr(f"graphkit.data.{module}.card", card)
+        monkeypatch.setattr("graphkit.data.catalog.loading.card", card)
         for name, source in (("synthetic-arxiv", SyntheticSource), ("synthetic-products", StoredSource)):
             monkeypatch.setitem(SOURCES, name, source(name, how))
         return data_home

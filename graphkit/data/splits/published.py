@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from graphkit.data.split import Split, SplitProtocol
-from graphkit.data.splits.drawing import require_items, whole
+from graphkit.data.splits.split import Split, SplitProtocol, require_integer, require_items
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +26,7 @@ class Public(SplitProtocol):
         """Return the masks the data set came with; ``generator`` is not used."""
         require_items(data)
         if "train_mask" not in data or ("protocol" in data and data.protocol["split"] != self.name):
-            raise ValueError(f"this data set has no public split{_published(data)}.")
+            raise ValueError(f"this data set has no public split{_splits_hint(data)}.")
         return Split(data.train_mask, data.val_mask, data.test_mask, protocol=self.name)
 
 
@@ -43,7 +42,7 @@ class FileMasks(SplitProtocol):
     name: ClassVar[str] = "files"
 
     def __post_init__(self) -> None:
-        whole("index", self.index, least=0)
+        require_integer("index", self.index, least=0)
 
     def require(self, sizes: Mapping[int, int]) -> None:
         """Refuse nothing: the masks are those that were published."""
@@ -52,7 +51,7 @@ class FileMasks(SplitProtocol):
         """Return the masks of the file; ``generator`` is not used."""
         require_items(data)
         if "train_masks" not in data:
-            raise ValueError(f"this data set has no files of masks{_published(data)}.")
+            raise ValueError(f"this data set has no files of masks{_splits_hint(data)}.")
         many = data.train_masks.size(1)
         if not 0 <= self.index < many:
             raise ValueError(f"`index` must lie in 0 to {many - 1}, the splits of this data set, got {self.index}.")
@@ -64,7 +63,7 @@ class FileMasks(SplitProtocol):
         return FileMasks(seed)(data)
 
 
-def _published(data: Data) -> str:
+def _splits_hint(data: Data) -> str:
     if "card" in data and data.card.splits:
         return f"; its card lists {', '.join(data.card.splits)}"
     return "; draw one, such as 'random-per-class:20'"

@@ -14,7 +14,7 @@ from torch_geometric.data.data import BaseData
 
 from graphkit._checks import at_least, flag, instance
 from graphkit.data.graphset import GraphSet
-from graphkit.data.union import disjoint_union
+from graphkit.data.transforms import disjoint_union
 from graphkit.training.arguments import require_reporter, require_run, require_splits, sequence
 from graphkit.training.checkpoints import Checkpoint
 from graphkit.training.devices import fabric_on
@@ -173,7 +173,7 @@ def embed(
 
 def _divided(data: Data | GraphSet, split: Split) -> Data | GraphSet:
     """Return the nodes or the graphs with another split."""
-    return data.divided(split) if isinstance(data, GraphSet) else split.apply(data)
+    return data.with_split(split) if isinstance(data, GraphSet) else split.apply(data)
 
 
 class _Seeds(AbstractSeeds[EmbeddingFit, EmbeddingResult]):

@@ -1,0 +1,133 @@
+"""Files that are whole or not there, and that know their own checksum."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+
+class DataError(ValueError):
+    """A data set cannot be had as its card describes it; the message names the file and the way out."""
+
+
+STALE = 24 * 3600
+"""Seconds after which a working folder that nobody ever held is swept away."""
+
+UNFINISHED = ".unfinished"
+"""What the names of working folders end in."""
+
+LOCK = "lock"
+"""The file in a working folder that its process holds as long as it lives."""
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def working_folder(home: Path, prefix: str) -> Iterator[Path]:
+    """Give an empty folder inside ``home`` that is gone afterwards; what is finished in it is renamed out of it.
+
+    A process that is killed leaves its folder. The next one that works here under this prefix sweeps it: the folder's
+    lock tells whether its process lives, and one that lives is never touched.
+
+    Args:
+        home: a folder.
+        prefix: what the names of such folders begin with.
+    """
+    remove_abandoned(home, prefix)
+    made = tempfile.TemporaryDirectory(prefix=prefix, suffix=UNFINISHED, dir=home)
+    with made as name, (Path(name) / LOCK).open("w") as lock:
+        with suppress(OSError):  # on a disk without locks nothing is swept
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            lock.write(str(os.getpid()))  # not before it is held: an empty lock is of one that is about to be
+            lock.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, lock.name) from error  # a full disk does not say where
+        folder = Path(name) / "whole"
+        folder.mkdir()
+        yield folder
+
+
+def remove_abandoned(home: Path, prefix: str, suffix: str = UNFINISHED) -> None:
+    """Remove the working folders in ``home`` whose processes are gone."""
+    for left in home.iterdir():
+        if left.name.startswith(prefix) and left.name.endswith(suffix):
+            with _lock_if_free(left) as free:
+                if free:
+                    shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _lock_if_free(folder: Path) -> Iterator[bool]:
+    """Say whether the process of a working folder is gone, and keep others from it meanwhile."""
+    try:
+        with (folder / LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield bool(lock.read()) or _is_stale(folder)
+    except FileNotFoundError:
+        yield _is_stale(folder)
+    except OSError:
+        yield False
+
+
+def _is_stale(folder: Path) -> bool:
+    return folder.exists() and time.time() - folder.stat().st_mtime > STALE
+
+
+def write_cache(content: bytes, path: Path) -> None:
+    """Write a file beside ``path`` and rename it into place; on a disk that refuses, nothing is written.
+
+    Whichever of two writers renames last wins. What is put so can be made again: a full or read-only disk costs time at
+    the next call, nothing else.
+    """
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def sealed_json(content: Mapping[str, Any]) -> str:
+    """Return JSON text of ``content`` with a checksum of itself."""
+    return json.dumps({**content, "seal": _seal(content)}, indent=1)
+
+
+def read_sealed_json(path: Path) -> dict[str, Any]:
+    """Return what :func:`sealed_json` wrote to a file; text from before there were seals has none.
+
+    Raises:
+        ValueError: if the text is not what was written.
+    """
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError("no table")
+    seal = found.pop("seal", None)
+    if seal is not None and seal != _seal(found):
+        raise ValueError("its seal is broken")
+    return found
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
