@@ -97,5 +97,5 @@ def arxiv(tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.delenv("GRAPHKIT_MIRROR", raising=False)
     raw_arxiv.written(tmp_path / "upstream/arxiv")
     raw_arxiv.carded(tmp_path / "cards")
-    monkeypatch.setattr(cards, "_folder", lambda: tmp_path / "cards")
+    monkeypatch.setattr(cards, "folder", lambda: tmp_path / "cards")
     return tmp_path / "upstream/arxiv"

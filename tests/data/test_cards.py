@@ -12,7 +12,7 @@ from torch_geometric.utils import is_undirected
 
 from graphkit.data import Card, GraphSet, card, fetch, load, names, split_from_name, verify
 from graphkit.data.catalog import cards, files
-from graphkit.data.catalog.sources import SOURCES
+from graphkit.data.catalog.sources import READERS, Source, source_of
 from graphkit.data.catalog.verified_read import dataset_sha256
 
 UNSEEN = {
@@ -36,15 +36,16 @@ UNSEEN = {
 """Sets whose files nobody here has had, or that are drawn where they are asked for."""
 
 LARGE = {"coauthor-physics", "facebook100-cornell5"}
-SEEN = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in SOURCES if name not in UNSEEN]
-
-
 FAMILIES = [name for name in names() if card(name).members]
+SINGLE = [name for name in names() if name not in FAMILIES]
+SEEN = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in SINGLE if name not in UNSEEN]
 
 
 def test_every_card_has_a_source_and_every_source_a_card():
-    assert names() == sorted([*SOURCES, *FAMILIES])
-    assert all(member in SOURCES for family in FAMILIES for member in card(family).members)
+    assert all(isinstance(source_of(card(name)), Source) for name in SINGLE)
+    assert not any(card(family).reader for family in FAMILIES)
+    assert all(member in SINGLE for family in FAMILIES for member in card(family).members)
+    assert {card(name).reader["form"] for name in SINGLE} == set(READERS), "a reader that no card names"
 
 
 @pytest.mark.parametrize("name", names())
@@ -61,12 +62,12 @@ def test_a_card_is_complete_and_its_text_names_what_matters(name):
     assert (known.checked_by == "nothing to fetch") == (not known.files)
     # Only plain arrays may be told by anything else than the checksum of each file.
     if not known.members:
-        assert SOURCES[name].pickle_free or (known.checked_by == "files" and all(known.files.values()))
+        assert source_of(known).pickle_free or (known.checked_by == "files" and all(known.files.values()))
 
 
 def test_a_card_has_no_field_its_class_does_not_know():
     fields = set(Card.__dataclass_fields__)
-    for path in cards._folder().glob("*/card.toml"):
+    for path in cards.folder().glob("*/card.toml"):
         assert set(tomllib.loads(path.read_text())) <= fields
 
 
@@ -78,7 +79,7 @@ def test_an_unknown_name_gets_the_nearest_suggested():
         card("../graphkit")
 
 
-@pytest.mark.parametrize("name", [name for name in SOURCES if name not in UNSEEN])
+@pytest.mark.parametrize("name", [name for name in SINGLE if name not in UNSEEN])
 def test_the_checksums_and_sizes_of_the_files_are_right(mirror, name):
     known = card(name)
     assert files.missing_files(known, mirror) == []

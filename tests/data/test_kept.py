@@ -29,7 +29,7 @@ from graphkit.data import (
     synthesize_ogb,
 )
 from graphkit.data.catalog import cache
-from graphkit.data.catalog.sources import SOURCES
+from graphkit.data.catalog.sources.pyg import TUSource
 from graphkit.data.disk import checked_files
 from graphkit.data.disk.checked_files import working_folder
 
@@ -144,6 +144,13 @@ class TestWhatIsLeft:
         store(load("karate"), tmp_path / "graph")
         assert [path.name for path in tmp_path.iterdir()] == ["graph"]
 
+    def test_what_a_killed_writer_of_version_0_1_left_is_swept_too(self, tmp_path):
+        left = tmp_path / ".graph-x.unfinished"
+        left.mkdir()
+        (left / "lock").write_text("4711")
+        store(load("karate"), tmp_path / "graph")
+        assert [path.name for path in tmp_path.iterdir()] == ["graph"]
+
     @pytest.mark.parametrize("writer", WRITERS)
     def test_what_is_in_use_is_left_alone(self, tmp_path, writer):
         with working_folder(tmp_path, ".graph-") as working:
@@ -202,7 +209,7 @@ class TestWhatIsLeft:
             shutil.copytree(mirror / "tu/MUTAG/raw", root / "tu/MUTAG/raw", copy_function=shutil.copyfile)
 
         monkeypatch.delenv("GRAPHKIT_MIRROR")
-        monkeypatch.setattr(type(SOURCES["mutag"]), "download", copied)
+        monkeypatch.setattr(TUSource, "download", copied)
         with monkeypatch.context() as patch:
             patch.setattr("os.replace", full)
             with pytest.raises(DataError, match=r"MUTAG_A\.txt cannot be written: No space left on device"):

@@ -67,12 +67,12 @@ def links(request, tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPa
         arrays = {field: random.integers(NODES, size=shape.get(field, (8,))) for field in fields}
         torch.save(arrays, root / f"split/{split}/{part}.pt")
     folder = tmp_path / "cards"
-    shutil.copytree(cards._folder(), folder)
+    shutil.copytree(cards.folder(), folder)
     card = folder / f"ogbl-{name}/card.toml"
     made = {"nodes": NODES, "edges": EDGES if name in ONE_WAY else 2 * EDGES, **counts}
     lines = [line for line in card.read_text().splitlines() if line.partition(" =")[0] not in made]
     card.write_text("\n".join([f"{key} = {value}" for key, value in made.items()] + lines) + "\n")
-    monkeypatch.setattr(cards, "_folder", lambda: folder)
+    monkeypatch.setattr(cards, "folder", lambda: folder)
     return name, root
 
 

@@ -156,10 +156,10 @@ def molecules(request, tmp_path, data_home, monkeypatch) -> tuple[str, Path]:
     files |= {f"split/scaffold/{part}": np.arange(60)[number::3][:, None] for number, part in enumerate(SPLIT)}
     root = data_home / f"ogb/ogbg_mol{name}"
     raw_arxiv.tables(root, files)
-    folder = Path(shutil.copytree(cards._folder(), tmp_path / "cards"))
+    folder = Path(shutil.copytree(cards.folder(), tmp_path / "cards"))
     card = folder / f"ogbg-mol{name}/card.toml"
     card.write_text(card.read_text().replace("graphs = 437929", "graphs = 60"))
-    monkeypatch.setattr(cards, "_folder", lambda: folder)
+    monkeypatch.setattr(cards, "folder", lambda: folder)
     return name, root
 
 

@@ -10,7 +10,6 @@ import torch
 
 from graphkit.data import DataError, Synthetic, fetch, load, open_stored, synthesize, synthesize_ogb, verify
 from graphkit.data.catalog import loading as loading_module
-from graphkit.data.catalog.sources import SOURCES
 from graphkit.data.catalog.sources.generated import StoredSource, SyntheticSource
 from graphkit.data.catalog.sources.ogb import OGBNodeSource
 from graphkit.data.disk import synthetic
@@ -115,17 +114,16 @@ class TestAsDataSets:
     def small(self, data_home, monkeypatch):
         """Draw a small graph under the names of the large ones."""
         monkeypatch.delenv("GRAPHKIT_MIRROR", raising=False)
-        how = Synthetic(nodes=400, edges=1500, features=6, classes=5)
+        drawn = {"nodes": 400, "edges": 1500, "features": 6, "classes": 5}
         known = loading_module.card
 
         def card(name):
             import dataclasses
 
-            return dataclasses.replace(known(name), nodes=400, edges=3000, features=6, classes=5)
+            reader = {"form": known(name).reader["form"], "name": name, **drawn}
+            return dataclasses.replace(known(name), nodes=400, edges=3000, features=6, classes=5, reader=reader)
 
         monkeypatch.setattr("graphkit.data.catalog.loading.card", card)
-        for name, source in (("synthetic-arxiv", SyntheticSource), ("synthetic-products", StoredSource)):
-            monkeypatch.setitem(SOURCES, name, source(name, how))
         return data_home
 
     @pytest.mark.parametrize("name", ["synthetic-arxiv", "synthetic-products"])
@@ -133,7 +131,8 @@ class TestAsDataSets:
         data = load(name)
         assert (data.num_nodes, data.num_edges, data.card.name) == (400, 3000, name)
         assert data.protocol["split"] == "public"
-        monkeypatch.setattr(type(SOURCES[name]), "download", lambda *_: pytest.fail("it was drawn again"))
+        source = SyntheticSource if name == "synthetic-arxiv" else StoredSource
+        monkeypatch.setattr(source, "download", lambda *_: pytest.fail("it was drawn again"))
         assert torch.equal(load(name).y, data.y)
         assert fetch(name) == small
         assert verify(name).text().startswith(f"{name}: in order")
@@ -148,7 +147,8 @@ class TestAsDataSets:
             load("synthetic-products")
 
     def test_one_of_other_sizes_is_told(self, small, monkeypatch):
-        monkeypatch.setitem(SOURCES, "synthetic-products", StoredSource("synthetic-products", HOW))
+        source = StoredSource("synthetic-products", HOW)
+        monkeypatch.setattr("graphkit.data.catalog.loading.source_of", lambda known: source)
         with pytest.raises(DataError, match=r"of \(counts\)"):
             load("synthetic-products")
 

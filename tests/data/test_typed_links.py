@@ -51,11 +51,11 @@ def biokg(tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPatch) -> P
         if part != "train":
             said |= {field: random.integers(4, size=(8, 10)) for field in ("head_neg", "tail_neg")}
         torch.save(said, root / f"split/random/{part}.pt")
-    folder = Path(shutil.copytree(cards._folder(), tmp_path / "cards"))
+    folder = Path(shutil.copytree(cards.folder(), tmp_path / "cards"))
     card, real = folder / "ogbl-biokg/card.toml", cards.card("ogbl-biokg")
     text = card.read_text().replace(f"edges = {real.edges}", f"edges = {EDGES * len(kinds())}")
     card.write_text(text.replace(f"nodes = {real.nodes}", f"nodes = {sum(COUNTS.values())}"))
-    monkeypatch.setattr(cards, "_folder", lambda: folder)
+    monkeypatch.setattr(cards, "folder", lambda: folder)
     return root
 
 
@@ -129,6 +129,6 @@ def test_a_file_that_is_missing_or_wrong_is_told(biokg, tmp_path, damage):
 
 
 def test_the_card_names_every_file_of_every_type():
-    files = tomllib.loads((cards._folder() / "ogbl-biokg/card.toml").read_text())["files"]
+    files = tomllib.loads((cards.folder() / "ogbl-biokg/card.toml").read_text())["files"]
     assert len(kinds()) == 51
     assert len(files) == 3 * 51 + 2 + 3

@@ -50,6 +50,10 @@ class Card:
         metric: the figure that the publishers ask for: ``"accuracy"``, ``"rocauc"``, ``"ap"`` (average
             precision) or ``"rmse"``; of links ``"hits@50"`` and the like, or ``"mrr"``.
         few_shot: how many classes train, select and test in the few-shot literature, or nothing.
+        reader: how the files are read: ``form``, one of ``graphkit.data.catalog.sources.READERS``, and what that takes.
+        evaluator: ``"ogb"`` where OGB has an evaluator for its figure.
+        molecules: whether ``x`` and ``edge_attr`` are integers for OGB's encoders of atoms and bonds.
+        picture: height and width, where the features of an item are the pixels of a picture.
     """
 
     name: str
@@ -75,6 +79,10 @@ class Card:
     members: list[str] = field(default_factory=list)
     metric: str = "accuracy"
     few_shot: list[int] = field(default_factory=list)
+    reader: dict[str, Any] = field(default_factory=dict)
+    evaluator: str = ""
+    molecules: bool = False
+    picture: list[int] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"Card({self.name!r})"
@@ -140,7 +148,7 @@ def names() -> list[str]:
         >>> "cora" in names()
         True
     """
-    return sorted(path.parent.name for path in _folder().glob("*/card.toml"))
+    return sorted(path.parent.name for path in folder().glob("*/card.toml"))
 
 
 def card(name: str) -> Card:
@@ -158,7 +166,7 @@ def card(name: str) -> Card:
     if not isinstance(name, str):
         raise TypeError(f"`name` must be the name of a data set, such as 'cora', got {name!r}.")
     _checks.member("name", name, names(), listed="`graphkit data list` names all.")
-    table = tomllib.loads((_folder() / name / "card.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads((folder() / name / "card.toml").read_text(encoding="utf-8"))
     if table["kind"] == "family":
         return _family(name, table)
     files = table.pop("files", {})
@@ -207,7 +215,8 @@ def _family(name: str, table: dict[str, Any]) -> Card:
     )
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Return the folder of the cards."""
     package = Path(__file__).parents[2]
     installed = package / "datasets"
     # Only a checkout has them beside the package; beside an installed package `datasets` may be somebody else's.

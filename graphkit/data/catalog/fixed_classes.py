@@ -4,31 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from dataclasses import dataclass
 
 from graphkit import _checks
-from graphkit.data.catalog import files
+from graphkit.data.catalog import cards, files
 from graphkit.data.catalog.cards import card, names
 from graphkit.data.disk.checked_files import DataError
-
-FIXED = {
-    "amazon-electronics": (
-        "Amazon_eletronics_class_split.json",
-        "ee01d5fcb8c7c109deab6270cfb10b31cdbbdc4c08c47c74a44630c0eb4a7482",
-    ),
-    "citation-full-cora": (
-        "cora-full_class_split.json",
-        "c5a4675ee549b76ac01339984a7422c2d5494c9d4cd865dba651ed4852c2361a",
-    ),
-    "dblp": (
-        "dblp_class_split.json",
-        "9e50a2fd5521977bb365307a2c7588c08bc581a3b01081ef9654b2cc721a7f64",
-    ),
-}
-"""Data set -> file of TENT's class lists, and its sha256; of two of them graphkit has no graph."""
-
-FOLDER = "few_shot_class_splits"
-"""Where the files lie below a data root."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +64,12 @@ def fixed_classes(name: str) -> FixedClasses:
     Source: TENT's files, as github.com/jypcj/awesome-dm-project at b9d4712 has them under ``dataset/``.
     """
     _checks.instance("name", name, str, "the name of a data set")
-    if name not in FIXED:
+    fixed = tomllib.loads((cards.folder() / "fixed_classes.toml").read_text(encoding="utf-8"))
+    if name not in fixed:
         raise ValueError(
-            f"`name`: nobody fixed a division of the classes of {name!r}; of {', '.join(sorted(FIXED))} there is one."
+            f"`name`: nobody fixed a division of the classes of {name!r}; of {', '.join(sorted(fixed))} there is one."
         )
-    file, expected = FIXED[name]
-    path = f"{FOLDER}/{file}"
+    path, expected = fixed[name]["file"], fixed[name]["sha256"]
     root = next((root for root in (files.mirror(), files.data_home()) if root and (root / path).is_file()), None)
     if root is None:
         raise DataError(

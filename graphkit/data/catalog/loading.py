@@ -15,7 +15,7 @@ import torch
 from graphkit import _checks
 from graphkit.data.catalog import cache, files
 from graphkit.data.catalog.cards import Card, card, short_name
-from graphkit.data.catalog.sources import SOURCES, StoredSource
+from graphkit.data.catalog.sources import StoredSource, source_of
 from graphkit.data.catalog.verified_read import dataset_sha256, read_verified
 from graphkit.data.disk.checked_files import DataError
 from graphkit.data.disk.storage import open_stored, read_manifest
@@ -184,7 +184,7 @@ def fetch(name: str) -> Path:
     with files.staging_folder(home) as staged:
         try:
             with _socket_timeout(TIMEOUT):
-                SOURCES[name].download(staged)
+                source_of(known).download(staged)
         except Exception as error:  # what a download raises depends on the protocol and on fsspec's backend for it
             raise files.missing_error(known, " ".join(str(error).split()) or type(error).__name__) from error
         if absent := files.missing_files(known, staged):
@@ -198,7 +198,7 @@ def fetch(name: str) -> Path:
 
 def _graph(known: Card) -> Data | GraphSet:
     """Return the graph, or the set of graphs, with its published masks, from the cache or from the raw files."""
-    if isinstance(source := SOURCES[known.name], StoredSource):
+    if isinstance(source := source_of(known), StoredSource):
         return read_stored(known, source, fetch(known.name), verify=True)
     found = (
         checksums_unlisted(known, files.find_root(known) or fetch(known.name)) if None in known.files.values() else {}
@@ -215,12 +215,12 @@ def _graph(known: Card) -> Data | GraphSet:
 
 def checksums_unlisted(known: Card, root: Path) -> dict[str, str]:
     """Return path -> sha256 of the files whose checksum neither the card nor a manifest knows."""
-    return {} if isinstance(SOURCES[known.name], StoredSource) else files.unlisted_checksums(known, root)
+    return {} if isinstance(source_of(known), StoredSource) else files.unlisted_checksums(known, root)
 
 
 def _check(known: Card, root: Path) -> None:
     """Refuse wrong files below ``root``; read them only where their checksums alone cannot tell."""
-    if isinstance(source := SOURCES[known.name], StoredSource):
+    if isinstance(source := source_of(known), StoredSource):
         read_stored(known, source, root)
     elif files.mismatched_files(known, root):
         read_verified(known, root)
@@ -302,7 +302,7 @@ def verify(name: str | Path) -> Verification:
     root = files.find_root(known)
     if root is None:
         raise files.missing_error(known, "to verify is not to download")
-    if isinstance(source := SOURCES[name], StoredSource):
+    if isinstance(source := source_of(known), StoredSource):
         about = read_stored(known, source, root, verify=True).store
         return Verification(name, root, len(about.files), {}, about.fingerprint, True)
     others, found = files.mismatched_files(known, root), checksums_unlisted(known, root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,17 +104,12 @@ def _require_numbers(**values: Tensor) -> None:
 
 
 def _evaluator(name: str) -> Any:
-    kind = name.partition("-")[0]
-    if kind not in ("ogbg", "ogbl", "ogbn"):
+    known = card(name)
+    if known.evaluator != "ogb":
         raise ValueError(f"{name!r} has no evaluator of OGB; those of 'ogbg-...', 'ogbl-...' and 'ogbn-...' have one.")
     with _without_update_check():
-        if kind == "ogbg":
-            from ogb.graphproppred import Evaluator
-        elif kind == "ogbl":
-            from ogb.linkproppred import Evaluator
-        else:
-            from ogb.nodeproppred import Evaluator
-    return Evaluator(name)
+        tasks = importlib.import_module(f"ogb.{known.kind}proppred")
+    return tasks.Evaluator(name)
 
 
 @contextmanager

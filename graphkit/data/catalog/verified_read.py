@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphkit.data.catalog import files
 from graphkit.data.catalog.cards import Card
-from graphkit.data.catalog.sources import SOURCES
+from graphkit.data.catalog.sources import source_of
 from graphkit.data.disk.checked_files import DataError
 from graphkit.data.fingerprint import content_sha256, tensors_sha256
 from graphkit.data.graphset import graphs_sha256
@@ -40,7 +40,7 @@ def read_verified(card: Card, root: Path) -> Data | HeteroData | GraphSet:
     Raises:
         DataError: if a file, or what was read from the files, is not what the card describes.
     """
-    source = SOURCES[card.name]
+    source = source_of(card)
     with tempfile.TemporaryDirectory(prefix="graphkit-") as folder:
         copy = Path(folder)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -11,9 +10,12 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 class DataError(ValueError):
@@ -26,14 +28,21 @@ STALE = 24 * 3600
 UNFINISHED = ".unfinished"
 """What the names of working folders end in."""
 
-LOCK = "lock"
-"""The file in a working folder that its process holds as long as it lives."""
+LOCK, HOLDER = "lock", "holder"
+"""The files in a working folder that its process holds as long as it lives, and that says which one has held it."""
 
 
 def sha256(path: Path) -> str:
     """Return the sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_lock(path: Path) -> FileLock:
+    """Return a lock that is taken at once or not at all, and is free when its process is gone, however it went."""
+    from filelock import FileLock
+
+    return FileLock(path, blocking=False, fallback_to_soft=False)  # a soft lock would stay of a process that was killed
 
 
 @contextmanager
@@ -48,15 +57,14 @@ def working_folder(home: Path, prefix: str) -> Iterator[Path]:
         prefix: what the names of such folders begin with.
     """
     remove_abandoned(home, prefix)
-    made = tempfile.TemporaryDirectory(prefix=prefix, suffix=UNFINISHED, dir=home)
-    with made as name, (Path(name) / LOCK).open("w") as lock:
+    with tempfile.TemporaryDirectory(prefix=prefix, suffix=UNFINISHED, dir=home) as name, ExitStack() as held:
         with suppress(OSError):  # on a disk without locks nothing is swept
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            held.enter_context(file_lock(Path(name) / LOCK))
+        holder = Path(name) / HOLDER
         try:
-            lock.write(str(os.getpid()))  # not before it is held: an empty lock is of one that is about to be
-            lock.flush()
+            holder.write_text(str(os.getpid()))  # not before the lock is held: without it, it is about to be
         except OSError as error:
-            raise OSError(error.errno, error.strerror, lock.name) from error  # a full disk does not say where
+            raise OSError(error.errno, error.strerror, str(holder)) from error  # a full disk does not say where
         folder = Path(name) / "whole"
         folder.mkdir()
         yield folder
@@ -66,26 +74,15 @@ def remove_abandoned(home: Path, prefix: str, suffix: str = UNFINISHED) -> None:
     """Remove the working folders in ``home`` whose processes are gone."""
     for left in home.iterdir():
         if left.name.startswith(prefix) and left.name.endswith(suffix):
-            with _lock_if_free(left) as free:
-                if free:
+            lock = left / LOCK
+            with suppress(OSError), file_lock(lock) if lock.exists() else nullcontext():  # an error: it is held
+                if _was_held(left) or time.time() - left.stat().st_mtime > STALE:
                     shutil.rmtree(left, ignore_errors=True)
 
 
-@contextmanager
-def _lock_if_free(folder: Path) -> Iterator[bool]:
-    """Say whether the process of a working folder is gone, and keep others from it meanwhile."""
-    try:
-        with (folder / LOCK).open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield bool(lock.read()) or _is_stale(folder)
-    except FileNotFoundError:
-        yield _is_stale(folder)
-    except OSError:
-        yield False
-
-
-def _is_stale(folder: Path) -> bool:
-    return folder.exists() and time.time() - folder.stat().st_mtime > STALE
+def _was_held(folder: Path) -> bool:
+    """Tell whether a process has held a working folder; versions before 0.2 wrote so into the lock itself."""
+    return any(path.exists() and path.stat().st_size for path in (folder / HOLDER, folder / LOCK))
 
 
 def write_cache(content: bytes, path: Path) -> None:

@@ -9,7 +9,6 @@ stored), and 8 in the graph for each direction (16 where ids or edges do not fit
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import Timeout
 
 from graphkit import _checks
 from graphkit.data.disk import external_sort, tables
 from graphkit.data.disk.arrays import ArrayWriter, memory_map, write_array
-from graphkit.data.disk.checked_files import DataError, read_sealed_json, sealed_json, sha256
+from graphkit.data.disk.checked_files import LOCK, DataError, file_lock, read_sealed_json, sealed_json, sha256
 from graphkit.data.disk.external_sort import MAX_NODE, write_run
 from graphkit.data.disk.storage import MANIFEST, STRUCTURE, StoredGraph, finish_graph, require_new, write_error
 
@@ -319,14 +319,19 @@ def file_stamp(path: Path) -> list[Any]:
 def lock_job(partial: Path, job: dict[str, Any]) -> Iterator[None]:
     """Hold the folder of an unfinished import alone, having looked that it is of the same job."""
     partial.mkdir(exist_ok=True)
-    with (partial / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"another process is importing to {str(partial)!r}.") from None
+    try:
+        held = file_lock(partial / LOCK).acquire()
+    except Timeout:
+        raise DataError(f"another process is importing to {str(partial)!r}.") from None
+    with held:
         told = partial / JOB
         if not told.exists() or (partial / MANIFEST).exists():
-            _empty_folder(partial)  # killed before it began, or at the very end, when its traces were being removed
+            # Killed before it began, or at the very end, when its traces were being removed.
+            for path in partial.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != LOCK:
+                    path.unlink()
         if told.exists() and _read_job(told) != job:
             raise DataError(
                 f"an unfinished import of other files, or with other options, lies in {str(partial)!r}; remove it, or "
@@ -360,12 +365,3 @@ def is_done(done: Path) -> bool:
     """Return whether a file is finished, and what it was then."""
     beside = done.with_name(f"{done.name}{CHECKSUM_SUFFIX}")
     return done.is_file() and beside.is_file() and beside.read_bytes() == sha256(done).encode()
-
-
-def _empty_folder(partial: Path) -> None:
-    """Remove all from the folder of an unfinished import but its lock."""
-    for path in partial.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != "lock":
-            path.unlink()

@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch_geometric.data import Data
 
 from graphkit._checks import member
 from graphkit.data.catalog.sources.ogb import OGBNodeSource
+from graphkit.data.catalog.sources.source import Source
 from graphkit.data.disk.storage import open_stored
 from graphkit.data.disk.synthetic import Synthetic, synthesize, synthesize_ogb
 
-if TYPE_CHECKING:
-    from torch_geometric.data import Data
-
 
 @dataclass(frozen=True)
-class EmbeddedSource:
+class EmbeddedSource(Source):
     """A data set that comes with a dependency: no file, no download."""
 
     build: Callable[[], Data]
-    pickle_free: bool = True
 
     def read(self, root: Path) -> Data:
         """Return the graph; ``root`` is not used."""
@@ -54,7 +51,6 @@ def digits_graph() -> Data:
     machine; equal distances go to the lower index. ``x [1797, 64]`` is divided by 16.
     """
     from sklearn.datasets import load_digits
-    from torch_geometric.data import Data
 
     digits = load_digits()
     pixels = digits.data.astype(np.int64).astype(np.float64)
@@ -85,7 +81,6 @@ def digits_grid() -> Data:
     for pictures; ``y [1797]`` are the labels of the signals.
     """
     from sklearn.datasets import load_digits
-    from torch_geometric.data import Data
 
     digits = load_digits()
     pixel = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
@@ -143,7 +138,6 @@ def role_graph(base: str, seed: int) -> Data:
         >>> data.num_nodes, data.num_features, int(data.y.max())
         (1040, 10, 9)
     """
-    from torch_geometric.data import Data
     from torch_geometric.utils import to_undirected
 
     drawn = np.random.default_rng([BASES.index(member("base", base, BASES)), seed])
@@ -171,18 +165,16 @@ def role_graph(base: str, seed: int) -> Data:
 
 
 @dataclass(frozen=True)
-class SyntheticSource:
+class SyntheticSource(Source):
     """A synthetic graph in OGB's raw files, read as OGB's are.
 
     Args:
         name: after ``ogbn_``, the folder of its files.
         how: sizes, laws and seed.
-        pickle_free: as for every source.
     """
 
     name: str
     how: Synthetic
-    pickle_free: bool = True
 
     def read(self, root: Path) -> Data:
         """Return the graph."""
@@ -194,18 +186,16 @@ class SyntheticSource:
 
 
 @dataclass(frozen=True)
-class StoredSource:
+class StoredSource(Source):
     """A synthetic graph that is too large for text and for a copy in memory; it is looked at where it lies.
 
     Args:
         name: of the folder of its files.
         how: sizes, laws and seed.
-        pickle_free: as for every source.
     """
 
     name: str
     how: Synthetic
-    pickle_free: bool = True
 
     def read(self, root: Path, *, verify: bool = False) -> Data:
         """Return the graph, its files' lengths compared with those written, and their checksums if asked for."""

@@ -9,19 +9,15 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
+from graphkit.data.catalog.sources.source import Source
+from graphkit.data.graphset import GraphSet
 from graphkit.data.splits.split import MASKS
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Data
-
-    from graphkit.data.graphset import GraphSet
-
 
 URL = "http://snap.stanford.edu/ogb/data"
 
@@ -30,7 +26,7 @@ PARTS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
-class OGBGraphSource:
+class OGBGraphSource(Source):
     """A set of molecules of OGB: ``x`` and ``edge_attr`` are integers for OGB's atom and bond encoders.
 
     Args:
@@ -38,24 +34,18 @@ class OGBGraphSource:
         archive: OGB's name of the file to download.
         split: OGB's name of its split.
         tasks: labels of a molecule.
-        pickle_free: as for every source.
     """
 
     name: str
     archive: str
     split: str = "scaffold"
     tasks: int = 1
-    pickle_free: bool = True
 
     def read(self, root: Path) -> GraphSet:
         """Return the graphs as OGB has them: each bond in both directions, one after the other; ``y [graphs, tasks]``.
 
         Labels are int64 where they are classes, and float32 where they are real numbers or some are missing (NaN).
         """
-        from torch_geometric.data import Data
-
-        from graphkit.data.graphset import GraphSet
-
         raw = root / "ogb" / f"ogbg_{self.name}" / "raw"
         y = read_table(raw / "graph-label.csv.gz")
         if y.size(1) != self.tasks:
@@ -79,7 +69,7 @@ class OGBGraphSource:
 
 
 @dataclass(frozen=True)
-class OGBNodeSource:
+class OGBNodeSource(Source):
     """One graph of OGB whose nodes have labels.
 
     Args:
@@ -87,19 +77,15 @@ class OGBNodeSource:
         split: OGB's name of its split.
         add_inverse_edge: whether each edge of the file stands for both directions, as ``add_inverse_edge`` of OGB.
         node_files: further files with a number a node, which become fields.
-        pickle_free: as for every source.
     """
 
     name: str
     split: str
     add_inverse_edge: bool
     node_files: tuple[str, ...] = ()
-    pickle_free: bool = True
 
     def read(self, root: Path) -> Data:
         """Return the graph with OGB's split as its public one; ``y [nodes]``, where OGB has ``[nodes, 1]``."""
-        from torch_geometric.data import Data
-
         raw = root / "ogb" / f"ogbn_{self.name}" / "raw"
         edge_index = read_table(raw / "edge.csv.gz").t()
         x, y = read_table(raw / "node-feat.csv.gz"), read_table(raw / "node-label.csv.gz")[:, 0]

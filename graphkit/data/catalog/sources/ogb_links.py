@@ -6,26 +6,24 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric.data import Data, HeteroData
 
 from graphkit import _checks
 from graphkit.data.catalog.sources.ogb import URL, download_archive, read_table, with_reverses
+from graphkit.data.catalog.sources.source import Source
 from graphkit.data.hetero import BETWEEN
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Data, HeteroData
-
 
 PARTS = {"train": "train", "val": "valid", "test": "test"}
 """OGB's names of the parts by PyG's."""
 
 
 @dataclass(frozen=True)
-class OGBLinkSource:
+class OGBLinkSource(Source):
     """One graph of OGB whose links are predicted.
 
     Args:
@@ -37,7 +35,6 @@ class OGBLinkSource:
         node_files: further files with a number a node, which become fields.
         edge_files: further files with a number an edge, which become fields.
         binary: whether one archive of arrays holds the graph, in place of tables.
-        pickle_free: as for every source: of the files of PyTorch, arrays alone are taken, and no code is run.
     """
 
     name: str
@@ -48,7 +45,6 @@ class OGBLinkSource:
     node_files: tuple[str, ...] = ()
     edge_files: tuple[str, ...] = ()
     binary: bool = False
-    pickle_free: bool = True
 
     def read(self, root: Path) -> Data:
         """Return the graph of the training edges; the split is in ``train_edge``, ``val_edge_neg`` and so on.
@@ -64,8 +60,6 @@ class OGBLinkSource:
 
     def _tables(self, raw: Path) -> Data:
         """Return the graph in tables."""
-        from torch_geometric.data import Data
-
         edge_index = read_table(raw / "edge.csv.gz").t()
         x = read_table(raw / "node-feat.csv.gz").float() if self.features else None
         nodes, edges = (int(read_table(raw / f"num-{of}-list.csv.gz")) for of in ("node", "edge"))
@@ -85,8 +79,6 @@ class OGBLinkSource:
 
 def read_archive(path: Path) -> Data:
     """Return the one graph in an archive of arrays, as OGB's ``read_binary_graph_raw`` does."""
-    from torch_geometric.data import Data
-
     with np.load(path, allow_pickle=False) as archive:
         held = {name: torch.from_numpy(archive[name]) for name in archive.files}
     edge_index, x = held.pop("edge_index").long(), held.pop("node_feat", None)
@@ -179,20 +171,18 @@ def edge_split(data: Data | HeteroData) -> dict[str, dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class OGBTypedLinkSource:
+class OGBTypedLinkSource(Source):
     """One graph of OGB with types of nodes and of edges, whose links are predicted.
 
     Args:
         name: after ``ogbl-``; also the name of the file to download.
         split: OGB's name of its split.
         edge_files: further files with a number an edge, which become fields.
-        pickle_free: as for every source: of the files of PyTorch, arrays and text are taken and nothing else.
     """
 
     name: str
     split: str
     edge_files: tuple[str, ...] = ()
-    pickle_free: bool = True
 
     def read(self, root: Path) -> HeteroData:
         """Return the graph of the training edges; the split is in ``train_head``, ``val_head_neg`` and so on.
@@ -200,7 +190,6 @@ class OGBTypedLinkSource:
         Nodes are numbered from 0 in each type. Types in the split, text in OGB's files, are places in ``node_types``.
         """
         import pandas
-        from torch_geometric.data import HeteroData
 
         raw = root / "ogb" / f"ogbl_{self.name}" / "raw"
         data = HeteroData()

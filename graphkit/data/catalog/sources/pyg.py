@@ -11,28 +11,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
+from graphkit.data.catalog.sources.source import Source
+from graphkit.data.graphset import GraphSet
 from graphkit.data.splits.split import MASKS
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Data
-
-    from graphkit.data.graphset import GraphSet
 
 
 @dataclass(frozen=True)
-class PyGSource:
+class PyGSource(Source):
     """A data set that a class of ``torch_geometric.datasets`` reads."""
 
     dataset: str
     folder: str
     name: str | None = None
-    pickle_free: bool = True
 
     def read(self, root: Path) -> Data:
         """Return the graph as the PyG class reads it."""
@@ -50,12 +47,12 @@ class PyGSource:
 
 
 @dataclass(frozen=True)
-class PlanetoidSource:
+class PlanetoidSource(Source):
     """A citation network in Planetoid's pickles, with the ten splits of Geom-GCN where the card lists them."""
 
+    pickle_free = False
     name: str
     geom_gcn: bool = True
-    pickle_free: bool = False
 
     def read(self, root: Path) -> Data:
         """Return the graph with the public masks and, where they are, those of Geom-GCN."""
@@ -141,7 +138,7 @@ FILES = (
 
 
 @dataclass(frozen=True)
-class TUSource:
+class TUSource(Source):
     """A set that PyG's ``TUDataset`` reads, read here from the same files in a fraction of the time.
 
     ``x`` are the node labels one-hot, as in PyG; where there are none, the degrees one-hot, a column for each degree
@@ -150,14 +147,9 @@ class TUSource:
     """
 
     name: str
-    pickle_free: bool = True
 
     def read(self, root: Path) -> GraphSet:
         """Return the graphs; edges are sorted, self-loops and repeated edges dropped, classes numbered from 0."""
-        from torch_geometric.data import Data
-
-        from graphkit.data.graphset import GraphSet
-
         folder = root / "tu" / self.name / "raw"
         paths = {part: folder / f"{self.name}_{part}.txt" for part in FILES}
         files = {part: _table(path) for part, path in paths.items() if path.is_file() or part in FILES[:3]}
