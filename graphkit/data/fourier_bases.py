@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
 from graphkit import _checks
-from graphkit.data.catalog.cache import cache_folder, touch, write_bounded
+from graphkit.data.catalog.cache import cache_folder, read_tensors, touch, write_tensors
 from graphkit.data.fingerprint import tensors_sha256
 from graphkit.operators import FourierBasis, fourier_basis, laplacian
 from graphkit.operators.spectrum.fourier import VERSION as SOLVERS_VERSION
@@ -162,13 +160,7 @@ def _read_basis(path: Path, key: str) -> FourierBasis | None:
     """Return the basis that was kept at ``path``, or ``None`` where there is nothing, or nothing whole."""
     if not path.is_file():
         return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            seal = (file.metadata() or {}).get("seal")
-            # What safetensors gives are views of the mapped file: a copy survives it.
-            tensors = {name: file.get_tensor(name).clone() for name in file.offset_keys()}
-    except (SafetensorError, OSError):
-        tensors, seal = {}, None
+    tensors, seal = read_tensors(path)
     if not tensors or seal != f"{key} {tensors_sha256(tensors)}":
         warnings.warn(f"the kept Fourier basis {path} is damaged; it is made anew.", stacklevel=3)
         return None
@@ -179,14 +171,7 @@ def _read_basis(path: Path, key: str) -> FourierBasis | None:
 
 def _write_basis(basis: FourierBasis, path: Path, key: str) -> None:
     """Put the basis at ``path``."""
-    tensors = {
-        "eigenvalues": basis.eigenvalues,
-        "entries": basis.entries,
-        "residuals": basis.residuals,
-        "node_pointers": basis.node_pointers,
-        "pair_pointers": basis.pair_pointers,
-        "fingerprint": torch.tensor(list(bytes.fromhex(basis.fingerprints[0])), dtype=torch.uint8),
-    }
-    if basis.scale is not None:
-        tensors["scale"] = basis.scale
-    write_bounded(save(tensors, {"seal": f"{key} {tensors_sha256(tensors)}"}), path)
+    fields = ("eigenvalues", "entries", "residuals", "node_pointers", "pair_pointers", "scale")
+    tensors = {name: getattr(basis, name) for name in fields if getattr(basis, name) is not None}
+    tensors["fingerprint"] = torch.tensor(list(bytes.fromhex(basis.fingerprints[0])), dtype=torch.uint8)
+    write_tensors(tensors, path, f"{key} {tensors_sha256(tensors)}")

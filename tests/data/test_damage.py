@@ -30,7 +30,7 @@ from graphkit.data import (
     synthesize,
     verify,
 )
-from graphkit.data.catalog import cache
+from graphkit.data.catalog import cached_graphs
 from graphkit.data.disk import external_sort
 from graphkit.data.distributed.partitions import Partitions
 from graphkit.data.fingerprint import tensors_sha256
@@ -115,13 +115,13 @@ def drawn() -> dict[str, Any]:
 
 def write_caches(home: Path) -> None:
     for name, data in drawn().items():
-        cache.write_graph(data, home / f"{name}.safetensors")
+        cached_graphs.write_graph(data, home / f"{name}.safetensors")
 
 
 def read_caches(home: Path) -> Content:
     found: Content = {}
     for name, data in drawn().items():
-        back = cache.read_graph(home / f"{name}.safetensors") or data  # as `load` reads anew what is not whole
+        back = cached_graphs.read_graph(home / f"{name}.safetensors") or data  # as `load` reads anew what is not whole
         held = flatten(back) if isinstance(back, HeteroData) else getattr(back, "_data", back).to_dict()
         found |= {f"{name}.{field}": torch.as_tensor(value) for field, value in held.items() if value is not None}
     return found

@@ -13,7 +13,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from graphkit.data import DataError, GraphSet, Split, fetch, load, verify
-from graphkit.data.catalog import cache
+from graphkit.data.catalog import cached_graphs
 from graphkit.data.graphset import graphs_sha256
 
 
@@ -202,14 +202,14 @@ def test_what_a_set_cannot_do_it_says(graphs):
 
 def test_a_set_comes_back_from_the_cache_bit_for_bit(graphs, tmp_path):
     graphs.masks = {"train_mask": torch.arange(5) < 3}
-    cache.write_graph(graphs, tmp_path / "set.safetensors")
-    back = cache.read_graph(tmp_path / "set.safetensors")
+    cached_graphs.write_graph(graphs, tmp_path / "set.safetensors")
+    back = cached_graphs.read_graph(tmp_path / "set.safetensors")
     assert_same(back._data, graphs._data)
     assert torch.equal(back.nodes, graphs.nodes)
     assert torch.equal(back.edges, graphs.edges)
     assert torch.equal(back.masks["train_mask"], graphs.masks["train_mask"])
     back._data.x.zero_()
-    assert cache.read_graph(tmp_path / "set.safetensors")._data.x.any()
+    assert cached_graphs.read_graph(tmp_path / "set.safetensors")._data.x.any()
 
 
 def test_the_fingerprint_is_blind_to_the_order_of_edges_and_to_nothing_else(graphs):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from graphkit import _checks
-from graphkit.data.catalog import cache, files
+from graphkit.data.catalog import cached_graphs, files
 from graphkit.data.catalog.cards import Card, card, short_name
 from graphkit.data.catalog.sources import StoredSource, source_of
 from graphkit.data.catalog.verified_read import dataset_sha256, read_verified
@@ -203,11 +203,11 @@ def _graph(known: Card) -> Data | GraphSet:
     found = (
         checksums_unlisted(known, files.find_root(known) or fetch(known.name)) if None in known.files.values() else {}
     )
-    cached = cache.cached_path(known, found)
-    data = cache.read_graph(cached)
+    cached = cached_graphs.cached_path(known, found)
+    data = cached_graphs.read_graph(cached)
     if data is None:
         data = read_verified(known, files.find_root(known) or fetch(known.name))
-        cache.write_graph(data, cached)
+        cached_graphs.write_graph(data, cached)
         files.record_checksums(known, found)
     data.card = known
     return data

@@ -128,3 +128,54 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
 
 def _seal(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def open_manifest(path: Path, version: int, *, absent: str, again: str) -> Iterator[dict[str, Any]]:
+    """Give what a sealed manifest says, to take its fields from.
+
+    Args:
+        path: of the manifest.
+        version: the format that is known.
+        absent: what to say where there is none.
+        again: what to do about one that cannot be read.
+
+    Raises:
+        DataError: where there is none, it is of another format, damaged, or lacks a field.
+    """
+    try:
+        found = read_sealed_json(path)
+        if found["format"] != version:
+            raise DataError(f"{path} is of format {found['format']}, not {version}.")
+        yield found
+    except FileNotFoundError:
+        raise DataError(absent) from None
+    except DataError:
+        raise
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error or type(error).__name__}); {again}.") from None
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """Return what a manifest says of a file: its bytes and its sha256."""
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def files_sha256(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the sha256 over the checksums of all files of a manifest, in the order of their names."""
+    lines = "".join(f"{name} {each['sha256']}\n" for name, each in sorted(files.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def check_length(path: Path, expected: int, again: str) -> None:
+    """Refuse a file that is missing or has another length than its manifest says."""
+    length = path.stat().st_size if path.is_file() else None
+    if length != expected:
+        held = "is missing" if length is None else f"has {length:,} bytes instead of {expected:,}"
+        raise DataError(f"{path} {held}; copy it anew, or {again}.")
+
+
+def check_sha256(path: Path, expected: str, again: str) -> None:
+    """Refuse a file that has another content than its manifest says."""
+    if sha256(path) != expected:
+        raise DataError(f"{path} is not what was written (its sha256 differs); copy it anew, or {again}.")

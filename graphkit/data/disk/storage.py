@@ -14,7 +14,6 @@ All but the structure may be missing. Nothing is pickled.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -27,7 +26,16 @@ import numpy as np
 
 from graphkit import _checks
 from graphkit.data.disk.arrays import memory_map, write_array
-from graphkit.data.disk.checked_files import DataError, read_sealed_json, sealed_json, sha256, working_folder
+from graphkit.data.disk.checked_files import (
+    DataError,
+    check_length,
+    check_sha256,
+    file_facts,
+    files_sha256,
+    open_manifest,
+    sealed_json,
+    working_folder,
+)
 from graphkit.data.splits.split import MASKS
 
 if TYPE_CHECKING:
@@ -80,8 +88,7 @@ class StoredGraph:
             DataError: if one is not what was written.
         """
         for name, expected in self.files.items():
-            if sha256(self.folder / name) != expected["sha256"]:
-                raise DataError(f"{self.folder / name} is not what was written (its sha256 differs); make it anew.")
+            check_sha256(self.folder / name, expected["sha256"], "make the graph anew")
 
 
 def read_manifest(folder: Path | str) -> StoredGraph:
@@ -93,31 +100,17 @@ def read_manifest(folder: Path | str) -> StoredGraph:
         DataError: for a folder without a manifest, or a file that is missing or has another length.
     """
     folder = _checks.path("folder", folder)
-    try:
-        found = read_sealed_json(folder / MANIFEST)
-        if found["format"] != FORMAT:
-            raise DataError(f"{folder / MANIFEST} is of format {found['format']}, not {FORMAT}.")
+    absent = (
+        f"{str(folder)!r} holds no {MANIFEST}: no stored graph, or one that was never finished; "
+        "`graphkit data import` makes one."
+    )
+    with open_manifest(folder / MANIFEST, FORMAT, absent=absent, again="make it anew") as found:
         fields = {name: found[name] for name in StoredGraph.__dataclass_fields__ if name != "folder"}
         _checks.printable_name("name", fields["name"])
         store = StoredGraph(folder=folder, **fields)
         sizes = {name: int(each["bytes"]) for name, each in store.files.items()}
-    except FileNotFoundError:
-        raise DataError(
-            f"{str(folder)!r} holds no {MANIFEST}: no stored graph, or one that was never finished; "
-            "`graphkit data import` makes one."
-        ) from None
-    except DataError:
-        raise
-    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise DataError(
-            f"{folder / MANIFEST} cannot be read ({error or type(error).__name__}); make it anew."
-        ) from None
     for name, size in sizes.items():
-        path = folder / name
-        length = path.stat().st_size if path.is_file() else None
-        if length != size:
-            held = "is missing" if length is None else f"has {length:,} bytes instead of {size:,}"
-            raise DataError(f"{path} {held}; copy it anew, or make the graph anew.")
+        check_length(folder / name, size, "make the graph anew")
     return store
 
 
@@ -250,12 +243,9 @@ def _require_storable(data: Data) -> int:
 def finish_graph(staged: Path, folder: Path, *, name: str, how: dict[str, Any], known_classes: int = 0) -> StoredGraph:
     """Write the manifest of the arrays in ``staged``, rename that to ``folder``, and return what the manifest says."""
     paths = [staged / f"{field}.npy" for field in (*STRUCTURE, *NODE_FIELDS)]
-    files = {
-        path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(paths) if path.is_file()
-    }
+    files = {path.name: file_facts(path) for path in sorted(paths) if path.is_file()}
     pointers = np.load(staged / "pointers.npy", mmap_mode="r")
     x, y = (memory_map(staged / f"{of}.npy") if f"{of}.npy" in files else None for of in ("x", "y"))
-    digest = hashlib.sha256("".join(f"{name} {each['sha256']}\n" for name, each in files.items()).encode())
     about = {
         "format": FORMAT,
         "name": name,
@@ -266,7 +256,7 @@ def finish_graph(staged: Path, folder: Path, *, name: str, how: dict[str, Any], 
         "undirected": _is_undirected(staged),
         "how": how,
         "files": files,
-        "fingerprint": digest.hexdigest(),
+        "fingerprint": files_sha256(files),
     }
     manifest = staged / MANIFEST
     with manifest.open("w", encoding="utf-8") as file:

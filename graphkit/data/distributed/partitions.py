@@ -16,8 +16,16 @@ from graphkit import _checks
 from graphkit._deprecated import deprecated_arguments
 from graphkit._kernels.ordering import compressed_rows
 from graphkit.data.disk.arrays import write_array
-from graphkit.data.disk.checked_files import DataError, read_sealed_json, sealed_json, sha256
-from graphkit.data.disk.storage import staged_folder
+from graphkit.data.disk.checked_files import (
+    DataError,
+    check_length,
+    check_sha256,
+    file_facts,
+    files_sha256,
+    open_manifest,
+    sealed_json,
+)
+from graphkit.data.disk.storage import require_new, staged_folder
 from graphkit.data.fingerprint import content_sha256, tensors_sha256
 from graphkit.data.sampling.clusters import metis_clusters
 from graphkit.data.splits.split import MASKS
@@ -59,7 +67,7 @@ def partition(data: Data, folder: Path | str, *, parts: int, by: str | None = No
         (2, 34, 156)
     """
     validate(data)
-    folder, nodes = _checks.path("folder", folder), data.num_nodes
+    folder, nodes = require_new(folder), data.num_nodes
     seed = _checks.at_least("seed", seed, 0)
     if by is not None:
         _checks.member("by", by, METHODS)
@@ -73,8 +81,6 @@ def partition(data: Data, folder: Path | str, *, parts: int, by: str | None = No
         raise ValueError("`y` must hold one integer label per node, and the masks one split, to be cut into parts.")
     if data.get("edge_weight") is not None:
         raise ValueError("`edge_weight`: parts carry no edge weights; leave them out (`data.edge_weight = None`).")
-    if folder.exists():
-        raise ValueError(f"`folder`: {str(folder)!r} exists already; remove it or name another folder.")
     by = by or ("metis" if importlib.util.find_spec("pymetis") else "random")
     class_count(data)
     about = _describe_graph(data)
@@ -106,26 +112,14 @@ class Partitions:
     @deprecated_arguments(around="keep_halo")
     def __init__(self, folder: Path | str, *, keep_halo: bool = False) -> None:
         self.folder, self.keep_halo = _checks.path("folder", folder), _checks.flag("keep_halo", keep_halo)
-        try:
-            found = read_sealed_json(self.folder / MANIFEST)
-            if found["format"] != FORMAT:
-                raise DataError(f"{self.folder / MANIFEST} is of format {found['format']}, not {FORMAT}.")
+        absent = f"{str(self.folder)!r} holds no {MANIFEST}: it is made by `graphkit data partition`."
+        with open_manifest(self.folder / MANIFEST, FORMAT, absent=absent, again="partition again") as found:
             counts = (int(found[name]) for name in ("parts", "nodes", "edges", "features", "classes"))
             self.parts, self.nodes, self.edges, self.features, self.classes = counts
             self.about: dict[str, Any] = found["about"]
             _checks.printable_name("name", self.about["name"])
             self.fingerprint: str = found["fingerprint"]
             self.files: dict[str, dict[str, Any]] = found["files"]
-        except FileNotFoundError:
-            raise DataError(
-                f"{str(self.folder)!r} holds no {MANIFEST}: it is made by `graphkit data partition`."
-            ) from None
-        except DataError:
-            raise
-        except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise DataError(
-                f"{self.folder / MANIFEST} cannot be read ({error or type(error).__name__}); partition again."
-            ) from None
 
     def require_name(self, name: str) -> None:
         """Refuse parts of another data set."""
@@ -173,13 +167,8 @@ class Partitions:
         path, expected = self.folder / name, self.files.get(name)
         if expected is None:
             raise DataError(f"{self.folder / MANIFEST} does not name {name!r}; partition again.")
-        if not path.is_file():
-            raise DataError(f"{path} is missing; copy it here, or partition again.")
-        size = path.stat().st_size
-        if size != expected["bytes"]:
-            raise DataError(f"{path} has {size:,} bytes instead of {expected['bytes']:,}; copy it anew.")
-        if sha256(path) != expected["sha256"]:
-            raise DataError(f"{path} is not what was written (its sha256 differs); copy it anew.")
+        check_length(path, expected["bytes"], "partition again")
+        check_sha256(path, expected["sha256"], "partition again")
         return path
 
 
@@ -200,7 +189,7 @@ def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, A
         path = folder / f"{name}.npy"
         path.parent.mkdir(exist_ok=True)
         write_array(path, array)
-        files[f"{name}.npy"] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        files[f"{name}.npy"] = file_facts(path)
 
     put("owner", owner.numpy().astype(np.min_scalar_type(parts - 1)))
     for mask in MASKS:
@@ -220,7 +209,6 @@ def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, A
         put(f"part-{part}/edges", places[chosen])
         put(f"part-{part}/x", table.index_select(0, own.to(table.device)).to_dense().cpu().numpy())
         put(f"part-{part}/y", data.y.cpu()[own].numpy())
-    digests = "".join(f"{name} {each['sha256']}\n" for name, each in sorted(files.items()))
     content = {
         "format": FORMAT,
         "parts": parts,
@@ -230,16 +218,10 @@ def _write(folder: Path, data: Data, owner: Tensor, parts: int, how: dict[str, A
         "classes": class_count(data),
         "how": how,
         "about": about,
-        "fingerprint": _digest(digests),
+        "fingerprint": files_sha256(files)[:16],
         "files": files,
     }
     (folder / MANIFEST).write_text(sealed_json(content), encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    import hashlib
-
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _edges(data: Data) -> Tensor:

@@ -11,8 +11,7 @@ import dataclasses
 from graphkit import _checks
 from graphkit.data.splits.folds import Folds, NestedFold, NestedFolds, stratified_folds
 from graphkit.data.splits.per_class import DENSE_SEEDS, Dense, RandomPerClass, RandomPlanetoid, Stratified
-from graphkit.data.splits.published import FileMasks, Public
-from graphkit.data.splits.split import Split, SplitProtocol
+from graphkit.data.splits.split import FileMasks, Public, Split, SplitProtocol
 
 __all__ = [
     "DENSE_SEEDS",
