@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 from graphkit import _checks
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Data
-
 
 EXTRA_FIELDS = ("attributes", "signals", "y_multi")
 """Fields that count where a graph has them."""
@@ -63,7 +60,6 @@ def content_sha256(data: Data) -> str:
             ``signals [signals, nodes, features]`` and ``y [signals]`` instead of ``x``.
 
     Example:
-        >>> from torch_geometric.data import Data
         >>> x, y = torch.eye(3), torch.tensor([0, 1, 0])
         >>> one = Data(x=x, y=y, edge_index=torch.tensor([[0, 1], [1, 2]]))
         >>> two = Data(x=x.to_sparse(), y=y, edge_index=torch.tensor([[1, 0], [2, 1]]))
@@ -90,8 +86,6 @@ def content_sha256(data: Data) -> str:
 
 def _require_content(data: Data) -> None:
     """Refuse what has no content of a graph."""
-    from torch_geometric.data import Data
-
     _checks.instance("data", data, Data, "a torch_geometric.data.Data")
     for name in ("edge_index", "y"):
         if data.get(name) is None:

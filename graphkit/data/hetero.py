@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from torch_geometric.data import HeteroData
-
+from torch_geometric.data import HeteroData
 
 BETWEEN = "___"
 """Stands between the types of an edge, as in OGB's folders and PyG's keys."""
@@ -20,7 +16,6 @@ def flatten(data: HeteroData) -> dict[str, Tensor]:
     """Return all tensors of a graph with types, and the numbers of its nodes, each under one name.
 
     Example:
-        >>> from torch_geometric.data import HeteroData
         >>> data = HeteroData()
         >>> data["drug"].num_nodes = 3
         >>> data["drug", "acts", "drug"].edge_index = torch.tensor([[0], [2]])
@@ -47,8 +42,6 @@ def is_flattened(tensors: Mapping[str, Tensor]) -> bool:
 
 def unflatten(tensors: Mapping[str, Tensor]) -> HeteroData:
     """Return the graph that :func:`flatten` took apart."""
-    from torch_geometric.data import HeteroData
-
     data = HeteroData()
     for name in sorted(tensors):
         kind, types, field = name.split(":")

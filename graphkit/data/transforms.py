@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,20 +11,17 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import to_undirected as add_reverse_edges
 
 from graphkit import _checks
-from graphkit._checks import member, printable_name
 from graphkit.data.fingerprint import tensors_sha256
 from graphkit.data.sampling.clusters import metis_clusters
 from graphkit.data.splits.split import MASKS, Split
 from graphkit.data.validation import validate
 
-if TYPE_CHECKING:
-    from torch_geometric.data import Data
-
 
 def to_undirected(data: Data) -> Data:
-    """Return a shallow copy of a graph with every edge in both directions, once; ``to_undirected`` says so in it.
+    """Return a shallow copy of a graph with every edge in both directions, once; ``undirected`` says so in it.
 
     A record of training names it, since figures on directed and on undirected edges are not comparable. Most
     published models of ogbn-arxiv see it so.
@@ -36,14 +33,9 @@ def to_undirected(data: Data) -> Data:
         ValueError: for another kind of data, edges with values, a graph that is undirected already, or one on the disk.
 
     Example:
-        >>> import torch
-        >>> from torch_geometric.data import Data
         >>> to_undirected(Data(edge_index=torch.tensor([[1, 2], [0, 0]]), num_nodes=3)).edge_index.tolist()
         [[0, 0, 1, 2], [1, 2, 0, 0]]
     """
-    from torch_geometric.data import Data
-    from torch_geometric.utils import to_undirected
-
     if not isinstance(data, Data) or data.get("edge_index") is None:
         raise ValueError(
             f"`data` must be one graph with `edge_index` to be made undirected, got {type(data).__name__}."
@@ -59,7 +51,7 @@ def to_undirected(data: Data) -> Data:
     if data.is_undirected():
         raise ValueError("`undirected`: every edge is there in both directions already; leave it out.")
     made: Any = data.__copy__()
-    made.edge_index = to_undirected(data.edge_index, num_nodes=data.num_nodes)
+    made.edge_index = add_reverse_edges(data.edge_index, num_nodes=data.num_nodes)
     made.undirected = True
     return made
 
@@ -89,14 +81,11 @@ def label_by(data: Data, *names: str, least: int = 1) -> Data:
         ValueError: if there is no such attribute, none is named or one twice, or ``data`` has no attributes.
 
     Example:
-        >>> from torch_geometric.data import Data
         >>> people = torch.tensor([[1, 2, 90, -1, 7, 2006, 3], [1, 1, 91, -1, -1, 2004, 3]])
         >>> data = label_by(Data(attributes=people), "year", "dormitory")
         >>> data.y.tolist(), data.x.shape
         ([[1, 0], [0, -1]], torch.Size([2, 7]))
     """
-    from torch_geometric.data import Data
-
     if not isinstance(data, Data) or "attributes" not in data:
         raise ValueError("`data` must have `attributes`, as the graphs of 'facebook100' do.")
     for name in names:
@@ -108,7 +97,7 @@ def label_by(data: Data, *names: str, least: int = 1) -> Data:
     labels = [_class_labels(data.attributes[:, ATTRIBUTES.index(name)], least) for name in names]
     others = [data.attributes[:, at] for at, name in enumerate(ATTRIBUTES) if name not in names]
     result = data.__copy__()
-    for field in ("train_mask", "val_mask", "test_mask", "protocol"):
+    for field in (*MASKS, "protocol"):
         if field in result:
             del result[field]
     result.x = torch.cat([_one_hot(values) for values in others], dim=1)
@@ -118,17 +107,14 @@ def label_by(data: Data, *names: str, least: int = 1) -> Data:
 
 
 def _class_labels(values: Tensor, least: int) -> Tensor:
+    """Return the class of each value: its place among those that are given and frequent enough, or -1."""
     found, place, count = values.unique(return_inverse=True, return_counts=True)
     kept = (count >= least) & (found >= 0)
-    number = torch.where(kept, kept.cumsum(0) - 1, -1)
-    return number[place]
+    return torch.where(kept, kept.cumsum(0) - 1, -1)[place]
 
 
 def _one_hot(values: Tensor) -> Tensor:
-    found, place = values.unique(return_inverse=True)
-    x = torch.zeros(len(values), len(found), device=values.device)
-    x[torch.arange(len(values), device=values.device), place] = 1.0
-    return x
+    return torch.nn.functional.one_hot(values.unique(return_inverse=True)[1]).float()
 
 
 CLUSTER_SIZE = 1_000
@@ -246,16 +232,14 @@ def disjoint_union(graphs: Mapping[str, Data], *, held_out: str | None = None) -
         >>> union.num_nodes, len(union.parts), union.part[union.test_mask].unique().tolist()
         (6240, 6, [1])
     """
-    from torch_geometric.data import Data
-
     if not isinstance(graphs, Mapping):
         raise TypeError(f"`graphs` must be a mapping from names to graphs, got {type(graphs).__name__}.")
     if not graphs:
         raise ValueError("`graphs` must hold at least one graph.")
-    if held_out is not None and member("held_out", held_out, graphs) and len(graphs) < 2:
+    if held_out is not None and _checks.member("held_out", held_out, graphs) and len(graphs) < 2:
         raise ValueError(f"`held_out` {held_out!r} leaves no graph to train on.")
     for name in graphs:
-        printable_name("graphs", name)
+        _checks.printable_name("graphs", name)
     _require_alike(graphs)
     each = list(graphs.values())
     sizes = torch.tensor([data.num_nodes for data in each])

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 from graphkit import _checks
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Data
 
 
 def validate(data: Data) -> None:
@@ -25,14 +21,11 @@ def validate(data: Data) -> None:
         ValueError: if a field does not hold what it must.
 
     Example:
-        >>> from torch_geometric.data import Data
         >>> validate(Data(x=torch.ones(2, 1), edge_index=torch.tensor([[0], [2]])))
         Traceback (most recent call last):
         ...
         ValueError: `edge_index` must hold node ids from 0 to 1, found 2.
     """
-    from torch_geometric.data import Data
-
     _checks.instance("data", data, Data, "a torch_geometric.data.Data")
     nodes = data.num_nodes if data.keys() else 0
     if not nodes:
@@ -66,7 +59,6 @@ def class_count(data: Data) -> int:
         ValueError: for labels such as 0, 100, 200: a model has an output for each number.
 
     Example:
-        >>> from torch_geometric.data import Data
         >>> class_count(Data(y=torch.tensor([0, 2, 1, -1])))
         3
     """

@@ -110,7 +110,7 @@ def prune(limit: float, last: Path | None = None) -> int:
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, seal: str) -> None:
-    """Put tensors into the cache as safetensors, with a text by which :func:`read_tensors` tells whether they are whole."""
+    """Put tensors into the cache as safetensors, with a text that says what they are and were."""
     from safetensors.torch import save
 
     # One entry of text: several would stand in another order in each process.

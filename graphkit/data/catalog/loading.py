@@ -126,12 +126,11 @@ def _labelled_graph(folder: Path) -> Data:
     return data
 
 
-def _split_by(data: Data | GraphSet, protocol: SplitProtocol | Split, seed: int) -> Data | GraphSet:
-    """Return the data with the split that a protocol draws with this seed."""
-    chosen = (
-        protocol if isinstance(protocol, Split) else protocol(_split_items(data), torch.Generator().manual_seed(seed))
-    )
-    return _apply_split(data, chosen)
+def _split_by(data: Data | GraphSet, split: SplitProtocol | Split, seed: int) -> Data | GraphSet:
+    """Return the data with a split, which a protocol draws with this seed."""
+    if isinstance(split, SplitProtocol):
+        split = split(_split_items(data), torch.Generator().manual_seed(seed))
+    return _apply_split(data, split)
 
 
 def _protocol_for(default: str, split: SplitProtocol | Split | str | None) -> SplitProtocol | Split:
@@ -176,7 +175,7 @@ def fetch(name: str) -> Path:
         return roots[0]
     root = files.find_root(known)
     if root is not None:
-        found = checksums_unlisted(known, root)
+        found = _unlisted(known, root)
         _check(known, root)
         files.record_checksums(known, found)
         return root
@@ -192,7 +191,7 @@ def fetch(name: str) -> Path:
         _check(known, staged)
         files.first_checksums_path(known).unlink(missing_ok=True)  # of files that lay here before
         files.move_into_place(known, staged, home)
-        files.record_checksums(known, checksums_unlisted(known, home))
+        files.record_checksums(known, _unlisted(known, home))
     return home
 
 
@@ -200,9 +199,8 @@ def _graph(known: Card) -> Data | GraphSet:
     """Return the graph, or the set of graphs, with its published masks, from the cache or from the raw files."""
     if isinstance(source := source_of(known), StoredSource):
         return read_stored(known, source, fetch(known.name), verify=True)
-    found = (
-        checksums_unlisted(known, files.find_root(known) or fetch(known.name)) if None in known.files.values() else {}
-    )
+    # What the card does not know of the files is a part of the cached file's name, and has to be seen first.
+    found = _unlisted(known, files.find_root(known) or fetch(known.name)) if None in known.files.values() else {}
     cached = cached_graphs.cached_path(known, found)
     data = cached_graphs.read_graph(cached)
     if data is None:
@@ -213,7 +211,7 @@ def _graph(known: Card) -> Data | GraphSet:
     return data
 
 
-def checksums_unlisted(known: Card, root: Path) -> dict[str, str]:
+def _unlisted(known: Card, root: Path) -> dict[str, str]:
     """Return path -> sha256 of the files whose checksum neither the card nor a manifest knows."""
     return {} if isinstance(source_of(known), StoredSource) else files.unlisted_checksums(known, root)
 
@@ -305,7 +303,7 @@ def verify(name: str | Path) -> Verification:
     if isinstance(source := source_of(known), StoredSource):
         about = read_stored(known, source, root, verify=True).store
         return Verification(name, root, len(about.files), {}, about.fingerprint, True)
-    others, found = files.mismatched_files(known, root), checksums_unlisted(known, root)
+    others, found = files.mismatched_files(known, root), _unlisted(known, root)
     content = dataset_sha256(read_verified(known, root))
     files.record_checksums(known, found)
     return Verification(name, root, len(known.files) - len(others), others, content, known.content is not None)

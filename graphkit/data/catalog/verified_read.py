@@ -7,23 +7,17 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor
+from torch_geometric.data import Data, HeteroData
 
 from graphkit.data.catalog import files
 from graphkit.data.catalog.cards import Card
 from graphkit.data.catalog.sources import source_of
 from graphkit.data.disk.checked_files import DataError
 from graphkit.data.fingerprint import content_sha256, tensors_sha256
-from graphkit.data.graphset import graphs_sha256
+from graphkit.data.graphset import GraphSet, graphs_sha256
 from graphkit.data.hetero import flatten
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Data, HeteroData
-
-    from graphkit.data.graphset import GraphSet
-
 
 UNREADABLE = (OSError, ValueError, KeyError, IndexError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What NumPy, SciPy and PyG raise on plain arrays that are cut short or belong to something else."""
@@ -86,10 +80,6 @@ def _check_archive(path: Path) -> None:
 
 def dataset_sha256(data: Data | HeteroData | GraphSet) -> str:
     """Return the sha256 of what a graph or a set of graphs holds."""
-    from torch_geometric.data import HeteroData
-
-    from graphkit.data.graphset import GraphSet
-
     if isinstance(data, HeteroData):
         return tensors_sha256(flatten(data))
     if isinstance(data, GraphSet):
@@ -116,10 +106,6 @@ def _difference(card: Card, data: Data | HeteroData | GraphSet) -> str:
 
 def _counts(data: Data | HeteroData | GraphSet) -> tuple[int, int, int, int, int]:
     """Return the numbers of graphs or signals, nodes, edges, features and classes; no class where labels are real."""
-    from torch_geometric.data import HeteroData
-
-    from graphkit.data.graphset import GraphSet
-
     if isinstance(data, HeteroData):
         return 1, data.num_nodes or 0, data.num_edges, max(data.num_node_features.values(), default=0), 0
     items, inside = (len(data), data._data) if isinstance(data, GraphSet) else (1, data)

@@ -20,11 +20,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch_geometric import EdgeIndex
+from torch_geometric.data import Data
 
 from graphkit import _checks
+from graphkit._kernels.ordering import compressed_rows
 from graphkit.data.disk.arrays import memory_map, write_array
 from graphkit.data.disk.checked_files import (
     DataError,
@@ -37,10 +41,7 @@ from graphkit.data.disk.checked_files import (
     working_folder,
 )
 from graphkit.data.splits.split import MASKS
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Data
-
+from graphkit.data.validation import class_count, validate
 
 MANIFEST, FORMAT = "manifest.json", 1
 
@@ -141,10 +142,6 @@ def open_stored(folder: Path | str, *, verify: bool = True) -> Data:
         ...     data.num_nodes, data.num_edges, data.edge_index.sort_order
         (34, 156, 'col')
     """
-    import torch
-    from torch_geometric import EdgeIndex
-    from torch_geometric.data import Data
-
     about = read_manifest(folder)
     if _checks.flag("verify", verify):
         about.verify()
@@ -197,8 +194,6 @@ def store(data: Data, folder: Path | str, *, name: str | None = None) -> StoredG
             several splits, or its classes leave numbers out.
         DataError: if it cannot be written.
     """
-    from graphkit._kernels.ordering import compressed_rows
-
     folder, nodes = require_new(folder), _require_storable(data)
     card, known = data.get("card"), data.get("card") or data.get("store")
     called = name if name is not None else card.name if card else str(data.get("name") or folder.name)
@@ -219,10 +214,6 @@ def store(data: Data, folder: Path | str, *, name: str | None = None) -> StoredG
 
 def _require_storable(data: Data) -> int:
     """Return the number of nodes of a graph, or refuse one that cannot be stored as it is."""
-    from torch_geometric.data import Data
-
-    from graphkit.data.validation import class_count, validate
-
     if not isinstance(data, Data):
         raise TypeError(f"`data` must be a torch_geometric.data.Data, got {type(data).__name__}.")
     validate(data)

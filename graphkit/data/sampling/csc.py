@@ -1,4 +1,4 @@
-"""The incoming edges of each node, and the draws of some of them: here, or wherever a node's edges are held."""
+"""Incoming edges in compressed sparse columns (CSC), and the sampling of some: here, or wherever they are held."""
 
 from __future__ import annotations
 
@@ -13,17 +13,11 @@ from graphkit._kernels.threads import over_range, over_rows
 
 
 class SampledEdges(NamedTuple):
-    """The edges drawn for each place of a frontier, one place after another.
+    """The edges drawn for each place of a frontier, one place after another."""
 
-    Args:
-        indices: the node each edge comes from, ``[drawn]``.
-        edges: the name of each edge, ``[drawn]``.
-        indptr: where each place begins, ``[places + 1]``.
-    """
-
-    indices: np.ndarray
-    edges: np.ndarray
-    indptr: np.ndarray
+    indices: np.ndarray  # the node each edge comes from, [drawn]
+    edges: np.ndarray  # the name of each edge, [drawn]
+    indptr: np.ndarray  # where each place begins, [places + 1]
 
 
 class AbstractCSC(ABC):

@@ -1,4 +1,4 @@
-"""The order of a pass: a function of a seed and the pass, where PyTorch's depends on the kind of workers too."""
+"""Loaders: mini-batches of one large graph, drawn anew in every pass and the same with any number of workers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EpochState(Protocol):
 
 
 class EpochSampler(Sampler[int]):
-    """All numbers below ``length``, in an order that is drawn anew in every pass.
+    """All numbers below ``length``, in an order that is a function of a seed and the pass, whatever the workers are.
 
     Args:
         passing: tells seed and pass; an object and no function, so that a loader can be sent to a worker.
@@ -89,8 +89,8 @@ class NeighborLoader(NodeLoader):
         loader: dict[str, Any] | None = None,
     ) -> None:
         node_sampler = NeighborSampler(data, num_neighbors, seed=seed, **(sampler or {}))
-        asked = {"batch_size": batch_size, "shuffle": shuffle, "num_workers": num_workers}
-        order, options = _with_epoch_sampler(asked, loader, node_sampler)
+        plain = {"batch_size": batch_size, "shuffle": shuffle, "num_workers": num_workers}
+        order, options = _with_epoch_sampler(plain, loader, node_sampler)
         super().__init__(data, node_sampler, input_nodes=input_nodes, **options)
         order.length = len(self.dataset)
 
@@ -103,17 +103,11 @@ class LinkNeighborLoader(LinkLoader):
     """PyG's ``LinkLoader`` over a ``NeighborSampler`` of this room, with new neighbours in every pass.
 
     Args:
-        data: as for ``NeighborSampler``.
-        num_neighbors: as for ``NeighborSampler``.
+        data: as for ``NeighborSampler``; all arguments that are not listed are as for ``NeighborLoader``.
         edge_label_index: the edges to start from, ``[2, links]``; all by default.
         edge_label: their labels ``[links]``.
-        neg_sampling: PyG's ``NegativeSampling`` or its short forms.
+        neg_sampling: PyG's ``NegativeSampling`` or its short forms; negative links are drawn with ``seed`` too.
         batch_size: links of a batch.
-        shuffle: whether they come in another order in each pass.
-        num_workers: processes that draw ahead.
-        seed: of the draws, negative ones among them, and of the order.
-        sampler: further arguments of ``NeighborSampler``.
-        loader: further arguments of PyG's ``LinkLoader`` and PyTorch's ``DataLoader``; they win.
 
     Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216.
     """
@@ -135,8 +129,8 @@ class LinkNeighborLoader(LinkLoader):
     ) -> None:
         link_sampler = NeighborSampler(data, num_neighbors, seed=seed, **(sampler or {}))
         links = {"edge_label_index": edge_label_index, "edge_label": edge_label, "neg_sampling": neg_sampling}
-        asked = {"batch_size": batch_size, "shuffle": shuffle, "num_workers": num_workers}
-        order, options = _with_epoch_sampler(asked, loader, link_sampler)
+        plain = {"batch_size": batch_size, "shuffle": shuffle, "num_workers": num_workers}
+        order, options = _with_epoch_sampler(plain, loader, link_sampler)
         super().__init__(data, link_sampler, **links, **options)
         order.length = len(self.dataset)
 

@@ -1,4 +1,4 @@
-"""The numbering of sampled nodes: each gets the next number when it is first met."""
+"""Relabelling of sampled nodes: a hash table gives each the next number when it is first met."""
 
 from __future__ import annotations
 

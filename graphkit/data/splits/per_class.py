@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,7 +14,6 @@ from graphkit import _checks
 from graphkit.data.splits.split import (
     Split,
     SplitProtocol,
-    class_sizes,
     generator_seed,
     integer_labels,
     present_classes,
@@ -28,8 +28,23 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 
+class AbstractClassSplit(SplitProtocol):
+    """A split that divides the items of each class, in random order."""
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
+        """Return a split drawn with ``generator``."""
+        seed = generator_seed(generator)
+        classes = shuffled_classes(data, generator)
+        self.require({label: len(items) for label, items in classes.items()})
+        return self._split(data, self._parts(list(classes.values()), generator), seed)
+
+    @abstractmethod
+    def _parts(self, classes: Sequence[Tensor], generator: torch.Generator | None) -> Sequence[Tensor]:
+        """Return the items to train on, to select on and to test on."""
+
+
 @dataclass(frozen=True)
-class RandomPerClass(SplitProtocol):
+class RandomPerClass(AbstractClassSplit):
     """The same number of labels for every class: ``per_class`` to train on, ``val`` to select on, ``test`` to test on.
 
     Args:
@@ -55,24 +70,17 @@ class RandomPerClass(SplitProtocol):
         """Refuse classes with fewer items than a class gives."""
         require_class_sizes(self.name, sizes, self.per_class + self.val + (self.test or 1))
 
-    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
-        """Return a split drawn with ``generator``."""
+    def _parts(self, classes: Sequence[Tensor], generator: torch.Generator | None) -> Sequence[Tensor]:
         import torch
 
-        seed = generator_seed(generator)
         first, second = self.per_class, self.per_class + self.val
         last = None if self.test is None else second + self.test
-        classes = shuffled_classes(data, generator)
-        self.require(class_sizes(classes))
-        parts = [
-            torch.cat([nodes[start:end] for nodes in classes.values()])
-            for start, end in ((None, first), (first, second), (second, last))
-        ]
-        return self._split(data, parts, seed)
+        cuts = (None, first), (first, second), (second, last)
+        return [torch.cat([nodes[start:end] for nodes in classes]) for start, end in cuts]
 
 
 @dataclass(frozen=True)
-class RandomPlanetoid(SplitProtocol):
+class RandomPlanetoid(AbstractClassSplit):
     """A random split with the sizes of the public one: 20 training nodes a class, then 500 and 1,000 of any class.
 
     Args:
@@ -102,22 +110,17 @@ class RandomPlanetoid(SplitProtocol):
                 f"but {left:,} are left after training; ask for fewer."
             )
 
-    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
-        """Return a split drawn with ``generator``."""
+    def _parts(self, classes: Sequence[Tensor], generator: torch.Generator | None) -> Sequence[Tensor]:
         import torch
 
-        seed = generator_seed(generator)
-        classes = shuffled_classes(data, generator)
-        self.require(class_sizes(classes))
-        rest = torch.cat([nodes[self.per_class :] for nodes in classes.values()])
+        rest = torch.cat([nodes[self.per_class :] for nodes in classes])
         rest = rest[torch.randperm(len(rest), generator=generator)]
-        train = torch.cat([nodes[: self.per_class] for nodes in classes.values()])
-        parts = train, rest[: self.val], rest[self.val :][: self.test]
-        return self._split(data, parts, seed)
+        train = torch.cat([nodes[: self.per_class] for nodes in classes])
+        return train, rest[: self.val], rest[self.val :][: self.test]
 
 
 @dataclass(frozen=True)
-class Stratified(SplitProtocol):
+class Stratified(AbstractClassSplit):
     """The same fractions of every class, each part within one node of its fraction.
 
     Args:
@@ -149,19 +152,14 @@ class Stratified(SplitProtocol):
         """Return where the parts of a class of this size begin and end."""
         return np.floor(np.cumsum([0, self.train, self.val, self.test]) * size + 0.5).astype(int)
 
-    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
-        """Return a split drawn with ``generator``."""
+    def _parts(self, classes: Sequence[Tensor], generator: torch.Generator | None) -> Sequence[Tensor]:
         import torch
 
-        seed = generator_seed(generator)
-        parts: tuple[list[Tensor], ...] = ([], [], [])
-        classes = shuffled_classes(data, generator)
-        self.require(class_sizes(classes))
-        for nodes in classes.values():
-            ends = self._ends(len(nodes))
-            for part, start, end in zip(parts, ends[:-1], ends[1:], strict=True):
-                part.append(nodes[start:end])
-        return self._split(data, [torch.cat(part) for part in parts], seed)
+        ends = [self._ends(len(nodes)) for nodes in classes]
+        return [
+            torch.cat([nodes[of[part] : of[part + 1]] for nodes, of in zip(classes, ends, strict=True)])
+            for part in range(3)
+        ]
 
 
 DENSE_SEEDS = (

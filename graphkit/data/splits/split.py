@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -102,8 +102,7 @@ class SplitProtocol(ABC):
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the split of ``data``."""
 
-    @abstractmethod
-    def require(self, sizes: Mapping[int, int]) -> None:
+    def require(self, sizes: Mapping[int, int]) -> None:  # noqa: B027  # published splits refuse nothing
         """Refuse classes that are too small to be divided, given how many items each has, as far as sizes tell."""
 
     def of_seed(self, data: Data, seed: int) -> Split:
@@ -175,11 +174,6 @@ def shuffled_classes(data: Data, generator: torch.Generator | None) -> dict[int,
     return {label: shuffled[y[shuffled] == label] for label in present_classes(y)}
 
 
-def class_sizes(classes: Mapping[int, Sized]) -> dict[int, int]:
-    """Return how many items each class has."""
-    return {label: len(items) for label, items in classes.items()}
-
-
 def present_classes(y: Tensor) -> list[int]:
     """Return the classes that have an item, ascending; whatever their numbers, no room is made for others.
 
@@ -233,9 +227,6 @@ class Public(SplitProtocol):
 
     name: ClassVar[str] = "public"
 
-    def require(self, sizes: Mapping[int, int]) -> None:
-        """Refuse nothing: the masks are those that were published."""
-
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the masks the data set came with; ``generator`` is not used."""
         require_items(data)
@@ -257,9 +248,6 @@ class FileMasks(SplitProtocol):
 
     def __post_init__(self) -> None:
         require_integer("index", self.index, least=0)
-
-    def require(self, sizes: Mapping[int, int]) -> None:
-        """Refuse nothing: the masks are those that were published."""
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the masks of the file; ``generator`` is not used."""

@@ -166,14 +166,9 @@ def role_graph(base: str, seed: int) -> Data:
 
 @dataclass(frozen=True)
 class SyntheticSource(Source):
-    """A synthetic graph in OGB's raw files, read as OGB's are.
+    """A synthetic graph in OGB's raw files, read as OGB's are."""
 
-    Args:
-        name: after ``ogbn_``, the folder of its files.
-        how: sizes, laws and seed.
-    """
-
-    name: str
+    name: str  # after "ogbn_", the folder of its files
     how: Synthetic
 
     def read(self, root: Path) -> Data:
@@ -187,14 +182,9 @@ class SyntheticSource(Source):
 
 @dataclass(frozen=True)
 class StoredSource(Source):
-    """A synthetic graph that is too large for text and for a copy in memory; it is looked at where it lies.
+    """A synthetic graph that is too large for text and for a copy in memory; it is looked at where it lies."""
 
-    Args:
-        name: of the folder of its files.
-        how: sizes, laws and seed.
-    """
-
-    name: str
+    name: str  # of the folder of its files
     how: Synthetic
 
     def read(self, root: Path, *, verify: bool = False) -> Data:

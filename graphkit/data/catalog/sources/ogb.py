@@ -7,6 +7,7 @@ a large download. Its raw files are plain tables: they are read here, and kept i
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,19 +28,12 @@ PARTS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class OGBGraphSource(Source):
-    """A set of molecules of OGB: ``x`` and ``edge_attr`` are integers for OGB's atom and bond encoders.
+    """A set of molecules of OGB: ``x`` and ``edge_attr`` are integers for OGB's atom and bond encoders."""
 
-    Args:
-        name: after ``ogbg-``.
-        archive: OGB's name of the file to download.
-        split: OGB's name of its split.
-        tasks: labels of a molecule.
-    """
-
-    name: str
-    archive: str
-    split: str = "scaffold"
-    tasks: int = 1
+    name: str  # after "ogbg-"
+    archive: str  # OGB's name of the file to download
+    split: str = "scaffold"  # OGB's name of its split
+    tasks: int = 1  # labels of a molecule
 
     def read(self, root: Path) -> GraphSet:
         """Return the graphs as OGB has them: each bond in both directions, one after the other; ``y [graphs, tasks]``.
@@ -70,19 +64,12 @@ class OGBGraphSource(Source):
 
 @dataclass(frozen=True)
 class OGBNodeSource(Source):
-    """One graph of OGB whose nodes have labels.
+    """One graph of OGB whose nodes have labels."""
 
-    Args:
-        name: after ``ogbn-``; also the name of the file to download.
-        split: OGB's name of its split.
-        add_inverse_edge: whether each edge of the file stands for both directions, as ``add_inverse_edge`` of OGB.
-        node_files: further files with a number a node, which become fields.
-    """
-
-    name: str
-    split: str
-    add_inverse_edge: bool
-    node_files: tuple[str, ...] = ()
+    name: str  # after "ogbn-"; also the name of the file to download
+    split: str  # OGB's name of its split
+    add_inverse_edge: bool  # whether each edge of the file stands for both directions, as OGB says
+    node_files: Sequence[str] = ()  # further files with a number a node, which become fields
 
     def read(self, root: Path) -> Data:
         """Return the graph with OGB's split as its public one; ``y [nodes]``, where OGB has ``[nodes, 1]``."""

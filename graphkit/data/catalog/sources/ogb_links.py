@@ -24,27 +24,16 @@ PARTS = {"train": "train", "val": "valid", "test": "test"}
 
 @dataclass(frozen=True)
 class OGBLinkSource(Source):
-    """One graph of OGB whose links are predicted.
+    """One graph of OGB whose links are predicted; of the files of PyTorch, arrays alone are taken."""
 
-    Args:
-        name: after ``ogbl-``.
-        archive: OGB's name of the file to download.
-        split: OGB's name of its split.
-        add_inverse_edge: whether each edge of the file stands for both directions, as ``add_inverse_edge`` of OGB.
-        features: whether nodes have features.
-        node_files: further files with a number a node, which become fields.
-        edge_files: further files with a number an edge, which become fields.
-        binary: whether one archive of arrays holds the graph, in place of tables.
-    """
-
-    name: str
-    archive: str
-    split: str
-    add_inverse_edge: bool = True
-    features: bool = True
-    node_files: tuple[str, ...] = ()
-    edge_files: tuple[str, ...] = ()
-    binary: bool = False
+    name: str  # after "ogbl-"
+    archive: str  # OGB's name of the file to download
+    split: str  # OGB's name of its split
+    add_inverse_edge: bool = True  # whether each edge of the file stands for both directions, as OGB says
+    features: bool = True  # whether nodes have features
+    node_files: Sequence[str] = ()  # further files with a number a node, which become fields
+    edge_files: Sequence[str] = ()  # further files with a number an edge, which become fields
+    binary: bool = False  # whether one archive of arrays holds the graph, in place of tables
 
     def read(self, root: Path) -> Data:
         """Return the graph of the training edges; the split is in ``train_edge``, ``val_edge_neg`` and so on.
@@ -172,17 +161,11 @@ def edge_split(data: Data | HeteroData) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class OGBTypedLinkSource(Source):
-    """One graph of OGB with types of nodes and of edges, whose links are predicted.
+    """One graph of OGB with types of nodes and of edges, whose links are predicted."""
 
-    Args:
-        name: after ``ogbl-``; also the name of the file to download.
-        split: OGB's name of its split.
-        edge_files: further files with a number an edge, which become fields.
-    """
-
-    name: str
-    split: str
-    edge_files: tuple[str, ...] = ()
+    name: str  # after "ogbl-"; also the name of the file to download
+    split: str  # OGB's name of its split
+    edge_files: Sequence[str] = ()  # further files with a number an edge, which become fields
 
     def read(self, root: Path) -> HeteroData:
         """Return the graph of the training edges; the split is in ``train_head``, ``val_head_neg`` and so on.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,15 +19,10 @@ from graphkit.data.splits.split import MASKS
 
 @dataclass(frozen=True)
 class FilesSource(Source):
-    """The files of a card, all from one folder of a repository.
+    """The files of a card, all from one folder of a repository."""
 
-    Args:
-        url: the folder on the web.
-        files: where the files lie below a data root, in the order of the card.
-    """
-
-    url: str
-    files: tuple[str, ...]
+    url: str  # the folder on the web
+    files: Sequence[str]  # where the files lie below a data root, in the order of the card
 
     def paths(self, root: Path) -> list[Path]:
         """Return where the files lie."""
@@ -106,15 +102,9 @@ class ClothingSource(FilesSource):
 
 @dataclass(frozen=True)
 class TwitchSource(FilesSource):
-    """Friendships between streamers on Twitch, one network a language (MUSAE); PyG's ``Twitch`` wants other files.
+    """Friendships between streamers on Twitch, one network a language (MUSAE); PyG's ``Twitch`` wants other files."""
 
-    Args:
-        url: as for every ``FilesSource``.
-        files: edges, features and labels.
-        features: number of features, which all networks share.
-    """
-
-    features: int
+    features: int  # how many, in all networks
 
     def read(self, root: Path) -> Data:
         """Return the graph: each edge in both directions, ``x`` 1 where a streamer has a feature, ``y`` 1 if mature."""
@@ -136,13 +126,9 @@ class TwitchSource(FilesSource):
 
 @dataclass(frozen=True)
 class Facebook100Source(Source):
-    """Friendships at a university that PyG's ``LINKXDataset`` reads, with all seven attributes of the members.
+    """Friendships at a university that PyG's ``LINKXDataset`` reads, with all seven attributes of the members."""
 
-    Args:
-        name: of the university, as PyG takes it.
-    """
-
-    name: str
+    name: str  # of the university, as PyG takes it
 
     def read(self, root: Path) -> Data:
         """Return PyG's graph and ``attributes [nodes, 7]``: the codes of the file, -1 where it has 0, not given."""
