@@ -161,6 +161,7 @@ class GraphSet(InMemoryDataset):
             raise ValueError("`index` must be one or more places in the set, got none.")
         if self._indices is not None:
             index = torch.as_tensor(self._indices, device=index.device)[index]
+        # Where the chosen graphs stand in each field, and where each begins in the batch.
         nodes, edges = self.nodes[index], self.edges[index]
         offset, edge_offset = _offsets(nodes), _offsets(edges)
         rows = {

@@ -89,12 +89,7 @@ def touch(path: Path) -> None:
 
 
 def prune(limit: float, last: Path | None = None) -> int:
-    """Remove what was not used for longest until at most ``limit`` bytes are left, and return how many went.
-
-    Args:
-        limit: bytes that may stay.
-        last: a file that stays.
-    """
+    """Remove what was not used for longest until ``limit`` bytes are left, and return how many went; ``last`` stays."""
     total, gone = 0, 0
     for entry in cache_entries():
         half = entry.path.name.startswith(".")

@@ -93,22 +93,24 @@ class Card:
     def text(self, width: int = 100) -> str:
         """Return the card as plain text, one field a paragraph, at most ``width`` columns wide."""
         direction = "directed" if self.directed else "undirected, both directions counted"
-        size = sum(bytes_ or 0 for bytes_ in self.sizes.values())
-        files = f"{len(self.files)}, {size:,} bytes" if size else f"{len(self.files)}" if self.files else "none"
+        files = str(len(self.files) or "none")
+        if size := sum(bytes_ or 0 for bytes_ in self.sizes.values()):
+            files += f", {size:,} bytes"
         many = f"{self.graphs:,} graphs, " if self.graphs > 1 else ""
         many = f"{self.signals:,} signals on " if self.signals else many
         edges = f"{self.edges:,} edges" if self.edges else "edges not known here"
         counted = f"{self.nodes:,} nodes, {edges}" if self.nodes else "nodes and edges not known here"
-        labelled = {"graph": "graphs", "signal": "signals"}.get(self.kind, "nodes")
-        asked = f"labels of {labelled}, {self._labels()}" if self.kind != "link" else "which links there will be"
+        items = {"graph": "graphs", "signal": "signals"}.get(self.kind, "nodes")
+        labels = f"{self.classes} classes" if self.classes else "real numbers"
+        task = f"labels of {items}, {labels}" if self.kind != "link" else "which links there will be"
         fields = [
             ("title", self.title),
-            *((("members", ", ".join(self.members)),) if self.members else ()),
-            ("task", f"{asked}, {self.metric}"),
+            ("members", ", ".join(self.members)),
+            ("task", f"{task}, {self.metric}"),
             ("size", f"{many}{counted} ({direction}), {self.features:,} features"),
             ("split", self.default_split),
             *((f"  {name}", meaning) for name, meaning in self.splits.items()),
-            *((("few-shot", f"{' / '.join(map(str, self.few_shot))} classes"),) if self.few_shot else ()),
+            ("few-shot", f"{' / '.join(map(str, self.few_shot))} classes" if self.few_shot else ""),
             *(("fault", fault) for fault in self.faults),
             ("source", self.source),
             ("licence", self.licence),
@@ -116,8 +118,9 @@ class Card:
             ("files", files),
             ("checked by", self.checked_by),
             ("sha256", self.content or "not known"),
-            *((("unchecked", self.unchecked),) if self.unchecked else ()),
+            ("unchecked", self.unchecked),
         ]
+        fields = [(label, value) for label, value in fields if value]
         margin = max(len(label) for label, _ in fields) + 2
         paragraphs = [
             textwrap.fill(value, width, initial_indent=label.ljust(margin), subsequent_indent=" " * margin)
@@ -136,9 +139,6 @@ class Card:
             f"no checksum of {of} is known: what comes is compared with the published counts only, and after that with "
             "what came first"
         )
-
-    def _labels(self) -> str:
-        return f"{self.classes} classes" if self.classes else "real numbers"
 
 
 def names() -> list[str]:

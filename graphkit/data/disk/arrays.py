@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -65,11 +66,8 @@ class ArrayWriter:
                 self._file.flush()
                 os.fsync(self._file.fileno())
         finally:
-            try:
+            with suppress(OSError):  # what was buffered did not find room either; the first error is the one to tell
                 self._file.close()
-            except OSError:
-                # What was buffered did not find room either; the first error is the one to tell.
-                error = error or OSError()
         if kind is None:
             os.replace(self._beside, self.path)
         else:

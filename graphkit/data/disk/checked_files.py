@@ -51,10 +51,6 @@ def working_folder(home: Path, prefix: str) -> Iterator[Path]:
 
     A process that is killed leaves its folder. The next one that works here under this prefix sweeps it: the folder's
     lock tells whether its process lives, and one that lives is never touched.
-
-    Args:
-        home: a folder.
-        prefix: what the names of such folders begin with.
     """
     remove_abandoned(home, prefix)
     with tempfile.TemporaryDirectory(prefix=prefix, suffix=UNFINISHED, dir=home) as name, ExitStack() as held:
@@ -134,14 +130,8 @@ def _seal(content: Mapping[str, Any]) -> str:
 def open_manifest(path: Path, version: int, *, absent: str, again: str) -> Iterator[dict[str, Any]]:
     """Give what a sealed manifest says, to take its fields from.
 
-    Args:
-        path: of the manifest.
-        version: the format that is known.
-        absent: what to say where there is none.
-        again: what to do about one that cannot be read.
-
     Raises:
-        DataError: where there is none, it is of another format, damaged, or lacks a field.
+        DataError: where there is none (``absent``), or it is of another ``version``, damaged or short of a field.
     """
     try:
         found = read_sealed_json(path)

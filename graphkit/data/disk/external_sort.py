@@ -38,13 +38,10 @@ def write_run(path: Path, source: np.ndarray, target: np.ndarray, *, both_ways: 
 def merge_runs(runs: Sequence[Path], folder: Path, nodes: int, *, unique: bool, at_once: int = MERGE_CHUNK) -> None:
     """Write ``edge_index.npy`` and ``pointers.npy`` of all edges in ``runs``, sorted by target and source.
 
-    Args:
-        runs: as :func:`write_run` wrote them.
-        folder: where the arrays go.
-        nodes: all ids are below.
-        unique: leave out edges that are there already.
-        at_once: edges in memory, where no node has more.
+    All ids are below ``nodes``; ``unique`` leaves out edges that are there already; ``at_once`` edges are in memory,
+    where no node has more.
     """
+    # Step 1: count the edges into each node, which tells where ranges of targets of about the same size end.
     maps = [np.load(path, mmap_mode="r") for path in runs]
     degree = np.zeros(nodes, dtype=np.int64)
     for keys in maps:
@@ -53,6 +50,7 @@ def merge_runs(runs: Sequence[Path], folder: Path, nodes: int, *, unique: bool, 
             first = int(targets[0])
             counts = np.bincount(targets - first)
             degree[first : first + len(counts)] += counts
+    # Step 2: take a range of each run, sort them together, write the sources; then all targets, and where each begins.
     index = index_type(nodes, int(degree.sum()))
     with ArrayWriter(folder / "edge_index.npy", index) as file:
         begin = 0

@@ -80,7 +80,7 @@ class StoredGraph:
     fingerprint: str
 
     def __repr__(self) -> str:
-        return f"GraphStore({self.name!r})"
+        return f"StoredGraph({self.name!r})"
 
     def verify(self) -> None:
         """Read every file and compare its checksum.

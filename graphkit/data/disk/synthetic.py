@@ -223,6 +223,7 @@ def synthesize_ogb(folder: Path | str, how: Synthetic) -> None:
 
 def _write_arrays(staged: Path, how: Synthetic) -> None:
     """Write all arrays of a graph."""
+    # Step 1: edges, sorted on the disk.
     runs = []
     for number, (one, two) in enumerate(how.edge_chunks()):
         runs.append(staged / f"run-{number:06d}.npy")
@@ -230,6 +231,7 @@ def _write_arrays(staged: Path, how: Synthetic) -> None:
     merge_runs(runs, staged, how.nodes, unique=False)
     for path in runs:
         path.unlink()
+    # Step 2: features, and the kind that each node's features speak for.
     directions = how.directions()
     seems = np.empty(how.nodes, dtype=np.int16 if how.classes < 2**15 else np.int32)
     blocks = [np.arange(start, min(start + BLOCK, how.nodes)) for start in range(0, how.nodes, BLOCK)]
@@ -239,6 +241,7 @@ def _write_arrays(staged: Path, how: Synthetic) -> None:
             x = noise + np.float32(how.signal) * directions[how.kinds(block)]
             seems[block] = (x @ directions.T).argmax(axis=1)
             file.append(x)
+    # Step 3: labels, from a node's own features and from what its neighbours' speak for.
     x, edges, pointers = (np.load(staged / f"{of}.npy", mmap_mode="r") for of in ("x", "edge_index", "pointers"))
     with ArrayWriter(staged / "y.npy", np.int64) as file:
         for number, block in enumerate(blocks):
@@ -250,6 +253,7 @@ def _write_arrays(staged: Path, how: Synthetic) -> None:
             random = how.random(LABELS, number)
             any_class = random.integers(how.classes, size=len(block))
             file.append(np.where(random.random(len(block)) < how.noise, any_class, score.argmax(axis=1)))
+    # Step 4: the split.
     drawn = np.concatenate([how.random(SPLIT, number).random(len(block)) for number, block in enumerate(blocks)])
     part = np.searchsorted([how.train, how.train + how.validation], drawn, side="right")
     for number, mask in enumerate(("train", "val", "test")):

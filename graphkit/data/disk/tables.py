@@ -29,12 +29,9 @@ SPLIT_NAMES = {"train_mask": ("train",), "val_mask": ("val", "valid", "validatio
 
 
 def read_chunks(path: Path, rows: int, *, skip: int = 0) -> Iterator[np.ndarray]:
-    """Yield the table in ``path`` in pieces of ``rows`` lines, ``[rows, columns]``; a vector has one column.
+    """Yield the table in ``path`` in pieces of ``rows`` lines, ``[rows, columns]``, the last perhaps of fewer.
 
-    Args:
-        path: a file of one of ``FORMS``.
-        rows: of a piece; the last one may have fewer.
-        skip: pieces that are left out at the beginning.
+    A vector has one column; ``skip`` pieces are left out at the beginning.
 
     Raises:
         DataError: for another form, a file that is missing, cut short, or holds what is no number.

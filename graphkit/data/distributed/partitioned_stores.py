@@ -67,12 +67,10 @@ class Part:
 
 
 class RowFetch:
-    """Rows of some nodes, fetched from those that hold them; what is asked for is told once.
+    """Rows of some nodes, fetched from those that hold them: what is asked for is told once, for any number of tables.
 
-    Args:
-        exchange: the processes.
-        rows: rows of this process's tables that each process asked for.
-        back: the place of each asked row in what comes, process by process.
+    ``rows`` are those of this process's tables that each process asked for, ``back`` the place of each row that this
+    one asked for in what comes, process by process.
     """
 
     def __init__(self, exchange: Exchange, rows: Sequence[Tensor], back: Tensor) -> None:
@@ -211,30 +209,23 @@ class PartitionedGraph(GraphStore, AbstractCSC):
     def sample(self, frontier: np.ndarray, *, fanout: int, replace: bool, key: np.uint64) -> SampledEdges:
         """Return edges into each node of ``frontier``, named by their places in ``edge_index``."""
         all_to_all = self.part.exchange.all_to_all
+        # Step 1: ask the process that holds each node; one row is its place in the frontier and its name. The key goes
+        # along as one more row: it depends on the batch, and every process has another one.
         order, many = self.part.sort_by_owner(frontier)
         ask = torch.from_numpy(np.stack([order, frontier[order]], axis=1))
-        # The key goes along as one more row: it depends on the batch, and every process has another one.
         own_key = torch.from_numpy(np.array([[np.int64(0), key.view(np.int64)]]))
+        asked = all_to_all([torch.cat([own_key, each]) for each in ask.split(many)])
+        # Step 2: draw for each process from the edges that are held here.
         answers = []
-        for asked in all_to_all([torch.cat([own_key, each]) for each in ask.split(many)]):
-            given, places, nodes = asked[0, 1].numpy().view(np.uint64).item(), asked[1:, 0], asked[1:, 1]
-            local = np.searchsorted(self.part.own, nodes.numpy())
-            answers.append(
-                self.own.sample_at(places.numpy(), local, fanout=fanout, replace=replace, key=np.uint64(given))
-            )
+        for rows in asked:
+            given, places = np.uint64(rows[0, 1].numpy().view(np.uint64).item()), rows[1:, 0].numpy()
+            local = np.searchsorted(self.part.own, rows[1:, 1].numpy())
+            answers.append(self.own.sample_at(places, local, fanout=fanout, replace=replace, key=given))
+        # Step 3: hand back how many edges each place has, and the edges themselves.
         degrees = torch.cat(all_to_all([torch.from_numpy(np.diff(draw.indptr)) for draw in answers])).numpy()
-        sources, edges = (
-            torch.cat(
-                all_to_all(
-                    [
-                        torch.from_numpy(np.stack([draw.indices, self.edges[draw.edges]], axis=1).astype(np.int64))
-                        for draw in answers
-                    ]
-                )
-            )
-            .numpy()
-            .T
-        )
+        pairs = [np.stack([draw.indices, self.edges[draw.edges]], axis=1).astype(np.int64) for draw in answers]
+        sources, edges = torch.cat(all_to_all([torch.from_numpy(each) for each in pairs])).numpy().T
+        # Step 4: what came stands process by process; put it in the order of the frontier.
         ends, came = np.zeros(len(frontier) + 1, dtype=np.int64), np.cumsum(degrees) - degrees
         back = np.empty_like(order)
         back[order] = np.arange(len(order))

@@ -30,13 +30,9 @@ class AbstractCSC(ABC):
 
     @abstractmethod
     def sample(self, frontier: np.ndarray, *, fanout: int, replace: bool, key: np.uint64) -> SampledEdges:
-        """Return edges into each node of ``frontier``.
+        """Return ``fanout`` edges, all if -1, into each node of ``frontier [places]``, none twice but with ``replace``.
 
-        Args:
-            frontier: nodes ``[places]``.
-            fanout: edges a place, -1 for all.
-            replace: whether an edge may be drawn twice.
-            key: what is drawn is a function of it, the place and the edges of the node.
+        What is drawn is a function of ``key``, the place and the edges of the node.
         """
 
 

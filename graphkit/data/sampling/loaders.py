@@ -29,9 +29,7 @@ class EpochState(Protocol):
 class EpochSampler(Sampler[int]):
     """All numbers below ``length``, in an order that is a function of a seed and the pass, whatever the workers are.
 
-    Args:
-        passing: tells seed and pass; an object and no function, so that a loader can be sent to a worker.
-        length: how many.
+    ``passing`` tells seed and pass: an object and no function, so that a loader can be sent to a worker.
 
     Example:
         >>> from types import SimpleNamespace

@@ -153,6 +153,7 @@ class NeighborSampler(BaseSampler):
         return key[0]
 
     def _sample(self, seed: Tensor, seed_time: Tensor | None = None) -> SamplerOutput:
+        """Return the receptive field of some nodes, hop by hop: the new nodes of a hop are the frontier of the next."""
         nodes = seed.numpy()
         key, trees = self._key(seed), self.num_nodes if self.disjoint else 0
         relabeler = Relabeler(nodes, trees)
@@ -163,6 +164,7 @@ class NeighborSampler(BaseSampler):
             hop_key = np.uint64(sampling.keyed(key, hop))
             drawn = self.csc.sample(frontier, fanout=fanout, replace=self.replace, key=hop_key)
             _checks.sources_there(drawn.indices, self.num_nodes)
+            # The target of each drawn edge is its place in the frontier; sources are numbered as they are first met.
             place = np.repeat(np.arange(begin, begin + len(frontier)), np.diff(drawn.indptr))
             begin = len(relabeler)
             rows.append(relabeler.add(drawn.indices, place))

@@ -7,8 +7,7 @@ checked in between and nothing of theirs is ever unpickled from disk.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,9 @@ class PyGSource(Source):
         """Return the graph as the PyG class reads it."""
         data = _read(self.dataset, root / self.folder, *self._arguments())
         if "train_mask" in data and data.train_mask.dim() == 2:
-            _rename_masks(data)
+            for mask in MASKS:
+                data[f"{mask}s"] = data[mask].bool()
+                del data[mask]
         return data
 
     def download(self, root: Path) -> None:
@@ -81,48 +82,35 @@ class _Stop(Exception):
         self.data = data
 
 
-@contextmanager
-def _stopped() -> Iterator[list[Any]]:
-    found: list[Any] = []
+def _until_stopped(dataset: str, root: Path, arguments: Sequence[str], **methods: Any) -> Any:
+    """Make an object of a PyG class with other methods, until one of these raises ``_Stop``; return its data."""
+    import torch_geometric.datasets
+
+    changed = type(dataset, (getattr(torch_geometric.datasets, dataset),), methods)
     try:
-        yield found
+        changed(str(root), *arguments)
     except _Stop as stop:
-        found.append(stop.data)
+        return stop.data
+    raise RuntimeError(f"{dataset} of torch_geometric did not call what was to stop it")
 
 
 def _read(dataset: str, root: Path, *arguments: str) -> Data:
     """Return what the PyG class would store, without storing it and without looking for a download."""
-    import torch_geometric.datasets
 
     def save(data_list: list[Data], path: str) -> None:
         raise _Stop(data_list[0])
 
-    reading = type(
-        dataset,
-        (getattr(torch_geometric.datasets, dataset),),
-        {"_download": lambda self: None, "_process": lambda self: self.process(), "save": staticmethod(save)},
-    )
-    with _stopped() as found:
-        reading(str(root), *arguments)
-    return found[0]
+    methods = {"_download": lambda self: None, "_process": lambda self: self.process(), "save": staticmethod(save)}
+    return _until_stopped(dataset, root, arguments, **methods)
 
 
 def _download(dataset: str, root: Path, *arguments: str) -> None:
     """Let the PyG class download below ``root`` and stop it before it opens anything."""
-    import torch_geometric.datasets
 
     def stop(self: object) -> None:
         raise _Stop
 
-    downloading = type(dataset, (getattr(torch_geometric.datasets, dataset),), {"_process": stop})
-    with _stopped():
-        downloading(str(root), *arguments)
-
-
-def _rename_masks(data: Data) -> None:
-    for part in MASKS:
-        data[f"{part}s"] = data[part].bool()
-        del data[part]
+    _until_stopped(dataset, root, arguments, _process=stop)
 
 
 FILES = (
