@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from graphkit.cli import main
 from graphkit.cli.stages import Stages
-from graphkit.data import cards
+from graphkit.data.catalog import cards
 from tests import raw_arxiv
 
 # Kernels compile at their first call, which is no fault of the example that happens to make it; and what fails for one
@@ -97,5 +97,5 @@ def arxiv(tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.delenv("GRAPHKIT_MIRROR", raising=False)
     raw_arxiv.written(tmp_path / "upstream/arxiv")
     raw_arxiv.carded(tmp_path / "cards")
-    monkeypatch.setattr(cards, "_folder", lambda: tmp_path / "cards")
+    monkeypatch.setattr(cards, "folder", lambda: tmp_path / "cards")
     return tmp_path / "upstream/arxiv"

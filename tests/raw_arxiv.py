@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from graphkit.data import cards
+from graphkit.data.catalog import cards
 
 NODES, EDGES, FEATURES, CLASSES = 120, 400, 128, 40
 
@@ -43,7 +43,7 @@ def tables(root: Path, files: dict[str, Any]) -> None:
 
 def carded(folder: Path) -> None:
     """Write all cards to ``folder``, that of ogbn-arxiv and that of ogbn-products with the counts of these files."""
-    shutil.copytree(cards._folder(), folder)
+    shutil.copytree(cards.folder(), folder)
     for name, edges in (("arxiv", EDGES), ("products", 2 * EDGES)):
         card = folder / f"ogbn-{name}/card.toml"
         counts = {"nodes": NODES, "edges": edges, "features": FEATURES, "classes": CLASSES}

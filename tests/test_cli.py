@@ -304,7 +304,7 @@ def test_an_error_of_ours_is_one_line_too_and_debug_shows_where(call, monkeypatc
     def broken(*arguments, **options):
         raise KeyError("inside")
 
-    monkeypatch.setattr("graphkit.data.loading.load", broken)
+    monkeypatch.setattr("graphkit.data.catalog.loading.load", broken)
     code, _, err = train(call)
     assert code == 1
     assert err == "Error inside graphkit, KeyError: 'inside' (--debug shows where)\n"

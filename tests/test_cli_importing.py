@@ -10,7 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from graphkit.data import load, runs, store
+from graphkit.data import load, store
+from graphkit.data.disk import external_sort
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_a_synthetic_graph_is_drawn_and_trained_on(call, tmp_path):
 def test_an_import_that_is_stopped_says_how_it_goes_on(call, tmp_path, monkeypatch):
     (tmp_path / "edges.csv").write_text("0,1\n1,2\n")
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "merge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(external_sort, "merge_runs", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         code, said = call("data", "import", "edges.csv", "--to", "graph")
     assert (code, "Stopped; the same import goes on" in said) == (1, True)
     assert call("data", "import", "edges.csv", "--to", "graph")[0] == 0

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphkit.data import labelled_by, load
+from graphkit.data import label_by, load
 from graphkit.metric import ConditionalSimilarity, PrototypeLoss, evaluate_conditions
 from graphkit.nn.node_models import RandomPropagation
 from graphkit.operators import sparse_features
@@ -72,7 +72,7 @@ def with_two_labels(name: str) -> tuple[Data, list[str]]:
     if name == "digits":
         data.y = torch.stack([data.y, data.y % 2], dim=1)
         return data, ["digit", "parity"]
-    data = labelled_by(data, "year", "dormitory", least=LEAST)
+    data = label_by(data, "year", "dormitory", least=LEAST)
     friends = torch.zeros(data.num_nodes, data.num_nodes)
     friends[data.edge_index[1], data.edge_index[0]] = 1.0
     data.x = torch.nn.functional.normalize(torch.cat([data.x, friends], dim=1), dim=1)

@@ -27,7 +27,7 @@ from rich.table import Table
 from torch import nn
 from torch_geometric import EdgeIndex
 
-from graphkit.data import NeighborLoader, Synthetic, stored, synthesize
+from graphkit.data import NeighborLoader, Synthetic, open_stored, synthesize
 from graphkit.nn import Encoder, SAGEConv
 
 HIDDEN = 256
@@ -46,7 +46,7 @@ def status(name: str) -> float:
 
 def trained(side: str, folder: Path, batch: int, batches: int, fan_out: Sequence[int]) -> dict[str, Any]:
     """Return what one process measures."""
-    data = stored(folder, verify=False)  # whose pages are read when they are asked for
+    data = open_stored(folder, verify=False)  # whose pages are read when they are asked for
     if side in (MEMORY, REFUSED):
         data.x = data.x.clone()
         ends, edges = data.edge_index._indptr.clone(), data.edge_index.as_tensor().clone()
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = options.graph or Path(home) / "graph"
         if options.graph is None:
             synthesize(folder, Synthetic(nodes=nodes, edges=5 * nodes, features=features), name="synthetic")
-        about = stored(folder, verify=False).store
+        about = open_stored(folder, verify=False).store
         table = about.nodes * about.features * 4
         limit = 10**6 * options.limit_mb if options.limit_mb else table // 2
         # On a small graph no limit that PyTorch can live with is below the features.

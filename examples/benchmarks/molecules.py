@@ -86,7 +86,7 @@ def fewer(graphs: GraphSet, molecules: int | None) -> GraphSet:
     index = split.train.nonzero().flatten()
     train = torch.zeros_like(split.train)
     train[index[torch.randperm(len(index), generator=generator)[:molecules]]] = True
-    return graphs.divided(dataclasses.replace(split, train=train))
+    return graphs.with_split(dataclasses.replace(split, train=train))
 
 
 def peer_figure(graphs: GraphSet, chosen: Any, seed: int) -> float:

@@ -28,7 +28,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
 from graphkit.data import NeighborLoader, Part, PartitionedFeatures, PartitionedGraph, Partitions, partition
-from graphkit.data.exchange import Exchange
+from graphkit.data.distributed.exchange import Exchange
 from graphkit.nn import Encoder, SAGEConv
 from graphkit.training.engine.distributed import init_world
 
@@ -72,7 +72,7 @@ def worked(rank: int, folders: dict[str, Path], held: str, batch: int, batches: 
         exchange = Exchange() if held == WHOLE else Exchange(rank, processes.count)
         part = Part(Partitions(folders[held]), exchange)
         edges = PartitionedGraph(part)
-        features = PartitionedFeatures(part, near=edges.near if held == AROUND else None)
+        features = PartitionedFeatures(part, halo=edges.halo if held == AROUND else None)
         memory = private_mb() - before
         train = torch.from_numpy(part.partitions.array("train"))
         order = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(1))]
@@ -107,7 +107,7 @@ def worked(rank: int, folders: dict[str, Path], held: str, batch: int, batches: 
             nodes = nodes + graph.num_nodes if number else 0
         wall = time.perf_counter() - begun
         spent = time.process_time() - cpu
-        own = sum(table.nbytes for table in features.held.values()) / 1e6
+        own = sum(table.nbytes for table in features.tables.values()) / 1e6
         kept = sum(table.nbytes for table in features._kept.values()) / 1e6
         return {"seen": seen, "wall": wall, "cpu": spent, "drawing": drawing, "nodes": nodes,
                 "fetched": features.fetched, "memory_mb": memory, "features_mb": own, "around_mb": kept}  # fmt: skip

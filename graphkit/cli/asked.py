@@ -94,6 +94,6 @@ class Asked:
         """Return what records call it; of a stored graph, what its manifest says."""
         if isinstance(self.source, str):
             return self.source
-        from graphkit.data.storage import graph_store
+        from graphkit.data.disk.storage import read_manifest
 
-        return graph_store(self.source).name
+        return read_manifest(self.source).name

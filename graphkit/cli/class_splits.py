@@ -26,7 +26,7 @@ def class_splits(dataset: str, data: Any, wanted: str, ways: int, seed: int) -> 
     import torch
 
     from graphkit._checks import member
-    from graphkit.data.class_splits import few_shot_counts
+    from graphkit.data.catalog.fixed_classes import few_shot_counts
     from graphkit.meta import ClassSplit
 
     name, *arguments = wanted.split(":")

@@ -64,7 +64,7 @@ def fetch_(names: tuple[str, ...]) -> None:
 
     for name in names:
         card(name)
-    preload("graphkit.data.loading")
+    preload("graphkit.data.catalog.loading")
     from graphkit.data import fetch
 
     for name in names:
@@ -85,7 +85,7 @@ def verify_(names: tuple[str, ...]) -> None:
 
     sources = [Asked.named(name) for name in names]
     known = [card(source) for source in sources if isinstance(source, str)]
-    preload("graphkit.data.verification")
+    preload("graphkit.data.catalog.loading")
     from graphkit.data import verify
 
     unchecked = {each.name: each.unchecked for each in known}
@@ -109,21 +109,21 @@ def cache_(clear: bool) -> None:
     $GRAPHKIT_CACHE_LIMIT bounds it, such as 500MB or 20GB, by default 10GB; 0 keeps nothing, none has no bound. What
     was not used for longest goes first.
     """
-    from graphkit.data import kept
+    from graphkit.data.catalog import cache
 
-    limit, found = kept.cache_limit(), kept.entries()
+    limit, found = cache.cache_limit(), cache.cache_entries()
     if clear:
-        echo(f"{kept.prune(0) / 1e6:,.1f} MB removed from {kept.cache_folder()}")
+        echo(f"{cache.prune(0) / 1e6:,.1f} MB removed from {cache.cache_folder()}")
         return
     if found:
-        days = [time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)) for entry in found]
-        names = [str(entry.path.relative_to(kept.cache_folder())) for entry in found]
+        days = [time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used)) for entry in found]
+        names = [str(entry.path.relative_to(cache.cache_folder())) for entry in found]
         table(
             ["last used", " MB", "file"],
             [(day, f"{entry.bytes / 1e6:,.1f}", name) for day, entry, name in zip(days, found, names, strict=True)],
         )
     bound = "no bound" if limit == float("inf") else f"at most {limit / 1e6:,.1f} MB"
-    echo(f"{sum(entry.bytes for entry in found) / 1e6:,.1f} MB, {bound}: {kept.cache_folder()}")
+    echo(f"{sum(entry.bytes for entry in found) / 1e6:,.1f} MB, {bound}: {cache.cache_folder()}")
 
 
 data.add_command(partition_)

@@ -102,7 +102,7 @@ def embed(
     """
     preload("graphkit.training.embedding.recipes")
     from graphkit.data import card
-    from graphkit.data.family import short_name
+    from graphkit.data.catalog.cards import short_name
     from graphkit.training.embedding.recipes import EMBEDDINGS, embedding_recipe
     from graphkit.training.zoo.registry import RECIPES, recipe
 

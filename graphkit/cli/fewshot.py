@@ -161,7 +161,7 @@ def fewshot(
     preload(
         "torch_geometric.data",
         "lightning_fabric",
-        "graphkit.data.loading",
+        "graphkit.data.catalog.loading",
         "graphkit.meta",
         "graphkit.training.fewshot.study",
     )

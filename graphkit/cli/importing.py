@@ -15,7 +15,7 @@ from graphkit.cli.output import debuggable, echo, say
 from graphkit.cli.preload import preload
 
 if TYPE_CHECKING:
-    from graphkit.data import GraphStore
+    from graphkit.data import StoredGraph
 
 FILE = click.Path(path_type=Path)
 
@@ -46,7 +46,7 @@ def import_(
 
     Lists may be larger than memory. An import that was stopped goes on when it is called again.
     """
-    preload("graphkit.data.importing")
+    preload("graphkit.data.disk.graph_import")
     from graphkit.data import import_graph
 
     made = import_graph(
@@ -77,7 +77,7 @@ def synthesize_(
     folder: Path, nodes: int, degree: float, features: int, classes: int, exponent: float, seed: int, ogb: bool
 ) -> None:
     """Draw a synthetic graph into FOLDER: power-law degrees, labels that follow features and neighbours."""
-    preload("graphkit.data.synthetic")
+    preload("graphkit.data.disk.synthetic")
     from graphkit.data import Synthetic, synthesize, synthesize_ogb
 
     how = Synthetic(nodes, round(nodes * degree / 2), features, classes, exponent=exponent, seed=seed)
@@ -100,7 +100,7 @@ def _split_for(sizes: Mapping[int, int]) -> str | None:
     return None
 
 
-def _told(made: GraphStore) -> None:
+def _told(made: StoredGraph) -> None:
     size = sum(each["bytes"] for each in made.files.values())
     echo(
         f"{made.name}: {made.nodes:,} nodes, {made.edges:,} edges, {made.features:,} features, {made.classes} classes, "

@@ -35,12 +35,12 @@ def partition_(name: str, parts: int, to: Path, by: str | None, undirected: bool
     if isinstance(asked.source, str) and card(name).kind in ("graph", "signal", "family"):
         raise click.UsageError(f"{name!r} is not one graph whose nodes are labelled; parts are of its nodes.")
     require_split(asked.source, split)
-    preload("graphkit.data.loading", "graphkit.data.partitions")
+    preload("graphkit.data.catalog.loading", "graphkit.data.distributed.partitions")
     import graphkit.data
-    from graphkit.data.partitions import partition
+    from graphkit.data.distributed.partitions import partition
 
     data = graphkit.data.load(asked.source, split=split)
-    data = graphkit.data.undirected(data) if undirected else data
+    data = graphkit.data.to_undirected(data) if undirected else data
     with rename_arguments({"folder": "to"}):
         written = partition(data, to, parts=parts, by=by, seed=seed)
     for part in range(parts):

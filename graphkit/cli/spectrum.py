@@ -41,7 +41,7 @@ def spectrum(name: str, k: int | None, normalization: str, picture: Path | None,
     require_one_graph(name)
     if wavelets is not None and normalization == "none":
         raise ValueError("`--wavelets` needs a spectrum within [0, 2]: `--normalization sym` or `rw`.")
-    preload("graphkit.viz", "graphkit.operators", "graphkit.data.loading")
+    preload("graphkit.viz", "graphkit.operators", "graphkit.data.catalog.loading")
     from graphkit.data import cached_fourier_basis, load
     from graphkit.viz import multiplicities, save
     from graphkit.viz import spectrum as histogram

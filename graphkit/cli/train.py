@@ -128,7 +128,7 @@ def train(
     preload(
         "torch_geometric.data",
         "lightning_fabric",
-        "graphkit.data.loading",
+        "graphkit.data.catalog.loading",
         "graphkit.nn",
         "graphkit.training.classification.study",
     )
@@ -141,7 +141,7 @@ def train(
     data: Any
     begin(f"loading {asked.name}")
     if partitions is not None:
-        data = graphkit.data.Partitions(partitions, around=keep_around)
+        data = graphkit.data.Partitions(partitions, keep_halo=keep_around)
         data.require_name(asked.known_as())
     elif split_per_seed:
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
@@ -149,7 +149,7 @@ def train(
         data = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
         require_drawn(data, split_seed)
     if undirected:
-        data = graphkit.data.undirected(data)
+        data = graphkit.data.to_undirected(data)
     edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
     options.use_threads(edges)
     first = World.from_env().rank == 0

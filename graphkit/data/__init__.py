@@ -8,64 +8,68 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from graphkit._deprecated import deprecated_names
 from graphkit._lazy import lazy
-from graphkit.data.cards import Card, card, names
-from graphkit.data.errors import DataError
+from graphkit.data.catalog.cards import Card, card, names
+from graphkit.data.disk.checked_files import DataError
 
 if TYPE_CHECKING:
-    from graphkit.data.attributes import labelled_by
-    from graphkit.data.bases import AddFourierBasis, cached_fourier_basis
-    from graphkit.data.batches import ClassBatches
-    from graphkit.data.class_splits import FixedClasses, few_shot_counts, fixed_classes
-    from graphkit.data.clusters import ClusterLoader, metis_clusters
-    from graphkit.data.content import content_sha256
-    from graphkit.data.direction import undirected
-    from graphkit.data.family import GraphFamily
-    from graphkit.data.graphset import GraphSet
-    from graphkit.data.importing import import_graph
-    from graphkit.data.loaders import LinkNeighborLoader, NeighborLoader
-    from graphkit.data.loading import fetch, load, load_splits
-    from graphkit.data.official import official_figure, official_link_figure
-    from graphkit.data.partitioned import Part, PartitionedFeatures, PartitionedGraph
-    from graphkit.data.partitions import Partitions, partition
-    from graphkit.data.reordering import locality_order, reorder_nodes
-    from graphkit.data.sampling import NeighborSampler
-    from graphkit.data.soundness import validate
-    from graphkit.data.sources.ogb_links import edge_split
+    from graphkit.data.catalog.fixed_classes import FixedClasses, few_shot_counts, fixed_classes
+    from graphkit.data.catalog.loading import Verification, fetch, load, load_splits, verify
+    from graphkit.data.catalog.ogb_evaluators import ogb_link_metric, ogb_metric
+    from graphkit.data.catalog.sources.ogb_links import edge_split
+    from graphkit.data.disk.graph_import import import_graph
+    from graphkit.data.disk.storage import StoredGraph, open_stored, store
+    from graphkit.data.disk.synthetic import Synthetic, synthesize, synthesize_ogb
+    from graphkit.data.distributed.partitioned_stores import Part, PartitionedFeatures, PartitionedGraph
+    from graphkit.data.distributed.partitions import Partitions, partition
+    from graphkit.data.fingerprint import content_sha256
+    from graphkit.data.fourier_bases import AddFourierBasis, cached_fourier_basis
+    from graphkit.data.graphset import GraphFamily, GraphSet
+    from graphkit.data.sampling.class_batches import ClassBatches
+    from graphkit.data.sampling.clusters import metis_clusters
+    from graphkit.data.sampling.loaders import ClusterLoader, LinkNeighborLoader, NeighborLoader
+    from graphkit.data.sampling.neighbor_sampler import NeighborSampler
     from graphkit.data.splits import NestedFolds, Split, split_from_name
-    from graphkit.data.storage import GraphStore, store, stored
-    from graphkit.data.synthetic import Synthetic, synthesize, synthesize_ogb
-    from graphkit.data.union import disjoint_union
-    from graphkit.data.verification import Verification, verify
+    from graphkit.data.transforms import disjoint_union, label_by, locality_order, reorder_nodes, to_undirected
+    from graphkit.data.validation import validate
 
-__getattr__ = lazy(
+_look_up = lazy(
     __name__,
     {
-        "attributes": ["labelled_by"],
-        "bases": ["AddFourierBasis", "cached_fourier_basis"],
-        "batches": ["ClassBatches"],
-        "class_splits": ["FixedClasses", "few_shot_counts", "fixed_classes"],
-        "clusters": ["ClusterLoader", "metis_clusters"],
-        "content": ["content_sha256"],
-        "direction": ["undirected"],
-        "family": ["GraphFamily"],
-        "graphset": ["GraphSet"],
-        "importing": ["import_graph"],
-        "loaders": ["LinkNeighborLoader", "NeighborLoader"],
-        "loading": ["fetch", "load", "load_splits"],
-        "official": ["official_figure", "official_link_figure"],
-        "partitioned": ["Part", "PartitionedFeatures", "PartitionedGraph"],
-        "partitions": ["Partitions", "partition"],
-        "reordering": ["locality_order", "reorder_nodes"],
-        "sampling": ["NeighborSampler"],
-        "soundness": ["validate"],
-        "sources.ogb_links": ["edge_split"],
+        "catalog.fixed_classes": ["FixedClasses", "few_shot_counts", "fixed_classes"],
+        "catalog.loading": ["Verification", "fetch", "load", "load_splits", "verify"],
+        "catalog.ogb_evaluators": ["ogb_metric", "ogb_link_metric"],
+        "catalog.sources.ogb_links": ["edge_split"],
+        "disk.graph_import": ["import_graph"],
+        "disk.storage": ["StoredGraph", "store", "open_stored"],
+        "disk.synthetic": ["Synthetic", "synthesize", "synthesize_ogb"],
+        "distributed.partitioned_stores": ["Part", "PartitionedFeatures", "PartitionedGraph"],
+        "distributed.partitions": ["Partitions", "partition"],
+        "fingerprint": ["content_sha256"],
+        "fourier_bases": ["AddFourierBasis", "cached_fourier_basis"],
+        "graphset": ["GraphFamily", "GraphSet"],
+        "sampling.class_batches": ["ClassBatches"],
+        "sampling.clusters": ["metis_clusters"],
+        "sampling.loaders": ["ClusterLoader", "LinkNeighborLoader", "NeighborLoader"],
+        "sampling.neighbor_sampler": ["NeighborSampler"],
         "splits": ["NestedFolds", "Split", "split_from_name"],
-        "storage": ["GraphStore", "store", "stored"],
-        "synthetic": ["Synthetic", "synthesize", "synthesize_ogb"],
-        "union": ["disjoint_union"],
-        "verification": ["Verification", "verify"],
+        "transforms": ["disjoint_union", "label_by", "locality_order", "reorder_nodes", "to_undirected"],
+        "validation": ["validate"],
     },
+)
+
+__getattr__ = deprecated_names(
+    __name__,
+    {
+        "GraphStore": "graphkit.data.disk.storage.StoredGraph",
+        "labelled_by": "graphkit.data.transforms.label_by",
+        "official_figure": "graphkit.data.catalog.ogb_evaluators.ogb_metric",
+        "official_link_figure": "graphkit.data.catalog.ogb_evaluators.ogb_link_metric",
+        "stored": "graphkit.data.disk.storage.open_stored",
+        "undirected": "graphkit.data.transforms.to_undirected",
+    },
+    _look_up,
 )
 
 __all__ = [
@@ -77,7 +81,6 @@ __all__ = [
     "FixedClasses",
     "GraphFamily",
     "GraphSet",
-    "GraphStore",
     "LinkNeighborLoader",
     "NeighborLoader",
     "NeighborSampler",
@@ -87,6 +90,7 @@ __all__ = [
     "PartitionedGraph",
     "Partitions",
     "Split",
+    "StoredGraph",
     "Synthetic",
     "Verification",
     "cached_fourier_basis",
@@ -98,22 +102,22 @@ __all__ = [
     "few_shot_counts",
     "fixed_classes",
     "import_graph",
-    "labelled_by",
+    "label_by",
     "load",
     "load_splits",
     "locality_order",
     "metis_clusters",
     "names",
-    "official_figure",
-    "official_link_figure",
+    "ogb_link_metric",
+    "ogb_metric",
+    "open_stored",
     "partition",
     "reorder_nodes",
     "split_from_name",
     "store",
-    "stored",
     "synthesize",
     "synthesize_ogb",
-    "undirected",
+    "to_undirected",
     "validate",
     "verify",
 ]

@@ -1,21 +1,28 @@
-"""A set of graphs: many small graphs held as one, with a card and a split."""
+"""Several graphs held as one object: a set of many small graphs, and a family of named ones."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, InMemoryDataset
 
 from graphkit import _checks
-from graphkit._torch_internals import chosen_graphs, joined_graphs, set_layout
-from graphkit.data.cards import Card
-from graphkit.data.split import Split
+from graphkit._deprecated import deprecated_method
+from graphkit.data.catalog.cards import Card
+from graphkit.data.fingerprint import sparse_parts, tensors_sha256
+from graphkit.data.splits.split import Split
 
-OF_GRAPHS = ("y",)
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+GRAPH_FIELDS = ("y",)
 """Fields with one entry a graph; those called ``edge_...`` have one an edge, all others one a node."""
 
 
@@ -64,8 +71,8 @@ class GraphSet(InMemoryDataset):
         if card is not None:
             _checks.instance("card", card, Card, "a Card, as `graphkit.data.card` gives it")
         _require_rows(data, nodes, edges)
-        starts = {"edges": _starts(edges), "graphs": torch.arange(len(nodes) + 1), "nodes": _starts(nodes)}
-        self.data = data
+        starts = {"edges": _offsets(edges), "graphs": torch.arange(len(nodes) + 1), "nodes": _offsets(nodes)}
+        self._data = data
         self.slices = {name: starts[_axis(name)] for name in data.keys()}  # noqa: SIM118
         self.nodes, self.edges = nodes, edges
         self.masks = dict(masks or {})
@@ -84,7 +91,7 @@ class GraphSet(InMemoryDataset):
     @property
     def items(self) -> Data:
         """Labels and published masks of the graphs, in the form split protocols take."""
-        y = joined_graphs(self).get("y")
+        y = self._data.get("y")
         if y is None:
             raise ValueError("this set of graphs has no labels; `y` in its `data` holds them.")
         items = Data(y=y.squeeze(1) if y.dim() == 2 and y.size(1) == 1 else y, num_nodes=len(self.nodes), **self.masks)
@@ -92,13 +99,13 @@ class GraphSet(InMemoryDataset):
             items.card = self.card
         return items
 
-    def divided(self, split: Split) -> GraphSet:
+    def with_split(self, split: Split) -> GraphSet:
         """Return a shallow copy with this split.
 
         Raises:
             ValueError: if the split is one of another number of graphs.
         """
-        self._whole()
+        self._require_whole()
         _checks.instance("split", split, Split, "a Split, as a protocol draws it")
         if split.train.numel() != len(self):
             raise ValueError(f"a split of {split.train.numel():,} graphs does not fit a set of {len(self):,}.")
@@ -106,12 +113,14 @@ class GraphSet(InMemoryDataset):
         result.split = split
         return result
 
+    divided = deprecated_method("with_split")
+
     def to(self, device: torch.device | str) -> GraphSet:
         """Return a copy whose graphs are on a device, where batches are gathered then; itself when they are there."""
         if self.nodes.device == torch.device(device):
             return self
         result = copy.copy(self)
-        result.data = copy.copy(joined_graphs(self)).to(device)
+        result._data, result._data_list = copy.copy(self._data).to(device), None
         result.nodes, result.edges = self.nodes.to(device), self.edges.to(device)
         return result
 
@@ -122,9 +131,9 @@ class GraphSet(InMemoryDataset):
             ValueError: if there is no such part, the set has no split, or is itself a part.
         """
         _checks.member("name", name, ("train", "val", "test"))
-        self._whole()
+        self._require_whole()
         if self.split is None:
-            raise ValueError("this set of graphs has no split; `divided` gives it one.")
+            raise ValueError("this set of graphs has no split; `with_split` gives it one.")
         return self[getattr(self.split, name)]
 
     def index_select(self, idx: Any) -> GraphSet:
@@ -150,19 +159,20 @@ class GraphSet(InMemoryDataset):
         index = _checks.index_or_mask("index", index, len(self)).to(self.nodes.device)
         if not len(index):
             raise ValueError("`index` must be one or more places in the set, got none.")
-        if (chosen := chosen_graphs(self)) is not None:
-            index = torch.as_tensor(chosen, device=index.device)[index]
+        if self._indices is not None:
+            index = torch.as_tensor(self._indices, device=index.device)[index]
+        # Where the chosen graphs stand in each field, and where each begins in the batch.
         nodes, edges = self.nodes[index], self.edges[index]
-        offset, edge_offset = _starts(nodes), _starts(edges)
+        offset, edge_offset = _offsets(nodes), _offsets(edges)
         rows = {
-            "nodes": _gathered(_starts(self.nodes)[index], nodes),
-            "edges": _gathered(_starts(self.edges)[index], edges),
+            "nodes": _ranges(_offsets(self.nodes)[index], nodes),
+            "edges": _ranges(_offsets(self.edges)[index], edges),
             "graphs": index,
         }
         pointers = {"nodes": offset, "edges": edge_offset, "graphs": torch.arange(len(index) + 1)}
         batch = Batch()
         increments = {}
-        for name, values in joined_graphs(self).to_dict().items():
+        for name, values in self._data.to_dict().items():
             axis = _axis(name)
             if name == "edge_index":
                 added = torch.repeat_interleave(offset[:-1], edges, output_size=len(rows[axis]))
@@ -173,23 +183,25 @@ class GraphSet(InMemoryDataset):
         places = torch.arange(len(index), device=index.device)
         batch.batch = torch.repeat_interleave(places, nodes, output_size=len(rows["nodes"]))
         batch.ptr = offset
-        set_layout(batch, len(index), {name: pointers[_axis(name)] for name in increments}, increments)
+        batch._num_graphs = len(index)
+        batch._slice_dict = {name: pointers[_axis(name)] for name in increments}
+        batch._inc_dict = increments
         return batch
 
-    def _whole(self) -> None:
-        if chosen_graphs(self) is not None:
+    def _require_whole(self) -> None:
+        if self._indices is not None:
             raise ValueError("this is a part of a set; only the whole one can be divided.")
 
 
 def _axis(name: str) -> str:
-    return "edges" if name.startswith("edge_") else "graphs" if name in OF_GRAPHS else "nodes"
+    return "edges" if name.startswith("edge_") else "graphs" if name in GRAPH_FIELDS else "nodes"
 
 
-def _starts(counts: Tensor) -> Tensor:
+def _offsets(counts: Tensor) -> Tensor:
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 
-def _gathered(starts: Tensor, counts: Tensor) -> Tensor:
+def _ranges(starts: Tensor, counts: Tensor) -> Tensor:
     """Return ``starts[0], starts[0] + 1, ...``, ``counts[0]`` of them, then those of the next."""
     ends = counts.cumsum(0)
     total = int(ends[-1])
@@ -240,3 +252,58 @@ def _require_rows(data: Data, nodes: Tensor, edges: Tensor) -> None:
             f"`edge_index` must start at 0 in every graph, but graph {graph:,} of {int(nodes[graph]):,} nodes has an "
             "edge beyond them."
         )
+
+
+def graphs_sha256(graphs: GraphSet) -> str:
+    """Return the sha256 of a set of graphs: its counts and all its fields.
+
+    Neither the order in which a graph's edges are stored matters, nor whether ``x`` is dense or sparse; the order of
+    nodes and of graphs does.
+    """
+    fields = graphs._data.to_dict()
+    graph = torch.repeat_interleave(torch.arange(len(graphs.edges)), graphs.edges).numpy()
+    row, column = fields["edge_index"].numpy()
+    order = torch.from_numpy(np.lexsort((column, row, graph)))
+    tensors = {"nodes": graphs.nodes, "edges": graphs.edges}
+    for name, values in fields.items():
+        if name == "edge_index":
+            tensors[name] = values[:, order]
+        elif name == "edge_attr":
+            tensors[name] = values[order]
+        elif name == "x" and values.is_floating_point():
+            tensors |= {f"x.{part}": tensor for part, tensor in sparse_parts(values).items()}
+        else:
+            tensors[name] = values
+    return tensors_sha256(tensors)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GraphFamily(Mapping[str, "Data"]):
+    """The graphs of a family by their short names, in the order of its card; a read-only mapping.
+
+    The short name is the member's own without the family's: ``load("citation-domains")["acm"]`` is
+    ``load("citation-domains-acm")``.
+
+    Args:
+        card: the card of the family.
+        graphs: short name -> graph, each with its own ``card``, masks and ``protocol``.
+    """
+
+    card: Card
+    graphs: Mapping[str, Data]
+
+    def __post_init__(self) -> None:
+        _checks.instance("card", self.card, Card, "a Card, as `graphkit.data.card` gives it")
+        _checks.instance("graphs", self.graphs, Mapping, "a mapping from names to graphs")
+
+    def __getitem__(self, name: str) -> Data:
+        return self.graphs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.graphs)
+
+    def __len__(self) -> int:
+        return len(self.graphs)
+
+    def __repr__(self) -> str:
+        return f"GraphFamily({self.card.name!r}: {', '.join(self)})"

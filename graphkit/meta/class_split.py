@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from graphkit._checks import at_least, instance, integer_list
-from graphkit.data.class_splits import fixed_classes
+from graphkit.data.catalog.fixed_classes import fixed_classes
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class ClassSplit:
 
     @staticmethod
     def fixed(name: str) -> ClassSplit:
-        """Return the split of a data set that others fixed, from its file; see ``graphkit.data.class_splits``.
+        """Return the split of a data set that others fixed, from its file; see ``graphkit.data.catalog.fixed_classes``.
 
         Raises:
             ValueError: if nobody fixed one.

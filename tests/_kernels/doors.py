@@ -33,11 +33,11 @@ from torch_geometric.sampler import NodeSamplerInput
 
 import graphkit._kernels
 from graphkit import metric, operators
-from graphkit.data import DataError, store, stored
-from graphkit.data.incoming import Incoming
-from graphkit.data.order import PassOrder
-from graphkit.data.partitions import partition
-from graphkit.data.sampling import NeighborSampler
+from graphkit.data import DataError, open_stored, store
+from graphkit.data.distributed.partitions import partition
+from graphkit.data.sampling.csc import CSC
+from graphkit.data.sampling.loaders import EpochSampler
+from graphkit.data.sampling.neighbor_sampler import NeighborSampler
 from graphkit.nn import (
     AtomEncoder,
     BondedGCNConv,
@@ -242,14 +242,14 @@ def _sampled_in_order(pointers: Tensor, sources: Tensor, input_nodes: Tensor) ->
 
 
 def _drawn(pointers: np.ndarray, sources: np.ndarray, weights: np.ndarray) -> Any:
-    incoming = Incoming(pointers, sources, weights)
+    incoming = CSC(pointers, sources, weights)
     return list(incoming.drawn(np.arange(incoming.nodes), fanout=2, replace=False, key=np.uint64(3)))
 
 
 def _kept(edge_index: Any, x: Any) -> Any:
     with tempfile.TemporaryDirectory() as home:
         store(Data(x=x, edge_index=edge_index, num_nodes=NODES), Path(home) / "graph", name="fuzz")
-        return stored(Path(home) / "graph").edge_index.as_tensor().clone()
+        return open_stored(Path(home) / "graph").edge_index.as_tensor().clone()
 
 
 def _from_the_disk(sources: np.ndarray, pointers: np.ndarray) -> Any:
@@ -267,7 +267,7 @@ def _from_the_disk(sources: np.ndarray, pointers: np.ndarray) -> Any:
             each["bytes"] = (folder / name).stat().st_size
         manifest.pop("seal")  # as folders of older versions have none
         (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-        sampler = NeighborSampler(stored(folder, verify=False), [-1, -1])
+        sampler = NeighborSampler(open_stored(folder, verify=False), [-1, -1])
         return sampler.sample_from_nodes(NodeSamplerInput(None, torch.arange(NODES))).node
 
 
@@ -641,7 +641,7 @@ DOORS = (
         "PassOrder",
         ("neighbor_sampling.hop_key",),
         lambda: {"epoch": torch.tensor(3)},
-        lambda epoch: np.array(list(PassOrder(type("Passing", (), {"seed": 0, "epoch": int(epoch)})(), length=4))),
+        lambda epoch: np.array(list(EpochSampler(type("Passing", (), {"seed": 0, "epoch": int(epoch)})(), length=4))),
         loose={"epoch": "any number"},
     ),
     Door(

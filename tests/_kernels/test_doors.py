@@ -17,12 +17,12 @@ from tests._kernels.doors import ANY, DOORS, REFUSED, SAME, cases, kernels, with
 CHECKOUT = Path(__file__).parent.parent.parent
 
 ENTRANCES = {
-    "graphkit.data.frontier": "NeighborSampler of an edge_index",
-    "graphkit.data.incoming": "Incoming",
-    "graphkit.data.order": "PassOrder",
-    "graphkit.data.partitions": "partition",
-    "graphkit.data.sampling": "NeighborSampler of an edge_index",
-    "graphkit.data.storage": "store",
+    "graphkit.data.sampling.relabel": "NeighborSampler of an edge_index",
+    "graphkit.data.sampling.csc": "Incoming",
+    "graphkit.data.sampling.loaders": "PassOrder",
+    "graphkit.data.distributed.partitions": "partition",
+    "graphkit.data.sampling.neighbor_sampler": "NeighborSampler of an edge_index",
+    "graphkit.data.disk.storage": "store",
     "graphkit.metric.blockwise": "TripletLoss",
     "graphkit.metric.losses.margin": "TripletLoss",
     "graphkit.metric.losses.quadruplet": "QuadrupletLoss",

@@ -14,7 +14,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from graphkit.data import cards
+from graphkit.data.catalog import cards
 
 NODES, TRAIN, TEST, FEATURES, CLASSES = 600, 6, 40, 12, 3
 FOLDER = Path("planetoid/PubMed/raw")
@@ -66,7 +66,7 @@ def standin(tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPatch) ->
     (root / FOLDER / "ind.pubmed.test.index").write_text("".join(f"{node}\n" for node in shuffled))
 
     folder = tmp_path / "cards"
-    shutil.copytree(cards._folder(), folder)
+    shutil.copytree(cards.folder(), folder)
     card = folder / "pubmed" / "card.toml"
     lines = card.read_text().partition("[files]")[0].splitlines()
     counts = {"nodes": NODES, "edges": len(pairs), "features": FEATURES}
@@ -76,7 +76,7 @@ def standin(tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPatch) ->
         digest, size = hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size
         lines.append(f'"{FOLDER / path.name}" = {{ sha256 = "{digest}", bytes = {size} }}')
     card.write_text("\n".join(lines) + "\n")
-    monkeypatch.setattr(cards, "_folder", lambda: folder)
+    monkeypatch.setattr(cards, "folder", lambda: folder)
 
     edge_index = torch.tensor(sorted(pairs)).t()
     return StandIn(root, torch.from_numpy(x), torch.from_numpy(y), edge_index, card)

@@ -18,7 +18,7 @@ from torch_geometric.data import Data
 import graphkit
 import graphkit.data
 from graphkit.data import Part, Partitions, Synthetic, load, partition, store
-from graphkit.data.exchange import Exchange
+from graphkit.data.distributed.exchange import Exchange
 
 BAD: dict[str, Any] = {
     "None": None,
@@ -115,22 +115,22 @@ GOOD: dict[str, Callable[[Path], dict[str, Any]]] = {
     "few_shot_counts": lambda home: {"name": "coauthor-cs"},
     "fixed_classes": lambda home: {"name": "dblp"},
     "import_graph": lambda home: {"edges": listed(home), "to": new(home)},
-    "labelled_by": lambda home: {"data": people(), "names": "year"},
+    "label_by": lambda home: {"data": people(), "names": "year"},
     "load": lambda home: {"name": "karate"},
     "load_splits": lambda home: {"name": "karate", "seeds": [0]},
     "locality_order": lambda home: {"edge_index": EDGES, "num_nodes": 3},
     "names": lambda home: {},
-    "official_figure": lambda home: {"name": "ogbg-molhiv", "y": torch.arange(3) % 2, "prediction": torch.rand(3)},
-    "official_link_figure": lambda home: {"name": "ogbl-ddi", "positive": torch.rand(3), "negative": torch.rand(30)},
+    "ogb_metric": lambda home: {"name": "ogbg-molhiv", "y": torch.arange(3) % 2, "prediction": torch.rand(3)},
+    "ogb_link_metric": lambda home: {"name": "ogbl-ddi", "positive": torch.rand(3), "negative": torch.rand(30)},
     "partition": lambda home: {"data": load("karate"), "folder": new(home), "parts": 2, "by": "contiguous"},
     "reorder_nodes": lambda home: {"data": directed()},
     **{f"splits.{made.__name__}": lambda home: {} for made in graphkit.data.splits.PROTOCOLS.values()},
     "split_from_name": lambda home: {"text": "dense"},
     "store": lambda home: {"data": load("karate"), "folder": new(home)},
-    "stored": lambda home: {"folder": graph_in(home)},
+    "open_stored": lambda home: {"folder": graph_in(home)},
     "synthesize": lambda home: {"folder": new(home), "how": Synthetic(100, 50, 3, 4)},
     "synthesize_ogb": lambda home: {"folder": new(home), "how": Synthetic(100, 50, 3, 4)},
-    "undirected": lambda home: {"data": directed()},
+    "to_undirected": lambda home: {"data": directed()},
     "validate": lambda home: {"data": directed()},
     "verify": lambda home: {"name": "karate"},
 }
@@ -140,7 +140,7 @@ RECORDS = "says what the library found out, and is made by it alone"
 LOADER = "hands its arguments to PyG's loaders; its sampler's own are looked at in test_sampling.py"
 EXEMPT = {
     "Card": RECORDS,
-    "GraphStore": RECORDS,
+    "StoredGraph": RECORDS,
     "Verification": RECORDS,
     "DataError": "an error",
     "LinkNeighborLoader": LOADER,
@@ -170,8 +170,8 @@ ANSWERS: dict[str, set[str]] = {
     "NestedFolds.inner": NUMBER,
     "NestedFolds.val": {"a real"},
     "PartitionedFeatures.tensors": {"None", "a dict"},
-    "PartitionedFeatures.near": {"None"},
-    "Partitions.around": {"true"},
+    "PartitionedFeatures.halo": {"None"},
+    "Partitions.keep_halo": {"true"},
     "Split.protocol": TEXT,
     "Split.parameters": {"a dict"},
     "Split.rule": TEXT,
@@ -201,14 +201,14 @@ ANSWERS: dict[str, set[str]] = {
     "import_graph.relabel": {"true"},
     "import_graph.name": {"None", "a text"},
     "import_graph.piece": NUMBER,
-    "labelled_by.least": NUMBER,
+    "label_by.least": NUMBER,
     "load.split": {"None"},
     "load.seed": {"a number", "zero", "minus one"},
     "load_splits.split": {"None"},
     "locality_order.num_nodes": {"a number"},
     "locality_order.parts": {"None"},
-    "official_figure.prediction": {"a real tensor"},
-    "official_link_figure.positive": {"a real tensor"},
+    "ogb_metric.prediction": {"a real tensor"},
+    "ogb_link_metric.positive": {"a real tensor"},
     "partition.parts": {"a number"},
     "partition.folder": {"a text"},
     "partition.by": {"None"},
@@ -229,7 +229,7 @@ ANSWERS: dict[str, set[str]] = {
     "splits.Stratified.train": {"a real"},
     "store.folder": {"a text"},
     "store.name": {"None", "a text"},
-    "stored.verify": {"true"},
+    "open_stored.verify": {"true"},
     "synthesize.folder": {"a text"},
     "synthesize_ogb.folder": {"a text"},
     "synthesize.name": {"a text"},
@@ -262,9 +262,7 @@ def complaint(name: str, argument: str, label: str, home: Path) -> str:
     """Say what is wrong with the answer to one bad value, or nothing."""
     given = GOOD[name](home) | {argument: BAD[label]}
     call = (
-        functools.partial(public(name), given.pop("data"), given.pop("names"))
-        if name == "labelled_by"
-        else public(name)
+        functools.partial(public(name), given.pop("data"), given.pop("names")) if name == "label_by" else public(name)
     )
     allowed = label in ANSWERS.get(f"{name}.{argument}", ())
     try:

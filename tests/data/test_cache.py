@@ -9,20 +9,21 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from graphkit.data import cache, card, load, reading
+from graphkit.data import card, load
+from graphkit.data.catalog import cached_graphs, verified_read
 
 
 @pytest.fixture
 def unread(monkeypatch):
     """Count how often raw files are read."""
     readings = []
-    original = reading.read
+    original = verified_read.read_verified
 
     def read(*arguments):
         readings.append(arguments)
         return original(*arguments)
 
-    monkeypatch.setattr("graphkit.data.loading.read", read)
+    monkeypatch.setattr("graphkit.data.catalog.loading.read_verified", read)
     return readings
 
 
@@ -38,8 +39,8 @@ def graph(features: int = 5, density: float = 0.2) -> Data:
 @pytest.mark.parametrize("density", [0.0, 0.2, 1.0])
 def test_what_is_stored_comes_back_bit_for_bit(tmp_path, density):
     data = graph(density=density)
-    cache.store(data, tmp_path / "a" / "b.safetensors")
-    back = cache.restored(tmp_path / "a" / "b.safetensors")
+    cached_graphs.write_graph(data, tmp_path / "a" / "b.safetensors")
+    back = cached_graphs.read_graph(tmp_path / "a" / "b.safetensors")
     assert set(back.keys()) == set(data.keys())
     for name in sorted(data.keys()):
         assert torch.equal(back[name], data[name])
@@ -84,10 +85,10 @@ def test_a_damaged_cache_is_read_again_from_the_raw_files(standin, network, unre
 
 def test_a_changed_card_or_reader_never_meets_an_old_cache(standin, network, data_home, monkeypatch):
     load("pubmed")
-    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
+    monkeypatch.setattr(cached_graphs, "VERSION", cached_graphs.VERSION + 1)
     load("pubmed")
     assert len(cached(data_home)) == 2
-    assert cache.path_of(card("pubmed"), {}) != cache.path_of(card("pubmed"), {"a": "b"})
+    assert cached_graphs.cached_path(card("pubmed"), {}) != cached_graphs.cached_path(card("pubmed"), {"a": "b"})
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -98,10 +99,10 @@ def test_a_crash_while_writing_leaves_nothing(tmp_path, monkeypatch, step, failu
 
     monkeypatch.setattr(os, step, crash)
     if failure is OSError:
-        cache.store(graph(), tmp_path / "b.safetensors")
+        cached_graphs.write_graph(graph(), tmp_path / "b.safetensors")
     else:
         with pytest.raises(failure):
-            cache.store(graph(), tmp_path / "b.safetensors")
+            cached_graphs.write_graph(graph(), tmp_path / "b.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -113,13 +114,13 @@ def test_a_disk_that_refuses_costs_the_cache_but_not_the_data(tmp_path, monkeypa
 
 def test_two_writers_leave_one_whole_file(standin, network, data_home, monkeypatch):
     meet = threading.Barrier(2, timeout=30)
-    store, loaded = cache.store, []
+    store, loaded = cached_graphs.write_graph, []
 
     def together(*arguments):
         meet.wait()
         store(*arguments)
 
-    monkeypatch.setattr(cache, "store", together)
+    monkeypatch.setattr(cached_graphs, "write_graph", together)
     writers = [threading.Thread(target=lambda: loaded.append(load("pubmed"))) for _ in range(2)]
     for writer in writers:
         writer.start()
@@ -128,7 +129,7 @@ def test_two_writers_leave_one_whole_file(standin, network, data_home, monkeypat
     assert len(loaded) == 2
     assert torch.equal(loaded[0].x, loaded[1].x)
     (path,) = cached(data_home)
-    assert torch.equal(cache.restored(path).x, loaded[0].x)
+    assert torch.equal(cached_graphs.read_graph(path).x, loaded[0].x)
     assert not [p for p in data_home.rglob("*") if p.name.startswith(".")]
 
 

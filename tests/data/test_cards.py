@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch_geometric.utils import is_undirected
 
-from graphkit.data import Card, GraphSet, card, cards, fetch, files, load, names, split_from_name, verify
-from graphkit.data.reading import fingerprint
-from graphkit.data.sources import SOURCES
+from graphkit.data import Card, GraphSet, card, fetch, load, names, split_from_name, verify
+from graphkit.data.catalog import cards, files
+from graphkit.data.catalog.sources import READERS, Source, source_of
+from graphkit.data.catalog.verified_read import dataset_sha256
 
 UNSEEN = {
     "pubmed",
@@ -35,15 +36,16 @@ UNSEEN = {
 """Sets whose files nobody here has had, or that are drawn where they are asked for."""
 
 LARGE = {"coauthor-physics", "facebook100-cornell5"}
-SEEN = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in SOURCES if name not in UNSEEN]
-
-
 FAMILIES = [name for name in names() if card(name).members]
+SINGLE = [name for name in names() if name not in FAMILIES]
+SEEN = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in SINGLE if name not in UNSEEN]
 
 
 def test_every_card_has_a_source_and_every_source_a_card():
-    assert names() == sorted([*SOURCES, *FAMILIES])
-    assert all(member in SOURCES for family in FAMILIES for member in card(family).members)
+    assert all(isinstance(source_of(card(name)), Source) for name in SINGLE)
+    assert not any(card(family).reader for family in FAMILIES)
+    assert all(member in SINGLE for family in FAMILIES for member in card(family).members)
+    assert {card(name).reader["form"] for name in SINGLE} == set(READERS), "a reader that no card names"
 
 
 @pytest.mark.parametrize("name", names())
@@ -60,12 +62,12 @@ def test_a_card_is_complete_and_its_text_names_what_matters(name):
     assert (known.checked_by == "nothing to fetch") == (not known.files)
     # Only plain arrays may be told by anything else than the checksum of each file.
     if not known.members:
-        assert SOURCES[name].plain or (known.checked_by == "files" and all(known.files.values()))
+        assert source_of(known).pickle_free or (known.checked_by == "files" and all(known.files.values()))
 
 
 def test_a_card_has_no_field_its_class_does_not_know():
     fields = set(Card.__dataclass_fields__)
-    for path in cards._folder().glob("*/card.toml"):
+    for path in cards.folder().glob("*/card.toml"):
         assert set(tomllib.loads(path.read_text())) <= fields
 
 
@@ -77,11 +79,11 @@ def test_an_unknown_name_gets_the_nearest_suggested():
         card("../graphkit")
 
 
-@pytest.mark.parametrize("name", [name for name in SOURCES if name not in UNSEEN])
+@pytest.mark.parametrize("name", [name for name in SINGLE if name not in UNSEEN])
 def test_the_checksums_and_sizes_of_the_files_are_right(mirror, name):
     known = card(name)
-    assert files.missing(known, mirror) == []
-    assert files.strangers(known, mirror) == {}
+    assert files.missing_files(known, mirror) == []
+    assert files.mismatched_files(known, mirror) == {}
     assert {path: (mirror / path).stat().st_size for path in known.files} == known.sizes
 
 
@@ -89,7 +91,7 @@ def test_the_checksums_and_sizes_of_the_files_are_right(mirror, name):
 def test_the_counts_and_the_content_are_right_and_every_default_split_is_usable(mirror, name):
     found, data = verify(name), load(name)
     known = data.card
-    assert found.content == known.content == fingerprint(data)
+    assert found.content == known.content == dataset_sha256(data)
     assert found.others == {}
     assert name in found.text()
     if known.kind == "graph":

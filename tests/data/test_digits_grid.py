@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from torch_geometric.utils import to_networkx
 
 from graphkit.data import load
-from graphkit.data.sources.digits_grid import digits_grid
+from graphkit.data.catalog.sources.generated import digits_grid
 
 
 def test_pixels_are_joined_to_those_beside_them():

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from graphkit.data import DataError, fetch, files, load, verify
-from graphkit.data.sources import SOURCES, PyGSource
+from graphkit.data import DataError, card, fetch, load, names, verify
+from graphkit.data.catalog import files
+from graphkit.data.catalog.sources import source_of
+from graphkit.data.catalog.sources.pyg import PlanetoidSource, PyGSource
+from graphkit.data.disk import checked_files
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int]]:
@@ -44,7 +47,7 @@ def test_a_data_set_is_downloaded_checked_and_loaded(standin, network, data_home
     assert holds_the_standin(data, standin)
     assert [int(data[f"{part}_mask"].sum()) for part in ("train", "val", "test")] == [6, 500, 40]
     assert len(network) == 8
-    assert files.missing(data.card, data_home) == []
+    assert files.missing_files(data.card, data_home) == []
     assert not [path for path in data_home.iterdir() if path.name.startswith(".")]
 
 
@@ -139,7 +142,8 @@ def test_a_pickle_whose_checksum_nobody_knows_is_not_opened(standin, network, tm
 
 
 def test_only_pickled_formats_are_not_plain():
-    assert {name for name, source in SOURCES.items() if not source.plain} == {"cora", "citeseer", "pubmed"}
+    single = [known for known in map(card, names()) if not known.members]
+    assert {known.name for known in single if not source_of(known).pickle_free} == {"cora", "citeseer", "pubmed"}
 
 
 @pytest.mark.parametrize("failure", [OSError("Network is unreachable"), TimeoutError(), RuntimeError("a\nb")])
@@ -189,7 +193,7 @@ def test_a_download_that_is_killed_leaves_nothing(standin, data_home, monkeypatc
 
 
 def test_a_file_the_download_did_not_bring_is_named(standin, network, data_home, monkeypatch):
-    monkeypatch.setattr(type(SOURCES["pubmed"]), "download", lambda self, root: None)
+    monkeypatch.setattr(PlanetoidSource, "download", lambda self, root: None)
     with pytest.raises(DataError, match=r"did not bring planetoid/PubMed/raw/ind\.pubmed\.allx"):
         fetch("pubmed")
 
@@ -199,9 +203,9 @@ def test_what_a_killed_process_left_is_swept_away_a_day_later(standin, network, 
     old.mkdir(parents=True)
     (old / "half").touch()
     fetch("pubmed")
-    assert not (old.exists() and files.STALE < 0)
-    monkeypatch.setattr(files, "STALE", -1)
-    with files.staging(data_home):
+    assert not (old.exists() and checked_files.STALE < 0)
+    monkeypatch.setattr(checked_files, "STALE", -1)
+    with files.staging_folder(data_home):
         assert not old.exists()
 
 
@@ -290,17 +294,18 @@ class TestPlainArraysPackedDifferently:
 def test_a_set_known_by_its_counts_alone_is_told_by_them(mirror, data_home, tmp_path, monkeypatch):
     import tomllib
 
-    from graphkit.data import card, cards
+    from graphkit.data import card
+    from graphkit.data.catalog import cards
 
     folder = tmp_path / "cards"
-    shutil.copytree(cards._folder(), folder)
+    shutil.copytree(cards.folder(), folder)
     text = (folder / "citation-full-citeseer" / "card.toml").read_text()
     text = text.partition("[files]")[0] + '[files]\n"citation_full/citeseer/raw/citeseer.npz" = {}\n'
     text = "\n".join(line for line in text.splitlines() if not line.startswith("content ="))
     text = text.replace('checked_by = "content"', 'checked_by = "counts"')
     assert tomllib.loads(text)["checked_by"] == "counts"
     (folder / "citation-full-citeseer" / "card.toml").write_text(text)
-    monkeypatch.setattr(cards, "_folder", lambda: folder)
+    monkeypatch.setattr(cards, "folder", lambda: folder)
     monkeypatch.setenv("GRAPHKIT_MIRROR", str(mirror))
 
     assert load("citation-full-citeseer").num_nodes == 4230

@@ -113,4 +113,4 @@ def test_folds_of_a_set_of_graphs_divide_its_graphs(mirror):
     assert len(nested) == 10
     shares = [float(graphs.y[fold.outer.test].float().mean()) for fold in nested]
     assert np.ptp(shares) < 0.06
-    assert len(graphs.divided(nested[3].outer).part("test")) in (18, 19)
+    assert len(graphs.with_split(nested[3].outer).part("test")) in (18, 19)

@@ -12,8 +12,9 @@ import torch
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
-from graphkit.data import DataError, GraphSet, Split, cache, fetch, load, verify
-from graphkit.data.content import graphs_sha256
+from graphkit.data import DataError, GraphSet, Split, fetch, load, verify
+from graphkit.data.catalog import cached_graphs
+from graphkit.data.graphset import graphs_sha256
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ def test_copies_keep_card_and_split():
         nodes=torch.ones(2, dtype=torch.long),
         edges=torch.zeros(2, dtype=torch.long),
         card=graphkit.data.card("karate"),
-    ).divided(Split(torch.tensor([True, False]), torch.tensor([False, True]), torch.zeros(2, dtype=torch.bool)))
+    ).with_split(Split(torch.tensor([True, False]), torch.tensor([False, True]), torch.zeros(2, dtype=torch.bool)))
     for one in (copy.copy(graphs), copy.deepcopy(graphs), pickle.loads(pickle.dumps(graphs))):
         assert one.card == graphs.card
         assert one.protocol == graphs.protocol
@@ -184,8 +185,8 @@ def test_what_a_set_cannot_do_it_says(graphs):
     with pytest.raises(ValueError, match="has no split"):
         graphs.part("train")
     with pytest.raises(ValueError, match="a split of 3 graphs does not fit a set of 5"):
-        graphs.divided(Split(*torch.eye(3, dtype=torch.bool)))
-    divided = graphs.divided(Split(*torch.eye(5, dtype=torch.bool)[:3]))
+        graphs.with_split(Split(*torch.eye(3, dtype=torch.bool)))
+    divided = graphs.with_split(Split(*torch.eye(5, dtype=torch.bool)[:3]))
     with pytest.raises(ValueError, match="`name` 'tset' is not known"):
         divided.part("tset")
     with pytest.raises(ValueError, match="is a part of a set"):
@@ -201,14 +202,14 @@ def test_what_a_set_cannot_do_it_says(graphs):
 
 def test_a_set_comes_back_from_the_cache_bit_for_bit(graphs, tmp_path):
     graphs.masks = {"train_mask": torch.arange(5) < 3}
-    cache.store(graphs, tmp_path / "set.safetensors")
-    back = cache.restored(tmp_path / "set.safetensors")
+    cached_graphs.write_graph(graphs, tmp_path / "set.safetensors")
+    back = cached_graphs.read_graph(tmp_path / "set.safetensors")
     assert_same(back._data, graphs._data)
     assert torch.equal(back.nodes, graphs.nodes)
     assert torch.equal(back.edges, graphs.edges)
     assert torch.equal(back.masks["train_mask"], graphs.masks["train_mask"])
     back._data.x.zero_()
-    assert cache.restored(tmp_path / "set.safetensors")._data.x.any()
+    assert cached_graphs.read_graph(tmp_path / "set.safetensors")._data.x.any()
 
 
 def test_the_fingerprint_is_blind_to_the_order_of_edges_and_to_nothing_else(graphs):
@@ -295,7 +296,7 @@ def test_a_set_has_its_files_checked(mirror, tmp_path, data_home, monkeypatch):
 
 def test_the_second_load_of_a_set_reads_the_cache(mirror, data_home, monkeypatch):
     first = load("mutag")
-    monkeypatch.setattr("graphkit.data.loading.read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("graphkit.data.catalog.loading.read_verified", lambda *_: pytest.fail("read again"))
     again = load("mutag")
     assert graphs_sha256(first) == graphs_sha256(again) == again.card.content
     assert first.protocol == again.protocol

@@ -12,19 +12,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 import graphkit.metric
-from graphkit.data import (
-    ClassBatches,
-    GraphSet,
-    NestedFolds,
-    Split,
-    import_graph,
-    load,
-    partition,
-    store,
-    stored,
-)
-from graphkit.data.soundness import class_count
+from graphkit.data import ClassBatches, GraphSet, NestedFolds, Split, import_graph, load, open_stored, partition, store
 from graphkit.data.splits import PROTOCOLS, FileMasks, Public, SplitProtocol
+from graphkit.data.validation import class_count
 from graphkit.meta import ClassSplit, Nodes, Protocol, Rows, TaskSet
 from graphkit.training import nested_cross_validation, recipe, train
 from graphkit.training.embedding import embed, embedding_recipe
@@ -56,7 +46,7 @@ def several(y: Tensor) -> GraphSet:
     x = torch.rand(4 * many, 3, generator=torch.Generator().manual_seed(0))
     four, part = torch.full((many,), 4), torch.arange(many) // 3 % 3
     made = GraphSet(Data(x=x, edge_index=ring, y=y), nodes=four, edges=four)
-    return made.divided(Split(*(part == number for number in range(3))))
+    return made.with_split(Split(*(part == number for number in range(3))))
 
 
 LABELS = torch.arange(90) % 3
@@ -183,7 +173,7 @@ def test_a_class_may_be_missing_where_a_card_or_a_manifest_counts_them(tmp_path)
     assert class_count(data) == 4
     assert train(data, NODES).record.dataset.classes == 4
     store(data, tmp_path / "karate")
-    assert class_count(stored(tmp_path / "karate")) == 4
+    assert class_count(open_stored(tmp_path / "karate")) == 4
 
 
 def test_items_without_a_label_are_no_class(tmp_path):

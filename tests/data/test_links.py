@@ -13,8 +13,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from graphkit.cli import main
-from graphkit.data import DataError, cards, edge_split, load, load_splits, official_figure, official_link_figure, verify
-from graphkit.data.sources.ogb_links import tensors
+from graphkit.data import DataError, edge_split, load, load_splits, ogb_link_metric, ogb_metric, verify
+from graphkit.data.catalog import cards
+from graphkit.data.catalog.sources.ogb_links import load_arrays
 
 NODES, EDGES = 50, 120
 SETS = {
@@ -66,12 +67,12 @@ def links(request, tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPa
         arrays = {field: random.integers(NODES, size=shape.get(field, (8,))) for field in fields}
         torch.save(arrays, root / f"split/{split}/{part}.pt")
     folder = tmp_path / "cards"
-    shutil.copytree(cards._folder(), folder)
+    shutil.copytree(cards.folder(), folder)
     card = folder / f"ogbl-{name}/card.toml"
     made = {"nodes": NODES, "edges": EDGES if name in ONE_WAY else 2 * EDGES, **counts}
     lines = [line for line in card.read_text().splitlines() if line.partition(" =")[0] not in made]
     card.write_text("\n".join([f"{key} = {value}" for key, value in made.items()] + lines) + "\n")
-    monkeypatch.setattr(cards, "_folder", lambda: folder)
+    monkeypatch.setattr(cards, "folder", lambda: folder)
     return name, root
 
 
@@ -156,12 +157,12 @@ def test_a_split_that_is_missing_broken_or_a_program_is_told(links, damage, tmp_
 
 def test_the_safe_reader_is_told_of_arrays_for_one_file_only(tmp_path):
     torch.save({"edge": np.arange(3)}, tmp_path / "a.pt")
-    assert tensors(tmp_path / "a.pt")["edge"].tolist() == [0, 1, 2]
+    assert load_arrays(tmp_path / "a.pt")["edge"].tolist() == [0, 1, 2]
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "a.pt", weights_only=True)
     torch.save([1], tmp_path / "b.pt")
     with pytest.raises(ValueError, match="no dictionary"):
-        tensors(tmp_path / "b.pt")
+        load_arrays(tmp_path / "b.pt")
 
 
 def test_a_graph_without_a_split_of_edges_is_told():
@@ -173,38 +174,38 @@ def test_a_graph_without_a_split_of_edges_is_told():
 def test_hits_are_links_above_the_best_others(name, count, generator):
     positive, negative = torch.rand(40, generator=generator), torch.rand(500, generator=generator) ** 2
     expected = float((positive > negative.sort(descending=True).values[count - 1]).double().mean())
-    assert official_link_figure(f"ogbl-{name}", positive, negative) == (f"hits@{count}", pytest.approx(expected))
+    assert ogb_link_metric(f"ogbl-{name}", positive, negative) == (f"hits@{count}", pytest.approx(expected))
     assert cards.card(f"ogbl-{name}").metric == f"hits@{count}"
 
 
 def test_the_reciprocal_rank_is_among_each_links_own_others(generator):
     positive, negative = torch.rand(30, generator=generator), torch.rand(30, 200, generator=generator)
     rank = 1 + (negative > positive[:, None]).sum(1)
-    figure = official_link_figure("ogbl-citation2", positive, negative)
+    figure = ogb_link_metric("ogbl-citation2", positive, negative)
     assert figure == ("mrr", pytest.approx(float((1 / rank).mean()), rel=1e-6))
 
 
 def test_vessels_are_ranked_as_scikit_learn_does(generator):
     positive, negative = torch.rand(30, generator=generator) + 0.2, torch.rand(40, generator=generator)
     expected = roc_auc_score([1] * 30 + [0] * 40, torch.cat([positive, negative]))
-    assert official_link_figure("ogbl-vessel", positive, negative) == ("rocauc", pytest.approx(expected))
+    assert ogb_link_metric("ogbl-vessel", positive, negative) == ("rocauc", pytest.approx(expected))
 
 
 @pytest.mark.parametrize("name", ["ogbl-wikikg2", "ogbl-biokg"])
 def test_facts_are_ranked_among_other_heads_and_other_tails(name, generator):
     positive, heads, tails = (torch.rand(*of, generator=generator) for of in ((8,), (8, 10), (8, 10)))
     ranks = [1 + (others > positive[:, None]).sum(1) for others in (heads, tails)]
-    figure = official_link_figure(name, positive.repeat(2), torch.cat([heads, tails]))
+    figure = ogb_link_metric(name, positive.repeat(2), torch.cat([heads, tails]))
     assert figure == ("mrr", pytest.approx(float((1 / torch.cat(ranks)).mean()), rel=1e-6))
     assert cards.card(name).metric == "mrr"
 
 
 def test_scores_that_cannot_be_measured_are_refused():
     with pytest.raises(ValueError, match="is no set of links"):
-        official_link_figure("ogbn-arxiv", torch.ones(2), torch.ones(2))
+        ogb_link_metric("ogbn-arxiv", torch.ones(2), torch.ones(2))
     with pytest.raises(ValueError, match="is a set of links"):
-        official_figure("ogbl-ddi", torch.ones(2), torch.ones(2))
+        ogb_metric("ogbl-ddi", torch.ones(2), torch.ones(2))
     with pytest.raises(ValueError, match="must be finite"):
-        official_link_figure("ogbl-ddi", torch.tensor([torch.nan]), torch.ones(2))
+        ogb_link_metric("ogbl-ddi", torch.tensor([torch.nan]), torch.ones(2))
     with pytest.raises(ValueError, match=r"`positive` must have shape \[links\]"):
-        official_link_figure("ogbl-ddi", torch.ones(2, 2), torch.ones(30))
+        ogb_link_metric("ogbl-ddi", torch.ones(2, 2), torch.ones(30))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from graphkit.data import Split, load, load_splits
-from graphkit.data.sources.digits import NEIGHBOURS
+from graphkit.data.catalog.sources.generated import NEIGHBOURS
 from graphkit.data.splits import FileMasks
 
 

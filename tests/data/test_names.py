@@ -14,14 +14,14 @@ from graphkit.data import (
     Partitions,
     Synthetic,
     disjoint_union,
-    files,
     import_graph,
     load,
+    open_stored,
     partition,
     store,
-    stored,
     synthesize,
 )
+from graphkit.data.disk import checked_files
 from graphkit.training import recipe, train
 
 BAD = ["\x1b[31mred", "a\nb", "$\\x$", "a\\b", "", "  ", "\u202egnp", "tab\t", "\x00", "\x9b31m"]
@@ -81,14 +81,14 @@ def test_a_folder_that_gives_the_name_is_looked_at_too(tmp_path):
 def test_a_manifest_from_elsewhere_is_looked_at_too(tmp_path):
     store(load("karate"), tmp_path / "graph")
     partition(load("karate"), tmp_path / "parts", parts=2, by="contiguous")
-    for folder, opened in (("graph", stored), ("parts", Partitions)):
+    for folder, opened in (("graph", open_stored), ("parts", Partitions)):
         path = tmp_path / folder / "manifest.json"
-        about = files.unsealed(path)
+        about = checked_files.read_sealed_json(path)
         if folder == "graph":
             about["name"] = BAD[0]
         else:
             about["about"]["name"] = BAD[0]
-        path.write_text(files.sealed(about))
+        path.write_text(checked_files.sealed_json(about))
         with pytest.raises(DataError, match=r"manifest\.json cannot be read .*printable") as told:
             opened(tmp_path / folder)
         assert str(told.value).isprintable()

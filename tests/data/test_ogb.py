@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from graphkit.data import DataError, cards, fetch, load, official_figure, verify
+from graphkit.data import DataError, fetch, load, ogb_metric, verify
+from graphkit.data.catalog import cards
 from tests import raw_arxiv
 from tests.raw_arxiv import CLASSES, NODES
 
@@ -155,10 +156,10 @@ def molecules(request, tmp_path, data_home, monkeypatch) -> tuple[str, Path]:
     files |= {f"split/scaffold/{part}": np.arange(60)[number::3][:, None] for number, part in enumerate(SPLIT)}
     root = data_home / f"ogb/ogbg_mol{name}"
     raw_arxiv.tables(root, files)
-    folder = Path(shutil.copytree(cards._folder(), tmp_path / "cards"))
+    folder = Path(shutil.copytree(cards.folder(), tmp_path / "cards"))
     card = folder / f"ogbg-mol{name}/card.toml"
     card.write_text(card.read_text().replace("graphs = 437929", "graphs = 60"))
-    monkeypatch.setattr(cards, "_folder", lambda: folder)
+    monkeypatch.setattr(cards, "folder", lambda: folder)
     return name, root
 
 
@@ -178,7 +179,7 @@ def test_sets_of_molecules_of_any_tasks_are_what_ogb_reads_and_are_trained_on(mo
     record = train(ours, recipe("gin", {"epochs": 1, "hidden": 4}, items="graphs"), device="cpu").record
     metric = {"lipo": "rmse", "muv": "ap", "pcba": "ap"}.get(name, "rocauc")
     assert (record.metric.name, cards.card(f"ogbg-mol{name}").metric) == (metric, metric)
-    assert official_figure(f"ogbg-mol{name}", ours._data.y, torch.rand(ours._data.y.shape))[0] == metric
+    assert ogb_metric(f"ogbg-mol{name}", ours._data.y, torch.rand(ours._data.y.shape))[0] == metric
 
 
 def test_labels_of_another_number_of_tasks_are_told(molecules):
@@ -211,16 +212,16 @@ class TestOfficialFigure:
         from sklearn.metrics import roc_auc_score
 
         y, score = (torch.rand(50, generator=generator) > 0.7).long(), torch.rand(50, generator=generator)
-        metric, value = official_figure("ogbg-molhiv", y[:, None], score[:, None])
+        metric, value = ogb_metric("ogbg-molhiv", y[:, None], score[:, None])
         assert (metric, value) == ("rocauc", pytest.approx(roc_auc_score(y, score)))
 
     def test_it_is_the_root_of_the_mean_square(self, generator):
         y, value = torch.rand(2, 50, generator=generator)
-        metric, found = official_figure("ogbg-molesol", y, value)
+        metric, found = ogb_metric("ogbg-molesol", y, value)
         assert (metric, found) == ("rmse", pytest.approx(float((y - value).square().mean().sqrt()), rel=1e-6))
 
     def test_it_is_the_share_of_right_classes(self):
-        assert official_figure("ogbn-arxiv", torch.tensor([3, 2, 1]), torch.tensor([3, 2, 2])) == (
+        assert ogb_metric("ogbn-arxiv", torch.tensor([3, 2, 1]), torch.tensor([3, 2, 2])) == (
             "acc",
             pytest.approx(2 / 3),
         )
@@ -228,13 +229,13 @@ class TestOfficialFigure:
     def test_the_card_names_it(self):
         named = {"rocauc": "rocauc", "rmse": "rmse", "acc": "accuracy"}
         for name, y in (("ogbg-molbace", [0, 1]), ("ogbg-molfreesolv", [0, 1]), ("ogbn-products", [0, 1])):
-            metric, _ = official_figure(name, torch.tensor(y), torch.tensor(y))
+            metric, _ = ogb_metric(name, torch.tensor(y), torch.tensor(y))
             assert cards.card(name).metric == named[metric]
 
     def test_asking_for_it_does_not_ask_the_network(self):
         script = (
-            "import sys, torch; from graphkit.data import official_figure; "
-            "official_figure('ogbg-molhiv', torch.tensor([0, 1]), torch.tensor([0.0, 1.0])); "
+            "import sys, torch; from graphkit.data import ogb_metric; "
+            "ogb_metric('ogbg-molhiv', torch.tensor([0, 1]), torch.tensor([0.0, 1.0])); "
             "print(sys.modules['ogb.version'].check_outdated, 'outdated' in sys.modules)"
         )
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -242,10 +243,10 @@ class TestOfficialFigure:
 
     def test_what_has_none_is_refused(self):
         with pytest.raises(ValueError, match="'cora' has no evaluator of OGB"):
-            official_figure("cora", torch.ones(2), torch.ones(2))
+            ogb_metric("cora", torch.ones(2), torch.ones(2))
         with pytest.raises(ValueError, match="must have one shape"):
-            official_figure("ogbg-molhiv", torch.ones(2), torch.ones(3))
+            ogb_metric("ogbg-molhiv", torch.ones(2), torch.ones(3))
         with pytest.raises(ValueError, match="must be finite"):
-            official_figure("ogbg-molhiv", torch.ones(2), torch.full((2,), torch.nan))
+            ogb_metric("ogbg-molhiv", torch.ones(2), torch.full((2,), torch.nan))
         with pytest.raises(ValueError, match="OGB's evaluator refuses: No positively labeled data"):
-            official_figure("ogbg-molhiv", torch.zeros(2), torch.ones(2))
+            ogb_metric("ogbg-molhiv", torch.zeros(2), torch.ones(2))

@@ -7,7 +7,7 @@ import torch
 from torch_geometric.utils import degree
 
 from graphkit.data import load
-from graphkit.data.sources.roles import COPIES, MOTIFS, ROLES, role_graph
+from graphkit.data.catalog.sources.generated import COPIES, MOTIFS, ROLES, role_graph
 
 
 @pytest.mark.parametrize("base", ["cycle", "community"])

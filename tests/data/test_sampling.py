@@ -16,8 +16,8 @@ from torch_geometric.sampler import EdgeSamplerInput, NegativeSampling, NodeSamp
 from torch_geometric.utils import k_hop_subgraph
 
 from graphkit.data import load
-from graphkit.data.loaders import LinkNeighborLoader, NeighborLoader
-from graphkit.data.sampling import NeighborSampler
+from graphkit.data.sampling.loaders import LinkNeighborLoader, NeighborLoader
+from graphkit.data.sampling.neighbor_sampler import NeighborSampler
 
 NODES = 40
 
@@ -445,7 +445,7 @@ def test_pointers_that_do_not_fit_the_edges_are_refused(graph):
         edges = EdgeIndex(graph.edge_index, sparse_size=(NODES, NODES)).sort_by("col").values
         edges.get_csc()
         edges._indptr[place] = wrong
-        with pytest.raises(ValueError, match="`pointers` must rise from 0 to"):
+        with pytest.raises(ValueError, match="`indptr` must rise from 0 to"):
             NeighborSampler(Data(edge_index=edges, num_nodes=NODES), [2])
 
 

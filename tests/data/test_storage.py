@@ -11,9 +11,10 @@ import torch
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
-from graphkit.data import DataError, GraphStore, NeighborLoader, arrays, files, load, store, stored, validate, verify
-from graphkit.data.arrays import ArrayWriter
-from graphkit.data.storage import graph_store
+from graphkit.data import DataError, NeighborLoader, StoredGraph, load, open_stored, store, validate, verify
+from graphkit.data.disk import arrays, checked_files
+from graphkit.data.disk.arrays import ArrayWriter
+from graphkit.data.disk.storage import read_manifest
 from graphkit.training import train
 from graphkit.training.zoo.registry import recipe
 
@@ -22,7 +23,7 @@ from graphkit.training.zoo.registry import recipe
 def digits(tmp_path) -> tuple[Data, Data]:
     data = load("digits")
     store(data, tmp_path / "digits")
-    return data, stored(tmp_path / "digits")
+    return data, open_stored(tmp_path / "digits")
 
 
 def test_what_is_stored_is_what_was_given(digits):
@@ -34,7 +35,7 @@ def test_what_is_stored_is_what_was_given(digits):
         assert torch.equal(kept[field], data[field])
         assert kept[field].dtype == data[field].dtype
     about = kept.store
-    assert isinstance(about, GraphStore)
+    assert isinstance(about, StoredGraph)
     assert (about.name, about.nodes, about.edges, about.features, about.classes, about.undirected) == (
         "digits", 1797, data.num_edges, 64, 10, True,
     )  # fmt: skip
@@ -73,7 +74,7 @@ def test_training_from_the_disk_gives_the_figures_of_training_from_memory(digits
 
 def test_a_graph_without_features_labels_or_edges_is_kept_too(tmp_path):
     store(Data(edge_index=torch.zeros(2, 0, dtype=torch.long), num_nodes=3), tmp_path / "bare", name="bare")
-    kept = stored(tmp_path / "bare", verify=True)
+    kept = open_stored(tmp_path / "bare", verify=True)
     assert (kept.num_nodes, kept.num_edges, kept.store.features, kept.store.classes) == (3, 0, 0, 0)
     directed = Data(edge_index=torch.tensor([[0, 1, 0], [1, 2, 2]]), num_nodes=3)
     assert not store(directed, tmp_path / "directed").undirected
@@ -87,7 +88,7 @@ def test_no_pickle_is_opened(digits, tmp_path):
     about["files"]["x.npy"]["bytes"] = (tmp_path / "digits/x.npy").stat().st_size
     path.write_text(json.dumps(about))
     with pytest.raises(DataError, match="cannot be read"):
-        stored(tmp_path / "digits")
+        open_stored(tmp_path / "digits")
 
 
 class TestWhatIsRefused:
@@ -105,7 +106,7 @@ class TestWhatIsRefused:
 
     def test_a_folder_without_a_manifest(self, tmp_path):
         with pytest.raises(DataError, match="holds no manifest"):
-            stored(tmp_path)
+            open_stored(tmp_path)
 
     @pytest.mark.parametrize("damage", ["cut", "gone", "manifest", "format"])
     def test_a_store_with_a_file_cut_short_missing_or_unreadable(self, digits, tmp_path, damage):
@@ -117,10 +118,10 @@ class TestWhatIsRefused:
         elif damage == "manifest":
             manifest.write_text(manifest.read_text()[:-9])
         else:
-            manifest.write_text(files.sealed({**files.unsealed(manifest), "format": 2}))
+            manifest.write_text(checked_files.sealed_json({**checked_files.read_sealed_json(manifest), "format": 2}))
         told = {"cut": "bytes instead of", "gone": "is missing", "manifest": "cannot be read", "format": "of format 2"}
         with pytest.raises(DataError, match=told[damage]):
-            graph_store(tmp_path / "digits")
+            read_manifest(tmp_path / "digits")
 
     @pytest.mark.parametrize("wrong", [2**31 - 1, -1, 1797])
     def test_an_edge_whose_node_is_not_there(self, digits, tmp_path, wrong):
@@ -129,20 +130,20 @@ class TestWhatIsRefused:
         edges = np.load(path)
         edges[0, 7] = wrong
         np.save(path, edges)
-        kept = stored(tmp_path / "digits", verify=False)
+        kept = open_stored(tmp_path / "digits", verify=False)
         for options in ({}, {"replace": True}, {"disjoint": True}, {"subgraph_type": "bidirectional"}):
             with pytest.raises(ValueError, match=f"from node {wrong}, but nodes go from 0 to 1796; a stored graph is"):
                 list(NeighborLoader(kept, [-1, -1], sampler=options, loader={"batch_size": 600}))
         with pytest.raises(DataError, match="is not what was written"):
-            stored(tmp_path / "digits")
+            open_stored(tmp_path / "digits")
 
     def test_pointers_that_lead_elsewhere(self, digits, tmp_path):
         path = tmp_path / "digits/pointers.npy"
         pointers = np.load(path)
         pointers[9] = 2**31 - 1
         np.save(path, pointers)
-        with pytest.raises(ValueError, match="`pointers` must rise from 0"):
-            NeighborLoader(stored(tmp_path / "digits", verify=False), [2])
+        with pytest.raises(ValueError, match="`indptr` must rise from 0"):
+            NeighborLoader(open_stored(tmp_path / "digits", verify=False), [2])
 
     @pytest.mark.parametrize("name", ["edge_index", "pointers", "x", "y", "train_mask"])
     def test_arrays_of_another_shape(self, digits, tmp_path, name):
@@ -151,7 +152,7 @@ class TestWhatIsRefused:
         turned = array.T if array.ndim == 2 else array.reshape(1, -1)
         np.save(path, np.ascontiguousarray(turned))
         with pytest.raises(DataError, match=r"cannot be read: .*"):
-            stored(tmp_path / "digits", verify=False)
+            open_stored(tmp_path / "digits", verify=False)
 
     @pytest.mark.parametrize("name", ["x", "y", "train_mask", "edge_index", "pointers"])
     def test_a_changed_bit_unless_checksums_are_left_out(self, digits, tmp_path, name):
@@ -159,8 +160,8 @@ class TestWhatIsRefused:
         whole = bytearray(path.read_bytes())
         whole[-1 if name in ("x", "train_mask") else -8] ^= 1
         path.write_bytes(whole)
-        stored(tmp_path / "digits", verify=False)
-        for asked in (stored, load, verify):
+        open_stored(tmp_path / "digits", verify=False)
+        for asked in (open_stored, load, verify):
             with pytest.raises(DataError, match=rf"{name}\.npy is not what was written \(its sha256 differs\)"):
                 asked(tmp_path / "digits")
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from graphkit.data import DataError, Synthetic, fetch, load, stored, synthesize, synthesize_ogb, synthetic, verify
-from graphkit.data import loading as loading_module
-from graphkit.data.sources import SOURCES
-from graphkit.data.sources.ogb import OGBNodeSource
-from graphkit.data.sources.synthetic import StoredSource, SyntheticSource
+from graphkit.data import DataError, Synthetic, fetch, load, open_stored, synthesize, synthesize_ogb, verify
+from graphkit.data.catalog import loading as loading_module
+from graphkit.data.catalog.sources.generated import StoredSource, SyntheticSource
+from graphkit.data.catalog.sources.ogb import OGBNodeSource
+from graphkit.data.disk import synthetic
 
 HOW = Synthetic(nodes=20_000, edges=120_000, features=32, classes=10)
 
@@ -20,7 +20,7 @@ HOW = Synthetic(nodes=20_000, edges=120_000, features=32, classes=10)
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory):
     """Return a graph of some size; it stays on the disk."""
-    return stored(synthesize(tmp_path_factory.mktemp("drawn") / "graph", HOW).folder)
+    return open_stored(synthesize(tmp_path_factory.mktemp("drawn") / "graph", HOW).folder)
 
 
 def test_sizes_are_those_asked_for_and_every_edge_is_there_both_ways(graph):
@@ -77,8 +77,8 @@ def test_a_seed_decides_the_graph_and_another_gives_another(tmp_path):
 def test_the_cut_into_pieces_of_the_sort_changes_nothing(tmp_path, monkeypatch):
     how = Synthetic(nodes=200, edges=900, features=4, classes=3)
     whole = synthesize(tmp_path / "whole", how)
-    merge = synthetic.merge
-    monkeypatch.setattr(synthetic, "merge", lambda *given, unique: merge(*given, unique=unique, at_once=50))
+    merge = synthetic.merge_runs
+    monkeypatch.setattr(synthetic, "merge_runs", lambda *given, unique: merge(*given, unique=unique, at_once=50))
     assert synthesize(tmp_path / "pieces", how).fingerprint == whole.fingerprint
 
 
@@ -92,8 +92,8 @@ def test_ogbs_raw_files_hold_the_same_graph_and_are_the_same_bytes_again(tmp_pat
         "edge.csv.gz", "node-feat.csv.gz", "node-label.csv.gz", "num-edge-list.csv.gz", "num-node-list.csv.gz",
         "train.csv.gz", "valid.csv.gz", "test.csv.gz",
     }  # fmt: skip
-    read = OGBNodeSource("small", split="random", both_ways=True).read(tmp_path / "one")
-    kept = stored(synthesize(tmp_path / "kept", how).folder)
+    read = OGBNodeSource("small", split="random", add_inverse_edge=True).read(tmp_path / "one")
+    kept = open_stored(synthesize(tmp_path / "kept", how).folder)
     order = np.lexsort(read.edge_index.numpy())
     assert torch.equal(read.edge_index[:, order], kept.edge_index.as_tensor().long())
     assert torch.allclose(read.x, kept.x, atol=5.1e-5), "four places are written"
@@ -114,18 +114,16 @@ class TestAsDataSets:
     def small(self, data_home, monkeypatch):
         """Draw a small graph under the names of the large ones."""
         monkeypatch.delenv("GRAPHKIT_MIRROR", raising=False)
-        how = Synthetic(nodes=400, edges=1500, features=6, classes=5)
+        drawn = {"nodes": 400, "edges": 1500, "features": 6, "classes": 5}
         known = loading_module.card
 
         def card(name):
             import dataclasses
 
-            return dataclasses.replace(known(name), nodes=400, edges=3000, features=6, classes=5)
+            reader = {"form": known(name).reader["form"], "name": name, **drawn}
+            return dataclasses.replace(known(name), nodes=400, edges=3000, features=6, classes=5, reader=reader)
 
-        for module in ("loading", "verification"):
-            monkeypatch.setattr(f"graphkit.data.{module}.card", card)
-        for name, source in (("synthetic-arxiv", SyntheticSource), ("synthetic-products", StoredSource)):
-            monkeypatch.setitem(SOURCES, name, source(name, how))
+        monkeypatch.setattr("graphkit.data.catalog.loading.card", card)
         return data_home
 
     @pytest.mark.parametrize("name", ["synthetic-arxiv", "synthetic-products"])
@@ -133,7 +131,8 @@ class TestAsDataSets:
         data = load(name)
         assert (data.num_nodes, data.num_edges, data.card.name) == (400, 3000, name)
         assert data.protocol["split"] == "public"
-        monkeypatch.setattr(type(SOURCES[name]), "download", lambda *_: pytest.fail("it was drawn again"))
+        source = SyntheticSource if name == "synthetic-arxiv" else StoredSource
+        monkeypatch.setattr(source, "download", lambda *_: pytest.fail("it was drawn again"))
         assert torch.equal(load(name).y, data.y)
         assert fetch(name) == small
         assert verify(name).text().startswith(f"{name}: in order")
@@ -148,7 +147,8 @@ class TestAsDataSets:
             load("synthetic-products")
 
     def test_one_of_other_sizes_is_told(self, small, monkeypatch):
-        monkeypatch.setitem(SOURCES, "synthetic-products", StoredSource("synthetic-products", HOW))
+        source = StoredSource("synthetic-products", HOW)
+        monkeypatch.setattr("graphkit.data.catalog.loading.source_of", lambda known: source)
         with pytest.raises(DataError, match=r"of \(counts\)"):
             load("synthetic-products")
 

@@ -46,4 +46,4 @@ def graphs() -> GraphSet:
     x = torch.rand(360, 2, generator=torch.Generator().manual_seed(0))
     data = Data(x=x, edge_index=torch.cat(edges, dim=1), y=y)
     made = GraphSet(data, nodes=torch.full((60,), 6), edges=torch.tensor([each.size(1) for each in edges]))
-    return made.divided(Stratified()(made.items, torch.Generator().manual_seed(0)))
+    return made.with_split(Stratified()(made.items, torch.Generator().manual_seed(0)))

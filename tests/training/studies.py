@@ -62,7 +62,7 @@ def rings_and_stars(classes: int = 2) -> GraphSet:
     x = torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) + y.repeat_interleave(5)[:, None] / 2
     data = Data(x=x, edge_index=torch.cat(edges, dim=1), y=torch.arange(40) % classes)
     made = GraphSet(data, nodes=torch.full((40,), 5), edges=torch.tensor([each.size(1) for each in edges]))
-    return made.divided(Stratified()(made.items, torch.Generator().manual_seed(0)))
+    return made.with_split(Stratified()(made.items, torch.Generator().manual_seed(0)))
 
 
 def _trained(data: Callable[[], Any], name: str, items: str, **fields: Any) -> Callable[..., Any]:

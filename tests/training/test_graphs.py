@@ -58,7 +58,7 @@ def relabelled(graphs: GraphSet, y: torch.Tensor, **more: torch.Tensor) -> Graph
     data.y = y
     for name, values in more.items():
         data[name] = values
-    return GraphSet(data, nodes=graphs.nodes, edges=graphs.edges).divided(graphs.split)
+    return GraphSet(data, nodes=graphs.nodes, edges=graphs.edges).with_split(graphs.split)
 
 
 def test_targets_that_are_no_classes_are_refused_where_no_card_asks_for_them(graphs):

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from graphkit.data import cards, official_figure, official_link_figure
+from graphkit.data import ogb_link_metric, ogb_metric
+from graphkit.data.catalog import cards
 from graphkit.training.classification import objectives
 from graphkit.training.classification.objectives import (
     AbstractObjective,
@@ -93,10 +94,10 @@ def test_ogbs_figures_of_nothing_are_refused(name):
     tasks = {"ogbg-molpcba": (128,), "ogbg-moltoxcast": (617,)}.get(name, ())
     for items, label in ((0, 0.0), (4, math.nan)):
         with pytest.raises(ValueError, match="`y` must hold"):
-            official_figure(name, torch.full((items, *tasks), label), torch.zeros(items, *tasks))
+            ogb_metric(name, torch.full((items, *tasks), label), torch.zeros(items, *tasks))
     if cards.card(name).metric in ("rocauc", "ap"):
         with pytest.raises(ValueError, match="No positively labeled data"):
-            official_figure(name, torch.zeros(4, *tasks), torch.rand(4, *tasks))
+            ogb_metric(name, torch.zeros(4, *tasks), torch.rand(4, *tasks))
 
 
 @pytest.mark.parametrize("name", LINKS.values())
@@ -104,13 +105,13 @@ def test_ogbs_figures_of_nothing_are_refused(name):
 def test_ogbs_figures_of_no_links_are_refused(name, links, others):
     shape = (links, others) if cards.card(name).metric == "mrr" else (others,)
     with pytest.raises(ValueError, match="must hold"):
-        official_link_figure(name, torch.rand(links), torch.rand(shape))
+        ogb_link_metric(name, torch.rand(links), torch.rand(shape))
 
 
 def test_fewer_others_than_a_hit_is_counted_among_are_not_a_figure_of_one():
     with pytest.raises(ValueError, match=r"`negative` at least 50 for hits@50, got \[3\] and \[49\]"):
-        official_link_figure("ogbl-collab", torch.zeros(3), torch.ones(49))
-    assert official_link_figure("ogbl-collab", torch.zeros(3), torch.ones(50)) == ("hits@50", 0.0)
+        ogb_link_metric("ogbl-collab", torch.zeros(3), torch.ones(49))
+    assert ogb_link_metric("ogbl-collab", torch.zeros(3), torch.ones(50)) == ("hits@50", 0.0)
 
 
 def test_one_class_has_no_overlap():

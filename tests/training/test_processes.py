@@ -63,7 +63,7 @@ def test_a_graph_in_parts_gives_the_losses_of_the_whole_one(data, tmp_path, mode
     chosen = recipe(model, {**FIELDS, "row_normalise": True})
     whole = train(data, chosen, device="cpu")
     written = partition(data, tmp_path / "parts", parts=parts, by="random")
-    outcome = trained(parts, Partitions(written.folder, around=around), tmp_path / "said", chosen)
+    outcome = trained(parts, Partitions(written.folder, keep_halo=around), tmp_path / "said", chosen)
     for found in outcome:
         same(found, (whole.seeds[0].history, list(whole.record.metric.values)))
         assert found[2:] == [whole.record.protocol.fingerprint, whole.record.dataset.sha256]

@@ -16,7 +16,7 @@ import time
 import pytest
 
 from graphkit.data import partition
-from graphkit.data.exchange import waited, waiting
+from graphkit.data.distributed.exchange import mark_waiting, waiting_seconds
 from graphkit.training import Silence, nested_cross_validation, recipe, train
 from graphkit.training.engine import interrupts
 from graphkit.training.engine.interrupts import hung_up
@@ -120,7 +120,7 @@ def test_who_waits_for_a_silent_process_stops_when_asked_and_the_job_resumes(kin
 
 def ask_when_it_waits(asked):
     """Send a SIGTERM to this process when it has waited for another for longer than it ever does."""
-    while waited() < 1.0:
+    while waiting_seconds() < 1.0:
         time.sleep(0.01)
     asked.append(time.monotonic())
     os.kill(os.getpid(), signal.SIGTERM)
@@ -128,12 +128,12 @@ def ask_when_it_waits(asked):
 
 def test_a_process_that_is_asked_and_does_not_wait_is_left_alone(short):
     hung = []
-    with hung_up(lambda: hung.append(True), waited):
+    with hung_up(lambda: hung.append(True), waiting_seconds):
         before = signal.signal(signal.SIGTERM, lambda *_: None)
         signal.raise_signal(signal.SIGTERM)
         until = time.monotonic() + 4 * interrupts.GRACE
         while time.monotonic() < until:
-            with waiting():  # one wait after the other, as in a job that goes on
+            with mark_waiting():  # one wait after the other, as in a job that goes on
                 time.sleep(0.01)
         signal.signal(signal.SIGTERM, before)
     assert not hung
@@ -141,10 +141,10 @@ def test_a_process_that_is_asked_and_does_not_wait_is_left_alone(short):
 
 def test_a_process_that_waits_and_is_not_asked_is_left_alone(short):
     hung = []
-    with hung_up(lambda: hung.append(True), waited):
+    with hung_up(lambda: hung.append(True), waiting_seconds):
         before = signal.signal(signal.SIGUSR1, lambda *_: None)
         signal.raise_signal(signal.SIGUSR1)
-        with waiting():
+        with mark_waiting():
             time.sleep(4 * interrupts.GRACE)
         signal.signal(signal.SIGUSR1, before)
     assert not hung
@@ -156,7 +156,7 @@ def test_who_listened_before_listens_again_and_hears_all_meanwhile():
     own = signal.set_wakeup_fd(there.fileno())
     before = signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
-        with hung_up(lambda: None, waited):
+        with hung_up(lambda: None, waiting_seconds):
             signal.raise_signal(signal.SIGUSR1)
             assert here.recv(1) == bytes([signal.SIGUSR1])
         assert signal.set_wakeup_fd(there.fileno()) == there.fileno()
@@ -171,13 +171,13 @@ def test_signals_of_a_forked_process_are_its_own(short):
     """Workers that draw batches are ended by a SIGTERM; nobody asked their parent for anything."""
     hung = []
     before = signal.signal(signal.SIGTERM, lambda *_: None)
-    with hung_up(lambda: hung.append(True), waited):
+    with hung_up(lambda: hung.append(True), waiting_seconds):
         child = os.fork()
         if not child:
             signal.raise_signal(signal.SIGTERM)
             os._exit(0)
         os.waitpid(child, 0)
-        with waiting():
+        with mark_waiting():
             time.sleep(3 * interrupts.GRACE)
     signal.signal(signal.SIGTERM, before)
     assert not hung
@@ -187,11 +187,11 @@ def test_other_threads_hang_up_on_nobody():
     done = []
 
     def work():
-        with hung_up(lambda: None, waited):
+        with hung_up(lambda: None, waiting_seconds):
             done.append(signal.SIGTERM)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
     assert done
-    assert waited() == 0
+    assert waiting_seconds() == 0

@@ -9,11 +9,9 @@ from __future__ import annotations
 import dataclasses
 
 from graphkit import _checks
-from graphkit.data.split import Split, SplitProtocol
-from graphkit.data.splits.dense import DENSE_SEEDS, Dense
-from graphkit.data.splits.drawn import RandomPerClass, RandomPlanetoid, Stratified
 from graphkit.data.splits.folds import Folds, NestedFold, NestedFolds, stratified_folds
-from graphkit.data.splits.published import FileMasks, Public
+from graphkit.data.splits.per_class import DENSE_SEEDS, Dense, RandomPerClass, RandomPlanetoid, Stratified
+from graphkit.data.splits.split import FileMasks, Public, Split, SplitProtocol
 
 __all__ = [
     "DENSE_SEEDS",

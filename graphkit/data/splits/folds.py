@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from graphkit import _checks
-from graphkit.data.split import Split, SplitProtocol
-from graphkit.data.splits.drawing import integer_labels, seed_of, whole
+from graphkit.data.splits.split import Split, SplitProtocol, generator_seed, integer_labels, require_integer
 
 if TYPE_CHECKING:
     import torch
@@ -61,27 +60,27 @@ class Folds(SplitProtocol):
     name: ClassVar[str] = "folds"
 
     def __post_init__(self) -> None:
-        whole("folds", self.folds, least=2)
-        whole("fold", self.fold, least=0)
+        require_integer("folds", self.folds, least=2)
+        require_integer("fold", self.fold, least=0)
         if self.fold >= self.folds:
             raise ValueError(f"`fold` must lie in 0 to {self.folds - 1}, got {self.fold}.")
-        _share(self.val)
+        _require_share(self.val)
 
     def require(self, sizes: Mapping[int, int]) -> None:
         """Refuse fewer items than folds."""
-        _enough(sum(sizes.values()), self.folds)
+        _require_fold_sizes(sum(sizes.values()), self.folds)
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the split of this fold; ``generator`` draws the folds, then what selects."""
         import torch
 
-        seed = seed_of(generator)
+        seed = generator_seed(generator)
         y = integer_labels(data)
-        fold = _folds(y, self.folds, generator)
+        fold = _draw_folds(y, self.folds, generator)
         # What selects is drawn with a seed for each fold: fold 3 is the same whether 0 to 2 were asked for or not.
         seeds = torch.randint(2**31, (self.folds,), generator=generator)
         others = torch.where(fold == self.fold, -1, y)
-        val = _held_out(others, self.val, torch.Generator().manual_seed(int(seeds[self.fold])))
+        val = _hold_out_mask(others, self.val, torch.Generator().manual_seed(int(seeds[self.fold])))
         parts = (others >= 0) & ~val, val, fold == self.fold
         return self._split(data, [part.nonzero().flatten() for part in parts], seed)
 
@@ -135,9 +134,9 @@ class NestedFolds:
     val: float = 0.1
 
     def __post_init__(self) -> None:
-        whole("folds", self.folds, least=2)
-        whole("inner", self.inner)
-        _share(self.val)
+        require_integer("folds", self.folds, least=2)
+        require_integer("inner", self.inner)
+        _require_share(self.val)
 
     def splits(self, data: Data, generator: torch.Generator | None = None) -> list[NestedFold]:
         """Return the folds, drawn with ``generator``.
@@ -151,15 +150,15 @@ class NestedFolds:
         """
         import torch
 
-        seed = seed_of(generator)
+        seed = generator_seed(generator)
         y = integer_labels(data)
-        fold = _folds(y, self.folds, generator)
+        fold = _draw_folds(y, self.folds, generator)
         seeds = torch.randint(2**31, (self.folds,), generator=generator).tolist()
         return list(self._nested(y, fold, seeds, seed))
 
     def fingerprint(self, nested: list[NestedFold]) -> str:
         """Return the sha256 over all masks of all folds, outer and inner."""
-        from graphkit.data.content import tensors_sha256
+        from graphkit.data.fingerprint import tensors_sha256
 
         masks: dict[str, Tensor] = {}
         for number, fold in enumerate(nested):
@@ -176,12 +175,12 @@ class NestedFolds:
             generator = torch.Generator().manual_seed(seeds[number])
             test = fold == number
             others = torch.where(test, -1, y)
-            val = _held_out(others, self.val, generator)
+            val = _hold_out_mask(others, self.val, generator)
             outer = Split((others >= 0) & ~val, val, test, "nested-folds", {**about, "fold": number})
             if self.inner == 1:
-                chosen = [_held_out(others, self.val, generator)]
+                chosen = [_hold_out_mask(others, self.val, generator)]
             else:
-                within = _folds(others, self.inner, generator)
+                within = _draw_folds(others, self.inner, generator)
                 chosen = [within == part for part in range(self.inner)]
             inner = tuple(
                 Split((others >= 0) & ~select, select, none, "nested-folds", {**about, "fold": number, "inside": part})
@@ -190,17 +189,17 @@ class NestedFolds:
             yield NestedFold(outer, inner)
 
 
-def _folds(y: Tensor, folds: int, generator: torch.Generator | None) -> Tensor:
-    _enough(int((y >= 0).sum()), folds)
+def _draw_folds(y: Tensor, folds: int, generator: torch.Generator | None) -> Tensor:
+    _require_fold_sizes(int((y >= 0).sum()), folds)
     return stratified_folds(y, folds, generator=generator)
 
 
-def _enough(labelled: int, folds: int) -> None:
+def _require_fold_sizes(labelled: int, folds: int) -> None:
     if labelled < folds:
         raise ValueError(f"`folds` must be at most {labelled:,}, the number of items with a label, got {folds}.")
 
 
-def _held_out(y: Tensor, share: float, generator: torch.Generator) -> Tensor:
+def _hold_out_mask(y: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Return a mask of ``share`` of the items with a label, of every class its share within one item."""
     import torch
 
@@ -216,6 +215,6 @@ def _held_out(y: Tensor, share: float, generator: torch.Generator) -> Tensor:
     return mask
 
 
-def _share(val: float) -> None:
+def _require_share(val: float) -> None:
     if not 0 < _checks.fraction("val", val) < 1:
         raise ValueError(f"`val` must lie between 0 and 1, got {val!r}.")

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from graphkit.data import GraphSet, Split
-from graphkit.data.content import graphs_sha256, tensors_sha256
+from graphkit.data.fingerprint import tensors_sha256
+from graphkit.data.graphset import graphs_sha256
 from graphkit.nn.graph_models import GraphBatch
 from graphkit.training.classification.microbatches import in_turns, placed
 from graphkit.training.classification.objectives import (
@@ -152,7 +153,7 @@ def prepare_graphs(
         raise ValueError("`fan_out` is of the nodes of one graph; graphs of a set are whole in every batch.")
     split = split or graphs.split
     if split is None:
-        raise ValueError("`data` has no split; `GraphSet.divided` gives it one.")
+        raise ValueError("`data` has no split; `GraphSet.with_split` gives it one.")
     objective, y = _objective(graphs)
     train, validation, test = (_rows(y, mask, device) for mask in (split.train, split.val, split.test))
     for name, rows in (("train", train), ("val", validation), ("test", test)):

@@ -85,11 +85,11 @@ class AbstractOfficial(AbstractObjective):
 
     def figure(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the evaluator's figure; NaN for logits that are not finite."""
-        from graphkit.data import official_figure
+        from graphkit.data import ogb_metric
 
         if not bool(logits.isfinite().all()):
             return torch.tensor(torch.nan, dtype=torch.float64)  # the loop says so, with the epoch
-        found = official_figure(self.dataset, y, logits)[1]
+        found = ogb_metric(self.dataset, y, logits)[1]
         return torch.tensor(found, dtype=torch.float64, device=logits.device)
 
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphkit.data.cards import card
-from graphkit.data.exchange import Exchange
-from graphkit.data.partitioned import Part, PartitionedFeatures, PartitionedGraph
-from graphkit.data.partitions import Partitions
+from graphkit.data.catalog.cards import card
+from graphkit.data.distributed.exchange import Exchange
+from graphkit.data.distributed.partitioned_stores import Part, PartitionedFeatures, PartitionedGraph
+from graphkit.data.distributed.partitions import Partitions
 from graphkit.nn.inference import layerwise
 from graphkit.training.classification.objectives import AbstractObjective, objective_of
 from graphkit.training.classification.tasks import AbstractTask, Rows
@@ -62,7 +62,7 @@ class PartTask(AbstractTask):
     def logits(self, model: Any, index: Tensor) -> Tensor:
         """Return the exact logits of some nodes, the same in all processes, each of which takes its own nodes."""
         own = layerwise(model, self.x, self.edge_index, halo=self.around)
-        return self.part.rows_of(index)(own)
+        return self.part.row_fetch(index)(own)
 
     def batches(self, size: int) -> Iterator[Rows]:
         """Refuse: a part is trained on in batches that are drawn."""
@@ -92,12 +92,12 @@ def prepare_part(
         raise ValueError("`partitions`: a graph in parts is trained on in batches: ask for it with `--sampled`.")
     part = Part(partitions, Exchange(world.rank, world.count))
     graph = PartitionedGraph(part)
-    x, y = (torch.from_numpy(part.held(name)) for name in ("x", "y"))
+    x, y = (torch.from_numpy(part.array(name)) for name in ("x", "y"))
     x = x.to(dtype)
     x = F.normalize(x, p=1.0, dim=-1) if recipe.row_normalise else x
     train, validation, test = (_rows(part, name, y.long(), device) for name in ("train", "val", "test"))
-    own, near = graph.local()
-    fetch = part.rows_of(near)
+    own, near = graph.local_edges()
+    fetch = part.row_fetch(near)
     carded = Data(card=card(partitions.about["card"])) if partitions.about["card"] else Data()
     task = PartTask(
         part,
@@ -111,8 +111,8 @@ def prepare_part(
     )
     seen = torch.from_numpy(part.own)
     labels = torch.where(torch.isin(seen, train.index.cpu()), y.long(), 0)
-    kept = near if partitions.around else None
-    return task, test, (PartitionedFeatures(part, tensors={"x": x, "y": labels}, near=kept), graph)
+    kept = near if partitions.keep_halo else None
+    return task, test, (PartitionedFeatures(part, tensors={"x": x, "y": labels}, halo=kept), graph)
 
 
 def part_records(partitions: Partitions, selection: str, metric: str) -> tuple[DatasetFacts, Protocol]:
@@ -146,5 +146,5 @@ def _rows(part: Part, name: str, y: Tensor, device: torch.device) -> Rows:
     index = torch.from_numpy(part.partitions.array(name))
     if not len(index):
         raise ValueError(f"`{name}` is empty; choose another split.")
-    labels = part.rows_of(index)(y)
+    labels = part.row_fetch(index)(y)
     return Rows(index.to(device), labels.to(device))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from graphkit.data.loaders import NeighborLoader
+from graphkit.data.sampling.loaders import NeighborLoader
 from graphkit.nn.inference import layerwise
 from graphkit.training.classification.microbatches import Place, in_turns, placed
 from graphkit.training.classification.objectives import AbstractObjective

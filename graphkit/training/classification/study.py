@@ -146,7 +146,7 @@ def train(
     instance("command", command, str, "text")
     if isinstance(data, Partitions):
         try:
-            data.require(World.from_env().count)
+            data.require_processes(World.from_env().count)
         except ValueError as error:
             raise JobError(str(error)) from None
         if splits is not None or workers:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit import _checks
-from graphkit.data.soundness import class_count, validate
+from graphkit.data.validation import class_count, validate
 from graphkit.operators import FourierBasis, sparse_features
 from graphkit.training.classification.objectives import AbstractObjective, Accuracy, objective_of
 

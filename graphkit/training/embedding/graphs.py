@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit.data.content import graphs_sha256
+from graphkit.data.graphset import graphs_sha256
 from graphkit.training.classification.tasks import AbstractTask, Rows, graph_classes
 from graphkit.training.embedding.figures import Examination
 from graphkit.training.embedding.material import Material

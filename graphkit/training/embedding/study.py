@@ -16,7 +16,7 @@ from torch_geometric.data.data import BaseData
 from graphkit._checks import at_least, flag, instance
 from graphkit._deprecated import deprecated_arguments
 from graphkit.data.graphset import GraphSet
-from graphkit.data.union import disjoint_union
+from graphkit.data.transforms import disjoint_union
 from graphkit.training.embedding.baselines import classifier_logits, trained_embeddings
 from graphkit.training.embedding.graphs import graph_encoder, graph_setting
 from graphkit.training.embedding.recipes import EmbeddingRecipe
@@ -182,7 +182,7 @@ def embed(
 
 def _divided(data: Data | GraphSet, split: Split) -> Data | GraphSet:
     """Return the nodes or the graphs with another split."""
-    return data.divided(split) if isinstance(data, GraphSet) else split.apply(data)
+    return data.with_split(split) if isinstance(data, GraphSet) else split.apply(data)
 
 
 class EmbeddingStudy(Experiment[SeedUnit, EmbeddingResult]):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from graphkit.data.batches import ClassBatches
+from graphkit.data.sampling.class_batches import ClassBatches
 from graphkit.metric.retrieval import evaluate_retrieval
 from graphkit.training.classification.tasks import Rows
 from graphkit.training.embedding.material import Material

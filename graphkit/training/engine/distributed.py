@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
-from graphkit.data.exchange import waited, waiting
+from graphkit.data.distributed.exchange import mark_waiting, waiting_seconds
 from graphkit.training.engine.interrupts import LAUNCHED, end_with_launcher, hung_up
 from graphkit.training.engine.validity import TrainingError
 
@@ -89,7 +89,7 @@ class World:
             return value
         value = value.clone()
         try:
-            with waiting():
+            with mark_waiting():
                 dist.all_reduce(value)
         except RuntimeError as error:
             raise Lost(
@@ -157,7 +157,7 @@ def init_world(device: torch.device, *, patience: datetime.timedelta | None = No
             f"best with `torchrun` ({str(error).strip().splitlines()[0][:100]})."
         ) from None
     try:
-        with hung_up(lambda: _hang_up(lines), waited):
+        with hung_up(lambda: _hang_up(lines), waiting_seconds):
             yield world
     finally:
         dist.destroy_process_group()

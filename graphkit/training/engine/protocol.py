@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphkit._checks import printable_name
-from graphkit.data.content import content_sha256, tensors_sha256
+from graphkit.data.fingerprint import content_sha256, tensors_sha256
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -50,7 +50,7 @@ def graphs():
     data = Data(x=x, edge_index=torch.cat(parts, dim=1), y=torch.tensor(y))
     made = GraphSet(data, nodes=torch.tensor(nodes), edges=torch.tensor(edges))
     part = torch.arange(36) // 2 % 3
-    return made.divided(Split(part == 0, part == 1, part == 2))
+    return made.with_split(Split(part == 0, part == 1, part == 2))
 
 
 def ring(size):
@@ -204,7 +204,7 @@ def test_each_seed_has_the_fold_of_its_number(graphs):
     chosen = embedding_recipe("prototype", {"epochs": 3, "dim": 4, "hidden": 8, "ways": 2, "shots": 4}, level="graph")
     splits = [Folds(folds=3, val=0.3).of_seed(graphs.items, seed) for seed in range(3)]
     outcome = run(graphs, chosen, splits=splits, seeds=range(3))
-    alone = run(graphs.divided(splits[1]), chosen, seeds=[1])
+    alone = run(graphs.with_split(splits[1]), chosen, seeds=[1])
     assert outcome.seeds[1].figures == alone.seeds[0].figures
     assert outcome.seeds[0].figures["raw features"] != outcome.seeds[1].figures["raw features"]
     protocol = outcome.record.record.protocol

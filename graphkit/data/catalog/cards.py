@@ -1,0 +1,223 @@
+"""Cards: what is known of a data set before a byte of it is read.
+
+A card is the file ``datasets/<name>/card.toml``. It lies at the top of the repository and travels inside the wheel as
+``graphkit/datasets``. What nobody here has seen is left out of it: a missing checksum is ``None``, never a guess. The
+card of a family names its members; counts and files are theirs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import textwrap
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from graphkit import _checks
+
+
+@dataclass(frozen=True, repr=False)
+class Card:
+    """The description of one data set.
+
+    Args:
+        name: the name it is loaded by.
+        title: one line.
+        kind: ``"node"`` for one graph with labelled nodes, ``"graph"`` for a set of labelled graphs, ``"signal"`` for
+            labelled signals on one graph, ``"link"`` for one graph whose links are predicted, ``"family"`` for several
+            data sets that are loaded together.
+        directed: whether an edge may stand in ``edge_index`` in one direction only, as its publishers gave it.
+        nodes: number of nodes, of all graphs together; 0 where it is not known here.
+        edges: number of columns of ``edge_index``, both directions where the graph is undirected; 0 as for nodes.
+        features: number of features of a node; the largest, where the members of a family differ.
+        classes: number of classes; 0 where labels are real numbers, or there are none.
+        licence: the terms of the place the files came from.
+        source: where the files come from.
+        citation: who first published them.
+        default_split: what ``load`` uses when no split is asked for, in the form ``split_from_name`` reads.
+        splits: published split -> what it means.
+        faults: known faults and traps.
+        checked_by: how files are told to be the right ones: ``"files"`` (each by its sha256), ``"content"`` (by that,
+            or by the sha256 of the tensors in it: plain arrays that may be packed differently elsewhere),
+            ``"counts"`` (only the published counts are known), ``"nothing to fetch"`` (comes with a dependency).
+        files: path below a data root -> sha256, or ``None`` where it is not known.
+        sizes: path below a data root -> bytes, or ``None`` where it is not known.
+        content: sha256 of the loaded tensors (see ``graphkit.data.fingerprint``), or ``None`` where it is not known.
+        graphs: number of graphs; 0 where it is not known here.
+        signals: number of signals on the graph, where those have the labels.
+        members: names of the data sets of a family.
+        metric: the figure that the publishers ask for: ``"accuracy"``, ``"rocauc"``, ``"ap"`` (average
+            precision) or ``"rmse"``; of links ``"hits@50"`` and the like, or ``"mrr"``.
+        few_shot: how many classes train, select and test in the few-shot literature, or nothing.
+        reader: how the files are read: ``form``, one of ``graphkit.data.catalog.sources.READERS``, and what that takes.
+        evaluator: ``"ogb"`` where OGB has an evaluator for its figure.
+        molecules: whether ``x`` and ``edge_attr`` are integers for OGB's encoders of atoms and bonds.
+        picture: height and width, where the features of an item are the pixels of a picture.
+    """
+
+    name: str
+    title: str
+    kind: Literal["node", "graph", "signal", "link", "family"]
+    directed: bool
+    nodes: int
+    edges: int
+    features: int
+    classes: int
+    licence: str
+    source: str
+    citation: str
+    default_split: str
+    splits: dict[str, str]
+    faults: list[str]
+    checked_by: Literal["files", "content", "counts", "nothing to fetch"]
+    files: dict[str, str | None]
+    sizes: dict[str, int | None]
+    content: str | None
+    graphs: int = 1
+    signals: int = 0
+    members: list[str] = field(default_factory=list)
+    metric: str = "accuracy"
+    few_shot: list[int] = field(default_factory=list)
+    reader: dict[str, Any] = field(default_factory=dict)
+    evaluator: str = ""
+    molecules: bool = False
+    picture: list[int] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"Card({self.name!r})"
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.content))
+
+    def text(self, width: int = 100) -> str:
+        """Return the card as plain text, one field a paragraph, at most ``width`` columns wide."""
+        direction = "directed" if self.directed else "undirected, both directions counted"
+        files = str(len(self.files) or "none")
+        if size := sum(bytes_ or 0 for bytes_ in self.sizes.values()):
+            files += f", {size:,} bytes"
+        many = f"{self.graphs:,} graphs, " if self.graphs > 1 else ""
+        many = f"{self.signals:,} signals on " if self.signals else many
+        edges = f"{self.edges:,} edges" if self.edges else "edges not known here"
+        counted = f"{self.nodes:,} nodes, {edges}" if self.nodes else "nodes and edges not known here"
+        items = {"graph": "graphs", "signal": "signals"}.get(self.kind, "nodes")
+        labels = f"{self.classes} classes" if self.classes else "real numbers"
+        task = f"labels of {items}, {labels}" if self.kind != "link" else "which links there will be"
+        fields = [
+            ("title", self.title),
+            ("members", ", ".join(self.members)),
+            ("task", f"{task}, {self.metric}"),
+            ("size", f"{many}{counted} ({direction}), {self.features:,} features"),
+            ("split", self.default_split),
+            *((f"  {name}", meaning) for name, meaning in self.splits.items()),
+            ("few-shot", f"{' / '.join(map(str, self.few_shot))} classes" if self.few_shot else ""),
+            *(("fault", fault) for fault in self.faults),
+            ("source", self.source),
+            ("licence", self.licence),
+            ("citation", self.citation),
+            ("files", files),
+            ("checked by", self.checked_by),
+            ("sha256", self.content or "not known"),
+            ("unchecked", self.unchecked),
+        ]
+        fields = [(label, value) for label, value in fields if value]
+        margin = max(len(label) for label, _ in fields) + 2
+        paragraphs = [
+            textwrap.fill(value, width, initial_indent=label.ljust(margin), subsequent_indent=" " * margin)
+            for label, value in fields
+        ]
+        return "\n".join([self.name, *paragraphs])
+
+    @property
+    def unchecked(self) -> str:
+        """What nobody can check of the files when they come, in words; nothing where checksums are known."""
+        many = [path for path, digest in self.files.items() if digest is None]
+        if not many or self.checked_by == "nothing to fetch":
+            return ""
+        of = f"{len(many)} of {len(self.files)} files" if len(many) < len(self.files) else "the files"
+        return (
+            f"no checksum of {of} is known: what comes is compared with the published counts only, and after that with "
+            "what came first"
+        )
+
+
+def names() -> list[str]:
+    """Return the names of all data sets, sorted.
+
+    Example:
+        >>> "cora" in names()
+        True
+    """
+    return sorted(path.parent.name for path in folder().glob("*/card.toml"))
+
+
+def card(name: str) -> Card:
+    """Return the card of the data set ``name``.
+
+    Raises:
+        ValueError: if there is no such data set; the nearest names are suggested.
+        TypeError: if ``name`` is no text.
+
+    Example:
+        >>> cora = card("cora")
+        >>> cora.nodes, cora.edges, cora.features, cora.classes
+        (2708, 10556, 1433, 7)
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be the name of a data set, such as 'cora', got {name!r}.")
+    _checks.member("name", name, names(), listed="`graphkit data list` names all.")
+    table = tomllib.loads((folder() / name / "card.toml").read_text(encoding="utf-8"))
+    if table["kind"] == "family":
+        return _family(name, table)
+    files = table.pop("files", {})
+    return Card(
+        name=name,
+        files={path: entry.get("sha256") for path, entry in files.items()},
+        sizes={path: entry.get("bytes") for path, entry in files.items()},
+        splits=table.pop("splits", {}),
+        faults=table.pop("faults", []),
+        content=table.pop("content", None),
+        **table,
+    )
+
+
+def short_name(member: str, family: str) -> str:
+    """Return the name of a member without that of its family.
+
+    Example:
+        >>> short_name("citation-domains-acm", "citation-domains")
+        'acm'
+    """
+    return member.removeprefix(f"{family}-")
+
+
+def _family(name: str, table: dict[str, Any]) -> Card:
+    """Return the card of a family: what ``table`` says of it, and the sums over its members."""
+    members = [card(member) for member in table["members"]]
+    contents = [member.content or "" for member in members]
+    first = members[0]
+    return Card(
+        name=name,
+        splits=table.pop("splits", {}),
+        faults=table.pop("faults", []),
+        directed=any(member.directed for member in members),
+        nodes=sum(member.nodes for member in members),
+        edges=sum(member.edges for member in members),
+        features=max(member.features for member in members),
+        classes=first.classes,
+        graphs=len(members),
+        default_split=first.default_split,
+        checked_by=first.checked_by,
+        files={path: digest for member in members for path, digest in member.files.items()},
+        sizes={path: size for member in members for path, size in member.sizes.items()},
+        content=hashlib.sha256(" ".join(contents).encode()).hexdigest() if all(contents) else None,
+        **table,
+    )
+
+
+def folder() -> Path:
+    """Return the folder of the cards."""
+    package = Path(__file__).parents[2]
+    installed = package / "datasets"
+    # Only a checkout has them beside the package; beside an installed package `datasets` may be somebody else's.
+    return installed if installed.is_dir() else package.parent / "datasets"

@@ -1,0 +1,334 @@
+"""Load, fetch and verify a data set by its name."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from graphkit import _checks
+from graphkit.data.catalog import cached_graphs, files
+from graphkit.data.catalog.cards import Card, card, short_name
+from graphkit.data.catalog.sources import StoredSource, source_of
+from graphkit.data.catalog.verified_read import dataset_sha256, read_verified
+from graphkit.data.disk.checked_files import DataError
+from graphkit.data.disk.storage import open_stored, read_manifest
+from graphkit.data.graphset import GraphFamily, GraphSet
+from graphkit.data.splits import Public, split_from_name
+from graphkit.data.splits.split import MASKS, Split, SplitProtocol
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+TIMEOUT = 30.0
+"""How long a download may stay silent."""
+
+
+def load(name: str | Path, *, split: SplitProtocol | Split | str | None = None, seed: int = 0) -> Any:
+    """Return the data set ``name`` with one split: a graph, a set of graphs, or a family of graphs.
+
+    A graph has ``x [nodes, features]``, ``edge_index [2, edges]``, ``y [nodes]``, boolean ``train_mask``,
+    ``val_mask`` and ``test_mask`` of shape ``[nodes]``, ``card`` (its ``Card``) and ``protocol`` (the record of the
+    split: its name, parameters, sizes and fingerprint). Where a data set publishes ten splits, the first is the
+    default and ``split="files:3"`` gives the fourth; PyG gives masks ``[nodes, 10]`` there. A set of graphs is a
+    ``GraphSet``, PyG's ``InMemoryDataset`` with ``card``, ``protocol``, ``split`` and ``part("train")``. A family is a
+    ``GraphFamily``, a mapping from short names to graphs, each split by itself. A set of links is a graph of the
+    training edges, without labels (PyG's ``HeteroData`` where nodes have types); ``edge_split`` gives its split.
+
+    Args:
+        name: a name from ``names()``, or the ``Path`` of the folder of a stored graph (see :func:`open_stored`),
+            whose split is the one it came with unless another is asked for.
+        split: a protocol such as ``Stratified()``, its text form such as ``"dense"``, a finished ``Split``, or
+            ``None`` for the card's ``default_split``.
+        seed: of the generator that a random protocol draws from.
+
+    Raises:
+        ValueError: if the name or the split is not known, or the split is impossible on this data set.
+        TypeError: if the name is no text, or ``split`` is no protocol.
+        DataError: if files are missing or wrong.
+
+    Example:
+        >>> data = load("karate")
+        >>> data.num_nodes, data.num_edges, data.card.classes
+        (34, 156, 4)
+        >>> data.protocol["split"], data.protocol["train"]
+        ('random-per-class', 4)
+    """
+    _checks.seed("seed", seed)
+    if isinstance(name, Path):
+        data = _labelled_graph(name)
+        return _split_by(data, _protocol_for("public", split), seed)
+    known = card(name)
+    if known.members:
+        graphs = {short_name(member, name): load(member, split=split, seed=seed) for member in known.members}
+        return GraphFamily(known, graphs)
+    if known.kind == "link":
+        if split is not None:
+            raise ValueError(f"{name!r} has one split, of its edges; see `edge_split`. Give no `split`.")
+        return _graph(known)
+    protocol = _protocol_for(known.default_split, split)
+    return _split_by(_graph(known), protocol, seed)
+
+
+def load_splits(
+    name: str | Path, *, split: SplitProtocol | str | None = None, seeds: Iterable[int]
+) -> tuple[Any, list[Split]]:
+    """Return the data set ``name``, with the first of several splits, and these splits, one for each seed.
+
+    A random protocol draws from a generator of each seed; of files of masks, and of folds, seed 3 takes the fourth.
+
+    Args:
+        name: a data set of one graph, or the ``Path`` of a stored one.
+        split: as for :func:`load`, but no finished split.
+        seeds: at least one.
+
+    Raises:
+        ValueError: if the name or the split is not known, the split is one and fixed, or it is impossible here.
+        DataError: if files are missing or wrong.
+
+    Example:
+        >>> data, splits = load_splits("karate", seeds=range(3))
+        >>> len({split.fingerprint for split in splits})
+        3
+    """
+    _checks.instance("seeds", seeds, Iterable, "a list of seeds")
+    seeds = [_checks.seed("seeds", each) for each in seeds]
+    if not seeds:
+        raise ValueError("`seeds` must hold at least one seed.")
+    known = None if isinstance(name, Path) else card(name)
+    if known is not None and known.kind == "link":
+        raise ValueError(f"{name!r} has one split, of its edges; `load` gives it, and `edge_split` takes it apart.")
+    if known is not None and known.members:
+        raise ValueError(f"{name!r} is a family of graphs; split one of them: {', '.join(known.members)}.")
+    protocol = _protocol_for("public" if known is None else known.default_split, split)
+    if isinstance(protocol, Public | Split):
+        raise ValueError(
+            f"`split` {str(protocol)!r} is one and fixed; a split for each seed needs a drawn one, such as "
+            "'random-per-class:20'."
+        )
+    data = _labelled_graph(name) if isinstance(name, Path) else _graph(card(name))
+    many = [protocol.of_seed(_split_items(data), seed) for seed in seeds]
+    return _apply_split(data, many[0]), many
+
+
+def _labelled_graph(folder: Path) -> Data:
+    """Return a stored graph whose nodes can be split."""
+    data = open_stored(folder)
+    if data.get("y") is None:
+        raise DataError(f"{str(folder)!r} has no labels; `graphkit data import` takes a file of them.")
+    return data
+
+
+def _split_by(data: Data | GraphSet, split: SplitProtocol | Split, seed: int) -> Data | GraphSet:
+    """Return the data with a split, which a protocol draws with this seed."""
+    if isinstance(split, SplitProtocol):
+        split = split(_split_items(data), torch.Generator().manual_seed(seed))
+    return _apply_split(data, split)
+
+
+def _protocol_for(default: str, split: SplitProtocol | Split | str | None) -> SplitProtocol | Split:
+    """Return the protocol that is asked for, the default where none is."""
+    protocol = default if split is None else split
+    if not isinstance(protocol, str | Split | SplitProtocol):
+        raise TypeError(
+            f"`split` must be a protocol, its text form such as 'stratified' or 'files:3', or a `Split`, got {split!r}."
+        )
+    return split_from_name(protocol) if isinstance(protocol, str) else protocol
+
+
+def _split_items(data: Data | GraphSet) -> Data:
+    """Return what a protocol divides: the nodes of a graph, or the graphs of a set."""
+    return data.items if isinstance(data, GraphSet) else data
+
+
+def _apply_split(data: Data | GraphSet, split: Split) -> Data | GraphSet:
+    """Return ``data`` with one split; the masks ``[nodes, splits]`` that it was published with go."""
+    if isinstance(data, GraphSet):
+        return data.with_split(split)
+    for part in MASKS:
+        if f"{part}s" in data:
+            del data[f"{part}s"]
+    return split.apply(data)
+
+
+def fetch(name: str) -> Path:
+    """Return the folder below which the files of the data set ``name`` lie, downloading them if they are nowhere.
+
+    The members of a family are fetched one by one and may lie in different folders; that of the first is returned.
+    Files are downloaded into a staging folder by PyG, checked there before anything opens them, and renamed into the
+    data folder. PyG says on stderr what it downloads.
+
+    Raises:
+        ValueError: if the name is not known.
+        DataError: if files are missing and cannot be downloaded, or are wrong.
+    """
+    known = card(name)
+    if known.members:
+        roots = [fetch(member) for member in known.members]
+        return roots[0]
+    root = files.find_root(known)
+    if root is not None:
+        found = _unlisted(known, root)
+        _check(known, root)
+        files.record_checksums(known, found)
+        return root
+    home = files.data_home()
+    with files.staging_folder(home) as staged:
+        try:
+            with _socket_timeout(TIMEOUT):
+                source_of(known).download(staged)
+        except Exception as error:  # what a download raises depends on the protocol and on fsspec's backend for it
+            raise files.missing_error(known, " ".join(str(error).split()) or type(error).__name__) from error
+        if absent := files.missing_files(known, staged):
+            raise files.missing_error(known, f"the download did not bring {absent[0]}")
+        _check(known, staged)
+        files.first_checksums_path(known).unlink(missing_ok=True)  # of files that lay here before
+        files.move_into_place(known, staged, home)
+        files.record_checksums(known, _unlisted(known, home))
+    return home
+
+
+def _graph(known: Card) -> Data | GraphSet:
+    """Return the graph, or the set of graphs, with its published masks, from the cache or from the raw files."""
+    if isinstance(source := source_of(known), StoredSource):
+        return read_stored(known, source, fetch(known.name), verify=True)
+    # What the card does not know of the files is a part of the cached file's name, and has to be seen first.
+    found = _unlisted(known, files.find_root(known) or fetch(known.name)) if None in known.files.values() else {}
+    cached = cached_graphs.cached_path(known, found)
+    data = cached_graphs.read_graph(cached)
+    if data is None:
+        data = read_verified(known, files.find_root(known) or fetch(known.name))
+        cached_graphs.write_graph(data, cached)
+        files.record_checksums(known, found)
+    data.card = known
+    return data
+
+
+def _unlisted(known: Card, root: Path) -> dict[str, str]:
+    """Return path -> sha256 of the files whose checksum neither the card nor a manifest knows."""
+    return {} if isinstance(source_of(known), StoredSource) else files.unlisted_checksums(known, root)
+
+
+def _check(known: Card, root: Path) -> None:
+    """Refuse wrong files below ``root``; read them only where their checksums alone cannot tell."""
+    if isinstance(source := source_of(known), StoredSource):
+        read_stored(known, source, root)
+    elif files.mismatched_files(known, root):
+        read_verified(known, root)
+
+
+def read_stored(known: Card, source: StoredSource, root: Path, *, verify: bool = False) -> Data:
+    """Return a graph that stays on the disk; its files were drawn here, and its manifest has their checksums."""
+    data = source.read(root, verify=verify)
+    about = data.store
+    counts = about.nodes, about.edges, about.features, about.classes
+    if counts != (known.nodes, known.edges, known.features, known.classes):
+        raise files.checksum_error(known, root, next(iter(known.files)), about.fingerprint, f", of (counts) {counts}")
+    data.card = known
+    return data
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Give up on a silent connection: an air-gapped machine often drops packets instead of refusing them."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What ``verify`` found in order.
+
+    Args:
+        name: the data set.
+        root: the folder below which its files lie.
+        files: number of files whose sha256 is the card's; of a graph that was drawn here, its manifest's.
+        others: path -> sha256 of the other files, told by what they hold.
+        content: sha256 of the loaded tensors.
+        content_known: whether the card knows that sha256; if not, only the counts could be compared.
+    """
+
+    name: str
+    root: Path
+    files: int
+    others: dict[str, str]
+    content: str
+    content_known: bool
+
+    def text(self) -> str:
+        """Return the findings as one line."""
+        held = f"content sha256 {self.content}" if self.content_known else "the published counts"
+        counted = f"{self.files} of {self.files + len(self.others)} files by their sha256" if self.files else "no file"
+        return f"{self.name}: in order; {counted}, {held}; below {self.root}"
+
+
+def verify(name: str | Path) -> Verification:
+    """Check every file of a data set against its card, read it anew and compare what it holds.
+
+    Of files whose checksum the card does not know, what they hold is compared with the published counts, and they with
+    what they were when they were first read here. The files of a stored graph, or of a graph in parts, are compared
+    with the checksums that were written with them.
+
+    Args:
+        name: a name from ``names()``, or the ``Path`` of a folder of :func:`store`, ``graphkit data import`` or
+            :func:`partition`.
+
+    Raises:
+        ValueError: if the name is not known.
+        DataError: if a file is missing or wrong, or what it holds is not what the card says.
+
+    Example:
+        >>> verify("karate").content == card("karate").content
+        True
+    """
+    if isinstance(name, Path):
+        return _verify_folder(name)
+    known = card(name)
+    if known.members:
+        return _combine(known, [verify(member) for member in known.members])
+    root = files.find_root(known)
+    if root is None:
+        raise files.missing_error(known, "to verify is not to download")
+    if isinstance(source := source_of(known), StoredSource):
+        about = read_stored(known, source, root, verify=True).store
+        return Verification(name, root, len(about.files), {}, about.fingerprint, True)
+    others, found = files.mismatched_files(known, root), _unlisted(known, root)
+    content = dataset_sha256(read_verified(known, root))
+    files.record_checksums(known, found)
+    return Verification(name, root, len(known.files) - len(others), others, content, known.content is not None)
+
+
+def _verify_folder(folder: Path) -> Verification:
+    """Check the files of a stored graph, or of a graph in parts."""
+    from graphkit.data.distributed.partitions import Partitions
+
+    if (folder / "owner.npy").is_file():
+        parts = Partitions(folder)
+        parts.verify()
+        return Verification(parts.about["name"], folder, len(parts.files), {}, parts.fingerprint, True)
+    about = read_manifest(folder)
+    about.verify()
+    return Verification(about.name, folder, len(about.files), {}, about.fingerprint, True)
+
+
+def _combine(known: Card, found: list[Verification]) -> Verification:
+    """Return what was found of the members of a family as one."""
+    return Verification(
+        known.name,
+        found[0].root,
+        sum(one.files for one in found),
+        {path: digest for one in found for path, digest in one.others.items()},
+        hashlib.sha256(" ".join(one.content for one in found).encode()).hexdigest(),
+        all(one.content_known for one in found),
+    )
