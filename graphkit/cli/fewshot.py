@@ -19,7 +19,7 @@ from graphkit.cli.stages import begin
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from graphkit.meta import Protocol
+    from graphkit.meta import FewShotProtocol
     from graphkit.training.fewshot import Study
 
 
@@ -188,7 +188,7 @@ def fewshot(
     import torch
 
     import graphkit.data
-    from graphkit.meta import Protocol
+    from graphkit.meta import FewShotProtocol
     from graphkit.training.devices import fabric_on, own_device
     from graphkit.training.fewshot import fewshot as solved
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
@@ -200,7 +200,7 @@ def fewshot(
     data = graphkit.data.load(dataset)
     sight: dict[str, Any] = {"encoders": encoders, "seed": seed, "device": there}
 
-    def study_of(protocol: Protocol) -> Study:
+    def study_of(protocol: FewShotProtocol) -> Study:
         if across_graphs:
             first = next(iter(data.values()))
             shared = class_split in (None, "shared")
@@ -217,7 +217,7 @@ def fewshot(
     outcomes, sizes = {}, {}
     with said_of_options(OPTIONS), connected(there) as processes:
         for number in shots:
-            protocol = Protocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
+            protocol = FewShotProtocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
             study = study_of(protocol)
             folder = run if len(shots) == 1 else run / f"shots-{number}"
             outcomes[number] = solved(

@@ -15,11 +15,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphkit._checks import at_least, instance, item_numbers, whole_numbers
+from graphkit._deprecated import deprecated_method
 from graphkit.meta.items import AbstractItems
 
 
 @dataclass(frozen=True, kw_only=True)
-class Protocol:
+class FewShotProtocol:
     """What a few-shot figure depends on besides the data and the classes.
 
     Args:
@@ -30,7 +31,7 @@ class Protocol:
         seed: of the draws, 0 or more.
 
     Example:
-        >>> Protocol(n_way=2, k_shot=1).n_query
+        >>> FewShotProtocol(n_way=2, k_shot=1).n_query
         12
     """
 
@@ -88,15 +89,15 @@ class Episode:
     @property
     def support_y(self) -> Tensor:
         """The task's own label of each support item, ``[ways * shots]``."""
-        return _numbered(self.support)
+        return _local_labels(self.support)
 
     @property
     def query_y(self) -> Tensor:
         """The task's own label of each query item, ``[ways * queries]``."""
-        return _numbered(self.query)
+        return _local_labels(self.query)
 
 
-def _numbered(items: Tensor) -> Tensor:
+def _local_labels(items: Tensor) -> Tensor:
     return torch.arange(len(items), device=items.device).repeat_interleave(items.size(1))
 
 
@@ -104,20 +105,20 @@ def _numbered(items: Tensor) -> Tensor:
 class Task:
     """An episode and the items it is drawn from.
 
-    Args:
-        items: what the model sees.
-        episode: which of them, and as what.
+        Args:
+            items: what the model sees.
+            episode: which of them, and as what.
 
-    Raises:
-        TypeError: for anything else.
-        ValueError: for items that are not there.
+        Raises:
+            TypeError: for anything else.
+            ValueError: for items that are not there.
 
-    Example:
-        >>> from graphkit.meta.items import Rows
-        >>> items = Rows(torch.eye(8), torch.arange(8) // 4)
-        >>> task = TaskSet.drawn(items, (0, 1), Protocol(k_shot=1, n_query=2, n_tasks=1))[0]
-        >>> task.episode.support.shape, task.episode.query.shape
-        (torch.Size([2, 1]), torch.Size([2, 2]))
+        Example:
+            >>> from graphkit.meta.items import Rows
+            >>> items = Rows(torch.eye(8), torch.arange(8) // 4)
+            >>> task = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=1, n_query=2, n_tasks=1))[0]
+            >>> task.episode.support.shape, task.episode.query.shape
+            (torch.Size([2, 1]), torch.Size([2, 2]))
     """
 
     items: AbstractItems
@@ -134,36 +135,36 @@ class Task:
 class TaskSet(Sequence[Task]):
     """Frozen tasks over the same items. Task ``i`` is a function of labels, classes, protocol, and ``i`` alone.
 
-    A slice is a list of tasks; two sets are equal where their fingerprints are.
+        A slice is a list of tasks; two sets are equal where their fingerprints are.
 
-    Args:
-        items: what tasks are drawn from.
-        protocol: how.
-        chosen: items ``[tasks, ways, shots + queries]``.
-        classes: labels ``[tasks, ways]``.
+        Args:
+            items: what tasks are drawn from.
+            protocol: how.
+            chosen: items ``[tasks, ways, shots + queries]``.
+            classes: labels ``[tasks, ways]``.
 
-    Raises:
-        TypeError: for anything else.
-        ValueError: for items that are not there, and another form than the protocol's.
+        Raises:
+            TypeError: for anything else.
+            ValueError: for items that are not there, and another form than the protocol's.
 
-    Example:
-        >>> from graphkit.meta.items import Rows
-        >>> items = Rows(torch.eye(30), torch.arange(30) % 3)
-        >>> tasks = TaskSet.drawn(items, (0, 2), Protocol(k_shot=2, n_query=3, n_tasks=5))
-        >>> len(tasks), tasks[4].episode.support.shape
-        (5, torch.Size([2, 2]))
-        >>> tasks.fingerprint == TaskSet.drawn(items, (0, 2), tasks.protocol).fingerprint
-        True
+        Example:
+            >>> from graphkit.meta.items import Rows
+            >>> items = Rows(torch.eye(30), torch.arange(30) % 3)
+            >>> tasks = TaskSet.draw(items, (0, 2), FewShotProtocol(k_shot=2, n_query=3, n_tasks=5))
+            >>> len(tasks), tasks[4].episode.support.shape
+            (5, torch.Size([2, 2]))
+            >>> tasks.fingerprint == TaskSet.draw(items, (0, 2), tasks.protocol).fingerprint
+            True
     """
 
     items: AbstractItems
-    protocol: Protocol
+    protocol: FewShotProtocol
     chosen: Tensor
     classes: Tensor
 
     def __post_init__(self) -> None:
         instance("items", self.items, AbstractItems, "items, such as Rows(x, y)")
-        protocol = instance("protocol", self.protocol, Protocol, "a Protocol")
+        protocol = instance("protocol", self.protocol, FewShotProtocol, "a FewShotProtocol")
         item_numbers("chosen", self.chosen, "tasks, ways, shots + queries", len(self.items.y))
         form = protocol.n_way, protocol.k_shot + protocol.n_query
         if self.chosen.shape[1:] != form:
@@ -176,8 +177,8 @@ class TaskSet(Sequence[Task]):
             )
 
     @staticmethod
-    def drawn(
-        items: AbstractItems, classes: Sequence[int], protocol: Protocol, *, within: Tensor | None = None
+    def draw(
+        items: AbstractItems, classes: Sequence[int], protocol: FewShotProtocol, *, within: Tensor | None = None
     ) -> TaskSet:
         """Return tasks of these classes.
 
@@ -192,7 +193,7 @@ class TaskSet(Sequence[Task]):
                 label of items of no class; and for items that do not exist.
         """
         instance("items", items, AbstractItems, "items, such as Rows(x, y)")
-        instance("protocol", protocol, Protocol, "a Protocol")
+        instance("protocol", protocol, FewShotProtocol, "a FewShotProtocol")
         labels, classes = items.y.cpu().numpy(), sorted(set(whole_numbers("classes", classes)))
         if classes and classes[0] < 0:
             raise ValueError(f"`classes` must be labels of 0 or more, got {classes}.")
@@ -256,7 +257,7 @@ class TaskSet(Sequence[Task]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TaskSet) and self.fingerprint == other.fingerprint
 
-    def over(self, items: AbstractItems) -> TaskSet:
+    def with_items(self, items: AbstractItems) -> TaskSet:
         """Return the same tasks over another view of the same items: embeddings in place of features.
 
         Raises:
@@ -266,6 +267,9 @@ class TaskSet(Sequence[Task]):
         if not torch.equal(items.y.cpu(), self.items.y.cpu()):
             raise ValueError("`items` must be the same items in the same order: their labels differ.")
         return TaskSet(items, self.protocol, self.chosen, self.classes)
+
+    drawn = deprecated_method("draw")
+    over = deprecated_method("with_items")
 
     def save(self, path: Path | str) -> None:
         """Write the tasks to a safetensors file, protocol and fingerprint beside them."""
@@ -284,7 +288,7 @@ class TaskSet(Sequence[Task]):
             with safe_open(path, "pt") as file:
                 about = dict(file.metadata() or {})
                 expected = about.pop("fingerprint", None)
-                protocol = Protocol(**{name: int(value) for name, value in about.items()})
+                protocol = FewShotProtocol(**{name: int(value) for name, value in about.items()})
                 chosen, classes = file.get_tensor("chosen"), file.get_tensor("classes")
         except (SafetensorError, TypeError, ValueError) as error:
             raise ValueError(f"{str(path)!r} holds no tasks that `TaskSet.save` wrote.") from error
@@ -296,7 +300,7 @@ class TaskSet(Sequence[Task]):
         return TaskSet(items, protocol, chosen, classes)
 
 
-def _fingerprint(protocol: Protocol, chosen: Tensor, classes: Tensor) -> str:
+def _fingerprint(protocol: FewShotProtocol, chosen: Tensor, classes: Tensor) -> str:
     digest = hashlib.sha256(repr(asdict(protocol)).encode())
     for part in (chosen, classes):
         digest.update(part.numpy().tobytes())

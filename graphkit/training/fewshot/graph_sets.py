@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 from graphkit._checks import instance
 from graphkit.data import GraphSet
-from graphkit.meta import ClassSplit, Protocol, Rows
+from graphkit.meta import ClassSplit, FewShotProtocol, Rows
 from graphkit.training.devices import CPU, known_device
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.problems import Problem, Rowed, one_graph, unlike_names
@@ -26,7 +26,7 @@ from graphkit.training.tasks import require_plain_edges
 def study_of_graphs(
     graphs: GraphSet,
     splits: Sequence[ClassSplit],
-    protocol: Protocol,
+    protocol: FewShotProtocol,
     *,
     encoders: Encoders = ENCODERS,
     seed: int = 0,

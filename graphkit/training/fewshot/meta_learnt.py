@@ -208,7 +208,7 @@ def _meta_trained(learner: AbstractLearner, problem: Problem, options: MetaTrain
     Raises:
         TrainingError: if no step changed a parameter, or one left numbers that are not finite.
     """
-    from graphkit.meta import meta_trained
+    from graphkit.meta import meta_train
     from graphkit.training.validity import InitialParameters, require_finite
 
     state, team = under_way.state(), under_way.processes
@@ -222,7 +222,7 @@ def _meta_trained(learner: AbstractLearner, problem: Problem, options: MetaTrain
         under_way.keep(now)
 
     train, validation = problem.train, problem.validation
-    step = meta_trained(learner, train, validation, options, state=state, keep=keep, processes=team).step
+    step = meta_train(learner, train, validation, options, state=state, checkpoint=keep, processes=team).step
     if steps:
         initial.require_moved(f"a meta-training of {steps} steps")
     return step

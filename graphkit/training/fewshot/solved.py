@@ -71,10 +71,8 @@ def evaluated(
     test = evaluate(learner, problem.test, steps=steps)
     if not asked.steps or not isinstance(learner, AbstractGradientLearner):
         return Solved(validation, test, after, 0)
-    own, by_steps = learner.inner_steps, {}
+    by_steps = {}
     for number in asked.steps:
-        if learner.rates is None or number <= own:  # rates that are learnt are of the steps they were learnt for
-            learner.inner_steps = number
-            by_steps[str(number)] = evaluate(learner, problem.test)
-    learner.inner_steps = own
+        if learner.rates is None or number <= learner.inner_steps:  # learnt rates are of the steps they were learnt for
+            by_steps[str(number)] = evaluate(learner.with_inner_loop(steps=number), problem.test)
     return Solved(validation, test, after, 0, by_steps)

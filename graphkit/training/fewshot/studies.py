@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
 from graphkit._checks import flag, instance
-from graphkit.meta import ClassSplit, Protocol, Rows
+from graphkit.meta import ClassSplit, FewShotProtocol, Rows
 from graphkit.training.arguments import seed as known_seed
 from graphkit.training.arguments import sequence
 from graphkit.training.devices import CPU, known_device
@@ -51,7 +51,7 @@ class Study:
 def study_of_classes(
     data: Data,
     splits: Sequence[ClassSplit],
-    protocol: Protocol,
+    protocol: FewShotProtocol,
     *,
     inductive: bool = False,
     encoders: Encoders = ENCODERS,
@@ -119,7 +119,7 @@ def study_of_classes(
 def study_across_graphs(
     name: str,
     graphs: Mapping[str, Data],
-    protocol: Protocol,
+    protocol: FewShotProtocol,
     *,
     splits: Sequence[ClassSplit] = (),
     adapter: str | None = None,
@@ -203,7 +203,7 @@ def study_across_graphs(
 
 
 def require_study(
-    splits: Sequence[ClassSplit], protocol: Protocol, encoders: Encoders, seed: int
+    splits: Sequence[ClassSplit], protocol: FewShotProtocol, encoders: Encoders, seed: int
 ) -> tuple[ClassSplit, ...]:
     """Return the class splits, or refuse what no study can be made of.
 
@@ -211,7 +211,7 @@ def require_study(
         TypeError: for splits, a protocol or encoders that are none.
         ValueError: for a seed that is none.
     """
-    instance("protocol", protocol, Protocol, "a Protocol")
+    instance("protocol", protocol, FewShotProtocol, "a FewShotProtocol")
     instance("encoders", encoders, Encoders, "Encoders")
     known_seed("seed", seed)
     return sequence("splits", splits, ClassSplit, "class splits")

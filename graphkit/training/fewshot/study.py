@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from graphkit._checks import at_least, flag, instance, member
-from graphkit.meta import Protocol
+from graphkit.meta import FewShotProtocol
 from graphkit.training.arguments import fields_of, require_run, sequence
 from graphkit.training.arguments import seed as known_seed
 from graphkit.training.devices import CPU
@@ -55,7 +55,7 @@ class FewShotOutcome:
 
 def fewshot(
     study: Study,
-    protocol: Protocol,
+    protocol: FewShotProtocol,
     names: Sequence[str],
     *,
     headline: str | None = None,
@@ -98,7 +98,7 @@ def fewshot(
             meta-training under way.
     """
     instance("study", study, Study, "a Study, such as `study_of_classes` makes")
-    instance("protocol", protocol, Protocol, "a Protocol")
+    instance("protocol", protocol, FewShotProtocol, "a FewShotProtocol")
     methods = fields_of("methods", methods)
     sequence("methods", list(methods.values()), AbstractMethod, "methods by name")
     names, steps = sequence("names", names, str, "names"), sequence("steps", steps, int, "whole numbers")

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, flag, fraction, instance, not_negative, positive, require_finite_logits
-from graphkit.meta.cuts import settings
+from graphkit._deprecated import deprecated_arguments
 from graphkit.meta.evaluation import Evaluation, accuracies, evaluate
-from graphkit.meta.learners.abstract import AbstractLearner
+from graphkit.meta.inner_loop import InnerLoop
+from graphkit.meta.learners.abstract_learner import AbstractLearner
+from graphkit.meta.learners.gradient_learner import AbstractGradientLearner
 from graphkit.meta.tasks import Task, TaskSet, require_task_set
 
 
@@ -64,8 +66,8 @@ class MetaTraining:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What meta-training came to.
+class MetaTrainingResult:
+    """The result of a meta-training.
 
     Args:
         step: the selected step; 0 is the start.
@@ -73,7 +75,7 @@ class Trained:
         losses: the meta-loss of every step.
 
     Example:
-        >>> Trained(0, 0.5, ()).step
+        >>> MetaTrainingResult(0, 0.5, ()).step
         0
     """
 
@@ -82,11 +84,11 @@ class Trained:
     losses: tuple[float, ...]
 
 
-class Team(Protocol):
+class WorldLike(Protocol):
     """The processes that train a learner together, which all go through the same steps.
 
     Example:
-        >>> Alone().count
+        >>> SingleProcess().count
         1
     """
 
@@ -106,7 +108,7 @@ class Team(Protocol):
 
 
 @dataclass(frozen=True)
-class Alone:
+class SingleProcess:
     """The only process."""
 
     rank: int = 0
@@ -120,22 +122,23 @@ class Alone:
         return value
 
 
-ALONE = Alone()
+SINGLE_PROCESS = SingleProcess()
 
-Keep: TypeAlias = Callable[[Callable[[], Mapping[str, Any]]], None]
+Checkpoint: TypeAlias = Callable[[Callable[[], Mapping[str, Any]]], None]
 """Is offered, after every step, a function that returns the whole state of the training."""
 
 
-def meta_trained(
+@deprecated_arguments(keep="checkpoint")
+def meta_train(
     learner: AbstractLearner,
     train: Sequence[TaskSet],
     validation: TaskSet,
     options: MetaTraining,
     *,
     state: Mapping[str, Any] | None = None,
-    keep: Keep | None = None,
-    processes: Team = ALONE,
-) -> Trained:
+    checkpoint: Checkpoint | None = None,
+    processes: WorldLike = SINGLE_PROCESS,
+) -> MetaTrainingResult:
     """Train a learner in place and leave it with the parameters of the step that the validation tasks select.
 
     Steps take turns with the task sets; tasks are taken in their order, from the first again when they run out.
@@ -151,8 +154,8 @@ def meta_trained(
         train: sets of tasks to train on, one for each graph.
         validation: tasks to select by.
         options: how.
-        state: what ``keep`` was given, to go on from; the tasks and options must be the same.
-        keep: is offered the state after every step; what it raises ends the training.
+        state: what ``checkpoint`` was given, to go on from; the tasks and options must be the same.
+        checkpoint: is offered the state after every step; what it raises ends the training.
         processes: those that train the learner together.
 
     Raises:
@@ -164,12 +167,12 @@ def meta_trained(
     Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400; the outer optimiser is Adam.
 
     Example:
-        >>> from graphkit.meta import Protocol, PrototypicalNetwork, Rows
+        >>> from graphkit.meta import FewShotProtocol, PrototypicalNetwork, Rows
         >>> items = Rows(torch.randn(60, 5, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 4)
-        >>> protocol = Protocol(n_tasks=16, n_query=4)
-        >>> train, validation = (TaskSet.drawn(items, pair, protocol) for pair in ((0, 1), (2, 3)))
+        >>> protocol = FewShotProtocol(n_tasks=16, n_query=4)
+        >>> train, validation = (TaskSet.draw(items, pair, protocol) for pair in ((0, 1), (2, 3)))
         >>> learner = PrototypicalNetwork(torch.nn.Linear(5, 3))
-        >>> len(meta_trained(learner, [train], validation, MetaTraining(steps=6, every=2)).losses)
+        >>> len(meta_train(learner, [train], validation, MetaTraining(steps=6, every=2)).losses)
         6
     """
     instance("learner", learner, AbstractLearner, "a learner, such as MAML(model)")
@@ -179,52 +182,73 @@ def meta_trained(
     require_task_set("validation", validation, "a TaskSet")
     if not train:
         raise ValueError("`train` must hold at least one set of tasks.")
-    _require_share(learner, options, processes)
-    made = [(name, value) for name, value in settings(learner) if name != "training"]
-    identity = [repr(options), type(learner).__name__, repr(made), *(each.fingerprint for each in (*train, validation))]
+    _require_shareable(learner, options, processes)
+    identity = [
+        *(repr(options), type(learner).__name__, repr(_settings(learner))),
+        *(each.fingerprint for each in (*train, validation)),
+    ]
     if state is not None and state.get("identity") != identity:
         raise ValueError(
             "`state` is of a training of another learner, or with other tasks or options; start without it."
         )
+    # 1. Where the training begins: at the start, which the validation tasks look at too, or at a state.
     trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=options.lr) if trained else None
     if state is None:
-        best = _evaluated(learner, validation, options, processes)
-        begin, chosen, weights, losses = 0, 0, copy.deepcopy(learner.state_dict()), []
+        best = _evaluate_shared(learner, validation, options, processes)
+        begin, selected, weights, losses = 0, 0, copy.deepcopy(learner.state_dict()), []
     else:
-        begin, chosen, losses = state["step"], state["chosen"], list(state["losses"])
+        begin, selected, losses = state["step"], state["chosen"], list(state["losses"])
         best = Evaluation(tuple(state["best"]), validation.fingerprint)
         weights = copy.deepcopy(state["weights"])
         learner.load_state_dict(state["learner"])
         torch.set_rng_state(state["generator"])
     if optimizer is None:
-        return Trained(0, best.mean, ())
+        return MetaTrainingResult(0, best.mean, ())
     if state is not None:
         optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-    exact = getattr(learner, "order", None)
-    try:
-        for step in range(begin, options.steps):
-            if exact == 2:
-                learner.order = 1 if step < options.first_order * options.steps else 2  # type: ignore[assignment]
-            if options.cosine:
-                optimizer.param_groups[0]["lr"] = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
-            losses.append(_step(learner, optimizer, _batch(train, step, options.batch), step, processes))
-            if (step + 1) % options.every == 0 or step + 1 == options.steps:
-                found = _evaluated(learner, validation, options, processes)
-                if _surely(found, best, options.margin):
-                    best, chosen, weights = found, step + 1, copy.deepcopy(learner.state_dict())
-            if keep is not None:
-                told = {"best": best.accuracies, "chosen": chosen, "losses": [*losses]}
-                now = {"identity": identity, "step": step + 1, **told}
-                keep(lambda now=now, weights=weights: now | _tensors(learner, optimizer, weights))  # type: ignore[misc]
-    finally:
-        if exact == 2:
-            learner.order = 2  # type: ignore[assignment]
+    first_order = learner
+    if isinstance(learner, AbstractGradientLearner) and learner.order == 2:
+        first_order = learner.with_inner_loop(order=1)
+    for step in range(begin, options.steps):
+        # 2. A step of the outer optimiser.
+        if options.cosine:
+            optimizer.param_groups[0]["lr"] = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
+        taking = first_order if step < options.first_order * options.steps else learner
+        losses.append(_step(taking, optimizer, _batch(train, step, options.batch), step, processes))
+        # 3. A look at the validation tasks.
+        if (step + 1) % options.every == 0 or step + 1 == options.steps:
+            found = _evaluate_shared(learner, validation, options, processes)
+            if _is_surely_better(found, best, options.margin):
+                best, selected, weights = found, step + 1, copy.deepcopy(learner.state_dict())
+        # 4. The state, which is made if somebody takes it. Its names are those of version 0.1.
+        if checkpoint is not None:
+            numbers = {"best": best.accuracies, "chosen": selected, "losses": [*losses]}
+            now = {"identity": identity, "step": step + 1, **numbers}
+            checkpoint(lambda now=now, weights=weights: now | _tensors(learner, optimizer, weights))  # type: ignore[misc]
     learner.load_state_dict(weights)
-    return Trained(chosen, best.mean, tuple(losses))
+    return MetaTrainingResult(selected, best.mean, tuple(losses))
 
 
-def _require_share(learner: AbstractLearner, options: MetaTraining, processes: Team) -> None:
+def _settings(learner: AbstractLearner) -> list[tuple[str, Any]]:
+    """Return the numbers, names and switches that a learner was made with.
+
+    States hold them, so that they stand as version 0.1 wrote them: an inner loop by its four numbers, and ``whole``
+    for the learner without accelerated ways.
+    """
+    found: list[tuple[str, Any]] = []
+    for name, value in vars(learner).items():
+        if name == "_accelerated":
+            found.append(("whole", not value))
+        elif isinstance(value, InnerLoop):
+            names = ("inner_lr", "inner_steps", "order", "multi_step")
+            found += [(each, getattr(learner, each)) for each in names]
+        elif isinstance(value, bool | int | float | str | None) and name != "training" and not name.startswith("_"):
+            found.append((name, value))
+    return found
+
+
+def _require_shareable(learner: AbstractLearner, options: MetaTraining, processes: WorldLike) -> None:
     """Refuse what processes cannot share."""
     if processes.count > options.batch:
         raise ValueError(f"`batch` ({options.batch}) must be at least the number of processes ({processes.count}).")
@@ -235,13 +259,15 @@ def _require_share(learner: AbstractLearner, options: MetaTraining, processes: T
         )
 
 
-def _surely(found: Evaluation, best: Evaluation, margin: float) -> bool:
+def _is_surely_better(found: Evaluation, best: Evaluation, margin: float) -> bool:
     """Tell whether accuracies on the same tasks are higher, by so many standard errors of their differences."""
-    gain = found.over(best)
+    gain = found.difference(best)
     return found.mean > best.mean and gain.mean >= margin * gain.standard_error
 
 
-def _evaluated(learner: AbstractLearner, tasks: TaskSet, options: MetaTraining, processes: Team) -> Evaluation:
+def _evaluate_shared(
+    learner: AbstractLearner, tasks: TaskSet, options: MetaTraining, processes: WorldLike
+) -> Evaluation:
     """Return the accuracies on all tasks, each process looking at its own."""
     if processes.count == 1:
         return evaluate(learner, tasks, steps=options.test_steps)
@@ -256,7 +282,7 @@ def _evaluated(learner: AbstractLearner, tasks: TaskSet, options: MetaTraining, 
 
 
 def _step(
-    learner: AbstractLearner, optimizer: torch.optim.Optimizer, tasks: list[Task], step: int, processes: Team
+    learner: AbstractLearner, optimizer: torch.optim.Optimizer, tasks: list[Task], step: int, processes: WorldLike
 ) -> float:
     """Take a step and return the meta-loss before it."""
     mine = tasks[processes.rank :: processes.count]

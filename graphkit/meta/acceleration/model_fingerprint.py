@@ -1,19 +1,22 @@
-"""What a model's outputs depend on besides its inputs and the values of its parameters, as something to compare."""
+"""Fingerprints of models: what outputs depend on besides inputs and parameters; and answers kept under them."""
 
 from __future__ import annotations
 
 import functools
 import sys
 import types
+import weakref
 from collections import OrderedDict
-from collections.abc import Hashable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 import torch_geometric.inspector
 from torch import Tensor, nn
 
+from graphkit.meta.items import Nodes
+from graphkit.operators import SparseOperator
 from graphkit.operators.prepared import stamp
 
 TRUSTED = {"torch", "torch_geometric", "graphkit", "numpy", "scipy", *sys.stdlib_module_names}
@@ -21,59 +24,52 @@ TRUSTED = {"torch", "torch_geometric", "graphkit", "numpy", "scipy", *sys.stdlib
 
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, type(...), torch.dtype, torch.device, torch.layout}
 _HOLDERS = {dict, OrderedDict, list, tuple, set, frozenset}
-_SAME = (
+_BY_IDENTITY = (
     *(types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType),
     *(types.GetSetDescriptorType, types.MemberDescriptorType, types.GenericAlias),
     torch_geometric.inspector.Inspector,
 )
-_OF_CLASSES = {
-    "__dict__",
-    "__weakref__",
-    "__doc__",
-    "__module__",
-    "__annotations__",
-    "__abstractmethods__",
-    "_abc_impl",
-}
+_NOT_COMPARED = frozenset(
+    ("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__abstractmethods__", "_abc_impl")
+)
 
-
-LARGE = 10_000
+MAX_PARTS = 10_000
 """Parts of a list or dictionary, above which it is not read."""
 
 
-class _Unknown(Exception):
+class _UnknownState(Exception):
     """Something of which it cannot be told whether it changes."""
 
 
-class _Reader:
-    """Reads a model, each object once; ``held`` are those told by their ``id``, which none other may be given."""
+class _StateReader:
+    """Reads a model, each object once; ``held`` are those known by their ``id``, which none other may be given."""
 
     def __init__(self, model: nn.Module) -> None:
         self.parameters = {id(parameter) for parameter in model.parameters()}
-        self.seen: dict[int, tuple[int, Any]] = {}  # with the objects, so that no `id` is given anew
+        self.visited: dict[int, tuple[int, Any]] = {}  # with the objects, so that no `id` is given anew
         self.held: list[Any] = []
 
     def read(self, value: Any) -> Hashable:
-        """Return what a value is told by."""
+        """Return what a value is known by."""
         kind = type(value)
         if kind in _PLAIN:
             return kind, value
         if kind in _HOLDERS and not value:
             return kind, ()
-        if id(value) in self.seen:
-            return "again", self.seen[id(value)][0]
-        self.seen[id(value)] = len(self.seen), value
+        if id(value) in self.visited:
+            return "again", self.visited[id(value)][0]
+        self.visited[id(value)] = len(self.visited), value
         if isinstance(value, Tensor):
             return self._tensor(value)
         if kind is np.ndarray and value.dtype.kind in "biufc":
             return kind, value.shape, value.dtype, hash(value.tobytes())
-        if isinstance(value, dict | list | tuple) and len(value) > LARGE:
-            raise _Unknown(f"{len(value)} parts")  # whose reading would take longer than what it spares
+        if isinstance(value, dict | list | tuple) and len(value) > MAX_PARTS:
+            raise _UnknownState(f"{len(value)} parts")  # whose reading would take longer than what it spares
         if isinstance(value, dict):
             each = tuple([(name if type(name) is str else self.read(name), self.read(e)) for name, e in value.items()])
-            return kind, each, None if kind in _HOLDERS else self._further(value)
+            return kind, each, None if kind in _HOLDERS else self._attributes(value)
         if isinstance(value, list | tuple):
-            return kind, tuple([self.read(e) for e in value]), None if kind in _HOLDERS else self._further(value)
+            return kind, tuple([self.read(e) for e in value]), None if kind in _HOLDERS else self._attributes(value)
         if kind in (set, frozenset) and all(type(each) in _PLAIN for each in value):
             return kind, frozenset(value)
         if isinstance(value, types.FunctionType):
@@ -90,53 +86,53 @@ class _Reader:
             return "property", self.read(value.fget)
         if isinstance(value, type):
             return self._class(value)
-        if isinstance(value, _SAME) or _trusted(value):
-            return self._same(value)
+        if isinstance(value, _BY_IDENTITY) or _is_trusted_module(value):
+            return self._identity(value)
         if hasattr(value, "__dict__"):
-            return self._class(kind), self._further(value)
-        raise _Unknown(kind.__name__)
+            return self._class(kind), self._attributes(value)
+        raise _UnknownState(kind.__name__)
 
-    def _same(self, value: Any) -> Hashable:
+    def _identity(self, value: Any) -> Hashable:
         self.held.append(value)
         return "same", id(value)
 
-    def _further(self, value: Any) -> Hashable:
-        """Return what the attributes of an object are told by."""
-        if _hides(type(value)):
-            raise _Unknown(type(value).__name__)
+    def _attributes(self, value: Any) -> Hashable:
+        """Return what the attributes of an object are known by."""
+        if _has_hidden_state(type(value)):
+            raise _UnknownState(type(value).__name__)
         return self.read(vars(value)) if getattr(value, "__dict__", None) else None
 
     def _tensor(self, value: Tensor) -> Hashable:
         about = type(value), value.shape, value.dtype, value.device, value.requires_grad
         if id(value) in self.parameters:
             return about
-        return *about, stamp(value), None if value.device.type == "cpu" else self._same(value)
+        return *about, stamp(value), None if value.device.type == "cpu" else self._identity(value)
 
     def _builtin(self, function: types.BuiltinFunctionType | types.MethodWrapperType) -> Hashable:
         owner = function.__self__
-        if _of_trusted(function):
-            return self._same(function)
+        if _is_defined_in_trusted(function):
+            return self._identity(function)
         if owner is None or isinstance(owner, types.ModuleType):
-            raise _Unknown(function.__name__)  # somebody's C
+            raise _UnknownState(function.__name__)  # somebody's C
         return "builtin", function.__name__, self.read(owner)
 
     def _function(self, function: types.FunctionType) -> Hashable:
-        if _of_trusted(function):
-            return self._same(function)
-        names = {name for code in _codes(function.__code__) for name in code.co_names}
+        if _is_defined_in_trusted(function):
+            return self._identity(function)
+        names = {name for code in _nested_code(function.__code__) for name in code.co_names}
         outside = {name: function.__globals__[name] for name in sorted(names) if name in function.__globals__}
         inside = tuple(cell.cell_contents for cell in function.__closure__ or ())
         given = function.__defaults__, function.__kwdefaults__, vars(function)
         return "function", function.__code__, self.read(outside), self.read(inside), self.read(given)
 
     def _class(self, kind: type) -> Hashable:
-        if _of_trusted(kind):
+        if _is_defined_in_trusted(kind):
             return kind
-        own = {name: each for name, each in vars(kind).items() if name not in _OF_CLASSES}
+        own = {name: each for name, each in vars(kind).items() if name not in _NOT_COMPARED}
         return kind, self.read(own), *(self._class(base) for base in kind.__bases__)
 
 
-def _hides(kind: type) -> bool:
+def _has_hidden_state(kind: type) -> bool:
     """Tell whether objects of a class have more to them than ``vars``: slots, or what C++ knows, as TorchScript has."""
     if any(base.__module__ == "pybind11_builtins" for base in kind.__mro__):
         return True
@@ -144,27 +140,27 @@ def _hides(kind: type) -> bool:
     return any(set((each,) if isinstance(each, str) else each) - {"__dict__", "__weakref__"} for each in slots)
 
 
-def _codes(code: types.CodeType) -> list[types.CodeType]:
+def _nested_code(code: types.CodeType) -> list[types.CodeType]:
     """Return a function's code and that of the functions in it."""
-    inner = [each for const in code.co_consts if isinstance(const, types.CodeType) for each in _codes(const)]
+    inner = [each for const in code.co_consts if isinstance(const, types.CodeType) for each in _nested_code(const)]
     return [code, *inner]
 
 
-def _of_trusted(value: Any) -> bool:
+def _is_defined_in_trusted(value: Any) -> bool:
     """Tell whether a class or function is of a trusted package."""
     return str(getattr(value, "__module__", "")).partition(".")[0] in TRUSTED
 
 
-def _trusted(value: Any) -> bool:
+def _is_trusted_module(value: Any) -> bool:
     """Tell whether a module of Python is of a trusted package."""
     return isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] in TRUSTED
 
 
-Fingerprint: TypeAlias = tuple[Hashable, list[Any]]
+ModelFingerprint: TypeAlias = tuple[Hashable, list[Any]]
 """What tells a model from what it may be changed to, and what must be kept while that is compared."""
 
 
-def fingerprint(model: nn.Module) -> Fingerprint | None:
+def model_fingerprint(model: nn.Module) -> ModelFingerprint | None:
     """Return what tells a model from what it may be changed to, and what must be kept while that is compared.
 
     It covers, of every module and of what they refer to, numbers and texts, lists and dictionaries, buffers and other
@@ -176,19 +172,72 @@ def fingerprint(model: nn.Module) -> Fingerprint | None:
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
-        >>> before = fingerprint(model)[0]
+        >>> before = model_fingerprint(model)[0]
         >>> _ = model[0].weight.data.fill_(1)
-        >>> fingerprint(model)[0] == before
+        >>> model_fingerprint(model)[0] == before
         True
         >>> _ = model[1].running_mean.fill_(1)
-        >>> fingerprint(model)[0] == before
+        >>> model_fingerprint(model)[0] == before
         False
         >>> model.drawn = torch.Generator()
-        >>> fingerprint(model) is None
+        >>> model_fingerprint(model) is None
         True
     """
-    reader = _Reader(model)
+    reader = _StateReader(model)
     try:
         return reader.read(model), reader.held
-    except _Unknown:
+    except _UnknownState:
         return None
+
+
+Answer = TypeVar("Answer")
+MAX_PROBES = 8
+"""How many answers are kept of a model; the oldest goes first."""
+
+
+class _Probe(NamedTuple):
+    nodes: weakref.ref[Nodes]
+    held: list[Any]  # what the model is known by, so that nothing else is taken for it
+    answer: Any
+
+
+_probes: weakref.WeakKeyDictionary[nn.Module, dict[Any, _Probe]] = weakref.WeakKeyDictionary()
+
+
+def forget() -> None:
+    """Forget what was found out about all models."""
+    _probes.clear()
+
+
+def memoized_probe(
+    what: Hashable,
+    model: nn.Module,
+    nodes: Nodes,
+    probe: Callable[[], Answer],
+    fingerprint: ModelFingerprint | None = None,
+) -> Answer:
+    """Return ``probe()``, or what it said of the same model on the same graph, if nothing has changed that may matter.
+
+    See :func:`model_fingerprint` for what is seen of a model. Of the graph it is all but an edit of the features
+    through other views of their memory, such as NumPy's.
+    """
+    fingerprint = model_fingerprint(model) if fingerprint is None else fingerprint
+    if fingerprint is None:
+        return probe()
+    key = (what, fingerprint[0], stamp(nodes.edge_index), stamp(nodes.edge_weight), _feature_version(nodes.x))
+    known = _probes.setdefault(model, {})
+    record = known.get(key)
+    if record is None or record.nodes() is not nodes:
+        record = _Probe(weakref.ref(nodes), fingerprint[1], probe())
+        known.pop(key, None)
+        known[key] = record
+        for old in list(known)[:-MAX_PROBES]:
+            known.pop(old, None)
+    return record.answer
+
+
+def _feature_version(x: Any) -> Hashable:
+    """Return what tells features from those they are edited to: of an array how often it was, in place."""
+    if isinstance(x, SparseOperator):
+        return stamp(x)
+    return None if x.is_inference() else x._version
