@@ -1,4 +1,4 @@
-"""How a learner fares on frozen tasks: accuracy of each, mean and interval, with and without calibration."""
+"""Few-shot evaluation on frozen tasks: accuracy of each, mean and interval, with and without calibration."""
 
 from __future__ import annotations
 
@@ -144,6 +144,6 @@ def _calibrated_logits(learner: AbstractLearner, tasks: Sequence[Task], steps: i
     def solve(support: Forward, query: Forward, y: Tensor, ways: int) -> Tensor:
         parameters = learner.adapt_to_support(support, y, ways)
         z_support, z_query = learner.embed(parameters, support), learner.embed(parameters, query)
-        return transductive_logits(z_support, y, z_query, ways=ways, temperature=0.1, steps=steps, balanced=balanced)
+        return transductive_logits(z_support, y, z_query, ways, temperature=0.1, steps=steps, balanced=balanced)
 
     return learner.map_tasks(tasks, solve)

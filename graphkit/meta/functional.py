@@ -33,7 +33,7 @@ def adaptation_modes(model: nn.Module, *, dropout: bool, statistics: str) -> Ite
     """Set every module's mode for adaptation, and set it back; other threads wait for their turn.
 
     Args:
-        model: the model.
+        model: any module.
         dropout: whether anything is dropped: modules other than batch normalisation are in training mode then.
         statistics: "task": batch normalisation uses the mean and variance of what it is shown and stores nothing;
             "stored": those it has stored.

@@ -1,4 +1,4 @@
-"""What is classified: nodes of a graph, rows of a table, whole graphs. A model maps them to outputs, one row each."""
+"""Items to classify: nodes of a graph, rows of a table, whole graphs; a model maps each to one row of outputs."""
 
 from __future__ import annotations
 

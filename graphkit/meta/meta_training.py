@@ -1,4 +1,4 @@
-"""Meta-training: steps on batches of tasks, and the step that does best on tasks of the validation classes."""
+"""Meta-training: an outer optimiser's steps on batches of tasks, selected by tasks of the validation classes."""
 
 from __future__ import annotations
 
@@ -55,10 +55,8 @@ class MetaTraining:
     margin: float = 0.0
 
     def __post_init__(self) -> None:
-        at_least("steps", self.steps, 0)
-        at_least("batch", self.batch, 1)
-        at_least("every", self.every, 1)
-        at_least("test_steps", self.test_steps, 0)
+        for name, least in (("steps", 0), ("batch", 1), ("every", 1), ("test_steps", 0)):
+            at_least(name, getattr(self, name), least)
         positive("lr", self.lr)
         not_negative("margin", self.margin)
         fraction("first_order", self.first_order)
@@ -85,7 +83,7 @@ class MetaTrainingResult:
 
 
 class WorldLike(Protocol):
-    """The processes that train a learner together, which all go through the same steps.
+    """The processes that train a learner together, which all go through the same steps; here, a single one.
 
     Example:
         >>> SingleProcess().count
@@ -95,31 +93,23 @@ class WorldLike(Protocol):
     @property
     def rank(self) -> int:
         """Number of this process, from 0."""
+        return 0
 
     @property
     def count(self) -> int:
         """How many there are."""
+        return 1
 
     def add_gradients(self, model: nn.Module) -> None:
         """Put the sum over all processes in the place of each parameter's gradient."""
 
     def total(self, value: Tensor) -> Tensor:
         """Return the sum of ``value`` over all processes."""
-
-
-@dataclass(frozen=True)
-class SingleProcess:
-    """The only process."""
-
-    rank: int = 0
-    count: int = 1
-
-    def add_gradients(self, model: nn.Module) -> None:
-        """Leave the gradients, which are all there are."""
-
-    def total(self, value: Tensor) -> Tensor:
-        """Return what is here."""
         return value
+
+
+class SingleProcess(WorldLike):
+    """The only process."""
 
 
 SINGLE_PROCESS = SingleProcess()
@@ -177,8 +167,8 @@ def meta_train(
     """
     instance("learner", learner, AbstractLearner, "a learner, such as MAML(model)")
     instance("options", options, MetaTraining, "a MetaTraining")
-    for given in train if isinstance(train, Iterable) else [train]:
-        require_task_set("train", given, "a list of TaskSets, one for each graph")
+    for tasks in train if isinstance(train, Iterable) else [train]:
+        require_task_set("train", tasks, "a list of TaskSets, one for each graph")
     require_task_set("validation", validation, "a TaskSet")
     if not train:
         raise ValueError("`train` must hold at least one set of tasks.")
@@ -301,8 +291,8 @@ def _step(
 
 def _tensors(learner: AbstractLearner, optimizer: torch.optim.Optimizer, weights: Mapping[str, Any]) -> dict[str, Any]:
     """Return copies of what a step changes in place, and what was selected."""
-    moving = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict()}
-    return {**copy.deepcopy(moving), "weights": dict(weights), "generator": torch.get_rng_state()}
+    changed = copy.deepcopy({"learner": learner.state_dict(), "optimizer": optimizer.state_dict()})
+    return {**changed, "weights": dict(weights), "generator": torch.get_rng_state()}
 
 
 def _batch(train: Sequence[TaskSet], step: int, size: int) -> list[Task]:

@@ -1,4 +1,4 @@
-"""Tasks: N classes, K labelled items of each, some more to be told apart; and frozen sets of them."""
+"""N-way K-shot tasks: support and query items of some classes, and frozen sets of such tasks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from graphkit.meta.items import AbstractItems
 
 @dataclass(frozen=True, kw_only=True)
 class FewShotProtocol:
-    """What a few-shot figure depends on besides the data and the classes.
+    """N-way K-shot protocol: what a few-shot figure depends on besides the data and the classes.
 
     Args:
         n_way: classes of a task, at least 2.
         k_shot: labelled items of each class, at least 1.
-        n_query: items of each class to be told apart, at least 1.
+        n_query: query items of each class, to be classified, at least 1.
         n_tasks: tasks of a set, at least 1.
         seed: of the draws, 0 or more.
 
@@ -52,7 +52,7 @@ class Episode:
 
     Args:
         support: labelled items ``[ways, shots]``.
-        query: items to be told apart ``[ways, queries]``.
+        query: items to be classified ``[ways, queries]``.
         classes: labels of the classes ``[ways]``.
 
     Raises:
@@ -105,20 +105,20 @@ def _local_labels(items: Tensor) -> Tensor:
 class Task:
     """An episode and the items it is drawn from.
 
-        Args:
-            items: what the model sees.
-            episode: which of them, and as what.
+    Args:
+        items: what the model sees.
+        episode: which of them, and as what.
 
-        Raises:
-            TypeError: for anything else.
-            ValueError: for items that are not there.
+    Raises:
+        TypeError: for anything else.
+        ValueError: for items that are not there.
 
-        Example:
-            >>> from graphkit.meta.items import Rows
-            >>> items = Rows(torch.eye(8), torch.arange(8) // 4)
-            >>> task = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=1, n_query=2, n_tasks=1))[0]
-            >>> task.episode.support.shape, task.episode.query.shape
-            (torch.Size([2, 1]), torch.Size([2, 2]))
+    Example:
+        >>> from graphkit.meta.items import Rows
+        >>> items = Rows(torch.eye(8), torch.arange(8) // 4)
+        >>> task = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=1, n_query=2, n_tasks=1))[0]
+        >>> task.episode.support.shape, task.episode.query.shape
+        (torch.Size([2, 1]), torch.Size([2, 2]))
     """
 
     items: AbstractItems
@@ -135,26 +135,26 @@ class Task:
 class TaskSet(Sequence[Task]):
     """Frozen tasks over the same items. Task ``i`` is a function of labels, classes, protocol, and ``i`` alone.
 
-        A slice is a list of tasks; two sets are equal where their fingerprints are.
+    A slice is a list of tasks; two sets are equal where their fingerprints are.
 
-        Args:
-            items: what tasks are drawn from.
-            protocol: how.
-            chosen: items ``[tasks, ways, shots + queries]``.
-            classes: labels ``[tasks, ways]``.
+    Args:
+        items: what tasks are drawn from.
+        protocol: how.
+        chosen: items ``[tasks, ways, shots + queries]``.
+        classes: labels ``[tasks, ways]``.
 
-        Raises:
-            TypeError: for anything else.
-            ValueError: for items that are not there, and another form than the protocol's.
+    Raises:
+        TypeError: for anything else.
+        ValueError: for items that are not there, and another form than the protocol's.
 
-        Example:
-            >>> from graphkit.meta.items import Rows
-            >>> items = Rows(torch.eye(30), torch.arange(30) % 3)
-            >>> tasks = TaskSet.draw(items, (0, 2), FewShotProtocol(k_shot=2, n_query=3, n_tasks=5))
-            >>> len(tasks), tasks[4].episode.support.shape
-            (5, torch.Size([2, 2]))
-            >>> tasks.fingerprint == TaskSet.draw(items, (0, 2), tasks.protocol).fingerprint
-            True
+    Example:
+        >>> from graphkit.meta.items import Rows
+        >>> items = Rows(torch.eye(30), torch.arange(30) % 3)
+        >>> tasks = TaskSet.draw(items, (0, 2), FewShotProtocol(k_shot=2, n_query=3, n_tasks=5))
+        >>> len(tasks), tasks[4].episode.support.shape
+        (5, torch.Size([2, 2]))
+        >>> tasks.fingerprint == TaskSet.draw(items, (0, 2), tasks.protocol).fingerprint
+        True
     """
 
     items: AbstractItems
@@ -167,23 +167,21 @@ class TaskSet(Sequence[Task]):
         protocol = instance("protocol", self.protocol, FewShotProtocol, "a FewShotProtocol")
         item_numbers("chosen", self.chosen, "tasks, ways, shots + queries", len(self.items.y))
         form = protocol.n_way, protocol.k_shot + protocol.n_query
+        shape, counts = list(self.chosen.shape), self.chosen.shape[:2]
         if self.chosen.shape[1:] != form:
-            wanted = f"[tasks, {form[0]}, {form[1]}]"
-            raise ValueError(f"`chosen` must have shape {wanted} by the protocol, got {list(self.chosen.shape)}.")
-        if item_numbers("classes", self.classes, "tasks, ways").shape != self.chosen.shape[:2]:
-            raise ValueError(
-                f"`classes` must have shape [tasks, ways] = {list(self.chosen.shape[:2])}, got "
-                f"{list(self.classes.shape)}."
-            )
+            raise ValueError(f"`chosen` must have shape [tasks, {form[0]}, {form[1]}] by the protocol, got {shape}.")
+        if item_numbers("classes", self.classes, "tasks, ways").shape != counts:
+            found = list(self.classes.shape)
+            raise ValueError(f"`classes` must have shape [tasks, ways] = {list(counts)}, got {found}.")
 
     @staticmethod
     def draw(
         items: AbstractItems, classes: Sequence[int], protocol: FewShotProtocol, *, within: Tensor | None = None
     ) -> TaskSet:
-        """Return tasks of these classes.
+        """Draw tasks of these classes, which look at the labels of the items alone.
 
         Args:
-            items: what they are drawn from.
+            items: what they are drawn from; ``Labels(y)`` where the items come later, see :meth:`with_items`.
             classes: labels to draw the classes of a task from.
             protocol: how many of what.
             within: the items that may be drawn, ``[allowed]``; all that are labelled when left out.
@@ -198,16 +196,7 @@ class TaskSet(Sequence[Task]):
         if classes and classes[0] < 0:
             raise ValueError(f"`classes` must be labels of 0 or more, got {classes}.")
         if within is not None:
-            instance("within", within, Tensor, "a tensor of numbers of items")
-            if within.dtype == torch.bool or within.is_floating_point() or within.dim() != 1:
-                raise ValueError(
-                    f"`within` must be integers of shape [items], got {within.dtype} {list(within.shape)}."
-                )
-            if len(within) and not 0 <= int(within.min()) <= int(within.max()) < len(labels):
-                raise ValueError(f"`within` must name items from 0 to {len(labels) - 1}.")
-            outside = np.ones(len(labels), dtype=bool)
-            outside[within.cpu().numpy()] = False
-            labels = np.where(outside, -1, labels)
+            labels = _labels_within(labels, within)
         if protocol.n_way > len(classes):
             raise ValueError(f"`n_way` is {protocol.n_way}, but there are {len(classes)} classes to draw from.")
         wanted = protocol.k_shot + protocol.n_query
@@ -219,13 +208,13 @@ class TaskSet(Sequence[Task]):
                     f"{protocol.k_shot} + `n_query` {protocol.n_query}); ask for fewer, or leave the class out."
                 )
         chosen = np.empty((protocol.n_tasks, protocol.n_way, wanted), dtype=np.int64)
-        named = np.empty((protocol.n_tasks, protocol.n_way), dtype=np.int64)
+        drawn = np.empty((protocol.n_tasks, protocol.n_way), dtype=np.int64)
         for number in range(protocol.n_tasks):
-            random = np.random.default_rng([protocol.seed, number])
-            named[number] = random.choice(classes, protocol.n_way, replace=False)
-            for way, label in enumerate(named[number].tolist()):
+            random = np.random.default_rng([protocol.seed, number])  # of this task alone, however many there are
+            drawn[number] = random.choice(classes, protocol.n_way, replace=False)
+            for way, label in enumerate(drawn[number].tolist()):
                 chosen[number, way] = random.choice(members[label], wanted, replace=False)
-        return TaskSet(items, protocol, torch.from_numpy(chosen), torch.from_numpy(named))
+        return TaskSet(items, protocol, torch.from_numpy(chosen), torch.from_numpy(drawn))
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -300,6 +289,18 @@ class TaskSet(Sequence[Task]):
         return TaskSet(items, protocol, chosen, classes)
 
 
+def _labels_within(labels: np.ndarray, within: Tensor) -> np.ndarray:
+    """Return the labels of some items, and -1 for all others."""
+    instance("within", within, Tensor, "a tensor of numbers of items")
+    if within.dtype == torch.bool or within.is_floating_point() or within.dim() != 1:
+        raise ValueError(f"`within` must be integers of shape [items], got {within.dtype} {list(within.shape)}.")
+    if len(within) and not 0 <= int(within.min()) <= int(within.max()) < len(labels):
+        raise ValueError(f"`within` must name items from 0 to {len(labels) - 1}.")
+    outside = np.ones(len(labels), dtype=bool)
+    outside[within.cpu().numpy()] = False
+    return np.where(outside, -1, labels)
+
+
 def _fingerprint(protocol: FewShotProtocol, chosen: Tensor, classes: Tensor) -> str:
     digest = hashlib.sha256(repr(asdict(protocol)).encode())
     for part in (chosen, classes):
@@ -307,11 +308,11 @@ def _fingerprint(protocol: FewShotProtocol, chosen: Tensor, classes: Tensor) -> 
     return digest.hexdigest()[:16]
 
 
-def require_task_set(argument: str, given: Any, instead: str) -> None:
+def require_task_set(argument: str, value: Any, instead: str) -> None:
     """Refuse what is no frozen set of tasks: a figure without a fingerprint cannot be compared.
 
     Raises:
         TypeError: for anything else; ``instead`` says what to give.
     """
-    if not isinstance(given, TaskSet):
-        raise TypeError(f"`{argument}` must be {instead}, got {type(given).__name__}.")
+    if not isinstance(value, TaskSet):
+        raise TypeError(f"`{argument}` must be {instead}, got {type(value).__name__}.")

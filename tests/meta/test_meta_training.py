@@ -246,3 +246,56 @@ def test_a_state_of_another_training_is_refused(noisy):
     for other, state in ((others[0], states[0]), (others[1], states[0]), (learner, {"step": 1})):
         with refused:
             meta_train(other, [train], validation, MetaTraining(steps=2), state=state)
+
+
+SETTINGS = {
+    "maml": "[('dropout', False), ('statistics', 'task'), ('whole', False), ('temperature', None), ('inner_lr', 1.0), "
+    "('inner_steps', 5), ('order', 2), ('multi_step', 0.0), ('rates', None)]",
+    "prototypes": "[('dropout', False), ('statistics', 'task'), ('whole', False), ('similarity', 'cosine'), "
+    "('temperature', 0.1)]",
+}
+"""What version 0.1 wrote into a state of a learner's settings."""
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_state_of_the_version_before_is_gone_on_with(name, noisy):
+    """It holds the learner's settings as they were written then."""
+    train, validation, _ = parts(noisy)
+    options = MetaTraining(steps=2, every=1)
+    kind, given = {"maml": (MAML, {"inner_lr": 1}), "prototypes": (PrototypicalNetwork, {})}[name]
+    learner, states = kind(nn.Linear(20, 2), **given), []
+    found = meta_train(learner, [train], validation, options, checkpoint=lambda state: states.append(state()))
+    written = states[0]
+    written["identity"] = [
+        "MetaTraining(steps=2, batch=8, lr=0.01, cosine=True, first_order=0.0, test_steps=0, every=1, margin=0.0)",
+        kind.__name__,
+        SETTINGS[name],
+        train.fingerprint,
+        validation.fingerprint,
+    ]
+    assert written.keys() == {
+        *("identity", "step", "best", "chosen", "losses", "learner", "optimizer", "weights", "generator")
+    }
+    assert meta_train(kind(nn.Linear(20, 2), **given), [train], validation, options, state=written) == found
+
+
+def test_another_inner_loop_is_another_learner_of_the_same_model(noisy):
+    train = parts(noisy)[0]
+    learner = MAML(nn.Linear(20, 2), inner_lr=0.3, inner_steps=2)
+    other = learner.with_inner_loop(steps=3, order=1)
+    assert (learner.inner_steps, learner.order, other.inner_steps, other.order) == (2, 2, 3, 1)
+    assert other.model is learner.model
+    expected = MAML(learner.model, inner_lr=0.3, inner_steps=3, order=1)
+    assert torch.equal(other.meta_loss(list(train[:3])), expected.meta_loss(list(train[:3])))
+    with pytest.raises(ValueError, match="`inner_steps` must be an integer of at least 0"):
+        learner.with_inner_loop(steps=-1)
+    for name in ("inner_lr", "inner_steps", "order", "multi_step"):
+        with pytest.raises(AttributeError, match="has no setter"):
+            setattr(learner, name, 1)
+
+
+def test_a_method_under_its_old_name_would_never_be_called_and_is_refused():
+    with pytest.raises(TypeError, match=r"Own\.adapted would never be called: it is `adapt_to_support` now"):
+        type("Own", (ProtoMAML,), {"adapted": lambda *_: {}})
+    with pytest.raises(TypeError, match=r"Own\.path would never be called: it is `trajectory` now"):
+        type("Own", (ProtoMAML,), {"path": lambda *_: []})

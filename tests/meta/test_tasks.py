@@ -19,6 +19,7 @@ from graphkit.meta import (
     Evaluation,
     FewShotProtocol,
     Graphs,
+    Labels,
     MetaTraining,
     Nodes,
     PrototypicalNetwork,
@@ -47,7 +48,7 @@ def test_a_random_split_is_a_function_of_its_generator():
 
 @pytest.mark.usefixtures("mirror")
 def test_a_fixed_split_comes_from_its_file():
-    split = ClassSplit.fixed("citation-full-cora")
+    split = ClassSplit.benchmark("citation-full-cora")
     assert [len(part) for part in (split.train, split.validation, split.test)] == [25, 20, 25]
 
 
@@ -315,3 +316,14 @@ def test_the_learner_of_the_report_is_refused():
     model = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
     with pytest.raises(ValueError, match="`learner` gave NaN, infinite or huge logits in 4 of 4 tasks"):
         evaluate(MAML(model, inner_lr=1e30), tasks)
+
+
+def test_tasks_may_be_drawn_of_labels_and_given_items_later(rows):
+    protocol = FewShotProtocol(k_shot=2, n_query=3, n_tasks=4)
+    tasks = TaskSet.draw(Labels(rows.y), (0, 1, 2), protocol)
+    assert tasks == TaskSet.draw(rows, (0, 1, 2), protocol)
+    learner = PrototypicalNetwork(torch.nn.Identity())
+    with pytest.raises(TypeError, match=r"these tasks are of labels alone; give them items first"):
+        learner.logits(tasks)
+    given = tasks.with_items(rows)
+    assert torch.equal(learner.logits(given), learner.logits(TaskSet.draw(rows, (0, 1, 2), protocol)))

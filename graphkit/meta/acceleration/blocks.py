@@ -47,11 +47,6 @@ class TaskBlocks(NamedTuple):
     uses: list[int]
     constants: ConstantMessages
 
-    @property
-    def tasks(self) -> int:
-        """Number of parts."""
-        return len(self.targets)
-
     def matmul(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return each part's rows times its own matrix, ``weight [tasks, in, out]``, ``[tasks * size, out]``."""
         if x is self.nodes.x and self.sparse is not None:
@@ -60,9 +55,9 @@ class TaskBlocks(NamedTuple):
         averaged = self.constants.sparse_form(x, lambda constant: _sparse_blocks(constant, self.size))
         if averaged is not None:
             return averaged @ weight.reshape(-1, weight.size(2))
-        if x.dim() != 2 or len(x) != self.tasks * self.size:
+        if x.dim() != 2 or len(x) != len(self.nodes.y):
             raise Unstackable(f"a product with {list(x.shape)}, which are no rows of nodes")
-        return (x.view(self.tasks, self.size, x.size(1)) @ weight).flatten(0, 1)
+        return (x.view(len(self.targets), self.size, x.size(1)) @ weight).flatten(0, 1)
 
     def expand(self, value: Tensor, dimensions: int) -> Tensor:
         """Return a value of each task at each of its nodes, with so many dimensions, ``[tasks * size, ...]``."""
@@ -72,17 +67,11 @@ class TaskBlocks(NamedTuple):
                 raise Unstackable(f"a parameter {shape} beside rows of nodes")
             shape = shape[1:]
         shape = [1] * (dimensions - 1 - len(shape)) + shape
-        value = value.reshape(self.tasks, 1, *shape).expand(self.tasks, self.size, *shape)
-        return value.reshape(self.tasks * self.size, *shape)
+        return value.reshape(-1, 1, *shape).expand(-1, self.size, *shape).reshape(-1, *shape)
 
 
 def block_diagonal_graph(nodes: Nodes, groups: Sequence[Tensor], field: ReceptiveField) -> TaskBlocks:
-    """Return the subgraph that each group of nodes sees, all beside each other.
-
-    Args:
-        nodes: the graph, with dense features.
-        groups: nodes of each task, as many for each, ``[items]``.
-        field: how far outputs see.
+    """Return the subgraphs that groups of nodes of one size see of a graph with dense features, beside each other.
 
     Example:
         >>> path = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]])
@@ -167,8 +156,8 @@ class LazyFeatures(Tensor):
         with torch._C.DisableTorchFunctionSubclass():
             if function in SHAPE_QUERIES:
                 return function(*args, **(kwargs or {}))
-        given = [materialize(each) for each in args]
-        return function(*given, **{name: materialize(each) for name, each in (kwargs or {}).items()})
+        arrays = [materialize(each) for each in args]
+        return function(*arrays, **{name: materialize(each) for name, each in (kwargs or {}).items()})
 
 
 def materialize(value: Any) -> Any:
@@ -218,7 +207,7 @@ class ConstantMessages:
                 del module.propagate
 
     def _cached(self, module: nn.Module, propagate: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(edge_index: Any, size: Any = None, **kwargs: Any) -> Any:
+        def cached_propagate(edge_index: Any, size: Any = None, **kwargs: Any) -> Any:
             key = self._key(module, edge_index, size, kwargs)
             if key is None:
                 return propagate(edge_index, size=size, **kwargs)
@@ -231,7 +220,7 @@ class ConstantMessages:
                 self._results[key], self._known[id(found)] = found, (found, _version(found))
             return found
 
-        return wrapped
+        return cached_propagate
 
     def _is_constant(self, x: Tensor) -> bool:
         known, version = self._known.get(id(x), (None, -1))

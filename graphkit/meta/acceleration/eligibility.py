@@ -92,4 +92,4 @@ TYPE_QUERIES = tensor_methods(
     "device", "dtype", "layout", "requires_grad", "is_cuda", "is_floating_point", "is_complex"
 )
 SHAPE_QUERIES = TYPE_QUERIES | tensor_methods("shape", "ndim", "size", "dim", "__len__")
-"""What is asked of a tensor without a look at its numbers."""
+"""What functions read of a tensor without a look at its numbers."""

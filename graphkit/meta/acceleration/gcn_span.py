@@ -34,9 +34,6 @@ POINTWISE = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Tanh, nn.GELU, nn.Sigmoid, nn.Ide
 STEPS = ("message", "aggregate", "update", "edge_update", "message_and_aggregate", "propagate")
 """Methods of a layer that say how its messages come about."""
 
-TAKES = frozenset({"edge_index", "edge_weight"})
-"""What an encoder hands to a layer of GCN."""
-
 MAX_KERNEL_NODES = 8_192
 """Nodes up to which all inner products are kept: 268 MB in float32."""
 
@@ -62,13 +59,7 @@ class DenseFields:
 def dense_fields(
     adjacency: scipy.sparse.csr_array, nodes: Sequence[np.ndarray], layers: int, dtype: torch.dtype
 ) -> DenseFields:
-    """Return the receptive field of each group of nodes through ``layers`` layers.
-
-    Args:
-        adjacency: normalised, ``[nodes, nodes]``.
-        nodes: of each task, each of the same number.
-        layers: of the model, at least 1.
-        dtype: of the blocks.
+    """Return the receptive field of each group of nodes, as many in each, through ``layers`` layers, at least 1.
 
     Example:
         >>> ring = scipy.sparse.csr_array(np.roll(np.eye(5), 1, axis=1))
@@ -147,13 +138,7 @@ class GCNStack:
         return self.averaged[fields.index] * fields.mask
 
     def further_layers(self, z: Tensor, blocks: tuple[Tensor, ...], parameters: Mapping[str, Tensor]) -> Tensor:
-        """Return the outputs, given those of the first layer.
-
-        Args:
-            z: outputs of the first layer, ``[tasks, nodes, channels]``.
-            blocks: the adjacency of the further layers, outermost first.
-            parameters: name -> ``[tasks, ...]``, one for each task.
-        """
+        """Return the outputs, given those of the first layer, ``z [tasks, nodes, channels]``."""
         for (weight, bias), block in zip(self.names[1:], reversed(blocks), strict=True):
             z = (block @ self.activation(z)) @ parameters[weight].transpose(-1, -2)
             if bias is not None:
@@ -183,8 +168,7 @@ def gcn_stack(model: nn.Module, items: AbstractItems) -> GCNStack | None:
     if parameters.keys() != {name for pair in names for name in pair if name is not None}:
         return None  # a weight that is tied, of another name, or one more
     x, edge_index, weight = items.x, items.edge_index, items.edge_weight
-    given = (*parameters.values(), edge_index, x, *([] if weight is None else [weight]))
-    if any(each.device.type != "cpu" for each in given):
+    if any(each.device.type != "cpu" for each in (*parameters.values(), edge_index, x, weight) if each is not None):
         return None
     prepared = remembered(lambda: _prepare(x, edge_index, weight), ("stack", x.dtype), edge_index, x, weight)
     activation = model.activation
@@ -202,7 +186,7 @@ def _is_stack(model: Encoder) -> bool:
         and len(model.norms) == len(model.convs) - 1
         and all(type(norm) is nn.Identity for norm in model.norms)
         and all(map(_is_plain_gcn, model.convs))
-        and all(takes == TAKES for takes in model._conv_takes)
+        and all(takes == {"edge_index", "edge_weight"} for takes in model._conv_takes)
     )
 
 

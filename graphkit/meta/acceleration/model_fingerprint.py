@@ -86,7 +86,8 @@ class _StateReader:
             return "property", self.read(value.fget)
         if isinstance(value, type):
             return self._class(value)
-        if isinstance(value, _BY_IDENTITY) or _is_trusted_module(value):
+        trusted_module = kind is types.ModuleType and value.__name__.partition(".")[0] in TRUSTED
+        if trusted_module or isinstance(value, _BY_IDENTITY):
             return self._identity(value)
         if hasattr(value, "__dict__"):
             return self._class(kind), self._attributes(value)
@@ -122,8 +123,8 @@ class _StateReader:
         names = {name for code in _nested_code(function.__code__) for name in code.co_names}
         outside = {name: function.__globals__[name] for name in sorted(names) if name in function.__globals__}
         inside = tuple(cell.cell_contents for cell in function.__closure__ or ())
-        given = function.__defaults__, function.__kwdefaults__, vars(function)
-        return "function", function.__code__, self.read(outside), self.read(inside), self.read(given)
+        arguments = function.__defaults__, function.__kwdefaults__, vars(function)
+        return "function", function.__code__, self.read(outside), self.read(inside), self.read(arguments)
 
     def _class(self, kind: type) -> Hashable:
         if _is_defined_in_trusted(kind):
@@ -151,24 +152,16 @@ def _is_defined_in_trusted(value: Any) -> bool:
     return str(getattr(value, "__module__", "")).partition(".")[0] in TRUSTED
 
 
-def _is_trusted_module(value: Any) -> bool:
-    """Tell whether a module of Python is of a trusted package."""
-    return isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] in TRUSTED
-
-
 ModelFingerprint: TypeAlias = tuple[Hashable, list[Any]]
-"""What tells a model from what it may be changed to, and what must be kept while that is compared."""
+"""What a model is known by, and the objects that must be kept while that is compared."""
 
 
 def model_fingerprint(model: nn.Module) -> ModelFingerprint | None:
-    """Return what tells a model from what it may be changed to, and what must be kept while that is compared.
+    """Return what tells a model from what it may be changed to; ``None`` where nothing may be remembered of it.
 
     It covers, of every module and of what they refer to, numbers and texts, lists and dictionaries, buffers and other
     tensors by their values, hooks, and functions by their code, defaults, closures and the globals they name. Values of
-    parameters do not count. ``None`` where anything else is met: then nothing may be remembered of the model.
-
-    Args:
-        model: any module.
+    parameters do not count. Anything else that is met makes it ``None``.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))

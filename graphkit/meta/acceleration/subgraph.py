@@ -70,11 +70,6 @@ def extract_subgraph(nodes: Nodes, index: Tensor, field: ReceptiveField) -> Subg
     hop less; where degrees count, the edges at all of them. All nodes farther out are one node then, which no message
     reaches from in so many hops, but whose edges make all degrees those of the whole graph.
 
-    Args:
-        nodes: the graph.
-        index: the nodes, ``[nodes]``.
-        field: how far their outputs see.
-
     Example:
         >>> path = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]])
         >>> whole = Nodes(torch.eye(6), torch.cat([path, path.flip(0)], 1), torch.zeros(6, dtype=torch.long))
@@ -213,7 +208,7 @@ def _probe_receptive_field(model: nn.Module, nodes: Nodes, index: Tensor) -> Rec
     # 3. Draw parameters under which outputs on the whole graph differ from node to node.
     for seed in range(DRAWS):
         table = {name: perturbed(value, seed) for name, value in model.named_parameters()}
-        with warnings.catch_warnings(record=True) as known:
+        with warnings.catch_warnings(record=True) as expected_warnings:
             warnings.simplefilter("always")
             whole = nodes.outputs(call, torch.cat(groups))
         if is_informative(whole):
@@ -226,14 +221,14 @@ def _probe_receptive_field(model: nn.Module, nodes: Nodes, index: Tensor) -> Rec
         parts = [extract_subgraph(nodes, group, field) for group in groups]
         if 2 * len(parts[0].nodes) > nodes.x.size(0):
             return None  # nothing is gained
-        with warnings.catch_warnings(record=True) as heard:
+        with warnings.catch_warnings(record=True) as part_warnings:
             warnings.simplefilter("always")
             try:
                 found = [part.restrict(nodes).outputs(call, part.targets) for part in parts]
             except MODEL_ERRORS:
                 continue
         # A layer may warn of a part, of its being directed say, that would not of the whole.
-        quiet = len(heard) <= len(known) * len(groups)
+        quiet = len(part_warnings) <= len(expected_warnings) * len(groups)
         if quiet and all(equal_up_to_rounding(*pair) for pair in zip(found, expected, strict=True)):
             return field
     return None
@@ -243,8 +238,7 @@ def _boundary_nodes(nodes: Nodes, hops: int, index: Tensor) -> list[Tensor]:
     """Return some nodes, each by itself, that edges join to what lies farther away than so many hops, both ways."""
     size, found = int(nodes.x.size(0)), []
     incidence = _incidence(nodes.edge_index, size)
-    order = torch.randperm(size, generator=torch.Generator().manual_seed(0))[:CANDIDATES]
-    for node in order.split(1):
+    for node in torch.randperm(size, generator=torch.Generator().manual_seed(0))[:CANDIDATES].split(1):
         inside = np.zeros(size, dtype=bool)
         inside[extract_subgraph(nodes, node, ReceptiveField(hops, degrees=False)).nodes] = True
         leaving = inside[incidence.ends[0]] != inside[incidence.ends[1]]
@@ -281,13 +275,13 @@ def _count_propagations(model: nn.Module, call: Callable[[], Any]) -> int:
     """Return how often layers of the model propagate in one call."""
     count = 0
 
-    def counted(*_: Any) -> None:
+    def count_one(*_: Any) -> None:
         nonlocal count
         count += 1
 
     with ExitStack() as stack:
         for module in model.modules():
             if isinstance(module, MessagePassing):
-                stack.callback(module.register_propagate_forward_pre_hook(counted).remove)
+                stack.callback(module.register_propagate_forward_pre_hook(count_one).remove)
         call()
     return count

@@ -94,7 +94,7 @@ def _elementwise(function: Callable[..., Tensor], blocks: TaskBlocks, left: Any,
     if all(own) or any(not isinstance(each, Tensor) or each.dim() == 0 for each in (left, right)):
         return TaskParameter.of(function(_as_tensor(left), _as_tensor(right)), blocks)
     rows = materialize(right if own[0] else left)
-    if rows.size(0) != blocks.tasks * blocks.size:
+    if rows.size(0) != len(blocks.nodes.y):
         raise Unstackable("a parameter beside what are no rows of nodes")
     if own[0]:
         return function(blocks.expand(_as_tensor(left), rows.dim()), rows)
@@ -117,7 +117,7 @@ def block_outputs(
         propagating: our layers send messages as PyG's do, in place of products that look at parameters themselves.
 
     Raises:
-        Unstackable: where the model uses its parameters in a way that is not known for many tasks at once.
+        Unstackable: where the model does with parameters what is not known for many tasks at once.
     """
     values = {name: value for name, value in table.items() if not name.startswith("@")}
     own: dict[str, Tensor] = {name: TaskParameter.of(value, blocks) for name, value in values.items()}
@@ -148,12 +148,9 @@ def block_forward(
     """Return how a model is called for many tasks at once, or ``None``; tried once, and compared with one by one.
 
     Args:
-        model: any module.
-        nodes: the graph.
+        model, nodes, field, fingerprint: as for :func:`find_receptive_field`.
         adapted: names of the parameters that tasks have their own of.
         groups: nodes of two tasks or more.
-        field: how far outputs see.
-        fingerprint: the model's, where it is known.
     """
     if not isinstance(nodes.x, Tensor):
         return None
@@ -224,7 +221,7 @@ def block_logits(problem: InnerProblem) -> Tensor | None:
     if forward is None:
         return None
     query_blocks = block_diagonal_graph(nodes, [task.episode.query.flatten() for task in tasks], field)
-    if query_blocks.tasks * query_blocks.size * nodes.channels > MAX_ENTRIES:
+    if len(query_blocks.nodes.y) * nodes.channels > MAX_ENTRIES:
         return None
     support_blocks = block_diagonal_graph(nodes, support, field)
     y = torch.stack([task.episode.support_y for task in tasks]).to(nodes.edge_index.device)

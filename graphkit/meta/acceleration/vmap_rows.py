@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -25,45 +25,41 @@ class UnknownOperation(Exception):
     """Something that is not known to be differentiated rightly for many tasks at once."""
 
 
-def _functions_named(owners: tuple[Any, ...], names: str) -> set[Any]:
+def _of(owners: tuple[Any, ...], names: str) -> set[Any]:
     return {getattr(owner, name) for name in names.split() for owner in owners if hasattr(owner, name)}
 
 
 KNOWN = (
     SHAPE_QUERIES
     | tensor_methods("T", "mT")
-    | _functions_named(
-        (torch, Tensor), "add sub mul div neg abs square sqrt rsqrt exp log pow sin cos tanh sigmoid relu clamp"
-    )
-    | _functions_named((torch, Tensor), "gt lt ge le")
-    | _functions_named((torch, Tensor), "maximum minimum matmul mm bmm addmm sum mean softmax log_softmax logsumexp")
-    | _functions_named((torch, Tensor), "reshape flatten unsqueeze squeeze transpose permute t chunk split cat stack")
-    | _functions_named(
-        (Tensor,), "__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __pow__ __neg__"
-    )
-    | _functions_named((torch,), "where")
-    | _functions_named((Tensor,), "__matmul__ __rmatmul__ view contiguous expand unflatten")
-    | _functions_named((F,), "linear dropout normalize softmax log_softmax softmin group_norm rms_norm")
-    | _functions_named(
-        (F,), "relu relu6 elu celu selu gelu silu mish leaky_relu prelu glu hardtanh hardswish threshold softplus"
-    )
-    | _functions_named((F,), "softsign logsigmoid hardshrink softshrink tanhshrink tanh sigmoid conv1d avg_pool1d")
+    | _of((torch, Tensor), "add sub mul div neg abs square sqrt rsqrt exp log pow sin cos tanh sigmoid relu clamp")
+    | _of((torch, Tensor), "gt lt ge le maximum minimum matmul mm bmm addmm sum mean softmax log_softmax logsumexp")
+    | _of((torch, Tensor), "reshape flatten unsqueeze squeeze transpose permute t chunk split cat stack")
+    | _of((Tensor,), "__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __pow__ __neg__")
+    | _of((Tensor,), "__matmul__ __rmatmul__ view contiguous expand unflatten")
+    | _of((torch,), "where")
+    | _of((F,), "linear dropout normalize softmax log_softmax softmin group_norm rms_norm conv1d avg_pool1d")
+    | _of((F,), "relu relu6 elu celu selu gelu silu mish leaky_relu prelu glu hardtanh hardswish threshold softplus")
+    | _of((F,), "softsign logsigmoid hardshrink softshrink tanhshrink tanh sigmoid")
 )
 """Functions whose first and second derivatives are right under ``vmap``."""
 
 
+Given: TypeAlias = Tensor | None
+
+
 def _layer_norm(
-    x: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+    x: Tensor, normalized_shape: Any, weight: Given = None, bias: Given = None, eps: float = 1e-5
 ) -> Tensor:
     return _scale_and_shift(F.layer_norm(x, normalized_shape, eps=eps), weight, bias, ())
 
 
 def _batch_norm(
     x: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
+    running_mean: Given,
+    running_var: Given,
+    weight: Given = None,
+    bias: Given = None,
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
@@ -74,20 +70,17 @@ def _batch_norm(
     return _scale_and_shift(plain, weight, bias, (1,) * (x.dim() - 2))
 
 
-def _scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, tail: tuple[int, ...]) -> Tensor:
+def _scale_and_shift(x: Tensor, weight: Given, bias: Given, tail: tuple[int, ...]) -> Tensor:
     """Return normalised features times a weight plus a bias, each followed by axes of length 1."""
     x = x if weight is None else x * weight.reshape(*weight.shape, *tail)
     return x if bias is None else x + bias.reshape(*bias.shape, *tail)
 
 
 def _basic_index(x: Tensor, index: Any) -> Tensor:
-    if not all(each is None or each is ... or isinstance(each, int | slice) for each in _as_tuple(index)):
+    parts = index if isinstance(index, tuple) else (index,)
+    if not all(each is None or each is ... or isinstance(each, int | slice) for each in parts):
         raise UnknownOperation("rows by their numbers")
     return x[index]
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 REPLACEMENTS: dict[Any, Callable[..., Tensor]] = {

@@ -134,12 +134,7 @@ class AbstractLearner(nn.Module, ABC):
             return found
 
     def map_tasks(self, tasks: Sequence[Task], solve: Callable[[Forward, Forward, Tensor, int], Tensor]) -> Tensor:
-        """Return ``solve(support, query, support_y, ways)`` of each task, stacked.
-
-        Args:
-            tasks: of one form.
-            solve: works on one task.
-        """
+        """Return ``solve(support, query, support_y, ways)`` of each task, stacked."""
         with self._modes():
             self._check_fit(tasks)
             first = tasks[0]

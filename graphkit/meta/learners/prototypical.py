@@ -38,9 +38,9 @@ def _class_sums(z: Tensor, y: Tensor, ways: int) -> Tensor:
 
 
 def directions(sums: Tensor, count: float) -> Tensor:
-    """Return the directions of sums of ``count`` unit vectors; zero, as are its slopes, where they cancel each other.
+    """Return the directions of sums of ``count`` unit vectors; zero, as their gradients, where they cancel each other.
 
-    What rounding leaves of a sum that is zero has a direction too, which means nothing, and slopes of 1e16.
+    What rounding leaves of a sum that is zero has a direction too, which means nothing, and gradients of 1e16.
 
     Example:
         >>> directions(torch.tensor([[0.1 + 0.2 - 0.3, 0.0], [0.0, 2.0]]), 3)
@@ -73,9 +73,7 @@ def require_like_support(unlabelled: Tensor, z: Tensor, call: ModelCall) -> None
 def soft_assignment(similar: Tensor) -> Tensor:
     """Return the soft assignment of unlabelled items to the mean of each class, ``[ways, unlabelled]``; rows sum to 1.
 
-    Args:
-        similar: their similarities with each prototype, over the spread of :class:`SemiSupervisedPrototypes`,
-            ``[ways, unlabelled]``.
+    See :class:`SemiSupervisedPrototypes`; ``similar [ways, unlabelled]`` are similarities over the spread.
     """
     return (similar.log_softmax(0) + similar).softmax(-1)
 
@@ -135,8 +133,8 @@ class PrototypicalNetwork(AbstractLearner):
         z = self.embed({}, support)
         if self.similarity == "cosine":
             return {"@prototypes": prototypes(z, y, ways)}
-        belongs = F.one_hot(y, ways).T.to(z.dtype)
-        return {"@prototypes": belongs @ z / belongs.sum(1, keepdim=True)}
+        members = F.one_hot(y, ways).T.to(z.dtype)
+        return {"@prototypes": members @ z / members.sum(1, keepdim=True)}
 
     def predict_query(self, parameters: Parameters, query: Forward) -> Tensor:
         """Return the similarities with the prototypes."""
@@ -266,19 +264,13 @@ def calibrated_logits(
             f"{query.size(1)}, {query.dtype}."
         )
     positive("temperature", temperature)
-    return transductive_logits(
-        support,
-        y,
-        query,
-        ways=ways,
-        temperature=temperature,
-        steps=at_least("steps", steps, 0),
-        balanced=flag("balanced", balanced),
-    )
+    at_least("steps", steps, 0)
+    flag("balanced", balanced)
+    return transductive_logits(support, y, query, ways, temperature=temperature, steps=steps, balanced=balanced)
 
 
 def transductive_logits(
-    support: Tensor, y: Tensor, query: Tensor, *, ways: int, temperature: float, steps: int, balanced: bool
+    support: Tensor, y: Tensor, query: Tensor, ways: int, *, temperature: float, steps: int, balanced: bool
 ) -> Tensor:
     """Return what :func:`calibrated_logits` returns, without a check of its arguments."""
     query, sums = unit(query), _class_sums(unit(support), y, ways)

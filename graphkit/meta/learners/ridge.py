@@ -103,7 +103,9 @@ class KernelRidge(AbstractLearner):
             z, weights = torch.cat((z, near[chosen.flatten()])), torch.cat((weights, worth.flatten()))
             classes = torch.eye(ways, dtype=z.dtype, device=z.device)
             belongs = torch.cat((belongs, classes.repeat_interleave(chosen.size(1), 0)))
-        root = weights.clamp(min=torch.finfo(z.dtype).tiny).sqrt()[:, None]  # whoever weighs nothing has a slope of 0
+        root = weights.clamp(min=torch.finfo(z.dtype).tiny).sqrt()[
+            :, None
+        ]  # whoever weighs nothing has a gradient of 0
         system = root * self._kernel(z, z) * root.T + self.penalty * torch.eye(len(z), dtype=z.dtype, device=z.device)
         wanted = root * (belongs - 1 / ways)
         try:
