@@ -102,6 +102,7 @@ class WorldLike(Protocol):
 
     def add_gradients(self, model: nn.Module) -> None:
         """Put the sum over all processes in the place of each parameter's gradient."""
+        return
 
     def total(self, value: Tensor) -> Tensor:
         """Return the sum of ``value`` over all processes."""
