@@ -395,10 +395,10 @@ ANSWERED = "a number or a flag, which nobody can edit"
 LENT = "an operator, which hands out copies; law above"
 REMEMBERED = {
     "data.loading:_graph": "a folder of files, which every call reads anew; law above",
-    "meta.cuts:_incidence": INTERNAL,
-    "meta.cuts:_rows": INTERNAL,
-    "meta.features:sparse_rows": INTERNAL,
-    "meta.stacks:stack_of": INTERNAL,
+    "meta.acceleration.subgraph:_incidence": INTERNAL,
+    "meta.acceleration.subgraph:_take_rows": INTERNAL,
+    "meta.acceleration.blocks:_sparse_rows": INTERNAL,
+    "meta.acceleration.gcn_span:gcn_stack": INTERNAL,
     "nn.spectral.polynomial:_checked": ANSWERED,
     "nn.spectral.rescaled:_refuse": ANSWERED,
     "nn.spectral.wavelet:_belong": ANSWERED,
@@ -422,7 +422,7 @@ REMEMBERED = {
     "operators.wavelets.transform:_prepared": ANSWERED,
     # kept for as long as the process runs, or with an object
     "cli.leftovers:sweep_at_exit": ANSWERED,
-    "meta.features:of": "features of parts of a graph, drawn anew for every batch of tasks",
+    "meta.acceleration.blocks:of": "features of parts of a graph, drawn anew for every batch of tasks",
     "metric.relations:different": "of one batch, inside a loss",
     "metric.relations:same": "of one batch, inside a loss",
     "nn.fused:_steps_are_known": ANSWERED,
