@@ -50,7 +50,7 @@ def clear_caches() -> None:
         >>> import graphkit
         >>> graphkit.clear_caches()
     """
-    for name in ("operators.graph_cache", "meta.cuts", "_kernels.memory"):
+    for name in ("operators.graph_cache", "meta.acceleration.model_fingerprint", "_kernels.memory"):
         module = sys.modules.get(f"graphkit.{name}")  # what was never imported keeps nothing
         if module is not None:
             module.forget()

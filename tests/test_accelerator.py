@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from graphkit.meta import MAML, Nodes, Protocol, Rows, TaskSet
+from graphkit.meta import MAML, FewShotProtocol, Nodes, Rows, TaskSet
 from graphkit.metric import (
     AnomalyScorer,
     BatchHardMiner,
@@ -129,10 +129,10 @@ def test_retrieval_and_probes(accelerator, generator):
 def test_learners_on_rows(name, accelerator, rows):  # noqa: F811
     torch.manual_seed(3)
     learner = LEARNERS[name]()
-    tasks = TaskSet.drawn(rows, (0, 1, 2), Protocol(k_shot=3, n_query=4, n_tasks=5))
+    tasks = TaskSet.draw(rows, (0, 1, 2), FewShotProtocol(k_shot=3, n_query=4, n_tasks=5))
 
     def logits_and_slopes(device):
-        there = tasks.over(Rows(rows.x.to(device), rows.y.to(device)))
+        there = tasks.with_items(Rows(rows.x.to(device), rows.y.to(device)))
         learner.to(device).zero_grad()
         learner.meta_loss(there).backward()
         return learner.logits(there).detach(), [p.grad.clone() for p in learner.parameters()]
@@ -165,11 +165,11 @@ def test_few_shot_studies(kind, accelerator):
 @pytest.mark.parametrize("order", [1, 2])
 def test_learners_on_nodes(order, accelerator, nodes):  # noqa: F811
     torch.manual_seed(3)
-    tasks = TaskSet.drawn(nodes, (0, 1, 2), Protocol(k_shot=3, n_query=4, n_tasks=5))
+    tasks = TaskSet.draw(nodes, (0, 1, 2), FewShotProtocol(k_shot=3, n_query=4, n_tasks=5))
     learner = MAML(Encoder(7, 5, 2, conv=GCNConv, dropout=0.0).double(), inner_lr=0.3, inner_steps=3, order=order)
 
     def slopes(device):
-        there = tasks.over(Nodes(*(part.to(device) for part in (nodes.x, nodes.edge_index, nodes.y))))
+        there = tasks.with_items(Nodes(*(part.to(device) for part in (nodes.x, nodes.edge_index, nodes.y))))
         learner.to(device)
         return torch.autograd.grad(learner.meta_loss(there), list(learner.parameters()))
 

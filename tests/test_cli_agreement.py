@@ -112,11 +112,11 @@ def test_embed(call, loss):
 
 def test_few_shot(call):
     from graphkit.cli.class_splits import class_splits
-    from graphkit.meta import Protocol
+    from graphkit.meta import FewShotProtocol
 
     options = ["--class-split", "random:1:4,3,3", "--tasks", "3", "--queries", "3", "--learner", "logistic"]
     code, _, err = call("fewshot", "digits", *options, "--json", "r.json")
     assert code == 0, err
-    data, protocol = graphkit.data.load("digits"), Protocol(n_way=2, k_shot=3, n_query=3, n_tasks=3)
+    data, protocol = graphkit.data.load("digits"), FewShotProtocol(n_way=2, k_shot=3, n_query=3, n_tasks=3)
     study = study_of_classes(data, class_splits("digits", data, "random:1:4,3,3", 2, 0), protocol)
     same(fewshot(study, protocol, with_baselines("logistic", "all"), headline="logistic").record, "r.json")

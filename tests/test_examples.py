@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from graphkit.data import load
-from graphkit.meta import Protocol, TaskSet
+from graphkit.meta import FewShotProtocol, TaskSet
 from graphkit.operators.polynomials import BASES
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -284,7 +284,7 @@ class TestBenchmarks:
         importlib.import_module("_measure").without_beta_warnings()
         sides = importlib.import_module("maml")
         items, losses = sides.graph(300, 6), {}
-        tasks = list(TaskSet.drawn(items, range(7), Protocol(n_way=2, k_shot=3, n_query=4, n_tasks=2)))
+        tasks = list(TaskSet.draw(items, range(7), FewShotProtocol(n_way=2, k_shot=3, n_query=4, n_tasks=2)))
         for side in ("graphkit", "by hand", "sparse", "CSR features"):
             _, meta_loss = sides.loop_of(side, items, 2, "gcn")
             losses[side] = meta_loss(tasks).item()

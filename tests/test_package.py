@@ -12,7 +12,7 @@ import torch
 import graphkit
 from graphkit import operators
 from graphkit._kernels import memory
-from graphkit.meta import cuts
+from graphkit.meta.acceleration import model_fingerprint
 from graphkit.nn import GCNConv
 from graphkit.operators import graph_cache
 
@@ -62,7 +62,7 @@ def test_caches_are_emptied_and_filled_anew():
     graphkit.clear_caches()
     assert not graph_cache._cache
     assert not memory._pool
-    assert not cuts._answers
+    assert not model_fingerprint._probes
     assert bool((held == 1.0).all())  # what is held is not given out again
     assert torch.equal(conv(x, edge_index), before)
 

@@ -28,7 +28,7 @@ from torch.func import functional_call
 
 import graphkit.nn
 from graphkit.data import load
-from graphkit.meta import MAML, Nodes, Protocol, TaskSet
+from graphkit.meta import MAML, FewShotProtocol, Nodes, TaskSet
 from graphkit.nn import Encoder, GCNConv
 from graphkit.operators import sparse_features
 
@@ -93,8 +93,7 @@ def loop_of(side: str, items: Nodes, ways: int, layer: str) -> tuple[nn.Module, 
         made = Encoder(items.channels, HIDDEN, ways, conv=GCNConv, dropout=0.0)
     if side in ("graphkit", "receptive field", "PyG's layers", "plain loop", "double"):
         learner = MAML(made.double() if side == "double" else made, inner_lr=RATE, inner_steps=STEPS)
-        learner.whole = side in ("plain loop", "double")
-        return made, learner.meta_loss
+        return made, (learner.plain() if side in ("plain loop", "double") else learner).meta_loss
     x, edge_index = items.x, items.edge_index
     x = {"sparse": sparse_features, "CSR features": Tensor.to_sparse_csr}.get(side, lambda dense: dense)(x)
     adapted = {"higher": with_higher, "torchopt": with_torchopt}.get(side, by_hand)
@@ -147,8 +146,8 @@ def step_of(side: str, items: Nodes, what: str, layer: str, tasks: int, queries:
     if side == "double":
         items = Nodes(items.x.double(), items.edge_index, items.y)
     ways, shots = CASES[what]
-    protocol = Protocol(n_way=ways, k_shot=shots, n_query=queries, n_tasks=tasks)
-    drawn = list(TaskSet.drawn(items, items.y.unique().tolist(), protocol))
+    protocol = FewShotProtocol(n_way=ways, k_shot=shots, n_query=queries, n_tasks=tasks)
+    drawn = list(TaskSet.draw(items, items.y.unique().tolist(), protocol))
     model, meta_loss = loop_of(side, items, ways, layer)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.0)  # every turn takes the same step
 

@@ -32,7 +32,7 @@ def class_splits(dataset: str, data: Any, wanted: str, ways: int, seed: int) -> 
     name, *arguments = wanted.split(":")
     member("class-split", name, ["all-pairs", "fixed", "random"])
     if name == "fixed":
-        return [ClassSplit.read(Path(":".join(arguments))) if arguments else ClassSplit.fixed(dataset)]
+        return [ClassSplit.read(Path(":".join(arguments))) if arguments else ClassSplit.benchmark(dataset)]
     classes = data.y[data.y >= 0].unique().tolist()
     try:
         numbers = [[int(part) for part in argument.split(",")] for argument in arguments]

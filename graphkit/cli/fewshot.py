@@ -16,7 +16,7 @@ from graphkit.cli.stages import begin
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from graphkit.meta import Protocol
+    from graphkit.meta import FewShotProtocol
     from graphkit.training.fewshot import Study
 
 
@@ -166,7 +166,7 @@ def fewshot(
         "graphkit.training.fewshot.study",
     )
     import graphkit.data
-    from graphkit.meta import Protocol
+    from graphkit.meta import FewShotProtocol
     from graphkit.training.engine.devices import fabric_on, own_device
     from graphkit.training.engine.distributed import World, init_world
     from graphkit.training.fewshot import fewshot as solved
@@ -178,7 +178,7 @@ def fewshot(
     data = graphkit.data.load(dataset)
     sight: dict[str, Any] = {"encoders": encoders, "seed": seed, "device": there}
 
-    def study_of(protocol: Protocol) -> Study:
+    def study_of(protocol: FewShotProtocol) -> Study:
         if across_graphs:
             first = next(iter(data.values()))
             shared = class_split in (None, "shared")
@@ -195,7 +195,7 @@ def fewshot(
     outcomes, sizes = {}, {}
     with rename_arguments(OPTIONS), init_world(there) as world, options.reporter() as reporter:
         for number in shots:
-            protocol = Protocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
+            protocol = FewShotProtocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
             study = study_of(protocol)
             folder = run if len(shots) == 1 else run / f"shots-{number}"
             outcomes[number] = solved(

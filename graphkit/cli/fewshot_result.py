@@ -11,11 +11,11 @@ from graphkit.cli.output import echo, fields, plural, table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from graphkit.meta import Protocol
+    from graphkit.meta import FewShotProtocol
     from graphkit.training.fewshot import FewShotOutcome, FewShotRecord
 
 
-def show(outcome: FewShotOutcome, protocol: Protocol, problems: int) -> None:
+def show(outcome: FewShotOutcome, protocol: FewShotProtocol, problems: int) -> None:
     """Print what was measured, then a row for each method."""
     record = outcome.record
     data, held = record.dataset, record.protocol

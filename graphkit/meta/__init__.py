@@ -1,9 +1,10 @@
-"""Few-shot learning: frozen tasks over the items of graphs, learners that adapt to them, and how they fare."""
+"""Few-shot learning: frozen tasks over the items of graphs, learners that adapt to them, and their evaluation."""
 
-from graphkit.meta.baselines import logistic_regression, pretrained
+from graphkit._deprecated import deprecated_names
+from graphkit.meta.baselines import FeatureWeights, WithinClassWhitening, logistic_regression, pretrain
 from graphkit.meta.class_split import ClassSplit
 from graphkit.meta.evaluation import Evaluation, evaluate
-from graphkit.meta.items import AbstractItems, Graphs, Nodes, Rows
+from graphkit.meta.items import AbstractItems, Graphs, Labels, Nodes, Rows
 from graphkit.meta.learners import (
     ANIL,
     MAML,
@@ -17,11 +18,10 @@ from graphkit.meta.learners import (
     Reptile,
     SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
-    calibrated,
+    calibrated_logits,
 )
-from graphkit.meta.models import FeatureWeights, WithinClassWhitening
-from graphkit.meta.tasks import Episode, Protocol, Task, TaskSet
-from graphkit.meta.training import MetaStep, MetaTrainer, MetaTraining, Trained, meta_trained
+from graphkit.meta.meta_training import MetaStep, MetaTrainer, MetaTraining, MetaTrainingResult, meta_train
+from graphkit.meta.tasks import Episode, FewShotProtocol, Task, TaskSet
 
 __all__ = [
     "ANIL",
@@ -34,15 +34,17 @@ __all__ = [
     "Episode",
     "Evaluation",
     "FeatureWeights",
+    "FewShotProtocol",
     "Graphs",
     "KernelRidge",
+    "Labels",
     "MetaSGD",
     "MetaStep",
     "MetaTrainer",
     "MetaTraining",
+    "MetaTrainingResult",
     "Nodes",
     "ProtoMAML",
-    "Protocol",
     "PrototypicalNetwork",
     "Reptile",
     "Rows",
@@ -50,11 +52,21 @@ __all__ = [
     "SemiSupervisedPrototypes",
     "Task",
     "TaskSet",
-    "Trained",
     "WithinClassWhitening",
-    "calibrated",
+    "calibrated_logits",
     "evaluate",
     "logistic_regression",
-    "meta_trained",
-    "pretrained",
+    "meta_train",
+    "pretrain",
 ]
+
+__getattr__ = deprecated_names(
+    __name__,
+    {
+        "Protocol": "graphkit.meta.tasks.FewShotProtocol",
+        "Trained": "graphkit.meta.meta_training.MetaTrainingResult",
+        "calibrated": "graphkit.meta.learners.prototypical.calibrated_logits",
+        "meta_trained": "graphkit.meta.meta_training.meta_train",
+        "pretrained": "graphkit.meta.baselines.pretrain",
+    },
+)

@@ -1,4 +1,4 @@
-"""The older ways on the same frozen tasks: logistic regression, and a classifier trained on the other classes."""
+"""Few-shot baselines: logistic regression, pre-training on the other classes, feature weights and whitening."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from graphkit._checks import at_least, embeddings, flag, instance, not_negative, positive
 from graphkit.meta.evaluation import Evaluation
-from graphkit.meta.items import Rows, sources_of
-from graphkit.meta.learners.prototypes import balanced_logits
+from graphkit.meta.items import Rows, labelled_sources
+from graphkit.meta.learners.prototypical import balanced_logits
 from graphkit.meta.tasks import TaskSet, require_task_set
 from graphkit.metric.distances import unit_rows
+
+MAX_DIRECTIONS = 512
+"""Most directions that whitening changes."""
 
 
 def logistic_regression(
@@ -31,15 +34,15 @@ def logistic_regression(
         tasks: tasks of :class:`Rows`.
         strength: inverse of the L2 penalty, scikit-learn's ``C``.
         calibrate: how often, 0 or more.
-        balanced: whether calibration knows that every class has as many query items, see :func:`calibrated`.
+        balanced: whether calibration knows that every class has as many query items, see :func:`calibrated_logits`.
 
     Source: Tian et al. (2020), arXiv:2003.11539, for the baseline; Amini & Gallinari (2002), Semi-supervised logistic
     regression, for its calibration (classification EM).
 
     Example:
-        >>> from graphkit.meta import Protocol
+        >>> from graphkit.meta import FewShotProtocol
         >>> items = Rows(torch.eye(2)[torch.arange(40) % 2], torch.arange(40) % 2)
-        >>> logistic_regression(TaskSet.drawn(items, (0, 1), Protocol(n_tasks=2, k_shot=1))).mean
+        >>> logistic_regression(TaskSet.draw(items, (0, 1), FewShotProtocol(n_tasks=2, k_shot=1))).mean
         1.0
     """
     from sklearn.linear_model import LogisticRegression
@@ -61,19 +64,19 @@ def logistic_regression(
             y, rows = episode.support_y.numpy(), np.concatenate((support, query))
             fitted = regression().fit(support, y)
             for _ in range(calibrate):
-                fitted.fit(rows, np.concatenate((y, _guesses(fitted, query, balanced))))
-            guesses = _guesses(fitted, query, balanced and calibrate > 0)
+                fitted.fit(rows, np.concatenate((y, _predict(fitted, query, balanced))))
+            guesses = _predict(fitted, query, balanced and calibrate > 0)
             found.append(float(np.mean(guesses == episode.query_y.numpy())))
     return Evaluation(tuple(found), tasks.fingerprint, calibrate > 0)
 
 
-def _guesses(fitted: Any, query: np.ndarray, balanced: bool) -> np.ndarray:
+def _predict(fitted: Any, query: np.ndarray, balanced: bool) -> np.ndarray:
     if not balanced:
         return fitted.predict(query)
     return balanced_logits(torch.from_numpy(fitted.predict_log_proba(query))).argmax(-1).numpy()
 
 
-def pretrained(
+def pretrain(
     body: nn.Module,
     channels: int,
     sources: Sequence[tuple[Rows, Sequence[int]]],
@@ -97,12 +100,12 @@ def pretrained(
     Example:
         >>> items = Rows(torch.eye(4)[torch.arange(40) % 4], torch.arange(40) % 4)
         >>> body = nn.Linear(4, 3)
-        >>> pretrained(body, 3, [(items, (0, 1, 2))], epochs=5)
+        >>> pretrain(body, 3, [(items, (0, 1, 2))], epochs=5)
     """
     instance("body", body, nn.Module, "a torch.nn.Module")
     at_least("channels", channels, 1)
     not_negative("l2", l2)
-    sources = sources_of("sources", sources)
+    sources = labelled_sources("sources", sources)
     classes = sorted({label for _, labels in sources for label in labels})
     numbers = {label: number for number, label in enumerate(classes)}
     first = next(body.parameters())
@@ -123,3 +126,93 @@ def pretrained(
             raise ValueError(f"`channels` must be the number of outputs of `body` ({z.size(-1)}), got {channels}.")
         F.cross_entropy(head(z), y).backward()
         optimizer.step()
+
+
+class FeatureWeights(nn.Module):
+    r"""Scales each feature, :math:`x \odot w`, and begins at 1, where it changes nothing.
+
+    Args:
+        channels: number of features.
+
+    Source: the diagonal metric of Xing et al. (2002), "Distance metric learning with application to clustering".
+
+    Example:
+        >>> FeatureWeights(3)(torch.ones(2, 3)).tolist()
+        [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(at_least("channels", channels, 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scaled rows."""
+        return x * self.weight
+
+
+class WithinClassWhitening(nn.Module):
+    r"""Within-class whitening: shrinks the directions in which items of one class differ.
+
+    With :math:`\Sigma` the covariance of known items around the means of their classes, and :math:`\sigma` its largest
+    eigenvalue, the map is :math:`(\Sigma / \sigma + \lambda)^{-1/2}` times :math:`\lambda^{1/2}`, so that directions in
+    which nothing is known to differ stay as they are. Where there are more than 512 directions, the others stay too, in
+    which items differ least, and random projections from a fixed start find those. Nothing is learnt step by step.
+
+    Args:
+        sources: items, and the labels of the classes that are known in them.
+        shrinkage: :math:`\lambda`, above 0; the smaller, the rounder. It may be set to another value later.
+
+    Raises:
+        ValueError: for no class that is known with two items, which differ.
+
+    Source: Hatch, Kajarekar & Stolcke (2006), "Within-class covariance normalization for SVM-based speaker
+    recognition"; smoothed by the identity as there, but relative to the largest eigenvalue.
+
+    Example:
+        >>> items = Rows(torch.tensor([[-3.0, 0.0], [3.0, 0.0], [-3.0, 5.0], [3.0, 5.0]]), torch.tensor([0, 0, 1, 1]))
+        >>> WithinClassWhitening([(items, (0, 1))], shrinkage=1 / 3)(torch.ones(1, 2))
+        tensor([[0.5000, 1.0000]])
+    """
+
+    directions: Tensor
+    share: Tensor
+
+    def __init__(self, sources: Sequence[tuple[Rows, Sequence[int]]], *, shrinkage: float = 1.0) -> None:
+        super().__init__()
+        self.shrinkage = positive("shrinkage", shrinkage)
+        sources = labelled_sources("sources", sources)
+        classes = [items.x[items.y == label] for items, labels in sources for label in labels]
+        largest = max((float(x.detach().abs().max()) for x in classes if x.numel()), default=0.0)
+        # In parts of the largest number, whose squares neither overflow nor vanish, in float32 at least.
+        classes = [x.to(torch.promote_types(x.dtype, torch.float32)) / (largest or 1.0) for x in classes]
+        known = torch.cat([x - x.mean(0) for x in classes]) if classes else torch.zeros(0, 0)
+        if not known.count_nonzero():
+            raise ValueError("`sources` must hold a class of two items that differ.")
+        dtype = embeddings("sources", sources[0][0].x).dtype
+        if min(known.shape) <= MAX_DIRECTIONS:
+            _, spread, directions = torch.linalg.svd(known, full_matrices=False)
+        else:
+            basis = _leading_directions(known, MAX_DIRECTIONS)
+            _, spread, directions = torch.linalg.svd(known @ basis, full_matrices=False)
+            directions = directions @ basis.T
+        self.register_buffer("directions", directions.to(dtype))
+        self.register_buffer("share", (spread / spread[0]).square().to(dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the rows, whitened."""
+        change = (1 + self.share / self.shrinkage).rsqrt() - 1
+        return x + (x @ self.directions.T * change) @ self.directions
+
+
+def _leading_directions(x: Tensor, count: int, rounds: int = 2) -> Tensor:
+    """Return an orthonormal basis of nearly the first right singular vectors of ``x``, ``[columns, count]``.
+
+    Subspace iteration from a start of its own generator, so that no other random number changes.
+
+    Source: Halko, Martinsson & Tropp (2011), arXiv:0909.4061, algorithm 4.4.
+    """
+    drawn = torch.randn(x.size(1), count, dtype=x.dtype, generator=torch.Generator().manual_seed(0))
+    basis = drawn.to(x.device)
+    for _ in range(rounds + 1):
+        basis = torch.linalg.qr(x.T @ (x @ basis)).Q
+    return basis

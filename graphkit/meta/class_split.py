@@ -1,4 +1,4 @@
-"""Which classes train, select and test: the first thing a few-shot result depends on."""
+"""Class splits: which classes train, select and test, the first thing a few-shot result depends on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from graphkit._checks import at_least, instance, integer_list
+from graphkit._deprecated import deprecated_method
 from graphkit.data.catalog.fixed_classes import fixed_classes
 
 
@@ -79,20 +80,20 @@ class ClassSplit:
             )
         if sum(counts) > len(labels):
             raise ValueError(f"`counts` {counts} ask for {sum(counts)} classes, but there are {len(labels)}.")
-        drawn = [labels[place] for place in torch.randperm(len(labels), generator=generator).tolist()]
-        train, validation, test = counts
-        cuts = drawn[:train], drawn[train : train + validation], drawn[train + validation : train + validation + test]
-        return ClassSplit(*(tuple(sorted(part)) for part in cuts))
+        order = iter([labels[place] for place in torch.randperm(len(labels), generator=generator).tolist()])
+        return ClassSplit(*(tuple(sorted(itertools.islice(order, count))) for count in counts))
 
     @staticmethod
-    def fixed(name: str) -> ClassSplit:
-        """Return the split of a data set that others fixed, from its file; see ``graphkit.data.catalog.fixed_classes``.
+    def benchmark(name: str) -> ClassSplit:
+        """Return the published class split of a data set, from its file; see ``graphkit.data.catalog.fixed_classes``.
 
         Raises:
             ValueError: if nobody fixed one.
         """
         found = fixed_classes(name)
         return ClassSplit(found.train, found.val, found.test)
+
+    fixed = deprecated_method("benchmark")
 
     @staticmethod
     def read(path: Path | str) -> ClassSplit:

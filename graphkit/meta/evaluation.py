@@ -1,8 +1,7 @@
-"""How a learner fares on frozen tasks: accuracy of each, mean and interval, with and without calibration."""
+"""Few-shot evaluation on frozen tasks: accuracy of each, mean and interval, with and without calibration."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +10,10 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, flag, instance, require_finite_logits
-from graphkit.meta.learners.abstract import AbstractLearner, Shown
-from graphkit.meta.learners.prototypes import calibrated_logits
+from graphkit._deprecated import deprecated_method
+from graphkit.meta.learners.abstract_learner import AbstractLearner, Forward
+from graphkit.meta.learners.gradient_learner import AbstractGradientLearner
+from graphkit.meta.learners.prototypical import transductive_logits
 from graphkit.meta.tasks import Task, TaskSet, require_task_set
 
 
@@ -52,7 +53,7 @@ class Evaluation:
         """Half the width of the 95 % interval of the mean, by the normal approximation; 0 for one task."""
         return 1.96 * self.standard_error
 
-    def over(self, other: Evaluation) -> Evaluation:
+    def difference(self, other: Evaluation) -> Evaluation:
         """Return the paired differences to another learner on the same tasks.
 
         Raises:
@@ -62,6 +63,8 @@ class Evaluation:
             raise ValueError("a paired difference needs the same tasks; these fingerprints differ.")
         paired = zip(self.accuracies, other.accuracies, strict=True)
         return Evaluation(tuple(mine - theirs for mine, theirs in paired), self.tasks)
+
+    over = deprecated_method("difference")
 
 
 @torch.no_grad()
@@ -79,9 +82,9 @@ def evaluate(
     Args:
         learner: any learner.
         tasks: frozen tasks.
-        steps: inner steps in place of the learner's own; 0 keeps those.
+        steps: inner steps in place of the learner's own, of one that takes some; 0 keeps those.
         calibrate: steps in which query items move the prototypes of the adapted representation, which then decide in
-            the place of the learner's own head, see :func:`calibrated`; 0 for none.
+            the place of the learner's own head, see :func:`calibrated_logits`; 0 for none.
         balanced: whether calibration knows that every class has as many query items.
         batch: tasks at a time.
 
@@ -93,9 +96,9 @@ def evaluate(
     Source: Dhillon et al. (2020), arXiv:1909.02729, for reporting both settings apart.
 
     Example:
-        >>> from graphkit.meta import Protocol, PrototypicalNetwork, Rows
+        >>> from graphkit.meta import FewShotProtocol, PrototypicalNetwork, Rows
         >>> items = Rows(torch.eye(2)[torch.arange(40) % 2], torch.arange(40) % 2)
-        >>> tasks = TaskSet.drawn(items, (0, 1), Protocol(k_shot=1, n_tasks=10))
+        >>> tasks = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=1, n_tasks=10))
         >>> evaluate(PrototypicalNetwork(torch.nn.Identity()), tasks).mean
         1.0
     """
@@ -119,9 +122,8 @@ def accuracies(
     instance("learner", learner, AbstractLearner, "a learner, such as MAML(model)")
     at_least("calibrate", calibrate, 0)
     flag("balanced", balanced)
-    if at_least("steps", steps, 0) and hasattr(learner, "inner_steps"):
-        learner = copy.copy(learner)  # another thread may be using it
-        learner.inner_steps = steps  # type: ignore[assignment]  # a module's attribute
+    if at_least("steps", steps, 0) and isinstance(learner, AbstractGradientLearner):
+        learner = learner.with_inner_loop(steps=steps)
     if torch.is_inference_mode_enabled():  # in which no learner could take a gradient step
         with torch.inference_mode(False), torch.no_grad():
             return accuracies(learner, tasks, calibrate=calibrate, balanced=balanced, batch=batch)
@@ -137,11 +139,11 @@ def accuracies(
 
 
 def _calibrated_logits(learner: AbstractLearner, tasks: Sequence[Task], steps: int, balanced: bool) -> Tensor:
-    """Return logits from prototypes that the query has moved, in the adapted representation."""
+    """Return logits from prototypes that the query has refined, in the adapted representation."""
 
-    def solve(support: Shown, query: Shown, y: Tensor, ways: int) -> Tensor:
-        parameters = learner.adapted(support, y, ways)
-        here, there = (learner.represented(parameters, part) for part in (support, query))
-        return calibrated_logits(here, y, there, ways=ways, temperature=0.1, steps=steps, balanced=balanced)
+    def solve(support: Forward, query: Forward, y: Tensor, ways: int) -> Tensor:
+        parameters = learner.adapt_to_support(support, y, ways)
+        z_support, z_query = learner.embed(parameters, support), learner.embed(parameters, query)
+        return transductive_logits(z_support, y, z_query, ways, temperature=0.1, steps=steps, balanced=balanced)
 
-    return learner.each(tasks, solve)
+    return learner.map_tasks(tasks, solve)

@@ -1,11 +1,11 @@
-"""What is classified: nodes of a graph, rows of a table, whole graphs. A model maps them to outputs, one row each."""
+"""Items to classify: nodes of a graph, rows of a table, whole graphs; a model maps each to one row of outputs."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor, strided
 
@@ -13,7 +13,7 @@ from graphkit._checks import edge_index_in_range, instance, integer_labels, inte
 from graphkit.data.graphset import GraphSet
 from graphkit.operators import SparseOperator
 
-Call = Callable[..., Tensor]
+ModelCall: TypeAlias = Callable[..., Tensor]
 """A model with its parameters put in."""
 
 
@@ -28,8 +28,43 @@ class AbstractItems(ABC):
         """Features of what a model is given."""
 
     @abstractmethod
-    def outputs(self, call: Call, index: Tensor) -> Tensor:
+    def outputs(self, call: ModelCall, index: Tensor) -> Tensor:
         """Return the model's outputs for some items, ``[items, channels]``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels(AbstractItems):
+    """Labels alone, from which tasks are drawn before their items are there; see ``TaskSet.with_items``.
+
+    Args:
+        y: labels ``[items]``; -1 for none.
+
+    Raises:
+        TypeError: for labels that are not integers.
+
+    Example:
+        >>> import torch
+        >>> Labels(torch.tensor([0, 1, 1])).channels
+        0
+    """
+
+    y: Tensor
+
+    def __post_init__(self) -> None:
+        integer_labels("y", self.y, tensor("y", self.y).numel())
+
+    @property
+    def channels(self) -> int:
+        """None."""
+        return 0
+
+    def outputs(self, call: ModelCall, index: Tensor) -> Tensor:
+        """Refuse: there is nothing for a model to see.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("these tasks are of labels alone; give them items first, by `tasks.with_items(items)`.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +89,7 @@ class Rows(AbstractItems):
     y: Tensor
 
     def __post_init__(self) -> None:
-        _features(self.x, Tensor)
+        _require_features(self.x, Tensor)
         integer_labels("y", self.y, len(self.x))
 
     @property
@@ -62,7 +97,7 @@ class Rows(AbstractItems):
         """Features of a row."""
         return self.x.size(-1)
 
-    def outputs(self, call: Call, index: Tensor) -> Tensor:
+    def outputs(self, call: ModelCall, index: Tensor) -> Tensor:
         """Return the outputs of the rows."""
         return call(self.x[index])
 
@@ -96,7 +131,7 @@ class Nodes(AbstractItems):
     edge_weight: Tensor | None = None
 
     def __post_init__(self) -> None:
-        _features(self.x, (Tensor, SparseOperator))
+        _require_features(self.x, (Tensor, SparseOperator))
         integer_labels("y", self.y, self.x.size(0))
         instance("edge_index", self.edge_index, (Tensor, SparseOperator), "a tensor [2, edges] or a sparse matrix")
         if type(self.edge_index) is not Tensor or self.edge_index.layout != strided:
@@ -110,7 +145,7 @@ class Nodes(AbstractItems):
         """Features of a node."""
         return int(self.x.size(-1))
 
-    def outputs(self, call: Call, index: Tensor) -> Tensor:
+    def outputs(self, call: ModelCall, index: Tensor) -> Tensor:
         """Return the outputs of some nodes."""
         if self.edge_weight is None:
             return call(self.x, self.edge_index)[index]
@@ -154,13 +189,13 @@ class Graphs(AbstractItems):
         """Features of a node."""
         return int(self.graphs.num_node_features)
 
-    def outputs(self, call: Call, index: Tensor) -> Tensor:
+    def outputs(self, call: ModelCall, index: Tensor) -> Tensor:
         """Return the outputs of some graphs."""
         batch = self.graphs.batch(index)
         return call(batch.x, batch.edge_index, batch.batch)
 
 
-def _features(x: Any, kinds: type | tuple[type, ...]) -> None:
+def _require_features(x: Any, kinds: type | tuple[type, ...]) -> None:
     """Refuse features that are none, or no rows."""
     if not isinstance(x, kinds):
         tensor("x", x)
@@ -168,7 +203,7 @@ def _features(x: Any, kinds: type | tuple[type, ...]) -> None:
         raise ValueError(f"`x` must have shape [items, features], got {list(x.shape)}.")
 
 
-def sources_of(argument: str, sources: Any) -> list[tuple[Rows, tuple[int, ...]]]:
+def labelled_sources(argument: str, sources: Any) -> list[tuple[Rows, tuple[int, ...]]]:
     """Return rows and the labels that are known in them, or refuse anything else.
 
     Raises:

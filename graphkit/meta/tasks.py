@@ -1,4 +1,4 @@
-"""Tasks: N classes, K labelled items of each, some more to be told apart; and frozen sets of them."""
+"""N-way K-shot tasks: support and query items of some classes, and frozen sets of such tasks."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphkit._checks import at_least, instance, integer_list, item_ids
+from graphkit._deprecated import deprecated_method
 from graphkit.meta.items import AbstractItems
 
 
 @dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """What a few-shot figure depends on besides the data and the classes.
+class FewShotProtocol:
+    """N-way K-shot protocol: what a few-shot figure depends on besides the data and the classes.
 
     Args:
         n_way: classes of a task, at least 2.
         k_shot: labelled items of each class, at least 1.
-        n_query: items of each class to be told apart, at least 1.
+        n_query: query items of each class, to be classified, at least 1.
         n_tasks: tasks of a set, at least 1.
         seed: of the draws, 0 or more.
 
     Example:
-        >>> Protocol(n_way=2, k_shot=1).n_query
+        >>> FewShotProtocol(n_way=2, k_shot=1).n_query
         12
     """
 
@@ -51,7 +52,7 @@ class Episode:
 
     Args:
         support: labelled items ``[ways, shots]``.
-        query: items to be told apart ``[ways, queries]``.
+        query: items to be classified ``[ways, queries]``.
         classes: labels of the classes ``[ways]``.
 
     Raises:
@@ -88,15 +89,15 @@ class Episode:
     @property
     def support_y(self) -> Tensor:
         """The task's own label of each support item, ``[ways * shots]``."""
-        return _numbered(self.support)
+        return _local_labels(self.support)
 
     @property
     def query_y(self) -> Tensor:
         """The task's own label of each query item, ``[ways * queries]``."""
-        return _numbered(self.query)
+        return _local_labels(self.query)
 
 
-def _numbered(items: Tensor) -> Tensor:
+def _local_labels(items: Tensor) -> Tensor:
     return torch.arange(len(items), device=items.device).repeat_interleave(items.size(1))
 
 
@@ -115,7 +116,7 @@ class Task:
     Example:
         >>> from graphkit.meta.items import Rows
         >>> items = Rows(torch.eye(8), torch.arange(8) // 4)
-        >>> task = TaskSet.drawn(items, (0, 1), Protocol(k_shot=1, n_query=2, n_tasks=1))[0]
+        >>> task = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=1, n_query=2, n_tasks=1))[0]
         >>> task.episode.support.shape, task.episode.query.shape
         (torch.Size([2, 1]), torch.Size([2, 2]))
     """
@@ -149,40 +150,38 @@ class TaskSet(Sequence[Task]):
     Example:
         >>> from graphkit.meta.items import Rows
         >>> items = Rows(torch.eye(30), torch.arange(30) % 3)
-        >>> tasks = TaskSet.drawn(items, (0, 2), Protocol(k_shot=2, n_query=3, n_tasks=5))
+        >>> tasks = TaskSet.draw(items, (0, 2), FewShotProtocol(k_shot=2, n_query=3, n_tasks=5))
         >>> len(tasks), tasks[4].episode.support.shape
         (5, torch.Size([2, 2]))
-        >>> tasks.fingerprint == TaskSet.drawn(items, (0, 2), tasks.protocol).fingerprint
+        >>> tasks.fingerprint == TaskSet.draw(items, (0, 2), tasks.protocol).fingerprint
         True
     """
 
     items: AbstractItems
-    protocol: Protocol
+    protocol: FewShotProtocol
     chosen: Tensor
     classes: Tensor
 
     def __post_init__(self) -> None:
         instance("items", self.items, AbstractItems, "items, such as Rows(x, y)")
-        protocol = instance("protocol", self.protocol, Protocol, "a Protocol")
+        protocol = instance("protocol", self.protocol, FewShotProtocol, "a FewShotProtocol")
         item_ids("chosen", self.chosen, "tasks, ways, shots + queries", len(self.items.y))
         form = protocol.n_way, protocol.k_shot + protocol.n_query
+        shape, counts = list(self.chosen.shape), self.chosen.shape[:2]
         if self.chosen.shape[1:] != form:
-            wanted = f"[tasks, {form[0]}, {form[1]}]"
-            raise ValueError(f"`chosen` must have shape {wanted} by the protocol, got {list(self.chosen.shape)}.")
-        if item_ids("classes", self.classes, "tasks, ways").shape != self.chosen.shape[:2]:
-            raise ValueError(
-                f"`classes` must have shape [tasks, ways] = {list(self.chosen.shape[:2])}, got "
-                f"{list(self.classes.shape)}."
-            )
+            raise ValueError(f"`chosen` must have shape [tasks, {form[0]}, {form[1]}] by the protocol, got {shape}.")
+        if item_ids("classes", self.classes, "tasks, ways").shape != counts:
+            found = list(self.classes.shape)
+            raise ValueError(f"`classes` must have shape [tasks, ways] = {list(counts)}, got {found}.")
 
     @staticmethod
-    def drawn(
-        items: AbstractItems, classes: Sequence[int], protocol: Protocol, *, within: Tensor | None = None
+    def draw(
+        items: AbstractItems, classes: Sequence[int], protocol: FewShotProtocol, *, within: Tensor | None = None
     ) -> TaskSet:
-        """Return tasks of these classes.
+        """Draw tasks of these classes, which look at the labels of the items alone.
 
         Args:
-            items: what they are drawn from.
+            items: what they are drawn from; ``Labels(y)`` where the items come later, see :meth:`with_items`.
             classes: labels to draw the classes of a task from.
             protocol: how many of what.
             within: the items that may be drawn, ``[allowed]``; all that are labelled when left out.
@@ -192,21 +191,12 @@ class TaskSet(Sequence[Task]):
                 label of items of no class; and for items that do not exist.
         """
         instance("items", items, AbstractItems, "items, such as Rows(x, y)")
-        instance("protocol", protocol, Protocol, "a Protocol")
+        instance("protocol", protocol, FewShotProtocol, "a FewShotProtocol")
         labels, classes = items.y.cpu().numpy(), sorted(set(integer_list("classes", classes)))
         if classes and classes[0] < 0:
             raise ValueError(f"`classes` must be labels of 0 or more, got {classes}.")
         if within is not None:
-            instance("within", within, Tensor, "a tensor of numbers of items")
-            if within.dtype == torch.bool or within.is_floating_point() or within.dim() != 1:
-                raise ValueError(
-                    f"`within` must be integers of shape [items], got {within.dtype} {list(within.shape)}."
-                )
-            if len(within) and not 0 <= int(within.min()) <= int(within.max()) < len(labels):
-                raise ValueError(f"`within` must name items from 0 to {len(labels) - 1}.")
-            outside = np.ones(len(labels), dtype=bool)
-            outside[within.cpu().numpy()] = False
-            labels = np.where(outside, -1, labels)
+            labels = _labels_within(labels, within)
         if protocol.n_way > len(classes):
             raise ValueError(f"`n_way` is {protocol.n_way}, but there are {len(classes)} classes to draw from.")
         wanted = protocol.k_shot + protocol.n_query
@@ -218,13 +208,13 @@ class TaskSet(Sequence[Task]):
                     f"{protocol.k_shot} + `n_query` {protocol.n_query}); ask for fewer, or leave the class out."
                 )
         chosen = np.empty((protocol.n_tasks, protocol.n_way, wanted), dtype=np.int64)
-        named = np.empty((protocol.n_tasks, protocol.n_way), dtype=np.int64)
+        drawn = np.empty((protocol.n_tasks, protocol.n_way), dtype=np.int64)
         for number in range(protocol.n_tasks):
-            random = np.random.default_rng([protocol.seed, number])
-            named[number] = random.choice(classes, protocol.n_way, replace=False)
-            for way, label in enumerate(named[number].tolist()):
+            random = np.random.default_rng([protocol.seed, number])  # of this task alone, however many there are
+            drawn[number] = random.choice(classes, protocol.n_way, replace=False)
+            for way, label in enumerate(drawn[number].tolist()):
                 chosen[number, way] = random.choice(members[label], wanted, replace=False)
-        return TaskSet(items, protocol, torch.from_numpy(chosen), torch.from_numpy(named))
+        return TaskSet(items, protocol, torch.from_numpy(chosen), torch.from_numpy(drawn))
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -256,7 +246,7 @@ class TaskSet(Sequence[Task]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TaskSet) and self.fingerprint == other.fingerprint
 
-    def over(self, items: AbstractItems) -> TaskSet:
+    def with_items(self, items: AbstractItems) -> TaskSet:
         """Return the same tasks over another view of the same items: embeddings in place of features.
 
         Raises:
@@ -266,6 +256,9 @@ class TaskSet(Sequence[Task]):
         if not torch.equal(items.y.cpu(), self.items.y.cpu()):
             raise ValueError("`items` must be the same items in the same order: their labels differ.")
         return TaskSet(items, self.protocol, self.chosen, self.classes)
+
+    drawn = deprecated_method("draw")
+    over = deprecated_method("with_items")
 
     def save(self, path: Path | str) -> None:
         """Write the tasks to a safetensors file, protocol and fingerprint beside them."""
@@ -284,7 +277,7 @@ class TaskSet(Sequence[Task]):
             with safe_open(path, "pt") as file:
                 about = dict(file.metadata() or {})
                 expected = about.pop("fingerprint", None)
-                protocol = Protocol(**{name: int(value) for name, value in about.items()})
+                protocol = FewShotProtocol(**{name: int(value) for name, value in about.items()})
                 chosen, classes = file.get_tensor("chosen"), file.get_tensor("classes")
         except (SafetensorError, TypeError, ValueError) as error:
             raise ValueError(f"{str(path)!r} holds no tasks that `TaskSet.save` wrote.") from error
@@ -296,18 +289,30 @@ class TaskSet(Sequence[Task]):
         return TaskSet(items, protocol, chosen, classes)
 
 
-def _fingerprint(protocol: Protocol, chosen: Tensor, classes: Tensor) -> str:
+def _labels_within(labels: np.ndarray, within: Tensor) -> np.ndarray:
+    """Return the labels of some items, and -1 for all others."""
+    instance("within", within, Tensor, "a tensor of numbers of items")
+    if within.dtype == torch.bool or within.is_floating_point() or within.dim() != 1:
+        raise ValueError(f"`within` must be integers of shape [items], got {within.dtype} {list(within.shape)}.")
+    if len(within) and not 0 <= int(within.min()) <= int(within.max()) < len(labels):
+        raise ValueError(f"`within` must name items from 0 to {len(labels) - 1}.")
+    outside = np.ones(len(labels), dtype=bool)
+    outside[within.cpu().numpy()] = False
+    return np.where(outside, -1, labels)
+
+
+def _fingerprint(protocol: FewShotProtocol, chosen: Tensor, classes: Tensor) -> str:
     digest = hashlib.sha256(repr(asdict(protocol)).encode())
     for part in (chosen, classes):
         digest.update(part.numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
-def require_task_set(argument: str, given: Any, instead: str) -> None:
+def require_task_set(argument: str, value: Any, instead: str) -> None:
     """Refuse what is no frozen set of tasks: a figure without a fingerprint cannot be compared.
 
     Raises:
         TypeError: for anything else; ``instead`` says what to give.
     """
-    if not isinstance(given, TaskSet):
-        raise TypeError(f"`{argument}` must be {instead}, got {type(given).__name__}.")
+    if not isinstance(value, TaskSet):
+        raise TypeError(f"`{argument}` must be {instead}, got {type(value).__name__}.")

@@ -15,7 +15,7 @@ import graphkit.metric
 from graphkit.data import ClassBatches, GraphSet, NestedFolds, Split, import_graph, load, open_stored, partition, store
 from graphkit.data.splits import PROTOCOLS, FileMasks, Public, SplitProtocol
 from graphkit.data.validation import class_count
-from graphkit.meta import ClassSplit, Nodes, Protocol, Rows, TaskSet
+from graphkit.meta import ClassSplit, FewShotProtocol, Nodes, Rows, TaskSet
 from graphkit.training import nested_cross_validation, recipe, train
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.fewshot import study_of_classes, study_of_graphs
@@ -78,7 +78,7 @@ def test_nested_folds_and_batches_go_by_the_classes_that_are_there(names):
 
 @pytest.mark.parametrize("names", GAPS)
 def test_tasks_are_drawn_by_classes_of_any_numbers(names):
-    protocol, y = Protocol(n_way=2, k_shot=2, n_query=3, n_tasks=5), spread(LABELS, names)
+    protocol, y = FewShotProtocol(n_way=2, k_shot=2, n_query=3, n_tasks=5), spread(LABELS, names)
     data = graph(y)
     for items in (Rows(data.x, y), Nodes(data.x, data.edge_index, y)):
         tasks = TaskSet.drawn(items, sorted(names), protocol)
@@ -88,7 +88,7 @@ def test_tasks_are_drawn_by_classes_of_any_numbers(names):
 
 @pytest.mark.parametrize("names", GAPS)
 def test_few_shot_studies_take_classes_of_any_numbers(names):
-    protocol = Protocol(n_way=2, k_shot=1, n_query=2, n_tasks=2)
+    protocol = FewShotProtocol(n_way=2, k_shot=1, n_query=2, n_tasks=2)
     y = torch.arange(90) % 6
     six = torch.cat([torch.tensor(names), max(names) + 1 + torch.arange(3)])
     split = ClassSplit(*(tuple(six.view(3, 2)[part].tolist()) for part in range(3)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphkit.meta import Nodes, Protocol, Rows, TaskSet
+from graphkit.meta import FewShotProtocol, Nodes, Rows, TaskSet
 
 
 @pytest.fixture(autouse=True)
@@ -30,4 +30,4 @@ def nodes(rows) -> Nodes:
 
 @pytest.fixture
 def tasks(rows) -> TaskSet:
-    return TaskSet.drawn(rows, (0, 1, 2), Protocol(n_way=2, k_shot=3, n_query=4, n_tasks=5))
+    return TaskSet.draw(rows, (0, 1, 2), FewShotProtocol(n_way=2, k_shot=3, n_query=4, n_tasks=5))

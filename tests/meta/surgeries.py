@@ -25,7 +25,7 @@ from graphkit.meta import Nodes
 from graphkit.nn import Encoder, GCNConv
 from graphkit.operators import SparseOperator, sparse_features
 from tests.meta.inner_layers import WIDTH
-from tests.meta.test_cuts import graph
+from tests.meta.test_subgraph import graph
 
 
 def map_of(conv: nn.Module) -> nn.Module:

@@ -12,8 +12,8 @@ from graphkit.meta import (
     MAML,
     AbstractLearner,
     FeatureWeights,
+    FewShotProtocol,
     KernelRidge,
-    Protocol,
     ProtoMAML,
     PrototypicalNetwork,
     Reptile,
@@ -22,11 +22,11 @@ from graphkit.meta import (
     SemiSupervisedPrototypes,
     TaskSet,
     WithinClassWhitening,
-    calibrated,
+    calibrated_logits,
     evaluate,
     logistic_regression,
 )
-from graphkit.meta.learners import prototypes
+from graphkit.meta.learners import prototypical
 from tests.meta import test_learners
 
 Make = Callable[[nn.Module, Tensor], AbstractLearner]
@@ -50,7 +50,7 @@ BY_VALUE: dict[str, Make] = {
 }
 
 Y = torch.arange(40) % 2
-TASKS = TaskSet.drawn(Rows(torch.zeros(40, 1), Y), (0, 1), Protocol(k_shot=3, n_query=4, n_tasks=2))
+TASKS = TaskSet.draw(Rows(torch.zeros(40, 1), Y), (0, 1), FewShotProtocol(k_shot=3, n_query=4, n_tasks=2))
 SUPPORT, QUERY = TASKS[0].episode.support.flatten(), TASKS[0].episode.query.flatten()
 
 
@@ -89,7 +89,7 @@ SCALES = {torch.float64: (2.0**-300, 2.0**300), torch.float32: (2.0**-60, 2.0**6
 
 
 def learner_of(make: Make, x: Tensor) -> tuple[AbstractLearner, list]:
-    tasks = list(TASKS.over(Rows(x, Y)))
+    tasks = list(TASKS.with_items(Rows(x, Y)))
     return make(FeatureWeights(4), x[:9]).to(x.dtype), tasks
 
 
@@ -152,15 +152,15 @@ def test_half_precision_is_the_rounded_result(name):
 
 def test_euclidean_prototypes_do_not_depend_on_the_origin():
     x, learner = drawn(), PrototypicalNetwork(nn.Identity(), similarity="euclidean")
-    expected = learner.logits(list(TASKS.over(Rows(x, Y))))
-    found = learner.logits(list(TASKS.over(Rows(x + 2.0**26, Y))))
+    expected = learner.logits(list(TASKS.with_items(Rows(x, Y))))
+    found = learner.logits(list(TASKS.with_items(Rows(x + 2.0**26, Y))))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)  # features themselves are rounded to 1e-8
 
 
 def test_the_prototypes_of_the_report():
     """A zero row is of no direction and moves no prototype: the class's is that of its other row."""
     x = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 3.0]], requires_grad=True)
-    found = prototypes.centres(x, torch.tensor([0, 0, 1, 1]), 2)
+    found = prototypical.prototypes(x, torch.tensor([0, 0, 1, 1]), 2)
     torch.testing.assert_close(found, torch.eye(2))
     (slope,) = torch.autograd.grad((found @ torch.tensor([1.0, 2.0])).sum(), x, create_graph=True)
     torch.testing.assert_close(slope, torch.tensor([[0.0, 2.0], [0.0, 0.0], [0.5, 0.0], [1 / 6, 0.0]]))
@@ -172,7 +172,7 @@ def test_the_prototypes_of_the_report():
 @pytest.mark.parametrize("kind", KINDS)
 def test_calibration_is_finite(kind, balanced):
     x = KINDS[kind]()
-    found = calibrated(x[SUPPORT], TASKS[0].episode.support_y, x[QUERY], ways=2, balanced=balanced)
+    found = calibrated_logits(x[SUPPORT], TASKS[0].episode.support_y, x[QUERY], ways=2, balanced=balanced)
     assert found.isfinite().all()
 
 
@@ -180,9 +180,9 @@ def test_calibration_is_finite(kind, balanced):
 def test_every_learner_is_evaluated_on_them(kind):
     for make in BY_DIRECTION.values():
         learner, tasks = learner_of(make, KINDS[kind]())
-        found = evaluate(learner, TASKS.over(tasks[0].items))
+        found = evaluate(learner, TASKS.with_items(tasks[0].items))
         assert all(0 <= accuracy <= 1 for accuracy in found.accuracies)
-    logistic_regression(TASKS.over(Rows(KINDS[kind](), Y)))
+    logistic_regression(TASKS.with_items(Rows(KINDS[kind](), Y)))
 
 
 def whitened(x: Tensor) -> Tensor:
@@ -204,7 +204,7 @@ def test_whitening_is_finite(kind):
 
 
 def test_whitening_of_few_directions_does_not_depend_on_scale(monkeypatch):
-    monkeypatch.setattr("graphkit.meta.models.DIRECTIONS", 2)
+    monkeypatch.setattr("graphkit.meta.baselines.MAX_DIRECTIONS", 2)
     x = drawn()
     for scale in SCALES[torch.float64]:
         torch.testing.assert_close(whitened(x * scale) / scale, whitened(x), rtol=0, atol=1e-12)
@@ -214,7 +214,7 @@ def test_whitening_of_rows_that_are_not_numbers_is_refused():
     with pytest.raises(ValueError, match="`sources` must be finite"):
         whitened(with_rows(SUPPORT[:1], torch.nan))
     with pytest.raises(ValueError, match=r"`tasks\.items\.x` must be finite"):
-        logistic_regression(TASKS.over(Rows(with_rows(SUPPORT[:1], torch.nan), Y)))
+        logistic_regression(TASKS.with_items(Rows(with_rows(SUPPORT[:1], torch.nan), Y)))
 
 
 def test_every_learner_is_looked_at():

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.data import load
-from graphkit.meta import MAML, Nodes, Protocol, Task, TaskSet
+from graphkit.meta import MAML, FewShotProtocol, Nodes, Task, TaskSet
 from graphkit.nn import Encoder, GCNConv
 from graphkit.operators import sparse_features
 
@@ -28,7 +28,7 @@ def cora(mirror) -> Nodes:
 
 
 def tasks_of(items: Nodes) -> list[Task]:
-    return list(TaskSet.drawn(items, (0, 1), Protocol(n_way=2, k_shot=3, n_query=5, n_tasks=4)))
+    return list(TaskSet.draw(items, (0, 1), FewShotProtocol(n_way=2, k_shot=3, n_query=5, n_tasks=4)))
 
 
 def encoder(**options: Any) -> Encoder:

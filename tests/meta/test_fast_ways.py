@@ -1,6 +1,6 @@
 """Every fast way of the inner loop beside its plain twin, whatever is done to the model or its graph.
 
-The plain twin goes task by task over the whole graph: ``learner.whole = True``. Compared are the meta-loss, the logits
+The plain twin goes task by task over the whole graph: ``learner.plain()``. Compared are the meta-loss, the logits
 and all gradients, those of features and weights of edges among them; where the plain way refuses, so must the fast.
 """
 
@@ -22,10 +22,10 @@ from graphkit.meta import (
     ANIL,
     MAML,
     AbstractLearner,
+    FewShotProtocol,
     KernelRidge,
     MetaSGD,
     Nodes,
-    Protocol,
     ProtoMAML,
     PrototypicalNetwork,
     Reptile,
@@ -34,9 +34,10 @@ from graphkit.meta import (
     SemiSupervisedPrototypes,
     Task,
     TaskSet,
+    acceleration,
 )
-from graphkit.meta.cuts import FAULTS, reach_of
-from graphkit.meta.learners import abstract, gradient
+from graphkit.meta.acceleration.subgraph import MODEL_ERRORS, find_receptive_field
+from graphkit.meta.learners import abstract_learner
 from graphkit.nn import ChebConv, Encoder, GATConv, GCNConv, GINConv, SAGEConv
 from graphkit.operators import SparseOperator
 from tests.meta.inner_layers import OURS, TORCH, WIDTH, Graphed, Layer
@@ -52,7 +53,7 @@ from tests.meta.surgeries import (
     hook_on_all,
     map_of,
 )
-from tests.meta.test_cuts import LAYERS, graph
+from tests.meta.test_subgraph import LAYERS, graph
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Full backward hook is firing:UserWarning"),  # on features that ask for no slope
@@ -91,7 +92,7 @@ def encoder(conv: Any = GCNConv, *, channels: int = FEATURES, kind: type[Encoder
 
 
 def tasks_of(items: Any, count: int = 2) -> list[Task]:
-    return list(TaskSet.drawn(items, (0, 1, 2), Protocol(n_way=WAYS, k_shot=2, n_query=2, n_tasks=count)))
+    return list(TaskSet.draw(items, (0, 1, 2), FewShotProtocol(n_way=WAYS, k_shot=2, n_query=2, n_tasks=count)))
 
 
 def asking(items: Any) -> list[Tensor]:
@@ -108,16 +109,14 @@ def outcome(learner: AbstractLearner, tasks: list[Task]) -> list[Tensor | None] 
         slopes = torch.autograd.grad(loss, wanted, allow_unused=True) if loss.requires_grad and wanted else ()
         with torch.no_grad():
             logits = learner.logits(tasks)
-    except (*FAULTS, AttributeError) as error:  # PyG's, where a layer of its own is given an operator
+    except (*MODEL_ERRORS, AttributeError) as error:  # PyG's, where a layer of its own is given an operator
         return f"{type(error).__name__}: {error}"
     return [loss.detach(), logits, *slopes]
 
 
 def require_the_twin(learner: AbstractLearner, tasks: list[Task], *, tolerance: float = 1e-10) -> None:
     fast = outcome(learner, tasks)
-    learner.whole = True
-    plain = outcome(learner, tasks)
-    learner.whole = False
+    plain = outcome(learner.plain(), tasks)
     require_same(fast, plain, tolerance)
 
 
@@ -156,13 +155,14 @@ CONVS: dict[str, Any] = {
 def ways(learner: AbstractLearner, tasks: list[Task]) -> str:
     """Return by which way the learner goes: in the span, in blocks, on parts, all rows at once or plainly."""
     items, entered = tasks[0].items, []
+    places = ((acceleration, "span_logits"), (acceleration, "block_logits"), (abstract_learner, "vmap_tasks"))
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((gradient, "span_logits"), (gradient, "block_logits"), (abstract, "vmap_tasks")):
+        for module, name in places:
             patch.setattr(module, name, _told(getattr(module, name), name, entered))
         learner.logits(tasks)
     if entered:
         return entered[-1]
-    reach = reach_of(learner.model, items, tasks[0].episode.support.flatten())
+    reach = find_receptive_field(learner.model, items, tasks[0].episode.support.flatten())
     return "plain" if reach is None else "parts"
 
 
@@ -380,7 +380,7 @@ def doubling(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *inputs, **named: 2 * function(*inputs, **named)
 
 
-REPLACED: dict[str, tuple[Any, str]] = {
+REPLACEMENTS: dict[str, tuple[Any, str]] = {
     "the encoder": (Encoder, "forward"),
     "the layer": (GCNConv, "forward"),
     "messages": (GCNConv, "message"),
@@ -392,12 +392,12 @@ REPLACED: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", REPLACED)
+@pytest.mark.parametrize("what", REPLACEMENTS)
 def test_what_is_replaced_on_a_class_is_seen(what, monkeypatch):
     conv = pyg.GCNConv if what in ("the linear map", "messages of PyG's") else GCNConv
     learner, tasks = LEARNERS["maml"](encoder(conv)), tasks_of(graph())
     before = learner.meta_loss(tasks)
-    kind, name = REPLACED[what]
+    kind, name = REPLACEMENTS[what]
     monkeypatch.setattr(kind, name, doubling(getattr(kind, name)))
     require_the_twin(learner, tasks)
     assert not torch.equal(learner.meta_loss(tasks), before)
@@ -464,7 +464,10 @@ def halved(value: Any) -> Any:
     return [halved(each) for each in value] if isinstance(value, list) else value * 0.5
 
 
-OF_LEARNERS = ("rate", "moving", "head", "directions", "path", "adapted", "represented", "predicted")
+OF_LEARNERS = (
+    *("rate", "inner_parameters", "initial_head", "prototypes", "trajectory"),
+    *("adapt_to_support", "embed", "predict_query"),
+)
 
 
 @pytest.mark.parametrize("by", ["a subclass", pytest.param("the learner", marks=pytest.mark.slow)])
@@ -549,8 +552,7 @@ def test_a_graph_that_is_edited_between_two_calls_is_seen(what, learner, other):
     before = made.meta_loss(tasks)
     edit(items)
     found, copied = outcome(made, tasks), fresh(items)
-    made.whole = True
-    expected = outcome(made, [replace(task, items=copied) for task in tasks])
+    expected = outcome(made.plain(), [replace(task, items=copied) for task in tasks])
     assert not torch.equal(found[0], before)
     require_same(found, expected)
 

@@ -19,11 +19,11 @@ from graphkit.meta import (
     AbstractGradientLearner,
     AbstractLearner,
     Clone,
+    FewShotProtocol,
     Graphs,
     KernelRidge,
     MetaSGD,
     Nodes,
-    Protocol,
     ProtoMAML,
     PrototypicalNetwork,
     Reptile,
@@ -31,11 +31,11 @@ from graphkit.meta import (
     SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
     TaskSet,
-    calibrated,
+    calibrated_logits,
     evaluate,
 )
-from graphkit.meta.learners.inner import descent
-from graphkit.meta.stacks import stack_of
+from graphkit.meta.acceleration.gcn_span import gcn_stack
+from graphkit.meta.inner_loop import descent
 from graphkit.nn import Encoder, GATConv, GCNConv, GINConv
 
 
@@ -178,7 +178,7 @@ def test_steps_beyond_the_learnt_rates_are_refused(nodes, tasks):
         clone.adapt(clone(tasks.items.x).square().mean())
     for model in (stacks()["two layers"](2), ENCODERS["sage of pyg"]()):
         learner = MetaSGD(model, inner_steps=2).double()
-        drawn = TaskSet.drawn(nodes, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=2))
+        drawn = TaskSet.draw(nodes, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=2))
         with pytest.raises(ValueError, match=message):
             evaluate(learner, drawn, steps=3)
 
@@ -257,7 +257,7 @@ def test_kernel_ridge_regression_is_that_of_scikit_learn(seed, tasks):
 @pytest.mark.parametrize("shift", [0.0, 5.0])
 def test_an_intercept_minimises_the_same_sum_with_an_offset(shift, tasks):
     """Found by the optimality conditions of function and offset at once; what all rows have in common is no class's."""
-    task = tasks.over(Rows(tasks.items.x + shift, tasks.items.y))[0]
+    task = tasks.with_items(Rows(tasks.items.x + shift, tasks.items.y))[0]
     x = F.normalize(task.items.x, dim=-1)
     support, query = x[task.episode.support.flatten()], x[task.episode.query.flatten()]
     count = len(support)
@@ -294,7 +294,7 @@ def test_unlabelled_rows_must_be_such_as_the_tasks_have(made, model, tasks):
 def test_a_penalty_that_the_system_does_not_feel_is_refused(tasks):
     same = Rows(torch.ones(len(tasks.items.y), 3), tasks.items.y)
     with pytest.raises(ValueError, match="`penalty` 1e-12 is too small"):
-        KernelRidge(nn.Identity(), penalty=1e-12).logits(list(tasks.over(same)))
+        KernelRidge(nn.Identity(), penalty=1e-12).logits(list(tasks.with_items(same)))
 
 
 def test_kernel_ridge_regression_may_find_too_few_unlabelled_rows(tasks):
@@ -310,7 +310,7 @@ def test_kernel_ridge_regression_may_find_too_few_unlabelled_rows(tasks):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_all_tasks_at_once_are_the_tasks_one_by_one(name, dtype, tasks):
     learner = LEARNERS[name]().to(dtype)
-    tasks = tasks.over(type(tasks.items)(tasks.items.x.to(dtype), tasks.items.y))
+    tasks = tasks.with_items(type(tasks.items)(tasks.items.x.to(dtype), tasks.items.y))
     one_by_one = torch.stack([learner.predict(learner.adapt(task), task) for task in tasks])
     tolerance = (1e-12 if dtype == torch.float64 else 1e-6) * one_by_one.abs().max().item()
     torch.testing.assert_close(learner.logits(list(tasks)), one_by_one, rtol=0, atol=tolerance)
@@ -356,7 +356,7 @@ ENCODERS = {
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_any_encoder_is_adapted_on_a_graph(name, nodes):
-    tasks = TaskSet.drawn(nodes, (0, 1, 2), Protocol(k_shot=2, n_query=3, n_tasks=2))
+    tasks = TaskSet.draw(nodes, (0, 1, 2), FewShotProtocol(k_shot=2, n_query=3, n_tasks=2))
     learner = MAML(ENCODERS[name]().double(), inner_lr=0.2, inner_steps=2)
     state = copy.deepcopy(learner.state_dict())
     slope, parameters = gradient(learner, list(tasks)), list(learner.parameters())
@@ -371,7 +371,7 @@ def test_any_encoder_is_adapted_on_a_graph(name, nodes):
 
 
 def test_dropout_acts_in_the_inner_loop_on_request_alone(nodes):
-    tasks = TaskSet.drawn(nodes, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=1))
+    tasks = TaskSet.draw(nodes, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=1))
     model = Encoder(7, 6, 2, conv=GCNConv, dropout=0.5).double()
     quiet, noisy = MAML(model, inner_steps=1), MAML(model, inner_steps=1, dropout=True)
     assert torch.equal(quiet.logits(list(tasks)), quiet.logits(list(tasks)))
@@ -379,7 +379,7 @@ def test_dropout_acts_in_the_inner_loop_on_request_alone(nodes):
 
 
 def test_stored_statistics_are_those_of_evaluation(nodes):
-    tasks = TaskSet.drawn(nodes, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=1))
+    tasks = TaskSet.draw(nodes, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=1))
     model = Encoder(7, 6, 2, conv=GCNConv, dropout=0.0, norm="batch").double()
     next(iter(model.norms[0].buffers())).add_(1.0)  # the running mean
     stored = MAML(model, inner_steps=0, statistics="stored").logits(list(tasks))[0]
@@ -396,7 +396,7 @@ def test_calibration_moves_prototypes_to_where_the_query_is():
     guess = (unit[4:] @ first.T / 0.2).softmax(-1)
     moved = torch.stack([unit[2 * k : 2 * k + 2].sum(0) + (guess[:, k : k + 1] * unit[4:]).sum(0) for k in range(2)])
     expected = unit[4:] @ F.normalize(moved, dim=-1).T / 0.2
-    found = calibrated(support, y, query, ways=2, temperature=0.2, steps=1)
+    found = calibrated_logits(support, y, query, ways=2, temperature=0.2, steps=1)
     torch.testing.assert_close(found, expected)
 
 
@@ -408,10 +408,10 @@ def test_balanced_calibration_guesses_every_class_equally_often():
     for _ in range(1000):
         table = table / table.sum(0) * 2
         table = table / table.sum(1, keepdim=True)
-    found = calibrated(support, y, query, ways=2, steps=0, balanced=True)
+    found = calibrated_logits(support, y, query, ways=2, steps=0, balanced=True)
     torch.testing.assert_close(found.softmax(-1), table, atol=1e-3, rtol=0)
     assert found.argmax(-1).tolist() == [0, 0, 1, 1]
-    assert calibrated(support, y, query, ways=2, steps=0).argmax(-1).tolist() == [0, 0, 0, 0]
+    assert calibrated_logits(support, y, query, ways=2, steps=0).argmax(-1).tolist() == [0, 0, 0, 0]
 
 
 class Spare(nn.Module):
@@ -436,7 +436,7 @@ def test_a_head_of_another_width_is_refused(tasks):
 def test_the_width_of_the_head_is_looked_at_for_every_number_of_classes(rows, tasks):
     learner = MAML(perceptron(2))
     learner.logits(list(tasks))
-    wider = TaskSet.drawn(rows, (0, 1, 2), Protocol(n_way=3, k_shot=3, n_query=4, n_tasks=2))
+    wider = TaskSet.draw(rows, (0, 1, 2), FewShotProtocol(n_way=3, k_shot=3, n_query=4, n_tasks=2))
     for asked in (learner.logits, learner.meta_loss, lambda some: learner.adapt(some[0])):
         with pytest.raises(ValueError, match="`model` has 2 outputs, but a task has 3 classes"):
             asked(list(wider))
@@ -446,7 +446,9 @@ def test_the_width_of_the_head_is_looked_at_for_every_number_of_classes(rows, ta
 @pytest.mark.parametrize("form", [{"n_way": 3, "k_shot": 2}, {"k_shot": 2}, {"n_query": 3}])
 def test_tasks_of_different_form_are_refused_and_so_is_no_task(name, form, rows, tasks):
     learner = LEARNERS[name]()
-    other = TaskSet.drawn(rows, (0, 1, 2), Protocol(**{"n_way": 2, "k_shot": 3, "n_query": 4, "n_tasks": 1, **form}))
+    other = TaskSet.draw(
+        rows, (0, 1, 2), FewShotProtocol(**{"n_way": 2, "k_shot": 3, "n_query": 4, "n_tasks": 1, **form})
+    )
     for asked in (learner.logits, learner.meta_loss):
         with pytest.raises(ValueError, match="`tasks` must be of one form, got 2 ways, 3 shots, 4 queries beside"):
             asked([tasks[0], other[0]])
@@ -531,8 +533,8 @@ def test_the_span_of_the_support_is_the_plain_loop(stack, name, dtype, nodes, mo
     }[name]
     learner = made(stacks()[stack](4 if name == "protomaml" else 2)).to(dtype)
     items = Nodes(nodes.x.to(dtype), nodes.edge_index, nodes.y)
-    tasks = list(TaskSet.drawn(items, (0, 1, 2), Protocol(k_shot=2, n_query=3, n_tasks=4)))
-    assert learner.shortcut(tasks) is not None
+    tasks = list(TaskSet.draw(items, (0, 1, 2), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4)))
+    assert learner.accelerated_logits(tasks) is not None
 
     def both():
         loss = learner.meta_loss(tasks)
@@ -547,7 +549,7 @@ def test_the_span_of_the_support_is_the_plain_loop(stack, name, dtype, nodes, mo
             return learner.logits(tasks), loss.detach(), slope
 
     fast = both()
-    monkeypatch.setattr(type(learner), "shortcut", lambda self, tasks: None)
+    monkeypatch.setattr(type(learner), "accelerated_logits", lambda self, tasks: None)
     slow = both()
     for quick, plain in zip(fast, slow, strict=True):
         tolerance = (1e-12 if dtype == torch.float64 else 1e-6) * max(1.0, plain.abs().max().item())
@@ -556,20 +558,20 @@ def test_the_span_of_the_support_is_the_plain_loop(stack, name, dtype, nodes, mo
 
 def test_what_is_no_plain_stack_is_not_taken_for_one(nodes):
     for options in ({"norm": "batch"}, {"residual": True}, {"conv": GATConv}, {"jumping_knowledge": "cat"}):
-        assert stack_of(Encoder(7, 6, 2, **{"conv": GCNConv, "dropout": 0.0, **options}), nodes) is None
-    assert stack_of(Encoder(7, 6, 2, conv=lambda i, o: GCNConv(i, o, improved=True), dropout=0.0), nodes) is None
-    tasks = list(TaskSet.drawn(nodes, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=2)))
-    assert MAML(Encoder(7, 6, 2, conv=GCNConv, dropout=0.5).double(), dropout=True).shortcut(tasks) is None
+        assert gcn_stack(Encoder(7, 6, 2, **{"conv": GCNConv, "dropout": 0.0, **options}), nodes) is None
+    assert gcn_stack(Encoder(7, 6, 2, conv=lambda i, o: GCNConv(i, o, improved=True), dropout=0.0), nodes) is None
+    tasks = list(TaskSet.draw(nodes, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=2)))
+    assert MAML(Encoder(7, 6, 2, conv=GCNConv, dropout=0.5).double(), dropout=True).accelerated_logits(tasks) is None
 
 
 def test_on_large_graphs_only_the_products_that_are_needed_are_taken(nodes, monkeypatch):
     learner = MAML(stacks()["two layers"](2).double(), inner_lr=0.3, inner_steps=3)
-    tasks = list(TaskSet.drawn(nodes, (0, 1, 2), Protocol(k_shot=2, n_query=3, n_tasks=4)))
+    tasks = list(TaskSet.draw(nodes, (0, 1, 2), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4)))
     whole = gradient(learner, tasks)
-    monkeypatch.setattr("graphkit.meta.stacks.WHOLE", 10)
+    monkeypatch.setattr("graphkit.meta.acceleration.gcn_span.MAX_KERNEL_NODES", 10)
     apart = Nodes(nodes.x, nodes.edge_index, nodes.y)  # nothing is remembered of it yet
     torch.testing.assert_close(
-        gradient(learner, list(TaskSet.drawn(apart, (0, 1, 2), Protocol(k_shot=2, n_query=3, n_tasks=4)))),
+        gradient(learner, list(TaskSet.draw(apart, (0, 1, 2), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4)))),
         whole,
         rtol=0,
         atol=1e-12,
@@ -606,13 +608,13 @@ def test_a_graph_that_was_changed_in_place_is_prepared_anew(part, nodes):
     weight = torch.ones(nodes.edge_index.size(1), dtype=torch.float64)
     items = Nodes(nodes.x.clone(), nodes.edge_index.clone(), nodes.y, weight)
     learner = MAML(stacks()["two layers"](2).double(), inner_lr=0.3, inner_steps=2)
-    drawn = list(TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=2)))
+    drawn = list(TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=2)))
     before = learner.logits(drawn)
     getattr(items, part)[..., :2] = 2 if part == "edge_weight" else getattr(items, part)[..., 5:7].clone()
     after = learner.logits(drawn)
     assert not torch.equal(before, after)
     fresh = Nodes(items.x.clone(), items.edge_index.clone(), items.y, weight.clone())
-    again = learner.logits(list(TaskSet.drawn(fresh, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=2))))
+    again = learner.logits(list(TaskSet.draw(fresh, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=2))))
     torch.testing.assert_close(after, again, rtol=0, atol=1e-12)
 
 
@@ -632,7 +634,7 @@ def test_whole_graphs_are_adapted_to(name):
     x = torch.randn(200, 3, dtype=torch.float64) + y.repeat_interleave(5)[:, None]
     data = Data(x=x, edge_index=torch.cat([ring, ring.flip(0)], 1).repeat(1, 40), y=y)
     items = Graphs(GraphSet(data, nodes=torch.full((40,), 5), edges=torch.full((40,), 10)))
-    tasks = list(TaskSet.drawn(items, (0, 1, 2, 3), Protocol(k_shot=2, n_query=3, n_tasks=4)))
+    tasks = list(TaskSet.draw(items, (0, 1, 2, 3), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4)))
     learner = {
         "maml": lambda m: MAML(m, inner_lr=0.3, inner_steps=3),
         "anil": lambda m: ANIL(m, inner_lr=0.3, inner_steps=3, head="head"),

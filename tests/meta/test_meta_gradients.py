@@ -23,11 +23,11 @@ from graphkit.meta import (
     MAML,
     AbstractGradientLearner,
     AbstractLearner,
+    FewShotProtocol,
     Graphs,
     KernelRidge,
     MetaSGD,
     Nodes,
-    Protocol,
     ProtoMAML,
     PrototypicalNetwork,
     Reptile,
@@ -86,7 +86,7 @@ def some_tasks(form: str, count: int = 2) -> list:
         x = torch.randn(160, 5, dtype=torch.float64, generator=drawn)
         data = Data(x=x, edge_index=torch.cat([path, path.flip(0)], 1).repeat(1, 40), y=y)
         items = Graphs(GraphSet(data, nodes=torch.full((40,), 4), edges=torch.full((40,), 6)))
-    return list(TaskSet.drawn(items, (0, 1, 2, 3), Protocol(n_way=2, k_shot=2, n_query=3, n_tasks=count)))
+    return list(TaskSet.draw(items, (0, 1, 2, 3), FewShotProtocol(n_way=2, k_shot=2, n_query=3, n_tasks=count)))
 
 
 def net(layer: Layer, form: str) -> nn.Module:
@@ -193,7 +193,7 @@ def test_the_gradient_of_the_report():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         rows = Rows(torch.randn(80, 5, dtype=torch.float64), torch.arange(80) % 4)
-        tasks = TaskSet.drawn(rows, (0, 1, 2, 3), Protocol(n_way=2, k_shot=3, n_query=5, n_tasks=4))
+        tasks = TaskSet.draw(rows, (0, 1, 2, 3), FewShotProtocol(n_way=2, k_shot=3, n_query=5, n_tasks=4))
         double = {"dtype": torch.float64}
         model = nn.Sequential(
             nn.Linear(5, 8, **double), nn.LayerNorm(8, **double), nn.Tanh(), nn.Linear(8, 2, **double)

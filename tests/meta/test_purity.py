@@ -15,7 +15,7 @@ import torch_geometric.nn as pyg
 from torch import nn
 from torch.nn.utils.parametrizations import orthogonal, spectral_norm, weight_norm
 
-from graphkit.meta import MAML, Protocol, PrototypicalNetwork, Rows, TaskSet, evaluate
+from graphkit.meta import MAML, FewShotProtocol, PrototypicalNetwork, Rows, TaskSet, evaluate
 from tests.meta.test_meta_gradients import (
     EXACT,
     TORCH,
@@ -123,7 +123,9 @@ def test_a_model_is_left_as_it_was_and_its_gradient_is_the_slope_of_the_loss(nam
     adapting.adapt(tasks[0])
     adapting.logits(tasks)
     adapting.meta_loss(tasks)
-    evaluate(adapting, TaskSet.drawn(tasks[0].items, (0, 1), Protocol(k_shot=1, n_query=1, n_tasks=2)), calibrate=1)
+    evaluate(
+        adapting, TaskSet.draw(tasks[0].items, (0, 1), FewShotProtocol(k_shot=1, n_query=1, n_tasks=2)), calibrate=1
+    )
     before.require()
     requires_that_it_is_the_slope_of_the_loss(adapting, tasks)
 
@@ -275,7 +277,7 @@ def test_one_learner_serves_four_threads(form):
 def test_evaluations_with_steps_of_their_own_do_not_meet():
     torch.manual_seed(0)
     rows = Rows(torch.randn(80, 5), torch.arange(80) % 4)
-    tasks = TaskSet.drawn(rows, (0, 1, 2, 3), Protocol(k_shot=3, n_query=5, n_tasks=6))
+    tasks = TaskSet.draw(rows, (0, 1, 2, 3), FewShotProtocol(k_shot=3, n_query=5, n_tasks=6))
     learner = MAML(nn.Linear(5, 2), inner_lr=0.5, inner_steps=3)
     expected = [evaluate(learner, tasks, steps=steps).accuracies for steps in (1, 5, 9, 0)]
     found = in_threads([lambda steps=steps: evaluate(learner, tasks, steps=steps).accuracies for steps in (1, 5, 9, 0)])

@@ -17,16 +17,17 @@ from graphkit.meta import (
     ClassSplit,
     Episode,
     Evaluation,
+    FewShotProtocol,
     Graphs,
+    Labels,
     MetaTraining,
     Nodes,
-    Protocol,
     PrototypicalNetwork,
     Rows,
     Task,
     TaskSet,
     evaluate,
-    meta_trained,
+    meta_train,
 )
 
 
@@ -47,7 +48,7 @@ def test_a_random_split_is_a_function_of_its_generator():
 
 @pytest.mark.usefixtures("mirror")
 def test_a_fixed_split_comes_from_its_file():
-    split = ClassSplit.fixed("citation-full-cora")
+    split = ClassSplit.benchmark("citation-full-cora")
     assert [len(part) for part in (split.train, split.validation, split.test)] == [25, 20, 25]
 
 
@@ -86,17 +87,17 @@ def test_more_classes_than_there_are_are_refused():
 
 
 def test_a_task_is_a_function_of_its_seed_and_number_alone(rows):
-    many, few = (TaskSet.drawn(rows, (0, 1, 2, 3), Protocol(n_tasks=tasks)) for tasks in (20, 7))
+    many, few = (TaskSet.draw(rows, (0, 1, 2, 3), FewShotProtocol(n_tasks=tasks)) for tasks in (20, 7))
     assert torch.equal(many.chosen[:7], few.chosen)
     assert torch.equal(many.classes[:7], few.classes)
-    other = TaskSet.drawn(rows, (0, 1, 2, 3), Protocol(n_tasks=7, seed=1))
+    other = TaskSet.draw(rows, (0, 1, 2, 3), FewShotProtocol(n_tasks=7, seed=1))
     assert not torch.equal(other.chosen, few.chosen)
     assert few != many
-    assert hash(few) == hash(TaskSet.drawn(rows, (3, 2, 1, 0), Protocol(n_tasks=7)))
+    assert hash(few) == hash(TaskSet.draw(rows, (3, 2, 1, 0), FewShotProtocol(n_tasks=7)))
 
 
 def test_items_of_a_task_are_different_and_of_its_classes(rows):
-    for task in TaskSet.drawn(rows, (1, 3, 5), Protocol(n_way=3, k_shot=5, n_query=6, n_tasks=20)):
+    for task in TaskSet.draw(rows, (1, 3, 5), FewShotProtocol(n_way=3, k_shot=5, n_query=6, n_tasks=20)):
         episode = task.episode
         drawn = torch.cat([episode.support, episode.query], dim=1)
         assert len(drawn.unique()) == drawn.numel() == 33
@@ -109,12 +110,12 @@ def test_items_of_a_task_are_different_and_of_its_classes(rows):
 
 def test_tasks_keep_to_the_items_that_may_be_drawn(rows):
     allowed = torch.arange(60)
-    tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=2, n_query=4, n_tasks=20), within=allowed)
+    tasks = TaskSet.draw(rows, (0, 1), FewShotProtocol(k_shot=2, n_query=4, n_tasks=20), within=allowed)
     assert int(tasks.chosen.max()) < 60
 
 
 def test_every_item_of_a_class_is_drawn_about_as_often(rows):
-    tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=1, n_query=1, n_tasks=2000))
+    tasks = TaskSet.draw(rows, (0, 1), FewShotProtocol(k_shot=1, n_query=1, n_tasks=2000))
     counts = torch.bincount(tasks.chosen.flatten(), minlength=120)[rows.y < 2]
     expected = 2000 * 4 / 40
     assert float(((counts - expected) ** 2 / expected).sum()) < 73  # chi-square, 39 degrees: one in a thousand
@@ -123,23 +124,23 @@ def test_every_item_of_a_class_is_drawn_about_as_often(rows):
 @pytest.mark.parametrize(
     ("protocol", "message"),
     [
-        (Protocol(n_way=4), "`n_way` is 4, but there are 3 classes"),
-        (Protocol(k_shot=10, n_query=12), "class 0 has 20 items, fewer than the 22 a task takes"),
+        (FewShotProtocol(n_way=4), "`n_way` is 4, but there are 3 classes"),
+        (FewShotProtocol(k_shot=10, n_query=12), "class 0 has 20 items, fewer than the 22 a task takes"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(rows, protocol, message):
     with pytest.raises(ValueError, match=message):
-        TaskSet.drawn(rows, (0, 1, 2), protocol)
+        TaskSet.draw(rows, (0, 1, 2), protocol)
 
 
 def test_labels_of_no_class_and_items_that_are_not_there_are_refused(rows):
-    protocol = Protocol(k_shot=2, n_query=2)
+    protocol = FewShotProtocol(k_shot=2, n_query=2)
     unlabelled = Rows(rows.x, rows.y.masked_fill(rows.y == 1, -1))
     with pytest.raises(ValueError, match=r"`classes` must be labels of 0 or more, got \[-1, 0\]"):
-        TaskSet.drawn(unlabelled, (0, -1), protocol)
+        TaskSet.draw(unlabelled, (0, -1), protocol)
     for within in (torch.tensor([-1, 3]), torch.tensor([len(rows.y)])):
         with pytest.raises(ValueError, match=f"`within` must name items from 0 to {len(rows.y) - 1}"):
-            TaskSet.drawn(rows, (0, 1), protocol, within=within)
+            TaskSet.draw(rows, (0, 1), protocol, within=within)
 
 
 def test_items_have_one_integer_label_each(rows):
@@ -155,7 +156,7 @@ def test_items_have_one_integer_label_each(rows):
 @pytest.mark.parametrize("field", ["n_way", "k_shot", "n_query", "n_tasks"])
 def test_an_impossible_protocol_is_refused(field):
     with pytest.raises(ValueError, match=f"`{field}` must be an integer of at least"):
-        Protocol(**{field: 0})
+        FewShotProtocol(**{field: 0})
 
 
 def test_tasks_are_saved_and_loaded_to_the_same(tasks, rows, tmp_path):
@@ -167,7 +168,7 @@ def test_tasks_are_saved_and_loaded_to_the_same(tasks, rows, tmp_path):
     with pytest.raises(ValueError, match="tasks of other items"):
         TaskSet.load(tmp_path / "tasks.safetensors", moved)
     with pytest.raises(ValueError, match="their labels differ"):
-        tasks.over(moved)
+        tasks.with_items(moved)
 
 
 def test_a_file_of_something_else_is_refused_by_its_name(rows, tmp_path):
@@ -201,9 +202,9 @@ def test_what_is_no_set_of_tasks_is_refused(tasks):
     with pytest.raises(TypeError, match="`tasks` must be a TaskSet, whose fingerprint the figure carries, got list"):
         evaluate(learner, list(tasks))
     with pytest.raises(TypeError, match="`train` must be a list of TaskSets, one for each graph, got Task"):
-        meta_trained(learner, tasks, tasks, options)
+        meta_train(learner, tasks, tasks, options)
     with pytest.raises(TypeError, match="`validation` must be a TaskSet, got list"):
-        meta_trained(learner, [tasks], list(tasks), options)
+        meta_train(learner, [tasks], list(tasks), options)
 
 
 def test_graphs_are_items_too():
@@ -219,10 +220,10 @@ def test_graphs_are_items_too():
         def forward(self, x, edge_index, batch):
             return x.new_zeros(int(batch.max()) + 1, 4).index_add(0, batch, x)
 
-    tasks = TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=3))
+    tasks = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=3))
     found = PrototypicalNetwork(Sums()).logits(list(tasks))
     sums = torch.stack([x[start : start + size].sum(0) for start, size in zip(starts, sizes, strict=True)])
-    table = tasks.over(Rows(sums, items.y))
+    table = tasks.with_items(Rows(sums, items.y))
     torch.testing.assert_close(found, PrototypicalNetwork(torch.nn.Identity()).logits(list(table)))
 
 
@@ -238,7 +239,7 @@ def test_nodes_see_the_graph_and_their_weights(nodes):
 
 
 def test_an_evaluation_counts_right_answers_task_by_task(rows):
-    tasks = TaskSet.drawn(rows, (0, 1, 2), Protocol(k_shot=3, n_query=4, n_tasks=21))
+    tasks = TaskSet.draw(rows, (0, 1, 2), FewShotProtocol(k_shot=3, n_query=4, n_tasks=21))
     learner = PrototypicalNetwork(torch.nn.Identity())
     found = evaluate(learner, tasks, batch=8)
     expected = [
@@ -252,7 +253,7 @@ def test_an_evaluation_counts_right_answers_task_by_task(rows):
 
 
 def test_learners_that_take_gradient_steps_are_evaluated_in_inference_mode(rows):
-    tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=3, n_query=4, n_tasks=5))
+    tasks = TaskSet.draw(rows, (0, 1), FewShotProtocol(k_shot=3, n_query=4, n_tasks=5))
     learner = MAML(torch.nn.Linear(rows.channels, 2).to(rows.x.dtype), inner_lr=0.5)
     expected = evaluate(learner, tasks).accuracies
     with torch.inference_mode():
@@ -261,10 +262,10 @@ def test_learners_that_take_gradient_steps_are_evaluated_in_inference_mode(rows)
 
 def test_differences_are_paired_and_need_the_same_tasks():
     one, other = Evaluation((0.5, 1.0), "a"), Evaluation((0.25, 0.75), "a")
-    assert one.over(other).accuracies == (0.25, 0.25)
-    assert one.over(other).interval == 0.0
+    assert one.difference(other).accuracies == (0.25, 0.25)
+    assert one.difference(other).interval == 0.0
     with pytest.raises(ValueError, match="the same tasks"):
-        one.over(Evaluation((0.5, 0.5), "b"))
+        one.difference(Evaluation((0.5, 0.5), "b"))
 
 
 def test_memory_stays_flat_over_many_evaluation_tasks(nodes):
@@ -280,7 +281,7 @@ def test_memory_stays_flat_over_many_evaluation_tasks(nodes):
     learner = MAML(Encoder(7, 4, 2, conv=GCNConv, dropout=0.0).double(), inner_steps=2)
     counts = []
     for tasks in (20, 500):
-        evaluate(learner, TaskSet.drawn(nodes, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=tasks)))
+        evaluate(learner, TaskSet.draw(nodes, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=tasks)))
         counts.append(alive())
     assert counts[1] <= counts[0] + 5
 
@@ -288,7 +289,7 @@ def test_memory_stays_flat_over_many_evaluation_tasks(nodes):
 @pytest.mark.parametrize("calibrate", [0, 2])
 def test_a_learner_that_diverged_has_no_accuracy(calibrate, rows):
     """It used to be that of whatever class comes first."""
-    tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=3, n_query=4, n_tasks=5))
+    tasks = TaskSet.draw(rows, (0, 1), FewShotProtocol(k_shot=3, n_query=4, n_tasks=5))
     learner = MAML(torch.nn.Sequential(torch.nn.Linear(7, 5), torch.nn.Linear(5, 2)).double(), inner_lr=1e200)
     with pytest.raises(ValueError, match=r"NaN, infinite or huge logits in 5 of 5 tasks, .* a smaller `inner_lr`"):
         evaluate(learner, tasks, calibrate=calibrate)
@@ -296,13 +297,13 @@ def test_a_learner_that_diverged_has_no_accuracy(calibrate, rows):
     spoilt[tasks[3].episode.query[0, 0]] = torch.nan
     hit = sum(bool((task.episode.query == tasks[3].episode.query[0, 0]).any()) for task in tasks)
     with pytest.raises(ValueError, match=f"logits in {hit} of 5 tasks"):
-        evaluate(PrototypicalNetwork(torch.nn.Identity()), tasks.over(Rows(spoilt, rows.y)))
+        evaluate(PrototypicalNetwork(torch.nn.Identity()), tasks.with_items(Rows(spoilt, rows.y)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("activation", [torch.nn.Identity, torch.nn.Tanh, torch.nn.ReLU])
 def test_logits_that_are_finite_and_huge_are_those_of_a_learner_that_diverged(rows, activation, dtype):
-    tasks = TaskSet.drawn(Rows(rows.x.to(dtype), rows.y), (0, 1), Protocol(k_shot=3, n_query=4, n_tasks=5))
+    tasks = TaskSet.draw(Rows(rows.x.to(dtype), rows.y), (0, 1), FewShotProtocol(k_shot=3, n_query=4, n_tasks=5))
     model = torch.nn.Sequential(torch.nn.Linear(7, 5), activation(), torch.nn.Linear(5, 2)).to(dtype)
     assert evaluate(MAML(model, inner_lr=0.1), tasks).mean > 0
     with pytest.raises(ValueError, match=r"NaN, infinite or huge logits in [45] of 5 tasks"):
@@ -311,7 +312,18 @@ def test_logits_that_are_finite_and_huge_are_those_of_a_learner_that_diverged(ro
 
 def test_the_learner_of_the_report_is_refused():
     rows = Rows(torch.randn(80, 5, generator=torch.Generator().manual_seed(0)), torch.arange(80) % 4)
-    tasks = TaskSet.drawn(rows, (0, 1), Protocol(k_shot=3, n_query=5, n_tasks=4))
+    tasks = TaskSet.draw(rows, (0, 1), FewShotProtocol(k_shot=3, n_query=5, n_tasks=4))
     model = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
     with pytest.raises(ValueError, match="`learner` gave NaN, infinite or huge logits in 4 of 4 tasks"):
         evaluate(MAML(model, inner_lr=1e30), tasks)
+
+
+def test_tasks_may_be_drawn_of_labels_and_given_items_later(rows):
+    protocol = FewShotProtocol(k_shot=2, n_query=3, n_tasks=4)
+    tasks = TaskSet.draw(Labels(rows.y), (0, 1, 2), protocol)
+    assert tasks == TaskSet.draw(rows, (0, 1, 2), protocol)
+    learner = PrototypicalNetwork(torch.nn.Identity())
+    with pytest.raises(TypeError, match=r"these tasks are of labels alone; give them items first"):
+        learner.logits(tasks)
+    given = tasks.with_items(rows)
+    assert torch.equal(learner.logits(given), learner.logits(TaskSet.draw(rows, (0, 1, 2), protocol)))

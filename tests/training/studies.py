@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
 from graphkit.data.splits import Stratified
-from graphkit.meta import ClassSplit, Protocol
+from graphkit.meta import ClassSplit, FewShotProtocol
 from graphkit.training import nested_cross_validation, recipe, train
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.fewshot import fewshot, study_of_classes
@@ -23,7 +23,7 @@ METHODS = {
     "prototypes": Prototypes(),
     "maml": MetaLearnt(learner="maml", steps=EPOCHS, batch=2, inner_steps=1, rows="features-1", scale=3.0),
 }
-TASKS = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=4)
+TASKS = FewShotProtocol(n_way=2, k_shot=2, n_query=4, n_tasks=4)
 
 
 def masks(items: int) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from graphkit.data import GraphSet, load
 from graphkit.meta import ClassSplit
-from graphkit.meta import Protocol as FewShot
+from graphkit.meta import FewShotProtocol as FewShot
 from graphkit.training import nested_cross_validation, recipe, train
 from graphkit.training.classification.graphs import prepare_graphs
 from graphkit.training.classification.objectives import OfficialDistance, OfficialRanking, TwoClassRanking, roc_auc

@@ -11,13 +11,13 @@ from torch import nn
 from graphkit.meta import (
     MAML,
     ClassSplit,
+    FewShotProtocol,
     MetaTraining,
-    Protocol,
     PrototypicalNetwork,
     Reptile,
     Rows,
     TaskSet,
-    meta_trained,
+    meta_train,
 )
 from graphkit.training.engine.distributed import init_world
 from graphkit.training.fewshot import fewshot, study_of_classes
@@ -31,15 +31,15 @@ METHODS = {
     "prototypes": Prototypes(rows="features-1"),
     "maml": MetaLearnt(learner="maml", steps=4, batch=4, inner_steps=2, rows="features-1", scale=3.0),
 }
-PROTOCOL = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
+PROTOCOL = FewShotProtocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
 
 
 def tasks():
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(90) % 6
     items = Rows(torch.nn.functional.one_hot(y, 20).float() + torch.randn(90, 20, generator=generator), y)
-    few = Protocol(k_shot=2, n_query=5, n_tasks=9)
-    return [TaskSet.drawn(items, (0, 1, 2), few)], TaskSet.drawn(items, (3, 4, 5), few)
+    few = FewShotProtocol(k_shot=2, n_query=5, n_tasks=9)
+    return [TaskSet.draw(items, (0, 1, 2), few)], TaskSet.draw(items, (3, 4, 5), few)
 
 
 def learners():
@@ -55,7 +55,7 @@ def learners():
 def numbers(learner, **more):
     """Return what a training comes to, in plain numbers."""
     train, validation = tasks()
-    found = meta_trained(learner, train, validation, OPTIONS, **more)
+    found = meta_train(learner, train, validation, OPTIONS, **more)
     return [*found.losses, found.validation, found.step], [p.detach().clone() for p in learner.parameters()]
 
 
@@ -126,7 +126,7 @@ def test_what_processes_cannot_share_is_refused():
 
     train, validation = tasks()
     with pytest.raises(ValueError, match=r"`batch` \(4\) must be at least the number of processes \(5\)"):
-        meta_trained(learners()["maml"], train, validation, OPTIONS, processes=Five())
+        meta_train(learners()["maml"], train, validation, OPTIONS, processes=Five())
     learner = MAML(nn.Linear(20, 2), dropout=True)
     with pytest.raises(ValueError, match="`dropout`: tasks draw from one stream"):
-        meta_trained(learner, train, validation, MetaTraining(batch=8), processes=Five())
+        meta_train(learner, train, validation, MetaTraining(batch=8), processes=Five())

@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 
 from graphkit.data import Split
 from graphkit.meta import ClassSplit
-from graphkit.meta import Protocol as FewShot
+from graphkit.meta import FewShotProtocol as FewShot
 from graphkit.training import NodeTask, SignalTask, recipe, train
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.embedding import embed, embedding_recipe

@@ -1,11 +1,9 @@
 """Few-shot learners: MAML and its kin, Reptile, prototypical networks, kernel ridge regression."""
 
-from graphkit.meta.learners.abstract import AbstractLearner
-from graphkit.meta.learners.clone import Clone
-from graphkit.meta.learners.gradient import AbstractGradientLearner
-from graphkit.meta.learners.maml import ANIL, MAML, MetaSGD, ProtoMAML, SemiSupervisedProtoMAML
-from graphkit.meta.learners.prototypes import PrototypicalNetwork, SemiSupervisedPrototypes, calibrated
-from graphkit.meta.learners.reptile import Reptile
+from graphkit.meta.learners.abstract_learner import AbstractLearner
+from graphkit.meta.learners.gradient_learner import AbstractGradientLearner, Clone
+from graphkit.meta.learners.maml import ANIL, MAML, MetaSGD, ProtoMAML, Reptile, SemiSupervisedProtoMAML
+from graphkit.meta.learners.prototypical import PrototypicalNetwork, SemiSupervisedPrototypes, calibrated_logits
 from graphkit.meta.learners.ridge import KernelRidge
 
 __all__ = [
@@ -21,5 +19,5 @@ __all__ = [
     "Reptile",
     "SemiSupervisedProtoMAML",
     "SemiSupervisedPrototypes",
-    "calibrated",
+    "calibrated_logits",
 ]

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, embeddings, flag, positive
-from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
-from graphkit.meta.learners.prototypes import centres, require_alike, shares
+from graphkit.meta.inner_loop import Parameters
+from graphkit.meta.learners.abstract_learner import AbstractLearner, Forward, query_loss
+from graphkit.meta.learners.prototypical import prototypes, require_like_support, soft_assignment
 from graphkit.meta.tasks import Task
 from graphkit.metric.distances import unit_rows
 
@@ -54,9 +55,9 @@ class KernelRidge(AbstractLearner):
     linear and with scale and offset of the logits learnt; unlabelled items as in Ren et al. (2018), arXiv:1803.00676.
 
     Example:
-        >>> from graphkit.meta import Protocol, Rows, TaskSet
+        >>> from graphkit.meta import FewShotProtocol, Rows, TaskSet
         >>> items = Rows(torch.eye(2)[torch.arange(30) % 2], torch.arange(30) % 2)
-        >>> tasks = TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=4))
+        >>> tasks = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4))
         >>> KernelRidge(nn.Identity(), items.x).logits(tasks).argmax(-1)[0].tolist()
         [0, 0, 0, 1, 1, 1]
     """
@@ -87,48 +88,43 @@ class KernelRidge(AbstractLearner):
         self.nearest = at_least("nearest", nearest, 1)
         self.temperature = positive("temperature", temperature)
 
-    def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
+    def require_fit(self, support: Forward, y: Tensor, ways: int) -> None:
         """Refuse unlabelled items that are not of the support's form; any outputs are embeddings."""
         if self.unlabelled is not None:
-            require_alike(self.unlabelled, self.represented({}, support), self.call({}))
+            require_like_support(self.unlabelled, self.embed({}, support), self.call({}))
 
-    def shortcut(self, tasks: Sequence[Task]) -> None:
-        """Return none: there is no inner loop to be shortened."""
-
-    def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
+    def adapt_to_support(self, support: Forward, y: Tensor, ways: int) -> Parameters:
         """Return the items that took part, and what each contributes to the functions."""
-        z = _unit(self.represented({}, support))
+        z = _unit(self.embed({}, support))
         belongs, weights = F.one_hot(y, ways).to(z.dtype), z.new_ones(len(z))
         if self.unlabelled is not None:
-            near = _unit(self.represented({}, lambda call: call(self.unlabelled)))
-            worth, chosen = self._taking_part(centres(z, y, ways), near)
+            near = _unit(self.embed({}, lambda call: call(self.unlabelled)))
+            worth, chosen = self._nearest_unlabelled(prototypes(z, y, ways), near)
             z, weights = torch.cat((z, near[chosen.flatten()])), torch.cat((weights, worth.flatten()))
             classes = torch.eye(ways, dtype=z.dtype, device=z.device)
             belongs = torch.cat((belongs, classes.repeat_interleave(chosen.size(1), 0)))
-        root = weights.clamp(min=torch.finfo(z.dtype).tiny).sqrt()[:, None]  # whoever weighs nothing has a slope of 0
+        root = weights.clamp(min=torch.finfo(z.dtype).tiny).sqrt()[
+            :, None
+        ]  # whoever weighs nothing has a gradient of 0
         system = root * self._kernel(z, z) * root.T + self.penalty * torch.eye(len(z), dtype=z.dtype, device=z.device)
         wanted = root * (belongs - 1 / ways)
         try:
-            solved = torch.linalg.solve(system, torch.cat((wanted, root), 1) if self.intercept else wanted)
+            solution = torch.linalg.solve(system, torch.cat((wanted, root), 1) if self.intercept else wanted)
         except torch.linalg.LinAlgError:
             raise ValueError(
                 f"`penalty` {self.penalty} is too small beside rows that are alike in {z.dtype}: the system has no one "
                 "solution; take a larger one."
             ) from None
         if not self.intercept:
-            return {"@items": z, "@contributions": root * solved}
+            return {"@items": z, "@contributions": root * solution}
         # With an offset the targets are less by it, and the residuals of each class sum to 0.
-        solved, ones = solved[:, :-1], solved[:, -1:]
-        offset = (root * solved).sum(0) / (root * ones).sum(0)
-        return {"@items": z, "@contributions": root * (solved - ones * offset), "@offset": offset}
+        solution, ones = solution[:, :-1], solution[:, -1:]
+        offset = (root * solution).sum(0) / (root * ones).sum(0)
+        return {"@items": z, "@contributions": root * (solution - ones * offset), "@offset": offset}
 
-    def represented(self, parameters: Parameters, shown: Shown) -> Tensor:
-        """Return the model's outputs."""
-        return shown(self.call({}))
-
-    def predicted(self, parameters: Parameters, query: Shown) -> Tensor:
+    def predict_query(self, parameters: Parameters, query: Forward) -> Tensor:
         """Return the functions, over the temperature."""
-        outputs = self.represented(parameters, query)
+        outputs = self.embed(parameters, query)
         found = self._kernel(_unit(outputs), parameters["@items"]) @ parameters["@contributions"]
         return ((found + parameters.get("@offset", 0)) / self.temperature).to(outputs.dtype)
 
@@ -140,11 +136,11 @@ class KernelRidge(AbstractLearner):
         """Return the kernel between unit rows."""
         return (2 * self.gamma * (a @ b.T - 1)).exp()
 
-    def _taking_part(self, prototypes: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
+    def _nearest_unlabelled(self, centers: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
         """Return weight and number of the unlabelled items that take part, of each class, ``[ways, items]`` both."""
-        similar = prototypes @ near.T / self.spread
+        similar = centers @ near.T / self.spread
         likeliest = similar.argmax(0) == torch.arange(len(similar), device=similar.device)[:, None]
-        worth, chosen = (shares(similar) * likeliest).topk(min(self.nearest, len(near)), dim=-1)
+        worth, chosen = (soft_assignment(similar) * likeliest).topk(min(self.nearest, len(near)), dim=-1)
         total = worth.sum(-1, keepdim=True).clamp(min=torch.finfo(near.dtype).tiny)  # of a class that is none's: 0
         return self.weight * worth / total, chosen
 

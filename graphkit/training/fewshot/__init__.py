@@ -3,10 +3,10 @@
 Example:
     >>> import torch
     >>> from torch_geometric.datasets import FakeDataset
-    >>> from graphkit.meta import ClassSplit, Protocol
+    >>> from graphkit.meta import ClassSplit, FewShotProtocol
     >>> from graphkit.training.fewshot import fewshot, study_of_classes
     >>> data = FakeDataset(num_graphs=1, avg_num_nodes=200, num_classes=5, task="node")[0]
-    >>> protocol = Protocol(k_shot=1, n_query=4, n_tasks=5)
+    >>> protocol = FewShotProtocol(k_shot=1, n_query=4, n_tasks=5)
     >>> split = ClassSplit(train=(0, 1), validation=(2,), test=(3, 4))
     >>> outcome = fewshot(study_of_classes(data, [split], protocol), protocol, ["prototypes-2", "logistic"])
     >>> list(outcome.record.methods)

@@ -71,10 +71,8 @@ def evaluate_learner(
     test = evaluate(learner, problem.test, steps=steps)
     if not options.steps or not isinstance(learner, AbstractGradientLearner):
         return Evaluations(validation, test, after, 0)
-    own, by_steps = learner.inner_steps, {}
+    by_steps = {}
     for number in options.steps:
-        if learner.rates is None or number <= own:  # rates that are learnt are of the steps they were learnt for
-            learner.inner_steps = number
-            by_steps[str(number)] = evaluate(learner, problem.test)
-    learner.inner_steps = own
+        if learner.rates is None or number <= learner.inner_steps:  # learnt rates are of the steps they were learnt for
+            by_steps[str(number)] = evaluate(learner.with_inner_loop(steps=number), problem.test)
     return Evaluations(validation, test, after, 0, by_steps)

@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 from graphkit._checks import instance
 from graphkit.data import GraphSet
-from graphkit.meta import ClassSplit, Protocol, Rows
+from graphkit.meta import ClassSplit, FewShotProtocol, Rows
 from graphkit.training.classification.graphs import graph_facts
 from graphkit.training.classification.tasks import require_plain_edges
 from graphkit.training.engine.devices import CPU, known_device
@@ -26,7 +26,7 @@ from graphkit.training.fewshot.studies import Study, require_study
 def study_of_graphs(
     graphs: GraphSet,
     splits: Sequence[ClassSplit],
-    protocol: Protocol,
+    protocol: FewShotProtocol,
     *,
     encoders: Encoders = ENCODERS,
     seed: int = 0,

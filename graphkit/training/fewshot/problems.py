@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphkit.meta import ClassSplit, Protocol, Rows, TaskSet
+from graphkit.meta import ClassSplit, FewShotProtocol, Rows, TaskSet
 from graphkit.training.fewshot.adapters import ADAPTERS
 
 VALIDATION_TASKS, TRAIN_TASKS = 50, 1600
@@ -59,11 +59,11 @@ class Problem:
 
     def with_features(self, rows: FeatureViews) -> Problem:
         """Return the same problem over other rows."""
-        train = tuple(tasks.over(x) for tasks, x in zip(self.train, rows.train, strict=True))
+        train = tuple(tasks.with_items(x) for tasks, x in zip(self.train, rows.train, strict=True))
         sources = tuple(
             (Rows(x.x, y.y.to(x.x.device)), labels) for x, (y, labels) in zip(rows.train, self.sources, strict=True)
         )
-        validation, test = self.validation.over(rows.validation), self.test.over(rows.test)
+        validation, test = self.validation.with_items(rows.validation), self.test.with_items(rows.test)
         return dataclasses.replace(self, train=train, validation=validation, test=test, sources=sources)
 
 
@@ -76,7 +76,7 @@ class FeatureViews:
     test: Rows
 
 
-def one_graph(data: Data, split: ClassSplit, protocol: Protocol) -> Problem:
+def one_graph(data: Data, split: ClassSplit, protocol: FewShotProtocol) -> Problem:
     """Return the problem of a class split on one graph.
 
     Where a split has fewer validation classes than ways, other tasks of its training classes select.
@@ -93,9 +93,9 @@ def one_graph(data: Data, split: ClassSplit, protocol: Protocol) -> Problem:
     select = split.validation if selected else split.train
     return Problem(
         f"classes {', '.join(map(str, split.test))}",
-        (TaskSet.drawn(items, split.train, _of(protocol, TRAIN_TASKS, 2)),),
-        TaskSet.drawn(items, select, _of(protocol, VALIDATION_TASKS, 1)),
-        TaskSet.drawn(items, split.test, protocol),
+        (TaskSet.draw(items, split.train, _of(protocol, TRAIN_TASKS, 2)),),
+        TaskSet.draw(items, select, _of(protocol, VALIDATION_TASKS, 1)),
+        TaskSet.draw(items, split.test, protocol),
         ((items, split.train),),
         "" if selected else TOO_FEW,
     )
@@ -120,7 +120,7 @@ def unlike_names(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 
 def across_graphs(
-    graphs: Mapping[str, Data], held_out: str, protocol: Protocol, split: ClassSplit | None = None
+    graphs: Mapping[str, Data], held_out: str, protocol: FewShotProtocol, split: ClassSplit | None = None
 ) -> Problem:
     """Return the problem of training on tasks of all graphs but one, and testing on that one.
 
@@ -154,7 +154,7 @@ def across_graphs(
         known = y if reserved is None else y.masked_fill(reserved, -1)
         among = tuple(classes(known, train))
         within = None if reserved is None else (~reserved).nonzero().squeeze(-1)
-        sets.append(TaskSet.drawn(items[name], among, _of(protocol, TRAIN_TASKS, 2), within=within))
+        sets.append(TaskSet.draw(items[name], among, _of(protocol, TRAIN_TASKS, 2), within=within))
         sources.append((Rows(items[name].x, known), among))
     first, reserved = names[0], apart[names[0]]
     seen = graphs[first].y if reserved is None else graphs[first].y.masked_fill(~reserved, -1)
@@ -163,8 +163,8 @@ def across_graphs(
     return Problem(
         f"graph {held_out}" + ("" if test is None else f", classes {', '.join(map(str, test))}"),
         tuple(sets),
-        TaskSet.drawn(items[first], classes(seen, select), selecting, within=within),
-        TaskSet.drawn(items[held_out], classes(graphs[held_out].y, test), protocol),
+        TaskSet.draw(items[first], classes(seen, select), selecting, within=within),
+        TaskSet.draw(items[held_out], classes(graphs[held_out].y, test), protocol),
         tuple(sources),
         "" if select != train else KEPT_APART if split is None else f"{TOO_FEW}, by nodes kept apart from training",
     )
@@ -180,12 +180,12 @@ def _reserved(y: Tensor, seed: int) -> Tensor:
     return mask
 
 
-def _of(protocol: Protocol, tasks: int, stream: int, **changes: Any) -> Protocol:
+def _of(protocol: FewShotProtocol, tasks: int, stream: int, **changes: Any) -> FewShotProtocol:
     """Return the protocol for another set of tasks, drawn with seeds of its own."""
     return dataclasses.replace(protocol, n_tasks=tasks, seed=1_000_003 * stream + protocol.seed, **changes)
 
 
-def _large(y: Tensor, protocol: Protocol) -> Sequence[int]:
+def _large(y: Tensor, protocol: FewShotProtocol) -> Sequence[int]:
     """Return the classes that have enough items for a task."""
     labels, counts = y[y >= 0].unique(return_counts=True)
     return labels[counts >= protocol.k_shot + protocol.n_query].tolist()

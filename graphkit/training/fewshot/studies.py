@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
 from graphkit._checks import flag, instance
-from graphkit.meta import ClassSplit, Protocol, Rows
+from graphkit.meta import ClassSplit, FewShotProtocol, Rows
 from graphkit.training.engine.arguments import require_seed, sequence
 from graphkit.training.engine.devices import CPU, known_device
 from graphkit.training.engine.protocol import DatasetFacts, dataset_facts, fingerprint
@@ -50,7 +50,7 @@ class Study:
 def study_of_classes(
     data: Data,
     splits: Sequence[ClassSplit],
-    protocol: Protocol,
+    protocol: FewShotProtocol,
     *,
     inductive: bool = False,
     encoders: Encoders = ENCODERS,
@@ -118,7 +118,7 @@ def study_of_classes(
 def study_across_graphs(
     name: str,
     graphs: Mapping[str, Data],
-    protocol: Protocol,
+    protocol: FewShotProtocol,
     *,
     splits: Sequence[ClassSplit] = (),
     adapter: str | None = None,
@@ -202,7 +202,7 @@ def study_across_graphs(
 
 
 def require_study(
-    splits: Sequence[ClassSplit], protocol: Protocol, encoders: Encoders, seed: int
+    splits: Sequence[ClassSplit], protocol: FewShotProtocol, encoders: Encoders, seed: int
 ) -> tuple[ClassSplit, ...]:
     """Return the class splits, or refuse what no study can be made of.
 
@@ -210,7 +210,7 @@ def require_study(
         TypeError: for splits, a protocol or encoders that are none.
         ValueError: for a seed that is none.
     """
-    instance("protocol", protocol, Protocol, "a Protocol")
+    instance("protocol", protocol, FewShotProtocol, "a FewShotProtocol")
     instance("encoders", encoders, Encoders, "Encoders")
     require_seed("seed", seed)
     return sequence("splits", splits, ClassSplit, "class splits")

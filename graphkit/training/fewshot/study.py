@@ -15,7 +15,7 @@ import torch
 
 from graphkit._checks import at_least, flag, instance, member
 from graphkit._deprecated import deprecated_arguments
-from graphkit.meta import Protocol
+from graphkit.meta import FewShotProtocol
 from graphkit.training.engine.arguments import fields_of, require_reporter, require_run, require_seed, sequence
 from graphkit.training.engine.distributed import World, init_world
 from graphkit.training.engine.experiment import Experiment, Seconds, Unit, run_experiment
@@ -52,7 +52,7 @@ class FewShotOutcome:
 @deprecated_arguments(folder="run_dir", processes="world")
 def fewshot(
     study: Study,
-    protocol: Protocol,
+    protocol: FewShotProtocol,
     names: Sequence[str],
     *,
     headline: str | None = None,
@@ -98,7 +98,7 @@ def fewshot(
             meta-training under way.
     """
     instance("study", study, Study, "a Study, such as `study_of_classes` makes")
-    instance("protocol", protocol, Protocol, "a Protocol")
+    instance("protocol", protocol, FewShotProtocol, "a FewShotProtocol")
     methods = fields_of("methods", methods)
     sequence("methods", list(methods.values()), AbstractMethod, "methods by name")
     names, steps = sequence("names", names, str, "names"), sequence("steps", steps, int, "whole numbers")

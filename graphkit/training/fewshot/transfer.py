@@ -56,7 +56,7 @@ class Classifier(AbstractMethod):
         """Return its evaluations."""
         from torch import nn
 
-        from graphkit.meta import MAML, PrototypicalNetwork, pretrained
+        from graphkit.meta import MAML, PrototypicalNetwork, pretrain
         from graphkit.training.engine.devices import seeded
         from graphkit.training.engine.validity import InitialParameters, require_finite
 
@@ -64,7 +64,7 @@ class Classifier(AbstractMethod):
             body = nn.Sequential(nn.Linear(problem.channels, self.hidden), nn.ReLU()).to(problem.device)
             if self.pretrained:
                 initial = InitialParameters(body)
-                pretrained(body, self.hidden, problem.sources, epochs=self.epochs)
+                pretrain(body, self.hidden, problem.sources, epochs=self.epochs)
                 initial.require_moved(f"a pre-training of {self.epochs} epochs")
                 require_finite("the classifier's weights", body.parameters())
             if self.adaptation == "prototypes":

@@ -14,7 +14,7 @@ from torch import nn
 from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
-from graphkit.meta import ClassSplit, Protocol, PrototypicalNetwork, Rows, evaluate
+from graphkit.meta import ClassSplit, FewShotProtocol, PrototypicalNetwork, Rows, evaluate
 from graphkit.training import Silence
 from graphkit.training.engine import files
 from graphkit.training.engine.files import read_tensors
@@ -41,7 +41,7 @@ from graphkit.training.fewshot.study import _selection, chosen_rows
 from graphkit.training.fewshot.transfer import Classifier, Whitened
 from graphkit.training.fewshot.untrained import Prototypes, Ridge, SemiSupervised
 
-PROTOCOL = Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
+PROTOCOL = FewShotProtocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
 SPLIT = ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6))
 SMALL = {
     "prototypes-2": Prototypes(),
@@ -177,7 +177,7 @@ def test_rows_are_chosen_by_validation_tasks_alone():
 def test_validation_tasks_choose_whether_there_is_an_intercept(shift):
     data = graph()
     data.x = data.x + shift * torch.eye(data.x.size(1))[0]
-    study = study_of_classes(data, [SPLIT], Protocol(n_way=2, k_shot=2, n_query=4, n_tasks=30))
+    study = study_of_classes(data, [SPLIT], FewShotProtocol(n_way=2, k_shot=2, n_query=4, n_tasks=30))
     methods = {str(choice): Ridge(intercept=choice, unlabelled=True) for choice in (False, True, "chosen")}
     found = fewshot(study, study.problems[0].test.protocol, list(methods), methods=methods).methods
     plain, offset, chosen = (found[name].problems[0] for name in methods)
@@ -572,7 +572,7 @@ def test_methods_that_are_none_and_another_protocol_are_refused(study):
     with pytest.raises(ValueError, match="`headline` 'maml' is not known"):
         fewshot(study, PROTOCOL, ["protonet"], headline="maml")
     with pytest.raises(ValueError, match=r"`protocol` must be the one that the study was drawn with, .*k_shot=2"):
-        fewshot(study, Protocol(n_way=2, k_shot=1, n_query=4, n_tasks=6), ["prototypes-2"])
+        fewshot(study, FewShotProtocol(n_way=2, k_shot=1, n_query=4, n_tasks=6), ["prototypes-2"])
 
 
 @pytest.mark.parametrize(
@@ -594,7 +594,7 @@ def test_more_ways_than_training_classes_are_refused():
     with pytest.raises(ValueError, match="a split has 0 classes to train on"):
         study_of_classes(graph(), [ClassSplit((), (2, 3), (4, 5))], PROTOCOL)
     with pytest.raises(ValueError, match="a split has 2 classes to train on"):
-        study_of_classes(graph(), [ClassSplit((0, 1), (2,), (3, 4, 5))], Protocol(n_way=3, k_shot=1, n_query=2))
+        study_of_classes(graph(), [ClassSplit((0, 1), (2,), (3, 4, 5))], FewShotProtocol(n_way=3, k_shot=1, n_query=2))
 
 
 class Stop(Exception):

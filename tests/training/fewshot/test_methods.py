@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import graphkit.meta
-from graphkit.meta import ClassSplit, Protocol, meta_trained
+from graphkit.meta import ClassSplit, FewShotProtocol, meta_train
 from graphkit.training import TrainingError
 from graphkit.training.fewshot import METHODS, fewshot, study_of_classes
 from graphkit.training.fewshot.encoders import Encoders
@@ -18,7 +18,7 @@ from graphkit.training.fewshot.method import AbstractMethod
 from tests.training.acting import fault_of
 from tests.training.studies import communities
 
-TASKS = Protocol(n_way=2, k_shot=2, n_query=10, n_tasks=30)
+TASKS = FewShotProtocol(n_way=2, k_shot=2, n_query=10, n_tasks=30)
 SHORT: dict[str, Any] = {"steps": 6, "batch": 2, "epochs": 3, "inner_steps": 2}
 """Fields that make trainings short, of those learners that have them."""
 
@@ -46,17 +46,17 @@ def outcome(method: AbstractMethod) -> Any:
     left: list[Any] = []
 
     def heard(learner: Any, *args: Any, **kwargs: Any) -> Any:
-        keep = kwargs.pop("keep")
+        keep = kwargs.pop("checkpoint")
 
         def kept(now: Any) -> None:
             left.append([float(each.detach().double().sum()) for each in learner.parameters()])
             keep(now)
 
-        return meta_trained(learner, *args, keep=kept, **kwargs)
+        return meta_train(learner, *args, checkpoint=kept, **kwargs)
 
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(graphkit.meta, "meta_trained", heard)
+            patch.setattr(graphkit.meta, "meta_train", heard)
             found = fewshot(study(), TASKS, ["it"], methods={"it": method}, calibrate=3).methods["it"]
     except (ValueError, TrainingError) as error:
         return error

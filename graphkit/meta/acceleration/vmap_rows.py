@@ -1,4 +1,4 @@
-"""All tasks over rows at once under ``vmap``, as long as the model does nothing but what is known to be right there.
+"""All tasks over rows of a table at once under ``vmap``, for models of operations that are known to be right there.
 
 Not everything is: the backward passes of PyTorch's normalisations with a weight, batched by ``vmap``, take mean and
 variance as constants, so that their second derivatives are wrong without a word. So this lists what is known, and the
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -18,46 +18,48 @@ from torch import Tensor
 from torch.func import vmap
 from torch.overrides import TorchFunctionMode
 
-from graphkit.meta.features import SHAPE, of_tensor
+from graphkit.meta.acceleration.eligibility import SHAPE_QUERIES, tensor_methods
 
 
 class UnknownOperation(Exception):
     """Something that is not known to be differentiated rightly for many tasks at once."""
 
 
-def _named(owners: tuple[Any, ...], names: str) -> set[Any]:
+def _of(owners: tuple[Any, ...], names: str) -> set[Any]:
     return {getattr(owner, name) for name in names.split() for owner in owners if hasattr(owner, name)}
 
 
 KNOWN = (
-    SHAPE
-    | of_tensor("T", "mT")
-    | _named((torch, Tensor), "add sub mul div neg abs square sqrt rsqrt exp log pow sin cos tanh sigmoid relu clamp")
-    | _named((torch, Tensor), "gt lt ge le")
-    | _named((torch, Tensor), "maximum minimum matmul mm bmm addmm sum mean softmax log_softmax logsumexp")
-    | _named((torch, Tensor), "reshape flatten unsqueeze squeeze transpose permute t chunk split cat stack")
-    | _named((Tensor,), "__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __pow__ __neg__")
-    | _named((torch,), "where")
-    | _named((Tensor,), "__matmul__ __rmatmul__ view contiguous expand unflatten")
-    | _named((F,), "linear dropout normalize softmax log_softmax softmin group_norm rms_norm")
-    | _named((F,), "relu relu6 elu celu selu gelu silu mish leaky_relu prelu glu hardtanh hardswish threshold softplus")
-    | _named((F,), "softsign logsigmoid hardshrink softshrink tanhshrink tanh sigmoid conv1d avg_pool1d")
+    SHAPE_QUERIES
+    | tensor_methods("T", "mT")
+    | _of((torch, Tensor), "add sub mul div neg abs square sqrt rsqrt exp log pow sin cos tanh sigmoid relu clamp")
+    | _of((torch, Tensor), "gt lt ge le maximum minimum matmul mm bmm addmm sum mean softmax log_softmax logsumexp")
+    | _of((torch, Tensor), "reshape flatten unsqueeze squeeze transpose permute t chunk split cat stack")
+    | _of((Tensor,), "__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __pow__ __neg__")
+    | _of((Tensor,), "__matmul__ __rmatmul__ view contiguous expand unflatten")
+    | _of((torch,), "where")
+    | _of((F,), "linear dropout normalize softmax log_softmax softmin group_norm rms_norm conv1d avg_pool1d")
+    | _of((F,), "relu relu6 elu celu selu gelu silu mish leaky_relu prelu glu hardtanh hardswish threshold softplus")
+    | _of((F,), "softsign logsigmoid hardshrink softshrink tanhshrink tanh sigmoid")
 )
 """Functions whose first and second derivatives are right under ``vmap``."""
 
 
+Given: TypeAlias = Tensor | None
+
+
 def _layer_norm(
-    x: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+    x: Tensor, normalized_shape: Any, weight: Given = None, bias: Given = None, eps: float = 1e-5
 ) -> Tensor:
-    return _scaled(F.layer_norm(x, normalized_shape, eps=eps), weight, bias, ())
+    return _scale_and_shift(F.layer_norm(x, normalized_shape, eps=eps), weight, bias, ())
 
 
 def _batch_norm(
     x: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
+    running_mean: Given,
+    running_var: Given,
+    weight: Given = None,
+    bias: Given = None,
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
@@ -65,29 +67,26 @@ def _batch_norm(
     if training and running_mean is not None:
         raise UnknownOperation("statistics that a batch norm stores")
     plain = F.batch_norm(x, running_mean, running_var, None, None, training, momentum, eps)
-    return _scaled(plain, weight, bias, (1,) * (x.dim() - 2))
+    return _scale_and_shift(plain, weight, bias, (1,) * (x.dim() - 2))
 
 
-def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None, tail: tuple[int, ...]) -> Tensor:
+def _scale_and_shift(x: Tensor, weight: Given, bias: Given, tail: tuple[int, ...]) -> Tensor:
     """Return normalised features times a weight plus a bias, each followed by axes of length 1."""
     x = x if weight is None else x * weight.reshape(*weight.shape, *tail)
     return x if bias is None else x + bias.reshape(*bias.shape, *tail)
 
 
-def _part(x: Tensor, index: Any) -> Tensor:
-    if not all(each is None or each is ... or isinstance(each, int | slice) for each in _tuple(index)):
+def _basic_index(x: Tensor, index: Any) -> Tensor:
+    parts = index if isinstance(index, tuple) else (index,)
+    if not all(each is None or each is ... or isinstance(each, int | slice) for each in parts):
         raise UnknownOperation("rows by their numbers")
     return x[index]
 
 
-def _tuple(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
-
-
-REPLACED: dict[Any, Callable[..., Tensor]] = {
+REPLACEMENTS: dict[Any, Callable[..., Tensor]] = {
     F.layer_norm: _layer_norm,
     F.batch_norm: _batch_norm,
-    Tensor.__getitem__: _part,
+    Tensor.__getitem__: _basic_index,
 }
 """Functions that are right with some arguments, or in pieces."""
 
@@ -96,19 +95,19 @@ class _KnownOperations(TorchFunctionMode):
     """Refuses, while it is entered, what is not known."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = function if function in KNOWN else REPLACED.get(function)
+        found = function if function in KNOWN else REPLACEMENTS.get(function)
         if found is None:
             raise UnknownOperation(getattr(function, "__name__", str(function)))
         return found(*args, **(kwargs or {}))
 
 
-_under_way: ContextVar[bool] = ContextVar("all tasks at once", default=False)
+_in_vmap: ContextVar[bool] = ContextVar("all tasks at once", default=False)
 
 
 @contextmanager
 def only_known_operations() -> Iterator[None]:
     """Refuse, in the calls of a model, what is not known, while all tasks are taken at once."""
-    if not _under_way.get():
+    if not _in_vmap.get():
         yield
         return
     try:
@@ -135,10 +134,10 @@ def vmap_tasks(solve: Callable[..., Tensor], *inputs: Tensor) -> Tensor | None:
         >>> vmap_tasks(lambda x: solve(x, layer=torch.fft.fft), rows) is None
         True
     """
-    before = _under_way.set(True)
+    before = _in_vmap.set(True)
     try:
         return vmap(solve, randomness="different")(*inputs)
     except UnknownOperation:
         return None
     finally:
-        _under_way.reset(before)
+        _in_vmap.reset(before)

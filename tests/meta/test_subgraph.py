@@ -11,9 +11,10 @@ import torch_geometric.nn as pyg
 from torch import nn
 from torch_geometric.data import Data
 
-from graphkit.meta import ANIL, MAML, MetaSGD, Nodes, Protocol, ProtoMAML, PrototypicalNetwork, Reptile, TaskSet
-from graphkit.meta.blocks import blocks, stacked
-from graphkit.meta.cuts import Reach, cut, reach_of
+from graphkit.meta import ANIL, MAML, FewShotProtocol, MetaSGD, Nodes, ProtoMAML, PrototypicalNetwork, Reptile, TaskSet
+from graphkit.meta.acceleration.blocks import block_diagonal_graph
+from graphkit.meta.acceleration.subgraph import ReceptiveField, extract_subgraph, find_receptive_field
+from graphkit.meta.acceleration.task_parameters import block_forward
 from graphkit.nn import ChebConv, Encoder, GATConv, GCNConv, GINConv, SAGEConv
 from graphkit.operators import sparse_features
 
@@ -68,7 +69,7 @@ def model(name, ways=2):
 
 
 def drawn(items, n_tasks=3):
-    return list(TaskSet.drawn(items, (0, 1, 2), Protocol(k_shot=2, n_query=2, n_tasks=n_tasks)))
+    return list(TaskSet.draw(items, (0, 1, 2), FewShotProtocol(k_shot=2, n_query=2, n_tasks=n_tasks)))
 
 
 def results(learner, tasks):
@@ -82,9 +83,7 @@ def results(learner, tasks):
 
 def require_same(learner, tasks, tolerance):
     fast = results(learner, tasks)
-    learner.whole = True
-    slow = results(learner, tasks)
-    learner.whole = False
+    slow = results(learner.plain(), tasks)
     assert len(fast) == len(slow)
     for quick, plain in zip(fast, slow, strict=True):
         largest = max(1.0, plain.abs().max().item())
@@ -98,10 +97,10 @@ def test_a_part_of_the_graph_is_the_whole_for_any_layer(name, dtype):
     items = Nodes(whole.x.to(dtype), whole.edge_index, whole.y)
     tasks, learner = drawn(items), MAML(model(name).to(dtype), inner_lr=0.2, inner_steps=2)
     support = [task.episode.support.flatten() for task in tasks]
-    reach = reach_of(learner.model, items, support[0])
+    reach = find_receptive_field(learner.model, items, support[0])
     assert reach is not None
-    assert len(cut(items, support[0], reach).kept) < len(items.y) / 2
-    at_once = stacked(learner.model, items, learner.moved, support, reach)
+    assert len(extract_subgraph(items, support[0], reach).nodes) < len(items.y) / 2
+    at_once = block_forward(learner.model, items, learner.moved, support, reach)
     assert (at_once is None) == (name in ONE_BY_ONE)
     require_same(learner, tasks, 1e-12 if dtype == torch.float64 else 1e-6)
 
@@ -143,7 +142,7 @@ def test_sparse_features_are_multiplied_as_such():
     for items in (Nodes(x, whole.edge_index, whole.y), Nodes(sparse_features(x), whole.edge_index, whole.y)):
         require_same(MAML(model("gcn of ours"), inner_lr=0.2, inner_steps=2), drawn(items), 1e-12)
     items = Nodes(x, whole.edge_index, whole.y)
-    found = blocks(items, [torch.tensor([3]), torch.tensor([40])], Reach(2, degrees=True))
+    found = block_diagonal_graph(items, [torch.tensor([3]), torch.tensor([40])], ReceptiveField(2, degrees=True))
     assert found.sparse is not None
     dense = found.nodes.x + 0
     for task in range(2):
@@ -167,12 +166,12 @@ def test_layers_of_ours_multiply_in_blocks_and_send_no_messages(name, sparse, mo
 
 def test_degrees_are_those_of_the_whole_graph():
     items = graph()
-    reach = reach_of(model("gcn"), items, torch.tensor([7, 9]))
-    assert reach == Reach(2, degrees=True)
-    assert reach_of(model("sage"), items, torch.tensor([7, 9])) == Reach(2, degrees=False)
-    part = cut(items, torch.tensor([7, 9]), reach)
-    inside = torch.from_numpy(part.kept[:-1])
-    here = torch.bincount(part.edge_index[1], minlength=len(part.kept))[:-1]
+    reach = find_receptive_field(model("gcn"), items, torch.tensor([7, 9]))
+    assert reach == ReceptiveField(2, degrees=True)
+    assert find_receptive_field(model("sage"), items, torch.tensor([7, 9])) == ReceptiveField(2, degrees=False)
+    part = extract_subgraph(items, torch.tensor([7, 9]), reach)
+    inside = torch.from_numpy(part.nodes[:-1])
+    here = torch.bincount(part.edge_index[1], minlength=len(part.nodes))[:-1]
     assert torch.equal(here, torch.bincount(items.edge_index[1], minlength=len(items.y))[inside])
 
 
@@ -214,13 +213,13 @@ def test_what_a_part_does_not_do_for_goes_over_the_whole(made):
     items, learner = graph(), MAML(made().double(), inner_lr=0.2, inner_steps=1)
     tasks = drawn(items, 2)
     learner.logits(tasks)
-    assert reach_of(learner.model, items, tasks[0].episode.support.flatten()) is None
+    assert find_receptive_field(learner.model, items, tasks[0].episode.support.flatten()) is None
     require_same(learner, tasks, 0.0)
 
 
 def test_one_small_graph_is_taken_whole():
     items = graph(nodes=34)
-    assert reach_of(model("gcn"), items, torch.arange(0, 34, 4)) is None
+    assert find_receptive_field(model("gcn"), items, torch.arange(0, 34, 4)) is None
 
 
 def test_batch_normalisation_by_stored_statistics_can_be_cut():
@@ -267,8 +266,8 @@ def test_features_of_padding_do_not_reach_anybody():
     made = model("gcn")
     whole = made(data.x, data.edge_index)
     groups = [torch.tensor([9, 10]), torch.tensor([470, 479])]  # many neighbours, and none
-    found = blocks(items, groups, Reach(2, degrees=True))
-    out = made(found.nodes.x, found.nodes.edge_index)[found.at]
+    found = block_diagonal_graph(items, groups, ReceptiveField(2, degrees=True))
+    out = made(found.nodes.x, found.nodes.edge_index)[found.targets]
     torch.testing.assert_close(out, torch.stack([whole[group] for group in groups]), rtol=0, atol=1e-12)
     assert not F.relu(out).isnan().any()
 
@@ -330,26 +329,24 @@ def test_a_first_task_of_nodes_that_nothing_reaches_says_nothing_of_the_others(n
     x = torch.cat([made.x, made.x[:8]])
     items = Nodes(x, torch.cat([made.edge_index, alone], 1), torch.cat([made.y, made.y[:8]]))
     chosen = torch.stack([torch.arange(480, 488), torch.arange(40, 48), torch.arange(120, 128)]).view(3, 2, 4)
-    tasks = list(TaskSet(items, Protocol(k_shot=1, n_query=3, n_tasks=3), chosen, torch.tensor([[0, 1]] * 3)))
+    tasks = list(TaskSet(items, FewShotProtocol(k_shot=1, n_query=3, n_tasks=3), chosen, torch.tensor([[0, 1]] * 3)))
     module = Summed() if name == "own" else model(name)
-    found, expected = MAML(module, inner_lr=0.5, inner_steps=3), MAML(module, inner_lr=0.5, inner_steps=3)
-    expected.whole = True
-    torch.testing.assert_close(found.logits(tasks), expected.logits(tasks), rtol=0, atol=1e-10)
+    learner = MAML(module, inner_lr=0.5, inner_steps=3)
+    torch.testing.assert_close(learner.logits(tasks), learner.plain().logits(tasks), rtol=0, atol=1e-10)
 
 
 def test_a_layer_that_is_set_anew_is_looked_at_anew():
     items = graph()
-    tasks = list(TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=4)))
+    tasks = list(TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4)))
     module = pyg.Sequential(
         "x, edge_index", [(nn.Linear(7, 2), "x -> x"), (pyg.APPNP(K=1, alpha=0.1), "x, edge_index -> x")]
     ).double()
     learner = MAML(module, inner_steps=2)
-    assert reach_of(module, items, torch.tensor([7])) == Reach(1, degrees=True)
+    assert find_receptive_field(module, items, torch.tensor([7])) == ReceptiveField(1, degrees=True)
     learner.logits(tasks)
     module[1].K = 3
     found = learner.logits(tasks)
-    learner.whole = True
-    torch.testing.assert_close(found, learner.logits(tasks), rtol=0, atol=1e-10)
+    torch.testing.assert_close(found, learner.plain().logits(tasks), rtol=0, atol=1e-10)
 
 
 def test_a_model_that_asserts_that_it_sees_its_graph_does():
@@ -364,5 +361,5 @@ def test_a_model_that_asserts_that_it_sees_its_graph_does():
             assert len(x) == 480
             return self.conv(self.rows.weight, edge_index)
 
-    tasks = list(TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=4)))
+    tasks = list(TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4)))
     assert MAML(Own(), inner_steps=1).logits(tasks).shape == (4, 6, 2)

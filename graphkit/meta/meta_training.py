@@ -1,4 +1,4 @@
-"""Meta-training: steps on batches of tasks, and the step that does best on tasks of the validation classes."""
+"""Meta-training: an outer optimiser's steps on batches of tasks, selected by tasks of the validation classes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, flag, fraction, instance, not_negative, positive, require_finite_logits
-from graphkit.meta.cuts import settings
+from graphkit._deprecated import deprecated_arguments
 from graphkit.meta.evaluation import Evaluation, accuracies, evaluate
-from graphkit.meta.learners.abstract import AbstractLearner
+from graphkit.meta.inner_loop import InnerLoop
+from graphkit.meta.learners.abstract_learner import AbstractLearner
+from graphkit.meta.learners.gradient_learner import AbstractGradientLearner
 from graphkit.meta.tasks import Task, TaskSet, require_task_set
 
 
@@ -53,10 +55,8 @@ class MetaTraining:
     margin: float = 0.0
 
     def __post_init__(self) -> None:
-        at_least("steps", self.steps, 0)
-        at_least("batch", self.batch, 1)
-        at_least("every", self.every, 1)
-        at_least("test_steps", self.test_steps, 0)
+        for name, least in (("steps", 0), ("batch", 1), ("every", 1), ("test_steps", 0)):
+            at_least(name, getattr(self, name), least)
         positive("lr", self.lr)
         not_negative("margin", self.margin)
         fraction("first_order", self.first_order)
@@ -64,8 +64,8 @@ class MetaTraining:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What meta-training came to.
+class MetaTrainingResult:
+    """The result of a meta-training.
 
     Args:
         step: the selected step; 0 is the start.
@@ -73,7 +73,7 @@ class Trained:
         losses: the meta-loss of every step.
 
     Example:
-        >>> Trained(0, 0.5, ()).step
+        >>> MetaTrainingResult(0, 0.5, ()).step
         0
     """
 
@@ -82,47 +82,40 @@ class Trained:
     losses: tuple[float, ...]
 
 
-class Team(Protocol):
-    """The processes that train a learner together, which all go through the same steps.
+class WorldLike(Protocol):
+    """The processes that train a learner together, which all go through the same steps; here, a single one.
 
     Example:
-        >>> Alone().count
+        >>> SingleProcess().count
         1
     """
 
     @property
     def rank(self) -> int:
         """Number of this process, from 0."""
+        return 0
 
     @property
     def count(self) -> int:
         """How many there are."""
+        return 1
 
     def add_gradients(self, model: nn.Module) -> None:
         """Put the sum over all processes in the place of each parameter's gradient."""
+        return
 
     def total(self, value: Tensor) -> Tensor:
         """Return the sum of ``value`` over all processes."""
-
-
-@dataclass(frozen=True)
-class Alone:
-    """The only process."""
-
-    rank: int = 0
-    count: int = 1
-
-    def add_gradients(self, model: nn.Module) -> None:
-        """Leave the gradients, which are all there are."""
-
-    def total(self, value: Tensor) -> Tensor:
-        """Return what is here."""
         return value
 
 
-ALONE = Alone()
+class SingleProcess(WorldLike):
+    """The only process."""
 
-Keep: TypeAlias = Callable[[Callable[[], Mapping[str, Any]]], None]
+
+SINGLE_PROCESS = SingleProcess()
+
+Checkpoint: TypeAlias = Callable[[Callable[[], Mapping[str, Any]]], None]
 """Is offered, after every step, a function that returns the whole state of the training."""
 
 
@@ -175,10 +168,10 @@ class MetaTrainer:
     Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400; the outer optimiser is Adam.
 
     Example:
-        >>> from graphkit.meta import Protocol, PrototypicalNetwork, Rows
+        >>> from graphkit.meta import FewShotProtocol, PrototypicalNetwork, Rows
         >>> items = Rows(torch.randn(60, 5, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 4)
-        >>> few = Protocol(n_tasks=16, n_query=4)
-        >>> train, validation = (TaskSet.drawn(items, pair, few) for pair in ((0, 1), (2, 3)))
+        >>> few = FewShotProtocol(n_tasks=16, n_query=4)
+        >>> train, validation = (TaskSet.draw(items, pair, few) for pair in ((0, 1), (2, 3)))
         >>> learner = PrototypicalNetwork(torch.nn.Linear(5, 3))
         >>> trainer = MetaTrainer(learner, [train], validation, MetaTraining(steps=6, every=2))
         >>> [step.number for step in trainer.steps()]
@@ -192,7 +185,7 @@ class MetaTrainer:
         validation: TaskSet,
         options: MetaTraining,
         *,
-        processes: Team = ALONE,
+        processes: WorldLike = SINGLE_PROCESS,
     ) -> None:
         instance("learner", learner, AbstractLearner, "a learner, such as MAML(model)")
         instance("options", options, MetaTraining, "a MetaTraining")
@@ -201,12 +194,11 @@ class MetaTrainer:
         require_task_set("validation", validation, "a TaskSet")
         if not train:
             raise ValueError("`train` must hold at least one set of tasks.")
-        _require_share(learner, options, processes)
+        _require_shareable(learner, options, processes)
         self.learner, self.train, self.validation = learner, train, validation
         self.options, self.processes = options, processes
-        made = [(name, value) for name, value in settings(learner) if name != "training"]
         tasks = [each.fingerprint for each in (*train, validation)]
-        self._identity = [repr(options), type(learner).__name__, repr(made), *tasks]
+        self._identity = [repr(options), type(learner).__name__, repr(_settings(learner)), *tasks]
         trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
         self._optimizer = torch.optim.Adam(trained, lr=options.lr) if trained else None
         self._best: Evaluation | None = None
@@ -223,40 +215,39 @@ class MetaTrainer:
         """
         learner, options = self.learner, self.options
         if self._best is None:
-            self._best = _evaluated(learner, self.validation, options, self.processes)
+            self._best = _evaluate_shared(learner, self.validation, options, self.processes)
             self.weights = copy.deepcopy(learner.state_dict())
             self._looks = self._best.mean
         if self._optimizer is None:
             return
-        exact = getattr(learner, "order", None)
-        try:
-            for step in range(len(self.history), options.steps):
-                if exact == 2:
-                    learner.order = 1 if step < options.first_order * options.steps else 2  # type: ignore[assignment]
-                if options.cosine:
-                    rate = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
-                    self._optimizer.param_groups[0]["lr"] = rate
-                loss = _step(learner, self._optimizer, _batch(self.train, step, options.batch), step, self.processes)
-                if (step + 1) % options.every == 0 or step + 1 == options.steps:
-                    found = _evaluated(learner, self.validation, options, self.processes)
-                    self._looks = found.mean
-                    if _surely(found, self._best, options.margin):
-                        self._best, self.chosen = found, step + 1
-                        self.weights = copy.deepcopy(learner.state_dict())
-                self.history.append(MetaStep(step + 1, loss, self._looks))
-                yield self.history[-1]
-        finally:
-            if exact == 2:
-                learner.order = 2  # type: ignore[assignment]
+        first_order = learner
+        if isinstance(learner, AbstractGradientLearner) and learner.order == 2:
+            first_order = learner.with_inner_loop(order=1)
+        for step in range(len(self.history), options.steps):
+            # 1. A step of the outer optimiser.
+            if options.cosine:
+                rate = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
+                self._optimizer.param_groups[0]["lr"] = rate
+            taking = first_order if step < options.first_order * options.steps else learner
+            loss = _step(taking, self._optimizer, _batch(self.train, step, options.batch), step, self.processes)
+            # 2. A look at the validation tasks.
+            if (step + 1) % options.every == 0 or step + 1 == options.steps:
+                found = _evaluate_shared(learner, self.validation, options, self.processes)
+                self._looks = found.mean
+                if _is_surely_better(found, self._best, options.margin):
+                    self._best, self.chosen = found, step + 1
+                    self.weights = copy.deepcopy(learner.state_dict())
+            self.history.append(MetaStep(step + 1, loss, self._looks))
+            yield self.history[-1]
 
-    def select(self) -> Trained:
+    def select(self) -> MetaTrainingResult:
         """Leave the learner with the parameters of the selected step, and return what the training came to."""
         if self._best is None:
             raise ValueError("`steps` were not gone through: there is nothing to select.")
         if self._optimizer is not None:
             self.learner.load_state_dict(self.weights)
         losses = () if self._optimizer is None else tuple(each.train_loss for each in self.history)
-        return Trained(self.chosen, self._best.mean, losses)
+        return MetaTrainingResult(self.chosen, self._best.mean, losses)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a continuation needs, as copies of what a step changes in place."""
@@ -293,46 +284,65 @@ class MetaTrainer:
         torch.set_rng_state(state["generator"])
 
 
-def meta_trained(
+@deprecated_arguments(keep="checkpoint")
+def meta_train(
     learner: AbstractLearner,
     train: Sequence[TaskSet],
     validation: TaskSet,
     options: MetaTraining,
     *,
     state: Mapping[str, Any] | None = None,
-    keep: Keep | None = None,
-    processes: Team = ALONE,
-) -> Trained:
+    checkpoint: Checkpoint | None = None,
+    processes: WorldLike = SINGLE_PROCESS,
+) -> MetaTrainingResult:
     """Train a learner in place and leave it with the parameters of the step that the validation tasks select.
 
     Args:
         learner, train, validation, options, processes: as for :class:`MetaTrainer`.
-        state: what ``keep`` was given, to go on from; the tasks and options must be the same.
-        keep: is offered the state after every step; what it raises ends the training.
+        state: what ``checkpoint`` was given, to go on from; the tasks and options must be the same.
+        checkpoint: is offered the state after every step; what it raises ends the training.
 
     Raises:
         TypeError, ValueError: as :class:`MetaTrainer`; and if a meta-loss or logits are not finite, or a state is of
             another training.
 
     Example:
-        >>> from graphkit.meta import Protocol, PrototypicalNetwork, Rows
+        >>> from graphkit.meta import FewShotProtocol, PrototypicalNetwork, Rows
         >>> items = Rows(torch.randn(60, 5, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 4)
-        >>> protocol = Protocol(n_tasks=16, n_query=4)
-        >>> train, validation = (TaskSet.drawn(items, pair, protocol) for pair in ((0, 1), (2, 3)))
+        >>> protocol = FewShotProtocol(n_tasks=16, n_query=4)
+        >>> train, validation = (TaskSet.draw(items, pair, protocol) for pair in ((0, 1), (2, 3)))
         >>> learner = PrototypicalNetwork(torch.nn.Linear(5, 3))
-        >>> len(meta_trained(learner, [train], validation, MetaTraining(steps=6, every=2)).losses)
+        >>> len(meta_train(learner, [train], validation, MetaTraining(steps=6, every=2)).losses)
         6
     """
     trainer = MetaTrainer(learner, train, validation, options, processes=processes)
     if state is not None:
         trainer.load_state_dict(state)
     for _ in trainer.steps():
-        if keep is not None:
-            keep(trainer.state_dict)
+        if checkpoint is not None:
+            checkpoint(trainer.state_dict)
     return trainer.select()
 
 
-def _require_share(learner: AbstractLearner, options: MetaTraining, processes: Team) -> None:
+def _settings(learner: AbstractLearner) -> list[tuple[str, Any]]:
+    """Return the numbers, names and switches that a learner was made with.
+
+    States hold them, so that they stand as version 0.1 wrote them: an inner loop by its four numbers, and ``whole``
+    for the learner without accelerated ways.
+    """
+    found: list[tuple[str, Any]] = []
+    for name, value in vars(learner).items():
+        if name == "_accelerated":
+            found.append(("whole", not value))
+        elif isinstance(value, InnerLoop):
+            names = ("inner_lr", "inner_steps", "order", "multi_step")
+            found += [(each, getattr(learner, each)) for each in names]
+        elif isinstance(value, bool | int | float | str | None) and name != "training" and not name.startswith("_"):
+            found.append((name, value))
+    return found
+
+
+def _require_shareable(learner: AbstractLearner, options: MetaTraining, processes: WorldLike) -> None:
     """Refuse what processes cannot share."""
     if processes.count > options.batch:
         raise ValueError(f"`batch` ({options.batch}) must be at least the number of processes ({processes.count}).")
@@ -343,13 +353,15 @@ def _require_share(learner: AbstractLearner, options: MetaTraining, processes: T
         )
 
 
-def _surely(found: Evaluation, best: Evaluation, margin: float) -> bool:
+def _is_surely_better(found: Evaluation, best: Evaluation, margin: float) -> bool:
     """Tell whether accuracies on the same tasks are higher, by so many standard errors of their differences."""
-    gain = found.over(best)
+    gain = found.difference(best)
     return found.mean > best.mean and gain.mean >= margin * gain.standard_error
 
 
-def _evaluated(learner: AbstractLearner, tasks: TaskSet, options: MetaTraining, processes: Team) -> Evaluation:
+def _evaluate_shared(
+    learner: AbstractLearner, tasks: TaskSet, options: MetaTraining, processes: WorldLike
+) -> Evaluation:
     """Return the accuracies on all tasks, each process looking at its own."""
     if processes.count == 1:
         return evaluate(learner, tasks, steps=options.test_steps)
@@ -364,7 +376,7 @@ def _evaluated(learner: AbstractLearner, tasks: TaskSet, options: MetaTraining, 
 
 
 def _step(
-    learner: AbstractLearner, optimizer: torch.optim.Optimizer, tasks: list[Task], step: int, processes: Team
+    learner: AbstractLearner, optimizer: torch.optim.Optimizer, tasks: list[Task], step: int, processes: WorldLike
 ) -> float:
     """Take a step and return the meta-loss before it."""
     mine = tasks[processes.rank :: processes.count]

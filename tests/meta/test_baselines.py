@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphkit.meta import Rows, WithinClassWhitening, models
+from graphkit.meta import Rows, WithinClassWhitening, baselines
 
 KNOWN = (0, 2, 5)
 
@@ -44,7 +44,7 @@ def test_of_many_directions_those_that_differ_most_are_changed(monkeypatch):
     scale = torch.cat([torch.linspace(3.0, 1.0, 8), torch.full((22,), 0.003)]).double()
     rows = Rows(torch.randn(200, 30, dtype=torch.float64) * scale, torch.arange(200) % 6)
     exact = WithinClassWhitening([(rows, KNOWN)])(rows.x)
-    monkeypatch.setattr(models, "DIRECTIONS", 8)
+    monkeypatch.setattr(baselines, "MAX_DIRECTIONS", 8)
     before = torch.get_rng_state()
     found = WithinClassWhitening([(rows, KNOWN)])
     assert torch.equal(torch.get_rng_state(), before)

@@ -1,30 +1,28 @@
-"""What every few-shot learner does: adapt to a task's support, predict its query, and say how good that was."""
+"""The interface of few-shot learners: adapt to a task's support, predict its query, and the loss that trains them."""
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit._checks import flag, instance, member
-from graphkit.meta.cuts import cut, reach_of
-from graphkit.meta.fingerprint import Fingerprint, fingerprint
-from graphkit.meta.functional import functional_call
-from graphkit.meta.items import AbstractItems, Call, Nodes, Rows
-from graphkit.meta.known import as_made, plain_items
-from graphkit.meta.learners.batched import only_known_operations, vmap_tasks
-from graphkit.meta.modes import STATISTICS, modes
+from graphkit._deprecated import deprecated_method
+from graphkit.meta.acceleration import only_known_operations, visible_items, vmap_tasks
+from graphkit.meta.acceleration.eligibility import is_unaltered, plain_items
+from graphkit.meta.acceleration.model_fingerprint import ModelFingerprint, model_fingerprint
+from graphkit.meta.functional import STATISTICS, adaptation_modes, clone_buffers, functional_call
+from graphkit.meta.inner_loop import Parameters
+from graphkit.meta.items import AbstractItems, ModelCall, Nodes, Rows
 from graphkit.meta.tasks import Task
 
-Parameters: TypeAlias = dict[str, Tensor]
-"""A task's own parameters by name. Names of the model's are its own; those that begin with "@" are the task's."""
-
-Shown: TypeAlias = Callable[[Call], Tensor]
+Forward: TypeAlias = Callable[[ModelCall], Tensor]
 """Some items: a function from a model to its outputs for them, ``[items, channels]``."""
 
 
@@ -50,32 +48,44 @@ class AbstractLearner(nn.Module, ABC):
         self.model = instance("model", model, nn.Module, "a torch.nn.Module")
         self.dropout = flag("dropout", dropout)
         self.statistics = member("statistics", statistics, STATISTICS)
-        self.whole = False  # True: every task goes over the whole graph, the plain loop of which all else is a shortcut
-        self._fitting: set[tuple[Any, ...]] = set()  # numbers of classes and forms of items that the model fits
+        self._accelerated = True
+        self._checked_forms: set[tuple[Any, ...]] = set()  # numbers of classes and forms of items that the model fits
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, value in vars(cls).items():
+            old = next((vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)), None)
+            if isinstance(old, deprecated_method) and callable(value):
+                raise TypeError(f"{cls.__name__}.{name} would never be called: it is `{old.new}` now; rename it.")
 
     @abstractmethod
-    def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
-        """Refuse a model that cannot be adapted to such items; asked once for each number of classes."""
-
-    @abstractmethod
-    def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
+    def adapt_to_support(self, support: Forward, y: Tensor, ways: int) -> Parameters:
         """Return the parameters adapted to labelled items; ``y [items]`` from 0 to ``ways - 1``."""
 
     @abstractmethod
-    def predicted(self, parameters: Parameters, query: Shown) -> Tensor:
+    def predict_query(self, parameters: Parameters, query: Forward) -> Tensor:
         """Return logits of items under adapted parameters, ``[items, ways]``."""
-
-    @abstractmethod
-    def represented(self, parameters: Parameters, shown: Shown) -> Tensor:
-        """Return what distances between items are taken of under adapted parameters, ``[items, channels]``."""
 
     @abstractmethod
     def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
         """Return the loss whose gradient trains the learner, a number; any optimiser of its parameters will do."""
 
-    @abstractmethod
-    def shortcut(self, tasks: Sequence[Task]) -> Tensor | None:
+    def embed(self, parameters: Parameters, items: Forward) -> Tensor:
+        """Return what distances between items are taken of under adapted parameters, ``[items, channels]``."""
+        return items(self.call(parameters))
+
+    def require_fit(self, support: Forward, y: Tensor, ways: int) -> None:
+        """Refuse a model that cannot be adapted to such items; asked once for each number of classes."""
+
+    def accelerated_logits(self, tasks: Sequence[Task]) -> Tensor | None:
         """Return the query's logits by a faster way that is the same, or ``None`` where there is none."""
+        return None
+
+    def plain(self) -> Self:
+        """Return the same learner without accelerated ways: task by task over the whole graph."""
+        other = copy.copy(self)
+        other._accelerated = False
+        return other
 
     def adapt(self, task: Task) -> Parameters:
         """Return the parameters adapted to a task's support.
@@ -84,10 +94,10 @@ class AbstractLearner(nn.Module, ABC):
             TypeError: for what is no task, such as a set of them.
         """
         instance("task", task, Task, "a task, such as `tasks[0]`")
-        with modes(self.model, dropout=self.dropout, statistics=self.statistics):
-            self._look_at([task])
+        with self._modes():
+            self._check_fit([task])
             y = task.episode.support_y.to(task.items.y.device)
-            return self.adapted(self.shown(task, "support"), y, task.episode.ways)
+            return self.adapt_to_support(self.forward_of(task, "support"), y, task.episode.ways)
 
     def predict(self, parameters: Parameters, task: Task) -> Tensor:
         """Return the logits of a task's query under adapted parameters, ``[ways * queries, ways]``.
@@ -97,42 +107,36 @@ class AbstractLearner(nn.Module, ABC):
         """
         instance("parameters", parameters, dict, "what `adapt` returned")
         instance("task", task, Task, "a task, such as `tasks[0]`")
-        with modes(self.model, dropout=self.dropout, statistics=self.statistics):
-            return self.predicted(parameters, self.shown(task, "query"))
+        with self._modes():
+            return self.predict_query(parameters, self.forward_of(task, "query"))
 
     def logits(self, tasks: Sequence[Task]) -> Tensor:
         """Return the query's logits of each task after adapting to it, ``[tasks, ways * queries, ways]``.
 
-        Rows of a table are adapted to all at once, stacks of graph convolutions in the span of what the support sees,
-        other models of a graph on the part of it that a task's items see; all are the same as going task by task over
-        the whole graph.
+        Tasks go the fastest way of :mod:`graphkit.meta.acceleration` that is the same as going task by task over the
+        whole graph.
 
         Raises:
             TypeError: for a single task.
             ValueError: for no task, tasks of different form, or a model that does not fit them.
         """
 
-        def solve(support: Shown, query: Shown, y: Tensor, ways: int) -> Tensor:
-            return self.predicted(self.adapted(support, y, ways), query)
+        def solve(support: Forward, query: Forward, y: Tensor, ways: int) -> Tensor:
+            return self.predict_query(self.adapt_to_support(support, y, ways), query)
 
-        with modes(self.model, dropout=self.dropout, statistics=self.statistics):
-            self._look_at(tasks)
-            found = self.shortcut(tasks)
-            found = self.each(tasks, solve) if found is None else found
-            if found.size(-1) != tasks[0].episode.ways:  # the model was changed since it was looked at
-                self._fitting.clear()
-                self._look_at(tasks)
+        with self._modes():
+            self._check_fit(tasks)
+            found = self.accelerated_logits(tasks)
+            found = self.map_tasks(tasks, solve) if found is None else found
+            if found.size(-1) != tasks[0].episode.ways:  # the model was changed since it was checked
+                self._checked_forms.clear()
+                self._check_fit(tasks)
             return found
 
-    def each(self, tasks: Sequence[Task], solve: Callable[[Shown, Shown, Tensor, int], Tensor]) -> Tensor:
-        """Return ``solve(support, query, support_y, ways)`` of each task, stacked.
-
-        Args:
-            tasks: of one form.
-            solve: works on one task.
-        """
-        with modes(self.model, dropout=self.dropout, statistics=self.statistics):
-            self._look_at(tasks)
+    def map_tasks(self, tasks: Sequence[Task], solve: Callable[[Forward, Forward, Tensor, int], Tensor]) -> Tensor:
+        """Return ``solve(support, query, support_y, ways)`` of each task, stacked."""
+        with self._modes():
+            self._check_fit(tasks)
             first = tasks[0]
             y, ways = first.episode.support_y.to(first.items.y.device), first.episode.ways
 
@@ -140,39 +144,63 @@ class AbstractLearner(nn.Module, ABC):
                 # Each call has its own copy: a model may write into what it is given.
                 return solve(lambda call: call(support.clone()), lambda call: call(query.clone()), y, ways)
 
-            told = fingerprint(self.model)
-            at_once = not self.whole and _stackable(tasks) and as_made(self.model)
-            if at_once and told is not None:  # nothing in it runs unseen, as TorchScript does
+            fingerprint = model_fingerprint(self.model)
+            at_once = self._accelerated and _share_rows(tasks) and is_unaltered(self.model)
+            if at_once and fingerprint is not None:  # nothing in it runs unseen, as TorchScript does
                 x = first.items.x  # type: ignore[attr-defined]  # rows have it
                 groups = ([getattr(task.episode, part).flatten() for task in tasks] for part in ("support", "query"))
                 found = vmap_tasks(one, *(x[torch.stack(group)] for group in groups))
                 if found is not None:
                     return found
-            shown = [(self.shown(task, "support", told), self.shown(task, "query", told)) for task in tasks]
-            return torch.stack([solve(support, query, y, ways) for support, query in shown])
+            parts = [[self.forward_of(task, part, fingerprint) for part in ("support", "query")] for task in tasks]
+            return torch.stack([solve(support, query, y, ways) for support, query in parts])
 
-    def _look_at(self, tasks: Sequence[Task]) -> None:
+    def forward_of(self, task: Task, part: str, fingerprint: ModelFingerprint | None = None) -> Forward:
+        """Return a task's "support" or "query" as a function from models to outputs.
+
+        Of a graph it shows the part that they see, where the model's outputs are the same there. Whether they are is
+        tried once for a model, which is known by its ``fingerprint`` where that is known already.
+        """
+        items, index = task.items, getattr(task.episode, part).flatten()
+        if self._accelerated and not self.dropout and isinstance(items, Nodes):
+            items, index = visible_items(self.model, items, index, task.episode.support.flatten(), fingerprint)
+        return _forward_of(items, index)
+
+    def call(self, parameters: Mapping[str, Tensor]) -> ModelCall:
+        """Return the model with parameters of its own replaced."""
+        own = {name: value for name, value in parameters.items() if not name.startswith("@")}
+
+        def call(*inputs: Any) -> Tensor:
+            with only_known_operations():
+                return functional_call(self.model, own | (clone_buffers(self.model) if self.dropout else {}), inputs)
+
+        return call
+
+    def _modes(self) -> Any:
+        """Return the context in which the model is called."""
+        return adaptation_modes(self.model, dropout=self.dropout, statistics=self.statistics)
+
+    def _check_fit(self, tasks: Sequence[Task]) -> None:
         """Refuse tasks that are not of one form, and see once whether the model fits, outside of every transform."""
         _require_one_form(tasks)
         first = tasks[0]
         trained = tuple(name for name, value in self.model.named_parameters() if value.requires_grad)
-        asked = first.episode.ways, torch.is_grad_enabled(), trained, *_form(first.items)
-        if asked in self._fitting:
+        form = first.episode.ways, torch.is_grad_enabled(), trained, *_form_of(first.items)
+        if form in self._checked_forms:
             return
-        own = modes(self.model, dropout=self.dropout, statistics=self.statistics)
-        with own, torch.random.fork_rng([]):  # a look must not change what dropout draws later
-            whole = _outputs(first.items, first.episode.support.flatten())
+        with self._modes(), torch.random.fork_rng([]):  # a check must not change what dropout draws later
+            support = _forward_of(first.items, first.episode.support.flatten())
             y = first.episode.support_y.to(first.items.y.device)
-            self._require_outputs(whole, first)
-            self.require_fit(whole, y, first.episode.ways)
-        self._fitting.add(asked)
+            self._require_outputs(support, first)
+            self.require_fit(support, y, first.episode.ways)
+        self._checked_forms.add(form)
 
-    def _require_outputs(self, whole: Shown, task: Task) -> None:
+    def _require_outputs(self, support: Forward, task: Task) -> None:
         """Refuse a model that does not take such items, or gives no row of numbers for each."""
-        what = ", ".join(str(each) for each in _form(task.items) if each is not None)
+        what = ", ".join(str(each) for each in _form_of(task.items) if each is not None)
         try:
             with torch.no_grad():
-                z = whole(self.call({}))
+                z = support(self.call({}))
         except (IndexError, RuntimeError, TypeError) as error:
             problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise (TypeError if isinstance(error, TypeError) else ValueError)(
@@ -185,51 +213,25 @@ class AbstractLearner(nn.Module, ABC):
                 f"`model` must return one row of floating-point numbers per item ({count}), got {found} for {what}."
             )
 
-    def shown(self, task: Task, part: str, told: Fingerprint | None = None) -> Shown:
-        """Return a task's support or query as a function from models to outputs.
-
-        Of a graph it shows the part that they see, where the model's outputs are the same there. Whether they are is
-        asked once for a model, which is ``told`` by its fingerprint where that is known already.
-        """
-        items, index = task.items, getattr(task.episode, part).flatten()
-        if self.whole or self.dropout or not isinstance(items, Nodes):
-            return _outputs(items, index)
-        reach = reach_of(self.model, items, task.episode.support.flatten(), told)
-        if reach is None:
-            return _outputs(items, index)
-        there = cut(items, index, reach)
-        return _outputs(there.of(items), there.at)
-
-    def call(self, parameters: Mapping[str, Tensor]) -> Call:
-        """Return the model with parameters of its own replaced."""
-        own = {name: value for name, value in parameters.items() if not name.startswith("@")}
-
-        def call(*inputs: Any) -> Tensor:
-            with only_known_operations():
-                return functional_call(
-                    self.model, {**own, **(copied_buffers(self.model) if self.dropout else {})}, inputs
-                )
-
-        return call
+    adapted = deprecated_method("adapt_to_support")
+    predicted = deprecated_method("predict_query")
+    represented = deprecated_method("embed")
+    shortcut = deprecated_method("accelerated_logits")
+    each = deprecated_method("map_tasks")
+    shown = deprecated_method("forward_of")
 
 
-def copied_buffers(model: nn.Module) -> Parameters:
-    """Return copies of a model's buffers, for modules to write to that are in training mode."""
-    return {name: value.clone() for name, value in model.named_buffers()}
-
-
-def _outputs(items: AbstractItems, index: Tensor) -> Shown:
-    """Return some items as a function from models to outputs."""
+def _forward_of(items: AbstractItems, index: Tensor) -> Forward:
     return lambda call: items.outputs(call, index)
 
 
-def _form(items: AbstractItems) -> tuple[Any, ...]:
+def _form_of(items: AbstractItems) -> tuple[Any, ...]:
     """Return kind, width, dtype and device of items."""
     x = getattr(items, "x", None)
     return type(items).__name__, items.channels, getattr(x, "dtype", None), getattr(x, "device", None)
 
 
-def _stackable(tasks: Sequence[Task]) -> bool:
+def _share_rows(tasks: Sequence[Task]) -> bool:
     """Tell whether tasks are of the rows of one table."""
     items = tasks[0].items
     return isinstance(items, Rows) and plain_items(items) and all(task.items is items for task in tasks)

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, embeddings, flag, integer_labels, member, positive
-from graphkit.meta.items import Call
-from graphkit.meta.learners.abstract import AbstractLearner, Parameters, Shown, query_loss
+from graphkit.meta.inner_loop import Parameters
+from graphkit.meta.items import ModelCall
+from graphkit.meta.learners.abstract_learner import AbstractLearner, Forward, query_loss
 from graphkit.meta.tasks import Task
 from graphkit.metric.distances import unit_rows
 
@@ -20,26 +21,26 @@ SCALINGS = 20
 """Turns of Sinkhorn's scaling, after which 24 guesses at a temperature of 0.1 are balanced to a thousandth."""
 
 
-def centres(z: Tensor, y: Tensor, ways: int) -> Tensor:
-    """Return the direction of the mean of each class's unit vectors, ``[ways, channels]``; see :func:`directions`.
+def prototypes(z: Tensor, y: Tensor, ways: int) -> Tensor:
+    """Return the direction of the mean of each class's unit_rows vectors, ``[ways, channels]``; see :func:`directions`.
 
     Args:
         z: embeddings ``[items, channels]``.
         y: labels ``[items]``, from 0 to ``ways - 1``, each at least once.
         ways: number of classes.
     """
-    return directions(_sums(unit_rows(z), y, ways), len(y))
+    return directions(_class_sums(unit_rows(z), y, ways), len(y))
 
 
-def _sums(z: Tensor, y: Tensor, ways: int) -> Tensor:
+def _class_sums(z: Tensor, y: Tensor, ways: int) -> Tensor:
     """Return the sum of each class's rows."""
     return F.one_hot(y, ways).T.to(z.dtype) @ z
 
 
 def directions(sums: Tensor, count: float) -> Tensor:
-    """Return the directions of sums of ``count`` unit vectors; zero, as are its slopes, where they cancel each other.
+    """Return the directions of sums of ``count`` unit_rows vectors; zero, as their gradients, where they cancel each other.
 
-    What rounding leaves of a sum that is zero has a direction too, which means nothing, and slopes of 1e16.
+    What rounding leaves of a sum that is zero has a direction too, which means nothing, and gradients of 1e16.
 
     Example:
         >>> directions(torch.tensor([[0.1 + 0.2 - 0.3, 0.0], [0.0, 2.0]]), 3)
@@ -51,7 +52,7 @@ def directions(sums: Tensor, count: float) -> Tensor:
     return unit_rows(torch.where(there, sums, 0))
 
 
-def require_alike(unlabelled: Tensor, z: Tensor, call: Call) -> None:
+def require_like_support(unlabelled: Tensor, z: Tensor, call: ModelCall) -> None:
     """Refuse unlabelled rows that a model takes to other embeddings than the support's ``z``, or does not take.
 
     Raises:
@@ -69,27 +70,25 @@ def require_alike(unlabelled: Tensor, z: Tensor, call: Call) -> None:
         )
 
 
-def shares(similar: Tensor) -> Tensor:
-    """Return the weights of unlabelled items in the mean of each class, ``[ways, unlabelled]``; rows sum to 1.
+def soft_assignment(similar: Tensor) -> Tensor:
+    """Return the soft assignment of unlabelled items to the mean of each class, ``[ways, unlabelled]``; rows sum to 1.
 
-    Args:
-        similar: their similarities with each prototype, over the spread of :class:`SemiSupervisedPrototypes`,
-            ``[ways, unlabelled]``.
+    See :class:`SemiSupervisedPrototypes`; ``similar [ways, unlabelled]`` are similarities over the spread.
     """
     return (similar.log_softmax(0) + similar).softmax(-1)
 
 
-def moved_centres(z: Tensor, y: Tensor, ways: int, near: Tensor, *, weight: float, spread: float) -> Tensor:
-    """Return the directions of :func:`centres` after unlabelled items have moved them, ``[ways, channels]``.
+def refined_prototypes(z: Tensor, y: Tensor, ways: int, near: Tensor, *, weight: float, spread: float) -> Tensor:
+    """Return the directions of :func:`prototypes` refined by unlabelled items, ``[ways, channels]``.
 
     Args:
-        z, y, ways: see :func:`centres`.
+        z, y, ways: see :func:`prototypes`.
         near: embeddings of the unlabelled items ``[unlabelled, channels]``.
         weight, spread: see :class:`SemiSupervisedPrototypes`.
     """
-    near, sums = unit_rows(near), _sums(unit_rows(z), y, ways)
+    near, sums = unit_rows(near), _class_sums(unit_rows(z), y, ways)
     similar = directions(sums, len(y)) @ near.T / spread
-    return directions(sums + weight * shares(similar) @ near, len(y) + weight)
+    return directions(sums + weight * soft_assignment(similar) @ near, len(y) + weight)
 
 
 class PrototypicalNetwork(AbstractLearner):
@@ -109,9 +108,9 @@ class PrototypicalNetwork(AbstractLearner):
 
     Example:
         >>> import torch
-        >>> from graphkit.meta import Protocol, Rows, TaskSet
+        >>> from graphkit.meta import FewShotProtocol, Rows, TaskSet
         >>> items = Rows(torch.eye(2)[torch.arange(30) % 2], torch.arange(30) % 2)
-        >>> tasks = TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=4))
+        >>> tasks = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4))
         >>> PrototypicalNetwork(nn.Identity()).logits(tasks).argmax(-1)[0].tolist()
         [0, 0, 0, 1, 1, 1]
     """
@@ -129,31 +128,21 @@ class PrototypicalNetwork(AbstractLearner):
         self.similarity = member("similarity", similarity, SIMILARITIES)
         self.temperature = positive("temperature", temperature)
 
-    def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
-        """Refuse nothing: any outputs are embeddings."""
-
-    def shortcut(self, tasks: Sequence[Task]) -> None:
-        """Return none: there is no inner loop to be shortened."""
-
-    def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
+    def adapt_to_support(self, support: Forward, y: Tensor, ways: int) -> Parameters:
         """Return the prototypes."""
-        z = self.represented({}, support)
+        z = self.embed({}, support)
         if self.similarity == "cosine":
-            return {"@prototypes": centres(z, y, ways)}
-        belongs = F.one_hot(y, ways).T.to(z.dtype)
-        return {"@prototypes": belongs @ z / belongs.sum(1, keepdim=True)}
+            return {"@prototypes": prototypes(z, y, ways)}
+        members = F.one_hot(y, ways).T.to(z.dtype)
+        return {"@prototypes": members @ z / members.sum(1, keepdim=True)}
 
-    def represented(self, parameters: Parameters, shown: Shown) -> Tensor:
-        """Return the model's outputs."""
-        return shown(self.call({}))
-
-    def predicted(self, parameters: Parameters, query: Shown) -> Tensor:
+    def predict_query(self, parameters: Parameters, query: Forward) -> Tensor:
         """Return the similarities with the prototypes."""
-        z, prototypes = self.represented(parameters, query), parameters["@prototypes"]
+        z, centers = self.embed(parameters, query), parameters["@prototypes"]
         if self.similarity == "cosine":
-            return unit_rows(z) @ prototypes.T / self.temperature
+            return unit_rows(z) @ centers.T / self.temperature
         # Differences, not inner products: far from the origin those lose every digit.
-        return -(z.unsqueeze(-2) - prototypes).square().sum(-1) / self.temperature
+        return -(z.unsqueeze(-2) - centers).square().sum(-1) / self.temperature
 
     def meta_loss(self, tasks: Sequence[Task]) -> Tensor:
         """Return the query's mean cross-entropy."""
@@ -161,9 +150,9 @@ class PrototypicalNetwork(AbstractLearner):
 
 
 class SemiSupervisedPrototypes(PrototypicalNetwork):
-    r"""Prototypes by cosine that unlabelled items have moved, whatever class they are of.
+    r"""Prototypes by cosine that unlabelled items have refined, whatever class they are of.
 
-    With :math:`p_c` the prototype of the support of class :math:`c` and unit embeddings :math:`z`, it becomes the
+    With :math:`p_c` the prototype of the support of class :math:`c` and unit_rows embeddings :math:`z`, it becomes the
     direction of
 
     .. math::
@@ -172,7 +161,8 @@ class SemiSupervisedPrototypes(PrototypicalNetwork):
 
     An unlabelled item counts by how surely it is of the class rather than another one, and by how near it is: most are
     of no class of the task at all, and far from every prototype. The query may be among them, as nodes without labels
-    are among those that an encoder sees; unlike :func:`calibrated` nothing is known of which items are asked about.
+    are among those that an encoder sees; unlike :func:`calibrated_logits` nothing is known of which items are asked
+    about.
 
     Args:
         model: any module from rows to embeddings.
@@ -186,9 +176,9 @@ class SemiSupervisedPrototypes(PrototypicalNetwork):
 
     Example:
         >>> import torch
-        >>> from graphkit.meta import Protocol, Rows, TaskSet
+        >>> from graphkit.meta import FewShotProtocol, Rows, TaskSet
         >>> items = Rows(torch.eye(2)[torch.arange(30) % 2], torch.arange(30) % 2)
-        >>> tasks = TaskSet.drawn(items, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=4))
+        >>> tasks = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4))
         >>> SemiSupervisedPrototypes(nn.Identity(), items.x).logits(tasks).argmax(-1)[0].tolist()
         [0, 0, 0, 1, 1, 1]
     """
@@ -209,17 +199,17 @@ class SemiSupervisedPrototypes(PrototypicalNetwork):
         self.weight = positive("weight", weight)
         self.spread = positive("spread", spread)
 
-    def require_fit(self, support: Shown, y: Tensor, ways: int) -> None:
+    def require_fit(self, support: Forward, y: Tensor, ways: int) -> None:
         """Refuse unlabelled items that are not of the support's form; any outputs are embeddings."""
-        require_alike(self.unlabelled, self.represented({}, support), self.call({}))
+        require_like_support(self.unlabelled, self.embed({}, support), self.call({}))
 
-    def adapted(self, support: Shown, y: Tensor, ways: int) -> Parameters:
+    def adapt_to_support(self, support: Forward, y: Tensor, ways: int) -> Parameters:
         """Return the prototypes."""
-        z, near = (self.represented({}, shown) for shown in (support, lambda call: call(self.unlabelled)))
-        return {"@prototypes": moved_centres(z, y, ways, near, weight=self.weight, spread=self.spread)}
+        z, near = self.embed({}, support), self.embed({}, lambda call: call(self.unlabelled))
+        return {"@prototypes": refined_prototypes(z, y, ways, near, weight=self.weight, spread=self.spread)}
 
 
-def calibrated(
+def calibrated_logits(
     support: Tensor,
     y: Tensor,
     query: Tensor,
@@ -229,7 +219,7 @@ def calibrated(
     steps: int = 10,
     balanced: bool = False,
 ) -> Tensor:
-    r"""Return cosines with prototypes that the query items have moved, over the temperature, ``[items, ways]``.
+    r"""Return cosines with prototypes that the query items have refined, over the temperature, ``[items, ways]``.
 
     In turn the query items guess their classes, and the prototypes become the means of the support and of the query
     items by their guesses. This looks at all query items at once: a figure of it is transductive.
@@ -258,10 +248,10 @@ def calibrated(
     Example:
         >>> import torch
         >>> support, query = torch.eye(2), torch.tensor([[1.0, 0.9], [1.0, 0.8], [0.0, 1.0]])
-        >>> calibrated(support, torch.tensor([0, 1]), query, ways=2, steps=0).shape
+        >>> calibrated_logits(support, torch.tensor([0, 1]), query, ways=2, steps=0).shape
         torch.Size([3, 2])
         >>> alike = torch.tensor([[1.0, 0.1], [1.0, 0.2]])
-        >>> calibrated(support, torch.tensor([0, 1]), alike, ways=2, balanced=True).argmax(-1).tolist()
+        >>> calibrated_logits(support, torch.tensor([0, 1]), alike, ways=2, balanced=True).argmax(-1).tolist()
         [0, 1]
     """
     integer_labels("y", y, len(embeddings("support", support)))
@@ -274,30 +264,24 @@ def calibrated(
             f"{query.size(1)}, {query.dtype}."
         )
     positive("temperature", temperature)
-    return calibrated_logits(
-        support,
-        y,
-        query,
-        ways=ways,
-        temperature=temperature,
-        steps=at_least("steps", steps, 0),
-        balanced=flag("balanced", balanced),
-    )
+    at_least("steps", steps, 0)
+    flag("balanced", balanced)
+    return transductive_logits(support, y, query, ways, temperature=temperature, steps=steps, balanced=balanced)
 
 
-def calibrated_logits(
-    support: Tensor, y: Tensor, query: Tensor, *, ways: int, temperature: float, steps: int, balanced: bool
+def transductive_logits(
+    support: Tensor, y: Tensor, query: Tensor, ways: int, *, temperature: float, steps: int, balanced: bool
 ) -> Tensor:
-    """Return what ``calibrated`` returns, without looking at its arguments."""
-    query, sums = unit_rows(query), _sums(unit_rows(support), y, ways)
-    prototypes = directions(sums, len(y))
+    """Return what :func:`calibrated_logits` returns, without a check of its arguments."""
+    query, sums = unit_rows(query), _class_sums(unit_rows(support), y, ways)
+    centers = directions(sums, len(y))
 
     def logits() -> Tensor:
-        found = query @ prototypes.T / temperature
+        found = query @ centers.T / temperature
         return balanced_logits(found) if balanced else found
 
     for _ in range(steps):
-        prototypes = directions(sums + logits().softmax(-1).T @ query, len(y) + len(query))
+        centers = directions(sums + logits().softmax(-1).T @ query, len(y) + len(query))
     return logits()
 
 

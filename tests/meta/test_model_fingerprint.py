@@ -17,8 +17,9 @@ import torch_geometric.nn as pyg
 from torch import nn
 from torch_geometric.data import Data
 
-from graphkit.meta import MAML, Nodes, Protocol, TaskSet, cuts
-from graphkit.meta.fingerprint import fingerprint
+from graphkit.meta import MAML, FewShotProtocol, Nodes, TaskSet
+from graphkit.meta.acceleration import subgraph
+from graphkit.meta.acceleration.model_fingerprint import MAX_PROBES, _probes, memoized_probe, model_fingerprint
 from graphkit.nn import Encoder, GCNConv, SAGEConv
 from graphkit.operators import gcn_adjacency
 
@@ -131,10 +132,10 @@ def _put_back():
 @pytest.mark.parametrize("what", CHANGES)
 def test_a_changed_model_is_looked_at_anew_and_another_is_not(what, ring, monkeypatch):
     told, change = CHANGES[what]
-    tasks = list(TaskSet.drawn(ring, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=3)))
+    tasks = list(TaskSet.draw(ring, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=3)))
     learner, looks = MAML(Model(told).double(), inner_lr=0.5, inner_steps=2), []
-    measured = cuts._measured
-    monkeypatch.setattr(cuts, "_measured", lambda *given: looks.append(1) or measured(*given))
+    measured = subgraph._probe_receptive_field
+    monkeypatch.setattr(subgraph, "_probe_receptive_field", lambda *given: looks.append(1) or measured(*given))
     before = learner.logits(tasks)
     learner.logits(tasks)
     assert len(looks) == 1
@@ -145,8 +146,7 @@ def test_a_changed_model_is_looked_at_anew_and_another_is_not(what, ring, monkey
     change(learner.model)
     found = learner.logits(tasks)
     assert len(looks) == (1 if what in ALTERED else 2)
-    learner.whole = True
-    torch.testing.assert_close(found, learner.logits(tasks), rtol=0, atol=1e-10)
+    torch.testing.assert_close(found, learner.plain().logits(tasks), rtol=0, atol=1e-10)
     assert not torch.allclose(found, before)
 
 
@@ -167,22 +167,21 @@ def test_the_value_of_the_report(ring):
     for name, parameter in model.far.named_parameters():
         parameter.requires_grad_(False)
         assert name
-    tasks = list(TaskSet.drawn(ring, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=3)))
+    tasks = list(TaskSet.draw(ring, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=3)))
     learner = MAML(model, inner_lr=0.5, inner_steps=2)
     learner.logits(tasks)
     model.gate.fill_(5.0)
     found = learner.logits(tasks)
-    learner.whole = True
-    torch.testing.assert_close(found, learner.logits(tasks), rtol=0, atol=1e-10)
+    torch.testing.assert_close(found, learner.plain().logits(tasks), rtol=0, atol=1e-10)
 
 
 def test_a_model_that_holds_what_is_not_understood_is_looked_at_every_time(ring, monkeypatch):
-    tasks = list(TaskSet.drawn(ring, (0, 1), Protocol(k_shot=2, n_query=3, n_tasks=3)))
+    tasks = list(TaskSet.draw(ring, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=3)))
     learner, looks = MAML(Model(closed(1)).double(), inner_steps=1), []
     learner.model.stream = torch.Generator()
-    assert fingerprint(learner.model) is None
-    measured = cuts._measured
-    monkeypatch.setattr(cuts, "_measured", lambda *given: looks.append(1) or measured(*given))
+    assert model_fingerprint(learner.model) is None
+    measured = subgraph._probe_receptive_field
+    monkeypatch.setattr(subgraph, "_probe_receptive_field", lambda *given: looks.append(1) or measured(*given))
     for times in (1, 2):
         learner.logits(tasks)
         assert len(looks) >= times
@@ -192,19 +191,19 @@ def test_a_model_that_holds_what_is_not_understood_is_looked_at_every_time(ring,
 def test_a_changed_graph_is_looked_at_anew(part, ring):
     model = Encoder(7, 5, 2, conv=SAGEConv, dropout=0.0).double()
     index = torch.tensor([0, 1])
-    assert cuts.reach_of(model, ring, index) is not None
+    assert subgraph.find_receptive_field(model, ring, index) is not None
     if part == "x":
         ring.x.mul_(2.0)
     else:
         ring.edge_index[:, ::2] = torch.randint(240, (2, 240), generator=torch.Generator().manual_seed(0))
     looked = []
-    cuts.asked_once("reach", model, ring, lambda: looked.append(1))
+    memoized_probe("reach", model, ring, lambda: looked.append(1))
     assert looked
 
 
 def test_what_is_remembered_keeps_no_model_alive(ring):
     model = Encoder(7, 5, 2, conv=GCNConv, dropout=0.0, norm="batch").double().eval()
-    cuts.reach_of(model, ring, torch.tensor([0, 1]))
+    subgraph.find_receptive_field(model, ring, torch.tensor([0, 1]))
     alive = weakref.ref(model)
     del model
     gc.collect()
@@ -215,8 +214,8 @@ def test_few_answers_are_kept(ring):
     model = Model(closed(1)).double()
     for value in range(20):
         model.gate.fill_(value)
-        cuts.asked_once("reach", model, ring, lambda: None)
-    assert len(cuts._answers[model]) == cuts.ANSWERS
+        memoized_probe("reach", model, ring, lambda: None)
+    assert len(_probes[model]) == MAX_PROBES
 
 
 @pytest.mark.parametrize(
@@ -233,7 +232,7 @@ def test_few_answers_are_kept(ring):
     ids=["ours", "gat", "gin", "pna", "sequential"],
 )
 def test_usual_models_are_understood(made):
-    one, other = (fingerprint(made()) for _ in range(2))
+    one, other = (model_fingerprint(made()) for _ in range(2))
     assert one is not None
     assert other is not None
 
@@ -249,7 +248,7 @@ def test_slots_are_not_understood():
     for kind in (Slotted, Further):
         model.box = kind()
         model.box.far = 1
-        assert fingerprint(model) is None
+        assert model_fingerprint(model) is None
 
 
 class WithParts(nn.Module):
@@ -283,12 +282,12 @@ EDITS: dict[str, Callable[[WithParts], Any]] = {
 @pytest.mark.parametrize("what", EDITS)
 def test_whatever_is_edited_shows_and_nothing_else_does(what):
     model = WithParts()
-    before = fingerprint(model)
+    before = model_fingerprint(model)
     model.lin.weight.data.mul_(2)
-    assert fingerprint(model)[0] == before[0]
-    assert hash(fingerprint(model)[0]) == hash(before[0])
+    assert model_fingerprint(model)[0] == before[0]
+    assert hash(model_fingerprint(model)[0]) == hash(before[0])
     EDITS[what](model)
-    assert fingerprint(model)[0] != before[0]
+    assert model_fingerprint(model)[0] != before[0]
 
 
 @pytest.mark.parametrize(
@@ -299,4 +298,4 @@ def test_whatever_is_edited_shows_and_nothing_else_does(what):
 def test_what_cannot_be_read_in_full_is_not_understood(part):
     model = WithParts()
     model.part = part
-    assert fingerprint(model) is None
+    assert model_fingerprint(model) is None

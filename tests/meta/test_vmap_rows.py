@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import resolve_name
 
-from graphkit.meta import MAML, Protocol, Rows, TaskSet
-from graphkit.meta.features import SHAPE
-from graphkit.meta.learners import abstract, batched
+from graphkit.meta import MAML, FewShotProtocol, Rows, TaskSet
+from graphkit.meta.acceleration import vmap_rows
+from graphkit.meta.acceleration.eligibility import SHAPE_QUERIES
+from graphkit.meta.learners import abstract_learner
 
 Use = Callable[[Any, Tensor, Tensor], Tensor]
 """From a function, rows ``[items, 4]`` between -1 and 1, and a parameter ``[4, 4]``, to rows."""
@@ -97,7 +98,7 @@ USES: dict[str, Use] = {
     "rms_norm": lambda f, x, w: f(x @ w, (4,), w[0]),
 }
 STORED = torch.tensor([[0.1, 0.2, 0.3, 0.4], [1.0, 2.0, 0.5, 0.7]], dtype=torch.float64).unbind()
-REPLACED: dict[Any, Use] = {
+REPLACEMENTS: dict[Any, Use] = {
     F.layer_norm: lambda f, x, w: f(f(x, (4,), w[0], w[1]) @ w, (4,), w[2]),
     F.batch_norm: lambda f, x, w: f(f(x, None, None, w[0], w[1], True) @ w, *STORED, w[2]),
     Tensor.__getitem__: lambda f, x, w: f(x @ w, (..., slice(1, 3))) * f(w, 0)[None, :2],
@@ -132,7 +133,7 @@ def a_learner(function: Any, use: Use) -> MAML:
 def some_tasks(count: int = 3) -> list:
     drawn = torch.Generator().manual_seed(0)
     items = Rows(torch.randn(60, 5, dtype=torch.float64, generator=drawn), torch.arange(60) % 3)
-    return list(TaskSet.drawn(items, (0, 1, 2), Protocol(n_way=2, k_shot=3, n_query=2, n_tasks=count)))
+    return list(TaskSet.draw(items, (0, 1, 2), FewShotProtocol(n_way=2, k_shot=3, n_query=2, n_tasks=count)))
 
 
 def loss_and_gradient(learner: MAML, tasks: list) -> Tensor:
@@ -148,17 +149,17 @@ def calls_of(learner: MAML, tasks: list) -> int:
     return learner.model.calls
 
 
-KNOWN = sorted(batched.KNOWN - SHAPE, key=lambda function: (named(function), repr(function)))
-IN_PIECES = list(batched.REPLACED)
+KNOWN = sorted(vmap_rows.KNOWN - SHAPE_QUERIES, key=lambda function: (named(function), repr(function)))
+IN_PIECES = list(vmap_rows.REPLACEMENTS)
 
 
 @pytest.mark.parametrize("function", KNOWN + IN_PIECES, ids=lambda f: resolve_name(f) or str(f))
 def test_what_is_known_has_the_derivatives_of_the_loop(function, monkeypatch):
-    use = REPLACED[function] if function in REPLACED else USES[named(function)]
+    use = REPLACEMENTS[function] if function in REPLACEMENTS else USES[named(function)]
     learner, tasks = a_learner(function, use), some_tasks()
     assert calls_of(learner, tasks) == 3  # two steps and the query, for all tasks
     fast = loss_and_gradient(learner, tasks)
-    monkeypatch.setattr(abstract, "vmap_tasks", lambda *_: None)
+    monkeypatch.setattr(abstract_learner, "vmap_tasks", lambda *_: None)
     assert calls_of(learner, tasks) == 9
     torch.testing.assert_close(fast, loss_and_gradient(learner, tasks), rtol=1e-12, atol=1e-11)
 
@@ -201,13 +202,13 @@ def test_what_is_known_is_right_with_other_arguments(name, monkeypatch):
     learner, tasks = a_learner(VARIANTS[name], lambda f, x, w: f(x, w)), some_tasks()
     assert calls_of(learner, tasks) == 3
     fast = loss_and_gradient(learner, tasks)
-    monkeypatch.setattr(abstract, "vmap_tasks", lambda *_: None)
+    monkeypatch.setattr(abstract_learner, "vmap_tasks", lambda *_: None)
     torch.testing.assert_close(fast, loss_and_gradient(learner, tasks), rtol=1e-12, atol=1e-11)
 
 
 def test_every_use_is_of_something_known():
     assert set(USES) == {named(function) for function in KNOWN}
-    assert REPLACED.keys() == batched.REPLACED.keys()
+    assert REPLACEMENTS.keys() == vmap_rows.REPLACEMENTS.keys()
 
 
 class Legacy(torch.autograd.Function):
@@ -300,7 +301,7 @@ def test_torchscript_which_runs_unseen_goes_task_by_task(made, monkeypatch):
     model = nn.Sequential(nn.Linear(5, 4), made(), nn.Tanh(), nn.Linear(4, 2)).double()
     learner, tasks = MAML(model, inner_lr=0.4, inner_steps=2), some_tasks()
     found = loss_and_gradient(learner, tasks)
-    monkeypatch.setattr(abstract, "vmap_tasks", lambda *_: None)
+    monkeypatch.setattr(abstract_learner, "vmap_tasks", lambda *_: None)
     assert torch.equal(found, loss_and_gradient(learner, tasks))
 
 
@@ -309,7 +310,7 @@ def test_what_is_not_known_goes_task_by_task(name, monkeypatch):
     learner, tasks = a_learner(UNKNOWN[name], alone), some_tasks()
     assert calls_of(learner, tasks) >= 9
     found = loss_and_gradient(learner, tasks)
-    monkeypatch.setattr(abstract, "vmap_tasks", lambda *_: None)
+    monkeypatch.setattr(abstract_learner, "vmap_tasks", lambda *_: None)
     assert torch.equal(found, loss_and_gradient(learner, tasks))
 
 
@@ -330,6 +331,6 @@ def test_a_model_that_writes_into_its_rows_does_so_anew_in_every_step(count, mon
     learner, tasks = MAML(model, inner_lr=0.3, inner_steps=3), some_tasks(count)
     before = tasks[0].items.x.clone()
     fast = loss_and_gradient(learner, tasks)
-    monkeypatch.setattr(abstract, "vmap_tasks", lambda *_: None)
+    monkeypatch.setattr(abstract_learner, "vmap_tasks", lambda *_: None)
     torch.testing.assert_close(fast, loss_and_gradient(learner, tasks), rtol=1e-12, atol=1e-12)
     assert torch.equal(tasks[0].items.x, before)
