@@ -34,11 +34,11 @@ from tests.meta.conftest import nodes, rows  # noqa: F401
 from tests.meta.test_learners import LEARNERS
 from tests.metric.losses.test_loops import CASES
 from tests.nn.spatial import test_attention, test_gcn, test_gin, test_sage
-from tests.nn.spectral import test_cheb, test_polynomial, test_wavelet
+from tests.nn.spectral import test_cheb, test_graph_wavelet, test_polynomial
 from tests.training.conftest import data, graphs, undropped  # noqa: F401
 from tests.training.fewshot.test_fewshot import PROTOCOL, SMALL, SPLIT, graph, set_of_graphs
 
-ROOMS = (test_gcn, test_sage, test_gin, test_attention, test_cheb, test_polynomial, test_wavelet)
+ROOMS = (test_gcn, test_sage, test_gin, test_attention, test_cheb, test_graph_wavelet, test_polynomial)
 LAYERS = {f"{room.__name__.split('_')[-1]}, {layer.name}": layer for room in ROOMS for layer in room.LAYERS}
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.filterwarnings("ignore:Attempting to run cuBLAS")  # PyTorch says so once, and goes on

@@ -234,7 +234,7 @@ class Diffusion:
     """Graph diffusion: the graph of personalised PageRank in place of the edges, from which a view is then drawn.
 
     Args:
-        teleport: chance of a teleport_probability, in (0, 1).
+        teleport: chance of a restart, in (0, 1).
         neighbours: edges kept into each node.
         then: draws the view from the diffused graph.
 

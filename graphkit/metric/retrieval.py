@@ -190,8 +190,9 @@ def _ranking_rows(
     codes = codes.astype(np.int64)
     classes = int(codes.max(initial=-1)) + 1
     rows = np.empty((len(labels), ranking.FIXED + 2 * len(cuts) + 1))
+    own, others = codes[: len(labels)], codes[len(labels) :]
     over_rows(
-        ranking.query_metrics, both.indptr, both.work, *both.kernel_arguments, codes[: len(labels)], codes[len(labels) :],
+        ranking.query_metrics, both.indptr, both.work, *both.kernel_arguments, own, others,
         np.asarray(cuts, dtype=np.int64), neighbours, classes, rows,
     )  # fmt: skip
     return rows

@@ -190,7 +190,7 @@ def _arguments(layer: nn.Module) -> frozenset[str]:
 
 
 class SeparatedConv(AbstractModel):
-    r"""Residual layer: any layer, and a linear map of its own for the node itself: :math:`\mathrm{conv}(x, A) + W x + b`.
+    r"""Any layer, and a linear map of its own for the node itself: :math:`\mathrm{conv}(x, A) + W x + b`.
 
     A node is not averaged away among its neighbours, however many layers there are.
 

@@ -41,7 +41,7 @@ def pagerank_graph(
         graph: any form that ``edges_of`` takes; undirected, or the norm of what is missing is not bounded so.
         edge_weight: ``[edges]``; ones when left out.
         num_nodes: number of nodes.
-        teleport: :math:`\alpha`, the chance of a teleport_probability, in (0, 1).
+        teleport: :math:`\alpha`, the chance of a restart, in (0, 1).
         neighbours: edges kept into each node, its own loop among them, at least 1; nodes that are not reached give
             none.
 

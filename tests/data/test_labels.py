@@ -81,8 +81,8 @@ def test_tasks_are_drawn_by_classes_of_any_numbers(names):
     protocol, y = FewShotProtocol(n_way=2, k_shot=2, n_query=3, n_tasks=5), spread(LABELS, names)
     data = graph(y)
     for items in (Rows(data.x, y), Nodes(data.x, data.edge_index, y)):
-        tasks = TaskSet.drawn(items, sorted(names), protocol)
-        assert torch.equal(tasks.chosen, TaskSet.drawn(Rows(data.x, LABELS), range(3), protocol).chosen)
+        tasks = TaskSet.draw(items, sorted(names), protocol)
+        assert torch.equal(tasks.chosen, TaskSet.draw(Rows(data.x, LABELS), range(3), protocol).chosen)
         assert set(tasks.classes.flatten().tolist()) <= set(names)
 
 

@@ -1,4 +1,4 @@
-"""Incoming edges in compressed sparse columns (CSC), and the neighbor_sampling of some: here, or wherever they are held."""
+"""Incoming edges in compressed sparse columns (CSC), and the sampling of some: here, or wherever they are held."""
 
 from __future__ import annotations
 

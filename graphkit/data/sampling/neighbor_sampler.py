@@ -1,4 +1,4 @@
-"""Neighbour neighbor_sampling: what is drawn around some nodes of one large graph, without PyG's compiled companions."""
+"""Neighbour sampling: what is drawn around some nodes of one large graph, without PyG's compiled companions."""
 
 from __future__ import annotations
 

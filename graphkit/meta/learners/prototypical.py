@@ -22,7 +22,7 @@ SCALINGS = 20
 
 
 def prototypes(z: Tensor, y: Tensor, ways: int) -> Tensor:
-    """Return the direction of the mean of each class's unit_rows vectors, ``[ways, channels]``; see :func:`directions`.
+    """Return the direction of the mean of each class's unit vectors, ``[ways, channels]``; see :func:`directions`.
 
     Args:
         z: embeddings ``[items, channels]``.
@@ -38,7 +38,7 @@ def _class_sums(z: Tensor, y: Tensor, ways: int) -> Tensor:
 
 
 def directions(sums: Tensor, count: float) -> Tensor:
-    """Return the directions of sums of ``count`` unit_rows vectors; zero, as their gradients, where they cancel each other.
+    """Return the directions of sums of ``count`` unit vectors; zero, as their gradients, where they cancel each other.
 
     What rounding leaves of a sum that is zero has a direction too, which means nothing, and gradients of 1e16.
 
@@ -152,7 +152,7 @@ class PrototypicalNetwork(AbstractLearner):
 class SemiSupervisedPrototypes(PrototypicalNetwork):
     r"""Prototypes by cosine that unlabelled items have refined, whatever class they are of.
 
-    With :math:`p_c` the prototype of the support of class :math:`c` and unit_rows embeddings :math:`z`, it becomes the
+    With :math:`p_c` the prototype of the support of class :math:`c` and unit embeddings :math:`z`, it becomes the
     direction of
 
     .. math::

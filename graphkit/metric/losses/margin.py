@@ -1,4 +1,4 @@
-"""Losses with a margin: the contrastive_loss loss of Siamese networks, and the triplet loss."""
+"""Losses with a margin: the contrastive loss of Siamese networks, and the triplet loss."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class Hierarchy:
 
     @property
     def tree(self) -> BalancedTree:
-        """The balanced tree, in which every cluster has as many members, list_of of them fake; made once."""
+        """The balanced tree, in which every cluster has as many members, some of them fake; made once."""
         from graphkit.operators.coarsening.hierarchy import balanced_tree
 
         return cached(lambda: balanced_tree(self), "tree", self, exposed=True)
