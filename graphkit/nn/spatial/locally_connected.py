@@ -133,4 +133,4 @@ def _blocks(rows: np.ndarray, columns: np.ndarray, out_channels: int, in_channel
     shape = (len(rows), out_channels, in_channels)
     row = np.broadcast_to(rows[:, None, None] * out_channels + np.arange(out_channels)[:, None], shape)
     column = np.broadcast_to(columns[:, None, None] * in_channels + np.arange(in_channels), shape)
-    return Pattern.from_coordinates(row.ravel(), column.ravel(), (nodes * out_channels, nodes * in_channels))
+    return Pattern.from_coo(row.ravel(), column.ravel(), (nodes * out_channels, nodes * in_channels))
