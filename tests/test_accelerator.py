@@ -22,10 +22,10 @@ from graphkit.nn import Encoder, GCNConv
 from graphkit.operators import gcn_adjacency, laplacian, largest_eigenvalue, lazy_random_walk, node_scattering
 from graphkit.training import Interrupted, recipe, train
 from graphkit.training.embedding import embed, embedding_recipe
-from graphkit.training.embedding.recipes import EMBEDDINGS
+from graphkit.training.embedding.embedding_recipes import EMBEDDINGS
 from graphkit.training.fewshot import fewshot, study_across_graphs, study_of_classes, study_of_graphs
 from graphkit.training.fewshot.encoders import Encoders
-from graphkit.training.fewshot.methods import METHODS
+from graphkit.training.fewshot.named_methods import METHODS
 from graphkit.training.zoo.registry import GRAPH_RECIPES, RECIPES
 from tests import contracts
 from tests.graphs import BY_NAME

@@ -111,7 +111,7 @@ def test_embed(call, loss):
 
 
 def test_few_shot(call):
-    from graphkit.cli.class_splits import class_splits
+    from graphkit.cli.fewshot import class_splits
     from graphkit.meta import FewShotProtocol
 
     options = ["--class-split", "random:1:4,3,3", "--tasks", "3", "--queries", "3", "--learner", "logistic"]

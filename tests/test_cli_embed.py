@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from graphkit.cli import spaces
+from graphkit.cli import embed as spaces
 from graphkit.data import load
 from graphkit.training.embedding import SavedEmbeddings, embedding_recipe
 from graphkit.training.embedding import embed as study

@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from graphkit.cli.class_splits import class_splits
-from graphkit.cli.fewshot_result import _making
+from graphkit.cli.fewshot import _making, class_splits
 from graphkit.meta import ClassSplit
 
 pytestmark = pytest.mark.usefixtures("own_folder")

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from graphkit.cli import leftovers
+from graphkit.cli import process as leftovers
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

@@ -25,7 +25,7 @@ from torch_geometric.loader import DataLoader
 
 from graphkit.data import GraphSet, load
 from graphkit.training import Fit, metric, recipe, train
-from graphkit.training.classification.graphs import graph_facts, prepare_graphs
+from graphkit.training.classification.graph_task import graph_facts, prepare_graphs
 
 
 class Peer(nn.Module):

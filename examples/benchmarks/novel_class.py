@@ -23,7 +23,7 @@ from torch_geometric.data import Data
 from graphkit.data import load
 from graphkit.metric import AnomalyScorer
 from graphkit.training.embedding import EmbeddingRecipe, embed, embedding_recipe
-from graphkit.training.embedding.baselines import random_embeddings
+from graphkit.training.embedding.classifier_baselines import random_embeddings
 from graphkit.training.engine.protocol import dataset_facts
 from graphkit.training.engine.records import metric
 

@@ -21,7 +21,7 @@ import graphkit
 from graphkit._checks import member
 from graphkit.cli.options import FILE, require_places
 from graphkit.cli.output import debuggable, echo, report_errors, say, table, write_record
-from graphkit.cli.stages import begin
+from graphkit.cli.process import begin
 
 
 @click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)

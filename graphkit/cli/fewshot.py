@@ -1,23 +1,32 @@
-"""``graphkit fewshot``: learners and their rivals on the same frozen tasks, to one table and one record."""
+"""``graphkit fewshot``: learners and their baselines on the same frozen tasks, to one table and one record."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.class_splits import HELP, class_splits
 from graphkit.cli.options import StudyOptions, rename_arguments, renamed_option, settings_of, study_options
-from graphkit.cli.output import debuggable, described, report, table
-from graphkit.cli.preload import preload
-from graphkit.cli.stages import begin
+from graphkit.cli.output import debuggable, described, echo, fields, plural, report, table
+from graphkit.cli.process import begin, preload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from graphkit.meta import FewShotProtocol
-    from graphkit.training.fewshot import Study
+    from matplotlib.figure import Figure
+
+    from graphkit.meta import ClassSplit, FewShotProtocol
+    from graphkit.training.fewshot import FewShotOutcome, FewShotRecord, Study
+
+
+CLASS_SPLITS = (
+    "all-pairs; all-pairs:N for the first N of them; fixed, from others' files; fixed:PATH, from a JSON file of three "
+    "lists; random:N for N draws of the card's counts, or random:N:TRAIN,VALIDATION,TEST; shared, across graphs: all "
+    "classes in all of them.  [default: all-pairs; across graphs: shared]"
+)
 
 
 class _Numbers(click.ParamType):
@@ -62,7 +71,7 @@ OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways
     "--class-split",
     default=None,
     metavar="SPLIT",
-    help=HELP,
+    help=CLASS_SPLITS,
 )
 @click.option("--across-graphs", is_flag=True, help="Test on each graph of a family in turn, train on the others.")
 @click.option("--adapter", metavar="NAME", help="Across graphs whose features differ: structure or components.")
@@ -122,12 +131,11 @@ def fewshot(
     All methods see the same frozen tasks. Learners are trained on tasks of the training classes and selected on tasks
     of the validation classes. The interval is over tasks, the deviation over class splits.
     """
-    preload("graphkit.training.fewshot.methods")
-    from graphkit.cli.fewshot_result import picture_of, record_of, show, together
+    preload("graphkit.training.fewshot.named_methods")
+    from graphkit.cli.fewshot import picture_of, record_of, show, together
     from graphkit.data import card
-    from graphkit.training.fewshot.baselines import with_baselines
     from graphkit.training.fewshot.encoders import Encoders
-    from graphkit.training.fewshot.methods import METHODS
+    from graphkit.training.fewshot.named_methods import METHODS, with_baselines
 
     if list_learners:
         table(["name", "rows", "what it is"], [(name, m.rows, _what(m)) for name, m in METHODS.items()])
@@ -163,7 +171,7 @@ def fewshot(
         "lightning_fabric",
         "graphkit.data.catalog.loading",
         "graphkit.meta",
-        "graphkit.training.fewshot.study",
+        "graphkit.training.fewshot.run_fewshot",
     )
     import graphkit.data
     from graphkit.meta import FewShotProtocol
@@ -275,3 +283,160 @@ def _what(method: Any) -> str:
         if value is not dataclasses.MISSING and name not in ("rows", "learner")
     }
     return kind + described(method, method.as_dict(), usual)
+
+
+def show(outcome: FewShotOutcome, protocol: FewShotProtocol, problems: int) -> None:
+    """Print what was measured, then a row for each method."""
+    record = outcome.record
+    data, held = record.dataset, record.protocol
+    what = plural(problems, "graph" if "graphs" in held and not held["class_splits"] else "class split")
+    size = f"{protocol.n_way} ways, {plural(protocol.k_shot, 'shot')}, {protocol.n_query} queries a class"
+    fields(
+        [
+            ("data set", f"{data.name}, {plural(data.nodes, 'node')}, {data.edges:,} edges, {data.classes} classes"),
+            ("tasks", f"{size}; {protocol.n_tasks} for each of {what}"),
+            (
+                "setting",
+                f"{held['setting']}; calibrated: queries look at each other, {held['calibration_steps']} steps"
+                + (", knowing that each class has as many" if "calibration" in held else ""),
+            ),
+            ("selection", record.selection),
+            *([("rows", made)] if (made := _making(record.row_seconds)) else []),
+            ("headline", f"{record.headline}: {100 * record.metric.mean:.1f} %"),
+            ("protocol", f"{held['fingerprint']}; accuracy in per cent: mean ± interval over tasks"),
+        ]
+    )
+    echo()
+    first = next(iter(outcome.methods))
+    rows = []
+    for name, result in outcome.methods.items():
+        figures = record.methods[name]
+        plain, after, apart = figures["accuracy"], figures["calibrated"], figures["difference"]
+        rows.append(
+            [
+                name,
+                _figure(plain, protocol.n_tasks),
+                "" if plain["spread"] is None else f"{100 * plain['spread']:.1f}",
+                "" if name == first else _difference(apart, protocol.n_tasks),
+                _figure(after, protocol.n_tasks) if after else "",
+                f"{100 * result.validation:.1f}",
+                f"{result.seconds:.1f}",
+            ]
+        )
+    table(["", " accuracy", " over splits", f" to {first}", " calibrated", " validation", " CPU s a split"], rows)
+
+
+def _making(seconds: Mapping[str, float]) -> str:
+    """Say what making the rows took, of which no method's seconds tell; nothing where it took none."""
+    slow = {kind: spent for kind, spent in seconds.items() if spent >= 1}
+    said = ", ".join(f"{kind} {spent:.0f} s" for kind, spent in slow.items())
+    return f"made in CPU seconds that the table leaves out: {said}" if slow else ""
+
+
+def _figure(figures: dict[str, Any], tasks: int) -> str:
+    """Return mean and interval over tasks in per cent, cut where it would leave 0 to 100; one task has none."""
+    mean, half = 100 * figures["mean"], 100 * figures["interval"]
+    if tasks == 1:
+        return f"{mean:.1f}"
+    below, above = min(half, mean), min(half, 100 - mean)
+    return f"{mean:.1f} ± {half:.1f}" if below == above else f"{mean:.1f} +{above:.1f} -{below:.1f}"
+
+
+def _difference(figures: dict[str, Any], tasks: int) -> str:
+    mean = f"{100 * figures['mean']:+.1f}"
+    return mean if tasks == 1 else f"{mean} ± {100 * figures['interval']:.1f}"
+
+
+def together(outcomes: Mapping[int, FewShotOutcome]) -> FewShotOutcome:
+    """Return the outcome of the most shots, with what all of them could not keep and put aside."""
+    last = outcomes[max(outcomes)]
+    faults = tuple(fault for outcome in outcomes.values() for fault in outcome.faults)
+    aside = [outcome.put_aside for outcome in outcomes.values() if outcome.put_aside]
+    return dataclasses.replace(last, faults=faults, put_aside=aside[0] if aside else None)
+
+
+def record_of(outcomes: Mapping[int, FewShotOutcome]) -> FewShotRecord:
+    """Return the record of the most shots, with the figures of all numbers of them where there are several."""
+    record = outcomes[max(outcomes)].record
+    if len(outcomes) == 1:
+        return record
+    parts = {
+        str(shots): {"protocol": each.record.protocol, "methods": each.record.methods}
+        for shots, each in outcomes.items()
+    }
+    return dataclasses.replace(record, by_shots=parts)
+
+
+def picture_of(outcomes: Mapping[int, FewShotOutcome], steps: Sequence[int]) -> Figure:
+    """Return every method's accuracy; over shots or inner steps that of the headline and of those beside it."""
+    from graphkit.viz import accuracy_curves, method_accuracies
+
+    record = outcomes[max(outcomes)].record
+    protocol, ways = record.protocol, f"{record.dataset.name}, {record.protocol['n_way']} ways"
+    shots = plural(protocol["k_shot"], "shot")
+    note = f"{protocol['setting']}  ·  {protocol['n_tasks']} tasks a class split or graph, 95 % interval over tasks"
+    if steps:
+        after = {
+            name: {int(number): figures for number, figures in each["after_steps"].items()}
+            for name, each in record.methods.items()
+            if each["after_steps"]
+        }
+        note += "  ·  nothing is chosen by this"
+        return accuracy_curves(_some(after, record.headline), over="inner steps", title=f"{ways}, {shots}", note=note)
+    if len(outcomes) > 1:
+        over = {
+            name: {shots: each.record.methods[name]["accuracy"] for shots, each in outcomes.items()}
+            for name in record.methods
+        }
+        title = f"{ways}, {protocol['n_query']} queries a class"
+        return accuracy_curves(_some(over, record.headline), over="shots", title=title, note=note)
+    return method_accuracies(
+        {name: each["accuracy"] for name, each in record.methods.items()},
+        {name: each["calibrated"] for name, each in record.methods.items() if each["calibrated"]},
+        title=f"{ways}, {shots}",
+        note=f"{protocol['setting']}  ·  protocol {protocol['fingerprint']}",
+    )
+
+
+def _some(curves: dict[str, Any], headline: str) -> dict[str, Any]:
+    """Return the headline first, and of the others those that a talk is about, 7 in all."""
+    first = (headline, "prototypes-2", "encoder-protomaml", "protomaml", "maml", "fine-tuning", "encoder-prototypes")
+    order = [name for name in dict.fromkeys([*first, *curves]) if name in curves]
+    return {name: curves[name] for name in order[:7]}
+
+
+def class_splits(dataset: str, data: Any, wanted: str, ways: int, seed: int) -> list[ClassSplit]:
+    """Return the class splits that were asked for.
+
+    Of all pairs two classes select, or as many as a task has where so many are left to train on.
+
+    Raises:
+        ValueError: for a split that is none, or cannot be made of the classes of this data set.
+    """
+    import torch
+
+    from graphkit._checks import member
+    from graphkit.data.catalog.fixed_classes import few_shot_counts
+    from graphkit.meta import ClassSplit
+
+    name, *arguments = wanted.split(":")
+    member("class-split", name, ["all-pairs", "fixed", "random"])
+    if name == "fixed":
+        return [ClassSplit.read(Path(":".join(arguments))) if arguments else ClassSplit.benchmark(dataset)]
+    classes = data.y[data.y >= 0].unique().tolist()
+    try:
+        numbers = [[int(part) for part in argument.split(",")] for argument in arguments]
+    except ValueError:
+        raise ValueError(f"`class-split` {wanted!r}: what follows a colon must be whole numbers.") from None
+    if numbers and numbers[0][0] < 1:
+        raise ValueError(f"`class-split` {wanted!r}: ask for at least one.")
+    if name == "all-pairs":
+        selecting = ways if 3 * ways <= len(classes) else 2
+        every = ClassSplit.all_pairs(classes, ways=ways, validation=selecting, seed=seed)
+        return every[: numbers[0][0]] if numbers else every
+    draws = numbers[0][0] if numbers else 5
+    counts = tuple(numbers[1]) if len(numbers) > 1 else few_shot_counts(dataset)
+    if len(counts) != 3:
+        raise ValueError(f"`class-split` {wanted!r}: give three counts, to train, select and test on.")
+    generator = torch.Generator().manual_seed(seed)
+    return [ClassSplit.random(classes, counts, generator) for _ in range(draws)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit.cli.output import Bar, Lines, say
-from graphkit.cli.preload import preload
+from graphkit.cli.process import preload
 
 if TYPE_CHECKING:
     from graphkit.training import Reporter

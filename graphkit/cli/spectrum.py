@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graphkit.cli.asked import require_one_graph
+from graphkit.cli.dataset_argument import require_one_graph
 from graphkit.cli.options import FILE, require_places
 from graphkit.cli.output import debuggable, fields, say, table
-from graphkit.cli.preload import preload
+from graphkit.cli.process import preload
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.asked import Asked, require_one_graph, require_split
+from graphkit.cli.dataset_argument import Asked, require_one_graph, require_split
 from graphkit.cli.options import (
     FOLDER,
     SEED,
@@ -18,8 +18,7 @@ from graphkit.cli.options import (
     study_options,
 )
 from graphkit.cli.output import debuggable, described, fields, plural, report, table
-from graphkit.cli.preload import preload
-from graphkit.cli.stages import begin
+from graphkit.cli.process import begin, preload
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,7 +129,7 @@ def train(
         "lightning_fabric",
         "graphkit.data.catalog.loading",
         "graphkit.nn",
-        "graphkit.training.classification.study",
+        "graphkit.training.classification.run_training",
     )
     import graphkit.data
     import graphkit.training

@@ -19,10 +19,10 @@ from graphkit._deprecated import deprecated_names
 from graphkit._lazy import lazy
 
 if TYPE_CHECKING:
+    from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
     from graphkit.training.classification.nested import nested_cross_validation
-    from graphkit.training.classification.study import Outcome, SeedResult, train
+    from graphkit.training.classification.run_training import Outcome, SeedResult, train
     from graphkit.training.classification.tasks import NodeTask, Rows, SignalTask
-    from graphkit.training.classification.trainer import ClassificationTrainer, Epoch
     from graphkit.training.engine.experiment import Experiment, RunResult, Unit, run_experiment
     from graphkit.training.engine.files import require_writable
     from graphkit.training.engine.interrupts import Interrupted, StopRequest, stop_request
@@ -40,15 +40,15 @@ __getattr__ = deprecated_names(
     __name__,
     {
         "Checkpoint": "graphkit.training.engine.store.RunStore",
-        "Fit": "graphkit.training.classification.trainer.ClassificationTrainer",
+        "Fit": "graphkit.training.classification.classification_trainer.ClassificationTrainer",
     },
     lazy(
         __name__,
         {
             "classification.nested": ["nested_cross_validation"],
-            "classification.study": ["Outcome", "SeedResult", "train"],
+            "classification.run_training": ["Outcome", "SeedResult", "train"],
             "classification.tasks": ["NodeTask", "Rows", "SignalTask"],
-            "classification.trainer": ["ClassificationTrainer", "Epoch"],
+            "classification.classification_trainer": ["ClassificationTrainer", "Epoch"],
             "engine.experiment": ["Experiment", "RunResult", "Unit", "run_experiment"],
             "engine.files": ["require_writable"],
             "engine.interrupts": ["Interrupted", "StopRequest", "stop_request"],

@@ -15,8 +15,8 @@ from graphkit.meta import ClassSplit, FewShotProtocol
 from graphkit.training import nested_cross_validation, recipe, train
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.fewshot import fewshot, study_of_classes
-from graphkit.training.fewshot.meta_learnt import MetaLearnt
-from graphkit.training.fewshot.untrained import Prototypes
+from graphkit.training.fewshot.baseline_methods import Prototypes
+from graphkit.training.fewshot.meta_learners import MetaLearnt
 
 EPOCHS = 3
 METHODS = {

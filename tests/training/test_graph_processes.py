@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from graphkit.training import recipe, train
-from graphkit.training.classification.graphs import prepare_graphs
+from graphkit.training.classification.graph_task import prepare_graphs
 from graphkit.training.classification.microbatches import RunningStatistics
 from graphkit.training.engine.distributed import World
 from tests.jobs import Ending, job, same
@@ -68,7 +68,7 @@ def test_a_process_for_which_the_last_batch_leaves_no_share_waits_for_the_others
 
 
 def test_portions_that_are_measured_are_shared_out(graphs, tmp_path, monkeypatch):
-    monkeypatch.setattr("graphkit.training.classification.graphs.AT_ONCE", 2)
+    monkeypatch.setattr("graphkit.training.classification.graph_task.AT_ONCE", 2)
     expected = alone(graphs)
     for found in trained(2, graphs, tmp_path):
         same(found, expected)

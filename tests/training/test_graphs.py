@@ -10,7 +10,7 @@ from graphkit.data import GraphSet, load
 from graphkit.meta import ClassSplit
 from graphkit.meta import FewShotProtocol as FewShot
 from graphkit.training import nested_cross_validation, recipe, train
-from graphkit.training.classification.graphs import prepare_graphs
+from graphkit.training.classification.graph_task import prepare_graphs
 from graphkit.training.classification.objectives import OfficialDistance, OfficialRanking, TwoClassRanking, roc_auc
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.fewshot import study_of_graphs

@@ -21,8 +21,8 @@ from graphkit.meta import (
 )
 from graphkit.training.engine.distributed import init_world
 from graphkit.training.fewshot import fewshot, study_of_classes
-from graphkit.training.fewshot.meta_learnt import MetaLearnt
-from graphkit.training.fewshot.untrained import Prototypes
+from graphkit.training.fewshot.baseline_methods import Prototypes
+from graphkit.training.fewshot.meta_learners import MetaLearnt
 from tests.jobs import Ending, job
 
 CPU = torch.device("cpu")

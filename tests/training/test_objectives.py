@@ -19,8 +19,8 @@ from graphkit.training.classification.objectives import (
     objective_of,
     roc_auc,
 )
-from graphkit.training.embedding import probe
-from graphkit.training.embedding.figures import overlap
+from graphkit.training.embedding import evaluator as probe
+from graphkit.training.embedding.evaluator import overlap
 
 FIGURES = {
     name: made

@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy import stats
 
-from graphkit.cli.fewshot_result import _figure
-from graphkit.training.embedding.trainer import EmbeddingEpoch
+from graphkit.cli.fewshot import _figure
+from graphkit.training.embedding.embedding_trainer import EmbeddingEpoch
 from graphkit.training.engine.records import BOUNDS, metric
 from tests.training.studies import STUDIES
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from graphkit.training import Interrupted, recipe, train
-from graphkit.training.classification.sampled import Parts, SampledTask, sampled
+from graphkit.training.classification.sampled_task import Parts, SampledTask, sampled
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.engine.distributed import World
 from tests.interruptions import StopAfter

@@ -9,7 +9,7 @@ import math
 import pytest
 
 from graphkit.training import recipe
-from graphkit.training.embedding.recipes import EMBEDDINGS, embedding_recipe
+from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, embedding_recipe
 from graphkit.training.fewshot import METHODS
 from graphkit.training.zoo.recipes import AbstractRecipe
 from graphkit.training.zoo.registry import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES

@@ -14,10 +14,10 @@ from graphkit._checks import at_least, instance
 from graphkit._deprecated import deprecated_arguments
 from graphkit.data import GraphSet
 from graphkit.data.splits import NestedFolds
-from graphkit.training.classification.graphs import graph_facts, prepare_graphs
-from graphkit.training.classification.study import Outcome
+from graphkit.training.classification.classification_trainer import ClassificationTrainer
+from graphkit.training.classification.graph_task import graph_facts, prepare_graphs
+from graphkit.training.classification.run_training import Outcome
 from graphkit.training.classification.tasks import Rows
-from graphkit.training.classification.trainer import ClassificationTrainer
 from graphkit.training.engine.arguments import fields_of, require_reporter, require_run, require_seed, sequence
 from graphkit.training.engine.devices import fabric_on, own_device
 from graphkit.training.engine.distributed import IN_TURNS, init_world

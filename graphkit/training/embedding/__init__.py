@@ -23,23 +23,23 @@ from graphkit._deprecated import deprecated_names
 from graphkit._lazy import lazy
 
 if TYPE_CHECKING:
-    from graphkit.training.embedding.recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
-    from graphkit.training.embedding.results import EmbeddingOutcome, EmbeddingRecord, EmbeddingResult
+    from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
+    from graphkit.training.embedding.embedding_results import EmbeddingOutcome, EmbeddingRecord, EmbeddingResult
+    from graphkit.training.embedding.embedding_trainer import EmbeddingEpoch, EmbeddingTrainer
+    from graphkit.training.embedding.run_embedding import embed
     from graphkit.training.embedding.saved import Found, SavedEmbeddings, search
-    from graphkit.training.embedding.study import embed
-    from graphkit.training.embedding.trainer import EmbeddingEpoch, EmbeddingTrainer
 
 __getattr__ = deprecated_names(
     __name__,
-    {"EmbeddingFit": "graphkit.training.embedding.trainer.EmbeddingTrainer"},
+    {"EmbeddingFit": "graphkit.training.embedding.embedding_trainer.EmbeddingTrainer"},
     lazy(
         __name__,
         {
-            "recipes": ["EMBEDDINGS", "EmbeddingRecipe", "embedding_recipe"],
-            "results": ["EmbeddingOutcome", "EmbeddingRecord", "EmbeddingResult"],
+            "embedding_recipes": ["EMBEDDINGS", "EmbeddingRecipe", "embedding_recipe"],
+            "embedding_results": ["EmbeddingOutcome", "EmbeddingRecord", "EmbeddingResult"],
             "saved": ["Found", "SavedEmbeddings", "search"],
-            "study": ["embed"],
-            "trainer": ["EmbeddingEpoch", "EmbeddingTrainer"],
+            "run_embedding": ["embed"],
+            "embedding_trainer": ["EmbeddingEpoch", "EmbeddingTrainer"],
         },
     ),
 )

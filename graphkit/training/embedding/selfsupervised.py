@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.embedding.objectives import AbstractObjective
-from graphkit.training.zoo.abstract import STRICT, LearningRate, NonNegative, Positive, Rate
+from graphkit.training.embedding.embedding_objectives import AbstractObjective
+from graphkit.training.zoo.architecture import STRICT, LearningRate, NonNegative, Positive, Rate
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from graphkit.contrastive import AbstractSelfSupervision, Augmentation, Diffusion
     from graphkit.metric import Telemetry
     from graphkit.training.classification.tasks import Rows
-    from graphkit.training.embedding.material import Material
+    from graphkit.training.embedding.embedding_task import Material
 
 
 class AbstractSelfSupervised(AbstractObjective):

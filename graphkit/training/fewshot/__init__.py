@@ -21,27 +21,23 @@ from graphkit._deprecated import deprecated_names
 from graphkit._lazy import lazy
 
 if TYPE_CHECKING:
-    from graphkit.training.fewshot.baselines import with_baselines
-    from graphkit.training.fewshot.graph_sets import study_of_graphs
+    from graphkit.training.fewshot.fewshot_results import FewShotRecord, MethodResult, ProblemResult
     from graphkit.training.fewshot.method import AbstractMethod
-    from graphkit.training.fewshot.methods import METHODS
-    from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
-    from graphkit.training.fewshot.studies import Study, study_across_graphs, study_of_classes
-    from graphkit.training.fewshot.study import FewShotOutcome, fewshot
+    from graphkit.training.fewshot.named_methods import METHODS, with_baselines
+    from graphkit.training.fewshot.run_fewshot import FewShotOutcome, fewshot
+    from graphkit.training.fewshot.studies import Study, study_across_graphs, study_of_classes, study_of_graphs
 
 __getattr__ = deprecated_names(
     __name__,
-    {"with_rivals": "graphkit.training.fewshot.baselines.with_baselines"},
+    {"with_rivals": "graphkit.training.fewshot.named_methods.with_baselines"},
     lazy(
         __name__,
         {
-            "baselines": ["with_baselines"],
-            "graph_sets": ["study_of_graphs"],
             "method": ["AbstractMethod"],
-            "methods": ["METHODS"],
-            "results": ["FewShotRecord", "MethodResult", "ProblemResult"],
-            "studies": ["Study", "study_across_graphs", "study_of_classes"],
-            "study": ["FewShotOutcome", "fewshot"],
+            "named_methods": ["METHODS", "with_baselines"],
+            "fewshot_results": ["FewShotRecord", "MethodResult", "ProblemResult"],
+            "studies": ["Study", "study_across_graphs", "study_of_classes", "study_of_graphs"],
+            "run_fewshot": ["FewShotOutcome", "fewshot"],
         },
     ),
 )

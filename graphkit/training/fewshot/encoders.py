@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from graphkit._checks import at_least
-from graphkit.training.embedding.recipes import EmbeddingRecipe, embedding_recipe
+from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe, embedding_recipe
 from graphkit.training.engine.arguments import fields_of, sequence
 
 if TYPE_CHECKING:

@@ -4,13 +4,10 @@
 its parameters are trained at rates of their own. A recipe gives it a name (``graphkit.training.zoo.registry``).
 """
 
-from graphkit.training.zoo.abstract import AbstractArchitecture, AbstractEdgeStack, AbstractStack
-from graphkit.training.zoo.chebyshev import Cheb
-from graphkit.training.zoo.eigenbasis import Specformer, Spectral
-from graphkit.training.zoo.polynomial import Polynomial
-from graphkit.training.zoo.propagation import Grand
-from graphkit.training.zoo.spatial import GAT, GCN, GIN, MLP, SAGE
-from graphkit.training.zoo.wavelets import GWNN, Wavelet
+from graphkit.training.zoo.architecture import AbstractArchitecture, AbstractEdgeStack, AbstractStack
+from graphkit.training.zoo.message_passing import GAT, GCN, GIN, MLP, SAGE, Grand
+from graphkit.training.zoo.polynomial_filters import Cheb, Polynomial
+from graphkit.training.zoo.spectral_filters import GWNN, Specformer, Spectral, Wavelet
 
 __all__ = [
     "GAT",

@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from graphkit._checks import instance
 from graphkit.training.engine.options import AbstractOptions
-from graphkit.training.zoo.abstract import (
+from graphkit.training.zoo.architecture import (
     STRICT,
     AbstractArchitecture,
     Count,

@@ -22,10 +22,10 @@ from graphkit.training.zoo import (
     Spectral,
     Wavelet,
 )
-from graphkit.training.zoo.deep import DeepGCN
-from graphkit.training.zoo.graphs import GraphGCN, GraphGIN, StructureFree
+from graphkit.training.zoo.graph_architectures import GraphGCN, GraphGIN, StructureFree
+from graphkit.training.zoo.message_passing import DeepGCN
 from graphkit.training.zoo.recipes import Recipe
-from graphkit.training.zoo.signals import (
+from graphkit.training.zoo.signal_architectures import (
     PooledCheb,
     PooledGCN,
     PooledLocal,

@@ -15,9 +15,9 @@ from graphkit.data.splits import Folds, Split
 from graphkit.metric import evaluate_retrieval
 from graphkit.training import Interrupted, TrainingError, recipe
 from graphkit.training.embedding import SavedEmbeddings, embed, embedding_recipe, search
-from graphkit.training.embedding.figures import Examination, overlap
-from graphkit.training.embedding.graphs import same_graphs
-from graphkit.training.embedding.recipes import EMBEDDINGS
+from graphkit.training.embedding.embedding_recipes import EMBEDDINGS
+from graphkit.training.embedding.evaluator import Examination, overlap
+from graphkit.training.embedding.graph_embedding import same_graphs
 from graphkit.training.embedding.saved import latest
 from tests.interruptions import Meanwhile, StopAfter
 

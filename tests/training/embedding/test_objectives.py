@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from graphkit.training.embedding.recipes import EMBEDDINGS, embedding_recipe
+from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, embedding_recipe
 
 LABELLED = [name for name, made in EMBEDDINGS.items() if made.objective.labelled]
 

@@ -9,8 +9,8 @@ import torch
 
 from graphkit.training import Interrupted
 from graphkit.training.embedding import embed, embedding_recipe
-from graphkit.training.embedding.probe import DECAYS, tuned_probe
-from graphkit.training.embedding.recipes import EMBEDDINGS
+from graphkit.training.embedding.embedding_recipes import EMBEDDINGS
+from graphkit.training.embedding.evaluator import DECAYS, tuned_probe
 from tests.interruptions import StopAfter
 
 UNLABELLED = [name for name, made in EMBEDDINGS.items() if not made.objective.labelled]

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from graphkit.metric import evaluate_retrieval, telemetry
 from graphkit.training import recipe
 from graphkit.training.embedding import EmbeddingEpoch, embed, embedding_recipe
-from graphkit.training.embedding.baselines import classifier_logits
-from graphkit.training.embedding.settings import seen_in_training
+from graphkit.training.embedding.classifier_baselines import classifier_logits
+from graphkit.training.embedding.embedding_task import seen_in_training
 from graphkit.training.engine.devices import fabric_on
 
 SMALL = {"epochs": 4, "steps": 2, "dim": 4, "hidden": 8}
@@ -106,5 +106,5 @@ def test_watching_changes_nothing_that_is_trained(data, monkeypatch):
     """A miner that draws would take random numbers from the epochs after it."""
     chosen = embedding_recipe("triplet", {**SMALL, "mining": "distance-weighted"})
     whole = run(data, chosen)
-    monkeypatch.setattr("graphkit.training.embedding.trainer.WATCHED", 6)
+    monkeypatch.setattr("graphkit.training.embedding.embedding_trainer.WATCHED", 6)
     assert torch.equal(run(data, chosen).embeddings[0], whole.embeddings[0])

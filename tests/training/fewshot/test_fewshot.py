@@ -28,18 +28,16 @@ from graphkit.training.fewshot import (
     with_baselines,
 )
 from graphkit.training.fewshot.adapters import ADAPTERS, adapted_graphs
-from graphkit.training.fewshot.baselines import ON_ENCODERS
+from graphkit.training.fewshot.baseline_methods import Classifier, Prototypes, Ridge, SemiSupervised, Whitened
 from graphkit.training.fewshot.encoders import Encoders
-from graphkit.training.fewshot.evaluations import EvalOptions
-from graphkit.training.fewshot.meta_learnt import MetaLearnt, PrototypicalNet
-from graphkit.training.fewshot.methods import CHOICES
+from graphkit.training.fewshot.feature_views import encoder_rows, feature_rows, rows_of, weighted_rows
+from graphkit.training.fewshot.fewshot_results import FewShotRecord, MethodResult, ProblemResult
+from graphkit.training.fewshot.graph_overlap import require_apart, row_hashes
+from graphkit.training.fewshot.meta_learners import MetaLearnt, PrototypicalNet
+from graphkit.training.fewshot.method import EvalOptions
+from graphkit.training.fewshot.named_methods import CHOICES, ON_ENCODERS
 from graphkit.training.fewshot.problems import FeatureViews
-from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
-from graphkit.training.fewshot.rows import encoder_rows, feature_rows, rows_of, weighted_rows
-from graphkit.training.fewshot.soundness import require_apart, row_hashes
-from graphkit.training.fewshot.study import _selection, chosen_rows
-from graphkit.training.fewshot.transfer import Classifier, Whitened
-from graphkit.training.fewshot.untrained import Prototypes, Ridge, SemiSupervised
+from graphkit.training.fewshot.run_fewshot import _selection, chosen_rows
 
 PROTOCOL = FewShotProtocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
 SPLIT = ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6))

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from graphkit.training.embedding.trainer import EmbeddingEpoch
+from graphkit.training.embedding.embedding_trainer import EmbeddingEpoch
 from graphkit.training.engine.files import write_atomically
 from graphkit.training.engine.records import BOUNDS, Metric, Record, metric
 

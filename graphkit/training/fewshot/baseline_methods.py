@@ -1,4 +1,4 @@
-"""Methods that use no label but those of a task's support."""
+"""Baselines of few-shot classification: prototypes, ridge and logistic regression, fine-tuning, whitening."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.fewshot.evaluations import EvalOptions, Evaluations, evaluate_learner, known_rows
-from graphkit.training.fewshot.method import AbstractMethod
-from graphkit.training.zoo.abstract import STRICT, LearningRate, Switch
+from graphkit.training.fewshot.method import AbstractMethod, EvalOptions, Evaluations, evaluate_learner, known_rows
+from graphkit.training.zoo.architecture import STRICT, LearningRate, Positive, Switch
 
 if TYPE_CHECKING:
     from graphkit.training.fewshot.problems import Problem
@@ -118,3 +117,99 @@ class Logistic(AbstractMethod):
         again = partial(regression, calibrate=options.calibrate, balanced=options.balanced)
         after = again(problem.test) if options.calibrate else None
         return Evaluations(regression(problem.validation).mean, regression(problem.test), after, 0)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Classifier(AbstractMethod):
+    """A perceptron that told the training classes apart, then prototypes on its hidden layer, or steps on the support.
+
+    Args:
+        scale: length of a row.
+        pretrained: whether it is trained on the training classes at all.
+        adaptation: "prototypes" of the hidden layer, or "steps" of the whole model under a new head.
+        hidden: width.
+        epochs: of pre-training.
+        inner_lr, inner_steps: of the steps on a support.
+    """
+
+    scale: LearningRate = 1.0
+    pretrained: Switch = True
+    adaptation: Literal["prototypes", "steps"] = "steps"
+    hidden: Positive = 64
+    epochs: Positive = 100
+    inner_lr: LearningRate = 0.1
+    inner_steps: Positive = 20
+
+    @property
+    def length(self) -> float:
+        """Length of a row."""
+        return self.scale
+
+    def idle(self) -> dict[str, str]:
+        """Return what is not done: the training of the classifier, or the steps on a support."""
+        found = {} if self.pretrained else {"epochs": "`pretrained` is false"}
+        if self.adaptation == "prototypes":
+            found |= dict.fromkeys(("inner_lr", "inner_steps"), "`adaptation` is 'prototypes'")
+        return found
+
+    @property
+    def trained(self) -> bool:
+        """Return whether it is trained at all."""
+        return self.pretrained
+
+    def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: None) -> Evaluations:
+        """Return its evaluations."""
+        from torch import nn
+
+        from graphkit.meta import MAML, PrototypicalNetwork, pretrain
+        from graphkit.training.engine.devices import seeded
+        from graphkit.training.engine.validity import InitialParameters, require_finite
+
+        with seeded(seed):
+            body = nn.Sequential(nn.Linear(problem.channels, self.hidden), nn.ReLU()).to(problem.device)
+            if self.pretrained:
+                initial = InitialParameters(body)
+                pretrain(body, self.hidden, problem.sources, epochs=self.epochs)
+                initial.require_moved(f"a pre-training of {self.epochs} epochs")
+                require_finite("the classifier's weights", body.parameters())
+            if self.adaptation == "prototypes":
+                return evaluate_learner(PrototypicalNetwork(body), problem, options)
+            model = nn.Sequential(*body, nn.Linear(self.hidden, problem.ways))
+        learner = MAML(model.to(problem.device), inner_lr=self.inner_lr, inner_steps=self.inner_steps, order=1)
+        return evaluate_learner(learner, problem, options, calibrated=False)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Whitened(AbstractMethod):
+    """The nearest prototype by cosine, after the training classes were made round.
+
+    Args:
+        shrinkages: from weak to strong whitening; the one that does best on validation tasks is taken, the weaker of
+            two that do as well.
+    """
+
+    shrinkages: tuple[LearningRate, ...] = (10.0, 3.0, 1.0, 0.3)
+
+    @property
+    def trained(self) -> bool:
+        """Return true."""
+        return True
+
+    @property
+    def selects(self) -> str:
+        """Return how strong the whitening is."""
+        return "shrinkage"
+
+    def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: None) -> Evaluations:
+        """Return its evaluations."""
+        from graphkit.meta import PrototypicalNetwork, WithinClassWhitening, evaluate
+
+        whitening = WithinClassWhitening(problem.sources)
+        learner = PrototypicalNetwork(whitening)
+
+        def validation(shrinkage: float) -> float:
+            whitening.shrinkage = shrinkage
+            return evaluate(learner, problem.validation).mean
+
+        whitening.shrinkage = max(self.shrinkages, key=validation)
+        return evaluate_learner(learner, problem, options)

@@ -16,11 +16,11 @@ from graphkit.data.sampling.loaders import NeighborLoader
 from graphkit.nn.inference import layerwise
 from graphkit.training.classification.microbatches import Place, in_turns, placed
 from graphkit.training.classification.objectives import AbstractObjective
-from graphkit.training.classification.partitioned import PartTask
+from graphkit.training.classification.partitioned_task import PartTask
 from graphkit.training.classification.tasks import AbstractTask, NodeTask, Rows
 from graphkit.training.engine.devices import seeded
 from graphkit.training.engine.distributed import ALONE, JobError, World
-from graphkit.training.zoo.abstract import AbstractEdgeStack
+from graphkit.training.zoo.architecture import AbstractEdgeStack
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data, FeatureStore, GraphStore

@@ -1,17 +1,45 @@
-"""What a long run is at, said where nothing else was for a while: no command works on in silence.
-
-The library prints nothing. It tells Python's ``logging``, under its own name and at the level ``INFO``, what it begins.
-"""
+"""The process of a command: heavy imports, news of what a long run is at, temporary files swept at its end."""
 
 from __future__ import annotations
 
+import atexit
+import importlib
 import logging
 import os
+import signal
 import sys
+import tempfile
 import threading
 import time
+from functools import cache
+from pathlib import Path
+from types import FrameType
 
 from graphkit.cli import output
+
+
+def preload(*modules: str) -> None:
+    """Import modules; Ctrl-C ends the process at once meanwhile, while nothing is begun that could be lost.
+
+    An import that is interrupted may swallow the interrupt, or leave a module half made over which the next import
+    stumbles: NumPy's does both.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    ours = threading.current_thread() is threading.main_thread() and before not in (None, signal.SIG_IGN)
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        os.write(2, b"Stopped.\n")
+        os._exit(1)
+
+    if ours:
+        signal.signal(signal.SIGINT, leave)
+    try:
+        for module in modules:
+            importlib.import_module(module)
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, before)
+
 
 LOGGER = logging.getLogger("graphkit")
 
@@ -71,3 +99,21 @@ class Stages(logging.Handler):
                 output.say(f"{stage}: {now - began:.0f} s so far")
             except OSError:  # nobody reads any longer
                 return
+
+
+@cache
+def sweep_at_exit() -> None:
+    """Remove at the end what this process has written, and nothing of another one."""
+    atexit.register(sweep)
+
+
+def sweep() -> None:
+    """Remove the files that modules of this process were made of, as ``torch_geometric.template`` makes them.
+
+    They are known by the module that was read from them; a file with the same name of another process is not there.
+    """
+    folder = Path(tempfile.gettempdir())
+    for name, module in list(sys.modules.items()):
+        file = Path(getattr(module, "__file__", None) or "")
+        if file.parent == folder and file.suffix == ".py" and file.name.startswith(f"{name}_"):
+            file.unlink(missing_ok=True)

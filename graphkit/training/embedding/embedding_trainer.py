@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graphkit.data.sampling.class_batches import ClassBatches
 from graphkit.metric.retrieval import evaluate_retrieval
 from graphkit.training.classification.tasks import Rows
-from graphkit.training.embedding.material import Material
+from graphkit.training.embedding.embedding_task import Material
 from graphkit.training.engine.devices import seeded
 from graphkit.training.engine.trainer import Trainer
 from graphkit.training.engine.validity import require_finite
@@ -20,7 +20,7 @@ from graphkit.training.engine.validity import require_finite
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from graphkit.training.embedding.recipes import EmbeddingRecipe
+    from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
 
 
 WATCHED = 512

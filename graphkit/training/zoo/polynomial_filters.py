@@ -1,4 +1,4 @@
-"""Architectures of one learnt polynomial filter after a perceptron or a linear map."""
+"""Architectures of polynomial filters: ChebNet and filters with learnt coefficients."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.zoo.abstract import (
+from graphkit.training.zoo.architecture import (
     STRICT,
     AbstractArchitecture,
+    AbstractEdgeStack,
     Count,
     EdgeWeights,
     LearningRate,
     NonNegative,
+    Positive,
     Rate,
     Real,
     Switch,
@@ -22,6 +24,7 @@ from graphkit.training.zoo.abstract import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from graphkit.nn.node_models import Conv
 
 Exponent = Annotated[Real, Field(gt=-1, allow_inf_nan=False)]
 
@@ -115,3 +118,24 @@ class Polynomial(AbstractArchitecture):
             {"params": factors, "lr": self.factor_lr, "weight_decay": self.factor_l2},
         ]
         return [group for group in found if group["params"]]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Cheb(AbstractEdgeStack):
+    """Chebyshev polynomials of the Laplacian; ``order`` counts the terms, as PyG's ``K`` does.
+
+    Source: Defferrard, Bresson & Vandergheynst (2016), arXiv:1606.09375.
+    """
+
+    edge_weights: ClassVar[EdgeWeights] = "used"
+
+    order: Positive = 3
+
+    def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
+        """Return the makers of the hidden layers and of the last one."""
+        from graphkit.nn import ChebConv
+
+        def conv(i: int, o: int) -> nn.Module:
+            return ChebConv(i, o, K=self.order)
+
+        return conv, conv

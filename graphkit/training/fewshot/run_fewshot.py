@@ -24,11 +24,10 @@ from graphkit.training.engine.records import environment, metric
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import RunStore
 from graphkit.training.engine.trainer import AbstractTrainer
-from graphkit.training.fewshot.evaluations import EvalOptions
-from graphkit.training.fewshot.method import AbstractMethod
-from graphkit.training.fewshot.methods import CHOICES, CHOSEN, METHODS
+from graphkit.training.fewshot.fewshot_results import FewShotRecord, MethodResult, ProblemResult
+from graphkit.training.fewshot.method import AbstractMethod, EvalOptions
+from graphkit.training.fewshot.named_methods import CHOICES, CHOSEN, METHODS
 from graphkit.training.fewshot.problems import Problem
-from graphkit.training.fewshot.results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.studies import Study
 
 

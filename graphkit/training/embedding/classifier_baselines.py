@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.classification.tasks import prepare
-from graphkit.training.classification.trainer import ClassificationTrainer
-from graphkit.training.embedding.trainer import EmbeddingTrainer
+from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
 from graphkit.training.engine.devices import seeded
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch_geometric.data import Data
 
-    from graphkit.training.embedding.recipes import EmbeddingRecipe
-    from graphkit.training.embedding.settings import Setting
+    from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
+    from graphkit.training.embedding.embedding_task import Setting
     from graphkit.training.zoo.recipes import Recipe
 
 

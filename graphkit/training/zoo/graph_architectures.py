@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.zoo.abstract import STRICT, AbstractArchitecture, EdgeWeights, Items, Positive, Switch
+from graphkit.training.zoo.architecture import STRICT, AbstractArchitecture, EdgeWeights, Items, Positive, Switch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.zoo.abstract import (
+from graphkit.training.zoo.architecture import (
     STRICT,
     AbstractArchitecture,
     Activation,

@@ -13,16 +13,15 @@ from torch import Tensor
 
 from graphkit.data.graphset import graphs_sha256
 from graphkit.training.classification.tasks import AbstractTask, Rows, graph_classes
-from graphkit.training.embedding.figures import Examination
-from graphkit.training.embedding.material import Material
-from graphkit.training.embedding.settings import MEASURED, Setting
+from graphkit.training.embedding.embedding_task import MEASURED, Material, Setting
+from graphkit.training.embedding.evaluator import Examination
 from graphkit.training.engine.protocol import DatasetFacts, Protocol
 
 if TYPE_CHECKING:
     from torch import nn
 
     from graphkit.data.graphset import GraphSet
-    from graphkit.training.embedding.recipes import EmbeddingRecipe
+    from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
 
 DEGREES = 8
 """Columns of the degree histogram in a graph's description; the last is "that many or more"."""

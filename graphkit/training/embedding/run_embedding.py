@@ -17,13 +17,18 @@ from graphkit._checks import at_least, flag, instance
 from graphkit._deprecated import deprecated_arguments
 from graphkit.data.graphset import GraphSet
 from graphkit.data.transforms import disjoint_union
-from graphkit.training.embedding.baselines import classifier_logits, trained_embeddings
-from graphkit.training.embedding.graphs import graph_encoder, graph_setting
-from graphkit.training.embedding.recipes import EmbeddingRecipe
-from graphkit.training.embedding.results import EmbeddingOutcome, EmbeddingRecord, EmbeddingResult, telemetry_of
+from graphkit.training.embedding.classifier_baselines import classifier_logits, trained_embeddings
+from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
+from graphkit.training.embedding.embedding_results import (
+    EmbeddingOutcome,
+    EmbeddingRecord,
+    EmbeddingResult,
+    telemetry_of,
+)
+from graphkit.training.embedding.embedding_task import Setting, node_setting, seen_in_training
+from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
+from graphkit.training.embedding.graph_embedding import graph_encoder, graph_setting
 from graphkit.training.embedding.saved import SavedEmbeddings
-from graphkit.training.embedding.settings import Setting, node_setting, seen_in_training
-from graphkit.training.embedding.trainer import EmbeddingTrainer
 from graphkit.training.engine.arguments import require_reporter, require_run, require_seeds, require_splits, sequence
 from graphkit.training.engine.devices import fabric_on, own_device
 from graphkit.training.engine.distributed import IN_TURNS, JobError, init_world

@@ -10,7 +10,7 @@ from pydantic import InstanceOf
 from pydantic.dataclasses import dataclass
 
 from graphkit._checks import member
-from graphkit.training.embedding.objectives import (
+from graphkit.training.embedding.embedding_objectives import (
     AbstractObjective,
     Circle,
     Contrastive,
@@ -23,8 +23,8 @@ from graphkit.training.embedding.objectives import (
 from graphkit.training.embedding.selfsupervised import BGRL, CCASSG, DGI, GRACE
 from graphkit.training.engine.arguments import fields_of
 from graphkit.training.zoo import GCN, GIN
-from graphkit.training.zoo.abstract import STRICT, AbstractEdgeStack, Count, Positive
-from graphkit.training.zoo.propagation import Grand
+from graphkit.training.zoo.architecture import STRICT, AbstractEdgeStack, Count, Positive
+from graphkit.training.zoo.message_passing import Grand
 from graphkit.training.zoo.recipes import AbstractRecipe, ModelRecipe
 from graphkit.training.zoo.registry import RECIPES
 

@@ -1,13 +1,13 @@
-"""The named learners and baselines of a few-shot study."""
+"""Named methods of few-shot classification, and the baselines that stand beside a learner."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from graphkit.training.fewshot.meta_learnt import Gradient, MetaLearnt, PrototypicalNet
+from graphkit._checks import member
+from graphkit.training.fewshot.baseline_methods import Classifier, Logistic, Prototypes, Ridge, SemiSupervised, Whitened
+from graphkit.training.fewshot.meta_learners import Gradient, MetaLearnt, PrototypicalNet
 from graphkit.training.fewshot.method import AbstractMethod
-from graphkit.training.fewshot.transfer import Classifier, Whitened
-from graphkit.training.fewshot.untrained import Logistic, Prototypes, Ridge, SemiSupervised
 
 
 def _perceptron(learner: Gradient, **fields: Any) -> MetaLearnt:
@@ -54,3 +54,37 @@ METHODS: dict[str, AbstractMethod] = {
 """Named methods. Those whose name begins with "encoder" stand on embeddings learnt without labels. Rates, depth, scale
 and centring were chosen by accuracy on validation tasks of Cora and CiteSeer, over all pairs of classes: a class that
 selects in one split is tested on in another, so that on these two data sets the choice has seen such labels."""
+
+
+BASELINES = ("prototypes-2", "prototypes-centred", "prototypes-weighted", "logistic", "random-start", "fine-tuning")
+"""What stands beside a single learner."""
+
+ON_ENCODERS = ("encoder-prototypes", "encoder-semi", "encoder-ridge", "encoder-ridge-semi", "encoder-whitened")
+"""What stands beside one that stands on an encoder, too."""
+
+BESIDE: dict[str, tuple[bool, ...]] = {"all": (True, False), "untrained": (False,), "none": ()}
+"""Which of them are asked for: those that are trained on other classes, those that are not, or neither."""
+
+
+def with_baselines(name: str, baselines: str = "all") -> list[str]:
+    """Return the names of a study: all methods, or the baselines and the one that was asked for.
+
+    Args:
+        name: of a method, or "all".
+        baselines: "all" of them, "none", or those that are "untrained": without the labels of the training classes.
+
+    Raises:
+        ValueError: for an unknown name, of a method or of what stands beside it.
+
+    Example:
+        >>> with_baselines("maml")
+        ['prototypes-2', 'prototypes-centred', 'prototypes-weighted', 'logistic', 'random-start', 'fine-tuning', 'maml']
+        >>> with_baselines("maml", "untrained")
+        ['prototypes-2', 'prototypes-centred', 'prototypes-weighted', 'logistic', 'random-start', 'maml']
+    """
+    allowed = BESIDE[member("baselines", baselines, BESIDE)]
+    if name == "all":
+        return list(METHODS)
+    member("learner", name, [*METHODS, "all"])
+    beside = [*BASELINES, *(ON_ENCODERS if METHODS[name].rows == "encoder" else ())]
+    return [*(other for other in beside if other != name and METHODS[other].trained in allowed), name]

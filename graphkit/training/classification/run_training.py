@@ -13,11 +13,11 @@ from torch_geometric.data.data import BaseData
 from graphkit._checks import at_least, instance
 from graphkit._deprecated import deprecated_arguments
 from graphkit.data import GraphSet, Partitions
-from graphkit.training.classification.graphs import graph_facts, graph_protocol, prepare_graphs
-from graphkit.training.classification.partitioned import part_records, prepare_part
-from graphkit.training.classification.sampled import sampled, sampled_parts
+from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
+from graphkit.training.classification.graph_task import graph_facts, graph_protocol, prepare_graphs
+from graphkit.training.classification.partitioned_task import part_records, prepare_part
+from graphkit.training.classification.sampled_task import sampled, sampled_parts
 from graphkit.training.classification.tasks import AbstractTask, Rows, prepare, resplit
-from graphkit.training.classification.trainer import ClassificationTrainer, Epoch
 from graphkit.training.engine.arguments import require_reporter, require_run, require_seeds, require_splits
 from graphkit.training.engine.devices import fabric_on, own_device
 from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, init_world

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.zoo.abstract import (
+from graphkit.training.zoo.architecture import (
     STRICT,
     AbstractOptions,
     LearningRate,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from graphkit.metric import Telemetry
     from graphkit.metric.losses.abstract import AbstractCriterion
     from graphkit.training.classification.tasks import Rows
-    from graphkit.training.embedding.material import Material
+    from graphkit.training.embedding.embedding_task import Material
 
 Temperature: TypeAlias = LearningRate
 
