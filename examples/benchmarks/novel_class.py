@@ -23,7 +23,7 @@ from torch_geometric.data import Data
 from graphkit.data import load
 from graphkit.metric import AnomalyScorer
 from graphkit.training.embedding import EmbeddingRecipe, embed, embedding_recipe
-from graphkit.training.embedding.classifier_baselines import random_embeddings
+from graphkit.training.embedding.classifier_baselines import initial_embeddings
 from graphkit.training.engine.protocol import dataset_facts
 from graphkit.training.engine.records import metric
 
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def held_out(data: Data, chosen: EmbeddingRecipe, novel: int, seeds: Sequence[int]) -> list[dict]:
     """Return a row for each embedding and each score."""
     outcome = embed(data, chosen, seeds=seeds, disjoint=[novel], probes=False, device="cpu")
-    drawn = [random_embeddings(data, chosen, seed) for seed in seeds]
+    drawn = [initial_embeddings(data, chosen, seed) for seed in seeds]
     sides = {"raw features": [data.x.to_dense()], "random encoder": drawn, chosen.name: list(outcome.embeddings)}
     return [scored(data, novel, side, method, spaces) for side, spaces in sides.items() for method in METHODS]
 

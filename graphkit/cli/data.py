@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graphkit.cli.dataset_argument import Asked, class_sizes, require_split
+from graphkit.cli.dataset_argument import DatasetArgument, class_sizes, require_split
 from graphkit.cli.options import SPLIT, rename_arguments
 from graphkit.cli.output import debuggable, echo, say, table
 from graphkit.cli.process import preload
@@ -90,7 +90,7 @@ def verify_(names: tuple[str, ...]) -> None:
     """
     from graphkit.data import card
 
-    sources = [Asked.named(name) for name in names]
+    sources = [DatasetArgument.named(name) for name in names]
     known = [card(source) for source in sources if isinstance(source, str)]
     preload("graphkit.data.catalog.loading")
     from graphkit.data import verify
@@ -176,7 +176,7 @@ def import_(
         relabel=relabel,
         name=name,
     )
-    _told(made)
+    _import_message(made)
 
 
 @click.command("synthesize")
@@ -201,7 +201,7 @@ def synthesize_(
         synthesize_ogb(folder, how)
         say(f"Synthetic, {how.nodes:,} nodes, {how.edges:,} undirected edges in OGB's raw files: {folder}")
     else:
-        _told(synthesize(folder, how, name=f"synthetic-{nodes}"))
+        _import_message(synthesize(folder, how, name=f"synthetic-{nodes}"))
 
 
 def _split_for(sizes: Mapping[int, int]) -> str | None:
@@ -216,7 +216,7 @@ def _split_for(sizes: Mapping[int, int]) -> str | None:
     return None
 
 
-def _told(made: StoredGraph) -> None:
+def _import_message(made: StoredGraph) -> None:
     size = sum(each["bytes"] for each in made.files.values())
     echo(
         f"{made.name}: {made.nodes:,} nodes, {made.edges:,} edges, {made.features:,} features, {made.classes} classes, "
@@ -252,7 +252,7 @@ def partition_(name: str, parts: int, to: Path, by: str | None, undirected: bool
     """Cut a graph, by name or stored in a folder, for `torchrun ... train NAME --sampled --partitions FOLDER`."""
     from graphkit.data import card
 
-    asked = Asked(name)
+    asked = DatasetArgument(name)
     if isinstance(asked.source, str) and card(name).kind in ("graph", "signal", "family"):
         raise click.UsageError(f"{name!r} is not one graph whose nodes are labelled; parts are of its nodes.")
     require_split(asked.source, split)

@@ -49,7 +49,7 @@ def class_sizes(folder: Path) -> dict[int, int]:
     return dict(zip(labels.tolist(), counts.tolist(), strict=True))
 
 
-class Asked:
+class DatasetArgument:
     """A data set that was named on the command line; the folder of a stored graph may stand in for a name.
 
     Args:

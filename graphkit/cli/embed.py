@@ -10,7 +10,7 @@ import click
 
 from graphkit._checks import member
 from graphkit.cli.dataset_argument import require_split
-from graphkit.cli.options import SEED, SPLIT, StudyOptions, require_drawn, study_options
+from graphkit.cli.options import SEED, SPLIT, StudyOptions, require_random_split, study_options
 from graphkit.cli.output import debuggable, echo, fields, plural, report, say, table
 from graphkit.cli.process import begin, preload
 
@@ -144,7 +144,7 @@ def embed(
         data, splits = graphkit.data.load_splits(dataset, split=split, seeds=many)
     else:
         data = graphkit.data.load(dataset, split=split, seed=split_seed or 0)
-        require_drawn(data, split_seed)
+        require_random_split(data, split_seed)
     options.use_threads(known.edges)
     with options.reporter(epochs=chosen.epochs) as reporter:
         outcome = embedded(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit.cli.options import StudyOptions, rename_arguments, renamed_option, settings_of, study_options
-from graphkit.cli.output import debuggable, described, echo, fields, plural, report, table
+from graphkit.cli.output import debuggable, describe, echo, fields, plural, report, table
 from graphkit.cli.process import begin, preload
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ def _what(method: Any) -> str:
         for name, value in usual.items()
         if value is not dataclasses.MISSING and name not in ("rows", "learner")
     }
-    return kind + described(method, method.as_dict(), usual)
+    return kind + describe(method, method.as_dict(), usual)
 
 
 def show(outcome: FewShotOutcome, protocol: FewShotProtocol, problems: int) -> None:

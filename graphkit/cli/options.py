@@ -235,7 +235,7 @@ def value_of(text: str) -> Any:
         return text
 
 
-def require_drawn(data: Any, seed: int | None) -> None:
+def require_random_split(data: Any, seed: int | None) -> None:
     """Refuse a seed that was given for a split which is not drawn.
 
     Raises:

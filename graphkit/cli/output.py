@@ -301,7 +301,7 @@ def save_picture(made: Figure, path: Path) -> None:
     viz.save(made, path)
 
 
-def described(what: object, fields: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+def describe(what: object, fields: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
     """Return the first line of what something is, and those of its fields that are not as usual."""
     own = [f"{name}={value}" for name, value in fields.items() if name in usual and value != usual[name]]
     return " ".join([str(what.__doc__).splitlines()[0].replace("``", "`"), ", ".join(own)]).strip()

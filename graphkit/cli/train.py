@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.dataset_argument import Asked, require_one_graph, require_split
+from graphkit.cli.dataset_argument import DatasetArgument, require_one_graph, require_split
 from graphkit.cli.options import (
     FOLDER,
     SEED,
     SMALL_EDGES,
     SPLIT,
     StudyOptions,
-    require_drawn,
+    require_random_split,
     study_options,
 )
-from graphkit.cli.output import debuggable, described, fields, plural, report, table
+from graphkit.cli.output import debuggable, describe, fields, plural, report, table
 from graphkit.cli.process import begin, preload
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def train(
         return _list_models()
     from graphkit.training.zoo.registry import recipe
 
-    asked = Asked(dataset)
+    asked = DatasetArgument(dataset)
     if isinstance(asked.source, str):
         require_one_graph(asked.source)
     items = asked.items
@@ -146,7 +146,7 @@ def train(
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
     else:
         data = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
-        require_drawn(data, split_seed)
+        require_random_split(data, split_seed)
     if undirected:
         data = graphkit.data.to_undirected(data)
     edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
@@ -187,7 +187,7 @@ def _list_models() -> int:
     from graphkit.training.zoo.registry import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 
     rows = [
-        (name, made.model.items, described(made.model, made.model.options(), type(made.model)().options()))
+        (name, made.model.items, describe(made.model, made.model.options(), type(made.model)().options()))
         for recipes in (RECIPES, SIGNAL_RECIPES, GRAPH_RECIPES)
         for name, made in recipes.items()
     ]

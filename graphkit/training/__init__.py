@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
     from graphkit.training.classification.nested import nested_cross_validation
     from graphkit.training.classification.run_training import Outcome, SeedResult, train
-    from graphkit.training.classification.tasks import NodeTask, Rows, SignalTask
+    from graphkit.training.classification.tasks import LabelledItems, NodeTask, SignalTask
     from graphkit.training.engine.experiment import Experiment, RunResult, Unit, run_experiment
     from graphkit.training.engine.files import require_writable
     from graphkit.training.engine.interrupts import Interrupted, StopRequest, stop_request
@@ -40,6 +40,7 @@ __getattr__ = deprecated_names(
     __name__,
     {
         "Checkpoint": "graphkit.training.engine.store.RunStore",
+        "Rows": "graphkit.training.classification.tasks.LabelledItems",
         "Fit": "graphkit.training.classification.classification_trainer.ClassificationTrainer",
     },
     lazy(
@@ -47,7 +48,7 @@ __getattr__ = deprecated_names(
         {
             "classification.nested": ["nested_cross_validation"],
             "classification.run_training": ["Outcome", "SeedResult", "train"],
-            "classification.tasks": ["NodeTask", "Rows", "SignalTask"],
+            "classification.tasks": ["LabelledItems", "NodeTask", "SignalTask"],
             "classification.classification_trainer": ["ClassificationTrainer", "Epoch"],
             "engine.experiment": ["Experiment", "RunResult", "Unit", "run_experiment"],
             "engine.files": ["require_writable"],
@@ -79,6 +80,7 @@ __all__ = [
     "Epoch",
     "Experiment",
     "Interrupted",
+    "LabelledItems",
     "LoggerReporter",
     "Metric",
     "NodeTask",
@@ -87,7 +89,6 @@ __all__ = [
     "Recipe",
     "Record",
     "Reporter",
-    "Rows",
     "RunResult",
     "RunStore",
     "SeedResult",

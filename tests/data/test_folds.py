@@ -15,20 +15,20 @@ from graphkit.data.splits import Folds, stratified_folds
 sizes = st.lists(st.integers(1, 40), min_size=2, max_size=5)
 
 
-def seeded(seed: int = 0) -> torch.Generator:
+def rng_seed(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
 def labels(counts: list[int], without: int = 3) -> torch.Tensor:
     """Return classes of these sizes and some items without a label, in mixed order."""
     y = torch.cat([torch.full((many,), label) for label, many in enumerate([without, *counts], start=-1)])
-    return y[torch.randperm(len(y), generator=seeded(1))]
+    return y[torch.randperm(len(y), generator=rng_seed(1))]
 
 
 @given(counts=sizes, folds=st.integers(2, 10), seed=st.integers(0, 99))
 def test_folds_differ_by_one_at_most_in_size_and_in_each_class(counts, folds, seed):
     y = labels(counts)
-    fold = stratified_folds(y, folds, generator=seeded(seed))
+    fold = stratified_folds(y, folds, generator=rng_seed(seed))
     assert torch.equal(fold < 0, y < 0)
     for chosen in (y >= 0, *(y == label for label in range(len(counts)))):
         found = fold[chosen].bincount(minlength=folds)
@@ -38,7 +38,7 @@ def test_folds_differ_by_one_at_most_in_size_and_in_each_class(counts, folds, se
 @given(counts=st.lists(st.integers(8, 40), min_size=2, max_size=4), folds=st.integers(2, 10), seed=st.integers(0, 99))
 def test_the_folds_of_a_seed_test_every_item_once(counts, folds, seed):
     data = Data(y=labels(counts))
-    splits = [Folds(folds, fold)(data, seeded(seed)) for fold in range(folds)]
+    splits = [Folds(folds, fold)(data, rng_seed(seed)) for fold in range(folds)]
     assert torch.equal(sum(split.test.int() for split in splits), (data.y >= 0).int())
     for split in splits:
         assert torch.equal(split.train | split.val | split.test, data.y >= 0)
@@ -50,7 +50,7 @@ def test_the_folds_of_a_seed_test_every_item_once(counts, folds, seed):
 
 def test_the_same_seed_gives_the_same_folds_and_another_others():
     data = Data(y=labels([30, 30]))
-    one, same, other = (Folds(5, 2)(data, seeded(seed)).fingerprint for seed in (0, 0, 1))
+    one, same, other = (Folds(5, 2)(data, rng_seed(seed)).fingerprint for seed in (0, 0, 1))
     assert one == same != other
     assert str(Folds(5, 2)) == "folds:5,2,0.1"
     assert split_from_name("folds:5,2") == Folds(5, 2)
@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_folds_and_another_others():
 def test_no_inner_split_sees_what_its_outer_one_tests(inner):
     data = Data(y=labels([40, 25, 12]))
     protocol = NestedFolds(folds=4, inner=inner)
-    nested = protocol.splits(data, seeded())
+    nested = protocol.splits(data, rng_seed())
     assert torch.equal(sum(fold.outer.test.int() for fold in nested), (data.y >= 0).int())
     for number, fold in enumerate(nested):
         assert len(fold.inner) == inner
@@ -76,18 +76,18 @@ def test_no_inner_split_sees_what_its_outer_one_tests(inner):
 
 def test_nested_folds_have_one_fingerprint_that_every_draw_changes():
     data, protocol = Data(y=labels([40, 25, 12])), NestedFolds(folds=3, inner=2)
-    one, same, other = (protocol.fingerprint(protocol.splits(data, seeded(seed))) for seed in (0, 0, 1))
+    one, same, other = (protocol.fingerprint(protocol.splits(data, rng_seed(seed))) for seed in (0, 0, 1))
     assert one == same != other
-    nested = protocol.splits(data, seeded())
+    nested = protocol.splits(data, rng_seed())
     nested[0], nested[1] = nested[1], nested[0]
     assert protocol.fingerprint(nested) != one
 
 
 def test_the_outer_folds_of_a_seed_are_those_of_folds():
     data = Data(y=labels([40, 25]))
-    nested = NestedFolds(folds=5).splits(data, seeded(7))
+    nested = NestedFolds(folds=5).splits(data, rng_seed(7))
     for number, fold in enumerate(nested):
-        assert torch.equal(fold.outer.test, Folds(5, number)(data, seeded(7)).test)
+        assert torch.equal(fold.outer.test, Folds(5, number)(data, rng_seed(7)).test)
 
 
 def test_what_cannot_be_divided_is_refused():
@@ -98,18 +98,18 @@ def test_what_cannot_be_divided_is_refused():
     with pytest.raises(ValueError, match="`val` must lie between 0 and 1"):
         NestedFolds(val=0.0)
     with pytest.raises(ValueError, match="`folds` must be at most 4"):
-        Folds(5)(Data(y=labels([2, 2])), seeded())
+        Folds(5)(Data(y=labels([2, 2])), rng_seed())
     with pytest.raises(ValueError, match="leaves no item to select on"):
-        Folds(2)(Data(y=labels([2, 2])), seeded())
+        Folds(2)(Data(y=labels([2, 2])), rng_seed())
     with pytest.raises(ValueError, match="`y` holds real numbers"):
-        Folds(2)(Data(y=torch.rand(9)), seeded())
+        Folds(2)(Data(y=torch.rand(9)), rng_seed())
     with pytest.raises(ValueError, match="`y` holds several labels"):
-        NestedFolds(2).splits(Data(y=torch.ones(9, 2, dtype=torch.long)), seeded())
+        NestedFolds(2).splits(Data(y=torch.ones(9, 2, dtype=torch.long)), rng_seed())
 
 
 def test_folds_of_a_set_of_graphs_divide_its_graphs(mirror):
     graphs = load("mutag")
-    nested = NestedFolds(folds=10, inner=1).splits(graphs.items, seeded())
+    nested = NestedFolds(folds=10, inner=1).splits(graphs.items, rng_seed())
     assert len(nested) == 10
     shares = [float(graphs.y[fold.outer.test].float().mean()) for fold in nested]
     assert np.ptp(shares) < 0.06

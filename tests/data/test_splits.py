@@ -32,7 +32,7 @@ def labelled(counts: list[int], seed: int = 0) -> Data:
     return Data(x=torch.ones(len(y), 1), edge_index=torch.zeros(2, 0, dtype=torch.long), y=y)
 
 
-def seeded(seed: int = 0) -> torch.Generator:
+def rng_seed(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
@@ -54,13 +54,13 @@ random_protocols = st.sampled_from(
 @given(counts=sizes, seed=seeds, protocol=random_protocols)
 def test_parts_are_disjoint_and_the_generator_decides(counts, seed, protocol):
     data = labelled(counts)
-    one, same = protocol(data, seeded(seed)), protocol(data, seeded(seed))
+    one, same = protocol(data, rng_seed(seed)), protocol(data, rng_seed(seed))
     assert_disjoint(one)
     assert one.fingerprint == same.fingerprint
     assert one.record() == same.record()
-    generator = seeded(seed)
+    generator = rng_seed(seed)
     protocol(data, generator)
-    assert not torch.equal(generator.get_state(), seeded(seed).get_state()), "a second call must draw anew"
+    assert not torch.equal(generator.get_state(), rng_seed(seed).get_state()), "a second call must draw anew"
 
 
 @given(counts=sizes, seed=seeds, train=st.integers(1, 3), val=st.integers(1, 3), test=st.integers(1, 3))
@@ -68,13 +68,13 @@ def test_random_per_class_takes_what_it_promises_of_every_class(counts, seed, tr
     data = labelled(counts)
     if min(counts) < train + val + test:
         with pytest.raises(ValueError, match=r"class \d has \d+; ask for fewer"):
-            RandomPerClass(train, val, test)(data, seeded(seed))
+            RandomPerClass(train, val, test)(data, rng_seed(seed))
         return
-    split = RandomPerClass(train, val, test)(data, seeded(seed))
+    split = RandomPerClass(train, val, test)(data, rng_seed(seed))
     assert per_class(data, split.train) == [train] * len(counts)
     assert per_class(data, split.val) == [val] * len(counts)
     assert per_class(data, split.test) == [test] * len(counts)
-    rest = RandomPerClass(train, val)(data, seeded(seed))
+    rest = RandomPerClass(train, val)(data, rng_seed(seed))
     assert (rest.train | rest.val | rest.test).all()
     assert min(per_class(data, rest.test)) >= 1
 
@@ -84,9 +84,9 @@ def test_random_planetoid_takes_what_it_promises(counts, seed, train, val, test)
     data = labelled(counts)
     if sum(counts) - train * len(counts) < val + test:
         with pytest.raises(ValueError, match="are left after training"):
-            RandomPlanetoid(train, val, test)(data, seeded(seed))
+            RandomPlanetoid(train, val, test)(data, rng_seed(seed))
         return
-    split = RandomPlanetoid(train, val, test)(data, seeded(seed))
+    split = RandomPlanetoid(train, val, test)(data, rng_seed(seed))
     assert per_class(data, split.train) == [train] * len(counts)
     assert (int(split.val.sum()), int(split.test.sum())) == (val, test)
 
@@ -94,7 +94,7 @@ def test_random_planetoid_takes_what_it_promises(counts, seed, train, val, test)
 @given(counts=sizes, seed=seeds, fractions=st.tuples(*[st.floats(0.3, 0.33)] * 3))
 def test_stratified_is_within_one_node_of_its_fraction_in_every_class(counts, seed, fractions):
     data = labelled(counts)
-    split = Stratified(*fractions)(data, seeded(seed))
+    split = Stratified(*fractions)(data, rng_seed(seed))
     for fraction, mask in zip(fractions, split.masks.values(), strict=True):
         for count, taken in zip(counts, per_class(data, mask), strict=True):
             assert abs(taken - fraction * count) <= 1
@@ -102,7 +102,7 @@ def test_stratified_is_within_one_node_of_its_fraction_in_every_class(counts, se
 
 
 def test_stratified_fractions_of_one_use_every_node():
-    split = Stratified()(labelled([5, 17, 101]), seeded())
+    split = Stratified()(labelled([5, 17, 101]), rng_seed())
     assert (split.train | split.val | split.test).all()
 
 
@@ -138,7 +138,7 @@ def test_dense_with_a_published_seed_is_the_published_split(counts, seed):
 
 def test_dense_uses_up_small_classes():
     data = labelled([351, 217, 418, 818, 426, 298, 180])  # the classes of Cora
-    split = Dense()(data, seeded())
+    split = Dense()(data, rng_seed())
     assert per_class(data, split.train) == [232, 217, 232, 232, 232, 232, 180]
     assert int(split.val.sum()) == 542
     assert [label for label, tested in enumerate(per_class(data, split.test)) if tested == 0] == [1, 6]
@@ -175,7 +175,7 @@ def test_a_split_is_refused_unless_it_is_three_disjoint_boolean_vectors():
 
 def test_applying_a_split_leaves_the_data_alone():
     data = labelled([10, 10])
-    split = Stratified()(data, seeded()).apply(data)
+    split = Stratified()(data, rng_seed()).apply(data)
     assert "train_mask" not in data
     assert split.protocol["train"] == int(split.train_mask.sum()) == 12
     assert split.x is data.x
@@ -183,7 +183,7 @@ def test_applying_a_split_leaves_the_data_alone():
 
 def test_the_fingerprint_tells_masks_apart_and_nothing_else():
     data = labelled([10, 10])
-    one, other = Stratified()(data, seeded(0)), Stratified()(data, seeded(1))
+    one, other = Stratified()(data, rng_seed(0)), Stratified()(data, rng_seed(1))
     assert one.fingerprint != other.fingerprint
     assert Split(one.train, one.val, one.test).fingerprint == one.fingerprint
     assert Split(one.train, one.test, one.val).fingerprint != one.fingerprint
@@ -240,11 +240,11 @@ def test_a_wrong_text_says_what_is_wrong(text, message):
 
 def test_a_class_that_is_too_small_is_named():
     with pytest.raises(ValueError, match="needs a node of each class in each part, but class 1 has 2 nodes"):
-        Stratified()(labelled([30, 2]), seeded())
+        Stratified()(labelled([30, 2]), rng_seed())
     with pytest.raises(ValueError, match="'random-per-class' needs 51 nodes of each class, but class 1 has 50"):
-        RandomPerClass()(labelled([60, 50]), seeded())
+        RandomPerClass()(labelled([60, 50]), rng_seed())
     with pytest.raises(ValueError, match="too few for"):
-        Dense()(labelled([1, 1, 1]), seeded())
+        Dense()(labelled([1, 1, 1]), rng_seed())
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_a_fraction_that_is_no_number_is_refused(draw):
 
 
 def test_a_generator_that_was_used_before_gives_no_seed_to_the_record():
-    data, generator = labelled([20, 20]), seeded(5)
+    data, generator = labelled([20, 20]), rng_seed(5)
     first, second = (Stratified()(data, generator) for _ in range(2))
     assert first.parameters["seed"] == 5
     assert second.parameters["seed"] is None, "seed 5 would give the first split, not this one"
@@ -264,7 +264,7 @@ def test_a_generator_that_was_used_before_gives_no_seed_to_the_record():
 
 
 def test_a_dense_split_is_drawn_again_from_the_seed_it_records():
-    data, generator = labelled([20, 20, 30]), seeded(5)
+    data, generator = labelled([20, 20, 30]), rng_seed(5)
     torch.rand(3, generator=generator)
     drawn = Dense()(data, generator)
     assert Dense(seed=drawn.parameters["seed"])(data).fingerprint == drawn.fingerprint
@@ -273,9 +273,9 @@ def test_a_dense_split_is_drawn_again_from_the_seed_it_records():
 @pytest.mark.parametrize("protocol", [RandomPerClass(2, 2), RandomPlanetoid(2, 4, 4), Stratified(), Dense(0.3)])
 def test_items_without_a_label_are_in_no_part(protocol):
     data = labelled([20, 20, 30])
-    unlabelled = torch.rand(70, generator=seeded()) < 0.2
+    unlabelled = torch.rand(70, generator=rng_seed()) < 0.2
     data.y[unlabelled] = -1
-    split = protocol(data, seeded())
+    split = protocol(data, rng_seed())
     assert not (unlabelled & (split.train | split.val | split.test)).any()
 
 
@@ -284,4 +284,4 @@ def test_labels_that_are_no_classes_are_refused():
     data.y = data.y.float()
     for protocol in (RandomPerClass(2, 2), RandomPlanetoid(2, 4, 4), Stratified(), Dense(0.3)):
         with pytest.raises(ValueError, match="goes by class, but `y` holds real numbers"):
-            protocol(data, seeded())
+            protocol(data, rng_seed())

@@ -15,7 +15,7 @@ from graphkit.training.engine.interrupts import (
     LAUNCHED,
     Orphan,
     end_with_launcher,
-    orphaned,
+    is_orphan,
     stop_request,
     stop_with_parent,
 )
@@ -116,9 +116,9 @@ def test_the_first_process_of_a_system_is_no_launcher_unless_it_runs_one(monkeyp
     monkeypatch.setattr(interrupts, "Path", lambda _: tmp_path / "cmdline")
     monkeypatch.setattr(interrupts, "_first_parent", 1)
     monkeypatch.setattr(os, "getppid", lambda: 1)
-    assert orphaned() is gone
+    assert is_orphan() is gone
     monkeypatch.setattr(interrupts, "_first_parent", 7)
-    assert orphaned()
+    assert is_orphan()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system tells of a parent's death on Linux only")
@@ -126,7 +126,7 @@ def test_a_forked_process_knows_its_own_parent(monkeypatch):
     monkeypatch.setenv(LAUNCHED, "none")
     child = os.fork()
     if not child:
-        os._exit(3 if orphaned() else 0)
+        os._exit(3 if is_orphan() else 0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

@@ -13,7 +13,7 @@ from graphkit.data import ogb_link_metric, ogb_metric
 from graphkit.data.catalog import cards
 from graphkit.training.classification import objectives
 from graphkit.training.classification.objectives import (
-    AbstractObjective,
+    AbstractSupervisedObjective,
     Accuracy,
     TwoClassRanking,
     objective_of,
@@ -25,7 +25,7 @@ from graphkit.training.embedding.evaluator import overlap
 FIGURES = {
     name: made
     for name, made in vars(objectives).items()
-    if inspect.isclass(made) and issubclass(made, AbstractObjective) and not inspect.isabstract(made)
+    if inspect.isclass(made) and issubclass(made, AbstractSupervisedObjective) and not inspect.isabstract(made)
     if not name.startswith("Abstract")
 }
 SETS = {"OfficialRanking": "ogbg-molhiv", "OfficialPrecision": "ogbg-molhiv", "OfficialDistance": "ogbg-molesol"}

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from graphkit.training import Interrupted, recipe, train
-from graphkit.training.classification.sampled_task import Parts, SampledTask, sampled
+from graphkit.training.classification.sampled_task import Parts, SampledTask, sampled_task
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.engine.distributed import World
 from tests.interruptions import StopAfter
@@ -23,7 +23,7 @@ def small(**fields):
 
 
 def task_of(data, chosen) -> SampledTask:
-    return sampled(prepare(data, chosen, CPU, torch.float32)[0], data, chosen)
+    return sampled_task(prepare(data, chosen, CPU, torch.float32)[0], data, chosen)
 
 
 @pytest.mark.parametrize("model", ["sage", "gat", "gin"])
@@ -101,7 +101,19 @@ def test_a_fan_out_is_numbers():
 
 def test_the_command_line_samples(tmp_path):
     kept = tmp_path / "record.json"
-    options = ["--model", "sage", "--sampled", "--fan-out", "4,2", "--batch-size", "2", "--seeds", "1", "--epochs", "2"]
+    options = [
+        "--model",
+        "sage",
+        "--sampled_task",
+        "--fan-out",
+        "4,2",
+        "--batch-size",
+        "2",
+        "--seeds",
+        "1",
+        "--epochs",
+        "2",
+    ]
     arguments = ["train", "karate", *options, "--json", str(kept), "--run-dir", str(tmp_path / "run")]
     made = subprocess.run([sys.executable, "-m", "graphkit.cli", *arguments], capture_output=True, text=True)
     assert made.returncode == 0, made.stderr

@@ -12,12 +12,12 @@ from graphkit.training import Interrupted
 from graphkit.training.embedding import SavedEmbeddings
 from graphkit.training.engine.files import (
     Damaged,
+    add_checksum,
+    pack_fields,
+    pack_tensors,
     read_fields,
     read_tensors,
-    saved_fields,
-    saved_tensors,
-    sealed,
-    unsealed,
+    verify_checksum,
 )
 from tests.interruptions import StopAfter
 from tests.training.studies import STUDIES
@@ -70,7 +70,7 @@ def test_one_bit_that_changed_in_a_file_that_is_read_back_is_told(name, tmp_path
 def test_what_was_never_sealed_is_damaged(tmp_path, content):
     path = tmp_path / "file"
     path.write_bytes(content)
-    for read in (unsealed, read_tensors, read_fields):
+    for read in (verify_checksum, read_tensors, read_fields):
         with pytest.raises(Damaged, match=re.escape(repr(str(path)))):
             read(path)
 
@@ -85,7 +85,10 @@ def test_a_file_of_an_older_version_is_refused_in_words(tmp_path):
 
 def test_every_bit_of_a_small_file_counts(tmp_path):
     path = tmp_path / "file"
-    forms = {unsealed: sealed(b"some content"), read_fields: saved_fields({"a": [1, 2.5], "b": {"c": None}})}
+    forms = {
+        verify_checksum: add_checksum(b"some content"),
+        read_fields: pack_fields({"a": [1, 2.5], "b": {"c": None}}),
+    }
     for read, content in forms.items():
         for place in range(8 * len(content)):
             changed = bytearray(content)
@@ -100,11 +103,11 @@ def test_every_bit_of_a_small_file_counts(tmp_path):
 
 def test_what_was_sealed_is_read_as_it_was_and_torch_reads_over_the_seal(tmp_path):
     fields = {"weights": torch.arange(3.0), "step": 2, "none": None}
-    (tmp_path / "file.pt").write_bytes(saved_tensors(fields))
+    (tmp_path / "file.pt").write_bytes(pack_tensors(fields))
     for found in (read_tensors(tmp_path / "file.pt"), torch.load(tmp_path / "file.pt", weights_only=True)):
         assert torch.equal(found.pop("weights"), fields["weights"])
         assert found == {"step": 2, "none": None}
-    (tmp_path / "file.json").write_bytes(saved_fields({"a": 1}))
+    (tmp_path / "file.json").write_bytes(pack_fields({"a": 1}))
     assert read_fields(tmp_path / "file.json") == {"a": 1}
     assert json.loads((tmp_path / "file.json").read_text())["a"] == 1
 

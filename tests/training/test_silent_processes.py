@@ -19,7 +19,7 @@ from graphkit.data import partition
 from graphkit.data.distributed.exchange import mark_waiting, waiting_seconds
 from graphkit.training import Silence, nested_cross_validation, recipe, train
 from graphkit.training.engine import interrupts
-from graphkit.training.engine.interrupts import hung_up
+from graphkit.training.engine.interrupts import hang_up_on_stop
 from graphkit.training.fewshot import fewshot
 from tests.jobs import Ending, job
 from tests.training.test_meta_processes import METHODS, PROTOCOL, figures
@@ -128,7 +128,7 @@ def ask_when_it_waits(asked):
 
 def test_a_process_that_is_asked_and_does_not_wait_is_left_alone(short):
     hung = []
-    with hung_up(lambda: hung.append(True), waiting_seconds):
+    with hang_up_on_stop(lambda: hung.append(True), waiting_seconds):
         before = signal.signal(signal.SIGTERM, lambda *_: None)
         signal.raise_signal(signal.SIGTERM)
         until = time.monotonic() + 4 * interrupts.GRACE
@@ -141,7 +141,7 @@ def test_a_process_that_is_asked_and_does_not_wait_is_left_alone(short):
 
 def test_a_process_that_waits_and_is_not_asked_is_left_alone(short):
     hung = []
-    with hung_up(lambda: hung.append(True), waiting_seconds):
+    with hang_up_on_stop(lambda: hung.append(True), waiting_seconds):
         before = signal.signal(signal.SIGUSR1, lambda *_: None)
         signal.raise_signal(signal.SIGUSR1)
         with mark_waiting():
@@ -156,7 +156,7 @@ def test_who_listened_before_listens_again_and_hears_all_meanwhile():
     own = signal.set_wakeup_fd(there.fileno())
     before = signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
-        with hung_up(lambda: None, waiting_seconds):
+        with hang_up_on_stop(lambda: None, waiting_seconds):
             signal.raise_signal(signal.SIGUSR1)
             assert here.recv(1) == bytes([signal.SIGUSR1])
         assert signal.set_wakeup_fd(there.fileno()) == there.fileno()
@@ -171,7 +171,7 @@ def test_signals_of_a_forked_process_are_its_own(short):
     """Workers that draw batches are ended by a SIGTERM; nobody asked their parent for anything."""
     hung = []
     before = signal.signal(signal.SIGTERM, lambda *_: None)
-    with hung_up(lambda: hung.append(True), waiting_seconds):
+    with hang_up_on_stop(lambda: hung.append(True), waiting_seconds):
         child = os.fork()
         if not child:
             signal.raise_signal(signal.SIGTERM)
@@ -187,7 +187,7 @@ def test_other_threads_hang_up_on_nobody():
     done = []
 
     def work():
-        with hung_up(lambda: None, waiting_seconds):
+        with hang_up_on_stop(lambda: None, waiting_seconds):
             done.append(signal.SIGTERM)
 
     thread = threading.Thread(target=work)

@@ -18,7 +18,7 @@ from torch_geometric.data import Data
 from graphkit.data import load
 from graphkit.data.splits import RandomPerClass
 from graphkit.training import Interrupted, TrainingError, recipe, train
-from graphkit.training.engine.files import require_writable, saved_tensors, write_atomically
+from graphkit.training.engine.files import pack_tensors, require_writable, write_atomically
 from graphkit.training.engine.store import RunStore
 from graphkit.training.zoo.registry import RECIPES, SIGNAL_RECIPES
 from tests.interruptions import Meanwhile, StopAfter
@@ -279,7 +279,7 @@ def test_resuming_nothing_and_resuming_rubbish_are_refused(data, tmp_path):
 
 
 def test_a_pickled_checkpoint_is_never_executed(data, tmp_path):
-    (tmp_path / "checkpoint.pt").write_bytes(saved_tensors({"form": 2, "identity": time.sleep}))
+    (tmp_path / "checkpoint.pt").write_bytes(pack_tensors({"form": 2, "identity": time.sleep}))
     with pytest.raises(pickle.UnpicklingError):
         run(data, run_dir=tmp_path, resume=True)
 

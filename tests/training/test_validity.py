@@ -13,7 +13,7 @@ from graphkit.training.classification.graph_task import prepare_graphs
 from graphkit.training.engine.validity import InitialParameters
 from graphkit.training.fewshot import METHODS as NAMED
 from graphkit.training.fewshot import fewshot, study_of_classes
-from graphkit.training.fewshot.encoders import Encoders, trained_encoder
+from graphkit.training.fewshot.encoders import Encoders, train_encoder
 from tests.training import studies
 from tests.training.studies import STUDIES, communities, rings_and_stars
 
@@ -103,7 +103,7 @@ def test_an_encoder_without_labels_must_move(monkeypatch):
     made = Encoders(("dgi",), fields={"epochs": 2, "dim": 4}).recipes["dgi"]
     data = communities()
     with pytest.raises(TrainingError, match="a training of the encoder 'dgi' over 2 epochs changed no parameter"):
-        trained_encoder(made, data.x, data.edge_index, 0)
+        train_encoder(made, data.x, data.edge_index, 0)
 
 
 def test_graphs_are_not_taken_one_by_one():

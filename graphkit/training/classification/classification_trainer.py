@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from graphkit.metric import consistency
 from graphkit.training.classification.microbatches import RunningStatistics
-from graphkit.training.classification.tasks import AbstractTask, NodeTask, Rows
+from graphkit.training.classification.tasks import AbstractTask, LabelledItems, NodeTask
 from graphkit.training.engine.distributed import ALONE, World
 from graphkit.training.engine.trainer import Trainer
 from graphkit.training.engine.validity import TrainingError, require_finite
@@ -131,9 +131,9 @@ class ClassificationTrainer(Trainer[Epoch]):
         if not losses:
             raise TrainingError(f"epoch {number} has no batch to learn from; take a larger `batch`, or 0.")
         loss = self.world.total(torch.as_tensor(sum(losses)))
-        return self._validated(number, loss)
+        return self._validate(number, loss)
 
-    def _validated(self, number: int, loss: Tensor) -> Epoch:
+    def _validate(self, number: int, loss: Tensor) -> Epoch:
         """Return the figures of an epoch whose steps had this mean loss."""
         validation, objective = self.task.validation, self.task.objective
         logits = self._logits(validation.index)
@@ -153,7 +153,7 @@ class ClassificationTrainer(Trainer[Epoch]):
         for module in self._modules:
             vars(module)["training"] = training
 
-    def _loss_of_views(self, batch: Rows) -> Tensor:
+    def _loss_of_views(self, batch: LabelledItems) -> Tensor:
         """Return the mean loss of several views, and how far all nodes are from agreeing on their classes in them."""
         recipe = self.recipe
         if not isinstance(self.task, NodeTask):

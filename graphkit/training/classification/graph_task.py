@@ -14,16 +14,16 @@ from graphkit.data import GraphSet, Split
 from graphkit.data.fingerprint import tensors_sha256
 from graphkit.data.graphset import graphs_sha256
 from graphkit.nn.graph_models import GraphBatch
-from graphkit.training.classification.microbatches import in_turns, placed
+from graphkit.training.classification.microbatches import microbatch_slots, take_turns
 from graphkit.training.classification.objectives import (
-    AbstractObjective,
+    AbstractSupervisedObjective,
     Accuracy,
     OfficialDistance,
     OfficialPrecision,
     OfficialRanking,
 )
-from graphkit.training.classification.tasks import AbstractTask, Rows, graph_classes
-from graphkit.training.engine.devices import seeded
+from graphkit.training.classification.tasks import AbstractTask, LabelledItems, graph_classes
+from graphkit.training.engine.devices import rng_seed
 from graphkit.training.engine.distributed import ALONE, JobError, World
 from graphkit.training.engine.protocol import DatasetFacts, Protocol, split_name, splits_sha256
 
@@ -59,10 +59,10 @@ class GraphTask(AbstractTask):
 
     graphs: GraphSet
     graph: tuple[Any, ...]
-    train: Rows
-    validation: Rows
+    train: LabelledItems
+    validation: LabelledItems
     classes: int
-    objective: AbstractObjective
+    objective: AbstractSupervisedObjective
     dtype: torch.dtype = torch.float32
     shares: int = 1
     world: World = ALONE
@@ -86,7 +86,7 @@ class GraphTask(AbstractTask):
             result[rows[number]] = model(self._batch(portions[number])).to(self.dtype)
         return self.world.total(result)
 
-    def batches(self, size: int) -> Iterator[Rows]:
+    def batches(self, size: int) -> Iterator[LabelledItems]:
         """Yield the training graphs in a drawn order; a last batch of a single graph is left out: it has no spread.
 
         Batches are the same for any number of shares and processes. A last one that is too small for as many shares of
@@ -96,20 +96,20 @@ class GraphTask(AbstractTask):
         order = torch.randperm(len(rows.y)).to(rows.index.device)
         steps = [step for step in order.split(size or len(order)) if len(step) > 1 or len(order) == 1]
         if self.shares == 1:
-            yield from (Rows(rows.index[step], rows.y[step]) for step in steps)
+            yield from (LabelledItems(rows.index[step], rows.y[step]) for step in steps)
             return
         epoch = int(torch.randint(2**62, ()))
         for number, step in enumerate(steps):
             parts = step.tensor_split(max(min(self.shares, len(step) // LEAST), 1))
-            for place, part in placed(in_turns(parts, self.world), len(step), number * self.shares):
+            for place, part in microbatch_slots(take_turns(parts, self.world), len(step), number * self.shares):
                 taken = part if len(part) else step[:LEAST]
                 index = rows.index[taken]
                 logits = functools.partial(self._of_share, index=index, key=epoch + place.number)
-                yield Rows(index, rows.y[taken], logits, place.share, place.first, place.last)
+                yield LabelledItems(index, rows.y[taken], logits, place.share, place.first, place.last)
 
     def _of_share(self, model: Callable[..., Tensor], *, index: Tensor, key: int) -> Tensor:
         """Return the logits of the graphs of a share; ``key`` decides dropout, whoever takes it."""
-        with seeded(key, index.device):
+        with rng_seed(key, index.device):
             return model(self._batch(index))
 
     def _batch(self, index: Tensor) -> GraphBatch:
@@ -128,7 +128,7 @@ def prepare_graphs(
     split: Split | None = None,
     *,
     world: World = ALONE,
-) -> tuple[GraphTask, Rows]:
+) -> tuple[GraphTask, LabelledItems]:
     """Return the task and, apart from it, the graphs to test on, which may be none where ``split`` has none.
 
     Args:
@@ -177,12 +177,12 @@ def prepare_graphs(
     return GraphTask(there, molecules, train, validation, classes, objective, dtype, shares, world), test
 
 
-def _objective(graphs: GraphSet) -> tuple[AbstractObjective, Tensor]:
+def _objective(graphs: GraphSet) -> tuple[AbstractSupervisedObjective, Tensor]:
     """Return what the set's card asks for, and the labels in its form: ``[graphs]``, or ``[graphs, tasks]`` of OGB."""
     card = graphs.card
     if card is None or card.metric == "accuracy":
         return Accuracy(), graph_classes(graphs)
-    kinds: dict[str, Callable[[str], AbstractObjective]] = {
+    kinds: dict[str, Callable[[str], AbstractSupervisedObjective]] = {
         "rocauc": OfficialRanking,
         "ap": OfficialPrecision,
         "rmse": OfficialDistance,
@@ -190,9 +190,9 @@ def _objective(graphs: GraphSet) -> tuple[AbstractObjective, Tensor]:
     return kinds[card.metric](card.name), graphs.items.y.reshape(len(graphs), -1)
 
 
-def _rows(y: Tensor, mask: Tensor, device: torch.device) -> Rows:
+def _rows(y: Tensor, mask: Tensor, device: torch.device) -> LabelledItems:
     index = mask.nonzero().squeeze(-1)
-    return Rows(index.to(device), y[index].to(device))
+    return LabelledItems(index.to(device), y[index].to(device))
 
 
 def graph_facts(graphs: GraphSet) -> DatasetFacts:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from graphkit.training.engine.distributed import World
 
 
-class Place(NamedTuple):
+class MicrobatchSlot(NamedTuple):
     """Number of a part in the epoch, its share of a step, and whether this process begins or ends the step with it."""
 
     number: int
@@ -22,20 +22,22 @@ class Place(NamedTuple):
     last: bool
 
 
-def in_turns(parts: Sequence[Tensor], world: World) -> list[tuple[int, Tensor]]:
+def take_turns(parts: Sequence[Tensor], world: World) -> list[tuple[int, Tensor]]:
     """Return the parts of a batch that this process takes, each with its number; a nameless empty one if none is left.
 
     Example:
         >>> from graphkit.training.engine.distributed import World
         >>> halves = torch.arange(5).tensor_split(2)
-        >>> [(number, part.tolist()) for number, part in in_turns(halves, World(1, 2))]
+        >>> [(number, part.tolist()) for number, part in take_turns(halves, World(1, 2))]
         [(1, [3, 4])]
     """
     rank, count = world.rank, world.count
     return list(enumerate(parts))[rank::count] or [(rank, parts[0][:0])]
 
 
-def placed(parts: Sequence[tuple[int, Tensor]], items: int, before: int) -> Iterator[tuple[Place, Tensor]]:
+def microbatch_slots(
+    parts: Sequence[tuple[int, Tensor]], items: int, before: int
+) -> Iterator[tuple[MicrobatchSlot, Tensor]]:
     """Yield a process's parts of a batch, each with where it stands.
 
     Args:
@@ -45,7 +47,7 @@ def placed(parts: Sequence[tuple[int, Tensor]], items: int, before: int) -> Iter
     """
     for number, part in parts:
         ends = number == parts[0][0], number == parts[-1][0]
-        yield Place(before + number, len(part) / items, *ends), part
+        yield MicrobatchSlot(before + number, len(part) / items, *ends), part
 
 
 class RunningStatistics:

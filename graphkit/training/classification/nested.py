@@ -17,7 +17,7 @@ from graphkit.data.splits import NestedFolds
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.classification.graph_task import graph_facts, prepare_graphs
 from graphkit.training.classification.run_training import Outcome
-from graphkit.training.classification.tasks import Rows
+from graphkit.training.classification.tasks import LabelledItems
 from graphkit.training.engine.arguments import fields_of, require_reporter, require_run, require_seed, sequence
 from graphkit.training.engine.devices import fabric_on, own_device
 from graphkit.training.engine.distributed import IN_TURNS, init_world
@@ -140,7 +140,7 @@ def nested_cross_validation(
         store = None
         if run_dir is not None:
             store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=world.rank == 0)
-        nested = NestedFoldTrainings(graphs, grids, splits, seed, fabric, precision, identity)
+        nested = NestedExperiment(graphs, grids, splits, seed, fabric, precision, identity)
         found = run_experiment(nested, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
         record = Record(
             command=command,
@@ -231,7 +231,7 @@ class FoldResult:
         return cls(**fields)
 
 
-class NestedFoldTrainings(Experiment[FoldTraining, FoldResult]):
+class NestedExperiment(Experiment[FoldTraining, FoldResult]):
     """The trainings of all folds, of one recipe after the other; the folds are spread over the processes of a job.
 
     Args:
@@ -260,7 +260,7 @@ class NestedFoldTrainings(Experiment[FoldTraining, FoldResult]):
         super().__init__(identity, fabric.device)
         self.graphs, self.grids, self.splits, self.seed, self.fabric = graphs, grids, splits, seed, fabric
         self.dtype = torch.float64 if precision == "64-true" else torch.float32
-        self._test: Rows | None = None
+        self._test: LabelledItems | None = None
 
     def units(self) -> list[FoldTraining]:
         """Return the trainings, fold by fold, of one recipe after the other."""

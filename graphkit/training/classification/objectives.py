@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 
-class AbstractObjective(ABC):
+class AbstractSupervisedObjective(ABC):
     """A loss to train with, and a figure to select and to report by."""
 
     name: ClassVar[str]
@@ -36,7 +36,7 @@ class AbstractObjective(ABC):
 
 
 @dataclass(frozen=True)
-class Accuracy(AbstractObjective):
+class Accuracy(AbstractSupervisedObjective):
     """Cross-entropy, and the share of items whose largest logit is their label."""
 
     name: ClassVar[str] = "accuracy"
@@ -55,7 +55,7 @@ class Accuracy(AbstractObjective):
 
 
 @dataclass(frozen=True)
-class TwoClassRanking(AbstractObjective):
+class TwoClassRanking(AbstractSupervisedObjective):
     """Cross-entropy of two classes, and how well their difference ranks the items: the area under the ROC curve.
 
     Ties count one half. Items of one class alone have no ranking.
@@ -74,7 +74,7 @@ class TwoClassRanking(AbstractObjective):
 
 
 @dataclass(frozen=True)
-class AbstractOfficial(AbstractObjective):
+class AbstractOfficial(AbstractSupervisedObjective):
     """A figure by OGB's evaluator.
 
     Args:
@@ -171,7 +171,7 @@ def both_classes(argument: str, positive: Tensor) -> None:
         )
 
 
-def objective_of(data: Data, classes: int) -> AbstractObjective:
+def objective_of(data: Data, classes: int) -> AbstractSupervisedObjective:
     """Return what the card of ``data`` asks for on nodes, accuracy where it has no card.
 
     Raises:

@@ -16,8 +16,8 @@ from graphkit.data.distributed.exchange import Exchange
 from graphkit.data.distributed.partitioned_stores import Part, PartitionedFeatures, PartitionedGraph
 from graphkit.data.distributed.partitions import Partitions
 from graphkit.nn.inference import layerwise
-from graphkit.training.classification.objectives import AbstractObjective, objective_of
-from graphkit.training.classification.tasks import AbstractTask, Rows
+from graphkit.training.classification.objectives import AbstractSupervisedObjective, objective_of
+from graphkit.training.classification.tasks import AbstractTask, LabelledItems
 from graphkit.training.engine.protocol import EDGES, DatasetFacts, Protocol, split_name
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ class PartTask(AbstractTask):
     x: Tensor
     edge_index: Tensor
     around: Callable[[Tensor], Tensor]
-    train: Rows
-    validation: Rows
+    train: LabelledItems
+    validation: LabelledItems
     classes: int
-    objective: AbstractObjective
+    objective: AbstractSupervisedObjective
 
     @property
     def graph(self) -> tuple[Any, ...]:  # type: ignore[override]
@@ -64,14 +64,14 @@ class PartTask(AbstractTask):
         own = layerwise(model, self.x, self.edge_index, halo=self.around)
         return self.part.row_fetch(index)(own)
 
-    def batches(self, size: int) -> Iterator[Rows]:
+    def batches(self, size: int) -> Iterator[LabelledItems]:
         """Refuse: a part is trained on in batches that are drawn."""
         raise ValueError("a graph in parts is trained on in batches: ask for it with `--sampled`.")
 
 
 def prepare_part(
     partitions: Partitions, recipe: Recipe, device: torch.device, dtype: torch.dtype, world: World
-) -> tuple[PartTask, Rows, tuple[PartitionedFeatures, PartitionedGraph]]:
+) -> tuple[PartTask, LabelledItems, tuple[PartitionedFeatures, PartitionedGraph]]:
     """Return the task of this process, the test nodes apart from it, and the stores that batches are drawn from.
 
     Of labels the stores hold those of training nodes only.
@@ -141,10 +141,10 @@ def part_records(partitions: Partitions, selection: str, metric: str) -> tuple[D
     )
 
 
-def _rows(part: Part, name: str, y: Tensor, device: torch.device) -> Rows:
+def _rows(part: Part, name: str, y: Tensor, device: torch.device) -> LabelledItems:
     """Return the nodes of one mask and their labels, which those that hold them tell all."""
     index = torch.from_numpy(part.partitions.array(name))
     if not len(index):
         raise ValueError(f"`{name}` is empty; choose another split.")
     labels = part.row_fetch(index)(y)
-    return Rows(index.to(device), labels.to(device))
+    return LabelledItems(index.to(device), labels.to(device))

@@ -16,8 +16,8 @@ from graphkit.data import GraphSet, Partitions
 from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
 from graphkit.training.classification.graph_task import graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.classification.partitioned_task import part_records, prepare_part
-from graphkit.training.classification.sampled_task import sampled, sampled_parts
-from graphkit.training.classification.tasks import AbstractTask, Rows, prepare, resplit
+from graphkit.training.classification.sampled_task import sampled_part_task, sampled_task
+from graphkit.training.classification.tasks import AbstractTask, LabelledItems, prepare, resplit
 from graphkit.training.engine.arguments import require_reporter, require_run, require_seeds, require_splits
 from graphkit.training.engine.devices import fabric_on, own_device
 from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, init_world
@@ -159,14 +159,14 @@ def train(
     with init_world(fabric.device, patience=None if together else IN_TURNS) as world:
         dtype = torch.float64 if precision == "64-true" else torch.float32
         sharing = world if together else ALONE
-        tasks, facts, protocol = _prepared(data, recipe, splits, fabric.device, dtype, workers, sharing)
+        tasks, facts, protocol = _prepare_tasks(data, recipe, splits, fabric.device, dtype, workers, sharing)
         tasks = tasks if splits is not None else tasks * len(seeds)
         objective = tasks[0][0].objective
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
         store = None
         if run_dir is not None:
             store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=world.rank == 0)
-        experiment = Classification(recipe, dict(zip(seeds, tasks, strict=True)), fabric, sharing, identity)
+        experiment = ClassificationExperiment(recipe, dict(zip(seeds, tasks, strict=True)), fabric, sharing, identity)
         experiment.together = together
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
         results = found.results
@@ -198,7 +198,7 @@ def _require_shared(recipe: Recipe, count: int, seeds: int) -> bool:
         if count > seeds:
             raise JobError(
                 f"{count} processes take the seeds in turns, but there are {seeds}: start fewer, or train nodes in "
-                "batches, which they share, with `--sampled`."
+                "batches, which they share, with `--sampled_task`."
             )
         return count == 1
     if recipe.shares % count and not recipe.home:
@@ -218,7 +218,7 @@ def _on_disk(data: Data | GraphSet | Partitions) -> bool:
     return not isinstance(data, GraphSet) and data.get("store") is not None
 
 
-class Classification(Experiment[SeedUnit, SeedResult]):
+class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
     """The seeds of one call, each on the task of its split.
 
     Args:
@@ -235,7 +235,7 @@ class Classification(Experiment[SeedUnit, SeedResult]):
     def __init__(
         self,
         recipe: Recipe,
-        tasks: Mapping[int, tuple[AbstractTask, Rows]],
+        tasks: Mapping[int, tuple[AbstractTask, LabelledItems]],
         fabric: Fabric,
         world: World,
         identity: Mapping[str, Any],
@@ -268,7 +268,7 @@ class Classification(Experiment[SeedUnit, SeedResult]):
         )
 
 
-def _prepared(
+def _prepare_tasks(
     data: Data | GraphSet | Partitions,
     recipe: Recipe,
     splits: Sequence[Split] | None,
@@ -276,9 +276,9 @@ def _prepared(
     dtype: torch.dtype,
     workers: int,
     world: World,
-) -> tuple[list[tuple[AbstractTask, Rows]], DatasetFacts, Protocol]:
+) -> tuple[list[tuple[AbstractTask, LabelledItems]], DatasetFacts, Protocol]:
     """Return the task of each split with the items to test on, what the data are, and the protocol."""
-    tasks: list[tuple[AbstractTask, Rows]]
+    tasks: list[tuple[AbstractTask, LabelledItems]]
     if isinstance(data, GraphSet):
         several, there = [data.split] if splits is None else splits, data.to(device)
         tasks = [prepare_graphs(there, recipe, device, dtype, split, world=world) for split in several]
@@ -290,12 +290,12 @@ def _prepared(
     if isinstance(data, Partitions):
         part, test, stores = prepare_part(data, recipe, device, dtype, world)
         records = part_records(data, recipe.rule(part.objective.best), part.objective.name)
-        return [(sampled_parts(part, stores, recipe, world=world), test)], *records
+        return [(sampled_part_task(part, stores, recipe, world=world), test)], *records
     divided = [data] if splits is None else [split.apply(data) for split in splits]
     first = prepare(divided[0], recipe, device, dtype)
     tasks = [first, *(resplit(first[0], each, device) for each in divided[1:])]
     if recipe.fan_out:
         parts = zip(tasks, divided, strict=True)
-        tasks = [(sampled(task, each, recipe, workers=workers, world=world), test) for (task, test), each in parts]
+        tasks = [(sampled_task(task, each, recipe, workers=workers, world=world), test) for (task, test), each in parts]
     objective, facts = first[0].objective, dataset_facts(data)
     return tasks, facts, protocol_of(divided, facts, recipe.rule(objective.best), objective.name)

@@ -14,11 +14,11 @@ from torch.utils.data import Sampler
 
 from graphkit.data.sampling.loaders import NeighborLoader
 from graphkit.nn.inference import layerwise
-from graphkit.training.classification.microbatches import Place, in_turns, placed
-from graphkit.training.classification.objectives import AbstractObjective
+from graphkit.training.classification.microbatches import MicrobatchSlot, microbatch_slots, take_turns
+from graphkit.training.classification.objectives import AbstractSupervisedObjective
 from graphkit.training.classification.partitioned_task import PartTask
-from graphkit.training.classification.tasks import AbstractTask, NodeTask, Rows
-from graphkit.training.engine.devices import seeded
+from graphkit.training.classification.tasks import AbstractTask, LabelledItems, NodeTask
+from graphkit.training.engine.devices import rng_seed
 from graphkit.training.engine.distributed import ALONE, JobError, World
 from graphkit.training.zoo.architecture import AbstractEdgeStack
 
@@ -53,12 +53,12 @@ class SampledTask(AbstractTask):
         return self.whole.graph
 
     @property
-    def train(self) -> Rows:  # type: ignore[override]
+    def train(self) -> LabelledItems:  # type: ignore[override]
         """The nodes the loss is taken over."""
         return self.whole.train
 
     @property
-    def validation(self) -> Rows:  # type: ignore[override]
+    def validation(self) -> LabelledItems:  # type: ignore[override]
         """The nodes the selection looks at."""
         return self.whole.validation
 
@@ -68,7 +68,7 @@ class SampledTask(AbstractTask):
         return self.whole.classes
 
     @property
-    def objective(self) -> AbstractObjective:  # type: ignore[override]
+    def objective(self) -> AbstractSupervisedObjective:  # type: ignore[override]
         """What is minimised and what is measured."""
         return self.whole.objective
 
@@ -81,9 +81,9 @@ class SampledTask(AbstractTask):
         """Return the exact logits of some nodes."""
         if isinstance(self.whole, PartTask):
             return self.whole.logits(model, index)
-        return layerwise(model, self.whole.x, *self.graph, nodes=index)  # type: ignore[arg-type]  # dense, see `sampled`
+        return layerwise(model, self.whole.x, *self.graph, nodes=index)  # type: ignore[arg-type]  # dense
 
-    def batches(self, size: int) -> Iterator[Rows]:
+    def batches(self, size: int) -> Iterator[LabelledItems]:
         """Yield the training nodes in a drawn order, each batch with what its logits are taken from.
 
         The epoch's draws come from PyTorch's generator, whose state a checkpoint holds: any number of workers gives
@@ -96,7 +96,7 @@ class SampledTask(AbstractTask):
             if part.get("edge_weight") is not None:
                 graph.append(part.edge_weight.to(device))
             seeds, key = part.batch_size, self.parts.epoch + place.number
-            yield Rows(
+            yield LabelledItems(
                 part.n_id[:seeds].to(device),
                 part.y[:seeds].to(device),
                 functools.partial(_of_seeds, x=part.x.to(device), graph=graph, seeds=seeds, key=key),
@@ -108,7 +108,7 @@ class SampledTask(AbstractTask):
 
 def _of_seeds(model: Callable[..., Tensor], *, x: Tensor, graph: list[Tensor], seeds: int, key: int) -> Tensor:
     """Return the logits of the nodes a part was drawn around; ``key`` decides dropout, wherever the part is taken."""
-    with seeded(key, x.device):
+    with rng_seed(key, x.device):
         return model(x, *graph)[:seeds]
 
 
@@ -138,26 +138,28 @@ class Parts(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in self._steps():
-            for _, part in self._own(step):
+            for _, part in self._own_parts(step):
                 yield part.tolist() or step[:1].tolist()
 
-    def places(self) -> Iterator[Place]:
+    def places(self) -> Iterator[MicrobatchSlot]:
         """Yield where each of the parts stands."""
         for number, step in enumerate(self._steps()):
-            yield from (place for place, _ in placed(self._own(step), len(step), number * self.shares))
+            yield from (place for place, _ in microbatch_slots(self._own_parts(step), len(step), number * self.shares))
 
     def _steps(self) -> tuple[Tensor, ...]:
         order = torch.randperm(self.nodes, generator=torch.Generator().manual_seed(self.epoch))
         return order.tensor_split(self.steps)
 
-    def _own(self, step: Tensor) -> list[tuple[int, Tensor]]:
+    def _own_parts(self, step: Tensor) -> list[tuple[int, Tensor]]:
         """Return the parts of a batch that are this process's, each with its number."""
         if self.owner is not None:
             return [(self.world.rank, step[self.owner[step] == self.world.rank])]
-        return in_turns(step.tensor_split(self.shares), self.world)
+        return take_turns(step.tensor_split(self.shares), self.world)
 
 
-def sampled(task: AbstractTask, data: Data, recipe: Recipe, *, workers: int = 0, world: World = ALONE) -> SampledTask:
+def sampled_task(
+    task: AbstractTask, data: Data, recipe: Recipe, *, workers: int = 0, world: World = ALONE
+) -> SampledTask:
     """Return the task with mini-batches as the recipe's ``fan_out`` and ``batch`` ask for them.
 
     Args:
@@ -183,13 +185,13 @@ def sampled(task: AbstractTask, data: Data, recipe: Recipe, *, workers: int = 0,
     seen = data.__class__(x=x.cpu(), edge_index=data.edge_index.cpu(), y=labels)
     if len(task.graph) > 1 and task.graph[1] is not None:
         seen.edge_weight = task.graph[1].cpu()
-    return SampledTask(whole, *_drawn(seen, task.train, recipe, workers, world))
+    return SampledTask(whole, *_loader_of(seen, task.train, recipe, workers, world))
 
 
-def sampled_parts(
+def sampled_part_task(
     task: PartTask, stores: tuple[FeatureStore, GraphStore], recipe: Recipe, *, world: World
 ) -> SampledTask:
-    """Return the task with the mini-batches that :func:`sampled` makes of the whole graph.
+    """Return the task with the mini-batches that :func:`sampled_task` makes of the whole graph.
 
     Args:
         task: nodes of a graph in parts.
@@ -198,11 +200,11 @@ def sampled_parts(
         world: the processes that train the model together, and draw in step.
 
     Raises:
-        ValueError: as :func:`sampled`.
+        ValueError: as :func:`sampled_task`.
     """
     _require(recipe)
     owner = torch.from_numpy(task.part.owner[task.train.index.cpu().numpy()]) if recipe.home else None
-    return SampledTask(task, *_drawn(stores, task.train, recipe, 0, world, owner))
+    return SampledTask(task, *_loader_of(stores, task.train, recipe, 0, world, owner))
 
 
 def _require(recipe: Recipe) -> None:
@@ -216,8 +218,8 @@ def _require(recipe: Recipe) -> None:
         raise ValueError("`fan_out` goes with one view and with the norms 'none', 'batch' and 'layer'.")
 
 
-def _drawn(
-    data: Any, train: Rows, recipe: Recipe, workers: int, world: World, owner: Tensor | None = None
+def _loader_of(
+    data: Any, train: LabelledItems, recipe: Recipe, workers: int, world: World, owner: Tensor | None = None
 ) -> tuple[NeighborLoader, Parts]:
     """Return what draws the batches of one process, and which nodes are in each."""
     many = len(train.y)

@@ -15,7 +15,7 @@ from torch import Tensor
 from graphkit import _checks
 from graphkit.data.validation import class_count, validate
 from graphkit.operators import FourierBasis, sparse_features
-from graphkit.training.classification.objectives import AbstractObjective, Accuracy, objective_of
+from graphkit.training.classification.objectives import AbstractSupervisedObjective, Accuracy, objective_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -29,12 +29,12 @@ MASKS = ("train_mask", "val_mask", "test_mask")
 
 
 @dataclass(frozen=True)
-class Rows:
+class LabelledItems:
     """Some items and their labels, ``index [rows]`` and ``y [rows]``, of graphs perhaps ``[rows, tasks]``.
 
     ``logits`` takes them from a model in a step of training, where the task's own way is not meant. Where the rows are
     a part of a step only, ``share`` is how much of it, and ``first`` and ``last`` whether it begins and ends with them.
-    Rows of no share stand in for a process that has none in a step.
+    Items of no share stand in for a process that has none in a step.
     """
 
     index: Tensor
@@ -49,10 +49,10 @@ class AbstractTask(ABC):
     """All that training and selection see. The labels of the test items are not in it."""
 
     graph: tuple[Any, ...]
-    train: Rows
-    validation: Rows
+    train: LabelledItems
+    validation: LabelledItems
     classes: int
-    objective: AbstractObjective
+    objective: AbstractSupervisedObjective
 
     @property
     @abstractmethod
@@ -64,7 +64,7 @@ class AbstractTask(ABC):
         """Return the model's logits for the items ``index``, ``[items, classes]``."""
 
     @abstractmethod
-    def batches(self, size: int) -> Iterator[Rows]:
+    def batches(self, size: int) -> Iterator[LabelledItems]:
         """Yield the training items, in portions of ``size`` where items do not depend on each other."""
 
 
@@ -83,10 +83,10 @@ class NodeTask(AbstractTask):
 
     x: Tensor | SparseOperator
     graph: tuple[Any, ...]
-    train: Rows
-    validation: Rows
+    train: LabelledItems
+    validation: LabelledItems
     classes: int
-    objective: AbstractObjective = dataclasses.field(default_factory=Accuracy)
+    objective: AbstractSupervisedObjective = dataclasses.field(default_factory=Accuracy)
 
     @property
     def channels(self) -> int:
@@ -97,7 +97,7 @@ class NodeTask(AbstractTask):
         """Return the logits of some nodes."""
         return model(self.x, *self.graph)[index]
 
-    def batches(self, size: int) -> Iterator[Rows]:
+    def batches(self, size: int) -> Iterator[LabelledItems]:
         """Yield all training nodes at once."""
         yield self.train
 
@@ -117,10 +117,10 @@ class SignalTask(AbstractTask):
 
     signals: Tensor
     graph: tuple[Any, ...]
-    train: Rows
-    validation: Rows
+    train: LabelledItems
+    validation: LabelledItems
     classes: int
-    objective: AbstractObjective = dataclasses.field(default_factory=Accuracy)
+    objective: AbstractSupervisedObjective = dataclasses.field(default_factory=Accuracy)
 
     @property
     def channels(self) -> int:
@@ -131,7 +131,7 @@ class SignalTask(AbstractTask):
         """Return the logits of some signals."""
         return model(self.signals[index], *self.graph)
 
-    def batches(self, size: int) -> Iterator[Rows]:
+    def batches(self, size: int) -> Iterator[LabelledItems]:
         """Yield the training signals in a drawn order."""
         rows = self.train
         if not size:
@@ -139,10 +139,12 @@ class SignalTask(AbstractTask):
             return
         order = torch.randperm(len(rows.y)).to(rows.index.device)
         for part in order.split(size):
-            yield Rows(rows.index[part], rows.y[part])
+            yield LabelledItems(rows.index[part], rows.y[part])
 
 
-def prepare(data: Data, recipe: ModelRecipe, device: torch.device, dtype: torch.dtype) -> tuple[AbstractTask, Rows]:
+def prepare(
+    data: Data, recipe: ModelRecipe, device: torch.device, dtype: torch.dtype
+) -> tuple[AbstractTask, LabelledItems]:
     """Return the task and, apart from it, the test items.
 
     Args:
@@ -217,7 +219,7 @@ def require_plain_edges(graphs: GraphSet) -> None:
         )
 
 
-def resplit(task: AbstractTask, data: Data, device: torch.device) -> tuple[AbstractTask, Rows]:
+def resplit(task: AbstractTask, data: Data, device: torch.device) -> tuple[AbstractTask, LabelledItems]:
     """Return the task on the same graph with the parts that the masks of ``data`` say, and the test items."""
     train, validation, test = _parts(data, device)
     return dataclasses.replace(task, train=train, validation=validation), test  # type: ignore[type-var]
@@ -241,7 +243,7 @@ def _require(data: Data, signals: Tensor | None) -> None:
         raise ValueError("`signals` must be finite.")
 
 
-def _parts(data: Data, device: torch.device) -> tuple[Rows, Rows, Rows]:
+def _parts(data: Data, device: torch.device) -> tuple[LabelledItems, LabelledItems, LabelledItems]:
     """Return the items to train on, to select by and to test on."""
     train, validation, test = (_rows(data, name, device) for name in MASKS)
     for name, rows in zip(MASKS, (train, validation, test), strict=True):
@@ -259,7 +261,7 @@ def _features(x: Tensor, recipe: ModelRecipe) -> Tensor | SparseOperator:
     return sparse_features(x) if filled < recipe.sparse_below else x
 
 
-def _rows(data: Data, name: str, device: torch.device) -> Rows:
+def _rows(data: Data, name: str, device: torch.device) -> LabelledItems:
     """Return the items of one mask and their labels."""
     mask = data[name].cpu()
     if mask.dim() != 1:
@@ -268,4 +270,4 @@ def _rows(data: Data, name: str, device: torch.device) -> Rows:
     y = data.y.cpu()[index].long()
     if bool((y < 0).any()):
         raise ValueError(f"`y` must be 0 or above on the items of `{name}`, found {int(y.min())}.")
-    return Rows(index.to(device), y.to(device))
+    return LabelledItems(index.to(device), y.to(device))

@@ -10,18 +10,18 @@ from torch import Tensor
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
-from graphkit.training.engine.devices import seeded
+from graphkit.training.engine.devices import rng_seed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch_geometric.data import Data
 
     from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
-    from graphkit.training.embedding.embedding_task import Setting
+    from graphkit.training.embedding.embedding_task import EmbeddingSetup
     from graphkit.training.zoo.recipes import Recipe
 
 
-def random_embeddings(data: Data, recipe: EmbeddingRecipe, seed: int) -> Tensor:
+def initial_embeddings(data: Data, recipe: EmbeddingRecipe, seed: int) -> Tensor:
     """Return the nodes as the encoder embeds them before its first step, ``[nodes, dim]``.
 
     Args:
@@ -30,12 +30,14 @@ def random_embeddings(data: Data, recipe: EmbeddingRecipe, seed: int) -> Tensor:
         seed: draws its weights, as in a study.
     """
     task, _ = prepare(data, recipe.encoder, torch.device("cpu"), torch.float32)
-    with seeded(seed), torch.no_grad():
+    with rng_seed(seed), torch.no_grad():
         module = recipe.module(task.channels, task.graph).eval()
         return task.logits(module, torch.arange(data.num_nodes))
 
 
-def trained_embeddings(setting: Setting, recipe: EmbeddingRecipe, seed: int, fabric: Fabric) -> tuple[Tensor, Tensor]:
+def train_embeddings(
+    setting: EmbeddingSetup, recipe: EmbeddingRecipe, seed: int, fabric: Fabric
+) -> tuple[Tensor, Tensor]:
     """Return the embeddings of all nodes that a study of this recipe draws with the same seed, and those it selects.
 
     Both are ``[nodes, dim]``: the first of the encoder before its first step.
@@ -47,7 +49,7 @@ def trained_embeddings(setting: Setting, recipe: EmbeddingRecipe, seed: int, fab
         fabric: puts the encoder on a device.
     """
     task = setting.material.task
-    with seeded(seed, fabric.device):
+    with rng_seed(seed, fabric.device):
         trainer = EmbeddingTrainer(recipe.module(task.channels, task.graph), setting.material, recipe, fabric)
         drawn = trainer.drawn(setting.whole)
         trainer.train()
@@ -66,7 +68,7 @@ def classifier_logits(data: Data, seen: Data, recipe: Recipe, seed: int, fabric:
     """
     device = fabric.device
     task, _ = prepare(seen, recipe, device, torch.float32)
-    with seeded(seed, device):
+    with rng_seed(seed, device):
         trainer = ClassificationTrainer(recipe.module(task.channels, task.classes, task.graph), task, recipe, fabric)
         trainer.train()
     trainer.task, _ = prepare(data, recipe, device, torch.float32)

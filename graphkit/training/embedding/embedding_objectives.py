@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from graphkit.metric import Telemetry
     from graphkit.metric.losses.abstract import AbstractCriterion
-    from graphkit.training.classification.tasks import Rows
-    from graphkit.training.embedding.embedding_task import Material
+    from graphkit.training.classification.tasks import LabelledItems
+    from graphkit.training.embedding.embedding_task import EmbeddingTask
 
 Temperature: TypeAlias = LearningRate
 
 
-class AbstractObjective(AbstractOptions, ABC):
+class AbstractEmbeddingObjective(AbstractOptions, ABC):
     """What a step minimises. Those that use labels derive from ``AbstractLabelled``."""
 
     labelled: ClassVar[bool]
@@ -49,7 +49,7 @@ class AbstractObjective(AbstractOptions, ABC):
         """Return how labelled embeddings ``[items, dim]`` lie, and what a loss with labels still acts on."""
 
     @abstractmethod
-    def loss(self, model: nn.Module, material: Material, batch: Rows) -> Tensor:
+    def loss(self, model: nn.Module, material: EmbeddingTask, batch: LabelledItems) -> Tensor:
         """Return the loss of one step, a number.
 
         Args:
@@ -64,7 +64,7 @@ class AbstractObjective(AbstractOptions, ABC):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AbstractLabelled(AbstractObjective):
+class AbstractLabelled(AbstractEmbeddingObjective):
     """A metric loss on labelled items; on request, views of all items that agree on their nearest prototypes.
 
     Args:
@@ -104,7 +104,7 @@ class AbstractLabelled(AbstractObjective):
 
         return self.criterion().report(normalize_rows(z) if self.unit else z, y)
 
-    def loss(self, model: nn.Module, material: Material, batch: Rows) -> Tensor:
+    def loss(self, model: nn.Module, material: EmbeddingTask, batch: LabelledItems) -> Tensor:
         """Return the mean of the criterion over the views, and what they disagree on."""
         import torch
 

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from graphkit._checks import member
 from graphkit.training.embedding.embedding_objectives import (
-    AbstractObjective,
+    AbstractEmbeddingObjective,
     Circle,
     Contrastive,
     MultiSimilarity,
@@ -20,7 +20,7 @@ from graphkit.training.embedding.embedding_objectives import (
     SupCon,
     Triplet,
 )
-from graphkit.training.embedding.selfsupervised import BGRL, CCASSG, DGI, GRACE
+from graphkit.training.embedding.selfsupervised import BGRLObjective, CCASSGObjective, DGIObjective, GRACEObjective
 from graphkit.training.engine.arguments import fields_of
 from graphkit.training.zoo import GCN, GIN
 from graphkit.training.zoo.architecture import STRICT, AbstractEdgeStack, Count, Positive
@@ -53,7 +53,7 @@ class EmbeddingRecipe(AbstractRecipe):
     All other fields are those of the objective, of ``ModelRecipe`` and of the model.
     """
 
-    objective: InstanceOf[AbstractObjective]
+    objective: InstanceOf[AbstractEmbeddingObjective]
     encoder: InstanceOf[ModelRecipe]
     level: Literal["node", "graph"] = "node"
     dim: Positive = 16
@@ -111,7 +111,7 @@ OF_GRAPHS = ModelRecipe(name="gin", model=GIN(layers=3, hidden=32, norm="batch",
 
 
 def _without_labels(
-    name: str, objective: AbstractObjective, model: GCN, *, dim: int, epochs: int, lr: float, l2: float = 0.0
+    name: str, objective: AbstractEmbeddingObjective, model: GCN, *, dim: int, epochs: int, lr: float, l2: float = 0.0
 ) -> EmbeddingRecipe:
     """Return a recipe of a loss without labels: one step an epoch on the whole graph, and the last epoch's weights."""
     return EmbeddingRecipe(
@@ -136,12 +136,12 @@ EMBEDDINGS: dict[str, EmbeddingRecipe] = {
         EmbeddingRecipe(name="multisimilarity", objective=MultiSimilarity(), encoder=GRAND),
         EmbeddingRecipe(name="circle", objective=Circle(), encoder=GRAND),
         EmbeddingRecipe(name="prototype", objective=Prototype(), encoder=GRAND),
-        _without_labels("ccassg", CCASSG(), GCN(hidden=512, dropout=0.0), dim=512, epochs=50, lr=1e-3),
-        _without_labels("grace", GRACE(), GCN(hidden=256, dropout=0.0), dim=128, epochs=200, lr=5e-4, l2=1e-5),
-        _without_labels("dgi", DGI(), GCN(layers=1, hidden=512, dropout=0.0), dim=512, epochs=200, lr=1e-3),
+        _without_labels("ccassg", CCASSGObjective(), GCN(hidden=512, dropout=0.0), dim=512, epochs=50, lr=1e-3),
+        _without_labels("grace", GRACEObjective(), GCN(hidden=256, dropout=0.0), dim=128, epochs=200, lr=5e-4, l2=1e-5),
+        _without_labels("dgi", DGIObjective(), GCN(layers=1, hidden=512, dropout=0.0), dim=512, epochs=200, lr=1e-3),
         _without_labels(
             "bgrl",
-            BGRL(),
+            BGRLObjective(),
             GCN(hidden=512, dropout=0.0, norm="batch", activation="prelu"),
             dim=256,
             epochs=500,

@@ -15,8 +15,8 @@ from torch_geometric.utils import subgraph
 from graphkit._checks import at_least
 from graphkit.contrastive import View
 from graphkit.operators import SparseOperator, sparse_features
-from graphkit.training.classification.tasks import AbstractTask, NodeTask, Rows, prepare
-from graphkit.training.embedding.evaluator import Examination
+from graphkit.training.classification.tasks import AbstractTask, LabelledItems, NodeTask, prepare
+from graphkit.training.embedding.evaluator import EmbeddingEvaluator
 from graphkit.training.engine.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Material:
+class EmbeddingTask:
     """Items with the labels of the training and validation items; the labels of the test items are not in it.
 
     Args:
@@ -40,12 +40,12 @@ class Material:
     seen: Tensor
 
     @property
-    def train(self) -> Rows:
+    def train(self) -> LabelledItems:
         """The items the loss may use the labels of."""
         return self.task.train
 
     @property
-    def validation(self) -> Rows:
+    def validation(self) -> LabelledItems:
         """The items the selection looks at."""
         return self.task.validation
 
@@ -69,24 +69,24 @@ class Material:
         x = sparse_features(x.to_dense()[self.seen]) if isinstance(x, SparseOperator) else x[self.seen]
         return View(x, edge_index, edge_weight)
 
-    def without(self, classes: Tensor) -> Material:
+    def without(self, classes: Tensor) -> EmbeddingTask:
         """Return the same items without the labels of some classes, for a class-disjoint protocol."""
-        train, validation = (_without(rows, classes) for rows in (self.train, self.validation))
+        train, validation = (_drop_classes(rows, classes) for rows in (self.train, self.validation))
         task = dataclasses.replace(self.task, train=train, validation=validation)  # type: ignore[type-var]
         return dataclasses.replace(self, task=task)
 
 
-def _without(rows: Rows, classes: Tensor) -> Rows:
+def _drop_classes(rows: LabelledItems, classes: Tensor) -> LabelledItems:
     """Return the rows of other classes."""
     kept = ~torch.isin(rows.y, classes.to(rows.y.device))
-    return Rows(rows.index[kept], rows.y[kept])
+    return LabelledItems(rows.index[kept], rows.y[kept])
 
 
 MEASURED = "MAP@R by cosine, test items asking all others"
 
 
 @dataclass(frozen=True)
-class Setting:
+class EmbeddingSetup:
     """One study, ready to be run with any seed.
 
     Args:
@@ -101,9 +101,9 @@ class Setting:
         parts: of several graphs the name and the number of nodes of each, in their order.
     """
 
-    material: Material
-    whole: Material
-    examination: Examination
+    material: EmbeddingTask
+    whole: EmbeddingTask
+    examination: EmbeddingEvaluator
     raw: Tensor
     y: Tensor
     facts: DatasetFacts
@@ -121,7 +121,7 @@ def node_setting(
     inductive: bool = False,
     disjoint: int | Sequence[int] = 0,
     without_neighbours: bool = False,
-) -> Setting:
+) -> EmbeddingSetup:
     """Return the study of the nodes of one graph, or of several as one.
 
     Args:
@@ -139,14 +139,14 @@ def node_setting(
     """
     task, _ = prepare(data, recipe.encoder, device, dtype)
     nodes, parts = data.num_nodes, data.get("parts") or {}
-    whole = Material(task, nodes, torch.arange(nodes, device=device))
+    whole = EmbeddingTask(task, nodes, torch.arange(nodes, device=device))
     material = whole
     if inductive:
         material = _without_test(data, recipe, device, dtype)
     y, notes = data.y.cpu().long().clone(), []
     train, test = data.train_mask.cpu(), data.test_mask.cpu()
     if disjoint:
-        novel = _novel(y, disjoint)
+        novel = _novel_classes(y, disjoint)
         material = material.without(novel)
         unseen = torch.isin(y, novel)
         y[~unseen] = -1
@@ -167,14 +167,14 @@ def node_setting(
     )
     exclude = torch.cat([data.edge_index, data.edge_index.flip(0)], dim=1).cpu() if without_neighbours else None
     tuned = None if recipe.objective.labelled or disjoint else data.val_mask.cpu()
-    examination = Examination(
+    examination = EmbeddingEvaluator(
         y, train, test, exclude, bool(disjoint), tuned, data.part.cpu() if parts else None, tuple(parts)
     )
     raw, classes = data.x.to_dense(), data.y.cpu().long()
-    return Setting(material, whole, examination, raw, classes, facts, protocol, parts=parts)
+    return EmbeddingSetup(material, whole, examination, raw, classes, facts, protocol, parts=parts)
 
 
-def seen_in_training(data: Data, *, inductive: bool = False, disjoint: int | Sequence[int] = 0) -> Data:
+def training_view(data: Data, *, inductive: bool = False, disjoint: int | Sequence[int] = 0) -> Data:
     """Return the graph as a classifier beside may learn from it: what ``node_setting`` hides is not there.
 
     Args:
@@ -184,20 +184,20 @@ def seen_in_training(data: Data, *, inductive: bool = False, disjoint: int | Seq
     """
     seen = _without_test_edges(data) if inductive else data
     if disjoint:
-        seen, kept = seen.clone(), ~torch.isin(data.y, _novel(data.y.cpu().long(), disjoint).to(data.y.device))
+        seen, kept = seen.clone(), ~torch.isin(data.y, _novel_classes(data.y.cpu().long(), disjoint).to(data.y.device))
         seen.train_mask, seen.val_mask = data.train_mask & kept, data.val_mask & kept
     return seen
 
 
-def _without_test(data: Data, recipe: EmbeddingRecipe, device: torch.device, dtype: torch.dtype) -> Material:
+def _without_test(data: Data, recipe: EmbeddingRecipe, device: torch.device, dtype: torch.dtype) -> EmbeddingTask:
     """Return the nodes without the edges of the test nodes, which a loss without labels does not look at either."""
     task, _ = prepare(_without_test_edges(data), recipe.encoder, device, dtype)
-    return Material(task, data.num_nodes, (~_hidden(data)).nonzero().squeeze(-1).to(device))
+    return EmbeddingTask(task, data.num_nodes, (~_hidden_nodes(data)).nonzero().squeeze(-1).to(device))
 
 
 def _without_test_edges(data: Data) -> Data:
     """Return the graph without the edges of the test nodes."""
-    hidden = _hidden(data)[data.edge_index].any(dim=0)
+    hidden = _hidden_nodes(data)[data.edge_index].any(dim=0)
     seen = data.clone()
     seen.edge_index = data.edge_index[:, ~hidden]
     if seen.get("edge_weight") is not None:
@@ -205,12 +205,12 @@ def _without_test_edges(data: Data) -> Data:
     return seen
 
 
-def _hidden(data: Data) -> Tensor:
+def _hidden_nodes(data: Data) -> Tensor:
     """Return the nodes that inductive training does not see: the test nodes, or the whole graph that is held out."""
     return data.test_mask if data.get("held_out") is None else data.held_out
 
 
-def _novel(y: Tensor, disjoint: int | Sequence[int]) -> Tensor:
+def _novel_classes(y: Tensor, disjoint: int | Sequence[int]) -> Tensor:
     """Return the classes kept from training, sorted."""
     classes = y[y >= 0].unique()
     wanted = torch.tensor([] if isinstance(disjoint, int) else sorted(set(disjoint)), dtype=torch.long)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from graphkit.data.sampling.class_batches import ClassBatches
 from graphkit.metric.retrieval import evaluate_retrieval
-from graphkit.training.classification.tasks import Rows
-from graphkit.training.embedding.embedding_task import Material
-from graphkit.training.engine.devices import seeded
+from graphkit.training.classification.tasks import LabelledItems
+from graphkit.training.embedding.embedding_task import EmbeddingTask
+from graphkit.training.engine.devices import rng_seed
 from graphkit.training.engine.trainer import Trainer
 from graphkit.training.engine.validity import require_finite
 
@@ -64,13 +64,13 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
 
     figures = EmbeddingEpoch
 
-    def __init__(self, module: nn.Module, material: Material, recipe: EmbeddingRecipe, fabric: Fabric) -> None:
+    def __init__(self, module: nn.Module, material: EmbeddingTask, recipe: EmbeddingRecipe, fabric: Fabric) -> None:
         self.material, self.recipe = material, recipe
         module = module.to(fabric.device)
         encoder = recipe.objective.encoder(module)
         super().__init__(module, recipe.encoder.parameter_groups(module, encoder), recipe.encoder.lr, fabric)
         labels = [material.validation.y, material.train.y]
-        self._labelled = Rows(torch.cat([material.validation.index, material.train.index]), torch.cat(labels))
+        self._labelled = LabelledItems(torch.cat([material.validation.index, material.train.index]), torch.cat(labels))
         self._queries = torch.arange(len(material.validation.y))
 
     @property
@@ -97,11 +97,11 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
         """Return whether selection prefers an epoch; of equal ones the earlier stays."""
         return self.recipe.select == "last" or epoch.validation_map > best.validation_map
 
-    def drawn(self, material: Material) -> Tensor:
+    def drawn(self, material: EmbeddingTask) -> Tensor:
         """Return the embeddings of all items as the model is now, before its first step that of the drawn encoder."""
         return self._embed(None, material)
 
-    def embeddings(self, material: Material | None = None) -> Tensor:
+    def embeddings(self, material: EmbeddingTask | None = None) -> Tensor:
         """Return the selected encoder's embeddings of all items, and leave the model with the selected weights.
 
         Args:
@@ -115,7 +115,7 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
         require_finite("the embeddings", [z])
         return z
 
-    def _batches(self) -> Iterator[Rows]:
+    def _batches(self) -> Iterator[LabelledItems]:
         """Yield the labelled items of each step of an epoch."""
         rows, recipe = self.material.train, self.recipe
         if not recipe.ways:
@@ -125,9 +125,9 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
         drawn = ClassBatches(rows.y, ways=recipe.ways, shots=recipe.shots, batches=recipe.steps)
         for batch in drawn:
             places = torch.tensor(batch, device=rows.index.device)
-            yield Rows(rows.index[places], rows.y[places])
+            yield LabelledItems(rows.index[places], rows.y[places])
 
-    def _step(self, number: int, batch: Rows) -> Tensor:
+    def _step(self, number: int, batch: LabelledItems) -> Tensor:
         """Take one optimiser step, that of this number in its epoch, and return the loss before it."""
         progress = (len(self.history) + number / self.recipe.steps) / self.recipe.epochs
         self.model.train()
@@ -138,7 +138,7 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
         self.recipe.objective.stepped(self.model, progress)
         return loss.detach()
 
-    def _embed(self, index: Tensor | None, material: Material) -> Tensor:
+    def _embed(self, index: Tensor | None, material: EmbeddingTask) -> Tensor:
         """Return embeddings without dropout and gradient."""
         self.model.eval()
         with torch.no_grad():
@@ -153,7 +153,7 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
         """Return how the training items lie among the labelled ones; what a miner draws changes no later epoch."""
         first = len(self._queries)
         chosen = torch.linspace(first, len(z) - 1, min(WATCHED, len(z) - first)).long()
-        with seeded(0, z.device):
+        with rng_seed(0, z.device):
             found = self.recipe.objective.report(z[chosen], self._labelled.y[chosen])
         values = {name: getattr(found, name) for name in EmbeddingEpoch._fields[3:]}
         return {name: None if value is None or math.isnan(value) else value for name, value in values.items()}

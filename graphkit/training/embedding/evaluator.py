@@ -13,13 +13,13 @@ from graphkit.metric.distances import normalize_rows
 from graphkit.metric.retrieval import evaluate_retrieval
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.classification.tasks import prepare
-from graphkit.training.engine.devices import fabric_on, seeded
+from graphkit.training.engine.devices import fabric_on, rng_seed
 from graphkit.training.zoo import MLP
 from graphkit.training.zoo.recipes import Recipe
 
 
 @dataclass(frozen=True)
-class Examination:
+class EmbeddingEvaluator:
     """Labels of all items, and who asks and who answers.
 
     Args:
@@ -158,7 +158,7 @@ def tuned_probe(z: Tensor, y: Tensor, masks: tuple[Tensor, Tensor, Tensor]) -> f
             sparse_below=0.0,
         )
         task, tested = prepare(data, recipe, fabric.device, torch.float32)
-        with seeded(0):
+        with rng_seed(0):
             module = recipe.module(task.channels, task.classes)
         trainer = ClassificationTrainer(module, task, recipe, fabric)
         trainer.train()

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from graphkit.data.graphset import graphs_sha256
-from graphkit.training.classification.tasks import AbstractTask, Rows, graph_classes
-from graphkit.training.embedding.embedding_task import MEASURED, Material, Setting
-from graphkit.training.embedding.evaluator import Examination
+from graphkit.training.classification.tasks import AbstractTask, LabelledItems, graph_classes
+from graphkit.training.embedding.embedding_task import MEASURED, EmbeddingSetup, EmbeddingTask
+from graphkit.training.embedding.evaluator import EmbeddingEvaluator
 from graphkit.training.engine.protocol import DatasetFacts, Protocol
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class GraphsTask(AbstractTask):
 
     graphs: GraphSet
     dtype: torch.dtype
-    train: Rows
-    validation: Rows
+    train: LabelledItems
+    validation: LabelledItems
     classes: int
     graph: tuple[Any, ...] = ()
 
@@ -59,14 +59,16 @@ class GraphsTask(AbstractTask):
         batch = self.graphs.batch(index)
         return model(batch.x.to(self.dtype), batch.edge_index, batch.batch, graphs=len(index))
 
-    def batches(self, size: int) -> Iterator[Rows]:
+    def batches(self, size: int) -> Iterator[LabelledItems]:
         """Yield the training graphs in a drawn order."""
         rows, order = self.train, torch.randperm(len(self.train.y)).to(self.train.index.device)
         for part in order.split(size or len(order)):
-            yield Rows(rows.index[part], rows.y[part])
+            yield LabelledItems(rows.index[part], rows.y[part])
 
 
-def graph_setting(graphs: GraphSet, recipe: EmbeddingRecipe, device: torch.device, dtype: torch.dtype) -> Setting:
+def graph_setting(
+    graphs: GraphSet, recipe: EmbeddingRecipe, device: torch.device, dtype: torch.dtype
+) -> EmbeddingSetup:
     """Return the study of the graphs of a set; graphs that are the same do not answer each other.
 
     Args:
@@ -86,7 +88,7 @@ def graph_setting(graphs: GraphSet, recipe: EmbeddingRecipe, device: torch.devic
     y = graph_classes(graphs)
     train, validation = (_rows(mask, y, device) for mask in (split.train, split.val))
     task = GraphsTask(graphs.to(device), dtype, train, validation, int(y.max()) + 1)
-    material = Material(task, len(graphs), torch.arange(len(graphs), device=device))
+    material = EmbeddingTask(task, len(graphs), torch.arange(len(graphs), device=device))
     facts = DatasetFacts(
         name=graphs.card.name if graphs.card else "unnamed",
         sha256=graphs_sha256(graphs),
@@ -111,8 +113,10 @@ def graph_setting(graphs: GraphSet, recipe: EmbeddingRecipe, device: torch.devic
         metric=MEASURED,
         items="graphs",
     )
-    examination = Examination(y, split.train, split.test, same_graphs(graphs))
-    return Setting(material, material, examination, descriptors(graphs, split.train), y, facts, protocol, "graph")
+    examination = EmbeddingEvaluator(y, split.train, split.test, same_graphs(graphs))
+    return EmbeddingSetup(
+        material, material, examination, descriptors(graphs, split.train), y, facts, protocol, "graph"
+    )
 
 
 def graph_encoder(recipe: EmbeddingRecipe, in_channels: int) -> nn.Module:
@@ -171,7 +175,7 @@ def same_graphs(graphs: GraphSet) -> Tensor:
     return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).T.contiguous()
 
 
-def _rows(mask: Tensor, y: Tensor, device: torch.device) -> Rows:
+def _rows(mask: Tensor, y: Tensor, device: torch.device) -> LabelledItems:
     """Return the labelled graphs of a mask."""
     index = (mask & (y >= 0)).nonzero().squeeze(-1)
-    return Rows(index.to(device), y[index].to(device))
+    return LabelledItems(index.to(device), y[index].to(device))

@@ -17,7 +17,7 @@ from graphkit._checks import at_least, flag, instance
 from graphkit._deprecated import deprecated_arguments
 from graphkit.data.graphset import GraphSet
 from graphkit.data.transforms import disjoint_union
-from graphkit.training.embedding.classifier_baselines import classifier_logits, trained_embeddings
+from graphkit.training.embedding.classifier_baselines import classifier_logits, train_embeddings
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
 from graphkit.training.embedding.embedding_results import (
     EmbeddingOutcome,
@@ -25,7 +25,7 @@ from graphkit.training.embedding.embedding_results import (
     EmbeddingResult,
     telemetry_of,
 )
-from graphkit.training.embedding.embedding_task import Setting, node_setting, seen_in_training
+from graphkit.training.embedding.embedding_task import EmbeddingSetup, node_setting, training_view
 from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
 from graphkit.training.embedding.graph_embedding import graph_encoder, graph_setting
 from graphkit.training.embedding.saved import SavedEmbeddings
@@ -135,9 +135,9 @@ def embed(
         raise ValueError(f"`beside` must name each once, and not {recipe.name!r} itself.")
     on_disk = not isinstance(data, GraphSet) and data.get("store") is not None
     recipe = recipe.over(recipe.encoder.decided(on_disk=on_disk))
-    divided = [data] if splits is None else [_divided(data, split) for split in splits]
+    divided = [data] if splits is None else [_with_split(data, split) for split in splits]
 
-    def setting(each: Data | GraphSet, chosen: EmbeddingRecipe) -> Setting:
+    def setting(each: Data | GraphSet, chosen: EmbeddingRecipe) -> EmbeddingSetup:
         if isinstance(each, GraphSet):
             return graph_setting(each, chosen, fabric.device, dtype)
         return node_setting(
@@ -158,11 +158,11 @@ def embed(
         if not beside:
             return {}
         whole, found = whose[seed], dict[str, Tensor]()
-        seen = seen_in_training(whole, inductive=inductive, disjoint=disjoint)
+        seen = training_view(whole, inductive=inductive, disjoint=disjoint)
         for each in beside:
             LOGGER.info("training %s beside it, with seed %d", each.name, seed)
             if isinstance(each, EmbeddingRecipe):
-                drawn, trained = trained_embeddings(setting(whole, each), each, seed, fabric)
+                drawn, trained = train_embeddings(setting(whole, each), each, seed, fabric)
                 found |= {f"{each.name}, {RANDOM}": drawn, each.name: trained}
             else:
                 found[f"{each.name}, cross-entropy"] = classifier_logits(whole, seen, each, seed, fabric)
@@ -178,19 +178,19 @@ def embed(
         if run_dir is not None:
             store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=world.rank == 0)
         of_seed = dict(zip(seeds, settings * many, strict=True))
-        study = EmbeddingStudy(of_seed, recipe, fabric, others, identity, probes=probes)
+        study = EmbeddingExperiment(of_seed, recipe, fabric, others, identity, probes=probes)
         found = run_experiment(study, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
         outcome = study.outcome(found, protocol, command, config, precision, world.count)
         found.keep(outcome.record)
         return dataclasses.replace(outcome, faults=found.faults)
 
 
-def _divided(data: Data | GraphSet, split: Split) -> Data | GraphSet:
+def _with_split(data: Data | GraphSet, split: Split) -> Data | GraphSet:
     """Return the nodes or the graphs with another split."""
     return data.with_split(split) if isinstance(data, GraphSet) else split.apply(data)
 
 
-class EmbeddingStudy(Experiment[SeedUnit, EmbeddingResult]):
+class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
     """The seeds of one call, each with its embeddings; several processes take them in turns.
 
     Args:
@@ -208,7 +208,7 @@ class EmbeddingStudy(Experiment[SeedUnit, EmbeddingResult]):
 
     def __init__(
         self,
-        settings: Mapping[int, Setting],
+        settings: Mapping[int, EmbeddingSetup],
         recipe: EmbeddingRecipe,
         fabric: Fabric,
         others: Callable[[int], dict[str, Tensor]],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.embedding.embedding_objectives import AbstractObjective
+from graphkit.training.embedding.embedding_objectives import AbstractEmbeddingObjective
 from graphkit.training.zoo.architecture import STRICT, LearningRate, NonNegative, Positive, Rate
 
 if TYPE_CHECKING:
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from graphkit.contrastive import AbstractSelfSupervision, Augmentation, Diffusion
     from graphkit.metric import Telemetry
-    from graphkit.training.classification.tasks import Rows
-    from graphkit.training.embedding.embedding_task import Material
+    from graphkit.training.classification.tasks import LabelledItems
+    from graphkit.training.embedding.embedding_task import EmbeddingTask
 
 
-class AbstractSelfSupervised(AbstractObjective):
+class AbstractSelfSupervised(AbstractEmbeddingObjective):
     """What views of a graph, or of its nodes, are to agree on. Those that are one supply :meth:`around`."""
 
     labelled: ClassVar[bool] = False
@@ -32,7 +32,7 @@ class AbstractSelfSupervised(AbstractObjective):
         """Return the encoder in a method."""
         return module.encoder
 
-    def loss(self, model: Any, material: Material, batch: Rows) -> Tensor:
+    def loss(self, model: Any, material: EmbeddingTask, batch: LabelledItems) -> Tensor:
         """Return the loss on views of what may be seen, drawn by the process's own generator."""
         import torch
 
@@ -51,7 +51,7 @@ class AbstractSelfSupervised(AbstractObjective):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CCASSG(AbstractSelfSupervised):
+class CCASSGObjective(AbstractSelfSupervised):
     """Two views agree node by node, and their channels are uncorrelated: :class:`graphkit.contrastive.CCASSG`."""
 
     edge_drop: Rate = 0.4
@@ -67,7 +67,7 @@ class CCASSG(AbstractSelfSupervised):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class DGI(AbstractSelfSupervised):
+class DGIObjective(AbstractSelfSupervised):
     """Nodes of the graph are told from those of a shuffled one: :class:`graphkit.contrastive.DGI`."""
 
     def around(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
@@ -104,7 +104,7 @@ class AbstractTwoViews(AbstractSelfSupervised):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GRACE(AbstractTwoViews):
+class GRACEObjective(AbstractTwoViews):
     """A node against all others in two views, behind a projector: :class:`graphkit.contrastive.GRACE`."""
 
     edge_drop_1: Rate = 0.2
@@ -125,7 +125,7 @@ class GRACE(AbstractTwoViews):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class BGRL(AbstractTwoViews):
+class BGRLObjective(AbstractTwoViews):
     """One view predicts what a slow copy of the encoder makes of the other: :class:`graphkit.contrastive.BGRL`."""
 
     edge_drop_1: Rate = 0.2

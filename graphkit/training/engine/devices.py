@@ -24,7 +24,7 @@ LAUNCHER = "LT_"
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
+def rng_seed(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """Begin the generators of the CPU and of ``device`` with ``seed``; afterwards they are as they were."""
     cuda = device.type == "cuda"
     with torch.random.fork_rng([device] if cuda else []):
@@ -130,11 +130,11 @@ class AutocastModule(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return what the module returns."""
-        return self._called(self.module, *args, **kwargs)
+        return self._call(self.module, *args, **kwargs)
 
     def loss(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return what the module's method of this name returns, of those that have one."""
-        return self._called(self.module.loss, *args, **kwargs)  # type: ignore[arg-type]
+        return self._call(self.module.loss, *args, **kwargs)  # type: ignore[arg-type]
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the module's weights."""
@@ -144,7 +144,7 @@ class AutocastModule(nn.Module):
         """Give the module other weights."""
         return self.module.load_state_dict(*args, **kwargs)
 
-    def _called(self, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    def _call(self, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         with self.fabric.autocast():
             found = function(*args, **kwargs)
         return found.float() if found.dtype in HALF else found

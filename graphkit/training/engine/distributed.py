@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
 from graphkit.data.distributed.exchange import mark_waiting, waiting_seconds
-from graphkit.training.engine.interrupts import LAUNCHED, end_with_launcher, hung_up
+from graphkit.training.engine.interrupts import LAUNCHED, end_with_launcher, hang_up_on_stop
 from graphkit.training.engine.validity import TrainingError
 
 PATIENCE = datetime.timedelta(minutes=10)
@@ -148,7 +148,7 @@ def init_world(device: torch.device, *, patience: datetime.timedelta | None = No
         )
     end_with_launcher()
     try:
-        lines = _meet("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", world, patience or PATIENCE)
+        lines = _rendezvous("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", world, patience or PATIENCE)
     except RuntimeError as error:
         if isinstance(error, TrainingError):
             raise
@@ -157,13 +157,13 @@ def init_world(device: torch.device, *, patience: datetime.timedelta | None = No
             f"best with `torchrun` ({str(error).strip().splitlines()[0][:100]})."
         ) from None
     try:
-        with hung_up(lambda: _hang_up(lines), waiting_seconds):
+        with hang_up_on_stop(lambda: _hang_up(lines), waiting_seconds):
             yield world
     finally:
         dist.destroy_process_group()
 
 
-def _meet(backend: str, world: World, patience: datetime.timedelta) -> dict[int, int]:
+def _rendezvous(backend: str, world: World, patience: datetime.timedelta) -> dict[int, int]:
     """Join the other processes of the job, and none of another job that meets at the same place.
 
     Returns:

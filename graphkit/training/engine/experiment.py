@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import torch
 
-from graphkit.training.engine.devices import CPU, seeded
+from graphkit.training.engine.devices import CPU, rng_seed
 from graphkit.training.engine.distributed import ALONE, Lost, World
 from graphkit.training.engine.files import tensors_from_bytes, tensors_to_bytes
 from graphkit.training.engine.interrupts import Interrupted, StopRequest, stop_request
@@ -192,7 +192,7 @@ def run_experiment(
             for unit in units:
                 if session.recalled(unit):
                     continue
-                with seeded(unit.seed, experiment.device):
+                with rng_seed(unit.seed, experiment.device):
                     trainer = session.start(unit)
                     with session.named_errors(unit):
                         for epoch in trainer.epochs() if trainer is not None else ():
@@ -233,7 +233,7 @@ class _Session(Generic[U, R]):
                     raise
                 # The other process was asked to stop too and has done so, or does not answer.
                 place = "" if self._unit is None else f" in {self._unit.label}"
-                raise self._interrupted(f"stopped{place} where another process does not go on") from None
+                raise self._interruption(f"stopped{place} where another process does not go on") from None
 
     def rounds(self) -> Iterator[list[U]]:
         """Yield the units that this process runs, until all processes have run as many groups."""
@@ -278,14 +278,14 @@ class _Session(Generic[U, R]):
         assert self._trainer is not None
         try:
             self.reporter.on_epoch(unit, epoch, self._trainer.best or epoch)
-            if self._asked_to_stop():
+            if self._stop_requested():
                 raise KeyboardInterrupt
         except (KeyboardInterrupt, Lost) as reason:
             if self.store is None or (isinstance(reason, Lost) and not self.stop):
                 raise
             self._write()
             said = f"stopped after {self._trainer.epoch_name} {epoch.number} of {unit.label}"
-            raise self._interrupted(said) from None
+            raise self._interruption(said) from None
         if self.store is not None and self.store.is_due:
             self._write()
 
@@ -322,12 +322,12 @@ class _Session(Generic[U, R]):
         try:
             self.reporter.on_unit(unit, result)
             last = unit is self.units[-1]
-            if self.store is not None and not self._spread and not last and self._asked_to_stop():
+            if self.store is not None and not self._spread and not last and self._stop_requested():
                 raise KeyboardInterrupt
         except KeyboardInterrupt:
             if self.store is None:
                 raise
-            raise self._interrupted(f"stopped after {unit.label}") from None
+            raise self._interruption(f"stopped after {unit.label}") from None
 
     def exchange(self, units: Sequence[U]) -> None:
         """Give what the units of a round came to to all processes, and take what those of the others did."""
@@ -337,7 +337,7 @@ class _Session(Generic[U, R]):
         files = {key: self._files.pop(key, {}) for key in mine}
         if self.stop:
             self._write()
-            raise self._interrupted("stopped between two units")
+            raise self._interruption("stopped between two units")
         everything = self.world.gather(tensors_to_bytes({"finished": mine, "files": files}))
         by_key = {unit.key: unit for unit in self.units}
         for rank, content in enumerate(everything):
@@ -357,7 +357,7 @@ class _Session(Generic[U, R]):
         """Return what all units came to."""
         return RunResult(tuple(self.experiment.done[unit.key] for unit in self.units), self.store)
 
-    def _asked_to_stop(self) -> bool:
+    def _stop_requested(self) -> bool:
         """Return whether this process is asked to stop, or any of those that work on the unit together."""
         here = bool(self.stop)
         return here if self._spread or self.store is None else self.world.any(here, CPU)
@@ -376,7 +376,7 @@ class _Session(Generic[U, R]):
                 yield
         except KeyboardInterrupt:
             self._write()
-            raise self._interrupted(said) from None
+            raise self._interruption(said) from None
 
     def _seconds(self) -> Seconds:
         """Return what the training of the unit has taken so far."""
@@ -401,7 +401,7 @@ class _Session(Generic[U, R]):
         path = None if self.store is None else self.store.folder / name
         return path.read_bytes() if path is not None and path.exists() else None
 
-    def _interrupted(self, said: str) -> Interrupted:
+    def _interruption(self, said: str) -> Interrupted:
         """Return the exception that says where to go on."""
         assert self.store is not None
         if self.store.writes and not self.store.path.exists():

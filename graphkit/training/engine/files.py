@@ -136,18 +136,18 @@ class Damaged(ValueError):
     """A file that does not hold what was written: its checksum differs, or it has none."""
 
 
-def sealed(content: bytes) -> bytes:
+def add_checksum(content: bytes) -> bytes:
     """Return a file's content with its checksum behind it.
 
     Example:
-        >>> len(sealed(b"content")) - len(b"content") == SEAL
+        >>> len(add_checksum(b"content")) - len(b"content") == SEAL
         True
     """
     return content + MARK + hashlib.sha256(content).hexdigest().encode()
 
 
-def unsealed(path: Path) -> bytes:
-    """Return the content that :func:`sealed` was given.
+def verify_checksum(path: Path) -> bytes:
+    """Return the content that :func:`add_checksum` was given.
 
     Raises:
         Damaged: naming the file.
@@ -156,25 +156,25 @@ def unsealed(path: Path) -> bytes:
     whole = path.read_bytes()
     content, seal = whole[:-SEAL], whole[-SEAL:]
     if not seal.startswith(MARK):
-        raise Damaged(unlike(path, sealed=MARK in whole))
-    if sealed(content)[-SEAL:] != seal:
-        raise Damaged(unlike(path, sealed=True))
+        raise Damaged(damage_message(path, sealed=MARK in whole))
+    if add_checksum(content)[-SEAL:] != seal:
+        raise Damaged(damage_message(path, sealed=True))
     return content
 
 
-def saved_tensors(fields: Mapping[str, Any]) -> bytes:
-    """Return fields, of tensors and plain values, as a sealed file's content."""
-    return sealed(tensors_to_bytes(fields))
+def pack_tensors(fields: Mapping[str, Any]) -> bytes:
+    """Return fields, of tensors and plain values, as the content of a file with a checksum."""
+    return add_checksum(tensors_to_bytes(fields))
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
-    """Return what :func:`saved_tensors` was given; nothing in the file is executed.
+    """Return what :func:`pack_tensors` was given; nothing in the file is executed.
 
     Raises:
         Damaged: naming the file.
         FileNotFoundError: where there is none.
     """
-    return tensors_from_bytes(unsealed(path))
+    return tensors_from_bytes(verify_checksum(path))
 
 
 def tensors_to_bytes(fields: Mapping[str, Any]) -> bytes:
@@ -194,13 +194,13 @@ def tensors_from_bytes(content: bytes) -> dict[str, Any]:
     return found
 
 
-def saved_fields(fields: Mapping[str, Any]) -> bytes:
+def pack_fields(fields: Mapping[str, Any]) -> bytes:
     """Return plain fields as a JSON file's content, with the checksum as one field more."""
     return json.dumps({**fields, "sha256": _digest(fields)}).encode()
 
 
 def read_fields(path: Path) -> dict[str, Any]:
-    """Return what :func:`saved_fields` was given.
+    """Return what :func:`pack_fields` was given.
 
     Raises:
         Damaged: naming the file.
@@ -209,11 +209,11 @@ def read_fields(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_bytes())
     except ValueError:
-        raise Damaged(unlike(path, sealed=True)) from None
+        raise Damaged(damage_message(path, sealed=True)) from None
     if not isinstance(fields, dict) or "sha256" not in fields:
-        raise Damaged(unlike(path, sealed=False))
+        raise Damaged(damage_message(path, sealed=False))
     if fields.pop("sha256") != _digest(fields):
-        raise Damaged(unlike(path, sealed=True))
+        raise Damaged(damage_message(path, sealed=True))
     return fields
 
 
@@ -221,7 +221,7 @@ def _digest(fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def unlike(path: Path, *, sealed: bool) -> str:
+def damage_message(path: Path, *, sealed: bool) -> str:
     """Say that a file, with a checksum or without, is not what was written."""
     if sealed:
         return f"{str(path)!r} is damaged: it is not what was written (its checksum differs)"

@@ -99,7 +99,7 @@ def stop_request() -> Iterator[StopRequest]:
 
 
 @contextmanager
-def hung_up(hang_up: Callable[[], None], waited: Callable[[], float]) -> Iterator[None]:
+def hang_up_on_stop(hang_up: Callable[[], None], waited: Callable[[], float]) -> Iterator[None]:
     """Hang up where a request to stop finds this process waiting for another one that does not answer.
 
     Python acts on a signal between two of its own steps, and who waits inside a collective takes none for as long as
@@ -164,11 +164,11 @@ def end_with_launcher() -> None:
     """
     if LAUNCHED in os.environ:
         stop_with_parent(True)
-        if orphaned():
+        if is_orphan():
             raise Orphan("the `torchrun` that started this process is gone, and so is the job.")
 
 
-def orphaned() -> bool:
+def is_orphan() -> bool:
     """Return whether this process was handed on to another parent than the one that started it; Linux only.
 
     One that was handed on before it could look has the system's first process for a parent, which starts jobs only

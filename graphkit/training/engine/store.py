@@ -16,10 +16,10 @@ from graphkit.training.engine.files import (
     Damaged,
     Writer,
     file_lock,
+    pack_tensors,
     read_tensors,
     require_writable,
     rotate,
-    saved_tensors,
 )
 
 FORM = 3
@@ -124,7 +124,7 @@ class RunStore:
         if not self.writes:
             return
         content = {"form": FORM, "identity": self.identity, "complete": complete}
-        self.write_file(self.path.name, saved_tensors({**content, "finished": finished, "running": running}))
+        self.write_file(self.path.name, pack_tensors({**content, "finished": finished, "running": running}))
         self._written = time.monotonic()
 
     def write_file(self, name: str, content: bytes) -> Path:

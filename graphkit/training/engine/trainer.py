@@ -133,7 +133,7 @@ class Trainer(AbstractTrainer[E]):
         Raises:
             TrainingError: if no epoch has changed a parameter, or the weights are not finite.
         """
-        self._initial.require_moved(f"a training of {len(self.history)} epochs")
+        self._initial.require_change(f"a training of {len(self.history)} epochs")
         require_finite("the weights", self.best_weights.values())
         self.model.load_state_dict(self.best_weights)
 

@@ -28,7 +28,7 @@ class InitialParameters:
             self._pairs = []  # the answer stays, the copies need not
         return not self._pairs
 
-    def require_moved(self, training: str) -> None:
+    def require_change(self, training: str) -> None:
         """Refuse to call it a training where no parameter changed.
 
         Raises:

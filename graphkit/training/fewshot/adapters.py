@@ -16,7 +16,7 @@ COMPONENTS = 64
 """Principal components that are kept."""
 
 
-def adapted_graphs(graphs: Mapping[str, Data], adapter: str) -> dict[str, Data]:
+def adapt_features(graphs: Mapping[str, Data], adapter: str) -> dict[str, Data]:
     """Return the graphs with features of one width; labels and edges stay, and no label is looked at.
 
     "structure" forgets the features: what is left are degrees, and the mean and deviation of the neighbours' degrees,

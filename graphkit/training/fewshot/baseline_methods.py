@@ -162,15 +162,15 @@ class Classifier(AbstractMethod):
         from torch import nn
 
         from graphkit.meta import MAML, PrototypicalNetwork, pretrain
-        from graphkit.training.engine.devices import seeded
+        from graphkit.training.engine.devices import rng_seed
         from graphkit.training.engine.validity import InitialParameters, require_finite
 
-        with seeded(seed):
+        with rng_seed(seed):
             body = nn.Sequential(nn.Linear(problem.channels, self.hidden), nn.ReLU()).to(problem.device)
             if self.pretrained:
                 initial = InitialParameters(body)
                 pretrain(body, self.hidden, problem.sources, epochs=self.epochs)
-                initial.require_moved(f"a pre-training of {self.epochs} epochs")
+                initial.require_change(f"a pre-training of {self.epochs} epochs")
                 require_finite("the classifier's weights", body.parameters())
             if self.adaptation == "prototypes":
                 return evaluate_learner(PrototypicalNetwork(body), problem, options)

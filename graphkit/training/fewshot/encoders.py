@@ -89,7 +89,7 @@ ENCODERS = Encoders()
 """One encoder of each usual loss."""
 
 
-def trained_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int) -> nn.Module:
+def train_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int) -> nn.Module:
     """Return what a recipe without labels makes, trained, in evaluation mode.
 
     Args:
@@ -104,11 +104,11 @@ def trained_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int
     import torch
 
     from graphkit.contrastive import pretrain
-    from graphkit.training.engine.devices import seeded
+    from graphkit.training.engine.devices import rng_seed
     from graphkit.training.engine.validity import InitialParameters, require_finite
 
     LOGGER.info("training the encoder %s with seed %d", made.name, seed)
-    with seeded(seed, edge_index.device):
+    with rng_seed(seed, edge_index.device):
         method = made.module(x.size(1)).to(edge_index.device)
         losses = pretrain(
             method,  # type: ignore[arg-type]  # a loss without labels puts a method around its encoder
@@ -122,6 +122,6 @@ def trained_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int
         initial = InitialParameters(method)
         for _ in losses:
             pass
-    initial.require_moved(f"a training of the encoder {made.name!r} over {made.epochs} epochs")
+    initial.require_change(f"a training of the encoder {made.name!r} over {made.epochs} epochs")
     require_finite(f"the weights of the encoder {made.name!r}", method.parameters())
     return method.eval()

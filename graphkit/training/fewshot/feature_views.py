@@ -11,13 +11,13 @@ from torch_geometric.data import Batch, Data
 
 from graphkit.operators import gcn_adjacency, sparse_features
 from graphkit.training.engine.validity import require_finite
-from graphkit.training.fewshot.encoders import Encoders, trained_encoder
+from graphkit.training.fewshot.encoders import Encoders, train_encoder
 
 HOPS = 2
 """Averages over neighbours, of embeddings and of the features beside them."""
 
 
-def averaged(x: Tensor, data: Data, hops: int) -> Tensor:
+def propagate(x: Tensor, data: Data, hops: int) -> Tensor:
     """Return rows averaged so often over neighbours, with the operator of GCN, ``[nodes, features]``.
 
     Args:
@@ -39,7 +39,7 @@ def feature_rows(data: Data, hops: int, *, centred: bool = False) -> Tensor:
         hops: 0 or more.
         centred: take the mean over all nodes away first: what all have in common tells no class from another.
     """
-    x = averaged(_features(data), data, hops)
+    x = propagate(_features(data), data, hops)
     return F.normalize(x - x.mean(0) if centred else x, dim=-1)
 
 
@@ -58,7 +58,7 @@ def weighted_rows(data: Data, hops: int) -> Tensor:
     """
     x = _dense(data)
     frequency = (1 + len(x)) / (1 + x.count_nonzero(0))
-    x = averaged(F.normalize(x * (1 + frequency.log()).sqrt(), dim=-1), data, hops)
+    x = propagate(F.normalize(x * (1 + frequency.log()).sqrt(), dim=-1), data, hops)
     return F.normalize(x - x.mean(0), dim=-1)
 
 
@@ -86,9 +86,9 @@ def encoder_rows(seen: Sequence[Data], embedded: Sequence[Data], encoders: Encod
     x, parts = sparse_features(whole.x), [list[Tensor]() for _ in embedded]
     for made in encoders.recipes.values():
         for draw in range(encoders.draws):
-            method = trained_encoder(made, x, whole.edge_index, seed + draw)
+            method = train_encoder(made, x, whole.edge_index, seed + draw)
             for found, data in zip(parts, embedded, strict=True):
-                found.append(_embedded(method, data))
+                found.append(_embed(method, data))
     share = (2 * len(parts[0])) ** -0.5
     return [
         torch.cat([*(share * part for part in found), weighted_rows(data, HOPS) / 2**0.5], dim=1)
@@ -97,11 +97,11 @@ def encoder_rows(seen: Sequence[Data], embedded: Sequence[Data], encoders: Encod
 
 
 @torch.no_grad()
-def _embedded(method: nn.Module, data: Data) -> Tensor:
+def _embed(method: nn.Module, data: Data) -> Tensor:
     """Return the embeddings of a graph's nodes, standardised, averaged and centred, as unit rows."""
     z = method(sparse_features(_features(data)), data.edge_index)
     require_finite("the encoder's embeddings", [z])
-    z = averaged((z - z.mean(0)) / z.std(0).clamp(min=1e-9), data, HOPS)
+    z = propagate((z - z.mean(0)) / z.std(0).clamp(min=1e-9), data, HOPS)
     return F.normalize(z - z.mean(0), dim=-1)
 
 

@@ -83,9 +83,9 @@ def row_hashes(x: Tensor, y: Tensor) -> Tensor:
     row, column = stored.indices()
     value = stored.values().double()
     there = value != 0
-    entry = _mixed(_mixed(column[there]) + value[there].view(torch.int64))
+    entry = _mix_bits(_mix_bits(column[there]) + value[there].view(torch.int64))
     # Whole numbers wrap around where they overflow: sums are the same in any order.
-    return _mixed(_mixed(y.long()).index_add(0, row[there], entry))
+    return _mix_bits(_mix_bits(y.long()).index_add(0, row[there], entry))
 
 
 def _single(hashes: Tensor) -> Tensor:
@@ -98,11 +98,11 @@ def _colours(hashes: Tensor, edge_index: Tensor) -> Tensor:
     """Return the nodes' numbers after looks at the neighbours, sorted: the same for any order of the nodes."""
     source, target = edge_index
     for _ in range(ROUNDS):
-        hashes = _mixed(3 * hashes + torch.zeros_like(hashes).index_add(0, target, _mixed(hashes[source])))
+        hashes = _mix_bits(3 * hashes + torch.zeros_like(hashes).index_add(0, target, _mix_bits(hashes[source])))
     return hashes.sort().values
 
 
-def _mixed(z: Tensor) -> Tensor:
+def _mix_bits(z: Tensor) -> Tensor:
     """Return whole numbers whose bits depend on all bits of ``z``, one for one (splitmix64, Steele et al. 2014)."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
         z = (z ^ ((z >> shift) & ((1 << (64 - shift)) - 1))) * (factor - (factor >> 63 << 64))

@@ -61,7 +61,7 @@ class LearnerTrainer(AbstractTrainer[MetaStep]):
             TrainingError: if no step changed a parameter.
         """
         if self.history:
-            self._initial.require_moved(f"a meta-training of {len(self.history)} steps")
+            self._initial.require_change(f"a meta-training of {len(self.history)} steps")
         return self._meta.select().step
 
     def state_dict(self) -> dict[str, Any]:
@@ -118,10 +118,10 @@ class PrototypicalNet(AbstractMethod):
     def start(self, problem: Problem, seed: int, world: World) -> LearnerTrainer:
         """Return the meta-training of a freshly drawn network."""
         from graphkit.meta import MetaTraining, PrototypicalNetwork
-        from graphkit.training.engine.devices import seeded
+        from graphkit.training.engine.devices import rng_seed
         from graphkit.training.fewshot.meta_learners import LearnerTrainer
 
-        with seeded(seed):
+        with rng_seed(seed):
             learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden)).to(problem.device)
         options = MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
         return LearnerTrainer(learner, problem, options, world)
@@ -216,11 +216,11 @@ class MetaLearnt(AbstractMethod):
     def start(self, problem: Problem, seed: int, world: World) -> LearnerTrainer:
         """Return the meta-training of a freshly drawn learner."""
         from graphkit.meta import MetaTraining
-        from graphkit.training.engine.devices import seeded
+        from graphkit.training.engine.devices import rng_seed
         from graphkit.training.fewshot.meta_learners import LearnerTrainer
 
-        with seeded(seed):
-            learner = self._made(problem).to(problem.device)
+        with rng_seed(seed):
+            learner = self._build(problem).to(problem.device)
         options = MetaTraining(
             steps=self.steps,
             batch=self.batch,
@@ -235,11 +235,11 @@ class MetaLearnt(AbstractMethod):
         """Return the evaluations of the selected learner; one with a head of its own has no calibration."""
         step = trainer.select()
         calibrated = self.learner == "protomaml" and not self.unlabelled
-        tested = self._moved(trainer.learner.model) if self.unlabelled else trainer.learner
+        tested = self._with_unlabelled(trainer.learner.model) if self.unlabelled else trainer.learner
         found = evaluate_learner(tested, problem, options, calibrated=calibrated, steps=self.test_steps)
         return found._replace(step=step)
 
-    def _moved(self, model: nn.Module) -> Callable[[TaskSet], AbstractLearner]:
+    def _with_unlabelled(self, model: nn.Module) -> Callable[[TaskSet], AbstractLearner]:
         """Return what makes a learner whose prototypes the other rows of a task's graph have moved."""
         from graphkit.meta import SemiSupervisedProtoMAML
 
@@ -248,7 +248,7 @@ class MetaLearnt(AbstractMethod):
             model, known_rows(tasks), temperature=temperature, inner_lr=rate, inner_steps=steps
         )
 
-    def _made(self, problem: Problem) -> AbstractGradientLearner:
+    def _build(self, problem: Problem) -> AbstractGradientLearner:
         """Return the learner as it is drawn."""
         from graphkit.meta import ANIL, MAML, MetaSGD, ProtoMAML, Reptile
 

@@ -88,14 +88,14 @@ def evaluate_learner(
     return Evaluations(validation, test, after, 0, by_steps)
 
 
-def _known(rows: str) -> str:
+def _require_rows(rows: str) -> str:
     """Return the name of a kind of rows, or refuse it."""
     if not re.fullmatch("chosen|encoder|(features|centred|weighted)-[0-9]+", rows):
         raise ValueError("must be features-K, centred-K or weighted-K with K of 0 or more, chosen, or encoder")
     return rows
 
 
-Kind: TypeAlias = Annotated[str, AfterValidator(_known)]
+Kind: TypeAlias = Annotated[str, AfterValidator(_require_rows)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

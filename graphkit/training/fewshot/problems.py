@@ -143,7 +143,7 @@ def across_graphs(
     if select is not None and len(select) < protocol.n_way:
         select = train
     # Where classes that select are trained on, nodes that select must not be.
-    apart = {name: _reserved(graphs[name].y, protocol.seed) if select == train else None for name in names}
+    apart = {name: _reserve_half(graphs[name].y, protocol.seed) if select == train else None for name in names}
 
     def classes(y: Tensor, part: Sequence[int] | None) -> Sequence[int]:
         return _large(y, protocol) if part is None else part
@@ -170,7 +170,7 @@ def across_graphs(
     )
 
 
-def _reserved(y: Tensor, seed: int) -> Tensor:
+def _reserve_half(y: Tensor, seed: int) -> Tensor:
     """Return a mask of half of the items of each class, which select and are not trained on, ``[items]``."""
     drawn = torch.Generator().manual_seed(seed)
     mask = torch.zeros(len(y), dtype=torch.bool)

@@ -137,7 +137,9 @@ def fewshot(
         store = None
         if run_dir is not None:
             store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=joined.rank == 0)
-        experiment = FewShot(study, {name: methods[name] for name in names}, config, options, seed, joined, identity)
+        experiment = FewShotExperiment(
+            study, {name: methods[name] for name in names}, config, options, seed, joined, identity
+        )
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=joined, resume=resume)
         results = experiment.results()
         chosen = headline or max(names, key=lambda name: results[name].validation)
@@ -169,7 +171,7 @@ class MethodUnit(Unit):
     problem: Problem = dataclasses.field(repr=False, compare=False)
 
 
-class FewShot(Experiment[MethodUnit, ProblemResult]):
+class FewShotExperiment(Experiment[MethodUnit, ProblemResult]):
     """All methods on all problems; the processes of a job take the tasks of meta-training in turns.
 
     Args:

@@ -23,7 +23,7 @@ from graphkit.training.classification.tasks import require_plain_edges
 from graphkit.training.engine.arguments import require_seed, sequence
 from graphkit.training.engine.devices import CPU, known_device
 from graphkit.training.engine.protocol import DatasetFacts, dataset_facts, fingerprint
-from graphkit.training.fewshot.adapters import adapted_graphs
+from graphkit.training.fewshot.adapters import adapt_features
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.feature_views import encoder_rows, rows_of
 from graphkit.training.fewshot.graph_overlap import require_apart, require_sound
@@ -94,9 +94,9 @@ def study_of_classes(
     def table(known: dict[Any, Tensor], kind: str, without: Classes, trained_without: Classes) -> Tensor:
         key = (kind, without, trained_without if kind == "encoder" else ())
         if key not in known:
-            seen, kept = _without(there, without)
+            seen, kept = _drop_classes(there, without)
             if kind == "encoder":
-                first, _ = _without(there, trained_without)
+                first, _ = _drop_classes(there, trained_without)
                 found = encoder_rows([first], [seen], encoders, seed=seed)[0]
             else:
                 found = rows_of(seen, kind)
@@ -108,7 +108,7 @@ def study_of_classes(
         hidden = tuple(sorted((*split.validation, *split.test))) if inductive else ()
         stages = [(hidden, hidden), (tuple(sorted(split.test)) if inductive else (), hidden), ((), hidden)]
         known = known_of(problem.name if inductive else "all")
-        train, validation, test = (Rows(_scaled(table(known, kind, *stage), scale), there.y) for stage in stages)
+        train, validation, test = (Rows(_scale(table(known, kind, *stage), scale), there.y) for stage in stages)
         return FeatureViews((train,), validation, test)
 
     setting = {
@@ -139,7 +139,7 @@ def study_across_graphs(
         protocol: of the tasks.
         splits: classes to train on, select by and test on, so that graph and classes are unseen; without any, all
             graphs share all classes.
-        adapter: what brings features to one width and meaning, see :func:`adapted_graphs`; none when left out.
+        adapter: what brings features to one width and meaning, see :func:`adapt_features`; none when left out.
         inductive: the encoders do not see the graph to test on; otherwise they do, without labels.
         encoders: trained without labels, behind rows of the kind "encoder".
         seed: of the encoders.
@@ -159,7 +159,7 @@ def study_across_graphs(
     for data in graphs.values():
         require_sound(data)
     require_apart(graphs)
-    graphs = graphs if adapter is None else adapted_graphs(graphs, adapter)
+    graphs = graphs if adapter is None else adapt_features(graphs, adapter)
     chosen: Sequence[ClassSplit | None] = splits or [None]
     held = [(held_out, across_graphs(graphs, held_out, protocol, split)) for held_out in graphs for split in chosen]
     problems = unlike_names([problem for _, problem in held])
@@ -180,7 +180,7 @@ def study_across_graphs(
 
     def features(problem: Problem, kind: str, scale: float) -> FeatureViews:
         held_out = tested[problem.name]
-        found = {other: Rows(_scaled(x, scale), there[other].y) for other, x in tables(kind, held_out).items()}
+        found = {other: Rows(_scale(x, scale), there[other].y) for other, x in tables(kind, held_out).items()}
         names = [other for other in graphs if other != held_out]
         return FeatureViews(tuple(found[other] for other in names), found[names[0]], found[held_out])
 
@@ -220,12 +220,12 @@ def require_study(
     return sequence("splits", splits, ClassSplit, "class splits")
 
 
-def _scaled(x: Tensor, scale: float) -> Tensor:
+def _scale(x: Tensor, scale: float) -> Tensor:
     """Return rows of another length; the same ones where it is 1."""
     return x if scale == 1 else scale * x
 
 
-def _without(data: Data, classes: Sequence[int]) -> tuple[Data, Tensor]:
+def _drop_classes(data: Data, classes: Sequence[int]) -> tuple[Data, Tensor]:
     """Return the graph without the nodes of some classes, and the nodes that are left, ``[left]``."""
     kept = (~torch.isin(data.y, torch.tensor(classes, dtype=data.y.dtype, device=data.y.device))).nonzero().squeeze(-1)
     if len(kept) == data.num_nodes:

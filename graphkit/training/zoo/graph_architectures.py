@@ -102,7 +102,7 @@ class GraphGCN(AbstractGraphStack):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class StructureFree(AbstractArchitecture):
+class StructureFreeArchitecture(AbstractArchitecture):
     """A perceptron on the sum of the nodes' features: what is reached without an edge.
 
     Features that are degrees, as those of IMDB-BINARY, tell of edges all the same. ``deep_sets`` puts a perceptron

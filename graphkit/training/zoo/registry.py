@@ -22,7 +22,7 @@ from graphkit.training.zoo import (
     Spectral,
     Wavelet,
 )
-from graphkit.training.zoo.graph_architectures import GraphGCN, GraphGIN, StructureFree
+from graphkit.training.zoo.graph_architectures import GraphGCN, GraphGIN, StructureFreeArchitecture
 from graphkit.training.zoo.message_passing import DeepGCN
 from graphkit.training.zoo.recipes import Recipe
 from graphkit.training.zoo.signal_architectures import (
@@ -154,7 +154,7 @@ GRAPH_RECIPES: dict[str, Recipe] = {
         _graph_recipe("gin-virtual-large", GraphGIN(**OGB, residual=True, virtual_node=True), epochs=100, batch=32),
         _graph_recipe("gcn", GraphGCN(**SMALL, residual=True)),
         _graph_recipe("gcn-virtual", GraphGCN(**SMALL, residual=True, virtual_node=True)),
-        _graph_recipe("structure-free", StructureFree(**SMALL)),
+        _graph_recipe("structure-free", StructureFreeArchitecture(**SMALL)),
     )
 }
 """Named recipes for sets of graphs; those that are not "large" are sized for two CPU cores."""

@@ -16,7 +16,7 @@ from graphkit.metric import evaluate_retrieval
 from graphkit.training import Interrupted, TrainingError, recipe
 from graphkit.training.embedding import SavedEmbeddings, embed, embedding_recipe, search
 from graphkit.training.embedding.embedding_recipes import EMBEDDINGS
-from graphkit.training.embedding.evaluator import Examination, overlap
+from graphkit.training.embedding.evaluator import EmbeddingEvaluator, overlap
 from graphkit.training.embedding.graph_embedding import same_graphs
 from graphkit.training.embedding.saved import latest
 from tests.interruptions import Meanwhile, StopAfter
@@ -235,7 +235,7 @@ def test_the_vote_and_the_probe_learn_from_training_labels_alone(generator):
     z = F.one_hot(y, 2).float() + 0.01 * torch.randn(40, 2, generator=generator)
     train = torch.arange(40) < 20
     z[:20] = z[:20].flip(1)  # what training labels say is the opposite of what test items are
-    figures = Examination(y, train, ~train).figures(z)
+    figures = EmbeddingEvaluator(y, train, ~train).figures(z)
     assert figures["knn (test)"] == figures["probe (test)"] == 0.0
 
 

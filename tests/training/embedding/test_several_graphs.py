@@ -13,7 +13,7 @@ from graphkit.metric import evaluate_retrieval
 from graphkit.training import recipe
 from graphkit.training.embedding import SavedEmbeddings, embed, embedding_recipe
 from graphkit.training.embedding.embedding_task import node_setting
-from graphkit.training.embedding.evaluator import Examination
+from graphkit.training.embedding.evaluator import EmbeddingEvaluator
 
 SHORT = embedding_recipe("triplet", {"epochs": 3, "steps": 2, "dim": 4, "hidden": 8})
 
@@ -54,9 +54,9 @@ def test_several_graphs_are_embedded_in_one_space(graphs):
 def test_within_and_across_are_who_may_answer(graphs, generator):
     union = disjoint_union(graphs)
     z = torch.randn(180, 3, generator=generator)
-    found = Examination(union.y, union.train_mask, union.test_mask, part=union.part, graphs=tuple("abc")).figures(
-        z, probes=False
-    )
+    found = EmbeddingEvaluator(
+        union.y, union.train_mask, union.test_mask, part=union.part, graphs=tuple("abc")
+    ).figures(z, probes=False)
     within, across = [], []
     for query in union.test_mask.nonzero().squeeze(1):
         for own, gathered in ((True, within), (False, across)):
@@ -75,7 +75,7 @@ def test_within_and_across_are_who_may_answer(graphs, generator):
 def test_where_no_other_graph_has_a_class_there_is_no_figure_across(generator):
     y, part = torch.tensor([0, 0, 1, 1, 2]), torch.tensor([0, 0, 1, 1, 1])
     everything = torch.ones(5, dtype=torch.bool)
-    found = Examination(y, everything, everything, part=part, graphs=("a", "b")).figures(
+    found = EmbeddingEvaluator(y, everything, everything, part=part, graphs=("a", "b")).figures(
         torch.randn(5, 2, generator=generator), probes=False
     )
     assert "map@r (within)" in found

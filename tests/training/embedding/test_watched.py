@@ -12,7 +12,7 @@ from graphkit.metric import evaluate_retrieval, telemetry
 from graphkit.training import recipe
 from graphkit.training.embedding import EmbeddingEpoch, embed, embedding_recipe
 from graphkit.training.embedding.classifier_baselines import classifier_logits
-from graphkit.training.embedding.embedding_task import seen_in_training
+from graphkit.training.embedding.embedding_task import training_view
 from graphkit.training.engine.devices import fabric_on
 
 SMALL = {"epochs": 4, "steps": 2, "dim": 4, "hidden": 8}
@@ -44,7 +44,7 @@ def test_a_classifier_beside_sees_no_more_than_the_embedding(data):
     classifier, chosen = recipe("gcn", {"epochs": 5}), embedding_recipe("triplet", SMALL)
 
     def logits(data, **options):
-        seen = seen_in_training(data, **options)
+        seen = training_view(data, **options)
         return classifier_logits(data, seen, classifier, 0, fabric_on("cpu", "32-true"))
 
     outcome = run(data, chosen, beside=[classifier], disjoint=1)
@@ -56,7 +56,7 @@ def test_a_classifier_beside_sees_no_more_than_the_embedding(data):
     assert not torch.equal(logits(data), before)
     expected = evaluate_retrieval(before, torch.where(data.y == unseen, data.y, -1), metrics=["ranking"]).map_at_r
     assert outcome.seeds[0].figures["gcn, cross-entropy"]["map@r (all)"] == expected
-    hidden = seen_in_training(data, inductive=True)
+    hidden = training_view(data, inductive=True)
     assert not data.test_mask[hidden.edge_index].any()
     kept = (~data.test_mask[data.edge_index]).all(0)
     assert torch.equal(hidden.edge_index, data.edge_index[:, kept])

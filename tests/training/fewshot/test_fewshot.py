@@ -27,7 +27,7 @@ from graphkit.training.fewshot import (
     study_of_graphs,
     with_baselines,
 )
-from graphkit.training.fewshot.adapters import ADAPTERS, adapted_graphs
+from graphkit.training.fewshot.adapters import ADAPTERS, adapt_features
 from graphkit.training.fewshot.baseline_methods import Classifier, Prototypes, Ridge, SemiSupervised, Whitened
 from graphkit.training.fewshot.encoders import Encoders
 from graphkit.training.fewshot.feature_views import encoder_rows, feature_rows, rows_of, weighted_rows
@@ -448,11 +448,11 @@ def test_an_adapter_brings_features_to_one_width_without_labels(adapter):
     wide = graph(1)
     wide.x = torch.cat([wide.x, wide.x[:, :11]], 1)
     graphs = {"a": graph(0), "b": wide}
-    found = adapted_graphs(graphs, adapter)
+    found = adapt_features(graphs, adapter)
     assert found["a"].num_features == found["b"].num_features
     assert torch.equal(found["b"].y, wide.y)
     assert wide.num_features == 35  # left as it was
-    blind = adapted_graphs({"b": wide.clone().update({"y": wide.y.flip(0)})}, adapter)["b"].x
+    blind = adapt_features({"b": wide.clone().update({"y": wide.y.flip(0)})}, adapter)["b"].x
     assert torch.equal(blind, found["b"].x)
     study = study_across_graphs("two", graphs, PROTOCOL, adapter=adapter)
     outcome = fewshot(study, PROTOCOL, ["prototypes-2", "maml"], methods=SMALL)
@@ -461,20 +461,20 @@ def test_an_adapter_brings_features_to_one_width_without_labels(adapter):
 
 def test_adapters_are_what_they_say():
     data = graph(2)
-    structure = adapted_graphs({"a": data}, "structure")["a"].x
+    structure = adapt_features({"a": data}, "structure")["a"].x
     degrees = torch.bincount(data.edge_index[1], minlength=140)
     assert torch.equal(structure[:, :12].argmax(1), (degrees + 1.0).log2().floor().long())
     dense = torch.zeros(140, 140).index_put((data.edge_index[1], data.edge_index[0]), torch.tensor(1.0))
     mean = (dense @ degrees.float()) / degrees.clamp(min=1)
     assert torch.equal(structure[:, 12:24].argmax(1), (mean + 1).log2().floor().long())
-    kept = adapted_graphs({"a": data}, "components")["a"].x
+    kept = adapt_features({"a": data}, "components")["a"].x
     x = data.x / data.x.sum(1, keepdim=True).clamp(min=1e-12)
     left = torch.linalg.svd(x - x.mean(0), full_matrices=False)[0][:, :5]
     expected = left / left.std(0)
     expected = expected * torch.where((expected**3).mean(0) < 0, -1.0, 1.0)
     torch.testing.assert_close(kept[:, :5], expected, rtol=0, atol=1e-3)
     with pytest.raises(ValueError, match="`adapter` 'svd' is not known"):
-        adapted_graphs({"a": data}, "svd")
+        adapt_features({"a": data}, "svd")
 
 
 def set_of_graphs(classes=6, each=12) -> GraphSet:
