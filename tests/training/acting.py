@@ -27,7 +27,7 @@ def fault_of(
             changed = made.with_({field: value})
         except ValueError as error:
             if "decides nothing" in str(error):
-                idle = made.idle().keys() | made.merged({field: value}).idle().keys()
+                idle = made.unused_fields().keys() | made.merge_fields({field: value}).unused_fields().keys()
                 return None if field in idle else "refused for nothing"
             continue
         found = outcome(changed)

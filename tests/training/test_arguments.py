@@ -139,7 +139,7 @@ CALLS = {
 }
 
 EXEMPT = {
-    **dict.fromkeys(["DatasetFacts", "Metric", "Protocol", "Record", "SeedResult", "Epoch", "Outcome", "Rows",
+    **dict.fromkeys(["DatasetFacts", "Metric", "Protocol", "Record", "SeedResult", "Epoch", "Outcome", "LabelledItems",
                      "EmbeddingEpoch", "EmbeddingOutcome", "EmbeddingRecord", "EmbeddingResult", "Found",
                      "SavedEmbeddings", "FewShotOutcome", "FewShotRecord", "MethodResult", "ProblemResult", "Study"],
                     "a record, which holds what the loops put into it"),

@@ -97,8 +97,8 @@ RESTLESS = [{"lr": lr, "epochs": epochs} for lr, epochs in ((0.5, 12), (0.02, 25
 
 
 def restless(name: str, base: int) -> AbstractRecipe:
-    made = TRIED[name] if base < 0 else TRIED[name].merged(RESTLESS[base])
-    return made.merged({"batch": 4}) if base >= 0 and name.startswith("graphs") else made
+    made = TRIED[name] if base < 0 else TRIED[name].merge_fields(RESTLESS[base])
+    return made.merge_fields({"batch": 4}) if base >= 0 and name.startswith("graphs") else made
 
 
 @functools.cache
@@ -159,9 +159,9 @@ def test_trainings_are_told_apart_by_nothing_but_what_is_set():
 @pytest.mark.parametrize("name", TRIED)
 def test_what_is_idle_is_refused_and_not_recorded(name):
     made = TRIED[name]
-    assert not made.idle().keys() & made.as_dict().keys()
-    assert made.idle().keys() <= made.options().keys()
-    for field, why in made.idle().items():
+    assert not made.unused_fields().keys() & made.as_dict().keys()
+    assert made.unused_fields().keys() <= made.options().keys()
+    for field, why in made.unused_fields().items():
         with pytest.raises(ValueError, match=f"`{field}` decides nothing in the recipe") as caught:
             made.with_({field: made.options()[field]})
         assert why in str(caught.value)

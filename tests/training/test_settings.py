@@ -62,12 +62,12 @@ def settings():
         parts += [each for part in made.parts.values() for each in getattr(part, "parts", {}).values()]
         for part in parts:
             for field, value in (part.own() if isinstance(part, AbstractRecipe) else part.options()).items():
-                if (type(part), field) not in seen and field not in made.idle():
+                if (type(part), field) not in seen and field not in made.unused_fields():
                     seen.add((type(part), field))
                     yield f"{name} {field}", value, functools.partial(set_field, made, field)
     for name, method in METHODS.items():
         for field in dataclasses.fields(method):
-            if (type(method), field.name) in seen or field.name in method.idle():
+            if (type(method), field.name) in seen or field.name in method.unused_fields():
                 continue
             seen.add((type(method), field.name))
             put = functools.partial(set_field_of_method, method, field.name)

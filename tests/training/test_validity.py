@@ -126,11 +126,11 @@ def test_outputs_that_are_not_finite_on_test_items_alone_are_told():
 def test_parameters_are_let_go_once_they_have_moved():
     model = nn.Linear(2, 2)
     initial = InitialParameters(model)
-    assert not initial.moved()
+    assert not initial.has_changed()
     with torch.no_grad():
         model.bias[0] += 1
-    assert initial.moved()
+    assert initial.has_changed()
     with torch.no_grad():
         model.bias[0] -= 1
-    assert initial.moved(), "a step was taken, wherever it led in the end"
-    assert InitialParameters(nn.Identity()).moved()
+    assert initial.has_changed(), "a step was taken, wherever it led in the end"
+    assert InitialParameters(nn.Identity()).has_changed()

@@ -146,16 +146,16 @@ def nested_cross_validation(
             command=command,
             dataset=graph_facts(graphs),
             protocol=protocol,
-            metric=nested.tested(recipe.name),
-            validation=nested.validated(recipe.name),
+            metric=nested.test_metric(recipe.name),
+            validation=nested.validation_metric(recipe.name),
             selection=protocol.selection,
             config=config,
             seeds=(seed,),
-            epochs=tuple(nested.chosen(recipe.name, fold) for fold in range(folds)),
+            epochs=tuple(nested.selected_choice(recipe.name, fold) for fold in range(folds)),
             seconds=sum(result.seconds for result in found.results if result.model == recipe.name),
             environment=environment(str(fabric.device), precision, world.count),
         )
-        record = replace(record, beside={each.name: nested.tested(each.name) for each in beside})
+        record = replace(record, beside={each.name: nested.test_metric(each.name) for each in beside})
         found.keep(record)
     return Outcome(record, (), found.faults, found.put_aside)
 
@@ -302,18 +302,18 @@ class NestedExperiment(Experiment[FoldTraining, FoldResult]):
         judged = [self._found(model, fold, place) for place in range(len(self.grids[model]))]
         return max(range(len(judged)), key=lambda k: (judged[k].validation, -judged[k].loss, -k))
 
-    def tested(self, model: str) -> Metric:
+    def test_metric(self, model: str) -> Metric:
         """Return the accuracy on the test graphs, over folds."""
         finals = [self._finals(model, fold) for fold in range(len(self.splits))]
         tests = [[each.test for each in runs if each.test is not None] for runs in finals]
         return metric("accuracy", [statistics.fmean(of_fold) for of_fold in tests])
 
-    def validated(self, model: str) -> Metric:
+    def validation_metric(self, model: str) -> Metric:
         """Return the accuracy on the hold-outs of the final runs, over folds."""
         finals = [self._finals(model, fold) for fold in range(len(self.splits))]
         return metric("accuracy", [statistics.fmean(each.validation for each in runs) for runs in finals])
 
-    def chosen(self, model: str, fold: int) -> dict[str, int]:
+    def selected_choice(self, model: str, fold: int) -> dict[str, int]:
         """Return the choice of a fold, and the mean number of epochs of its final runs."""
         epochs = round(statistics.fmean(each.epochs for each in self._finals(model, fold)))
         return {"selected": self.best(model, fold), "run": epochs}
@@ -352,7 +352,9 @@ def choices_of(recipe: Recipe, given: Mapping[str, Any]) -> list[Recipe]:
     found: list[Recipe] = []
     for choice in GRIDS.get(recipe.name, GRIDS["gin"]):
         fields = {**SETTINGS, **choice, **given}
-        made = recipe.merged({name: value for name, value in fields.items() if name in own}).decided(on_disk=False)
+        made = recipe.merge_fields({name: value for name, value in fields.items() if name in own}).resolve(
+            on_disk=False
+        )
         if made not in found:
             found.append(made)
     return found

@@ -87,7 +87,7 @@ def prepare_part(
         ValueError: for a recipe without batches, or another number of processes than parts.
         DataError: for a part that is missing or damaged.
     """
-    recipe = recipe.decided(on_disk=partitions.about["stored"])
+    recipe = recipe.resolve(on_disk=partitions.about["stored"])
     if not recipe.fan_out:
         raise ValueError("`partitions`: a graph in parts is trained on in batches: ask for it with `--sampled`.")
     part = Part(partitions, Exchange(world.rank, world.count))

@@ -153,7 +153,7 @@ def train(
             raise ValueError(
                 "`splits`, `workers`: a graph in parts has its split, and is drawn from in step; give none."
             )
-    recipe = recipe.decided(on_disk=_on_disk(data))
+    recipe = recipe.resolve(on_disk=_on_disk(data))
     fabric = fabric_on(own_device(device), precision)
     together = _require_shared(recipe, World.from_env().count, len(seeds))
     with init_world(fabric.device, patience=None if together else IN_TURNS) as world:

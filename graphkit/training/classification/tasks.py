@@ -161,7 +161,7 @@ def prepare(
             weights that the model cannot use.
     """
     signals = data.get("signals")
-    recipe = recipe.decided(on_disk=data.get("store") is not None)
+    recipe = recipe.resolve(on_disk=data.get("store") is not None)
     _require(data, signals)
     items = "nodes" if signals is None else "signals"
     if recipe.model.items != items:

@@ -1,7 +1,7 @@
 """Embeddings: metric losses on any encoder, selected by retrieval, examined beside what they must beat.
 
-A loss is an objective (``objectives``) with a line in the table of ``recipes``. One that uses no labels derives from
-``AbstractEmbeddingObjective`` and supplies ``loss(model, material, batch)``; loop, selection, record and pictures stay the same.
+A loss is an objective (``embedding_objectives``) with a line in the table of ``embedding_recipes``. One without labels
+derives from ``AbstractEmbeddingObjective`` and supplies ``loss(model, visible, batch)``; all else stays the same.
 Several graphs of the same features and classes are embedded in one space: ``embed(load("citation-domains"), ...)``.
 
 Example:

@@ -48,12 +48,12 @@ def train_embeddings(
         seed: draws weights, views and batches.
         fabric: puts the encoder on a device.
     """
-    task = setting.material.task
+    task = setting.visible.task
     with rng_seed(seed, fabric.device):
-        trainer = EmbeddingTrainer(recipe.module(task.channels, task.graph), setting.material, recipe, fabric)
-        drawn = trainer.drawn(setting.whole)
+        trainer = EmbeddingTrainer(recipe.module(task.channels, task.graph), setting.visible, recipe, fabric)
+        drawn = trainer.initial_embeddings(setting.full_graph)
         trainer.train()
-    return drawn.float().cpu(), trainer.embeddings(setting.whole).float().cpu()
+    return drawn.float().cpu(), trainer.embeddings(setting.full_graph).float().cpu()
 
 
 def classifier_logits(data: Data, seen: Data, recipe: Recipe, seed: int, fabric: Fabric) -> Tensor:

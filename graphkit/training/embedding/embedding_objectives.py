@@ -34,14 +34,14 @@ class AbstractEmbeddingObjective(AbstractOptions, ABC):
     """Whether it uses labels: one that does not sees every item in every step."""
 
     @abstractmethod
-    def around(self, encoder: nn.Module, channels: int) -> nn.Module:
+    def wrap(self, encoder: nn.Module, channels: int) -> nn.Module:
         """Return what is trained: the freshly drawn encoder itself, or it within what the objective needs besides.
 
         Called as the encoder is, it embeds.
         """
 
     def encoder(self, module: nn.Module) -> Any:
-        """Return the encoder in what :meth:`around` returned, here all of it."""
+        """Return the encoder in what :meth:`wrap` returned, here all of it."""
         return module
 
     @abstractmethod
@@ -49,17 +49,17 @@ class AbstractEmbeddingObjective(AbstractOptions, ABC):
         """Return how labelled embeddings ``[items, dim]`` lie, and what a loss with labels still acts on."""
 
     @abstractmethod
-    def loss(self, model: nn.Module, material: EmbeddingTask, batch: LabelledItems) -> Tensor:
+    def loss(self, model: nn.Module, visible: EmbeddingTask, batch: LabelledItems) -> Tensor:
         """Return the loss of one step, a number.
 
         Args:
             model: in training mode.
-            material: ``material.embed(model, index)`` embeds items, with another draw of its dropout each time.
+            visible: ``visible.embed(model, index)`` embeds items, with another draw of its dropout each time.
             batch: the labelled items of the step.
         """
 
     @abstractmethod
-    def stepped(self, model: nn.Module, progress: float) -> None:
+    def after_step(self, model: nn.Module, progress: float) -> None:
         """Do what follows a step of the optimiser; ``progress`` goes from 0 to 1 over the epochs."""
 
 
@@ -87,15 +87,15 @@ class AbstractLabelled(AbstractEmbeddingObjective):
     def criterion(self) -> AbstractCriterion:
         """Return the loss of embeddings and labels."""
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return what only agreement of views asks for, where it has no weight."""
         return {} if self.consistency else dict.fromkeys(("sharpening", "temperature"), "`consistency` is 0")
 
-    def around(self, encoder: nn.Module, channels: int) -> nn.Module:
+    def wrap(self, encoder: nn.Module, channels: int) -> nn.Module:
         """Return the encoder: nothing else is trained."""
         return encoder
 
-    def stepped(self, model: nn.Module, progress: float) -> None:
+    def after_step(self, model: nn.Module, progress: float) -> None:
         """Do nothing."""
 
     def report(self, z: Tensor, y: Tensor) -> Telemetry:
@@ -104,7 +104,7 @@ class AbstractLabelled(AbstractEmbeddingObjective):
 
         return self.criterion().report(normalize_rows(z) if self.unit else z, y)
 
-    def loss(self, model: nn.Module, material: EmbeddingTask, batch: LabelledItems) -> Tensor:
+    def loss(self, model: nn.Module, visible: EmbeddingTask, batch: LabelledItems) -> Tensor:
         """Return the mean of the criterion over the views, and what they disagree on."""
         import torch
 
@@ -114,13 +114,13 @@ class AbstractLabelled(AbstractEmbeddingObjective):
         criterion = self.criterion()
         losses, guesses = [], []
         for _ in range(self.views):
-            found = material.embed(model, None if self.consistency else batch.index)
+            found = visible.embed(model, None if self.consistency else batch.index)
             if not bool(found.isfinite().all()):
                 return found.sum()  # a loss would refuse it as a wrong argument; here it is the run that went wrong
             z = found[batch.index] if self.consistency else found
             if self.consistency:
                 prototypes = class_prototypes(z, batch.y)
-                guesses.append(prototypes.logits(found[material.seen], self.temperature).softmax(-1))
+                guesses.append(prototypes.logits(found[visible.visible_items], self.temperature).softmax(-1))
             losses.append(criterion(normalize_rows(z) if self.unit else z, batch.y))
         total = torch.stack(losses).mean()
         return total + self.consistency * consistency(guesses, sharpening=self.sharpening) if guesses else total
@@ -256,6 +256,6 @@ class Prototype(AbstractLabelled):
 
         return PrototypeLoss(self.temperature)
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return what only agreement of views asks for, where it has no weight."""
-        return {name: why for name, why in super().idle().items() if name != "temperature"}
+        return {name: why for name, why in super().unused_fields().items() if name != "temperature"}

@@ -69,9 +69,9 @@ class EmbeddingRecipe(AbstractRecipe):
         """The encoder and the objective."""
         return {"encoder": self.encoder, "objective": self.objective}
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return which fields decide nothing while the others are as they are: name -> why."""
-        found = super().idle()
+        found = super().unused_fields()
         if not self.objective.labelled:
             found |= dict.fromkeys(("ways", "shots"), f"{self.name!r} takes no labels, and all nodes in every step")
         elif not self.ways:
@@ -91,17 +91,17 @@ class EmbeddingRecipe(AbstractRecipe):
 
     def module(self, in_channels: int, graph: tuple[Any, ...] = ()) -> nn.Module:
         """Return what is trained: a freshly drawn encoder, and what the objective puts around it."""
-        return self.objective.around(self.encoder.module(in_channels, self.dim, graph), self.dim)
+        return self.objective.wrap(self.encoder.module(in_channels, self.dim, graph), self.dim)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields that decide something in one flat table: what a record says and a TOML file may hold."""
         return {"loss": self.name, "model": self.encoder.name, **super().as_dict()}
 
-    def own(self) -> dict[str, Any]:
+    def own_fields(self) -> dict[str, Any]:
         """Return the fields that stand here and in no part."""
-        return {name: value for name, value in super().own().items() if name != "level"}
+        return {name: value for name, value in super().own_fields().items() if name != "level"}
 
-    def over(self, encoder: ModelRecipe) -> EmbeddingRecipe:
+    def with_encoder(self, encoder: ModelRecipe) -> EmbeddingRecipe:
         """Return this recipe over another encoder."""
         return dataclasses.replace(self, encoder=encoder)
 
@@ -153,7 +153,7 @@ EMBEDDINGS: dict[str, EmbeddingRecipe] = {
 """Named recipes. Of those with labels, hops, decay, width, margins and temperatures were chosen by validation MAP@R on
 Cora and CiteSeer together; those without have their authors' values for Cora."""
 
-ENCODERS = {**{name: each.of_model() for name, each in RECIPES.items()}, "grand": GRAND}
+ENCODERS = {**{name: each.model_recipe() for name, each in RECIPES.items()}, "grand": GRAND}
 """The encoders an embedding may stand on: every recipe of a classifier, its last layer as wide as the embedding."""
 
 
@@ -184,9 +184,9 @@ def embedding_recipe(
                 f"`loss` {loss!r} draws views of one graph's nodes; for whole graphs take one with labels."
             )
         made = dataclasses.replace(made, encoder=OF_GRAPHS, level="graph")
-        made = made.merged({"steps": 10, "ways": 8, "shots": 32, "views": 1, "consistency": 0.0})
+        made = made.merge_fields({"steps": 10, "ways": 8, "shots": 32, "views": 1, "consistency": 0.0})
     if model is not None:
-        made = made.over(_encoder(made, ENCODERS[member("model", model, ENCODERS)]))
+        made = made.with_encoder(_encoder(made, ENCODERS[member("model", model, ENCODERS)]))
     return made.with_(fields_of("overrides", overrides))
 
 

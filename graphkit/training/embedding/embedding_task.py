@@ -32,12 +32,12 @@ class EmbeddingTask:
     Args:
         task: embeds items and holds labels.
         items: number of items.
-        seen: the items that a loss without labels may look at, ``[seen]``: all of them in the transductive setting.
+        visible_items: those that a loss without labels may look at, ``[visible]``: all if transductive.
     """
 
     task: AbstractTask
     items: int
-    seen: Tensor
+    visible_items: Tensor
 
     @property
     def train(self) -> LabelledItems:
@@ -51,7 +51,7 @@ class EmbeddingTask:
 
     def embed(self, model: Callable[..., Tensor], index: Tensor | None = None) -> Tensor:
         """Return the embeddings of some items, or of all, ``[items, dim]``."""
-        every = torch.arange(self.items, device=self.seen.device) if index is None else index
+        every = torch.arange(self.items, device=self.visible_items.device) if index is None else index
         return self.task.logits(model, every)
 
     @cached_property
@@ -60,16 +60,20 @@ class EmbeddingTask:
         if not isinstance(self.task, NodeTask):
             raise ValueError("views are drawn of the nodes of one graph; a set of graphs has none.")
         whole = View(self.task.x, *self.task.graph)
-        if len(self.seen) == self.items:
+        if len(self.visible_items) == self.items:
             return whole
         edge_index, edge_weight = subgraph(
-            self.seen, whole.edge_index, whole.edge_weight, relabel_nodes=True, num_nodes=self.items
+            self.visible_items, whole.edge_index, whole.edge_weight, relabel_nodes=True, num_nodes=self.items
         )
         x = whole.x
-        x = sparse_features(x.to_dense()[self.seen]) if isinstance(x, SparseOperator) else x[self.seen]
+        x = (
+            sparse_features(x.to_dense()[self.visible_items])
+            if isinstance(x, SparseOperator)
+            else x[self.visible_items]
+        )
         return View(x, edge_index, edge_weight)
 
-    def without(self, classes: Tensor) -> EmbeddingTask:
+    def drop_classes(self, classes: Tensor) -> EmbeddingTask:
         """Return the same items without the labels of some classes, for a class-disjoint protocol."""
         train, validation = (_drop_classes(rows, classes) for rows in (self.train, self.validation))
         task = dataclasses.replace(self.task, train=train, validation=validation)  # type: ignore[type-var]
@@ -90,9 +94,9 @@ class EmbeddingSetup:
     """One study, ready to be run with any seed.
 
     Args:
-        material: what training and selection see.
-        whole: the same items as they are embedded in the end; in the transductive setting the same object.
-        examination: what is measured then.
+        visible: what training and selection see.
+        full_graph: the same items as they are embedded in the end; in the transductive setting the same object.
+        evaluator: what is measured then.
         raw: features of the items ``[items, features]``, the first baseline.
         y: labels of all items ``[items]``, also of those that are not examined.
         facts: the data set of the record.
@@ -101,9 +105,9 @@ class EmbeddingSetup:
         parts: of several graphs the name and the number of nodes of each, in their order.
     """
 
-    material: EmbeddingTask
-    whole: EmbeddingTask
-    examination: EmbeddingEvaluator
+    visible: EmbeddingTask
+    full_graph: EmbeddingTask
+    evaluator: EmbeddingEvaluator
     raw: Tensor
     y: Tensor
     facts: DatasetFacts
@@ -140,14 +144,14 @@ def node_setting(
     task, _ = prepare(data, recipe.encoder, device, dtype)
     nodes, parts = data.num_nodes, data.get("parts") or {}
     whole = EmbeddingTask(task, nodes, torch.arange(nodes, device=device))
-    material = whole
+    visible = whole
     if inductive:
-        material = _without_test(data, recipe, device, dtype)
+        visible = _without_test(data, recipe, device, dtype)
     y, notes = data.y.cpu().long().clone(), []
     train, test = data.train_mask.cpu(), data.test_mask.cpu()
     if disjoint:
         novel = _novel_classes(y, disjoint)
-        material = material.without(novel)
+        visible = visible.drop_classes(novel)
         unseen = torch.isin(y, novel)
         y[~unseen] = -1
         test = unseen if data.get("held_out") is None else unseen & test  # none of them gave a label
@@ -167,11 +171,11 @@ def node_setting(
     )
     exclude = torch.cat([data.edge_index, data.edge_index.flip(0)], dim=1).cpu() if without_neighbours else None
     tuned = None if recipe.objective.labelled or disjoint else data.val_mask.cpu()
-    examination = EmbeddingEvaluator(
+    evaluator = EmbeddingEvaluator(
         y, train, test, exclude, bool(disjoint), tuned, data.part.cpu() if parts else None, tuple(parts)
     )
     raw, classes = data.x.to_dense(), data.y.cpu().long()
-    return EmbeddingSetup(material, whole, examination, raw, classes, facts, protocol, parts=parts)
+    return EmbeddingSetup(visible, whole, evaluator, raw, classes, facts, protocol, parts=parts)
 
 
 def training_view(data: Data, *, inductive: bool = False, disjoint: int | Sequence[int] = 0) -> Data:

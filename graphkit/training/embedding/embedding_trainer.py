@@ -53,25 +53,25 @@ class EmbeddingEpoch(NamedTuple):
 class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
     """One encoder on its way from drawn to selected.
 
-    It never sees a test label: ``material`` holds none.
+    It never sees a test label: ``visible`` holds none.
 
     Args:
         module: a freshly drawn encoder, on the CPU.
-        material: items, training and validation labels.
+        visible: items, training and validation labels.
         recipe: objective, rates, selection.
         fabric: puts model and optimiser on their device and in their precision.
     """
 
     figures = EmbeddingEpoch
 
-    def __init__(self, module: nn.Module, material: EmbeddingTask, recipe: EmbeddingRecipe, fabric: Fabric) -> None:
-        self.material, self.recipe = material, recipe
+    def __init__(self, module: nn.Module, visible: EmbeddingTask, recipe: EmbeddingRecipe, fabric: Fabric) -> None:
+        self.visible, self.recipe = visible, recipe
         module = module.to(fabric.device)
         encoder = recipe.objective.encoder(module)
         super().__init__(module, recipe.encoder.parameter_groups(module, encoder), recipe.encoder.lr, fabric)
-        labels = [material.validation.y, material.train.y]
-        self._labelled = LabelledItems(torch.cat([material.validation.index, material.train.index]), torch.cat(labels))
-        self._queries = torch.arange(len(material.validation.y))
+        labels = [visible.validation.y, visible.train.y]
+        self._labelled = LabelledItems(torch.cat([visible.validation.index, visible.train.index]), torch.cat(labels))
+        self._queries = torch.arange(len(visible.validation.y))
 
     @property
     def finished(self) -> bool:
@@ -83,7 +83,7 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
     def run_epoch(self, number: int) -> EmbeddingEpoch:
         """Take the steps of an epoch and look at the validation items."""
         losses = torch.stack([self._step(*drawn) for drawn in enumerate(self._batches(), start=1)])
-        z = self._embed(self._labelled.index, self.material)
+        z = self._embed(self._labelled.index, self.visible)
         loss = float(losses.double().mean())
         if not bool(z.isfinite().all()):
             return EmbeddingEpoch(number, loss, math.nan)
@@ -97,27 +97,27 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
         """Return whether selection prefers an epoch; of equal ones the earlier stays."""
         return self.recipe.select == "last" or epoch.validation_map > best.validation_map
 
-    def drawn(self, material: EmbeddingTask) -> Tensor:
+    def initial_embeddings(self, visible: EmbeddingTask) -> Tensor:
         """Return the embeddings of all items as the model is now, before its first step that of the drawn encoder."""
-        return self._embed(None, material)
+        return self._embed(None, visible)
 
-    def embeddings(self, material: EmbeddingTask | None = None) -> Tensor:
+    def embeddings(self, visible: EmbeddingTask | None = None) -> Tensor:
         """Return the selected encoder's embeddings of all items, and leave the model with the selected weights.
 
         Args:
-            material: other items, or the same in another graph; by default those trained on.
+            visible: other items, or the same in another graph; by default those trained on.
 
         Raises:
             TrainingError: if weights or embeddings are not finite.
         """
         self.select()
-        z = self._embed(None, material or self.material)
+        z = self._embed(None, visible or self.visible)
         require_finite("the embeddings", [z])
         return z
 
     def _batches(self) -> Iterator[LabelledItems]:
         """Yield the labelled items of each step of an epoch."""
-        rows, recipe = self.material.train, self.recipe
+        rows, recipe = self.visible.train, self.recipe
         if not recipe.ways:
             for _ in range(recipe.steps):
                 yield rows
@@ -132,17 +132,17 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
         progress = (len(self.history) + number / self.recipe.steps) / self.recipe.epochs
         self.model.train()
         self.optimizer.zero_grad()
-        loss = self.recipe.objective.loss(self.model, self.material, batch)
+        loss = self.recipe.objective.loss(self.model, self.visible, batch)
         self.fabric.backward(loss)
         self.optimizer.step()
-        self.recipe.objective.stepped(self.model, progress)
+        self.recipe.objective.after_step(self.model, progress)
         return loss.detach()
 
-    def _embed(self, index: Tensor | None, material: EmbeddingTask) -> Tensor:
+    def _embed(self, index: Tensor | None, visible: EmbeddingTask) -> Tensor:
         """Return embeddings without dropout and gradient."""
         self.model.eval()
         with torch.no_grad():
-            return material.embed(self.model, index)
+            return visible.embed(self.model, index)
 
     def _validation_map(self, z: Tensor) -> float:
         """Return how well the labelled items answer the validation items."""

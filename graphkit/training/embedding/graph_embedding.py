@@ -88,7 +88,7 @@ def graph_setting(
     y = graph_classes(graphs)
     train, validation = (_rows(mask, y, device) for mask in (split.train, split.val))
     task = GraphsTask(graphs.to(device), dtype, train, validation, int(y.max()) + 1)
-    material = EmbeddingTask(task, len(graphs), torch.arange(len(graphs), device=device))
+    visible = EmbeddingTask(task, len(graphs), torch.arange(len(graphs), device=device))
     facts = DatasetFacts(
         name=graphs.card.name if graphs.card else "unnamed",
         sha256=graphs_sha256(graphs),
@@ -113,10 +113,8 @@ def graph_setting(
         metric=MEASURED,
         items="graphs",
     )
-    examination = EmbeddingEvaluator(y, split.train, split.test, same_graphs(graphs))
-    return EmbeddingSetup(
-        material, material, examination, descriptors(graphs, split.train), y, facts, protocol, "graph"
-    )
+    evaluator = EmbeddingEvaluator(y, split.train, split.test, same_graphs(graphs))
+    return EmbeddingSetup(visible, visible, evaluator, descriptors(graphs, split.train), y, facts, protocol, "graph")
 
 
 def graph_encoder(recipe: EmbeddingRecipe, in_channels: int) -> nn.Module:

@@ -134,7 +134,7 @@ def embed(
     if len({recipe.name, *(each.name for each in beside)}) <= len(beside):
         raise ValueError(f"`beside` must name each once, and not {recipe.name!r} itself.")
     on_disk = not isinstance(data, GraphSet) and data.get("store") is not None
-    recipe = recipe.over(recipe.encoder.decided(on_disk=on_disk))
+    recipe = recipe.with_encoder(recipe.encoder.resolve(on_disk=on_disk))
     divided = [data] if splits is None else [_with_split(data, split) for split in splits]
 
     def setting(each: Data | GraphSet, chosen: EmbeddingRecipe) -> EmbeddingSetup:
@@ -229,17 +229,17 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
     def start(self, unit: SeedUnit) -> EmbeddingTrainer:
         """Return the trainer of a freshly drawn encoder, whose embeddings stand beside what it becomes."""
         setting = self.settings[unit.seed]
-        task, graphs = setting.material.task, setting.level == "graph"
+        task, graphs = setting.visible.task, setting.level == "graph"
         module = graph_encoder(self.recipe, task.channels) if graphs else self.recipe.module(task.channels, task.graph)
-        trainer = EmbeddingTrainer(module, setting.material, self.recipe, self.fabric)
-        self._drawn = trainer.drawn(setting.whole)
+        trainer = EmbeddingTrainer(module, setting.visible, self.recipe, self.fabric)
+        self._drawn = trainer.initial_embeddings(setting.full_graph)
         return trainer
 
     def finish(self, unit: SeedUnit, trainer: EmbeddingTrainer, seconds: Seconds) -> EmbeddingResult:
         """Examine the selected embedding and what stands beside it: the first look at test labels."""
         seed, setting = unit.seed, self.settings[unit.seed]
-        z = trainer.embeddings(setting.whole).float().cpu()
-        examined = setting.examination
+        z = trainer.embeddings(setting.full_graph).float().cpu()
+        examined = setting.evaluator
         if id(setting) not in self._raw:  # the same for all seeds of one split
             self._raw[id(setting)] = examined.figures(setting.raw, probes=self.probes)
         assert self._drawn is not None
@@ -319,9 +319,9 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             seeds=results,
             embeddings=tuple(self.embeddings[seed] for seed in seeds),
             raw=first.raw,
-            y=first.examination.y,
-            test=first.examination.test,
-            exclude=first.examination.exclude,
+            y=first.evaluator.y,
+            test=first.evaluator.test,
+            exclude=first.evaluator.exclude,
             put_aside=found.put_aside,
         )
 

@@ -84,9 +84,9 @@ class SavedEmbeddings:
         if tensors.keys() != {"z", "y"} or not isinstance(about, dict):
             raise ValueError(f"{str(path)!r} holds no embeddings but {', '.join(sorted(tensors))}.")
         if "sha256" not in about:
-            raise ValueError(f"{damage_message(path, add_checksum=False)}; remove it and embed again.")
+            raise ValueError(f"{damage_message(path, sealed=False)}; remove it and embed again.")
         if about.pop("sha256") != _digest(tensors, about):
-            raise ValueError(f"{damage_message(path, add_checksum=True)}; remove it and embed again.")
+            raise ValueError(f"{damage_message(path, sealed=True)}; remove it and embed again.")
         return cls(tensors["z"], tensors["y"], about)
 
 

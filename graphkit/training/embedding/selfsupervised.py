@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 class AbstractSelfSupervised(AbstractEmbeddingObjective):
-    """What views of a graph, or of its nodes, are to agree on. Those that are one supply :meth:`around`."""
+    """What views of a graph, or of its nodes, are to agree on. Those that are one supply :meth:`wrap`."""
 
     labelled: ClassVar[bool] = False
 
     @abstractmethod
-    def around(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
+    def wrap(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
         """Return the method around a freshly drawn encoder with ``channels`` outputs."""
 
     def encoder(self, module: Any) -> Any:
         """Return the encoder in a method."""
         return module.encoder
 
-    def loss(self, model: Any, material: EmbeddingTask, batch: LabelledItems) -> Tensor:
+    def loss(self, model: Any, visible: EmbeddingTask, batch: LabelledItems) -> Tensor:
         """Return the loss on views of what may be seen, drawn by the process's own generator."""
         import torch
 
-        return model.loss(material.view, torch.default_generator)
+        return model.loss(visible.view, torch.default_generator)
 
     def report(self, z: Tensor, y: Tensor) -> Telemetry:
         """Return how classes lie that the loss knows nothing of, by direction."""
@@ -45,7 +45,7 @@ class AbstractSelfSupervised(AbstractEmbeddingObjective):
 
         return telemetry(normalize_rows(z), y)
 
-    def stepped(self, model: Any, progress: float) -> None:
+    def after_step(self, model: Any, progress: float) -> None:
         """Let the method do what follows a step."""
         model.after_step(progress)
 
@@ -58,7 +58,7 @@ class CCASSGObjective(AbstractSelfSupervised):
     feature_mask: Rate = 0.1
     decorrelation: NonNegative = 1e-3
 
-    def around(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
+    def wrap(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
         """Return the method."""
         from graphkit import contrastive
 
@@ -70,7 +70,7 @@ class CCASSGObjective(AbstractSelfSupervised):
 class DGIObjective(AbstractSelfSupervised):
     """Nodes of the graph are told from those of a shuffled one: :class:`graphkit.contrastive.DGI`."""
 
-    def around(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
+    def wrap(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
         """Return the method."""
         from graphkit import contrastive
 
@@ -114,7 +114,7 @@ class GRACEObjective(AbstractTwoViews):
     tau: LearningRate = 0.4
     projector: Positive = 128
 
-    def around(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
+    def wrap(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
         """Return the method."""
         from graphkit import contrastive
 
@@ -135,7 +135,7 @@ class BGRLObjective(AbstractTwoViews):
     momentum: Rate = 0.99
     predictor: Positive = 512
 
-    def around(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
+    def wrap(self, encoder: nn.Module, channels: int) -> AbstractSelfSupervision:
         """Return the method."""
         from graphkit import contrastive
 

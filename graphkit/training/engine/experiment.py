@@ -187,10 +187,10 @@ def run_experiment(
         Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``store``.
     """
     session = _Session(experiment, store, reporter, world)
-    with session.opened(resume=resume):
+    with session.open_run(resume=resume):
         for units in session.rounds():
             for unit in units:
-                if session.recalled(unit):
+                if session.recall_unit(unit):
                     continue
                 with rng_seed(unit.seed, experiment.device):
                     trainer = session.start(unit)
@@ -217,7 +217,7 @@ class _Session(Generic[U, R]):
         self._before, self._began = Seconds(), Seconds()
 
     @contextmanager
-    def opened(self, *, resume: bool) -> Iterator[None]:
+    def open_run(self, *, resume: bool) -> Iterator[None]:
         """Hold the folder in a block and take up what lies there; hear of signals, unless nothing is kept."""
         if self.store is None:
             yield
@@ -245,7 +245,7 @@ class _Session(Generic[U, R]):
             place = start + self.world.rank
             yield groups[place] if place < len(groups) else []
 
-    def recalled(self, unit: U) -> bool:
+    def recall_unit(self, unit: U) -> bool:
         """Return whether a unit is finished already, and tell of it."""
         if unit.key not in self.experiment.done or not self.experiment.recall(unit, self._read):
             return False

@@ -42,16 +42,16 @@ class AbstractOptions:
         """Return the fields by name."""
         return dataclasses.asdict(self)  # type: ignore[call-overload]
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return which fields decide nothing while the others are as they are: name -> why."""
         return {}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields that decide something: what a record says and a file of settings may hold."""
-        idle = self.idle()
+        idle = self.unused_fields()
         return {name: value for name, value in self.options().items() if name not in idle}
 
-    def replaced(self, overrides: Mapping[str, Any]) -> Self:
+    def replace_fields(self, overrides: Mapping[str, Any]) -> Self:
         """Return these with fields replaced that are there.
 
         Raises:
@@ -59,15 +59,15 @@ class AbstractOptions:
         """
         return type(self)(**{**self.options(), **overrides})
 
-    def merged(self, overrides: Mapping[str, Any]) -> Self:
+    def merge_fields(self, overrides: Mapping[str, Any]) -> Self:
         """Return what ``with_`` does; fields that decide nothing are let be."""
         overrides, known = fields_of("overrides", overrides), self.options()
         for name in overrides:
             if name not in known:
-                deciding = [each for each in known if each not in self.idle()]
+                deciding = [each for each in known if each not in self.unused_fields()]
                 raise ValueError(f"`{name}` is no field of {self.title}. {suggestion(name, deciding)}")
         try:
-            return self.replaced(overrides)
+            return self.replace_fields(overrides)
         except ValidationError as error:
             raise ValueError(first_fault(error)) from None
 
@@ -89,8 +89,8 @@ class AbstractOptions:
             Traceback (most recent call last):
             ValueError: `hidden` decides nothing in the recipe 'jacobi': `perceptron` is false.
         """
-        made = self.merged(overrides)
-        for name, why in made.idle().items():
+        made = self.merge_fields(overrides)
+        for name, why in made.unused_fields().items():
             if name in overrides:
                 raise ValueError(f"`{name}` decides nothing in {made.title}: {why}.")
         return made

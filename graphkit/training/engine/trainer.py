@@ -120,7 +120,7 @@ class Trainer(AbstractTrainer[E]):
             if not math.isfinite(self.losses(epoch)):
                 kept = f"the best before it was epoch {self.best[0]}" if self.best else "no epoch was good"
                 raise TrainingError(f"the loss is not finite in epoch {number} ({kept}); try a smaller `lr`.")
-            self._initial.moved()  # lets go of its copies as soon as it can
+            self._initial.has_changed()  # lets go of its copies as soon as it can
             self.on_epoch_end(epoch)
             if self.best is None or self.better(epoch, self.best):
                 self.best = epoch

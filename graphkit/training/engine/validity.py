@@ -22,7 +22,7 @@ class InitialParameters:
     def __init__(self, module: nn.Module) -> None:
         self._pairs = [(now, now.detach().clone()) for now in module.parameters() if now.requires_grad]
 
-    def moved(self) -> bool:
+    def has_changed(self) -> bool:
         """Return whether some parameter has changed since; a model that has none counts as moved."""
         if any(not torch.equal(now, before) for now, before in self._pairs):
             self._pairs = []  # the answer stays, the copies need not
@@ -34,7 +34,7 @@ class InitialParameters:
         Raises:
             TrainingError: naming the training.
         """
-        if not self.moved():
+        if not self.has_changed():
             raise TrainingError(
                 f"{training} changed no parameter of the model, so there is no result; look at `lr`, `batch` and the "
                 "training items."

@@ -68,7 +68,7 @@ class Ridge(AbstractMethod):
     spread: LearningRate = 0.3
     intercept: Switch | Literal["chosen"] = False
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return what says how much unlabelled rows count, where they do not."""
         return {} if self.unlabelled else dict.fromkeys(("weight", "spread"), "`unlabelled` is false")
 
@@ -145,7 +145,7 @@ class Classifier(AbstractMethod):
         """Length of a row."""
         return self.scale
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return what is not done: the training of the classifier, or the steps on a support."""
         found = {} if self.pretrained else {"epochs": "`pretrained` is false"}
         if self.adaptation == "prototypes":

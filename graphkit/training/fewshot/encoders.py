@@ -65,13 +65,13 @@ class Encoders:
     @property
     def recipes(self) -> dict[str, EmbeddingRecipe]:
         """The recipe of each loss."""
-        return {loss: embedding_recipe(loss).merged(self._fields_of(loss)) for loss in self.losses}
+        return {loss: embedding_recipe(loss).merge_fields(self._fields_of(loss)) for loss in self.losses}
 
     def _why_idle(self, loss: str, name: str) -> str | None:
         """Return why a field decides nothing in the encoder of a loss, ``None`` where it does."""
         made = self.recipes[loss]
         used = {*made.encoder.model.options(), *made.objective.options(), *USED}
-        return made.idle().get(name) or (None if name in used else ELSEWHERE)
+        return made.unused_fields().get(name) or (None if name in used else ELSEWHERE)
 
     def _fields_of(self, loss: str) -> dict[str, Any]:
         """Return those of all losses, and those of this one over them."""

@@ -49,7 +49,7 @@ class LearnerTrainer(AbstractTrainer[MetaStep]):
             TrainingError: if a step left parameters that are not finite.
         """
         for step in self._meta.steps():
-            self._initial.moved()  # lets go of its copies as soon as it can
+            self._initial.has_changed()  # lets go of its copies as soon as it can
             require_finite("the learner's parameters", self.learner.parameters())
             self.best = self.history[self._meta.chosen - 1] if self._meta.chosen else None
             yield step
@@ -95,7 +95,7 @@ class PrototypicalNet(AbstractMethod):
     batch: Positive = 8
     lr: LearningRate = 0.01
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return what nothing is trained by, and the width of a perceptron that is not there."""
         found = dict.fromkeys(("batch", "lr"), "`steps` is 0") if not self.steps else {}
         return found | (dict.fromkeys(("hidden", "scale"), "`model` is 'weights'") if self.model == "weights" else {})
@@ -178,7 +178,7 @@ class MetaLearnt(AbstractMethod):
         """Order of the gradients through the inner loop."""
         return 1 if self.learner in ("fomaml", "reptile") else 2
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return what other learners have, and what no step needs."""
         head = "only protomaml's head is made of prototypes"
         found = dict.fromkeys(("model", "temperature", "unlabelled"), head) if self.learner != "protomaml" else {}

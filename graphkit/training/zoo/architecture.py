@@ -122,7 +122,7 @@ class AbstractStack(AbstractArchitecture):
     def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one, for ``graph``."""
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return what is between layers, where there is but one."""
         if not self.single:
             return {}

@@ -77,14 +77,14 @@ class GraphGIN(AbstractGraphStack):
 
         from graphkit.nn import GINConv, GINEConv
 
-        def made(i: int, o: int) -> nn.Module:
+        def build(i: int, o: int) -> nn.Module:
             between = self.expansion * o
             layer = GINEConv if molecules else GINConv
             return layer(
                 Sequential(Linear(i, between), BatchNorm1d(between), ReLU(), Linear(between, o)), train_eps=True
             )
 
-        return made
+        return build
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -80,9 +80,9 @@ class GAT(AbstractEdgeStack):
     last_heads: Positive = 1
     attention_dropout: Rate = 0.6
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return what one layer has not: several heads side by side, and what is between layers."""
-        return super().idle() | ({"heads": "one layer has `last_heads`"} if self.single else {})
+        return super().unused_fields() | ({"heads": "one layer has `last_heads`"} if self.single else {})
 
     def convs(self, graph: tuple[Any, ...]) -> tuple[Conv, Conv]:
         """Return the makers of the hidden layers and of the last one.
@@ -99,10 +99,10 @@ class GAT(AbstractEdgeStack):
                 raise ValueError(f"`hidden` must be a multiple of `heads` ({self.heads}), got {o}.")
             return layer(i, o // self.heads, heads=self.heads, dropout=self.attention_dropout)
 
-        def averaged(i: int, o: int) -> nn.Module:
+        def mean_neighbours(i: int, o: int) -> nn.Module:
             return layer(i, o, heads=self.last_heads, concat=False, dropout=self.attention_dropout)
 
-        return side_by_side, averaged
+        return side_by_side, mean_neighbours
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -177,14 +177,14 @@ class DeepGCN(AbstractArchitecture):
 
         from graphkit.nn import Encoder, GCNConv, SeparatedConv
 
-        def separated(i: int, o: int) -> nn.Module:
+        def separate(i: int, o: int) -> nn.Module:
             return SeparatedConv(GCNConv(i, o), i, o)
 
         return Encoder(
             in_channels,
             self.hidden,
             out_channels,
-            conv=separated if self.separated else GCNConv,
+            conv=separate if self.separated else GCNConv,
             last=Linear,
             layers=self.layers + 1,
             dropout=self.dropout,

@@ -64,7 +64,7 @@ class Polynomial(AbstractArchitecture):
         """Whether its first map is all there is beside the filter, which has a decay of its own."""
         return not self.perceptron
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return what other bases have, and the width of a perceptron that is not there."""
         damped = self.basis == "jacobi" and self.alpha > 0
         asked = {
@@ -93,7 +93,7 @@ class Polynomial(AbstractArchitecture):
             per_channel=self.per_channel,
             a=self.a,
             b=self.b,
-            alpha=(None if "alpha" in self.idle() else self.alpha) or None,
+            alpha=(None if "alpha" in self.unused_fields() else self.alpha) or None,
             zoom=self.zoom,
             degree=self.degree or None,
             linear=False,

@@ -59,11 +59,11 @@ class AbstractRecipe(AbstractOptions):
         """The parts, by the field that holds them."""
         return {}
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return which fields decide nothing while the others are as they are: name -> why."""
-        return {name: why for part in self.parts.values() for name, why in part.idle().items()}
+        return {name: why for part in self.parts.values() for name, why in part.unused_fields().items()}
 
-    def own(self) -> dict[str, Any]:
+    def own_fields(self) -> dict[str, Any]:
         """Return the fields that stand here and in no part."""
         apart = ("name", *self.parts)
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in apart}
@@ -71,13 +71,13 @@ class AbstractRecipe(AbstractOptions):
     def options(self) -> dict[str, Any]:
         """Return all fields by name, those of the parts first."""
         of_parts = {name: value for part in self.parts.values() for name, value in part.options().items()}
-        return of_parts | self.own()
+        return of_parts | self.own_fields()
 
-    def replaced(self, overrides: Mapping[str, Any]) -> Self:
+    def replace_fields(self, overrides: Mapping[str, Any]) -> Self:
         """Return this recipe with fields replaced that are there, each where it stands."""
-        own = self.own()
+        own = self.own_fields()
         parts = {
-            field: part.replaced({name: value for name, value in overrides.items() if name in part.options()})
+            field: part.replace_fields({name: value for name, value in overrides.items() if name in part.options()})
             for field, part in self.parts.items()
         }
         own |= {name: value for name, value in overrides.items() if name in own}
@@ -111,9 +111,9 @@ class ModelRecipe(AbstractRecipe):
         """The model."""
         return {"model": self.model}
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return which fields decide nothing while the others are as they are: name -> why."""
-        found = super().idle()
+        found = super().unused_fields()
         if self.l2 == 0:
             found["l2_on"] = "`l2` is 0"
         elif self.model.single:
@@ -136,7 +136,7 @@ class ModelRecipe(AbstractRecipe):
         """
         return self.model.module(in_channels, out_channels, graph)
 
-    def decided(self, *, on_disk: bool) -> Self:
+    def resolve(self, *, on_disk: bool) -> Self:
         """Return this recipe with what is left to the data decided: what a run of it does, and its record says.
 
         Args:
@@ -144,7 +144,7 @@ class ModelRecipe(AbstractRecipe):
 
         Example:
             >>> from graphkit.training import recipe
-            >>> [recipe("gcn").decided(on_disk=there).row_normalise for there in (False, True)]
+            >>> [recipe("gcn").resolve(on_disk=there).row_normalise for there in (False, True)]
             [True, False]
         """
         return dataclasses.replace(self, row_normalise=not on_disk) if self.row_normalise == "auto" else self
@@ -209,9 +209,9 @@ class Recipe(ModelRecipe):
     sharpening: LearningRate = 0.5
     select: Literal["accuracy", "loss", "last"] = "accuracy"
 
-    def idle(self) -> dict[str, str]:
+    def unused_fields(self) -> dict[str, str]:
         """Return which fields decide nothing while the others are as they are: name -> why."""
-        found, items = super().idle(), self.model.items
+        found, items = super().unused_fields(), self.model.items
         if items != "nodes":
             alone = f"{items} do not depend on each other"
             found |= dict.fromkeys(("fan_out", "home", "views"), alone)
@@ -246,7 +246,7 @@ class Recipe(ModelRecipe):
         }
         return rules[self.select]
 
-    def of_model(self) -> ModelRecipe:
+    def model_recipe(self) -> ModelRecipe:
         """Return how the model alone is made and moved, without the loop."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(ModelRecipe)}
         return ModelRecipe(**fields)

@@ -20,8 +20,8 @@ def test_a_zero_row_has_no_slope_that_ends_a_training(name):
     z.requires_grad_()
     rows = torch.arange(9)
     batch = SimpleNamespace(index=rows, y=rows % 3)
-    material = SimpleNamespace(embed=lambda model, index: z, seen=rows)
+    visible = SimpleNamespace(embed=lambda model, index: z, seen=rows)
     objective = embedding_recipe(name, {"views": 2, "consistency": 0.5}).objective
-    loss = objective.loss(None, material, batch)
+    loss = objective.loss(None, visible, batch)
     assert torch.autograd.grad(loss, z)[0].abs().max() < 1e3
     assert objective.report(z.detach() * 2.0**-60, batch.y) == objective.report(z.detach(), batch.y)

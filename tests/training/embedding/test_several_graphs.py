@@ -113,8 +113,8 @@ def test_unlabelled_nodes_of_a_graph_that_is_held_out_are_not_seen_either(graphs
         graphs["c"][name] = graphs["c"][name] & (graphs["c"].y >= 0)
     union = disjoint_union(graphs, held_out="c")
     setting = node_setting(union, SHORT, torch.device("cpu"), torch.float32, inductive=True)
-    assert setting.material.seen.tolist() == list(range(120))
-    assert setting.examination.test.sum() == 30
+    assert setting.visible.visible_items.tolist() == list(range(120))
+    assert setting.evaluator.test.sum() == 30
 
 
 def test_classes_and_a_graph_may_be_unseen_at_once(graphs):

@@ -227,7 +227,7 @@ def _shorten(monkeypatch):
 
     full = encoders.embedding_recipe
     small = {"epochs": 2, "dim": 8, "hidden": 8}
-    monkeypatch.setattr(encoders, "embedding_recipe", lambda loss: full(loss).merged(small))
+    monkeypatch.setattr(encoders, "embedding_recipe", lambda loss: full(loss).merge_fields(small))
 
 
 def test_rows_are_averages_written_out():

@@ -35,7 +35,7 @@ def study() -> Any:
 
 
 def short(method: AbstractMethod) -> AbstractMethod:
-    return method.replaced({name: value for name, value in SHORT.items() if name in method.options()})
+    return method.replace_fields({name: value for name, value in SHORT.items() if name in method.options()})
 
 
 TRIED = {name: short(method) for name, method in METHODS.items()}
@@ -64,7 +64,7 @@ def outcome(method: AbstractMethod) -> Any:
 
 
 def restless(name: str, base: int) -> AbstractMethod:
-    return TRIED[name] if base < 0 else TRIED[name].replaced(RESTLESS[base])
+    return TRIED[name] if base < 0 else TRIED[name].replace_fields(RESTLESS[base])
 
 
 @functools.cache
@@ -115,9 +115,9 @@ def fault(name: str, field: str) -> str | None:
 @pytest.mark.parametrize("name", TRIED)
 def test_what_is_idle_is_refused_and_not_recorded(name):
     method = TRIED[name]
-    assert not method.idle().keys() & method.as_dict().keys()
-    assert method.idle().keys() <= method.options().keys()
-    for field, why in method.idle().items():
+    assert not method.unused_fields().keys() & method.as_dict().keys()
+    assert method.unused_fields().keys() <= method.options().keys()
+    for field, why in method.unused_fields().items():
         with pytest.raises(ValueError, match=f"`{field}` decides nothing in this learner") as caught:
             method.with_({field: method.options()[field]})
         assert why in str(caught.value)
