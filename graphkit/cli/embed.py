@@ -10,8 +10,8 @@ import click
 
 from graphkit._checks import member
 from graphkit.cli.dataset_argument import require_split
-from graphkit.cli.options import SEED, SPLIT, StudyOptions, require_random_split, study_options
-from graphkit.cli.output import debuggable, echo, fields, plural, report, say, table
+from graphkit.cli.options import SEED, SPLIT, StudyOptions, report, require_random_split, study_options
+from graphkit.cli.output import debuggable, echo, fields, plural, say, table
 from graphkit.cli.process import begin, preload
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.options import StudyOptions, rename_arguments, renamed_option, settings_of, study_options
-from graphkit.cli.output import debuggable, describe, echo, fields, plural, report, table
+from graphkit.cli.options import StudyOptions, rename_arguments, renamed_option, report, settings_of, study_options
+from graphkit.cli.output import debuggable, describe, echo, fields, plural, table
 from graphkit.cli.process import begin, preload
 
 if TYPE_CHECKING:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.output import Bar, Lines, say
+from graphkit.cli.output import Bar, Lines, Writable, drawing, report_errors, say, write_record
 from graphkit.cli.process import preload
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from graphkit.training import Reporter
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -259,3 +261,50 @@ def rename_arguments(options: Mapping[str, str]) -> Iterator[None]:
         if type(error) is not ValueError or text == str(error):
             raise
         raise ValueError(text) from error
+
+
+def report(
+    outcome: Any,
+    options: StudyOptions,
+    *,
+    record: Writable,
+    show: Callable[[], None],
+    draw: Callable[[], Figure],
+    left: str,
+    pictures: tuple[Path, Callable[[], Mapping[str, Figure]]] | None = None,
+) -> int:
+    """Write what was asked for, print the tables and what is left where, and return the exit code.
+
+    Args:
+        outcome: with what could not be kept, and what was put aside.
+        options: where the record and the picture go.
+        record: of the study.
+        show: prints its tables.
+        draw: makes the picture.
+        left: what lies in the folder of the run, and where that is.
+        pictures: a folder, and what makes those that lie in it, by file name.
+    """
+    # Files first: whoever reads our output may close it early (`| head`).
+    lost = [*outcome.faults, *write_record(record, options.json_path)]
+    try:
+        if options.picture is not None:
+            with drawing(options.picture, lost):
+                save_picture(draw(), options.picture)
+        if pictures is not None:
+            folder, make = pictures
+            with drawing(folder, lost):
+                for name, made in make().items():
+                    save_picture(made, folder / name)
+    finally:
+        show()
+    say(left)
+    if outcome.put_aside:
+        say(f"Another run lay there, unfinished or with other settings; it was put aside: {outcome.put_aside}")
+    return report_errors(lost)
+
+
+def save_picture(made: Figure, path: Path) -> None:
+    """Write a picture."""
+    from graphkit import viz
+
+    viz.save(made, path)

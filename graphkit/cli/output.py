@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,13 +13,11 @@ import click
 from graphkit._checks import printable
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from rich.console import Console
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
-    from graphkit.cli.options import StudyOptions
-    from graphkit.training.engine.experiment import Unit, UnitResult
+    from graphkit.training.engine.unit import Unit, UnitResult
 
 
 GAP, WRAPPED = 2, 30
@@ -31,7 +29,7 @@ debuggable = click.option("--debug", is_flag=True, expose_value=False, help="Sho
 """Accepted everywhere; ``main`` looks for it."""
 
 
-class Record(Protocol):
+class Writable(Protocol):
     """What a measurement leaves."""
 
     def write(self, path: Path) -> None:
@@ -74,7 +72,7 @@ def _tell_time() -> None:
     _shown = time.monotonic()
 
 
-def write_record(record: Record, path: Path | None) -> list[str]:
+def write_record(record: Writable, path: Path | None) -> list[str]:
     """Write a record and return what could not be written; one with no place left goes to the screen."""
     if path is None:
         return []
@@ -252,53 +250,6 @@ class Bar:
     def _show(self, unit: Unit, done: float, figure: str) -> None:
         self._progress.update(self._task, completed=done, total=unit.total, description=_which(unit), figure=figure)
         _tell_time()
-
-
-def report(
-    outcome: Any,
-    options: StudyOptions,
-    *,
-    record: Record,
-    show: Callable[[], None],
-    draw: Callable[[], Figure],
-    left: str,
-    pictures: tuple[Path, Callable[[], Mapping[str, Figure]]] | None = None,
-) -> int:
-    """Write what was asked for, print the tables and what is left where, and return the exit code.
-
-    Args:
-        outcome: with what could not be kept, and what was put aside.
-        options: where the record and the picture go.
-        record: of the study.
-        show: prints its tables.
-        draw: makes the picture.
-        left: what lies in the folder of the run, and where that is.
-        pictures: a folder, and what makes those that lie in it, by file name.
-    """
-    # Files first: whoever reads our output may close it early (`| head`).
-    lost = [*outcome.faults, *write_record(record, options.json_path)]
-    try:
-        if options.picture is not None:
-            with drawing(options.picture, lost):
-                save_picture(draw(), options.picture)
-        if pictures is not None:
-            folder, make = pictures
-            with drawing(folder, lost):
-                for name, made in make().items():
-                    save_picture(made, folder / name)
-    finally:
-        show()
-    say(left)
-    if outcome.put_aside:
-        say(f"Another run lay there, unfinished or with other settings; it was put aside: {outcome.put_aside}")
-    return report_errors(lost)
-
-
-def save_picture(made: Figure, path: Path) -> None:
-    """Write a picture."""
-    from graphkit import viz
-
-    viz.save(made, path)
 
 
 def describe(what: object, fields: Mapping[str, Any], usual: Mapping[str, Any]) -> str:

@@ -14,10 +14,11 @@ from graphkit.cli.options import (
     SMALL_EDGES,
     SPLIT,
     StudyOptions,
+    report,
     require_random_split,
     study_options,
 )
-from graphkit.cli.output import debuggable, describe, fields, plural, report, table
+from graphkit.cli.output import debuggable, describe, fields, plural, table
 from graphkit.cli.process import begin, preload
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from graphkit.training.classification.nested import nested_cross_validation
     from graphkit.training.classification.run_training import Outcome, SeedResult, train
     from graphkit.training.classification.tasks import LabelledItems, NodeTask, SignalTask
-    from graphkit.training.engine.experiment import Experiment, RunResult, Unit, run_experiment
+    from graphkit.training.engine.experiment import Experiment, RunResult, run_experiment
     from graphkit.training.engine.files import require_writable
     from graphkit.training.engine.interrupts import Interrupted, StopRequest, stop_request
     from graphkit.training.engine.protocol import DatasetFacts, Protocol
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from graphkit.training.engine.reporters import LoggerReporter, Reporter, Silence
     from graphkit.training.engine.store import RunStore
     from graphkit.training.engine.trainer import AbstractTrainer, Trainer
+    from graphkit.training.engine.unit import Unit
     from graphkit.training.engine.validity import TrainingError
     from graphkit.training.zoo import GAT, GCN, GIN, MLP, SAGE, Cheb
     from graphkit.training.zoo.recipes import Recipe, read_overrides
@@ -50,7 +51,8 @@ __getattr__ = deprecated_names(
             "classification.run_training": ["Outcome", "SeedResult", "train"],
             "classification.tasks": ["LabelledItems", "NodeTask", "SignalTask"],
             "classification.classification_trainer": ["ClassificationTrainer", "Epoch"],
-            "engine.experiment": ["Experiment", "RunResult", "Unit", "run_experiment"],
+            "engine.experiment": ["Experiment", "RunResult", "run_experiment"],
+            "engine.unit": ["Unit"],
             "engine.files": ["require_writable"],
             "engine.interrupts": ["Interrupted", "StopRequest", "stop_request"],
             "engine.protocol": ["DatasetFacts", "Protocol"],

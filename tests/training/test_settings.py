@@ -61,7 +61,7 @@ def settings():
         parts = [made, *made.parts.values()]
         parts += [each for part in made.parts.values() for each in getattr(part, "parts", {}).values()]
         for part in parts:
-            for field, value in (part.own() if isinstance(part, AbstractRecipe) else part.options()).items():
+            for field, value in (part.own_fields() if isinstance(part, AbstractRecipe) else part.options()).items():
                 if (type(part), field) not in seen and field not in made.unused_fields():
                     seen.add((type(part), field))
                     yield f"{name} {field}", value, functools.partial(set_field, made, field)

@@ -21,11 +21,12 @@ from graphkit.training.classification.tasks import LabelledItems
 from graphkit.training.engine.arguments import fields_of, require_reporter, require_run, require_seed, sequence
 from graphkit.training.engine.devices import fabric_on, own_device
 from graphkit.training.engine.distributed import IN_TURNS, init_world
-from graphkit.training.engine.experiment import Experiment, Seconds, Unit, run_experiment
+from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
 from graphkit.training.engine.protocol import Protocol as MeasuredUnder
 from graphkit.training.engine.records import Metric, Record, environment, metric
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import RunStore
+from graphkit.training.engine.unit import Unit
 from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:

@@ -21,11 +21,12 @@ from graphkit.training.classification.tasks import AbstractTask, LabelledItems, 
 from graphkit.training.engine.arguments import require_reporter, require_run, require_seeds, require_splits
 from graphkit.training.engine.devices import fabric_on, own_device
 from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, init_world
-from graphkit.training.engine.experiment import Experiment, Seconds, SeedUnit, run_experiment
+from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
 from graphkit.training.engine.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
 from graphkit.training.engine.records import Record, environment, metric
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import RunStore
+from graphkit.training.engine.unit import SeedUnit
 from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
-    from graphkit.training.embedding.embedding_task import EmbeddingSetup
+    from graphkit.training.embedding.embedding_setup import EmbeddingSetup
     from graphkit.training.zoo.recipes import Recipe
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from graphkit.data.graphset import graphs_sha256
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems, graph_classes
-from graphkit.training.embedding.embedding_task import MEASURED, EmbeddingSetup, EmbeddingTask
+from graphkit.training.embedding.embedding_setup import MEASURED, EmbeddingSetup
+from graphkit.training.embedding.embedding_task import EmbeddingTask
 from graphkit.training.embedding.evaluator import EmbeddingEvaluator
 from graphkit.training.engine.protocol import DatasetFacts, Protocol
 

@@ -25,17 +25,18 @@ from graphkit.training.embedding.embedding_results import (
     EmbeddingResult,
     telemetry_of,
 )
-from graphkit.training.embedding.embedding_task import EmbeddingSetup, node_setting, training_view
+from graphkit.training.embedding.embedding_setup import EmbeddingSetup, node_setting, training_view
 from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
 from graphkit.training.embedding.graph_embedding import graph_encoder, graph_setting
 from graphkit.training.embedding.saved import SavedEmbeddings
 from graphkit.training.engine.arguments import require_reporter, require_run, require_seeds, require_splits, sequence
 from graphkit.training.engine.devices import fabric_on, own_device
 from graphkit.training.engine.distributed import IN_TURNS, JobError, init_world
-from graphkit.training.engine.experiment import Experiment, RunResult, Seconds, SeedUnit, run_experiment
+from graphkit.training.engine.experiment import Experiment, RunResult, Seconds, run_experiment
 from graphkit.training.engine.records import Record, environment, metric
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import RunStore
+from graphkit.training.engine.unit import SeedUnit
 from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:

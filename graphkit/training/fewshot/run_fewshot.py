@@ -18,12 +18,13 @@ from graphkit._deprecated import deprecated_arguments
 from graphkit.meta import FewShotProtocol
 from graphkit.training.engine.arguments import fields_of, require_reporter, require_run, require_seed, sequence
 from graphkit.training.engine.distributed import World, init_world
-from graphkit.training.engine.experiment import Experiment, Seconds, Unit, run_experiment
+from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
 from graphkit.training.engine.protocol import fingerprint
 from graphkit.training.engine.records import environment, metric
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import RunStore
 from graphkit.training.engine.trainer import AbstractTrainer
+from graphkit.training.engine.unit import Unit
 from graphkit.training.fewshot.fewshot_results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.method import AbstractMethod, EvalOptions
 from graphkit.training.fewshot.named_methods import CHOICES, CHOSEN, METHODS

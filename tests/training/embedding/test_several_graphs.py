@@ -12,7 +12,7 @@ from graphkit.data import Split, disjoint_union, load
 from graphkit.metric import evaluate_retrieval
 from graphkit.training import recipe
 from graphkit.training.embedding import SavedEmbeddings, embed, embedding_recipe
-from graphkit.training.embedding.embedding_task import node_setting
+from graphkit.training.embedding.embedding_setup import node_setting
 from graphkit.training.embedding.evaluator import EmbeddingEvaluator
 
 SHORT = embedding_recipe("triplet", {"epochs": 3, "steps": 2, "dim": 4, "hidden": 8})

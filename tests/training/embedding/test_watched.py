@@ -12,7 +12,7 @@ from graphkit.metric import evaluate_retrieval, telemetry
 from graphkit.training import recipe
 from graphkit.training.embedding import EmbeddingEpoch, embed, embedding_recipe
 from graphkit.training.embedding.classifier_baselines import classifier_logits
-from graphkit.training.embedding.embedding_task import training_view
+from graphkit.training.embedding.embedding_setup import training_view
 from graphkit.training.engine.devices import fabric_on
 
 SMALL = {"epochs": 4, "steps": 2, "dim": 4, "hidden": 8}
