@@ -181,7 +181,7 @@ def test_training_prints_the_figure_with_its_protocol_and_keeps_record_picture_a
     assert record["command"] == "graphkit train karate --json 'a b.json'"
     assert record["config"]["epochs"] == 3
     assert Path("out/curve.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(path.name for path in Path("runs/karate-mlp").iterdir()) == [
+    assert sorted(path.name for path in Path("runs/karate-mlp").glob("[!.]*")) == [
         "checkpoint.pt",
         "record.json",
         "seed-0.safetensors",

@@ -36,7 +36,7 @@ def test_embedding_prints_baselines_beside_and_keeps_everything(call, tmp_path):
     for watched in ("R-prec all", "hit@1 all", "tuples active", "pairs collapsed", "effective rank"):
         assert watched in out
     run = tmp_path / "runs" / "karate-prototype"
-    assert {path.name for path in run.iterdir()} == {
+    assert {path.name for path in run.glob("[!.]*")} == {
         *("checkpoint.pt", "record.json", "scatter.png", "distances.png", "neighbours.png"),
         *("seed-0.safetensors", "seed-1.safetensors", "embeddings-0.safetensors", "embeddings-1.safetensors"),
     }

@@ -44,6 +44,62 @@ def test_no_file_of_the_package_is_long():
     assert {name: lines for name, lines in lengths.items() if lines > LINES} == {}
 
 
+PACKAGE = CHECKOUT / "graphkit"
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+STANDARD = {
+    # Context managers and terms of the field that end like participles, and verbs and nouns that only look like them.
+    *("cached", "unlabelled", "undirected", "seed", "embed", "build", "put", "adapt", "clone", "reset", "forget"),
+    *("readout", "dropout", "corrupt", "flatten", "unflatten", "coarsen", "sharpen", "open", "listen", "run", "own"),
+}
+"""Names of functions that the rule about participles does not mean."""
+
+
+def names_of(path: Path) -> str:
+    """Return the dotted name of a file of the package."""
+    return ".".join(path.relative_to(CHECKOUT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_no_class_name_stands_twice():
+    places: dict[str, list[str]] = {}
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(names_of(path))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+def test_no_function_is_named_by_a_participle():
+    """A function is a verb where it acts and a noun where it returns something; properties may say how something is."""
+    found = []
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef) or any("property" in ast.unparse(d) for d in node.decorator_list):
+                continue
+            name = node.name.strip("_")
+            ends = re.fullmatch(r"[a-z]+(ed|wn|pt|ld|en|un|ought|aid|ung|ut|ade|one|et)", name)
+            if ends and not node.name.startswith("__") and name not in STANDARD:
+                found.append(f"{names_of(path)}.{node.name}")
+    assert found == []
+
+
+def test_no_file_is_imported_in_a_circle_annotations_included():
+    modules = {names_of(path): path for path in TREES}
+
+    def imported(path: Path) -> set[str]:
+        found = set()
+        for node in ast.walk(TREES[path]):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("graphkit"):
+                full = {f"{node.module}.{each.name}" for each in node.names}
+                found |= {name if name in modules else node.module for name in full}
+        return {name for name in found if name in modules and modules[name].name != "__init__.py"} - {names_of(path)}
+
+    graph = {name: imported(path) for name, path in modules.items() if path.name != "__init__.py"}
+    while leaves := [name for name, needs in graph.items() if not needs & graph.keys()]:
+        for name in leaves:
+            del graph[name]
+    assert graph == {}, "these files import each other"
+
+
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: str(room.relative_to(CHECKOUT)))
 def test_every_room_says_what_it_is_for(room):
     assert docstring(room / "__init__.py").splitlines()[0].rstrip().endswith((".", ":"))

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from graphkit.data import Partitions, load, partition
 from graphkit.training import TrainingError, recipe, train
 from graphkit.training.engine.distributed import World, _claim
-from graphkit.training.engine.files import file_lock, read_tensors
+from graphkit.training.engine.files import lock_folder, read_tensors
 from tests.jobs import Ending, job, same
 from tests.training.studies import STUDIES
 
@@ -238,7 +238,7 @@ def test_processes_end_with_a_torchrun_that_was_killed(tmp_path):
         # The pipe ends when the last process that writes to it does.
         _, said = torchrun.communicate(timeout=60)
     assert "resume" in said
-    with file_lock("run_dir", tmp_path / "run"):
+    with lock_folder("run_dir", tmp_path / "run"):
         assert read_tensors(tmp_path / "run/checkpoint.pt")["running"] is not None
 
 

@@ -42,7 +42,7 @@ def plain(fields):
 
 def left(folder):
     """Return what lies in a run's folder."""
-    files = {path.name: path for path in folder.iterdir() if path.is_file()}
+    files = {path.name: path for path in folder.glob("[!.]*") if path.is_file()}
     found = {name: path.read_bytes() for name, path in files.items() if path.suffix == ".safetensors"}
     record = json.loads(files["record.json"].read_text())
     return found, plain(record), plain(read_tensors(files["checkpoint.pt"]))

@@ -91,12 +91,12 @@ def test_an_unfinished_run_is_put_aside_not_overwritten(data, tmp_path):
 
 def test_a_run_with_other_settings_leaves_nothing_of_the_first_among_its_files(data, tmp_path):
     run(data, seeds=[0, 1, 2], run_dir=tmp_path)
-    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    first = {path.name: path.read_bytes() for path in tmp_path.glob("[!.]*")}
     again = run(data, SHORT.with_({"lr": 0.5}), seeds=[0], run_dir=tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == [
         *("aside-1", "checkpoint.pt", "record.json", "seed-0.safetensors")
     ]
-    assert {path.name: path.read_bytes() for path in again.put_aside.iterdir()} == first
+    assert {path.name: path.read_bytes() for path in again.put_aside.glob("[!.]*")} == first
     third = run(data, seeds=[0], run_dir=tmp_path)
     assert third.put_aside == tmp_path / "aside-2"
     (tmp_path / "checkpoint.pt").write_bytes(b"damaged")
@@ -218,7 +218,11 @@ def test_a_killed_write_leaves_the_previous_checkpoint_whole(data, tmp_path, mon
     with pytest.raises(SystemExit):
         run(data, seeds=[7], run_dir=tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "record.json", "seed-0.safetensors"]
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == [
+        "checkpoint.pt",
+        "record.json",
+        "seed-0.safetensors",
+    ]
 
 
 def test_weights_that_could_not_be_written_are_told_though_a_later_checkpoint_was(data, tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ copy that changes a bit would else change weights in silence. The checksum tells
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import itertools
@@ -14,11 +13,15 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from graphkit._checks import instance
+from graphkit.data.disk.checked_files import file_lock
+
+LOCK = ".lock"
+"""A file in the folder of a run, by whose lock its process is known to live."""
 
 
 def require_writable(argument: str, path: Path) -> None:
@@ -103,28 +106,25 @@ class Writer:
 
 
 @contextmanager
-def file_lock(argument: str, folder: Path) -> Iterator[None]:
+def lock_folder(argument: str, folder: Path) -> Iterator[None]:
     """Hold a folder until the block ends, or the process does, in whatever way.
 
     Raises:
         ValueError: where another process holds it, such as one of a job that was killed and is not yet gone.
     """
-    place = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(place)
-        raise ValueError(
-            f"`{argument}`: another process trains into {str(folder)!r}; wait until it ends or end it, or "
-            "name another folder."
-        ) from None
-    except OSError:
-        pass  # some file systems of networks have no locks
-    try:
+    from filelock import Timeout
+
+    with ExitStack() as held:
+        try:
+            held.enter_context(file_lock(folder / LOCK))
+        except Timeout:
+            raise ValueError(
+                f"`{argument}`: another process trains into {str(folder)!r}; wait until it ends or end it, or "
+                "name another folder."
+            ) from None
+        except (OSError, NotImplementedError):
+            pass  # some file systems of networks have no locks
         yield
-    finally:
-        fcntl.flock(place, fcntl.LOCK_UN)  # closing is not enough: processes that draw ahead have it open too
-        os.close(place)
 
 
 MARK = b"\ngraphkit-sha256:"

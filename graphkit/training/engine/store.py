@@ -15,7 +15,7 @@ from graphkit.training.engine.arguments import require_run
 from graphkit.training.engine.files import (
     Damaged,
     Writer,
-    file_lock,
+    lock_folder,
     pack_tensors,
     read_tensors,
     require_writable,
@@ -104,7 +104,7 @@ class RunStore:
                 self.read()
             yield
             return
-        with file_lock("run_dir", self.folder):
+        with lock_folder("run_dir", self.folder):
             if resume:
                 self.read()
             elif self.path.exists() and not self._replaceable():
