@@ -60,7 +60,7 @@ def logistic_regression(
     with threadpool_limits(1):  # fits of a few rows: waking threads for each product takes longer than the product
         for task in tasks:
             episode = task.episode
-            support, query = (x[part.flatten().numpy()] for part in (episode.support, episode.query))
+            support, query = x[episode.support.flatten().numpy()], x[episode.query.flatten().numpy()]
             y, rows = episode.support_y.numpy(), np.concatenate((support, query))
             fitted = regression().fit(support, y)
             for _ in range(calibrate):
@@ -106,18 +106,16 @@ def pretrain(
     at_least("channels", channels, 1)
     not_negative("l2", l2)
     sources = labelled_sources("sources", sources)
-    classes = sorted({label for _, labels in sources for label in labels})
-    numbers = {label: number for number, label in enumerate(classes)}
+    classes = torch.tensor(sorted({label for _, labels in sources for label in labels}), dtype=torch.long)
     first = next(body.parameters())
     head = nn.Linear(channels, len(classes)).to(first.device, first.dtype)
     optimizer = torch.optim.Adam([*body.parameters(), *head.parameters()], lr=positive("lr", lr), weight_decay=l2)
-    known = []
+    rows, numbers = [], []
     for items, labels in sources:
-        there = items.y.cpu()
-        rows = torch.isin(there, torch.tensor(sorted(labels)))
-        y = torch.tensor([numbers[int(label)] for label in there[rows]])
-        known.append((items.x[rows.to(items.x.device)], y.to(items.x.device)))
-    x, y = (torch.cat(parts) for parts in zip(*known, strict=True))
+        known = torch.isin(items.y.cpu(), torch.tensor(labels))
+        rows.append(items.x[known.to(items.x.device)])
+        numbers.append(torch.searchsorted(classes, items.y.cpu()[known].long()).to(items.x.device))
+    x, y = torch.cat(rows), torch.cat(numbers)
     body.train()
     for _ in range(at_least("epochs", epochs, 1)):
         optimizer.zero_grad()
@@ -211,8 +209,7 @@ def _leading_directions(x: Tensor, count: int, rounds: int = 2) -> Tensor:
 
     Source: Halko, Martinsson & Tropp (2011), arXiv:0909.4061, algorithm 4.4.
     """
-    drawn = torch.randn(x.size(1), count, dtype=x.dtype, generator=torch.Generator().manual_seed(0))
-    basis = drawn.to(x.device)
+    basis = torch.randn(x.size(1), count, dtype=x.dtype, generator=torch.Generator().manual_seed(0)).to(x.device)
     for _ in range(rounds + 1):
         basis = torch.linalg.qr(x.T @ (x @ basis)).Q
     return basis

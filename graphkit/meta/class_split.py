@@ -80,8 +80,10 @@ class ClassSplit:
             )
         if sum(counts) > len(labels):
             raise ValueError(f"`counts` {counts} ask for {sum(counts)} classes, but there are {len(labels)}.")
-        order = iter([labels[place] for place in torch.randperm(len(labels), generator=generator).tolist()])
-        return ClassSplit(*(tuple(sorted(itertools.islice(order, count))) for count in counts))
+        order = [labels[place] for place in torch.randperm(len(labels), generator=generator).tolist()]
+        train, validation, _ = itertools.accumulate(counts)
+        parts = order[:train], order[train:validation], order[validation : sum(counts)]
+        return ClassSplit(*(tuple(sorted(part)) for part in parts))
 
     @staticmethod
     def benchmark(name: str) -> ClassSplit:

@@ -103,20 +103,14 @@ def evaluate(
         1.0
     """
     require_task_set("tasks", tasks, "a TaskSet, whose fingerprint the figure carries")
-    found = accuracies(learner, tasks, steps=steps, calibrate=calibrate, balanced=balanced, batch=batch)
+    found = accuracies(learner, tasks, steps, calibrate=calibrate, balanced=balanced, batch=batch)
     require_finite_logits(found)
     return Evaluation(tuple(found), tasks.fingerprint, bool(calibrate))
 
 
 @torch.no_grad()
 def accuracies(
-    learner: AbstractLearner,
-    tasks: TaskSet,
-    *,
-    steps: int = 0,
-    calibrate: int = 0,
-    balanced: bool = False,
-    batch: int = 16,
+    learner: AbstractLearner, tasks: TaskSet, steps: int, *, calibrate: int = 0, balanced: bool = False, batch: int = 16
 ) -> list[float]:
     """Return the accuracy on each task's query, NaN where a learner diverged; see :func:`evaluate`."""
     instance("learner", learner, AbstractLearner, "a learner, such as MAML(model)")
@@ -126,7 +120,7 @@ def accuracies(
         learner = learner.with_inner_loop(steps=steps)
     if torch.is_inference_mode_enabled():  # in which no learner could take a gradient step
         with torch.inference_mode(False), torch.no_grad():
-            return accuracies(learner, tasks, calibrate=calibrate, balanced=balanced, batch=batch)
+            return accuracies(learner, tasks, 0, calibrate=calibrate, balanced=balanced, batch=batch)
     found: list[float] = []
     for start in range(0, len(tasks), at_least("batch", batch, 1)):
         some = tasks[start : start + batch]

@@ -29,14 +29,11 @@ class InnerLoop:
     """How a learner adapts to a task: the settings of its gradient descent on the support.
 
     Args:
-        lr: rate of the inner steps, 0 or more.
-        steps: how many, 0 or more.
-        order: 2 for the exact gradient through the steps, 1 to take their gradients as constants.
-        multi_step: weight of the query's loss at the steps before the last, in [0, 1]: 0 is MAML's own, towards 1 all
-            steps count alike (MAML++).
+        lr, steps, order, multi_step: as ``inner_lr``, ``inner_steps``, ``order`` and ``multi_step`` of
+            :class:`graphkit.meta.AbstractGradientLearner`, by which names an error calls them.
 
     Raises:
-        ValueError: for values out of range, which are named as the learners' arguments are.
+        ValueError: for values out of range.
 
     Example:
         >>> InnerLoop(steps=3)

@@ -369,7 +369,7 @@ def _evaluate_shared(
     own = slice(processes.rank, None, processes.count)
     mine = TaskSet(tasks.items, tasks.protocol, tasks.chosen[own], tasks.classes[own])
     if len(mine):
-        found[own] = torch.tensor(accuracies(learner, mine, steps=options.test_steps), dtype=torch.float64)
+        found[own] = torch.tensor(accuracies(learner, mine, options.test_steps), dtype=torch.float64)
     together = processes.total(found).tolist()
     require_finite_logits(together)  # here, so that all processes refuse alike
     return Evaluation(tuple(together), tasks.fingerprint)

@@ -21,15 +21,14 @@ way                        models                      2 ways 3 shots  5 ways 5 
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from graphkit.meta.acceleration.gcn_span import span_logits
-from graphkit.meta.acceleration.model_fingerprint import ModelFingerprint
-from graphkit.meta.acceleration.subgraph import extract_subgraph, find_receptive_field
+from graphkit.meta.acceleration.subgraph import visible_items
 from graphkit.meta.acceleration.task_parameters import block_logits
 from graphkit.meta.acceleration.vmap_rows import only_known_operations, vmap_tasks
 from graphkit.meta.inner_loop import InnerProblem
-from graphkit.meta.items import AbstractItems, Nodes
+from graphkit.meta.items import Nodes
 
 __all__ = ["accelerated_logits", "only_known_operations", "visible_items", "vmap_tasks"]
 
@@ -44,22 +43,3 @@ def accelerated_logits(problem: InnerProblem) -> Tensor | None:
         return None
     found = span_logits(problem)
     return block_logits(problem) if found is None else found
-
-
-def visible_items(
-    model: nn.Module, nodes: Nodes, index: Tensor, probe: Tensor, fingerprint: ModelFingerprint | None = None
-) -> tuple[AbstractItems, Tensor]:
-    """Return the part of a graph that some nodes see, and their numbers in it; the whole where a part does not do.
-
-    Args:
-        model: in the mode it is to be called in.
-        nodes: the graph.
-        index: the nodes, ``[items]``.
-        probe: nodes at which it is tried, once for a model and a graph, whether a part does.
-        fingerprint: the model's, where it is known.
-    """
-    field = find_receptive_field(model, nodes, probe, fingerprint)
-    if field is None:
-        return nodes, index
-    part = extract_subgraph(nodes, index, field)
-    return part.restrict(nodes), part.targets

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 import torch_geometric.nn
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from torch_geometric.nn.aggr import SumAggregation
 
 from graphkit.meta.acceleration.eligibility import is_unaltered, plain_items
@@ -36,8 +37,6 @@ STEPS = ("message", "aggregate", "update", "edge_update", "message_and_aggregate
 
 MAX_KERNEL_NODES = 8_192
 """Nodes up to which all inner products are kept: 268 MB in float32."""
-
-_Prepared: TypeAlias = tuple[scipy.sparse.csr_array, Tensor, "Tensor | None"]
 
 
 @dataclass(frozen=True)
@@ -77,13 +76,9 @@ def dense_fields(
             padded[number, : block.shape[0], : block.shape[1]] = block
         blocks.append(torch.from_numpy(padded).to(dtype))
         current = [below for below, _ in parts]
-    most = max(len(group) for group in current)
-    index = np.zeros((len(current), most), dtype=np.int64)
-    mask = np.zeros((len(current), most, 1), dtype=bool)
-    for number, group in enumerate(current):
-        index[number, : len(group)] = group
-        mask[number, : len(group)] = True
-    return DenseFields(torch.from_numpy(index), torch.from_numpy(mask).to(dtype), tuple(blocks))
+    index = pad_sequence([torch.from_numpy(group).long() for group in current], batch_first=True)
+    mask = pad_sequence([torch.ones(len(group), 1, dtype=dtype) for group in current], batch_first=True)
+    return DenseFields(index, mask, tuple(blocks))
 
 
 def _neighbors(adjacency: scipy.sparse.csr_array, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +204,9 @@ def _is_plain_gcn(conv: Any) -> bool:
     )
 
 
-def _prepare(x: Any, edge_index: Tensor, edge_weight: Tensor | None) -> _Prepared:
+def _prepare(
+    x: Any, edge_index: Tensor, edge_weight: Tensor | None
+) -> tuple[scipy.sparse.csr_array, Tensor, Tensor | None]:
     """Return the adjacency, the features averaged by it, and their inner products."""
     adjacency = gcn_adjacency(edge_index, edge_weight, num_nodes=x.size(0), dtype=x.dtype)
     dense = x.to_dense() if isinstance(x, SparseOperator) else x
@@ -236,8 +233,8 @@ def span_logits(problem: InnerProblem) -> Tensor | None:
     query = stack.fields([task.episode.query.flatten() for task in tasks])
     y = torch.stack([task.episode.support_y for task in tasks])
     model = dict(problem.model.named_parameters())
-    z_support, z_query = (stack.first_layer(model[weight], fields) for fields in (support, query))
-    kernel_support, kernel_query = (stack.gram(fields, support) for fields in (support, query))
+    z_support, z_query = stack.first_layer(model[weight], support), stack.first_layer(model[weight], query)
+    kernel_support, kernel_query = stack.gram(support, support), stack.gram(query, support)
     shift = z_support.new_zeros(len(tasks), support.index.size(1), z_support.size(-1))  # D
     own = {name: value.expand(len(tasks), *value.shape) for name, value in model.items() if name != weight}
 

@@ -172,6 +172,20 @@ def find_receptive_field(
     return memoized_probe("reach", model, nodes, lambda: _probe_receptive_field(model, nodes, index), fingerprint)
 
 
+def visible_items(
+    model: nn.Module, nodes: Nodes, index: Tensor, probe: Tensor, fingerprint: ModelFingerprint | None = None
+) -> tuple[Nodes, Tensor]:
+    """Return the part of a graph that nodes at ``index`` see, and where they are in it; or the whole, see above.
+
+    Whether a part does is tried at the nodes ``probe``, once for a model and a graph.
+    """
+    field = find_receptive_field(model, nodes, probe, fingerprint)
+    if field is None:
+        return nodes, index
+    part = extract_subgraph(nodes, index, field)
+    return part.restrict(nodes), part.targets
+
+
 WITNESSES, CANDIDATES = 4, 64
 """Boundary nodes at which it is seen how far a model sees, and among how many they are looked for."""
 

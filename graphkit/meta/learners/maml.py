@@ -56,7 +56,6 @@ class MAML(AbstractMAML):
     keep the graph of the inner steps: what they call MAML is ``order=1``.
 
     Example:
-        >>> import torch
         >>> from graphkit.meta import FewShotProtocol, Rows, TaskSet
         >>> items = Rows(torch.eye(30), torch.arange(30) % 2)
         >>> tasks = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4))
@@ -149,7 +148,6 @@ class ProtoMAML(AbstractMAML):
     as the baseline without training has them.
 
     Example:
-        >>> import torch
         >>> from graphkit.meta import FewShotProtocol, Rows, TaskSet
         >>> items = Rows(torch.eye(30), torch.arange(30) % 3)
         >>> tasks = TaskSet.draw(items, (0, 1, 2), FewShotProtocol(n_way=3, k_shot=2, n_query=3, n_tasks=4))
@@ -177,7 +175,6 @@ class SemiSupervisedProtoMAML(ProtoMAML):
     prototypes that unlabelled items refine.
 
     Example:
-        >>> import torch
         >>> from graphkit.meta import FewShotProtocol, Rows, TaskSet
         >>> items = Rows(torch.eye(2)[torch.arange(30) % 2], torch.arange(30) % 2)
         >>> tasks = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4))

@@ -107,7 +107,6 @@ class PrototypicalNetwork(AbstractLearner):
     Source: Snell, Swersky & Zemel (2017), arXiv:1703.05175, for Euclidean distances.
 
     Example:
-        >>> import torch
         >>> from graphkit.meta import FewShotProtocol, Rows, TaskSet
         >>> items = Rows(torch.eye(2)[torch.arange(30) % 2], torch.arange(30) % 2)
         >>> tasks = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4))
@@ -175,7 +174,6 @@ class SemiSupervisedPrototypes(PrototypicalNetwork):
     has no second factor, and the one for others a threshold from a trained network in its place.
 
     Example:
-        >>> import torch
         >>> from graphkit.meta import FewShotProtocol, Rows, TaskSet
         >>> items = Rows(torch.eye(2)[torch.arange(30) % 2], torch.arange(30) % 2)
         >>> tasks = TaskSet.draw(items, (0, 1), FewShotProtocol(k_shot=2, n_query=3, n_tasks=4))
@@ -246,7 +244,6 @@ def calibrated_logits(
     arXiv:1306.0895, for the scaling.
 
     Example:
-        >>> import torch
         >>> support, query = torch.eye(2), torch.tensor([[1.0, 0.9], [1.0, 0.8], [0.0, 1.0]])
         >>> calibrated_logits(support, torch.tensor([0, 1]), query, ways=2, steps=0).shape
         torch.Size([3, 2])
@@ -289,7 +286,6 @@ def balanced_logits(logits: Tensor) -> Tensor:
     """Return logits whose probabilities have columns of equal sums, ``[items, ways]``, by Sinkhorn's scaling.
 
     Example:
-        >>> import torch
         >>> balanced_logits(torch.tensor([[2.0, 0.0], [1.0, 0.0]])).argmax(-1).tolist()
         [0, 1]
     """
