@@ -90,7 +90,7 @@ def verify_(names: tuple[str, ...]) -> None:
     """
     from graphkit.data import card
 
-    sources = [DatasetArgument.named(name) for name in names]
+    sources = [DatasetArgument.parse_name(name) for name in names]
     known = [card(source) for source in sources if isinstance(source, str)]
     preload("graphkit.data.catalog.loading")
     from graphkit.data import verify

@@ -68,7 +68,7 @@ class DatasetArgument:
     def __init__(self, written: str) -> None:
         from graphkit.data import card
 
-        self.source = self.named(written)
+        self.source = self.parse_name(written)
         self.name, self.items, self.per_cent = written, "nodes", True
         if isinstance(self.source, Path):
             self.name = self.source.absolute().name
@@ -83,7 +83,7 @@ class DatasetArgument:
         self.per_cent = known.metric != "rmse"
 
     @staticmethod
-    def named(written: str) -> str | Path:
+    def parse_name(written: str) -> str | Path:
         """Return the folder that was typed, or else what should be a name."""
         from graphkit.data import names
 

@@ -190,12 +190,12 @@ def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Calla
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(command)
-        def collected(**given: Any) -> int:
+        def collect(**given: Any) -> int:
             given |= click.get_current_context().meta.get(RENAMED, {})
             options = StudyOptions(**{name: given.pop(name) for name in StudyOptions.__dataclass_fields__})
             return command(options=options, **given)
 
-        decorated: Callable[..., int] = collected
+        decorated: Callable[..., int] = collect
         for option in reversed(shared):
             decorated = option(decorated)
         return decorated

@@ -104,12 +104,12 @@ def first_fault(error: ValidationError) -> str:
         return str(first["ctx"]["error"])  # of several fields, which it names
     name = first["loc"][0] if first["loc"] else "recipe"
     # Where a field takes one thing or another, each of them has a fault of its own.
-    of_field = [_required(fault) for fault in faults if fault["loc"][:1] == (name,)] or [_required(first)]
+    of_field = [_requirement(fault) for fault in faults if fault["loc"][:1] == (name,)] or [_requirement(first)]
     required = " or ".join([of_field[0], *(each.removeprefix("must be ") for each in of_field[1:])])
     return f"`{name}` {required}, got {first['input']!r}."
 
 
-def _required(fault: Any) -> str:
+def _requirement(fault: Any) -> str:
     """Return what a value must be, by one of pydantic's complaints."""
     about = fault.get("ctx", {})
     if fault["type"] == "value_error":
