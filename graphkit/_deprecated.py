@@ -65,6 +65,18 @@ def deprecated_arguments(**renamed: str) -> Callable[[Callable[P, R]], Callable[
     return decorate
 
 
+def renamed_fields(title: str, fields: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """Return fields under their new names, ``renamed[old]``; both names of one are a ``ValueError``."""
+    found = dict(fields)
+    for old in renamed.keys() & fields.keys():
+        new = renamed[old]
+        if new in fields:
+            raise ValueError(f"`{old}` is the old name of `{new}` in {title}; give `{new}` alone.")
+        _warn(f"the field {old} of {title}", new)
+        found[new] = found.pop(old)
+    return found
+
+
 class deprecated_method:
     """A method or property under its old name: ``multiply = deprecated_method("spmm")`` in the class's body."""
 

@@ -98,3 +98,18 @@ def test_old_methods_are_the_new_ones():
         assert square.surface() == 4
     with pytest.warns(DeprecationWarning, match="side"):
         assert square.length == 2
+
+
+def test_old_fields_of_options_are_the_new_ones():
+    from graphkit.training import recipe
+
+    with pytest.warns(DeprecationWarning, match="the field shares of the recipe 'sage' was renamed to microbatches"):
+        made = recipe("sage", {"fan_out": "3,2", "shares": 2})
+    assert made == recipe("sage", {"fan_out": "3,2", "microbatches": 2})
+    with pytest.raises(ValueError, match="give `microbatches` alone"):
+        recipe("sage", {"fan_out": "3,2", "shares": 2, "microbatches": 2})
+    with (
+        pytest.warns(DeprecationWarning, match="shares"),
+        pytest.raises(ValueError, match="`microbatches` decides nothing"),
+    ):
+        recipe("gcn", {"shares": 2})

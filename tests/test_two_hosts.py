@@ -26,7 +26,7 @@ import graphkit
 from graphkit.data import load, partition
 from graphkit.training.engine.interrupts import GRACE
 
-BATCHES = ("--sampled", "--fan-out", "4,2", "--batch-size", "4", "--set", "shares=2")
+BATCHES = ("--sampled", "--fan-out", "4,2", "--batch-size", "4", "--set", "microbatches=2")
 RUN = ("train", "karate", "--model", "sage", *BATCHES, "--seeds", "2", "--epochs", "150", "--set", "patience=0")
 OURS = {**os.environ, "PYTHONPATH": str(Path(graphkit.__file__).parents[1])}
 HOSTS = ("gk-east", "gk-west")

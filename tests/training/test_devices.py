@@ -32,7 +32,7 @@ def test_what_fabric_run_says_of_devices_is_of_the_job_and_not_of_a_process(monk
 @pytest.mark.slow
 def test_fabric_run_starts_it(tmp_path):
     home = Path(sys.executable).parent
-    options = ["--model", "sage", "--sampled", "--fan-out", "4,2", "--batch-size", "2", "--set", "shares=2"]
+    options = ["--model", "sage", "--sampled", "--fan-out", "4,2", "--batch-size", "2", "--set", "microbatches=2"]
     launch = [home / "fabric", "run", "--accelerator", "cpu", "--devices", "2", home / "graphkit"]
     more = ["--seeds", "1", "--epochs", "2", "--run-dir", tmp_path]
     made = subprocess.run([*launch, "train", "karate", *options, *more], capture_output=True, text=True)

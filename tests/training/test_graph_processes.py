@@ -19,7 +19,7 @@ from graphkit.training.classification.microbatches import RunningStatistics
 from graphkit.training.engine.distributed import World
 from tests.jobs import Ending, job, same
 
-FIELDS = {"epochs": 5, "hidden": 8, "layers": 2, "batch": 20, "shares": 4, "lr": 0.02}
+FIELDS = {"epochs": 5, "hidden": 8, "layers": 2, "batch": 20, "microbatches": 4, "lr": 0.02}
 CHOSEN = recipe("gin-virtual", FIELDS, items="graphs")
 DOUBLE = "64-true"
 """In float32 Adam makes whole steps of what rounding leaves of the gradient of a bias before a batch norm, which is 0.
@@ -76,7 +76,7 @@ def test_portions_that_are_measured_are_shared_out(graphs, tmp_path, monkeypatch
 
 def test_the_shares_of_a_batch_are_the_batch_where_no_norm_or_dropout_tells_them_apart(graphs):
     fields = {"epochs": 4, "hidden": 8, "batch": 20, "dropout": 0.0}
-    runs = [alone(graphs, recipe("structure-free", {**fields, "shares": n}, items="graphs"))[0] for n in (1, 4)]
+    runs = [alone(graphs, recipe("structure-free", {**fields, "microbatches": n}, items="graphs"))[0] for n in (1, 4)]
     # The generator has drawn the keys of dropout too: batches of later epochs are others.
     torch.testing.assert_close(torch.tensor(runs[0][0]), torch.tensor(runs[1][0]), rtol=1e-5, atol=1e-6)
 
@@ -85,7 +85,7 @@ def test_what_is_taken_by_all_processes_is_the_epoch_once(graphs, own_generator)
     taken = []
     for rank in range(3):
         task, _ = prepare_graphs(
-            graphs, CHOSEN.with_({"shares": 3}), torch.device("cpu"), torch.float32, world=World(rank, 3)
+            graphs, CHOSEN.with_({"microbatches": 3}), torch.device("cpu"), torch.float32, world=World(rank, 3)
         )
         torch.manual_seed(0)
         taken += [rows for rows in task.batches(20) if rows.share]
@@ -127,8 +127,8 @@ def test_a_job_that_is_stopped_in_one_process_stops_in_all_and_resumes(graphs, t
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"shares": 3}, "`shares` (3) must be a multiple of the number of processes (2)"),
-        ({"shares": 4, "batch": 6}, "`shares` (4) must be at most 3: each takes 2 graphs of a batch (6)"),
+        ({"microbatches": 3}, "`microbatches` (3) must be a multiple of the number of processes (2)"),
+        ({"microbatches": 4, "batch": 6}, "`microbatches` (4) must be at most 3: each takes 2 graphs of a batch (6)"),
     ],
 )
 def test_what_processes_cannot_share_is_refused(graphs, tmp_path, fields, message):
@@ -138,7 +138,7 @@ def test_what_processes_cannot_share_is_refused(graphs, tmp_path, fields, messag
 
 def test_torchrun_starts_it_and_one_process_writes_and_speaks(mirror, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    options = ["--model", "gin", "--set", "shares=2", "--set", "hidden=8", "--seeds", "1", "--epochs", "2"]
+    options = ["--model", "gin", "--set", "microbatches=2", "--set", "hidden=8", "--seeds", "1", "--epochs", "2"]
     files = ["--run-dir", tmp_path / "run", "--json", tmp_path / "record.json"]
     command = [*launch, "-m", "graphkit.cli", "train", "mutag", *options, *files]
     made = subprocess.run(command, capture_output=True, text=True)

@@ -22,7 +22,7 @@ from graphkit.training.engine.files import lock_folder, read_tensors
 from tests.jobs import Ending, job, same
 from tests.training.studies import STUDIES
 
-FIELDS = {"epochs": 5, "fan_out": "3,2", "batch": 12, "shares": 4, "hidden": 8, "dropout": 0.5}
+FIELDS = {"epochs": 5, "fan_out": "3,2", "batch": 12, "microbatches": 4, "hidden": 8, "dropout": 0.5}
 CHOSEN = recipe("sage", FIELDS)
 
 
@@ -81,7 +81,7 @@ def test_a_process_that_dies_ends_the_others_and_the_job_resumes(data, tmp_path,
 
 def test_nodes_that_stay_at_home_are_the_batch_where_all_neighbours_are_drawn(data, tmp_path):
     """Some process has none of the ten nodes of a batch now and then."""
-    chosen = CHOSEN.with_({"fan_out": "-1,-1", "dropout": 0.0, "shares": 1})
+    chosen = CHOSEN.with_({"fan_out": "-1,-1", "dropout": 0.0, "microbatches": 1})
     whole = train(data, chosen, device="cpu")
     written = partition(data, tmp_path / "parts", parts=4, by="random")
     for found in trained(4, written, tmp_path / "said", chosen.with_({"home": True})):
@@ -113,7 +113,7 @@ def test_a_job_that_is_stopped_in_one_process_stops_in_all_and_resumes(data, tmp
 
 def test_the_shares_of_a_batch_are_the_batch_where_all_neighbours_are_drawn(data):
     whole = {"fan_out": "-1,-1", "dropout": 0.0, "batch": 12}
-    one, four = (train(data, CHOSEN.with_({**whole, "shares": shares}), device="cpu") for shares in (1, 4))
+    one, four = (train(data, CHOSEN.with_({**whole, "microbatches": shares}), device="cpu") for shares in (1, 4))
     losses = [torch.tensor([epoch.train_loss for epoch in each.seeds[0].history]) for each in (one, four)]
     torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-6)
 
@@ -121,7 +121,7 @@ def test_the_shares_of_a_batch_are_the_batch_where_all_neighbours_are_drawn(data
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"shares": 3}, "`shares` (3) must be a multiple of the number of processes (2)"),
+        ({"microbatches": 3}, "`microbatches` (3) must be a multiple of the number of processes (2)"),
         ({"home": True, "norm": "batch"}, "single nodes"),
         ({"fan_out": ""}, "`--sampled`"),
     ],
@@ -181,8 +181,8 @@ def test_what_is_wrong_in_all_processes_is_said_by_the_first(call, monkeypatch):
 
 
 def test_more_shares_than_nodes_are_refused(data):
-    with pytest.raises(ValueError, match=r"`shares` \(40\) must be at most"):
-        train(data, CHOSEN.with_({"shares": 40}), device="cpu")
+    with pytest.raises(ValueError, match=r"`microbatches` \(40\) must be at most"):
+        train(data, CHOSEN.with_({"microbatches": 40}), device="cpu")
 
 
 @pytest.mark.parametrize(("rank", "count"), [("2", "2"), ("0", "0"), ("one", "2")])
@@ -215,7 +215,7 @@ def test_processes_fewer_than_world_size_says_are_told(data, tmp_path, monkeypat
 
 def test_torchrun_starts_it_each_process_holds_a_part_and_one_speaks(tmp_path):
     partition(load("karate"), tmp_path / "parts", parts=2, by="contiguous")
-    options = ["--model", "sage", "--sampled", "--fan-out", "4,2", "--batch-size", "2", "--set", "shares=2"]
+    options = ["--model", "sage", "--sampled", "--fan-out", "4,2", "--batch-size", "2", "--set", "microbatches=2"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     more = ["--seeds", "1", "--epochs", "2", "--partitions", tmp_path / "parts", "--run-dir", tmp_path / "run"]
     command = [*launch, "-m", "graphkit.cli", "train", "karate", *options, *more]
@@ -226,7 +226,7 @@ def test_torchrun_starts_it_each_process_holds_a_part_and_one_speaks(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system tells of a parent's death on Linux only")
 def test_processes_end_with_a_torchrun_that_was_killed(tmp_path):
-    options = ["--model", "sage", "--sampled", "--fan-out", "4,2", "--batch-size", "2", "--set", "shares=2"]
+    options = ["--model", "sage", "--sampled", "--fan-out", "4,2", "--batch-size", "2", "--set", "microbatches=2"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     more = ["--seeds", "1", "--epochs", "100000", "--set", "patience=0", "--run-dir", tmp_path / "run"]
     command = [*launch, "-m", "graphkit.cli", "train", "karate", *options, *more]
@@ -246,7 +246,18 @@ def test_processes_end_with_a_torchrun_that_was_killed(tmp_path):
 def test_processes_end_with_a_torchrun_that_was_killed_before_they_had_begun(tmp_path):
     """Killed as soon as they are there, while they load; the pipe ends when the last process that holds it does."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launch, "-m", "graphkit.cli", "train", "karate", "--model", "sage", "--sampled", "--set", "shares=2"]
+    command = [
+        *launch,
+        "-m",
+        "graphkit.cli",
+        "train",
+        "karate",
+        "--model",
+        "sage",
+        "--sampled",
+        "--set",
+        "microbatches=2",
+    ]
     more = ["--epochs", "100000", "--set", "patience=0", "--run-dir", tmp_path / "run"]
     with subprocess.Popen([*command, *more], stderr=subprocess.PIPE, text=True) as torchrun:
         children = Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children")

@@ -26,8 +26,8 @@ from tests.training.test_meta_processes import METHODS, PROTOCOL, figures
 from tests.training.test_meta_processes import study as study  # a fixture
 from tests.training.test_nested import GIVEN
 
-NODES = recipe("sage", {"epochs": 5, "fan_out": "3,2", "batch": 12, "shares": 2, "hidden": 8})
-GRAPHS = recipe("gin-virtual", {"epochs": 5, "hidden": 8, "layers": 2, "batch": 20, "shares": 2}, items="graphs")
+NODES = recipe("sage", {"epochs": 5, "fan_out": "3,2", "batch": 12, "microbatches": 2, "hidden": 8})
+GRAPHS = recipe("gin-virtual", {"epochs": 5, "hidden": 8, "layers": 2, "batch": 20, "microbatches": 2}, items="graphs")
 WITHIN = 30.0
 """Seconds, a twentieth of those for which a process waits for another one that nobody ends; a busy machine is slow."""
 

@@ -109,7 +109,7 @@ class ClassificationTrainer(Trainer[Epoch]):
         for batch in task.batches(self.recipe.batch):
             if batch.first:
                 self.optimizer.zero_grad()
-            shared = self.recipe.shares > 1
+            shared = self.recipe.microbatches > 1
             if shared:
                 self._statistics.begin(first=batch.first)
             # Forward: the logits of the batch's own items, or of all nodes in several views.

@@ -41,8 +41,8 @@ LEAST = 2
 class GraphTask(AbstractTask):
     """Graphs of a set, in mini-batches.
 
-    A batch is taken in ``shares``, each with a dropout of its own, by the processes in turns. Batch norms see a share
-    at a time, and so do not depend on the number of processes (:class:`RunningStatistics`). What is measured, each
+    A batch is taken in ``microbatches``, each with a dropout of its own, by the processes in turns. Batch norms see
+    one at a time, and so do not depend on the number of processes (:class:`RunningStatistics`). What is measured, each
     process measures a portion of.
 
     Args:
@@ -53,7 +53,7 @@ class GraphTask(AbstractTask):
         classes: number of outputs.
         objective: what is minimised and what is measured.
         dtype: of features.
-        shares: parts of a batch.
+        microbatches: parts of a batch.
         world: the processes that train the model together.
     """
 
@@ -64,7 +64,7 @@ class GraphTask(AbstractTask):
     classes: int
     objective: AbstractSupervisedObjective
     dtype: torch.dtype = torch.float32
-    shares: int = 1
+    microbatches: int = 1
     world: World = ALONE
 
     @property
@@ -89,19 +89,19 @@ class GraphTask(AbstractTask):
     def batches(self, size: int) -> Iterator[LabelledItems]:
         """Yield the training graphs in a drawn order; a last batch of a single graph is left out: it has no spread.
 
-        Batches are the same for any number of shares and processes. A last one that is too small for as many shares of
-        two graphs has fewer; a process that has none then takes two graphs, of no share.
+        Batches are the same for any number of microbatches and processes. A last one that is too small for as many
+        microbatches of two graphs has fewer; a process that has none then takes two graphs, of no share.
         """
         rows = self.train
         order = torch.randperm(len(rows.y)).to(rows.index.device)
         steps = [step for step in order.split(size or len(order)) if len(step) > 1 or len(order) == 1]
-        if self.shares == 1:
+        if self.microbatches == 1:
             yield from (LabelledItems(rows.index[step], rows.y[step]) for step in steps)
             return
         epoch = int(torch.randint(2**62, ()))
         for number, step in enumerate(steps):
-            parts = step.tensor_split(max(min(self.shares, len(step) // LEAST), 1))
-            for place, part in microbatch_slots(take_turns(parts, self.world), len(step), number * self.shares):
+            parts = step.tensor_split(max(min(self.microbatches, len(step) // LEAST), 1))
+            for place, part in microbatch_slots(take_turns(parts, self.world), len(step), number * self.microbatches):
                 taken = part if len(part) else step[:LEAST]
                 index = rows.index[taken]
                 logits = functools.partial(self._of_share, index=index, key=epoch + place.number)
@@ -140,8 +140,8 @@ def prepare_graphs(
         world: the processes that train the model together.
 
     Raises:
-        ValueError: for a recipe that is not for graphs, takes them one by one or has more shares than a batch has pairs
-            of graphs, a set without a split that leaves something to train on and to select by, and labels that are no
+        ValueError: for a recipe that is not for graphs, takes them one by one or has more microbatches than a batch has
+            pairs of graphs, a set without a split that leaves something to train on and to select by, and labels that are no
             classes where no card asks for another figure (:func:`.tasks.graph_classes`).
     """
     if recipe.model.items != "graphs":
@@ -167,14 +167,15 @@ def prepare_graphs(
             "`batch` must be 0 or at least 2 for graphs: a single one has no spread to normalise by, got 1."
         )
     batch = min(recipe.batch or len(train.y), len(train.y))
-    if recipe.shares > (most := max(batch // LEAST, 1)):
+    if recipe.microbatches > (most := max(batch // LEAST, 1)):
         raise JobError(
-            f"`shares` ({recipe.shares}) must be at most {most}: each takes {LEAST} graphs of a batch ({batch})."
+            f"`microbatches` ({recipe.microbatches}) must be at most {most}: each takes {LEAST} graphs of a batch "
+            f"({batch})."
         )
     known = graphs.card.name if graphs.card else ""
     molecules = (known.startswith("ogbg-mol"),)
-    there, shares = graphs.to(device), recipe.shares
-    return GraphTask(there, molecules, train, validation, classes, objective, dtype, shares, world), test
+    there, microbatches = graphs.to(device), recipe.microbatches
+    return GraphTask(there, molecules, train, validation, classes, objective, dtype, microbatches, world), test
 
 
 def _objective(graphs: GraphSet) -> tuple[AbstractSupervisedObjective, Tensor]:

@@ -51,10 +51,10 @@ def microbatch_slots(
 
 
 class RunningStatistics:
-    r"""What batch norms remember of a step that is taken in shares, the same whatever the number of processes.
+    r"""What batch norms remember of a step that is taken in microbatches, the same whatever the number of processes.
 
     Each share is normalised by its own mean and variance, and starts from the running ones :math:`r` before the step;
-    after it they are the mean of what the shares :math:`s` with weights :math:`w_s` came to,
+    after it they are the mean of what the microbatches :math:`s` with weights :math:`w_s` came to,
 
     .. math::
         r' = \sum_s w_s\, \big((1 - m)\, r + m\, r_s\big),

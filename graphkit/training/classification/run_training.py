@@ -202,10 +202,10 @@ def _require_shared(recipe: Recipe, count: int, seeds: int) -> bool:
                 "batches, which they share, with `--sampled_task`."
             )
         return count == 1
-    if recipe.shares % count and not recipe.home:
+    if recipe.microbatches % count and not recipe.home:
         raise JobError(
-            f"`shares` ({recipe.shares}) must be a multiple of the number of processes ({count}), so that "
-            f"each has as many parts of a batch; `--set shares={count}`, or start another number of them."
+            f"`microbatches` ({recipe.microbatches}) must be a multiple of the number of processes ({count}), so that "
+            f"each has as many parts of a batch; `--set microbatches={count}`, or start another number of them."
         )
     if count > 1 and recipe.home and getattr(recipe.model, "norm", "none") == "batch":
         raise JobError("`home` leaves a process single nodes, which `norm` 'batch' cannot divide by; take 'layer'.")

@@ -121,20 +121,22 @@ class Parts(Sampler[list[int]]):
     Args:
         nodes: training nodes.
         size: largest batch.
-        shares: parts of a batch.
+        microbatches: parts of a batch.
         world: this process among those that take them in turns.
         owner: the process whose each training node is, ``[nodes]``, in place of even parts.
     """
 
-    def __init__(self, nodes: int, size: int, shares: int, world: World, *, owner: Tensor | None = None) -> None:
+    def __init__(self, nodes: int, size: int, microbatches: int, world: World, *, owner: Tensor | None = None) -> None:
         self.nodes, self.steps, self.owner = nodes, math.ceil(nodes / size), owner
-        self.shares = shares if owner is None else world.count
+        self.microbatches = microbatches if owner is None else world.count
         self.world, self.epoch = world, 0
-        if owner is None and nodes // self.steps < shares:
-            raise JobError(f"`shares` ({shares}) must be at most the nodes of a batch ({nodes // self.steps}).")
+        if owner is None and nodes // self.steps < microbatches:
+            raise JobError(
+                f"`microbatches` ({microbatches}) must be at most the nodes of a batch ({nodes // self.steps})."
+            )
 
     def __len__(self) -> int:
-        return self.steps * self.shares // self.world.count
+        return self.steps * self.microbatches // self.world.count
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in self._steps():
@@ -144,7 +146,9 @@ class Parts(Sampler[list[int]]):
     def places(self) -> Iterator[MicrobatchSlot]:
         """Yield where each of the parts stands."""
         for number, step in enumerate(self._steps()):
-            yield from (place for place, _ in microbatch_slots(self._own_parts(step), len(step), number * self.shares))
+            yield from (
+                place for place, _ in microbatch_slots(self._own_parts(step), len(step), number * self.microbatches)
+            )
 
     def _steps(self) -> tuple[Tensor, ...]:
         order = torch.randperm(self.nodes, generator=torch.Generator().manual_seed(self.epoch))
@@ -154,7 +158,7 @@ class Parts(Sampler[list[int]]):
         """Return the parts of a batch that are this process's, each with its number."""
         if self.owner is not None:
             return [(self.world.rank, step[self.owner[step] == self.world.rank])]
-        return take_turns(step.tensor_split(self.shares), self.world)
+        return take_turns(step.tensor_split(self.microbatches), self.world)
 
 
 def sampled_task(
@@ -223,6 +227,6 @@ def _loader_of(
 ) -> tuple[NeighborLoader, Parts]:
     """Return what draws the batches of one process, and which nodes are in each."""
     many = len(train.y)
-    parts = Parts(many, recipe.batch or many, recipe.shares, world, owner=owner)
+    parts = Parts(many, recipe.batch or many, recipe.microbatches, world, owner=owner)
     options = {"batch_sampler": parts, "num_workers": workers}
     return NeighborLoader(data, recipe.fan_outs, input_nodes=train.index.cpu(), loader=options), parts

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import ValidationError
 
 from graphkit._checks import suggestion
+from graphkit._deprecated import renamed_fields
 from graphkit.training.engine.arguments import fields_of
 
 REQUIRED = {
@@ -32,6 +33,9 @@ REQUIRED = {
 
 class AbstractOptions:
     """Frozen fields that decide something together; every kind is a dataclass."""
+
+    renamed: ClassVar[dict[str, str]] = {}
+    """Old names of fields that were renamed, and the new ones; each is taken for one release more."""
 
     @property
     def title(self) -> str:
@@ -61,7 +65,7 @@ class AbstractOptions:
 
     def merge_fields(self, overrides: Mapping[str, Any]) -> Self:
         """Return what ``with_`` does; fields that decide nothing are let be."""
-        overrides, known = fields_of("overrides", overrides), self.options()
+        overrides, known = renamed_fields(self.title, fields_of("overrides", overrides), self.renamed), self.options()
         for name in overrides:
             if name not in known:
                 deciding = [each for each in known if each not in self.unused_fields()]
@@ -90,8 +94,9 @@ class AbstractOptions:
             ValueError: `hidden` decides nothing in the recipe 'jacobi': `perceptron` is false.
         """
         made = self.merge_fields(overrides)
+        given = {self.renamed.get(name, name) for name in overrides}
         for name, why in made.unused_fields().items():
-            if name in overrides:
+            if name in given:
                 raise ValueError(f"`{name}` decides nothing in {made.title}: {why}.")
         return made
 

@@ -44,8 +44,8 @@ class Protocol:
     """Everything a comparison has to hold fixed; two figures are comparable only where fingerprints agree.
 
     How a model is trained is not part of it: layers, rates, and whether nodes were drawn in batches, with what
-    ``fan_out``, ``batch`` and ``shares``, stand in the record's ``config``. What is measured is measured alike, with
-    all neighbours.
+    ``fan_out``, ``batch`` and ``microbatches``, stand in the record's ``config``. What is measured is measured
+    alike, with all neighbours.
 
     Args:
         dataset: name of the data set.

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, InstanceOf
 from pydantic.dataclasses import dataclass
@@ -177,7 +177,7 @@ class Recipe(ModelRecipe):
             nodes of one graph are all together unless ``fan_out`` is given.
         fan_out: neighbours drawn for a node in each hop, one number for each layer such as "10,5", -1 for all: nodes
             of one graph are then trained on in batches, each with the neighbours drawn around it. Empty: never.
-        shares: parts of a batch of nodes or of graphs, each with neighbours, dropout and batch norms of its own.
+        microbatches: parts of a batch of nodes or of graphs, each with neighbours, dropout and batch norms of its own.
             Several processes take them in turns, and one process takes one after the other, to the same result.
         home: of a graph in parts, each process takes the nodes of a batch that its own part holds in place of a share:
             fewer rows to be fetched. Batches are the same; what is drawn around their nodes depends on the parts.
@@ -196,11 +196,13 @@ class Recipe(ModelRecipe):
     All other fields are those of ``ModelRecipe`` and of the model.
     """
 
+    renamed: ClassVar[dict[str, str]] = {"shares": "microbatches"}
+
     schedule: Literal["constant", "cosine"] = "constant"
     epochs: Positive = 200
     batch: Count = 0
     fan_out: FanOut = ""
-    shares: Positive = 1
+    microbatches: Positive = 1
     home: Switch = False
     patience: Count = 0
     views: Positive = 1
@@ -216,11 +218,11 @@ class Recipe(ModelRecipe):
             alone = f"{items} do not depend on each other"
             found |= dict.fromkeys(("fan_out", "home", "views"), alone)
         elif not self.fan_out:
-            found |= dict.fromkeys(("batch", "shares", "home"), "without `fan_out` all nodes are in one step")
+            found |= dict.fromkeys(("batch", "microbatches", "home"), "without `fan_out` all nodes are in one step")
         else:
             found["sparse_below"] = "`fan_out` draws rows of dense features"
         if items == "signals":
-            found["shares"] = "signals train in one process"
+            found["microbatches"] = "signals train in one process"
         if self.views == 1:
             found |= dict.fromkeys(("consistency", "warm_up", "sharpening"), "one of `views` has none to agree with")
         elif self.consistency == 0:
