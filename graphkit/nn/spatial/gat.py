@@ -136,8 +136,8 @@ class GATConv(FusedAttention, torch_geometric.nn.GATConv):
     direction keeps an ``edges x features`` array. ``x`` may be sparse.
 
     Args:
-        in_channels: features of a node, or of source and target nodes; -1 to learn it from the first input.
-        out_channels: features of the result, per head.
+        in_channels, out_channels: features of a node, or of source and target nodes, -1 to learn it from the first
+            input; and of the result, per head.
         heads: attention heads.
         concat: put the heads side by side; else average them.
         negative_slope: of the leaky ReLU.

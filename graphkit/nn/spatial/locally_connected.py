@@ -26,8 +26,7 @@ class LocallyConnectedConv(nn.Module):
     is made.
 
     Args:
-        in_channels: features of a node.
-        out_channels: features of the result.
+        in_channels, out_channels: features of a node and of the result.
         level: the graph, a level of a ``Hierarchy`` or of its balanced tree, whose fake nodes have no weights.
         bias: whether :math:`b`, one number per channel, is there.
 

@@ -166,8 +166,7 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
     self-loops.
 
     Args:
-        in_channels: features of a node; -1 to learn it from the first input.
-        out_channels: features of the result.
+        in_channels, out_channels: features of a node, -1 to learn it from the first input, and of the result.
         order: of the last term, at least 0.
         basis: one of the above.
         normalization: ``"sym"``, ``"rw"`` or ``None`` for the combinatorial Laplacian.
