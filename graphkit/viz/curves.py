@@ -293,17 +293,17 @@ def _spread_apart(heights: Sequence[float], least: float) -> list[float]:
     """
     groups: list[list[int]] = [[number] for number in sorted(range(len(heights)), key=heights.__getitem__)]
 
-    def placed(group: list[int]) -> list[float]:
+    def positions(group: list[int]) -> list[float]:
         middle = sum(heights[number] for number in group) / len(group)
         return [middle + least * (place - (len(group) - 1) / 2) for place in range(len(group))]
 
-    joined = True
-    while joined:
-        joined = False
+    merged = True
+    while merged:
+        merged = False
         for place in range(len(groups) - 1):
-            if placed(groups[place + 1])[0] - placed(groups[place])[-1] < least - 1e-9:
+            if positions(groups[place + 1])[0] - positions(groups[place])[-1] < least - 1e-9:
                 groups[place : place + 2] = [groups[place] + groups[place + 1]]
-                joined = True
+                merged = True
                 break
-    found = dict(pair for group in groups for pair in zip(group, placed(group), strict=True))
+    found = dict(pair for group in groups for pair in zip(group, positions(group), strict=True))
     return [round(found[number], 9) for number in range(len(heights))]

@@ -268,8 +268,8 @@ def neighbour_gallery(
         raise ValueError(f"`images` must hold one for each of {len(y)} items, got {len(images)}.")
     shown, answered = nearest.shape[1], nearest >= 0
     wrong = int(((y[nearest] != y[queries][:, None]) & answered).sum())
-    told = f"left: the query; then its {shown} nearest, {wrong} of {answered.sum()} of another class (red)"
-    below = f"{note}\n{told}" if text("note", note) else told
+    summary = f"left: the query; then its {shown} nearest, {wrong} of {answered.sum()} of another class (red)"
+    below = f"{note}\n{summary}" if text("note", note) else summary
     side = 0.78
     lines = 1 + (note.count("\n") + 1 if note else 0)
     head = 0.75 + 0.21 * lines

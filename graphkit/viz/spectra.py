@@ -25,7 +25,7 @@ def multiplicities(eigenvalues: np.ndarray, *, precision: float = 1e-6) -> tuple
 
     Args:
         eigenvalues: in any order, ``[pairs]``.
-        precision: least distance of two that are told apart, at least 0.
+        precision: least distance of two that are label apart, at least 0.
 
     Raises:
         ValueError: for another shape, or numbers that are not finite.
@@ -83,9 +83,9 @@ def spectrum(
         near_end = (value - values.min()) > 0.8 * max(float(np.ptp(values)), 1e-12)
         axes.axvline(value, ymax=(1.07 + 0.06 * row) / 1.3, color=look.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)))
         side, shift = ("right", -6) if near_end else ("left", 6)
-        told, at = f"{value:.4g} comes {times[place]:,} times", (value, (1.07 + 0.06 * row) * top)
+        label, at = f"{value:.4g} comes {times[place]:,} times", (value, (1.07 + 0.06 * row) * top)
         letters = {"ha": side, "va": "center", "fontsize": 12, "color": look.INK}
-        axes.annotate(told, at, xytext=(shift, 0), textcoords="offset points", **letters)
+        axes.annotate(label, at, xytext=(shift, 0), textcoords="offset points", **letters)
     return picture
 
 

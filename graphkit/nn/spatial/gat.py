@@ -39,10 +39,7 @@ class FusedAttention(Fused):
     def _neighbourhoods(
         self, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]
     ) -> tuple[Pattern, OptTensor]:
-        """Return the pattern that attention runs over and the edge features of its entries, ``[entries, edge_dim]``.
-
-        Where ``edge_attr`` is left out a matrix brings its own values.
-        """
+        """Return the pattern that attention runs over and its entries' edge features, by default a matrix's values."""
         edges = edges_of(edge_index, flow=self.flow, num_nodes=sizes)
         attr = self._edge_features(edge_attr, edges.weight, edges.index.shape[1])
         loops = self.add_self_loops
@@ -92,8 +89,7 @@ class FusedAttention(Fused):
     def _weights(self, pattern: Pattern, alpha: Tensor, edge_index: Any) -> tuple[Any, Tensor]:
         """Return the graph that attention ran over and its weights, ``[entries, heads]``, as PyG orders them.
 
-        Beside an ``edge_index`` that is the edges without loops, in their order, then the loops; a sparse matrix comes
-        back as a CSR matrix whose values are the weights.
+        That is the edges without loops, in their order, then the loops; for a matrix a CSR matrix of the weights.
         """
         if _is_matrix(edge_index):
             size = (*pattern.shape, self.heads)
