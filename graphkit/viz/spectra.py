@@ -25,7 +25,7 @@ def multiplicities(eigenvalues: np.ndarray, *, precision: float = 1e-6) -> tuple
 
     Args:
         eigenvalues: in any order, ``[pairs]``.
-        precision: least distance of two that are label apart, at least 0.
+        precision: least distance of two that are told apart, at least 0.
 
     Raises:
         ValueError: for another shape, or numbers that are not finite.
