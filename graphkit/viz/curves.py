@@ -173,7 +173,8 @@ def method_accuracies(
                     values, [at] * len(values), "o", markersize=4, color=look.FAINT, alpha=0.45, zorder=1, clip_on=False
                 )
             mean = 100 * found["mean"]
-            reach, dot = _clip_intervals([mean], [100 * found["interval"]]), {"color": color, "markersize": 8}
+            reach = _clip_intervals([mean], [100 * found["interval"]])
+            dot: dict[str, Any] = {"color": color, "markersize": 8}
             axes.errorbar(mean, at, xerr=reach, clip_on=False, fmt="o", capsize=3, label=label, zorder=3, **dot)
             label = "_again"
     axes.plot([], [], "o", markersize=4, color=look.FAINT, label="each class split or graph")
@@ -233,7 +234,13 @@ def accuracy_curves(
         at = [places[number] + shift for number in known]
         reach = _clip_intervals(means, [100 * figures[number]["interval"] for number in known])
         size, width, style = 9 if not row else 7, 3.0 if not row else 1.8, "-" if len(known) > 1 else ""
-        line = {"marker": mark, "markersize": size, "linewidth": width, "linestyle": style, "color": color}
+        line: dict[str, Any] = {
+            "marker": mark,
+            "markersize": size,
+            "linewidth": width,
+            "linestyle": style,
+            "color": color,
+        }
         axes.errorbar(at, means, yerr=reach, clip_on=False, elinewidth=1.5, capsize=3, zorder=9 - row, **line)
         ends.append((means[-1], name, color))
     axes.set_xticks(range(len(shown)), [str(number) for number in shown])
@@ -242,9 +249,9 @@ def accuracy_curves(
     axes.set_ylim(low, high)
     heights = _spread_apart([end for end, _, _ in ends], 0.058 * (high - low))
     for height, (_, name, color) in zip(heights, ends, strict=True):
-        at, weight = (len(shown) - 0.6, height), "bold" if name == next(iter(curves)) else "normal"
-        letters = {"color": color, "fontsize": 13, "fontweight": weight, "va": "center"}
-        axes.annotate(look.escape(name, 20), at, annotation_clip=False, **letters)
+        end, weight = (len(shown) - 0.6, height), "bold" if name == next(iter(curves)) else "normal"
+        letters: dict[str, Any] = {"color": color, "fontsize": 13, "fontweight": weight, "va": "center"}
+        axes.annotate(look.escape(name, 20), end, annotation_clip=False, **letters)
     return picture
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-COLOURS = (look.BLUE, look.ORANGE, look.GREEN, look.VERMILION, look.PURPLE)
-COLOURS += ("#56B4E9", "#B8A900", "#6B4C9A", "#7F7F7F", "#1B2A41")
+_OTHERS = ("#56B4E9", "#B8A900", "#6B4C9A", "#7F7F7F", "#1B2A41")
+COLOURS = (look.BLUE, look.ORANGE, look.GREEN, look.VERMILION, look.PURPLE, *_OTHERS)
 """One per class; from the eleventh class they come again with another marker."""
 
 MARKERS = "o^sD"

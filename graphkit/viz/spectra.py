@@ -84,7 +84,7 @@ def spectrum(
         axes.axvline(value, ymax=(1.07 + 0.06 * row) / 1.3, color=look.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)))
         side, shift = ("right", -6) if near_end else ("left", 6)
         label, at = f"{value:.4g} comes {times[place]:,} times", (value, (1.07 + 0.06 * row) * top)
-        letters = {"ha": side, "va": "center", "fontsize": 12, "color": look.INK}
+        letters: dict[str, Any] = {"ha": side, "va": "center", "fontsize": 12, "color": look.INK}
         axes.annotate(label, at, xytext=(shift, 0), textcoords="offset points", **letters)
     return picture
 
