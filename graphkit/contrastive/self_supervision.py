@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, positive, random_generator, torch_module, within
-from graphkit._deprecated import deprecated_method
+from graphkit._deprecated import REMOVED_IN, deprecated_method
 from graphkit.contrastive.augmentations import Augmentation, Diffusion, View, check_view
 
 
@@ -34,6 +35,14 @@ class AbstractSelfSupervision(nn.Module, ABC):
 
     encoded = deprecated_method("encode")
     stepped = deprecated_method("after_step")
+
+    def __init_subclass__(cls) -> None:
+        """Take a method's ``after_step`` under its old name too, for one release."""
+        super().__init_subclass__()
+        if "stepped" in vars(cls):
+            message = f"{cls.__name__}.stepped is called `after_step` now; the old name goes in {REMOVED_IN}"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+            cls.after_step = vars(cls)["stepped"]  # type: ignore[method-assign]
 
     def __init__(self, encoder: nn.Module, after: nn.Module | None = None) -> None:
         super().__init__()

@@ -43,15 +43,13 @@ def alteration(module: nn.Module) -> str | None:
         'a hook'
     """
     kind = type(module)
-    return (
-        instance_alteration(module)
-        if kind.__module__.startswith(LIBRARIES)
-        else f"the class {kind.__name__}, which is not known"
-    )
+    if not kind.__module__.startswith(LIBRARIES):
+        return f"the class {kind.__name__}, which is not known"
+    return instance_alteration(module)
 
 
 def instance_alteration(module: nn.Module) -> str | None:
-    """Return what ``alteration`` does, but for a class that is not known: what was done since to a module of any."""
+    """Return what ``alteration`` does for a module of any class: what was done to it since it was made."""
     kind: Any = type(module)
     own = module.__dict__
     if kind.__module__.startswith(LIBRARIES) and not defining_module(kind.forward).startswith(LIBRARIES):
@@ -67,7 +65,7 @@ def instance_alteration(module: nn.Module) -> str | None:
 
 
 def defining_module(function: Any) -> str:
-    """Return the module that a function was written in, whatever it calls itself; nothing for other callables."""
+    """Return the module that a function was written in, whatever it calls itself; "" for other callables."""
     return getattr(function, "__globals__", {}).get("__name__", "")
 
 

@@ -137,7 +137,7 @@ def _set_class(module: Any, kind: Any) -> None:
     """Make a layer one of another class, with what PyG finds out about a class and writes for it."""
     specimen = kind.__new__(kind)
     MessagePassing.__init__(specimen)
-    explained, module.explain = module.explain, None
+    explained, module.explain = module.explain, None  # which takes back what explainers put in the place of steps
     for step in GENERATED:
         method = getattr(module.__dict__.get(step), "__func__", None)
         for step_of in (generated_step, original_step):  # explainers leave one or the other in place of the class's

@@ -104,9 +104,7 @@ class Fused(MessagePassing):
     def fusible(self, graph: Any, *features: Any) -> bool:
         """Tell whether the fused way may be taken: a layer as its class made it, on numbers that can be looked at.
 
-        Args:
-            graph: what is given as ``edge_index``. What is no graph at all is taken, to be refused in words.
-            features: of the ends of its edges.
+        What is no graph at all is taken, to be refused in words.
         """
         return not (
             is_tracing()
@@ -141,10 +139,10 @@ class Fused(MessagePassing):
     def edges(
         self, graph: Any, weight: OptTensor = None, *, num_nodes: int | tuple[int, int] | None = None
     ) -> tuple[Any, OptTensor]:
-        """Return the edges and weights of a graph as the plain way reads them.
+        """Return the edges and weights of a graph as the plain way reads them: as the fused way does.
 
-        That is as the fused way does, where PyG reads the loops and values of a ``torch.sparse`` matrix in another way
-        in nearly every layer; but somebody's product with the matrix is given the matrix.
+        PyG reads the loops and values of a ``torch.sparse`` matrix in another way in nearly every layer. Somebody's
+        own product with the matrix is given the matrix.
         """
         if is_torch_sparse_tensor(graph) and self._has_its_own_product():
             return graph, weight

@@ -88,8 +88,7 @@ class GraphClassifier(nn.Module):
 
     Args:
         in_channels: features of a node; ``None`` for OGB's atoms and bonds, which are embedded.
-        hidden_channels: width of the layers.
-        out_channels: width of the result.
+        hidden_channels, out_channels: width of the layers and of the result.
         conv: makes a layer ``(h, edge_index)``, or ``(h, edge_index, edge_attr)`` for atoms and bonds.
         layers: how many.
         dropout: probability of zeroing a value after each layer; with ``jumping`` after each head instead.
@@ -188,8 +187,7 @@ class StructureFree(nn.Module):
 
     Args:
         in_channels: features of a node; ``None`` for OGB's atoms.
-        hidden_channels: width in between.
-        out_channels: width of the result.
+        hidden_channels, out_channels: width in between and of the result.
         deep_sets: whether each node goes through a perceptron before the sum.
         dropout: probability of zeroing a hidden value of the head.
 

@@ -33,12 +33,10 @@ def check_features(
     """Refuse, in words, features that a linear map cannot take; one that was replaced or hooked may take anything.
 
     Args:
-        x: features.
+        x, argument: features, and what they are called where they are refused.
         lin: the map, PyG's or PyTorch's ``Linear``, whose width and weight are asked for in place of those below.
-        width: features that are asked for; any number where it is not above 0.
-        weight: whose type and place are asked for.
+        width, weight: features that are asked for, any number where it is not above 0; whose type and place are.
         any_type: narrower features become of the weight's type before they are mapped.
-        argument: what ``x`` is called where it is refused.
     """
     if type(lin) in (Linear, torch.nn.Linear) and not is_tracing() and alteration(lin) is None:
         width = lin.in_channels if type(lin) is Linear else lin.in_features
@@ -85,16 +83,8 @@ def bipartite_size(
 ) -> tuple[int, int]:
     """Return the numbers of source and target nodes from the features, the given ``size`` or the graph itself.
 
-    Where nothing tells the number of target nodes it is that of the sources, as in PyG.
-
-    Args:
-        x: features of sources and of targets, or ``None``.
-        size: what is stated beside them.
-        edge_index: the graph.
-        axis: of the nodes in ``x``.
-
-    Raises:
-        ValueError: where ``size`` and the features disagree.
+    Where nothing tells the number of target nodes it is that of the sources, as in PyG. ``axis`` is that of the nodes
+    in ``x``. Raises ``ValueError`` where ``size`` and the features disagree.
     """
     found: list[int] = []
     for end, own, stated, side in zip(("source", "target"), x, size or (None, None), (1, 0), strict=True):

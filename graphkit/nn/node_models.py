@@ -190,7 +190,7 @@ def _arguments(layer: nn.Module) -> frozenset[str]:
 
 
 class SeparatedConv(AbstractModel):
-    r"""Any layer, and a linear map of its own for the node itself: :math:`\mathrm{conv}(x, A) + W x + b`.
+    r"""Residual layer: any layer, and a linear map of the node itself, :math:`\mathrm{conv}(x, A) + W x + b`.
 
     A node is not averaged away among its neighbours, however many layers there are.
 
@@ -289,8 +289,7 @@ class RandomPropagation(AbstractModel):
 
     Args:
         in_channels: features of a node.
-        hidden_channels: width in between.
-        out_channels: width of the result.
+        hidden_channels, out_channels: width in between and of the result.
         order: number of hops, at least 0.
         node_dropout: probability of dropping a node, in [0, 1).
         dropout: probability of zeroing an input value, and a hidden value.

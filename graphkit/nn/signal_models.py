@@ -122,8 +122,7 @@ class SignalPerceptron(nn.Module):
 
     Args:
         in_channels: features of a node of a signal.
-        hidden_channels: width in between.
-        out_channels: width of the result.
+        hidden_channels, out_channels: width in between and of the result.
         num_nodes: of the graph.
         dropout: probability of zeroing a hidden value.
         activation: a name PyG resolves, or a module.

@@ -85,18 +85,9 @@ def learning_curves(
         right.plot(chosen, marked, "o", markersize=8, color=look.GREEN, markeredgecolor="white", label=label, zorder=5)
     for axes in (left, right) if many or chosen else (left,):
         # Above the axes: inside, a curve of any shape may run through it.
-        axes.legend(
-            frameon=False,
-            fontsize=10,
-            labelcolor=look.INK,
-            loc="lower right",
-            bbox_to_anchor=(1, 1),
-            ncols=3,
-            borderpad=0,
-            columnspacing=1.0,
-            handlelength=1.4,
-            handletextpad=0.5,
-        )
+        room = {"borderpad": 0, "columnspacing": 1.0, "handlelength": 1.4, "handletextpad": 0.5, "ncols": 3}
+        place = {"loc": "lower right", "bbox_to_anchor": (1, 1)}
+        axes.legend(frameon=False, fontsize=10, labelcolor=look.INK, **place, **room)
     return picture
 
 
@@ -145,8 +136,7 @@ def method_accuracies(
     Args:
         accuracies: method -> "mean", "interval" and "values" (one per class split), fractions.
         calibrated: the same with calibration, for some of the methods.
-        title: what was measured.
-        note: a line under the title: the protocol.
+        title, note: what was measured, and a line under it: the protocol.
 
     Raises:
         ValueError: without a method, or for figures that are not finite.
@@ -182,19 +172,10 @@ def method_accuracies(
                 axes.plot(
                     values, [at] * len(values), "o", markersize=4, color=look.FAINT, alpha=0.45, zorder=1, clip_on=False
                 )
-            axes.errorbar(
-                100 * found["mean"],
-                at,
-                xerr=_clip_intervals([100 * found["mean"]], [100 * found["interval"]]),
-                clip_on=False,
-                fmt="o",
-                markersize=8,
-                color=color,
-                ecolor=color,
-                capsize=3,
-                label=label,
-                zorder=3,
-            )
+            mean = 100 * found["mean"]
+            reach = _clip_intervals([mean], [100 * found["interval"]])
+            dot: dict[str, Any] = {"color": color, "markersize": 8}
+            axes.errorbar(mean, at, xerr=reach, clip_on=False, fmt="o", capsize=3, label=label, zorder=3, **dot)
             label = "_again"
     axes.plot([], [], "o", markersize=4, color=look.FAINT, label="each class split or graph")
     axes.set_xlim(*_clip_limits(axes.get_xlim()))
@@ -204,16 +185,8 @@ def method_accuracies(
     return picture
 
 
-LOOKS = (
-    (look.BLUE, "o"),
-    (look.VERMILION, "s"),
-    (look.GREEN, "^"),
-    (look.PURPLE, "D"),
-    (look.ORANGE, "v"),
-    (look.GREY, "X"),
-    (look.FAINT, "P"),
-    (look.INK, "*"),
-)
+LINE_COLOURS = (look.BLUE, look.VERMILION, look.GREEN, look.PURPLE, look.ORANGE, look.GREY, look.FAINT, look.INK)
+LOOKS = tuple(zip(LINE_COLOURS, "os^DvXP*", strict=True))
 """Colour and mark of each line; more lines cannot be told apart across a room."""
 
 
@@ -227,8 +200,7 @@ def accuracy_curves(
     Args:
         curves: method -> number -> "mean" and "interval", fractions; at most 8 methods.
         over: what the numbers count.
-        title: what was measured.
-        note: a line under the title: the protocol.
+        title, note: what was measured, and a line under it: the protocol.
 
     Raises:
         ValueError: without a method, for a method without a number, for more than 8, or figures that are not finite.
@@ -258,37 +230,28 @@ def accuracy_curves(
     for row, ((name, figures), (color, mark)) in enumerate(zip(curves.items(), LOOKS, strict=False)):
         known = sorted(figures)
         means = [100 * figures[number]["mean"] for number in known]
-        axes.errorbar(
-            [places[number] + 0.05 * (row - (len(curves) - 1) / 2) for number in known],
-            means,
-            yerr=_clip_intervals(means, [100 * figures[number]["interval"] for number in known]),
-            clip_on=False,
-            marker=mark,
-            markersize=9 if not row else 7,
-            linewidth=3.0 if not row else 1.8,
-            linestyle="-" if len(known) > 1 else "",
-            color=color,
-            elinewidth=1.5,
-            capsize=3,
-            zorder=9 - row,
-        )
+        shift = 0.05 * (row - (len(curves) - 1) / 2)  # so that intervals do not lie on each other
+        at = [places[number] + shift for number in known]
+        reach = _clip_intervals(means, [100 * figures[number]["interval"] for number in known])
+        size, width, style = 9 if not row else 7, 3.0 if not row else 1.8, "-" if len(known) > 1 else ""
+        line: dict[str, Any] = {
+            "marker": mark,
+            "markersize": size,
+            "linewidth": width,
+            "linestyle": style,
+            "color": color,
+        }
+        axes.errorbar(at, means, yerr=reach, clip_on=False, elinewidth=1.5, capsize=3, zorder=9 - row, **line)
         ends.append((means[-1], name, color))
     axes.set_xticks(range(len(shown)), [str(number) for number in shown])
     axes.set_xlim(-0.35, len(shown) - 0.65)
     low, high = _clip_limits(axes.get_ylim())
     axes.set_ylim(low, high)
-    for height, (_, name, color) in zip(
-        _spread_apart([end for end, _, _ in ends], 0.058 * (high - low)), ends, strict=True
-    ):
-        axes.annotate(
-            look.escape(name, 20),
-            (len(shown) - 0.6, height),
-            color=color,
-            fontsize=13,
-            fontweight="bold" if name == next(iter(curves)) else "normal",
-            va="center",
-            annotation_clip=False,
-        )
+    heights = _spread_apart([end for end, _, _ in ends], 0.058 * (high - low))
+    for height, (_, name, color) in zip(heights, ends, strict=True):
+        end, weight = (len(shown) - 0.6, height), "bold" if name == next(iter(curves)) else "normal"
+        letters: dict[str, Any] = {"color": color, "fontsize": 13, "fontweight": weight, "va": "center"}
+        axes.annotate(look.escape(name, 20), end, annotation_clip=False, **letters)
     return picture
 
 
@@ -337,17 +300,17 @@ def _spread_apart(heights: Sequence[float], least: float) -> list[float]:
     """
     groups: list[list[int]] = [[number] for number in sorted(range(len(heights)), key=heights.__getitem__)]
 
-    def placed(group: list[int]) -> list[float]:
+    def positions(group: list[int]) -> list[float]:
         middle = sum(heights[number] for number in group) / len(group)
         return [middle + least * (place - (len(group) - 1) / 2) for place in range(len(group))]
 
-    joined = True
-    while joined:
-        joined = False
+    merged = True
+    while merged:
+        merged = False
         for place in range(len(groups) - 1):
-            if placed(groups[place + 1])[0] - placed(groups[place])[-1] < least - 1e-9:
+            if positions(groups[place + 1])[0] - positions(groups[place])[-1] < least - 1e-9:
                 groups[place : place + 2] = [groups[place] + groups[place + 1]]
-                joined = True
+                merged = True
                 break
-    found = dict(pair for group in groups for pair in zip(group, placed(group), strict=True))
+    found = dict(pair for group in groups for pair in zip(group, positions(group), strict=True))
     return [round(found[number], 9) for number in range(len(heights))]

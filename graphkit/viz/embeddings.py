@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-COLOURS: tuple[str, ...] = (look.BLUE, look.ORANGE, look.GREEN, look.VERMILION, look.PURPLE)
-COLOURS += ("#56B4E9", "#B8A900", "#6B4C9A", "#7F7F7F", "#1B2A41")
+_OTHERS = ("#56B4E9", "#B8A900", "#6B4C9A", "#7F7F7F", "#1B2A41")
+COLOURS = (look.BLUE, look.ORANGE, look.GREEN, look.VERMILION, look.PURPLE, *_OTHERS)
 """One per class; from the eleventh class they come again with another marker."""
 
 MARKERS = "o^sD"
@@ -52,8 +52,7 @@ def embedding_scatter(
     Args:
         spaces: heading -> ``[items, features]``, such as raw features and the embedding.
         y: labels ``[items]``; -1 is left out.
-        title: what was embedded.
-        note: a line under the title: the protocol.
+        title, note: what was embedded, and a line under it: the protocol.
         names: of the classes, in the order of the labels.
         methods: "PCA", "t-SNE", one row of pictures each.
 
@@ -87,14 +86,8 @@ def embedding_scatter(
     width, height = picture.get_size_inches()
     look.draw_headline(picture, title, note, (0.45 / width, 1 - 0.2 / height, 1 - 0.62 / height), spacing=1.4)
     grid = picture.subplots(len(methods), len(spaces), squeeze=False)
-    picture.subplots_adjust(
-        left=0.45 / width,
-        right=1 - legend / width,
-        bottom=0.15 / height,
-        top=1 - 1.6 / height,
-        wspace=0.05,
-        hspace=0.05,
-    )
+    left, right, bottom, top = 0.45 / width, 1 - legend / width, 0.15 / height, 1 - 1.6 / height
+    picture.subplots_adjust(left=left, right=right, bottom=bottom, top=top, wspace=0.05, hspace=0.05)
     for row, method in enumerate(methods):
         for column, (heading, values) in enumerate(spaces.items()):
             axes = grid[row, column]
@@ -187,8 +180,7 @@ def pair_distances(
     Args:
         spaces: heading -> ``[items, features]``.
         y: labels ``[items]``; -1 is left out.
-        title: what was embedded.
-        note: a line under the title.
+        title, note: what was embedded, and a line under it.
         most: items whose pairs are taken; of more, so many evenly spaced ones.
 
     Raises:
@@ -252,8 +244,7 @@ def neighbour_gallery(
         queries: items that ask ``[queries]``.
         nearest: the items nearest to each, nearest first ``[queries, shown]``; -1 where fewer answered.
         y: labels of all items.
-        title: what was embedded.
-        note: a line under the title.
+        title, note: what was embedded, and a line under it.
         images: a grey picture of each item ``[items, height, width]``; without it the class is written out.
         names: of the classes, in the order of the labels.
 
@@ -277,8 +268,8 @@ def neighbour_gallery(
         raise ValueError(f"`images` must hold one for each of {len(y)} items, got {len(images)}.")
     shown, answered = nearest.shape[1], nearest >= 0
     wrong = int(((y[nearest] != y[queries][:, None]) & answered).sum())
-    told = f"left: the query; then its {shown} nearest, {wrong} of {answered.sum()} of another class (red)"
-    below = f"{note}\n{told}" if text("note", note) else told
+    summary = f"left: the query; then its {shown} nearest, {wrong} of {answered.sum()} of another class (red)"
+    below = f"{note}\n{summary}" if text("note", note) else summary
     side = 0.78
     lines = 1 + (note.count("\n") + 1 if note else 0)
     head = 0.75 + 0.21 * lines

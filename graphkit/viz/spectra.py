@@ -50,8 +50,7 @@ def spectrum(
 
     Args:
         eigenvalues: ``[pairs]``.
-        title: what graph they belong to.
-        note: a line under the title: normalisation, number of pairs.
+        title, note: what graph they belong to, and a line under it: normalisation, number of pairs.
         nodes: of the graph, where only some of its pairs are shown; written on the axis.
         bins: of the histogram.
         marked: how many of the repeated eigenvalues are marked, those that come most often.
@@ -83,16 +82,10 @@ def spectrum(
         value = 0.0 if abs(distinct[place]) < 1e-9 else distinct[place]
         near_end = (value - values.min()) > 0.8 * max(float(np.ptp(values)), 1e-12)
         axes.axvline(value, ymax=(1.07 + 0.06 * row) / 1.3, color=look.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)))
-        axes.annotate(
-            f"{value:.4g} comes {times[place]:,} times",
-            (value, (1.07 + 0.06 * row) * top),
-            xytext=(-6 if near_end else 6, 0),
-            textcoords="offset points",
-            ha="right" if near_end else "left",
-            va="center",
-            fontsize=12,
-            color=look.INK,
-        )
+        side, shift = ("right", -6) if near_end else ("left", 6)
+        label, at = f"{value:.4g} comes {times[place]:,} times", (value, (1.07 + 0.06 * row) * top)
+        letters: dict[str, Any] = {"ha": side, "va": "center", "fontsize": 12, "color": look.INK}
+        axes.annotate(label, at, xytext=(shift, 0), textcoords="offset points", **letters)
     return picture
 
 
@@ -109,8 +102,7 @@ def responses(
     Args:
         curves: name -> response ``[points]``, or ``[points, channels]``.
         at: the eigenvalues at which they were taken, ascending, ``[points]``.
-        title: what was learnt where.
-        note: a line under the title.
+        title, note: what was learnt where, and a line under it.
         eigenvalues: of the graph, ``[pairs]``, drawn as ticks under the curves: where the response matters.
 
     Raises:
@@ -183,8 +175,7 @@ def wavelets_on_graph(
         wavelets: values at the nodes, ``[pictures, nodes]``.
         labels: one for each picture, such as its scale.
         centre: the node they are localised at, which is ringed.
-        title: what is shown.
-        note: a line under the title.
+        title, note: what is shown, and a line under it.
 
     Raises:
         ValueError: where the arrays do not fit each other, or a number is not finite.
@@ -260,8 +251,7 @@ def filter_bank(
         eigenvalues: where the kernels were read, ascending, ``[points]``.
         kernels: ``[bands, points]``.
         labels: one for each band.
-        title: what is shown.
-        note: a line under the title.
+        title, note: what is shown, and a line under it.
         spectrum: the eigenvalues of a graph, which are marked below the axis; none when left out.
 
     Raises:
@@ -290,14 +280,8 @@ def filter_bank(
     look.style_axes(upper, xlabel="", ylabel="g(λ)")
     look.style_axes(lower, xlabel="eigenvalue λ", ylabel="Σ g²")
     for number, (row, label) in enumerate(zip(kernels, labels, strict=True)):
-        upper.plot(
-            x,
-            row,
-            color=look.CYCLE[number % len(look.CYCLE)],
-            linewidth=2.2,
-            label=look.escape(label, 24),
-            ls="-" if number < 8 else "--",
-        )
+        color, style = look.CYCLE[number % len(look.CYCLE)], "-" if number < 8 else "--"
+        upper.plot(x, row, color=color, linewidth=2.2, label=look.escape(label, 24), ls=style)
     total = np.square(kernels).sum(0)
     lower.plot(x, total, color=look.INK, linewidth=2.2)
     lower.fill_between(x, total, color=look.FAINT, alpha=0.15, linewidth=0)

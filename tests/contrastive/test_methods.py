@@ -209,3 +209,16 @@ def test_every_method_embeds_the_graph_as_it_is(name, view):
     assert method.training
     assert not z.requires_grad
     assert torch.equal(z, method.eval()(view.x, view.edge_index))
+
+
+def test_a_step_under_its_old_name_is_still_taken(view):
+    taken = []
+    with pytest.warns(DeprecationWarning, match="is called `after_step` now"):
+
+        class Older(DGI):
+            def stepped(self, progress):
+                taken.append(progress)
+
+    method = Older(encoder(), 6).double()
+    list(pretrain(method, view.x, view.edge_index, epochs=2, lr=0.01, generator=generator()))
+    assert taken == [0.5, 1.0]

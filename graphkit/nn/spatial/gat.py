@@ -37,10 +37,7 @@ class FusedAttention(Fused):
     def _neighbourhoods(
         self, edge_index: Any, edge_attr: OptTensor, sizes: tuple[int, int]
     ) -> tuple[Pattern, OptTensor]:
-        """Return the pattern that attention runs over and the edge features of its entries, ``[entries, edge_dim]``.
-
-        Where ``edge_attr`` is left out a matrix brings its own values.
-        """
+        """Return the pattern that attention runs over and its entries' edge features, by default a matrix's values."""
         edges = edges_of(edge_index, flow=self.flow, num_nodes=sizes)
         attr = self._edge_features(edge_attr, edges.weight, edges.index.shape[1])
         loops = self.add_self_loops
@@ -90,8 +87,7 @@ class FusedAttention(Fused):
     def _weights(self, pattern: Pattern, alpha: Tensor, edge_index: Any) -> tuple[Any, Tensor]:
         """Return the graph that attention ran over and its weights, ``[entries, heads]``, as PyG orders them.
 
-        Beside an ``edge_index`` that is the edges without loops, in their order, then the loops; a sparse matrix comes
-        back as a CSR matrix whose values are the weights.
+        That is the edges without loops, in their order, then the loops; for a matrix a CSR matrix of the weights.
         """
         if _is_matrix(edge_index):
             size = (*pattern.shape, self.heads)
@@ -134,8 +130,8 @@ class GATConv(FusedAttention, torch_geometric.nn.GATConv):
     direction keeps an ``edges x features`` array. ``x`` may be sparse.
 
     Args:
-        in_channels: features of a node, or of source and target nodes; -1 to learn it from the first input.
-        out_channels: features of the result, per head.
+        in_channels, out_channels: features of a node, or of source and target nodes, -1 to learn it from the first
+            input; and of the result, per head.
         heads: attention heads.
         concat: put the heads side by side; else average them.
         negative_slope: of the leaky ReLU.

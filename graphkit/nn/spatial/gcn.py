@@ -26,8 +26,7 @@ class GCNConv(Fused, torch_geometric.nn.GCNConv):
     this layer does not.
 
     Args:
-        in_channels: features of a node; -1 to learn it from the first input.
-        out_channels: features of the result.
+        in_channels, out_channels: features of a node, -1 to learn it from the first input, and of the result.
         improved: use :math:`\hat A = A + 2I`.
         cached: keep the first normalised adjacency for good and ignore any other graph, as PyG does. Not needed for
             speed here.

@@ -26,8 +26,7 @@ class LocallyConnectedConv(nn.Module):
     is made.
 
     Args:
-        in_channels: features of a node.
-        out_channels: features of the result.
+        in_channels, out_channels: features of a node and of the result.
         level: the graph, a level of a ``Hierarchy`` or of its balanced tree, whose fake nodes have no weights.
         bias: whether :math:`b`, one number per channel, is there.
 
@@ -78,11 +77,7 @@ class LocallyConnectedConv(nn.Module):
                 self.bias.zero_()
 
     def forward(self, x: Tensor, level: Optional[Level] = None) -> Tensor:
-        """Return the convolved signal.
-
-        Args:
-            x: ``[..., nodes, in_channels]``.
-            level: the graph; where it is given it must be the one the layer was built on.
+        """Return the convolved signal; where a ``level`` is given it must be the one the layer was built on.
 
         Raises:
             ValueError: for another graph or number of nodes or features.
@@ -90,7 +85,7 @@ class LocallyConnectedConv(nn.Module):
         """
         features("x", x, self.in_channels, self.weight)
         given = x.shape[-2] if x.dim() > 1 else 0
-        self._require(given, level is None or _level(level).fingerprint & FINGERPRINT == self._known())
+        self._require(given, level is None or _level(level).fingerprint & FINGERPRINT == int(self.graph))
         if self._pattern.device != x.device:
             self._pattern = self._pattern.to(x.device)
         values = self.weight.flatten().index_select(0, self._pattern._perm.long())
@@ -98,9 +93,6 @@ class LocallyConnectedConv(nn.Module):
         out = SparseOperator(self._pattern, values).multiply_add(signals)
         out = out.t().reshape(*x.shape[:-1], self.out_channels)
         return out if self.bias is None else out + self.bias
-
-    def _known(self) -> int:
-        return int(self.graph)
 
     def _require(self, nodes: int, same: bool) -> None:
         same_graph_as_weights(type(self).__name__, self.weight.numel(), self.num_nodes, nodes, same)
@@ -125,7 +117,7 @@ def _same_graph(module: Any, state: dict[str, Any], prefix: str, *_: Any) -> Non
     """Refuse weights that belong to the neighbourhoods of another graph."""
     other, weight = state.get(f"{prefix}graph"), state.get(f"{prefix}weight")
     if other is not None and weight is not None:
-        module._require(module.num_nodes, int(other) == module._known() and weight.shape == module.weight.shape)
+        module._require(module.num_nodes, int(other) == int(module.graph) and weight.shape == module.weight.shape)
 
 
 def _blocks(rows: np.ndarray, columns: np.ndarray, out_channels: int, in_channels: int, nodes: int) -> Pattern:

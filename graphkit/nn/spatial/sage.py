@@ -23,8 +23,8 @@ class SAGEConv(Fused, torch_geometric.nn.SAGEConv):
     aggregation of PyG works as there. Edge weights, and the values of a sparse matrix, are not used.
 
     Args:
-        in_channels: features of a node, or of source and target nodes; -1 to learn it from the first input.
-        out_channels: features of the result.
+        in_channels, out_channels: features of a node, or of source and target nodes, -1 to learn it from the first
+            input; and of the result.
         aggr: ``"mean"``, ``"sum"``, ``"max"`` or any of PyG's aggregations.
         normalize: scale each result to unit length.
         root_weight: whether the term of the node itself is there.

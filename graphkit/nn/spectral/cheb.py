@@ -31,8 +31,7 @@ class ChebConv(FusedLaplacian, torch_geometric.nn.ChebConv):
     ``x`` stays sparse up to that map.
 
     Args:
-        in_channels: features of a node; -1 to learn it from the first input.
-        out_channels: features of the result.
+        in_channels, out_channels: features of a node, -1 to learn it from the first input, and of the result.
         K: number of terms, at least 1; the filter reaches :math:`K - 1` hops.
         normalization: ``"sym"``, ``"rw"`` or ``None`` for the combinatorial Laplacian.
         bias: whether :math:`b` is there.

@@ -58,8 +58,7 @@ class SpectralConv(nn.Module):
     correction :math:`U g(\Lambda) U^T X`, of low rank, where :math:`p` is learnt too and sees all of the spectrum.
 
     Args:
-        in_channels: features of a node.
-        out_channels: features of the result.
+        in_channels, out_channels: features of a node and of the result.
         response: see above.
         terms: number of terms :math:`\varphi_t`; at least 4 for splines. The free response has one per pair.
         mixing: ``"full"`` or ``"depthwise"``.

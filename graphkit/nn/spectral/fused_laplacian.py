@@ -76,6 +76,7 @@ class FusedLaplacian(Fused):
         self, graph: Any, weight: OptTensor, nodes: int, batch: OptTensor, lambda_max: Any, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         """Return edges and weights whose messages add up to the product, in operations that can be traced."""
+        # 1. Weights without those of loops, and the degrees they give.
         index, weight = self.edges(graph, weight, num_nodes=nodes)
         wide = torch.float32 if dtype in HALF else dtype
         proper = index[0] != index[1]
@@ -86,6 +87,7 @@ class FusedLaplacian(Fused):
             index, weight = index[:, proper], weight[proper]
         target = index[1 if self.flow == "source_to_target" else 0]
         degree = weight.new_zeros(nodes).index_add(0, target, weight)
+        # 2. The Laplacian's entries off the diagonal, with their sign turned, and on it.
         if self.normalization == "sym":
             check_degrees(degree)
             root = inverse_power(degree, 0.5)
@@ -93,6 +95,7 @@ class FusedLaplacian(Fused):
         elif self.normalization == "rw":
             weight = weight * inverse_power(degree, 1.0)[target]
         diagonal = degree if self.normalization is None else torch.ones_like(degree)
+        # 3. The largest eigenvalue: what is given, 2 of a normalised Laplacian, else Gershgorin's bound of each graph.
         if lambda_max is None and self.normalization is not None:
             largest = degree.new_full((1,), 2.0)
         elif lambda_max is None:
@@ -102,6 +105,7 @@ class FusedLaplacian(Fused):
         else:
             largest = torch.as_tensor(lambda_max, dtype=wide, device=degree.device).reshape(-1)
             largest = largest[batch] if batch is not None and largest.numel() > 1 else largest
+        # 4. 2 L / lambda - I as edges, the diagonal as loops.
         scale = 2 * inverse_power(largest, 1.0).expand(nodes)
         loops = torch.arange(nodes, device=index.device, dtype=index.dtype)
         norm = torch.cat((-weight * scale[target], scale * diagonal - 1))

@@ -64,8 +64,7 @@ class GraphWaveletConv(Fused):
     Isolated nodes have the eigenvalue 0: a heat kernel leaves them as they are.
 
     Args:
-        in_channels: features of a node; -1 to learn it from the first input.
-        out_channels: features of the result.
+        in_channels, out_channels: features of a node, -1 to learn it from the first input, and of the result.
         scale: :math:`s` of heat kernels :math:`e^{-s\lambda}`, one band for each.
         bank: other kernels in their place, made for ``largest=2``.
         form: see above.

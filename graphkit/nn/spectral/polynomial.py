@@ -166,8 +166,7 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
     self-loops.
 
     Args:
-        in_channels: features of a node; -1 to learn it from the first input.
-        out_channels: features of the result.
+        in_channels, out_channels: features of a node, -1 to learn it from the first input, and of the result.
         order: of the last term, at least 0.
         basis: one of the above.
         normalization: ``"sym"``, ``"rw"`` or ``None`` for the combinatorial Laplacian.
@@ -338,6 +337,7 @@ class PolynomialConv(FusedLaplacian, MessagePassing):
         )
         signal = apply_linear(self.lin, x) if self.lin is not None else x
         _, steps = optimal_terms(lambda v: -(operator @ v), signal, self.order)
+        # The three-term recurrence that made the terms from the signal, now in the eigenvalue.
         variable = (1 - 2 * eigenvalues / largest).unsqueeze(-1)
         before, now = torch.zeros_like(variable), torch.ones_like(variable)
         found = self.filter.weight[0] * (steps[0][2] * steps[0][3])

@@ -169,8 +169,7 @@ class EigenvalueEncoder(AbstractResponse):
 
     Args:
         terms: number of terms, the decoder's heads.
-        hidden: width, even and a multiple of ``heads``.
-        heads: attention heads.
+        hidden, heads: width, even and a multiple of the number of attention heads.
         dropout: of attention's and the perceptron's results.
 
     Source: Bo, Shi, Wang & Liao (2023), Specformer, arXiv:2303.01028, section 3.2. The paper's encoder has GELU in

@@ -54,7 +54,7 @@ class ClassificationTrainer(Trainer[Epoch]):
         module = module.to(fabric.device)
         super().__init__(module, recipe.parameter_groups(module), recipe.lr, fabric)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
-        self._modules = list(self.model.modules())
+        self._parts = list(self.model.modules())
         self._statistics = RunningStatistics(self.model)
         self.improved = 0
         self._records = (-math.inf, math.inf)
@@ -150,7 +150,7 @@ class ClassificationTrainer(Trainer[Epoch]):
 
     def _set_mode(self, *, training: bool) -> None:
         """Do what ``Module.train`` does, which walks the tree and its setters anew: a tenth of an epoch on Cora."""
-        for module in self._modules:
+        for module in self._parts:
             vars(module)["training"] = training
 
     def _loss_of_views(self, batch: LabelledItems) -> Tensor:

@@ -141,8 +141,8 @@ def prepare_graphs(
 
     Raises:
         ValueError: for a recipe that is not for graphs, takes them one by one or has more microbatches than a batch has
-            pairs of graphs, a set without a split that leaves something to train on and to select by, and labels that are no
-            classes where no card asks for another figure (:func:`.tasks.graph_classes`).
+            pairs of graphs, a set without a split that leaves something to train on and to select by, and labels that
+            are no classes where no card asks for another figure (:func:`.tasks.graph_classes`).
     """
     if recipe.model.items != "graphs":
         raise ValueError(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from graphkit._torch_internals import BatchNorm
 
 if TYPE_CHECKING:
     from graphkit.training.engine.distributed import World
@@ -71,7 +72,7 @@ class RunningStatistics:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        norms = [norm for norm in model.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
+        norms = [norm for norm in model.modules() if isinstance(norm, BatchNorm) and norm.track_running_stats]
         self._means: list[Tensor] = [each for norm in norms for each in (norm.running_mean, norm.running_var)]  # type: ignore[misc]
         self._counts: list[Tensor] = [norm.num_batches_tracked for norm in norms]  # type: ignore[misc]
         self._before: list[Tensor] = []

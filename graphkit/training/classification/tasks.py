@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit import _checks
+from graphkit._torch_internals import joined_graphs
 from graphkit.data.validation import class_count, validate
 from graphkit.operators import FourierBasis, sparse_features
 from graphkit.training.classification.objectives import AbstractSupervisedObjective, Accuracy, objective_of
@@ -211,7 +212,7 @@ def graph_classes(graphs: GraphSet) -> Tensor:
 
 def require_plain_edges(graphs: GraphSet) -> None:
     """Refuse values of edges that would be ignored, unless a card tells of them."""
-    valued = [name for name in graphs._data.to_dict() if name.startswith("edge_") and name != "edge_index"]
+    valued = [name for name in joined_graphs(graphs).to_dict() if name.startswith("edge_") and name != "edge_index"]
     if graphs.card is None and valued:
         raise ValueError(
             f"`{valued[0]}`: values of edges are looked at in OGB's molecules only; leave them out "

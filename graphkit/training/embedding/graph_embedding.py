@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphkit._torch_internals import joined_graphs
 from graphkit.data.graphset import graphs_sha256
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems, graph_classes
 from graphkit.training.embedding.embedding_setup import MEASURED, EmbeddingSetup
@@ -81,7 +82,7 @@ def graph_setting(
     Raises:
         ValueError: for a set without features, labels of one class each, or a split.
     """
-    split, data = graphs.split, graphs._data
+    split, data = graphs.split, joined_graphs(graphs)
     if split is None:
         raise ValueError("`data` has no split; load the set with one.")
     if data.get("x") is None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import instance, member
+from graphkit._torch_internals import MODULES
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -150,4 +151,4 @@ class AutocastModule(nn.Module):
         return found.float() if found.dtype in HALF else found
 
     def __getattr__(self, name: str) -> Any:
-        return vars(self)["_modules"][name] if name == "module" else getattr(self.module, name)
+        return vars(self)[MODULES][name] if name == "module" else getattr(self.module, name)
