@@ -21,12 +21,7 @@ TOLERANCE = 1e-4
 
 
 def pagerank_graph(
-    graph: Any,
-    edge_weight: Tensor | None = None,
-    *,
-    num_nodes: int,
-    teleport: float = 0.15,
-    neighbours: int = 32,
+    graph: Any, edge_weight: Tensor | None = None, *, num_nodes: int, teleport: float = 0.15, neighbours: int = 32
 ) -> tuple[Tensor, Tensor]:
     r"""Return the edges ``[2, edges]`` and weights ``[edges]`` of personalised PageRank, the strongest for each node.
 
@@ -34,7 +29,7 @@ def pagerank_graph(
         S = \alpha\,(I - (1 - \alpha)\,\hat D^{-1/2} \hat A \hat D^{-1/2})^{-1}
 
     summed as a series until at most 1e-4 (in the spectral norm) is missing. The weights are a preparation, through
-    which no gradient flows. The result is remembered with the graph, as long as neither is edited in place. Time grows
+    which no gradient flows. The result is cached with the graph, as long as neither is edited in place. Time grows
     with nodes x edges: it is meant for graphs of thousands of nodes.
 
     Args:
