@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -75,37 +76,40 @@ def krylov(operator: SparseOperator, x: Tensor, kernel: Kernel, *, tolerance: fl
             "`operator` has values with a gradient, which Lanczos iteration does not pass on; detach them, or take "
             "method='chebyshev'."
         )
-    values, error, taken = _LanczosFunction.apply(x, operator, kernel, tolerance, steps)
+    run = partial(_lanczos, operator=operator, kernel=kernel, tolerance=tolerance, steps=steps)
+    values, error, taken = _LanczosFunction.apply(x, run)
     return Krylov(values, error, int(taken))
 
 
 class _LanczosFunction(AbstractFunction):
+    """Applies ``run``, all but the signal in one thing: of an operator by itself PyTorch would ask for an override."""
+
     @staticmethod
-    def forward(x: Tensor, operator: SparseOperator, kernel: Kernel, tolerance: float, steps: int) -> tuple[Any, ...]:
+    def forward(x: Tensor, run: partial[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            return _lanczos(x.detach(), operator, kernel, tolerance, steps)
+            return run(x.detach())
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-        ctx.options = inputs[1:]
+        ctx.run = inputs[1]
         ctx.mark_non_differentiable(*output[1:])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         # g(M) is symmetric: the gradient is the same map of what comes back, band by band.
-        operator, kernel, *limits = ctx.options
-        parts = [
-            _LanczosFunction.apply(part, operator, one_band(kernel, b), *limits)[0][0] for b, part in enumerate(grad)
-        ]
-        return torch.stack(parts).sum(0), None, None, None, None
+        kernel, parts = ctx.run.keywords["kernel"], []
+        for band, part in enumerate(grad):
+            run = partial(ctx.run, kernel=one_band(kernel, band))
+            parts.append(_LanczosFunction.apply(part, run)[0][0])
+        return torch.stack(parts).sum(0), None
 
     @staticmethod
-    def jvp(ctx: Any, dx: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-        return _LanczosFunction.apply(dx, *ctx.options)[0], None, None
+    def jvp(ctx: Any, dx: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+        return _LanczosFunction.apply(dx, ctx.run)[0], None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int, ...], x: Tensor, *options: Any) -> tuple[Any, Any]:
-        values, error, taken = _LanczosFunction.apply(x.movedim(in_dims[0], 1).flatten(1), *options)
+    def vmap(info: Any, in_dims: tuple[int, ...], x: Tensor, run: Any) -> tuple[Any, Any]:
+        values, error, taken = _LanczosFunction.apply(x.movedim(in_dims[0], 1).flatten(1), run)
         shape = (info.batch_size, -1)
         return (values.unflatten(2, shape), error.unflatten(0, shape), taken), (2, 0, None)
 
