@@ -147,7 +147,7 @@ def _kernel_backward(cls: type[AbstractKernelFunction], ctx: Any, grad: Tensor |
     extra = [next(saved) for _ in range(ctx.extra)]
     inputs = [next(saved) if each is MISSING else each for each in ctx.constants]
     if torch.is_grad_enabled():  # the gradient is differentiated again
-        found = differentiable_gradients(cls.reference, inputs, cls.differentiable, grad)
+        found = tuple(differentiable_gradients(cls.reference, inputs, cls.differentiable, grad))
     else:
         found = cls.gradients(grad, ctx.needs_input_grad, *extra, *inputs)
     return *found, *(None,) * (len(inputs) - len(found))

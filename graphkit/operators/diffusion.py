@@ -78,9 +78,11 @@ def _strongest_edges(
         block = torch.arange(start, min(start + BLOCK, nodes), device=index.device)
         restart = torch.zeros(nodes, len(block), device=index.device)
         restart[block, block - start] = teleport
+        # The series of walks of every length, for a block of restart nodes.
         reached = restart.clone()
         for _ in range(terms):
             reached = (1 - teleport) * (step @ reached) + restart
+        # The strongest sources of each.
         value, source = reached.sort(dim=0, descending=True, stable=True)
         value, source = value[:neighbours].T, source[:neighbours].T
         positive = value > 0

@@ -135,18 +135,18 @@ class LazySignals(Sequence[Tensor]):
     """Signals that are made when Clenshaw's recurrence asks for them and kept by nobody, so that one exists at a time.
 
     Args:
-        count: how many there are.
+        length: how many there are.
         make: from a place to the signal there.
     """
 
-    def __init__(self, count: int, make: Callable[[int], Tensor]) -> None:
-        self.count, self.make = count, make
+    def __init__(self, length: int, make: Callable[[int], Tensor]) -> None:
+        self.length, self.make = length, make
 
     def __len__(self) -> int:
-        return self.count
+        return self.length
 
     def __getitem__(self, place: Any) -> Any:
-        if not -self.count <= place < self.count:
+        if not -self.length <= place < self.length:
             raise IndexError(place)
         return self.make(place)
 
