@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import graphkit.operators.torch_backend as torch_backend
 from graphkit._deprecated import deprecated_names
 from graphkit._kernels import csr_products
 from graphkit._kernels.memory import empty_recycled
-from graphkit.operators import torch_backend
 from graphkit.operators.autograd import AbstractFunction, forward_mode, inside_transform, kernel_arrays, stack_tasks
 from graphkit.operators.operand_checks import check_factors, check_sddmm
 from graphkit.operators.pattern import Pattern

@@ -164,8 +164,6 @@ class Hierarchy:
     @property
     def tree(self) -> BalancedTree:
         """The balanced tree, in which every cluster has as many members, some of them fake; made once."""
-        from graphkit.operators.coarsening.hierarchy import balanced_tree
-
         return cached(lambda: balanced_tree(self), "tree", self, exposed=True)
 
     def to(self, *args: Any, **kwargs: Any) -> Hierarchy:
