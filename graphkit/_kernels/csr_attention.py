@@ -92,20 +92,7 @@ def attend(start, stop, indptr, indices, score_row, score_column, score_entry, s
 
 @kernel
 def attend_backward_rows(
-    start,
-    stop,
-    indptr,
-    indices,
-    score_row,
-    score_column,
-    score_entry,
-    slope,
-    keep,
-    x,
-    alpha,
-    grad,
-    dscore,
-    dscore_row,
+    start, stop, indptr, indices, score_row, score_column, score_entry, slope, keep, x, alpha, grad, dscore, dscore_row
 ):
     """Set ``dscore`` ``[entries, heads]``, the gradient before the leaky ReLU, and its row sums ``dscore_row``."""
     heads, features = x.shape[1], x.shape[2]

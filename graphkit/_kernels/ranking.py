@@ -85,6 +85,7 @@ def query_metrics(
             every[own[i]] = np.nan
         for entry in range(indptr[i], indptr[i + 1]):
             every[excluded[entry]] = np.nan
+        # The items that may answer, side by side.
         count, relevant = 0, 0
         for j in range(items):
             if every[j] == every[j]:
@@ -98,6 +99,7 @@ def query_metrics(
         row[0] = relevant
         if count == 0:
             continue
+        # The nearest of them in order, as deep as any figure looks, ties at the end included.
         depth = min(max(relevant, widest), count)
         far = np.partition(near[:count], depth - 1)[depth - 1]
         kept = np.flatnonzero(near[:count] <= far)

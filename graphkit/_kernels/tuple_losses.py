@@ -129,11 +129,13 @@ def batch_all_triplets(start, stop, indptr, y, labels, own, margin, distances, g
             negatives += labels[j] >= 0 and labels[j] != y[i]
         if positives == 0 or negatives == 0:
             continue
+        # Thresholds in order, and the sum of all above each.
         order = np.argsort(thresholds[:positives])
         ascending = thresholds[:positives][order]
         above[positives] = 0.0
         for k in range(positives - 1, -1, -1):
             above[k] = above[k + 1] + ascending[k]
+        # Each negative is searched among the thresholds.
         below[: positives + 1] = 0
         total, active, largest = 0.0, 0, ascending[positives - 1]
         for j in range(others):
@@ -145,6 +147,7 @@ def batch_all_triplets(start, stop, indptr, y, labels, own, margin, distances, g
                 row[j] = -farther
                 active += farther
                 total += above[k] - farther * length
+        # Cumulated, the counts are the positives' gradients.
         nearer = 0
         for k in range(positives):
             nearer += below[k]

@@ -48,20 +48,20 @@ def outside_transforms() -> Iterator[None]:
     transform, and its ``_DisableFuncTorch`` is not enough: an ``autograd.Function`` still asks for what it hides.
     """
     inferring = torch.is_inference_mode_enabled()
-    with (
-        temporarily_clear_interpreter_stack(),
-        torch.inference_mode(False) if inferring else contextlib.nullcontext(),
-    ):
+    with temporarily_clear_interpreter_stack(), torch.inference_mode(False) if inferring else contextlib.nullcontext():
         yield
 
 
-def is_cacheable(tensor: Tensor | None) -> bool:
-    """Tell whether a tensor's numbers may be remembered: no derivative is taken of it and no transform wraps it."""
-    if tensor is None:
-        return True
-    if tensor.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+def is_readable(tensor: Tensor) -> bool:
+    """Tell whether no transform wraps a tensor and no forward derivative is taken of it."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         return False
-    return forward_ad._current_level < 0 or forward_ad.unpack_dual(tensor).tangent is None
+    return not forward_mode() or forward_ad.unpack_dual(tensor).tangent is None
+
+
+def is_cacheable(tensor: Tensor | None) -> bool:
+    """Tell whether what is made of a tensor's numbers may be cached: no derivative is taken of them."""
+    return tensor is None or (not tensor.requires_grad and is_readable(tensor))
 
 
 def is_vmapped(x: Any) -> bool:
@@ -148,7 +148,7 @@ def _kernel_backward(cls: type[AbstractKernelFunction], ctx: Any, grad: Tensor |
     inputs = [next(saved) if each is MISSING else each for each in ctx.constants]
     found: Any
     if torch.is_grad_enabled():  # the gradient is differentiated again
-        found = differentiable_gradients(cls.reference, inputs, cls.differentiable, grad)
+        found = tuple(differentiable_gradients(cls.reference, inputs, cls.differentiable, grad))
     else:
         found = cls.gradients(grad, ctx.needs_input_grad, *extra, *inputs)
     return *found, *(None,) * (len(inputs) - len(found))

@@ -21,12 +21,7 @@ TOLERANCE = 1e-4
 
 
 def pagerank_graph(
-    graph: Any,
-    edge_weight: Tensor | None = None,
-    *,
-    num_nodes: int,
-    teleport: float = 0.15,
-    neighbours: int = 32,
+    graph: Any, edge_weight: Tensor | None = None, *, num_nodes: int, teleport: float = 0.15, neighbours: int = 32
 ) -> tuple[Tensor, Tensor]:
     r"""Return the edges ``[2, edges]`` and weights ``[edges]`` of personalised PageRank, the strongest for each node.
 
@@ -34,14 +29,14 @@ def pagerank_graph(
         S = \alpha\,(I - (1 - \alpha)\,\hat D^{-1/2} \hat A \hat D^{-1/2})^{-1}
 
     summed as a series until at most 1e-4 (in the spectral norm) is missing. The weights are a preparation, through
-    which no gradient flows. The result is remembered with the graph, as long as neither is edited in place. Time grows
+    which no gradient flows. The result is cached with the graph, as long as neither is edited in place. Time grows
     with nodes x edges: it is meant for graphs of thousands of nodes.
 
     Args:
         graph: any form that ``edges_of`` takes; undirected, or the norm of what is missing is not bounded so.
         edge_weight: ``[edges]``; ones when left out.
         num_nodes: number of nodes.
-        teleport: :math:`\alpha`, the chance of a restart, in (0, 1).
+        teleport: :math:`\alpha`, the chance of a teleport_probability, in (0, 1).
         neighbours: edges kept into each node, its own loop among them, at least 1; nodes that are not reached give
             none.
 
@@ -83,9 +78,11 @@ def _strongest_edges(
         block = torch.arange(start, min(start + BLOCK, nodes), device=index.device)
         teleport_probability = torch.zeros(nodes, len(block), device=index.device)
         teleport_probability[block, block - start] = teleport
+        # The series of walks of every length, for a block of teleport_probability nodes.
         reached = teleport_probability.clone()
         for _ in range(terms):
             reached = (1 - teleport) * (step @ reached) + teleport_probability
+        # The strongest sources of each.
         value, source = reached.sort(dim=0, descending=True, stable=True)
         value, source = value[:neighbours].T, source[:neighbours].T
         positive = value > 0

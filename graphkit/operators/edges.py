@@ -102,7 +102,7 @@ def pattern_of(edge_index: Tensor, num_nodes: int | tuple[int, int]) -> Pattern:
 
 
 def pattern_with_loops(edge_index: Tensor, num_nodes: int | tuple[int, int], *, loops: str) -> Pattern:
-    """Return the remembered pattern of the edges with exactly one self-loop at every node, or with none.
+    """Return the cached pattern of the edges with exactly one self-loop at every node, or with none.
 
     The pattern's ``order`` points into the list of all edge values followed by one value per node, for the loops.
 

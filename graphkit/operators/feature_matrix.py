@@ -37,7 +37,7 @@ def sparse_features(x: Tensor | SparseOperator) -> SparseOperator:
 
 
 def features_of(x: Any) -> Any:
-    """Return node features as layers multiply them: a ``torch.sparse`` matrix as a remembered operator, else as is."""
+    """Return node features as layers multiply them: a ``torch.sparse`` matrix as a cached operator, else as is."""
     if not isinstance(x, Tensor) or x.layout == torch.strided:
         return x
     if not is_cacheable(x):

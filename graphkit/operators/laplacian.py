@@ -43,7 +43,7 @@ def laplacian(
     isolated: float = 0.0,
     dtype: torch.dtype = torch.float32,
 ) -> SparseOperator:
-    r"""Return the Laplacian :math:`L` of a graph, remembered with it; self-loops are left out.
+    r"""Return the Laplacian :math:`L` of a graph, cached with it; self-loops are left out.
 
     ========  ==============================================
     ``None``  combinatorial, :math:`D - A`
@@ -138,7 +138,7 @@ def rescaled_laplacian(
     flow: str = "source_to_target",
     dtype: torch.dtype = torch.float32,
 ) -> SparseOperator:
-    r"""Return :math:`2 L / \lambda_{max} - I`, whose spectrum lies in [-1, 1], remembered with the graph.
+    r"""Return :math:`2 L / \lambda_{max} - I`, whose spectrum lies in [-1, 1], cached with the graph.
 
     An isolated node has :math:`L_{ii} = 1` under ``"sym"`` and ``"rw"`` here, as in PyG: Chebyshev terms of odd order
     leave it out.

@@ -119,8 +119,7 @@ def relu_message_sum(pattern: Pattern, x: Tensor, edge: Tensor) -> Tensor:
 
 def relu_message_sum_reference(x: Tensor, edge: Tensor, pattern: Pattern) -> Tensor:
     """Return what ``relu_message_sum`` returns, through an array of messages."""
-    messages = (x.index_select(0, pattern._indices) + edge.index_select(0, pattern._perm)).relu()
-    return messages.new_zeros(pattern.shape[0], messages.shape[1]).index_add(0, pattern.rows(), messages)
+    return edge_table_sum_reference(x, edge, pattern._perm, None, pattern)
 
 
 class _ReluMessageSum(AbstractKernelFunction):

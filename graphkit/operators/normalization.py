@@ -28,7 +28,7 @@ def gcn_adjacency(
     flow: str = "source_to_target",
     dtype: torch.dtype = torch.float32,
 ) -> SparseOperator:
-    r"""Return :math:`\hat D^{-1/2} \hat A \hat D^{-1/2}` with :math:`\hat A = A + I`, remembered with the graph.
+    r"""Return :math:`\hat D^{-1/2} \hat A \hat D^{-1/2}` with :math:`\hat A = A + I`, cached with the graph.
 
     A self-loop that the graph has already keeps its weight and gets no second one. Degrees are row sums (weights of
     incoming edges); a node of degree 0 gets zeros. Gradients flow to ``edge_weight``.

@@ -1,6 +1,6 @@
-"""The two products of a sparse matrix, closed under differentiation.
+"""The two products of a sparse matrix, SpMM and SDDMM, closed under differentiation.
 
-``spmm`` is the matrix times dense features; ``sddmm`` is the dense product read at the stored entries. The
+``spmm`` is the matrix times dense features; ``sddmm`` is the dense product sampled at the stored entries. The
 gradient of each is made of the two again, so both can be differentiated any number of times, under ``torch.func``
 too. Tasks that ``vmap`` stacks become further features where the matrix is shared, and heads where its values differ.
 """
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import graphkit.operators.torch_backend as torch_backend
 from graphkit._deprecated import deprecated_names
 from graphkit._kernels import csr_products
 from graphkit._kernels.memory import empty_recycled
-from graphkit.operators import torch_backend
 from graphkit.operators.autograd import AbstractFunction, forward_mode, inside_transform, kernel_arrays, stack_tasks
 from graphkit.operators.operand_checks import check_factors, check_sddmm
 from graphkit.operators.pattern import Pattern
@@ -38,9 +38,10 @@ def spmm(
     addend: Tensor | None = None,
     beta: float = 1.0,
 ) -> Tensor:
-    r"""Return :math:`y_i = \alpha \sum_j a_{ij} x_j + \beta p_i`, with every head's own values where there are heads.
+    r"""Return the sparse-dense product (SpMM) :math:`y_i = \alpha \sum_j a_{ij} x_j + \beta p_i`.
 
-    The second term costs no pass over memory of its own; it carries biases, residuals and three-term recurrences.
+    Where there are heads, each has its own values. The second term costs no pass over memory of its own; it carries
+    biases, residuals and three-term recurrences.
 
     Args:
         pattern: places of the entries, ``[rows, columns]``.
@@ -61,6 +62,7 @@ def spmm(
         ValueError: for shapes that do not fit the pattern or each other.
     """
     check_factors(values, x, pattern.entries, pattern.shape[1])
+    # All parts in one type; half precision is summed in float32.
     kind = _result_dtype(values, x, addend, alpha, beta)
     if x.dtype != kind:
         addend, x = (x.to(kind),) * 2 if addend is x else (addend, x.to(kind))
@@ -75,6 +77,7 @@ def spmm(
         addend = addend.to(x.dtype)
     if not (torch.is_grad_enabled() or inside_transform()):
         return _spmm(pattern, values, x, alpha, addend, beta)
+    # The same tensor twice: the matrix is alpha A + beta I, and one gradient serves both.
     shifted = addend is x and pattern.shape[0] == pattern.shape[1]
     return _Spmm.apply(x, values, values_t, None if shifted else addend, alpha, beta, shifted, pattern)
 
@@ -96,7 +99,9 @@ def spmm_into(out: Tensor, matrix: Any, x: Tensor, *, alpha: float = 1.0, beta: 
 
 
 def sddmm(pattern: Pattern, left: Tensor, right: Tensor) -> Tensor:
-    r"""Return :math:`\langle l_i, r_j \rangle` for every entry :math:`(i, j)`, head by head where there are heads.
+    r"""Return the sampled dense-dense product (SDDMM) :math:`\langle l_i, r_j \rangle` at every entry :math:`(i, j)`.
+
+    With heads it is taken head by head.
 
     Args:
         pattern: places of the entries, ``[rows, columns]``.

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import scipy.sparse
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from graphkit._checks import (
     edge_index_in_range,
@@ -25,7 +24,7 @@ from graphkit._checks import (
     valid_indptr,
 )
 from graphkit._deprecated import deprecated_arguments, deprecated_method
-from graphkit.operators.autograd import is_cacheable, outside_transforms
+from graphkit.operators.autograd import is_cacheable, is_readable, outside_transforms
 from graphkit.operators.dropout import dropout
 from graphkit.operators.graph_cache import version_key
 from graphkit.operators.operand_checks import check_addend, check_matrix, check_torch_sparse, check_values
@@ -82,7 +81,7 @@ class ValueStore:
         return self._key() if self.exposed else None
 
     def _key(self) -> Hashable:
-        if self.values is None or not _is_readable(self.values):
+        if self.values is None or not is_readable(self.values):
             return None
         with outside_transforms():
             return version_key(self.values)
@@ -127,12 +126,6 @@ class ValueStore:
         return functools.partial(ValueStore, exposed=self.exposed), (self.pattern, self.values, self.degrees)
 
 
-def _is_readable(values: Tensor) -> bool:
-    """Tell whether no transform hides the numbers."""
-    hidden = torch._C._functorch.is_functorch_wrapped_tensor(values)
-    return not hidden and (forward_ad._current_level < 0 or forward_ad.unpack_dual(values).tangent is None)
-
-
 FLOWS = ("source_to_target", "target_to_source")
 """Directions of the messages along an ``edge_index``."""
 
@@ -149,7 +142,7 @@ class SparseOperator:
     on the stored values, since a dropped zero is a zero.
 
     Its ``values`` and ``degrees`` are the caller's own, to be edited in place as he likes: all products follow. Of an
-    operator that is remembered with a graph they are a copy, made when they are first asked for.
+    operator that is cached with a graph they are a copy, made when they are first asked for.
 
     Args:
         pattern: places of the entries.
@@ -190,7 +183,7 @@ class SparseOperator:
         return cls._from_store(ValueStore(pattern, values, degrees, exposed=False), shared=False)
 
     def _shared_copy(self) -> SparseOperator:
-        """Return an operator for a caller to keep: this one is remembered and stays as it is."""
+        """Return an operator for a caller to keep: this one is cached and stays as it is."""
         return SparseOperator._from_store(self._store)
 
     # ---- made from
@@ -389,7 +382,7 @@ class SparseOperator:
 
     @property
     def constant(self) -> bool:
-        """Whether the values may be remembered: no derivative is taken of them and no transform wraps them."""
+        """Whether the values may be cached: no derivative is taken of them and no transform wraps them."""
         return is_cacheable(self._store.values)
 
     @property

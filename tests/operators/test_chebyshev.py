@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 
 from graphkit.operators import chebyshev_sum, chebyshev_terms, rescaled_laplacian
+from graphkit.operators.polynomials.chebyshev import LazySignals
 from tests.contracts import EXACT
 from tests.graphs import BY_NAME, graphs
 
@@ -88,3 +89,14 @@ def test_inputs_are_left_alone():
 def test_an_order_below_one_is_refused():
     with pytest.raises(ValueError, match="`order` must be an integer of at least 1, got 0"):
         chebyshev_terms(lambda v: v, torch.ones(1, 1), 0)
+
+
+def test_signals_made_one_by_one_are_those_of_a_list():
+    signals = [torch.randn(4, 2, generator=torch.Generator().manual_seed(k)) for k in range(5)]
+    made = []
+    lazy = LazySignals(5, lambda place: made.append(place) or signals[place])
+    matrix = torch.eye(4).flip(0) / 2
+    assert torch.equal(chebyshev_sum(lambda v: matrix @ v, lazy), chebyshev_sum(lambda v: matrix @ v, signals))
+    assert sorted(place % 5 for place in made) == [0, 1, 2, 3, 4]
+    with pytest.raises(IndexError):
+        lazy[5]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch.func import grad, vmap
 
 from graphkit.operators import SparseOperator, sparse_features
+from graphkit.operators.pattern import Pattern
 from graphkit.operators.products import sddmm
 from tests.contracts import EXACT, matrix_forms
 from tests.graphs import BY_NAME, ZOO, graphs
@@ -476,3 +477,33 @@ def test_complex_numbers_have_conjugated_gradients(values_type, width):
     if width == 2:
         product = SparseOperator.from_edge_index(edge_index, num_nodes=3).with_values
         assert torch.autograd.gradgradcheck(lambda values, x: product(values) @ x, (values, x))
+
+
+@pytest.mark.parametrize("graph", ZOO, ids=lambda graph: graph.name)
+def test_a_pattern_of_arrays_is_that_of_tensors(graph):
+    source, target = graph.edge_index
+    shape = (graph.num_nodes, graph.num_nodes)
+    ours, theirs = Pattern.from_coo(target, source, shape), Pattern.from_coo(target.numpy(), source.numpy(), shape)
+    for name in ("indptr", "indices", "perm"):
+        assert torch.equal(getattr(ours, name), getattr(theirs, name))
+    again = Pattern(ours.indptr, ours.indices, ours.perm, shape)
+    assert torch.equal(again.rows(), ours.rows())
+
+
+def test_old_keywords_of_a_product_still_work():
+    operator, x = operator_of(BY_NAME["self-loops"]), torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(DeprecationWarning, match="addend"):
+        found = operator.multiply_add(x, plus=x)
+    assert torch.equal(found, operator.multiply_add(x, addend=x))
+    with pytest.warns(DeprecationWarning, match=r"alpha|beta"):
+        found = operator.multiply_add(x, x, scale=2.0, plus_scale=-1.0)
+    assert torch.equal(found, operator.multiply_add(x, x, alpha=2.0, beta=-1.0))
+
+
+def test_old_names_of_a_pattern_still_work():
+    pattern = operator_of(BY_NAME["self-loops"]).pattern
+    with pytest.warns(DeprecationWarning, match="indptr"):
+        assert torch.equal(pattern.pointers, pattern.indptr)
+    with pytest.warns(DeprecationWarning, match="perm"):
+        again = Pattern(pattern.indptr, pattern.indices, order=pattern.perm, shape=pattern.shape)
+    assert torch.equal(again.perm, pattern.perm)

@@ -117,11 +117,7 @@ def edges_of_weights(
 
 
 def coarse_graph(
-    edge_index: Any,
-    cluster: Tensor,
-    edge_weight: Tensor | None = None,
-    *,
-    num_clusters: int | None = None,
+    edge_index: Any, cluster: Tensor, edge_weight: Tensor | None = None, *, num_clusters: int | None = None
 ) -> tuple[Tensor, Tensor]:
     r"""Return ``edge_index`` and ``edge_weight`` of the graph of clusters, the off-diagonal part of :math:`P^T W P`.
 

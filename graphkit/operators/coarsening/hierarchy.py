@@ -164,8 +164,6 @@ class Hierarchy:
     @property
     def tree(self) -> BalancedTree:
         """The balanced tree, in which every cluster has as many members, some of them fake; made once."""
-        from graphkit.operators.coarsening.hierarchy import balanced_tree
-
         return cached(lambda: balanced_tree(self), "tree", self, exposed=True)
 
     def to(self, *args: Any, **kwargs: Any) -> Hierarchy:
@@ -236,12 +234,14 @@ def coarsen(
     sizes, volumes = np.ones(weights.nodes, np.int64), weights.degrees
     graphs, clusters = [_level(weights, sizes, device, dtype)], []
     for _ in range(levels):
+        # Cluster the nodes of this level.
         if method == "metis":
             seed = 0 if generator is None else int(torch.randint(2**31 - 1, (), generator=generator))
             cluster, count = metis_partition(weights, sizes, cluster_size=cluster_size, seed=seed)
         else:
             drawn = None if generator is None else torch.randperm(weights.nodes, generator=generator).numpy()
             cluster, count = match_nodes(weights, volumes, score=method, shuffled=drawn)
+        # The graph of clusters is the next level.
         weights = contract_weights(weights, cluster, count)
         sizes = np.bincount(cluster, sizes, count).astype(np.int64)
         volumes = np.bincount(cluster, volumes, count)

@@ -27,6 +27,5 @@ __all__ = [
 ]
 
 __getattr__ = deprecated_names(
-    __name__,
-    {"interpolated": f"{__name__}.chebyshev_interpolate", "cayley_iterated": f"{__name__}.cayley_jacobi"},
+    __name__, {"interpolated": f"{__name__}.chebyshev_interpolate", "cayley_iterated": f"{__name__}.cayley_jacobi"}
 )

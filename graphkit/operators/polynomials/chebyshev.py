@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from graphkit._checks import flag, function, integer_between, list_of, one_row_per_column, tensor
 from graphkit._kernels.memory import empty_recycled
-from graphkit.operators.autograd import AbstractFunction, inside_transform
+from graphkit.operators.autograd import AbstractFunction, forward_mode, inside_transform
 from graphkit.operators.products import spmm_into
 from graphkit.operators.sparse import SparseOperator
 
@@ -86,7 +85,7 @@ def chebyshev_sum(apply: Callable[[Tensor], Tensor], signals: Sequence[Tensor], 
 
 
 def _multiply_add(apply: Callable[[Tensor], Tensor], x: Tensor, alpha: float, addend: Tensor, beta: float) -> Tensor:
-    """Return :math:`\alpha M x + \beta p`; an operator does it in one pass over memory."""
+    r"""Return :math:`\alpha M x + \beta p`; an operator does it in one pass over memory."""
     if isinstance(apply, SparseOperator) and x.dim() == 2:
         return apply.multiply_add(x, addend, alpha=alpha, beta=beta)
     return alpha * apply(x) + beta * addend
@@ -115,7 +114,8 @@ def chebyshev_filter(apply: SparseOperator | Callable[[Tensor], Tensor], factors
     """
     factors = factors.to(x.dtype)
     if not isinstance(apply, SparseOperator) or not _has_fused_pass(apply, factors, x):
-        return chebyshev_sum(apply, _ScaledSignals(factors, x))
+        each = factors.unbind(0)
+        return chebyshev_sum(apply, LazySignals(len(each), lambda place: each[place] * x))
     one_row_per_column(x, apply.pattern.shape[1])
     return _Filter.apply(x, factors, apply)
 
@@ -127,21 +127,28 @@ def _has_fused_pass(operator: SparseOperator, factors: Tensor, x: Tensor) -> boo
         return False
     if values is not None and (values.requires_grad or values.dtype != x.dtype or values.dim() > 1):
         return False
-    traced = inside_transform() or forward_ad._current_level >= 0
+    traced = inside_transform() or forward_mode()
     return not (traced or torch.is_autocast_enabled(x.device.type))
 
 
-class _ScaledSignals(Sequence[Tensor]):
-    """The signals :math:`c_k x`, made when they are asked for, so that one exists at a time."""
+class LazySignals(Sequence[Tensor]):
+    """Signals that are made when Clenshaw's recurrence asks for them and kept by nobody, so that one exists at a time.
 
-    def __init__(self, factors: Tensor, x: Tensor) -> None:
-        self.factors, self.x = factors.unbind(0), x
+    Args:
+        length: how many there are.
+        make: from a place to the signal there.
+    """
+
+    def __init__(self, length: int, make: Callable[[int], Tensor]) -> None:
+        self.length, self.make = length, make
 
     def __len__(self) -> int:
-        return len(self.factors)
+        return self.length
 
     def __getitem__(self, place: Any) -> Any:
-        return self.factors[place] * self.x
+        if not -self.length <= place < self.length:
+            raise IndexError(place)
+        return self.make(place)
 
 
 class _Filter(AbstractFunction):

@@ -57,10 +57,12 @@ def optimal_terms(
     before, beta = torch.zeros_like(x), nothing
     loss = _OrthogonalityLoss(nothing)
     for _ in range(order):
+        # Lanczos' three-term recurrence.
         image = apply(terms[-1])
         alpha = (image * terms[-1]).sum(-2, keepdim=True)
         rest = image - alpha * terms[-1] - beta * before
         norm, inverse = _norm(rest, nothing + tolerance)
+        # Partial reorthogonalization, where rounding has grown.
         if loss.exceeds(alpha, norm, inverse):
             rest = _Orthogonalize.apply(rest, *terms)
             norm, inverse = _norm(rest, nothing + tolerance)

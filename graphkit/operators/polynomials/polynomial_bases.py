@@ -16,13 +16,7 @@ BASES = ("monomial", "chebyshev", "bernstein", "jacobi", "legendre", "even")
 
 
 def polynomial_terms(
-    apply: Callable[[Tensor], Tensor],
-    x: Tensor,
-    order: int,
-    *,
-    basis: str,
-    a: float = 1.0,
-    b: float = 1.0,
+    apply: Callable[[Tensor], Tensor], x: Tensor, order: int, *, basis: str, a: float = 1.0, b: float = 1.0
 ) -> list[Tensor]:
     r"""Return :math:`P_0(M)x, \dots, P_{order}(M)x` of a basis, each shaped like ``x``.
 

@@ -178,6 +178,7 @@ def _complete_pairs(
     block = _orthonormalize(component, found)
     values, block, residuals = _rayleigh_ritz(component, block)
     for attempt in range(own + 1):
+        # Random vectors turned towards the wanted end, at right angles to what was found.
         guards = _orthonormalize(component, _random_block(component, GUARDS, seed=attempt + 1), block)
         cut = values[-1] + 0.01 * (component.high - values[-1])
         for _ in range(2):
@@ -185,6 +186,7 @@ def _complete_pairs(
                 component, _chebyshev_filter(component, guards, cut, GUARD_DEGREE, values[0]), block
             )
         before, old = values, block
+        # The lowest pairs of both spans together; they are all there once nothing new comes up.
         values, block, residuals = _rayleigh_ritz(component, np.hstack((block, guards)))
         values, block, residuals = values[:own], block[:, :own], residuals[:own]
         if len(before) == own:

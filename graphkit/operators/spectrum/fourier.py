@@ -266,11 +266,13 @@ def fourier_basis(
         low, high = _window(k)
     elif k is not None and (k := at_least("k", k, 1)) > nodes:
         raise ValueError(f"`k` must be at most the number of nodes ({nodes:,}), got {k:,}; `k=None` means all pairs.")
+    # 1. The connected components of the symmetric matrix.
     searched = tolerance or SEARCHED
     parts = [
         ComponentSpectrum(component, solver, searched)
         for component in split_components(whole, jointly=components == "joint")
     ]
+    # 2. Pairs of each component, until the end lies in a gap of the joint spectrum.
     if k is None or k == nodes:
         _solve_all(parts)
         chosen = _Range(-math.inf, math.inf)
@@ -278,6 +280,7 @@ def fourier_basis(
         chosen = _find_window(parts, low, high, whole, inside)
     else:
         chosen = _find_lowest(parts, k, whole.precision, inside)
+    # 3. Residuals small beside that gap, so that a filter of the basis is right.
     if tolerance is None:
         for part in parts:
             part.sharpen(chosen.low, chosen.high, *ACCURACY[laplacian.dtype == torch.float64])

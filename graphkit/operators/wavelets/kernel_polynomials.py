@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import scipy.fft
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphkit._checks import integer_between, positive
 from graphkit.operators.autograd import outside_transforms
-from graphkit.operators.polynomials.chebyshev import chebyshev_sum, chebyshev_terms
+from graphkit.operators.polynomials.chebyshev import LazySignals, chebyshev_sum, chebyshev_terms
 from graphkit.operators.wavelets.filter_bank import Kernel
 
 LONGEST = 1000
@@ -147,26 +147,6 @@ def evaluate_polynomials(coefficients: Tensor, eigenvalues: Tensor, *, largest: 
     return chebyshev_sum(lambda v: at * v, signals)
 
 
-class MixedBands(Sequence[Tensor]):
-    r"""Signals :math:`y_k = \sum_b c_{bk} z_b`, each made when Clenshaw's recurrence asks for it and kept by nobody."""
-
-    def __init__(self, coefficients: Tensor, bands: Tensor) -> None:
-        self.rows = coefficients.T.to(bands)
-        self.bands = bands.flatten(1)
-        self.shape = bands.shape[1:]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, place: int) -> Tensor:  # type: ignore[override]
-        if not -len(self) <= place < len(self):
-            raise IndexError(place)
-        return (self.rows[place] @ self.bands).view(self.shape)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[place] for place in range(len(self)))
-
-
 def apply_polynomials(apply: Callable[[Tensor], Tensor], x: Tensor, coefficients: Tensor) -> Tensor:
     """Return every band's polynomial applied to ``x``, ``[bands, ..., nodes, features]``, by one recurrence for all."""
     terms = chebyshev_terms(apply, x, coefficients.shape[1])
@@ -183,8 +163,12 @@ def sum_of(row: Sequence[float], terms: Sequence[Tensor]) -> Tensor:
 
 
 def sum_polynomials(apply: Callable[[Tensor], Tensor], bands: Tensor, coefficients: Tensor) -> Tensor:
-    """Return the sum over bands of each band's polynomial applied to its own signal, ``[..., nodes, features]``."""
-    return chebyshev_sum(apply, MixedBands(coefficients, bands))
+    r"""Return the sum over bands of each band's polynomial applied to its own signal, ``[..., nodes, features]``.
+
+    Clenshaw's recurrence is handed the signals :math:`y_k = \sum_b c_{bk} z_b` of ``bands`` :math:`z`, one at a time.
+    """
+    rows, flat, shape = coefficients.T.to(bands), bands.flatten(1), bands.shape[1:]
+    return chebyshev_sum(apply, LazySignals(len(rows), lambda place: (rows[place] @ flat).view(shape)))
 
 
 def _series(kernel: Kernel, largest: float) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -76,53 +76,47 @@ def krylov(operator: SparseOperator, x: Tensor, kernel: Kernel, *, tolerance: fl
             "`operator` has values with a gradient, which Lanczos iteration does not pass on; detach them, or take "
             "method='chebyshev'."
         )
-    values, error, taken = _LanczosFunction.apply(x, _Settings(operator, kernel, tolerance, steps))
+    run = partial(_lanczos, operator=operator, kernel=kernel, tolerance=tolerance, steps=steps)
+    values, error, taken = _LanczosFunction.apply(x, run)
     return Krylov(values, error, int(taken))
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """All but the signal, as one thing that PyTorch does not look into."""
-
-    operator: SparseOperator
-    kernel: Kernel
-    tolerance: float
-    steps: int
-
-
 class _LanczosFunction(AbstractFunction):
+    """Applies ``run``, all but the signal in one thing: of an operator by itself PyTorch would ask for an override."""
+
     @staticmethod
-    def forward(x: Tensor, settings: _Settings) -> tuple[Any, ...]:
+    def forward(x: Tensor, run: partial[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            return _lanczos(settings, x.detach())
+            return run(x.detach())
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-        _, ctx.settings = inputs
+        ctx.run = inputs[1]
         ctx.mark_non_differentiable(*output[1:])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         # g(M) is symmetric: the gradient is the same map of what comes back, band by band.
-        settings = ctx.settings
-        bands = (replace(settings, kernel=one_band(settings.kernel, b)) for b in range(len(grad)))
-        return torch.stack(
-            [_LanczosFunction.apply(part, band)[0][0] for part, band in zip(grad, bands, strict=True)]
-        ).sum(0), None
+        kernel, parts = ctx.run.keywords["kernel"], []
+        for band, part in enumerate(grad):
+            run = partial(ctx.run, kernel=one_band(kernel, band))
+            parts.append(_LanczosFunction.apply(part, run)[0][0])
+        return torch.stack(parts).sum(0), None
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor, _: Any) -> tuple[Tensor | None, ...]:
-        return _LanczosFunction.apply(dx, ctx.settings)[0], None, None
+        return _LanczosFunction.apply(dx, ctx.run)[0], None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int, ...], x: Tensor, settings: _Settings) -> tuple[Any, Any]:
-        values, error, taken = _LanczosFunction.apply(x.movedim(in_dims[0], 1).flatten(1), settings)
+    def vmap(info: Any, in_dims: tuple[int, ...], x: Tensor, run: Any) -> tuple[Any, Any]:
+        values, error, taken = _LanczosFunction.apply(x.movedim(in_dims[0], 1).flatten(1), run)
         shape = (info.batch_size, -1)
         return (values.unflatten(2, shape), error.unflatten(0, shape), taken), (2, 0, None)
 
 
-def _lanczos(settings: _Settings, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    operator, kernel, tolerance = settings.operator, settings.kernel, settings.tolerance
+def _lanczos(
+    x: Tensor, operator: SparseOperator, kernel: Kernel, tolerance: float, steps: int
+) -> tuple[Tensor, Tensor, Tensor]:
     nodes, features = x.shape
     norm = x.norm(dim=0)
     basis = [x * _inverse(norm, 0.0)]
@@ -132,8 +126,9 @@ def _lanczos(settings: _Settings, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     error, limit = norm, norm
     tiny = 10 * torch.finfo(x.dtype).eps
     ended_below = tiny * eigenvalue_bound(operator).max()
-    steps = min(settings.steps, max(nodes, 1))
+    steps = min(steps, max(nodes, 1))
     for step in range(1, steps + 1):
+        # Three-term recurrence, made orthogonal to the whole basis.
         ahead = operator @ basis[-1]
         diagonal.append((ahead * basis[-1]).sum(0))
         stacked = torch.stack(basis)
@@ -143,6 +138,7 @@ def _lanczos(settings: _Settings, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         beside.append(torch.where(beta > ended_below, beta, 0))
         basis.append(ahead * _inverse(beside[-1], 0.0))
         ended = bool((beside[-1] == 0).all())
+        # Estimate of the error: by how much the coordinates moved since the last look.
         if step % EVERY == 0 or ended or step == steps:
             before = weights
             weights, scale = _coordinates(kernel, diagonal, beside)

@@ -20,13 +20,9 @@ MOST_MOMENTS = 100
 
 
 def lazy_random_walk(
-    edge_index: Any,
-    edge_weight: Tensor | None = None,
-    *,
-    num_nodes: int,
-    dtype: torch.dtype = torch.float32,
+    edge_index: Any, edge_weight: Tensor | None = None, *, num_nodes: int, dtype: torch.dtype = torch.float32
 ) -> SparseOperator:
-    r"""Return :math:`P = \tfrac12 (I + A D^{-1})`, remembered with the graph: half of what a node has stays with it.
+    r"""Return :math:`P = \tfrac12 (I + A D^{-1})`, cached with the graph: half of what a node has stays with it.
 
     Columns sum to 1, so that the sum of a signal over the nodes is kept. A walker on an isolated node stays there; the
     authors' code loses half of it at each step. Self-loops are left out.
@@ -121,13 +117,7 @@ def node_scattering(walk: SparseOperator, x: Tensor, *, scales: int = 4, layers:
 
 
 def graph_scattering(
-    walk: SparseOperator,
-    x: Tensor,
-    batch: Tensor | None = None,
-    *,
-    scales: int = 4,
-    layers: int = 2,
-    moments: int = 4,
+    walk: SparseOperator, x: Tensor, batch: Tensor | None = None, *, scales: int = 4, layers: int = 2, moments: int = 4
 ) -> Tensor:
     r"""Return the moments :math:`\sum_i u_i^q`, :math:`q = 1, \dots, Q`, of every scattering path over each graph.
 

@@ -46,7 +46,7 @@ def shifted_laplacian(
     flow: str = "source_to_target",
     dtype: torch.dtype = torch.float32,
 ) -> SparseOperator:
-    r"""Return :math:`L - I` of a normalised Laplacian, remembered with the graph.
+    r"""Return :math:`L - I` of a normalised Laplacian, cached with the graph.
 
     Isolated nodes have the eigenvalue 0 here, so -1 on the diagonal: wavelets of low frequency leave their signal as it
     is. Where there are none, the diagonal vanishes and is not stored.
