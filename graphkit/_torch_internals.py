@@ -43,7 +43,7 @@ def inside_transform() -> bool:
     return _peek_interpreter_stack() is not None
 
 
-def mapped_over(x: Any) -> bool:
+def is_vmapped(x: Any) -> bool:
     """Tell whether ``torch.vmap`` runs over an axis of a tensor; without it mapped graphs are refused less clearly."""
     while isinstance(x, Tensor) and is_wrapped(x):
         if _is_batched(x):

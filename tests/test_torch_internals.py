@@ -152,12 +152,12 @@ def test_a_tensor_of_a_transform_is_wrapped_and_can_be_unwrapped():
 
 def test_only_vmap_maps_over_tensors():
     seen = []
-    torch.func.grad(lambda x: (seen.append(internals.mapped_over(x)), x.sum())[1])(torch.ones(3))
-    torch.func.vmap(lambda x: (seen.append(internals.mapped_over(x)), x)[1])(torch.ones(3))
-    torch.func.vmap(torch.func.grad(lambda x: (seen.append(internals.mapped_over(x)), x.sum())[1]))(torch.ones(2, 3))
+    torch.func.grad(lambda x: (seen.append(internals.is_vmapped(x)), x.sum())[1])(torch.ones(3))
+    torch.func.vmap(lambda x: (seen.append(internals.is_vmapped(x)), x)[1])(torch.ones(3))
+    torch.func.vmap(torch.func.grad(lambda x: (seen.append(internals.is_vmapped(x)), x.sum())[1]))(torch.ones(2, 3))
     assert seen == [False, True, True]
-    assert not internals.mapped_over(torch.ones(3))
-    assert not internals.mapped_over(None)
+    assert not internals.is_vmapped(torch.ones(3))
+    assert not internals.is_vmapped(None)
 
 
 def test_forward_mode_is_told():

@@ -9,10 +9,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.overrides import TorchFunctionMode
+
+from graphkit._torch_internals import (
+    BatchNorm,
+    WeightNormParametrization,
+    buffers_of,
+    forward_pre_hooks_of,
+    parameters_of,
+    weight_norm,
+)
 
 STATISTICS = ("task", "stored")
 
@@ -48,7 +55,7 @@ def adaptation_modes(model: nn.Module, *, dropout: bool, statistics: str) -> Ite
     """
     with model_lock():
         before = [(module, module.training) for module in model.modules()]
-        tracking = [(module, module.track_running_stats) for module, _ in before if isinstance(module, _BatchNorm)]
+        tracking = [(module, module.track_running_stats) for module, _ in before if isinstance(module, BatchNorm)]
         try:
             for module, _ in before:
                 module.training = dropout
@@ -93,7 +100,7 @@ def functional_call(model: nn.Module, table: Mapping[str, Tensor], inputs: tuple
     places = {
         f"{path}.{name}" if path else name: tensor
         for path, module in modules.items()
-        for own in (module._parameters, module._buffers)
+        for own in (parameters_of(module), buffers_of(module))
         for name, tensor in own.items()
         if tensor is not None
     }
@@ -104,16 +111,16 @@ def functional_call(model: nn.Module, table: Mapping[str, Tensor], inputs: tuple
 
 
 def _has_weight_norm(module: nn.Module) -> bool:
-    hooks = module._forward_pre_hooks
-    return isinstance(module, _WeightNorm) or any(isinstance(hook, WeightNorm) for hook in hooks.values())
+    hooks = forward_pre_hooks_of(module)
+    return isinstance(module, WeightNormParametrization) or any(isinstance(hook, WeightNorm) for hook in hooks.values())
 
 
 class _WeightNormInPieces(TorchFunctionMode):
     """Computes weight norms in pieces while it is entered."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return (_weight_norm if function is torch._weight_norm else function)(*args, **(kwargs or {}))
+        return (_weight_norm_in_pieces if function is weight_norm else function)(*args, **(kwargs or {}))
 
 
-def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+def _weight_norm_in_pieces(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     return v * (g / torch.norm_except_dim(v, 2, dim))

@@ -13,8 +13,8 @@ from torch.func import grad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from graphkit._checks import at_least, fraction, not_negative
+from graphkit._torch_internals import inside_transform
 from graphkit.meta.tasks import Task
-from graphkit.operators.autograd import inside_transform
 
 Parameters: TypeAlias = dict[str, Tensor]
 """A task's own parameters by name. Names of the model's are its own; those that begin with "@" are the task's."""

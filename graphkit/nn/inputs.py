@@ -9,7 +9,7 @@ from torch_geometric.typing import OptTensor
 from torch_geometric.utils import is_sparse, is_torch_sparse_tensor
 
 from graphkit._checks import features, message_flow, nonnegative_degrees, not_vmapped, pair_of_features
-from graphkit._torch_internals import in_fake_mode, inside_transform, mapped_over, parameters_of
+from graphkit._torch_internals import in_fake_mode, inside_transform, is_vmapped, parameters_of
 from graphkit.nn.alteration import alteration
 from graphkit.operators import SparseOperator
 from graphkit.operators.edges import Edges, edges_of
@@ -112,7 +112,7 @@ def edge_list(
     PyG reads the loops and values of a ``torch.sparse`` matrix in another way in nearly every layer.
     """
     message_flow(flow)
-    not_vmapped("edge_index", not is_tracing() and inside_transform() and mapped_over(graph))
+    not_vmapped("edge_index", not is_tracing() and inside_transform() and is_vmapped(graph))
     if isinstance(graph, SparseOperator):
         edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
     elif is_torch_sparse_tensor(graph):

@@ -15,12 +15,11 @@ from torch import Tensor
 
 from graphkit._kernels import csr_attention as kernels
 from graphkit._kernels.memory import empty_recycled
+from graphkit._torch_internals import forward_mode, inside_transform
 from graphkit.operators.autograd import (
     AbstractFunction,
     AbstractKernelFunction,
-    forward_mode,
     has_kernel,
-    inside_transform,
     kernel_arrays,
     tasks_as_heads,
 )

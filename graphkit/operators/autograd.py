@@ -10,9 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
-from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import forward_ad
+
+from graphkit._torch_internals import (
+    add_batch_dim,
+    clear_interpreter_stack,
+    forward_mode,
+    is_legacy_batched,
+    is_wrapped,
+    legacy_vmap_level,
+    remove_batch_dim,
+    unwrap_dead_wrappers,
+)
 
 MISSING = object()
 """Where a tensor stood among the arguments of a function: tensors are saved apart."""
@@ -34,11 +43,6 @@ def kernel_arrays(first: Tensor, *others: Tensor | None) -> list[np.ndarray]:
     return [array, *(absent if x is None else x.detach().contiguous().numpy() for x in others)]
 
 
-def inside_transform() -> bool:
-    """Tell whether a ``torch.func`` transform is under way, under which writing in place may be refused."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
-
-
 @contextlib.contextmanager
 def outside_transforms() -> Iterator[None]:
     """Leave every ``torch.func`` transform and inference mode, for structures that outlive them.
@@ -48,13 +52,13 @@ def outside_transforms() -> Iterator[None]:
     transform, and its ``_DisableFuncTorch`` is not enough: an ``autograd.Function`` still asks for what it hides.
     """
     inferring = torch.is_inference_mode_enabled()
-    with temporarily_clear_interpreter_stack(), torch.inference_mode(False) if inferring else contextlib.nullcontext():
+    with clear_interpreter_stack(), torch.inference_mode(False) if inferring else contextlib.nullcontext():
         yield
 
 
 def is_readable(tensor: Tensor) -> bool:
     """Tell whether no transform wraps a tensor and no forward derivative is taken of it."""
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+    if is_wrapped(tensor):
         return False
     return not forward_mode() or forward_ad.unpack_dual(tensor).tangent is None
 
@@ -62,20 +66,6 @@ def is_readable(tensor: Tensor) -> bool:
 def is_cacheable(tensor: Tensor | None) -> bool:
     """Tell whether what is made of a tensor's numbers may be cached: no derivative is taken of them."""
     return tensor is None or (not tensor.requires_grad and is_readable(tensor))
-
-
-def is_vmapped(x: Any) -> bool:
-    """Tell whether ``torch.vmap`` runs over an axis of a tensor."""
-    while isinstance(x, Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(x):
-        if torch._C._functorch.is_batchedtensor(x):
-            return True
-        x = torch._C._functorch.get_unwrapped(x)
-    return False
-
-
-def forward_mode() -> bool:
-    """Tell whether derivatives are taken forwards, as ``torch.func.jvp`` and ``jacfwd`` do."""
-    return forward_ad._current_level >= 0
 
 
 class AbstractFunction(torch.autograd.Function):
@@ -166,28 +156,27 @@ def _vmap_as_heads(cls: type[AbstractFunction], info: Any, in_dims: tuple[int | 
 def loop_over_batch(derivative: Callable[..., Any]) -> Callable[..., Any]:
     """Return a ``backward`` or ``jvp`` that is run for each part of a batch in turn, and as it is without a batch.
 
-    These batches come from ``torch._vmap_internals``, whose tensors hide an axis and which knows nothing of
+    These batches come from an older ``vmap`` of PyTorch, whose tensors hide an axis and which knows nothing of
     ``torch.func``: no kernel can read them.
     """
 
     @functools.wraps(derivative)
-    def wrapped(ctx: Any, *given: Any) -> Any:
-        hidden = [isinstance(g, Tensor) and torch._C._functorch.is_legacy_batchedtensor(g) for g in given]
+    def loop(ctx: Any, *given: Any) -> Any:
+        hidden = [isinstance(g, Tensor) and is_legacy_batched(g) for g in given]
         if not any(hidden):
             return derivative(ctx, *given)
-        level = torch._C._vmapmode_increment_nesting() - 1
-        torch._C._vmapmode_decrement_nesting()
-        batches = [torch._remove_batch_dim(g, level, 0, 0) if h else g for g, h in zip(given, hidden, strict=True)]
+        level = legacy_vmap_level()
+        batches = [remove_batch_dim(g, level, 0, 0) if h else g for g, h in zip(given, hidden, strict=True)]
         found = [
             derivative(ctx, *(b[k] if h else b for b, h in zip(batches, hidden, strict=True)))
             for k in range(len(batches[hidden.index(True)]))
         ]
         if isinstance(found[0], Tensor):
-            return torch._add_batch_dim(torch.stack(found), 0, level)
+            return add_batch_dim(torch.stack(found), 0, level)
         stacked = (None if parts[0] is None else torch.stack(parts) for parts in zip(*found, strict=True))
-        return tuple(None if s is None else torch._add_batch_dim(s, 0, level) for s in stacked)
+        return tuple(None if s is None else add_batch_dim(s, 0, level) for s in stacked)
 
-    return wrapped
+    return loop
 
 
 def stack_tasks(x: Any, dim: int | None, tasks: int) -> Any:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from graphkit._kernels import splitmix, threads
 from graphkit._kernels.memory import empty_recycled
-from graphkit.operators.autograd import AbstractFunction, has_kernel, inside_transform
+from graphkit._torch_internals import inside_transform
+from graphkit.operators.autograd import AbstractFunction, has_kernel
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:

@@ -16,7 +16,7 @@ from graphkit._checks import (
     not_vmapped,
     one_value_per_edge,
 )
-from graphkit.operators.autograd import inside_transform, is_vmapped
+from graphkit._torch_internals import inside_transform, is_vmapped
 from graphkit.operators.graph_cache import cached
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.sparse import SparseOperator

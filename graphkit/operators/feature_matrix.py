@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.overrides import has_torch_function_unary
 
 from graphkit._kernels.memory import LARGE, empty_recycled
-from graphkit.operators.autograd import AbstractFunction, forward_mode, is_cacheable
+from graphkit._torch_internals import forward_mode
+from graphkit.operators.autograd import AbstractFunction, is_cacheable
 from graphkit.operators.graph_cache import cached
 from graphkit.operators.operand_checks import check_matrix
 from graphkit.operators.sparse import TORCH_OVERRIDES, SparseOperator

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from graphkit._kernels.csr_layout import fingerprint
+from graphkit._torch_internals import coo_parts, version_of
 from graphkit.operators.autograd import outside_transforms
 
 T = TypeVar("T")
@@ -110,13 +111,13 @@ def version_key(value: Any) -> Hashable:
 
 
 def _tensor_key(tensor: Tensor) -> Hashable:
-    version = None if tensor.is_inference() else tensor._version
+    version = None if tensor.is_inference() else version_of(tensor)
     if tensor.device.type != "cpu":
         return version
     if tensor.layout == torch.strided:
         parts: tuple[Tensor, ...] = (tensor,)
     elif tensor.layout == torch.sparse_coo:
-        parts = (tensor._indices(), tensor._values())
+        parts = coo_parts(tensor)
     elif tensor.layout == torch.sparse_csr:
         parts = (tensor.crow_indices(), tensor.col_indices(), tensor.values())
     else:

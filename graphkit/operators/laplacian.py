@@ -22,7 +22,8 @@ from graphkit._checks import (
     number,
     positive,
 )
-from graphkit.operators.autograd import inside_transform, is_cacheable, outside_transforms
+from graphkit._torch_internals import inside_transform
+from graphkit.operators.autograd import is_cacheable, outside_transforms
 from graphkit.operators.edges import edges_of, pattern_with_loops
 from graphkit.operators.normalization import cached_operator, entry_values, inverse_power, scale_by_degree
 from graphkit.operators.products import row_sums, rows_to_entries

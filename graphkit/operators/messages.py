@@ -9,13 +9,8 @@ from torch import Tensor
 
 from graphkit._kernels import csr_messages as kernels
 from graphkit._kernels.memory import empty_recycled
-from graphkit.operators.autograd import (
-    AbstractFunction,
-    AbstractKernelFunction,
-    forward_mode,
-    has_kernel,
-    inside_transform,
-)
+from graphkit._torch_internals import forward_mode, inside_transform
+from graphkit.operators.autograd import AbstractFunction, AbstractKernelFunction, has_kernel
 from graphkit.operators.operand_checks import check_edge_rows, check_shape, check_table_rows
 from graphkit.operators.pattern import Pattern
 

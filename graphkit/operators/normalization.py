@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, flag, floating_dtype, nonnegative_degrees, one_value_per_edge
-from graphkit.operators.autograd import inside_transform, is_cacheable
+from graphkit._torch_internals import inside_transform
+from graphkit.operators.autograd import is_cacheable
 from graphkit.operators.edges import edges_of, pattern_of, pattern_with_loops
 from graphkit.operators.graph_cache import cached
 from graphkit.operators.pattern import Pattern

@@ -17,7 +17,8 @@ import graphkit.operators.torch_backend as torch_backend
 from graphkit._deprecated import deprecated_names
 from graphkit._kernels import csr_products
 from graphkit._kernels.memory import empty_recycled
-from graphkit.operators.autograd import AbstractFunction, forward_mode, inside_transform, kernel_arrays, stack_tasks
+from graphkit._torch_internals import forward_mode, inside_transform
+from graphkit.operators.autograd import AbstractFunction, kernel_arrays, stack_tasks
 from graphkit.operators.operand_checks import check_factors, check_sddmm
 from graphkit.operators.pattern import Pattern
 

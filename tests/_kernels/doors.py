@@ -25,9 +25,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 import torch
-from graphkit.data.sampling.neighbor_sampler.csc import CSC
-from graphkit.data.sampling.neighbor_sampler.loaders import EpochSampler
-from graphkit.data.sampling.neighbor_sampler.neighbor_sampler import NeighborSampler
 from numba.core.dispatcher import Dispatcher
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
@@ -38,6 +35,9 @@ import graphkit._kernels
 from graphkit import metric, operators
 from graphkit.data import DataError, open_stored, store
 from graphkit.data.distributed.partitions import partition
+from graphkit.data.sampling.csc import CSC
+from graphkit.data.sampling.loaders import EpochSampler
+from graphkit.data.sampling.neighbor_sampler import NeighborSampler
 from graphkit.nn import (
     AtomEncoder,
     BondedGCNConv,

@@ -17,11 +17,11 @@ from tests._kernels.doors import ANY, DOORS, REFUSED, SAME, cases, kernels, with
 CHECKOUT = Path(__file__).parent.parent.parent
 
 ENTRANCES = {
-    "graphkit.data.sampling.neighbor_sampler.relabel": "NeighborSampler of an edge_index",
-    "graphkit.data.sampling.neighbor_sampler.csc": "Incoming",
-    "graphkit.data.sampling.neighbor_sampler.loaders": "PassOrder",
+    "graphkit.data.sampling.relabel": "NeighborSampler of an edge_index",
+    "graphkit.data.sampling.csc": "Incoming",
+    "graphkit.data.sampling.loaders": "PassOrder",
     "graphkit.data.distributed.partitions": "partition",
-    "graphkit.data.sampling.neighbor_sampler.neighbor_sampler": "NeighborSampler of an edge_index",
+    "graphkit.data.sampling.neighbor_sampler": "NeighborSampler of an edge_index",
     "graphkit.data.disk.storage": "store",
     "graphkit.metric.blockwise": "TripletLoss",
     "graphkit.metric.losses.margin": "TripletLoss",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from graphkit._torch_internals import version_of
 from graphkit.meta.acceleration.eligibility import SHAPE_QUERIES
 from graphkit.meta.acceleration.subgraph import ReceptiveField, Subgraph, extract_subgraph
 from graphkit.meta.items import Nodes
@@ -153,7 +154,7 @@ class LazyFeatures(Tensor):
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if any(type is not Tensor and not issubclass(type, cls | torch.nn.Parameter) for type in types):
             return NotImplemented  # a parameter of each task knows what to do with both
-        with torch._C.DisableTorchFunctionSubclass():
+        with torch.DisableTorchFunctionSubclass():
             if function in SHAPE_QUERIES:
                 return function(*args, **(kwargs or {}))
         arrays = [materialize(each) for each in args]
@@ -251,8 +252,8 @@ class ConstantMessages:
 
 
 def _version(x: Any) -> int:
-    with torch._C.DisableTorchFunctionSubclass():
-        return -1 if x.is_inference() else x._version
+    with torch.DisableTorchFunctionSubclass():
+        return -1 if x.is_inference() else version_of(x)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch_geometric.nn.aggr import SumAggregation
 
+from graphkit._torch_internals import keeps_graph
 from graphkit.meta.acceleration.eligibility import is_unaltered, plain_items
 from graphkit.meta.inner_loop import InnerProblem, Parameters
 from graphkit.meta.items import AbstractItems, Nodes
@@ -195,8 +196,7 @@ def _is_plain_gcn(conv: Any) -> bool:
         and conv.add_self_loops
         and not conv.improved
         and not conv.cached
-        and conv._cached_edge_index is None
-        and conv._cached_adj_t is None
+        and not keeps_graph(conv)
         and conv.aggr in ("add", "sum")
         and type(conv.aggr_module) is SumAggregation
         and conv.flow == "source_to_target"

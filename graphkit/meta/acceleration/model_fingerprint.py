@@ -15,6 +15,7 @@ import torch
 import torch_geometric.inspector
 from torch import Tensor, nn
 
+from graphkit._torch_internals import version_of
 from graphkit.meta.items import Nodes
 from graphkit.operators import SparseOperator
 from graphkit.operators.graph_cache import version_key
@@ -239,4 +240,4 @@ def _feature_version(x: Any) -> Hashable:
     """Return what tells features from those they are edited to: of an array how often it was, in place."""
     if isinstance(x, SparseOperator):
         return version_key(x)
-    return None if x.is_inference() else x._version
+    return None if x.is_inference() else version_of(x)

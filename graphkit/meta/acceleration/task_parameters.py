@@ -61,7 +61,7 @@ class TaskParameter(Tensor):
         if blocks is None:
             raise Unstackable(f"`{getattr(function, '__name__', function)}` of a list of parameters")
         blocks.uses[0] += 1
-        with torch._C.DisableTorchFunctionSubclass():
+        with torch.DisableTorchFunctionSubclass():
             if function is F.linear:
                 return _linear(blocks, *args, **kwargs)
             if function in _MATMUL:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from graphkit._checks import flag, function, integer_between, list_of, one_row_per_column, tensor
 from graphkit._kernels.memory import empty_recycled
-from graphkit.operators.autograd import AbstractFunction, forward_mode, inside_transform
+from graphkit._torch_internals import forward_mode, inside_transform
+from graphkit.operators.autograd import AbstractFunction
 from graphkit.operators.products import spmm_into
 from graphkit.operators.sparse import SparseOperator
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least
-from graphkit.operators.autograd import AbstractFunction, forward_mode, inside_transform
+from graphkit._torch_internals import forward_mode, inside_transform
+from graphkit.operators.autograd import AbstractFunction
 
 Step = tuple[Tensor, Tensor, Tensor, Tensor]
 
