@@ -16,6 +16,7 @@ from graphkit._torch_internals import (
     add_batch_dim,
     clear_interpreter_stack,
     forward_mode,
+    inside_transform,
     is_legacy_batched,
     is_wrapped,
     legacy_vmap_level,
