@@ -237,3 +237,10 @@ def test_the_architecture_names_every_room():
 
     rooms = {path.parent.name for path in Path(graphkit.__file__).parent.glob("*/__init__.py")}
     assert {room for room in rooms if f"`{room}`" not in PAGES["docs/architecture.md"]} == set()
+
+
+def test_the_citation_names_this_version():
+    from graphkit import __version__
+
+    written = (CHECKOUT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.+)$", written, re.MULTILINE) == [__version__]
