@@ -244,3 +244,13 @@ def test_the_citation_names_this_version():
 
     written = (CHECKOUT / "CITATION.cff").read_text(encoding="utf-8")
     assert re.findall(r"^version: (.+)$", written, re.MULTILINE) == [__version__]
+
+
+def test_the_floors_of_the_architecture_are_those_of_the_import_contract():
+    settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    contract = {
+        room.strip(" ()"): len(layers) - place for place, layer in enumerate(layers) for room in layer.split("|")
+    }
+    rows = re.findall(r"^\| (\d) \| (.+?) \|", PAGES["docs/architecture.md"], re.MULTILINE)
+    assert {room: int(floor) for floor, rooms in rows for room in re.findall(r"`(\w+)`", rooms)} == contract
