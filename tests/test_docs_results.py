@@ -81,6 +81,7 @@ def test_a_record_that_names_a_folder_is_refused(tmp_path):
     for record, why in (
         ({"command": command, "config": {"folder": "/home/someone/data"}}, "names this machine"),
         ({"command": f"{command} --epochs 3"}, "tables.toml says"),
+        ({}, "holds no record"),
     ):
         (tmp_path / "record.json").write_text(json.dumps(record), encoding="utf-8")
         with pytest.raises(build.ResultError, match=why):

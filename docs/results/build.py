@@ -300,6 +300,8 @@ def add(name: str, file: Path, results: Results) -> None:
     if name not in results.commands:
         raise ResultError(f"no record {name!r} stands in tables.toml.")
     record = json.loads(file.read_text(encoding="utf-8"))
+    if "command" not in record:
+        raise ResultError(f"{name}: {file} holds no record; its command failed.")
     record["command"] = plain_command(record["command"])
     expected = shlex.join(shlex.split(results.commands[name]))
     if record["command"] != expected:
