@@ -30,7 +30,7 @@ from torch_geometric.transforms import NormalizeFeatures
 from graphkit import nn as ours
 from graphkit.data import DataError, load
 from graphkit.operators import sparse_features
-from graphkit.training import Fit, Metric, metric, recipe, train
+from graphkit.training import ClassificationTrainer, Metric, metric, recipe, train
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.engine.protocol import dataset_facts
 
@@ -112,8 +112,9 @@ def epoch_of(side: str, data: Data) -> Callable[[], Any]:
     if side == "loop":
         chosen = recipe("gcn", {"epochs": 10**9})
         task, _ = prepare(data, chosen, torch.device("cpu"), torch.float32)
-        fit = Fit(chosen.module(data.num_features, task.classes), task, chosen, Fabric(accelerator="cpu", devices=1))
-        return functools.partial(next, fit.epochs())
+        module = chosen.module(data.num_features, task.classes)
+        trainer = ClassificationTrainer(module, task, chosen, Fabric(accelerator="cpu", devices=1))
+        return functools.partial(next, trainer.epochs())
     normalised = NormalizeFeatures()(data)
     x: Any = normalised.x
     if side == "script":

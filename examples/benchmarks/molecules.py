@@ -24,7 +24,7 @@ from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
 from graphkit.data import GraphSet, load
-from graphkit.training import Fit, metric, recipe, train
+from graphkit.training import ClassificationTrainer, metric, recipe, train
 from graphkit.training.classification.graph_task import graph_facts, prepare_graphs
 
 
@@ -66,16 +66,15 @@ def epochs(graphs: GraphSet, chosen: Any) -> dict[str, Callable[[], Any]]:
     """Return functions that train a fresh model of each side for one more epoch, without evaluation."""
     task, _ = prepare_graphs(graphs, chosen, torch.device("cpu"), torch.float32)
     module = chosen.module(task.channels, task.classes, task.graph)
-    fit = Fit(module, task, chosen, Fabric(accelerator="cpu", devices=1))
-
-    def own() -> None:
-        for batch in task.batches(chosen.batch):
-            fit._step(batch)
+    trainer = ClassificationTrainer(module, task, chosen, Fabric(accelerator="cpu", devices=1))
 
     model = Peer(chosen.model.hidden, chosen.model.layers, chosen.model.dropout)
     optimizer = torch.optim.Adam(model.parameters(), lr=chosen.lr)
     loader = DataLoader(graphs.part("train"), batch_size=chosen.batch, shuffle=True)
-    return {"graphkit": own, "PyG and OGB": lambda: peer_epoch(model, optimizer, loader, task.objective.loss)}
+    return {
+        "graphkit": lambda: trainer.take_steps(1),
+        "PyG and OGB": lambda: peer_epoch(model, optimizer, loader, task.objective.loss),
+    }
 
 
 def fewer(graphs: GraphSet, molecules: int | None) -> GraphSet:

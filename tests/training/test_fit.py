@@ -130,7 +130,8 @@ def test_the_weights_kept_are_those_of_the_selected_epoch(data):
 def test_selection_follows_its_rule_and_its_ties(data, monkeypatch, select, chosen):
     told = [(0.5, 0.9), (0.8, 0.7), (0.8, 0.5), (0.7, 0.2), (0.8, 0.5)]  # validation accuracy and loss
     fit = fit_of(data, recipe("gcn", {"epochs": 5, "select": select}))
-    monkeypatch.setattr(fit, "run_epoch", lambda number: Epoch(number, 1.0, told[number - 1][1], told[number - 1][0]))
+    monkeypatch.setattr(fit, "take_steps", lambda number: 1.0)
+    monkeypatch.setattr(fit, "validate", lambda number, _: Epoch(number, 1.0, told[number - 1][1], told[number - 1][0]))
     list(fit.epochs())
     assert fit.best.number == chosen
 
@@ -140,19 +141,22 @@ def test_patience_counts_epochs_without_an_accuracy_or_loss_as_good_as_the_best(
     fit = fit_of(data, recipe("gcn", {"epochs": 100, "patience": 4}))
     figures = [(1.0, 0.5), *([(1.1, 0.6), (1.1, 0.6)] if better == "accuracy" else [(0.9, 0.4), (0.9, 0.4)])]
     told = [*figures, *[(1.2, 0.3)] * 97]  # after the first, one of loss and accuracy is better and then as good
-    monkeypatch.setattr(fit, "run_epoch", lambda number: Epoch(number, 1.0, *told[number - 1]))
+    monkeypatch.setattr(fit, "take_steps", lambda number: 1.0)
+    monkeypatch.setattr(fit, "validate", lambda number, _: Epoch(number, 1.0, *told[number - 1]))
     assert [epoch.number for epoch in fit.epochs()][-1] == 7
 
 
 def test_patience_of_zero_runs_all_epochs(data, monkeypatch):
     fit = fit_of(data, recipe("gcn", {"epochs": 20, "patience": 0}))
-    monkeypatch.setattr(fit, "run_epoch", lambda number: Epoch(number, 1.0, 1.0, 0.5))
+    monkeypatch.setattr(fit, "take_steps", lambda number: 1.0)
+    monkeypatch.setattr(fit, "validate", lambda number, _: Epoch(number, 1.0, 1.0, 0.5))
     assert len(list(fit.epochs())) == 20
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_best_epoch_so_far_kept(data, monkeypatch):
     fit = fit_of(data)
-    monkeypatch.setattr(fit, "run_epoch", lambda number: Epoch(number, math.nan if number == 3 else 1.0, 1.0, 0.5))
+    monkeypatch.setattr(fit, "take_steps", lambda number: 1.0)
+    monkeypatch.setattr(fit, "validate", lambda number, _: Epoch(number, math.nan if number == 3 else 1.0, 1.0, 0.5))
     with pytest.raises(TrainingError, match=r"not finite in epoch 3 \(the best before it was epoch 1"):
         list(fit.epochs())
     assert fit.best.number == 1

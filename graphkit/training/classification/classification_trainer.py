@@ -101,10 +101,10 @@ class ClassificationTrainer(Trainer[Epoch]):
             self.improved = epoch.number
         self._records = max(good, figure), min(loss, epoch.validation_loss)
 
-    def run_epoch(self, number: int) -> Epoch:
-        """Take the optimiser's steps over the training items and look at the validation items."""
-        task, many = self.task, len(self.task.train.y)
+    def take_steps(self, number: int) -> Tensor:
+        """Take the optimiser's steps of an epoch over the training items, and return their mean loss."""
         self._set_rates(number)
+        task, many = self.task, len(self.task.train.y)
         losses: list[Tensor] = []
         for batch in task.batches(self.recipe.batch):
             if batch.first:
@@ -130,10 +130,9 @@ class ClassificationTrainer(Trainer[Epoch]):
             losses.append(loss.detach() * (batch.share and len(batch.y) / many))
         if not losses:
             raise TrainingError(f"epoch {number} has no batch to learn from; take a larger `batch`, or 0.")
-        loss = self.world.total(torch.as_tensor(sum(losses)))
-        return self._validate(number, loss)
+        return self.world.total(torch.as_tensor(sum(losses)))
 
-    def _validate(self, number: int, loss: Tensor) -> Epoch:
+    def validate(self, number: int, loss: Tensor) -> Epoch:
         """Return the figures of an epoch whose steps had this mean loss."""
         validation, objective = self.task.validation, self.task.objective
         logits = self._logits(validation.index)

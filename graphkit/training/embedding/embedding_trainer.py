@@ -80,11 +80,14 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
         waited = done - self.best.number if self.best else 0
         return done >= self.recipe.epochs or (0 < patience <= waited)
 
-    def run_epoch(self, number: int) -> EmbeddingEpoch:
-        """Take the steps of an epoch and look at the validation items."""
+    def take_steps(self, number: int) -> float:
+        """Take the steps of an epoch, and return their mean loss."""
         losses = torch.stack([self._step(*drawn) for drawn in enumerate(self._batches(), start=1)])
+        return float(losses.double().mean())
+
+    def validate(self, number: int, loss: float) -> EmbeddingEpoch:
+        """Look at the validation items; an embedding that is not finite has no figures."""
         z = self._embed(self._labelled.index, self.visible)
-        loss = float(losses.double().mean())
         if not bool(z.isfinite().all()):
             return EmbeddingEpoch(number, loss, math.nan)
         return EmbeddingEpoch(number, loss, self._validation_map(z), **self._telemetry(z))

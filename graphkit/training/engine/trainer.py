@@ -93,8 +93,12 @@ class Trainer(AbstractTrainer[E]):
         """Whether all epochs have run or patience has."""
 
     @abstractmethod
-    def run_epoch(self, number: int) -> E:
-        """Run the epoch of this number and return its figures."""
+    def take_steps(self, number: int) -> Any:
+        """Take the optimiser's steps of the epoch of this number, and return their mean loss."""
+
+    @abstractmethod
+    def validate(self, number: int, loss: Any) -> E:
+        """Look at the validation items and return the figures of the epoch, whose steps had this mean loss."""
 
     @abstractmethod
     def losses(self, epoch: E) -> float:
@@ -116,7 +120,7 @@ class Trainer(AbstractTrainer[E]):
         """
         while not self.finished:
             number = len(self.history) + 1
-            epoch = self.run_epoch(number)
+            epoch = self.validate(number, self.take_steps(number))
             if not math.isfinite(self.losses(epoch)):
                 kept = f"the best before it was epoch {self.best[0]}" if self.best else "no epoch was good"
                 raise TrainingError(f"the loss is not finite in epoch {number} ({kept}); try a smaller `lr`.")
