@@ -1,5 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Both create .venv and install what they need.
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -22,8 +23,8 @@ $(VENV)/.installed-test: $(VENV)/.installed
 demo: $(VENV)/.installed  ## install, and train on the embedded digits graph; no data is downloaded
 	$(BIN)/graphkit train digits --json runs/demo/record.json --picture runs/demo/curve.png
 
-test: $(VENV)/.installed-test  ## install, and run the whole test suite
-	$(BIN)/python -m pytest -q
+test: $(VENV)/.installed-test  ## install, and run the whole test suite; make test WORKERS=0 for one process
+	$(BIN)/python -m pytest -q -n $(WORKERS)
 
 test-slow: $(VENV)/.installed-test  ## the longer studies: numbers from the literature
 	$(BIN)/python -m pytest -q -m slow

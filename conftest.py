@@ -44,3 +44,42 @@ def no_network() -> Iterator[None]:
         patch.setattr(socket.socket, "connect", refuse_connect)
         patch.setattr(socket, "getaddrinfo", refuse_look_up)
         yield
+
+
+ONE_AT_A_TIME = (
+    "tests/data/test_partitioned.py",
+    "tests/test_cli_stages.py",
+    "tests/test_two_hosts.py",
+    "tests/training/test_graph_processes.py",
+    "tests/training/test_interrupts.py",
+    "tests/training/test_meta_processes.py",
+    "tests/training/test_nested.py",
+    "tests/training/test_processes.py",
+    "tests/training/test_silent_processes.py",
+)
+"""Files whose tests start processes that wait for each other, or measure time: never two of them at once."""
+
+
+def group_of(nodeid: str) -> str:
+    """Return what runs on one worker in its own order: a file, or all files of ``ONE_AT_A_TIME``."""
+    file = nodeid.partition("::")[0]
+    return "one at a time" if file in ONE_AT_A_TIME else file
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let a worker of several begin with the tests that run one at a time, so that none waits for them at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: group_of(item.nodeid) != "one at a time")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each worker of ``pytest -n`` one file after the other: what a file's tests share is made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    config.option.loadscopereorder = False  # the order of collection, not of the number of tests
+    return ByFile(config, log)

@@ -117,6 +117,20 @@ def test_every_make_target_the_readme_names_exists():
     assert {"demo", "test"} <= named <= targets
 
 
+def test_what_starts_several_processes_runs_one_at_a_time():
+    """Such tests want the machine for themselves, also where ``pytest -n`` runs others beside them."""
+    import conftest
+
+    starts = re.compile(r"^from tests\.jobs import [^\n]*\bjob\b|torch\.distributed\.run", re.MULTILINE)
+    found = {
+        str(path.relative_to(CHECKOUT))
+        for path in (CHECKOUT / "tests").rglob("test_*.py")
+        if starts.search(path.read_text(encoding="utf-8"))
+    }
+    assert found <= set(conftest.ONE_AT_A_TIME)
+    assert all((CHECKOUT / name).is_file() for name in conftest.ONE_AT_A_TIME)
+
+
 def test_the_version_heads_the_changelog():
     from graphkit import __version__
 

@@ -276,3 +276,13 @@ class TestNearest:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         with pytest.raises(ValueError, match=r"graphkit\[faiss\]"):
             nearest_items(torch.eye(2), 1, engine="faiss")
+
+
+def test_old_keywords_still_mean_the_same():
+    rows = torch.tensor([0, 1, 2])
+    with pytest.warns(DeprecationWarning, match="was renamed to"):
+        old = evaluate_retrieval(Z, Y, items=rows, figures=["ranking"])
+    assert old == evaluate_retrieval(Z, Y, gallery=rows, metrics=["ranking"])
+    with pytest.warns(DeprecationWarning, match="was renamed to gallery="):
+        found = nearest_items(Z, 1, items=rows)
+    assert torch.equal(found.items, nearest_items(Z, 1, gallery=rows).items)

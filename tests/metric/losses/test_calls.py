@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import pickle
 
@@ -386,3 +387,19 @@ class TestPeer:
                 optimizer.step()
                 losses.append(value.item())
             assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_takes_the_same_options_by_name_and_shows_them(name):
+    """What was positional stays so, and the rest is by name, in the order that the class gives."""
+    loss = LOSSES[name](reduction="sum", differentiable="twice")
+    parameters = inspect.signature(type(loss)).parameters
+    assert {"distance", "reduction", "differentiable", "miner"} <= parameters.keys()
+    assert all(parameters[option].kind is inspect.Parameter.KEYWORD_ONLY for option in ("distance", "miner"))
+    assert "reduction='sum', differentiable='twice', miner=None" in repr(loss)
+    with pytest.raises(TypeError):
+        type(loss)(*[1.0] * len(parameters))
+    with pytest.raises(TypeError):
+        type(loss)(squared=False)
+    assert loss != LOSSES[name](reduction="sum", differentiable="twice")  # two losses count their own empty calls
+    assert len({loss, copy.copy(loss)}) == 2
