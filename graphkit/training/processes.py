@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
-from graphkit.data.distributed.exchange import mark_waiting, waiting_seconds
+from graphkit.data.distributed.row_exchange import mark_waiting, waiting_seconds
 from graphkit.training.interrupts import LAUNCHED, end_with_launcher, hung_up
 from graphkit.training.validity import TrainingError
 

@@ -16,7 +16,7 @@ import time
 import pytest
 
 from graphkit.data import partition
-from graphkit.data.distributed.exchange import mark_waiting, waiting_seconds
+from graphkit.data.distributed.row_exchange import mark_waiting, waiting_seconds
 from graphkit.training import interrupts, nested_cross_validation, recipe, train
 from graphkit.training.fewshot import fewshot
 from graphkit.training.fewshot.kept import UnderWay
