@@ -65,6 +65,10 @@ class Part:
         back[place] = torch.arange(len(place))
         return RowFetch(self.exchange, rows, back)
 
+    held = deprecated_method("array")
+    by_owner = deprecated_method("sort_by_owner")
+    rows_of = deprecated_method("row_fetch")
+
 
 class RowFetch:
     """Rows of some nodes, fetched from those that hold them: what is asked for is told once, for any number of tables.
@@ -205,6 +209,8 @@ class PartitionedGraph(GraphStore, AbstractCSC):
         return torch.from_numpy(sources[self.part.owner[sources] != self.part.exchange.rank].astype(np.int64))
 
     near = deprecated_method("halo")
+    drawn = deprecated_method("sample")
+    local = deprecated_method("local_edges")
 
     def sample(self, frontier: np.ndarray, *, fanout: int, replace: bool, key: np.uint64) -> SampledEdges:
         """Return edges into each node of ``frontier``, named by their places in ``edge_index``."""

@@ -250,7 +250,6 @@ def edge_split(data: Data | HeteroData) -> dict[str, dict[str, Any]]:
         ValueError: for a graph without one.
 
     Example:
-        >>> from torch_geometric.data import Data
         >>> edges = torch.tensor([[0, 1]])
         >>> split = edge_split(Data(train_edge=edges, val_edge=edges, val_edge_neg=edges, test_edge=edges))
         >>> {part: sorted(fields) for part, fields in split.items()}
