@@ -28,7 +28,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
 from graphkit.data import NeighborLoader, Part, PartitionedFeatures, PartitionedGraph, Partitions, partition
-from graphkit.data.distributed.exchange import Exchange
+from graphkit.data.distributed.row_exchange import RowExchange
 from graphkit.nn import Encoder, SAGEConv
 from graphkit.training.engine.distributed import init_world
 
@@ -69,7 +69,7 @@ def worked(rank: int, folders: dict[str, Path], held: str, batch: int, batches: 
     torch.set_num_threads(1)
     with init_world(torch.device("cpu")) as processes:
         before = private_mb()
-        exchange = Exchange() if held == WHOLE else Exchange(rank, processes.count)
+        exchange = RowExchange() if held == WHOLE else RowExchange(rank, processes.count)
         part = Part(Partitions(folders[held]), exchange)
         edges = PartitionedGraph(part)
         features = PartitionedFeatures(part, halo=edges.halo if held == AROUND else None)

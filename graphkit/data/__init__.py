@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from graphkit.data.catalog.fixed_classes import FixedClasses, few_shot_counts, fixed_classes
     from graphkit.data.catalog.loading import Verification, fetch, load, load_splits, verify
     from graphkit.data.catalog.ogb_evaluators import ogb_link_metric, ogb_metric
-    from graphkit.data.catalog.sources.ogb_links import edge_split
+    from graphkit.data.catalog.sources.ogb import edge_split
     from graphkit.data.disk.graph_import import import_graph
     from graphkit.data.disk.storage import StoredGraph, open_stored, store
     from graphkit.data.disk.synthetic import Synthetic, synthesize, synthesize_ogb
@@ -40,7 +40,7 @@ _look_up = lazy(
         "catalog.fixed_classes": ["FixedClasses", "few_shot_counts", "fixed_classes"],
         "catalog.loading": ["Verification", "fetch", "load", "load_splits", "verify"],
         "catalog.ogb_evaluators": ["ogb_metric", "ogb_link_metric"],
-        "catalog.sources.ogb_links": ["edge_split"],
+        "catalog.sources.ogb": ["edge_split"],
         "disk.graph_import": ["import_graph"],
         "disk.storage": ["StoredGraph", "store", "open_stored"],
         "disk.synthetic": ["Synthetic", "synthesize", "synthesize_ogb"],

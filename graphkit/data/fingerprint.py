@@ -1,4 +1,4 @@
-"""The fingerprint of what a data set holds, whatever file it came from."""
+"""Fingerprints: the sha256 of the tensors that a data set holds, whatever file they came from."""
 
 from __future__ import annotations
 

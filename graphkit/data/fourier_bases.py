@@ -97,7 +97,6 @@ class AddFourierBasis(BaseTransform):
 
     Example:
         >>> import tempfile
-        >>> from torch_geometric.data import Data
         >>> path = Data(edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     AddFourierBasis(k=2, cache_dir=folder)(path).basis

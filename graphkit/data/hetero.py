@@ -1,4 +1,4 @@
-"""Graphs with types of nodes and of edges as plain tensors by name, and back."""
+"""Heterogeneous graphs, with types of nodes and of edges, as plain tensors by name, and back."""
 
 from __future__ import annotations
 

@@ -63,11 +63,10 @@ ATTRIBUTES = ("status", "gender", "major", "minor", "dormitory", "year", "high_s
 def label_by(data: Data, *names: str, least: int = 1) -> Data:
     """Return a shallow copy of ``data`` whose labels are one or more of its attributes, and ``x`` the others.
 
-    Of each attribute that is a label, the values become 0, 1, ... in ascending order; -1 is a value that is not given,
-    or given by fewer than ``least`` nodes. ``x`` is the one-hot form of every attribute that is *not* a label, "not
-    given" being a value too, as in PyG's ``LINKXDataset``. No label stands in ``x``, but attributes depend on each
-    other (a status says much of a year), as everywhere. The masks and the record of the split are dropped, for they
-    were drawn by other labels.
+    The values of a label become 0, 1, ... in ascending order; -1 is a value that is not given, or given by fewer than
+    ``least`` nodes. ``x`` is every other attribute one-hot, "not given" being a value too, as in PyG's
+    ``LINKXDataset``; attributes depend on each other (a status says much of a year). Masks and the record of the split
+    are dropped, for they were drawn by other labels.
 
     Args:
         data: a graph with ``attributes [nodes, 7]``, such as ``load("facebook100-amherst41")``.
@@ -165,9 +164,8 @@ def reorder_nodes(data: Data, order: Tensor | None = None) -> Data:
     their order is ``torch.empty_like(z).index_copy(0, data.n_id, z)``.
 
     It pays where the features of a graph do not fit into the processor's cache and its edges join what belongs
-    together: half the time of a sparse product, or nothing (``graphkit bench reordering``). Before a graph is kept on
-    the disk with :func:`store`, it makes neighbours lie on the same pages; ``data.original_id = data.n_id`` keeps the
-    numbers from before there.
+    together: half the time of a sparse product, or nothing (``graphkit bench reordering``). Before :func:`store` it
+    makes neighbours lie on the same pages; ``data.original_id = data.n_id`` keeps the numbers from before there.
 
     Args:
         data: a graph of one kind of nodes, dense where it is of nodes.

@@ -1,4 +1,4 @@
-"""Soundness: what must hold of a graph before anything is trained on it."""
+"""Validation: what must hold of a graph before anything is trained on it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from torch_geometric.data import Data
 import graphkit
 import graphkit.data
 from graphkit.data import Part, Partitions, Synthetic, load, partition, store
-from graphkit.data.distributed.exchange import Exchange
+from graphkit.data.distributed.row_exchange import RowExchange
 
 BAD: dict[str, Any] = {
     "None": None,
@@ -101,13 +101,13 @@ GOOD: dict[str, Callable[[Path], dict[str, Any]]] = {
     "GraphSet": lambda home: several(),
     "NestedFolds": lambda home: {},
     "Partitions": lambda home: {"folder": parts_in(home)},
-    "Part": lambda home: {"partitions": Partitions(parts_in(home)), "exchange": Exchange()},
+    "Part": lambda home: {"partitions": Partitions(parts_in(home)), "exchange": RowExchange()},
     "Split": lambda home: dict(zip(("train", "val", "test"), torch.eye(3, dtype=torch.bool), strict=True)),
     "Synthetic": lambda home: {"nodes": 100, "edges": 50, "classes": 4},
     "cached_fourier_basis": lambda home: {"edge_index": EDGES, "num_nodes": 3, "cache_dir": home},
     "card": lambda home: {"name": "karate"},
-    "PartitionedFeatures": lambda home: {"part": Part(Partitions(parts_in(home)), Exchange())},
-    "PartitionedGraph": lambda home: {"part": Part(Partitions(parts_in(home)), Exchange())},
+    "PartitionedFeatures": lambda home: {"part": Part(Partitions(parts_in(home)), RowExchange())},
+    "PartitionedGraph": lambda home: {"part": Part(Partitions(parts_in(home)), RowExchange())},
     "content_sha256": lambda home: {"data": load("karate")},
     "disjoint_union": lambda home: {"graphs": {"a": load("karate"), "b": load("karate")}},
     "edge_split": lambda home: {"data": linked()},

@@ -306,3 +306,12 @@ class TestWhatTheCardsClaim:
         assert set(map(tuple, data.edge_index.t().tolist())) == inside
         assert len(inside) == data.num_edges
         assert max(max(pair) for pair in pairs) + 1 == 24_919
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_what_used_to_follow_from_a_name_is_a_field_of_the_card(name):
+    known = card(name)
+    assert (known.evaluator == "ogb") == name.startswith(("ogbg-", "ogbl-", "ogbn-"))
+    assert known.molecules == name.startswith("ogbg-mol")
+    assert not known.picture or known.picture[0] * known.picture[1] == known.features
+    assert bool(known.picture) == (name == "digits")

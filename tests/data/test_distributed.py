@@ -21,7 +21,7 @@ from graphkit.data import (
     Partitions,
     partition,
 )
-from graphkit.data.distributed.exchange import Exchange
+from graphkit.data.distributed.row_exchange import RowExchange
 from tests.jobs import job
 
 NODES = 60
@@ -54,7 +54,7 @@ def test_batches_are_those_of_the_whole_graph_and_each_process_holds_its_part(gr
     def work(rank):
         if parts > 1:
             dist.init_process_group("gloo")
-        part = Part(written, Exchange(rank, parts))
+        part = Part(written, RowExchange(rank, parts))
         edges = PartitionedGraph(part)
         plain, near = PartitionedFeatures(part), PartitionedFeatures(part, halo=edges.halo)
         for features, sampler in ((plain, {}), (near, {}), (plain, {"replace": True, "disjoint": True})):
@@ -128,7 +128,7 @@ def test_a_write_that_fails_in_the_midst_leaves_nothing_and_says_why(graph, tmp_
 def test_parts_that_are_missing_damaged_or_too_few_are_told_in_one_line(graph, tmp_path):
     written = partition(graph, tmp_path / "parts", parts=2, by="contiguous")
     with pytest.raises(ValueError, match=r"holds 2 parts, one for each process, but 3 of them were started; start 2"):
-        Part(written, Exchange(0, 3))
+        Part(written, RowExchange(0, 3))
     one = tmp_path / "parts" / "part-1" / "x.npy"
     whole = one.read_bytes()
     one.write_bytes(whole[:-1])
@@ -167,7 +167,7 @@ def test_sparse_features_are_cut_as_dense_ones(graph, tmp_path):
 
 
 def test_what_parts_do_not_do_is_refused(graph, tmp_path):
-    stores = PartitionedGraph(Part(partition(graph, tmp_path / "parts", parts=1, by="random"), Exchange()))
+    stores = PartitionedGraph(Part(partition(graph, tmp_path / "parts", parts=1, by="random"), RowExchange()))
     with pytest.raises(ValueError, match="`weight_attr` 'w': a graph in parts"):
         NeighborSampler((graph, stores), [2], weight_attr="w")
     with pytest.raises(ValueError, match="needs the whole graph in one process"):
@@ -180,7 +180,7 @@ def test_a_process_that_is_gone_is_told_by_name(tmp_path):
         if rank == 1:
             os._exit(9)
         for _ in range(1000):
-            Exchange(rank, 2).all_to_all([torch.arange(3), torch.arange(2)])
+            RowExchange(rank, 2).all_to_all([torch.arange(3), torch.arange(2)])
 
     survivor, gone = job(2, tmp_path, work)
     assert gone is None

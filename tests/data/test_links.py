@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from graphkit.cli import main
 from graphkit.data import DataError, edge_split, load, load_splits, ogb_link_metric, ogb_metric, verify
 from graphkit.data.catalog import cards
-from graphkit.data.catalog.sources.ogb_links import load_arrays
+from graphkit.data.catalog.sources.ogb import load_arrays
 
 NODES, EDGES = 50, 120
 SETS = {

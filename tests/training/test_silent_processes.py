@@ -16,7 +16,7 @@ import time
 import pytest
 
 from graphkit.data import partition
-from graphkit.data.distributed.exchange import mark_waiting, waiting_seconds
+from graphkit.data.distributed.row_exchange import mark_waiting, waiting_seconds
 from graphkit.training import Silence, nested_cross_validation, recipe, train
 from graphkit.training.engine import interrupts
 from graphkit.training.engine.interrupts import hang_up_on_stop

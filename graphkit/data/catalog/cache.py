@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LIMIT_VARIABLE, DEFAULT_LIMIT = "GRAPHKIT_CACHE_LIMIT", "10GB"
-
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 

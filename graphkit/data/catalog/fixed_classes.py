@@ -1,4 +1,4 @@
-"""Class splits that others fixed for few-shot learning: which classes train, select and test, or how many."""
+"""Few-shot class splits that others fixed: which classes train, select and test, or how many."""
 
 from __future__ import annotations
 

@@ -35,12 +35,11 @@ def load(name: str | Path, *, split: SplitProtocol | Split | str | None = None, 
     """Return the data set ``name`` with one split: a graph, a set of graphs, or a family of graphs.
 
     A graph has ``x [nodes, features]``, ``edge_index [2, edges]``, ``y [nodes]``, boolean ``train_mask``,
-    ``val_mask`` and ``test_mask`` of shape ``[nodes]``, ``card`` (its ``Card``) and ``protocol`` (the record of the
-    split: its name, parameters, sizes and fingerprint). Where a data set publishes ten splits, the first is the
-    default and ``split="files:3"`` gives the fourth; PyG gives masks ``[nodes, 10]`` there. A set of graphs is a
-    ``GraphSet``, PyG's ``InMemoryDataset`` with ``card``, ``protocol``, ``split`` and ``part("train")``. A family is a
-    ``GraphFamily``, a mapping from short names to graphs, each split by itself. A set of links is a graph of the
-    training edges, without labels (PyG's ``HeteroData`` where nodes have types); ``edge_split`` gives its split.
+    ``val_mask`` and ``test_mask`` ``[nodes]``, ``card`` (its ``Card``) and ``protocol`` (the record of the split). Of
+    ten published splits the first is the default and ``split="files:3"`` gives the fourth; PyG gives masks
+    ``[nodes, 10]``. A set of graphs is a ``GraphSet``, PyG's ``InMemoryDataset`` with ``card``, ``protocol``, ``split``
+    and ``part("train")``; a family a ``GraphFamily``, a mapping from short names to graphs, each split by itself; a set
+    of links a graph of the training edges, without labels (``HeteroData`` where nodes have types; see ``edge_split``).
 
     Args:
         name: a name from ``names()``, or the ``Path`` of the folder of a stored graph (see :func:`open_stored`),
@@ -161,9 +160,8 @@ def _apply_split(data: Data | GraphSet, split: Split) -> Data | GraphSet:
 def fetch(name: str) -> Path:
     """Return the folder below which the files of the data set ``name`` lie, downloading them if they are nowhere.
 
-    The members of a family are fetched one by one and may lie in different folders; that of the first is returned.
-    Files are downloaded into a staging folder by PyG, checked there before anything opens them, and renamed into the
-    data folder. PyG says on stderr what it downloads.
+    The members of a family may lie in different folders; that of the first is returned. Files are downloaded into a
+    staging folder by PyG, which says so on stderr, checked there before anything opens them, and renamed into place.
 
     Raises:
         ValueError: if the name is not known.
@@ -276,9 +274,8 @@ class Verification:
 def verify(name: str | Path) -> Verification:
     """Check every file of a data set against its card, read it anew and compare what it holds.
 
-    Of files whose checksum the card does not know, what they hold is compared with the published counts, and they with
-    what they were when they were first read here. The files of a stored graph, or of a graph in parts, are compared
-    with the checksums that were written with them.
+    Files whose checksum the card does not know are compared with the published counts, and with what they were when
+    they were first read; those of a stored graph, or of a graph in parts, with the checksums written with them.
 
     Args:
         name: a name from ``names()``, or the ``Path`` of a folder of :func:`store`, ``graphkit data import`` or

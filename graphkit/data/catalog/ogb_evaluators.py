@@ -1,4 +1,4 @@
-"""Figures as the publishers of a data set compute them."""
+"""OGB's evaluators: the metric that the publishers of a data set ask for, as they compute it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading: from raw files, checked first, to the graph they hold, checked again."""
+"""Verified reading: from raw files, checked by their checksums, to the graph they hold, checked again."""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ MERGE_CHUNK = 1 << 24
 """Edges that are merged at a time."""
 
 LOW = np.uint64(0xFFFFFFFF)
-
 HIGH = np.uint64(32)
 
 

@@ -9,6 +9,7 @@ stored), and 8 in the graph for each direction (16 where ids or edges do not fit
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,11 @@ from graphkit.data.disk.storage import MANIFEST, STRUCTURE, StoredGraph, finish_
 
 CHUNK = 1 << 22
 """Edges read at a time."""
+
+JOB = "job.json"
+
+CHECKSUM_SUFFIX = ".sha256"
+"""Ending of the file beside a finished one that has its checksum: what was damaged meanwhile is made anew."""
 
 ORIGINS = {
     "x": "one for each row of `features`",
@@ -134,7 +140,7 @@ class _Import:
         if first is None:
             raise DataError(f"{path} has no row.")
         with ArrayWriter(done, np.float32, (first.shape[1],)) as file:
-            for block in _chain(first, blocks):
+            for block in itertools.chain([first], blocks):
                 if block.shape[1] != first.shape[1]:
                     raise DataError(f"{path}: rows must have {first.shape[1]} numbers each, got {block.shape[1]}.")
                 wrong = ~(np.abs(block) <= np.finfo(np.float32).max).all(axis=1)  # as which they are kept
@@ -168,13 +174,15 @@ class _Import:
 
     def import_edges(self, nodes: int | None) -> int:
         """Write the structure, and return the number of nodes."""
-        tabled = {of: len(np.load(self.folder / f"{of}.npy", mmap_mode="r")) for of in ("x", "y") if self._has(of)}
-        rows = dict(tabled, **({} if nodes is None else {"nodes": nodes}))
+        # Step 1: who says how many nodes there are, and whether all say the same.
+        paths = {of: self.folder / f"{of}.npy" for of in ("x", "y")}
+        rows = {of: len(np.load(path, mmap_mode="r")) for of, path in paths.items() if path.exists()}
+        rows |= {} if nodes is None else {"nodes": nodes}
         if len(set(rows.values())) > 1:
-            told = ", ".join(
-                {"x": "features", "y": "labels"}.get(of, f"`{of}`") + f" {many:,}" for of, many in rows.items()
-            )
+            words = {"x": "features", "y": "labels", "nodes": "`nodes`"}
+            told = ", ".join(f"{words[of]} {many:,}" for of, many in rows.items())
             raise DataError(f"the numbers of nodes differ: {told}.")
+        # Step 2: copy the lists in pieces, and number the nodes.
         raw = self._copy_edges()
         ids = self._collect_ids(raw) if self.relabel else None
         said_by, asked = next(iter(rows.items()), ("", None))
@@ -183,6 +191,7 @@ class _Import:
                 f"{len(ids):,} different ids occur in the edges, but there are {asked:,} nodes, {ORIGINS[said_by]}."
             )
         many = self._count_nodes(raw, asked, ORIGINS.get(said_by, "")) if ids is None else len(ids)
+        # Step 3: sort each piece, then all together.
         sorted_runs = []
         for path in raw:
             run = path.with_name(f"run-{path.name}")
@@ -215,9 +224,6 @@ class _Import:
             taken |= chosen
             write_array(self.folder / f"{mask}.npy", chosen)
 
-    def _has(self, name: str) -> bool:
-        return (self.folder / f"{name}.npy").exists()
-
     def _copy_edges(self) -> list[Path]:
         """Return the edges as they were read, ``[2, edges]`` in each file."""
         found = []
@@ -246,17 +252,14 @@ class _Import:
             if block.shape[1] != 2:
                 raise DataError(f"{path} must have two columns, source and target, got {block.shape[1]}.")
             pairs = tables.to_integers(path, block, first)
-            if not self.relabel:
-                for wrong, rule in (
-                    (pairs < 0, "from 0 upwards"),
-                    (pairs > MAX_NODE, f"to {MAX_NODE:,}"),
-                ):
-                    if wrong.any():
-                        row, column = np.argwhere(wrong)[0]
-                        raise DataError(
-                            f"{path}: row {first + row + 1:,} must hold node ids {rule}, got {pairs[row, column]:,}; "
-                            "`relabel` numbers nodes anew."
-                        )
+            wrong = (pairs < 0) | (pairs > MAX_NODE)
+            if not self.relabel and wrong.any():
+                row, column = np.argwhere(wrong)[0]
+                rule = "from 0 upwards" if pairs[row, column] < 0 else f"to {MAX_NODE:,}"
+                raise DataError(
+                    f"{path}: row {first + row + 1:,} must hold node ids {rule}, got {pairs[row, column]:,}; "
+                    "`relabel` numbers nodes anew."
+                )
             yield pairs.T
             first += len(block)
 
@@ -294,17 +297,6 @@ class _Import:
                 f"`nodes` ({largest + 1:,}) if they are nodes without edges, or `relabel` to number nodes anew."
             )
         return largest + 1
-
-
-def _chain(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    yield first
-    yield from others
-
-
-JOB = "job.json"
-
-CHECKSUM_SUFFIX = ".sha256"
-"""Ending of the file beside a finished one that has its checksum: what was damaged meanwhile is made anew."""
 
 
 def file_stamp(path: Path) -> list[Any]:

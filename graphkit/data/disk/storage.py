@@ -44,10 +44,7 @@ from graphkit.data.splits.split import MASKS
 from graphkit.data.validation import class_count, validate
 
 MANIFEST, FORMAT = "manifest.json", 1
-
-
 NODE_FIELDS = ("x", "y", *MASKS, "original_id")
-
 STRUCTURE = ("edge_index", "pointers")
 
 

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from graphkit import _checks
+from graphkit._deprecated import deprecated_method
 from graphkit.data.disk.arrays import ArrayWriter, write_array
 from graphkit.data.disk.external_sort import MAX_NODE, merge_runs, write_run
 from graphkit.data.disk.storage import StoredGraph, finish_graph, require_new, staged_folder
@@ -133,6 +134,9 @@ class Synthetic:
             two[inside] = ranks(random, len(kind), self.nodes // len(slots)) * len(slots) + order[where]
             two = np.where(one == two, (two + 1) % self.nodes, two)
             yield self.nodes_of(one), self.nodes_of(two)
+
+    pieces = deprecated_method("edge_chunks")
+    names = deprecated_method("nodes_of")
 
     @property
     def _stride(self) -> int:

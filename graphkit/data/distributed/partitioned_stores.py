@@ -13,8 +13,8 @@ from torch_geometric.data.graph_store import EdgeLayout
 
 from graphkit import _checks
 from graphkit._deprecated import deprecated_arguments, deprecated_method
-from graphkit.data.distributed.exchange import Exchange
 from graphkit.data.distributed.partitions import Partitions
+from graphkit.data.distributed.row_exchange import RowExchange
 from graphkit.data.sampling.csc import CSC, AbstractCSC, SampledEdges
 
 
@@ -33,9 +33,9 @@ class Part:
         own: names of this part's nodes, ascending.
     """
 
-    def __init__(self, partitions: Partitions, exchange: Exchange) -> None:
+    def __init__(self, partitions: Partitions, exchange: RowExchange) -> None:
         _checks.instance("partitions", partitions, Partitions, "the Partitions of a graph")
-        _checks.instance("exchange", exchange, Exchange, "an Exchange")
+        _checks.instance("exchange", exchange, RowExchange, "a RowExchange")
         partitions.require_processes(exchange.count)
         self.partitions, self.exchange = partitions, exchange
         self.owner = partitions.array("owner", mapped=True)
@@ -65,6 +65,10 @@ class Part:
         back[place] = torch.arange(len(place))
         return RowFetch(self.exchange, rows, back)
 
+    held = deprecated_method("array")
+    by_owner = deprecated_method("sort_by_owner")
+    rows_of = deprecated_method("row_fetch")
+
 
 class RowFetch:
     """Rows of some nodes, fetched from those that hold them: what is asked for is told once, for any number of tables.
@@ -73,7 +77,7 @@ class RowFetch:
     one asked for in what comes, process by process.
     """
 
-    def __init__(self, exchange: Exchange, rows: Sequence[Tensor], back: Tensor) -> None:
+    def __init__(self, exchange: RowExchange, rows: Sequence[Tensor], back: Tensor) -> None:
         self.exchange, self.rows, self.back = exchange, rows, back
         self.own = len(rows[exchange.rank])
 
@@ -205,6 +209,8 @@ class PartitionedGraph(GraphStore, AbstractCSC):
         return torch.from_numpy(sources[self.part.owner[sources] != self.part.exchange.rank].astype(np.int64))
 
     near = deprecated_method("halo")
+    drawn = deprecated_method("sample")
+    local = deprecated_method("local_edges")
 
     def sample(self, frontier: np.ndarray, *, fanout: int, replace: bool, key: np.uint64) -> SampledEdges:
         """Return edges into each node of ``frontier``, named by their places in ``edge_index``."""

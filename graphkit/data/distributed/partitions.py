@@ -13,7 +13,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
 from graphkit import _checks
-from graphkit._deprecated import deprecated_arguments
+from graphkit._deprecated import deprecated_arguments, deprecated_method
 from graphkit._kernels.csr_layout import coo_to_csr
 from graphkit.data.disk.arrays import write_array
 from graphkit.data.disk.checked_files import (
@@ -32,8 +32,6 @@ from graphkit.data.splits.split import MASKS
 from graphkit.data.validation import class_count, validate
 
 MANIFEST, FORMAT = "manifest.json", 1
-
-
 METHODS = ("metis", "random", "contiguous")
 
 
@@ -134,6 +132,8 @@ class Partitions:
                 f"{'was' if processes == 1 else 'were'} started; start {self.parts}, or `graphkit data partition` "
                 f"with `--parts {processes}`."
             )
+
+    require = deprecated_method("require_processes")
 
     def bytes_per(self, of: str) -> float:
         """Return the bytes on the disk for each "node" or each "edge"."""

@@ -1,4 +1,4 @@
-"""Batches for metric learning: some classes, some items of each."""
+"""Class-balanced batches for metric learning: some classes, some items of each."""
 
 from __future__ import annotations
 

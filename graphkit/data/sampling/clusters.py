@@ -1,4 +1,4 @@
-"""Clusters: a large graph cut into parts of many edges inside and few between, and batches of several of them."""
+"""Graph clustering with METIS: parts of many edges inside and few between."""
 
 from __future__ import annotations
 

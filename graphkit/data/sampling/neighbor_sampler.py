@@ -38,10 +38,9 @@ class NeighborSampler(BaseSampler):
 
     It gives PyG's loaders what PyG's own sampler gives them (``n_id``, ``e_id``, ``input_id``, ``batch_size``,
     ``batch``, ``num_sampled_nodes``, ``num_sampled_edges``), in the same order: first the given nodes, then hop by hop
-    those that are new. What is drawn is a function of ``seed``, the epoch and the nodes of a batch: it is the same
-    with any number of workers and threads. It needs neither pyg-lib nor torch-sparse, and takes neither where it is
-    there: they draw from generators of their own, so that one seed would give other batches, and figures, on a machine
-    that has them. ``torch_geometric.loader.NeighborLoader`` is pyg-lib's sampler for who wants it.
+    those that are new. What is drawn is a function of ``seed``, the epoch and the nodes of a batch, with any number of
+    workers and threads. pyg-lib and torch-sparse are not used where they are installed, since they draw from generators
+    of their own: figures would depend on the machine. ``torch_geometric.loader.NeighborLoader`` uses them.
 
     Args:
         data: a graph with ``edge_index`` or ``adj_t``, or a pair of PyG's feature store and graph store.
@@ -64,7 +63,6 @@ class NeighborSampler(BaseSampler):
     ``torch_geometric.sampler``. Seeds given twice are expanded twice, as in PyG.
 
     Example:
-        >>> from torch_geometric.data import Data
         >>> from torch_geometric.loader import NodeLoader
         >>> star = Data(edge_index=torch.tensor([[1, 2, 3, 4], [0, 0, 0, 0]]), num_nodes=5)
         >>> sampler = NeighborSampler(star, [2], seed=0)

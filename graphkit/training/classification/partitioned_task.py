@@ -12,9 +12,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.data.catalog.cards import card
-from graphkit.data.distributed.exchange import Exchange
 from graphkit.data.distributed.partitioned_stores import Part, PartitionedFeatures, PartitionedGraph
 from graphkit.data.distributed.partitions import Partitions
+from graphkit.data.distributed.row_exchange import RowExchange
 from graphkit.nn.inference import layerwise
 from graphkit.training.classification.objectives import AbstractSupervisedObjective, objective_of
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems
@@ -90,7 +90,7 @@ def prepare_part(
     recipe = recipe.resolve(on_disk=partitions.about["stored"])
     if not recipe.fan_out:
         raise ValueError("`partitions`: a graph in parts is trained on in batches: ask for it with `--sampled`.")
-    part = Part(partitions, Exchange(world.rank, world.count))
+    part = Part(partitions, RowExchange(world.rank, world.count))
     graph = PartitionedGraph(part)
     x, y = (torch.from_numpy(part.array(name)) for name in ("x", "y"))
     x = x.to(dtype)

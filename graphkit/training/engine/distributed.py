@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
-from graphkit.data.distributed.exchange import mark_waiting, waiting_seconds
+from graphkit.data.distributed.row_exchange import mark_waiting, waiting_seconds
 from graphkit.training.engine.interrupts import LAUNCHED, end_with_launcher, hang_up_on_stop
 from graphkit.training.engine.validity import TrainingError
 

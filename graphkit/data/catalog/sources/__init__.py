@@ -19,8 +19,7 @@ from graphkit.data.catalog.sources.generated import (
     karate_graph,
     role_graph,
 )
-from graphkit.data.catalog.sources.ogb import OGBGraphSource, OGBNodeSource
-from graphkit.data.catalog.sources.ogb_links import OGBLinkSource, OGBTypedLinkSource
+from graphkit.data.catalog.sources.ogb import OGBGraphSource, OGBLinkSource, OGBNodeSource, OGBTypedLinkSource
 from graphkit.data.catalog.sources.pyg import PlanetoidSource, PyGSource, TUSource
 from graphkit.data.catalog.sources.repositories import (
     CitationDomainSource,

@@ -1,4 +1,4 @@
-"""What the processes of a job hand each other: rows that one holds and another needs."""
+"""All-to-all exchange between the processes of a job: rows that one holds and another needs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def waiting_seconds() -> float:
 
 
 @dataclass(frozen=True)
-class Exchange:
+class RowExchange:
     """This process among those that hold a graph together.
 
     Whatever it does, all of them do at the same time.
@@ -42,7 +42,7 @@ class Exchange:
         count: how many there are; more than one must be joined by ``torch.distributed``.
 
     Example:
-        >>> Exchange(0, 1).all_to_all([torch.arange(3)])[0].tolist()
+        >>> RowExchange(0, 1).all_to_all([torch.arange(3)])[0].tolist()
         [0, 1, 2]
     """
 
