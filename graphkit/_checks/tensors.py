@@ -131,10 +131,10 @@ def class_labels(argument: str, y: Tensor, items: int) -> Tensor:
         TypeError: for anything but a tensor of integers.
         ValueError: for another shape, and for labels below -1.
     """
-    import torch
+    from graphkit._torch_internals import is_wrapped
 
     integer_labels(argument, y, items)
-    if not torch._C._functorch.is_functorch_wrapped_tensor(y) and y.numel() and int(y.min()) < -1:
+    if not is_wrapped(y) and y.numel() and int(y.min()) < -1:
         row = int((y < -1).nonzero()[0])
         raise ValueError(
             f"`{argument}` must hold classes from 0 upwards, or -1 for items without a label, got {int(y[row])} in row "

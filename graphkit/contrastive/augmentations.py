@@ -75,7 +75,7 @@ def mask_features(x: Any, p: float, *, generator: torch.Generator) -> Any:
     random_generator("generator", generator)
     keep = _uniform((check_node_features("x", x).size(-1),), x.device, generator) >= p
     if isinstance(x, SparseOperator):
-        return x.with_values(x._store.filled() * keep[x.pattern._indices.long()])
+        return x.with_values(x._store.dense_values() * keep[x.pattern._indices.long()])
     return x * keep
 
 

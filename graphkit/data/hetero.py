@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from graphkit._torch_internals import fields_of_graph
+
 BETWEEN = "___"
 """Stands between the types of an edge, as in OGB's folders and PyG's keys."""
 
@@ -27,7 +29,7 @@ def flatten(data: HeteroData) -> dict[str, Tensor]:
     stores = {f"node:{name}": data[name] for name in data.node_types}
     stores |= {f"edge:{BETWEEN.join(kind)}": data[kind] for kind in data.edge_types}
     found = {f"{at}:{field}": value for at, store in stores.items() for field, value in store.items()}
-    found |= {f"graph::{field}": value for field, value in data._global_store.items()}
+    found |= {f"graph::{field}": value for field, value in fields_of_graph(data).items()}
     return {
         name: torch.as_tensor(value).contiguous()
         for name, value in found.items()

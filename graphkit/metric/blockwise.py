@@ -142,7 +142,7 @@ class GradientAccumulator:
         self.left[start:stop].addcmul_(gradients.sum(1, keepdim=True), left).addmm_(gradients, right, alpha=-1)
         self.right.addcmul_(gradients.sum(0).unsqueeze(1), right).addmm_(gradients.T, left, alpha=-1)
 
-    def scaled(self, factor: float, itself: bool) -> tuple[Tensor, Tensor | None]:
+    def scale(self, factor: float, itself: bool) -> tuple[Tensor, Tensor | None]:
         """Return the gradients times a factor, as one where both sides are the same items."""
         if itself:
             return self.left.add_(self.right).mul_(factor), None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import class_labels, dense, embeddings, index_below, same_device, tensor
+from graphkit._torch_internals import inside_transform
 
 Reference: TypeAlias = tuple[Tensor, Tensor]
 """Embeddings ``[others, features]`` and labels ``[others]`` that items are compared with, in place of each other."""
@@ -215,4 +216,4 @@ def check_magnitude(argument: str, z: Tensor, power: int, what: str, remedy: str
 
 def in_func_transform() -> bool:
     """Tell whether a ``torch.func`` transform is under way."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    return inside_transform()

@@ -128,6 +128,6 @@ def pattern_with_loops(edge_index: Tensor, num_nodes: int | tuple[int, int], *, 
         pattern = Pattern.from_coo(rows, columns, (targets, sources))
         order = torch.cat((others, added))
         order = order.index_select(0, pattern._perm)
-        return Pattern._unchecked(pattern._indptr, pattern._indices, order, pattern.shape)
+        return Pattern._from_csr(pattern._indptr, pattern._indices, order, pattern.shape)
 
     return cached(build, ("looped", num_nodes, loops), edge_index)

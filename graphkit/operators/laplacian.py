@@ -190,7 +190,9 @@ def rescaled_laplacian(
             scale = scale.index_select(0, batch)
         scale = 2 * inverse_power(scale.to(edges.index.device).reshape(-1), 1.0).expand(num_nodes)
         on_diagonal = (pattern.rows() == pattern._indices).to(dtype)
-        return SparseOperator._wrap(pattern, operator._store.filled() * rows_to_entries(pattern, scale) - on_diagonal)
+        return SparseOperator._wrap(
+            pattern, operator._store.dense_values() * rows_to_entries(pattern, scale) - on_diagonal
+        )
 
     given = largest if isinstance(largest, Tensor) else None
     if not is_cacheable(given):
@@ -221,7 +223,7 @@ def eigenvalue_bound(laplacian: SparseOperator, batch: Tensor | None = None) -> 
     """
     instance("laplacian", laplacian, SparseOperator, "a SparseOperator")
     batch_vector("batch", batch, laplacian.shape[0])
-    radii = row_sums(laplacian.pattern, laplacian._store.filled().abs())
+    radii = row_sums(laplacian.pattern, laplacian._store.dense_values().abs())
     if batch is None:
         batch = torch.zeros(len(radii), dtype=torch.long, device=radii.device)
     graphs = int(batch.max()) + 1 if batch.numel() else 1

@@ -59,7 +59,7 @@ class Pattern:
         return self
 
     @classmethod
-    def _unchecked(cls, indptr: Tensor, indices: Tensor, perm: Tensor, shape: tuple[int, int]) -> Pattern:
+    def _from_csr(cls, indptr: Tensor, indices: Tensor, perm: Tensor, shape: tuple[int, int]) -> Pattern:
         """Return the pattern of parts that a sort has just made, that need no look and that nobody else holds."""
         return cls.__new__(cls)._assign(indptr, indices, perm, shape)
 
@@ -87,13 +87,13 @@ class Pattern:
                 rows, columns, device = rows.detach(), columns.detach(), rows.device
                 if device.type != "cpu":
                     check_entries(rows, columns, shape)
-                    return cls._unchecked(*_coo_to_csr(rows.long(), columns.long(), shape), shape)
+                    return cls._from_csr(*_coo_to_csr(rows.long(), columns.long(), shape), shape)
                 rows, columns = rows.numpy(), columns.numpy()
             check_entries(rows, columns, shape)
             index = np.int32 if max(*shape, len(rows)) < INT32_LIMIT else np.int64
             arrays = csr_layout.coo_to_csr(np.asarray(rows), np.asarray(columns), shape, index)
             indptr, indices, perm = (torch.from_numpy(array).to(device) for array in arrays)
-            return cls._unchecked(indptr, indices, perm, shape)
+            return cls._from_csr(indptr, indices, perm, shape)
 
     @property
     def indptr(self) -> Tensor:
@@ -177,7 +177,7 @@ class Pattern:
         if self.shape[0] == self.shape[1] and torch.equal(indptr, self._indptr) and torch.equal(indices, self._indices):
             self._transpose_cache = weakref.ref(self), position
             return self, position
-        other = Pattern._unchecked(indptr, indices, self._perm.index_select(0, position), self.shape[::-1])
+        other = Pattern._from_csr(indptr, indices, self._perm.index_select(0, position), self.shape[::-1])
         back = torch.empty_like(position)
         back[position.long()] = torch.arange(len(position), dtype=position.dtype, device=position.device)
         other._transpose_cache = weakref.ref(self), back
@@ -200,7 +200,7 @@ class Pattern:
         device = torch.device(device)
         if device == self._indices.device:
             return self
-        return Pattern._unchecked(self._indptr.to(device), self._indices.to(device), self._perm.to(device), self.shape)
+        return Pattern._from_csr(self._indptr.to(device), self._indices.to(device), self._perm.to(device), self.shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Pattern, (self._indptr, self._indices, self._perm, self.shape)

@@ -93,7 +93,7 @@ class ValueStore:
             return self._degrees
         return self._degrees if self._key() == self._initial_key else None
 
-    def filled(self) -> Tensor:
+    def dense_values(self) -> Tensor:
         """Return the values, ones written out, ``[entries]``."""
         if self.values is not None:
             return self.values
@@ -400,11 +400,11 @@ class SparseOperator:
         """Return the values, ones written out, ``[entries]``."""
         store = self._own_store()
         store.expose()
-        return store.filled()
+        return store.dense_values()
 
     def sums(self) -> Tensor:
         """Return the sum of each row, ``[rows]``: the weighted in-degrees of an adjacency."""
-        return row_sums(self.pattern, self._store.filled())
+        return row_sums(self.pattern, self._store.dense_values())
 
     # ---- what it does
 
@@ -455,7 +455,7 @@ class SparseOperator:
             raise ValueError(f"`p` must lie in [0, 1], got {p!r}.")
         if not training or p == 0:
             return self
-        return SparseOperator._wrap(self.pattern, dropout(self._store.filled(), p))
+        return SparseOperator._wrap(self.pattern, dropout(self._store.dense_values(), p))
 
     def to(self, *args: Any, **kwargs: Any) -> SparseOperator:
         """Return the operator on another device or in another type, with the arguments of ``Tensor.to``."""
@@ -471,12 +471,12 @@ class SparseOperator:
 
     def to_dense(self) -> Tensor:
         """Return the dense matrix, duplicates added up."""
-        values = self._store.filled()
+        values = self._store.dense_values()
         return values.new_zeros(self.shape).index_put((self.pattern.rows(), self.pattern._indices), values, True)
 
     def to_scipy(self) -> Any:
         """Return the matrix as a SciPy CSR array of its own on the CPU, duplicates kept apart; no gradient flows."""
-        parts = (self._store.filled(), self.pattern._indices, self.pattern._indptr)
+        parts = (self._store.dense_values(), self.pattern._indices, self.pattern._indptr)
         return scipy.sparse.csr_array(tuple(to_numpy(part) for part in parts), shape=self.pattern.shape, copy=True)
 
     def edge_index(self) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
+from graphkit._torch_internals import joined_graphs
 from graphkit.data.catalog import cache
 from graphkit.data.catalog.cards import Card
 from graphkit.data.fingerprint import from_sparse_parts, sparse_parts, tensors_sha256
@@ -65,7 +66,7 @@ def _graph_tensors(data: Data | HeteroData | GraphSet) -> dict[str, Tensor]:
     """Return all that ``data`` holds: its fields, ``x`` by its non-zeros where they are few, and a set's counts."""
     if isinstance(data, HeteroData):
         return flatten(data)
-    fields = data._data.to_dict() if isinstance(data, GraphSet) else data.to_dict()
+    fields = joined_graphs(data).to_dict() if isinstance(data, GraphSet) else data.to_dict()
     tensors = {name: tensor.contiguous() for name, tensor in fields.items() if isinstance(tensor, torch.Tensor)}
     if isinstance(data, GraphSet):
         tensors |= {f"set.{name}": mask for name, mask in data.masks.items()}

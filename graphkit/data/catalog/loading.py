@@ -173,7 +173,7 @@ def fetch(name: str) -> Path:
         return roots[0]
     root = files.find_root(known)
     if root is not None:
-        found = _unlisted(known, root)
+        found = _without_checksum(known, root)
         _check(known, root)
         files.record_checksums(known, found)
         return root
@@ -189,7 +189,7 @@ def fetch(name: str) -> Path:
         _check(known, staged)
         files.first_checksums_path(known).unlink(missing_ok=True)  # of files that lay here before
         files.move_into_place(known, staged, home)
-        files.record_checksums(known, _unlisted(known, home))
+        files.record_checksums(known, _without_checksum(known, home))
     return home
 
 
@@ -198,7 +198,9 @@ def _graph(known: Card) -> Data | GraphSet:
     if isinstance(source := source_of(known), StoredSource):
         return read_stored(known, source, fetch(known.name), verify=True)
     # What the card does not know of the files is a part of the cached file's name, and has to be seen first.
-    found = _unlisted(known, files.find_root(known) or fetch(known.name)) if None in known.files.values() else {}
+    found = (
+        _without_checksum(known, files.find_root(known) or fetch(known.name)) if None in known.files.values() else {}
+    )
     cached = cached_graphs.cached_path(known, found)
     data = cached_graphs.read_graph(cached)
     if data is None:
@@ -209,7 +211,7 @@ def _graph(known: Card) -> Data | GraphSet:
     return data
 
 
-def _unlisted(known: Card, root: Path) -> dict[str, str]:
+def _without_checksum(known: Card, root: Path) -> dict[str, str]:
     """Return path -> sha256 of the files whose checksum neither the card nor a manifest knows."""
     return {} if isinstance(source_of(known), StoredSource) else files.unlisted_checksums(known, root)
 
@@ -300,7 +302,7 @@ def verify(name: str | Path) -> Verification:
     if isinstance(source := source_of(known), StoredSource):
         about = read_stored(known, source, root, verify=True).store
         return Verification(name, root, len(about.files), {}, about.fingerprint, True)
-    others, found = files.mismatched_files(known, root), _unlisted(known, root)
+    others, found = files.mismatched_files(known, root), _without_checksum(known, root)
     content = dataset_sha256(read_verified(known, root))
     files.record_checksums(known, found)
     return Verification(name, root, len(known.files) - len(others), others, content, known.content is not None)

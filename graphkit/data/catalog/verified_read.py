@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
+from graphkit._torch_internals import joined_graphs
 from graphkit.data.catalog import files
 from graphkit.data.catalog.cards import Card
 from graphkit.data.catalog.sources import source_of
@@ -108,7 +109,7 @@ def _counts(data: Data | HeteroData | GraphSet) -> tuple[int, int, int, int, int
     """Return the numbers of graphs or signals, nodes, edges, features and classes; no class where labels are real."""
     if isinstance(data, HeteroData):
         return 1, data.num_nodes or 0, data.num_edges, max(data.num_node_features.values(), default=0), 0
-    items, inside = (len(data), data._data) if isinstance(data, GraphSet) else (1, data)
+    items, inside = (len(data), joined_graphs(data)) if isinstance(data, GraphSet) else (1, data)
     y = None if items == 1 and inside.get("y") is None else data.y
     if y is not None and y.is_floating_point():  # real numbers, or classes of which some are missing
         there = ~y.isnan()

@@ -151,7 +151,7 @@ class Partitions:
         Raises:
             DataError: for a file that is missing, truncated or altered.
         """
-        return np.load(self._checked(f"{name}.npy"), mmap_mode="r" if mapped else None, allow_pickle=False)
+        return np.load(self._checked_file(f"{name}.npy"), mmap_mode="r" if mapped else None, allow_pickle=False)
 
     def verify(self) -> None:
         """Read every file and compare its checksum.
@@ -160,9 +160,9 @@ class Partitions:
             DataError: for a file that is missing, truncated or altered.
         """
         for name in self.files:
-            self._checked(name)
+            self._checked_file(name)
 
-    def _checked(self, name: str) -> Path:
+    def _checked_file(self, name: str) -> Path:
         """Return the path of a file that is what was written."""
         path, expected = self.folder / name, self.files.get(name)
         if expected is None:

@@ -154,7 +154,7 @@ class NestedFolds:
         y = integer_labels(data)
         fold = _draw_folds(y, self.folds, generator)
         seeds = torch.randint(2**31, (self.folds,), generator=generator).tolist()
-        return list(self._nested(y, fold, seeds, seed))
+        return list(self._iterate(y, fold, seeds, seed))
 
     def fingerprint(self, nested: list[NestedFold]) -> str:
         """Return the sha256 over all masks of all folds, outer and inner."""
@@ -166,7 +166,7 @@ class NestedFolds:
                 masks |= {f"{number:04d}.{inside:04d}.{name}": mask for name, mask in split.masks.items()}
         return tensors_sha256(masks)
 
-    def _nested(self, y: Tensor, fold: Tensor, seeds: list[int], seed: int | None) -> Iterator[NestedFold]:
+    def _iterate(self, y: Tensor, fold: Tensor, seeds: list[int], seed: int | None) -> Iterator[NestedFold]:
         import torch
 
         none = torch.zeros_like(y, dtype=torch.bool)

@@ -201,7 +201,7 @@ def _probe_receptive_field(model: nn.Module, nodes: Nodes, index: Tensor) -> Rec
     """Count the hops, and see whether a part of so many is enough."""
     if any(getattr(module, "cached", False) for module in model.modules()):
         return None
-    table = {name: perturbed(value, 0) for name, value in model.named_parameters()}
+    table = {name: perturb(value, 0) for name, value in model.named_parameters()}
 
     def call(*inputs: Any) -> Tensor:
         return functional_call(model, table, inputs)  # under the parameters last drawn
@@ -221,7 +221,7 @@ def _probe_receptive_field(model: nn.Module, nodes: Nodes, index: Tensor) -> Rec
         return None
     # 3. Draw parameters under which outputs on the whole graph differ from node to node.
     for seed in range(DRAWS):
-        table = {name: perturbed(value, seed) for name, value in model.named_parameters()}
+        table = {name: perturb(value, seed) for name, value in model.named_parameters()}
         with warnings.catch_warnings(record=True) as expected_warnings:
             warnings.simplefilter("always")
             whole = nodes.outputs(call, torch.cat(groups))
@@ -263,7 +263,7 @@ def _boundary_nodes(nodes: Nodes, hops: int, index: Tensor) -> list[Tensor]:
     return found
 
 
-def perturbed(value: Tensor, seed: int) -> Tensor:
+def perturb(value: Tensor, seed: int) -> Tensor:
     """Return a parameter moved at random, so that none of its numbers hides by being 0."""
     return value + 0.1 * torch.randn(value.shape, generator=torch.Generator().manual_seed(seed)).to(value)
 

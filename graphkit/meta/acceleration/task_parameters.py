@@ -22,7 +22,7 @@ from graphkit.meta.acceleration.subgraph import (
     extract_subgraph,
     find_receptive_field,
     is_informative,
-    perturbed,
+    perturb,
 )
 from graphkit.meta.functional import functional_call
 from graphkit.meta.inner_loop import InnerProblem, Parameters, descent
@@ -179,7 +179,7 @@ def _agrees_with_single_tasks(
     """Tell whether many tasks at once are the tasks one by one."""
     own, parts = dict(model.named_parameters()), [extract_subgraph(nodes, group, field) for group in groups]
     for seed in range(0, DRAWS * len(groups), len(groups)):
-        tables = [{name: perturbed(own[name], seed + number) for name in adapted} for number in range(len(groups))]
+        tables = [{name: perturb(own[name], seed + number) for name in adapted} for number in range(len(groups))]
         outputs = []
         for part, table in zip(parts, tables, strict=True):
 

@@ -252,7 +252,7 @@ class AbstractLoss(AbstractCriterion):
                 tuples += sums.tuples
                 value += factor * sums.total
                 if gathered is not None:
-                    left, right = gathered.scaled(factor, labelled.others is None)
+                    left, right = gathered.scale(factor, labelled.others is None)
                     dz = left if dz is None else dz.add_(left)
                     dothers = right if dothers is None or right is None else dothers.add_(right)
             self.empty += tuples == 0

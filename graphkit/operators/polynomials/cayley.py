@@ -133,7 +133,7 @@ def cayley_jacobi(
     at_least("iterations", iterations, 0)
     rows = laplacian.pattern.rows()
     loops = rows == laplacian.pattern._indices
-    values = laplacian._store.filled()
+    values = laplacian._store.dense_values()
     diagonal = values.new_zeros(laplacian.shape[0]).index_add(0, rows[loops], values[loops]).unsqueeze(-1)
     below = zoom * diagonal + 1j
 

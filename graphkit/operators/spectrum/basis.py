@@ -137,7 +137,7 @@ class FourierBasis:
         order = torch.arange(len(self.entries), device=self.device)
         columns = order + shift.repeat_interleave(counts, output_size=len(order))
         kind = torch.int32 if len(order) < 2**31 - 1 else torch.int64
-        pattern = Pattern._unchecked(indptr.to(kind), columns.to(kind), order, (self.nodes, self.pairs))
+        pattern = Pattern._from_csr(indptr.to(kind), columns.to(kind), order, (self.nodes, self.pairs))
         return SparseOperator(pattern, self.entries)
 
     # ---- what it does

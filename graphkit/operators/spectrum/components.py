@@ -144,7 +144,7 @@ class Component:
         """The matrix in float64, for products with many vectors."""
         indptr, columns = torch.from_numpy(self.matrix.indptr), torch.from_numpy(self.matrix.indices)
         order = torch.arange(self.matrix.nnz, dtype=torch.int32)
-        pattern = Pattern._unchecked(indptr, columns, order, self.matrix.shape)
+        pattern = Pattern._from_csr(indptr, columns, order, self.matrix.shape)
         return SparseOperator._wrap(pattern, torch.from_numpy(self.matrix.data))
 
     @cached_property

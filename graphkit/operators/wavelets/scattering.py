@@ -41,7 +41,7 @@ def lazy_random_walk(
     """
     walk = laplacian(edge_index, edge_weight, num_nodes, normalization="rw", dtype=dtype).T
     on_diagonal = walk.pattern.rows() == walk.pattern._indices
-    return SparseOperator._wrap(walk.pattern, on_diagonal.to(dtype) - walk._store.filled() / 2)
+    return SparseOperator._wrap(walk.pattern, on_diagonal.to(dtype) - walk._store.dense_values() / 2)
 
 
 def diffusion_wavelets(walk: SparseOperator, x: Tensor, *, scales: int = 4) -> Tensor:

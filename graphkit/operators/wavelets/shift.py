@@ -19,7 +19,7 @@ def is_symmetric(operator: SparseOperator) -> bool:
     """Tell whether an operator is symmetric, where a gradient flows to its values too."""
     if operator.constant:
         return operator.symmetric
-    values = operator._store.filled().detach()
+    values = operator._store.dense_values().detach()
     if is_cacheable(values):
         return operator.with_values(values).symmetric
     return operator.pattern.symmetric  # under a transform its numbers cannot be read
@@ -33,7 +33,7 @@ def shift_operator(operator: SparseOperator, largest: float) -> SparseOperator |
         full = int(on_diagonal.sum()) == pattern.shape[0] == int(pattern._indices[on_diagonal].unique().numel())
     if not full:
         return lambda v: 2 / largest * (operator @ v) - v
-    values = operator._store.filled()
+    values = operator._store.dense_values()
     return SparseOperator._wrap(pattern, 2 / largest * values - on_diagonal.to(values.dtype))
 
 
@@ -71,11 +71,11 @@ def shifted_laplacian(
         whole = laplacian(index, weight, num_nodes, normalization=normalization, dtype=dtype)
         with outside_transforms():
             pattern = whole.pattern
-            isolated = bool((whole._store.filled()[pattern.rows() == pattern._indices] == 0).any())
+            isolated = bool((whole._store.dense_values()[pattern.rows() == pattern._indices] == 0).any())
         if not isolated:
             return rescaled_laplacian(index, weight, num_nodes=num_nodes, normalization=normalization, dtype=dtype)
         on_diagonal = (pattern.rows() == pattern._indices).to(dtype)
-        return SparseOperator._wrap(pattern, whole._store.filled() - on_diagonal)
+        return SparseOperator._wrap(pattern, whole._store.dense_values() - on_diagonal)
 
     return cached_operator(build, ("shifted", num_nodes, normalization, dtype), index, weight)
 

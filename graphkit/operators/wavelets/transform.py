@@ -206,7 +206,7 @@ def _polynomial_coefficients(
     one_row_per_column(x, operator.shape[1])
     if method == "krylov":
         return None
-    values = operator._store.filled().detach()
+    values = operator._store.dense_values().detach()
     if is_cacheable(values):  # under a transform its numbers cannot be read
         plain = operator if operator.constant else operator.with_values(values)
         if float(eigenvalue_bound(plain).max()) > bank.largest:

@@ -38,26 +38,26 @@ if TYPE_CHECKING:
 __all__ = ["READERS", "Source", "StoredSource", "source_of"]
 
 
-def _embedded(build: Callable[..., Data]) -> Callable[..., Source]:
+def _builtin_source(build: Callable[..., Data]) -> Callable[..., Source]:
     """Return what makes a source of a graph that a function builds."""
     return lambda **options: EmbeddedSource(partial(build, **options))
 
 
 READERS: dict[str, Callable[..., Source]] = {
     "citation-domains": CitationDomainSource,
-    "digits": _embedded(digits_graph),
-    "digits-grid": _embedded(digits_grid),
+    "digits": _builtin_source(digits_graph),
+    "digits-grid": _builtin_source(digits_grid),
     "facebook100": Facebook100Source,
     "filtered": FilteredSource,
     "gpn": ClothingSource,
-    "karate": _embedded(karate_graph),
+    "karate": _builtin_source(karate_graph),
     "ogb-graphs": OGBGraphSource,
     "ogb-links": OGBLinkSource,
     "ogb-nodes": OGBNodeSource,
     "ogb-typed-links": OGBTypedLinkSource,
     "planetoid": PlanetoidSource,
     "pyg": PyGSource,
-    "structural-roles": _embedded(role_graph),
+    "structural-roles": _builtin_source(role_graph),
     "synthetic-ogb": lambda name, **how: SyntheticSource(name, Synthetic(**how)),
     "synthetic-stored": lambda name, **how: StoredSource(name, Synthetic(**how)),
     "tu": TUSource,

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from graphkit import _checks
+from graphkit._torch_internals import fields_of_graph
 from graphkit.data.catalog.sources.source import Source
 from graphkit.data.graphset import GraphSet
 from graphkit.data.hetero import BETWEEN
@@ -259,14 +260,14 @@ def edge_split(data: Data | HeteroData) -> dict[str, dict[str, Any]]:
 
     _checks.instance("data", data, BaseData, "a graph of PyG, as `load` gives it")
     types: list[str] = getattr(data, "node_types", [])
-    fields = data._global_store if types else data.to_dict()
+    fields = fields_of_graph(data) if types else data.to_dict()
 
-    def named(name: str, values: Tensor) -> Any:
+    def keep(name: str, values: Tensor) -> Any:
         return [types[place] for place in values.tolist()] if types and name.endswith("_type") else values
 
     found = {
         theirs: {
-            name.removeprefix(f"{part}_"): named(name, values)
+            name.removeprefix(f"{part}_"): keep(name, values)
             for name, values in fields.items()
             if name.startswith(f"{part}_") and not name.endswith("_mask")
         }

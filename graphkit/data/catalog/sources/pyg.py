@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphkit._torch_internals import DOWNLOAD, PROCESS
 from graphkit.data.catalog.sources.source import Source
 from graphkit.data.graphset import GraphSet
 from graphkit.data.splits.split import MASKS
@@ -100,7 +101,7 @@ def _read(dataset: str, root: Path, *arguments: str) -> Data:
     def save(data_list: list[Data], path: str) -> None:
         raise _Stop(data_list[0])
 
-    methods = {"_download": lambda self: None, "_process": lambda self: self.process(), "save": staticmethod(save)}
+    methods = {DOWNLOAD: lambda self: None, PROCESS: lambda self: self.process(), "save": staticmethod(save)}
     return _until_stopped(dataset, root, arguments, **methods)
 
 
