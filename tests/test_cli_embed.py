@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from graphkit.cli import embed as spaces
 from graphkit.data import load
 from graphkit.training.embedding import SavedEmbeddings, embedding_recipe
 from graphkit.training.embedding import embed as study
+
+spaces = importlib.import_module("graphkit.cli.embed")  # `graphkit.cli.embed` is the command
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

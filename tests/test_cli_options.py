@@ -246,4 +246,4 @@ def test_a_protocol_without_weights_promises_none(call, mirror, monkeypatch):
     monkeypatch.setattr(nested, "RUNS", 1)
     code, _, err = call(*CONTEXTS["train nested"].split())
     assert code == 0
-    assert err.splitlines()[-1] == "RunStore: runs/mutag-gin-nested-10-fold"
+    assert err.splitlines()[-1] == "Record and state: runs/mutag-gin-nested-10-fold"

@@ -145,4 +145,6 @@ def test_torchrun_starts_it_and_one_process_writes_and_speaks(mirror, tmp_path):
     assert made.returncode == 0, made.stderr
     assert made.stdout.count("test accuracy") + made.stderr.count("test accuracy") == 1
     assert json.loads((tmp_path / "record.json").read_text())["environment"]["processes"] == 2
-    assert sorted(path.name for path in (tmp_path / "run").glob("*.*")) == ["checkpoint.pt", "seed-0.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "run").glob("[!.]*")) == [
+        *("checkpoint.pt", "record.json", "seed-0.safetensors")
+    ]

@@ -104,7 +104,7 @@ def test_the_command_line_samples(tmp_path):
     options = [
         "--model",
         "sage",
-        "--sampled_task",
+        "--sampled",
         "--fan-out",
         "4,2",
         "--batch-size",

@@ -129,7 +129,7 @@ class Slow:
         time.sleep(0.02)
     def on_unit(self, unit, result): pass
 
-train(load("karate"), recipe("mlp", {"epochs": 400}), device="cpu", run=pathlib.Path(sys.argv[1]),
+train(load("karate"), recipe("mlp", {"epochs": 400}), device="cpu", run_dir=pathlib.Path(sys.argv[1]),
       reporter=Slow(), checkpoint_every=float(sys.argv[2]))
 """
 

@@ -199,7 +199,7 @@ def _require_shared(recipe: Recipe, count: int, seeds: int) -> bool:
         if count > seeds:
             raise JobError(
                 f"{count} processes take the seeds in turns, but there are {seeds}: start fewer, or train nodes in "
-                "batches, which they share, with `--sampled_task`."
+                "batches, which they share, with `--sampled`."
             )
         return count == 1
     if recipe.microbatches % count and not recipe.home:

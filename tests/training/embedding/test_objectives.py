@@ -20,7 +20,7 @@ def test_a_zero_row_has_no_slope_that_ends_a_training(name):
     z.requires_grad_()
     rows = torch.arange(9)
     batch = SimpleNamespace(index=rows, y=rows % 3)
-    visible = SimpleNamespace(embed=lambda model, index: z, seen=rows)
+    visible = SimpleNamespace(embed=lambda model, index: z, visible_items=rows)
     objective = embedding_recipe(name, {"views": 2, "consistency": 0.5}).objective
     loss = objective.loss(None, visible, batch)
     assert torch.autograd.grad(loss, z)[0].abs().max() < 1e3
