@@ -66,7 +66,6 @@ class PrototypicalNet(AbstractMethod):
         from graphkit.meta import MetaTraining, PrototypicalNetwork
         from graphkit.training.engine.devices import rng_seed
         from graphkit.training.fewshot.learner_trainer import LearnerTrainer
-        from graphkit.training.fewshot.meta_learners import LearnerTrainer
 
         with rng_seed(seed):
             learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden)).to(problem.device)
@@ -165,7 +164,6 @@ class MetaLearnt(AbstractMethod):
         from graphkit.meta import MetaTraining
         from graphkit.training.engine.devices import rng_seed
         from graphkit.training.fewshot.learner_trainer import LearnerTrainer
-        from graphkit.training.fewshot.meta_learners import LearnerTrainer
 
         with rng_seed(seed):
             learner = self._build(problem).to(problem.device)
