@@ -24,8 +24,7 @@ from graphkit.data import label_by, load
 from graphkit.metric import ConditionalSimilarity, PrototypeLoss, evaluate_conditions
 from graphkit.nn.node_models import RandomPropagation
 from graphkit.operators import sparse_features
-from graphkit.training.engine.protocol import dataset_facts
-from graphkit.training.engine.records import metric
+from graphkit.training.engine.records import dataset_facts, metric
 
 LEAST = 20
 """Members that a year or a dormitory must have to be a class."""

@@ -32,7 +32,7 @@ from graphkit.data import DataError, load
 from graphkit.operators import sparse_features
 from graphkit.training import ClassificationTrainer, Metric, metric, recipe, train
 from graphkit.training.classification.tasks import prepare
-from graphkit.training.engine.protocol import dataset_facts
+from graphkit.training.engine.records import dataset_facts
 
 SIDES = {
     "loop": "graphkit.training",

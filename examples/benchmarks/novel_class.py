@@ -24,8 +24,7 @@ from graphkit.data import load
 from graphkit.metric import AnomalyScorer
 from graphkit.training.embedding import EmbeddingRecipe, embed, embedding_recipe
 from graphkit.training.embedding.classifier_baselines import initial_embeddings
-from graphkit.training.engine.protocol import dataset_facts
-from graphkit.training.engine.records import metric
+from graphkit.training.engine.records import dataset_facts, metric
 
 METHODS = ("prototype", "neighbour", "mahalanobis")
 

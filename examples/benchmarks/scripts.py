@@ -29,7 +29,7 @@ from torch_geometric.transforms import NormalizeFeatures
 import graphkit.nn
 from graphkit.data import load
 from graphkit.training.classification.graph_task import graph_facts
-from graphkit.training.engine.protocol import dataset_facts
+from graphkit.training.engine.records import dataset_facts
 
 LIBRARIES = {"graphkit": graphkit.nn, "PyG": torch_geometric.nn}
 BATCH = 128

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from graphkit.training.engine.experiment import Experiment, RunResult, run_experiment
     from graphkit.training.engine.files import require_writable
     from graphkit.training.engine.interrupts import Interrupted, StopRequest, stop_request
-    from graphkit.training.engine.protocol import DatasetFacts, Protocol
-    from graphkit.training.engine.records import Metric, Record, metric
+    from graphkit.training.engine.records import DatasetFacts, Metric, Protocol, Record, metric
     from graphkit.training.engine.reporters import LoggerReporter, Reporter, Silence
     from graphkit.training.engine.store import RunStore
     from graphkit.training.engine.trainer import AbstractTrainer, Trainer
@@ -55,8 +54,7 @@ __getattr__ = deprecated_names(
             "engine.unit": ["Unit"],
             "engine.files": ["require_writable"],
             "engine.interrupts": ["Interrupted", "StopRequest", "stop_request"],
-            "engine.protocol": ["DatasetFacts", "Protocol"],
-            "engine.records": ["Metric", "Record", "metric"],
+            "engine.records": ["DatasetFacts", "Metric", "Protocol", "Record", "metric"],
             "engine.reporters": ["LoggerReporter", "Reporter", "Silence"],
             "engine.store": ["RunStore"],
             "engine.trainer": ["AbstractTrainer", "Trainer"],

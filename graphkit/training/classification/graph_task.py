@@ -25,7 +25,7 @@ from graphkit.training.classification.objectives import (
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems, graph_classes
 from graphkit.training.engine.devices import rng_seed
 from graphkit.training.engine.distributed import ALONE, JobError, World
-from graphkit.training.engine.protocol import DatasetFacts, Protocol, split_name, splits_sha256
+from graphkit.training.engine.records import DatasetFacts, Protocol, split_name, splits_sha256
 
 if TYPE_CHECKING:
     from graphkit.training.zoo.recipes import Recipe

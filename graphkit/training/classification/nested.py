@@ -22,8 +22,8 @@ from graphkit.training.engine.arguments import fields_of, require_reporter, requ
 from graphkit.training.engine.devices import fabric_on, own_device
 from graphkit.training.engine.distributed import IN_TURNS, init_world
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
-from graphkit.training.engine.protocol import Protocol as MeasuredUnder
 from graphkit.training.engine.records import Metric, Record, environment, metric
+from graphkit.training.engine.records import Protocol as MeasuredUnder
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import RunStore
 from graphkit.training.engine.unit import Unit

@@ -18,7 +18,7 @@ from graphkit.data.distributed.row_exchange import RowExchange
 from graphkit.nn.inference import layerwise
 from graphkit.training.classification.objectives import AbstractSupervisedObjective, objective_of
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems
-from graphkit.training.engine.protocol import EDGES, DatasetFacts, Protocol, split_name
+from graphkit.training.engine.records import EDGES, DatasetFacts, Protocol, split_name
 
 if TYPE_CHECKING:
     from graphkit.training.engine.distributed import World

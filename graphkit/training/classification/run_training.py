@@ -22,8 +22,15 @@ from graphkit.training.engine.arguments import require_reporter, require_run, re
 from graphkit.training.engine.devices import fabric_on, own_device
 from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, init_world
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
-from graphkit.training.engine.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
-from graphkit.training.engine.records import Record, environment, metric
+from graphkit.training.engine.records import (
+    DatasetFacts,
+    Protocol,
+    Record,
+    dataset_facts,
+    environment,
+    metric,
+    protocol_of,
+)
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import RunStore
 from graphkit.training.engine.unit import SeedUnit

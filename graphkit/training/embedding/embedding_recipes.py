@@ -12,15 +12,18 @@ from pydantic.dataclasses import dataclass
 from graphkit._checks import member
 from graphkit.training.embedding.embedding_objectives import (
     AbstractEmbeddingObjective,
+    BGRLObjective,
+    CCASSGObjective,
     Circle,
     Contrastive,
+    DGIObjective,
+    GRACEObjective,
     MultiSimilarity,
     Prototype,
     Quadruplet,
     SupCon,
     Triplet,
 )
-from graphkit.training.embedding.selfsupervised import BGRLObjective, CCASSGObjective, DGIObjective, GRACEObjective
 from graphkit.training.engine.arguments import fields_of
 from graphkit.training.zoo import GCN, GIN
 from graphkit.training.zoo.architecture import STRICT, AbstractEdgeStack, Count, Positive

@@ -14,7 +14,7 @@ from graphkit._checks import at_least
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.embedding.embedding_task import EmbeddingTask
 from graphkit.training.embedding.evaluator import EmbeddingEvaluator
-from graphkit.training.engine.protocol import DatasetFacts, Protocol, dataset_facts, protocol_of
+from graphkit.training.engine.records import DatasetFacts, Protocol, dataset_facts, protocol_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -17,7 +17,7 @@ from graphkit.training.classification.tasks import AbstractTask, LabelledItems, 
 from graphkit.training.embedding.embedding_setup import MEASURED, EmbeddingSetup
 from graphkit.training.embedding.embedding_task import EmbeddingTask
 from graphkit.training.embedding.evaluator import EmbeddingEvaluator
-from graphkit.training.engine.protocol import DatasetFacts, Protocol
+from graphkit.training.engine.records import DatasetFacts, Protocol
 
 if TYPE_CHECKING:
     from torch import nn

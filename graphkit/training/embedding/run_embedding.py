@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from graphkit.data import Split
-    from graphkit.training.engine.protocol import Protocol
+    from graphkit.training.engine.records import Protocol
 
 LOGGER = logging.getLogger(__name__)
 

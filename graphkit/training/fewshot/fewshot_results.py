@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from graphkit.training.engine.files import write_atomically
-from graphkit.training.engine.protocol import DatasetFacts
-from graphkit.training.engine.records import Metric
+from graphkit.training.engine.records import DatasetFacts, Metric
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.meta import ClassSplit, FewShotProtocol, Rows, TaskSet
-from graphkit.training.fewshot.adapters import ADAPTERS
+from graphkit.training.fewshot.feature_views import ADAPTERS
 
 VALIDATION_TASKS, TRAIN_TASKS = 50, 1600
 """Tasks to select by, and tasks to train on, which are taken in turn."""

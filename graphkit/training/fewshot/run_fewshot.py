@@ -19,8 +19,7 @@ from graphkit.meta import FewShotProtocol
 from graphkit.training.engine.arguments import fields_of, require_reporter, require_run, require_seed, sequence
 from graphkit.training.engine.distributed import World, init_world
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
-from graphkit.training.engine.protocol import fingerprint
-from graphkit.training.engine.records import environment, metric
+from graphkit.training.engine.records import environment, fingerprint, metric
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import RunStore
 from graphkit.training.engine.trainer import AbstractTrainer

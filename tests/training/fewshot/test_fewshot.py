@@ -27,17 +27,23 @@ from graphkit.training.fewshot import (
     study_of_graphs,
     with_baselines,
 )
-from graphkit.training.fewshot.adapters import ADAPTERS, adapt_features
 from graphkit.training.fewshot.baseline_methods import Classifier, Prototypes, Ridge, SemiSupervised, Whitened
 from graphkit.training.fewshot.encoders import Encoders
-from graphkit.training.fewshot.feature_views import encoder_rows, feature_rows, rows_of, weighted_rows
+from graphkit.training.fewshot.feature_views import (
+    ADAPTERS,
+    adapt_features,
+    encoder_rows,
+    feature_rows,
+    rows_of,
+    weighted_rows,
+)
 from graphkit.training.fewshot.fewshot_results import FewShotRecord, MethodResult, ProblemResult
-from graphkit.training.fewshot.graph_overlap import require_apart, row_hashes
 from graphkit.training.fewshot.meta_learners import MetaLearnt, PrototypicalNet
 from graphkit.training.fewshot.method import EvalOptions
 from graphkit.training.fewshot.named_methods import CHOICES, ON_ENCODERS
 from graphkit.training.fewshot.problems import FeatureViews
 from graphkit.training.fewshot.run_fewshot import _selection, chosen_rows
+from graphkit.training.fewshot.studies import require_apart, row_hashes
 
 PROTOCOL = FewShotProtocol(n_way=2, k_shot=2, n_query=4, n_tasks=6)
 SPLIT = ClassSplit(train=(0, 1, 2), validation=(3, 4), test=(5, 6))
