@@ -13,6 +13,7 @@ import ctypes
 import itertools
 import multiprocessing
 import os
+import queue
 import socket
 import tempfile
 import time
@@ -108,7 +109,7 @@ def worked(rank: int, folders: dict[str, Path], held: str, batch: int, batches: 
         wall = time.perf_counter() - begun
         spent = time.process_time() - cpu
         own = sum(table.nbytes for table in features.tables.values()) / 1e6
-        kept = sum(table.nbytes for table in features._kept.values()) / 1e6
+        kept = sum(table.nbytes for table in features._halo_rows.values()) / 1e6
         return {"seen": seen, "wall": wall, "cpu": spent, "drawing": drawing, "nodes": nodes,
                 "fetched": features.fetched, "memory_mb": memory, "features_mb": own, "around_mb": kept}  # fmt: skip
 
@@ -129,7 +130,13 @@ def job(count: int, *arguments: Any) -> list[dict[str, float]]:
     every = [context.Process(target=_process, args=(rank, count, port, answers, arguments)) for rank in range(count)]
     for process in every:
         process.start()
-    found = [answers.get(timeout=600) for _ in every]
+    found: list[dict[str, float]] = []
+    while len(found) < count:
+        try:
+            found.append(answers.get(timeout=1))
+        except queue.Empty:
+            if any(process.exitcode for process in every):
+                raise RuntimeError("a process of the job failed; what it said stands above.") from None
     for process in every:
         process.join()
     return found
