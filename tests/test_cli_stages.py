@@ -27,7 +27,7 @@ COMMANDS = {
 }  # fmt: skip
 BEGUN = {
     "train": "seed 0 (1 of 1)",
-    "train nested": "structure-free, fold 9, training 6 (70 of 70)",
+    "train nested": "structure-free, fold 9, training 4 (50 of 50)",
     "embed": "training gcn beside it, with seed 0",
     "fewshot": "maml on",
 }

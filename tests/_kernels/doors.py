@@ -243,7 +243,7 @@ def _sampled_in_order(pointers: Tensor, sources: Tensor, input_nodes: Tensor) ->
 
 def _drawn(pointers: np.ndarray, sources: np.ndarray, weights: np.ndarray) -> Any:
     incoming = CSC(pointers, sources, weights)
-    return list(incoming.drawn(np.arange(incoming.nodes), fanout=2, replace=False, key=np.uint64(3)))
+    return list(incoming.sample(np.arange(incoming.nodes), fanout=2, replace=False, key=np.uint64(3)))
 
 
 def _kept(edge_index: Any, x: Any) -> Any:
@@ -623,7 +623,7 @@ DOORS = (
         loose={"input_nodes": "any number of them", "pointers": "of another length they are not looked at"},
     ),
     Door(
-        "Incoming",
+        "CSC",
         ("neighbor_sampling.sample_neighbors",),
         lambda: {
             "pointers": pattern().indptr.long().numpy(),
@@ -638,7 +638,7 @@ DOORS = (
         },
     ),
     Door(
-        "PassOrder",
+        "EpochSampler",
         ("neighbor_sampling.hop_key",),
         lambda: {"epoch": torch.tensor(3)},
         lambda epoch: np.array(list(EpochSampler(type("Passing", (), {"seed": 0, "epoch": int(epoch)})(), length=4))),

@@ -18,8 +18,8 @@ CHECKOUT = Path(__file__).parent.parent.parent
 
 ENTRANCES = {
     "graphkit.data.sampling.relabel": "NeighborSampler of an edge_index",
-    "graphkit.data.sampling.csc": "Incoming",
-    "graphkit.data.sampling.loaders": "PassOrder",
+    "graphkit.data.sampling.csc": "CSC",
+    "graphkit.data.sampling.loaders": "EpochSampler",
     "graphkit.data.distributed.partitions": "partition",
     "graphkit.data.sampling.neighbor_sampler": "NeighborSampler of an edge_index",
     "graphkit.data.disk.storage": "store",

@@ -30,6 +30,7 @@ from graphkit.meta import (
     KernelRidge,
     Labels,
     MetaSGD,
+    MetaTrainer,
     MetaTraining,
     Nodes,
     ProtoMAML,
@@ -248,6 +249,11 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, str]]] = {
         {"learner": MAML(nn.Linear(3, 2)), "train": [TASKS], "validation": TASKS, "options": MetaTraining(steps=1)},
         {"learner": "learner", "train": "task sets", "validation": "task set", "options": "options"},
     ),
+    "MetaTrainer": (
+        MetaTrainer,
+        {"learner": MAML(nn.Linear(3, 2)), "train": [TASKS], "validation": TASKS, "options": MetaTraining(steps=1)},
+        {"learner": "learner", "train": "task sets", "validation": "task set", "options": "options"},
+    ),
     "logistic_regression": (
         logistic_regression,
         {"tasks": TASKS},
@@ -281,7 +287,7 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, str]]] = {
 }
 LEFT_OUT = {
     **dict.fromkeys(("AbstractGradientLearner", "AbstractItems", "AbstractLearner"), "abstract"),
-    **dict.fromkeys(("Evaluation", "MetaTrainingResult"), "a result, which nobody but the library makes"),
+    **dict.fromkeys(("Evaluation", "MetaStep", "MetaTrainingResult"), "a result, which nobody but the library makes"),
 }
 NOT_TRIED = {"state": "a training's own", "checkpoint": "a function", "processes": "a training's own"}
 
