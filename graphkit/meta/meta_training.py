@@ -254,7 +254,8 @@ class MetaTrainer:
         return {
             "identity": self._identity,
             "step": len(self.history),
-            "history": [tuple(each) for each in self.history],
+            "losses": [each.train_loss for each in self.history],
+            "looks": [each.validation for each in self.history],
             "best": None if self._best is None else self._best.accuracies,
             "chosen": self.chosen,
             "learner": copy.deepcopy(self.learner.state_dict()),
@@ -273,7 +274,9 @@ class MetaTrainer:
             raise ValueError(
                 "`state` is of a training of another learner, or with other tasks or options; start without it."
             )
-        self.history = [MetaStep(*each) for each in state["history"]]
+        looks = state.get("looks", [0.0] * len(state["losses"]))  # version 0.1 kept none
+        pairs = enumerate(zip(state["losses"], looks, strict=True), start=1)
+        self.history = [MetaStep(number, loss, look) for number, (loss, look) in pairs]
         self.chosen, self.weights = state["chosen"], copy.deepcopy(state["weights"])
         self._best = None if state["best"] is None else Evaluation(tuple(state["best"]), self.validation.fingerprint)
         if self._best is not None:

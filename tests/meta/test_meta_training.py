@@ -289,6 +289,7 @@ def test_a_state_of_the_version_before_is_gone_on_with(name, noisy):
         train.fingerprint,
         validation.fingerprint,
     ]
+    del written["looks"]  # which came later
     assert written.keys() == {
         *("identity", "step", "best", "chosen", "losses", "learner", "optimizer", "weights", "generator")
     }

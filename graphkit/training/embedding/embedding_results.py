@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from graphkit.training.embedding.embedding_trainer import EmbeddingEpoch
-from graphkit.training.engine.files import write_atomically
-from graphkit.training.engine.records import BOUNDS, Metric, Record, metric
+from graphkit.training.engine.records import BOUNDS, AbstractRecord, Metric, Record, metric
 
 Figures = Mapping[str, float]
 
@@ -54,7 +52,7 @@ class EmbeddingResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingRecord:
+class EmbeddingRecord(AbstractRecord):
     """A record, and beside it every figure of the embedding and of its baselines.
 
     Args:
@@ -76,14 +74,6 @@ class EmbeddingRecord:
             for table in (self.figures, self.telemetry)
         )
         return {**self.record.as_dict(), "level": self.level, "figures": figures, "telemetry": telemetry}
-
-    def to_json(self) -> str:
-        """Return the record as JSON text."""
-        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-
-    def write(self, path: Path) -> None:
-        """Write the record beside ``path`` and rename it."""
-        write_atomically(path, (self.to_json() + "\n").encode())
 
 
 def telemetry_of(results: Sequence[EmbeddingResult]) -> dict[str, dict[str, Metric]]:
@@ -122,10 +112,10 @@ class EmbeddingOutcome:
 
     record: EmbeddingRecord
     seeds: tuple[EmbeddingResult, ...]
-    embeddings: tuple[Tensor, ...]
-    raw: Tensor
-    y: Tensor
-    test: Tensor
-    exclude: Tensor | None = None
+    embeddings: tuple[Tensor, ...] = dataclasses.field(repr=False)
+    raw: Tensor = dataclasses.field(repr=False)
+    y: Tensor = dataclasses.field(repr=False)
+    test: Tensor = dataclasses.field(repr=False)
+    exclude: Tensor | None = dataclasses.field(default=None, repr=False)
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None

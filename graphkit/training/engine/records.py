@@ -8,6 +8,7 @@ import json
 import math
 import platform
 import statistics
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
@@ -253,8 +254,24 @@ def metric(name: str, values: Sequence[float], *, unit: str = "fraction") -> Met
     return Metric(name=name, mean=mean, std=std, ci95=interval, values=values, unit=unit)
 
 
+class AbstractRecord(ABC):
+    """One measurement, complete enough to be repeated, as JSON text and in a file."""
+
+    @abstractmethod
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain dictionaries and lists."""
+
+    def to_json(self) -> str:
+        """Return the record as JSON text."""
+        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def write(self, path: Path | str) -> None:
+        """Write the record beside ``path`` and rename it, so that no half-written record can be found there."""
+        write_atomically(Path(path), (self.to_json() + "\n").encode())
+
+
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(AbstractRecord):
     """One measurement, complete enough to be repeated.
 
     Args:
@@ -288,14 +305,6 @@ class Record:
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain dictionaries and lists."""
         return {**dataclasses.asdict(self), "protocol": self.protocol.as_dict()}
-
-    def to_json(self) -> str:
-        """Return the record as JSON text."""
-        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-
-    def write(self, path: Path) -> None:
-        """Write the record beside ``path`` and rename it, so that no half-written record can be found there."""
-        write_atomically(path, (self.to_json() + "\n").encode())
 
 
 def environment(device: str, precision: str, processes: int = 1) -> dict[str, Any]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from graphkit.training.engine.files import write_atomically
-from graphkit.training.engine.records import DatasetFacts, Metric
+from graphkit.training.engine.records import AbstractRecord, DatasetFacts, Metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +153,7 @@ def summary(parts: Sequence[Sequence[float]]) -> Summary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FewShotRecord:
+class FewShotRecord(AbstractRecord):
     """One study, complete enough to be repeated.
 
     Args:
@@ -192,10 +189,6 @@ class FewShotRecord:
     row_seconds: Mapping[str, float] = field(default_factory=dict)
     by_shots: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> str:
-        """Return the record as JSON text."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
-
-    def write(self, path: Path) -> None:
-        """Write the record beside ``path`` and rename it."""
-        write_atomically(path, (self.to_json() + "\n").encode())
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain dictionaries and lists."""
+        return dataclasses.asdict(self)
