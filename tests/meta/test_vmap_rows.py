@@ -221,7 +221,7 @@ class Legacy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Tensor:
-        return 3 * ctx.pack_tensors[0] ** 2 * slope
+        return 3 * ctx.saved_tensors[0] ** 2 * slope
 
 
 class Batched(torch.autograd.Function):
@@ -239,7 +239,7 @@ class Batched(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Tensor:
-        return 3 * ctx.pack_tensors[0] ** 2 * slope
+        return 3 * ctx.saved_tensors[0] ** 2 * slope
 
 
 def by_value(x: Tensor) -> Tensor:
