@@ -397,15 +397,15 @@ INTERNAL = "read by the package alone, which hands out none of it"
 ANSWERED = "a number or a flag, which nobody can edit"
 LENT = "an operator, which hands out copies; law above"
 REMEMBERED = {
-    "data.loading:_graph": "a folder of files, which every call reads anew; law above",
-    "meta.cuts:_incidence": INTERNAL,
-    "meta.cuts:_rows": INTERNAL,
-    "meta.features:sparse_rows": INTERNAL,
-    "meta.stacks:stack_of": INTERNAL,
-    "nn.spectral.polynomial:_checked": ANSWERED,
-    "nn.spectral.rescaled:_refuse": ANSWERED,
-    "nn.spectral.wavelet:_belong": ANSWERED,
-    "nn.spectral.wavelet:_wavelets": "`wavelets` lends its operators; law above",
+    "data.catalog.loading:_graph": "a folder of files, which every call reads anew; law above",
+    "meta.acceleration.subgraph:_incidence": INTERNAL,
+    "meta.acceleration.subgraph:_take_rows": INTERNAL,
+    "meta.acceleration.blocks:_sparse_rows": INTERNAL,
+    "meta.acceleration.gcn_span:gcn_stack": INTERNAL,
+    "nn.spectral.polynomial:_checked_laplacian": ANSWERED,
+    "nn.spectral.fused_laplacian:_check_batch": ANSWERED,
+    "nn.spectral.graph_wavelet:_bind_to_graph": ANSWERED,
+    "nn.spectral.graph_wavelet:_wavelets": "`wavelets` lends its operators; law above",
     "operators.coarsening.hierarchy:_basis": "`basis` is a copy; law above",
     "operators.coarsening.hierarchy:fingerprint": ANSWERED,
     "operators.coarsening.hierarchy:tree": "looked at before it is handed out again; law above",
@@ -424,13 +424,13 @@ REMEMBERED = {
     "operators.wavelets.shift:shifted_laplacian": LENT,
     "operators.wavelets.transform:_polynomial_coefficients": ANSWERED,
     # kept for as long as the process runs, or with an object
-    "cli.leftovers:sweep_at_exit": ANSWERED,
-    "meta.features:of": "features of parts of a graph, drawn anew for every batch of tasks",
+    "cli.process:sweep_at_exit": ANSWERED,
+    "meta.acceleration.blocks:of": "features of parts of a graph, drawn anew for every batch of tasks",
     "metric.pair_inputs:negatives": "of one batch, inside a loss",
     "metric.pair_inputs:positives": "of one batch, inside a loss",
-    "nn.fused:_steps_are_known": ANSWERED,
-    "nn.fused:_steps_of": ANSWERED,
-    "nn.alteration:methods": ANSWERED,
+    "nn.fused:_has_library_steps": ANSWERED,
+    "nn.fused:_step_names": ANSWERED,
+    "nn.alteration:method_names": ANSWERED,
     "operators.coarsening.hierarchy:full": ANSWERED,
     "operators.polynomials.cayley:_degree": ANSWERED,
     "operators.polynomials.polynomial_bases:_cosines": INTERNAL,
@@ -439,7 +439,7 @@ REMEMBERED = {
     "operators.spectrum.basis:sizes": "of the caller's own basis, read once",
     "operators.spectrum.components:double": INTERNAL,
     "operators.spectrum.components:single": INTERNAL,
-    "training.embedding.material:view": INTERNAL,
+    "training.embedding.embedding_task:view": INTERNAL,
     "training.fewshot.studies:known_of": INTERNAL,
     "training.fewshot.studies:study_of_classes": INTERNAL,
 }
@@ -462,6 +462,7 @@ def test_every_place_that_remembers_is_known():
 def keeps(function: ast.FunctionDef) -> bool:
     """Tell whether a function is remembered or remembers, other functions inside it left out."""
     parts = [node for part in (*function.body, *function.decorator_list) for node in ast.walk(part)]
-    names = {node.id for node in parts if isinstance(node, ast.Name)}
+    modules = {id(node.value) for node in parts if isinstance(node, ast.Attribute)}  # `cache` is a module of ours too
+    names = {node.id for node in parts if isinstance(node, ast.Name) and id(node) not in modules}
     names |= {node.attr for node in parts if isinstance(node, ast.Attribute)} - {"cached"}  # an option of PyG's layers
     return function.name != "cached" and bool(names & KEEPERS)
