@@ -47,7 +47,7 @@ def no_network() -> Iterator[None]:
 
 
 ONE_AT_A_TIME = (
-    "tests/data/test_partitioned.py",
+    "tests/data/test_distributed.py",
     "tests/test_cli_stages.py",
     "tests/test_two_hosts.py",
     "tests/training/test_graph_processes.py",

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module: Any = plan.module(data.num_features, data.card.classes, graph)
         own, everything = counted(module)
         with tempfile.TemporaryDirectory(prefix="graphkit-responses-") as folder:
-            outcome = train(data, plan, seeds=range(options.seeds), checkpoint=folder, command=shlex.join(sys.argv))
+            outcome = train(data, plan, seeds=range(options.seeds), run_dir=folder, command=shlex.join(sys.argv))
             module.load_state_dict(load_file(Path(folder) / "seed-0.safetensors"))
         curve = module.eval().convs[0].response(graph[0].eigenvalues).detach()
         largest = curve.gather(0, curve.abs().argmax(0, keepdim=True))
