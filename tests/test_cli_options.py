@@ -136,9 +136,9 @@ def test_all_studies_share_their_options(command):
 
 def test_torchrun_takes_every_option_of_a_study_for_ours():
     """It refuses to start where an option is the beginning of several of its own."""
-    from torch.distributed.run import get_args_parser
+    from torch.distributed import run as torchrun
 
-    own = [name for action in get_args_parser()._actions for name in action.option_strings]
+    own = [name for action in torchrun.get_args_parser()._actions for name in action.option_strings]
     for command in ("train", "embed", "fewshot"):
         for each in options_of(command).values():
             for name in (*each.opts, *each.secondary_opts):
