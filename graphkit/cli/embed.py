@@ -11,7 +11,7 @@ import click
 from graphkit._checks import member
 from graphkit.cli.dataset_argument import require_split
 from graphkit.cli.options import SEED, SPLIT, StudyOptions, report, require_random_split, study_options
-from graphkit.cli.output import debuggable, echo, fields, plural, say, table
+from graphkit.cli.output import debuggable, describe, echo, fields, plural, say, table
 from graphkit.cli.process import begin, preload
 
 if TYPE_CHECKING:
@@ -41,11 +41,9 @@ the vote and the probes learn from training labels, and validation labels select
 @click.command()
 @click.argument("dataset", default="digits")
 @click.option(
-    "--loss",
-    metavar="NAME",
-    help="contrastive, triplet, quadruplet, supcon, multisimilarity, circle, prototype; without labels ccassg, grace, "
-    "dgi, bgrl.  [default: prototype]",
+    "--loss", metavar="NAME", help="What the encoder is trained for; --list-losses names them.  [default: prototype]"
 )
+@click.option("--list-losses", is_flag=True, help="Name the losses and what each is.")
 @click.option(
     "--model", metavar="NAME", help="Encoder: any recipe of `graphkit train`, or grand.  [default: the loss's]"
 )
@@ -76,6 +74,7 @@ the vote and the probes learn from training labels, and validation labels select
 def embed(
     dataset: str,
     loss: str | None,
+    list_losses: bool,
     model: str | None,
     level: str | None,
     dim: int | None,
@@ -102,6 +101,8 @@ def embed(
     seed; `graphkit search` answers from it.
     """
     preload("graphkit.training.embedding.embedding_recipes")
+    if list_losses:
+        return _list_losses()
     from graphkit.data import card
     from graphkit.data.catalog.cards import short_name
     from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, embedding_recipe
@@ -208,6 +209,18 @@ def search(run: Path, query: int, count: int) -> int:
         for rank, each in enumerate(found, start=1)
     ]
     table([" rank", " item", " class", "as the query", " distance", *(["graph"] if saved.place(0) else [])], rows)
+    return 0
+
+
+def _list_losses() -> int:
+    """Print the name of each loss, whether it takes labels, and the first line of what it is."""
+    from graphkit.training.embedding.embedding_recipes import EMBEDDINGS
+
+    rows = [
+        (name, "with" if made.objective.labelled else "without", describe(made.objective, {}, {}))
+        for name, made in EMBEDDINGS.items()
+    ]
+    table(["name", "labels", "what it is"], rows)
     return 0
 
 

@@ -255,7 +255,8 @@ class Bar:
 def describe(what: object, fields: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
     """Return the first line of what something is, and those of its fields that are not as usual."""
     own = [f"{name}={value}" for name, value in fields.items() if name in usual and value != usual[name]]
-    return " ".join([str(what.__doc__).splitlines()[0].replace("``", "`"), ", ".join(own)]).strip()
+    sentence = str(what.__doc__).splitlines()[0].replace("``", "`").partition(": :class:")[0].rstrip(".") + "."
+    return " ".join([sentence, ", ".join(own)]).strip()
 
 
 def plural(number: int, noun: str) -> str:
