@@ -1,18 +1,11 @@
 """Metric learning on embeddings and labels; nothing here ever sees a graph."""
 
+from graphkit.metric import losses
 from graphkit.metric.anomaly import AnomalyScorer
 from graphkit.metric.conditional import ConditionalSimilarity, ContextSimilarity, evaluate_conditions
 from graphkit.metric.distances import pairwise_distances
 from graphkit.metric.label_free import barlow_twins, canonical_correlation, vicreg
-from graphkit.metric.losses import (
-    CircleLoss,
-    ContrastiveLoss,
-    InfoNCELoss,
-    MultiSimilarityLoss,
-    QuadrupletLoss,
-    SupervisedContrastiveLoss,
-    TripletLoss,
-)
+from graphkit.metric.losses import *  # noqa: F403  # the losses that its `__all__` lists
 from graphkit.metric.miners import (
     BatchHardMiner,
     DistanceWeightedMiner,
@@ -29,22 +22,15 @@ from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
 __all__ = [
     "AnomalyScorer",
     "BatchHardMiner",
-    "CircleLoss",
     "ConditionalSimilarity",
     "ContextSimilarity",
-    "ContrastiveLoss",
     "DistanceWeightedMiner",
     "HardQuadrupletMiner",
-    "InfoNCELoss",
-    "MultiSimilarityLoss",
     "MultiSimilarityMiner",
     "PrototypeLoss",
-    "QuadrupletLoss",
     "Retrieval",
     "SemiHardMiner",
-    "SupervisedContrastiveLoss",
     "Telemetry",
-    "TripletLoss",
     "barlow_twins",
     "canonical_correlation",
     "class_prototypes",
@@ -58,3 +44,4 @@ __all__ = [
     "telemetry",
     "vicreg",
 ]
+__all__ += losses.__all__

@@ -1,4 +1,4 @@
-"""Microbatches: parts of a batch that the processes of a job take in turns, to the result of one process that takes all."""
+"""Microbatches: parts of a batch that processes take in turns, to the result of one process that takes all."""
 
 from __future__ import annotations
 

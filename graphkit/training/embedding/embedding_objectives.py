@@ -78,6 +78,8 @@ class AbstractLabelled(AbstractEmbeddingObjective):
     """
 
     labelled: ClassVar[bool] = True
+    encoder_l2: ClassVar[float] = 1e-3
+    """Weight decay of the encoder in the recipe of its name."""
 
     unit: Switch = True
     consistency: NonNegative = 1.0
@@ -134,6 +136,8 @@ class Contrastive(AbstractLabelled):
 
     Source: Hadsell, Chopra & LeCun (2006), "Dimensionality reduction by learning an invariant mapping".
     """
+
+    encoder_l2: ClassVar[float] = 2e-4
 
     margin: NonNegative = 1.4
     positive_margin: NonNegative = 0.0

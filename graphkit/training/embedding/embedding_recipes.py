@@ -12,17 +12,11 @@ from pydantic.dataclasses import dataclass
 from graphkit._checks import member
 from graphkit.training.embedding.embedding_objectives import (
     AbstractEmbeddingObjective,
+    AbstractLabelled,
     BGRLObjective,
     CCASSGObjective,
-    Circle,
-    Contrastive,
     DGIObjective,
     GRACEObjective,
-    MultiSimilarity,
-    Prototype,
-    Quadruplet,
-    SupCon,
-    Triplet,
 )
 from graphkit.training.engine.arguments import fields_of
 from graphkit.training.zoo import GCN, GIN
@@ -113,6 +107,12 @@ GRAND = ModelRecipe(name="grand", model=Grand(node_dropout=0.3, hidden=64), l2=1
 OF_GRAPHS = ModelRecipe(name="gin", model=GIN(layers=3, hidden=32, norm="batch", dropout=0.1), lr=0.005, l2=0.0)
 
 
+def _with_labels(objective: AbstractLabelled) -> EmbeddingRecipe:
+    """Return the recipe of a loss with labels, called as its class is."""
+    encoder = dataclasses.replace(GRAND, l2=objective.encoder_l2)
+    return EmbeddingRecipe(name=type(objective).__name__.lower(), objective=objective, encoder=encoder)
+
+
 def _without_labels(
     name: str, objective: AbstractEmbeddingObjective, model: GCN, *, dim: int, epochs: int, lr: float, l2: float = 0.0
 ) -> EmbeddingRecipe:
@@ -132,13 +132,7 @@ def _without_labels(
 EMBEDDINGS: dict[str, EmbeddingRecipe] = {
     made.name: made
     for made in (
-        EmbeddingRecipe(name="contrastive", objective=Contrastive(), encoder=dataclasses.replace(GRAND, l2=2e-4)),
-        EmbeddingRecipe(name="triplet", objective=Triplet(), encoder=GRAND),
-        EmbeddingRecipe(name="quadruplet", objective=Quadruplet(), encoder=GRAND),
-        EmbeddingRecipe(name="supcon", objective=SupCon(), encoder=GRAND),
-        EmbeddingRecipe(name="multisimilarity", objective=MultiSimilarity(), encoder=GRAND),
-        EmbeddingRecipe(name="circle", objective=Circle(), encoder=GRAND),
-        EmbeddingRecipe(name="prototype", objective=Prototype(), encoder=GRAND),
+        *(_with_labels(kind()) for kind in AbstractLabelled.__subclasses__()),
         _without_labels("ccassg", CCASSGObjective(), GCN(hidden=512, dropout=0.0), dim=512, epochs=50, lr=1e-3),
         _without_labels("grace", GRACEObjective(), GCN(hidden=256, dropout=0.0), dim=128, epochs=200, lr=5e-4, l2=1e-5),
         _without_labels("dgi", DGIObjective(), GCN(layers=1, hidden=512, dropout=0.0), dim=512, epochs=200, lr=1e-3),

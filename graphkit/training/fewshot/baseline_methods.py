@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.fewshot.method import AbstractMethod, EvalOptions, Evaluations, evaluate_learner, known_rows
+from graphkit.training.fewshot.method import (
+    CHOSEN,
+    AbstractMethod,
+    EvalOptions,
+    Evaluations,
+    evaluate_learner,
+    known_rows,
+)
 from graphkit.training.zoo.architecture import STRICT, LearningRate, Positive, Switch
 
 if TYPE_CHECKING:
@@ -213,3 +220,22 @@ class Whitened(AbstractMethod):
 
         whitening.shrinkage = max(self.shrinkages, key=validation)
         return evaluate_learner(learner, problem, options)
+
+
+BASELINE_METHODS: dict[str, AbstractMethod] = {
+    "prototypes-0": Prototypes(rows="features-0"),
+    "prototypes-2": Prototypes(rows="features-2"),
+    "prototypes-4": Prototypes(rows="features-4"),
+    "prototypes-centred": Prototypes(rows="centred-4"),
+    "prototypes-weighted": Prototypes(rows="weighted-4"),
+    "prototypes-semi": SemiSupervised(rows="weighted-4"),
+    "prototypes-whitened": Whitened(rows="weighted-4"),
+    "ridge": Ridge(rows="weighted-4"),
+    "ridge-semi": Ridge(rows="weighted-4", unlabelled=True),
+    "ridge-semi-chosen": Ridge(rows=CHOSEN, unlabelled=True, intercept="chosen"),
+    "logistic": Logistic(rows="centred-4"),
+    "random-start": Classifier(rows="centred-4", scale=36.0, pretrained=False),
+    "fine-tuning": Classifier(rows="centred-4", scale=36.0),
+    "transfer": Classifier(rows="centred-4", scale=36.0, adaptation="prototypes"),
+}
+"""Named baselines; :data:`graphkit.training.fewshot.METHODS` says how their fields were chosen."""

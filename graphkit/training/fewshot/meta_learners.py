@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.fewshot.method import AbstractMethod, EvalOptions, Evaluations, evaluate_learner, known_rows
+from graphkit.training.fewshot.method import (
+    CHOSEN,
+    AbstractMethod,
+    EvalOptions,
+    Evaluations,
+    evaluate_learner,
+    known_rows,
+)
 from graphkit.training.zoo.architecture import STRICT, Count, LearningRate, NonNegative, Positive, Share, Switch
 
 if TYPE_CHECKING:
@@ -221,3 +228,20 @@ def _model(kind: str, problem: Problem, hidden: int, outputs: int) -> nn.Module:
     if kind == "weights":
         return FeatureWeights(problem.channels)
     return nn.Sequential(nn.Linear(problem.channels, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+def _perceptron(learner: Gradient, **fields: Any) -> MetaLearnt:
+    return MetaLearnt(learner=learner, rows="centred-4", scale=36.0, **fields)
+
+
+META_LEARNERS: dict[str, AbstractMethod] = {
+    "protonet": PrototypicalNet(rows="centred-4"),
+    "maml": _perceptron("maml"),
+    "fomaml": _perceptron("fomaml"),
+    "reptile": _perceptron("reptile"),
+    "anil": _perceptron("anil"),
+    "meta-sgd": _perceptron("meta-sgd"),
+    "protomaml": MetaLearnt(learner="protomaml", model="weights", rows="centred-4", inner_lr=1.0),
+    "protomaml-chosen": MetaLearnt(learner="protomaml", model="weights", rows=CHOSEN, inner_lr=1.0),
+}
+"""Named learners; :data:`graphkit.training.fewshot.METHODS` says how their fields were chosen."""

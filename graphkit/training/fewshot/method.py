@@ -88,6 +88,10 @@ def evaluate_learner(
     return Evaluations(validation, test, after, 0, by_steps)
 
 
+CHOSEN, CHOICES = "chosen", ("features-2", "features-4", "centred-4", "weighted-4")
+"""The name of rows that validation tasks choose, and what they choose from."""
+
+
 def _require_rows(rows: str) -> str:
     """Return the name of a kind of rows, or refuse it."""
     if not re.fullmatch("chosen|encoder|(features|centred|weighted)-[0-9]+", rows):

@@ -25,8 +25,8 @@ from graphkit.training.engine.store import RunStore
 from graphkit.training.engine.trainer import AbstractTrainer
 from graphkit.training.engine.unit import Unit
 from graphkit.training.fewshot.fewshot_results import FewShotRecord, MethodResult, ProblemResult
-from graphkit.training.fewshot.method import AbstractMethod, EvalOptions
-from graphkit.training.fewshot.named_methods import CHOICES, CHOSEN, METHODS
+from graphkit.training.fewshot.method import CHOICES, CHOSEN, AbstractMethod, EvalOptions
+from graphkit.training.fewshot.named_methods import METHODS
 from graphkit.training.fewshot.problems import Problem
 from graphkit.training.fewshot.studies import Study
 

@@ -39,8 +39,8 @@ from graphkit.training.fewshot.feature_views import (
 )
 from graphkit.training.fewshot.fewshot_results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.meta_learners import MetaLearnt, PrototypicalNet
-from graphkit.training.fewshot.method import EvalOptions
-from graphkit.training.fewshot.named_methods import CHOICES, ON_ENCODERS
+from graphkit.training.fewshot.method import CHOICES, EvalOptions
+from graphkit.training.fewshot.named_methods import ON_ENCODERS
 from graphkit.training.fewshot.problems import FeatureViews
 from graphkit.training.fewshot.run_fewshot import _selection, chosen_rows
 from graphkit.training.fewshot.studies import require_apart, row_hashes
