@@ -1,13 +1,16 @@
-"""What holds for every test and doctest here: no network, and never the user's own data folder."""
+"""What holds for every test and doctest here: no network, never the user's own data folder, the same random numbers."""
 
 from __future__ import annotations
 
 import os
+import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 MIRROR = Path(__file__).parent.parent / "shared" / "data"
 """Where the real files are looked for when ``$GRAPHKIT_MIRROR`` names no other folder."""
@@ -44,6 +47,14 @@ def no_network() -> Iterator[None]:
         patch.setattr(socket.socket, "connect", refuse_connect)
         patch.setattr(socket, "getaddrinfo", refuse_look_up)
         yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Seed the global generators before any fixture of a test draws, so that no test hangs on what ran before it."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - PyG and scikit-learn draw from the global generator
+    torch.manual_seed(0)
 
 
 ONE_AT_A_TIME = (

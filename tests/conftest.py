@@ -31,14 +31,6 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def own_generator() -> Iterator[None]:
-    """Give a test PyTorch's global generator, seeded, and put it back as it was."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
-@pytest.fixture
 def generator() -> torch.Generator:
     """Return a seeded generator."""
     return torch.Generator().manual_seed(0)

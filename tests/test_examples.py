@@ -135,7 +135,7 @@ class TestBenchmarks:
             losses[side] = [script.step() for _ in range(3)]
         assert all(found == pytest.approx(losses["published"], rel=1e-5) for found in losses.values())  # float32
 
-    def test_half_of_the_stored_values_are_dropped_on_the_side_of_csr_features(self, own_generator):
+    def test_half_of_the_stored_values_are_dropped_on_the_side_of_csr_features(self):
         importlib.import_module("_measure").without_beta_warnings()
         drop = importlib.import_module("gcn_epoch").Dropout()
         stored = torch.ones(40, 50).to_sparse_csr()

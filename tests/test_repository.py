@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import random
 import re
 import subprocess
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 CHECKOUT = Path(__file__).parent.parent
 ROOMS = sorted({path.parent for path in (CHECKOUT / "graphkit").rglob("*.py")})
@@ -136,3 +139,10 @@ def test_the_version_heads_the_changelog():
 
     headings = re.findall(r"^## \[([^\]]+)\]", (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert __version__ in headings[:2]
+
+
+@pytest.mark.parametrize("turn", range(2))
+def test_every_test_starts_from_the_same_random_numbers(turn):
+    drawn = random.random(), np.random.rand(), torch.rand(()).item()  # noqa: NPY002
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)  # noqa: NPY002
+    assert drawn == (random.random(), np.random.rand(), torch.rand(()).item())  # noqa: NPY002

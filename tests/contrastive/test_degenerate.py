@@ -11,8 +11,6 @@ from torch import nn
 import graphkit.contrastive
 from graphkit.contrastive import BGRL, CCASSG, DGI, GRACE, AbstractSelfSupervision, Augmentation, View
 
-pytestmark = pytest.mark.usefixtures("own_generator")
-
 AUGMENTATION = Augmentation(edge_drop=0.3)
 METHODS = {
     "BGRL": lambda e: BGRL(e, 3, first=AUGMENTATION, second=AUGMENTATION, after=nn.Identity(), predictor_channels=4),

@@ -14,8 +14,6 @@ from graphkit.contrastive.methods import corrupt
 from graphkit.nn import Encoder, GCNConv, SAGEConv
 from graphkit.operators import sparse_features
 
-pytestmark = pytest.mark.usefixtures("own_generator")
-
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)

@@ -25,8 +25,6 @@ from graphkit.contrastive import (
 from graphkit.nn import Encoder, GCNConv
 from tests.wrong_arguments import Call, refuses_what_is_wrong
 
-pytestmark = pytest.mark.usefixtures("own_generator")
-
 PUBLIC = {name: getattr(graphkit.contrastive, name) for name in graphkit.contrastive.__all__}
 APART = {"View", "AbstractSelfSupervision"}
 """A record, looked at where it is used, and what the methods are made of."""

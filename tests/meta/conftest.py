@@ -8,11 +8,6 @@ import torch
 from graphkit.meta import FewShotProtocol, Nodes, Rows, TaskSet
 
 
-@pytest.fixture(autouse=True)
-def _seeded(own_generator):
-    pass
-
-
 @pytest.fixture
 def rows() -> Rows:
     y = torch.arange(120) % 6

@@ -15,8 +15,6 @@ from torch_geometric.nn.models import GCN
 from graphkit.nn.node_models import Encoder
 from graphkit.operators import sparse_features
 
-pytestmark = pytest.mark.usefixtures("own_generator")
-
 EDGES = torch.tensor([[0, 1, 1, 2, 3, 4, 4, 5], [1, 0, 2, 1, 4, 3, 5, 4]])
 
 

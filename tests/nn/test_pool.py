@@ -14,8 +14,6 @@ from graphkit.nn.signal_models import SignalPerceptron
 from graphkit.operators import coarsen
 from tests.graphs import ZOO
 
-pytestmark = pytest.mark.usefixtures("own_generator")
-
 UNDIRECTED = [graph for graph in ZOO if graph.symmetric and graph.num_nodes > 1]
 SEVEN = torch.tensor([[0, 1, 2, 3, 4, 5, 0, 2], [1, 2, 3, 4, 5, 6, 3, 5]])
 PATH = torch.cat([SEVEN, SEVEN.flip(0)], 1)

@@ -12,8 +12,6 @@ from lightning_fabric import Fabric
 from graphkit.training import ClassificationTrainer, Epoch, TrainingError, recipe
 from graphkit.training.classification.tasks import prepare
 
-pytestmark = pytest.mark.usefixtures("own_generator")
-
 
 def fit_of(data, chosen=None, seed=0):
     chosen = chosen or recipe("gcn", {"epochs": 12})

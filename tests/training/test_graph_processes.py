@@ -81,7 +81,7 @@ def test_the_shares_of_a_batch_are_the_batch_where_no_norm_or_dropout_tells_them
     torch.testing.assert_close(torch.tensor(runs[0][0]), torch.tensor(runs[1][0]), rtol=1e-5, atol=1e-6)
 
 
-def test_what_is_taken_by_all_processes_is_the_epoch_once(graphs, own_generator):
+def test_what_is_taken_by_all_processes_is_the_epoch_once(graphs):
     taken = []
     for rank in range(3):
         task, _ = prepare_graphs(
