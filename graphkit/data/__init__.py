@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from graphkit.data.sampling.neighbor_sampler import NeighborSampler
     from graphkit.data.splits import NestedFolds, Split, split_from_name
     from graphkit.data.transforms import disjoint_union, label_by, locality_order, reorder_nodes, to_undirected
-    from graphkit.data.validation import validate
+    from graphkit.data.validation import feature_sum, validate
 
 _look_up = lazy(
     __name__,
@@ -55,7 +55,7 @@ _look_up = lazy(
         "sampling.neighbor_sampler": ["NeighborSampler"],
         "splits": ["NestedFolds", "Split", "split_from_name"],
         "transforms": ["disjoint_union", "label_by", "locality_order", "reorder_nodes", "to_undirected"],
-        "validation": ["validate"],
+        "validation": ["feature_sum", "validate"],
     },
 )
 
@@ -98,6 +98,7 @@ __all__ = [
     "content_sha256",
     "disjoint_union",
     "edge_split",
+    "feature_sum",
     "fetch",
     "few_shot_counts",
     "fixed_classes",

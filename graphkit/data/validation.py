@@ -66,6 +66,41 @@ def class_count(data: Data) -> int:
     return _checks.class_count("y", data.y, about.classes if about else 0)
 
 
+def feature_sum(data: Data, seen: Tensor | None = None) -> float:
+    """Return the absolute sum that each node's features are scaled to where nobody says it, 0 for "as they are".
+
+    Where a card says that its publishers scale rows to a sum of 1, that is 1. Of bags of words (whole numbers of 0 or
+    above, more than half of them 0) it is the mean sum of a row, to three digits: long and short texts then weigh the
+    same, and values stay as large as they came. Other features, and those that stay on the disk, are left as they are.
+
+    Args:
+        data: a graph.
+        seen: the nodes ``[nodes]`` whose features may be looked at; by default all.
+
+    Example:
+        >>> words = torch.tensor([[4.0, 0, 2, 0, 0], [0, 0, 0, 1, 1]])
+        >>> feature_sum(Data(x=words)), feature_sum(Data(x=words + 0.5))
+        (4.0, 0.0)
+    """
+    x, card = data.get("x"), data.get("card")
+    if x is None or x.dim() != 2 or data.get("store") is not None:
+        return 0.0
+    if card is not None and card.row_normalise:
+        return 1.0
+    x = x if seen is None else x.index_select(0, seen.to(x.device).nonzero().squeeze(-1))
+    total, filled, rows = 0.0, 0, 0
+    # In pieces, so that a large dense table is never held twice.
+    for piece in x.split(max(1, 2**22 // max(1, x.size(1)))) if x.layout == torch.strided else [x]:
+        piece = piece.to_sparse_coo().coalesce()
+        values = piece.values()
+        if bool(((values < 0) | (values != values.round())).any()):
+            return 0.0
+        total += float(values.double().sum())
+        filled += int(values.count_nonzero())
+        rows += len(piece.indices()[0][values != 0].unique())
+    return float(f"{total / rows:.3g}") if 0 < 2 * filled < x.numel() else 0.0
+
+
 def _edges(edge_index: Tensor | None, nodes: int) -> int:
     if edge_index is None:
         raise ValueError("`edge_index` is missing; a graph without edges has one of shape [2, 0].")

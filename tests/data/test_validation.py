@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch_geometric.data import Data
 
-from graphkit.data import load, validate
+from graphkit.data import feature_sum, load, open_stored, store, validate
 
 
 def sound() -> Data:
@@ -74,3 +76,45 @@ def test_a_graph_without_nodes_is_refused():
         validate(Data(x=torch.ones(0, 3), edge_index=torch.zeros(2, 0, dtype=torch.long)))
     with pytest.raises(ValueError, match="at least one node"):
         validate(Data())
+
+
+WORDS = torch.tensor([[4.0, 0, 2, 0, 0], [0, 0, 0, 1, 1], [0, 0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("x", "total"),
+    [
+        (WORDS, 4.0),  # the row without a word does not count
+        (WORDS.to_sparse(), 4.0),
+        (WORDS.to_sparse_csr(), 4.0),
+        (1000 * WORDS + (WORDS > 3), 4000.0),  # three digits
+        (torch.eye(4), 1.0),
+        (WORDS / 2, 0.0),  # no counts
+        (WORDS - 1, 0.0),
+        (-WORDS, 0.0),
+        (WORDS[:, :3] + 1, 0.0),  # dense counts, such as ages or degrees
+        (torch.tensor([[3.0], [1.0], [2.0]]), 0.0),
+        (torch.zeros(3, 2), 0.0),
+        (torch.zeros(0, 2), 0.0),
+        (torch.zeros(3, 0), 0.0),
+        (None, 0.0),
+    ],
+)
+def test_features_are_scaled_where_they_are_bags_of_words(x, total):
+    assert feature_sum(Data(x=x, edge_index=torch.zeros(2, 0, dtype=torch.long))) == total
+
+
+def test_the_nodes_that_may_not_be_seen_decide_nothing():
+    x = torch.cat([WORDS, WORDS * 50, WORDS + 0.5])
+    assert feature_sum(Data(x=x)) == 0.0
+    assert feature_sum(Data(x=x), torch.arange(9) < 3) == 4.0
+
+
+def test_a_card_says_whether_rows_are_scaled_and_the_disk_that_they_are_not(tmp_path):
+    karate = load("karate")
+    words = Data(x=WORDS * 3, edge_index=torch.zeros(2, 0, dtype=torch.long), card=karate.card)
+    assert feature_sum(words) == 12.0
+    words.card = dataclasses.replace(karate.card, row_normalise=True)
+    assert feature_sum(words) == 1.0
+    store(karate, tmp_path / "kept")
+    assert feature_sum(open_stored(tmp_path / "kept")) == 0.0

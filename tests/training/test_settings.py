@@ -96,7 +96,8 @@ def test_a_field_takes_its_own_kind_and_refuses_the_others_by_name(setting):
                 raise
             continue
         if isinstance(value, bool) or value == "auto":
-            assert isinstance(found, bool) or found in ("auto", "chosen")
+            number = field == "row_normalise" and found == float(given) > 0
+            assert isinstance(found, bool) or found in ("auto", "chosen") or number
         elif isinstance(value, int | float):
             assert isinstance(found, type(value)), f"{given!r} became {found!r}"
             assert not isinstance(given, bool)
@@ -119,8 +120,9 @@ def test_text_is_read_as_the_fields_type():
 
 
 def test_a_field_that_takes_one_thing_or_another_names_both():
-    with pytest.raises(ValueError, match=r"^`row_normalise` must be true or false or 'auto', got 3\.$"):
-        recipe("gcn", {"row_normalise": 3})
+    with pytest.raises(ValueError, match=r"^`row_normalise` must be true or false or .* or 'auto', got -3\.$"):
+        recipe("gcn", {"row_normalise": -3})
+    assert [recipe("gcn", {"row_normalise": given}).row_normalise for given in (3, "2.5", True)] == [3.0, 2.5, True]
 
 
 @pytest.mark.parametrize(

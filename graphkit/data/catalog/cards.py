@@ -54,6 +54,7 @@ class Card:
         evaluator: ``"ogb"`` where OGB has an evaluator for its figure.
         molecules: whether ``x`` and ``edge_attr`` are integers for OGB's encoders of atoms and bonds.
         picture: height and width, where the features of an item are the pixels of a picture.
+        row_normalise: whether those who publish results on it scale each node's features to a sum of 1.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Card:
     evaluator: str = ""
     molecules: bool = False
     picture: list[int] = field(default_factory=list)
+    row_normalise: bool = False
 
     def __repr__(self) -> str:
         return f"Card({self.name!r})"

@@ -29,7 +29,7 @@ from graphkit.data.disk.storage import require_new, staged_folder
 from graphkit.data.fingerprint import content_sha256, tensors_sha256
 from graphkit.data.sampling.clusters import metis_clusters
 from graphkit.data.splits.split import MASKS
-from graphkit.data.validation import class_count, validate
+from graphkit.data.validation import class_count, feature_sum, validate
 
 MANIFEST, FORMAT = "manifest.json", 1
 METHODS = ("metis", "random", "contiguous")
@@ -134,6 +134,10 @@ class Partitions:
             )
 
     require = deprecated_method("require_processes")
+
+    def feature_sum(self) -> float:
+        """Return what :func:`graphkit.data.feature_sum` found of the whole graph; before it there was, 1 or 0."""
+        return float(self.about.get("feature_sum", not self.about["stored"]))
 
     def bytes_per(self, of: str) -> float:
         """Return the bytes on the disk for each "node" or each "edge"."""
@@ -241,6 +245,7 @@ def _describe_graph(data: Data) -> dict[str, Any]:
         ),
         "sha256": content_sha256(data) if kept is None else kept.fingerprint,
         "stored": kept is not None,
+        "feature_sum": feature_sum(data),
         "undirected": bool(data.get("undirected")),
         "card": card.name if card else None,
         "split_sha256": masks,

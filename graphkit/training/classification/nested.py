@@ -353,9 +353,7 @@ def choices_of(recipe: Recipe, given: Mapping[str, Any]) -> list[Recipe]:
     found: list[Recipe] = []
     for choice in GRIDS.get(recipe.name, GRIDS["gin"]):
         fields = {**SETTINGS, **choice, **given}
-        made = recipe.merge_fields({name: value for name, value in fields.items() if name in own}).resolve(
-            on_disk=False
-        )
+        made = recipe.merge_fields({name: value for name, value in fields.items() if name in own})
         if made not in found:
             found.append(made)
     return found

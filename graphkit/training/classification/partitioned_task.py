@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -17,7 +16,7 @@ from graphkit.data.distributed.partitions import Partitions
 from graphkit.data.distributed.row_exchange import RowExchange
 from graphkit.nn.inference import layerwise
 from graphkit.training.classification.objectives import AbstractSupervisedObjective, objective_of
-from graphkit.training.classification.tasks import AbstractTask, LabelledItems
+from graphkit.training.classification.tasks import AbstractTask, LabelledItems, scale_rows
 from graphkit.training.engine.records import EDGES, DatasetFacts, Protocol, split_name
 
 if TYPE_CHECKING:
@@ -87,14 +86,13 @@ def prepare_part(
         ValueError: for a recipe without batches, or another number of processes than parts.
         DataError: for a part that is missing or damaged.
     """
-    recipe = recipe.resolve(on_disk=partitions.about["stored"])
+    recipe = recipe.resolve(partitions.feature_sum)
     if not recipe.fan_out:
         raise ValueError("`partitions`: a graph in parts is trained on in batches: ask for it with `--sampled`.")
     part = Part(partitions, RowExchange(world.rank, world.count))
     graph = PartitionedGraph(part)
     x, y = (torch.from_numpy(part.array(name)) for name in ("x", "y"))
-    x = x.to(dtype)
-    x = F.normalize(x, p=1.0, dim=-1) if recipe.row_normalise else x
+    x = scale_rows(x.to(dtype), recipe.row_normalise)
     train, validation, test = (_rows(part, name, y.long(), device) for name in ("train", "val", "test"))
     own, near = graph.local_edges()
     fetch = part.row_fetch(near)

@@ -12,7 +12,7 @@ from torch_geometric.data.data import BaseData
 
 from graphkit._checks import at_least, instance
 from graphkit._deprecated import deprecated_arguments
-from graphkit.data import GraphSet, Partitions
+from graphkit.data import GraphSet, Partitions, feature_sum
 from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
 from graphkit.training.classification.graph_task import graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.classification.partitioned_task import part_records, prepare_part
@@ -161,7 +161,7 @@ def train(
             raise ValueError(
                 "`splits`, `workers`: a graph in parts has its split, and is drawn from in step; give none."
             )
-    recipe = recipe.resolve(on_disk=_on_disk(data))
+    recipe = recipe.resolve(data.feature_sum if isinstance(data, Partitions) else lambda: feature_sum(data))
     fabric = fabric_on(own_device(device), precision)
     together = _require_shared(recipe, World.from_env().count, len(seeds))
     with init_world(fabric.device, patience=None if together else IN_TURNS) as world:
@@ -217,13 +217,6 @@ def _require_shared(recipe: Recipe, count: int, seeds: int) -> bool:
     if count > 1 and recipe.home and getattr(recipe.model, "norm", "none") == "batch":
         raise JobError("`home` leaves a process single nodes, which `norm` 'batch' cannot divide by; take 'layer'.")
     return True
-
-
-def _on_disk(data: Data | GraphSet | Partitions) -> bool:
-    """Return whether features stay on the disk."""
-    if isinstance(data, Partitions):
-        return bool(data.about["stored"])
-    return not isinstance(data, GraphSet) and data.get("store") is not None
 
 
 class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):

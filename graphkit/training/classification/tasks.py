@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphkit import _checks
 from graphkit._torch_internals import joined_graphs
-from graphkit.data.validation import class_count, validate
+from graphkit.data.validation import class_count, feature_sum, validate
 from graphkit.operators import FourierBasis, sparse_features
 from graphkit.training.classification.objectives import AbstractSupervisedObjective, Accuracy, objective_of
 
@@ -162,7 +162,7 @@ def prepare(
             weights that the model cannot use.
     """
     signals = data.get("signals")
-    recipe = recipe.resolve(on_disk=data.get("store") is not None)
+    recipe = recipe.resolve(lambda: feature_sum(data))
     _require(data, signals)
     items = "nodes" if signals is None else "signals"
     if recipe.model.items != items:
@@ -255,11 +255,17 @@ def _parts(data: Data, device: torch.device) -> tuple[LabelledItems, LabelledIte
 
 def _features(x: Tensor, recipe: ModelRecipe) -> Tensor | SparseOperator:
     """Return features as the recipe wants them: scaled or not, sparse or dense."""
-    x = x.to_dense()
-    if recipe.row_normalise:
-        x = F.normalize(x, p=1.0, dim=-1)
+    x = scale_rows(x.to_dense(), recipe.row_normalise)
     filled = int(torch.count_nonzero(x)) / max(x.numel(), 1)
     return sparse_features(x) if filled < recipe.sparse_below else x
+
+
+def scale_rows(x: Tensor, total: bool | float | str) -> Tensor:
+    """Return features whose rows have the absolute sum ``total``; ``True`` is 1, ``False`` leaves them as they are."""
+    if total is False:
+        return x
+    x = F.normalize(x, p=1.0, dim=-1)
+    return x if total is True else x * float(total)
 
 
 def _rows(data: Data, name: str, device: torch.device) -> LabelledItems:

@@ -132,12 +132,12 @@ def training_view(data: Data, *, inductive: bool = False, disjoint: int | Sequen
 def _without_test(data: Data, recipe: EmbeddingRecipe, device: torch.device, dtype: torch.dtype) -> EmbeddingTask:
     """Return the nodes without the edges of the test nodes, which a loss without labels does not look at either."""
     task, _ = prepare(_without_test_edges(data), recipe.encoder, device, dtype)
-    return EmbeddingTask(task, data.num_nodes, (~_hidden_nodes(data)).nonzero().squeeze(-1).to(device))
+    return EmbeddingTask(task, data.num_nodes, (~hidden_nodes(data)).nonzero().squeeze(-1).to(device))
 
 
 def _without_test_edges(data: Data) -> Data:
     """Return the graph without the edges of the test nodes."""
-    hidden = _hidden_nodes(data)[data.edge_index].any(dim=0)
+    hidden = hidden_nodes(data)[data.edge_index].any(dim=0)
     seen = data.clone()
     seen.edge_index = data.edge_index[:, ~hidden]
     if seen.get("edge_weight") is not None:
@@ -145,7 +145,7 @@ def _without_test_edges(data: Data) -> Data:
     return seen
 
 
-def _hidden_nodes(data: Data) -> Tensor:
+def hidden_nodes(data: Data) -> Tensor:
     """Return the nodes that inductive training does not see: the test nodes, or the whole graph that is held out."""
     return data.test_mask if data.get("held_out") is None else data.held_out
 

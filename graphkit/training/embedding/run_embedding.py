@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from graphkit._checks import at_least, flag, instance
 from graphkit._deprecated import deprecated_arguments
 from graphkit.data.graphset import GraphSet
 from graphkit.data.transforms import disjoint_union
+from graphkit.data.validation import feature_sum
 from graphkit.training.embedding.classifier_baselines import classifier_logits, train_embeddings
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
 from graphkit.training.embedding.embedding_results import (
@@ -25,7 +27,7 @@ from graphkit.training.embedding.embedding_results import (
     EmbeddingResult,
     telemetry_of,
 )
-from graphkit.training.embedding.embedding_setup import EmbeddingSetup, node_setting, training_view
+from graphkit.training.embedding.embedding_setup import EmbeddingSetup, hidden_nodes, node_setting, training_view
 from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
 from graphkit.training.embedding.graph_embedding import graph_encoder, graph_setting
 from graphkit.training.embedding.saved import SavedEmbeddings
@@ -134,9 +136,13 @@ def embed(
         raise ValueError("`beside`, `disjoint` and `without_neighbours` are for nodes; `data` is a set of graphs.")
     if len({recipe.name, *(each.name for each in beside)}) <= len(beside):
         raise ValueError(f"`beside` must name each once, and not {recipe.name!r} itself.")
-    on_disk = not isinstance(data, GraphSet) and data.get("store") is not None
-    recipe = recipe.with_encoder(recipe.encoder.resolve(on_disk=on_disk))
     divided = [data] if splits is None else [_with_split(data, split) for split in splits]
+    total = functools.cache(lambda: _feature_sum(divided, inductive))
+    recipe = recipe.with_encoder(recipe.encoder.resolve(total))
+    beside = [
+        each.with_encoder(each.encoder.resolve(total)) if isinstance(each, EmbeddingRecipe) else each.resolve(total)
+        for each in beside
+    ]
 
     def setting(each: Data | GraphSet, chosen: EmbeddingRecipe) -> EmbeddingSetup:
         if isinstance(each, GraphSet):
@@ -189,6 +195,14 @@ def embed(
 def _with_split(data: Data | GraphSet, split: Split) -> Data | GraphSet:
     """Return the nodes or the graphs with another split."""
     return data.with_split(split) if isinstance(data, GraphSet) else split.apply(data)
+
+
+def _feature_sum(divided: Sequence[Any], inductive: bool) -> float:
+    """Return what features are scaled to, decided by those that training sees under every split."""
+    if not inductive:
+        return feature_sum(divided[0])
+    seen = ~torch.stack([hidden_nodes(each) for each in divided]).any(dim=0)
+    return feature_sum(divided[0], seen) if bool(seen.any()) else 1.0
 
 
 class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
@@ -94,8 +94,8 @@ class ModelRecipe(AbstractRecipe):
         lr: learning rate of Adam.
         l2: weight decay in the gradient, as Adam's ``weight_decay``.
         l2_on: "first" decays the first layer only (Kipf & Welling), "all" every parameter.
-        row_normalise: scale each node's features to an absolute sum of 1. "auto" does so unless they stay on the disk,
-            as those of a stored graph do.
+        row_normalise: scale each node's features to an absolute sum of 1 (true), or of a number; false leaves them as
+            they are. "auto" lets the data decide (:func:`graphkit.data.feature_sum`).
         sparse_below: features with a smaller share of non-zeros than this are kept sparse; 0 never.
     """
 
@@ -103,7 +103,7 @@ class ModelRecipe(AbstractRecipe):
     lr: LearningRate = 0.01
     l2: NonNegative = 5e-4
     l2_on: Literal["first", "all"] = "first"
-    row_normalise: Switch | Literal["auto"] = "auto"
+    row_normalise: Switch | LearningRate | Literal["auto"] = "auto"
     sparse_below: Share = 0.1
 
     @property
@@ -136,18 +136,21 @@ class ModelRecipe(AbstractRecipe):
         """
         return self.model.module(in_channels, out_channels, graph)
 
-    def resolve(self, *, on_disk: bool) -> Self:
+    def resolve(self, feature_sum: Callable[[], float]) -> Self:
         """Return this recipe with what is left to the data decided: what a run of it does, and its record says.
 
         Args:
-            on_disk: whether the features stay there.
+            feature_sum: returns what the features of a node are scaled to, 0 for "as they are"; called if it matters.
 
         Example:
             >>> from graphkit.training import recipe
-            >>> [recipe("gcn").resolve(on_disk=there).row_normalise for there in (False, True)]
-            [True, False]
+            >>> [recipe("gcn").resolve(lambda: found).row_normalise for found in (0.0, 1.0, 17.5)]
+            [False, True, 17.5]
         """
-        return dataclasses.replace(self, row_normalise=not on_disk) if self.row_normalise == "auto" else self
+        if self.row_normalise != "auto" or self.model.items != "nodes":
+            return self
+        found = feature_sum()
+        return dataclasses.replace(self, row_normalise={0.0: False, 1.0: True}.get(found, found))
 
     def parameter_groups(self, module: Any, model: Any = None) -> list[dict[str, Any]]:
         """Return the optimiser's groups: those with rates of their own, those that are decayed, and the others.
