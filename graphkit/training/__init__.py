@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from graphkit.training.engine.unit import Unit
     from graphkit.training.engine.validity import TrainingError
     from graphkit.training.zoo import GAT, GCN, GIN, MLP, SAGE, Cheb
+    from graphkit.training.zoo.portfolio import Portfolio, portfolio
     from graphkit.training.zoo.recipes import Recipe, read_overrides
     from graphkit.training.zoo.registry import RECIPES, recipe
 
@@ -60,6 +61,7 @@ __getattr__ = deprecated_names(
             "engine.trainer": ["AbstractTrainer", "Trainer"],
             "engine.validity": ["TrainingError"],
             "zoo": ["GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
+            "zoo.portfolio": ["Portfolio", "portfolio"],
             "zoo.recipes": ["Recipe", "read_overrides"],
             "zoo.registry": ["RECIPES", "recipe"],
         },
@@ -85,6 +87,7 @@ __all__ = [
     "Metric",
     "NodeTask",
     "Outcome",
+    "Portfolio",
     "Protocol",
     "Recipe",
     "Record",
@@ -100,6 +103,7 @@ __all__ = [
     "Unit",
     "metric",
     "nested_cross_validation",
+    "portfolio",
     "read_overrides",
     "recipe",
     "require_writable",

@@ -287,6 +287,8 @@ class Record(AbstractRecord):
         seconds: training time of all seeds together, loading excluded.
         environment: versions, device, precision and number of threads.
         beside: the figure on the test items of other recipes, by name, under the same protocol.
+        tried: of the recipes that this one was chosen from, ``model``, mean ``validation`` figure and loss, and
+            ``seconds`` of training, in the order in which they were tried; left out where none was chosen.
     """
 
     command: str
@@ -301,10 +303,14 @@ class Record(AbstractRecord):
     seconds: float
     environment: Mapping[str, Any]
     beside: Mapping[str, Metric] = field(default_factory=dict)
+    tried: tuple[Mapping[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain dictionaries and lists."""
-        return {**dataclasses.asdict(self), "protocol": self.protocol.as_dict()}
+        made = {**dataclasses.asdict(self), "protocol": self.protocol.as_dict()}
+        if not self.tried:
+            del made["tried"]
+        return made
 
 
 def environment(device: str, precision: str, processes: int = 1) -> dict[str, Any]:

@@ -25,7 +25,10 @@ from graphkit.training.engine.files import (
 FORM = 3
 """Counts changes of the file's form; another form is refused."""
 
-OF_A_RUN = ("checkpoint.pt", "*.safetensors", "record.json", *("scatter.png", "distances.png", "neighbours.png"))
+CHECKPOINT = "checkpoint.pt"
+"""The file of finished units and the one under way."""
+
+OF_A_RUN = (CHECKPOINT, "*.safetensors", "record.json", *("scatter.png", "distances.png", "neighbours.png"))
 """What a run leaves in its folder, the pictures of an embedding among it."""
 
 
@@ -64,7 +67,7 @@ class RunStore:
         instance("identity", identity, Mapping, "a mapping")
         self.writes = flag("writes", writes)
         self.folder, self.identity, self.every = folder, dict(identity), every
-        self.path = folder / "checkpoint.pt"
+        self.path = folder / CHECKPOINT
         self.finished: dict[str, Mapping[str, Any]] = {}
         self.running: Mapping[str, Any] | None = None
         self.aside: Path | None = None
