@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.engine.experiment import Experiment, Seconds
-from graphkit.training.engine.unit import Unit
+from graphkit.training.engine.records import Unit
 from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphkit._checks import member, suggestion
-from graphkit.training.engine.arguments import fields_of, sequence
-from graphkit.training.zoo.recipes import Recipe
-from graphkit.training.zoo.registry import recipe
+from graphkit.training.engine.options import fields_of, sequence
+from graphkit.training.zoo.recipes import Recipe, recipe
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
