@@ -21,6 +21,7 @@ from graphkit.cli.fewshot import fewshot
 from graphkit.cli.output import Stages, debuggable, say, sweep_at_exit
 from graphkit.cli.spectrum import spectrum
 from graphkit.cli.train import train
+from graphkit.cli.tune import tune
 from graphkit.training.engine.interrupts import Orphan, end_with_launcher
 
 FAILED, WRONG_CALL = 1, 2
@@ -33,7 +34,7 @@ def commands() -> None:
     """Graph learning on PyTorch Geometric: correct first, fast second, every number with its protocol."""
 
 
-for _command in (train, embed, search, fewshot, spectrum, data, bench):
+for _command in (train, tune, embed, search, fewshot, spectrum, data, bench):
     commands.add_command(_command)
 
 

@@ -174,12 +174,12 @@ def train(
         folder = None if run_dir is None else Path(run_dir) / "choice"
         recipe, tried = _choose(recipe, data, seeds, fabric, workers, folder, resume, checkpoint_every, reporter)
         resume = resume and run_dir is not None and (Path(run_dir) / CHECKPOINT).exists()
-    recipe = _resolve(recipe, data)
+    recipe = resolve(recipe, data)
     together = _require_shared(recipe, World.from_env().count, len(seeds))
     with init_world(fabric.device, patience=None if together else IN_TURNS) as world:
-        dtype = _dtype(fabric)
+        dtype = dtype_of(fabric)
         sharing = world if together else ALONE
-        tasks, facts, protocol = _prepare_tasks(data, recipe, splits, fabric.device, dtype, workers, sharing)
+        tasks, facts, protocol = prepare_tasks(data, recipe, splits, fabric.device, dtype, workers, sharing)
         tasks = tasks if splits is not None else tasks * len(seeds)
         objective = tasks[0][0].objective
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
@@ -220,10 +220,10 @@ def _choose(
     reporter: Reporter | None,
 ) -> tuple[Recipe, tuple[Mapping[str, Any], ...]]:
     """Return the recipe of the best validation figure, and what each of them came to; ``folder`` keeps what is done."""
-    recipes = [_resolve(each, data) for each in portfolio.fitting(data).recipes]
+    recipes = [resolve(each, data) for each in portfolio.fitting(data).recipes]
 
     def prepare_all(recipe: Recipe) -> tuple[AbstractTask, Protocol]:
-        tasks, _, protocol = _prepare_tasks(data, recipe, None, fabric.device, _dtype(fabric), workers, ALONE)
+        tasks, _, protocol = prepare_tasks(data, recipe, None, fabric.device, dtype_of(fabric), workers, ALONE)
         return tasks[0][0], protocol  # and let go of the test items
 
     task, protocol = prepare_all(recipes[0])
@@ -237,12 +237,12 @@ def _choose(
     return recipes[best], tuple({"model": each.name, **of} for each, of in zip(recipes, figures, strict=True))
 
 
-def _resolve(recipe: Recipe, data: Data | GraphSet | Partitions) -> Recipe:
+def resolve(recipe: Recipe, data: Data | GraphSet | Partitions) -> Recipe:
     """Return a recipe with what is left to the data decided."""
     return recipe.resolve(data.feature_sum if isinstance(data, Partitions) else lambda: feature_sum(data))
 
 
-def _dtype(fabric: Fabric) -> torch.dtype:
+def dtype_of(fabric: Fabric) -> torch.dtype:
     """Return the type of features."""
     return torch.float64 if fabric.strategy.precision.precision == "64-true" else torch.float32
 
@@ -321,7 +321,7 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
         )
 
 
-def _prepare_tasks(
+def prepare_tasks(
     data: Data | GraphSet | Partitions,
     recipe: Recipe,
     splits: Sequence[Split] | None,

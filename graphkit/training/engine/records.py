@@ -347,6 +347,8 @@ class Record(AbstractRecord):
         beside: the figure on the test items of other recipes, by name, under the same protocol.
         tried: of the recipes that this one was chosen from, ``model``, mean ``validation`` figure and loss, and
             ``seconds`` of training, in the order in which they were tried; left out where none was chosen.
+        tuning: of a search, its budget, space and rule, and what the best trial and the recipe that it began with came
+            to on validation items; left out where there was none.
     """
 
     command: str
@@ -362,12 +364,14 @@ class Record(AbstractRecord):
     environment: Mapping[str, Any]
     beside: Mapping[str, Metric] = field(default_factory=dict)
     tried: tuple[Mapping[str, Any], ...] = ()
+    tuning: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain dictionaries and lists."""
         made = {**dataclasses.asdict(self), "protocol": self.protocol.as_dict()}
-        if not self.tried:
-            del made["tried"]
+        for name in ("tried", "tuning"):
+            if not made[name]:
+                del made[name]
         return made
 
 
