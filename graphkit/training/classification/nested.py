@@ -158,7 +158,7 @@ def nested_cross_validation(
         )
         record = replace(record, beside={each.name: nested.test_metric(each.name) for each in beside})
         found.keep(record)
-    return Outcome(record, (), found.faults, found.put_aside)
+    return Outcome(record, (), run_dir=found.folder, faults=found.faults, put_aside=found.put_aside)
 
 
 def _protocol(graphs: GraphSet, folds: int, seed: int) -> tuple[MeasuredUnder, list[Any]]:

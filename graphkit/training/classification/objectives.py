@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 
+Output: TypeAlias = Literal["classes", "tasks", "values"]
+"""What the columns of a model's outputs are: one class of several, tasks of two classes each, or numbers."""
+
+
 class AbstractSupervisedObjective(ABC):
     """A loss to train with, and a figure to select and to report by."""
 
@@ -21,6 +25,7 @@ class AbstractSupervisedObjective(ABC):
     sign: ClassVar[int] = 1
     unit: ClassVar[str] = "fraction"
     best: ClassVar[str]
+    output: ClassVar[Output] = "classes"
 
     @abstractmethod
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
@@ -97,6 +102,8 @@ class AbstractOfficial(AbstractSupervisedObjective):
 class AbstractOfficialTasks(AbstractOfficial):
     """Binary cross-entropy of one task or several, labels that are NaN left out, and a mean figure over the tasks."""
 
+    output: ClassVar[Output] = "tasks"
+
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the mean in nats over the labels that are there, 0 where a batch has none."""
         there = ~y.isnan()
@@ -128,6 +135,7 @@ class OfficialDistance(AbstractOfficial):
     sign: ClassVar[int] = -1
     unit: ClassVar[str] = "as the labels"
     best: ClassVar[str] = "lowest validation RMSE"
+    output: ClassVar[Output] = "values"
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the mean square error."""

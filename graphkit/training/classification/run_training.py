@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from graphkit._checks import at_least, instance
 from graphkit._deprecated import deprecated_arguments
 from graphkit.data import GraphSet, Partitions, feature_sum
 from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
-from graphkit.training.classification.graph_task import graph_facts, graph_protocol, prepare_graphs
+from graphkit.training.classification.graph_task import GraphTask, graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.classification.partitioned_task import part_records, prepare_part
 from graphkit.training.classification.sampled_task import sampled_part_task, sampled_task
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems, prepare, resplit
@@ -32,8 +32,12 @@ from graphkit.training.engine.records import (
     protocol_of,
 )
 from graphkit.training.engine.reporters import SILENCE, Reporter
-from graphkit.training.engine.store import RunStore
+from graphkit.training.engine.run_folder import RunFolder, folder_of
+from graphkit.training.engine.store import RunStore, weights_name
 from graphkit.training.engine.unit import SeedUnit
+from graphkit.training.trained.classifier import TrainedModel
+from graphkit.training.trained.data_facts import DataNames, structure_sha256
+from graphkit.training.trained.model_file import ModelFile
 from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -86,12 +90,16 @@ class Outcome:
     Args:
         record: what was measured, and how.
         seeds: the results.
+        models: what was trained, one for each seed; of nested cross-validation none.
+        run_dir: where all of it lies, ``None`` where nothing is kept.
         faults: what could not be kept on the disk.
         put_aside: the folder into which an earlier run was put that lay there, unfinished or with other settings.
     """
 
     record: Record
     seeds: tuple[SeedResult, ...]
+    models: tuple[TrainedModel, ...] = field(default=(), repr=False)
+    run_dir: Path | None = None
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None
 
@@ -105,7 +113,7 @@ def train(
     splits: Sequence[Split] | None = None,
     device: str = "auto",
     precision: str = "32-true",
-    run_dir: Path | str | None = None,
+    run_dir: Path | str | RunFolder | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     workers: int = 0,
@@ -127,8 +135,9 @@ def train(
         splits: one for each seed, in place of the masks of ``data``.
         device: "auto", "cpu", "cuda" or "cuda:1".
         precision: a Lightning Fabric precision: "32-true", "64-true", "bf16-mixed", "16-mixed".
-        run_dir: folder for the run's state, the selected weights and the record; ``None`` keeps nothing. The state
-            of an unfinished run that lies there, or of one with other settings, is put aside, not overwritten.
+        run_dir: folder for the run's state, the trained models and the record; a :class:`.RunFolder` makes one for each
+            setting, and finds it again; ``None`` keeps nothing. The state of an unfinished run that lies there, or of
+            one with other settings, is put aside, not overwritten.
         resume: continue from the state in ``run_dir``; on a CPU with as many threads, to the same bits.
         checkpoint_every: seconds between two periodic writes of the state.
         workers: processes that draw neighbours ahead, where the recipe has a ``fan_out``; the result is the same with
@@ -173,8 +182,17 @@ def train(
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
         store = None
         if run_dir is not None:
-            store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=world.rank == 0)
-        experiment = ClassificationExperiment(recipe, dict(zip(seeds, tasks, strict=True)), fabric, sharing, identity)
+            folder = folder_of(run_dir, {**identity, "seeds": list(seeds)})
+            store = RunStore(folder, identity, every=checkpoint_every, writes=world.rank == 0)
+        about = {
+            "precision": precision,
+            "dataset": facts.name,
+            "dataset_sha256": facts.sha256,
+            "graph_sha256": structure_sha256(data) if recipe.model.tied else "",
+            "names": DataNames.of(data),
+        }
+        of_seeds = dict(zip(seeds, tasks, strict=True))
+        experiment = ClassificationExperiment(recipe, of_seeds, fabric, sharing, identity, about)
         experiment.together = together
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
         results = found.results
@@ -192,7 +210,8 @@ def train(
             environment=environment(str(fabric.device), precision, world.count),
         )
         found.keep(record)
-        return Outcome(record, results, found.faults, found.put_aside)
+        models = tuple(experiment.models[seed] for seed in seeds)
+        return Outcome(record, results, models, found.folder, found.faults, found.put_aside)
 
 
 def _require_shared(recipe: Recipe, count: int, seeds: int) -> bool:
@@ -228,10 +247,10 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
         fabric: device and precision.
         world: the processes that train each model together.
         identity: of the run.
+        about: what all trained models have in common, fields of :class:`.TrainedModel`.
     """
 
     result = SeedResult
-    writes_weights = True
 
     def __init__(
         self,
@@ -240,9 +259,11 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
         fabric: Fabric,
         world: World,
         identity: Mapping[str, Any],
+        about: Mapping[str, Any],
     ) -> None:
         super().__init__(identity, fabric.device)
-        self.recipe, self.tasks, self.fabric, self.world = recipe, tasks, fabric, world
+        self.recipe, self.tasks, self.fabric, self.world, self.about = recipe, tasks, fabric, world, about
+        self.models: dict[int, TrainedModel] = {}
 
     def units(self) -> list[SeedUnit]:
         """Return the seeds."""
@@ -257,16 +278,39 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
     def finish(self, unit: SeedUnit, trainer: ClassificationTrainer, seconds: Seconds) -> SeedResult:
         """Look at the test items, now that the epoch is selected."""
         rows, best = self.tasks[unit.seed][1], trainer.selected
-        test = float(trainer.task.objective.figure(trainer.logits(rows.index), rows.y))
+        task = trainer.task
+        test = float(task.objective.figure(trainer.logits(rows.index), rows.y))
+        self.models[unit.seed] = TrainedModel(
+            recipe=self.recipe,
+            weights={name: value.detach().cpu() for name, value in trainer.best_weights.items()},
+            channels=task.channels,
+            outputs=task.classes,
+            objective=task.objective,
+            seed=unit.seed,
+            molecules=isinstance(task, GraphTask) and task.graph[0],
+            figures={"validation": best.figure, "test": test},
+            **self.about,
+        )
         return SeedResult(
             seed=unit.seed,
             validation=best.figure,
             test=test,
-            name=trainer.task.objective.name,
+            name=task.objective.name,
             selected=best.number,
             history=tuple(trainer.history),
             seconds=seconds.wall,
         )
+
+    def files(self, unit: SeedUnit) -> dict[str, bytes]:
+        """Return the trained model of a seed."""
+        return {weights_name(unit.key): self.models[unit.seed].to_bytes()}
+
+    def recall(self, unit: SeedUnit, read: Callable[[str], bytes | None]) -> bool:
+        """Take up the model of a finished seed, and return whether it is there."""
+        name = weights_name(unit.key)
+        if unit.seed not in self.models and (content := read(name)) is not None:
+            self.models[unit.seed] = TrainedModel.from_file(ModelFile.from_bytes(content, Path(name)))
+        return unit.seed in self.models
 
 
 def _prepare_tasks(

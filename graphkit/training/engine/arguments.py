@@ -38,7 +38,9 @@ def require_run(run_dir: object, resume: Any, *, every: Any = 30.0) -> None:
         ValueError: for seconds that are none, and a run that is to go on from nowhere.
     """
     if run_dir is not None:
-        instance("run_dir", run_dir, (str, Path), "the path of a folder, or None")
+        from graphkit.training.engine.run_folder import RunFolder
+
+        instance("run_dir", run_dir, (str, Path, RunFolder), "the path of a folder, or None")
     if flag("resume", resume) and run_dir is None:
         raise ValueError("`resume` needs `run_dir`, the folder to continue from.")
     if isinstance(every, bool) or not isinstance(every, int | float) or not 0 <= every < math.inf:

@@ -1,0 +1,39 @@
+"""Folders of runs that are named after their settings: the same settings find a run again, others never touch it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphkit.training.engine.records import fingerprint
+
+DIGITS = 8
+"""Hexadecimal digits of a fingerprint that stand in a folder's name."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder for each setting, ``runs/cora-gcn-1a2b3c4d``.
+
+    Args:
+        name: how it begins, in words.
+        parent: where it lies.
+
+    Example:
+        >>> RunFolder("cora-gcn").of({"seeds": [0], "lr": 0.01})
+        PosixPath('runs/cora-gcn-7c75a5be')
+    """
+
+    name: str
+    parent: Path = Path("runs")
+
+    def of(self, settings: Mapping[str, Any]) -> Path:
+        """Return the folder of these settings, plain values as JSON has them."""
+        return self.parent / f"{self.name}-{fingerprint(settings)[:DIGITS]}"
+
+
+def folder_of(run_dir: Path | str | RunFolder, settings: Mapping[str, Any]) -> Path:
+    """Return the folder that was given, or the one of these settings."""
+    return run_dir.of(settings) if isinstance(run_dir, RunFolder) else Path(run_dir)
