@@ -10,7 +10,7 @@ import torch
 
 import graphkit.data
 from graphkit.data.splits import RandomPerClass
-from graphkit.training import nested_cross_validation, recipe, train
+from graphkit.training import nested_cross_validation, portfolio, recipe, train
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.fewshot import fewshot, study_of_classes, with_baselines
 from tests.training.studies import communities
@@ -18,7 +18,7 @@ from tests.training.studies import communities
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 OWN = ("command", "seconds", "row_seconds")
-"""What differs between two runs of one thing; and CPU seconds of each method."""
+"""What differs between two runs of one thing; and seconds of each method and of each recipe tried."""
 
 
 def same(record, path):
@@ -27,8 +27,8 @@ def same(record, path):
     for each in (written, held):
         for name in OWN:
             each.pop(name, None)
-        for method in each.get("methods", {}).values():
-            method.pop("seconds")
+        for part in (*each.get("methods", {}).values(), *each.get("tried", ())):
+            part.pop("seconds")
     assert written == held
 
 
@@ -51,6 +51,7 @@ TRAINED = {
     "signals": ("digits-grid", "mlp", {}),
     "stored, dense counts": (stored_counts, "gcn", {}),
     "stored, scaled all the same": (stored_counts, "gcn", {"row_normalise": True}),
+    "stored, chosen from a portfolio": (stored_counts, "auto", {}),
     "stored, in batches": (stored_counts, "sage", {"fan_out": "3,3", "batch": 16}),
 }
 
@@ -64,12 +65,22 @@ def test_train(call, case):
     options += ["--fan-out", fields["fan_out"], "--sampled"] if "fan_out" in fields else []
     where = source if source in graphkit.data.names() else f"./{source}"
     code, _, err = call(
-        "train", where, "--model", model, *options, "--seeds", "2", "--device", "cpu", "--json", "r.json"
+        "train",
+        where,
+        *(() if model == "auto" else ("--model", model)),
+        *options,
+        "--seeds",
+        "2",
+        "--device",
+        "cpu",
+        "--json",
+        "r.json",
     )
     assert code == 0, err
     items = "signals" if source == "digits-grid" else "nodes"
     data = graphkit.data.load(source if items == "signals" or source == "karate" else Path(source))
-    outcome = train(data, recipe(model, fields, items=items), seeds=[0, 1], device="cpu")
+    made = portfolio(fields) if model == "auto" else recipe(model, fields, items=items)
+    outcome = train(data, made, seeds=[0, 1], device="cpu")
     same(outcome.record, "r.json")
     assert items == "signals" or isinstance(outcome.record.config["row_normalise"], bool)
 

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.dataset_argument import DatasetArgument, require_one_graph, require_split
 from graphkit.cli.options import (
     FOLDER,
     SEED,
     SMALL_EDGES,
     SPLIT,
+    DatasetArgument,
     StudyOptions,
     report,
+    require_one_graph,
     require_random_split,
+    require_split,
     study_options,
 )
-from graphkit.cli.output import debuggable, describe, fields, plural, table
-from graphkit.cli.process import begin, preload
+from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("dataset", default="digits")
-@click.option("--model", metavar="NAME", help="Recipe; --list-models names them.  [default: gcn]")
+@click.option("--model", metavar="NAME", help="Recipe; --list-models names them.  [default: gcn, or auto in a folder]")
 @click.option("--list-models", is_flag=True, help="Name the recipes and what each is.")
 @click.option("--split", help=SPLIT)
 @click.option("--split-seed", type=SEED, help="Draws a random split.  [default: 0]")
@@ -81,24 +82,31 @@ def train(
     The weights tested are those of the best epoch on validation nodes. A recipe's fields are overridden by --config,
     then --set, then --epochs and --lr. Ctrl-C leaves a checkpoint for --resume.
     """
-    preload("graphkit.training.zoo.registry")
+    preload("graphkit.training.zoo.recipes")
     if list_models:
         return _list_models()
-    from graphkit.training.zoo.registry import recipe
+    from graphkit.training.zoo.portfolio import AUTO, Portfolio, portfolio
+    from graphkit.training.zoo.recipes import recipe
 
     asked = DatasetArgument(dataset)
     if isinstance(asked.source, str):
         require_one_graph(asked.source)
     items = asked.items
     overrides = options.overrides(epochs=epochs, lr=lr, fan_out=fan_out, batch=batch_size)
-    written = str(overrides.pop("model", "gcn"))
+    written = str(overrides.pop("model", "gcn" if isinstance(asked.source, str) else AUTO))
     name = model or written
+    auto = name == AUTO
     if sampled:
-        hops = overrides.get("layers", getattr(recipe(name, items=items).model, "layers", 2))
+        hops = overrides.get("layers", 2 if auto else getattr(recipe(name, items=items).model, "layers", 2))
         overrides = {"fan_out": ",".join(["10"] * int(hops)), "batch": 512} | overrides
     elif items == "nodes" and not overrides.get("fan_out") and (workers or batch_size):
         raise click.UsageError("`--batch-size` and `--workers` go with `--sampled`: else all nodes are in one step.")
-    chosen = recipe(name, overrides, items=items)
+    if auto and (protocol or split_per_seed or partitions is not None):
+        raise click.UsageError(
+            "`--model auto` chooses by the validation items of one split of a whole graph: name a model with "
+            "`--protocol`, `--split-per-seed` or `--partitions`."
+        )
+    chosen = portfolio(overrides, items=items) if auto else recipe(name, overrides, items=items)
     if partitions is not None and (not sampled or workers or split or split_per_seed or undirected):
         raise click.UsageError(
             "`--partitions` goes with `--sampled`, and without `--workers`, splits and `--undirected`: the parts carry "
@@ -161,6 +169,7 @@ def train(
         "command": options.command,
     }
     if protocol is not None:
+        assert not isinstance(chosen, Portfolio)  # refused above
         given = {field: value for field, value in chosen.as_dict().items() if field in overrides}
         with options.reporter(each=False) as reporter:
             outcome = graphkit.training.nested_cross_validation(
@@ -177,27 +186,31 @@ def train(
         outcome,
         options,
         record=outcome.record,
-        show=lambda: _show(name, outcome.record),
-        draw=lambda: _curves(outcome, name),
+        show=lambda: _show(outcome.record),
+        draw=lambda: _curves(outcome, outcome.record.config["model"]),
         left=f"Record and state: {run}" if protocol else f"Record, weights and state: {run}",
     )
 
 
 def _list_models() -> int:
     """Print the name of each recipe and the first line of what it is made of."""
-    from graphkit.training.zoo.registry import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
+    from graphkit.training.zoo.portfolio import AUTO
+    from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 
     rows = [
-        (name, made.model.items, describe(made.model, made.model.options(), type(made.model)().options()))
+        (name, str(made.model.items), describe(made.model, made.model.options(), type(made.model)().options()))
         for recipes in (RECIPES, SIGNAL_RECIPES, GRAPH_RECIPES)
         for name, made in recipes.items()
     ]
+    rows.append((AUTO, "all", "Tries a few of different kinds and trains the best on validation items."))
     table(["name", "of", "what it is"], rows)
     return 0
 
 
-def _show(name: str, record: Record) -> None:
-    """Print the result table: the figure, and everything it depends on."""
+def _show(record: Record) -> None:
+    """Print the result table: the figure, and everything it depends on; before it what was tried, if one was chosen."""
+    if record.tried:
+        _show_tried(record)
     data, protocol, seeds = record.dataset, record.protocol, record.seeds
     many = f"{data.signals:,} signals on " if data.signals else f"{data.graphs:,} graphs, " if data.graphs else ""
     made = f" ({protocol.edges})" if protocol.edges != "as given" else ""
@@ -208,7 +221,7 @@ def _show(name: str, record: Record) -> None:
     machine = record.environment
     fields(
         [
-            ("model", name),
+            ("model", record.config["model"]),
             ("data set", of_data),
             ("split", "; ".join(filter(None, (f"{protocol.split}: {sizes}", protocol.rule, protocol.setting)))),
             *([("sampled", _sampling(record.config))] if record.config.get("fan_out") else []),
@@ -222,6 +235,23 @@ def _show(name: str, record: Record) -> None:
             ("protocol", protocol.fingerprint),
         ]
     )
+
+
+def _show_tried(record: Record) -> None:
+    """Print what each recipe of a portfolio came to."""
+    scale, places = (100, 2) if record.metric.unit == "fraction" else (1, 3)
+    rows = [
+        (
+            tried["model"],
+            f"{scale * tried['validation']:.{places}f}",
+            f"{tried['validation_loss']:.4f}",
+            f"{tried['seconds']:.1f}",
+            "chosen" if tried["model"] == record.config["model"] else "",
+        )
+        for tried in record.tried
+    ]
+    table(["tried", f" validation {_figure_name(record)}", " loss", " seconds", ""], rows)
+    echo()
 
 
 def _sampling(config: Any) -> str:

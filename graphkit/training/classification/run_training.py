@@ -11,33 +11,34 @@ import torch
 from torch_geometric.data.data import BaseData
 
 from graphkit._checks import at_least, instance
-from graphkit._deprecated import deprecated_arguments
+from graphkit._exports import deprecated_arguments
 from graphkit.data import GraphSet, Partitions, feature_sum
+from graphkit.training.classification.choice import ChoiceExperiment, best_candidate
 from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
 from graphkit.training.classification.graph_task import GraphTask, graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.classification.partitioned_task import part_records, prepare_part
 from graphkit.training.classification.sampled_task import sampled_part_task, sampled_task
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems, prepare, resplit
-from graphkit.training.engine.arguments import require_reporter, require_run, require_seeds, require_splits
-from graphkit.training.engine.devices import fabric_on, own_device
-from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, init_world
+from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
+from graphkit.training.engine.options import require_reporter, require_seeds, require_splits
 from graphkit.training.engine.records import (
     DatasetFacts,
     Protocol,
     Record,
+    SeedUnit,
     dataset_facts,
     environment,
     metric,
     protocol_of,
 )
 from graphkit.training.engine.reporters import SILENCE, Reporter
-from graphkit.training.engine.run_folder import RunFolder, folder_of
-from graphkit.training.engine.store import RunStore, weights_name
-from graphkit.training.engine.unit import SeedUnit
+from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
+from graphkit.training.engine.store import CHECKPOINT, RunStore, weights_name
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import DataNames, structure_sha256
 from graphkit.training.trained.model_file import ModelFile
+from graphkit.training.zoo.portfolio import MOST_SEEDS, Portfolio
 from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Outcome:
 @deprecated_arguments(checkpoint="run_dir")
 def train(
     data: Data | GraphSet | Partitions,
-    recipe: Recipe,
+    recipe: Recipe | Portfolio,
     *,
     seeds: Sequence[int] = (0,),
     splits: Sequence[Split] | None = None,
@@ -130,7 +131,8 @@ def train(
         data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``; with
             ``signals [signals, nodes, features]`` in place of ``x``, labels and masks are those of the signals. Or a
             set of graphs with a split. Or a graph in parts, one for each process that ``torchrun`` starts.
-        recipe: model, optimiser, selection rule.
+        recipe: model, optimiser, selection rule. Of a portfolio each recipe is tried with the first seeds, three at
+            most, and the one of the best validation figure is trained; the record says what was tried.
         seeds: at least one, all different.
         splits: one for each seed, in place of the masks of ``data``.
         device: "auto", "cpu", "cuda" or "cuda:1".
@@ -153,10 +155,10 @@ def train(
     """
     if not isinstance(data, BaseData | GraphSet | Partitions):
         raise TypeError(f"`data` must be a Data, a GraphSet or Partitions, got {type(data).__name__}.")
-    if not isinstance(recipe, Recipe):
+    if not isinstance(recipe, Recipe | Portfolio):
         raise TypeError(f"`recipe` must be a Recipe, such as `graphkit.training.recipe('gcn')`, got {recipe!r}.")
     seeds = require_seeds(seeds)
-    require_run(run_dir, resume, every=checkpoint_every)
+    require_run_folder(run_dir, resume, every=checkpoint_every)
     require_splits(splits, len(seeds))
     require_reporter(reporter)
     at_least("workers", workers, 0)
@@ -170,11 +172,22 @@ def train(
             raise ValueError(
                 "`splits`, `workers`: a graph in parts has its split, and is drawn from in step; give none."
             )
-    recipe = recipe.resolve(data.feature_sum if isinstance(data, Partitions) else lambda: feature_sum(data))
     fabric = fabric_on(own_device(device), precision)
+    tried: tuple[Mapping[str, Any], ...] = ()
+    if isinstance(recipe, Portfolio):
+        if isinstance(data, Partitions) or splits is not None or World.from_env().count > 1:
+            raise ValueError(
+                "`recipe`: one process chooses from a portfolio, by the validation items of one split of a whole "
+                "graph; name one recipe."
+            )
+        recipe, tried, run_dir = _choose(
+            recipe, data, seeds, fabric, workers, run_dir, resume, checkpoint_every, reporter
+        )
+        resume = resume and run_dir is not None and (Path(run_dir) / CHECKPOINT).exists()
+    recipe = _resolve(recipe, data)
     together = _require_shared(recipe, World.from_env().count, len(seeds))
     with init_world(fabric.device, patience=None if together else IN_TURNS) as world:
-        dtype = torch.float64 if precision == "64-true" else torch.float32
+        dtype = _dtype(fabric)
         sharing = world if together else ALONE
         tasks, facts, protocol = _prepare_tasks(data, recipe, splits, fabric.device, dtype, workers, sharing)
         tasks = tasks if splits is not None else tasks * len(seeds)
@@ -208,10 +221,54 @@ def train(
             epochs=tuple({"selected": result.selected, "run": len(result.history)} for result in results),
             seconds=sum(result.seconds for result in results),
             environment=environment(str(fabric.device), precision, world.count),
+            tried=tried,
         )
         found.keep(record)
         models = tuple(experiment.models[seed] for seed in seeds)
         return Outcome(record, results, models, found.folder, found.faults, found.put_aside)
+
+
+def _choose(
+    portfolio: Portfolio,
+    data: Data | GraphSet,
+    seeds: Sequence[int],
+    fabric: Fabric,
+    workers: int,
+    run_dir: Path | str | RunFolder | None,
+    resume: bool,
+    every: float,
+    reporter: Reporter | None,
+) -> tuple[Recipe, tuple[Mapping[str, Any], ...], Path | None]:
+    """Return the recipe of the best validation figure, what each of them came to, and the folder of the run.
+
+    What is done lies in a folder below it.
+    """
+    recipes = [_resolve(each, data) for each in portfolio.fitting(data).recipes]
+
+    def prepare_all(recipe: Recipe) -> tuple[AbstractTask, Protocol]:
+        tasks, _, protocol = _prepare_tasks(data, recipe, None, fabric.device, _dtype(fabric), workers, ALONE)
+        return tasks[0][0], protocol  # and let go of the test items
+
+    task, protocol = prepare_all(recipes[0])
+    several = tuple(seeds)[:MOST_SEEDS]
+    tried = {"recipes": [each.as_dict() for each in recipes], "seeds": list(several)}
+    identity = {**tried, "protocol": protocol.fingerprint, "precision": fabric.strategy.precision.precision}
+    experiment = ChoiceExperiment(recipes, several, lambda recipe: prepare_all(recipe)[0], fabric, identity)
+    folder = None if run_dir is None else folder_of(run_dir, {**identity, "all seeds": list(seeds)})
+    store = None if folder is None else RunStore(folder / "choice", identity, every=every)
+    found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, resume=resume)
+    best, figures = best_candidate(found.results, task.objective.sign)
+    return recipes[best], tuple({"model": each.name, **of} for each, of in zip(recipes, figures, strict=True)), folder
+
+
+def _resolve(recipe: Recipe, data: Data | GraphSet | Partitions) -> Recipe:
+    """Return a recipe with what is left to the data decided."""
+    return recipe.resolve(data.feature_sum if isinstance(data, Partitions) else lambda: feature_sum(data))
+
+
+def _dtype(fabric: Fabric) -> torch.dtype:
+    """Return the type of features."""
+    return torch.float64 if fabric.strategy.precision.precision == "64-true" else torch.float32
 
 
 def _require_shared(recipe: Recipe, count: int, seeds: int) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graphkit.training.engine.options import require_run
 from graphkit.training.engine.records import fingerprint
 
 DIGITS = 8
@@ -37,3 +38,8 @@ class RunFolder:
 def folder_of(run_dir: Path | str | RunFolder, settings: Mapping[str, Any]) -> Path:
     """Return the folder that was given, or the one of these settings."""
     return run_dir.of(settings) if isinstance(run_dir, RunFolder) else Path(run_dir)
+
+
+def require_run_folder(run_dir: object, resume: Any, *, every: Any = 30.0) -> None:
+    """Refuse what says nothing of where a run is kept; see :func:`graphkit.training.engine.options.require_run`."""
+    require_run(run_dir.parent if isinstance(run_dir, RunFolder) else run_dir, resume, every=every)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from graphkit.training.engine.files import Damaged, damage_message
+from graphkit.training.engine.store import Damaged, damage_message
 
 ABOUT = "about"
 """The one entry of a file's metadata: of several the order would be drawn, and two writes would differ."""

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from torch_geometric.data.data import BaseData
 
-import graphkit.training.zoo.registry  # noqa: F401  # the kinds that a file may name
+import graphkit.training.zoo.recipes  # noqa: F401  # the kinds that a file may name
 from graphkit._checks import instance
 from graphkit._torch_internals import chosen_graphs
 from graphkit.data import GraphSet, validate
 from graphkit.nn.inference import layerwise
 from graphkit.training.classification.graph_task import GraphTask
-from graphkit.training.classification.objectives import AbstractSupervisedObjective
 from graphkit.training.classification.tasks import (
     MASKS,
+    AbstractSupervisedObjective,
     AbstractTask,
     LabelledItems,
     NodeTask,
@@ -28,8 +28,8 @@ from graphkit.training.classification.tasks import (
     model_inputs,
     require_signals,
 )
-from graphkit.training.engine.devices import fabric_on, in_precision, own_device
-from graphkit.training.engine.validity import require_finite
+from graphkit.training.engine.distributed import fabric_on, in_precision, own_device
+from graphkit.training.engine.trainer import require_finite
 from graphkit.training.trained.data_facts import DataNames, aligned_columns, item_ids, structure_sha256
 from graphkit.training.trained.model_file import ModelFile, kinds_of, options_from_plain, options_to_plain
 from graphkit.training.trained.predictions import Predictions

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import instance
-from graphkit.training.classification.objectives import Output
-from graphkit.training.engine.files import write_atomically
+from graphkit.training.classification.tasks import Output
+from graphkit.training.engine.store import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,10 +15,9 @@ from graphkit._torch_internals import chosen_graphs, joined_graphs
 from graphkit.data import GraphSet
 from graphkit.training.classification.graph_task import graph_facts
 from graphkit.training.classification.tasks import MASKS
-from graphkit.training.engine.arguments import require_splits
-from graphkit.training.engine.files import lock_folder, write_atomically
+from graphkit.training.engine.options import require_splits
 from graphkit.training.engine.records import Metric, Record, dataset_facts, metric
-from graphkit.training.engine.store import weights_name
+from graphkit.training.engine.store import lock_folder, weights_name, write_atomically
 from graphkit.training.trained.classifier import TrainedModel, split_masks
 from graphkit.training.trained.data_facts import DataNames, aligned_labels
 from graphkit.training.trained.model_file import ModelFile

@@ -12,7 +12,7 @@ from graphkit.data import GraphSet
 from graphkit.training import train
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.runs import load_run
-from graphkit.training.zoo.registry import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
+from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 from tests.training.studies import communities, rings_and_stars, signals
 
 SETS = {"nodes": communities, "signals": signals, "graphs": rings_and_stars}
