@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from graphkit.training.engine.options import require_run
-from graphkit.training.engine.records import fingerprint
 
 DIGITS = 8
 """Hexadecimal digits of a fingerprint that stand in a folder's name."""
@@ -32,6 +31,8 @@ class RunFolder:
 
     def of(self, settings: Mapping[str, Any]) -> Path:
         """Return the folder of these settings, plain values as JSON has them."""
+        from graphkit.training.engine.records import fingerprint  # loads torch, which a command does late
+
         return self.parent / f"{self.name}-{fingerprint(settings)[:DIGITS]}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from graphkit.training.embedding.embedding_results import EmbeddingRecord
 from graphkit.training.engine.records import Record
 from graphkit.training.fewshot.fewshot_results import FewShotRecord
+from graphkit.training.trained.record_fields import read_fields
 
 
 def read_record(path: Path | str) -> Record | EmbeddingRecord | FewShotRecord:
@@ -35,23 +35,6 @@ def read_record(path: Path | str) -> Record | EmbeddingRecord | FewShotRecord:
         raise ValueError(
             f"{str(path)!r} is no record of this version of graphkit: `{place}`: {first['msg'].lower()}."
         ) from None
-
-
-def read_fields(path: Path) -> dict[str, Any]:
-    """Return the plain fields of a record's file.
-
-    Raises:
-        ValueError: if there is no such file, or it holds no record.
-    """
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
-    except ValueError:
-        raise ValueError(f"{str(path)!r} is no record: it is no JSON, or damaged.") from None
-    if not isinstance(fields, dict) or not {"command", "metric", "protocol"} <= fields.keys():
-        raise ValueError(f"{str(path)!r} is no record of one study: `--json` and a run's folder hold such files.")
-    return fields
 
 
 def _record(fields: Mapping[str, Any], path: Path) -> Record:

@@ -123,6 +123,13 @@ def calibration_bins(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.stack([counts, *(each / np.maximum(counts, 1) for each in sums)], axis=1)
 
 
+def merged_bins(several: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the bins of several reports as those of all their items, ``[bins, 3]``."""
+    counts = np.sum([bins[:, 0] for bins in several], axis=0)
+    sums = np.sum([bins[:, :1] * bins[:, 1:] for bins in several], axis=0)
+    return np.concatenate([counts[:, None], sums / np.maximum(counts, 1)[:, None]], axis=1)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ColumnReport:
     """What is measured of several tasks of two classes, or of numbers, column by column.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 from graphkit._checks import instance, member
@@ -56,6 +57,21 @@ class RunReport:
     def metric(self) -> Metric:
         """The recorded figure, over the seeds."""
         return metric(self.name, self.figures, unit=self.unit)
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """Numbers of items of all seeds, ``[true, predicted]``."""
+        return np.sum([report.confusion for report in self.reports if isinstance(report, ClassReport)], axis=0)
+
+    def by_class(self) -> dict[str, np.ndarray]:
+        """Return the figures of each class, means over the seeds that have them, NaN where none has."""
+        names = {"precision": "precision", "recall": "recall", "F1": "f1", "ROC-AUC": "roc_auc"}
+        tables = {said: np.array([getattr(report, name) for report in self.reports]) for said, name in names.items()}
+        counts = {said: (~np.isnan(table)).sum(axis=0) for said, table in tables.items()}
+        return {
+            said: np.where(counts[said], np.nansum(table, axis=0) / np.maximum(counts[said], 1), np.nan)
+            for said, table in tables.items()
+        }
 
     @property
     def scalars(self) -> dict[str, tuple[float, ...]]:
