@@ -21,6 +21,7 @@ from graphkit.cli.fewshot import fewshot
 from graphkit.cli.output import Stages, debuggable, say, sweep_at_exit
 from graphkit.cli.spectrum import spectrum
 from graphkit.cli.train import train
+from graphkit.cli.trained import compare, evaluate, predict
 from graphkit.cli.tune import tune
 from graphkit.training.engine.interrupts import Orphan, end_with_launcher
 
@@ -34,7 +35,7 @@ def commands() -> None:
     """Graph learning on PyTorch Geometric: correct first, fast second, every number with its protocol."""
 
 
-for _command in (train, tune, embed, search, fewshot, spectrum, data, bench):
+for _command in (train, tune, predict, evaluate, compare, embed, search, fewshot, spectrum, data, bench):
     commands.add_command(_command)
 
 
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         end_with_launcher()  # before anything slow is loaded: until then nobody tells us of its end
         with Stages():
-            return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False) or 0)
+            return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False, obj=arguments) or 0)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise

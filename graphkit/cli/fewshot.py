@@ -133,6 +133,7 @@ def fewshot(
     preload("graphkit.training.fewshot.named_methods")
     from graphkit.cli.fewshot import picture_of, record_of, show, together
     from graphkit.data import card
+    from graphkit.training.engine.run_folder import RunFolder
     from graphkit.training.fewshot.encoders import Encoders
     from graphkit.training.fewshot.named_methods import METHODS, with_baselines
 
@@ -162,7 +163,7 @@ def fewshot(
     if options.precision != "32-true":
         raise click.UsageError("`--precision`: few-shot learners compute in '32-true'.")
     _require_used(methods, inner_steps, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
-    run, seed = options.run_dir or Path("runs") / f"{dataset}-fewshot-{learner}", options.seed
+    run, seed = options.run_dir or RunFolder(f"{dataset}-fewshot-{learner}"), options.seed
     options.require_places(run)
 
     preload(
@@ -198,12 +199,15 @@ def fewshot(
             return study_of_graphs(data, splits, protocol, **sight)
         return study_of_classes(data, splits, protocol, inductive=inductive, **sight)
 
-    outcomes, sizes = {}, {}
+    outcomes: dict[int, FewShotOutcome] = {}
+    sizes = {}
     with rename_arguments(OPTIONS), init_world(there) as world, options.reporter() as reporter:
         for number in shots:
             protocol = FewShotProtocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
             study = study_of(protocol)
-            folder = run if len(shots) == 1 else run / f"shots-{number}"
+            # In a folder of its own name the first number of shots stands, and the others below it.
+            below: Any = outcomes[shots[0]].run_dir if number != shots[0] and isinstance(run, RunFolder) else run
+            folder: Any = below if isinstance(below, RunFolder) or len(shots) == 1 else below / f"shots-{number}"
             outcomes[number] = solved(
                 study,
                 protocol,
@@ -235,7 +239,7 @@ def fewshot(
         record=record_of(outcomes),
         show=show_all,
         draw=lambda: picture_of(outcomes, inner_steps or ()),
-        left=f"Record and state: {run}",
+        left=f"Record and state: {outcomes[shots[0]].run_dir if isinstance(run, RunFolder) else run}",
     )
 
 

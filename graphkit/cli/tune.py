@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,6 +59,7 @@ def tune(
     for `graphkit train --config`; Ctrl-C leaves what --resume goes on from.
     """
     from graphkit._checks import extra
+    from graphkit.training.engine.run_folder import RunFolder
     from graphkit.training.zoo.portfolio import AUTO
     from graphkit.training.zoo.recipes import recipe
     from graphkit.training.zoo.space import read_space, space_of
@@ -77,7 +77,7 @@ def tune(
     with rename_arguments({"space": "--space"}):
         values = read_space(space)
         space_of(begun, values, fixed=overrides)
-    run = options.run_dir or Path("runs") / f"{asked.name}-{name}-tune"
+    run = options.run_dir or RunFolder(f"{asked.name}-{name}-tune")
     options.require_places(run)
     require_split(asked.source, split)
 
@@ -115,7 +115,7 @@ def tune(
         record=outcome.record,
         show=lambda: _show(outcome.record),
         draw=lambda: draw_curves(outcome, f"{name}, tuned,"),
-        left=f"Record, weights, `config.toml` and the journal of all trials: {run}",
+        left=f"Record, weights, `config.toml` and the journal of all trials: {outcome.run_dir}",
     )
 
 

@@ -17,9 +17,10 @@ from graphkit.training.classification.run_training import Outcome, dtype_of, pre
 from graphkit.training.engine.distributed import ALONE, JobError, World, fabric_on, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
 from graphkit.training.engine.interrupts import TrainingError
-from graphkit.training.engine.options import require_reporter, require_run, require_seed, require_seeds
+from graphkit.training.engine.options import require_reporter, require_seed, require_seeds
 from graphkit.training.engine.records import Unit
 from graphkit.training.engine.reporters import SILENCE, Reporter
+from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
 from graphkit.training.engine.store import CHECKPOINT, JOURNAL, RunStore, write_atomically
 from graphkit.training.engine.trainer import AbstractTrainer
 from graphkit.training.zoo.recipes import Recipe
@@ -59,7 +60,7 @@ def tune(
     seeds: Sequence[int] = (0,),
     device: str = "auto",
     precision: str = "32-true",
-    run_dir: Path | str | None = None,
+    run_dir: Path | str | RunFolder | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     reporter: Reporter | None = None,
@@ -104,7 +105,7 @@ def tune(
     at_least("trials", trials, 1)
     require_seed("seed", seed)
     require_seeds(seeds)
-    require_run(run_dir, resume, every=checkpoint_every)
+    require_run_folder(run_dir, resume, every=checkpoint_every)
     require_reporter(reporter)
     instance("command", command, str, "text")
     if World.from_env().count > 1:
@@ -121,8 +122,11 @@ def tune(
     written = {field: str(values) for field, values in searched.items()}
     identity = {**recipe.as_dict(), "space": written, "trials": trials, "seed": seed, "precision": precision}
     identity["protocol"] = protocol.fingerprint
-    sign, folder = task.objective.sign, None if run_dir is None else Path(run_dir) / SEARCH
-    path = None if folder is None else folder / JOURNAL
+    sign, path, store = task.objective.sign, None, None
+    if run_dir is not None:
+        run_dir = folder_of(run_dir, {**identity, "seeds": list(seeds)})
+        store = RunStore(run_dir / SEARCH, identity, every=checkpoint_every)
+        path = run_dir / SEARCH / JOURNAL
     search = TuningExperiment(
         recipe,
         searched,
@@ -134,7 +138,6 @@ def tune(
         seed=seed,
         name=task.objective.name,
     )
-    store = None if folder is None else RunStore(folder, identity, every=checkpoint_every)
     results = run_experiment(search, store=store, reporter=reporter or SILENCE, resume=resume).results
     best = best_trial(results, sign)
     chosen = recipe.merge_fields(results[best].fields)
@@ -145,7 +148,7 @@ def tune(
         device=device,
         precision=precision,
         run_dir=run_dir,
-        resume=resume and run_dir is not None and (Path(run_dir) / CHECKPOINT).exists(),
+        resume=resume and run_dir is not None and (run_dir / CHECKPOINT).exists(),
         checkpoint_every=checkpoint_every,
         reporter=reporter,
         command=command,
@@ -164,8 +167,8 @@ def tune(
     }
     outcome = replace(outcome, record=replace(outcome.record, tuning=tuning))
     if run_dir is not None:
-        outcome.record.write(Path(run_dir) / "record.json")
-        write_atomically(Path(run_dir) / CONFIG, config_content(chosen).encode())
+        outcome.record.write(run_dir / "record.json")
+        write_atomically(run_dir / CONFIG, config_content(chosen).encode())
     return outcome
 
 
