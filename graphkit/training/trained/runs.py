@@ -199,6 +199,14 @@ class Run:
         facts = graph_facts(data) if isinstance(data, GraphSet) else dataset_facts(data)
         return facts.sha256 == self.record.dataset.sha256
 
+    def model_of(self, seed: int) -> TrainedModel:
+        """Return the model of a seed.
+
+        Raises:
+            ValueError: for a seed that was not trained.
+        """
+        return self._of_seed(seed)[0]
+
     def _of_seed(self, seed: int | None) -> list[TrainedModel]:
         """Return the models that are asked."""
         if seed is None:

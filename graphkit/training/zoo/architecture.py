@@ -70,6 +70,8 @@ class AbstractArchitecture(AbstractOptions, ABC):
     items: ClassVar[Items] = "nodes"
     sampled: ClassVar[bool] = False
     """Whether it learns from neighbourhoods that are drawn, and needs no graph whole."""
+    made_outside: ClassVar[str] = ""
+    """What its model takes that is made of each graph outside of the model, and cannot be exported with it."""
 
     hidden: Positive = 16
     dropout: Rate = 0.5
