@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit.cli.output import Bar, Lines, Writable, drawing, preload, report_errors, say, write_record
-from graphkit.cli.recorded import command_words, repeat_option, told_beside
+from graphkit.cli.recorded import command_words, repeat_option, told_beside, with_recorded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -202,6 +202,7 @@ def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Calla
         @functools.wraps(command)
         def collect(**given: Any) -> int:
             given |= click.get_current_context().meta.get(RENAMED, {})
+            given["settings"] = with_recorded(given["settings"])
             options = StudyOptions(**{name: given.pop(name) for name in StudyOptions.__dataclass_fields__})
             return command(options=options, **given)
 
