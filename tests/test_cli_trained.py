@@ -64,7 +64,7 @@ def test_the_same_settings_find_a_run_again_and_others_never_touch_it(call):
 
 
 def test_a_study_again_as_its_record_says(call):
-    folder = trained(call, "--model", "gat", "--set", "heads=2", "--split", "random-per-class:1,4", "--json", "r.json")
+    folder = trained(call, "--model", "gat", "--set", "heads=2", "--split", "random-per-class:1,2", "--json", "r.json")
     code, _, err = call("train", "--as", "r.json", "--run-dir", "again", "--json", "s.json")
     assert code == 0, err
     assert "As recorded, to the last digit" in err
@@ -86,7 +86,7 @@ def test_a_study_again_as_its_record_says(call):
 
 def test_runs_are_compared_by_seed_where_they_share_splits(call):
     folders = [trained(call, "--model", model) for model in ("gcn", "mlp")]
-    folders.append(trained(call, "--model", "mlp", "--split", "random-per-class:1,4"))
+    folders.append(trained(call, "--model", "mlp", "--split", "random-per-class:1,2"))
     code, out, err = call("compare", *folders, "--json", "c.json", "--picture", "c.png")
     assert code == 0, err
     found = json.loads(Path("c.json").read_text())
