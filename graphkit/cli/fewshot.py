@@ -60,7 +60,7 @@ OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways
     show_default=True,
     help="What stands beside one learner: untrained, those that are not trained on the other classes.",
 )
-@click.option("--list-learners", is_flag=True, help="Name learners and rivals, and what each is.")
+@click.option("--list-learners", is_flag=True, help="Name learners and baselines, and what each is.")
 @click.option("--ways", type=click.IntRange(2), default=2, show_default=True, help="Classes of a task.")
 @click.option(
     "--shots", type=NUMBERS, default="3", show_default=True, help="Labelled items of each class; several as 1,3,5."
@@ -179,6 +179,7 @@ def fewshot(
     from graphkit.training.engine.distributed import World, init_world
     from graphkit.training.fewshot import fewshot as solved
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
+    from graphkit.training.fewshot.run_fewshot import patience
 
     options.use_threads(card(dataset).edges or 0)
     there = fabric_on(own_device(options.device), options.precision).device
@@ -200,8 +201,8 @@ def fewshot(
             return study_of_graphs(data, splits, protocol, **sight)
         return study_of_classes(data, splits, protocol, inductive=inductive, **sight)
 
-    outcomes, sizes = {}, {}
-    with rename_arguments(OPTIONS), init_world(there) as world, options.reporter() as reporter:
+    outcomes, sizes, job = {}, {}, init_world(there, patience=patience(methods))
+    with rename_arguments(OPTIONS), job as world, options.reporter() as reporter:
         for number in shots:
             protocol = FewShotProtocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
             study = study_of(protocol)

@@ -91,6 +91,9 @@ def evaluate_learner(
 CHOSEN, CHOICES = "chosen", ("features-2", "features-4", "centred-4", "weighted-4")
 """The name of rows that validation tasks choose, and what they choose from."""
 
+ENCODER = "encoder"
+"""The name of rows that are embeddings of encoders trained without labels."""
+
 
 def _require_rows(rows: str) -> str:
     """Return the name of a kind of rows, or refuse it."""
