@@ -135,6 +135,7 @@ def fewshot(
     from graphkit.cli.fewshot import picture_of, record_of, show, together
     from graphkit.data import card
     from graphkit.training.fewshot.encoders import Encoders
+    from graphkit.training.fewshot.method import require_inner_steps
     from graphkit.training.fewshot.named_methods import METHODS, with_baselines
 
     if list_learners:
@@ -162,7 +163,9 @@ def fewshot(
         raise click.UsageError("`--seeds`: one seed draws tasks, class splits and weights; name another with `--seed`.")
     if options.precision != "32-true":
         raise click.UsageError("`--precision`: few-shot learners compute in '32-true'.")
-    _require_used(methods, inner_steps, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
+    with rename_arguments({"steps": "--inner-steps"}):
+        require_inner_steps(methods, inner_steps or ())
+    _require_used(methods, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
     run, seed = options.run_dir or Path("runs") / f"{dataset}-fewshot-{learner}", options.seed
     options.require_places(run)
 
@@ -242,15 +245,9 @@ def fewshot(
     )
 
 
-def _require_used(methods: Mapping[str, Any], inner_steps: tuple[int, ...] | None, encoders: bool) -> None:
-    """Refuse options that no method looks at."""
+def _require_used(methods: Mapping[str, Any], encoders: bool) -> None:
+    """Refuse settings of encoders that no method stands on."""
     which = next(iter(methods)) if len(methods) == 1 else "any of these"
-    known = [method for method in methods.values() if hasattr(method, "inner_steps")]
-    if inner_steps and not known:
-        raise click.UsageError(f"`--inner-steps` is of learners that take gradient steps on a support, not of {which}.")
-    most = max((method.inner_steps for method in known), default=0)
-    if inner_steps and all(getattr(method, "learner", "") == "meta-sgd" for method in known) and inner_steps[-1] > most:
-        raise click.UsageError(f"`--inner-steps` must be at most {most} for meta-sgd, which learns a rate for each.")
     if encoders and not any(method.rows == "encoder" for method in methods.values()):
         raise click.UsageError(f"`--encoder` and its settings are of learners on embeddings, not of {which}.")
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, embeddings, flag, instance, not_negative, positive
-from graphkit.meta.evaluation import Evaluation
+from graphkit._checks import at_least, embeddings, instance, not_negative, positive
+from graphkit.meta.evaluation import Evaluation, require_calibration
 from graphkit.meta.items import Rows, labelled_sources
 from graphkit.meta.learners.prototypical import balanced_logits
 from graphkit.meta.meta_training import SINGLE_PROCESS, WorldLike
@@ -51,12 +51,11 @@ def logistic_regression(
     from threadpoolctl import threadpool_limits
 
     require_task_set("tasks", tasks, "a TaskSet")
-    flag("balanced", balanced)
     items = tasks.items
     if not isinstance(items, Rows):
         raise TypeError(f"`tasks` must be of rows, got {type(items).__name__}; propagate the features first.")
     x = unit_rows(embeddings("tasks.items.x", items.x.detach()).cpu().double()).numpy()
-    at_least("calibrate", calibrate, 0)
+    require_calibration(calibrate, balanced)
     found = []
     regression = partial(LogisticRegression, C=positive("strength", strength), max_iter=1000, warm_start=True)
     with threadpool_limits(1):  # fits of a few rows: waking threads for each product takes longer than the product

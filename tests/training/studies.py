@@ -15,7 +15,7 @@ from graphkit.meta import ClassSplit, FewShotProtocol
 from graphkit.training import nested_cross_validation, recipe, train
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.fewshot import fewshot, study_of_classes
-from graphkit.training.fewshot.baseline_methods import Classifier, Prototypes, Ridge
+from graphkit.training.fewshot.baseline_methods import Classifier, Prototypes
 from graphkit.training.fewshot.encoders import Encoders
 from graphkit.training.fewshot.meta_learners import MetaLearnt
 
@@ -24,8 +24,8 @@ METHODS = {
     "prototypes": Prototypes(),
     "maml": MetaLearnt(learner="maml", steps=EPOCHS, batch=2, inner_steps=1, rows="features-1", scale=3.0),
 }
-ON_ENCODERS = {"encoder-prototypes": Prototypes(rows="encoder"), "encoder-ridge": Ridge(rows="encoder")}
-SMALL_ENCODERS = Encoders(fields={"epochs": EPOCHS, "dim": 4, "hidden": 8})
+ON_ENCODERS = {"encoder-prototypes": Prototypes(rows="encoder")}
+SMALL_ENCODERS = Encoders(fields={"epochs": 2, "dim": 4, "hidden": 8})
 TASKS = FewShotProtocol(n_way=2, k_shot=2, n_query=4, n_tasks=4)
 
 

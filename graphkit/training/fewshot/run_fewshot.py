@@ -28,7 +28,7 @@ from graphkit.training.engine.trainer import AbstractTrainer
 from graphkit.training.engine.unit import Unit
 from graphkit.training.fewshot.encoder_training import EncoderTraining
 from graphkit.training.fewshot.fewshot_results import EncoderResult, FewShotRecord, MethodResult, ProblemResult
-from graphkit.training.fewshot.method import CHOICES, CHOSEN, ENCODER, AbstractMethod, EvalOptions
+from graphkit.training.fewshot.method import CHOICES, CHOSEN, ENCODER, AbstractMethod, EvalOptions, require_inner_steps
 from graphkit.training.fewshot.named_methods import METHODS
 from graphkit.training.fewshot.pretraining_trainer import PretrainingTrainer
 from graphkit.training.fewshot.problems import Problem
@@ -125,6 +125,7 @@ def fewshot(
             raise ValueError(
                 f"`protocol` must be the one that the study was drawn with, {problem.test.protocol}, got {protocol}."
             )
+    require_inner_steps({name: methods[name] for name in names}, steps)
     config = {name: {"kind": type(methods[name]).__name__, **methods[name].as_dict()} for name in names}
     held = {
         **dataclasses.asdict(protocol),

@@ -198,18 +198,18 @@ def study_of_classes(
         return {}
 
     @lru_cache(maxsize=1)
-    def seen(without: Classes) -> Seen:
+    def visible(without: Classes) -> Seen:
         return seen_graphs([_drop_classes(there, without)[0]])
 
     def table(known: dict[Any, Tensor], kind: str, without: Classes, trained: Sequence[nn.Module]) -> Tensor:
         if (kind, without) not in known:
             left, kept = _drop_classes(there, without)
             found = encoder_rows([left], trained)[0] if kind == "encoder" else rows_of(left, kind)
-            seen.cache_clear()  # nothing is trained on it any more
+            visible.cache_clear()  # nothing is trained on it any more
             known[kind, without] = found.new_zeros(data.num_nodes, found.size(1)).index_copy(0, kept, found)
         return known[kind, without]
 
-    def hidden(problem: Problem) -> tuple[Classes, Classes]:
+    def unseen_classes(problem: Problem) -> tuple[Classes, Classes]:
         """Return the classes that training does not see, and those that selection does not."""
         split = by_name[problem.name]
         if not inductive:
@@ -218,13 +218,13 @@ def study_of_classes(
 
     def features(problem: Problem, kind: str, scale: float, trained: Sequence[nn.Module] = ()) -> FeatureViews:
         known = known_of(problem.name if inductive else "all")
-        stages = (*hidden(problem), ())
+        stages = (*unseen_classes(problem), ())
         train, validation, test = (Rows(_scale(table(known, kind, each, trained), scale), there.y) for each in stages)
         return FeatureViews((train,), validation, test)
 
     def trainings(problem: Problem) -> tuple[EncoderTraining, ...]:
-        visible = partial(seen, hidden(problem)[0])
-        return encoder_trainings(encoders, seed, data.num_features, visible, problem.name if inductive else "")
+        sight = partial(visible, unseen_classes(problem)[0])
+        return encoder_trainings(encoders, seed, data.num_features, sight, problem.name if inductive else "")
 
     setting = {
         "setting": "inductive" if inductive else "transductive",
@@ -283,7 +283,7 @@ def study_across_graphs(
     known: dict[Any, dict[str, Tensor]] = {}
 
     @lru_cache(maxsize=1)
-    def seen(without: str | None) -> Seen:
+    def visible(without: str | None) -> Seen:
         return seen_graphs([data for other, data in there.items() if other != without])
 
     def tables(kind: str, held_out: str, trained: Sequence[nn.Module]) -> dict[str, Tensor]:
@@ -291,14 +291,14 @@ def study_across_graphs(
         if key not in known:
             every = list(there.values())
             found = encoder_rows(every, trained) if kind == "encoder" else [rows_of(data, kind) for data in every]
-            seen.cache_clear()  # nothing is trained on it any more
+            visible.cache_clear()  # nothing is trained on it any more
             known[key] = dict(zip(graphs, found, strict=True))
         return known[key]
 
     def trainings(problem: Problem) -> tuple[EncoderTraining, ...]:
         held_out = tested[problem.name]
-        visible, only = partial(seen, held_out if inductive else None), f"graph {held_out}" if inductive else ""
-        return encoder_trainings(encoders, seed, there[held_out].num_features, visible, only)
+        sight, only = partial(visible, held_out if inductive else None), f"graph {held_out}" if inductive else ""
+        return encoder_trainings(encoders, seed, there[held_out].num_features, sight, only)
 
     def features(problem: Problem, kind: str, scale: float, trained: Sequence[nn.Module] = ()) -> FeatureViews:
         held_out = tested[problem.name]
@@ -401,13 +401,13 @@ def study_of_graphs(
     known: dict[str, Tensor] = {}
 
     @lru_cache(maxsize=1)
-    def seen() -> Seen:
+    def visible() -> Seen:
         return seen_graphs([nodes])
 
     def table(kind: str, trained: Sequence[nn.Module]) -> Tensor:
         if kind not in known:
             found = encoder_rows([nodes], trained)[0] if kind == "encoder" else rows_of(nodes, kind)
-            seen.cache_clear()  # nothing is trained on it any more
+            visible.cache_clear()  # nothing is trained on it any more
             sums = found.new_zeros(len(graphs), found.size(1)).index_add(0, graph_of, found)
             known[kind] = F.normalize(sums, dim=-1)  # the length of a mean is its sum's
         return known[kind]
@@ -417,7 +417,7 @@ def study_of_graphs(
         return FeatureViews((rows,), rows, rows)
 
     def trainings(problem: Problem) -> tuple[EncoderTraining, ...]:
-        return encoder_trainings(encoders, seed, nodes.num_features, seen)
+        return encoder_trainings(encoders, seed, nodes.num_features, visible)
 
     setting = {
         "setting": "transductive",
