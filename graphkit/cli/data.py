@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graphkit.cli.dataset_argument import DatasetArgument, class_sizes, require_split
-from graphkit.cli.options import SPLIT, rename_arguments
-from graphkit.cli.output import debuggable, echo, say, table
-from graphkit.cli.process import preload
+from graphkit.cli.options import SPLIT, DatasetArgument, class_sizes, rename_arguments, require_split
+from graphkit.cli.output import debuggable, echo, preload, say, table
 
 if TYPE_CHECKING:
     from graphkit.data import StoredGraph

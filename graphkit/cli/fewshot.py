@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit.cli.options import StudyOptions, rename_arguments, renamed_option, report, settings_of, study_options
-from graphkit.cli.output import debuggable, describe, echo, fields, plural, table
-from graphkit.cli.process import begin, preload
+from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,8 +177,7 @@ def fewshot(
     )
     import graphkit.data
     from graphkit.meta import FewShotProtocol
-    from graphkit.training.engine.devices import fabric_on, own_device
-    from graphkit.training.engine.distributed import World, init_world
+    from graphkit.training.engine.distributed import World, fabric_on, init_world, own_device
     from graphkit.training.fewshot import fewshot as solved
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
     from graphkit.training.fewshot.run_fewshot import patience

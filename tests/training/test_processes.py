@@ -18,7 +18,7 @@ import torch.distributed as dist
 from graphkit.data import Partitions, load, partition
 from graphkit.training import TrainingError, recipe, train
 from graphkit.training.engine.distributed import World, _claim
-from graphkit.training.engine.files import lock_folder, read_tensors
+from graphkit.training.engine.store import lock_folder, read_tensors
 from tests.jobs import Ending, job, same
 from tests.training.studies import STUDIES
 
@@ -167,6 +167,25 @@ def test_a_study_in_several_processes_is_that_of_one(name, tmp_path):
     assert of_one == of_two
     again = values(study(tmp_path / "run", resume=True))  # by one process, with nothing left to do
     assert again == found[0]
+
+
+def test_processes_take_encoders_in_turns(tmp_path):
+    """Of each problem one is trained by the first process and one by the second; what is trained is there for both."""
+    study = STUDIES["fewshot on encoders"]
+
+    def heard(resume=False):
+        units = []
+
+        class Hear(Ending):
+            def on_epoch(self, unit, epoch, best):
+                units.append(unit.key.split("-")[1])
+
+        study(tmp_path / "run", reporter=Hear(), resume=resume)
+        return units
+
+    assert job(2, tmp_path / "said", lambda _: heard()) == [["ccassg"] * 4, ["dgi"] * 4]
+    assert job(2, tmp_path / "again", lambda _: heard(resume=True)) == [[], []]
+    assert len(list((tmp_path / "run").glob("encoder-*.safetensors"))) == 4
 
 
 def test_what_is_wrong_in_all_processes_is_said_by_the_first(call, monkeypatch):

@@ -198,7 +198,7 @@ class Classifier(AbstractMethod):
         from torch import nn
 
         from graphkit.meta.baselines import SINGLE_PROCESS, ClassifierTraining
-        from graphkit.training.engine.devices import rng_seed
+        from graphkit.training.engine.distributed import rng_seed
 
         training = None
         with rng_seed(seed):

@@ -15,9 +15,9 @@ from torch_geometric.data import Batch, Data
 from graphkit.contrastive.self_supervision import SelfSupervisedTraining
 from graphkit.operators import sparse_features
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
-from graphkit.training.engine.devices import rng_seed
+from graphkit.training.engine.distributed import rng_seed
 from graphkit.training.engine.records import fingerprint
-from graphkit.training.engine.validity import require_finite
+from graphkit.training.engine.trainer import require_finite
 from graphkit.training.fewshot.encoders import Encoders
 from graphkit.training.fewshot.feature_views import HOPS, features_of, propagate, weighted_rows
 from graphkit.training.fewshot.pretraining_trainer import PretrainingTrainer

@@ -8,7 +8,7 @@ from typing import Any
 
 from graphkit._checks import at_least
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe, embedding_recipe
-from graphkit.training.engine.arguments import fields_of, sequence
+from graphkit.training.engine.options import fields_of, sequence
 
 USED = ("dim", "epochs", "lr", "l2")
 """Fields of a recipe, beside those of its model and objective, that decide something in what is trained here."""

@@ -12,15 +12,13 @@ import torch
 from graphkit.contrastive import pretrain as train_method
 from graphkit.meta import pretrain as train_classifier
 from graphkit.training import Silence, TrainingError
-from graphkit.training.engine.devices import rng_seed
-from graphkit.training.engine.distributed import ALONE
-from graphkit.training.engine.files import read_tensors
+from graphkit.training.engine.distributed import ALONE, rng_seed
 from graphkit.training.engine.interrupts import Interrupted
+from graphkit.training.engine.store import read_tensors
 from graphkit.training.fewshot import fewshot, study_of_classes
 from graphkit.training.fewshot.baseline_methods import Classifier, Prototypes
 from graphkit.training.fewshot.encoder_training import encoder_trainings, seen_graphs
 from graphkit.training.fewshot.encoders import Encoders
-from tests.jobs import job
 from tests.training.studies import TASKS, ClassSplit, communities
 
 EPOCHS = 4
@@ -142,21 +140,6 @@ def test_a_loss_that_is_not_finite_is_refused_as_in_every_training(name, label, 
     )
     with pytest.raises(TrainingError, match=re.escape(said)):
         run(name, tmp_path, of=study(("dgi",)))
-
-
-def test_processes_take_encoders_in_turns(tmp_path):
-    def work(rank):
-        heard = Epochs()
-        found = run("on encoders", tmp_path / "run", heard)
-        return [label for label, _ in heard.heard], list(found.record.metric.values)
-
-    whole = list(run("on encoders", None).record.metric.values)
-    said = job(2, tmp_path / "said", work)
-    labels = [[label] * EPOCHS for label in ("encoder bgrl with seed 0", "encoder dgi with seed 0")]
-    assert said == [(labels[0], whole), (labels[1], whole)]
-    heard = Epochs()
-    assert list(run("on encoders", tmp_path / "run", heard, resume=True).record.metric.values) == whole
-    assert heard.heard == []
 
 
 def test_what_no_method_looks_at_is_refused():
