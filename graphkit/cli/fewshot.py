@@ -59,7 +59,7 @@ OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways
     show_default=True,
     help="What stands beside one learner: untrained, those that are not trained on the other classes.",
 )
-@click.option("--list-learners", is_flag=True, help="Name learners and rivals, and what each is.")
+@click.option("--list-learners", is_flag=True, help="Name learners and baselines, and what each is.")
 @click.option("--ways", type=click.IntRange(2), default=2, show_default=True, help="Classes of a task.")
 @click.option(
     "--shots", type=NUMBERS, default="3", show_default=True, help="Labelled items of each class; several as 1,3,5."
@@ -134,6 +134,7 @@ def fewshot(
     from graphkit.cli.fewshot import picture_of, record_of, show, together
     from graphkit.data import card
     from graphkit.training.fewshot.encoders import Encoders
+    from graphkit.training.fewshot.method import require_inner_steps
     from graphkit.training.fewshot.named_methods import METHODS, with_baselines
 
     if list_learners:
@@ -161,7 +162,9 @@ def fewshot(
         raise click.UsageError("`--seeds`: one seed draws tasks, class splits and weights; name another with `--seed`.")
     if options.precision != "32-true":
         raise click.UsageError("`--precision`: few-shot learners compute in '32-true'.")
-    _require_used(methods, inner_steps, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
+    with rename_arguments({"steps": "--inner-steps"}):
+        require_inner_steps(methods, inner_steps or ())
+    _require_used(methods, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
     run, seed = options.run_dir or Path("runs") / f"{dataset}-fewshot-{learner}", options.seed
     options.require_places(run)
 
@@ -177,6 +180,7 @@ def fewshot(
     from graphkit.training.engine.distributed import World, fabric_on, init_world, own_device
     from graphkit.training.fewshot import fewshot as solved
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
+    from graphkit.training.fewshot.run_fewshot import patience
 
     options.use_threads(card(dataset).edges or 0)
     there = fabric_on(own_device(options.device), options.precision).device
@@ -198,8 +202,8 @@ def fewshot(
             return study_of_graphs(data, splits, protocol, **sight)
         return study_of_classes(data, splits, protocol, inductive=inductive, **sight)
 
-    outcomes, sizes = {}, {}
-    with rename_arguments(OPTIONS), init_world(there) as world, options.reporter() as reporter:
+    outcomes, sizes, job = {}, {}, init_world(there, patience=patience(methods))
+    with rename_arguments(OPTIONS), job as world, options.reporter() as reporter:
         for number in shots:
             protocol = FewShotProtocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
             study = study_of(protocol)
@@ -239,15 +243,9 @@ def fewshot(
     )
 
 
-def _require_used(methods: Mapping[str, Any], inner_steps: tuple[int, ...] | None, encoders: bool) -> None:
-    """Refuse options that no method looks at."""
+def _require_used(methods: Mapping[str, Any], encoders: bool) -> None:
+    """Refuse settings of encoders that no method stands on."""
     which = next(iter(methods)) if len(methods) == 1 else "any of these"
-    known = [method for method in methods.values() if hasattr(method, "inner_steps")]
-    if inner_steps and not known:
-        raise click.UsageError(f"`--inner-steps` is of learners that take gradient steps on a support, not of {which}.")
-    most = max((method.inner_steps for method in known), default=0)
-    if inner_steps and all(getattr(method, "learner", "") == "meta-sgd" for method in known) and inner_steps[-1] > most:
-        raise click.UsageError(f"`--inner-steps` must be at most {most} for meta-sgd, which learns a rate for each.")
     if encoders and not any(method.rows == "encoder" for method in methods.values()):
         raise click.UsageError(f"`--encoder` and its settings are of learners on embeddings, not of {which}.")
 
