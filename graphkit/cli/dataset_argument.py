@@ -1,99 +1,90 @@
-"""What a command is asked to work on: a data set by its name, or a graph that lies on the disk."""
+"""What a command is asked to work on: a data set by its name, or a graph or a set of graphs that lies on the disk."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 
-def require_one_graph(name: str) -> None:
-    """Refuse a family of graphs where one graph, or one set, is worked on.
-
-    Raises:
-        ValueError: naming the members, of which one may be asked for.
-    """
-    from graphkit.data import card
-
-    if members := card(name).members:
-        raise ValueError(f"{name!r} is a family of graphs; name one of them: {', '.join(members)}.")
-
-
-def require_split(source: str | Path, split: str | None) -> None:
-    """Refuse a split that cannot be drawn, as far as that is known before anything heavy is loaded.
-
-    Args:
-        source: what the split is of; the labels of a stored graph are looked at.
-        split: as it was typed.
-
-    Raises:
-        ValueError: for one that is not known, does not have its form, or needs larger classes.
-    """
-    if split is None:
-        return
-    from graphkit.data.splits import split_from_name
-
-    protocol = split_from_name(split)
-    if isinstance(source, Path) and (sizes := class_sizes(source)):
-        protocol.require(sizes)
-
-
-def class_sizes(folder: Path) -> dict[int, int]:
-    """Return how many nodes each class of a stored graph has; nothing where it has no labels that can be read."""
-    import numpy as np
-
-    try:
-        y = np.load(folder / "y.npy", mmap_mode="r", allow_pickle=False)
-        labels, counts = np.unique(y[y >= 0], return_counts=True)
-    except (OSError, ValueError):
-        return {}  # what opens the graph says why
-    return dict(zip(labels.tolist(), counts.tolist(), strict=True))
-
-
 class DatasetArgument:
-    """A data set that was named on the command line; the folder of a stored graph may stand in for a name.
+    """A data set that was named on the command line; the folder of a stored one may stand in for a name.
 
     Args:
         written: as it was typed.
+        family: whether several graphs that are loaded together will do.
+        links: whether a set of links will do.
 
     Raises:
-        ValueError: if it is neither a name nor a folder.
+        ValueError: if it is neither a name nor a folder, is a set of links, or a family where one graph is wanted.
+        DataError: for a folder without a stored graph.
 
     Attributes:
         source: what ``graphkit.data.load`` takes.
+        card: what is known of it.
         name: what its runs are called.
         items: what is classified, "nodes", "signals" or "graphs".
         per_cent: whether its figure is shown in per cent.
     """
 
-    def __init__(self, written: str) -> None:
+    def __init__(self, written: str, *, family: bool = False, links: bool = False) -> None:
         from graphkit.data import card
+        from graphkit.data.catalog.cards import dataset_source
 
-        self.source = self.parse_name(written)
-        self.name, self.items, self.per_cent = written, "nodes", True
-        if isinstance(self.source, Path):
-            self.name = self.source.absolute().name
-            return
-        known = card(written)
-        if known.kind == "link":
+        self.source = dataset_source(written)
+        self.card = known = card(self.source)
+        self.name = self.source.absolute().name if isinstance(self.source, Path) else self.source
+        if known.kind == "link" and not links:
             raise ValueError(
                 f"{written!r} is a set of links, for which there is no recipe; of `graphkit.data`, `load` gives it, "
                 "`edge_split` its official split, and `official_link_figure` its figure."
             )
+        if known.members and not family:
+            raise ValueError(f"{written!r} is a family of graphs; name one of them: {', '.join(known.members)}.")
         self.items = {"signal": "signals", "graph": "graphs"}.get(known.kind, "nodes")
         self.per_cent = known.metric != "rmse"
 
-    @staticmethod
-    def parse_name(written: str) -> str | Path:
-        """Return the folder that was typed, or else what should be a name."""
-        from graphkit.data import names
+    def require_labels(self) -> None:
+        """Refuse a stored graph without labels, before anything heavy is loaded.
 
-        folder = Path(written)
-        return folder if written not in names() and (os.sep in written or folder.is_dir()) else written
+        Raises:
+            DataError: naming it.
+        """
+        from graphkit.data import DataError
 
-    def known_as(self) -> str:
-        """Return what records call it; of a stored graph, what its manifest says."""
-        if isinstance(self.source, str):
-            return self.source
-        from graphkit.data.disk.storage import read_manifest
+        if isinstance(self.source, Path) and not self.card.metric:
+            raise DataError(f"{str(self.source)!r} has no labels; `graphkit data import` takes a file of them.")
 
-        return read_manifest(self.source).name
+    def require_split(self, split: str | None) -> None:
+        """Refuse a split that cannot be drawn, as far as that is known before anything heavy is loaded.
+
+        Of a stored graph the labels are looked at.
+
+        Args:
+            split: as it was typed.
+
+        Raises:
+            ValueError: for one that is not known, does not have its form, or needs larger classes.
+        """
+        from graphkit.data.splits import split_from_name
+
+        if split is None and not isinstance(self.source, Path):
+            return
+        protocol = split_from_name(self.card.default_split if split is None else split)
+        if isinstance(self.source, Path) and (sizes := class_sizes(self.source)):
+            protocol.require(sizes)
+
+
+def class_sizes(folder: Path) -> dict[int, int]:
+    """Return how many items each class of what is stored has; of numbers, and of several tasks, all are of one.
+
+    Nothing where it has no labels that can be read.
+    """
+    import numpy as np
+
+    try:
+        y = np.load(folder / "y.npy", mmap_mode="r", allow_pickle=False)
+        if y.ndim > 1 or np.issubdtype(y.dtype, np.floating):
+            return {0: int((~np.isnan(y)).reshape(len(y), -1).any(axis=1).sum())}
+        labels, counts = np.unique(y[y >= 0], return_counts=True)
+    except (OSError, ValueError, TypeError):
+        return {}  # what opens the graph says why
+    return dict(zip(labels.tolist(), counts.tolist(), strict=True))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from graphkit.cli.dataset_argument import DatasetArgument
 from graphkit.cli.options import StudyOptions, rename_arguments, renamed_option, report, settings_of, study_options
 from graphkit.cli.output import debuggable, describe, echo, fields, plural, table
 from graphkit.cli.process import begin, preload
@@ -126,22 +127,23 @@ def fewshot(
     inner_steps: tuple[int, ...] | None,
     options: StudyOptions,
 ) -> int:
-    """Tell classes of DATASET apart that were not trained on, from a few labelled nodes or graphs each.
+    """Tell classes of DATASET, a name or a folder, apart that were not trained on, from a few labelled items each.
 
     All methods see the same frozen tasks. Learners are trained on tasks of the training classes and selected on tasks
     of the validation classes. The interval is over tasks, the deviation over class splits.
     """
     preload("graphkit.training.fewshot.named_methods")
     from graphkit.cli.fewshot import picture_of, record_of, show, together
-    from graphkit.data import card
     from graphkit.training.fewshot.encoders import Encoders
     from graphkit.training.fewshot.named_methods import METHODS, with_baselines
 
     if list_learners:
         table(["name", "rows", "what it is"], [(name, m.rows, _what(m)) for name, m in METHODS.items()])
         return 0
-    kind = card(dataset).kind
-    _require_fitting(dataset, across_graphs, inductive, adapter)
+    asked = DatasetArgument(dataset, family=True)
+    asked.require_labels()
+    kind = asked.card.kind
+    _require_fitting(asked, across_graphs, inductive, adapter)
     if len(shots) > 1 and inner_steps:
         raise click.UsageError("`--inner-steps` is of one number of shots; give one with `--shots`.")
     if learner == "all" and baselines != "all":
@@ -163,7 +165,7 @@ def fewshot(
     if options.precision != "32-true":
         raise click.UsageError("`--precision`: few-shot learners compute in '32-true'.")
     _require_used(methods, inner_steps, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
-    run, seed = options.run_dir or Path("runs") / f"{dataset}-fewshot-{learner}", options.seed
+    run, seed = options.run_dir or Path("runs") / f"{asked.name}-fewshot-{learner}", options.seed
     options.require_places(run)
 
     preload(
@@ -180,10 +182,10 @@ def fewshot(
     from graphkit.training.fewshot import fewshot as solved
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
 
-    options.use_threads(card(dataset).edges or 0)
+    options.use_threads(asked.card.edges or 0)
     there = fabric_on(own_device(options.device), options.precision).device
-    begin(f"loading {dataset}")
-    data = graphkit.data.load(dataset)
+    begin(f"loading {asked.name}")
+    data = graphkit.data.load(asked.source)
     sight: dict[str, Any] = {"encoders": encoders, "seed": seed, "device": there}
 
     def study_of(protocol: FewShotProtocol) -> Study:
@@ -254,11 +256,9 @@ def _require_used(methods: Mapping[str, Any], inner_steps: tuple[int, ...] | Non
         raise click.UsageError(f"`--encoder` and its settings are of learners on embeddings, not of {which}.")
 
 
-def _require_fitting(dataset: str, across_graphs: bool, inductive: bool, adapter: str | None) -> None:
+def _require_fitting(asked: DatasetArgument, across_graphs: bool, inductive: bool, adapter: str | None) -> None:
     """Refuse settings that a data set of this kind does not have."""
-    from graphkit.data import card
-
-    known = card(dataset)
+    known, dataset = asked.card, asked.name
     if across_graphs != (known.kind == "family"):
         is_one = "one graph; leave out `--across-graphs`." if across_graphs else "several; add `--across-graphs`."
         raise click.UsageError(f"{dataset!r} is {is_one}")

@@ -26,8 +26,9 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 SEED = click.IntRange(0, 2**32 - 1)
 SPLIT = (
-    "Such as public, random-per-class:20, stratified or files:3; dense is that of the spectral papers, which trains on "
-    "round(0.6 nodes / classes) of every class.  [default: the card's]"
+    "NAME or NAME:VALUE,VALUE: random:0.6,0.2,0.2 (any labels, rare classes too), stratified:0.6,0.2,0.2, "
+    "random-per-class:20, files:3, public; dense is that of the spectral papers, which trains on "
+    "round(0.6 nodes / classes) of every class. `graphkit data splits` lists all.  [default: the card's]"
 )
 PICTURES = ("picture", "wavelets")
 """Options that name a picture."""
@@ -214,8 +215,8 @@ def renamed_option(old: str, new: str, **kind: Any) -> Callable[[Callable[..., i
     return click.option(old, expose_value=False, hidden=True, callback=take, **kind)
 
 
-def settings_of(settings: Sequence[str]) -> dict[str, Any]:
-    """Return field -> value from ``FIELD=VALUE``.
+def settings_of(settings: Sequence[str], option: str = "--set") -> dict[str, Any]:
+    """Return field -> value from ``FIELD=VALUE`` of an option.
 
     Raises:
         click.UsageError: for a setting without an equals sign.
@@ -224,7 +225,7 @@ def settings_of(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         field, equals, text = setting.partition("=")
         if not equals or not field.strip():
-            raise click.UsageError(f"`--set` takes FIELD=VALUE, got {setting!r}.")
+            raise click.UsageError(f"`{option}` takes FIELD=VALUE, got {setting!r}.")
         found[field.strip()] = value_of(text.strip())
     return found
 

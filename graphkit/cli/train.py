@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.dataset_argument import DatasetArgument, require_one_graph, require_split
+from graphkit.cli.dataset_argument import DatasetArgument
 from graphkit.cli.options import (
     FOLDER,
     SEED,
@@ -87,8 +87,7 @@ def train(
     from graphkit.training.zoo.registry import recipe
 
     asked = DatasetArgument(dataset)
-    if isinstance(asked.source, str):
-        require_one_graph(asked.source)
+    asked.require_labels()
     items = asked.items
     overrides = options.overrides(epochs=epochs, lr=lr, fan_out=fan_out, batch=batch_size)
     written = str(overrides.pop("model", "gcn"))
@@ -123,7 +122,7 @@ def train(
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
     run = options.run_dir or Path("runs") / "-".join(filter(None, (asked.name, name, protocol)))
     options.require_places(run)
-    require_split(asked.source, split)
+    asked.require_split(split)
 
     preload(
         "torch_geometric.data",
@@ -142,7 +141,7 @@ def train(
     begin(f"loading {asked.name}")
     if partitions is not None:
         data = graphkit.data.Partitions(partitions, keep_halo=keep_around)
-        data.require_name(asked.known_as())
+        data.require_name(asked.card.name)
     elif split_per_seed:
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
     else:
