@@ -143,6 +143,8 @@ def _number_by_table(plan: ImportPlan, ids: EdgeIds, unknown_ids: str) -> Number
     import pandas
 
     assert plan.nodes is not None
+    if not ids.raw:
+        raise DataError("the lists hold no edge.")
     words, notes = ids_in(plan.nodes[plan.id]), list[str]()
     if plan.text_ids:
         called = ids.texts() or NodeNames.of([])
