@@ -278,7 +278,7 @@ def test_a_column_or_an_id_that_is_not_there_is_told(call, made, arguments, mess
         ({"edges.graphml": "<graphml"}, "cannot be read as graphml"),
         ({"edges.json": "[1]"}, "cannot be read as json: it has no list `nodes`"),
         ({"edges.npz": "no archive"}, "no sparse matrix"),
-        ({"edges.csv": b"\xff\xfe0,1\n"}, "cut short or damaged"),
+        ({"edges.csv": b"\xff\xfe0,1\n"}, "is no text in UTF-8"),
         ({"edges.xlsx": "0,1"}, "a table ends in .csv"),
     ],
     ids=lambda value: value if isinstance(value, str) else str(len(str(value))),

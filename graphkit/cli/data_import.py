@@ -39,6 +39,8 @@ class _FileOrCount(click.ParamType):
 @click.argument("edges", nargs=-1, type=FILE)
 @click.option("--to", type=FILE, metavar="FOLDER", help="Where the graph is written; a new one.")
 @click.option("--nodes", type=_FileOrCount(), help="A table with a row for each node; or how many nodes there are.")
+@click.option("--graphs", type=FILE, metavar="TABLE", help="A set of graphs: a table with a row for each.")
+@click.option("--smiles", metavar="COLUMN", help="A set of molecules: the column of EDGES with them (needs rdkit).")
 @click.option("--features", type=FILE, metavar="FILE", help="A row of numbers for each node; SciPy's .npz too.")
 @click.option("--labels", type=FILE, metavar="FILE", help="A label for each node in their order; or ids and labels.")
 @click.option("--split", type=FILE, metavar="FILE", help="A .npz of node ids under train, val and test, or a folder.")
@@ -76,6 +78,8 @@ def import_(
     edges: tuple[Path, ...],
     to: Path | None,
     nodes: Path | int | None,
+    graphs: Path | None,
+    smiles: str | None,
     features: Path | None,
     labels: Path | None,
     split: Path | None,
@@ -92,29 +96,41 @@ def import_(
     name: str | None,
     dry_run: bool,
 ) -> None:
-    """Write the graph of EDGES to a folder that every command takes in place of a name.
+    """Write the graph of EDGES, or a set of graphs, to a folder that every command takes in place of a name.
 
     EDGES are tables (.csv, .tsv, .txt, .edgelist, .edges, .parquet, .npy), which may be larger than memory, or one file
     of a graph (.graphml, .gexf, node-link .json, SciPy's .npz). What each column is taken for is shown; --column
     overrules it. An import that was stopped goes on when it is called again.
+
+    A set of graphs are EDGES with --graphs or a column that is graph; a folder in TU's format; several files of a
+    graph each; or a table with --smiles.
     """
     if to is None and not dry_run:
         raise click.UsageError("Missing option '--to'.")
     if not edges:
         raise click.UsageError("Missing argument 'EDGES...'.")
+    kinds = {column: str(kind) for column, kind in settings_of(columns, option="--column").items()}
+    kinds |= {id_: "id"} if id_ else {}
+    choice: dict[str, Any] = {"columns": kinds, "target": target, "target_kind": target_kind, "header": header}
+    structures = None if not structure else [each for each in structure if each != "none"]
+    common: dict[str, Any] = {"undirected": undirected, "structure": structures, "name": name}
+    several = [path for path in edges if path.suffix in (".json", ".graphml", ".gexf")]
+    if graphs or smiles or "graph" in kinds.values() or edges[0].is_dir() or len(several) > 1:
+        _refuse_for_sets(features=features, labels=labels, split=split, ids=ids, relabel=relabel)
+        if isinstance(nodes, int):
+            raise click.UsageError("`--nodes` of a set of graphs is a table.")
+        choice |= {"graphs": graphs, "nodes": nodes, "smiles": smiles}
+        _import_set(edges, to, choice, common, dry_run)
+        return
     preload("graphkit.data.disk.graph_import")
     from graphkit.data import import_graph, plan_import
 
-    kinds = {column: str(kind) for column, kind in settings_of(columns, option="--column").items()}
-    kinds |= {id_: "id"} if id_ else {}
-    choice: dict[str, Any] = {"columns": kinds, "target": target, "target_kind": target_kind}
-    choice |= {"ids": ids, "header": header}
+    choice["ids"] = ids
     if dry_run:
         plan = plan_import(edges, nodes=None if isinstance(nodes, int) else nodes, labels=labels, **choice)
         _show_findings(plan.findings)
         return
     assert to is not None
-    chosen = None if not structure else [each for each in structure if each != "none"]
     made = import_graph(
         edges,
         to,
@@ -122,15 +138,38 @@ def import_(
         features=features,
         labels=labels,
         split=split,
-        undirected=undirected,
         relabel=relabel,
         unknown_ids=unknown_ids,  # type: ignore[arg-type]
-        structure=chosen,
-        name=name,
+        **common,
         **choice,
     )
     _show_findings(made.how["findings"])
     import_message(made)
+
+
+def _import_set(
+    edges: tuple[Path, ...], to: Path | None, choice: dict[str, Any], common: dict[str, Any], dry_run: bool
+) -> None:
+    """Write a set of graphs, or show what its columns are taken for."""
+    preload("graphkit.data.disk.set_import")
+    from graphkit.data import import_graph_set
+    from graphkit.data.disk.set_import import read_graph_set
+
+    if dry_run:
+        del common["name"]
+        _show_findings(read_graph_set(edges, **choice, **common).findings)
+        return
+    assert to is not None
+    made = import_graph_set(edges, to, **choice, **common)
+    _show_findings(made.how["findings"])
+    import_message(made)
+
+
+def _refuse_for_sets(**given: Any) -> None:
+    """Refuse options that a set of graphs does not have."""
+    for name, value in given.items():
+        if value:
+            raise click.UsageError(f"`--{name}` is of one graph, not of a set of graphs.")
 
 
 def _show_findings(findings: Any) -> None:

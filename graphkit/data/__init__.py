@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from graphkit.data.disk.graph_import import import_graph
     from graphkit.data.disk.import_plan import plan_import
     from graphkit.data.disk.manifest import StoredGraph
+    from graphkit.data.disk.set_import import import_graph_set
     from graphkit.data.disk.storage import open_stored, store
     from graphkit.data.disk.synthetic import Synthetic, synthesize, synthesize_ogb
     from graphkit.data.distributed.partitioned_stores import Part, PartitionedFeatures, PartitionedGraph
@@ -46,6 +47,7 @@ _look_up = lazy(
         "disk.graph_import": ["import_graph"],
         "disk.import_plan": ["plan_import"],
         "disk.manifest": ["StoredGraph"],
+        "disk.set_import": ["import_graph_set"],
         "disk.storage": ["store", "open_stored"],
         "disk.synthetic": ["Synthetic", "synthesize", "synthesize_ogb"],
         "distributed.partitioned_stores": ["Part", "PartitionedFeatures", "PartitionedGraph"],
@@ -106,6 +108,7 @@ __all__ = [
     "few_shot_counts",
     "fixed_classes",
     "import_graph",
+    "import_graph_set",
     "label_by",
     "load",
     "load_splits",

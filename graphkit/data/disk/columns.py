@@ -33,8 +33,9 @@ CATEGORIES = 64
 MANY = 100_000
 """Different values that are remembered of a column."""
 
-FEW = 10
-"""Rows from which different whole numbers in every row are taken for ids."""
+FEW, SOME = 10, 100
+"""Rows from which different whole numbers in every row are taken for ids: where they are counted through or called so,
+and in any case."""
 
 ID_WORDS = {"id", "ids", "key", "index", "idx", "uid", "uuid", "guid", "nr", "no", "code", "ref"}
 """Last words of a column's name that say that its numbers are names."""
@@ -202,9 +203,9 @@ class ColumnSummary:
             if different <= CATEGORIES and 2 * different <= self.there:
                 return "category", f"{different:,} different words{missing}"
             return "ignore", f"{different:,} different texts{missing}"
-        counted = self._is_named_id or self.high - self.low == self.there - 1
-        if self.is_whole and counted and different == self.there and self.there >= FEW:
-            return "ignore", "an id: another whole number in every row"
+        seems_id = self._is_named_id or self.high - self.low == self.there - 1 or self.there >= SOME
+        if self.is_whole and seems_id and different == self.there and self.there >= FEW:
+            return "ignore", "taken for an id: another whole number in every row"
         if self.is_whole and self._is_named_id and not self.is_binary:
             if different <= CATEGORIES:
                 return "category", f"{different:,} different ids{missing}"

@@ -440,7 +440,7 @@ class _Import:
 
         if not numbers:
             with suppress(ValueError, TypeError, OverflowError):  # what is no number is told below
-                frame = frame.apply(lambda column: pandas.to_numeric(column.replace("", None)))
+                frame = pandas.DataFrame({name: _plain_numbers(frame[name]) for name in frame})
         try:
             return tables.to_integers(table.path, tables.numbers_of(table.path, frame, first), first)
         except DataError as error:
@@ -459,6 +459,15 @@ def _feature_blocks(path: Path, table: tables.Table | None) -> Iterator[np.ndarr
     rows = max(1, tables.CHUNK_VALUES // max(len(table.columns), 1))
     for number, frame in enumerate(table.frames(rows, numbers=True)):
         yield tables.numbers_of(path, frame, number * rows)
+
+
+def _plain_numbers(values: pandas.Series) -> np.ndarray:
+    """Return ids that are written out as numbers of NumPy, NaN where there is nothing."""
+    import pandas
+
+    numbers = pandas.to_numeric(ids_in(values))
+    whole = pandas.api.types.is_integer_dtype(numbers) and not numbers.isna().any()
+    return numbers.to_numpy(dtype="int64" if whole else "float64", na_value=None if whole else np.nan)
 
 
 def _codes(table: tables.Table, values: pandas.Series, known: dict[str, int], first: int) -> np.ndarray:

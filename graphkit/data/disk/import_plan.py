@@ -191,7 +191,7 @@ def plan_import(
             raise DataError(f"{node_table.path} has no column {missing[0]!r}; it has {', '.join(frame.columns)}.")
         if targets:
             found = fit_target(frame[targets], target_kind)
-        split = _split_column(frame, said, (node_id, *targets))
+        split = split_column(frame, said, (node_id, *targets))
         findings += _describe_nodes(node_id, targets, found, split)
         node_columns, told = feature_columns("nodes", frame, (node_id, *targets, split), said)
         findings += told
@@ -278,12 +278,18 @@ def _open_edges(
 
 def _ends(tables: Sequence[Table], said: Overrule) -> tuple[str, str]:
     """Return the columns of source and target: those that were named, those that are called so, or the first two."""
-    if not tables:
-        return "0", "1"
-    columns = tables[0].columns
+    return end_columns(tables[0].columns, said, tables[0].path) if tables else ("0", "1")
+
+
+def end_columns(columns: Sequence[str], said: Overrule, path: Path) -> tuple[str, str]:
+    """Return the columns of source and target of a table of edges.
+
+    Raises:
+        DataError: for a table of fewer than two columns.
+    """
     source, target = said.of("from", columns), said.of("to", columns)
     if len(columns) < 2:
-        raise DataError(f"{tables[0].path} must have two columns, source and target, got {len(columns)}.")
+        raise DataError(f"{path} must have two columns, source and target, got {len(columns)}.")
     lowered = {name.lower(): name for name in reversed(columns)}
     usual = next((pair for pair in ENDS if all(each in lowered for each in pair)), None)
     first, second = (lowered[each] for each in usual) if usual else columns[:2]
@@ -415,7 +421,7 @@ def _seeming_targets(frame: pandas.DataFrame, node_id: str, said: Overrule) -> l
     return [names[word] for word in TARGETS if word in names][:1]
 
 
-def _split_column(frame: pandas.DataFrame, said: Overrule, others: Sequence[str]) -> str:
+def split_column(frame: pandas.DataFrame, said: Overrule, others: Sequence[str]) -> str:
     """Return the column that says which part of a split a row is in."""
     asked = said.of("split", frame.columns)
     for name in asked or [each for each in frame.columns if each.lower() == "split" and each not in said.kinds]:

@@ -153,7 +153,9 @@ def _check_shapes(data: Data, about: StoredGraph) -> None:
             raise ValueError(f"{name}.npy holds {given.dtype} {list(given.shape)} in place of {list(shape)}")
 
 
-def store(data: Data | GraphSet, folder: Path | str, *, name: str | None = None) -> StoredGraph:
+def store(
+    data: Data | GraphSet, folder: Path | str, *, name: str | None = None, about: Mapping[str, Any] | None = None
+) -> StoredGraph:
     """Write a graph, or a set of graphs, that is in memory to ``folder``, and return what its manifest says.
 
     Args:
@@ -161,6 +163,7 @@ def store(data: Data | GraphSet, folder: Path | str, *, name: str | None = None)
             split, and names (``class_names``, ``node_names``, ``target_names``, ``feature_columns``); or a set.
         folder: must not exist; it is written beside its place and renamed.
         name: what it is called in records; by default that of its card.
+        about: "how" it was made, and what else the manifest is "told", where that is more than ``data`` says.
 
     Raises:
         TypeError: if ``data`` is neither, or labels are not integers.
@@ -170,7 +173,7 @@ def store(data: Data | GraphSet, folder: Path | str, *, name: str | None = None)
     """
     folder = require_new(folder)
     if isinstance(data, GraphSet):
-        return _store_set(data, folder, name)
+        return _store_set(data, folder, name, about or {})
     nodes = _require_storable(data)
     card, known = data.get("card"), data.get("card") or data.get("store")
     called = name if name is not None else card.name if card else str(data.get("name") or folder.name)
@@ -191,11 +194,12 @@ def store(data: Data | GraphSet, folder: Path | str, *, name: str | None = None)
                 write_array(staged / f"{field}.npy", _checks.to_numpy(data[field])[order])
         if isinstance(names := data.get("node_names"), list | NodeNames) and data.get("original_id") is None:
             (names if isinstance(names, NodeNames) else NodeNames.of(map(str, names))).write(staged)
-        told = _told_by(data)
-        return finish_graph(staged, folder, name=called, how={"from": "memory"}, known_classes=known_classes, told=told)
+        told = _told_by(data) | (about or {}).get("told", {})
+        how = (about or {}).get("how", {"from": "memory"})
+        return finish_graph(staged, folder, name=called, how=how, known_classes=known_classes, told=told)
 
 
-def _store_set(graphs: GraphSet, folder: Path, name: str | None) -> StoredGraph:
+def _store_set(graphs: GraphSet, folder: Path, name: str | None, about: Mapping[str, Any]) -> StoredGraph:
     """Write a set of graphs, and return what its manifest says."""
     if graphs._indices is not None:
         graphs = GraphSet.of(list(graphs))
@@ -215,11 +219,12 @@ def _store_set(graphs: GraphSet, folder: Path, name: str | None) -> StoredGraph:
             (names if isinstance(names, NodeNames) else NodeNames.of(map(str, names))).write(staged)
         told = _told_by(graphs)
         told |= {"molecules": card.molecules} if card else {}
+        told |= about.get("told", {})
         return finish_graph(
             staged,
             folder,
             name=called,
-            how={"from": "memory"},
+            how=about.get("how", {"from": "memory"}),
             known_classes=card.classes if card else 0,
             told=told,
         )

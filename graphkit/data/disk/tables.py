@@ -44,6 +44,9 @@ HEADINGS = {
 }
 """Words of a line of names, where all columns are text and types do not tell."""
 
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError)
+"""What reading a text raises that is cut short, or no text."""
+
 SPLIT_NAMES = {"train_mask": ("train",), "val_mask": ("val", "valid", "validation"), "test_mask": ("test",)}
 """What the parts of a split may be called."""
 
@@ -100,8 +103,8 @@ class Table:
         read = readers.get(form_of(self.path), self._text_frames)
         try:
             yield from (frame for frame in read(rows, skip, wanted, numbers) if len(frame))
-        except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
-            raise DataError(f"{self.path} is cut short or damaged ({error}); copy it anew.") from error
+        except DAMAGE as error:
+            raise _damage_error(self.path, error) from error
 
     def read(self, columns: Sequence[str] | None = None) -> pandas.DataFrame:
         """Return the whole table, text as text."""
@@ -319,6 +322,13 @@ def _open_parquet(path: Path) -> Iterator[Any]:
         raise DataError(f"{path} is no whole Parquet file: {error}") from error
 
 
+def _damage_error(path: Path, error: Exception) -> DataError:
+    """Return the error for a text that cannot be read to its end."""
+    if isinstance(error, UnicodeDecodeError):
+        return DataError(f"{path} is no text in UTF-8 ({error}); write it anew as such, or copy it anew.")
+    return DataError(f"{path} is cut short or damaged ({error}); copy it anew.")
+
+
 def _no_rows(names: Sequence[str]) -> pandas.DataFrame:
     import pandas
 
@@ -331,8 +341,8 @@ def _sniff_text(path: Path, header: bool | None) -> Table:
     try:
         with opened(path, "rt", encoding="utf-8-sig") as file:
             lines = list(itertools.islice((line.rstrip("\r\n") for line in file), SAMPLE))
-    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is cut short or damaged ({error}); copy it anew.") from error
+    except DAMAGE as error:
+        raise _damage_error(path, error) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     comments = sum(1 for _ in itertools.takewhile(lambda line: line.startswith(COMMENTS) or not line.strip(), lines))

@@ -21,6 +21,8 @@ from graphkit.training.classification.objectives import (
     OfficialDistance,
     OfficialPrecision,
     OfficialRanking,
+    TaskDistance,
+    TaskRanking,
 )
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems, graph_classes
 from graphkit.training.engine.devices import rng_seed
@@ -172,8 +174,7 @@ def prepare_graphs(
             f"`microbatches` ({recipe.microbatches}) must be at most {most}: each takes {LEAST} graphs of a batch "
             f"({batch})."
         )
-    known = graphs.card.name if graphs.card else ""
-    molecules = (known.startswith("ogbg-mol"),)
+    molecules = (bool(graphs.card and graphs.card.molecules),)
     there, microbatches = graphs.to(device), recipe.microbatches
     return GraphTask(there, molecules, train, validation, classes, objective, dtype, microbatches, world), test
 
@@ -183,6 +184,9 @@ def _objective(graphs: GraphSet) -> tuple[AbstractSupervisedObjective, Tensor]:
     card = graphs.card
     if card is None or card.metric == "accuracy":
         return Accuracy(), graph_classes(graphs)
+    if card.evaluator != "ogb":
+        own = {"rocauc": TaskRanking, "rmse": TaskDistance}
+        return own[card.metric](), graphs.items.y.reshape(len(graphs), -1)
     kinds: dict[str, Callable[[str], AbstractSupervisedObjective]] = {
         "rocauc": OfficialRanking,
         "ap": OfficialPrecision,
