@@ -190,6 +190,8 @@ def import_message(made: StoredGraph) -> None:
     )
     for note in made.how.get("notes", []):
         say(f"Note: {note}.")
+    if not made.undirected and made.how.get("directed", True) is None:
+        say("Note: edges are kept in the direction in which they are listed; --undirected adds the other one.")
     folder = shlex.quote(str(made.folder))
     items = "graphs" if made.kind == "graph" else "nodes"
     labelled = sum(class_sizes(made.folder).values())

@@ -37,7 +37,10 @@ FEW, SOME = 10, 100
 """Rows from which different whole numbers in every row are taken for ids: where they are counted through or called so,
 and in any case."""
 
-ID_WORDS = {"id", "ids", "key", "index", "idx", "uid", "uuid", "guid", "nr", "no", "code", "ref"}
+ID_WORDS = {
+    *("id", "ids", "key", "index", "idx", "uid", "uuid", "guid", "nr", "no", "code", "ref"),
+    *("label", "type", "class", "category", "kind", "group", "cluster", "zip"),
+}
 """Last words of a column's name that say that its numbers are names."""
 
 
@@ -208,8 +211,8 @@ class ColumnSummary:
             return "ignore", "taken for an id: another whole number in every row"
         if self.is_whole and self._is_named_id and not self.is_binary:
             if different <= CATEGORIES:
-                return "category", f"{different:,} different ids{missing}"
-            return "ignore", f"{different:,} different ids{missing}"
+                return "category", f"{different:,} different names in numbers{missing}"
+            return "ignore", f"{different:,} different names in numbers{missing}"
         if self.is_binary:
             return "raw", f"0 or 1{missing}"
         return "number", f"{self.low:.4g} to {self.high:.4g}{missing}"

@@ -156,6 +156,7 @@ def import_graph(
                 "imported": [each.name for each in (*listed, *filter(None, given.values()))],
                 **options,
             }
+            how |= {"directed": plan.directed if undirected is None else not undirected}
             how |= {"undirected": both, "notes": work.notes, "findings": [list(each) for each in plan.findings]}
             return finish_graph(partial, folder, name=name, how=how, told=work.told)
     except KeyboardInterrupt:

@@ -70,6 +70,7 @@ class ReadSet:
         findings: what each column was taken for.
         notes: what was found that was not asked for.
         files: names of the files it was read from.
+        directed: whether an edge has one direction, where the files say it.
     """
 
     graphs: GraphSet
@@ -77,6 +78,7 @@ class ReadSet:
     findings: Sequence[Finding]
     notes: list[str]
     files: list[str] = field(default_factory=list)
+    directed: bool | None = None
 
 
 def import_graph_set(
@@ -133,6 +135,7 @@ def import_graph_set(
         structure=structure,
     )
     how = {"imported": made.files, "notes": made.notes, "findings": [list(each) for each in made.findings]}
+    how |= {"directed": made.directed if undirected is None else not undirected}
     return store(made.graphs, folder, name=name, about={"told": made.told, "how": how})
 
 
@@ -159,14 +162,15 @@ def read_graph_set(
     given = {"graphs": graphs, "nodes": nodes}
     beside = {of: None if path is None else _checks.path(of, path) for of, path in given.items()}
     if smiles is not None:
-        made = _molecule_set(listed, smiles, said, targets, target_kind, header)
+        made, directed = _molecule_set(listed, smiles, said, targets, target_kind, header), False
     else:
         tables = _read_tables(listed, beside["graphs"], beside["nodes"], said, header)
+        directed = tables.directed
         both = bool(tables.directed is False if undirected is None else undirected)
         made = _tables_set(tables, said, targets, target_kind, both, structure)
     files = [path.name for path in (*listed, *beside.values()) if path is not None]
     said.require_used(files)
-    return replace(made, files=files)
+    return replace(made, files=files, directed=directed)
 
 
 def _read_tables(
@@ -212,15 +216,15 @@ def _tu_tables(folder: Path) -> SetTables:
         if rows is not None and len(frame) != rows:
             raise DataError(f"{path} must have a row for each of {rows:,}, got {len(frame):,}.")
         several = len(frame.columns) > 1
-        return frame.set_axis([f"{named} {place}" if several else named for place in range(len(frame.columns))], axis=1)
+        return frame.set_axis([f"{place} {named}" if several else named for place in range(len(frame.columns))], axis=1)
 
     graph = table("graph_indicator", GRAPH)
     ends = table("A", "end")
     if len(ends.columns) != 2:
         raise DataError(f"{found[0].with_name(f'{prefix}A.txt')} must have two columns, source and target.")
     count, many = len(graph), len(ends)
-    nodes = [graph, table("node_labels", "label of node", count), table("node_attributes", "attribute", count)]
-    edges = [ends, table("edge_labels", "label of edge", many), table("edge_attributes", "attribute", many)]
+    nodes = [graph, table("node_labels", "node label", count), table("node_attributes", "attribute", count)]
+    edges = [ends, table("edge_labels", "edge label", many), table("edge_attributes", "attribute", many)]
     graphs = pandas.DataFrame({GRAPH: sorted(set(ids_in(graph[GRAPH]).dropna()), key=int)})
     labels = table("graph_labels", "class")
     labels = labels if len(labels.columns) else table("graph_attributes", "target")
@@ -228,7 +232,7 @@ def _tu_tables(folder: Path) -> SetTables:
         raise DataError(f"{folder} has labels of {len(labels):,} graphs, but there are {len(graphs):,}.")
     node_table = pandas.concat(nodes, axis=1)
     node_table.insert(1, NODE, [str(place + 1) for place in range(count)])
-    edge_table = pandas.concat(edges, axis=1).rename(columns={"end 0": SOURCE, "end 1": END})
+    edge_table = pandas.concat(edges, axis=1).rename(columns={"0 end": SOURCE, "1 end": END})
     where = dict(zip(node_table[NODE], ids_in(graph[GRAPH]), strict=True))
     edge_table.insert(0, GRAPH, ids_in(edge_table[SOURCE]).map(where))
     return SetTables(pandas.concat([graphs, labels], axis=1), node_table, edge_table)

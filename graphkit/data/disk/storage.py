@@ -299,7 +299,7 @@ def finish_graph(
         "edges": arrays["edge_index"].shape[1],
         "features": 0 if x is None else x.shape[1],
         "classes": classes,
-        "undirected": not several and _is_undirected(staged),
+        "undirected": _is_undirected(staged),
         "how": how,
         "files": files,
         "fingerprint": files_sha256(files),
@@ -356,6 +356,9 @@ def index_type(nodes: int, edges: int) -> type[np.signedinteger]:
 def _is_undirected(staged: Path, block: int = 1 << 22) -> bool:
     """Return whether the edges are their own reverses: sums of a hash of the pairs over both ways agree."""
     edges = np.load(staged / "edge_index.npy", mmap_mode="r")
+    if (counts := staged / f"{COUNTS[0]}.npy").is_file():  # ids of a set start at 0 in each graph
+        nodes, of_graph = np.load(counts), np.load(staged / f"{COUNTS[1]}.npy")
+        edges = edges + np.repeat(np.cumsum(nodes) - nodes, of_graph)
     difference = np.zeros(1, dtype=np.uint64)  # an array wraps around without a word
     for start in range(0, edges.shape[1], block):
         source, target = edges[:, start : start + block].astype(np.uint64)
