@@ -4,8 +4,7 @@ The map, from the ground floor up; a folder imports only what lies below it.
 
 ``_kernels``   compiled loops over plain arrays: sparse product, attention, maximum, sorting
 ``_checks``    the one place where arguments are refused
-``_lazy``      names that are imported when they are asked for
-``_deprecated``  old names of what was renamed
+``_exports``   names that are imported when they are asked for; old names of what was renamed
 ``_torch_internals``  every private name of PyTorch and PyG that is used
 ``operators``  sparse operators, Laplacians, Fourier bases, wavelets, polynomials, coarsening: functions, no modules
 ``metric``     metric learning on embeddings and labels: distances, losses, retrieval, anomalies; never a graph
@@ -50,7 +49,7 @@ def clear_caches() -> None:
         >>> import graphkit
         >>> graphkit.clear_caches()
     """
-    for name in ("operators.graph_cache", "meta.acceleration.model_fingerprint", "_kernels.memory"):
+    for name in ("operators.graph_cache", "meta.acceleration.model_fingerprint", "_kernels.resources"):
         module = sys.modules.get(f"graphkit.{name}")  # what was never imported keeps nothing
         if module is not None:
             module.forget()

@@ -11,7 +11,7 @@ import torch
 from hypothesis import settings
 
 from graphkit.cli import main
-from graphkit.cli.process import Stages
+from graphkit.cli.output import Stages
 from graphkit.data.catalog import cards
 from tests import raw_arxiv
 

@@ -26,7 +26,7 @@ from graphkit.training.embedding.embedding_recipes import EMBEDDINGS
 from graphkit.training.fewshot import fewshot, study_across_graphs, study_of_classes, study_of_graphs
 from graphkit.training.fewshot.encoders import Encoders
 from graphkit.training.fewshot.named_methods import METHODS
-from graphkit.training.zoo.registry import GRAPH_RECIPES, RECIPES
+from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES
 from tests import contracts
 from tests.graphs import BY_NAME
 from tests.interruptions import StopAfter

@@ -243,7 +243,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_goes_on_to_the_same_numbers(call)
     command = [sys.executable, "-m", "graphkit.cli", *arguments, "--threads", "1"]
     slow = "lambda *_: (print('epoch', flush=True), time.sleep(0.01))"
     code = f"import sys, time, graphkit.cli, graphkit.cli.output as output; output.Lines.on_epoch = {slow};"
-    code += "graphkit.cli.process.Stages.LOG = 1e6;"  # however slow the machine, no stage is said
+    code += "graphkit.cli.output.Stages.LOG = 1e6;"  # however slow the machine, no stage is said
     code += f"sys.exit(graphkit.cli.main({command[3:]!r}))"
     with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True, env=os.environ) as process:
         process.stdout.readline()
@@ -285,7 +285,7 @@ def test_ctrl_c_inside_an_import_that_would_swallow_it_stops_at_once():
         "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    pass\n"
     )
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's `&` would ignore it
-    code = f"{heard}; from graphkit.cli.process import preload; preload('swallowing'); print('went on')"
+    code = f"{heard}; from graphkit.cli.output import preload; preload('swallowing'); print('went on')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "Stopped.\n")
 

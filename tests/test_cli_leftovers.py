@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from graphkit.cli import process as leftovers
+from graphkit.cli import output as leftovers
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

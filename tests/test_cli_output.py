@@ -84,15 +84,15 @@ def test_a_picture_that_fails_costs_neither_table_nor_record(call, monkeypatch, 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_full_disk_names_the_file_and_prints_the_record(call, monkeypatch, command):
-    from graphkit.training.engine import files
+    from graphkit.training.engine import store
 
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    for module in ("engine.records", "engine.files"):
+    for module in ("engine.records", "engine.store"):
         monkeypatch.setattr(f"graphkit.training.{module}.write_atomically", full)
     code, out, err = call(*COMMANDS[command], "--json", "r.json")
-    assert files.write_atomically is full
+    assert store.write_atomically is full
     assert code == 1
     assert json.JSONDecoder().raw_decode(out[out.index("{\n") :])[0]["command"]
     lines = [line for line in err.splitlines() if line.startswith("Error: ")]
@@ -101,7 +101,7 @@ def test_a_full_disk_names_the_file_and_prints_the_record(call, monkeypatch, com
 
 
 def test_an_error_of_the_disk_names_its_file(tmp_path, monkeypatch):
-    from graphkit.training.engine.files import write_atomically
+    from graphkit.training.engine.store import write_atomically
 
     def full(_):
         raise OSError(28, "No space left on device")

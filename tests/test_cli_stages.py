@@ -11,7 +11,7 @@ import time
 import pytest
 
 from graphkit.cli import output
-from graphkit.cli.process import LOGGER, Stages, begin
+from graphkit.cli.output import LOGGER, Stages, begin
 from graphkit.training import Unit
 from tests.training.studies import STUDIES
 

@@ -6,8 +6,8 @@ import pkgutil
 import pytest
 
 import graphkit
-from graphkit import _deprecated
-from graphkit._deprecated import deprecated_arguments, deprecated_method, deprecated_names
+from graphkit import _exports
+from graphkit._exports import deprecated_arguments, deprecated_method, deprecated_names
 
 OWN = "graphkit._deprecated_test"
 
@@ -34,7 +34,7 @@ def _object(path):
 
 def test_every_old_name_gives_the_new_object():
     _import_everything()
-    for package, renamed in _deprecated._renamed_names.items():
+    for package, renamed in _exports._renamed_names.items():
         if package == OWN:
             continue
         module = importlib.import_module(package)
@@ -47,10 +47,10 @@ def test_every_old_name_gives_the_new_object():
 
 def test_every_old_method_and_keyword_names_one_that_is_there():
     _import_everything()
-    for old, new in _deprecated._renamed_methods.items():
+    for old, new in _exports._renamed_methods.items():
         if "test_deprecated" not in old:
             assert _object(new) is not None, old
-    for path, renamed in _deprecated._renamed_arguments.items():
+    for path, renamed in _exports._renamed_arguments.items():
         if "test_deprecated" in path:
             continue
         function = _object(path)

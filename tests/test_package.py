@@ -11,7 +11,7 @@ import torch
 
 import graphkit
 from graphkit import operators
-from graphkit._kernels import memory
+from graphkit._kernels import resources
 from graphkit.meta.acceleration import model_fingerprint
 from graphkit.nn import GCNConv
 from graphkit.operators import graph_cache
@@ -56,12 +56,12 @@ def test_caches_are_emptied_and_filled_anew():
     edge_index, x = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), torch.eye(3)
     conv = GCNConv(3, 2)
     before = conv(x, edge_index)
-    held = memory.empty_recycled((1024, 1024), torch.float64).fill_(1.0)
+    held = resources.empty_recycled((1024, 1024), torch.float64).fill_(1.0)
     assert graph_cache._cache
-    assert memory._pool
+    assert resources._blocks
     graphkit.clear_caches()
     assert not graph_cache._cache
-    assert not memory._pool
+    assert not resources._blocks
     assert not model_fingerprint._probes
     assert bool((held == 1.0).all())  # what is held is not given out again
     assert torch.equal(conv(x, edge_index), before)

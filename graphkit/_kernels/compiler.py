@@ -33,7 +33,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``function`` compiled on first use, releasing the interpreter lock, with its machine code cached on disk.
 
     Numba's own ``parallel=True`` is not used: its OpenMP layer dies in forked loader workers and its other portable
-    layer dies when two Python threads enter it. Ranges of rows on a thread pool (``threads``) know neither trouble.
+    layer dies when two Python threads enter it. Ranges of rows on a thread pool (``resources``) know neither trouble.
     Additions may be reordered for vectorisation; infinities and NaN keep their meaning.
     """
     return _jit(function, fastmath={"reassoc", "contract", "nsz"})

@@ -18,8 +18,7 @@ from graphkit.cli.bench import bench
 from graphkit.cli.data import data
 from graphkit.cli.embed import embed, search
 from graphkit.cli.fewshot import fewshot
-from graphkit.cli.output import debuggable, say
-from graphkit.cli.process import Stages, sweep_at_exit
+from graphkit.cli.output import Stages, debuggable, say, sweep_at_exit
 from graphkit.cli.spectrum import spectrum
 from graphkit.cli.train import train
 from graphkit.training.engine.interrupts import Orphan, end_with_launcher

@@ -20,8 +20,7 @@ import click
 import graphkit
 from graphkit._checks import member
 from graphkit.cli.options import FILE, require_places
-from graphkit.cli.output import debuggable, echo, report_errors, say, table, write_record
-from graphkit.cli.process import begin
+from graphkit.cli.output import begin, debuggable, echo, report_errors, say, table, write_record
 
 
 @click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
@@ -80,7 +79,7 @@ class _Measured:
 
     def write(self, path: Path) -> None:
         """Write it to a file."""
-        from graphkit.training.engine.files import write_atomically
+        from graphkit.training.engine.store import write_atomically
 
         write_atomically(path, (self.to_json() + "\n").encode())
 

@@ -9,10 +9,8 @@ from pathlib import Path
 import click
 
 from graphkit.cli.data_import import import_, import_message
-from graphkit.cli.dataset_argument import DatasetArgument
-from graphkit.cli.options import SPLIT, rename_arguments
-from graphkit.cli.output import debuggable, describe, echo, say, table
-from graphkit.cli.process import preload
+from graphkit.cli.options import SPLIT, DatasetArgument, rename_arguments
+from graphkit.cli.output import debuggable, describe, echo, preload, say, table
 
 
 @click.group()

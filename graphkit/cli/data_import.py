@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.dataset_argument import class_sizes
-from graphkit.cli.options import settings_of
-from graphkit.cli.output import debuggable, echo, say, table
-from graphkit.cli.process import preload
+from graphkit.cli.options import class_sizes, settings_of
+from graphkit.cli.output import debuggable, echo, preload, say, table
 
 if TYPE_CHECKING:
     from graphkit.data import StoredGraph

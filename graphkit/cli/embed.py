@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit._checks import member
-from graphkit.cli.dataset_argument import DatasetArgument
-from graphkit.cli.options import SEED, SPLIT, StudyOptions, report, require_random_split, study_options
-from graphkit.cli.output import debuggable, describe, echo, fields, plural, say, table
-from graphkit.cli.process import begin, preload
+from graphkit.cli.options import (
+    SEED,
+    SPLIT,
+    DatasetArgument,
+    StudyOptions,
+    report,
+    require_random_split,
+    study_options,
+)
+from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, say, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,7 +112,7 @@ def embed(
     from graphkit.data import card
     from graphkit.data.catalog.cards import short_name
     from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, embedding_recipe
-    from graphkit.training.zoo.registry import RECIPES, recipe
+    from graphkit.training.zoo.recipes import RECIPES, recipe
 
     asked = DatasetArgument(dataset, family=True)
     asked.require_labels()

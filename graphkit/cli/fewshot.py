@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.dataset_argument import DatasetArgument
-from graphkit.cli.options import StudyOptions, rename_arguments, renamed_option, report, settings_of, study_options
-from graphkit.cli.output import debuggable, describe, echo, fields, plural, table
-from graphkit.cli.process import begin, preload
+from graphkit.cli.options import (
+    DatasetArgument,
+    StudyOptions,
+    rename_arguments,
+    renamed_option,
+    report,
+    settings_of,
+    study_options,
+)
+from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -177,8 +183,7 @@ def fewshot(
     )
     import graphkit.data
     from graphkit.meta import FewShotProtocol
-    from graphkit.training.engine.devices import fabric_on, own_device
-    from graphkit.training.engine.distributed import World, init_world
+    from graphkit.training.engine.distributed import World, fabric_on, init_world, own_device
     from graphkit.training.fewshot import fewshot as solved
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
 

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graphkit.cli.dataset_argument import DatasetArgument
-from graphkit.cli.options import FILE, require_places
-from graphkit.cli.output import debuggable, fields, say, table
-from graphkit.cli.process import preload
+from graphkit.cli.options import FILE, DatasetArgument, require_places
+from graphkit.cli.output import debuggable, fields, preload, say, table
 
 if TYPE_CHECKING:
     from torch import Tensor

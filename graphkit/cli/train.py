@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.dataset_argument import DatasetArgument
 from graphkit.cli.options import (
     FOLDER,
     SEED,
     SMALL_EDGES,
     SPLIT,
+    DatasetArgument,
     StudyOptions,
     report,
     require_random_split,
     study_options,
 )
-from graphkit.cli.output import debuggable, describe, fields, plural, table
-from graphkit.cli.process import begin, preload
+from graphkit.cli.output import begin, debuggable, describe, fields, plural, preload, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,10 +80,10 @@ def train(
     The weights tested are those of the best epoch on validation nodes. A recipe's fields are overridden by --config,
     then --set, then --epochs and --lr. Ctrl-C leaves a checkpoint for --resume.
     """
-    preload("graphkit.training.zoo.registry")
+    preload("graphkit.training.zoo.recipes")
     if list_models:
         return _list_models()
-    from graphkit.training.zoo.registry import recipe
+    from graphkit.training.zoo.recipes import recipe
 
     asked = DatasetArgument(dataset)
     asked.require_labels()
@@ -184,7 +183,7 @@ def train(
 
 def _list_models() -> int:
     """Print the name of each recipe and the first line of what it is made of."""
-    from graphkit.training.zoo.registry import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
+    from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 
     rows = [
         (name, made.model.items, describe(made.model, made.model.options(), type(made.model)().options()))

@@ -4,7 +4,7 @@ A method is an ``nn.Module`` around an encoder; ``pretrain`` trains it, ``method
 are good starts where labels are few.
 """
 
-from graphkit._deprecated import deprecated_names
+from graphkit._exports import deprecated_names
 from graphkit.contrastive.augmentations import Augmentation, Diffusion, View, drop_edges, mask_features, subgraph_nodes
 from graphkit.contrastive.methods import BGRL, CCASSG, DGI, GRACE
 from graphkit.contrastive.self_supervision import AbstractSelfSupervision, pretrain

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, positive, random_generator, torch_module, within
-from graphkit._deprecated import REMOVED_IN, deprecated_method
+from graphkit._exports import REMOVED_IN, deprecated_method
 from graphkit.contrastive.augmentations import Augmentation, Diffusion, View, check_view
 
 

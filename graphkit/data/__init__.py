@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graphkit._deprecated import deprecated_names
-from graphkit._lazy import lazy
+from graphkit._exports import deprecated_names, lazy
 from graphkit.data.catalog.cards import Card, card, names
 from graphkit.data.disk.checked_files import DataError
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data, InMemoryDataset
 
 from graphkit import _checks
-from graphkit._deprecated import deprecated_method
+from graphkit._exports import deprecated_method
 from graphkit.data.catalog.cards import Card
 from graphkit.data.fingerprint import sparse_parts, tensors_sha256
 from graphkit.data.splits.split import Split

@@ -1,14 +1,13 @@
 """Few-shot learning: frozen tasks over the items of graphs, learners that adapt to them, and their evaluation."""
 
-from graphkit._deprecated import deprecated_names
+from graphkit._exports import deprecated_names
 from graphkit.meta import learners
 from graphkit.meta.baselines import FeatureWeights, WithinClassWhitening, logistic_regression, pretrain
-from graphkit.meta.class_split import ClassSplit
 from graphkit.meta.evaluation import Evaluation, evaluate
 from graphkit.meta.items import AbstractItems, Graphs, Labels, Nodes, Rows
 from graphkit.meta.learners import *  # noqa: F403  # the learners that its `__all__` lists
 from graphkit.meta.meta_training import MetaStep, MetaTrainer, MetaTraining, MetaTrainingResult, meta_train
-from graphkit.meta.tasks import Episode, FewShotProtocol, Task, TaskSet
+from graphkit.meta.tasks import ClassSplit, Episode, FewShotProtocol, Task, TaskSet
 
 __all__ = [
     "AbstractItems",

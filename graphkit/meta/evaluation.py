@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, flag, instance, require_finite_logits
-from graphkit._deprecated import deprecated_method
+from graphkit._exports import deprecated_method
 from graphkit.meta.learners.abstract_learner import AbstractLearner, Forward
 from graphkit.meta.learners.gradient_learner import AbstractGradientLearner
 from graphkit.meta.learners.prototypical import transductive_logits

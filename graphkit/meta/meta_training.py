@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, flag, fraction, instance, not_negative, positive, require_finite_logits
-from graphkit._deprecated import deprecated_arguments
+from graphkit._exports import deprecated_arguments
 from graphkit.meta.evaluation import Evaluation, accuracies, evaluate
 from graphkit.meta.inner_loop import InnerLoop
 from graphkit.meta.learners.abstract_learner import AbstractLearner

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from graphkit._kernels import tuple_losses
-from graphkit._kernels.threads import over_rows
+from graphkit._kernels.resources import over_rows
 from graphkit.metric.pair_inputs import PairMasks
 
 BLOCK = 2**20

@@ -16,7 +16,7 @@ from graphkit._checks import (
     same_device,
     tensor,
 )
-from graphkit._deprecated import deprecated_arguments
+from graphkit._exports import deprecated_arguments
 from graphkit.metric.nearest import Rows
 from graphkit.metric.pair_inputs import check_embeddings
 from graphkit.metric.retrieval import Retrieval, evaluate_retrieval

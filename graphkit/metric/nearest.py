@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, dense, embeddings, integer_labels, member, to_numpy
-from graphkit._deprecated import deprecated_arguments
+from graphkit._exports import deprecated_arguments
 from graphkit._kernels import ranking
-from graphkit._kernels.threads import over_rows
+from graphkit._kernels.resources import over_rows
 from graphkit.metric.distances import DISTANCES
 from graphkit.metric.pair_inputs import check_embeddings
 

@@ -12,9 +12,9 @@ import numpy as np
 from torch import Tensor
 
 from graphkit._checks import as_list, at_least, class_labels, embeddings, index_below, member, to_numpy
-from graphkit._deprecated import deprecated_arguments
+from graphkit._exports import deprecated_arguments
 from graphkit._kernels import ranking
-from graphkit._kernels.threads import over_rows
+from graphkit._kernels.resources import over_rows
 from graphkit.metric.nearest import QueryGallery, Rows, query_gallery, row_index
 from graphkit.metric.pair_inputs import check_reference
 from graphkit.metric.probes import cluster_agreement, linear_probe

@@ -14,7 +14,7 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import add_remaining_self_loops, get_laplacian, index_sort
 
 from graphkit._checks import at_least, edge_index_in_range, node_ids
-from graphkit._deprecated import deprecated_arguments
+from graphkit._exports import deprecated_arguments
 from graphkit._torch_internals import MODULES, children_of, keep_edges, module_name
 from graphkit.nn.spatial.gcn import GCNConv
 from graphkit.nn.spectral.cheb import ChebConv

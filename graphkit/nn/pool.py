@@ -15,7 +15,7 @@ from graphkit._checks import (
     no_empty_cluster,
     one_row_per_node,
 )
-from graphkit._deprecated import deprecated_names
+from graphkit._exports import deprecated_names
 from graphkit.nn.fused import refuse_script
 from graphkit.operators import BalancedTree, coarse_graph
 from graphkit.operators.autograd import outside_transforms

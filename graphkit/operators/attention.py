@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._kernels import csr_attention as kernels
-from graphkit._kernels.memory import empty_recycled
+from graphkit._kernels.resources import empty_recycled
 from graphkit._torch_internals import forward_mode, inside_transform
 from graphkit.operators.autograd import (
     AbstractFunction,

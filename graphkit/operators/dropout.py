@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit._kernels import splitmix, threads
-from graphkit._kernels.memory import empty_recycled
+from graphkit._kernels import resources, splitmix
+from graphkit._kernels.resources import empty_recycled
 from graphkit._torch_internals import inside_transform
 from graphkit.operators.autograd import AbstractFunction, has_kernel
 
@@ -54,7 +54,7 @@ class _Dropout(AbstractFunction):
         flat = x.detach().contiguous().view(-1).numpy()
         threshold, factor = np.uint64(int(p * 2.0**64)), flat.dtype.type(1 / (1 - p))
         arrays = flat, np.uint64(seed), threshold, factor, out.view(-1).numpy()
-        threads.over_range(splitmix.dropout_range, len(flat), *arrays)
+        resources.over_range(splitmix.dropout_range, len(flat), *arrays)
         return out
 
     @staticmethod

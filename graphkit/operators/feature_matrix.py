@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import has_torch_function_unary
 
-from graphkit._kernels.memory import LARGE, empty_recycled
+from graphkit._kernels.resources import LARGE, empty_recycled
 from graphkit._torch_internals import forward_mode
 from graphkit.operators.autograd import AbstractFunction, is_cacheable
 from graphkit.operators.graph_cache import cached

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkit._kernels import csr_messages as kernels
-from graphkit._kernels.memory import empty_recycled
+from graphkit._kernels.resources import empty_recycled
 from graphkit._torch_internals import forward_mode, inside_transform
 from graphkit.operators.autograd import AbstractFunction, AbstractKernelFunction, has_kernel
 from graphkit.operators.operand_checks import check_edge_rows, check_shape, check_table_rows

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import min_and_max
-from graphkit._deprecated import deprecated_arguments, deprecated_method
-from graphkit._kernels import csr_layout, threads
+from graphkit._exports import deprecated_arguments, deprecated_method
+from graphkit._kernels import csr_layout, resources
 from graphkit.operators.autograd import outside_transforms
 from graphkit.operators.operand_checks import check_entries, check_pattern
 
@@ -146,7 +146,7 @@ class Pattern:
         """Run a kernel over all rows, tensors handed as the arrays they are; ``width`` multiply-adds an entry."""
         indptr, indices = self._arrays
         arrays = [each.detach().contiguous().numpy() if isinstance(each, Tensor) else each for each in arguments]
-        threads.over_rows(kernel, indptr, width, indices, *arrays)
+        resources.over_rows(kernel, indptr, width, indices, *arrays)
 
     @property
     def transpose(self) -> tuple[Pattern, Tensor]:

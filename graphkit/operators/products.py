@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 import graphkit.operators.torch_backend as torch_backend
-from graphkit._deprecated import deprecated_names
+from graphkit._exports import deprecated_names
 from graphkit._kernels import csr_products
-from graphkit._kernels.memory import empty_recycled
+from graphkit._kernels.resources import empty_recycled
 from graphkit._torch_internals import forward_mode, inside_transform
 from graphkit.operators.autograd import AbstractFunction, kernel_arrays, stack_tasks
 from graphkit.operators.operand_checks import check_factors, check_sddmm

@@ -23,7 +23,7 @@ from graphkit._checks import (
     to_numpy,
     valid_indptr,
 )
-from graphkit._deprecated import deprecated_arguments, deprecated_method
+from graphkit._exports import deprecated_arguments, deprecated_method
 from graphkit.operators.autograd import is_cacheable, is_readable, outside_transforms
 from graphkit.operators.dropout import dropout
 from graphkit.operators.graph_cache import version_key

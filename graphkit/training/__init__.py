@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graphkit._deprecated import deprecated_names
-from graphkit._lazy import lazy
+from graphkit._exports import deprecated_names, lazy
 
 if TYPE_CHECKING:
     from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
@@ -24,17 +23,13 @@ if TYPE_CHECKING:
     from graphkit.training.classification.run_training import Outcome, SeedResult, train
     from graphkit.training.classification.tasks import LabelledItems, NodeTask, SignalTask
     from graphkit.training.engine.experiment import Experiment, RunResult, run_experiment
-    from graphkit.training.engine.files import require_writable
-    from graphkit.training.engine.interrupts import Interrupted, StopRequest, stop_request
-    from graphkit.training.engine.records import DatasetFacts, Metric, Protocol, Record, metric
+    from graphkit.training.engine.interrupts import Interrupted, StopRequest, TrainingError, stop_request
+    from graphkit.training.engine.records import DatasetFacts, Metric, Protocol, Record, Unit, metric
     from graphkit.training.engine.reporters import LoggerReporter, Reporter, Silence
-    from graphkit.training.engine.store import RunStore
+    from graphkit.training.engine.store import RunStore, require_writable
     from graphkit.training.engine.trainer import AbstractTrainer, Trainer
-    from graphkit.training.engine.unit import Unit
-    from graphkit.training.engine.validity import TrainingError
     from graphkit.training.zoo import GAT, GCN, GIN, MLP, SAGE, Cheb
-    from graphkit.training.zoo.recipes import Recipe, read_overrides
-    from graphkit.training.zoo.registry import RECIPES, recipe
+    from graphkit.training.zoo.recipes import RECIPES, Recipe, read_overrides, recipe
 
 __getattr__ = deprecated_names(
     __name__,
@@ -51,17 +46,13 @@ __getattr__ = deprecated_names(
             "classification.tasks": ["LabelledItems", "NodeTask", "SignalTask"],
             "classification.classification_trainer": ["ClassificationTrainer", "Epoch"],
             "engine.experiment": ["Experiment", "RunResult", "run_experiment"],
-            "engine.unit": ["Unit"],
-            "engine.files": ["require_writable"],
-            "engine.interrupts": ["Interrupted", "StopRequest", "stop_request"],
-            "engine.records": ["DatasetFacts", "Metric", "Protocol", "Record", "metric"],
+            "engine.interrupts": ["Interrupted", "StopRequest", "TrainingError", "stop_request"],
+            "engine.records": ["DatasetFacts", "Metric", "Protocol", "Record", "Unit", "metric"],
             "engine.reporters": ["LoggerReporter", "Reporter", "Silence"],
-            "engine.store": ["RunStore"],
+            "engine.store": ["RunStore", "require_writable"],
             "engine.trainer": ["AbstractTrainer", "Trainer"],
-            "engine.validity": ["TrainingError"],
             "zoo": ["GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
-            "zoo.recipes": ["Recipe", "read_overrides"],
-            "zoo.registry": ["RECIPES", "recipe"],
+            "zoo.recipes": ["RECIPES", "Recipe", "read_overrides", "recipe"],
         },
     ),
 )

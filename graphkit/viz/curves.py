@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graphkit._checks import flag, text
-from graphkit._deprecated import deprecated_arguments
+from graphkit._exports import deprecated_arguments
 from graphkit.viz import figures as look
 from graphkit.viz.checks import as_list, integers, numbers, table
 

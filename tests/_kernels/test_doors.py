@@ -40,7 +40,7 @@ ENTRANCES = {
 }
 """Files that call kernels, each with a door, or several, through which it is entered."""
 
-WITHOUT_KERNELS = {"compiler", "memory", "threads"}
+WITHOUT_KERNELS = {"compiler", "resources"}
 """Files of the room in which there is nothing compiled that takes arrays."""
 
 

@@ -9,15 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from graphkit._kernels import memory
-from graphkit._kernels.memory import LARGE, empty_recycled
+from graphkit._kernels import resources
+from graphkit._kernels.resources import LARGE, empty_recycled
 
 ROWS = LARGE // 4 // 64
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
-    monkeypatch.setattr(memory, "_pool", [])
+    monkeypatch.setattr(resources, "_blocks", [])
 
 
 def place(tensor):
@@ -77,27 +77,28 @@ def test_no_tensor_is_written_to_by_another_thread():
 
 def test_little_is_kept(monkeypatch):
     """Not even when many that are held at once are let go at once."""
-    monkeypatch.setattr(memory, "IDLE", 8 * LARGE)
+    monkeypatch.setattr(resources, "IDLE", 8 * LARGE)
     held = [empty_recycled((rows, 64), torch.float32) for rows in (*range(ROWS, ROWS + 40), *[ROWS] * 10)]
-    assert LARGE <= sum(each.nbytes for each in memory._pool) <= 8 * LARGE
+    assert LARGE <= sum(each.nbytes for each in resources._blocks) <= 8 * LARGE
     held.clear()
     for rows in range(2 * ROWS, 2 * ROWS + 9):
         empty_recycled((rows - 40, 64), torch.float32)
-        assert sum(each.nbytes for each in memory._pool) <= 8 * LARGE
-    assert 4 * 64 * (2 * ROWS - 32) in [each.nbytes for each in memory._pool]  # the latest; older sizes have made room
+        assert sum(each.nbytes for each in resources._blocks) <= 8 * LARGE
+    latest = 4 * 64 * (2 * ROWS - 32)  # older sizes have made room
+    assert latest in [each.nbytes for each in resources._blocks]
     empty_recycled((3 * ROWS, 64), torch.float32)
-    assert 3 * LARGE not in [each.nbytes for each in memory._pool]
+    assert 3 * LARGE not in [each.nbytes for each in resources._blocks]
 
 
 def _in_child():
     empty_recycled((ROWS, 64), torch.float32)
-    assert len(memory._pool) == 1
+    assert len(resources._blocks) == 1
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_begins_anew_though_a_thread_of_its_parent_was_at_it():
     first = empty_recycled((ROWS, 64), torch.float32).fill_(7)
-    with memory._lock:
+    with resources._lock:
         child = multiprocessing.get_context("fork").Process(target=_in_child)
         child.start()
     child.join(60)
@@ -106,12 +107,12 @@ def test_a_forked_child_begins_anew_though_a_thread_of_its_parent_was_at_it():
 
 
 def test_without_the_interpreters_lock_nothing_is_kept(monkeypatch):
-    monkeypatch.setattr(memory, "_COUNTED", False)
+    monkeypatch.setattr(resources, "_COUNTED", False)
     empty_recycled((ROWS, 64), torch.float32)
-    assert memory._pool == []
+    assert resources._blocks == []
 
 
 def test_small_and_other_types_are_pytorchs_own():
     assert empty_recycled((3, 2), torch.float32).shape == (3, 2)
     assert empty_recycled((ROWS, 64), torch.int64).dtype == torch.int64
-    assert memory._pool == []
+    assert resources._blocks == []

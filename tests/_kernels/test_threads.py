@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphkit._kernels import threads
-from graphkit._kernels.threads import equal_work, over_range, over_rows
+from graphkit._kernels import resources
+from graphkit._kernels.resources import equal_work, over_range, over_rows
 
 counts = st.lists(st.integers(0, 50), min_size=1, max_size=60)
 
@@ -62,7 +62,7 @@ def test_every_row_is_visited_once(rows):
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize("length", [0, 1, 1000, threads.SERIAL_WORK + 1])
+@pytest.mark.parametrize("length", [0, 1, 1000, resources.SERIAL_WORK + 1])
 def test_every_place_of_a_range_is_visited_once(length):
     seen = np.zeros(length, int)
     over_range(lambda start, stop, out: out.__setitem__(slice(start, stop), out[start:stop] + 1), length, seen)
@@ -103,7 +103,7 @@ def test_several_python_threads_may_share_the_pool():
 def test_a_forked_child_makes_its_own_threads():
     """The parent's pool does not exist there; waiting for it would hang."""
     over_rows(visited, pointers_of([3] * 1000), 10**6, np.zeros(1000, int))
-    assert threads._pool is not None
+    assert resources._threads is not None
     child = os.fork()
     if child == 0:
         seen = np.zeros(1000, int)
@@ -115,6 +115,6 @@ def test_a_forked_child_makes_its_own_threads():
 
 
 def test_a_pool_that_is_outgrown_still_serves_those_who_hold_it():
-    held = threads._executor(1)
-    assert threads._executor(threads._pool_size + 1) is not held
+    held = resources._executor(1)
+    assert resources._executor(resources._thread_count + 1) is not held
     assert held.submit(lambda: 7).result() == 7

@@ -31,10 +31,10 @@ from graphkit.data import (
     verify,
 )
 from graphkit.data.catalog import cached_graphs
+from graphkit.data.catalog.cached_graphs import flatten
 from graphkit.data.disk import external_sort
 from graphkit.data.distributed.partitions import Partitions
 from graphkit.data.fingerprint import tensors_sha256
-from graphkit.data.hetero import flatten
 from tests import raw_arxiv
 
 Content = dict[str, Any]

@@ -261,12 +261,12 @@ def test_a_seed_gives_the_same_batches_with_any_number_of_workers(graph, kind):
 
 
 def test_threads_do_not_change_what_is_drawn(generator):
-    from graphkit._kernels import threads
+    from graphkit._kernels import resources
 
     data = Data(edge_index=torch.randint(500, (2, 20_000), generator=generator), num_nodes=500)
     out = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threads, "SERIAL_WORK", 1)
+        patch.setattr(resources, "SERIAL_WORK", 1)
         for many in (1, 2):
             torch.set_num_threads(many)
             out.append(NeighborSampler(data, [5, 5]).sample_from_nodes(nodes(*range(300))))

@@ -16,7 +16,7 @@ from graphkit.data.disk import arrays, checked_files
 from graphkit.data.disk.arrays import ArrayWriter
 from graphkit.data.disk.storage import read_manifest
 from graphkit.training import train
-from graphkit.training.zoo.registry import recipe
+from graphkit.training.zoo.recipes import recipe
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import scipy.sparse
 import torch
 
 import graphkit
-from graphkit._deprecated import deprecated_method
+from graphkit._exports import deprecated_method
 from graphkit.contrastive.augmentations import Augmentation, Diffusion, View
 from graphkit.data import load
 from graphkit.nn import ChebConv, GATConv, GCNConv, GraphWaveletConv, SAGEConv
@@ -424,7 +424,7 @@ REMEMBERED = {
     "operators.wavelets.shift:shifted_laplacian": LENT,
     "operators.wavelets.transform:_polynomial_coefficients": ANSWERED,
     # kept for as long as the process runs, or with an object
-    "cli.process:sweep_at_exit": ANSWERED,
+    "cli.output:sweep_at_exit": ANSWERED,
     "meta.acceleration.blocks:of": "features of parts of a graph, drawn anew for every batch of tasks",
     "metric.pair_inputs:negatives": "of one batch, inside a loss",
     "metric.pair_inputs:positives": "of one batch, inside a loss",

@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 from graphkit.data import GraphSet
 from graphkit.data.splits import Stratified
 from graphkit.training import Recipe, recipe
-from graphkit.training.zoo.registry import RECIPES
+from graphkit.training.zoo.recipes import RECIPES
 
 DROPS = ("propagation_dropout", "node_dropout", "attention_dropout")
 

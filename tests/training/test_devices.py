@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from graphkit.training.engine.devices import fabric_on, own_device
+from graphkit.training.engine.distributed import fabric_on, own_device
 
 SAID = {"LT_CLI_USED": "1", "LT_DEVICES": "2", "LT_NUM_NODES": "1", "LT_ACCELERATOR": "cpu", "LT_STRATEGY": "ddp"}
 

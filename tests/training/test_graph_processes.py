@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from graphkit.training import recipe, train
+from graphkit.training.classification.classification_trainer import RunningStatistics
 from graphkit.training.classification.graph_task import prepare_graphs
-from graphkit.training.classification.microbatches import RunningStatistics
 from graphkit.training.engine.distributed import World
 from tests.jobs import Ending, job, same
 

@@ -11,7 +11,7 @@ from graphkit.meta import ClassSplit
 from graphkit.meta import FewShotProtocol as FewShot
 from graphkit.training import nested_cross_validation, recipe, train
 from graphkit.training.classification.graph_task import prepare_graphs
-from graphkit.training.classification.objectives import OfficialDistance, OfficialRanking, TwoClassRanking, roc_auc
+from graphkit.training.classification.tasks import OfficialDistance, OfficialRanking, TwoClassRanking, roc_auc
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.fewshot import study_of_graphs
 from tests.interruptions import StopAfter

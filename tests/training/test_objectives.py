@@ -11,8 +11,8 @@ from torch_geometric.data import Data
 
 from graphkit.data import ogb_link_metric, ogb_metric
 from graphkit.data.catalog import cards
-from graphkit.training.classification import objectives
-from graphkit.training.classification.objectives import (
+from graphkit.training.classification import tasks
+from graphkit.training.classification.tasks import (
     AbstractSupervisedObjective,
     Accuracy,
     TwoClassRanking,
@@ -24,7 +24,7 @@ from graphkit.training.embedding.evaluator import overlap
 
 FIGURES = {
     name: made
-    for name, made in vars(objectives).items()
+    for name, made in vars(tasks).items()
     if inspect.isclass(made) and issubclass(made, AbstractSupervisedObjective) and not inspect.isabstract(made)
     if not name.startswith("Abstract")
 }

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from graphkit.data import Partitions, load, partition
 from graphkit.training import TrainingError, recipe, train
 from graphkit.training.engine.distributed import World, _claim
-from graphkit.training.engine.files import lock_folder, read_tensors
+from graphkit.training.engine.store import lock_folder, read_tensors
 from tests.jobs import Ending, job, same
 from tests.training.studies import STUDIES
 

@@ -18,8 +18,7 @@ import torch
 from graphkit.training import TrainingError, recipe, train
 from graphkit.training.embedding import embed
 from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
-from graphkit.training.zoo.recipes import AbstractRecipe
-from graphkit.training.zoo.registry import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
+from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES, AbstractRecipe
 from tests.training.acting import fault_of
 from tests.training.studies import communities, rings_and_stars, signals
 

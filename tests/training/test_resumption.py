@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from graphkit.training import Interrupted, Silence
-from graphkit.training.engine.files import read_tensors
+from graphkit.training.engine.store import read_tensors
 from tests.training.studies import STUDIES
 
 

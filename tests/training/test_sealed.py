@@ -10,7 +10,7 @@ import torch
 
 from graphkit.training import Interrupted
 from graphkit.training.embedding import SavedEmbeddings
-from graphkit.training.engine.files import (
+from graphkit.training.engine.store import (
     Damaged,
     add_checksum,
     pack_fields,

@@ -11,8 +11,7 @@ import pytest
 from graphkit.training import recipe
 from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, embedding_recipe
 from graphkit.training.fewshot import METHODS
-from graphkit.training.zoo.recipes import AbstractRecipe
-from graphkit.training.zoo.registry import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
+from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES, AbstractRecipe
 
 HOSTILE = {
     "true": True,

@@ -18,9 +18,8 @@ from torch_geometric.data import Data
 from graphkit.data import load
 from graphkit.data.splits import RandomPerClass
 from graphkit.training import Interrupted, TrainingError, recipe, train
-from graphkit.training.engine.files import pack_tensors, require_writable, write_atomically
-from graphkit.training.engine.store import RunStore
-from graphkit.training.zoo.registry import RECIPES, SIGNAL_RECIPES
+from graphkit.training.engine.store import RunStore, pack_tensors, require_writable, write_atomically
+from graphkit.training.zoo.recipes import RECIPES, SIGNAL_RECIPES
 from tests.interruptions import Meanwhile, StopAfter
 from tests.training.conftest import undropped
 
@@ -231,7 +230,7 @@ def test_weights_that_could_not_be_written_are_told_though_a_later_checkpoint_wa
             raise OSError(28, "No space left on device")
         write_atomically(path, content)
 
-    monkeypatch.setattr("graphkit.training.engine.files.write_atomically", no_room_for_weights)
+    monkeypatch.setattr("graphkit.training.engine.store.write_atomically", no_room_for_weights)
     outcome = run(data, seeds=[0, 1], run_dir=tmp_path)
     assert [fault.split()[0] for fault in outcome.faults] == [
         f"'{tmp_path}/seed-{seed}.safetensors'" for seed in (0, 1)

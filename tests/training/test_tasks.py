@@ -15,8 +15,7 @@ from graphkit.training.classification.tasks import prepare
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.fewshot import study_of_classes
 from graphkit.training.zoo import AbstractArchitecture
-from graphkit.training.zoo.recipes import Recipe
-from graphkit.training.zoo.registry import RECIPES
+from graphkit.training.zoo.recipes import RECIPES, Recipe
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from graphkit.training import TrainingError, recipe, train
 from graphkit.training.classification.graph_task import prepare_graphs
-from graphkit.training.engine.validity import InitialParameters
+from graphkit.training.engine.trainer import InitialParameters
 from graphkit.training.fewshot import METHODS as NAMED
 from graphkit.training.fewshot import fewshot, study_of_classes
 from graphkit.training.fewshot.encoders import Encoders, train_encoder

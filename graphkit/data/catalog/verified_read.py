@@ -13,12 +13,12 @@ from torch_geometric.data import Data, HeteroData
 
 from graphkit._torch_internals import joined_graphs
 from graphkit.data.catalog import files
+from graphkit.data.catalog.cached_graphs import flatten
 from graphkit.data.catalog.cards import Card
 from graphkit.data.catalog.sources import source_of
 from graphkit.data.disk.checked_files import DataError
 from graphkit.data.fingerprint import content_sha256, tensors_sha256
 from graphkit.data.graphset import GraphSet, graphs_sha256
-from graphkit.data.hetero import flatten
 
 UNREADABLE = (OSError, ValueError, KeyError, IndexError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What NumPy, SciPy and PyG raise on plain arrays that are cut short or belong to something else."""

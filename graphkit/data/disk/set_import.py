@@ -161,8 +161,9 @@ def read_graph_set(
         _checks.member("structure", kind, STRUCTURES)
     given = {"graphs": graphs, "nodes": nodes}
     beside = {of: None if path is None else _checks.path(of, path) for of, path in given.items()}
+    directed: bool | None = False
     if smiles is not None:
-        made, directed = _molecule_set(listed, smiles, said, targets, target_kind, header), False
+        made = _molecule_set(listed, smiles, said, targets, target_kind, header)
     else:
         tables = _read_tables(listed, beside["graphs"], beside["nodes"], said, header)
         directed = tables.directed

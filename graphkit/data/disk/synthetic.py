@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from graphkit import _checks
-from graphkit._deprecated import deprecated_method
+from graphkit._exports import deprecated_method
 from graphkit.data.disk.arrays import ArrayWriter, write_array
 from graphkit.data.disk.external_sort import MAX_NODE, merge_runs, write_run
 from graphkit.data.disk.manifest import StoredGraph

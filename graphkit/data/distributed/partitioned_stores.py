@@ -12,7 +12,7 @@ from torch_geometric.data import EdgeAttr, FeatureStore, GraphStore, TensorAttr
 from torch_geometric.data.graph_store import EdgeLayout
 
 from graphkit import _checks
-from graphkit._deprecated import deprecated_arguments, deprecated_method
+from graphkit._exports import deprecated_arguments, deprecated_method
 from graphkit.data.distributed.partitions import Partitions
 from graphkit.data.distributed.row_exchange import RowExchange
 from graphkit.data.sampling.csc import CSC, AbstractCSC, SampledEdges

@@ -13,7 +13,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
 from graphkit import _checks
-from graphkit._deprecated import deprecated_arguments, deprecated_method
+from graphkit._exports import deprecated_arguments, deprecated_method
 from graphkit._kernels.csr_layout import coo_to_csr
 from graphkit.data.disk.arrays import write_array
 from graphkit.data.disk.checked_files import (

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphkit._checks import valid_indptr
 from graphkit._kernels import neighbor_sampling
-from graphkit._kernels.threads import over_range, over_rows
+from graphkit._kernels.resources import over_range, over_rows
 
 
 class SampledEdges(NamedTuple):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit._checks import flag, instance, member
-from graphkit._deprecated import deprecated_method
+from graphkit._exports import deprecated_method
 from graphkit.meta.acceleration import only_known_operations, visible_items, vmap_tasks
 from graphkit.meta.acceleration.eligibility import is_unaltered, plain_items
 from graphkit.meta.acceleration.model_fingerprint import ModelFingerprint, model_fingerprint

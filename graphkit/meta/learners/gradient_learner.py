@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit._checks import positive
-from graphkit._deprecated import deprecated_method
+from graphkit._exports import deprecated_method
 from graphkit.meta.acceleration import accelerated_logits
 from graphkit.meta.functional import clone_buffers, functional_call, model_lock
 from graphkit.meta.inner_loop import InnerLoop, InnerProblem, Parameters, descent, require_used, twice_differentiable

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from graphkit._checks import embeddings, instance, positive
-from graphkit._deprecated import deprecated_method
+from graphkit._exports import deprecated_method
 from graphkit.meta.functional import model_lock
 from graphkit.meta.learners.abstract_learner import Forward, query_loss
 from graphkit.meta.learners.gradient_learner import AbstractGradientLearner, InnerOptions, trained_parameters

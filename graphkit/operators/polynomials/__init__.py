@@ -1,6 +1,6 @@
 """Polynomial bases of an operator: each is one recurrence over a product, and one table of Chebyshev coefficients."""
 
-from graphkit._deprecated import deprecated_names
+from graphkit._exports import deprecated_names
 from graphkit.operators.polynomials.cayley import cayley_degree, cayley_jacobi, cayley_series, cayley_values
 from graphkit.operators.polynomials.chebyshev import chebyshev_filter
 from graphkit.operators.polynomials.optimal_basis import optimal_terms

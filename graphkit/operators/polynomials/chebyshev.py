@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import flag, function, integer_between, list_of, one_row_per_column, tensor
-from graphkit._kernels.memory import empty_recycled
+from graphkit._kernels.resources import empty_recycled
 from graphkit._torch_internals import forward_mode, inside_transform
 from graphkit.operators.autograd import AbstractFunction
 from graphkit.operators.products import spmm_into

@@ -14,19 +14,20 @@ from graphkit.data import GraphSet, Split
 from graphkit.data.fingerprint import tensors_sha256
 from graphkit.data.graphset import graphs_sha256
 from graphkit.nn.graph_models import GraphBatch
-from graphkit.training.classification.microbatches import microbatch_slots, take_turns
-from graphkit.training.classification.objectives import (
+from graphkit.training.classification.classification_trainer import microbatch_slots, take_turns
+from graphkit.training.classification.tasks import (
     AbstractSupervisedObjective,
+    AbstractTask,
     Accuracy,
+    LabelledItems,
     OfficialDistance,
     OfficialPrecision,
     OfficialRanking,
     TaskDistance,
     TaskRanking,
+    graph_classes,
 )
-from graphkit.training.classification.tasks import AbstractTask, LabelledItems, graph_classes
-from graphkit.training.engine.devices import rng_seed
-from graphkit.training.engine.distributed import ALONE, JobError, World
+from graphkit.training.engine.distributed import ALONE, JobError, World, rng_seed
 from graphkit.training.engine.records import DatasetFacts, Protocol, split_name, splits_sha256
 
 if TYPE_CHECKING:

@@ -11,22 +11,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from graphkit._checks import at_least, instance
-from graphkit._deprecated import deprecated_arguments
+from graphkit._exports import deprecated_arguments
 from graphkit.data import GraphSet
 from graphkit.data.splits import NestedFolds
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.classification.graph_task import graph_facts, prepare_graphs
 from graphkit.training.classification.run_training import Outcome
 from graphkit.training.classification.tasks import LabelledItems
-from graphkit.training.engine.arguments import fields_of, require_reporter, require_run, require_seed, sequence
-from graphkit.training.engine.devices import fabric_on, own_device
-from graphkit.training.engine.distributed import IN_TURNS, init_world
+from graphkit.training.engine.distributed import IN_TURNS, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
-from graphkit.training.engine.records import Metric, Record, environment, metric
+from graphkit.training.engine.options import fields_of, require_reporter, require_run, require_seed, sequence
+from graphkit.training.engine.records import Metric, Record, Unit, environment, metric
 from graphkit.training.engine.records import Protocol as MeasuredUnder
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import RunStore
-from graphkit.training.engine.unit import Unit
 from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:

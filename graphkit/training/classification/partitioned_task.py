@@ -16,8 +16,12 @@ from graphkit.data.distributed.partitioned_stores import Part, PartitionedFeatur
 from graphkit.data.distributed.partitions import Partitions
 from graphkit.data.distributed.row_exchange import RowExchange
 from graphkit.nn.inference import layerwise
-from graphkit.training.classification.objectives import AbstractSupervisedObjective, objective_of
-from graphkit.training.classification.tasks import AbstractTask, LabelledItems
+from graphkit.training.classification.tasks import (
+    AbstractSupervisedObjective,
+    AbstractTask,
+    LabelledItems,
+    objective_of,
+)
 from graphkit.training.engine.records import EDGES, DatasetFacts, Protocol, split_name
 
 if TYPE_CHECKING:

@@ -11,21 +11,21 @@ import torch
 from torch_geometric.data.data import BaseData
 
 from graphkit._checks import at_least, instance
-from graphkit._deprecated import deprecated_arguments
+from graphkit._exports import deprecated_arguments
 from graphkit.data import GraphSet, Partitions
 from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
 from graphkit.training.classification.graph_task import graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.classification.partitioned_task import part_records, prepare_part
 from graphkit.training.classification.sampled_task import sampled_part_task, sampled_task
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems, prepare, resplit
-from graphkit.training.engine.arguments import require_reporter, require_run, require_seeds, require_splits
-from graphkit.training.engine.devices import fabric_on, own_device
-from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, init_world
+from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
+from graphkit.training.engine.options import require_reporter, require_run, require_seeds, require_splits
 from graphkit.training.engine.records import (
     DatasetFacts,
     Protocol,
     Record,
+    SeedUnit,
     dataset_facts,
     environment,
     metric,
@@ -33,7 +33,6 @@ from graphkit.training.engine.records import (
 )
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import RunStore
-from graphkit.training.engine.unit import SeedUnit
 from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:

@@ -14,12 +14,10 @@ from torch.utils.data import Sampler
 
 from graphkit.data.sampling.loaders import NeighborLoader
 from graphkit.nn.inference import layerwise
-from graphkit.training.classification.microbatches import MicrobatchSlot, microbatch_slots, take_turns
-from graphkit.training.classification.objectives import AbstractSupervisedObjective
+from graphkit.training.classification.classification_trainer import MicrobatchSlot, microbatch_slots, take_turns
 from graphkit.training.classification.partitioned_task import PartTask
-from graphkit.training.classification.tasks import AbstractTask, LabelledItems, NodeTask
-from graphkit.training.engine.devices import rng_seed
-from graphkit.training.engine.distributed import ALONE, JobError, World
+from graphkit.training.classification.tasks import AbstractSupervisedObjective, AbstractTask, LabelledItems, NodeTask
+from graphkit.training.engine.distributed import ALONE, JobError, World, rng_seed
 from graphkit.training.zoo.architecture import AbstractEdgeStack
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from torch import Tensor
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
-from graphkit.training.engine.devices import rng_seed
+from graphkit.training.engine.distributed import rng_seed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -18,12 +18,11 @@ from graphkit.training.embedding.embedding_objectives import (
     DGIObjective,
     GRACEObjective,
 )
-from graphkit.training.engine.arguments import fields_of
+from graphkit.training.engine.options import fields_of
 from graphkit.training.zoo import GCN, GIN
 from graphkit.training.zoo.architecture import STRICT, AbstractEdgeStack, Count, Positive
 from graphkit.training.zoo.message_passing import Grand
-from graphkit.training.zoo.recipes import AbstractRecipe, ModelRecipe
-from graphkit.training.zoo.registry import RECIPES
+from graphkit.training.zoo.recipes import RECIPES, AbstractRecipe, ModelRecipe
 
 if TYPE_CHECKING:
     from torch import nn

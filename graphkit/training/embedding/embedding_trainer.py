@@ -13,9 +13,8 @@ from graphkit.data.sampling.class_batches import ClassBatches
 from graphkit.metric.retrieval import evaluate_retrieval
 from graphkit.training.classification.tasks import LabelledItems
 from graphkit.training.embedding.embedding_task import EmbeddingTask
-from graphkit.training.engine.devices import rng_seed
-from graphkit.training.engine.trainer import Trainer
-from graphkit.training.engine.validity import require_finite
+from graphkit.training.engine.distributed import rng_seed
+from graphkit.training.engine.trainer import Trainer, require_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -13,7 +13,7 @@ from graphkit.metric.distances import normalize_rows
 from graphkit.metric.retrieval import evaluate_retrieval
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.classification.tasks import prepare
-from graphkit.training.engine.devices import fabric_on, rng_seed
+from graphkit.training.engine.distributed import fabric_on, rng_seed
 from graphkit.training.zoo import MLP
 from graphkit.training.zoo.recipes import Recipe
 

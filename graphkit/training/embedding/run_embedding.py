@@ -14,7 +14,7 @@ from torch import Tensor
 from torch_geometric.data.data import BaseData
 
 from graphkit._checks import at_least, flag, instance
-from graphkit._deprecated import deprecated_arguments
+from graphkit._exports import deprecated_arguments
 from graphkit.data.graphset import GraphSet
 from graphkit.data.transforms import disjoint_union
 from graphkit.training.embedding.classifier_baselines import classifier_logits, train_embeddings
@@ -29,14 +29,12 @@ from graphkit.training.embedding.embedding_setup import EmbeddingSetup, node_set
 from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
 from graphkit.training.embedding.graph_embedding import graph_encoder, graph_setting
 from graphkit.training.embedding.saved import SavedEmbeddings
-from graphkit.training.engine.arguments import require_reporter, require_run, require_seeds, require_splits, sequence
-from graphkit.training.engine.devices import fabric_on, own_device
-from graphkit.training.engine.distributed import IN_TURNS, JobError, init_world
+from graphkit.training.engine.distributed import IN_TURNS, JobError, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, RunResult, Seconds, run_experiment
-from graphkit.training.engine.records import Record, environment, metric
+from graphkit.training.engine.options import require_reporter, require_run, require_seeds, require_splits, sequence
+from graphkit.training.engine.records import Record, SeedUnit, environment, metric
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import RunStore
-from graphkit.training.engine.unit import SeedUnit
 from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:

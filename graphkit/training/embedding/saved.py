@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, instance
-from graphkit.training.engine.files import damage_message, write_atomically
+from graphkit.training.engine.store import damage_message, write_atomically
 
 PATTERN = "embeddings-*.safetensors"
 

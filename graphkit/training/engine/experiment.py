@@ -14,15 +14,12 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 
-from graphkit.training.engine.devices import CPU, rng_seed
-from graphkit.training.engine.distributed import ALONE, Lost, World
-from graphkit.training.engine.files import tensors_from_bytes, tensors_to_bytes
-from graphkit.training.engine.interrupts import Interrupted, StopRequest, stop_request
+from graphkit.training.engine.distributed import ALONE, CPU, Lost, World, rng_seed
+from graphkit.training.engine.interrupts import Interrupted, StopRequest, TrainingError, stop_request
+from graphkit.training.engine.records import Unit, UnitResult
 from graphkit.training.engine.reporters import SILENCE, Reporter
-from graphkit.training.engine.store import RunStore, weights_content, weights_name
+from graphkit.training.engine.store import RunStore, tensors_from_bytes, tensors_to_bytes, weights_content, weights_name
 from graphkit.training.engine.trainer import AbstractTrainer
-from graphkit.training.engine.unit import Unit, UnitResult
-from graphkit.training.engine.validity import TrainingError
 
 LOGGER = logging.getLogger(__name__)
 

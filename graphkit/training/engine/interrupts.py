@@ -1,4 +1,4 @@
-"""Stopping between two epochs when the system or the user asks for it."""
+"""What ends a run early: a training that fails, and the system or the user, who may stop it between two epochs."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ NOBODY = b"\0"
 _listens = False
 _first_parent = os.getppid()
 _with_parent = False  # whether we asked for it: what somebody else asked for is left alone
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on, with what is left of it in the message."""
 
 
 class Interrupted(KeyboardInterrupt):

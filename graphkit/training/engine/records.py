@@ -1,4 +1,4 @@
-"""Result records: what was measured, on what, under which protocol, and with which software."""
+"""Result records: of which units, what was measured, on what, under which protocol, and with which software."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ import json
 import math
 import platform
 import statistics
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from graphkit._checks import instance, printable_name
 from graphkit.data.fingerprint import content_sha256, tensors_sha256
-from graphkit.training.engine.arguments import sequence
-from graphkit.training.engine.files import write_atomically
+from graphkit.training.engine.options import sequence
+from graphkit.training.engine.store import write_atomically
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from graphkit.data import Split
+
 
 _MASKS = ("train_mask", "val_mask", "test_mask")
 
@@ -31,6 +33,62 @@ TOLD = ("items", "edges", "rule")
 """Fields that follow from the checksums of the data set and of the split."""
 
 EDGES = {False: "as given", True: "made undirected"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """What is trained and measured at a time: a seed, a training of a fold, a method on a problem.
+
+    Args:
+        key: its name in files and logs, such as "seed-3".
+        label: what people are told, such as "seed 3".
+        seed: the random generators begin with it.
+        group: units of one group run one after the other in one process, and may depend on those before them.
+        number, total: its place among all units, from 1; the engine fills them in.
+    """
+
+    key: str
+    label: str
+    seed: int
+    group: int = 0
+    number: int = 1
+    total: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedUnit(Unit):
+    """A seed: it draws weights, dropout and batches."""
+
+    @classmethod
+    def of(cls, seed: int, number: int) -> SeedUnit:
+        """Return the unit of a seed, the one of this number."""
+        return cls(key=f"seed-{seed}", label=f"seed {seed}", seed=seed, group=number)
+
+
+class UnitResult(typing.Protocol):
+    """What a unit came to."""
+
+    @property
+    def validation(self) -> float:
+        """The figure by which its epoch was selected."""
+
+    @property
+    def selected(self) -> int:
+        """The selected epoch, 0 where nothing was trained."""
+
+    @property
+    def seconds(self) -> float:
+        """What it took."""
+
+    def scalars(self) -> dict[str, float]:
+        """Return its figures by name."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for a file."""
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Return what :meth:`as_dict` wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)

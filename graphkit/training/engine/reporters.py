@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from graphkit.training.engine.unit import Unit, UnitResult
+    from graphkit.training.engine.records import Unit, UnitResult
 
 
 class Reporter(Protocol):

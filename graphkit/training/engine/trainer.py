@@ -1,20 +1,24 @@
-"""Trainers: one model on its way from drawn to selected, epoch by epoch, with a state that can be saved between two."""
+"""Trainers: one model on its way from drawn to selected, epoch by epoch, with a state that can be saved between two.
+
+What tells the result of a training from that of none: parameters that moved, numbers that are finite.
+"""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from graphkit.training.engine.devices import in_precision
-from graphkit.training.engine.validity import InitialParameters, TrainingError, require_finite
+from graphkit.training.engine.distributed import in_precision
+from graphkit.training.engine.interrupts import TrainingError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
 
 E = TypeVar("E", bound=tuple[Any, ...])
 """The figures of an epoch, a named tuple; the number of the epoch is the first."""
@@ -175,3 +179,42 @@ class Trainer(AbstractTrainer[E]):
             return
         for name, value in weights.items():
             self.best_weights[name].copy_(value)
+
+
+class InitialParameters:
+    """The trainable parameters of a model before its training, to tell whether it learnt anything.
+
+    Args:
+        module: freshly drawn.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._pairs = [(now, now.detach().clone()) for now in module.parameters() if now.requires_grad]
+
+    def has_changed(self) -> bool:
+        """Return whether some parameter has changed since; a model that has none counts as moved."""
+        if any(not torch.equal(now, before) for now, before in self._pairs):
+            self._pairs = []  # the answer stays, the copies need not
+        return not self._pairs
+
+    def require_change(self, training: str) -> None:
+        """Refuse to call it a training where no parameter changed.
+
+        Raises:
+            TrainingError: naming the training.
+        """
+        if not self.has_changed():
+            raise TrainingError(
+                f"{training} changed no parameter of the model, so there is no result; look at `lr`, `batch` and the "
+                "training items."
+            )
+
+
+def require_finite(what: str, numbers: Iterable[Tensor]) -> None:
+    """Refuse numbers of a training that are NaN or infinite.
+
+    Raises:
+        TrainingError: naming what they are.
+    """
+    if not all(bool(each.isfinite().all()) for each in numbers if each.is_floating_point()):
+        raise TrainingError(f"the training diverged: {what} are not all finite; try a smaller `lr`.")

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graphkit._deprecated import deprecated_names
-from graphkit._lazy import lazy
+from graphkit._exports import deprecated_names, lazy
 
 if TYPE_CHECKING:
     from graphkit.training.fewshot.fewshot_results import FewShotRecord, MethodResult, ProblemResult

@@ -169,8 +169,8 @@ class Classifier(AbstractMethod):
         from torch import nn
 
         from graphkit.meta import MAML, PrototypicalNetwork, pretrain
-        from graphkit.training.engine.devices import rng_seed
-        from graphkit.training.engine.validity import InitialParameters, require_finite
+        from graphkit.training.engine.distributed import rng_seed
+        from graphkit.training.engine.trainer import InitialParameters, require_finite
 
         with rng_seed(seed):
             body = nn.Sequential(nn.Linear(problem.channels, self.hidden), nn.ReLU()).to(problem.device)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphkit._checks import at_least
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe, embedding_recipe
-from graphkit.training.engine.arguments import fields_of, sequence
+from graphkit.training.engine.options import fields_of, sequence
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -104,8 +104,8 @@ def train_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int) 
     import torch
 
     from graphkit.contrastive import pretrain
-    from graphkit.training.engine.devices import rng_seed
-    from graphkit.training.engine.validity import InitialParameters, require_finite
+    from graphkit.training.engine.distributed import rng_seed
+    from graphkit.training.engine.trainer import InitialParameters, require_finite
 
     LOGGER.info("training the encoder %s with seed %d", made.name, seed)
     with rng_seed(seed, edge_index.device):

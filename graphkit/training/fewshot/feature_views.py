@@ -12,7 +12,7 @@ from torch_geometric.utils import degree
 
 from graphkit._checks import member
 from graphkit.operators import gcn_adjacency, sparse_features
-from graphkit.training.engine.validity import require_finite
+from graphkit.training.engine.trainer import require_finite
 from graphkit.training.fewshot.encoders import Encoders, train_encoder
 
 ADAPTERS = ("structure", "components")

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphkit.meta import AbstractLearner, MetaStep, MetaTrainer, MetaTraining
-from graphkit.training.engine.trainer import AbstractTrainer
-from graphkit.training.engine.validity import InitialParameters, require_finite
+from graphkit.training.engine.trainer import AbstractTrainer, InitialParameters, require_finite
 
 if TYPE_CHECKING:
     from graphkit.training.engine.distributed import World

@@ -71,7 +71,7 @@ class PrototypicalNet(AbstractMethod):
     def start(self, problem: Problem, seed: int, world: World) -> LearnerTrainer:
         """Return the meta-training of a freshly drawn network."""
         from graphkit.meta import MetaTraining, PrototypicalNetwork
-        from graphkit.training.engine.devices import rng_seed
+        from graphkit.training.engine.distributed import rng_seed
         from graphkit.training.fewshot.learner_trainer import LearnerTrainer
 
         with rng_seed(seed):
@@ -169,7 +169,7 @@ class MetaLearnt(AbstractMethod):
     def start(self, problem: Problem, seed: int, world: World) -> LearnerTrainer:
         """Return the meta-training of a freshly drawn learner."""
         from graphkit.meta import MetaTraining
-        from graphkit.training.engine.devices import rng_seed
+        from graphkit.training.engine.distributed import rng_seed
         from graphkit.training.fewshot.learner_trainer import LearnerTrainer
 
         with rng_seed(seed):

@@ -14,16 +14,15 @@ from typing import Any
 import torch
 
 from graphkit._checks import at_least, flag, instance, member
-from graphkit._deprecated import deprecated_arguments
+from graphkit._exports import deprecated_arguments
 from graphkit.meta import FewShotProtocol
-from graphkit.training.engine.arguments import fields_of, require_reporter, require_run, require_seed, sequence
 from graphkit.training.engine.distributed import World, init_world
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
-from graphkit.training.engine.records import environment, fingerprint, metric
+from graphkit.training.engine.options import fields_of, require_reporter, require_run, require_seed, sequence
+from graphkit.training.engine.records import Unit, environment, fingerprint, metric
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import RunStore
 from graphkit.training.engine.trainer import AbstractTrainer
-from graphkit.training.engine.unit import Unit
 from graphkit.training.fewshot.fewshot_results import FewShotRecord, MethodResult, ProblemResult
 from graphkit.training.fewshot.method import CHOICES, CHOSEN, AbstractMethod, EvalOptions
 from graphkit.training.fewshot.named_methods import METHODS

@@ -21,8 +21,8 @@ from graphkit.data import GraphSet, validate
 from graphkit.meta import ClassSplit, FewShotProtocol, Rows
 from graphkit.training.classification.graph_task import graph_facts
 from graphkit.training.classification.tasks import require_plain_edges
-from graphkit.training.engine.arguments import require_seed, sequence
-from graphkit.training.engine.devices import CPU, known_device
+from graphkit.training.engine.distributed import CPU, known_device
+from graphkit.training.engine.options import require_seed, sequence
 from graphkit.training.engine.records import DatasetFacts, dataset_facts, fingerprint
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
 from graphkit.training.fewshot.feature_views import adapt_features, encoder_rows, rows_of

@@ -1,7 +1,7 @@
 """Which layers a model is made of, as frozen data: the options that only this kind of model has.
 
 ``AbstractArchitecture`` says what a new kind brings: what it takes of the graph, how its model is made, and which of
-its parameters are trained at rates of their own. A recipe gives it a name (``graphkit.training.zoo.registry``).
+its parameters are trained at rates of their own. A recipe gives it a name (``graphkit.training.zoo.recipes``).
 """
 
 from graphkit.training.zoo.architecture import AbstractArchitecture, AbstractEdgeStack, AbstractStack

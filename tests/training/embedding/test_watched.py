@@ -13,7 +13,7 @@ from graphkit.training import recipe
 from graphkit.training.embedding import EmbeddingEpoch, embed, embedding_recipe
 from graphkit.training.embedding.classifier_baselines import classifier_logits
 from graphkit.training.embedding.embedding_setup import training_view
-from graphkit.training.engine.devices import fabric_on
+from graphkit.training.engine.distributed import fabric_on
 
 SMALL = {"epochs": 4, "steps": 2, "dim": 4, "hidden": 8}
 WITHOUT_LABELS = embedding_recipe("dgi", {"epochs": 3, "dim": 8})

@@ -16,9 +16,9 @@ from torch_geometric.data import Data
 from graphkit.data import GraphSet
 from graphkit.meta import ClassSplit, FewShotProtocol, PrototypicalNetwork, Rows, evaluate
 from graphkit.training import Silence
-from graphkit.training.engine import files
-from graphkit.training.engine.files import read_tensors
+from graphkit.training.engine import store
 from graphkit.training.engine.interrupts import Interrupted
+from graphkit.training.engine.store import read_tensors
 from graphkit.training.fewshot import (
     METHODS,
     fewshot,
@@ -740,14 +740,14 @@ def test_baselines_stand_beside_a_learner():
 
 @pytest.mark.parametrize("name", ["checkpoint.pt", "record.json"])
 def test_a_full_disk_costs_no_result_and_names_the_file(name, study, tmp_path, monkeypatch):
-    write = files.write_atomically
+    write = store.write_atomically
 
     def full(path, content):
         if path.name == name:
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(files, "write_atomically", full)
+    monkeypatch.setattr(store, "write_atomically", full)
     outcome = fewshot(study, PROTOCOL, ["maml"], methods=SMALL, run_dir=tmp_path, checkpoint_every=0.0)
     assert outcome.record.metric == fewshot(study, PROTOCOL, ["maml"], methods=SMALL).record.metric
     assert outcome.faults == (f"{str(tmp_path / name)!r} could not be written (No space left on device).",)

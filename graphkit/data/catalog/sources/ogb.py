@@ -20,9 +20,9 @@ from torch_geometric.data import Data, HeteroData
 
 from graphkit import _checks
 from graphkit._torch_internals import fields_of_graph
+from graphkit.data.catalog.cached_graphs import BETWEEN
 from graphkit.data.catalog.sources.source import Source
 from graphkit.data.graphset import GraphSet
-from graphkit.data.hetero import BETWEEN
 from graphkit.data.splits.split import MASKS
 
 URL = "http://snap.stanford.edu/ogb/data"

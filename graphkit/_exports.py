@@ -1,11 +1,14 @@
-"""Old names of what was renamed: each works for one release more, and warns where it is used."""
+"""What a package shows: names that are imported when asked for, and old names, each for one release more.
+
+Names are imported late because the command line must answer before torch is loaded. An old name warns where it is used.
+"""
 
 from __future__ import annotations
 
 import functools
 import importlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -16,6 +19,18 @@ REMOVED_IN = "0.3"
 _renamed_names: dict[str, dict[str, str]] = {}  # package -> old name -> where it is now
 _renamed_arguments: dict[str, dict[str, str]] = {}  # function -> old keyword -> new keyword
 _renamed_methods: dict[str, str] = {}  # old method -> new method
+
+
+def lazy(package: str, homes: Mapping[str, Iterable[str]]) -> Callable[[str], Any]:
+    """Return a ``__getattr__`` of ``package``, whose modules ``homes`` names, each with what it is home to."""
+    home_of = {name: module for module, names in homes.items() for name in names}
+
+    def look_up(name: str) -> Any:
+        if name not in home_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{home_of[name]}"), name)
+
+    return look_up
 
 
 def deprecated_names(
