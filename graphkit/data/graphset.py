@@ -104,7 +104,7 @@ class GraphSet(InMemoryDataset):
             if graphs._indices is None:
                 return graphs
             card = card or graphs.card
-        listed = list(graphs) if isinstance(graphs, Iterable) else []
+        listed = list(graphs) if isinstance(graphs, Iterable) else [graphs]
         if not all(isinstance(each, Data) for each in listed):
             raise TypeError(f"`graphs` must be a list of torch_geometric.data.Data, got {type(graphs).__name__}.")
         if not listed:
@@ -232,6 +232,16 @@ class GraphSet(InMemoryDataset):
     def _require_whole(self) -> None:
         if self._indices is not None:
             raise ValueError("this is a part of a set; only the whole one can be divided.")
+
+
+def as_graph_set(data: Any) -> Any:
+    """Return any other data set of PyG that holds graphs as a ``GraphSet``, and all else as it is.
+
+    Example:
+        >>> as_graph_set(3)
+        3
+    """
+    return GraphSet.of(data) if isinstance(data, InMemoryDataset) and not isinstance(data, GraphSet) else data
 
 
 def _shared_fields(graphs: Sequence[Data]) -> list[str]:
