@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.options import StudyOptions, rename_arguments, renamed_option, report, settings_of, study_options
+from graphkit.cli.options import (
+    DatasetArgument,
+    StudyOptions,
+    rename_arguments,
+    renamed_option,
+    report,
+    settings_of,
+    study_options,
+)
 from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, table
 
 if TYPE_CHECKING:
@@ -125,14 +133,13 @@ def fewshot(
     inner_steps: tuple[int, ...] | None,
     options: StudyOptions,
 ) -> int:
-    """Tell classes of DATASET apart that were not trained on, from a few labelled nodes or graphs each.
+    """Tell classes of DATASET, a name or a folder, apart that were not trained on, from a few labelled items each.
 
     All methods see the same frozen tasks. Learners are trained on tasks of the training classes and selected on tasks
     of the validation classes. The interval is over tasks, the deviation over class splits.
     """
     preload("graphkit.training.fewshot.named_methods")
     from graphkit.cli.fewshot import picture_of, record_of, show, together
-    from graphkit.data import card
     from graphkit.training.fewshot.encoders import Encoders
     from graphkit.training.fewshot.method import require_inner_steps
     from graphkit.training.fewshot.named_methods import METHODS, with_baselines
@@ -140,8 +147,10 @@ def fewshot(
     if list_learners:
         table(["name", "rows", "what it is"], [(name, m.rows, _what(m)) for name, m in METHODS.items()])
         return 0
-    kind = card(dataset).kind
-    _require_fitting(dataset, across_graphs, inductive, adapter)
+    asked = DatasetArgument(dataset, family=True)
+    asked.require_labels()
+    kind = asked.card.kind
+    _require_fitting(asked, across_graphs, inductive, adapter)
     if len(shots) > 1 and inner_steps:
         raise click.UsageError("`--inner-steps` is of one number of shots; give one with `--shots`.")
     if learner == "all" and baselines != "all":
@@ -165,7 +174,7 @@ def fewshot(
     with rename_arguments({"steps": "--inner-steps"}):
         require_inner_steps(methods, inner_steps or ())
     _require_used(methods, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
-    run, seed = options.run_dir or Path("runs") / f"{dataset}-fewshot-{learner}", options.seed
+    run, seed = options.run_dir or Path("runs") / f"{asked.name}-fewshot-{learner}", options.seed
     options.require_places(run)
 
     preload(
@@ -182,10 +191,10 @@ def fewshot(
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
     from graphkit.training.fewshot.run_fewshot import patience
 
-    options.use_threads(card(dataset).edges or 0)
+    options.use_threads(asked.card.edges or 0)
     there = fabric_on(own_device(options.device), options.precision).device
-    begin(f"loading {dataset}")
-    data = graphkit.data.load(dataset)
+    begin(f"loading {asked.name}")
+    data = graphkit.data.load(asked.source)
     sight: dict[str, Any] = {"encoders": encoders, "seed": seed, "device": there}
 
     def study_of(protocol: FewShotProtocol) -> Study:
@@ -250,11 +259,9 @@ def _require_used(methods: Mapping[str, Any], encoders: bool) -> None:
         raise click.UsageError(f"`--encoder` and its settings are of learners on embeddings, not of {which}.")
 
 
-def _require_fitting(dataset: str, across_graphs: bool, inductive: bool, adapter: str | None) -> None:
+def _require_fitting(asked: DatasetArgument, across_graphs: bool, inductive: bool, adapter: str | None) -> None:
     """Refuse settings that a data set of this kind does not have."""
-    from graphkit.data import card
-
-    known = card(dataset)
+    known, dataset = asked.card, asked.name
     if across_graphs != (known.kind == "family"):
         is_one = "one graph; leave out `--across-graphs`." if across_graphs else "several; add `--across-graphs`."
         raise click.UsageError(f"{dataset!r} is {is_one}")

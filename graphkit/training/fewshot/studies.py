@@ -18,6 +18,7 @@ from torch_geometric.utils import subgraph
 
 from graphkit._checks import degree_weights, flag, instance, integer_labels
 from graphkit.data import GraphSet, validate
+from graphkit.data.graphset import as_graph_set
 from graphkit.meta import ClassSplit, FewShotProtocol, Rows
 from graphkit.training.classification.graph_task import graph_facts
 from graphkit.training.classification.tasks import require_plain_edges
@@ -385,6 +386,7 @@ def study_of_graphs(
         ValueError: for graphs that are not sound, labels that are no classes, no split, or splits or tasks that
             cannot be drawn.
     """
+    graphs = as_graph_set(graphs)
     instance("graphs", graphs, GraphSet, "a GraphSet")
     splits = require_study(splits, protocol, encoders, seed)
     device, y = known_device(device), graphs.items.y
