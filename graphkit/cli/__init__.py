@@ -22,6 +22,7 @@ from graphkit.cli.fewshot import fewshot
 from graphkit.cli.output import Stages, debuggable, say, sweep_at_exit
 from graphkit.cli.spectrum import spectrum
 from graphkit.cli.train import train
+from graphkit.cli.trained import compare, evaluate, predict
 from graphkit.training.engine.interrupts import Orphan, end_with_launcher
 
 FAILED, WRONG_CALL = 1, 2
@@ -34,7 +35,7 @@ def commands() -> None:
     """Graph learning on PyTorch Geometric: correct first, fast second, every number with its protocol."""
 
 
-for _command in (train, embed, search, fewshot, spectrum, data, bench):
+for _command in (train, predict, evaluate, compare, embed, search, fewshot, spectrum, data, bench):
     commands.add_command(_command)
 
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end_with_launcher()  # before anything slow is loaded: until then nobody tells us of its end
         with Stages(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`torch.jit.script` is", FutureWarning)  # PyG, while it is imported
-            return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False) or 0)
+            return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False, obj=arguments) or 0)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise

@@ -112,6 +112,7 @@ def embed(
     from graphkit.data import card
     from graphkit.data.catalog.cards import short_name
     from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, embedding_recipe
+    from graphkit.training.engine.run_folder import RunFolder
     from graphkit.training.zoo.recipes import RECIPES, recipe
 
     asked = DatasetArgument(dataset, family=True)
@@ -137,7 +138,7 @@ def embed(
     for name in beside:
         member("beside", name, [*RECIPES, *EMBEDDINGS], listed)
     others = [embedding_recipe(name) if name in EMBEDDINGS else recipe(name) for name in beside]
-    run = options.run_dir or Path("runs") / "-".join([asked.name, loss, *([held_out] if held_out else [])])
+    run = options.run_dir or RunFolder("-".join([asked.name, loss, *([held_out] if held_out else [])]))
     options.require_places(run)
     asked.require_split(split)
 
@@ -183,8 +184,8 @@ def embed(
         record=outcome.record,
         show=lambda: _show(outcome.record),
         draw=lambda: scatter(outcome),
-        pictures=(run, lambda: all_pictures(outcome)) if pictures else None,
-        left=f"Embeddings, weights{', record and pictures' if pictures else ' and record'}: {run}",
+        pictures=(outcome.run_dir, lambda: all_pictures(outcome)) if pictures and outcome.run_dir else None,
+        left=f"Embeddings, weights{', record and pictures' if pictures else ' and record'}: {outcome.run_dir}",
     )
 
 

@@ -140,6 +140,7 @@ def fewshot(
     """
     preload("graphkit.training.fewshot.named_methods")
     from graphkit.cli.fewshot import picture_of, record_of, show, together
+    from graphkit.training.engine.run_folder import RunFolder
     from graphkit.training.fewshot.encoders import Encoders
     from graphkit.training.fewshot.method import require_inner_steps
     from graphkit.training.fewshot.named_methods import METHODS, with_baselines
@@ -174,7 +175,7 @@ def fewshot(
     with rename_arguments({"steps": "--inner-steps"}):
         require_inner_steps(methods, inner_steps or ())
     _require_used(methods, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
-    run, seed = options.run_dir or Path("runs") / f"{asked.name}-fewshot-{learner}", options.seed
+    run, seed = options.run_dir or RunFolder(f"{asked.name}-fewshot-{learner}"), options.seed
     options.require_places(run)
 
     preload(
@@ -211,12 +212,15 @@ def fewshot(
             return study_of_graphs(data, splits, protocol, **sight)
         return study_of_classes(data, splits, protocol, inductive=inductive, **sight)
 
-    outcomes, sizes, job = {}, {}, init_world(there, patience=patience(methods))
+    outcomes: dict[int, FewShotOutcome] = {}
+    sizes, job = {}, init_world(there, patience=patience(methods))
     with rename_arguments(OPTIONS), job as world, options.reporter() as reporter:
         for number in shots:
             protocol = FewShotProtocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
             study = study_of(protocol)
-            folder = run if len(shots) == 1 else run / f"shots-{number}"
+            # In a folder of its own name the first number of shots stands, and the others below it.
+            below: Any = outcomes[shots[0]].run_dir if number != shots[0] and isinstance(run, RunFolder) else run
+            folder: Any = below if isinstance(below, RunFolder) or len(shots) == 1 else below / f"shots-{number}"
             outcomes[number] = solved(
                 study,
                 protocol,
@@ -248,7 +252,7 @@ def fewshot(
         record=record_of(outcomes),
         show=show_all,
         draw=lambda: picture_of(outcomes, inner_steps or ()),
-        left=f"Record and state: {run}",
+        left=f"Record and state: {outcomes[shots[0]].run_dir if isinstance(run, RunFolder) else run}",
     )
 
 

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit.cli.output import Bar, Lines, Writable, drawing, preload, report_errors, say, write_record
+from graphkit.cli.recorded import command_words, repeat_option, told_beside, with_recorded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from graphkit.training import Reporter
+    from graphkit.training.engine.run_folder import RunFolder
 
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -94,7 +96,7 @@ class StudyOptions:
     @property
     def command(self) -> str:
         """What was typed."""
-        return shlex.join(["graphkit", *sys.argv[1:]])
+        return shlex.join(command_words())
 
     def several(self, default: int) -> range:
         """Return the seeds."""
@@ -114,8 +116,9 @@ class StudyOptions:
             overrides | settings_of(self.settings) | {name: given for name, given in flags.items() if given is not None}
         )
 
-    def require_places(self, run: Path) -> None:
+    def require_places(self, run: Path | RunFolder) -> None:
         """Refuse files that cannot be written, before anything is computed for them; ``run`` is the run's folder."""
+        run = run if isinstance(run, Path) else run.parent
         log = None if self.log_dir is None else self.log_dir / "metrics.csv"
         require_places(json=self.json_path, picture=self.picture, run_dir=run / "record.json", log_dir=log)
 
@@ -175,7 +178,13 @@ def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Calla
         click.option(
             "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field; after --config."
         ),
-        click.option("--run-dir", type=FOLDER, metavar="FOLDER", help=f"Where all goes.  [default: runs/{runs}]"),
+        repeat_option,
+        click.option(
+            "--run-dir",
+            type=FOLDER,
+            metavar="FOLDER",
+            help=f"Where all goes.  [default: runs/{runs}-HASH, of the settings]",
+        ),
         click.option("--resume", is_flag=True, help="Go on from that folder, to the same numbers."),
         click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here too."),
         click.option("--picture", type=FILE, metavar="PATH", help="Draw the result here (png, pdf or svg)."),
@@ -193,6 +202,7 @@ def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Calla
         @functools.wraps(command)
         def collect(**given: Any) -> int:
             given |= click.get_current_context().meta.get(RENAMED, {})
+            given["settings"] = with_recorded(given["settings"])
             options = StudyOptions(**{name: given.pop(name) for name in StudyOptions.__dataclass_fields__})
             return command(options=options, **given)
 
@@ -384,6 +394,8 @@ def report(
     finally:
         show()
     say(left)
+    if (beside := told_beside(record.to_json())) is not None:
+        say(beside)
     if outcome.put_aside:
         say(f"Another run lay there, unfinished or with other settings; it was put aside: {outcome.put_aside}")
     return report_errors(lost)

@@ -83,6 +83,7 @@ def train(
     preload("graphkit.training.zoo.recipes")
     if list_models:
         return _list_models()
+    from graphkit.training.engine.run_folder import RunFolder
     from graphkit.training.zoo.portfolio import AUTO, Portfolio, portfolio
     from graphkit.training.zoo.recipes import recipe
 
@@ -126,7 +127,7 @@ def train(
     others = [recipe(other, items=items)] if protocol and items == "graphs" and other not in ("none", name) else []
     if keep_around and partitions is None:
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
-    run = options.run_dir or Path("runs") / "-".join(filter(None, (asked.name, name, protocol)))
+    run = options.run_dir or RunFolder("-".join(filter(None, (asked.name, name, protocol))))
     options.require_places(run)
     asked.require_split(split)
 
@@ -185,7 +186,7 @@ def train(
         record=outcome.record,
         show=lambda: _show(outcome.record),
         draw=lambda: _curves(outcome, outcome.record.config["model"]),
-        left=f"Record and state: {run}" if protocol else f"Record, weights and state: {run}",
+        left=f"Record and state: {outcome.run_dir}" if protocol else f"Record, models and state: {outcome.run_dir}",
     )
 
 

@@ -21,10 +21,11 @@ from graphkit.training.classification.run_training import Outcome
 from graphkit.training.classification.tasks import LabelledItems
 from graphkit.training.engine.distributed import IN_TURNS, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
-from graphkit.training.engine.options import fields_of, require_reporter, require_run, require_seed, sequence
+from graphkit.training.engine.options import fields_of, require_reporter, require_seed, sequence
 from graphkit.training.engine.records import Metric, Record, Unit, environment, metric
 from graphkit.training.engine.records import Protocol as MeasuredUnder
 from graphkit.training.engine.reporters import SILENCE, Reporter
+from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
 from graphkit.training.engine.store import RunStore
 from graphkit.training.zoo.recipes import Recipe
 
@@ -78,7 +79,7 @@ def nested_cross_validation(
     seed: int = 0,
     device: str = "auto",
     precision: str = "32-true",
-    run_dir: Path | str | None = None,
+    run_dir: Path | str | RunFolder | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     reporter: Reporter | None = None,
@@ -120,7 +121,7 @@ def nested_cross_validation(
     if at_least("folds", folds, 2) > len(graphs):
         raise ValueError(f"`folds` must be at most the number of graphs ({len(graphs):,}), got {folds:,}.")
     require_seed("seed", seed)
-    require_run(run_dir, resume, every=checkpoint_every)
+    require_run_folder(run_dir, resume, every=checkpoint_every)
     require_reporter(reporter)
     instance("command", command, str, "text")
     names = [each.name for each in (recipe, *beside)]
@@ -140,7 +141,9 @@ def nested_cross_validation(
         }
         store = None
         if run_dir is not None:
-            store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=world.rank == 0)
+            store = RunStore(
+                folder_of(run_dir, {**identity, "seed": seed}), identity, every=checkpoint_every, writes=world.rank == 0
+            )
         nested = NestedExperiment(graphs, grids, splits, seed, fabric, precision, identity)
         found = run_experiment(nested, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
         record = Record(
@@ -158,7 +161,7 @@ def nested_cross_validation(
         )
         record = replace(record, beside={each.name: nested.test_metric(each.name) for each in beside})
         found.keep(record)
-    return Outcome(record, (), found.faults, found.put_aside)
+    return Outcome(record, (), run_dir=found.folder, faults=found.faults, put_aside=found.put_aside)
 
 
 def _protocol(graphs: GraphSet, folds: int, seed: int) -> tuple[MeasuredUnder, list[Any]]:

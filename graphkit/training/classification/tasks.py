@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 MASKS = ("train_mask", "val_mask", "test_mask")
 
 
+Output: TypeAlias = Literal["classes", "tasks", "values"]
+"""What the columns of a model's outputs are: one class of several, tasks of two classes each, or numbers."""
+
+
 class AbstractSupervisedObjective(ABC):
     """A loss to train with, and a figure to select and to report by."""
 
@@ -35,6 +39,7 @@ class AbstractSupervisedObjective(ABC):
     sign: ClassVar[int] = 1
     unit: ClassVar[str] = "fraction"
     best: ClassVar[str]
+    output: ClassVar[Output] = "classes"
 
     @abstractmethod
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
@@ -111,6 +116,8 @@ class AbstractOfficial(AbstractSupervisedObjective):
 class AbstractOfficialTasks(AbstractOfficial):
     """Binary cross-entropy of one task or several, labels that are NaN left out, and a mean figure over the tasks."""
 
+    output: ClassVar[Output] = "tasks"
+
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the mean in nats over the labels that are there, 0 where a batch has none."""
         there = ~y.isnan()
@@ -142,6 +149,7 @@ class OfficialDistance(AbstractOfficial):
     sign: ClassVar[int] = -1
     unit: ClassVar[str] = "as the labels"
     best: ClassVar[str] = "lowest validation RMSE"
+    output: ClassVar[Output] = "values"
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the mean square error."""
@@ -413,13 +421,35 @@ def prepare(
     signals = data.get("signals")
     recipe = recipe.resolve(lambda: feature_sum(data))
     _require(data, signals)
+    train, validation, test = _parts(data, device)
+    features, graph = model_inputs(data, recipe, device, dtype)
+    classes = class_count(data)
+    if signals is not None:
+        return SignalTask(features, graph, train, validation, classes), test  # type: ignore[arg-type]  # dense
+    return NodeTask(features, graph, train, validation, classes, objective_of(data, classes)), test
+
+
+def model_inputs(
+    data: Data, recipe: ModelRecipe, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor | SparseOperator, tuple[Any, ...]]:
+    """Return the features of the nodes, or the signals, and what a model of the recipe takes after them.
+
+    Args:
+        data: a sound graph; neither labels nor masks are looked at.
+        recipe: resolved.
+        device: where everything goes.
+        dtype: of features and edge weights.
+
+    Raises:
+        ValueError: for a recipe of other items, and edge weights that the model cannot use.
+    """
+    signals = data.get("signals")
     items = "nodes" if signals is None else "signals"
     if recipe.model.items != items:
         raise ValueError(
             f"`recipe` {recipe.name!r} is for {recipe.model.items}, but the items of the data are {items}; "
             f"take one of `recipe(name, items={items!r})`."
         )
-    train, validation, test = _parts(data, device)
     weight = data.get("edge_weight")
     if weight is not None and recipe.model.edge_weights == "refused":
         raise ValueError(
@@ -432,12 +462,10 @@ def prepare(
         data.edge_index.to(device), None if weight is None else weight.to(device, dtype), data.num_nodes
     )
     graph = tuple(part.to(dtype) if isinstance(part, FourierBasis) else part for part in graph)
-    classes = class_count(data)
     if signals is not None:
-        return SignalTask(signals.to(device, dtype), graph, train, validation, classes), test
+        return signals.to(device, dtype), graph
     on_disk = data.get("store") is not None and not recipe.row_normalise
-    x = data.x.to(device, dtype) if on_disk else _features(data.x.to(device, dtype), recipe)
-    return NodeTask(x, graph, train, validation, classes, objective_of(data, classes)), test
+    return data.x.to(device, dtype) if on_disk else _features(data.x.to(device, dtype), recipe), graph
 
 
 def graph_classes(graphs: GraphSet) -> Tensor:
@@ -484,10 +512,18 @@ def _require(data: Data, signals: Tensor | None) -> None:
         validate(data)
     if data.y.dim() != 1 or data.y.is_floating_point():
         raise ValueError(f"`y` must hold one integer label per item, got {data.y.dtype} {list(data.y.shape)}.")
-    if signals is None:
-        return
-    if signals.dim() != 3 or signals.size(1) != data.num_nodes or signals.size(0) != len(data.y):
-        wanted = f"[{len(data.y)}, {data.num_nodes}, features]"
+    if signals is not None:
+        require_signals(signals, len(data.y), data.num_nodes)
+
+
+def require_signals(signals: Tensor, items: int, nodes: int) -> None:
+    """Refuse signals that are not so many, on so many nodes, or not finite.
+
+    Raises:
+        ValueError: naming the shape.
+    """
+    if signals.dim() != 3 or signals.size(1) != nodes or signals.size(0) != items:
+        wanted = f"[{items}, {nodes}, features]"
         raise ValueError(f"`signals` must be {wanted}, one signal per label on the graph, got {list(signals.shape)}.")
     if not bool(signals.isfinite().all()):
         raise ValueError("`signals` must be finite.")

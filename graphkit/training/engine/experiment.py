@@ -104,6 +104,11 @@ class RunResult(Generic[R]):
         return () if self.store is None else self.store.faults
 
     @property
+    def folder(self) -> Path | None:
+        """Where the run lies, ``None`` where nothing is kept."""
+        return None if self.store is None else self.store.folder
+
+    @property
     def put_aside(self) -> Path | None:
         """The folder into which another run was moved that lay in the same folder."""
         return None if self.store is None else self.store.aside

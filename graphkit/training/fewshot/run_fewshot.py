@@ -20,9 +20,10 @@ from graphkit._exports import deprecated_arguments
 from graphkit.meta import FewShotProtocol
 from graphkit.training.engine.distributed import IN_TURNS, World, init_world
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
-from graphkit.training.engine.options import fields_of, require_reporter, require_run, require_seed, sequence
+from graphkit.training.engine.options import fields_of, require_reporter, require_seed, sequence
 from graphkit.training.engine.records import Unit, environment, fingerprint, metric
 from graphkit.training.engine.reporters import SILENCE, Reporter
+from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
 from graphkit.training.engine.store import RunStore, weights_content, weights_from, weights_name
 from graphkit.training.engine.trainer import AbstractTrainer
 from graphkit.training.fewshot.encoder_training import EncoderTraining
@@ -41,12 +42,14 @@ class FewShotOutcome:
     Args:
         record: what was measured, and how.
         methods: results by name.
+        run_dir: where all of it lies, ``None`` where nothing is kept.
         faults: what could not be kept on the disk.
         put_aside: the folder into which another study was put that lay in the same folder.
     """
 
     record: FewShotRecord
     methods: Mapping[str, MethodResult]
+    run_dir: Path | None = None
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None
 
@@ -63,7 +66,7 @@ def fewshot(
     seed: int = 0,
     steps: Sequence[int] = (),
     methods: Mapping[str, AbstractMethod] = METHODS,
-    run_dir: Path | str | None = None,
+    run_dir: Path | str | RunFolder | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     reporter: Reporter | None = None,
@@ -110,7 +113,7 @@ def fewshot(
     if flag("balanced", balanced) and not calibrate:
         raise ValueError("`balanced` is of calibration, which `calibrate` of 0 leaves out.")
     require_seed("seed", seed)
-    require_run(run_dir, resume, every=checkpoint_every)
+    require_run_folder(run_dir, resume, every=checkpoint_every)
     require_reporter(reporter)
     instance("command", command, str, "text")
     if not names:
@@ -143,7 +146,12 @@ def fewshot(
     with init_world(study.device, patience=patience(used)) if world is None else nullcontext(world) as joined:
         store = None
         if run_dir is not None:
-            store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=joined.rank == 0)
+            store = RunStore(
+                folder_of(run_dir, {**identity, "methods": config}),
+                identity,
+                every=checkpoint_every,
+                writes=joined.rank == 0,
+            )
         experiment = FewShotExperiment(study, used, config, options, seed, joined, identity)
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=joined, resume=resume)
         results = experiment.results()
@@ -165,7 +173,7 @@ def fewshot(
             environment=environment(str(study.device), "32-true", joined.count),
         )
         found.keep(record)
-    return FewShotOutcome(record, results, found.faults, found.put_aside)
+    return FewShotOutcome(record, results, found.folder, found.faults, found.put_aside)
 
 
 def patience(methods: Mapping[str, AbstractMethod]) -> datetime.timedelta | None:
