@@ -11,7 +11,7 @@ The map, from the ground floor up; a folder imports only what lies below it.
 ``data``       the registry of data sets, their cards, where files come from, splits, samplers
 ``nn``         ``spatial`` and ``spectral`` convolutions, ``pool`` and the encoder that stacks them
 ``contrastive``  pre-training without labels: views of a graph and what they are to agree on
-``meta``       few-shot learning: tasks, learners that adapt, their rivals
+``meta``       few-shot learning: tasks, learners that adapt, their baselines
 ``training``   recipes, the loop, embeddings, checkpoints, result records
 ``viz``        pictures
 ``cli``        the command line

@@ -153,7 +153,7 @@ WRONG = {
         "`--held-out` names a graph of a family; 'karate' is",
     ),
     "splits of a family": (["embed", "structural-roles", "--split-per-seed"], 2, "is a family of graphs; split one"),
-    "links": (["embed", "ogbl-ddi"], 2, "'ogbl-ddi' has labels of links; what is embedded are nodes or graphs"),
+    "links": (["embed", "ogbl-ddi"], 2, "'ogbl-ddi' is a set of links, for which there is no recipe"),
     "beside": (["embed", "karate", "--beside", "gracce"], 2, "`beside` 'gracce' is not known. Did you mean 'grace'"),
     "no run": (["search", "nothing", "--query", "1"], 2, "holds no embeddings; make some"),
     "not a file": (["search", "own.txt", "--query", "1"], 2, "cannot be read as embeddings"),
