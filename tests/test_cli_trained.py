@@ -166,3 +166,40 @@ def test_two_processes_do_not_write_one_run(call):
         code, _, err = call("evaluate", folder, "--calibrate")
     assert code == 2
     assert "another process" in err
+
+
+def people(folder, rows):
+    """Write a table of people and of who knows whom, and import it."""
+    Path(folder).mkdir()
+    words = "\n".join(f"p{place},{age},{job},{'yes' if old else 'no'}" for place, (age, job, old) in enumerate(rows))
+    Path(folder, "nodes.csv").write_text(f"id,age,job,retired\n{words}\n")
+    pairs = "\n".join(f"p{place},p{(place + 1) % len(rows)}" for place in range(len(rows)))
+    Path(folder, "edges.csv").write_text(f"source,target\n{pairs}\n")
+    kinds = ("--column", "age=number", "--column", "job=category", "--target", "retired", "--undirected")
+    return "data", "import", f"{folder}/edges.csv", "--nodes", f"{folder}/nodes.csv", *kinds, "--to", f"{folder}/graph"
+
+
+ROWS = [(20 + 2 * place, ("baker", "smith", "clerk")[place % 3], place > 14) for place in range(30)]
+
+
+def test_another_table_is_read_by_the_encodings_of_the_one_that_was_trained_on(call):
+    assert call(*people("first", ROWS))[0] == 0
+    code, _, err = call("train", "./first/graph", "--model", "mlp", "--epochs", "9", "--seeds", "1", "--run-dir", "run")
+    assert code == 0, err
+    # Another mean and deviation, another order of columns, and no clerk at all.
+    others = [row for row in ROWS[10:] if row[1] != "clerk"]
+    assert call(*people("second", others))[0] == 0
+    tables = []
+    for folder in ("first", "second"):
+        code, _, err = call("predict", "run", f"./{folder}/graph", "--to", f"{folder}.csv", "--device", "cpu")
+        assert code == 0, err
+        tables.append(pd.read_csv(f"{folder}.csv"))
+    assert list(tables[0].columns) == ["id", "prediction", "probability no", "probability yes"]
+    assert tables[0]["id"][4] == "p4"
+    by_row = dict(zip(ROWS, tables[0]["probability yes"], strict=True))
+    wanted = [by_row[row] for row in others]
+    assert tables[1]["probability yes"].tolist() == pytest.approx(wanted, abs=1e-5)
+    unknown = [*others, (40, "miner", True), (42, "miner", False)]
+    assert call(*people("third", unknown))[0] == 0
+    code, _, err = call("predict", "run", "./third/graph")
+    assert (code, "column 'job' holds 'miner', a category that the model 'mlp' has never seen" in err) == (2, True), err
