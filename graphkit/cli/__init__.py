@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sweep_at_exit()
     try:
         end_with_launcher()  # before anything slow is loaded: until then nobody tells us of its end
-        with Stages():
+        with Stages(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`torch.jit.script` is", FutureWarning)  # PyG, while it is imported
             return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False, obj=arguments) or 0)
     except (Exception, KeyboardInterrupt) as error:
         if debug:

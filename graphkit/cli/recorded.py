@@ -20,8 +20,8 @@ RECIPE = ("config", "settings", "model", "epochs", "lr", "fan_out", "batch_size"
 NO_FIELDS = ("model", "loss", "beside", "probes")
 """Entries of a record's ``config`` that are options of their own, and no fields of a recipe."""
 
-GIVEN = "graphkit.given"
-"""Where a command's context keeps the record that it repeats."""
+GIVEN, FIELDS = "graphkit.given", "graphkit.fields"
+"""Where a command's context keeps the record that it repeats, and the fields of its recipe as settings."""
 
 
 def typed_options(fields: Mapping[str, Any], command: click.Command) -> dict[str, Any]:
@@ -57,7 +57,9 @@ def _repeat(context: click.Context, _: click.Parameter, path: Path | None) -> No
         typed = {name: value for name, value in typed.items() if name not in RECIPE}
         typed |= {name: config[name] for name in ("model", "loss") if name in config}
         own = {name: value for name, value in config.items() if name not in NO_FIELDS}
-        typed["settings"] = tuple(f"{name}={json.dumps(value)}" for name, value in own.items())
+        # Another model or loss has fields of its own.
+        if not {"--model", "--loss"} & {word.partition("=")[0] for word in context.find_root().obj or ()}:
+            context.meta[FIELDS] = tuple(f"{name}={json.dumps(value)}" for name, value in own.items())
     elif "config" in typed:
         raise ValueError(
             f"`--as`: the recorded command read its fields from {str(typed['config'])!r}; give `--config`."
@@ -80,6 +82,13 @@ repeat_option = click.option(
 )
 
 
+def with_recorded(settings: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the recorded fields, and after them the settings that were typed, which win."""
+    context = click.get_current_context()
+    context.params["settings"] = (*context.meta.get(FIELDS, ()), *settings)
+    return context.params["settings"]
+
+
 def repeated() -> Mapping[str, Any] | None:
     """Return the fields of the record that the command repeats, ``None`` where it repeats none."""
     found: Mapping[str, Any] | None = click.get_current_context().meta.get(GIVEN)
@@ -98,26 +107,29 @@ def told_beside(record: str) -> str | None:
         return f"As recorded, to the last digit: {new['name']} {new['mean']:.6g}."
     if len(old["values"]) != len(new["values"]):
         return f"Recorded of {len(old['values'])} seeds: {old['name']} {old['mean']:.6g}; now {new['mean']:.6g}."
-    return f"Not as recorded: {old['name']} was {old['mean']:.6g} and is {new['mean']:.6g}; see both `environment`s."
+    return f"Not as recorded: {old['name']} was {old['mean']:.6g} and is {new['mean']:.6g}."
 
 
 def command_words() -> list[str]:
     """Return the running command as it would be typed, without ``--as``: a record needs no other to be repeated."""
     context = click.get_current_context()
     if GIVEN not in context.meta:
-        return ["graphkit", *context.find_root().obj]
+        return ["graphkit", *(context.find_root().obj or ())]
     arguments, options = list[str](), list[str]()
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
         source = context.get_parameter_source(parameter.name or "")
-        if source not in (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP) or value is None:
+        of_record = parameter.name == "settings"
+        if not of_record and (
+            source not in (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP) or value is None
+        ):
             continue
         if isinstance(parameter, click.Argument):
             arguments.append(str(value))
         elif isinstance(parameter, click.Option) and parameter.is_flag:
             options += parameter.opts[-1:] if value else parameter.secondary_opts[:1]
         elif isinstance(parameter, click.Option) and parameter.multiple:
-            options += [word for each in value for word in (parameter.opts[0], str(each))]
+            options += [word for each in value or () for word in (parameter.opts[0], str(each))]
         else:
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             options += [parameter.opts[0], shown]

@@ -15,9 +15,7 @@ from graphkit.cli.options import (
     DatasetArgument,
     StudyOptions,
     report,
-    require_one_graph,
     require_random_split,
-    require_split,
     study_options,
 )
 from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, table
@@ -90,8 +88,7 @@ def train(
     from graphkit.training.zoo.recipes import recipe
 
     asked = DatasetArgument(dataset)
-    if isinstance(asked.source, str):
-        require_one_graph(asked.source)
+    asked.require_labels()
     items = asked.items
     overrides = options.overrides(epochs=epochs, lr=lr, fan_out=fan_out, batch=batch_size)
     written = str(overrides.pop("model", "gcn" if isinstance(asked.source, str) else AUTO))
@@ -132,7 +129,7 @@ def train(
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
     run = options.run_dir or RunFolder("-".join(filter(None, (asked.name, name, protocol))))
     options.require_places(run)
-    require_split(asked.source, split)
+    asked.require_split(split)
 
     preload(
         "torch_geometric.data",
@@ -151,7 +148,7 @@ def train(
     begin(f"loading {asked.name}")
     if partitions is not None:
         data = graphkit.data.Partitions(partitions, keep_halo=keep_around)
-        data.require_name(asked.known_as())
+        data.require_name(asked.card.name)
     elif split_per_seed:
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
     else:

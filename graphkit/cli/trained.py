@@ -245,7 +245,7 @@ def _show(found: RunReport, run: Run) -> None:
     if len(first.classes) <= ROOM:
         echo()
         rows = [[name, *(f"{many:,}" for many in found.confusion[place])] for place, name in enumerate(first.classes)]
-        table(["is \\ predicted", *(f" {name}" for name in first.classes)], rows)
+        table(["true \\ predicted", *(f" {name}" for name in first.classes)], rows)
 
 
 def _plain(found: RunReport, run: Run) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def class_evaluation(
     picture = look.new_figure(11.0, 5.6)
     look.draw_headline(picture, title, note, (0.02, 0.965, 0.90))
     left, right = picture.subplots(1, 2, width_ratios=(1.15, 1))
-    picture.subplots_adjust(left=0.12, right=0.98, bottom=0.19, top=0.80, wspace=0.22)
+    picture.subplots_adjust(left=0.12, right=0.98, bottom=0.16, top=0.80, wspace=0.22)
     _draw_confusion(left, counts, known[: len(counts)])
     _draw_calibration(right, found[found[:, 0] > 0])
     return picture
@@ -62,7 +62,7 @@ def _draw_confusion(axes: Axes, counts: np.ndarray, classes: Sequence[str]) -> N
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xlabel("predicted", fontsize=14, color=look.INK)
-    axes.set_ylabel("is", fontsize=14, color=look.INK)
+    axes.set_ylabel("true", fontsize=14, color=look.INK)
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.tick_params(length=0, labelsize=10 if len(classes) <= FEW else 7, colors=look.INK)

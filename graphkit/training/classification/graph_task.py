@@ -23,6 +23,8 @@ from graphkit.training.classification.tasks import (
     OfficialDistance,
     OfficialPrecision,
     OfficialRanking,
+    TaskDistance,
+    TaskRanking,
     graph_classes,
 )
 from graphkit.training.engine.distributed import ALONE, JobError, World, rng_seed
@@ -173,8 +175,7 @@ def prepare_graphs(
             f"`microbatches` ({recipe.microbatches}) must be at most {most}: each takes {LEAST} graphs of a batch "
             f"({batch})."
         )
-    known = graphs.card.name if graphs.card else ""
-    molecules = (known.startswith("ogbg-mol"),)
+    molecules = (bool(graphs.card and graphs.card.molecules),)
     there, microbatches = graphs.to(device), recipe.microbatches
     return GraphTask(there, molecules, train, validation, classes, objective, dtype, microbatches, world), test
 
@@ -184,6 +185,9 @@ def _objective(graphs: GraphSet) -> tuple[AbstractSupervisedObjective, Tensor]:
     card = graphs.card
     if card is None or card.metric == "accuracy":
         return Accuracy(), graph_classes(graphs)
+    if card.evaluator != "ogb":
+        own = {"rocauc": TaskRanking, "rmse": TaskDistance}
+        return own[card.metric](), graphs.items.y.reshape(len(graphs), -1)
     kinds: dict[str, Callable[[str], AbstractSupervisedObjective]] = {
         "rocauc": OfficialRanking,
         "ap": OfficialPrecision,

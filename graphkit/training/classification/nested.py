@@ -13,6 +13,7 @@ import torch
 from graphkit._checks import at_least, instance
 from graphkit._exports import deprecated_arguments
 from graphkit.data import GraphSet
+from graphkit.data.graphset import as_graph_set
 from graphkit.data.splits import NestedFolds
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.classification.graph_task import graph_facts, prepare_graphs
@@ -93,7 +94,7 @@ def nested_cross_validation(
     from its own number alone. After each round they tell each other what theirs came to.
 
     Args:
-        graphs: a set with classes.
+        graphs: a set with classes; any ``InMemoryDataset`` of PyG.
         recipe: for graphs; its fields are replaced by ``SETTINGS``, then by a choice of ``GRIDS``.
         given: fields that are not chosen but given: they win over both.
         beside: other recipes, measured after it in the same folds and in the same way; the record has their figures.
@@ -113,6 +114,7 @@ def nested_cross_validation(
 
     Source: Errica, Podda, Bacciu & Micheli (2020), arXiv:1912.09893, for the protocol; the grid is smaller.
     """
+    graphs = as_graph_set(graphs)
     instance("graphs", graphs, GraphSet, "a GraphSet")
     instance("recipe", recipe, Recipe, "a Recipe, such as `graphkit.training.recipe('gin', items='graphs')`")
     given, beside = fields_of("given", given), sequence("beside", beside, Recipe, "recipes")

@@ -13,6 +13,7 @@ from torch_geometric.data.data import BaseData
 from graphkit._checks import at_least, instance
 from graphkit._exports import deprecated_arguments
 from graphkit.data import GraphSet, Partitions, feature_sum
+from graphkit.data.graphset import as_graph_set
 from graphkit.training.classification.choice import ChoiceExperiment, best_candidate
 from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
 from graphkit.training.classification.graph_task import GraphTask, graph_facts, graph_protocol, prepare_graphs
@@ -130,7 +131,8 @@ def train(
     Args:
         data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``; with
             ``signals [signals, nodes, features]`` in place of ``x``, labels and masks are those of the signals. Or a
-            set of graphs with a split. Or a graph in parts, one for each process that ``torchrun`` starts.
+            set of graphs with a split, or any ``InMemoryDataset`` of PyG with ``splits``. Or a graph in parts, one for
+            each process that ``torchrun`` starts.
         recipe: model, optimiser, selection rule. Of a portfolio each recipe is tried with the first seeds, three at
             most, and the one of the best validation figure is trained; the record says what was tried.
         seeds: at least one, all different.
@@ -153,6 +155,7 @@ def train(
         TrainingError: if a loss is not finite; the last good state stays in ``run_dir``.
         Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``run_dir``.
     """
+    data = as_graph_set(data)
     if not isinstance(data, BaseData | GraphSet | Partitions):
         raise TypeError(f"`data` must be a Data, a GraphSet or Partitions, got {type(data).__name__}.")
     if not isinstance(recipe, Recipe | Portfolio):
@@ -201,6 +204,7 @@ def train(
             "precision": precision,
             "dataset": facts.name,
             "dataset_sha256": facts.sha256,
+            "undirected": bool(getattr(data, "undirected", False)),
             "graph_sha256": structure_sha256(data) if recipe.model.tied else "",
             "names": DataNames.of(data),
         }

@@ -156,6 +156,84 @@ class OfficialDistance(AbstractOfficial):
         return F.mse_loss(logits, y.to(logits.dtype))
 
 
+@dataclass(frozen=True)
+class AbstractTasks(AbstractSupervisedObjective):
+    """A figure of several columns of labels, NaN where one is missing: the mean over the columns that have it."""
+
+    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the mean over the columns; NaN for logits that are not finite.
+
+        Raises:
+            ValueError: where no column has the figure.
+        """
+        if not bool(logits.isfinite().all()):
+            return torch.tensor(torch.nan, dtype=torch.float64)  # the loop says so, with the epoch
+        there = ~y.isnan()
+        found = [
+            self.column_figure(logits[rows, column].double(), y[rows, column].double())
+            for column, rows in enumerate(there.T)
+            if self.has_figure(y[rows, column])
+        ]
+        if not found:
+            raise ValueError(f"`y` must label items of a column such that there is {self.name}; choose another split.")
+        return torch.stack(found).mean()
+
+    @abstractmethod
+    def has_figure(self, y: Tensor) -> bool:
+        """Return whether there is a figure of items with these labels."""
+
+    @abstractmethod
+    def column_figure(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the figure of one column."""
+
+
+@dataclass(frozen=True)
+class TaskRanking(AbstractTasks):
+    """Binary cross-entropy of one task or several, and the mean area under the ROC curve of those with both classes."""
+
+    output: ClassVar[Output] = "tasks"
+    name: ClassVar[str] = "rocauc"
+    best: ClassVar[str] = "highest validation ROC-AUC"
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the mean in nats over the labels that are there, 0 where a batch has none."""
+        there = ~y.isnan()
+        losses = F.binary_cross_entropy_with_logits(logits[there], y[there].to(logits.dtype), reduction="sum")
+        return losses / there.sum().clamp(min=1)
+
+    def has_figure(self, y: Tensor) -> bool:
+        """Return whether both classes are there."""
+        return 0 < int((y == 1).sum()) < len(y)
+
+    def column_figure(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the area under the ROC curve."""
+        return roc_auc(logits, y == 1)
+
+
+@dataclass(frozen=True)
+class TaskDistance(AbstractTasks):
+    """Mean square error of one number or several, and its root, the mean over the columns."""
+
+    output: ClassVar[Output] = "values"
+    name: ClassVar[str] = "rmse"
+    sign: ClassVar[int] = -1
+    unit: ClassVar[str] = "as the labels"
+    best: ClassVar[str] = "lowest validation RMSE"
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the mean square error over the labels that are there, 0 where a batch has none."""
+        there = ~y.isnan()
+        return ((logits[there] - y[there].to(logits.dtype)) ** 2).sum() / there.sum().clamp(min=1)
+
+    def has_figure(self, y: Tensor) -> bool:
+        """Return whether there is a label."""
+        return len(y) > 0
+
+    def column_figure(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the root of the mean square error."""
+        return ((logits - y) ** 2).mean().sqrt()
+
+
 def roc_auc(scores: Tensor, positive: Tensor) -> Tensor:
     """Return the share of pairs of a positive and another item that ``scores`` put in order; ties count one half.
 

@@ -16,7 +16,7 @@ from torch_geometric.data.data import BaseData
 
 from graphkit._checks import at_least, flag, instance
 from graphkit._exports import deprecated_arguments
-from graphkit.data.graphset import GraphSet
+from graphkit.data.graphset import GraphSet, as_graph_set
 from graphkit.data.transforms import disjoint_union
 from graphkit.data.validation import feature_sum
 from graphkit.training.embedding.classifier_baselines import classifier_logits, train_embeddings
@@ -108,6 +108,7 @@ def embed(
         TrainingError: if a loss is not finite; the last good state stays in ``run_dir``.
         Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``run_dir``.
     """
+    data = as_graph_set(data)
     instance("data", data, (BaseData, GraphSet, Mapping), "a Data, several of them by name, or a GraphSet")
     for each in data.values() if isinstance(data, Mapping) else ():
         instance("data", each, BaseData, "graphs by name")
