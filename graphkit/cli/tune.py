@@ -13,9 +13,7 @@ from graphkit.cli.options import (
     StudyOptions,
     rename_arguments,
     report,
-    require_one_graph,
     require_random_split,
-    require_split,
     study_options,
 )
 from graphkit.cli.output import begin, debuggable, echo, fields, preload
@@ -66,8 +64,7 @@ def tune(
 
     extra("graphkit tune", "tune", "optuna")
     asked = DatasetArgument(dataset)
-    if isinstance(asked.source, str):
-        require_one_graph(asked.source)
+    asked.require_labels()
     overrides = options.overrides(epochs=epochs)
     name = str(overrides.pop("model", "gcn"))
     name = model or name
@@ -79,7 +76,7 @@ def tune(
         space_of(begun, values, fixed=overrides)
     run = options.run_dir or RunFolder(f"{asked.name}-{name}-tune")
     options.require_places(run)
-    require_split(asked.source, split)
+    asked.require_split(split)
 
     preload(
         "optuna", "torch_geometric.data", "graphkit.data.catalog.loading", "graphkit.training.classification.tuning"
