@@ -18,13 +18,14 @@ import graphkit
 from graphkit.cli.bench import bench
 from graphkit.cli.data import data
 from graphkit.cli.embed import embed, search
+from graphkit.cli.export import export
 from graphkit.cli.fewshot import fewshot
 from graphkit.cli.output import Stages, debuggable, say, sweep_at_exit
-from graphkit.cli.runs import export
 from graphkit.cli.spectrum import spectrum
 from graphkit.cli.train import train
 from graphkit.cli.trained import compare, evaluate, predict
 from graphkit.cli.tune import tune
+from graphkit.cli.view import view
 from graphkit.training.engine.interrupts import Orphan, end_with_launcher
 
 FAILED, WRONG_CALL = 1, 2
@@ -37,7 +38,7 @@ def commands() -> None:
     """Graph learning on PyTorch Geometric: correct first, fast second, every number with its protocol."""
 
 
-for _command in (train, tune, predict, evaluate, compare, export, embed, search, fewshot, spectrum, data, bench):
+for _command in (train, tune, predict, evaluate, compare, export, view, embed, search, fewshot, spectrum, data, bench):
     commands.add_command(_command)
 
 

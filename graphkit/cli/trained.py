@@ -51,7 +51,7 @@ def predict(run: Path, data: str | None, to: Path | None, seed: int | None, devi
     if to is not None:
         table_format(to, "to")
     opened = load_run(run)
-    given, _ = _load_data(opened, data)
+    given, _ = load_data(opened, data)
     found = opened.predict(given, seed=seed, device=device)
     if to is None:
         click.echo(found.frame().to_csv(index=False), nl=False)
@@ -99,9 +99,9 @@ def evaluate(
     from graphkit.training.trained.runs import load_run
 
     opened = load_run(run)
-    given, splits = _load_data(opened, data)
+    given, splits = load_data(opened, data)
     if calibrate:
-        own, own_splits = (given, splits) if data is None else _load_data(opened, None)
+        own, own_splits = (given, splits) if data is None else load_data(opened, None)
         opened = opened.calibrate(own, splits=own_splits, device=device)
         shown = ", ".join(f"{model.temperature:.3f}" for model in opened.models.values())
         say(f"Temperature, of each seed: {shown}; the models in {run} keep it.")
@@ -156,7 +156,7 @@ def compare(runs: tuple[Path, ...], json_path: Path | None, picture: Path | None
     return report_errors(lost)
 
 
-def _load_data(run: Run, source: str | None) -> tuple[Any, Sequence[Split] | None]:
+def load_data(run: Run, source: str | None) -> tuple[Any, Sequence[Split] | None]:
     """Return the data that are named, or those that a run was trained on with the split of each seed if they differ."""
     import torch
 

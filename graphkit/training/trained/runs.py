@@ -199,6 +199,10 @@ class Run:
         facts = graph_facts(data) if isinstance(data, GraphSet) else dataset_facts(data)
         return facts.sha256 == self.record.dataset.sha256
 
+    def divided(self, data: Data | GraphSet, splits: Sequence[Split], seed: int) -> Data | GraphSet:
+        """Return the data with the split of a seed, where each had its own."""
+        return _divided(data, splits[list(self.models).index(seed)])
+
     def model_of(self, seed: int) -> TrainedModel:
         """Return the model of a seed.
 

@@ -8,8 +8,7 @@ import click
 
 from graphkit.cli.options import FILE, require_places
 from graphkit.cli.output import begin, debuggable, fields, preload, say
-
-RUN = click.Path(path_type=Path)
+from graphkit.cli.trained import RUN
 
 
 @click.command()
