@@ -18,6 +18,7 @@ import graphkit
 from graphkit.cli.bench import bench
 from graphkit.cli.data import data
 from graphkit.cli.embed import embed, search
+from graphkit.cli.explain import explain
 from graphkit.cli.export import export
 from graphkit.cli.fewshot import fewshot
 from graphkit.cli.output import Stages, debuggable, say, sweep_at_exit
@@ -38,7 +39,22 @@ def commands() -> None:
     """Graph learning on PyTorch Geometric: correct first, fast second, every number with its protocol."""
 
 
-for _command in (train, tune, predict, evaluate, compare, export, view, embed, search, fewshot, spectrum, data, bench):
+for _command in (
+    train,
+    tune,
+    predict,
+    evaluate,
+    compare,
+    explain,
+    export,
+    view,
+    embed,
+    search,
+    fewshot,
+    spectrum,
+    data,
+    bench,
+):
     commands.add_command(_command)
 
 
