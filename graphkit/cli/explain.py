@@ -119,7 +119,7 @@ def _picture(found: ItemExplanation, model: TrainedModel) -> Figure:
         groups=None if found.classes is None else found.classes.tolist(),
         group_names=model.column_names,
         centre=found.item if nodes else None,
-        title=f"{model.recipe.name} on {model.dataset}: {item} is {found.predicted}",
+        title=f"{model.recipe.name} on {model.dataset}: {item}, predicted {found.predicted}",
         note="\n".join(_line(part, of) for part, of in lines.items() if of is not None),
     )
 

@@ -56,7 +56,7 @@ def view(run: Path, data: str | None, to: Path | None, seed: int | None, device:
     model = opened.model if seed is None else opened.model_of(seed)
     given, splits = load_data(opened, data)
     if splits is not None:
-        given = opened.divided(given, splits, model.seed)
+        given = opened.with_split_of(given, splits, model.seed)
     begin("predicting")
     made = page_of(opened, model, given, device=device)
     write_atomically(place, run_page(made).encode())

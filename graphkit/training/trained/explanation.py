@@ -161,9 +161,11 @@ def explain_item(
     count = len(data) if isinstance(data, GraphSet) else data.num_nodes
     integer_between("item", item, 0, count - 1)
     ids = item_ids(data, count)
-    forward, inputs, nodes = _question(model, data, item)
+    with torch.random.fork_rng(devices=[]):  # a module draws weights before it is given its own
+        forward, inputs, nodes = _question(model, data, item)
     row = item if items == "nodes" else 0
-    sends = any(isinstance(each, MessagePassing) for each in forward.modules())
+    layers = any(isinstance(each, MessagePassing) for each in forward.modules())
+    sends = layers and not model.recipe.model.made_outside  # else its edges are in what was made of them
     if method == "attention" and not sends:
         raise ValueError(f"the model {model.recipe.name!r} has no layer that attends; take `method='gnn'`.")
 
@@ -220,10 +222,10 @@ def _question(
             inputs["edge_attr"] = graph.edge_attr
         batch = torch.zeros(len(x), dtype=torch.long)
 
-        def batched(x: Tensor, edge_index: Tensor, _: Any, bonds: Tensor | None) -> tuple[Any, ...]:
+        def take_batch(x: Tensor, edge_index: Tensor, _: Any, bonds: Tensor | None) -> tuple[Any, ...]:
             return (GraphBatch(x, edge_index, bonds, batch, 1),)
 
-        return _asked(model, batched, data), inputs, tuple(range(len(x)))
+        return _forward_of(model, take_batch, data), inputs, tuple(range(len(x)))
     features, taken = model_inputs(prepared, model.recipe, torch.device("cpu"), dtype)
     x = features.to_dense() if isinstance(features, SparseOperator) else features
     inputs = {"x": x, "edge_index": prepared.edge_index}
@@ -235,10 +237,12 @@ def _question(
     def whole(x: Tensor, edge_index: Tensor, weight: Tensor | None, _: Any) -> tuple[Any, ...]:
         return (x, *(model.recipe.model.graph(edge_index, weight, len(x)) if plain else taken))
 
-    return _asked(model, whole, data), inputs, tuple(item_ids(data, len(x)))
+    return _forward_of(model, whole, data), inputs, tuple(item_ids(data, len(x)))
 
 
-def _asked(model: TrainedModel, prepare: Callable[..., tuple[Any, ...]], data: Data | GraphSet) -> ExplainedForward:
+def _forward_of(
+    model: TrainedModel, prepare: Callable[..., tuple[Any, ...]], data: Data | GraphSet
+) -> ExplainedForward:
     """Return a model as explainers call it."""
     return ExplainedForward(model.module(data), prepare, model.objective.output).eval()
 

@@ -124,15 +124,16 @@ def export_model(model: TrainedModel, path: Path | str, *, format: str = "torch"
     path = Path(instance("path", path, (str, Path), "a path"))
     require_exportable(model, format)
     inputs, shapes = _draw_inputs(model, *SIZES[0], seed=0)
-    forward = InputForward(model, _module(model)).eval()
     beside = path.with_name(f".{path.name}.new")
     try:
-        with _quiet(), torch.no_grad():
+        with _silence(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            forward = InputForward(model, _module(model)).eval()
+            forward(**inputs)  # what follows from parameters, such as the degree of a Cayley filter, is looked at here
             program = torch.export.export(forward, (), kwargs=inputs, dynamic_shapes=shapes, strict=False)
             description = _describe(model, inputs, shapes)
             _write(program, beside, format, json.dumps(description), shapes)
             others, _ = _draw_inputs(model, *SIZES[1], seed=1)
-            found, expected = _outputs(beside, format, others), _expected(model, others)
+            found, expected = _outputs(beside, format, others), _model_outputs(model, others)
         difference = float((found - expected).abs().max())
         allowed = TOLERANCE[expected.dtype] * max(1.0, float(expected.abs().max()))
         if found.shape != expected.shape or not difference <= allowed:
@@ -217,7 +218,7 @@ def _draw_inputs(
 _EDGES = torch.export.Dim("edges", min=2)
 
 
-def _expected(model: TrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
+def _model_outputs(model: TrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
     """Return what the model itself says, by the way it predicts."""
     x, edges = inputs["x"], inputs.get("edge_index")
     if model.recipe.model.items == "signals":
@@ -306,7 +307,7 @@ def _outputs(path: Path, format: str, inputs: Mapping[str, Tensor]) -> Tensor:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence() -> Iterator[None]:
     """Keep in a block what the exporters say of their own code to themselves."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

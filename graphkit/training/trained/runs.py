@@ -199,7 +199,7 @@ class Run:
         facts = graph_facts(data) if isinstance(data, GraphSet) else dataset_facts(data)
         return facts.sha256 == self.record.dataset.sha256
 
-    def divided(self, data: Data | GraphSet, splits: Sequence[Split], seed: int) -> Data | GraphSet:
+    def with_split_of(self, data: Data | GraphSet, splits: Sequence[Split], seed: int) -> Data | GraphSet:
         """Return the data with the split of a seed, where each had its own."""
         return _divided(data, splits[list(self.models).index(seed)])
 

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from graphkit.operators.polynomials.polynomial_bases import _cosines
 from graphkit.training.classification.tasks import Accuracy
 from graphkit.training.trained import export
 from graphkit.training.trained.classifier import TrainedModel
@@ -62,10 +63,20 @@ def test_an_exported_model_says_what_the_model_says_of_a_second_graph(tmp_path, 
     inputs, _ = export._draw_inputs(model, 51, 7, seed=2)
     assert tuple(inputs) == input_names(model)
     with torch.no_grad():
-        found, expected = export._outputs(report.path, format, inputs), export._expected(model, inputs)
+        found, expected = export._outputs(report.path, format, inputs), export._model_outputs(model, inputs)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     assert found.shape[1] == 3
     assert float(expected.std()) > 1e-3, "else any file would agree"
+
+
+def test_what_is_cached_while_a_model_is_traced_is_no_other_models(tmp_path):
+    """A table of cosines was, without numbers, and the next model of that order was of no use."""
+    model = drawn_model(RECIPES["cayley"].with_({"order": 3}))
+    before = export._model_outputs(model, inputs := export._draw_inputs(model, 9, 3, seed=0)[0])
+    _cosines.cache_clear()
+    with torch.no_grad():
+        torch.export.export(export.InputForward(model, model.module()), (), kwargs=inputs, strict=False)
+    assert torch.equal(export._model_outputs(model, inputs), before)
 
 
 @pytest.mark.parametrize("case", REFUSED)
