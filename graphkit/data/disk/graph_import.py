@@ -416,8 +416,8 @@ class _Import:
         first, ends = skip * self.piece, list(self.plan.ends)
         wanted = [*ends, *(column.name for column in self.plan.edge_values)]
         plain = not self.plan.text_ids
-        # Without further columns numbers are read as such, which is much faster than as text.
-        numbers = plain and len(wanted) == 2
+        # Where all columns are numbers they are read as such, which is much faster than as text.
+        numbers = plain and all(column.kind != "category" for column in self.plan.edge_values)
         for frame in table.frames(self.piece, skip=skip, numbers=numbers, columns=list(dict.fromkeys(wanted))):
             if plain:
                 pairs = self._numbers(table, frame[ends], first, numbers)

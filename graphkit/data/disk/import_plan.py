@@ -327,7 +327,10 @@ def _edge_columns(
     asked = said.of("weight", others)
     summaries = {name: ColumnSummary(name) for name in others}
     for table in tables:
-        for frame in table.frames(PIECE, columns=others):
+        # Numbers are read as such where none of those looked at begins with a 0, as codes do.
+        looked = words_in(table.sample[others].stack()).dropna()
+        numbers = not bool(looked.str.match(r"[+-]?0\d").any())
+        for frame in table.frames(PIECE, numbers=numbers, columns=others):
             for name, summary in summaries.items():
                 summary.add(frame[name])
     weight, findings = None, []
