@@ -278,7 +278,7 @@ def _own_tables(
     if nodes is None:
         if edge_graph is None:
             raise DataError(
-                f"{path} has no column of graphs, nor is there a table of nodes: name it by `columns` (--column X=graph)."
+                f"{path} has no column of graphs, and there are no nodes: name it in `columns` (--column X=graph)."
             )
         ends = pandas.concat([edges[[edge_graph, end_]].set_axis([GRAPH, NODE], axis=1) for end_ in (source, end)])
         nodes, node_id = ends.drop_duplicates(ignore_index=True), NODE
