@@ -250,7 +250,7 @@ class TestWhatIsRefused:
     def test_columns_and_folders_that_are_not_there(self, tmp_path):
         paths = tables(tmp_path, keyed=False)
         options = {"graphs": paths["graphs"], "nodes": paths["nodes"]}
-        with pytest.raises(DataError, match="the table of graphs has no column 'weight'; it has graph, shape"):
+        with pytest.raises(DataError, match=r"has no column 'weight' \(`target`\); it has graph, shape"):
             import_graph_set(paths["edges"], tmp_path / "set", target="weight", **options)
         with pytest.raises(DataError, match="no table has a column 'nothing' that could be 'ignore'"):
             import_graph_set(paths["edges"], tmp_path / "set", columns={"nothing": "ignore"}, **options)
