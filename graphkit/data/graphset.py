@@ -165,6 +165,18 @@ class GraphSet(InMemoryDataset):
         result.nodes, result.edges = self.nodes.to(device), self.edges.to(device)
         return result
 
+    def with_features(self, x: Tensor) -> GraphSet:
+        """Return a shallow copy with other features of the nodes, ``[nodes, features]``.
+
+        Raises:
+            ValueError: if they are not one row for each node.
+        """
+        _require_rows(Data(x=x, edge_index=self._data.edge_index), self.nodes, self.edges)
+        result = copy.copy(self)
+        result._data, result._data_list = copy.copy(self._data), None
+        result._data.x = x
+        return result
+
     def part(self, name: Literal["train", "val", "test"]) -> GraphSet:
         """Return the graphs to train on, to select on, or to test on.
 

@@ -204,6 +204,7 @@ def train(
             "precision": precision,
             "dataset": facts.name,
             "dataset_sha256": facts.sha256,
+            "undirected": bool(getattr(data, "undirected", False)),
             "graph_sha256": structure_sha256(data) if recipe.model.tied else "",
             "names": DataNames.of(data),
         }

@@ -191,6 +191,7 @@ class AbstractTasks(AbstractSupervisedObjective):
 class TaskRanking(AbstractTasks):
     """Binary cross-entropy of one task or several, and the mean area under the ROC curve of those with both classes."""
 
+    output: ClassVar[Output] = "tasks"
     name: ClassVar[str] = "rocauc"
     best: ClassVar[str] = "highest validation ROC-AUC"
 
@@ -213,6 +214,7 @@ class TaskRanking(AbstractTasks):
 class TaskDistance(AbstractTasks):
     """Mean square error of one number or several, and its root, the mean over the columns."""
 
+    output: ClassVar[Output] = "values"
     name: ClassVar[str] = "rmse"
     sign: ClassVar[int] = -1
     unit: ClassVar[str] = "as the labels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from torch_geometric.data.data import BaseData
 
 import graphkit.training.zoo.recipes  # noqa: F401  # the kinds that a file may name
 from graphkit._checks import instance
-from graphkit._torch_internals import chosen_graphs
-from graphkit.data import GraphSet, validate
+from graphkit._torch_internals import chosen_graphs, joined_graphs
+from graphkit.data import GraphSet, to_undirected, validate
 from graphkit.nn.inference import layerwise
 from graphkit.training.classification.graph_task import GraphTask
 from graphkit.training.classification.tasks import (
@@ -30,7 +31,7 @@ from graphkit.training.classification.tasks import (
 )
 from graphkit.training.engine.distributed import fabric_on, in_precision, own_device
 from graphkit.training.engine.trainer import require_finite
-from graphkit.training.trained.data_facts import DataNames, aligned_columns, item_ids, structure_sha256
+from graphkit.training.trained.data_facts import DataNames, aligned_features, item_ids, structure_sha256
 from graphkit.training.trained.model_file import ModelFile, kinds_of, options_from_plain, options_to_plain
 from graphkit.training.trained.predictions import Predictions
 from graphkit.training.zoo.recipes import Recipe
@@ -57,6 +58,7 @@ class TrainedModel:
         dataset: name of what it was trained on.
         dataset_sha256: checksum of that.
         molecules: whether nodes and edges are OGB's atoms and bonds.
+        undirected: whether its graph was made undirected, as others then are before they are looked at.
         graph_sha256: checksum of the graph that its parameters belong to; empty where they belong to none.
         names: of classes, columns and targets.
         figures: what it came to: "validation" and "test".
@@ -73,6 +75,7 @@ class TrainedModel:
     dataset: str
     dataset_sha256: str
     molecules: bool = False
+    undirected: bool = False
     graph_sha256: str = ""
     names: DataNames = field(default_factory=DataNames)
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -127,7 +130,7 @@ class TrainedModel:
         if isinstance(data, GraphSet) or data is None:
             graph: tuple[Any, ...] = (self.molecules,)
         else:
-            _, graph = model_inputs(data, self.recipe, torch.device("cpu"), torch.float32)
+            _, graph = model_inputs(self.prepared(data), self.recipe, torch.device("cpu"), torch.float32)
         module = self.recipe.module(self.channels, self.outputs, graph)
         first = next((value.dtype for value in self.weights.values() if value.is_floating_point()), torch.float32)
         module.to(device, first).load_state_dict(dict(self.weights))
@@ -152,6 +155,7 @@ class TrainedModel:
         fabric = fabric_on(own_device(device), precision or self.precision)
         dtype = torch.float64 if (precision or self.precision) == "64-true" else torch.float32
         self.require_fit(data)
+        data = self.prepared(data)
         task = self._task(data, fabric.device, dtype)
         module = self.recipe.module(self.channels, self.outputs, task.graph).to(fabric.device)
         fabric.setup_module(module)  # in its precision, before weights of that precision are put in
@@ -209,16 +213,24 @@ class TrainedModel:
                 "nothing on another; train one whose parameters belong to no graph, such as 'gcn' or 'cheb'."
             )
 
+    def prepared(self, data: Data | GraphSet) -> Data | GraphSet:
+        """Return data as those were that the model was trained on: columns, their encodings, directions of edges."""
+        have = DataNames.of(data)
+        if self.names.columns and have.columns and self.recipe.model.items != "signals":
+            x = joined_graphs(data).x if isinstance(data, GraphSet) else data.x
+            found = aligned_features(x, have, self.names, self.recipe.name)
+            if found is not x:
+                data = data.with_features(found) if isinstance(data, GraphSet) else _with_x(data, found)
+        if self.undirected and not isinstance(data, GraphSet) and not data.get("undirected"):
+            data = data if data.is_undirected() else to_undirected(data)
+        return data
+
     def _task(self, data: Data | GraphSet, device: torch.device, dtype: torch.dtype) -> AbstractTask:
         """Return the data as a task without labels, which asks a model as training does."""
         none = LabelledItems(torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long))
         if isinstance(data, GraphSet):
             graphs = data.to(device)
             return GraphTask(graphs, (self.molecules,), none, none, self.outputs, self.objective, dtype)
-        have = DataNames.of(data).columns
-        if self.recipe.model.items == "nodes" and have and self.names.columns and have != self.names.columns:
-            data = data.clone()
-            data.x = aligned_columns(data.x, have, self.names.columns, self.recipe.name)
         features, graph = model_inputs(data, self.recipe, device, dtype)
         if self.recipe.model.items == "signals":
             return SignalTask(features, graph, none, none, self.outputs, self.objective)  # type: ignore[arg-type]
@@ -263,6 +275,13 @@ def _channels(data: Data | GraphSet) -> int:
     if isinstance(data, GraphSet) or data.get("signals") is None:
         return int(data.num_features)
     return int(data.signals.size(-1))
+
+
+def _with_x(data: Data, x: Tensor) -> Data:
+    """Return a shallow copy with other features; they are in memory."""
+    made: Data = copy.copy(data)
+    made.x = x
+    return made
 
 
 def split_masks(data: Data | GraphSet) -> list[Tensor]:

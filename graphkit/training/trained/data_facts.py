@@ -26,11 +26,13 @@ class DataNames:
         classes: of the classes, in the order of their numbers.
         columns: of the features, in their order.
         targets: of what is predicted, where it is several tasks or numbers.
+        encodings: how columns of a table became features, as the manifest of a stored graph has it.
     """
 
     classes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    encodings: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def of(cls, data: Data | GraphSet) -> DataNames:
@@ -39,6 +41,7 @@ class DataNames:
             classes=_names(data, "class_names"),
             columns=_names(data, "feature_columns"),
             targets=_names(data, "target_names"),
+            encodings=tuple(getattr(getattr(data, "store", None), "columns", ())),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -46,7 +49,7 @@ class DataNames:
         return {name: list(values) for name, values in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Sequence[str]]) -> DataNames:
+    def from_dict(cls, fields: Mapping[str, Sequence[Any]]) -> DataNames:
         """Return what :meth:`as_dict` wrote."""
         return cls(**{name: tuple(values) for name, values in fields.items()})
 
@@ -83,32 +86,73 @@ def structure_sha256(data: Data) -> str:
     return tensors_sha256({"edge_index": edges, "nodes": torch.tensor(data.num_nodes), **weights})
 
 
-def aligned_columns(x: Tensor, have: Sequence[str], want: Sequence[str], model: str) -> Tensor:
-    """Return features with the columns that a model was trained on, in their order.
+def aligned_features(x: Tensor, have: DataNames, want: DataNames, model: str) -> Tensor:
+    """Return features with the columns that a model was trained on, in their order and by their encodings.
+
+    A column of numbers that another table standardised by its own mean and deviation is standardised by those of the
+    training table. A category that the other table does not have is 0 everywhere. Columns beyond those are left out.
 
     Args:
         x: ``[nodes, features]``.
-        have: names of its columns; empty where they have none.
-        want: names that the model knows; empty where it knows none.
+        have: names and encodings of its columns; where it has none, columns are taken as they stand.
+        want: those that the model knows; where it knows none, likewise.
         model: what it is called in messages.
 
     Raises:
-        ValueError: for columns that are missing, with names or without.
+        ValueError: for columns that are missing or of another kind, and for a category that was unknown in training.
 
     Example:
-        >>> aligned_columns(torch.tensor([[1.0, 2.0, 3.0]]), ["b", "c", "a"], ["a", "b"], "gcn")
+        >>> have, want = (DataNames(columns=names) for names in (("b", "c", "a"), ("a", "b")))
+        >>> aligned_features(torch.tensor([[1.0, 2.0, 3.0]]), have, want, "gcn")
         tensor([[3., 1.]])
     """
-    if not want or not have or tuple(have) == tuple(want):
+    if not want.columns or not have.columns or (have.columns, have.encodings) == (want.columns, want.encodings):
         return x
-    places = {name: place for place, name in enumerate(have)}
-    if missing := [name for name in want if name not in places]:
+    x, places = x.to_dense(), {name: place for place, name in enumerate(have.columns)}
+    ours, theirs = ({each["name"]: each for each in names.encodings} for names in (have, want))
+    # A category that nothing here has is no column that is missing.
+    absent = {f"{name}={word}" for name, each in theirs.items() if name in ours for word in each["categories"]}
+    if missing := [name for name in want.columns if name not in places and name not in absent]:
         shown = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise ValueError(
-            f"`data` lacks {len(missing):,} of the {len(want):,} columns that the model {model!r} was trained on: "
-            f"{shown}; import it with the same columns and encodings."
+            f"`data` lacks {len(missing):,} of the {len(want.columns):,} columns that the model {model!r} was trained "
+            f"on: {shown}; import it with the same columns."
         )
-    return x.to_dense().index_select(1, torch.tensor([places[name] for name in want], device=x.device))
+    for name in theirs.keys() & ours.keys():
+        _require_known(x, places, ours[name], theirs[name], model)
+    found = x.new_zeros(len(x), len(want.columns))
+    for place, name in enumerate(want.columns):
+        if name in places:
+            found[:, place] = _recoded(x[:, places[name]], ours.get(name), theirs.get(name))
+    return found
+
+
+def _require_known(
+    x: Tensor, places: Mapping[str, int], have: Mapping[str, Any], want: Mapping[str, Any], model: str
+) -> None:
+    """Refuse a column of another kind than in training, and a category that some row has and training did not."""
+    name, known = have["name"], list(want["categories"])
+    if (have["kind"] == "category") != (want["kind"] == "category"):
+        raise ValueError(
+            f"column {name!r} is a {have['kind']} here and was a {want['kind']} where the model {model!r} was trained; "
+            "say at the import what it is."
+        )
+    for word in have["categories"]:
+        place = places.get(f"{name}={word}")
+        if word not in known and place is not None and bool(x[:, place].any()):
+            shown = ", ".join(map(repr, known[:5])) + (", ..." if len(known) > 5 else "")
+            raise ValueError(
+                f"column {name!r} holds {word!r}, a category that the model {model!r} has never seen; it knows "
+                f"{shown}: leave the value out, or train again with it."
+            )
+
+
+def _recoded(values: Tensor, have: Mapping[str, Any] | None, want: Mapping[str, Any] | None) -> Tensor:
+    """Return a column by the mean and deviation of training in place of its own table's."""
+    if have is None or want is None or (have["mean"], have["scale"]) == (want["mean"], want["scale"]):
+        return values
+    raw = values.double() * have["scale"] + have["mean"]
+    return ((raw - want["mean"]) / want["scale"]).to(values.dtype)
 
 
 def aligned_labels(y: Tensor, have: Sequence[str], want: Sequence[str], classes: int) -> Tensor:
