@@ -262,7 +262,10 @@ def _sampling(config: Any) -> str:
 
 def _figure_name(record: Record) -> str:
     """Return what was measured, as people write it."""
-    return {"rocauc": "ROC-AUC", "ap": "average precision", "rmse": "RMSE"}.get(record.metric.name, record.metric.name)
+    from graphkit.training.classification.metrics import METRICS
+
+    known = METRICS.get(record.metric.name)
+    return known.title if known else record.metric.name
 
 
 def _per_cent(metric: Any) -> tuple[str, str]:

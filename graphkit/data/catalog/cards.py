@@ -47,8 +47,10 @@ class Card:
         graphs: number of graphs; 0 where it is not known here.
         signals: number of signals on the graph, where those have the labels.
         members: names of the data sets of a family.
-        metric: the figure that the publishers ask for: ``"accuracy"``, ``"rocauc"``, ``"ap"`` (average
+        metric: the figure that the publishers ask for: ``"accuracy"``, ``"roc_auc"``, ``"ap"`` (average
             precision) or ``"rmse"``; of links ``"hits@50"`` and the like, or ``"mrr"``.
+        target_kind: what items are labelled with, "classes", "binary" (tasks of 0 and 1) or "numbers", where that is
+            not as :func:`graphkit.training.classification.targets.target_kind` takes it.
         few_shot: how many classes train, select and test in the few-shot literature, or nothing.
         reader: how the files are read: ``form``, one of ``graphkit.data.catalog.sources.READERS``, and what that takes.
         evaluator: ``"ogb"`` where OGB has an evaluator for its figure.
@@ -79,6 +81,7 @@ class Card:
     signals: int = 0
     members: list[str] = field(default_factory=list)
     metric: str = "accuracy"
+    target_kind: str = ""
     few_shot: list[int] = field(default_factory=list)
     reader: dict[str, Any] = field(default_factory=dict)
     evaluator: str = ""

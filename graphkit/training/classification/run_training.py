@@ -29,9 +29,9 @@ from graphkit.training.engine.records import (
     SeedUnit,
     dataset_facts,
     environment,
-    metric,
     protocol_of,
 )
+from graphkit.training.engine.records import metric as metric_of
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.store import CHECKPOINT, RunStore
 from graphkit.training.zoo.portfolio import MOST_SEEDS, Portfolio
@@ -106,6 +106,7 @@ def train(
     splits: Sequence[Split] | None = None,
     device: str = "auto",
     precision: str = "32-true",
+    metric: str | None = None,
     run_dir: Path | str | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
@@ -113,7 +114,10 @@ def train(
     reporter: Reporter | None = None,
     command: str = "graphkit.training.train",
 ) -> Outcome:
-    """Return the record of classification on ``data``, of nodes, of signals on it or of graphs, one run for each seed.
+    """Return the record of training on ``data``, on nodes, signals on it or graphs, one run for each seed.
+
+    What items are labelled with decides what is learnt: integers are classes, 0 and 1 with gaps are binary tasks,
+    other real numbers are regressed (:func:`.targets.target_kind`).
 
     A seed decides weights and dropout and nothing else: seed 3 gives the same result alone and among others. The
     global random generators are left as they were found. Test labels are first touched when a seed's epoch has been
@@ -129,6 +133,9 @@ def train(
         splits: one for each seed, in place of the masks of ``data``.
         device: "auto", "cpu", "cuda" or "cuda:1".
         precision: a Lightning Fabric precision: "32-true", "64-true", "bf16-mixed", "16-mixed".
+        metric: what is selected by and reported: "accuracy", "roc_auc", "ap", "f1", "rmse", "mae" or "r2", whichever
+            fit the labels; by default what the card asks for, or "accuracy" of classes, "roc_auc" of binary tasks and
+            "rmse" of numbers.
         run_dir: folder for the run's state, the selected weights and the record; ``None`` keeps nothing. The state
             of an unfinished run that lies there, or of one with other settings, is put aside, not overwritten.
         resume: continue from the state in ``run_dir``; on a CPU with as many threads, to the same bits.
@@ -172,14 +179,16 @@ def train(
                 "graph; name one recipe."
             )
         folder = None if run_dir is None else Path(run_dir) / "choice"
-        recipe, tried = _choose(recipe, data, seeds, fabric, workers, folder, resume, checkpoint_every, reporter)
+        recipe, tried = _choose(
+            recipe, data, seeds, fabric, workers, folder, resume, checkpoint_every, reporter, metric
+        )
         resume = resume and run_dir is not None and (Path(run_dir) / CHECKPOINT).exists()
     recipe = _resolve(recipe, data)
     together = _require_shared(recipe, World.from_env().count, len(seeds))
     with init_world(fabric.device, patience=None if together else IN_TURNS) as world:
         dtype = _dtype(fabric)
         sharing = world if together else ALONE
-        tasks, facts, protocol = _prepare_tasks(data, recipe, splits, fabric.device, dtype, workers, sharing)
+        tasks, facts, protocol = _prepare_tasks(data, recipe, splits, fabric.device, dtype, workers, sharing, metric)
         tasks = tasks if splits is not None else tasks * len(seeds)
         objective = tasks[0][0].objective
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
@@ -194,8 +203,8 @@ def train(
             command=command,
             dataset=facts,
             protocol=protocol,
-            metric=metric(objective.name, [result.test for result in results], unit=objective.unit),
-            validation=metric(objective.name, [result.validation for result in results], unit=objective.unit),
+            metric=metric_of(objective.name, [result.test for result in results], unit=objective.unit),
+            validation=metric_of(objective.name, [result.validation for result in results], unit=objective.unit),
             selection=protocol.selection,
             config=recipe.as_dict(),
             seeds=seeds,
@@ -218,12 +227,13 @@ def _choose(
     resume: bool,
     every: float,
     reporter: Reporter | None,
+    metric: str | None,
 ) -> tuple[Recipe, tuple[Mapping[str, Any], ...]]:
     """Return the recipe of the best validation figure, and what each of them came to; ``folder`` keeps what is done."""
     recipes = [_resolve(each, data) for each in portfolio.fitting(data).recipes]
 
     def prepare_all(recipe: Recipe) -> tuple[AbstractTask, Protocol]:
-        tasks, _, protocol = _prepare_tasks(data, recipe, None, fabric.device, _dtype(fabric), workers, ALONE)
+        tasks, _, protocol = _prepare_tasks(data, recipe, None, fabric.device, _dtype(fabric), workers, ALONE, metric)
         return tasks[0][0], protocol  # and let go of the test items
 
     task, protocol = prepare_all(recipes[0])
@@ -303,7 +313,7 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
     def start(self, unit: SeedUnit) -> ClassificationTrainer:
         """Return the trainer of a freshly drawn classifier."""
         task, _ = self.tasks[unit.seed]
-        module = self.recipe.module(task.channels, task.classes, task.graph)
+        module = self.recipe.module(task.channels, task.outputs, task.graph)
         return ClassificationTrainer(module, task, self.recipe, self.fabric, self.world)
 
     def finish(self, unit: SeedUnit, trainer: ClassificationTrainer, seconds: Seconds) -> SeedResult:
@@ -329,23 +339,24 @@ def _prepare_tasks(
     dtype: torch.dtype,
     workers: int,
     world: World,
+    metric: str | None,
 ) -> tuple[list[tuple[AbstractTask, LabelledItems]], DatasetFacts, Protocol]:
     """Return the task of each split with the items to test on, what the data are, and the protocol."""
     tasks: list[tuple[AbstractTask, LabelledItems]]
     if isinstance(data, GraphSet):
         several, there = [data.split] if splits is None else splits, data.to(device)
-        tasks = [prepare_graphs(there, recipe, device, dtype, split, world=world) for split in several]
+        tasks = [prepare_graphs(there, recipe, device, dtype, split, world=world, metric=metric) for split in several]
         if not all(len(test.y) for _, test in tasks):
             raise ValueError("`test` of the split is empty; choose another split.")
         objective, facts = tasks[0][0].objective, graph_facts(data)
         named = [split for split in several if split is not None]
         return tasks, facts, graph_protocol(named, facts, recipe.rule(objective.best), objective.name)
     if isinstance(data, Partitions):
-        part, test, stores = prepare_part(data, recipe, device, dtype, world)
+        part, test, stores = prepare_part(data, recipe, device, dtype, world, metric)
         records = part_records(data, recipe.rule(part.objective.best), part.objective.name)
         return [(sampled_part_task(part, stores, recipe, world=world), test)], *records
     divided = [data] if splits is None else [split.apply(data) for split in splits]
-    first = prepare(divided[0], recipe, device, dtype)
+    first = prepare(divided[0], recipe, device, dtype, metric)
     tasks = [first, *(resplit(first[0], each, device) for each in divided[1:])]
     if recipe.fan_out:
         parts = zip(tasks, divided, strict=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,15 @@ from graphkit import _checks
 from graphkit._torch_internals import joined_graphs
 from graphkit.data.validation import class_count, feature_sum, validate
 from graphkit.operators import FourierBasis, sparse_features
+from graphkit.training.classification.metrics import Kind, metric_for
+from graphkit.training.classification.targets import (
+    SupervisedObjective,
+    fit_target,
+    require_classes,
+    require_labels,
+    target_kind,
+    target_labels,
+)
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -28,178 +37,27 @@ if TYPE_CHECKING:
 MASKS = ("train_mask", "val_mask", "test_mask")
 
 
-class AbstractSupervisedObjective(ABC):
-    """A loss to train with, and a figure to select and to report by."""
-
-    name: ClassVar[str]
-    sign: ClassVar[int] = 1
-    unit: ClassVar[str] = "fraction"
-    best: ClassVar[str]
-
-    @abstractmethod
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss of ``logits [items, outputs]``."""
-
-    @abstractmethod
-    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the figure as a number in float64, NaN for logits that are not finite; ``sign`` -1: smaller is better.
-
-        Raises:
-            ValueError: where the items have no figure: there are none, or ROC-AUC of those of one class.
-        """
-
-
-@dataclass(frozen=True)
-class Accuracy(AbstractSupervisedObjective):
-    """Cross-entropy, and the share of items whose largest logit is their label."""
-
-    name: ClassVar[str] = "accuracy"
-    best: ClassVar[str] = "highest validation accuracy"
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the cross-entropy in nats."""
-        return F.cross_entropy(logits, y)
-
-    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the accuracy."""
-        if not len(y):
-            raise ValueError("`y` must label at least one item; there is no accuracy of none.")
-        found = (logits.argmax(dim=-1) == y).sum().double() / len(y)
-        return found.where(logits.isfinite().all(), torch.nan)  # of NaN the largest is the first
-
-
-@dataclass(frozen=True)
-class TwoClassRanking(AbstractSupervisedObjective):
-    """Cross-entropy of two classes, and how well their difference ranks the items: the area under the ROC curve.
-
-    Ties count one half. Items of one class alone have no ranking.
-    """
-
-    name: ClassVar[str] = "rocauc"
-    best: ClassVar[str] = "highest validation ROC-AUC"
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the cross-entropy in nats."""
-        return F.cross_entropy(logits, y)
-
-    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the area under the ROC curve."""
-        return roc_auc(logits[:, 1] - logits[:, 0], y == 1)
-
-
-@dataclass(frozen=True)
-class AbstractOfficial(AbstractSupervisedObjective):
-    """A figure by OGB's evaluator.
+def objective_of(
+    about: Any, labels: Sequence[Tensor], *, kind: Kind, classes: int, metric: str | None = None
+) -> SupervisedObjective:
+    """Return what is minimised and measured.
 
     Args:
-        dataset: whose evaluator.
-    """
-
-    dataset: str
-
-    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the evaluator's figure; NaN for logits that are not finite."""
-        from graphkit.data import ogb_metric
-
-        if not bool(logits.isfinite().all()):
-            return torch.tensor(torch.nan, dtype=torch.float64)  # the loop says so, with the epoch
-        found = ogb_metric(self.dataset, y, logits)[1]
-        return torch.tensor(found, dtype=torch.float64, device=logits.device)
-
-
-@dataclass(frozen=True)
-class AbstractOfficialTasks(AbstractOfficial):
-    """Binary cross-entropy of one task or several, labels that are NaN left out, and a mean figure over the tasks."""
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean in nats over the labels that are there, 0 where a batch has none."""
-        there = ~y.isnan()
-        losses = F.binary_cross_entropy_with_logits(logits[there], y[there].to(logits.dtype), reduction="sum")
-        return losses / there.sum().clamp(min=1)
-
-
-@dataclass(frozen=True)
-class OfficialRanking(AbstractOfficialTasks):
-    """Binary cross-entropy, and the mean area under the ROC curve by OGB."""
-
-    name: ClassVar[str] = "rocauc"
-    best: ClassVar[str] = "highest validation ROC-AUC"
-
-
-@dataclass(frozen=True)
-class OfficialPrecision(AbstractOfficialTasks):
-    """Binary cross-entropy, and the mean average precision by OGB."""
-
-    name: ClassVar[str] = "ap"
-    best: ClassVar[str] = "highest validation average precision"
-
-
-@dataclass(frozen=True)
-class OfficialDistance(AbstractOfficial):
-    """Mean square error, and its root by OGB."""
-
-    name: ClassVar[str] = "rmse"
-    sign: ClassVar[int] = -1
-    unit: ClassVar[str] = "as the labels"
-    best: ClassVar[str] = "lowest validation RMSE"
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean square error."""
-        return F.mse_loss(logits, y.to(logits.dtype))
-
-
-def roc_auc(scores: Tensor, positive: Tensor) -> Tensor:
-    """Return the share of pairs of a positive and another item that ``scores`` put in order; ties count one half.
-
-    Args:
-        scores: ``[items]``.
-        positive: which items should have the higher ones, boolean ``[items]``.
-
-    Returns:
-        a number in float64; NaN for scores that are not finite.
+        about: a card, a stored graph's manifest or nothing; a card may ask for a figure.
+        labels: of the items to train on, to select by and to test on, as ``target_labels`` gives them.
+        kind: of the labels.
+        classes: how many, where they are classes.
+        metric: the figure that the caller asks for.
 
     Raises:
-        ValueError: where all items are positive, or none is.
-
-    Example:
-        >>> roc_auc(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([False, False, True, True])).item()
-        0.75
+        ValueError: for a figure that does not fit, or that the items to select by or to test on do not have.
     """
-    both_classes("y", positive)
-    if not bool(scores.isfinite().all()):
-        return torch.tensor(torch.nan, dtype=torch.float64, device=scores.device)
-    _, place, count = scores.unique(return_inverse=True, return_counts=True)
-    rank = (count.cumsum(0) - (count - 1) / 2).double()[place]
-    ups = positive.sum().double()
-    downs = len(scores) - ups
-    return (rank[positive].sum() - ups * (ups + 1) / 2) / (ups * downs)
-
-
-def both_classes(argument: str, positive: Tensor) -> None:
-    """Refuse items of one class, or none, where they are to be ranked."""
-    count = int(positive.sum())
-    if count in (0, len(positive)):
-        raise ValueError(
-            f"`{argument}` must hold items of both classes for ROC-AUC, got {count} of one and {len(positive) - count} "
-            "of the other; choose another split."
-        )
-
-
-def objective_of(data: Data, classes: int) -> AbstractSupervisedObjective:
-    """Return what the card of ``data`` asks for on nodes, accuracy where it has no card.
-
-    Raises:
-        ValueError: for ROC-AUC of more than two classes, or where the items to select by or to test on are of one.
-    """
-    card = data.get("card")
-    if card is None or card.metric == "accuracy":
-        return Accuracy()
-    if card.metric != "rocauc" or classes > 2:
-        raise ValueError(f"`{card.name}` asks for {card.metric} of {classes} classes, which training does not measure.")
-    for name in ("val_mask", "test_mask"):  # told before training, not at its end
-        if (mask := data.get(name)) is not None:
-            both_classes(name, data.y.cpu()[mask.cpu()] == 1)
-    return TwoClassRanking()
+    target = fit_target(kind, labels[0], classes)
+    measured = metric_for(kind, target.outputs, named=metric, published=getattr(about, "metric", None))
+    for name, y in zip(("val_mask", "test_mask"), labels[1:], strict=True):
+        if len(y):
+            measured.columns(y, name)  # told before training, not at its end
+    return SupervisedObjective(target, measured)
 
 
 @dataclass(frozen=True)
@@ -225,8 +83,12 @@ class AbstractTask(ABC):
     graph: tuple[Any, ...]
     train: LabelledItems
     validation: LabelledItems
-    classes: int
-    objective: AbstractSupervisedObjective
+    objective: SupervisedObjective
+
+    @property
+    def outputs(self) -> int:
+        """What a model has for an item: a logit of each class or task, or numbers."""
+        return self.objective.target.outputs
 
     @property
     @abstractmethod
@@ -235,7 +97,7 @@ class AbstractTask(ABC):
 
     @abstractmethod
     def logits(self, model: Callable[..., Tensor], index: Tensor) -> Tensor:
-        """Return the model's logits for the items ``index``, ``[items, classes]``."""
+        """Return the model's logits, or numbers, for the items ``index``, ``[items, outputs]``."""
 
     @abstractmethod
     def batches(self, size: int) -> Iterator[LabelledItems]:
@@ -251,7 +113,6 @@ class NodeTask(AbstractTask):
         graph: what the model takes after ``x``.
         train: the nodes the loss is taken over.
         validation: the nodes the selection looks at.
-        classes: number of classes.
         objective: what is minimised and what is measured.
     """
 
@@ -259,8 +120,7 @@ class NodeTask(AbstractTask):
     graph: tuple[Any, ...]
     train: LabelledItems
     validation: LabelledItems
-    classes: int
-    objective: AbstractSupervisedObjective = dataclasses.field(default_factory=Accuracy)
+    objective: SupervisedObjective
 
     @property
     def channels(self) -> int:
@@ -285,7 +145,6 @@ class SignalTask(AbstractTask):
         graph: what the model takes after the signals.
         train: the signals the loss is taken over.
         validation: the signals the selection looks at.
-        classes: number of classes.
         objective: what is minimised and what is measured.
     """
 
@@ -293,8 +152,7 @@ class SignalTask(AbstractTask):
     graph: tuple[Any, ...]
     train: LabelledItems
     validation: LabelledItems
-    classes: int
-    objective: AbstractSupervisedObjective = dataclasses.field(default_factory=Accuracy)
+    objective: SupervisedObjective
 
     @property
     def channels(self) -> int:
@@ -317,22 +175,24 @@ class SignalTask(AbstractTask):
 
 
 def prepare(
-    data: Data, recipe: ModelRecipe, device: torch.device, dtype: torch.dtype
+    data: Data, recipe: ModelRecipe, device: torch.device, dtype: torch.dtype, metric: str | None = None
 ) -> tuple[AbstractTask, LabelledItems]:
     """Return the task and, apart from it, the test items.
 
     Args:
         data: a graph whose nodes are the items; or, if it has ``signals [signals, nodes, features]``, one whose
-            signals are. ``y`` and the masks have one value per item; classes are 0, 1, ... without a gap, or a card
-            says how many there are; -1 is of items that no mask holds.
+            signals are. ``y`` has a row per item: classes, binary tasks or numbers (:func:`.targets.target_kind`; a
+            card, a stored graph or ``data.target_kind`` may say which); classes are 0, 1, ... without a gap, or a card
+            says how many there are, and -1 is of items that no mask holds. The masks have one value per item.
         recipe: how features and the graph are to be prepared.
         device: where everything goes.
         dtype: of features and edge weights.
+        metric: the figure to select and report by; by default the card's, or that of the kind of labels.
 
     Raises:
-        ValueError: for a graph that is not sound (``graphkit.data.validate``), labels that are not integers, masks
-            that are missing, hold several splits, or leave nothing to train on, to select by or to test on, and edge
-            weights that the model cannot use.
+        ValueError: for a graph that is not sound (``graphkit.data.validate``), labels of no kind, a figure that does
+            not fit them, masks that are missing, hold several splits, or leave nothing to train on, to select by or to
+            test on, and edge weights that the model cannot use.
     """
     signals = data.get("signals")
     recipe = recipe.resolve(lambda: feature_sum(data))
@@ -343,7 +203,7 @@ def prepare(
             f"`recipe` {recipe.name!r} is for {recipe.model.items}, but the items of the data are {items}; "
             f"take one of `recipe(name, items={items!r})`."
         )
-    train, validation, test = _parts(data, device)
+    kind, (train, validation, test) = _parts(data, device)
     weight = data.get("edge_weight")
     if weight is not None and recipe.model.edge_weights == "refused":
         raise ValueError(
@@ -356,12 +216,12 @@ def prepare(
         data.edge_index.to(device), None if weight is None else weight.to(device, dtype), data.num_nodes
     )
     graph = tuple(part.to(dtype) if isinstance(part, FourierBasis) else part for part in graph)
-    classes = class_count(data)
+    objective = _objective(data, kind, (train, validation, test), metric)
     if signals is not None:
-        return SignalTask(signals.to(device, dtype), graph, train, validation, classes), test
+        return SignalTask(signals.to(device, dtype), graph, train, validation, objective), test
     on_disk = data.get("store") is not None and not recipe.row_normalise
     x = data.x.to(device, dtype) if on_disk else _features(data.x.to(device, dtype), recipe)
-    return NodeTask(x, graph, train, validation, classes, objective_of(data, classes)), test
+    return NodeTask(x, graph, train, validation, objective), test
 
 
 def graph_classes(graphs: GraphSet) -> Tensor:
@@ -372,12 +232,7 @@ def graph_classes(graphs: GraphSet) -> Tensor:
             set without a card whose edges have values, which no recipe looks at.
     """
     y, card = graphs.items.y, graphs.card
-    if y.dim() != 1 or y.is_floating_point() or y.is_complex():
-        raise ValueError(
-            f"`y` must hold one integer class for each graph, shape [{len(graphs)}], got {y.dtype} {list(y.shape)}: "
-            "real numbers and several labels of a graph are learnt only by `train`, from OGB's sets (`y.long()` makes "
-            "classes of whole numbers)."
-        )
+    require_classes(y, "graphs")
     _checks.class_count("y", y, card.classes if card else 0)
     require_plain_edges(graphs)
     return y.long()
@@ -395,8 +250,10 @@ def require_plain_edges(graphs: GraphSet) -> None:
 
 def resplit(task: AbstractTask, data: Data, device: torch.device) -> tuple[AbstractTask, LabelledItems]:
     """Return the task on the same graph with the parts that the masks of ``data`` say, and the test items."""
-    train, validation, test = _parts(data, device)
-    return dataclasses.replace(task, train=train, validation=validation), test  # type: ignore[type-var]
+    kind, parts = _parts(data, device)
+    objective = _objective(data, kind, parts, task.objective.name)
+    train, validation, test = parts
+    return dataclasses.replace(task, train=train, validation=validation, objective=objective), test  # type: ignore[type-var]
 
 
 def _require(data: Data, signals: Tensor | None) -> None:
@@ -406,8 +263,6 @@ def _require(data: Data, signals: Tensor | None) -> None:
             raise ValueError(f"`{name}` is missing: training needs features, labels and the masks of a split.")
     if signals is None:
         validate(data)
-    if data.y.dim() != 1 or data.y.is_floating_point():
-        raise ValueError(f"`y` must hold one integer label per item, got {data.y.dtype} {list(data.y.shape)}.")
     if signals is None:
         return
     if signals.dim() != 3 or signals.size(1) != data.num_nodes or signals.size(0) != len(data.y):
@@ -417,13 +272,23 @@ def _require(data: Data, signals: Tensor | None) -> None:
         raise ValueError("`signals` must be finite.")
 
 
-def _parts(data: Data, device: torch.device) -> tuple[LabelledItems, LabelledItems, LabelledItems]:
-    """Return the items to train on, to select by and to test on."""
-    train, validation, test = (_rows(data, name, device) for name in MASKS)
-    for name, rows in zip(MASKS, (train, validation, test), strict=True):
-        if not len(rows.y):
-            raise ValueError(f"`{name}` is empty; choose another split.")
-    return train, validation, test
+Parts: TypeAlias = tuple[LabelledItems, LabelledItems, LabelledItems]
+"""The items to train on, to select by and to test on."""
+
+
+def _parts(data: Data, device: torch.device) -> tuple[Kind, Parts]:
+    """Return what the labels are, and the items of each part."""
+    about = data.get("card") or data.get("store")
+    kind = target_kind(data.y, data.get("target_kind") or getattr(about, "target_kind", ""))
+    y = target_labels(data.y.cpu(), kind)
+    train, validation, test = (_rows(y, data[name].cpu(), name, device) for name in MASKS)
+    return kind, (train, validation, test)
+
+
+def _objective(data: Data, kind: Kind, parts: Parts, metric: str | None) -> SupervisedObjective:
+    """Return what is minimised and measured on these parts of the items."""
+    classes = class_count(data) if kind == "classes" else 0
+    return objective_of(data.get("card"), [part.y for part in parts], kind=kind, classes=classes, metric=metric)
 
 
 def _features(x: Tensor, recipe: ModelRecipe) -> Tensor | SparseOperator:
@@ -441,13 +306,12 @@ def scale_rows(x: Tensor, total: bool | float | str) -> Tensor:
     return x if total is True else x * float(total)
 
 
-def _rows(data: Data, name: str, device: torch.device) -> LabelledItems:
-    """Return the items of one mask and their labels."""
-    mask = data[name].cpu()
+def _rows(y: Tensor, mask: Tensor, name: str, device: torch.device) -> LabelledItems:
+    """Return the items of one mask and their labels, those without any left out."""
     if mask.dim() != 1:
         raise ValueError(f"`{name}` holds {mask.size(-1)} splits: choose one of them.")
     index = mask.nonzero().squeeze(-1)
-    y = data.y.cpu()[index].long()
-    if bool((y < 0).any()):
-        raise ValueError(f"`y` must be 0 or above on the items of `{name}`, found {int(y.min())}.")
-    return LabelledItems(index.to(device), y.to(device))
+    if not len(index):
+        raise ValueError(f"`{name}` is empty; choose another split.")
+    require_labels(y[index], name)
+    return LabelledItems(index.to(device), y[index].to(device))

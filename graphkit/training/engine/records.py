@@ -22,6 +22,7 @@ from graphkit.training.engine.options import sequence
 from graphkit.training.engine.store import write_atomically
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch_geometric.data import Data
 
     from graphkit.data import Split
@@ -175,6 +176,11 @@ def fingerprint(fields: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+def class_total(y: Tensor) -> int:
+    """Return how many classes labels have, 0 where they are no classes."""
+    return 0 if y.is_floating_point() or y.dim() != 1 or not len(y) else int(y.max()) + 1
+
+
 def dataset_facts(data: Data) -> DatasetFacts:
     """Return the name on the card of ``data``, and the checksum and sizes of what it holds now."""
     card, signals, kept = data.get("card"), data.get("signals"), data.get("store")
@@ -184,7 +190,7 @@ def dataset_facts(data: Data) -> DatasetFacts:
         nodes=data.num_nodes,
         edges=data.num_edges,
         features=data.num_features if signals is None else signals.size(-1),
-        classes=int(data.y.max()) + 1,
+        classes=class_total(data.y),
         signals=None if signals is None else len(signals),
     )
 
