@@ -27,8 +27,8 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 SEED = click.IntRange(0, 2**32 - 1)
 SPLIT = (
-    "Such as public, random-per-class:20, stratified or files:3; dense is that of the spectral papers, which trains on "
-    "round(0.6 nodes / classes) of every class.  [default: the card's]"
+    "Such as public, random-per-class:20, stratified, random or files:3; dense is that of the spectral papers, which "
+    "trains on round(0.6 nodes / classes) of every class.  [default: the card's]"
 )
 PICTURES = ("picture", "wavelets")
 """Options that name a picture."""
@@ -301,6 +301,8 @@ def class_sizes(folder: Path) -> dict[int, int]:
 
     try:
         y = np.load(folder / "y.npy", mmap_mode="r", allow_pickle=False)
+        if y.dtype.kind not in "iu" or y.ndim != 1:
+            return {}  # no classes
         labels, counts = np.unique(y[y >= 0], return_counts=True)
     except (OSError, ValueError):
         return {}  # what opens the graph says why

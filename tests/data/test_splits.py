@@ -19,6 +19,7 @@ from graphkit.data.splits import (
     Public,
     RandomPerClass,
     RandomPlanetoid,
+    RandomSplit,
     Split,
     Stratified,
     split_from_name,
@@ -211,6 +212,19 @@ def test_text_and_protocol_are_two_forms_of_one(text, protocol):
     assert hash(protocol) == hash(split_from_name(text))
 
 
+@pytest.mark.parametrize("y", [
+    torch.tensor([0, -1] * 50),
+    torch.where(torch.arange(100) % 2 == 0, torch.rand(100), torch.nan),
+    torch.where(torch.arange(100)[:, None] % 2 == 0, torch.rand(100, 3), torch.nan),
+], ids=["classes", "numbers", "several"])  # fmt: skip
+def test_a_random_split_takes_fractions_of_whatever_has_a_label(y):
+    split = RandomSplit(0.5, 0.3, 0.1)(Data(y=y, num_nodes=100), rng_seed())
+    assert [int(mask.sum()) for mask in (split.train, split.val, split.test)] == [25, 15, 5]
+    assert not bool((split.train | split.val | split.test)[1::2].any())
+    with pytest.raises(ValueError, match="'random' needs an item in each part, but 2 have a label"):
+        RandomSplit()(Data(y=y[:4], num_nodes=4), rng_seed())
+
+
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
 def test_every_protocol_is_read_from_its_name(name):
     assert str(split_from_name(name)) == name
@@ -270,7 +284,9 @@ def test_a_dense_split_is_drawn_again_from_the_seed_it_records():
     assert Dense(seed=drawn.parameters["seed"])(data).fingerprint == drawn.fingerprint
 
 
-@pytest.mark.parametrize("protocol", [RandomPerClass(2, 2), RandomPlanetoid(2, 4, 4), Stratified(), Dense(0.3)])
+@pytest.mark.parametrize(
+    "protocol", [RandomPerClass(2, 2), RandomPlanetoid(2, 4, 4), Stratified(), Dense(0.3), RandomSplit()]
+)
 def test_items_without_a_label_are_in_no_part(protocol):
     data = labelled([20, 20, 30])
     unlabelled = torch.rand(70, generator=rng_seed()) < 0.2

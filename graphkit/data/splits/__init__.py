@@ -11,7 +11,7 @@ import dataclasses
 from graphkit import _checks
 from graphkit.data.splits.folds import Folds, NestedFold, NestedFolds, stratified_folds
 from graphkit.data.splits.per_class import DENSE_SEEDS, Dense, RandomPerClass, RandomPlanetoid, Stratified
-from graphkit.data.splits.split import FileMasks, Public, Split, SplitProtocol
+from graphkit.data.splits.split import FileMasks, Public, RandomSplit, Split, SplitProtocol
 
 __all__ = [
     "DENSE_SEEDS",
@@ -24,6 +24,7 @@ __all__ = [
     "Public",
     "RandomPerClass",
     "RandomPlanetoid",
+    "RandomSplit",
     "Split",
     "SplitProtocol",
     "Stratified",
@@ -33,7 +34,7 @@ __all__ = [
 
 PROTOCOLS: dict[str, type[SplitProtocol]] = {
     protocol.name: protocol
-    for protocol in (Public, FileMasks, RandomPerClass, RandomPlanetoid, Stratified, Dense, Folds)
+    for protocol in (Public, FileMasks, RandomPerClass, RandomPlanetoid, Stratified, Dense, Folds, RandomSplit)
 }
 
 

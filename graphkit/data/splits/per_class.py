@@ -18,6 +18,7 @@ from graphkit.data.splits.split import (
     integer_labels,
     present_classes,
     require_class_sizes,
+    require_fractions,
     require_integer,
     shuffled_classes,
 )
@@ -135,9 +136,7 @@ class Stratified(AbstractClassSplit):
     name: ClassVar[str] = "stratified"
 
     def __post_init__(self) -> None:
-        fractions = tuple(_checks.fraction(name, getattr(self, name)) for name in ("train", "val", "test"))
-        if not (all(fraction > 0 for fraction in fractions) and sum(fractions) <= 1 + 1e-9):
-            raise ValueError(f"`train`, `val` and `test` must be above 0 and at most 1 together, got {fractions}.")
+        require_fractions(self.train, self.val, self.test)
 
     def require(self, sizes: Mapping[int, int]) -> None:
         """Refuse classes that are too small to be in each part."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -153,9 +154,24 @@ def integer_labels(data: Data) -> Tensor:
     if y.is_floating_point() or y.dim() != 1:
         raise ValueError(
             f"this split goes by class, but `y` holds {'real numbers' if y.is_floating_point() else 'several labels'} "
-            f"of shape {list(y.shape)}; use a published split or give a `Split`."
+            f"of shape {list(y.shape)}; use 'random', a published split, or give a `Split`."
         )
     return y
+
+
+def labelled_items(data: Data) -> Tensor:
+    """Return which items have a label, ``[labelled]``: a class of 0 or above, or a number or task that is not NaN.
+
+    Raises:
+        ValueError: if labels are missing.
+    """
+    require_items(data)
+    if data.get("y") is None:
+        raise ValueError("`y` is missing: this split divides the items that have a label.")
+    y = _checks.tensor("y", data.y).cpu()
+    y = y.reshape(len(y), -1)
+    there = ~y.isnan() if y.is_floating_point() else y >= 0
+    return there.any(dim=1).nonzero().flatten()
 
 
 def require_items(data: Data) -> None:
@@ -212,6 +228,13 @@ def require_integer(argument: str, value: int, least: int = 1) -> None:
         raise ValueError(f"`{argument}` must be a whole number of at least {least}, got {value!r}.")
 
 
+def require_fractions(*fractions: float) -> None:
+    """Refuse shares of items to train on, to select by and to test on that are none, or more than all."""
+    fractions = tuple(_checks.fraction(name, of) for name, of in zip(("train", "val", "test"), fractions, strict=True))
+    if not (all(fraction > 0 for fraction in fractions) and sum(fractions) <= 1 + 1e-9):
+        raise ValueError(f"`train`, `val` and `test` must be above 0 and at most 1 together, got {fractions}.")
+
+
 def require_class_sizes(name: str, sizes: Mapping[int, int], needed: int) -> None:
     """Refuse classes of which one has fewer than ``needed`` items."""
     for label, found in sizes.items():
@@ -233,6 +256,37 @@ class Public(SplitProtocol):
         if "train_mask" not in data or ("protocol" in data and data.protocol["split"] != self.name):
             raise ValueError(f"this data set has no public split{_splits_hint(data)}.")
         return Split(data.train_mask, data.val_mask, data.test_mask, protocol=self.name)
+
+
+@dataclass(frozen=True)
+class RandomSplit(SplitProtocol):
+    """Fractions of all items that have a label, drawn at random, whatever the labels are: also numbers and tasks.
+
+    Args:
+        train: fraction to train on.
+        val: fraction to select on.
+        test: fraction to test on; with the other two at most 1.
+    """
+
+    train: float = 0.6
+    val: float = 0.2
+    test: float = 0.2
+    name: ClassVar[str] = "random"
+
+    def __post_init__(self) -> None:
+        require_fractions(self.train, self.val, self.test)
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
+        """Return a split drawn with ``generator``."""
+        import torch
+
+        seed, items = generator_seed(generator), labelled_items(data)
+        items = items[torch.randperm(len(items), generator=generator)]
+        shares = torch.tensor([0, self.train, self.val, self.test], dtype=torch.float64)
+        ends = (shares.cumsum(0) * len(items) + 0.5).floor().long()
+        if int(ends.diff().min()) < 1:
+            raise ValueError(f"{self.name!r} needs an item in each part, but {len(items):,} have a label.")
+        return self._split(data, [items[start:end] for start, end in itertools.pairwise(ends.tolist())], seed)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from graphkit.data.fingerprint import tensors_sha256
 from graphkit.data.graphset import graphs_sha256
 from graphkit.nn.graph_models import GraphBatch
 from graphkit.training.classification.classification_trainer import microbatch_slots, take_turns
-from graphkit.training.classification.targets import SupervisedObjective, require_labels, target_kind, target_labels
-from graphkit.training.classification.tasks import AbstractTask, LabelledItems, objective_of
+from graphkit.training.classification.targets import SupervisedObjective, require_labels, target_labels
+from graphkit.training.classification.tasks import AbstractTask, LabelledItems, kind_of, objective_of
 from graphkit.training.engine.distributed import ALONE, JobError, World, rng_seed
 from graphkit.training.engine.records import DatasetFacts, Protocol, class_total, split_name, splits_sha256
 
@@ -148,9 +148,8 @@ def prepare_graphs(
     split = split or graphs.split
     if split is None:
         raise ValueError("`data` has no split; `GraphSet.with_split` gives it one.")
-    y, card = graphs.items.y, graphs.card
-    kind = target_kind(y, getattr(graphs, "target_kind", "") or (card.target_kind if card else ""))
-    y = target_labels(y, kind)
+    card, kind = graphs.card, kind_of(graphs)
+    y = target_labels(graphs.items.y, kind)
     train, validation, test = (_rows(y, mask, device) for mask in (split.train, split.val, split.test))
     for name, rows in (("train", train), ("val", validation), ("test", test)):
         if not len(rows.y) and name != "test":

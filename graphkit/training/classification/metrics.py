@@ -55,6 +55,15 @@ class TargetMetric:
     unit: str = "fraction"
     bounds: tuple[float, float] = (0.0, 1.0)
 
+    def text(self, figure: float) -> str:
+        """Return a figure as people read it, fractions in per cent.
+
+        Example:
+            >>> METRICS["accuracy"].text(0.723), METRICS["rmse"].text(0.5)
+            ('72.3 %', '0.5')
+        """
+        return f"{100 * figure:.1f} %" if self.unit == "fraction" else f"{figure:.4g}"
+
     def fits(self, kind: Kind, outputs: int) -> bool:
         """Return whether it is a figure of targets of a kind, with so many outputs of the model."""
         return kind in self.kinds and (kind != "classes" or self.of_classes is not None or outputs == 2)
@@ -226,6 +235,12 @@ DEFAULTS: dict[Kind, str] = {"classes": "accuracy", "binary": "roc_auc", "number
 """What is measured of each kind where nothing else is asked for."""
 
 
+def default_metric(kind: Kind, published: str | None = None) -> TargetMetric:
+    """Return what a data set's card asks for of targets of a kind, or else what is usual."""
+    asked = METRICS.get(published or "")
+    return asked if asked is not None and kind in asked.kinds else METRICS[DEFAULTS[kind]]
+
+
 def metric_for(kind: Kind, outputs: int, *, named: str | None = None, published: str | None = None) -> TargetMetric:
     """Return the figure that is asked for of targets.
 
@@ -245,11 +260,9 @@ def metric_for(kind: Kind, outputs: int, *, named: str | None = None, published:
         Traceback (most recent call last):
         ValueError: `metric` 'accuracy' is none of real numbers; take one of rmse, mae, r2.
     """
-    name = DEFAULTS[kind] if published not in METRICS or kind not in METRICS[published].kinds else published
-    if named is not None:
-        name = _checks.member("metric", named, METRICS)
-    if not METRICS[name].fits(kind, outputs):
+    asked = default_metric(kind, published) if named is None else METRICS[_checks.member("metric", named, METRICS)]
+    if not asked.fits(kind, outputs):
         fitting = ", ".join(each.name for each in METRICS.values() if each.fits(kind, outputs))
         of = f"{outputs} classes" if kind == "classes" else KIND_NAMES[kind]
-        raise ValueError(f"`metric` {name!r} is none of {of}; take one of {fitting}.")
-    return METRICS[name]
+        raise ValueError(f"`metric` {asked.name!r} is none of {of}; take one of {fitting}.")
+    return asked

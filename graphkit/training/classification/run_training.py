@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from graphkit.training.classification.classification_trainer import Classificati
 from graphkit.training.classification.graph_task import graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.classification.partitioned_task import part_records, prepare_part
 from graphkit.training.classification.sampled_task import sampled_part_task, sampled_task
-from graphkit.training.classification.tasks import AbstractTask, LabelledItems, prepare, resplit
+from graphkit.training.classification.targets import SupervisedObjective
+from graphkit.training.classification.tasks import AbstractTask, LabelledItems, prepare, resplit, training_warnings
 from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
 from graphkit.training.engine.options import require_reporter, require_run, require_seeds, require_splits
@@ -56,6 +57,7 @@ class SeedResult:
         history: the figures of all epochs.
         seconds: training time.
         name: of the figure.
+        target: how the outputs of the model are read (:func:`.targets.target_of`).
     """
 
     seed: int
@@ -65,6 +67,7 @@ class SeedResult:
     history: tuple[Epoch, ...]
     seconds: float
     name: str = "accuracy"
+    target: Mapping[str, Any] = field(default_factory=dict)
 
     def scalars(self) -> dict[str, float]:
         """Return the figures of the test items by name."""
@@ -95,6 +98,11 @@ class Outcome:
     seeds: tuple[SeedResult, ...]
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is to be known of the figures, in words: a model that is worth no more than one answer for all items."""
+        return self.record.warnings
 
 
 @deprecated_arguments(checkpoint="run_dir")
@@ -199,6 +207,7 @@ def train(
         experiment.together = together
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
         results = found.results
+        ended = [result.validation for result in results]
         record = Record(
             command=command,
             dataset=facts,
@@ -212,9 +221,17 @@ def train(
             seconds=sum(result.seconds for result in results),
             environment=environment(str(fabric.device), precision, world.count),
             tried=tried,
+            target=_target(objective),
+            warnings=training_warnings([task for task, _ in tasks], [result.history for result in results], ended),
         )
         found.keep(record)
         return Outcome(record, results, found.faults, found.put_aside)
+
+
+def _target(objective: SupervisedObjective) -> dict[str, Any]:
+    """Return what a record says of targets that are no classes."""
+    target = objective.target
+    return {} if target.kind == "classes" else {"kind": target.kind, "outputs": target.outputs}
 
 
 def _choose(
@@ -328,6 +345,7 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
             selected=best.number,
             history=tuple(trainer.history),
             seconds=seconds.wall,
+            target=trainer.task.objective.target.as_dict(),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from torch import Tensor
 
 from graphkit import _checks
 from graphkit._torch_internals import joined_graphs
+from graphkit.data import GraphSet, Partitions, card
 from graphkit.data.validation import class_count, feature_sum, validate
 from graphkit.operators import FourierBasis, sparse_features
-from graphkit.training.classification.metrics import Kind, metric_for
+from graphkit.training.classification.metrics import METRICS, Kind, TargetMetric, default_metric, metric_for
 from graphkit.training.classification.targets import (
     SupervisedObjective,
     fit_target,
@@ -29,8 +31,8 @@ from graphkit.training.classification.targets import (
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-    from graphkit.data import GraphSet
     from graphkit.operators import SparseOperator
+    from graphkit.training.classification.classification_trainer import Epoch
     from graphkit.training.zoo.recipes import ModelRecipe
 
 
@@ -276,10 +278,40 @@ Parts: TypeAlias = tuple[LabelledItems, LabelledItems, LabelledItems]
 """The items to train on, to select by and to test on."""
 
 
+def kind_of(data: Data | GraphSet) -> Kind:
+    """Return what the items of ``data`` are labelled with, as it says itself or its labels tell."""
+    y = data.items.y if isinstance(data, GraphSet) else data.y
+    about = data.card if isinstance(data, GraphSet) else data.get("card") or data.get("store")
+    return target_kind(y, getattr(data, "target_kind", None) or getattr(about, "target_kind", None) or "")
+
+
+def measured(data: Data | GraphSet | Partitions, metric: str | None = None) -> TargetMetric:
+    """Return the figure that training on ``data`` is selected by and reports.
+
+    Args:
+        data: with labels.
+        metric: what the caller asks for.
+
+    Raises:
+        ValueError: for labels of no kind, and a figure that there is not.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> measured(Data(y=torch.tensor([0.5, 1.5]))).title
+        'RMSE'
+    """
+    if metric is not None:
+        return METRICS[_checks.member("metric", metric, METRICS)]
+    if isinstance(data, Partitions):
+        known = card(data.about["card"]) if data.about["card"] else None
+        return default_metric("classes", getattr(known, "metric", None))
+    known = data.card if isinstance(data, GraphSet) else data.get("card")
+    return default_metric(kind_of(data), getattr(known, "metric", None))
+
+
 def _parts(data: Data, device: torch.device) -> tuple[Kind, Parts]:
     """Return what the labels are, and the items of each part."""
-    about = data.get("card") or data.get("store")
-    kind = target_kind(data.y, data.get("target_kind") or getattr(about, "target_kind", ""))
+    kind = kind_of(data)
     y = target_labels(data.y.cpu(), kind)
     train, validation, test = (_rows(y, data[name].cpu(), name, device) for name in MASKS)
     return kind, (train, validation, test)
@@ -315,3 +347,47 @@ def _rows(y: Tensor, mask: Tensor, name: str, device: torch.device) -> LabelledI
         raise ValueError(f"`{name}` is empty; choose another split.")
     require_labels(y[index], name)
     return LabelledItems(index.to(device), y[index].to(device))
+
+
+ROUNDING = 1e-9
+"""How much of a figure may be lost to rounding."""
+
+
+def training_warnings(
+    tasks: Sequence[AbstractTask], histories: Sequence[Sequence[Epoch]], ended: Sequence[float]
+) -> tuple[str, ...]:
+    """Return in words what makes figures worth little.
+
+    Named are seeds that end at, or below, what one answer for all validation items has, and columns of binary tasks or
+    numbers that have no label to train on, or no figure in validation.
+
+    Args:
+        tasks: of each seed.
+        histories: the figures of its epochs.
+        ended: its figure on the validation items, of the selected epoch.
+    """
+    found, (objective, train, validation) = [], (tasks[0].objective, tasks[0].train.y, tasks[0].validation.y)
+    metric, many, at, stayed = objective.metric, len(ended), 0, 0
+    constants = [task.objective.constant_figure(task.validation.y) for task in tasks]
+    for constant, history, figure in zip(constants, histories, ended, strict=True):
+        near = ROUNDING * abs(constant)
+        at += metric.sign * (figure - constant) <= near
+        stayed += all(abs(epoch.figure - constant) <= near for epoch in history)
+    if at:
+        largest = metric.name == "accuracy" and objective.target.kind == "classes"
+        what = "the share of the largest class" if largest else f"the {metric.title} of one answer for all"
+        never = f"; {stayed} never left it" if stayed else ""
+        found.append(
+            f"{at} of {many} seed{'s' * (many > 1)} end{'s' * (many == 1)} at {what} among the validation items "
+            f"({metric.text(statistics.fmean(constants))}) or worse{never}: nothing was learnt that shows there; try "
+            "another learning rate, model or metric."
+        )
+    for what, y, usable in (
+        ("no label to train on", train, ~train.isnan().all(0)),
+        (f"no {metric.title} in validation", validation, metric.columns(validation)),
+    ):
+        if y.dim() == 2 and not bool(usable.all()):
+            columns = [str(column) for column in (~usable).nonzero().flatten().tolist()]
+            named = ", ".join(columns[:10] + ["..."] * (len(columns) > 10))
+            found.append(f"{len(columns)} of {len(usable)} columns of `y` have {what}: {named}.")
+    return tuple(found)
