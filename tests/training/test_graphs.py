@@ -78,7 +78,7 @@ def test_targets_that_are_no_classes_are_refused_by_studies_of_classes(graphs):
     for name in ("edge_attr", "edge_weight"):
         for door in doors:
             y = torch.arange(60) % 6
-            with pytest.raises(ValueError, match=f"`{name}`: values of edges are looked at in OGB's molecules only"):
+            with pytest.raises(ValueError, match=f"`{name}`: values of edges are looked at by `train` only"):
                 door(relabelled(graphs, y, **{name: torch.rand(edges)}))
 
 

@@ -11,13 +11,20 @@ import torch
 from torch import Tensor
 
 from graphkit import _checks
+from graphkit._torch_internals import joined_graphs
 from graphkit.data import GraphSet, Split
 from graphkit.data.fingerprint import tensors_sha256
 from graphkit.data.graphset import graphs_sha256
 from graphkit.nn.graph_models import GraphBatch
 from graphkit.training.classification.classification_trainer import microbatch_slots, take_turns
 from graphkit.training.classification.targets import SupervisedObjective, require_labels, target_labels
-from graphkit.training.classification.tasks import AbstractTask, LabelledItems, kind_of, objective_of
+from graphkit.training.classification.tasks import (
+    AbstractTask,
+    LabelledItems,
+    kind_of,
+    objective_of,
+    require_plain_edges,
+)
 from graphkit.training.engine.distributed import ALONE, JobError, World, rng_seed
 from graphkit.training.engine.records import DatasetFacts, Protocol, class_total, split_name, splits_sha256
 
@@ -41,7 +48,8 @@ class GraphTask(AbstractTask):
 
     Args:
         graphs: all graphs.
-        graph: what the architecture is told: whether nodes and edges are OGB's atoms and bonds.
+        graph: what the architecture is told: whether nodes and edges are OGB's atoms and bonds, and how many features
+            of other edges it is given.
         train: the graphs the loss is taken over.
         validation: the graphs the selection looks at.
         objective: what is minimised and what is measured.
@@ -106,9 +114,11 @@ class GraphTask(AbstractTask):
 
     def _batch(self, index: Tensor) -> GraphBatch:
         batch = self.graphs.batch(index)
-        device, molecules = index.device, self.graph[0]
+        device, (molecules, edge_channels) = index.device, self.graph
         x = batch.x.to(device) if molecules else batch.x.to(device, self.dtype)
         bonds = batch.edge_attr.to(device) if molecules else None
+        if edge_channels:
+            bonds = batch.edge_attr.to(device, self.dtype).reshape(-1, edge_channels)
         return GraphBatch(x, batch.edge_index.to(device), bonds, batch.batch.to(device), len(index))
 
 
@@ -168,10 +178,21 @@ def prepare_graphs(
             f"`microbatches` ({recipe.microbatches}) must be at most {most}: each takes {LEAST} graphs of a batch "
             f"({batch})."
         )
-    known = graphs.card.name if graphs.card else ""
-    molecules = (known.startswith("ogbg-mol"),)
     there, microbatches = graphs.to(device), recipe.microbatches
-    return GraphTask(there, molecules, train, validation, objective, dtype, microbatches, world), test
+    told = (card.molecules if card else False, _edge_channels(graphs, recipe))
+    return GraphTask(there, told, train, validation, objective, dtype, microbatches, world), test
+
+
+def _edge_channels(graphs: GraphSet, recipe: Recipe) -> int:
+    """Return how many features of edges the model is given: those of own graphs, where it can use them.
+
+    Those of a set with a card, other than bonds of molecules, are left out, as figures are published without them.
+    """
+    require_plain_edges(graphs, "edge_attr")
+    attr = joined_graphs(graphs).get("edge_attr")
+    if attr is None or graphs.card is not None or not recipe.model.edge_features:
+        return 0
+    return 1 if attr.dim() == 1 else attr.size(1)
 
 
 def _rows(y: Tensor, mask: Tensor, device: torch.device) -> LabelledItems:

@@ -19,7 +19,14 @@ from graphkit.training.classification.graph_task import graph_facts, graph_proto
 from graphkit.training.classification.partitioned_task import part_records, prepare_part
 from graphkit.training.classification.sampled_task import sampled_part_task, sampled_task
 from graphkit.training.classification.targets import SupervisedObjective
-from graphkit.training.classification.tasks import AbstractTask, LabelledItems, prepare, resplit, training_warnings
+from graphkit.training.classification.tasks import (
+    AbstractTask,
+    LabelledItems,
+    prepare,
+    resplit,
+    training_warnings,
+    unused_edge_attr,
+)
 from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
 from graphkit.training.engine.options import require_reporter, require_run, require_seeds, require_splits
@@ -222,7 +229,8 @@ def train(
             environment=environment(str(fabric.device), precision, world.count),
             tried=tried,
             target=_target(objective),
-            warnings=training_warnings([task for task, _ in tasks], [result.history for result in results], ended),
+            warnings=unused_edge_attr(data, recipe)
+            + training_warnings([task for task, _ in tasks], [result.history for result in results], ended),
         )
         found.keep(record)
         return Outcome(record, results, found.faults, found.put_aside)
@@ -374,7 +382,7 @@ def _prepare_tasks(
         records = part_records(data, recipe.rule(part.objective.best), part.objective.name)
         return [(sampled_part_task(part, stores, recipe, world=world), test)], *records
     divided = [data] if splits is None else [split.apply(data) for split in splits]
-    first = prepare(divided[0], recipe, device, dtype, metric)
+    first = prepare(divided[0], recipe, device, dtype, metric, edge_features=True)
     tasks = [first, *(resplit(first[0], each, device) for each in divided[1:])]
     if recipe.fan_out:
         parts = zip(tasks, divided, strict=True)

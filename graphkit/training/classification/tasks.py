@@ -177,7 +177,13 @@ class SignalTask(AbstractTask):
 
 
 def prepare(
-    data: Data, recipe: ModelRecipe, device: torch.device, dtype: torch.dtype, metric: str | None = None
+    data: Data,
+    recipe: ModelRecipe,
+    device: torch.device,
+    dtype: torch.dtype,
+    metric: str | None = None,
+    *,
+    edge_features: bool = False,
 ) -> tuple[AbstractTask, LabelledItems]:
     """Return the task and, apart from it, the test items.
 
@@ -190,6 +196,7 @@ def prepare(
         device: where everything goes.
         dtype: of features and edge weights.
         metric: the figure to select and report by; by default the card's, or that of the kind of labels.
+        edge_features: whether a model that can use ``edge_attr`` is given it.
 
     Raises:
         ValueError: for a graph that is not sound (``graphkit.data.validate``), labels of no kind, a figure that does
@@ -218,12 +225,40 @@ def prepare(
         data.edge_index.to(device), None if weight is None else weight.to(device, dtype), data.num_nodes
     )
     graph = tuple(part.to(dtype) if isinstance(part, FourierBasis) else part for part in graph)
+    if edge_features and uses_edge_attr(data, recipe):
+        attr = data.edge_attr.to(device, dtype).reshape(data.num_edges, -1)
+        graph = (*graph, None, attr)  # after the edges and their weights, of which there are none
     objective = _objective(data, kind, (train, validation, test), metric)
     if signals is not None:
         return SignalTask(signals.to(device, dtype), graph, train, validation, objective), test
     on_disk = data.get("store") is not None and not recipe.row_normalise
     x = data.x.to(device, dtype) if on_disk else _features(data.x.to(device, dtype), recipe)
     return NodeTask(x, graph, train, validation, objective), test
+
+
+def uses_edge_attr(data: Any, recipe: ModelRecipe) -> bool:
+    """Return whether a model is given the features of the edges of one graph: if there are some and it can use them.
+
+    Those of a data set with a card are left out, and so are they where neighbours are drawn.
+    """
+    if data.get("edge_attr") is None or data.get("card") is not None or getattr(recipe, "fan_out", None):
+        return False
+    return recipe.model.edge_features
+
+
+def unused_edge_attr(data: Data | GraphSet | Partitions, recipe: ModelRecipe) -> tuple[str, ...]:
+    """Return in words that a model leaves features of edges out, if the data have some."""
+    if isinstance(data, Partitions):
+        return ()
+    joined = joined_graphs(data) if isinstance(data, GraphSet) else data
+    known = data.card if isinstance(data, GraphSet) else data.get("card")
+    used = recipe.model.edge_features if isinstance(data, GraphSet) else uses_edge_attr(data, recipe)
+    if joined.get("edge_attr") is None or known is not None or used:
+        return ()
+    how = " in batches" if getattr(recipe, "fan_out", None) and recipe.model.edge_features else ""
+    able = {"nodes": "gat and gin take them, whole graph at a time", "graphs": "gin and gcn take them"}
+    hint = able.get(recipe.model.items, "no recipe of signals takes them")
+    return (f"`edge_attr` is not used: the model {recipe.name!r} does not look at features of edges{how}; {hint}.",)
 
 
 def graph_classes(graphs: GraphSet) -> Tensor:
@@ -240,12 +275,13 @@ def graph_classes(graphs: GraphSet) -> Tensor:
     return y.long()
 
 
-def require_plain_edges(graphs: GraphSet) -> None:
-    """Refuse values of edges that would be ignored, unless a card tells of them."""
-    valued = [name for name in joined_graphs(graphs).to_dict() if name.startswith("edge_") and name != "edge_index"]
+def require_plain_edges(graphs: GraphSet, *known: str) -> None:
+    """Refuse values of edges that would be ignored, other than ``known`` ones, unless a card tells of them."""
+    plain = ("edge_index", *known)
+    valued = [name for name in joined_graphs(graphs).to_dict() if name.startswith("edge_") and name not in plain]
     if graphs.card is None and valued:
         raise ValueError(
-            f"`{valued[0]}`: values of edges are looked at in OGB's molecules only; leave them out "
+            f"`{valued[0]}`: values of edges are looked at by `train` only, as `edge_attr`; leave them out "
             f"(`del data.{valued[0]}`), or write the loop with a layer that takes them."
         )
 
