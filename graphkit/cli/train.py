@@ -296,7 +296,7 @@ def _per_cent(metric: Any) -> tuple[str, str]:
     mean = f"{scale * metric.mean:.{places}f}"
     spread = f"{mean}{sign}" if metric.std is None else f"{mean} ± {scale * metric.std:.{places}f}{sign}"
     if metric.ci95 is None:
-        return spread, "needs three seeds"
+        return spread, "needs five seeds"
     low, high = (scale * end for end in metric.ci95)
     return spread, f"{low:.{places}f} to {high:.{places}f}{sign}"
 

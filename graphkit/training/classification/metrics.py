@@ -42,7 +42,6 @@ class TargetMetric:
         sign: -1 where smaller is better.
         needs: what the labels of a column must hold, one of ``NEEDS``.
         unit: "fraction" for what is shown in per cent.
-        bounds: what it can be.
     """
 
     name: str
@@ -53,7 +52,6 @@ class TargetMetric:
     sign: int = 1
     needs: Literal["labels", "both classes", "different numbers"] = "labels"
     unit: str = "fraction"
-    bounds: tuple[float, float] = (0.0, 1.0)
 
     def text(self, figure: float) -> str:
         """Return a figure as people read it, fractions in per cent.
@@ -207,7 +205,6 @@ METRICS: dict[str, TargetMetric] = {
             lambda s, y: (s - y).square().mean().sqrt(),
             sign=-1,
             unit="as the labels",
-            bounds=(0.0, math.inf),
         ),
         TargetMetric(
             "mae",
@@ -216,7 +213,6 @@ METRICS: dict[str, TargetMetric] = {
             lambda s, y: (s - y).abs().mean(),
             sign=-1,
             unit="as the labels",
-            bounds=(0.0, math.inf),
         ),
         TargetMetric(
             "r2",
@@ -225,7 +221,6 @@ METRICS: dict[str, TargetMetric] = {
             lambda s, y: 1 - (s - y).square().sum() / (y - y.mean()).square().sum(),
             needs="different numbers",
             unit="number",
-            bounds=(-math.inf, 1.0),
         ),
     )
 }

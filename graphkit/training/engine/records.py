@@ -241,7 +241,8 @@ class Metric:
         mean: mean over the seeds; accuracies are fractions in [0, 1].
         std: sample standard deviation (n - 1), ``None`` for a single seed.
         ci95: lower and upper end of Student's 95 % interval of the mean over seeds, within what the figure can be;
-            ``None`` for fewer than three seeds: that of two is nine deviations wide to either side, and says nothing.
+            ``None`` for fewer than five seeds: that of two is nine deviations wide to either side, that of three still
+            two and a half, and says little.
         values: one value per seed, in the order of the record's ``seeds``.
         unit: "fraction" for what is shown in per cent.
     """
@@ -260,17 +261,22 @@ class Metric:
             return f"{scale * self.mean:.2f}{sign} (one seed)"
         spread = f"{scale * self.mean:.2f} ± {scale * self.std:.2f}{sign}"
         if self.ci95 is None:
-            return f"{spread} (two seeds)"
+            return f"{spread} ({COUNTED[len(self.values)]} seeds)"
         low, high = (scale * end for end in self.ci95)
         return f"{spread} (95 % interval {low:.2f} to {high:.2f})"
 
 
-LEAST = 3
+LEAST = 5
 """Values from which an interval of their mean says something."""
+
+COUNTED = ("no", "one", "two", "three", "four")
+"""Numbers of seeds below that, in words."""
 
 BOUNDS = {
     "ami (all)": (-1.0, 1.0),
     "rmse": (0.0, math.inf),
+    "mae": (0.0, math.inf),
+    "r2": (-math.inf, 1.0),
     "positives": (0.0, math.inf),
     "negatives": (0.0, math.inf),
     "effective_rank": (0.0, math.inf),
@@ -293,10 +299,10 @@ def metric(name: str, values: Sequence[float], *, unit: str = "fraction") -> Met
         ValueError: for no value, and for one that the figure cannot have.
 
     Example:
-        >>> print(metric("accuracy", [0.81, 0.82, 0.80]))
-        81.00 ± 1.00 % (95 % interval 78.52 to 83.48)
-        >>> print(metric("accuracy", [0.99, 0.90, 1.0]))
-        96.33 ± 5.51 % (95 % interval 82.65 to 100.00)
+        >>> print(metric("accuracy", [0.81, 0.82, 0.80, 0.81, 0.82]))
+        81.20 ± 0.84 % (95 % interval 80.16 to 82.24)
+        >>> print(metric("accuracy", [0.99, 0.90, 1.0, 0.94, 1.0]))
+        96.60 ± 4.45 % (95 % interval 91.07 to 100.00)
         >>> print(metric("accuracy", [0.1, 0.6]))
         35.00 ± 35.36 % (two seeds)
     """
