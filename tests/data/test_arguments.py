@@ -258,7 +258,7 @@ ANSWERS: dict[str, set[str]] = {
     "splits.RandomPlanetoid.val": NUMBER,
     "splits.RandomPlanetoid.test": NUMBER,
     "splits.Stratified.train": {"a real"},
-    "splits.RandomShares.train": {"a real"},
+    "splits.RandomSplit.train": {"a real"},
     "store.folder": {"a text"},
     "store.name": {"None", "a text"},
     "open_stored.verify": {"true"},

@@ -50,14 +50,17 @@ class Card:
         graphs: number of graphs; 0 where it is not known here.
         signals: number of signals on the graph, where those have the labels.
         members: names of the data sets of a family.
-        metric: the figure that the publishers ask for: ``"accuracy"``, ``"rocauc"``, ``"ap"`` (average
+        metric: the figure that the publishers ask for: ``"accuracy"``, ``"roc_auc"``, ``"ap"`` (average
             precision) or ``"rmse"``; of links ``"hits@50"`` and the like, or ``"mrr"``; nothing without labels.
+        target_kind: what items are labelled with, "classes", "binary" (tasks of 0 and 1) or "numbers", where that is
+            not as :func:`graphkit.training.classification.targets.target_kind` takes it.
         few_shot: how many classes train, select and test in the few-shot literature, or nothing.
         reader: how the files are read: ``form``, one of ``graphkit.data.catalog.sources.READERS``, and what that takes.
         evaluator: ``"ogb"`` where OGB has an evaluator for its figure.
         molecules: whether ``x`` and ``edge_attr`` are integers for OGB's encoders of atoms and bonds.
         picture: height and width, where the features of an item are the pixels of a picture.
         row_normalise: whether those who publish results on it scale each node's features to a sum of 1.
+        own: whether it is a graph or a set of the user's own, which nobody has published results on.
         class_names: of the classes in the order of their numbers, where they have names.
         target_names: of the columns that are predicted, of a stored graph.
         columns, edge_columns: how columns of a table became features of nodes and edges, in words.
@@ -85,12 +88,14 @@ class Card:
     signals: int = 0
     members: list[str] = field(default_factory=list)
     metric: str = "accuracy"
+    target_kind: str = ""
     few_shot: list[int] = field(default_factory=list)
     reader: dict[str, Any] = field(default_factory=dict)
     evaluator: str = ""
     molecules: bool = False
     picture: list[int] = field(default_factory=list)
     row_normalise: bool = False
+    own: bool = False
     class_names: list[str] = field(default_factory=list)
     target_names: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
@@ -221,7 +226,7 @@ def card(name: str | Path) -> Card:
     )
 
 
-METRICS = {"binary": "rocauc", "numbers": "rmse"}
+METRICS = {"binary": "roc_auc", "numbers": "rmse"}
 """What is measured on targets that are no classes."""
 
 
@@ -235,6 +240,7 @@ def stored_card(about: StoredGraph) -> Card:
         splits = {"public": "the one it came with"} | splits
     return Card(
         name=about.name,
+        own=True,
         title=f"{'A set of graphs' if about.kind == 'graph' else 'A graph'} stored in {about.folder}.",
         kind=about.kind,
         directed=not about.undirected,
@@ -254,6 +260,7 @@ def stored_card(about: StoredGraph) -> Card:
         content=about.fingerprint,
         graphs=about.graphs,
         metric=METRICS.get(target.get("kind", ""), "accuracy") if "y.npy" in about.files else "",
+        target_kind=about.target_kind,
         molecules=about.molecules,
         class_names=list(target.get("class_names", [])),
         target_names=list(target.get("columns", [])),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import instance
-from graphkit.training.classification.tasks import Output
+from graphkit.training.classification.metrics import Kind
 from graphkit.training.engine.store import write_atomically
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class Predictions:
         ids: what the items are called.
         values: probabilities of the classes, whose rows sum to 1, ``[items, classes]``; of several tasks the
             probability of each, ``[items, tasks]``; or the numbers themselves.
-        output: which of these, "classes", "tasks" or "values".
+        output: which of these, "classes", "binary" or "numbers".
         names: of the columns of ``values``.
     """
 
     ids: Sequence[Any]
     values: Tensor
-    output: Output
+    output: Kind
     names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -96,7 +96,7 @@ class Predictions:
         if self.output == "classes":
             columns["prediction"] = [self.names[place] for place in self.classes.tolist()]
         numbers = self.values.cpu().numpy()
-        prefix = "" if self.output == "values" else "probability "
+        prefix = "" if self.output == "numbers" else "probability "
         columns |= {f"{prefix}{name}": numbers[:, place] for place, name in enumerate(self.names)}
         return pd.DataFrame(columns)
 

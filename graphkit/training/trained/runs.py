@@ -153,10 +153,10 @@ class Run:
             index = _part(own, part, y)
             figures.append(float(model.objective.figure(logits[index], y[index])))
             values = model.probabilities(logits[index])
-            if model.objective.output == "classes":
+            if model.objective.target.kind == "classes":
                 reports.append(class_report(values, y[index], model.column_names))
             else:
-                tasks = model.objective.output == "tasks"
+                tasks = model.objective.target.kind == "binary"
                 reports.append(column_report(values, y[index], model.column_names, tasks=tasks))
         objective = chosen[0].objective
         return RunReport(objective.name, tuple(figures), tuple(reports), part, objective.unit)
@@ -179,8 +179,8 @@ class Run:
             raise ValueError("`data` must be those that the run was trained on: its validation items calibrate it.")
         found = {}
         for number, (seed, model) in enumerate(self.models.items()):
-            if model.objective.output != "classes":
-                raise ValueError(f"a temperature is of classes, and this run predicts {model.objective.output}.")
+            if model.objective.target.kind != "classes":
+                raise ValueError(f"a temperature is of classes, and this run predicts {model.objective.target.kind}.")
             own = data if splits is None else _divided(data, splits[number])
             logits, y = model.logits(own, device=device), labels_for(model, own)
             index = _part(own, "val", y)
@@ -220,7 +220,7 @@ def labels_for(model: TrainedModel, data: Data | GraphSet) -> Tensor:
     if isinstance(data, GraphSet):
         places = chosen_graphs(data)
         y = data.items.y if places is None else data.items.y[list(places)]
-    if model.objective.output != "classes":
+    if model.objective.target.kind != "classes":
         return y.reshape(len(y), -1).cpu()
     return aligned_labels(y.long().cpu(), DataNames.of(data).classes, model.names.classes, model.outputs)
 
