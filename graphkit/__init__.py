@@ -11,7 +11,7 @@ The map, from the ground floor up; a folder imports only what lies below it.
 ``data``       the registry of data sets, their cards, where files come from, splits, samplers
 ``nn``         ``spatial`` and ``spectral`` convolutions, ``pool`` and the encoder that stacks them
 ``contrastive``  pre-training without labels: views of a graph and what they are to agree on
-``meta``       few-shot learning: tasks, learners that adapt, their rivals
+``meta``       few-shot learning: tasks, learners that adapt, their baselines
 ``training``   recipes, the loop, embeddings, checkpoints, result records
 ``viz``        pictures
 ``cli``        the command line
@@ -22,22 +22,31 @@ for example ``from graphkit.nn import GCNConv``, or ``graphkit.nn``.
 
 import importlib
 import sys
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+DOORS = {"load_run": "graphkit.training.trained.runs"}
+"""What is asked for by name alone, and where it lives."""
 
 ROOMS = ("cli", "contrastive", "data", "meta", "metric", "nn", "operators", "training", "viz")
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import a room when it is asked for."""
+if TYPE_CHECKING:
+    from graphkit.training.trained.runs import load_run as load_run
+
+
+def __getattr__(name: str) -> Any:
+    """Import a room, or what stands behind a door, when it is asked for."""
     if name in ROOMS:
         return importlib.import_module(f"graphkit.{name}")
+    if name in DOORS:
+        return getattr(importlib.import_module(DOORS[name]), name)
     raise AttributeError(f"module 'graphkit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *ROOMS])
+    return sorted([*globals(), *ROOMS, *DOORS])
 
 
 def clear_caches() -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import click
@@ -113,7 +114,7 @@ def test_a_call_without_arguments_shows_the_help(call):
         ("train nothing-like-it", "is not known. `graphkit data list` names all."),
         ("train karate --device cuda:one", "a number must follow the colon, as in 'cuda:1'"),
         ("train --config none.toml", "`config` 'none.toml' cannot be read: No such file"),
-        ("train karate --resume --device cpu", "there is no checkpoint in 'runs/karate-gcn'"),
+        ("train karate --resume --device cpu", "there is no checkpoint in 'runs/karate-gcn-"),
         ("train karate --model gat --set hidden=60", "`hidden` must be a multiple of `heads` (8), got 60."),
         ("bench nothing", "`benchmark` 'nothing' is not known."),
     ],
@@ -125,7 +126,7 @@ def test_a_wrong_call_exits_with_2_and_one_line(call, arguments, message):
     assert out == ""
     assert len(err.splitlines()) == 1
     assert err.startswith("Error: ")
-    assert not Path("runs/karate-gcn/seed-0.safetensors").exists()
+    assert not list(Path("runs").glob("karate-gcn-*/seed-0.safetensors"))
 
 
 @pytest.mark.parametrize(
@@ -169,8 +170,8 @@ def test_a_folder_in_place_of_a_record_is_refused(call):
 
 def test_training_prints_the_figure_with_its_protocol_and_keeps_record_picture_and_weights(call, monkeypatch):
     arguments = ["--json", "out/record.json", "--picture", "out/curve.png", "--model", "mlp"]
-    monkeypatch.setattr(sys, "argv", ["graphkit", "train", "karate", "--json", "a b.json"])
-    code, out, err = train(call, *arguments)
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    code, out, err = train(call, *arguments, "--log-dir", "a b")
     assert code == 0
     record = json.loads(Path("out/record.json").read_text())
     mean = f"{100 * record['metric']['mean']:.2f} ± "
@@ -178,10 +179,11 @@ def test_training_prints_the_figure_with_its_protocol_and_keeps_record_picture_a
         assert said in out
     assert "random-per-class" in out
     assert "seed 1 (2 of 2): validation" in err
-    assert record["command"] == "graphkit train karate --json 'a b.json'"
+    assert record["command"].startswith("graphkit train karate")
+    assert record["command"].endswith("--model mlp --log-dir 'a b'")
     assert record["config"]["epochs"] == 3
     assert Path("out/curve.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(path.name for path in Path("runs/karate-mlp").glob("[!.]*")) == [
+    assert sorted(path.name for path in Path("runs").glob("karate-mlp-*/[!.]*")) == [
         "checkpoint.pt",
         "record.json",
         "seed-0.safetensors",
@@ -212,8 +214,8 @@ def test_a_finished_run_resumes_to_the_same_record(call):
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(call):
-    train(call)
-    code, _, err = train(call, "--resume", "--lr", "0.5")
+    train(call, "--run-dir", "own")
+    code, _, err = train(call, "--run-dir", "own", "--resume", "--lr", "0.5")
     assert code == 2
     assert "belongs to another run: lr was 0.01 and is 0.5; start without it, or give what that run was given." in err
 
@@ -313,6 +315,24 @@ def test_an_error_of_ours_is_one_line_too_and_debug_shows_where(call, monkeypatc
     monkeypatch.setenv("GRAPHKIT_DEBUG", "1")
     with pytest.raises(KeyError):
         train(call)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_warning_is_one_line_and_debug_shows_where(call, monkeypatch, debug):
+    def warn(*_: object, **__: object) -> None:
+        warnings.warn("this is\n  meant for the user", UserWarning, stacklevel=2)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("graphkit.data.catalog.loading.load", warn)
+    shown = warnings.showwarning
+    if debug:
+        with pytest.raises(ValueError, match="enough"), pytest.warns(UserWarning, match="meant for the user"):
+            call("train", "karate", "--debug")
+    else:
+        _, _, err = call("train", "karate")
+        assert "Note: this is meant for the user\nError: enough\n" in err
+    assert warnings.showwarning is shown
 
 
 def test_missing_files_fail_in_one_line_that_says_what_to_do(call, monkeypatch, data_home, tmp_path):

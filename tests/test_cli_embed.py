@@ -6,6 +6,7 @@ import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,12 @@ from graphkit.training.embedding import embed as study
 spaces = importlib.import_module("graphkit.cli.embed")  # `graphkit.cli.embed` is the command
 
 pytestmark = pytest.mark.usefixtures("own_folder")
+
+
+def run_of(name):
+    """Return the one folder of a run that is called so."""
+    (folder,) = Path("runs").glob(f"{name}-*")
+    return str(folder)
 
 
 def embed(call, *arguments):
@@ -37,7 +44,7 @@ def test_embedding_prints_baselines_beside_and_keeps_everything(call, tmp_path):
         assert row in out
     for watched in ("R-prec all", "hit@1 all", "tuples active", "pairs collapsed", "effective rank"):
         assert watched in out
-    run = tmp_path / "runs" / "karate-prototype"
+    run = Path(run_of("karate-prototype"))
     assert {path.name for path in run.glob("[!.]*")} == {
         *("checkpoint.pt", "record.json", "scatter.png", "distances.png", "neighbours.png"),
         *("seed-0.safetensors", "seed-1.safetensors", "embeddings-0.safetensors", "embeddings-1.safetensors"),
@@ -51,7 +58,7 @@ def test_embedding_prints_baselines_beside_and_keeps_everything(call, tmp_path):
 
 def test_search_answers_from_what_was_saved(call):
     embed(call, "--no-pictures", "--no-probes")
-    code, out, err = call("search", "runs/karate-prototype", "--query", "3", "--count", "4")
+    code, out, err = call("search", run_of("karate-prototype"), "--query", "3", "--count", "4")
     assert code == 0
     assert err.startswith("karate, prototype: node 3, class ")
     rows = [line.split() for line in out.splitlines()[1:]]
@@ -64,7 +71,7 @@ def test_search_answers_from_what_was_saved(call):
 def test_a_search_shows_true_classes_though_only_unseen_ones_were_examined(call):
     embed(call, "--no-pictures", "--no-probes", "--disjoint", "1")
     data = load("karate")
-    out = call("search", "runs/karate-prototype", "--query", "3", "--count", "33")[1]
+    out = call("search", run_of("karate-prototype"), "--query", "3", "--count", "33")[1]
     rows = [line.split() for line in out.splitlines()[1:]]
     assert {int(row[1]): int(row[2]) for row in rows} == {n: int(data.y[n]) for n in range(34) if n != 3}
     assert all((row[3] == "same") == (row[2] == str(int(data.y[3]))) for row in rows)
@@ -82,7 +89,7 @@ def test_a_family_is_embedded_in_one_space(call, tmp_path):
     options = ["--loss", "triplet", "--split", "random-per-class:5,5", "--epochs", "1", "--no-pictures", "--no-probes"]
     code, out, err = call("embed", "structural-roles", *options, "--held-out", "cycle-2", "--device", "cpu")
     assert code == 0, err
-    run = tmp_path / "runs" / "structural-roles-triplet-cycle-2"
+    run = Path(run_of("structural-roles-triplet-cycle-2"))
     record = json.loads((run / "record.json").read_text())
     assert (record["dataset"]["graphs"], record["protocol"]["train"], record["protocol"]["test"]) == (6, 250, 1040)
     assert record["protocol"]["split"].endswith("held_out=cycle-2)")
@@ -146,7 +153,7 @@ WRONG = {
         "`--held-out` names a graph of a family; 'karate' is",
     ),
     "splits of a family": (["embed", "structural-roles", "--split-per-seed"], 2, "is a family of graphs; split one"),
-    "links": (["embed", "ogbl-ddi"], 2, "'ogbl-ddi' has labels of links; what is embedded are nodes or graphs"),
+    "links": (["embed", "ogbl-ddi"], 2, "'ogbl-ddi' is a set of links, for which there is no recipe"),
     "beside": (["embed", "karate", "--beside", "gracce"], 2, "`beside` 'gracce' is not known. Did you mean 'grace'"),
     "no run": (["search", "nothing", "--query", "1"], 2, "holds no embeddings; make some"),
     "not a file": (["search", "own.txt", "--query", "1"], 2, "cannot be read as embeddings"),
@@ -166,7 +173,7 @@ def test_a_wrong_call_exits_with_2_and_one_line(call, case, tmp_path):
 
 def test_an_item_that_does_not_exist_is_refused(call):
     embed(call, "--no-pictures", "--no-probes")
-    code, _, err = call("search", "runs/karate-prototype", "--query", "34")
+    code, _, err = call("search", run_of("karate-prototype"), "--query", "34")
     assert (code, err) == (2, "Error: `query` must be an item from 0 to 33, got 34.\n")
 
 

@@ -22,6 +22,6 @@ from graphkit._checks.tensors import (
 )
 from graphkit._checks.values import (
     as_list, at_least, count, flag, fraction, function, index_below, instance, integer_between, integer_list,
-    list_of, member, not_negative, number, path, positive, printable, printable_name, rescaling_eigenvalue, seed,
+    list_of, member, not_negative, number, path, paths, positive, printable, printable_name, rescaling_eigenvalue, seed,
     suggestion, teleport_probability, text, within,
 )

@@ -6,7 +6,7 @@ import difflib
 import math
 import numbers
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,15 @@ def path(argument: str, value: Any) -> Path:
     if not os.fspath(value):
         raise ValueError(f"`{argument}` must be a path, got an empty text.")
     return Path(value)
+
+
+def paths(argument: str, value: Any) -> list[Path]:
+    """Return a path, or several of them, as a list that is not empty."""
+    instance(argument, value, (str, os.PathLike, Sequence), "a path or a list of paths")
+    listed = [path(argument, each) for each in ([value] if isinstance(value, str | os.PathLike) else value)]
+    if not listed:
+        raise ValueError(f"`{argument}` must name at least one file.")
+    return listed
 
 
 def at_least(argument: str, value: int, least: int) -> int:

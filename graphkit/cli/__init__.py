@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -21,6 +22,7 @@ from graphkit.cli.fewshot import fewshot
 from graphkit.cli.output import Stages, debuggable, say, sweep_at_exit
 from graphkit.cli.spectrum import spectrum
 from graphkit.cli.train import train
+from graphkit.cli.trained import compare, evaluate, predict
 from graphkit.training.engine.interrupts import Orphan, end_with_launcher
 
 FAILED, WRONG_CALL = 1, 2
@@ -33,7 +35,7 @@ def commands() -> None:
     """Graph learning on PyTorch Geometric: correct first, fast second, every number with its protocol."""
 
 
-for _command in (train, embed, search, fewshot, spectrum, data, bench):
+for _command in (train, predict, evaluate, compare, embed, search, fewshot, spectrum, data, bench):
     commands.add_command(_command)
 
 
@@ -44,8 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sweep_at_exit()
     try:
         end_with_launcher()  # before anything slow is loaded: until then nobody tells us of its end
-        with Stages():
-            return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False) or 0)
+        with Stages(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`torch.jit.script` is", FutureWarning)  # PyG, while it is imported
+            if not debug:
+                warnings.showwarning = _note  # type: ignore[assignment]
+            return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False, obj=arguments) or 0)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise
@@ -53,6 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _said_by_another(error):
             say(message)
         return code
+
+
+def _note(message: Warning | str, *_: object) -> None:
+    """Say a warning of Python's in one line, without the place in the code that it comes from."""
+    if os.environ.get("RANK", "0") == "0":
+        say(f"Note: {_line(str(message))}")
 
 
 def _said_by_another(error: BaseException) -> bool:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import shlex
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from graphkit.cli.options import SPLIT, DatasetArgument, class_sizes, rename_arguments, require_split
-from graphkit.cli.output import debuggable, echo, preload, say, table
-
-if TYPE_CHECKING:
-    from graphkit.data import StoredGraph
+from graphkit.cli.data_import import import_, import_message
+from graphkit.cli.options import SPLIT, DatasetArgument, rename_arguments
+from graphkit.cli.output import debuggable, describe, echo, preload, say, table
 
 
 @click.group()
@@ -51,10 +45,13 @@ def list_() -> None:
 
 
 @data.command("card")
-@click.argument("name")
+@click.argument("name", metavar="NAME|FOLDER")
 @debuggable
 def card_(name: str) -> None:
-    """Show the card of a data set: source, licence, counts, checksums, splits, known faults."""
+    """Show the card of a data set: source, licence, counts, checksums, splits, known faults.
+
+    Of a FOLDER of `graphkit data import` it says what each column became.
+    """
     from graphkit.data import card
 
     echo(card(name).text(min(100, shutil.get_terminal_size((100, 24)).columns)))
@@ -87,8 +84,9 @@ def verify_(names: tuple[str, ...]) -> None:
     Of a FOLDER of `graphkit data import` or `graphkit data partition` every file is compared with what was written.
     """
     from graphkit.data import card
+    from graphkit.data.catalog.cards import dataset_source
 
-    sources = [DatasetArgument.parse_name(name) for name in names]
+    sources = [dataset_source(name) for name in names]
     known = [card(source) for source in sources if isinstance(source, str)]
     preload("graphkit.data.catalog.loading")
     from graphkit.data import verify
@@ -134,49 +132,6 @@ def cache_(clear: bool) -> None:
 FILE = click.Path(path_type=Path)
 
 
-@click.command("import")
-@click.argument("edges", nargs=-1, required=True, type=FILE)
-@click.option("--to", type=FILE, required=True, metavar="FOLDER", help="Where the graph is written; a new one.")
-@click.option("--features", type=FILE, metavar="FILE", help="A row of numbers for each node.")
-@click.option("--labels", type=FILE, metavar="FILE", help="An integer for each node, -1 where there is none.")
-@click.option("--split", type=FILE, metavar="FILE", help="A .npz of node ids under train, val and test, or a folder.")
-@click.option("--nodes", type=click.IntRange(1), help="How many there are, those without edges too.")
-@click.option("--undirected", is_flag=True, help="Store both directions of each edge, once.")
-@click.option("--relabel", is_flag=True, help="Number the ids that occur from 0 up.")
-@click.option("--name", help="What it is called in records.  [default: the folder's name]")
-@debuggable
-def import_(
-    edges: tuple[Path, ...],
-    to: Path,
-    features: Path | None,
-    labels: Path | None,
-    split: Path | None,
-    nodes: int | None,
-    undirected: bool,
-    relabel: bool,
-    name: str | None,
-) -> None:
-    """Write the graph of lists of EDGES (CSV, Parquet, NumPy) to a folder that `graphkit train` takes.
-
-    Lists may be larger than memory. An import that was stopped goes on when it is called again.
-    """
-    preload("graphkit.data.disk.graph_import")
-    from graphkit.data import import_graph
-
-    made = import_graph(
-        edges,
-        to,
-        features=features,
-        labels=labels,
-        split=split,
-        nodes=nodes,
-        undirected=undirected,
-        relabel=relabel,
-        name=name,
-    )
-    _import_message(made)
-
-
 @click.command("synthesize")
 @click.argument("folder", type=FILE)
 @click.option("--nodes", type=click.IntRange(1), default=100_000, show_default=True, help="How many.")
@@ -199,36 +154,26 @@ def synthesize_(
         synthesize_ogb(folder, how)
         say(f"Synthetic, {how.nodes:,} nodes, {how.edges:,} undirected edges in OGB's raw files: {folder}")
     else:
-        _import_message(synthesize(folder, how, name=f"synthetic-{nodes}"))
+        import_message(synthesize(folder, how, name=f"synthetic-{nodes}"))
 
 
-def _split_for(sizes: Mapping[int, int]) -> str | None:
-    """Return the option for a split that classes of these sizes allow, or nothing if none does."""
-    from graphkit.data.splits import split_from_name
+@data.command("splits")
+@debuggable
+def splits_() -> None:
+    """List the splits that --split takes, and what stands after the colon."""
+    import dataclasses
 
-    left = sum(sizes.values()) - len(sizes)
-    for text in ("random-per-class:20", "stratified", f"random-planetoid:1,{left // 4},{left - left // 4}"):
-        with contextlib.suppress(ValueError):
-            split_from_name(text).require(sizes)
-            return f" --split {text}"
-    return None
+    from graphkit.data.splits import PROTOCOLS
 
+    def form(name: str, protocol: type) -> str:
+        usual = [field.default for field in dataclasses.fields(protocol) if field.default is not None]
+        return f"{name}:{','.join(map(str, usual))}" if usual else name
 
-def _import_message(made: StoredGraph) -> None:
-    size = sum(each["bytes"] for each in made.files.values())
-    echo(
-        f"{made.name}: {made.nodes:,} nodes, {made.edges:,} edges, {made.features:,} features, {made.classes} classes, "
-        f"{size / 1e6:,.1f} MB"
-    )
-    if made.features and made.classes:
-        split = "" if "train_mask.npy" in made.files else _split_for(class_sizes(made.folder))
-        if split is None:
-            say("To be trained on, it needs a split: its classes are too small to draw one; give `--split` a file.")
-        else:
-            say(f"Train on it: graphkit train {shlex.quote(str(made.folder))} --model sage --sampled{split}")
-    else:
-        missing = [f"--{what}" for what, count in (("features", made.features), ("labels", made.classes)) if not count]
-        say(f"To be trained on, it needs features and labels: give {' and '.join(missing)} too.")
+    rows = []
+    for name, protocol in PROTOCOLS.items():
+        values = ", ".join(field.name for field in dataclasses.fields(protocol))
+        rows.append((form(name, protocol), values, describe(protocol, {}, {})))
+    table(["as --split", "values after the colon", "what it is"], rows)
 
 
 @click.command("partition")
@@ -248,12 +193,10 @@ def _import_message(made: StoredGraph) -> None:
 @debuggable
 def partition_(name: str, parts: int, to: Path, by: str | None, undirected: bool, split: str | None, seed: int) -> None:
     """Cut a graph, by name or stored in a folder, for `torchrun ... train NAME --sampled --partitions FOLDER`."""
-    from graphkit.data import card
-
-    asked = DatasetArgument(name)
-    if isinstance(asked.source, str) and card(name).kind in ("graph", "signal", "family"):
+    asked = DatasetArgument(name, family=True)
+    if asked.card.kind != "node":
         raise click.UsageError(f"{name!r} is not one graph whose nodes are labelled; parts are of its nodes.")
-    require_split(asked.source, split)
+    asked.require_split(split)
     preload("graphkit.data.catalog.loading", "graphkit.data.distributed.partitions")
     import graphkit.data
     from graphkit.data.distributed.partitions import partition

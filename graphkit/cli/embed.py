@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit._checks import member
-from graphkit.cli.options import SEED, SPLIT, StudyOptions, report, require_random_split, require_split, study_options
+from graphkit.cli.options import (
+    SEED,
+    SPLIT,
+    DatasetArgument,
+    StudyOptions,
+    report,
+    require_random_split,
+    study_options,
+)
 from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, say, table
 
 if TYPE_CHECKING:
@@ -90,7 +98,7 @@ def embed(
     pictures: bool,
     options: StudyOptions,
 ) -> int:
-    """Embed the nodes or graphs of DATASET with a metric loss, and print how retrieval fares.
+    """Embed the nodes or graphs of DATASET, a name or a folder, with a metric loss, and print how retrieval fares.
 
     The graphs of a family, such as citation-domains, are embedded together: nodes of all are compared with each other.
 
@@ -104,9 +112,12 @@ def embed(
     from graphkit.data import card
     from graphkit.data.catalog.cards import short_name
     from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, embedding_recipe
+    from graphkit.training.engine.run_folder import RunFolder
     from graphkit.training.zoo.recipes import RECIPES, recipe
 
-    known = card(dataset)
+    asked = DatasetArgument(dataset, family=True)
+    asked.require_labels()
+    known = asked.card
     kind = card(known.members[0]).kind if known.members else known.kind
     if held_out is not None:
         if not known.members:
@@ -127,9 +138,9 @@ def embed(
     for name in beside:
         member("beside", name, [*RECIPES, *EMBEDDINGS], listed)
     others = [embedding_recipe(name) if name in EMBEDDINGS else recipe(name) for name in beside]
-    run = options.run_dir or Path("runs") / "-".join([dataset, loss, *([held_out] if held_out else [])])
+    run = options.run_dir or RunFolder("-".join([asked.name, loss, *([held_out] if held_out else [])]))
     options.require_places(run)
-    require_split(dataset, split)
+    asked.require_split(split)
 
     preload("torch_geometric.data", "lightning_fabric", "sklearn.cluster", "graphkit.nn", "graphkit.training.embedding")
     import graphkit.data
@@ -138,11 +149,11 @@ def embed(
     from graphkit.training.engine.distributed import World
 
     many, splits = options.several(1), None
-    begin(f"loading {dataset}")
+    begin(f"loading {asked.name}")
     if split_per_seed:
-        data, splits = graphkit.data.load_splits(dataset, split=split, seeds=many)
+        data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
     else:
-        data = graphkit.data.load(dataset, split=split, seed=split_seed or 0)
+        data = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
         require_random_split(data, split_seed)
     options.use_threads(known.edges)
     with options.reporter(epochs=chosen.epochs) as reporter:
@@ -173,8 +184,8 @@ def embed(
         record=outcome.record,
         show=lambda: _show(outcome.record),
         draw=lambda: scatter(outcome),
-        pictures=(run, lambda: all_pictures(outcome)) if pictures else None,
-        left=f"Embeddings, weights{', record and pictures' if pictures else ' and record'}: {run}",
+        pictures=(outcome.run_dir, lambda: all_pictures(outcome)) if pictures and outcome.run_dir else None,
+        left=f"Embeddings, weights{', record and pictures' if pictures else ' and record'}: {outcome.run_dir}",
     )
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.options import StudyOptions, rename_arguments, renamed_option, report, settings_of, study_options
+from graphkit.cli.options import (
+    DatasetArgument,
+    StudyOptions,
+    rename_arguments,
+    renamed_option,
+    report,
+    settings_of,
+    study_options,
+)
 from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, table
 
 if TYPE_CHECKING:
@@ -59,7 +67,7 @@ OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways
     show_default=True,
     help="What stands beside one learner: untrained, those that are not trained on the other classes.",
 )
-@click.option("--list-learners", is_flag=True, help="Name learners and rivals, and what each is.")
+@click.option("--list-learners", is_flag=True, help="Name learners and baselines, and what each is.")
 @click.option("--ways", type=click.IntRange(2), default=2, show_default=True, help="Classes of a task.")
 @click.option(
     "--shots", type=NUMBERS, default="3", show_default=True, help="Labelled items of each class; several as 1,3,5."
@@ -125,22 +133,25 @@ def fewshot(
     inner_steps: tuple[int, ...] | None,
     options: StudyOptions,
 ) -> int:
-    """Tell classes of DATASET apart that were not trained on, from a few labelled nodes or graphs each.
+    """Tell classes of DATASET, a name or a folder, apart that were not trained on, from a few labelled items each.
 
     All methods see the same frozen tasks. Learners are trained on tasks of the training classes and selected on tasks
     of the validation classes. The interval is over tasks, the deviation over class splits.
     """
     preload("graphkit.training.fewshot.named_methods")
     from graphkit.cli.fewshot import picture_of, record_of, show, together
-    from graphkit.data import card
+    from graphkit.training.engine.run_folder import RunFolder
     from graphkit.training.fewshot.encoders import Encoders
+    from graphkit.training.fewshot.method import require_inner_steps
     from graphkit.training.fewshot.named_methods import METHODS, with_baselines
 
     if list_learners:
         table(["name", "rows", "what it is"], [(name, m.rows, _what(m)) for name, m in METHODS.items()])
         return 0
-    kind = card(dataset).kind
-    _require_fitting(dataset, across_graphs, inductive, adapter)
+    asked = DatasetArgument(dataset, family=True)
+    asked.require_labels()
+    kind = asked.card.kind
+    _require_fitting(asked, across_graphs, inductive, adapter)
     if len(shots) > 1 and inner_steps:
         raise click.UsageError("`--inner-steps` is of one number of shots; give one with `--shots`.")
     if learner == "all" and baselines != "all":
@@ -161,8 +172,10 @@ def fewshot(
         raise click.UsageError("`--seeds`: one seed draws tasks, class splits and weights; name another with `--seed`.")
     if options.precision != "32-true":
         raise click.UsageError("`--precision`: few-shot learners compute in '32-true'.")
-    _require_used(methods, inner_steps, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
-    run, seed = options.run_dir or Path("runs") / f"{dataset}-fewshot-{learner}", options.seed
+    with rename_arguments({"steps": "--inner-steps"}):
+        require_inner_steps(methods, inner_steps or ())
+    _require_used(methods, (encoder, encoder_draws, encoder_settings) != (ENCODER, 1, ()))
+    run, seed = options.run_dir or RunFolder(f"{asked.name}-fewshot-{learner}"), options.seed
     options.require_places(run)
 
     preload(
@@ -177,11 +190,12 @@ def fewshot(
     from graphkit.training.engine.distributed import World, fabric_on, init_world, own_device
     from graphkit.training.fewshot import fewshot as solved
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
+    from graphkit.training.fewshot.run_fewshot import patience
 
-    options.use_threads(card(dataset).edges or 0)
+    options.use_threads(asked.card.edges or 0)
     there = fabric_on(own_device(options.device), options.precision).device
-    begin(f"loading {dataset}")
-    data = graphkit.data.load(dataset)
+    begin(f"loading {asked.name}")
+    data = graphkit.data.load(asked.source)
     sight: dict[str, Any] = {"encoders": encoders, "seed": seed, "device": there}
 
     def study_of(protocol: FewShotProtocol) -> Study:
@@ -198,12 +212,15 @@ def fewshot(
             return study_of_graphs(data, splits, protocol, **sight)
         return study_of_classes(data, splits, protocol, inductive=inductive, **sight)
 
-    outcomes, sizes = {}, {}
-    with rename_arguments(OPTIONS), init_world(there) as world, options.reporter() as reporter:
+    outcomes: dict[int, FewShotOutcome] = {}
+    sizes, job = {}, init_world(there, patience=patience(methods))
+    with rename_arguments(OPTIONS), job as world, options.reporter() as reporter:
         for number in shots:
             protocol = FewShotProtocol(n_way=ways, k_shot=number, n_query=queries, n_tasks=tasks, seed=seed)
             study = study_of(protocol)
-            folder = run if len(shots) == 1 else run / f"shots-{number}"
+            # In a folder of its own name the first number of shots stands, and the others below it.
+            below: Any = outcomes[shots[0]].run_dir if number != shots[0] and isinstance(run, RunFolder) else run
+            folder: Any = below if isinstance(below, RunFolder) or len(shots) == 1 else below / f"shots-{number}"
             outcomes[number] = solved(
                 study,
                 protocol,
@@ -235,28 +252,20 @@ def fewshot(
         record=record_of(outcomes),
         show=show_all,
         draw=lambda: picture_of(outcomes, inner_steps or ()),
-        left=f"Record and state: {run}",
+        left=f"Record and state: {outcomes[shots[0]].run_dir if isinstance(run, RunFolder) else run}",
     )
 
 
-def _require_used(methods: Mapping[str, Any], inner_steps: tuple[int, ...] | None, encoders: bool) -> None:
-    """Refuse options that no method looks at."""
+def _require_used(methods: Mapping[str, Any], encoders: bool) -> None:
+    """Refuse settings of encoders that no method stands on."""
     which = next(iter(methods)) if len(methods) == 1 else "any of these"
-    known = [method for method in methods.values() if hasattr(method, "inner_steps")]
-    if inner_steps and not known:
-        raise click.UsageError(f"`--inner-steps` is of learners that take gradient steps on a support, not of {which}.")
-    most = max((method.inner_steps for method in known), default=0)
-    if inner_steps and all(getattr(method, "learner", "") == "meta-sgd" for method in known) and inner_steps[-1] > most:
-        raise click.UsageError(f"`--inner-steps` must be at most {most} for meta-sgd, which learns a rate for each.")
     if encoders and not any(method.rows == "encoder" for method in methods.values()):
         raise click.UsageError(f"`--encoder` and its settings are of learners on embeddings, not of {which}.")
 
 
-def _require_fitting(dataset: str, across_graphs: bool, inductive: bool, adapter: str | None) -> None:
+def _require_fitting(asked: DatasetArgument, across_graphs: bool, inductive: bool, adapter: str | None) -> None:
     """Refuse settings that a data set of this kind does not have."""
-    from graphkit.data import card
-
-    known = card(dataset)
+    known, dataset = asked.card, asked.name
     if across_graphs != (known.kind == "family"):
         is_one = "one graph; leave out `--across-graphs`." if across_graphs else "several; add `--across-graphs`."
         raise click.UsageError(f"{dataset!r} is {is_one}")

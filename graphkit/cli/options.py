@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import os
 import shlex
 import sys
 import tomllib
@@ -17,19 +16,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit.cli.output import Bar, Lines, Writable, drawing, preload, report_errors, say, write_record
+from graphkit.cli.recorded import command_words, repeat_option, told_beside, with_recorded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from graphkit.training import Reporter
+    from graphkit.training.engine.run_folder import RunFolder
 
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 SEED = click.IntRange(0, 2**32 - 1)
 SPLIT = (
-    "Such as public, random-per-class:20, stratified, random or files:3; dense is that of the spectral papers, which "
-    "trains on round(0.6 nodes / classes) of every class.  [default: the card's]"
+    "NAME or NAME:VALUE,VALUE: random:0.6,0.2,0.2 (any labels, rare classes too), stratified:0.6,0.2,0.2, "
+    "random-per-class:20, files:3, public; dense is that of the spectral papers, which trains on "
+    "round(0.6 nodes / classes) of every class. `graphkit data splits` lists all.  [default: the card's]"
 )
 PICTURES = ("picture", "wavelets")
 """Options that name a picture."""
@@ -97,7 +99,7 @@ class StudyOptions:
     @property
     def command(self) -> str:
         """What was typed."""
-        return shlex.join(["graphkit", *sys.argv[1:]])
+        return shlex.join(command_words())
 
     def several(self, default: int) -> range:
         """Return the seeds."""
@@ -117,12 +119,13 @@ class StudyOptions:
             overrides | settings_of(self.settings) | {name: given for name, given in flags.items() if given is not None}
         )
 
-    def require_places(self, run: Path) -> None:
+    def require_places(self, run: Path | RunFolder) -> None:
         """Refuse files that cannot be written, before anything is computed for them; ``run`` is the run's folder."""
         if self.logger is not None and self.log_dir is None:
             raise click.UsageError("`--logger` goes with `--log-dir`, the folder that is written to.")
         if self.logger == "tensorboard" and not any(map(importlib.util.find_spec, ("tensorboard", "tensorboardX"))):
             raise click.UsageError("`--logger tensorboard` needs tensorboardX: pip install 'graphkit[tensorboard]'.")
+        run = run if isinstance(run, Path) else run.parent
         log = None if self.log_dir is None else self.log_dir / "metrics.csv"
         require_places(json=self.json_path, picture=self.picture, run_dir=run / "record.json", log_dir=log)
 
@@ -187,7 +190,13 @@ def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Calla
         click.option(
             "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field; after --config."
         ),
-        click.option("--run-dir", type=FOLDER, metavar="FOLDER", help=f"Where all goes.  [default: runs/{runs}]"),
+        repeat_option,
+        click.option(
+            "--run-dir",
+            type=FOLDER,
+            metavar="FOLDER",
+            help=f"Where all goes.  [default: runs/{runs}-HASH, of the settings]",
+        ),
         click.option("--resume", is_flag=True, help="Go on from that folder, to the same numbers."),
         click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here too."),
         click.option("--picture", type=FILE, metavar="PATH", help="Draw the result here (png, pdf or svg)."),
@@ -209,6 +218,7 @@ def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Calla
         @functools.wraps(command)
         def collect(**given: Any) -> int:
             given |= click.get_current_context().meta.get(RENAMED, {})
+            given["settings"] = with_recorded(given["settings"])
             options = StudyOptions(**{name: given.pop(name) for name in StudyOptions.__dataclass_fields__})
             return command(options=options, **given)
 
@@ -231,8 +241,8 @@ def renamed_option(old: str, new: str, **kind: Any) -> Callable[[Callable[..., i
     return click.option(old, expose_value=False, hidden=True, callback=take, **kind)
 
 
-def settings_of(settings: Sequence[str]) -> dict[str, Any]:
-    """Return field -> value from ``FIELD=VALUE``.
+def settings_of(settings: Sequence[str], option: str = "--set") -> dict[str, Any]:
+    """Return field -> value from ``FIELD=VALUE`` of an option.
 
     Raises:
         click.UsageError: for a setting without an equals sign.
@@ -241,7 +251,7 @@ def settings_of(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         field, equals, text = setting.partition("=")
         if not equals or not field.strip():
-            raise click.UsageError(f"`--set` takes FIELD=VALUE, got {setting!r}.")
+            raise click.UsageError(f"`{option}` takes FIELD=VALUE, got {setting!r}.")
         found[field.strip()] = value_of(text.strip())
     return found
 
@@ -280,99 +290,89 @@ def rename_arguments(options: Mapping[str, str]) -> Iterator[None]:
         raise ValueError(text) from error
 
 
-def require_one_graph(name: str) -> None:
-    """Refuse a family of graphs where one graph, or one set, is worked on.
-
-    Raises:
-        ValueError: naming the members, of which one may be asked for.
-    """
-    from graphkit.data import card
-
-    if members := card(name).members:
-        raise ValueError(f"{name!r} is a family of graphs; name one of them: {', '.join(members)}.")
-
-
-def require_split(source: str | Path, split: str | None) -> None:
-    """Refuse a split that cannot be drawn, as far as that is known before anything heavy is loaded.
-
-    Args:
-        source: what the split is of; the labels of a stored graph are looked at.
-        split: as it was typed.
-
-    Raises:
-        ValueError: for one that is not known, does not have its form, or needs larger classes.
-    """
-    if split is None:
-        return
-    from graphkit.data.splits import split_from_name
-
-    protocol = split_from_name(split)
-    if isinstance(source, Path) and (sizes := class_sizes(source)):
-        protocol.require(sizes)
-
-
-def class_sizes(folder: Path) -> dict[int, int]:
-    """Return how many nodes each class of a stored graph has; nothing where it has no labels that can be read."""
-    import numpy as np
-
-    try:
-        y = np.load(folder / "y.npy", mmap_mode="r", allow_pickle=False)
-        if y.dtype.kind not in "iu" or y.ndim != 1:
-            return {}  # no classes
-        labels, counts = np.unique(y[y >= 0], return_counts=True)
-    except (OSError, ValueError):
-        return {}  # what opens the graph says why
-    return dict(zip(labels.tolist(), counts.tolist(), strict=True))
-
-
 class DatasetArgument:
-    """A data set that was named on the command line; the folder of a stored graph may stand in for a name.
+    """A data set that was named on the command line; the folder of a stored one may stand in for a name.
 
     Args:
         written: as it was typed.
+        family: whether several graphs that are loaded together will do.
+        links: whether a set of links will do.
 
     Raises:
-        ValueError: if it is neither a name nor a folder.
+        ValueError: if it is neither a name nor a folder, is a set of links, or a family where one graph is wanted.
+        DataError: for a folder without a stored graph.
 
     Attributes:
         source: what ``graphkit.data.load`` takes.
+        card: what is known of it.
         name: what its runs are called.
         items: what is classified, "nodes", "signals" or "graphs".
         per_cent: whether its figure is shown in per cent.
     """
 
-    def __init__(self, written: str) -> None:
+    def __init__(self, written: str, *, family: bool = False, links: bool = False) -> None:
         from graphkit.data import card
+        from graphkit.data.catalog.cards import dataset_source
 
-        self.source = self.parse_name(written)
-        self.name, self.items, self.per_cent = written, "nodes", True
-        if isinstance(self.source, Path):
-            self.name = self.source.absolute().name
-            return
-        known = card(written)
-        if known.kind == "link":
+        self.source = dataset_source(written)
+        self.card = known = card(self.source)
+        self.name = self.source.absolute().name if isinstance(self.source, Path) else self.source
+        if known.kind == "link" and not links:
             raise ValueError(
                 f"{written!r} is a set of links, for which there is no recipe; of `graphkit.data`, `load` gives it, "
                 "`edge_split` its official split, and `official_link_figure` its figure."
             )
+        if known.members and not family:
+            raise ValueError(f"{written!r} is a family of graphs; name one of them: {', '.join(known.members)}.")
         self.items = {"signal": "signals", "graph": "graphs"}.get(known.kind, "nodes")
         self.per_cent = known.metric != "rmse"
 
-    @staticmethod
-    def parse_name(written: str) -> str | Path:
-        """Return the folder that was typed, or else what should be a name."""
-        from graphkit.data import names
+    def require_labels(self) -> None:
+        """Refuse a stored graph without labels, before anything heavy is loaded.
 
-        folder = Path(written)
-        return folder if written not in names() and (os.sep in written or folder.is_dir()) else written
+        Raises:
+            DataError: naming it.
+        """
+        from graphkit.data import DataError
 
-    def known_as(self) -> str:
-        """Return what records call it; of a stored graph, what its manifest says."""
-        if isinstance(self.source, str):
-            return self.source
-        from graphkit.data.disk.storage import read_manifest
+        if isinstance(self.source, Path) and not self.card.metric:
+            raise DataError(f"{str(self.source)!r} has no labels; `graphkit data import` takes a file of them.")
 
-        return read_manifest(self.source).name
+    def require_split(self, split: str | None) -> None:
+        """Refuse a split that cannot be drawn, as far as that is known before anything heavy is loaded.
+
+        Of a stored graph the labels are looked at.
+
+        Args:
+            split: as it was typed.
+
+        Raises:
+            ValueError: for one that is not known, does not have its form, or needs larger classes.
+        """
+        from graphkit.data.splits import split_from_name
+
+        if split is None and not isinstance(self.source, Path):
+            return
+        protocol = split_from_name(self.card.default_split if split is None else split)
+        if isinstance(self.source, Path) and (sizes := class_sizes(self.source)):
+            protocol.require(sizes)
+
+
+def class_sizes(folder: Path) -> dict[int, int]:
+    """Return how many items each class of what is stored has; of numbers, and of several tasks, all are of one.
+
+    Nothing where it has no labels that can be read.
+    """
+    import numpy as np
+
+    try:
+        y = np.load(folder / "y.npy", mmap_mode="r", allow_pickle=False)
+        if y.ndim > 1 or np.issubdtype(y.dtype, np.floating):
+            return {0: int((~np.isnan(y)).reshape(len(y), -1).any(axis=1).sum())}
+        labels, counts = np.unique(y[y >= 0], return_counts=True)
+    except (OSError, ValueError, TypeError):
+        return {}  # what opens the graph says why
+    return dict(zip(labels.tolist(), counts.tolist(), strict=True))
 
 
 def report(
@@ -410,6 +410,8 @@ def report(
     finally:
         show()
     say(left)
+    if (beside := told_beside(record.to_json())) is not None:
+        say(beside)
     if outcome.put_aside:
         say(f"Another run lay there, unfinished or with other settings; it was put aside: {outcome.put_aside}")
     return report_errors(lost)

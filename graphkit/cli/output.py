@@ -257,7 +257,8 @@ class Bar:
 
     def on_unit(self, unit: Unit, result: UnitResult) -> None:
         """Move the bar to the end of a unit, however early it stopped."""
-        self._show(unit, unit.number, f"best validation {_value(result.validation, self.per_cent)}")
+        best = "" if result.validation is None else f"best validation {_value(result.validation, self.per_cent)}"
+        self._show(unit, unit.number, best)
 
     def _show(self, unit: Unit, done: float, figure: str) -> None:
         self._progress.update(self._task, completed=done, total=unit.total, description=_which(unit), figure=figure)
@@ -282,12 +283,16 @@ def _which(unit: Unit) -> str:
 
 
 def _validation(epoch: Any, best: Any, per_cent: bool) -> str:
-    """Return this epoch's validation figure and the best one so far."""
+    """Return this epoch's validation figure and the best one so far, or its loss where nothing is validated."""
+    if not hasattr(epoch, "figure"):
+        return f"loss {epoch.train_loss:.4g}"
     return f"validation {_value(epoch.figure, per_cent)}, best {_value(best.figure, per_cent)}"
 
 
 def _came_to(result: UnitResult, per_cent: bool) -> str:
-    """Return a unit's validation figure, and what it took."""
+    """Return a unit's validation figure, or its loss where nothing is validated, and what it took."""
+    if result.validation is None:
+        return f"loss {result.scalars()['train_loss']:.4g} at epoch {result.selected}, {result.seconds:.1f} s"
     at = f" at epoch {result.selected}" if result.selected else ""
     return f"validation {_value(result.validation, per_cent)}{at}, {result.seconds:.1f} s"
 

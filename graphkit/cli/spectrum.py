@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graphkit.cli.options import FILE, require_one_graph, require_places
+from graphkit.cli.options import FILE, DatasetArgument, require_places
 from graphkit.cli.output import debuggable, fields, preload, say, table
 
 if TYPE_CHECKING:
@@ -35,8 +35,10 @@ MARKED = 6
 @click.option("--wavelets", type=FILE, metavar="PATH", help="Draw a bank of wavelets over this spectrum here.")
 @debuggable
 def spectrum(name: str, k: int | None, normalization: str, picture: Path | None, wavelets: Path | None) -> int:
-    """Print the Laplacian's spectrum of DATASET with its multiplicities, and draw it."""
-    require_one_graph(name)
+    """Print the Laplacian's spectrum of DATASET, a name or a folder, with its multiplicities, and draw it."""
+    asked = DatasetArgument(name, links=True)
+    if asked.items == "graphs":
+        raise ValueError(f"{name!r} is a set of graphs; a spectrum is of one graph.")
     if wavelets is not None and normalization == "none":
         raise ValueError("`--wavelets` needs a spectrum within [0, 2]: `--normalization sym` or `rw`.")
     preload("graphkit.viz", "graphkit.operators", "graphkit.data.catalog.loading")
@@ -45,11 +47,9 @@ def spectrum(name: str, k: int | None, normalization: str, picture: Path | None,
     from graphkit.viz import spectrum as histogram
 
     require_places(picture=picture, wavelets=wavelets)
-    data = load(name)
+    data, name = load(asked.source), asked.name
     if hasattr(data, "edge_types"):
         raise ValueError(f"{name!r} has links of {len(data.edge_types)} types; a spectrum is of a graph of one.")
-    if not hasattr(data, "edge_index") or hasattr(data, "part"):
-        raise ValueError(f"{name!r} is a set of graphs; a spectrum is of one graph.")
     nodes = data.num_nodes
     if k is not None and k > nodes:
         raise click.UsageError(f"`--k` must be at most the number of nodes ({nodes:,}), got {k:,}.")

@@ -15,9 +15,7 @@ from graphkit.cli.options import (
     DatasetArgument,
     StudyOptions,
     report,
-    require_one_graph,
     require_random_split,
-    require_split,
     study_options,
 )
 from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, say, table
@@ -91,12 +89,12 @@ def train(
     preload("graphkit.training.zoo.recipes")
     if list_models:
         return _list_models()
+    from graphkit.training.engine.run_folder import RunFolder
     from graphkit.training.zoo.portfolio import AUTO, Portfolio, portfolio
     from graphkit.training.zoo.recipes import recipe
 
     asked = DatasetArgument(dataset)
-    if isinstance(asked.source, str):
-        require_one_graph(asked.source)
+    asked.require_labels()
     items = asked.items
     overrides = options.overrides(epochs=epochs, lr=lr, fan_out=fan_out, batch=batch_size)
     written = str(overrides.pop("model", "gcn" if isinstance(asked.source, str) else AUTO))
@@ -137,9 +135,9 @@ def train(
     others = [recipe(other, items=items)] if protocol and items == "graphs" and other not in ("none", name) else []
     if keep_around and partitions is None:
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
-    run = options.run_dir or Path("runs") / "-".join(filter(None, (asked.name, name, protocol)))
+    run = options.run_dir or RunFolder("-".join(filter(None, (asked.name, name, protocol))))
     options.require_places(run)
-    require_split(asked.source, split)
+    asked.require_split(split)
 
     preload(
         "torch_geometric.data",
@@ -159,7 +157,7 @@ def train(
     begin(f"loading {asked.name}")
     if partitions is not None:
         data = graphkit.data.Partitions(partitions, keep_halo=keep_around)
-        data.require_name(asked.known_as())
+        data.require_name(asked.card.name)
     elif split_per_seed:
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
     else:
@@ -200,7 +198,7 @@ def train(
         record=outcome.record,
         show=lambda: _show(outcome.record),
         draw=lambda: _curves(outcome, outcome.record.config["model"]),
-        left=f"Record and state: {run}" if protocol else f"Record, weights and state: {run}",
+        left=f"Record and state: {outcome.run_dir}" if protocol else f"Record, models and state: {outcome.run_dir}",
     )
 
 

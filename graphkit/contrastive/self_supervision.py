@@ -99,6 +99,63 @@ def _call_encoder(encoder: nn.Module, view: View) -> Tensor:
     return encoder(view.x, view.edge_index, edge_weight=view.edge_weight)
 
 
+class SelfSupervisedTraining:
+    """The training of a method in place with Adam, one step on the whole graph an epoch.
+
+    Between two steps its state is that of module, optimizer and generator: who keeps these can go on from there.
+
+    Args:
+        method: what is trained.
+        x, edge_index, edge_weight, lr, weight_decay, generator: see :func:`pretrain`.
+        epochs: how many steps there will be, at least 1.
+
+    Raises:
+        ValueError, TypeError: see :func:`pretrain`.
+
+    Example:
+        >>> from graphkit.contrastive import DGI
+        >>> from graphkit.nn import Encoder, GCNConv
+        >>> ring, x = torch.stack([torch.arange(8), torch.arange(1, 9) % 8]), torch.eye(8)
+        >>> drawn = torch.Generator().manual_seed(0)
+        >>> method = DGI(Encoder(8, 4, 4, conv=GCNConv), 4)
+        >>> training = SelfSupervisedTraining(method, x, ring, epochs=1, lr=0.01, generator=drawn)
+        >>> training.take_step(1) > 0
+        True
+    """
+
+    def __init__(
+        self,
+        method: AbstractSelfSupervision,
+        x: Any,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        *,
+        epochs: int,
+        lr: float,
+        weight_decay: float = 0.0,
+        generator: torch.Generator,
+    ) -> None:
+        if not isinstance(method, AbstractSelfSupervision):
+            raise TypeError(f"`method` must be a self-supervised method, such as CCASSG, got {type(method).__name__}.")
+        self.module, self.epochs = method, at_least("epochs", epochs, 1)
+        positive("lr", lr)
+        within("weight_decay", weight_decay, 0.0, math.inf)
+        self.generator = random_generator("generator", generator)
+        self.view = check_view(View(x, edge_index, edge_weight))
+        trainable = [parameter for parameter in method.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(trainable, lr=lr, weight_decay=weight_decay)
+
+    def take_step(self, number: int) -> float:
+        """Take the step of the epoch of this number, from 1, and return the loss before it."""
+        self.module.train()
+        self.optimizer.zero_grad()
+        loss = self.module.loss(self.view, self.generator)
+        loss.backward()
+        self.optimizer.step()
+        self.module.after_step(number / self.epochs)
+        return loss.item()
+
+
 def pretrain(
     method: AbstractSelfSupervision,
     x: Any,
@@ -137,34 +194,14 @@ def pretrain(
         >>> losses[-1] < losses[0]
         True
     """
-    if not isinstance(method, AbstractSelfSupervision):
-        raise TypeError(f"`method` must be a self-supervised method, such as CCASSG, got {type(method).__name__}.")
-    at_least("epochs", epochs, 1)
-    positive("lr", lr)
-    within("weight_decay", weight_decay, 0.0, math.inf)
-    random_generator("generator", generator)
-    view = check_view(View(x, edge_index, edge_weight))
-    trainable = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trainable, lr=lr, weight_decay=weight_decay)
-    return _train_epochs(method, view, epochs, optimizer, generator)
+    options: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "generator": generator}
+    return _losses(SelfSupervisedTraining(method, x, edge_index, edge_weight, epochs=epochs, **options))
 
 
-def _train_epochs(
-    method: AbstractSelfSupervision,
-    view: View,
-    epochs: int,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-) -> Iterator[float]:
+def _losses(training: SelfSupervisedTraining) -> Iterator[float]:
     """Take one step after the other and yield their losses."""
-    method.train()
-    for epoch in range(epochs):
-        optimizer.zero_grad()
-        loss = method.loss(view, generator)
-        loss.backward()
-        optimizer.step()
-        method.after_step((epoch + 1) / epochs)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise ValueError(f"the loss is not finite in epoch {epoch + 1}; try a smaller `lr`.")
-        yield value
+    for epoch in range(1, training.epochs + 1):
+        loss = training.take_step(epoch)
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss is not finite in epoch {epoch}; try a smaller `lr`.")
+        yield loss

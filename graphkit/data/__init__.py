@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from graphkit.data.catalog.ogb_evaluators import ogb_link_metric, ogb_metric
     from graphkit.data.catalog.sources.ogb import edge_split
     from graphkit.data.disk.graph_import import import_graph
-    from graphkit.data.disk.storage import StoredGraph, open_stored, store
+    from graphkit.data.disk.import_plan import plan_import
+    from graphkit.data.disk.manifest import StoredGraph
+    from graphkit.data.disk.set_import import import_graph_set
+    from graphkit.data.disk.storage import open_stored, store
     from graphkit.data.disk.synthetic import Synthetic, synthesize, synthesize_ogb
     from graphkit.data.distributed.partitioned_stores import Part, PartitionedFeatures, PartitionedGraph
     from graphkit.data.distributed.partitions import Partitions, partition
@@ -41,7 +44,10 @@ _look_up = lazy(
         "catalog.ogb_evaluators": ["ogb_metric", "ogb_link_metric"],
         "catalog.sources.ogb": ["edge_split"],
         "disk.graph_import": ["import_graph"],
-        "disk.storage": ["StoredGraph", "store", "open_stored"],
+        "disk.import_plan": ["plan_import"],
+        "disk.manifest": ["StoredGraph"],
+        "disk.set_import": ["import_graph_set"],
+        "disk.storage": ["store", "open_stored"],
         "disk.synthetic": ["Synthetic", "synthesize", "synthesize_ogb"],
         "distributed.partitioned_stores": ["Part", "PartitionedFeatures", "PartitionedGraph"],
         "distributed.partitions": ["Partitions", "partition"],
@@ -61,7 +67,7 @@ _look_up = lazy(
 __getattr__ = deprecated_names(
     __name__,
     {
-        "GraphStore": "graphkit.data.disk.storage.StoredGraph",
+        "GraphStore": "graphkit.data.disk.manifest.StoredGraph",
         "labelled_by": "graphkit.data.transforms.label_by",
         "official_figure": "graphkit.data.catalog.ogb_evaluators.ogb_metric",
         "official_link_figure": "graphkit.data.catalog.ogb_evaluators.ogb_link_metric",
@@ -102,6 +108,7 @@ __all__ = [
     "few_shot_counts",
     "fixed_classes",
     "import_graph",
+    "import_graph_set",
     "label_by",
     "load",
     "load_splits",
@@ -112,6 +119,7 @@ __all__ = [
     "ogb_metric",
     "open_stored",
     "partition",
+    "plan_import",
     "reorder_nodes",
     "split_from_name",
     "store",

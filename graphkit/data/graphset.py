@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -79,6 +79,47 @@ class GraphSet(InMemoryDataset):
         self.card = card
         self.split: Split | None = None
 
+    @classmethod
+    def of(cls, graphs: Iterable[Data], *, card: Card | None = None) -> GraphSet:
+        """Return the set of some graphs: a list of ``Data``, or any data set of PyG that holds such.
+
+        Kept are ``x``, ``edge_index``, ``y`` (one row a graph), fields called ``edge_...``, and tensors with a row for
+        each node; what else a graph has, such as a text, is left out.
+
+        Args:
+            graphs: each a ``Data`` with ``edge_index``; all with the same fields.
+            card: what is known of the set.
+
+        Raises:
+            TypeError: for what holds no graphs.
+            ValueError: for no graph at all, fields that some lack or that differ in width, and labels that are not one
+                row a graph.
+
+        Example:
+            >>> ring = torch.tensor([[0, 1, 2], [1, 2, 0]])
+            >>> GraphSet.of([Data(x=torch.ones(3, 1), edge_index=ring, y=label) for label in (0, 1)])
+            GraphSet('graphs', 2 graphs)
+        """
+        if isinstance(graphs, cls):
+            if graphs._indices is None:
+                return graphs
+            card = card or graphs.card
+        listed = list(graphs) if isinstance(graphs, Iterable) else [graphs]
+        if not all(isinstance(each, Data) for each in listed):
+            raise TypeError(f"`graphs` must be a list of torch_geometric.data.Data, got {type(graphs).__name__}.")
+        if not listed:
+            raise ValueError("`graphs` must hold at least one graph.")
+        fields = _shared_fields(listed)
+        joined = Data()
+        for name in fields:
+            rows = [_rows_of(each, name) for each in listed]
+            if len({row.shape[1:] if name != "edge_index" else 2 for row in rows}) > 1:
+                raise ValueError(f"`{name}` must have as many columns in all graphs, got {_widths(rows)}.")
+            joined[name] = torch.cat(rows, dim=1 if name == "edge_index" else 0)
+        counts = ([int(getattr(each, of)) for each in listed] for of in ("num_nodes", "num_edges"))
+        nodes, edges = (torch.tensor(each, dtype=torch.int64) for each in counts)
+        return cls(joined, nodes=nodes, edges=edges, card=card)
+
     def __repr__(self) -> str:
         name = self.card.name if self.card else "graphs"
         return f"GraphSet({name!r}, {len(self):,} graphs)"
@@ -122,6 +163,18 @@ class GraphSet(InMemoryDataset):
         result = copy.copy(self)
         result._data, result._data_list = copy.copy(self._data).to(device), None
         result.nodes, result.edges = self.nodes.to(device), self.edges.to(device)
+        return result
+
+    def with_features(self, x: Tensor) -> GraphSet:
+        """Return a shallow copy with other features of the nodes, ``[nodes, features]``.
+
+        Raises:
+            ValueError: if they are not one row for each node.
+        """
+        _require_rows(Data(x=x, edge_index=self._data.edge_index), self.nodes, self.edges)
+        result = copy.copy(self)
+        result._data, result._data_list = copy.copy(self._data), None
+        result._data.x = x
         return result
 
     def part(self, name: Literal["train", "val", "test"]) -> GraphSet:
@@ -191,6 +244,49 @@ class GraphSet(InMemoryDataset):
     def _require_whole(self) -> None:
         if self._indices is not None:
             raise ValueError("this is a part of a set; only the whole one can be divided.")
+
+
+def as_graph_set(data: Any) -> Any:
+    """Return any other data set of PyG that holds graphs as a ``GraphSet``, and all else as it is.
+
+    Example:
+        >>> as_graph_set(3)
+        3
+    """
+    return GraphSet.of(data) if isinstance(data, InMemoryDataset) and not isinstance(data, GraphSet) else data
+
+
+def _shared_fields(graphs: Sequence[Data]) -> list[str]:
+    """Return the fields that graphs of a set keep, or refuse graphs of which some lack one."""
+
+    def keeps(name: str) -> bool:
+        if name in ("x", "y", "edge_index") or (name.startswith("edge_") and name != "edge_label"):
+            return any(each.get(name) is not None for each in graphs)
+        values = [each.get(name) for each in graphs]
+        rows = [len(value) if isinstance(value, Tensor) and value.dim() else -1 for value in values]
+        return rows == [each.num_nodes for each in graphs]
+
+    found = [name for name in dict.fromkeys(key for each in graphs for key in each.to_dict()) if keeps(name)]
+    for name in dict.fromkeys(["edge_index", *found]):
+        if lacking := [place for place, each in enumerate(graphs) if each.get(name) is None]:
+            raise ValueError(f"`graphs` must all have the same fields, but graph {lacking[0]:,} has no `{name}`.")
+    return found
+
+
+def _rows_of(graph: Data, name: str) -> Tensor:
+    """Return a field of a graph as rows; of labels it is one row."""
+    values = torch.as_tensor(graph[name])
+    if name != "y":
+        return values
+    if values.dim() < 2 and values.numel() == 1:
+        return values.reshape(1)
+    if values.dim() != 2 or len(values) != 1:
+        raise ValueError(f"`y` must be one row for each graph, such as [1] or [1, tasks], got {list(values.shape)}.")
+    return values
+
+
+def _widths(rows: Sequence[Tensor]) -> str:
+    return " and ".join(sorted({str(list(row.shape[1:])) for row in rows})[:3])
 
 
 def _axis(name: str) -> str:

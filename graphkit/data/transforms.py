@@ -45,7 +45,8 @@ def to_undirected(data: Data) -> Data:
             f"`undirected`: the edges of {kept.name!r} stay on the disk as they are; `graphkit data import` takes "
             "`--undirected`."
         )
-    held = [name for name, _ in data if name != "edge_index" and data.is_edge_attr(name)]
+    tensors = [name for name, value in data if isinstance(value, Tensor) and name != "edge_index"]
+    held = [name for name in tensors if data.is_edge_attr(name)]
     if held:
         raise ValueError(f"`undirected`: which value of `{held[0]}` a reverse edge has is not said; leave it out.")
     if data.is_undirected():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -11,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, embeddings, flag, instance, not_negative, positive
-from graphkit.meta.evaluation import Evaluation
+from graphkit._checks import at_least, embeddings, instance, not_negative, positive
+from graphkit.meta.evaluation import Evaluation, require_calibration
 from graphkit.meta.items import Rows, labelled_sources
 from graphkit.meta.learners.prototypical import balanced_logits
+from graphkit.meta.meta_training import SINGLE_PROCESS, WorldLike
 from graphkit.meta.tasks import TaskSet, require_task_set
 from graphkit.metric.distances import unit_rows
 
@@ -49,12 +51,11 @@ def logistic_regression(
     from threadpoolctl import threadpool_limits
 
     require_task_set("tasks", tasks, "a TaskSet")
-    flag("balanced", balanced)
     items = tasks.items
     if not isinstance(items, Rows):
         raise TypeError(f"`tasks` must be of rows, got {type(items).__name__}; propagate the features first.")
     x = unit_rows(embeddings("tasks.items.x", items.x.detach()).cpu().double()).numpy()
-    at_least("calibrate", calibrate, 0)
+    require_calibration(calibrate, balanced)
     found = []
     regression = partial(LogisticRegression, C=positive("strength", strength), max_iter=1000, warm_start=True)
     with threadpool_limits(1):  # fits of a few rows: waking threads for each product takes longer than the product
@@ -76,6 +77,75 @@ def _predict(fitted: Any, query: np.ndarray, balanced: bool) -> np.ndarray:
     return balanced_logits(torch.from_numpy(fitted.predict_log_proba(query))).argmax(-1).numpy()
 
 
+class ClassifierTraining:
+    """The training of a body in place with Adam, under a linear head, one step on all items an epoch.
+
+    Between two steps its state is that of module and optimizer: who keeps these can go on from there.
+
+    Args:
+        body, channels, sources, lr, l2: see :func:`pretrain`.
+        processes: those that train it together, each on its share of the items.
+
+    Raises:
+        ValueError, TypeError: see :func:`pretrain`.
+
+    Source: see :func:`pretrain`.
+
+    Example:
+        >>> items = Rows(torch.eye(4)[torch.arange(40) % 4], torch.arange(40) % 4)
+        >>> training = ClassifierTraining(nn.Linear(4, 3), 3, [(items, (0, 1, 2))])
+        >>> losses = [training.take_step(epoch) for epoch in (1, 2)]
+        >>> losses[1] < losses[0]
+        True
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        channels: int,
+        sources: Sequence[tuple[Rows, Sequence[int]]],
+        *,
+        lr: float = 0.01,
+        l2: float = 5e-4,
+        processes: WorldLike = SINGLE_PROCESS,
+    ) -> None:
+        instance("body", body, nn.Module, "a torch.nn.Module")
+        at_least("channels", channels, 1)
+        not_negative("l2", l2)
+        sources = labelled_sources("sources", sources)
+        classes = torch.tensor(sorted({label for _, labels in sources for label in labels}), dtype=torch.long)
+        first = next(body.parameters())
+        head = nn.Linear(channels, len(classes)).to(first.device, first.dtype)
+        self.body, self.head, self.module, self.processes = body, head, nn.Sequential(body, head), processes
+        self.optimizer = torch.optim.Adam(self.module.parameters(), lr=positive("lr", lr), weight_decay=l2)
+        rows, numbers = [], []
+        for items, labels in sources:
+            known = torch.isin(items.y.cpu(), torch.tensor(labels))
+            rows.append(items.x[known.to(items.x.device)])
+            numbers.append(torch.searchsorted(classes, items.y.cpu()[known].long()).to(items.x.device))
+        self.x, self.y = torch.cat(rows), torch.cat(numbers)
+
+    def take_step(self, number: int) -> float:
+        """Take the step of the epoch of this number, from 1, and return the loss before it."""
+        self.module.train()
+        self.optimizer.zero_grad()
+        loss = self._loss()
+        loss.backward()
+        self.processes.add_gradients(self.module)
+        self.optimizer.step()
+        return self.processes.total(loss.detach()).item()
+
+    def _loss(self) -> Tensor:
+        """Return the loss of this process's items, as its part of the mean over all of them."""
+        rank, count = self.processes.rank, self.processes.count
+        z, channels = self.body(self.x[rank::count]), self.head.in_features
+        if z.size(-1) != channels:
+            raise ValueError(f"`channels` must be the number of outputs of `body` ({z.size(-1)}), got {channels}.")
+        if count == 1:
+            return F.cross_entropy(self.head(z), self.y)
+        return F.cross_entropy(self.head(z), self.y[rank::count], reduction="sum") / len(self.y)
+
+
 def pretrain(
     body: nn.Module,
     channels: int,
@@ -95,6 +165,9 @@ def pretrain(
         lr: its rate.
         l2: weight decay in the gradient.
 
+    Raises:
+        ValueError: while it runs, if the loss is not finite.
+
     Source: Chen et al. (2019), arXiv:1904.04232, for pre-training and fine-tuning as a baseline of few-shot learning.
 
     Example:
@@ -102,28 +175,10 @@ def pretrain(
         >>> body = nn.Linear(4, 3)
         >>> pretrain(body, 3, [(items, (0, 1, 2))], epochs=5)
     """
-    instance("body", body, nn.Module, "a torch.nn.Module")
-    at_least("channels", channels, 1)
-    not_negative("l2", l2)
-    sources = labelled_sources("sources", sources)
-    classes = torch.tensor(sorted({label for _, labels in sources for label in labels}), dtype=torch.long)
-    first = next(body.parameters())
-    head = nn.Linear(channels, len(classes)).to(first.device, first.dtype)
-    optimizer = torch.optim.Adam([*body.parameters(), *head.parameters()], lr=positive("lr", lr), weight_decay=l2)
-    rows, numbers = [], []
-    for items, labels in sources:
-        known = torch.isin(items.y.cpu(), torch.tensor(labels))
-        rows.append(items.x[known.to(items.x.device)])
-        numbers.append(torch.searchsorted(classes, items.y.cpu()[known].long()).to(items.x.device))
-    x, y = torch.cat(rows), torch.cat(numbers)
-    body.train()
-    for _ in range(at_least("epochs", epochs, 1)):
-        optimizer.zero_grad()
-        z = body(x)
-        if z.size(-1) != channels:
-            raise ValueError(f"`channels` must be the number of outputs of `body` ({z.size(-1)}), got {channels}.")
-        F.cross_entropy(head(z), y).backward()
-        optimizer.step()
+    training = ClassifierTraining(body, channels, sources, lr=lr, l2=l2)
+    for epoch in range(1, at_least("epochs", epochs, 1) + 1):
+        if not math.isfinite(training.take_step(epoch)):
+            raise ValueError(f"the loss is not finite in epoch {epoch}; try a smaller `lr`.")
 
 
 class FeatureWeights(nn.Module):

@@ -82,7 +82,7 @@ def evaluate(
     Args:
         learner: any learner.
         tasks: frozen tasks.
-        steps: inner steps in place of the learner's own, of one that takes some; 0 keeps those.
+        steps: inner steps in place of the learner's own, of one that takes gradient steps; 0 keeps those.
         calibrate: steps in which query items move the prototypes of the adapted representation, which then decide in
             the place of the learner's own head, see :func:`calibrated_logits`; 0 for none.
         balanced: whether calibration knows that every class has as many query items.
@@ -90,8 +90,9 @@ def evaluate(
 
     Raises:
         TypeError: for what is no learner, and tasks that are no ``TaskSet``.
-        ValueError: for more steps than a learner has learnt rates for, and for logits that are not finite, or after
-            inner steps beyond 1e8: a task whose inner loop diverged, or whose features hold NaN, has no accuracy.
+        ValueError: for steps of a learner that takes none, or more than it has learnt rates for; for ``balanced``
+            without calibration; and for logits that are not finite, or after inner steps beyond 1e8: a task whose
+            inner loop diverged, or whose features hold NaN, has no accuracy.
 
     Source: Dhillon et al. (2020), arXiv:1909.02729, for reporting both settings apart.
 
@@ -114,10 +115,9 @@ def accuracies(
 ) -> list[float]:
     """Return the accuracy on each task's query, NaN where a learner diverged; see :func:`evaluate`."""
     instance("learner", learner, AbstractLearner, "a learner, such as MAML(model)")
-    at_least("calibrate", calibrate, 0)
-    flag("balanced", balanced)
-    if at_least("steps", steps, 0) and isinstance(learner, AbstractGradientLearner):
-        learner = learner.with_inner_loop(steps=steps)
+    require_calibration(calibrate, balanced)
+    if at_least("steps", steps, 0):
+        learner = require_inner_loop("steps", learner).with_inner_loop(steps=steps)
     if torch.is_inference_mode_enabled():  # in which no learner could take a gradient step
         with torch.inference_mode(False), torch.no_grad():
             return accuracies(learner, tasks, 0, calibrate=calibrate, balanced=balanced, batch=batch)
@@ -130,6 +130,23 @@ def accuracies(
         sound = logits.isfinite() & (logits.abs() <= largest)
         found += right.where(sound.all(-1).all(-1).cpu(), torch.nan).tolist()
     return found
+
+
+def require_calibration(calibrate: int, balanced: bool) -> None:
+    """Refuse a number of calibration steps that is none, and balance where nothing is calibrated."""
+    at_least("calibrate", calibrate, 0)
+    if flag("balanced", balanced) and not calibrate:
+        raise ValueError("`balanced` is of calibration, which `calibrate` of 0 leaves out; give it 1 or more.")
+
+
+def require_inner_loop(name: str, learner: AbstractLearner) -> AbstractGradientLearner:
+    """Return a learner that takes gradient steps on a support, or refuse the argument that is about them."""
+    if not isinstance(learner, AbstractGradientLearner):
+        raise ValueError(
+            f"`{name}` is of learners that take gradient steps on a support, and {type(learner).__name__} takes none; "
+            "leave it at 0."
+        )
+    return learner
 
 
 def _calibrated_logits(learner: AbstractLearner, tasks: Sequence[Task], steps: int, balanced: bool) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from graphkit._checks import at_least, flag, fraction, instance, not_negative, positive, require_finite_logits
 from graphkit._exports import deprecated_arguments
-from graphkit.meta.evaluation import Evaluation, accuracies, evaluate
+from graphkit.meta.evaluation import Evaluation, accuracies, evaluate, require_inner_loop
 from graphkit.meta.inner_loop import InnerLoop
 from graphkit.meta.learners.abstract_learner import AbstractLearner
 from graphkit.meta.learners.gradient_learner import AbstractGradientLearner
@@ -162,8 +162,8 @@ class MetaTrainer:
 
     Raises:
         TypeError: for what is no learner, for task sets that are none, or a single one in place of a list.
-        ValueError: if there is no task to train on, or the processes are more than the tasks of a step or meet a
-            learner with dropout.
+        ValueError: if there is no task to train on; for inner steps or first-order gradients of a learner that has
+            none, or no others; if the processes are more than the tasks of a step or meet a learner with dropout.
 
     Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400; the outer optimiser is Adam.
 
@@ -194,6 +194,7 @@ class MetaTrainer:
         require_task_set("validation", validation, "a TaskSet")
         if not train:
             raise ValueError("`train` must hold at least one set of tasks.")
+        _require_inner_loop(learner, options)
         _require_shareable(learner, options, processes)
         self.learner, self.train, self.validation = learner, train, validation
         self.options, self.processes = options, processes
@@ -343,6 +344,14 @@ def _settings(learner: AbstractLearner) -> list[tuple[str, Any]]:
         elif isinstance(value, bool | int | float | str | None) and name != "training" and not name.startswith("_"):
             found.append((name, value))
     return found
+
+
+def _require_inner_loop(learner: AbstractLearner, options: MetaTraining) -> None:
+    """Refuse options of an inner loop for a learner without one, or without second-order gradients."""
+    if options.test_steps:
+        require_inner_loop("test_steps", learner)
+    if options.first_order and require_inner_loop("first_order", learner).order == 1:
+        raise ValueError("`first_order` is of learners that take second-order gradients, and this one takes no others.")
 
 
 def _require_shareable(learner: AbstractLearner, options: MetaTraining, processes: WorldLike) -> None:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from graphkit.training.engine.reporters import LoggerReporter, Reporter, Silence
     from graphkit.training.engine.store import RunStore, require_writable
     from graphkit.training.engine.trainer import AbstractTrainer, Trainer
+    from graphkit.training.trained.classifier import TrainedModel
+    from graphkit.training.trained.predictions import Predictions
+    from graphkit.training.trained.read_record import read_record
+    from graphkit.training.trained.runs import Run, load_run
     from graphkit.training.zoo import GAT, GCN, GIN, MLP, SAGE, Cheb
     from graphkit.training.zoo.portfolio import Portfolio, portfolio
     from graphkit.training.zoo.recipes import RECIPES, Recipe, read_overrides, recipe
@@ -52,6 +56,10 @@ __getattr__ = deprecated_names(
             "engine.reporters": ["LoggerReporter", "Reporter", "Silence"],
             "engine.store": ["RunStore", "require_writable"],
             "engine.trainer": ["AbstractTrainer", "Trainer"],
+            "trained.classifier": ["TrainedModel"],
+            "trained.predictions": ["Predictions"],
+            "trained.read_record": ["read_record"],
+            "trained.runs": ["Run", "load_run"],
             "zoo": ["GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
             "zoo.portfolio": ["Portfolio", "portfolio"],
             "zoo.recipes": ["RECIPES", "Recipe", "read_overrides", "recipe"],
@@ -79,23 +87,28 @@ __all__ = [
     "NodeTask",
     "Outcome",
     "Portfolio",
+    "Predictions",
     "Protocol",
     "Recipe",
     "Record",
     "Reporter",
+    "Run",
     "RunResult",
     "RunStore",
     "SeedResult",
     "SignalTask",
     "Silence",
     "StopRequest",
+    "TrainedModel",
     "Trainer",
     "TrainingError",
     "Unit",
+    "load_run",
     "metric",
     "nested_cross_validation",
     "portfolio",
     "read_overrides",
+    "read_record",
     "recipe",
     "require_writable",
     "run_experiment",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from graphkit.viz.curves import accuracy_curves, learning_curves, method_accuracies
 from graphkit.viz.embeddings import embedding_scatter, neighbour_gallery, pair_distances
+from graphkit.viz.evaluation import class_evaluation, run_figures
 from graphkit.viz.figures import require_format, save
 from graphkit.viz.spectra import filter_bank, multiplicities, responses, spectrum, wavelets_on_graph
 
 __all__ = [
     "accuracy_curves",
+    "class_evaluation",
     "embedding_scatter",
     "filter_bank",
     "learning_curves",
@@ -18,6 +20,7 @@ __all__ = [
     "pair_distances",
     "require_format",
     "responses",
+    "run_figures",
     "save",
     "spectrum",
     "wavelets_on_graph",

@@ -312,7 +312,7 @@ def test_all_tasks_at_once_are_the_tasks_one_by_one(name, dtype, tasks):
     learner = LEARNERS[name]().to(dtype)
     tasks = tasks.with_items(type(tasks.items)(tasks.items.x.to(dtype), tasks.items.y))
     one_by_one = torch.stack([learner.predict(learner.adapt(task), task) for task in tasks])
-    tolerance = (1e-12 if dtype == torch.float64 else 1e-6) * one_by_one.abs().max().item()
+    tolerance = (1e-12 if dtype == torch.float64 else 4e-6) * one_by_one.abs().max().item()  # roundings of inner steps
     torch.testing.assert_close(learner.logits(list(tasks)), one_by_one, rtol=0, atol=tolerance)
 
 

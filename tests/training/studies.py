@@ -15,7 +15,8 @@ from graphkit.meta import ClassSplit, FewShotProtocol
 from graphkit.training import nested_cross_validation, recipe, train
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.fewshot import fewshot, study_of_classes
-from graphkit.training.fewshot.baseline_methods import Prototypes
+from graphkit.training.fewshot.baseline_methods import Classifier, Prototypes
+from graphkit.training.fewshot.encoders import Encoders
 from graphkit.training.fewshot.meta_learners import MetaLearnt
 
 EPOCHS = 3
@@ -23,6 +24,8 @@ METHODS = {
     "prototypes": Prototypes(),
     "maml": MetaLearnt(learner="maml", steps=EPOCHS, batch=2, inner_steps=1, rows="features-1", scale=3.0),
 }
+ON_ENCODERS = {"encoder-prototypes": Prototypes(rows="encoder")}
+SMALL_ENCODERS = Encoders(fields={"epochs": 2, "dim": 4, "hidden": 8})
 TASKS = FewShotProtocol(n_way=2, k_shot=2, n_query=4, n_tasks=4)
 
 
@@ -91,11 +94,14 @@ def _nested(folder: Path | None = None, *, reporter: Any = None, resume: bool = 
     )
 
 
-def _fewshot(folder: Path | None = None, *, reporter: Any = None, resume: bool = False) -> Any:
-    split = ClassSplit(train=(0, 1), validation=(2, 3), test=(4, 5))
-    study = study_of_classes(communities(90, 6, 12), [split], TASKS)
-    options: dict[str, Any] = {"run_dir": folder, "resume": resume, "reporter": reporter}
-    return fewshot(study, TASKS, list(METHODS), methods=METHODS, **options)
+def _few_shot(methods: dict[str, Any], splits: int = 1, **sight: Any) -> Callable[..., Any]:
+    def made(folder: Path | None = None, *, reporter: Any = None, resume: bool = False) -> Any:
+        pairs = [((0, 1), (2, 3), (4, 5)), ((2, 3), (4, 5), (0, 1))][:splits]
+        study = study_of_classes(communities(90, 6, 12), [ClassSplit(*pair) for pair in pairs], TASKS, **sight)
+        options: dict[str, Any] = {"run_dir": folder, "resume": resume, "reporter": reporter}
+        return fewshot(study, TASKS, list(methods), methods=methods, **options)
+
+    return made
 
 
 STUDIES: dict[str, Callable[..., Any]] = {
@@ -107,6 +113,8 @@ STUDIES: dict[str, Callable[..., Any]] = {
     "embed": _embedded(communities, "prototype"),
     "embed graphs": _embedded(rings_and_stars, "prototype", "graph"),
     "embed without labels": _embedded(communities, "ccassg"),
-    "fewshot": _fewshot,
+    "fewshot": _few_shot(METHODS),
+    "fewshot on encoders": _few_shot(ON_ENCODERS, 2, inductive=True, encoders=SMALL_ENCODERS),
+    "fewshot of a classifier": _few_shot({"fine-tuning": Classifier(epochs=EPOCHS, inner_steps=2)}),
 }
 """Studies by name; each takes ``(folder, *, reporter, resume)``."""

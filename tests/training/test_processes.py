@@ -141,6 +141,9 @@ def test_more_processes_than_seeds_are_refused(data, monkeypatch):
             train(data, made, device="cpu")
 
 
+SUMMED = ("fewshot", "fewshot of a classifier")
+"""Studies whose gradients are summed in another order by several processes, in float32."""
+
 SPREAD = [name for name in STUDIES if name not in ("nodes in batches", "graphs")]
 """Studies whose processes take seeds, folds or tasks in turns; those that share batches are tried above."""
 
@@ -156,7 +159,7 @@ def test_a_study_in_several_processes_is_that_of_one(name, tmp_path):
     whole = values(study(tmp_path / "whole"))
     found = job(2, tmp_path / "said", lambda _: values(study(tmp_path / "run")))
     # Gradients of meta-training are summed in another order, in float32; all else is the same to the bit.
-    assert found == [pytest.approx(np.array(whole), abs=0.05 if name == "fewshot" else 0)] * 2
+    assert found == [pytest.approx(np.array(whole), abs=0.05 if name in SUMMED else 0)] * 2
     of_one, of_two = (
         {path.name: path.read_bytes() for path in (tmp_path / folder).glob("*.safetensors")}
         for folder in ("whole", "run")
@@ -164,6 +167,25 @@ def test_a_study_in_several_processes_is_that_of_one(name, tmp_path):
     assert of_one == of_two
     again = values(study(tmp_path / "run", resume=True))  # by one process, with nothing left to do
     assert again == found[0]
+
+
+def test_processes_take_encoders_in_turns(tmp_path):
+    """Of each problem one is trained by the first process and one by the second; what is trained is there for both."""
+    study = STUDIES["fewshot on encoders"]
+
+    def heard(resume=False):
+        units = []
+
+        class Hear(Ending):
+            def on_epoch(self, unit, epoch, best):
+                units.append(unit.key.split("-")[1])
+
+        study(tmp_path / "run", reporter=Hear(), resume=resume)
+        return units
+
+    assert job(2, tmp_path / "said", lambda _: heard()) == [["ccassg"] * 4, ["dgi"] * 4]
+    assert job(2, tmp_path / "again", lambda _: heard(resume=True)) == [[], []]
+    assert len(list((tmp_path / "run").glob("encoder-*.safetensors"))) == 4
 
 
 def test_what_is_wrong_in_all_processes_is_said_by_the_first(call, monkeypatch):

@@ -13,7 +13,8 @@ from graphkit.training.classification.graph_task import prepare_graphs
 from graphkit.training.engine.trainer import InitialParameters
 from graphkit.training.fewshot import METHODS as NAMED
 from graphkit.training.fewshot import fewshot, study_of_classes
-from graphkit.training.fewshot.encoders import Encoders, train_encoder
+from graphkit.training.fewshot.encoder_training import encoder_trainings, seen_graphs
+from graphkit.training.fewshot.encoders import Encoders
 from tests.training import studies
 from tests.training.studies import STUDIES, communities, rings_and_stars
 
@@ -87,8 +88,10 @@ def problems():
 def test_a_few_shot_method_that_takes_steps_must_move(name, problems, monkeypatch):
     """Those that take none, such as prototypes, have a result; rows of encoders are made before."""
     method = METHODS[name]
-    rows = problems.features(problems.problems[0], method.rows, method.length)
-    study = dataclasses.replace(problems, features=lambda *_: rows)
+    problem = problems.problems[0]
+    trained = [each.train() for each in problems.encoders(problem)]
+    rows = problems.features(problem, method.rows, method.length, trained)
+    study = dataclasses.replace(problems, features=lambda *_: rows, encoders=lambda _: ())
     steps = Steps(monkeypatch, nothing)
     if not (method.trained and any(hasattr(method, field) for field in ("steps", "epochs"))):
         fewshot(study, studies.TASKS, [name], methods=METHODS)
@@ -100,10 +103,10 @@ def test_a_few_shot_method_that_takes_steps_must_move(name, problems, monkeypatc
 
 def test_an_encoder_without_labels_must_move(monkeypatch):
     Steps(monkeypatch, nothing)
-    made = Encoders(("dgi",), fields={"epochs": 2, "dim": 4}).recipes["dgi"]
-    data = communities()
+    encoders = Encoders(("dgi",), fields={"epochs": 2, "dim": 4})
+    (training,) = encoder_trainings(encoders, 0, 6, lambda: seen_graphs([communities()]))
     with pytest.raises(TrainingError, match="a training of the encoder 'dgi' over 2 epochs changed no parameter"):
-        train_encoder(made, data.x, data.edge_index, 0)
+        training.train()
 
 
 def test_graphs_are_not_taken_one_by_one():

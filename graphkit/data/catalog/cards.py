@@ -8,13 +8,16 @@ card of a family names its members; counts and files are theirs.
 from __future__ import annotations
 
 import hashlib
+import os
 import textwrap
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from graphkit import _checks
+from graphkit.data.disk.manifest import StoredGraph, read_manifest
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,7 +51,7 @@ class Card:
         signals: number of signals on the graph, where those have the labels.
         members: names of the data sets of a family.
         metric: the figure that the publishers ask for: ``"accuracy"``, ``"roc_auc"``, ``"ap"`` (average
-            precision) or ``"rmse"``; of links ``"hits@50"`` and the like, or ``"mrr"``.
+            precision) or ``"rmse"``; of links ``"hits@50"`` and the like, or ``"mrr"``; nothing without labels.
         target_kind: what items are labelled with, "classes", "binary" (tasks of 0 and 1) or "numbers", where that is
             not as :func:`graphkit.training.classification.targets.target_kind` takes it.
         few_shot: how many classes train, select and test in the few-shot literature, or nothing.
@@ -57,6 +60,9 @@ class Card:
         molecules: whether ``x`` and ``edge_attr`` are integers for OGB's encoders of atoms and bonds.
         picture: height and width, where the features of an item are the pixels of a picture.
         row_normalise: whether those who publish results on it scale each node's features to a sum of 1.
+        class_names: of the classes in the order of their numbers, where they have names.
+        target_names: of the columns that are predicted, of a stored graph.
+        columns, edge_columns: how columns of a table became features of nodes and edges, in words.
     """
 
     name: str
@@ -88,6 +94,10 @@ class Card:
     molecules: bool = False
     picture: list[int] = field(default_factory=list)
     row_normalise: bool = False
+    class_names: list[str] = field(default_factory=list)
+    target_names: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    edge_columns: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"Card({self.name!r})"
@@ -107,14 +117,19 @@ class Card:
         counted = f"{self.nodes:,} nodes, {edges}" if self.nodes else "nodes and edges not known here"
         items = {"graph": "graphs", "signal": "signals"}.get(self.kind, "nodes")
         labels = f"{self.classes} classes" if self.classes else "real numbers"
-        task = f"labels of {items}, {labels}" if self.kind != "link" else "which links there will be"
+        task = f"labels of {items}, {labels}, {self.metric}" if self.metric else "no labels"
+        task = task if self.kind != "link" else f"which links there will be, {self.metric}"
         fields = [
             ("title", self.title),
             ("members", ", ".join(self.members)),
-            ("task", f"{task}, {self.metric}"),
+            ("task", task),
             ("size", f"{many}{counted} ({direction}), {self.features:,} features"),
             ("split", self.default_split),
             *((f"  {name}", meaning) for name, meaning in self.splits.items()),
+            ("target", ", ".join(self.target_names)),
+            ("class names", ", ".join(self.class_names)),
+            *(("column", column) for column in self.columns),
+            *(("edge column", column) for column in self.edge_columns),
             ("few-shot", f"{' / '.join(map(str, self.few_shot))} classes" if self.few_shot else ""),
             *(("fault", fault) for fault in self.faults),
             ("source", self.source),
@@ -132,6 +147,11 @@ class Card:
             for label, value in fields
         ]
         return "\n".join([self.name, *paragraphs])
+
+    @property
+    def published(self) -> bool:
+        """Whether it is of a published data set, and not of a stored one of your own."""
+        return bool(self.reader or self.members)
 
     @property
     def unchecked(self) -> str:
@@ -156,20 +176,43 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in folder().glob("*/card.toml"))
 
 
-def card(name: str) -> Card:
-    """Return the card of the data set ``name``.
+def dataset_source(name: str | Path) -> str | Path:
+    """Return the folder that a text means, or else what should be the name of a data set.
+
+    A name that a card has comes first; any other text with a separator in it, or that is a folder here, is a path.
+
+    Raises:
+        TypeError: if ``name`` is neither a text nor a path.
+
+    Example:
+        >>> dataset_source("cora"), dataset_source("my/graph")
+        ('cora', PosixPath('my/graph'))
+    """
+    if isinstance(name, Path):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be the name of a data set, such as 'cora', got {name!r}.")
+    separators = {os.sep, os.altsep or os.sep}
+    is_path = name not in names() and (any(each in name for each in separators) or (name and Path(name).is_dir()))
+    return Path(name) if is_path else name
+
+
+def card(name: str | Path) -> Card:
+    """Return the card of the data set ``name``, or of the graph or set of graphs that is stored in a folder.
 
     Raises:
         ValueError: if there is no such data set; the nearest names are suggested.
         TypeError: if ``name`` is no text.
+        DataError: for a folder that holds no stored graph.
 
     Example:
         >>> cora = card("cora")
         >>> cora.nodes, cora.edges, cora.features, cora.classes
         (2708, 10556, 1433, 7)
     """
-    if not isinstance(name, str):
-        raise TypeError(f"`name` must be the name of a data set, such as 'cora', got {name!r}.")
+    if isinstance(source := dataset_source(name), Path):
+        return stored_card(read_manifest(source))
+    name = source
     _checks.member("name", name, names(), listed="`graphkit data list` names all.")
     table = tomllib.loads((folder() / name / "card.toml").read_text(encoding="utf-8"))
     if table["kind"] == "family":
@@ -183,6 +226,62 @@ def card(name: str) -> Card:
         faults=table.pop("faults", []),
         content=table.pop("content", None),
         **table,
+    )
+
+
+METRICS = {"binary": "roc_auc", "numbers": "rmse"}
+"""What is measured on targets that are no classes."""
+
+
+def stored_card(about: StoredGraph) -> Card:
+    """Return the card of a stored graph, or of a stored set, from what its manifest says."""
+    target, splits = (
+        about.target,
+        {"random": "60 % to train on, 20 % to select by, 20 % to test on, rare classes first"},
+    )
+    if about.default_split == "public":
+        splits = {"public": "the one it came with"} | splits
+    return Card(
+        name=about.name,
+        title=f"{'A set of graphs' if about.kind == 'graph' else 'A graph'} stored in {about.folder}.",
+        kind=about.kind,
+        directed=not about.undirected,
+        nodes=about.nodes,
+        edges=about.edges,
+        features=about.features,
+        classes=about.classes,
+        licence="",
+        source=", ".join(map(str, about.how.get("imported", []))) or str(next(iter(about.how.values()), "")),
+        citation="",
+        default_split=about.default_split,
+        splits=splits,
+        faults=[],
+        checked_by="files",
+        files={name: each["sha256"] for name, each in about.files.items()},
+        sizes={name: each["bytes"] for name, each in about.files.items()},
+        content=about.fingerprint,
+        graphs=about.graphs,
+        metric=METRICS.get(target.get("kind", ""), "accuracy") if "y.npy" in about.files else "",
+        target_kind=target.get("kind", ""),
+        molecules=about.molecules,
+        class_names=list(target.get("class_names", [])),
+        target_names=list(target.get("columns", [])),
+        columns=[_column_text(each) for each in about.columns],
+        edge_columns=[_column_text(each) for each in about.edge_columns],
+    )
+
+
+def _column_text(column: Mapping[str, Any]) -> str:
+    """Return in words how a column became features."""
+    name, kind = column["name"], column["kind"]
+    if kind == "category":
+        shown = ", ".join(column["categories"][:8]) + (", ..." if len(column["categories"]) > 8 else "")
+        return f"{name}: {len(column['categories'])} categories ({shown}); all 0 where it is missing"
+    if kind == "raw":
+        return f"{name}: as it stands; {column['fill']:.4g} where it is missing"
+    return (
+        f"{name}: a number, less {column['mean']:.4g} and over {column['scale']:.4g}; {column['fill']:.4g} where it is "
+        "missing"
     )
 
 

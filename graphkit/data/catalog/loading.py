@@ -8,24 +8,23 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch_geometric.data import Data
 
 from graphkit import _checks
+from graphkit._torch_internals import joined_graphs
 from graphkit.data.catalog import cached_graphs, files
-from graphkit.data.catalog.cards import Card, card, short_name
+from graphkit.data.catalog.cards import Card, card, dataset_source, short_name
 from graphkit.data.catalog.sources import StoredSource, source_of
 from graphkit.data.catalog.verified_read import dataset_sha256, read_verified
 from graphkit.data.disk.checked_files import DataError
-from graphkit.data.disk.storage import open_stored, read_manifest
+from graphkit.data.disk.manifest import read_manifest
+from graphkit.data.disk.storage import open_stored
 from graphkit.data.graphset import GraphFamily, GraphSet
 from graphkit.data.splits import Public, split_from_name
 from graphkit.data.splits.split import MASKS, Split, SplitProtocol
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Data
-
 
 TIMEOUT = 30.0
 """How long a download may stay silent."""
@@ -42,8 +41,9 @@ def load(name: str | Path, *, split: SplitProtocol | Split | str | None = None, 
     of links a graph of the training edges, without labels (``HeteroData`` where nodes have types; see ``edge_split``).
 
     Args:
-        name: a name from ``names()``, or the ``Path`` of the folder of a stored graph (see :func:`open_stored`),
-            whose split is the one it came with unless another is asked for.
+        name: a name from ``names()``, or the folder of a stored graph or set of graphs, a path or its text (see
+            :func:`open_stored`), whose split is the one it came with, or else "random", unless another is asked for.
+            One without labels has no split.
         split: a protocol such as ``Stratified()``, its text form such as ``"dense"``, a finished ``Split``, or
             ``None`` for the card's ``default_split``.
         seed: of the generator that a random protocol draws from.
@@ -61,10 +61,9 @@ def load(name: str | Path, *, split: SplitProtocol | Split | str | None = None, 
         ('random-per-class', 4)
     """
     _checks.seed("seed", seed)
-    if isinstance(name, Path):
-        data = _labelled_graph(name)
-        return _split_by(data, _protocol_for("public", split), seed)
-    known = card(name)
+    if isinstance(source := dataset_source(name), Path):
+        return _load_stored(source, split, seed)
+    known, name = card(source), source
     if known.members:
         graphs = {short_name(member, name): load(member, split=split, seed=seed) for member in known.members}
         return GraphFamily(known, graphs)
@@ -84,7 +83,7 @@ def load_splits(
     A random protocol draws from a generator of each seed; of files of masks, and of folds, seed 3 takes the fourth.
 
     Args:
-        name: a data set of one graph, or the ``Path`` of a stored one.
+        name: a data set of one graph or one set of graphs, or the folder of a stored one.
         split: as for :func:`load`, but no finished split.
         seeds: at least one.
 
@@ -101,28 +100,42 @@ def load_splits(
     seeds = [_checks.seed("seeds", each) for each in seeds]
     if not seeds:
         raise ValueError("`seeds` must hold at least one seed.")
-    known = None if isinstance(name, Path) else card(name)
-    if known is not None and known.kind == "link":
+    source = dataset_source(name)
+    known = card(source)
+    if known.kind == "link":
         raise ValueError(f"{name!r} has one split, of its edges; `load` gives it, and `edge_split` takes it apart.")
-    if known is not None and known.members:
+    if known.members:
         raise ValueError(f"{name!r} is a family of graphs; split one of them: {', '.join(known.members)}.")
-    protocol = _protocol_for("public" if known is None else known.default_split, split)
+    protocol = _protocol_for(known.default_split, split)
     if isinstance(protocol, Public | Split):
         raise ValueError(
             f"`split` {str(protocol)!r} is one and fixed; a split for each seed needs a drawn one, such as "
             "'random-per-class:20'."
         )
-    data = _labelled_graph(name) if isinstance(name, Path) else _graph(card(name))
+    data = open_stored(source) if isinstance(source, Path) else _graph(known)
+    if isinstance(source, Path):
+        require_labels(data, source)
     many = [protocol.of_seed(_split_items(data), seed) for seed in seeds]
     return _apply_split(data, many[0]), many
 
 
-def _labelled_graph(folder: Path) -> Data:
-    """Return a stored graph whose nodes can be split."""
+def _load_stored(folder: Path, split: SplitProtocol | Split | str | None, seed: int) -> Data | GraphSet:
+    """Return a stored graph, or a stored set, with a split; without labels it has none."""
     data = open_stored(folder)
-    if data.get("y") is None:
+    if split is None and _split_items(data).get("y") is None:
+        return data
+    require_labels(data, folder)
+    return _split_by(data, _protocol_for(data.store.default_split, split), seed)
+
+
+def require_labels(data: Data | GraphSet, folder: Path) -> None:
+    """Refuse a stored graph without labels.
+
+    Raises:
+        DataError: naming it.
+    """
+    if _split_items(data).get("y") is None:
         raise DataError(f"{str(folder)!r} has no labels; `graphkit data import` takes a file of them.")
-    return data
 
 
 def _split_by(data: Data | GraphSet, split: SplitProtocol | Split, seed: int) -> Data | GraphSet:
@@ -144,7 +157,9 @@ def _protocol_for(default: str, split: SplitProtocol | Split | str | None) -> Sp
 
 def _split_items(data: Data | GraphSet) -> Data:
     """Return what a protocol divides: the nodes of a graph, or the graphs of a set."""
-    return data.items if isinstance(data, GraphSet) else data
+    if isinstance(data, GraphSet):
+        return data.items if joined_graphs(data).get("y") is not None else Data()
+    return data
 
 
 def _apply_split(data: Data | GraphSet, split: Split) -> Data | GraphSet:
@@ -291,16 +306,16 @@ def verify(name: str | Path) -> Verification:
         >>> verify("karate").content == card("karate").content
         True
     """
-    if isinstance(name, Path):
-        return _verify_folder(name)
-    known = card(name)
+    if isinstance(source := dataset_source(name), Path):
+        return _verify_folder(source)
+    known, name = card(source), source
     if known.members:
         return _combine(known, [verify(member) for member in known.members])
     root = files.find_root(known)
     if root is None:
         raise files.missing_error(known, "to verify is not to download")
-    if isinstance(source := source_of(known), StoredSource):
-        about = read_stored(known, source, root, verify=True).store
+    if isinstance(origin := source_of(known), StoredSource):
+        about = read_stored(known, origin, root, verify=True).store
         return Verification(name, root, len(about.files), {}, about.fingerprint, True)
     others, found = files.mismatched_files(known, root), _without_checksum(known, root)
     content = dataset_sha256(read_verified(known, root))

@@ -107,13 +107,13 @@ def _evaluator(name: str) -> Any:
     known = card(name)
     if known.evaluator != "ogb":
         raise ValueError(f"{name!r} has no evaluator of OGB; those of 'ogbg-...', 'ogbl-...' and 'ogbn-...' have one.")
-    with _without_update_check():
+    with without_update_check():
         tasks = importlib.import_module(f"ogb.{known.kind}proppred")
     return tasks.Evaluator(name)
 
 
 @contextmanager
-def _without_update_check() -> Iterator[None]:
+def without_update_check() -> Iterator[None]:
     """Hide a package from OGB, which asks the network for OGB's newest version when OGB is first imported."""
     name = "outdated"
     there, before = name in sys.modules, sys.modules.get(name)

@@ -47,8 +47,8 @@ def read_verified(card: Card, root: Path) -> Data | HeteroData | GraphSet:
                 f"`{card.name}`: the files below {root} could not be copied to {copy.parent} to be checked there "
                 f"({error.strerror}); see that they can be read, or set $TMPDIR to a folder with more room."
             ) from error
-        strangers = files.mismatched_files(card, copy)
-        if not strangers:
+        mismatched = files.mismatched_files(card, copy)
+        if not mismatched:
             data = source.read(copy)
             if difference := _difference(card, data):
                 raise DataError(
@@ -56,12 +56,12 @@ def read_verified(card: Card, root: Path) -> Data | HeteroData | GraphSet:
                     "is this the version of torch_geometric that constraints.txt names?"
                 )
             return data
-        path, found = next(iter(strangers.items()))
+        path, found = next(iter(mismatched.items()))
         if not source.pickle_free or card.checked_by not in ("content", "counts"):
             raise files.checksum_error(card, root, path, found)
         try:
-            for stranger in strangers:
-                _check_archive(copy / stranger)
+            for name in mismatched:
+                _check_archive(copy / name)
             data = source.read(copy)
         except UNREADABLE as error:
             said = " ".join(str(error).split())[:150]

@@ -33,7 +33,8 @@ from graphkit import _checks
 from graphkit._exports import deprecated_method
 from graphkit.data.disk.arrays import ArrayWriter, write_array
 from graphkit.data.disk.external_sort import MAX_NODE, merge_runs, write_run
-from graphkit.data.disk.storage import StoredGraph, finish_graph, require_new, staged_folder
+from graphkit.data.disk.manifest import StoredGraph
+from graphkit.data.disk.storage import finish_graph, require_new, staged_folder
 
 EDGES, FEATURES, LABELS, SPLIT, KINDS = range(5)
 """What a generator is for."""

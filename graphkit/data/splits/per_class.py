@@ -20,6 +20,7 @@ from graphkit.data.splits.split import (
     require_class_sizes,
     require_fractions,
     require_integer,
+    require_items,
     shuffled_classes,
 )
 
@@ -255,3 +256,91 @@ class Dense(SplitProtocol):
             f"trains on {per_class:,} nodes of every class (round({self.train} nodes / classes)), all of a smaller one"
         )
         return dataclasses.replace(self._split(data, parts, seed), rule=rule)
+
+
+@dataclass(frozen=True)
+class RandomShares(SplitProtocol):
+    """Random shares of all items with a label, whatever the labels are: rare classes, numbers, several tasks.
+
+    Classes are spread over the parts as evenly as they allow: the first item of each, in a random order, is trained on,
+    and of the others every so many-th selects or tests. A class of one item is trained on only; nothing is refused but
+    fewer than three items.
+
+    Args:
+        train: share to train on.
+        val: share to select on, one item at least.
+        test: share to test on, one item at least; with the other two at most 1.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> split = RandomShares()(Data(y=torch.tensor([0] * 8 + [1])), torch.Generator().manual_seed(0))
+        >>> int(split.train.sum()), int(split.val.sum()), int(split.test.sum()), bool(split.train[8])
+        (5, 2, 2, True)
+    """
+
+    train: float = 0.6
+    val: float = 0.2
+    test: float = 0.2
+    name: ClassVar[str] = "random"
+
+    def __post_init__(self) -> None:
+        require_fractions(self.train, self.val, self.test)
+
+    def require(self, sizes: Mapping[int, int]) -> None:
+        """Refuse fewer items than parts."""
+        if (many := sum(sizes.values())) < 3:
+            raise ValueError(f"{self.name!r} needs 3 items with a label, one for each part, but there are {many}.")
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
+        """Return a split drawn with ``generator``."""
+        import torch
+
+        seed = generator_seed(generator)
+        groups = labelled_groups(data, generator)
+        self.require({label: len(items) for label, items in groups.items()})
+        firsts = torch.cat([items[:1] for items in groups.values()])
+        others = torch.cat([items[1:] for items in groups.values()])
+        many = len(firsts) + len(others)
+        val, test = (max(1, round(share * many)) for share in (self.val, self.test))
+        if len(others) < 2:  # all classes have one item, or all but one: some of them cannot be trained on
+            firsts = firsts[torch.randperm(len(firsts), generator=generator)]
+            others, firsts = torch.cat([others, firsts[: 2 - len(others)]]), firsts[2 - len(others) :]
+        if val + test > len(others):
+            val = min(max(1, round(len(others) * val / (val + test))), len(others) - 1)
+            test = len(others) - val
+        held = _every(len(others), val + test)
+        selects = _every(val + test, val)
+        places = held.nonzero().flatten()
+        train = torch.cat([firsts, others[~held]])
+        if self.train + self.val + self.test < 1 - 1e-9:
+            more = max(0, round(self.train * many) - len(firsts))
+            free = others[~held]
+            train = torch.cat([firsts, free[_every(len(free), min(more, len(free)))]])
+        return self._split(data, [train, others[places[selects]], others[places[~selects]]], seed)
+
+
+def labelled_groups(data: Data, generator: torch.Generator | None) -> dict[int, Tensor]:
+    """Return the items of each class in random order; labels that are no classes are one group of all that have any."""
+    import torch
+
+    require_items(data)
+    y = data.get("y")
+    if y is None:
+        raise ValueError("`y` is missing: a split is of items with labels.")
+    y = _checks.tensor("y", y).cpu()
+    if y.dim() == 1 and not y.is_floating_point():
+        return shuffled_classes(data, generator)
+    there = ~y.isnan() if y.is_floating_point() else y >= 0
+    there = there.reshape(len(y), -1).any(1)
+    shuffled = torch.randperm(len(y), generator=generator)
+    return {0: shuffled[there[shuffled]]}
+
+
+def _every(items: int, chosen: int) -> Tensor:
+    """Return a mask ``[items]`` of so many chosen ones at even distances."""
+    import torch
+
+    mask = torch.zeros(items, dtype=torch.bool)
+    mask[(torch.arange(chosen) * 2 + 1) * items // max(2 * chosen, 1)] = True
+    return mask

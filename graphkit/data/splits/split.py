@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -159,21 +158,6 @@ def integer_labels(data: Data) -> Tensor:
     return y
 
 
-def labelled_items(data: Data) -> Tensor:
-    """Return which items have a label, ``[labelled]``: a class of 0 or above, or a number or task that is not NaN.
-
-    Raises:
-        ValueError: if labels are missing.
-    """
-    require_items(data)
-    if data.get("y") is None:
-        raise ValueError("`y` is missing: this split divides the items that have a label.")
-    y = _checks.tensor("y", data.y).cpu()
-    y = y.reshape(len(y), -1)
-    there = ~y.isnan() if y.is_floating_point() else y >= 0
-    return there.any(dim=1).nonzero().flatten()
-
-
 def require_items(data: Data) -> None:
     """Refuse what is no graph, nor the ``items`` of a set of graphs."""
     from torch_geometric.data import Data
@@ -256,37 +240,6 @@ class Public(SplitProtocol):
         if "train_mask" not in data or ("protocol" in data and data.protocol["split"] != self.name):
             raise ValueError(f"this data set has no public split{_splits_hint(data)}.")
         return Split(data.train_mask, data.val_mask, data.test_mask, protocol=self.name)
-
-
-@dataclass(frozen=True)
-class RandomSplit(SplitProtocol):
-    """Fractions of all items that have a label, drawn at random, whatever the labels are: also numbers and tasks.
-
-    Args:
-        train: fraction to train on.
-        val: fraction to select on.
-        test: fraction to test on; with the other two at most 1.
-    """
-
-    train: float = 0.6
-    val: float = 0.2
-    test: float = 0.2
-    name: ClassVar[str] = "random"
-
-    def __post_init__(self) -> None:
-        require_fractions(self.train, self.val, self.test)
-
-    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
-        """Return a split drawn with ``generator``."""
-        import torch
-
-        seed, items = generator_seed(generator), labelled_items(data)
-        items = items[torch.randperm(len(items), generator=generator)]
-        shares = torch.tensor([0, self.train, self.val, self.test], dtype=torch.float64)
-        ends = (shares.cumsum(0) * len(items) + 0.5).floor().long()
-        if int(ends.diff().min()) < 1:
-            raise ValueError(f"{self.name!r} needs an item in each part, but {len(items):,} have a label.")
-        return self._split(data, [items[start:end] for start, end in itertools.pairwise(ends.tolist())], seed)
 
 
 @dataclass(frozen=True)

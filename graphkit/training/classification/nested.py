@@ -13,6 +13,7 @@ import torch
 from graphkit._checks import at_least, instance
 from graphkit._exports import deprecated_arguments
 from graphkit.data import GraphSet
+from graphkit.data.graphset import as_graph_set
 from graphkit.data.splits import NestedFolds
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.classification.graph_task import graph_facts, prepare_graphs
@@ -20,10 +21,11 @@ from graphkit.training.classification.run_training import Outcome
 from graphkit.training.classification.tasks import LabelledItems, graph_classes
 from graphkit.training.engine.distributed import IN_TURNS, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
-from graphkit.training.engine.options import fields_of, require_reporter, require_run, require_seed, sequence
+from graphkit.training.engine.options import fields_of, require_reporter, require_seed, sequence
 from graphkit.training.engine.records import Metric, Record, Unit, environment, metric
 from graphkit.training.engine.records import Protocol as MeasuredUnder
 from graphkit.training.engine.reporters import SILENCE, Reporter
+from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
 from graphkit.training.engine.store import RunStore
 from graphkit.training.zoo.recipes import Recipe
 
@@ -77,7 +79,7 @@ def nested_cross_validation(
     seed: int = 0,
     device: str = "auto",
     precision: str = "32-true",
-    run_dir: Path | str | None = None,
+    run_dir: Path | str | RunFolder | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     reporter: Reporter | None = None,
@@ -92,7 +94,7 @@ def nested_cross_validation(
     from its own number alone. After each round they tell each other what theirs came to.
 
     Args:
-        graphs: a set with classes.
+        graphs: a set with classes; any ``InMemoryDataset`` of PyG.
         recipe: for graphs; its fields are replaced by ``SETTINGS``, then by a choice of ``GRIDS``.
         given: fields that are not chosen but given: they win over both.
         beside: other recipes, measured after it in the same folds and in the same way; the record has their figures.
@@ -112,13 +114,14 @@ def nested_cross_validation(
 
     Source: Errica, Podda, Bacciu & Micheli (2020), arXiv:1912.09893, for the protocol; the grid is smaller.
     """
+    graphs = as_graph_set(graphs)
     instance("graphs", graphs, GraphSet, "a GraphSet")
     instance("recipe", recipe, Recipe, "a Recipe, such as `graphkit.training.recipe('gin', items='graphs')`")
     given, beside = fields_of("given", given), sequence("beside", beside, Recipe, "recipes")
     if at_least("folds", folds, 2) > len(graphs):
         raise ValueError(f"`folds` must be at most the number of graphs ({len(graphs):,}), got {folds:,}.")
     require_seed("seed", seed)
-    require_run(run_dir, resume, every=checkpoint_every)
+    require_run_folder(run_dir, resume, every=checkpoint_every)
     require_reporter(reporter)
     instance("command", command, str, "text")
     graph_classes(graphs)
@@ -139,7 +142,9 @@ def nested_cross_validation(
         }
         store = None
         if run_dir is not None:
-            store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=world.rank == 0)
+            store = RunStore(
+                folder_of(run_dir, {**identity, "seed": seed}), identity, every=checkpoint_every, writes=world.rank == 0
+            )
         nested = NestedExperiment(graphs, grids, splits, seed, fabric, precision, identity)
         found = run_experiment(nested, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
         record = Record(
@@ -157,7 +162,7 @@ def nested_cross_validation(
         )
         record = replace(record, beside={each.name: nested.test_metric(each.name) for each in beside})
         found.keep(record)
-    return Outcome(record, (), found.faults, found.put_aside)
+    return Outcome(record, (), run_dir=found.folder, faults=found.faults, put_aside=found.put_aside)
 
 
 def _protocol(graphs: GraphSet, folds: int, seed: int) -> tuple[MeasuredUnder, list[Any]]:

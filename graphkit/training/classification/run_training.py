@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ from torch_geometric.data.data import BaseData
 from graphkit._checks import at_least, instance
 from graphkit._exports import deprecated_arguments
 from graphkit.data import GraphSet, Partitions, feature_sum
+from graphkit.data.graphset import as_graph_set
 from graphkit.training.classification.choice import ChoiceExperiment, best_candidate
 from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
-from graphkit.training.classification.graph_task import graph_facts, graph_protocol, prepare_graphs
+from graphkit.training.classification.graph_task import GraphTask, graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.classification.partitioned_task import part_records, prepare_part
 from graphkit.training.classification.sampled_task import sampled_part_task, sampled_task
 from graphkit.training.classification.targets import SupervisedObjective
@@ -29,7 +30,7 @@ from graphkit.training.classification.tasks import (
 )
 from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
-from graphkit.training.engine.options import require_reporter, require_run, require_seeds, require_splits
+from graphkit.training.engine.options import require_reporter, require_seeds, require_splits
 from graphkit.training.engine.records import (
     DatasetFacts,
     Protocol,
@@ -41,7 +42,12 @@ from graphkit.training.engine.records import (
 )
 from graphkit.training.engine.records import metric as metric_of
 from graphkit.training.engine.reporters import SILENCE, Reporter
-from graphkit.training.engine.store import CHECKPOINT, RunStore
+from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
+from graphkit.training.engine.store import CHECKPOINT, RunStore, weights_name
+from graphkit.training.trained.classifier import TrainedModel
+from graphkit.training.trained.data_facts import DataNames, structure_sha256
+from graphkit.training.trained.model_file import ModelFile
+from graphkit.training.zoo.architecture import edge_channels
 from graphkit.training.zoo.portfolio import MOST_SEEDS, Portfolio
 from graphkit.training.zoo.recipes import Recipe
 
@@ -64,7 +70,6 @@ class SeedResult:
         history: the figures of all epochs.
         seconds: training time.
         name: of the figure.
-        target: how the outputs of the model are read (:func:`.targets.target_of`).
     """
 
     seed: int
@@ -74,7 +79,6 @@ class SeedResult:
     history: tuple[Epoch, ...]
     seconds: float
     name: str = "accuracy"
-    target: Mapping[str, Any] = field(default_factory=dict)
 
     def scalars(self) -> dict[str, float]:
         """Return the figures of the test items by name."""
@@ -97,12 +101,16 @@ class Outcome:
     Args:
         record: what was measured, and how.
         seeds: the results.
+        models: what was trained, one for each seed; of nested cross-validation none.
+        run_dir: where all of it lies, ``None`` where nothing is kept.
         faults: what could not be kept on the disk.
         put_aside: the folder into which an earlier run was put that lay there, unfinished or with other settings.
     """
 
     record: Record
     seeds: tuple[SeedResult, ...]
+    models: tuple[TrainedModel, ...] = field(default=(), repr=False)
+    run_dir: Path | None = None
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None
 
@@ -122,7 +130,7 @@ def train(
     device: str = "auto",
     precision: str = "32-true",
     metric: str | None = None,
-    run_dir: Path | str | None = None,
+    run_dir: Path | str | RunFolder | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     workers: int = 0,
@@ -141,7 +149,8 @@ def train(
     Args:
         data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``; with
             ``signals [signals, nodes, features]`` in place of ``x``, labels and masks are those of the signals. Or a
-            set of graphs with a split. Or a graph in parts, one for each process that ``torchrun`` starts.
+            set of graphs with a split, or any ``InMemoryDataset`` of PyG with ``splits``. Or a graph in parts, one for
+            each process that ``torchrun`` starts.
         recipe: model, optimiser, selection rule. Of a portfolio each recipe is tried with the first seeds, three at
             most, and the one of the best validation figure is trained; the record says what was tried.
         seeds: at least one, all different.
@@ -151,8 +160,9 @@ def train(
         metric: what is selected by and reported: "accuracy", "roc_auc", "ap", "f1", "rmse", "mae" or "r2", whichever
             fit the labels; by default what the card asks for, or "accuracy" of classes, "roc_auc" of binary tasks and
             "rmse" of numbers.
-        run_dir: folder for the run's state, the selected weights and the record; ``None`` keeps nothing. The state
-            of an unfinished run that lies there, or of one with other settings, is put aside, not overwritten.
+        run_dir: folder for the run's state, the trained models and the record; a :class:`.RunFolder` makes one for each
+            setting, and finds it again; ``None`` keeps nothing. The state of an unfinished run that lies there, or of
+            one with other settings, is put aside, not overwritten.
         resume: continue from the state in ``run_dir``; on a CPU with as many threads, to the same bits.
         checkpoint_every: seconds between two periodic writes of the state.
         workers: processes that draw neighbours ahead, where the recipe has a ``fan_out``; the result is the same with
@@ -166,12 +176,13 @@ def train(
         TrainingError: if a loss is not finite; the last good state stays in ``run_dir``.
         Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``run_dir``.
     """
+    data = as_graph_set(data)
     if not isinstance(data, BaseData | GraphSet | Partitions):
         raise TypeError(f"`data` must be a Data, a GraphSet or Partitions, got {type(data).__name__}.")
     if not isinstance(recipe, Recipe | Portfolio):
         raise TypeError(f"`recipe` must be a Recipe, such as `graphkit.training.recipe('gcn')`, got {recipe!r}.")
     seeds = require_seeds(seeds)
-    require_run(run_dir, resume, every=checkpoint_every)
+    require_run_folder(run_dir, resume, every=checkpoint_every)
     require_splits(splits, len(seeds))
     require_reporter(reporter)
     at_least("workers", workers, 0)
@@ -193,9 +204,8 @@ def train(
                 "`recipe`: one process chooses from a portfolio, by the validation items of one split of a whole "
                 "graph; name one recipe."
             )
-        folder = None if run_dir is None else Path(run_dir) / "choice"
-        recipe, tried = _choose(
-            recipe, data, seeds, fabric, workers, folder, resume, checkpoint_every, reporter, metric
+        recipe, tried, run_dir = _choose(
+            recipe, data, seeds, fabric, workers, run_dir, resume, checkpoint_every, reporter, metric
         )
         resume = resume and run_dir is not None and (Path(run_dir) / CHECKPOINT).exists()
     recipe = _resolve(recipe, data)
@@ -209,8 +219,18 @@ def train(
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
         store = None
         if run_dir is not None:
-            store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=world.rank == 0)
-        experiment = ClassificationExperiment(recipe, dict(zip(seeds, tasks, strict=True)), fabric, sharing, identity)
+            folder = folder_of(run_dir, {**identity, "seeds": list(seeds)})
+            store = RunStore(folder, identity, every=checkpoint_every, writes=world.rank == 0)
+        about = {
+            "precision": precision,
+            "dataset": facts.name,
+            "dataset_sha256": facts.sha256,
+            "undirected": bool(getattr(data, "undirected", False)),
+            "graph_sha256": structure_sha256(data) if recipe.model.tied else "",
+            "names": DataNames.of(data),
+        }
+        of_seeds = dict(zip(seeds, tasks, strict=True))
+        experiment = ClassificationExperiment(recipe, of_seeds, fabric, sharing, identity, about)
         experiment.together = together
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
         results = found.results
@@ -233,7 +253,8 @@ def train(
             + training_warnings([task for task, _ in tasks], [result.history for result in results], ended),
         )
         found.keep(record)
-        return Outcome(record, results, found.faults, found.put_aside)
+        models = tuple(experiment.models[seed] for seed in seeds)
+        return Outcome(record, results, models, found.folder, found.faults, found.put_aside)
 
 
 def _target(objective: SupervisedObjective) -> dict[str, Any]:
@@ -248,13 +269,16 @@ def _choose(
     seeds: Sequence[int],
     fabric: Fabric,
     workers: int,
-    folder: Path | None,
+    run_dir: Path | str | RunFolder | None,
     resume: bool,
     every: float,
     reporter: Reporter | None,
     metric: str | None,
-) -> tuple[Recipe, tuple[Mapping[str, Any], ...]]:
-    """Return the recipe of the best validation figure, and what each of them came to; ``folder`` keeps what is done."""
+) -> tuple[Recipe, tuple[Mapping[str, Any], ...], Path | None]:
+    """Return the recipe of the best validation figure, what each of them came to, and the folder of the run.
+
+    What is done lies in a folder below it.
+    """
     recipes = [_resolve(each, data) for each in portfolio.fitting(data).recipes]
 
     def prepare_all(recipe: Recipe) -> tuple[AbstractTask, Protocol]:
@@ -266,10 +290,11 @@ def _choose(
     tried = {"recipes": [each.as_dict() for each in recipes], "seeds": list(several)}
     identity = {**tried, "protocol": protocol.fingerprint, "precision": fabric.strategy.precision.precision}
     experiment = ChoiceExperiment(recipes, several, lambda recipe: prepare_all(recipe)[0], fabric, identity)
-    store = None if folder is None else RunStore(folder, identity, every=every)
+    folder = None if run_dir is None else folder_of(run_dir, {**identity, "all seeds": list(seeds)})
+    store = None if folder is None else RunStore(folder / "choice", identity, every=every)
     found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, resume=resume)
     best, figures = best_candidate(found.results, task.objective.sign)
-    return recipes[best], tuple({"model": each.name, **of} for each, of in zip(recipes, figures, strict=True))
+    return recipes[best], tuple({"model": each.name, **of} for each, of in zip(recipes, figures, strict=True)), folder
 
 
 def _resolve(recipe: Recipe, data: Data | GraphSet | Partitions) -> Recipe:
@@ -315,10 +340,10 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
         fabric: device and precision.
         world: the processes that train each model together.
         identity: of the run.
+        about: what all trained models have in common, fields of :class:`.TrainedModel`.
     """
 
     result = SeedResult
-    writes_weights = True
 
     def __init__(
         self,
@@ -327,9 +352,11 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
         fabric: Fabric,
         world: World,
         identity: Mapping[str, Any],
+        about: Mapping[str, Any],
     ) -> None:
         super().__init__(identity, fabric.device)
-        self.recipe, self.tasks, self.fabric, self.world = recipe, tasks, fabric, world
+        self.recipe, self.tasks, self.fabric, self.world, self.about = recipe, tasks, fabric, world, about
+        self.models: dict[int, TrainedModel] = {}
 
     def units(self) -> list[SeedUnit]:
         """Return the seeds."""
@@ -344,17 +371,40 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
     def finish(self, unit: SeedUnit, trainer: ClassificationTrainer, seconds: Seconds) -> SeedResult:
         """Look at the test items, now that the epoch is selected."""
         rows, best = self.tasks[unit.seed][1], trainer.selected
-        test = float(trainer.task.objective.figure(trainer.logits(rows.index), rows.y))
+        task = trainer.task
+        test = float(task.objective.figure(trainer.logits(rows.index), rows.y))
+        self.models[unit.seed] = TrainedModel(
+            recipe=self.recipe,
+            weights={name: value.detach().cpu() for name, value in trainer.best_weights.items()},
+            channels=task.channels,
+            outputs=task.outputs,
+            objective=task.objective,
+            seed=unit.seed,
+            molecules=isinstance(task, GraphTask) and task.graph[0],
+            edge_channels=(task.graph[1] if isinstance(task, GraphTask) else edge_channels(task.graph)) or 0,
+            figures={"validation": best.figure, "test": test},
+            **self.about,
+        )
         return SeedResult(
             seed=unit.seed,
             validation=best.figure,
             test=test,
-            name=trainer.task.objective.name,
+            name=task.objective.name,
             selected=best.number,
             history=tuple(trainer.history),
             seconds=seconds.wall,
-            target=trainer.task.objective.target.as_dict(),
         )
+
+    def files(self, unit: SeedUnit) -> dict[str, bytes]:
+        """Return the trained model of a seed."""
+        return {weights_name(unit.key): self.models[unit.seed].to_bytes()}
+
+    def recall(self, unit: SeedUnit, read: Callable[[str], bytes | None]) -> bool:
+        """Take up the model of a finished seed, and return whether it is there."""
+        name = weights_name(unit.key)
+        if unit.seed not in self.models and (content := read(name)) is not None:
+            self.models[unit.seed] = TrainedModel.from_file(ModelFile.from_bytes(content, Path(name)))
+        return unit.seed in self.models
 
 
 def _prepare_tasks(

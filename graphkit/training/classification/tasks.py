@@ -206,13 +206,37 @@ def prepare(
     signals = data.get("signals")
     recipe = recipe.resolve(lambda: feature_sum(data))
     _require(data, signals)
+    kind, (train, validation, test) = _parts(data, device)
+    used = edge_features and uses_edge_attr(data, recipe)
+    features, graph = model_inputs(data, recipe, device, dtype, edge_features=used)
+    objective = _objective(data, kind, (train, validation, test), metric)
+    if signals is not None:
+        return SignalTask(features, graph, train, validation, objective), test  # type: ignore[arg-type]  # dense
+    return NodeTask(features, graph, train, validation, objective), test
+
+
+def model_inputs(
+    data: Data, recipe: ModelRecipe, device: torch.device, dtype: torch.dtype, *, edge_features: bool = False
+) -> tuple[Tensor | SparseOperator, tuple[Any, ...]]:
+    """Return the features of the nodes, or the signals, and what a model of the recipe takes after them.
+
+    Args:
+        data: a sound graph; neither labels nor masks are looked at.
+        recipe: resolved.
+        device: where everything goes.
+        dtype: of features and edge weights.
+        edge_features: whether the model is given the features of edges, ``edge_attr``, too.
+
+    Raises:
+        ValueError: for a recipe of other items, and edge weights that the model cannot use.
+    """
+    signals = data.get("signals")
     items = "nodes" if signals is None else "signals"
     if recipe.model.items != items:
         raise ValueError(
             f"`recipe` {recipe.name!r} is for {recipe.model.items}, but the items of the data are {items}; "
             f"take one of `recipe(name, items={items!r})`."
         )
-    kind, (train, validation, test) = _parts(data, device)
     weight = data.get("edge_weight")
     if weight is not None and recipe.model.edge_weights == "refused":
         raise ValueError(
@@ -225,23 +249,23 @@ def prepare(
         data.edge_index.to(device), None if weight is None else weight.to(device, dtype), data.num_nodes
     )
     graph = tuple(part.to(dtype) if isinstance(part, FourierBasis) else part for part in graph)
-    if edge_features and uses_edge_attr(data, recipe):
+    if edge_features:
         attr = data.edge_attr.to(device, dtype).reshape(data.num_edges, -1)
         graph = (*graph, None, attr)  # after the edges and their weights, of which there are none
-    objective = _objective(data, kind, (train, validation, test), metric)
     if signals is not None:
-        return SignalTask(signals.to(device, dtype), graph, train, validation, objective), test
+        return signals.to(device, dtype), graph
     on_disk = data.get("store") is not None and not recipe.row_normalise
-    x = data.x.to(device, dtype) if on_disk else _features(data.x.to(device, dtype), recipe)
-    return NodeTask(x, graph, train, validation, objective), test
+    return data.x.to(device, dtype) if on_disk else _features(data.x.to(device, dtype), recipe), graph
 
 
 def uses_edge_attr(data: Any, recipe: ModelRecipe) -> bool:
     """Return whether a model is given the features of the edges of one graph: if there are some and it can use them.
 
-    Those of a data set with a card are left out, and so are they where neighbours are drawn.
+    Those of a published data set are left out, as its figures are published without them, and so are they where
+    neighbours are drawn.
     """
-    if data.get("edge_attr") is None or data.get("card") is not None or getattr(recipe, "fan_out", None):
+    known = data.get("card")
+    if data.get("edge_attr") is None or (known is not None and known.published) or getattr(recipe, "fan_out", None):
         return False
     return recipe.model.edge_features
 
@@ -253,7 +277,7 @@ def unused_edge_attr(data: Data | GraphSet | Partitions, recipe: ModelRecipe) ->
     joined = joined_graphs(data) if isinstance(data, GraphSet) else data
     known = data.card if isinstance(data, GraphSet) else data.get("card")
     used = recipe.model.edge_features if isinstance(data, GraphSet) else uses_edge_attr(data, recipe)
-    if joined.get("edge_attr") is None or known is not None or used:
+    if joined.get("edge_attr") is None or (known is not None and (known.published or known.molecules)) or used:
         return ()
     how = " in batches" if getattr(recipe, "fan_out", None) and recipe.model.edge_features else ""
     able = {"nodes": "gat and gin take them, whole graph at a time", "graphs": "gin and gcn take them"}
@@ -279,7 +303,7 @@ def require_plain_edges(graphs: GraphSet, *known: str) -> None:
     """Refuse values of edges that would be ignored, other than ``known`` ones, unless a card tells of them."""
     plain = ("edge_index", *known)
     valued = [name for name in joined_graphs(graphs).to_dict() if name.startswith("edge_") and name not in plain]
-    if graphs.card is None and valued:
+    if valued and not (graphs.card is not None and (graphs.card.published or graphs.card.molecules)):
         raise ValueError(
             f"`{valued[0]}`: values of edges are looked at by `train` only, as `edge_attr`; leave them out "
             f"(`del data.{valued[0]}`), or write the loop with a layer that takes them."
@@ -301,10 +325,18 @@ def _require(data: Data, signals: Tensor | None) -> None:
             raise ValueError(f"`{name}` is missing: training needs features, labels and the masks of a split.")
     if signals is None:
         validate(data)
-    if signals is None:
-        return
-    if signals.dim() != 3 or signals.size(1) != data.num_nodes or signals.size(0) != len(data.y):
-        wanted = f"[{len(data.y)}, {data.num_nodes}, features]"
+    if signals is not None:
+        require_signals(signals, len(data.y), data.num_nodes)
+
+
+def require_signals(signals: Tensor, items: int, nodes: int) -> None:
+    """Refuse signals that are not so many, on so many nodes, or not finite.
+
+    Raises:
+        ValueError: naming the shape.
+    """
+    if signals.dim() != 3 or signals.size(1) != nodes or signals.size(0) != items:
+        wanted = f"[{items}, {nodes}, features]"
         raise ValueError(f"`signals` must be {wanted}, one signal per label on the graph, got {list(signals.shape)}.")
     if not bool(signals.isfinite().all()):
         raise ValueError("`signals` must be finite.")
@@ -318,7 +350,8 @@ def kind_of(data: Data | GraphSet) -> Kind:
     """Return what the items of ``data`` are labelled with, as it says itself or its labels tell."""
     y = data.items.y if isinstance(data, GraphSet) else data.y
     about = data.card if isinstance(data, GraphSet) else data.get("card") or data.get("store")
-    return target_kind(y, getattr(data, "target_kind", None) or getattr(about, "target_kind", None) or "")
+    stored = getattr(getattr(data, "store", None), "target", {}).get("kind")
+    return target_kind(y, getattr(data, "target_kind", None) or stored or getattr(about, "target_kind", None) or "")
 
 
 def measured(data: Data | GraphSet | Partitions, metric: str | None = None) -> TargetMetric:

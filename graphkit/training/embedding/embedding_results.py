@@ -106,6 +106,7 @@ class EmbeddingOutcome:
         y: labels of the items ``[items]``; -1 for those that are not examined.
         test: which of them were asked for the record's figure, a mask ``[items]``.
         exclude: pairs of items that may not answer each other ``[2, pairs]``, or ``None``.
+        run_dir: where all of it lies, ``None`` where nothing is kept.
         faults: what could not be kept on the disk.
         put_aside: the folder into which an earlier run was put that lay there, unfinished or with other settings.
     """
@@ -117,5 +118,6 @@ class EmbeddingOutcome:
     y: Tensor = dataclasses.field(repr=False)
     test: Tensor = dataclasses.field(repr=False)
     exclude: Tensor | None = dataclasses.field(default=None, repr=False)
+    run_dir: Path | None = None
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None

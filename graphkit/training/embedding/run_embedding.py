@@ -16,7 +16,7 @@ from torch_geometric.data.data import BaseData
 
 from graphkit._checks import at_least, flag, instance
 from graphkit._exports import deprecated_arguments
-from graphkit.data.graphset import GraphSet
+from graphkit.data.graphset import GraphSet, as_graph_set
 from graphkit.data.transforms import disjoint_union
 from graphkit.data.validation import feature_sum
 from graphkit.training.embedding.classifier_baselines import classifier_logits, train_embeddings
@@ -33,9 +33,10 @@ from graphkit.training.embedding.graph_embedding import graph_encoder, graph_set
 from graphkit.training.embedding.saved import SavedEmbeddings
 from graphkit.training.engine.distributed import IN_TURNS, JobError, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, RunResult, Seconds, run_experiment
-from graphkit.training.engine.options import require_reporter, require_run, require_seeds, require_splits, sequence
+from graphkit.training.engine.options import require_reporter, require_seeds, require_splits, sequence
 from graphkit.training.engine.records import Record, SeedUnit, environment, metric
 from graphkit.training.engine.reporters import SILENCE, Reporter
+from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
 from graphkit.training.engine.store import RunStore
 from graphkit.training.zoo.recipes import Recipe
 
@@ -67,7 +68,7 @@ def embed(
     probes: bool = True,
     device: str = "auto",
     precision: str = "32-true",
-    run_dir: Path | str | None = None,
+    run_dir: Path | str | RunFolder | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     reporter: Reporter | None = None,
@@ -107,12 +108,13 @@ def embed(
         TrainingError: if a loss is not finite; the last good state stays in ``run_dir``.
         Interrupted: on SIGINT, SIGTERM or a ``KeyboardInterrupt`` of the reporter, if there is a ``run_dir``.
     """
+    data = as_graph_set(data)
     instance("data", data, (BaseData, GraphSet, Mapping), "a Data, several of them by name, or a GraphSet")
     for each in data.values() if isinstance(data, Mapping) else ():
         instance("data", each, BaseData, "graphs by name")
     instance("recipe", recipe, EmbeddingRecipe, "an EmbeddingRecipe, such as `embedding_recipe('triplet')`")
     seeds = require_seeds(seeds)
-    require_run(run_dir, resume, every=checkpoint_every)
+    require_run_folder(run_dir, resume, every=checkpoint_every)
     require_splits(splits, len(seeds))
     require_reporter(reporter)
     beside = sequence("beside", beside, (Recipe, EmbeddingRecipe), "recipes")
@@ -181,7 +183,12 @@ def embed(
             raise JobError(f"{world.count} processes take the seeds in turns, but there are {len(seeds)}; start fewer.")
         store = None
         if run_dir is not None:
-            store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=world.rank == 0)
+            store = RunStore(
+                folder_of(run_dir, {**identity, "seeds": list(seeds)}),
+                identity,
+                every=checkpoint_every,
+                writes=world.rank == 0,
+            )
         of_seed = dict(zip(seeds, settings * many, strict=True))
         study = EmbeddingExperiment(of_seed, recipe, fabric, others, identity, probes=probes)
         found = run_experiment(study, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
@@ -197,6 +204,8 @@ def _with_split(data: Data | GraphSet, split: Split) -> Data | GraphSet:
 
 def _feature_sum(divided: Sequence[Any], inductive: bool) -> float:
     """Return what features are scaled to, decided by those that training sees under every split."""
+    if isinstance(divided[0], GraphSet):
+        return 0.0  # features of graphs are as they are
     if not inductive:
         return feature_sum(divided[0])
     seen = ~torch.stack([hidden_nodes(each) for each in divided]).any(dim=0)
@@ -335,6 +344,7 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             y=first.evaluator.y,
             test=first.evaluator.test,
             exclude=first.evaluator.exclude,
+            run_dir=found.folder,
             put_aside=found.put_aside,
         )
 

@@ -69,6 +69,14 @@ class Experiment(ABC, Generic[U, R]):
     def finish(self, unit: U, trainer: Any, seconds: Seconds) -> R:
         """Return what a unit came to, now that its epoch is selected: the first look at test labels."""
 
+    def is_shared(self, unit: U) -> bool:
+        """Return whether all processes of a job work on a unit; else they take groups of such units in turns."""
+        return self.together
+
+    def read_result(self, fields: Mapping[str, Any]) -> R:
+        """Return what a unit came to, from the plain values that its result was written as."""
+        return self.result.from_dict(fields)
+
     def files(self, unit: U) -> Mapping[str, bytes]:
         """Return what is kept of a unit that has just been finished, beside its result: name of a file -> content."""
         return {}
@@ -94,6 +102,11 @@ class RunResult(Generic[R]):
     def faults(self) -> tuple[str, ...]:
         """What could not be kept on the disk."""
         return () if self.store is None else self.store.faults
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the run lies, ``None`` where nothing is kept."""
+        return None if self.store is None else self.store.folder
 
     @property
     def put_aside(self) -> Path | None:
@@ -152,7 +165,7 @@ class _Session(Generic[U, R]):
         units = experiment.units()
         self.units = [replace(unit, number=place, total=len(units)) for place, unit in enumerate(units, start=1)]
         self.stop: StopRequest | None = None
-        self._spread = world.count > 1 and not experiment.together
+        self._spread = False
         self._trainer: AbstractTrainer[Any] | None = None
         self._unit: U | None = None
         self._files: dict[str, Mapping[str, bytes]] = {}
@@ -164,7 +177,7 @@ class _Session(Generic[U, R]):
         if self.store is None:
             yield
             return
-        store, make = self.store, self.experiment.result.from_dict
+        store, make = self.store, self.experiment.read_result
         with store.open(resume=resume), stop_request() as self.stop:
             self.experiment.done.update({key: make(fields) for key, fields in store.finished.items()})
             try:
@@ -179,13 +192,15 @@ class _Session(Generic[U, R]):
 
     def rounds(self) -> Iterator[list[U]]:
         """Yield the units that this process runs, until all processes have run as many groups."""
-        if not self._spread:
-            yield self.units
-            return
-        groups = [list(units) for _, units in itertools.groupby(self.units, key=lambda unit: unit.group)]
-        for start in range(0, len(groups), self.world.count):
-            place = start + self.world.rank
-            yield groups[place] if place < len(groups) else []
+        for shared, successive in itertools.groupby(self.units, key=self.experiment.is_shared):
+            self._spread = self.world.count > 1 and not shared
+            if not self._spread:
+                yield list(successive)
+                continue
+            groups = [list(units) for _, units in itertools.groupby(successive, key=lambda unit: unit.group)]
+            for start in range(0, len(groups), self.world.count):
+                place = start + self.world.rank
+                yield groups[place] if place < len(groups) else []
 
     def recall_unit(self, unit: U) -> bool:
         """Return whether a unit is finished already, and tell of it."""
@@ -287,9 +302,10 @@ class _Session(Generic[U, R]):
                 continue
             told = tensors_from_bytes(content)
             for key, fields in told["finished"].items():
-                self.experiment.done[key] = self.experiment.result.from_dict(fields)
-                self.experiment.recall(by_key[key], told["files"][key].get)
-                for name, file in told["files"][key].items():
+                self.experiment.done[key] = self.experiment.read_result(fields)
+                sent = told["files"][key]
+                self.experiment.recall(by_key[key], sent.get if sent else self._read)
+                for name, file in sent.items():
                     if self.store is not None:
                         self.store.write_file(name, file)
                 self.reporter.on_unit(by_key[key], self.experiment.done[key])

@@ -38,7 +38,7 @@ EDGES = {False: "as given", True: "made undirected"}
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """What is trained and measured at a time: a seed, a training of a fold, a method on a problem.
+    """What is trained and measured at a time: a seed, a training of a fold, an encoder, a method on a problem.
 
     Args:
         key: its name in files and logs, such as "seed-3".
@@ -70,8 +70,8 @@ class UnitResult(typing.Protocol):
     """What a unit came to."""
 
     @property
-    def validation(self) -> float:
-        """The figure by which its epoch was selected."""
+    def validation(self) -> float | None:
+        """The figure by which its epoch was selected; ``None`` where no figure selects."""
 
     @property
     def selected(self) -> int:

@@ -57,6 +57,17 @@ def weights_content(weights: Mapping[str, Tensor]) -> bytes:
     return content
 
 
+def weights_from(content: bytes | None) -> dict[str, Tensor] | None:
+    """Return weights from the content of such a file; ``None`` where there is none, or it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return None if content is None else load(content)
+    except SafetensorError:
+        return None
+
+
 class RunStore:
     """One folder a run: finished units and the one under way in one file, which is replaced as a whole each time.
 

@@ -59,26 +59,23 @@ class AbstractTrainer(ABC, Generic[E]):
             pass
 
 
-class Trainer(AbstractTrainer[E]):
-    """Trains one module with Adam, and remembers its weights after the best epoch.
+class ModuleTrainer(AbstractTrainer[E]):
+    """Trains one module by the steps of an optimiser, and remembers its weights after the best epoch.
 
     Args:
-        module: a freshly drawn model, on the CPU.
-        groups: its parameters, as an optimiser takes them.
-        lr: rate where a group has none.
-        fabric: puts model and optimiser on their device and in their precision.
+        model: freshly drawn, on its device.
+        optimizer: of its parameters.
+        device: where it is, whose generator is a part of the state.
+        what: what the training is called where it comes to nothing.
     """
 
     figures: type[E]
     """The named tuple of an epoch."""
 
-    def __init__(self, module: nn.Module, groups: list[dict[str, Any]], lr: float, fabric: Fabric) -> None:
+    def __init__(self, model: Any, optimizer: Any, device: torch.device, what: str = "a training") -> None:
         super().__init__()
-        self.fabric = fabric
-        fused = fabric.device.type in ("cpu", "cuda")
-        _, self.optimizer = fabric.setup(module, torch.optim.Adam(groups, lr=lr, fused=fused))
-        self.model = in_precision(module, fabric)
-        self._initial = InitialParameters(module)
+        self.model, self.optimizer, self.device, self.what = model, optimizer, device, what
+        self._initial = InitialParameters(model)
 
     @property
     def selected(self) -> E:
@@ -141,13 +138,13 @@ class Trainer(AbstractTrainer[E]):
         Raises:
             TrainingError: if no epoch has changed a parameter, or the weights are not finite.
         """
-        self._initial.require_change(f"a training of {len(self.history)} epochs")
+        self._initial.require_change(f"{self.what} over {len(self.history)} epochs")
         require_finite("the weights", self.best_weights.values())
         self.model.load_state_dict(self.best_weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a continuation needs, the random number generators' states among it."""
-        device = self.fabric.device
+        device = self.device
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -168,8 +165,8 @@ class Trainer(AbstractTrainer[E]):
         self.best = None if state["best"] is None else self.figures(*state["best"])
         self.best_weights = state["best_weights"]
         torch.set_rng_state(state["cpu_generator"])
-        if state["cuda_generator"] is not None and self.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_generator"], self.fabric.device)
+        if state["cuda_generator"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_generator"], self.device)
 
     def _remember(self) -> None:
         """Copy the weights of the best epoch, into the same memory each time."""
@@ -179,6 +176,23 @@ class Trainer(AbstractTrainer[E]):
             return
         for name, value in weights.items():
             self.best_weights[name].copy_(value)
+
+
+class Trainer(ModuleTrainer[E]):
+    """Trains one module with Adam, on Fabric's device and in its precision.
+
+    Args:
+        module: a freshly drawn model, on the CPU.
+        groups: its parameters, as an optimiser takes them.
+        lr: rate where a group has none.
+        fabric: puts model and optimiser on their device and in their precision.
+    """
+
+    def __init__(self, module: nn.Module, groups: list[dict[str, Any]], lr: float, fabric: Fabric) -> None:
+        fused = fabric.device.type in ("cpu", "cuda")
+        _, optimizer = fabric.setup(module, torch.optim.Adam(groups, lr=lr, fused=fused))
+        super().__init__(in_precision(module, fabric), optimizer, fabric.device)
+        self.fabric = fabric
 
 
 class InitialParameters:

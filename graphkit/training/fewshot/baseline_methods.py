@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -17,6 +17,9 @@ from graphkit.training.fewshot.method import (
 from graphkit.training.zoo.architecture import STRICT, LearningRate, Positive, Switch
 
 if TYPE_CHECKING:
+    from graphkit.meta.baselines import ClassifierTraining
+    from graphkit.training.engine.distributed import World
+    from graphkit.training.fewshot.pretraining_trainer import PretrainingTrainer
     from graphkit.training.fewshot.problems import Problem
 
 
@@ -164,26 +167,46 @@ class Classifier(AbstractMethod):
         """Return whether it is trained at all."""
         return self.pretrained
 
-    def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: None) -> Evaluations:
+    def start(self, problem: Problem, seed: int, world: World) -> PretrainingTrainer | None:
+        """Return the training on the training classes; ``None`` where there is none."""
+        from graphkit.training.fewshot.pretraining_trainer import PretrainingTrainer
+
+        model, training = self._draw(problem, seed, world)
+        if training is None:
+            return None
+        return PretrainingTrainer(training, self.epochs, problem.device, "a pre-training", whole=model)
+
+    def evaluate(
+        self, problem: Problem, seed: int, options: EvalOptions, trainer: PretrainingTrainer | None
+    ) -> Evaluations:
         """Return its evaluations."""
+        from graphkit.meta import MAML, PrototypicalNetwork
+
+        model: Any
+        if trainer is None:
+            model, _ = self._draw(problem, seed, None)
+        else:
+            trainer.select()
+            model = trainer.whole
+        if self.adaptation == "prototypes":
+            return evaluate_learner(PrototypicalNetwork(model[:-1]), problem, options)
+        learner = MAML(model, inner_lr=self.inner_lr, inner_steps=self.inner_steps, order=1)
+        return evaluate_learner(learner, problem, options, calibrated=False)
+
+    def _draw(self, problem: Problem, seed: int, world: World | None) -> tuple[Any, ClassifierTraining | None]:
+        """Return the model as it is drawn, its last layer the head of a task, and the training of all below that."""
         from torch import nn
 
-        from graphkit.meta import MAML, PrototypicalNetwork, pretrain
+        from graphkit.meta.baselines import SINGLE_PROCESS, ClassifierTraining
         from graphkit.training.engine.distributed import rng_seed
-        from graphkit.training.engine.trainer import InitialParameters, require_finite
 
+        training = None
         with rng_seed(seed):
             body = nn.Sequential(nn.Linear(problem.channels, self.hidden), nn.ReLU()).to(problem.device)
             if self.pretrained:
-                initial = InitialParameters(body)
-                pretrain(body, self.hidden, problem.sources, epochs=self.epochs)
-                initial.require_change(f"a pre-training of {self.epochs} epochs")
-                require_finite("the classifier's weights", body.parameters())
-            if self.adaptation == "prototypes":
-                return evaluate_learner(PrototypicalNetwork(body), problem, options)
-            model = nn.Sequential(*body, nn.Linear(self.hidden, problem.ways))
-        learner = MAML(model.to(problem.device), inner_lr=self.inner_lr, inner_steps=self.inner_steps, order=1)
-        return evaluate_learner(learner, problem, options, calibrated=False)
+                training = ClassifierTraining(body, self.hidden, problem.sources, processes=world or SINGLE_PROCESS)
+            head = nn.Linear(self.hidden, problem.ways)
+        return nn.Sequential(*body, head).to(problem.device), training
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -228,14 +251,14 @@ BASELINE_METHODS: dict[str, AbstractMethod] = {
     "prototypes-4": Prototypes(rows="features-4"),
     "prototypes-centred": Prototypes(rows="centred-4"),
     "prototypes-weighted": Prototypes(rows="weighted-4"),
-    "prototypes-semi": SemiSupervised(rows="weighted-4"),
-    "prototypes-whitened": Whitened(rows="weighted-4"),
-    "ridge": Ridge(rows="weighted-4"),
-    "ridge-semi": Ridge(rows="weighted-4", unlabelled=True),
+    "prototypes-semi": SemiSupervised(rows=CHOSEN),
+    "prototypes-whitened": Whitened(rows=CHOSEN),
+    "ridge": Ridge(rows=CHOSEN),
+    "ridge-semi": Ridge(rows=CHOSEN, unlabelled=True),
     "ridge-semi-chosen": Ridge(rows=CHOSEN, unlabelled=True, intercept="chosen"),
-    "logistic": Logistic(rows="centred-4"),
-    "random-start": Classifier(rows="centred-4", scale=36.0, pretrained=False),
-    "fine-tuning": Classifier(rows="centred-4", scale=36.0),
-    "transfer": Classifier(rows="centred-4", scale=36.0, adaptation="prototypes"),
+    "logistic": Logistic(rows=CHOSEN),
+    "random-start": Classifier(rows=CHOSEN, scale=36.0, pretrained=False),
+    "fine-tuning": Classifier(rows=CHOSEN, scale=36.0),
+    "transfer": Classifier(rows=CHOSEN, scale=36.0, adaptation="prototypes"),
 }
 """Named baselines; :data:`graphkit.training.fewshot.METHODS` says how their fields were chosen."""

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphkit._checks import at_least
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe, embedding_recipe
 from graphkit.training.engine.options import fields_of, sequence
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-
-LOGGER = logging.getLogger(__name__)
 
 USED = ("dim", "epochs", "lr", "l2")
 """Fields of a recipe, beside those of its model and objective, that decide something in what is trained here."""
@@ -87,41 +80,3 @@ class Encoders:
 
 ENCODERS = Encoders()
 """One encoder of each usual loss."""
-
-
-def train_encoder(made: EmbeddingRecipe, x: Any, edge_index: Tensor, seed: int) -> nn.Module:
-    """Return what a recipe without labels makes, trained, in evaluation mode.
-
-    Args:
-        made: the recipe.
-        x: features ``[nodes, features]``, a tensor or a sparse operator.
-        edge_index: the graph.
-        seed: draws weights and views.
-
-    Raises:
-        TrainingError: if no parameter changed, or the weights are not finite.
-    """
-    import torch
-
-    from graphkit.contrastive import pretrain
-    from graphkit.training.engine.distributed import rng_seed
-    from graphkit.training.engine.trainer import InitialParameters, require_finite
-
-    LOGGER.info("training the encoder %s with seed %d", made.name, seed)
-    with rng_seed(seed, edge_index.device):
-        method = made.module(x.size(1)).to(edge_index.device)
-        losses = pretrain(
-            method,  # type: ignore[arg-type]  # a loss without labels puts a method around its encoder
-            x,
-            edge_index,
-            epochs=made.epochs,
-            lr=made.encoder.lr,
-            weight_decay=made.encoder.l2,
-            generator=torch.default_generator,
-        )
-        initial = InitialParameters(method)
-        for _ in losses:
-            pass
-    initial.require_change(f"a training of the encoder {made.name!r} over {made.epochs} epochs")
-    require_finite(f"the weights of the encoder {made.name!r}", method.parameters())
-    return method.eval()

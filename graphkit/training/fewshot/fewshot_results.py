@@ -71,6 +71,44 @@ class ProblemResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncoderResult:
+    """What the training of an encoder without labels came to.
+
+    Args:
+        train_loss: of its last epoch, the selected one.
+        epochs: how many.
+        seconds: CPU seconds of the process.
+    """
+
+    train_loss: float
+    epochs: int
+    seconds: float
+
+    @property
+    def validation(self) -> None:
+        """Nothing: no label says how good it is."""
+        return
+
+    @property
+    def selected(self) -> int:
+        """The last epoch."""
+        return self.epochs
+
+    def scalars(self) -> dict[str, float]:
+        """Return the figures by name."""
+        return {"train_loss": self.train_loss}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for a file."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> EncoderResult:
+        """Return what :meth:`as_dict` wrote."""
+        return cls(**fields)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MethodResult:
     """One method on all problems.
 
@@ -169,7 +207,7 @@ class FewShotRecord(AbstractRecord):
         seeds: the seed of weights and tasks.
         seconds: CPU seconds of all methods.
         row_seconds: those that each kind of rows took to make, training of encoders included, which ``seconds`` and
-            the methods' own leave out; of this run alone, where one went on from another.
+            the methods' own leave out; but for encoders of this run alone, where one went on from another.
         environment: versions, device, threads.
         by_shots: for each number of shots, where there are several, its protocol and every method's figures.
     """

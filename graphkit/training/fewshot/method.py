@@ -13,7 +13,7 @@ from graphkit.training.engine.options import AbstractOptions
 from graphkit.training.zoo.architecture import STRICT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -88,8 +88,30 @@ def evaluate_learner(
     return Evaluations(validation, test, after, 0, by_steps)
 
 
-CHOSEN, CHOICES = "chosen", ("features-2", "features-4", "centred-4", "weighted-4")
+def require_inner_steps(methods: Mapping[str, AbstractMethod], steps: Sequence[int]) -> None:
+    """Refuse further numbers of inner steps that no method is tested after.
+
+    Args:
+        methods: by name.
+        steps: numbers of inner steps; none refuses nothing.
+
+    Raises:
+        ValueError: where no method takes inner steps, or all have rates for fewer.
+    """
+    which = next(iter(methods)) if len(methods) == 1 else "any of these"
+    own = [each.as_dict() for each in methods.values() if "inner_steps" in each.as_dict()]
+    if steps and not own:
+        raise ValueError(f"`steps` is of learners that take gradient steps on a support, not of {which}.")
+    most = max((fields["inner_steps"] for fields in own), default=0)
+    if steps and max(steps) > most and all(fields.get("learner") == "meta-sgd" for fields in own):
+        raise ValueError(f"`steps` must be at most {most} for meta-sgd, which learns a rate for each.")
+
+
+CHOSEN, CHOICES = "chosen", ("features-0", "features-2", "features-4", "centred-0", "centred-4", "weighted-4")
 """The name of rows that validation tasks choose, and what they choose from."""
+
+ENCODER = "encoder"
+"""The name of rows that are embeddings of encoders trained without labels."""
 
 
 def _require_rows(rows: str) -> str:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from graphkit._checks import at_least, flag, instance, member
 from graphkit._exports import deprecated_arguments
 from graphkit.meta import FewShotProtocol
-from graphkit.training.engine.distributed import World, init_world
+from graphkit.training.engine.distributed import IN_TURNS, World, init_world
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
-from graphkit.training.engine.options import fields_of, require_reporter, require_run, require_seed, sequence
+from graphkit.training.engine.options import fields_of, require_reporter, require_seed, sequence
 from graphkit.training.engine.records import Unit, environment, fingerprint, metric
 from graphkit.training.engine.reporters import SILENCE, Reporter
-from graphkit.training.engine.store import RunStore
+from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
+from graphkit.training.engine.store import RunStore, weights_content, weights_from, weights_name
 from graphkit.training.engine.trainer import AbstractTrainer
-from graphkit.training.fewshot.fewshot_results import FewShotRecord, MethodResult, ProblemResult
-from graphkit.training.fewshot.method import CHOICES, CHOSEN, AbstractMethod, EvalOptions
+from graphkit.training.fewshot.encoder_training import EncoderTraining
+from graphkit.training.fewshot.fewshot_results import EncoderResult, FewShotRecord, MethodResult, ProblemResult
+from graphkit.training.fewshot.method import CHOICES, CHOSEN, ENCODER, AbstractMethod, EvalOptions, require_inner_steps
 from graphkit.training.fewshot.named_methods import METHODS
+from graphkit.training.fewshot.pretraining_trainer import PretrainingTrainer
 from graphkit.training.fewshot.problems import Problem
 from graphkit.training.fewshot.studies import Study
 
@@ -37,12 +42,14 @@ class FewShotOutcome:
     Args:
         record: what was measured, and how.
         methods: results by name.
+        run_dir: where all of it lies, ``None`` where nothing is kept.
         faults: what could not be kept on the disk.
         put_aside: the folder into which another study was put that lay in the same folder.
     """
 
     record: FewShotRecord
     methods: Mapping[str, MethodResult]
+    run_dir: Path | None = None
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None
 
@@ -59,7 +66,7 @@ def fewshot(
     seed: int = 0,
     steps: Sequence[int] = (),
     methods: Mapping[str, AbstractMethod] = METHODS,
-    run_dir: Path | str | None = None,
+    run_dir: Path | str | RunFolder | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
     reporter: Reporter | None = None,
@@ -84,16 +91,17 @@ def fewshot(
         run_dir: folder for what is finished, the state under way and the record; ``None`` keeps nothing.
         resume: go on from it, to the same bits.
         checkpoint_every: seconds between two periodic writes of the state.
-        reporter: hears of the steps of meta-training and of every result.
-        world: the processes of a job, already connected, which take the tasks of meta-training in turns; all else each
-            does by itself. By default those that ``torchrun`` started.
+        reporter: hears of the epochs of encoders and classifiers, the steps of meta-training and every result.
+        world: the processes of a job, already connected, which take encoders, the tasks of meta-training and the items
+            of a classifier in turns; all else each does by itself. By default those that ``torchrun`` started.
         command: what the record names as its origin.
 
     Raises:
         ValueError: for names that are no methods, or none; a protocol that the study was not drawn with; and a run
             of another study, or one that another process holds.
-        Interrupted: on SIGINT or SIGTERM, if there is a ``run_dir``; what is finished lies there, and the state of a
-            meta-training under way.
+        TrainingError: if a training diverges, or changes nothing.
+        Interrupted: on SIGINT or SIGTERM, if there is a ``run_dir``; what is finished lies there, and the state of the
+            training under way.
     """
     instance("study", study, Study, "a Study, such as `study_of_classes` makes")
     instance("protocol", protocol, FewShotProtocol, "a FewShotProtocol")
@@ -102,9 +110,10 @@ def fewshot(
     names, steps = sequence("names", names, str, "names"), sequence("steps", steps, int, "whole numbers")
     for number in (calibrate, *steps):
         at_least("calibrate" if number is calibrate else "steps", number, 0)
-    flag("balanced", balanced)
+    if flag("balanced", balanced) and not calibrate:
+        raise ValueError("`balanced` is of calibration, which `calibrate` of 0 leaves out.")
     require_seed("seed", seed)
-    require_run(run_dir, resume, every=checkpoint_every)
+    require_run_folder(run_dir, resume, every=checkpoint_every)
     require_reporter(reporter)
     instance("command", command, str, "text")
     if not names:
@@ -118,6 +127,7 @@ def fewshot(
             raise ValueError(
                 f"`protocol` must be the one that the study was drawn with, {problem.test.protocol}, got {protocol}."
             )
+    require_inner_steps({name: methods[name] for name in names}, steps)
     config = {name: {"kind": type(methods[name]).__name__, **methods[name].as_dict()} for name in names}
     held = {
         **dataclasses.asdict(protocol),
@@ -132,13 +142,17 @@ def fewshot(
     held = {**held, "fingerprint": fingerprint(held)}
     options = EvalOptions(calibrate, tuple(steps), balanced)
     identity = {"study": held["fingerprint"], "seed": seed, "steps": list(steps), "device": study.device.type}
-    with init_world(study.device) if world is None else nullcontext(world) as joined:
+    used = {name: methods[name] for name in names}
+    with init_world(study.device, patience=patience(used)) if world is None else nullcontext(world) as joined:
         store = None
         if run_dir is not None:
-            store = RunStore(Path(run_dir), identity, every=checkpoint_every, writes=joined.rank == 0)
-        experiment = FewShotExperiment(
-            study, {name: methods[name] for name in names}, config, options, seed, joined, identity
-        )
+            store = RunStore(
+                folder_of(run_dir, {**identity, "methods": config}),
+                identity,
+                every=checkpoint_every,
+                writes=joined.rank == 0,
+            )
+        experiment = FewShotExperiment(study, used, config, options, seed, joined, identity)
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=joined, resume=resume)
         results = experiment.results()
         chosen = headline or max(names, key=lambda name: results[name].validation)
@@ -150,16 +164,28 @@ def fewshot(
             metric=metric("accuracy", [statistics.fmean(each.accuracies) for each in best.problems]),
             validation=metric("accuracy", [each.validation for each in best.problems]),
             headline=chosen,
-            selection=_selection(headline is not None, study.problems, {name: methods[name] for name in names}),
+            selection=_selection(headline is not None, study.problems, used),
             methods={name: _figures(result, results[names[0]]) for name, result in results.items()},
             config=config,
             seeds=(seed,),
             seconds=sum(each.seconds for result in results.values() for each in result.problems),
-            row_seconds=experiment.row_seconds,
+            row_seconds=experiment.row_seconds(),
             environment=environment(str(study.device), "32-true", joined.count),
         )
         found.keep(record)
-    return FewShotOutcome(record, results, found.faults, found.put_aside)
+    return FewShotOutcome(record, results, found.folder, found.faults, found.put_aside)
+
+
+def patience(methods: Mapping[str, AbstractMethod]) -> datetime.timedelta | None:
+    """Return how long a process waits for another one, whose turn may be to train an encoder; ``None`` as usual."""
+    return IN_TURNS if any(method.rows == ENCODER for method in methods.values()) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderUnit(Unit):
+    """An encoder that is trained without labels, before the first problem whose methods stand on it."""
+
+    training: EncoderTraining = dataclasses.field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,8 +196,10 @@ class MethodUnit(Unit):
     problem: Problem = dataclasses.field(repr=False, compare=False)
 
 
-class FewShotExperiment(Experiment[MethodUnit, ProblemResult]):
-    """All methods on all problems; the processes of a job take the tasks of meta-training in turns.
+class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | ProblemResult]):
+    """All methods on all problems, and the encoders that they stand on.
+
+    The processes of a job take encoders in turns, and work on each method together.
 
     Args:
         study: the problems, and what is seen of their items.
@@ -198,12 +226,32 @@ class FewShotExperiment(Experiment[MethodUnit, ProblemResult]):
         super().__init__(identity, study.device)
         self.study, self.methods, self.config = study, methods, config
         self.options, self.seed, self.world = options, seed, world
-        self.row_seconds: dict[str, float] = {}
+        self._row_seconds: dict[str, float] = {}
         self._rows = ""
+        self._chosen: dict[str, str] = {}
         self._problem: Problem | None = None
+        self._encoders: dict[str, nn.Module] = {}
 
-    def units(self) -> list[MethodUnit]:
-        """Return the methods on each problem, one problem after the other."""
+    def units(self) -> list[EncoderUnit | MethodUnit]:
+        """Return the encoders and the methods of each problem, one problem after the other."""
+        found: dict[str, EncoderUnit | MethodUnit] = {}
+        for problem in self.study.problems:
+            # Most encoders are of several problems, and trained before the first.
+            found |= {unit.key: unit for unit in self._encoder_units(problem) if unit.key not in found}
+            found |= {unit.key: unit for unit in self._method_units(problem)}
+        return list(found.values())
+
+    def _encoder_units(self, problem: Problem) -> list[EncoderUnit]:
+        """Return the encoders that some method stands on; each is a group of its own."""
+        if all(method.rows != ENCODER for method in self.methods.values()):
+            return []
+        trainings = enumerate(self.study.encoders(problem))
+        return [
+            EncoderUnit(key=each.key, label=each.label, seed=each.seed, group=number, training=each)
+            for number, each in trainings
+        ]
+
+    def _method_units(self, problem: Problem) -> list[MethodUnit]:
         return [
             MethodUnit(
                 key=f"{name} {fingerprint(self.config[name])} {problem.name}",
@@ -212,23 +260,35 @@ class FewShotExperiment(Experiment[MethodUnit, ProblemResult]):
                 method=name,
                 problem=problem,
             )
-            for problem in self.study.problems
             for name in self.methods
         ]
 
-    def start(self, unit: MethodUnit) -> AbstractTrainer[Any] | None:
-        """Make the rows that a method sees, encoders perhaps, and return its meta-training, if it has one."""
+    def is_shared(self, unit: EncoderUnit | MethodUnit) -> bool:
+        """Return whether it is a method."""
+        return isinstance(unit, MethodUnit)
+
+    def read_result(self, fields: Mapping[str, Any]) -> EncoderResult | ProblemResult:
+        """Return what a method or an encoder came to, from its plain values."""
+        return (ProblemResult if "problem" in fields else EncoderResult).from_dict(fields)
+
+    def start(self, unit: EncoderUnit | MethodUnit) -> AbstractTrainer[Any] | None:
+        """Return the training of an encoder; or make the rows that a method sees, and return its training, if any."""
+        if isinstance(unit, EncoderUnit):
+            return unit.training.start()
         study, method = self.study, self.methods[unit.method]
         began = time.process_time()
-        self._rows = chosen_rows(study, unit.problem) if method.rows == CHOSEN else method.rows
-        self._problem = unit.problem.with_features(study.features(unit.problem, self._rows, method.length))
+        self._rows = self._chosen_rows(unit.problem) if method.rows == CHOSEN else method.rows
+        trained = [self._encoders[each.key] for each in study.encoders(unit.problem)] if self._rows == ENCODER else []
+        self._problem = unit.problem.with_features(study.features(unit.problem, self._rows, method.length, trained))
         if study.device.type == "cuda":
             torch.cuda.synchronize(study.device)  # what made the rows is no part of the method's time
-        self.row_seconds[method.rows] = self.row_seconds.get(method.rows, 0.0) + time.process_time() - began
+        self._row_seconds[method.rows] = self._row_seconds.get(method.rows, 0.0) + time.process_time() - began
         return method.start(self._problem, self.seed, self.world)
 
-    def finish(self, unit: MethodUnit, trainer: AbstractTrainer[Any] | None, seconds: Seconds) -> ProblemResult:
-        """Return a method's evaluations, with the CPU seconds of training and evaluation."""
+    def finish(self, unit: EncoderUnit | MethodUnit, trainer: Any, seconds: Seconds) -> EncoderResult | ProblemResult:
+        """Return a method's evaluations or an encoder's loss, with the CPU seconds of training and evaluation."""
+        if isinstance(unit, EncoderUnit):
+            return self._finish_encoder(unit, trainer, seconds)
         assert self._problem is not None
         began = time.process_time()
         found = self.methods[unit.method].evaluate(self._problem, self.seed, self.options, trainer)
@@ -243,15 +303,59 @@ class FewShotExperiment(Experiment[MethodUnit, ProblemResult]):
             rows=self._rows,
         )
 
+    def _finish_encoder(self, unit: EncoderUnit, trainer: PretrainingTrainer, seconds: Seconds) -> EncoderResult:
+        """Keep a trained encoder for the methods, and return its loss."""
+        trainer.select()
+        self._keep(unit, trainer.model.eval())
+        last = trainer.selected
+        return EncoderResult(train_loss=last.train_loss, epochs=last.number, seconds=seconds.cpu)
+
+    def files(self, unit: EncoderUnit | MethodUnit) -> Mapping[str, bytes]:
+        """Return an encoder's weights."""
+        if isinstance(unit, MethodUnit):
+            return {}
+        return {weights_name(unit.key): weights_content(self._encoders[unit.key].state_dict())}
+
+    def recall(self, unit: EncoderUnit | MethodUnit, read: Callable[[str], bytes | None]) -> bool:
+        """Take up a trained encoder, and return whether its weights are there."""
+        if isinstance(unit, MethodUnit) or unit.key in self._encoders:
+            return True
+        weights = weights_from(read(weights_name(unit.key)))
+        if weights is None:
+            return False
+        self._keep(unit, unit.training.load(weights, self.device))
+        return True
+
+    def _keep(self, unit: EncoderUnit, encoder: nn.Module) -> None:
+        """Keep an encoder, and let go of those of other problems, whose methods are through."""
+        problem = unit.training.problem
+        others = {unit.key: unit.training.problem for unit in self.units() if isinstance(unit, EncoderUnit)}
+        self._encoders = {key: each for key, each in self._encoders.items() if others[key] == problem}
+        self._encoders[unit.key] = encoder
+
+    def _chosen_rows(self, problem: Problem) -> str:
+        """Return the rows that validation tasks choose, once for all methods that leave it to them."""
+        if problem.name not in self._chosen:
+            self._chosen[problem.name] = chosen_rows(self.study, problem)
+        return self._chosen[problem.name]
+
+    def row_seconds(self) -> dict[str, float]:
+        """Return the CPU seconds that each kind of rows took to make, the training of encoders included."""
+        found = dict(self._row_seconds)
+        for result in (self.done[unit.key] for unit in self.units()):
+            if isinstance(result, EncoderResult):
+                found[ENCODER] = found.get(ENCODER, 0.0) + result.seconds
+        return found
+
     def results(self) -> dict[str, MethodResult]:
         """Return what each method came to on all problems."""
-        found: dict[str, list[ProblemResult]] = {name: [] for name in self.methods}
-        for unit in self.units():
-            found[unit.method].append(self.done[unit.key])
-        return {
-            name: MethodResult(name=name, trained=self.methods[name].trained, problems=tuple(parts))
-            for name, parts in found.items()
-        }
+        found = {}
+        for name, method in self.methods.items():
+            units = [unit for unit in self.units() if isinstance(unit, MethodUnit) and unit.method == name]
+            parts = [self.done[unit.key] for unit in units]
+            problems = tuple(part for part in parts if isinstance(part, ProblemResult))
+            found[name] = MethodResult(name=name, trained=method.trained, problems=problems)
+        return found
 
 
 def chosen_rows(study: Study, problem: Problem) -> str:
@@ -261,7 +365,7 @@ def chosen_rows(study: Study, problem: Problem) -> str:
     from graphkit.meta import PrototypicalNetwork, evaluate
 
     def accuracy(kind: str) -> float:
-        tasks = problem.with_features(study.features(problem, kind, 1.0)).validation
+        tasks = problem.with_features(study.features(problem, kind, 1.0, ())).validation
         return evaluate(PrototypicalNetwork(nn.Identity()), tasks).mean
 
     return max(CHOICES, key=accuracy)
@@ -282,14 +386,14 @@ def _selection(named: bool, problems: Sequence[Problem], methods: Mapping[str, A
     return "; ".join([*said, *(f"{some}validation tasks are of {other}" for other in others)])
 
 
-def _figures(result: MethodResult, rival: MethodResult) -> dict[str, Any]:
+def _figures(result: MethodResult, baseline: MethodResult) -> dict[str, Any]:
     """Return a method's figures as plain numbers."""
     plain, after = result.accuracy(), result.accuracy(calibrated=True)
     return {
         "accuracy": None if plain is None else dataclasses.asdict(plain),
         "calibrated": None if after is None else dataclasses.asdict(after),
         "validation": result.validation,
-        "difference": {"to": rival.name, **dataclasses.asdict(result.over(rival))},
+        "difference": {"to": baseline.name, **dataclasses.asdict(result.over(baseline))},
         "selected_steps": [each.step for each in result.problems],
         "rows": [each.rows for each in result.problems],
         "seconds": result.seconds,

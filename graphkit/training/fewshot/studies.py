@@ -7,25 +7,33 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
 from graphkit._checks import degree_weights, flag, instance, integer_labels
 from graphkit.data import GraphSet, validate
+from graphkit.data.graphset import as_graph_set
 from graphkit.meta import ClassSplit, FewShotProtocol, Rows
 from graphkit.training.classification.graph_task import graph_facts
 from graphkit.training.classification.tasks import require_plain_edges
 from graphkit.training.engine.distributed import CPU, known_device
 from graphkit.training.engine.options import require_seed, sequence
 from graphkit.training.engine.records import DatasetFacts, dataset_facts, fingerprint
+from graphkit.training.fewshot.encoder_training import (
+    EncoderTraining,
+    Seen,
+    encoder_rows,
+    encoder_trainings,
+    seen_graphs,
+)
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
-from graphkit.training.fewshot.feature_views import adapt_features, encoder_rows, rows_of
+from graphkit.training.fewshot.feature_views import adapt_features, rows_of
 from graphkit.training.fewshot.problems import FeatureViews, Problem, across_graphs, one_graph, unlike_names
 
 OVERLAP = 0.1
@@ -135,14 +143,17 @@ class Study:
     Args:
         facts: the data set.
         problems: class splits, or graphs to test on.
-        features: from a problem, a kind of rows and their scale to the rows of each part.
+        features: from a problem, a kind of rows, their scale and the problem's trained encoders, which "encoder" rows
+            need, to the rows of each part.
+        encoders: from a problem to the trainings of its encoders; those of one key are one training.
         setting: what a record says of them.
         device: where the rows lie.
     """
 
     facts: DatasetFacts
     problems: tuple[Problem, ...]
-    features: Callable[[Problem, str, float], FeatureViews]
+    features: Callable[[Problem, str, float, Sequence[nn.Module]], FeatureViews]
+    encoders: Callable[[Problem], tuple[EncoderTraining, ...]]
     setting: Mapping[str, Any]
     device: torch.device = CPU
 
@@ -187,32 +198,41 @@ def study_of_classes(
         """Return the tables that a problem has so far; those of the one before, often of gigabytes, are forgotten."""
         return {}
 
-    def table(known: dict[Any, Tensor], kind: str, without: Classes, trained_without: Classes) -> Tensor:
-        key = (kind, without, trained_without if kind == "encoder" else ())
-        if key not in known:
-            seen, kept = _drop_classes(there, without)
-            if kind == "encoder":
-                first, _ = _drop_classes(there, trained_without)
-                found = encoder_rows([first], [seen], encoders, seed=seed)[0]
-            else:
-                found = rows_of(seen, kind)
-            known[key] = found.new_zeros(data.num_nodes, found.size(1)).index_copy(0, kept, found)
-        return known[key]
+    @lru_cache(maxsize=1)
+    def visible(without: Classes) -> Seen:
+        return seen_graphs([_drop_classes(there, without)[0]])
 
-    def features(problem: Problem, kind: str, scale: float) -> FeatureViews:
+    def table(known: dict[Any, Tensor], kind: str, without: Classes, trained: Sequence[nn.Module]) -> Tensor:
+        if (kind, without) not in known:
+            left, kept = _drop_classes(there, without)
+            found = encoder_rows([left], trained)[0] if kind == "encoder" else rows_of(left, kind)
+            visible.cache_clear()  # nothing is trained on it any more
+            known[kind, without] = found.new_zeros(data.num_nodes, found.size(1)).index_copy(0, kept, found)
+        return known[kind, without]
+
+    def unseen_classes(problem: Problem) -> tuple[Classes, Classes]:
+        """Return the classes that training does not see, and those that selection does not."""
         split = by_name[problem.name]
-        hidden = tuple(sorted((*split.validation, *split.test))) if inductive else ()
-        stages = [(hidden, hidden), (tuple(sorted(split.test)) if inductive else (), hidden), ((), hidden)]
+        if not inductive:
+            return (), ()
+        return tuple(sorted((*split.validation, *split.test))), tuple(sorted(split.test))
+
+    def features(problem: Problem, kind: str, scale: float, trained: Sequence[nn.Module] = ()) -> FeatureViews:
         known = known_of(problem.name if inductive else "all")
-        train, validation, test = (Rows(_scale(table(known, kind, *stage), scale), there.y) for stage in stages)
+        stages = (*unseen_classes(problem), ())
+        train, validation, test = (Rows(_scale(table(known, kind, each, trained), scale), there.y) for each in stages)
         return FeatureViews((train,), validation, test)
+
+    def trainings(problem: Problem) -> tuple[EncoderTraining, ...]:
+        sight = partial(visible, unseen_classes(problem)[0])
+        return encoder_trainings(encoders, seed, data.num_features, sight, problem.name if inductive else "")
 
     setting = {
         "setting": "inductive" if inductive else "transductive",
         "encoder": {**encoders.as_dict(), "seed": seed},
         "class_splits": [dataclasses.asdict(split) for split in splits],
     }
-    return Study(dataset_facts(data), problems, features, setting, device)
+    return Study(dataset_facts(data), problems, features, trainings, setting, device)
 
 
 def study_across_graphs(
@@ -263,20 +283,27 @@ def study_across_graphs(
     there = {other: copy.copy(data).to(device) for other, data in graphs.items()}
     known: dict[Any, dict[str, Tensor]] = {}
 
-    def tables(kind: str, held_out: str) -> dict[str, Tensor]:
+    @lru_cache(maxsize=1)
+    def visible(without: str | None) -> Seen:
+        return seen_graphs([data for other, data in there.items() if other != without])
+
+    def tables(kind: str, held_out: str, trained: Sequence[nn.Module]) -> dict[str, Tensor]:
         key = (kind, held_out if inductive and kind == "encoder" else None)
         if key not in known:
-            if kind == "encoder":
-                seen = [data for other, data in there.items() if not inductive or other != held_out]
-                found = encoder_rows(seen, list(there.values()), encoders, seed=seed)
-            else:
-                found = [rows_of(data, kind) for data in there.values()]
+            every = list(there.values())
+            found = encoder_rows(every, trained) if kind == "encoder" else [rows_of(data, kind) for data in every]
+            visible.cache_clear()  # nothing is trained on it any more
             known[key] = dict(zip(graphs, found, strict=True))
         return known[key]
 
-    def features(problem: Problem, kind: str, scale: float) -> FeatureViews:
+    def trainings(problem: Problem) -> tuple[EncoderTraining, ...]:
         held_out = tested[problem.name]
-        found = {other: Rows(_scale(x, scale), there[other].y) for other, x in tables(kind, held_out).items()}
+        sight, only = partial(visible, held_out if inductive else None), f"graph {held_out}" if inductive else ""
+        return encoder_trainings(encoders, seed, there[held_out].num_features, sight, only)
+
+    def features(problem: Problem, kind: str, scale: float, trained: Sequence[nn.Module] = ()) -> FeatureViews:
+        held_out = tested[problem.name]
+        found = {other: Rows(_scale(x, scale), there[other].y) for other, x in tables(kind, held_out, trained).items()}
         names = [other for other in graphs if other != held_out]
         return FeatureViews(tuple(found[other] for other in names), found[names[0]], found[held_out])
 
@@ -298,7 +325,7 @@ def study_across_graphs(
         "encoder": {**encoders.as_dict(), "seed": seed},
         "graphs": {each.name: each.sha256 for each in facts},
     }
-    return Study(total, problems, features, setting, device)
+    return Study(total, problems, features, trainings, setting, device)
 
 
 def require_study(
@@ -359,6 +386,7 @@ def study_of_graphs(
         ValueError: for graphs that are not sound, labels that are no classes, no split, or splits or tasks that
             cannot be drawn.
     """
+    graphs = as_graph_set(graphs)
     instance("graphs", graphs, GraphSet, "a GraphSet")
     splits = require_study(splits, protocol, encoders, seed)
     device, y = known_device(device), graphs.items.y
@@ -374,19 +402,24 @@ def study_of_graphs(
     nodes, graph_of, labels = nodes.to(device), together.batch.to(device), y.to(device)
     known: dict[str, Tensor] = {}
 
-    def table(kind: str) -> Tensor:
+    @lru_cache(maxsize=1)
+    def visible() -> Seen:
+        return seen_graphs([nodes])
+
+    def table(kind: str, trained: Sequence[nn.Module]) -> Tensor:
         if kind not in known:
-            if kind == "encoder":
-                found = encoder_rows([nodes], [nodes], encoders, seed=seed)[0]
-            else:
-                found = rows_of(nodes, kind)
+            found = encoder_rows([nodes], trained)[0] if kind == "encoder" else rows_of(nodes, kind)
+            visible.cache_clear()  # nothing is trained on it any more
             sums = found.new_zeros(len(graphs), found.size(1)).index_add(0, graph_of, found)
             known[kind] = F.normalize(sums, dim=-1)  # the length of a mean is its sum's
         return known[kind]
 
-    def features(problem: Problem, kind: str, scale: float) -> FeatureViews:
-        rows = Rows(scale * table(kind), labels)
+    def features(problem: Problem, kind: str, scale: float, trained: Sequence[nn.Module] = ()) -> FeatureViews:
+        rows = Rows(scale * table(kind, trained), labels)
         return FeatureViews((rows,), rows, rows)
+
+    def trainings(problem: Problem) -> tuple[EncoderTraining, ...]:
+        return encoder_trainings(encoders, seed, nodes.num_features, visible)
 
     setting = {
         "setting": "transductive",
@@ -394,4 +427,4 @@ def study_of_graphs(
         "encoder": {**encoders.as_dict(), "seed": seed},
         "class_splits": [dataclasses.asdict(split) for split in splits],
     }
-    return Study(graph_facts(graphs), unlike_names(drawn), features, setting, device)
+    return Study(graph_facts(graphs), unlike_names(drawn), features, trainings, setting, device)

@@ -81,6 +81,11 @@ class AbstractArchitecture(AbstractOptions, ABC):
         """Whether its first layer is all there is."""
         return False
 
+    @property
+    def tied(self) -> bool:
+        """Whether its parameters belong to the graph that it was made for, and mean nothing on another."""
+        return False
+
     @abstractmethod
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return what the model takes after ``x``: the edges as they are, or what is prepared from them once."""

@@ -47,6 +47,11 @@ class AbstractPooled(AbstractArchitecture):
     pool_levels: Positive = 2
     readout: Literal["flat", "mean"] = "flat"
 
+    @property
+    def tied(self) -> bool:
+        """Whether the head has a weight for each place of the graph's tree."""
+        return self.readout == "flat"
+
     @abstractmethod
     def conv(self) -> LevelConv:
         """Return the maker of a stage's convolution."""
@@ -122,6 +127,11 @@ class PooledSpectral(AbstractPooled):
     mixing: Literal["full", "depthwise"] = "full"
     terms: Positive = 6
 
+    @property
+    def tied(self) -> bool:
+        """Whether the head has weights for places, or the responses for pairs of the graph's."""
+        return self.readout == "flat" or self.response == "free"
+
     def conv(self) -> LevelConv:
         """Return the maker of a stage's convolution."""
         from graphkit.nn import SpectralConv
@@ -149,6 +159,11 @@ class PooledLocal(AbstractPooled):
     Source: Bruna, Zaremba, Szlam & LeCun (2014), arXiv:1312.6203, section 2.
     """
 
+    @property
+    def tied(self) -> bool:
+        """Return true: every neighbourhood has weights of its own."""
+        return True
+
     def conv(self) -> LevelConv:
         """Return the maker of a stage's convolution."""
         from graphkit.nn import LocallyConnectedConv
@@ -164,6 +179,11 @@ class SignalMLP(AbstractArchitecture):
     items: ClassVar[Items] = "signals"
 
     activation: Activation = "relu"
+
+    @property
+    def tied(self) -> bool:
+        """Return true: every node of the graph has weights of its own."""
+        return True
 
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return the number of nodes."""

@@ -47,6 +47,11 @@ class Spectral(AbstractStack):
     heat: NonNegative = 0.0
     response_lr: LearningRate = 0.01
 
+    @property
+    def tied(self) -> bool:
+        """Whether it has a parameter for each pair of its graph's."""
+        return self.response == "free"
+
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return the Fourier basis, kept on the disk for the next run."""
         return _basis(edge_index, edge_weight, num_nodes, self.pairs)
@@ -166,6 +171,11 @@ class GWNN(AbstractStack):
 
     scale: Scale = 1.0
     threshold: NonNegative = 1e-4
+
+    @property
+    def tied(self) -> bool:
+        """Return true: it has a number at every node."""
+        return True
 
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return the graph as an operator, which knows its number of nodes."""

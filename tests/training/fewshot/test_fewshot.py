@@ -28,11 +28,11 @@ from graphkit.training.fewshot import (
     with_baselines,
 )
 from graphkit.training.fewshot.baseline_methods import Classifier, Prototypes, Ridge, SemiSupervised, Whitened
+from graphkit.training.fewshot.encoder_training import encoder_rows, encoder_trainings, seen_graphs
 from graphkit.training.fewshot.encoders import Encoders
 from graphkit.training.fewshot.feature_views import (
     ADAPTERS,
     adapt_features,
-    encoder_rows,
     feature_rows,
     rows_of,
     weighted_rows,
@@ -189,6 +189,12 @@ def test_validation_tasks_choose_whether_there_is_an_intercept(shift):
     assert chosen.accuracies == max(plain, offset, key=lambda each: each.validation).accuracies
 
 
+def rows_in(study, problem, kind):
+    """Return the rows of a problem, its encoders trained at once."""
+    trained = [each.train() for each in study.encoders(problem)] if kind == "encoder" else ()
+    return study.features(problem, kind, 1.0, trained)
+
+
 @pytest.mark.parametrize("rows", ["features-2", "encoder"])
 def test_inductive_training_does_not_see_what_is_held_out(rows, monkeypatch):
     data = graph()
@@ -199,7 +205,7 @@ def test_inductive_training_does_not_see_what_is_held_out(rows, monkeypatch):
 
     def parts(each, inductive):
         study = study_of_classes(each, [SPLIT], PROTOCOL, inductive=inductive)
-        return study.features(study.problems[0], rows, 1.0)
+        return rows_in(study, study.problems[0], rows)
 
     one, other = parts(data, True), parts(changed, True)
     assert torch.equal(one.train[0].x, other.train[0].x)
@@ -279,11 +285,16 @@ def test_encoders_side_by_side_are_those_alone_beside_the_features(monkeypatch):
     """Inner products of the rows: the mean of the encoders' and that of the features, half each."""
     _shorten(monkeypatch)
     data = graph()
-    together = encoder_rows([data], [data], Encoders(("dgi", "ccassg"), draws=2), seed=5)[0]
-    features = weighted_rows(data, 2)
-    alone = [
-        encoder_rows([data], [data], Encoders((loss,)), seed=seed)[0] for loss in ("dgi", "ccassg") for seed in (5, 6)
+    trainings = encoder_trainings(Encoders(("dgi", "ccassg"), draws=2), 5, 24, lambda: seen_graphs([data]))
+    assert [(each.recipe.name, each.seed) for each in trainings] == [
+        ("dgi", 5),
+        ("dgi", 6),
+        ("ccassg", 5),
+        ("ccassg", 6),
     ]
+    methods = [each.train() for each in trainings]
+    together, features = encoder_rows([data], methods)[0], weighted_rows(data, 2)
+    alone = [encoder_rows([data], [method])[0] for method in methods]
     products = torch.stack([rows @ rows.T for rows in alone]).mean(0)
     torch.testing.assert_close(together @ together.T, products)
     torch.testing.assert_close(together[:, -features.size(1) :], features / 2**0.5)
@@ -315,7 +326,7 @@ def test_across_graphs_the_held_out_graph_gives_no_training_task(monkeypatch):
     changed = {**graphs, "b": graph(9)}
     other = study_across_graphs("three", changed, PROTOCOL, inductive=True)
     for rows in ("features-2", "encoder"):
-        one, two = (each.features(each.problems[1], rows, 1.0) for each in (study, other))
+        one, two = (rows_in(each, each.problems[1], rows) for each in (study, other))
         assert all(torch.equal(left.x, right.x) for left, right in zip(one.train, two.train, strict=True))
         assert not torch.equal(one.test.x, two.test.x)
     outcome = fewshot(study, PROTOCOL, ["prototypes-2", "maml"], methods=SMALL)
@@ -502,7 +513,7 @@ def test_whole_graphs_are_told_apart(monkeypatch):
     rows = study.features(study.problems[0], "features-0", 1.0).test.x
     means = torch.stack([_unit(graph.x).mean(0) for graph in graphs])
     torch.testing.assert_close(rows, _unit(means))
-    assert study.features(study.problems[0], "encoder", 1.0).test.x.size(0) == len(graphs)
+    assert rows_in(study, study.problems[0], "encoder").test.x.size(0) == len(graphs)
     outcome = fewshot(study, PROTOCOL, ["prototypes-2", "maml"], methods=SMALL)
     assert outcome.methods["prototypes-2"].accuracy().mean > 0.7
     assert outcome.record.dataset.graphs == 72
@@ -652,11 +663,11 @@ def test_ctrl_c_in_a_meta_training_leaves_its_state(name, number, study, tmp_pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_encoders_are_not_waited_for_after_a_request(number, study, tmp_path):
+def test_rows_are_not_waited_for_after_a_request(number, study, tmp_path):
     """What makes the rows may take minutes, and leaves nothing to go on from."""
     names, made = ["prototypes-2", "protonet"], []
 
-    def features(problem, kind, scale):
+    def features(problem, kind, scale, trained):
         made.append(kind)
         if len(made) == 2:
             signal.raise_signal(number)

@@ -1,0 +1,327 @@
+"""``graphkit predict``, ``evaluate`` and ``compare``: what is done with runs that are finished."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from graphkit.cli.options import FILE, SMALL_EDGES, DatasetArgument, require_places
+from graphkit.cli.output import begin, debuggable, drawing, echo, fields, preload, report_errors, say, table
+from graphkit.cli.recorded import typed_options
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from graphkit.data import Split
+    from graphkit.training.trained.reports import ClassReport
+    from graphkit.training.trained.runs import Run, RunReport
+
+RUN = click.Path(path_type=Path)
+ROOM = 12
+"""Classes of which a confusion matrix is printed; of more the picture shows it."""
+
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+ONE_SEED = click.option("--seed", type=click.IntRange(0), help="Ask the model of this seed alone.")
+
+
+@click.command()
+@click.argument("run", type=RUN)
+@click.argument("data", required=False)
+@click.option(
+    "--to", type=FILE, metavar="PATH", help="Write the table here, .csv or .parquet.  [default: CSV, printed]"
+)
+@ONE_SEED
+@DEVICE
+@debuggable
+def predict(run: Path, data: str | None, to: Path | None, seed: int | None, device: str) -> int:
+    """Predict every item of DATA, a name or a folder, with what RUN trained; by default what it was trained on.
+
+    The table has the items, their likeliest class and a column of probabilities for each, the mean over the seeds. DATA
+    needs no labels. It may be the graph as it has grown, another graph, or other graphs or molecules of the same kind.
+    """
+    require_places(to=to)
+    preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
+    from graphkit.training.trained.predictions import table_format, write_table
+    from graphkit.training.trained.runs import load_run
+
+    if to is not None:
+        table_format(to, "to")
+    opened = load_run(run)
+    given, _ = _load_data(opened, data)
+    found = opened.predict(given, seed=seed, device=device)
+    if to is None:
+        click.echo(found.frame().to_csv(index=False), nl=False)
+        return 0
+    write_table(found.frame(), to)
+    if found.kind == "classes":
+        counts = found.classes.bincount(minlength=len(found.names)).tolist()
+        table(["predicted", " items"], [(name, f"{many:,}") for name, many in zip(found.names, counts, strict=True)])
+    say(f"{len(found):,} predictions: {to}")
+    return 0
+
+
+@click.command()
+@click.argument("run", type=RUN)
+@click.argument("data", required=False)
+@click.option(
+    "--part",
+    type=click.Choice(["train", "val", "test", "all"]),
+    help="Whose items.  [default: test of what was trained on, all of other data]",
+)
+@click.option("--calibrate", is_flag=True, help="Fit a temperature to validation items first, and keep it in RUN.")
+@click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write all figures here.")
+@click.option("--picture", type=FILE, metavar="PATH", help="Draw the confusion matrix and the calibration here.")
+@ONE_SEED
+@DEVICE
+@debuggable
+def evaluate(
+    run: Path,
+    data: str | None,
+    part: str | None,
+    calibrate: bool,
+    json_path: Path | None,
+    picture: Path | None,
+    seed: int | None,
+    device: str,
+) -> int:
+    """Measure what RUN trained on labelled items: figures of each class, the confusion matrix, the calibration.
+
+    Without DATA the test items of what it was trained on are looked at, and the figure is that of the record. Figures
+    are means over the seeds; the confusion matrix counts the items of all.
+    """
+    require_places(json=json_path, picture=picture)
+    preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
+    from graphkit.training.trained.reports import ClassReport
+    from graphkit.training.trained.runs import load_run
+
+    opened = load_run(run)
+    given, splits = _load_data(opened, data)
+    if calibrate:
+        own, own_splits = (given, splits) if data is None else _load_data(opened, None)
+        opened = opened.calibrate(own, splits=own_splits, device=device)
+        shown = ", ".join(f"{model.temperature:.3f}" for model in opened.models.values())
+        say(f"Temperature, of each seed: {shown}; the models in {run} keep it.")
+    if splits is not None and seed is not None:
+        splits = [splits[list(opened.models).index(seed)]] if seed in opened.models else None
+    found = opened.evaluate(given, part=part, seed=seed, splits=splits, device=device)
+    lost: list[str] = []
+    if json_path is not None:
+        json_path.write_text(json.dumps(_plain(found, opened), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        say(f"Figures: {json_path}")
+    if picture is not None:
+        if not isinstance(found.reports[0], ClassReport):
+            raise click.UsageError("`--picture` draws a confusion matrix, which only classes have.")
+        with drawing(picture, lost):
+            from graphkit import viz
+
+            viz.save(_picture(found, opened), picture)
+    _show(found, opened)
+    return report_errors(lost)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=RUN, metavar="RUN...")
+@click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the comparison here.")
+@click.option("--picture", type=FILE, metavar="PATH", help="Draw figures and intervals here.")
+@debuggable
+def compare(runs: tuple[Path, ...], json_path: Path | None, picture: Path | None) -> int:
+    """Compare runs, or records of them, with the first one.
+
+    Where two were measured under one protocol with the same seeds, they are compared seed by seed, and the interval is
+    that of the mean difference.
+    """
+    require_places(json=json_path, picture=picture)
+    from graphkit.training.trained.comparison import compare_records
+    from graphkit.training.trained.record_fields import read_fields
+
+    compared = compare_records({str(path): read_fields(path) for path in runs})
+    lost: list[str] = []
+    if json_path is not None:
+        json_path.write_text(json.dumps([each.as_dict() for each in compared], indent=2) + "\n", encoding="utf-8")
+        say(f"Comparison: {json_path}")
+    if picture is not None:
+        preload("graphkit.viz")
+        from graphkit import viz
+
+        with drawing(picture, lost):
+            viz.save(_compared(compared), picture)
+    table(
+        ["run", "model", "data", " figure", " validation", " seconds", " to the first", "compared"],
+        [each.row() for each in compared],
+    )
+    return report_errors(lost)
+
+
+def _load_data(run: Run, source: str | None) -> tuple[Any, Sequence[Split] | None]:
+    """Return the data that are named, or those that a run was trained on with the split of each seed if they differ."""
+    import torch
+
+    import graphkit.data
+
+    splits = None
+    if source is not None:
+        asked = DatasetArgument(source)
+        begin(f"loading {asked.name}")
+        if isinstance(asked.source, Path):
+            data = graphkit.data.open_stored(asked.source)
+        else:
+            data = graphkit.data.load(asked.source)
+    else:
+        data, splits = load_as_trained(run)
+    items = run.model.recipe.model.items
+    if (SMALL_EDGES if items == "graphs" else data.num_edges) < SMALL_EDGES:
+        torch.set_num_threads(1)  # as `graphkit train` does
+    return data, splits
+
+
+def load_as_trained(run: Run) -> tuple[Any, Sequence[Split] | None]:
+    """Return the data of a run as its recorded command loaded them.
+
+    Raises:
+        ValueError: for a run of a Python function, and where the data are others by now.
+    """
+    import graphkit.data
+    from graphkit.cli.train import train
+
+    try:
+        typed = typed_options({"command": run.record.command}, train)
+    except ValueError as error:
+        raise ValueError(f"`data` must be named: {error}") from None
+    asked, splits = DatasetArgument(typed.get("dataset", "digits")), None
+    split = typed.get("split")
+    begin(f"loading {asked.name}")
+    if typed.get("split_per_seed"):
+        data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=run.record.seeds)
+    else:
+        data = graphkit.data.load(asked.source, split=split, seed=typed.get("split_seed") or 0)
+    if typed.get("undirected"):
+        data = graphkit.data.to_undirected(data)
+    if not run.is_own(data):
+        raise ValueError(
+            f"`data`: {asked.name!r} is no longer what the run was trained on (its checksum); name other data."
+        )
+    return data, splits
+
+
+def _show(found: RunReport, run: Run) -> None:
+    """Print the figures of all classes together, of each class, and the confusion matrix."""
+    from graphkit.training.trained.reports import ClassReport
+
+    reports = found.reports
+    first = reports[0]
+    config = run.record.config
+    fields(
+        [
+            ("model", str(config.get("model", run.model.recipe.name))),
+            ("trained on", run.record.dataset.name),
+            (
+                "items",
+                f"{found.part}, {first.items:,}" + (f" for each of {len(reports)} seeds" if len(reports) > 1 else ""),
+            ),
+            (found.name, _spread(found.figures, found.unit)),
+            *((name, _spread(values, _unit(name))) for name, values in found.scalars.items() if name != found.name),
+        ]
+    )
+    echo()
+    if not isinstance(first, ClassReport):
+        columns = [" " + name for name in first.figures]
+        rows = [
+            [name, *(f"{values[place]:.4f}" for values in first.figures.values())]
+            for place, name in enumerate(first.columns)
+        ]
+        table(["column", *columns], rows)
+        return
+    whole = found.by_class()
+    rows = [
+        [name, *(_per_cent(values[place]) for values in whole.values()), f"{first.confusion[place].sum():,}"]
+        for place, name in enumerate(first.classes)
+    ]
+    table(["class", *(f" {name}" for name in whole), " items"], rows)
+    if len(first.classes) <= ROOM:
+        echo()
+        rows = [[name, *(f"{many:,}" for many in found.confusion[place])] for place, name in enumerate(first.classes)]
+        table(["true \\ predicted", *(f" {name}" for name in first.classes)], rows)
+
+
+def _plain(found: RunReport, run: Run) -> dict[str, Any]:
+    """Return all figures as plain values, for a file."""
+    from graphkit.training.trained.reports import ClassReport
+
+    plain: dict[str, Any] = {
+        "run": str(run.folder),
+        "part": found.part,
+        "seeds": [model.seed for model in run.models.values()][: len(found.reports)],
+        "figures": {found.name: list(found.figures), **{name: list(each) for name, each in found.scalars.items()}},
+    }
+    first = found.reports[0]
+    if isinstance(first, ClassReport):
+        plain["classes"] = {
+            name: {
+                said: None if values[place] != values[place] else float(values[place])
+                for said, values in found.by_class().items()
+            }
+            for place, name in enumerate(first.classes)
+        }
+        plain["confusion"] = found.confusion.tolist()
+    else:
+        plain["columns"] = {
+            name: {
+                said: None if values[place] != values[place] else float(values[place])
+                for said, values in first.figures.items()
+            }
+            for place, name in enumerate(first.columns)
+        }
+    return plain
+
+
+def _picture(found: RunReport, run: Run) -> Figure:
+    """Return the confusion matrix of all seeds, and how sure the models are beside how often they are right."""
+    from graphkit.training.trained.reports import ClassReport, merged_bins
+    from graphkit.viz import class_evaluation
+
+    reports: list[ClassReport] = [report for report in found.reports if isinstance(report, ClassReport)]
+    data = run.record.dataset.name
+    return class_evaluation(
+        found.confusion,
+        merged_bins([report.bins for report in reports]),
+        reports[0].classes,
+        title=f"{run.model.recipe.name} on {data}: {found.name} {_spread(found.figures, found.unit)}",
+        note=f"{found.part} items, {len(reports)} seed{'s' if len(reports) > 1 else ''}  ·  calibration error "
+        f"{_spread(found.scalars['calibration error'], 'fraction')}",
+    )
+
+
+def _compared(compared: Sequence[Any]) -> Figure:
+    """Return the figures of all runs with their intervals."""
+    from graphkit.viz import run_figures
+
+    return run_figures(
+        {each.label: list(each.values) for each in compared},
+        metric_name=compared[0].metric,
+        fraction=compared[0].unit == "fraction",
+        title=f"{len(compared)} runs",
+        note="; ".join(dict.fromkeys(each.dataset for each in compared)),
+    )
+
+
+def _unit(name: str) -> str:
+    """Return the unit of a figure of a report."""
+    return "number" if name in ("log loss", "RMSE", "mean absolute error", "R2", "calibration error") else "fraction"
+
+
+def _spread(values: Sequence[float], unit: str) -> str:
+    """Return mean and deviation, in per cent where they are fractions."""
+    import statistics
+
+    scale, sign, places = (100, " %", 2) if unit == "fraction" else (1, "", 4)
+    mean = f"{scale * statistics.fmean(values):.{places}f}"
+    return f"{mean}{sign}" if len(values) == 1 else f"{mean} ± {scale * statistics.stdev(values):.{places}f}{sign}"
+
+
+def _per_cent(value: float) -> str:
+    """Return a figure in per cent, nothing where there is none."""
+    return "" if value != value else f"{100 * value:.1f}"

@@ -1,0 +1,1 @@
+"""Trained models: their files, runs that explain themselves, predictions, evaluation and comparison."""

@@ -1,0 +1,287 @@
+"""Runs: folders that explain themselves, with the record of a study and what it trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from graphkit._checks import instance, member
+from graphkit._torch_internals import chosen_graphs, joined_graphs
+from graphkit.data import GraphSet
+from graphkit.training.classification.graph_task import graph_facts
+from graphkit.training.classification.metrics import KIND_NAMES
+from graphkit.training.classification.targets import target_labels
+from graphkit.training.classification.tasks import MASKS
+from graphkit.training.engine.options import require_splits
+from graphkit.training.engine.records import Metric, Record, dataset_facts, metric
+from graphkit.training.engine.store import lock_folder, weights_name, write_atomically
+from graphkit.training.trained.classifier import TrainedModel, split_masks
+from graphkit.training.trained.data_facts import DataNames, aligned_labels
+from graphkit.training.trained.model_file import ModelFile
+from graphkit.training.trained.predictions import Predictions, mean_predictions
+from graphkit.training.trained.read_record import read_record
+from graphkit.training.trained.reports import ClassReport, ColumnReport, class_report, column_report, fitted_temperature
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from graphkit.data import Split
+
+PARTS = ("train", "val", "test", "all")
+"""Items that are evaluated; "all" are those that have a label."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunReport:
+    """What each seed's model came to on labelled items.
+
+    Args:
+        name: of the figure that the run records.
+        figures: that figure for each seed.
+        reports: all that is measured, for each seed.
+        part: whose items they are.
+        unit: of the figure.
+    """
+
+    name: str
+    figures: tuple[float, ...]
+    reports: tuple[ClassReport | ColumnReport, ...]
+    part: str
+    unit: str = "fraction"
+
+    @property
+    def metric(self) -> Metric:
+        """The recorded figure, over the seeds."""
+        return metric(self.name, self.figures, unit=self.unit)
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """Numbers of items of all seeds, ``[true, predicted]``."""
+        return np.sum([report.confusion for report in self.reports if isinstance(report, ClassReport)], axis=0)
+
+    def by_class(self) -> dict[str, np.ndarray]:
+        """Return the figures of each class, means over the seeds that have them, NaN where none has."""
+        names = {"precision": "precision", "recall": "recall", "F1": "f1", "ROC-AUC": "roc_auc"}
+        tables = {said: np.array([getattr(report, name) for report in self.reports]) for said, name in names.items()}
+        counts = {said: (~np.isnan(table)).sum(axis=0) for said, table in tables.items()}
+        return {
+            said: np.where(counts[said], np.nansum(table, axis=0) / np.maximum(counts[said], 1), np.nan)
+            for said, table in tables.items()
+        }
+
+    @property
+    def scalars(self) -> dict[str, tuple[float, ...]]:
+        """Every figure of all classes or columns together, for each seed."""
+        names = self.reports[0].scalars
+        return {
+            name: tuple(report.scalars[name] for report in self.reports)
+            for name in names
+            if all(name in report.scalars for report in self.reports)
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run of ``graphkit train``, or of ``train`` with a ``run_dir``.
+
+    Args:
+        folder: where it lies.
+        record: what was measured, and how.
+        models: seed -> trained model.
+    """
+
+    folder: Path
+    record: Record
+    models: Mapping[int, TrainedModel]
+
+    @property
+    def model(self) -> TrainedModel:
+        """The model of the seed with the best validation figure, of equal ones the first: no test label chose it."""
+        sign = next(iter(self.models.values())).objective.sign
+        return max(self.models.values(), key=lambda each: sign * each.figures["validation"])
+
+    def predict(self, data: Data | GraphSet, *, seed: int | None = None, device: str = "auto") -> Predictions:
+        """Return what the run says of every item of ``data``.
+
+        Args:
+            data: what was trained on, a graph that has grown, another one, or other graphs of the same kind.
+            seed: whose model is asked; by default all are, and their probabilities or numbers are averaged.
+            device: "auto", "cpu", "cuda" or "cuda:1".
+
+        Raises:
+            ValueError: for a seed that was not trained, and data that do not fit the model.
+        """
+        return mean_predictions([each.predict(data, device=device) for each in self._of_seed(seed)])
+
+    def evaluate(
+        self,
+        data: Data | GraphSet,
+        *,
+        part: str | None = None,
+        seed: int | None = None,
+        splits: Sequence[Split] | None = None,
+        device: str = "auto",
+    ) -> RunReport:
+        """Return everything that is measured of labelled items, for each seed's model.
+
+        Args:
+            data: with labels.
+            part: "train", "val" or "test" of its split, or "all" that have labels; by default "test" of the data that
+                were trained on and "all" of others.
+            seed: whose model is asked; by default each.
+            splits: one for each seed, where each had its own.
+            device: "auto", "cpu", "cuda" or "cuda:1".
+
+        Raises:
+            ValueError: for data without labels or without that part, a class never seen in training, and what
+                :meth:`predict` refuses.
+        """
+        chosen = self._of_seed(seed)
+        require_splits(splits, len(chosen))
+        if part is not None:
+            member("part", part, PARTS)
+        part = part or ("test" if self.is_own(data) else "all")
+        figures: list[float] = []
+        reports: list[ClassReport | ColumnReport] = []
+        for number, model in enumerate(chosen):
+            own = data if splits is None else _divided(data, splits[number])
+            logits, y = model.logits(own, device=device), labels_for(model, own)
+            index = _part(own, part, y)
+            figures.append(float(model.objective.figure(logits[index], y[index])))
+            values = model.probabilities(logits[index])
+            if model.objective.target.kind == "classes":
+                reports.append(class_report(values, y[index], model.column_names))
+            else:
+                tasks = model.objective.target.kind == "binary"
+                reports.append(column_report(values, y[index], model.column_names, tasks=tasks))
+        objective = chosen[0].objective
+        return RunReport(objective.name, tuple(figures), tuple(reports), part, objective.unit)
+
+    def calibrate(self, data: Data | GraphSet, *, splits: Sequence[Split] | None = None, device: str = "auto") -> Run:
+        """Return the run with a temperature fitted to validation items, and write it into the models' files.
+
+        Probabilities change, the order of classes does not: every accuracy stays.
+
+        Args:
+            data: what was trained on.
+            splits: one for each seed, where each had its own.
+            device: "auto", "cpu", "cuda" or "cuda:1".
+
+        Raises:
+            ValueError: for other data, a run whose outputs are no classes, and a folder that another process holds.
+        """
+        require_splits(splits, len(self.models))
+        if not self.is_own(data):
+            raise ValueError("`data` must be those that the run was trained on: its validation items calibrate it.")
+        found = {}
+        for number, (seed, model) in enumerate(self.models.items()):
+            if model.objective.target.kind != "classes":
+                raise ValueError(
+                    f"a temperature is of classes, and this run predicts {KIND_NAMES[model.objective.target.kind]}."
+                )
+            own = data if splits is None else _divided(data, splits[number])
+            logits, y = model.logits(own, device=device), labels_for(model, own)
+            index = _part(own, "val", y)
+            temperature = fitted_temperature(logits[index], y[index])
+            found[seed] = dataclasses.replace(model, temperature=temperature)
+        with lock_folder("run", self.folder):
+            for seed, model in found.items():
+                write_atomically(self.folder / weights_name(f"seed-{seed}"), model.to_bytes())
+        return dataclasses.replace(self, models=found)
+
+    def is_own(self, data: Data | GraphSet) -> bool:
+        """Return whether ``data`` are what the run was trained on, by their checksum."""
+        part = isinstance(data, GraphSet) and chosen_graphs(data) is not None
+        if part or (not isinstance(data, GraphSet) and data.get("y") is None):
+            return False
+        facts = graph_facts(data) if isinstance(data, GraphSet) else dataset_facts(data)
+        return facts.sha256 == self.record.dataset.sha256
+
+    def _of_seed(self, seed: int | None) -> list[TrainedModel]:
+        """Return the models that are asked."""
+        if seed is None:
+            return list(self.models.values())
+        if seed not in self.models:
+            raise ValueError(f"`seed` must be one that was trained, {', '.join(map(str, self.models))}, got {seed!r}.")
+        return [self.models[seed]]
+
+
+def labels_for(model: TrainedModel, data: Data | GraphSet) -> Tensor:
+    """Return the labels of data in the form and with the numbers that a model was trained on.
+
+    Raises:
+        ValueError: for data without labels, and a class never seen in training.
+    """
+    y = joined_graphs(data).get("y") if isinstance(data, GraphSet) else data.get("y")
+    if y is None:
+        raise ValueError("`y` is missing: what is evaluated needs labels.")
+    if isinstance(data, GraphSet):
+        places = chosen_graphs(data)
+        y = data.items.y if places is None else data.items.y[list(places)]
+    if model.objective.target.kind != "classes":
+        return target_labels(y.cpu(), model.objective.target.kind)
+    return aligned_labels(y.long().cpu(), DataNames.of(data).classes, model.names.classes, model.outputs)
+
+
+def _part(data: Data | GraphSet, part: str, y: Tensor) -> Tensor:
+    """Return the labelled items of a part of the split, or all."""
+    known = (y >= 0) if y.dim() == 1 and not y.is_floating_point() else (y == y).reshape(len(y), -1).any(-1)
+    if part != "all":
+        masks = dict(zip(MASKS, split_masks(data), strict=False))
+        mask = masks.get(f"{part}_mask")
+        if mask is None:
+            raise ValueError(f"`part` {part!r} is of a split, and `data` has none; take 'all'.")
+        known = known & mask
+    index = known.nonzero().squeeze(-1)
+    if not len(index):
+        raise ValueError(f"`part` {part!r} of `data` holds no labelled item.")
+    return index
+
+
+def _divided(data: Data | GraphSet, split: Split) -> Data | GraphSet:
+    """Return data with another split."""
+    return data.with_split(split) if isinstance(data, GraphSet) else split.apply(data)
+
+
+def load_run(path: Path | str) -> Run:
+    """Return a finished run: its record and the models that were trained.
+
+    The folder suffices: the data that were trained on need not be there, and nothing in it is executed.
+
+    Args:
+        path: the folder of a run.
+
+    Raises:
+        ValueError: for a folder that holds no finished run, a file that is damaged, of another form or of another run.
+
+    Example:
+        >>> load_run("runs/none-there")
+        Traceback (most recent call last):
+        ValueError: 'runs/none-there' is no folder of a run.
+    """
+    folder = Path(instance("path", path, (str, Path), "the folder of a run"))
+    if not folder.is_dir():
+        raise ValueError(f"{str(folder)!r} is no folder of a run.")
+    if not (folder / "record.json").exists():
+        raise ValueError(
+            f"{str(folder)!r} holds no record: the run has not finished (`--resume` goes on), or none was begun there."
+        )
+    record = read_record(folder / "record.json")
+    if not isinstance(record, Record):
+        raise ValueError(f"{str(folder)!r} is a run of another study than `graphkit train`.")
+    files = {seed: folder / weights_name(f"seed-{seed}") for seed in record.seeds}
+    found = {seed: ModelFile.read(file) for seed, file in files.items()}
+    models = {seed: TrainedModel.from_file(file) for seed, file in found.items()}
+    for seed, value in zip(record.seeds, record.metric.values, strict=True):
+        if models[seed].figures.get("test") != value:
+            raise ValueError(
+                f"{str(files[seed])!r} is of another run: its figure is {models[seed].figures.get('test')}, and the "
+                f"record says {value}; train again."
+            )
+    return Run(folder, record, models)
