@@ -82,8 +82,8 @@ def feature_sum(data: Data | object, seen: Tensor | None = None) -> float:
         >>> feature_sum(Data(x=words)), feature_sum(Data(x=words + 0.5))
         (4.0, 0.0)
     """
-    if not isinstance(data, Data):  # graphs of a set: their features are as they are
-        return 0.0
+    if not isinstance(data, Data):
+        return 0.0  # a set of graphs, whose features are as they are
     x, card = data.get("x"), data.get("card")
     if x is None or x.dim() != 2 or data.get("store") is not None:
         return 0.0

@@ -60,7 +60,6 @@ class Card:
         molecules: whether ``x`` and ``edge_attr`` are integers for OGB's encoders of atoms and bonds.
         picture: height and width, where the features of an item are the pixels of a picture.
         row_normalise: whether those who publish results on it scale each node's features to a sum of 1.
-        own: whether it is a graph or a set of the user's own, which nobody has published results on.
         class_names: of the classes in the order of their numbers, where they have names.
         target_names: of the columns that are predicted, of a stored graph.
         columns, edge_columns: how columns of a table became features of nodes and edges, in words.
@@ -95,7 +94,6 @@ class Card:
     molecules: bool = False
     picture: list[int] = field(default_factory=list)
     row_normalise: bool = False
-    own: bool = False
     class_names: list[str] = field(default_factory=list)
     target_names: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
@@ -149,6 +147,11 @@ class Card:
             for label, value in fields
         ]
         return "\n".join([self.name, *paragraphs])
+
+    @property
+    def published(self) -> bool:
+        """Whether it is of a published data set, and not of a stored one of your own."""
+        return bool(self.reader or self.members)
 
     @property
     def unchecked(self) -> str:
@@ -240,7 +243,6 @@ def stored_card(about: StoredGraph) -> Card:
         splits = {"public": "the one it came with"} | splits
     return Card(
         name=about.name,
-        own=True,
         title=f"{'A set of graphs' if about.kind == 'graph' else 'A graph'} stored in {about.folder}.",
         kind=about.kind,
         directed=not about.undirected,
@@ -260,7 +262,7 @@ def stored_card(about: StoredGraph) -> Card:
         content=about.fingerprint,
         graphs=about.graphs,
         metric=METRICS.get(target.get("kind", ""), "accuracy") if "y.npy" in about.files else "",
-        target_kind=about.target_kind,
+        target_kind=target.get("kind", ""),
         molecules=about.molecules,
         class_names=list(target.get("class_names", [])),
         target_names=list(target.get("columns", [])),

@@ -21,7 +21,6 @@ from graphkit.training.classification.targets import SupervisedObjective, requir
 from graphkit.training.classification.tasks import (
     AbstractTask,
     LabelledItems,
-    is_published,
     kind_of,
     objective_of,
     require_plain_edges,
@@ -187,11 +186,12 @@ def prepare_graphs(
 def _edge_channels(graphs: GraphSet, recipe: Recipe) -> int:
     """Return how many features of edges the model is given: those of own graphs, where it can use them.
 
-    Those of a set with a card, other than bonds of molecules, are left out, as figures are published without them.
+    Bonds of molecules are looked up instead; and those of a published set are left out, as its figures are without.
     """
     require_plain_edges(graphs, "edge_attr")
     attr = joined_graphs(graphs).get("edge_attr")
-    if attr is None or is_published(graphs.card) or not recipe.model.edge_features:
+    known = graphs.card is not None and (graphs.card.published or graphs.card.molecules)
+    if attr is None or known or not recipe.model.edge_features:
         return 0
     return 1 if attr.dim() == 1 else attr.size(1)
 

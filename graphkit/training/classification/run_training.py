@@ -70,7 +70,6 @@ class SeedResult:
         history: the figures of all epochs.
         seconds: training time.
         name: of the figure.
-        target: how the outputs of the model are read (:func:`.targets.target_of`).
     """
 
     seed: int
@@ -80,7 +79,6 @@ class SeedResult:
     history: tuple[Epoch, ...]
     seconds: float
     name: str = "accuracy"
-    target: Mapping[str, Any] = field(default_factory=dict)
 
     def scalars(self) -> dict[str, float]:
         """Return the figures of the test items by name."""
@@ -383,7 +381,7 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
             objective=task.objective,
             seed=unit.seed,
             molecules=isinstance(task, GraphTask) and task.graph[0],
-            edge_channels=self._edge_channels(task),
+            edge_channels=(task.graph[1] if isinstance(task, GraphTask) else edge_channels(task.graph)) or 0,
             figures={"validation": best.figure, "test": test},
             **self.about,
         )
@@ -395,14 +393,7 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
             selected=best.number,
             history=tuple(trainer.history),
             seconds=seconds.wall,
-            target=trainer.task.objective.target.as_dict(),
         )
-
-    def _edge_channels(self, task: AbstractTask) -> int:
-        """Return how many features of an edge the model was given."""
-        if isinstance(task, GraphTask):
-            return int(task.graph[1])
-        return edge_channels(task.graph) or 0 if self.recipe.model.edge_features else 0
 
     def files(self, unit: SeedUnit) -> dict[str, bytes]:
         """Return the trained model of a seed."""

@@ -32,7 +32,6 @@ from graphkit.training.classification.targets import (
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-    from graphkit.data.catalog.cards import Card
     from graphkit.operators import SparseOperator
     from graphkit.training.classification.classification_trainer import Epoch
     from graphkit.training.zoo.recipes import ModelRecipe
@@ -209,7 +208,8 @@ def prepare(
     recipe = recipe.resolve(lambda: feature_sum(data))
     _require(data, signals)
     kind, (train, validation, test) = _parts(data, device)
-    features, graph = model_inputs(data, recipe, device, dtype, edge_features=edge_features)
+    used = edge_features and uses_edge_attr(data, recipe)
+    features, graph = model_inputs(data, recipe, device, dtype, edge_features=used)
     objective = _objective(data, kind, (train, validation, test), metric)
     if signals is not None:
         return SignalTask(features, graph, train, validation, objective), test  # type: ignore[arg-type]  # dense
@@ -226,7 +226,7 @@ def model_inputs(
         recipe: resolved.
         device: where everything goes.
         dtype: of features and edge weights.
-        edge_features: whether a model that can use ``edge_attr`` is given it.
+        edge_features: whether the model is given the features of edges, ``edge_attr``, too.
 
     Raises:
         ValueError: for a recipe of other items, and edge weights that the model cannot use.
@@ -250,7 +250,7 @@ def model_inputs(
         data.edge_index.to(device), None if weight is None else weight.to(device, dtype), data.num_nodes
     )
     graph = tuple(part.to(dtype) if isinstance(part, FourierBasis) else part for part in graph)
-    if edge_features and uses_edge_attr(data, recipe):
+    if edge_features:
         attr = data.edge_attr.to(device, dtype).reshape(data.num_edges, -1)
         graph = (*graph, None, attr)  # after the edges and their weights, of which there are none
     if signals is not None:
@@ -259,17 +259,14 @@ def model_inputs(
     return data.x.to(device, dtype) if on_disk else _features(data.x.to(device, dtype), recipe), graph
 
 
-def is_published(card: Card | None) -> bool:
-    """Return whether a card is of a data set on which others publish results, so that nothing is added to its inputs."""
-    return card is not None and not card.own
-
-
 def uses_edge_attr(data: Any, recipe: ModelRecipe) -> bool:
     """Return whether a model is given the features of the edges of one graph: if there are some and it can use them.
 
-    Those of a data set with a card are left out, and so are they where neighbours are drawn.
+    Those of a published data set are left out, as its figures are published without them, and so are they where
+    neighbours are drawn.
     """
-    if data.get("edge_attr") is None or is_published(data.get("card")) or getattr(recipe, "fan_out", None):
+    known = data.get("card")
+    if data.get("edge_attr") is None or (known is not None and known.published) or getattr(recipe, "fan_out", None):
         return False
     return recipe.model.edge_features
 
@@ -281,7 +278,7 @@ def unused_edge_attr(data: Data | GraphSet | Partitions, recipe: ModelRecipe) ->
     joined = joined_graphs(data) if isinstance(data, GraphSet) else data
     known = data.card if isinstance(data, GraphSet) else data.get("card")
     used = recipe.model.edge_features if isinstance(data, GraphSet) else uses_edge_attr(data, recipe)
-    if joined.get("edge_attr") is None or is_published(known) or used:
+    if joined.get("edge_attr") is None or (known is not None and (known.published or known.molecules)) or used:
         return ()
     how = " in batches" if getattr(recipe, "fan_out", None) and recipe.model.edge_features else ""
     able = {"nodes": "gat and gin take them, whole graph at a time", "graphs": "gin and gcn take them"}
@@ -304,12 +301,13 @@ def graph_classes(graphs: GraphSet) -> Tensor:
 
 
 def require_plain_edges(graphs: GraphSet, *known: str) -> None:
-    """Refuse values of edges that would be ignored, other than ``known`` ones; warn of those that a card tells of."""
+    """Refuse values of edges that would be ignored, other than ``known`` ones, unless a card tells of them."""
     plain = ("edge_index", *known)
     valued = [name for name in joined_graphs(graphs).to_dict() if name.startswith("edge_") and name not in plain]
-    if graphs.card is not None and graphs.card.own and not graphs.card.molecules and valued:
+    card = graphs.card
+    if valued and card is not None and not card.published and not card.molecules:
         warnings.warn(f"`{valued[0]}` is not used: only `train` looks at features of edges.", stacklevel=3)
-    if graphs.card is None and valued:
+    if valued and card is None:
         raise ValueError(
             f"`{valued[0]}`: values of edges are looked at by `train` only, as `edge_attr`; leave them out "
             f"(`del data.{valued[0]}`), or write the loop with a layer that takes them."
@@ -356,7 +354,8 @@ def kind_of(data: Data | GraphSet) -> Kind:
     """Return what the items of ``data`` are labelled with, as it says itself or its labels tell."""
     y = data.items.y if isinstance(data, GraphSet) else data.y
     about = data.card if isinstance(data, GraphSet) else data.get("card") or data.get("store")
-    return target_kind(y, getattr(data, "target_kind", None) or getattr(about, "target_kind", None) or "")
+    stored = getattr(getattr(data, "store", None), "target", {}).get("kind")
+    return target_kind(y, getattr(data, "target_kind", None) or stored or getattr(about, "target_kind", None) or "")
 
 
 def measured(data: Data | GraphSet | Partitions, metric: str | None = None) -> TargetMetric:

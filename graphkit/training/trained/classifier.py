@@ -59,7 +59,7 @@ class TrainedModel:
         dataset: name of what it was trained on.
         dataset_sha256: checksum of that.
         molecules: whether nodes and edges are OGB's atoms and bonds.
-        edge_channels: features of an edge that it was given; 0 where it looks at none.
+        edge_channels: features of an edge that it looks at, beside those; 0 where it looks at none.
         undirected: whether its graph was made undirected, as others then are before they are looked at.
         graph_sha256: checksum of the graph that its parameters belong to; empty where they belong to none.
         names: of classes, columns and targets.
@@ -95,7 +95,7 @@ class TrainedModel:
         apart = ("recipe", "weights", "objective", "names", "figures")
         about = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in apart}
         about["recipe"] = options_to_plain(self.recipe)
-        about["objective"] = {"target": self.objective.target.as_dict(), "metric": self.objective.name}
+        about["objective"] = {"metric": self.objective.name, "target": self.objective.target.as_dict()}
         about["names"], about["figures"] = self.names.as_dict(), dict(self.figures)
         return ModelFile(STUDY, about, self.weights).to_bytes()
 
@@ -132,6 +132,8 @@ class TrainedModel:
         """
         if isinstance(data, GraphSet) or data is None:
             graph: tuple[Any, ...] = (self.molecules, self.edge_channels)
+            if self.edge_channels and self.recipe.model.items == "nodes":
+                graph = (None, None, torch.empty(0, self.edge_channels))
         else:
             _, graph = self._inputs(self.prepared(data), torch.device("cpu"), torch.float32)
         module = self.recipe.module(self.channels, self.outputs, graph)
@@ -174,7 +176,7 @@ class TrainedModel:
         return logits
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return what logits mean: probabilities of classes or tasks, in float64, or the numbers themselves."""
+        """Return what logits mean: probabilities of classes or tasks, in float64, or numbers in their own unit."""
         if self.objective.target.kind == "numbers":
             return self.objective.target.values(logits)
         scaled = logits.double() / self.temperature
@@ -210,10 +212,10 @@ class TrainedModel:
                 f"the model {self.recipe.name!r} takes {self.channels:,} features, but `data` has {found:,}; give "
                 "it the features that it was trained on."
             )
-        if self.edge_channels and (have := _edge_channels(data)) != self.edge_channels:
+        if self.edge_channels and (known := _edge_channels(data)) != self.edge_channels:
             raise ValueError(
-                f"the model {self.recipe.name!r} takes {self.edge_channels:,} features of an edge, but `data` has "
-                f"{have:,} in `edge_attr`; give it those that it was trained on."
+                f"the model {self.recipe.name!r} looks at {self.edge_channels:,} features of each edge, `edge_attr`, "
+                f"but `data` has {known:,}."
             )
         if self.graph_sha256 and structure_sha256(data) != self.graph_sha256:
             raise ValueError(
@@ -247,7 +249,7 @@ class TrainedModel:
         return NodeTask(features, graph, none, none, self.objective)
 
     def _inputs(self, data: Data, device: torch.device, dtype: torch.dtype) -> tuple[Any, tuple[Any, ...]]:
-        """Return the features and what the model takes after them."""
+        """Return features and graph as the model takes them."""
         return model_inputs(data, self.recipe, device, dtype, edge_features=self.edge_channels > 0)
 
     def _parts(self, data: Data | GraphSet) -> list[Tensor]:
@@ -268,10 +270,11 @@ class TrainedModel:
 
 def _objective(fields: Mapping[str, Any]) -> SupervisedObjective:
     """Return the objective of a file."""
-    target, name = target_of(fields["target"]), fields["metric"]
-    if name not in METRICS:
-        raise ValueError(f"the model was selected by {name!r}, which this version of graphkit does not have.")
-    return SupervisedObjective(target, METRICS[name])
+    if fields["metric"] not in METRICS:
+        raise ValueError(
+            f"the model was selected by {fields['metric']!r}, which this version of graphkit does not have."
+        )
+    return SupervisedObjective(target_of(fields["target"]), METRICS[fields["metric"]])
 
 
 def _items(data: Data | GraphSet) -> int:
@@ -281,17 +284,17 @@ def _items(data: Data | GraphSet) -> int:
     return data.num_nodes if data.get("signals") is None else len(data.signals)
 
 
+def _edge_channels(data: Data | GraphSet) -> int:
+    """Return the number of features of an edge, 0 where there are none."""
+    attr = (joined_graphs(data) if isinstance(data, GraphSet) else data).get("edge_attr")
+    return 0 if attr is None else 1 if attr.dim() == 1 else int(attr.size(1))
+
+
 def _channels(data: Data | GraphSet) -> int:
     """Return the number of features of an item's node."""
     if isinstance(data, GraphSet) or data.get("signals") is None:
         return int(data.num_features)
     return int(data.signals.size(-1))
-
-
-def _edge_channels(data: Data | GraphSet) -> int:
-    """Return the number of features of an edge."""
-    attr = (joined_graphs(data) if isinstance(data, GraphSet) else data).get("edge_attr")
-    return 0 if attr is None else 1 if attr.dim() == 1 else attr.size(1)
 
 
 def _with_x(data: Data, x: Tensor) -> Data:

@@ -15,6 +15,8 @@ from graphkit._checks import instance, member
 from graphkit._torch_internals import chosen_graphs, joined_graphs
 from graphkit.data import GraphSet
 from graphkit.training.classification.graph_task import graph_facts
+from graphkit.training.classification.metrics import KIND_NAMES
+from graphkit.training.classification.targets import target_labels
 from graphkit.training.classification.tasks import MASKS
 from graphkit.training.engine.options import require_splits
 from graphkit.training.engine.records import Metric, Record, dataset_facts, metric
@@ -180,7 +182,9 @@ class Run:
         found = {}
         for number, (seed, model) in enumerate(self.models.items()):
             if model.objective.target.kind != "classes":
-                raise ValueError(f"a temperature is of classes, and this run predicts {model.objective.target.kind}.")
+                raise ValueError(
+                    f"a temperature is of classes, and this run predicts {KIND_NAMES[model.objective.target.kind]}."
+                )
             own = data if splits is None else _divided(data, splits[number])
             logits, y = model.logits(own, device=device), labels_for(model, own)
             index = _part(own, "val", y)
@@ -221,7 +225,7 @@ def labels_for(model: TrainedModel, data: Data | GraphSet) -> Tensor:
         places = chosen_graphs(data)
         y = data.items.y if places is None else data.items.y[list(places)]
     if model.objective.target.kind != "classes":
-        return y.reshape(len(y), -1).cpu()
+        return target_labels(y.cpu(), model.objective.target.kind)
     return aligned_labels(y.long().cpu(), DataNames.of(data).classes, model.names.classes, model.outputs)
 
 
