@@ -57,7 +57,7 @@ def predict(run: Path, data: str | None, to: Path | None, seed: int | None, devi
         click.echo(found.frame().to_csv(index=False), nl=False)
         return 0
     write_table(found.frame(), to)
-    if found.output == "classes":
+    if found.kind == "classes":
         counts = found.classes.bincount(minlength=len(found.names)).tolist()
         table(["predicted", " items"], [(name, f"{many:,}") for name, many in zip(found.names, counts, strict=True)])
     say(f"{len(found):,} predictions: {to}")

@@ -17,7 +17,7 @@ from graphkit.cli.options import (
     study_options,
 )
 from graphkit.cli.output import begin, debuggable, echo, fields, preload
-from graphkit.cli.train import draw_curves, figure_name, per_cent_of, show_record
+from graphkit.cli.train import METRIC, draw_curves, figure_name, per_cent_of, show_record
 
 if TYPE_CHECKING:
     from graphkit.training import Record
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--split", help=SPLIT)
 @click.option("--split-seed", type=SEED, help="Draws a random split.  [default: 0]")
 @click.option("--undirected", is_flag=True, help="Every edge in both directions, once; records name it.")
+@METRIC
 @click.option("--epochs", type=int, help="Of a trial, at most so many.  [default: the recipe's]")
 @study_options(runs="DATASET-MODEL-tune", seeds="5")
 @debuggable
@@ -47,6 +48,7 @@ def tune(
     split: str | None,
     split_seed: int | None,
     undirected: bool,
+    metric: str | None,
     epochs: int | None,
     options: StudyOptions,
 ) -> int:
@@ -83,6 +85,7 @@ def tune(
     )
     import graphkit.data
     import graphkit.training
+    from graphkit.training.classification.tasks import measured
 
     begin(f"loading {asked.name}")
     data: Any = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
@@ -90,7 +93,8 @@ def tune(
     if undirected:
         data = graphkit.data.to_undirected(data)
     options.use_threads(data.num_edges if asked.items != "graphs" else 0)
-    with options.reporter(epochs=begun.epochs, per_cent=asked.per_cent) as reporter:
+    per_cent = measured(data, metric).unit == "fraction"
+    with options.reporter(epochs=begun.epochs, per_cent=per_cent) as reporter:
         outcome = graphkit.training.tune(
             data,
             begun,
@@ -99,6 +103,7 @@ def tune(
             fixed=tuple(overrides),
             seed=options.seed,
             seeds=options.several(5),
+            metric=metric,
             device=options.device,
             precision=options.precision,
             run_dir=run,

@@ -107,15 +107,15 @@ def _items(run: Run, model: TrainedModel, data: Any, device: str) -> tuple[PageI
         edges = _edges_among(data.edge_index.cpu(), shown, many)
         if edges is None:
             left_out.append(f"more than {MOST_EDGES:,} edges are left out")
-    output, confusion, of = model.objective.output, None, ""
-    true, predicted, confidence = _columns(output, y, values)
-    if output == "classes":
+    kind, confusion, of = model.objective.target.kind, None, ""
+    true, predicted, confidence = _columns(kind, y, values)
+    if kind == "classes":
         test = run.is_own(data) and bool((part == 2).any())
         counted = (true >= 0) & (part == 2 if test else torch.ones(many, dtype=torch.bool))
         pairs = true[counted] * model.outputs + predicted[counted]
         confusion = pairs.bincount(minlength=model.outputs**2).reshape(model.outputs, model.outputs).numpy()
         of = f"{'test' if test else 'all labelled'} items"
-    names = {"classes": model.column_names, "tasks": ("0", "1"), "values": ()}[output]
+    names = {"classes": model.column_names, "binary": ("0", "1"), "numbers": ()}[kind]
     points, axes = _places(logits, true, predicted, model)
     ids = item_ids(data, many)
     return (
@@ -137,15 +137,15 @@ def _items(run: Run, model: TrainedModel, data: Any, device: str) -> tuple[PageI
     )
 
 
-def _columns(output: str, y: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+def _columns(kind: str, y: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return true and predicted classes and the confidence; of tasks those of the first, of numbers the first."""
     import torch
 
-    if output == "classes":
+    if kind == "classes":
         confidence, predicted = values.max(dim=-1)
         return y, predicted, confidence
     first = y.reshape(len(y), -1)[:, 0].double()
-    if output == "values":
+    if kind == "numbers":
         return first, values[:, 0], None
     predicted = (values[:, 0] > 0.5).long()
     true = torch.where(first >= 0, first.nan_to_num(-1.0), -1.0).long()
@@ -158,7 +158,7 @@ def _places(
     """Return items in two dimensions: their logits by their principal components, or numbers beside the true ones."""
     import torch
 
-    if model.objective.output == "values":
+    if model.objective.target.kind == "numbers":
         name = f"{model.column_names[0]}, true and predicted"
         return {name: torch.stack([true, predicted], dim=1)}, {name: ("true", "predicted")}
     centred = logits - logits.mean(dim=0)

@@ -162,11 +162,11 @@ class BondedGCNConv(nn.Module):
             edge_attr: features of the edges, ``[edges, out_channels]`` or a table of them.
         """
         check_features(x, self.linear)
-        if isinstance(edge_attr, Tensor):
-            edge_attr = EdgeTable(edge_attr, torch.arange(len(edge_attr), device=edge_attr.device))
         z = self.linear(x)
         if is_tracing():
-            return self._plain(z, edge_index, edge_attr.to_dense())
+            return self._plain(z, edge_index, edge_attr if isinstance(edge_attr, Tensor) else edge_attr.to_dense())
+        if isinstance(edge_attr, Tensor):
+            edge_attr = EdgeTable(edge_attr, torch.arange(len(edge_attr), device=edge_attr.device))
         pattern = sum_adjacency(edge_index, num_nodes=z.size(0)).pattern
         outgoing = pattern._transpose[0]._indptr.diff()
         scale = (outgoing + 1).to(z.dtype).rsqrt()

@@ -58,6 +58,7 @@ def tune(
     fixed: Sequence[str] = (),
     seed: int = 0,
     seeds: Sequence[int] = (0,),
+    metric: str | None = None,
     device: str = "auto",
     precision: str = "32-true",
     run_dir: Path | str | RunFolder | None = None,
@@ -83,6 +84,7 @@ def tune(
         fixed: fields that are not searched.
         seed: draws the trials; all of them begin with the weights of this seed.
         seeds: of the trainings that are tested.
+        metric: what trials are judged by and what is reported, as :func:`train` takes it.
         device, precision: as for :func:`train`.
         run_dir: folder for the record, the weights, ``config.toml`` with the fields that were found, and in ``search``
             Optuna's journal of all trials and the state of the one under way.
@@ -114,7 +116,7 @@ def tune(
     fabric = fabric_on(own_device(device), precision)
 
     def prepare(tried: Recipe) -> tuple[AbstractTask, Any]:
-        tasks, _, protocol = prepare_tasks(data, tried, None, fabric.device, dtype_of(fabric), 0, ALONE)
+        tasks, _, protocol = prepare_tasks(data, tried, None, fabric.device, dtype_of(fabric), 0, ALONE, metric)
         return tasks[0][0], protocol  # and let go of the test items
 
     # What the data decide is decided once, before the first trial.
@@ -145,6 +147,7 @@ def tune(
         data,
         chosen,
         seeds=seeds,
+        metric=metric,
         device=device,
         precision=precision,
         run_dir=run_dir,
@@ -464,7 +467,7 @@ class TuningExperiment(Experiment[TrialUnit, TrialResult]):
         try:
             recipe = self._draw(self._trial, first=unit.trial == 0)
             task = self.prepare(recipe)
-            module = recipe.module(task.channels, task.classes, task.graph)
+            module = recipe.module(task.channels, task.outputs, task.graph)
         except ValueError as error:
             if unit.trial == 0:
                 raise

@@ -228,6 +228,7 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
         self.options, self.seed, self.world = options, seed, world
         self._row_seconds: dict[str, float] = {}
         self._rows = ""
+        self._chosen: dict[str, str] = {}
         self._problem: Problem | None = None
         self._encoders: dict[str, nn.Module] = {}
 
@@ -276,7 +277,7 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
             return unit.training.start()
         study, method = self.study, self.methods[unit.method]
         began = time.process_time()
-        self._rows = chosen_rows(study, unit.problem) if method.rows == CHOSEN else method.rows
+        self._rows = self._chosen_rows(unit.problem) if method.rows == CHOSEN else method.rows
         trained = [self._encoders[each.key] for each in study.encoders(unit.problem)] if self._rows == ENCODER else []
         self._problem = unit.problem.with_features(study.features(unit.problem, self._rows, method.length, trained))
         if study.device.type == "cuda":
@@ -331,6 +332,12 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
         others = {unit.key: unit.training.problem for unit in self.units() if isinstance(unit, EncoderUnit)}
         self._encoders = {key: each for key, each in self._encoders.items() if others[key] == problem}
         self._encoders[unit.key] = encoder
+
+    def _chosen_rows(self, problem: Problem) -> str:
+        """Return the rows that validation tasks choose, once for all methods that leave it to them."""
+        if problem.name not in self._chosen:
+            self._chosen[problem.name] = chosen_rows(self.study, problem)
+        return self._chosen[problem.name]
 
     def row_seconds(self) -> dict[str, float]:
         """Return the CPU seconds that each kind of rows took to make, the training of encoders included."""

@@ -19,9 +19,10 @@ from graphkit._torch_internals import chosen_graphs, joined_graphs
 from graphkit.data import GraphSet, to_undirected, validate
 from graphkit.nn.inference import layerwise
 from graphkit.training.classification.graph_task import GraphTask
+from graphkit.training.classification.metrics import METRICS
+from graphkit.training.classification.targets import SupervisedObjective, target_of
 from graphkit.training.classification.tasks import (
     MASKS,
-    AbstractSupervisedObjective,
     AbstractTask,
     LabelledItems,
     NodeTask,
@@ -32,7 +33,7 @@ from graphkit.training.classification.tasks import (
 from graphkit.training.engine.distributed import fabric_on, in_precision, own_device
 from graphkit.training.engine.trainer import require_finite
 from graphkit.training.trained.data_facts import DataNames, aligned_features, item_ids, structure_sha256
-from graphkit.training.trained.model_file import ModelFile, kinds_of, options_from_plain, options_to_plain
+from graphkit.training.trained.model_file import ModelFile, options_from_plain, options_to_plain
 from graphkit.training.trained.predictions import Predictions
 from graphkit.training.zoo.recipes import Recipe
 
@@ -58,6 +59,7 @@ class TrainedModel:
         dataset: name of what it was trained on.
         dataset_sha256: checksum of that.
         molecules: whether nodes and edges are OGB's atoms and bonds.
+        edge_channels: features of an edge that it looks at, beside those; 0 where it looks at none.
         undirected: whether its graph was made undirected, as others then are before they are looked at.
         graph_sha256: checksum of the graph that its parameters belong to; empty where they belong to none.
         names: of classes, columns and targets.
@@ -69,12 +71,13 @@ class TrainedModel:
     weights: Mapping[str, Tensor] = field(repr=False)
     channels: int
     outputs: int
-    objective: AbstractSupervisedObjective
+    objective: SupervisedObjective
     seed: int
     precision: str
     dataset: str
     dataset_sha256: str
     molecules: bool = False
+    edge_channels: int = 0
     undirected: bool = False
     graph_sha256: str = ""
     names: DataNames = field(default_factory=DataNames)
@@ -84,7 +87,7 @@ class TrainedModel:
     @property
     def column_names(self) -> tuple[str, ...]:
         """What the columns of its predictions are called: names of classes or targets, else their numbers."""
-        known = self.names.classes if self.objective.output == "classes" else self.names.targets
+        known = self.names.classes if self.objective.target.kind == "classes" else self.names.targets
         return known if len(known) == self.outputs else tuple(map(str, range(self.outputs)))
 
     def to_bytes(self) -> bytes:
@@ -92,7 +95,7 @@ class TrainedModel:
         apart = ("recipe", "weights", "objective", "names", "figures")
         about = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in apart}
         about["recipe"] = options_to_plain(self.recipe)
-        about["objective"] = {"kind": type(self.objective).__name__, **dataclasses.asdict(self.objective)}  # type: ignore[call-overload]
+        about["objective"] = {"metric": self.objective.name, "target": self.objective.target.as_dict()}
         about["names"], about["figures"] = self.names.as_dict(), dict(self.figures)
         return ModelFile(STUDY, about, self.weights).to_bytes()
 
@@ -128,9 +131,11 @@ class TrainedModel:
             device: where it goes.
         """
         if isinstance(data, GraphSet) or data is None:
-            graph: tuple[Any, ...] = (self.molecules,)
+            graph: tuple[Any, ...] = (self.molecules, self.edge_channels)
+            if self.edge_channels and self.recipe.model.items == "nodes":
+                graph = (None, None, torch.empty(0, self.edge_channels))
         else:
-            _, graph = model_inputs(self.prepared(data), self.recipe, torch.device("cpu"), torch.float32)
+            _, graph = self._inputs(self.prepared(data), torch.device("cpu"), torch.float32)
         module = self.recipe.module(self.channels, self.outputs, graph)
         first = next((value.dtype for value in self.weights.values() if value.is_floating_point()), torch.float32)
         module.to(device, first).load_state_dict(dict(self.weights))
@@ -171,16 +176,16 @@ class TrainedModel:
         return logits
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return what logits mean: probabilities of classes or tasks, in float64, or the numbers themselves."""
-        if self.objective.output == "values":
-            return logits.double()
+        """Return what logits mean: probabilities of classes or tasks, in float64, or numbers in their own unit."""
+        if self.objective.target.kind == "numbers":
+            return self.objective.target.values(logits)
         scaled = logits.double() / self.temperature
-        return scaled.softmax(-1) if self.objective.output == "classes" else scaled.sigmoid()
+        return scaled.softmax(-1) if self.objective.target.kind == "classes" else scaled.sigmoid()
 
     def predict(self, data: Data | GraphSet, *, device: str = "auto", precision: str | None = None) -> Predictions:
         """Return what the model says of every item of ``data``; see :meth:`logits`."""
         values = self.probabilities(self.logits(data, device=device, precision=precision))
-        return Predictions(item_ids(data, len(values)), values, self.objective.output, self.column_names)
+        return Predictions(item_ids(data, len(values)), values, self.objective.target.kind, self.column_names)
 
     def require_fit(self, data: Data | GraphSet) -> None:
         """Refuse data that the model cannot be used on.
@@ -207,6 +212,11 @@ class TrainedModel:
                 f"the model {self.recipe.name!r} takes {self.channels:,} features, but `data` has {found:,}; give "
                 "it the features that it was trained on."
             )
+        if self.edge_channels and (known := _edge_channels(data)) != self.edge_channels:
+            raise ValueError(
+                f"the model {self.recipe.name!r} looks at {self.edge_channels:,} features of each edge, `edge_attr`, "
+                f"but `data` has {known:,}."
+            )
         if self.graph_sha256 and structure_sha256(data) != self.graph_sha256:
             raise ValueError(
                 f"the model {self.recipe.name!r} has parameters that belong to the graph of {self.dataset!r} and mean "
@@ -230,13 +240,17 @@ class TrainedModel:
         none = LabelledItems(torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long))
         if isinstance(data, GraphSet):
             graphs = data.to(device)
-            return GraphTask(graphs, (self.molecules,), none, none, self.outputs, self.objective, dtype)
-        features, graph = model_inputs(data, self.recipe, device, dtype)
+            return GraphTask(graphs, (self.molecules, self.edge_channels), none, none, self.objective, dtype)
+        features, graph = self._inputs(data, device, dtype)
         if self.recipe.model.items == "signals":
-            return SignalTask(features, graph, none, none, self.outputs, self.objective)  # type: ignore[arg-type]
+            return SignalTask(features, graph, none, none, self.objective)
         if self.recipe.fan_out and not isinstance(features, Tensor):
             features = features.to_dense()
-        return NodeTask(features, graph, none, none, self.outputs, self.objective)
+        return NodeTask(features, graph, none, none, self.objective)
+
+    def _inputs(self, data: Data, device: torch.device, dtype: torch.dtype) -> tuple[Any, tuple[Any, ...]]:
+        """Return features and graph as the model takes them."""
+        return model_inputs(data, self.recipe, device, dtype, edge_features=self.edge_channels > 0)
 
     def _parts(self, data: Data | GraphSet) -> list[Tensor]:
         """Return the items in groups that are asked for together; whole graphs are seen whole anyway."""
@@ -254,13 +268,13 @@ class TrainedModel:
         return task.logits(model, index)
 
 
-def _objective(fields: Mapping[str, Any]) -> AbstractSupervisedObjective:
+def _objective(fields: Mapping[str, Any]) -> SupervisedObjective:
     """Return the objective of a file."""
-    known = kinds_of(AbstractSupervisedObjective)
-    kind = fields["kind"]
-    if kind not in known:
-        raise ValueError(f"the model was trained for {kind!r}, which this version of graphkit does not have.")
-    return known[kind](**{name: value for name, value in fields.items() if name != "kind"})
+    if fields["metric"] not in METRICS:
+        raise ValueError(
+            f"the model was selected by {fields['metric']!r}, which this version of graphkit does not have."
+        )
+    return SupervisedObjective(target_of(fields["target"]), METRICS[fields["metric"]])
 
 
 def _items(data: Data | GraphSet) -> int:
@@ -268,6 +282,12 @@ def _items(data: Data | GraphSet) -> int:
     if isinstance(data, GraphSet):
         return len(data)
     return data.num_nodes if data.get("signals") is None else len(data.signals)
+
+
+def _edge_channels(data: Data | GraphSet) -> int:
+    """Return the number of features of an edge, 0 where there are none."""
+    attr = (joined_graphs(data) if isinstance(data, GraphSet) else data).get("edge_attr")
+    return 0 if attr is None else 1 if attr.dim() == 1 else int(attr.size(1))
 
 
 def _channels(data: Data | GraphSet) -> int:

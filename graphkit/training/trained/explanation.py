@@ -102,7 +102,7 @@ class ExplainedForward(nn.Module):
     Args:
         module: its PyTorch module, in evaluation mode.
         prepare: makes what the module takes of features, edges, weights and the categories of bonds.
-        output: "classes", "tasks" or "values"; of several tasks or numbers the first is explained.
+        output: kind of the target, "classes", "binary" or "numbers"; of several the first is explained.
     """
 
     def __init__(self, module: nn.Module, prepare: Callable[..., tuple[Any, ...]], output: str) -> None:
@@ -117,7 +117,7 @@ class ExplainedForward(nn.Module):
         if self.output == "classes":
             return found
         first = found[:, :1]
-        return first if self.output == "values" else torch.cat([torch.zeros_like(first), first], dim=1)
+        return first if self.output == "numbers" else torch.cat([torch.zeros_like(first), first], dim=1)
 
 
 def explain_item(
@@ -171,12 +171,12 @@ def explain_item(
 
     with torch.no_grad():
         answer = forward(**inputs)
-    target = 0 if model.objective.output == "values" else int(answer[row].argmax())
+    target = 0 if model.objective.target.kind == "numbers" else int(answer[row].argmax())
 
     def ask(**changes: Tensor) -> float:
         with torch.no_grad():
             found = forward(**{**inputs, **changes})[row]
-        return float(found[target] if forward.output == "values" else found.double().softmax(-1)[target])
+        return float(found[target] if forward.output == "numbers" else found.double().softmax(-1)[target])
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -193,18 +193,18 @@ def explain_item(
         columns, feature_fidelity = _explained_features(feature_mask, inputs["x"], most, ask, drawn)
         known = model.names.columns or tuple(f"feature {place}" for place in range(len(feature_mask)))
         features = tuple((known[place], float(feature_mask[place])) for place in columns)
-    names = {"classes": model.column_names, "tasks": (f"not {model.column_names[0]}", model.column_names[0])}
+    names = {"classes": model.column_names, "binary": (f"not {model.column_names[0]}", model.column_names[0])}
     return ItemExplanation(
         item=item,
         name=str(ids[item]),
-        predicted=names.get(model.objective.output, model.column_names)[target],
+        predicted=names.get(model.objective.target.kind, model.column_names)[target],
         edges=edges,
         edge_scores=scores,
         edge_fidelity=edge_fidelity,
         features=features,
         feature_fidelity=feature_fidelity,
         nodes=nodes,
-        classes=answer.argmax(-1) if items == "nodes" and model.objective.output == "classes" else None,
+        classes=answer.argmax(-1) if items == "nodes" and model.objective.target.kind == "classes" else None,
     )
 
 
@@ -220,22 +220,30 @@ def _question(
         inputs = {"x": x, "edge_index": graph.edge_index}
         if model.molecules:
             inputs["edge_attr"] = graph.edge_attr
+        elif model.edge_channels:
+            inputs["edge_attr"] = graph.edge_attr.to(dtype).reshape(-1, model.edge_channels)
         batch = torch.zeros(len(x), dtype=torch.long)
 
         def take_batch(x: Tensor, edge_index: Tensor, _: Any, bonds: Tensor | None) -> tuple[Any, ...]:
             return (GraphBatch(x, edge_index, bonds, batch, 1),)
 
         return _forward_of(model, take_batch, data), inputs, tuple(range(len(x)))
-    features, taken = model_inputs(prepared, model.recipe, torch.device("cpu"), dtype)
+    given = model.edge_channels > 0
+    features, taken = model_inputs(prepared, model.recipe, torch.device("cpu"), dtype, edge_features=given)
     x = features.to_dense() if isinstance(features, SparseOperator) else features
     inputs = {"x": x, "edge_index": prepared.edge_index}
     weight = prepared.get("edge_weight")
     if weight is not None and model.recipe.model.edge_weights == "used":
         inputs["edge_weight"] = weight.to(dtype)
+    if given:
+        inputs["edge_attr"] = taken[2]
     plain = all(part is None or isinstance(part, Tensor) for part in taken)
 
-    def whole(x: Tensor, edge_index: Tensor, weight: Tensor | None, _: Any) -> tuple[Any, ...]:
-        return (x, *(model.recipe.model.graph(edge_index, weight, len(x)) if plain else taken))
+    def whole(x: Tensor, edge_index: Tensor, weight: Tensor | None, attr: Tensor | None) -> tuple[Any, ...]:
+        if not plain:
+            return (x, *taken)
+        graph = model.recipe.model.graph(edge_index, weight, len(x))
+        return (x, *graph) if attr is None else (x, *graph, None, attr)
 
     return _forward_of(model, whole, data), inputs, tuple(item_ids(data, len(x)))
 
@@ -244,7 +252,7 @@ def _forward_of(
     model: TrainedModel, prepare: Callable[..., tuple[Any, ...]], data: Data | GraphSet
 ) -> ExplainedForward:
     """Return a model as explainers call it."""
-    return ExplainedForward(model.module(data), prepare, model.objective.output).eval()
+    return ExplainedForward(model.module(data), prepare, model.objective.target.kind).eval()
 
 
 def _masks(
@@ -270,7 +278,7 @@ def _masks(
         node_mask_type="common_attributes" if features and not attends else None,
         edge_mask_type="object" if edges else None,
         model_config={
-            "mode": "regression" if forward.output == "values" else "multiclass_classification",
+            "mode": "regression" if forward.output == "numbers" else "multiclass_classification",
             "task_level": "node",
             "return_type": "raw",
         },

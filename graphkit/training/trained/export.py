@@ -47,7 +47,7 @@ MEANINGS = {
     "x": "features as the data set has them; they are scaled inside",
     "edge_index": "source and target of each edge, numbers of nodes from 0; undirected edges in both directions",
     "edge_weight": "weight of each edge; 1 where the graph has no weights",
-    "edge_attr": "categories of each bond, as OGB numbers them",
+    "edge_attr": "features of each edge; of molecules the categories of each bond, as OGB numbers them",
     "batch": "graph of each node, from 0, ascending; the last graph must have a node",
 }
 
@@ -87,6 +87,7 @@ class InputForward(nn.Module):
         self.module = module
         self.items = model.recipe.model.items
         self.total = model.recipe.row_normalise if self.items == "nodes" else False
+        self.target = model.objective.target
 
     def forward(
         self,
@@ -96,12 +97,26 @@ class InputForward(nn.Module):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> Tensor:
-        """Return the logits of all items."""
+        """Return the logits of all items, or numbers in the unit of the labels."""
+        found = self._outputs(x, edge_index, edge_weight, edge_attr, batch)
+        return self.target.values(found).to(found.dtype)
+
+    def _outputs(
+        self,
+        x: Tensor,
+        edge_index: Tensor | None,
+        edge_weight: Tensor | None,
+        edge_attr: Tensor | None,
+        batch: Tensor | None,
+    ) -> Tensor:
+        """Return what the module makes of all items."""
         if batch is not None:
             graphs = batch.max().item() + 1
             torch._check(graphs >= 1)  # its size is that of the result
             return self.module(GraphBatch(x, edge_index, edge_attr, batch, graphs))  # type: ignore[arg-type]
-        graph = [each for each in (edge_index, edge_weight) if each is not None]
+        graph = [edge_index, edge_weight, edge_attr]
+        while graph and graph[-1] is None:
+            graph.pop()
         return self.module(scale_rows(x, self.total), *graph)
 
 
@@ -166,10 +181,11 @@ def require_exportable(model: TrainedModel, format: str) -> None:
 def input_names(model: TrainedModel) -> tuple[str, ...]:
     """Return the tensors that an exported model takes."""
     architecture = model.recipe.model
+    features = ("edge_attr",) if model.molecules or model.edge_channels else ()
     if architecture.items == "graphs":
-        return ("x", "edge_index", *(("edge_attr",) if model.molecules else ()), "batch")
+        return ("x", "edge_index", *features, "batch")
     edges = {"used": ("edge_index", "edge_weight"), "refused": ("edge_index",), "ignored": ()}
-    return ("x", *edges[architecture.edge_weights])
+    return ("x", *edges[architecture.edge_weights], *features)
 
 
 def _module(model: TrainedModel) -> nn.Module:
@@ -197,7 +213,9 @@ def _draw_inputs(
     batch = (torch.arange(nodes) * graphs) // nodes
     if model.recipe.model.items == "graphs":
         ends = ends[:, batch[ends[0]] == batch[ends[1]]]
-    bonds = torch.stack([torch.randint(count, ends.shape[1:], generator=drawn) for count in BOND_CATEGORIES], dim=1)
+    bonds = torch.randn(ends.size(1), model.edge_channels, generator=drawn, dtype=dtype)
+    if model.molecules:
+        bonds = torch.stack([torch.randint(count, ends.shape[1:], generator=drawn) for count in BOND_CATEGORIES], dim=1)
     x = torch.randn(nodes, model.channels, generator=drawn, dtype=dtype)
     if model.molecules:
         x = torch.stack([torch.randint(count, (nodes,), generator=drawn) for count in ATOM_CATEGORIES], dim=1)
@@ -222,12 +240,17 @@ def _model_outputs(model: TrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
     """Return what the model itself says, by the way it predicts."""
     x, edges = inputs["x"], inputs.get("edge_index")
     if model.recipe.model.items == "signals":
-        return _module(model)(x)
+        return InputForward(model, _module(model))(x)
     edges = torch.empty(2, 0, dtype=torch.long) if edges is None else edges
-    data = Data(x=x, edge_index=edges, edge_weight=inputs.get("edge_weight"))
+    data = Data(x=x, edge_index=edges, edge_weight=inputs.get("edge_weight"), edge_attr=inputs.get("edge_attr"))
     precision = "64-true" if model.precision == "64-true" else "32-true"
+
+    def ask(whole: Data | GraphSet) -> Tensor:
+        logits = model.logits(whole, device="cpu", precision=precision)
+        return model.objective.target.values(logits).to(logits.dtype)
+
     if "batch" not in inputs:
-        return model.logits(data, device="cpu", precision=precision)
+        return ask(data)
     batch = inputs["batch"]
     graphs = int(batch.max()) + 1
     order = batch[edges[0]].argsort(stable=True)
@@ -236,7 +259,7 @@ def _model_outputs(model: TrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
         data.edge_attr = inputs["edge_attr"][order]
     data.y = torch.zeros(graphs, dtype=torch.long)
     many = GraphSet(data, nodes=batch.bincount(), edges=batch[edges[0]].bincount(minlength=graphs))
-    return model.logits(many, device="cpu", precision=precision)
+    return ask(many)
 
 
 def _describe(
@@ -260,7 +283,7 @@ def _describe(
             for name, given in inputs.items()
         },
         "output": {"shape": [items, model.outputs], "meaning": _meaning(model)},
-        "classes" if model.objective.output == "classes" else "columns": list(model.column_names),
+        "classes" if model.objective.target.kind == "classes" else "columns": list(model.column_names),
         "features": list(model.names.columns),
         "row_sum": float(total) if items == "nodes" and total else None,
         "temperature": model.temperature,
@@ -269,9 +292,9 @@ def _describe(
 
 def _meaning(model: TrainedModel) -> str:
     """Say what the output is."""
-    if model.objective.output == "values":
-        return "the numbers themselves"
-    squashed = "softmax over the classes" if model.objective.output == "classes" else "logistic function of each"
+    if model.objective.target.kind == "numbers":
+        return "numbers in the unit of the labels"
+    squashed = "softmax over the classes" if model.objective.target.kind == "classes" else "logistic function of each"
     return f"logits; probabilities are the {squashed} of logits / temperature"
 
 

@@ -15,6 +15,8 @@ from graphkit._checks import instance, member
 from graphkit._torch_internals import chosen_graphs, joined_graphs
 from graphkit.data import GraphSet
 from graphkit.training.classification.graph_task import graph_facts
+from graphkit.training.classification.metrics import KIND_NAMES
+from graphkit.training.classification.targets import target_labels
 from graphkit.training.classification.tasks import MASKS
 from graphkit.training.engine.options import require_splits
 from graphkit.training.engine.records import Metric, Record, dataset_facts, metric
@@ -153,10 +155,10 @@ class Run:
             index = _part(own, part, y)
             figures.append(float(model.objective.figure(logits[index], y[index])))
             values = model.probabilities(logits[index])
-            if model.objective.output == "classes":
+            if model.objective.target.kind == "classes":
                 reports.append(class_report(values, y[index], model.column_names))
             else:
-                tasks = model.objective.output == "tasks"
+                tasks = model.objective.target.kind == "binary"
                 reports.append(column_report(values, y[index], model.column_names, tasks=tasks))
         objective = chosen[0].objective
         return RunReport(objective.name, tuple(figures), tuple(reports), part, objective.unit)
@@ -179,8 +181,10 @@ class Run:
             raise ValueError("`data` must be those that the run was trained on: its validation items calibrate it.")
         found = {}
         for number, (seed, model) in enumerate(self.models.items()):
-            if model.objective.output != "classes":
-                raise ValueError(f"a temperature is of classes, and this run predicts {model.objective.output}.")
+            if model.objective.target.kind != "classes":
+                raise ValueError(
+                    f"a temperature is of classes, and this run predicts {KIND_NAMES[model.objective.target.kind]}."
+                )
             own = data if splits is None else _divided(data, splits[number])
             logits, y = model.logits(own, device=device), labels_for(model, own)
             index = _part(own, "val", y)
@@ -232,8 +236,8 @@ def labels_for(model: TrainedModel, data: Data | GraphSet) -> Tensor:
     if isinstance(data, GraphSet):
         places = chosen_graphs(data)
         y = data.items.y if places is None else data.items.y[list(places)]
-    if model.objective.output != "classes":
-        return y.reshape(len(y), -1).cpu()
+    if model.objective.target.kind != "classes":
+        return target_labels(y.cpu(), model.objective.target.kind)
     return aligned_labels(y.long().cpu(), DataNames.of(data).classes, model.names.classes, model.outputs)
 
 

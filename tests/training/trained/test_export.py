@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from graphkit.operators.polynomials.polynomial_bases import _cosines
-from graphkit.training.classification.tasks import Accuracy
+from graphkit.training.classification.metrics import METRICS
+from graphkit.training.classification.targets import ClassTarget, NumberTarget, SupervisedObjective
 from graphkit.training.trained import export
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.export import ExportError, export_model, input_names
@@ -22,17 +23,21 @@ ABLE = {case: made for case, made in {**CASES, **MOLECULES}.items() if case not 
 FAST = ("nodes-gat", "nodes-mlp", "nodes-gpr", "nodes-grand", "signals-mlp", "graphs-gin", "molecules-gcn-virtual")
 """Those that are exported in every run of the tests; the others are slow together."""
 
+CLASSES = SupervisedObjective(ClassTarget(3), METRICS["accuracy"])
+NUMBERS = SupervisedObjective(NumberTarget((5.0, 1.0, 0.0), (2.0, 1.0, 9.0)), METRICS["rmse"])
 
-def drawn_model(made, *, molecules=False, **fields):
+
+def drawn_model(made, *, molecules=False, edge_channels=0, objective=CLASSES):
     """Return a model of a recipe with weights that are drawn, as large as training leaves them."""
     small = {"hidden": 8, "layers": 2, "heads": 2, "row_normalise": True}
     recipe = made.with_({name: value for name, value in small.items() if name in made.as_dict()})
-    graph = (6,) if recipe.model.items == "signals" else (molecules,)
+    graph = (6,) if recipe.model.items == "signals" else (molecules, edge_channels)
     channels = 9 if molecules else 5
     torch.manual_seed(0)
     if not recipe.model.made_outside:
         if recipe.model.items == "nodes":
             graph = recipe.model.graph(torch.tensor([[0, 1], [1, 0]]), None, 2)
+            graph = (*graph, None, torch.ones(2, edge_channels)) if edge_channels else graph
         module = recipe.module(channels, 3, graph)
         weights = module.state_dict()
         for value in weights.values():
@@ -41,9 +46,19 @@ def drawn_model(made, *, molecules=False, **fields):
     else:
         weights = {"weight": torch.ones(1)}
     return TrainedModel(
-        recipe=recipe, weights=weights, channels=channels, outputs=3, objective=Accuracy(), seed=0, precision="32-true",
-        dataset="drawn", dataset_sha256="", molecules=molecules, temperature=2.0, **fields,
-    )  # fmt: skip
+        recipe=recipe,
+        weights=weights,
+        channels=channels,
+        outputs=3,
+        objective=objective,
+        seed=0,
+        precision="32-true",
+        dataset="drawn",
+        dataset_sha256="",
+        molecules=molecules,
+        edge_channels=edge_channels,
+        temperature=2.0,
+    )
 
 
 def test_all_recipes_are_exported_or_say_why_not():
@@ -67,6 +82,28 @@ def test_an_exported_model_says_what_the_model_says_of_a_second_graph(tmp_path, 
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     assert found.shape[1] == 3
     assert float(expected.std()) > 1e-3, "else any file would agree"
+
+
+@pytest.mark.parametrize(
+    ("made", "fields"),
+    [
+        (RECIPES["gat"], {"edge_channels": 2}),
+        (RECIPES["gin"], {"edge_channels": 2}),
+        (GRAPH_RECIPES["gin"], {"edge_channels": 2}),
+        (GRAPH_RECIPES["gcn"], {"edge_channels": 1}),
+        (RECIPES["mlp"], {"objective": NUMBERS}),
+    ],
+    ids=["gat", "gin", "graphs gin", "graphs gcn", "numbers"],
+)
+def test_features_of_edges_and_numbers_are_exported_too(tmp_path, made, fields):
+    model = drawn_model(made, **fields)
+    report = export_model(model, tmp_path / "m.pt2")
+    assert report.difference < 1e-4
+    assert ("edge_attr" in report.description["inputs"]) == ("edge_channels" in fields)
+    inputs, _ = export._draw_inputs(model, 51, 7, seed=2)
+    with torch.no_grad():
+        found, expected = export._outputs(report.path, "torch", inputs), export._model_outputs(model, inputs)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_what_is_cached_while_a_model_is_traced_is_no_other_models(tmp_path):
