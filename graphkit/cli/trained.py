@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from graphkit.data import Split
+    from graphkit.training.trained.abstract_run import AbstractRun
     from graphkit.training.trained.reports import ClassReport
     from graphkit.training.trained.runs import Run, RunReport
 
@@ -51,7 +52,7 @@ def predict(run: Path, data: str | None, to: Path | None, seed: int | None, devi
     if to is not None:
         table_format(to, "to")
     opened = load_run(run)
-    given, _ = _load_data(opened, data)
+    given, _ = load_data(opened, data)
     found = opened.predict(given, seed=seed, device=device)
     if to is None:
         click.echo(found.frame().to_csv(index=False), nl=False)
@@ -96,12 +97,14 @@ def evaluate(
     require_places(json=json_path, picture=picture)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
     from graphkit.training.trained.reports import ClassReport
-    from graphkit.training.trained.runs import load_run
+    from graphkit.training.trained.runs import Run, load_run
 
     opened = load_run(run)
-    given, splits = _load_data(opened, data)
+    if not isinstance(opened, Run):
+        raise click.UsageError("`evaluate` measures classes and numbers; `graphkit embed` has measured embeddings.")
+    given, splits = load_data(opened, data)
     if calibrate:
-        own, own_splits = (given, splits) if data is None else _load_data(opened, None)
+        own, own_splits = (given, splits) if data is None else load_data(opened, None)
         opened = opened.calibrate(own, splits=own_splits, device=device)
         shown = ", ".join(f"{model.temperature:.3f}" for model in opened.models.values())
         say(f"Temperature, of each seed: {shown}; the models in {run} keep it.")
@@ -156,7 +159,7 @@ def compare(runs: tuple[Path, ...], json_path: Path | None, picture: Path | None
     return report_errors(lost)
 
 
-def _load_data(run: Run, source: str | None) -> tuple[Any, Sequence[Split] | None]:
+def load_data(run: AbstractRun[Any], source: str | None) -> tuple[Any, Sequence[Split] | None]:
     """Return the data that are named, or those that a run was trained on with the split of each seed if they differ."""
     import torch
 
@@ -166,43 +169,44 @@ def _load_data(run: Run, source: str | None) -> tuple[Any, Sequence[Split] | Non
     if source is not None:
         asked = DatasetArgument(source)
         begin(f"loading {asked.name}")
-        if isinstance(asked.source, Path):
-            data = graphkit.data.open_stored(asked.source)
-        else:
-            data = graphkit.data.load(asked.source)
+        data = graphkit.data.load(asked.source)
     else:
         data, splits = load_as_trained(run)
-    items = run.model.recipe.model.items
+    items = run.model.items
     if (SMALL_EDGES if items == "graphs" else data.num_edges) < SMALL_EDGES:
         torch.set_num_threads(1)  # as `graphkit train` does
     return data, splits
 
 
-def load_as_trained(run: Run) -> tuple[Any, Sequence[Split] | None]:
+def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]:
     """Return the data of a run as its recorded command loaded them.
 
     Raises:
         ValueError: for a run of a Python function, and where the data are others by now.
     """
     import graphkit.data
+    from graphkit.cli.embed import embed
     from graphkit.cli.train import train
 
+    record = run.about
     try:
-        typed = typed_options({"command": run.record.command}, train)
+        typed = typed_options({"command": record.command}, train if run.model.study == "train" else embed)
     except ValueError as error:
         raise ValueError(f"`data` must be named: {error}") from None
-    asked, splits = DatasetArgument(typed.get("dataset", "digits")), None
+    asked, splits = DatasetArgument(typed.get("dataset", "digits"), family=True), None
     split = typed.get("split")
     begin(f"loading {asked.name}")
     if typed.get("split_per_seed"):
-        data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=run.record.seeds)
+        data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=record.seeds)
     else:
         data = graphkit.data.load(asked.source, split=split, seed=typed.get("split_seed") or 0)
+    if asked.card.members:
+        data = graphkit.data.disjoint_union(data, held_out=typed.get("held_out"))
     if typed.get("undirected"):
         data = graphkit.data.to_undirected(data)
     if not run.is_own(data):
         raise ValueError(
-            f"`data`: {asked.name!r} is no longer what the run was trained on (its checksum); name other data."
+            f"`data`: {asked.name!r} is no longer what the run was trained on (its checksum differs); name other data."
         )
     return data, splits
 

@@ -345,7 +345,7 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
             recipe=self.recipe,
             weights={name: value.detach().cpu() for name, value in trainer.best_weights.items()},
             channels=task.channels,
-            outputs=task.classes,
+            classes=task.classes,
             objective=task.objective,
             seed=unit.seed,
             molecules=isinstance(task, GraphTask) and task.graph[0],

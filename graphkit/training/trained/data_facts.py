@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphkit._torch_internals import chosen_graphs, joined_graphs
+from graphkit.data import GraphSet
 from graphkit.data.fingerprint import tensors_sha256
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
-
-    from graphkit.data import GraphSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,17 @@ def item_ids(data: Data | GraphSet, items: int) -> list[Any]:
         if found is not None and len(found) == items:
             return list(found)
     return list(range(items))
+
+
+def labels_of(data: Data | GraphSet) -> Tensor | None:
+    """Return the labels of the items, ``None`` where they have none."""
+    if not isinstance(data, GraphSet):
+        return data.get("y")
+    if joined_graphs(data).get("y") is None:
+        return None
+    places = chosen_graphs(data)
+    y: Tensor = data.items.y
+    return y if places is None else y[list(places)]
 
 
 def structure_sha256(data: Data) -> str:
