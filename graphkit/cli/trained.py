@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from graphkit.data import Split
     from graphkit.training.trained.abstract_run import AbstractRun
+    from graphkit.training.trained.predictions import Predictions
     from graphkit.training.trained.reports import ClassReport
     from graphkit.training.trained.runs import Run, RunReport
 
@@ -46,14 +47,68 @@ def predict(run: Path, data: str | None, to: Path | None, seed: int | None, devi
     """
     require_places(to=to)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
-    from graphkit.training.trained.predictions import table_format, write_table
-    from graphkit.training.trained.runs import load_run
+    from graphkit.training.trained.predictions import table_format
+    from graphkit.training.trained.runs import FewShotRun, load_run
 
     if to is not None:
         table_format(to, "to")
     opened = load_run(run)
+    if isinstance(opened, FewShotRun):
+        raise click.UsageError("a run of `graphkit fewshot` is adapted to labels first: `graphkit fewshot predict`.")
     given, _ = load_data(opened, data)
-    found = opened.predict(given, seed=seed, device=device)
+    return _write(opened.predict(given, seed=seed, device=device), to)
+
+
+@click.command("predict")
+@click.argument("run", type=RUN)
+@click.argument("data", required=False)
+@click.option(
+    "--support",
+    type=FILE,
+    required=True,
+    metavar="TABLE",
+    help="A table (.csv or .parquet) of items and their classes, in its first two columns.",
+)
+@click.option("--to", type=FILE, metavar="PATH", help="Write the table here, .csv or .parquet.  [default: print CSV]")
+@click.option("--learner", metavar="NAME", help="Of those that RUN measured.  [default: the record's headline]")
+@click.option("--problem", type=click.IntRange(1), default=1, show_default=True, help="Class split that it learnt on.")
+@DEVICE
+@debuggable
+def fewshot_predict(
+    run: Path, data: str | None, support: Path, to: Path | None, learner: str | None, problem: int, device: str
+) -> int:
+    """Adapt a learner of RUN to the items that a table names, and predict all others of DATA.
+
+    DATA is a name or a folder, by default what the learner was trained on. Classes are called as in the table, and need
+    not be those of any training.
+    """
+    require_places(to=to)
+    preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
+    import graphkit.data
+    from graphkit.training.trained.data_facts import read_support
+    from graphkit.training.trained.predictions import table_format
+    from graphkit.training.trained.runs import FewShotRun, load_run
+
+    if to is not None:
+        table_format(to, "to")
+    opened = load_run(run)
+    if not isinstance(opened, FewShotRun):
+        raise click.UsageError(f"{str(run)!r} is no run of `graphkit fewshot`.")
+    chosen = opened.learner(learner, problem)
+    if data is None and chosen.dataset not in graphkit.data.names():
+        raise click.UsageError(f"`data` must be named: the record calls them {chosen.dataset!r}, which is no data set.")
+    asked = DatasetArgument(data or chosen.dataset)
+    begin(f"loading {asked.name}")
+    given = graphkit.data.load(asked.source)
+    labelled = read_support(support, given)
+    say(f"{chosen.name}, trained with {chosen.problem} of {chosen.dataset} held out; {len(labelled)} labelled items")
+    return _write(chosen.predict(given, labelled, device=device), to)
+
+
+def _write(found: Predictions, to: Path | None) -> int:
+    """Write a table of predictions, or print it, and return the exit code."""
+    from graphkit.training.trained.predictions import write_table
+
     if to is None:
         click.echo(found.frame().to_csv(index=False), nl=False)
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -198,3 +199,41 @@ def aligned_labels(y: Tensor, have: Sequence[str], want: Sequence[str], classes:
             f"{', '.join(map(repr, unseen[:5]))}; leave such items out (a label of -1), or train again with them."
         )
     return y
+
+
+def read_support(path: Path, data: Data | GraphSet) -> dict[int, str]:
+    """Return number of an item -> its class, from the first two columns of a table.
+
+    Args:
+        path: of a CSV file, or a Parquet file.
+        data: whose items are named.
+
+    Raises:
+        ValueError: for a table that cannot be read or has one column, a value that is missing, and an item that is not
+            there or stands there twice.
+    """
+    import pandas as pd
+
+    try:
+        parquet = path.suffix.lower() == ".parquet"
+        found = pd.read_parquet(path) if parquet else pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise ValueError(
+            f"`support` {str(path)!r} cannot be read as a table: {' '.join(str(error).split())}."
+        ) from None
+    if len(found.columns) < 2:
+        raise ValueError(f"`support` {str(path)!r} must have two columns, items and classes.")
+    names = {str(name): place for place, name in enumerate(item_ids(data, _count(data)))}
+    labelled: dict[int, str] = {}
+    for item, label in zip(found.iloc[:, 0].astype(str), found.iloc[:, 1].astype(str), strict=True):
+        if item not in names:
+            raise ValueError(f"`support` names {item!r}, which is no item of the data.")
+        if names[item] in labelled or not label:
+            raise ValueError(f"`support` must give each item one class, but {item!r} has {'two' if label else 'none'}.")
+        labelled[names[item]] = label
+    return labelled
+
+
+def _count(data: Data | GraphSet) -> int:
+    """Return the number of nodes, or of graphs."""
+    return len(data) if isinstance(data, GraphSet) else int(data.num_nodes)

@@ -25,6 +25,7 @@ from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import DataNames, aligned_labels, labels_of
 from graphkit.training.trained.encoder import TrainedEncoder
 from graphkit.training.trained.encoder_run import EncoderRun
+from graphkit.training.trained.fewshot_run import FewShotRun
 from graphkit.training.trained.model_file import ModelFile
 from graphkit.training.trained.predictions import Predictions, mean_predictions
 from graphkit.training.trained.read_record import read_record
@@ -239,7 +240,7 @@ def _divided(data: Data | GraphSet, split: Split) -> Data | GraphSet:
     return data.with_split(split) if isinstance(data, GraphSet) else split.apply(data)
 
 
-def load_run(path: Path | str) -> Run | EncoderRun:
+def load_run(path: Path | str) -> Run | EncoderRun | FewShotRun:
     """Return a finished run: its record and the models that were trained.
 
     The folder suffices: the data that were trained on need not be there, and nothing in it is executed.
@@ -264,7 +265,7 @@ def load_run(path: Path | str) -> Run | EncoderRun:
         )
     record = read_record(folder / "record.json")
     if isinstance(record, FewShotRecord):
-        raise ValueError(f"{str(folder)!r} is a run of `graphkit fewshot`, whose learners are not kept.")
+        return FewShotRun(folder, record)
     kept = record.record if isinstance(record, EmbeddingRecord) else record
     files = {seed: folder / weights_name(f"seed-{seed}") for seed in kept.seeds}
     found = {seed: ModelFile.read(file) for seed, file in files.items()}
