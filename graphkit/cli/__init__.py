@@ -17,9 +17,10 @@ import click
 import graphkit
 from graphkit.cli.bench import bench
 from graphkit.cli.data import data
-from graphkit.cli.embed import embed, search
+from graphkit.cli.embed import embed
 from graphkit.cli.fewshot import fewshot
 from graphkit.cli.output import Stages, debuggable, say, sweep_at_exit
+from graphkit.cli.search import search
 from graphkit.cli.spectrum import spectrum
 from graphkit.cli.train import train
 from graphkit.cli.trained import compare, evaluate, fewshot_predict, predict

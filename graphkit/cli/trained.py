@@ -206,7 +206,7 @@ def compare(runs: tuple[Path, ...], json_path: Path | None, picture: Path | None
         from graphkit import viz
 
         with drawing(picture, lost):
-            viz.save(_compared(compared), picture)
+            viz.save(_comparison_picture(compared), picture)
     table(
         ["run", "model", "data", " figure", " validation", " seconds", " to the first", "compared"],
         [each.row() for each in compared],
@@ -354,7 +354,7 @@ def _picture(found: RunReport, run: Run) -> Figure:
     )
 
 
-def _compared(compared: Sequence[Any]) -> Figure:
+def _comparison_picture(compared: Sequence[Any]) -> Figure:
     """Return the figures of all runs with their intervals."""
     from graphkit.viz import run_figures
 

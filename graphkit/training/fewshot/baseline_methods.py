@@ -39,7 +39,7 @@ class Prototypes(AbstractMethod):
 
         return evaluate_learner(PrototypicalNetwork(nn.Identity()), problem, options)
 
-    def rebuild(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
         from torch import nn
 
@@ -72,7 +72,7 @@ class SemiSupervised(AbstractMethod):
 
         return evaluate_learner(learner, problem, options, calibrated=False)
 
-    def rebuild(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
         from torch import nn
 
@@ -112,7 +112,7 @@ class Ridge(AbstractMethod):
         learnt = self.learnt(problem, seed, trainer)
 
         def learner(tasks: TaskSet) -> AbstractLearner:
-            return self.rebuild(learnt, problem.channels, problem.ways, known_rows(tasks))
+            return self.make_learner(learnt, problem.channels, problem.ways, known_rows(tasks))
 
         return evaluate_learner(learner, problem, options, calibrated=False)
 
@@ -123,13 +123,15 @@ class Ridge(AbstractMethod):
         tasks = problem.validation
 
         def validation(intercept: bool) -> float:
-            made = self.rebuild(Learnt({}, {"intercept": intercept}), problem.channels, problem.ways, known_rows(tasks))
+            made = self.make_learner(
+                Learnt({}, {"intercept": intercept}), problem.channels, problem.ways, known_rows(tasks)
+            )
             return evaluate(made, tasks).mean
 
         intercept = max((False, True), key=validation) if self.intercept == "chosen" else self.intercept
         return Learnt({}, {"intercept": intercept})
 
-    def rebuild(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
         from torch import nn
 
@@ -163,7 +165,7 @@ class Logistic(AbstractMethod):
         after = again(problem.test) if options.calibrate else None
         return Evaluations(regression(problem.validation).mean, regression(problem.test), after, 0)
 
-    def rebuild(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
         from graphkit.training.trained.logistic_learner import LogisticLearner
 
@@ -248,7 +250,7 @@ class Classifier(AbstractMethod):
         model: Any = self._draw(problem, seed, None)[0] if trainer is None else trainer.whole
         return Learnt(model.state_dict(), {})
 
-    def rebuild(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
         from torch import nn
 
@@ -308,7 +310,7 @@ class Whitened(AbstractMethod):
         whitening = self._whitening(problem)
         return Learnt(whitening.state_dict(), {"shrinkage": whitening.shrinkage})
 
-    def rebuild(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
         from graphkit.meta import PrototypicalNetwork, WithinClassWhitening
 

@@ -91,7 +91,7 @@ class PrototypicalNet(AbstractMethod):
         """Return the weights of the selected network."""
         return Learnt(trainer.learner.state_dict(), {})
 
-    def rebuild(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
         from graphkit.meta import PrototypicalNetwork
 
@@ -229,7 +229,7 @@ class MetaLearnt(AbstractMethod):
         """Return the weights of the selected learner, and the rates that it learnt."""
         return Learnt(trainer.learner.state_dict(), {})
 
-    def rebuild(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
         from graphkit.meta import SemiSupervisedProtoMAML
 

@@ -189,11 +189,11 @@ class AbstractMethod(AbstractOptions, ABC):
         return 0
 
     def learnt(self, problem: Problem, seed: int, trainer: Any) -> Learnt:
-        """Return what it learnt on a problem that it was evaluated on, by which :meth:`rebuild` makes its learner."""
+        """Return what it learnt on a problem that it was evaluated on, for :meth:`make_learner`."""
         return Learnt()
 
     @abstractmethod
-    def rebuild(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return its learner.
 
         Args:

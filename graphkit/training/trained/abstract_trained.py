@@ -138,7 +138,7 @@ class AbstractTrained(ABC):
         """
         cpu, graph = torch.device("cpu"), tuple[Any, ...]()
         if data is not None:
-            graph = self.task(self.prepared(data), cpu, torch.float32).graph
+            graph = self.task(self.prepare(data), cpu, torch.float32).graph
         module = self.draw(graph)
         first = next((value.dtype for value in self.weights.values() if value.is_floating_point()), torch.float32)
         module.to(device, first).load_state_dict(dict(self.weights))
@@ -160,7 +160,7 @@ class AbstractTrained(ABC):
         fabric = fabric_on(own_device(device), precision or self.precision)
         dtype = torch.float64 if (precision or self.precision) == "64-true" else torch.float32
         self.require_fit(data)
-        task = self.task(self.prepared(data), fabric.device, dtype)
+        task = self.task(self.prepare(data), fabric.device, dtype)
         module = self.draw(task.graph).to(fabric.device)
         fabric.setup_module(module)  # in its precision, before weights of that precision are put in
         module.load_state_dict(dict(self.weights))
@@ -174,7 +174,7 @@ class AbstractTrained(ABC):
         require_finite("the model's outputs", [outputs])
         return outputs
 
-    def prepared(self, data: Data | GraphSet) -> Data | GraphSet:
+    def prepare(self, data: Data | GraphSet) -> Data | GraphSet:
         """Return data as those were that the model was trained on: columns, their encodings, directions of edges."""
         have = DataNames.of(data)
         if self.names.columns and have.columns and self.items != "signals":

@@ -135,7 +135,7 @@ def aligned_features(x: Tensor, have: DataNames, want: DataNames, model: str) ->
     found = x.new_zeros(len(x), len(want.columns))
     for place, name in enumerate(want.columns):
         if name in places:
-            found[:, place] = _recoded(x[:, places[name]], ours.get(name), theirs.get(name))
+            found[:, place] = _recode(x[:, places[name]], ours.get(name), theirs.get(name))
     return found
 
 
@@ -159,7 +159,7 @@ def _require_known(
             )
 
 
-def _recoded(values: Tensor, have: Mapping[str, Any] | None, want: Mapping[str, Any] | None) -> Tensor:
+def _recode(values: Tensor, have: Mapping[str, Any] | None, want: Mapping[str, Any] | None) -> Tensor:
     """Return a column by the mean and deviation of training in place of its own table's."""
     if have is None or want is None or (have["mean"], have["scale"]) == (want["mean"], want["scale"]):
         return values

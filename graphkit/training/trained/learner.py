@@ -184,7 +184,7 @@ class TrainedLearner:
                 f"name {outputs}, or take a learner that makes a head for each task, such as protomaml."
             )
         with torch.random.fork_rng([]):  # weights are drawn before those that were learnt are put in
-            learner = self.method.rebuild(self.learnt, self.channels, self.ways, known).to(x.device)
+            learner = self.method.make_learner(self.learnt, self.channels, self.ways, known).to(x.device)
         grown = torch.enable_grad() if self.method.takes_steps else torch.no_grad()
         with grown, learner._modes():
             parameters = learner.adapt_to_support(lambda call: call(x[support]), y, ways)

@@ -125,7 +125,7 @@ class Run(AbstractRun[TrainedModel]):
         Raises:
             ValueError: for a seed that was not trained, and data that do not fit the model.
         """
-        return mean_predictions([each.predict(data, device=device) for each in self._asked(seed)])
+        return mean_predictions([each.predict(data, device=device) for each in self._models_of(seed)])
 
     def evaluate(
         self,
@@ -150,7 +150,7 @@ class Run(AbstractRun[TrainedModel]):
             ValueError: for data without labels or without that part, a class never seen in training, and what
                 :meth:`predict` refuses.
         """
-        chosen = self._asked(seed)
+        chosen = self._models_of(seed)
         require_splits(splits, len(chosen))
         if part is not None:
             member("part", part, PARTS)
@@ -158,7 +158,7 @@ class Run(AbstractRun[TrainedModel]):
         figures: list[float] = []
         reports: list[ClassReport | ColumnReport] = []
         for number, model in enumerate(chosen):
-            own = data if splits is None else _divided(data, splits[number])
+            own = data if splits is None else _apply_split(data, splits[number])
             logits, y = model.outputs(own, device=device), labels_for(model, own)
             index = _part(own, part, y)
             figures.append(float(model.objective.figure(logits[index], y[index])))
@@ -191,7 +191,7 @@ class Run(AbstractRun[TrainedModel]):
         for number, (seed, model) in enumerate(self.models.items()):
             if model.objective.output != "classes":
                 raise ValueError(f"a temperature is of classes, and this run predicts {model.objective.output}.")
-            own = data if splits is None else _divided(data, splits[number])
+            own = data if splits is None else _apply_split(data, splits[number])
             logits, y = model.outputs(own, device=device), labels_for(model, own)
             index = _part(own, "val", y)
             temperature = fitted_temperature(logits[index], y[index])
@@ -201,7 +201,7 @@ class Run(AbstractRun[TrainedModel]):
                 write_atomically(self.folder / weights_name(f"seed-{seed}"), model.to_bytes())
         return dataclasses.replace(self, models=found)
 
-    def _asked(self, seed: int | None) -> list[TrainedModel]:
+    def _models_of(self, seed: int | None) -> list[TrainedModel]:
         """Return the models that are asked."""
         return list(self.models.values()) if seed is None else [self.of_seed(seed)]
 
@@ -235,7 +235,7 @@ def _part(data: Data | GraphSet, part: str, y: Tensor) -> Tensor:
     return index
 
 
-def _divided(data: Data | GraphSet, split: Split) -> Data | GraphSet:
+def _apply_split(data: Data | GraphSet, split: Split) -> Data | GraphSet:
     """Return data with another split."""
     return data.with_split(split) if isinstance(data, GraphSet) else split.apply(data)
 
