@@ -107,8 +107,8 @@ CALLS = {
     "class_evaluation": call(
         class_evaluation,
         confusion=np.array([[3, 1], [0, 2]]),
-        bins=np.array([[2, 0.6, 0.5], [4, 0.9, 0.75]]),
-        classes=["yes", "no"],
+        bins=(np.array([[2, 0.6, 0.5], [4, 0.9, 0.75]]), {"NumPy", "lists", "fewer rows", "integers"}),
+        classes=(["yes", "no"], {"texts", "NumPy texts"}),
         aliases={"confusion": ("classes",)},
     ),
     "run_figures": call(run_figures, values={"gcn": [0.8, 0.9, 0.7], "mlp": [0.5]}),
