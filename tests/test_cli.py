@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import click
@@ -314,6 +315,24 @@ def test_an_error_of_ours_is_one_line_too_and_debug_shows_where(call, monkeypatc
     monkeypatch.setenv("GRAPHKIT_DEBUG", "1")
     with pytest.raises(KeyError):
         train(call)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_warning_is_one_line_and_debug_shows_where(call, monkeypatch, debug):
+    def warn(*_: object, **__: object) -> None:
+        warnings.warn("this is\n  meant for the user", UserWarning, stacklevel=2)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("graphkit.data.catalog.loading.load", warn)
+    shown = warnings.showwarning
+    if debug:
+        with pytest.raises(ValueError, match="enough"), pytest.warns(UserWarning, match="meant for the user"):
+            call("train", "karate", "--debug")
+    else:
+        _, _, err = call("train", "karate")
+        assert "Note: this is meant for the user\nError: enough\n" in err
+    assert warnings.showwarning is shown
 
 
 def test_missing_files_fail_in_one_line_that_says_what_to_do(call, monkeypatch, data_home, tmp_path):

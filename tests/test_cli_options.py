@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 import pytest
 import torch
+from tensorboardX.proto import event_pb2
 
-from graphkit.cli import commands
+from graphkit.cli import commands, options
 from graphkit.training.classification import nested
+from graphkit.training.classification.metrics import METRICS
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -49,6 +51,7 @@ SHARED = {
     "json_path": "r.json",
     "picture": "p.png",
     "log_dir": "log",
+    "logger": "tensorboard",
     "device": "cuda:9",
     "precision": "64-true",
     "threads": "2",
@@ -58,7 +61,7 @@ SHARED = {
 VARIED = {
     "train": {
         **SHARED,
-        "epochs": "3", "lr": "0.3",
+        "epochs": "3", "lr": "0.3", "metric": "f1",
         "model": "gcn", "list_models": None, "split": "stratified:0.5,0.2,0.3", "split_seed": "3",
         "split_per_seed": None, "undirected": None, "protocol": "nested-10-fold", "beside": "gcn", "sampled": None,
         "fan_out": "1,1", "batch_size": "3", "workers": "1", "partitions": "parts", "keep_around": None,
@@ -210,6 +213,8 @@ NESTED = ["train", "mutag", "--model", "gin", "--protocol", "nested-10-fold"]
     [
         ([*NESTED, "--seeds", "4"], "`--protocol` takes one seed, `--seed`"),
         ([*NESTED, "--picture", "p.png"], "draws no picture"),
+        ([*NESTED, "--metric", "f1"], "`--protocol` measures accuracy"),
+        (["train", "karate", "--logger", "csv"], "`--logger` goes with `--log-dir`"),
         ([*NESTED, "--split-seed", "1"], "draws its splits itself"),
         ([*NESTED, "--workers", "1"], "`--workers` draw neighbours of nodes; graphs have none"),
         (["train", "karate", "--split-per-seed", "--split-seed", "0"], "`--split-seed` draws one split"),
@@ -248,3 +253,39 @@ def test_a_protocol_without_weights_promises_none(call, mirror, monkeypatch):
     code, _, err = call(*CONTEXTS["train nested"].split())
     assert code == 0
     assert err.splitlines()[-1].startswith("Record and state: runs/mutag-gin-nested-10-fold-")
+
+
+def scalars(folder):
+    """Return tag -> steps of the figures in TensorBoard's event files: length, its checksum, event, its checksum."""
+    found = {}
+    for path in folder.glob("events.out.tfevents.*"):
+        content, at = path.read_bytes(), 0
+        while at < len(content):
+            size = int.from_bytes(content[at : at + 8], "little")
+            event = event_pb2.Event.FromString(content[at + 12 : at + 12 + size])
+            at += 16 + size
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append(event.step)
+    return found
+
+
+@pytest.mark.parametrize("context", ["train nodes", "embed"])
+def test_figures_of_every_epoch_reach_tensorboard(call, context):
+    code, _, err = call(*CONTEXTS[context].split(), "--log-dir", "log", "--logger", "tensorboard")
+    assert code == 0, err
+    assert "Figures of every epoch: log\n" in err
+    found = scalars(Path("log"))
+    first = found[next(tag for tag in found if "loss" in tag)]
+    assert first == list(range(1, len(first) + 1))
+    assert any(tag.startswith("seed-4/") and "test" in tag for tag in found)
+
+
+def test_tensorboard_is_asked_for_by_name_where_it_is_missing(call, monkeypatch):
+    monkeypatch.setattr(options.importlib.util, "find_spec", lambda name: None)
+    code, _, err = call("train", "karate", "--log-dir", "log", "--logger", "tensorboard")
+    assert code == 2
+    assert "pip install 'graphkit[tensorboard]'" in err
+
+
+def test_every_metric_is_a_choice_of_the_command():
+    assert options_of("train")["metric"].type.choices == tuple(METRICS)

@@ -7,7 +7,9 @@ import importlib.util
 import json
 import re
 import statistics
+import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -28,6 +30,7 @@ SMALL = {
     "heterogeneous": ["--papers", "60", "--epochs", "2"],
     "wavelets_on_a_graph": ["--side", "9"],
     "transfer_a_filter": ["--sizes", "40", "60", "--epochs", "100"],
+    "log_to_mlflow": ["--dataset", "karate", "--epochs", "3"],
     "networkx_graph": ["--epochs", "3", "--seeds", "2"],
 }
 BENCHMARKS = sorted(path for path in (EXAMPLES / "benchmarks").glob("[!_]*.py"))
@@ -53,10 +56,15 @@ def test_every_example_is_run_by_these_tests():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_an_example_runs_and_reports_accuracy_or_agreement(name, capsys):
+def test_an_example_runs_and_reports_accuracy_or_agreement(name, capsys, monkeypatch):
+    mlflow = MagicMock()
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)  # it is no dependency of ours
     run(EXAMPLES / f"{name}.py", *SMALL[name])
     said = capsys.readouterr().out
     assert "accuracy" in said or "agreement" in said
+    logged = [call.args for call in mlflow.log_metrics.call_args_list]
+    assert {step for _, step in logged} >= ({1, 2, 3} if name == "log_to_mlflow" else set())
+    assert any("seed-2/test_accuracy" in metrics for metrics, _ in logged) == (name == "log_to_mlflow")
 
 
 def test_weights_move_from_pyg_to_graphkit_without_a_difference(capsys):

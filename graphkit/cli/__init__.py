@@ -61,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end_with_launcher()  # before anything slow is loaded: until then nobody tells us of its end
         with Stages(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`torch.jit.script` is", FutureWarning)  # PyG, while it is imported
+            if not debug:
+                warnings.showwarning = _note  # type: ignore[assignment]
             return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False, obj=arguments) or 0)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
@@ -69,6 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _said_by_another(error):
             say(message)
         return code
+
+
+def _note(message: Warning | str, *_: object) -> None:
+    """Say a warning of Python's in one line, without the place in the code that it comes from."""
+    if os.environ.get("RANK", "0") == "0":
+        say(f"Note: {_line(str(message))}")
 
 
 def _said_by_another(error: BaseException) -> bool:

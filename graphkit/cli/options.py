@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import shlex
 import sys
 import tomllib
@@ -78,6 +79,7 @@ class StudyOptions:
         json_path: where the record goes.
         picture: where the picture goes.
         log_dir: folder for the figures of every epoch.
+        logger: in which form they are written there, "csv" or "tensorboard"; ``None`` is CSV.
     """
 
     run_dir: Path | None
@@ -92,6 +94,7 @@ class StudyOptions:
     json_path: Path | None
     picture: Path | None
     log_dir: Path | None
+    logger: str | None
 
     @property
     def command(self) -> str:
@@ -118,6 +121,10 @@ class StudyOptions:
 
     def require_places(self, run: Path | RunFolder) -> None:
         """Refuse files that cannot be written, before anything is computed for them; ``run`` is the run's folder."""
+        if self.logger is not None and self.log_dir is None:
+            raise click.UsageError("`--logger` goes with `--log-dir`, the folder that is written to.")
+        if self.logger == "tensorboard" and not any(map(importlib.util.find_spec, ("tensorboard", "tensorboardX"))):
+            raise click.UsageError("`--logger tensorboard` needs tensorboardX: pip install 'graphkit[tensorboard]'.")
         run = run if isinstance(run, Path) else run.parent
         log = None if self.log_dir is None else self.log_dir / "metrics.csv"
         require_places(json=self.json_path, picture=self.picture, run_dir=run / "record.json", log_dir=log)
@@ -150,15 +157,20 @@ class StudyOptions:
             with shown:
                 yield shown
             return
-        from lightning_fabric.loggers import CSVLogger
+        from lightning_fabric.loggers import CSVLogger, TensorBoardLogger
 
-        logger = CSVLogger(self.log_dir.parent, name=self.log_dir.name, version="", flush_logs_every_n_steps=100)
+        logger: Any
+        if self.logger == "tensorboard":
+            place, logger = self.log_dir, TensorBoardLogger(self.log_dir.parent, name=self.log_dir.name, version="")
+        else:
+            logger = CSVLogger(self.log_dir.parent, name=self.log_dir.name, version="", flush_logs_every_n_steps=100)
+            place = self.log_dir / "metrics.csv"
         with shown:
             try:
                 yield Several(shown, LoggerReporter(logger))
             finally:
                 logger.finalize("success")
-                say(f"Figures of every epoch: {self.log_dir / 'metrics.csv'}")
+                say(f"Figures of every epoch: {place}")
 
 
 def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -188,7 +200,11 @@ def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Calla
         click.option("--resume", is_flag=True, help="Go on from that folder, to the same numbers."),
         click.option("--json", "json_path", type=FILE, metavar="PATH", help="Write the result record here too."),
         click.option("--picture", type=FILE, metavar="PATH", help="Draw the result here (png, pdf or svg)."),
-        click.option("--log-dir", type=FOLDER, metavar="FOLDER", help="Write the figures of every epoch here, as CSV."),
+        click.option("--log-dir", type=FOLDER, metavar="FOLDER", help="Write the figures of every epoch here."),
+        # Not `--log`, with which two of torchrun's begin.
+        click.option(
+            "--logger", type=click.Choice(["csv", "tensorboard"]), help="With --log-dir: in which form.  [default: csv]"
+        ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1."),
         click.option(
             "--precision", default="32-true", show_default=True, help="32-true, 64-true, bf16-mixed or 16-mixed."

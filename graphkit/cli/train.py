@@ -18,7 +18,7 @@ from graphkit.cli.options import (
     require_random_split,
     study_options,
 )
-from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, table
+from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, say, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 @click.option("--protocol", type=click.Choice(["nested-10-fold"]), help="Of a set of graphs: choose anew in each fold.")
 @click.option(
     "--beside", metavar="NAME", help="With --protocol: measured in the same way; or none.  [default: structure-free]"
+)
+@click.option(
+    "--metric",
+    type=click.Choice(["accuracy", "roc_auc", "ap", "f1", "rmse", "mae", "r2"]),
+    help="Selected by and reported.  [default: the card's, or accuracy, roc_auc or rmse, as the labels are]",
 )
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
@@ -65,6 +70,7 @@ def train(
     undirected: bool,
     protocol: str | None,
     beside: str | None,
+    metric: str | None,
     epochs: int | None,
     lr: float | None,
     sampled: bool,
@@ -75,7 +81,7 @@ def train(
     keep_around: bool,
     options: StudyOptions,
 ) -> int:
-    """Train on DATASET, a name or the folder of a stored graph, and print the test accuracy with its protocol.
+    """Train on DATASET, a name or the folder of a stored graph, and print the test figure with its protocol.
 
     The weights tested are those of the best epoch on validation nodes. A recipe's fields are overridden by --config,
     then --set, then --epochs and --lr. Ctrl-C leaves a checkpoint for --resume.
@@ -121,6 +127,8 @@ def train(
             raise click.UsageError(
                 "`--protocol` takes one seed, `--seed`, from which all its trainings are drawn, and draws no picture."
             )
+    if protocol and metric:
+        raise click.UsageError("`--protocol` measures accuracy; `--metric` goes without it.")
     if split_seed is not None and (split_per_seed or partitions is not None):
         raise click.UsageError("`--split-seed` draws one split; there is none to draw with what else is asked for.")
     other = "structure-free" if beside is None else beside
@@ -140,6 +148,7 @@ def train(
     )
     import graphkit.data
     import graphkit.training
+    from graphkit.training.classification.tasks import measured
     from graphkit.training.engine.distributed import World
 
     many = options.several(5)
@@ -174,12 +183,15 @@ def train(
                 data, chosen, given=given, beside=others, seed=options.seed, reporter=reporter, **common
             )
     else:
-        with options.reporter(epochs=chosen.epochs, per_cent=asked.per_cent) as reporter:
+        per_cent = measured(data, metric).unit == "fraction"
+        with options.reporter(epochs=chosen.epochs, per_cent=per_cent) as reporter:
             outcome = graphkit.training.train(
-                data, chosen, seeds=many, splits=splits, workers=workers, reporter=reporter, **common
+                data, chosen, seeds=many, splits=splits, metric=metric, workers=workers, reporter=reporter, **common
             )
     if not first:
         return 0  # of several processes the first one writes and prints
+    for warning in outcome.warnings:
+        say(f"Warning: {warning}")
     return report(
         outcome,
         options,
@@ -212,7 +224,7 @@ def _show(record: Record) -> None:
     data, protocol, seeds = record.dataset, record.protocol, record.seeds
     many = f"{data.signals:,} signals on " if data.signals else f"{data.graphs:,} graphs, " if data.graphs else ""
     made = f" ({protocol.edges})" if protocol.edges != "as given" else ""
-    of_data = f"{data.name}, {many}{data.nodes:,} nodes, {data.edges:,} edges{made}, {data.classes} classes"
+    of_data = f"{data.name}, {many}{data.nodes:,} nodes, {data.edges:,} edges{made}, {_labels(record)}"
     sizes = f"{protocol.train:,} to train on, {protocol.validation:,} to select by, {protocol.test:,} to test on"
     mean, interval = _per_cent(record.metric)
     figure = _figure_name(record)
@@ -252,6 +264,16 @@ def _show_tried(record: Record) -> None:
     echo()
 
 
+def _labels(record: Record) -> str:
+    """Say what items are labelled with, such as ``7 classes`` or ``2 real numbers``."""
+    from graphkit.training.classification.metrics import KIND_NAMES
+
+    if not record.target:
+        return f"{record.dataset.classes} classes"
+    many, kind = record.target["outputs"], KIND_NAMES[record.target["kind"]]
+    return plural(many, kind.removesuffix("s"))
+
+
 def _sampling(config: Any) -> str:
     """Say in words how the batches of a graph's nodes were made."""
     batch = f"{config['batch']:,} nodes a step" if config["batch"] else "all training nodes in one step"
@@ -260,7 +282,10 @@ def _sampling(config: Any) -> str:
 
 def _figure_name(record: Record) -> str:
     """Return what was measured, as people write it."""
-    return {"rocauc": "ROC-AUC", "ap": "average precision", "rmse": "RMSE"}.get(record.metric.name, record.metric.name)
+    from graphkit.training.classification.metrics import METRICS
+
+    known = METRICS.get(record.metric.name)
+    return known.title if known else record.metric.name
 
 
 def _per_cent(metric: Any) -> tuple[str, str]:
@@ -269,13 +294,13 @@ def _per_cent(metric: Any) -> tuple[str, str]:
     mean = f"{scale * metric.mean:.{places}f}"
     spread = f"{mean}{sign}" if metric.std is None else f"{mean} ± {scale * metric.std:.{places}f}{sign}"
     if metric.ci95 is None:
-        return spread, "needs three seeds"
+        return spread, "needs five seeds"
     low, high = (scale * end for end in metric.ci95)
     return spread, f"{low:.{places}f} to {high:.{places}f}{sign}"
 
 
 def _curves(outcome: Outcome, name: str) -> Figure:
-    """Return loss and validation accuracy over the epochs of all seeds."""
+    """Return loss and validation figure over the epochs of all seeds."""
     from graphkit.viz import learning_curves
 
     record, runs = outcome.record, [result.history for result in outcome.seeds]

@@ -113,7 +113,7 @@ def _write(found: Predictions, to: Path | None) -> int:
         click.echo(found.frame().to_csv(index=False), nl=False)
         return 0
     write_table(found.frame(), to)
-    if found.output == "classes":
+    if found.kind == "classes":
         counts = found.classes.bincount(minlength=len(found.names)).tolist()
         table(["predicted", " items"], [(name, f"{many:,}") for name, many in zip(found.names, counts, strict=True)])
     say(f"{len(found):,} predictions: {to}")

@@ -13,8 +13,8 @@ def validate(data: Data) -> None:
     """Raise if ``data`` cannot be trained on; the message names the field, what it must be and what was found.
 
     Checked are ``x`` (``[nodes, features]``, floating, finite), ``edge_index`` (``[2, edges]``, integers from 0 to
-    nodes - 1), ``edge_weight`` and ``edge_attr`` (one row per edge, finite), ``y`` (one per node; NaN is a missing one
-    in ``[nodes, tasks]``) and the masks (boolean, one per node, disjoint), each where it is there.
+    nodes - 1), ``edge_weight`` and ``edge_attr`` (one row per edge, finite), ``y`` (one row per node, NaN where a label
+    is missing) and the masks (boolean, one per node, disjoint), each where it is there.
 
     Raises:
         TypeError: if ``data`` is no ``Data``.
@@ -46,7 +46,7 @@ def validate(data: Data) -> None:
     if y is not None:
         if y.size(0) != nodes:
             raise ValueError(f"`y` must have one label per node ({nodes:,}), got {y.size(0):,}.")
-        _finite("y", y.nan_to_num() if y.is_floating_point() and y.dim() == 2 else y)
+        _finite("y", y.nan_to_num(0.0, torch.inf, -torch.inf) if y.is_floating_point() else y)
     _masks(data, nodes)
 
 
@@ -66,7 +66,7 @@ def class_count(data: Data) -> int:
     return _checks.class_count("y", data.y, about.classes if about else 0)
 
 
-def feature_sum(data: Data, seen: Tensor | None = None) -> float:
+def feature_sum(data: Data | object, seen: Tensor | None = None) -> float:
     """Return the absolute sum that each node's features are scaled to where nobody says it, 0 for "as they are".
 
     Where a card says that its publishers scale rows to a sum of 1, that is 1. Of bags of words (whole numbers of 0 or

@@ -14,6 +14,7 @@ from graphkit.nn.fused import refuse_script
 from graphkit.nn.inputs import check_features, first_linear
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
 from graphkit.operators.dropout import dropout
+from graphkit.operators.messages import EdgeTable
 
 READOUTS = {"sum": global_add_pool, "mean": global_mean_pool, "max": global_max_pool}
 
@@ -23,7 +24,7 @@ class GraphBatch(NamedTuple):
 
     x: Tensor  # features of their nodes, [nodes, features]: numbers, or a molecule's integer categories
     edge_index: Tensor  # [2, edges]
-    edge_attr: Tensor | None  # a molecule's categories, [edges, 3], or nothing
+    edge_attr: Tensor | None  # a molecule's categories, [edges, 3], features [edges, features], or nothing
     batch: Tensor  # graph of each node, [nodes], ascending
     graphs: int  # how many
 
@@ -89,7 +90,9 @@ class GraphClassifier(nn.Module):
     Args:
         in_channels: features of a node; ``None`` for OGB's atoms and bonds, which are embedded.
         hidden_channels, out_channels: width of the layers and of the result.
-        conv: makes a layer ``(h, edge_index)``, or ``(h, edge_index, edge_attr)`` for atoms and bonds.
+        conv: makes a layer ``(h, edge_index)``, or ``(h, edge_index, edge_attr)`` where edges have features.
+        edge_channels: features of an edge, which each layer sees through a linear map of its own; those of nodes are
+            then mapped to ``hidden_channels`` before the first. 0 where there are none, or ``in_channels`` is ``None``.
         layers: how many.
         dropout: probability of zeroing a value after each layer; with ``jumping`` after each head instead.
         readout: "sum", "mean" or "max".
@@ -119,6 +122,7 @@ class GraphClassifier(nn.Module):
         out_channels: int,
         *,
         conv: Callable[[int, int], nn.Module],
+        edge_channels: int = 0,
         layers: int = 5,
         dropout: float = 0.5,
         readout: str = "mean",
@@ -135,9 +139,13 @@ class GraphClassifier(nn.Module):
         if in_channels is None:
             self.encode: nn.Module = AtomEncoder(width)
         else:
-            self.encode = nn.Linear(in_channels, width) if virtual_node else nn.Identity()
-        self.bonds = nn.ModuleList(BondEncoder(width) for _ in range(count if in_channels is None else 0))
-        start = in_channels if in_channels is not None and not virtual_node else width
+            mapped = virtual_node or at_least("edge_channels", edge_channels, 0) > 0
+            self.encode = nn.Linear(in_channels, width) if mapped else nn.Identity()
+        bonded = count if in_channels is None or edge_channels else 0
+        self.bonds = nn.ModuleList(
+            BondEncoder(width) if in_channels is None else nn.Linear(edge_channels, width) for _ in range(bonded)
+        )
+        start = width if in_channels is None or not isinstance(self.encode, nn.Identity) else in_channels
         pairs = [(start if number == 0 else width, width) for number in range(count)]
         self.skips = nn.ModuleList(_skip(i, o) for i, o in (pairs if residual else ()))
         self.convs = nn.ModuleList(conv(i, o) for i, o in pairs)
@@ -163,7 +171,7 @@ class GraphClassifier(nn.Module):
             if state is not None:
                 h = h + state[graphs.batch]
             before = h
-            edges = (self.bonds[number].table(graphs.edge_attr),) if len(self.bonds) else ()  # type: ignore[operator]
+            edges = (self._edge_features(number, graphs.edge_attr),) if len(self.bonds) else ()
             h = norm(conv(h, graphs.edge_index, *edges))
             if number < last or self.jumping:
                 h = torch.relu(h)
@@ -177,6 +185,16 @@ class GraphClassifier(nn.Module):
                 read = self.heads[number if self.jumping else 0](readout(self.readout, h, graphs.batch, graphs.graphs))
                 result = result + (dropout(read, self.dropout, self.training) if self.jumping else read)
         return result
+
+    def _edge_features(self, number: int, edge_attr: Tensor | None) -> Tensor | EdgeTable:
+        """Return the features of edges as a layer sees them."""
+        if edge_attr is None:
+            raise ValueError("`graphs.edge_attr` must be given: the layers look at features of edges.")
+        bonds = self.bonds[number]
+        if isinstance(bonds, BondEncoder):
+            return bonds.table(edge_attr)
+        check_features(edge_attr, bonds, argument="graphs.edge_attr")
+        return bonds(edge_attr)
 
 
 class StructureFree(nn.Module):

@@ -88,6 +88,12 @@ def listed(home: Path) -> Path:
     return home / "edges.npy"
 
 
+def in_sets(home: Path) -> Path:
+    np.save(home / "sets.npy", np.array([[0, 1, 2], [5, 1, 2]]))
+    np.save(home / "nodes.npy", np.array([[0, 1], [0, 2], [5, 1], [5, 2]]))
+    return home / "sets.npy"
+
+
 def new(home: Path) -> Path:
     """Return a place where nothing is yet."""
     return home / f"new-{len(list(home.iterdir()))}"
@@ -115,6 +121,8 @@ GOOD: dict[str, Callable[[Path], dict[str, Any]]] = {
     "few_shot_counts": lambda home: {"name": "coauthor-cs"},
     "fixed_classes": lambda home: {"name": "dblp"},
     "import_graph": lambda home: {"edges": listed(home), "to": new(home)},
+    "import_graph_set": lambda home: {"source": in_sets(home), "to": new(home), "columns": {"0": "graph"}},
+    "plan_import": lambda home: {"edges": listed(home)},
     "label_by": lambda home: {"data": people(), "names": "year"},
     "load": lambda home: {"name": "karate"},
     "load_splits": lambda home: {"name": "karate", "seeds": [0]},
@@ -197,7 +205,30 @@ ANSWERS: dict[str, set[str]] = {
     "import_graph.split": {"None"},
     "import_graph.nodes": {"None", "a number"},
     "import_graph.to": {"a text"},
-    "import_graph.undirected": {"true"},
+    "import_graph.undirected": {"None", "true"},
+    **{
+        f"{name}.{argument}": answers
+        for name in ("import_graph", "import_graph_set", "plan_import")
+        for argument, answers in {
+            "target": {"a list"},
+            "target_kind": {"None"},
+            "header": {"None", "true"},
+        }.items()
+    },
+    "import_graph.columns": {"None", "a dict"},
+    "plan_import.columns": {"None", "a dict"},
+    "import_graph.ids": {"None"},
+    "plan_import.ids": {"None"},
+    "plan_import.nodes": {"None"},
+    "plan_import.labels": {"None"},
+    "import_graph.structure": {"None", "a list"},
+    "import_graph_set.structure": {"None", "a list"},
+    "import_graph_set.to": {"a text"},
+    "import_graph_set.graphs": {"None"},
+    "import_graph_set.nodes": {"None"},
+    "import_graph_set.smiles": {"None"},
+    "import_graph_set.undirected": {"None", "true"},
+    "import_graph_set.name": {"None", "a text"},
     "import_graph.relabel": {"true"},
     "import_graph.name": {"None", "a text"},
     "import_graph.piece": NUMBER,
@@ -227,6 +258,7 @@ ANSWERS: dict[str, set[str]] = {
     "splits.RandomPlanetoid.val": NUMBER,
     "splits.RandomPlanetoid.test": NUMBER,
     "splits.Stratified.train": {"a real"},
+    "splits.RandomSplit.train": {"a real"},
     "store.folder": {"a text"},
     "store.name": {"None", "a text"},
     "open_stored.verify": {"true"},
@@ -236,8 +268,9 @@ ANSWERS: dict[str, set[str]] = {
 }
 """What is no mistake: a default, or a value whose answer the docstring gives."""
 
-FILES = {"folder", "to", "edges", "features", "labels", "split", "cache_dir"}
+FILES = {"folder", "to", "edges", "features", "labels", "split", "cache_dir", "nodes", "graphs", "source"}
 CALLED = {
+    "columns": ("no column of graphs",),
     "data": ("`x`", "`edge_index`", "`y`"),  # the field that is wrong
     "num_nodes": ("`edge_index`",),
     "text": ("`split`",),
@@ -276,7 +309,7 @@ def complaint(name: str, argument: str, label: str, home: Path) -> str:
             return f"in the words of {raised.name}: {text}"
         told = [f"`{argument}`", *CALLED.get(argument, ())]
         if argument in FILES and label in ("a text", "a list of texts"):
-            told += ["nonsense", "a is missing"]
+            told += ["nonsense", "a is missing", "a: a table ends in"]
         return "" if any(each in text for each in told) else f"the argument is not named: {text}"
     except Exception as error:
         return f"{type(error).__name__}: {error}"

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from graphkit.data import (
     cached_fourier_basis,
     fetch,
     import_graph,
+    import_graph_set,
     load,
     open_stored,
     partition,
@@ -102,10 +104,18 @@ class TestTheBound:
         assert call("data", "cache")[0] == 1
 
 
+def in_sets(folder: Path) -> Path:
+    """Return a table of the edges of several graphs, which lies beside the folder of the test."""
+    table = folder.parent.with_name(f"{folder.parent.name}-edges.csv")
+    table.write_text("graph,source,target\n1,1,2\n1,2,1\n")
+    return table
+
+
 WRITERS = {
     "synthesize": lambda folder: synthesize(folder, SMALL),
     "synthesize_ogb": lambda folder: synthesize_ogb(folder, SMALL),
     "store": lambda folder: store(load("karate"), folder),
+    "import_graph_set": lambda folder: import_graph_set(in_sets(folder), folder),
     "partition": lambda folder: partition(load("karate"), folder, parts=2, by="contiguous"),
 }
 """What writes a folder beside its place and renames it."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch_geometric.utils import is_undirected
 
-from graphkit.data import Card, GraphSet, card, fetch, load, names, split_from_name, verify
+from graphkit.data import Card, DataError, GraphSet, card, fetch, load, names, split_from_name, verify
 from graphkit.data.catalog import cards, files
 from graphkit.data.catalog.sources import READERS, Source, source_of
 from graphkit.data.catalog.verified_read import dataset_sha256
@@ -75,7 +75,7 @@ def test_an_unknown_name_gets_the_nearest_suggested():
     for action in (card, load, fetch, verify):
         with pytest.raises(ValueError, match=r"`name` 'corra' is not known\. Did you mean 'cora'"):
             action("corra")
-    with pytest.raises(ValueError, match="is not known"):
+    with pytest.raises(DataError, match=r"'\.\./graphkit' holds no manifest"):
         card("../graphkit")
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 import graphkit.data
+from graphkit._torch_internals import joined_graphs
 from graphkit.data import (
     DataError,
     GraphSet,
@@ -23,6 +24,7 @@ from graphkit.data import (
     cached_fourier_basis,
     fetch,
     import_graph,
+    import_graph_set,
     load,
     open_stored,
     partition,
@@ -127,11 +129,23 @@ def read_caches(home: Path) -> Content:
     return found
 
 
+def write_set(home: Path) -> None:
+    (home.parent / "edges.csv").write_text("graph,source,target,kind\n" + "1,1,2,a\n1,2,3,b\n7,1,2,a\n7,2,1,b\n" * 3)
+    import_graph_set(home.parent / "edges.csv", home / "graph")
+
+
+def read_set(home: Path) -> Content:
+    graphs = open_stored(home / "graph")
+    counts = {"nodes": graphs.nodes, "edges": graphs.edges}
+    return of_data(joined_graphs(graphs)) | counts | {"about": vars(graphs.store) | {"folder": None}}
+
+
 CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], Content]]] = {
     "store": (write_stored, lambda home: of_data(open_stored(home / "graph"))),
     "synthesize": (write_synthetic, lambda home: of_data(load(home / "graph"))),
     "partition": (write_parts, read_parts),
     "import_graph": (write_half, read_half),
+    "import_graph_set": (write_set, read_set),
     "cached_fourier_basis": (write_basis, read_basis),
     "cache": (write_caches, read_caches),
 }

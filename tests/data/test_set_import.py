@@ -17,7 +17,7 @@ from torch_geometric.io import read_tu_data
 from graphkit.data import DataError, GraphSet, import_graph_set, load, store
 from graphkit.data.disk import arrays
 from graphkit.data.graphset import graphs_sha256
-from graphkit.data.splits import RandomShares
+from graphkit.data.splits import RandomSplit
 from graphkit.training import recipe, train
 from graphkit.training.embedding import embed, embedding_recipe
 
@@ -193,7 +193,7 @@ def test_a_list_and_a_data_set_of_pyg_are_the_same_set(tmp_path):
     one, two = GraphSet.of(rings()), GraphSet.of(Rings(rings()))
     assert graphs_sha256(one) == graphs_sha256(two)
     assert all(torch.equal(each.edge_index, other.edge_index) for each, other in zip(one, rings(), strict=True))
-    split = RandomShares()(one.items, torch.Generator().manual_seed(0))
+    split = RandomSplit()(one.items, torch.Generator().manual_seed(0))
     expected = train(one.with_split(split), recipe("gin", {"epochs": 2}, items="graphs")).record.metric
     assert train(Rings(rings()), recipe("gin", {"epochs": 2}, items="graphs"), splits=[split]).record.metric == expected
     embedded = embed(Rings(rings()), embedding_recipe("prototype", {"epochs": 1}, level="graph"), splits=[split])
@@ -250,7 +250,7 @@ class TestWhatIsRefused:
     def test_columns_and_folders_that_are_not_there(self, tmp_path):
         paths = tables(tmp_path, keyed=False)
         options = {"graphs": paths["graphs"], "nodes": paths["nodes"]}
-        with pytest.raises(DataError, match="the table of graphs has no column 'weight'; it has graph, shape"):
+        with pytest.raises(DataError, match=r"has no column 'weight' \(`target`\); it has graph, shape"):
             import_graph_set(paths["edges"], tmp_path / "set", target="weight", **options)
         with pytest.raises(DataError, match="no table has a column 'nothing' that could be 'ignore'"):
             import_graph_set(paths["edges"], tmp_path / "set", columns={"nothing": "ignore"}, **options)

@@ -19,6 +19,7 @@ from graphkit.data.splits import (
     Public,
     RandomPerClass,
     RandomPlanetoid,
+    RandomSplit,
     Split,
     Stratified,
     split_from_name,
@@ -270,7 +271,9 @@ def test_a_dense_split_is_drawn_again_from_the_seed_it_records():
     assert Dense(seed=drawn.parameters["seed"])(data).fingerprint == drawn.fingerprint
 
 
-@pytest.mark.parametrize("protocol", [RandomPerClass(2, 2), RandomPlanetoid(2, 4, 4), Stratified(), Dense(0.3)])
+@pytest.mark.parametrize(
+    "protocol", [RandomPerClass(2, 2), RandomPlanetoid(2, 4, 4), Stratified(), Dense(0.3), RandomSplit()]
+)
 def test_items_without_a_label_are_in_no_part(protocol):
     data = labelled([20, 20, 30])
     unlabelled = torch.rand(70, generator=rng_seed()) < 0.2
@@ -285,3 +288,36 @@ def test_labels_that_are_no_classes_are_refused():
     for protocol in (RandomPerClass(2, 2), RandomPlanetoid(2, 4, 4), Stratified(), Dense(0.3)):
         with pytest.raises(ValueError, match="goes by class, but `y` holds real numbers"):
             protocol(data, rng_seed())
+
+
+class TestRandomSplit:
+    @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.sampled_from([(0.6, 0.2, 0.2), (0.5, 0.1, 0.2)]))
+    def test_every_class_is_trained_on_and_the_shares_are_those_of_all_items(self, sizes, shares):
+        y = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+        y = torch.cat([y, torch.full((3,), -1)])
+        if sum(sizes) < 3:
+            with pytest.raises(ValueError, match="needs 3 items with a label"):
+                RandomSplit(*shares)(Data(y=y))
+            return
+        split = RandomSplit(*shares)(Data(y=y), torch.Generator().manual_seed(0))
+        parts = split.train, split.val, split.test
+        assert all(int(part.sum()) for part in parts)
+        assert not any(bool(part[y < 0].any()) for part in parts)
+        if sum(sizes) > len(sizes) + 1:
+            assert set(y[split.train].tolist()) == set(range(len(sizes)))
+        if len(sizes) <= 0.2 * sum(sizes):  # no class is rare: the shares are met
+            wanted = [max(1, round(share * sum(sizes))) for share in shares]
+            assert [int(part.sum()) for part in parts[1:]] == wanted[1:]
+            assert abs(int(split.train.sum()) - wanted[0]) <= 1
+
+    @pytest.mark.parametrize("y", [torch.rand(20, 1), torch.rand(20), torch.randint(2, (20, 3)).float()])
+    def test_labels_that_are_no_classes_are_split_too(self, y):
+        y[3] = torch.nan
+        split = RandomSplit()(Data(y=y), torch.Generator().manual_seed(0))
+        assert [int(part.sum()) for part in (split.train, split.val, split.test)] == [11, 4, 4]
+        assert not bool(split.train[3] or split.val[3] or split.test[3])
+
+    def test_shares_that_are_none_are_refused(self):
+        with pytest.raises(ValueError, match="above 0 and at most 1 together"):
+            split_from_name("random:0.6,0.6,0.1")
+        assert str(split_from_name("random:0.5,0.25,0.25")) == "random:0.5,0.25,0.25"

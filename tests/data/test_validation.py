@@ -57,7 +57,7 @@ def with_value(value: float, at: tuple[int, ...], shape: tuple[int, ...]) -> tor
         ("edge_weight", torch.tensor([1.0, float("nan"), 1.0]), "`edge_weight` must be finite"),
         ("edge_attr", torch.ones(4, 2), r"`edge_attr` must have one value per edge \(3\), got \[4, 2\]"),
         ("y", torch.zeros(3), r"`y` must have one label per node \(4\), got 3"),
-        ("y", torch.tensor([0, 1, float("nan"), 0]), "`y` must be finite"),
+        ("y", torch.tensor([0, 1, float("inf"), 0]), "`y` must be finite"),
         ("train_mask", torch.zeros(3, dtype=torch.bool), "`train_mask` must be boolean of length 4"),
         ("val_mask", torch.zeros(4), "`val_mask` must be boolean of length 4, got torch.float32"),
         ("test_mask", torch.ones(4, dtype=torch.bool), "the masks must be disjoint, but 2 nodes"),

@@ -68,7 +68,10 @@ def six(above=0.0):
 
 
 CALLS = {
-    "train": lambda: (train, {"data": communities(), "recipe": recipe("gcn", {"epochs": 1}), "workers": 0, **EPOCHS}),
+    "train": lambda: (
+        train,
+        {"data": communities(), "recipe": recipe("gcn", {"epochs": 1}), "workers": 0, "metric": None, **EPOCHS},
+    ),
     "nested_cross_validation": lambda: (
         nested_cross_validation,
         {
@@ -161,7 +164,7 @@ ANSWERED = {
     ("checkpoint_every", "every"): ("0", "1.5", "10**30"),
     ("identity",): ("dict", "dict of numbers"),
     ("writes", "inductive", "without_neighbours", "probes", "balanced"): ("True",),
-    ("reporter", "splits", "headline", "adapter", "model", "held_out"): ("None",),
+    ("reporter", "splits", "headline", "adapter", "model", "held_out", "metric"): ("None",),
     ("overrides", "given"): ("None", "dict"),
     ("beside", "steps"): ("list",),
     ("disjoint",): ("0", "list"),

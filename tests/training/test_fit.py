@@ -18,7 +18,7 @@ def fit_of(data, chosen=None, seed=0):
     fabric = Fabric(accelerator="cpu", devices=1)
     task, _ = prepare(data, chosen, fabric.device, torch.float32)
     torch.manual_seed(seed)
-    return ClassificationTrainer(chosen.module(task.channels, task.classes, task.graph), task, chosen, fabric)
+    return ClassificationTrainer(chosen.module(task.channels, task.outputs, task.graph), task, chosen, fabric)
 
 
 def same(left, right):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
 
 from graphkit.data import GraphSet, load
 from graphkit.meta import ClassSplit
 from graphkit.meta import FewShotProtocol as FewShot
 from graphkit.training import nested_cross_validation, recipe, train
 from graphkit.training.classification.graph_task import prepare_graphs
-from graphkit.training.classification.tasks import OfficialDistance, OfficialRanking, TwoClassRanking, roc_auc
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.fewshot import study_of_graphs
 from tests.interruptions import StopAfter
@@ -61,10 +59,9 @@ def relabelled(graphs: GraphSet, y: torch.Tensor, **more: torch.Tensor) -> Graph
     return GraphSet(data, nodes=graphs.nodes, edges=graphs.edges).with_split(graphs.split)
 
 
-def test_targets_that_are_no_classes_are_refused_where_no_card_asks_for_them(graphs):
+def test_targets_that_are_no_classes_are_refused_by_studies_of_classes(graphs):
     few = ClassSplit((0, 1), (2, 3), (4, 5))
     doors = (
-        lambda given: train(given, small("gin"), device="cpu"),
         lambda given: nested_cross_validation(given, small("gin"), folds=3, device="cpu"),
         lambda given: embed(given, embedding_recipe("prototype", {"epochs": 1}), device="cpu"),
         lambda given: study_of_graphs(given, [few], FewShot(n_way=2, k_shot=1, n_query=1)),
@@ -75,13 +72,13 @@ def test_targets_that_are_no_classes_are_refused_where_no_card_asks_for_them(gra
             with pytest.raises(ValueError, match="class"):
                 door(relabelled(graphs, y))
     for y in (torch.full((60,), -1), torch.where(torch.arange(60) == 7, -1, graphs._data.y)):
-        with pytest.raises(ValueError, match=r"`y` must be 0 or above on the graphs of `\w+`, found -1"):
+        with pytest.raises(ValueError, match=r"`y` must be 0 or above on the items of `\w+`, found -1"):
             train(relabelled(graphs, y), small("gin"), device="cpu")
     edges = int(graphs.edges.sum())
     for name in ("edge_attr", "edge_weight"):
         for door in doors:
             y = torch.arange(60) % 6
-            with pytest.raises(ValueError, match=f"`{name}`: values of edges are looked at in OGB's molecules only"):
+            with pytest.raises(ValueError, match=f"`{name}`: values of edges are looked at by `train` only"):
                 door(relabelled(graphs, y, **{name: torch.rand(edges)}))
 
 
@@ -101,29 +98,3 @@ def test_an_epoch_visits_every_training_graph_once(graphs):
     seen = torch.cat([rows.index for rows in task.batches(7)])
     assert len(seen) == len(seen.unique())
     assert len(task.train.y) - len(seen) in (0, 1)
-
-
-def test_roc_auc_is_scikit_learns_with_ties_too():
-    generator = torch.Generator().manual_seed(0)
-    scores = torch.randint(5, (200,), generator=generator).float()
-    positive = torch.rand(200, generator=generator) < 0.3
-    assert roc_auc(scores, positive).item() == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
-
-
-def test_two_classes_are_ranked_by_the_difference_of_their_logits():
-    logits, y = torch.randn(50, 2), torch.arange(50) % 2
-    expected = roc_auc_score(y, logits.softmax(-1)[:, 1])
-    assert TwoClassRanking().figure(logits, y).item() == pytest.approx(expected, abs=1e-12)
-
-
-def test_official_figures_are_ogbs_and_labels_that_are_missing_do_not_count():
-    logits, y = torch.randn(50, 1), (torch.arange(50) % 2).float()[:, None]
-    ranking = OfficialRanking("ogbg-molhiv")
-    assert ranking.figure(logits, y).item() == pytest.approx(roc_auc_score(y, logits))
-    holed = y.clone()
-    holed[::5] = torch.nan
-    kept = ~holed.isnan()
-    torch.testing.assert_close(ranking.loss(logits, holed), ranking.loss(logits[kept][:, None], y[kept][:, None]))
-    distance = OfficialDistance("ogbg-molesol")
-    assert distance.figure(logits, y).item() == pytest.approx(float(distance.loss(logits, y).sqrt()))
-    assert distance.sign == -1

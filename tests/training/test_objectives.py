@@ -2,87 +2,66 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 
 import pytest
 import torch
-from torch_geometric.data import Data
 
 from graphkit.data import ogb_link_metric, ogb_metric
 from graphkit.data.catalog import cards
-from graphkit.training.classification import tasks
-from graphkit.training.classification.tasks import (
-    AbstractSupervisedObjective,
-    Accuracy,
-    TwoClassRanking,
-    objective_of,
-    roc_auc,
-)
+from graphkit.training.classification.metrics import METRICS, NEEDS, roc_auc
+from graphkit.training.classification.tasks import objective_of
 from graphkit.training.embedding import evaluator as probe
 from graphkit.training.embedding.evaluator import overlap
 
-FIGURES = {
-    name: made
-    for name, made in vars(tasks).items()
-    if inspect.isclass(made) and issubclass(made, AbstractSupervisedObjective) and not inspect.isabstract(made)
-    if not name.startswith("Abstract")
-}
-SETS = {"OfficialRanking": "ogbg-molhiv", "OfficialPrecision": "ogbg-molhiv", "OfficialDistance": "ogbg-molesol"}
-"""Whose evaluator; that of molpcba, of average precision, is asked below."""
+FITTING = [(name, kind) for name, made in METRICS.items() for kind in made.kinds]
 
 
-def figure(name: str, logits: torch.Tensor, y: torch.Tensor) -> float:
-    """Return a figure of ``logits [items, 2]``, of which a set of OGB takes the second."""
-    if name in SETS:
-        return FIGURES[name](SETS[name]).figure(logits[:, 1:], y[:, None].float()).item()
-    return FIGURES[name]().figure(logits, y).item()
+def figure(name: str, kind: str, logits: torch.Tensor, y: torch.Tensor) -> float:
+    """Return a figure of ``logits [items, 2]``, of which one column stands for tasks and numbers."""
+    if kind == "classes":
+        return METRICS[name](logits, y).item()
+    return METRICS[name](logits[:, 1:], y[:, None].float()).item()
 
 
-def test_the_law_is_about_every_objective():
-    assert set(FIGURES) == {"Accuracy", "TwoClassRanking", *SETS}
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_no_items_have_no_figure(name):
+@pytest.mark.parametrize(("name", "kind"), FITTING)
+def test_no_items_have_no_figure(name, kind):
     with pytest.raises(ValueError, match="`y` must"):
-        figure(name, torch.zeros(0, 2), torch.zeros(0).long())
+        figure(name, kind, torch.zeros(0, 2), torch.zeros(0).long())
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(("name", "kind"), FITTING)
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("rows", [slice(None), slice(1)], ids=["all", "one"])
-def test_scores_that_are_not_finite_have_the_figure_nan(name, wrong, rows):
+def test_scores_that_are_not_finite_have_the_figure_nan(name, kind, wrong, rows):
     logits = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
     logits[rows] = wrong
-    assert math.isnan(figure(name, logits, torch.arange(6) % 2))
+    assert math.isnan(figure(name, kind, logits, torch.arange(6) % 2))
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(("name", "kind"), FITTING)
 @pytest.mark.parametrize("label", [0, 1])
-def test_items_of_one_class_have_a_figure_where_it_means_something(name, label):
+def test_items_of_one_class_have_a_figure_where_it_means_something(name, kind, label):
     logits, y = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)), torch.full((6,), label)
-    if name in ("Accuracy", "OfficialDistance"):
-        assert math.isfinite(figure(name, logits, y))
+    if METRICS[name].needs == "labels":
+        assert math.isfinite(figure(name, kind, logits, y))
         return
-    with pytest.raises(ValueError, match=r"both classes for ROC-AUC, got|No positively labeled data"):
-        figure(name, logits, y)
+    with pytest.raises(ValueError, match=f"`y` must hold {NEEDS[METRICS[name].needs]} for "):
+        figure(name, kind, logits, y)
 
 
 def test_a_split_of_one_class_is_refused_before_training():
-    ranked = next(name for name in cards.names() if cards.card(name).metric == "rocauc")
-    mask = torch.tensor([True, True, False, False])
-    data = Data(y=torch.tensor([0, 1, 1, 1]), card=cards.card(ranked), val_mask=mask, test_mask=~mask)
+    ranked = cards.card(next(name for name in cards.names() if cards.card(name).metric == "roc_auc"))
+    train, one = torch.tensor([0, 1]), torch.tensor([1, 1])
     with pytest.raises(ValueError, match="`test_mask` must hold items of both classes for ROC-AUC, got 2 of one and 0"):
-        objective_of(data, 2)
-    data.y[2] = 0
-    assert isinstance(objective_of(data, 2), TwoClassRanking)
+        objective_of(ranked, [train, train, one], kind="classes", classes=2)
+    assert objective_of(ranked, [train, train, train], kind="classes", classes=2).name == "roc_auc"
 
 
 def test_equal_scores_are_one_half_and_the_accuracy_of_nan_is_not_that_of_the_first_class():
     assert roc_auc(torch.ones(4), torch.tensor([True, False, True, True])).item() == 0.5
-    assert math.isnan(Accuracy().figure(torch.full((4, 2), math.nan), torch.tensor([0, 0, 1, 1])))
-    assert Accuracy().figure(torch.eye(2), torch.tensor([0, 0])).item() == 0.5
+    assert math.isnan(METRICS["accuracy"](torch.full((4, 2), math.nan), torch.tensor([0, 0, 1, 1])))
+    assert METRICS["accuracy"](torch.eye(2), torch.tensor([0, 0])).item() == 0.5
 
 
 OGB = {cards.card(name).metric: name for name in cards.names() if name.startswith(("ogbg-", "ogbn-"))}
@@ -95,7 +74,7 @@ def test_ogbs_figures_of_nothing_are_refused(name):
     for items, label in ((0, 0.0), (4, math.nan)):
         with pytest.raises(ValueError, match="`y` must hold"):
             ogb_metric(name, torch.full((items, *tasks), label), torch.zeros(items, *tasks))
-    if cards.card(name).metric in ("rocauc", "ap"):
+    if cards.card(name).metric in ("roc_auc", "ap"):
         with pytest.raises(ValueError, match="No positively labeled data"):
             ogb_metric(name, torch.zeros(4, *tasks), torch.rand(4, *tasks))
 

@@ -79,9 +79,9 @@ def test_a_figure_that_is_no_accuracy_is_not_logged_as_one():
     from types import SimpleNamespace
 
     data, logger = communities(), Heard()
-    data.card = SimpleNamespace(name="own", metric="rocauc", classes=2)
+    data.card = SimpleNamespace(name="own", metric="roc_auc", target_kind="", classes=2, row_normalise=False)
     train(data, recipe("gcn", {"epochs": 1}), device="cpu", reporter=LoggerReporter(logger))
-    assert list(logger.steps[-1][0]) == ["seed-0/test_rocauc"]
+    assert list(logger.steps[-1][0]) == ["seed-0/test_roc_auc"]
 
 
 def test_a_logger_of_fabric_gets_every_figure(data, tmp_path):

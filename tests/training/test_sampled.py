@@ -30,7 +30,7 @@ def task_of(data, chosen) -> SampledTask:
 def test_with_all_neighbours_a_batch_has_the_logits_of_the_whole_graph(data, model):
     chosen = recipe(model, {"fan_out": "-1,-1", "batch": 7, "layers": 2, "norm": "none"})
     task = task_of(data, chosen)
-    module = chosen.module(task.channels, task.classes, task.graph).eval()
+    module = chosen.module(task.channels, task.outputs, task.graph).eval()
     with torch.no_grad():
         expected = module(task.whole.x, *task.graph)
         rows = list(task.batches(7))

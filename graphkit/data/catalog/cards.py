@@ -50,8 +50,10 @@ class Card:
         graphs: number of graphs; 0 where it is not known here.
         signals: number of signals on the graph, where those have the labels.
         members: names of the data sets of a family.
-        metric: the figure that the publishers ask for: ``"accuracy"``, ``"rocauc"``, ``"ap"`` (average
+        metric: the figure that the publishers ask for: ``"accuracy"``, ``"roc_auc"``, ``"ap"`` (average
             precision) or ``"rmse"``; of links ``"hits@50"`` and the like, or ``"mrr"``; nothing without labels.
+        target_kind: what items are labelled with, "classes", "binary" (tasks of 0 and 1) or "numbers", where that is
+            not as :func:`graphkit.training.classification.targets.target_kind` takes it.
         few_shot: how many classes train, select and test in the few-shot literature, or nothing.
         reader: how the files are read: ``form``, one of ``graphkit.data.catalog.sources.READERS``, and what that takes.
         evaluator: ``"ogb"`` where OGB has an evaluator for its figure.
@@ -85,6 +87,7 @@ class Card:
     signals: int = 0
     members: list[str] = field(default_factory=list)
     metric: str = "accuracy"
+    target_kind: str = ""
     few_shot: list[int] = field(default_factory=list)
     reader: dict[str, Any] = field(default_factory=dict)
     evaluator: str = ""
@@ -144,6 +147,11 @@ class Card:
             for label, value in fields
         ]
         return "\n".join([self.name, *paragraphs])
+
+    @property
+    def published(self) -> bool:
+        """Whether it is of a published data set, and not of a stored one of your own."""
+        return bool(self.reader or self.members)
 
     @property
     def unchecked(self) -> str:
@@ -221,7 +229,7 @@ def card(name: str | Path) -> Card:
     )
 
 
-METRICS = {"binary": "rocauc", "numbers": "rmse"}
+METRICS = {"binary": "roc_auc", "numbers": "rmse"}
 """What is measured on targets that are no classes."""
 
 
@@ -254,6 +262,7 @@ def stored_card(about: StoredGraph) -> Card:
         content=about.fingerprint,
         graphs=about.graphs,
         metric=METRICS.get(target.get("kind", ""), "accuracy") if "y.npy" in about.files else "",
+        target_kind=target.get("kind", ""),
         molecules=about.molecules,
         class_names=list(target.get("class_names", [])),
         target_names=list(target.get("columns", [])),

@@ -150,7 +150,7 @@ class ColumnSummary:
         self.name = name
         self.rows = self.missing = self.numbers = 0
         self.words: set[str] = set()
-        self.full = False
+        self._repeats = False
         self.is_number = self.is_whole = True
         self.low, self.high, self.mean, self._squares = np.inf, -np.inf, 0.0, 0.0
 
@@ -162,7 +162,7 @@ class ColumnSummary:
     @property
     def different(self) -> int:
         """How many different values there are; all are taken to differ beyond ``MANY``."""
-        return self.there if self.full else len(self.words)
+        return self.there if len(self.words) > MANY and not self._repeats else len(self.words)
 
     @property
     def is_binary(self) -> bool:
@@ -171,13 +171,13 @@ class ColumnSummary:
 
     def add(self, values: pandas.Series) -> None:
         """Look at further values."""
-        words = words_in(values)
-        there = words.dropna()
-        self.rows += len(words)
-        self.missing += len(words) - len(there)
-        if not self.full:
-            self.words.update(map(str, there.unique()))
-            self.full = len(self.words) > MANY and len(self.words) == self.there
+        there = (values if _is_numeric(values) else words_in(values)).dropna()
+        self.rows += len(values)
+        self.missing += len(values) - len(there)
+        different = there.drop_duplicates()
+        self._repeats |= len(different) < len(there)
+        if len(self.words) <= MANY:
+            self.words.update(map(str, words_in(different[: MANY + 1])))
         numbers = _as_numbers(there) if self.is_number else None
         if numbers is None:
             self.is_number = False
@@ -337,9 +337,10 @@ def numbers_in(values: pandas.Series, name: str) -> pandas.Series:
     Raises:
         DataError: for text that is none, and for numbers that are not finite in float32.
     """
-    words = words_in(values)
+    words = values if _is_numeric(values) else words_in(values)
     numbers = _as_numbers(words.dropna())
     if numbers is None:
+        words = words_in(values)
         wrong = next(each for each in words.dropna() if not _is_finite(each))
         row = int((words == wrong).fillna(False).to_numpy().argmax()) + 1
         raise DataError(f"column {name!r}: row {row:,} must hold a finite number of float32, got {wrong!r}.")
@@ -362,6 +363,13 @@ def _as_numbers(there: pandas.Series) -> pandas.Series | None:
     numbers = pandas.to_numeric(there, errors="coerce").astype("float64")
     fits = numbers.abs() <= np.finfo(np.float32).max
     return numbers if bool(fits.all()) else None
+
+
+def _is_numeric(values: pandas.Series) -> bool:
+    """Return whether a column holds numbers already, which need not be read."""
+    import pandas
+
+    return pandas.api.types.is_numeric_dtype(values) and not pandas.api.types.is_bool_dtype(values)
 
 
 def _is_finite(word: str) -> bool:

@@ -29,7 +29,7 @@ from graphkit.data.disk.columns import Target, fit_target, ids_in, words_in
 from graphkit.data.disk.external_sort import MAX_NODE, values_path, write_run
 from graphkit.data.disk.graph_files import read_sparse
 from graphkit.data.disk.import_job import file_stamp, is_done, lock_job, mark_done
-from graphkit.data.disk.import_plan import PARTS, STRUCTURES, ImportPlan, plan_import
+from graphkit.data.disk.import_plan import PARTS, ImportPlan, plan_import, structure_choice, table_choice
 from graphkit.data.disk.manifest import StoredGraph
 from graphkit.data.disk.node_names import ENDS, NodeNames
 from graphkit.data.disk.node_numbering import EdgeIds, number_nodes
@@ -116,7 +116,7 @@ def import_graph(
     """
     folder = require_new(to, "to")
     listed = _checks.paths("edges", edges)
-    table, count = (None, nodes) if isinstance(nodes, int) else (nodes, None)
+    table, count = (None, nodes) if isinstance(nodes, int | float) else (nodes, None)
     optional = {"nodes": table, "features": features, "labels": labels, "split": split}
     given = {of: None if path is None else _checks.path(of, path) for of, path in optional.items()}
     relabel = _checks.flag("relabel", relabel)
@@ -128,13 +128,8 @@ def import_graph(
         if count > MAX_NODE:
             raise ValueError(f"`nodes` must be at most {MAX_NODE:,}, got {count:,}.")
     _checks.member("unknown_ids", unknown_ids, ("add", "refuse"))
-    if structure is not None:
-        for each in (structure := _checks.as_list("structure", structure, "['degree']")):
-            _checks.member("structure", each, STRUCTURES)
-    several = () if isinstance(target, str) else _checks.as_list("target", target, "['class']")
-    targets: list[str] = [target] if isinstance(target, str) else list(several)
-    choice: dict[str, Any] = {"columns": dict(columns or {}), "target": targets, "target_kind": target_kind}
-    choice |= {"ids": ids, "header": header}
+    structure = structure_choice(structure)
+    choice = table_choice(columns, target, target_kind, ids, header)
     options = {"nodes": count, "undirected": undirected, "relabel": relabel, "piece": piece}
     partial = folder.with_name(f".{folder.name}.partial")
     try:
@@ -416,8 +411,8 @@ class _Import:
         first, ends = skip * self.piece, list(self.plan.ends)
         wanted = [*ends, *(column.name for column in self.plan.edge_values)]
         plain = not self.plan.text_ids
-        # Without further columns numbers are read as such, which is much faster than as text.
-        numbers = plain and len(wanted) == 2
+        # Where all columns are numbers they are read as such, which is much faster than as text.
+        numbers = plain and all(column.kind != "category" for column in self.plan.edge_values)
         for frame in table.frames(self.piece, skip=skip, numbers=numbers, columns=list(dict.fromkeys(wanted))):
             if plain:
                 pairs = self._numbers(table, frame[ends], first, numbers)

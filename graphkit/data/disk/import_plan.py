@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -101,11 +101,6 @@ class Overrule:
     kinds: Mapping[str, str]
     used: set[str] = field(default_factory=set)
 
-    def __post_init__(self) -> None:
-        _checks.instance("columns", self.kinds, Mapping, "a mapping from columns to what they are")
-        for name, kind in self.kinds.items():
-            _checks.member(f"columns: {name}", kind, (*ROLES, *KINDS))
-
     def of(self, role: str, columns: Sequence[str]) -> list[str]:
         """Return the columns of a table that were said to be this."""
         found = [name for name in columns if self.kinds.get(name) == role]
@@ -132,13 +127,45 @@ class Overrule:
                 raise DataError(f"no table has a column {name!r} that could be {kind!r}; there are {listed}.")
 
 
+def table_choice(columns: Any, target: Any, target_kind: Any, ids: Any, header: Any) -> dict[str, Any]:
+    """Return what was said of tables, looked at, as plain values by name.
+
+    Raises:
+        TypeError: for what is of another type.
+        ValueError: for kinds that there are not.
+    """
+    columns = {} if columns is None else columns
+    _checks.instance("columns", columns, Mapping, "a mapping from columns to what they are")
+    for name, kind in columns.items():
+        _checks.instance("columns", name, str, "a mapping from names of columns")
+        _checks.member("columns", kind, (*ROLES, *KINDS))
+    _checks.instance("target", target, (str, list, tuple), "a column or a list of columns")
+    targets = [target] if isinstance(target, str) else list(target)
+    for name in targets:
+        _checks.instance("target", name, str, "a column or a list of columns")
+    if target_kind is not None:
+        _checks.member("target_kind", target_kind, ("classes", "numbers"))
+    if ids is not None:
+        _checks.member("ids", ids, ("number", "text"))
+    header = header if header is None else _checks.flag("header", header)
+    return {"columns": dict(columns), "target": targets, "target_kind": target_kind, "ids": ids, "header": header}
+
+
+def structure_choice(structure: Any) -> list[str] | None:
+    """Return features of the structure, looked at."""
+    if structure is None:
+        return None
+    _checks.instance("structure", structure, (list, tuple), "a list such as ['degree']")
+    return [_checks.member("structure", kind, STRUCTURES) for kind in structure]
+
+
 def plan_import(
-    edges: Sequence[Path],
+    edges: Sequence[Path | str] | Path | str,
     *,
-    nodes: Path | None = None,
-    labels: Path | None = None,
+    nodes: Path | str | None = None,
+    labels: Path | str | None = None,
     columns: Mapping[str, str] | None = None,
-    target: Sequence[str] = (),
+    target: Sequence[str] | str = (),
     target_kind: str | None = None,
     ids: str | None = None,
     header: bool | None = None,
@@ -161,10 +188,15 @@ def plan_import(
         DataError: for a table that cannot be read, a column that is not there, and a table of nodes whose ids are not
             those of the edges.
     """
-    said = Overrule({**(columns or {}), **dict.fromkeys(target, "target")})
-    listed, node_table, directed, count = _open_edges(edges, header)
+    choice = table_choice(columns, target, target_kind, ids, header)
+    target = choice["target"]
+    said = Overrule({**choice["columns"], **dict.fromkeys(target, "target")})
+    paths = _checks.paths("edges", edges)
+    nodes = None if nodes is None else _checks.path("nodes", nodes)
+    labels = None if labels is None else _checks.path("labels", labels)
+    listed, node_table, directed, count = _open_edges(paths, header)
     if node_table is not None and nodes is not None:
-        raise DataError(f"{edges[0]} has its own nodes; leave out {nodes.name}, or give the edges as a table.")
+        raise DataError(f"{paths[0]} has its own nodes; leave out {nodes.name}, or give the edges as a table.")
     described = [f"{listed[0].path.name}: {', '.join(listed[0].columns)}"] if listed else []
     ends = _ends(listed, said)
     text_ids = _are_text(listed, ends, ids)
@@ -303,7 +335,7 @@ def end_columns(columns: Sequence[str], said: Overrule, path: Path) -> tuple[str
 def _are_text(tables: Sequence[Table], ends: tuple[str, str], ids: str | None) -> bool:
     """Return whether ids are text: most of those that were looked at are no whole numbers, or begin with a 0."""
     if ids is not None:
-        return _checks.member("ids", ids, ("number", "text")) == "text"
+        return ids == "text"
     for table in tables:
         words = ids_in(table.sample[list(ends)].stack()) if len(table.sample) else None
         if words is not None and len(words):
@@ -327,7 +359,10 @@ def _edge_columns(
     asked = said.of("weight", others)
     summaries = {name: ColumnSummary(name) for name in others}
     for table in tables:
-        for frame in table.frames(PIECE, columns=others):
+        # Numbers are read as such where none of those looked at begins with a 0, as codes do.
+        looked = words_in(table.sample[others].stack()).dropna()
+        numbers = not bool(looked.str.match(r"[+-]?0\d").any())
+        for frame in table.frames(PIECE, numbers=numbers, columns=others):
             for name, summary in summaries.items():
                 summary.add(frame[name])
     weight, findings = None, []

@@ -63,6 +63,11 @@ class StoredGraph:
         """The split that is taken where none is asked for: its own, or a random one."""
         return "public" if "train_mask.npy" in self.files else "random"
 
+    @property
+    def target_kind(self) -> str:
+        """What the labels are, "classes", "binary" or "numbers"; nothing where that is not known."""
+        return str(self.target.get("kind", ""))
+
     def verify(self) -> None:
         """Read every file and compare its checksum.
 

@@ -17,18 +17,19 @@ from graphkit.data.disk.columns import Column, Target, fit_target, ids_in, words
 from graphkit.data.disk.graph_files import read_graph_file
 from graphkit.data.disk.import_plan import (
     PARTS,
-    STRUCTURES,
     TARGETS,
     Finding,
     Overrule,
     end_columns,
     feature_columns,
     split_column,
+    structure_choice,
+    table_choice,
 )
 from graphkit.data.disk.manifest import StoredGraph
 from graphkit.data.disk.molecules import read_molecules
 from graphkit.data.disk.node_names import NodeNames
-from graphkit.data.disk.storage import require_new, store
+from graphkit.data.disk.storage import require_new, store_set
 from graphkit.data.disk.structure_features import structure_features
 from graphkit.data.disk.tables import open_table
 from graphkit.data.graphset import GraphSet
@@ -136,7 +137,7 @@ def import_graph_set(
     )
     how = {"imported": made.files, "notes": made.notes, "findings": [list(each) for each in made.findings]}
     how |= {"directed": made.directed if undirected is None else not undirected}
-    return store(made.graphs, folder, name=name, about={"told": made.told, "how": how})
+    return store_set(made.graphs, folder, name=name, how=how, told=made.told)
 
 
 def read_graph_set(
@@ -154,11 +155,12 @@ def read_graph_set(
 ) -> ReadSet:
     """Return what :func:`import_graph_set` is about to write, with the same arguments."""
     listed = _checks.paths("source", source)
-    several = () if isinstance(target, str) else _checks.as_list("target", target, "['class']")
-    targets = [target] if isinstance(target, str) else list(several)
-    said = Overrule({**(columns or {}), **dict.fromkeys(targets, "target")})
-    for kind in structure or ():
-        _checks.member("structure", kind, STRUCTURES)
+    choice = table_choice(columns, target, target_kind, None, header)
+    targets = choice["target"]
+    said = Overrule({**choice["columns"], **dict.fromkeys(targets, "target")})
+    structure = structure_choice(structure)
+    undirected = undirected if undirected is None else _checks.flag("undirected", undirected)
+    _checks.instance("smiles", smiles, (str, type(None)), "the name of a column")
     given = {"graphs": graphs, "nodes": nodes}
     beside = {of: None if path is None else _checks.path(of, path) for of, path in given.items()}
     directed: bool | None = False
@@ -189,8 +191,6 @@ def _read_tables(
             raise DataError(f"{first} has its own nodes; leave out {nodes.name}.")
         return _file_tables(listed, own, graphs, said)
     frames = [open_table(path, header=header).read() for path in listed]
-    if own is None and nodes is None:
-        raise DataError(f"{first} is a table of edges: a set of graphs needs one of nodes, and perhaps one of graphs.")
     import pandas
 
     edges = pandas.concat(frames, ignore_index=True)
@@ -278,14 +278,14 @@ def _own_tables(
     if nodes is None:
         if edge_graph is None:
             raise DataError(
-                f"{path} has no column of graphs, and there is no table of nodes: name one (--column X=graph)."
+                f"{path} has no column of graphs, and there are no nodes: name it in `columns` (--column X=graph)."
             )
         ends = pandas.concat([edges[[edge_graph, end_]].set_axis([GRAPH, NODE], axis=1) for end_ in (source, end)])
         nodes, node_id = ends.drop_duplicates(ignore_index=True), NODE
     else:
         node_graph = _graph_column(nodes, said)
         if node_graph is None:
-            raise DataError("the table of nodes has no column of graphs: name it (--column X=graph).")
+            raise DataError("the table of nodes has no column of graphs: name it by `columns` (--column X=graph).")
         node_id = _node_column(nodes, node_graph, edges, source, end, edge_graph, said)
     nodes = nodes.rename(columns={node_graph: GRAPH, node_id: NODE})
     edges = edges.rename(columns={source: SOURCE, end: END})
@@ -457,7 +457,7 @@ def _molecule_set(
 
     frame = pandas.concat([open_table(path, header=header).read() for path in listed], ignore_index=True)
     if smiles not in frame.columns:
-        raise DataError(f"{listed[0]} has no column {smiles!r}; it has {', '.join(frame.columns)}.")
+        raise DataError(f"{listed[0]} has no column {smiles!r} (`smiles`); it has {', '.join(frame.columns)}.")
     data, nodes, edges, there = read_molecules(ids_in(frame[smiles]).fillna(""))
     if not there.any():
         raise DataError(f"{listed[0]}: no row of the column {smiles!r} is a molecule.")
@@ -481,7 +481,9 @@ def _graph_fields(
     """Return what is predicted of the graphs, the masks of a split, and what is said of the columns."""
     for name in targets:
         if name not in frame.columns:
-            raise DataError(f"the table of graphs has no column {name!r}; it has {', '.join(frame.columns)}.")
+            raise DataError(
+                f"the table of graphs has no column {name!r} (`target`); it has {', '.join(frame.columns)}."
+            )
     named = said.of("target", frame.columns)
     lowered = {name.lower(): name for name in frame.columns if name not in (*others, *said.kinds)}
     named = named or [lowered[word] for word in TARGETS if word in lowered][:1]

@@ -153,9 +153,7 @@ def _check_shapes(data: Data, about: StoredGraph) -> None:
             raise ValueError(f"{name}.npy holds {given.dtype} {list(given.shape)} in place of {list(shape)}")
 
 
-def store(
-    data: Data | GraphSet, folder: Path | str, *, name: str | None = None, about: Mapping[str, Any] | None = None
-) -> StoredGraph:
+def store(data: Data | GraphSet, folder: Path | str, *, name: str | None = None) -> StoredGraph:
     """Write a graph, or a set of graphs, that is in memory to ``folder``, and return what its manifest says.
 
     Args:
@@ -163,7 +161,6 @@ def store(
             split, and names (``class_names``, ``node_names``, ``target_names``, ``feature_columns``); or a set.
         folder: must not exist; it is written beside its place and renamed.
         name: what it is called in records; by default that of its card.
-        about: "how" it was made, and what else the manifest is "told", where that is more than ``data`` says.
 
     Raises:
         TypeError: if ``data`` is neither, or labels are not integers.
@@ -173,7 +170,7 @@ def store(
     """
     folder = require_new(folder)
     if isinstance(data, GraphSet):
-        return _store_set(data, folder, name, about or {})
+        return store_set(data, folder, name=name)
     nodes = _require_storable(data)
     card, known = data.get("card"), data.get("card") or data.get("store")
     called = name if name is not None else card.name if card else str(data.get("name") or folder.name)
@@ -194,13 +191,27 @@ def store(
                 write_array(staged / f"{field}.npy", _checks.to_numpy(data[field])[order])
         if isinstance(names := data.get("node_names"), list | NodeNames) and data.get("original_id") is None:
             (names if isinstance(names, NodeNames) else NodeNames.of(map(str, names))).write(staged)
-        told = _told_by(data) | (about or {}).get("told", {})
-        how = (about or {}).get("how", {"from": "memory"})
-        return finish_graph(staged, folder, name=called, how=how, known_classes=known_classes, told=told)
+        told = _told_by(data)
+        return finish_graph(staged, folder, name=called, how={"from": "memory"}, known_classes=known_classes, told=told)
 
 
-def _store_set(graphs: GraphSet, folder: Path, name: str | None, about: Mapping[str, Any]) -> StoredGraph:
-    """Write a set of graphs, and return what its manifest says."""
+def store_set(
+    graphs: GraphSet,
+    folder: Path,
+    *,
+    name: str | None = None,
+    how: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
+) -> StoredGraph:
+    """Write a set of graphs to a new folder, and return what its manifest says.
+
+    Args:
+        graphs: the set; a part of one is written as a set of its own.
+        folder: where.
+        name: what it is called in records; by default that of its card.
+        how: it was made.
+        told: what the manifest says beyond what the set does, of ``TOLD``.
+    """
     if graphs._indices is not None:
         graphs = GraphSet.of(list(graphs))
     card, data = graphs.card, joined_graphs(graphs)
@@ -217,16 +228,14 @@ def _store_set(graphs: GraphSet, folder: Path, name: str | None, about: Mapping[
             write_array(staged / f"{field}.npy", _checks.to_numpy(mask))
         if (names := getattr(graphs, "graph_names", None)) is not None:
             (names if isinstance(names, NodeNames) else NodeNames.of(map(str, names))).write(staged)
-        told = _told_by(graphs)
-        told |= {"molecules": card.molecules} if card else {}
-        told |= about.get("told", {})
+        said = _told_by(graphs) | ({"molecules": card.molecules} if card else {}) | dict(told or {})
         return finish_graph(
             staged,
             folder,
             name=called,
-            how=about.get("how", {"from": "memory"}),
+            how=dict(how or {"from": "memory"}),
             known_classes=card.classes if card else 0,
-            told=told,
+            told=said,
         )
 
 

@@ -10,7 +10,7 @@ import dataclasses
 
 from graphkit import _checks
 from graphkit.data.splits.folds import Folds, NestedFold, NestedFolds, stratified_folds
-from graphkit.data.splits.per_class import DENSE_SEEDS, Dense, RandomPerClass, RandomPlanetoid, RandomShares, Stratified
+from graphkit.data.splits.per_class import DENSE_SEEDS, Dense, RandomPerClass, RandomPlanetoid, RandomSplit, Stratified
 from graphkit.data.splits.split import FileMasks, Public, Split, SplitProtocol
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "Public",
     "RandomPerClass",
     "RandomPlanetoid",
-    "RandomShares",
+    "RandomSplit",
     "Split",
     "SplitProtocol",
     "Stratified",
@@ -34,7 +34,7 @@ __all__ = [
 
 PROTOCOLS: dict[str, type[SplitProtocol]] = {
     protocol.name: protocol
-    for protocol in (Public, FileMasks, RandomShares, RandomPerClass, RandomPlanetoid, Stratified, Dense, Folds)
+    for protocol in (Public, FileMasks, RandomSplit, RandomPerClass, RandomPlanetoid, Stratified, Dense, Folds)
 }
 
 

@@ -18,6 +18,7 @@ from graphkit.data.splits.split import (
     integer_labels,
     present_classes,
     require_class_sizes,
+    require_fractions,
     require_integer,
     require_items,
     shuffled_classes,
@@ -136,9 +137,7 @@ class Stratified(AbstractClassSplit):
     name: ClassVar[str] = "stratified"
 
     def __post_init__(self) -> None:
-        fractions = tuple(_checks.fraction(name, getattr(self, name)) for name in ("train", "val", "test"))
-        if not (all(fraction > 0 for fraction in fractions) and sum(fractions) <= 1 + 1e-9):
-            raise ValueError(f"`train`, `val` and `test` must be above 0 and at most 1 together, got {fractions}.")
+        require_fractions(self.train, self.val, self.test)
 
     def require(self, sizes: Mapping[int, int]) -> None:
         """Refuse classes that are too small to be in each part."""
@@ -260,7 +259,7 @@ class Dense(SplitProtocol):
 
 
 @dataclass(frozen=True)
-class RandomShares(SplitProtocol):
+class RandomSplit(SplitProtocol):
     """Random shares of all items with a label, whatever the labels are: rare classes, numbers, several tasks.
 
     Classes are spread over the parts as evenly as they allow: the first item of each, in a random order, is trained on,
@@ -275,7 +274,7 @@ class RandomShares(SplitProtocol):
     Example:
         >>> import torch
         >>> from torch_geometric.data import Data
-        >>> split = RandomShares()(Data(y=torch.tensor([0] * 8 + [1])), torch.Generator().manual_seed(0))
+        >>> split = RandomSplit()(Data(y=torch.tensor([0] * 8 + [1])), torch.Generator().manual_seed(0))
         >>> int(split.train.sum()), int(split.val.sum()), int(split.test.sum()), bool(split.train[8])
         (5, 2, 2, True)
     """
@@ -286,9 +285,7 @@ class RandomShares(SplitProtocol):
     name: ClassVar[str] = "random"
 
     def __post_init__(self) -> None:
-        shares = tuple(_checks.fraction(name, getattr(self, name)) for name in ("train", "val", "test"))
-        if not (all(share > 0 for share in shares) and sum(shares) <= 1 + 1e-9):
-            raise ValueError(f"`train`, `val` and `test` must be above 0 and at most 1 together, got {shares}.")
+        require_fractions(self.train, self.val, self.test)
 
     def require(self, sizes: Mapping[int, int]) -> None:
         """Refuse fewer items than parts."""

@@ -153,7 +153,7 @@ def integer_labels(data: Data) -> Tensor:
     if y.is_floating_point() or y.dim() != 1:
         raise ValueError(
             f"this split goes by class, but `y` holds {'real numbers' if y.is_floating_point() else 'several labels'} "
-            f"of shape {list(y.shape)}; use a published split or give a `Split`."
+            f"of shape {list(y.shape)}; use 'random', a published split, or give a `Split`."
         )
     return y
 
@@ -210,6 +210,13 @@ def require_integer(argument: str, value: int, least: int = 1) -> None:
     """Refuse what is not a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"`{argument}` must be a whole number of at least {least}, got {value!r}.")
+
+
+def require_fractions(*fractions: float) -> None:
+    """Refuse shares of items to train on, to select by and to test on that are none, or more than all."""
+    fractions = tuple(_checks.fraction(name, of) for name, of in zip(("train", "val", "test"), fractions, strict=True))
+    if not (all(fraction > 0 for fraction in fractions) and sum(fractions) <= 1 + 1e-9):
+        raise ValueError(f"`train`, `val` and `test` must be above 0 and at most 1 together, got {fractions}.")
 
 
 def require_class_sizes(name: str, sizes: Mapping[int, int], needed: int) -> None:

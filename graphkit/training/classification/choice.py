@@ -99,7 +99,7 @@ class ChoiceExperiment(Experiment[CandidateUnit, CandidateResult]):
     def start(self, unit: CandidateUnit) -> ClassificationTrainer:
         """Return the trainer of a freshly drawn classifier."""
         recipe, task = self.recipes[unit.candidate], self._task(unit.candidate)
-        module = recipe.module(task.channels, task.classes, task.graph)
+        module = recipe.module(task.channels, task.outputs, task.graph)
         return ClassificationTrainer(module, task, recipe, self.fabric)
 
     def finish(self, unit: CandidateUnit, trainer: ClassificationTrainer, seconds: Seconds) -> CandidateResult:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from graphkit._torch_internals import BatchNorm
 from graphkit.metric import consistency
+from graphkit.training.classification.metrics import KIND_NAMES
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems, NodeTask
 from graphkit.training.engine.distributed import ALONE, World
 from graphkit.training.engine.interrupts import TrainingError
@@ -50,6 +51,11 @@ class ClassificationTrainer(Trainer[Epoch]):
     def __init__(
         self, module: nn.Module, task: AbstractTask, recipe: Recipe, fabric: Fabric, world: World = ALONE
     ) -> None:
+        if recipe.views > 1 and task.objective.target.kind != "classes":
+            raise ValueError(
+                f"`views` must be 1 for {KIND_NAMES[task.objective.target.kind]}: views agree on classes, got "
+                f"{recipe.views}."
+            )
         self.task, self.recipe, self.world = task, recipe, world
         module = module.to(fabric.device)
         super().__init__(module, recipe.parameter_groups(module), recipe.lr, fabric)

@@ -10,25 +10,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from graphkit import _checks
+from graphkit._torch_internals import joined_graphs
 from graphkit.data import GraphSet, Split
 from graphkit.data.fingerprint import tensors_sha256
 from graphkit.data.graphset import graphs_sha256
 from graphkit.nn.graph_models import GraphBatch
 from graphkit.training.classification.classification_trainer import microbatch_slots, take_turns
+from graphkit.training.classification.targets import SupervisedObjective, require_labels, target_labels
 from graphkit.training.classification.tasks import (
-    AbstractSupervisedObjective,
     AbstractTask,
-    Accuracy,
     LabelledItems,
-    OfficialDistance,
-    OfficialPrecision,
-    OfficialRanking,
-    TaskDistance,
-    TaskRanking,
-    graph_classes,
+    kind_of,
+    objective_of,
+    require_plain_edges,
 )
 from graphkit.training.engine.distributed import ALONE, JobError, World, rng_seed
-from graphkit.training.engine.records import DatasetFacts, Protocol, split_name, splits_sha256
+from graphkit.training.engine.records import DatasetFacts, Protocol, class_total, split_name, splits_sha256
 
 if TYPE_CHECKING:
     from graphkit.training.zoo.recipes import Recipe
@@ -50,10 +48,10 @@ class GraphTask(AbstractTask):
 
     Args:
         graphs: all graphs.
-        graph: what the architecture is told: whether nodes and edges are OGB's atoms and bonds.
+        graph: what the architecture is told: whether nodes and edges are OGB's atoms and bonds, and how many features
+            of other edges it is given.
         train: the graphs the loss is taken over.
         validation: the graphs the selection looks at.
-        classes: number of outputs.
         objective: what is minimised and what is measured.
         dtype: of features.
         microbatches: parts of a batch.
@@ -64,8 +62,7 @@ class GraphTask(AbstractTask):
     graph: tuple[Any, ...]
     train: LabelledItems
     validation: LabelledItems
-    classes: int
-    objective: AbstractSupervisedObjective
+    objective: SupervisedObjective
     dtype: torch.dtype = torch.float32
     microbatches: int = 1
     world: World = ALONE
@@ -83,7 +80,7 @@ class GraphTask(AbstractTask):
         if self.world.count == 1:
             return torch.cat([model(self._batch(portion)) for portion in portions])
         # The same portions as in one process: sums of other ones would differ in the last bit.
-        result = torch.zeros(len(index), self.classes, dtype=self.dtype, device=index.device)
+        result = torch.zeros(len(index), self.outputs, dtype=self.dtype, device=index.device)
         rows = torch.arange(len(index), device=index.device).split(AT_ONCE)
         for number in range(self.world.rank, len(portions), self.world.count):
             result[rows[number]] = model(self._batch(portions[number])).to(self.dtype)
@@ -117,9 +114,11 @@ class GraphTask(AbstractTask):
 
     def _batch(self, index: Tensor) -> GraphBatch:
         batch = self.graphs.batch(index)
-        device, molecules = index.device, self.graph[0]
+        device, (molecules, edge_channels) = index.device, self.graph
         x = batch.x.to(device) if molecules else batch.x.to(device, self.dtype)
         bonds = batch.edge_attr.to(device) if molecules else None
+        if edge_channels:
+            bonds = batch.edge_attr.to(device, self.dtype).reshape(-1, edge_channels)
         return GraphBatch(x, batch.edge_index.to(device), bonds, batch.batch.to(device), len(index))
 
 
@@ -131,6 +130,7 @@ def prepare_graphs(
     split: Split | None = None,
     *,
     world: World = ALONE,
+    metric: str | None = None,
 ) -> tuple[GraphTask, LabelledItems]:
     """Return the task and, apart from it, the graphs to test on, which may be none where ``split`` has none.
 
@@ -141,11 +141,12 @@ def prepare_graphs(
         dtype: of features.
         split: in place of the set's own.
         world: the processes that train the model together.
+        metric: the figure to select and report by; by default the card's, or that of the kind of labels.
 
     Raises:
         ValueError: for a recipe that is not for graphs, takes them one by one or has more microbatches than a batch has
-            pairs of graphs, a set without a split that leaves something to train on and to select by, and labels that
-            are no classes where no card asks for another figure (:func:`.tasks.graph_classes`).
+            pairs of graphs, a set without a split that leaves something to train on and to select by, labels of no
+            kind (:func:`.targets.target_kind`), and a figure that does not fit them.
     """
     if recipe.model.items != "graphs":
         raise ValueError(
@@ -157,14 +158,16 @@ def prepare_graphs(
     split = split or graphs.split
     if split is None:
         raise ValueError("`data` has no split; `GraphSet.with_split` gives it one.")
-    objective, y = _objective(graphs)
+    card, kind = graphs.card, kind_of(graphs)
+    y = target_labels(graphs.items.y, kind)
     train, validation, test = (_rows(y, mask, device) for mask in (split.train, split.val, split.test))
     for name, rows in (("train", train), ("val", validation), ("test", test)):
         if not len(rows.y) and name != "test":
             raise ValueError(f"`{name}` of the split is empty; choose another split.")
-        if isinstance(objective, Accuracy) and bool((rows.y < 0).any()):
-            raise ValueError(f"`y` must be 0 or above on the graphs of `{name}`, found {int(rows.y.min())}.")
-    classes = int(y.max()) + 1 if isinstance(objective, Accuracy) else y.size(1)
+        if len(rows.y):
+            require_labels(rows.y, name)
+    classes = _checks.class_count("y", y, card.classes if card else 0) if kind == "classes" else 0
+    objective = objective_of(card, [train.y, validation.y, test.y], kind=kind, classes=classes, metric=metric)
     if recipe.batch == 1 and len(train.y) > 1:
         raise ValueError(
             "`batch` must be 0 or at least 2 for graphs: a single one has no spread to normalise by, got 1."
@@ -175,25 +178,22 @@ def prepare_graphs(
             f"`microbatches` ({recipe.microbatches}) must be at most {most}: each takes {LEAST} graphs of a batch "
             f"({batch})."
         )
-    molecules = (bool(graphs.card and graphs.card.molecules),)
     there, microbatches = graphs.to(device), recipe.microbatches
-    return GraphTask(there, molecules, train, validation, classes, objective, dtype, microbatches, world), test
+    told = (card.molecules if card else False, _edge_channels(graphs, recipe))
+    return GraphTask(there, told, train, validation, objective, dtype, microbatches, world), test
 
 
-def _objective(graphs: GraphSet) -> tuple[AbstractSupervisedObjective, Tensor]:
-    """Return what the set's card asks for, and the labels in its form: ``[graphs]``, or ``[graphs, tasks]`` of OGB."""
-    card = graphs.card
-    if card is None or card.metric == "accuracy":
-        return Accuracy(), graph_classes(graphs)
-    if card.evaluator != "ogb":
-        own = {"rocauc": TaskRanking, "rmse": TaskDistance}
-        return own[card.metric](), graphs.items.y.reshape(len(graphs), -1)
-    kinds: dict[str, Callable[[str], AbstractSupervisedObjective]] = {
-        "rocauc": OfficialRanking,
-        "ap": OfficialPrecision,
-        "rmse": OfficialDistance,
-    }
-    return kinds[card.metric](card.name), graphs.items.y.reshape(len(graphs), -1)
+def _edge_channels(graphs: GraphSet, recipe: Recipe) -> int:
+    """Return how many features of edges the model is given: those of own graphs, where it can use them.
+
+    Bonds of molecules are looked up instead; and those of a published set are left out, as its figures are without.
+    """
+    require_plain_edges(graphs, "edge_attr")
+    attr = joined_graphs(graphs).get("edge_attr")
+    known = graphs.card is not None and (graphs.card.published or graphs.card.molecules)
+    if attr is None or known or not recipe.model.edge_features:
+        return 0
+    return 1 if attr.dim() == 1 else attr.size(1)
 
 
 def _rows(y: Tensor, mask: Tensor, device: torch.device) -> LabelledItems:
@@ -211,7 +211,7 @@ def graph_facts(graphs: GraphSet) -> DatasetFacts:
         nodes=int(graphs.nodes.sum()),
         edges=int(graphs.edges.sum()),
         features=graphs.num_features,
-        classes=card.classes if card else int(y.max()) + 1,
+        classes=card.classes if card else class_total(y),
         graphs=len(graphs),
     )
 

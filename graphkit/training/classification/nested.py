@@ -18,7 +18,7 @@ from graphkit.data.splits import NestedFolds
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.classification.graph_task import graph_facts, prepare_graphs
 from graphkit.training.classification.run_training import Outcome
-from graphkit.training.classification.tasks import LabelledItems
+from graphkit.training.classification.tasks import LabelledItems, graph_classes
 from graphkit.training.engine.distributed import IN_TURNS, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
 from graphkit.training.engine.options import fields_of, require_reporter, require_seed, sequence
@@ -124,6 +124,7 @@ def nested_cross_validation(
     require_run_folder(run_dir, resume, every=checkpoint_every)
     require_reporter(reporter)
     instance("command", command, str, "text")
+    graph_classes(graphs)
     names = [each.name for each in (recipe, *beside)]
     if len(set(names)) < len(names):
         raise ValueError(f"`beside` must name each once, and not {recipe.name!r} itself.")
@@ -281,8 +282,8 @@ class NestedExperiment(Experiment[FoldTraining, FoldResult]):
         judges = unit.place < len(grid)
         recipe = grid[unit.place if judges else self.best(unit.model, unit.fold)]
         part = split.inner[0] if judges else split.outer
-        task, self._test = prepare_graphs(self.graphs, recipe, self.fabric.device, self.dtype, part)
-        module = recipe.module(task.channels, task.classes, task.graph)
+        task, self._test = prepare_graphs(self.graphs, recipe, self.fabric.device, self.dtype, part, metric="accuracy")
+        module = recipe.module(task.channels, task.outputs, task.graph)
         return ClassificationTrainer(module, task, recipe, self.fabric)
 
     def finish(self, unit: FoldTraining, trainer: ClassificationTrainer, seconds: Seconds) -> FoldResult:

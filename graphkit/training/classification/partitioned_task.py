@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 from graphkit.data.catalog.cards import card
 from graphkit.data.distributed.partitioned_stores import Part, PartitionedFeatures, PartitionedGraph
 from graphkit.data.distributed.partitions import Partitions
 from graphkit.data.distributed.row_exchange import RowExchange
 from graphkit.nn.inference import layerwise
+from graphkit.training.classification.targets import SupervisedObjective
 from graphkit.training.classification.tasks import (
-    AbstractSupervisedObjective,
     AbstractTask,
     LabelledItems,
     objective_of,
@@ -40,7 +39,6 @@ class PartTask(AbstractTask):
         around: puts after a table of its nodes the rows of those around.
         train: the nodes the loss is taken over, of all parts.
         validation: the nodes the selection looks at, of all parts.
-        classes: number of classes.
         objective: what is minimised and what is measured.
     """
 
@@ -50,8 +48,7 @@ class PartTask(AbstractTask):
     around: Callable[[Tensor], Tensor]
     train: LabelledItems
     validation: LabelledItems
-    classes: int
-    objective: AbstractSupervisedObjective
+    objective: SupervisedObjective
 
     @property
     def graph(self) -> tuple[Any, ...]:  # type: ignore[override]
@@ -74,7 +71,12 @@ class PartTask(AbstractTask):
 
 
 def prepare_part(
-    partitions: Partitions, recipe: Recipe, device: torch.device, dtype: torch.dtype, world: World
+    partitions: Partitions,
+    recipe: Recipe,
+    device: torch.device,
+    dtype: torch.dtype,
+    world: World,
+    metric: str | None = None,
 ) -> tuple[PartTask, LabelledItems, tuple[PartitionedFeatures, PartitionedGraph]]:
     """Return the task of this process, the test nodes apart from it, and the stores that batches are drawn from.
 
@@ -86,6 +88,7 @@ def prepare_part(
         device: where everything goes.
         dtype: of features.
         world: the processes that train the model together.
+        metric: the figure to select and report by.
 
     Raises:
         ValueError: for a recipe without batches, or another number of processes than parts.
@@ -101,7 +104,8 @@ def prepare_part(
     train, validation, test = (_rows(part, name, y.long(), device) for name in ("train", "val", "test"))
     own, near = graph.local_edges()
     fetch = part.row_fetch(near)
-    carded = Data(card=card(partitions.about["card"])) if partitions.about["card"] else Data()
+    known = card(partitions.about["card"]) if partitions.about["card"] else None
+    labels = [rows.y for rows in (train, validation, test)]
     task = PartTask(
         part,
         x.to(device),
@@ -109,13 +113,12 @@ def prepare_part(
         lambda table: torch.cat([table, fetch(table)]),
         train,
         validation,
-        partitions.classes,
-        objective_of(carded, partitions.classes),
+        objective_of(known, labels, kind="classes", classes=partitions.classes, metric=metric),
     )
     seen = torch.from_numpy(part.own)
-    labels = torch.where(torch.isin(seen, train.index.cpu()), y.long(), 0)
+    seen_labels = torch.where(torch.isin(seen, train.index.cpu()), y.long(), 0)
     kept = near if partitions.keep_halo else None
-    return task, test, (PartitionedFeatures(part, tensors={"x": x, "y": labels}, halo=kept), graph)
+    return task, test, (PartitionedFeatures(part, tensors={"x": x, "y": seen_labels}, halo=kept), graph)
 
 
 def part_records(partitions: Partitions, selection: str, metric: str) -> tuple[DatasetFacts, Protocol]:

@@ -19,7 +19,15 @@ from graphkit.training.classification.classification_trainer import Classificati
 from graphkit.training.classification.graph_task import GraphTask, graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.classification.partitioned_task import part_records, prepare_part
 from graphkit.training.classification.sampled_task import sampled_part_task, sampled_task
-from graphkit.training.classification.tasks import AbstractTask, LabelledItems, prepare, resplit
+from graphkit.training.classification.targets import SupervisedObjective
+from graphkit.training.classification.tasks import (
+    AbstractTask,
+    LabelledItems,
+    prepare,
+    resplit,
+    training_warnings,
+    unused_edge_attr,
+)
 from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
 from graphkit.training.engine.options import require_reporter, require_seeds, require_splits
@@ -30,15 +38,16 @@ from graphkit.training.engine.records import (
     SeedUnit,
     dataset_facts,
     environment,
-    metric,
     protocol_of,
 )
+from graphkit.training.engine.records import metric as metric_of
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
 from graphkit.training.engine.store import CHECKPOINT, RunStore, weights_name
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import DataNames, structure_sha256
 from graphkit.training.trained.model_file import ModelFile
+from graphkit.training.zoo.architecture import edge_channels
 from graphkit.training.zoo.portfolio import MOST_SEEDS, Portfolio
 from graphkit.training.zoo.recipes import Recipe
 
@@ -105,6 +114,11 @@ class Outcome:
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is to be known of the figures, in words: a model that is worth no more than one answer for all items."""
+        return self.record.warnings
+
 
 @deprecated_arguments(checkpoint="run_dir")
 def train(
@@ -115,6 +129,7 @@ def train(
     splits: Sequence[Split] | None = None,
     device: str = "auto",
     precision: str = "32-true",
+    metric: str | None = None,
     run_dir: Path | str | RunFolder | None = None,
     resume: bool = False,
     checkpoint_every: float = 30.0,
@@ -122,7 +137,10 @@ def train(
     reporter: Reporter | None = None,
     command: str = "graphkit.training.train",
 ) -> Outcome:
-    """Return the record of classification on ``data``, of nodes, of signals on it or of graphs, one run for each seed.
+    """Return the record of training on ``data``, on nodes, signals on it or graphs, one run for each seed.
+
+    What items are labelled with decides what is learnt: integers are classes, 0 and 1 with gaps are binary tasks,
+    other real numbers are regressed (:func:`.targets.target_kind`).
 
     A seed decides weights and dropout and nothing else: seed 3 gives the same result alone and among others. The
     global random generators are left as they were found. Test labels are first touched when a seed's epoch has been
@@ -139,6 +157,9 @@ def train(
         splits: one for each seed, in place of the masks of ``data``.
         device: "auto", "cpu", "cuda" or "cuda:1".
         precision: a Lightning Fabric precision: "32-true", "64-true", "bf16-mixed", "16-mixed".
+        metric: what is selected by and reported: "accuracy", "roc_auc", "ap", "f1", "rmse", "mae" or "r2", whichever
+            fit the labels; by default what the card asks for, or "accuracy" of classes, "roc_auc" of binary tasks and
+            "rmse" of numbers.
         run_dir: folder for the run's state, the trained models and the record; a :class:`.RunFolder` makes one for each
             setting, and finds it again; ``None`` keeps nothing. The state of an unfinished run that lies there, or of
             one with other settings, is put aside, not overwritten.
@@ -184,7 +205,7 @@ def train(
                 "graph; name one recipe."
             )
         recipe, tried, run_dir = _choose(
-            recipe, data, seeds, fabric, workers, run_dir, resume, checkpoint_every, reporter
+            recipe, data, seeds, fabric, workers, run_dir, resume, checkpoint_every, reporter, metric
         )
         resume = resume and run_dir is not None and (Path(run_dir) / CHECKPOINT).exists()
     recipe = _resolve(recipe, data)
@@ -192,7 +213,7 @@ def train(
     with init_world(fabric.device, patience=None if together else IN_TURNS) as world:
         dtype = _dtype(fabric)
         sharing = world if together else ALONE
-        tasks, facts, protocol = _prepare_tasks(data, recipe, splits, fabric.device, dtype, workers, sharing)
+        tasks, facts, protocol = _prepare_tasks(data, recipe, splits, fabric.device, dtype, workers, sharing, metric)
         tasks = tasks if splits is not None else tasks * len(seeds)
         objective = tasks[0][0].objective
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
@@ -213,12 +234,13 @@ def train(
         experiment.together = together
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
         results = found.results
+        ended = [result.validation for result in results]
         record = Record(
             command=command,
             dataset=facts,
             protocol=protocol,
-            metric=metric(objective.name, [result.test for result in results], unit=objective.unit),
-            validation=metric(objective.name, [result.validation for result in results], unit=objective.unit),
+            metric=metric_of(objective.name, [result.test for result in results], unit=objective.unit),
+            validation=metric_of(objective.name, [result.validation for result in results], unit=objective.unit),
             selection=protocol.selection,
             config=recipe.as_dict(),
             seeds=seeds,
@@ -226,10 +248,19 @@ def train(
             seconds=sum(result.seconds for result in results),
             environment=environment(str(fabric.device), precision, world.count),
             tried=tried,
+            target=_target(objective),
+            warnings=unused_edge_attr(data, recipe)
+            + training_warnings([task for task, _ in tasks], [result.history for result in results], ended),
         )
         found.keep(record)
         models = tuple(experiment.models[seed] for seed in seeds)
         return Outcome(record, results, models, found.folder, found.faults, found.put_aside)
+
+
+def _target(objective: SupervisedObjective) -> dict[str, Any]:
+    """Return what a record says of targets that are no classes."""
+    target = objective.target
+    return {} if target.kind == "classes" else {"kind": target.kind, "outputs": target.outputs}
 
 
 def _choose(
@@ -242,6 +273,7 @@ def _choose(
     resume: bool,
     every: float,
     reporter: Reporter | None,
+    metric: str | None,
 ) -> tuple[Recipe, tuple[Mapping[str, Any], ...], Path | None]:
     """Return the recipe of the best validation figure, what each of them came to, and the folder of the run.
 
@@ -250,7 +282,7 @@ def _choose(
     recipes = [_resolve(each, data) for each in portfolio.fitting(data).recipes]
 
     def prepare_all(recipe: Recipe) -> tuple[AbstractTask, Protocol]:
-        tasks, _, protocol = _prepare_tasks(data, recipe, None, fabric.device, _dtype(fabric), workers, ALONE)
+        tasks, _, protocol = _prepare_tasks(data, recipe, None, fabric.device, _dtype(fabric), workers, ALONE, metric)
         return tasks[0][0], protocol  # and let go of the test items
 
     task, protocol = prepare_all(recipes[0])
@@ -333,7 +365,7 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
     def start(self, unit: SeedUnit) -> ClassificationTrainer:
         """Return the trainer of a freshly drawn classifier."""
         task, _ = self.tasks[unit.seed]
-        module = self.recipe.module(task.channels, task.classes, task.graph)
+        module = self.recipe.module(task.channels, task.outputs, task.graph)
         return ClassificationTrainer(module, task, self.recipe, self.fabric, self.world)
 
     def finish(self, unit: SeedUnit, trainer: ClassificationTrainer, seconds: Seconds) -> SeedResult:
@@ -345,10 +377,11 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
             recipe=self.recipe,
             weights={name: value.detach().cpu() for name, value in trainer.best_weights.items()},
             channels=task.channels,
-            classes=task.classes,
+            outputs=task.outputs,
             objective=task.objective,
             seed=unit.seed,
             molecules=isinstance(task, GraphTask) and task.graph[0],
+            edge_channels=(task.graph[1] if isinstance(task, GraphTask) else edge_channels(task.graph)) or 0,
             figures={"validation": best.figure, "test": test},
             **self.about,
         )
@@ -382,23 +415,24 @@ def _prepare_tasks(
     dtype: torch.dtype,
     workers: int,
     world: World,
+    metric: str | None,
 ) -> tuple[list[tuple[AbstractTask, LabelledItems]], DatasetFacts, Protocol]:
     """Return the task of each split with the items to test on, what the data are, and the protocol."""
     tasks: list[tuple[AbstractTask, LabelledItems]]
     if isinstance(data, GraphSet):
         several, there = [data.split] if splits is None else splits, data.to(device)
-        tasks = [prepare_graphs(there, recipe, device, dtype, split, world=world) for split in several]
+        tasks = [prepare_graphs(there, recipe, device, dtype, split, world=world, metric=metric) for split in several]
         if not all(len(test.y) for _, test in tasks):
             raise ValueError("`test` of the split is empty; choose another split.")
         objective, facts = tasks[0][0].objective, graph_facts(data)
         named = [split for split in several if split is not None]
         return tasks, facts, graph_protocol(named, facts, recipe.rule(objective.best), objective.name)
     if isinstance(data, Partitions):
-        part, test, stores = prepare_part(data, recipe, device, dtype, world)
+        part, test, stores = prepare_part(data, recipe, device, dtype, world, metric)
         records = part_records(data, recipe.rule(part.objective.best), part.objective.name)
         return [(sampled_part_task(part, stores, recipe, world=world), test)], *records
     divided = [data] if splits is None else [split.apply(data) for split in splits]
-    first = prepare(divided[0], recipe, device, dtype)
+    first = prepare(divided[0], recipe, device, dtype, metric, edge_features=True)
     tasks = [first, *(resplit(first[0], each, device) for each in divided[1:])]
     if recipe.fan_out:
         parts = zip(tasks, divided, strict=True)

@@ -16,7 +16,8 @@ from graphkit.data.sampling.loaders import NeighborLoader
 from graphkit.nn.inference import layerwise
 from graphkit.training.classification.classification_trainer import MicrobatchSlot, microbatch_slots, take_turns
 from graphkit.training.classification.partitioned_task import PartTask
-from graphkit.training.classification.tasks import AbstractSupervisedObjective, AbstractTask, LabelledItems, NodeTask
+from graphkit.training.classification.targets import SupervisedObjective
+from graphkit.training.classification.tasks import AbstractTask, LabelledItems, NodeTask
 from graphkit.training.engine.distributed import ALONE, JobError, World, rng_seed
 from graphkit.training.zoo.architecture import AbstractEdgeStack
 
@@ -61,12 +62,7 @@ class SampledTask(AbstractTask):
         return self.whole.validation
 
     @property
-    def classes(self) -> int:  # type: ignore[override]
-        """Number of classes."""
-        return self.whole.classes
-
-    @property
-    def objective(self) -> AbstractSupervisedObjective:  # type: ignore[override]
+    def objective(self) -> SupervisedObjective:  # type: ignore[override]
         """What is minimised and what is measured."""
         return self.whole.objective
 
@@ -181,8 +177,8 @@ def sampled_task(
     if recipe.home:
         raise ValueError("`home` is of a graph in parts: give them with `--partitions`.")
     x = task.x if isinstance(task.x, Tensor) else task.x.to_dense()
-    whole = NodeTask(x, task.graph, task.train, task.validation, task.classes, task.objective)
-    labels = torch.zeros(x.size(0), dtype=task.train.y.dtype)
+    whole = NodeTask(x, task.graph, task.train, task.validation, task.objective)
+    labels = torch.zeros(x.size(0), *task.train.y.shape[1:], dtype=task.train.y.dtype)
     labels[task.train.index.cpu()] = task.train.y.cpu()
     seen = data.__class__(x=x.cpu(), edge_index=data.edge_index.cpu(), y=labels)
     if len(task.graph) > 1 and task.graph[1] is not None:

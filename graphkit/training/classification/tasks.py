@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -14,278 +16,51 @@ from torch import Tensor
 
 from graphkit import _checks
 from graphkit._torch_internals import joined_graphs
+from graphkit.data import GraphSet, Partitions, card
 from graphkit.data.validation import class_count, feature_sum, validate
 from graphkit.operators import FourierBasis, sparse_features
+from graphkit.training.classification.metrics import METRICS, Kind, TargetMetric, default_metric, metric_for
+from graphkit.training.classification.targets import (
+    SupervisedObjective,
+    fit_target,
+    require_classes,
+    require_labels,
+    target_kind,
+    target_labels,
+)
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-    from graphkit.data import GraphSet
     from graphkit.operators import SparseOperator
+    from graphkit.training.classification.classification_trainer import Epoch
     from graphkit.training.zoo.recipes import ModelRecipe
 
 
 MASKS = ("train_mask", "val_mask", "test_mask")
 
 
-Output: TypeAlias = Literal["classes", "tasks", "values"]
-"""What the columns of a model's outputs are: one class of several, tasks of two classes each, or numbers."""
-
-
-class AbstractSupervisedObjective(ABC):
-    """A loss to train with, and a figure to select and to report by."""
-
-    name: ClassVar[str]
-    sign: ClassVar[int] = 1
-    unit: ClassVar[str] = "fraction"
-    best: ClassVar[str]
-    output: ClassVar[Output] = "classes"
-
-    @abstractmethod
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss of ``logits [items, outputs]``."""
-
-    @abstractmethod
-    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the figure as a number in float64, NaN for logits that are not finite; ``sign`` -1: smaller is better.
-
-        Raises:
-            ValueError: where the items have no figure: there are none, or ROC-AUC of those of one class.
-        """
-
-
-@dataclass(frozen=True)
-class Accuracy(AbstractSupervisedObjective):
-    """Cross-entropy, and the share of items whose largest logit is their label."""
-
-    name: ClassVar[str] = "accuracy"
-    best: ClassVar[str] = "highest validation accuracy"
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the cross-entropy in nats."""
-        return F.cross_entropy(logits, y)
-
-    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the accuracy."""
-        if not len(y):
-            raise ValueError("`y` must label at least one item; there is no accuracy of none.")
-        found = (logits.argmax(dim=-1) == y).sum().double() / len(y)
-        return found.where(logits.isfinite().all(), torch.nan)  # of NaN the largest is the first
-
-
-@dataclass(frozen=True)
-class TwoClassRanking(AbstractSupervisedObjective):
-    """Cross-entropy of two classes, and how well their difference ranks the items: the area under the ROC curve.
-
-    Ties count one half. Items of one class alone have no ranking.
-    """
-
-    name: ClassVar[str] = "rocauc"
-    best: ClassVar[str] = "highest validation ROC-AUC"
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the cross-entropy in nats."""
-        return F.cross_entropy(logits, y)
-
-    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the area under the ROC curve."""
-        return roc_auc(logits[:, 1] - logits[:, 0], y == 1)
-
-
-@dataclass(frozen=True)
-class AbstractOfficial(AbstractSupervisedObjective):
-    """A figure by OGB's evaluator.
+def objective_of(
+    about: Any, labels: Sequence[Tensor], *, kind: Kind, classes: int, metric: str | None = None
+) -> SupervisedObjective:
+    """Return what is minimised and measured.
 
     Args:
-        dataset: whose evaluator.
-    """
-
-    dataset: str
-
-    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the evaluator's figure; NaN for logits that are not finite."""
-        from graphkit.data import ogb_metric
-
-        if not bool(logits.isfinite().all()):
-            return torch.tensor(torch.nan, dtype=torch.float64)  # the loop says so, with the epoch
-        found = ogb_metric(self.dataset, y, logits)[1]
-        return torch.tensor(found, dtype=torch.float64, device=logits.device)
-
-
-@dataclass(frozen=True)
-class AbstractOfficialTasks(AbstractOfficial):
-    """Binary cross-entropy of one task or several, labels that are NaN left out, and a mean figure over the tasks."""
-
-    output: ClassVar[Output] = "tasks"
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean in nats over the labels that are there, 0 where a batch has none."""
-        there = ~y.isnan()
-        losses = F.binary_cross_entropy_with_logits(logits[there], y[there].to(logits.dtype), reduction="sum")
-        return losses / there.sum().clamp(min=1)
-
-
-@dataclass(frozen=True)
-class OfficialRanking(AbstractOfficialTasks):
-    """Binary cross-entropy, and the mean area under the ROC curve by OGB."""
-
-    name: ClassVar[str] = "rocauc"
-    best: ClassVar[str] = "highest validation ROC-AUC"
-
-
-@dataclass(frozen=True)
-class OfficialPrecision(AbstractOfficialTasks):
-    """Binary cross-entropy, and the mean average precision by OGB."""
-
-    name: ClassVar[str] = "ap"
-    best: ClassVar[str] = "highest validation average precision"
-
-
-@dataclass(frozen=True)
-class OfficialDistance(AbstractOfficial):
-    """Mean square error, and its root by OGB."""
-
-    name: ClassVar[str] = "rmse"
-    sign: ClassVar[int] = -1
-    unit: ClassVar[str] = "as the labels"
-    best: ClassVar[str] = "lowest validation RMSE"
-    output: ClassVar[Output] = "values"
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean square error."""
-        return F.mse_loss(logits, y.to(logits.dtype))
-
-
-@dataclass(frozen=True)
-class AbstractTasks(AbstractSupervisedObjective):
-    """A figure of several columns of labels, NaN where one is missing: the mean over the columns that have it."""
-
-    def figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean over the columns; NaN for logits that are not finite.
-
-        Raises:
-            ValueError: where no column has the figure.
-        """
-        if not bool(logits.isfinite().all()):
-            return torch.tensor(torch.nan, dtype=torch.float64)  # the loop says so, with the epoch
-        there = ~y.isnan()
-        found = [
-            self.column_figure(logits[rows, column].double(), y[rows, column].double())
-            for column, rows in enumerate(there.T)
-            if self.has_figure(y[rows, column])
-        ]
-        if not found:
-            raise ValueError(f"`y` must label items of a column such that there is {self.name}; choose another split.")
-        return torch.stack(found).mean()
-
-    @abstractmethod
-    def has_figure(self, y: Tensor) -> bool:
-        """Return whether there is a figure of items with these labels."""
-
-    @abstractmethod
-    def column_figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the figure of one column."""
-
-
-@dataclass(frozen=True)
-class TaskRanking(AbstractTasks):
-    """Binary cross-entropy of one task or several, and the mean area under the ROC curve of those with both classes."""
-
-    output: ClassVar[Output] = "tasks"
-    name: ClassVar[str] = "rocauc"
-    best: ClassVar[str] = "highest validation ROC-AUC"
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean in nats over the labels that are there, 0 where a batch has none."""
-        there = ~y.isnan()
-        losses = F.binary_cross_entropy_with_logits(logits[there], y[there].to(logits.dtype), reduction="sum")
-        return losses / there.sum().clamp(min=1)
-
-    def has_figure(self, y: Tensor) -> bool:
-        """Return whether both classes are there."""
-        return 0 < int((y == 1).sum()) < len(y)
-
-    def column_figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the area under the ROC curve."""
-        return roc_auc(logits, y == 1)
-
-
-@dataclass(frozen=True)
-class TaskDistance(AbstractTasks):
-    """Mean square error of one number or several, and its root, the mean over the columns."""
-
-    output: ClassVar[Output] = "values"
-    name: ClassVar[str] = "rmse"
-    sign: ClassVar[int] = -1
-    unit: ClassVar[str] = "as the labels"
-    best: ClassVar[str] = "lowest validation RMSE"
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean square error over the labels that are there, 0 where a batch has none."""
-        there = ~y.isnan()
-        return ((logits[there] - y[there].to(logits.dtype)) ** 2).sum() / there.sum().clamp(min=1)
-
-    def has_figure(self, y: Tensor) -> bool:
-        """Return whether there is a label."""
-        return len(y) > 0
-
-    def column_figure(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the root of the mean square error."""
-        return ((logits - y) ** 2).mean().sqrt()
-
-
-def roc_auc(scores: Tensor, positive: Tensor) -> Tensor:
-    """Return the share of pairs of a positive and another item that ``scores`` put in order; ties count one half.
-
-    Args:
-        scores: ``[items]``.
-        positive: which items should have the higher ones, boolean ``[items]``.
-
-    Returns:
-        a number in float64; NaN for scores that are not finite.
+        about: a card, a stored graph's manifest or nothing; a card may ask for a figure.
+        labels: of the items to train on, to select by and to test on, as ``target_labels`` gives them.
+        kind: of the labels.
+        classes: how many, where they are classes.
+        metric: the figure that the caller asks for.
 
     Raises:
-        ValueError: where all items are positive, or none is.
-
-    Example:
-        >>> roc_auc(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([False, False, True, True])).item()
-        0.75
+        ValueError: for a figure that does not fit, or that the items to select by or to test on do not have.
     """
-    both_classes("y", positive)
-    if not bool(scores.isfinite().all()):
-        return torch.tensor(torch.nan, dtype=torch.float64, device=scores.device)
-    _, place, count = scores.unique(return_inverse=True, return_counts=True)
-    rank = (count.cumsum(0) - (count - 1) / 2).double()[place]
-    ups = positive.sum().double()
-    downs = len(scores) - ups
-    return (rank[positive].sum() - ups * (ups + 1) / 2) / (ups * downs)
-
-
-def both_classes(argument: str, positive: Tensor) -> None:
-    """Refuse items of one class, or none, where they are to be ranked."""
-    count = int(positive.sum())
-    if count in (0, len(positive)):
-        raise ValueError(
-            f"`{argument}` must hold items of both classes for ROC-AUC, got {count} of one and {len(positive) - count} "
-            "of the other; choose another split."
-        )
-
-
-def objective_of(data: Data, classes: int) -> AbstractSupervisedObjective:
-    """Return what the card of ``data`` asks for on nodes, accuracy where it has no card.
-
-    Raises:
-        ValueError: for ROC-AUC of more than two classes, or where the items to select by or to test on are of one.
-    """
-    card = data.get("card")
-    if card is None or card.metric == "accuracy":
-        return Accuracy()
-    if card.metric != "rocauc" or classes > 2:
-        raise ValueError(f"`{card.name}` asks for {card.metric} of {classes} classes, which training does not measure.")
-    for name in ("val_mask", "test_mask"):  # told before training, not at its end
-        if (mask := data.get(name)) is not None:
-            both_classes(name, data.y.cpu()[mask.cpu()] == 1)
-    return TwoClassRanking()
+    target = fit_target(kind, labels[0], classes)
+    measured = metric_for(kind, target.outputs, named=metric, published=getattr(about, "metric", None))
+    for name, y in zip(("val_mask", "test_mask"), labels[1:], strict=True):
+        if len(y):
+            measured.columns(y, name)  # told before training, not at its end
+    return SupervisedObjective(target, measured)
 
 
 @dataclass(frozen=True)
@@ -311,8 +86,12 @@ class AbstractTask(ABC):
     graph: tuple[Any, ...]
     train: LabelledItems
     validation: LabelledItems
-    classes: int
-    objective: AbstractSupervisedObjective
+    objective: SupervisedObjective
+
+    @property
+    def outputs(self) -> int:
+        """What a model has for an item: a logit of each class or task, or numbers."""
+        return self.objective.target.outputs
 
     @property
     @abstractmethod
@@ -321,7 +100,7 @@ class AbstractTask(ABC):
 
     @abstractmethod
     def logits(self, model: Callable[..., Tensor], index: Tensor) -> Tensor:
-        """Return the model's logits for the items ``index``, ``[items, classes]``."""
+        """Return the model's logits, or numbers, for the items ``index``, ``[items, outputs]``."""
 
     @abstractmethod
     def batches(self, size: int) -> Iterator[LabelledItems]:
@@ -337,7 +116,6 @@ class NodeTask(AbstractTask):
         graph: what the model takes after ``x``.
         train: the nodes the loss is taken over.
         validation: the nodes the selection looks at.
-        classes: number of classes.
         objective: what is minimised and what is measured.
     """
 
@@ -345,8 +123,7 @@ class NodeTask(AbstractTask):
     graph: tuple[Any, ...]
     train: LabelledItems
     validation: LabelledItems
-    classes: int
-    objective: AbstractSupervisedObjective = dataclasses.field(default_factory=Accuracy)
+    objective: SupervisedObjective
 
     @property
     def channels(self) -> int:
@@ -371,7 +148,6 @@ class SignalTask(AbstractTask):
         graph: what the model takes after the signals.
         train: the signals the loss is taken over.
         validation: the signals the selection looks at.
-        classes: number of classes.
         objective: what is minimised and what is measured.
     """
 
@@ -379,8 +155,7 @@ class SignalTask(AbstractTask):
     graph: tuple[Any, ...]
     train: LabelledItems
     validation: LabelledItems
-    classes: int
-    objective: AbstractSupervisedObjective = dataclasses.field(default_factory=Accuracy)
+    objective: SupervisedObjective
 
     @property
     def channels(self) -> int:
@@ -403,36 +178,46 @@ class SignalTask(AbstractTask):
 
 
 def prepare(
-    data: Data, recipe: ModelRecipe, device: torch.device, dtype: torch.dtype
+    data: Data,
+    recipe: ModelRecipe,
+    device: torch.device,
+    dtype: torch.dtype,
+    metric: str | None = None,
+    *,
+    edge_features: bool = False,
 ) -> tuple[AbstractTask, LabelledItems]:
     """Return the task and, apart from it, the test items.
 
     Args:
         data: a graph whose nodes are the items; or, if it has ``signals [signals, nodes, features]``, one whose
-            signals are. ``y`` and the masks have one value per item; classes are 0, 1, ... without a gap, or a card
-            says how many there are; -1 is of items that no mask holds.
+            signals are. ``y`` has a row per item: classes, binary tasks or numbers (:func:`.targets.target_kind`; a
+            card, a stored graph or ``data.target_kind`` may say which); classes are 0, 1, ... without a gap, or a card
+            says how many there are, and -1 is of items that no mask holds. The masks have one value per item.
         recipe: how features and the graph are to be prepared.
         device: where everything goes.
         dtype: of features and edge weights.
+        metric: the figure to select and report by; by default the card's, or that of the kind of labels.
+        edge_features: whether a model that can use ``edge_attr`` is given it.
 
     Raises:
-        ValueError: for a graph that is not sound (``graphkit.data.validate``), labels that are not integers, masks
-            that are missing, hold several splits, or leave nothing to train on, to select by or to test on, and edge
-            weights that the model cannot use.
+        ValueError: for a graph that is not sound (``graphkit.data.validate``), labels of no kind, a figure that does
+            not fit them, masks that are missing, hold several splits, or leave nothing to train on, to select by or to
+            test on, and edge weights that the model cannot use.
     """
     signals = data.get("signals")
     recipe = recipe.resolve(lambda: feature_sum(data))
     _require(data, signals)
-    train, validation, test = _parts(data, device)
-    features, graph = model_inputs(data, recipe, device, dtype)
-    classes = class_count(data)
+    kind, (train, validation, test) = _parts(data, device)
+    used = edge_features and uses_edge_attr(data, recipe)
+    features, graph = model_inputs(data, recipe, device, dtype, edge_features=used)
+    objective = _objective(data, kind, (train, validation, test), metric)
     if signals is not None:
-        return SignalTask(features, graph, train, validation, classes), test  # type: ignore[arg-type]  # dense
-    return NodeTask(features, graph, train, validation, classes, objective_of(data, classes)), test
+        return SignalTask(features, graph, train, validation, objective), test  # type: ignore[arg-type]  # dense
+    return NodeTask(features, graph, train, validation, objective), test
 
 
 def model_inputs(
-    data: Data, recipe: ModelRecipe, device: torch.device, dtype: torch.dtype
+    data: Data, recipe: ModelRecipe, device: torch.device, dtype: torch.dtype, *, edge_features: bool = False
 ) -> tuple[Tensor | SparseOperator, tuple[Any, ...]]:
     """Return the features of the nodes, or the signals, and what a model of the recipe takes after them.
 
@@ -441,6 +226,7 @@ def model_inputs(
         recipe: resolved.
         device: where everything goes.
         dtype: of features and edge weights.
+        edge_features: whether the model is given the features of edges, ``edge_attr``, too.
 
     Raises:
         ValueError: for a recipe of other items, and edge weights that the model cannot use.
@@ -464,10 +250,40 @@ def model_inputs(
         data.edge_index.to(device), None if weight is None else weight.to(device, dtype), data.num_nodes
     )
     graph = tuple(part.to(dtype) if isinstance(part, FourierBasis) else part for part in graph)
+    if edge_features:
+        attr = data.edge_attr.to(device, dtype).reshape(data.num_edges, -1)
+        graph = (*graph, None, attr)  # after the edges and their weights, of which there are none
     if signals is not None:
         return signals.to(device, dtype), graph
     on_disk = data.get("store") is not None and not recipe.row_normalise
     return data.x.to(device, dtype) if on_disk else _features(data.x.to(device, dtype), recipe), graph
+
+
+def uses_edge_attr(data: Any, recipe: ModelRecipe) -> bool:
+    """Return whether a model is given the features of the edges of one graph: if there are some and it can use them.
+
+    Those of a published data set are left out, as its figures are published without them, and so are they where
+    neighbours are drawn.
+    """
+    known = data.get("card")
+    if data.get("edge_attr") is None or (known is not None and known.published) or getattr(recipe, "fan_out", None):
+        return False
+    return recipe.model.edge_features
+
+
+def unused_edge_attr(data: Data | GraphSet | Partitions, recipe: ModelRecipe) -> tuple[str, ...]:
+    """Return in words that a model leaves features of edges out, if the data have some."""
+    if isinstance(data, Partitions):
+        return ()
+    joined = joined_graphs(data) if isinstance(data, GraphSet) else data
+    known = data.card if isinstance(data, GraphSet) else data.get("card")
+    used = recipe.model.edge_features if isinstance(data, GraphSet) else uses_edge_attr(data, recipe)
+    if joined.get("edge_attr") is None or (known is not None and (known.published or known.molecules)) or used:
+        return ()
+    how = " in batches" if getattr(recipe, "fan_out", None) and recipe.model.edge_features else ""
+    able = {"nodes": "gat and gin take them, whole graph at a time", "graphs": "gin and gcn take them"}
+    hint = able.get(recipe.model.items, "no recipe of signals takes them")
+    return (f"`edge_attr` is not used: the model {recipe.name!r} does not look at features of edges{how}; {hint}.",)
 
 
 def graph_classes(graphs: GraphSet) -> Tensor:
@@ -478,31 +294,32 @@ def graph_classes(graphs: GraphSet) -> Tensor:
             set without a card whose edges have values, which no recipe looks at.
     """
     y, card = graphs.items.y, graphs.card
-    if y.dim() != 1 or y.is_floating_point() or y.is_complex():
-        raise ValueError(
-            f"`y` must hold one integer class for each graph, shape [{len(graphs)}], got {y.dtype} {list(y.shape)}: "
-            "real numbers and several labels of a graph are learnt only by `train`, from OGB's sets (`y.long()` makes "
-            "classes of whole numbers)."
-        )
+    require_classes(y, "graphs")
     _checks.class_count("y", y, card.classes if card else 0)
     require_plain_edges(graphs)
     return y.long()
 
 
-def require_plain_edges(graphs: GraphSet) -> None:
-    """Refuse values of edges that would be ignored, unless a card tells of them."""
-    valued = [name for name in joined_graphs(graphs).to_dict() if name.startswith("edge_") and name != "edge_index"]
-    if graphs.card is None and valued:
+def require_plain_edges(graphs: GraphSet, *known: str) -> None:
+    """Refuse values of edges that would be ignored, other than ``known`` ones, unless a card tells of them."""
+    plain = ("edge_index", *known)
+    valued = [name for name in joined_graphs(graphs).to_dict() if name.startswith("edge_") and name not in plain]
+    card = graphs.card
+    if valued and card is not None and not card.published and not card.molecules:
+        warnings.warn(f"`{valued[0]}` is not used: only `train` looks at features of edges.", stacklevel=3)
+    if valued and card is None:
         raise ValueError(
-            f"`{valued[0]}`: values of edges are looked at in OGB's molecules only; leave them out "
+            f"`{valued[0]}`: values of edges are looked at by `train` only, as `edge_attr`; leave them out "
             f"(`del data.{valued[0]}`), or write the loop with a layer that takes them."
         )
 
 
 def resplit(task: AbstractTask, data: Data, device: torch.device) -> tuple[AbstractTask, LabelledItems]:
     """Return the task on the same graph with the parts that the masks of ``data`` say, and the test items."""
-    train, validation, test = _parts(data, device)
-    return dataclasses.replace(task, train=train, validation=validation), test  # type: ignore[type-var]
+    kind, parts = _parts(data, device)
+    objective = _objective(data, kind, parts, task.objective.name)
+    train, validation, test = parts
+    return dataclasses.replace(task, train=train, validation=validation, objective=objective), test  # type: ignore[type-var]
 
 
 def _require(data: Data, signals: Tensor | None) -> None:
@@ -512,8 +329,6 @@ def _require(data: Data, signals: Tensor | None) -> None:
             raise ValueError(f"`{name}` is missing: training needs features, labels and the masks of a split.")
     if signals is None:
         validate(data)
-    if data.y.dim() != 1 or data.y.is_floating_point():
-        raise ValueError(f"`y` must hold one integer label per item, got {data.y.dtype} {list(data.y.shape)}.")
     if signals is not None:
         require_signals(signals, len(data.y), data.num_nodes)
 
@@ -531,13 +346,54 @@ def require_signals(signals: Tensor, items: int, nodes: int) -> None:
         raise ValueError("`signals` must be finite.")
 
 
-def _parts(data: Data, device: torch.device) -> tuple[LabelledItems, LabelledItems, LabelledItems]:
-    """Return the items to train on, to select by and to test on."""
-    train, validation, test = (_rows(data, name, device) for name in MASKS)
-    for name, rows in zip(MASKS, (train, validation, test), strict=True):
-        if not len(rows.y):
-            raise ValueError(f"`{name}` is empty; choose another split.")
-    return train, validation, test
+Parts: TypeAlias = tuple[LabelledItems, LabelledItems, LabelledItems]
+"""The items to train on, to select by and to test on."""
+
+
+def kind_of(data: Data | GraphSet) -> Kind:
+    """Return what the items of ``data`` are labelled with, as it says itself or its labels tell."""
+    y = data.items.y if isinstance(data, GraphSet) else data.y
+    about = data.card if isinstance(data, GraphSet) else data.get("card") or data.get("store")
+    stored = getattr(getattr(data, "store", None), "target", {}).get("kind")
+    return target_kind(y, getattr(data, "target_kind", None) or stored or getattr(about, "target_kind", None) or "")
+
+
+def measured(data: Data | GraphSet | Partitions, metric: str | None = None) -> TargetMetric:
+    """Return the figure that training on ``data`` is selected by and reports.
+
+    Args:
+        data: with labels.
+        metric: what the caller asks for.
+
+    Raises:
+        ValueError: for labels of no kind, and a figure that there is not.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> measured(Data(y=torch.tensor([0.5, 1.5]))).title
+        'RMSE'
+    """
+    if metric is not None:
+        return METRICS[_checks.member("metric", metric, METRICS)]
+    if isinstance(data, Partitions):
+        known = card(data.about["card"]) if data.about["card"] else None
+        return default_metric("classes", getattr(known, "metric", None))
+    known = data.card if isinstance(data, GraphSet) else data.get("card")
+    return default_metric(kind_of(data), getattr(known, "metric", None))
+
+
+def _parts(data: Data, device: torch.device) -> tuple[Kind, Parts]:
+    """Return what the labels are, and the items of each part."""
+    kind = kind_of(data)
+    y = target_labels(data.y.cpu(), kind)
+    train, validation, test = (_rows(y, data[name].cpu(), name, device) for name in MASKS)
+    return kind, (train, validation, test)
+
+
+def _objective(data: Data, kind: Kind, parts: Parts, metric: str | None) -> SupervisedObjective:
+    """Return what is minimised and measured on these parts of the items."""
+    classes = class_count(data) if kind == "classes" else 0
+    return objective_of(data.get("card"), [part.y for part in parts], kind=kind, classes=classes, metric=metric)
 
 
 def _features(x: Tensor, recipe: ModelRecipe) -> Tensor | SparseOperator:
@@ -555,13 +411,56 @@ def scale_rows(x: Tensor, total: bool | float | str) -> Tensor:
     return x if total is True else x * float(total)
 
 
-def _rows(data: Data, name: str, device: torch.device) -> LabelledItems:
-    """Return the items of one mask and their labels."""
-    mask = data[name].cpu()
+def _rows(y: Tensor, mask: Tensor, name: str, device: torch.device) -> LabelledItems:
+    """Return the items of one mask and their labels, those without any left out."""
     if mask.dim() != 1:
         raise ValueError(f"`{name}` holds {mask.size(-1)} splits: choose one of them.")
     index = mask.nonzero().squeeze(-1)
-    y = data.y.cpu()[index].long()
-    if bool((y < 0).any()):
-        raise ValueError(f"`y` must be 0 or above on the items of `{name}`, found {int(y.min())}.")
-    return LabelledItems(index.to(device), y.to(device))
+    if not len(index):
+        raise ValueError(f"`{name}` is empty; choose another split.")
+    require_labels(y[index], name)
+    return LabelledItems(index.to(device), y[index].to(device))
+
+
+ROUNDING = 1e-9
+"""How much of a figure may be lost to rounding."""
+
+
+def training_warnings(
+    tasks: Sequence[AbstractTask], histories: Sequence[Sequence[Epoch]], ended: Sequence[float]
+) -> tuple[str, ...]:
+    """Return in words what makes figures worth little.
+
+    Named are seeds that end at, or below, what one answer for all validation items has, and columns of binary tasks or
+    numbers that have no label to train on, or no figure in validation.
+
+    Args:
+        tasks: of each seed.
+        histories: the figures of its epochs.
+        ended: its figure on the validation items, of the selected epoch.
+    """
+    found, (objective, train, validation) = [], (tasks[0].objective, tasks[0].train.y, tasks[0].validation.y)
+    metric, many, at, stayed = objective.metric, len(ended), 0, 0
+    constants = [task.objective.constant_figure(task.validation.y) for task in tasks]
+    for constant, history, figure in zip(constants, histories, ended, strict=True):
+        near = ROUNDING * abs(constant)
+        at += metric.sign * (figure - constant) <= near
+        stayed += all(abs(epoch.figure - constant) <= near for epoch in history)
+    if at:
+        largest = metric.name == "accuracy" and objective.target.kind == "classes"
+        what = "the share of the largest class" if largest else f"the {metric.title} of one answer for all"
+        never = f"; {stayed} never left it" if stayed else ""
+        found.append(
+            f"{at} of {many} seed{'s' * (many > 1)} end{'s' * (many == 1)} at {what} among the validation items "
+            f"({metric.text(statistics.fmean(constants))}) or worse{never}: nothing was learnt that shows there; try "
+            "another learning rate, model or metric."
+        )
+    for what, y, usable in (
+        ("no label to train on", train, ~train.isnan().all(0)),
+        (f"no {metric.title} in validation", validation, metric.columns(validation)),
+    ):
+        if y.dim() == 2 and not bool(usable.all()):
+            columns = [str(column) for column in (~usable).nonzero().flatten().tolist()]
+            named = ", ".join(columns[:10] + ["..."] * (len(columns) > 10))
+            found.append(f"{len(columns)} of {len(usable)} columns of `y` have {what}: {named}.")
+    return tuple(found)

@@ -69,7 +69,7 @@ def classifier_logits(data: Data, seen: Data, recipe: Recipe, seed: int, fabric:
     device = fabric.device
     task, _ = prepare(seen, recipe, device, torch.float32)
     with rng_seed(seed, device):
-        trainer = ClassificationTrainer(recipe.module(task.channels, task.classes, task.graph), task, recipe, fabric)
+        trainer = ClassificationTrainer(recipe.module(task.channels, task.outputs, task.graph), task, recipe, fabric)
         trainer.train()
     trainer.task, _ = prepare(data, recipe, device, torch.float32)
     return trainer.logits(torch.arange(data.num_nodes, device=device))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least
+from graphkit.training.classification.targets import require_classes
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.embedding.embedding_task import EmbeddingTask
 from graphkit.training.embedding.evaluator import EmbeddingEvaluator
@@ -78,6 +79,7 @@ def node_setting(
         ValueError: for data that cannot be trained on, or where fewer than two classes would be left to train on.
     """
     task, _ = prepare(data, recipe.encoder, device, dtype)
+    require_classes(data.y)
     nodes, parts = data.num_nodes, data.get("parts") or {}
     whole = EmbeddingTask(task, nodes, torch.arange(nodes, device=device))
     visible = whole

@@ -159,7 +159,7 @@ def tuned_probe(z: Tensor, y: Tensor, masks: tuple[Tensor, Tensor, Tensor]) -> f
         )
         task, tested = prepare(data, recipe, fabric.device, torch.float32)
         with rng_seed(0):
-            module = recipe.module(task.channels, task.classes)
+            module = recipe.module(task.channels, task.outputs)
         trainer = ClassificationTrainer(module, task, recipe, fabric)
         trainer.train()
         key = (-trainer.selected.figure, trainer.selected.validation_loss)

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from graphkit._torch_internals import joined_graphs
 from graphkit.data.graphset import graphs_sha256
+from graphkit.training.classification.metrics import METRICS
+from graphkit.training.classification.targets import ClassTarget, SupervisedObjective
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems, graph_classes
 from graphkit.training.embedding.embedding_setup import MEASURED, EmbeddingSetup
 from graphkit.training.embedding.embedding_task import EmbeddingTask
@@ -41,14 +43,14 @@ class GraphsTask(AbstractTask):
         dtype: of the features.
         train: the graphs the loss is taken over.
         validation: the graphs the selection looks at.
-        classes: number of classes.
+        objective: classes and their accuracy, of which training looks at the number.
     """
 
     graphs: GraphSet
     dtype: torch.dtype
     train: LabelledItems
     validation: LabelledItems
-    classes: int
+    objective: SupervisedObjective
     graph: tuple[Any, ...] = ()
 
     @property
@@ -89,7 +91,8 @@ def graph_setting(
         raise ValueError("`data` has no node features; give it some, such as one-hot degrees.")
     y = graph_classes(graphs)
     train, validation = (_rows(mask, y, device) for mask in (split.train, split.val))
-    task = GraphsTask(graphs.to(device), dtype, train, validation, int(y.max()) + 1)
+    objective = SupervisedObjective(ClassTarget(int(y.max()) + 1), METRICS["accuracy"])
+    task = GraphsTask(graphs.to(device), dtype, train, validation, objective)
     visible = EmbeddingTask(task, len(graphs), torch.arange(len(graphs), device=device))
     facts = DatasetFacts(
         name=graphs.card.name if graphs.card else "unnamed",
@@ -97,7 +100,7 @@ def graph_setting(
         nodes=int(data.num_nodes),
         edges=int(data.num_edges),
         features=int(graphs.num_node_features),
-        classes=task.classes,
+        classes=task.outputs,
         graphs=len(graphs),
     )
     record = split.record()

@@ -22,6 +22,7 @@ from graphkit.training.engine.options import sequence
 from graphkit.training.engine.store import write_atomically
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch_geometric.data import Data
 
     from graphkit.data import Split
@@ -175,6 +176,11 @@ def fingerprint(fields: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+def class_total(y: Tensor) -> int:
+    """Return how many classes labels have, 0 where they are no classes."""
+    return 0 if y.is_floating_point() or y.dim() != 1 or not len(y) else int(y.max()) + 1
+
+
 def dataset_facts(data: Data) -> DatasetFacts:
     """Return the name on the card of ``data``, and the checksum and sizes of what it holds now."""
     card, signals, kept = data.get("card"), data.get("signals"), data.get("store")
@@ -184,7 +190,7 @@ def dataset_facts(data: Data) -> DatasetFacts:
         nodes=data.num_nodes,
         edges=data.num_edges,
         features=data.num_features if signals is None else signals.size(-1),
-        classes=int(data.y.max()) + 1,
+        classes=class_total(data.y),
         signals=None if signals is None else len(signals),
     )
 
@@ -235,7 +241,8 @@ class Metric:
         mean: mean over the seeds; accuracies are fractions in [0, 1].
         std: sample standard deviation (n - 1), ``None`` for a single seed.
         ci95: lower and upper end of Student's 95 % interval of the mean over seeds, within what the figure can be;
-            ``None`` for fewer than three seeds: that of two is nine deviations wide to either side, and says nothing.
+            ``None`` for fewer than five seeds: that of two is nine deviations wide to either side, that of three still
+            two and a half, and says little.
         values: one value per seed, in the order of the record's ``seeds``.
         unit: "fraction" for what is shown in per cent.
     """
@@ -254,17 +261,22 @@ class Metric:
             return f"{scale * self.mean:.2f}{sign} (one seed)"
         spread = f"{scale * self.mean:.2f} ± {scale * self.std:.2f}{sign}"
         if self.ci95 is None:
-            return f"{spread} (two seeds)"
+            return f"{spread} ({COUNTED[len(self.values)]} seeds)"
         low, high = (scale * end for end in self.ci95)
         return f"{spread} (95 % interval {low:.2f} to {high:.2f})"
 
 
-LEAST = 3
+LEAST = 5
 """Values from which an interval of their mean says something."""
+
+COUNTED = ("no", "one", "two", "three", "four")
+"""Numbers of seeds below that, in words."""
 
 BOUNDS = {
     "ami (all)": (-1.0, 1.0),
     "rmse": (0.0, math.inf),
+    "mae": (0.0, math.inf),
+    "r2": (-math.inf, 1.0),
     "positives": (0.0, math.inf),
     "negatives": (0.0, math.inf),
     "effective_rank": (0.0, math.inf),
@@ -287,10 +299,10 @@ def metric(name: str, values: Sequence[float], *, unit: str = "fraction") -> Met
         ValueError: for no value, and for one that the figure cannot have.
 
     Example:
-        >>> print(metric("accuracy", [0.81, 0.82, 0.80]))
-        81.00 ± 1.00 % (95 % interval 78.52 to 83.48)
-        >>> print(metric("accuracy", [0.99, 0.90, 1.0]))
-        96.33 ± 5.51 % (95 % interval 82.65 to 100.00)
+        >>> print(metric("accuracy", [0.81, 0.82, 0.80, 0.81, 0.82]))
+        81.20 ± 0.84 % (95 % interval 80.16 to 82.24)
+        >>> print(metric("accuracy", [0.99, 0.90, 1.0, 0.94, 1.0]))
+        96.60 ± 4.45 % (95 % interval 91.07 to 100.00)
         >>> print(metric("accuracy", [0.1, 0.6]))
         35.00 ± 35.36 % (two seeds)
     """
@@ -347,6 +359,8 @@ class Record(AbstractRecord):
         beside: the figure on the test items of other recipes, by name, under the same protocol.
         tried: of the recipes that this one was chosen from, ``model``, mean ``validation`` figure and loss, and
             ``seconds`` of training, in the order in which they were tried; left out where none was chosen.
+        target: what items are labelled with where they have no classes: ``kind`` and number of ``outputs``.
+        warnings: what is to be known of the figures, in words; left out where there is nothing.
     """
 
     command: str
@@ -362,12 +376,15 @@ class Record(AbstractRecord):
     environment: Mapping[str, Any]
     beside: Mapping[str, Metric] = field(default_factory=dict)
     tried: tuple[Mapping[str, Any], ...] = ()
+    target: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain dictionaries and lists."""
         made = {**dataclasses.asdict(self), "protocol": self.protocol.as_dict()}
-        if not self.tried:
-            del made["tried"]
+        for name in ("tried", "target", "warnings"):
+            if not made[name]:
+                del made[name]
         return made
 
 

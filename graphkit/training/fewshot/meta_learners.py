@@ -270,17 +270,16 @@ def _model(kind: str, channels: int, hidden: int, outputs: int) -> nn.Module:
 
 
 def _perceptron(learner: Gradient, **fields: Any) -> MetaLearnt:
-    return MetaLearnt(learner=learner, rows="centred-4", scale=36.0, **fields)
+    return MetaLearnt(learner=learner, rows=CHOSEN, scale=36.0, **fields)
 
 
 META_LEARNERS: dict[str, AbstractMethod] = {
-    "protonet": PrototypicalNet(rows="centred-4"),
+    "protonet": PrototypicalNet(rows=CHOSEN),
     "maml": _perceptron("maml"),
     "fomaml": _perceptron("fomaml"),
     "reptile": _perceptron("reptile"),
     "anil": _perceptron("anil"),
     "meta-sgd": _perceptron("meta-sgd"),
-    "protomaml": MetaLearnt(learner="protomaml", model="weights", rows="centred-4", inner_lr=1.0),
-    "protomaml-chosen": MetaLearnt(learner="protomaml", model="weights", rows=CHOSEN, inner_lr=1.0),
+    "protomaml": MetaLearnt(learner="protomaml", model="weights", rows=CHOSEN, inner_lr=1.0),
 }
 """Named learners; :data:`graphkit.training.fewshot.METHODS` says how their fields were chosen."""

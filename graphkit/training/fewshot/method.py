@@ -119,7 +119,7 @@ def require_inner_steps(methods: Mapping[str, AbstractMethod], steps: Sequence[i
         raise ValueError(f"`steps` must be at most {most} for meta-sgd, which learns a rate for each.")
 
 
-CHOSEN, CHOICES = "chosen", ("features-2", "features-4", "centred-4", "weighted-4")
+CHOSEN, CHOICES = "chosen", ("features-0", "features-2", "features-4", "centred-0", "centred-4", "weighted-4")
 """The name of rows that validation tasks choose, and what they choose from."""
 
 ENCODER = "encoder"

@@ -238,6 +238,7 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
         self.options, self.seed, self.world = options, seed, world
         self._row_seconds: dict[str, float] = {}
         self._rows = ""
+        self._chosen: dict[str, str] = {}
         self._problem: Problem | None = None
         self._encoders: dict[str, nn.Module] = {}
         self.learners: dict[str, TrainedLearner] = {}
@@ -287,7 +288,7 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
             return unit.training.start()
         study, method = self.study, self.methods[unit.method]
         began = time.process_time()
-        self._rows = chosen_rows(study, unit.problem) if method.rows == CHOSEN else method.rows
+        self._rows = self._chosen_rows(unit.problem) if method.rows == CHOSEN else method.rows
         trained = [self._encoders[each.key] for each in study.encoders(unit.problem)] if self._rows == ENCODER else []
         self._problem = unit.problem.with_features(study.features(unit.problem, self._rows, method.length, trained))
         if study.device.type == "cuda":
@@ -373,6 +374,12 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
         """Return the learners of a method, in the order of the problems."""
         units = [unit for unit in self.units() if isinstance(unit, MethodUnit) and unit.method == name]
         return tuple(self.learners[unit.key] for unit in units)
+
+    def _chosen_rows(self, problem: Problem) -> str:
+        """Return the rows that validation tasks choose, once for all methods that leave it to them."""
+        if problem.name not in self._chosen:
+            self._chosen[problem.name] = chosen_rows(self.study, problem)
+        return self._chosen[problem.name]
 
     def row_seconds(self) -> dict[str, float]:
         """Return the CPU seconds that each kind of rows took to make, the training of encoders included."""

@@ -144,7 +144,7 @@ class AbstractTrained(ABC):
         module.to(device, first).load_state_dict(dict(self.weights))
         return module.eval()
 
-    def outputs(self, data: Data | GraphSet, *, device: str = "auto", precision: str | None = None) -> Tensor:
+    def outputs_for(self, data: Data | GraphSet, *, device: str = "auto", precision: str | None = None) -> Tensor:
         """Return the module's outputs for every item of ``data``, ``[items, outputs]``, on the CPU.
 
         Args:
@@ -214,9 +214,11 @@ class AbstractTrained(ABC):
                 "another; train one whose parameters belong to no graph, such as 'gcn' or 'cheb'."
             )
 
-    def inputs(self, data: Data, device: torch.device, dtype: torch.dtype) -> tuple[Any, tuple[Any, ...]]:
+    def inputs(
+        self, data: Data, device: torch.device, dtype: torch.dtype, *, edge_features: bool = False
+    ) -> tuple[Any, tuple[Any, ...]]:
         """Return features, and what the module takes after them."""
-        return model_inputs(data, self.model_recipe, device, dtype)
+        return model_inputs(data, self.model_recipe, device, dtype, edge_features=edge_features)
 
 
 def item_count(data: Data | GraphSet) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,11 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from graphkit._torch_internals import joined_graphs
 from graphkit.data import GraphSet
 from graphkit.nn.inference import layerwise
 from graphkit.training.classification.graph_task import GraphTask
+from graphkit.training.classification.metrics import METRICS
+from graphkit.training.classification.targets import SupervisedObjective, target_of
 from graphkit.training.classification.tasks import (
-    AbstractSupervisedObjective,
     AbstractTask,
     LabelledItems,
     NodeTask,
@@ -22,7 +23,6 @@ from graphkit.training.classification.tasks import (
 )
 from graphkit.training.trained.abstract_trained import AbstractTrained, item_count, split_masks
 from graphkit.training.trained.data_facts import item_ids
-from graphkit.training.trained.model_file import kinds_of
 from graphkit.training.trained.predictions import Predictions
 from graphkit.training.zoo.recipes import Recipe
 
@@ -42,6 +42,7 @@ class TrainedModel(AbstractTrained):
         outputs: classes, tasks or numbers.
         objective: what was minimised and measured.
         molecules: whether nodes and edges are OGB's atoms and bonds.
+        edge_channels: features of an edge that it looks at, beside those; 0 where it looks at none.
         temperature: what logits are divided by before they become probabilities; 1 where it is not calibrated.
 
     All other fields are those of every trained model.
@@ -50,9 +51,10 @@ class TrainedModel(AbstractTrained):
     study: ClassVar[str] = "train"
 
     recipe: Recipe
-    classes: int
-    objective: AbstractSupervisedObjective
+    outputs: int
+    objective: SupervisedObjective
     molecules: bool = False
+    edge_channels: int = 0
     temperature: float = 1.0
 
     @property
@@ -68,41 +70,56 @@ class TrainedModel(AbstractTrained):
     @property
     def column_names(self) -> tuple[str, ...]:
         """What the columns of its predictions are called: names of classes or targets, else their numbers."""
-        known = self.names.classes if self.objective.output == "classes" else self.names.targets
-        return known if len(known) == self.classes else tuple(map(str, range(self.classes)))
+        known = self.names.classes if self.objective.target.kind == "classes" else self.names.targets
+        return known if len(known) == self.outputs else tuple(map(str, range(self.outputs)))
 
     def draw(self, graph: tuple[Any, ...]) -> nn.Module:
-        """Return the module as it is drawn for a graph; a set of graphs only says whether it is of molecules."""
-        return self.recipe.module(self.channels, self.classes, graph or (self.molecules,))
+        """Return the module as it is drawn for a graph; without one, for any that its file tells of."""
+        if not graph:
+            edges = (None, None, torch.empty(0, self.edge_channels))
+            of_nodes = self.edge_channels and self.items == "nodes"
+            graph = edges if of_nodes else (self.molecules, self.edge_channels)
+        return self.recipe.module(self.channels, self.outputs, graph)
+
+    def require_fit(self, data: Data | GraphSet) -> None:
+        """Refuse data that the model cannot be used on.
+
+        Raises:
+            ValueError: as for every trained model, and for other features of edges.
+        """
+        super().require_fit(data)
+        if self.edge_channels and (known := _edge_channels(data)) != self.edge_channels:
+            raise ValueError(
+                f"the model {self.recipe.name!r} looks at {self.edge_channels:,} features of each edge, `edge_attr`, "
+                f"but `data` has {known:,}."
+            )
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return what logits mean: probabilities of classes or tasks, in float64, or the numbers themselves."""
-        if self.objective.output == "values":
-            return logits.double()
+        """Return what logits mean: probabilities of classes or tasks, in float64, or numbers in their own unit."""
+        if self.objective.target.kind == "numbers":
+            return self.objective.target.values(logits)
         scaled = logits.double() / self.temperature
-        return scaled.softmax(-1) if self.objective.output == "classes" else scaled.sigmoid()
+        return scaled.softmax(-1) if self.objective.target.kind == "classes" else scaled.sigmoid()
 
     def predict(self, data: Data | GraphSet, *, device: str = "auto", precision: str | None = None) -> Predictions:
-        """Return what the model says of every item of ``data``, with labels or without; see :meth:`outputs`.
+        """Return what the model says of every item of ``data``, with labels or without; see :meth:`outputs_for`.
 
         Items of one part of a split are taken together, as training measured them: the figures are the same to the
         last digit.
         """
-        values = self.probabilities(self.outputs(data, device=device, precision=precision))
-        return Predictions(item_ids(data, len(values)), values, self.objective.output, self.column_names)
+        values = self.probabilities(self.outputs_for(data, device=device, precision=precision))
+        return Predictions(item_ids(data, len(values)), values, self.objective.target.kind, self.column_names)
 
     def task(self, data: Data | GraphSet, device: torch.device, dtype: torch.dtype) -> AbstractTask:
         """Return data as a task without labels."""
         if isinstance(data, GraphSet):
-            graph = (self.molecules,)
-            return GraphTask(data.to(device), graph, NOTHING, NOTHING, self.classes, self.objective, dtype)
-        features, graph = self.inputs(data, device, dtype)
+            graph = (self.molecules, self.edge_channels)
+            return GraphTask(data.to(device), graph, NOTHING, NOTHING, self.objective, dtype)
+        features, graph = self.inputs(data, device, dtype, edge_features=self.edge_channels > 0)
         if self.items == "signals":
-            return SignalTask(features, graph, NOTHING, NOTHING, self.classes, self.objective)
+            return SignalTask(features, graph, NOTHING, NOTHING, self.objective)
         dense = self.recipe.fan_out and not isinstance(features, Tensor)
-        return NodeTask(
-            features.to_dense() if dense else features, graph, NOTHING, NOTHING, self.classes, self.objective
-        )
+        return NodeTask(features.to_dense() if dense else features, graph, NOTHING, NOTHING, self.objective)
 
     def parts(self, data: Data | GraphSet) -> list[Tensor]:
         """Return the items in the parts of the split, and the others; whole graphs are seen whole anyway."""
@@ -123,7 +140,7 @@ class TrainedModel(AbstractTrained):
     def plain_fields(about: dict[str, Any]) -> dict[str, Any]:
         """Return fields as plain values, for a file."""
         objective = about["objective"]
-        return {**about, "objective": {"kind": type(objective).__name__, **dataclasses.asdict(objective)}}
+        return {**about, "objective": {"metric": objective.name, "target": objective.target.as_dict()}}
 
     @staticmethod
     def fields_from(about: dict[str, Any]) -> dict[str, Any]:
@@ -131,10 +148,16 @@ class TrainedModel(AbstractTrained):
         return {**about, "objective": _objective(about["objective"])}
 
 
-def _objective(fields: Mapping[str, Any]) -> AbstractSupervisedObjective:
+def _objective(fields: Mapping[str, Any]) -> SupervisedObjective:
     """Return the objective of a file."""
-    known, kind = kinds_of(AbstractSupervisedObjective), fields["kind"]
-    if kind not in known:
-        raise ValueError(f"the model was trained for {kind!r}, which this version of graphkit does not have.")
-    made: AbstractSupervisedObjective = known[kind](**{name: each for name, each in fields.items() if name != "kind"})
-    return made
+    if fields["metric"] not in METRICS:
+        raise ValueError(
+            f"the model was selected by {fields['metric']!r}, which this version of graphkit does not have."
+        )
+    return SupervisedObjective(target_of(fields["target"]), METRICS[fields["metric"]])
+
+
+def _edge_channels(data: Data | GraphSet) -> int:
+    """Return the number of features of an edge, 0 where there are none."""
+    attr = (joined_graphs(data) if isinstance(data, GraphSet) else data).get("edge_attr")
+    return 0 if attr is None else 1 if attr.dim() == 1 else int(attr.size(1))

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from graphkit.data import GraphSet
+from graphkit.training.classification.metrics import METRICS
+from graphkit.training.classification.targets import ClassTarget, SupervisedObjective
 from graphkit.training.classification.tasks import AbstractTask, NodeTask
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
 from graphkit.training.embedding.graph_embedding import GraphsTask, graph_encoder
@@ -21,6 +23,9 @@ from graphkit.training.zoo.recipes import ModelRecipe
 if TYPE_CHECKING:
     from torch import nn
     from torch_geometric.data import Data
+
+UNUSED = SupervisedObjective(ClassTarget(1), METRICS["accuracy"])
+"""What a task minimises and measures, which nobody asks of an encoder."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,17 +53,17 @@ class TrainedEncoder(AbstractTrained):
         return self.recipe.module(self.channels, graph)
 
     def embed(self, data: Data | GraphSet, *, device: str = "auto", precision: str | None = None) -> Tensor:
-        """Return the embedding of every item of ``data``, ``[items, dim]`` in float32; see :meth:`outputs`."""
-        return self.outputs(data, device=device, precision=precision).float()
+        """Return the embedding of every item of ``data``, ``[items, dim]`` in float32; see :meth:`outputs_for`."""
+        return self.outputs_for(data, device=device, precision=precision).float()
 
     def predict(self, data: Data | GraphSet, *, device: str = "auto", precision: str | None = None) -> Predictions:
         """Return the embeddings as a table whose columns are ``z0``, ``z1`` and so on."""
         z = self.embed(data, device=device, precision=precision)
-        return Predictions(item_ids(data, len(z)), z, "values", tuple(f"z{place}" for place in range(z.size(1))))
+        return Predictions(item_ids(data, len(z)), z, "numbers", tuple(f"z{place}" for place in range(z.size(1))))
 
     def task(self, data: Data | GraphSet, device: torch.device, dtype: torch.dtype) -> AbstractTask:
         """Return data as a task without labels."""
         if isinstance(data, GraphSet):
-            return GraphsTask(data.to(device), dtype, NOTHING, NOTHING, 0)
+            return GraphsTask(data.to(device), dtype, NOTHING, NOTHING, UNUSED)
         features, graph = self.inputs(data, device, dtype)
-        return NodeTask(features, graph, NOTHING, NOTHING, 0)
+        return NodeTask(features, graph, NOTHING, NOTHING, UNUSED)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import instance
-from graphkit.training.classification.tasks import Output
+from graphkit.training.classification.metrics import KIND_NAMES, Kind
 from graphkit.training.engine.store import write_atomically
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class Predictions:
         ids: what the items are called.
         values: probabilities of the classes, whose rows sum to 1, ``[items, classes]``; of several tasks the
             probability of each, ``[items, tasks]``; or the numbers themselves.
-        output: which of these, "classes", "tasks" or "values".
+        kind: which of these, "classes", "binary" or "numbers".
         names: of the columns of ``values``.
     """
 
     ids: Sequence[Any]
     values: Tensor
-    output: Output
+    kind: Kind
     names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -84,8 +84,10 @@ class Predictions:
         Raises:
             ValueError: where no classes are predicted.
         """
-        if self.output != "classes":
-            raise ValueError(f"`predictions` are of {self.output}, not of one class of several; look at `values`.")
+        if self.kind != "classes":
+            raise ValueError(
+                f"`predictions` are of {KIND_NAMES[self.kind]}, not of one class of several; look at `values`."
+            )
         return self.values.argmax(dim=-1)
 
     def frame(self) -> pd.DataFrame:
@@ -93,10 +95,10 @@ class Predictions:
         import pandas as pd
 
         columns: dict[str, Any] = {"id": list(self.ids)}
-        if self.output == "classes":
+        if self.kind == "classes":
             columns["prediction"] = [self.names[place] for place in self.classes.tolist()]
         numbers = self.values.cpu().numpy()
-        prefix = "" if self.output == "values" else "probability "
+        prefix = "" if self.kind == "numbers" else "probability "
         columns |= {f"{prefix}{name}": numbers[:, place] for place, name in enumerate(self.names)}
         return pd.DataFrame(columns)
 
@@ -123,4 +125,4 @@ def mean_predictions(several: Sequence[Predictions]) -> Predictions:
     if len(several) == 1:
         return first
     values = torch.stack([each.values for each in several]).mean(0)
-    return Predictions(first.ids, values, first.output, first.names)
+    return Predictions(first.ids, values, first.kind, first.names)

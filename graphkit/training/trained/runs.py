@@ -13,6 +13,8 @@ from torch import Tensor
 
 from graphkit._checks import instance, member
 from graphkit.data import GraphSet
+from graphkit.training.classification.metrics import KIND_NAMES
+from graphkit.training.classification.targets import target_labels
 from graphkit.training.classification.tasks import MASKS
 from graphkit.training.embedding.embedding_results import EmbeddingRecord
 from graphkit.training.engine.options import require_splits
@@ -159,14 +161,14 @@ class Run(AbstractRun[TrainedModel]):
         reports: list[ClassReport | ColumnReport] = []
         for number, model in enumerate(chosen):
             own = data if splits is None else _apply_split(data, splits[number])
-            logits, y = model.outputs(own, device=device), labels_for(model, own)
+            logits, y = model.outputs_for(own, device=device), labels_for(model, own)
             index = _part(own, part, y)
             figures.append(float(model.objective.figure(logits[index], y[index])))
             values = model.probabilities(logits[index])
-            if model.objective.output == "classes":
+            if model.objective.target.kind == "classes":
                 reports.append(class_report(values, y[index], model.column_names))
             else:
-                tasks = model.objective.output == "tasks"
+                tasks = model.objective.target.kind == "binary"
                 reports.append(column_report(values, y[index], model.column_names, tasks=tasks))
         objective = chosen[0].objective
         return RunReport(objective.name, tuple(figures), tuple(reports), part, objective.unit)
@@ -189,10 +191,11 @@ class Run(AbstractRun[TrainedModel]):
             raise ValueError("`data` must be those that the run was trained on: its validation items calibrate it.")
         found = {}
         for number, (seed, model) in enumerate(self.models.items()):
-            if model.objective.output != "classes":
-                raise ValueError(f"a temperature is of classes, and this run predicts {model.objective.output}.")
+            if model.objective.target.kind != "classes":
+                kind = KIND_NAMES[model.objective.target.kind]
+                raise ValueError(f"a temperature is of classes, and this run predicts {kind}.")
             own = data if splits is None else _apply_split(data, splits[number])
-            logits, y = model.outputs(own, device=device), labels_for(model, own)
+            logits, y = model.outputs_for(own, device=device), labels_for(model, own)
             index = _part(own, "val", y)
             temperature = fitted_temperature(logits[index], y[index])
             found[seed] = dataclasses.replace(model, temperature=temperature)
@@ -215,9 +218,9 @@ def labels_for(model: TrainedModel, data: Data | GraphSet) -> Tensor:
     y = labels_of(data)
     if y is None:
         raise ValueError("`y` is missing: what is evaluated needs labels.")
-    if model.objective.output != "classes":
-        return y.reshape(len(y), -1).cpu()
-    return aligned_labels(y.long().cpu(), DataNames.of(data).classes, model.names.classes, model.classes)
+    if model.objective.target.kind != "classes":
+        return target_labels(y.cpu(), model.objective.target.kind)
+    return aligned_labels(y.long().cpu(), DataNames.of(data).classes, model.names.classes, model.outputs)
 
 
 def _part(data: Data | GraphSet, part: str, y: Tensor) -> Tensor:

@@ -68,6 +68,8 @@ class AbstractArchitecture(AbstractOptions, ABC):
 
     edge_weights: ClassVar[EdgeWeights]
     items: ClassVar[Items] = "nodes"
+    edge_features: ClassVar[bool] = False
+    """Whether its layers look at the features of edges, ``edge_attr``, where there are some."""
     sampled: ClassVar[bool] = False
     """Whether it learns from neighbourhoods that are drawn, and needs no graph whole."""
 
@@ -98,6 +100,11 @@ class AbstractArchitecture(AbstractOptions, ABC):
     def groups(self, module: nn.Module) -> list[dict[str, Any]]:
         """Return the optimiser's groups with rates of their own, here none; other parameters go by the recipe."""
         return []
+
+
+def edge_channels(graph: tuple[Any, ...]) -> int | None:
+    """Return how many features an edge of a prepared graph has: its third part, ``[edges, features]``, or nothing."""
+    return graph[2].size(1) if len(graph) > 2 else None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -28,6 +28,7 @@ class AbstractGraphStack(AbstractArchitecture):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "ignored"
+    edge_features: ClassVar[bool] = True
     items: ClassVar[Items] = "graphs"
 
     layers: Positive = 5
@@ -37,22 +38,24 @@ class AbstractGraphStack(AbstractArchitecture):
     jumping: Switch = False
 
     @abstractmethod
-    def conv(self, molecules: bool) -> Conv:
-        """Return the maker of a layer, for molecules of one that takes bonds."""
+    def conv(self, bonded: bool) -> Conv:
+        """Return the maker of a layer, of one that takes features of edges where they have some."""
 
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return nothing: graphs come in batches."""
         return ()
 
     def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
-        """Return the model; ``graph`` says whether the nodes are OGB's atoms."""
+        """Return the model; ``graph`` says whether nodes are OGB's atoms, and how many features other edges have."""
         from graphkit.nn.graph_models import GraphClassifier
 
+        molecules, edge_features = graph[0], graph[1] if len(graph) > 1 else 0
         return GraphClassifier(
-            None if graph[0] else in_channels,
+            None if molecules else in_channels,
             self.hidden,
             out_channels,
-            conv=self.conv(graph[0]),
+            conv=self.conv(molecules or edge_features > 0),
+            edge_channels=edge_features,
             layers=self.layers,
             dropout=self.dropout,
             readout=self.readout,
@@ -64,14 +67,14 @@ class AbstractGraphStack(AbstractArchitecture):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class GraphGIN(AbstractGraphStack):
-    """Sums of neighbours (and bonds) through a perceptron, read out over each graph.
+    """Sums of neighbours (and of bonds, or other features of edges) through a perceptron, read out over each graph.
 
     Source: Xu et al. (2019), arXiv:1810.00826; with bonds Hu et al. (2020), arXiv:1905.12265.
     """
 
     expansion: Positive = 2
 
-    def conv(self, molecules: bool) -> Conv:
+    def conv(self, bonded: bool) -> Conv:
         """Return the maker of a layer."""
         from torch.nn import BatchNorm1d, Linear, ReLU, Sequential
 
@@ -79,7 +82,7 @@ class GraphGIN(AbstractGraphStack):
 
         def build(i: int, o: int) -> nn.Module:
             between = self.expansion * o
-            layer = GINEConv if molecules else GINConv
+            layer = GINEConv if bonded else GINConv
             return layer(
                 Sequential(Linear(i, between), BatchNorm1d(between), ReLU(), Linear(between, o)), train_eps=True
             )
@@ -89,16 +92,16 @@ class GraphGIN(AbstractGraphStack):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class GraphGCN(AbstractGraphStack):
-    """Graph convolution (with bonds), read out over each graph.
+    """Graph convolution (with bonds, or other features of edges), read out over each graph.
 
     Source: Kipf & Welling (2017), arXiv:1609.02907; with bonds Hu et al. (2020), arXiv:2005.00687.
     """
 
-    def conv(self, molecules: bool) -> Conv:
+    def conv(self, bonded: bool) -> Conv:
         """Return the maker of a layer."""
         from graphkit.nn import BondedGCNConv, GCNConv
 
-        return BondedGCNConv if molecules else GCNConv
+        return BondedGCNConv if bonded else GCNConv
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -18,6 +18,7 @@ from graphkit.training.zoo.architecture import (
     Rate,
     Switch,
     Version,
+    edge_channels,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class GAT(AbstractEdgeStack):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "refused"
+    edge_features: ClassVar[bool] = True
     sampled: ClassVar[bool] = True
 
     version: Version = 1
@@ -92,27 +94,28 @@ class GAT(AbstractEdgeStack):
         """
         from graphkit.nn import GATConv, GATv2Conv
 
-        layer = GATConv if self.version == 1 else GATv2Conv
+        layer, features = GATConv if self.version == 1 else GATv2Conv, edge_channels(graph)
 
         def side_by_side(i: int, o: int) -> nn.Module:
             if o % self.heads:
                 raise ValueError(f"`hidden` must be a multiple of `heads` ({self.heads}), got {o}.")
-            return layer(i, o // self.heads, heads=self.heads, dropout=self.attention_dropout)
+            return layer(i, o // self.heads, heads=self.heads, dropout=self.attention_dropout, edge_dim=features)
 
         def mean_neighbours(i: int, o: int) -> nn.Module:
-            return layer(i, o, heads=self.last_heads, concat=False, dropout=self.attention_dropout)
+            return layer(i, o, heads=self.last_heads, concat=False, dropout=self.attention_dropout, edge_dim=features)
 
         return side_by_side, mean_neighbours
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class GIN(AbstractEdgeStack):
-    """Sums of neighbours through a perceptron of two layers.
+    """Sums of neighbours, and of the features of edges, through a perceptron of two layers.
 
-    Source: Xu et al. (2019), arXiv:1810.00826.
+    Source: Xu et al. (2019), arXiv:1810.00826; with features of edges Hu et al. (2020), arXiv:1905.12265.
     """
 
     edge_weights: ClassVar[EdgeWeights] = "refused"
+    edge_features: ClassVar[bool] = True
     sampled: ClassVar[bool] = True
 
     learn_eps: Switch = False
@@ -121,10 +124,15 @@ class GIN(AbstractEdgeStack):
         """Return the makers of the hidden layers and of the last one."""
         from torch.nn import Linear, ReLU, Sequential
 
-        from graphkit.nn import GINConv
+        from graphkit.nn import GINConv, GINEConv
+
+        features = edge_channels(graph)
 
         def conv(i: int, o: int) -> nn.Module:
-            return GINConv(Sequential(Linear(i, o), ReLU(), Linear(o, o)), train_eps=self.learn_eps)
+            network = Sequential(Linear(i, o), ReLU(), Linear(o, o))
+            if features is None:
+                return GINConv(network, train_eps=self.learn_eps)
+            return GINEConv(network, train_eps=self.learn_eps, edge_dim=features)
 
         return conv, conv
 

@@ -95,7 +95,7 @@ def fields() -> list[tuple[str, str]]:
     return [(name, field) for name, method in TRIED.items() for field in method.options()]
 
 
-STAYING = ("maml", "protomaml-chosen")
+STAYING = ("maml", "protomaml")
 """Learners that do best here as they begin, so that no margin matters; others of their class tell of it."""
 
 

@@ -17,7 +17,8 @@ from torch_geometric.data import Data
 from graphkit.data import GraphSet
 from graphkit.data.splits import RandomPerClass
 from graphkit.training import recipe, train
-from graphkit.training.classification.tasks import OfficialRanking
+from graphkit.training.classification.metrics import METRICS
+from graphkit.training.classification.targets import BinaryTarget, SupervisedObjective
 from graphkit.training.engine.tensor_file import describe_tensors, read_description
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import DataNames
@@ -302,13 +303,13 @@ def test_items_of_another_kind_are_refused(runs):
 
 def test_atoms_of_an_unknown_category_are_refused():
     chosen = recipe("gin", {"hidden": 4, "layers": 1}, items="graphs")
-    weights = chosen.module(9, 1, (True,)).state_dict()
+    weights = chosen.module(9, 1, (True, 0)).state_dict()
     model = TrainedModel(
         recipe=chosen,
         weights=weights,
         channels=9,
-        classes=1,
-        objective=OfficialRanking("ogbg-molhiv"),
+        outputs=1,
+        objective=SupervisedObjective(BinaryTarget(1), METRICS["roc_auc"]),
         seed=0,
         precision="32-true",
         dataset="ogbg-molhiv",
