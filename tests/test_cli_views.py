@@ -29,10 +29,10 @@ def test_a_run_is_exported_and_says_what_its_model_says(call, run):
     import graphkit.data
     from graphkit.training import load_run
 
-    data, model = graphkit.data.load("karate"), load_run(run).model_of(1)
+    data, model = graphkit.data.load("karate"), load_run(run).of_seed(1)
     given = {"x": data.x, "edge_index": data.edge_index, "edge_weight": torch.ones(data.num_edges)}
     found = torch.export.load("m.pt2").module()(**given)
-    torch.testing.assert_close(found, model.logits(data, device="cpu"), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found, model.outputs_for(data, device="cpu"), atol=1e-5, rtol=1e-5)
 
 
 def test_a_run_is_seen_in_a_page(call, run):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from graphkit.cli.export import open_classifier
 from graphkit.cli.options import FILE, require_places
 from graphkit.cli.output import begin, debuggable, drawing, echo, fields, preload, report_errors, say, table
 from graphkit.cli.trained import RUN, load_data
@@ -53,10 +54,8 @@ def explain(
     require_places(picture=picture, json=json_path)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.explanation")
     from graphkit.training.trained.explanation import explain_item
-    from graphkit.training.trained.runs import load_run
 
-    opened = load_run(run)
-    model = opened.model if seed is None else opened.model_of(seed)
+    opened, model = open_classifier(run, seed)
     if (model.recipe.model.items == "graphs") != (graph is not None):
         option = "--graph" if model.recipe.model.items == "graphs" else "--node"
         raise click.UsageError(f"the run predicts {model.recipe.model.items}: give `{option} N`.")

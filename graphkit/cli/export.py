@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from graphkit.cli.options import FILE, require_places
 from graphkit.cli.output import begin, debuggable, fields, preload, say
 from graphkit.cli.trained import RUN
+
+if TYPE_CHECKING:
+    from graphkit.training.trained.classifier import TrainedModel
+    from graphkit.training.trained.runs import Run
 
 
 @click.command()
@@ -26,10 +31,8 @@ def export(run: Path, format: str, seed: int | None, to: Path | None) -> int:
     require_places(to=to)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.export")
     from graphkit.training.trained.export import ENDINGS, export_model
-    from graphkit.training.trained.runs import load_run
 
-    opened = load_run(run)
-    model = opened.model if seed is None else opened.model_of(seed)
+    _, model = open_classifier(run, seed)
     path = to or run / f"seed-{model.seed}{ENDINGS[format]}"
     begin(f"exporting {model.recipe.name}")
     found = export_model(model, path, format=format)
@@ -43,6 +46,20 @@ def export(run: Path, format: str, seed: int | None, to: Path | None) -> int:
     )
     say(f"Model: {path}")
     return 0
+
+
+def open_classifier(folder: Path, seed: int | None) -> tuple[Run, TrainedModel]:
+    """Return a run of ``graphkit train`` or ``tune`` and its model of a seed, the best on validation items for none.
+
+    Raises:
+        click.UsageError: for a run of another study.
+    """
+    from graphkit.training.trained.runs import Run, load_run
+
+    opened = load_run(folder)
+    if not isinstance(opened, Run):
+        raise click.UsageError(f"{str(folder)!r} is no run of `graphkit train` or `graphkit tune`.")
+    return opened, opened.model if seed is None else opened.of_seed(seed)
 
 
 def _shape(sizes: list[object]) -> str:

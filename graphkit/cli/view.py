@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from graphkit.cli.export import open_classifier
 from graphkit.cli.options import FILE, require_places
 from graphkit.cli.output import begin, debuggable, preload, say
 from graphkit.cli.trained import DEVICE, RUN, load_data
@@ -49,11 +50,9 @@ def view(run: Path, data: str | None, to: Path | None, seed: int | None, device:
     require_places(to=to)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs", "graphkit.viz")
     from graphkit.training.engine.store import write_atomically
-    from graphkit.training.trained.runs import load_run
     from graphkit.viz import run_page
 
-    opened = load_run(run)
-    model = opened.model if seed is None else opened.model_of(seed)
+    opened, model = open_classifier(run, seed)
     given, splits = load_data(opened, data)
     if splits is not None:
         given = opened.with_split_of(given, splits, model.seed)
@@ -93,7 +92,7 @@ def _items(run: Run, model: TrainedModel, data: Any, device: str) -> tuple[PageI
     from graphkit.training.trained.runs import labels_for
     from graphkit.viz import PageItems
 
-    logits = model.logits(data, device=device).double()
+    logits = model.outputs_for(data, device=device).double()
     values, many = model.probabilities(logits), len(logits)
     labelled = (data.items if isinstance(data, GraphSet) else data).get("y") is not None
     y = labels_for(model, data) if labelled else torch.full((many,), -1)

@@ -213,7 +213,7 @@ def _question(
 ) -> tuple[ExplainedForward, dict[str, Tensor], tuple[Any, ...]]:
     """Return the model as explainers call it, what it is called with for an item, and names of the nodes."""
     dtype = torch.float64 if model.precision == "64-true" else torch.float32
-    prepared = model.prepared(data)
+    prepared = model.prepare(data)
     if isinstance(prepared, GraphSet):
         graph = prepared.batch(torch.tensor([item]))
         x = graph.x if model.molecules else graph.x.to(dtype)

@@ -246,7 +246,7 @@ def _model_outputs(model: TrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
     precision = "64-true" if model.precision == "64-true" else "32-true"
 
     def ask(whole: Data | GraphSet) -> Tensor:
-        logits = model.logits(whole, device="cpu", precision=precision)
+        logits = model.outputs_for(whole, device="cpu", precision=precision)
         return model.objective.target.values(logits).to(logits.dtype)
 
     if "batch" not in inputs:

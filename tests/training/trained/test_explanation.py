@@ -54,7 +54,7 @@ def test_fidelity_is_what_the_model_says_of_the_changed_graph(found, data, model
 
     def said(edge_index):
         other = Data(x=data.x, edge_index=edge_index)
-        return float(model.logits(other, device="cpu").double().softmax(-1)[17, target])
+        return float(model.outputs_for(other, device="cpu").double().softmax(-1)[17, target])
 
     kept = {tuple(pair) for pair in found.edges.T.tolist()}
     inside = torch.tensor([tuple(sorted(pair)) in kept for pair in data.edge_index.T.tolist()])
