@@ -169,6 +169,7 @@ AWKWARD = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:`edge_index` is directed:UserWarning")  # of one of the models that are tried
 @pytest.mark.parametrize("awkward", AWKWARD, ids=lambda made: made.__name__)
 def test_the_command_that_an_import_prints_works(call, awkward):
     code, _, told = call("data", "import", *awkward(), "--to", "my graph")

@@ -61,6 +61,7 @@ def test_an_import_says_what_can_be_done_with_the_graph(call):
 UNEVEN = [(60, 60), (700, 205, 100), (60, 3, 2), (9, 1), (2, 2), (2, 1), (1, 1, 1), (3,)]
 
 
+@pytest.mark.filterwarnings("ignore:`edge_index` is directed:UserWarning")  # of one of the models that are tried
 @pytest.mark.parametrize("sizes", UNEVEN, ids=str)
 def test_the_command_that_an_import_prints_draws_its_split(call, sizes, tmp_path):
     y = np.repeat(np.arange(len(sizes)), sizes)

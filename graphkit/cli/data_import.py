@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphkit.cli.options import class_sizes, settings_of
-from graphkit.cli.output import debuggable, echo, preload, say, table
+from graphkit.cli.output import debuggable, echo, plural, preload, say, table
 
 if TYPE_CHECKING:
     from graphkit.data import StoredGraph
@@ -180,8 +180,9 @@ def import_message(made: StoredGraph) -> None:
     """Print what a folder holds, and the command that goes on with it."""
     size = sum(each["bytes"] for each in made.files.values())
     many = f"{made.graphs:,} graphs, " if made.kind == "graph" else ""
-    labels = {"numbers": "numbers to predict", "binary": "tasks of 0 and 1"}.get(made.target.get("kind", ""))
-    labels = f"{len(made.target['columns']):,} {labels}" if labels else f"{made.classes} classes"
+    columns = len(made.target.get("columns", []))
+    words = {"numbers": f"{plural(columns, 'number')} to predict", "binary": f"{plural(columns, 'task')} of 0 and 1"}
+    labels = words.get(made.target.get("kind", ""), f"{made.classes} classes")
     echo(
         f"{made.name}: {many}{made.nodes:,} nodes, {made.edges:,} edges, {made.features:,} features, {labels}, "
         f"{size / 1e6:,.1f} MB"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,12 +123,6 @@ def signals(y: Tensor) -> Data:
     return Data(signals=torch.rand(len(y), 3, 1), edge_index=path, num_nodes=3, y=y, **masks)
 
 
-def imported(y: Tensor, home: Path) -> None:
-    np.save(home / "y.npy", y.numpy())
-    np.save(home / "edges.npy", graph(y).edge_index.numpy())
-    import_graph(home / "edges.npy", home / "imported", labels=home / "y.npy")
-
-
 NODES = recipe("gcn", {"epochs": 1})
 SETS = recipe("gin", {"epochs": 1}, items="graphs")
 ONE = {"epochs": 1}
@@ -145,9 +138,18 @@ DOORS = {
     "embed a union": lambda y, home: embed({"a": graph(y), "b": graph(y)}, embedding_recipe("prototype", ONE)),
     "store": lambda y, home: store(graph(y), home / "stored"),
     "partition": lambda y, home: partition(graph(y), home / "parts", parts=2, by="random"),
-    "import_graph": imported,
 }
 """What makes a model's outputs of the numbers of classes, or keeps them for what does."""
+
+
+@pytest.mark.parametrize("names", GAPS)
+def test_an_import_numbers_them_anew_and_keeps_their_names(names, tmp_path):
+    y = torch.tensor(names).repeat(4)
+    np.save(tmp_path / "y.npy", y.numpy())
+    np.save(tmp_path / "edges.npy", graph(y).edge_index.numpy())
+    import_graph(tmp_path / "edges.npy", tmp_path / "imported", labels=tmp_path / "y.npy")
+    data = open_stored(tmp_path / "imported")
+    assert [int(data.class_names[label]) for label in data.y] == y.tolist()
 
 
 @pytest.mark.parametrize("names", GAPS)

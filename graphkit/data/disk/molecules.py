@@ -28,16 +28,16 @@ def read_molecules(smiles: Iterable[str]) -> tuple[Data, np.ndarray, np.ndarray,
     Source: ``ogb.utils.smiles2graph`` 1.3.6, which this calls.
     """
     try:
-        from rdkit import Chem, RDLogger
+        from rdkit import Chem, rdBase
     except ImportError:
         raise DataError("molecules need rdkit: pip install 'graphkit[molecules]'.") from None
     with without_update_check():
         from ogb.utils import smiles2graph
 
-    RDLogger.DisableLog("rdApp.*")  # it would write to standard error of every text that is none
     atoms, bonds, ends, there = [], [], [], []
     for text in smiles:
-        molecule = Chem.MolFromSmiles(text)
+        with rdBase.BlockLogs():  # it would write to standard error of every text that is none
+            molecule = Chem.MolFromSmiles(text)
         there.append(molecule is not None and molecule.GetNumAtoms() > 0)
         if there[-1]:
             graph = smiles2graph(text)
