@@ -175,7 +175,7 @@ def method_accuracies(
                     values, [at] * len(values), "o", markersize=4, color=look.FAINT, alpha=0.45, zorder=1, clip_on=False
                 )
             mean = 100 * found["mean"]
-            reach = _clip_intervals([mean], [100 * found["interval"]])
+            reach = clip_intervals([mean], [100 * found["interval"]])
             dot: dict[str, Any] = {"color": color, "markersize": 8}
             axes.errorbar(mean, at, xerr=reach, clip_on=False, fmt="o", capsize=3, label=label, zorder=3, **dot)
             label = "_again"
@@ -236,7 +236,7 @@ def accuracy_curves(
         means = [100 * figures[number]["mean"] for number in known]
         shift = 0.05 * (row - (len(curves) - 1) / 2)  # so that intervals do not lie on each other
         at = [places[number] + shift for number in known]
-        reach = _clip_intervals(means, [100 * figures[number]["interval"] for number in known])
+        reach = clip_intervals(means, [100 * figures[number]["interval"] for number in known])
         size, width, style = 9 if not row else 7, 3.0 if not row else 1.8, "-" if len(known) > 1 else ""
         line: dict[str, Any] = {
             "marker": mark,
@@ -284,11 +284,11 @@ def _clip_limits(limits: tuple[float, float]) -> tuple[float, float]:
     return max(low, 0.0), min(high, 100.0)
 
 
-def _clip_intervals(means: Sequence[float], intervals: Sequence[float]) -> list[list[float]]:
+def clip_intervals(means: Sequence[float], intervals: Sequence[float]) -> list[list[float]]:
     """Return how far intervals reach below and above their means, inside of 0 to 100.
 
     Example:
-        >>> _clip_intervals([98.0, 50.0], [3.0, 1.0])
+        >>> clip_intervals([98.0, 50.0], [3.0, 1.0])
         [[3.0, 1.0], [2.0, 1.0]]
     """
     pairs = list(zip(means, intervals, strict=True))

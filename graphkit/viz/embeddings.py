@@ -86,12 +86,13 @@ def embedding_scatter(
     columns = min(COLUMNS, -(-len(classes) // lines))
     known = look.shorten(known, NAME) if known else None
     legend = 0.7 + columns * max(COLUMN, 0.45 + look.widest(known or [], 12))
-    picture = look.new_figure(5.2 * len(spaces) + legend + 0.15, 4.6 * len(methods) + 1.6)
-    width, height = picture.get_size_inches()
     note = look.partial_note(text("note", note), len(chosen), len(labelled))
+    head = 1.6 + 0.22 * max(note.count("\n") - 1, 0)
+    picture = look.new_figure(5.2 * len(spaces) + legend + 0.15, 4.6 * len(methods) + head)
+    width, height = picture.get_size_inches()
     look.draw_headline(picture, title, note, (0.45 / width, 1 - 0.2 / height, 1 - 0.62 / height), spacing=1.4)
     grid = picture.subplots(len(methods), len(spaces), squeeze=False)
-    left, right, bottom, top = 0.45 / width, 1 - legend / width, 0.15 / height, 1 - 1.6 / height
+    left, right, bottom, top = 0.45 / width, 1 - legend / width, 0.15 / height, 1 - head / height
     picture.subplots_adjust(left=left, right=right, bottom=bottom, top=top, wspace=0.05, hspace=0.05)
     for row, method in enumerate(methods):
         for column, (heading, values) in enumerate(spaces.items()):
@@ -207,12 +208,15 @@ def pair_distances(
     same = y[chosen][upper[0]] == y[chosen][upper[1]]
     if same.all() or not same.any():
         raise ValueError("`y` must have pairs of one class and pairs of two.")
-    picture = look.new_figure(5.4 * len(spaces) + 0.5, 5.3)
-    width = picture.get_size_inches()[0]
     note = look.partial_note(text("note", note), len(chosen), len(labelled), "items, and the pairs of them,")
-    look.draw_headline(picture, title, note, (0.8 / width, 0.955, 0.875), spacing=1.4)
+    head = 1.59 + 0.22 * max(note.count("\n") - 1, 0)
+    picture = look.new_figure(5.4 * len(spaces) + 0.5, 3.71 + head)
+    width, height = picture.get_size_inches()
+    look.draw_headline(picture, title, note, (0.8 / width, 1 - 0.24 / height, 1 - 0.66 / height), spacing=1.4)
     panels = picture.subplots(1, len(spaces), squeeze=False, sharey=False)[0]
-    picture.subplots_adjust(left=0.8 / width, right=1 - 0.3 / width, bottom=0.15, top=0.7, wspace=0.22)
+    picture.subplots_adjust(
+        left=0.8 / width, right=1 - 0.3 / width, bottom=0.8 / height, top=1 - head / height, wspace=0.22
+    )
     for axes, (heading, values) in zip(panels, spaces.items(), strict=True):
         unit = values[chosen] / np.maximum(np.linalg.norm(values[chosen], axis=1, keepdims=True), 1e-12)
         distance = (1 - unit @ unit.T)[upper]

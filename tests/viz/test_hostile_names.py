@@ -18,6 +18,7 @@ import graphkit.viz
 from graphkit._checks import printable
 from graphkit.viz import (
     accuracy_curves,
+    class_evaluation,
     embedding_scatter,
     filter_bank,
     learning_curves,
@@ -25,6 +26,7 @@ from graphkit.viz import (
     neighbour_gallery,
     pair_distances,
     responses,
+    run_figures,
     save,
     spectrum,
     wavelets_on_graph,
@@ -71,6 +73,10 @@ PICTURES = {
     "spectrum": lambda name: spectrum(POINTS, title=f"Spectrum of {name}", note=name),
     "responses": lambda name: responses({name: POINTS, "b": POINTS}, POINTS, title=name, note=name),
     "filter_bank": lambda name: filter_bank(POINTS, np.stack([POINTS, POINTS]), [name, "b"], title=name, note=name),
+    "class_evaluation": lambda name: class_evaluation(
+        np.array([[3, 1], [0, 2]]), np.array([[4, 0.8, 0.75], [2, 0.6, 0.5]]), [name, "b"], title=name, note=name
+    ),
+    "run_figures": lambda name: run_figures({name: [0.7] * 5, "b": [0.6]}, title=name, metric_name=name, note=name),
     "wavelets_on_graph": lambda name: wavelets_on_graph(
         Z[:, :2], np.array([[0, 1], [1, 2]]), np.eye(6)[:2], [name, "b"], centre=0, title=name, note=name
     ),
