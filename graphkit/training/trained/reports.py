@@ -163,15 +163,15 @@ def column_report(values: Tensor, y: Tensor, columns: Sequence[str], *, tasks: b
     Example:
         >>> import torch
         >>> report = column_report(torch.tensor([[1.0], [4.0]]), torch.tensor([[1.0], [2.0]]), ["weight"], tasks=False)
-        >>> report.figures["mean absolute error"].tolist()
+        >>> report.figures["mae"].tolist()
         [1.0]
     """
     from sklearn.metrics import average_precision_score, mean_absolute_error, r2_score, roc_auc_score
     from sklearn.metrics import root_mean_squared_error as rmse
 
     numbers, truth = values.double().cpu().numpy(), y.double().cpu().numpy().reshape(len(values), -1)
-    of_tasks = {"ROC-AUC": roc_auc_score, "average precision": average_precision_score}
-    of_values = {"RMSE": rmse, "mean absolute error": mean_absolute_error, "R2": r2_score}
+    of_tasks = {"roc_auc": roc_auc_score, "ap": average_precision_score}
+    of_values = {"rmse": rmse, "mae": mean_absolute_error, "r2": r2_score}
     measures: dict[str, Any] = of_tasks if tasks else of_values
 
     def measure(how: Any, place: int) -> float:
