@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -177,13 +177,18 @@ def embed(
     if World.from_env().rank:
         return 0  # of several processes the first one writes and prints
     begin("writing what was found")
+    from graphkit.training.trained.data_facts import DataNames
+
+    class_names = DataNames.of(data).classes or None
     return report(
         outcome,
         options,
         record=outcome.record,
         show=lambda: _show(outcome.record),
-        draw=lambda: scatter(outcome),
-        pictures=(outcome.run_dir, lambda: all_pictures(outcome)) if pictures and outcome.run_dir else None,
+        draw=lambda: scatter(outcome, class_names),
+        pictures=(outcome.run_dir, lambda: all_pictures(outcome, class_names))
+        if pictures and outcome.run_dir
+        else None,
         left=f"Embeddings, weights{', record and pictures' if pictures else ' and record'}: {outcome.run_dir}",
     )
 
@@ -261,11 +266,12 @@ ASKING, ANSWERS, MOST = 8, 10, 20
 """Rows and columns of the gallery, and its rows at the most, where there are many classes."""
 
 
-def all_pictures(outcome: EmbeddingOutcome) -> dict[str, Figure]:
+def all_pictures(outcome: EmbeddingOutcome, names: Sequence[str] | None = None) -> dict[str, Figure]:
     """Return file name -> picture, of the first seed: scatter before and after, distances of pairs, nearest items.
 
     Of one class alone there are no pairs of two, and no picture of their distances.
     """
+    import numpy as np
     import torch
 
     from graphkit.metric.nearest import nearest_items
@@ -277,21 +283,25 @@ def all_pictures(outcome: EmbeddingOutcome) -> dict[str, Figure]:
     nearest = nearest_items(
         outcome.embeddings[0], ANSWERS, queries=torch.from_numpy(asking), gallery=y >= 0, exclude=outcome.exclude
     ).items.numpy()
+    every, shown = (len(np.unique(labels[labels >= 0])) for labels in (y.numpy(), y.numpy()[asking]))
+    asks = words["note"] if shown == every else f"{words['note']}\n{shown} of {every} classes have a row"
     images = _images(record.dataset.name, outcome.raw.numpy())
     drawn = {
-        "scatter.png": scatter(outcome),
-        "neighbours.png": neighbour_gallery(asking, nearest, y.numpy(), images=images, **words),
+        "scatter.png": scatter(outcome, names),
+        "neighbours.png": neighbour_gallery(
+            asking, nearest, y.numpy(), images=images, names=names, title=words["title"], note=asks
+        ),
     }
     if len(y[y >= 0].unique()) > 1:
         drawn["distances.png"] = pair_distances(_spaces(outcome), y.numpy(), **words)
     return drawn
 
 
-def scatter(outcome: EmbeddingOutcome) -> Figure:
+def scatter(outcome: EmbeddingOutcome, names: Sequence[str] | None = None) -> Figure:
     """Return the items of the first seed in two dimensions, before and after training."""
     from graphkit.viz import embedding_scatter
 
-    return embedding_scatter(_spaces(outcome), outcome.y.numpy(), **_words(outcome))
+    return embedding_scatter(_spaces(outcome), outcome.y.numpy(), names=names, **_words(outcome))
 
 
 def _spaces(outcome: EmbeddingOutcome) -> dict[str, Any]:

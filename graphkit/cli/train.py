@@ -151,7 +151,7 @@ def train(
     )
     import graphkit.data
     import graphkit.training
-    from graphkit.training.classification.tasks import measured
+    from graphkit.training.classification.tasks import selection_metric
     from graphkit.training.engine.distributed import World
 
     many = options.several(5)
@@ -186,7 +186,7 @@ def train(
                 data, chosen, given=given, beside=others, seed=options.seed, reporter=reporter, **common
             )
     else:
-        per_cent = measured(data, metric).unit == "fraction"
+        per_cent = selection_metric(data, metric).unit == "fraction"
         with options.reporter(epochs=chosen.epochs, per_cent=per_cent) as reporter:
             outcome = graphkit.training.train(
                 data, chosen, seeds=many, splits=splits, metric=metric, workers=workers, reporter=reporter, **common

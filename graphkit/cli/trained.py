@@ -371,7 +371,7 @@ def _comparison_picture(compared: Sequence[Any]) -> Figure:
 
 def _unit(name: str) -> str:
     """Return the unit of a figure of a report."""
-    return "number" if name in ("log loss", "RMSE", "mean absolute error", "R2", "calibration error") else "fraction"
+    return "number" if name in ("log loss", "rmse", "mae", "r2", "calibration error") else "fraction"
 
 
 def _spread(values: Sequence[float], unit: str) -> str:

@@ -63,7 +63,7 @@ def learning_curves(
         )
     chosen = _check_epochs(best_epochs, validation_metric)
     fraction = flag("fraction", fraction)
-    metric_name = look.escape(text("metric_name", metric_name))
+    metric_name = look.truncate(text("metric_name", metric_name), 14, 2.2)
     picture = look.new_figure(11.0, 5.2)
     look.draw_headline(picture, title, note, (0.07, 0.955, 0.875))
     left, right = picture.subplots(1, 2)
@@ -157,7 +157,9 @@ def method_accuracies(
     axes = picture.subplots()
     height = picture.get_figheight()
     look.draw_headline(picture, title, note, (0.02, 1 - 0.18 / height, 1 - 0.58 / height))
-    picture.subplots_adjust(left=0.21, right=0.97, bottom=0.75 / height, top=1 - 1.0 / height)
+    shown = look.shorten(names, 24)
+    left = max(0.21, (look.widest(shown, 12) + 0.3) / picture.get_figwidth())
+    picture.subplots_adjust(left=left, right=0.97, bottom=0.75 / height, top=1 - 1.0 / height)
     look.style_axes(axes, xlabel="accuracy (%)", ylabel="")
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color="#E6E6E6", linewidth=0.8)
@@ -173,13 +175,13 @@ def method_accuracies(
                     values, [at] * len(values), "o", markersize=4, color=look.FAINT, alpha=0.45, zorder=1, clip_on=False
                 )
             mean = 100 * found["mean"]
-            reach = _clip_intervals([mean], [100 * found["interval"]])
+            reach = clip_intervals([mean], [100 * found["interval"]])
             dot: dict[str, Any] = {"color": color, "markersize": 8}
             axes.errorbar(mean, at, xerr=reach, clip_on=False, fmt="o", capsize=3, label=label, zorder=3, **dot)
             label = "_again"
     axes.plot([], [], "o", markersize=4, color=look.FAINT, label="each class split or graph")
     axes.set_xlim(*_clip_limits(axes.get_xlim()))
-    axes.set_yticks(range(len(names)), [look.escape(name, 24) for name in names])
+    axes.set_yticks(range(len(names)), shown)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.legend(frameon=False, fontsize=10, labelcolor=look.INK, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     return picture
@@ -222,8 +224,10 @@ def accuracy_curves(
     picture = look.new_figure(11.0, 5.6)
     look.draw_headline(picture, title, note, (0.02, 0.965, 0.90))
     axes = picture.subplots()
-    picture.subplots_adjust(left=0.08, right=0.80, bottom=0.13, top=0.82)
-    look.style_axes(axes, xlabel=look.escape(text("over", over)), ylabel="accuracy (%)")
+    named = dict(zip(curves, look.shorten(list(curves), 24), strict=True))
+    room = look.widest(list(named.values()), 13, weight="bold") + 0.35
+    picture.subplots_adjust(left=0.08, right=min(0.8, 1 - room / picture.get_figwidth()), bottom=0.13, top=0.82)
+    look.style_axes(axes, xlabel=look.truncate(text("over", over), 14, 6.0), ylabel="accuracy (%)")
     shown = sorted({number for figures in curves.values() for number in figures})
     places = {number: place for place, number in enumerate(shown)}
     ends = []
@@ -232,7 +236,7 @@ def accuracy_curves(
         means = [100 * figures[number]["mean"] for number in known]
         shift = 0.05 * (row - (len(curves) - 1) / 2)  # so that intervals do not lie on each other
         at = [places[number] + shift for number in known]
-        reach = _clip_intervals(means, [100 * figures[number]["interval"] for number in known])
+        reach = clip_intervals(means, [100 * figures[number]["interval"] for number in known])
         size, width, style = 9 if not row else 7, 3.0 if not row else 1.8, "-" if len(known) > 1 else ""
         line: dict[str, Any] = {
             "marker": mark,
@@ -251,7 +255,7 @@ def accuracy_curves(
     for height, (_, name, color) in zip(heights, ends, strict=True):
         end, weight = (len(shown) - 0.6, height), "bold" if name == next(iter(curves)) else "normal"
         letters: dict[str, Any] = {"color": color, "fontsize": 13, "fontweight": weight, "va": "center"}
-        axes.annotate(look.escape(name, 20), end, annotation_clip=False, **letters)
+        axes.annotate(named[name], end, annotation_clip=False, **letters)
     return picture
 
 
@@ -280,11 +284,11 @@ def _clip_limits(limits: tuple[float, float]) -> tuple[float, float]:
     return max(low, 0.0), min(high, 100.0)
 
 
-def _clip_intervals(means: Sequence[float], intervals: Sequence[float]) -> list[list[float]]:
+def clip_intervals(means: Sequence[float], intervals: Sequence[float]) -> list[list[float]]:
     """Return how far intervals reach below and above their means, inside of 0 to 100.
 
     Example:
-        >>> _clip_intervals([98.0, 50.0], [3.0, 1.0])
+        >>> clip_intervals([98.0, 50.0], [3.0, 1.0])
         [[3.0, 1.0], [2.0, 1.0]]
     """
     pairs = list(zip(means, intervals, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ SHOWN = 2_500
 LINE, COLUMN, COLUMNS, NAME = 0.28, 1.05, 3, 24
 """Inches of a line and of a column of the legend, the most columns and letters of a name; its last line counts what has
 no room."""
+
+SHORT, LETTERS, ROWS, WIDE = 8, 13, 3, 1.3
+"""Letters of a class that fit into a square of a gallery; of longer ones letters of a line, lines, inches of a box."""
 
 METHODS = ("PCA", "t-SNE")
 SEED = 0
@@ -80,19 +84,21 @@ def embedding_scatter(
     classes = np.unique(y[labelled])
     lines = int(4.6 * len(methods) / LINE) - 2
     columns = min(COLUMNS, -(-len(classes) // lines))
-    longest = max(len(look.escape(name, NAME)) for name in known) if known else 0
-    legend = 0.7 + columns * max(COLUMN, 0.45 + 0.11 * longest)
-    picture = look.new_figure(5.2 * len(spaces) + legend + 0.15, 4.6 * len(methods) + 1.6)
+    known = look.shorten(known, NAME) if known else None
+    legend = 0.7 + columns * max(COLUMN, 0.45 + look.widest(known or [], 12))
+    note = look.partial_note(text("note", note), len(chosen), len(labelled))
+    head = 1.6 + 0.22 * max(note.count("\n") - 1, 0)
+    picture = look.new_figure(5.2 * len(spaces) + legend + 0.15, 4.6 * len(methods) + head)
     width, height = picture.get_size_inches()
     look.draw_headline(picture, title, note, (0.45 / width, 1 - 0.2 / height, 1 - 0.62 / height), spacing=1.4)
     grid = picture.subplots(len(methods), len(spaces), squeeze=False)
-    left, right, bottom, top = 0.45 / width, 1 - legend / width, 0.15 / height, 1 - 1.6 / height
+    left, right, bottom, top = 0.45 / width, 1 - legend / width, 0.15 / height, 1 - head / height
     picture.subplots_adjust(left=left, right=right, bottom=bottom, top=top, wspace=0.05, hspace=0.05)
     for row, method in enumerate(methods):
         for column, (heading, values) in enumerate(spaces.items()):
             axes = grid[row, column]
             _draw_scatter(axes, project_to_plane(values[chosen], method), y[chosen], classes)
-            axes.set_title(look.escape(heading) if row == 0 else "", fontsize=15, color=look.INK, pad=8)
+            axes.set_title(look.truncate(heading, 15, 5.0) if row == 0 else "", fontsize=15, color=look.INK, pad=8)
             axes.set_ylabel(method if column == 0 else "", fontsize=14, color=look.INK)
     _draw_legend(picture, classes, known, 1 - (legend - 0.15) / width, lines, columns)
     return picture
@@ -155,7 +161,7 @@ def _draw_legend(
             marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
             color=COLOURS[number % len(COLOURS)],
             markersize=8,
-            label=look.escape(names[int(label)], NAME) if names else str(label),
+            label=names[int(label)] if names else str(label),
         )
         for number, label in enumerate(classes)
     ]
@@ -202,11 +208,15 @@ def pair_distances(
     same = y[chosen][upper[0]] == y[chosen][upper[1]]
     if same.all() or not same.any():
         raise ValueError("`y` must have pairs of one class and pairs of two.")
-    picture = look.new_figure(5.4 * len(spaces) + 0.5, 5.3)
-    width = picture.get_size_inches()[0]
-    look.draw_headline(picture, title, note, (0.8 / width, 0.955, 0.875), spacing=1.4)
+    note = look.partial_note(text("note", note), len(chosen), len(labelled), "items, and the pairs of them,")
+    head = 1.59 + 0.22 * max(note.count("\n") - 1, 0)
+    picture = look.new_figure(5.4 * len(spaces) + 0.5, 3.71 + head)
+    width, height = picture.get_size_inches()
+    look.draw_headline(picture, title, note, (0.8 / width, 1 - 0.24 / height, 1 - 0.66 / height), spacing=1.4)
     panels = picture.subplots(1, len(spaces), squeeze=False, sharey=False)[0]
-    picture.subplots_adjust(left=0.8 / width, right=1 - 0.3 / width, bottom=0.15, top=0.7, wspace=0.22)
+    picture.subplots_adjust(
+        left=0.8 / width, right=1 - 0.3 / width, bottom=0.8 / height, top=1 - head / height, wspace=0.22
+    )
     for axes, (heading, values) in zip(panels, spaces.items(), strict=True):
         unit = values[chosen] / np.maximum(np.linalg.norm(values[chosen], axis=1, keepdims=True), 1e-12)
         distance = (1 - unit @ unit.T)[upper]
@@ -216,7 +226,8 @@ def pair_distances(
             axes.hist(distance[kind], bins=bins, density=True, color=colour, alpha=0.6, label=label)
         axes.set_yticks([])
         overlap = f"{100 * _overlap(distance, same):.1f} % overlap"
-        axes.set_title(f"{look.escape(heading)}, {overlap}", fontsize=14, color=look.INK, pad=8)
+        named = look.truncate(heading, 14, 4.7 - look.widest([overlap], 14))
+        axes.set_title(f"{named}, {overlap}", fontsize=14, color=look.INK, pad=8)
     panels[-1].legend(frameon=False, fontsize=12, labelcolor=look.INK, loc="upper left" if len(panels) == 1 else "best")
     return picture
 
@@ -271,9 +282,11 @@ def neighbour_gallery(
     summary = f"left: the query; then its {shown} nearest, {wrong} of {answered.sum()} of another class (red)"
     below = f"{note}\n{summary}" if text("note", note) else summary
     side = 0.78
+    known = look.shorten(known, LETTERS * ROWS - 5) if known else None
+    wide = side if images is not None or not known or max(map(len, known)) <= SHORT else WIDE
     lines = 1 + (note.count("\n") + 1 if note else 0)
     head = 0.75 + 0.21 * lines
-    picture = look.new_figure(max(side * (shown + 1) + 1.5, 5.5), side * len(queries) + head + 0.2)
+    picture = look.new_figure(max(wide * (shown + 1) + 1.5, 5.5), side * len(queries) + head + 0.2)
     width, height = picture.get_size_inches()
     look.draw_headline(
         picture, title, below, (0.5 / width, 1 - 0.2 / height, 1 - 0.58 / height), sizes=(15, 10), spacing=1.4
@@ -281,8 +294,8 @@ def neighbour_gallery(
     for row, (query, answers) in enumerate(zip(queries, nearest, strict=True)):
         for column, item in enumerate([query, *answers[answers >= 0]]):
             gap = 0.0 if column == 0 else 0.35
-            left, bottom = 0.5 + side * column + gap, height - head - side * (row + 1)
-            axes = picture.add_axes((left / width, bottom / height, 0.9 * side / width, 0.9 * side / height))
+            left, bottom = 0.5 + wide * column + gap, height - head - side * (row + 1)
+            axes = picture.add_axes((left / width, bottom / height, (wide - 0.1 * side) / width, 0.9 * side / height))
             colour = look.INK if column == 0 else look.GREEN if y[item] == y[query] else look.VERMILION
             _draw_item(axes, item, y, images, known, colour)
     return picture
@@ -299,8 +312,10 @@ def _draw_item(
     if images is None:
         shown = str(y[item]) if not names or y[item] < 0 else names[int(y[item])]
         axes.add_patch(Rectangle((0, 0), 1, 1, color=colour, alpha=0.12))
-        axes.text(0.5, 0.62, look.escape(shown, 9), ha="center", va="center", fontsize=11, color=look.INK)
-        axes.text(0.5, 0.22, f"#{item}", ha="center", va="center", fontsize=7, color=look.GREY)
+        size = 11 if len(shown) <= SHORT else 9
+        lines = "\n".join(textwrap.wrap(shown, LETTERS)) or shown
+        axes.text(0.5, 0.62, lines, ha="center", va="center", fontsize=size, color=look.INK, linespacing=1.0)
+        axes.text(0.5, 0.14, f"#{item}", ha="center", va="center", fontsize=7, color=look.GREY)
     else:
         axes.imshow(images[item], cmap="gray_r", extent=(0, 1, 0, 1), interpolation="nearest")
     for spine in axes.spines.values():

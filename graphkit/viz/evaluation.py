@@ -10,10 +10,14 @@ import numpy as np
 from graphkit._checks import flag, text
 from graphkit.viz import figures as look
 from graphkit.viz.checks import integers, names, numbers, table
+from graphkit.viz.curves import clip_intervals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+LEAST = 5
+"""Seeds from which an interval of their mean is drawn, as records have it."""
 
 FEW = 12
 """Classes of which every cell of a confusion matrix has its number."""
@@ -48,13 +52,28 @@ def class_evaluation(
     if found.shape[1:] != (3,) or found.min(initial=0) < 0 or found[:, 1:].max(initial=0) > 1:
         raise ValueError("`bins` must hold items, confidence and accuracy, the last two from 0 to 1.")
     known = names("classes", classes, len(counts)) or [str(place) for place in range(len(counts))]
-    picture = look.new_figure(11.0, 5.6)
-    look.draw_headline(picture, title, note, (0.02, 0.965, 0.90))
+    shown = look.shorten(known[: len(counts)], 12)
+    room = look.widest(shown, _letters(shown))
+    below = 0.9 + (0.75 * room if _aslant(shown) else 0.0)
+    width, height = 11.0, 4.7 + below
+    picture = look.new_figure(width, height)
+    look.draw_headline(picture, title, note, (0.02, 1 - 0.2 / height, 1 - 0.56 / height))
     left, right = picture.subplots(1, 2, width_ratios=(1.15, 1))
-    picture.subplots_adjust(left=0.12, right=0.98, bottom=0.16, top=0.80, wspace=0.22)
-    _draw_confusion(left, counts, known[: len(counts)])
+    edge = max(1.32, room + 0.65) / width
+    picture.subplots_adjust(left=edge, right=0.98, bottom=below / height, top=1 - 1.12 / height, wspace=0.22)
+    _draw_confusion(left, counts, shown)
     _draw_calibration(right, found[found[:, 0] > 0])
     return picture
+
+
+def _letters(classes: Sequence[str]) -> int:
+    """Return the size of letters that so many classes are named in."""
+    return 10 if len(classes) <= FEW else 7
+
+
+def _aslant(classes: Sequence[str]) -> bool:
+    """Return whether names are so long that they stand aslant below a matrix."""
+    return max(map(len, classes)) > 3
 
 
 def _draw_confusion(axes: Axes, counts: np.ndarray, classes: Sequence[str]) -> None:
@@ -65,10 +84,12 @@ def _draw_confusion(axes: Axes, counts: np.ndarray, classes: Sequence[str]) -> N
     axes.set_ylabel("true", fontsize=14, color=look.INK)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.tick_params(length=0, labelsize=10 if len(classes) <= FEW else 7, colors=look.INK)
+    axes.tick_params(length=0, labelsize=_letters(classes), colors=look.INK)
     step = max(1, len(classes) // 30)
-    places, shown = range(0, len(classes), step), [look.escape(name, 10) for name in classes[::step]]
-    long = max(map(len, shown)) > 3
+    places, shown = range(0, len(classes), step), classes[::step]
+    if step > 1:  # nothing is left out without a word
+        axes.set_xlabel(f"predicted (one class of {step} is named)", fontsize=14, color=look.INK)
+    long = _aslant(classes)
     axes.set_xticks(places, shown, rotation=45 if long else 0, ha="right" if long else "center")
     axes.set_yticks(places, shown)
     if len(classes) > FEW:
@@ -137,21 +158,24 @@ def run_figures(
     picture = look.new_figure(11.0, 1.9 + 0.42 * len(given))
     axes, height = picture.subplots(), picture.get_figheight()
     look.draw_headline(picture, title, note, (0.02, 1 - 0.18 / height, 1 - 0.58 / height))
-    picture.subplots_adjust(left=0.27, right=0.97, bottom=0.75 / height, top=1 - 1.0 / height)
+    named = look.shorten(list(given), 30)
+    left = max(0.27, (look.widest(named, 12) + 0.3) / picture.get_figwidth())
+    picture.subplots_adjust(left=left, right=0.97, bottom=0.75 / height, top=1 - 1.0 / height)
     look.style_axes(
-        axes, xlabel=look.escape(text("metric_name", metric_name)) + (" (%)" if fraction else ""), ylabel=""
+        axes, xlabel=look.truncate(text("metric_name", metric_name), 14, 5.0) + (" (%)" if fraction else ""), ylabel=""
     )
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color="#E6E6E6", linewidth=0.8)
     for place, each in enumerate(given.values()):
-        many, label = len(each), "mean, 95 % interval" if not place else "_again"
+        many, label = len(each), f"mean, 95 % interval of {LEAST} seeds or more" if not place else "_again"
         axes.plot(each, [place] * many, "o", markersize=4, color=look.FAINT, alpha=0.6, zorder=1)
-        reach = float(t.ppf(0.975, many - 1)) * each.std(ddof=1) / many**0.5 if many > 2 else None
+        half = float(t.ppf(0.975, many - 1)) * each.std(ddof=1) / many**0.5 if many >= LEAST else None
+        reach = half if half is None or not fraction else clip_intervals([each.mean()], [half])
         axes.errorbar(
             each.mean(), place, xerr=reach, fmt="o", capsize=3, color=look.BLUE, markersize=8, label=label, zorder=3
         )
     axes.plot([], [], "o", markersize=4, color=look.FAINT, label="each seed")
-    axes.set_yticks(range(len(given)), [look.escape(name, 30) for name in given])
+    axes.set_yticks(range(len(given)), named)
     axes.set_ylim(len(given) - 0.4, -0.6)
     axes.legend(frameon=False, fontsize=10, labelcolor=look.INK, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return picture

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,56 @@ def escape(value: object, most: int = 40) -> str:
     """
     shown = printable(str(value), most).replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
+
+
+def shorten(names: Sequence[str], most: int) -> list[str]:
+    """Return names of at most ``most`` letters, told apart: those alike when cut lose their middle, or have a number.
+
+    Example:
+        >>> shorten(["Department of Physics, A", "Department of Physics, B", "Law"], 16)
+        ['Departme…sics, A', 'Departme…sics, B', 'Law']
+    """
+    names = [printable(str(name), 1000) for name in names]
+    head = most // 2
+
+    def in_middle(name: str, number: int) -> str:
+        return f"{name[:head]}…{name[head + 1 - most :]}"
+
+    def numbered(name: str, number: int) -> str:
+        mark = f"… [{number}]"
+        return f"{name[: max(most - len(mark), 1)]}{mark}"
+
+    shown = [name if len(name) <= most else f"{name[: most - 1]}…" for name in names]
+    for way in (in_middle, numbered):
+        many = Counter(shown)
+        shown = [
+            way(name, number) if len(name) > most and many[short] > 1 else short
+            for number, (name, short) in enumerate(zip(names, shown, strict=True))
+        ]
+    return [escape(name, most + 4) for name in shown]
+
+
+def widest(names: Sequence[str], size: float, *, weight: str = "normal") -> float:
+    """Return how many inches the widest of some texts takes in letters of a size, 0 of none."""
+    picture = new_figure(1.0, 1.0)
+    with _ignore_missing_glyphs():
+        boxes = [picture.text(0, 0, each, fontsize=size, fontweight=weight).get_window_extent() for each in names]
+    return max((box.width for box in boxes), default=0.0) / picture.dpi
+
+
+def truncate(line: str, size: float, room: float) -> str:
+    """Return as much of a line as goes into so many inches in letters of a size, in dots."""
+    picture = new_figure(1.0, 1.0)
+    with _ignore_missing_glyphs():
+        return _truncate(picture.text(0, 0, "", fontsize=size), line, room * picture.dpi)
+
+
+def partial_note(note: str, shown: int, items: int, what: str = "items") -> str:
+    """Return a note that says how much of something is drawn, where that is not all of it."""
+    if shown == items:
+        return note
+    said = f"{shown:,} of {items:,} {what} are drawn, evenly spaced"
+    return f"{note}\n{said}" if note else said
 
 
 def draw_headline(

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+STEP = 0.08
+"""From one mark of a spectrum up to the next, in heights of the tallest bar: a line of letters."""
+
+LINE = 0.85
+"""Inches of a legend beside its names: a line of its kind, and what is around it."""
+
 STYLES = ("-", "--", "-.", ":")
 
 
@@ -77,13 +83,19 @@ def spectrum(
     distinct, times = multiplicities(values, precision=1e-6 * max(float(np.ptp(values)), 1.0))
     often = [place for place in np.argsort(-times, kind="stable")[:marked] if times[place] > 1]
     top = float(np.max(counts))
-    axes.set_ylim(0, 1.3 * top)
+    axes.set_ylim(0, (1.12 + STEP * max(len(often), 1)) * top)
     for row, place in enumerate(sorted(often, key=lambda place: distinct[place])):
         value = 0.0 if abs(distinct[place]) < 1e-9 else distinct[place]
         near_end = (value - values.min()) > 0.8 * max(float(np.ptp(values)), 1e-12)
-        axes.axvline(value, ymax=(1.07 + 0.06 * row) / 1.3, color=look.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)))
+        axes.axvline(
+            value,
+            ymax=(1.07 + STEP * row) / (1.12 + STEP * max(len(often), 1)),
+            color=look.VERMILION,
+            linewidth=1.2,
+            linestyle=(0, (4, 2)),
+        )
         side, shift = ("right", -6) if near_end else ("left", 6)
-        label, at = f"{value:.4g} comes {times[place]:,} times", (value, (1.07 + 0.06 * row) * top)
+        label, at = f"{value:.4g} comes {times[place]:,} times", (value, (1.07 + STEP * row) * top)
         letters: dict[str, Any] = {"ha": side, "va": "center", "fontsize": 12, "color": look.INK}
         axes.annotate(label, at, xytext=(shift, 0), textcoords="offset points", **letters)
     return picture
@@ -120,12 +132,13 @@ def responses(
     ticks = None if eigenvalues is None else numbers("eigenvalues", eigenvalues, "pairs")
     picture, axes = look.single_panel(title, note, xlabel="eigenvalue", ylabel="response")
     axes.axhline(0, color=look.FAINT, linewidth=0.8)
-    for number, (name, values) in enumerate(tables.items()):
+    shown = look.shorten(list(tables), 40)
+    for number, values in enumerate(tables.values()):
         color, style = look.CYCLE[number % 5], STYLES[number // 5 % len(STYLES)]
         if values.shape[1] > 1:
             low, high = np.percentile(values, [25, 75], axis=1)
             axes.fill_between(at, low, high, color=color, alpha=0.15, linewidth=0)
-        axes.plot(at, values.mean(axis=1), style, color=color, linewidth=2.2, label=look.escape(name))
+        axes.plot(at, values.mean(axis=1), style, color=color, linewidth=2.2, label=shown[number])
     if ticks is not None:
         axes.plot(
             ticks,
@@ -136,7 +149,9 @@ def responses(
             alpha=0.25,
             transform=axes.get_xaxis_transform(),
         )
-    axes.legend(frameon=False, fontsize=12, labelcolor=look.INK)
+    # Beside the axes: inside, a curve of any shape may run through it.
+    picture.subplots_adjust(right=1 - (look.widest(shown, 12) + LINE) / picture.get_figwidth())
+    axes.legend(frameon=False, fontsize=12, labelcolor=look.INK, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return picture
 
 
@@ -216,7 +231,7 @@ def wavelets_on_graph(
         axes.add_collection(LineCollection(segments, colors="#C9C9C9", linewidths=0.8, zorder=1))
         dots = axes.scatter(*positions.T, c=shade, s=size, cmap=SIGNED, vmin=-1, vmax=1, zorder=2, linewidths=0)
         axes.plot(*positions[centre], "o", markersize=size**0.5 + 2.5, mfc="none", mec=look.INK, mew=1.5, zorder=3)
-        axes.set_title(look.escape(label, 24), fontsize=14, color=look.INK, pad=6)
+        axes.set_title(look.truncate(label, 14, 2.9), fontsize=14, color=look.INK, pad=6)
         axes.set_xlabel(f"largest value {peak:.2g}", fontsize=12, color=look.GREY, labelpad=4)
         axes.set_aspect("equal")
         axes.set_xticks([])
@@ -276,12 +291,14 @@ def filter_bank(
     picture = look.new_figure(9.0, 5.6)
     look.draw_headline(picture, title, note, (0.095, 0.965, 0.88), sizes=(17, 11.5))
     upper, lower = picture.subplots(2, 1, sharex=True, height_ratios=[3, 1.15])
-    picture.subplots_adjust(left=0.095, right=0.8, bottom=0.125, top=0.8 if note else 0.87, hspace=0.14)
+    shown = look.shorten(labels, 24)
+    right = min(0.8, 1 - (look.widest(shown, 12) + LINE) / picture.get_figwidth())
+    picture.subplots_adjust(left=0.095, right=right, bottom=0.125, top=0.8 if note else 0.87, hspace=0.14)
     look.style_axes(upper, xlabel="", ylabel="g(λ)")
     look.style_axes(lower, xlabel="eigenvalue λ", ylabel="Σ g²")
-    for number, (row, label) in enumerate(zip(kernels, labels, strict=True)):
+    for number, (row, label) in enumerate(zip(kernels, shown, strict=True)):
         color, style = look.CYCLE[number % len(look.CYCLE)], "-" if number < 8 else "--"
-        upper.plot(x, row, color=color, linewidth=2.2, label=look.escape(label, 24), ls=style)
+        upper.plot(x, row, color=color, linewidth=2.2, label=label, ls=style)
     total = np.square(kernels).sum(0)
     lower.plot(x, total, color=look.INK, linewidth=2.2)
     lower.fill_between(x, total, color=look.FAINT, alpha=0.15, linewidth=0)

@@ -6,6 +6,7 @@ of legends; and a text from a file may hold what moves a terminal's cursor.
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
@@ -17,6 +18,7 @@ import graphkit.viz
 from graphkit._checks import printable
 from graphkit.viz import (
     accuracy_curves,
+    class_evaluation,
     embedding_scatter,
     filter_bank,
     learning_curves,
@@ -24,11 +26,12 @@ from graphkit.viz import (
     neighbour_gallery,
     pair_distances,
     responses,
+    run_figures,
     save,
     spectrum,
     wavelets_on_graph,
 )
-from graphkit.viz.figures import escape
+from graphkit.viz.figures import escape, shorten
 
 FOUND = {"mean": 0.7, "interval": 0.01, "values": [0.6, 0.8]}
 Y, Z = np.array([0, 0, 1, 1, 2, 2]), np.random.default_rng(0).normal(size=(6, 3))
@@ -70,6 +73,10 @@ PICTURES = {
     "spectrum": lambda name: spectrum(POINTS, title=f"Spectrum of {name}", note=name),
     "responses": lambda name: responses({name: POINTS, "b": POINTS}, POINTS, title=name, note=name),
     "filter_bank": lambda name: filter_bank(POINTS, np.stack([POINTS, POINTS]), [name, "b"], title=name, note=name),
+    "class_evaluation": lambda name: class_evaluation(
+        np.array([[3, 1], [0, 2]]), np.array([[4, 0.8, 0.75], [2, 0.6, 0.5]]), [name, "b"], title=name, note=name
+    ),
+    "run_figures": lambda name: run_figures({name: [0.7] * 5, "b": [0.6]}, title=name, metric_name=name, note=name),
     "wavelets_on_graph": lambda name: wavelets_on_graph(
         Z[:, :2], np.array([[0, 1], [1, 2]]), np.eye(6)[:2], [name, "b"], centre=0, title=name, note=name
     ),
@@ -105,6 +112,49 @@ def test_a_picture_is_written_whatever_things_are_called(kind, name, tmp_path):
         assert box.x1 <= picture.bbox.x1
     shown = "".join(text.get_text() for text in texts).replace(r"\$", "$")
     assert printable(NAMES[name]).replace(r"\$", "$")[:6] in shown
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("name", ["Municipal Waste Management, West Wing " * 2, "W" * 80], ids=["words", "wide"])
+def test_no_name_is_so_long_that_it_leaves_the_picture(kind, name):
+    picture = PICTURES[kind](name)
+    picture.draw_without_rendering()
+    ticks = {label for axes in picture.axes for label in (*axes.get_xticklabels(), *axes.get_yticklabels())}
+    words = {text for text in ticks if re.search("[A-Z]", text.get_text())}
+    for text in {
+        *picture.findobj(Text)
+    } - ticks | words:  # a tick of a number may lie beyond its axis, and is not drawn
+        box = text.get_window_extent()
+        if text.get_text() and text.get_visible():
+            assert picture.bbox.x0 <= box.x0 <= box.x1 <= picture.bbox.x1, text
+            assert picture.bbox.y0 <= box.y0 <= box.y1 <= picture.bbox.y1, text
+
+
+def test_a_gallery_keeps_every_name_in_its_box():
+    names = ["Reinforcement learning", "Probabilistic methods of several kinds", "AI"]
+    picture = neighbour_gallery(np.array([0, 2]), np.array([[1, 2], [3, 4]]), Y, title="classes", names=names)
+    picture.draw_without_rendering()
+    for axes in picture.axes:
+        for text in axes.texts:
+            box, frame = text.get_window_extent(), axes.get_window_extent()
+            assert frame.x0 <= box.x0 <= box.x1 <= frame.x1
+            assert frame.y0 <= box.y0 <= box.y1 <= frame.y1
+
+
+def test_long_names_that_begin_alike_are_told_apart():
+    names = [f"Department of Applied {what}, unit {unit}" for what in ("Physics", "Law") for unit in range(9)]
+    for most in (12, 16, 24):
+        assert len(set(shorten(names, most))) == len(names)
+
+
+def test_what_is_not_all_drawn_is_said():
+    many = np.random.default_rng(0).normal(size=(2600, 2))
+    y = np.arange(2600) % 2
+    drawn = embedding_scatter({"z": many}, y, title="many", methods=["PCA"])
+    assert "2,500 of 2,600 items are drawn, evenly spaced" in drawn.texts[1].get_text()
+    drawn = pair_distances({"z": many}, y, title="many", note="a split")
+    assert "a split\n1,500 of 2,600 items" in drawn.texts[1].get_text()
+    assert "drawn" not in pair_distances({"z": many}, y, title="many", most=2600).texts[1].get_text()
 
 
 @pytest.mark.parametrize("kind", ["responses", "filter_bank", "embedding_scatter"])

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from graphkit.operators import SparseOperator
-    from graphkit.training.classification.classification_trainer import Epoch
     from graphkit.training.zoo.recipes import ModelRecipe
 
 
@@ -358,7 +357,7 @@ def kind_of(data: Data | GraphSet) -> Kind:
     return target_kind(y, getattr(data, "target_kind", None) or stored or getattr(about, "target_kind", None) or "")
 
 
-def measured(data: Data | GraphSet | Partitions, metric: str | None = None) -> TargetMetric:
+def selection_metric(data: Data | GraphSet | Partitions, metric: str | None = None) -> TargetMetric:
     """Return the figure that training on ``data`` is selected by and reports.
 
     Args:
@@ -370,7 +369,7 @@ def measured(data: Data | GraphSet | Partitions, metric: str | None = None) -> T
 
     Example:
         >>> from torch_geometric.data import Data
-        >>> measured(Data(y=torch.tensor([0.5, 1.5]))).title
+        >>> selection_metric(Data(y=torch.tensor([0.5, 1.5]))).title
         'RMSE'
     """
     if metric is not None:
@@ -427,7 +426,7 @@ ROUNDING = 1e-9
 
 
 def training_warnings(
-    tasks: Sequence[AbstractTask], histories: Sequence[Sequence[Epoch]], ended: Sequence[float]
+    tasks: Sequence[AbstractTask], histories: Sequence[Sequence[Any]], ended: Sequence[float]
 ) -> tuple[str, ...]:
     """Return in words what makes figures worth little.
 

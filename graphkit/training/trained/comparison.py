@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from graphkit.training.engine.records import LEAST
+
 
 @dataclass(frozen=True)
 class ComparedRun:
@@ -75,13 +77,14 @@ def compare_records(records: Mapping[str, Mapping[str, Any]]) -> list[ComparedRu
         ValueError: for records whose figures are not of one kind.
 
     Example:
-        >>> fields = {"dataset": {"name": "cora"}, "protocol": {"fingerprint": "a"}, "seconds": 1.0, "seeds": (0, 1, 2)}
-        >>> one, two = ({"name": "accuracy", "values": v, "mean": v[1]} for v in ((0.5, 0.6, 0.7), (0.6, 0.7, 0.8)))
+        >>> fields = {"dataset": {"name": "cora"}, "protocol": {"fingerprint": "a"}, "seconds": 1.0, "seeds": range(5)}
+        >>> figures = (0.5, 0.6, 0.7, 0.6, 0.5), (0.6, 0.7, 0.8, 0.7, 0.6)
+        >>> one, two = ({"name": "accuracy", "values": v, "mean": v[1]} for v in figures)
         >>> runs = {"gcn": one, "gat": two}
         >>> records = {name: {**fields, "metric": each, "validation": each} for name, each in runs.items()}
         >>> found = compare_records(records)[1]
         >>> round(found.difference, 6), round(found.interval, 6), found.pairing
-        (0.1, 0.0, '3 pairs of seeds')
+        (0.1, 0.0, '5 pairs of seeds')
     """
     first: Mapping[str, Any] | None = None
     found = []
@@ -139,7 +142,7 @@ def _with_difference(made: ComparedRun, fields: Mapping[str, Any], first: Mappin
         return replace(made, difference=difference, pairing="means, as no seed is shared")
     apart = [mine - theirs for mine, theirs in pairs]
     interval = None
-    if len(apart) > 2:
+    if len(apart) >= LEAST:
         from scipy.stats import t
 
         interval = float(t.ppf(0.975, len(apart) - 1)) * statistics.stdev(apart) / math.sqrt(len(apart))

@@ -33,6 +33,7 @@ class LogisticLearner(AbstractLearner):
     def __init__(self, *, strength: float = 1.0) -> None:
         super().__init__(nn.Identity())
         self.strength = strength
+        self._accelerated = False  # scikit-learn fits one support at a time
 
     def adapt_to_support(self, support: Forward, y: Tensor, ways: int) -> Parameters:
         """Return weights and offsets of each class."""
