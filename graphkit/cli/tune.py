@@ -85,7 +85,7 @@ def tune(
     )
     import graphkit.data
     import graphkit.training
-    from graphkit.training.classification.tasks import measured
+    from graphkit.training.classification.tasks import selection_metric
 
     begin(f"loading {asked.name}")
     data: Any = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
@@ -93,7 +93,7 @@ def tune(
     if undirected:
         data = graphkit.data.to_undirected(data)
     options.use_threads(data.num_edges if asked.items != "graphs" else 0)
-    per_cent = measured(data, metric).unit == "fraction"
+    per_cent = selection_metric(data, metric).unit == "fraction"
     with options.reporter(epochs=begun.epochs, per_cent=per_cent) as reporter:
         outcome = graphkit.training.tune(
             data,

@@ -54,12 +54,12 @@ def shorten(names: Sequence[str], most: int) -> list[str]:
     def in_middle(name: str, number: int) -> str:
         return f"{name[:head]}…{name[head + 1 - most :]}"
 
-    def numbered(name: str, number: int) -> str:
+    def with_number(name: str, number: int) -> str:
         mark = f"… [{number}]"
         return f"{name[: max(most - len(mark), 1)]}{mark}"
 
     shown = [name if len(name) <= most else f"{name[: most - 1]}…" for name in names]
-    for way in (in_middle, numbered):
+    for way in (in_middle, with_number):
         many = Counter(shown)
         shown = [
             way(name, number) if len(name) > most and many[short] > 1 else short
