@@ -52,7 +52,7 @@ def class_evaluation(
     if found.shape[1:] != (3,) or found.min(initial=0) < 0 or found[:, 1:].max(initial=0) > 1:
         raise ValueError("`bins` must hold items, confidence and accuracy, the last two from 0 to 1.")
     known = names("classes", classes, len(counts)) or [str(place) for place in range(len(counts))]
-    shown = look.shorten(known[: len(counts)], 12)
+    shown = look.shorten(known[: len(counts)], 20 if len(counts) <= FEW else 12)
     room = look.widest(shown, _letters(shown))
     below = 0.9 + (0.75 * room if _aslant(shown) else 0.0)
     width, height = 11.0, 4.7 + below
