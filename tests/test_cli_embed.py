@@ -156,7 +156,7 @@ WRONG = {
     "links": (["embed", "ogbl-ddi"], 2, "'ogbl-ddi' is a set of links, for which there is no recipe"),
     "beside": (["embed", "karate", "--beside", "gracce"], 2, "`beside` 'gracce' is not known. Did you mean 'grace'"),
     "no run": (["search", "nothing", "--query", "1"], 2, "holds no embeddings; make some"),
-    "not a file": (["search", "own.txt", "--query", "1"], 2, "cannot be read as embeddings"),
+    "not a file": (["search", "own.txt", "--query", "1"], 2, "cannot be read as safetensors"),
     "nothing to resume": (["embed", "karate", "--resume"], 2, "no checkpoint"),
 }
 

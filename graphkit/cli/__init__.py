@@ -17,18 +17,31 @@ import click
 import graphkit
 from graphkit.cli.bench import bench
 from graphkit.cli.data import data
-from graphkit.cli.embed import embed, search
+from graphkit.cli.embed import embed
 from graphkit.cli.fewshot import fewshot
 from graphkit.cli.output import Stages, debuggable, say, sweep_at_exit
+from graphkit.cli.search import search
 from graphkit.cli.spectrum import spectrum
 from graphkit.cli.train import train
-from graphkit.cli.trained import compare, evaluate, predict
+from graphkit.cli.trained import compare, evaluate, fewshot_predict, predict
 from graphkit.training.engine.interrupts import Orphan, end_with_launcher
 
 FAILED, WRONG_CALL = 1, 2
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The commands; ``fewshot predict`` is one beside ``fewshot``, whose first word is a data set."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return name, command and arguments."""
+        if args[:2] == ["fewshot", "predict"]:
+            return "fewshot predict", fewshot_predict, args[2:]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(graphkit.__version__, prog_name="graphkit")
 @debuggable
 def commands() -> None:

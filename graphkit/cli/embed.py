@@ -1,9 +1,8 @@
-"""``graphkit embed``: embeddings, figures, pictures, a record; and ``graphkit search`` in what it saved."""
+"""``graphkit embed``: embeddings, figures, pictures, a record."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +17,7 @@ from graphkit.cli.options import (
     require_random_split,
     study_options,
 )
-from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, say, table
+from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -192,38 +191,6 @@ def embed(
         else None,
         left=f"Embeddings, weights{', record and pictures' if pictures else ' and record'}: {outcome.run_dir}",
     )
-
-
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--query", type=click.IntRange(0), required=True, metavar="ID", help="The item that asks.")
-@click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="How many answers.")
-@debuggable
-def search(run: Path, query: int, count: int) -> int:
-    """Print the items nearest to one, in the embeddings that `graphkit embed` left in RUN."""
-    preload("torch", "graphkit.training.embedding.saved")
-    from graphkit.training.embedding.saved import SavedEmbeddings, latest
-    from graphkit.training.embedding.saved import search as searched
-
-    saved = SavedEmbeddings.read(latest(run))
-    found = searched(saved, query, count)
-    about = saved.about
-    label = int(saved.y[query])
-    known = f"class {label}" if label >= 0 else "class unknown"
-    say(f"{about.get('dataset', run)}, {about.get('loss', '?')}: {about.get('level', 'item')} {query}, {known}")
-    rows = [
-        (
-            str(rank),
-            str(each.item),
-            str(each.label) if each.label >= 0 else "",
-            "same" if each.label == label >= 0 else "",
-            f"{each.distance:.4f}",
-            *([saved.place(each.item)] if saved.place(each.item) else []),
-        )
-        for rank, each in enumerate(found, start=1)
-    ]
-    table([" rank", " item", " class", "as the query", " distance", *(["graph"] if saved.place(0) else [])], rows)
-    return 0
 
 
 def _list_losses() -> int:

@@ -136,7 +136,8 @@ def fewshot(
     """Tell classes of DATASET, a name or a folder, apart that were not trained on, from a few labelled items each.
 
     All methods see the same frozen tasks. Learners are trained on tasks of the training classes and selected on tasks
-    of the validation classes. The interval is over tasks, the deviation over class splits.
+    of the validation classes. The interval is over tasks, the deviation over class splits. `graphkit fewshot predict`
+    adapts a learner that was kept to labels of your own.
     """
     preload("graphkit.training.fewshot.named_methods")
     from graphkit.cli.fewshot import picture_of, record_of, show, together

@@ -88,7 +88,7 @@ def with_recorded(settings: tuple[str, ...]) -> tuple[str, ...]:
     return context.params["settings"]
 
 
-def repeated() -> Mapping[str, Any] | None:
+def repeated_record() -> Mapping[str, Any] | None:
     """Return the fields of the record that the command repeats, ``None`` where it repeats none."""
     found: Mapping[str, Any] | None = click.get_current_context().meta.get(GIVEN)
     return found
@@ -96,7 +96,7 @@ def repeated() -> Mapping[str, Any] | None:
 
 def told_beside(record: str) -> str | None:
     """Say how the figures of a record, as JSON text, stand to those of the record that the command repeats."""
-    before, now = repeated(), json.loads(record)
+    before, now = repeated_record(), json.loads(record)
     if before is None or "metric" not in now:
         return None
     if now["protocol"].get("fingerprint") != before["protocol"].get("fingerprint"):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from graphkit.data import Split
+    from graphkit.training.trained.abstract_run import AbstractRun
+    from graphkit.training.trained.predictions import Predictions
     from graphkit.training.trained.reports import ClassReport
     from graphkit.training.trained.runs import Run, RunReport
 
@@ -45,14 +47,68 @@ def predict(run: Path, data: str | None, to: Path | None, seed: int | None, devi
     """
     require_places(to=to)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
-    from graphkit.training.trained.predictions import table_format, write_table
-    from graphkit.training.trained.runs import load_run
+    from graphkit.training.trained.predictions import table_format
+    from graphkit.training.trained.runs import FewShotRun, load_run
 
     if to is not None:
         table_format(to, "to")
     opened = load_run(run)
-    given, _ = _load_data(opened, data)
-    found = opened.predict(given, seed=seed, device=device)
+    if isinstance(opened, FewShotRun):
+        raise click.UsageError("a run of `graphkit fewshot` is adapted to labels first: `graphkit fewshot predict`.")
+    given, _ = load_data(opened, data)
+    return _write(opened.predict(given, seed=seed, device=device), to)
+
+
+@click.command("predict")
+@click.argument("run", type=RUN)
+@click.argument("data", required=False)
+@click.option(
+    "--support",
+    type=FILE,
+    required=True,
+    metavar="TABLE",
+    help="A table (.csv or .parquet) of items and their classes, in its first two columns.",
+)
+@click.option("--to", type=FILE, metavar="PATH", help="Write the table here, .csv or .parquet.  [default: print CSV]")
+@click.option("--learner", metavar="NAME", help="Of those that RUN measured.  [default: the record's headline]")
+@click.option("--problem", type=click.IntRange(1), default=1, show_default=True, help="Class split that it learnt on.")
+@DEVICE
+@debuggable
+def fewshot_predict(
+    run: Path, data: str | None, support: Path, to: Path | None, learner: str | None, problem: int, device: str
+) -> int:
+    """Adapt a learner of RUN to the items that a table names, and predict all others of DATA.
+
+    DATA is a name or a folder, by default what the learner was trained on. Classes are called as in the table, and need
+    not be those of any training.
+    """
+    require_places(to=to)
+    preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
+    import graphkit.data
+    from graphkit.training.trained.data_facts import read_support
+    from graphkit.training.trained.predictions import table_format
+    from graphkit.training.trained.runs import FewShotRun, load_run
+
+    if to is not None:
+        table_format(to, "to")
+    opened = load_run(run)
+    if not isinstance(opened, FewShotRun):
+        raise click.UsageError(f"{str(run)!r} is no run of `graphkit fewshot`.")
+    chosen = opened.learner(learner, problem)
+    if data is None and chosen.dataset not in graphkit.data.names():
+        raise click.UsageError(f"`data` must be named: the record calls them {chosen.dataset!r}, which is no data set.")
+    asked = DatasetArgument(data or chosen.dataset)
+    begin(f"loading {asked.name}")
+    given = graphkit.data.load(asked.source)
+    labelled = read_support(support, given)
+    say(f"{chosen.name}, trained with {chosen.problem} of {chosen.dataset} held out; {len(labelled)} labelled items")
+    return _write(chosen.predict(given, labelled, device=device), to)
+
+
+def _write(found: Predictions, to: Path | None) -> int:
+    """Write a table of predictions, or print it, and return the exit code."""
+    from graphkit.training.trained.predictions import write_table
+
     if to is None:
         click.echo(found.frame().to_csv(index=False), nl=False)
         return 0
@@ -96,12 +152,14 @@ def evaluate(
     require_places(json=json_path, picture=picture)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
     from graphkit.training.trained.reports import ClassReport
-    from graphkit.training.trained.runs import load_run
+    from graphkit.training.trained.runs import Run, load_run
 
     opened = load_run(run)
-    given, splits = _load_data(opened, data)
+    if not isinstance(opened, Run):
+        raise click.UsageError("`evaluate` measures classes and numbers; `graphkit embed` has measured embeddings.")
+    given, splits = load_data(opened, data)
     if calibrate:
-        own, own_splits = (given, splits) if data is None else _load_data(opened, None)
+        own, own_splits = (given, splits) if data is None else load_data(opened, None)
         opened = opened.calibrate(own, splits=own_splits, device=device)
         shown = ", ".join(f"{model.temperature:.3f}" for model in opened.models.values())
         say(f"Temperature, of each seed: {shown}; the models in {run} keep it.")
@@ -148,7 +206,7 @@ def compare(runs: tuple[Path, ...], json_path: Path | None, picture: Path | None
         from graphkit import viz
 
         with drawing(picture, lost):
-            viz.save(_compared(compared), picture)
+            viz.save(_comparison_picture(compared), picture)
     table(
         ["run", "model", "data", " figure", " validation", " seconds", " to the first", "compared"],
         [each.row() for each in compared],
@@ -156,7 +214,7 @@ def compare(runs: tuple[Path, ...], json_path: Path | None, picture: Path | None
     return report_errors(lost)
 
 
-def _load_data(run: Run, source: str | None) -> tuple[Any, Sequence[Split] | None]:
+def load_data(run: AbstractRun[Any], source: str | None) -> tuple[Any, Sequence[Split] | None]:
     """Return the data that are named, or those that a run was trained on with the split of each seed if they differ."""
     import torch
 
@@ -166,43 +224,44 @@ def _load_data(run: Run, source: str | None) -> tuple[Any, Sequence[Split] | Non
     if source is not None:
         asked = DatasetArgument(source)
         begin(f"loading {asked.name}")
-        if isinstance(asked.source, Path):
-            data = graphkit.data.open_stored(asked.source)
-        else:
-            data = graphkit.data.load(asked.source)
+        data = graphkit.data.load(asked.source)
     else:
         data, splits = load_as_trained(run)
-    items = run.model.recipe.model.items
+    items = run.model.items
     if (SMALL_EDGES if items == "graphs" else data.num_edges) < SMALL_EDGES:
         torch.set_num_threads(1)  # as `graphkit train` does
     return data, splits
 
 
-def load_as_trained(run: Run) -> tuple[Any, Sequence[Split] | None]:
+def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]:
     """Return the data of a run as its recorded command loaded them.
 
     Raises:
         ValueError: for a run of a Python function, and where the data are others by now.
     """
     import graphkit.data
+    from graphkit.cli.embed import embed
     from graphkit.cli.train import train
 
+    record = run.about
     try:
-        typed = typed_options({"command": run.record.command}, train)
+        typed = typed_options({"command": record.command}, train if run.model.study == "train" else embed)
     except ValueError as error:
         raise ValueError(f"`data` must be named: {error}") from None
-    asked, splits = DatasetArgument(typed.get("dataset", "digits")), None
+    asked, splits = DatasetArgument(typed.get("dataset", "digits"), family=True), None
     split = typed.get("split")
     begin(f"loading {asked.name}")
     if typed.get("split_per_seed"):
-        data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=run.record.seeds)
+        data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=record.seeds)
     else:
         data = graphkit.data.load(asked.source, split=split, seed=typed.get("split_seed") or 0)
+    if asked.card.members:
+        data = graphkit.data.disjoint_union(data, held_out=typed.get("held_out"))
     if typed.get("undirected"):
         data = graphkit.data.to_undirected(data)
     if not run.is_own(data):
         raise ValueError(
-            f"`data`: {asked.name!r} is no longer what the run was trained on (its checksum); name other data."
+            f"`data`: {asked.name!r} is no longer what the run was trained on (its checksum differs); name other data."
         )
     return data, splits
 
@@ -295,7 +354,7 @@ def _picture(found: RunReport, run: Run) -> Figure:
     )
 
 
-def _compared(compared: Sequence[Any]) -> Figure:
+def _comparison_picture(compared: Sequence[Any]) -> Figure:
     """Return the figures of all runs with their intervals."""
     from graphkit.viz import run_figures
 

@@ -66,7 +66,7 @@ def class_count(data: Data) -> int:
     return _checks.class_count("y", data.y, about.classes if about else 0)
 
 
-def feature_sum(data: Data | object, seen: Tensor | None = None) -> float:
+def feature_sum(data: Data, seen: Tensor | None = None) -> float:
     """Return the absolute sum that each node's features are scaled to where nobody says it, 0 for "as they are".
 
     Where a card says that its publishers scale rows to a sum of 1, that is 1. Of bags of words (whole numbers of 0 or
@@ -75,21 +75,26 @@ def feature_sum(data: Data | object, seen: Tensor | None = None) -> float:
 
     Args:
         data: a graph.
-        seen: the nodes ``[nodes]`` whose features may be looked at; by default all.
+        seen: the nodes whose features may be looked at, an index or a mask; by default all.
+
+    Raises:
+        TypeError: if ``data`` is no ``Data``, or ``seen`` neither index nor mask.
+        ValueError: if ``seen`` names nodes that are not there.
 
     Example:
         >>> words = torch.tensor([[4.0, 0, 2, 0, 0], [0, 0, 0, 1, 1]])
         >>> feature_sum(Data(x=words)), feature_sum(Data(x=words + 0.5))
         (4.0, 0.0)
     """
-    if not isinstance(data, Data):
-        return 0.0  # a set of graphs, whose features are as they are
+    _checks.instance("data", data, Data, "a torch_geometric.data.Data")
+    if seen is not None:
+        seen = _checks.index_or_mask("seen", seen, data.num_nodes if data.keys() else 0)
     x, card = data.get("x"), data.get("card")
     if x is None or x.dim() != 2 or data.get("store") is not None:
         return 0.0
     if card is not None and card.row_normalise:
         return 1.0
-    x = x if seen is None else x.index_select(0, seen.to(x.device).nonzero().squeeze(-1))
+    x = x if seen is None else x.index_select(0, seen.to(x.device))
     total, filled, rows = 0.0, 0, 0
     # In pieces, so that a large dense table is never held twice.
     for piece in x.split(max(1, 2**22 // max(1, x.size(1)))) if x.layout == torch.strided else [x]:

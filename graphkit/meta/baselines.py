@@ -251,6 +251,22 @@ class WithinClassWhitening(nn.Module):
         self.register_buffer("directions", directions.to(dtype))
         self.register_buffer("share", (spread / spread[0]).square().to(dtype))
 
+    @classmethod
+    def of(cls, directions: Tensor, share: Tensor, shrinkage: float) -> WithinClassWhitening:
+        """Return a whitening that is known already.
+
+        Args:
+            directions: orthonormal ``[directions, features]``.
+            share: how much classes differ along each, of the most that they do along any ``[directions]``.
+            shrinkage: above 0.
+        """
+        made = cls.__new__(cls)
+        nn.Module.__init__(made)
+        made.shrinkage = positive("shrinkage", shrinkage)
+        made.register_buffer("directions", directions)
+        made.register_buffer("share", share)
+        return made
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the rows, whitened."""
         change = (1 + self.share / self.shrinkage).rsqrt() - 1

@@ -139,6 +139,7 @@ GOOD: dict[str, Callable[[Path], dict[str, Any]]] = {
     "synthesize": lambda home: {"folder": new(home), "how": Synthetic(100, 50, 3, 4)},
     "synthesize_ogb": lambda home: {"folder": new(home), "how": Synthetic(100, 50, 3, 4)},
     "to_undirected": lambda home: {"data": directed()},
+    "feature_sum": lambda home: {"data": directed(), "seen": torch.tensor([0, 2])},
     "validate": lambda home: {"data": directed()},
     "verify": lambda home: {"name": "karate"},
 }
@@ -200,6 +201,7 @@ ANSWERS: dict[str, set[str]] = {
     "cached_fourier_basis.normalization": {"None"},
     "cached_fourier_basis.cache_dir": {"None", "a text"},
     "disjoint_union.held_out": {"None"},
+    "feature_sum.seen": {"None"},
     "import_graph.features": {"None"},
     "import_graph.labels": {"None"},
     "import_graph.split": {"None"},

@@ -14,9 +14,12 @@ import graphkit.training.embedding
 import graphkit.training.fewshot
 from graphkit.meta import ClassSplit
 from graphkit.training import (
+    Portfolio,
     RunStore,
+    load_run,
     metric,
     nested_cross_validation,
+    portfolio,
     read_overrides,
     recipe,
     require_writable,
@@ -129,11 +132,14 @@ CALLS = {
         },
     ),
     "with_baselines": lambda: (with_baselines, {"name": "maml", "baselines": "all"}),
+    "portfolio": lambda: (portfolio, {"overrides": {}, "items": "nodes"}),
+    "Portfolio": lambda: (Portfolio, {"recipes": portfolio().recipes}),
     "recipe": lambda: (recipe, {"name": "gcn", "overrides": {}, "items": "nodes"}),
     "embedding_recipe": lambda: (
         embedding_recipe,
         {"loss": "triplet", "overrides": {}, "model": None, "level": "node"},
     ),
+    "load_run": lambda: (load_run, {"path": Path("none")}),
     "read_overrides": lambda: (read_overrides, {"path": Path("none.toml")}),
     "require_writable": lambda: (require_writable, {"argument": "json", "path": Path("file")}),
     "metric": lambda: (metric, {"name": "accuracy", "values": [0.5], "unit": "fraction"}),
@@ -146,6 +152,8 @@ EXEMPT = {
                      "EmbeddingEpoch", "EmbeddingOutcome", "EmbeddingRecord", "EmbeddingResult", "Found",
                      "SavedEmbeddings", "FewShotOutcome", "FewShotRecord", "MethodResult", "ProblemResult", "Study"],
                     "a record, which holds what the loops put into it"),
+    **dict.fromkeys(["Predictions", "Run", "RunFolder", "RunReport", "TrainedModel", "TrainedEmbedder", "TrainedLearner"],
+                    "made by `train`, `load_run` and their kin; what they refuse is tested in tests/training/trained"),
     **dict.fromkeys(["NodeTask", "SignalTask", "ClassificationTrainer", "EmbeddingTrainer"],
                     "made by `train` and `embed` of what they have looked at; what a task refuses is tested there"),
     **dict.fromkeys(["Recipe", "EmbeddingRecipe", "AbstractMethod", "GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],

@@ -22,7 +22,7 @@ from graphkit.training.engine.store import (
 from tests.interruptions import StopAfter
 from tests.training.studies import STUDIES
 
-READ_BACK = r"checkpoint\.pt|(embeddings|seed)-\d+\.safetensors"
+READ_BACK = r"checkpoint\.pt|(embeddings|seed)-\d+\.safetensors|learner-.+\.safetensors"
 WRITTEN_ONLY = {
     r"record\.json": "the result, for the user",
 }

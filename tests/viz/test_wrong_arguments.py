@@ -10,6 +10,7 @@ import pytest
 import graphkit.viz
 from graphkit.viz import (
     accuracy_curves,
+    class_evaluation,
     embedding_scatter,
     filter_bank,
     learning_curves,
@@ -19,6 +20,7 @@ from graphkit.viz import (
     pair_distances,
     require_format,
     responses,
+    run_figures,
     save,
     spectrum,
     wavelets_on_graph,
@@ -102,6 +104,14 @@ CALLS = {
         spectrum=(POINTS, NUMBERS),
         aliases={"kernels": ("labels",), "labels": ("kernels",), "eigenvalues": ("kernels",)},
     ),
+    "class_evaluation": call(
+        class_evaluation,
+        confusion=np.array([[3, 1], [0, 2]]),
+        bins=(np.array([[2, 0.6, 0.5], [4, 0.9, 0.75]]), {"NumPy", "lists", "fewer rows", "integers"}),
+        classes=(["yes", "no"], {"texts", "NumPy texts"}),
+        aliases={"confusion": ("classes",)},
+    ),
+    "run_figures": call(run_figures, values={"gcn": [0.8, 0.9, 0.7], "mlp": [0.5]}),
     "wavelets_on_graph": call(
         wavelets_on_graph,
         positions=Z[:, :2],

@@ -6,9 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from graphkit.training.trained.encoder import TrainedEncoder
 
 from graphkit.training.embedding.embedding_trainer import EmbeddingEpoch
 from graphkit.training.engine.records import BOUNDS, AbstractRecord, Metric, Record, metric
@@ -106,6 +109,7 @@ class EmbeddingOutcome:
         y: labels of the items ``[items]``; -1 for those that are not examined.
         test: which of them were asked for the record's figure, a mask ``[items]``.
         exclude: pairs of items that may not answer each other ``[2, pairs]``, or ``None``.
+        models: the trained encoder of each seed.
         run_dir: where all of it lies, ``None`` where nothing is kept.
         faults: what could not be kept on the disk.
         put_aside: the folder into which an earlier run was put that lay there, unfinished or with other settings.
@@ -118,6 +122,7 @@ class EmbeddingOutcome:
     y: Tensor = dataclasses.field(repr=False)
     test: Tensor = dataclasses.field(repr=False)
     exclude: Tensor | None = dataclasses.field(default=None, repr=False)
+    models: tuple[TrainedEncoder, ...] = dataclasses.field(default=(), repr=False)
     run_dir: Path | None = None
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None

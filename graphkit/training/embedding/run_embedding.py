@@ -37,7 +37,10 @@ from graphkit.training.engine.options import require_reporter, require_seeds, re
 from graphkit.training.engine.records import Record, SeedUnit, environment, metric
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
-from graphkit.training.engine.store import RunStore
+from graphkit.training.engine.store import RunStore, weights_name
+from graphkit.training.trained.data_facts import DataNames, structure_sha256
+from graphkit.training.trained.encoder import TrainedEncoder
+from graphkit.training.trained.model_file import ModelFile
 from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -190,7 +193,15 @@ def embed(
                 writes=world.rank == 0,
             )
         of_seed = dict(zip(seeds, settings * many, strict=True))
-        study = EmbeddingExperiment(of_seed, recipe, fabric, others, identity, probes=probes)
+        about = {
+            "precision": precision,
+            "dataset": settings[0].facts.name,
+            "dataset_sha256": settings[0].facts.sha256,
+            "undirected": bool(getattr(data, "undirected", False)),
+            "graph_sha256": structure_sha256(data) if recipe.encoder.model.tied else "",
+            "names": DataNames.of(data),
+        }
+        study = EmbeddingExperiment(of_seed, recipe, fabric, others, identity, about, probes=probes)
         found = run_experiment(study, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
         outcome = study.outcome(found, protocol, command, config, precision, world.count)
         found.keep(outcome.record)
@@ -221,11 +232,11 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
         fabric: device and precision.
         others: seed -> name -> embeddings that are examined too.
         identity: of the run.
+        about: what all trained encoders have in common, fields of :class:`.TrainedEncoder`.
         probes: whether to fit the linear probe and k-means.
     """
 
     result = EmbeddingResult
-    writes_weights = True
     together = False
 
     def __init__(
@@ -235,10 +246,13 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
         fabric: Fabric,
         others: Callable[[int], dict[str, Tensor]],
         identity: Mapping[str, Any],
+        about: Mapping[str, Any],
         *,
         probes: bool,
     ) -> None:
         super().__init__(identity, fabric.device)
+        self.about = about
+        self.models: dict[int, TrainedEncoder] = {}
         self.settings, self.recipe, self.fabric, self.others, self.probes = settings, recipe, fabric, others, probes
         self.embeddings: dict[int, Tensor] = {}
         self._drawn: Tensor | None = None
@@ -274,6 +288,15 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             figures[name] = examined.figures(other.float(), probes=self.probes)
         figures[self.recipe.name] = examined.figures(z, probes=self.probes)
         self.embeddings[seed] = z
+        best = trainer.selected.validation_map
+        self.models[seed] = TrainedEncoder(
+            recipe=self.recipe,
+            weights={name: value.detach().cpu() for name, value in trainer.best_weights.items()},
+            channels=setting.visible.task.channels,
+            seed=seed,
+            figures={"validation": best, "test": figures[self.recipe.name]["map@r (test)"]},
+            **self.about,
+        )
         return EmbeddingResult(
             seed=seed,
             validation=trainer.selected.validation_map,
@@ -284,7 +307,7 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
         )
 
     def files(self, unit: SeedUnit) -> dict[str, bytes]:
-        """Return the embeddings of a seed, with what made them."""
+        """Return the trained encoder of a seed, and the embeddings with what made them."""
         setting = self.settings[unit.seed]
         about = {
             "dataset": setting.facts.name,
@@ -296,13 +319,16 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             about["graphs"] = json.dumps(setting.parts)
         about["protocol"] = setting.protocol.fingerprint
         saved = SavedEmbeddings(self.embeddings[unit.seed], setting.y, about)
-        return {_file_of(unit.seed): saved.to_bytes()}
+        return {weights_name(unit.key): self.models[unit.seed].to_bytes(), _file_of(unit.seed): saved.to_bytes()}
 
     def recall(self, unit: SeedUnit, read: Callable[[str], bytes | None]) -> bool:
-        """Take up the embeddings of a finished seed, and return whether they are there."""
+        """Take up the encoder and the embeddings of a finished seed, and return whether they are there."""
+        name = weights_name(unit.key)
+        if unit.seed not in self.models and (content := read(name)) is not None:
+            self.models[unit.seed] = TrainedEncoder.from_file(ModelFile.from_bytes(content, Path(name)))
         if unit.seed not in self.embeddings and (content := read(_file_of(unit.seed))) is not None:
             self.embeddings[unit.seed] = SavedEmbeddings.from_bytes(content, Path(_file_of(unit.seed))).z
-        return unit.seed in self.embeddings
+        return unit.seed in self.embeddings and unit.seed in self.models
 
     def outcome(
         self,
@@ -340,6 +366,7 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             record=EmbeddingRecord(record=record, level=first.level, figures=figures, telemetry=telemetry_of(results)),
             seeds=results,
             embeddings=tuple(self.embeddings[seed] for seed in seeds),
+            models=tuple(self.models[seed] for seed in seeds),
             raw=first.raw,
             y=first.evaluator.y,
             test=first.evaluator.test,

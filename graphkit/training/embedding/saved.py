@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -13,7 +11,9 @@ import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, instance
-from graphkit.training.engine.store import damage_message, write_atomically
+from graphkit.data.disk.checked_files import sha256
+from graphkit.training.engine.store import Damaged, damage_message, weights_name, write_atomically
+from graphkit.training.engine.tensor_file import describe_tensors, read_description
 
 PATTERN = "embeddings-*.safetensors"
 
@@ -34,12 +34,7 @@ class SavedEmbeddings:
 
     def to_bytes(self) -> bytes:
         """Return the content of the file, the same bytes each time; nothing in it can be executed."""
-        from safetensors.torch import save
-
-        tensors = {"z": self.z.cpu().contiguous(), "y": self.y.cpu().contiguous()}
-        seal = {"sha256": _digest(tensors, self.about)}
-        # One entry: of several the order would be drawn.
-        return save(tensors, {"about": json.dumps({**self.about, **seal})})
+        return describe_tensors({"z": self.z, "y": self.y}, self.about)
 
     def place(self, item: int) -> str:
         """Return the graph an item is of and its number there, nothing where there is one graph."""
@@ -72,29 +67,15 @@ class SavedEmbeddings:
         Raises:
             ValueError: if it is something else, or its checksum differs.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
         try:
-            tensors = load(content)
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            about = json.loads(header.get("__metadata__", {}).get("about", "{}"))
-        except (SafetensorError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{str(path)!r} cannot be read as embeddings: {error}.") from None
-        if tensors.keys() != {"z", "y"} or not isinstance(about, dict):
+            tensors, about = read_description(content, path)
+        except Damaged as error:
+            raise ValueError(f"{error}; remove it and embed again.") from None
+        if tensors.keys() != {"z", "y"}:
             raise ValueError(f"{str(path)!r} holds no embeddings but {', '.join(sorted(tensors))}.")
-        if "sha256" not in about:
+        if about is None:
             raise ValueError(f"{damage_message(path, sealed=False)}; remove it and embed again.")
-        if about.pop("sha256") != _digest(tensors, about):
-            raise ValueError(f"{damage_message(path, sealed=True)}; remove it and embed again.")
         return cls(tensors["z"], tensors["y"], about)
-
-
-def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
-    """Return the checksum of all that a file of embeddings holds."""
-    from safetensors.torch import save
-
-    return hashlib.sha256(save(dict(tensors)) + json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -113,26 +94,46 @@ class Found:
 
 
 def latest(run: Path) -> Path:
-    """Return the embeddings in a run's folder, those of the lowest seed, or the file itself.
+    """Return the gallery in a run's folder, that of the lowest seed, or the file itself.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if there is none; see :func:`gallery_path`.
     """
     if run.is_file():
         return run
-    files = sorted(run.glob(PATTERN), key=lambda path: int(path.stem.partition("-")[2]))
-    if not files:
+    seeds = sorted(int(path.stem.partition("-")[2]) for path in run.glob(PATTERN))
+    if not seeds:
         raise ValueError(f"`run`: {str(run)!r} holds no embeddings; make some with `graphkit embed`.")
-    return files[0]
+    return gallery_path(run, seeds[0])
 
 
-def search(saved: SavedEmbeddings, query: int, count: int = 10) -> list[Found]:
-    """Return the items nearest to one of them, nearest first.
+def gallery_path(run: Path, seed: int) -> Path:
+    """Return the file with the embeddings of a seed, with what was added to them if something was.
+
+    Raises:
+        ValueError: where another encoder embedded what was added, as when a run was trained again.
+    """
+    added = run / f"gallery-{seed}.safetensors"
+    if not added.exists():
+        return run / f"embeddings-{seed}.safetensors"
+    if SavedEmbeddings.read(added).about.get("encoder") != encoder_sha256(run, seed):
+        raise ValueError(f"{str(added)!r} holds items that another encoder embedded; remove it and add them again.")
+    return added
+
+
+def encoder_sha256(run: Path, seed: int) -> str:
+    """Return the checksum of the file of an encoder, by which its space is known."""
+    return sha256(run / weights_name(f"seed-{seed}"))
+
+
+def search(saved: SavedEmbeddings, query: int, count: int = 10, *, asking: Tensor | None = None) -> list[Found]:
+    """Return the items nearest to one of them, or to one of others, nearest first.
 
     Args:
         saved: the embeddings.
         query: row of the item that asks.
         count: how many answers.
+        asking: embeddings of other items ``[others, dim]``, of which the one that asks is one.
 
     Raises:
         ValueError: for a row that does not exist.
@@ -146,8 +147,14 @@ def search(saved: SavedEmbeddings, query: int, count: int = 10) -> list[Found]:
 
     instance("saved", saved, SavedEmbeddings, "SavedEmbeddings")
     count = min(at_least("count", count, 1), len(saved.z))
-    if isinstance(query, bool) or not isinstance(query, Integral) or not 0 <= query < len(saved.z):
-        raise ValueError(f"`query` must be an item from 0 to {len(saved.z) - 1:,}, got {query!r}.")
-    found = nearest_items(saved.z, count, queries=torch.tensor([query]))
+    many = len(saved.z if asking is None else asking)
+    if isinstance(query, bool) or not isinstance(query, Integral) or not 0 <= query < many:
+        raise ValueError(f"`query` must be an item from 0 to {many - 1:,}, got {query!r}.")
+    if asking is None:
+        found = nearest_items(saved.z, count, queries=torch.tensor([query]))
+    else:
+        z = torch.cat([saved.z, asking[query : query + 1].to(saved.z)])
+        last = torch.tensor([len(saved.z)])
+        found = nearest_items(z, count, queries=last, gallery=torch.arange(len(z)) < last)
     pairs = zip(found.items[0].tolist(), found.distances[0].tolist(), strict=True)
     return [Found(item, int(saved.y[item]), distance) for item, distance in pairs if item >= 0]

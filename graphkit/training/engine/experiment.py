@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 
@@ -46,9 +46,6 @@ class Experiment(ABC, Generic[U, R]):
 
     result: type[R]
     """The class of a unit's result."""
-
-    writes_weights: ClassVar[bool] = False
-    """Whether the selected weights of a unit are kept in a file of its name."""
 
     together: bool = True
     """Whether all processes of a job work on each unit; else they take groups of units in turns."""
@@ -267,8 +264,6 @@ class _Session(Generic[U, R]):
             result = self.experiment.finish(unit, trainer, seconds)
         self.experiment.done[unit.key] = result
         files = dict(self.experiment.files(unit))
-        if self.experiment.writes_weights and trainer is not None:
-            files[weights_name(unit.key)] = weights_content(trainer.best_weights)
         if self.store is not None:
             for name, content in files.items():
                 self.store.write_file(name, content)

@@ -23,7 +23,7 @@ class RunFolder:
 
     Example:
         >>> RunFolder("cora-gcn").of({"seeds": [0], "lr": 0.01})
-        PosixPath('runs/cora-gcn-7c75a5be')
+        PosixPath('runs/cora-gcn-ca2e7f4b')
     """
 
     name: str

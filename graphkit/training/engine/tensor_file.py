@@ -36,8 +36,8 @@ def describe_tensors(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) ->
     return content
 
 
-def read_description(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return tensors and description of a file; the description is empty where the file has none.
+def read_description(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """Return tensors and description of a file; the description is ``None`` where the file has none.
 
     Args:
         content: of the file.
@@ -52,14 +52,16 @@ def read_description(content: bytes, path: Path) -> tuple[dict[str, Tensor], dic
     try:
         tensors: dict[str, Tensor] = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        about = json.loads(header.get("__metadata__", {}).get(ABOUT, "{}"))
+        about = json.loads(header.get("__metadata__", {}).get(ABOUT, "null"))
     except (SafetensorError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise Damaged(f"{str(path)!r} cannot be read as safetensors: {error}") from None
+    if about is None:
+        return tensors, None
     if not isinstance(about, dict):
         raise Damaged(damage_message(path, sealed=True))
-    if about and "sha256" not in about:
+    if "sha256" not in about:
         raise Damaged(damage_message(path, sealed=False))
-    if about and about.pop("sha256") != _digest(tensors, about):
+    if about.pop("sha256") != _digest(tensors, about):
         raise Damaged(damage_message(path, sealed=True))
     return tensors, about
 

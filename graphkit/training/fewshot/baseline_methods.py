@@ -11,12 +11,16 @@ from graphkit.training.fewshot.method import (
     AbstractMethod,
     EvalOptions,
     Evaluations,
+    Learnt,
     evaluate_learner,
     known_rows,
 )
 from graphkit.training.zoo.architecture import STRICT, LearningRate, Positive, Switch
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from graphkit.meta import AbstractLearner, TaskSet, WithinClassWhitening
     from graphkit.meta.baselines import ClassifierTraining
     from graphkit.training.engine.distributed import World
     from graphkit.training.fewshot.pretraining_trainer import PretrainingTrainer
@@ -35,6 +39,14 @@ class Prototypes(AbstractMethod):
 
         return evaluate_learner(PrototypicalNetwork(nn.Identity()), problem, options)
 
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+        """Return the learner."""
+        from torch import nn
+
+        from graphkit.meta import PrototypicalNetwork
+
+        return PrototypicalNetwork(nn.Identity())
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SemiSupervised(AbstractMethod):
@@ -52,13 +64,21 @@ class SemiSupervised(AbstractMethod):
         """Return its evaluations, each with the rows that are known at its stage."""
         from torch import nn
 
-        from graphkit.meta import SemiSupervisedPrototypes, TaskSet
+        from graphkit.meta import SemiSupervisedPrototypes
 
         def learner(tasks: TaskSet) -> SemiSupervisedPrototypes:
             known = known_rows(tasks)
             return SemiSupervisedPrototypes(nn.Identity(), known, weight=self.weight, spread=self.spread)
 
         return evaluate_learner(learner, problem, options, calibrated=False)
+
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+        """Return the learner."""
+        from torch import nn
+
+        from graphkit.meta import SemiSupervisedPrototypes
+
+        return SemiSupervisedPrototypes(nn.Identity(), known, weight=self.weight, spread=self.spread)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -89,26 +109,43 @@ class Ridge(AbstractMethod):
 
     def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: None) -> Evaluations:
         """Return its evaluations, each with the rows that are known at its stage if they take part."""
-        from torch import nn
+        learnt = self.learnt(problem, seed, trainer)
 
-        from graphkit.meta import KernelRidge, TaskSet, evaluate
+        def learner(tasks: TaskSet) -> AbstractLearner:
+            return self.make_learner(learnt, problem.channels, problem.ways, known_rows(tasks))
 
-        def learner(tasks: TaskSet, intercept: bool) -> KernelRidge:
-            return KernelRidge(
-                nn.Identity(),
-                known_rows(tasks) if self.unlabelled else None,
-                penalty=self.penalty,
-                gamma=self.gamma,
-                weight=self.weight,
-                spread=self.spread,
-                intercept=intercept,
-            )
+        return evaluate_learner(learner, problem, options, calibrated=False)
+
+    def learnt(self, problem: Problem, seed: int, trainer: None) -> Learnt:
+        """Return whether it has an intercept."""
+        from graphkit.meta import evaluate
+
+        tasks = problem.validation
 
         def validation(intercept: bool) -> float:
-            return evaluate(learner(problem.validation, intercept), problem.validation).mean
+            made = self.make_learner(
+                Learnt({}, {"intercept": intercept}), problem.channels, problem.ways, known_rows(tasks)
+            )
+            return evaluate(made, tasks).mean
 
         intercept = max((False, True), key=validation) if self.intercept == "chosen" else self.intercept
-        return evaluate_learner(lambda tasks: learner(tasks, intercept), problem, options, calibrated=False)
+        return Learnt({}, {"intercept": intercept})
+
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+        """Return the learner."""
+        from torch import nn
+
+        from graphkit.meta import KernelRidge
+
+        return KernelRidge(
+            nn.Identity(),
+            known if self.unlabelled else None,
+            penalty=self.penalty,
+            gamma=self.gamma,
+            weight=self.weight,
+            spread=self.spread,
+            intercept=learnt.choices["intercept"],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -127,6 +164,12 @@ class Logistic(AbstractMethod):
         again = partial(regression, calibrate=options.calibrate, balanced=options.balanced)
         after = again(problem.test) if options.calibrate else None
         return Evaluations(regression(problem.validation).mean, regression(problem.test), after, 0)
+
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+        """Return the learner."""
+        from graphkit.training.trained.logistic_learner import LogisticLearner
+
+        return LogisticLearner(strength=self.strength)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -193,6 +236,32 @@ class Classifier(AbstractMethod):
         learner = MAML(model, inner_lr=self.inner_lr, inner_steps=self.inner_steps, order=1)
         return evaluate_learner(learner, problem, options, calibrated=False)
 
+    @property
+    def takes_steps(self) -> bool:
+        """Whether it takes steps of the whole model."""
+        return self.adaptation == "steps"
+
+    def outputs(self, ways: int) -> int:
+        """Return how many classes its head tells apart; 0 where prototypes do."""
+        return ways if self.takes_steps else 0
+
+    def learnt(self, problem: Problem, seed: int, trainer: PretrainingTrainer | None) -> Learnt:
+        """Return the weights of the classifier, and of a task's head as it was drawn."""
+        model: Any = self._draw(problem, seed, None)[0] if trainer is None else trainer.whole
+        return Learnt(model.state_dict(), {})
+
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+        """Return the learner."""
+        from torch import nn
+
+        from graphkit.meta import MAML, PrototypicalNetwork
+
+        model = nn.Sequential(nn.Linear(channels, self.hidden), nn.ReLU(), nn.Linear(self.hidden, ways))
+        model.load_state_dict(learnt.weights)
+        if self.adaptation == "prototypes":
+            return PrototypicalNetwork(model[:-1])
+        return MAML(model, inner_lr=self.inner_lr, inner_steps=self.inner_steps, order=1)
+
     def _draw(self, problem: Problem, seed: int, world: World | None) -> tuple[Any, ClassifierTraining | None]:
         """Return the model as it is drawn, its last layer the head of a task, and the training of all below that."""
         from torch import nn
@@ -232,6 +301,26 @@ class Whitened(AbstractMethod):
 
     def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: None) -> Evaluations:
         """Return its evaluations."""
+        from graphkit.meta import PrototypicalNetwork
+
+        return evaluate_learner(PrototypicalNetwork(self._whitening(problem)), problem, options)
+
+    def learnt(self, problem: Problem, seed: int, trainer: None) -> Learnt:
+        """Return the directions that are shrunk, and how much."""
+        whitening = self._whitening(problem)
+        return Learnt(whitening.state_dict(), {"shrinkage": whitening.shrinkage})
+
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+        """Return the learner."""
+        from graphkit.meta import PrototypicalNetwork, WithinClassWhitening
+
+        weights = learnt.weights
+        return PrototypicalNetwork(
+            WithinClassWhitening.of(weights["directions"], weights["share"], learnt.choices["shrinkage"])
+        )
+
+    def _whitening(self, problem: Problem) -> WithinClassWhitening:
+        """Return the whitening that does best on validation tasks."""
         from graphkit.meta import PrototypicalNetwork, WithinClassWhitening, evaluate
 
         whitening = WithinClassWhitening(problem.sources)
@@ -242,7 +331,7 @@ class Whitened(AbstractMethod):
             return evaluate(learner, problem.validation).mean
 
         whitening.shrinkage = max(self.shrinkages, key=validation)
-        return evaluate_learner(learner, problem, options)
+        return whitening
 
 
 BASELINE_METHODS: dict[str, AbstractMethod] = {

@@ -11,6 +11,7 @@ from graphkit.training.fewshot.method import (
     AbstractMethod,
     EvalOptions,
     Evaluations,
+    Learnt,
     evaluate_learner,
     known_rows,
 )
@@ -19,7 +20,7 @@ from graphkit.training.zoo.architecture import STRICT, Count, LearningRate, NonN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from graphkit.meta import AbstractGradientLearner, AbstractLearner, TaskSet
     from graphkit.training.engine.distributed import World
@@ -75,7 +76,9 @@ class PrototypicalNet(AbstractMethod):
         from graphkit.training.fewshot.learner_trainer import LearnerTrainer
 
         with rng_seed(seed):
-            learner = PrototypicalNetwork(_model(self.model, problem, self.hidden, self.hidden)).to(problem.device)
+            learner = PrototypicalNetwork(_model(self.model, problem.channels, self.hidden, self.hidden)).to(
+                problem.device
+            )
         options = MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
         return LearnerTrainer(learner, problem, options, world)
 
@@ -83,6 +86,18 @@ class PrototypicalNet(AbstractMethod):
         """Return the evaluations of the selected network."""
         step = trainer.select()
         return evaluate_learner(trainer.learner, problem, options)._replace(step=step)
+
+    def learnt(self, problem: Problem, seed: int, trainer: LearnerTrainer) -> Learnt:
+        """Return the weights of the selected network."""
+        return Learnt(trainer.learner.state_dict(), {})
+
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+        """Return the learner."""
+        from graphkit.meta import PrototypicalNetwork
+
+        made = PrototypicalNetwork(_model(self.model, channels, self.hidden, self.hidden))
+        made.load_state_dict(learnt.weights)
+        return made
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -173,7 +188,7 @@ class MetaLearnt(AbstractMethod):
         from graphkit.training.fewshot.learner_trainer import LearnerTrainer
 
         with rng_seed(seed):
-            learner = self._build(problem).to(problem.device)
+            learner = self._build(problem.channels, problem.ways).to(problem.device)
         options = MetaTraining(
             steps=self.steps,
             batch=self.batch,
@@ -201,15 +216,39 @@ class MetaLearnt(AbstractMethod):
             model, known_rows(tasks), temperature=temperature, inner_lr=rate, inner_steps=steps
         )
 
-    def _build(self, problem: Problem) -> AbstractGradientLearner:
+    @property
+    def takes_steps(self) -> bool:
+        """Return true."""
+        return True
+
+    def outputs(self, ways: int) -> int:
+        """Return how many classes its last layer tells apart; 0 where a head is made of prototypes."""
+        return 0 if self.learner == "protomaml" else ways
+
+    def learnt(self, problem: Problem, seed: int, trainer: LearnerTrainer) -> Learnt:
+        """Return the weights of the selected learner, and the rates that it learnt."""
+        return Learnt(trainer.learner.state_dict(), {})
+
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+        """Return the learner."""
+        from graphkit.meta import SemiSupervisedProtoMAML
+
+        made: AbstractGradientLearner = self._build(channels, ways)
+        made.load_state_dict(learnt.weights)
+        if self.unlabelled:
+            rate, steps, temperature = self.inner_lr, self.inner_steps, self.temperature
+            made = SemiSupervisedProtoMAML(made.model, known, temperature=temperature, inner_lr=rate, inner_steps=steps)
+        return made.with_inner_loop(steps=self.test_steps) if self.test_steps else made
+
+    def _build(self, channels: int, ways: int) -> AbstractGradientLearner:
         """Return the learner as it is drawn."""
         from graphkit.meta import ANIL, MAML, MetaSGD, ProtoMAML, Reptile
 
         rate, steps, more = self.inner_lr, self.inner_steps, self.multi_step
         if self.learner == "protomaml":
-            model = _model(self.model, problem, self.hidden, self.hidden)
+            model = _model(self.model, channels, self.hidden, self.hidden)
             return ProtoMAML(model, temperature=self.temperature, inner_lr=rate, inner_steps=steps, multi_step=more)
-        model = _model("perceptron", problem, self.hidden, problem.ways)
+        model = _model("perceptron", channels, self.hidden, ways)
         if self.learner == "reptile":
             return Reptile(model, inner_lr=rate, inner_steps=steps)
         if self.learner == "anil":
@@ -219,15 +258,15 @@ class MetaLearnt(AbstractMethod):
         return MAML(model, inner_lr=rate, inner_steps=steps, order=self.order, multi_step=more)
 
 
-def _model(kind: str, problem: Problem, hidden: int, outputs: int) -> nn.Module:
+def _model(kind: str, channels: int, hidden: int, outputs: int) -> nn.Module:
     """Return a freshly drawn model of rows."""
     from torch import nn
 
     from graphkit.meta import FeatureWeights
 
     if kind == "weights":
-        return FeatureWeights(problem.channels)
-    return nn.Sequential(nn.Linear(problem.channels, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+        return FeatureWeights(channels)
+    return nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
 def _perceptron(learner: Gradient, **fields: Any) -> MetaLearnt:

@@ -47,6 +47,18 @@ class Evaluations(NamedTuple):
     by_steps: Mapping[str, Evaluation] | None = None
 
 
+class Learnt(NamedTuple):
+    """What a method learnt on a problem, by which its learner is made again.
+
+    Args:
+        weights: parameters and buffers by name.
+        choices: what validation tasks chose, plain values by name.
+    """
+
+    weights: Mapping[str, Tensor] = {}
+    choices: Mapping[str, Any] = {}
+
+
 def known_rows(tasks: TaskSet) -> Tensor:
     """Return the rows of all items of the tasks' graph that are there: those of nodes that were taken out are 0."""
     x: Tensor = tasks.items.x  # type: ignore[attr-defined]  # rows have it
@@ -166,6 +178,30 @@ class AbstractMethod(AbstractOptions, ABC):
             world: the processes that train together.
         """
         return None
+
+    @property
+    def takes_steps(self) -> bool:
+        """Whether it adapts by gradient steps."""
+        return False
+
+    def outputs(self, ways: int) -> int:
+        """Return how many classes its last layer tells apart if it was trained on ``ways``; 0 where it has none."""
+        return 0
+
+    def learnt(self, problem: Problem, seed: int, trainer: Any) -> Learnt:
+        """Return what it learnt on a problem that it was evaluated on, for :meth:`make_learner`."""
+        return Learnt()
+
+    @abstractmethod
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+        """Return its learner.
+
+        Args:
+            learnt: what :meth:`learnt` returned.
+            channels: width of a row.
+            ways: classes of the tasks that it was trained on.
+            known: the rows of all items ``[items, channels]``, without labels.
+        """
 
     @abstractmethod
     def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: Any) -> Evaluations:

@@ -33,6 +33,8 @@ from graphkit.training.fewshot.named_methods import METHODS
 from graphkit.training.fewshot.pretraining_trainer import PretrainingTrainer
 from graphkit.training.fewshot.problems import Problem
 from graphkit.training.fewshot.studies import Study
+from graphkit.training.trained.learner import TrainedLearner
+from graphkit.training.trained.model_file import ModelFile
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class FewShotOutcome:
     Args:
         record: what was measured, and how.
         methods: results by name.
+        learners: by the name of their method, one for each problem.
         run_dir: where all of it lies, ``None`` where nothing is kept.
         faults: what could not be kept on the disk.
         put_aside: the folder into which another study was put that lay in the same folder.
@@ -49,6 +52,7 @@ class FewShotOutcome:
 
     record: FewShotRecord
     methods: Mapping[str, MethodResult]
+    learners: Mapping[str, tuple[TrainedLearner, ...]] = dataclasses.field(default_factory=dict, repr=False)
     run_dir: Path | None = None
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None
@@ -173,7 +177,13 @@ def fewshot(
             environment=environment(str(study.device), "32-true", joined.count),
         )
         found.keep(record)
-    return FewShotOutcome(record, results, found.folder, found.faults, found.put_aside)
+    learners = {name: experiment.learners_of(name) for name in names}
+    return FewShotOutcome(record, results, learners, found.folder, found.faults, found.put_aside)
+
+
+def learner_file(name: str, problem: int) -> str:
+    """Return the name of the file with the learner that a method left on a problem, from 1."""
+    return f"learner-{name}-{problem}.safetensors"
 
 
 def patience(methods: Mapping[str, AbstractMethod]) -> datetime.timedelta | None:
@@ -231,6 +241,7 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
         self._chosen: dict[str, str] = {}
         self._problem: Problem | None = None
         self._encoders: dict[str, nn.Module] = {}
+        self.learners: dict[str, TrainedLearner] = {}
 
     def units(self) -> list[EncoderUnit | MethodUnit]:
         """Return the encoders and the methods of each problem, one problem after the other."""
@@ -291,7 +302,24 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
             return self._finish_encoder(unit, trainer, seconds)
         assert self._problem is not None
         began = time.process_time()
-        found = self.methods[unit.method].evaluate(self._problem, self.seed, self.options, trainer)
+        method = self.methods[unit.method]
+        found = method.evaluate(self._problem, self.seed, self.options, trainer)
+        setting, trained = self.study.setting, self.study.encoders(unit.problem) if self._rows == ENCODER else ()
+        self.learners[unit.key] = TrainedLearner(
+            name=unit.method,
+            method=method,
+            rows=self._rows,
+            features=self.study.facts.features,
+            channels=self._problem.channels,
+            ways=self._problem.ways,
+            learnt=method.learnt(self._problem, self.seed, trainer),
+            encoders=tuple((each.recipe, self._encoders[each.key].state_dict()) for each in trained),
+            adapter=setting.get("adapter") or "",
+            items=setting.get("items", "nodes"),
+            problem=unit.problem.name,
+            dataset=self.study.facts.name,
+            figures={"validation": found.validation, "test": found.test.mean},
+        )
         return ProblemResult(
             problem=unit.problem.name,
             validation=found.validation,
@@ -311,14 +339,19 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
         return EncoderResult(train_loss=last.train_loss, epochs=last.number, seconds=seconds.cpu)
 
     def files(self, unit: EncoderUnit | MethodUnit) -> Mapping[str, bytes]:
-        """Return an encoder's weights."""
+        """Return an encoder's weights, or the learner that a method left."""
         if isinstance(unit, MethodUnit):
-            return {}
+            return {self._file_of(unit): self.learners[unit.key].to_bytes()}
         return {weights_name(unit.key): weights_content(self._encoders[unit.key].state_dict())}
 
     def recall(self, unit: EncoderUnit | MethodUnit, read: Callable[[str], bytes | None]) -> bool:
-        """Take up a trained encoder, and return whether its weights are there."""
-        if isinstance(unit, MethodUnit) or unit.key in self._encoders:
+        """Take up a trained encoder or learner, and return whether it is there."""
+        if isinstance(unit, MethodUnit):
+            name = self._file_of(unit)
+            if unit.key not in self.learners and (content := read(name)) is not None:
+                self.learners[unit.key] = TrainedLearner.from_file(ModelFile.from_bytes(content, Path(name)))
+            return unit.key in self.learners
+        if unit.key in self._encoders:
             return True
         weights = weights_from(read(weights_name(unit.key)))
         if weights is None:
@@ -326,12 +359,21 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
         self._keep(unit, unit.training.load(weights, self.device))
         return True
 
+    def _file_of(self, unit: MethodUnit) -> str:
+        """Return the name of the file of a method's learner, which counts the problems from 1."""
+        return learner_file(unit.method, self.study.problems.index(unit.problem) + 1)
+
     def _keep(self, unit: EncoderUnit, encoder: nn.Module) -> None:
         """Keep an encoder, and let go of those of other problems, whose methods are through."""
         problem = unit.training.problem
         others = {unit.key: unit.training.problem for unit in self.units() if isinstance(unit, EncoderUnit)}
         self._encoders = {key: each for key, each in self._encoders.items() if others[key] == problem}
         self._encoders[unit.key] = encoder
+
+    def learners_of(self, name: str) -> tuple[TrainedLearner, ...]:
+        """Return the learners of a method, in the order of the problems."""
+        units = [unit for unit in self.units() if isinstance(unit, MethodUnit) and unit.method == name]
+        return tuple(self.learners[unit.key] for unit in units)
 
     def _chosen_rows(self, problem: Problem) -> str:
         """Return the rows that validation tasks choose, once for all methods that leave it to them."""

@@ -90,15 +90,15 @@ def compare_records(records: Mapping[str, Mapping[str, Any]]) -> list[ComparedRu
     found = []
     labels = _labels(records)
     for name, fields in records.items():
-        made = _compared(name, labels[name], fields)
+        made = _summary(name, labels[name], fields)
         if first is not None:
-            made = _paired(made, fields, first)
+            made = _with_difference(made, fields, first)
         first = first or fields
         found.append(made)
     return found
 
 
-def _compared(name: str, label: str, fields: Mapping[str, Any]) -> ComparedRun:
+def _summary(name: str, label: str, fields: Mapping[str, Any]) -> ComparedRun:
     """Return a run by itself."""
     measured, config = fields["metric"], fields.get("config", {})
     return ComparedRun(
@@ -127,7 +127,7 @@ def _labels(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {name: model if alone else f"{model} {name}" for name, model in zip(records, models, strict=True)}
 
 
-def _paired(made: ComparedRun, fields: Mapping[str, Any], first: Mapping[str, Any]) -> ComparedRun:
+def _with_difference(made: ComparedRun, fields: Mapping[str, Any], first: Mapping[str, Any]) -> ComparedRun:
     """Return a run with its difference to the first one."""
     from dataclasses import replace
 

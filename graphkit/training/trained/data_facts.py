@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from graphkit._torch_internals import chosen_graphs, joined_graphs
+from graphkit.data import GraphSet
 from graphkit.data.fingerprint import tensors_sha256
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
-
-    from graphkit.data import GraphSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,17 @@ def item_ids(data: Data | GraphSet, items: int) -> list[Any]:
     return list(range(items))
 
 
+def labels_of(data: Data | GraphSet) -> Tensor | None:
+    """Return the labels of the items, ``None`` where they have none."""
+    if not isinstance(data, GraphSet):
+        return data.get("y")
+    if joined_graphs(data).get("y") is None:
+        return None
+    places = chosen_graphs(data)
+    y: Tensor = data.items.y
+    return y if places is None else y[list(places)]
+
+
 def structure_sha256(data: Data) -> str:
     """Return the checksum of a graph's nodes and edges, in whatever order the edges are stored."""
     row, column = data.edge_index.cpu().numpy().astype(np.int64)
@@ -123,7 +135,7 @@ def aligned_features(x: Tensor, have: DataNames, want: DataNames, model: str) ->
     found = x.new_zeros(len(x), len(want.columns))
     for place, name in enumerate(want.columns):
         if name in places:
-            found[:, place] = _recoded(x[:, places[name]], ours.get(name), theirs.get(name))
+            found[:, place] = _recode(x[:, places[name]], ours.get(name), theirs.get(name))
     return found
 
 
@@ -147,7 +159,7 @@ def _require_known(
             )
 
 
-def _recoded(values: Tensor, have: Mapping[str, Any] | None, want: Mapping[str, Any] | None) -> Tensor:
+def _recode(values: Tensor, have: Mapping[str, Any] | None, want: Mapping[str, Any] | None) -> Tensor:
     """Return a column by the mean and deviation of training in place of its own table's."""
     if have is None or want is None or (have["mean"], have["scale"]) == (want["mean"], want["scale"]):
         return values
@@ -187,3 +199,41 @@ def aligned_labels(y: Tensor, have: Sequence[str], want: Sequence[str], classes:
             f"{', '.join(map(repr, unseen[:5]))}; leave such items out (a label of -1), or train again with them."
         )
     return y
+
+
+def read_support(path: Path, data: Data | GraphSet) -> dict[int, str]:
+    """Return number of an item -> its class, from the first two columns of a table.
+
+    Args:
+        path: of a CSV file, or a Parquet file.
+        data: whose items are named.
+
+    Raises:
+        ValueError: for a table that cannot be read or has one column, a value that is missing, and an item that is not
+            there or stands there twice.
+    """
+    import pandas as pd
+
+    try:
+        parquet = path.suffix.lower() == ".parquet"
+        found = pd.read_parquet(path) if parquet else pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise ValueError(
+            f"`support` {str(path)!r} cannot be read as a table: {' '.join(str(error).split())}."
+        ) from None
+    if len(found.columns) < 2:
+        raise ValueError(f"`support` {str(path)!r} must have two columns, items and classes.")
+    names = {str(name): place for place, name in enumerate(item_ids(data, _count(data)))}
+    labelled: dict[int, str] = {}
+    for item, label in zip(found.iloc[:, 0].astype(str), found.iloc[:, 1].astype(str), strict=True):
+        if item not in names:
+            raise ValueError(f"`support` names {item!r}, which is no item of the data.")
+        if names[item] in labelled or not label:
+            raise ValueError(f"`support` must give each item one class, but {item!r} has {'two' if label else 'none'}.")
+        labelled[names[item]] = label
+    return labelled
+
+
+def _count(data: Data | GraphSet) -> int:
+    """Return the number of nodes, or of graphs."""
+    return len(data) if isinstance(data, GraphSet) else int(data.num_nodes)

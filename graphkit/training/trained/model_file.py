@@ -49,7 +49,7 @@ class ModelFile:
             ValueError: for a file that is damaged, holds no description, or has a newer form.
         """
         weights, about = read_description(content, path)
-        if "form" not in about or "study" not in about:
+        if about is None or "form" not in about or "study" not in about:
             raise ValueError(
                 f"{str(path)!r} holds weights without a description, as version 0.1.0 and a training that failed leave "
                 "them; train again for a file that suffices by itself."

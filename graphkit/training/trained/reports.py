@@ -82,6 +82,7 @@ def class_report(probabilities: Tensor, y: Tensor, classes: Sequence[str]) -> Cl
     scikit-learn's.
 
     Example:
+        >>> import torch
         >>> p = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
         >>> report = class_report(p, torch.tensor([0, 1, 1, 1]), ("cat", "dog"))
         >>> report.accuracy, report.confusion.tolist(), round(report.calibration_error, 3)
@@ -160,6 +161,7 @@ def column_report(values: Tensor, y: Tensor, columns: Sequence[str], *, tasks: b
         tasks: whether they are tasks.
 
     Example:
+        >>> import torch
         >>> report = column_report(torch.tensor([[1.0], [4.0]]), torch.tensor([[1.0], [2.0]]), ["weight"], tasks=False)
         >>> report.figures["mae"].tolist()
         [1.0]
@@ -198,6 +200,7 @@ def fitted_temperature(logits: Tensor, y: Tensor) -> float:
     Source: Guo, Pleiss, Sun & Weinberger (2017), arXiv:1706.04599, section 4.2.
 
     Example:
+        >>> import torch
         >>> logits = torch.tensor([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
         >>> round(fitted_temperature(logits, torch.tensor([0, 0, 1, 1])), 1)
         3.6

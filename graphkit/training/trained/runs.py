@@ -12,17 +12,22 @@ import numpy as np
 from torch import Tensor
 
 from graphkit._checks import instance, member
-from graphkit._torch_internals import chosen_graphs, joined_graphs
 from graphkit.data import GraphSet
-from graphkit.training.classification.graph_task import graph_facts
 from graphkit.training.classification.metrics import KIND_NAMES
 from graphkit.training.classification.targets import target_labels
 from graphkit.training.classification.tasks import MASKS
+from graphkit.training.embedding.embedding_results import EmbeddingRecord
 from graphkit.training.engine.options import require_splits
-from graphkit.training.engine.records import Metric, Record, dataset_facts, metric
+from graphkit.training.engine.records import Metric, Record, metric
 from graphkit.training.engine.store import lock_folder, weights_name, write_atomically
-from graphkit.training.trained.classifier import TrainedModel, split_masks
-from graphkit.training.trained.data_facts import DataNames, aligned_labels
+from graphkit.training.fewshot.fewshot_results import FewShotRecord
+from graphkit.training.trained.abstract_run import AbstractRun
+from graphkit.training.trained.abstract_trained import split_masks
+from graphkit.training.trained.classifier import TrainedModel
+from graphkit.training.trained.data_facts import DataNames, aligned_labels, labels_of
+from graphkit.training.trained.encoder import TrainedEncoder
+from graphkit.training.trained.encoder_run import EncoderRun
+from graphkit.training.trained.fewshot_run import FewShotRun
 from graphkit.training.trained.model_file import ModelFile
 from graphkit.training.trained.predictions import Predictions, mean_predictions
 from graphkit.training.trained.read_record import read_record
@@ -87,7 +92,7 @@ class RunReport:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(AbstractRun[TrainedModel]):
     """A finished run of ``graphkit train``, or of ``train`` with a ``run_dir``.
 
     Args:
@@ -99,6 +104,11 @@ class Run:
     folder: Path
     record: Record
     models: Mapping[int, TrainedModel]
+
+    @property
+    def about(self) -> Record:
+        """The record."""
+        return self.record
 
     @property
     def model(self) -> TrainedModel:
@@ -117,7 +127,7 @@ class Run:
         Raises:
             ValueError: for a seed that was not trained, and data that do not fit the model.
         """
-        return mean_predictions([each.predict(data, device=device) for each in self._of_seed(seed)])
+        return mean_predictions([each.predict(data, device=device) for each in self._models_of(seed)])
 
     def evaluate(
         self,
@@ -142,7 +152,7 @@ class Run:
             ValueError: for data without labels or without that part, a class never seen in training, and what
                 :meth:`predict` refuses.
         """
-        chosen = self._of_seed(seed)
+        chosen = self._models_of(seed)
         require_splits(splits, len(chosen))
         if part is not None:
             member("part", part, PARTS)
@@ -150,8 +160,8 @@ class Run:
         figures: list[float] = []
         reports: list[ClassReport | ColumnReport] = []
         for number, model in enumerate(chosen):
-            own = data if splits is None else _divided(data, splits[number])
-            logits, y = model.logits(own, device=device), labels_for(model, own)
+            own = data if splits is None else _apply_split(data, splits[number])
+            logits, y = model.outputs_for(own, device=device), labels_for(model, own)
             index = _part(own, part, y)
             figures.append(float(model.objective.figure(logits[index], y[index])))
             values = model.probabilities(logits[index])
@@ -182,11 +192,10 @@ class Run:
         found = {}
         for number, (seed, model) in enumerate(self.models.items()):
             if model.objective.target.kind != "classes":
-                raise ValueError(
-                    f"a temperature is of classes, and this run predicts {KIND_NAMES[model.objective.target.kind]}."
-                )
-            own = data if splits is None else _divided(data, splits[number])
-            logits, y = model.logits(own, device=device), labels_for(model, own)
+                kind = KIND_NAMES[model.objective.target.kind]
+                raise ValueError(f"a temperature is of classes, and this run predicts {kind}.")
+            own = data if splits is None else _apply_split(data, splits[number])
+            logits, y = model.outputs_for(own, device=device), labels_for(model, own)
             index = _part(own, "val", y)
             temperature = fitted_temperature(logits[index], y[index])
             found[seed] = dataclasses.replace(model, temperature=temperature)
@@ -195,21 +204,9 @@ class Run:
                 write_atomically(self.folder / weights_name(f"seed-{seed}"), model.to_bytes())
         return dataclasses.replace(self, models=found)
 
-    def is_own(self, data: Data | GraphSet) -> bool:
-        """Return whether ``data`` are what the run was trained on, by their checksum."""
-        part = isinstance(data, GraphSet) and chosen_graphs(data) is not None
-        if part or (not isinstance(data, GraphSet) and data.get("y") is None):
-            return False
-        facts = graph_facts(data) if isinstance(data, GraphSet) else dataset_facts(data)
-        return facts.sha256 == self.record.dataset.sha256
-
-    def _of_seed(self, seed: int | None) -> list[TrainedModel]:
+    def _models_of(self, seed: int | None) -> list[TrainedModel]:
         """Return the models that are asked."""
-        if seed is None:
-            return list(self.models.values())
-        if seed not in self.models:
-            raise ValueError(f"`seed` must be one that was trained, {', '.join(map(str, self.models))}, got {seed!r}.")
-        return [self.models[seed]]
+        return list(self.models.values()) if seed is None else [self.of_seed(seed)]
 
 
 def labels_for(model: TrainedModel, data: Data | GraphSet) -> Tensor:
@@ -218,12 +215,9 @@ def labels_for(model: TrainedModel, data: Data | GraphSet) -> Tensor:
     Raises:
         ValueError: for data without labels, and a class never seen in training.
     """
-    y = joined_graphs(data).get("y") if isinstance(data, GraphSet) else data.get("y")
+    y = labels_of(data)
     if y is None:
         raise ValueError("`y` is missing: what is evaluated needs labels.")
-    if isinstance(data, GraphSet):
-        places = chosen_graphs(data)
-        y = data.items.y if places is None else data.items.y[list(places)]
     if model.objective.target.kind != "classes":
         return target_labels(y.cpu(), model.objective.target.kind)
     return aligned_labels(y.long().cpu(), DataNames.of(data).classes, model.names.classes, model.outputs)
@@ -244,12 +238,12 @@ def _part(data: Data | GraphSet, part: str, y: Tensor) -> Tensor:
     return index
 
 
-def _divided(data: Data | GraphSet, split: Split) -> Data | GraphSet:
+def _apply_split(data: Data | GraphSet, split: Split) -> Data | GraphSet:
     """Return data with another split."""
     return data.with_split(split) if isinstance(data, GraphSet) else split.apply(data)
 
 
-def load_run(path: Path | str) -> Run:
+def load_run(path: Path | str) -> Run | EncoderRun | FewShotRun:
     """Return a finished run: its record and the models that were trained.
 
     The folder suffices: the data that were trained on need not be there, and nothing in it is executed.
@@ -273,15 +267,16 @@ def load_run(path: Path | str) -> Run:
             f"{str(folder)!r} holds no record: the run has not finished (`--resume` goes on), or none was begun there."
         )
     record = read_record(folder / "record.json")
-    if not isinstance(record, Record):
-        raise ValueError(f"{str(folder)!r} is a run of another study than `graphkit train`.")
-    files = {seed: folder / weights_name(f"seed-{seed}") for seed in record.seeds}
+    if isinstance(record, FewShotRecord):
+        return FewShotRun(folder, record)
+    kept = record.record if isinstance(record, EmbeddingRecord) else record
+    files = {seed: folder / weights_name(f"seed-{seed}") for seed in kept.seeds}
     found = {seed: ModelFile.read(file) for seed, file in files.items()}
-    models = {seed: TrainedModel.from_file(file) for seed, file in found.items()}
-    for seed, value in zip(record.seeds, record.metric.values, strict=True):
-        if models[seed].figures.get("test") != value:
-            raise ValueError(
-                f"{str(files[seed])!r} is of another run: its figure is {models[seed].figures.get('test')}, and the "
-                f"record says {value}; train again."
-            )
-    return Run(folder, record, models)
+    for seed, value in zip(kept.seeds, kept.metric.values, strict=True):
+        told = found[seed].about.get("figures", {}).get("test")
+        if told != value:
+            said = f"its figure is {told}, and the record says {value}"
+            raise ValueError(f"{str(files[seed])!r} is of another run: {said}; train again.")
+    if isinstance(record, EmbeddingRecord):
+        return EncoderRun(folder, record, {seed: TrainedEncoder.from_file(file) for seed, file in found.items()})
+    return Run(folder, record, {seed: TrainedModel.from_file(file) for seed, file in found.items()})

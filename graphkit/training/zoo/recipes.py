@@ -105,7 +105,7 @@ class AbstractRecipe(AbstractOptions):
             for field, part in self.parts.items()
         }
         own |= {name: value for name, value in overrides.items() if name in own}
-        return type(self)(name=self.name, **parts, **own)
+        return dataclasses.replace(self, **parts, **own)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -295,7 +295,7 @@ def test_data_that_do_not_fit_are_refused_in_words(runs, case):
 def test_items_of_another_kind_are_refused(runs):
     for kind, other in (("nodes", "graphs"), ("graphs", "signals"), ("signals", "nodes")):
         name = "gcn"
-        with pytest.raises(ValueError, match=f"predicts {kind}, but the items of `data` are {other}"):
+        with pytest.raises(ValueError, match=f"is of {kind}, but the items of `data` are {other}"):
             load_run(runs(kind, name)).predict(SETS[other](), device="cpu")
     with pytest.raises(TypeError, match="`data` must be a Data or a GraphSet"):
         load_run(runs("nodes", "gcn")).predict("cora")
