@@ -10,7 +10,7 @@ import torch
 
 import graphkit.data
 from graphkit.data.splits import RandomPerClass
-from graphkit.training import nested_cross_validation, portfolio, recipe, train
+from graphkit.training import nested_cross_validation, portfolio, recipe, train, tune
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.fewshot import fewshot, study_of_classes, with_baselines
 from tests.training.studies import communities
@@ -27,8 +27,8 @@ def same(record, path):
     for each in (written, held):
         for name in OWN:
             each.pop(name, None)
-        for part in (*each.get("methods", {}).values(), *each.get("tried", ())):
-            part.pop("seconds")
+        for part in (*each.get("methods", {}).values(), *each.get("tried", ()), each.get("tuning", {})):
+            part.pop("seconds", None)
     assert written == held
 
 
@@ -93,6 +93,17 @@ def test_whether_features_are_scaled_changes_the_figures_and_stands_in_the_recor
         for how in ("auto", False, True)
     ]
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_tune(call):
+    options = ["--trials", "3", "--space", "hidden=4,8", "--epochs", "2", "--set", "dropout=0.3", "--set", "l2=0.1"]
+    wanted = ["--seed", "2", "--seeds", "2", "--device", "cpu", "--json", "r.json"]
+    code, _, err = call("tune", "karate", "--model", "gcn", *options, "--space", "layers=1,2", *wanted)
+    assert code == 0, err
+    fields = {"epochs": 2, "dropout": 0.3, "l2": 0.1}
+    given = {"space": {"hidden": "4,8", "layers": "1,2"}, "fixed": tuple(fields), "seed": 2, "seeds": [2, 3]}
+    same(tune(graphkit.data.load("karate"), recipe("gcn", fields), trials=3, device="cpu", **given).record, "r.json")
+    assert len(list(Path("runs").glob("karate-gcn-tune-*/config.toml"))) == 1
 
 
 def test_a_set_of_graphs(call, mirror):

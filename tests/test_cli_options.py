@@ -28,6 +28,7 @@ CONTEXTS = {
     "train graphs": f"train mutag --model gin {TRAIN}",
     "train nested": "train mutag --model gin --protocol nested-10-fold --beside none --epochs 1 --set hidden=4 "
     "--set readout=sum",
+    "tune": f"tune karate --model mlp --trials 2 --space lr=0.01..0.1 {TRAIN}",
     "embed": f"embed karate {EMBED}",
     "embed without labels": f"embed karate --loss ccassg {EMBED}",
     "embed family": f"embed structural-roles {EMBED}",
@@ -66,6 +67,11 @@ VARIED = {
         "split_per_seed": None, "undirected": None, "protocol": "nested-10-fold", "beside": "gcn", "sampled": None,
         "fan_out": "1,1", "batch_size": "3", "workers": "1", "partitions": "parts", "keep_around": None,
         "settings": "dropout=0.9",
+    },
+    "tune": {
+        **SHARED,
+        "epochs": "3", "model": "gcn", "trials": "3", "space": "dropout=0.1..0.2", "split": "stratified:0.5,0.2,0.3",
+        "split_seed": "3", "undirected": None, "settings": "dropout=0.9",
     },
     "embed": {
         **SHARED,
@@ -117,8 +123,8 @@ def effect(call, arguments):
             record = json.loads(path.read_text())
             for name in ("command", "seconds"):
                 record.pop(name)
-            for method in record.get("methods", {}).values():
-                method.pop("seconds")
+            for part in (*record.get("methods", {}).values(), record.get("tuning", {})):
+                part.pop("seconds", None)
             path.unlink()
     kept = [line.rstrip() for line in out.splitlines() if not line.startswith("seconds")]
     left = sorted(str(path) for path in files - before)
@@ -131,7 +137,7 @@ BASES: dict[str, tuple] = {}
 """What the calls come to without another option, each made once."""
 
 
-@pytest.mark.parametrize("command", ["train", "embed", "fewshot"])
+@pytest.mark.parametrize("command", ["train", "tune", "embed", "fewshot"])
 def test_all_studies_share_their_options(command):
     shared = {name: each.get_default(click.Context(commands)) for name, each in options_of(command).items()}
     train = {name: each.get_default(click.Context(commands)) for name, each in options_of("train").items()}
@@ -143,7 +149,7 @@ def test_torchrun_takes_every_option_of_a_study_for_ours():
     from torch.distributed import run as torchrun
 
     own = [name for action in torchrun.get_args_parser()._actions for name in action.option_strings]
-    for command in ("train", "embed", "fewshot"):
+    for command in ("train", "tune", "embed", "fewshot"):
         for each in options_of(command).values():
             for name in (*each.opts, *each.secondary_opts):
                 assert name in own or len([other for other in own if other.startswith(name)]) < 2, name

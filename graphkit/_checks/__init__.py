@@ -21,7 +21,7 @@ from graphkit._checks.tensors import (
     require_finite_logits, same_device, tensor, to_numpy, torch_module,
 )
 from graphkit._checks.values import (
-    as_list, at_least, count, flag, fraction, function, index_below, instance, integer_between, integer_list,
+    as_list, at_least, count, extra, flag, fraction, function, index_below, instance, integer_between, integer_list,
     list_of, member, not_negative, number, path, paths, positive, printable, printable_name, rescaling_eigenvalue, seed,
     suggestion, teleport_probability, text, within,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import math
 import numbers
 import os
@@ -38,6 +39,22 @@ def member(argument: str, name: str, known: Iterable[str], listed: str = "") -> 
     if name not in known:
         raise ValueError(f"`{argument}` {name!r} is not known. {suggestion(name, known, listed)}")
     return name
+
+
+def extra(what: str, name: str, *modules: str) -> None:
+    """Refuse what needs packages that are not installed.
+
+    Args:
+        what: as the user calls it, such as a command.
+        name: the extra of graphkit that brings the packages.
+        modules: their names for ``import``.
+
+    Raises:
+        ValueError: saying how to install them.
+    """
+    lacking = [module for module in modules if importlib.util.find_spec(module) is None]
+    if lacking:
+        raise ValueError(f"`{what}` needs {' and '.join(lacking)}: pip install 'graphkit[{name}]'.")
 
 
 def text(argument: str, value: str) -> str:

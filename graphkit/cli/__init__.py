@@ -18,12 +18,16 @@ import graphkit
 from graphkit.cli.bench import bench
 from graphkit.cli.data import data
 from graphkit.cli.embed import embed
+from graphkit.cli.explain import explain
+from graphkit.cli.export import export
 from graphkit.cli.fewshot import fewshot
 from graphkit.cli.output import Stages, debuggable, say, sweep_at_exit
 from graphkit.cli.search import search
 from graphkit.cli.spectrum import spectrum
 from graphkit.cli.train import train
 from graphkit.cli.trained import compare, evaluate, fewshot_predict, predict
+from graphkit.cli.tune import tune
+from graphkit.cli.view import view
 from graphkit.training.engine.interrupts import Orphan, end_with_launcher
 
 FAILED, WRONG_CALL = 1, 2
@@ -48,7 +52,9 @@ def commands() -> None:
     """Graph learning on PyTorch Geometric: correct first, fast second, every number with its protocol."""
 
 
-for _command in (train, predict, evaluate, compare, embed, search, fewshot, spectrum, data, bench):
+STUDIES = (train, tune, embed, fewshot)
+FINISHED = (predict, evaluate, compare, explain, export, view, search)
+for _command in (*STUDIES, *FINISHED, spectrum, data, bench):
     commands.add_command(_command)
 
 

@@ -52,7 +52,8 @@ def _repeat(context: click.Context, _: click.Parameter, path: Path | None) -> No
     fields = read_fields(path)
     typed = {name: value for name, value in typed_options(fields, context.command).items() if name not in PLACES}
     config, seeds = fields.get("config", {}), fields["seeds"]
-    if "model" in config and not fields.get("tried") and "protocol" not in typed:
+    chosen = fields.get("tried") or fields.get("tuning")
+    if "model" in config and not chosen and "protocol" not in typed:
         typed = {name: value for name, value in typed.items() if name not in RECIPE}
         typed |= {name: config[name] for name in ("model", "loss") if name in config}
         own = {name: value for name, value in config.items() if name not in NO_FIELDS}

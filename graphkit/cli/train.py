@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from graphkit.training import Outcome, Record
 
 
+METRIC = click.option(
+    "--metric",
+    type=click.Choice(["accuracy", "roc_auc", "ap", "f1", "rmse", "mae", "r2"]),
+    help="Selected by and reported.  [default: the card's, or accuracy, roc_auc or rmse, as the labels are]",
+)
+
+
 @click.command()
 @click.argument("dataset", default="digits")
 @click.option("--model", metavar="NAME", help="Recipe; --list-models names them.  [default: gcn, or auto in a folder]")
@@ -40,11 +47,7 @@ if TYPE_CHECKING:
 @click.option(
     "--beside", metavar="NAME", help="With --protocol: measured in the same way; or none.  [default: structure-free]"
 )
-@click.option(
-    "--metric",
-    type=click.Choice(["accuracy", "roc_auc", "ap", "f1", "rmse", "mae", "r2"]),
-    help="Selected by and reported.  [default: the card's, or accuracy, roc_auc or rmse, as the labels are]",
-)
+@METRIC
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
 @click.option("--sampled", is_flag=True, help="Nodes in batches, neighbours drawn around each.")
@@ -196,8 +199,8 @@ def train(
         outcome,
         options,
         record=outcome.record,
-        show=lambda: _show(outcome.record),
-        draw=lambda: _curves(outcome, outcome.record.config["model"]),
+        show=lambda: show_record(outcome.record),
+        draw=lambda: draw_curves(outcome, outcome.record.config["model"]),
         left=f"Record and state: {outcome.run_dir}" if protocol else f"Record, models and state: {outcome.run_dir}",
     )
 
@@ -217,7 +220,7 @@ def _list_models() -> int:
     return 0
 
 
-def _show(record: Record) -> None:
+def show_record(record: Record) -> None:
     """Print the result table: the figure, and everything it depends on; before it what was tried, if one was chosen."""
     if record.tried:
         _show_tried(record)
@@ -226,8 +229,8 @@ def _show(record: Record) -> None:
     made = f" ({protocol.edges})" if protocol.edges != "as given" else ""
     of_data = f"{data.name}, {many}{data.nodes:,} nodes, {data.edges:,} edges{made}, {_labels(record)}"
     sizes = f"{protocol.train:,} to train on, {protocol.validation:,} to select by, {protocol.test:,} to test on"
-    mean, interval = _per_cent(record.metric)
-    figure = _figure_name(record)
+    mean, interval = per_cent_of(record.metric)
+    figure = figure_name(record)
     machine = record.environment
     fields(
         [
@@ -237,10 +240,10 @@ def _show(record: Record) -> None:
             *([("sampled", _sampling(record.config))] if record.config.get("fan_out") else []),
             ("selection", record.selection),
             ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
-            (f"validation {figure}", _per_cent(record.validation)[0]),
+            (f"validation {figure}", per_cent_of(record.validation)[0]),
             (f"test {figure}", mean),
             ("95 % interval", f"{interval} (of the mean, Student's t)" if record.metric.ci95 else interval),
-            *((f"{other} beside it", _per_cent(figures)[0]) for other, figures in record.beside.items()),
+            *((f"{other} beside it", per_cent_of(figures)[0]) for other, figures in record.beside.items()),
             ("seconds", f"{record.seconds:.1f} ({machine['device']}, {plural(machine['threads'], 'thread')})"),
             ("protocol", protocol.fingerprint),
         ]
@@ -260,7 +263,7 @@ def _show_tried(record: Record) -> None:
         )
         for tried in record.tried
     ]
-    table(["tried", f" validation {_figure_name(record)}", " loss", " seconds", ""], rows)
+    table(["tried", f" validation {figure_name(record)}", " loss", " seconds", ""], rows)
     echo()
 
 
@@ -280,7 +283,7 @@ def _sampling(config: Any) -> str:
     return f"fan-out {config['fan_out']}, {batch}; measured with all neighbours"
 
 
-def _figure_name(record: Record) -> str:
+def figure_name(record: Record) -> str:
     """Return what was measured, as people write it."""
     from graphkit.training.classification.metrics import METRICS
 
@@ -288,7 +291,7 @@ def _figure_name(record: Record) -> str:
     return known.title if known else record.metric.name
 
 
-def _per_cent(metric: Any) -> tuple[str, str]:
+def per_cent_of(metric: Any) -> tuple[str, str]:
     """Return mean and deviation, and the interval, in per cent where they are fractions."""
     scale, sign, places = (100, " %", 2) if metric.unit == "fraction" else (1, "", 3)
     mean = f"{scale * metric.mean:.{places}f}"
@@ -299,7 +302,7 @@ def _per_cent(metric: Any) -> tuple[str, str]:
     return spread, f"{low:.{places}f} to {high:.{places}f}{sign}"
 
 
-def _curves(outcome: Outcome, name: str) -> Figure:
+def draw_curves(outcome: Outcome, name: str) -> Figure:
     """Return loss and validation figure over the epochs of all seeds."""
     from graphkit.viz import learning_curves
 
@@ -309,8 +312,8 @@ def _curves(outcome: Outcome, name: str) -> Figure:
         [[epoch.validation_loss for epoch in run] for run in runs],
         [[epoch.figure for epoch in run] for run in runs],
         best_epochs=[result.selected for result in outcome.seeds],
-        metric_name=_figure_name(record),
+        metric_name=figure_name(record),
         fraction=record.metric.unit == "fraction",
-        title=f"{name} on {record.dataset.name}: test {_figure_name(record)} {_per_cent(record.metric)[0]}",
+        title=f"{name} on {record.dataset.name}: test {figure_name(record)} {per_cent_of(record.metric)[0]}",
         note=f"split {record.protocol.split}  ·  protocol {record.protocol.fingerprint}",
     )

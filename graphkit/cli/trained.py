@@ -242,10 +242,12 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
     import graphkit.data
     from graphkit.cli.embed import embed
     from graphkit.cli.train import train
+    from graphkit.cli.tune import tune
 
     record = run.about
     try:
-        typed = typed_options({"command": record.command}, train if run.model.study == "train" else embed)
+        command = embed if run.model.study != "train" else tune if getattr(record, "tuning", None) else train
+        typed = typed_options({"command": record.command}, command)
     except ValueError as error:
         raise ValueError(f"`data` must be named: {error}") from None
     asked, splits = DatasetArgument(typed.get("dataset", "digits"), family=True), None

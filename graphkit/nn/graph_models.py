@@ -72,8 +72,8 @@ class VirtualNode(nn.Module):
     def forward(self, number: int, state: Tensor, h: Tensor, batch: Tensor) -> Tensor:
         """Return the state ``[graphs, channels]`` after renewal ``number``, from nodes ``h [nodes, channels]``."""
         check_features(h, width=self.start.size(1), weight=self.start, argument="h")
-        batch_vector("batch", batch, len(h))
-        renewed = self.perceptrons[number](readout("sum", h, batch, len(state)) + state)
+        batch_vector("batch", batch, h.size(0))
+        renewed = self.perceptrons[number](readout("sum", h, batch, state.size(0)) + state)
         return dropout(renewed, self.dropout, self.training)
 
 
@@ -162,7 +162,7 @@ class GraphClassifier(nn.Module):
         """Return one row of ``out_channels`` per graph."""
         if not isinstance(self.encode, AtomEncoder):
             check_features(graphs.x, self.encode, weight=self.heads[0].weight)  # type: ignore[arg-type]
-        batch_vector("graphs.batch", graphs.batch, len(graphs.x))
+        batch_vector("graphs.batch", graphs.batch, graphs.x.size(0))
         h = self.encode(graphs.x)
         state = None if self.virtual is None else self.virtual.start.expand(graphs.graphs, -1)
         result: Any = 0
@@ -242,7 +242,7 @@ class StructureFree(nn.Module):
         """Return one row of ``out_channels`` per graph."""
         if not isinstance(self.encode, AtomEncoder):
             check_features(graphs.x, first_linear(self.each) or self.first)
-        batch_vector("graphs.batch", graphs.batch, len(graphs.x))
+        batch_vector("graphs.batch", graphs.batch, graphs.x.size(0))
         h = readout("sum", self.each(self.encode(graphs.x)), graphs.batch, graphs.graphs)
         return self.last(dropout(torch.relu(self.first(h)), self.dropout, self.training))
 

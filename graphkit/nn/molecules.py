@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, categories
+from graphkit.nn.inputs import is_tracing
 from graphkit.operators.messages import EdgeTable
 
 ATOM_CATEGORIES = (119, 5, 12, 12, 10, 6, 6, 2, 2)
@@ -45,6 +46,8 @@ class AtomEncoder(nn.Module):
         """Return the vectors of atoms ``x [nodes, 9]``, integers, as ``[nodes, emb_dim]``."""
         categories("x", x, ATOM_CATEGORIES)
         rows = torch.cat(_weights(self.atom_embedding_list))
+        if is_tracing():  # the sum of a bag is no operation of ONNX
+            return F.embedding(x + self.first_atom, rows).sum(1)
         return F.embedding_bag(x + self.first_atom, rows, mode="sum")
 
 

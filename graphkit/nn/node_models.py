@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import JumpingKnowledge, Linear
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.nn.resolver import activation_resolver, normalization_resolver
 
 from graphkit._checks import at_least, member, within
 from graphkit._torch_internals import module_name
 from graphkit.nn.fused import AbstractModel
-from graphkit.nn.inputs import check_features
+from graphkit.nn.inputs import check_features, edge_list, is_tracing
 from graphkit.nn.maps import matrix_dtype
 from graphkit.operators import SparseOperator, gcn_adjacency
 from graphkit.operators.dropout import dropout
@@ -329,10 +330,22 @@ class RandomPropagation(AbstractModel):
         if self.training and self.node_dropout > 0:
             kept = torch.rand(len(h), 1, device=h.device, dtype=h.dtype) >= self.node_dropout
             h = h * kept / (1 - self.node_dropout)
-        adjacency = gcn_adjacency(edge_index, edge_weight, num_nodes=len(h), dtype=matrix_dtype(h))
+        average = self._averaging(h, edge_index, edge_weight)
         total = h
         for _ in range(self.order):
-            h = adjacency @ h
+            h = average(h)
             total = total + h
         hidden = (total / (self.order + 1) + self.first.bias).relu()
         return self.last(dropout(hidden, self.dropout, self.training))
+
+    def _averaging(self, h: Tensor, edge_index: Any, edge_weight: Tensor | None) -> Callable[[Tensor], Tensor]:
+        r"""Return the product with :math:`\hat A`, by messages where operations are traced."""
+        if not is_tracing():
+            return gcn_adjacency(edge_index, edge_weight, num_nodes=h.size(0), dtype=matrix_dtype(h)).__matmul__
+        index, weight = edge_list(edge_index, edge_weight, flow="source_to_target", num_nodes=h.size(0))
+        index, weight = gcn_norm(index, weight, h.size(0), dtype=h.dtype)
+
+        def average(h: Tensor) -> Tensor:
+            return torch.zeros_like(h).index_add(0, index[1], weight.unsqueeze(1) * h.index_select(0, index[0]))
+
+        return average

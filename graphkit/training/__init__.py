@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from graphkit.training.classification.nested import nested_cross_validation
     from graphkit.training.classification.run_training import Outcome, SeedResult, train
     from graphkit.training.classification.tasks import LabelledItems, NodeTask, SignalTask
+    from graphkit.training.classification.tuning import tune
     from graphkit.training.engine.experiment import Experiment, RunResult, run_experiment
     from graphkit.training.engine.interrupts import Interrupted, StopRequest, TrainingError, stop_request
     from graphkit.training.engine.records import DatasetFacts, Metric, Protocol, Record, Unit, metric
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from graphkit.training.zoo import GAT, GCN, GIN, MLP, SAGE, Cheb
     from graphkit.training.zoo.portfolio import Portfolio, portfolio
     from graphkit.training.zoo.recipes import RECIPES, Recipe, read_overrides, recipe
+    from graphkit.training.zoo.space import Choices, Range, space_of
 
 __getattr__ = deprecated_names(
     __name__,
@@ -49,6 +51,7 @@ __getattr__ = deprecated_names(
             "classification.nested": ["nested_cross_validation"],
             "classification.run_training": ["Outcome", "SeedResult", "train"],
             "classification.tasks": ["LabelledItems", "NodeTask", "SignalTask"],
+            "classification.tuning": ["tune"],
             "classification.classification_trainer": ["ClassificationTrainer", "Epoch"],
             "engine.experiment": ["Experiment", "RunResult", "run_experiment"],
             "engine.interrupts": ["Interrupted", "StopRequest", "TrainingError", "stop_request"],
@@ -63,6 +66,7 @@ __getattr__ = deprecated_names(
             "zoo": ["GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
             "zoo.portfolio": ["Portfolio", "portfolio"],
             "zoo.recipes": ["RECIPES", "Recipe", "read_overrides", "recipe"],
+            "zoo.space": ["Choices", "Range", "space_of"],
         },
     ),
 )
@@ -76,6 +80,7 @@ __all__ = [
     "SAGE",
     "AbstractTrainer",
     "Cheb",
+    "Choices",
     "ClassificationTrainer",
     "DatasetFacts",
     "Epoch",
@@ -89,6 +94,7 @@ __all__ = [
     "Portfolio",
     "Predictions",
     "Protocol",
+    "Range",
     "Recipe",
     "Record",
     "Reporter",
@@ -112,6 +118,8 @@ __all__ = [
     "recipe",
     "require_writable",
     "run_experiment",
+    "space_of",
     "stop_request",
     "train",
+    "tune",
 ]

@@ -11,7 +11,7 @@ from torch_geometric.utils import is_sparse
 
 from graphkit._torch_internals import cached_edges, inside_transform, keep_edges
 from graphkit.nn.fused import Fused, refuse_script
-from graphkit.nn.inputs import check_features, is_tracing
+from graphkit.nn.inputs import check_features, edge_list, is_tracing
 from graphkit.nn.maps import apply_linear, is_half, matrix_dtype, result_dtype
 from graphkit.operators import SparseOperator, gcn_adjacency, sum_adjacency
 from graphkit.operators.feature_matrix import features_of
@@ -162,11 +162,22 @@ class BondedGCNConv(nn.Module):
             edge_attr: features of the edges, ``[edges, out_channels]`` or a table of them.
         """
         check_features(x, self.linear)
+        z = self.linear(x)
+        if is_tracing():
+            return self._plain(z, edge_index, edge_attr if isinstance(edge_attr, Tensor) else edge_attr.to_dense())
         if isinstance(edge_attr, Tensor):
             edge_attr = EdgeTable(edge_attr, torch.arange(len(edge_attr), device=edge_attr.device))
-        z = self.linear(x)
         pattern = sum_adjacency(edge_index, num_nodes=z.size(0)).pattern
         outgoing = pattern._transpose[0]._indptr.diff()
         scale = (outgoing + 1).to(z.dtype).rsqrt()
         gathered = edge_table_sum(pattern, z, edge_attr, scale) * scale.unsqueeze(1)
         return gathered + (z + self.root_emb.weight).relu() * scale.square().unsqueeze(1)
+
+    def _plain(self, z: Tensor, edge_index: Any, edge_attr: Tensor) -> Tensor:
+        """Return the same with an array of messages, in operations that can be traced."""
+        source, target = edge_list(edge_index, flow="source_to_target", num_nodes=z.size(0))[0]
+        outgoing = torch.zeros_like(z[:, 0]).index_add(0, source, torch.ones_like(edge_attr[:, 0]))
+        scale = (outgoing + 1).rsqrt().unsqueeze(1)
+        messages = (z.index_select(0, source) + edge_attr).relu() * scale.index_select(0, source)
+        gathered = torch.zeros_like(z).index_add(0, target, messages) * scale
+        return gathered + (z + self.root_emb.weight).relu() * scale.square()

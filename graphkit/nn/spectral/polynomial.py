@@ -1,6 +1,8 @@
 """Graph convolution whose response is a learnt polynomial, in any of nine bases."""
 
 from collections.abc import Callable
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 import torch
@@ -112,7 +114,8 @@ class Coefficients(nn.Module):
         weight = weight.relu() if self.nonnegative else weight
         if self.factor is not None and self.alpha is not None:
             damping = torch.cat((weight.new_ones(1), (self.alpha * torch.tanh(self.factor)).to(weight.dtype)))
-            damping = torch.cumprod(damping, 0)
+            # Operation by operation where it is traced: ONNX knows no running product.
+            damping = torch.stack(list(accumulate(damping, mul))) if is_tracing() else torch.cumprod(damping, 0)
             weight = weight * (damping.unsqueeze(-1) if self.channels else damping)
         return torch.tensordot(self._table.to(weight), weight, dims=1)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphkit._checks import at_least, member
+from graphkit._torch_internals import in_fake_mode
 from graphkit.operators.polynomials.chebyshev import chebyshev_terms
 
 BASES = ("monomial", "chebyshev", "bernstein", "jacobi", "legendre", "even")
@@ -124,7 +126,7 @@ def chebyshev_interpolate(values: Tensor) -> Tensor:
         >>> chebyshev_interpolate(chebyshev_nodes(2).square()).round(decimals=6).abs().tolist()  # x^2 = (T_0 + T_2) / 2
         [0.5, 0.0, 0.5]
     """
-    matrix = _cosines(len(values)).to(values)
+    matrix = _unless_traced(_cosines)(len(values)).to(values)
     return torch.tensordot(matrix, values, dims=1)
 
 
@@ -146,13 +148,18 @@ def chebyshev_table(basis: str, order: int, *, a: float = 1.0, b: float = 1.0, s
         >>> chebyshev_table("monomial", 2).round(decimals=6).abs().tolist()
         [[1.0, 0.0, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 0.5]]
     """
-    return _table(basis, order, float(a), float(b), float(sign)).clone()
+    return _unless_traced(_table)(basis, order, float(a), float(b), float(sign)).clone()
+
+
+def _unless_traced(make: Any) -> Any:
+    """Return a cached function, or where operations are traced the bare one: its tensors are of no use to others."""
+    return make.__wrapped__ if in_fake_mode() else make
 
 
 @functools.lru_cache(maxsize=64)
 def _table(basis: str, order: int, a: float, b: float, sign: float) -> Tensor:
     if basis == "chebii":
-        table = _cosines(at_least("order", order, 0) + 1)
+        table = _unless_traced(_cosines)(at_least("order", order, 0) + 1)
         return table * sign ** torch.arange(order + 1, dtype=torch.float64).unsqueeze(-1)
     points = sign * chebyshev_nodes(2 * at_least("order", order, 0) if basis == "even" else order)
     terms = polynomial_terms(lambda v: points * v, torch.ones_like(points), order, basis=basis, a=a, b=b)

@@ -208,12 +208,12 @@ def train(
             recipe, data, seeds, fabric, workers, run_dir, resume, checkpoint_every, reporter, metric
         )
         resume = resume and run_dir is not None and (Path(run_dir) / CHECKPOINT).exists()
-    recipe = _resolve(recipe, data)
+    recipe = resolve(recipe, data)
     together = _require_shared(recipe, World.from_env().count, len(seeds))
     with init_world(fabric.device, patience=None if together else IN_TURNS) as world:
-        dtype = _dtype(fabric)
+        dtype = dtype_of(fabric)
         sharing = world if together else ALONE
-        tasks, facts, protocol = _prepare_tasks(data, recipe, splits, fabric.device, dtype, workers, sharing, metric)
+        tasks, facts, protocol = prepare_tasks(data, recipe, splits, fabric.device, dtype, workers, sharing, metric)
         tasks = tasks if splits is not None else tasks * len(seeds)
         objective = tasks[0][0].objective
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
@@ -248,7 +248,7 @@ def train(
             seconds=sum(result.seconds for result in results),
             environment=environment(str(fabric.device), precision, world.count),
             tried=tried,
-            target=_labels_record(objective),
+            target=_target_facts(objective),
             warnings=unused_edge_attr(data, recipe)
             + training_warnings([task for task, _ in tasks], [result.history for result in results], ended),
         )
@@ -257,7 +257,7 @@ def train(
         return Outcome(record, results, models, found.folder, found.faults, found.put_aside)
 
 
-def _labels_record(objective: SupervisedObjective) -> dict[str, Any]:
+def _target_facts(objective: SupervisedObjective) -> dict[str, Any]:
     """Return what a record says of targets that are no classes."""
     target = objective.target
     return {} if target.kind == "classes" else {"kind": target.kind, "outputs": target.outputs}
@@ -279,10 +279,10 @@ def _choose(
 
     What is done lies in a folder below it.
     """
-    recipes = [_resolve(each, data) for each in portfolio.fitting(data).recipes]
+    recipes = [resolve(each, data) for each in portfolio.fitting(data).recipes]
 
     def prepare_all(recipe: Recipe) -> tuple[AbstractTask, Protocol]:
-        tasks, _, protocol = _prepare_tasks(data, recipe, None, fabric.device, _dtype(fabric), workers, ALONE, metric)
+        tasks, _, protocol = prepare_tasks(data, recipe, None, fabric.device, dtype_of(fabric), workers, ALONE, metric)
         return tasks[0][0], protocol  # and let go of the test items
 
     task, protocol = prepare_all(recipes[0])
@@ -297,12 +297,12 @@ def _choose(
     return recipes[best], tuple({"model": each.name, **of} for each, of in zip(recipes, figures, strict=True)), folder
 
 
-def _resolve(recipe: Recipe, data: Data | GraphSet | Partitions) -> Recipe:
+def resolve(recipe: Recipe, data: Data | GraphSet | Partitions) -> Recipe:
     """Return a recipe with what is left to the data decided."""
     return recipe.resolve(data.feature_sum if isinstance(data, Partitions) else lambda: feature_sum(data))
 
 
-def _dtype(fabric: Fabric) -> torch.dtype:
+def dtype_of(fabric: Fabric) -> torch.dtype:
     """Return the type of features."""
     return torch.float64 if fabric.strategy.precision.precision == "64-true" else torch.float32
 
@@ -407,7 +407,7 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
         return unit.seed in self.models
 
 
-def _prepare_tasks(
+def prepare_tasks(
     data: Data | GraphSet | Partitions,
     recipe: Recipe,
     splits: Sequence[Split] | None,

@@ -359,6 +359,8 @@ class Record(AbstractRecord):
         beside: the figure on the test items of other recipes, by name, under the same protocol.
         tried: of the recipes that this one was chosen from, ``model``, mean ``validation`` figure and loss, and
             ``seconds`` of training, in the order in which they were tried; left out where none was chosen.
+        tuning: of a search, its budget, space and rule, and what the best trial and the recipe that it began with came
+            to on validation items; left out where there was none.
         target: what items are labelled with where they have no classes: ``kind`` and number of ``outputs``.
         warnings: what is to be known of the figures, in words; left out where there is nothing.
     """
@@ -376,13 +378,14 @@ class Record(AbstractRecord):
     environment: Mapping[str, Any]
     beside: Mapping[str, Metric] = field(default_factory=dict)
     tried: tuple[Mapping[str, Any], ...] = ()
+    tuning: Mapping[str, Any] = field(default_factory=dict)
     target: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain dictionaries and lists."""
         made = {**dataclasses.asdict(self), "protocol": self.protocol.as_dict()}
-        for name in ("tried", "target", "warnings"):
+        for name in ("tried", "tuning", "target", "warnings"):
             if not made[name]:
                 del made[name]
         return made

@@ -32,7 +32,10 @@ FORM = 3
 CHECKPOINT = "checkpoint.pt"
 """The file of finished units and the one under way."""
 
-OF_A_RUN = (CHECKPOINT, "*.safetensors", "record.json", *("scatter.png", "distances.png", "neighbours.png"))
+JOURNAL = "journal.log"
+"""The file of the trials of a search."""
+
+OF_A_RUN = (CHECKPOINT, JOURNAL, "*.safetensors", "record.json", *("scatter.png", "distances.png", "neighbours.png"))
 """What a run leaves in its folder, the pictures of an embedding among it."""
 
 

@@ -72,6 +72,8 @@ class AbstractArchitecture(AbstractOptions, ABC):
     """Whether its layers look at the features of edges, ``edge_attr``, where there are some."""
     sampled: ClassVar[bool] = False
     """Whether it learns from neighbourhoods that are drawn, and needs no graph whole."""
+    made_outside: ClassVar[str] = ""
+    """What its model takes that is made of each graph outside of the model, and cannot be exported with it."""
 
     hidden: Positive = 16
     dropout: Rate = 0.5

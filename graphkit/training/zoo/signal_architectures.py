@@ -39,6 +39,7 @@ class AbstractPooled(AbstractArchitecture):
 
     edge_weights: ClassVar[EdgeWeights] = "used"
     items: ClassVar[Items] = "signals"
+    made_outside: ClassVar[str] = "a tree of coarser graphs"
 
     layers: Positive = 2
     activation: Activation = "relu"

@@ -38,6 +38,7 @@ class Spectral(AbstractStack):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "used"
+    made_outside: ClassVar[str] = "a Fourier basis of the graph"
 
     response: Literal["free", "bspline", "bernstein", "chebyshev", "mlp", "set"] = "bspline"
     mixing: Literal["full", "depthwise"] = "depthwise"
@@ -94,6 +95,7 @@ class Specformer(AbstractArchitecture):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "used"
+    made_outside: ClassVar[str] = "a Fourier basis of the graph"
 
     filters: Positive = 2
     terms: Positive = 4
@@ -168,6 +170,7 @@ class GWNN(AbstractStack):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "used"
+    made_outside: ClassVar[str] = "the wavelets of the graph that it was made for"
 
     scale: Scale = 1.0
     threshold: NonNegative = 1e-4

@@ -1,0 +1,77 @@
+"""``graphkit export``, ``view`` and ``explain``: of a run, what it trained, what it says and why."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+
+@pytest.fixture
+def run(call):
+    code, _, err = call(
+        "train", "karate", "--model", "gcn", "--epochs", "3", "--seeds", "2", "--set", "hidden=4", "--run-dir", "run"
+    )
+    assert code == 0, err
+    return "run"
+
+
+def test_a_run_is_exported_and_says_what_its_model_says(call, run):
+    code, out, err = call("export", run, "--seed", "1", "--to", "m.pt2")
+    assert code == 0, err
+    assert "edge_weight" in out
+    assert "checked" in out
+    import graphkit.data
+    from graphkit.training import load_run
+
+    data, model = graphkit.data.load("karate"), load_run(run).of_seed(1)
+    given = {"x": data.x, "edge_index": data.edge_index, "edge_weight": torch.ones(data.num_edges)}
+    found = torch.export.load("m.pt2").module()(**given)
+    torch.testing.assert_close(found, model.outputs_for(data, device="cpu"), atol=1e-5, rtol=1e-5)
+
+
+def test_a_run_is_seen_in_a_page(call, run):
+    pytest.importorskip("plotly")
+    code, _, err = call("view", run)
+    assert code == 0, err
+    written = (Path(run) / "view.html").read_text(encoding="utf-8")
+    told = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', written)[1])
+    assert len(told["items"]["ids"]) == 34
+    assert [each["name"] for each in told["curves"]] == ["seed-0", "seed-1"]
+    record = json.loads((Path(run) / "record.json").read_text())
+    assert sum(map(sum, told["confusion"]["counts"])) == record["protocol"]["test"]
+    assert dict(told["record"])["command"] == record["command"]
+    model = torch.tensor(told["items"]["predicted"])
+    assert (told["confusion"]["of"], len(model)) == ("test items", 34)
+
+
+def test_a_prediction_of_a_run_is_explained(call, run):
+    code, out, err = call("explain", run, "--node", "3", "--most", "2", "--picture", "e.png", "--json", "e.json")
+    assert code == 0, err
+    assert "as many drawn" in out
+    told = json.loads(Path("e.json").read_text())
+    assert (told["item"], len(told["edges"]), len(told["features"])) == (3, 2, 2)
+    assert Path("e.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("explain run", "give the one to explain"),
+        ("explain run --node 1 --graph 1", "give the one to explain"),
+        ("explain run --graph 1", "the run predicts nodes: give `--node N`"),
+        ("explain run --node 34", "must be at most 33, got 34"),
+        ("explain run --node 3 --method attention", "attention"),
+        ("export run --seed 7", "`seed` must be one that was trained, 0, 1, got 7"),
+        ("view nowhere", "'nowhere' is no folder of a run"),
+    ],
+)
+def test_wrong_calls_are_answered_in_a_line(call, run, words, said):
+    code, _, err = call(*words.split())
+    assert code == 2
+    assert said in err.splitlines()[-1]

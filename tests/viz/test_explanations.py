@@ -1,0 +1,38 @@
+"""Pictures of explanations: nodes, pairs and features are there, names are shown as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from graphkit.viz import explanation_graph
+
+PAIRS = np.array([[0, 0, 2], [1, 2, 3]])
+GIVEN = {"names": ["$a$", "_b", "c", "d"], "title": "node a", "note": "edges: 0.5"}
+
+
+def test_nodes_pairs_and_features_are_drawn():
+    picture = explanation_graph(
+        PAIRS, [0.9, 0.5, 0.1], [("f", 0.7)], groups=[0, 1, 1, -1], group_names=["x", "y"], centre=0, **GIVEN
+    )
+    graph, bars = picture.axes
+    assert len(graph.collections[0].get_segments()) == 3
+    widths = graph.collections[0].get_linewidths()
+    assert list(widths) == sorted(widths, reverse=True)
+    assert [text.get_text() for text in graph.texts] == [r"\$a\$", " _b", "c", "d"]
+    assert [text.get_text() for text in graph.get_legend().get_texts()] == ["x", "y"]
+    assert [bar.get_width() for bar in bars.patches] == [0.7]
+
+
+def test_either_may_be_missing():
+    assert len(explanation_graph(PAIRS, [0.9, 0.5, 0.1], **GIVEN).axes) == 1
+    assert len(explanation_graph(np.empty((2, 0), dtype=int), [], [("f", 0.7)], **GIVEN).axes) == 1
+
+
+def test_wrong_arguments_are_refused_in_words():
+    with pytest.raises(ValueError, match=r"^`edges` must hold a pair of nodes for each of 2 scores"):
+        explanation_graph(PAIRS, [0.9, 0.5], **GIVEN)
+    with pytest.raises(ValueError, match="there is nothing to be drawn"):
+        explanation_graph(np.empty((2, 0), dtype=int), [], **GIVEN)
+    with pytest.raises(ValueError, match=r"^`scores`"):
+        explanation_graph(PAIRS, [0.9, 0.5, np.nan], **GIVEN)
