@@ -41,11 +41,11 @@ def escape(value: object, most: int = 40) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def shorten(names: Sequence[str], most: int) -> list[str]:
+def short_names(names: Sequence[str], most: int) -> list[str]:
     """Return names of at most ``most`` letters, told apart: those alike when cut lose their middle, or have a number.
 
     Example:
-        >>> shorten(["Department of Physics, A", "Department of Physics, B", "Law"], 16)
+        >>> short_names(["Department of Physics, A", "Department of Physics, B", "Law"], 16)
         ['Departme…sics, A', 'Departme…sics, B', 'Law']
     """
     names = [printable(str(name), 1000) for name in names]
