@@ -30,6 +30,7 @@ SMALL = {
     "heterogeneous": ["--papers", "60", "--epochs", "2"],
     "wavelets_on_a_graph": ["--side", "9"],
     "transfer_a_filter": ["--sizes", "40", "60", "--epochs", "100"],
+    "own_data": ["--epochs", "3"],
     "log_to_mlflow": ["--dataset", "karate", "--epochs", "3"],
     "networkx_graph": ["--epochs", "3", "--seeds", "2"],
 }

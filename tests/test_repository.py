@@ -52,7 +52,20 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PA
 STANDARD = {
     # Context managers and terms of the field that end like participles, and verbs and nouns that only look like them.
     *("cached", "unlabelled", "undirected", "seed", "embed", "build", "put", "adapt", "clone", "reset", "forget"),
-    *("readout", "dropout", "corrupt", "flatten", "unflatten", "coarsen", "sharpen", "open", "listen", "run", "own"),
+    *(
+        "readout",
+        "dropout",
+        "corrupt",
+        "flatten",
+        "unflatten",
+        "coarsen",
+        "sharpen",
+        "shorten",
+        "open",
+        "listen",
+        "run",
+        "own",
+    ),
 }
 """Names of functions that the rule about participles does not mean."""
 

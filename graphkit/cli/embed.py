@@ -279,17 +279,17 @@ def all_pictures(outcome: EmbeddingOutcome, names: Sequence[str] | None = None) 
 
     record = outcome.record.record
     y, words = outcome.y, _words(outcome)
-    asking = _one_of_each(outcome)
+    queries = _one_of_each(outcome)
     nearest = nearest_items(
-        outcome.embeddings[0], ANSWERS, queries=torch.from_numpy(asking), gallery=y >= 0, exclude=outcome.exclude
+        outcome.embeddings[0], ANSWERS, queries=torch.from_numpy(queries), gallery=y >= 0, exclude=outcome.exclude
     ).items.numpy()
-    every, shown = (len(np.unique(labels[labels >= 0])) for labels in (y.numpy(), y.numpy()[asking]))
+    every, shown = (len(np.unique(labels[labels >= 0])) for labels in (y.numpy(), y.numpy()[queries]))
     asks = words["note"] if shown == every else f"{words['note']}\n{shown} of {every} classes have a row"
     images = _images(record.dataset.name, outcome.raw.numpy())
     drawn = {
         "scatter.png": scatter(outcome, names),
         "neighbours.png": neighbour_gallery(
-            asking, nearest, y.numpy(), images=images, names=names, title=words["title"], note=asks
+            queries, nearest, y.numpy(), images=images, names=names, title=words["title"], note=asks
         ),
     }
     if len(y[y >= 0].unique()) > 1:

@@ -30,7 +30,7 @@ def search(run: Path, query: str | None, of: str | None, add: str | None, count:
     from graphkit.training.embedding.saved import SavedEmbeddings, latest
     from graphkit.training.embedding.saved import search as searched
 
-    asking, row = None, 0 if query is None or not query.isdecimal() else int(query)
+    queries, row = None, 0 if query is None or not query.isdecimal() else int(query)
     if of is None and add is None:
         saved = SavedEmbeddings.read(latest(run))
     else:
@@ -49,17 +49,17 @@ def search(run: Path, query: str | None, of: str | None, add: str | None, count:
             saved = opened.gallery(seed=seed)
         if of is not None:
             given, _ = load_data(opened, of)
-            asking = opened.models[seed].embed(given)
-            names = list(map(str, item_ids(given, len(asking))))
+            queries = opened.models[seed].embed(given)
+            names = list(map(str, item_ids(given, len(queries))))
             if query is not None and query in names:
                 row = names.index(query)
             elif query is not None and not query.isdecimal():
                 raise click.UsageError(f"`--query` must be an item of {of!r}, got {query!r}.")
     if query is None:
         return 0
-    found = searched(saved, row, count, asking=asking)
+    found = searched(saved, row, count, queries=queries)
     about = saved.about
-    label = int(saved.y[row]) if asking is None else -1
+    label = int(saved.y[row]) if queries is None else -1
     known = f"class {label}" if label >= 0 else "class unknown"
     say(f"{of or about.get('dataset', run)}, {about.get('loss', '?')}: {about.get('level', 'item')} {query}, {known}")
     rows = [

@@ -157,7 +157,7 @@ def method_accuracies(
     axes = picture.subplots()
     height = picture.get_figheight()
     look.draw_headline(picture, title, note, (0.02, 1 - 0.18 / height, 1 - 0.58 / height))
-    shown = look.shorten(names, 24)
+    shown = look.short_names(names, 24)
     left = max(0.21, (look.widest(shown, 12) + 0.3) / picture.get_figwidth())
     picture.subplots_adjust(left=left, right=0.97, bottom=0.75 / height, top=1 - 1.0 / height)
     look.style_axes(axes, xlabel="accuracy (%)", ylabel="")
@@ -224,7 +224,7 @@ def accuracy_curves(
     picture = look.new_figure(11.0, 5.6)
     look.draw_headline(picture, title, note, (0.02, 0.965, 0.90))
     axes = picture.subplots()
-    named = dict(zip(curves, look.shorten(list(curves), 24), strict=True))
+    named = dict(zip(curves, look.short_names(list(curves), 24), strict=True))
     room = look.widest(list(named.values()), 13, weight="bold") + 0.35
     picture.subplots_adjust(left=0.08, right=min(0.8, 1 - room / picture.get_figwidth()), bottom=0.13, top=0.82)
     look.style_axes(axes, xlabel=look.truncate(text("over", over), 14, 6.0), ylabel="accuracy (%)")

@@ -84,7 +84,7 @@ def embedding_scatter(
     classes = np.unique(y[labelled])
     lines = int(4.6 * len(methods) / LINE) - 2
     columns = min(COLUMNS, -(-len(classes) // lines))
-    known = look.shorten(known, NAME) if known else None
+    known = look.short_names(known, NAME) if known else None
     legend = 0.7 + columns * max(COLUMN, 0.45 + look.widest(known or [], 12))
     note = look.partial_note(text("note", note), len(chosen), len(labelled))
     head = 1.6 + 0.22 * max(note.count("\n") - 1, 0)
@@ -282,7 +282,7 @@ def neighbour_gallery(
     summary = f"left: the query; then its {shown} nearest, {wrong} of {answered.sum()} of another class (red)"
     below = f"{note}\n{summary}" if text("note", note) else summary
     side = 0.78
-    known = look.shorten(known, LETTERS * ROWS - 5) if known else None
+    known = look.short_names(known, LETTERS * ROWS - 5) if known else None
     wide = side if images is not None or not known or max(map(len, known)) <= SHORT else WIDE
     lines = 1 + (note.count("\n") + 1 if note else 0)
     head = 0.75 + 0.21 * lines

@@ -52,7 +52,7 @@ def class_evaluation(
     if found.shape[1:] != (3,) or found.min(initial=0) < 0 or found[:, 1:].max(initial=0) > 1:
         raise ValueError("`bins` must hold items, confidence and accuracy, the last two from 0 to 1.")
     known = names("classes", classes, len(counts)) or [str(place) for place in range(len(counts))]
-    shown = look.shorten(known[: len(counts)], 12)
+    shown = look.short_names(known[: len(counts)], 20 if len(counts) <= FEW else 12)
     room = look.widest(shown, _letters(shown))
     below = 0.9 + (0.75 * room if _aslant(shown) else 0.0)
     width, height = 11.0, 4.7 + below
@@ -158,7 +158,7 @@ def run_figures(
     picture = look.new_figure(11.0, 1.9 + 0.42 * len(given))
     axes, height = picture.subplots(), picture.get_figheight()
     look.draw_headline(picture, title, note, (0.02, 1 - 0.18 / height, 1 - 0.58 / height))
-    named = look.shorten(list(given), 30)
+    named = look.short_names(list(given), 30)
     left = max(0.27, (look.widest(named, 12) + 0.3) / picture.get_figwidth())
     picture.subplots_adjust(left=left, right=0.97, bottom=0.75 / height, top=1 - 1.0 / height)
     look.style_axes(

@@ -41,11 +41,11 @@ def escape(value: object, most: int = 40) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def shorten(names: Sequence[str], most: int) -> list[str]:
+def short_names(names: Sequence[str], most: int) -> list[str]:
     """Return names of at most ``most`` letters, told apart: those alike when cut lose their middle, or have a number.
 
     Example:
-        >>> shorten(["Department of Physics, A", "Department of Physics, B", "Law"], 16)
+        >>> short_names(["Department of Physics, A", "Department of Physics, B", "Law"], 16)
         ['Departme…sics, A', 'Departme…sics, B', 'Law']
     """
     names = [printable(str(name), 1000) for name in names]
@@ -54,12 +54,12 @@ def shorten(names: Sequence[str], most: int) -> list[str]:
     def in_middle(name: str, number: int) -> str:
         return f"{name[:head]}…{name[head + 1 - most :]}"
 
-    def numbered(name: str, number: int) -> str:
+    def with_number(name: str, number: int) -> str:
         mark = f"… [{number}]"
         return f"{name[: max(most - len(mark), 1)]}{mark}"
 
     shown = [name if len(name) <= most else f"{name[: most - 1]}…" for name in names]
-    for way in (in_middle, numbered):
+    for way in (in_middle, with_number):
         many = Counter(shown)
         shown = [
             way(name, number) if len(name) > most and many[short] > 1 else short

@@ -132,7 +132,7 @@ def responses(
     ticks = None if eigenvalues is None else numbers("eigenvalues", eigenvalues, "pairs")
     picture, axes = look.single_panel(title, note, xlabel="eigenvalue", ylabel="response")
     axes.axhline(0, color=look.FAINT, linewidth=0.8)
-    shown = look.shorten(list(tables), 40)
+    shown = look.short_names(list(tables), 40)
     for number, values in enumerate(tables.values()):
         color, style = look.CYCLE[number % 5], STYLES[number // 5 % len(STYLES)]
         if values.shape[1] > 1:
@@ -291,7 +291,7 @@ def filter_bank(
     picture = look.new_figure(9.0, 5.6)
     look.draw_headline(picture, title, note, (0.095, 0.965, 0.88), sizes=(17, 11.5))
     upper, lower = picture.subplots(2, 1, sharex=True, height_ratios=[3, 1.15])
-    shown = look.shorten(labels, 24)
+    shown = look.short_names(labels, 24)
     right = min(0.8, 1 - (look.widest(shown, 12) + LINE) / picture.get_figwidth())
     picture.subplots_adjust(left=0.095, right=right, bottom=0.125, top=0.8 if note else 0.87, hspace=0.14)
     look.style_axes(upper, xlabel="", ylabel="g(λ)")

@@ -201,7 +201,7 @@ ANSWERS: dict[str, set[str]] = {
     "cached_fourier_basis.normalization": {"None"},
     "cached_fourier_basis.cache_dir": {"None", "a text"},
     "disjoint_union.held_out": {"None"},
-    "feature_sum.seen": {"None"},
+    "feature_sum.seen": {"None", "a list", "an empty tensor", "no data"},
     "import_graph.features": {"None"},
     "import_graph.labels": {"None"},
     "import_graph.split": {"None"},
@@ -273,7 +273,7 @@ ANSWERS: dict[str, set[str]] = {
 FILES = {"folder", "to", "edges", "features", "labels", "split", "cache_dir", "nodes", "graphs", "source"}
 CALLED = {
     "columns": ("no column of graphs",),
-    "data": ("`x`", "`edge_index`", "`y`"),  # the field that is wrong
+    "data": ("`x`", "`edge_index`", "`y`", "`seen`"),  # the field that is wrong
     "num_nodes": ("`edge_index`",),
     "text": ("`split`",),
     "y": ("OGB's evaluator refuses",),

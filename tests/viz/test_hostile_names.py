@@ -31,7 +31,7 @@ from graphkit.viz import (
     spectrum,
     wavelets_on_graph,
 )
-from graphkit.viz.figures import escape, shorten
+from graphkit.viz.figures import escape, short_names
 
 FOUND = {"mean": 0.7, "interval": 0.01, "values": [0.6, 0.8]}
 Y, Z = np.array([0, 0, 1, 1, 2, 2]), np.random.default_rng(0).normal(size=(6, 3))
@@ -144,7 +144,7 @@ def test_a_gallery_keeps_every_name_in_its_box():
 def test_long_names_that_begin_alike_are_told_apart():
     names = [f"Department of Applied {what}, unit {unit}" for what in ("Physics", "Law") for unit in range(9)]
     for most in (12, 16, 24):
-        assert len(set(shorten(names, most))) == len(names)
+        assert len(set(short_names(names, most))) == len(names)
 
 
 def test_what_is_not_all_drawn_is_said():

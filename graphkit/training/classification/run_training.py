@@ -248,7 +248,7 @@ def train(
             seconds=sum(result.seconds for result in results),
             environment=environment(str(fabric.device), precision, world.count),
             tried=tried,
-            target=_target(objective),
+            target=_target_facts(objective),
             warnings=unused_edge_attr(data, recipe)
             + training_warnings([task for task, _ in tasks], [result.history for result in results], ended),
         )
@@ -257,7 +257,7 @@ def train(
         return Outcome(record, results, models, found.folder, found.faults, found.put_aside)
 
 
-def _target(objective: SupervisedObjective) -> dict[str, Any]:
+def _target_facts(objective: SupervisedObjective) -> dict[str, Any]:
     """Return what a record says of targets that are no classes."""
     target = objective.target
     return {} if target.kind == "classes" else {"kind": target.kind, "outputs": target.outputs}

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, instance
+from graphkit._checks import at_least, embeddings, features_per_item, instance
 from graphkit.data.disk.checked_files import sha256
 from graphkit.training.engine.store import Damaged, damage_message, weights_name, write_atomically
 from graphkit.training.engine.tensor_file import describe_tensors, read_description
@@ -126,14 +126,14 @@ def encoder_sha256(run: Path, seed: int) -> str:
     return sha256(run / weights_name(f"seed-{seed}"))
 
 
-def search(saved: SavedEmbeddings, query: int, count: int = 10, *, asking: Tensor | None = None) -> list[Found]:
+def search(saved: SavedEmbeddings, query: int, count: int = 10, *, queries: Tensor | None = None) -> list[Found]:
     """Return the items nearest to one of them, or to one of others, nearest first.
 
     Args:
         saved: the embeddings.
         query: row of the item that asks.
         count: how many answers.
-        asking: embeddings of other items ``[others, dim]``, of which the one that asks is one.
+        queries: embeddings of other items ``[others, dim]``, of which the one that asks is one.
 
     Raises:
         ValueError: for a row that does not exist.
@@ -147,13 +147,15 @@ def search(saved: SavedEmbeddings, query: int, count: int = 10, *, asking: Tenso
 
     instance("saved", saved, SavedEmbeddings, "SavedEmbeddings")
     count = min(at_least("count", count, 1), len(saved.z))
-    many = len(saved.z if asking is None else asking)
+    if queries is not None:
+        features_per_item("queries", embeddings("queries", queries), saved.z.size(1))
+    many = len(saved.z if queries is None else queries)
     if isinstance(query, bool) or not isinstance(query, Integral) or not 0 <= query < many:
         raise ValueError(f"`query` must be an item from 0 to {many - 1:,}, got {query!r}.")
-    if asking is None:
+    if queries is None:
         found = nearest_items(saved.z, count, queries=torch.tensor([query]))
     else:
-        z = torch.cat([saved.z, asking[query : query + 1].to(saved.z)])
+        z = torch.cat([saved.z, queries[query : query + 1].to(saved.z)])
         last = torch.tensor([len(saved.z)])
         found = nearest_items(z, count, queries=last, gallery=torch.arange(len(z)) < last)
     pairs = zip(found.items[0].tolist(), found.distances[0].tolist(), strict=True)

@@ -125,7 +125,7 @@ class EncoderRun(AbstractRun[TrainedEncoder]):
         saved = self.gallery(seed=seed)
         if data is None:
             return search(saved, query, count)
-        return search(saved, query, count, asking=self._of(seed).embed(data, device=device))
+        return search(saved, query, count, queries=self._of(seed).embed(data, device=device))
 
     def _of(self, seed: int | None) -> TrainedEncoder:
         return self.model if seed is None else self.of_seed(seed)

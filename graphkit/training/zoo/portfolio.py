@@ -136,4 +136,6 @@ def portfolio(overrides: Mapping[str, Any] | None = None, *, items: str = "nodes
         "graphs": [("structure-free", {}), ("gcn", {}), ("gin", {}), ("gin-virtual", {})],
     }
     tried = named[member("items", items, named)]
-    return Portfolio(tuple(recipe(name, fields, items=items) for name, fields in tried)).with_(overrides or {})
+    return Portfolio(tuple(recipe(name, fields, items=items) for name, fields in tried)).with_(
+        {} if overrides is None else overrides
+    )
