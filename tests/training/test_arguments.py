@@ -183,8 +183,6 @@ EXEMPT = {
     **dict.fromkeys(["Predictions", "Run", "RunFolder", "RunReport", "TrainedModel", "TrainedEncoder",
                      "TrainedLearner", "load_run", "read_record"],
                     "made by `train`, `load_run` and their kin; what they refuse is tested in tests/training/trained"),
-    **dict.fromkeys(["Range", "Choices", "space_of", "tune"],
-                    "a search, which refuses in tests/training/test_tuning.py"),
     **dict.fromkeys(["NodeTask", "SignalTask", "ClassificationTrainer", "EmbeddingTrainer"],
                     "made by `train` and `embed` of what they have looked at; what a task refuses is tested there"),
     **dict.fromkeys(["Recipe", "EmbeddingRecipe", "AbstractMethod", "GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
