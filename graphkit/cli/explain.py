@@ -105,7 +105,7 @@ def _show(found: ItemExplanation, model: TrainedModel) -> None:
 
 def _picture(found: ItemExplanation, model: TrainedModel) -> Figure:
     """Return the subgraph and the features."""
-    from graphkit.viz import explanation_graph
+    from graphkit.viz.explanations import explanation_graph
 
     nodes = model.recipe.model.items == "nodes"
     item = f"{'node' if nodes else 'graph'} {found.name}"

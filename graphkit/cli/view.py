@@ -50,7 +50,7 @@ def view(run: Path, data: str | None, to: Path | None, seed: int | None, device:
     require_places(to=to)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs", "graphkit.viz")
     from graphkit.training.engine.store import write_atomically
-    from graphkit.viz import run_page
+    from graphkit.viz.run_page import run_page
 
     opened, model = open_classifier(run, seed)
     given, splits = load_data(opened, data)
@@ -65,7 +65,7 @@ def view(run: Path, data: str | None, to: Path | None, seed: int | None, device:
 
 def page_of(run: Run, model: TrainedModel, data: Any, *, device: str = "auto") -> RunPage:
     """Return what a page says of a run, and of its model on some data."""
-    from graphkit.viz import RunPage
+    from graphkit.viz.run_page import RunPage
 
     items, confusion, of = _items(run, model, data, device)
     record = run.record
@@ -90,7 +90,7 @@ def _items(run: Run, model: TrainedModel, data: Any, device: str) -> tuple[PageI
     from graphkit.training.trained.classifier import split_masks
     from graphkit.training.trained.data_facts import item_ids
     from graphkit.training.trained.runs import labels_for
-    from graphkit.viz import PageItems
+    from graphkit.viz.run_page import PageItems
 
     logits = model.outputs_for(data, device=device).double()
     values, many = model.probabilities(logits), len(logits)
@@ -184,7 +184,7 @@ def _edges_among(edge_index: Tensor, shown: Tensor, many: int) -> np.ndarray | N
 def _curves(run: Run) -> list[PageCurves]:
     """Return the figures of every epoch, where the run keeps them."""
     from graphkit.training.engine.store import CHECKPOINT, Damaged, read_tensors
-    from graphkit.viz import PageCurves
+    from graphkit.viz.run_page import PageCurves
 
     try:
         finished = read_tensors(run.folder / CHECKPOINT)["finished"]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from graphkit.training.engine.store import RunStore, require_writable
     from graphkit.training.engine.trainer import AbstractTrainer, Trainer
     from graphkit.training.trained.classifier import TrainedModel
+    from graphkit.training.trained.explanation import explain_item
+    from graphkit.training.trained.export import export_model
     from graphkit.training.trained.predictions import Predictions
     from graphkit.training.trained.read_record import read_record
     from graphkit.training.trained.runs import Run, load_run
@@ -62,6 +64,8 @@ __getattr__ = deprecated_names(
             "trained.classifier": ["TrainedModel"],
             "trained.predictions": ["Predictions"],
             "trained.read_record": ["read_record"],
+            "trained.explanation": ["explain_item"],
+            "trained.export": ["export_model"],
             "trained.runs": ["Run", "load_run"],
             "zoo": ["GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
             "zoo.portfolio": ["Portfolio", "portfolio"],
@@ -109,6 +113,8 @@ __all__ = [
     "Trainer",
     "TrainingError",
     "Unit",
+    "explain_item",
+    "export_model",
     "load_run",
     "metric",
     "nested_cross_validation",

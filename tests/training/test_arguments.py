@@ -16,13 +16,17 @@ from graphkit.meta import ClassSplit
 from graphkit.training import (
     Portfolio,
     RunStore,
+    explain_item,
+    export_model,
     metric,
     nested_cross_validation,
     portfolio,
     read_overrides,
     recipe,
     require_writable,
+    space_of,
     train,
+    tune,
 )
 from graphkit.training.classification import nested
 from graphkit.training.embedding import SavedEmbeddings, embed, embedding_recipe, search
@@ -69,10 +73,33 @@ def six(above=0.0):
     return data
 
 
+def a_model():
+    return train(communities(), recipe("mlp", {"epochs": 1}), device="cpu").models[0]
+
+
 CALLS = {
     "train": lambda: (
         train,
         {"data": communities(), "recipe": recipe("gcn", {"epochs": 1}), "workers": 0, "metric": None, **EPOCHS},
+    ),
+    "tune": lambda: (
+        tune,
+        {
+            **{name: value for name, value in EPOCHS.items() if name != "splits"},
+            "data": communities(),
+            "recipe": recipe("mlp", {"epochs": 1}),
+            "trials": 1,
+            "space": {"lr": "0.01..0.1"},
+            "fixed": (),
+            "seed": 0,
+            "metric": None,
+        },
+    ),
+    "space_of": lambda: (space_of, {"recipe": recipe("gcn"), "given": {}, "fixed": ()}),
+    "export_model": lambda: (export_model, {"model": a_model(), "path": Path("m.pt2"), "format": "torch"}),
+    "explain_item": lambda: (
+        explain_item,
+        {"model": a_model(), "data": communities(), "item": 0, "method": "gnn", "most": 3, "epochs": 1, "seed": 0},
     ),
     "nested_cross_validation": lambda: (
         nested_cross_validation,
@@ -156,12 +183,11 @@ EXEMPT = {
     **dict.fromkeys(["Predictions", "Run", "RunFolder", "RunReport", "TrainedModel", "TrainedEncoder",
                      "TrainedLearner", "load_run", "read_record"],
                     "made by `train`, `load_run` and their kin; what they refuse is tested in tests/training/trained"),
-    **dict.fromkeys(["Range", "Choices", "space_of", "tune"],
-                    "a search, which refuses in tests/training/test_tuning.py"),
     **dict.fromkeys(["NodeTask", "SignalTask", "ClassificationTrainer", "EmbeddingTrainer"],
                     "made by `train` and `embed` of what they have looked at; what a task refuses is tested there"),
     **dict.fromkeys(["Recipe", "EmbeddingRecipe", "AbstractMethod", "GAT", "GCN", "GIN", "MLP", "SAGE", "Cheb"],
                     "settings, whose fields have a law of their own in test_settings"),
+    **dict.fromkeys(["Choices", "Range"], "what `space_of` makes of text, and refuses in the words of these"),
     **dict.fromkeys(["Interrupted", "TrainingError"], "exceptions"),
     **dict.fromkeys(["StopRequest", "stop_request", "Silence"], "take nothing"),
     "LoggerReporter": "takes any object with `log_metrics`, as loggers have no class in common",
@@ -172,6 +198,11 @@ EXEMPT = {
 }  # fmt: skip
 
 ANSWERED = {
+    ("given", "space"): ("None", "dict"),
+    ("fixed",): ("list", "dict"),
+    ("item",): ("0",),
+    ("most",): ("10**30",),
+    ("path",): ("text",),
     ("run_dir", "folder"): ("None", "text", "empty text"),
     ("checkpoint_every", "every"): ("0", "1.5", "10**30"),
     ("identity",): ("dict", "dict of numbers"),
@@ -188,6 +219,8 @@ ANSWERED = {
 """What is no mistake there: a number, a path, a text, or nothing asked for."""
 
 UNTRIED = {
+    ("tune", "trials", "10**30"): "as many trials as were asked for, which takes for ever",
+    ("explain_item", "epochs", "10**30"): "as many steps as were asked for, which takes for ever",
     ("fewshot", "calibrate", "10**30"): "as many steps as were asked for, which takes for ever",
 }
 

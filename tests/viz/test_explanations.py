@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphkit.viz import explanation_graph
+from graphkit.viz.explanations import explanation_graph
 
 PAIRS = np.array([[0, 0, 2], [1, 2, 3]])
 GIVEN = {"names": ["$a$", "_b", "c", "d"], "title": "node a", "note": "edges: 0.5"}

@@ -11,7 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from graphkit.viz import PageCurves, PageItems, RunPage, run_page
+from graphkit.viz.run_page import PageCurves, PageItems, RunPage, run_page
 
 pytest.importorskip("plotly")
 

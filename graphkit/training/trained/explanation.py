@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data.data import BaseData
 from torch_geometric.nn import MessagePassing
 
 from graphkit._checks import at_least, instance, integer_between, member
@@ -20,6 +21,7 @@ from graphkit.data import GraphSet
 from graphkit.nn.graph_models import GraphBatch
 from graphkit.operators import SparseOperator
 from graphkit.training.classification.tasks import model_inputs
+from graphkit.training.engine.options import require_seed
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import item_ids
 
@@ -154,6 +156,8 @@ def explain_item(
     member("method", method, METHODS)
     at_least("most", most, 1)
     at_least("epochs", epochs, 1)
+    require_seed("seed", seed)
+    instance("data", data, (BaseData, GraphSet), "a Data or a GraphSet")
     model.require_fit(data)
     items = model.recipe.model.items
     if items == "signals":

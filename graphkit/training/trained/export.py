@@ -26,6 +26,7 @@ from graphkit.nn.graph_models import GraphBatch
 from graphkit.nn.molecules import ATOM_CATEGORIES, BOND_CATEGORIES
 from graphkit.training.classification.tasks import scale_rows
 from graphkit.training.engine.interrupts import TrainingError
+from graphkit.training.engine.store import require_writable
 from graphkit.training.trained.classifier import TrainedModel
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def export_model(model: TrainedModel, path: Path | str, *, format: str = "torch"
     """
     instance("model", model, TrainedModel, "a trained model, such as `load_run(folder).model`")
     path = Path(instance("path", path, (str, Path), "a path"))
+    require_writable("path", path)
     require_exportable(model, format)
     inputs, shapes = _draw_inputs(model, *SIZES[0], seed=0)
     beside = path.with_name(f".{path.name}.new")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from graphkit.training.engine.options import fields_of
+from graphkit._checks import instance
+from graphkit.training.engine.options import fields_of, require_names
 from graphkit.training.zoo.recipes import Recipe, read_overrides
 
 if TYPE_CHECKING:
@@ -155,12 +156,16 @@ def space_of(recipe: Recipe, given: Mapping[str, Any] | None = None, *, fixed: I
         Traceback (most recent call last):
         ValueError: `space`: `lr` takes LOW..HIGH, LOW..HIGH:log or a list of values A,B,C, got '0.1'.
     """
+    instance("recipe", recipe, Recipe, "a Recipe, such as `graphkit.training.recipe('gcn')`")
+    if isinstance(fixed, str) or not isinstance(fixed, Iterable):
+        raise TypeError(f"`fixed` must be names of fields, got {fixed!r}.")
+    fixed = set(fixed)
+    require_names("fixed", fixed)
     own, found = recipe.as_dict(), {}
     written = {field: _values(field, values) for field, values in fields_of("space", given).items()}
     for field, values in written.items():
         for value in values.ends:
             recipe.with_({field: value})  # says what is wrong with a field or a value
-    fixed = set(fixed)
     for field in (*SPACE, *(name for name in written if name not in SPACE)):
         if field in written:
             found[field] = written[field]
