@@ -213,3 +213,9 @@ chosen_graphs = operator.attrgetter("_indices")
 def set_layout(batch: Any, graphs: int, slices: dict[str, Tensor], increments: dict[str, Tensor]) -> None:
     """Tell a ``Batch`` how many graphs it has and where their rows are, as ``Batch.from_data_list`` does."""
     batch._num_graphs, batch._slice_dict, batch._inc_dict = graphs, slices, increments
+
+
+# torch.export
+
+assume = torch._check
+"""Tell a trace that something holds, such as that a number read off a tensor is at least 1, and require it."""

@@ -180,4 +180,4 @@ def test_an_item_that_does_not_exist_is_refused(call):
 def test_graphs_with_real_numbers_for_labels_are_refused(mirror, call):
     code, _, err = call("embed", "ogbg-molfreesolv")
     assert code == 2
-    assert "`y` must hold one integer class for each graph" in err
+    assert "`y` must hold one integer class for each of the graphs" in err

@@ -119,14 +119,14 @@ def test_a_graphkit_command_parses_and_names_what_exists(line, monkeypatch):
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if not line.startswith("graphkit ")])
-def test_any_other_command_is_one_that_is_known(line):
+def test_any_other_command_is_one_that_is_known(line, monkeypatch):
     first, *rest = shlex.split(line, comments=True)
     makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
     if first == "make":
         assert re.search(rf"^{re.escape(rest[0])}:", makefile, re.MULTILINE)
     elif first == "torchrun":
         _, _, asked = line.partition("graphkit.cli ")
-        test_a_graphkit_command_parses_and_names_what_exists(f"graphkit {asked}")
+        test_a_graphkit_command_parses_and_names_what_exists(f"graphkit {asked}", monkeypatch)
     elif first == "export":
         assert rest[0].split("=")[0] in ("GRAPHKIT_DATA", "GRAPHKIT_MIRROR")
     elif first == "pip":

@@ -410,3 +410,9 @@ def test_a_batch_by_hand_is_taken_apart_as_pygs():
     for found, expected in zip(ours.to_data_list(), graphs, strict=True):
         assert torch.equal(found.x, expected.x)
         assert torch.equal(found.edge_index, expected.edge_index)
+
+
+def test_what_a_trace_is_told_must_hold():
+    internals.assume(torch.ones(1).item() >= 1)
+    with pytest.raises(RuntimeError):
+        internals.assume(torch.zeros(1).item() >= 1)

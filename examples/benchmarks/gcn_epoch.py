@@ -112,7 +112,7 @@ def epoch_of(side: str, data: Data) -> Callable[[], Any]:
     if side == "loop":
         chosen = recipe("gcn", {"epochs": 10**9})
         task, _ = prepare(data, chosen, torch.device("cpu"), torch.float32)
-        module = chosen.module(data.num_features, task.classes)
+        module = chosen.module(data.num_features, task.outputs)
         trainer = ClassificationTrainer(module, task, chosen, Fabric(accelerator="cpu", devices=1))
         return functools.partial(next, trainer.epochs())
     normalised = NormalizeFeatures()(data)

@@ -65,7 +65,7 @@ def peer_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: DataL
 def epochs(graphs: GraphSet, chosen: Any) -> dict[str, Callable[[], Any]]:
     """Return functions that train a fresh model of each side for one more epoch, without evaluation."""
     task, _ = prepare_graphs(graphs, chosen, torch.device("cpu"), torch.float32)
-    module = chosen.module(task.channels, task.classes, task.graph)
+    module = chosen.module(task.channels, task.outputs, task.graph)
     trainer = ClassificationTrainer(module, task, chosen, Fabric(accelerator="cpu", devices=1))
 
     model = Peer(chosen.model.hidden, chosen.model.layers, chosen.model.dropout)

@@ -110,7 +110,7 @@ def _write(found: Predictions, to: Path | None) -> int:
     from graphkit.training.trained.predictions import write_table
 
     if to is None:
-        click.echo(found.frame().to_csv(index=False), nl=False)
+        echo(found.frame().to_csv(index=False).rstrip("\n"))
         return 0
     write_table(found.frame(), to)
     if found.kind == "classes":

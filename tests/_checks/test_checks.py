@@ -51,6 +51,7 @@ REFUSED: dict[str, list[tuple]] = {
     "one_value_per_edge": [(ONE, 4), (torch.tensor(1.0), 1)],
     "pair_of_features": [((ONE,),), ((None, ONE),)],
     "path": [("",), (1,), (None,)],
+    "paths": [("",), ([],), (1,), (None,), ([1],)],
     "index_or_mask": [([3], 3), ([-4], 3), ([0.5], 3), ([True], 3), ("a", 3)],
     "positive": [(0,), (float("inf"),), (True,), ("1",)],
     "printable_name": [("\x1b[31m",), ("",), ("$\\x$",), (1,)],

@@ -184,7 +184,7 @@ def test_items_without_a_label_are_no_class(tmp_path):
     assert class_count(graph(y)) == 3
     with pytest.raises(ValueError, match="`y` must be 0 or above on the items of `test_mask`, found -1"):
         train(graph(y), NODES)
-    with pytest.raises(ValueError, match="`y` must be 0 or above on the graphs of `test`, found -1"):
+    with pytest.raises(ValueError, match="`y` must be 0 or above on the items of `test`, found -1"):
         train(several(y), SETS)
     none = torch.full_like(y, -1)
     for protocol in DRAWN:

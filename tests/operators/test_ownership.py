@@ -441,7 +441,13 @@ REMEMBERED = {
     "operators.spectrum.components:single": INTERNAL,
     "training.embedding.embedding_task:view": INTERNAL,
     "training.fewshot.studies:known_of": INTERNAL,
+    "training.fewshot.studies:study_across_graphs": INTERNAL,
     "training.fewshot.studies:study_of_classes": INTERNAL,
+    "training.fewshot.studies:study_of_graphs": INTERNAL,
+    "training.fewshot.studies:visible": INTERNAL,
+    "training.classification.choice:__init__": INTERNAL,
+    "training.classification.tuning:study": INTERNAL,
+    "training.embedding.run_embedding:embed": "a number",
 }
 """Where something is remembered, and why no caller can reach it."""
 

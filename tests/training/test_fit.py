@@ -196,18 +196,19 @@ def test_features_below_the_density_of_the_recipe_are_kept_sparse(data):
     torch.testing.assert_close(sparse.x.to_dense(), dense.x, rtol=0, atol=0)
 
 
-def test_features_are_scaled_to_an_absolute_sum_of_one_and_empty_rows_stay_empty(data):
+def test_features_are_scaled_to_the_sum_that_is_asked_for_and_empty_rows_stay_empty(data):
     data.x[0], data.x[1] = 0.0, torch.tensor([-1.0, 1.0, 2.0])
-    task, _ = prepare(data, recipe("gcn"), torch.device("cpu"), torch.float32)
-    assert task.x[0].tolist() == [0, 0, 0]
-    assert task.x[1].tolist() == [-0.25, 0.25, 0.5]
+    for total, scaled in ((True, [-0.25, 0.25, 0.5]), (8, [-2.0, 2.0, 4.0]), (False, [-1.0, 1.0, 2.0])):
+        task, _ = prepare(data, recipe("gcn", {"row_normalise": total}), torch.device("cpu"), torch.float32)
+        assert task.x[0].tolist() == [0, 0, 0]
+        assert task.x[1].tolist() == scaled
 
 
 def _spoil(data, what):
     if what == "nan":
         data.x[3, 1] = math.nan
-    elif what == "float labels":
-        data.y = data.y.float()
+    elif what == "complex labels":
+        data.y = data.y.cfloat()
     elif what == "negative label":
         data.y[0] = -1
     elif what == "no mask":
@@ -228,7 +229,7 @@ def _spoil(data, what):
     ("what", "message"),
     [
         ("nan", "`x` must be finite, but 1 of its values"),
-        ("float labels", "one integer label per item"),
+        ("complex labels", "must hold a class of each item"),
         ("negative label", "must be 0 or above"),
         ("no mask", "`val_mask` is missing"),
         ("overlap", "must be disjoint"),

@@ -39,8 +39,8 @@ def structure_features(adjacency: csr_array, kinds: Sequence[str]) -> tuple[np.n
         >>> from scipy.sparse import csr_array
         >>> path = csr_array(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]]))
         >>> x, names = structure_features(path, ["degree"])
-        >>> names, x.round(2).tolist()
-        (['degree'], [[0.69], [1.1], [0.69]])
+        >>> names, (10 * x).round().astype(int).tolist()
+        (['degree'], [[7], [11], [7]])
     """
     makers = {"degree": _degrees, "one-hot": _one_hot, "random-walk": _walks, "laplacian": _eigenvectors}
     parts = [makers[_checks.member("structure", kind, makers)](adjacency) for kind in kinds]

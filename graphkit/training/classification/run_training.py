@@ -299,6 +299,8 @@ def _choose(
 
 def resolve(recipe: Recipe, data: Data | GraphSet | Partitions) -> Recipe:
     """Return a recipe with what is left to the data decided."""
+    if isinstance(data, GraphSet):
+        return recipe  # features of graphs are as they are
     return recipe.resolve(data.feature_sum if isinstance(data, Partitions) else lambda: feature_sum(data))
 
 

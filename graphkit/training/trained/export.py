@@ -21,6 +21,7 @@ from torch_geometric.data import Data
 
 import graphkit
 from graphkit._checks import extra, instance, member
+from graphkit._torch_internals import assume
 from graphkit.data import GraphSet
 from graphkit.nn.graph_models import GraphBatch
 from graphkit.nn.molecules import ATOM_CATEGORIES, BOND_CATEGORIES
@@ -113,7 +114,7 @@ class InputForward(nn.Module):
         """Return what the module makes of all items."""
         if batch is not None:
             graphs = batch.max().item() + 1
-            torch._check(graphs >= 1)  # its size is that of the result
+            assume(graphs >= 1)  # its size is that of the result
             return self.module(GraphBatch(x, edge_index, edge_attr, batch, graphs))  # type: ignore[arg-type]
         graph = [edge_index, edge_weight, edge_attr]
         while graph and graph[-1] is None:
