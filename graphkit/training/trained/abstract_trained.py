@@ -21,7 +21,7 @@ from graphkit.training.classification.tasks import MASKS, AbstractTask, model_in
 from graphkit.training.engine.distributed import fabric_on, in_precision, own_device
 from graphkit.training.engine.trainer import require_finite
 from graphkit.training.trained.data_facts import DataNames, aligned_features, structure_sha256
-from graphkit.training.trained.model_file import ModelFile, options_from_plain, options_to_plain
+from graphkit.training.trained.model_file import ModelFile, options_from_plain, options_to_plain, refuse_other_fields
 from graphkit.training.zoo.recipes import AbstractRecipe, ModelRecipe
 
 if TYPE_CHECKING:
@@ -115,10 +115,11 @@ class AbstractTrained(ABC):
             raise ValueError(
                 f"the file holds what `graphkit {file.study}` trained, not what `graphkit {cls.study}` does."
             )
-        about = cls.fields_from(dict(file.about))
-        about["recipe"] = options_from_plain(about["recipe"], AbstractRecipe)
-        about["names"] = DataNames.from_dict(about["names"])
-        return cls(weights=file.weights, **about)
+        with refuse_other_fields():
+            about = cls.fields_from(dict(file.about))
+            about["recipe"] = options_from_plain(about["recipe"], AbstractRecipe)
+            about["names"] = DataNames.from_dict(about["names"])
+            return cls(weights=file.weights, **about)
 
     @classmethod
     def read(cls, path: Path | str) -> Self:

@@ -25,7 +25,7 @@ from graphkit.training.fewshot.encoder_training import EncoderTraining, encoder_
 from graphkit.training.fewshot.feature_views import adapt_features, rows_of
 from graphkit.training.fewshot.method import ENCODER, AbstractMethod, Learnt
 from graphkit.training.trained.data_facts import item_ids
-from graphkit.training.trained.model_file import ModelFile, options_from_plain, options_to_plain
+from graphkit.training.trained.model_file import ModelFile, options_from_plain, options_to_plain, refuse_other_fields
 from graphkit.training.trained.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -90,13 +90,14 @@ class TrainedLearner:
         """
         if file.study != STUDY:
             raise ValueError(f"the file holds what `graphkit {file.study}` trained, not what `graphkit {STUDY}` does.")
-        about = dict(file.about)
-        recipes = [options_from_plain(each, EmbeddingRecipe) for each in about.pop("encoders")]
-        about["encoders"] = tuple(
-            (recipe, _below(file.weights, f"{ENCODERS}{place}.")) for place, recipe in enumerate(recipes)
-        )
-        about["method"] = options_from_plain(about["method"], AbstractOptions)
-        return cls(learnt=Learnt(_below(file.weights, LEARNER), about.pop("choices")), **about)
+        with refuse_other_fields():
+            about = dict(file.about)
+            recipes = [options_from_plain(each, EmbeddingRecipe) for each in about.pop("encoders")]
+            about["encoders"] = tuple(
+                (recipe, _below(file.weights, f"{ENCODERS}{place}.")) for place, recipe in enumerate(recipes)
+            )
+            about["method"] = options_from_plain(about["method"], AbstractOptions)
+            return cls(learnt=Learnt(_below(file.weights, LEARNER), about.pop("choices")), **about)
 
     @classmethod
     def read(cls, path: Path | str) -> TrainedLearner:

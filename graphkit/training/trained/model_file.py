@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,6 +75,22 @@ class ModelFile:
         except OSError as error:
             raise ValueError(f"{str(path)!r} cannot be read as a trained model: {error.strerror}.") from None
         return cls.from_bytes(content, path)
+
+
+@contextmanager
+def refuse_other_fields() -> Iterator[None]:
+    """Refuse in words, in a block that reads a description, one that lacks a field or has another one.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"the model's description is not as graphkit {graphkit.__version__} writes it ({error}); take the version "
+            "that wrote it, or train again."
+        ) from None
 
 
 def options_to_plain(options: AbstractOptions) -> dict[str, Any]:

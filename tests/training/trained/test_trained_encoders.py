@@ -16,7 +16,9 @@ from graphkit.training.embedding.embedding_setup import node_setting
 from graphkit.training.embedding.graph_embedding import graph_setting
 from graphkit.training.embedding.saved import SavedEmbeddings, latest
 from graphkit.training.trained.encoder import TrainedEncoder
+from graphkit.training.trained.model_file import ModelFile
 from tests.training.studies import communities, rings_and_stars
+from tests.training.trained.descriptions import unrefused
 
 CPU = torch.device("cpu")
 CASES = [(name, "node") for name in EMBEDDINGS]
@@ -119,3 +121,8 @@ def test_search_takes_new_items_from_the_command_line(call, folder):
     ):
         code, _, err = call(*arguments)
         assert (code, message in err, len(err.splitlines())) == (2, True, 1), err
+
+
+def test_no_field_of_a_description_ends_a_reader_in_words_that_are_not_ours(folder):
+    file = ModelFile.read(folder / "seed-0.safetensors")
+    assert unrefused(file, TrainedEncoder.from_file) == []

@@ -15,6 +15,7 @@ from graphkit.training.fewshot.encoders import Encoders
 from graphkit.training.trained.learner import TrainedLearner
 from graphkit.training.trained.model_file import ModelFile
 from tests.training.studies import communities, rings_and_stars
+from tests.training.trained.descriptions import unrefused
 
 PROTOCOL = FewShotProtocol(n_way=2, k_shot=2, n_query=4, n_tasks=3)
 SPLIT = ClassSplit(train=(0, 1), validation=(2, 3), test=(4, 5))
@@ -126,3 +127,10 @@ def test_the_command_adapts_to_a_table_and_predicts_the_rest(call, outcome, data
         assert (code, message in err, len(err.splitlines()) <= 2) == (2, True, True), err
     code, _, err = call("predict", str(outcome.run_dir), "./graph")
     assert (code, "`graphkit fewshot predict`" in err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["protomaml", "ridge", "encoder-ridge", "fine-tuning"])
+def test_no_field_of_a_description_ends_a_reader_in_words_that_are_not_ours(outcome, name):
+    learner = outcome.learners[name][0]
+    file = ModelFile.from_bytes(learner.to_bytes(), Path("learner"))
+    assert unrefused(file, TrainedLearner.from_file) == []

@@ -27,6 +27,7 @@ from graphkit.training.trained.reports import class_report, fitted_temperature
 from graphkit.training.trained.runs import load_run
 from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
 from tests.training.studies import communities, rings_and_stars, signals
+from tests.training.trained.descriptions import unrefused
 
 SETS = {"nodes": communities, "signals": signals, "graphs": rings_and_stars}
 TABLES = {"nodes": RECIPES, "signals": SIGNAL_RECIPES, "graphs": GRAPH_RECIPES}
@@ -374,6 +375,11 @@ def test_a_file_that_is_not_what_was_written_is_refused_in_words(runs, tmp_path,
     with pytest.raises(ValueError, match=FAULTS[how]) as told:
         load_run(folder)
     assert len(str(told.value).splitlines()) == 1
+
+
+def test_no_field_of_a_description_ends_a_reader_in_words_that_are_not_ours(runs):
+    file = ModelFile.read(runs("nodes", "mlp") / "seed-0.safetensors")
+    assert unrefused(file, TrainedModel.from_file) == []
 
 
 def test_a_folder_without_a_finished_run_and_a_changed_record_are_refused(runs, tmp_path):
