@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from graphkit.cli.export import open_classifier
-from graphkit.cli.options import FILE, require_places
+from graphkit.cli.options import FILE, rename_arguments, require_places
 from graphkit.cli.output import begin, debuggable, drawing, echo, fields, preload, report_errors, say, table
 from graphkit.cli.trained import RUN, load_data
 
@@ -63,7 +63,8 @@ def explain(
     number = node if graph is None else graph
     assert number is not None
     begin(f"explaining {model.recipe.name}")
-    found = explain_item(model, given, number, method=method, most=most)
+    with rename_arguments({"item": "--node" if graph is None else "--graph"}):
+        found = explain_item(model, given, number, method=method, most=most)
     lost: list[str] = []
     if json_path is not None:
         json_path.write_text(json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from graphkit.viz.checks import numbers
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+LETTERS = 10
+"""Size of the features' names."""
 
 SEED = 0
 """Draws where the layout of a subgraph begins."""
@@ -60,13 +63,16 @@ def explanation_graph(
         raise ValueError("`edges` and `features` are empty: there is nothing to be drawn.")
     picture = look.new_figure(11.0, 5.6)
     look.draw_headline(picture, text("title", title), note, (0.03, 0.965, 0.90))
-    columns = [each for each, there in ((1.6, len(weights)), (1.0, features)) if there]
-    panels: Any = picture.subplots(1, len(columns), width_ratios=columns, squeeze=False)[0]
-    picture.subplots_adjust(left=0.03, right=0.97, bottom=0.12, top=0.77, wspace=0.45)
+    # From left to right: the graph, the names of the features, their bars.
+    shown = [look.escape(name, 26) for name, _ in features]
+    room = (look.widest(shown, LETTERS) + 0.35) / picture.get_figwidth() if features else 0.0
+    wide = (0.94 - room) * (0.6 if features else 1.0) if len(weights) else 0.0
     if len(weights):
-        _draw_graph(panels[0], edges, weights, names, groups, group_names, centre)
+        axes = picture.add_axes((0.03, 0.12, wide, 0.65))
+        _draw_graph(axes, edges, weights, names, groups, group_names, centre)
     if features:
-        _draw_features(panels[-1], features)
+        axes = picture.add_axes((0.03 + wide + room, 0.12, 0.94 - wide - room, 0.65))
+        _draw_features(axes, shown, [score for _, score in features])
     return picture
 
 
@@ -123,11 +129,11 @@ def _draw_graph(
         )
 
 
-def _draw_features(axes: Axes, features: Sequence[tuple[str, float]]) -> None:
+def _draw_features(axes: Axes, names: Sequence[str], scores: Sequence[float]) -> None:
     """Draw the scores of features as bars."""
-    names = [look.escape(name, 26) for name, _ in features]
-    axes.barh(range(len(names)), [score for _, score in features], color=look.BLUE, height=0.65)
-    axes.set_yticks(range(len(names)), names, fontsize=9)
+    axes.barh(range(len(names)), scores, color=look.BLUE, height=0.65)
+    axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     look.style_axes(axes, xlabel="score of the feature", ylabel="")
+    axes.tick_params(axis="y", labelsize=LETTERS)
     axes.grid(axis="y", visible=False)

@@ -36,3 +36,22 @@ def test_wrong_arguments_are_refused_in_words():
         explanation_graph(np.empty((2, 0), dtype=int), [], **GIVEN)
     with pytest.raises(ValueError, match=r"^`scores`"):
         explanation_graph(PAIRS, [0.9, 0.5, np.nan], **GIVEN)
+
+
+@pytest.mark.parametrize("pairs", [0, 2])
+@pytest.mark.parametrize("name", ["x", "W" * 60, "Łódź = a very long name of a column"])
+def test_names_of_any_length_stay_in_the_picture_and_beside_the_graph(name, pairs):
+    edges = np.array([[0, 0], [1, 2]])[:, :pairs]
+    given = {"names": [name] * 3, "title": "t", "groups": [0, 1, 0], "group_names": [name, "b"]}
+    picture = explanation_graph(edges, [0.9, 0.2][:pairs], [(name, 0.3), ("other", 0.2)], **given)
+    picture.canvas.draw()
+    room = picture.bbox
+    bars = picture.axes[-1]
+    for label in [*bars.get_yticklabels(), bars.xaxis.label]:
+        box = label.get_window_extent()
+        assert box.x0 >= room.x0
+        assert box.x1 <= room.x1
+        assert box.y0 >= room.y0
+    if pairs:
+        graph = picture.axes[0].get_window_extent()
+        assert min(label.get_window_extent().x0 for label in bars.get_yticklabels()) >= graph.x1
