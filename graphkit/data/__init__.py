@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from graphkit._exports import deprecated_names, lazy
-from graphkit.data.catalog.cards import Card, card, names
+from graphkit.data.catalog.cards import Card, card, families, names
 from graphkit.data.disk.checked_files import DataError
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ __all__ = [
     "content_sha256",
     "disjoint_union",
     "edge_split",
+    "families",
     "feature_sum",
     "fetch",
     "few_shot_counts",

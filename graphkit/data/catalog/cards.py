@@ -50,6 +50,8 @@ class Card:
         graphs: number of graphs; 0 where it is not known here.
         signals: number of signals on the graph, where those have the labels.
         members: names of the data sets of a family.
+        family: of one graph with labelled nodes, the name that it shares with every other such graph that has some of
+            its nodes or was cut from the same collection (see :func:`families`); a stored graph is one by itself.
         metric: the figure that the publishers ask for: ``"accuracy"``, ``"roc_auc"``, ``"ap"`` (average
             precision) or ``"rmse"``; of links ``"hits@50"`` and the like, or ``"mrr"``; nothing without labels.
         target_kind: what items are labelled with, "classes", "binary" (tasks of 0 and 1) or "numbers", where that is
@@ -86,6 +88,7 @@ class Card:
     graphs: int = 1
     signals: int = 0
     members: list[str] = field(default_factory=list)
+    family: str = ""
     metric: str = "accuracy"
     target_kind: str = ""
     few_shot: list[int] = field(default_factory=list)
@@ -122,6 +125,7 @@ class Card:
         fields = [
             ("title", self.title),
             ("members", ", ".join(self.members)),
+            ("family", self.family if self.published else ""),
             ("task", task),
             ("size", f"{many}{counted} ({direction}), {self.features:,} features"),
             ("split", self.default_split),
@@ -174,6 +178,23 @@ def names() -> list[str]:
         True
     """
     return sorted(path.parent.name for path in folder().glob("*/card.toml"))
+
+
+def families() -> dict[str, list[str]]:
+    """Return family -> the names of its data sets, of all that are one graph with labelled nodes.
+
+    What is learnt on one graph of a family may have seen the nodes of another: a study over graphs that leaves one out
+    leaves out its family. Data sets that are loaded together are of one family, which has their name.
+
+    Example:
+        >>> families()["webkb"]
+        ['cornell', 'texas', 'wisconsin']
+    """
+    found: dict[str, list[str]] = {}
+    for name in names():
+        if family := card(name).family:
+            found.setdefault(family, []).append(name)
+    return found
 
 
 def dataset_source(name: str | Path) -> str | Path:
@@ -261,6 +282,7 @@ def stored_card(about: StoredGraph) -> Card:
         sizes={name: each["bytes"] for name, each in about.files.items()},
         content=about.fingerprint,
         graphs=about.graphs,
+        family=about.name if about.kind == "node" else "",
         metric=METRICS.get(target.get("kind", ""), "accuracy") if "y.npy" in about.files else "",
         target_kind=target.get("kind", ""),
         molecules=about.molecules,

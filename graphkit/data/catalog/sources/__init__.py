@@ -24,6 +24,8 @@ from graphkit.data.catalog.sources.pyg import PlanetoidSource, PyGSource, TUSour
 from graphkit.data.catalog.sources.repositories import (
     CitationDomainSource,
     ClothingSource,
+    CSRPartsSource,
+    EdgeTableSource,
     Facebook100Source,
     FilesSource,
     FilteredSource,
@@ -45,8 +47,10 @@ def _builtin_source(build: Callable[..., Data]) -> Callable[..., Source]:
 
 READERS: dict[str, Callable[..., Source]] = {
     "citation-domains": CitationDomainSource,
+    "csr-parts": CSRPartsSource,
     "digits": _builtin_source(digits_graph),
     "digits-grid": _builtin_source(digits_grid),
+    "edge-table": EdgeTableSource,
     "facebook100": Facebook100Source,
     "filtered": FilteredSource,
     "gpn": ClothingSource,
