@@ -89,7 +89,7 @@ VARIED = {
         "inductive": None, "encoder": "dgi", "encoder_draws": "2", "encoder_settings": "epochs=1", "calibrate": "0",
         "balanced": None, "settings": "scale=0.3", "inner_steps": "0,1",
     },
-    "spectrum": {"k": "3", "normalization": "none", "picture": "p.png", "wavelets": "w.png"},
+    "spectrum": {"k": "3", "normalization": "none", "undirected": None, "picture": "p.png", "wavelets": "w.png"},
 }  # fmt: skip
 """Another value of each option than the one it has."""
 

@@ -28,6 +28,16 @@ def test_every_component_of_cora_has_its_zero_among_the_lowest_pairs(mirror, cal
     assert said.splitlines()[-1].split() == ["0", "78"]
 
 
+@pytest.mark.parametrize(("name", "edges"), [("polblogs", "33,433"), ("texas", "574")])
+def test_a_directed_graph_has_a_spectrum_as_an_undirected_one_and_the_way_there_is_told(mirror, call, name, edges):
+    code, _, told = call(name)
+    assert (code, told.count("\n")) == (2, 1)
+    assert f"'{name}' is directed, and a spectrum is of an undirected graph; see `--undirected`." in told
+    code, said, _ = call(name, "--undirected", "--k", "4")
+    assert code == 0
+    assert f"{edges} edges" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

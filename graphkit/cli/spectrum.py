@@ -31,10 +31,13 @@ MARKED = 6
     show_default=True,
     help="Laplacian: symmetric, random-walk or combinatorial.",
 )
+@click.option("--undirected", is_flag=True, help="As for train: every edge in both directions, once.")
 @click.option("--picture", type=FILE, metavar="PATH", help="Draw the histogram here (png, pdf or svg).")
 @click.option("--wavelets", type=FILE, metavar="PATH", help="Draw a bank of wavelets over this spectrum here.")
 @debuggable
-def spectrum(name: str, k: int | None, normalization: str, picture: Path | None, wavelets: Path | None) -> int:
+def spectrum(
+    name: str, k: int | None, normalization: str, undirected: bool, picture: Path | None, wavelets: Path | None
+) -> int:
     """Print the Laplacian's spectrum of DATASET, a name or a folder, with its multiplicities, and draw it."""
     asked = DatasetArgument(name, links=True)
     if asked.items == "graphs":
@@ -42,7 +45,7 @@ def spectrum(name: str, k: int | None, normalization: str, picture: Path | None,
     if wavelets is not None and normalization == "none":
         raise ValueError("`--wavelets` needs a spectrum within [0, 2]: `--normalization sym` or `rw`.")
     preload("graphkit.viz", "graphkit.operators", "graphkit.data.catalog.loading")
-    from graphkit.data import cached_fourier_basis, load
+    from graphkit.data import cached_fourier_basis, load, to_undirected
     from graphkit.viz import multiplicities, save
     from graphkit.viz import spectrum as histogram
 
@@ -50,6 +53,10 @@ def spectrum(name: str, k: int | None, normalization: str, picture: Path | None,
     data, name = load(asked.source), asked.name
     if hasattr(data, "edge_types"):
         raise ValueError(f"{name!r} has links of {len(data.edge_types)} types; a spectrum is of a graph of one.")
+    if undirected:
+        data = to_undirected(data)
+    elif asked.card.directed and not data.is_undirected():
+        raise ValueError(f"{name!r} is directed, and a spectrum is of an undirected graph; see `--undirected`.")
     nodes = data.num_nodes
     if k is not None and k > nodes:
         raise click.UsageError(f"`--k` must be at most the number of nodes ({nodes:,}), got {k:,}.")

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 import tomllib
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.utils import is_undirected
 
-from graphkit.data import Card, DataError, GraphSet, card, fetch, load, names, split_from_name, verify
+from graphkit.data import (
+    Card,
+    DataError,
+    GraphSet,
+    card,
+    families,
+    fetch,
+    import_graph,
+    load,
+    names,
+    split_from_name,
+    verify,
+)
 from graphkit.data.catalog import cards, files
 from graphkit.data.catalog.sources import READERS, Source, source_of
 from graphkit.data.catalog.verified_read import dataset_sha256
@@ -63,6 +77,47 @@ def test_a_card_is_complete_and_its_text_names_what_matters(name):
     # Only plain arrays may be told by anything else than the checksum of each file.
     if not known.members:
         assert source_of(known).pickle_free or (known.checked_by == "files" and all(known.files.values()))
+
+
+class TestFamilies:
+    """Which graphs a study that leaves one out leaves out with it."""
+
+    NODES = tuple(name for name in SINGLE if card(name).kind == "node")
+
+    @pytest.mark.parametrize("name", names())
+    def test_each_graph_with_labelled_nodes_has_one_and_nothing_else_has(self, name):
+        known = card(name)
+        assert bool(known.family) == (known.kind == "node")
+        assert not known.family or known.family in known.text()
+
+    def test_data_sets_that_are_loaded_together_are_of_the_family_that_has_their_name(self):
+        for family in FAMILIES:
+            members = [card(member) for member in card(family).members]
+            assert {member.family for member in members if member.kind == "node"} <= {family}
+
+    def test_all_of_one_file_or_of_one_vocabulary_or_of_one_name_are_of_one_family(self):
+        for one, other in itertools.combinations([card(name) for name in self.NODES], 2):
+            alike = set(one.files) & set(other.files)
+            alike = alike or (one.features == other.features and one.features >= 1000)
+            alike = alike or f"{other.name}-".startswith(f"{one.name}-")
+            alike = alike or (
+                one.reader.get("folder") == other.reader.get("folder") is not None and one.name in other.name
+            )
+            assert not alike or one.family == other.family, (one.name, other.name)
+
+    def test_they_are_all_the_graphs_each_once(self):
+        found = families()
+        assert sorted(name for members in found.values() for name in members) == list(self.NODES)
+        assert all(card(name).family == family for family, members in found.items() for name in members)
+        together = [{"cora", "citation-full-cora", "citation-full-cora-ml"}, {"texas", "cornell", "wisconsin"}]
+        together += [{"chameleon", "chameleon-unfiltered", "squirrel"}, {"amazon-photo", "ogbn-products"}]
+        together += [{"acm", "citation-domains-acm", "citation-full-dblp"}]
+        assert all(any(some <= set(members) for members in found.values()) for some in together)
+
+    def test_a_stored_graph_is_one_by_itself(self, tmp_path):
+        (tmp_path / "edges.csv").write_text("a,b\n0,1\n1,2\n2,0\n")
+        import_graph([tmp_path / "edges.csv"], to=tmp_path / "triangle")
+        assert card(tmp_path / "triangle").family == "triangle"
 
 
 def test_a_card_has_no_field_its_class_does_not_know():
@@ -285,6 +340,83 @@ class TestWhatTheCardsClaim:
         assert int((data.y < 0).sum()) == gender
         assert (data.attributes < 0).sum(0)[[1, 4, 5]].tolist() == [gender, dormitory, year]
         assert connected_components(to_scipy_sparse_matrix(data.edge_index, num_nodes=data.num_nodes))[0] == components
+
+    @pytest.mark.parametrize(
+        ("name", "share", "isolated", "components", "largest"),
+        [
+            ("acm", 82.1, 561, 717, None),
+            ("blogcatalog", 40.1, 0, 1, 5196),
+            ("polblogs", 91.2, 266, 268, 1222),
+            ("lastfm-asia", 87.4, 0, 1, 7624),
+            ("facebook-pages", 88.5, 0, 1, 22_470),
+        ],
+    )
+    def test_edges_within_a_class_and_parts_are_counted(self, mirror, name, share, isolated, components, largest):
+        from scipy.sparse.csgraph import connected_components
+        from torch_geometric.utils import to_scipy_sparse_matrix
+
+        data = load(name)
+        row, column = data.edge_index
+        once = row <= column if data.is_undirected() else torch.ones_like(row, dtype=torch.bool)
+        within = (data.y[row] == data.y[column])[once]
+        assert round(100 * float(within.double().mean()), 1) == share
+        assert f"{share} %" in " ".join(data.card.faults)
+        assert data.num_nodes - len(torch.cat([row, column]).unique()) == isolated
+        count, part = connected_components(to_scipy_sparse_matrix(data.edge_index, num_nodes=data.num_nodes))
+        assert count == components
+        assert largest in (None, torch.from_numpy(part).bincount().max())
+
+    @pytest.mark.parametrize(
+        ("name", "classes", "loops"),
+        [
+            ("acm", [1061, 965, 999], 0),
+            ("blogcatalog", [885, 777, 921, 858, 892, 863], 0),
+            ("polblogs", [758, 732], 3),
+            ("facebook-pages", [6495, 3327, 5768, 6880], 179),
+        ],
+    )
+    def test_classes_and_self_loops_of_graphs_from_plain_tables_are_counted(self, mirror, name, classes, loops):
+        data = load(name)
+        assert data.y.bincount().tolist() == classes
+        assert int((data.edge_index[0] == data.edge_index[1]).sum()) == loops
+        assert len(data.card.class_names) in (0, len(classes))
+
+    def test_the_rarest_country_of_lastfm_has_16_listeners(self, mirror):
+        assert load("lastfm-asia").y.bincount().min() == 16
+
+    def test_the_keywords_of_blogcatalog_are_counts(self, mirror):
+        data = load("blogcatalog")
+        assert data.x.max() == 703
+        assert data.num_nodes - len(data.x.unique(dim=0)) == 4
+
+    @pytest.mark.parametrize("name", ["acm", "blogcatalog", "polblogs"])
+    def test_graphs_in_csr_parts_are_what_the_file_holds(self, mirror, name):
+        data = load(name)
+        with np.load(mirror / next(iter(data.card.files))) as file:
+            start, target = file["adj_indptr"], file["adj_indices"]
+            expected = [(s, int(t)) for s in range(data.num_nodes) for t in target[start[s] : start[s + 1]]]
+            assert data.edge_index.t().tolist() == list(map(list, expected))
+            assert (data.y.numpy() == file["labels"] - file["labels"].min()).all()
+            assert int((file["adj_data"] == 2).sum()) == 65 * (name == "polblogs")
+            if "attr_data" in file:
+                rows = np.repeat(np.arange(data.num_nodes), np.diff(file["attr_indptr"]))
+                assert (data.x.numpy()[rows, file["attr_indices"]] == file["attr_data"]).all()
+                assert int(data.x.count_nonzero()) == len(file["attr_data"])
+            else:
+                out, into = np.diff(start), np.bincount(target, minlength=data.num_nodes)
+                assert np.allclose(np.expm1(data.x.double().numpy()), np.stack([out, into], axis=1), atol=1e-3)
+
+    @pytest.mark.parametrize("name", ["lastfm-asia", "facebook-pages"])
+    def test_graphs_in_tables_are_what_the_files_hold(self, mirror, name):
+        data = load(name)
+        edges, target = (mirror / path for path in data.card.files)
+        pairs = {tuple(map(int, line.split(","))) for line in edges.read_text().split()[1:]}
+        assert set(map(tuple, data.edge_index.t().tolist())) == pairs | {(b, a) for a, b in pairs}
+        assert dict(enumerate(data.y.tolist())) == dict(
+            tuple(map(int, line.split(","))) for line in target.read_text().split()[1:]
+        )
+        degree = torch.bincount(data.edge_index[0], minlength=data.num_nodes)
+        assert torch.allclose(data.x[:, 0], degree.float().log1p())
 
     def test_amazon_clothing_is_the_part_with_the_novel_classes(self, mirror):
         from scipy.io import loadmat
