@@ -127,6 +127,7 @@ GOOD: dict[str, Callable[[Path], dict[str, Any]]] = {
     "load": lambda home: {"name": "karate"},
     "load_splits": lambda home: {"name": "karate", "seeds": [0]},
     "locality_order": lambda home: {"edge_index": EDGES, "num_nodes": 3},
+    "families": lambda home: {},
     "names": lambda home: {},
     "ogb_metric": lambda home: {"name": "ogbg-molhiv", "y": torch.arange(3) % 2, "prediction": torch.rand(3)},
     "ogb_link_metric": lambda home: {"name": "ogbl-ddi", "positive": torch.rand(3), "negative": torch.rand(30)},
