@@ -50,6 +50,22 @@ class _Numbers(click.ParamType):
 
 
 NUMBERS = _Numbers()
+
+
+class _Ways(click.ParamType):
+    """A whole number of 2 or more, or all."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Return the number, or the word."""
+        if value == ALL or (str(value).isdecimal() and int(value) >= 2):
+            return ALL if value == ALL else int(value)
+        return self.fail(f"{value!r} is no whole number of 2 or more, and not 'all'.", param, ctx)
+
+
+ALL = "all"
+WAYS = _Ways()
 ENCODER = "ccassg,dgi"
 OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways": "--ways", "n_tasks": "--tasks"}
 """Arguments of a protocol and a class split, and where they are typed."""
@@ -68,7 +84,13 @@ OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways
     help="What stands beside one learner: untrained, those that are not trained on the other classes.",
 )
 @click.option("--list-learners", is_flag=True, help="Name learners and baselines, and what each is.")
-@click.option("--ways", type=click.IntRange(2), default=2, show_default=True, help="Classes of a task.")
+@click.option(
+    "--ways",
+    type=WAYS,
+    default=2,
+    show_default=True,
+    help="Classes of a task; all: every class with enough items, and none is left to train on.",
+)
 @click.option(
     "--shots", type=NUMBERS, default="3", show_default=True, help="Labelled items of each class; several as 1,3,5."
 )
@@ -117,7 +139,7 @@ def fewshot(
     learner: str,
     baselines: str,
     list_learners: bool,
-    ways: int,
+    ways: int | str,
     shots: tuple[int, ...],
     queries: int,
     tasks: int,
@@ -159,7 +181,12 @@ def fewshot(
         raise click.UsageError("`--baselines` stand beside one learner; name it with `--learner`.")
     if balanced and not calibrate:
         raise click.UsageError("`--balanced` is of calibration, which `--calibrate 0` leaves out.")
-    names = with_baselines(learner, baselines)
+    if ways == ALL and (class_split or across_graphs or inductive):
+        raise click.UsageError(
+            "`--ways all` tests on all classes of one graph: leave out `--class-split`, `--across-graphs` and "
+            "`--inductive`."
+        )
+    names = with_baselines(learner, baselines, all_classes=ways == ALL)
     losses = tuple(loss.strip() for loss in encoder.split(","))
     encoders = Encoders(losses, encoder_draws, settings_of(encoder_settings))
     methods = {name: METHODS[name] for name in names}
@@ -187,7 +214,7 @@ def fewshot(
         "graphkit.training.fewshot.run_fewshot",
     )
     import graphkit.data
-    from graphkit.meta import FewShotProtocol
+    from graphkit.meta import ClassSplit, FewShotProtocol
     from graphkit.training.engine.distributed import World, fabric_on, init_world, own_device
     from graphkit.training.fewshot import fewshot as solved
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
@@ -198,6 +225,9 @@ def fewshot(
     begin(f"loading {asked.name}")
     data = graphkit.data.load(asked.source)
     sight: dict[str, Any] = {"encoders": encoders, "seed": seed, "device": there}
+    wanted = class_split or "all-pairs"
+    if not isinstance(ways, int):
+        wanted, ways = _every_class(asked.name, data.items.y if kind == "graph" else data.y, max(shots) + queries)
 
     def study_of(protocol: FewShotProtocol) -> Study:
         if across_graphs:
@@ -208,7 +238,7 @@ def fewshot(
                 dataset, data, protocol, splits=splits, adapter=adapter, inductive=inductive, **sight
             )
         items = data.items if kind == "graph" else data
-        splits = class_splits(dataset, items, class_split or "all-pairs", ways, seed)
+        splits = [wanted] if isinstance(wanted, ClassSplit) else class_splits(dataset, items, wanted, ways, seed)
         if kind == "graph":
             return study_of_graphs(data, splits, protocol, **sight)
         return study_of_classes(data, splits, protocol, inductive=inductive, **sight)
@@ -226,7 +256,7 @@ def fewshot(
                 study,
                 protocol,
                 names,
-                headline=None if learner == "all" else learner,
+                headline=_headline(learner, names, study),
                 calibrate=calibrate,
                 balanced=balanced,
                 seed=seed,
@@ -255,6 +285,29 @@ def fewshot(
         draw=lambda: picture_of(outcomes, inner_steps or ()),
         left=f"Record and state: {outcomes[shots[0]].run_dir if isinstance(run, RunFolder) else run}",
     )
+
+
+def _every_class(name: str, y: Any, items: int) -> tuple[ClassSplit, int]:
+    """Return the split that tests on all classes with so many items, and how many they are."""
+    from graphkit.meta import ClassSplit
+
+    labels, counts = y[y >= 0].unique(return_counts=True)
+    large = labels[counts >= items].tolist()
+    if len(large) < 2:
+        raise click.UsageError(
+            f"`--ways all` takes classes of {items} items, shots and queries together, and {name!r} has "
+            f"{plural(len(large), 'class', 'classes')} of that size; ask for fewer `--queries`."
+        )
+    if left := len(labels) - len(large):
+        begin(f"leaving out {plural(left, 'class', 'classes')} with fewer than {items} items")
+    return ClassSplit((), (), tuple(large)), len(large)
+
+
+def _headline(learner: str, names: Sequence[str], study: Study) -> str | None:
+    """Return the method that the record's figure is of; ``None`` where validation tasks choose it."""
+    if learner != "all":
+        return learner
+    return "view-ridge" if any(problem.validation is None for problem in study.problems) else None
 
 
 def _require_used(methods: Mapping[str, Any], encoders: bool) -> None:
@@ -327,7 +380,7 @@ def show(outcome: FewShotOutcome, protocol: FewShotProtocol, problems: int) -> N
                 "" if plain["spread"] is None else f"{100 * plain['spread']:.1f}",
                 "" if name == first else _difference(apart, protocol.n_tasks),
                 _figure(after, protocol.n_tasks) if after else "",
-                f"{100 * result.validation:.1f}",
+                "" if result.validation is None else f"{100 * result.validation:.1f}",
                 f"{result.seconds:.1f}",
             ]
         )

@@ -292,7 +292,10 @@ def _validation(epoch: Any, best: Any, per_cent: bool) -> str:
 def _came_to(result: UnitResult, per_cent: bool) -> str:
     """Return a unit's validation figure, or its loss where nothing is validated, and what it took."""
     if result.validation is None:
-        return f"loss {result.scalars()['train_loss']:.4g} at epoch {result.selected}, {result.seconds:.1f} s"
+        losses = [
+            f"loss {value:.4g} at epoch {result.selected}, " for value in [result.scalars().get("train_loss")] if value
+        ]
+        return f"{''.join(losses)}{result.seconds:.1f} s"
     at = f" at epoch {result.selected}" if result.selected else ""
     return f"validation {_value(result.validation, per_cent)}{at}, {result.seconds:.1f} s"
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from graphkit.data.splits import NestedFolds, Split, split_from_name
     from graphkit.data.transforms import disjoint_union, label_by, locality_order, reorder_nodes, to_undirected
     from graphkit.data.validation import feature_sum, validate
+    from graphkit.data.views import VIEWS, GraphViews, graph_views
 
 _look_up = lazy(
     __name__,
@@ -61,6 +62,7 @@ _look_up = lazy(
         "splits": ["NestedFolds", "Split", "split_from_name"],
         "transforms": ["disjoint_union", "label_by", "locality_order", "reorder_nodes", "to_undirected"],
         "validation": ["feature_sum", "validate"],
+        "views": ["VIEWS", "GraphViews", "graph_views"],
     },
 )
 
@@ -78,6 +80,7 @@ __getattr__ = deprecated_names(
 )
 
 __all__ = [
+    "VIEWS",
     "AddFourierBasis",
     "Card",
     "ClassBatches",
@@ -86,6 +89,7 @@ __all__ = [
     "FixedClasses",
     "GraphFamily",
     "GraphSet",
+    "GraphViews",
     "LinkNeighborLoader",
     "NeighborLoader",
     "NeighborSampler",
@@ -108,6 +112,7 @@ __all__ = [
     "fetch",
     "few_shot_counts",
     "fixed_classes",
+    "graph_views",
     "import_graph",
     "import_graph_set",
     "label_by",

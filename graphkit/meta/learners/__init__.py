@@ -1,10 +1,11 @@
-"""Few-shot learners: MAML and its kin, Reptile, prototypical networks, kernel ridge regression."""
+"""Few-shot learners: MAML and its kin, Reptile, prototypical networks, kernel ridge regression, ridge on views."""
 
 from graphkit.meta.learners.abstract_learner import AbstractLearner
 from graphkit.meta.learners.gradient_learner import AbstractGradientLearner, Clone
 from graphkit.meta.learners.maml import ANIL, MAML, MetaSGD, ProtoMAML, Reptile, SemiSupervisedProtoMAML
 from graphkit.meta.learners.prototypical import PrototypicalNetwork, SemiSupervisedPrototypes, calibrated_logits
 from graphkit.meta.learners.ridge import KernelRidge
+from graphkit.meta.learners.view_ridge import ViewRidge
 
 __all__ = [
     "ANIL",
@@ -19,5 +20,6 @@ __all__ = [
     "Reptile",
     "SemiSupervisedProtoMAML",
     "SemiSupervisedPrototypes",
+    "ViewRidge",
     "calibrated_logits",
 ]

@@ -149,6 +149,54 @@ class Ridge(AbstractMethod):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class RidgeOnViews(AbstractMethod):
+    """Ridge regression on all views of the graph, mixed by their leave-one-out errors on each task's support.
+
+    Args:
+        rows: "views", the only ones that have several.
+        unlabelled: whether all rows take part, without their labels, the more the more alike neighbours are
+            (:meth:`graphkit.data.GraphViews.edge_similarity`).
+        sharpness, weight, nearest: see :class:`graphkit.meta.ViewRidge`.
+    """
+
+    rows: Literal["views"] = "views"  # type: ignore[assignment]  # of all kinds of rows, this one
+    unlabelled: Switch = True
+    sharpness: LearningRate = 1.0
+    weight: LearningRate = 1.0
+    nearest: Positive = 50
+
+    def unused_fields(self) -> dict[str, str]:
+        """Return what says how much unlabelled rows count, where they do not."""
+        return {} if self.unlabelled else dict.fromkeys(("weight", "nearest"), "`unlabelled` is false")
+
+    def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: None) -> Evaluations:
+        """Return its evaluations, each with the rows that are known at its stage if they take part."""
+
+        def learner(tasks: TaskSet) -> AbstractLearner:
+            return self.make_learner(Learnt(), problem.channels, problem.ways, known_rows(tasks))
+
+        return evaluate_learner(learner, problem, options, calibrated=False)
+
+    def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
+        """Return the learner."""
+        from torch import nn
+
+        from graphkit.data import VIEWS, GraphViews
+        from graphkit.meta import ViewRidge
+
+        views = GraphViews(VIEWS, known.unflatten(-1, (len(VIEWS), -1)))
+        return ViewRidge(
+            nn.Identity(),
+            known if self.unlabelled else None,
+            views=len(VIEWS),
+            prior=views.prior(),
+            sharpness=self.sharpness,
+            weight=self.weight * views.edge_similarity(),
+            nearest=self.nearest,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Logistic(AbstractMethod):
     """A logistic regression on each task's support."""
 
@@ -345,6 +393,7 @@ BASELINE_METHODS: dict[str, AbstractMethod] = {
     "ridge": Ridge(rows=CHOSEN),
     "ridge-semi": Ridge(rows=CHOSEN, unlabelled=True),
     "ridge-semi-chosen": Ridge(rows=CHOSEN, unlabelled=True, intercept="chosen"),
+    "view-ridge": RidgeOnViews(),
     "logistic": Logistic(rows=CHOSEN),
     "random-start": Classifier(rows=CHOSEN, scale=36.0, pretrained=False),
     "fine-tuning": Classifier(rows=CHOSEN, scale=36.0),

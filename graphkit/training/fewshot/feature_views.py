@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import degree
 
 from graphkit._checks import member
+from graphkit.data.views import graph_views
 from graphkit.operators import gcn_adjacency
 
 ADAPTERS = ("structure", "components")
@@ -79,6 +80,9 @@ def _components(data: Data) -> Tensor:
     return torch.nn.functional.pad(u, (0, COMPONENTS - kept))
 
 
+VIEWS_ROWS = "views"
+"""The name of rows that hold every view of :func:`graphkit.data.graph_views`."""
+
 HOPS = 2
 """Averages over neighbours, of embeddings and of the features beside them."""
 
@@ -129,7 +133,9 @@ def weighted_rows(data: Data, hops: int) -> Tensor:
 
 
 def rows_of(data: Data, kind: str) -> Tensor:
-    """Return the rows that "features-K", "centred-K" or "weighted-K" names."""
+    """Return the rows that "features-K", "centred-K" or "weighted-K" names; "views" are all of a graph's, in a row."""
+    if kind == VIEWS_ROWS:
+        return graph_views(data).rows.flatten(1)
     name, _, hops = kind.partition("-")
     if name == "weighted":
         return weighted_rows(data, int(hops))

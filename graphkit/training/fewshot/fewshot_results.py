@@ -18,7 +18,7 @@ class ProblemResult:
 
     Args:
         problem: what was held out.
-        validation: accuracy on the validation tasks, a fraction.
+        validation: accuracy on the validation tasks, a fraction; ``None`` where all classes are tested on.
         accuracies: of each test task.
         calibrated: of each test task with calibration; ``None`` where there is none.
         step: selected step of meta-training, 0 where nothing was trained or the start was best.
@@ -29,7 +29,7 @@ class ProblemResult:
     """
 
     problem: str
-    validation: float
+    validation: float | None
     accuracies: tuple[float, ...]
     calibrated: tuple[float, ...] | None
     step: int
@@ -50,7 +50,8 @@ class ProblemResult:
     def scalars(self) -> dict[str, float]:
         """Return the figures by name."""
         calibrated = {} if self.calibrated is None else {"test_accuracy_calibrated": statistics.fmean(self.calibrated)}
-        return {"validation_accuracy": self.validation, "test_accuracy": self.accuracy, **calibrated}
+        validated = {} if self.validation is None else {"validation_accuracy": self.validation}
+        return {**validated, "test_accuracy": self.accuracy, **calibrated}
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
@@ -123,9 +124,10 @@ class MethodResult:
     problems: tuple[ProblemResult, ...]
 
     @property
-    def validation(self) -> float:
-        """Mean accuracy on the validation tasks."""
-        return statistics.fmean(each.validation for each in self.problems)
+    def validation(self) -> float | None:
+        """Mean accuracy on the validation tasks; ``None`` where there are none."""
+        found = [each.validation for each in self.problems if each.validation is not None]
+        return statistics.fmean(found) if len(found) == len(self.problems) else None
 
     @property
     def seconds(self) -> float:
@@ -199,7 +201,7 @@ class FewShotRecord(AbstractRecord):
         dataset: name, checksum and sizes.
         protocol: everything a comparison has to hold fixed, with its fingerprint.
         metric: accuracy of the headline method on the test tasks, one value per problem.
-        validation: the same on the validation tasks.
+        validation: the same on the validation tasks; ``None`` where all classes are tested on.
         headline: name of the method that ``metric`` is of.
         selection: how it and its weights were chosen.
         methods: every method's figures.
@@ -216,7 +218,7 @@ class FewShotRecord(AbstractRecord):
     dataset: DatasetFacts
     protocol: Mapping[str, Any]
     metric: Metric
-    validation: Metric
+    validation: Metric | None
     headline: str
     selection: str
     methods: Mapping[str, Mapping[str, Any]]

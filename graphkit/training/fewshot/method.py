@@ -38,9 +38,9 @@ class EvalOptions(NamedTuple):
 
 
 class Evaluations(NamedTuple):
-    """What a method came to on one problem: accuracy on the validation tasks, and its evaluations on the test tasks."""
+    """What a method came to on one problem: accuracy on the validation tasks, if any, and evaluations on test tasks."""
 
-    validation: float
+    validation: float | None
     test: Evaluation
     calibrated: Evaluation | None
     step: int
@@ -85,7 +85,9 @@ def evaluate_learner(
     from graphkit.meta import AbstractGradientLearner, AbstractLearner, evaluate
 
     of = (lambda _: learner) if isinstance(learner, AbstractLearner) else learner
-    validation = evaluate(of(problem.validation), problem.validation, steps=steps).mean
+    validation = None
+    if problem.validation is not None:
+        validation = evaluate(of(problem.validation), problem.validation, steps=steps).mean
     learner = of(problem.test)
     after = None
     if calibrated and options.calibrate:
@@ -128,8 +130,8 @@ ENCODER = "encoder"
 
 def _require_rows(rows: str) -> str:
     """Return the name of a kind of rows, or refuse it."""
-    if not re.fullmatch("chosen|encoder|(features|centred|weighted)-[0-9]+", rows):
-        raise ValueError("must be features-K, centred-K or weighted-K with K of 0 or more, chosen, or encoder")
+    if not re.fullmatch("chosen|encoder|views|(features|centred|weighted)-[0-9]+", rows):
+        raise ValueError("must be features-K, centred-K or weighted-K with K of 0 or more, chosen, encoder, or views")
     return rows
 
 
@@ -144,7 +146,8 @@ class AbstractMethod(AbstractOptions, ABC):
         rows: what it sees of the items: "features-K" are the features averaged K times over neighbours, "centred-K"
             the same without their mean, "weighted-K" those where rare features count more; "chosen" is the kind of
             ``CHOICES`` on which prototypes do best on validation tasks; "encoder" are embeddings of encoders that were
-            trained without labels, beside the weighted features.
+            trained without labels, beside the weighted features; "views" are all that
+            :func:`graphkit.data.graph_views` makes of the graph, side by side.
     """
 
     rows: Kind = "features-2"
@@ -163,6 +166,11 @@ class AbstractMethod(AbstractOptions, ABC):
     def trained(self) -> bool:
         """Whether it uses the labels of the training classes."""
         return False
+
+    @property
+    def needs_other_classes(self) -> bool:
+        """Whether classes beside those that it is tested on train it, or choose something for it."""
+        return self.trained or self.rows == CHOSEN or bool(self.selects)
 
     @property
     def selects(self) -> str:

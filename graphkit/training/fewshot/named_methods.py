@@ -33,7 +33,16 @@ and centring were chosen by accuracy on validation tasks of Cora and CiteSeer, o
 selects in one split is tested on in another, so that on these two data sets the choice has seen such labels."""
 
 
-BASELINES = ("prototypes-2", "prototypes-centred", "prototypes-weighted", "logistic", "random-start", "fine-tuning")
+BASELINES = (
+    "prototypes-0",
+    "prototypes-2",
+    "prototypes-centred",
+    "prototypes-weighted",
+    "view-ridge",
+    "logistic",
+    "random-start",
+    "fine-tuning",
+)
 """What stands beside a single learner."""
 
 ON_ENCODERS = ("encoder-prototypes", "encoder-semi", "encoder-ridge", "encoder-ridge-semi", "encoder-whitened")
@@ -43,25 +52,36 @@ BESIDE: dict[str, tuple[bool, ...]] = {"all": (True, False), "untrained": (False
 """Which of them are asked for: those that are trained on other classes, those that are not, or neither."""
 
 
-def with_baselines(name: str, baselines: str = "all") -> list[str]:
+def with_baselines(name: str, baselines: str = "all", *, all_classes: bool = False) -> list[str]:
     """Return the names of a study: all methods, or the baselines and the one that was asked for.
 
     Args:
         name: of a method, or "all".
         baselines: "all" of them, "none", or those that are "untrained": without the labels of the training classes.
+        all_classes: whether all classes are tested on, so that what is trained or chosen on others is left out.
 
     Raises:
-        ValueError: for an unknown name, of a method or of what stands beside it.
+        ValueError: for an unknown name, of a method or of what stands beside it; and for a method that needs other
+            classes where there are none.
 
     Example:
         >>> with_baselines("maml")
-        ['prototypes-2', 'prototypes-centred', 'prototypes-weighted', 'logistic', 'random-start', 'fine-tuning', 'maml']
-        >>> with_baselines("maml", "untrained")
-        ['prototypes-2', 'prototypes-centred', 'prototypes-weighted', 'logistic', 'random-start', 'maml']
+        ['prototypes-0', ..., 'view-ridge', 'logistic', 'random-start', 'fine-tuning', 'maml']
+        >>> with_baselines("maml", "untrained")[-3:]
+        ['logistic', 'random-start', 'maml']
+        >>> with_baselines("view-ridge", all_classes=True)
+        ['prototypes-0', 'prototypes-2', 'prototypes-centred', 'prototypes-weighted', 'view-ridge']
     """
     allowed = BESIDE[member("baselines", baselines, BESIDE)]
+    fitting = [other for other, method in METHODS.items() if not (all_classes and method.needs_other_classes)]
     if name == "all":
-        return list(METHODS)
+        return fitting
     member("learner", name, [*METHODS, "all"])
+    if name not in fitting:
+        raise ValueError(
+            f"`learner` {name!r} is trained or chosen on other classes than those that it is tested on, and here all "
+            f"classes are; take one that is not: {', '.join(fitting)}."
+        )
     beside = [*BASELINES, *(ON_ENCODERS if METHODS[name].rows == "encoder" else ())]
+    beside = [other for other in beside if other in fitting]
     return [*(other for other in beside if other != name and METHODS[other].trained in allowed), name]

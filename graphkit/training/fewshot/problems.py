@@ -28,8 +28,8 @@ class Problem:
 
     Args:
         name: what is held out.
-        train: tasks to train on, one set per graph.
-        validation: tasks to select by.
+        train: tasks to train on, one set per graph; none where all classes are tested on.
+        validation: tasks to select by; ``None`` there too.
         test: tasks to test on.
         sources: rows and labels of the training classes, one pair per graph; what selects has the label -1 there.
         selecting: what the validation tasks are of, where it is not the validation classes.
@@ -37,7 +37,7 @@ class Problem:
 
     name: str
     train: tuple[TaskSet, ...]
-    validation: TaskSet
+    validation: TaskSet | None
     test: TaskSet
     sources: tuple[tuple[Rows, tuple[int, ...]], ...]
     selecting: str = ""
@@ -59,11 +59,13 @@ class Problem:
 
     def with_features(self, rows: FeatureViews) -> Problem:
         """Return the same problem over other rows."""
-        train = tuple(tasks.with_items(x) for tasks, x in zip(self.train, rows.train, strict=True))
+        seen = rows.train if self.train else ()
+        train = tuple(tasks.with_items(x) for tasks, x in zip(self.train, seen, strict=True))
         sources = tuple(
-            (Rows(x.x, y.y.to(x.x.device)), labels) for x, (y, labels) in zip(rows.train, self.sources, strict=True)
+            (Rows(x.x, y.y.to(x.x.device)), labels) for x, (y, labels) in zip(seen, self.sources, strict=True)
         )
-        validation, test = self.validation.with_items(rows.validation), self.test.with_items(rows.test)
+        validation = None if self.validation is None else self.validation.with_items(rows.validation)
+        test = self.test.with_items(rows.test)
         return dataclasses.replace(self, train=train, validation=validation, test=test, sources=sources)
 
 
@@ -79,16 +81,20 @@ class FeatureViews:
 def one_graph(data: Data, split: ClassSplit, protocol: FewShotProtocol) -> Problem:
     """Return the problem of a class split on one graph.
 
-    Where a split has fewer validation classes than ways, other tasks of its training classes select.
+    Where a split has fewer validation classes than ways, other tasks of its training classes select. Of one that only
+    has classes to test on nothing is trained, nor selected.
 
     Raises:
         ValueError: for classes that are too few or too small for the tasks.
     """
+    items = Rows(torch.zeros(data.num_nodes, 0), data.y)
+    if not split.train and not split.validation:
+        name = f"classes {', '.join(map(str, split.test))}"
+        return Problem(name, (), None, TaskSet.draw(items, split.test, protocol), ())
     if len(split.train) < protocol.n_way:
         raise ValueError(
             f"`ways` is {protocol.n_way}, but a split has {len(split.train)} classes to train on; ask for fewer ways."
         )
-    items = Rows(torch.zeros(data.num_nodes, 0), data.y)
     selected = len(split.validation) >= protocol.n_way
     select = split.validation if selected else split.train
     return Problem(

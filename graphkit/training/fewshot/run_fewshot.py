@@ -80,7 +80,8 @@ def fewshot(
     """Return how methods fare on the same frozen tasks.
 
     Test tasks of a problem are first looked at when the method is trained and selected. Where no method is named as
-    the headline, it is the one of highest accuracy on the validation tasks.
+    the headline, it is the one of highest accuracy on the validation tasks. Where all classes are tested on nothing is
+    left to train or to select by: methods that need other classes are refused, and the headline must be named.
 
     Args:
         study: problems and rows.
@@ -126,6 +127,15 @@ def fewshot(
         member("names", name, methods)
     if headline is not None:
         member("headline", headline, names)
+    if all_tested := any(problem.validation is None for problem in study.problems):
+        needy = [name for name in names if methods[name].needs_other_classes]
+        if needy:
+            raise ValueError(
+                f"`names`: {', '.join(needy)} are trained or chosen on other classes than those that they are tested "
+                "on, and here all classes are; leave them out."
+            )
+        if headline is None:
+            raise ValueError("`headline` must be named where all classes are tested on: no validation tasks choose it.")
     for problem in study.problems:
         if problem.test.protocol != protocol:
             raise ValueError(
@@ -159,14 +169,14 @@ def fewshot(
         experiment = FewShotExperiment(study, used, config, options, seed, joined, identity)
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=joined, resume=resume)
         results = experiment.results()
-        chosen = headline or max(names, key=lambda name: results[name].validation)
+        chosen = headline or max(names, key=lambda name: results[name].validation or 0.0)
         best = results[chosen]
         record = FewShotRecord(
             command=command,
             dataset=study.facts,
             protocol=held,
             metric=metric("accuracy", [statistics.fmean(each.accuracies) for each in best.problems]),
-            validation=metric("accuracy", [each.validation for each in best.problems]),
+            validation=None if all_tested else metric("accuracy", [each.validation or 0.0 for each in best.problems]),
             headline=chosen,
             selection=_selection(headline is not None, study.problems, used),
             methods={name: _figures(result, results[names[0]]) for name, result in results.items()},
@@ -318,7 +328,10 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
             items=setting.get("items", "nodes"),
             problem=unit.problem.name,
             dataset=self.study.facts.name,
-            figures={"validation": found.validation, "test": found.test.mean},
+            figures={
+                **({} if found.validation is None else {"validation": found.validation}),
+                "test": found.test.mean,
+            },
         )
         return ProblemResult(
             problem=unit.problem.name,
@@ -408,6 +421,7 @@ def chosen_rows(study: Study, problem: Problem) -> str:
 
     def accuracy(kind: str) -> float:
         tasks = problem.with_features(study.features(problem, kind, 1.0, ())).validation
+        assert tasks is not None
         return evaluate(PrototypicalNetwork(nn.Identity()), tasks).mean
 
     return max(CHOICES, key=accuracy)

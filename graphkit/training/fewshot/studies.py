@@ -186,7 +186,10 @@ def study_of_classes(
     splits = require_study(splits, protocol, encoders, seed)
     if not splits:
         raise ValueError("`splits` must hold at least one class split.")
-    flag("inductive", inductive)
+    if flag("inductive", inductive) and not all(split.train for split in splits):
+        raise ValueError(
+            "`inductive` takes test classes out of what training sees; a split without others has nothing."
+        )
     require_sound(data)
     device = known_device(device)
     problems = unlike_names([one_graph(data, split, protocol) for split in splits])

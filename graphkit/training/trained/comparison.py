@@ -23,7 +23,7 @@ class ComparedRun:
         metric: what is measured.
         unit: "fraction" for what is shown in per cent.
         values: the figure of each seed.
-        validation: mean of the validation figures.
+        validation: mean of the validation figures; ``None`` where nothing was selected.
         seconds: of training.
         protocol: fingerprint; only figures of one protocol are comparable.
         difference: mean of this run less the first; ``None`` where they are not comparable.
@@ -38,7 +38,7 @@ class ComparedRun:
     metric: str
     unit: str
     values: tuple[float, ...]
-    validation: float
+    validation: float | None
     seconds: float
     protocol: str
     difference: float | None = None
@@ -60,7 +60,7 @@ class ComparedRun:
             self.model,
             self.dataset,
             f"{self.metric} {scale * statistics.fmean(self.values):.{places}f}{spread}",
-            f"{scale * self.validation:.{places}f}",
+            "" if self.validation is None else f"{scale * self.validation:.{places}f}",
             f"{self.seconds:.1f}",
             apart,
             self.pairing,
@@ -109,7 +109,7 @@ def _summary(name: str, label: str, fields: Mapping[str, Any]) -> ComparedRun:
         metric=measured["name"],
         unit=measured.get("unit", "fraction"),
         values=tuple(measured["values"]),
-        validation=fields["validation"]["mean"],
+        validation=None if fields["validation"] is None else fields["validation"]["mean"],
         seconds=fields["seconds"],
         protocol=fields["protocol"]["fingerprint"],
     )

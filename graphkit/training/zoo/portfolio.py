@@ -38,7 +38,7 @@ class Portfolio:
     Example:
         >>> from graphkit.training import portfolio
         >>> [each.name for each in portfolio().recipes]
-        ['mlp', 'gcn', 'jacobi', 'deep-gcn']
+        ['mlp', 'gcn', 'jacobi', 'chebii', 'deep-gcn']
     """
 
     recipes: tuple[Recipe, ...]
@@ -73,7 +73,7 @@ class Portfolio:
         Example:
             >>> from graphkit.training import portfolio
             >>> [each.options().get("layers") for each in portfolio({"layers": 3}).recipes]
-            [3, 3, None, 3]
+            [3, 3, None, None, 3]
         """
         overrides = fields_of("overrides", overrides)
         made = self.recipes
@@ -112,7 +112,7 @@ WIDE: dict[str, Any] = {"hidden": 128, "epochs": 300, "patience": 100}
 
 
 def portfolio(overrides: Mapping[str, Any] | None = None, *, items: str = "nodes") -> Portfolio:
-    """Return the recipes that ``--model auto`` tries: a perceptron, a spatial, a polynomial and a deep one for nodes.
+    """Return the recipes that ``--model auto`` tries: a perceptron, a spatial, two polynomial and a deep one for nodes.
 
     Args:
         overrides: fields and values, for each recipe in which they decide something.
@@ -130,6 +130,8 @@ def portfolio(overrides: Mapping[str, Any] | None = None, *, items: str = "nodes
             ("mlp", WIDE),
             ("gcn", WIDE),
             ("jacobi", {"epochs": 300, "patience": 100}),
+            # Filters of its own rate need no thousand epochs; nothing else here tells odd neighbours from even ones.
+            ("chebii", {"epochs": 300, "patience": 100, "filter_lr": 0.01}),
             ("deep-gcn", {**WIDE, "layers": 4, "row_normalise": "auto"}),
         ],
         "signals": [("mlp", {}), ("cheb", {}), ("gcn", {}), ("spectral", {})],

@@ -1,0 +1,244 @@
+"""Views of a graph: the ways in which rows of nodes can be seen, computed once, without labels and without training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.sparse import csr_array, diags_array
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.utils import coalesce
+
+from graphkit import _checks
+from graphkit.operators import SparseOperator, gcn_adjacency, mean_adjacency
+
+VIEWS = (
+    "raw",
+    "raw-centred",
+    "averaged-1-centred",
+    "averaged-2",
+    "averaged-2-centred",
+    "averaged-4",
+    "averaged-4-centred",
+    "averaged-8-centred",
+    "averaged-16-centred",
+    "pagerank-centred",
+    "neighbours-1",
+    "neighbours-1-centred",
+    "neighbours-2-centred",
+    "high-pass",
+    "adjacency-1",
+    "adjacency-2",
+    "adjacency-4",
+    "degrees",
+)
+"""The views, in the order in which :func:`graph_views` stacks them."""
+
+WIDTH = 128
+"""Numbers of a row: wider features, and rows of the adjacency, are brought to their leading directions."""
+
+TELEPORT, LONGEST = 0.1, 16
+"""Of personalised PageRank the chance to stop at each step, and the steps after which all stop."""
+
+WAVES = 64
+"""Frequencies that tell degrees apart, half of the numbers in a row of the degrees."""
+
+ITERATIONS = 4
+"""Of the subspace that holds the leading directions."""
+
+
+class GraphViews(NamedTuple):
+    """Unit rows of each node in each view.
+
+    Args:
+        names: of the views.
+        rows: ``[nodes, views, width]``, float32; a view that a graph has not is zero, as is a row that is.
+    """
+
+    names: tuple[str, ...]
+    rows: Tensor
+
+    def __getitem__(self, name: Any) -> Any:
+        """Return the rows of one view, ``[nodes, width]``.
+
+        Raises:
+            ValueError: for a view that is not there.
+        """
+        if isinstance(name, int | slice):
+            return tuple(self)[name]
+        return self.rows[:, self.names.index(_checks.member("name", name, self.names))]
+
+    def edge_similarity(self) -> float:
+        r"""Return how much neighbours' features are alike beyond chance, between 0 and 1; 1 where there are none.
+
+        With :math:`c` the mean inner product of a node's centred features with what its neighbours have in the mean,
+        less that of all pairs, over the deviation of the pairs, it is :math:`c^4 / (1 + c^4)`. Where it is near 0,
+        nodes that lie together need not be of a class, and what unlabelled nodes say of one is worth little.
+
+        Example:
+            >>> pairs = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
+            >>> alike, unlike = torch.eye(2)[[0, 0, 1, 1]], torch.eye(2)[[0, 1, 0, 1]]
+            >>> [round(graph_views(Data(x=x, edge_index=pairs), width=2).edge_similarity(), 1) for x in (alike, unlike)]
+            [0.5, 0.0]
+        """
+        own, near = self["raw-centred"].double(), self["neighbours-1-centred"].double()
+        if not own.any():
+            return 1.0
+        there = own.any(-1) & near.any(-1)
+        own, near = own[there], near[there]
+        chance = float(own.mean(0) @ near.mean(0))
+        spread = float(((own.T @ own) * (near.T @ near)).sum()) / max(1, len(own)) ** 2 - chance**2
+        if spread <= 0:
+            return 0.0
+        alike = (float((own * near).sum(-1).mean()) - chance) / math.sqrt(spread)
+        return alike**4 / (1 + alike**4) if alike > 0 else 0.0
+
+    def prior(self) -> tuple[float, ...]:
+        """Return the logarithm of how much each view weighs before anything is known of labels.
+
+        Example:
+            >>> sum(graph_views(Data(x=torch.eye(2), edge_index=torch.tensor([[0], [1]]))).prior())
+            0.0
+        """
+        return (0.0,) * len(self.names)
+
+
+def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:
+    r"""Return what few-shot learners may choose from: features, what neighbours make of them, structure without them.
+
+    With :math:`X` the features, of which rare ones weigh more, :math:`\hat A` the adjacency of GCN and :math:`P` the
+    mean over neighbours, both of the graph with every edge in both directions and without weights, rows are those of
+
+    ========================  =================================================================
+    ``raw``                   :math:`X`
+    ``averaged-K``            :math:`\hat A^K X`
+    ``pagerank``              :math:`\sum_k \alpha (1 - \alpha)^k \hat A^k X`, to 16 steps
+    ``neighbours-K``          :math:`P^K X`: a node itself takes no part
+    ``high-pass``             :math:`X - \hat A X`
+    ``adjacency-K``           :math:`\hat A^{K-1} D^{-1/2} A D^{-1/2}`: who is near whom
+    ``degrees``               own degree, mean and spread of the neighbours', two steps away
+    ========================  =================================================================
+
+    and the same "centred": the mean over all nodes is taken away, as what all have in common tells no class from
+    another. Rows have length 1. Where features are wider than ``width`` they are seen along their leading singular
+    directions, which keeps inner products as well as so many numbers can, and :math:`D^{-1/2} A D^{-1/2}` always is.
+
+    Args:
+        data: a graph with ``edge_index``; ``x`` may be dense, sparse or not there.
+        width: numbers of a row, at least 2.
+
+    Raises:
+        TypeError: if ``data`` is no ``Data``.
+        ValueError: for features that are no matrix, or not finite.
+
+    Source: Wu et al. (2019), arXiv:1902.07153, for averaged features; Zhao et al. (2024), arXiv:2405.20445, for several
+    of these views beside each other; scikit-learn's smoothed inverse document frequency for the weights of features.
+
+    Example:
+        >>> path = Data(x=torch.eye(3), edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+        >>> views = graph_views(path, width=4)
+        >>> views.rows.shape, (2 * views["neighbours-1"][1] ** 2).round().tolist()
+        (torch.Size([3, 18, 4]), [1.0, 0.0, 1.0, 0.0])
+    """
+    _checks.instance("data", data, Data, "a torch_geometric.data.Data")
+    _checks.at_least("width", width, 2)
+    nodes = data.num_nodes or 0
+    edge_index = _both_directions(data)
+    rows = torch.zeros(nodes, len(VIEWS), width, device=edge_index.device)
+    made: dict[str, Tensor] = {}
+    for name, found in _structure_rows(edge_index, nodes, width):
+        made[name] = found
+    x = data.get("x")
+    if x is not None and x.numel():
+        for name, found in _feature_rows(_leading_features(x, width), edge_index, nodes):
+            made[name] = found
+    for place, name in enumerate(VIEWS):
+        plain = name.removesuffix("-centred")
+        if plain in made:
+            found = made[plain]
+            found = F.normalize(found - found.mean(0) if name != plain else found, dim=-1)
+            rows[:, place, : found.size(1)] = found
+    return GraphViews(VIEWS, rows)
+
+
+def _both_directions(data: Data) -> Tensor:
+    """Return the edges in both directions, each once, without self-loops."""
+    edge_index = data.edge_index
+    edge_index = edge_index[:, edge_index[0] != edge_index[1]]
+    return coalesce(torch.cat((edge_index, edge_index.flip(0)), 1), num_nodes=data.num_nodes)
+
+
+def _feature_rows(x: Tensor, edge_index: Tensor, nodes: int) -> Iterator[tuple[str, Tensor]]:
+    """Yield what the graph makes of features ``[nodes, width]``, by name."""
+    smooth, mean = gcn_adjacency(edge_index, num_nodes=nodes), mean_adjacency(edge_index, num_nodes=nodes)
+    yield "raw", x
+    near = mean @ x
+    yield "neighbours-1", near
+    yield "neighbours-2", mean @ near
+    averaged, walks, share = x, TELEPORT * x, TELEPORT
+    for hops in range(1, LONGEST + 1):
+        averaged, share = smooth @ averaged, share * (1 - TELEPORT)
+        walks = walks + share * averaged
+        if hops == 1:
+            yield "high-pass", x - averaged
+        if hops in (1, 2, 4, 8, 16):
+            yield f"averaged-{hops}", averaged
+    yield "pagerank", walks
+
+
+def _structure_rows(edge_index: Tensor, nodes: int, width: int) -> Iterator[tuple[str, Tensor]]:
+    """Yield rows that look at edges alone, by name."""
+    smooth, mean = gcn_adjacency(edge_index, num_nodes=nodes), mean_adjacency(edge_index, num_nodes=nodes)
+    scaled = gcn_adjacency(edge_index, num_nodes=nodes, add_self_loops=False)
+    who = _leading_rows(scaled.to_scipy(), width).to(edge_index.device)
+    yield "adjacency-1", who
+    who = smooth @ who
+    yield "adjacency-2", who
+    yield "adjacency-4", smooth @ (smooth @ who)
+    degree = torch.zeros(nodes, 1, device=edge_index.device).index_add(
+        0, edge_index[0], torch.ones(edge_index.size(1), 1, device=edge_index.device)
+    )
+    near = mean @ degree
+    spread = (mean @ degree.square() - near.square()).clamp(min=0).sqrt()
+    looks = torch.cat((degree, near, mean @ near, spread), 1).log1p()
+    looks = (looks - looks.mean(0)) / looks.std(0, correction=0).clamp(min=1e-9)
+    waves = min(WAVES, width // 2)
+    frequencies = torch.randn(looks.size(1), waves, generator=torch.Generator().manual_seed(0)).to(looks.device)
+    yield "degrees", torch.cat(((looks @ frequencies).cos(), (looks @ frequencies).sin()), 1)
+
+
+def _leading_features(x: Any, width: int) -> Tensor:
+    """Return unit rows of features, the rare of which weigh more, along their leading directions."""
+    if not isinstance(x, Tensor | SparseOperator) or x.dim() != 2:
+        raise ValueError(f"`x` must be a matrix of features, [nodes, features], got {getattr(x, 'shape', type(x))}.")
+    device = x.device
+    if isinstance(x, Tensor):
+        x = SparseOperator.from_torch(x) if x.layout != torch.strided else csr_array(x.detach().cpu().numpy())
+    matrix = x.to_scipy().tocsr() if isinstance(x, SparseOperator) else x
+    matrix = matrix.astype(np.float32)
+    matrix.eliminate_zeros()
+    if not np.isfinite(matrix.data).all():
+        raise ValueError("`x` must hold finite numbers; there is NaN or infinity among the features.")
+    there = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    weighted = matrix @ diags_array(np.sqrt(1 + np.log((1 + matrix.shape[0]) / (1 + there))).astype(np.float32))
+    length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(1)).ravel())
+    weighted = diags_array((1 / np.maximum(length, 1e-12)).astype(np.float32)) @ weighted
+    return _leading_rows(weighted.tocsr(), width).to(device)
+
+
+def _leading_rows(matrix: Any, width: int) -> Tensor:
+    """Return the rows of a SciPy matrix along its leading right singular directions, ``[rows, <= width]``."""
+    if matrix.shape[1] <= width:
+        return torch.from_numpy(matrix.toarray().astype(np.float32))
+    if not matrix.nnz:
+        return torch.zeros(matrix.shape[0], 1)
+    from sklearn.utils.extmath import randomized_svd
+
+    found = min(width, *matrix.shape)
+    left, sizes, _ = randomized_svd(matrix, found, n_iter=ITERATIONS, random_state=0)
+    return torch.from_numpy((left * sizes).astype(np.float32))
