@@ -154,7 +154,7 @@ def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:
     for name, found in _structure_rows(edge_index, nodes, width):
         made[name] = found
     x = data.get("x")
-    if x is not None and x.numel():
+    if x is not None:
         for name, found in _feature_rows(_leading_features(x, width), edge_index, nodes):
             made[name] = found
     for place, name in enumerate(VIEWS):
@@ -217,6 +217,8 @@ def _leading_features(x: Any, width: int) -> Tensor:
     if not isinstance(x, Tensor | SparseOperator) or x.dim() != 2:
         raise ValueError(f"`x` must be a matrix of features, [nodes, features], got {getattr(x, 'shape', type(x))}.")
     device = x.device
+    if not x.size(1):
+        return torch.zeros(x.size(0), 1, device=device)
     if isinstance(x, Tensor):
         x = SparseOperator.from_torch(x) if x.layout != torch.strided else csr_array(x.detach().cpu().numpy())
     matrix = x.to_scipy().tocsr() if isinstance(x, SparseOperator) else x

@@ -41,6 +41,7 @@ from graphkit.meta import (
     SemiSupervisedPrototypes,
     Task,
     TaskSet,
+    ViewRidge,
     WithinClassWhitening,
     calibrated_logits,
     evaluate,
@@ -108,6 +109,8 @@ BAD: dict[str, list[Any]] = {
         torch.tensor([0, 1, 2, 9]),
         torch.tensor([0, 0, 1, -1]),
     ],
+    "numbers of views or none": [1.0, "a", [1.0, 2.0], [float("nan")], [None], ["a"]],
+    "positive numbers": [None, 1.0, "1", [], [0.0], [-1.0], [float("inf")], ["1"]],
     "within": [1, [0, 1], X, torch.tensor([-1]), torch.tensor([40]), torch.tensor(1)],
 }
 """What an argument of a kind cannot be."""
@@ -153,6 +156,21 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, str]]] = {
             "gamma": "positive",
             "intercept": "flag",
             "nearest": "count of 1 or more",
+        },
+    ),
+    "ViewRidge": (
+        ViewRidge,
+        {"model": nn.Linear(3, 2), "unlabelled": X, "views": 1},
+        {
+            "model": "model",
+            "unlabelled": "rows or none",
+            "views": "count of 1 or more",
+            "prior": "numbers of views or none",
+            "penalties": "positive numbers",
+            "sharpness": "positive",
+            "weight": "0 or more",
+            "nearest": "count of 1 or more",
+            "temperature": "positive",
         },
     ),
     "Clone": (meta.Clone, {"learner": MAML(nn.Linear(3, 2))}, {"learner": "gradient learner"}),

@@ -21,6 +21,7 @@ from graphkit.meta import (
     SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
     TaskSet,
+    ViewRidge,
     WithinClassWhitening,
     calibrated_logits,
     evaluate,
@@ -46,6 +47,8 @@ BY_VALUE: dict[str, Make] = {
     "prototypes, euclidean": lambda model, _: PrototypicalNetwork(model, similarity="euclidean"),
     "maml": lambda model, _: MAML(nn.Sequential(model, nn.Linear(4, 2).to(torch.float64)), inner_steps=2),
     "fomaml": lambda model, _: MAML(nn.Sequential(model, nn.Linear(4, 2).double()), inner_steps=2, order=1),
+    "ridge on views": lambda model, _: ViewRidge(model, views=1),
+    "ridge on views, semi-supervised": lambda model, rows: ViewRidge(model, rows, views=1, nearest=3),
     "reptile": lambda model, _: Reptile(nn.Sequential(model, nn.Linear(4, 2).double()), inner_steps=2),
 }
 

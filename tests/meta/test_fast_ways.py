@@ -34,6 +34,7 @@ from graphkit.meta import (
     SemiSupervisedPrototypes,
     Task,
     TaskSet,
+    ViewRidge,
     acceleration,
 )
 from graphkit.meta.acceleration.subgraph import MODEL_ERRORS, find_receptive_field
@@ -75,6 +76,7 @@ LEARNERS: dict[str, Make] = {
     "reptile": lambda m: Reptile(m, inner_lr=0.3, inner_steps=2),
     "prototypes": lambda m: PrototypicalNetwork(m),
     "ridge": lambda m: KernelRidge(m, penalty=0.5),
+    "ridge on views": lambda m: ViewRidge(m, views=1),
 }
 """Learners of nodes."""
 

@@ -31,6 +31,7 @@ from graphkit.meta import (
     SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
     TaskSet,
+    ViewRidge,
     calibrated_logits,
     evaluate,
 )
@@ -60,6 +61,8 @@ LEARNERS = {
     "ridge, semi-supervised": lambda: KernelRidge(perceptron(4), torch.randn(9, 7).double(), penalty=0.5, nearest=3),
     "ridge, with an intercept": lambda: KernelRidge(perceptron(4), penalty=0.5, intercept=True),
     "prototypes, semi-supervised": lambda: SemiSupervisedPrototypes(perceptron(4), torch.randn(9, 7).double()),
+    "ridge on views": lambda: ViewRidge(perceptron(4), views=2),
+    "ridge on views, semi-supervised": lambda: ViewRidge(perceptron(4), torch.randn(9, 7).double(), views=2, nearest=3),
 }
 EXACT = [name for name in LEARNERS if name not in ("fomaml", "reptile")]
 """Those whose meta-gradient is the gradient of their meta-loss as a function of the parameters."""

@@ -35,6 +35,7 @@ from graphkit.meta import (
     SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
     TaskSet,
+    ViewRidge,
 )
 from tests.meta.inner_layers import LEFT_OUT, OURS, OURS_LEFT_OUT, TORCH, Graphed, Layer, Net
 
@@ -57,6 +58,8 @@ EXACT: dict[str, Callable[[nn.Module], AbstractLearner]] = {
     "prototypes, semi-supervised": lambda model: SemiSupervisedPrototypes(model, EXTRA),
     "ridge": lambda model: KernelRidge(model, penalty=0.5, intercept=True),
     "ridge, semi-supervised": lambda model: KernelRidge(model, EXTRA, penalty=0.5, nearest=3),
+    "ridge on views": lambda model: ViewRidge(model, views=1, penalties=(0.5, 2.0)),
+    "ridge on views, semi-supervised": lambda model: ViewRidge(model, EXTRA, views=1, nearest=3),
 }
 """Learners whose meta-gradient is that of their meta-loss."""
 

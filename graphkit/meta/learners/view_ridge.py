@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit._checks import at_least, embeddings, not_negative, positive
+from graphkit._checks import as_list, at_least, embeddings, not_negative, number, positive
 from graphkit.meta.inner_loop import Parameters
 from graphkit.meta.learners.abstract_learner import AbstractLearner, Forward, query_loss
 from graphkit.meta.learners.prototypical import require_like_support
@@ -84,10 +84,13 @@ class ViewRidge(AbstractLearner):
         known = None if unlabelled is None else embeddings("unlabelled", unlabelled)
         self.register_buffer("unlabelled", known, persistent=False)
         self.views = at_least("views", views, 1)
-        if prior is not None and len(prior) != views:
-            raise ValueError(f"`prior` must hold a number for each view ({views}), got {len(prior)}.")
-        self.register_buffer("prior", None if prior is None else torch.tensor(prior), persistent=False)
-        self.penalties = tuple(positive("penalties", each) for each in penalties)
+        weights = None if prior is None else [number("prior", each) for each in as_list("prior", prior, "[0.0, -1.0]")]
+        if weights is not None and len(weights) != views:
+            raise ValueError(f"`prior` must hold a number for each view ({views}), got {len(weights)}.")
+        self.register_buffer("prior", None if weights is None else torch.tensor(weights), persistent=False)
+        self.penalties = tuple(positive("penalties", each) for each in as_list("penalties", penalties, "[0.1, 1.0]"))
+        if not self.penalties:
+            raise ValueError("`penalties` must hold at least one number above 0.")
         self.sharpness = positive("sharpness", sharpness)
         self.weight = not_negative("weight", weight)
         self.nearest = at_least("nearest", nearest, 1)
