@@ -103,6 +103,39 @@ def test_a_device_is_named_as_pytorch_names_it():
             make(device="nonsense")
 
 
+EVERY = ClassSplit((), (), tuple(range(7)))
+
+
+def test_all_classes_are_tested_on_where_none_is_left_to_train_on(tmp_path):
+    protocol = dataclasses.replace(PROTOCOL, n_way=7)
+    study = study_of_classes(graph(), [EVERY], protocol)
+    names = [name for name, method in METHODS.items() if not method.needs_other_classes and method.rows != "encoder"]
+    run = tmp_path / "run"
+    outcome = fewshot(study, protocol, names, headline="view-ridge", run_dir=run)
+    assert outcome.record.validation is None
+    assert outcome.record.metric.mean > 0.7 > 2 / 7
+    assert all(result.validation is None for result in outcome.methods.values())
+    assert "validation" not in outcome.learners["view-ridge"][0].figures
+    again = fewshot(study, protocol, names, headline="view-ridge", run_dir=run, resume=True)
+    assert again.record.methods == outcome.record.methods
+    with pytest.raises(ValueError, match="`headline` must be named"):
+        fewshot(study, protocol, names)
+    with pytest.raises(ValueError, match="`names`: maml, ridge are trained or chosen on other classes"):
+        fewshot(study, protocol, ["maml", "view-ridge", "ridge"], headline="maml")
+    with pytest.raises(ValueError, match="`inductive`"):
+        study_of_classes(graph(), [EVERY], protocol, inductive=True)
+
+
+@pytest.mark.parametrize("name", ["view-ridge"])
+def test_learners_on_views_need_no_features(name):
+    data = graph()
+    protocol = dataclasses.replace(PROTOCOL, n_way=7)
+    featured = fewshot(study_of_classes(data, [EVERY], protocol), protocol, [name], headline=name).record
+    data.x = torch.ones(140, 1)
+    structure = fewshot(study_of_classes(data, [EVERY], protocol), protocol, [name], headline=name).record
+    assert 1.5 / 7 < structure.metric.mean < featured.metric.mean
+
+
 def test_fields_of_unlabelled_rows_need_them():
     with pytest.raises(ValueError, match="`weight` decides nothing in this learner: `unlabelled` is false"):
         Ridge().with_({"weight": 9.0})
@@ -735,14 +768,22 @@ def test_baselines_stand_beside_a_learner():
     untrained = with_baselines("encoder-semi", "untrained")
     assert untrained[-4:] == ["encoder-prototypes", "encoder-ridge", "encoder-ridge-semi", "encoder-semi"]
     assert with_baselines("maml", "untrained") == [
+        "prototypes-0",
         "prototypes-2",
         "prototypes-centred",
         "prototypes-weighted",
+        "view-ridge",
         "logistic",
         "random-start",
         "maml",
     ]
     assert with_baselines("encoder-protomaml", "none") == ["encoder-protomaml"]
+    needy = [name for name, method in METHODS.items() if method.needs_other_classes]
+    assert {"maml", "ridge", "fine-tuning", "prototypes-whitened"} < {*needy}
+    assert set(with_baselines("all", all_classes=True)) == {*METHODS} - {*needy}
+    for name in needy:
+        with pytest.raises(ValueError, match=f"'{name}' is trained or chosen on other classes"):
+            with_baselines(name, all_classes=True)
     with pytest.raises(ValueError, match="`baselines` 'some' is not known"):
         with_baselines("maml", "some")
     with pytest.raises(ValueError, match="Did you mean 'maml'"):

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-import graphkit.meta
-from graphkit.meta import ClassSplit, FewShotProtocol, meta_train
+from graphkit.meta import ClassSplit, FewShotProtocol, MetaTrainer
 from graphkit.training import TrainingError
 from graphkit.training.fewshot import METHODS, fewshot, study_of_classes
 from graphkit.training.fewshot.encoders import Encoders
@@ -45,18 +44,15 @@ def outcome(method: AbstractMethod) -> Any:
     """Return accuracies, and the parameters after each step of meta-training: few tasks tell no small change."""
     left: list[Any] = []
 
-    def heard(learner: Any, *args: Any, **kwargs: Any) -> Any:
-        keep = kwargs.pop("checkpoint")
+    def heard(trainer: Any) -> Any:
+        for step in steps(trainer):
+            left.append([float(each.detach().double().sum()) for each in trainer.learner.parameters()])
+            yield step
 
-        def kept(now: Any) -> None:
-            left.append([float(each.detach().double().sum()) for each in learner.parameters()])
-            keep(now)
-
-        return meta_train(learner, *args, checkpoint=kept, **kwargs)
-
+    steps = MetaTrainer.steps
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(graphkit.meta, "meta_train", heard)
+            patch.setattr(MetaTrainer, "steps", heard)
             found = fewshot(study(), TASKS, ["it"], methods={"it": method}, calibrate=3).methods["it"]
     except (ValueError, TrainingError) as error:
         return error
