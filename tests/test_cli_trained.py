@@ -199,6 +199,15 @@ def test_another_table_is_read_by_the_encodings_of_the_one_that_was_trained_on(c
     by_row = dict(zip(ROWS, tables[0]["probability yes"], strict=True))
     wanted = [by_row[row] for row in others]
     assert tables[1]["probability yes"].tolist() == pytest.approx(wanted, abs=1e-5)
+    code, out, err = call("explain", "run", "--node", "p4", "--json", "e.json")
+    assert (code, out.splitlines()[0].split()) == (0, ["node", "p4"]), err
+    found = json.loads(Path("e.json").read_text())
+    assert (
+        found["item"],
+        {each["name"] for each in found["features"]} <= {"age", "job=baker", "job=smith", "job=clerk"},
+    ) == (4, True)
+    code, _, err = call("explain", "run", "--node", "p99")
+    assert (code, err.splitlines()[-1].startswith("Error: `--node` 'p99' is the name of none")) == (2, True)
     unknown = [*others, (40, "miner", True), (42, "miner", False)]
     assert call(*people("third", unknown))[0] == 0
     code, _, err = call("predict", "run", "./third/graph")
