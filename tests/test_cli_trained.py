@@ -84,6 +84,25 @@ def test_a_study_again_as_its_record_says(call):
     assert (code, json.loads(Path("u.json").read_text())["config"]["model"]) == (0, "mlp"), err
 
 
+def test_what_a_search_found_is_trained_as_its_record_says(call):
+    options = ("--trials", "3", "--epochs", "4", "--split", "random-per-class:1,2", "--split-seed", "3", "--seeds", "2")
+    space = ("--space", "hidden=4,8", "--set", "dropout=0.3")
+    code, _, err = call("tune", "karate", *options, *space, "--seed", "1", "--device", "cpu", "--run-dir", "searched")
+    assert code == 0, err
+    code, _, err = call("train", "--as", "searched", "--run-dir", "again")
+    assert (code, "As recorded, to the last digit" in err) == (0, True), err
+    old, new = (json.loads(Path(name, "record.json").read_text()) for name in ("searched", "again"))
+    assert {field: old[field] == new[field] for field in ("config", "protocol", "metric", "seeds")} == dict.fromkeys(
+        ("config", "protocol", "metric", "seeds"), True
+    )
+    assert (new["tuning"], new["command"].startswith("graphkit train karate ")) == ({}, True)
+    # The search itself is repeated by its own command, and what was trained by that of training.
+    code, _, err = call("tune", "--as", "searched", "--run-dir", "searched-again")
+    assert (code, "As recorded, to the last digit" in err) == (0, True), err
+    code, _, err = call("train", "--as", "again", "--run-dir", "thrice")
+    assert (code, "As recorded, to the last digit" in err) == (0, True), err
+
+
 def test_runs_are_compared_by_seed_where_they_share_splits(call):
     folders = [trained(call, "--model", model) for model in ("gcn", "mlp")]
     folders.append(trained(call, "--model", "mlp", "--split", "random-per-class:1,2"))
