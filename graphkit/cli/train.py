@@ -10,12 +10,13 @@ import click
 from graphkit.cli.options import (
     FOLDER,
     SEED,
-    SMALL_EDGES,
     SPLIT,
     DatasetArgument,
     StudyOptions,
     report,
     require_random_split,
+    step_edges,
+    step_graphs,
     study_options,
 )
 from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, say, table
@@ -168,8 +169,7 @@ def train(
         require_random_split(data, split_seed)
     if undirected:
         data = graphkit.data.to_undirected(data)
-    edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
-    options.use_threads(edges)
+    options.use_threads(step_edges(data, step_graphs(chosen)))
     first = World.from_env().rank == 0
     common: dict[str, Any] = {
         "device": options.device,

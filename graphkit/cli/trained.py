@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.options import FILE, SMALL_EDGES, DatasetArgument, require_places
+from graphkit.cli.options import FILE, DatasetArgument, require_places, step_edges, step_graphs, use_fitting_threads
 from graphkit.cli.output import begin, debuggable, drawing, echo, fields, preload, report_errors, say, table
 from graphkit.cli.recorded import typed_options
 
@@ -216,8 +216,6 @@ def compare(runs: tuple[Path, ...], json_path: Path | None, picture: Path | None
 
 def load_data(run: AbstractRun[Any], source: str | None) -> tuple[Any, Sequence[Split] | None]:
     """Return the data that are named, or those that a run was trained on with the split of each seed if they differ."""
-    import torch
-
     import graphkit.data
 
     splits = None
@@ -227,9 +225,7 @@ def load_data(run: AbstractRun[Any], source: str | None) -> tuple[Any, Sequence[
         data = graphkit.data.load(asked.source)
     else:
         data, splits = load_as_trained(run)
-    items = run.model.items
-    if (SMALL_EDGES if items == "graphs" else data.num_edges) < SMALL_EDGES:
-        torch.set_num_threads(1)  # as `graphkit train` does
+    use_fitting_threads(step_edges(data, step_graphs(run.model.recipe)))  # as in training
     return data, splits
 
 
