@@ -239,6 +239,7 @@ def fewshot(
                 resume=options.resume and (number == shots[0] or (folder / "checkpoint.pt").exists()),
                 reporter=reporter,
                 world=world,
+                before=outcomes.get(shots[0]),
                 command=options.command,
             )
             sizes[number] = protocol, len(study.problems)
