@@ -253,6 +253,7 @@ def show_record(record: Record) -> None:
 def _show_tried(record: Record) -> None:
     """Print what each recipe of a portfolio came to."""
     scale, places = (100, 2) if record.metric.unit == "fraction" else (1, 3)
+    notes = list(dict.fromkeys(text for tried in record.tried for text in tried.get("warnings", ())))
     rows = [
         (
             tried["model"],
@@ -260,10 +261,13 @@ def _show_tried(record: Record) -> None:
             f"{tried['validation_loss']:.4f}",
             f"{tried['seconds']:.1f}",
             "chosen" if tried["model"] == record.config["model"] else "",
+            " ".join(f"[{notes.index(text) + 1}]" for text in tried.get("warnings", ())),
         )
         for tried in record.tried
     ]
-    table(["tried", f" validation {figure_name(record)}", " loss", " seconds", ""], rows)
+    table(["tried", f" validation {figure_name(record)}", " loss", " seconds", "", ""], rows)
+    for number, text in enumerate(notes, 1):
+        echo(f"[{number}] {text}")
     echo()
 
 

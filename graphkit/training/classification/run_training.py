@@ -292,7 +292,8 @@ def _choose(
     experiment = ChoiceExperiment(recipes, several, lambda recipe: prepare_all(recipe)[0], fabric, identity)
     folder = None if run_dir is None else folder_of(run_dir, {**identity, "all seeds": list(seeds)})
     store = None if folder is None else RunStore(folder / "choice", identity, every=every)
-    found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, resume=resume)
+    with experiment.gather_warnings():
+        found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, resume=resume)
     best, figures = best_candidate(found.results, task.objective.sign)
     return recipes[best], tuple({"model": each.name, **of} for each, of in zip(recipes, figures, strict=True)), folder
 
