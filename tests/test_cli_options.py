@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
+import statistics
 from pathlib import Path
 
 import click
@@ -254,11 +256,27 @@ def test_what_is_said_to_lie_there_lies_there(call, option, said):
     assert len(list(Path("runs").glob("karate-prototype-*/scatter.png"))) == (option == "--pictures")
 
 
-def test_a_protocol_without_weights_promises_none(call, mirror, monkeypatch):
-    monkeypatch.setattr(nested, "RUNS", 1)
-    code, _, err = call(*CONTEXTS["train nested"].split())
-    assert code == 0
-    assert err.splitlines()[-1].startswith("Record and state: runs/mutag-gin-nested-10-fold-")
+def test_the_models_of_a_nested_cross_validation_are_used_by_its_folder(call, mirror, monkeypatch):
+    monkeypatch.setattr(nested, "RUNS", 2)
+    code, _, err = call(*CONTEXTS["train nested"].split(), "--json", "r.json", "--run-dir", "run")
+    assert (code, err.splitlines()[-1]) == (0, "Record, models and state: run"), err
+    assert len(list(Path("run").glob("fold-*-run-*.safetensors"))) == 20
+    record = json.loads(Path("r.json").read_text())
+    assert any(line.startswith("Warning: ") for line in err.splitlines()) == bool(record.get("warnings"))
+    code, _, err = call("evaluate", "run", "--json", "e.json")
+    assert code == 0, err
+    figures = json.loads(Path("e.json").read_text())["figures"]["accuracy"]
+    means = [statistics.fmean(figures[place : place + 2]) for place in range(0, 20, 2)]
+    assert means == record["metric"]["values"]
+    for command in (["predict", "run"], ["evaluate", "run", "mutag"], ["explain", "run", "--graph", "3"]):
+        code, _, err = call(*command)
+        assert code == 0, err
+    if importlib.util.find_spec("plotly"):
+        assert call("view", "run")[0] == 0
+    for file in Path("run").glob("fold-*.safetensors"):
+        file.unlink()
+    code, _, err = call("predict", "run")
+    assert (code, "has no models: nested cross-validation kept none then" in err) == (2, True), err
 
 
 def scalars(folder):

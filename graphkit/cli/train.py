@@ -201,7 +201,7 @@ def train(
         record=outcome.record,
         show=lambda: show_record(outcome.record),
         draw=lambda: draw_curves(outcome, outcome.record.config["model"]),
-        left=f"Record and state: {outcome.run_dir}" if protocol else f"Record, models and state: {outcome.run_dir}",
+        left=f"Record, models and state: {outcome.run_dir}",
     )
 
 

@@ -239,6 +239,7 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
     from graphkit.cli.embed import embed
     from graphkit.cli.train import train
     from graphkit.cli.tune import tune
+    from graphkit.training.classification.nested import fold_splits
 
     record = run.about
     try:
@@ -253,6 +254,8 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=record.seeds)
     else:
         data = graphkit.data.load(asked.source, split=split, seed=typed.get("split_seed") or 0)
+    if typed.get("protocol"):
+        splits = fold_splits(data, len(record.metric.values), record.seeds[0], runs=record.config["runs"])
     if asked.card.members:
         data = graphkit.data.disjoint_union(data, held_out=typed.get("held_out"))
     if typed.get("undirected"):

@@ -101,7 +101,7 @@ class Outcome:
     Args:
         record: what was measured, and how.
         seeds: the results.
-        models: what was trained, one for each seed; of nested cross-validation none.
+        models: what was trained, one for each seed; of nested cross-validation one for each final training.
         run_dir: where all of it lies, ``None`` where nothing is kept.
         faults: what could not be kept on the disk.
         put_aside: the folder into which an earlier run was put that lay there, unfinished or with other settings.
