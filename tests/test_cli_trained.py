@@ -141,6 +141,43 @@ def test_graphs_are_evaluated_too(call):
     assert run.evaluate(graphs[:10], device="cpu").reports[0].items == 10
 
 
+EMBEDDED = {
+    "as it is": (),
+    "classes unseen": ("--disjoint", "2"),
+    "no neighbours": ("--without-neighbours",),
+    "a split each": ("--split-per-seed", "--split", "random-per-class:1,2"),
+    "test nodes unseen": ("--inductive", "--no-probes"),
+}
+
+
+@pytest.mark.parametrize("case", EMBEDDED)
+def test_embeddings_are_evaluated_to_the_figures_of_their_record(call, case):
+    command = ("embed", "karate", "--epochs", "2", "--dim", "4", "--seeds", "2", "--no-pictures", "--device", "cpu")
+    code, _, err = call(*command, *EMBEDDED[case], "--run-dir", "run", "--json", "r.json")
+    assert code == 0, err
+    code, out, err = call("evaluate", "run", "--json", "e.json", "--device", "cpu")
+    assert code == 0, err
+    found, recorded = (json.loads(Path(name).read_text()) for name in ("e.json", "r.json"))
+    wanted = {name: each["values"] for name, each in recorded["figures"]["prototype"].items()}
+    assert found["values"] == wanted
+    assert "map@r (test)" in out
+    code, _, err = call("evaluate", "run", "--seed", "1", "--json", "e.json", "--device", "cpu")
+    assert code == 0, err
+    assert {name: each[1:] for name, each in wanted.items()} == json.loads(Path("e.json").read_text())["values"]
+    code, _, err = call("evaluate", "run", "karate", "--part", "all", "--json", "e.json")
+    assert (code, json.loads(Path("e.json").read_text())["items"]) == (0, 34), err
+    code, _, err = call("evaluate", "run", "--calibrate")
+    assert (code, "is measured by retrieval" in err) == (2, True)
+
+
+def test_a_run_of_fewshot_says_what_measures_it(call):
+    options = ("--tasks", "2", "--queries", "2", "--learner", "prototypes-2", "--baselines", "none", "--run-dir", "run")
+    code, _, err = call("fewshot", "digits", "--class-split", "random:1:4,3,3", *options)
+    assert code == 0, err
+    code, _, err = call("evaluate", "run")
+    assert (code, "is measured on the tasks of its record" in err) == (2, True), err
+
+
 WRONG = {
     "no run": (("predict", "none"), "'none' is no folder of a run"),
     "another ending": (("predict", "none", "--to", "t.xls"), "`to` must end in .csv or .parquet"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from graphkit.data import Split
     from graphkit.training.trained.abstract_run import AbstractRun
+    from graphkit.training.trained.encoder_run import EncoderRun
     from graphkit.training.trained.predictions import Predictions
     from graphkit.training.trained.reports import ClassReport
     from graphkit.training.trained.runs import Run, RunReport
@@ -146,17 +147,30 @@ def evaluate(
 ) -> int:
     """Measure what RUN trained on labelled items: figures of each class, the confusion matrix, the calibration.
 
+    Of a run of `graphkit embed` it measures retrieval, as that does.
+
     Without DATA the test items of what it was trained on are looked at, and the figure is that of the record. Figures
     are means over the seeds; the confusion matrix counts the items of all.
     """
     require_places(json=json_path, picture=picture)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
+    from graphkit.training.trained.encoder_run import EncoderRun
     from graphkit.training.trained.reports import ClassReport
     from graphkit.training.trained.runs import Run, load_run
 
     opened = load_run(run)
+    if isinstance(opened, EncoderRun):
+        if calibrate or picture is not None or part in ("train", "val"):
+            raise click.UsageError(
+                "a run of `graphkit embed` is measured by retrieval, of `--part test` or all: `--calibrate`, "
+                "`--picture` and other parts are of classes."
+            )
+        return _evaluate_embeddings(opened, data, part, json_path, seed, device)
     if not isinstance(opened, Run):
-        raise click.UsageError("`evaluate` measures classes and numbers; `graphkit embed` has measured embeddings.")
+        raise click.UsageError(
+            "a run of `graphkit fewshot` is measured on the tasks of its record; `graphkit fewshot predict` adapts it "
+            "to labels of yours."
+        )
     given, splits = load_data(opened, data)
     if calibrate:
         own, own_splits = (given, splits) if data is None else load_data(opened, None)
@@ -265,6 +279,38 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
             f"`data`: {asked.name!r} is no longer what the run was trained on (its checksum differs); name other data."
         )
     return data, splits
+
+
+def _evaluate_embeddings(
+    run: EncoderRun, source: str | None, part: str | None, json_path: Path | None, seed: int | None, device: str
+) -> int:
+    """Measure what the encoders of a run make of labelled items, write and print it, and return the exit code."""
+    given, splits = load_data(run, source)
+    options: dict[str, Any] = {}
+    if source is None:
+        from graphkit.cli.embed import embed
+
+        typed = typed_options({"command": run.about.command}, embed)
+        options = {name: typed[name] for name in ("disjoint", "without_neighbours") if typed.get(name)}
+        options["probes"] = run.about.config["probes"]
+    if splits is not None and seed is not None:
+        splits = [splits[list(run.models).index(seed)]] if seed in run.models else None
+    begin("measuring retrieval")
+    found = run.evaluate(given, part=part, seed=seed, splits=splits, device=device, **options)
+    if json_path is not None:
+        plain = {"run": str(run.folder), **vars(found), "values": {name: list(of) for name, of in found.values.items()}}
+        json_path.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        say(f"Figures: {json_path}")
+    each = f" for each of {len(found.seeds)} seeds" if len(found.seeds) > 1 else ""
+    fields(
+        [
+            ("loss", run.model.recipe.name),
+            ("trained on", run.about.dataset.name),
+            ("items", f"{found.part}, {found.items:,}{each}"),
+            *((name, _spread(values, "fraction")) for name, values in found.values.items()),
+        ]
+    )
+    return 0
 
 
 def _show(found: RunReport, run: Run) -> None:

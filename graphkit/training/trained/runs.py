@@ -25,7 +25,7 @@ from graphkit.training.engine.records import Metric, Record, metric
 from graphkit.training.engine.store import lock_folder, weights_name, write_atomically
 from graphkit.training.fewshot.fewshot_results import FewShotRecord
 from graphkit.training.trained.abstract_run import AbstractRun
-from graphkit.training.trained.abstract_trained import split_masks
+from graphkit.training.trained.abstract_trained import apply_split, split_masks
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import DataNames, aligned_labels, labels_of
 from graphkit.training.trained.encoder import TrainedEncoder
@@ -163,7 +163,7 @@ class Run(AbstractRun[TrainedModel]):
         figures: list[float] = []
         reports: list[ClassReport | ColumnReport] = []
         for number, model in enumerate(chosen):
-            own = data if splits is None else _apply_split(data, splits[number])
+            own = data if splits is None else apply_split(data, splits[number])
             logits, y = model.outputs_for(own, device=device), labels_for(model, own)
             index = _part(own, part, y)
             figures.append(float(model.objective.figure(logits[index], y[index])))
@@ -197,7 +197,7 @@ class Run(AbstractRun[TrainedModel]):
             if model.objective.target.kind != "classes":
                 kind = KIND_NAMES[model.objective.target.kind]
                 raise ValueError(f"a temperature is of classes, and this run predicts {kind}.")
-            own = data if splits is None else _apply_split(data, splits[number])
+            own = data if splits is None else apply_split(data, splits[number])
             logits, y = model.outputs_for(own, device=device), labels_for(model, own)
             index = _part(own, "val", y)
             temperature = fitted_temperature(logits[index], y[index])
@@ -209,7 +209,7 @@ class Run(AbstractRun[TrainedModel]):
 
     def with_split_of(self, data: Data | GraphSet, splits: Sequence[Split], seed: int) -> Data | GraphSet:
         """Return the data with the split of a seed, where each had its own."""
-        return _apply_split(data, splits[list(self.models).index(seed)])
+        return apply_split(data, splits[list(self.models).index(seed)])
 
     def _models_of(self, seed: int | None) -> list[TrainedModel]:
         """Return the models that are asked."""
@@ -243,11 +243,6 @@ def _part(data: Data | GraphSet, part: str, y: Tensor) -> Tensor:
     if not len(index):
         raise ValueError(f"`part` {part!r} of `data` holds no labelled item.")
     return index
-
-
-def _apply_split(data: Data | GraphSet, split: Split) -> Data | GraphSet:
-    """Return data with another split."""
-    return data.with_split(split) if isinstance(data, GraphSet) else split.apply(data)
 
 
 def load_run(path: Path | str) -> Run | EncoderRun | FewShotRun:
