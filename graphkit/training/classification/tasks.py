@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit import _checks
+from graphkit._checks.graphs import GraphWarning
 from graphkit._torch_internals import joined_graphs
 from graphkit.data import GraphSet, Partitions, card
 from graphkit.data.validation import class_count, feature_sum, validate
@@ -305,12 +306,29 @@ def require_plain_edges(graphs: GraphSet, *known: str) -> None:
     valued = [name for name in joined_graphs(graphs).to_dict() if name.startswith("edge_") and name not in plain]
     card = graphs.card
     if valued and card is not None and not card.published and not card.molecules:
-        warnings.warn(f"`{valued[0]}` is not used: only `train` looks at features of edges.", stacklevel=3)
+        text = f"`{valued[0]}` is not used: only `train` looks at features of edges."
+        warnings.warn(text, GraphWarning, stacklevel=3)
     if valued and card is None:
         raise ValueError(
             f"`{valued[0]}`: values of edges are looked at by `train` only, as `edge_attr`; leave them out "
             f"(`del data.{valued[0]}`), or write the loop with a layer that takes them."
         )
+
+
+def warn_of_unread(data: Data | GraphSet) -> None:
+    """Warn of what embeddings and few-shot learners do not read of own data, or read otherwise than ``train`` does.
+
+    That are features of edges, and the categories of a molecule's atoms, which are numbers to them.
+    """
+    known = data.card if isinstance(data, GraphSet) else data.get("card")
+    if getattr(known, "molecules", False):
+        text = "`x` and `edge_attr` are categories of atoms and bonds, which only `train` looks up"
+        warnings.warn(f"{text}: here `x` are numbers, and bonds are all alike.", GraphWarning, stacklevel=3)
+        return
+    own = not isinstance(data, GraphSet) and not getattr(known, "published", False)
+    if own and data.get("edge_attr") is not None:
+        text = "`edge_attr` is not used: only `train` looks at features of edges."
+        warnings.warn(text, GraphWarning, stacklevel=3)
 
 
 def resplit(task: AbstractTask, data: Data, device: torch.device) -> tuple[AbstractTask, LabelledItems]:
