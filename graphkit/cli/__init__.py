@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Stages(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`torch.jit.script` is", FutureWarning)  # PyG, while it is imported
             if not debug:
-                warnings.showwarning = functools.partial(_note, set())  # type: ignore[assignment]
+                warnings.showwarning = functools.partial(_note, set())
             return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False, obj=arguments) or 0)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
