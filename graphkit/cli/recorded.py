@@ -48,13 +48,14 @@ def _trains_found(fields: Mapping[str, Any], command: click.Command) -> bool:
     return bool(fields.get("tuning")) and command.name == "train"
 
 
-def _typed_for(fields: Mapping[str, Any], command: click.Command) -> dict[str, Any]:
-    """Return the options that were typed in a record's command, as far as ``command`` has them."""
-    if not _trains_found(fields, command):
-        return typed_options(fields, command)
-    from graphkit.cli.tune import tune
-
-    known = {parameter.name for parameter in command.params}
+def _typed_for(fields: Mapping[str, Any], context: click.Context) -> dict[str, Any]:
+    """Return the options that were typed in a record's command, as far as that of the context has them."""
+    if not _trains_found(fields, context.command):
+        return typed_options(fields, context.command)
+    root = context.find_root()
+    tune = root.command.get_command(root, "tune") if isinstance(root.command, click.Group) else None
+    assert tune is not None
+    known = {parameter.name for parameter in context.command.params}
     return {name: value for name, value in typed_options(fields, tune).items() if name in known}
 
 
@@ -65,7 +66,7 @@ def _repeat(context: click.Context, _: click.Parameter, path: Path | None) -> No
     from graphkit.training.trained.record_fields import read_fields
 
     fields = read_fields(path)
-    typed = {name: value for name, value in _typed_for(fields, context.command).items() if name not in PLACES}
+    typed = {name: value for name, value in _typed_for(fields, context).items() if name not in PLACES}
     config, seeds = fields.get("config", {}), fields["seeds"]
     chosen = fields.get("tried") or (fields.get("tuning") and not _trains_found(fields, context.command))
     if "model" in config and not chosen and "protocol" not in typed:

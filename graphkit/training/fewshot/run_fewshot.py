@@ -200,7 +200,7 @@ def fewshot(
         found.keep(record)
     learners = {name: experiment.learners_of(name) for name in names}
     return FewShotOutcome(
-        record, results, learners, experiment.pretrained(), found.folder, found.faults, found.put_aside
+        record, results, learners, experiment.encoder_weights(), found.folder, found.faults, found.put_aside
     )
 
 
@@ -416,7 +416,7 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
             }
         )
 
-    def pretrained(self) -> dict[str, PretrainedEncoder]:
+    def encoder_weights(self) -> dict[str, PretrainedEncoder]:
         """Return the encoders that were trained or taken over, by the fingerprints of their trainings."""
         units = [unit for unit in self.units() if isinstance(unit, EncoderUnit) and unit.key in self._trained]
         found = {}
