@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
+import statistics
 from pathlib import Path
 
 import click
@@ -254,11 +256,27 @@ def test_what_is_said_to_lie_there_lies_there(call, option, said):
     assert len(list(Path("runs").glob("karate-prototype-*/scatter.png"))) == (option == "--pictures")
 
 
-def test_a_protocol_without_weights_promises_none(call, mirror, monkeypatch):
-    monkeypatch.setattr(nested, "RUNS", 1)
-    code, _, err = call(*CONTEXTS["train nested"].split())
-    assert code == 0
-    assert err.splitlines()[-1].startswith("Record and state: runs/mutag-gin-nested-10-fold-")
+def test_the_models_of_a_nested_cross_validation_are_used_by_its_folder(call, mirror, monkeypatch):
+    monkeypatch.setattr(nested, "RUNS", 2)
+    code, _, err = call(*CONTEXTS["train nested"].split(), "--json", "r.json", "--run-dir", "run")
+    assert (code, err.splitlines()[-1]) == (0, "Record, models and state: run"), err
+    assert len(list(Path("run").glob("fold-*-run-*.safetensors"))) == 20
+    record = json.loads(Path("r.json").read_text())
+    assert any(line.startswith("Warning: ") for line in err.splitlines()) == bool(record.get("warnings"))
+    code, _, err = call("evaluate", "run", "--json", "e.json")
+    assert code == 0, err
+    figures = json.loads(Path("e.json").read_text())["figures"]["accuracy"]
+    means = [statistics.fmean(figures[place : place + 2]) for place in range(0, 20, 2)]
+    assert means == record["metric"]["values"]
+    for command in (["predict", "run"], ["evaluate", "run", "mutag"], ["explain", "run", "--graph", "3"]):
+        code, _, err = call(*command)
+        assert code == 0, err
+    if importlib.util.find_spec("plotly"):
+        assert call("view", "run")[0] == 0
+    for file in Path("run").glob("fold-*.safetensors"):
+        file.unlink()
+    code, _, err = call("predict", "run")
+    assert (code, "has no models: nested cross-validation kept none then" in err) == (2, True), err
 
 
 def scalars(folder):
@@ -295,3 +313,49 @@ def test_tensorboard_is_asked_for_by_name_where_it_is_missing(call, monkeypatch)
 
 def test_every_metric_is_a_choice_of_the_command():
     assert options_of("train")["metric"].type.choices == tuple(METRICS)
+
+
+SET_COMMANDS = {
+    "train": "train ./graphs --model gin --set batch=8 --epochs 1 --seeds 1 --run-dir run",
+    "train auto": "train ./graphs --model auto --set batch=8 --epochs 1 --seeds 1",
+    "tune": "tune ./graphs --model gin --set batch=8 --epochs 1 --seeds 1 --trials 1",
+    "embed": "embed ./graphs --set ways=2 --set shots=4 --epochs 1 --no-pictures",
+    "predict": "predict run",
+}
+
+
+@pytest.mark.parametrize(("few", "threads"), [(300, [1]), (10, [])])
+def test_one_thread_computes_where_a_step_of_small_graphs_is_small(call, monkeypatch, few, threads):
+    """As many graphs as a step takes count, not the set: two threads wait for each other there."""
+    from graphkit.cli import options
+    from graphkit.data import store
+    from tests.training.studies import rings_and_stars
+
+    graphs = rings_and_stars()
+    assert int(graphs.edges.sum()) > 300
+    store(graphs, "graphs")
+    monkeypatch.setattr(options, "SMALL_EDGES", few)
+    for name, command in SET_COMMANDS.items():
+        chosen: list[int] = []
+        with monkeypatch.context() as block:
+            block.setattr(torch, "set_num_threads", chosen.append)
+            code, _, err = call(*command.split())
+        assert code == 0, err
+        assert chosen == threads, name
+
+
+def test_a_step_has_the_edges_of_its_graphs():
+    from graphkit.cli.options import step_edges, step_graphs
+    from graphkit.training import portfolio, recipe
+    from graphkit.training.embedding import embedding_recipe
+    from tests.training.studies import communities, rings_and_stars
+
+    graphs, graph = rings_and_stars(), communities()
+    every = int(graphs.edges.sum())
+    assert [step_edges(graphs, many) for many in (0, 10, 40, 400)] == [every, every // 4, every, every]
+    assert step_edges(graph, 10) == graph.num_edges
+    assert step_edges({"a": graph, "b": graph}) == 2 * graph.num_edges
+    assert step_graphs(recipe("gin", {"batch": 7}, items="graphs")) == 7
+    assert step_graphs(portfolio({"batch": 7}, items="graphs")) == 7
+    assert step_graphs(embedding_recipe("contrastive", {"ways": 2, "shots": 3}, level="graph")) == 6
+    assert step_graphs(embedding_recipe("prototype", {"ways": 0}, level="graph")) == 0

@@ -20,6 +20,8 @@ COMMANDS = {
     "train": ["train", "karate", "--seeds", "1", "--epochs", "60", "--device", "cpu"],
     "train nested": ["train", "mutag", "--model", "structure-free", "--protocol", "nested-10-fold", "--beside", "none",
                      "--epochs", "1", "--set", "hidden=4"],
+    "train sampled": ["train", "karate", "--model", "sage", "--fan-out", "3,3", "--seeds", "1", "--epochs", "2",
+                      "--device", "cpu"],
     "embed": ["embed", "karate", "--epochs", "3", "--dim", "2", "--device", "cpu", "--beside", "gcn", "--no-probes",
               "--no-pictures"],
     "fewshot": ["fewshot", "digits", "--learner", "maml", "--baselines", "none", "--class-split", "random:1:4,3,3",
@@ -27,6 +29,7 @@ COMMANDS = {
 }  # fmt: skip
 BEGUN = {
     "train": "seed 0 (1 of 1)",
+    "train sampled": "seed 0 (1 of 1)",
     "train nested": "structure-free, fold 9, training 4 (50 of 50)",
     "embed": "training gcn beside it, with seed 0",
     "fewshot": "maml on",
@@ -46,12 +49,16 @@ def test_a_command_says_what_it_is_at_and_keeps_it_out_of_its_results(call, monk
     if "mutag" in COMMANDS[command]:
         request.getfixturevalue("mirror")
     monkeypatch.setattr(Stages, "LOG", 0.01)  # so long without news is long
+    raw = io.StringIO()
+    for logger, handler in ((LOGGER, caplog.handler), (logging.getLogger(), logging.StreamHandler(raw))):
+        monkeypatch.setattr(logger, "handlers", [*logger.handlers, handler])
     code, out, err = call(*COMMANDS[command])
     assert code == 0, err
     assert SO_FAR.search(err)
     assert "so far" not in out
     assert caplog.messages[0].startswith("loading ")
     assert any(BEGUN[command] in message for message in caplog.messages)
+    assert raw.getvalue() == "", "some libraries give the root logger a handler that prints records as they are"
 
 
 @pytest.mark.parametrize("study", STUDIES)

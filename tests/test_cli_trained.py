@@ -84,6 +84,25 @@ def test_a_study_again_as_its_record_says(call):
     assert (code, json.loads(Path("u.json").read_text())["config"]["model"]) == (0, "mlp"), err
 
 
+def test_what_a_search_found_is_trained_as_its_record_says(call):
+    options = ("--trials", "3", "--epochs", "4", "--split", "random-per-class:1,2", "--split-seed", "3", "--seeds", "2")
+    space = ("--space", "hidden=4,8", "--set", "dropout=0.3")
+    code, _, err = call("tune", "karate", *options, *space, "--seed", "1", "--device", "cpu", "--run-dir", "searched")
+    assert code == 0, err
+    code, _, err = call("train", "--as", "searched", "--run-dir", "again")
+    assert (code, "As recorded, to the last digit" in err) == (0, True), err
+    old, new = (json.loads(Path(name, "record.json").read_text()) for name in ("searched", "again"))
+    assert {field: old[field] == new[field] for field in ("config", "protocol", "metric", "seeds")} == dict.fromkeys(
+        ("config", "protocol", "metric", "seeds"), True
+    )
+    assert (new.get("tuning", {}), new["command"].startswith("graphkit train karate ")) == ({}, True)
+    # The search itself is repeated by its own command, and what was trained by that of training.
+    code, _, err = call("tune", "--as", "searched", "--run-dir", "searched-again")
+    assert (code, "As recorded, to the last digit" in err) == (0, True), err
+    code, _, err = call("train", "--as", "again", "--run-dir", "thrice")
+    assert (code, "As recorded, to the last digit" in err) == (0, True), err
+
+
 def test_runs_are_compared_by_seed_where_they_share_splits(call):
     folders = [trained(call, "--model", model) for model in ("gcn", "mlp")]
     folders.append(trained(call, "--model", "mlp", "--split", "random-per-class:1,2"))
@@ -120,6 +139,43 @@ def test_graphs_are_evaluated_too(call):
     run = graphkit.load_run("run")
     assert run.evaluate(graphs, device="cpu").figures == run.record.metric.values
     assert run.evaluate(graphs[:10], device="cpu").reports[0].items == 10
+
+
+EMBEDDED = {
+    "as it is": (),
+    "classes unseen": ("--disjoint", "2"),
+    "no neighbours": ("--without-neighbours",),
+    "a split each": ("--split-per-seed", "--split", "random-per-class:1,2"),
+    "test nodes unseen": ("--inductive", "--no-probes"),
+}
+
+
+@pytest.mark.parametrize("case", EMBEDDED)
+def test_embeddings_are_evaluated_to_the_figures_of_their_record(call, case):
+    command = ("embed", "karate", "--epochs", "2", "--dim", "4", "--seeds", "2", "--no-pictures", "--device", "cpu")
+    code, _, err = call(*command, *EMBEDDED[case], "--run-dir", "run", "--json", "r.json")
+    assert code == 0, err
+    code, out, err = call("evaluate", "run", "--json", "e.json", "--device", "cpu")
+    assert code == 0, err
+    found, recorded = (json.loads(Path(name).read_text()) for name in ("e.json", "r.json"))
+    wanted = {name: each["values"] for name, each in recorded["figures"]["prototype"].items()}
+    assert found["values"] == wanted
+    assert "map@r (test)" in out
+    code, _, err = call("evaluate", "run", "--seed", "1", "--json", "e.json", "--device", "cpu")
+    assert code == 0, err
+    assert {name: each[1:] for name, each in wanted.items()} == json.loads(Path("e.json").read_text())["values"]
+    code, _, err = call("evaluate", "run", "karate", "--part", "all", "--json", "e.json")
+    assert (code, json.loads(Path("e.json").read_text())["items"]) == (0, 34), err
+    code, _, err = call("evaluate", "run", "--calibrate")
+    assert (code, "is measured by retrieval" in err) == (2, True)
+
+
+def test_a_run_of_fewshot_says_what_measures_it(call):
+    options = ("--tasks", "2", "--queries", "2", "--learner", "prototypes-2", "--baselines", "none", "--run-dir", "run")
+    code, _, err = call("fewshot", "digits", "--class-split", "random:1:4,3,3", *options)
+    assert code == 0, err
+    code, _, err = call("evaluate", "run")
+    assert (code, "is measured on the tasks of its record" in err) == (2, True), err
 
 
 WRONG = {
@@ -199,6 +255,15 @@ def test_another_table_is_read_by_the_encodings_of_the_one_that_was_trained_on(c
     by_row = dict(zip(ROWS, tables[0]["probability yes"], strict=True))
     wanted = [by_row[row] for row in others]
     assert tables[1]["probability yes"].tolist() == pytest.approx(wanted, abs=1e-5)
+    code, out, err = call("explain", "run", "--node", "p4", "--json", "e.json")
+    assert (code, out.splitlines()[0].split()) == (0, ["node", "p4"]), err
+    found = json.loads(Path("e.json").read_text())
+    assert (
+        found["item"],
+        {each["name"] for each in found["features"]} <= {"age", "job=baker", "job=smith", "job=clerk"},
+    ) == (4, True)
+    code, _, err = call("explain", "run", "--node", "p99")
+    assert (code, err.splitlines()[-1].startswith("Error: `--node` 'p99' is the name of none")) == (2, True)
     unknown = [*others, (40, "miner", True), (42, "miner", False)]
     assert call(*people("third", unknown))[0] == 0
     code, _, err = call("predict", "run", "./third/graph")

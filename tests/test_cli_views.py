@@ -64,7 +64,7 @@ def test_a_prediction_of_a_run_is_explained(call, run):
     [
         ("explain run", "give the one to explain"),
         ("explain run --node 1 --graph 1", "give the one to explain"),
-        ("explain run --graph 1", "the run predicts nodes: give `--node N`"),
+        ("explain run --graph 1", "the run predicts nodes: give `--node NAME`"),
         ("explain run --node 34", "must be at most 33, got 34"),
         ("explain run --node 3 --method attention", "attention"),
         ("export run --seed 7", "`seed` must be one that was trained, 0, 1, got 7"),

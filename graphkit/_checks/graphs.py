@@ -17,6 +17,10 @@ MAX_NODES = 2**40
 """Nodes, or clusters, beyond which no machine has room for a number of each."""
 
 
+class GraphWarning(UserWarning):
+    """A graph is not what a model is made for, which computes all the same."""
+
+
 def node_count(num_nodes: int | tuple[int, int] | None) -> None:
     """Refuse what is no number of nodes, nor one of source and one of target nodes."""
     if num_nodes is None:

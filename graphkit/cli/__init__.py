@@ -7,6 +7,7 @@ model and settings are known to be right.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import warnings
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Stages(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`torch.jit.script` is", FutureWarning)  # PyG, while it is imported
             if not debug:
-                warnings.showwarning = _note  # type: ignore[assignment]
+                warnings.showwarning = functools.partial(_note, set())
             return int(commands.main(arguments, prog_name="graphkit", standalone_mode=False, obj=arguments) or 0)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
@@ -79,9 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
 
 
-def _note(message: Warning | str, *_: object) -> None:
-    """Say a warning of Python's in one line, without the place in the code that it comes from."""
-    if os.environ.get("RANK", "0") == "0":
+def _note(noted: set[str], message: Warning | str, *_: object) -> None:
+    """Say a warning of Python's in one line and once, without the place in the code that it comes from."""
+    if os.environ.get("RANK", "0") == "0" and str(message) not in noted:
+        noted.add(str(message))
         say(f"Note: {_line(str(message))}")
 
 

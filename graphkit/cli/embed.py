@@ -15,6 +15,8 @@ from graphkit.cli.options import (
     StudyOptions,
     report,
     require_random_split,
+    step_edges,
+    step_graphs,
     study_options,
 )
 from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, table
@@ -154,7 +156,7 @@ def embed(
     else:
         data = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
         require_random_split(data, split_seed)
-    options.use_threads(known.edges)
+    options.use_threads(step_edges(data, step_graphs(chosen)))
     with options.reporter(epochs=chosen.epochs) as reporter:
         outcome = embedded(
             data,

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", type=RUN)
 @click.argument("data", required=False)
-@click.option("--node", type=click.IntRange(0), help="Number of the node to explain.")
-@click.option("--graph", type=click.IntRange(0), help="Number of the graph to explain, of a run on graphs.")
+@click.option(
+    "--node", metavar="NAME", help="The node to explain: its name in DATA, or its number where names are none."
+)
+@click.option("--graph", metavar="NAME", help="The graph to explain, of a run on graphs, in the same way.")
 @click.option(
     "--method", type=click.Choice(["gnn", "attention"]), default="gnn", show_default=True, help="PyG's explainer."
 )
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 def explain(
     run: Path,
     data: str | None,
-    node: int | None,
-    graph: int | None,
+    node: str | None,
+    graph: str | None,
     method: str,
     most: int,
     picture: Path | None,
@@ -50,7 +52,7 @@ def explain(
     or features, drawn from those that reach the item. DATA is by default what RUN was trained on.
     """
     if (node is None) == (graph is None):
-        raise click.UsageError("give the one to explain: `--node N`, or `--graph N` of a run on graphs.")
+        raise click.UsageError("give the one to explain: `--node NAME`, or `--graph NAME` of a run on graphs.")
     require_places(picture=picture, json=json_path)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.explanation")
     from graphkit.training.trained.explanation import explain_item
@@ -58,13 +60,13 @@ def explain(
     opened, model = open_classifier(run, seed)
     if (model.recipe.model.items == "graphs") != (graph is not None):
         option = "--graph" if model.recipe.model.items == "graphs" else "--node"
-        raise click.UsageError(f"the run predicts {model.recipe.model.items}: give `{option} N`.")
+        raise click.UsageError(f"the run predicts {model.recipe.model.items}: give `{option} NAME`.")
     given, _ = load_data(opened, data)
-    number = node if graph is None else graph
-    assert number is not None
+    name = node if graph is None else graph
+    assert name is not None
     begin(f"explaining {model.recipe.name}")
     with rename_arguments({"item": "--node" if graph is None else "--graph"}):
-        found = explain_item(model, given, number, method=method, most=most)
+        found = explain_item(model, given, name, method=method, most=most)
     lost: list[str] = []
     if json_path is not None:
         json_path.write_text(json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -97,11 +99,18 @@ def _show(found: ItemExplanation, model: TrainedModel) -> None:
         echo("No edges: none reaches it, or the model sends no messages along edges.")
     echo()
     pairs = [(str(found.nodes[a]), str(found.nodes[b])) for a, b in found.edges.T.tolist()]
-    table(
-        ["edge", "", " score"], [(*pair, f"{score:.3f}") for pair, score in zip(pairs, found.edge_scores, strict=True)]
-    )
-    echo()
-    table(["feature", " score"], [(name, f"{score:.3f}") for name, score in found.features])
+    bonds = found.bonds_of_edges()
+    scores = [f"{score:.3f}" for score in found.edge_scores]
+    if bonds:
+        table(
+            ["atom", "bond", "atom", " score"],
+            [(a, bond, b, score) for (a, b), bond, score in zip(pairs, bonds, scores, strict=True)],
+        )
+    else:
+        table(["edge", "", " score"], [(*pair, score) for pair, score in zip(pairs, scores, strict=True)])
+    if found.features:
+        echo()
+        table(["feature", " score"], [(name, f"{score:.3f}") for name, score in found.features])
 
 
 def _picture(found: ItemExplanation, model: TrainedModel) -> Figure:
@@ -119,6 +128,8 @@ def _picture(found: ItemExplanation, model: TrainedModel) -> Figure:
         groups=None if found.classes is None else found.classes.tolist(),
         group_names=model.column_names,
         centre=found.item if nodes else None,
+        pairs=found.pairs.numpy(),
+        bonds=found.bonds,
         title=f"{model.recipe.name} on {model.dataset}: {item}, predicted {found.predicted}",
         note="\n".join(_line(part, of) for part, of in lines.items() if of is not None),
     )

@@ -16,6 +16,7 @@ from graphkit.cli.options import (
     renamed_option,
     report,
     settings_of,
+    step_edges,
     study_options,
 )
 from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, table
@@ -220,10 +221,11 @@ def fewshot(
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
     from graphkit.training.fewshot.run_fewshot import patience
 
-    options.use_threads(asked.card.edges or 0)
     there = fabric_on(own_device(options.device), options.precision).device
     begin(f"loading {asked.name}")
     data = graphkit.data.load(asked.source)
+    graphs = ways * (max(shots) + queries)  # of a task, which lies in one graph of a family
+    options.use_threads(max(step_edges(each, graphs) for each in (data.values() if across_graphs else [data])))
     sight: dict[str, Any] = {"encoders": encoders, "seed": seed, "device": there}
     wanted = class_split or "all-pairs"
     if not isinstance(ways, int):
@@ -267,6 +269,7 @@ def fewshot(
                 resume=options.resume and (number == shots[0] or (folder / "checkpoint.pt").exists()),
                 reporter=reporter,
                 world=world,
+                before=outcomes.get(shots[0]),
                 command=options.command,
             )
             sizes[number] = protocol, len(study.problems)

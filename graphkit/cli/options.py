@@ -30,8 +30,9 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 SEED = click.IntRange(0, 2**32 - 1)
 SPLIT = (
     "NAME or NAME:VALUE,VALUE: random:0.6,0.2,0.2 (any labels, rare classes too), stratified:0.6,0.2,0.2, "
-    "random-per-class:20, files:3, public; dense is that of the spectral papers, which trains on "
-    "round(0.6 nodes / classes) of every class. `graphkit data splits` lists all.  [default: the card's]"
+    "random-per-class:20, scaffold:0.8,0.1,0.1 (of molecules), files:3, public; dense is that of the spectral papers, "
+    "which trains on round(0.6 nodes / classes) of every class. `graphkit data splits` lists all.  "
+    "[default: the card's]"
 )
 PICTURES = ("picture", "wavelets")
 """Options that name a picture."""
@@ -40,8 +41,8 @@ RENAMED = "graphkit.renamed"
 """Where a command's context keeps values that were given under an old name."""
 
 SMALL_EDGES = 100_000
-"""Edges below which one thread is the default: an epoch of some milliseconds is lost where threads wait for each other,
-and is ten times as long where the machine has other work."""
+"""Edges of a step below which one thread is the default: a step of some milliseconds is lost where threads wait for
+each other, and is ten times as long where the machine has other work."""
 
 
 def require_places(**places: Path | None) -> None:
@@ -130,12 +131,13 @@ class StudyOptions:
         require_places(json=self.json_path, picture=self.picture, run_dir=run / "record.json", log_dir=log)
 
     def use_threads(self, edges: int) -> None:
-        """Compute with so many threads as were asked for; else with one on a small graph, or PyTorch's choice."""
+        """Compute with so many threads as were asked for, else with those that suit the edges of a step."""
         import torch
 
-        threads = 1 if self.threads is None and edges < SMALL_EDGES else self.threads
-        if threads is not None:
-            torch.set_num_threads(threads)
+        if self.threads is None:
+            use_fitting_threads(edges)
+        else:
+            torch.set_num_threads(self.threads)
 
     @contextmanager
     def reporter(self, *, epochs: int = 0, per_cent: bool = True, each: bool = True) -> Iterator[Reporter | None]:
@@ -171,6 +173,46 @@ class StudyOptions:
             finally:
                 logger.finalize("success")
                 say(f"Figures of every epoch: {place}")
+
+
+def use_fitting_threads(edges: int) -> None:
+    """Compute with one thread where a step has few edges; else with PyTorch's choice."""
+    import torch
+
+    if edges < SMALL_EDGES:
+        torch.set_num_threads(1)
+
+
+def step_edges(data: Any, graphs: int = 0) -> int:
+    """Return the edges that a step computes with: of a set of graphs those of as many as it takes, else all.
+
+    Args:
+        data: a graph, one in parts, a family of graphs, or a set of many.
+        graphs: of a set that a step takes; 0 is all.
+    """
+    from graphkit.data import GraphSet, Partitions
+
+    if isinstance(data, Mapping):
+        return sum(step_edges(each) for each in data.values())
+    if isinstance(data, GraphSet):
+        share = min(graphs or len(data), len(data)) / max(len(data), 1)
+        return int(share * int(data.edges.sum()))
+    return int(data.edges if isinstance(data, Partitions) else data.num_edges)
+
+
+def step_graphs(recipe: Any) -> int:
+    """Return how many graphs a step of training takes; 0 is all.
+
+    Args:
+        recipe: of a classifier, an embedding, or a portfolio, whose largest step counts.
+    """
+    from graphkit.training.zoo.portfolio import Portfolio
+
+    if isinstance(recipe, Portfolio):
+        many = [step_graphs(each) for each in recipe.recipes]
+        return max(many) if all(many) else 0
+    fields = recipe.as_dict()
+    return int(fields["batch"] if "batch" in fields else fields.get("ways", 0) * fields.get("shots", 0))
 
 
 def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -210,7 +252,7 @@ def study_options(runs: str, seeds: str) -> Callable[[Callable[..., int]], Calla
             "--precision", default="32-true", show_default=True, help="32-true, 64-true, bf16-mixed or 16-mixed."
         ),
         click.option(
-            "--threads", type=click.IntRange(1), help="CPU threads.  [default: 1 on small graphs, else PyTorch's]"
+            "--threads", type=click.IntRange(1), help="CPU threads.  [default: 1 where a step is small, else PyTorch's]"
         ),
     )
 

@@ -336,7 +336,8 @@ def begin(stage: str) -> None:
 class Stages(logging.Handler):
     """Hears in a block what is begun, and says it on standard error after each while without news.
 
-    Of the processes of a job the first one speaks.
+    Of the processes of a job the first one speaks. No other handler hears of it in the block: some libraries give the
+    root logger one that prints every record as it is.
 
     Attributes:
         TERMINAL: seconds without news before a terminal is told.
@@ -349,11 +350,12 @@ class Stages(logging.Handler):
         super().__init__(logging.INFO)
         seen = sys.stderr is not None and sys.stderr.isatty()  # it is None where the shell closed it
         self.every = self.TERMINAL if seen else self.LOG
-        self._at, self._level = ("at work", time.monotonic()), LOGGER.level
+        self._at, self._before = ("at work", time.monotonic()), (LOGGER.level, LOGGER.propagate)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Stages:
+        LOGGER.propagate = False
         if os.environ.get("RANK", "0") == "0":
             LOGGER.addHandler(self)
             LOGGER.setLevel(logging.INFO)
@@ -364,8 +366,9 @@ class Stages(logging.Handler):
         if self in LOGGER.handlers:
             self._over.set()
             self._thread.join()
-            LOGGER.setLevel(self._level)
             LOGGER.removeHandler(self)
+        level, LOGGER.propagate = self._before
+        LOGGER.setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hear what begins."""

@@ -43,6 +43,22 @@ def typed_options(fields: Mapping[str, Any], command: click.Command) -> dict[str
     return {each: context.params[each] for each in typed}
 
 
+def _trains_found(fields: Mapping[str, Any], command: click.Command) -> bool:
+    """Return whether a record of ``graphkit tune`` is given to ``graphkit train``, which trains what was found."""
+    return bool(fields.get("tuning")) and command.name == "train"
+
+
+def _typed_for(fields: Mapping[str, Any], context: click.Context) -> dict[str, Any]:
+    """Return the options that were typed in a record's command, as far as that of the context has them."""
+    if not _trains_found(fields, context.command):
+        return typed_options(fields, context.command)
+    root = context.find_root()
+    tune = root.command.get_command(root, "tune") if isinstance(root.command, click.Group) else None
+    assert tune is not None
+    known = {parameter.name for parameter in context.command.params}
+    return {name: value for name, value in typed_options(fields, tune).items() if name in known}
+
+
 def _repeat(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     """Take what a record says as the defaults of all options; what is typed beside it wins."""
     if path is None:
@@ -50,9 +66,9 @@ def _repeat(context: click.Context, _: click.Parameter, path: Path | None) -> No
     from graphkit.training.trained.record_fields import read_fields
 
     fields = read_fields(path)
-    typed = {name: value for name, value in typed_options(fields, context.command).items() if name not in PLACES}
+    typed = {name: value for name, value in _typed_for(fields, context).items() if name not in PLACES}
     config, seeds = fields.get("config", {}), fields["seeds"]
-    chosen = fields.get("tried") or fields.get("tuning")
+    chosen = fields.get("tried") or (fields.get("tuning") and not _trains_found(fields, context.command))
     if "model" in config and not chosen and "protocol" not in typed:
         typed = {name: value for name, value in typed.items() if name not in RECIPE}
         typed |= {name: config[name] for name in ("model", "loss") if name in config}

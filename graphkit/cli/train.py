@@ -10,12 +10,13 @@ import click
 from graphkit.cli.options import (
     FOLDER,
     SEED,
-    SMALL_EDGES,
     SPLIT,
     DatasetArgument,
     StudyOptions,
     report,
     require_random_split,
+    step_edges,
+    step_graphs,
     study_options,
 )
 from graphkit.cli.output import begin, debuggable, describe, echo, fields, plural, preload, say, table
@@ -168,8 +169,7 @@ def train(
         require_random_split(data, split_seed)
     if undirected:
         data = graphkit.data.to_undirected(data)
-    edges = data.edges if partitions is not None else data.num_edges if items != "graphs" else SMALL_EDGES
-    options.use_threads(edges)
+    options.use_threads(step_edges(data, step_graphs(chosen)))
     first = World.from_env().rank == 0
     common: dict[str, Any] = {
         "device": options.device,
@@ -201,7 +201,7 @@ def train(
         record=outcome.record,
         show=lambda: show_record(outcome.record),
         draw=lambda: draw_curves(outcome, outcome.record.config["model"]),
-        left=f"Record and state: {outcome.run_dir}" if protocol else f"Record, models and state: {outcome.run_dir}",
+        left=f"Record, models and state: {outcome.run_dir}",
     )
 
 
@@ -253,6 +253,7 @@ def show_record(record: Record) -> None:
 def _show_tried(record: Record) -> None:
     """Print what each recipe of a portfolio came to."""
     scale, places = (100, 2) if record.metric.unit == "fraction" else (1, 3)
+    notes = list(dict.fromkeys(text for tried in record.tried for text in tried.get("warnings", ())))
     rows = [
         (
             tried["model"],
@@ -260,10 +261,13 @@ def _show_tried(record: Record) -> None:
             f"{tried['validation_loss']:.4f}",
             f"{tried['seconds']:.1f}",
             "chosen" if tried["model"] == record.config["model"] else "",
+            " ".join(f"[{notes.index(text) + 1}]" for text in tried.get("warnings", ())),
         )
         for tried in record.tried
     ]
-    table(["tried", f" validation {figure_name(record)}", " loss", " seconds", ""], rows)
+    table(["tried", f" validation {figure_name(record)}", " loss", " seconds", "", ""], rows)
+    for number, text in enumerate(notes, 1):
+        echo(f"[{number}] {text}")
     echo()
 
 

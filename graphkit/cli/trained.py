@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.options import FILE, SMALL_EDGES, DatasetArgument, require_places
+from graphkit.cli.options import FILE, DatasetArgument, require_places, step_edges, step_graphs, use_fitting_threads
 from graphkit.cli.output import begin, debuggable, drawing, echo, fields, preload, report_errors, say, table
 from graphkit.cli.recorded import typed_options
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from graphkit.data import Split
     from graphkit.training.trained.abstract_run import AbstractRun
+    from graphkit.training.trained.encoder_run import EncoderRun
     from graphkit.training.trained.predictions import Predictions
     from graphkit.training.trained.reports import ClassReport
     from graphkit.training.trained.runs import Run, RunReport
@@ -146,17 +147,30 @@ def evaluate(
 ) -> int:
     """Measure what RUN trained on labelled items: figures of each class, the confusion matrix, the calibration.
 
+    Of a run of `graphkit embed` it measures retrieval, as that does.
+
     Without DATA the test items of what it was trained on are looked at, and the figure is that of the record. Figures
     are means over the seeds; the confusion matrix counts the items of all.
     """
     require_places(json=json_path, picture=picture)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
+    from graphkit.training.trained.encoder_run import EncoderRun
     from graphkit.training.trained.reports import ClassReport
     from graphkit.training.trained.runs import Run, load_run
 
     opened = load_run(run)
+    if isinstance(opened, EncoderRun):
+        if calibrate or picture is not None or part in ("train", "val"):
+            raise click.UsageError(
+                "a run of `graphkit embed` is measured by retrieval, of `--part test` or all: `--calibrate`, "
+                "`--picture` and other parts are of classes."
+            )
+        return _evaluate_embeddings(opened, data, part, json_path, seed, device)
     if not isinstance(opened, Run):
-        raise click.UsageError("`evaluate` measures classes and numbers; `graphkit embed` has measured embeddings.")
+        raise click.UsageError(
+            "a run of `graphkit fewshot` is measured on the tasks of its record; `graphkit fewshot predict` adapts it "
+            "to labels of yours."
+        )
     given, splits = load_data(opened, data)
     if calibrate:
         own, own_splits = (given, splits) if data is None else load_data(opened, None)
@@ -216,8 +230,6 @@ def compare(runs: tuple[Path, ...], json_path: Path | None, picture: Path | None
 
 def load_data(run: AbstractRun[Any], source: str | None) -> tuple[Any, Sequence[Split] | None]:
     """Return the data that are named, or those that a run was trained on with the split of each seed if they differ."""
-    import torch
-
     import graphkit.data
 
     splits = None
@@ -227,9 +239,7 @@ def load_data(run: AbstractRun[Any], source: str | None) -> tuple[Any, Sequence[
         data = graphkit.data.load(asked.source)
     else:
         data, splits = load_as_trained(run)
-    items = run.model.items
-    if (SMALL_EDGES if items == "graphs" else data.num_edges) < SMALL_EDGES:
-        torch.set_num_threads(1)  # as `graphkit train` does
+    use_fitting_threads(step_edges(data, step_graphs(run.model.recipe)))  # as in training
     return data, splits
 
 
@@ -243,6 +253,7 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
     from graphkit.cli.embed import embed
     from graphkit.cli.train import train
     from graphkit.cli.tune import tune
+    from graphkit.training.classification.nested import fold_splits
 
     record = run.about
     try:
@@ -257,6 +268,8 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=record.seeds)
     else:
         data = graphkit.data.load(asked.source, split=split, seed=typed.get("split_seed") or 0)
+    if typed.get("protocol"):
+        splits = fold_splits(data, len(record.metric.values), record.seeds[0], runs=record.config["runs"])
     if asked.card.members:
         data = graphkit.data.disjoint_union(data, held_out=typed.get("held_out"))
     if typed.get("undirected"):
@@ -266,6 +279,38 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
             f"`data`: {asked.name!r} is no longer what the run was trained on (its checksum differs); name other data."
         )
     return data, splits
+
+
+def _evaluate_embeddings(
+    run: EncoderRun, source: str | None, part: str | None, json_path: Path | None, seed: int | None, device: str
+) -> int:
+    """Measure what the encoders of a run make of labelled items, write and print it, and return the exit code."""
+    given, splits = load_data(run, source)
+    options: dict[str, Any] = {}
+    if source is None:
+        from graphkit.cli.embed import embed
+
+        typed = typed_options({"command": run.about.command}, embed)
+        options = {name: typed[name] for name in ("disjoint", "without_neighbours") if typed.get(name)}
+        options["probes"] = run.about.config["probes"]
+    if splits is not None and seed is not None:
+        splits = [splits[list(run.models).index(seed)]] if seed in run.models else None
+    begin("measuring retrieval")
+    found = run.evaluate(given, part=part, seed=seed, splits=splits, device=device, **options)
+    if json_path is not None:
+        plain = {"run": str(run.folder), **vars(found), "values": {name: list(of) for name, of in found.values.items()}}
+        json_path.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        say(f"Figures: {json_path}")
+    each = f" for each of {len(found.seeds)} seeds" if len(found.seeds) > 1 else ""
+    fields(
+        [
+            ("loss", run.model.recipe.name),
+            ("trained on", run.about.dataset.name),
+            ("items", f"{found.part}, {found.items:,}{each}"),
+            *((name, _spread(values, "fraction")) for name, values in found.values.items()),
+        ]
+    )
+    return 0
 
 
 def _show(found: RunReport, run: Run) -> None:

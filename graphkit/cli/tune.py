@@ -14,6 +14,8 @@ from graphkit.cli.options import (
     rename_arguments,
     report,
     require_random_split,
+    step_edges,
+    step_graphs,
     study_options,
 )
 from graphkit.cli.output import begin, debuggable, echo, fields, preload
@@ -92,7 +94,7 @@ def tune(
     require_random_split(data, split_seed)
     if undirected:
         data = graphkit.data.to_undirected(data)
-    options.use_threads(data.num_edges if asked.items != "graphs" else 0)
+    options.use_threads(step_edges(data, step_graphs(begun)))
     per_cent = selection_metric(data, metric).unit == "fraction"
     with options.reporter(epochs=begun.epochs, per_cent=per_cent) as reporter:
         outcome = graphkit.training.tune(

@@ -192,6 +192,8 @@ def _curves(run: Run) -> list[PageCurves]:
         return []
     made = []
     for name, result in finished.items():
+        if "history" not in result:  # of nested cross-validation, which keeps none
+            continue
         _, train_loss, validation_loss, figure = zip(*result["history"], strict=True)
         curves = {"train_loss": train_loss, "validation_loss": validation_loss, "figure": figure}
         made.append(PageCurves(name=name, selected=result["selected"], **curves))

@@ -20,6 +20,18 @@ BOND_CATEGORIES = (5, 6, 2)
 """Values of a bond's three features: kind, stereo, conjugated. As OGB 1.3.6 counts them."""
 
 
+ELEMENTS = (
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
+    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au "
+    "Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts "
+    "Og *"
+)
+"""Symbols of an atom's first feature; the last one is of no known element."""
+
+BONDS = ("single", "double", "triple", "aromatic", "other")
+"""Names of a bond's first feature."""
+
+
 class AtomEncoder(nn.Module):
     """Atoms as vectors of width ``emb_dim``: the sum of one learnt row for each of an atom's nine features.
 
@@ -83,6 +95,37 @@ class BondEncoder(nn.Module):
         kind, stereo, conjugated = _weights(self.bond_embedding_list)
         table = kind[:, None, None] + stereo[None, :, None] + conjugated[None, None, :]
         return EdgeTable(table.flatten(0, 2), bond_indices(edge_attr))
+
+
+def atom_symbols(x: Tensor) -> list[str]:
+    """Return the chemical symbol of each atom.
+
+    Args:
+        x: features as :class:`AtomEncoder` takes them, ``[nodes, 9]``.
+
+    Source: ``ogb.utils.features`` 1.3.6 for the order of the elements.
+
+    Example:
+        >>> atom_symbols(torch.tensor([[5, 0], [7, 0], [118, 0]]))
+        ['C', 'O', '*']
+    """
+    elements = ELEMENTS.split()
+    return [elements[number] for number in x[:, 0].tolist()]
+
+
+def bond_kinds(edge_attr: Tensor) -> list[str]:
+    """Return the kind of each bond: single, double, triple, aromatic or other.
+
+    Args:
+        edge_attr: features as :class:`BondEncoder` takes them, ``[edges, 3]``.
+
+    Source: ``ogb.utils.features`` 1.3.6 for the order of the kinds.
+
+    Example:
+        >>> bond_kinds(torch.tensor([[0, 0, 1], [3, 2, 0]]))
+        ['single', 'aromatic']
+    """
+    return [BONDS[kind] for kind in edge_attr[:, 0].tolist()]
 
 
 def bond_indices(edge_attr: Tensor) -> Tensor:

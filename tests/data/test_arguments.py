@@ -330,12 +330,15 @@ def test_every_public_name_is_among_the_cases():
 DRAWN = [made() for made in graphkit.data.splits.PROTOCOLS.values()] + [graphkit.data.NestedFolds().splits]
 
 
+NOT_DRAWN = graphkit.data.splits.Public | graphkit.data.splits.FileMasks | graphkit.data.splits.Scaffold
+
+
 @pytest.mark.parametrize("draw", DRAWN, ids=str)
 @pytest.mark.parametrize("label", [label for label in BAD if label not in ("None", "a generator")])
 def test_a_split_of_what_is_no_graph_or_by_no_generator_is_refused(draw, label):
     with pytest.raises((TypeError, ValueError), match=r"`data` must be|`y` is missing|this data set has no"):
         draw(BAD[label])
-    if not isinstance(draw, graphkit.data.splits.Public | graphkit.data.splits.FileMasks):  # which draw nothing
+    if not isinstance(draw, NOT_DRAWN):
         with pytest.raises(TypeError, match=r"`generator` must be a torch\.Generator or None"):
             draw(Data(y=torch.arange(300) % 3), BAD[label])
 

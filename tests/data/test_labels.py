@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 import graphkit.metric
 from graphkit.data import ClassBatches, GraphSet, NestedFolds, Split, import_graph, load, open_stored, partition, store
-from graphkit.data.splits import PROTOCOLS, FileMasks, Public, SplitProtocol
+from graphkit.data.splits import PROTOCOLS, FileMasks, Public, Scaffold, SplitProtocol
 from graphkit.data.validation import class_count
 from graphkit.meta import ClassSplit, FewShotProtocol, Nodes, Rows, TaskSet
 from graphkit.training import nested_cross_validation, recipe, train
@@ -49,7 +49,7 @@ def several(y: Tensor) -> GraphSet:
 
 
 LABELS = torch.arange(90) % 3
-DRAWN = [each for each in PROTOCOLS.values() if each not in (Public, FileMasks)]
+DRAWN = [each for each in PROTOCOLS.values() if each not in (Public, FileMasks, Scaffold)]
 SMALL = {"random-per-class": (3, 3), "random-planetoid": (3, 9, 9)}
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import statistics
 
 import pytest
 import torch
 from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
-from graphkit.training import Interrupted, Silence, nested_cross_validation, recipe
-from graphkit.training.classification.nested import GRIDS, choices_of
+from graphkit.training import Interrupted, Silence, load_run, nested_cross_validation, recipe
+from graphkit.training.classification.nested import GRIDS, choices_of, fold_splits
 from tests.jobs import job
 
 
@@ -152,3 +153,26 @@ def test_a_process_that_dies_ends_the_others_and_the_folds_resume_in_any_number(
 def test_to_resume_needs_a_checkpoint(graphs):
     with pytest.raises(ValueError, match="`resume` needs `run_dir`"):
         run(graphs, resume=True)
+
+
+def test_the_final_models_of_every_fold_are_kept_and_give_its_figure(graphs, tmp_path):
+    chosen = recipe("structure-free", items="graphs")
+    outcome = nested_cross_validation(graphs, chosen, given=GIVEN, folds=4, device="cpu", run_dir=tmp_path)
+    splits = fold_splits(graphs, 4, 0)
+    assert len(outcome.models) == len(splits) == 12
+    loaded = load_run(tmp_path)
+    assert list(loaded.models) == list(range(12))
+    report = loaded.evaluate(graphs, part="test", splits=splits, device="cpu")
+    means = [statistics.fmean(report.figures[place : place + 3]) for place in range(0, 12, 3)]
+    assert tuple(means) == outcome.record.metric.values
+    again = nested_cross_validation(graphs, chosen, given=GIVEN, folds=4, device="cpu", run_dir=tmp_path, resume=True)
+    assert [model.to_bytes() for model in again.models] == [model.to_bytes() for model in outcome.models]
+
+
+def test_trainings_that_end_at_the_larger_class_are_told(graphs):
+    same = graphs.with_features(torch.ones(40, 2))
+    chosen = recipe("structure-free", items="graphs")
+    outcome = nested_cross_validation(same, chosen, given={**GIVEN, "epochs": 1}, folds=4, device="cpu")
+    assert len(outcome.warnings) == 1
+    assert outcome.warnings[0].startswith("12 of 12 trainings end at the share of the largest class among the hold-out")
+    assert run(graphs).warnings == ()

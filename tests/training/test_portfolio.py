@@ -46,6 +46,19 @@ def test_the_best_on_validation_is_trained_as_if_it_had_been_named(data, whole):
     assert "tried" not in alone.as_dict()
 
 
+def test_what_a_model_that_nobody_named_says_of_the_graph_stands_with_what_was_tried(data):
+    directed = data.clone()
+    directed.edge_index = data.edge_index[:, data.edge_index[0] < data.edge_index[1]]
+    made = Portfolio((recipe("mlp", {"epochs": 30}), recipe("cheb", {"epochs": 1, "lr": 1e-6})))
+    record = train(directed, made, seeds=[0, 1], device="cpu").record
+    assert record.config["model"] == "mlp", "else it is named now, and speaks"
+    said = [tried.get("warnings", []) for tried in record.tried]
+    assert [len(each) for each in said] == [0, 1]
+    assert said[1][0].startswith("`edge_index` is directed")
+    with pytest.warns(UserWarning, match="`edge_index` is directed"):
+        train(directed, recipe("cheb", FIELDS), device="cpu")
+
+
 def test_the_labels_of_test_items_decide_nothing(data, whole):
     other = data.clone()
     other.y = torch.where(data.test_mask, 1 - data.y, data.y)

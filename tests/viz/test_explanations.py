@@ -55,3 +55,23 @@ def test_names_of_any_length_stay_in_the_picture_and_beside_the_graph(name, pair
     if pairs:
         graph = picture.axes[0].get_window_extent()
         assert min(label.get_window_extent().x0 for label in bars.get_yticklabels()) >= graph.x1
+
+
+def test_a_molecule_is_drawn_with_its_atoms_and_as_many_lines_as_its_bonds_have():
+    bonds = ["single", "double", "triple", "aromatic", "other"]
+    pairs = np.array([[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]])
+    names = ["C0", "C1", "N2", "O3", "C4", "C5"]
+    picture = explanation_graph(pairs[:, :2], [0.9, 0.5], names=names, title="t", pairs=pairs, bonds=bonds)
+    (axes,) = picture.axes
+    assert len(axes.lines) == 1 + 2 + 3 + 2 + 1
+    assert [text.get_text() for text in axes.texts] == names
+    assert len(axes.collections[0].get_segments()) == 2
+    with pytest.raises(ValueError, match=r"^`bonds` must hold a kind for each of 5 pairs, got 2"):
+        explanation_graph(pairs[:, :2], [0.9, 0.5], names=names, title="t", pairs=pairs, bonds=bonds[:2])
+
+
+def test_the_whole_graph_lies_under_the_pairs_that_are_named():
+    picture = explanation_graph(PAIRS[:, :1], [0.9], pairs=PAIRS, **GIVEN)
+    named, rest = picture.axes[0].collections[:2]
+    assert (len(named.get_segments()), len(rest.get_segments())) == (1, 2)
+    assert len(picture.axes[0].texts) == 4

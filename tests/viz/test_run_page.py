@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -30,6 +31,19 @@ seen.headings = [...document.querySelectorAll("#classes label span:last-child")]
 seen.ready = document.body.dataset.ready;
 seen.harm = document.body.dataset.harm || "none";
 seen.plots = document.querySelectorAll(".js-plotly-plot").length;
+const outline = (each) => each.getBoundingClientRect();
+const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+seen.titles = 0;
+seen.hidden = [];
+for (const plot of document.querySelectorAll(".js-plotly-plot")) {
+  const names = [...plot.querySelectorAll(".xtick text, .ytick text, .y2tick text")];
+  for (const title of plot.querySelectorAll(".xtitle, .ytitle, .y2title")) {
+    seen.titles += 1;
+    for (const name of names) {
+      if (meet(outline(title), outline(name))) seen.hidden.push([title.textContent, name.textContent]);
+    }
+  }
+}
 document.body.dataset.said = JSON.stringify(seen);
 </script></body>"""
 
@@ -110,12 +124,13 @@ def test_wrong_calls_are_refused_in_words(monkeypatch):
         run_page(page())
 
 
-def test_a_browser_filters_and_shows_the_neighbours_of_an_item_that_is_clicked(tmp_path):
+def read_in_browser(tmp_path, made):
+    """Return what the steps above see of a page in a browser; the test is skipped where none is installed."""
     known = ("chromium", "chromium-browser", "google-chrome", "chrome")
     browser = next(filter(None, map(shutil.which, known)), None)
     if browser is None:
         pytest.skip(f"no browser: none of {', '.join(known)} is installed")
-    (tmp_path / "page.html").write_text(run_page(page()).replace("</body>", STEPS), encoding="utf-8")
+    (tmp_path / "page.html").write_text(run_page(made).replace("</body>", STEPS), encoding="utf-8")
     switches = [
         "--headless",
         "--no-sandbox",
@@ -125,7 +140,23 @@ def test_a_browser_filters_and_shows_the_neighbours_of_an_item_that_is_clicked(t
     ]
     command = [browser, *switches, "--dump-dom", (tmp_path / "page.html").as_uri()]
     seen = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    said = json.loads(html.unescape(re.search(r'data-said="([^"]*)"', seen)[1]))
+    return json.loads(html.unescape(re.search(r'data-said="([^"]*)"', seen)[1]))
+
+
+@pytest.mark.parametrize("name", ["a", "Probabilistic methods", "W" * 60])
+def test_no_title_of_an_axis_lies_on_a_name_in_a_browser(tmp_path, name):
+    classes = [f"{name} {number}" for number in range(4)]
+    said = read_in_browser(tmp_path, page(classes=classes))
+    assert (said["hidden"], said["titles"]) == ([], 7)
+
+
+def test_every_axis_of_the_page_has_room_for_its_title():
+    script = (files("graphkit.viz") / "page" / "page.js").read_text(encoding="utf-8")
+    assert script.count("title: { text") == 1, "axes are made by one function, which keeps title and names apart"
+
+
+def test_a_browser_filters_and_shows_the_neighbours_of_an_item_that_is_clicked(tmp_path):
+    said = read_in_browser(tmp_path, page())
     assert (said["ready"], said["harm"], said["plots"]) == ("yes", "none", 3)
     assert said["headings"] == HOSTILE
     assert said["first"] == "40 of 40 items"

@@ -23,7 +23,7 @@ from graphkit.data.disk.checked_files import DataError
 from graphkit.data.disk.manifest import read_manifest
 from graphkit.data.disk.storage import open_stored
 from graphkit.data.graphset import GraphFamily, GraphSet
-from graphkit.data.splits import Public, split_from_name
+from graphkit.data.splits import Public, Scaffold, split_from_name
 from graphkit.data.splits.split import MASKS, Split, SplitProtocol
 
 TIMEOUT = 30.0
@@ -107,7 +107,7 @@ def load_splits(
     if known.members:
         raise ValueError(f"{name!r} is a family of graphs; split one of them: {', '.join(known.members)}.")
     protocol = _protocol_for(known.default_split, split)
-    if isinstance(protocol, Public | Split):
+    if isinstance(protocol, Public | Scaffold | Split):
         raise ValueError(
             f"`split` {str(protocol)!r} is one and fixed; a split for each seed needs a drawn one, such as "
             "'random-per-class:20'."
@@ -115,7 +115,8 @@ def load_splits(
     data = open_stored(source) if isinstance(source, Path) else _graph(known)
     if isinstance(source, Path):
         require_labels(data, source)
-    many = [protocol.of_seed(_split_items(data), seed) for seed in seeds]
+    divided = data if protocol.whole else _split_items(data)
+    many = [protocol.of_seed(divided, seed) for seed in seeds]
     return _apply_split(data, many[0]), many
 
 
@@ -141,7 +142,7 @@ def require_labels(data: Data | GraphSet, folder: Path) -> None:
 def _split_by(data: Data | GraphSet, split: SplitProtocol | Split, seed: int) -> Data | GraphSet:
     """Return the data with a split, which a protocol draws with this seed."""
     if isinstance(split, SplitProtocol):
-        split = split(_split_items(data), torch.Generator().manual_seed(seed))
+        split = split(data if split.whole else _split_items(data), torch.Generator().manual_seed(seed))
     return _apply_split(data, split)
 
 

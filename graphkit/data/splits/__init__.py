@@ -11,6 +11,7 @@ import dataclasses
 from graphkit import _checks
 from graphkit.data.splits.folds import Folds, NestedFold, NestedFolds, stratified_folds
 from graphkit.data.splits.per_class import DENSE_SEEDS, Dense, RandomPerClass, RandomPlanetoid, RandomSplit, Stratified
+from graphkit.data.splits.scaffold import Scaffold
 from graphkit.data.splits.split import FileMasks, Public, Split, SplitProtocol
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "RandomPerClass",
     "RandomPlanetoid",
     "RandomSplit",
+    "Scaffold",
     "Split",
     "SplitProtocol",
     "Stratified",
@@ -34,7 +36,17 @@ __all__ = [
 
 PROTOCOLS: dict[str, type[SplitProtocol]] = {
     protocol.name: protocol
-    for protocol in (Public, FileMasks, RandomSplit, RandomPerClass, RandomPlanetoid, Stratified, Dense, Folds)
+    for protocol in (
+        Public,
+        FileMasks,
+        RandomSplit,
+        RandomPerClass,
+        RandomPlanetoid,
+        Stratified,
+        Dense,
+        Folds,
+        Scaffold,
+    )
 }
 
 

@@ -98,6 +98,9 @@ class SplitProtocol(ABC):
 
     name: ClassVar[str]
 
+    whole: ClassVar[bool] = False
+    """Whether it looks at the graphs of a set themselves, and is called with the set in place of its items."""
+
     @abstractmethod
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Split:
         """Return the split of ``data``."""

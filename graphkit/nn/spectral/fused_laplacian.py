@@ -8,6 +8,7 @@ from torch import Tensor
 from torch_geometric.typing import OptTensor
 
 from graphkit._checks import batch_vector, largest_eigenvalues, scalar_or_per_graph
+from graphkit._checks.graphs import GraphWarning
 from graphkit._torch_internals import inside_transform
 from graphkit.nn.fused import Fused
 from graphkit.nn.inputs import check_degrees, is_tracing
@@ -24,6 +25,7 @@ def warn_of_directed(operator: SparseOperator, what: str) -> None:
         warnings.warn(
             f"`edge_index` is directed or its weights differ by direction: its Laplacian is not symmetric and {what} "
             "of frequencies. Make it undirected (torch_geometric.utils.to_undirected) unless you mean this.",
+            GraphWarning,
             stacklevel=4,
         )
 

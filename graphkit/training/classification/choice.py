@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from graphkit._checks.graphs import GraphWarning
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.engine.experiment import Experiment, Seconds
 from graphkit.training.engine.records import Unit
@@ -37,6 +40,7 @@ class CandidateResult:
         selected: the selected epoch, from 1.
         seconds: training time.
         name: of the figure.
+        warnings: of the model about the graph, each once.
     """
 
     candidate: int
@@ -45,6 +49,7 @@ class CandidateResult:
     selected: int
     seconds: float
     name: str
+    warnings: tuple[str, ...] = ()
 
     def scalars(self) -> dict[str, float]:
         """Return the figure of the validation items."""
@@ -52,12 +57,12 @@ class CandidateResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain numbers, for a file."""
-        return dict(vars(self))
+        return {**vars(self), "warnings": list(self.warnings)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> CandidateResult:
         """Return what :meth:`as_dict` wrote."""
-        return cls(**fields)
+        return cls(**{**fields, "warnings": tuple(fields.get("warnings", ()))})
 
 
 class ChoiceExperiment(Experiment[CandidateUnit, CandidateResult]):
@@ -83,6 +88,7 @@ class ChoiceExperiment(Experiment[CandidateUnit, CandidateResult]):
     ) -> None:
         super().__init__(identity, fabric.device)
         self.recipes, self.seeds, self.fabric = recipes, seeds, fabric
+        self._heard: dict[str, None] = {}
         # Of one recipe at a time, as all its seeds come one after the other.
         self._task = functools.lru_cache(maxsize=1)(lambda candidate: prepare(recipes[candidate]))
 
@@ -98,6 +104,7 @@ class ChoiceExperiment(Experiment[CandidateUnit, CandidateResult]):
 
     def start(self, unit: CandidateUnit) -> ClassificationTrainer:
         """Return the trainer of a freshly drawn classifier."""
+        self._heard.clear()
         recipe, task = self.recipes[unit.candidate], self._task(unit.candidate)
         module = recipe.module(task.channels, task.outputs, task.graph)
         return ClassificationTrainer(module, task, recipe, self.fabric)
@@ -112,7 +119,24 @@ class ChoiceExperiment(Experiment[CandidateUnit, CandidateResult]):
             selected=best.number,
             seconds=seconds.wall,
             name=trainer.task.objective.name,
+            warnings=tuple(self._heard),
         )
+
+    @contextmanager
+    def gather_warnings(self) -> Iterator[None]:
+        """Keep in a block what models say of the graph with what they came to: nobody has named them."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", GraphWarning)
+            show = warnings.showwarning
+
+            def hear(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+                if issubclass(category, GraphWarning):
+                    self._heard[str(message)] = None
+                else:
+                    show(message, category, *place, **more)
+
+            warnings.showwarning = hear
+            yield
 
 
 def best_candidate(results: Sequence[CandidateResult], sign: int) -> tuple[int, list[dict[str, Any]]]:
@@ -130,14 +154,16 @@ def best_candidate(results: Sequence[CandidateResult], sign: int) -> tuple[int, 
         >>> best, tried[best]
         (1, {'validation': 0.75, 'validation_loss': 1.0, 'seconds': 2.0})
     """
-    tried = []
+    tried: list[dict[str, Any]] = []
     for place in sorted({result.candidate for result in results}):
         of_one = [result for result in results if result.candidate == place]
+        said = dict.fromkeys(text for result in of_one for text in result.warnings)
         tried.append(
             {
                 "validation": statistics.fmean(result.validation for result in of_one),
                 "validation_loss": statistics.fmean(result.validation_loss for result in of_one),
                 "seconds": sum(result.seconds for result in of_one),
+                **({"warnings": list(said)} if said else {}),
             }
         )
     keys = [(-sign * each["validation"], each["validation_loss"]) for each in tried]

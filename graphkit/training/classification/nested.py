@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,15 @@ from graphkit.data.graphset import as_graph_set
 from graphkit.data.splits import NestedFolds
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
 from graphkit.training.classification.graph_task import graph_facts, prepare_graphs
+from graphkit.training.classification.metrics import METRICS
 from graphkit.training.classification.run_training import Outcome
-from graphkit.training.classification.tasks import LabelledItems, graph_classes
+from graphkit.training.classification.tasks import (
+    LabelledItems,
+    graph_classes,
+    majority_warning,
+    stays_at,
+    unused_edge_attr,
+)
 from graphkit.training.engine.distributed import IN_TURNS, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
 from graphkit.training.engine.options import fields_of, require_reporter, require_seed, sequence
@@ -26,11 +34,16 @@ from graphkit.training.engine.records import Metric, Record, Unit, environment, 
 from graphkit.training.engine.records import Protocol as MeasuredUnder
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
-from graphkit.training.engine.store import RunStore
+from graphkit.training.engine.store import RunStore, weights_name
+from graphkit.training.trained.classifier import TrainedModel
+from graphkit.training.trained.data_facts import DataNames
+from graphkit.training.trained.model_file import ModelFile
 from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+    from graphkit.data import Split
 
 GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
     "gin": (
@@ -101,7 +114,7 @@ def nested_cross_validation(
         folds: outer folds.
         seed: draws the folds, and with the number of the training its weights.
         device, precision: as for ``train``.
-        run_dir: folder for the state of the run and its record.
+        run_dir: folder for the state of the run, its record, and the models of the recipe's final trainings.
         resume: go on from it, to the same bits.
         checkpoint_every: seconds between two periodic writes of the state.
         reporter: hears of trainings and their epochs.
@@ -159,10 +172,27 @@ def nested_cross_validation(
             epochs=tuple(nested.selected_choice(recipe.name, fold) for fold in range(folds)),
             seconds=sum(result.seconds for result in found.results if result.model == recipe.name),
             environment=environment(str(fabric.device), precision, world.count),
+            warnings=unused_edge_attr(graphs, recipe) + nested.warnings(recipe.name),
         )
         record = replace(record, beside={each.name: nested.test_metric(each.name) for each in beside})
         found.keep(record)
-    return Outcome(record, (), run_dir=found.folder, faults=found.faults, put_aside=found.put_aside)
+    models = tuple(nested.models[number] for number in range(folds * RUNS))
+    return Outcome(record, (), models, found.folder, found.faults, found.put_aside)
+
+
+def fold_key(number: int, runs: int) -> str:
+    """Return the name of a final training in files, of so many in each fold.
+
+    Example:
+        >>> fold_key(7, 3)
+        'fold-2-run-1'
+    """
+    return f"fold-{number // runs}-run-{number % runs}"
+
+
+def fold_splits(graphs: GraphSet, folds: int, seed: int, *, runs: int = RUNS) -> list[Split]:
+    """Return the outer split of each final training of a nested cross-validation, those of a fold in a row."""
+    return [fold.outer for fold in _protocol(as_graph_set(graphs), folds, seed)[1] for _ in range(runs)]
 
 
 def _protocol(graphs: GraphSet, folds: int, seed: int) -> tuple[MeasuredUnder, list[Any]]:
@@ -211,6 +241,8 @@ class FoldResult:
         selected: the selected epoch.
         epochs: how many were run.
         seconds: of training.
+        constant: accuracy on the hold-out of one answer for all graphs.
+        stayed: whether no epoch had another one.
     """
 
     model: str
@@ -220,6 +252,8 @@ class FoldResult:
     selected: int
     epochs: int
     seconds: float
+    constant: float = math.nan
+    stayed: bool = False
 
     def scalars(self) -> dict[str, float]:
         """Return the accuracies by name."""
@@ -266,6 +300,14 @@ class NestedExperiment(Experiment[FoldTraining, FoldResult]):
         self.graphs, self.grids, self.splits, self.seed, self.fabric = graphs, grids, splits, seed, fabric
         self.dtype = torch.float64 if precision == "64-true" else torch.float32
         self._test: LabelledItems | None = None
+        self.models: dict[int, TrainedModel] = {}
+        facts = graph_facts(graphs)
+        self.about: dict[str, Any] = {
+            "precision": precision,
+            "dataset": facts.name,
+            "dataset_sha256": facts.sha256,
+            "names": DataNames.of(graphs),
+        }
 
     def units(self) -> list[FoldTraining]:
         """Return the trainings, fold by fold, of one recipe after the other."""
@@ -288,10 +330,24 @@ class NestedExperiment(Experiment[FoldTraining, FoldResult]):
 
     def finish(self, unit: FoldTraining, trainer: ClassificationTrainer, seconds: Seconds) -> FoldResult:
         """Return the figures of a training; that of a choice has no test graphs."""
-        test, best = self._test, trainer.selected
+        test, best, task = self._test, trainer.selected, trainer.task
         figure = None
         if test is not None and len(test.y):
-            figure = float(trainer.task.objective.figure(trainer.logits(test.index), test.y))
+            figure = float(task.objective.figure(trainer.logits(test.index), test.y))
+        if (number := self.number(unit)) is not None:
+            self.models[number] = TrainedModel(
+                recipe=trainer.recipe,
+                weights={name: value.detach().cpu() for name, value in trainer.best_weights.items()},
+                channels=task.channels,
+                outputs=task.outputs,
+                objective=task.objective,
+                seed=number,
+                molecules=task.graph[0],
+                edge_channels=task.graph[1] or 0,
+                figures={"validation": best.figure, "test": math.nan if figure is None else figure},
+                **self.about,
+            )
+        constant = task.objective.constant_figure(task.validation.y)
         return FoldResult(
             model=unit.model,
             validation=best.figure,
@@ -300,7 +356,42 @@ class NestedExperiment(Experiment[FoldTraining, FoldResult]):
             selected=best.number,
             epochs=len(trainer.history),
             seconds=seconds.wall,
+            constant=constant,
+            stayed=stays_at(constant, trainer.history),
         )
+
+    def number(self, unit: FoldTraining) -> int | None:
+        """Return the number of a final training of the recipe itself, those of a fold in a row; ``None`` of others."""
+        run = unit.place - len(self.grids[unit.model])
+        return None if run < 0 or unit.model != next(iter(self.grids)) else unit.fold * RUNS + run
+
+    def files(self, unit: FoldTraining) -> dict[str, bytes]:
+        """Return the model of a final training."""
+        number = self.number(unit)
+        return {} if number is None else {weights_name(fold_key(number, RUNS)): self.models[number].to_bytes()}
+
+    def recall(self, unit: FoldTraining, read: Callable[[str], bytes | None]) -> bool:
+        """Take up the model of a final training that is finished, and return whether it is there."""
+        number = self.number(unit)
+        if number is None:
+            return True
+        name = weights_name(fold_key(number, RUNS))
+        if number not in self.models and (content := read(name)) is not None:
+            self.models[number] = TrainedModel.from_file(ModelFile.from_bytes(content, Path(name)))
+        return number in self.models
+
+    def warnings(self, model: str) -> tuple[str, ...]:
+        """Return in words what makes the figures of a recipe worth little."""
+        finals = [each for fold in range(len(self.splits)) for each in self._finals(model, fold)]
+        said = majority_warning(
+            [each.validation for each in finals],
+            [each.constant for each in finals],
+            [each.stayed for each in finals],
+            what="the share of the largest class",
+            whose=("training", "the hold-out"),
+            text=METRICS["accuracy"].text,
+        )
+        return (said,) if said else ()
 
     def best(self, model: str, fold: int) -> int:
         """Return the choice of a fold, whose choices have all been judged."""

@@ -101,7 +101,7 @@ class Outcome:
     Args:
         record: what was measured, and how.
         seeds: the results.
-        models: what was trained, one for each seed; of nested cross-validation none.
+        models: what was trained, one for each seed; of nested cross-validation one for each final training.
         run_dir: where all of it lies, ``None`` where nothing is kept.
         faults: what could not be kept on the disk.
         put_aside: the folder into which an earlier run was put that lay there, unfinished or with other settings.
@@ -292,7 +292,8 @@ def _choose(
     experiment = ChoiceExperiment(recipes, several, lambda recipe: prepare_all(recipe)[0], fabric, identity)
     folder = None if run_dir is None else folder_of(run_dir, {**identity, "all seeds": list(seeds)})
     store = None if folder is None else RunStore(folder / "choice", identity, every=every)
-    found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, resume=resume)
+    with experiment.gather_warnings():
+        found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, resume=resume)
     best, figures = best_candidate(found.results, task.objective.sign)
     return recipes[best], tuple({"model": each.name, **of} for each, of in zip(recipes, figures, strict=True)), folder
 

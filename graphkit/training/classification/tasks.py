@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit import _checks
+from graphkit._checks.graphs import GraphWarning
 from graphkit._torch_internals import joined_graphs
 from graphkit.data import GraphSet, Partitions, card
 from graphkit.data.validation import class_count, feature_sum, validate
@@ -305,12 +306,29 @@ def require_plain_edges(graphs: GraphSet, *known: str) -> None:
     valued = [name for name in joined_graphs(graphs).to_dict() if name.startswith("edge_") and name not in plain]
     card = graphs.card
     if valued and card is not None and not card.published and not card.molecules:
-        warnings.warn(f"`{valued[0]}` is not used: only `train` looks at features of edges.", stacklevel=3)
+        text = f"`{valued[0]}` is not used: only `train` looks at features of edges."
+        warnings.warn(text, GraphWarning, stacklevel=3)
     if valued and card is None:
         raise ValueError(
             f"`{valued[0]}`: values of edges are looked at by `train` only, as `edge_attr`; leave them out "
             f"(`del data.{valued[0]}`), or write the loop with a layer that takes them."
         )
+
+
+def warn_of_unread(data: Data | GraphSet) -> None:
+    """Warn of what embeddings and few-shot learners do not read of own data, or read otherwise than ``train`` does.
+
+    That are features of edges, and the categories of a molecule's atoms, which are numbers to them.
+    """
+    known = data.card if isinstance(data, GraphSet) else data.get("card")
+    if getattr(known, "molecules", False):
+        text = "`x` and `edge_attr` are categories of atoms and bonds, which only `train` looks up"
+        warnings.warn(f"{text}: here `x` are numbers, and bonds are all alike.", GraphWarning, stacklevel=3)
+        return
+    own = not isinstance(data, GraphSet) and not getattr(known, "published", False)
+    if own and data.get("edge_attr") is not None:
+        text = "`edge_attr` is not used: only `train` looks at features of edges."
+        warnings.warn(text, GraphWarning, stacklevel=3)
 
 
 def resplit(task: AbstractTask, data: Data, device: torch.device) -> tuple[AbstractTask, LabelledItems]:
@@ -425,6 +443,41 @@ ROUNDING = 1e-9
 """How much of a figure may be lost to rounding."""
 
 
+def stays_at(constant: float, history: Sequence[Any]) -> bool:
+    """Return whether every epoch has the figure of one answer for all items."""
+    return all(abs(epoch.figure - constant) <= ROUNDING * abs(constant) for epoch in history)
+
+
+def majority_warning(
+    ended: Sequence[float],
+    constants: Sequence[float],
+    stayed: Sequence[bool],
+    *,
+    what: str,
+    whose: tuple[str, str],
+    text: Callable[[float], str],
+) -> str:
+    """Say how many trainings end at, or below, what one answer for all validation items has; nothing for none.
+
+    Args:
+        ended: the figure of each, the higher the better.
+        constants: that of one answer.
+        stayed: whether no epoch had another one.
+        what: that figure, in words.
+        whose: what a training is called, and its validation items.
+        text: writes a mean.
+    """
+    at = sum(figure - constant <= ROUNDING * abs(constant) for figure, constant in zip(ended, constants, strict=True))
+    if not at:
+        return ""
+    many, never = len(ended), f"; {sum(stayed)} never left it" if any(stayed) else ""
+    return (
+        f"{at} of {many} {whose[0]}{'s' * (many > 1)} end{'s' * (many == 1)} at {what} among {whose[1]} items "
+        f"({text(statistics.fmean(constants))}) or worse{never}: nothing was learnt that shows there; try another "
+        "learning rate, model or metric."
+    )
+
+
 def training_warnings(
     tasks: Sequence[AbstractTask], histories: Sequence[Sequence[Any]], ended: Sequence[float]
 ) -> tuple[str, ...]:
@@ -439,21 +492,18 @@ def training_warnings(
         ended: its figure on the validation items, of the selected epoch.
     """
     found, (objective, train, validation) = [], (tasks[0].objective, tasks[0].train.y, tasks[0].validation.y)
-    metric, many, at, stayed = objective.metric, len(ended), 0, 0
+    metric = objective.metric
     constants = [task.objective.constant_figure(task.validation.y) for task in tasks]
-    for constant, history, figure in zip(constants, histories, ended, strict=True):
-        near = ROUNDING * abs(constant)
-        at += metric.sign * (figure - constant) <= near
-        stayed += all(abs(epoch.figure - constant) <= near for epoch in history)
-    if at:
-        largest = metric.name == "accuracy" and objective.target.kind == "classes"
-        what = "the share of the largest class" if largest else f"the {metric.title} of one answer for all"
-        never = f"; {stayed} never left it" if stayed else ""
-        found.append(
-            f"{at} of {many} seed{'s' * (many > 1)} end{'s' * (many == 1)} at {what} among the validation items "
-            f"({metric.text(statistics.fmean(constants))}) or worse{never}: nothing was learnt that shows there; try "
-            "another learning rate, model or metric."
-        )
+    largest = metric.name == "accuracy" and objective.target.kind == "classes"
+    said = majority_warning(
+        [metric.sign * figure for figure in ended],
+        [metric.sign * constant for constant in constants],
+        [stays_at(constant, history) for constant, history in zip(constants, histories, strict=True)],
+        what="the share of the largest class" if largest else f"the {metric.title} of one answer for all",
+        whose=("seed", "the validation"),
+        text=lambda mean: metric.text(metric.sign * mean),
+    )
+    found += [said] if said else []
     for what, y, usable in (
         ("no label to train on", train, ~train.isnan().all(0)),
         (f"no {metric.title} in validation", validation, metric.columns(validation)),

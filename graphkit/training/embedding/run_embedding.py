@@ -19,6 +19,7 @@ from graphkit._exports import deprecated_arguments
 from graphkit.data.graphset import GraphSet, as_graph_set
 from graphkit.data.transforms import disjoint_union
 from graphkit.data.validation import feature_sum
+from graphkit.training.classification.tasks import warn_of_unread
 from graphkit.training.embedding.classifier_baselines import classifier_logits, train_embeddings
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
 from graphkit.training.embedding.embedding_results import (
@@ -161,6 +162,7 @@ def embed(
         )
 
     settings = [setting(each, recipe) for each in divided]
+    warn_of_unread(data)
     many = 1 if splits is not None else len(seeds)
     whose = dict(zip(seeds, divided * many, strict=True))
 

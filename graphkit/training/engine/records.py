@@ -358,7 +358,8 @@ class Record(AbstractRecord):
         environment: versions, device, precision and number of threads.
         beside: the figure on the test items of other recipes, by name, under the same protocol.
         tried: of the recipes that this one was chosen from, ``model``, mean ``validation`` figure and loss, and
-            ``seconds`` of training, in the order in which they were tried; left out where none was chosen.
+            ``seconds`` of training, in the order in which they were tried, with its ``warnings`` about the graph, if
+            any; left out where none was chosen.
         tuning: of a search, its budget, space and rule, and what the best trial and the recipe that it began with came
             to on validation items; left out where there was none.
         target: what items are labelled with where they have no classes: ``kind`` and number of ``outputs``.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from graphkit._checks import at_least, flag, instance, member
 from graphkit._exports import deprecated_arguments
@@ -38,6 +38,19 @@ from graphkit.training.trained.model_file import ModelFile
 
 
 @dataclass(frozen=True)
+class PretrainedEncoder:
+    """What the training of an encoder without labels left, for a study with other tasks on the same graph.
+
+    Args:
+        result: what it came to.
+        weights: of the encoder.
+    """
+
+    result: EncoderResult
+    weights: Mapping[str, Tensor] = dataclasses.field(repr=False)
+
+
+@dataclass(frozen=True)
 class FewShotOutcome:
     """The record of a study and the results behind it.
 
@@ -45,6 +58,7 @@ class FewShotOutcome:
         record: what was measured, and how.
         methods: results by name.
         learners: by the name of their method, one for each problem.
+        encoders: trained without labels, by a fingerprint of all that decides what they come to.
         run_dir: where all of it lies, ``None`` where nothing is kept.
         faults: what could not be kept on the disk.
         put_aside: the folder into which another study was put that lay in the same folder.
@@ -53,6 +67,7 @@ class FewShotOutcome:
     record: FewShotRecord
     methods: Mapping[str, MethodResult]
     learners: Mapping[str, tuple[TrainedLearner, ...]] = dataclasses.field(default_factory=dict, repr=False)
+    encoders: Mapping[str, PretrainedEncoder] = dataclasses.field(default_factory=dict, repr=False)
     run_dir: Path | None = None
     faults: tuple[str, ...] = ()
     put_aside: Path | None = None
@@ -75,6 +90,7 @@ def fewshot(
     checkpoint_every: float = 30.0,
     reporter: Reporter | None = None,
     world: World | None = None,
+    before: FewShotOutcome | None = None,
     command: str = "graphkit.training.fewshot.fewshot",
 ) -> FewShotOutcome:
     """Return how methods fare on the same frozen tasks.
@@ -99,6 +115,8 @@ def fewshot(
         reporter: hears of the epochs of encoders and classifiers, the steps of meta-training and every result.
         world: the processes of a job, already connected, which take encoders, the tasks of meta-training and the items
             of a classifier in turns; all else each does by itself. By default those that ``torchrun`` started.
+        before: of a study with other tasks, such as another number of shots: an encoder that would be trained as one
+            of its own was is taken from there, to the same bits.
         command: what the record names as its origin.
 
     Raises:
@@ -120,6 +138,8 @@ def fewshot(
     require_seed("seed", seed)
     require_run_folder(run_dir, resume, every=checkpoint_every)
     require_reporter(reporter)
+    if before is not None:
+        instance("before", before, FewShotOutcome, "what `fewshot` returned, or None")
     instance("command", command, str, "text")
     if not names:
         raise ValueError(f"`names` must hold at least one method. Known: {', '.join(methods)}.")
@@ -166,7 +186,8 @@ def fewshot(
                 every=checkpoint_every,
                 writes=joined.rank == 0,
             )
-        experiment = FewShotExperiment(study, used, config, options, seed, joined, identity)
+        known = {} if before is None else before.encoders
+        experiment = FewShotExperiment(study, used, config, options, seed, joined, identity, known)
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=joined, resume=resume)
         results = experiment.results()
         chosen = headline or max(names, key=lambda name: results[name].validation or 0.0)
@@ -188,7 +209,9 @@ def fewshot(
         )
         found.keep(record)
     learners = {name: experiment.learners_of(name) for name in names}
-    return FewShotOutcome(record, results, learners, found.folder, found.faults, found.put_aside)
+    return FewShotOutcome(
+        record, results, learners, experiment.encoder_weights(), found.folder, found.faults, found.put_aside
+    )
 
 
 def learner_file(name: str, problem: int) -> str:
@@ -229,6 +252,7 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
         seed: draws weights.
         world: the processes of the job.
         identity: of the run.
+        pretrained: encoders of an earlier study, which are not trained again.
     """
 
     result = ProblemResult
@@ -242,8 +266,11 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
         seed: int,
         world: World,
         identity: Mapping[str, Any],
+        pretrained: Mapping[str, PretrainedEncoder],
     ) -> None:
         super().__init__(identity, study.device)
+        self._pretrained = pretrained
+        self._trained: dict[str, Mapping[str, Tensor]] = {}
         self.study, self.methods, self.config = study, methods, config
         self.options, self.seed, self.world = options, seed, world
         self._row_seconds: dict[str, float] = {}
@@ -295,7 +322,7 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
     def start(self, unit: EncoderUnit | MethodUnit) -> AbstractTrainer[Any] | None:
         """Return the training of an encoder; or make the rows that a method sees, and return its training, if any."""
         if isinstance(unit, EncoderUnit):
-            return unit.training.start()
+            return None if self._pretraining(unit) in self._pretrained else unit.training.start()
         study, method = self.study, self.methods[unit.method]
         began = time.process_time()
         self._rows = self._chosen_rows(unit.problem) if method.rows == CHOSEN else method.rows
@@ -344,8 +371,12 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
             rows=self._rows,
         )
 
-    def _finish_encoder(self, unit: EncoderUnit, trainer: PretrainingTrainer, seconds: Seconds) -> EncoderResult:
-        """Keep a trained encoder for the methods, and return its loss."""
+    def _finish_encoder(self, unit: EncoderUnit, trainer: PretrainingTrainer | None, seconds: Seconds) -> EncoderResult:
+        """Keep a trained encoder for the methods, and return its loss; of one that was trained before what it took."""
+        if trainer is None:
+            found = self._pretrained[self._pretraining(unit)]
+            self._keep(unit, unit.training.load(found.weights, self.device))
+            return found.result
         trainer.select()
         self._keep(unit, trainer.model.eval())
         last = trainer.selected
@@ -382,6 +413,31 @@ class FewShotExperiment(Experiment[EncoderUnit | MethodUnit, EncoderResult | Pro
         others = {unit.key: unit.training.problem for unit in self.units() if isinstance(unit, EncoderUnit)}
         self._encoders = {key: each for key, each in self._encoders.items() if others[key] == problem}
         self._encoders[unit.key] = encoder
+        self._trained[unit.key] = encoder.state_dict()
+
+    def _pretraining(self, unit: EncoderUnit) -> str:
+        """Return a fingerprint of all that decides what an encoder comes to: the tasks do not."""
+        study, training = self.study, unit.training
+        return fingerprint(
+            {
+                "dataset": study.facts.sha256,
+                "setting": study.setting,
+                "recipe": training.recipe.as_dict(),
+                "seed": training.seed,
+                "problem": training.problem,
+                "device": str(self.device),
+            }
+        )
+
+    def encoder_weights(self) -> dict[str, PretrainedEncoder]:
+        """Return the encoders that were trained or taken over, by the fingerprints of their trainings."""
+        units = [unit for unit in self.units() if isinstance(unit, EncoderUnit) and unit.key in self._trained]
+        found = {}
+        for unit in units:
+            result = self.done[unit.key]
+            assert isinstance(result, EncoderResult)
+            found[self._pretraining(unit)] = PretrainedEncoder(result, self._trained[unit.key])
+        return found
 
     def learners_of(self, name: str) -> tuple[TrainedLearner, ...]:
         """Return the learners of a method, in the order of the problems."""

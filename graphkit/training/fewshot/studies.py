@@ -21,7 +21,7 @@ from graphkit.data import GraphSet, validate
 from graphkit.data.graphset import as_graph_set
 from graphkit.meta import ClassSplit, FewShotProtocol, Rows
 from graphkit.training.classification.graph_task import graph_facts
-from graphkit.training.classification.tasks import require_plain_edges
+from graphkit.training.classification.tasks import require_plain_edges, warn_of_unread
 from graphkit.training.engine.distributed import CPU, known_device
 from graphkit.training.engine.options import require_seed, sequence
 from graphkit.training.engine.records import DatasetFacts, dataset_facts, fingerprint
@@ -191,6 +191,7 @@ def study_of_classes(
             "`inductive` takes test classes out of what training sees; a split without others has nothing."
         )
     require_sound(data)
+    warn_of_unread(data)
     device = known_device(device)
     problems = unlike_names([one_graph(data, split, protocol) for split in splits])
     by_name = dict(zip((problem.name for problem in problems), splits, strict=True))
@@ -277,6 +278,7 @@ def study_across_graphs(
         raise ValueError(f"`graphs` must be two or more to test on an unseen one, got {len(graphs)}.")
     for data in graphs.values():
         require_sound(data)
+        warn_of_unread(data)
     require_apart(graphs)
     graphs = graphs if adapter is None else adapt_features(graphs, adapter)
     chosen: Sequence[ClassSplit | None] = splits or [None]
@@ -396,6 +398,7 @@ def study_of_graphs(
     if y.is_floating_point() or y.flatten().shape != (len(graphs),):
         raise ValueError("`graphs` must have one class each; few-shot tasks draw their items by class.")
     require_plain_edges(graphs)
+    warn_of_unread(graphs)
     y = y.flatten()
     together = graphs.batch(range(len(graphs)))
     x = None if together.x is None else together.x.float()

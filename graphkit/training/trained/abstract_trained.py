@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from torch import nn
     from torch_geometric.data import Data
 
+    from graphkit.data import Split
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AbstractTrained(ABC):
@@ -236,6 +238,11 @@ def split_masks(data: Data | GraphSet) -> list[Tensor]:
         return list(data.split.masks.values()) if data.split is not None and whole else []
     found = [data.get(name) for name in MASKS]
     return [] if any(mask is None or mask.dim() != 1 for mask in found) else [mask.cpu() for mask in found]
+
+
+def apply_split(data: Data | GraphSet, split: Split) -> Data | GraphSet:
+    """Return data with another split."""
+    return data.with_split(split) if isinstance(data, GraphSet) else split.apply(data)
 
 
 def _with_x(data: Data, x: Tensor) -> Data:

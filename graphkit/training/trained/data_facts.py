@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphkit._checks import integer_between
 from graphkit._torch_internals import chosen_graphs, joined_graphs
 from graphkit.data import GraphSet
 from graphkit.data.fingerprint import tensors_sha256
@@ -74,6 +75,64 @@ def item_ids(data: Data | GraphSet, items: int) -> list[Any]:
         if found is not None and len(found) == items:
             return list(found)
     return list(range(items))
+
+
+def item_number(data: Data | GraphSet, item: int | str, items: int) -> int:
+    """Return the number of an item: of an integer itself, of a text that of the item which is called so.
+
+    Args:
+        data: of nodes or graphs.
+        item: a number from 0, or a name as :func:`item_ids` has it; where no name is a number, a number as text is one.
+        items: how many there are.
+
+    Raises:
+        TypeError: for an item that is neither.
+        ValueError: for a number that is too large, and a name that no item has, or several have.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> item_number(Data(num_nodes=3, original_id=torch.tensor([70, 80, 90])), "80", 3)
+        1
+    """
+    if not isinstance(item, str):
+        return integer_between("item", item, 0, items - 1)
+    ids = item_ids(data, items)
+    called = list(map(str, ids))
+    if item.isdecimal() and (ids == list(range(items)) or not any(map(str.isdecimal, called))):
+        return integer_between("item", int(item), 0, items - 1)
+    places = [place for place, each in enumerate(called) if each == item]
+    if len(places) == 1:
+        return places[0]
+    if places:
+        raise ValueError(
+            f"`item` {item!r} is the name of {len(places):,} items: give the number of one, as {places[0]}."
+        )
+    shown = ", ".join(map(repr, called[:3]))
+    raise ValueError(f"`item` {item!r} is the name of none; the {items:,} items are called {shown} and so on.")
+
+
+def node_words(x: Tensor, names: DataNames) -> list[str] | None:
+    """Return the category of each node in the first column of categories, ``None`` where there is no such column.
+
+    Args:
+        x: features as they were imported, ``[nodes, features]``.
+        names: of its columns, and how they were encoded.
+
+    Example:
+        >>> kinds = {"name": "atom", "categories": ["C", "N"]}
+        >>> names = DataNames(columns=("atom=C", "atom=N"), encodings=(kinds,))
+        >>> node_words(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), names)
+        ['N', 'C']
+    """
+    places = {name: place for place, name in enumerate(names.columns)}
+    for each in names.encodings:
+        words = [word for word in each["categories"] if f"{each['name']}={word}" in places]
+        if words:
+            found = x.to_dense()[:, [places[f"{each['name']}={word}"] for word in words]]
+            known = (found > 0).any(dim=1).tolist()
+            return [words[best] if has else "?" for best, has in zip(found.argmax(dim=1).tolist(), known, strict=True)]
+    return None
 
 
 def labels_of(data: Data | GraphSet) -> Tensor | None:

@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from torch_geometric.data.data import BaseData
 from torch_geometric.nn import MessagePassing
 
-from graphkit._checks import at_least, instance, integer_between, member
+from graphkit._checks import at_least, instance, member
 from graphkit.data import GraphSet
 from graphkit.nn.graph_models import GraphBatch
+from graphkit.nn.molecules import atom_symbols, bond_kinds
 from graphkit.operators import SparseOperator
 from graphkit.training.classification.tasks import model_inputs
 from graphkit.training.engine.options import require_seed
 from graphkit.training.trained.classifier import TrainedModel
-from graphkit.training.trained.data_facts import item_ids
+from graphkit.training.trained.data_facts import DataNames, item_ids, item_number, node_words
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -67,7 +68,9 @@ class ItemExplanation:
         edge_fidelity: of these, ``None`` where there are none.
         features: the most important columns, by name and score; of molecules none.
         feature_fidelity: of these, ``None`` where there are none.
-        nodes: names of all nodes.
+        nodes: names of all nodes: of a molecule's atoms symbols with their numbers, such as "C0".
+        pairs: all edges of an explained graph, once each, ``[2, pairs]``; none where a node is explained.
+        bonds: of a molecule the kind of each of ``pairs``: single, double, triple, aromatic or other.
         classes: predicted class of each node, ``[nodes]``; none for graphs.
     """
 
@@ -80,18 +83,28 @@ class ItemExplanation:
     features: tuple[tuple[str, float], ...]
     feature_fidelity: Fidelity | None
     nodes: tuple[Any, ...]
+    pairs: Tensor
+    bonds: tuple[str, ...]
     classes: Tensor | None
+
+    def bonds_of_edges(self) -> list[str]:
+        """Return the kind of bond of each of ``edges``; nothing where there are no bonds."""
+        kinds = dict(zip(map(tuple, self.pairs.T.tolist()), self.bonds, strict=False))
+        return [kinds[first, second] for first, second in self.edges.T.tolist()] if kinds else []
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
-        pairs = [[self.nodes[end] for end in pair] for pair in self.edges.T.tolist()]
+        edges: list[dict[str, Any]] = [
+            {"between": [self.nodes[end] for end in pair], "score": score}
+            for pair, score in zip(self.edges.T.tolist(), self.edge_scores.tolist(), strict=True)
+        ]
+        for edge, bond in zip(edges, self.bonds_of_edges(), strict=False):
+            edge["bond"] = bond
         return {
             "item": self.item,
             "name": self.name,
             "predicted": self.predicted,
-            "edges": [
-                {"between": pair, "score": score} for pair, score in zip(pairs, self.edge_scores.tolist(), strict=True)
-            ],
+            "edges": edges,
             "edge_fidelity": None if self.edge_fidelity is None else vars(self.edge_fidelity),
             "features": [{"name": name, "score": score} for name, score in self.features],
             "feature_fidelity": None if self.feature_fidelity is None else vars(self.feature_fidelity),
@@ -125,7 +138,7 @@ class ExplainedForward(nn.Module):
 def explain_item(
     model: TrainedModel,
     data: Data | GraphSet,
-    item: int,
+    item: int | str,
     *,
     method: str = "gnn",
     most: int = 12,
@@ -140,14 +153,15 @@ def explain_item(
     Args:
         model: a trained classifier or regression.
         data: a graph with the node, or a set with the graph.
-        item: its number.
+        item: its number, or its name; where no name is a number, a number may be text.
         method: "gnn" learns a mask, "attention" reads the weights of layers that attend; the latter has no features.
         most: pairs of nodes, and features, that are kept.
         epochs: steps of "gnn".
         seed: draws where "gnn" starts, and the masks that fidelities are put beside.
 
     Raises:
-        ValueError: for an item that is not there, signals, and a model that the method cannot explain.
+        ValueError: for an item that is not there, a name that several have, signals, and a model that the method cannot
+            explain.
 
     Source: Ying et al. (2019), "GNNExplainer", arXiv:1903.03894, as PyG has it; fidelity as of Amara et al. (2022),
     "GraphFramEx", arXiv:2206.09677, by taking edges and features away.
@@ -163,11 +177,11 @@ def explain_item(
     if items == "signals":
         raise ValueError("signals are not explained; `explain` looks at nodes and graphs.")
     count = len(data) if isinstance(data, GraphSet) else data.num_nodes
-    integer_between("item", item, 0, count - 1)
+    number = item_number(data, item, count)
     ids = item_ids(data, count)
     with torch.random.fork_rng(devices=[]):  # a module draws weights before it is given its own
-        forward, inputs, nodes = _question(model, data, item)
-    row = item if items == "nodes" else 0
+        forward, inputs, nodes = _question(model, data, number)
+    row = number if items == "nodes" else 0
     layers = any(isinstance(each, MessagePassing) for each in forward.modules())
     sends = layers and not model.recipe.model.made_outside  # else its edges are in what was made of them
     if method == "attention" and not sends:
@@ -199,8 +213,8 @@ def explain_item(
         features = tuple((known[place], float(feature_mask[place])) for place in columns)
     names = {"classes": model.column_names, "binary": (f"not {model.column_names[0]}", model.column_names[0])}
     return ItemExplanation(
-        item=item,
-        name=str(ids[item]),
+        item=number,
+        name=str(ids[number]),
         predicted=names.get(model.objective.target.kind, model.column_names)[target],
         edges=edges,
         edge_scores=scores,
@@ -208,6 +222,7 @@ def explain_item(
         features=features,
         feature_fidelity=feature_fidelity,
         nodes=nodes,
+        **_drawn_parts(model, inputs),
         classes=answer.argmax(-1) if items == "nodes" and model.objective.target.kind == "classes" else None,
     )
 
@@ -231,7 +246,7 @@ def _question(
         def take_batch(x: Tensor, edge_index: Tensor, _: Any, bonds: Tensor | None) -> tuple[Any, ...]:
             return (GraphBatch(x, edge_index, bonds, batch, 1),)
 
-        return _forward_of(model, take_batch, data), inputs, tuple(range(len(x)))
+        return _forward_of(model, take_batch, data), inputs, _node_names(model, data, item, x)
     given = model.edge_channels > 0
     features, taken = model_inputs(prepared, model.recipe, torch.device("cpu"), dtype, edge_features=given)
     x = features.to_dense() if isinstance(features, SparseOperator) else features
@@ -250,6 +265,25 @@ def _question(
         return (x, *graph) if attr is None else (x, *graph, None, attr)
 
     return _forward_of(model, whole, data), inputs, tuple(item_ids(data, len(x)))
+
+
+def _node_names(model: TrainedModel, data: Data | GraphSet, item: int, x: Tensor) -> tuple[Any, ...]:
+    """Return what the nodes of a graph of a set are called: atoms by their symbols, others by their category."""
+    if model.molecules:
+        return tuple(f"{symbol}{place}" for place, symbol in enumerate(atom_symbols(x)))
+    words = node_words(data[item].x, DataNames.of(data)) if data[item].get("x") is not None else None
+    return tuple(range(len(x))) if words is None else tuple(f"{word} {place}" for place, word in enumerate(words))
+
+
+def _drawn_parts(model: TrainedModel, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return all pairs of an explained graph, and of a molecule the kind of each of its bonds."""
+    if model.recipe.model.items == "nodes":
+        return {"pairs": torch.empty(2, 0, dtype=torch.long), "bonds": ()}
+    pairs, pair_of = inputs["edge_index"].sort(dim=0).values.unique(dim=1, return_inverse=True)
+    if not model.molecules:
+        return {"pairs": pairs, "bonds": ()}
+    first = torch.zeros(pairs.size(1), dtype=torch.long).scatter_(0, pair_of, torch.arange(len(pair_of)))
+    return {"pairs": pairs, "bonds": tuple(bond_kinds(inputs["edge_attr"][first]))}
 
 
 def _forward_of(

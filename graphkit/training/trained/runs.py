@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from torch import Tensor
 from graphkit._checks import instance, member
 from graphkit.data import GraphSet
 from graphkit.training.classification.metrics import KIND_NAMES
+from graphkit.training.classification.nested import fold_key
 from graphkit.training.classification.targets import target_labels
 from graphkit.training.classification.tasks import MASKS
 from graphkit.training.embedding.embedding_results import EmbeddingRecord
@@ -22,7 +25,7 @@ from graphkit.training.engine.records import Metric, Record, metric
 from graphkit.training.engine.store import lock_folder, weights_name, write_atomically
 from graphkit.training.fewshot.fewshot_results import FewShotRecord
 from graphkit.training.trained.abstract_run import AbstractRun
-from graphkit.training.trained.abstract_trained import split_masks
+from graphkit.training.trained.abstract_trained import apply_split, split_masks
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import DataNames, aligned_labels, labels_of
 from graphkit.training.trained.encoder import TrainedEncoder
@@ -160,7 +163,7 @@ class Run(AbstractRun[TrainedModel]):
         figures: list[float] = []
         reports: list[ClassReport | ColumnReport] = []
         for number, model in enumerate(chosen):
-            own = data if splits is None else _apply_split(data, splits[number])
+            own = data if splits is None else apply_split(data, splits[number])
             logits, y = model.outputs_for(own, device=device), labels_for(model, own)
             index = _part(own, part, y)
             figures.append(float(model.objective.figure(logits[index], y[index])))
@@ -194,7 +197,7 @@ class Run(AbstractRun[TrainedModel]):
             if model.objective.target.kind != "classes":
                 kind = KIND_NAMES[model.objective.target.kind]
                 raise ValueError(f"a temperature is of classes, and this run predicts {kind}.")
-            own = data if splits is None else _apply_split(data, splits[number])
+            own = data if splits is None else apply_split(data, splits[number])
             logits, y = model.outputs_for(own, device=device), labels_for(model, own)
             index = _part(own, "val", y)
             temperature = fitted_temperature(logits[index], y[index])
@@ -206,7 +209,7 @@ class Run(AbstractRun[TrainedModel]):
 
     def with_split_of(self, data: Data | GraphSet, splits: Sequence[Split], seed: int) -> Data | GraphSet:
         """Return the data with the split of a seed, where each had its own."""
-        return _apply_split(data, splits[list(self.models).index(seed)])
+        return apply_split(data, splits[list(self.models).index(seed)])
 
     def _models_of(self, seed: int | None) -> list[TrainedModel]:
         """Return the models that are asked."""
@@ -242,11 +245,6 @@ def _part(data: Data | GraphSet, part: str, y: Tensor) -> Tensor:
     return index
 
 
-def _apply_split(data: Data | GraphSet, split: Split) -> Data | GraphSet:
-    """Return data with another split."""
-    return data.with_split(split) if isinstance(data, GraphSet) else split.apply(data)
-
-
 def load_run(path: Path | str) -> Run | EncoderRun | FewShotRun:
     """Return a finished run: its record and the models that were trained.
 
@@ -274,13 +272,24 @@ def load_run(path: Path | str) -> Run | EncoderRun | FewShotRun:
     if isinstance(record, FewShotRecord):
         return FewShotRun(folder, record)
     kept = record.record if isinstance(record, EmbeddingRecord) else record
-    files = {seed: folder / weights_name(f"seed-{seed}") for seed in kept.seeds}
+    runs = kept.config.get("runs") if "choices" in kept.config else None
+    if runs:  # of nested cross-validation: the final trainings of each fold, whose mean is a figure
+        keys = {number: fold_key(number, runs) for number in range(len(kept.metric.values) * runs)}
+    else:
+        keys = {seed: f"seed-{seed}" for seed in kept.seeds}
+    files = {seed: folder / weights_name(key) for seed, key in keys.items()}
+    if runs and not any(file.exists() for file in files.values()):
+        raise ValueError(f"{str(folder)!r} has no models: nested cross-validation kept none then; run it again.")
     found = {seed: ModelFile.read(file) for seed, file in files.items()}
-    for seed, value in zip(kept.seeds, kept.metric.values, strict=True):
-        told = found[seed].about.get("figures", {}).get("test")
-        if told != value:
-            said = f"its figure is {told}, and the record says {value}"
-            raise ValueError(f"{str(files[seed])!r} is of another run: {said}; train again.")
+    told = [file.about.get("figures", {}).get("test", math.nan) for file in found.values()]
+    if runs:
+        told = [statistics.fmean(told[start : start + runs]) for start in range(0, len(told), runs)]
+    for place, (figure, value) in enumerate(zip(told, kept.metric.values, strict=True)):
+        if figure != value:
+            name = str(list(files.values())[place * (runs or 1)])
+            raise ValueError(
+                f"{name!r} is of another run: its figure is {figure}, and the record says {value}; train again."
+            )
     if isinstance(record, EmbeddingRecord):
         return EncoderRun(folder, record, {seed: TrainedEncoder.from_file(file) for seed, file in found.items()})
     return Run(folder, record, {seed: TrainedModel.from_file(file) for seed, file in found.items()})

@@ -15,6 +15,8 @@ const layout = (more) => Object.assign({
   margin: { l: 50, r: 15, t: 10, b: 42 }, font: { family: "inherit", color: "#1b2a41" }, paper_bgcolor: "#fff",
   plot_bgcolor: "#fff", hovermode: "closest", hoverlabel: { align: "left" }, legend: { orientation: "h", y: 1.12 },
 }, more);
+// A title stands off from the ticks' names, however long these are, and the margin grows with both.
+const axisOf = (title, more) => Object.assign({ title: { text: title, standoff: 8 }, automargin: true }, more);
 const webgl = (() => { try { return !!document.createElement("canvas").getContext("webgl"); } catch (e) { return false; } })();
 
 function option(select, values) {
@@ -98,8 +100,8 @@ function draw() {
   if (selected !== null) traces.push(...around(selected, xy));
   const axis = { zeroline: false, gridcolor: "#eef1f5" };
   Plotly.react("scatter", traces, layout({
-    showlegend: false, xaxis: Object.assign({ title: { text: data.axes[$("space").value][0] } }, axis),
-    yaxis: Object.assign({ title: { text: data.axes[$("space").value][1] } }, axis), uirevision: $("space").value,
+    showlegend: false, xaxis: axisOf(data.axes[$("space").value][0], axis),
+    yaxis: axisOf(data.axes[$("space").value][1], axis), uirevision: $("space").value,
   }), config);
   $("count").textContent = `${count.toLocaleString("en")} of ${total.toLocaleString("en")} items` + (data.left_out ? `; ${data.left_out}` : "");
 }
@@ -176,9 +178,9 @@ data.curves.forEach((run, number) => {
 });
 if (curves.length) {
   Plotly.newPlot("curves", curves, layout({
-    margin: { l: 50, r: 50, t: 10, b: 42 }, xaxis: { title: { text: "epoch" }, gridcolor: "#eef1f5" },
-    yaxis: { title: { text: "loss" }, rangemode: "tozero", gridcolor: "#eef1f5" },
-    yaxis2: { title: { text: "validation " + data.metric }, overlaying: "y", side: "right", showgrid: false, tickmode: "auto", nticks: 6 },
+    margin: { l: 50, r: 50, t: 10, b: 42 }, xaxis: axisOf("epoch", { gridcolor: "#eef1f5" }),
+    yaxis: axisOf("loss", { rangemode: "tozero", gridcolor: "#eef1f5" }),
+    yaxis2: axisOf("validation " + data.metric, { overlaying: "y", side: "right", showgrid: false, tickmode: "auto", nticks: 6 }),
   }), still);
 } else $("curves").textContent = "The run keeps no history.";
 if (data.confusion) {
@@ -193,9 +195,9 @@ if (data.confusion) {
     hovertemplate: "is %{customdata[0]}<br>predicted %{customdata[1]}<br>%{text} items, %{z:.1%} of its class<extra></extra>",
     colorbar: { tickformat: ".0%", thickness: 12 },
   }], layout({
-    margin: { l: 110, r: 10, t: 10, b: 90 },
-    xaxis: { title: { text: "predicted" }, tickvals: places, ticktext: names, automargin: true },
-    yaxis: { title: { text: "is" }, tickvals: places, ticktext: names, autorange: "reversed", automargin: true },
+    margin: { l: 40, r: 10, t: 10, b: 40 },
+    xaxis: axisOf("predicted", { tickvals: places, ticktext: names }),
+    yaxis: axisOf("is", { tickvals: places, ticktext: names, autorange: "reversed" }),
   }), still);
 } else $("confusion").textContent = "Only classes have one.";
 table($("record"), data.record);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import signal
@@ -42,6 +43,30 @@ def left(folder):
     for figures in record["methods"].values():
         del figures["seconds"]
     return record, {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+
+
+def test_encoders_of_an_earlier_outcome_are_not_trained_again_and_change_nothing(tmp_path):
+    one = dataclasses.replace(TASKS, k_shot=1)
+    heard = Epochs()
+
+    def other(**changes):
+        encoders = Encoders(("bgrl", "dgi"), fields={"epochs": EPOCHS, "dim": 4, **changes})
+        return study_of_classes(communities(90, 6, 12), [SPLIT], one, encoders=encoders)
+
+    def fare(of, folder, before=None):
+        names = ["on encoders"]
+        fewshot(of, one, names, methods=METHODS, run_dir=tmp_path / folder, reporter=heard, before=before)
+        count = len([label for label, _ in heard.heard if label.startswith("encoder")])
+        heard.heard.clear()
+        return count
+
+    before = run("on encoders", tmp_path / "three shots")
+    assert fare(other(), "alone") == 2 * EPOCHS
+    assert fare(other(), "after", before) == 0
+    assert left(tmp_path / "after") == left(tmp_path / "alone")
+    # Of what would be trained otherwise nothing is taken over.
+    assert fare(other(dim=5), "wider", before) == 2 * EPOCHS
+    assert fare(other(**{"dgi.epochs": 5}), "longer", before) == EPOCHS + 5
 
 
 class Epochs(Silence):

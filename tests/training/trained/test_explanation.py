@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch_geometric.data import Data
 
+from graphkit.data import GraphSet
+from graphkit.nn.molecules import atom_symbols
 from graphkit.training import recipe, train
+from graphkit.training.classification.metrics import METRICS
+from graphkit.training.classification.targets import BinaryTarget, SupervisedObjective
+from graphkit.training.trained.classifier import TrainedModel
+from graphkit.training.trained.data_facts import DataNames
 from graphkit.training.trained.explanation import explain_item
 from graphkit.training.zoo.recipes import RECIPES
 from tests.training.studies import communities, masks, rings_and_stars, signals
@@ -118,3 +126,68 @@ def test_wrong_calls_are_refused_in_words(data, model):
     made = train(signals(), recipe("mlp", {"epochs": 1, "batch": 8}, items="signals"), device="cpu").models[0]
     with pytest.raises(ValueError, match=r"^signals are not explained"):
         explain_item(made, signals(), 1)
+
+
+def test_an_item_is_named_by_its_name(data, model):
+    named = data.clone()
+    named.node_names = [f"person {number}" for number in range(90)]
+    found = explain_item(model, named, "person 17", most=3, epochs=2)
+    assert (found.item, found.name) == (17, "person 17")
+    assert found.as_dict() == explain_item(model, named, "17", most=3, epochs=2).as_dict(), "no name is a number"
+    assert explain_item(model, data, "17", most=3, epochs=2).item == 17
+    named.node_names[3] = "person 4"
+    for item, said in (("person 4", "the name of 2 items"), ("nobody", "of none"), ("90", "at most 89")):
+        with pytest.raises(ValueError, match=rf"^`item` .*{said}"):
+            explain_item(model, named, item, epochs=1)
+    numbered = data.clone()
+    numbered.original_id = torch.arange(90) + 80
+    assert explain_item(model, numbered, "85", most=3, epochs=2).item == 5
+    with pytest.raises(ValueError, match=r"^`item` '5' is the name of none; the 90 items are called '80', '81', '82'"):
+        explain_item(model, numbered, "5", epochs=1)
+
+
+def test_atoms_and_bonds_of_a_molecule_are_named_as_chemists_do():
+    """Ethanal, CC=O, and ethyne, with both directions of each bond, as OGB numbers them."""
+    atoms, bonds = torch.zeros(5, 9, dtype=torch.long), torch.zeros(6, 3, dtype=torch.long)
+    atoms[:, 0] = torch.tensor([5, 5, 7, 5, 5])
+    bonds[:, 0] = torch.tensor([0, 0, 1, 1, 2, 2])
+    ends = torch.tensor([[0, 1, 1, 2, 0, 1], [1, 0, 2, 1, 1, 0]])
+    data = Data(x=atoms, edge_index=ends, edge_attr=bonds)
+    molecules = GraphSet(data, nodes=torch.tensor([3, 2]), edges=torch.tensor([4, 2]))
+    chosen = recipe("gin", {"hidden": 4, "layers": 2}, items="graphs")
+    made = TrainedModel(
+        recipe=chosen,
+        weights=chosen.module(9, 1, (True, 0)).state_dict(),
+        channels=9,
+        outputs=1,
+        objective=SupervisedObjective(BinaryTarget(1), METRICS["roc_auc"]),
+        seed=0,
+        precision="32-true",
+        dataset="molecules",
+        dataset_sha256="",
+        molecules=True,
+        names=DataNames(targets=("active",)),
+    )
+    found = explain_item(made, molecules, 0, epochs=2)
+    assert found.nodes == ("C0", "C1", "O2")
+    assert (found.pairs.tolist(), found.bonds) == ([[0, 1], [1, 2]], ("single", "double"))
+    said = {tuple(edge["between"]): edge["bond"] for edge in found.as_dict()["edges"]}
+    assert said == {("C0", "C1"): "single", ("C1", "O2"): "double"}
+    assert explain_item(made, molecules, 1, epochs=2).bonds == ("triple",)
+
+
+def test_the_symbols_are_those_of_the_elements():
+    table = pytest.importorskip("rdkit.Chem").GetPeriodicTable()
+    atoms = torch.arange(118)[:, None]
+    assert atom_symbols(atoms) == [table.GetElementSymbol(number) for number in range(1, 119)]
+
+
+def test_nodes_of_other_graphs_are_named_by_their_category():
+    graphs = rings_and_stars()
+    chosen = recipe("gin", {"epochs": 1, "hidden": 4, "batch": 8}, items="graphs")
+    made = train(graphs, chosen, device="cpu").models[0]
+    x = torch.eye(2)[torch.arange(int(graphs.nodes.sum())) % 2]
+    named = graphs.with_features(x if made.channels == 2 else torch.cat([x] * made.channels, dim=1)[:, : made.channels])
+    named.feature_columns = [f"kind={word}" for word in "uv"] + [str(place) for place in range(made.channels - 2)]
+    named.store = SimpleNamespace(columns=({"name": "kind", "categories": ["u", "v"]},))
+    assert explain_item(made, named, 0, epochs=1).nodes[:3] == ("u 0", "v 1", "u 2")

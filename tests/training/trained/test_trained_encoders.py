@@ -117,7 +117,7 @@ def test_search_takes_new_items_from_the_command_line(call, folder):
         (("search", "run"), "`--query` names the item that asks"),
         (("search", "run", "--query", "x"), "`--query` must be the number of an item"),
         (("search", "run", "--of", "./new", "--query", "nobody"), "`--query` must be an item of './new'"),
-        (("evaluate", "run"), "`evaluate` measures classes and numbers"),
+        (("evaluate", "run", "--calibrate"), "is measured by retrieval"),
     ):
         code, _, err = call(*arguments)
         assert (code, message in err, len(err.splitlines())) == (2, True, 1), err
@@ -126,3 +126,28 @@ def test_search_takes_new_items_from_the_command_line(call, folder):
 def test_no_field_of_a_description_ends_a_reader_in_words_that_are_not_ours(folder):
     file = ModelFile.read(folder / "seed-0.safetensors")
     assert unrefused(file, TrainedEncoder.from_file) == []
+
+
+def test_encoders_of_graphs_and_of_other_data_are_evaluated(tmp_path):
+    graphs = rings_and_stars()
+    chosen = embedding_recipe("prototype", {"epochs": 1, "dim": 4}, level="graph")
+    outcome = embed(graphs, chosen, device="cpu", probes=False, run_dir=tmp_path)
+    run = graphkit.load_run(tmp_path)
+    found = run.evaluate(graphs, device="cpu")
+    recorded = {name: each.values for name, each in outcome.record.figures[chosen.name].items()}
+    assert (found.part, found.values) == ("test", recorded)
+    others = run.evaluate(rings_and_stars()[:10], device="cpu")
+    assert (others.part, others.items) == ("all", 10)
+    assert "map@r (test)" in others.values
+    with pytest.raises(ValueError, match=r"^`part` 'val' is not known"):
+        run.evaluate(graphs, part="val")
+
+
+def test_figures_of_other_options_than_the_run_was_measured_with_are_refused(tmp_path):
+    data = communities()
+    chosen = embedding_recipe("prototype", {"epochs": 1, "dim": 4})
+    embed(data, chosen, device="cpu", probes=False, without_neighbours=True, run_dir=tmp_path)
+    run = graphkit.load_run(tmp_path)
+    with pytest.raises(ValueError, match="were measured with one-hop neighbours left out"):
+        run.evaluate(data, device="cpu")
+    assert run.evaluate(data, device="cpu", without_neighbours=True).values["map@r (test)"] == run.about.metric.values
