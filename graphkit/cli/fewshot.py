@@ -215,7 +215,7 @@ def fewshot(
         "graphkit.training.fewshot.run_fewshot",
     )
     import graphkit.data
-    from graphkit.meta import ClassSplit, FewShotProtocol
+    from graphkit.meta import FewShotProtocol
     from graphkit.training.engine.distributed import World, fabric_on, init_world, own_device
     from graphkit.training.fewshot import fewshot as solved
     from graphkit.training.fewshot import study_across_graphs, study_of_classes, study_of_graphs
@@ -224,12 +224,14 @@ def fewshot(
     there = fabric_on(own_device(options.device), options.precision).device
     begin(f"loading {asked.name}")
     data = graphkit.data.load(asked.source)
+    every: list[ClassSplit] = []
+    if isinstance(ways, str):
+        y, most = data.items.y if kind == "graph" else data.y, max(shots) + queries
+        every = [_every_class(asked.name, y, most)]
+        ways = len(every[0].test)
     graphs = ways * (max(shots) + queries)  # of a task, which lies in one graph of a family
     options.use_threads(max(step_edges(each, graphs) for each in (data.values() if across_graphs else [data])))
     sight: dict[str, Any] = {"encoders": encoders, "seed": seed, "device": there}
-    wanted = class_split or "all-pairs"
-    if not isinstance(ways, int):
-        wanted, ways = _every_class(asked.name, data.items.y if kind == "graph" else data.y, max(shots) + queries)
 
     def study_of(protocol: FewShotProtocol) -> Study:
         if across_graphs:
@@ -240,7 +242,7 @@ def fewshot(
                 dataset, data, protocol, splits=splits, adapter=adapter, inductive=inductive, **sight
             )
         items = data.items if kind == "graph" else data
-        splits = [wanted] if isinstance(wanted, ClassSplit) else class_splits(dataset, items, wanted, ways, seed)
+        splits = every or class_splits(dataset, items, class_split or "all-pairs", ways, seed)
         if kind == "graph":
             return study_of_graphs(data, splits, protocol, **sight)
         return study_of_classes(data, splits, protocol, inductive=inductive, **sight)
@@ -290,20 +292,20 @@ def fewshot(
     )
 
 
-def _every_class(name: str, y: Any, items: int) -> tuple[ClassSplit, int]:
-    """Return the split that tests on all classes with so many items, and how many they are."""
+def _every_class(name: str, y: Any, items: int) -> ClassSplit:
+    """Return the split that tests on all classes with so many items."""
     from graphkit.meta import ClassSplit
 
     labels, counts = y[y >= 0].unique(return_counts=True)
     large = labels[counts >= items].tolist()
     if len(large) < 2:
         raise click.UsageError(
-            f"`--ways all` takes classes of {items} items, shots and queries together, and {name!r} has "
-            f"{plural(len(large), 'class', 'classes')} of that size; ask for fewer `--queries`."
+            f"`--ways all` takes classes of {items} items, shots and queries together, and of those {name!r} has "
+            f"{len(large)}; ask for fewer `--queries`."
         )
     if left := len(labels) - len(large):
-        begin(f"leaving out {plural(left, 'class', 'classes')} with fewer than {items} items")
-    return ClassSplit((), (), tuple(large)), len(large)
+        begin(f"leaving out {left} of {len(labels)} classes, with fewer than {items} items")
+    return ClassSplit((), (), tuple(large))
 
 
 def _headline(learner: str, names: Sequence[str], study: Study) -> str | None:

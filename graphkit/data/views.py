@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,8 @@ ITERATIONS = 4
 """Of the subspace that holds the leading directions."""
 
 
-class GraphViews(NamedTuple):
+@dataclass(frozen=True)
+class GraphViews:
     """Unit rows of each node in each view.
 
     Args:
@@ -63,14 +65,12 @@ class GraphViews(NamedTuple):
     names: tuple[str, ...]
     rows: Tensor
 
-    def __getitem__(self, name: Any) -> Any:
+    def __getitem__(self, name: str) -> Tensor:
         """Return the rows of one view, ``[nodes, width]``.
 
         Raises:
             ValueError: for a view that is not there.
         """
-        if isinstance(name, int | slice):
-            return tuple(self)[name]
         return self.rows[:, self.names.index(_checks.member("name", name, self.names))]
 
     def edge_similarity(self) -> float:

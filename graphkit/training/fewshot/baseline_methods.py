@@ -120,7 +120,7 @@ class Ridge(AbstractMethod):
         """Return whether it has an intercept."""
         from graphkit.meta import evaluate
 
-        tasks = problem.validation
+        tasks = problem.selection
 
         def validation(intercept: bool) -> float:
             made = self.make_learner(
@@ -159,7 +159,7 @@ class RidgeOnViews(AbstractMethod):
         sharpness, weight, nearest: see :class:`graphkit.meta.ViewRidge`.
     """
 
-    rows: Literal["views"] = "views"  # type: ignore[assignment]  # of all kinds of rows, this one
+    rows: Literal["views"] = "views"
     unlabelled: Switch = True
     sharpness: LearningRate = 1.0
     weight: LearningRate = 1.0
@@ -211,7 +211,8 @@ class Logistic(AbstractMethod):
         regression = partial(logistic_regression, strength=self.strength)
         again = partial(regression, calibrate=options.calibrate, balanced=options.balanced)
         after = again(problem.test) if options.calibrate else None
-        return Evaluations(regression(problem.validation).mean, regression(problem.test), after, 0)
+        validation = None if problem.validation is None else regression(problem.validation).mean
+        return Evaluations(validation, regression(problem.test), after, 0)
 
     def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
@@ -376,7 +377,7 @@ class Whitened(AbstractMethod):
 
         def validation(shrinkage: float) -> float:
             whitening.shrinkage = shrinkage
-            return evaluate(learner, problem.validation).mean
+            return evaluate(learner, problem.selection).mean
 
         whitening.shrinkage = max(self.shrinkages, key=validation)
         return whitening

@@ -29,7 +29,7 @@ class LearnerTrainer(AbstractTrainer[MetaStep]):
         super().__init__()
         self.learner = learner
         self._initial = InitialParameters(learner)
-        self._meta = MetaTrainer(learner, problem.train, problem.validation, options, processes=world)
+        self._meta = MetaTrainer(learner, problem.train, problem.selection, options, processes=world)
         self.history = self._meta.history
 
     def epochs(self) -> Iterator[MetaStep]:

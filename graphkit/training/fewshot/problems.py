@@ -43,6 +43,17 @@ class Problem:
     selecting: str = ""
 
     @property
+    def selection(self) -> TaskSet:
+        """The validation tasks.
+
+        Raises:
+            ValueError: where all classes are tested on, so that there are none.
+        """
+        if self.validation is None:
+            raise ValueError(f"nothing selects on {self.name}: all classes are tested on.")
+        return self.validation
+
+    @property
     def channels(self) -> int:
         """Width of the rows."""
         return self.test.items.channels

@@ -476,8 +476,7 @@ def chosen_rows(study: Study, problem: Problem) -> str:
     from graphkit.meta import PrototypicalNetwork, evaluate
 
     def accuracy(kind: str) -> float:
-        tasks = problem.with_features(study.features(problem, kind, 1.0, ())).validation
-        assert tasks is not None
+        tasks = problem.with_features(study.features(problem, kind, 1.0, ())).selection
         return evaluate(PrototypicalNetwork(nn.Identity()), tasks).mean
 
     return max(CHOICES, key=accuracy)
