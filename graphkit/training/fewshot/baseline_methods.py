@@ -120,6 +120,8 @@ class Ridge(AbstractMethod):
         """Return whether it has an intercept."""
         from graphkit.meta import evaluate
 
+        if self.intercept != "chosen":
+            return Learnt({}, {"intercept": self.intercept})
         tasks = problem.selection
 
         def validation(intercept: bool) -> float:
@@ -128,8 +130,7 @@ class Ridge(AbstractMethod):
             )
             return evaluate(made, tasks).mean
 
-        intercept = max((False, True), key=validation) if self.intercept == "chosen" else self.intercept
-        return Learnt({}, {"intercept": intercept})
+        return Learnt({}, {"intercept": max((False, True), key=validation)})
 
     def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
