@@ -124,7 +124,7 @@ def test_all_classes_are_tested_on_where_none_is_left_to_train_on(tmp_path):
     again = fewshot(study, protocol, names, headline="view-ridge", methods=methods, run_dir=run, resume=True)
     assert again.record.methods == outcome.record.methods
     with pytest.raises(ValueError, match="`headline` must be named"):
-        fewshot(study, protocol, names)
+        fewshot(study, protocol, names, methods=methods)
     with pytest.raises(ValueError, match="`names`: maml, ridge are trained or chosen on other classes"):
         fewshot(study, protocol, ["maml", "view-ridge", "ridge"], headline="maml")
     with pytest.raises(ValueError, match="`inductive`"):
