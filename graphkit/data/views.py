@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import coalesce
 
 from graphkit import _checks
 from graphkit.operators import SparseOperator, gcn_adjacency, mean_adjacency
+from graphkit.operators.views import leading_directions, view_rows, weighted_rows
 
 VIEWS = (
     "raw",
@@ -43,14 +43,8 @@ VIEWS = (
 WIDTH = 128
 """Numbers of a row: wider features, and rows of the adjacency, are brought to their leading directions."""
 
-TELEPORT, LONGEST = 0.1, 16
-"""Of personalised PageRank the chance to stop at each step, and the steps after which all stop."""
-
 WAVES = 64
 """Frequencies that tell degrees apart, half of the numbers in a row of the degrees."""
-
-ITERATIONS = 4
-"""Of the subspace that holds the leading directions."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +149,8 @@ def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:
         made[name] = found
     x = data.get("x")
     if x is not None:
-        for name, found in _feature_rows(_leading_features(x, width), edge_index, nodes):
+        smooth, mean = gcn_adjacency(edge_index, num_nodes=nodes), mean_adjacency(edge_index, num_nodes=nodes)
+        for name, found in view_rows(_leading_features(x, width), smooth.__matmul__, mean.__matmul__):
             made[name] = found
     for place, name in enumerate(VIEWS):
         plain = name.removesuffix("-centred")
@@ -173,29 +168,11 @@ def _both_directions(data: Data) -> Tensor:
     return coalesce(torch.cat((edge_index, edge_index.flip(0)), 1), num_nodes=data.num_nodes)
 
 
-def _feature_rows(x: Tensor, edge_index: Tensor, nodes: int) -> Iterator[tuple[str, Tensor]]:
-    """Yield what the graph makes of features ``[nodes, width]``, by name."""
-    smooth, mean = gcn_adjacency(edge_index, num_nodes=nodes), mean_adjacency(edge_index, num_nodes=nodes)
-    yield "raw", x
-    near = mean @ x
-    yield "neighbours-1", near
-    yield "neighbours-2", mean @ near
-    averaged, walks, share = x, TELEPORT * x, TELEPORT
-    for hops in range(1, LONGEST + 1):
-        averaged, share = smooth @ averaged, share * (1 - TELEPORT)
-        walks = walks + share * averaged
-        if hops == 1:
-            yield "high-pass", x - averaged
-        if hops in (1, 2, 4, 8, 16):
-            yield f"averaged-{hops}", averaged
-    yield "pagerank", walks
-
-
 def _structure_rows(edge_index: Tensor, nodes: int, width: int) -> Iterator[tuple[str, Tensor]]:
     """Yield rows that look at edges alone, by name."""
     smooth, mean = gcn_adjacency(edge_index, num_nodes=nodes), mean_adjacency(edge_index, num_nodes=nodes)
     scaled = gcn_adjacency(edge_index, num_nodes=nodes, add_self_loops=False)
-    who = _leading_rows(scaled.to_scipy(), width).to(edge_index.device)
+    who = leading_directions(scaled.to_scipy(), width)[0].to(edge_index.device)
     yield "adjacency-1", who
     who = smooth @ who
     yield "adjacency-2", who
@@ -222,25 +199,4 @@ def _leading_features(x: Any, width: int) -> Tensor:
     if isinstance(x, Tensor):
         x = SparseOperator.from_torch(x) if x.layout != torch.strided else csr_array(x.detach().cpu().numpy())
     matrix = x.to_scipy().tocsr() if isinstance(x, SparseOperator) else x
-    matrix = matrix.astype(np.float32)
-    matrix.eliminate_zeros()
-    if not np.isfinite(matrix.data).all():
-        raise ValueError("`x` must hold finite numbers; there is NaN or infinity among the features.")
-    there = np.bincount(matrix.indices, minlength=matrix.shape[1])
-    weighted = matrix @ diags_array(np.sqrt(1 + np.log((1 + matrix.shape[0]) / (1 + there))).astype(np.float32))
-    length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(1)).ravel())
-    weighted = diags_array((1 / np.maximum(length, 1e-12)).astype(np.float32)) @ weighted
-    return _leading_rows(weighted.tocsr(), width).to(device)
-
-
-def _leading_rows(matrix: Any, width: int) -> Tensor:
-    """Return the rows of a SciPy matrix along its leading right singular directions, ``[rows, <= width]``."""
-    if matrix.shape[1] <= width:
-        return torch.from_numpy(matrix.toarray().astype(np.float32))
-    if not matrix.nnz:
-        return torch.zeros(matrix.shape[0], 1)
-    from sklearn.utils.extmath import randomized_svd
-
-    found = min(width, *matrix.shape)
-    left, sizes, _ = randomized_svd(matrix, found, n_iter=ITERATIONS, random_state=0)
-    return torch.from_numpy((left * sizes).astype(np.float32))
+    return leading_directions(weighted_rows(matrix)[0], width)[0].to(device)

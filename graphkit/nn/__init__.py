@@ -18,6 +18,7 @@ from graphkit.nn.spatial import (
     SAGEConv,
 )
 from graphkit.nn.spectral import ChebConv, GraphWaveletConv, PolynomialConv, SpecformerFilter, SpectralConv
+from graphkit.nn.view_models import RidgeMixture, ViewRegression
 
 __all__ = [
     "AtomEncoder",
@@ -37,12 +38,14 @@ __all__ = [
     "GraphWaveletConv",
     "LocallyConnectedConv",
     "PolynomialConv",
+    "RidgeMixture",
     "SAGEConv",
     "SeparatedConv",
     "SignalNet",
     "SpecformerFilter",
     "SpectralConv",
     "StructureFree",
+    "ViewRegression",
     "VirtualNode",
     "accelerate",
     "layerwise",

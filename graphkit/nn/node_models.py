@@ -330,7 +330,7 @@ class RandomPropagation(AbstractModel):
         if self.training and self.node_dropout > 0:
             kept = torch.rand(len(h), 1, device=h.device, dtype=h.dtype) >= self.node_dropout
             h = h * kept / (1 - self.node_dropout)
-        average = self._averaging(h, edge_index, edge_weight)
+        average = averages(h, edge_index, edge_weight)
         total = h
         for _ in range(self.order):
             h = average(h)
@@ -338,14 +338,20 @@ class RandomPropagation(AbstractModel):
         hidden = (total / (self.order + 1) + self.first.bias).relu()
         return self.last(dropout(hidden, self.dropout, self.training))
 
-    def _averaging(self, h: Tensor, edge_index: Any, edge_weight: Tensor | None) -> Callable[[Tensor], Tensor]:
-        r"""Return the product with :math:`\hat A`, by messages where operations are traced."""
-        if not is_tracing():
-            return gcn_adjacency(edge_index, edge_weight, num_nodes=h.size(0), dtype=matrix_dtype(h)).__matmul__
-        index, weight = edge_list(edge_index, edge_weight, flow="source_to_target", num_nodes=h.size(0))
-        index, weight = gcn_norm(index, weight, h.size(0), dtype=h.dtype)
 
-        def average(h: Tensor) -> Tensor:
-            return torch.zeros_like(h).index_add(0, index[1], weight.unsqueeze(1) * h.index_select(0, index[0]))
+def averages(h: Tensor, edge_index: Any, edge_weight: Tensor | None) -> Callable[[Tensor], Tensor]:
+    r"""Return the product with :math:`\hat A` of GCN as a function, by messages where operations are traced.
 
-        return average
+    Args:
+        h: what will be multiplied, or has its type and number of nodes.
+        edge_index, edge_weight: in any form that ``GCNConv`` takes.
+    """
+    if not is_tracing():
+        return gcn_adjacency(edge_index, edge_weight, num_nodes=h.size(0), dtype=matrix_dtype(h)).__matmul__
+    index, weight = edge_list(edge_index, edge_weight, flow="source_to_target", num_nodes=h.size(0))
+    index, weight = gcn_norm(index, weight, h.size(0), dtype=h.dtype)
+
+    def average(h: Tensor) -> Tensor:
+        return torch.zeros_like(h).index_add(0, index[1], weight.unsqueeze(1) * h.index_select(0, index[0]))
+
+    return average

@@ -9,7 +9,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from graphkit.training import ClassificationTrainer, Epoch, TrainingError, recipe
+from graphkit.training import Epoch, TrainingError, recipe
 from graphkit.training.classification.tasks import prepare
 
 
@@ -18,7 +18,7 @@ def fit_of(data, chosen=None, seed=0):
     fabric = Fabric(accelerator="cpu", devices=1)
     task, _ = prepare(data, chosen, fabric.device, torch.float32)
     torch.manual_seed(seed)
-    return ClassificationTrainer(chosen.module(task.channels, task.outputs, task.graph), task, chosen, fabric)
+    return classification_trainer(chosen.module(task.channels, task.outputs, task.graph), task, chosen, fabric)
 
 
 def same(left, right):

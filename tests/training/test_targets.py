@@ -12,7 +12,7 @@ from sklearn import metrics as peer
 from torch_geometric.data import Data
 
 from graphkit.data import GraphSet, card, ogb_metric
-from graphkit.training import ClassificationTrainer, recipe, train
+from graphkit.training import recipe, train
 from graphkit.training.classification.graph_task import prepare_graphs
 from graphkit.training.classification.metrics import METRICS
 from graphkit.training.classification.targets import target_kind, target_of
@@ -93,9 +93,9 @@ def test_every_recipe_learns_every_kind_of_target_and_has_scikit_learns_figure(d
         module = made.module(task.channels, task.outputs, task.graph)
         if made.views > 1 and kind not in ("classes", "two classes"):
             with pytest.raises(ValueError, match=r"`views` must be 1 for (binary tasks|real numbers): views agree on"):
-                ClassificationTrainer(module, task, made, FABRIC)
+                classification_trainer(module, task, made, FABRIC)
             return
-        trainer = ClassificationTrainer(module, task, made, FABRIC)
+        trainer = classification_trainer(module, task, made, FABRIC)
         trainer.train()
     outputs = task.objective.target.values(trainer.logits(test.index)).double()
     for metric in METRICS.values():

@@ -13,6 +13,7 @@ from graphkit.meta.inner_loop import Parameters
 from graphkit.meta.learners.abstract_learner import AbstractLearner, Forward, query_loss
 from graphkit.meta.learners.prototypical import require_like_support
 from graphkit.meta.tasks import Task
+from graphkit.metric.ridge import leave_one_out, view_shares
 
 PENALTIES = (0.1, 1.0, 10.0)
 """Penalties that each view is tried with."""
@@ -154,15 +155,12 @@ class ViewRidge(AbstractLearner):
     def _shares(self, z: Tensor, targets: Tensor, inverse: Tensor, fitted: Tensor) -> Tensor:
         """Return how much each view with each penalty weighs, ``[views, penalties]``; a view of zeros nothing."""
         # An item's own part in its fit is its leverage; without that part the fit is the one of all other items.
-        leverage = torch.einsum("svd,vpde,sve->vps", z, inverse, z)[..., None]
-        left_out = (torch.einsum("svd,vpdc->vpsc", z, fitted) - leverage * targets) / (1 - leverage).clamp(min=1e-6)
+        leverage = torch.einsum("svd,vpde,sve->vps", z, inverse, z)
+        left_out = leave_one_out(torch.einsum("svd,vpdc->vpsc", z, fitted), leverage, targets)
         error = (left_out - targets).square().sum((-1, -2)) / targets.square().sum()
-        score = -self.sharpness * len(z) * error
-        if self.prior is not None:
-            score = score + self.prior.to(score)[:, None]
         there = z.square().sum((0, 2)) > 0
-        score = torch.where(there[:, None], score, torch.finfo(score.dtype).min)
-        return score.flatten().softmax(0).view_as(score)
+        prior = None if self.prior is None else self.prior.to(error)[:, None]
+        return view_shares(torch.where(there[:, None], error, torch.inf), len(z), self.sharpness, prior)
 
     def _nearest_unlabelled(self, found: Tensor, labelled: Tensor) -> tuple[Tensor, Tensor]:
         """Return weight and number of the unlabelled items that take part, of each class, ``[ways, items]`` both."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphkit._checks.graphs import GraphWarning
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
+from graphkit.training.classification.closed_form_trainer import classification_trainer
 from graphkit.training.engine.experiment import Experiment, Seconds
 from graphkit.training.engine.records import Unit
 from graphkit.training.zoo.recipes import Recipe
@@ -107,7 +108,7 @@ class ChoiceExperiment(Experiment[CandidateUnit, CandidateResult]):
         self._heard.clear()
         recipe, task = self.recipes[unit.candidate], self._task(unit.candidate)
         module = recipe.module(task.channels, task.outputs, task.graph)
-        return ClassificationTrainer(module, task, recipe, self.fabric)
+        return classification_trainer(module, task, recipe, self.fabric)
 
     def finish(self, unit: CandidateUnit, trainer: ClassificationTrainer, seconds: Seconds) -> CandidateResult:
         """Return the figures of the selected epoch."""

@@ -17,6 +17,7 @@ from graphkit.data import GraphSet
 from graphkit.data.graphset import as_graph_set
 from graphkit.data.splits import NestedFolds
 from graphkit.training.classification.classification_trainer import ClassificationTrainer
+from graphkit.training.classification.closed_form_trainer import classification_trainer
 from graphkit.training.classification.graph_task import graph_facts, prepare_graphs
 from graphkit.training.classification.metrics import METRICS
 from graphkit.training.classification.run_training import Outcome
@@ -326,7 +327,7 @@ class NestedExperiment(Experiment[FoldTraining, FoldResult]):
         part = split.inner[0] if judges else split.outer
         task, self._test = prepare_graphs(self.graphs, recipe, self.fabric.device, self.dtype, part, metric="accuracy")
         module = recipe.module(task.channels, task.outputs, task.graph)
-        return ClassificationTrainer(module, task, recipe, self.fabric)
+        return classification_trainer(module, task, recipe, self.fabric)
 
     def finish(self, unit: FoldTraining, trainer: ClassificationTrainer, seconds: Seconds) -> FoldResult:
         """Return the figures of a training; that of a choice has no test graphs."""

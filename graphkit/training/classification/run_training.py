@@ -16,6 +16,7 @@ from graphkit.data import GraphSet, Partitions, feature_sum
 from graphkit.data.graphset import as_graph_set
 from graphkit.training.classification.choice import ChoiceExperiment, best_candidate
 from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
+from graphkit.training.classification.closed_form_trainer import classification_trainer
 from graphkit.training.classification.graph_task import GraphTask, graph_facts, graph_protocol, prepare_graphs
 from graphkit.training.classification.partitioned_task import part_records, prepare_part
 from graphkit.training.classification.sampled_task import sampled_part_task, sampled_task
@@ -369,7 +370,7 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
         """Return the trainer of a freshly drawn classifier."""
         task, _ = self.tasks[unit.seed]
         module = self.recipe.module(task.channels, task.outputs, task.graph)
-        return ClassificationTrainer(module, task, self.recipe, self.fabric, self.world)
+        return classification_trainer(module, task, self.recipe, self.fabric, self.world)
 
     def finish(self, unit: SeedUnit, trainer: ClassificationTrainer, seconds: Seconds) -> SeedResult:
         """Look at the test items, now that the epoch is selected."""

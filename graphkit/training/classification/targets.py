@@ -26,6 +26,10 @@ class AbstractTarget(ABC):
         """Return the mean loss of ``outputs [items, outputs]``, over the labels that are there."""
 
     @abstractmethod
+    def regression_targets(self, y: Tensor) -> Tensor:
+        """Return what outputs are to be by least squares, ``[items, outputs]``, NaN where a label is missing."""
+
+    @abstractmethod
     def best_constant(self, y: Tensor) -> Tensor:
         """Return the outputs ``[outputs]`` that, told of every item, fit ``y`` best: the worth of no model."""
 
@@ -49,6 +53,10 @@ class ClassTarget(AbstractTarget):
         """Return the mean cross-entropy."""
         return F.cross_entropy(outputs, y)
 
+    def regression_targets(self, y: Tensor) -> Tensor:
+        """Return 1 for an item's class and 0 for others."""
+        return F.one_hot(y, self.outputs).float()
+
     def best_constant(self, y: Tensor) -> Tensor:
         """Return logits of the largest class."""
         return F.one_hot(y.bincount(minlength=self.outputs).argmax(), self.outputs).double()
@@ -66,6 +74,10 @@ class BinaryTarget(AbstractTarget):
         there = ~y.isnan()
         losses = F.binary_cross_entropy_with_logits(outputs[there], y[there].to(outputs.dtype), reduction="sum")
         return losses / there.sum().clamp(min=1)
+
+    def regression_targets(self, y: Tensor) -> Tensor:
+        """Return 1 for yes and -1 for no."""
+        return 2 * y - 1
 
     def best_constant(self, y: Tensor) -> Tensor:
         """Return the more frequent answer of each task, 1 or -1."""
@@ -95,9 +107,13 @@ class NumberTarget(AbstractTarget):
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean square error over the labels that are there, 0 where a batch has none."""
         there = ~y.isnan()
-        wanted = ((y - y.new_tensor(self.mean)) / y.new_tensor(self.scale)).to(outputs.dtype)
+        wanted = self.regression_targets(y).to(outputs.dtype)
         losses = F.mse_loss(outputs[there], wanted[there], reduction="sum")
         return losses / there.sum().clamp(min=1)
+
+    def regression_targets(self, y: Tensor) -> Tensor:
+        """Return deviations from the mean of the training items."""
+        return (y - y.new_tensor(self.mean)) / y.new_tensor(self.scale)
 
     def best_constant(self, y: Tensor) -> Tensor:
         """Return the mean of each number, as an output."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from graphkit._checks import at_least, extra, instance
 from graphkit.data import GraphSet
 from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
+from graphkit.training.classification.closed_form_trainer import classification_trainer
 from graphkit.training.classification.run_training import Outcome, dtype_of, prepare_tasks, resolve, train
 from graphkit.training.engine.distributed import ALONE, JobError, World, fabric_on, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
@@ -473,7 +474,7 @@ class TuningExperiment(Experiment[TrialUnit, TrialResult]):
                 raise
             self._fault = str(error)  # fields that do not go together
             return None
-        return TrialTrainer(ClassificationTrainer(module, task, recipe, self.fabric), self._trial)
+        return TrialTrainer(classification_trainer(module, task, recipe, self.fabric), self._trial)
 
     def finish(self, unit: TrialUnit, trainer: TrialTrainer | None, seconds: Seconds) -> TrialResult:
         """Return the figures of the selected epoch, and write them into the journal."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from graphkit.training.classification.classification_trainer import ClassificationTrainer
+from graphkit.training.classification.closed_form_trainer import classification_trainer
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
 from graphkit.training.engine.distributed import rng_seed
@@ -69,7 +69,7 @@ def classifier_logits(data: Data, seen: Data, recipe: Recipe, seed: int, fabric:
     device = fabric.device
     task, _ = prepare(seen, recipe, device, torch.float32)
     with rng_seed(seed, device):
-        trainer = ClassificationTrainer(recipe.module(task.channels, task.outputs, task.graph), task, recipe, fabric)
+        trainer = classification_trainer(recipe.module(task.channels, task.outputs, task.graph), task, recipe, fabric)
         trainer.train()
     trainer.task, _ = prepare(data, recipe, device, torch.float32)
     return trainer.logits(torch.arange(data.num_nodes, device=device))

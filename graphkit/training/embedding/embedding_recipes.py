@@ -149,7 +149,7 @@ EMBEDDINGS: dict[str, EmbeddingRecipe] = {
 """Named recipes. Of those with labels, hops, decay, width, margins and temperatures were chosen by validation MAP@R on
 Cora and CiteSeer together; those without have their authors' values for Cora."""
 
-ENCODERS = {**{name: each.model_recipe() for name, each in RECIPES.items()}, "grand": GRAND}
+ENCODERS = {**{name: each.model_recipe() for name, each in RECIPES.items() if not each.model.solved}, "grand": GRAND}
 """The encoders an embedding may stand on: every recipe of a classifier, its last layer as wide as the embedding."""
 
 

@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from graphkit.metric.distances import normalize_rows
 from graphkit.metric.retrieval import evaluate_retrieval
-from graphkit.training.classification.classification_trainer import ClassificationTrainer
+from graphkit.training.classification.closed_form_trainer import classification_trainer
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.engine.distributed import fabric_on, rng_seed
 from graphkit.training.zoo import MLP
@@ -160,7 +160,7 @@ def tuned_probe(z: Tensor, y: Tensor, masks: tuple[Tensor, Tensor, Tensor]) -> f
         task, tested = prepare(data, recipe, fabric.device, torch.float32)
         with rng_seed(0):
             module = recipe.module(task.channels, task.outputs)
-        trainer = ClassificationTrainer(module, task, recipe, fabric)
+        trainer = classification_trainer(module, task, recipe, fabric)
         trainer.train()
         key = (-trainer.selected.figure, trainer.selected.validation_loss)
         found.append((key, float(task.objective.figure(trainer.logits(tested.index), tested.y))))

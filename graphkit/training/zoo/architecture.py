@@ -72,6 +72,8 @@ class AbstractArchitecture(AbstractOptions, ABC):
     """Whether its layers look at the features of edges, ``edge_attr``, where there are some."""
     sampled: ClassVar[bool] = False
     """Whether it learns from neighbourhoods that are drawn, and needs no graph whole."""
+    solved: ClassVar[bool] = False
+    """Whether its weights are solved for in closed form, an epoch being a solution and no step being taken."""
     made_outside: ClassVar[str] = ""
     """What its model takes that is made of each graph outside of the model, and cannot be exported with it."""
 

@@ -31,6 +31,7 @@ from graphkit.training.zoo import (
     Polynomial,
     Specformer,
     Spectral,
+    ViewMixture,
     Wavelet,
 )
 from graphkit.training.zoo.architecture import (
@@ -142,6 +143,10 @@ class ModelRecipe(AbstractRecipe):
             found["l2_on"] = "`l2` is 0"
         elif self.model.single:
             found["l2_on"] = "the first layer is all there is"
+        if self.model.solved:
+            found |= dict.fromkeys(("lr", "l2", "l2_on"), "its model is solved for, and penalties choose themselves")
+            found["row_normalise"] = "rows have length 1 whatever they are divided by"
+            found["sparse_below"] = "rows are seen along a few directions, sparse or not"
         if self.model.items != "nodes":
             found |= dict.fromkeys(("row_normalise", "sparse_below"), f"features of {self.model.items} are as they are")
         return found
@@ -254,6 +259,9 @@ class Recipe(ModelRecipe):
             found |= dict.fromkeys(("consistency", "warm_up", "sharpening"), "one of `views` has none to agree with")
         elif self.consistency == 0:
             found |= dict.fromkeys(("warm_up", "sharpening"), "`consistency` is 0")
+        if self.model.solved:
+            stepwise = ("schedule", "batch", "fan_out", "microbatches", "home", "views", "consistency")
+            found |= dict.fromkeys((*stepwise, "warm_up", "sharpening"), "its model is solved for on the whole graph")
         return found
 
     @property
@@ -372,6 +380,7 @@ RECIPES: dict[str, Recipe] = {
         _polynomial_recipe("evennet", Polynomial(basis="even", hidden=64, order=5)),
         _polynomial_recipe("optbasis", Polynomial(basis="optbasis", hidden=64)),
         _polynomial_recipe("cayley", Polynomial(basis="cayley", hidden=64, order=5)),
+        Recipe(name="view-ridge", model=ViewMixture(), l2=0.0, row_normalise=False, epochs=4),
         Recipe(name="mlp", model=MLP()),
     )
 }

@@ -117,6 +117,8 @@ SPACE: dict[str, Values] = {
     "layers": Range(1, 4),
     "hidden": Choices((16, 32, 64, 128, 256)),
     "order": Range(2, 10),
+    "hops": Range(4, 32),
+    "sharpness": Range(0.01, 2.0, "log"),
     "dropout": _RATE,
     "attention_dropout": _RATE,
     "propagation_dropout": _RATE,

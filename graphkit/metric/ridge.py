@@ -1,0 +1,182 @@
+"""Ridge regression in closed form, and what it says of each item when fitted to all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MIXED = 1e-4
+"""A view whose part of a mixture is less is left out of it."""
+
+
+def leave_one_out(fitted: Tensor, leverage: Tensor, targets: Tensor) -> Tensor:
+    r"""Return what a linear fit says of each item when that is left out, :math:`(f_i - h_i t_i) / (1 - h_i)`.
+
+    Args:
+        fitted: :math:`f`, what the fit to all items says of them, ``[..., items, outputs]``.
+        leverage: :math:`h`, how much of its own target each item's fit has, in [0, 1), ``[..., items]``.
+        targets: :math:`t`, ``[items, outputs]``.
+
+    Source: Allen (1974), Technometrics 16(1): the residuals of PRESS.
+
+    Example:
+        >>> fitted = torch.tensor([[2.0], [2.0]])  # the mean of 1 and 3
+        >>> leave_one_out(fitted, torch.tensor([0.5, 0.5]), torch.tensor([[1.0], [3.0]])).tolist()
+        [[3.0], [1.0]]
+    """
+    leverage = leverage[..., None]
+    return (fitted - leverage * targets) / (1 - leverage).clamp(min=1e-6)
+
+
+def view_shares(errors: Tensor, items: int, sharpness: float, prior: Tensor | None = None) -> Tensor:
+    r"""Return how much each of several fits weighs, :math:`\propto e^{p - \beta n e}`, shaped like ``errors``.
+
+    Args:
+        errors: :math:`e`, mean square errors of items left out, in any unit; one that does not count is infinite.
+        items: :math:`n`.
+        sharpness: :math:`\beta`, above 0: how far one may outweigh another.
+        prior: :math:`p`, logarithms of what is known of them before; none is known by default.
+
+    Example:
+        >>> view_shares(torch.tensor([[0.5, 0.5], [9.0, torch.inf]]), items=100, sharpness=1.0).tolist()
+        [[0.5, 0.5], [0.0, 0.0]]
+    """
+    scores = -sharpness * items * errors
+    scores = (scores if prior is None else scores + prior).clamp(min=torch.finfo(errors.dtype).min)
+    return scores.flatten().softmax(0).view_as(errors)
+
+
+class RidgeSystem:
+    r"""Rows, decomposed once for all ridge regressions on them, :math:`\min_B \|ZB - T\|^2 + \lambda \|B\|^2`.
+
+    Args:
+        z: :math:`Z`, ``[items, numbers]``, floating-point.
+
+    Source: Hoerl & Kennard (1970), Technometrics 12(1); Allen (1974), Technometrics 16(1), for items left out.
+
+    Example:
+        >>> weights, left_out = RidgeSystem(torch.eye(2)).fit(torch.tensor([[3.0], [0.0]]), torch.tensor([0.5]))
+        >>> weights.squeeze().tolist(), left_out.abs().max().item() < 1e-5
+        ([2.0, 0.0], True)
+    """
+
+    def __init__(self, z: Tensor) -> None:
+        # The smaller of both products has all singular values; where it is that of items, the rows are needed too.
+        self._wide = z if z.size(1) > z.size(0) else None
+        values, self._vectors = torch.linalg.eigh(z.T @ z if self._wide is None else z @ z.T)
+        self._values = values.clamp(min=0)
+        self._basis = z @ self._vectors if self._wide is None else self._vectors
+
+    @property
+    def rows(self) -> Tensor:
+        """The rows, ``[items, numbers]``, up to rounding."""
+        return self._basis @ self._vectors.T if self._wide is None else self._wide
+
+    def fit(self, targets: Tensor, penalties: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return weights of several fits, and what each says of every item when fitted to all others.
+
+        Args:
+            targets: ``[items, outputs]``.
+            penalties: :math:`\lambda`, each above 0, ``[penalties]``.
+
+        Returns:
+            ``[penalties, numbers, outputs]`` and ``[penalties, items, outputs]``.
+        """
+        shrink = 1 / (self._values + penalties[:, None])
+        inner = shrink[..., None] * (self._basis.T @ targets)
+        share = shrink if self._wide is None else self._values * shrink
+        fitted = self._basis @ (inner if self._wide is None else self._values[:, None] * inner)
+        leverage = (self._basis.square() @ share.T).T
+        weights = (self._vectors if self._wide is None else self._wide.T @ self._vectors) @ inner
+        return weights, leave_one_out(fitted, leverage, targets)
+
+
+@dataclass(frozen=True)
+class ViewFit:
+    """A linear function of some views.
+
+    Args:
+        weights: view -> ``[numbers, outputs]``.
+        left_out: what it says of each item when fitted to all others, ``[items, outputs]``.
+    """
+
+    weights: Mapping[int, Tensor]
+    left_out: Tensor
+
+
+class RidgePursuit:
+    r"""Ridge regressions on several views of the same items: a mixture of all, or a joint fit of the most useful few.
+
+    The first view of a joint fit is the one of least leave-one-out error; each further one explains, by itself, most of
+    what the fit of those before it says wrong of items left out. All views are then fitted again together, with the
+    penalty of least leave-one-out error.
+
+    Args:
+        views: rows of the items in each view, ``[items, numbers]``; they are decomposed and let go of.
+        targets: ``[items, outputs]``, without gaps; their mean is left to an offset.
+        penalties: each above 0.
+
+    Source: Pati, Rezaiifar & Krishnaprasad (1993), "Orthogonal matching pursuit", for the order of views.
+
+    Example:
+        >>> first, second = torch.tensor([[1.0], [1.0], [-1.0], [-1.0]]), torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
+        >>> fit = RidgePursuit([torch.zeros(4, 1), second, first], 3 * first + second, (0.1,)).joint(2)
+        >>> sorted(fit.weights)
+        [1, 2]
+    """
+
+    def __init__(self, views: Sequence[Tensor], targets: Tensor, penalties: Sequence[float]) -> None:
+        self.offset = targets.mean(0)
+        self._targets = targets - self.offset
+        self._penalties = torch.as_tensor(penalties, dtype=targets.dtype, device=targets.device)
+        self._systems = [RidgeSystem(z) for z in views]
+        self._there = torch.stack([z.any() for z in views])
+        self.errors = torch.stack([self._errors(system, self._targets) for system in self._systems])
+        """Of each view and penalty by itself: the squares of what is wrong of items left out, over those of targets."""
+        self._order: list[int] = []
+        self._joint: ViewFit | None = None
+
+    def mixture(self, sharpness: float) -> ViewFit:
+        """Return the fits of each view and penalty by itself, weighed by :func:`view_shares` of their errors."""
+        errors = torch.where(self._there[:, None] | ~self._there.any(), self.errors, torch.inf)
+        shares = view_shares(errors, len(self._targets), sharpness)
+        weights, left_out = {}, torch.zeros_like(self._targets)
+        for place, share in enumerate(shares):
+            if float(share.sum()) < MIXED:
+                continue
+            found, without = self._systems[place].fit(self._targets, self._penalties)
+            weights[place] = torch.tensordot(share, found, 1)
+            left_out += torch.tensordot(share, without, 1)
+        return ViewFit(weights, left_out)
+
+    def joint(self, views: int) -> ViewFit:
+        """Return the joint fit of so many views, or of all where they are fewer."""
+        views = min(views, len(self._systems))
+        if len(self._order) > views:
+            self._order = []
+        while len(self._order) < views:
+            wrong = self._targets - self._joint.left_out if self._joint and self._order else self._targets
+            errors = torch.stack([self._errors(system, wrong).min() for system in self._systems])
+            errors[self._order] = torch.inf
+            self._order.append(int(errors.argmin()))
+            self._joint = self._fit_jointly()
+        assert self._joint is not None
+        return self._joint
+
+    def _fit_jointly(self) -> ViewFit:
+        """Return the fit of the chosen views together."""
+        blocks = [self._systems[place].rows for place in self._order]
+        system = RidgeSystem(torch.cat(blocks, 1))
+        weights, left_out = system.fit(self._targets, self._penalties)
+        best = int((left_out - self._targets).square().sum((1, 2)).argmin())
+        parts = weights[best].split([block.size(1) for block in blocks])
+        return ViewFit(dict(zip(self._order, parts, strict=True)), left_out[best])
+
+    def _errors(self, system: RidgeSystem, targets: Tensor) -> Tensor:
+        """Return the error of each penalty, relative to the targets of the whole."""
+        left_out = system.fit(targets, self._penalties)[1]
+        whole = self._targets.square().sum().clamp(min=torch.finfo(targets.dtype).tiny)
+        return (left_out - targets).square().sum((1, 2)) / whole

@@ -1,0 +1,229 @@
+"""A linear model of several views of a graph that is solved for, not trained by steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+
+from graphkit._checks import at_least, positive
+from graphkit.metric.distances import unit_rows
+from graphkit.metric.ridge import RidgePursuit
+from graphkit.nn.fused import AbstractModel
+from graphkit.nn.inputs import check_features, edge_list, is_tracing
+from graphkit.nn.maps import matrix_dtype
+from graphkit.nn.node_models import averages
+from graphkit.operators import SparseOperator, mean_adjacency
+from graphkit.operators.feature_matrix import features_of, linear
+from graphkit.operators.views import LONGEST, leading_directions, view_rows, weighted_rows
+
+PENALTIES = (0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Penalties that each fit is tried with; rows have length 1."""
+
+SCALES = tuple(2.0 ** (step / 2) for step in range(-2, 13))
+"""What functions may be multiplied by to be logits."""
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""The mean loss of outputs ``[rows, columns]``, with the numbers of those rows and columns among the labelled items."""
+
+
+class RidgeMixture(AbstractModel):
+    r"""Linear functions of views of a graph, fitted by ridge regression; no step of an optimiser is taken.
+
+    Features weigh by how rare they are on the graph that the model was fitted to, have length 1, and are seen along
+    that graph's ``width`` leading directions. Views are those of :func:`graphkit.operators.views.view_rows`, each as it
+    is and with that graph's mean taken away, in rows of length 1: with :math:`z^v` such a row and :math:`b` an offset
+
+    .. math::
+        f = s \bigl(b + \sum_v B_v^\top z^v\bigr).
+
+    :class:`ViewRegression` solves for the weights; before that they are drawn, as those of any module are. All that a
+    prediction on another graph needs is in ``state_dict``. Edges are taken in the direction that they have; their
+    weights count in averages by GCN's adjacency.
+
+    Args:
+        in_channels: features of a node.
+        out_channels: functions.
+        width: directions at most, at least 1.
+        hops: steps of the longest average and of PageRank, at least 1.
+
+    Source: Zhao et al. (2024), arXiv:2405.20445, for least squares on views of a graph.
+
+    Example:
+        >>> x, path = torch.eye(4), torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
+        >>> model = RidgeMixture(4, 2, width=4, hops=2)
+        >>> ViewRegression(model, x, path, index=torch.tensor([0, 2]), targets=torch.eye(2)).solve()
+        >>> model(x, path).argmax(1).tolist()
+        [0, 0, 1, 1]
+    """
+
+    importance: Tensor
+    directions: Tensor
+    means: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, *, width: int = 256, hops: int = LONGEST) -> None:
+        super().__init__()
+        width = min(at_least("width", width, 1), at_least("in_channels", in_channels, 1))
+        self.hops = at_least("hops", hops, 1)
+        nothing = torch.zeros(1, 1)
+        plain = [name for name, _ in view_rows(nothing, torch.clone, torch.clone, hops=self.hops)]
+        self.views = tuple(view for name in plain for view in (name, f"{name}-centred"))
+        self.register_buffer("importance", torch.ones(in_channels))
+        self.register_buffer("directions", torch.eye(in_channels, width))
+        self.register_buffer("means", torch.zeros(len(plain), width))
+        self.weight = nn.Parameter(torch.empty(len(self.views), width, out_channels))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        self.reset_parameters()
+
+    @property
+    def first(self) -> nn.Module:
+        """The module itself: it has no other layer."""
+        return self
+
+    def reset_parameters(self) -> None:
+        """Draw the weights; a solution replaces them all."""
+        nn.init.normal_(self.weight, std=1 / math.sqrt(self.weight.size(0) * self.weight.size(1)))
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
+        """Return one row of ``out_channels`` per node.
+
+        ``x [nodes, in_channels]`` is a tensor or a ``SparseOperator``, the graph in any form ``GCNConv`` takes.
+        """
+        check_features(x, width=self.importance.size(0), any_type=True)
+        wanted = [True] * len(self.views) if is_tracing() else self.weight.detach().flatten(1).any(1).tolist()
+        out, left = self.bias.expand(x.size(0), -1), sum(wanted)
+        rows = self.plain_rows(x, edge_index, edge_weight)
+        for number in range(len(self.means)):
+            if not left:
+                break
+            plain = next(rows)
+            for place, mean in ((2 * number, None), (2 * number + 1, self.means[number])):
+                if wanted[place]:
+                    left -= 1
+                    out = out + unit_view(plain, mean).to(self.weight.dtype) @ self.weight[place]
+        return out
+
+    def plain_rows(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield the views before anything is taken away, ``[nodes, width]`` each, in single precision at least."""
+        x = features_of(x)
+        dtype = matrix_dtype(x)
+        with torch.autocast(x.device.type, enabled=False):
+            importance, directions = self.importance.to(dtype), self.directions.to(dtype)
+            if isinstance(x, SparseOperator):
+                squares = x.with_values(x.entry_values().square())
+            else:
+                x = x.to(dtype)
+                squares = x.square()
+            length = linear(squares, importance.square()[None]).sqrt()
+            h = linear(x, (importance[:, None] * directions).T) / length.clamp(min=torch.finfo(dtype).tiny ** 0.5)
+            smooth, mean = averages(h, edge_index, edge_weight), neighbour_mean(h, edge_index)
+            yield from (rows for _, rows in view_rows(h, smooth, mean, hops=self.hops))
+
+    @torch.no_grad()
+    def fit_features(self, x: Any) -> None:
+        """Look at the features of all nodes: how rare each is, and the directions in which they differ most."""
+        x = features_of(x)
+        matrix = x.to_scipy() if isinstance(x, SparseOperator) else csr_array(x.detach().float().cpu().numpy())
+        weighted, importance = weighted_rows(matrix)
+        self.importance.copy_(torch.from_numpy(importance))
+        found = leading_directions(weighted, self.directions.size(1))[1]
+        self.directions.zero_()
+        self.directions[:, : found.size(1)] = found.to(self.directions)
+
+
+class ViewRegression:
+    r"""Solves for the weights of a :class:`RidgeMixture` on the labelled nodes of one graph.
+
+    The first solution is a mixture: of each view and penalty by itself, weighed by its leave-one-out error as in
+    :func:`graphkit.metric.ridge.view_shares`. The k-th is one joint fit of k views, as :class:`.RidgePursuit` orders
+    them. Of the penalties the one of least leave-one-out error is taken, and as the scale :math:`s` of logits that of
+    least loss on items left out. Columns that have the same labels missing are fitted together.
+
+    In memory are the rows of the labelled nodes in every view: ``4 * items * width * views`` bytes.
+
+    Args:
+        model: its weights, and what it knows of features, are replaced.
+        x, edge_index, edge_weight: as the model takes them.
+        index: labelled nodes, ``[items]``.
+        targets: what functions are to be there, ``[items, out_channels]``; NaN where nothing is known.
+        sharpness: :math:`\beta` of the mixture, above 0.
+
+    Source: Allen (1974), Technometrics 16(1), for leave-one-out errors.
+
+    Example:
+        >>> x, pair = torch.eye(2), torch.tensor([[0, 1], [1, 0]])
+        >>> model = RidgeMixture(2, 1, hops=1)
+        >>> ViewRegression(model, x, pair, index=torch.tensor([0, 1]), targets=torch.tensor([[1.0], [3.0]])).solve(2)
+        >>> model(x, pair).round().flatten().tolist()
+        [1.0, 3.0]
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        model: RidgeMixture,
+        x: Any,
+        edge_index: Any,
+        edge_weight: Tensor | None = None,
+        *,
+        index: Tensor,
+        targets: Tensor,
+        sharpness: float = 0.2,
+    ) -> None:
+        self.model, self.sharpness = model, positive("sharpness", sharpness)
+        model.fit_features(x)
+        labelled: list[Tensor] = []
+        for number, rows in enumerate(model.plain_rows(x, edge_index, edge_weight)):
+            model.means[number] = rows.mean(0)
+            labelled += [unit_view(rows, mean)[index] for mean in (None, model.means[number])]
+        targets = targets.to(labelled[0])
+        patterns, which = (~targets.isnan()).unique(dim=1, return_inverse=True)
+        self._parts: list[tuple[Tensor, Tensor, RidgePursuit]] = []
+        for number, known in enumerate(patterns.T):
+            rows, columns = known.nonzero().squeeze(1), (which == number).nonzero().squeeze(1)
+            if len(rows):
+                chosen = targets[rows][:, columns]
+                self._parts.append((rows, columns, RidgePursuit([z[rows] for z in labelled], chosen, PENALTIES)))
+
+    @torch.no_grad()
+    def solve(self, views: int = 1, loss: Loss | None = None) -> None:
+        """Give the model the weights of a mixture of all views, or of a joint fit of so many.
+
+        Args:
+            views: how many; 1 is the mixture.
+            loss: of outputs, with the numbers of their rows and columns among the labelled items; without one the
+                outputs have the scale of the targets.
+        """
+        weight, bias = self.model.weight.zero_(), self.model.bias.zero_()
+        for rows, columns, pursuit in self._parts:
+            found = pursuit.mixture(self.sharpness) if views == 1 else pursuit.joint(views)
+            scale = 1.0
+            if loss is not None:
+                outputs = found.left_out + pursuit.offset
+                scale = min(SCALES, key=lambda scale: float(loss(scale * outputs, rows, columns)))
+            for place, part in found.weights.items():
+                weight[place][:, columns] = (scale * part).to(weight.dtype)
+            bias[columns] = (scale * pursuit.offset).to(bias.dtype)
+
+
+def unit_view(rows: Tensor, mean: Tensor | None) -> Tensor:
+    """Return rows of length 1, from which the mean, where there is one, was taken away."""
+    return unit_rows(rows if mean is None else rows - mean.to(rows.dtype))
+
+
+def neighbour_mean(h: Tensor, edge_index: Any) -> Callable[[Tensor], Tensor]:
+    """Return the mean over neighbours as a function, by messages where operations are traced."""
+    if not is_tracing():
+        return mean_adjacency(edge_index, num_nodes=h.size(0), dtype=h.dtype).__matmul__
+    source, target = edge_list(edge_index, flow="source_to_target", num_nodes=h.size(0))[0]
+    count = torch.zeros_like(h[:, :1]).index_add(0, target, torch.ones_like(source, dtype=h.dtype)[:, None])
+
+    def mean(h: Tensor) -> Tensor:
+        return torch.zeros_like(h).index_add(0, target, h.index_select(0, source)) / count.clamp(min=1)
+
+    return mean

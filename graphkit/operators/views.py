@@ -1,0 +1,136 @@
+"""Views of features: how rare ones weigh, along which directions they differ, and what neighbours make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array, diags_array
+from torch import Tensor
+
+from graphkit._checks import at_least
+
+TELEPORT, LONGEST = 0.1, 16
+"""Of personalised PageRank the chance to stop at each step, and the steps after which all stop."""
+
+ITERATIONS = 4
+"""Of the subspace that holds the leading directions."""
+
+
+def feature_importance(counts: Any, nodes: int) -> Any:
+    r"""Return how much each feature weighs, :math:`\sqrt{1 + \log((1 + n) / (1 + n_f))}` for :math:`n_f` of n nodes.
+
+    The square is scikit-learn's smoothed inverse document frequency: a feature that every node has weighs 1.
+
+    Args:
+        counts: of nodes in which each feature is not 0, an array ``[features]``.
+        nodes: how many there are.
+
+    Source: Spärck Jones (1972), Journal of Documentation 28(1); smoothed as scikit-learn's ``TfidfTransformer`` does.
+
+    Example:
+        >>> feature_importance(np.array([3, 0]), 3).round(3).tolist()
+        [1.0, 1.545]
+    """
+    return np.sqrt(1 + np.log((1 + nodes) / (1 + counts)))
+
+
+def weighted_rows(matrix: Any) -> tuple[Any, Any]:
+    """Return rows of length 1 in which rare features weigh more, and how much each feature weighs.
+
+    Args:
+        matrix: a SciPy matrix ``[nodes, features]``.
+
+    Returns:
+        a sparse matrix of the same shape and weights ``[features]``, both float32; rows of zeros stay zeros.
+
+    Raises:
+        ValueError: for numbers that are not finite.
+
+    Example:
+        >>> from scipy.sparse import csr_array
+        >>> rows, weights = weighted_rows(csr_array([[3.0, 0.0], [1.0, 0.0]]))
+        >>> rows.toarray().tolist(), weights[0].item()
+        ([[1.0, 0.0], [1.0, 0.0]], 1.0)
+    """
+    matrix = csr_array(matrix).astype(np.float32)
+    matrix.eliminate_zeros()
+    if not np.isfinite(matrix.data).all():
+        raise ValueError("`x` must hold finite numbers; there is NaN or infinity among the features.")
+    there = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    importance = feature_importance(there, matrix.shape[0]).astype(np.float32)
+    weighted = matrix @ diags_array(importance)
+    length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(1)).ravel())
+    return (diags_array((1 / np.maximum(length, 1e-12)).astype(np.float32)) @ weighted).tocsr(), importance
+
+
+def leading_directions(matrix: Any, width: int) -> tuple[Tensor, Tensor]:
+    """Return the rows of a SciPy matrix along its leading right singular directions, and those directions.
+
+    Inner products of rows stay as they are, as well as so many numbers can keep them.
+
+    Args:
+        matrix: sparse, ``[rows, columns]``.
+        width: directions at most; a matrix of no more columns keeps them as they are.
+
+    Returns:
+        rows ``[rows, found]`` and directions ``[columns, found]``, float32; one of zeros for a matrix of zeros.
+
+    Source: Halko, Martinsson & Tropp (2011), arXiv:0909.4061, as scikit-learn's ``randomized_svd`` has it.
+
+    Example:
+        >>> from scipy.sparse import csr_array
+        >>> rows, directions = leading_directions(csr_array([[0.0, 2.0, 0.0], [0.0, 0.0, 1.0]]), 1)
+        >>> rows.abs().round().tolist(), directions.abs().round().flatten().tolist()
+        ([[2.0], [0.0]], [0.0, 1.0, 0.0])
+    """
+    if matrix.shape[1] <= width:
+        return torch.from_numpy(matrix.toarray().astype(np.float32)), torch.eye(matrix.shape[1])
+    if not matrix.nnz:
+        return torch.zeros(matrix.shape[0], 1), torch.zeros(matrix.shape[1], 1)
+    from sklearn.utils.extmath import randomized_svd
+
+    found = min(width, *matrix.shape)
+    left, sizes, right = randomized_svd(matrix, found, n_iter=ITERATIONS, random_state=0)
+    rows, directions = (left * sizes).astype(np.float32), right.T.astype(np.float32)
+    return torch.from_numpy(rows), torch.from_numpy(np.ascontiguousarray(directions))
+
+
+def view_rows(
+    x: Tensor, smooth: Callable[[Tensor], Tensor], mean: Callable[[Tensor], Tensor], *, hops: int = LONGEST
+) -> Iterator[tuple[str, Tensor]]:
+    r"""Yield what a graph makes of features, by name, each when it is made: who needs no more may stop.
+
+    These are :math:`X` ("raw"), :math:`PX` and :math:`P^2X` ("neighbours-1", "neighbours-2"), :math:`X - \hat AX`
+    ("high-pass"), :math:`\hat A^kX` ("averaged-k") for the powers of two up to ``hops``, and personalised PageRank
+    :math:`\sum_k \alpha (1 - \alpha)^k \hat A^k X` to so many steps ("pagerank").
+
+    Args:
+        x: ``[nodes, width]``.
+        smooth: the product with :math:`\hat A`, the adjacency of GCN.
+        mean: the product with :math:`P`, the mean over neighbours.
+        hops: the longest average, at least 1.
+
+    Source: Wu et al. (2019), arXiv:1902.07153, for averages; Gasteiger et al. (2019), arXiv:1810.05997, for PageRank.
+
+    Example:
+        >>> half = lambda x: x / 2
+        >>> [(name, rows.item()) for name, rows in view_rows(torch.ones(1, 1), half, half, hops=2)][3:6]
+        [('high-pass', 0.5), ('averaged-1', 0.5), ('averaged-2', 0.25)]
+    """
+    at_least("hops", hops, 1)
+    yield "raw", x
+    near = mean(x)
+    yield "neighbours-1", near
+    yield "neighbours-2", mean(near)
+    averaged, walks, share = x, TELEPORT * x, TELEPORT
+    for hop in range(1, hops + 1):
+        averaged, share = smooth(averaged), share * (1 - TELEPORT)
+        walks = walks + share * averaged
+        if hop == 1:
+            yield "high-pass", x - averaged
+        if hop & (hop - 1) == 0:
+            yield f"averaged-{hop}", averaged
+    yield "pagerank", walks

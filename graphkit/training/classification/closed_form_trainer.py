@@ -1,0 +1,94 @@
+"""The trainer of models that are solved for: an epoch is a solution, and validation items choose among them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from graphkit.nn.view_models import RidgeMixture, ViewRegression
+from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
+from graphkit.training.classification.tasks import AbstractTask
+from graphkit.training.engine.distributed import ALONE, World
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from graphkit.training.zoo.recipes import Recipe
+
+
+class ClosedFormTrainer(ClassificationTrainer):
+    """Solves for the weights of a :class:`RidgeMixture`: the k-th epoch is its k-th solution.
+
+    Solutions do not depend on each other, nor on anything drawn: a training that goes on needs the number alone.
+
+    Args:
+        module: as it was drawn, on the CPU.
+        task: the nodes of one graph.
+        recipe: how many solutions, and how one is selected.
+        fabric: puts the model on its device and in its precision.
+        world: the processes of the job; each solves by itself.
+    """
+
+    def __init__(
+        self, module: RidgeMixture, task: AbstractTask, recipe: Recipe, fabric: Fabric, world: World = ALONE
+    ) -> None:
+        super().__init__(module, task, recipe, fabric, world)
+        self._module = module
+        self._regression: ViewRegression | None = None
+        self._outputs: Tensor | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all solutions there are were looked at, all epochs have run, or patience has."""
+        return super().finished or len(self.history) >= len(self._module.views)
+
+    def take_steps(self, number: int) -> Tensor:
+        """Solve, and return the mean loss of the training items."""
+        task, (train, validation) = self.task, (self.task.train, self.task.validation)
+        target = task.objective.target
+        with torch.autocast(self.device.type, enabled=False):
+            if self._regression is None:
+                self._regression = ViewRegression(
+                    self._module,
+                    task.x,  # type: ignore[attr-defined]  # of nodes
+                    *task.graph,
+                    index=train.index,
+                    targets=target.regression_targets(train.y),
+                    sharpness=self.recipe.model.sharpness,  # type: ignore[attr-defined]  # is solved
+                )
+
+            def loss(outputs: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+                y = train.y[rows] if train.y.dim() == 1 else train.y[rows][:, columns]
+                return target.loss(outputs, y)
+
+            self._regression.solve(number, None if target.kind == "numbers" else loss)
+        # Both losses of one pass through the graph.
+        self._outputs = self._logits(torch.cat((train.index, validation.index)))
+        return task.objective.loss(self._outputs[: len(train.index)], train.y)
+
+    def validate(self, number: int, loss: Tensor) -> Epoch:
+        """Return the figures of a solution."""
+        assert self._outputs is not None
+        validation, objective = self.task.validation, self.task.objective
+        logits, self._outputs = self._outputs[len(self.task.train.index) :], None
+        figures = loss.double(), objective.loss(logits, validation.y).double(), objective.figure(logits, validation.y)
+        return Epoch(number, *torch.stack(figures).tolist())
+
+
+def classification_trainer(
+    module: nn.Module, task: AbstractTask, recipe: Recipe, fabric: Fabric, world: World = ALONE
+) -> ClassificationTrainer:
+    """Return the trainer that a recipe's model needs: one that solves, or one that takes steps.
+
+    Args:
+        module: a freshly drawn model, on the CPU.
+        task: features, graph, training and validation labels.
+        recipe: what trains and selects.
+        fabric: puts the model on its device and in its precision.
+        world: the processes that train the model together.
+    """
+    kind: Any = ClosedFormTrainer if recipe.model.solved else ClassificationTrainer
+    trainer: ClassificationTrainer = kind(module, task, recipe, fabric, world)
+    return trainer
