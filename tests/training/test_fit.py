@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 from graphkit.training import Epoch, TrainingError, recipe
+from graphkit.training.classification.closed_form_trainer import classification_trainer
 from graphkit.training.classification.tasks import prepare
 
 

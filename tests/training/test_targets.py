@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from graphkit.data import GraphSet, card, ogb_metric
 from graphkit.training import recipe, train
+from graphkit.training.classification.closed_form_trainer import classification_trainer
 from graphkit.training.classification.graph_task import prepare_graphs
 from graphkit.training.classification.metrics import METRICS
 from graphkit.training.classification.targets import target_kind, target_of
