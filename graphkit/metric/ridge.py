@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -75,6 +75,11 @@ class RidgeSystem:
         """The rows, ``[items, numbers]``, up to rounding."""
         return self._basis @ self._vectors.T if self._wide is None else self._wide
 
+    def leading(self, width: int) -> Tensor:
+        """Return the items along the directions in which they differ most, ``[items, width]`` or fewer numbers."""
+        basis = self._basis if self._wide is None else self._basis * self._values.sqrt()
+        return basis[:, -width:]
+
     def fit(self, targets: Tensor, penalties: Tensor) -> tuple[Tensor, Tensor]:
         r"""Return weights of several fits, and what each says of every item when fitted to all others.
 
@@ -110,16 +115,19 @@ class ViewFit:
 class RidgePursuit:
     r"""Ridge regressions on several views of the same items: a mixture of all, or a joint fit of the most useful few.
 
-    The first view of a joint fit is the one of least leave-one-out error; each further one explains, by itself, most of
-    what the fit of those before it says wrong of items left out. All views are then fitted again together, with the
-    penalty of least leave-one-out error.
+    The first view of a joint fit is the one of least loss on items left out, and each further one that which, fitted
+    together with those before it, lessens the loss most. While views are looked for, the ``leading`` directions of each
+    stand for it; the chosen ones are then fitted together whole. Of the penalties the one of least loss is taken.
 
     Args:
         views: rows of the items in each view, ``[items, numbers]``; they are decomposed and let go of.
         targets: ``[items, outputs]``, without gaps; their mean is left to an offset.
         penalties: each above 0.
+        loss: a number for what is said of items left out, ``[items, outputs]``; the square error by default.
+        leading: directions, at least 1.
 
-    Source: Pati, Rezaiifar & Krishnaprasad (1993), "Orthogonal matching pursuit", for the order of views.
+    Source: Chen, Billings & Luo (1989), "Orthogonal least squares methods and their application to non-linear system
+    identification", for the order of views, there of single columns and by the error of the fit itself.
 
     Example:
         >>> first, second = torch.tensor([[1.0], [1.0], [-1.0], [-1.0]]), torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
@@ -128,55 +136,63 @@ class RidgePursuit:
         [1, 2]
     """
 
-    def __init__(self, views: Sequence[Tensor], targets: Tensor, penalties: Sequence[float]) -> None:
+    def __init__(
+        self,
+        views: Sequence[Tensor],
+        targets: Tensor,
+        penalties: Sequence[float],
+        *,
+        loss: Callable[[Tensor], float] | None = None,
+        leading: int = 64,
+    ) -> None:
         self.offset = targets.mean(0)
         self._targets = targets - self.offset
         self._penalties = torch.as_tensor(penalties, dtype=targets.dtype, device=targets.device)
+        self._loss, self._leading = loss, leading
         self._systems = [RidgeSystem(z) for z in views]
         self._there = torch.stack([z.any() for z in views])
-        self.errors = torch.stack([self._errors(system, self._targets) for system in self._systems])
-        """Of each view and penalty by itself: the squares of what is wrong of items left out, over those of targets."""
         self._order: list[int] = []
-        self._joint: ViewFit | None = None
 
     def mixture(self, sharpness: float) -> ViewFit:
-        """Return the fits of each view and penalty by itself, weighed by :func:`view_shares` of their errors."""
-        errors = torch.where(self._there[:, None] | ~self._there.any(), self.errors, torch.inf)
+        """Return the fits of each view and penalty by itself, weighed by their errors as :func:`view_shares` does.
+
+        Args:
+            sharpness: above 0: how far one may outweigh another.
+        """
+        whole = self._targets.square().sum().clamp(min=torch.finfo(self._targets.dtype).tiny)
+        fits = (system.fit(self._targets, self._penalties)[1] for system in self._systems)
+        errors = torch.stack([(left_out - self._targets).square().sum((1, 2)) / whole for left_out in fits])
+        errors = torch.where(self._there[:, None] | ~self._there.any(), errors, torch.inf)
         shares = view_shares(errors, len(self._targets), sharpness)
-        weights, left_out = {}, torch.zeros_like(self._targets)
+        weights, mixed = {}, torch.zeros_like(self._targets)
         for place, share in enumerate(shares):
-            if float(share.sum()) < MIXED:
-                continue
-            found, without = self._systems[place].fit(self._targets, self._penalties)
-            weights[place] = torch.tensordot(share, found, 1)
-            left_out += torch.tensordot(share, without, 1)
-        return ViewFit(weights, left_out)
+            if float(share.sum()) >= MIXED:
+                found, left_out = self._systems[place].fit(self._targets, self._penalties)
+                weights[place] = torch.tensordot(share, found, 1)
+                mixed += torch.tensordot(share, left_out, 1)
+        return ViewFit(weights, mixed)
 
     def joint(self, views: int) -> ViewFit:
         """Return the joint fit of so many views, or of all where they are fewer."""
         views = min(views, len(self._systems))
-        if len(self._order) > views:
-            self._order = []
         while len(self._order) < views:
-            wrong = self._targets - self._joint.left_out if self._joint and self._order else self._targets
-            errors = torch.stack([self._errors(system, wrong).min() for system in self._systems])
-            errors[self._order] = torch.inf
-            self._order.append(int(errors.argmin()))
-            self._joint = self._fit_jointly()
-        assert self._joint is not None
-        return self._joint
-
-    def _fit_jointly(self) -> ViewFit:
-        """Return the fit of the chosen views together."""
-        blocks = [self._systems[place].rows for place in self._order]
-        system = RidgeSystem(torch.cat(blocks, 1))
-        weights, left_out = system.fit(self._targets, self._penalties)
-        best = int((left_out - self._targets).square().sum((1, 2)).argmin())
+            others = [place for place in range(len(self._systems)) if place not in self._order]
+            leading = [self._systems[place].leading(self._leading) for place in self._order]
+            losses = []
+            for place in others:
+                z = torch.cat([*leading, self._systems[place].leading(self._leading)], 1)
+                losses.append(min(map(self._loss_of, RidgeSystem(z).fit(self._targets, self._penalties)[1])))
+            self._order.append(others[losses.index(min(losses))])
+        order = self._order[:views]
+        blocks = [self._systems[place].rows for place in order]
+        weights, left_out = RidgeSystem(torch.cat(blocks, 1)).fit(self._targets, self._penalties)
+        losses = [self._loss_of(each) for each in left_out]
+        best = losses.index(min(losses))
         parts = weights[best].split([block.size(1) for block in blocks])
-        return ViewFit(dict(zip(self._order, parts, strict=True)), left_out[best])
+        return ViewFit(dict(zip(order, parts, strict=True)), left_out[best])
 
-    def _errors(self, system: RidgeSystem, targets: Tensor) -> Tensor:
-        """Return the error of each penalty, relative to the targets of the whole."""
-        left_out = system.fit(targets, self._penalties)[1]
-        whole = self._targets.square().sum().clamp(min=torch.finfo(targets.dtype).tiny)
-        return (left_out - targets).square().sum((1, 2)) / whole
+    def _loss_of(self, left_out: Tensor) -> float:
+        """Return the loss of what is said of items left out."""
+        if self._loss is None:
+            return float((left_out - self._targets).square().mean())
+        return self._loss(left_out + self.offset)

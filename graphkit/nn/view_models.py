@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,7 +25,7 @@ from graphkit.operators.views import LONGEST, leading_directions, view_rows, wei
 PENALTIES = (0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Penalties that each fit is tried with; rows have length 1."""
 
-SCALES = tuple(2.0 ** (step / 2) for step in range(-2, 13))
+SCALES = tuple(2.0**power for power in range(-1, 7))
 """What functions may be multiplied by to be logits."""
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -140,9 +141,9 @@ class ViewRegression:
     r"""Solves for the weights of a :class:`RidgeMixture` on the labelled nodes of one graph.
 
     The first solution is a mixture: of each view and penalty by itself, weighed by its leave-one-out error as in
-    :func:`graphkit.metric.ridge.view_shares`. The k-th is one joint fit of k views, as :class:`.RidgePursuit` orders
-    them. Of the penalties the one of least leave-one-out error is taken, and as the scale :math:`s` of logits that of
-    least loss on items left out. Columns that have the same labels missing are fitted together.
+    :func:`graphkit.metric.ridge.view_shares`. The k-th is a joint fit of k views, as
+    :class:`graphkit.metric.ridge.RidgePursuit` chooses them and the penalty by the loss of items left out; so is the
+    scale :math:`s` of logits. Columns that have the same labels missing are fitted together.
 
     In memory are the rows of the labelled nodes in every view: ``4 * items * width * views`` bytes.
 
@@ -151,6 +152,8 @@ class ViewRegression:
         x, edge_index, edge_weight: as the model takes them.
         index: labelled nodes, ``[items]``.
         targets: what functions are to be there, ``[items, out_channels]``; NaN where nothing is known.
+        loss: of outputs, with the numbers of their rows and columns among the labelled items; without one it is the
+            square error, and outputs have the scale of the targets.
         sharpness: :math:`\beta` of the mixture, above 0.
 
     Source: Allen (1974), Technometrics 16(1), for leave-one-out errors.
@@ -173,9 +176,10 @@ class ViewRegression:
         *,
         index: Tensor,
         targets: Tensor,
+        loss: Loss | None = None,
         sharpness: float = 0.2,
     ) -> None:
-        self.model, self.sharpness = model, positive("sharpness", sharpness)
+        self.model, self._loss, self._sharpness = model, loss, positive("sharpness", sharpness)
         model.fit_features(x)
         labelled: list[Tensor] = []
         for number, rows in enumerate(model.plain_rows(x, edge_index, edge_weight)):
@@ -187,28 +191,36 @@ class ViewRegression:
         for number, known in enumerate(patterns.T):
             rows, columns = known.nonzero().squeeze(1), (which == number).nonzero().squeeze(1)
             if len(rows):
-                chosen = targets[rows][:, columns]
-                self._parts.append((rows, columns, RidgePursuit([z[rows] for z in labelled], chosen, PENALTIES)))
+                least = None if loss is None else functools.partial(self._least_loss, rows, columns)
+                views, chosen = [z[rows] for z in labelled], targets[rows][:, columns]
+                self._parts.append((rows, columns, RidgePursuit(views, chosen, PENALTIES, loss=least)))
 
     @torch.no_grad()
-    def solve(self, views: int = 1, loss: Loss | None = None) -> None:
+    def solve(self, views: int = 1) -> None:
         """Give the model the weights of a mixture of all views, or of a joint fit of so many.
 
         Args:
             views: how many; 1 is the mixture.
-            loss: of outputs, with the numbers of their rows and columns among the labelled items; without one the
-                outputs have the scale of the targets.
         """
         weight, bias = self.model.weight.zero_(), self.model.bias.zero_()
         for rows, columns, pursuit in self._parts:
-            found = pursuit.mixture(self.sharpness) if views == 1 else pursuit.joint(views)
+            found = pursuit.mixture(self._sharpness) if views == 1 else pursuit.joint(views)
             scale = 1.0
-            if loss is not None:
-                outputs = found.left_out + pursuit.offset
-                scale = min(SCALES, key=lambda scale: float(loss(scale * outputs, rows, columns)))
+            if self._loss is not None:
+                losses = self._losses(rows, columns, found.left_out + pursuit.offset)
+                scale = SCALES[losses.index(min(losses))]
             for place, part in found.weights.items():
                 weight[place][:, columns] = (scale * part).to(weight.dtype)
             bias[columns] = (scale * pursuit.offset).to(bias.dtype)
+
+    def _losses(self, rows: Tensor, columns: Tensor, outputs: Tensor) -> list[float]:
+        """Return the loss of outputs at every scale."""
+        assert self._loss is not None
+        return [float(self._loss(scale * outputs, rows, columns)) for scale in SCALES]
+
+    def _least_loss(self, rows: Tensor, columns: Tensor, outputs: Tensor) -> float:
+        """Return the loss of outputs at the scale that suits them best."""
+        return min(self._losses(rows, columns, outputs))
 
 
 def unit_view(rows: Tensor, mean: Tensor | None) -> Tensor:

@@ -50,20 +50,21 @@ class ClosedFormTrainer(ClassificationTrainer):
         target = task.objective.target
         with torch.autocast(self.device.type, enabled=False):
             if self._regression is None:
+
+                def loss(outputs: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+                    y = train.y[rows] if train.y.dim() == 1 else train.y[rows][:, columns]
+                    return target.loss(outputs, y)
+
                 self._regression = ViewRegression(
                     self._module,
                     task.x,  # type: ignore[attr-defined]  # of nodes
                     *task.graph,
                     index=train.index,
                     targets=target.regression_targets(train.y),
+                    loss=None if target.kind == "numbers" else loss,
                     sharpness=self.recipe.model.sharpness,  # type: ignore[attr-defined]  # is solved
                 )
-
-            def loss(outputs: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-                y = train.y[rows] if train.y.dim() == 1 else train.y[rows][:, columns]
-                return target.loss(outputs, y)
-
-            self._regression.solve(number, None if target.kind == "numbers" else loss)
+            self._regression.solve(number)
         # Both losses of one pass through the graph.
         self._outputs = self._logits(torch.cat((train.index, validation.index)))
         return task.objective.loss(self._outputs[: len(train.index)], train.y)
