@@ -116,8 +116,9 @@ class RidgePursuit:
     r"""Ridge regressions on several views of the same items: a mixture of all, or a joint fit of the most useful few.
 
     The first view of a joint fit is the one of least loss on items left out, and each further one that which, fitted
-    together with those before it, lessens the loss most. While views are looked for, the ``leading`` directions of each
-    stand for it; the chosen ones are then fitted together whole. Of the penalties the one of least loss is taken.
+    together with those before it, lessens the loss most. While views are looked for, the ``leading`` directions of
+    each stand for it; the chosen ones are then fitted together whole. Of the penalties the one of least square error on
+    items left out is taken.
 
     Args:
         views: rows of the items in each view, ``[items, numbers]``; they are decomposed and let go of.
@@ -181,15 +182,19 @@ class RidgePursuit:
             losses = []
             for place in others:
                 z = torch.cat([*leading, self._systems[place].leading(self._leading)], 1)
-                losses.append(min(map(self._loss_of, RidgeSystem(z).fit(self._targets, self._penalties)[1])))
+                losses.append(self._loss_of(self._best_fit(RidgeSystem(z))[1]))
             self._order.append(others[losses.index(min(losses))])
         order = self._order[:views]
         blocks = [self._systems[place].rows for place in order]
-        weights, left_out = RidgeSystem(torch.cat(blocks, 1)).fit(self._targets, self._penalties)
-        losses = [self._loss_of(each) for each in left_out]
-        best = losses.index(min(losses))
-        parts = weights[best].split([block.size(1) for block in blocks])
-        return ViewFit(dict(zip(order, parts, strict=True)), left_out[best])
+        weights, left_out = self._best_fit(RidgeSystem(torch.cat(blocks, 1)))
+        parts = weights.split([block.size(1) for block in blocks])
+        return ViewFit(dict(zip(order, parts, strict=True)), left_out)
+
+    def _best_fit(self, system: RidgeSystem) -> tuple[Tensor, Tensor]:
+        """Return weights and what is said of items left out, with the penalty of least square error."""
+        weights, left_out = system.fit(self._targets, self._penalties)
+        best = int((left_out - self._targets).square().sum((1, 2)).argmin())
+        return weights[best], left_out[best]
 
     def _loss_of(self, left_out: Tensor) -> float:
         """Return the loss of what is said of items left out."""

@@ -25,7 +25,7 @@ from graphkit.operators.views import LONGEST, leading_directions, view_rows, wei
 PENALTIES = (0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Penalties that each fit is tried with; rows have length 1."""
 
-SCALES = tuple(2.0**power for power in range(-1, 7))
+SCALES = tuple(2.0 ** (power / 2) for power in range(-2, 13))
 """What functions may be multiplied by to be logits."""
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -180,6 +180,7 @@ class ViewRegression:
         sharpness: float = 0.2,
     ) -> None:
         self.model, self._loss, self._sharpness = model, loss, positive("sharpness", sharpness)
+        self._scale = SCALES.index(1.0)
         model.fit_features(x)
         labelled: list[Tensor] = []
         for number, rows in enumerate(model.plain_rows(x, edge_index, edge_weight)):
@@ -207,20 +208,34 @@ class ViewRegression:
             found = pursuit.mixture(self._sharpness) if views == 1 else pursuit.joint(views)
             scale = 1.0
             if self._loss is not None:
-                losses = self._losses(rows, columns, found.left_out + pursuit.offset)
-                scale = SCALES[losses.index(min(losses))]
+                scale, _ = self._best_scale(rows, columns, found.left_out + pursuit.offset)
             for place, part in found.weights.items():
                 weight[place][:, columns] = (scale * part).to(weight.dtype)
             bias[columns] = (scale * pursuit.offset).to(bias.dtype)
 
-    def _losses(self, rows: Tensor, columns: Tensor, outputs: Tensor) -> list[float]:
-        """Return the loss of outputs at every scale."""
+    def _best_scale(self, rows: Tensor, columns: Tensor, outputs: Tensor) -> tuple[float, float]:
+        """Return the scale at which outputs have the least loss, and that loss.
+
+        The loss of logits falls and then rises with their scale: one walks from that of the fit before.
+        """
         assert self._loss is not None
-        return [float(self._loss(scale * outputs, rows, columns)) for scale in SCALES]
+        known: dict[int, float] = {}
+
+        def loss_at(place: int) -> float:
+            if place not in known:
+                known[place] = float(self._loss(SCALES[place] * outputs, rows, columns))  # type: ignore[misc]
+            return known[place]
+
+        place = self._scale
+        for step in (1, -1):
+            while 0 <= place + step < len(SCALES) and loss_at(place + step) < loss_at(place):
+                place += step
+        self._scale = place
+        return SCALES[place], loss_at(place)
 
     def _least_loss(self, rows: Tensor, columns: Tensor, outputs: Tensor) -> float:
         """Return the loss of outputs at the scale that suits them best."""
-        return min(self._losses(rows, columns, outputs))
+        return self._best_scale(rows, columns, outputs)[1]
 
 
 def unit_view(rows: Tensor, mean: Tensor | None) -> Tensor:

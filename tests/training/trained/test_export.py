@@ -20,7 +20,16 @@ CASES = {f"{items}-{name}": made for items, table in KINDS.items() for name, mad
 MOLECULES = {f"molecules-{name}": made for name, made in GRAPH_RECIPES.items()}
 REFUSED = {case: made for case, made in CASES.items() if made.model.made_outside}
 ABLE = {case: made for case, made in {**CASES, **MOLECULES}.items() if case not in REFUSED}
-FAST = ("nodes-gat", "nodes-mlp", "nodes-gpr", "nodes-grand", "signals-mlp", "graphs-gin", "molecules-gcn-virtual")
+FAST = (
+    "nodes-gat",
+    "nodes-mlp",
+    "nodes-view-ridge",
+    "nodes-gpr",
+    "nodes-grand",
+    "signals-mlp",
+    "graphs-gin",
+    "molecules-gcn-virtual",
+)
 """Those that are exported in every run of the tests; the others are slow together."""
 
 CLASSES = SupervisedObjective(ClassTarget(3), METRICS["accuracy"])
