@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from scipy.sparse import csr_array
 from torch import Tensor
 from torch_geometric.data import Data
@@ -16,7 +15,7 @@ from torch_geometric.utils import coalesce
 
 from graphkit import _checks
 from graphkit.operators import SparseOperator, gcn_adjacency, mean_adjacency
-from graphkit.operators.views import leading_directions, view_rows, weighted_rows
+from graphkit.operators.views import leading_directions, unit_view, view_rows, weighted_rows
 
 VIEWS = (
     "raw",
@@ -156,7 +155,7 @@ def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:
         plain = name.removesuffix("-centred")
         if plain in made:
             found = made[plain]
-            found = F.normalize(found - found.mean(0) if name != plain else found, dim=-1)
+            found = unit_view(found, found.mean(0) if name != plain else None)
             rows[:, place, : found.size(1)] = found
     return GraphViews(VIEWS, rows)
 

@@ -12,7 +12,6 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, positive
-from graphkit.metric.distances import unit_rows
 from graphkit.metric.ridge import RidgePursuit
 from graphkit.nn.fused import AbstractModel
 from graphkit.nn.inputs import check_features, edge_list, is_tracing
@@ -20,7 +19,7 @@ from graphkit.nn.maps import matrix_dtype
 from graphkit.nn.node_models import averages
 from graphkit.operators import SparseOperator, mean_adjacency
 from graphkit.operators.feature_matrix import features_of, linear
-from graphkit.operators.views import LONGEST, leading_directions, view_rows, weighted_rows
+from graphkit.operators.views import LONGEST, leading_directions, unit_view, view_rows, weighted_rows
 
 PENALTIES = (0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Penalties that each fit is tried with; rows have length 1."""
@@ -236,11 +235,6 @@ class ViewRegression:
     def _least_loss(self, rows: Tensor, columns: Tensor, outputs: Tensor) -> float:
         """Return the loss of outputs at the scale that suits them best."""
         return self._best_scale(rows, columns, outputs)[1]
-
-
-def unit_view(rows: Tensor, mean: Tensor | None) -> Tensor:
-    """Return rows of length 1, from which the mean, where there is one, was taken away."""
-    return unit_rows(rows if mean is None else rows - mean.to(rows.dtype))
 
 
 def neighbour_mean(h: Tensor, edge_index: Any) -> Callable[[Tensor], Tensor]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.sparse import csr_array, diags_array
 from torch import Tensor
 
@@ -17,6 +18,9 @@ TELEPORT, LONGEST = 0.1, 16
 
 ITERATIONS = 4
 """Of the subspace that holds the leading directions."""
+
+ROUNDING = 32
+"""Last digits by which rows that are equal may differ after a mean was taken away."""
 
 
 def feature_importance(counts: Any, nodes: int) -> Any:
@@ -134,3 +138,24 @@ def view_rows(
         if hop & (hop - 1) == 0:
             yield f"averaged-{hop}", averaged
     yield "pagerank", walks
+
+
+def unit_view(rows: Tensor, mean: Tensor | None = None) -> Tensor:
+    """Return rows of length 1, from which the mean, where there is one, was taken away.
+
+    A row that is the mean but for rounding becomes zero, as one of zeros does: what rounding left has no direction.
+
+    Args:
+        rows: ``[nodes, width]``.
+        mean: ``[width]``.
+
+    Example:
+        >>> unit_view(torch.tensor([[3.0, 4.0], [0.5, 1.0]]), torch.tensor([0.5, 1.0])).tolist()[1]
+        [0.0, 0.0]
+    """
+    if mean is None:
+        return F.normalize(rows, dim=-1)
+    mean = mean.to(rows.dtype)
+    found = rows - mean
+    least = ROUNDING * torch.finfo(rows.dtype).eps * (rows.norm(dim=-1, keepdim=True) + mean.norm())
+    return F.normalize(torch.where(found.norm(dim=-1, keepdim=True) > least, found, 0), dim=-1)

@@ -38,7 +38,7 @@ class Portfolio:
     Example:
         >>> from graphkit.training import portfolio
         >>> [each.name for each in portfolio().recipes]
-        ['mlp', 'gcn', 'jacobi', 'chebii', 'deep-gcn']
+        ['mlp', 'gcn', 'jacobi', 'chebii', 'deep-gcn', 'view-ridge']
     """
 
     recipes: tuple[Recipe, ...]
@@ -73,7 +73,7 @@ class Portfolio:
         Example:
             >>> from graphkit.training import portfolio
             >>> [each.options().get("layers") for each in portfolio({"layers": 3}).recipes]
-            [3, 3, None, None, 3]
+            [3, 3, None, None, 3, None]
         """
         overrides = fields_of("overrides", overrides)
         made = self.recipes
@@ -97,10 +97,11 @@ class Portfolio:
             ValueError: if fewer than two are left.
         """
         weighted = getattr(data, "edge_weight", None) is not None
+        drawn = any(each.fan_out for each in self.recipes)
         left = tuple(
             each
             for each in self.recipes
-            if not (weighted and each.model.edge_weights == "refused") and (each.model.sampled or not each.fan_out)
+            if not (weighted and each.model.edge_weights == "refused") and (each.model.sampled or not drawn)
         )
         if len(left) < 2:
             raise ValueError(f"of the recipes that are tried, only {[each.name for each in left]} fit; name a model.")
@@ -112,7 +113,7 @@ WIDE: dict[str, Any] = {"hidden": 128, "epochs": 300, "patience": 100}
 
 
 def portfolio(overrides: Mapping[str, Any] | None = None, *, items: str = "nodes") -> Portfolio:
-    """Return the recipes that ``--model auto`` tries: a perceptron, a spatial, two polynomial and a deep one for nodes.
+    """Return the recipes that ``--model auto`` tries: five of different kinds, and one in closed form.
 
     Args:
         overrides: fields and values, for each recipe in which they decide something.
@@ -133,6 +134,7 @@ def portfolio(overrides: Mapping[str, Any] | None = None, *, items: str = "nodes
             # Filters of its own rate need no thousand epochs; nothing else here tells odd neighbours from even ones.
             ("chebii", {"epochs": 300, "patience": 100, "filter_lr": 0.01}),
             ("deep-gcn", {**WIDE, "layers": 4, "row_normalise": "auto"}),
+            ("view-ridge", {}),
         ],
         "signals": [("mlp", {}), ("cheb", {}), ("gcn", {}), ("spectral", {})],
         "graphs": [("structure-free", {}), ("gcn", {}), ("gin", {}), ("gin-virtual", {})],
