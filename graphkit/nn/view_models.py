@@ -24,8 +24,8 @@ from graphkit.operators.views import LONGEST, leading_directions, unit_view, vie
 PENALTIES = (0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Penalties that each fit is tried with; rows have length 1."""
 
-SCALES = tuple(2.0 ** (power / 2) for power in range(-2, 13))
-"""What functions may be multiplied by to be logits."""
+SCALES = tuple(2.0 ** (power / 2) for power in range(-2, 9))
+"""What functions may be multiplied by to be logits, up to 16: few items, all right, would ask for no end of it."""
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """The mean loss of outputs ``[rows, columns]``, with the numbers of those rows and columns among the labelled items."""
@@ -121,8 +121,9 @@ class RidgeMixture(AbstractModel):
                 squares = x.square()
             length = linear(squares, importance.square()[None]).sqrt()
             h = linear(x, (importance[:, None] * directions).T) / length.clamp(min=torch.finfo(dtype).tiny ** 0.5)
-            smooth, mean = averages(h, edge_index, edge_weight), neighbour_mean(h, edge_index)
-            yield from (rows for _, rows in view_rows(h, smooth, mean, hops=self.hops))
+        smooth, mean = averages(h, edge_index, edge_weight), neighbour_mean(h, edge_index)
+        for _, rows in view_rows(h, smooth, mean, hops=self.hops):
+            yield rows
 
     @torch.no_grad()
     def fit_features(self, x: Any) -> None:

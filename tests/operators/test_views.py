@@ -79,7 +79,7 @@ def test_view_rows_are_powers_of_dense_matrices(graph):
 
 
 def test_no_hops_are_refused():
-    with pytest.raises(ValueError, match="`hops` must be .* at least 1"):
+    with pytest.raises(ValueError, match=r"`hops` must be .* at least 1"):
         next(view_rows(torch.ones(1, 1), torch.clone, torch.clone, hops=0))
 
 

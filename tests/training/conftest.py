@@ -8,7 +8,7 @@ from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
 from graphkit.data.splits import Stratified
-from graphkit.training import Recipe, recipe
+from graphkit.training import Recipe
 from graphkit.training.zoo.recipes import RECIPES
 
 DROPS = ("propagation_dropout", "node_dropout", "attention_dropout")
@@ -17,7 +17,7 @@ DROPS = ("propagation_dropout", "node_dropout", "attention_dropout")
 def undropped(name: str, epochs: int) -> Recipe:
     """Return a named recipe for nodes without dropout, so that nothing is drawn but the weights."""
     fields = {field: 0.0 for field in DROPS if hasattr(RECIPES[name].model, field)}
-    return recipe(name, {"epochs": epochs, "dropout": 0.0, **fields})
+    return RECIPES[name].merge_fields({"epochs": epochs, "dropout": 0.0, **fields})
 
 
 @pytest.fixture

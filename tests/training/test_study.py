@@ -419,7 +419,7 @@ def assert_trains_in(precision, data, chosen):
         [epoch.train_loss for epoch in train(data, chosen, device="cpu", precision=each).seeds[0].history]
         for each in (precision, "32-true")
     )
-    assert found == pytest.approx(plain, rel=share)
+    assert found == pytest.approx(plain, rel=share, abs=1e-3 * share)  # a loss of nearly nothing has few digits
     assert found != plain
 
 

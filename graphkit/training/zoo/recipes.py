@@ -260,7 +260,7 @@ class Recipe(ModelRecipe):
         elif self.consistency == 0:
             found |= dict.fromkeys(("warm_up", "sharpening"), "`consistency` is 0")
         if self.model.solved:
-            stepwise = ("schedule", "batch", "fan_out", "microbatches", "home", "views", "consistency")
+            stepwise = ("fan_out", "batch", "schedule", "microbatches", "home", "views", "consistency")
             found |= dict.fromkeys((*stepwise, "warm_up", "sharpening"), "its model is solved for on the whole graph")
         return found
 
