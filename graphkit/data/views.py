@@ -40,6 +40,12 @@ VIEWS = (
 )
 """The views, in the order in which :func:`graph_views` stacks them."""
 
+OWN = ("raw", "raw-centred", "high-pass")
+"""Those in which a node's own features stand out."""
+
+ALIKE = 1.3
+"""Standard deviations above chance at which neighbours count as half alike."""
+
 WIDTH = 128
 """Numbers of a row: wider features, and rows of the adjacency, are brought to their leading directions."""
 
@@ -77,14 +83,14 @@ class GraphViews:
         r"""Return how much neighbours' features are alike beyond chance, between 0 and 1; 1 where there are none.
 
         With :math:`c` the mean inner product of a node's centred features with what its neighbours have in the mean,
-        less that of all pairs, over the deviation of the pairs, it is :math:`c^4 / (1 + c^4)`. Where it is near 0,
+        less that of all pairs, over the deviation of the pairs, it is :math:`c^4 / (1.3^4 + c^4)`. Where it is near 0,
         nodes that lie together need not be of a class, and what unlabelled nodes say of one is worth little.
 
         Example:
             >>> pairs = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
             >>> alike, unlike = torch.eye(2)[[0, 0, 1, 1]], torch.eye(2)[[0, 1, 0, 1]]
             >>> [round(graph_views(Data(x=x, edge_index=pairs), width=2).edge_similarity(), 1) for x in (alike, unlike)]
-            [0.5, 0.0]
+            [0.3, 0.0]
         """
         own, near = self["raw-centred"].double(), self["neighbours-1-centred"].double()
         if not own.any():
@@ -96,16 +102,22 @@ class GraphViews:
         if spread <= 0:
             return 0.0
         alike = (float((own * near).sum(-1).mean()) - chance) / math.sqrt(spread)
-        return alike**4 / (1 + alike**4) if alike > 0 else 0.0
+        return alike**4 / (ALIKE**4 + alike**4) if alike > 0 else 0.0
 
     def prior(self) -> tuple[float, ...]:
         """Return the logarithm of how much each view weighs before anything is known of labels.
 
+        The less neighbours are alike, the more a node's own features weigh, for there averages are of nodes that need
+        not be of its class: by a factor of 7 at most, and of a third where neighbours are as alike as can be.
+
         Example:
-            >>> sum(graph_views(Data(x=torch.eye(2), edge_index=torch.tensor([[0], [1]]))).prior())
-            0.0
+            >>> pairs = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
+            >>> unlike = graph_views(Data(x=torch.eye(2)[[0, 1, 0, 1]], edge_index=pairs), width=2)
+            >>> dict(zip(unlike.names, unlike.prior(), strict=True))["raw"]
+            2.0
         """
-        return (0.0,) * len(self.names)
+        alike = self.edge_similarity()
+        return tuple(2 - 3 * alike if name in OWN else 0.0 for name in self.names)
 
 
 def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:

@@ -147,4 +147,4 @@ def test_neighbours_of_one_class_are_alike_and_others_are_not():
     by_chance = Data(x=x, edge_index=ends, num_nodes=200)
     unlike = Data(x=x, edge_index=ends[:, ~same], num_nodes=200)
     similar = [graph_views(data).edge_similarity() for data in (alike, by_chance, unlike)]
-    assert similar[0] > 0.4 > 0.05 > similar[1] >= 0 == similar[2]
+    assert similar[0] > 0.2 > 0.05 > similar[1] >= 0 == similar[2]
