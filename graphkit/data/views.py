@@ -49,6 +49,9 @@ ALIKE = 1.3
 WIDTH = 128
 """Numbers of a row: wider features, and rows of the adjacency, are brought to their leading directions."""
 
+LARGEST = 2**32
+"""Bytes that all rows take at most; on graphs of some 500,000 nodes and more they are narrower for it."""
+
 TELEPORT, LONGEST = 0.1, 16
 """Of personalised PageRank the chance to stop at each step, and the steps after which all stop."""
 
@@ -80,7 +83,7 @@ class GraphViews:
         return self.rows[:, self.names.index(_checks.member("name", name, self.names))]
 
     def edge_similarity(self) -> float:
-        r"""Return how much neighbours' features are alike beyond chance, between 0 and 1; 1 where there are none.
+        r"""Return how much neighbours' features are alike beyond chance, from 0 to 1; 1 where no two nodes share any.
 
         With :math:`c` the mean inner product of a node's centred features with what its neighbours have in the mean,
         less that of all pairs, over the deviation of the pairs, it is :math:`c^4 / (1.3^4 + c^4)`. Where it is near 0,
@@ -120,7 +123,7 @@ class GraphViews:
         return tuple(2 - 3 * alike if name in OWN else 0.0 for name in self.names)
 
 
-def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:
+def graph_views(data: Data, *, width: int | None = None) -> GraphViews:
     r"""Return what few-shot learners may choose from: features, what neighbours make of them, structure without them.
 
     With :math:`X` the features, of which rare ones weigh more, :math:`\hat A` the adjacency of GCN and :math:`P` the
@@ -139,10 +142,11 @@ def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:
     and the same "centred": the mean over all nodes is taken away, as what all have in common tells no class from
     another. Rows have length 1. Where features are wider than ``width`` they are seen along their leading singular
     directions, which keeps inner products as well as so many numbers can, and :math:`D^{-1/2} A D^{-1/2}` always is.
+    Features that no two nodes share, as the identity, have no ``raw``: they say something by neighbours alone.
 
     Args:
         data: a graph with ``edge_index``; ``x`` may be dense, sparse or not there.
-        width: numbers of a row, at least 2.
+        width: numbers of a row, at least 2; by default 128, or fewer where all rows would take more than 4 GiB.
 
     Raises:
         TypeError: if ``data`` is no ``Data``.
@@ -158,8 +162,9 @@ def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:
         (torch.Size([3, 18, 4]), [1.0, 0.0, 1.0, 0.0])
     """
     _checks.instance("data", data, Data, "a torch_geometric.data.Data")
-    _checks.at_least("width", width, 2)
     nodes = data.num_nodes or 0
+    width = min(WIDTH, max(16, LARGEST // (4 * len(VIEWS) * max(nodes, 1)))) if width is None else width
+    _checks.at_least("width", width, 2)
     edge_index = _both_directions(data)
     rows = torch.zeros(nodes, len(VIEWS), width, device=edge_index.device)
     made: dict[str, Tensor] = {}
@@ -167,8 +172,10 @@ def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:
         made[name] = found
     x = data.get("x")
     if x is not None:
-        for name, found in _feature_rows(_leading_features(x, width), edge_index, nodes):
-            made[name] = found
+        known, shared = _leading_features(x, width)
+        for name, found in _feature_rows(known, edge_index, nodes):
+            if shared or name != "raw":
+                made[name] = found
     for place, name in enumerate(VIEWS):
         plain = name.removesuffix("-centred")
         if plain in made:
@@ -224,13 +231,13 @@ def _structure_rows(edge_index: Tensor, nodes: int, width: int) -> Iterator[tupl
     yield "degrees", torch.cat(((looks @ frequencies).cos(), (looks @ frequencies).sin()), 1)
 
 
-def _leading_features(x: Any, width: int) -> Tensor:
-    """Return unit rows of features, the rare of which weigh more, along their leading directions."""
+def _leading_features(x: Any, width: int) -> tuple[Tensor, bool]:
+    """Return unit rows of features, the rare of which weigh more, and whether two nodes have one in common."""
     if not isinstance(x, Tensor | SparseOperator) or x.dim() != 2:
         raise ValueError(f"`x` must be a matrix of features, [nodes, features], got {getattr(x, 'shape', type(x))}.")
     device = x.device
     if not x.size(1):
-        return torch.zeros(x.size(0), 1, device=device)
+        return torch.zeros(x.size(0), 1, device=device), False
     if isinstance(x, Tensor):
         x = SparseOperator.from_torch(x) if x.layout != torch.strided else csr_array(x.detach().cpu().numpy())
     matrix = x.to_scipy().tocsr() if isinstance(x, SparseOperator) else x
@@ -242,7 +249,7 @@ def _leading_features(x: Any, width: int) -> Tensor:
     weighted = matrix @ diags_array(np.sqrt(1 + np.log((1 + matrix.shape[0]) / (1 + there))).astype(np.float32))
     length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(1)).ravel())
     weighted = diags_array((1 / np.maximum(length, 1e-12)).astype(np.float32)) @ weighted
-    return _leading_rows(weighted.tocsr(), width).to(device)
+    return _leading_rows(weighted.tocsr(), width).to(device), bool((there > 1).any())
 
 
 def _leading_rows(matrix: Any, width: int) -> Tensor:
