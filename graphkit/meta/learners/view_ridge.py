@@ -44,6 +44,7 @@ class ViewRidge(AbstractLearner):
         sharpness: :math:`\beta`, above 0: how far one view may outweigh another.
         weight: of unlabelled items, 0 or more.
         nearest: unlabelled items of each class that take part, at least 1.
+        rounds: how often they are chosen, each time by what those before them came to, at least 1.
         temperature: the functions, of unit variance, are divided by it to be logits, above 0.
 
     Raises:
@@ -76,8 +77,9 @@ class ViewRidge(AbstractLearner):
         prior: Sequence[float] | None = None,
         penalties: Sequence[float] = PENALTIES,
         sharpness: float = 1.0,
-        weight: float = 1.0,
-        nearest: int = 50,
+        weight: float = 3.0,
+        nearest: int = 200,
+        rounds: int = 2,
         temperature: float = 0.25,
     ) -> None:
         super().__init__(model)
@@ -94,6 +96,7 @@ class ViewRidge(AbstractLearner):
         self.sharpness = positive("sharpness", sharpness)
         self.weight = not_negative("weight", weight)
         self.nearest = at_least("nearest", nearest, 1)
+        self.rounds = at_least("rounds", rounds, 1)
         self.temperature = positive("temperature", temperature)
 
     def require_fit(self, support: Forward, y: Tensor, ways: int) -> None:
@@ -117,12 +120,14 @@ class ViewRidge(AbstractLearner):
             return self._scale(mixed, z)
         # The same with unlabelled items, as if they were of the class that the mixture gives them.
         near = self._blocks(self.embed({}, lambda call: call(self.unlabelled)))
-        worth, chosen = self._nearest_unlabelled(torch.einsum("uvd,vdc->uc", near, mixed), belongs.sum(0))
-        guessed = torch.eye(ways, dtype=z.dtype, device=z.device).repeat_interleave(chosen.size(1), 0)
-        z, belongs = torch.cat((z, near[chosen.flatten()])), torch.cat((belongs, guessed))
-        labelled = torch.cat((labelled, worth.flatten()))
-        fitted = _solve(self._factor(z, labelled), _moments(z, labelled, belongs - 1 / ways))
-        return self._scale(torch.einsum("vp,vpdc->vdc", share, fitted), near)
+        for _ in range(self.rounds):
+            worth, chosen = self._nearest_unlabelled(torch.einsum("uvd,vdc->uc", near, mixed), belongs.sum(0))
+            guessed = torch.eye(ways, dtype=z.dtype, device=z.device).repeat_interleave(chosen.size(1), 0)
+            weights = torch.cat((labelled, worth.flatten()))
+            every, targets = torch.cat((z, near[chosen.flatten()])), torch.cat((belongs, guessed)) - 1 / ways
+            fitted = _solve(self._factor(every, weights), _moments(every, weights, targets))
+            mixed = torch.einsum("vp,vpdc->vdc", share, fitted)
+        return self._scale(mixed, near)
 
     def predict_query(self, parameters: Parameters, query: Forward) -> Tensor:
         """Return the functions, over the temperature."""
