@@ -16,6 +16,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import coalesce
 
 from graphkit import _checks
+from graphkit.data.validation import validate
 from graphkit.operators import SparseOperator, gcn_adjacency, mean_adjacency
 
 VIEWS = (
@@ -48,6 +49,9 @@ ALIKE = 1.3
 
 WIDTH = 128
 """Numbers of a row: wider features, and rows of the adjacency, are brought to their leading directions."""
+
+WIDEST = 2**16
+"""What a width can be."""
 
 LARGEST = 2**32
 """Bytes that all rows take at most; on graphs of some 500,000 nodes and more they are narrower for it."""
@@ -146,7 +150,7 @@ def graph_views(data: Data, *, width: int | None = None) -> GraphViews:
 
     Args:
         data: a graph with ``edge_index``; ``x`` may be dense, sparse or not there.
-        width: numbers of a row, at least 2; by default 128, or fewer where all rows would take more than 4 GiB.
+        width: numbers of a row, 2 to 65,536; by default 128, or fewer where all rows would take more than 4 GiB.
 
     Raises:
         TypeError: if ``data`` is no ``Data``.
@@ -162,9 +166,10 @@ def graph_views(data: Data, *, width: int | None = None) -> GraphViews:
         (torch.Size([3, 18, 4]), [1.0, 0.0, 1.0, 0.0])
     """
     _checks.instance("data", data, Data, "a torch_geometric.data.Data")
-    nodes = data.num_nodes or 0
+    nodes = (data.num_nodes or 0) if data.keys() else 0
+    validate(Data(edge_index=data.get("edge_index"), num_nodes=nodes))
     width = min(WIDTH, max(16, LARGEST // (4 * len(VIEWS) * max(nodes, 1)))) if width is None else width
-    _checks.at_least("width", width, 2)
+    _checks.integer_between("width", width, 2, WIDEST)
     edge_index = _both_directions(data)
     rows = torch.zeros(nodes, len(VIEWS), width, device=edge_index.device)
     made: dict[str, Tensor] = {}
@@ -172,6 +177,9 @@ def graph_views(data: Data, *, width: int | None = None) -> GraphViews:
         made[name] = found
     x = data.get("x")
     if x is not None:
+        if not isinstance(x, Tensor | SparseOperator) or x.dim() != 2 or x.size(0) != nodes:
+            shape = list(x.shape) if hasattr(x, "shape") else type(x).__name__
+            raise ValueError(f"`x` must be a matrix of features, [{nodes}, features], got {shape}.")
         known, shared = _leading_features(x, width)
         for name, found in _feature_rows(known, edge_index, nodes):
             if shared or name != "raw":
@@ -233,8 +241,6 @@ def _structure_rows(edge_index: Tensor, nodes: int, width: int) -> Iterator[tupl
 
 def _leading_features(x: Any, width: int) -> tuple[Tensor, bool]:
     """Return unit rows of features, the rare of which weigh more, and whether two nodes have one in common."""
-    if not isinstance(x, Tensor | SparseOperator) or x.dim() != 2:
-        raise ValueError(f"`x` must be a matrix of features, [nodes, features], got {getattr(x, 'shape', type(x))}.")
     device = x.device
     if not x.size(1):
         return torch.zeros(x.size(0), 1, device=device), False
