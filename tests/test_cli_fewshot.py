@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from graphkit.cli.fewshot import _making, class_splits
 from graphkit.meta import ClassSplit
+from graphkit.training.fewshot.named_methods import BASELINES
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -49,6 +50,23 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
     assert json.loads((tmp_path / "r.json").read_text())["metric"] == record["metric"]
 
 
+def test_all_classes_of_a_graph_are_told_apart_by_what_needs_no_others(call, tmp_path):
+    wanted = ["digits", "--ways", "all", "--shots", "1,3", "--tasks", "3", "--queries", "3", "--json", "r.json"]
+    code, out, err = call(*wanted, "--picture", "p.png")
+    assert code == 0, err
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert (record["headline"], record["protocol"]["n_way"], record["validation"]) == ("view-ridge", 10, None)
+    assert [*record["methods"]] == [
+        "prototypes-0",
+        "prototypes-2",
+        "prototypes-centred",
+        "prototypes-weighted",
+        "view-ridge",
+    ]
+    assert record["by_shots"]["1"]["methods"]["view-ridge"]["accuracy"]["mean"] < record["metric"]["mean"]
+    assert "validation" not in out.split("method named")[-1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -72,6 +90,11 @@ def test_a_learner_stands_beside_its_rivals_in_table_record_and_picture(call, tm
         (["digits", "--class-split", "random"], "names no few-shot counts"),
         (["digits", "--shots", "500"], "fewer than the 512 a task takes"),
         (["digits", "--class-split", "random:1:2,2,4", "--ways", "4"], "has 2 classes to train on"),
+        (["digits", "--ways", "all", "--learner", "maml"], "'maml' is trained or chosen on other classes"),
+        (["digits", "--ways", "all", "--class-split", "all-pairs"], "leave out `--class-split`"),
+        (["mutag", "--ways", "all", "--queries", "120"], "of those 'mutag' has 1"),
+        (["digits", "--ways", "some"], "not 'all'"),
+        (["digits", "--ways", "1"], "no whole number of 2 or more"),
         (["digits", "--shots", "1,x"], "nor several with commas"),
         (["digits", "--shots", "0"], "`--shots` must be"),
         (["digits", "--shots", "1,3", "--inner-steps", "0,1"], "`--inner-steps` is of one number of shots"),
@@ -151,7 +174,7 @@ def test_a_learner_stands_alone_or_beside_what_is_not_trained(call, tmp_path):
         ("none", ["maml"]),
         (
             "untrained",
-            ["prototypes-2", "prototypes-centred", "prototypes-weighted", "logistic", "random-start", "maml"],
+            [*(name for name in BASELINES if name != "fine-tuning"), "maml"],
         ),
     ):
         code, _, err = call(*wanted, "--baselines", rivals)

@@ -75,7 +75,10 @@ OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways
 @click.command()
 @click.argument("dataset", default="cora")
 @click.option(
-    "--learner", metavar="NAME", default="maml", show_default=True, help="Or all; --list-learners names them."
+    "--learner",
+    metavar="NAME",
+    default=None,
+    help="Or all; --list-learners names them.  [default: maml; with --ways all view-ridge]",
 )
 @click.option(
     "--baselines",
@@ -137,7 +140,7 @@ OPTIONS = {"k_shot": "--shots", "n_query": "--queries", "n_way": "--ways", "ways
 @debuggable
 def fewshot(
     dataset: str,
-    learner: str,
+    learner: str | None,
     baselines: str,
     list_learners: bool,
     ways: int | str,
@@ -176,6 +179,7 @@ def fewshot(
     asked.require_labels()
     kind = asked.card.kind
     _require_fitting(asked, across_graphs, inductive, adapter)
+    learner = learner or _usual(ways)
     if len(shots) > 1 and inner_steps:
         raise click.UsageError("`--inner-steps` is of one number of shots; give one with `--shots`.")
     if learner == "all" and baselines != "all":
@@ -292,6 +296,11 @@ def fewshot(
     )
 
 
+def _usual(ways: int | str) -> str:
+    """Return the learner that is measured where none is named."""
+    return "view-ridge" if ways == ALL else "maml"
+
+
 def _every_class(name: str, y: Any, items: int) -> ClassSplit:
     """Return the split that tests on all classes with so many items."""
     from graphkit.meta import ClassSplit
@@ -312,7 +321,7 @@ def _headline(learner: str, names: Sequence[str], study: Study) -> str | None:
     """Return the method that the record's figure is of; ``None`` where validation tasks choose it."""
     if learner != "all":
         return learner
-    return "view-ridge" if any(problem.validation is None for problem in study.problems) else None
+    return _usual(ALL) if any(problem.validation is None for problem in study.problems) else None
 
 
 def _require_used(methods: Mapping[str, Any], encoders: bool) -> None:

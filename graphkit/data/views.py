@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import coalesce
 
 from graphkit import _checks
+from graphkit.data.validation import validate
 from graphkit.operators import SparseOperator, gcn_adjacency, mean_adjacency
 from graphkit.operators.views import leading_directions, unit_view, view_rows, weighted_rows
 
@@ -39,8 +41,20 @@ VIEWS = (
 )
 """The views, in the order in which :func:`graph_views` stacks them."""
 
+OWN = ("raw", "raw-centred", "high-pass")
+"""Those in which a node's own features stand out."""
+
+ALIKE = 1.3
+"""Standard deviations above chance at which neighbours count as half alike."""
+
 WIDTH = 128
 """Numbers of a row: wider features, and rows of the adjacency, are brought to their leading directions."""
+
+WIDEST = 2**16
+"""What a width can be."""
+
+LARGEST = 2**32
+"""Bytes that all rows take at most; on graphs of some 500,000 nodes and more they are narrower for it."""
 
 WAVES = 64
 """Frequencies that tell degrees apart, half of the numbers in a row of the degrees."""
@@ -67,17 +81,17 @@ class GraphViews:
         return self.rows[:, self.names.index(_checks.member("name", name, self.names))]
 
     def edge_similarity(self) -> float:
-        r"""Return how much neighbours' features are alike beyond chance, between 0 and 1; 1 where there are none.
+        r"""Return how much neighbours' features are alike beyond chance, from 0 to 1; 1 where no two nodes share any.
 
         With :math:`c` the mean inner product of a node's centred features with what its neighbours have in the mean,
-        less that of all pairs, over the deviation of the pairs, it is :math:`c^4 / (1 + c^4)`. Where it is near 0,
+        less that of all pairs, over the deviation of the pairs, it is :math:`c^4 / (1.3^4 + c^4)`. Where it is near 0,
         nodes that lie together need not be of a class, and what unlabelled nodes say of one is worth little.
 
         Example:
             >>> pairs = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
             >>> alike, unlike = torch.eye(2)[[0, 0, 1, 1]], torch.eye(2)[[0, 1, 0, 1]]
             >>> [round(graph_views(Data(x=x, edge_index=pairs), width=2).edge_similarity(), 1) for x in (alike, unlike)]
-            [0.5, 0.0]
+            [0.3, 0.0]
         """
         own, near = self["raw-centred"].double(), self["neighbours-1-centred"].double()
         if not own.any():
@@ -89,19 +103,25 @@ class GraphViews:
         if spread <= 0:
             return 0.0
         alike = (float((own * near).sum(-1).mean()) - chance) / math.sqrt(spread)
-        return alike**4 / (1 + alike**4) if alike > 0 else 0.0
+        return alike**4 / (ALIKE**4 + alike**4) if alike > 0 else 0.0
 
     def prior(self) -> tuple[float, ...]:
         """Return the logarithm of how much each view weighs before anything is known of labels.
 
+        The less neighbours are alike, the more a node's own features weigh, for there averages are of nodes that need
+        not be of its class: by a factor of 7 at most, and of a third where neighbours are as alike as can be.
+
         Example:
-            >>> sum(graph_views(Data(x=torch.eye(2), edge_index=torch.tensor([[0], [1]]))).prior())
-            0.0
+            >>> pairs = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
+            >>> unlike = graph_views(Data(x=torch.eye(2)[[0, 1, 0, 1]], edge_index=pairs), width=2)
+            >>> dict(zip(unlike.names, unlike.prior(), strict=True))["raw"]
+            2.0
         """
-        return (0.0,) * len(self.names)
+        alike = self.edge_similarity()
+        return tuple(2 - 3 * alike if name in OWN else 0.0 for name in self.names)
 
 
-def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:
+def graph_views(data: Data, *, width: int | None = None) -> GraphViews:
     r"""Return what few-shot learners may choose from: features, what neighbours make of them, structure without them.
 
     With :math:`X` the features, of which rare ones weigh more, :math:`\hat A` the adjacency of GCN and :math:`P` the
@@ -120,10 +140,11 @@ def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:
     and the same "centred": the mean over all nodes is taken away, as what all have in common tells no class from
     another. Rows have length 1. Where features are wider than ``width`` they are seen along their leading singular
     directions, which keeps inner products as well as so many numbers can, and :math:`D^{-1/2} A D^{-1/2}` always is.
+    Features that no two nodes share, as the identity, have no ``raw``: they say something by neighbours alone.
 
     Args:
         data: a graph with ``edge_index``; ``x`` may be dense, sparse or not there.
-        width: numbers of a row, at least 2.
+        width: numbers of a row, 2 to 65,536; by default 128, or fewer where all rows would take more than 4 GiB.
 
     Raises:
         TypeError: if ``data`` is no ``Data``.
@@ -139,8 +160,10 @@ def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:
         (torch.Size([3, 18, 4]), [1.0, 0.0, 1.0, 0.0])
     """
     _checks.instance("data", data, Data, "a torch_geometric.data.Data")
-    _checks.at_least("width", width, 2)
-    nodes = data.num_nodes or 0
+    nodes = (data.num_nodes or 0) if data.keys() else 0
+    validate(Data(edge_index=data.get("edge_index"), num_nodes=nodes))
+    width = min(WIDTH, max(16, LARGEST // (4 * len(VIEWS) * max(nodes, 1)))) if width is None else width
+    _checks.integer_between("width", width, 2, WIDEST)
     edge_index = _both_directions(data)
     rows = torch.zeros(nodes, len(VIEWS), width, device=edge_index.device)
     made: dict[str, Tensor] = {}
@@ -148,9 +171,14 @@ def graph_views(data: Data, *, width: int = WIDTH) -> GraphViews:
         made[name] = found
     x = data.get("x")
     if x is not None:
+        if not isinstance(x, Tensor | SparseOperator) or x.dim() != 2 or x.size(0) != nodes:
+            shape = list(x.shape) if hasattr(x, "shape") else type(x).__name__
+            raise ValueError(f"`x` must be a matrix of features, [{nodes}, features], got {shape}.")
+        known, shared = _leading_features(x, width)
         smooth, mean = gcn_adjacency(edge_index, num_nodes=nodes), mean_adjacency(edge_index, num_nodes=nodes)
-        for name, found in view_rows(_leading_features(x, width), smooth.__matmul__, mean.__matmul__):
-            made[name] = found
+        for name, found in view_rows(known, smooth.__matmul__, mean.__matmul__):
+            if shared or name != "raw":
+                made[name] = found
     for place, name in enumerate(VIEWS):
         plain = name.removesuffix("-centred")
         if plain in made:
@@ -188,14 +216,13 @@ def _structure_rows(edge_index: Tensor, nodes: int, width: int) -> Iterator[tupl
     yield "degrees", torch.cat(((looks @ frequencies).cos(), (looks @ frequencies).sin()), 1)
 
 
-def _leading_features(x: Any, width: int) -> Tensor:
-    """Return unit rows of features, the rare of which weigh more, along their leading directions."""
-    if not isinstance(x, Tensor | SparseOperator) or x.dim() != 2:
-        raise ValueError(f"`x` must be a matrix of features, [nodes, features], got {getattr(x, 'shape', type(x))}.")
+def _leading_features(x: Any, width: int) -> tuple[Tensor, bool]:
+    """Return unit rows of features, the rare of which weigh more, and whether two nodes have one in common."""
     device = x.device
     if not x.size(1):
-        return torch.zeros(x.size(0), 1, device=device)
+        return torch.zeros(x.size(0), 1, device=device), False
     if isinstance(x, Tensor):
         x = SparseOperator.from_torch(x) if x.layout != torch.strided else csr_array(x.detach().cpu().numpy())
     matrix = x.to_scipy().tocsr() if isinstance(x, SparseOperator) else x
-    return leading_directions(weighted_rows(matrix)[0], width)[0].to(device)
+    weighted, _ = weighted_rows(matrix)
+    return leading_directions(weighted, width)[0].to(device), bool((np.bincount(weighted.indices) > 1).any())

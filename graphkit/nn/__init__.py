@@ -18,7 +18,6 @@ from graphkit.nn.spatial import (
     SAGEConv,
 )
 from graphkit.nn.spectral import ChebConv, GraphWaveletConv, PolynomialConv, SpecformerFilter, SpectralConv
-from graphkit.nn.view_models import RidgeMixture, ViewRegression
 
 __all__ = [
     "AtomEncoder",
@@ -38,14 +37,12 @@ __all__ = [
     "GraphWaveletConv",
     "LocallyConnectedConv",
     "PolynomialConv",
-    "RidgeMixture",
     "SAGEConv",
     "SeparatedConv",
     "SignalNet",
     "SpecformerFilter",
     "SpectralConv",
     "StructureFree",
-    "ViewRegression",
     "VirtualNode",
     "accelerate",
     "layerwise",

@@ -132,6 +132,15 @@ def test_features_that_are_none_are_refused(change, said):
         graph_views(data)
 
 
+def test_features_that_no_two_nodes_share_say_nothing_by_themselves():
+    data = drawn()
+    data.x = torch.eye(12)
+    views = graph_views(data)
+    assert not views["raw"].any()
+    assert views["averaged-1-centred"].any()
+    assert views.edge_similarity() == 1.0
+
+
 def test_a_view_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="raw-centred"):
         graph_views(drawn())["raw-centered"]
@@ -147,4 +156,4 @@ def test_neighbours_of_one_class_are_alike_and_others_are_not():
     by_chance = Data(x=x, edge_index=ends, num_nodes=200)
     unlike = Data(x=x, edge_index=ends[:, ~same], num_nodes=200)
     similar = [graph_views(data).edge_similarity() for data in (alike, by_chance, unlike)]
-    assert similar[0] > 0.4 > 0.05 > similar[1] >= 0 == similar[2]
+    assert similar[0] > 0.2 > 0.05 > similar[1] >= 0 == similar[2]

@@ -170,6 +170,7 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, str]]] = {
             "sharpness": "positive",
             "weight": "0 or more",
             "nearest": "count of 1 or more",
+            "rounds": "count of 1 or more",
             "temperature": "positive",
         },
     ),

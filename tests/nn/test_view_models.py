@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from graphkit.nn import RidgeMixture, ViewRegression
+from graphkit.nn.view_models import RidgeMixture, ViewRegression
 from graphkit.operators import gcn_adjacency, sparse_features
 
 

@@ -158,7 +158,7 @@ CALLS = {
             **STUDY,
         },
     ),
-    "with_baselines": lambda: (with_baselines, {"name": "maml", "baselines": "all"}),
+    "with_baselines": lambda: (with_baselines, {"name": "maml", "baselines": "all", "all_classes": False}),
     "portfolio": lambda: (portfolio, {"overrides": {}, "items": "nodes"}),
     "Portfolio": lambda: (Portfolio, {"recipes": portfolio().recipes}),
     "recipe": lambda: (recipe, {"name": "gcn", "overrides": {}, "items": "nodes"}),

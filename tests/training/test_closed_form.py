@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from graphkit.nn import RidgeMixture, ViewRegression
+from graphkit.nn.view_models import RidgeMixture, ViewRegression
 from graphkit.training import load_run, recipe, train
 from graphkit.training.embedding.embedding_recipes import ENCODERS
 from graphkit.training.zoo.recipes import RECIPES

@@ -45,6 +45,7 @@ class ViewRidge(AbstractLearner):
         sharpness: :math:`\beta`, above 0: how far one view may outweigh another.
         weight: of unlabelled items, 0 or more.
         nearest: unlabelled items of each class that take part, at least 1.
+        rounds: how often they are chosen, each time by what those before them came to, at least 1.
         temperature: the functions, of unit variance, are divided by it to be logits, above 0.
 
     Raises:
@@ -77,8 +78,9 @@ class ViewRidge(AbstractLearner):
         prior: Sequence[float] | None = None,
         penalties: Sequence[float] = PENALTIES,
         sharpness: float = 1.0,
-        weight: float = 1.0,
-        nearest: int = 50,
+        weight: float = 3.0,
+        nearest: int = 200,
+        rounds: int = 2,
         temperature: float = 0.25,
     ) -> None:
         super().__init__(model)
@@ -95,6 +97,7 @@ class ViewRidge(AbstractLearner):
         self.sharpness = positive("sharpness", sharpness)
         self.weight = not_negative("weight", weight)
         self.nearest = at_least("nearest", nearest, 1)
+        self.rounds = at_least("rounds", rounds, 1)
         self.temperature = positive("temperature", temperature)
 
     def require_fit(self, support: Forward, y: Tensor, ways: int) -> None:
@@ -110,18 +113,22 @@ class ViewRidge(AbstractLearner):
         z = self._blocks(self.embed({}, support))
         belongs, labelled = F.one_hot(y, ways).to(z.dtype), z.new_ones(len(y))
         # Every view with every penalty, and how each weighs by what it says of an item that it did not see.
-        inverse, fitted = self._fit(z, belongs - 1 / ways, labelled)
-        share = self._shares(z, belongs - 1 / ways, inverse, fitted)
+        factor = self._factor(z, labelled)
+        fitted = _solve(factor, _moments(z, labelled, belongs - 1 / ways))
+        share = self._shares(z, belongs - 1 / ways, factor, fitted)
         mixed = torch.einsum("vp,vpdc->vdc", share, fitted)
         if self.unlabelled is None or not self.weight:
             return self._scale(mixed, z)
         # The same with unlabelled items, as if they were of the class that the mixture gives them.
         near = self._blocks(self.embed({}, lambda call: call(self.unlabelled)))
-        worth, chosen = self._nearest_unlabelled(torch.einsum("uvd,vdc->uc", near, mixed), belongs.sum(0))
-        guessed = torch.eye(ways, dtype=z.dtype, device=z.device).repeat_interleave(chosen.size(1), 0)
-        z, belongs = torch.cat((z, near[chosen.flatten()])), torch.cat((belongs, guessed))
-        _, fitted = self._fit(z, belongs - 1 / ways, torch.cat((labelled, worth.flatten())))
-        return self._scale(torch.einsum("vp,vpdc->vdc", share, fitted), near)
+        for _ in range(self.rounds):
+            worth, chosen = self._nearest_unlabelled(torch.einsum("uvd,vdc->uc", near, mixed), belongs.sum(0))
+            guessed = torch.eye(ways, dtype=z.dtype, device=z.device).repeat_interleave(chosen.size(1), 0)
+            weights = torch.cat((labelled, worth.flatten()))
+            every, targets = torch.cat((z, near[chosen.flatten()])), torch.cat((belongs, guessed)) - 1 / ways
+            fitted = _solve(self._factor(every, weights), _moments(every, weights, targets))
+            mixed = torch.einsum("vp,vpdc->vdc", share, fitted)
+        return self._scale(mixed, near)
 
     def predict_query(self, parameters: Parameters, query: Forward) -> Tensor:
         """Return the functions, over the temperature."""
@@ -136,13 +143,12 @@ class ViewRidge(AbstractLearner):
         """Return embeddings as ``[items, views, numbers]``, in float32 at least."""
         return outputs.to(torch.promote_types(outputs.dtype, torch.float32)).unflatten(-1, (self.views, -1))
 
-    def _fit(self, z: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return inverse systems ``[views, penalties, numbers, numbers]``, solutions ``[..., numbers, classes]``."""
-        gram = torch.einsum("svd,s,sve->vde", z, weights, z)
+    def _factor(self, z: Tensor, weights: Tensor) -> Tensor:
+        """Return the Cholesky factors of all systems, ``[views, penalties, numbers, numbers]``."""
+        gram = (z * weights[:, None, None]).transpose(0, 1).mT @ z.transpose(0, 1)
         identity = torch.eye(z.size(-1), dtype=z.dtype, device=z.device)
         penalties = torch.tensor(self.penalties, dtype=z.dtype, device=z.device)
-        inverse = torch.linalg.inv(gram[:, None] + penalties[:, None, None] * identity)
-        return inverse, inverse @ torch.einsum("svd,s,sc->vdc", z, weights, targets)[:, None]
+        return torch.linalg.cholesky(gram[:, None] + penalties[:, None, None] * identity)
 
     def _scale(self, weights: Tensor, z: Tensor) -> Parameters:
         """Return the weights of functions that have the variance 1 on items, over the temperature."""
@@ -152,11 +158,12 @@ class ViewRidge(AbstractLearner):
         """Return what functions are divided by to be logits."""
         return self.temperature * found.std().clamp(min=1e-9)
 
-    def _shares(self, z: Tensor, targets: Tensor, inverse: Tensor, fitted: Tensor) -> Tensor:
+    def _shares(self, z: Tensor, targets: Tensor, factor: Tensor, fitted: Tensor) -> Tensor:
         """Return how much each view with each penalty weighs, ``[views, penalties]``; a view of zeros nothing."""
+        rows = z.transpose(0, 1)[:, None]
         # An item's own part in its fit is its leverage; without that part the fit is the one of all other items.
-        leverage = torch.einsum("svd,vpde,sve->vps", z, inverse, z)
-        left_out = leave_one_out(torch.einsum("svd,vpdc->vpsc", z, fitted), leverage, targets)
+        leverage = torch.linalg.solve_triangular(factor, rows.mT, upper=False).square().sum(-2)
+        left_out = leave_one_out(rows @ fitted, leverage, targets)
         error = (left_out - targets).square().sum((-1, -2)) / targets.square().sum()
         there = z.square().sum((0, 2)) > 0
         prior = None if self.prior is None else self.prior.to(error)[:, None]
@@ -169,3 +176,14 @@ class ViewRidge(AbstractLearner):
         sure, chosen = (likely * likeliest).T.topk(min(self.nearest, len(found)), dim=-1)
         worth = (sure > 0).to(found.dtype)
         return self.weight * labelled[:, None] * worth / worth.sum(-1, keepdim=True).clamp(min=1), chosen
+
+
+def _moments(z: Tensor, weights: Tensor, targets: Tensor) -> Tensor:
+    """Return the right sides of all systems, ``[views, 1, numbers, classes]``."""
+    return (z.permute(1, 2, 0) @ (weights[:, None] * targets))[:, None]
+
+
+def _solve(factor: Tensor, right: Tensor) -> Tensor:
+    """Return the solutions ``[views, penalties, numbers, classes]``."""
+    half = torch.linalg.solve_triangular(factor, right, upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True)

@@ -157,18 +157,19 @@ class RidgeOnViews(AbstractMethod):
         rows: "views", the only ones that have several.
         unlabelled: whether all rows take part, without their labels, the more the more alike neighbours are
             (:meth:`graphkit.data.GraphViews.edge_similarity`).
-        sharpness, weight, nearest: see :class:`graphkit.meta.ViewRidge`.
+        sharpness, weight, nearest, rounds: see :class:`graphkit.meta.ViewRidge`.
     """
 
     rows: Literal["views"] = "views"
     unlabelled: Switch = True
     sharpness: LearningRate = 1.0
-    weight: LearningRate = 1.0
-    nearest: Positive = 50
+    weight: LearningRate = 3.0
+    nearest: Positive = 200
+    rounds: Positive = 2
 
     def unused_fields(self) -> dict[str, str]:
         """Return what says how much unlabelled rows count, where they do not."""
-        return {} if self.unlabelled else dict.fromkeys(("weight", "nearest"), "`unlabelled` is false")
+        return {} if self.unlabelled else dict.fromkeys(("weight", "nearest", "rounds"), "`unlabelled` is false")
 
     def evaluate(self, problem: Problem, seed: int, options: EvalOptions, trainer: None) -> Evaluations:
         """Return its evaluations, each with the rows that are known at its stage if they take part."""
@@ -194,6 +195,7 @@ class RidgeOnViews(AbstractMethod):
             sharpness=self.sharpness,
             weight=self.weight * views.edge_similarity(),
             nearest=self.nearest,
+            rounds=self.rounds,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphkit._checks import member
+from graphkit._checks import flag, member
 from graphkit.training.fewshot.baseline_methods import (
     BASELINE_METHODS,
     Logistic,
@@ -73,7 +73,8 @@ def with_baselines(name: str, baselines: str = "all", *, all_classes: bool = Fal
         ['prototypes-0', 'prototypes-2', 'prototypes-centred', 'prototypes-weighted', 'view-ridge']
     """
     allowed = BESIDE[member("baselines", baselines, BESIDE)]
-    fitting = [other for other, method in METHODS.items() if not (all_classes and method.needs_other_classes)]
+    alone = flag("all_classes", all_classes)
+    fitting = [other for other, method in METHODS.items() if not (alone and method.needs_other_classes)]
     if name == "all":
         return fitting
     member("learner", name, [*METHODS, "all"])

@@ -40,6 +40,6 @@ class ViewMixture(AbstractArchitecture):
 
     def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return the model, its weights drawn."""
-        from graphkit.nn import RidgeMixture
+        from graphkit.nn.view_models import RidgeMixture
 
         return RidgeMixture(in_channels, out_channels, width=self.width, hops=self.hops)

@@ -20,7 +20,7 @@ AUTO = "auto"
 """What a portfolio is called on the command line and in folders of runs."""
 
 MOST_SEEDS = 3
-"""Seeds with which each recipe is tried, at most: with as many recipes, all of it costs less than five of one."""
+"""Seeds with which each recipe is tried, at most: by the costs of these recipes, all of it is below five of one."""
 
 
 @dataclass(frozen=True)
