@@ -82,7 +82,7 @@ def test_train(call, case):
     made = portfolio(fields) if model == "auto" else recipe(model, fields, items=items)
     outcome = train(data, made, seeds=[0, 1], device="cpu")
     same(outcome.record, "r.json")
-    assert items == "signals" or isinstance(outcome.record.config["row_normalise"], bool)
+    assert items == "signals" or isinstance(outcome.record.config.get("row_normalise", False), bool)
 
 
 def test_whether_features_are_scaled_changes_the_figures_and_stands_in_the_record(call):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from graphkit.data.splits import NestedFolds, Split, split_from_name
     from graphkit.data.transforms import disjoint_union, label_by, locality_order, reorder_nodes, to_undirected
     from graphkit.data.validation import feature_sum, validate
-    from graphkit.data.views import VIEWS, GraphViews, graph_views
+    from graphkit.data.views import GraphViews, graph_views
 
 _look_up = lazy(
     __name__,
@@ -62,7 +62,7 @@ _look_up = lazy(
         "splits": ["NestedFolds", "Split", "split_from_name"],
         "transforms": ["disjoint_union", "label_by", "locality_order", "reorder_nodes", "to_undirected"],
         "validation": ["feature_sum", "validate"],
-        "views": ["VIEWS", "GraphViews", "graph_views"],
+        "views": ["GraphViews", "graph_views"],
     },
 )
 
@@ -80,7 +80,6 @@ __getattr__ = deprecated_names(
 )
 
 __all__ = [
-    "VIEWS",
     "AddFourierBasis",
     "Card",
     "ClassBatches",

@@ -17,6 +17,7 @@ from torch_geometric.utils import coalesce
 from graphkit import _checks
 from graphkit.data.validation import validate
 from graphkit.operators import SparseOperator, gcn_adjacency, mean_adjacency
+from graphkit.operators.edges import edges_of
 from graphkit.operators.views import leading_directions, unit_view, view_rows, weighted_rows
 
 VIEWS = (
@@ -190,7 +191,7 @@ def graph_views(data: Data, *, width: int | None = None) -> GraphViews:
 
 def _both_directions(data: Data) -> Tensor:
     """Return the edges in both directions, each once, without self-loops."""
-    edge_index = data.edge_index
+    edge_index = edges_of(data.edge_index, num_nodes=data.num_nodes).index
     edge_index = edge_index[:, edge_index[0] != edge_index[1]]
     return coalesce(torch.cat((edge_index, edge_index.flip(0)), 1), num_nodes=data.num_nodes)
 

@@ -155,7 +155,6 @@ EXEMPT = {
     "Verification": RECORDS,
     "DataError": "an error",
     "GraphViews": RECORDS,
-    "VIEWS": "names",
     "LinkNeighborLoader": LOADER,
     "NeighborLoader": LOADER,
     "NeighborSampler": LOADER,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
-from graphkit.data import VIEWS, graph_views
+from graphkit.data import graph_views, load, store
+from graphkit.data.views import VIEWS
 from graphkit.operators import SparseOperator
 
 
@@ -87,6 +89,14 @@ def test_sparse_features_and_dense_ones_are_seen_alike():
     for sparse in (data.x.to_sparse_coo(), data.x.to_sparse_csr(), SparseOperator.from_dense(data.x)):
         held.x = sparse
         torch.testing.assert_close(graph_views(held).rows, graph_views(data).rows)
+
+
+def test_every_form_of_a_graph_is_seen_alike(tmp_path):
+    data, plain = drawn(), graph_views(drawn()).rows
+    data.edge_index = EdgeIndex(data.edge_index, sparse_size=(12, 12))
+    torch.testing.assert_close(graph_views(data).rows, plain)
+    store(Data(**drawn().to_dict(), y=torch.arange(12) % 2), tmp_path / "own")
+    torch.testing.assert_close(graph_views(load(tmp_path / "own")).rows, plain)
 
 
 AWKWARD = {

@@ -114,7 +114,7 @@ def test_the_test_figure_does_not_decide_between_equal_probes(monkeypatch):
             right = torch.tensor([0, 1])
             return torch.nn.functional.one_hot(1 - right if self.wrong else right, 2).float()
 
-    monkeypatch.setattr(probe, "ClassificationTrainer", Same)
+    monkeypatch.setattr(probe, "classification_trainer", Same)
     rows = torch.arange(6)
     masks = (rows < 2, (rows >= 2) & (rows < 4), rows >= 4)
     assert probe.tuned_probe(torch.randn(6, 3), rows % 2, masks) == 1.0

@@ -183,7 +183,8 @@ class RidgeOnViews(AbstractMethod):
         """Return the learner."""
         from torch import nn
 
-        from graphkit.data import VIEWS, GraphViews
+        from graphkit.data import GraphViews
+        from graphkit.data.views import VIEWS
         from graphkit.meta import ViewRidge
 
         views = GraphViews(VIEWS, known.unflatten(-1, (len(VIEWS), -1)))
