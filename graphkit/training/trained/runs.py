@@ -265,6 +265,9 @@ def load_run(path: Path | str) -> Run | EncoderRun | FewShotRun:
     if not folder.is_dir():
         raise ValueError(f"{str(folder)!r} is no folder of a run.")
     if not (folder / "record.json").exists():
+        below = sorted(each.parent.name for each in folder.glob("*/record.json"))
+        if below:  # one run for each number of shots
+            raise ValueError(f"{str(folder)!r} holds several runs: name one, such as {str(folder / below[0])!r}.")
         raise ValueError(
             f"{str(folder)!r} holds no record: the run has not finished (`--resume` goes on), or none was begun there."
         )

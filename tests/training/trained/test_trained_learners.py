@@ -134,3 +134,11 @@ def test_no_field_of_a_description_ends_a_reader_in_words_that_are_not_ours(outc
     learner = outcome.learners[name][0]
     file = ModelFile.from_bytes(learner.to_bytes(), Path("learner"))
     assert unrefused(file, TrainedLearner.from_file) == []
+
+
+def test_a_folder_of_several_runs_names_one(tmp_path):
+    for name in ("shots-1", "shots-3"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"holds several runs: name one, such as .*shots-1"):
+        graphkit.load_run(tmp_path)
