@@ -18,7 +18,7 @@ from graphkit import _checks
 from graphkit.data.validation import validate
 from graphkit.operators import SparseOperator, gcn_adjacency, mean_adjacency
 from graphkit.operators.edges import edges_of
-from graphkit.operators.views import leading_directions, unit_view, view_rows, weighted_rows
+from graphkit.operators.views import canonical_map, leading_directions, unit_view, view_rows, weighted_rows
 
 VIEWS = (
     "raw",
@@ -39,8 +39,20 @@ VIEWS = (
     "adjacency-2",
     "adjacency-4",
     "degrees",
+    "canonical",
+    "canonical-2",
+    "canonical-4",
+    "canonical-8",
 )
 """The views, in the order in which :func:`graph_views` stacks them."""
+
+CANONICAL = {
+    "canonical": "raw",
+    "canonical-2": "averaged-2",
+    "canonical-4": "averaged-4",
+    "canonical-8": "averaged-8",
+}
+"""Views along the directions that neighbours share, and the rows that are seen so; their mean is taken away."""
 
 OWN = ("raw", "raw-centred", "high-pass")
 """Those in which a node's own features stand out."""
@@ -110,7 +122,8 @@ class GraphViews:
         """Return the logarithm of how much each view weighs before anything is known of labels.
 
         The less neighbours are alike, the more a node's own features weigh, for there averages are of nodes that need
-        not be of its class: by a factor of 7 at most, and of a third where neighbours are as alike as can be.
+        not be of its class: by a factor of 7 at most, and of a third where neighbours are as alike as can be. The
+        directions that neighbours share weigh the more, the more alike these are: from a third to three.
 
         Example:
             >>> pairs = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
@@ -119,7 +132,8 @@ class GraphViews:
             2.0
         """
         alike = self.edge_similarity()
-        return tuple(2 - 3 * alike if name in OWN else 0.0 for name in self.names)
+        by_name = dict.fromkeys(OWN, 2 - 3 * alike) | dict.fromkeys(CANONICAL, 2 * alike - 1)
+        return tuple(by_name.get(name, 0.0) for name in self.names)
 
 
 def graph_views(data: Data, *, width: int | None = None) -> GraphViews:
@@ -136,11 +150,14 @@ def graph_views(data: Data, *, width: int | None = None) -> GraphViews:
     ``high-pass``             :math:`X - \hat A X`
     ``adjacency-K``           :math:`\hat A^{K-1} D^{-1/2} A D^{-1/2}`: who is near whom
     ``degrees``               own degree, mean and spread of the neighbours', two steps away
+    ``canonical-K``           :math:`\hat A^K X Q`, :math:`Q` the directions that neighbours share, all centred
     ========================  =================================================================
 
     and the same "centred": the mean over all nodes is taken away, as what all have in common tells no class from
     another. Rows have length 1. Where features are wider than ``width`` they are seen along their leading singular
     directions, which keeps inner products as well as so many numbers can, and :math:`D^{-1/2} A D^{-1/2}` always is.
+    :math:`Q` is the :func:`graphkit.operators.views.canonical_map` of :math:`X` and :math:`PX`: what a node's features
+    say that those of its neighbours never do is left out.
     Features that no two nodes share, as the identity, have no ``raw``: they say something by neighbours alone.
 
     Args:
@@ -158,7 +175,7 @@ def graph_views(data: Data, *, width: int | None = None) -> GraphViews:
         >>> path = Data(x=torch.eye(3), edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
         >>> views = graph_views(path, width=4)
         >>> views.rows.shape, (2 * views["neighbours-1"][1] ** 2).round().tolist()
-        (torch.Size([3, 18, 4]), [1.0, 0.0, 1.0, 0.0])
+        (torch.Size([3, 22, 4]), [1.0, 0.0, 1.0, 0.0])
     """
     _checks.instance("data", data, Data, "a torch_geometric.data.Data")
     nodes = (data.num_nodes or 0) if data.keys() else 0
@@ -180,11 +197,13 @@ def graph_views(data: Data, *, width: int | None = None) -> GraphViews:
         for name, found in view_rows(known, smooth.__matmul__, mean.__matmul__):
             if shared or name != "raw":
                 made[name] = found
+        shares = canonical_map(known, made["neighbours-1"])
+        made |= {name: made[plain] @ shares for name, plain in CANONICAL.items() if plain in made}
     for place, name in enumerate(VIEWS):
         plain = name.removesuffix("-centred")
         if plain in made:
             found = made[plain]
-            found = unit_view(found, found.mean(0) if name != plain else None)
+            found = unit_view(found, found.mean(0) if name != plain or name in CANONICAL else None)
             rows[:, place, : found.size(1)] = found
     return GraphViews(VIEWS, rows)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,10 +20,16 @@ from graphkit.nn.maps import matrix_dtype
 from graphkit.nn.node_models import averages
 from graphkit.operators import SparseOperator, mean_adjacency
 from graphkit.operators.feature_matrix import features_of, linear
-from graphkit.operators.views import LONGEST, leading_directions, unit_view, view_rows, weighted_rows
+from graphkit.operators.views import LONGEST, canonical_map, leading_directions, unit_view, view_rows, weighted_rows
 
 PENALTIES = (0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Penalties that each fit is tried with; rows have length 1."""
+
+KINDS = PLAIN, CENTRED, CANONICAL = "", "-centred", "-canonical"
+"""Ways in which rows are seen: as they are, without the mean, and without it along the directions neighbours share."""
+
+SHARED = ("raw", "averaged-2", "averaged-4", "averaged-8")
+"""Rows that are seen in the last way too."""
 
 SCALES = tuple(2.0 ** (power / 2) for power in range(-2, 9))
 """What functions may be multiplied by to be logits, up to 16: few items, all right, would ask for no end of it."""
@@ -36,7 +43,9 @@ class RidgeMixture(AbstractModel):
 
     Features weigh by how rare they are on the graph that the model was fitted to, have length 1, and are seen along
     that graph's ``width`` leading directions. Views are those of :func:`graphkit.operators.views.view_rows`, each as it
-    is and with that graph's mean taken away, in rows of length 1: with :math:`z^v` such a row and :math:`b` an offset
+    is, with that graph's mean taken away, and then along the directions that its neighbours share
+    (:func:`graphkit.operators.views.canonical_map`), in rows of length 1: with :math:`z^v` such a row and :math:`b` an
+    offset
 
     .. math::
         f = s \bigl(b + \sum_v B_v^\top z^v\bigr).
@@ -64,6 +73,7 @@ class RidgeMixture(AbstractModel):
     importance: Tensor
     directions: Tensor
     means: Tensor
+    canonical: Tensor
 
     def __init__(self, in_channels: int, out_channels: int, *, width: int = 256, hops: int = LONGEST) -> None:
         super().__init__()
@@ -71,10 +81,13 @@ class RidgeMixture(AbstractModel):
         self.hops = at_least("hops", hops, 1)
         nothing = torch.zeros(1, 1)
         plain = [name for name, _ in view_rows(nothing, torch.clone, torch.clone, hops=self.hops)]
-        self.views = tuple(view for name in plain for view in (name, f"{name}-centred"))
+        seen = [(name, kind) for name in plain for kind in KINDS if kind != CANONICAL or name in SHARED]
+        self.views = tuple(name + kind for name, kind in seen)
+        self._kinds = [[(place, kind) for place, (of, kind) in enumerate(seen) if of == name] for name in plain]
         self.register_buffer("importance", torch.ones(in_channels))
         self.register_buffer("directions", torch.eye(in_channels, width))
         self.register_buffer("means", torch.zeros(len(plain), width))
+        self.register_buffer("canonical", torch.eye(width))
         self.weight = nn.Parameter(torch.empty(len(self.views), width, out_channels))
         self.bias = nn.Parameter(torch.empty(out_channels))
         self.reset_parameters()
@@ -101,12 +114,30 @@ class RidgeMixture(AbstractModel):
         for number in range(len(self.means)):
             if not left:
                 break
-            plain = next(rows)
-            for place, mean in ((2 * number, None), (2 * number + 1, self.means[number])):
-                if wanted[place]:
-                    left -= 1
-                    out = out + unit_view(plain, mean).to(self.weight.dtype) @ self.weight[place]
+            for place, found in self.unit_rows(next(rows), number, wanted):
+                left -= 1
+                out = out + found.to(self.weight.dtype) @ self.weight[place]
         return out
+
+    def unit_rows(
+        self, plain: Tensor, number: int, wanted: Sequence[bool] | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Yield the views of one kind of rows, in rows of length 1, each with its place among all.
+
+        Args:
+            plain: what :meth:`plain_rows` yields.
+            number: the how-manieth that is.
+            wanted: of every view whether it is; all are when left out.
+        """
+        mean, shares = self.means[number].to(plain.dtype), self.canonical.to(plain.dtype)
+        for place, kind in self._kinds[number]:
+            if wanted is None or wanted[place]:
+                if kind == PLAIN:
+                    yield place, unit_view(plain)
+                elif kind == CENTRED:
+                    yield place, unit_view(plain, mean)
+                else:
+                    yield place, unit_view(plain @ shares, mean @ shares)
 
     def plain_rows(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Iterator[Tensor]:
         """Yield the views before anything is taken away, ``[nodes, width]`` each, in single precision at least."""
@@ -183,9 +214,12 @@ class ViewRegression:
         self._scale = SCALES.index(1.0)
         model.fit_features(x)
         labelled: list[Tensor] = []
-        for number, rows in enumerate(model.plain_rows(x, edge_index, edge_weight)):
+        plain = model.plain_rows(x, edge_index, edge_weight)
+        own, near = next(plain), next(plain)
+        model.canonical.copy_(canonical_map(own, near))
+        for number, rows in enumerate(itertools.chain((own, near), plain)):
             model.means[number] = rows.mean(0)
-            labelled += [unit_view(rows, mean)[index] for mean in (None, model.means[number])]
+            labelled += [z[index] for _, z in model.unit_rows(rows, number)]
         targets = targets.to(labelled[0])
         patterns, which = (~targets.isnan()).unique(dim=1, return_inverse=True)
         self._parts: list[tuple[Tensor, Tensor, RidgePursuit]] = []

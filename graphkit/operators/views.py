@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from scipy.sparse import csr_array, diags_array
 from torch import Tensor
 
-from graphkit._checks import at_least
+from graphkit._checks import at_least, positive
 
 TELEPORT, LONGEST = 0.1, 16
 """Of personalised PageRank the chance to stop at each step, and the steps after which all stop."""
@@ -138,6 +138,47 @@ def view_rows(
         if hop & (hop - 1) == 0:
             yield f"averaged-{hop}", averaged
     yield "pagerank", walks
+
+
+def canonical_map(x: Tensor, near: Tensor, penalty: float = 0.1) -> Tensor:
+    r"""Return the matrix that brings rows to the directions that neighbours share, ``[width, width]``.
+
+    With :math:`C_{xx}` and :math:`C_{nn}` the covariances of what nodes have and of what their neighbours have in the
+    mean, :math:`C_{xn}` the one between both, each of the first two with ``penalty`` times its largest eigenvalue added
+    along the diagonal, and :math:`K = C_{xx}^{-1/2} C_{xn} C_{nn}^{-1/2}`, it is :math:`C_{xx}^{-1/2} K K^\top`: rows
+    are made round, and each canonical direction is multiplied by the square of its correlation. What a node's
+    features say that those of its neighbours never do is gone. No labels are looked at.
+
+    Args:
+        x: rows of the nodes, ``[nodes, width]``.
+        near: those of the neighbours of the same nodes in the mean, ``[nodes, width]``; zeros where there are none.
+        penalty: above 0.
+
+    Source: Hotelling (1936), Biometrika 28, for canonical correlations; Vinod (1976), Journal of Econometrics 4(2),
+    for the ridge. Zhang et al. (2021), arXiv:2106.12484, train a network towards such an aim, between two drawn views.
+
+    Example:
+        >>> x = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+        >>> canonical_map(x, x * torch.tensor([1.0, 0.0])).abs().mul(10).round().tolist()
+        [[8.0, 0.0], [0.0, 0.0]]
+    """
+    positive("penalty", penalty)
+    there = near.any(-1)
+    x, near = x[there].double(), near[there].double()
+    if len(x) < 2:
+        return torch.zeros(x.size(1), x.size(1), device=x.device)
+    x, near = x - x.mean(0), near - near.mean(0)
+    whiten = _inverse_root(x.T @ x / len(x), penalty)
+    shared = whiten @ (x.T @ near / len(x)) @ _inverse_root(near.T @ near / len(x), penalty)
+    return (whiten @ shared @ shared.T).float()
+
+
+def _inverse_root(covariance: Tensor, penalty: float) -> Tensor:
+    """Return the inverse square root of a covariance to which a part of its largest eigenvalue was added."""
+    values, vectors = torch.linalg.eigh(covariance)
+    if values[-1] <= torch.finfo(values.dtype).tiny:
+        return torch.zeros_like(covariance)
+    return (vectors * (values.clamp(min=0) + penalty * values[-1]).rsqrt()) @ vectors.T
 
 
 def unit_view(rows: Tensor, mean: Tensor | None = None) -> Tensor:

@@ -50,12 +50,25 @@ def dense_views(data):
         "adjacency-4": loops @ loops @ loops @ who,
         **{f"averaged-{k}": powers[k] for k in (1, 2, 4, 8, 16)},
     }
+    shares = dense_canonical(x[degree > 0], (mean @ x)[degree > 0])
+    plain |= {"canonical": x @ shares, **{f"canonical-{k}": powers[k] @ shares for k in (2, 4, 8)}}
     found = {}
     for name in VIEWS:
         rows = plain.get(name.removesuffix("-centred"))
         if rows is not None:
-            found[name] = F.normalize(rows - rows.mean(0) if name.endswith("centred") else rows, dim=-1)
+            centred = name.endswith("centred") or name.startswith("canonical")
+            found[name] = F.normalize(rows - rows.mean(0) if centred else rows, dim=-1)
     return found
+
+
+def dense_canonical(x, near):
+    """Return the same map by regressions there and back: of neighbours on a node, and of a node on its neighbours."""
+    x, near = x - x.mean(0), near - near.mean(0)
+    own, other, between = x.T @ x / len(x), near.T @ near / len(x), x.T @ near / len(x)
+    own += 0.1 * torch.linalg.matrix_norm(own, 2) * torch.eye(len(own))
+    other += 0.1 * torch.linalg.matrix_norm(other, 2) * torch.eye(len(other))
+    values, vectors = torch.linalg.eigh(own)
+    return torch.linalg.inv(own) @ between @ torch.linalg.inv(other) @ between.T @ vectors @ (values**-0.5).diag()
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -122,7 +122,7 @@ class ViewRidge(AbstractLearner):
         # The same with unlabelled items, as if they were of the class that the mixture gives them.
         near = self._blocks(self.embed({}, lambda call: call(self.unlabelled)))
         for _ in range(self.rounds):
-            worth, chosen = self._nearest_unlabelled(torch.einsum("uvd,vdc->uc", near, mixed), belongs.sum(0))
+            worth, chosen = self._nearest_unlabelled(_outputs(near, mixed), belongs.sum(0))
             guessed = torch.eye(ways, dtype=z.dtype, device=z.device).repeat_interleave(chosen.size(1), 0)
             weights = torch.cat((labelled, worth.flatten()))
             every, targets = torch.cat((z, near[chosen.flatten()])), torch.cat((belongs, guessed)) - 1 / ways
@@ -152,7 +152,7 @@ class ViewRidge(AbstractLearner):
 
     def _scale(self, weights: Tensor, z: Tensor) -> Parameters:
         """Return the weights of functions that have the variance 1 on items, over the temperature."""
-        return {"@weights": (weights / self._deviation(torch.einsum("svd,vdc->sc", z, weights))).flatten(0, 1)}
+        return {"@weights": (weights / self._deviation(_outputs(z, weights))).flatten(0, 1)}
 
     def _deviation(self, found: Tensor) -> Tensor:
         """Return what functions are divided by to be logits."""
@@ -176,6 +176,11 @@ class ViewRidge(AbstractLearner):
         sure, chosen = (likely * likeliest).T.topk(min(self.nearest, len(found)), dim=-1)
         worth = (sure > 0).to(found.dtype)
         return self.weight * labelled[:, None] * worth / worth.sum(-1, keepdim=True).clamp(min=1), chosen
+
+
+def _outputs(z: Tensor, weights: Tensor) -> Tensor:
+    """Return the functions of items, ``[items, classes]``; one product, as views lie side by side in a row."""
+    return z.flatten(1) @ weights.flatten(0, 1)
 
 
 def _moments(z: Tensor, weights: Tensor, targets: Tensor) -> Tensor:
