@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from graphkit.data.fingerprint import content_sha256
     from graphkit.data.fourier_bases import AddFourierBasis, cached_fourier_basis
     from graphkit.data.graphset import GraphFamily, GraphSet
+    from graphkit.data.random_graphs import RandomGraphs, random_graph
     from graphkit.data.sampling.class_batches import ClassBatches
     from graphkit.data.sampling.clusters import metis_clusters
     from graphkit.data.sampling.loaders import ClusterLoader, LinkNeighborLoader, NeighborLoader
@@ -55,6 +56,7 @@ _look_up = lazy(
         "fingerprint": ["content_sha256"],
         "fourier_bases": ["AddFourierBasis", "cached_fourier_basis"],
         "graphset": ["GraphFamily", "GraphSet"],
+        "random_graphs": ["RandomGraphs", "random_graph"],
         "sampling.class_batches": ["ClassBatches"],
         "sampling.clusters": ["metis_clusters"],
         "sampling.loaders": ["ClusterLoader", "LinkNeighborLoader", "NeighborLoader"],
@@ -97,6 +99,7 @@ __all__ = [
     "PartitionedFeatures",
     "PartitionedGraph",
     "Partitions",
+    "RandomGraphs",
     "Split",
     "StoredGraph",
     "Synthetic",
@@ -125,6 +128,7 @@ __all__ = [
     "open_stored",
     "partition",
     "plan_import",
+    "random_graph",
     "reorder_nodes",
     "split_from_name",
     "store",
