@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from graphkit.data.sampling.clusters import metis_clusters
     from graphkit.data.sampling.loaders import ClusterLoader, LinkNeighborLoader, NeighborLoader
     from graphkit.data.sampling.neighbor_sampler import NeighborSampler
-    from graphkit.data.splits import NestedFolds, Split, split_from_name
+    from graphkit.data.splits import FamilySplit, NestedFolds, Split, split_from_name
     from graphkit.data.transforms import disjoint_union, label_by, locality_order, reorder_nodes, to_undirected
     from graphkit.data.validation import feature_sum, validate
     from graphkit.data.views import GraphViews, graph_views
@@ -61,7 +61,7 @@ _look_up = lazy(
         "sampling.clusters": ["metis_clusters"],
         "sampling.loaders": ["ClusterLoader", "LinkNeighborLoader", "NeighborLoader"],
         "sampling.neighbor_sampler": ["NeighborSampler"],
-        "splits": ["NestedFolds", "Split", "split_from_name"],
+        "splits": ["FamilySplit", "NestedFolds", "Split", "split_from_name"],
         "transforms": ["disjoint_union", "label_by", "locality_order", "reorder_nodes", "to_undirected"],
         "validation": ["feature_sum", "validate"],
         "views": ["GraphViews", "graph_views"],
@@ -87,6 +87,7 @@ __all__ = [
     "ClassBatches",
     "ClusterLoader",
     "DataError",
+    "FamilySplit",
     "FixedClasses",
     "GraphFamily",
     "GraphSet",

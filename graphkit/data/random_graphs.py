@@ -9,7 +9,7 @@ inside of groups :math:`g` puts on a pair of blocks the mass
     m_{bc} = \frac{w_b w_c [g_b = g_c]}{\sum_{d : g_d = g_b} w_d},
 
 and both ends of an edge are drawn inside their blocks in proportion to the degree weights. Where a share :math:`h` of
-edges is of the layer of classes and the rest of the layer that joins all, :math:`h` is the homophily adjusted by chance.
+edges is of the layer of classes and the rest joins any nodes, :math:`h` is the homophily adjusted by chance.
 """
 
 from __future__ import annotations
