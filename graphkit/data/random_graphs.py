@@ -150,7 +150,7 @@ class RandomGraphs(Sequence[Data]):
         features: kinds of features to draw from.
 
     Raises:
-        ValueError, TypeError: as :func:`random_graph`; of a seed when its graph is drawn.
+        ValueError, TypeError: as :func:`random_graph`.
 
     Example:
         >>> train, test = RandomGraphs(range(1000)), RandomGraphs(range(1000, 1100))
@@ -165,9 +165,13 @@ class RandomGraphs(Sequence[Data]):
 
     def __post_init__(self) -> None:
         _checks.instance("seeds", self.seeds, (range, list, tuple), "a range, a list or a tuple of seeds")
-        _node_range(self.nodes)
-        _kinds("edges", self.edges, EDGES)
-        _kinds("features", self.features, FEATURES)
+        if isinstance(self.seeds, range):
+            _checks.at_least("seeds", min(self.seeds[0], self.seeds[-1]) if self.seeds else 0, 0)
+        else:
+            object.__setattr__(self, "seeds", tuple(_checks.at_least("seeds", seed, 0) for seed in self.seeds))
+        object.__setattr__(self, "nodes", _node_range(self.nodes))
+        for name, known in (("edges", EDGES), ("features", FEATURES)):
+            object.__setattr__(self, name, tuple(_kinds(name, getattr(self, name), known)))
 
     def __len__(self) -> int:
         return len(self.seeds)
