@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pickle
 import re
@@ -9,9 +10,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from graphkit.data import RandomGraphs, content_sha256, graph_views, random_graph, validate
-from graphkit.data.random_graphs import CAUSES, EDGES, FEATURES
+from graphkit.data.random_graphs.design import CAUSES, EDGES, FEATURES, SECOND_CAUSES, GraphDesign
+from graphkit.data.random_graphs.edges import draw_edges
+from graphkit.data.random_graphs.features import draw_features
+from graphkit.data.random_graphs.groups import draw_groups
 
 SEEDS = 200
 
@@ -90,6 +95,7 @@ def test_every_kind_occurs(graphs):
     assert {design.edges for design in designs} == set(EDGES)
     assert {design.features for design in designs} == set(FEATURES)
     assert {design.cause for design in designs} == {*CAUSES, "nothing"}
+    assert {design.second_cause for design in designs} == set(SECOND_CAUSES)
     assert {design.classes for design in designs} == set(range(2, 11))
     assert any(design.label_noise > 0.1 for design in designs)
     assert any((torch.bincount(data.edge_index[0], minlength=data.num_nodes) == 0).any() for data in graphs)
@@ -137,18 +143,79 @@ def _of_informativeness(low, high, features=("words", "gaussian", "attributes"))
     return [data for data in graphs if low <= data.design.informativeness <= high]
 
 
-def test_features_of_neighbours_say_more_of_them_than_of_oneself():
-    """Where edges go to other classes, what neighbours have in common is not one's own class."""
-    graphs = RandomGraphs(range(400), nodes=(300, 800), edges=["blocks"], features=["words", "gaussian"])
-    seen = 0
-    for data in graphs:
-        design = data.design
-        wanted = design.cause == "neighbours" and design.informativeness > 0.6 and abs(design.homophily) < 0.1
-        if wanted and design.degree > 5 and not design.label_noise:
-            accuracy, chance, _ = centroid_accuracy(data)
-            seen += 1
-            assert (accuracy - chance) / (1 - chance) < 0.35
-    assert seen
+PLAIN = GraphDesign(
+    nodes=900,
+    classes=3,
+    edges="blocks",
+    degree=8.0,
+    homophily=0.0,
+    features="words",
+    cause="neighbours",
+    second_cause="nothing",
+    informativeness=1.0,
+    copies=0.0,
+    label_noise=0.0,
+)
+
+
+def of_design(design, seed):
+    """Return the graph of a design that is not drawn."""
+    structure, joins, rows = (np.random.default_rng([seed, purpose]) for purpose in range(3))
+    groups = draw_groups(structure, design)
+    edge_index = draw_edges(joins, design, groups)
+    x = torch.from_numpy(draw_features(rows, design, groups, edge_index))
+    return Data(x=x, edge_index=torch.from_numpy(edge_index), y=torch.from_numpy(groups.y)), groups
+
+
+@pytest.mark.parametrize("features", ["words", "gaussian"])
+def test_features_of_neighbours_tell_their_classes_and_not_ones_own(features):
+    own, theirs = [], []
+    for seed in range(12):
+        data, _ = of_design(dataclasses.replace(PLAIN, features=features), seed)
+        near = torch.zeros(900, 3).index_add(0, data.edge_index[0], torch.eye(3)[data.y[data.edge_index[1]]])
+        clear = near.max(1).values > 0.75 * near.sum(1)  # most of the neighbours are of one class
+        seen = Data(x=data.x[clear], y=near[clear].argmax(1), num_nodes=int(clear.sum()))
+        for found, graph in ((own, data), (theirs, seen)):
+            accuracy, chance, _ = centroid_accuracy(graph)
+            found.append((accuracy - chance) / (1 - chance))
+    assert abs(float(np.mean(own))) < 0.05
+    assert float(np.median(theirs)) > 0.4
+
+
+def test_copies_make_neighbours_alike_whatever_their_classes():
+    plain = dataclasses.replace(PLAIN, cause="class", informativeness=0.05, degree=4.0)
+    alike = {
+        share: [
+            graph_views(of_design(dataclasses.replace(plain, copies=share), seed)[0], width=64) for seed in range(4)
+        ]
+        for share in (0.0, 0.7)
+    }
+    means = {share: np.mean([views.edge_similarity() for views in found]) for share, found in alike.items()}
+    assert means[0.0] < 0.05
+    assert means[0.7] > 0.3
+
+
+@pytest.mark.parametrize("edges", ["hierarchy", "hubs", "cliques", "geometric"])
+def test_homophily_of_other_edges_has_the_sign_of_their_design(edges):
+    """On average over graphs: where there are two classes, edges within or between them are the whole of it."""
+    sides = {}
+    for strength in (-0.9, 0.0, 0.9):
+        design = dataclasses.replace(PLAIN, classes=2, edges=edges, homophily=strength, features="degrees")
+        sides[strength] = np.mean([adjusted_homophily(of_design(design, seed)[0]) for seed in range(10)])
+    assert sides[0.9] > 0.4
+    assert sides[-0.9] < sides[0.9] - 0.4
+    if edges in ("hubs", "cliques"):
+        assert sides[-0.9] < -0.1 < sides[0.0] < 0.15
+
+
+def test_blocks_hold_the_nodes_of_a_class_and_a_community():
+    for seed in range(20):
+        groups = of_design(dataclasses.replace(PLAIN, edges="hierarchy"), seed)[1]
+        assert (groups.block_class[groups.block] == groups.y).all()
+        assert (groups.block_community[groups.block] == groups.community).all()
+        assert (np.diff(groups.block_class) >= 0).all()
+        classes_of_one = len(np.unique(groups.community)) == len(groups.block_class)
+        assert classes_of_one or not groups.nested
 
 
 @pytest.mark.parametrize("edges", EDGES)
