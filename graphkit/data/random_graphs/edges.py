@@ -155,11 +155,14 @@ def _block_pairs(random: np.random.Generator, mass: np.ndarray, nodes: _BlockNod
 def _clique_pairs(
     random: np.random.Generator, design: GraphDesign, groups: NodeGroups, nodes: _BlockNodes, many: int
 ) -> Ends:
-    """Return all pairs of the members of teams, most of which are of one community or class, or of classes that differ.
+    """Return all pairs of the members of teams, most of which are of one community or class.
+
+    Where homophily is negative a team has two sides, of classes that prefer each other, and only pairs across them.
 
     Source: an affiliation network, as in Lattanzi and Sivakumar (2009), without its growth.
     """
-    mean = log_uniform(random, 0.5, 10)
+    mean = log_uniform(random, 0.5, min(10, max(1, design.degree / 2)))
+    many = many if design.homophily >= 0 else 2 * many
     size = 2 + np.minimum(random.exponential(mean, many), 40).astype(np.int64)
     size = size[: int(np.searchsorted(np.cumsum(size * (size - 1) // 2), many)) + 1]
     block = random.choice(len(nodes.weight), len(size), p=nodes.weight)
@@ -167,10 +170,11 @@ def _clique_pairs(
     home = block[team]
     # Where a member comes from: the team's block, its class (or one that this prefers), or anywhere.
     label = groups.block_class[home]
+    side = np.zeros(len(team), dtype=bool)
     if design.homophily < 0:
         upto = np.cumsum(_class_preference(random, design.classes), 1)
-        turn = random.random(len(team)) < 0.5
-        label = np.where(turn, (random.random((len(team), 1)) * upto[label, -1:] > upto[label]).sum(1), label)
+        side = random.random(len(team)) < 0.5
+        label = np.where(side, (random.random((len(team), 1)) * upto[label, -1:] > upto[label]).sum(1), label)
     first = np.searchsorted(groups.block_class, label)
     last = np.searchsorted(groups.block_class, label, side="right") - 1
     # Of two members both are at home as often as edges should be inside.
@@ -184,7 +188,11 @@ def _clique_pairs(
     start = np.repeat(np.cumsum(size) - size, size)
     before = np.arange(len(team)) - start
     step = np.arange(int(before.sum())) - np.repeat(np.cumsum(before) - before, before)
-    return np.repeat(member, before), member[np.repeat(start, before) + step]
+    one, other = np.repeat(np.arange(len(team)), before), np.repeat(start, before) + step
+    if design.homophily < 0:
+        across = side[one] != side[other]
+        one, other = one[across], other[across]
+    return member[one], member[other]
 
 
 def _star_pairs(random: np.random.Generator, design: GraphDesign, groups: NodeGroups, many: int) -> Ends:
