@@ -242,6 +242,9 @@ def test_a_sequence_has_the_graphs_of_its_seeds():
     assert content_sha256(graphs[-1]) == content_sha256(graphs[9])
     assert graphs[2:5] == RandomGraphs(range(12, 15), nodes=(50, 90))
     assert content_sha256(pickle.loads(pickle.dumps(graphs))[0]) == content_sha256(graphs[0])
+    assert RandomGraphs(range(2), features=["gaussian", "words"]) == RandomGraphs(
+        range(2), features=["words", "gaussian"]
+    )
     assert hash(RandomGraphs([4, 2], features=["words"])) == hash(RandomGraphs((4, 2), features=("words",)))
     with pytest.raises(IndexError):
         graphs[10]

@@ -38,7 +38,7 @@ def random_graph(
     =============== ==================================================================================================
     ``blocks``      a degree-corrected block model of the classes, homophilous, by chance or heterophilous
     ``hierarchy``   the same with up to 300 communities inside or across classes, and classes of classes
-    ``cliques``     small teams, all members of which know each other, as of authors of a paper
+    ``cliques``     small teams, all members of which are joined, or teams of two sides where classes prefer others
     ``geometric``   near nodes of a space of 2 or 3 dimensions, in which classes are mixtures of clusters
     ``hubs``        a few nodes that take most edges, each with classes that it prefers, on a sparse block model
     =============== ==================================================================================================
@@ -54,7 +54,8 @@ def random_graph(
     =============== ==================================================================================================
 
     Args:
-        seed: 0 or more. The edges of a seed are the same whatever features are asked for.
+        seed: 0 or more. Edges and classes of a seed are the same whatever features are asked for. Another version of
+            NumPy may draw another graph.
         nodes: how many there are at least and at most, from 40 on.
         edges: kinds to draw from.
         features: kinds to draw from.
@@ -148,7 +149,8 @@ def _kinds(argument: str, given: Sequence[str], known: Mapping[str, float]) -> d
     listed = _checks.as_list(argument, given, str(list(known)[:2]))
     if not listed:
         raise ValueError(f"`{argument}` must name at least one of {', '.join(known)}.")
-    return {_checks.member(argument, each, known): known[each] for each in listed}
+    names = {_checks.member(argument, each, known) for each in listed}
+    return {name: often for name, often in known.items() if name in names}
 
 
 def _shuffle_some(random: np.random.Generator, y: np.ndarray, share: float) -> np.ndarray:
