@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-EDGES = {"blocks": 0.2, "hierarchy": 0.33, "geometric": 0.2, "cliques": 0.15, "hubs": 0.12}
+EDGES = {"blocks": 0.15, "hierarchy": 0.38, "geometric": 0.2, "cliques": 0.15, "hubs": 0.12}
 """What joins nodes, and how often."""
 
 FEATURES = {"words": 0.4, "gaussian": 0.28, "attributes": 0.18, "degrees": 0.07, "nothing": 0.07}

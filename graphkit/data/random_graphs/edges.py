@@ -133,19 +133,25 @@ def _block_mass(random: np.random.Generator, design: GraphDesign, groups: NodeGr
     label, strength = groups.block_class, abs(design.homophily)
     own = inside(label)
     if design.homophily < 0:
-        own = chance * _class_preference(random, design.classes)[label[:, None], label]
-        own = own / own.sum()
+        own = _balance(chance * _class_preference(random, design.classes)[label[:, None], label], of_block)
     if design.edges != "hierarchy":
         return strength * own + (1 - strength) * chance
     # Communities that prefer some communities, and all of it inside of classes, of classes of classes, or anywhere.
-    liking = np.exp(random.uniform() * random.normal(size=chance.shape))
-    own = own * (liking + liking.T)
-    own = own / own.sum()
+    liking = np.exp(random.uniform(0, 2) * random.normal(size=chance.shape))
+    own = _balance(own * (liking + liking.T), of_block)
     above = random.integers(max(1, design.classes // 2), size=design.classes)[label]
-    small = 0.0 if groups.nested and design.homophily < 0 else random.uniform(0.2, 1)
+    small = 0.0 if groups.nested and design.homophily < 0 else random.uniform(0.3, 1)
     wide = random.uniform() if design.homophily > 0 else 0.0
     strong = small * inside(groups.block_community) + (1 - small) * own
     return strength * strong + (1 - strength) * (wide * inside(above) + (1 - wide) * chance)
+
+
+def _balance(mass: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return shares of which each block has about as many as it should, scaled from both sides (Sinkhorn 1967)."""
+    for _ in range(8):
+        scale = np.sqrt(wanted / np.maximum(mass.sum(1), 1e-12))
+        mass = mass * scale * scale[:, None]
+    return mass / mass.sum()
 
 
 def _block_pairs(random: np.random.Generator, mass: np.ndarray, nodes: _BlockNodes, many: int) -> Ends:

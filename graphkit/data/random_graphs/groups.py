@@ -45,7 +45,8 @@ def draw_groups(random: np.random.Generator, design: GraphDesign) -> NodeGroups:
     sizes = LEAST + random.multinomial(design.nodes - LEAST * design.classes, share)
     y = random.permutation(np.repeat(np.arange(design.classes), sizes))
     nested = bool(random.random() < 0.8)
-    grain = log_uniform(random, max(10, design.degree), design.nodes)
+    least = max(10, design.degree)
+    grain = least * (design.nodes / least) ** (random.random() ** 1.7)
     community = np.zeros(design.nodes, dtype=np.int64)
     if nested:
         start = 0
