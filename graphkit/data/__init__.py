@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from graphkit.data.fingerprint import content_sha256
     from graphkit.data.fourier_bases import AddFourierBasis, cached_fourier_basis
     from graphkit.data.graphset import GraphFamily, GraphSet
+    from graphkit.data.random_graphs import RandomGraphs, random_graph
     from graphkit.data.sampling.class_batches import ClassBatches
     from graphkit.data.sampling.clusters import metis_clusters
     from graphkit.data.sampling.loaders import ClusterLoader, LinkNeighborLoader, NeighborLoader
     from graphkit.data.sampling.neighbor_sampler import NeighborSampler
-    from graphkit.data.splits import NestedFolds, Split, split_from_name
+    from graphkit.data.splits import FamilySplit, NestedFolds, Split, split_from_name
     from graphkit.data.transforms import disjoint_union, label_by, locality_order, reorder_nodes, to_undirected
     from graphkit.data.validation import feature_sum, validate
     from graphkit.data.views import GraphViews, graph_views
@@ -55,11 +56,12 @@ _look_up = lazy(
         "fingerprint": ["content_sha256"],
         "fourier_bases": ["AddFourierBasis", "cached_fourier_basis"],
         "graphset": ["GraphFamily", "GraphSet"],
+        "random_graphs": ["RandomGraphs", "random_graph"],
         "sampling.class_batches": ["ClassBatches"],
         "sampling.clusters": ["metis_clusters"],
         "sampling.loaders": ["ClusterLoader", "LinkNeighborLoader", "NeighborLoader"],
         "sampling.neighbor_sampler": ["NeighborSampler"],
-        "splits": ["NestedFolds", "Split", "split_from_name"],
+        "splits": ["FamilySplit", "NestedFolds", "Split", "split_from_name"],
         "transforms": ["disjoint_union", "label_by", "locality_order", "reorder_nodes", "to_undirected"],
         "validation": ["feature_sum", "validate"],
         "views": ["GraphViews", "graph_views"],
@@ -85,6 +87,7 @@ __all__ = [
     "ClassBatches",
     "ClusterLoader",
     "DataError",
+    "FamilySplit",
     "FixedClasses",
     "GraphFamily",
     "GraphSet",
@@ -97,6 +100,7 @@ __all__ = [
     "PartitionedFeatures",
     "PartitionedGraph",
     "Partitions",
+    "RandomGraphs",
     "Split",
     "StoredGraph",
     "Synthetic",
@@ -125,6 +129,7 @@ __all__ = [
     "open_stored",
     "partition",
     "plan_import",
+    "random_graph",
     "reorder_nodes",
     "split_from_name",
     "store",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from graphkit import _checks
+from graphkit.data.splits.families import FamilySplit
 from graphkit.data.splits.folds import Folds, NestedFold, NestedFolds, stratified_folds
 from graphkit.data.splits.per_class import DENSE_SEEDS, Dense, RandomPerClass, RandomPlanetoid, RandomSplit, Stratified
 from graphkit.data.splits.scaffold import Scaffold
@@ -18,6 +19,7 @@ __all__ = [
     "DENSE_SEEDS",
     "PROTOCOLS",
     "Dense",
+    "FamilySplit",
     "FileMasks",
     "Folds",
     "NestedFold",
