@@ -16,6 +16,9 @@ from graphkit._checks import at_least, positive
 TELEPORT, LONGEST = 0.1, 16
 """Of personalised PageRank the chance to stop at each step, and the steps after which all stop."""
 
+EXACT = 1024
+"""Rows or columns up to which leading directions are exact; beyond that they are found by iterations on a subspace."""
+
 ITERATIONS = 4
 """Of the subspace that holds the leading directions."""
 
@@ -82,7 +85,8 @@ def leading_directions(matrix: Any, width: int) -> tuple[Tensor, Tensor]:
     Returns:
         rows ``[rows, found]`` and directions ``[columns, found]``, float32; one of zeros for a matrix of zeros.
 
-    Source: Halko, Martinsson & Tropp (2011), arXiv:0909.4061, as scikit-learn's ``randomized_svd`` has it.
+    Source: Halko, Martinsson & Tropp (2011), arXiv:0909.4061, as scikit-learn's ``randomized_svd`` has it, where both
+    sides are longer than 1,024; up to there they are exact, so that no order of rows or columns matters.
 
     Example:
         >>> from scipy.sparse import csr_array
@@ -94,12 +98,25 @@ def leading_directions(matrix: Any, width: int) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(matrix.toarray().astype(np.float32)), torch.eye(matrix.shape[1])
     if not matrix.nnz:
         return torch.zeros(matrix.shape[0], 1), torch.zeros(matrix.shape[1], 1)
-    from sklearn.utils.extmath import randomized_svd
-
     found = min(width, *matrix.shape)
-    left, sizes, right = randomized_svd(matrix, found, n_iter=ITERATIONS, random_state=0)
-    rows, directions = (left * sizes).astype(np.float32), right.T.astype(np.float32)
-    return torch.from_numpy(rows), torch.from_numpy(np.ascontiguousarray(directions))
+    directions = _right_singular_vectors(matrix, found)
+    return torch.from_numpy((matrix @ directions).astype(np.float32)), torch.from_numpy(directions.astype(np.float32))
+
+
+def _right_singular_vectors(matrix: Any, count: int) -> np.ndarray:
+    """Return the leading right singular vectors, ``[columns, count]``: exact where the smaller side is short."""
+    if min(matrix.shape) > EXACT:
+        from sklearn.utils.extmath import randomized_svd
+
+        _, _, right = randomized_svd(matrix, count, n_iter=ITERATIONS, random_state=0)
+        return np.ascontiguousarray(right.T)
+    matrix = csr_array(matrix).astype(np.float64)
+    if matrix.shape[0] >= matrix.shape[1]:
+        return np.linalg.eigh((matrix.T @ matrix).toarray())[1][:, : -count - 1 : -1]
+    values, vectors = np.linalg.eigh((matrix @ matrix.T).toarray())
+    sizes = np.sqrt(np.maximum(values[: -count - 1 : -1], 0))
+    there = sizes > sizes[0] * np.finfo(np.float32).eps
+    return (matrix.T @ vectors[:, : -count - 1 : -1]) * np.where(there, 1 / np.where(there, sizes, 1), 0)
 
 
 def view_rows(
