@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,12 @@ from graphkit.metric.distances import DISTANCES
 from graphkit.metric.pair_inputs import check_embeddings
 
 ENGINES = ("auto", "exact", "faiss")
+
+MANY = 128
+"""Multiplications of a distance from which a matrix product is faster than sums in a fixed order."""
+
+BLOCK = 2**21
+"""Distances held at a time: sixteen megabytes."""
 
 LARGE = 100_000
 """Items from which "auto" takes FAISS, where it is installed: its products are several times as fast, in float32."""
@@ -87,7 +94,7 @@ def nearest_items(
     else:
         columns = np.empty((len(both.query_rows), count), dtype=np.int64)
         values = np.empty((len(both.query_rows), count))
-        over_rows(ranking.nearest, both.indptr, both.work, *both.kernel_arguments, columns, values)
+        both.run(ranking.nearest, (), (), (columns, values))
     rows = np.concatenate((both.gallery_rows, [-1]))  # column -1 is nobody's row
     if distance == "cosine":
         values = np.maximum(1 + values, 0)  # of equal directions rounding may leave a little less
@@ -144,10 +151,56 @@ class QueryGallery:
         """Multiply-adds per query."""
         return int(self.gallery.size)
 
-    @property
-    def kernel_arguments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, np.ndarray]:
-        """What the ranking kernels are given after their rows."""
-        return self.excluded, self.queries, self.gallery, self.kind, self.own_columns
+    def run(self, kernel: Callable[..., Any], per_query: Sequence[np.ndarray], others: Sequence[Any], out: Any) -> None:
+        """Run a ranking kernel over all queries.
+
+        Where a distance takes many multiplications (sums in a fixed order pass over zeros), distances come from matrix
+        products, of a block of queries at a time.
+
+        Args:
+            kernel: of :mod:`graphkit._kernels.ranking`.
+            per_query: what it is given of each query, ``[queries]``.
+            others: what else it is given, after that.
+            out: what it writes to, ``[queries, ...]`` each, at the end.
+        """
+        features, items = self.gallery.shape
+        if self.kind == ranking.INNER:
+            features = np.count_nonzero(self.queries) / max(1, len(self.queries))
+        blocks = features >= MANY
+        step = max(1, BLOCK // max(1, items)) if blocks else max(1, len(self.queries))
+        lengths = np.sqrt((self.queries**2).sum(1)) if blocks else np.empty(0)
+        longest = np.sqrt((self.gallery**2).sum(0).max(initial=0)) if blocks else 0.0
+        for start in range(0, len(self.queries), step):
+            rows = slice(start, min(start + step, len(self.queries)))
+            queries, first = self.queries[rows], self.indptr[start]
+            slack = self._slack(lengths[rows], longest) if blocks else np.empty(0)
+            products = self._products(queries) if blocks else np.empty((0, items))
+            over_rows(
+                kernel, self.indptr[start : rows.stop + 1] - first, self.work, self.excluded[first:], queries,
+                self.gallery, self.kind, self.own_columns[rows], products, slack,
+                *(each[rows] for each in per_query), *others, *(each[rows] for each in out),
+            )  # fmt: skip
+
+    def _products(self, queries: np.ndarray) -> np.ndarray:
+        """Return distances by a matrix product, ``[queries, items]``."""
+        inner = (torch.from_numpy(queries) @ torch.from_numpy(self.gallery)).numpy()
+        if self.kind == ranking.INNER:
+            return np.negative(inner, out=inner)
+        inner *= -2
+        inner += (self.gallery**2).sum(0)
+        inner += (queries**2).sum(1)[:, None]
+        return inner
+
+    def _slack(self, lengths: np.ndarray, longest: float) -> np.ndarray:
+        r"""Return twice what a distance can be off by, ``[queries]``.
+
+        A sum of :math:`F` products, in any order, is off by at most :math:`F u \sum |a_f b_f|` with :math:`u` half of
+        the last digit, up to terms in :math:`u^2`; a squared distance by products is made of three such sums.
+
+        Source: Higham (2002), "Accuracy and Stability of Numerical Algorithms", section 3.1.
+        """
+        size = lengths * longest if self.kind == ranking.INNER else (lengths + longest) ** 2
+        return 4 * (len(self.gallery) + 4) * np.finfo(np.float64).eps * size
 
 
 def query_gallery(

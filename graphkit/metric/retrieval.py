@@ -14,7 +14,6 @@ from torch import Tensor
 from graphkit._checks import as_list, at_least, class_labels, embeddings, index_below, member, to_numpy
 from graphkit._exports import deprecated_arguments
 from graphkit._kernels import ranking
-from graphkit._kernels.resources import over_rows
 from graphkit.metric.nearest import QueryGallery, Rows, query_gallery, row_index
 from graphkit.metric.pair_inputs import check_reference
 from graphkit.metric.probes import cluster_agreement, linear_probe
@@ -191,10 +190,7 @@ def _ranking_rows(
     classes = int(codes.max(initial=-1)) + 1
     rows = np.empty((len(labels), ranking.FIXED + 2 * len(cuts) + 1))
     own, others = codes[: len(labels)], codes[len(labels) :]
-    over_rows(
-        ranking.query_metrics, both.indptr, both.work, *both.kernel_arguments, own, others,
-        np.asarray(cuts, dtype=np.int64), neighbours, classes, rows,
-    )  # fmt: skip
+    both.run(ranking.query_metrics, (own,), (others, np.asarray(cuts, dtype=np.int64), neighbours, classes), (rows,))
     return rows
 
 

@@ -7,7 +7,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from graphkit.metric import nearest
 from graphkit.metric.nearest import nearest_items
 from graphkit.metric.probes import cluster_agreement, linear_probe
 from graphkit.metric.retrieval import Retrieval, evaluate_retrieval
@@ -286,3 +288,35 @@ def test_old_keywords_still_mean_the_same():
     with pytest.warns(DeprecationWarning, match="was renamed to gallery="):
         found = nearest_items(Z, 1, items=rows)
     assert torch.equal(found.items, nearest_items(Z, 1, gallery=rows).items)
+
+
+def drawn_rows(kind: str, rows: int, features: int) -> Tensor:
+    generator = torch.Generator().manual_seed(features)
+    z = torch.randn(rows, features, generator=generator, dtype=torch.float64)
+    if kind == "words":
+        return (z > 1.5).double()
+    if kind == "twice":
+        return z[torch.randint(rows // 3, (rows,), generator=generator)]
+    if kind == "close":
+        return 1e6 + 1e-9 * z
+    if kind == "zeros":
+        return z * (torch.rand(rows, 1, generator=generator) > 0.3)
+    return z
+
+
+@pytest.mark.parametrize("kind", ["numbers", "words", "twice", "close", "zeros"])
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "dot"])
+def test_distances_by_matrix_products_give_the_same_figures_to_the_last_bit(kind, distance, monkeypatch):
+    z = drawn_rows(kind, 120, 48)
+    y = torch.arange(120) % 5
+    y[100:] = -1
+    exclude = torch.randint(120, (2, 200), generator=torch.Generator().manual_seed(1))
+    given = {"distance": distance, "exclude": exclude, "queries": torch.arange(0, 120, 2)}
+    found = {}
+    for way, many in (("products", 1), ("sums", 10**9)):
+        monkeypatch.setattr(nearest, "MANY", many)
+        monkeypatch.setattr(nearest, "BLOCK", 1000)
+        figures = evaluate_retrieval(z, y, metrics=["ranking", "knn"], **given).as_dict()
+        near = nearest_items(z, 7, **given)
+        found[way] = figures, near.items.tolist(), near.distances.tolist()
+    assert found["products"] == found["sums"]
