@@ -60,7 +60,7 @@ def _settle(which, near, place, query, gallery, kind, every):
     """
     if len(which) * SCATTERED > len(every):
         distances(query, gallery, kind, every)
-        for j in range(len(near)):
+        for j in which:
             near[j] = every[place[j]]
     else:
         for j in which:
@@ -249,7 +249,7 @@ def nearest(start, stop, indptr, excluded, queries, gallery, kind, own, products
     :func:`query_metrics` takes them.
     """
     items, wide = gallery.shape[1], places.shape[1]
-    every = np.empty(items)
+    every, again, columns = np.empty(items), np.empty(items), np.arange(items)
     for i in range(start, stop):
         if len(products):
             every[:] = products[i]
@@ -267,8 +267,7 @@ def nearest(start, stop, indptr, excluded, queries, gallery, kind, own, products
         if len(products):
             far = np.partition(every, depth - 1)[depth - 1]
             around = np.flatnonzero((every <= far + slack[i]) & (every < np.inf))
-            for j in around:
-                every[j] = _distance(queries[i], gallery, j, kind)
+            _settle(around, every, columns, queries[i], gallery, kind, again)
         far = np.partition(every, depth - 1)[depth - 1]
         kept = np.flatnonzero(every <= far)
         order = kept[np.argsort(every[kept], kind="mergesort")][:depth]

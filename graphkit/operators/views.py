@@ -171,6 +171,9 @@ def canonical_map(x: Tensor, near: Tensor, penalty: float = 0.1) -> Tensor:
         near: those of the neighbours of the same nodes in the mean, ``[nodes, width]``; zeros where there are none.
         penalty: above 0.
 
+    Raises:
+        ValueError: for a penalty that is not.
+
     Source: Hotelling (1936), Biometrika 28, for canonical correlations; Vinod (1976), Journal of Econometrics 4(2),
     for the ridge. Zhang et al. (2021), arXiv:2106.12484, train a network towards such an aim, between two drawn views.
 

@@ -317,6 +317,6 @@ def test_distances_by_matrix_products_give_the_same_figures_to_the_last_bit(kind
         monkeypatch.setattr(nearest, "MANY", many)
         monkeypatch.setattr(nearest, "BLOCK", 1000)
         figures = evaluate_retrieval(z, y, metrics=["ranking", "knn"], **given).as_dict()
-        near = nearest_items(z, 7, **given)
-        found[way] = figures, near.items.tolist(), near.distances.tolist()
+        near = [nearest_items(z, count, **given) for count in (3, 119)]  # a few, and all there are
+        found[way] = figures, [(each.items.tolist(), each.distances.tolist()) for each in near]
     assert found["products"] == found["sums"]
