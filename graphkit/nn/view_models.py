@@ -137,7 +137,9 @@ class RidgeMixture(AbstractModel):
                 elif kind == CENTRED:
                     yield place, unit_view(plain, mean)
                 else:
-                    yield place, unit_view(plain @ shares, mean @ shares)
+                    with torch.autocast(plain.device.type, enabled=False):
+                        shared = plain @ shares, mean @ shares
+                    yield place, unit_view(*shared)
 
     def plain_rows(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Iterator[Tensor]:
         """Yield the views before anything is taken away, ``[nodes, width]`` each, in single precision at least."""

@@ -425,6 +425,7 @@ REMEMBERED = {
     "operators.wavelets.transform:_polynomial_coefficients": ANSWERED,
     # kept for as long as the process runs, or with an object
     "cli.output:sweep_at_exit": ANSWERED,
+    "data.splits.families:_family_of": INTERNAL,
     "meta.acceleration.blocks:of": "features of parts of a graph, drawn anew for every batch of tasks",
     "metric.pair_inputs:negatives": "of one batch, inside a loss",
     "metric.pair_inputs:positives": "of one batch, inside a loss",
