@@ -80,6 +80,14 @@ class RidgeSystem:
         basis = self._basis if self._wide is None else self._basis * self._values.sqrt()
         return basis[:, -width:]
 
+    def directions(self, width: int) -> Tensor:
+        """Return those directions, ``[numbers, width]`` or fewer, of length 1; zeros where items do not differ."""
+        if self._wide is None:
+            return self._vectors[:, -width:]
+        length = self._values[-width:].sqrt()
+        least = torch.finfo(length.dtype).eps ** 0.5 * length.max()
+        return (self._wide.T @ self._vectors[:, -width:]) * torch.where(length > least, 1 / length, 0.0)
+
     def fit(self, targets: Tensor, penalties: Tensor) -> tuple[Tensor, Tensor]:
         r"""Return weights of several fits, and what each says of every item when fitted to all others.
 
@@ -113,11 +121,11 @@ class ViewFit:
 
 
 class RidgePursuit:
-    r"""Ridge regressions on several views of the same items: a mixture of all, or a joint fit of the most useful few.
+    r"""Ridge regressions on several views of the same items: a mixture of all, or a joint fit of all or of a useful few.
 
-    The first view of a joint fit is the one of least loss on items left out, and each further one that which, fitted
+    The first view of a joint fit of few is the one of least loss on items left out, and each further one that which, fitted
     together with those before it, lessens the loss most. While views are looked for, the ``leading`` directions of
-    each stand for it; the chosen ones are then fitted together whole. Of the penalties the one of least square error on
+    each stand for it, as they do in a joint fit of all; the chosen ones are then fitted together whole. Of the penalties the one of least square error on
     items left out is taken.
 
     Args:
@@ -172,6 +180,14 @@ class RidgePursuit:
                 weights[place] = torch.tensordot(share, found, 1)
                 mixed += torch.tensordot(share, left_out, 1)
         return ViewFit(weights, mixed)
+
+    def joint_of_all(self) -> ViewFit:
+        """Return the joint fit of all views, each along its leading directions."""
+        blocks = [system.leading(self._leading) for system in self._systems]
+        weights, left_out = self._best_fit(RidgeSystem(torch.cat(blocks, 1)))
+        parts = weights.split([block.size(1) for block in blocks])
+        back = {n: self._systems[n].directions(self._leading) @ part for n, part in enumerate(parts)}
+        return ViewFit(back, left_out)
 
     def joint(self, views: int) -> ViewFit:
         """Return the joint fit of so many views, or of all where they are fewer."""

@@ -174,9 +174,9 @@ class ViewRegression:
     r"""Solves for the weights of a :class:`RidgeMixture` on the labelled nodes of one graph.
 
     The first solution is a mixture: of each view and penalty by itself, weighed by its leave-one-out error as in
-    :func:`graphkit.metric.ridge.view_shares`. The k-th is a joint fit of k views, as
-    :class:`graphkit.metric.ridge.RidgePursuit` chooses them and the penalty by the loss of items left out; so is the
-    scale :math:`s` of logits. Columns that have the same labels missing are fitted together.
+    :func:`graphkit.metric.ridge.view_shares`. The second is a joint fit of all views along their leading directions,
+    and the k-th one of k - 1 views, as :class:`graphkit.metric.ridge.RidgePursuit` chooses them by the loss of items
+    left out; so is the scale :math:`s` of logits. Columns that have the same labels missing are fitted together.
 
     In memory are the rows of the labelled nodes in every view: ``4 * items * width * views`` bytes.
 
@@ -233,15 +233,18 @@ class ViewRegression:
                 self._parts.append((rows, columns, RidgePursuit(views, chosen, PENALTIES, loss=least)))
 
     @torch.no_grad()
-    def solve(self, views: int = 1) -> None:
-        """Give the model the weights of a mixture of all views, or of a joint fit of so many.
+    def solve(self, number: int = 1) -> None:
+        """Give the model the weights of a solution.
 
         Args:
-            views: how many; 1 is the mixture.
+            number: 1 is the mixture, 2 the joint fit of all views, and k that of k - 1 views.
         """
         weight, bias = self.model.weight.zero_(), self.model.bias.zero_()
         for rows, columns, pursuit in self._parts:
-            found = pursuit.mixture(self._sharpness) if views == 1 else pursuit.joint(views)
+            if number == 1:
+                found = pursuit.mixture(self._sharpness)
+            else:
+                found = pursuit.joint_of_all() if number == 2 else pursuit.joint(number - 1)
             scale = 1.0
             if self._loss is not None:
                 scale, _ = self._best_scale(rows, columns, found.left_out + pursuit.offset)

@@ -80,6 +80,26 @@ def test_a_joint_fit_takes_the_views_that_complete_each_other():
     assert torch.allclose(torch.cat((found[2], found[1])), expected)
 
 
+@pytest.mark.parametrize("width", [3, 30])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_joint_fit_of_all_is_that_of_each_view_along_its_leading_directions(width, dtype):
+    """Views with fewer numbers than items and with more, one of few directions and one of none."""
+    y = drawn(12, 2).to(dtype)
+    flat = drawn(12, 2, seed=4) @ drawn(2, 20, seed=5)
+    views = [z.to(dtype) for z in (drawn(12, 4, seed=1), drawn(12, 20, seed=2), flat, torch.zeros(12, 3))]
+    fit = RidgePursuit(views, y, PENALTIES, leading=width)
+    found, centred, projected = fit.joint_of_all(), y - y.mean(0), []
+    for z in views:
+        right = torch.linalg.svd(z, full_matrices=False).Vh[:width]
+        projected.append(z @ right.T @ right)
+    together = torch.cat(projected, 1)
+    said = sum(z @ found.weights[n] for n, z in enumerate(projected))
+    assert any(torch.allclose(said, together @ refit(together, centred, penalty), atol=1e-4) for penalty in PENALTIES)
+    assert torch.allclose(said, sum(z @ found.weights[n] for n, z in enumerate(views)), atol=1e-4)
+    if width > 20:
+        assert torch.allclose(found.left_out, fit.joint(4).left_out, atol=1e-3)
+
+
 def test_the_loss_that_is_given_decides_which_view_is_first():
     y = drawn(30, 1)
     views = [y + 0.1 * drawn(30, 1, seed=1), -y]

@@ -42,7 +42,7 @@ class ClosedFormTrainer(ClassificationTrainer):
     @property
     def finished(self) -> bool:
         """Whether all solutions there are were looked at, all epochs have run, or patience has."""
-        return super().finished or len(self.history) >= len(self._module.views)
+        return super().finished or len(self.history) > len(self._module.views)
 
     def take_steps(self, number: int) -> Tensor:
         """Solve, and return the mean loss of the training items."""

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ViewMixture(AbstractArchitecture):
-    """Ridge regression on several views of the graph: in the first epoch a mixture, in the k-th a joint fit of k views.
+    """Ridge regression on several views of the graph: mixed, all together, or the most useful few, an epoch each.
 
-    ``width`` are the directions along which features are seen, ``hops`` the steps of the longest average, and
-    ``sharpness`` is how far the leave-one-out error lets one view outweigh another in the mixture.
+    The first epoch is the mixture, the second the joint fit of all, and the k-th that of k - 1 views. ``width`` are the
+    directions along which features are seen, ``hops`` the steps of the longest average, and ``sharpness`` is how far
+    the leave-one-out error lets one view outweigh another in the mixture.
 
     Source: Zhao et al. (2024), arXiv:2405.20445, for least squares on views of a graph; Allen (1974), Technometrics
     16(1), for leave-one-out errors.

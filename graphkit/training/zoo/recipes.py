@@ -380,7 +380,7 @@ RECIPES: dict[str, Recipe] = {
         _polynomial_recipe("evennet", Polynomial(basis="even", hidden=64, order=5)),
         _polynomial_recipe("optbasis", Polynomial(basis="optbasis", hidden=64)),
         _polynomial_recipe("cayley", Polynomial(basis="cayley", hidden=64, order=5)),
-        Recipe(name="view-ridge", model=ViewMixture(), l2=0.0, row_normalise=False, epochs=4),
+        Recipe(name="view-ridge", model=ViewMixture(), l2=0.0, row_normalise=False, epochs=5),
         Recipe(name="mlp", model=MLP()),
     )
 }
