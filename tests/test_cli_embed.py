@@ -40,7 +40,16 @@ def test_help_and_wrong_calls_answer_without_loading_torch(arguments):
 def test_embedding_prints_baselines_beside_and_keeps_everything(call, tmp_path):
     code, out, err = embed(call, "--seeds", "2", "--json", "record.json", "--beside", "gcn", "--beside", "dgi")
     assert code == 0, err
-    for row in ("raw features", "random encoder", "gcn, cross-entropy", "dgi", "prototype", "MAP@R test", "protocol"):
+    for row in (
+        "raw features",
+        "random encoder",
+        "gcn, cross-entropy",
+        "dgi",
+        "prototype",
+        "MAP@R test",
+        "best view",
+        "joined",
+    ):
         assert row in out
     for watched in ("R-prec all", "hit@1 all", "tuples active", "pairs collapsed", "effective rank"):
         assert watched in out

@@ -61,6 +61,18 @@ the vote and the probes learn from training labels, and validation labels select
 @click.option(
     "--split-per-seed", is_flag=True, help="Each seed draws its split, or takes the file or fold of its number."
 )
+@click.option(
+    "--select",
+    type=click.Choice(["map", "hit@1", "both", "last"]),
+    help="Validation figure that selects the epoch: MAP@R, nearest item right, or their mean; last: the last epoch.  "
+    "[default: the recipe's]",
+)
+@click.option(
+    "--join",
+    type=click.Choice(["none", "map", "hit@1", "both"]),
+    help="Validation figure that selects how much rows of a view count beside what is trained.  [default: both; of "
+    "losses without labels none]",
+)
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
 @click.option(
@@ -88,6 +100,8 @@ def embed(
     split: str | None,
     split_seed: int | None,
     split_per_seed: bool,
+    select: str | None,
+    join: str | None,
     epochs: int | None,
     lr: float | None,
     beside: tuple[str, ...],
@@ -103,9 +117,10 @@ def embed(
 
     The graphs of a family, such as citation-domains, are embedded together: nodes of all are compared with each other.
 
-    Weights are those of the epoch of highest validation MAP@R. Raw features and the encoder as it was drawn stand
-    beside every figure. The folder holds embeddings (safetensors), weights, the record and the pictures of the first
-    seed; `graphkit search` answers from it.
+    Weights are those of the epoch of the best validation figure. Nodes have rows of a view of the graph beside what is
+    trained, such as averaged features, by the share that validation items select. Raw features, the best view and the
+    encoder as it was drawn stand beside every figure. The folder holds embeddings (safetensors), weights, the record
+    and the pictures of the first seed; `graphkit search` answers from it.
     """
     preload("graphkit.training.embedding.embedding_recipes")
     if list_losses:
@@ -132,7 +147,7 @@ def embed(
         raise click.UsageError("`--split-seed` draws one split; `--split-per-seed` draws one for each seed.")
     if kind == "graph" and inductive:
         raise click.UsageError("`--inductive` is of nodes that see each other; graphs of a set do not.")
-    overrides = options.overrides(epochs=epochs, lr=lr, dim=dim)
+    overrides = options.overrides(epochs=epochs, lr=lr, dim=dim, select=select, join=join)
     loss = loss or str(overrides.pop("loss", "prototype"))
     chosen = embedding_recipe(loss, overrides, model=model or overrides.pop("model", None), level=kind)
     listed = "`graphkit train` names the classifiers, `--loss` the losses."
@@ -218,6 +233,7 @@ def _show(record: EmbeddingRecord) -> None:
             ("split", "; ".join(filter(None, (f"{protocol.split}: {sizes}", protocol.rule, protocol.setting)))),
             ("selection", f"{kept.selection}: {_per_cent(kept.validation)} %"),
             ("training", _telemetry(record.telemetry)),
+            ("joined rows", _joined(record)),
             ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
             ("seconds", f"{kept.seconds:.1f} ({machine['device']}, {plural(machine['threads'], 'thread')})"),
             ("protocol", f"{protocol.fingerprint}: cosine; figures in per cent"),
@@ -256,6 +272,20 @@ def _telemetry(watched: Mapping[str, Mapping[str, Any]]) -> str:
             unit, digits = (" %", 1) if share else ("", 2)
             said.append(f"{what} {values[0]:.{digits}f} -> {values[1]:.{digits}f}{unit}")
     return f"{', '.join(said)} (first -> selected epoch)" if said else "no pair to watch"
+
+
+def _joined(record: EmbeddingRecord) -> str:
+    """Return of which views rows are joined, each with its share over the seeds."""
+    if not record.views:
+        return "none: views are of the nodes of one graph"
+    shares: dict[str, list[float]] = {}
+    for each in record.views:
+        shares.setdefault(each["view"], []).append(100 * each["share"])
+    said = [
+        f"{name} {min(found):.0f} %" if min(found) == max(found) else f"{name} {min(found):.0f} to {max(found):.0f} %"
+        for name, found in shares.items()
+    ]
+    return f"{', '.join(said)} of the similarity"
 
 
 def _per_cent(metric: Any) -> str:

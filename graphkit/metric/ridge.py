@@ -121,12 +121,12 @@ class ViewFit:
 
 
 class RidgePursuit:
-    r"""Ridge regressions on several views of the same items: a mixture of all, or a joint fit of all or of a useful few.
+    r"""Ridge regressions on several views of the same items: a mixture of all, or a joint fit of all or of a few.
 
-    The first view of a joint fit of few is the one of least loss on items left out, and each further one that which, fitted
-    together with those before it, lessens the loss most. While views are looked for, the ``leading`` directions of
-    each stand for it, as they do in a joint fit of all; the chosen ones are then fitted together whole. Of the penalties the one of least square error on
-    items left out is taken.
+    The first view of a joint fit of few is the one of least loss on items left out, and each further one that which,
+    fitted together with those before it, lessens the loss most. While views are looked for, the ``leading`` directions
+    of each stand for it, as they do in a joint fit of all; the chosen ones are then fitted together whole. Of the
+    penalties the one of least square error on items left out is taken.
 
     Args:
         views: rows of the items in each view, ``[items, numbers]``; they are decomposed and let go of.

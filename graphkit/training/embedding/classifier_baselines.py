@@ -10,6 +10,7 @@ from torch import Tensor
 from graphkit.training.classification.closed_form_trainer import classification_trainer
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
+from graphkit.training.embedding.joined_embeddings import JoinedEmbeddings
 from graphkit.training.engine.distributed import rng_seed
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def train_embeddings(
 ) -> tuple[Tensor, Tensor]:
     """Return the embeddings of all nodes that a study of this recipe draws with the same seed, and those it selects.
 
-    Both are ``[nodes, dim]``: the first of the encoder before its first step.
+    Both are ``[nodes, dim]``: the first of the encoder before its first step, the second joined as the recipe says.
 
     Args:
         setting: what training sees, prepared for this recipe.
@@ -53,7 +54,8 @@ def train_embeddings(
         trainer = EmbeddingTrainer(recipe.module(task.channels, task.graph), setting.visible, recipe, fabric)
         drawn = trainer.initial_embeddings(setting.full_graph)
         trainer.train()
-    return drawn.float().cpu(), trainer.embeddings(setting.full_graph).float().cpu()
+    z = trainer.embeddings(setting.full_graph).float().cpu()
+    return drawn.float().cpu(), JoinedEmbeddings.of(trainer, z, setting, recipe, seed, fabric).z
 
 
 def classifier_logits(data: Data, seen: Data, recipe: Recipe, seed: int, fabric: Fabric) -> Tensor:

@@ -44,7 +44,11 @@ class EmbeddingRecipe(AbstractRecipe):
         epochs: at most so many.
         patience: stop after so many epochs in a row without a better figure on the validation items; 0 never.
         select: whose weights are tested. "map": the epoch of highest MAP@R of the validation items, the labelled items
-            answering; ties: the earlier epoch. "last": the last epoch.
+            answering; ties: the earlier epoch. "hit@1": that in which most have an item of their class nearest;
+            "both": that of the highest mean of the two. "last": the last epoch.
+        join: the figure of the validation items by which nodes have rows of the best view of the graph beside what is
+            trained, with the best share, which may be none or all: "map", "hit@1" or "both" as for ``select``; "none"
+            joins none.
 
     All other fields are those of the objective, of ``ModelRecipe`` and of the model.
     """
@@ -58,7 +62,8 @@ class EmbeddingRecipe(AbstractRecipe):
     shots: Positive = 8
     epochs: Positive = 60
     patience: Count = 20
-    select: Literal["map", "last"] = "map"
+    select: Literal["map", "hit@1", "both", "last"] = "map"
+    join: Literal["none", "map", "hit@1", "both"] = "both"
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -75,15 +80,20 @@ class EmbeddingRecipe(AbstractRecipe):
         if self.select == "last":
             found["patience"] = "the last epoch is taken"
         if self.level == "graph":
+            found["join"] = "views are of the nodes of one graph"
             found |= dict.fromkeys(("row_normalise", "sparse_below"), "features of graphs are as they are")
         return found
 
     @property
     def selection_rule(self) -> str:
         """Say in words whose weights are tested."""
+        joined = ""
+        if self.join != "none" and self.level == "node":
+            joined = f"; rows of a view joined by highest validation {RULES[self.join]}"
         if self.select == "last":
-            return "last epoch"
-        return "epoch of highest validation MAP@R among labelled items; ties: the earlier epoch"
+            return f"last epoch{joined}"
+        rule = f"epoch of highest validation {RULES[self.select]} among labelled items; ties: the earlier epoch"
+        return f"{rule}{joined}"
 
     def module(self, in_channels: int, graph: tuple[Any, ...] = ()) -> nn.Module:
         """Return what is trained: a freshly drawn encoder, and what the objective puts around it."""
@@ -101,6 +111,9 @@ class EmbeddingRecipe(AbstractRecipe):
         """Return this recipe over another encoder."""
         return dataclasses.replace(self, encoder=encoder)
 
+
+RULES = {"map": "MAP@R", "hit@1": "hit@1", "both": "mean of MAP@R and hit@1"}
+"""What a figure that selects is called."""
 
 GRAND = ModelRecipe(name="grand", model=Grand(node_dropout=0.3, hidden=64), l2=1e-3, l2_on="all")
 OF_GRAPHS = ModelRecipe(name="gin", model=GIN(layers=3, hidden=32, norm="batch", dropout=0.1), lr=0.005, l2=0.0)
@@ -125,6 +138,7 @@ def _without_labels(
         epochs=epochs,
         patience=0,
         select="last",
+        join="none",
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from graphkit.training.trained.encoder import TrainedEncoder
 
-from graphkit.training.embedding.embedding_trainer import EmbeddingEpoch
+from graphkit.training.embedding.embedding_trainer import LIES, EmbeddingEpoch
 from graphkit.training.engine.records import BOUNDS, AbstractRecord, Metric, Record, metric
 
 Figures = Mapping[str, float]
@@ -30,6 +30,8 @@ class EmbeddingResult:
         selected: the selected epoch, from 1.
         history: the figures of all epochs.
         seconds: training time.
+        view: the view of the graph whose rows served validation items best; of whole graphs there is none.
+        share: of those rows in the similarity, 0 where nothing is joined.
     """
 
     seed: int
@@ -38,6 +40,8 @@ class EmbeddingResult:
     selected: int
     history: tuple[EmbeddingEpoch, ...]
     seconds: float
+    view: str = ""
+    share: float = 0.0
 
     def scalars(self) -> dict[str, float]:
         """Return every figure by name: what was embedded, and what was measured on it."""
@@ -63,12 +67,15 @@ class EmbeddingRecord(AbstractRecord):
         level: "node" or "graph".
         figures: what was embedded -> name of a figure -> mean and deviation over the seeds.
         telemetry: "first" and "selected" epoch -> what is watched in training (:class:`EmbeddingEpoch`) -> likewise.
+        views: of each seed the "view" of the graph that served validation items best, and the "share" of its rows in
+            the similarity of what was embedded.
     """
 
     record: Record
     level: str
     figures: Mapping[str, Mapping[str, Metric]]
     telemetry: Mapping[str, Mapping[str, Metric]]
+    views: tuple[Mapping[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain dictionaries and lists."""
@@ -76,7 +83,9 @@ class EmbeddingRecord(AbstractRecord):
             {what: {n: dataclasses.asdict(m) for n, m in each.items()} for what, each in table.items()}
             for table in (self.figures, self.telemetry)
         )
-        return {**self.record.as_dict(), "level": self.level, "figures": figures, "telemetry": telemetry}
+        views = [dict(each) for each in self.views]
+        own = {"level": self.level, "figures": figures, "telemetry": telemetry, "views": views}
+        return {**self.record.as_dict(), **own}
 
 
 def telemetry_of(results: Sequence[EmbeddingResult]) -> dict[str, dict[str, Metric]]:
@@ -90,7 +99,7 @@ def telemetry_of(results: Sequence[EmbeddingResult]) -> dict[str, dict[str, Metr
             name: metric(
                 name, [getattr(epoch, name) for epoch in each], unit="number" if name in BOUNDS else "fraction"
             )
-            for name in EmbeddingEpoch._fields[3:]
+            for name in LIES
             if all(getattr(epoch, name) is not None for epoch in each)
         }
         for when, each in epochs.items()

@@ -15,6 +15,7 @@ from graphkit.training.classification.targets import require_classes
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.embedding.embedding_task import EmbeddingTask
 from graphkit.training.embedding.evaluator import EmbeddingEvaluator
+from graphkit.training.embedding.joined_rows import NodeRows
 from graphkit.training.engine.records import DatasetFacts, Protocol, dataset_facts, protocol_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class EmbeddingSetup:
         protocol: what a comparison has to hold fixed.
         level: "node" or "graph".
         parts: of several graphs the name and the number of nodes of each, in their order.
+        rows: of the nodes in views of their graph; of whole graphs there are none.
     """
 
     visible: EmbeddingTask
@@ -51,6 +53,7 @@ class EmbeddingSetup:
     protocol: Protocol
     level: str = "node"
     parts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    rows: NodeRows | None = None
 
 
 def node_setting(
@@ -113,7 +116,8 @@ def node_setting(
         y, train, test, exclude, bool(disjoint), tuned, data.part.cpu() if parts else None, tuple(parts)
     )
     raw, classes = data.x.to_dense(), data.y.cpu().long()
-    return EmbeddingSetup(visible, whole, evaluator, raw, classes, facts, protocol, parts=parts)
+    rows = NodeRows(data, ~hidden_nodes(data) if inductive else None)
+    return EmbeddingSetup(visible, whole, evaluator, raw, classes, facts, protocol, parts=parts, rows=rows)
 
 
 def training_view(data: Data, *, inductive: bool = False, disjoint: int | Sequence[int] = 0) -> Data:

@@ -29,8 +29,9 @@ WATCHED = 512
 class EmbeddingEpoch(NamedTuple):
     """The figures of one epoch: the mean loss of its steps, the validation items' MAP@R, and how training items lie.
 
-    The others are those of :class:`graphkit.metric.Telemetry`, by which a training that stalls is seen; ``None`` where
-    there is no pair to measure, and where an objective without labels has no tuples to be active.
+    ``validation_hit`` is how often the item nearest to a validation item is of its class. The others are those of
+    :class:`graphkit.metric.Telemetry`, by which a training that stalls is seen; ``None`` where there is no pair to
+    measure, and where an objective without labels has no tuples to be active.
     """
 
     number: int
@@ -42,11 +43,16 @@ class EmbeddingEpoch(NamedTuple):
     overlapping: float | None = None
     collapsed: float | None = None
     effective_rank: float | None = None
+    validation_hit: float | None = None
 
     @property
     def figure(self) -> float:
         """What progress shows."""
         return self.validation_map
+
+
+LIES = EmbeddingEpoch._fields[3:-1]
+"""The figures of how training items lie."""
 
 
 class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
@@ -62,6 +68,8 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
     """
 
     figures = EmbeddingEpoch
+    labelled: LabelledItems
+    """The validation items, then the training items."""
 
     def __init__(self, module: nn.Module, visible: EmbeddingTask, recipe: EmbeddingRecipe, fabric: Fabric) -> None:
         self.visible, self.recipe = visible, recipe
@@ -69,7 +77,7 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
         encoder = recipe.objective.encoder(module)
         super().__init__(module, recipe.encoder.parameter_groups(module, encoder), recipe.encoder.lr, fabric)
         labels = [visible.validation.y, visible.train.y]
-        self._labelled = LabelledItems(torch.cat([visible.validation.index, visible.train.index]), torch.cat(labels))
+        self.labelled = LabelledItems(torch.cat([visible.validation.index, visible.train.index]), torch.cat(labels))
         self._queries = torch.arange(len(visible.validation.y))
 
     @property
@@ -86,10 +94,12 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
 
     def validate(self, number: int, loss: float) -> EmbeddingEpoch:
         """Look at the validation items; an embedding that is not finite has no figures."""
-        z = self._embed(self._labelled.index, self.visible)
+        z = self._embed(self.labelled.index, self.visible)
         if not bool(z.isfinite().all()):
             return EmbeddingEpoch(number, loss, math.nan)
-        return EmbeddingEpoch(number, loss, self._validation_map(z), **self._telemetry(z))
+        found = evaluate_retrieval(z, self.labelled.y, queries=self._queries, cuts=[1], metrics=["ranking"])
+        first = found.hit[1] if found.hit else None
+        return EmbeddingEpoch(number, loss, found.map_at_r or 0.0, validation_hit=first, **self._telemetry(z))
 
     def losses(self, epoch: EmbeddingEpoch) -> float:
         """Return the sum of the loss and of the figure, which is NaN where an embedding is not finite."""
@@ -97,7 +107,14 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
 
     def better(self, epoch: EmbeddingEpoch, best: EmbeddingEpoch) -> bool:
         """Return whether selection prefers an epoch; of equal ones the earlier stays."""
-        return self.recipe.select == "last" or epoch.validation_map > best.validation_map
+        if self.recipe.select == "last":
+            return True
+        return self._selected_by(epoch) > self._selected_by(best)
+
+    def _selected_by(self, epoch: EmbeddingEpoch) -> float:
+        """Return the figure that selects."""
+        first = epoch.validation_hit or 0.0
+        return {"hit@1": first, "both": epoch.validation_map + first}.get(self.recipe.select, epoch.validation_map)
 
     def initial_embeddings(self, visible: EmbeddingTask) -> Tensor:
         """Return the embeddings of all items as the model is now, before its first step that of the drawn encoder."""
@@ -116,6 +133,11 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
         z = self._embed(None, visible or self.visible)
         require_finite("the embeddings", [z])
         return z
+
+    def labelled_embeddings(self) -> Tensor:
+        """Return the selected encoder's embeddings of the labelled items, in the graph that training sees."""
+        self.select()
+        return self._embed(self.labelled.index, self.visible)
 
     def _batches(self) -> Iterator[LabelledItems]:
         """Yield the labelled items of each step of an epoch."""
@@ -146,16 +168,11 @@ class EmbeddingTrainer(Trainer[EmbeddingEpoch]):
         with torch.no_grad():
             return visible.embed(self.model, index)
 
-    def _validation_map(self, z: Tensor) -> float:
-        """Return how well the labelled items answer the validation items."""
-        found = evaluate_retrieval(z, self._labelled.y, queries=self._queries, cuts=[], metrics=["ranking"])
-        return found.map_at_r or 0.0
-
     def _telemetry(self, z: Tensor) -> dict[str, float | None]:
         """Return how the training items lie among the labelled ones; what a miner draws changes no later epoch."""
         first = len(self._queries)
         chosen = torch.linspace(first, len(z) - 1, min(WATCHED, len(z) - first)).long()
         with rng_seed(0, z.device):
-            found = self.recipe.objective.report(z[chosen], self._labelled.y[chosen])
-        values = {name: getattr(found, name) for name in EmbeddingEpoch._fields[3:]}
+            found = self.recipe.objective.report(z[chosen], self.labelled.y[chosen])
+        values = {name: getattr(found, name) for name in LIES}
         return {name: None if value is None or math.isnan(value) else value for name, value in values.items()}

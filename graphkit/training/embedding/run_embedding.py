@@ -31,6 +31,7 @@ from graphkit.training.embedding.embedding_results import (
 from graphkit.training.embedding.embedding_setup import EmbeddingSetup, hidden_nodes, node_setting, training_view
 from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
 from graphkit.training.embedding.graph_embedding import graph_encoder, graph_setting
+from graphkit.training.embedding.joined_embeddings import JoinedEmbeddings
 from graphkit.training.embedding.saved import SavedEmbeddings
 from graphkit.training.engine.distributed import IN_TURNS, JobError, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, RunResult, Seconds, run_experiment
@@ -53,8 +54,9 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
-RAW, RANDOM = "raw features", "random encoder"
-"""The baselines printed beside every figure."""
+RAW, RANDOM, VIEW = "raw features", "random encoder", "best view"
+"""The baselines printed beside every figure: the last are rows of nodes in the view of their graph, averages of
+features among others, that serves validation items best."""
 
 
 @deprecated_arguments(checkpoint="run_dir")
@@ -81,7 +83,8 @@ def embed(
     """Return the record of embedding the nodes of one graph or several, or the graphs of a set, one run for each seed.
 
     A seed decides weights, dropout and batches and nothing else. Test labels are first touched when a seed's epoch has
-    been selected. Raw features and the encoder as it was drawn are examined beside the trained one.
+    been selected. Raw features, the encoder as it was drawn and, of nodes, rows of the best
+    view of their graph are examined beside the trained one.
 
     Args:
         data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``; several
@@ -259,6 +262,7 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
         self.embeddings: dict[int, Tensor] = {}
         self._drawn: Tensor | None = None
         self._raw: dict[int, dict[str, float]] = {}
+        self._rows: dict[tuple[int, str], dict[str, float]] = {}
 
     def units(self) -> list[SeedUnit]:
         """Return the seeds."""
@@ -275,8 +279,9 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
 
     def finish(self, unit: SeedUnit, trainer: EmbeddingTrainer, seconds: Seconds) -> EmbeddingResult:
         """Examine the selected embedding and what stands beside it: the first look at test labels."""
-        seed, setting = unit.seed, self.settings[unit.seed]
-        z = trainer.embeddings(setting.full_graph).float().cpu()
+        seed, setting, recipe = unit.seed, self.settings[unit.seed], self.recipe
+        alone = trainer.embeddings(setting.full_graph).float().cpu()
+        found = JoinedEmbeddings.of(trainer, alone, setting, recipe, seed, self.fabric)
         examined = setting.evaluator
         if id(setting) not in self._raw:  # the same for all seeds of one split
             self._raw[id(setting)] = examined.figures(setting.raw, probes=self.probes)
@@ -285,27 +290,37 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             RAW: self._raw[id(setting)],
             RANDOM: examined.figures(self._drawn.float(), probes=self.probes),
         }
+        if found.rows is not None:
+            if (id(setting), found.view) not in self._rows:
+                self._rows[id(setting), found.view] = examined.figures(found.rows, probes=self.probes)
+            figures[VIEW] = self._rows[id(setting), found.view]
         for name, other in self.others(seed).items():
             LOGGER.info("measuring %s beside what seed %d came to", name, seed)
             figures[name] = examined.figures(other.float(), probes=self.probes)
-        figures[self.recipe.name] = examined.figures(z, probes=self.probes)
-        self.embeddings[seed] = z
-        best = trainer.selected.validation_map
+        last = examined.figures(found.z, probes=self.probes)
+        if found.rows is not None and recipe.join != "none":
+            figures[f"{recipe.name}, not joined"] = examined.figures(alone, probes=self.probes) if found.share else last
+        figures[recipe.name] = last
+        self.embeddings[seed] = found.z
         self.models[seed] = TrainedEncoder(
-            recipe=self.recipe,
-            weights={name: value.detach().cpu() for name, value in trainer.best_weights.items()},
+            recipe=recipe,
+            weights={name: value.detach().cpu() for name, value in trainer.best_weights.items()} | found.weights,
             channels=setting.visible.task.channels,
             seed=seed,
-            figures={"validation": best, "test": figures[self.recipe.name]["map@r (test)"]},
+            figures={"validation": found.validation, "test": figures[recipe.name]["map@r (test)"]},
+            view=found.view if found.share else "",
+            share=found.share,
             **self.about,
         )
         return EmbeddingResult(
             seed=seed,
-            validation=trainer.selected.validation_map,
+            validation=found.validation,
             figures=figures,
             selected=trainer.selected.number,
             history=tuple(trainer.history),
             seconds=seconds.wall,
+            view=found.view,
+            share=found.share,
         )
 
     def files(self, unit: SeedUnit) -> dict[str, bytes]:
@@ -351,6 +366,7 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             }
             for name in results[0].figures
         }
+        views = tuple({"view": each.view, "share": each.share} for each in results if each.view)
         record = Record(
             command=command,
             dataset=first.facts,
@@ -365,7 +381,9 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             environment=environment(str(self.fabric.device), precision, processes),
         )
         return EmbeddingOutcome(
-            record=EmbeddingRecord(record=record, level=first.level, figures=figures, telemetry=telemetry_of(results)),
+            record=EmbeddingRecord(
+                record=record, level=first.level, figures=figures, telemetry=telemetry_of(results), views=views
+            ),
             seeds=results,
             embeddings=tuple(self.embeddings[seed] for seed in seeds),
             models=tuple(self.models[seed] for seed in seeds),

@@ -74,6 +74,11 @@ class AbstractTrained(ABC):
     def model_recipe(self) -> ModelRecipe:
         """How features and graph are prepared."""
 
+    @property
+    def module_weights(self) -> dict[str, Tensor]:
+        """The weights of the module alone."""
+        return dict(self.weights)
+
     @abstractmethod
     def draw(self, graph: tuple[Any, ...]) -> nn.Module:
         """Return the module as it is drawn for a graph, before it has its weights."""
@@ -143,8 +148,9 @@ class AbstractTrained(ABC):
         if data is not None:
             graph = self.task(self.prepare(data), cpu, torch.float32).graph
         module = self.draw(graph)
-        first = next((value.dtype for value in self.weights.values() if value.is_floating_point()), torch.float32)
-        module.to(device, first).load_state_dict(dict(self.weights))
+        weights = self.module_weights
+        first = next((value.dtype for value in weights.values() if value.is_floating_point()), torch.float32)
+        module.to(device, first).load_state_dict(weights)
         return module.eval()
 
     def outputs_for(self, data: Data | GraphSet, *, device: str = "auto", precision: str | None = None) -> Tensor:
@@ -166,7 +172,7 @@ class AbstractTrained(ABC):
         task = self.task(self.prepare(data), fabric.device, dtype)
         module = self.draw(task.graph).to(fabric.device)
         fabric.setup_module(module)  # in its precision, before weights of that precision are put in
-        module.load_state_dict(dict(self.weights))
+        module.load_state_dict(self.module_weights)
         model = in_precision(module, fabric).eval()
         parts = self.parts(data)
         with torch.no_grad():

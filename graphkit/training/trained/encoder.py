@@ -14,6 +14,8 @@ from graphkit.training.classification.targets import ClassTarget, SupervisedObje
 from graphkit.training.classification.tasks import AbstractTask, NodeTask
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
 from graphkit.training.embedding.graph_embedding import GraphsTask, graph_encoder
+from graphkit.training.embedding.joined_embeddings import PREFIX
+from graphkit.training.embedding.joined_rows import JoinedRows
 from graphkit.training.trained.abstract_trained import AbstractTrained
 from graphkit.training.trained.classifier import NOTHING
 from graphkit.training.trained.data_facts import item_ids
@@ -30,11 +32,31 @@ UNUSED = SupervisedObjective(ClassTarget(1), METRICS["accuracy"])
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedEncoder(AbstractTrained):
-    """One trained encoder of nodes or of graphs."""
+    """One trained encoder of nodes or of graphs.
+
+    Args:
+        view: the view of a graph whose rows are joined to what the encoder says of its nodes; nothing where none are.
+        share: of the rows in the similarity.
+    """
 
     study: ClassVar[str] = "embed"
 
     recipe: EmbeddingRecipe
+    view: str = ""
+    share: float = 0.0
+
+    @property
+    def module_weights(self) -> dict[str, Tensor]:
+        """The weights of the encoder, without what makes rows of a view."""
+        return {name: value for name, value in self.weights.items() if not name.startswith(PREFIX)}
+
+    @property
+    def joined(self) -> JoinedRows | None:
+        """Which rows are joined, and how much they count."""
+        if not self.view:
+            return None
+        state = {name.removeprefix(PREFIX): each for name, each in self.weights.items() if name.startswith(PREFIX)}
+        return JoinedRows(view=self.view, share=self.share, state=state)
 
     @property
     def items(self) -> str:
@@ -53,8 +75,13 @@ class TrainedEncoder(AbstractTrained):
         return self.recipe.module(self.channels, graph)
 
     def embed(self, data: Data | GraphSet, *, device: str = "auto", precision: str | None = None) -> Tensor:
-        """Return the embedding of every item of ``data``, ``[items, dim]`` in float32; see :meth:`outputs_for`."""
-        return self.outputs_for(data, device=device, precision=precision).float()
+        """Return the embedding of every item of ``data``, ``[items, dim]`` in float32; see :meth:`outputs_for`.
+
+        Where rows of a view are joined, ``dim`` is that of the recipe and the width of a row, or the latter alone.
+        """
+        z = self.outputs_for(data, device=device, precision=precision).float()
+        joined = self.joined
+        return z if joined is None else joined.join(z, joined.rows(self.prepare(data)))
 
     def predict(self, data: Data | GraphSet, *, device: str = "auto", precision: str | None = None) -> Predictions:
         """Return the embeddings as a table whose columns are ``z0``, ``z1`` and so on."""

@@ -26,7 +26,7 @@ def read_record(path: Path | str) -> Record | EmbeddingRecord | FewShotRecord:
         if "headline" in fields:
             return TypeAdapter(FewShotRecord).validate_python(fields)
         if "telemetry" in fields:
-            own = {name: fields[name] for name in ("level", "figures", "telemetry")}
+            own = {name: fields[name] for name in ("level", "figures", "telemetry", "views") if name in fields}
             return TypeAdapter(EmbeddingRecord).validate_python({**own, "record": _record(fields, path)})
         return _record(fields, path)
     except ValidationError as error:

@@ -66,7 +66,7 @@ def test_every_loss_trains_and_beats_the_random_encoder(data, loss):
 
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat", "gin", "cheb", "mlp"])
 def test_any_encoder_is_trained(data, model):
-    chosen = embedding_recipe("prototype", {"epochs": 2, "dim": 4, "hidden": 8}, model=model)
+    chosen = embedding_recipe("prototype", {"epochs": 2, "dim": 4, "hidden": 8, "join": "none"}, model=model)
     assert run(data, chosen).embeddings[0].shape == (90, 4)
 
 
@@ -109,7 +109,8 @@ def test_neighbours_are_left_out_on_request(data):
 
 def test_baselines_stand_beside_and_the_classifier_is_that_of_train(data):
     outcome = run(data, seeds=[3], beside=[recipe("gcn", {"epochs": 3})])
-    assert list(outcome.record.figures) == ["raw features", "random encoder", "gcn, cross-entropy", "prototype"]
+    beside = ["raw features", "random encoder", "best view", "gcn, cross-entropy", "prototype, not joined"]
+    assert list(outcome.record.figures) == [*beside, "prototype"]
     raw = evaluate_retrieval(data.x, data.y, metrics=["ranking"])
     assert outcome.seeds[0].figures["raw features"]["map@r (all)"] == raw.map_at_r
 

@@ -40,7 +40,7 @@ def run(data, chosen=SHORT, **options):
 
 
 def test_several_graphs_are_embedded_in_one_space(graphs):
-    outcome = run(graphs, embedding_recipe("triplet", {"epochs": 15, "dim": 4, "hidden": 8}))
+    outcome = run(graphs, embedding_recipe("triplet", {"epochs": 15, "dim": 4, "hidden": 8, "join": "none"}))
     assert outcome.embeddings[0].shape == (180, 4)
     record = outcome.record.record
     assert (record.dataset.graphs, record.dataset.nodes) == (3, 180)
@@ -126,7 +126,8 @@ def test_classes_and_a_graph_may_be_unseen_at_once(graphs):
 
 @pytest.mark.parametrize("loss", ["contrastive", "quadruplet", "ccassg"])
 def test_other_losses_see_several_graphs_too(graphs, loss):
-    assert run(graphs, embedding_recipe(loss, {"epochs": 2, "dim": 4, "hidden": 8})).embeddings[0].shape == (180, 4)
+    chosen = embedding_recipe(loss, {"epochs": 2, "dim": 4, "hidden": 8, "join": "none"})
+    assert run(graphs, chosen).embeddings[0].shape == (180, 4)
 
 
 def test_saved_items_say_their_graph(graphs, tmp_path):

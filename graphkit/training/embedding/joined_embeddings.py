@@ -1,0 +1,129 @@
+"""What a trained encoder comes to beside rows of a view, whose share validation items or classes left out decide."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from graphkit.training.classification.tasks import LabelledItems
+from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
+from graphkit.training.embedding.joined_rows import SHARES, best_share
+from graphkit.training.engine.distributed import rng_seed
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
+    from graphkit.training.embedding.embedding_setup import EmbeddingSetup
+
+PREFIX = "view_rows."
+"""Before the names of what a file holds of the rows, beside the weights of the encoder."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JoinedEmbeddings:
+    """Embeddings of all items, and rows of a view in them.
+
+    Args:
+        z: embeddings ``[items, dim]``.
+        validation: their MAP@R on validation items, those of the encoder alone where nothing is joined.
+        view: whose rows served validation items best; nothing of whole graphs.
+        share: of the rows in the similarity.
+        rows: of that view ``[items, width]``, whether joined or not.
+        weights: what is needed to make the rows of another graph, where they are joined.
+    """
+
+    z: Tensor
+    validation: float
+    view: str = ""
+    share: float = 0.0
+    rows: Tensor | None = None
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        trainer: EmbeddingTrainer,
+        z: Tensor,
+        setting: EmbeddingSetup,
+        recipe: EmbeddingRecipe,
+        seed: int,
+        fabric: Fabric,
+    ) -> JoinedEmbeddings:
+        """Return the embeddings of a trained encoder beside rows of the view that serves validation items best.
+
+        The share is that of the best figure on validation items. Where classes are examined that training never saw,
+        items of classes that it did see would choose what fits these: then the encoder is trained again without some
+        of the training classes, each in its turn, and items of those decide; of two classes none can be spared, and
+        the rows stand alone.
+
+        Args:
+            trainer: with its weights selected.
+            z: its embeddings of all items.
+            setting: what training saw, and what is examined.
+            recipe: says whether to join, and by which figure.
+            seed: draws the encoders of classes left out.
+            fabric: puts them on a device.
+        """
+        validation = trainer.selected.validation_map
+        if setting.rows is None:
+            return cls(z=z, validation=validation)
+        labelled, asking = trainer.labelled, len(setting.visible.validation.y)
+        best = setting.rows.best(labelled, asking, "both" if recipe.join == "none" else recipe.join)
+        rows = setting.rows.rows(best)
+        if recipe.join == "none":
+            return cls(z=z, validation=validation, view=best.view, rows=rows)
+        if setting.evaluator.disjoint:
+            share = best_share(_figures_of_new_classes(setting, recipe, seed, fabric))
+        else:
+            known = trainer.labelled_embeddings()
+            figures = setting.rows.figures(best, known, labelled, asking, recipe.join)
+            share = best_share(figures)
+            if share:
+                validation = setting.rows.figures(best, known, labelled, asking, "map")[share]
+        chosen = dataclasses.replace(best, share=share)
+        weights = {PREFIX + name: value for name, value in chosen.state.items()} if share else {}
+        joined = chosen.join(z, rows)
+        return cls(z=joined, validation=validation, view=best.view, share=share, rows=rows, weights=weights)
+
+
+def _figures_of_new_classes(
+    setting: EmbeddingSetup, recipe: EmbeddingRecipe, seed: int, fabric: Fabric
+) -> dict[float, float]:
+    """Return share -> mean figure on training classes that encoders were trained without.
+
+    Four classes and more are left out by halves, three one at a time.
+    """
+    rows, visible = setting.rows, setting.visible
+    assert rows is not None
+    classes = visible.train.y.unique()
+    if len(classes) < 3:
+        return {1.0: 1.0}
+    groups = [classes[0::2], classes[1::2]] if len(classes) > 3 else list(classes.split(1))
+    found: list[dict[float, float]] = []
+    for group in groups:
+        seen = visible.drop_classes(group)
+        with rng_seed(seed, fabric.device):
+            trainer = EmbeddingTrainer(recipe.module(seen.task.channels, seen.task.graph), seen, recipe, fabric)
+            trainer.train()
+            z = trainer.embeddings(visible)
+        # Items of the classes left out ask; those of one class alone have all others to be told from.
+        asks, answers = (_of_classes(each, group) for each in (visible.validation, visible.train))
+        if len(group) == 1:
+            answers = visible.train
+        index = torch.cat((asks.index, answers.index))
+        labelled = LabelledItems(index, torch.cat((asks.y, answers.y)))
+        if len(asks.y) and len(answers.y):
+            best = rows.best(trainer.labelled, len(seen.validation.y), recipe.join)
+            found.append(rows.figures(best, z[index], labelled, len(asks.y), recipe.join))
+    return {share: sum(each[share] for each in found) for share in SHARES} if found else {1.0: 1.0}
+
+
+def _of_classes(items: LabelledItems, classes: Tensor) -> LabelledItems:
+    """Return the items of some classes."""
+    kept = torch.isin(items.y, classes)
+    return LabelledItems(items.index[kept], items.y[kept])
