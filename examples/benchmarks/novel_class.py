@@ -4,8 +4,9 @@ Every class is held out in turn: the encoder is trained and selected on the labe
 nodes of those classes are what is normal, and the test nodes are scored by their distance from it. AUROC is the chance
 that a node of the held-out class scores higher than one of the others; AP is the average precision, whose floor is the
 share of that class. Views that agree on a class are off: they would make the nodes of the held-out class choose one of
-the others. Raw features and the encoder as it was drawn stand beside it. Three scores are shown, all of them,
-since choosing one would take labels of anomalies.
+the others. Raw features, the encoder as it was drawn and rows of the view of the graph that serves validation nodes of
+the other classes best stand beside it. Three scores are shown, all of them, since choosing one would take labels of
+anomalies.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from graphkit.data import load
 from graphkit.metric import AnomalyScorer
 from graphkit.training.embedding import EmbeddingRecipe, embed, embedding_recipe
 from graphkit.training.embedding.classifier_baselines import initial_embeddings
+from graphkit.training.embedding.joined_rows import NodeRows
 from graphkit.training.engine.records import dataset_facts, metric
 
 METHODS = ("prototype", "neighbour", "mahalanobis")
@@ -77,7 +79,13 @@ def held_out(data: Data, chosen: EmbeddingRecipe, novel: int, seeds: Sequence[in
     """Return a row for each embedding and each score."""
     outcome = embed(data, chosen, seeds=seeds, disjoint=[novel], probes=False, device="cpu")
     drawn = [initial_embeddings(data, chosen, seed) for seed in seeds]
-    sides = {"raw features": [data.x.to_dense()], "random encoder": drawn, chosen.name: list(outcome.embeddings)}
+    rows = NodeRows(data)
+    sides = {
+        "raw features": [data.x.to_dense()],
+        "random encoder": drawn,
+        "best view": [rows.of(each.view) for each in outcome.seeds],
+        chosen.name: list(outcome.embeddings),
+    }
     return [scored(data, novel, side, method, spaces) for side, spaces in sides.items() for method in METHODS]
 
 

@@ -91,6 +91,13 @@ class ViewRows(nn.Module):
             self.means[number] = rows.mean(0)
             yield from self.unit_rows(rows, number)
 
+    @torch.no_grad()
+    def every_view(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield the rows of a graph in every view, ``[nodes, width]`` each, when they are made."""
+        for number, plain in enumerate(self.plain_rows(x, edge_index, edge_weight)):
+            yield from (found for _, found in self.unit_rows(plain, number))
+
+    @torch.no_grad()
     def rows(self, view: str, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
         """Return the rows of a graph in one view, ``[nodes, width]``, of length 1 or 0.
 

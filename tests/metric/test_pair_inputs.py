@@ -164,7 +164,11 @@ WRONG = {
         TypeError,
         r"`metrics` must be a list such as \['ranking', 'knn'\], got 'ranking'",
     ),
-    "one class": (lambda: evaluate_retrieval(Z, Y * 0), ValueError, "leave 'probe' out of `metrics`"),
+    "one class": (
+        lambda: evaluate_retrieval(Z, Y * 0, metrics=["probe"]),
+        ValueError,
+        "leave 'probe' out of `metrics`",
+    ),
     "list of anomalies": (
         lambda: AnomalyScorer().fit(Z).detection(Z, [True, False, True, False]),
         TypeError,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from graphkit.training.classification.tasks import LabelledItems
 from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
-from graphkit.training.embedding.joined_rows import SHARES, best_share
+from graphkit.training.embedding.joined_rows import SHARES, best_share, join_rows
 from graphkit.training.engine.distributed import rng_seed
 
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
     from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
     from graphkit.training.embedding.embedding_setup import EmbeddingSetup
+    from graphkit.training.embedding.embedding_task import EmbeddingTask
+    from graphkit.training.embedding.joined_rows import NodeRows
 
 PREFIX = "view_rows."
 """Before the names of what a file holds of the rows, beside the weights of the encoder."""
@@ -69,37 +70,32 @@ class JoinedEmbeddings:
             seed: draws the encoders of classes left out.
             fabric: puts them on a device.
         """
-        validation = trainer.selected.validation_map
-        if setting.rows is None:
+        validation, rows = trainer.selected.validation_map, setting.rows
+        if rows is None:
             return cls(z=z, validation=validation)
         labelled, asking = trainer.labelled, len(setting.visible.validation.y)
-        best = setting.rows.best(labelled, asking, "both" if recipe.join == "none" else recipe.join)
-        rows = setting.rows.rows(best)
+        view = rows.best_view(labelled, asking, "both" if recipe.join == "none" else recipe.join)
         if recipe.join == "none":
-            return cls(z=z, validation=validation, view=best.view, rows=rows)
+            return cls(z=z, validation=validation, view=view, rows=rows.of(view))
         if setting.evaluator.disjoint:
-            share = best_share(_figures_of_new_classes(setting, recipe, seed, fabric))
+            share = best_share(_figures_of_new_classes(rows, setting.visible, recipe, seed, fabric))
         else:
             known = trainer.labelled_embeddings()
-            figures = setting.rows.figures(best, known, labelled, asking, recipe.join)
-            share = best_share(figures)
+            share = best_share(rows.figures(view, known, labelled, asking, recipe.join))
             if share:
-                validation = setting.rows.figures(best, known, labelled, asking, "map")[share]
-        chosen = dataclasses.replace(best, share=share)
-        weights = {PREFIX + name: value for name, value in chosen.state.items()} if share else {}
-        joined = chosen.join(z, rows)
-        return cls(z=joined, validation=validation, view=best.view, share=share, rows=rows, weights=weights)
+                validation = rows.figures(view, known, labelled, asking, "map")[share]
+        weights = {PREFIX + name: value for name, value in rows.fitted.state_dict().items()} if share else {}
+        joined = join_rows(z, rows.of(view), share)
+        return cls(z=joined, validation=validation, view=view, share=share, rows=rows.of(view), weights=weights)
 
 
 def _figures_of_new_classes(
-    setting: EmbeddingSetup, recipe: EmbeddingRecipe, seed: int, fabric: Fabric
+    rows: NodeRows, visible: EmbeddingTask, recipe: EmbeddingRecipe, seed: int, fabric: Fabric
 ) -> dict[float, float]:
-    """Return share -> mean figure on training classes that encoders were trained without.
+    """Return share -> sum of figures on training classes that encoders were trained without.
 
     Four classes and more are left out by halves, three one at a time.
     """
-    rows, visible = setting.rows, setting.visible
-    assert rows is not None
     classes = visible.train.y.unique()
     if len(classes) < 3:
         return {1.0: 1.0}
@@ -118,8 +114,8 @@ def _figures_of_new_classes(
         index = torch.cat((asks.index, answers.index))
         labelled = LabelledItems(index, torch.cat((asks.y, answers.y)))
         if len(asks.y) and len(answers.y):
-            best = rows.best(trainer.labelled, len(seen.validation.y), recipe.join)
-            found.append(rows.figures(best, z[index], labelled, len(asks.y), recipe.join))
+            view = rows.best_view(trainer.labelled, len(seen.validation.y), recipe.join)
+            found.append(rows.figures(view, z[index], labelled, len(asks.y), recipe.join))
     return {share: sum(each[share] for each in found) for share in SHARES} if found else {1.0: 1.0}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -41,8 +42,8 @@ def join_rows(z: Tensor, rows: Tensor, share: float) -> Tensor:
 
     Example:
         >>> z, rows = torch.tensor([[3.0], [-1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-        >>> join_rows(z, rows, 0.5).square().tolist()
-        [[0.5, 0.5, 0.0], [0.5, 0.5, 0.0]]
+        >>> (10 * join_rows(z, rows, 0.5) ** 2).round().tolist()
+        [[5.0, 5.0, 0.0], [5.0, 5.0, 0.0]]
     """
     if share in (0.0, 1.0):
         return rows if share else z
@@ -77,23 +78,26 @@ class JoinedRows:
     share: float
     state: Mapping[str, Tensor] = field(repr=False)
 
-    def join(self, z: Tensor, rows: Tensor) -> Tensor:
-        """Return embeddings of items beside their rows."""
-        return join_rows(z, rows, self.share)
-
-    def rows(self, data: Data) -> Tensor:
-        """Return the rows of a graph, ``[nodes, width]`` on the CPU."""
-        module = ViewRows(*self.state["directions"].shape[:1], width=self.state["directions"].size(1))
+    def join(self, z: Tensor, data: Data) -> Tensor:
+        """Return embeddings of all nodes of a graph beside their rows."""
+        features, width = self.state["directions"].shape
+        module = ViewRows(features, width=width)
         module.load_state_dict(dict(self.state))
-        return module.rows(self.view, *_graph_of(data))
+        return join_rows(z, module.rows(self.view, *_graph_of(data)), self.share)
 
 
 class NodeRows:
-    """Rows of the nodes of one graph, fitted to what training may see of it.
+    """Rows of the nodes of one graph in its views, fitted to what training may see of it.
 
     Args:
         data: the graph.
         seen: the nodes that training sees, a mask ``[nodes]``, or ``None`` for all.
+
+    Example:
+        >>> pairs = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
+        >>> rows = NodeRows(Data(x=torch.eye(4), edge_index=pairs)).of("averaged-1")
+        >>> (2 * rows[0] ** 2).round().tolist()
+        [1.0, 1.0, 0.0, 0.0]
     """
 
     def __init__(self, data: Data, seen: Tensor | None = None) -> None:
@@ -101,11 +105,22 @@ class NodeRows:
         self._visible = data if seen is None else _part_of(data, seen.cpu())
         # Where each node stands in what is visible.
         self._places = torch.arange(data.num_nodes) if seen is None else seen.cpu().long().cumsum(0) - 1
-        self._best: dict[bytes, JoinedRows] = {}
+        self._known: dict[bytes, list[float]] = {}
         self._whole: dict[str, Tensor] = {}
 
-    def best(self, labelled: LabelledItems, asking: int, select: str) -> JoinedRows:
-        """Return the view in which labelled items answer those that ask best, joined with nothing.
+    @functools.cached_property
+    def fitted(self) -> ViewRows:
+        """What makes rows, of this graph and of others."""
+        return ViewRows(self._data.num_features, width=WIDTH).fit(*_graph_of(self._visible))
+
+    def of(self, view: str) -> Tensor:
+        """Return the rows of all nodes in a view, ``[nodes, width]``."""
+        if view not in self._whole:
+            self._whole[view] = self.fitted.rows(view, *_graph_of(self._data))
+        return self._whole[view]
+
+    def best_view(self, labelled: LabelledItems, asking: int, select: str) -> str:
+        """Return the view in which labelled items answer those that ask best.
 
         Args:
             labelled: items that ask, then others, which only answer.
@@ -114,37 +129,28 @@ class NodeRows:
         """
         index, y = labelled.index.cpu(), labelled.y.cpu()
         key = b"".join((index.numpy().tobytes(), y.numpy().tobytes(), f"{asking} {select}".encode()))
-        if key not in self._best:
+        if key not in self._known:  # the same for all seeds of one split
             chosen, queries = _sample(len(y), asking)
-            module, place = ViewRows(self._data.num_features, width=WIDTH), self._places[index[chosen]]
-            figures = [
+            place = self._places[index[chosen]]
+            self._known[key] = [
                 selection_figure(rows[place], y[chosen], queries, select)
-                for _, rows in module.fitted_rows(*_graph_of(self._visible))
+                for rows in self.fitted.every_view(*_graph_of(self._visible))
             ]
-            view = module.views[figures.index(max(figures))]
-            self._best[key] = JoinedRows(view=view, share=1.0, state=dict(module.state_dict()))
-        return self._best[key]
+        figures = self._known[key]
+        return self.fitted.views[figures.index(max(figures))]
 
-    def figures(
-        self, chosen: JoinedRows, z: Tensor, labelled: LabelledItems, asking: int, select: str
-    ) -> dict[float, float]:
-        """Return share -> the figure of embeddings that are joined so.
+    def figures(self, view: str, z: Tensor, labelled: LabelledItems, asking: int, select: str) -> dict[float, float]:
+        """Return share -> the figure of embeddings that are joined so with rows of a view.
 
         Args:
-            chosen: what :meth:`best` returned.
+            view: of which.
             z: embeddings of ``labelled``.
-            labelled, asking, select: as :meth:`best` takes them.
+            labelled, asking, select: as :meth:`best_view` takes them.
         """
         sample, queries = _sample(len(labelled.y), asking)
-        rows = chosen.rows(self._visible)[self._places[labelled.index.cpu()[sample]]]
+        rows = self.fitted.rows(view, *_graph_of(self._visible))[self._places[labelled.index.cpu()[sample]]]
         z, y = z.float().cpu()[sample], labelled.y.cpu()[sample]
         return {share: selection_figure(join_rows(z, rows, share), y, queries, select) for share in SHARES}
-
-    def rows(self, chosen: JoinedRows) -> Tensor:
-        """Return the rows of all nodes in a view that was chosen, ``[nodes, width]``."""
-        if chosen.view not in self._whole:
-            self._whole[chosen.view] = chosen.rows(self._data)
-        return self._whole[chosen.view]
 
 
 def best_share(figures: Mapping[float, float]) -> float:

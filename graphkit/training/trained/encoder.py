@@ -81,7 +81,7 @@ class TrainedEncoder(AbstractTrained):
         """
         z = self.outputs_for(data, device=device, precision=precision).float()
         joined = self.joined
-        return z if joined is None else joined.join(z, joined.rows(self.prepare(data)))
+        return z if joined is None else joined.join(z, self.prepare(data))
 
     def predict(self, data: Data | GraphSet, *, device: str = "auto", precision: str | None = None) -> Predictions:
         """Return the embeddings as a table whose columns are ``z0``, ``z1`` and so on."""

@@ -119,7 +119,7 @@ def test_rows_are_fitted_to_what_training_sees_and_made_of_all_nodes():
     expected = ViewRows(data.num_features, width=128).fit(part.x, part.edge_index)
     assert all(torch.equal(value, model.joined.state[name]) for name, value in expected.state_dict().items())
     rows = NodeRows(data, ~data.test_mask)
-    assert torch.equal(rows.rows(model.joined), expected.rows(model.view, data.x, data.edge_index))
+    assert torch.equal(rows.of(model.view), expected.rows(model.view, data.x, data.edge_index))
 
 
 def test_of_equal_shares_the_smallest_is_taken():
