@@ -15,6 +15,18 @@ from graphkit._kernels.compiler import exact_kernel
 INNER, SQUARED = 0, 1
 """What two items are compared by: minus their inner product, or their squared Euclidean distance."""
 
+SAMPLE = 256
+"""Distances of a query that are looked at to find a threshold for its nearest items."""
+
+SURE = 3.0
+"""Standard deviations by which the threshold leaves room."""
+
+SCRAMBLE = 40503
+"""Brings the places of a sample out of step with whatever repeats in the items' order."""
+
+CROWDED = 32
+"""Distances in one part of the range from which sorting by parts is not worth it."""
+
 SCATTERED = 16
 """How many times as long a distance takes by itself as among all others."""
 
@@ -68,24 +80,116 @@ def _settle(which, near, place, query, gallery, kind, every):
 
 
 @exact_kernel
-def _settle_nearest(depth, slack, near, place, query, gallery, kind, every):
-    """Sum anew what the nearest ``depth`` items and their order hang on.
+def _threshold(every, count, depth):
+    """Return a distance that some more than ``depth`` of ``count`` items are likely not to exceed; NaN is no item."""
+    drawn, there = np.empty(SAMPLE), 0
+    step = len(every) // SAMPLE
+    for t in range(SAMPLE):
+        value = every[t * step + (t * SCRAMBLE) % step]
+        if value == value:
+            drawn[there] = value
+            there += 1
+    if there == 0:
+        return np.inf
+    share = depth / count
+    last = int(there * share + SURE * np.sqrt(there * share * (1 - share))) + 1
+    return np.partition(drawn[:there], last)[last] if last < there else np.inf
+
+
+@exact_kernel
+def _within(every, most, place):
+    """Write the columns of items no farther than ``most`` to ``place``, and return how many there are."""
+    found = 0
+    for j in range(len(every)):
+        place[found] = j
+        found += every[j] <= most
+    return found
+
+
+@exact_kernel
+def _in_order(every, columns, near):
+    """Return columns in the order of their distances, equal ones as they are, and write these to ``near``.
+
+    Distances fall into as many equal parts of their range as there are columns: within a part few are left to sort.
+    """
+    count = len(columns)
+    low, high = np.inf, -np.inf
+    for j in columns:
+        low, high = min(low, every[j]), max(high, every[j])
+    scale = (count - 1) / (high - low) if high > low else 0.0
+    crowded = not (0.0 < scale < np.inf) or count < CROWDED
+    starts = np.zeros(count + 1, dtype=np.int64)
+    if not crowded:
+        for j in columns:
+            starts[int((every[j] - low) * scale) + 1] += 1
+        crowded = starts.max() > CROWDED
+    if crowded:
+        values = every[columns]
+        order = np.argsort(values, kind="mergesort")
+        near[:count] = values[order]
+        return columns[order]
+    for part in range(count):
+        starts[part + 1] += starts[part]
+    order = np.empty(count, dtype=np.int64)
+    for j in columns:
+        part = int((every[j] - low) * scale)
+        order[starts[part]], near[starts[part]] = j, every[j]
+        starts[part] += 1
+    for place in range(1, count):
+        value, column, before = near[place], order[place], place - 1
+        while before >= 0 and near[before] > value:
+            near[before + 1], order[before + 1] = near[before], order[before]
+            before -= 1
+        near[before + 1], order[before + 1] = value, column
+    return order
+
+
+@exact_kernel
+def _nearest_in_order(depth, count, slack, products, query, gallery, kind, every, room, place, near):
+    """Write the nearest ``depth`` of ``count`` items in order to ``place`` and ``near``, ties at the end included.
 
     Args:
-        depth: at least 1, at most as many as there are items.
+        depth: from 1 to ``count``.
         slack: how far apart two distances are whose order is sure.
-        near: distances, off by half of ``slack`` at most.
-        place: columns of the gallery.
-        every: as much room as there are columns.
+        products: whether distances are off by half of it at most, and what their order hangs on is summed anew.
+        every: distances, NaN of what may not answer, ``[items]``.
+        room: as many numbers, to be written over.
+        place, near: columns and distances, ``[items + 1]``.
+
+    Returns:
+        how many there are.
     """
-    far = np.partition(near, depth - 1)[depth - 1]
-    kept = np.flatnonzero(near <= far + slack)
-    order = kept[np.argsort(near[kept], kind="mergesort")]
-    unsure = np.zeros(len(order), dtype=np.bool_)
-    for j in range(1, len(order)):
-        if near[order[j]] - near[order[j - 1]] <= slack:
-            unsure[j - 1] = unsure[j] = True
-    _settle(order[unsure], near, place, query, gallery, kind, every)
+    # Most items are left out by one comparison; where too many are, the threshold was too low.
+    most = _threshold(every, count, depth) if len(every) >= 4 * SAMPLE else np.inf
+    found = _within(every, most, place)
+    if found < depth:
+        most = np.inf
+        found = _within(every, most, place)
+        depth = min(depth, found)  # a distance that overflowed to no number is none
+        if found == 0:
+            return 0
+    order = _in_order(every, place[:found], near)
+    far = near[depth - 1] + (slack if products else 0.0)
+    if far > most:
+        found = _within(every, far, place)
+        order = _in_order(every, place[:found], near)
+    total = np.searchsorted(near[: len(order)], far, side="right")
+    order = order[:total]
+    if products:
+        unsure = np.zeros(total, dtype=np.bool_)
+        for j in range(1, total):
+            if near[j] - near[j - 1] <= slack:
+                unsure[j - 1] = unsure[j] = True
+        if unsure.any():
+            _settle(np.flatnonzero(unsure), near, order, query, gallery, kind, room)
+            columns = np.argsort(order, kind="mergesort")  # equal ones are to stand in the order of their columns
+            sure = columns[np.argsort(near[columns], kind="mergesort")]
+            order, near[:total] = order[sure], near[sure]
+    place[:total] = order
+    last = depth
+    while last < total and near[last] == near[depth - 1]:
+        last += 1
+    return last
 
 
 @exact_kernel
@@ -129,114 +233,122 @@ def query_metrics(
         neighbours: how many neighbours vote.
         out: ``[queries, FIXED + 2 * cuts + 1]``: R, R-precision, AP@R, 1/rank, hits, recalls, right votes.
     """
-    items = gallery.shape[1]
-    every, near, wanted = np.empty(items), np.empty(items), np.empty(items, dtype=np.bool_)
-    given, place = np.empty(items, dtype=np.int64), np.empty(items, dtype=np.int64)
-    votes = np.empty(classes, dtype=np.int64)
+    items, summed = gallery.shape[1], len(products) == 0
+    every, room = np.empty(items), np.empty(items)
+    near, place = np.empty(items + 1), np.empty(items + 1, dtype=np.int64)
+    votes, sizes = np.empty(classes, dtype=np.int64), np.zeros(classes, dtype=np.int64)
+    for j in range(items):
+        sizes[answers[j]] += 1
     widest = neighbours
     for cut in cuts:
         widest = max(widest, cut)
     for i in range(start, stop):
-        if len(products):
-            every[:] = products[i]
-        else:
+        if summed:
             distances(queries[i], gallery, kind, every)
-        if own[i] >= 0:
-            every[own[i]] = np.nan
-        for entry in range(indptr[i], indptr[i + 1]):
-            every[excluded[entry]] = np.nan
-        # The items that may answer, side by side.
-        count, relevant = 0, 0
-        for j in range(items):
-            if every[j] == every[j]:
-                near[count] = every[j]
-                place[count] = j
-                given[count] = answers[j]
-                wanted[count] = answers[j] == labels[i]
-                relevant += wanted[count]
-                count += 1
+        else:
+            every[:] = products[i]
+        count, relevant = items, sizes[labels[i]]
+        for entry in range(indptr[i] - 1, indptr[i + 1]):  # oneself first
+            j = own[i] if entry < indptr[i] else excluded[entry]
+            if j >= 0 and every[j] == every[j]:
+                every[j] = np.nan
+                count -= 1
+                relevant -= answers[j] == labels[i]
         row = out[i]
         row[:] = np.nan
         row[0] = relevant
         if count == 0:
             continue
-        # The nearest of them in order, as deep as any figure looks, ties at the end included.
+        # The nearest in order, as deep as any figure looks.
         depth = min(max(relevant, widest), count)
-        if len(products):
-            _settle_nearest(depth, slack[i], near[:count], place, queries[i], gallery, kind, every)
-        far = np.partition(near[:count], depth - 1)[depth - 1]
-        kept = np.flatnonzero(near[:count] <= far)
-        order = kept[np.argsort(near[kept], kind="mergesort")]
-        row[FIXED + 2 * len(cuts)] = _right_votes(near, given, order, min(neighbours, count), labels[i], votes)
+        off = 0.0 if summed else slack[i]
+        found = _nearest_in_order(
+            depth, count, off, not summed, queries[i], gallery, kind, every, room, place, near
+        )  # fmt: skip
+        if found == 0:
+            continue
+        row[FIXED + 2 * len(cuts)] = _right_votes(
+            near, place, answers, found, min(neighbours, found), labels[i], votes
+        )  # fmt: skip
         if relevant == 0:
             continue
         row[1:] = np.where(np.isnan(row[1:]), 0.0, row[1:])
-        _walk(near, wanted, order, relevant, cuts, row)
-        if len(products):
-            least = np.min(near[:count][wanted[:count]])
-            around = np.flatnonzero(np.abs(near[:count] - least) <= slack[i])
-            _settle(around, near[:count], place, queries[i], gallery, kind, every)
-        row[3] = _reciprocal_rank(near, wanted, count)
+        if not _walk(near, place, answers, labels[i], found, relevant, cuts, row):
+            row[3] = _reciprocal_rank(answers, labels[i], off, queries[i], gallery, kind, every, room)
 
 
 @exact_kernel
-def _walk(near, wanted, order, relevant, cuts, row):
-    """Add up precision, hits and recalls over groups of equal distance."""
-    first, found = 0, 0
+def _walk(near, place, answers, label, found, relevant, cuts, row):
+    """Add up precision, hits, recalls and the reciprocal rank over groups of equal distance.
+
+    Returns:
+        whether one of the ``found`` nearest is relevant.
+    """
+    first, seen = 0, 0
     for c in range(len(cuts)):
         row[FIXED + c] = 1.0  # the chance of no hit, until the end
-    while first < len(order):
+    while first < found:
         last, good = first, 0
-        while last < len(order) and near[order[last]] == near[order[first]]:
-            good += wanted[order[last]]
+        while last < found and near[last] == near[first]:
+            good += answers[place[last]] == label
             last += 1
         tied = last - first
         if good > 0:
+            if seen == 0:
+                row[3] = expected_reciprocal(first, tied, good)
             for j in range(1, min(tied, relevant - first) + 1):
                 others = (j - 1) * (good - 1) / (tied - 1) if tied > 1 else 0.0
-                row[2] += good / tied * (found + 1 + others) / (first + j) / relevant
+                row[2] += good / tied * (seen + 1 + others) / (first + j) / relevant
             row[1] += good * max(min(tied, relevant - first), 0) / tied / relevant
             for c in range(len(cuts)):
                 drawn = max(min(tied, cuts[c] - first), 0)
                 row[FIXED + c] *= chance_of_none(tied, good, drawn)
                 row[FIXED + len(cuts) + c] += good * drawn / tied / relevant
-        found += good
+        seen += good
         first = last
     for c in range(len(cuts)):
         row[FIXED + c] = 1.0 - row[FIXED + c]
+    return seen > 0
 
 
 @exact_kernel
-def _reciprocal_rank(near, wanted, count):
-    """Return the expected reciprocal rank of the first relevant item."""
+def _reciprocal_rank(answers, label, slack, query, gallery, kind, every, room):
+    """Return the expected reciprocal rank of the first relevant item, which lies beyond those in order."""
     least = np.inf
-    for j in range(count):
-        if wanted[j] and near[j] < least:
-            least = near[j]
+    for j in range(len(every)):
+        if answers[j] == label and every[j] < least:
+            least = every[j]
+    if slack > 0:
+        around = np.flatnonzero(np.abs(every - least) <= slack)
+        _settle(around, every, np.arange(len(every)), query, gallery, kind, room)
+        least = np.inf
+        for j in range(len(every)):
+            if answers[j] == label and every[j] < least:
+                least = every[j]
     before, tied, good = 0, 0, 0
-    for j in range(count):
-        before += near[j] < least
-        if near[j] == least:
+    for j in range(len(every)):
+        before += every[j] < least
+        if every[j] == least:
             tied += 1
-            good += wanted[j]
+            good += answers[j] == label
     return expected_reciprocal(before, tied, good)
 
 
 @exact_kernel
-def _right_votes(near, given, order, neighbours, label, votes):
+def _right_votes(near, place, answers, found, neighbours, label, votes):
     """Return the chance that the class with most expected votes is ``label``; equal classes are drawn from.
 
     Items that tie for the last places share them: a class has ``tied`` times its sure votes plus its share, in whole
     numbers, so that equal counts are found equal.
     """
-    far = near[order[neighbours - 1]]
+    far = near[neighbours - 1]
     sure, tied = 0, 0
-    for place in range(len(order)):
-        sure += near[order[place]] < far
-        tied += near[order[place]] == far
+    for j in range(found):
+        sure += near[j] < far
+        tied += near[j] == far
     votes[:] = 0
-    for place in range(sure + tied):
-        votes[given[order[place]]] += tied if place < sure else neighbours - sure
+    for j in range(sure + tied):
+        votes[answers[place[j]]] += tied if j < sure else neighbours - sure
     most = votes.max()
     return 1.0 / np.sum(votes == most) if votes[label] == most else 0.0
 
@@ -248,30 +360,30 @@ def nearest(start, stop, indptr, excluded, queries, gallery, kind, own, products
     Where fewer items may answer than there are places, the rest is -1 and infinity. ``products`` and ``slack`` are as
     :func:`query_metrics` takes them.
     """
-    items, wide = gallery.shape[1], places.shape[1]
-    every, again, columns = np.empty(items), np.empty(items), np.arange(items)
+    items, wide, summed = gallery.shape[1], places.shape[1], len(products) == 0
+    every, room = np.empty(items), np.empty(items)
+    near, place = np.empty(items + 1), np.empty(items + 1, dtype=np.int64)
     for i in range(start, stop):
-        if len(products):
-            every[:] = products[i]
-        else:
+        if summed:
             distances(queries[i], gallery, kind, every)
-        if own[i] >= 0:
-            every[own[i]] = np.inf
-        for entry in range(indptr[i], indptr[i + 1]):
-            every[excluded[entry]] = np.inf
-        depth = min(wide, items)
+        else:
+            every[:] = products[i]
+        count = items
+        for entry in range(indptr[i] - 1, indptr[i + 1]):  # oneself first
+            j = own[i] if entry < indptr[i] else excluded[entry]
+            if j >= 0 and every[j] == every[j]:
+                every[j] = np.nan
+                count -= 1
         places[i, :] = -1
         values[i, :] = np.inf
+        depth = min(wide, count)
         if depth == 0:
             continue
-        if len(products):
-            far = np.partition(every, depth - 1)[depth - 1]
-            around = np.flatnonzero((every <= far + slack[i]) & (every < np.inf))
-            _settle(around, every, columns, queries[i], gallery, kind, again)
-        far = np.partition(every, depth - 1)[depth - 1]
-        kept = np.flatnonzero(every <= far)
-        order = kept[np.argsort(every[kept], kind="mergesort")][:depth]
+        off = 0.0 if summed else slack[i]
+        found = _nearest_in_order(depth, count, off, not summed, queries[i], gallery, kind, every, room, place, near)
+        depth = min(depth, found)
+        if not summed:  # their values too are those of a fixed order, not their order alone
+            _settle(np.arange(depth), near, place, queries[i], gallery, kind, room)
         for rank in range(depth):
-            if every[order[rank]] < np.inf:
-                places[i, rank] = order[rank]
-                values[i, rank] = every[order[rank]]
+            places[i, rank] = place[rank]
+            values[i, rank] = near[rank]

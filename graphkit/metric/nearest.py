@@ -20,7 +20,7 @@ from graphkit.metric.pair_inputs import check_embeddings
 
 ENGINES = ("auto", "exact", "faiss")
 
-MANY = 128
+MANY = 32
 """Multiplications of a distance from which a matrix product is faster than sums in a fixed order."""
 
 BLOCK = 2**21

@@ -324,3 +324,63 @@ def test_distances_by_matrix_products_give_the_same_figures_to_the_last_bit(kind
         near = [nearest_items(z, count, **given) for count in (3, 119)]  # a few, and all there are
         found[way] = figures, [(each.items.tolist(), each.distances.tolist()) for each in near]
     assert found["products"] == found["sums"]
+
+
+def spread_rows(how):
+    """Return rows of 1,500 items in ways in which thresholds and equal parts of a range fit badly."""
+    random = torch.Generator().manual_seed(7)
+    z = torch.randn(1_500, 5, generator=random)
+    if how == "whole numbers":
+        return z.mul(1.5).round()
+    if how == "far outliers":
+        z[:3] *= 1e6
+    if how == "by turns":  # near and far items take turns, in step with any even sample
+        z[::5] += 30
+    if how == "two places":
+        return z[:2][torch.arange(1_500) % 2]
+    return z[z[:, 0].argsort()] if how == "sorted" else z
+
+
+SPREADS = ["normal", "sorted", "by turns", "whole numbers", "far outliers", "two places"]
+
+
+@pytest.mark.parametrize("many", [1, 1_000])
+@pytest.mark.parametrize("how", SPREADS)
+def test_of_many_items_the_nearest_are_those_of_a_full_sort(monkeypatch, how, many):
+    monkeypatch.setattr(nearest, "MANY", many)
+    z, queries = spread_rows(how), torch.arange(0, 1_500, 37)
+    rows = z.double().numpy()
+    every = sum(np.square(rows[queries, None, f] - rows[None, :, f]) for f in range(5))
+    every[np.arange(len(queries)), queries] = np.inf
+    order = np.lexsort((np.broadcast_to(np.arange(1_500), every.shape), every), axis=1)
+    for count in (1, 60, 1_499):
+        found = nearest_items(z, count, queries=queries, distance="squared", engine="exact")
+        assert np.array_equal(found.items.numpy(), order[:, :count])
+        assert np.array_equal(found.distances.numpy(), np.take_along_axis(every, order[:, :count], axis=1))
+
+
+@pytest.mark.parametrize("many", [1, 1_000])
+@pytest.mark.parametrize("classes", [2, 40])
+@pytest.mark.parametrize("how", SPREADS)
+def test_of_many_items_the_figures_are_those_of_random_orders_of_ties(monkeypatch, how, classes, many):
+    monkeypatch.setattr(nearest, "MANY", many)
+    z, queries = spread_rows(how), torch.arange(0, 1_500, 97)
+    y = torch.randint(0, classes, (1_500,), generator=torch.Generator().manual_seed(8))
+    found = evaluate_retrieval(z, y, queries=queries, distance="squared", cuts=[1, 30], metrics=["ranking"])
+    random, draws = np.random.default_rng(0), 200 if how in ("whole numbers", "two places") else 1
+    every = (z.double()[queries, None] - z.double()[None]).square().sum(-1).numpy()
+    figures = []
+    for _ in range(draws):
+        for query, distance in zip(queries.tolist(), every, strict=True):
+            order = np.lexsort((random.permutation(1_500), distance.round(9)))
+            good = (y == y[query]).numpy()[order[order != query]]
+            relevant = int(good.sum())
+            precision = np.cumsum(good) / np.arange(1, 1_500)
+            ranks = np.flatnonzero(good)
+            near = good[:relevant]
+            figures.append(
+                (good[0], good[:30].any(), near.mean(), (precision[:relevant] * near).mean(), 1 / (1 + ranks[0]))
+            )
+    expected = np.mean(figures, axis=0)
+    ours = [found.hit[1], found.hit[30], found.r_precision, found.map_at_r, found.mrr]
+    assert ours == pytest.approx(expected, abs=1e-9 if draws == 1 else 0.02)
