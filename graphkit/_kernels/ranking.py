@@ -80,7 +80,7 @@ def _settle(which, near, place, query, gallery, kind, every):
 
 
 @exact_kernel
-def _threshold(every, count, depth):
+def _reach(every, count, depth):
     """Return a distance that some more than ``depth`` of ``count`` items are likely not to exceed; NaN is no item."""
     drawn, there = np.empty(SAMPLE), 0
     step = len(every) // SAMPLE
@@ -160,7 +160,7 @@ def _nearest_in_order(depth, count, slack, products, query, gallery, kind, every
         how many there are.
     """
     # Most items are left out by one comparison; where too many are, the threshold was too low.
-    most = _threshold(every, count, depth) if len(every) >= 4 * SAMPLE else np.inf
+    most = _reach(every, count, depth) if len(every) >= 4 * SAMPLE else np.inf
     found = _within(every, most, place)
     if found < depth:
         most = np.inf

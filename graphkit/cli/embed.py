@@ -233,7 +233,7 @@ def _show(record: EmbeddingRecord) -> None:
             ("split", "; ".join(filter(None, (f"{protocol.split}: {sizes}", protocol.rule, protocol.setting)))),
             ("selection", f"{kept.selection}: {_per_cent(kept.validation)} %"),
             ("training", _telemetry(record.telemetry)),
-            ("joined rows", _joined(record)),
+            ("joined rows", _joint_rows(record)),
             ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
             ("seconds", f"{kept.seconds:.1f} ({machine['device']}, {plural(machine['threads'], 'thread')})"),
             ("protocol", f"{protocol.fingerprint}: cosine; figures in per cent"),
@@ -274,7 +274,7 @@ def _telemetry(watched: Mapping[str, Mapping[str, Any]]) -> str:
     return f"{', '.join(said)} (first -> selected epoch)" if said else "no pair to watch"
 
 
-def _joined(record: EmbeddingRecord) -> str:
+def _joint_rows(record: EmbeddingRecord) -> str:
     """Return of which views rows are joined, each with its share over the seeds."""
     if not record.views:
         return "none: views are of the nodes of one graph"

@@ -448,6 +448,7 @@ REMEMBERED = {
     "training.fewshot.studies:visible": INTERNAL,
     "training.classification.choice:__init__": INTERNAL,
     "training.classification.tuning:study": INTERNAL,
+    "training.embedding.joined_rows:fitted": "of one study, which only makes rows with it",
     "training.embedding.run_embedding:embed": "a number",
 }
 """Where something is remembered, and why no caller can reach it."""

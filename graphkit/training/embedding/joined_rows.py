@@ -165,7 +165,7 @@ def best_share(figures: Mapping[float, float]) -> float:
 
 def _sample(items: int, asking: int) -> tuple[Tensor, Tensor]:
     """Return the labelled items that are looked at, and which of these ask."""
-    chosen = torch.cat([_spaced(asking, ASKING), asking + _spaced(items - asking, ANSWERING)])
+    chosen = torch.cat([_even_places(asking, ASKING), asking + _even_places(items - asking, ANSWERING)])
     return chosen, torch.arange(min(asking, ASKING))
 
 
@@ -182,6 +182,6 @@ def _graph_of(data: Data) -> tuple[Tensor, Tensor, Tensor | None]:
     return data.x.cpu(), data.edge_index.cpu(), None if weight is None else weight.cpu()
 
 
-def _spaced(items: int, most: int) -> Tensor:
+def _even_places(items: int, most: int) -> Tensor:
     """Return evenly spaced numbers of items, at most so many."""
     return torch.arange(items) if items <= most else torch.linspace(0, items - 1, most).long()
