@@ -82,7 +82,7 @@ VARIED = {
         "model": "mlp", "level": "graph", "dim": "5", "split": "stratified:0.5,0.2,0.3",
         "split_seed": "3", "split_per_seed": None, "beside": "gcn",
         "held_out": "cycle-2", "inductive": None, "disjoint": "1", "without_neighbours": None, "probes": None,
-        "pictures": None,
+        "pictures": None, "undirected": None, "select": "both", "join": "map",
     },
     "fewshot": {
         **SHARED,

@@ -143,7 +143,7 @@ def undirected(symmetric: bool) -> None:
     if not symmetric:
         raise ValueError(
             "`edge_index` must be undirected, every edge in both directions with one weight; "
-            "use torch_geometric.utils.to_undirected."
+            "use `--undirected`, or torch_geometric.utils.to_undirected."
         )
 
 
@@ -229,8 +229,8 @@ def symmetric_operator(argument: str, symmetric: bool) -> None:
     """Refuse an operator that does not equal its transpose, where frequencies are asked for."""
     if not symmetric:
         raise ValueError(
-            f"`{argument}` must be symmetric to have frequencies; make the graph undirected "
-            "(torch_geometric.utils.to_undirected) and do not take normalization='rw'."
+            f"`{argument}` must be symmetric to have frequencies; make the graph undirected (`--undirected`, or "
+            "torch_geometric.utils.to_undirected) and do not take normalization='rw'."
         )
 
 

@@ -61,6 +61,7 @@ the vote and the probes learn from training labels, and validation labels select
 @click.option(
     "--split-per-seed", is_flag=True, help="Each seed draws its split, or takes the file or fold of its number."
 )
+@click.option("--undirected", is_flag=True, help="Every edge in both directions, once; records name it.")
 @click.option(
     "--select",
     type=click.Choice(["map", "hit@1", "both", "last"]),
@@ -100,6 +101,7 @@ def embed(
     split: str | None,
     split_seed: int | None,
     split_per_seed: bool,
+    undirected: bool,
     select: str | None,
     join: str | None,
     epochs: int | None,
@@ -145,6 +147,8 @@ def embed(
         raise click.UsageError(f"`--level` {level}: {dataset!r} has labels of {kind}s.")
     if split_seed is not None and split_per_seed:
         raise click.UsageError("`--split-seed` draws one split; `--split-per-seed` draws one for each seed.")
+    if kind == "graph" and undirected:
+        raise click.UsageError("`--undirected` is of one graph's edges; those of a set stay as they are.")
     if kind == "graph" and inductive:
         raise click.UsageError("`--inductive` is of nodes that see each other; graphs of a set do not.")
     overrides = options.overrides(epochs=epochs, lr=lr, dim=dim, select=select, join=join)
@@ -171,6 +175,10 @@ def embed(
     else:
         data = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
         require_random_split(data, split_seed)
+    if undirected and isinstance(data, Mapping):
+        data = {name: graphkit.data.to_undirected(each) for name, each in data.items()}
+    elif undirected:
+        data = graphkit.data.to_undirected(data)
     options.use_threads(step_edges(data, step_graphs(chosen)))
     with options.reporter(epochs=chosen.epochs) as reporter:
         outcome = embedded(
@@ -226,10 +234,12 @@ def _show(record: EmbeddingRecord) -> None:
     """Print what was measured, then a row for the embedding and for everything beside it."""
     kept = record.record
     data, protocol, seeds, machine = kept.dataset, kept.protocol, kept.seeds, kept.environment
+    made = f" ({protocol.edges})" if protocol.edges != "as given" else ""
+    edges = f"{data.edges:,} edges{made}"
     sizes = f"{protocol.train:,} to train on, {protocol.validation:,} to select by, {protocol.test:,} to test on"
     fields(
         [
-            ("data set", f"{data.name}, {plural(data.nodes, 'node')}, {data.edges:,} edges, {data.classes} classes"),
+            ("data set", f"{data.name}, {plural(data.nodes, 'node')}, {edges}, {data.classes} classes"),
             ("split", "; ".join(filter(None, (f"{protocol.split}: {sizes}", protocol.rule, protocol.setting)))),
             ("selection", f"{kept.selection}: {_per_cent(kept.validation)} %"),
             ("training", _telemetry(record.telemetry)),
