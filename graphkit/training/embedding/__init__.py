@@ -12,7 +12,7 @@ Example:
     >>> data.train_mask, data.val_mask, data.test_mask = (torch.arange(data.num_nodes) % 3 == part for part in range(3))
     >>> outcome = embed(data, embedding_recipe("prototype", {"epochs": 2}), device="cpu", probes=False)
     >>> list(outcome.record.figures)
-    ['raw features', 'random encoder', 'prototype']
+    ['raw features', 'random encoder', 'best view', 'prototype, not joined', 'prototype']
 """
 
 from __future__ import annotations

@@ -28,9 +28,6 @@ WIDTH = 128
 ASKING, ANSWERING = 2_000, 10_000
 """Labelled items by which a view is chosen; of more, so many evenly spaced ones."""
 
-SELECTIONS = ("map", "hit@1", "both")
-"""Figures that may select: MAP@R, whether the nearest item is of the class, or the mean of both."""
-
 
 def join_rows(z: Tensor, rows: Tensor, share: float) -> Tensor:
     r"""Return embeddings beside rows of a view; cosines are :math:`(1 - s) \cos(z, z') + s \cos(r, r')`.
@@ -57,7 +54,7 @@ def selection_figure(z: Tensor, y: Tensor, queries: Tensor, select: str) -> floa
         z: embeddings of labelled items.
         y: their labels.
         queries: those that ask, an index.
-        select: one of ``SELECTIONS``.
+        select: "map", "hit@1" or "both", the mean of the two.
     """
     found = evaluate_retrieval(z, y, queries=queries, cuts=[1], metrics=["ranking"])
     first = found.hit[1] if found.hit else 0.0
@@ -125,7 +122,7 @@ class NodeRows:
         Args:
             labelled: items that ask, then others, which only answer.
             asking: how many ask.
-            select: one of ``SELECTIONS``.
+            select: as :func:`selection_figure` takes it.
         """
         index, y = labelled.index.cpu(), labelled.y.cpu()
         key = b"".join((index.numpy().tobytes(), y.numpy().tobytes(), f"{asking} {select}".encode()))
