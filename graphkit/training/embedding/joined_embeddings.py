@@ -58,9 +58,9 @@ class JoinedEmbeddings:
         """Return the embeddings of a trained encoder beside rows of the view that serves validation items best.
 
         The share is that of the best figure on validation items. Where classes are examined that training never saw,
-        items of classes that it did see would choose what fits these: then the encoder is trained again without some
-        of the training classes, each in its turn, and items of those decide; of two classes none can be spared, and
-        the rows stand alone.
+        items of classes that it did see would choose what fits these: then the encoder is trained again on each half
+        of the training classes, and how items of the other half answer each other decides. Of fewer than four classes
+        no two can be spared that would have to be told apart, and the rows stand alone.
 
         Args:
             trainer: with its weights selected.
@@ -92,25 +92,18 @@ class JoinedEmbeddings:
 def _figures_of_new_classes(
     rows: NodeRows, visible: EmbeddingTask, recipe: EmbeddingRecipe, seed: int, fabric: Fabric
 ) -> dict[float, float]:
-    """Return share -> sum of figures on training classes that encoders were trained without.
-
-    Four classes and more are left out by halves, three one at a time.
-    """
+    """Return share -> sum of figures on either half of the training classes, the other having trained the encoder."""
     classes = visible.train.y.unique()
-    if len(classes) < 3:
+    if len(classes) < 4:
         return {1.0: 1.0}
-    groups = [classes[0::2], classes[1::2]] if len(classes) > 3 else list(classes.split(1))
     found: list[dict[float, float]] = []
-    for group in groups:
+    for group in (classes[0::2], classes[1::2]):
         seen = visible.drop_classes(group)
         with rng_seed(seed, fabric.device):
             trainer = EmbeddingTrainer(recipe.module(seen.task.channels, seen.task.graph), seen, recipe, fabric)
             trainer.train()
             z = trainer.embeddings(visible)
-        # Items of the classes left out ask; those of one class alone have all others to be told from.
         asks, answers = (_of_classes(each, group) for each in (visible.validation, visible.train))
-        if len(group) == 1:
-            answers = visible.train
         index = torch.cat((asks.index, answers.index))
         labelled = LabelledItems(index, torch.cat((asks.y, answers.y)))
         if len(asks.y) and len(answers.y):
