@@ -71,8 +71,8 @@ the vote and the probes learn from training labels, and validation labels select
 @click.option(
     "--join",
     type=click.Choice(["none", "map", "hit@1", "both"]),
-    help="Validation figure that selects how much rows of a view count beside what is trained.  [default: both; of "
-    "losses without labels none]",
+    help="Validation figure that selects how much rows of a view and ridge regression count beside what is trained.  "
+    "[default: both; of losses without labels none]",
 )
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
@@ -119,10 +119,11 @@ def embed(
 
     The graphs of a family, such as citation-domains, are embedded together: nodes of all are compared with each other.
 
-    Weights are those of the epoch of the best validation figure. Nodes have rows of a view of the graph beside what is
-    trained, such as averaged features, by the share that validation items select. Raw features, the best view and the
-    encoder as it was drawn stand beside every figure. The folder holds embeddings (safetensors), weights, the record
-    and the pictures of the first seed; `graphkit search` answers from it.
+    Weights are those of the epoch of the best validation figure. Nodes have rows of a view of the graph, such as
+    averaged features, and ridge regression beside what is trained, by the shares that validation items select. Raw
+    features, the best view, ridge regression and the encoder as it was drawn stand beside every figure. The folder
+    holds embeddings (safetensors), weights, the record and the pictures of the first seed; `graphkit search` answers
+    from it.
     """
     preload("graphkit.training.embedding.embedding_recipes")
     if list_losses:
@@ -243,7 +244,7 @@ def _show(record: EmbeddingRecord) -> None:
             ("split", "; ".join(filter(None, (f"{protocol.split}: {sizes}", protocol.rule, protocol.setting)))),
             ("selection", f"{kept.selection}: {_per_cent(kept.validation)} %"),
             ("training", _telemetry(record.telemetry)),
-            ("joined rows", _joint_rows(record)),
+            ("similarity", _joint_rows(record)),
             ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
             ("seconds", f"{kept.seconds:.1f} ({machine['device']}, {plural(machine['threads'], 'thread')})"),
             ("protocol", f"{protocol.fingerprint}: cosine; figures in per cent"),
@@ -285,17 +286,20 @@ def _telemetry(watched: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _joint_rows(record: EmbeddingRecord) -> str:
-    """Return of which views rows are joined, each with its share over the seeds."""
+    """Return what makes up the similarity, each part with its share over the seeds."""
     if not record.views:
         return "none: views are of the nodes of one graph"
     shares: dict[str, list[float]] = {}
     for each in record.views:
-        shares.setdefault(each["view"], []).append(100 * each["share"])
+        trained = 1 - each["share"] - each["ridge"]
+        for name, share in (("trained", trained), ("ridge on views", each["ridge"]), (each["view"], each["share"])):
+            shares.setdefault(name, []).append(100 * share)
     said = [
-        f"{name} {min(found):.0f} %" if min(found) == max(found) else f"{name} {min(found):.0f} to {max(found):.0f} %"
+        f"{name} {min(found):.0f}{f' to {max(found):.0f}' if max(found) > min(found) else ''} %"
         for name, found in shares.items()
+        if max(found) > 0
     ]
-    return f"{', '.join(said)} of the similarity"
+    return ", ".join(said)
 
 
 def _per_cent(metric: Any) -> str:

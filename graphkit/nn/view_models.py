@@ -107,6 +107,7 @@ class ViewRegression:
         loss: of outputs, with the numbers of their rows and columns among the labelled items; without one it is the
             square error, and outputs have the scale of the targets.
         sharpness: :math:`\beta` of the mixture, above 0.
+        fit: look at the graph first; without, the model knows what features are like, of this graph or another.
 
     Source: Allen (1974), Technometrics 16(1), for leave-one-out errors.
 
@@ -130,10 +131,14 @@ class ViewRegression:
         targets: Tensor,
         loss: Loss | None = None,
         sharpness: float = 0.2,
+        fit: bool = True,
     ) -> None:
         self.model, self._loss, self._sharpness = model, loss, positive("sharpness", sharpness)
         self._scale = SCALES.index(1.0)
-        labelled = [z[index] for _, z in model.fitted_rows(x, edge_index, edge_weight)]
+        if fit:
+            labelled = [z[index] for _, z in model.fitted_rows(x, edge_index, edge_weight)]
+        else:
+            labelled = [z[index] for z in model.every_view(x, edge_index, edge_weight)]
         targets = targets.to(labelled[0])
         patterns, which = (~targets.isnan()).unique(dim=1, return_inverse=True)
         self._parts: list[tuple[Tensor, Tensor, RidgePursuit]] = []

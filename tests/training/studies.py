@@ -77,6 +77,14 @@ def _trained(data: Callable[[], Any], name: str, items: str, **fields: Any) -> C
     return study
 
 
+def embedding_fields(loss: str, fields: dict[str, Any], level: str = "node") -> dict[str, Any]:
+    """Return those of some fields that decide something in the recipe of a loss."""
+    made = embedding_recipe(loss, level=level)
+    return {
+        name: value for name, value in fields.items() if name in made.options() and name not in made.unused_fields()
+    }
+
+
 def _embedded(data: Callable[[], Any], loss: str, level: str = "node", **fields: Any) -> Callable[..., Any]:
     def study(folder: Path | None = None, *, reporter: Any = None, resume: bool = False) -> Any:
         chosen = embedding_recipe(loss, {"epochs": EPOCHS, "dim": 4, "hidden": 8, **fields}, level=level)

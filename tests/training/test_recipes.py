@@ -20,7 +20,7 @@ from graphkit.training.embedding import embed
 from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
 from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES, AbstractRecipe
 from tests.training.acting import fault_of
-from tests.training.studies import communities, rings_and_stars, signals
+from tests.training.studies import communities, embedding_fields, rings_and_stars, signals
 
 TABLES = {"nodes": RECIPES, "signals": SIGNAL_RECIPES, "graphs": GRAPH_RECIPES}
 SAMPLED = {"fan_out": "3,3", "batch": 8}
@@ -56,7 +56,8 @@ def tried() -> dict[str, AbstractRecipe]:
     for called, (name, fields) in VARIANTS.items():
         found[f"nodes: {called}"] = recipe(name, {"epochs": 6, **fields})
     for level, name in [*(("node", name) for name in EMBEDDINGS), ("graph", "triplet"), ("graph", "supcon")]:
-        found[f"embed {level}: {name}"] = embedding_recipe(name, {"epochs": 3, "dim": 4}, level=level)
+        fields = embedding_fields(name, {"epochs": 3, "dim": 4}, level)
+        found[f"embed {level}: {name}"] = embedding_recipe(name, fields, level=level)
     for called, (name, fields) in EMBEDDED.items():
         found[f"embed node: {called}"] = embedding_recipe(name, {"epochs": 3, "dim": 4, **fields})
     return found

@@ -47,23 +47,10 @@ class ClosedFormTrainer(ClassificationTrainer):
     def take_steps(self, number: int) -> Tensor:
         """Solve, and return the mean loss of the training items."""
         task, (train, validation) = self.task, (self.task.train, self.task.validation)
-        target = task.objective.target
         with torch.autocast(self.device.type, enabled=False):
             if self._regression is None:
-
-                def loss(outputs: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-                    y = train.y[rows] if train.y.dim() == 1 else train.y[rows][:, columns]
-                    return target.loss(outputs, y)
-
-                self._regression = ViewRegression(
-                    self._module,
-                    task.x,  # type: ignore[attr-defined]  # of nodes
-                    *task.graph,
-                    index=train.index,
-                    targets=target.regression_targets(train.y),
-                    loss=None if target.kind == "numbers" else loss,
-                    sharpness=self.recipe.model.sharpness,  # type: ignore[attr-defined]  # is solved
-                )
+                sharpness = self.recipe.model.sharpness  # type: ignore[attr-defined]  # is solved
+                self._regression = view_regression(self._module, task, sharpness)
             self._regression.solve(number)
         # Both losses of one pass through the graph.
         self._outputs = self._logits(torch.cat((train.index, validation.index)))
@@ -76,6 +63,25 @@ class ClosedFormTrainer(ClassificationTrainer):
         logits, self._outputs = self._outputs[len(self.task.train.index) :], None
         figures = loss.double(), objective.loss(logits, validation.y).double(), objective.figure(logits, validation.y)
         return Epoch(number, *torch.stack(figures).tolist())
+
+
+def view_regression(module: RidgeMixture, task: AbstractTask, sharpness: float) -> ViewRegression:
+    """Return what solves for the weights of a module on the training items of a task, the nodes of one graph."""
+    target, train = task.objective.target, task.train
+
+    def loss(outputs: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        y = train.y[rows] if train.y.dim() == 1 else train.y[rows][:, columns]
+        return target.loss(outputs, y)
+
+    return ViewRegression(
+        module,
+        task.x,  # type: ignore[attr-defined]  # of nodes
+        *task.graph,
+        index=train.index,
+        targets=target.regression_targets(train.y),
+        loss=None if target.kind == "numbers" else loss,
+        sharpness=sharpness,
+    )
 
 
 def classification_trainer(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphkit.training.classification.closed_form_trainer import classification_trainer
 from graphkit.training.classification.tasks import prepare
-from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
+from graphkit.training.embedding.closed_form_embedding import embedding_trainer
 from graphkit.training.embedding.joined_embeddings import JoinedEmbeddings
 from graphkit.training.engine.distributed import rng_seed
 
@@ -51,7 +51,7 @@ def train_embeddings(
     """
     task = setting.visible.task
     with rng_seed(seed, fabric.device):
-        trainer = EmbeddingTrainer(recipe.module(task.channels, task.graph), setting.visible, recipe, fabric)
+        trainer = embedding_trainer(recipe.module(task.channels, task.graph), setting.visible, recipe, fabric)
         drawn = trainer.initial_embeddings(setting.full_graph)
         trainer.train()
     z = trainer.embeddings(setting.full_graph).float().cpu()

@@ -34,6 +34,10 @@ class AbstractEmbeddingObjective(AbstractOptions, ABC):
 
     labelled: ClassVar[bool]
     """Whether it uses labels: one that does not sees every item in every step."""
+    per_class: ClassVar[bool] = False
+    """Whether an embedding has one number a class."""
+    solved: ClassVar[bool] = False
+    """Whether the encoder is solved for in closed form, an epoch being a solution and no step being taken."""
 
     @abstractmethod
     def wrap(self, encoder: nn.Module, channels: int) -> nn.Module:
@@ -67,33 +71,38 @@ class AbstractEmbeddingObjective(AbstractOptions, ABC):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AbstractLabelled(AbstractEmbeddingObjective):
-    """A metric loss on labelled items; on request, views of all items that agree on their nearest prototypes.
+    """A loss of labelled items; on request, views of all items that agree on their classes.
 
     Args:
-        unit: scale embeddings to length 1 before the loss, which gives a margin its meaning.
         consistency: weight of the agreement of several views of all items, labelled or not; 0 for none.
         views: passes through the encoder in a step, with other nodes and values dropped in each.
         sharpening: how much of a decision the views are asked for; 1 none, towards 0 all.
-        temperature: of the items' guesses between the prototypes.
     """
 
     labelled: ClassVar[bool] = True
     encoder_l2: ClassVar[float] = 1e-3
     """Weight decay of the encoder in the recipe of its name."""
 
-    unit: Switch = True
     consistency: NonNegative = 1.0
     views: Positive = 2
     sharpening: Temperature = 0.5
-    temperature: Temperature = 0.2
 
     @abstractmethod
-    def criterion(self) -> AbstractCriterion:
-        """Return the loss of embeddings and labels."""
+    def loss_of(self, found: Tensor, y: Tensor) -> Tensor:
+        """Return the loss of what the encoder made of labelled items ``[items, dim]``, a number."""
+
+    @abstractmethod
+    def guesses(self, found: Tensor, known: Tensor, y: Tensor) -> Tensor:
+        """Return probabilities of the classes ``[items, classes]``.
+
+        Args:
+            found: what the encoder made of items ``[items, dim]``.
+            known, y: likewise of labelled ones, with their labels.
+        """
 
     def unused_fields(self) -> dict[str, str]:
         """Return what only agreement of views asks for, where it has no weight."""
-        return {} if self.consistency else dict.fromkeys(("sharpening", "temperature"), "`consistency` is 0")
+        return {} if self.consistency else {"sharpening": "`consistency` is 0"}
 
     def wrap(self, encoder: nn.Module, channels: int) -> nn.Module:
         """Return the encoder: nothing else is trained."""
@@ -102,36 +111,69 @@ class AbstractLabelled(AbstractEmbeddingObjective):
     def after_step(self, model: nn.Module, progress: float) -> None:
         """Do nothing."""
 
-    def report(self, z: Tensor, y: Tensor) -> Telemetry:
-        """Return the criterion's report, of embeddings as it is given them."""
-        from graphkit.metric.distances import normalize_rows
-
-        return self.criterion().report(normalize_rows(z) if self.unit else z, y)
-
     def loss(self, model: nn.Module, visible: EmbeddingTask, batch: LabelledItems) -> Tensor:
-        """Return the mean of the criterion over the views, and what they disagree on."""
+        """Return the mean loss over the views, and what they disagree on."""
         import torch
 
-        from graphkit.metric.distances import normalize_rows
-        from graphkit.metric.prototypes import class_prototypes, consistency
+        from graphkit.metric.prototypes import consistency
 
-        criterion = self.criterion()
+        encoder = self.encoder(model)
         losses, guesses = [], []
         for _ in range(self.views):
-            found = visible.embed(model, None if self.consistency else batch.index)
+            found = visible.embed(encoder, None if self.consistency else batch.index)
             if not bool(found.isfinite().all()):
                 return found.sum()  # a loss would refuse it as a wrong argument; here it is the run that went wrong
             z = found[batch.index] if self.consistency else found
             if self.consistency:
-                prototypes = class_prototypes(z, batch.y)
-                guesses.append(prototypes.logits(found[visible.visible_items], self.temperature).softmax(-1))
-            losses.append(criterion(normalize_rows(z) if self.unit else z, batch.y))
+                guesses.append(self.guesses(found[visible.visible_items], z, batch.y))
+            losses.append(self.loss_of(z, batch.y))
         total = torch.stack(losses).mean()
         return total + self.consistency * consistency(guesses, sharpening=self.sharpening) if guesses else total
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Contrastive(AbstractLabelled):
+class AbstractMetricLoss(AbstractLabelled):
+    """A metric loss; classes are guessed by the nearest prototypes.
+
+    Args:
+        unit: scale embeddings to length 1 before the loss, which gives a margin its meaning.
+        temperature: of the items' guesses between the prototypes.
+    """
+
+    unit: Switch = True
+    temperature: Temperature = 0.2
+
+    @abstractmethod
+    def criterion(self) -> AbstractCriterion:
+        """Return the loss of embeddings and labels."""
+
+    def unused_fields(self) -> dict[str, str]:
+        """Return what only agreement of views asks for, where it has no weight."""
+        return super().unused_fields() | ({} if self.consistency else {"temperature": "`consistency` is 0"})
+
+    def report(self, z: Tensor, y: Tensor) -> Telemetry:
+        """Return the criterion's report, of embeddings as it is given them."""
+        return self.criterion().report(self._scale(z), y)
+
+    def loss_of(self, found: Tensor, y: Tensor) -> Tensor:
+        """Return the criterion's loss."""
+        return self.criterion()(self._scale(found), y)
+
+    def guesses(self, found: Tensor, known: Tensor, y: Tensor) -> Tensor:
+        """Return a softmax over the prototypes of the known items."""
+        from graphkit.metric.prototypes import class_prototypes
+
+        return class_prototypes(known, y).logits(found, self.temperature).softmax(-1)
+
+    def _scale(self, z: Tensor) -> Tensor:
+        """Return embeddings as the loss takes them."""
+        from graphkit.metric.distances import normalize_rows
+
+        return normalize_rows(z) if self.unit else z
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Contrastive(AbstractMetricLoss):
     """Pairs of a class are pulled together, others pushed beyond a margin.
 
     Source: Hadsell, Chopra & LeCun (2006), "Dimensionality reduction by learning an invariant mapping".
@@ -151,7 +193,7 @@ class Contrastive(AbstractLabelled):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Triplet(AbstractLabelled):
+class Triplet(AbstractMetricLoss):
     """An item lies nearer to its class than to others, by a margin.
 
     Args:
@@ -182,7 +224,7 @@ class Triplet(AbstractLabelled):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Quadruplet(AbstractLabelled):
+class Quadruplet(AbstractMetricLoss):
     """As triplets, and any pair of a class nearer than any pair of two others.
 
     Source: Chen et al. (2017), arXiv:1704.01719.
@@ -199,7 +241,7 @@ class Quadruplet(AbstractLabelled):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SupCon(AbstractLabelled):
+class SupCon(AbstractMetricLoss):
     """Supervised contrastive: a softmax over all other items, in which those of the class share the mass.
 
     Source: Khosla et al. (2020), arXiv:2004.11362.
@@ -215,7 +257,7 @@ class SupCon(AbstractLabelled):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MultiSimilarity(AbstractLabelled):
+class MultiSimilarity(AbstractMetricLoss):
     """Pairs weighed by their likeness and by that of their anchor's other pairs.
 
     Source: Wang et al. (2019), arXiv:1904.06627.
@@ -233,7 +275,7 @@ class MultiSimilarity(AbstractLabelled):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Circle(AbstractLabelled):
+class Circle(AbstractMetricLoss):
     """Pairs pulled and pushed by how far each is from its optimum.
 
     Source: Sun et al. (2020), arXiv:2002.10857.
@@ -250,7 +292,7 @@ class Circle(AbstractLabelled):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Prototype(AbstractLabelled):
+class Prototype(AbstractMetricLoss):
     """A softmax over the means of the classes, at ``temperature``.
 
     Source: Snell, Swersky & Zemel (2017), arXiv:1703.05175.
@@ -265,6 +307,67 @@ class Prototype(AbstractLabelled):
     def unused_fields(self) -> dict[str, str]:
         """Return what only agreement of views asks for, where it has no weight."""
         return {name: why for name, why in super().unused_fields().items() if name != "temperature"}
+
+
+class AbstractPerClass(AbstractEmbeddingObjective):
+    """Probabilities of the classes, less their mean, are the embedding: one number a class."""
+
+    per_class: ClassVar[bool] = True
+
+    def wrap(self, encoder: nn.Module, channels: int) -> nn.Module:
+        """Return the encoder, whose outputs are logits, and what makes an embedding of them."""
+        from graphkit.nn.class_probabilities import ClassProbabilities
+
+        return ClassProbabilities(encoder)
+
+    def encoder(self, module: Any) -> Any:
+        """Return what gives the logits."""
+        return module.encoder
+
+    def report(self, z: Tensor, y: Tensor) -> Telemetry:
+        """Return how classes lie, by direction."""
+        from graphkit.metric import telemetry
+        from graphkit.metric.distances import normalize_rows
+
+        return telemetry(normalize_rows(z), y)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Softmax(AbstractPerClass, AbstractLabelled):
+    """A classifier's cross-entropy; its probabilities, less their mean, are the embedding.
+
+    Source: Zhai & Wu (2019), arXiv:1811.12649, for classification as metric learning.
+    """
+
+    def loss_of(self, found: Tensor, y: Tensor) -> Tensor:
+        """Return the mean cross-entropy of logits."""
+        import torch.nn.functional as F
+
+        return F.cross_entropy(found, y)
+
+    def guesses(self, found: Tensor, known: Tensor, y: Tensor) -> Tensor:
+        """Return the probabilities."""
+        return found.softmax(-1)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RidgeObjective(AbstractPerClass):
+    """A classifier solved for by ridge regression on views of the graph; its probabilities are the embedding.
+
+    No step is taken: an epoch is a solution, as of :class:`graphkit.nn.view_models.ViewRegression`.
+    """
+
+    labelled: ClassVar[bool] = True
+    solved: ClassVar[bool] = True
+
+    def loss(self, model: nn.Module, visible: EmbeddingTask, batch: LabelledItems) -> Tensor:
+        """Return the mean cross-entropy of logits."""
+        import torch.nn.functional as F
+
+        return F.cross_entropy(visible.embed(self.encoder(model), batch.index), batch.y)
+
+    def after_step(self, model: nn.Module, progress: float) -> None:
+        """Do nothing."""
 
 
 class AbstractSelfSupervised(AbstractEmbeddingObjective):

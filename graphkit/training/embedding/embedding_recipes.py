@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import InstanceOf
@@ -13,10 +13,13 @@ from graphkit._checks import member
 from graphkit.training.embedding.embedding_objectives import (
     AbstractEmbeddingObjective,
     AbstractLabelled,
+    AbstractMetricLoss,
     BGRLObjective,
     CCASSGObjective,
     DGIObjective,
     GRACEObjective,
+    RidgeObjective,
+    Softmax,
 )
 from graphkit.training.engine.options import fields_of
 from graphkit.training.zoo import GCN, GIN
@@ -37,7 +40,7 @@ class EmbeddingRecipe(AbstractRecipe):
         encoder: the model that embeds, and the rates it is trained at.
         name: what the objective is called on the command line and in records.
         level: what is embedded; not a field that is set, since it is what the data are.
-        dim: width of the embedding.
+        dim: width of the embedding, where it is not the number of classes.
         steps: optimiser steps of an epoch.
         ways: classes of a batch; 0 takes all training items in every step.
         shots: items of each class of a batch.
@@ -46,9 +49,9 @@ class EmbeddingRecipe(AbstractRecipe):
         select: whose weights are tested. "map": the epoch of highest MAP@R of the validation items, the labelled items
             answering; ties: the earlier epoch. "hit@1": that in which most have an item of their class nearest;
             "both": that of the highest mean of the two. "last": the last epoch.
-        join: the figure of the validation items by which nodes have rows of the best view of the graph beside what is
-            trained, with the best share, which may be none or all: "map", "hit@1" or "both" as for ``select``; "none"
-            joins none.
+        join: the figure of the validation items by which nodes have rows of the best view of the graph and ridge
+            regression on all views beside what is trained, with the best shares, which may be none or all: "map",
+            "hit@1" or "both" as for ``select``; "none" joins none.
 
     All other fields are those of the objective, of ``ModelRecipe`` and of the model.
     """
@@ -73,7 +76,11 @@ class EmbeddingRecipe(AbstractRecipe):
     def unused_fields(self) -> dict[str, str]:
         """Return which fields decide nothing while the others are as they are: name -> why."""
         found = super().unused_fields()
-        if not self.objective.labelled:
+        if self.objective.per_class:
+            found["dim"] = f"{self.name!r} has one number a class"
+        if self.objective.solved:
+            found |= dict.fromkeys(("steps", "ways", "shots"), f"{self.name!r} is solved for with all labelled nodes")
+        elif not self.objective.labelled:
             found |= dict.fromkeys(("ways", "shots"), f"{self.name!r} takes no labels, and all nodes in every step")
         elif not self.ways:
             found["shots"] = "without `ways` all training items are in every step"
@@ -87,13 +94,31 @@ class EmbeddingRecipe(AbstractRecipe):
     @property
     def selection_rule(self) -> str:
         """Say in words whose weights are tested."""
-        joined = ""
-        if self.join != "none" and self.level == "node":
-            joined = f"; rows of a view joined by highest validation {RULES[self.join]}"
+        if self.join == "none" or self.level != "node":
+            return self._rule
+        return f"{self._rule}; a view and shares by highest validation {RULES[self.join]}"
+
+    @property
+    def rule_for_new_classes(self) -> str:
+        """Say in words whose weights are tested where classes are examined that training never saw."""
+        if self.join == "none" or self.level != "node":
+            return self._rule
+        return f"{self._rule}; a view and its share by highest {RULES[self.join]} of half the training classes"
+
+    @property
+    def _rule(self) -> str:
+        """Say in words whose weights are tested, before anything is joined."""
         if self.select == "last":
-            return f"last epoch{joined}"
-        rule = f"epoch of highest validation {RULES[self.select]} among labelled items; ties: the earlier epoch"
-        return f"{rule}{joined}"
+            return "last epoch"
+        return f"epoch of highest validation {RULES[self.select]} among labelled items; ties: the earlier epoch"
+
+    def resolve(self, feature_sum: Callable[[], float]) -> EmbeddingRecipe:
+        """Return this recipe with what its encoder leaves to the data decided, as :meth:`ModelRecipe.resolve` does."""
+        return self.with_encoder(self.encoder.resolve(feature_sum))
+
+    def of_classes(self, count: int) -> EmbeddingRecipe:
+        """Return this recipe for so many classes, which decide the width of some embeddings."""
+        return dataclasses.replace(self, dim=count) if self.objective.per_class else self
 
     def module(self, in_channels: int, graph: tuple[Any, ...] = ()) -> nn.Module:
         """Return what is trained: a freshly drawn encoder, and what the objective puts around it."""
@@ -117,6 +142,8 @@ RULES = {"map": "MAP@R", "hit@1": "hit@1", "both": "mean of MAP@R and hit@1"}
 
 GRAND = ModelRecipe(name="grand", model=Grand(node_dropout=0.3, hidden=64), l2=1e-3, l2_on="all")
 OF_GRAPHS = ModelRecipe(name="gin", model=GIN(layers=3, hidden=32, norm="batch", dropout=0.1), lr=0.005, l2=0.0)
+
+SOLVED = RECIPES["view-ridge"].model_recipe()
 
 
 def _with_labels(objective: AbstractLabelled) -> EmbeddingRecipe:
@@ -145,7 +172,9 @@ def _without_labels(
 EMBEDDINGS: dict[str, EmbeddingRecipe] = {
     made.name: made
     for made in (
-        *(_with_labels(kind()) for kind in AbstractLabelled.__subclasses__()),
+        *(_with_labels(kind()) for kind in AbstractMetricLoss.__subclasses__()),
+        _with_labels(Softmax()),
+        EmbeddingRecipe(name="ridge", objective=RidgeObjective(), encoder=SOLVED, epochs=5, patience=0),
         _without_labels("ccassg", CCASSGObjective(), GCN(hidden=512, dropout=0.0), dim=512, epochs=50, lr=1e-3),
         _without_labels("grace", GRACEObjective(), GCN(hidden=256, dropout=0.0), dim=128, epochs=200, lr=5e-4, l2=1e-5),
         _without_labels("dgi", DGIObjective(), GCN(layers=1, hidden=512, dropout=0.0), dim=512, epochs=200, lr=1e-3),
@@ -189,9 +218,9 @@ def embedding_recipe(
     """
     made = EMBEDDINGS[member("loss", loss, EMBEDDINGS)]
     if member("level", level, ("node", "graph")) == "graph":
-        if not made.objective.labelled:
+        if not made.objective.labelled or made.objective.solved:
             raise ValueError(
-                f"`loss` {loss!r} draws views of one graph's nodes; for whole graphs take one with labels."
+                f"`loss` {loss!r} looks at views of one graph's nodes; for whole graphs take one with labels and steps."
             )
         made = dataclasses.replace(made, encoder=OF_GRAPHS, level="graph")
         made = made.merge_fields({"steps": 10, "ways": 8, "shots": 32, "views": 1, "consistency": 0.0})
@@ -202,6 +231,8 @@ def embedding_recipe(
 
 def _encoder(made: EmbeddingRecipe, encoder: ModelRecipe) -> ModelRecipe:
     """Return the encoder a user asked for; under a loss without labels, with the sizes and rates of the loss's own."""
+    if made.objective.solved:
+        raise ValueError(f"`loss` {made.name!r} is solved for on {made.encoder.name!r}; leave `model` out.")
     if made.objective.labelled:
         return encoder
     model = encoder.model

@@ -103,7 +103,7 @@ def node_setting(
     if parts:
         facts = dataclasses.replace(facts, graphs=len(parts))
         notes.append(f"graphs {', '.join(parts)} as one")
-    protocol = protocol_of([data], facts, recipe.selection_rule)
+    protocol = protocol_of([data], facts, recipe.rule_for_new_classes if disjoint else recipe.selection_rule)
     protocol = dataclasses.replace(
         protocol,
         test=int(test.sum()),

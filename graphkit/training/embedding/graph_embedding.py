@@ -128,7 +128,8 @@ def graph_encoder(recipe: EmbeddingRecipe, in_channels: int) -> nn.Module:
 
     hidden = recipe.encoder.model.hidden
     nodes = recipe.encoder.module(in_channels, hidden)
-    return GraphEncoder(nodes, hidden, recipe.dim, dropout=recipe.encoder.model.dropout)
+    whole = GraphEncoder(nodes, hidden, recipe.dim, dropout=recipe.encoder.model.dropout)
+    return recipe.objective.wrap(whole, recipe.dim)
 
 
 def descriptors(graphs: GraphSet, train: Tensor) -> Tensor:

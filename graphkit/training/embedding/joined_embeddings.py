@@ -1,4 +1,4 @@
-"""What a trained encoder comes to beside rows of a view, whose share validation items or classes left out decide."""
+"""What a trained encoder comes to beside what takes no training, by shares that validation items or classes decide."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import torch
 from torch import Tensor
 
 from graphkit.training.classification.tasks import LabelledItems
-from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
-from graphkit.training.embedding.joined_rows import SHARES, best_share, join_rows
+from graphkit.training.embedding.closed_form_embedding import embedding_trainer
+from graphkit.training.embedding.joined_rows import NOTHING_JOINED, Shares, best_shares, join_rows
 from graphkit.training.engine.distributed import rng_seed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lightning_fabric import Fabric
 
     from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
     from graphkit.training.embedding.embedding_setup import EmbeddingSetup
     from graphkit.training.embedding.embedding_task import EmbeddingTask
+    from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
     from graphkit.training.embedding.joined_rows import NodeRows
 
 PREFIX = "view_rows."
@@ -27,22 +30,25 @@ PREFIX = "view_rows."
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JoinedEmbeddings:
-    """Embeddings of all items, and rows of a view in them.
+    """Embeddings of all items, and what takes no training in them.
 
     Args:
         z: embeddings ``[items, dim]``.
         validation: their MAP@R on validation items, those of the encoder alone where nothing is joined.
         view: whose rows served validation items best; nothing of whole graphs.
-        share: of the rows in the similarity.
+        shares: of those rows, and of ridge regression, in the similarity.
         rows: of that view ``[items, width]``, whether joined or not.
+        ridge: what ridge regression says of all items ``[items, classes]``, whether joined or not; nothing of classes
+            that training never saw.
         weights: what is needed to make the rows of another graph, where they are joined.
     """
 
     z: Tensor
     validation: float
     view: str = ""
-    share: float = 0.0
+    shares: Shares = NOTHING_JOINED
     rows: Tensor | None = None
+    ridge: Tensor | None = None
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -55,12 +61,13 @@ class JoinedEmbeddings:
         seed: int,
         fabric: Fabric,
     ) -> JoinedEmbeddings:
-        """Return the embeddings of a trained encoder beside rows of the view that serves validation items best.
+        """Return the embeddings of a trained encoder beside rows of the best view and ridge regression on all views.
 
-        The share is that of the best figure on validation items. Where classes are examined that training never saw,
-        items of classes that it did see would choose what fits these: then the encoder is trained again on each half
-        of the training classes, and how items of the other half answer each other decides. Of fewer than four classes
-        no two can be spared that would have to be told apart, and the rows stand alone.
+        The view and the shares are those of the best figure on validation items. Where classes are examined that
+        training never saw, items of classes that it did see would choose what fits these: then the encoder is trained
+        again on each half of the training classes, and how items of the other half answer each other decides. Of fewer
+        than four classes no two can be spared that would have to be told apart, and the rows stand alone. Ridge
+        regression tells the classes it has seen, and has no share there.
 
         Args:
             trainer: with its weights selected.
@@ -73,34 +80,51 @@ class JoinedEmbeddings:
         validation, rows = trainer.selected.validation_map, setting.rows
         if rows is None:
             return cls(z=z, validation=validation)
-        labelled, asking = trainer.labelled, len(setting.visible.validation.y)
-        view = rows.best_view(labelled, asking, "both" if recipe.join == "none" else recipe.join)
+        task, labelled, asking = setting.visible.task, trainer.labelled, len(setting.visible.validation.y)
+        figure = "both" if recipe.join == "none" else recipe.join
+        view = rows.best_view(labelled, asking, figure)
         if recipe.join == "none":
             return cls(z=z, validation=validation, view=view, rows=rows.of(view))
+        ridge = None
         if setting.evaluator.disjoint:
-            share = best_share(_figures_of_new_classes(rows, setting.visible, recipe, seed, fabric))
+            shares = _shares_of_new_classes(rows, setting.visible, recipe, seed, fabric)
         else:
+            ridge = None if recipe.objective.solved else rows.ridge(labelled, asking, task.outputs, figure)
             known = trainer.labelled_embeddings()
-            share = best_share(rows.figures(view, known, labelled, asking, recipe.join))
-            if share:
-                validation = rows.figures(view, known, labelled, asking, "map")[share]
-        weights = {PREFIX + name: value for name, value in rows.fitted.state_dict().items()} if share else {}
-        joined = join_rows(z, rows.of(view), share)
-        return cls(z=joined, validation=validation, view=view, share=share, rows=rows.of(view), weights=weights)
+            shares = best_shares(rows.figure(view, known, labelled, asking, figure, ridge), ridge=ridge is not None)
+            if shares != NOTHING_JOINED:
+                validation = rows.figure(view, known, labelled, asking, "map", ridge)(shares)
+        parts, state = [(z, shares.encoder), (rows.of(view), shares.view)], dict(rows.fitted.state_dict())
+        if shares.ridge and ridge is not None:
+            parts.insert(1, (ridge.all, shares.ridge))
+            state = dict(ridge.state)
+        return cls(
+            z=join_rows(*parts),
+            validation=validation,
+            view=view,
+            shares=shares,
+            rows=rows.of(view),
+            ridge=None if ridge is None else ridge.all,
+            weights={PREFIX + name: value for name, value in state.items()} if shares != NOTHING_JOINED else {},
+        )
 
 
-def _figures_of_new_classes(
+ALONE = Shares(view=1.0)
+"""The rows of a view, and nothing beside them."""
+
+
+def _shares_of_new_classes(
     rows: NodeRows, visible: EmbeddingTask, recipe: EmbeddingRecipe, seed: int, fabric: Fabric
-) -> dict[float, float]:
-    """Return share -> sum of figures on either half of the training classes, the other having trained the encoder."""
+) -> Shares:
+    """Return the shares by which either half of the training classes is told, the other having trained the encoder."""
     classes = visible.train.y.unique()
     if len(classes) < 4:
-        return {1.0: 1.0}
-    found: list[dict[float, float]] = []
+        return ALONE
+    found: list[Callable[[Shares], float]] = []
     for group in (classes[0::2], classes[1::2]):
         seen = visible.drop_classes(group)
         with rng_seed(seed, fabric.device):
-            trainer = EmbeddingTrainer(recipe.module(seen.task.channels, seen.task.graph), seen, recipe, fabric)
+            trainer = embedding_trainer(recipe.module(seen.task.channels, seen.task.graph), seen, recipe, fabric)
             trainer.train()
             z = trainer.embeddings(visible)
         asks, answers = (_of_classes(each, group) for each in (visible.validation, visible.train))
@@ -108,8 +132,8 @@ def _figures_of_new_classes(
         labelled = LabelledItems(index, torch.cat((asks.y, answers.y)))
         if len(asks.y) and len(answers.y):
             view = rows.best_view(trainer.labelled, len(seen.validation.y), recipe.join)
-            found.append(rows.figures(view, z[index], labelled, len(asks.y), recipe.join))
-    return {share: sum(each[share] for each in found) for share in SHARES} if found else {1.0: 1.0}
+            found.append(rows.figure(view, z[index], labelled, len(asks.y), recipe.join))
+    return best_shares(lambda shares: sum(figure(shares) for figure in found), ridge=False) if found else ALONE
 
 
 def _of_classes(items: LabelledItems, classes: Tensor) -> LabelledItems:

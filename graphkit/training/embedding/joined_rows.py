@@ -1,50 +1,73 @@
-"""Rows that nobody trained beside an embedding: which view of the graph they are of, and how much they count."""
+"""Rows that take no training beside an embedding: of a view of the graph, of ridge regression, and their shares."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
 from graphkit.metric.distances import normalize_rows
 from graphkit.metric.retrieval import evaluate_retrieval
+from graphkit.nn.class_probabilities import ClassProbabilities
+from graphkit.nn.view_models import RidgeMixture, ViewRegression
 from graphkit.nn.view_rows import ViewRows
+from graphkit.training.classification.tasks import LabelledItems
+from graphkit.training.engine.distributed import rng_seed
 
-if TYPE_CHECKING:
-    from graphkit.training.classification.tasks import LabelledItems
+VIEW_SHARES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+"""How much of the similarity may be that of rows of a view: from none of it to all."""
 
-SHARES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
-"""How much of the similarity may be that of the rows: from none of it to all."""
+RIDGE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""How much of what is left may be that of ridge regression."""
 
-WIDTH = 128
+WIDTH = 256
 """Numbers of a row at most."""
 
-ASKING, ANSWERING = 2_000, 10_000
-"""Labelled items by which a view is chosen; of more, so many evenly spaced ones."""
+SOLUTIONS = (1, 2)
+"""Solutions of ridge regression that are looked at: the mixture of all views, and their joint fit."""
+
+ASKING, ANSWERING = 1_000, 5_000
+"""Labelled items by which views and shares are chosen; of more, so many evenly spaced ones."""
 
 
-def join_rows(z: Tensor, rows: Tensor, share: float) -> Tensor:
-    r"""Return embeddings beside rows of a view; cosines are :math:`(1 - s) \cos(z, z') + s \cos(r, r')`.
+class Shares(NamedTuple):
+    """How much of the similarity is that of rows of a view, and of ridge regression; the rest is what is trained."""
+
+    view: float = 0.0
+    ridge: float = 0.0
+
+    @property
+    def encoder(self) -> float:
+        """How much is that of what is trained."""
+        return 1 - self.view - self.ridge
+
+
+NOTHING_JOINED = Shares()
+
+
+def join_rows(*parts: tuple[Tensor, float]) -> Tensor:
+    r"""Return rows of several kinds side by side; cosines are :math:`\sum_i s_i \cos(z_i, z_i')`.
 
     Args:
-        z: embeddings ``[items, dim]``.
-        rows: of the same items, of length 1 or 0, ``[items, width]``.
-        share: :math:`s` of the rows, from 0, the embeddings as they are, to 1, the rows alone.
+        parts: rows ``[items, width]`` with their share :math:`s_i`; shares sum to 1. Rows that are all there is stay
+            as they are.
 
     Example:
         >>> z, rows = torch.tensor([[3.0], [-1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-        >>> (10 * join_rows(z, rows, 0.5) ** 2).round().tolist()
+        >>> (10 * join_rows((z, 0.5), (rows, 0.5)) ** 2).round().tolist()
         [[5.0, 5.0, 0.0], [5.0, 5.0, 0.0]]
     """
-    if share in (0.0, 1.0):
-        return rows if share else z
-    return torch.cat(((1 - share) ** 0.5 * normalize_rows(z), share**0.5 * rows.to(z)), 1)
+    kept = [(rows, share) for rows, share in parts if share > 1e-9]
+    if len(kept) == 1:
+        return kept[0][0]
+    return torch.cat([share**0.5 * normalize_rows(rows).to(kept[0][0]) for rows, share in kept], 1)
 
 
 def selection_figure(z: Tensor, y: Tensor, queries: Tensor, select: str) -> float:
@@ -67,20 +90,41 @@ class JoinedRows:
 
     Args:
         view: what is seen, one of :attr:`graphkit.nn.view_rows.ViewRows.views`.
-        share: of the similarity, from 0 to 1.
-        state: of the fitted ``ViewRows``.
+        shares: of the similarity.
+        state: of the fitted ``ViewRows``, or of a ``RidgeMixture`` where that has a share.
     """
 
     view: str
-    share: float
+    shares: Shares
     state: Mapping[str, Tensor] = field(repr=False)
 
     def join(self, z: Tensor, data: Data) -> Tensor:
         """Return embeddings of all nodes of a graph beside their rows."""
         features, width = self.state["directions"].shape
-        module = ViewRows(features, width=width)
-        module.load_state_dict(dict(self.state))
-        return join_rows(z, module.rows(self.view, *_graph_of(data)), self.share)
+        parts, graph = [(z, self.shares.encoder)], _graph_of(data)
+        if self.shares.ridge:
+            solved = RidgeMixture(features, self.state["bias"].numel(), width=width)
+            solved.load_state_dict(dict(self.state))
+            parts.append((_probabilities(solved, data), self.shares.ridge))
+        if self.shares.view:
+            module = ViewRows(features, width=width)
+            module.load_state_dict({name: self.state[name] for name in module.state_dict()})
+            parts.append((module.rows(self.view, *graph), self.shares.view))
+        return join_rows(*parts)
+
+
+class RidgeRows(NamedTuple):
+    """What ridge regression on views of a graph says of its nodes.
+
+    Args:
+        all: of all nodes ``[nodes, classes]``, as :class:`graphkit.nn.class_probabilities.ClassProbabilities`.
+        labelled: likewise of the labelled nodes, in the graph that training sees.
+        state: of the ``RidgeMixture``.
+    """
+
+    all: Tensor
+    labelled: Tensor
+    state: Mapping[str, Tensor]
 
 
 class NodeRows:
@@ -104,6 +148,8 @@ class NodeRows:
         self._places = torch.arange(data.num_nodes) if seen is None else seen.cpu().long().cumsum(0) - 1
         self._known: dict[bytes, list[float]] = {}
         self._whole: dict[str, Tensor] = {}
+        self._seen: dict[str, Tensor] = {}
+        self._solved: dict[bytes, RidgeRows] = {}
 
     @functools.cached_property
     def fitted(self) -> ViewRows:
@@ -136,28 +182,111 @@ class NodeRows:
         figures = self._known[key]
         return self.fitted.views[figures.index(max(figures))]
 
-    def figures(self, view: str, z: Tensor, labelled: LabelledItems, asking: int, select: str) -> dict[float, float]:
-        """Return share -> the figure of embeddings that are joined so with rows of a view.
+    def ridge(self, labelled: LabelledItems, asking: int, classes: int, select: str) -> RidgeRows:
+        """Return what ridge regression says that is solved for on those that only answer; those that ask choose it.
 
         Args:
-            view: of which.
+            labelled, asking, select: as :meth:`best_view` takes them.
+            classes: of the labels.
+        """
+        index, y = labelled.index.cpu(), labelled.y.cpu()
+        key = b"".join((index.numpy().tobytes(), y.numpy().tobytes(), f"{asking} {select}".encode()))
+        if key not in self._solved:  # the same for all seeds of one split
+            self._solved[key] = self._ridge(index, y, asking, classes, select)
+        return self._solved[key]
+
+    @torch.no_grad()
+    def _ridge(self, index: Tensor, y: Tensor, asking: int, classes: int, select: str) -> RidgeRows:
+        """Return the best solution."""
+        sample, queries = _sample(len(y), asking)
+        known = y[asking:]
+
+        def loss(outputs: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+            return F.cross_entropy(outputs, known[rows])
+
+        with rng_seed(0):  # weights are drawn, before they are solved for
+            module = RidgeMixture(self._data.num_features, classes, width=WIDTH)
+        module.load_state_dict(self.fitted.state_dict(), strict=False)
+        place = self._places[index]
+        targets = F.one_hot(known, classes).float()
+        regression = ViewRegression(
+            module, *_graph_of(self._visible), index=place[asking:], targets=targets, loss=loss, fit=False
+        )
+        best: tuple[float, RidgeRows] | None = None
+        for number in SOLUTIONS:
+            regression.solve(number)
+            rows = _probabilities(module, self._visible)[place]
+            figure = selection_figure(rows[sample], y[sample], queries, select)
+            if best is None or figure > best[0]:
+                state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+                best = figure, RidgeRows(_probabilities(module, self._data), rows, state)
+        assert best is not None
+        return best[1]
+
+    def figure(
+        self,
+        view: str,
+        z: Tensor,
+        labelled: LabelledItems,
+        asking: int,
+        select: str,
+        ridge: RidgeRows | None = None,
+    ) -> Callable[[Shares], float]:
+        """Return what tells the figure of embeddings that are joined with shares.
+
+        Args:
+            view: rows of which.
             z: embeddings of ``labelled``.
             labelled, asking, select: as :meth:`best_view` takes them.
+            ridge: of the same items; without it, it has no share.
         """
         sample, queries = _sample(len(labelled.y), asking)
-        rows = self.fitted.rows(view, *_graph_of(self._visible))[self._places[labelled.index.cpu()[sample]]]
-        z, y = z.float().cpu()[sample], labelled.y.cpu()[sample]
-        return {share: selection_figure(join_rows(z, rows, share), y, queries, select) for share in SHARES}
+        if view not in self._seen:
+            self._seen[view] = self.fitted.rows(view, *_graph_of(self._visible))
+        rows = self._seen[view][self._places[labelled.index.cpu()[sample]]]
+        solved = z[:, :0] if ridge is None else ridge.labelled
+        z, y, solved = z.float().cpu()[sample], labelled.y.cpu()[sample], solved.cpu()[sample]
+
+        def of(shares: Shares) -> float:
+            joined = join_rows((z, shares.encoder), (solved, shares.ridge), (rows, shares.view))
+            return selection_figure(joined, y, queries, select)
+
+        return functools.cache(of)
 
 
-def best_share(figures: Mapping[float, float]) -> float:
-    """Return the share of the highest figure, of equal ones the smallest.
+def best_shares(figure: Callable[[Shares], float], *, ridge: bool = True) -> Shares:
+    """Return the shares of the highest figure that is found by choosing in turns; of equal ones the smaller.
+
+    No share alone, and nothing joined, has a higher one.
+
+    Args:
+        figure: of shares.
+        ridge: whether ridge regression may have one.
 
     Example:
-        >>> best_share({0.0: 0.2, 0.5: 0.3, 1.0: 0.3})
-        0.5
+        >>> best_shares(lambda shares: min(shares.view, 0.5) - abs(shares.ridge - 0.25))
+        Shares(view=0.5, ridge=0.25)
     """
-    return max(figures, key=lambda share: (figures[share], -share))
+    view, left = 0.0, 0.0
+    while True:
+        before = view, left
+        if ridge:
+            left = max(RIDGE_SHARES, key=lambda share: (figure(_shares(view, share)), -share))
+        view = max(VIEW_SHARES, key=lambda share: (figure(_shares(share, left)), -share))
+        if (view, left) == before:
+            return _shares(view, left)
+
+
+def _shares(view: float, left: float) -> Shares:
+    """Return shares, where ridge regression has a part of what is left."""
+    return Shares(view, (1 - view) * left)
+
+
+def _probabilities(module: RidgeMixture, data: Data) -> Tensor:
+    """Return what a solution says of all nodes of a graph, as an embedding."""
+    with torch.no_grad():
+        found: Tensor = ClassProbabilities(module)(*_graph_of(data))
+        return found
 
 
 def _sample(items: int, asking: int) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ from graphkit.data.transforms import disjoint_union
 from graphkit.data.validation import feature_sum
 from graphkit.training.classification.tasks import warn_of_unread
 from graphkit.training.embedding.classifier_baselines import classifier_logits, train_embeddings
+from graphkit.training.embedding.closed_form_embedding import embedding_trainer
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
 from graphkit.training.embedding.embedding_results import (
     EmbeddingOutcome,
@@ -29,7 +30,6 @@ from graphkit.training.embedding.embedding_results import (
     telemetry_of,
 )
 from graphkit.training.embedding.embedding_setup import EmbeddingSetup, hidden_nodes, node_setting, training_view
-from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
 from graphkit.training.embedding.graph_embedding import graph_encoder, graph_setting
 from graphkit.training.embedding.joined_embeddings import JoinedEmbeddings
 from graphkit.training.embedding.saved import SavedEmbeddings
@@ -50,13 +50,14 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from graphkit.data import Split
+    from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
     from graphkit.training.engine.records import Protocol
 
 LOGGER = logging.getLogger(__name__)
 
-RAW, RANDOM, VIEW = "raw features", "random encoder", "best view"
-"""The baselines printed beside every figure: the last are rows of nodes in the view of their graph, averages of
-features among others, that serves validation items best."""
+RAW, RANDOM, VIEW, RIDGE = "raw features", "random encoder", "best view", "ridge on views"
+"""What is printed beside every figure. Of nodes there are rows in the view of their graph, averages of features among
+others, that serves validation items best, and what ridge regression on all views says of their classes."""
 
 
 @deprecated_arguments(checkpoint="run_dir")
@@ -145,11 +146,7 @@ def embed(
         raise ValueError(f"`beside` must name each once, and not {recipe.name!r} itself.")
     divided = [data] if splits is None else [_with_split(data, split) for split in splits]
     total = functools.cache(lambda: _feature_sum(divided, inductive))
-    recipe = recipe.with_encoder(recipe.encoder.resolve(total))
-    beside = [
-        each.with_encoder(each.encoder.resolve(total)) if isinstance(each, EmbeddingRecipe) else each.resolve(total)
-        for each in beside
-    ]
+    recipe, beside = recipe.resolve(total), [each.resolve(total) for each in beside]
 
     def setting(each: Data | GraphSet, chosen: EmbeddingRecipe) -> EmbeddingSetup:
         if isinstance(each, GraphSet):
@@ -165,6 +162,9 @@ def embed(
         )
 
     settings = [setting(each, recipe) for each in divided]
+    classes = settings[0].visible.task.outputs
+    recipe = recipe.of_classes(classes)
+    beside = [each.of_classes(classes) if isinstance(each, EmbeddingRecipe) else each for each in beside]
     warn_of_unread(data)
     many = 1 if splits is not None else len(seeds)
     whose = dict(zip(seeds, divided * many, strict=True))
@@ -263,6 +263,7 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
         self._drawn: Tensor | None = None
         self._raw: dict[int, dict[str, float]] = {}
         self._rows: dict[tuple[int, str], dict[str, float]] = {}
+        self._ridge: dict[int, dict[str, float]] = {}
 
     def units(self) -> list[SeedUnit]:
         """Return the seeds."""
@@ -273,7 +274,7 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
         setting = self.settings[unit.seed]
         task, graphs = setting.visible.task, setting.level == "graph"
         module = graph_encoder(self.recipe, task.channels) if graphs else self.recipe.module(task.channels, task.graph)
-        trainer = EmbeddingTrainer(module, setting.visible, self.recipe, self.fabric)
+        trainer = embedding_trainer(module, setting.visible, self.recipe, self.fabric)
         self._drawn = trainer.initial_embeddings(setting.full_graph)
         return trainer
 
@@ -294,12 +295,18 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             if (id(setting), found.view) not in self._rows:
                 self._rows[id(setting), found.view] = examined.figures(found.rows, probes=self.probes)
             figures[VIEW] = self._rows[id(setting), found.view]
+        if found.ridge is not None:
+            if id(setting) not in self._ridge:
+                self._ridge[id(setting)] = examined.figures(found.ridge, probes=self.probes)
+            figures[RIDGE] = self._ridge[id(setting)]
         for name, other in self.others(seed).items():
             LOGGER.info("measuring %s beside what seed %d came to", name, seed)
             figures[name] = examined.figures(other.float(), probes=self.probes)
         last = examined.figures(found.z, probes=self.probes)
         if found.rows is not None and recipe.join != "none":
-            figures[f"{recipe.name}, not joined"] = examined.figures(alone, probes=self.probes) if found.share else last
+            figures[f"{recipe.name}, not joined"] = (
+                examined.figures(alone, probes=self.probes) if found.weights else last
+            )
         figures[recipe.name] = last
         self.embeddings[seed] = found.z
         self.models[seed] = TrainedEncoder(
@@ -308,8 +315,9 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             channels=setting.visible.task.channels,
             seed=seed,
             figures={"validation": found.validation, "test": figures[recipe.name]["map@r (test)"]},
-            view=found.view if found.share else "",
-            share=found.share,
+            view=found.view if found.weights else "",
+            share=found.shares.view,
+            ridge=found.shares.ridge,
             **self.about,
         )
         return EmbeddingResult(
@@ -320,7 +328,8 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             history=tuple(trainer.history),
             seconds=seconds.wall,
             view=found.view,
-            share=found.share,
+            share=found.shares.view,
+            ridge=found.shares.ridge,
         )
 
     def files(self, unit: SeedUnit) -> dict[str, bytes]:
@@ -366,14 +375,14 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             }
             for name in results[0].figures
         }
-        views = tuple({"view": each.view, "share": each.share} for each in results if each.view)
+        views = tuple({"view": each.view, "share": each.share, "ridge": each.ridge} for each in results if each.view)
         record = Record(
             command=command,
             dataset=first.facts,
             protocol=protocol,
             metric=metric("map@r", [result.figures[self.recipe.name]["map@r (test)"] for result in results]),
             validation=metric("map@r", [result.validation for result in results]),
-            selection=self.recipe.selection_rule,
+            selection=protocol.selection,
             config=config,
             seeds=seeds,
             epochs=tuple({"selected": result.selected, "run": len(result.history)} for result in results),

@@ -15,7 +15,7 @@ from graphkit.training.classification.tasks import AbstractTask, NodeTask
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
 from graphkit.training.embedding.graph_embedding import GraphsTask, graph_encoder
 from graphkit.training.embedding.joined_embeddings import PREFIX
-from graphkit.training.embedding.joined_rows import JoinedRows
+from graphkit.training.embedding.joined_rows import JoinedRows, Shares
 from graphkit.training.trained.abstract_trained import AbstractTrained
 from graphkit.training.trained.classifier import NOTHING
 from graphkit.training.trained.data_facts import item_ids
@@ -35,8 +35,9 @@ class TrainedEncoder(AbstractTrained):
     """One trained encoder of nodes or of graphs.
 
     Args:
-        view: the view of a graph whose rows are joined to what the encoder says of its nodes; nothing where none are.
-        share: of the rows in the similarity.
+        view: the view of a graph whose rows served best beside the encoder; nothing where none are joined.
+        share: of those rows in the similarity.
+        ridge: the share of ridge regression on all views.
     """
 
     study: ClassVar[str] = "embed"
@@ -44,10 +45,11 @@ class TrainedEncoder(AbstractTrained):
     recipe: EmbeddingRecipe
     view: str = ""
     share: float = 0.0
+    ridge: float = 0.0
 
     @property
     def module_weights(self) -> dict[str, Tensor]:
-        """The weights of the encoder, without what makes rows of a view."""
+        """The weights of the encoder, without what is joined."""
         return {name: value for name, value in self.weights.items() if not name.startswith(PREFIX)}
 
     @property
@@ -56,7 +58,7 @@ class TrainedEncoder(AbstractTrained):
         if not self.view:
             return None
         state = {name.removeprefix(PREFIX): each for name, each in self.weights.items() if name.startswith(PREFIX)}
-        return JoinedRows(view=self.view, share=self.share, state=state)
+        return JoinedRows(view=self.view, shares=Shares(self.share, self.ridge), state=state)
 
     @property
     def items(self) -> str:
@@ -77,7 +79,7 @@ class TrainedEncoder(AbstractTrained):
     def embed(self, data: Data | GraphSet, *, device: str = "auto", precision: str | None = None) -> Tensor:
         """Return the embedding of every item of ``data``, ``[items, dim]`` in float32; see :meth:`outputs_for`.
 
-        Where rows of a view are joined, ``dim`` is that of the recipe and the width of a row, or the latter alone.
+        Where rows are joined, ``dim`` is the width of all parts that have a share in the similarity.
         """
         z = self.outputs_for(data, device=device, precision=precision).float()
         joined = self.joined

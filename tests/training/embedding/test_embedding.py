@@ -20,6 +20,7 @@ from graphkit.training.embedding.evaluator import EmbeddingEvaluator, overlap
 from graphkit.training.embedding.graph_embedding import same_graphs
 from graphkit.training.embedding.saved import latest
 from tests.interruptions import Meanwhile, StopAfter
+from tests.training.studies import embedding_fields
 
 SHORT = embedding_recipe("prototype", {"epochs": 4, "steps": 2, "dim": 4, "hidden": 8})
 
@@ -59,7 +60,8 @@ def ring(size):
 
 @pytest.mark.parametrize("loss", [name for name, made in EMBEDDINGS.items() if made.objective.labelled])
 def test_every_loss_trains_and_beats_the_random_encoder(data, loss):
-    chosen = embedding_recipe(loss, {"epochs": 15, "dim": 4, "hidden": 8, "row_normalise": True})
+    fields = {"epochs": 15, "dim": 4, "hidden": 8, "row_normalise": True}
+    chosen = embedding_recipe(loss, embedding_fields(loss, fields))
     figures = run(data, chosen, seeds=[2]).record.figures  # this draw is a bad embedding, one with room to improve
     assert figures[loss]["map@r (all)"].mean > 0.2 + figures["random encoder"]["map@r (all)"].mean
 
@@ -109,8 +111,8 @@ def test_neighbours_are_left_out_on_request(data):
 
 def test_baselines_stand_beside_and_the_classifier_is_that_of_train(data):
     outcome = run(data, seeds=[3], beside=[recipe("gcn", {"epochs": 3})])
-    beside = ["raw features", "random encoder", "best view", "gcn, cross-entropy", "prototype, not joined"]
-    assert list(outcome.record.figures) == [*beside, "prototype"]
+    beside = ["raw features", "random encoder", "best view", "ridge on views", "gcn, cross-entropy"]
+    assert list(outcome.record.figures) == [*beside, "prototype, not joined", "prototype"]
     raw = evaluate_retrieval(data.x, data.y, metrics=["ranking"])
     assert outcome.seeds[0].figures["raw features"]["map@r (all)"] == raw.map_at_r
 

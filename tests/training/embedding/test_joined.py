@@ -9,15 +9,26 @@ import torch.nn.functional as F
 from graphkit.nn.view_rows import ViewRows
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, RULES
-from graphkit.training.embedding.joined_rows import NodeRows, best_share, join_rows, selection_figure
-from tests.training.studies import communities
+from graphkit.training.embedding.joined_rows import (
+    RIDGE_SHARES,
+    VIEW_SHARES,
+    WIDTH,
+    NodeRows,
+    Shares,
+    best_shares,
+    join_rows,
+    selection_figure,
+)
+from tests.training.studies import communities, embedding_fields
 
 SMALL = {"epochs": 3, "steps": 2, "dim": 4, "hidden": 8}
 LABELLED = [name for name, made in EMBEDDINGS.items() if made.objective.labelled]
 
 
 def run(data, loss="prototype", fields=SMALL, **options):
-    return embed(data, embedding_recipe(loss, fields), device="cpu", **{"probes": False, **options})
+    return embed(
+        data, embedding_recipe(loss, embedding_fields(loss, fields)), device="cpu", **{"probes": False, **options}
+    )
 
 
 def shuffled(data):
@@ -44,7 +55,7 @@ GRAPHS = {
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
 def test_a_share_is_that_of_the_similarity(share, generator):
     z, rows = torch.randn(9, 3, generator=generator), F.normalize(torch.randn(9, 5, generator=generator), dim=1)
-    joined = F.normalize(join_rows(z, rows, share), dim=1)
+    joined = F.normalize(join_rows((z, 1 - share), (rows, share)), dim=1)
     z = F.normalize(z, dim=1)
     assert torch.allclose(joined @ joined.T, (1 - share) * z @ z.T + share * rows @ rows.T, atol=1e-6)
 
@@ -61,19 +72,23 @@ def test_no_embedding_is_below_its_rows_or_its_encoder_on_validation_items(loss,
         return selection_figure(z[labelled], y, queries, "both")
 
     alone = run(data, loss, {**SMALL, "join": "none"})
-    module = ViewRows(data.num_features, width=128).fit(data.x, data.edge_index)
+    module = ViewRows(data.num_features, width=WIDTH).fit(data.x, data.edge_index)
     views = {view: figure(module.rows(view, data.x, data.edge_index)) for view in module.views}
     best = outcome.seeds[0].view
     assert views[best] == max(views.values())
-    assert figure(outcome.embeddings[0]) >= max(views[best], figure(alone.embeddings[0]))
+    beside = [views[best], figure(alone.embeddings[0])]
+    if loss != "ridge":
+        beside.append(figure(run(data, "ridge", {"join": "none", "select": "both", "epochs": 2}).embeddings[0]))
+    assert figure(outcome.embeddings[0]) >= max(beside)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_the_rule_decides_on_the_share(rule):
     data = communities(90)
     outcome = run(data, "triplet", {**SMALL, "join": rule})
-    assert f"rows of a view joined by highest validation {RULES[rule]}" in outcome.record.record.selection
-    assert outcome.record.views == ({"view": outcome.seeds[0].view, "share": outcome.seeds[0].share},)
+    assert f"a view and shares by highest validation {RULES[rule]}" in outcome.record.record.selection
+    seed = outcome.seeds[0]
+    assert outcome.record.views == ({"view": seed.view, "share": seed.share, "ridge": seed.ridge},)
 
 
 def test_nothing_is_joined_unless_asked_for_where_no_labels_are_used():
@@ -81,7 +96,8 @@ def test_nothing_is_joined_unless_asked_for_where_no_labels_are_used():
     outcome = run(data, "dgi", {"epochs": 2, "dim": 4})
     assert (outcome.embeddings[0].size(1), outcome.seeds[0].share) == (4, 0.0)
     assert list(outcome.record.figures) == ["raw features", "random encoder", "best view", "dgi"]
-    assert run(data, "dgi", {"epochs": 2, "dim": 4, "join": "both"}).seeds[0].share > 0
+    joined = run(data, "dgi", {"epochs": 2, "dim": 4, "join": "both"}).seeds[0]
+    assert joined.share + joined.ridge > 0
 
 
 @pytest.mark.parametrize("options", [{"disjoint": [2]}, {"disjoint": [2, 3]}, {"disjoint": [1, 3], "inductive": True}])
@@ -117,11 +133,55 @@ def test_rows_are_fitted_to_what_training_sees_and_made_of_all_nodes():
     data = communities(90)
     seen = (~data.test_mask).nonzero().squeeze(1)
     part = data.subgraph(seen)
-    expected = ViewRows(data.num_features, width=128).fit(part.x, part.edge_index)
+    expected = ViewRows(data.num_features, width=WIDTH).fit(part.x, part.edge_index)
     assert all(torch.equal(value, model.joined.state[name]) for name, value in expected.state_dict().items())
     rows = NodeRows(data, ~data.test_mask)
     assert torch.equal(rows.of(model.view), expected.rows(model.view, data.x, data.edge_index))
 
 
-def test_of_equal_shares_the_smallest_is_taken():
-    assert best_share({0.5: 0.7, 0.2: 0.7, 0.0: 0.1, 1.0: 0.7}) == 0.2
+@pytest.mark.parametrize("ridge", [False, True])
+def test_of_all_shares_the_best_are_found_where_one_helps_whatever_the_other(ridge):
+    """What is best of each alone is best of both; of equal figures the smaller shares are taken."""
+
+    def figure(shares):
+        left = shares.ridge / (1 - shares.view) if shares.view < 1 else 0
+        return -abs(shares.view - 0.35) - abs(left - 0.5)
+
+    every = [Shares(view, (1 - view) * left) for view in VIEW_SHARES for left in (RIDGE_SHARES if ridge else [0.0])]
+    assert best_shares(figure, ridge=ridge) == max(every, key=figure)
+    assert best_shares(lambda shares: 1.0, ridge=ridge) == Shares()
+    assert best_shares(lambda shares: float(shares.view > 0), ridge=ridge) == Shares(view=VIEW_SHARES[1])
+
+
+def test_classes_that_training_never_saw_are_told_by_no_regression_on_others():
+    data = communities(120)
+    data.y = data.y + 2 * (torch.arange(120) % 3)
+    outcome = run(data, disjoint=[2])
+    assert "ridge on views" not in outcome.record.figures
+    assert outcome.seeds[0].ridge == 0.0
+    assert "half the training classes" in outcome.record.record.selection
+
+
+@pytest.mark.parametrize("loss", ["softmax", "ridge"])
+def test_an_embedding_of_classes_is_as_wide_as_there_are(loss):
+    data = communities(90)
+    outcome = run(data, loss, {**SMALL, "join": "none"})
+    assert outcome.embeddings[0].shape == (90, int(data.y.max()) + 1)
+    assert outcome.embeddings[0].sum(1).abs().max() < 1e-5
+    assert "dim" not in outcome.record.record.config
+    with pytest.raises(ValueError, match="`dim` decides nothing in the recipe"):
+        embedding_recipe(loss, {"dim": 4})
+
+
+def test_ridge_regression_is_solved_for_and_takes_no_other_encoder():
+    with pytest.raises(ValueError, match="`loss` 'ridge' is solved for on 'view-ridge'; leave `model` out"):
+        embedding_recipe("ridge", model="gcn")
+    with pytest.raises(ValueError, match="for whole graphs take one with labels and steps"):
+        embedding_recipe("ridge", level="graph")
+    for field in ("lr", "steps", "ways", "shots", "hidden", "l2"):
+        with pytest.raises(ValueError, match=f"`{field}`"):
+            embedding_recipe("ridge", {field: 1})
+    data = communities(90)
+    outcomes = [run(data, "ridge", {"join": "none"}, seeds=[seed]) for seed in (0, 5)]
+    assert torch.equal(outcomes[0].embeddings[0], outcomes[1].embeddings[0])
+    assert len(outcomes[0].seeds[0].history) == 5
