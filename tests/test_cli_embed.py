@@ -77,6 +77,15 @@ def test_search_answers_from_what_was_saved(call):
     assert distances == sorted(distances)
 
 
+def test_a_search_in_cells_says_how_many_it_misses(call):
+    pytest.importorskip("faiss")
+    embed(call, "--no-pictures", "--no-probes")
+    asked = ["search", run_of("karate-prototype"), "--query", "3", "--count", "4"]
+    (code, out, err), exact = call(*asked, "--engine", "ivf"), call(*asked, "--engine", "exact")
+    assert (code, out) == (0, exact[1])
+    assert "recall@4: 100.0 % of the exact answers to 34 items of the gallery" in err
+
+
 def test_a_search_shows_true_classes_though_only_unseen_ones_were_examined(call):
     embed(call, "--no-pictures", "--no-probes", "--disjoint", "1")
     data = load("karate")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training.studies import rings_and_stars
+
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 
@@ -48,6 +50,47 @@ def test_a_run_is_seen_in_a_page(call, run):
     assert dict(told["record"])["command"] == record["command"]
     model = torch.tensor(told["items"]["predicted"])
     assert (told["confusion"]["of"], len(model)) == ("test items", 34)
+
+
+def test_a_run_of_embeddings_is_seen_with_the_items_nearest_to_each(call):
+    pytest.importorskip("plotly")
+    small = ["--epochs", "2", "--set", "hidden=4", "--no-probes", "--no-pictures", "--run-dir", "run"]
+    code, _, err = call("embed", "karate", "--loss", "triplet", "--dim", "4", *small)
+    assert code == 0, err
+    code, _, err = call("view", "run", "--to", "page.html")
+    assert code == 0, err
+    written = Path("page.html").read_text(encoding="utf-8")
+    told = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', written)[1])
+    from graphkit.metric.nearest import nearest_items
+    from graphkit.training import load_run
+
+    saved = load_run("run").gallery()
+    expected = nearest_items(saved.z, 12)
+    assert told["nearest"] == expected.items.tolist()
+    assert told["items"]["true"] == saved.y.tolist()
+    assert told["items"]["predicted"] == saved.y[expected.items[:, 0]].tolist()
+    record = json.loads(Path("run/record.json").read_text())
+    assert sum(map(sum, told["confusion"]["counts"])) == record["protocol"]["test"]
+    assert [len(each["figure"]) for each in told["curves"]] == [2]
+    assert told["curves"][0]["validation_loss"] == []
+
+
+def test_graphs_that_nobody_labelled_are_seen_too(tmp_path):
+    from graphkit.cli.retrieval_page import retrieval_page
+    from graphkit.training import load_run
+    from graphkit.training.embedding import embed, embedding_recipe
+
+    data = rings_and_stars()
+    chosen = embedding_recipe("triplet", {"epochs": 1, "dim": 4, "hidden": 4}, level="graph")
+    embed(data, chosen, device="cpu", probes=False, run_dir=tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    made = retrieval_page(run, run.model, data, device="cpu")
+    assert made.confusion.sum() == int(data.split.test.sum())
+    assert made.items.nearest.shape == (40, 12)
+    data.items.y[:] = -1
+    made = retrieval_page(run, run.model, data, device="cpu")
+    assert made.confusion.sum() == 0
+    assert set(made.items.predicted.tolist()) == {-1}
 
 
 def test_a_prediction_of_a_run_is_explained(call, run):

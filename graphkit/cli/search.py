@@ -16,8 +16,15 @@ from graphkit.cli.trained import load_data
 @click.option("--of", metavar="DATA", help="Data in which the item that asks stands.  [default: the gallery]")
 @click.option("--add", metavar="DATA", help="First add the items of DATA, a name or a folder, to the gallery.")
 @click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="How many answers.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "exact", "faiss", "ivf"]),
+    default="auto",
+    show_default=True,
+    help="ivf may miss items, and says how many; faiss and ivf need FAISS.",
+)
 @debuggable
-def search(run: Path, query: str | None, of: str | None, add: str | None, count: int) -> int:
+def search(run: Path, query: str | None, of: str | None, add: str | None, count: int, engine: str) -> int:
     """Print the items nearest to one, in the embeddings that `graphkit embed` left in RUN.
 
     Items that training never saw may ask (--of), or be added to those that answer (--add).
@@ -27,7 +34,7 @@ def search(run: Path, query: str | None, of: str | None, add: str | None, count:
     if of is None and query is not None and not query.isdecimal():
         raise click.UsageError(f"`--query` must be the number of an item, got {query!r}.")
     preload("torch", "graphkit.training.embedding.saved")
-    from graphkit.training.embedding.saved import SavedEmbeddings, latest
+    from graphkit.training.embedding.saved import SavedEmbeddings, latest, measure_recall
     from graphkit.training.embedding.saved import search as searched
 
     queries, row = None, 0 if query is None or not query.isdecimal() else int(query)
@@ -57,7 +64,7 @@ def search(run: Path, query: str | None, of: str | None, add: str | None, count:
                 raise click.UsageError(f"`--query` must be an item of {of!r}, got {query!r}.")
     if query is None:
         return 0
-    found = searched(saved, row, count, queries=queries)
+    found = searched(saved, row, count, queries=queries, engine=engine)
     about = saved.about
     label = int(saved.y[row]) if queries is None else -1
     known = f"class {label}" if label >= 0 else "class unknown"
@@ -73,5 +80,8 @@ def search(run: Path, query: str | None, of: str | None, add: str | None, count:
         )
         for rank, each in enumerate(found, start=1)
     ]
+    if engine == "ivf":
+        share, asked = measure_recall(saved, min(count, len(saved.z)), engine)
+        say(f"recall@{count}: {100 * share:.1f} % of the exact answers to {asked:,} items of the gallery")
     table([" rank", " item", " class", "as the query", " distance", *(["graph"] if saved.place(0) else [])], rows)
     return 0

@@ -29,10 +29,13 @@ class PageItems:
         axes: heading -> what the two axes are.
         classes: names of the classes; none where numbers are predicted.
         true, predicted: classes ``[items]``, -1 for none; of numbers the first ones.
+        predicted_word: what ``predicted`` is called.
         confidence: probability of the predicted class ``[items]``.
         parts: names of the parts of the split.
         part: of each item ``[items]``, -1 for none.
         edges: pairs of neighbours ``[2, edges]``, numbers of items; ``None`` where items have none.
+        nearest: in place of those the items nearest to each, nearest first ``[items, count]``, -1 for none.
+        distances: of these.
         left_out: what is not shown, in words.
     """
 
@@ -42,10 +45,13 @@ class PageItems:
     classes: Sequence[str]
     true: np.ndarray
     predicted: np.ndarray
+    predicted_word: str = "predicted"
     confidence: np.ndarray | None = None
     parts: Sequence[str] = ()
     part: np.ndarray | None = None
     edges: np.ndarray | None = None
+    nearest: np.ndarray | None = None
+    distances: np.ndarray | None = None
     left_out: str = ""
 
     def __post_init__(self) -> None:
@@ -60,15 +66,15 @@ class PageCurves:
 
     Args:
         name: of the training.
-        train_loss, validation_loss, figure: one number for each epoch.
+        train_loss, figure, validation_loss: one number for each epoch; the last may be left out.
         selected: the selected epoch, from 1.
     """
 
     name: str
     train_loss: Sequence[float]
-    validation_loss: Sequence[float]
     figure: Sequence[float]
     selected: int
+    validation_loss: Sequence[float] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +150,7 @@ def _content(page: RunPage) -> dict[str, Any]:
         "classes": classes,
         "parts": list(items.parts),
         "left_out": items.left_out,
+        "predicted_word": items.predicted_word,
         "spaces": {name: [_short(points[:, axis]) for axis in (0, 1)] for name, points in items.points.items()},
         "axes": {name: list(axes) for name, axes in items.axes.items()},
         "items": {
@@ -159,6 +166,9 @@ def _content(page: RunPage) -> dict[str, Any]:
     }
     if items.edges is not None:
         content["indptr"], content["indices"] = _neighbours(items.edges, len(items.ids))
+    if items.nearest is not None and items.distances is not None:
+        content["nearest"] = items.nearest.tolist()
+        content["distances"] = [_short(row) for row in items.distances]
     if page.confusion is not None:
         content["confusion"] = {"of": page.confusion_of, "counts": page.confusion.tolist()}
     return content

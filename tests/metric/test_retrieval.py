@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphkit.metric import nearest
-from graphkit.metric.nearest import nearest_items
+from graphkit.metric.nearest import nearest_items, recall_of
 from graphkit.metric.probes import cluster_agreement, linear_probe
 from graphkit.metric.retrieval import METRICS, Retrieval, evaluate_retrieval
 
@@ -278,10 +278,24 @@ class TestNearest:
         assert torch.equal(ours.items, theirs.items)
         torch.testing.assert_close(ours.distances, theirs.distances, atol=2e-3, rtol=1e-5)  # sqrt of float32 noise
 
-    def test_an_engine_that_is_not_there_is_refused(self, monkeypatch):
+    @pytest.mark.parametrize("distance", ["cosine", "euclidean", "dot"])
+    @pytest.mark.parametrize("items", [1, 30, 4_000])
+    def test_cells_miss_few_and_what_they_find_is_right(self, items, distance):
+        pytest.importorskip("faiss")
+        generator = torch.Generator().manual_seed(12)
+        centres = torch.randn(50, 8, generator=generator)
+        z = centres[torch.arange(items) % 50] + 0.3 * torch.randn(items, 8, generator=generator)
+        exact, found = (nearest_items(z, 5, distance=distance, engine=engine) for engine in ("exact", "ivf"))
+        assert recall_of(found, exact) > (0.95 if items > 1_000 else 0.999)
+        same = (found.items == exact.items) & (exact.items >= 0)
+        torch.testing.assert_close(found.distances[same], exact.distances[same], atol=2e-3, rtol=1e-5)
+        assert not bool((found.items == torch.arange(items)[:, None]).any())
+
+    @pytest.mark.parametrize("engine", ["faiss", "ivf"])
+    def test_an_engine_that_is_not_there_is_refused(self, monkeypatch, engine):
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         with pytest.raises(ValueError, match=r"graphkit\[faiss\]"):
-            nearest_items(torch.eye(2), 1, engine="faiss")
+            nearest_items(torch.eye(2), 1, engine=engine)
 
 
 def test_old_keywords_still_mean_the_same():

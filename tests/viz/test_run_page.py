@@ -166,3 +166,16 @@ def test_a_browser_filters_and_shows_the_neighbours_of_an_item_that_is_clicked(t
     assert "2 neighbours" in said["panel"]
     assert "item 0 <b>&amp;" in said["panel"]
     assert "item 2 <b>&amp;" in said["panel"]
+
+
+def test_a_browser_shows_the_items_nearest_to_the_one_that_is_clicked(tmp_path):
+    nearest = (np.arange(40)[:, None] + np.array([1, 4, 2])) % 40
+    nearest[1, 2] = -1
+    distances = np.broadcast_to(np.array([0.125, 0.25, np.inf]), (40, 3))
+    given = {"nearest": nearest, "distances": distances, "confidence": None, "predicted_word": "class of the nearest"}
+    said = read_in_browser(tmp_path, page(**given))
+    assert (said["ready"], said["harm"], said["plots"]) == ("yes", "none", 3)
+    assert "2 nearest items, 1 of its class" in said["panel"]
+    assert "0.1250" in said["panel"]
+    assert "class of the nearest" in said["panel"]
+    assert "confidence" not in said["panel"]

@@ -126,7 +126,9 @@ def encoder_sha256(run: Path, seed: int) -> str:
     return sha256(run / weights_name(f"seed-{seed}"))
 
 
-def search(saved: SavedEmbeddings, query: int, count: int = 10, *, queries: Tensor | None = None) -> list[Found]:
+def search(
+    saved: SavedEmbeddings, query: int, count: int = 10, *, queries: Tensor | None = None, engine: str = "auto"
+) -> list[Found]:
     """Return the items nearest to one of them, or to one of others, nearest first.
 
     Args:
@@ -134,6 +136,7 @@ def search(saved: SavedEmbeddings, query: int, count: int = 10, *, queries: Tens
         query: row of the item that asks.
         count: how many answers.
         queries: embeddings of other items ``[others, dim]``, of which the one that asks is one.
+        engine: as :func:`graphkit.metric.nearest.nearest_items` takes it.
 
     Raises:
         ValueError: for a row that does not exist.
@@ -153,10 +156,28 @@ def search(saved: SavedEmbeddings, query: int, count: int = 10, *, queries: Tens
     if isinstance(query, bool) or not isinstance(query, Integral) or not 0 <= query < many:
         raise ValueError(f"`query` must be an item from 0 to {many - 1:,}, got {query!r}.")
     if queries is None:
-        found = nearest_items(saved.z, count, queries=torch.tensor([query]))
+        found = nearest_items(saved.z, count, queries=torch.tensor([query]), engine=engine)
     else:
-        z = torch.cat([saved.z, queries[query : query + 1].to(saved.z)])
-        last = torch.tensor([len(saved.z)])
-        found = nearest_items(z, count, queries=last, gallery=torch.arange(len(z)) < last)
+        asking = queries[query : query + 1].to(saved.z)
+        found = nearest_items(asking, count, reference=saved.z, engine=engine)
     pairs = zip(found.items[0].tolist(), found.distances[0].tolist(), strict=True)
     return [Found(item, int(saved.y[item]), distance) for item, distance in pairs if item >= 0]
+
+
+SAMPLE = 100
+"""Items by which the recall of an engine is measured; of more, so many evenly spaced ones."""
+
+
+def measure_recall(saved: SavedEmbeddings, count: int, engine: str) -> tuple[float, int]:
+    """Return the share of the nearest items that an engine finds, and how many items asked.
+
+    Args:
+        saved: the embeddings.
+        count: how many answers.
+        engine: as :func:`graphkit.metric.nearest.nearest_items` takes it.
+    """
+    from graphkit.metric.nearest import nearest_items, recall_of
+
+    asking = torch.linspace(0, len(saved.z) - 1, min(len(saved.z), SAMPLE)).long().unique()
+    found, exact = (nearest_items(saved.z, count, queries=asking, engine=each) for each in (engine, "exact"))
+    return recall_of(found, exact), len(asking)

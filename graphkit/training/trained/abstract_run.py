@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -11,11 +11,12 @@ from graphkit._torch_internals import chosen_graphs
 from graphkit.data import GraphSet
 from graphkit.training.classification.graph_task import graph_facts
 from graphkit.training.engine.records import Record, dataset_facts
-from graphkit.training.trained.abstract_trained import AbstractTrained
+from graphkit.training.trained.abstract_trained import AbstractTrained, apply_split
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+    from graphkit.data import Split
     from graphkit.training.trained.predictions import Predictions
 
 M = TypeVar("M", bound=AbstractTrained)
@@ -63,3 +64,7 @@ class AbstractRun(ABC, Generic[M]):
             return False
         facts = graph_facts(data) if isinstance(data, GraphSet) else dataset_facts(data)
         return facts.sha256 == self.about.dataset.sha256
+
+    def with_split_of(self, data: Data | GraphSet, splits: Sequence[Split], seed: int) -> Data | GraphSet:
+        """Return the data with the split of a seed, where each had its own."""
+        return apply_split(data, splits[list(self.models).index(seed)])

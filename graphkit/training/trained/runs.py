@@ -207,10 +207,6 @@ class Run(AbstractRun[TrainedModel]):
                 write_atomically(self.folder / weights_name(f"seed-{seed}"), model.to_bytes())
         return dataclasses.replace(self, models=found)
 
-    def with_split_of(self, data: Data | GraphSet, splits: Sequence[Split], seed: int) -> Data | GraphSet:
-        """Return the data with the split of a seed, where each had its own."""
-        return apply_split(data, splits[list(self.models).index(seed)])
-
     def _models_of(self, seed: int | None) -> list[TrainedModel]:
         """Return the models that are asked."""
         return list(self.models.values()) if seed is None else [self.of_seed(seed)]

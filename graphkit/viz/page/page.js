@@ -46,7 +46,7 @@ function table(parent, rows, headings) {
 document.title = data.title;
 $("headline").textContent = data.headline;
 option($("space"), Object.keys(data.spaces).map((name) => [name, name]));
-option($("colour"), classes.length ? [["true", "true class"], ["predicted", "predicted class"]] : [["none", "none"]]);
+option($("colour"), classes.length ? [["true", "true class"], ["predicted", data.nearest ? data.predicted_word : "predicted class"]] : [["none", "none"]]);
 option($("right"), [["all", "all"], ["right", "right"], ["wrong", "wrong"]]);
 option($("part"), [["all", "all"], ...data.parts.map((name, number) => [number, name])]);
 const shown = classes.map(() => true);
@@ -79,7 +79,8 @@ function visible(n) {
 }
 function said(n) {
   const own = data.values ? [["true", data.values.true[n]], ["predicted", data.values.predicted[n]]]
-    : [["true", named(items.true[n])], ["predicted", named(items.predicted[n])], ["confidence", perCent(items.confidence[n])]];
+    : [["true", named(items.true[n])], [data.predicted_word, named(items.predicted[n])],
+      ...(items.confidence ? [["confidence", perCent(items.confidence[n])]] : [])];
   return [...own, ["part", data.parts[items.part[n]] || "none"]].map(([name, value]) => [name, value === null ? "none" : String(value)]);
 }
 function draw() {
@@ -106,6 +107,7 @@ function draw() {
   $("count").textContent = `${count.toLocaleString("en")} of ${total.toLocaleString("en")} items` + (data.left_out ? `; ${data.left_out}` : "");
 }
 function neighbours(n) {
+  if (data.nearest) return data.nearest[n].filter((other) => other >= 0);
   return data.indptr ? data.indices.slice(data.indptr[n], data.indptr[n + 1]) : [];
 }
 function around(n, xy) {
@@ -127,21 +129,26 @@ function show(n) {
   const panel = $("panel");
   panel.replaceChildren();
   if (n === null) {
-    element("p", data.indptr ? "Click an item to see its neighbours." : "Click an item to see what is said of it.", panel);
+    const asks = data.nearest ? "the items nearest to it" : data.indptr ? "its neighbours" : "what is said of it";
+    element("p", `Click an item to see ${asks}.`, panel);
     return;
   }
   element("h2", String(items.ids[n]), panel);
   table(panel, said(n));
-  if (!data.indptr) return;
-  const near = neighbours(n), alike = near.filter((other) => items.predicted[other] === items.predicted[n]).length;
-  element("h2", `${near.length.toLocaleString("en")} neighbours, ${alike.toLocaleString("en")} of the same predicted class`, panel);
-  const rows = near.slice(0, 200).map((other) => [items.ids[other], named(items.true[other]), named(items.predicted[other])]);
+  if (!data.indptr && !data.nearest) return;
+  const near = neighbours(n), by = data.nearest ? items.true : items.predicted;
+  const alike = near.filter((other) => by[other] === by[n]).length.toLocaleString("en"), many = near.length.toLocaleString("en");
+  element("h2", data.nearest ? `${many} nearest items${by[n] < 0 ? "" : `, ${alike} of its class`}`
+    : `${many} neighbours, ${alike} of the same predicted class`, panel);
+  const rows = near.slice(0, 200).map((other, place) => [items.ids[other], named(items.true[other]),
+    data.nearest ? data.distances[n][place].toFixed(4) : named(items.predicted[other])]);
   if (rows.length) {
-    const made = table(panel, rows, ["id", "true", "predicted"]);
+    const made = table(panel, rows, ["id", "true", data.nearest ? "distance" : "predicted"]);
     near.slice(0, 200).forEach((other, place) => {
       const row = made.rows[place + 1];
       row.style.cursor = "pointer";
-      if (items.true[other] >= 0 && items.true[other] !== items.predicted[other]) row.cells[2].className = "wrong";
+      const wrong = data.nearest ? by[n] >= 0 && by[other] !== by[n] : items.true[other] >= 0 && items.true[other] !== items.predicted[other];
+      if (wrong) row.cells[data.nearest ? 1 : 2].className = "wrong";
       row.addEventListener("click", () => { show(other); draw(); });
     });
   }
@@ -171,7 +178,7 @@ data.curves.forEach((run, number) => {
     hovertemplate: `${run.name}, epoch %{x}: %{y:.4g}<extra>${name}</extra>`,
   });
   curves.push(line(run.train_loss, "training loss", data.colours[0], "y", "solid"));
-  curves.push(line(run.validation_loss, "validation loss", data.colours[3], "y", "dash"));
+  if (run.validation_loss.length) curves.push(line(run.validation_loss, "validation loss", data.colours[3], "y", "dash"));
   curves.push(line(run.figure, "validation " + data.metric, data.colours[2], "y2", "solid"));
   curves.push({ type: "scatter", mode: "markers", x: [run.selected], y: [run.figure[run.selected - 1]], yaxis: "y2",
     name: "selected", legendgroup: "selected", showlegend: first, marker: { color: data.colours[2], size: 8 }, hoverinfo: "skip" });
@@ -192,11 +199,11 @@ if (data.confusion) {
     type: "heatmap", x: places, y: places, z: data.confusion.counts.map((row, n) => row.map((many) => (sums[n] ? many / sums[n] : 0))),
     text: data.confusion.counts.map((row) => row.map(String)), texttemplate: few ? "%{text}" : "", colorscale: [[0, "#ffffff"], [1, data.colours[0]]],
     zmin: 0, zmax: 1, customdata: classes.map((a) => classes.map((b) => [plain(a), plain(b)])),
-    hovertemplate: "is %{customdata[0]}<br>predicted %{customdata[1]}<br>%{text} items, %{z:.1%} of its class<extra></extra>",
+    hovertemplate: `is %{customdata[0]}<br>${data.predicted_word} %{customdata[1]}<br>%{text} items, %{z:.1%} of its class<extra></extra>`,
     colorbar: { tickformat: ".0%", thickness: 12 },
   }], layout({
     margin: { l: 40, r: 10, t: 10, b: 40 },
-    xaxis: axisOf("predicted", { tickvals: places, ticktext: names }),
+    xaxis: axisOf(data.predicted_word, { tickvals: places, ticktext: names }),
     yaxis: axisOf("is", { tickvals: places, ticktext: names, autorange: "reversed" }),
   }), still);
 } else $("confusion").textContent = "Only classes have one.";
