@@ -39,6 +39,7 @@ from graphkit.meta import (
     Rows,
     SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
+    SiameseNetwork,
     Task,
     TaskSet,
     ViewRidge,
@@ -129,6 +130,17 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, str]]] = {
         {**STEPS, **UNLABELLED},
     ),
     "Reptile": (Reptile, {"model": nn.Linear(3, 2)}, {"model": "model", **INNER}),
+    "SiameseNetwork": (
+        SiameseNetwork,
+        {"model": nn.Linear(3, 2)},
+        {
+            "model": "model",
+            "margin": "positive",
+            "temperature": "positive",
+            "dropout": "flag",
+            "statistics": "statistics",
+        },
+    ),
     "PrototypicalNetwork": (
         PrototypicalNetwork,
         {"model": nn.Linear(3, 2)},

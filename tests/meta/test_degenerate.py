@@ -20,6 +20,7 @@ from graphkit.meta import (
     Rows,
     SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
+    SiameseNetwork,
     TaskSet,
     ViewRidge,
     WithinClassWhitening,
@@ -36,6 +37,7 @@ Make = Callable[[nn.Module, Tensor], AbstractLearner]
 BY_DIRECTION: dict[str, Make] = {
     "prototypes": lambda model, _: PrototypicalNetwork(model),
     "prototypes, semi-supervised": SemiSupervisedPrototypes,
+    "siamese": lambda model, _: SiameseNetwork(model),
     "ridge": lambda model, _: KernelRidge(model),
     "ridge, with an intercept": lambda model, _: KernelRidge(model, intercept=True),
     "ridge, semi-supervised": lambda model, rows: KernelRidge(model, rows, nearest=3),

@@ -32,6 +32,7 @@ from graphkit.meta import (
     Rows,
     SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
+    SiameseNetwork,
     Task,
     TaskSet,
     ViewRidge,
@@ -75,6 +76,7 @@ LEARNERS: dict[str, Make] = {
     "protomaml": lambda m: ProtoMAML(m, temperature=1.0, inner_lr=0.1, inner_steps=2),
     "reptile": lambda m: Reptile(m, inner_lr=0.3, inner_steps=2),
     "prototypes": lambda m: PrototypicalNetwork(m),
+    "siamese": lambda m: SiameseNetwork(m),
     "ridge": lambda m: KernelRidge(m, penalty=0.5),
     "ridge on views": lambda m: ViewRidge(m, views=1),
 }

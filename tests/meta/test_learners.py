@@ -30,6 +30,7 @@ from graphkit.meta import (
     Rows,
     SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
+    SiameseNetwork,
     TaskSet,
     ViewRidge,
     calibrated_logits,
@@ -57,6 +58,7 @@ LEARNERS = {
     "reptile": lambda: Reptile(perceptron(), inner_lr=0.3, inner_steps=3),
     "prototypes": lambda: PrototypicalNetwork(perceptron(4)),
     "prototypes, euclidean": lambda: PrototypicalNetwork(perceptron(4), similarity="euclidean"),
+    "siamese": lambda: SiameseNetwork(perceptron(4)),
     "ridge": lambda: KernelRidge(perceptron(4), penalty=0.5),
     "ridge, semi-supervised": lambda: KernelRidge(perceptron(4), torch.randn(9, 7).double(), penalty=0.5, nearest=3),
     "ridge, with an intercept": lambda: KernelRidge(perceptron(4), penalty=0.5, intercept=True),
@@ -337,7 +339,7 @@ def test_adapting_touches_nothing(name, tasks):
 def test_every_learner_learns(name, tasks):
     learner = LEARNERS[name]()
     assert isinstance(learner, AbstractLearner)
-    assert isinstance(learner, AbstractGradientLearner) == (not name.startswith(("prototypes", "ridge")))
+    assert isinstance(learner, AbstractGradientLearner) == (not name.startswith(("prototypes", "ridge", "siamese")))
     optimizer = torch.optim.Adam(learner.parameters(), lr=0.02)
     first = None
     for _ in range(30):
@@ -630,7 +632,7 @@ class Pooled(nn.Module):
         return self.head(torch_geometric.nn.global_mean_pool(self.conv(x, edge_index).tanh(), batch))
 
 
-@pytest.mark.parametrize("name", ["maml", "anil", "reptile", "prototypes"])
+@pytest.mark.parametrize("name", ["maml", "anil", "reptile", "prototypes", "siamese"])
 def test_whole_graphs_are_adapted_to(name):
     y = torch.arange(40) % 4
     ring = torch.stack([torch.arange(5), torch.arange(5).roll(1)])
@@ -643,11 +645,47 @@ def test_whole_graphs_are_adapted_to(name):
         "anil": lambda m: ANIL(m, inner_lr=0.3, inner_steps=3, head="head"),
         "reptile": lambda m: Reptile(m, inner_lr=0.3, inner_steps=3),
         "prototypes": PrototypicalNetwork,
+        "siamese": SiameseNetwork,
     }[name](Pooled().double())
     one_by_one = torch.stack([learner.predict(learner.adapt(task), task) for task in tasks])
     assert one_by_one.shape == (4, 6, 2)
     torch.testing.assert_close(learner.logits(tasks), one_by_one, rtol=0, atol=1e-12)
     before = flat(learner)
     learner.meta_loss(tasks).backward()
-    assert all(bool(p.grad.abs().sum() > 0) for p in learner.parameters() if name != "prototypes" or p.grad is not None)
+    assert all(
+        bool(p.grad.abs().sum() > 0)
+        for p in learner.parameters()
+        if name not in ("prototypes", "siamese") or p.grad is not None
+    )
     assert torch.equal(before, flat(learner))
+
+
+@pytest.mark.parametrize("shots", [1, 3])
+def test_a_siamese_network_is_the_contrastive_loss_of_pairs_and_the_nearest_item(shots):
+    """The loop over pairs; with one shot the nearest item is the nearest prototype."""
+    y = torch.arange(40) % 4
+    x = torch.randn(40, 7, generator=torch.Generator().manual_seed(3)).double() + y[:, None]
+    protocol = FewShotProtocol(k_shot=shots, n_query=3, n_tasks=5)
+    tasks = list(TaskSet.draw(Rows(x, y), (0, 1, 2, 3), protocol))
+    learner = SiameseNetwork(perceptron(4), margin=1.2, temperature=0.5)
+    losses = []
+    for task, logits in zip(tasks, learner.logits(tasks), strict=True):
+        near, asks = (
+            F.normalize(learner.model(x[index.flatten()]), dim=1)
+            for index in (task.episode.support, task.episode.query)
+        )
+        pulled, pushed = [], []
+        for a, asked in zip(asks, task.episode.query_y, strict=True):
+            for b, known in zip(near, task.episode.support_y, strict=True):
+                distance = (a - b).norm()
+                if asked == known:
+                    pulled.append(distance**2)
+                else:
+                    pushed.append(max(1.2 - distance, 0 * distance) ** 2)
+        losses.append(torch.stack(pulled).mean() + torch.stack(pushed).mean())
+        nearest = (asks @ near.T).argmax(1)
+        assert torch.equal(logits.argmax(1), task.episode.support_y[nearest])
+    torch.testing.assert_close(learner.meta_loss(tasks), torch.stack(losses).mean(), rtol=1e-9, atol=1e-9)
+    if shots == 1:
+        by_means = PrototypicalNetwork(learner.model, temperature=0.5)
+        torch.testing.assert_close(by_means.logits(tasks), learner.logits(tasks))

@@ -34,6 +34,7 @@ from graphkit.meta import (
     Rows,
     SemiSupervisedProtoMAML,
     SemiSupervisedPrototypes,
+    SiameseNetwork,
     TaskSet,
     ViewRidge,
 )
@@ -56,6 +57,7 @@ EXACT: dict[str, Callable[[nn.Module], AbstractLearner]] = {
     "prototypes": PrototypicalNetwork,
     "prototypes, euclidean": lambda model: PrototypicalNetwork(model, similarity="euclidean"),
     "prototypes, semi-supervised": lambda model: SemiSupervisedPrototypes(model, EXTRA),
+    "siamese": lambda model: SiameseNetwork(model, margin=1.5),
     "ridge": lambda model: KernelRidge(model, penalty=0.5, intercept=True),
     "ridge, semi-supervised": lambda model: KernelRidge(model, EXTRA, penalty=0.5, nearest=3),
     "ridge on views": lambda model: ViewRidge(model, views=1, penalties=(0.5, 2.0)),

@@ -1,7 +1,8 @@
-"""Methods that are trained on tasks of the training classes: prototypical networks, MAML and its kin."""
+"""Methods that are trained on tasks of the training classes: networks that compare, MAML and its kin."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
@@ -32,8 +33,8 @@ Gradient: TypeAlias = Literal["maml", "fomaml", "reptile", "anil", "meta-sgd", "
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PrototypicalNet(AbstractMethod):
-    """A prototypical network trained on tasks of the training classes.
+class AbstractComparison(AbstractMethod):
+    """A network trained on tasks of the training classes to compare items; nothing in it changes for a new task.
 
     Args:
         scale: length of a row.
@@ -48,6 +49,10 @@ class PrototypicalNet(AbstractMethod):
     steps: Count = 200
     batch: Positive = 8
     lr: LearningRate = 0.01
+
+    @abstractmethod
+    def network(self, channels: int) -> AbstractLearner:
+        """Return the network as it is drawn."""
 
     def unused_fields(self) -> dict[str, str]:
         """Return what nothing is trained by, and the width of a perceptron that is not there."""
@@ -71,14 +76,12 @@ class PrototypicalNet(AbstractMethod):
 
     def start(self, problem: Problem, seed: int, world: World) -> LearnerTrainer:
         """Return the meta-training of a freshly drawn network."""
-        from graphkit.meta import MetaTraining, PrototypicalNetwork
+        from graphkit.meta import MetaTraining
         from graphkit.training.engine.distributed import rng_seed
         from graphkit.training.fewshot.learner_trainer import LearnerTrainer
 
         with rng_seed(seed):
-            learner = PrototypicalNetwork(_model(self.model, problem.channels, self.hidden, self.hidden)).to(
-                problem.device
-            )
+            learner = self.network(problem.channels).to(problem.device)
         options = MetaTraining(steps=self.steps, batch=self.batch, lr=self.lr)
         return LearnerTrainer(learner, problem, options, world)
 
@@ -93,11 +96,41 @@ class PrototypicalNet(AbstractMethod):
 
     def make_learner(self, learnt: Learnt, channels: int, ways: int, known: Tensor) -> AbstractLearner:
         """Return the learner."""
-        from graphkit.meta import PrototypicalNetwork
-
-        made = PrototypicalNetwork(_model(self.model, channels, self.hidden, self.hidden))
+        made = self.network(channels)
         made.load_state_dict(learnt.weights)
         return made
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PrototypicalNet(AbstractComparison):
+    """A prototypical network trained on tasks of the training classes: items are compared with class means."""
+
+    def network(self, channels: int) -> AbstractLearner:
+        """Return the network as it is drawn."""
+        from graphkit.meta import PrototypicalNetwork
+
+        return PrototypicalNetwork(_model(self.model, channels, self.hidden, self.hidden))
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SiameseNet(AbstractComparison):
+    """A Siamese network trained on pairs of items of the training classes: items are compared with each other.
+
+    Args:
+        margin: distance from which two items of two classes are far enough apart, on a sphere of radius 1.
+    """
+
+    margin: LearningRate = 1.0
+
+    def unused_fields(self) -> dict[str, str]:
+        """Return what nothing is trained by."""
+        return super().unused_fields() | ({} if self.steps else {"margin": "`steps` is 0"})
+
+    def network(self, channels: int) -> AbstractLearner:
+        """Return the network as it is drawn."""
+        from graphkit.meta import SiameseNetwork
+
+        return SiameseNetwork(_model(self.model, channels, self.hidden, self.hidden), margin=self.margin)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -275,6 +308,7 @@ def _perceptron(learner: Gradient, **fields: Any) -> MetaLearnt:
 
 META_LEARNERS: dict[str, AbstractMethod] = {
     "protonet": PrototypicalNet(rows=CHOSEN),
+    "siamese": SiameseNet(rows=CHOSEN),
     "maml": _perceptron("maml"),
     "fomaml": _perceptron("fomaml"),
     "reptile": _perceptron("reptile"),

@@ -38,7 +38,7 @@ from graphkit.training.fewshot.feature_views import (
     weighted_rows,
 )
 from graphkit.training.fewshot.fewshot_results import FewShotRecord, MethodResult, ProblemResult
-from graphkit.training.fewshot.meta_learners import MetaLearnt, PrototypicalNet
+from graphkit.training.fewshot.meta_learners import MetaLearnt, PrototypicalNet, SiameseNet
 from graphkit.training.fewshot.method import CHOICES, EvalOptions
 from graphkit.training.fewshot.named_methods import ON_ENCODERS
 from graphkit.training.fewshot.problems import FeatureViews
@@ -57,6 +57,7 @@ SMALL = {
     ),
     "whitened": Whitened(),
     "protonet": PrototypicalNet(steps=4),
+    "siamese": SiameseNet(steps=4),
     "transfer": Classifier(adaptation="prototypes", epochs=3),
     "fine-tuning": Classifier(epochs=3, inner_steps=2),
     **{
@@ -87,7 +88,7 @@ def test_every_method_solves_the_same_tasks(study):
         assert isinstance(result, MethodResult)
         assert len(result.problems[0].accuracies) == 6
         assert (result.accuracy(calibrated=True) is not None) == (
-            name in ("prototypes-2", "whitened", "protonet", "transfer", "protomaml")
+            name in ("prototypes-2", "whitened", "protonet", "siamese", "transfer", "protomaml")
         )
     assert outcome.methods["prototypes-2"].accuracy().mean > 0.7  # what the features and the graph say by themselves
 
@@ -155,7 +156,7 @@ def test_the_headline_is_chosen_on_validation_classes(study):
     assert fewshot(study, PROTOCOL, names, methods=SMALL, headline="fine-tuning").record.headline == "fine-tuning"
 
 
-@pytest.mark.parametrize("name", ["protonet", "maml", "transfer", "whitened"])
+@pytest.mark.parametrize("name", ["protonet", "siamese", "maml", "transfer", "whitened"])
 def test_labels_of_test_classes_change_neither_training_nor_selection(name):
     """Test items keep their classes' sizes, but which class an item is of is drawn anew."""
     data = graph()
