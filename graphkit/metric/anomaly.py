@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, class_labels, dense, member, within
+from graphkit._checks import at_least, class_labels, dense, instance, member, within
 from graphkit.metric.blockwise import BLOCK, row_blocks
 from graphkit.metric.nearest import comparable_rows, nearest_items
 
@@ -60,6 +61,43 @@ class AnomalyScorer:
         self.shrinkage = shrinkage
         self.distance = member("distance", distance, ("cosine", "euclidean"))
         self._items: Tensor | None = None
+
+    @classmethod
+    def choose(
+        cls, z: Tensor, y: Tensor, others: Tensor, others_y: Tensor, *, methods: Sequence[str] = METHODS, **options: Any
+    ) -> AnomalyScorer:
+        """Return the scorer, fitted to normal items, whose method tells best what it was not fitted to.
+
+        No anomaly is asked for: each class plays the unknown in turn, and the method of the highest mean AUROC on other
+        items of the same classes is taken; of equal ones the first, as it is where no class can be left out.
+
+        Args:
+            z, y: normal items ``[items, features]`` and their classes ``[items]``; rows of -1 are left out.
+            others, others_y: items that are scored meanwhile, likewise, such as validation items.
+            methods: to choose among.
+            options: as the scorer takes them.
+
+        Example:
+            >>> y = torch.arange(60) % 3
+            >>> z = torch.eye(3)[y] + 0.1 * torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+            >>> AnomalyScorer.choose(z[:30], y[:30], z[30:], y[30:]).method in METHODS
+            True
+        """
+        instance("methods", methods, Sequence, "names of methods")
+        scorers = [cls(member("methods", method, METHODS), **options) for method in methods]
+        labels = class_labels("y", y, len(z)).cpu()
+        asked = class_labels("others_y", others_y, len(others)).cpu()
+        known = labels[labels >= 0].unique()
+        means = []
+        for scorer in scorers:
+            found = []
+            for out in known if len(known) > 1 else ():
+                rest, played = (labels >= 0) & (labels != out), asked[asked >= 0] == out
+                if bool(played.any()) and not bool(played.all()):
+                    told = scorer.fit(z[rest.to(z.device)], labels[rest])
+                    found.append(told.detection(others[(asked >= 0).to(others.device)], played).auroc)
+            means.append(sum(found) / len(found) if found else 0.0)
+        return scorers[means.index(max(means))].fit(z, y)
 
     def fit(self, z: Tensor, y: Tensor | None = None) -> AnomalyScorer:
         """Learn what is normal and return the scorer itself.

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from graphkit.metric import AnomalyScorer
+from graphkit.metric.anomaly import METHODS
 
 
 @pytest.fixture
@@ -101,3 +102,32 @@ def test_bad_input_is_refused(case):
     call, kind, message = WRONG[case]
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_the_score_is_chosen_by_classes_that_play_the_unknown(generator):
+    """The loop over classes left out; items without a class, and those of a class never seen, decide nothing."""
+    y = torch.arange(120) % 4
+    z = torch.eye(5)[y] * torch.linspace(0.5, 3, 5) + 0.6 * torch.randn(120, 5, generator=generator)
+    y[::7] = -1
+    known, others = slice(0, 60), slice(60, 120)
+    found = AnomalyScorer.choose(z[known], y[known], z[others], y[others], shrinkage=0.3)
+    means = {}
+    for method in METHODS:
+        told = []
+        for out in range(4):
+            rest, asked = (y[known] != out) & (y[known] >= 0), y[others] >= 0
+            scorer = AnomalyScorer(method, shrinkage=0.3).fit(z[known][rest], y[known][rest])
+            told.append(scorer.detection(z[others][asked], y[others][asked] == out).auroc)
+        means[method] = sum(told) / 4
+    assert found.method == max(means, key=means.get)
+    assert found.shrinkage == 0.3
+    expected = AnomalyScorer(found.method, shrinkage=0.3).fit(z[known], y[known])
+    assert torch.equal(found(z[others]), expected(z[others]))
+
+
+@pytest.mark.parametrize("y", [[0, 0, 0, 0, 0, 0], [0, 0, 0, -1, -1, -1]])
+def test_of_one_class_alone_the_first_score_is_taken(generator, y):
+    z, y = torch.randn(6, 2, generator=generator), torch.tensor(y)
+    assert AnomalyScorer.choose(z, y, z, y, methods=["mahalanobis", "prototype"]).method == "mahalanobis"
+    with pytest.raises(ValueError, match="`method`"):
+        AnomalyScorer.choose(z, y, z, y, methods=["nearest"])
