@@ -129,5 +129,5 @@ def test_the_score_is_chosen_by_classes_that_play_the_unknown(generator):
 def test_of_one_class_alone_the_first_score_is_taken(generator, y):
     z, y = torch.randn(6, 2, generator=generator), torch.tensor(y)
     assert AnomalyScorer.choose(z, y, z, y, methods=["mahalanobis", "prototype"]).method == "mahalanobis"
-    with pytest.raises(ValueError, match="`method`"):
+    with pytest.raises(ValueError, match="`methods` 'nearest' is not known"):
         AnomalyScorer.choose(z, y, z, y, methods=["nearest"])
