@@ -31,8 +31,8 @@ def test_what_ignores_structure_is_printed_beside_the_nested_figure(mirror, call
     set_to = ("--set", "hidden=2", "--set", "readout=sum", "--set", "l2=0", "--set", "layers=1", "--batch-size", "0")
     options = ("--model", "gin", "--protocol", "nested-10-fold", "--epochs", "1", *set_to, *beside)
     code, said, told = call("mutag", *options, "--json", str(kept))
-    assert (code, said.count("structure-free beside it")) == (0, rows), told
-    assert list(json.loads(kept.read_text())["beside"]) == ["structure-free"] * rows
+    assert (code, said.count("structure-free beside it"), said.count("wl-forest beside it")) == (0, rows, rows), told
+    assert list(json.loads(kept.read_text())["beside"]) == ["structure-free", "wl-forest"] * rows
 
 
 def test_rmse_is_shown_as_it_is(mirror, call):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from graphkit.training import Outcome, Record
 
 
+RIVALS = ("structure-free", "wl-forest")
+"""What stands beside a model of whole graphs: no structure, and no gradient."""
+
 METRIC = click.option(
     "--metric",
     type=click.Choice(["accuracy", "roc_auc", "ap", "f1", "rmse", "mae", "r2"]),
@@ -46,7 +49,9 @@ METRIC = click.option(
 @click.option("--undirected", is_flag=True, help="Every edge in both directions, once; records name it.")
 @click.option("--protocol", type=click.Choice(["nested-10-fold"]), help="Of a set of graphs: choose anew in each fold.")
 @click.option(
-    "--beside", metavar="NAME", help="With --protocol: measured in the same way; or none.  [default: structure-free]"
+    "--beside",
+    metavar="NAME",
+    help="With --protocol: measured in the same way; or none.  [default: structure-free and wl-forest]",
 )
 @METRIC
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
@@ -135,8 +140,9 @@ def train(
         raise click.UsageError("`--protocol` measures accuracy; `--metric` goes without it.")
     if split_seed is not None and (split_per_seed or partitions is not None):
         raise click.UsageError("`--split-seed` draws one split; there is none to draw with what else is asked for.")
-    other = "structure-free" if beside is None else beside
-    others = [recipe(other, items=items)] if protocol and items == "graphs" and other not in ("none", name) else []
+    named = RIVALS if beside is None else () if beside == "none" else (beside,)
+    wanted = named if protocol and items == "graphs" else ()
+    others = [recipe(other, items=items) for other in wanted if other != name]
     if keep_around and partitions is None:
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
     run = options.run_dir or RunFolder("-".join(filter(None, (asked.name, name, protocol))))

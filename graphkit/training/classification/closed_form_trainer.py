@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from graphkit.nn.view_models import RidgeMixture, ViewRegression
 from graphkit.training.classification.classification_trainer import ClassificationTrainer, Epoch
 from graphkit.training.classification.tasks import AbstractTask
 from graphkit.training.engine.distributed import ALONE, World
@@ -19,40 +18,38 @@ if TYPE_CHECKING:
 
 
 class ClosedFormTrainer(ClassificationTrainer):
-    """Solves for the weights of a :class:`RidgeMixture`: the k-th epoch is its k-th solution.
+    """Solves for the weights of a model: the k-th epoch is its k-th solution.
 
-    Solutions do not depend on each other, nor on anything drawn: a training that goes on needs the number alone.
+    Solutions do not depend on each other: a training that goes on needs the number, and the state of the generator.
 
     Args:
         module: as it was drawn, on the CPU.
-        task: the nodes of one graph.
+        task: labelled items.
         recipe: how many solutions, and how one is selected.
         fabric: puts the model on its device and in its precision.
         world: the processes of the job; each solves by itself.
     """
 
     def __init__(
-        self, module: RidgeMixture, task: AbstractTask, recipe: Recipe, fabric: Fabric, world: World = ALONE
+        self, module: nn.Module, task: AbstractTask, recipe: Recipe, fabric: Fabric, world: World = ALONE
     ) -> None:
         super().__init__(module, task, recipe, fabric, world)
         self._module = module
-        self._regression: ViewRegression | None = None
+        self._solver: Any = None
         self._outputs: Tensor | None = None
 
     @property
     def finished(self) -> bool:
         """Whether all solutions there are were looked at, all epochs have run, or patience has."""
-        return super().finished or len(self.history) > len(self._module.views)
+        return super().finished or len(self.history) >= self.recipe.model.solutions(self._module)
 
     def take_steps(self, number: int) -> Tensor:
         """Solve, and return the mean loss of the training items."""
         task, (train, validation) = self.task, (self.task.train, self.task.validation)
         with torch.autocast(self.device.type, enabled=False):
-            if self._regression is None:
-                sharpness = self.recipe.model.sharpness  # type: ignore[attr-defined]  # is solved
-                self._regression = view_regression(self._module, task, sharpness)
-            self._regression.solve(number)
-        # Both losses of one pass through the graph.
+            self._solver = self._solver or self.recipe.model.solver(self._module, task)
+            self._solver.solve(number)
+        # Both losses of one pass through the graph, or the graphs.
         self._outputs = self._logits(torch.cat((train.index, validation.index)))
         return task.objective.loss(self._outputs[: len(train.index)], train.y)
 
@@ -63,25 +60,6 @@ class ClosedFormTrainer(ClassificationTrainer):
         logits, self._outputs = self._outputs[len(self.task.train.index) :], None
         figures = loss.double(), objective.loss(logits, validation.y).double(), objective.figure(logits, validation.y)
         return Epoch(number, *torch.stack(figures).tolist())
-
-
-def view_regression(module: RidgeMixture, task: AbstractTask, sharpness: float) -> ViewRegression:
-    """Return what solves for the weights of a module on the training items of a task, the nodes of one graph."""
-    target, train = task.objective.target, task.train
-
-    def loss(outputs: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        y = train.y[rows] if train.y.dim() == 1 else train.y[rows][:, columns]
-        return target.loss(outputs, y)
-
-    return ViewRegression(
-        module,
-        task.x,  # type: ignore[attr-defined]  # of nodes
-        *task.graph,
-        index=train.index,
-        targets=target.regression_targets(train.y),
-        loss=None if target.kind == "numbers" else loss,
-        sharpness=sharpness,
-    )
 
 
 def classification_trainer(

@@ -78,13 +78,17 @@ class GraphTask(AbstractTask):
             return model(self._batch(index))
         portions = index.split(AT_ONCE)
         if self.world.count == 1:
-            return torch.cat([model(self._batch(portion)) for portion in portions])
+            return self.map_graphs(model, index)
         # The same portions as in one process: sums of other ones would differ in the last bit.
         result = torch.zeros(len(index), self.outputs, dtype=self.dtype, device=index.device)
         rows = torch.arange(len(index), device=index.device).split(AT_ONCE)
         for number in range(self.world.rank, len(portions), self.world.count):
             result[rows[number]] = model(self._batch(portions[number])).to(self.dtype)
         return self.world.total(result)
+
+    def map_graphs(self, function: Callable[[GraphBatch], Tensor], index: Tensor) -> Tensor:
+        """Return the rows that a function of graphs side by side has for the graphs ``index``, in portions."""
+        return torch.cat([function(self._batch(portion)) for portion in index.split(AT_ONCE)])
 
     def batches(self, size: int) -> Iterator[LabelledItems]:
         """Yield the training graphs in a drawn order; a last batch of a single graph is left out: it has no spread.

@@ -59,6 +59,7 @@ GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
         {"hidden": 32, "l2": 1e-3},
         {"hidden": 128, "l2": 1e-3},
     ),
+    "wl-forest": ({},),
 }
 """What is chosen from in each fold, beside the fields that are given; other recipes have the sizes of ``gin``."""
 

@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from graphkit.training.classification.closed_form_trainer import view_regression
 from graphkit.training.embedding.embedding_task import EmbeddingTask
 from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from graphkit.nn.view_models import ViewRegression
     from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
 
 
 class ClosedFormEmbedding(EmbeddingTrainer):
-    """Solves for the weights of the :class:`RidgeMixture` within a module: the k-th epoch is its k-th solution.
+    """Solves for the weights of the encoder within a module: the k-th epoch is its k-th solution.
 
     Args:
         module: as it was drawn, on the CPU.
@@ -31,20 +29,18 @@ class ClosedFormEmbedding(EmbeddingTrainer):
     def __init__(self, module: nn.Module, visible: EmbeddingTask, recipe: EmbeddingRecipe, fabric: Fabric) -> None:
         super().__init__(module, visible, recipe, fabric)
         self._solved: Any = recipe.objective.encoder(module)
-        self._regression: ViewRegression | None = None
+        self._solver: Any = None
 
     @property
     def finished(self) -> bool:
         """Whether all solutions there are were looked at, all epochs have run, or patience has."""
-        return super().finished or len(self.history) > len(self._solved.views)
+        return super().finished or len(self.history) >= self.recipe.encoder.model.solutions(self._solved)
 
     def take_steps(self, number: int) -> float:
         """Solve, and return the mean loss of the training items."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            if self._regression is None:
-                sharpness = self.recipe.encoder.model.sharpness  # type: ignore[attr-defined]  # is solved
-                self._regression = view_regression(self._solved, self.visible.task, sharpness)
-            self._regression.solve(number)
+            self._solver = self._solver or self.recipe.encoder.model.solver(self._solved, self.visible.task)
+            self._solver.solve(number)
             self.model.eval()
             return float(self.recipe.objective.loss(self.model, self.visible, self.visible.train))
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from graphkit._torch_internals import joined_graphs
 from graphkit.data.graphset import graphs_sha256
+from graphkit.operators.refinement import refine_colours
 from graphkit.training.classification.metrics import METRICS
 from graphkit.training.classification.targets import ClassTarget, SupervisedObjective
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems, graph_classes
@@ -156,24 +157,17 @@ def descriptors(graphs: GraphSet, train: Tensor) -> Tensor:
 def same_graphs(graphs: GraphSet) -> Tensor:
     """Return the pairs of graphs that colour refinement cannot tell apart, both ways, ``[2, pairs]``.
 
-    A colour starts as a node's features and degree. Isomorphic graphs are always found; others only where the
-    refinement is blind, as it is to some regular graphs.
+    Isomorphic graphs are always found; others only where :func:`graphkit.operators.refinement.refine_colours` is blind,
+    as it is to some regular graphs.
 
     Source: Weisfeiler & Leman (1968); Shervashidze et al. (2011), JMLR 12, for the form with node labels.
     """
     batch = graphs.batch(torch.arange(len(graphs)))
-    source, target = batch.edge_index.numpy()
-    _, colour = np.unique(batch.x.numpy(), axis=0, return_inverse=True)
-    number, nodes = batch.batch.numpy(), len(batch.batch)
-    random = np.random.default_rng(0)
-    for _ in range(ROUNDS):
-        code = random.integers(1, 2**62, size=int(colour.max()) + 1, dtype=np.int64)
-        around = np.zeros(nodes, dtype=np.int64)
-        np.add.at(around, target, code[colour[source]])  # a sum of random numbers names the multiset; it may overflow
-        _, colour = np.unique(np.stack([colour.reshape(-1), around]), axis=1, return_inverse=True)
-    order = np.lexsort((colour.reshape(-1), number))
+    colour = refine_colours(batch.x, batch.edge_index, rounds=ROUNDS)[-1].numpy()
+    number = batch.batch.numpy()
+    order = np.lexsort((colour, number))
     names: dict[bytes, list[int]] = {}
-    for graph, part in enumerate(np.split(colour.reshape(-1)[order], np.cumsum(graphs.nodes.numpy())[:-1])):
+    for graph, part in enumerate(np.split(colour[order], np.cumsum(graphs.nodes.numpy())[:-1])):
         names.setdefault(hashlib.sha256(part.tobytes()).digest(), []).append(graph)
     pairs = [(a, b) for group in names.values() for a in group for b in group if a != b]
     return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).T.contiguous()

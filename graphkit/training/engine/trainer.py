@@ -169,13 +169,13 @@ class ModuleTrainer(AbstractTrainer[E]):
             torch.cuda.set_rng_state(state["cuda_generator"], self.device)
 
     def _remember(self) -> None:
-        """Copy the weights of the best epoch, into the same memory each time."""
-        weights = self.model.state_dict()
-        if not self.best_weights:
-            self.best_weights = {name: value.clone() for name, value in weights.items()}
-            return
-        for name, value in weights.items():
-            self.best_weights[name].copy_(value)
+        """Copy the weights of the best epoch, into the same memory each time where they are of the same size."""
+        for name, value in self.model.state_dict().items():
+            kept = self.best_weights.get(name)
+            if kept is not None and kept.shape == value.shape:
+                kept.copy_(value)
+            else:
+                self.best_weights[name] = value.clone()
 
 
 class Trainer(ModuleTrainer[E]):
@@ -190,6 +190,8 @@ class Trainer(ModuleTrainer[E]):
 
     def __init__(self, module: nn.Module, groups: list[dict[str, Any]], lr: float, fabric: Fabric) -> None:
         fused = fabric.device.type in ("cpu", "cuda")
+        # What is solved for may have no parameter, and PyTorch's optimisers want one.
+        groups = groups or [{"params": [nn.Parameter(torch.empty(0, device=fabric.device))]}]
         _, optimizer = fabric.setup(module, torch.optim.Adam(groups, lr=lr, fused=fused))
         super().__init__(in_precision(module, fabric), optimizer, fabric.device)
         self.fabric = fabric

@@ -5,7 +5,7 @@ its parameters are trained at rates of their own. A recipe gives it a name (``gr
 """
 
 from graphkit.training.zoo.architecture import AbstractArchitecture, AbstractEdgeStack, AbstractStack
-from graphkit.training.zoo.closed_form import ViewMixture
+from graphkit.training.zoo.closed_form import CountForest, ViewMixture
 from graphkit.training.zoo.message_passing import GAT, GCN, GIN, MLP, SAGE, Grand
 from graphkit.training.zoo.polynomial_filters import Cheb, Polynomial
 from graphkit.training.zoo.spectral_filters import GWNN, Specformer, Spectral, Wavelet
@@ -21,6 +21,7 @@ __all__ = [
     "AbstractEdgeStack",
     "AbstractStack",
     "Cheb",
+    "CountForest",
     "Grand",
     "Polynomial",
     "Specformer",

@@ -76,6 +76,8 @@ class AbstractArchitecture(AbstractOptions, ABC):
     """Whether its weights are solved for in closed form, an epoch being a solution and no step being taken."""
     made_outside: ClassVar[str] = ""
     """What its model takes that is made of each graph outside of the model, and cannot be exported with it."""
+    traced: ClassVar[bool] = True
+    """Whether what its model computes can be written down as operations on tensors, for a file that others run."""
 
     hidden: Positive = 16
     dropout: Rate = 0.5
@@ -100,6 +102,19 @@ class AbstractArchitecture(AbstractOptions, ABC):
 
         It has a property ``first``, the module whose parameters ``l2_on="first"`` decays.
         """
+
+    def solver(self, module: Any, task: Any) -> Any:
+        """Return what has a method ``solve(number)``, by which a module takes the weights of a solution.
+
+        Args:
+            module: as :meth:`module` drew it.
+            task: what training sees of labelled items.
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes steps")
+
+    def solutions(self, module: Any) -> int:
+        """Return how many solutions there are, each one an epoch."""
+        raise NotImplementedError(f"{type(self).__name__} takes steps")
 
     def groups(self, module: nn.Module) -> list[dict[str, Any]]:
         """Return the optimiser's groups with rates of their own, here none; other parameters go by the recipe."""

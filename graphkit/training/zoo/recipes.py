@@ -27,6 +27,7 @@ from graphkit.training.zoo import (
     MLP,
     SAGE,
     Cheb,
+    CountForest,
     Grand,
     Polynomial,
     Specformer,
@@ -261,7 +262,9 @@ class Recipe(ModelRecipe):
             found |= dict.fromkeys(("warm_up", "sharpening"), "`consistency` is 0")
         if self.model.solved:
             stepwise = ("fan_out", "batch", "schedule", "microbatches", "home", "views", "consistency")
-            found |= dict.fromkeys((*stepwise, "warm_up", "sharpening"), "its model is solved for on the whole graph")
+            found |= dict.fromkeys(
+                (*stepwise, "warm_up", "sharpening"), "its model is solved for with all labelled items"
+            )
         return found
 
     @property
@@ -430,6 +433,7 @@ GRAPH_RECIPES: dict[str, Recipe] = {
         _graph_recipe("gcn", GraphGCN(**SMALL, residual=True)),
         _graph_recipe("gcn-virtual", GraphGCN(**SMALL, residual=True, virtual_node=True)),
         _graph_recipe("structure-free", StructureFreeArchitecture(**SMALL)),
+        Recipe(name="wl-forest", model=CountForest(), l2=0.0, epochs=4),
     )
 }
 """Named recipes for sets of graphs; those that are not "large" are sized for two CPU cores."""

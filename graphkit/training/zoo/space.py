@@ -118,6 +118,8 @@ SPACE: dict[str, Values] = {
     "hidden": Choices((16, 32, 64, 128, 256)),
     "order": Range(2, 10),
     "hops": Range(4, 32),
+    "rounds": Range(0, 5),
+    "leaf": Range(1, 8),
     "sharpness": Range(0.01, 2.0, "log"),
     "dropout": _RATE,
     "attention_dropout": _RATE,
