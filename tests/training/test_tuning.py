@@ -238,7 +238,7 @@ def test_other_items_are_tuned_on_too(given, name, items):
 @pytest.mark.parametrize("made", ALL, ids=lambda made: f"{made.model.items}-{made.name}")
 def test_every_recipe_has_a_space_in_which_it_lies_and_all_of_which_it_takes(made):
     space = space_of(made)
-    assert {"hidden", "lr", "hops"} & space.keys()
+    assert {"hidden", "lr", "hops", "rounds"} & space.keys()
     for field, values in space.items():
         own = made.as_dict()[field]
         assert values.contains(own) or own == 0
