@@ -24,7 +24,7 @@ from torch_geometric.data import Data
 from graphkit.data import load
 from graphkit.metric import evaluate_retrieval
 from graphkit.training.embedding import EmbeddingRecipe, embed, embedding_recipe
-from graphkit.training.embedding.joined_rows import NodeRows
+from graphkit.training.embedding.node_rows import NodeRows
 from graphkit.training.engine.records import dataset_facts, metric
 
 FREE = "averaged-4-centred"

@@ -26,7 +26,7 @@ from graphkit.metric import AnomalyScorer
 from graphkit.metric.anomaly import METHODS
 from graphkit.training.embedding import EmbeddingRecipe, embed, embedding_recipe
 from graphkit.training.embedding.classifier_baselines import initial_embeddings
-from graphkit.training.embedding.joined_rows import NodeRows
+from graphkit.training.embedding.node_rows import NodeRows
 from graphkit.training.engine.records import dataset_facts, metric
 
 CHOSEN = "chosen"

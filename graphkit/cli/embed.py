@@ -119,11 +119,11 @@ def embed(
 
     The graphs of a family, such as citation-domains, are embedded together: nodes of all are compared with each other.
 
-    Weights are those of the epoch of the best validation figure. Nodes have rows of a view of the graph, such as
-    averaged features, and ridge regression beside what is trained, by the shares that validation items select. Raw
-    features, the best view, ridge regression and the encoder as it was drawn stand beside every figure. The folder
-    holds embeddings (safetensors), weights, the record and the pictures of the first seed; `graphkit search` answers
-    from it.
+    Weights are those of the epoch of the best validation figure. Beside what is trained stand rows of a view, such as
+    averaged features, and ridge regression (of graphs counts of colours, and a forest), by the shares that validation
+    items select. Raw features, the best view, what is solved for and the encoder as it was drawn stand beside every
+    figure. The folder holds embeddings (safetensors), weights, the record and the pictures of the first seed; `graphkit
+    search` answers from it.
     """
     preload("graphkit.training.embedding.embedding_recipes")
     if list_losses:
@@ -287,12 +287,11 @@ def _telemetry(watched: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _joint_rows(record: EmbeddingRecord) -> str:
     """Return what makes up the similarity, each part with its share over the seeds."""
-    if not record.views:
-        return "none: views are of the nodes of one graph"
     shares: dict[str, list[float]] = {}
     for each in record.views:
-        trained = 1 - each["share"] - each["ridge"]
-        for name, share in (("trained", trained), ("ridge on views", each["ridge"]), (each["view"], each["share"])):
+        rest = {name: share for name, share in each.items() if name not in ("view", "share")}
+        parts = {"trained": 1 - each["share"] - sum(rest.values()), **rest, each["view"]: each["share"]}
+        for name, share in parts.items():
             shares.setdefault(name, []).append(100 * share)
     said = [
         f"{name} {min(found):.0f}{f' to {max(found):.0f}' if max(found) > min(found) else ''} %"

@@ -49,9 +49,9 @@ class EmbeddingRecipe(AbstractRecipe):
         select: whose weights are tested. "map": the epoch of highest MAP@R of the validation items, the labelled items
             answering; ties: the earlier epoch. "hit@1": that in which most have an item of their class nearest;
             "both": that of the highest mean of the two. "last": the last epoch.
-        join: the figure of the validation items by which nodes have rows of the best view of the graph and ridge
-            regression on all views beside what is trained, with the best shares, which may be none or all: "map",
-            "hit@1" or "both" as for ``select``; "none" joins none.
+        join: the figure of the validation items by which items have rows of the best view and what is solved for
+            (ridge regression on all views of a graph, or a forest on counts of colours) beside what is trained, with
+            the best shares, which may be none or all: "map", "hit@1" or "both" as for ``select``; "none" joins none.
 
     All other fields are those of the objective, of ``ModelRecipe`` and of the model.
     """
@@ -87,21 +87,20 @@ class EmbeddingRecipe(AbstractRecipe):
         if self.select == "last":
             found["patience"] = "the last epoch is taken"
         if self.level == "graph":
-            found["join"] = "views are of the nodes of one graph"
             found |= dict.fromkeys(("row_normalise", "sparse_below"), "features of graphs are as they are")
         return found
 
     @property
     def selection_rule(self) -> str:
         """Say in words whose weights are tested."""
-        if self.join == "none" or self.level != "node":
+        if self.join == "none":
             return self._rule
         return f"{self._rule}; a view and shares by highest validation {RULES[self.join]}"
 
     @property
     def rule_for_new_classes(self) -> str:
         """Say in words whose weights are tested where classes are examined that training never saw."""
-        if self.join == "none" or self.level != "node":
+        if self.join == "none":
             return self._rule
         return f"{self._rule}; a view and its share by highest {RULES[self.join]} of half the training classes"
 

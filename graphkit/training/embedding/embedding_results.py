@@ -30,9 +30,9 @@ class EmbeddingResult:
         selected: the selected epoch, from 1.
         history: the figures of all epochs.
         seconds: training time.
-        view: the view of the graph whose rows served validation items best; of whole graphs there is none.
+        view: the view whose rows served validation items best.
         share: of those rows in the similarity, 0 where they are not joined.
-        ridge: the share of ridge regression on all views, likewise.
+        solved: the share of what is solved for, likewise.
     """
 
     seed: int
@@ -43,7 +43,7 @@ class EmbeddingResult:
     seconds: float
     view: str = ""
     share: float = 0.0
-    ridge: float = 0.0
+    solved: float = 0.0
 
     def scalars(self) -> dict[str, float]:
         """Return every figure by name: what was embedded, and what was measured on it."""
@@ -69,8 +69,8 @@ class EmbeddingRecord(AbstractRecord):
         level: "node" or "graph".
         figures: what was embedded -> name of a figure -> mean and deviation over the seeds.
         telemetry: "first" and "selected" epoch -> what is watched in training (:class:`EmbeddingEpoch`) -> likewise.
-        views: of each seed the "view" of the graph that served validation items best, and the "share" of its rows and
-            that of "ridge" regression in the similarity of what was embedded.
+        views: of each seed the "view" that served validation items best, and in the similarity of what was embedded the
+            "share" of its rows and that of what is solved for: "ridge" regression of nodes, a "forest" of graphs.
     """
 
     record: Record

@@ -15,7 +15,8 @@ from graphkit.training.classification.targets import require_classes
 from graphkit.training.classification.tasks import prepare
 from graphkit.training.embedding.embedding_task import EmbeddingTask
 from graphkit.training.embedding.evaluator import EmbeddingEvaluator
-from graphkit.training.embedding.joined_rows import NodeRows
+from graphkit.training.embedding.joined_rows import AbstractRows
+from graphkit.training.embedding.node_rows import NodeRows
 from graphkit.training.engine.records import DatasetFacts, Protocol, dataset_facts, protocol_of
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ class EmbeddingSetup:
         y: labels of all items ``[items]``, also of those that are not examined.
         facts: the data set of the record.
         protocol: what a comparison has to hold fixed.
+        rows: of the items in several views, and what is solved for.
         level: "node" or "graph".
         parts: of several graphs the name and the number of nodes of each, in their order.
-        rows: of the nodes in views of their graph; of whole graphs there are none.
     """
 
     visible: EmbeddingTask
@@ -51,9 +52,9 @@ class EmbeddingSetup:
     y: Tensor
     facts: DatasetFacts
     protocol: Protocol
+    rows: AbstractRows
     level: str = "node"
     parts: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    rows: NodeRows | None = None
 
 
 def node_setting(
@@ -117,7 +118,7 @@ def node_setting(
     )
     raw, classes = data.x.to_dense(), data.y.cpu().long()
     rows = NodeRows(data, ~hidden_nodes(data) if inductive else None)
-    return EmbeddingSetup(visible, whole, evaluator, raw, classes, facts, protocol, parts=parts, rows=rows)
+    return EmbeddingSetup(visible, whole, evaluator, raw, classes, facts, protocol, rows, parts=parts)
 
 
 def training_view(data: Data, *, inductive: bool = False, disjoint: int | Sequence[int] = 0) -> Data:

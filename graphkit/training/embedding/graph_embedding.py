@@ -20,6 +20,7 @@ from graphkit.training.classification.tasks import AbstractTask, LabelledItems, 
 from graphkit.training.embedding.embedding_setup import MEASURED, EmbeddingSetup
 from graphkit.training.embedding.embedding_task import EmbeddingTask
 from graphkit.training.embedding.evaluator import EmbeddingEvaluator
+from graphkit.training.embedding.graph_rows import GraphRows
 from graphkit.training.engine.records import DatasetFacts, Protocol
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def graph_setting(
         items="graphs",
     )
     evaluator = EmbeddingEvaluator(y, split.train, split.test, same_graphs(graphs))
-    return EmbeddingSetup(visible, visible, evaluator, descriptors(graphs, split.train), y, facts, protocol, "graph")
+    raw, rows = descriptors(graphs, split.train), GraphRows(graphs, split.train)
+    return EmbeddingSetup(visible, visible, evaluator, raw, y, facts, protocol, rows, "graph")
 
 
 def graph_encoder(recipe: EmbeddingRecipe, in_channels: int) -> nn.Module:

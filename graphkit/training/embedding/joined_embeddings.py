@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from graphkit.training.embedding.embedding_setup import EmbeddingSetup
     from graphkit.training.embedding.embedding_task import EmbeddingTask
     from graphkit.training.embedding.embedding_trainer import EmbeddingTrainer
-    from graphkit.training.embedding.joined_rows import NodeRows
+    from graphkit.training.embedding.joined_rows import AbstractRows
 
 PREFIX = "view_rows."
 """Before the names of what a file holds of the rows, beside the weights of the encoder."""
@@ -35,12 +35,12 @@ class JoinedEmbeddings:
     Args:
         z: embeddings ``[items, dim]``.
         validation: their MAP@R on validation items, those of the encoder alone where nothing is joined.
-        view: whose rows served validation items best; nothing of whole graphs.
-        shares: of those rows, and of ridge regression, in the similarity.
+        view: whose rows served validation items best.
+        shares: of those rows, and of what is solved for, in the similarity.
         rows: of that view ``[items, width]``, whether joined or not.
-        ridge: what ridge regression says of all items ``[items, classes]``, whether joined or not; nothing of classes
+        solved: what is solved for says of all items ``[items, classes]``, whether joined or not; nothing of classes
             that training never saw.
-        weights: what is needed to make the rows of another graph, where they are joined.
+        weights: what is needed to make the rows of other items, where they are joined.
     """
 
     z: Tensor
@@ -48,7 +48,7 @@ class JoinedEmbeddings:
     view: str = ""
     shares: Shares = NOTHING_JOINED
     rows: Tensor | None = None
-    ridge: Tensor | None = None
+    solved: Tensor | None = None
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -61,13 +61,13 @@ class JoinedEmbeddings:
         seed: int,
         fabric: Fabric,
     ) -> JoinedEmbeddings:
-        """Return the embeddings of a trained encoder beside rows of the best view and ridge regression on all views.
+        """Return the embeddings of a trained encoder beside rows of the best view and what is solved for.
 
         The view and the shares are those of the best figure on validation items. Where classes are examined that
         training never saw, items of classes that it did see would choose what fits these: then the encoder is trained
         again on each half of the training classes, and how items of the other half answer each other decides. Halves of
-        fewer than three classes say too little, and the rows stand alone. Ridge regression tells the classes it has
-        seen, and has no share there.
+        fewer than three classes say too little, and the rows stand alone. What is solved for tells the classes
+        it has seen, and has no share there.
 
         Args:
             trainer: with its weights selected.
@@ -78,33 +78,31 @@ class JoinedEmbeddings:
             fabric: puts them on a device.
         """
         validation, rows = trainer.selected.validation_map, setting.rows
-        if rows is None:
-            return cls(z=z, validation=validation)
         task, labelled, asking = setting.visible.task, trainer.labelled, len(setting.visible.validation.y)
         figure = "both" if recipe.join == "none" else recipe.join
         view = rows.best_view(labelled, asking, figure)
         if recipe.join == "none":
             return cls(z=z, validation=validation, view=view, rows=rows.of(view))
-        ridge = None
+        solved = None
         if setting.evaluator.disjoint:
             shares = _shares_of_new_classes(rows, setting.visible, recipe, seed, fabric)
         else:
-            ridge = None if recipe.objective.solved else rows.ridge(labelled, asking, task.outputs, figure)
+            solved = None if recipe.objective.solved else rows.solved(labelled, asking, task.outputs, figure)
             known = trainer.labelled_embeddings()
-            shares = best_shares(rows.figure(view, known, labelled, asking, figure, ridge), ridge=ridge is not None)
+            shares = best_shares(rows.figure(view, known, labelled, asking, figure, solved), solved=solved is not None)
             if shares != NOTHING_JOINED:
-                validation = rows.figure(view, known, labelled, asking, "map", ridge)(shares)
-        parts, state = [(z, shares.encoder), (rows.of(view), shares.view)], dict(rows.fitted.state_dict())
-        if shares.ridge and ridge is not None:
-            parts.insert(1, (ridge.all, shares.ridge))
-            state = dict(ridge.state)
+                validation = rows.figure(view, known, labelled, asking, "map", solved)(shares)
+        parts, state = [(z, shares.encoder), (rows.of(view), shares.view)], rows.state()
+        if shares.solved and solved is not None:
+            parts.insert(1, (solved.all, shares.solved))
+            state = dict(solved.state)
         return cls(
             z=join_rows(*parts),
             validation=validation,
             view=view,
             shares=shares,
             rows=rows.of(view),
-            ridge=None if ridge is None else ridge.all,
+            solved=None if solved is None else solved.all,
             weights={PREFIX + name: value for name, value in state.items()} if shares != NOTHING_JOINED else {},
         )
 
@@ -118,7 +116,7 @@ MAP@R in the mean over all groups of three classes of Cora, and five on one, bes
 
 
 def _shares_of_new_classes(
-    rows: NodeRows, visible: EmbeddingTask, recipe: EmbeddingRecipe, seed: int, fabric: Fabric
+    rows: AbstractRows, visible: EmbeddingTask, recipe: EmbeddingRecipe, seed: int, fabric: Fabric
 ) -> Shares:
     """Return the shares by which either half of the training classes is told, the other having trained the encoder."""
     classes = visible.train.y.unique()
@@ -137,7 +135,7 @@ def _shares_of_new_classes(
         if len(asks.y) and len(answers.y):
             view = rows.best_view(trainer.labelled, len(seen.validation.y), recipe.join)
             found.append(rows.figure(view, z[index], labelled, len(asks.y), recipe.join))
-    return best_shares(lambda shares: sum(figure(shares) for figure in found), ridge=False) if found else ALONE
+    return best_shares(lambda shares: sum(figure(shares) for figure in found), solved=False) if found else ALONE
 
 
 def _of_classes(items: LabelledItems, classes: Tensor) -> LabelledItems:

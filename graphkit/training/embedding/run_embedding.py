@@ -55,9 +55,9 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
-RAW, RANDOM, VIEW, RIDGE = "raw features", "random encoder", "best view", "ridge on views"
-"""What is printed beside every figure. Of nodes there are rows in the view of their graph, averages of features among
-others, that serves validation items best, and what ridge regression on all views says of their classes."""
+RAW, RANDOM, VIEW = "raw features", "random encoder", "best view"
+"""What is printed beside every figure: the last are rows in the view, such as averages of features over neighbours or
+counts of colours, that serves validation items best. Beside them stands what is solved for, by its own title."""
 
 
 @deprecated_arguments(checkpoint="run_dir")
@@ -263,7 +263,7 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
         self._drawn: Tensor | None = None
         self._raw: dict[int, dict[str, float]] = {}
         self._rows: dict[tuple[int, str], dict[str, float]] = {}
-        self._ridge: dict[int, dict[str, float]] = {}
+        self._solved: dict[int, dict[str, float]] = {}
 
     def units(self) -> list[SeedUnit]:
         """Return the seeds."""
@@ -295,10 +295,10 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             if (id(setting), found.view) not in self._rows:
                 self._rows[id(setting), found.view] = examined.figures(found.rows, probes=self.probes)
             figures[VIEW] = self._rows[id(setting), found.view]
-        if found.ridge is not None:
-            if id(setting) not in self._ridge:
-                self._ridge[id(setting)] = examined.figures(found.ridge, probes=self.probes)
-            figures[RIDGE] = self._ridge[id(setting)]
+        if found.solved is not None:
+            if id(setting) not in self._solved:
+                self._solved[id(setting)] = examined.figures(found.solved, probes=self.probes)
+            figures[setting.rows.title] = self._solved[id(setting)]
         for name, other in self.others(seed).items():
             LOGGER.info("measuring %s beside what seed %d came to", name, seed)
             figures[name] = examined.figures(other.float(), probes=self.probes)
@@ -317,7 +317,7 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             figures={"validation": found.validation, "test": figures[recipe.name]["map@r (test)"]},
             view=found.view if found.weights else "",
             share=found.shares.view,
-            ridge=found.shares.ridge,
+            solved=found.shares.solved,
             **self.about,
         )
         return EmbeddingResult(
@@ -329,7 +329,7 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             seconds=seconds.wall,
             view=found.view,
             share=found.shares.view,
-            ridge=found.shares.ridge,
+            solved=found.shares.solved,
         )
 
     def files(self, unit: SeedUnit) -> dict[str, bytes]:
@@ -375,7 +375,9 @@ class EmbeddingExperiment(Experiment[SeedUnit, EmbeddingResult]):
             }
             for name in results[0].figures
         }
-        views = tuple({"view": each.view, "share": each.share, "ridge": each.ridge} for each in results if each.view)
+        views = tuple(
+            {"view": each.view, "share": each.share, first.rows.solver: each.solved} for each in results if each.view
+        )
         record = Record(
             command=command,
             dataset=first.facts,

@@ -14,8 +14,10 @@ from graphkit.training.classification.targets import ClassTarget, SupervisedObje
 from graphkit.training.classification.tasks import AbstractTask, NodeTask
 from graphkit.training.embedding.embedding_recipes import EmbeddingRecipe
 from graphkit.training.embedding.graph_embedding import GraphsTask, graph_encoder
+from graphkit.training.embedding.graph_rows import JoinedGraphRows
 from graphkit.training.embedding.joined_embeddings import PREFIX
-from graphkit.training.embedding.joined_rows import JoinedRows, Shares
+from graphkit.training.embedding.joined_rows import Shares
+from graphkit.training.embedding.node_rows import JoinedNodeRows
 from graphkit.training.trained.abstract_trained import AbstractTrained
 from graphkit.training.trained.classifier import NOTHING
 from graphkit.training.trained.data_facts import item_ids
@@ -35,9 +37,9 @@ class TrainedEncoder(AbstractTrained):
     """One trained encoder of nodes or of graphs.
 
     Args:
-        view: the view of a graph whose rows served best beside the encoder; nothing where none are joined.
+        view: the view whose rows served best beside the encoder; nothing where none are joined.
         share: of those rows in the similarity.
-        ridge: the share of ridge regression on all views.
+        solved: the share of what is solved for.
     """
 
     study: ClassVar[str] = "embed"
@@ -45,7 +47,7 @@ class TrainedEncoder(AbstractTrained):
     recipe: EmbeddingRecipe
     view: str = ""
     share: float = 0.0
-    ridge: float = 0.0
+    solved: float = 0.0
 
     @property
     def module_weights(self) -> dict[str, Tensor]:
@@ -53,12 +55,16 @@ class TrainedEncoder(AbstractTrained):
         return {name: value for name, value in self.weights.items() if not name.startswith(PREFIX)}
 
     @property
-    def joined(self) -> JoinedRows | None:
+    def joined(self) -> JoinedNodeRows | JoinedGraphRows | None:
         """Which rows are joined, and how much they count."""
         if not self.view:
             return None
         state = {name.removeprefix(PREFIX): each for name, each in self.weights.items() if name.startswith(PREFIX)}
-        return JoinedRows(view=self.view, shares=Shares(self.share, self.ridge), state=state)
+        kind: Any = JoinedGraphRows if self.items == "graphs" else JoinedNodeRows
+        found: JoinedNodeRows | JoinedGraphRows = kind(
+            view=self.view, shares=Shares(self.share, self.solved), state=state
+        )
+        return found
 
     @property
     def items(self) -> str:

@@ -193,7 +193,8 @@ def test_saved_embeddings_are_searched(data, tmp_path):
 
 
 def test_graphs_are_embedded_whole(graphs):
-    chosen = embedding_recipe("prototype", {"epochs": 5, "dim": 4, "hidden": 8, "ways": 2, "shots": 4}, level="graph")
+    fields = {"epochs": 5, "dim": 4, "hidden": 8, "ways": 2, "shots": 4, "join": "none"}
+    chosen = embedding_recipe("prototype", fields, level="graph")
     outcome = run(graphs, chosen)
     assert outcome.embeddings[0].shape == (36, 4)
     assert outcome.record.level == "graph"

@@ -6,20 +6,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from graphkit._torch_internals import joined_graphs
 from graphkit.nn.view_rows import ViewRows
 from graphkit.training.embedding import embed, embedding_recipe
 from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, RULES
+from graphkit.training.embedding.graph_rows import GraphRows
 from graphkit.training.embedding.joined_rows import (
-    RIDGE_SHARES,
+    SOLVED_SHARES,
     VIEW_SHARES,
-    WIDTH,
-    NodeRows,
     Shares,
     best_shares,
     join_rows,
     selection_figure,
 )
-from tests.training.studies import communities, embedding_fields
+from graphkit.training.embedding.node_rows import WIDTH, NodeRows
+from tests.training.studies import communities, embedding_fields, rings_and_stars
 
 SMALL = {"epochs": 3, "steps": 2, "dim": 4, "hidden": 8}
 LABELLED = [name for name, made in EMBEDDINGS.items() if made.objective.labelled]
@@ -88,7 +89,7 @@ def test_the_rule_decides_on_the_share(rule):
     outcome = run(data, "triplet", {**SMALL, "join": rule})
     assert f"a view and shares by highest validation {RULES[rule]}" in outcome.record.record.selection
     seed = outcome.seeds[0]
-    assert outcome.record.views == ({"view": seed.view, "share": seed.share, "ridge": seed.ridge},)
+    assert outcome.record.views == ({"view": seed.view, "share": seed.share, "ridge": seed.solved},)
 
 
 def test_nothing_is_joined_unless_asked_for_where_no_labels_are_used():
@@ -97,7 +98,7 @@ def test_nothing_is_joined_unless_asked_for_where_no_labels_are_used():
     assert (outcome.embeddings[0].size(1), outcome.seeds[0].share) == (4, 0.0)
     assert list(outcome.record.figures) == ["raw features", "random encoder", "best view", "dgi"]
     joined = run(data, "dgi", {"epochs": 2, "dim": 4, "join": "both"}).seeds[0]
-    assert joined.share + joined.ridge > 0
+    assert joined.share + joined.solved > 0
 
 
 @pytest.mark.parametrize("options", [{"disjoint": [2]}, {"disjoint": [2, 3]}, {"disjoint": [1, 3], "inductive": True}])
@@ -139,18 +140,18 @@ def test_rows_are_fitted_to_what_training_sees_and_made_of_all_nodes():
     assert torch.equal(rows.of(model.view), expected.rows(model.view, data.x, data.edge_index))
 
 
-@pytest.mark.parametrize("ridge", [False, True])
-def test_of_all_shares_the_best_are_found_where_one_helps_whatever_the_other(ridge):
+@pytest.mark.parametrize("solved", [False, True])
+def test_of_all_shares_the_best_are_found_where_one_helps_whatever_the_other(solved):
     """What is best of each alone is best of both; of equal figures the smaller shares are taken."""
 
     def figure(shares):
-        left = shares.ridge / (1 - shares.view) if shares.view < 1 else 0
+        left = shares.solved / (1 - shares.view) if shares.view < 1 else 0
         return -abs(shares.view - 0.35) - abs(left - 0.5)
 
-    every = [Shares(view, (1 - view) * left) for view in VIEW_SHARES for left in (RIDGE_SHARES if ridge else [0.0])]
-    assert best_shares(figure, ridge=ridge) == max(every, key=figure)
-    assert best_shares(lambda shares: 1.0, ridge=ridge) == Shares()
-    assert best_shares(lambda shares: float(shares.view > 0), ridge=ridge) == Shares(view=VIEW_SHARES[1])
+    every = [Shares(view, (1 - view) * left) for view in VIEW_SHARES for left in (SOLVED_SHARES if solved else [0.0])]
+    assert best_shares(figure, solved=solved) == max(every, key=figure)
+    assert best_shares(lambda shares: 1.0, solved=solved) == Shares()
+    assert best_shares(lambda shares: float(shares.view > 0), solved=solved) == Shares(view=VIEW_SHARES[1])
 
 
 def test_classes_that_training_never_saw_are_told_by_no_regression_on_others():
@@ -158,7 +159,7 @@ def test_classes_that_training_never_saw_are_told_by_no_regression_on_others():
     data.y = data.y + 2 * (torch.arange(120) % 3)
     outcome = run(data, disjoint=[2])
     assert "ridge on views" not in outcome.record.figures
-    assert outcome.seeds[0].ridge == 0.0
+    assert outcome.seeds[0].solved == 0.0
     assert "half the training classes" in outcome.record.record.selection
 
 
@@ -185,3 +186,34 @@ def test_ridge_regression_is_solved_for_and_takes_no_other_encoder():
     outcomes = [run(data, "ridge", {"join": "none"}, seeds=[seed]) for seed in (0, 5)]
     assert torch.equal(outcomes[0].embeddings[0], outcomes[1].embeddings[0])
     assert len(outcomes[0].seeds[0].history) == 5
+
+
+@pytest.mark.parametrize("loss", [name for name in LABELLED if name != "ridge"])
+def test_no_embedding_of_graphs_is_below_what_takes_no_training_on_validation_items(loss):
+    data = rings_and_stars(classes=4)
+    fields = {"epochs": 2, "steps": 2, "dim": 4, "hidden": 4}
+    made = embedding_recipe(loss, embedding_fields(loss, fields, "graph"), level="graph")
+    alone = embed(data, made.with_({"join": "none"}), device="cpu", probes=False)
+    outcome = embed(data, made, device="cpu", probes=False)
+    labelled = torch.cat([data.split.val.nonzero(), data.split.train.nonzero()]).squeeze(1)
+    queries, y = torch.arange(int(data.split.val.sum())), data.items.y[labelled]
+    rows = GraphRows(data, data.split.train)
+
+    def figure(z):
+        return selection_figure(z[labelled], y, queries, "both")
+
+    views = {view: figure(rows.of(view)) for view in rows.views}
+    assert views[outcome.seeds[0].view] == max(views.values())
+    assert figure(outcome.embeddings[0]) >= max(*views.values(), figure(alone.embeddings[0]))
+    assert list(outcome.record.figures)[2:] == ["best view", "wl-forest", f"{loss}, not joined", loss]
+    again = outcome.models[0].embed(data, device="cpu")
+    assert torch.equal(again, outcome.embeddings[0])
+
+
+def test_what_is_fitted_to_graphs_looks_at_training_graphs_alone():
+    data = rings_and_stars(classes=4)
+    before = {name: value.clone() for name, value in GraphRows(data, data.split.train).state().items()}
+    part = torch.repeat_interleave(~data.split.train, data.nodes)
+    joined_graphs(data).x[part] = 7.0
+    after = GraphRows(data, data.split.train).state()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
