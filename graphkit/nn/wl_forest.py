@@ -165,7 +165,7 @@ class Forest(nn.Module):
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         """Take trees of any number and size."""
-        for name in self._buffers:
+        for name, _ in list(self.named_buffers(recurse=False)):
             if (given := state_dict.get(prefix + name)) is not None:
                 setattr(self, name, torch.empty_like(given, device=self.value.device))
         super()._load_from_state_dict(state_dict, prefix, *args)

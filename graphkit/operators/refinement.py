@@ -66,9 +66,9 @@ def mix_bits(z: Tensor) -> Tensor:
         >>> mix_bits(torch.tensor([0])).item() == 0xE220A8397B1DCDAF - 2**64
         True
     """
-    z = z + _signed(0x9E3779B97F4A7C15)
-    z = (z ^ _shift(z, 30)) * _signed(0xBF58476D1CE4E5B9)
-    z = (z ^ _shift(z, 27)) * _signed(0x94D049BB133111EB)
+    z = z + _as_int64(0x9E3779B97F4A7C15)
+    z = (z ^ _shift(z, 30)) * _as_int64(0xBF58476D1CE4E5B9)
+    z = (z ^ _shift(z, 27)) * _as_int64(0x94D049BB133111EB)
     return z ^ _shift(z, 31)
 
 
@@ -77,6 +77,6 @@ def _shift(z: Tensor, by: int) -> Tensor:
     return (z >> by) & ((1 << (64 - by)) - 1)
 
 
-def _signed(value: int) -> int:
+def _as_int64(value: int) -> int:
     """Return 64 bits as a signed number, as PyTorch has them."""
     return value - (1 << 64) if value >> 63 else value

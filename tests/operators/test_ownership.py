@@ -448,7 +448,9 @@ REMEMBERED = {
     "training.fewshot.studies:visible": INTERNAL,
     "training.classification.choice:__init__": INTERNAL,
     "training.classification.tuning:study": INTERNAL,
-    "training.embedding.joined_rows:fitted": "of one study, which only makes rows with it",
+    "training.embedding.graph_rows:fitted": "of one study, which only makes rows with it",
+    "training.embedding.joined_rows:figure": "figures of shares, for as long as they are chosen",
+    "training.embedding.node_rows:fitted": "of one study, which only makes rows with it",
     "training.embedding.run_embedding:embed": "a number",
 }
 """Where something is remembered, and why no caller can reach it."""

@@ -87,7 +87,7 @@ class JoinedEmbeddings:
         if setting.evaluator.disjoint:
             shares = _shares_of_new_classes(rows, setting.visible, recipe, seed, fabric)
         else:
-            solved = None if recipe.objective.solved else rows.solved(labelled, asking, task.outputs, figure)
+            solved = None if recipe.objective.solved else rows.best_solution(labelled, asking, task.outputs, figure)
             known = trainer.labelled_embeddings()
             shares = best_shares(rows.figure(view, known, labelled, asking, figure, solved), solved=solved is not None)
             if shares != NOTHING_JOINED:

@@ -153,7 +153,7 @@ class AbstractRows(ABC):
         figures = self._known[key]
         return self.views[figures.index(max(figures))]
 
-    def solved(self, labelled: LabelledItems, asking: int, classes: int, select: str) -> SolvedRows:
+    def best_solution(self, labelled: LabelledItems, asking: int, classes: int, select: str) -> SolvedRows:
         """Return what is solved for on those that only answer; those that ask choose among solutions.
 
         Args:
