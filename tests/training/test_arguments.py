@@ -171,7 +171,13 @@ CALLS = {
     "metric": lambda: (metric, {"name": "accuracy", "values": [0.5], "unit": "fraction"}),
     "search": lambda: (
         search,
-        {"saved": SavedEmbeddings(torch.eye(3), torch.arange(3), {}), "query": 0, "count": 2, "queries": None},
+        {
+            "saved": SavedEmbeddings(torch.eye(3), torch.arange(3), {}),
+            "query": 0,
+            "count": 2,
+            "queries": None,
+            "engine": "exact",
+        },
     ),
     "RunStore": lambda: (RunStore, {"folder": Path("run"), "identity": {}, "every": 30.0, "writes": True}),
 }
