@@ -3,8 +3,11 @@
 Items have two labels: digits their digit and whether it is even; members of a university (Facebook100) their year and
 their dormitory, some of them not given. One encoder and a mask for each condition are learnt together from the training
 items' labels; the test items then ask all others, by MAP@R: each condition's own attribute (on) and the other (off).
-Beside it stand the raw features, the encoder as it was drawn, and the same embedding without masks. The epoch is the
-one of highest validation MAP@R, mean of both attributes on their conditions. Chance is what equal distances would give.
+Beside it stand the raw features, the encoder as it was drawn, the same embedding without masks, and of each condition
+the view of the graph that serves its validation items best and ridge regression on all views from its training labels.
+Joined, each condition's rows hold both beside what its mask leaves, by shares that validation items select. The epoch
+is the one of highest validation MAP@R, mean of both attributes on their conditions. Chance is what equal distances
+would give.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections.abc import Sequence
 
 import _measure as measure
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -24,6 +28,9 @@ from graphkit.data import label_by, load
 from graphkit.metric import ConditionalSimilarity, PrototypeLoss, evaluate_conditions
 from graphkit.nn.node_models import RandomPropagation
 from graphkit.operators import sparse_features
+from graphkit.training.classification.tasks import LabelledItems
+from graphkit.training.embedding.joined_rows import best_shares, join_rows
+from graphkit.training.embedding.node_rows import NodeRows
 from graphkit.training.engine.records import dataset_facts, metric
 
 LEAST = 20
@@ -50,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for side in runs[0]:
         cells = [statistics.fmean(run[side][at] for run in runs) for at in range(4)]
         print(f"  {side:22} " + " ".join(f"{100 * cell:14.1f}" for cell in cells))
-    on = [(run["masks"][0] + run["masks"][1]) / 2 for run in runs]
+    on = [(run["masks, joined"][0] + run["masks, joined"][1]) / 2 for run in runs]
     measure.keep(
         options.json,
         dataset=dataclasses.asdict(dataset_facts(data.clone().update({"y": data.y[:, 0]}))),
@@ -117,8 +124,32 @@ def studied(data: Data, seed: int, steps: int, dim: int) -> dict[str, list[float
         "random encoder": torch.stack([drawn, drawn]),
         "without masks": torch.stack([best[1], best[1]]),
         "masks": best[2],
+        **beside_masks(data, best[2], order[fifth : 2 * fifth], train),
     }
     return {side: four(evaluate_conditions(seen, data.y, queries=test)) for side, seen in sides.items()}
+
+
+def beside_masks(data: Data, seen: Tensor, asking: Tensor, train: Tensor) -> dict[str, Tensor]:
+    """Return what takes no step for each condition, and joined with what its mask leaves, ``[2, items, dim]`` each."""
+    rows, sides = NodeRows(data), {"best view": [], "ridge on views": [], "masks, joined": []}
+    for condition, z in enumerate(seen):
+        y = data.y[:, condition]
+        parts = [part[y[part] >= 0] for part in (asking, train)]
+        index, many = torch.cat(parts), len(parts[0])
+        labelled = LabelledItems(index, y[index])
+        view = rows.best_view(labelled, many, "both")
+        solved = rows.best_solution(labelled, many, int(y.max()) + 1, "both")
+        shares = best_shares(rows.figure(view, z[index], labelled, many, "both", solved))
+        sides["best view"].append(rows.of(view))
+        sides["ridge on views"].append(solved.all)
+        sides["masks, joined"].append(
+            join_rows((z, shares.encoder), (solved.all, shares.solved), (rows.of(view), shares.view))
+        )
+    widest = {side: max(each.size(1) for each in found) for side, found in sides.items()}
+    return {
+        side: torch.stack([F.pad(each, (0, widest[side] - each.size(1))) for each in found])
+        for side, found in sides.items()
+    }
 
 
 def four(found: list[list]) -> list[float]:
