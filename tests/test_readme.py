@@ -77,7 +77,7 @@ def test_every_snippet_of_the_readme_runs_by_itself(folder, capsys):
     assert defined["logits"].shape == (1797, 10)
     assert defined["found"].map_at_r > 0
     assert list(defined["embedded"].record.figures) == [
-        *("raw features", "random encoder", "best view", "triplet, not joined", "triplet")
+        *("raw features", "random encoder", "best view", "ridge on views", "triplet, not joined", "triplet")
     ]
     assert list(defined["compared"].record.methods) == ["prototypes-2", "ridge-semi-chosen", "protomaml"]
     assert "95 % interval" in capsys.readouterr().out

@@ -122,7 +122,7 @@ def recall_of(found: Nearest, exact: Nearest) -> float:
     """
     there = exact.items >= 0
     hit = (exact.items[:, :, None] == found.items[:, None, :]).any(2) & there
-    return float(hit.sum() / there.sum()) if bool(there.any()) else 1.0
+    return int(hit.sum()) / int(there.sum()) if bool(there.any()) else 1.0
 
 
 CELLS, LOOK = 2, 16
