@@ -176,6 +176,11 @@ def explain_item(
     items = model.recipe.model.items
     if items == "signals":
         raise ValueError("signals are not explained; `explain` looks at nodes and graphs.")
+    if not model.recipe.model.traced:
+        raise ValueError(
+            f"the model {model.recipe.name!r} has no gradient, by which edges and features are weighed; take a "
+            "network, such as 'gin'."
+        )
     count = len(data) if isinstance(data, GraphSet) else data.num_nodes
     number = item_number(data, item, count)
     ids = item_ids(data, count)

@@ -16,7 +16,7 @@ from graphkit.training.classification.targets import BinaryTarget, SupervisedObj
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import DataNames
 from graphkit.training.trained.explanation import explain_item
-from graphkit.training.zoo.recipes import RECIPES
+from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES
 from tests.training.studies import communities, masks, rings_and_stars, signals
 
 
@@ -116,6 +116,19 @@ def test_graphs_are_explained_by_their_own_edges():
     assert found.edges.shape == (2, 3)
     assert (found.edges[0] == 0).all(), "the second graph is a star around its first node"
     assert found.classes is None
+
+
+@pytest.mark.parametrize("name", GRAPH_RECIPES)
+def test_every_recipe_of_graphs_is_explained_or_refused_in_words(name):
+    graphs, chosen = rings_and_stars(), recipe(name, items="graphs")
+    small = {"epochs": 1, "hidden": 8, "layers": 2, "batch": 8, "trees": 5}
+    chosen = chosen.merge_fields({field: value for field, value in small.items() if field in chosen.options()})
+    made = train(graphs, chosen, seeds=[0], device="cpu").models[0]
+    if chosen.model.traced:
+        assert explain_item(made, graphs, 1, most=3, epochs=2).item == 1
+    else:
+        with pytest.raises(ValueError, match=f"^the model '{name}' has no gradient, by which"):
+            explain_item(made, graphs, 1)
 
 
 def test_wrong_calls_are_refused_in_words(data, model):
