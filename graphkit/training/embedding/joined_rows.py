@@ -24,6 +24,10 @@ SOLVED_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 ASKING, ANSWERING = 1_000, 5_000
 """Labelled items by which views and shares are chosen; of more, so many evenly spaced ones."""
 
+LEARNING = 10_000
+"""Training items that what is solved for learns from; of more, so many evenly spaced ones. Of nodes a quarter of a
+gigabyte holds their rows in all views."""
+
 
 class Shares(NamedTuple):
     """How much of the similarity is that of rows of a view, and of what is solved for; the rest is what is trained."""
@@ -164,8 +168,9 @@ class AbstractRows(ABC):
         if key not in self._solved:  # the same for all seeds of one split
             index, y = labelled.index.cpu(), labelled.y.cpu()
             sample, queries = _sample(len(y), asking)
+            learning = asking + _even_places(len(y) - asking, LEARNING)
             with rng_seed(0), torch.no_grad():
-                made = list(self.solutions(index[asking:], y[asking:], index, classes))
+                made = list(self.solutions(index[learning], y[learning], index, classes))
             figures = [selection_figure(each.labelled[sample], y[sample], queries, select) for each in made]
             self._solved[key] = made[figures.index(max(figures))]
         return self._solved[key]
