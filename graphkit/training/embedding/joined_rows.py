@@ -207,9 +207,10 @@ class AbstractRows(ABC):
 
 
 def best_shares(figure: Callable[[Shares], float], *, solved: bool = True) -> Shares:
-    """Return the shares of the highest figure that is found by choosing in turns; of equal ones the smaller.
+    """Return the shares of the highest figure that is found by choosing in turns; of equal ones the most even.
 
-    No share alone, and nothing joined, has a higher one.
+    No share alone, and nothing joined, has a higher one. Few items that ask cannot tell shares apart; even ones
+    then lose least.
 
     Args:
         figure: of shares.
@@ -220,11 +221,12 @@ def best_shares(figure: Callable[[Shares], float], *, solved: bool = True) -> Sh
         Shares(view=0.5, solved=0.25)
     """
     view, left = 0.0, 0.0
+    even = 1 / 3 if solved else 1 / 2
     while True:
         before = view, left
         if solved:
-            left = max(SOLVED_SHARES, key=lambda share: (figure(_shares(view, share)), -share))
-        view = max(VIEW_SHARES, key=lambda share: (figure(_shares(share, left)), -share))
+            left = max(SOLVED_SHARES, key=lambda share: (figure(_shares(view, share)), -abs(share - 1 / 2)))
+        view = max(VIEW_SHARES, key=lambda share: (figure(_shares(share, left)), -abs(share - even)))
         if (view, left) == before:
             return _shares(view, left)
 

@@ -142,7 +142,7 @@ def test_rows_are_fitted_to_what_training_sees_and_made_of_all_nodes():
 
 @pytest.mark.parametrize("solved", [False, True])
 def test_of_all_shares_the_best_are_found_where_one_helps_whatever_the_other(solved):
-    """What is best of each alone is best of both; of equal figures the smaller shares are taken."""
+    """What is best of each alone is best of both; of equal figures the most even shares are taken."""
 
     def figure(shares):
         left = shares.solved / (1 - shares.view) if shares.view < 1 else 0
@@ -150,8 +150,11 @@ def test_of_all_shares_the_best_are_found_where_one_helps_whatever_the_other(sol
 
     every = [Shares(view, (1 - view) * left) for view in VIEW_SHARES for left in (SOLVED_SHARES if solved else [0.0])]
     assert best_shares(figure, solved=solved) == max(every, key=figure)
-    assert best_shares(lambda shares: 1.0, solved=solved) == Shares()
-    assert best_shares(lambda shares: float(shares.view > 0), solved=solved) == Shares(view=VIEW_SHARES[1])
+    even = Shares(0.35, 0.325) if solved else Shares(0.5)
+    assert best_shares(lambda shares: 1.0, solved=solved) == even
+    assert best_shares(lambda shares: float(shares.view > 0), solved=solved) == even
+    assert best_shares(lambda shares: float(shares.view > 0.7), solved=solved).view == 0.8
+    assert best_shares(lambda shares: float(shares.encoder), solved=solved) == Shares()
 
 
 def test_classes_that_training_never_saw_are_told_by_no_regression_on_others():
