@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, member
+from graphkit.nn.graph_features import DEGREES, graph_statistics, wl_counts
 from graphkit.nn.graph_models import GraphBatch
-from graphkit.nn.wl_forest import DEGREES, graph_statistics, wl_counts
 from graphkit.operators.views import unit_view
 
 STATISTICS = "statistics"
@@ -18,9 +18,9 @@ STATISTICS = "statistics"
 class GraphViewRows(nn.Module):
     """Rows of length 1 of graphs: their statistics, and counts of Weisfeiler and Leman's colours.
 
-    Views are "statistics" (:func:`graphkit.nn.wl_forest.graph_statistics`, standardised), and for each number of rounds
-    the counts as they are ("counts-R"), without the mean ("counts-R-centred"), and their logarithms without the mean
-    ("counts-R-log"). Means are those of the graphs that it was fitted to; nothing looks at labels.
+    Views are "statistics" (:func:`graphkit.nn.graph_features.graph_statistics`, standardised), and for each number of
+    rounds the counts as they are ("counts-R"), without the mean ("counts-R-centred"), and their logarithms without the
+    mean ("counts-R-log"). Means are those of the graphs that it was fitted to; nothing looks at labels.
 
     Args:
         in_channels: features of a node.

@@ -34,7 +34,7 @@ def refine_colours(x: Tensor, edge_index: Tensor, edge_attr: Tensor | None = Non
     colour = hash_rows(x)
     found = [colour]
     source, target = edge_index
-    edge = 0 if edge_attr is None else 3 * hash_rows(edge_attr.reshape(source.numel(), -1))
+    edge = 0 if edge_attr is None else 3 * hash_rows(edge_attr[:, None] if edge_attr.dim() == 1 else edge_attr)
     for _ in range(at_least("rounds", rounds, 0)):
         around = torch.zeros_like(colour).index_add_(0, target, mix_bits(colour[source] + edge))
         colour = mix_bits(mix_bits(~colour) + around)

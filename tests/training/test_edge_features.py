@@ -33,6 +33,8 @@ def coloured_rings(count: int = 60) -> GraphSet:
 @pytest.mark.parametrize(("items", "name"), CASES, ids=[f"{items}-{name}" for items, name in CASES])
 def test_features_of_edges_change_the_figures_or_are_said_to_be_unused(data, items, name):
     made = recipe(name, {"epochs": 2}, items=items)
+    if made.model.molecules:
+        pytest.skip("its edges are bonds")
     losses, said = [], set()
     for factor in (0.0, 1.0):
         given = data

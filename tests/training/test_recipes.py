@@ -20,7 +20,7 @@ from graphkit.training.embedding import embed
 from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
 from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES, AbstractRecipe
 from tests.training.acting import fault_of
-from tests.training.studies import communities, embedding_fields, rings_and_stars, signals
+from tests.training.studies import communities, embedding_fields, graphs_for, signals
 
 TABLES = {"nodes": RECIPES, "signals": SIGNAL_RECIPES, "graphs": GRAPH_RECIPES}
 SAMPLED = {"fan_out": "3,3", "batch": 8}
@@ -69,8 +69,8 @@ TRIED = tried()
 @functools.cache
 def data(kind: str) -> Any:
     """Return small data; a third of the labels is of no use, so that validation figures go up and down."""
-    if kind == "graphs":
-        return rings_and_stars(classes=4)
+    if kind in ("graphs", "molecules"):
+        return graphs_for("gin" if kind == "graphs" else "descriptor-gp", classes=4)
     made = signals(nodes=24) if kind == "signals" else communities(classes=4)
     if kind == "nodes":
         made.x = made.x * (made.x > 0.5)  # some of them zeros, so that `sparse_below` has something to say
@@ -86,7 +86,7 @@ def outcome(made: AbstractRecipe) -> Any:
             given = data("graphs" if made.level == "graph" else "nodes")
             found = embed(given, made, device="cpu", probes=False, beside=[])
             return [dataclasses.replace(result, seconds=0.0) for result in found.seeds]
-        found = train(data(made.model.items), made, seeds=[0], device="cpu")
+        found = train(data("molecules" if made.model.molecules else made.model.items), made, seeds=[0], device="cpu")
         return [dataclasses.replace(result, seconds=0.0) for result in found.seeds]
     except (ValueError, TrainingError) as error:
         return error

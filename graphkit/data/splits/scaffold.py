@@ -7,16 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphkit import _checks
 from graphkit.data.splits.split import Split, SplitProtocol, require_fractions
+from graphkit.operators.molecules import rdkit_molecule
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-CHARGES, ELEMENTS = 11, 118
-"""Formal charges that OGB's atoms tell apart, from -5 on, and elements; what is beyond is of no known kind."""
-
-NITROGEN = (7, 15, 33)
-"""Aromatic elements whose hydrogen no valence implies: without it their ring has two readings."""
 
 
 @dataclass(frozen=True)
@@ -109,26 +104,9 @@ def scaffold_smiles(x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> str:
         >>> scaffold_smiles(toluene.x, toluene.edge_index, toluene.edge_attr)
         'c1ccccc1'
     """
-    from rdkit import Chem, rdBase
+    from rdkit import rdBase
     from rdkit.Chem.Scaffolds import MurckoScaffold
 
-    kinds = Chem.BondType
-    bonds = (kinds.SINGLE, kinds.DOUBLE, kinds.TRIPLE, kinds.AROMATIC, kinds.ZERO)
-    molecule = Chem.RWMol()
-    for element, _, _, charge, hydrogens, _, _, aromatic, _ in x.tolist():
-        atom = Chem.Atom(element + 1 if element < ELEMENTS else 0)
-        atom.SetFormalCharge(charge - CHARGES // 2 if charge < CHARGES else 0)
-        atom.SetIsAromatic(bool(aromatic))
-        if aromatic and hydrogens and element + 1 in NITROGEN:
-            atom.SetNumExplicitHs(hydrogens)
-            atom.SetNoImplicit(True)
-        molecule.AddAtom(atom)
-    for (one, other), (kind, *_) in zip(edge_index.T.tolist(), edge_attr.tolist(), strict=True):
-        if one < other:
-            molecule.AddBond(one, other, bonds[kind])
-    with rdBase.BlockLogs():  # it would write to standard error of every molecule with an odd valence
-        failed = Chem.SanitizeMol(molecule, catchErrors=True)
-        if failed:
-            molecule.UpdatePropertyCache(strict=False)
-            Chem.FastFindRings(molecule)
+    molecule = rdkit_molecule(x, edge_index, edge_attr, implied=True)
+    with rdBase.BlockLogs():
         return str(MurckoScaffold.MurckoScaffoldSmiles(mol=molecule, includeChirality=False))

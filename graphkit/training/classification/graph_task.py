@@ -148,9 +148,9 @@ def prepare_graphs(
         metric: the figure to select and report by; by default the card's, or that of the kind of labels.
 
     Raises:
-        ValueError: for a recipe that is not for graphs, takes them one by one or has more microbatches than a batch has
-            pairs of graphs, a set without a split that leaves something to train on and to select by, labels of no
-            kind (:func:`.targets.target_kind`), and a figure that does not fit them.
+        ValueError: for a recipe that is not for graphs, or not for these, takes them one by one or has more
+            microbatches than a batch has pairs of graphs, a set without a split that leaves something to train on and
+            to select by, labels of no kind (:func:`.targets.target_kind`), and a figure that does not fit them.
     """
     if recipe.model.items != "graphs":
         raise ValueError(
@@ -159,10 +159,16 @@ def prepare_graphs(
         )
     if recipe.fan_out:
         raise ValueError("`fan_out` is of the nodes of one graph; graphs of a set are whole in every batch.")
+    card = graphs.card
+    if recipe.model.molecules and not (card and card.molecules):
+        raise ValueError(
+            f"{recipe.name!r} is for molecules, as `graphkit data import --smiles` makes them: it looks at OGB's atoms "
+            "and bonds."
+        )
     split = split or graphs.split
     if split is None:
         raise ValueError("`data` has no split; `GraphSet.with_split` gives it one.")
-    card, kind = graphs.card, kind_of(graphs)
+    kind = kind_of(graphs)
     y = target_labels(graphs.items.y, kind)
     train, validation, test = (_rows(y, mask, device) for mask in (split.train, split.val, split.test))
     for name, rows in (("train", train), ("val", validation), ("test", test)):

@@ -59,9 +59,9 @@ GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
         {"hidden": 32, "l2": 1e-3},
         {"hidden": 128, "l2": 1e-3},
     ),
-    "wl-forest": ({},),
 }
-"""What is chosen from in each fold, beside the fields that are given; other recipes have the sizes of ``gin``."""
+"""What is chosen from in each fold, beside the fields that are given; other recipes that take steps have the sizes of
+``gin``."""
 
 SETTINGS: dict[str, Any] = {
     "lr": 0.01,
@@ -448,7 +448,7 @@ def choices_of(recipe: Recipe, given: Mapping[str, Any]) -> list[Recipe]:
     """
     own = recipe.options()
     found: list[Recipe] = []
-    for choice in GRIDS.get(recipe.name, GRIDS["gin"]):
+    for choice in ({},) if recipe.model.solved else GRIDS.get(recipe.name, GRIDS["gin"]):
         fields = {**SETTINGS, **choice, **given}
         made = recipe.merge_fields({name: value for name, value in fields.items() if name in own})
         if made not in found:

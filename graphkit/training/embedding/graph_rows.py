@@ -12,9 +12,10 @@ from torch import Tensor
 
 from graphkit.data import GraphSet
 from graphkit.nn.class_probabilities import ClassProbabilities
+from graphkit.nn.estimators import Forest
+from graphkit.nn.graph_features import ColourCounts, GraphFeatureModel
 from graphkit.nn.graph_models import GraphBatch
 from graphkit.nn.graph_view_rows import GraphViewRows
-from graphkit.nn.wl_forest import ForestFit, WLForest
 from graphkit.training.embedding.joined_rows import AbstractRows, Shares, SolvedRows, join_rows
 
 SOLUTIONS = (2, 4)
@@ -34,7 +35,7 @@ class JoinedGraphRows:
     Args:
         view: what is seen, one of :attr:`graphkit.nn.graph_view_rows.GraphViewRows.views`.
         shares: of the similarity.
-        state: of the fitted ``GraphViewRows``, and of a ``WLForest`` where that has a share.
+        state: of the fitted ``GraphViewRows``, and of a ``GraphFeatureModel`` where that has a share.
     """
 
     view: str
@@ -46,7 +47,7 @@ class JoinedGraphRows:
         parts, every = [(z, self.shares.encoder)], torch.arange(len(graphs))
         if self.shares.solved:
             own = {name.removeprefix(FOREST): each for name, each in self.state.items() if name.startswith(FOREST)}
-            forest = WLForest(own["forest.value"].size(1))
+            forest = _forest(own["estimator.value"].size(1))
             forest.load_state_dict(own)
             parts.append((_map(ClassProbabilities(forest), graphs, every), self.shares.solved))
         if self.shares.view:
@@ -112,12 +113,16 @@ class GraphRows(AbstractRows):
     def solutions(self, index: Tensor, y: Tensor, labelled: Tensor, classes: int) -> Iterator[SolvedRows]:
         """Yield what forests say, on one round of refinement and on three."""
         for number in SOLUTIONS:
-            forest = WLForest(classes)
-            rows = functools.partial(_map, forest.rows, self._graphs, index)
-            ForestFit(forest, rows, y, "classes").solve(number)
+            forest = _forest(classes)
+            forest.solve(number, functools.partial(_map, forest.rows, self._graphs, index), y, "classes")
             said = _map(ClassProbabilities(forest), self._graphs, torch.arange(len(self._graphs)))
             own = {FOREST + name: value.clone() for name, value in forest.state_dict().items()}
             yield SolvedRows(said, said[labelled], self.state() | own)
+
+
+def _forest(classes: int) -> GraphFeatureModel:
+    """Return a forest on counts of colours, which has no trees yet."""
+    return GraphFeatureModel(ColourCounts(), Forest(classes))
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ its parameters are trained at rates of their own. A recipe gives it a name (``gr
 """
 
 from graphkit.training.zoo.architecture import AbstractArchitecture, AbstractEdgeStack, AbstractStack
-from graphkit.training.zoo.closed_form import CountForest, ViewMixture
+from graphkit.training.zoo.closed_form import CountForest, DescriptorProcess, FingerprintForest, ViewMixture
 from graphkit.training.zoo.message_passing import GAT, GCN, GIN, MLP, SAGE, Grand
 from graphkit.training.zoo.polynomial_filters import Cheb, Polynomial
 from graphkit.training.zoo.spectral_filters import GWNN, Specformer, Spectral, Wavelet
@@ -22,6 +22,8 @@ __all__ = [
     "AbstractStack",
     "Cheb",
     "CountForest",
+    "DescriptorProcess",
+    "FingerprintForest",
     "Grand",
     "Polynomial",
     "Specformer",

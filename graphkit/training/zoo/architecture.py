@@ -70,6 +70,8 @@ class AbstractArchitecture(AbstractOptions, ABC):
     items: ClassVar[Items] = "nodes"
     edge_features: ClassVar[bool] = False
     """Whether its layers look at the features of edges, ``edge_attr``, where there are some."""
+    molecules: ClassVar[bool] = False
+    """Whether it is for molecules alone: its nodes and edges must be OGB's atoms and bonds."""
     sampled: ClassVar[bool] = False
     """Whether it learns from neighbourhoods that are drawn, and needs no graph whole."""
     solved: ClassVar[bool] = False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from graphkit.training.zoo.architecture import (
@@ -18,6 +20,9 @@ from graphkit.training.zoo.architecture import (
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from graphkit.nn.estimators import AbstractEstimator
+    from graphkit.nn.graph_features import AbstractGraphFeatures
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -79,15 +84,8 @@ class ViewMixture(AbstractArchitecture):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CountForest(AbstractArchitecture):
-    """A random forest on counts of Weisfeiler and Leman's colours, and on sizes, features and degrees of each graph.
-
-    The k-th epoch is a forest that looks at k - 1 rounds of refinement, to at most ``rounds``. Counts of all rounds
-    share ``columns``, as those of a fingerprint do; there are ``trees``, with ``leaf`` training graphs in a leaf at
-    least.
-
-    Source: Shervashidze et al. (2011), JMLR 12; Breiman (2001), "Random forests".
-    """
+class AbstractGraphFeatureModel(AbstractArchitecture):
+    """An estimator on features of whole graphs that take no training: each variant of either makes a solution."""
 
     edge_weights: ClassVar[EdgeWeights] = "ignored"
     edge_features: ClassVar[bool] = True
@@ -95,10 +93,13 @@ class CountForest(AbstractArchitecture):
     solved: ClassVar[bool] = True
     traced: ClassVar[bool] = False
 
-    rounds: Count = 3
-    columns: Positive = 2048
-    trees: Positive = 300
-    leaf: Positive = 1
+    @abstractmethod
+    def features(self) -> AbstractGraphFeatures:
+        """Return what makes the features."""
+
+    @abstractmethod
+    def estimator(self, outputs: int) -> AbstractEstimator:
+        """Return what is fitted to them."""
 
     def unused_fields(self) -> dict[str, str]:
         """Return what only layers have."""
@@ -109,25 +110,111 @@ class CountForest(AbstractArchitecture):
         return ()
 
     def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
-        """Return the model, without trees."""
-        from graphkit.nn.wl_forest import WLForest
+        """Return the model, not fitted yet."""
+        from graphkit.nn.graph_features import GraphFeatureModel
 
-        return WLForest(out_channels, rounds=self.rounds, columns=self.columns)
+        return GraphFeatureModel(self.features(), self.estimator(out_channels))
 
     def solver(self, module: Any, task: Any) -> Any:
-        """Return what grows the trees on the training graphs."""
-        from graphkit.nn.wl_forest import ForestFit
-
-        target, train = task.objective.target, task.train
-        return ForestFit(
-            module,
-            lambda: task.map_graphs(module.rows, train.index),
-            target.regression_targets(train.y) if target.kind == "numbers" else train.y,
-            target.kind,
-            trees=self.trees,
-            leaf=self.leaf,
-        )
+        """Return what fits the estimator to the training graphs."""
+        return _GraphSolver(module, task)
 
     def solutions(self, module: Any) -> int:
-        """Return one for each number of rounds, none among them."""
-        return self.rounds + 1
+        """Return one for each variant of the features with each of the estimator."""
+        return int(module.solutions)
+
+
+class _GraphSolver:
+    """Fits the estimator of a model to the training graphs of a task."""
+
+    def __init__(self, module: Any, task: Any) -> None:
+        self._module, self._task = module, task
+        target, y = task.objective.target, task.train.y
+        self._targets = (target.regression_targets(y) if target.kind == "numbers" else y), target.kind
+
+    def solve(self, number: int) -> None:
+        """Fit it in one of its ways."""
+        self._module.solve(
+            number, lambda: self._task.map_graphs(self._module.rows, self._task.train.index), *self._targets
+        )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AbstractGraphForest(AbstractGraphFeatureModel):
+    """A random forest on features of whole graphs: ``trees``, with ``leaf`` training graphs in a leaf at least."""
+
+    trees: Positive = 300
+    leaf: Positive = 1
+
+    def estimator(self, outputs: int) -> AbstractEstimator:
+        """Return a forest without trees."""
+        from graphkit.nn.estimators import Forest
+
+        return Forest(outputs, trees=self.trees, leaf=self.leaf)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CountForest(AbstractGraphForest):
+    """A random forest on counts of Weisfeiler and Leman's colours, and on sizes, features and degrees of each graph.
+
+    The k-th epoch is a forest that looks at k - 1 rounds of refinement, to at most ``rounds``. Counts of all rounds
+    share ``columns``, as those of a fingerprint do.
+
+    Source: Shervashidze et al. (2011), JMLR 12; Breiman (2001), "Random forests".
+    """
+
+    rounds: Count = 3
+    columns: Positive = 2048
+
+    def features(self) -> AbstractGraphFeatures:
+        """Return counts of colours."""
+        from graphkit.nn.graph_features import ColourCounts
+
+        return ColourCounts(rounds=self.rounds, columns=self.columns)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FingerprintForest(AbstractGraphForest):
+    """A random forest on Morgan's fingerprints of molecules, of ``radius`` bonds, in ``columns``.
+
+    The first epoch looks at counts, the second at what there is any of; it needs rdkit.
+
+    Source: Rogers & Hahn (2010), "Extended-connectivity fingerprints"; Breiman (2001), "Random forests".
+    """
+
+    molecules: ClassVar[bool] = True
+
+    radius: Count = 2
+    columns: Positive = 2048
+
+    def features(self) -> AbstractGraphFeatures:
+        """Return fingerprints."""
+        from graphkit.nn.graph_features import Fingerprints
+
+        return Fingerprints(radius=self.radius, columns=self.columns)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DescriptorProcess(AbstractGraphFeatureModel):
+    """A Gaussian process on rdkit's descriptors of molecules, of which at most ``most`` are kept.
+
+    The first epoch has a smooth kernel, the second one beside a linear one; it needs rdkit.
+
+    Source: Rasmussen & Williams (2006), "Gaussian processes for machine learning".
+    """
+
+    molecules: ClassVar[bool] = True
+
+    most: Annotated[Positive, Field(ge=2)] = 5000
+
+    def features(self) -> AbstractGraphFeatures:
+        """Return descriptors."""
+        from graphkit.nn.graph_features import Descriptors
+
+        return Descriptors()
+
+    def estimator(self, outputs: int) -> AbstractEstimator:
+        """Return a process that knows nothing."""
+        from graphkit.nn.estimators import GaussianProcess
+
+        return GaussianProcess(outputs, most=self.most)

@@ -28,6 +28,8 @@ from graphkit.training.zoo import (
     SAGE,
     Cheb,
     CountForest,
+    DescriptorProcess,
+    FingerprintForest,
     Grand,
     Polynomial,
     Specformer,
@@ -434,6 +436,8 @@ GRAPH_RECIPES: dict[str, Recipe] = {
         _graph_recipe("gcn-virtual", GraphGCN(**SMALL, residual=True, virtual_node=True)),
         _graph_recipe("structure-free", StructureFreeArchitecture(**SMALL)),
         Recipe(name="wl-forest", model=CountForest(), l2=0.0, epochs=4),
+        Recipe(name="fingerprint-forest", model=FingerprintForest(), l2=0.0, epochs=2),
+        Recipe(name="descriptor-gp", model=DescriptorProcess(), l2=0.0, epochs=2),
     )
 }
 """Named recipes for sets of graphs; those that are not "large" are sized for two CPU cores."""

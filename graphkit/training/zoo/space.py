@@ -119,6 +119,7 @@ SPACE: dict[str, Values] = {
     "order": Range(2, 10),
     "hops": Range(4, 32),
     "rounds": Range(0, 5),
+    "radius": Range(0, 4),
     "leaf": Range(1, 8),
     "sharpness": Range(0.01, 2.0, "log"),
     "dropout": _RATE,

@@ -17,7 +17,7 @@ from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import DataNames
 from graphkit.training.trained.explanation import explain_item
 from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES
-from tests.training.studies import communities, masks, rings_and_stars, signals
+from tests.training.studies import communities, graphs_for, masks, rings_and_stars, signals
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_graphs_are_explained_by_their_own_edges():
 
 @pytest.mark.parametrize("name", GRAPH_RECIPES)
 def test_every_recipe_of_graphs_is_explained_or_refused_in_words(name):
-    graphs, chosen = rings_and_stars(), recipe(name, items="graphs")
+    graphs, chosen = graphs_for(name), recipe(name, items="graphs")
     small = {"epochs": 1, "hidden": 8, "layers": 2, "batch": 8, "trees": 5}
     chosen = chosen.merge_fields({field: value for field, value in small.items() if field in chosen.options()})
     made = train(graphs, chosen, seeds=[0], device="cpu").models[0]

@@ -26,10 +26,17 @@ from graphkit.training.trained.model_file import FORM, ModelFile
 from graphkit.training.trained.reports import class_report, fitted_temperature
 from graphkit.training.trained.runs import load_run
 from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
-from tests.training.studies import communities, rings_and_stars, signals
+from tests.training.studies import communities, graphs_for, rings_and_stars, signals
 from tests.training.trained.descriptions import unrefused
 
 SETS = {"nodes": communities, "signals": signals, "graphs": rings_and_stars}
+
+
+def given_to(items, name):
+    """Return what a recipe is trained on."""
+    return graphs_for(name) if items == "graphs" else SETS[items]()
+
+
 TABLES = {"nodes": RECIPES, "signals": SIGNAL_RECIPES, "graphs": GRAPH_RECIPES}
 CASES = [(items, name) for items, table in TABLES.items() for name in table]
 SMALL = {"hidden": 8, "epochs": 1, "heads": 2, "order": 2, "layers": 2, "pairs": 8, "terms": 4, "width": 4}
@@ -40,7 +47,7 @@ def trained(items, name, folder, seeds=(0, 1), **fields):
     known = TABLES[items][name].options()
     fields = {**{field: value for field, value in SMALL.items() if field in known}, **fields}
     chosen = TABLES[items][name].merge_fields(fields)
-    return train(SETS[items](), chosen, seeds=seeds, device="cpu", run_dir=folder)
+    return train(given_to(items, name), chosen, seeds=seeds, device="cpu", run_dir=folder)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +72,7 @@ def labels(data):
 
 @pytest.mark.parametrize(("items", "name"), CASES)
 def test_a_run_predicts_what_was_trained_on_to_the_recorded_figure(runs, items, name):
-    run, data = load_run(runs(items, name)), SETS[items]()
+    run, data = load_run(runs(items, name)), given_to(items, name)
     y, test = labels(data)
     for seed, recorded in zip(run.record.seeds, run.record.metric.values, strict=True):
         found = run.predict(data, seed=seed, device="cpu")
@@ -88,7 +95,7 @@ def grown(items, data):
 @pytest.mark.parametrize(("items", "name"), CASES)
 def test_new_items_are_predicted_without_labels_or_refused_in_words(runs, items, name):
     model = TrainedModel.read(runs(items, name) / "seed-1.safetensors")
-    data, many = grown(items, SETS[items]())
+    data, many = grown(items, given_to(items, name))
     if items == "nodes" and model.recipe.model.tied:
         with pytest.raises(ValueError, match="parameters that belong to the graph"):
             model.predict(data, device="cpu")
@@ -103,7 +110,7 @@ def test_new_items_are_predicted_without_labels_or_refused_in_words(runs, items,
 def test_another_graph_is_predicted_or_refused_in_words(runs, items, name):
     model = TrainedModel.read(runs(items, name) / "seed-0.safetensors")
     if items == "graphs":
-        other = rings_and_stars(2)[:4]
+        other = graphs_for(name)[:4]
     elif items == "nodes":
         other = communities(30, 2)
     else:
