@@ -107,10 +107,11 @@ def test_tune(call):
 
 
 def test_a_set_of_graphs(call, mirror):
-    code, _, err = call("train", "mutag", "--model", "gin", "--seeds", "1", "--epochs", "2", "--json", "r.json")
+    wanted = ["--seeds", "1", "--epochs", "2", "--beside", "gcn", "--json", "r.json"]
+    code, _, err = call("train", "mutag", "--model", "gin", *wanted)
     assert code == 0, err
-    chosen = recipe("gin", {"epochs": 2}, items="graphs")
-    same(train(graphkit.data.load("mutag"), chosen, device="auto").record, "r.json")
+    chosen, other = recipe("gin", {"epochs": 2}, items="graphs"), recipe("gcn", items="graphs")
+    same(train(graphkit.data.load("mutag"), chosen, beside=[other], device="auto").record, "r.json")
 
 
 def test_nested_cross_validation(call, mirror):

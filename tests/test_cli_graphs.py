@@ -48,11 +48,25 @@ def test_a_protocol_of_graphs_is_refused_on_nodes(call):
     assert "`--protocol` is of a set of graphs" in told
 
 
-def test_what_stands_beside_is_of_a_protocol_and_known(call):
-    assert "`--beside` goes with `--protocol`" in call("mutag", "--beside", "structure-free")[2]
-    assert (
-        "Did you mean 'structure-free'" in call("mutag", "--protocol", "nested-10-fold", "--beside", "structurefree")[2]
-    )
+def test_what_takes_no_gradient_is_printed_beside_a_figure_of_graphs(mirror, call, tmp_path):
+    kept = tmp_path / "record.json"
+    given = ("--model", "gin", "--seeds", "2", "--epochs", "1", "--json", str(kept))
+    code, said, told = call("mutag", *given)
+    assert (code, said.count("wl-forest beside it")) == (0, 1), told
+    record = json.loads(kept.read_text())
+    assert len(record["beside"]["wl-forest"]["values"]) == 2
+    alone = call("mutag", "--model", "wl-forest", "--seeds", "2", "--json", str(kept))
+    assert alone[0] == 0
+    assert json.loads(kept.read_text())["metric"]["values"] == record["beside"]["wl-forest"]["values"]
+    assert json.loads(kept.read_text())["beside"] == {}
+
+
+def test_what_stands_beside_is_known_and_stands_alone_where_it_is_nothing(call):
+    for more in ((), ("--protocol", "nested-10-fold")):
+        assert "Did you mean 'structure-free'" in call("mutag", "--beside", "structurefree", *more)[2]
+    assert "`--beside none` stands alone" in call("mutag", "--beside", "none", "--beside", "gin")[2]
+    assert "goes without these" in call("mutag", "--model", "auto", "--beside", "gin")[2]
+    assert "`beside` must name each recipe once" in call("karate", "--beside", "gcn")[2]
 
 
 def test_nodes_whose_card_asks_for_it_are_measured_by_roc_auc(mirror, call):

@@ -209,7 +209,7 @@ def step_graphs(recipe: Any) -> int:
     from graphkit.training.zoo.portfolio import Portfolio
 
     if isinstance(recipe, Portfolio):
-        many = [step_graphs(each) for each in recipe.recipes]
+        many = [step_graphs(each) for each in recipe.recipes if not each.model.solved]
         return max(many) if all(many) else 0
     fields = recipe.as_dict()
     return int(fields["batch"] if "batch" in fields else fields.get("ways", 0) * fields.get("shots", 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,13 @@ if TYPE_CHECKING:
     from graphkit.training import Outcome, Record
 
 
-RIVALS = ("structure-free", "wl-forest")
-"""What stands beside a model of whole graphs: no structure, and no gradient."""
+RIVALS = {
+    "structure-free": lambda card, protocol: protocol,
+    "wl-forest": lambda card, protocol: True,
+    "fingerprint-forest": lambda card, protocol: card.molecules and find_spec("rdkit") is not None,
+    "descriptor-gp": lambda card, protocol: card.molecules and card.metric == "rmse" and find_spec("rdkit") is not None,
+}
+"""What stands beside a model of whole graphs unless asked otherwise, and of which sets: no structure, no gradient."""
 
 METRIC = click.option(
     "--metric",
@@ -51,7 +57,8 @@ METRIC = click.option(
 @click.option(
     "--beside",
     metavar="NAME",
-    help="With --protocol: measured in the same way; or none.  [default: structure-free and wl-forest]",
+    multiple=True,
+    help="Measured in the same way, repeatable; or none.  [default: of whole graphs what takes no gradient]",
 )
 @METRIC
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
@@ -78,7 +85,7 @@ def train(
     split_per_seed: bool,
     undirected: bool,
     protocol: str | None,
-    beside: str | None,
+    beside: tuple[str, ...],
     metric: str | None,
     epochs: int | None,
     lr: float | None,
@@ -127,8 +134,8 @@ def train(
         )
     if items != "nodes" and workers:
         raise click.UsageError(f"`--workers` draw neighbours of nodes; {items} have none to be drawn.")
-    if beside and not protocol:
-        raise click.UsageError("`--beside` goes with `--protocol`.")
+    if beside and (auto or partitions is not None):
+        raise click.UsageError("`--beside` stands beside one model of a whole graph or set: it goes without these.")
     if protocol is not None:
         if items != "graphs" or split or split_per_seed or split_seed is not None:
             raise click.UsageError("`--protocol` is of a set of graphs, and draws its splits itself.")
@@ -140,9 +147,11 @@ def train(
         raise click.UsageError("`--protocol` measures accuracy; `--metric` goes without it.")
     if split_seed is not None and (split_per_seed or partitions is not None):
         raise click.UsageError("`--split-seed` draws one split; there is none to draw with what else is asked for.")
-    named = RIVALS if beside is None else () if beside == "none" else (beside,)
-    wanted = named if protocol and items == "graphs" else ()
-    others = [recipe(other, items=items) for other in wanted if other != name]
+    if "none" in beside and len(beside) > 1:
+        raise click.UsageError("`--beside none` stands alone.")
+    usual = () if items != "graphs" or auto else [each for each, of in RIVALS.items() if of(asked.card, bool(protocol))]
+    named = () if "none" in beside else beside or [each for each in usual if each != name]
+    others = [recipe(other, items=items) for other in named]
     if keep_around and partitions is None:
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
     run = options.run_dir or RunFolder("-".join(filter(None, (asked.name, name, protocol))))
@@ -195,7 +204,15 @@ def train(
         per_cent = selection_metric(data, metric).unit == "fraction"
         with options.reporter(epochs=chosen.epochs, per_cent=per_cent) as reporter:
             outcome = graphkit.training.train(
-                data, chosen, seeds=many, splits=splits, metric=metric, workers=workers, reporter=reporter, **common
+                data,
+                chosen,
+                seeds=many,
+                splits=splits,
+                beside=others,
+                metric=metric,
+                workers=workers,
+                reporter=reporter,
+                **common,
             )
     if not first:
         return 0  # of several processes the first one writes and prints

@@ -80,7 +80,14 @@ def a_model():
 CALLS = {
     "train": lambda: (
         train,
-        {"data": communities(), "recipe": recipe("gcn", {"epochs": 1}), "workers": 0, "metric": None, **EPOCHS},
+        {
+            "data": communities(),
+            "recipe": recipe("gcn", {"epochs": 1}),
+            "workers": 0,
+            "metric": None,
+            "beside": (),
+            **EPOCHS,
+        },
     ),
     "tune": lambda: (
         tune,

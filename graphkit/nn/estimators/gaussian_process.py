@@ -124,16 +124,18 @@ class GaussianProcess(AbstractEstimator):
         """Return weights ``[items, outputs]`` and the four constants."""
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern, WhiteKernel
+        from threadpoolctl import threadpool_limits
 
         kernel = ConstantKernel(1.0) * Matern(max(x.std(0).count_nonzero().item(), 1) ** 0.5, nu=2.5)
         if variant:
             kernel = kernel + ConstantKernel(0.01) * DotProduct(1.0)
         tried = _evenly_spaced(len(x), self.tried)
-        with warnings.catch_warnings():  # a constant at the end of its range, 1e-5 or 1e5, is as good as none
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(), threadpool_limits(1):  # waking threads for a small square takes longer than it
+            warnings.simplefilter("ignore")  # a constant at the end of its range, 1e-5 or 1e5, is as good as none
             process = GaussianProcessRegressor(kernel + WhiteKernel(0.1)).fit(x[tried].numpy(), y[tried].numpy())
         if len(tried) < len(x):
-            process = GaussianProcessRegressor(process.kernel_, optimizer=None).fit(x.numpy(), y.numpy())
+            with threadpool_limits(torch.get_num_threads()):
+                process = GaussianProcessRegressor(process.kernel_, optimizer=None).fit(x.numpy(), y.numpy())
         smooth, *linear = (process.kernel_.k1.k1, process.kernel_.k1.k2) if variant else (process.kernel_.k1,)
         constants = [smooth.k1.constant_value, smooth.k2.length_scale]
         constants += [linear[0].k1.constant_value, linear[0].k2.sigma_0 ** 2] if linear else [0.0, 0.0]

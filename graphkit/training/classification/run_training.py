@@ -31,7 +31,7 @@ from graphkit.training.classification.tasks import (
 )
 from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, fabric_on, init_world, own_device
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
-from graphkit.training.engine.options import require_reporter, require_seeds, require_splits
+from graphkit.training.engine.options import require_reporter, require_seeds, require_splits, sequence
 from graphkit.training.engine.records import (
     DatasetFacts,
     Protocol,
@@ -128,6 +128,7 @@ def train(
     *,
     seeds: Sequence[int] = (0,),
     splits: Sequence[Split] | None = None,
+    beside: Sequence[Recipe] = (),
     device: str = "auto",
     precision: str = "32-true",
     metric: str | None = None,
@@ -156,6 +157,7 @@ def train(
             most, and the one of the best validation figure is trained; the record says what was tried.
         seeds: at least one, all different.
         splits: one for each seed, in place of the masks of ``data``.
+        beside: other recipes, trained after it with the same seeds and splits; the record has their test figures.
         device: "auto", "cpu", "cuda" or "cuda:1".
         precision: a Lightning Fabric precision: "32-true", "64-true", "bf16-mixed", "16-mixed".
         metric: what is selected by and reported: "accuracy", "roc_auc", "ap", "f1", "rmse", "mae" or "r2", whichever
@@ -185,6 +187,7 @@ def train(
     seeds = require_seeds(seeds)
     require_run_folder(run_dir, resume, every=checkpoint_every)
     require_splits(splits, len(seeds))
+    beside = sequence("beside", beside, Recipe, "recipes")
     require_reporter(reporter)
     at_least("workers", workers, 0)
     instance("command", command, str, "text")
@@ -193,9 +196,10 @@ def train(
             data.require_processes(World.from_env().count)
         except ValueError as error:
             raise JobError(str(error)) from None
-        if splits is not None or workers:
+        if splits is not None or workers or beside:
             raise ValueError(
-                "`splits`, `workers`: a graph in parts has its split, and is drawn from in step; give none."
+                "`splits`, `workers`, `beside`: a graph in parts has its split, is drawn from in step, and by one "
+                "recipe; give none."
             )
     fabric = fabric_on(own_device(device), precision)
     tried: tuple[Mapping[str, Any], ...] = ()
@@ -205,19 +209,30 @@ def train(
                 "`recipe`: one process chooses from a portfolio, by the validation items of one split of a whole "
                 "graph; name one recipe."
             )
+        if beside:
+            raise ValueError("`beside`: what a portfolio tries stands in its record; name one recipe.")
         recipe, tried, run_dir = _choose(
             recipe, data, seeds, fabric, workers, run_dir, resume, checkpoint_every, reporter, metric
         )
         resume = resume and run_dir is not None and (Path(run_dir) / CHECKPOINT).exists()
-    recipe = resolve(recipe, data)
+    recipe, *others = recipes = [resolve(each, data) for each in (recipe, *beside)]
+    if len({each.name for each in recipes}) < len(recipes):
+        raise ValueError(f"`beside` must name each recipe once, and not {recipe.name!r} itself.")
     together = _require_shared(recipe, World.from_env().count, len(seeds))
+    if any(_require_shared(each, World.from_env().count, len(seeds)) != together for each in others):
+        raise JobError(
+            f"`beside`: of several processes all must train as {recipe.name!r} does, in batches or in turns."
+        )
     with init_world(fabric.device, patience=None if together else IN_TURNS) as world:
         dtype = dtype_of(fabric)
         sharing = world if together else ALONE
-        tasks, facts, protocol = prepare_tasks(data, recipe, splits, fabric.device, dtype, workers, sharing, metric)
-        tasks = tasks if splits is not None else tasks * len(seeds)
+        (tasks, facts, protocol), *rivals = [
+            prepare_tasks(data, each, splits, fabric.device, dtype, workers, sharing, metric) for each in recipes
+        ]
         objective = tasks[0][0].objective
         identity = {**recipe.as_dict(), "protocol": protocol.fingerprint, "precision": precision}
+        if others:
+            identity["beside"] = [each.as_dict() for each in others]
         store = None
         if run_dir is not None:
             folder = folder_of(run_dir, {**identity, "seeds": list(seeds)})
@@ -230,11 +245,15 @@ def train(
             "graph_sha256": structure_sha256(data) if recipe.model.tied else "",
             "names": DataNames.of(data),
         }
-        of_seeds = dict(zip(seeds, tasks, strict=True))
-        experiment = ClassificationExperiment(recipe, of_seeds, fabric, sharing, identity, about)
+        of_seeds = [
+            (each, dict(zip(seeds, several if splits is not None else several * len(seeds), strict=True)))
+            for each, several in zip(recipes, (tasks, *(each[0] for each in rivals)), strict=True)
+        ]
+        experiment = ClassificationExperiment(of_seeds, fabric, sharing, identity, about)
         experiment.together = together
         found = run_experiment(experiment, store=store, reporter=reporter or SILENCE, world=world, resume=resume)
-        results = found.results
+        results, rest = found.results[: len(seeds)], found.results[len(seeds) :]
+        figures = [rest[first : first + len(seeds)] for first in range(0, len(rest), len(seeds))]
         ended = [result.validation for result in results]
         record = Record(
             command=command,
@@ -249,9 +268,15 @@ def train(
             seconds=sum(result.seconds for result in results),
             environment=environment(str(fabric.device), precision, world.count),
             tried=tried,
+            beside={
+                each.name: metric_of(objective.name, [result.test for result in several], unit=objective.unit)
+                for each, several in zip(others, figures, strict=True)
+            },
             target=_target_facts(objective),
             warnings=unused_edge_attr(data, recipe)
-            + training_warnings([task for task, _ in tasks], [result.history for result in results], ended),
+            + training_warnings(
+                [task for task, _ in of_seeds[0][1].values()], [result.history for result in results], ended
+            ),
         )
         found.keep(record)
         models = tuple(experiment.models[seed] for seed in seeds)
@@ -325,7 +350,7 @@ def _require_shared(recipe: Recipe, count: int, seeds: int) -> bool:
                 "batches, which they share, with `--sampled`."
             )
         return count == 1
-    if recipe.microbatches % count and not recipe.home:
+    if recipe.microbatches % count and not recipe.home and not recipe.model.solved:
         raise JobError(
             f"`microbatches` ({recipe.microbatches}) must be a multiple of the number of processes ({count}), so that "
             f"each has as many parts of a batch; `--set microbatches={count}`, or start another number of them."
@@ -336,11 +361,11 @@ def _require_shared(recipe: Recipe, count: int, seeds: int) -> bool:
 
 
 class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
-    """The seeds of one call, each on the task of its split.
+    """The seeds of one call, each on the task of its split; of several recipes one after the other.
 
     Args:
-        recipe: model, optimiser, selection rule.
-        tasks: seed -> what training sees, and the items to test on.
+        recipes: model, optimiser, selection rule, and seed -> what training sees, and the items to test on. The models
+            of the first one are kept; of others that stand beside it the figures alone.
         fabric: device and precision.
         world: the processes that train each model together.
         identity: of the run.
@@ -351,44 +376,38 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
 
     def __init__(
         self,
-        recipe: Recipe,
-        tasks: Mapping[int, tuple[AbstractTask, LabelledItems]],
+        recipes: Sequence[tuple[Recipe, Mapping[int, tuple[AbstractTask, LabelledItems]]]],
         fabric: Fabric,
         world: World,
         identity: Mapping[str, Any],
         about: Mapping[str, Any],
     ) -> None:
         super().__init__(identity, fabric.device)
-        self.recipe, self.tasks, self.fabric, self.world, self.about = recipe, tasks, fabric, world, about
+        self.recipes, self.fabric, self.world, self.about = recipes, fabric, world, about
         self.models: dict[int, TrainedModel] = {}
 
     def units(self) -> list[SeedUnit]:
-        """Return the seeds."""
-        return [SeedUnit.of(seed, number) for number, seed in enumerate(self.tasks)]
+        """Return the seeds, first those of the first recipe."""
+        return [
+            SeedUnit.of(seed, number * len(tasks) + place, beside=recipe.name if number else "", place=number)
+            for number, (recipe, tasks) in enumerate(self.recipes)
+            for place, seed in enumerate(tasks)
+        ]
 
     def start(self, unit: SeedUnit) -> ClassificationTrainer:
         """Return the trainer of a freshly drawn classifier."""
-        task, _ = self.tasks[unit.seed]
-        module = self.recipe.module(task.channels, task.outputs, task.graph)
-        return classification_trainer(module, task, self.recipe, self.fabric, self.world)
+        recipe, tasks = self.recipes[unit.place]
+        task, _ = tasks[unit.seed]
+        module = recipe.module(task.channels, task.outputs, task.graph)
+        return classification_trainer(module, task, recipe, self.fabric, self.world)
 
     def finish(self, unit: SeedUnit, trainer: ClassificationTrainer, seconds: Seconds) -> SeedResult:
         """Look at the test items, now that the epoch is selected."""
-        rows, best = self.tasks[unit.seed][1], trainer.selected
-        task = trainer.task
+        recipe, tasks = self.recipes[unit.place]
+        rows, best, task = tasks[unit.seed][1], trainer.selected, trainer.task
         test = float(task.objective.figure(trainer.logits(rows.index), rows.y))
-        self.models[unit.seed] = TrainedModel(
-            recipe=self.recipe,
-            weights={name: value.detach().cpu() for name, value in trainer.best_weights.items()},
-            channels=task.channels,
-            outputs=task.outputs,
-            objective=task.objective,
-            seed=unit.seed,
-            molecules=isinstance(task, GraphTask) and task.graph[0],
-            edge_channels=(task.graph[1] if isinstance(task, GraphTask) else edge_channels(task.graph)) or 0,
-            figures={"validation": best.figure, "test": test},
-            **self.about,
-        )
+        if not unit.place:
+            self.models[unit.seed] = self._model(unit.seed, recipe, trainer, test)
         return SeedResult(
             seed=unit.seed,
             validation=best.figure,
@@ -399,12 +418,30 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
             seconds=seconds.wall,
         )
 
+    def _model(self, seed: int, recipe: Recipe, trainer: ClassificationTrainer, test: float) -> TrainedModel:
+        """Return what a trainer trained, and all that is needed to use it."""
+        task = trainer.task
+        return TrainedModel(
+            recipe=recipe,
+            weights={name: value.detach().cpu() for name, value in trainer.best_weights.items()},
+            channels=task.channels,
+            outputs=task.outputs,
+            objective=task.objective,
+            seed=seed,
+            molecules=isinstance(task, GraphTask) and task.graph[0],
+            edge_channels=(task.graph[1] if isinstance(task, GraphTask) else edge_channels(task.graph)) or 0,
+            figures={"validation": trainer.selected.figure, "test": test},
+            **self.about,
+        )
+
     def files(self, unit: SeedUnit) -> dict[str, bytes]:
         """Return the trained model of a seed."""
-        return {weights_name(unit.key): self.models[unit.seed].to_bytes()}
+        return {} if unit.place else {weights_name(unit.key): self.models[unit.seed].to_bytes()}
 
     def recall(self, unit: SeedUnit, read: Callable[[str], bytes | None]) -> bool:
         """Take up the model of a finished seed, and return whether it is there."""
+        if unit.place:
+            return True
         name = weights_name(unit.key)
         if unit.seed not in self.models and (content := read(name)) is not None:
             self.models[unit.seed] = TrainedModel.from_file(ModelFile.from_bytes(content, Path(name)))

@@ -58,12 +58,19 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedUnit(Unit):
-    """A seed: it draws weights, dropout and batches."""
+    """A seed: it draws weights, dropout and batches.
+
+    Args:
+        place: of what is trained with it, where several are trained with the same seeds; 0 is the first.
+    """
+
+    place: int = 0
 
     @classmethod
-    def of(cls, seed: int, number: int) -> SeedUnit:
-        """Return the unit of a seed, the one of this number."""
-        return cls(key=f"seed-{seed}", label=f"seed {seed}", seed=seed, group=number)
+    def of(cls, seed: int, number: int, *, beside: str = "", place: int = 0) -> SeedUnit:
+        """Return the unit of a seed, the one of this number, perhaps of what stands beside and has a name."""
+        key, label = (f"{beside}-", f"{beside} beside it, ") if beside else ("", "")
+        return cls(key=f"{key}seed-{seed}", label=f"{label}seed {seed}", seed=seed, group=number, place=place)
 
 
 class UnitResult(typing.Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from graphkit._checks import member, suggestion
@@ -90,18 +91,21 @@ class Portfolio:
     def fitting(self, data: Data | GraphSet) -> Portfolio:
         """Return those of the recipes that can be trained on ``data``.
 
-        Left out are models that refuse the graph's edge weights and, where neighbours are drawn (``fan_out``), those
-        that need the graph whole.
+        Left out are models that refuse the graph's edge weights, where neighbours are drawn (``fan_out``) those that
+        need the graph whole, and those of molecules where there are none, or no rdkit.
 
         Raises:
             ValueError: if fewer than two are left.
         """
         weighted = getattr(data, "edge_weight", None) is not None
         drawn = any(each.fan_out for each in self.recipes)
+        molecules = getattr(getattr(data, "card", None), "molecules", False) and find_spec("rdkit") is not None
         left = tuple(
             each
             for each in self.recipes
-            if not (weighted and each.model.edge_weights == "refused") and (each.model.sampled or not drawn)
+            if not (weighted and each.model.edge_weights == "refused")
+            and (each.model.sampled or not drawn)
+            and (molecules or not each.model.molecules)
         )
         if len(left) < 2:
             raise ValueError(f"of the recipes that are tried, only {[each.name for each in left]} fit; name a model.")
@@ -113,7 +117,7 @@ WIDE: dict[str, Any] = {"hidden": 128, "epochs": 300, "patience": 100}
 
 
 def portfolio(overrides: Mapping[str, Any] | None = None, *, items: str = "nodes") -> Portfolio:
-    """Return the recipes that ``--model auto`` tries: five of different kinds, and one in closed form.
+    """Return the recipes that ``--model auto`` tries: a few of different kinds, and what is solved for.
 
     Args:
         overrides: fields and values, for each recipe in which they decide something.
@@ -124,7 +128,7 @@ def portfolio(overrides: Mapping[str, Any] | None = None, *, items: str = "nodes
 
     Example:
         >>> [each.name for each in portfolio(items="graphs").recipes]
-        ['structure-free', 'gcn', 'gin', 'gin-virtual']
+        ['structure-free', 'gcn', 'gin', 'gin-virtual', 'wl-forest', 'fingerprint-forest', 'descriptor-gp']
     """
     named: dict[str, list[tuple[str, dict[str, Any]]]] = {
         "nodes": [
@@ -137,7 +141,15 @@ def portfolio(overrides: Mapping[str, Any] | None = None, *, items: str = "nodes
             ("view-ridge", {}),
         ],
         "signals": [("mlp", {}), ("cheb", {}), ("gcn", {}), ("spectral", {})],
-        "graphs": [("structure-free", {}), ("gcn", {}), ("gin", {}), ("gin-virtual", {})],
+        "graphs": [
+            ("structure-free", {}),
+            ("gcn", {}),
+            ("gin", {}),
+            ("gin-virtual", {}),
+            ("wl-forest", {}),
+            ("fingerprint-forest", {}),
+            ("descriptor-gp", {}),
+        ],
     }
     tried = named[member("items", items, named)]
     return Portfolio(tuple(recipe(name, fields, items=items) for name, fields in tried)).with_(
