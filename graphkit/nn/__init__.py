@@ -1,6 +1,7 @@
 """Layers that go where PyG's go, and the encoder that stacks them."""
 
 from graphkit.nn.class_exchange import accelerate, to_pyg
+from graphkit.nn.graph_block import GraphBlock
 from graphkit.nn.graph_models import GraphClassifier, StructureFree, VirtualNode
 from graphkit.nn.inference import layerwise
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
@@ -33,6 +34,7 @@ __all__ = [
     "GCNConv",
     "GINConv",
     "GINEConv",
+    "GraphBlock",
     "GraphClassifier",
     "GraphWaveletConv",
     "LocallyConnectedConv",

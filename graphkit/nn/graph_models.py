@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import Linear, global_add_pool, global_max_pool, global_mean_pool
+from torch_geometric.nn import Linear, global_max_pool, global_mean_pool
 
-from graphkit._checks import at_least, batch_vector, member, within
+from graphkit._checks import at_least, batch_vector, within
 from graphkit.nn.fused import refuse_script
+from graphkit.nn.graph_block import GraphBlock
 from graphkit.nn.inputs import check_features, first_linear
 from graphkit.nn.molecules import AtomEncoder, BondEncoder
+from graphkit.nn.readouts import Readout, readout
 from graphkit.operators.dropout import dropout
 from graphkit.operators.messages import EdgeTable
+from graphkit.operators.walks import return_probabilities
 
-READOUTS = {"sum": global_add_pool, "mean": global_mean_pool, "max": global_max_pool}
+FORMER = {"convs": "conv", "norms": "norm", "skips": "skip"}
+"""Lists of layers in files of 0.1, and what an entry is called in a block."""
 
 
 class GraphBatch(NamedTuple):
@@ -27,19 +31,6 @@ class GraphBatch(NamedTuple):
     edge_attr: Tensor | None  # a molecule's categories, [edges, 3], features [edges, features], or nothing
     batch: Tensor  # graph of each node, [nodes], ascending
     graphs: int  # how many
-
-
-def readout(name: str, h: Tensor, batch: Tensor, graphs: int) -> Tensor:
-    """Return the "sum", "mean" or "max" of features ``h [nodes, features]`` of each graph, ``[graphs, features]``.
-
-    ``batch [nodes]`` says the graph of each node. A graph without nodes is read as zeros.
-
-    Example:
-        >>> h, batch = torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([0, 0, 1])
-        >>> [readout(name, h, batch, 3).flatten().tolist() for name in ("sum", "mean", "max")]
-        [[4.0, 5.0, 0.0], [2.0, 5.0, 0.0], [3.0, 5.0, 0.0]]
-    """
-    return READOUTS[member("readout", name, READOUTS)](h, batch, graphs)
 
 
 class VirtualNode(nn.Module):
@@ -78,14 +69,14 @@ class VirtualNode(nn.Module):
 
 
 class GraphClassifier(nn.Module):
-    r"""Convolutions with batch norm over the nodes of many graphs, and one row of results for each graph.
+    r"""Blocks over the nodes of many graphs, and one row of results for each graph.
 
     .. math::
-        h_0 = \mathrm{encode}(x), \qquad h_{l+1} = \mathrm{dropout}(\sigma(\mathrm{norm}(\mathrm{conv}_l(h_l, e_l)))),
-        \qquad \hat y_g = W\,\mathrm{readout}_{i \in g}(h_{L,i})
+        h_0 = \mathrm{encode}(x) + W\,\mathrm{norm}(p), \qquad h_{l+1} = \mathrm{block}_l(h_l, e_l), \qquad
+        \hat y_g = \mathrm{head}\bigl(\mathrm{readout}_{i \in g}(h_{L,i})\bigr)
 
-    The last layer has no :math:`\sigma` unless ``jumping``, with which every layer is read out and has a head of its
-    own, and the heads add up.
+    :math:`p` are the probabilities that random walks return, where they are asked for. The last block has no activation
+    unless ``jumping``, with which every layer is read out and has a head of its own, and the heads add up.
 
     Args:
         in_channels: features of a node; ``None`` for OGB's atoms and bonds, which are embedded.
@@ -95,13 +86,17 @@ class GraphClassifier(nn.Module):
             then mapped to ``hidden_channels`` before the first. 0 where there are none, or ``in_channels`` is ``None``.
         layers: how many.
         dropout: probability of zeroing a value after each layer; with ``jumping`` after each head instead.
-        readout: "sum", "mean" or "max".
+        readout: one of :data:`graphkit.nn.readouts.READOUTS`.
         virtual_node: whether every graph has a state that all its nodes see.
         residual: add the layer's input to its result.
         jumping: read out every layer, as Xu et al. do.
+        feed_forward: whether a perceptron on each node follows each convolution.
+        walks: steps of the random walks whose return tells nodes apart; 0 for none.
+        head_layers: linear maps of a head.
 
     Source: Xu et al. (2019), arXiv:1810.00826, section 4.2; atoms, bonds and the virtual node as in the baselines of
-    Hu et al. (2020), arXiv:2005.00687.
+    Hu et al. (2020), arXiv:2005.00687; feed-forward parts and walks as in Luo, Shi & Wu (2025), arXiv:2502.09263, who
+    put walks beside the encoded features and not on top of them.
 
     Example:
         >>> from graphkit.nn import GINEConv
@@ -129,72 +124,97 @@ class GraphClassifier(nn.Module):
         virtual_node: bool = False,
         residual: bool = False,
         jumping: bool = False,
+        feed_forward: bool = False,
+        walks: int = 0,
+        head_layers: int = 1,
     ) -> None:
         super().__init__()
-        width = at_least("hidden_channels", hidden_channels, 1)
+        width, count = at_least("hidden_channels", hidden_channels, 1), at_least("layers", layers, 1)
         self.dropout = within("dropout", dropout, 0.0, 1.0)
-        self.readout = member("readout", readout, READOUTS)
-        self.residual, self.jumping = residual, jumping
-        count = at_least("layers", layers, 1)
+        self.jumping, self.walks = jumping, at_least("walks", walks, 0)
         if in_channels is None:
             self.encode: nn.Module = AtomEncoder(width)
         else:
-            mapped = virtual_node or at_least("edge_channels", edge_channels, 0) > 0
+            mapped = virtual_node or at_least("edge_channels", edge_channels, 0) > 0 or walks > 0
             self.encode = nn.Linear(in_channels, width) if mapped else nn.Identity()
         bonded = count if in_channels is None or edge_channels else 0
         self.bonds = nn.ModuleList(
             BondEncoder(width) if in_channels is None else nn.Linear(edge_channels, width) for _ in range(bonded)
         )
         start = width if in_channels is None or not isinstance(self.encode, nn.Identity) else in_channels
-        pairs = [(start if number == 0 else width, width) for number in range(count)]
-        self.skips = nn.ModuleList(_skip(i, o) for i, o in (pairs if residual else ()))
-        self.convs = nn.ModuleList(conv(i, o) for i, o in pairs)
-        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in pairs)
+        self.blocks = nn.ModuleList()
+        for number in range(count):
+            wide = start if number == 0 else width
+            self.blocks.append(
+                GraphBlock(
+                    conv(wide, width),
+                    wide,
+                    width,
+                    activation="relu" if number < count - 1 or jumping else None,
+                    dropout=0.0 if jumping else dropout,
+                    residual=residual,
+                    feed_forward=feed_forward,
+                )
+            )
         self.virtual = VirtualNode(width, updates=count - 1, dropout=dropout) if virtual_node else None
-        self.heads = nn.ModuleList(nn.Linear(width, out_channels) for _ in range(layers if jumping else 1))
+        self.returns = nn.Sequential(nn.BatchNorm1d(walks), nn.Linear(walks, width)) if walks else None
+        self.readout = Readout(readout, width)
+        read = self.readout.out_channels
+        self.heads = nn.ModuleList(
+            _head(read, width, out_channels, at_least("head_layers", head_layers, 1))
+            for _ in range(layers if jumping else 1)
+        )
 
     @property
     def first(self) -> nn.Module:
         """The first convolution."""
-        return self.convs[0]
+        return cast("GraphBlock", self.blocks[0]).conv
 
     def forward(self, graphs: GraphBatch) -> Tensor:
         """Return one row of ``out_channels`` per graph."""
         if not isinstance(self.encode, AtomEncoder):
-            check_features(graphs.x, self.encode, weight=self.heads[0].weight)  # type: ignore[arg-type]
+            weight = next(self.heads[0].parameters())
+            check_features(graphs.x, self.encode, weight=weight)
         batch_vector("graphs.batch", graphs.batch, graphs.x.size(0))
         h = self.encode(graphs.x)
+        if self.returns is not None:
+            walks = return_probabilities(graphs.edge_index, graphs.batch, graphs.graphs, steps=self.walks)
+            h = h + self.returns(walks.to(h.dtype))
         state = None if self.virtual is None else self.virtual.start.expand(graphs.graphs, -1)
         result: Any = 0
-        last = len(self.convs) - 1
-        for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+        last = len(self.blocks) - 1
+        for number, block in enumerate(self.blocks):
             if state is not None:
                 h = h + state[graphs.batch]
             before = h
-            edges = (self._edge_features(number, graphs.edge_attr),) if len(self.bonds) else ()
-            h = norm(conv(h, graphs.edge_index, *edges))
-            if number < last or self.jumping:
-                h = torch.relu(h)
-            if not self.jumping:
-                h = dropout(h, self.dropout, self.training)
-            if self.residual:
-                h = h + self.skips[number](before)
+            h = block(h, graphs.edge_index, *self._edge_features(number, graphs.edge_attr))
             if self.virtual is not None and state is not None and number < last:
                 state = self.virtual(number, state, before, graphs.batch)
             if self.jumping or number == last:
-                read = self.heads[number if self.jumping else 0](readout(self.readout, h, graphs.batch, graphs.graphs))
+                read = self.heads[number if self.jumping else 0](self.readout(h, graphs.batch, graphs.graphs))
                 result = result + (dropout(read, self.dropout, self.training) if self.jumping else read)
         return result
 
-    def _edge_features(self, number: int, edge_attr: Tensor | None) -> Tensor | EdgeTable:
-        """Return the features of edges as a layer sees them."""
+    def _edge_features(self, number: int, edge_attr: Tensor | None) -> tuple[Tensor | EdgeTable, ...]:
+        """Return the features of edges as a layer sees them, or nothing."""
+        if not len(self.bonds):
+            return ()
         if edge_attr is None:
             raise ValueError("`graphs.edge_attr` must be given: the layers look at features of edges.")
         bonds = self.bonds[number]
         if isinstance(bonds, BondEncoder):
-            return bonds.table(edge_attr)
+            return (bonds.table(edge_attr),)
         check_features(edge_attr, bonds, argument="graphs.edge_attr")
-        return bonds(edge_attr)
+        return (bonds(edge_attr),)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        """Take weights that were kept when there were lists of convolutions, norms and skips in place of blocks."""
+        for old in [name for name in state_dict if name.startswith(prefix)]:
+            kind, _, rest = old.removeprefix(prefix).partition(".")
+            if kind in FORMER:
+                number, _, own = rest.partition(".")
+                state_dict[f"{prefix}blocks.{number}.{FORMER[kind]}.{own}"] = state_dict.pop(old)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class StructureFree(nn.Module):
@@ -247,8 +267,12 @@ class StructureFree(nn.Module):
         return self.last(dropout(torch.relu(self.first(h)), self.dropout, self.training))
 
 
-def _skip(in_channels: int, out_channels: int) -> nn.Module:
-    return nn.Identity() if in_channels == out_channels else nn.Linear(in_channels, out_channels, bias=False)
+def _head(in_channels: int, width: int, out_channels: int, layers: int) -> nn.Module:
+    """Return a perceptron of so many linear maps; of one it is that map."""
+    if layers == 1:
+        return nn.Linear(in_channels, out_channels)
+    inner = [part for _ in range(layers - 2) for part in (nn.Linear(width, width), nn.ReLU())]
+    return nn.Sequential(nn.Linear(in_channels, width), nn.ReLU(), *inner, nn.Linear(width, out_channels))
 
 
 def _linear(in_channels: int, out_channels: int) -> tuple[nn.Module, ...]:

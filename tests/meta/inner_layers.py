@@ -242,6 +242,7 @@ OURS: dict[Any, tuple[Callable[[], nn.Module], Callable[..., Tensor]]] = {
     own.SpecformerFilter: (lambda: own.SpecformerFilter(8, hidden=8), _on_basis),
     own.FilteredPerceptron: (lambda: own.FilteredPerceptron(8, 8, 8, own.SpecformerFilter(8, hidden=8)), _on_basis),
     own.Encoder: (lambda: own.Encoder(8, 8, 8, conv=own.GCNConv, norm="layer", layers=3), _on_graph),
+    own.GraphBlock: (lambda: own.GraphBlock(own.GCNConv(8, 8), 8, 8, norm="layer", feed_forward=True), _on_graph),
 }
 OURS_LEFT_OUT: dict[Any, str] = {
     **dict.fromkeys((own.AtomEncoder, own.BondEncoder), _INTEGERS),

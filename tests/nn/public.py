@@ -132,6 +132,11 @@ MODULES = [
         lambda: gk.FilteredPerceptron(4, 5, 3, gk.PolynomialConv(3, 3, 4, "chebii", linear=False)),
         on_graph,
     ),
+    Public(
+        "GraphBlock",
+        lambda: gk.GraphBlock(gk.GATConv(4, 3), 4, 3, norm="layer", residual=True, feed_forward=True),
+        on_graph,
+    ),
     Public("SeparatedConv", lambda: gk.SeparatedConv(gk.GCNConv(4, 3), 4, 3), on_graph),
     Public(
         "SignalNet",
@@ -141,6 +146,21 @@ MODULES = [
     Public(
         "GraphClassifier",
         lambda: gk.GraphClassifier(4, 5, 2, conv=lambda i, o: gk.GINConv(Linear(i, o)), layers=2, virtual_node=True),
+        of_batch,
+    ),
+    Public(
+        "GraphClassifier, walks",
+        lambda: gk.GraphClassifier(
+            4,
+            5,
+            2,
+            conv=lambda i, o: gk.GCNConv(i, o),
+            layers=2,
+            walks=3,
+            feed_forward=True,
+            readout="all",
+            head_layers=2,
+        ),
         of_batch,
     ),
     Public("StructureFree", lambda: gk.StructureFree(4, 5, 2, deep_sets=True), of_batch),

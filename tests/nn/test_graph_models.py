@@ -88,7 +88,7 @@ def test_a_virtual_node_carries_news_between_nodes_that_no_edge_joins():
     assert isinstance(model.virtual, VirtualNode)
     other = graph._replace(x=torch.cat([graph.x[:3], graph.x[3:] + 5]))
     seen = []
-    model.norms[1].register_forward_hook(lambda module, given, made: seen.append(made[0]))
+    model.blocks[1].norm.register_forward_hook(lambda module, given, made: seen.append(made[0]))
     model(graph), model(other)
     assert not torch.allclose(*seen)
 

@@ -426,6 +426,7 @@ REMEMBERED = {
     # kept for as long as the process runs, or with an object
     "cli.output:sweep_at_exit": ANSWERED,
     "data.splits.families:_family_of": INTERNAL,
+    "nn.graph_features:_descriptors": "numbers of a molecule, by its atoms and bonds; stacked before anyone sees them",
     "meta.acceleration.blocks:of": "features of parts of a graph, drawn anew for every batch of tasks",
     "metric.pair_inputs:negatives": "of one batch, inside a loss",
     "metric.pair_inputs:positives": "of one batch, inside a loss",

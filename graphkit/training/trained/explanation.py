@@ -176,7 +176,7 @@ def explain_item(
     items = model.recipe.model.items
     if items == "signals":
         raise ValueError("signals are not explained; `explain` looks at nodes and graphs.")
-    if not model.recipe.model.traced:
+    if model.recipe.model.solved and items == "graphs":
         raise ValueError(
             f"the model {model.recipe.name!r} has no gradient, by which edges and features are weighed; take a "
             "network, such as 'gin'."

@@ -177,10 +177,10 @@ def require_exportable(model: TrainedModel, format: str) -> None:
             f"the model {model.recipe.name!r} cannot be exported: it takes {outside}, made outside of it; `graphkit "
             "predict` makes that. A model that takes the edges themselves can, such as 'gcn' or 'cheb'."
         )
-    if not model.recipe.model.traced:
+    if does := model.recipe.model.untraced:
         raise ValueError(
-            f"the model {model.recipe.name!r} cannot be exported: it is a forest, which no file of tensor operations "
-            "holds; `graphkit predict` asks it."
+            f"the model {model.recipe.name!r} cannot be exported: {does}, which no file of tensor operations does; "
+            "`graphkit predict` asks it."
         )
     if format == "onnx":
         extra("--format onnx", "export", "onnx", "onnxscript", "onnxruntime")

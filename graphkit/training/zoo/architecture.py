@@ -78,8 +78,6 @@ class AbstractArchitecture(AbstractOptions, ABC):
     """Whether its weights are solved for in closed form, an epoch being a solution and no step being taken."""
     made_outside: ClassVar[str] = ""
     """What its model takes that is made of each graph outside of the model, and cannot be exported with it."""
-    traced: ClassVar[bool] = True
-    """Whether what its model computes can be written down as operations on tensors, for a file that others run."""
 
     hidden: Positive = 16
     dropout: Rate = 0.5
@@ -93,6 +91,11 @@ class AbstractArchitecture(AbstractOptions, ABC):
     def tied(self) -> bool:
         """Whether its parameters belong to the graph that it was made for, and mean nothing on another."""
         return False
+
+    @property
+    def untraced(self) -> str:
+        """What its model does that no file of operations on tensors holds, in words; mostly nothing."""
+        return ""
 
     @abstractmethod
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:

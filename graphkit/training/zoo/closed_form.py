@@ -91,7 +91,6 @@ class AbstractGraphFeatureModel(AbstractArchitecture):
     edge_features: ClassVar[bool] = True
     items: ClassVar[Items] = "graphs"
     solved: ClassVar[bool] = True
-    traced: ClassVar[bool] = False
 
     @abstractmethod
     def features(self) -> AbstractGraphFeatures:
@@ -100,6 +99,11 @@ class AbstractGraphFeatureModel(AbstractArchitecture):
     @abstractmethod
     def estimator(self, outputs: int) -> AbstractEstimator:
         """Return what is fitted to them."""
+
+    @property
+    def untraced(self) -> str:
+        """That it counts."""
+        return "it counts what it finds in a graph"
 
     def unused_fields(self) -> dict[str, str]:
         """Return what only layers have."""

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from graphkit.training.zoo.architecture import STRICT, AbstractArchitecture, EdgeWeights, Items, Positive, Switch
+from graphkit.training.zoo.architecture import (
+    STRICT,
+    AbstractArchitecture,
+    Count,
+    EdgeWeights,
+    Items,
+    Positive,
+    Switch,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,7 +30,11 @@ class AbstractGraphStack(AbstractArchitecture):
     Args:
         layers: number of convolutions.
         residual: add a layer's input to its result.
-        readout: what a graph's nodes become.
+        feed_forward: a perceptron on each node after each convolution.
+        walks: steps of the random walks whose return tells nodes apart; 0 for none.
+        readout: what a graph's nodes become: of each feature its sum, mean or maximum, all three, a mean that attends,
+            or set to set.
+        head_layers: linear maps from there to the result.
         virtual_node: a node beside each graph that all its nodes talk to.
         jumping: read out the sum of all layers.
     """
@@ -33,9 +45,17 @@ class AbstractGraphStack(AbstractArchitecture):
 
     layers: Positive = 5
     residual: Switch = False
-    readout: Literal["sum", "mean", "max"] = "mean"
+    feed_forward: Switch = False
+    walks: Count = 0
+    readout: Literal["sum", "mean", "max", "all", "attention", "set"] = "mean"
+    head_layers: Positive = 1
     virtual_node: Switch = False
     jumping: Switch = False
+
+    @property
+    def untraced(self) -> str:
+        """That it counts walks, where it does."""
+        return "it follows walks on the graph" if self.walks else ""
 
     @abstractmethod
     def conv(self, bonded: bool) -> Conv:
@@ -62,6 +82,9 @@ class AbstractGraphStack(AbstractArchitecture):
             virtual_node=self.virtual_node,
             residual=self.residual,
             jumping=self.jumping,
+            feed_forward=self.feed_forward,
+            walks=self.walks,
+            head_layers=self.head_layers,
         )
 
 
@@ -102,6 +125,22 @@ class GraphGCN(AbstractGraphStack):
         from graphkit.nn import BondedGCNConv, GCNConv
 
         return BondedGCNConv if bonded else GCNConv
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GraphGatedGCN(AbstractGraphStack):
+    """Gated graph convolution: each feature of a neighbour passes a gate of both ends (and the bond), read out.
+
+    PyG's layer; the gates are not divided by their sum, and edges have no state of their own.
+
+    Source: Bresson & Laurent (2018), arXiv:1711.07553.
+    """
+
+    def conv(self, bonded: bool) -> Conv:
+        """Return the maker of a layer."""
+        from torch_geometric.nn import ResGatedGraphConv
+
+        return lambda i, o: ResGatedGraphConv(i, o, edge_dim=o if bonded else None)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
