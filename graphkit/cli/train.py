@@ -258,6 +258,7 @@ def show_record(record: Record) -> None:
     fields(
         [
             ("model", record.config["model"]),
+            *([("parameters", f"{record.parameters:,}")] if record.parameters else []),
             ("data set", of_data),
             ("split", "; ".join(filter(None, (f"{protocol.split}: {sizes}", protocol.rule, protocol.setting)))),
             *([("sampled", _sampling(record.config))] if record.config.get("fan_out") else []),

@@ -76,4 +76,5 @@ def classification_trainer(
     """
     kind: Any = ClosedFormTrainer if recipe.model.solved else ClassificationTrainer
     trainer: ClassificationTrainer = kind(module, task, recipe, fabric, world)
+    recipe.model.begin(module, task)
     return trainer

@@ -29,7 +29,16 @@ from graphkit.training.classification.tasks import (
     training_warnings,
     unused_edge_attr,
 )
-from graphkit.training.engine.distributed import ALONE, IN_TURNS, JobError, World, fabric_on, init_world, own_device
+from graphkit.training.engine.distributed import (
+    ALONE,
+    IN_TURNS,
+    JobError,
+    World,
+    fabric_on,
+    init_world,
+    own_device,
+    rng_seed,
+)
 from graphkit.training.engine.experiment import Experiment, Seconds, run_experiment
 from graphkit.training.engine.options import require_reporter, require_seeds, require_splits, sequence
 from graphkit.training.engine.records import (
@@ -273,6 +282,7 @@ def train(
                 for each, several in zip(others, figures, strict=True)
             },
             target=_target_facts(objective),
+            parameters=_parameters(recipe, tasks[0][0]),
             warnings=unused_edge_attr(data, recipe)
             + training_warnings(
                 [task for task, _ in of_seeds[0][1].values()], [result.history for result in results], ended
@@ -287,6 +297,15 @@ def _target_facts(objective: SupervisedObjective) -> dict[str, Any]:
     """Return what a record says of targets that are no classes."""
     target = objective.target
     return {} if target.kind == "classes" else {"kind": target.kind, "outputs": target.outputs}
+
+
+def _parameters(recipe: Recipe, task: AbstractTask) -> int:
+    """Return how many numbers steps of training move."""
+    if recipe.model.solved:
+        return 0
+    with rng_seed(0):
+        module = recipe.module(task.channels, task.outputs, task.graph)
+    return sum(each.numel() for each in module.parameters() if each.requires_grad)
 
 
 def _choose(

@@ -370,6 +370,7 @@ class Record(AbstractRecord):
         tuning: of a search, its budget, space and rule, and what the best trial and the recipe that it began with came
             to on validation items; left out where there was none.
         target: what items are labelled with where they have no classes: ``kind`` and number of ``outputs``.
+        parameters: numbers that steps of training move, of one model; left out where none are, or sizes were chosen.
         warnings: what is to be known of the figures, in words; left out where there is nothing.
     """
 
@@ -388,12 +389,13 @@ class Record(AbstractRecord):
     tried: tuple[Mapping[str, Any], ...] = ()
     tuning: Mapping[str, Any] = field(default_factory=dict)
     target: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int = 0
     warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain dictionaries and lists."""
         made = {**dataclasses.asdict(self), "protocol": self.protocol.as_dict()}
-        for name in ("tried", "tuning", "target", "warnings"):
+        for name in ("tried", "tuning", "target", "parameters", "warnings"):
             if not made[name]:
                 del made[name]
         return made

@@ -70,8 +70,6 @@ class AbstractArchitecture(AbstractOptions, ABC):
     items: ClassVar[Items] = "nodes"
     edge_features: ClassVar[bool] = False
     """Whether its layers look at the features of edges, ``edge_attr``, where there are some."""
-    molecules: ClassVar[bool] = False
-    """Whether it is for molecules alone: its nodes and edges must be OGB's atoms and bonds."""
     sampled: ClassVar[bool] = False
     """Whether it learns from neighbourhoods that are drawn, and needs no graph whole."""
     solved: ClassVar[bool] = False
@@ -93,6 +91,11 @@ class AbstractArchitecture(AbstractOptions, ABC):
         return False
 
     @property
+    def molecules(self) -> bool:
+        """Whether it is for molecules alone: its nodes and edges must be OGB's atoms and bonds."""
+        return False
+
+    @property
     def untraced(self) -> str:
         """What its model does that no file of operations on tensors holds, in words; mostly nothing."""
         return ""
@@ -106,6 +109,14 @@ class AbstractArchitecture(AbstractOptions, ABC):
         """Return a freshly drawn model of this kind for ``graph``, as :meth:`graph` returned it.
 
         It has a property ``first``, the module whose parameters ``l2_on="first"`` decays.
+        """
+
+    def begin(self, module: Any, task: Any) -> None:
+        """Fit what a module has beside what steps of training move; mostly nothing.
+
+        Args:
+            module: as :meth:`module` drew it, where it is trained.
+            task: what training sees of labelled items.
         """
 
     def solver(self, module: Any, task: Any) -> Any:

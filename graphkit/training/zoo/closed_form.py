@@ -127,6 +127,21 @@ class AbstractGraphFeatureModel(AbstractArchitecture):
         """Return one for each variant of the features with each of the estimator."""
         return int(module.solutions)
 
+    def fit_best(self, module: Any, task: Any) -> None:
+        """Give a module the solution that validation graphs choose, of equal ones the first."""
+        import torch
+
+        solver, objective, validation = self.solver(module, task), task.objective, task.validation
+        found: list[tuple[float, dict[str, Any]]] = []
+        with torch.no_grad():
+            for number in range(1, self.solutions(module) + 1):
+                solver.solve(number)
+                figure = float(objective.figure(task.map_graphs(module, validation.index), validation.y))
+                found.append(
+                    (objective.sign * figure, {name: value.clone() for name, value in module.state_dict().items()})
+                )
+        module.load_state_dict(max(found, key=lambda each: each[0])[1])
+
 
 class _GraphSolver:
     """Fits the estimator of a model to the training graphs of a task."""
@@ -186,10 +201,13 @@ class FingerprintForest(AbstractGraphForest):
     Source: Rogers & Hahn (2010), "Extended-connectivity fingerprints"; Breiman (2001), "Random forests".
     """
 
-    molecules: ClassVar[bool] = True
-
     radius: Count = 2
     columns: Positive = 2048
+
+    @property
+    def molecules(self) -> bool:
+        """Whether it is for molecules alone: it is."""
+        return True
 
     def features(self) -> AbstractGraphFeatures:
         """Return fingerprints."""
@@ -207,9 +225,12 @@ class DescriptorProcess(AbstractGraphFeatureModel):
     Source: Rasmussen & Williams (2006), "Gaussian processes for machine learning".
     """
 
-    molecules: ClassVar[bool] = True
-
     most: Annotated[Positive, Field(ge=2)] = 5000
+
+    @property
+    def molecules(self) -> bool:
+        """Whether it is for molecules alone: it is."""
+        return True
 
     def features(self) -> AbstractGraphFeatures:
         """Return descriptors."""

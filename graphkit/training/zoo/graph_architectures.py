@@ -14,13 +14,28 @@ from graphkit.training.zoo.architecture import (
     EdgeWeights,
     Items,
     Positive,
+    Share,
     Switch,
+)
+from graphkit.training.zoo.closed_form import (
+    AbstractGraphFeatureModel,
+    CountForest,
+    DescriptorProcess,
+    FingerprintForest,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graphkit.nn.node_models import Conv
+
+
+BESIDE: dict[str, AbstractGraphFeatureModel] = {
+    "wl-forest": CountForest(),
+    "fingerprint-forest": FingerprintForest(),
+    "descriptor-gp": DescriptorProcess(),
+}
+"""What may stand beside a network, by the names of recipes."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -37,6 +52,8 @@ class AbstractGraphStack(AbstractArchitecture):
         head_layers: linear maps from there to the result.
         virtual_node: a node beside each graph that all its nodes talk to.
         jumping: read out the sum of all layers.
+        ensemble: a recipe that is solved for, fitted before the first step; what both say is averaged.
+        share: how much of the average is its.
     """
 
     edge_weights: ClassVar[EdgeWeights] = "ignored"
@@ -51,11 +68,29 @@ class AbstractGraphStack(AbstractArchitecture):
     head_layers: Positive = 1
     virtual_node: Switch = False
     jumping: Switch = False
+    ensemble: Literal["none", "wl-forest", "fingerprint-forest", "descriptor-gp"] = "none"
+    share: Share = 0.5
+
+    @property
+    def molecules(self) -> bool:
+        """Whether what stands beside it is for molecules alone."""
+        return self.ensemble != "none" and BESIDE[self.ensemble].molecules
 
     @property
     def untraced(self) -> str:
-        """That it counts walks, where it does."""
+        """That it counts, where it does."""
+        if self.ensemble != "none":
+            return BESIDE[self.ensemble].untraced
         return "it follows walks on the graph" if self.walks else ""
+
+    def unused_fields(self) -> dict[str, str]:
+        """Return what only an ensemble has."""
+        return {"share": "there is no `ensemble`"} if self.ensemble == "none" else {}
+
+    def begin(self, module: Any, task: Any) -> None:
+        """Fit what stands beside it."""
+        if self.ensemble != "none":
+            BESIDE[self.ensemble].fit_best(module.other, task)
 
     @abstractmethod
     def conv(self, bonded: bool) -> Conv:
@@ -67,10 +102,11 @@ class AbstractGraphStack(AbstractArchitecture):
 
     def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return the model; ``graph`` says whether nodes are OGB's atoms, and how many features other edges have."""
+        from graphkit.nn.graph_ensemble import GraphEnsemble
         from graphkit.nn.graph_models import GraphClassifier
 
         molecules, edge_features = graph[0], graph[1] if len(graph) > 1 else 0
-        return GraphClassifier(
+        network = GraphClassifier(
             None if molecules else in_channels,
             self.hidden,
             out_channels,
@@ -86,6 +122,10 @@ class AbstractGraphStack(AbstractArchitecture):
             walks=self.walks,
             head_layers=self.head_layers,
         )
+        if self.ensemble == "none":
+            return network
+        other: Any = BESIDE[self.ensemble].module(in_channels, out_channels, graph)
+        return GraphEnsemble(network, other, share=self.share)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
