@@ -450,7 +450,7 @@ GRAPH_RECIPES: dict[str, Recipe] = {
     )
 }
 """Named recipes for sets of graphs; those that are not "large" are sized for two CPU cores. Those that are named by what
-stands beside a network are ensembles of both; which network was chosen by validation on molbace and molfreesolv."""
+stands beside a network are ensembles of both; the network was chosen by validation on molbace and molfreesolv."""
 
 
 def recipe(name: str, overrides: Mapping[str, Any] | None = None, *, items: str = "nodes") -> Recipe:
