@@ -449,8 +449,8 @@ GRAPH_RECIPES: dict[str, Recipe] = {
         Recipe(name="descriptor-gp", model=DescriptorProcess(), l2=0.0, epochs=2),
     )
 }
-"""Named recipes for sets of graphs; those that are not "large" are sized for two CPU cores. Those that are named by what
-stands beside a network are ensembles of both; the network was chosen by validation on molbace and molfreesolv."""
+"""Named recipes for sets of graphs; those that are not "large" are sized for two CPU cores. Those that are named by
+what stands beside a network are ensembles; the network was chosen by validation on molbace and molfreesolv."""
 
 
 def recipe(name: str, overrides: Mapping[str, Any] | None = None, *, items: str = "nodes") -> Recipe:
