@@ -104,10 +104,13 @@ def test_all_classes_of_a_graph_are_told_apart_by_what_needs_no_others(call, tmp
         (["digits", "--encoder", "triplet"], "`encoder` must be trained without labels, but 'triplet' needs them"),
         (["digits", "--set", "first_order=3"], "`first_order` must be at most 1, got 3"),
         (["digits", "--set", "multi_step=3"], "`multi_step` must be at most 1, got 3"),
-        (["digits", "--set", "rows=foo"], "`rows` must be features-K, centred-K or weighted-K with K of 0 or more"),
+        (
+            ["digits", "--set", "rows=foo"],
+            "`rows` must be features-K, centred-K, weighted-K or counts-K with K of 0 or more",
+        ),
         (
             ["digits", "--set", "rows=centred--1"],
-            "`rows` must be features-K, centred-K or weighted-K with K of 0 or more",
+            "`rows` must be features-K, centred-K, weighted-K or counts-K with K of 0 or more",
         ),
         (
             ["digits", "--learner", "meta-sgd", "--set", "test_steps=20"],
@@ -174,7 +177,7 @@ def test_a_learner_stands_alone_or_beside_what_is_not_trained(call, tmp_path):
         ("none", ["maml"]),
         (
             "untrained",
-            [*(name for name in BASELINES if name != "fine-tuning"), "maml"],
+            [*(name for name in BASELINES if name not in ("fine-tuning", "prototypes-counts")), "maml"],
         ),
     ):
         code, _, err = call(*wanted, "--baselines", rivals)

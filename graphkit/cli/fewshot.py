@@ -191,7 +191,7 @@ def fewshot(
             "`--ways all` tests on all classes of one graph: leave out `--class-split`, `--across-graphs` and "
             "`--inductive`."
         )
-    names = with_baselines(learner, baselines, all_classes=ways == ALL)
+    names = with_baselines(learner, baselines, all_classes=ways == ALL, whole_graphs=asked.items == "graphs")
     losses = tuple(loss.strip() for loss in encoder.split(","))
     encoders = Encoders(losses, encoder_draws, settings_of(encoder_settings))
     methods = {name: METHODS[name] for name in names}

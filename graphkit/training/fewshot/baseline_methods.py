@@ -393,6 +393,7 @@ BASELINE_METHODS: dict[str, AbstractMethod] = {
     "prototypes-4": Prototypes(rows="features-4"),
     "prototypes-centred": Prototypes(rows="centred-4"),
     "prototypes-weighted": Prototypes(rows="weighted-4"),
+    "prototypes-counts": Prototypes(rows="counts-2"),
     "prototypes-semi": SemiSupervised(rows=CHOSEN),
     "prototypes-whitened": Whitened(rows=CHOSEN),
     "ridge": Ridge(rows=CHOSEN),

@@ -12,6 +12,8 @@ from torch_geometric.utils import degree
 
 from graphkit._checks import member
 from graphkit.data.views import graph_views
+from graphkit.nn.graph_features import wl_counts
+from graphkit.nn.graph_models import GraphBatch
 from graphkit.operators import gcn_adjacency
 
 ADAPTERS = ("structure", "components")
@@ -80,6 +82,9 @@ def _components(data: Data) -> Tensor:
     return torch.nn.functional.pad(u, (0, COMPONENTS - kept))
 
 
+COLUMNS = 2048
+"""Columns of the counts of a graph's colours."""
+
 VIEWS_ROWS = "views"
 """The name of rows that hold every view of :func:`graphkit.data.graph_views`."""
 
@@ -137,9 +142,27 @@ def rows_of(data: Data, kind: str) -> Tensor:
     if kind == VIEWS_ROWS:
         return graph_views(data).rows.flatten(1)
     name, _, hops = kind.partition("-")
+    if name == "counts":
+        raise ValueError(f"`rows` {kind!r} count what a whole graph holds; of nodes take features-K or weighted-K.")
     if name == "weighted":
         return weighted_rows(data, int(hops))
     return feature_rows(data, int(hops), centred=name == "centred")
+
+
+def graph_counts(data: Data, graph_of: Tensor, graphs: int, kind: str) -> Tensor:
+    """Return the rows of whole graphs that "counts-K" names, ``[graphs, columns]``, of length 1 or 0.
+
+    Args:
+        data: all graphs side by side.
+        graph_of: graph of each node, ``[nodes]``, ascending.
+        graphs: how many.
+        kind: "counts-K".
+
+    Source: Shervashidze et al. (2011), JMLR 12, for the counts; their logarithms, without the mean, are ours.
+    """
+    batch = GraphBatch(_dense(data), data.edge_index, None, graph_of, graphs)
+    found = wl_counts(batch, rounds=int(kind.partition("-")[2]), columns=COLUMNS).log1p()
+    return F.normalize(found - found.mean(0), dim=-1)
 
 
 def _dense(data: Data) -> Tensor:

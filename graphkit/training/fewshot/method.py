@@ -124,14 +124,19 @@ def require_inner_steps(methods: Mapping[str, AbstractMethod], steps: Sequence[i
 CHOSEN, CHOICES = "chosen", ("features-0", "features-2", "features-4", "centred-0", "centred-4", "weighted-4")
 """The name of rows that validation tasks choose, and what they choose from."""
 
+COUNTS = "counts-"
+"""How the names of rows begin that are of whole graphs alone."""
+
 ENCODER = "encoder"
 """The name of rows that are embeddings of encoders trained without labels."""
 
 
 def _require_rows(rows: str) -> str:
     """Return the name of a kind of rows, or refuse it."""
-    if not re.fullmatch("chosen|encoder|views|(features|centred|weighted)-[0-9]+", rows):
-        raise ValueError("must be features-K, centred-K or weighted-K with K of 0 or more, chosen, encoder, or views")
+    if not re.fullmatch("chosen|encoder|views|(features|centred|weighted|counts)-[0-9]+", rows):
+        raise ValueError(
+            "must be features-K, centred-K, weighted-K or counts-K with K of 0 or more, chosen, encoder, or views"
+        )
     return rows
 
 
@@ -147,10 +152,16 @@ class AbstractMethod(AbstractOptions, ABC):
             the same without their mean, "weighted-K" those where rare features count more; "chosen" is the kind of
             ``CHOICES`` on which prototypes do best on validation tasks; "encoder" are embeddings of encoders that were
             trained without labels, beside the weighted features; "views" are all that
-            :func:`graphkit.data.graph_views` makes of the graph, side by side.
+            :func:`graphkit.data.graph_views` makes of the graph, side by side; "counts-K", of whole graphs alone, are
+            logarithms of the counts of Weisfeiler and Leman's colours after K rounds, without their mean.
     """
 
     rows: Kind = "features-2"
+
+    @property
+    def of_graphs(self) -> bool:
+        """Whether its rows are of whole graphs alone."""
+        return self.rows.startswith(COUNTS)
 
     @property
     def length(self) -> float:

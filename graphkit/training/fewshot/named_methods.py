@@ -38,6 +38,7 @@ BASELINES = (
     "prototypes-2",
     "prototypes-centred",
     "prototypes-weighted",
+    "prototypes-counts",
     "view-ridge",
     "logistic",
     "random-start",
@@ -52,17 +53,20 @@ BESIDE: dict[str, tuple[bool, ...]] = {"all": (True, False), "untrained": (False
 """Which of them are asked for: those that are trained on other classes, those that are not, or neither."""
 
 
-def with_baselines(name: str, baselines: str = "all", *, all_classes: bool = False) -> list[str]:
+def with_baselines(
+    name: str, baselines: str = "all", *, all_classes: bool = False, whole_graphs: bool = False
+) -> list[str]:
     """Return the names of a study: all methods, or the baselines and the one that was asked for.
 
     Args:
         name: of a method, or "all".
         baselines: "all" of them, "none", or those that are "untrained": without the labels of the training classes.
         all_classes: whether all classes are tested on, so that what is trained or chosen on others is left out.
+        whole_graphs: whether those are tested on; what looks at those alone is left out elsewhere.
 
     Raises:
         ValueError: for an unknown name, of a method or of what stands beside it; and for a method that needs other
-            classes where there are none.
+            classes, or whole graphs, where there are none.
 
     Example:
         >>> with_baselines("maml")
@@ -73,11 +77,14 @@ def with_baselines(name: str, baselines: str = "all", *, all_classes: bool = Fal
         ['prototypes-0', 'prototypes-2', 'prototypes-centred', 'prototypes-weighted', 'view-ridge']
     """
     allowed = BESIDE[member("baselines", baselines, BESIDE)]
-    alone = flag("all_classes", all_classes)
-    fitting = [other for other, method in METHODS.items() if not (alone and method.needs_other_classes)]
+    alone, whole = flag("all_classes", all_classes), flag("whole_graphs", whole_graphs)
+    known = {other: method for other, method in METHODS.items() if whole or not method.of_graphs}
+    fitting = [other for other, method in known.items() if not (alone and method.needs_other_classes)]
     if name == "all":
         return fitting
     member("learner", name, [*METHODS, "all"])
+    if name not in known:
+        raise ValueError(f"`learner` {name!r} looks at whole graphs, and here are nodes; take one that does not.")
     if name not in fitting:
         raise ValueError(
             f"`learner` {name!r} is trained or chosen on other classes than those that it is tested on, and here all "

@@ -33,7 +33,8 @@ from graphkit.training.fewshot.encoder_training import (
     seen_graphs,
 )
 from graphkit.training.fewshot.encoders import ENCODERS, Encoders
-from graphkit.training.fewshot.feature_views import adapt_features, rows_of
+from graphkit.training.fewshot.feature_views import adapt_features, graph_counts, rows_of
+from graphkit.training.fewshot.method import COUNTS
 from graphkit.training.fewshot.problems import FeatureViews, Problem, across_graphs, one_graph, unlike_names
 
 OVERLAP = 0.1
@@ -414,6 +415,9 @@ def study_of_graphs(
 
     def table(kind: str, trained: Sequence[nn.Module]) -> Tensor:
         if kind not in known:
+            if kind.startswith(COUNTS):
+                known[kind] = graph_counts(nodes, graph_of, len(graphs), kind)
+                return known[kind]
             found = encoder_rows([nodes], trained)[0] if kind == "encoder" else rows_of(nodes, kind)
             visible.cache_clear()  # nothing is trained on it any more
             sums = found.new_zeros(len(graphs), found.size(1)).index_add(0, graph_of, found)

@@ -22,8 +22,8 @@ from graphkit.training.engine.distributed import fabric_on, own_device
 from graphkit.training.engine.options import AbstractOptions
 from graphkit.training.engine.trainer import require_finite
 from graphkit.training.fewshot.encoder_training import EncoderTraining, encoder_rows
-from graphkit.training.fewshot.feature_views import adapt_features, rows_of
-from graphkit.training.fewshot.method import ENCODER, AbstractMethod, Learnt
+from graphkit.training.fewshot.feature_views import adapt_features, graph_counts, rows_of
+from graphkit.training.fewshot.method import COUNTS, ENCODER, AbstractMethod, Learnt
 from graphkit.training.trained.data_facts import item_ids
 from graphkit.training.trained.model_file import ModelFile, options_from_plain, options_to_plain, refuse_other_fields
 from graphkit.training.trained.predictions import Predictions
@@ -128,6 +128,9 @@ class TrainedLearner:
                 "give it the features that it was trained on."
             )
         nodes = copy.copy(nodes).to(there)
+        if self.rows.startswith(COUNTS) and graph_of is not None:
+            found = graph_counts(nodes, graph_of.to(there), len(data), self.rows)
+            return found if self.method.length == 1 else self.method.length * found
         if self.rows == ENCODER:
             trained = [self._encoder(recipe, weights, there) for recipe, weights in self.encoders]
             found = encoder_rows([nodes], trained)[0]

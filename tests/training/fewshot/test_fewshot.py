@@ -15,6 +15,8 @@ from torch_geometric.data import Data
 
 from graphkit.data import GraphSet
 from graphkit.meta import ClassSplit, FewShotProtocol, PrototypicalNetwork, Rows, evaluate
+from graphkit.nn.graph_features import wl_counts
+from graphkit.nn.graph_models import GraphBatch
 from graphkit.training import Silence
 from graphkit.training.engine import store
 from graphkit.training.engine.interrupts import Interrupted
@@ -113,6 +115,7 @@ def test_all_classes_are_tested_on_where_none_is_left_to_train_on(tmp_path):
     fixed = {
         name: method if method.rows == "views" else method.replace_fields({"rows": "features-2"})
         for name, method in METHODS.items()
+        if not method.of_graphs
     }
     methods = {name: method for name, method in fixed.items() if not method.needs_other_classes}
     names = list(methods)
@@ -588,6 +591,22 @@ def test_what_selects_is_said_where_it_is_not_the_validation_classes():
         assert ("by nodes kept apart from training" in found) == (what in found and what != "") == bool(what)
 
 
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_counts_of_whole_graphs_are_rows_like_any_other(rounds):
+    graphs, kind = set_of_graphs(7), f"counts-{rounds}"
+    joined = graphs.batch(range(len(graphs)))
+    batch = GraphBatch(joined.x.float(), joined.edge_index, None, joined.batch, len(graphs))
+    expected = wl_counts(batch, rounds=rounds, columns=2048).log1p()
+    expected = F.normalize(expected - expected.mean(0), dim=1)
+    methods = {"own": METHODS["prototypes-counts"].replace_fields({"rows": kind})}
+    study = study_of_graphs(graphs, [SPLIT], PROTOCOL)
+    torch.testing.assert_close(study.features(study.problems[0], kind, 1.0).test.x, expected)
+    assert 0 <= fewshot(study, PROTOCOL, ["own"], methods=methods).record.metric.mean <= 1
+    nodes = study_of_classes(graph(), [SPLIT], PROTOCOL)
+    with pytest.raises(ValueError, match="count what a whole graph holds; of nodes take"):
+        fewshot(nodes, PROTOCOL, ["own"], methods=methods)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_what_validation_tasks_select_is_said_of_methods_for_which_they_select_something(name):
     """A step of a meta-training is told of methods that have steps of one, and so is what else is chosen."""
@@ -632,8 +651,8 @@ def test_methods_that_are_none_and_another_protocol_are_refused(study):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"rows": "foo"}, "must be features-K, centred-K or weighted-K"),
-        ({"rows": "centred--1"}, "must be features-K, centred-K or weighted-K"),
+        ({"rows": "foo"}, "must be features-K, centred-K, weighted-K or counts-K"),
+        ({"rows": "centred--1"}, "must be features-K, centred-K, weighted-K or counts-K"),
         ({"multi_step": 3}, "less than or equal to 1"),
         ({"first_order": 3}, "less than or equal to 1"),
         ({"learner": "meta-sgd", "test_steps": 20}, "`test_steps` must be at most `inner_steps`"),
@@ -768,7 +787,12 @@ def test_figures_are_over_tasks_and_over_problems():
 
 
 def test_baselines_stand_beside_a_learner():
-    assert with_baselines("all") == list(METHODS)
+    of_nodes = [name for name, method in METHODS.items() if not method.of_graphs]
+    assert with_baselines("all") == of_nodes
+    assert with_baselines("all", whole_graphs=True) == list(METHODS)
+    assert set(with_baselines("maml", whole_graphs=True)) - set(with_baselines("maml")) == {"prototypes-counts"}
+    with pytest.raises(ValueError, match="`learner` 'prototypes-counts' looks at whole graphs, and here are nodes"):
+        with_baselines("prototypes-counts")
     assert with_baselines("protomaml")[-1] == "protomaml"
     assert with_baselines("encoder-protomaml")[-len(ON_ENCODERS) - 1 :] == [*ON_ENCODERS, "encoder-protomaml"]
     untrained = with_baselines("encoder-semi", "untrained")
@@ -786,7 +810,7 @@ def test_baselines_stand_beside_a_learner():
     assert with_baselines("encoder-protomaml", "none") == ["encoder-protomaml"]
     needy = [name for name, method in METHODS.items() if method.needs_other_classes]
     assert {"maml", "ridge", "fine-tuning", "prototypes-whitened"} < {*needy}
-    assert set(with_baselines("all", all_classes=True)) == {*METHODS} - {*needy}
+    assert set(with_baselines("all", all_classes=True)) == {*of_nodes} - {*needy}
     for name in needy:
         with pytest.raises(ValueError, match=f"'{name}' is trained or chosen on other classes"):
             with_baselines(name, all_classes=True)

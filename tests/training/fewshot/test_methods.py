@@ -37,7 +37,7 @@ def short(method: AbstractMethod) -> AbstractMethod:
     return method.replace_fields({name: value for name, value in SHORT.items() if name in method.options()})
 
 
-TRIED = {name: short(method) for name, method in METHODS.items()}
+TRIED = {name: short(method) for name, method in METHODS.items() if not method.of_graphs}
 
 
 def outcome(method: AbstractMethod) -> Any:

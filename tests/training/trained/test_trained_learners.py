@@ -17,6 +17,7 @@ from graphkit.training.trained.model_file import ModelFile
 from tests.training.studies import communities, rings_and_stars
 from tests.training.trained.descriptions import unrefused
 
+OF_NODES = {name: method for name, method in METHODS.items() if not method.of_graphs}
 PROTOCOL = FewShotProtocol(n_way=2, k_shot=2, n_query=4, n_tasks=3)
 SPLIT = ClassSplit(train=(0, 1), validation=(2, 3), test=(4, 5))
 SMALL = {"steps": 2, "batch": 2, "hidden": 8, "epochs": 2, "inner_steps": 2}
@@ -37,12 +38,12 @@ def study(data):
 def outcome(study, tmp_path_factory):
     small = {
         name: each.merge_fields({field: value for field, value in SMALL.items() if field in each.options()})
-        for name, each in METHODS.items()
+        for name, each in OF_NODES.items()
     }
-    return fewshot(study, PROTOCOL, list(METHODS), methods=small, run_dir=tmp_path_factory.mktemp("fewshot"))
+    return fewshot(study, PROTOCOL, list(OF_NODES), methods=small, run_dir=tmp_path_factory.mktemp("fewshot"))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", OF_NODES)
 def test_a_learner_solves_the_recorded_tasks_again(outcome, study, data, name):
     learner = TrainedLearner.read(outcome.run_dir / f"learner-{name}-1.safetensors")
     assert learner.to_bytes() == outcome.learners[name][0].to_bytes()
@@ -55,7 +56,7 @@ def test_a_learner_solves_the_recorded_tasks_again(outcome, study, data, name):
     assert learner.figures["test"] == outcome.record.methods[name]["accuracy"]["mean"]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", OF_NODES)
 def test_classes_of_ones_own_are_told_apart_from_a_few_labels(outcome, data, name):
     learner = outcome.learners[name][0]
     support = {4: "fours", 10: "fours", 5: "fives", 11: "fives", 17: "fives"}  # not as many of each
@@ -70,9 +71,14 @@ def test_learners_of_whole_graphs_are_kept_too(tmp_path):
     graphs = rings_and_stars(4)
     split = ClassSplit(train=(0, 1), validation=(), test=(2, 3))
     study = study_of_graphs(graphs, [split], PROTOCOL)
-    found = fewshot(study, PROTOCOL, ["prototypes-0"])
-    learner = found.learners["prototypes-0"][0]
-    assert len(learner.predict(graphs, {2: "a", 3: "b"}, device="cpu")) == 38
+    found = fewshot(study, PROTOCOL, ["prototypes-0", "prototypes-counts"], headline="prototypes-0")
+    for name, (learner,) in found.learners.items():
+        assert len(learner.predict(graphs, {2: "a", 3: "b"}, device="cpu")) == 38, name
+        task = study.problems[0].test[0].episode
+        x = learner.table(graphs, device="cpu")
+        logits = learner.logits(x, task.support.flatten(), task.support_y, task.query.flatten(), task.ways)
+        told = found.methods[name].problems[0].accuracies[0]
+        assert float((logits.argmax(-1) == task.query_y).double().mean()) == told, name
     with pytest.raises(ValueError, match="is of graphs, but the items of `data` are nodes"):
         learner.predict(communities(), {2: "a", 3: "b"}, device="cpu")
 
