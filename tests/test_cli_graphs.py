@@ -61,6 +61,17 @@ def test_what_takes_no_gradient_is_printed_beside_a_figure_of_graphs(mirror, cal
     assert json.loads(kept.read_text())["beside"] == {}
 
 
+def test_of_many_graphs_nothing_stands_beside_unasked(mirror, call, monkeypatch):
+    from graphkit.training.zoo import closed_form
+
+    monkeypatch.setattr(closed_form, "UNASKED", 100)
+    given = ("mutag", "--model", "gin", "--seeds", "1", "--epochs", "1")
+    code, said, told = call(*given)
+    assert (code, said.count("beside it")) == (0, 0), told
+    assert "Of 188 graphs a forest takes minutes: `--beside wl-forest` measures it." in told
+    assert call(*given, "--beside", "wl-forest")[1].count("wl-forest beside it") == 1
+
+
 def test_what_stands_beside_is_known_and_stands_alone_where_it_is_nothing(call):
     for more in ((), ("--protocol", "nested-10-fold")):
         assert "Did you mean 'structure-free'" in call("mutag", "--beside", "structurefree", *more)[2]

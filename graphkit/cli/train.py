@@ -58,7 +58,7 @@ METRIC = click.option(
     "--beside",
     metavar="NAME",
     multiple=True,
-    help="Measured in the same way, repeatable; or none.  [default: of whole graphs what takes no gradient]",
+    help="Measured in the same way, repeatable; or none.  [default: of up to 10,000 graphs what takes no gradient]",
 )
 @METRIC
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
@@ -106,6 +106,7 @@ def train(
     if list_models:
         return _list_models()
     from graphkit.training.engine.run_folder import RunFolder
+    from graphkit.training.zoo.closed_form import UNASKED
     from graphkit.training.zoo.portfolio import AUTO, Portfolio, portfolio
     from graphkit.training.zoo.recipes import recipe
 
@@ -184,6 +185,9 @@ def train(
         require_random_split(data, split_seed)
     if undirected:
         data = graphkit.data.to_undirected(data)
+    if others and not beside and len(data) > UNASKED:
+        others = []
+        say(f"Of {len(data):,} graphs a forest takes minutes: `--beside {named[-1]}` measures it.")
     options.use_threads(step_edges(data, step_graphs(chosen)))
     first = World.from_env().rank == 0
     common: dict[str, Any] = {

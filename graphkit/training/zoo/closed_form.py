@@ -83,6 +83,10 @@ class ViewMixture(AbstractArchitecture):
         return len(module.views) + 1
 
 
+UNASKED = 10_000
+"""Graphs of a set up to which such models are fitted where nobody asked for them: of more a forest takes minutes."""
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AbstractGraphFeatureModel(AbstractArchitecture):
     """An estimator on features of whole graphs that take no training: each variant of either makes a solution."""

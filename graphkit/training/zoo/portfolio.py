@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphkit._checks import member, suggestion
 from graphkit.training.engine.options import fields_of, sequence
+from graphkit.training.zoo.closed_form import UNASKED
 from graphkit.training.zoo.recipes import Recipe, recipe
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class Portfolio:
         """Return those of the recipes that can be trained on ``data``.
 
         Left out are models that refuse the graph's edge weights, where neighbours are drawn (``fan_out``) those that
-        need the graph whole, and those of molecules where there are none, or no rdkit.
+        need the graph whole, those of molecules where there are none, or no rdkit, and of more than ``UNASKED`` graphs
+        those that are solved for.
 
         Raises:
             ValueError: if fewer than two are left.
@@ -106,6 +108,7 @@ class Portfolio:
             if not (weighted and each.model.edge_weights == "refused")
             and (each.model.sampled or not drawn)
             and (molecules or not each.model.molecules)
+            and not (each.model.solved and each.model.items == "graphs" and len(data) > UNASKED)
         )
         if len(left) < 2:
             raise ValueError(f"of the recipes that are tried, only {[each.name for each in left]} fit; name a model.")
