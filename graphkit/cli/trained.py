@@ -320,6 +320,9 @@ def _show(found: RunReport, run: Run) -> None:
     reports = found.reports
     first = reports[0]
     config = run.record.config
+    together = []
+    if found.together is not None:
+        together.append((f"{found.name}, seeds averaged", _spread([found.together], found.unit)))
     fields(
         [
             ("model", str(config.get("model", run.model.recipe.name))),
@@ -329,6 +332,7 @@ def _show(found: RunReport, run: Run) -> None:
                 f"{found.part}, {first.items:,}" + (f" for each of {len(reports)} seeds" if len(reports) > 1 else ""),
             ),
             (found.name, _spread(found.figures, found.unit)),
+            *together,
             *((name, _spread(values, _unit(name))) for name, values in found.scalars.items() if name != found.name),
         ]
     )
@@ -363,6 +367,8 @@ def _plain(found: RunReport, run: Run) -> dict[str, Any]:
         "seeds": [model.seed for model in run.models.values()][: len(found.reports)],
         "figures": {found.name: list(found.figures), **{name: list(each) for name, each in found.scalars.items()}},
     }
+    if found.together is not None:
+        plain["together"] = found.together
     first = found.reports[0]
     if isinstance(first, ClassReport):
         plain["classes"] = {

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from graphkit._checks import instance, member
 from graphkit.data import GraphSet
-from graphkit.training.classification.metrics import KIND_NAMES
+from graphkit.training.classification.metrics import KIND_NAMES, Kind
 from graphkit.training.classification.nested import fold_key
 from graphkit.training.classification.targets import target_labels
 from graphkit.training.classification.tasks import MASKS
@@ -55,6 +56,8 @@ class RunReport:
         reports: all that is measured, for each seed.
         part: whose items they are.
         unit: of the figure.
+        together: the figure of the mean of what all seeds say, as :meth:`Run.predict` returns it; ``None`` of one seed
+            alone, and where each had items of its own.
     """
 
     name: str
@@ -62,6 +65,7 @@ class RunReport:
     reports: tuple[ClassReport | ColumnReport, ...]
     part: str
     unit: str = "fraction"
+    together: float | None = None
 
     @property
     def metric(self) -> Metric:
@@ -161,6 +165,7 @@ class Run(AbstractRun[TrainedModel]):
             member("part", part, PARTS)
         part = part or ("test" if self.is_own(data) else "all")
         figures: list[float] = []
+        every: list[Tensor] = []
         reports: list[ClassReport | ColumnReport] = []
         for number, model in enumerate(chosen):
             own = data if splits is None else apply_split(data, splits[number])
@@ -168,13 +173,17 @@ class Run(AbstractRun[TrainedModel]):
             index = _part(own, part, y)
             figures.append(float(model.objective.figure(logits[index], y[index])))
             values = model.probabilities(logits[index])
+            every.append(values if model.objective.target.kind != "numbers" else logits[index].double())
             if model.objective.target.kind == "classes":
                 reports.append(class_report(values, y[index], model.column_names))
             else:
                 tasks = model.objective.target.kind == "binary"
                 reports.append(column_report(values, y[index], model.column_names, tasks=tasks))
-        objective = chosen[0].objective
-        return RunReport(objective.name, tuple(figures), tuple(reports), part, objective.unit)
+        objective, together = chosen[0].objective, None
+        if len(chosen) > 1 and splits is None:
+            said = _as_outputs(torch.stack(every).mean(0), objective.target.kind)
+            together = float(objective.figure(said, y[index]))
+        return RunReport(objective.name, tuple(figures), tuple(reports), part, objective.unit, together)
 
     def calibrate(self, data: Data | GraphSet, *, splits: Sequence[Split] | None = None, device: str = "auto") -> Run:
         """Return the run with a temperature fitted to validation items, and write it into the models' files.
@@ -210,6 +219,13 @@ class Run(AbstractRun[TrainedModel]):
     def _models_of(self, seed: int | None) -> list[TrainedModel]:
         """Return the models that are asked."""
         return list(self.models.values()) if seed is None else [self.of_seed(seed)]
+
+
+def _as_outputs(values: Tensor, kind: Kind) -> Tensor:
+    """Return outputs of a model that mean some probabilities, or the numbers that they are."""
+    if kind == "classes":
+        return values.clamp(min=1e-300).log()
+    return values.logit(1e-15) if kind == "binary" else values
 
 
 def labels_for(model: TrainedModel, data: Data | GraphSet) -> Tensor:

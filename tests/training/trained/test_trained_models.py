@@ -77,7 +77,11 @@ def test_a_run_predicts_what_was_trained_on_to_the_recorded_figure(runs, items, 
     for seed, recorded in zip(run.record.seeds, run.record.metric.values, strict=True):
         found = run.predict(data, seed=seed, device="cpu")
         assert float((found.classes[test] == y[test]).double().mean()) == recorded
-    assert run.evaluate(data, device="cpu").figures == run.record.metric.values
+    report = run.evaluate(data, device="cpu")
+    assert report.figures == run.record.metric.values
+    mean = run.predict(data, device="cpu").classes
+    assert report.together == float((mean[test] == y[test]).double().mean())
+    assert run.evaluate(data, seed=1, device="cpu").together is None
     assert torch.equal(run.predict(data, device="cpu").values.sum(1).round(decimals=9), torch.ones(len(y)).double())
 
 
