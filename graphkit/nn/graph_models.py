@@ -17,7 +17,7 @@ from graphkit.nn.molecules import AtomEncoder, BondEncoder
 from graphkit.nn.readouts import Readout, readout
 from graphkit.operators.dropout import dropout
 from graphkit.operators.messages import EdgeTable
-from graphkit.operators.walks import return_probabilities
+from graphkit.operators.walks import heat_kept, return_probabilities
 
 FORMER = {"convs": "conv", "norms": "norm", "skips": "skip"}
 """Lists of layers in files of 0.1, and what an entry is called in a block."""
@@ -75,8 +75,9 @@ class GraphClassifier(nn.Module):
         h_0 = \mathrm{encode}(x) + W p, \qquad h_{l+1} = \mathrm{block}_l(h_l, e_l), \qquad
         \hat y_g = \mathrm{head}\bigl(\mathrm{readout}_{i \in g}(h_{L,i})\bigr)
 
-    :math:`p` are the probabilities that random walks return, where they are asked for. The last block has no activation
-    unless ``jumping``, with which every layer is read out and has a head of its own, and the heads add up.
+    :math:`p` are the probabilities that random walks return and the heat that nodes keep, where they are asked for. The
+    last block has no activation unless ``jumping``, with which every layer is read out and has a head of its own, and
+    the heads add up.
 
     Args:
         in_channels: features of a node; ``None`` for OGB's atoms and bonds, which are embedded.
@@ -92,6 +93,7 @@ class GraphClassifier(nn.Module):
         jumping: read out every layer, as Xu et al. do.
         feed_forward: whether a perceptron on each node follows each convolution.
         walks: steps of the random walks whose return tells nodes apart; 0 for none.
+        heat: times at which the heat that a node has kept tells it apart; 0 for none.
         head_layers: linear maps of a head.
 
     Source: Xu et al. (2019), arXiv:1810.00826, section 4.2; atoms, bonds and the virtual node as in the baselines of
@@ -127,16 +129,17 @@ class GraphClassifier(nn.Module):
         jumping: bool = False,
         feed_forward: bool = False,
         walks: int = 0,
+        heat: int = 0,
         head_layers: int = 1,
     ) -> None:
         super().__init__()
         width, count = at_least("hidden_channels", hidden_channels, 1), at_least("layers", layers, 1)
         self.dropout = within("dropout", dropout, 0.0, 1.0)
-        self.jumping, self.walks = jumping, at_least("walks", walks, 0)
+        self.jumping, self.walks, self.heat = jumping, at_least("walks", walks, 0), at_least("heat", heat, 0)
         if in_channels is None:
             self.encode: nn.Module = AtomEncoder(width)
         else:
-            mapped = virtual_node or at_least("edge_channels", edge_channels, 0) > 0 or walks > 0
+            mapped = virtual_node or at_least("edge_channels", edge_channels, 0) > 0 or walks + heat > 0
             self.encode = nn.Linear(in_channels, width) if mapped else nn.Identity()
         bonded = count if in_channels is None or edge_channels else 0
         self.bonds = nn.ModuleList(
@@ -158,7 +161,7 @@ class GraphClassifier(nn.Module):
                 )
             )
         self.virtual = VirtualNode(width, updates=count - 1, dropout=dropout) if virtual_node else None
-        self.returns = nn.Linear(walks, width) if walks else None
+        self.returns = nn.Linear(walks + heat, width) if walks + heat else None
         self.readout = Readout(readout, width)
         read = self.readout.out_channels
         self.heads = nn.ModuleList(
@@ -179,8 +182,10 @@ class GraphClassifier(nn.Module):
         batch_vector("graphs.batch", graphs.batch, graphs.x.size(0))
         h = self.encode(graphs.x)
         if self.returns is not None:
-            walks = return_probabilities(graphs.edge_index, graphs.batch, graphs.graphs, steps=self.walks)
-            h = h + self.returns(walks.to(h.dtype))
+            edges = graphs.edge_index, graphs.batch, graphs.graphs
+            told = [return_probabilities(*edges, steps=self.walks)] if self.walks else []
+            told += [heat_kept(*edges, times=self.heat)] if self.heat else []
+            h = h + self.returns(torch.cat(told, 1).to(h.dtype))
         state = None if self.virtual is None else self.virtual.start.expand(graphs.graphs, -1)
         result: Any = 0
         last = len(self.blocks) - 1

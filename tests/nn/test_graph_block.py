@@ -11,7 +11,7 @@ from graphkit.nn import BondedGCNConv, GATConv, GCNConv, GINEConv, GraphBlock, G
 from graphkit.nn.graph_models import GraphBatch
 from graphkit.nn.molecules import BondEncoder
 from graphkit.nn.readouts import READOUTS, Readout
-from graphkit.operators.walks import return_probabilities
+from graphkit.operators.walks import heat_kept, return_probabilities
 
 EDGES = torch.tensor([[0, 1, 1, 2, 3, 4, 0], [1, 0, 2, 1, 4, 3, 2]])
 BATCH = torch.tensor([0, 0, 0, 2, 2])
@@ -92,9 +92,18 @@ def test_walks_tell_graphs_apart_that_messages_do_not():
 @pytest.mark.parametrize("jumping", [False, True])
 def test_a_model_is_its_blocks_and_what_is_read_out(jumping):
     given = GraphBatch(features(3), EDGES, None, BATCH, 3)
-    options = {"layers": 2, "residual": True, "feed_forward": True, "walks": 4, "head_layers": 3, "readout": "all"}
+    options = {
+        "layers": 2,
+        "residual": True,
+        "feed_forward": True,
+        "walks": 4,
+        "heat": 2,
+        "head_layers": 3,
+        "readout": "all",
+    }
     model = GraphClassifier(3, 4, 2, conv=lambda i, o: GCNConv(i, o), jumping=jumping, **options).eval()
-    h = model.encode(given.x) + model.returns(return_probabilities(EDGES, BATCH, 3, steps=4))
+    told = torch.cat([return_probabilities(EDGES, BATCH, 3, steps=4), heat_kept(EDGES, BATCH, 3, times=2)], 1)
+    h = model.encode(given.x) + model.returns(told)
     expected = 0
     for number, block in enumerate(model.blocks):
         h = block(h, EDGES)
@@ -124,6 +133,6 @@ def test_wrong_arguments_are_refused():
             GraphBlock(GCNConv(4, 4), 4, 4, **fields)
     with pytest.raises(ValueError, match="`readout` 'median' is not known"):
         Readout("median", 3)
-    for name in ("walks", "head_layers"):
+    for name in ("walks", "heat", "head_layers"):
         with pytest.raises(ValueError, match=f"`{name}`"):
             GraphClassifier(3, 4, 2, conv=lambda i, o: GCNConv(i, o), **{name: -1})

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphkit.operators import walks
-from graphkit.operators.walks import return_probabilities
+from graphkit.operators.walks import heat_kept, return_probabilities
 
 SIZES = torch.tensor([3, 0, 7, 30, 1, 2, 64, 65, 5, 0])
 
@@ -56,3 +56,33 @@ def test_no_graph_and_no_edge_are_zeros():
     assert return_probabilities(nothing, torch.tensor([0, 0, 2]), 3, steps=2).abs().max() == 0
     with pytest.raises(ValueError, match="`steps`"):
         return_probabilities(nothing, torch.tensor([0]), 1, steps=0)
+
+
+def test_heat_is_the_diagonal_of_an_exponential():
+    edge_index, batch = graphs(1)
+    found = heat_kept(edge_index, batch, len(SIZES), times=6)
+    for number in range(len(SIZES)):
+        nodes = (batch == number).nonzero().squeeze(1)
+        if not len(nodes):
+            continue
+        own = edge_index[:, batch[edge_index[0]] == number] - nodes[0]
+        weights = torch.zeros(len(nodes), len(nodes), dtype=torch.float64)
+        weights.index_put_(tuple(own), torch.ones(own.size(1), dtype=torch.float64), accumulate=True)
+        weights = (weights + weights.T) / 2
+        degree = weights.sum(1)
+        scale = torch.where(degree > 0, degree.clamp(min=1e-9) ** -0.5, 0.0)
+        laplacian = torch.diag((degree > 0).double()) - scale[:, None] * weights * scale
+        for place, time in enumerate((0.25, 0.5, 1, 2, 4, 8)):
+            expected = torch.linalg.matrix_exp(-time * laplacian).diagonal()
+            torch.testing.assert_close(found[nodes, place].double(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_heat_does_not_depend_on_the_order_of_nodes():
+    """Of a ring all eigenvalues but two stand twice: eigenvectors have no order, and no sign."""
+    ring = torch.stack([torch.arange(6), (torch.arange(6) + 1) % 6])
+    found = heat_kept(torch.cat([ring, ring.flip(0)], 1), torch.zeros(6, dtype=torch.long), 1, times=4)
+    torch.testing.assert_close(found, found[:1].expand(6, -1))
+    alone = heat_kept(ring[:, :0], torch.tensor([0, 0, 2]), 3, times=2)
+    assert torch.equal(alone, torch.ones(3, 2))
+    with pytest.raises(ValueError, match="`times`"):
+        heat_kept(ring, torch.zeros(6, dtype=torch.long), 1, times=0)

@@ -47,6 +47,7 @@ class AbstractGraphStack(AbstractArchitecture):
         residual: add a layer's input to its result.
         feed_forward: a perceptron on each node after each convolution.
         walks: steps of the random walks whose return tells nodes apart; 0 for none.
+        heat: times at which the heat that a node has kept of its own tells it apart; 0 for none.
         readout: what a graph's nodes become: of each feature its sum, mean or maximum, all three, a mean that attends,
             or set to set.
         head_layers: linear maps from there to the result.
@@ -64,6 +65,7 @@ class AbstractGraphStack(AbstractArchitecture):
     residual: Switch = False
     feed_forward: Switch = False
     walks: Count = 0
+    heat: Count = 0
     readout: Literal["sum", "mean", "max", "all", "attention", "set"] = "mean"
     head_layers: Positive = 1
     virtual_node: Switch = False
@@ -81,7 +83,7 @@ class AbstractGraphStack(AbstractArchitecture):
         """That it counts, where it does."""
         if self.ensemble != "none":
             return BESIDE[self.ensemble].untraced
-        return "it follows walks on the graph" if self.walks else ""
+        return "it follows walks or heat on the graph" if self.walks or self.heat else ""
 
     def unused_fields(self) -> dict[str, str]:
         """Return what only an ensemble has."""
@@ -120,6 +122,7 @@ class AbstractGraphStack(AbstractArchitecture):
             jumping=self.jumping,
             feed_forward=self.feed_forward,
             walks=self.walks,
+            heat=self.heat,
             head_layers=self.head_layers,
         )
         if self.ensemble == "none":
