@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphkit import _checks
 from graphkit.data.splits.split import Split, SplitProtocol, require_fractions
-from graphkit.operators.molecules import rdkit_molecule
 
 if TYPE_CHECKING:
     import torch
@@ -106,6 +105,8 @@ def scaffold_smiles(x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> str:
     """
     from rdkit import rdBase
     from rdkit.Chem.Scaffolds import MurckoScaffold
+
+    from graphkit.operators.molecules import rdkit_molecule
 
     molecule = rdkit_molecule(x, edge_index, edge_attr, implied=True)
     with rdBase.BlockLogs():

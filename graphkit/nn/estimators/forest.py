@@ -58,11 +58,13 @@ class Forest(AbstractEstimator):
         member("kind", kind, KINDS)
         x, y = rows.cpu().numpy(), targets.detach().cpu().numpy()
         if kind == "classes" or (kind == "numbers" and not np.isnan(y).any()):
-            self.grow([self._grown(x, y, kind)], kind)
+            self.grow([self._scikit_forest(x, y, kind)], kind)
         else:
             known = [~np.isnan(column) for column in y.T]
             parts = zip(known, y.T, strict=True)
-            self.grow([self._grown(x[there], y[there], kind) if there.any() else None for there, y in parts], kind)
+            self.grow(
+                [self._scikit_forest(x[there], y[there], kind) if there.any() else None for there, y in parts], kind
+            )
 
     def grow(self, forests: Sequence[Any], kind: str) -> Forest:
         """Take the trees of scikit-learn's forests, and return the module.
@@ -124,7 +126,7 @@ class Forest(AbstractEstimator):
         share = (said + 0.5) / (self.trees + 1)
         return share.log() - (1 - share).log()
 
-    def _grown(self, rows: np.ndarray, targets: np.ndarray, kind: str) -> Any:
+    def _scikit_forest(self, rows: np.ndarray, targets: np.ndarray, kind: str) -> Any:
         """Return a forest of scikit-learn."""
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 

@@ -75,7 +75,7 @@ class GaussianProcess(AbstractEstimator):
         x, y = rows.detach().cpu().double()[kept], y.detach().cpu().double()[kept]
         spread = x.std(0, correction=0)
         self.mean, self.scale = x.mean(0).to(there), torch.where(spread > 1e-9, 1 / spread, 0.0).to(there)
-        self.rows, x = self._standardised(x.to(there)), self._standardised(x.to(there)).cpu()
+        self.rows, x = self._standard_rows(x.to(there)), self._standard_rows(x.to(there)).cpu()
         weights, constants, centre = (
             torch.zeros_like(y),
             torch.zeros_like(y[:1].expand(4, -1).T),
@@ -88,7 +88,7 @@ class GaussianProcess(AbstractEstimator):
             deviation = y[here][:, outputs].std(0, correction=0) if here.any() else torch.zeros(1)
             if deviation.max() > 0:
                 unit = torch.where(deviation > 0, deviation, 1.0)
-                solved, constants[outputs] = self._solved(
+                solved, constants[outputs] = self._solution(
                     x[here], (y[here][:, outputs] - centre[outputs]) / unit, variant
                 )
                 weights[here.nonzero(), torch.tensor(outputs)] = solved * unit
@@ -101,7 +101,7 @@ class GaussianProcess(AbstractEstimator):
             raise ValueError("the Gaussian process knows no items yet: `fit` it.")
         if rows.size(1) != self.rows.size(1):
             raise ValueError(f"`rows` must have {self.rows.size(1)} columns, got {rows.size(1)}.")
-        x = self._standardised(rows.double())
+        x = self._standard_rows(rows.double())
         far, along = torch.cdist(x, self.rows), x @ self.rows.T
         found = self.centre.expand(len(rows), -1).clone()
         for a, length, b, offset in self.constants.unique(dim=0):
@@ -116,11 +116,11 @@ class GaussianProcess(AbstractEstimator):
             found = found.clamp(LIKELY).log()
         return found.to(rows.dtype)
 
-    def _standardised(self, rows: Tensor) -> Tensor:
+    def _standard_rows(self, rows: Tensor) -> Tensor:
         """Return rows in standard deviations from the mean; a column that never changes is 0."""
         return ((rows - self.mean) * self.scale).clamp(-CLEAR, CLEAR)
 
-    def _solved(self, x: Tensor, y: Tensor, variant: int) -> tuple[Tensor, Tensor]:
+    def _solution(self, x: Tensor, y: Tensor, variant: int) -> tuple[Tensor, Tensor]:
         """Return weights ``[items, outputs]`` and the four constants."""
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern, WhiteKernel
