@@ -76,11 +76,8 @@ class GaussianProcess(AbstractEstimator):
         spread = x.std(0, correction=0)
         self.mean, self.scale = x.mean(0).to(there), torch.where(spread > 1e-9, 1 / spread, 0.0).to(there)
         self.rows, x = self._standard_rows(x.to(there)), self._standard_rows(x.to(there)).cpu()
-        weights, constants, centre = (
-            torch.zeros_like(y),
-            torch.zeros_like(y[:1].expand(4, -1).T),
-            torch.zeros_like(y[0]),
-        )
+        weights, centre = torch.zeros_like(y), torch.zeros_like(y[0])
+        constants = torch.zeros(self.outputs, 4, dtype=y.dtype)
         known, whole = ~y.isnan(), not bool(y.isnan().any())
         for outputs in [list(range(self.outputs))] if whole else [[each] for each in range(self.outputs)]:
             here = known[:, outputs[0]]
