@@ -56,3 +56,13 @@ class AbstractEstimator(nn.Module, ABC):
             if (given := state_dict.get(prefix + name)) is not None:
                 setattr(self, name, torch.empty_like(given, device=own.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def evenly_spaced(items: int, most: int) -> Tensor:
+    """Return evenly spaced numbers of so many items, at most ``most``, for what cannot look at all.
+
+    Example:
+        >>> evenly_spaced(3, 5).tolist(), evenly_spaced(9, 3).tolist()
+        ([0, 1, 2], [0, 4, 8])
+    """
+    return torch.arange(items) if items <= most else torch.linspace(0, items - 1, most).long()

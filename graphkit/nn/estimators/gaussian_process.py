@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit._checks import at_least, member
-from graphkit.nn.estimators.abstract_estimator import KINDS, AbstractEstimator
+from graphkit.nn.estimators.abstract_estimator import KINDS, AbstractEstimator, evenly_spaced
 
 CLEAR = 5.0
 """Standard deviations beyond which a column tells no more."""
@@ -71,7 +71,7 @@ class GaussianProcess(AbstractEstimator):
         """Choose the constants, and solve."""
         number, there = KINDS.index(member("kind", kind, KINDS)), self.rows.device
         y = F.one_hot(targets, self.outputs) if kind == "classes" else targets
-        kept = _evenly_spaced(len(rows), self.most)
+        kept = evenly_spaced(len(rows), self.most)
         x, y = rows.detach().cpu().double()[kept], y.detach().cpu().double()[kept]
         spread = x.std(0, correction=0)
         self.mean, self.scale = x.mean(0).to(there), torch.where(spread > 1e-9, 1 / spread, 0.0).to(there)
@@ -126,7 +126,7 @@ class GaussianProcess(AbstractEstimator):
         kernel = ConstantKernel(1.0) * Matern(max(x.std(0).count_nonzero().item(), 1) ** 0.5, nu=2.5)
         if variant:
             kernel = kernel + ConstantKernel(0.01) * DotProduct(1.0)
-        tried = _evenly_spaced(len(x), self.tried)
+        tried = evenly_spaced(len(x), self.tried)
         with warnings.catch_warnings(), threadpool_limits(1):  # waking threads for a small square takes longer than it
             warnings.simplefilter("ignore")  # a constant at the end of its range, 1e-5 or 1e5, is as good as none
             process = GaussianProcessRegressor(kernel + WhiteKernel(0.1)).fit(x[tried].numpy(), y[tried].numpy())
@@ -142,8 +142,3 @@ class GaussianProcess(AbstractEstimator):
 def _nothing_known(kind: str) -> float:
     """Return what is said where nothing is known: an answer is as likely as not."""
     return 0.5 if kind == "binary" else 0.0
-
-
-def _evenly_spaced(items: int, most: int) -> Tensor:
-    """Return evenly spaced numbers of items, at most so many."""
-    return torch.arange(items) if items <= most else torch.linspace(0, items - 1, most).long()

@@ -162,8 +162,8 @@ def prepare_graphs(
     card = graphs.card
     if recipe.model.molecules and not (card and card.molecules):
         raise ValueError(
-            f"{recipe.name!r} is for molecules, as `graphkit data import --smiles` makes them: it looks at OGB's atoms "
-            "and bonds."
+            f"the recipe {recipe.name!r}, as it is set, looks at OGB's atoms and bonds, and these graphs are no "
+            "molecules; `graphkit data import --smiles` makes some."
         )
     split = split or graphs.split
     if split is None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphkit.metric.distances import normalize_rows
 from graphkit.metric.retrieval import evaluate_retrieval
+from graphkit.nn.estimators.abstract_estimator import evenly_spaced
 from graphkit.training.classification.tasks import LabelledItems
 from graphkit.training.engine.distributed import rng_seed
 
@@ -168,7 +169,7 @@ class AbstractRows(ABC):
         if key not in self._solved:  # the same for all seeds of one split
             index, y = labelled.index.cpu(), labelled.y.cpu()
             sample, queries = _sample(len(y), asking)
-            learning = asking + _even_places(len(y) - asking, LEARNING)
+            learning = asking + evenly_spaced(len(y) - asking, LEARNING)
             with rng_seed(0), torch.no_grad():
                 made = list(self.solutions(index[learning], y[learning], index, classes))
             figures = [selection_figure(each.labelled[sample], y[sample], queries, select) for each in made]
@@ -244,10 +245,5 @@ def _key_of(labelled: LabelledItems, asking: int, select: str) -> bytes:
 
 def _sample(items: int, asking: int) -> tuple[Tensor, Tensor]:
     """Return the labelled items that are looked at, and which of these ask."""
-    chosen = torch.cat([_even_places(asking, ASKING), asking + _even_places(items - asking, ANSWERING)])
+    chosen = torch.cat([evenly_spaced(asking, ASKING), asking + evenly_spaced(items - asking, ANSWERING)])
     return chosen, torch.arange(min(asking, ASKING))
-
-
-def _even_places(items: int, most: int) -> Tensor:
-    """Return evenly spaced numbers of items, at most so many."""
-    return torch.arange(items) if items <= most else torch.linspace(0, items - 1, most).long()
