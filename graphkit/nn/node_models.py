@@ -187,6 +187,8 @@ def _skip(in_channels: int, out_channels: int) -> nn.Module:
 
 def _arguments(layer: nn.Module) -> frozenset[str]:
     """Return those arguments of a layer's ``forward`` that the encoder can fill."""
+    if isinstance(layer, SeparatedConv):
+        return _arguments(layer.conv)
     return frozenset(inspect.signature(layer.forward).parameters) & {*_GRAPHS, *_EXTRAS}
 
 
@@ -196,7 +198,7 @@ class SeparatedConv(AbstractModel):
     A node is not averaged away among its neighbours, however many layers there are.
 
     Args:
-        conv: the layer ``(x, edge_index)`` or ``(x, edge_index, edge_weight)``.
+        conv: the layer ``(x, edge_index)``, or one that takes ``edge_weight`` or ``edge_attr`` too.
         in_channels: features of a node.
         out_channels: width of the layer's result.
 
@@ -215,12 +217,14 @@ class SeparatedConv(AbstractModel):
         self.conv = conv
         self.own = nn.Linear(in_channels, out_channels)
 
-    def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Any, edge_index: Any, edge_weight: Tensor | None = None, edge_attr: Tensor | None = None
+    ) -> Tensor:
         """Return the layer's result with the node's own, ``[nodes, out_channels]``."""
         check_features(x, self.own)
         x = features_of(x)
-        around = self.conv(x, edge_index) if edge_weight is None else self.conv(x, edge_index, edge_weight)
-        return around + self.own(x)
+        given = {"edge_weight": edge_weight, "edge_attr": edge_attr}
+        return self.conv(x, edge_index, **{k: v for k, v in given.items() if v is not None}) + self.own(x)
 
 
 class FilteredPerceptron(AbstractModel):

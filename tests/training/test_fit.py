@@ -45,6 +45,8 @@ def test_training_lowers_the_loss_and_learns(data):
         "gwnn",
         "grand",
         "deep-gcn",
+        "deep-sage",
+        "deep-gat",
         "gpr",
         "bernstein",
         "chebii",

@@ -10,7 +10,6 @@ from graphkit.training.zoo.architecture import (
     STRICT,
     AbstractArchitecture,
     AbstractEdgeStack,
-    Activation,
     Count,
     EdgeWeights,
     Norm,
@@ -152,55 +151,85 @@ class MLP(AbstractEdgeStack):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class DeepGCN(AbstractArchitecture):
-    """Many graph convolutions, each beside a linear map of the node itself, and a linear head.
+class AbstractDeepStack(AbstractEdgeStack):
+    """Many layers of one kind, each beside a linear map of the node itself, and a linear head.
 
     Args:
         separated: whether that map is there.
         input_dropout: probability of zeroing a feature; ``dropout`` acts after the layers.
         layers: number of convolutions.
-        activation: after each, a name PyG resolves.
         norm: normalisation after each.
-        residual: add a layer's input to its result.
 
     Source: Luo, Shi & Wu (2024), "Classic GNNs are Strong Baselines", arXiv:2406.08993.
     """
 
-    edge_weights: ClassVar[EdgeWeights] = "used"
-
     separated: Switch = True
     input_dropout: Rate = 0.0
     layers: Positive = 12
-    activation: Activation = "relu"
     norm: Norm = "batch"
-    residual: Switch = False
 
-    def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
-        """Return the edges and their weights."""
-        return edge_index, edge_weight
+    @property
+    def single(self) -> bool:
+        """Whether its first layer is all there is: never, for there is a head."""
+        return False
 
     def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
         """Return ``layers`` convolutions, and the head."""
         from torch_geometric.nn import Linear
 
-        from graphkit.nn import Encoder, GCNConv, SeparatedConv
+        from graphkit.nn import Encoder, SeparatedConv
+
+        conv, _ = self.convs(graph)
 
         def separate(i: int, o: int) -> nn.Module:
-            return SeparatedConv(GCNConv(i, o), i, o)
+            return SeparatedConv(conv(i, o), i, o)
 
+        jumping = None if self.jumping_knowledge == "none" else self.jumping_knowledge
         return Encoder(
             in_channels,
             self.hidden,
             out_channels,
-            conv=separate if self.separated else GCNConv,
-            last=Linear,
-            layers=self.layers + 1,
+            conv=separate if self.separated else conv,
+            last=None if jumping else Linear,  # with `jumping_knowledge` the encoder has a head of its own
+            layers=self.layers if jumping else self.layers + 1,
             dropout=self.dropout,
             input_dropout=self.input_dropout,
             norm=None if self.norm == "none" else self.norm,
             residual=self.residual,
+            jumping_knowledge=jumping,
             activation=self.activation,
         )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DeepGCN(AbstractDeepStack, GCN):
+    """Many graph convolutions, each beside a linear map of the node itself, and a linear head.
+
+    Source: Luo, Shi & Wu (2024), arXiv:2406.08993.
+    """
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DeepSAGE(AbstractDeepStack, SAGE):
+    """Many layers of GraphSAGE, each beside a linear map of the node itself, and a linear head.
+
+    Source: Luo, Shi & Wu (2024), arXiv:2406.08993.
+    """
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DeepGAT(AbstractDeepStack, GAT):
+    """Many layers of attention, each beside a linear map of the node itself, and a linear head.
+
+    Source: Luo, Shi & Wu (2024), arXiv:2406.08993.
+    """
+
+    heads: Positive = 1
+    attention_dropout: Rate = 0.0
+
+    def unused_fields(self) -> dict[str, str]:
+        """Return what only a last layer of attention has."""
+        return super().unused_fields() | {"last_heads": "the last layer is a linear head"}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
