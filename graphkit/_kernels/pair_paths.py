@@ -1,0 +1,110 @@
+"""Paths of two and three edges between pairs of nodes, and how alike nodes are to the neighbours of others.
+
+A graph is given by the edges that leave each node, ``indptr`` ``[nodes + 1]`` and ``indices`` ``[edges]``, and by those
+that lead to it, ``indptr_t`` and ``indices_t``. Pairs come in groups of one source: group ``g`` has the source
+``sources[g]`` and the targets ``targets[bounds[g] : bounds[g + 1]]``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphkit._kernels.compiler import exact_kernel, kernel
+
+
+@exact_kernel
+def path_sums(start, stop, bounds, sources, targets, csr, csr_t, weights, two, three):
+    """Set sums over the paths of two and of three edges from the sources of groups to their targets.
+
+    ``two[p, k]`` is the sum of ``weights[w, k]`` over the nodes w in between, ``three[p, k]`` that of
+    ``weights[w, k] weights[x, k]`` over both nodes in between.
+    """
+    (indptr, indices), (indptr_t, indices_t) = csr, csr_t
+    nodes, kinds = weights.shape
+    reached = np.zeros((nodes, kinds))
+    there = np.zeros(nodes, np.bool_)
+    touched = np.empty(nodes, np.int64)
+    for g in range(start, stop):
+        many = 0
+        u = sources[g]
+        for e in range(indptr[u], indptr[u + 1]):
+            w = indices[e]
+            for f in range(indptr[w], indptr[w + 1]):
+                x = indices[f]
+                if not there[x]:
+                    there[x] = True
+                    touched[many] = x
+                    many += 1
+                for k in range(kinds):
+                    reached[x, k] += weights[w, k]
+        for p in range(bounds[g], bounds[g + 1]):
+            v = targets[p]
+            for k in range(kinds):
+                two[p, k] = reached[v, k]
+                three[p, k] = 0.0
+            for e in range(indptr_t[v], indptr_t[v + 1]):
+                x = indices_t[e]
+                if there[x]:
+                    for k in range(kinds):
+                        three[p, k] += reached[x, k] * weights[x, k]
+        for place in range(many):
+            there[touched[place]] = False
+            reached[touched[place]] = 0.0
+
+
+@exact_kernel
+def path_counts(start, stop, bounds, sources, targets, csr, csr_t, counts):
+    """Set ``counts[p]`` to how many nodes lie on a path of two edges between the ends of a pair."""
+    (indptr, indices), (indptr_t, indices_t) = csr, csr_t
+    for g in range(start, stop):
+        first, last = indptr[sources[g]], indptr[sources[g] + 1]
+        for p in range(bounds[g], bounds[g + 1]):
+            e, f, end = first, indptr_t[targets[p]], indptr_t[targets[p] + 1]
+            total = 0
+            while e < last and f < end:
+                one, other = indices[e], indices_t[f]
+                total += one == other
+                e += one <= other
+                f += other <= one
+            counts[p] = total
+
+
+@exact_kernel
+def path_nodes(start, stop, bounds, sources, targets, csr, csr_t, offsets, found):
+    """Write the nodes between the ends of pair p, ascending, to ``found[offsets[p] : offsets[p + 1]]``."""
+    (indptr, indices), (indptr_t, indices_t) = csr, csr_t
+    for g in range(start, stop):
+        first, last = indptr[sources[g]], indptr[sources[g] + 1]
+        for p in range(bounds[g], bounds[g + 1]):
+            e, f, end = first, indptr_t[targets[p]], indptr_t[targets[p] + 1]
+            place = offsets[p]
+            while e < last and f < end:
+                one, other = indices[e], indices_t[f]
+                if one == other:
+                    found[place] = one
+                    place += 1
+                e += one <= other
+                f += other <= one
+
+
+@kernel
+def neighbor_maxima(start, stop, ends, others, indptr, indices, rows, most, out):
+    """Set ``out[p]`` to the largest inner product of ``rows[ends[p]]`` with a neighbour's of ``others[p]``, 0 if none.
+
+    Of more than ``most`` neighbours so many are looked at, evenly spaced.
+    """
+    features = rows.shape[1]
+    for p in range(start, stop):
+        first = indptr[others[p]]
+        degree = indptr[others[p] + 1] - first
+        looked = min(degree, most)
+        own = rows[ends[p]]
+        best = rows.dtype.type(0)
+        for k in range(looked):
+            near = rows[indices[first + k * degree // looked]]
+            total = rows.dtype.type(0)
+            for f in range(features):
+                total += own[f] * near[f]
+            if k == 0 or total > best:
+                best = total
+        out[p] = best

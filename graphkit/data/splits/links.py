@@ -1,0 +1,373 @@
+"""Splits of links: the edges a model sees, and the pairs that it learns from, is chosen on, and is measured on."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from graphkit import _checks
+from graphkit.data.splits.non_edges import PairSpace, non_edges, pair_keys, pair_spaces
+from graphkit.data.splits.split import generator_seed, require_fractions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTS = ("val", "test")
+"""Parts that are measured."""
+
+
+class LinkPart(NamedTuple):
+    """Pairs to measure on.
+
+    ``positive [2, links]`` are edges. ``negative`` are none: ``[2, pairs]``, among which all links are ranked, or
+    ``[2, links, pairs]``, where each link is ranked among pairs of its own.
+    """
+
+    positive: Tensor
+    negative: Tensor
+
+    def pairs(self) -> Tensor:
+        """Return all of them, ``[2, pairs]``, the edges first."""
+        return torch.cat([self.positive, self.negative.flatten(1)], 1)
+
+
+@dataclass(frozen=True, eq=False)
+class LinkSplit:
+    """Which edges of a graph a model sees, and the pairs that it learns from, is chosen on, and is measured on.
+
+    Of a graph whose every edge has its reverse, a link is an unordered pair, written once, the smaller number first,
+    and is held out in both directions; of any other one it is an edge. Self-loops are no links, and are always seen.
+    An edge that stands several times is one link, held out with all its copies.
+
+    Args:
+        num_nodes: of the graph.
+        message: which of the edges of ``edge_index`` a model sees, boolean ``[edges]``.
+        train: links to learn from, ``[2, links]``; all of them are seen.
+        val: pairs to choose on.
+        test: pairs to measure on.
+        directed: whether a pair is ordered.
+        protocol: name of the rule that drew it.
+        parameters: what the rule was asked for, as plain values.
+
+    Raises:
+        ValueError: for pairs of another shape, or of nodes that are not there.
+    """
+
+    num_nodes: int
+    message: Tensor
+    train: Tensor
+    val: LinkPart
+    test: LinkPart
+    directed: bool
+    protocol: str = "own"
+    parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if _checks.tensor("message", self.message).dtype != torch.bool or self.message.dim() != 1:
+            raise ValueError(f"`message` must be boolean of shape [edges], got {list(self.message.shape)}.")
+        for name, pairs in self._named_pairs():
+            wanted = "[2, links]" if pairs.dim() != 3 else "[2, links, pairs]"
+            if pairs.dim() not in (2, 3) or pairs.size(0) != 2 or pairs.is_floating_point():
+                raise ValueError(f"`{name}` must hold integers of shape {wanted}, got {list(pairs.shape)}.")
+            _checks.node_ids(name, pairs.flatten(), self.num_nodes)
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 over everything that is held apart."""
+        from graphkit.data.fingerprint import tensors_sha256
+
+        return tensors_sha256({"message": self.message, **dict(self._named_pairs())})
+
+    def record(self) -> dict[str, Any]:
+        """Return the split as it stands in a result record: name, parameters, sizes, fingerprint."""
+        sizes = {"train": self.train.size(1), "val": self.val.positive.size(1), "test": self.test.positive.size(1)}
+        return {"split": self.protocol, "parameters": self.parameters, **sizes, "fingerprint": self.fingerprint}
+
+    def message_data(self, data: Data) -> Data:
+        """Return a shallow copy of the graph with the edges alone that a model sees, and their fields.
+
+        Raises:
+            ValueError: for another graph.
+        """
+        _require_graph(data)
+        if data.edge_index.size(1) != len(self.message) or data.num_nodes != self.num_nodes:
+            raise ValueError(
+                f"the split is of {self.num_nodes:,} nodes and {len(self.message):,} edges, and `data` has "
+                f"{data.num_nodes:,} and {data.edge_index.size(1):,}."
+            )
+        made: Data = data.__copy__()
+        made.num_nodes = self.num_nodes
+        if bool(self.message.all()):
+            return made
+        mask = self.message.to(data.edge_index.device)
+        for name in list(made.keys()):
+            if name == "edge_index" or made.is_edge_attr(name):
+                made[name] = made[name][:, mask] if name == "edge_index" else made[name][mask]
+        return made
+
+    def as_pyg(self, data: Data, generator: torch.Generator | None = None) -> tuple[Data, Data, Data]:
+        """Return the graph thrice, as PyG's ``RandomLinkSplit`` does: to train on, to choose on, to measure on.
+
+        ``edge_index`` are the edges a model sees, the same in all three; ``edge_label_index [2, pairs]`` the pairs and
+        ``edge_label [pairs]`` 1 for links and 0 for others. Pairs to train on that are no links are drawn, one a link.
+
+        Args:
+            data: the graph.
+            generator: draws them.
+        """
+        seen = self.message_data(data)
+        drawn = self.draw_negatives(seen, self.train.size(1), generator=generator)
+        found = []
+        for part in (LinkPart(self.train, drawn), self.val, self.test):
+            made = seen.__copy__()
+            made.edge_label_index = part.pairs().to(seen.edge_index.device)
+            made.edge_label = (torch.arange(made.edge_label_index.size(1)) < part.positive.size(1)).float()
+            found.append(made)
+        return found[0], found[1], found[2]
+
+    def draw_negatives(self, data: Data, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return different pairs that are none of the edges in ``data``, ``[2, count]``, in random order.
+
+        Raises:
+            ValueError: where there are fewer.
+        """
+        keys = pair_keys(data.edge_index.cpu(), self.num_nodes, directed=self.directed).unique()
+        return non_edges(keys, _spaces(data, keys, self.num_nodes, self.directed), self.num_nodes, count, generator)
+
+    def require_laws(self, data: Data) -> None:
+        """Refuse a split that tells a model what it is asked for.
+
+        Links of the three parts are edges and different; none to choose or measure on is seen, in either direction.
+        Pairs that are no links are no edges and no loops; those of one ranking are different, and where all links are
+        ranked among the same ones, those of the two parts are different too.
+
+        Raises:
+            ValueError: naming the law.
+        """
+        every = self._keys(data.edge_index.cpu())
+        seen = self._keys(self.message_data(data).edge_index.cpu())
+        links = {name: self._keys(pairs) for name, pairs in self._links()}
+        for name, keys in links.items():
+            if len(keys.unique()) < len(keys):
+                raise ValueError(f"`{name}` holds a link twice.")
+            if name != "train" and bool(torch.isin(keys, seen).any()):
+                raise ValueError(f"a link of `{name}` is among the edges that a model sees.")
+        if len(torch.cat(list(links.values())).unique()) < sum(map(len, links.values())):
+            raise ValueError("two parts hold the same link.")
+        if bool((~torch.isin(links["train"], seen)).any()):
+            raise ValueError("a link of `train` is not among the edges that a model sees.")
+        others = {name: getattr(self, name).negative for name in PARTS}
+        for name, pairs in others.items():
+            keys = self._keys(pairs.flatten(1)).view(pairs.shape[1:])
+            if bool((pairs[0] == pairs[1]).any()):
+                raise ValueError(f"`{name}.negative` holds a self-loop.")
+            if bool(torch.isin(keys, torch.cat([every, *links.values()])).any()):
+                raise ValueError(f"`{name}.negative` holds an edge.")
+            ordered = keys.sort(-1).values
+            if bool((ordered[..., 1:] == ordered[..., :-1]).any()):
+                raise ValueError(f"`{name}.negative` holds a pair twice.")
+        if all(pairs.dim() == 2 for pairs in others.values()):
+            first, second = (self._keys(pairs) for pairs in others.values())
+            if bool(torch.isin(first, second).any()):
+                raise ValueError("`val.negative` and `test.negative` share a pair.")
+
+    def _keys(self, pairs: Tensor) -> Tensor:
+        return pair_keys(pairs, self.num_nodes, directed=self.directed)
+
+    def _links(self) -> Iterator[tuple[str, Tensor]]:
+        yield "train", self.train
+        for name in PARTS:
+            yield name, getattr(self, name).positive
+
+    def _named_pairs(self) -> Iterator[tuple[str, Tensor]]:
+        yield "train", self.train
+        for name in PARTS:
+            yield f"{name}.positive", getattr(self, name).positive
+            yield f"{name}.negative", getattr(self, name).negative
+
+
+@dataclass(frozen=True)
+class LinkProtocol(ABC):
+    """A rule that holds links of a graph out; called with the graph and a generator."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> LinkSplit:
+        """Return the split of ``data``."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The fields as plain values."""
+        return dataclasses.asdict(self)
+
+
+class Links(NamedTuple):
+    """The links of a graph, by ascending keys."""
+
+    nodes: int
+    directed: bool  # whether a pair is ordered
+    keys: Tensor  # [links]
+    of_edges: Tensor  # the link of each edge, [edges], -1 of a self-loop
+
+    @property
+    def pairs(self) -> Tensor:
+        """Their nodes, ``[2, links]``."""
+        nodes = max(self.nodes, 1)
+        return torch.stack([self.keys // nodes, self.keys % nodes])
+
+    @classmethod
+    def of(cls, data: Data) -> Links:
+        """Return the links of a graph."""
+        _require_graph(data)
+        edge_index, nodes = data.edge_index.cpu(), int(data.num_nodes)
+        ahead, back = (pair_keys(each, nodes, directed=True).unique() for each in (edge_index, edge_index.flip(0)))
+        directed = not torch.equal(ahead, back)
+        apart = edge_index[0] != edge_index[1]
+        keys, slots = pair_keys(edge_index[:, apart], nodes, directed=directed).unique(return_inverse=True)
+        of_edges = torch.full((edge_index.size(1),), -1)
+        of_edges[apart] = slots
+        return cls(nodes, directed, keys, of_edges)
+
+
+@dataclass(frozen=True)
+class AbstractShares(LinkProtocol):
+    """Shares of the links to learn from, to choose on and to measure on; the last two each beside as many non-edges.
+
+    Where the shares are less than all, links of no part are as if they were not there.
+
+    Args:
+        train: share to learn from.
+        val: share to choose on.
+        test: share to measure on; all three at most 1.
+        negatives: non-edges for each link that is held out.
+    """
+
+    train: float = 0.7
+    val: float = 0.1
+    test: float = 0.2
+    negatives: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_fractions(self.train, self.val, self.test)
+        _checks.positive("negatives", self.negatives)
+
+    @abstractmethod
+    def order(self, data: Data, links: Links, generator: torch.Generator | None) -> Tensor:
+        """Return the order in which links are taken, those to learn from first, ``[links]``."""
+
+    def visible(self, data: Data, links: Links, train: Tensor) -> Tensor:
+        """Return which edges a model sees that learns from the links ``train``, boolean ``[edges]``: their copies."""
+        learnt = torch.zeros(len(links.keys) + 1, dtype=torch.bool)  # the last one is of self-loops
+        learnt[train] = learnt[-1] = True
+        return learnt[links.of_edges]
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> LinkSplit:
+        """Return the split, all that is drawn by ``generator``.
+
+        Raises:
+            ValueError: for a graph with too few links, or too few pairs that are no edges.
+        """
+        seed, links = generator_seed(generator), Links.of(data)
+        total = len(links.keys)
+        val, test = (max(1, int(share * total)) for share in (self.val, self.test))
+        everything = self.train + self.val + self.test > 1 - 1e-9
+        train = total - val - test if everything else max(1, int(self.train * total))
+        if train < 1 or train + val + test > total:
+            raise ValueError(
+                f"`data` has {total:,} links between different nodes, and a split needs some to learn from, to choose "
+                "on and to measure on."
+            )
+        order = self.order(data, links, generator)
+        cuts = order[: train + val + test].split([train, val, test])
+        wanted = [max(1, round(self.negatives * len(cut))) for cut in cuts[1:]]
+        spaces = _spaces(data, links.keys, links.nodes, links.directed)
+        others = non_edges(links.keys, spaces, links.nodes, sum(wanted), generator).split(wanted, 1)
+        learn, *held = (links.pairs[:, cut] for cut in cuts)
+        chosen, measured = (LinkPart(*each) for each in zip(held, others, strict=True))
+        seen, about = self.visible(data, links, cuts[0]), {**self.parameters, "seed": seed}
+        return LinkSplit(links.nodes, seen, learn, chosen, measured, links.directed, self.name, about)
+
+
+@dataclass(frozen=True)
+class RandomLinks(AbstractShares):
+    """Links in random order.
+
+    Source: the setting of Zhang & Chen (2018), arXiv:1802.09691, with 70, 10 and 20 per cent. PyG's
+    ``RandomLinkSplit`` draws the pairs that are no links of each part apart, so that parts share some (PyG's issue
+    10706), and by Python's own generator; it shows the links to choose on to a model when it is measured.
+
+    Example:
+        >>> ring = torch.arange(8)
+        >>> edges = torch.stack([ring, (ring + 1) % 8])
+        >>> split = RandomLinks()(Data(edge_index=torch.cat([edges, edges.flip(0)], 1), num_nodes=8))
+        >>> split.train.shape, split.val.positive.shape, int(split.message.sum())
+        (torch.Size([2, 6]), torch.Size([2, 1]), 12)
+    """
+
+    name: ClassVar[str] = "random"
+
+    def order(self, data: Data, links: Links, generator: torch.Generator | None) -> Tensor:
+        """Return a random order."""
+        return torch.randperm(len(links.keys), generator=generator)
+
+
+@dataclass(frozen=True)
+class LatestLinks(AbstractShares):
+    """Links by the time at which they were first there, the latest to measure on; of equal times in random order.
+
+    Times stand in ``edge_time``, a number for each edge. A model sees no edge that is later than the last link that it
+    learns from, were it a copy of one of those.
+
+    Example:
+        >>> edges, years = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]]), torch.tensor([4, 2, 1, 3])
+        >>> split = LatestLinks(0.5, 0.25, 0.25)(Data(edge_index=edges, edge_time=years, num_nodes=4))
+        >>> split.val.positive.tolist(), split.test.positive.tolist()
+        ([[3], [0]], [[0], [1]])
+    """
+
+    name: ClassVar[str] = "time"
+
+    def order(self, data: Data, links: Links, generator: torch.Generator | None) -> Tensor:
+        """Return the order of time."""
+        shuffled = torch.randperm(len(links.keys), generator=generator)
+        return shuffled[_first_times(data, links)[shuffled].argsort(stable=True)]
+
+    def visible(self, data: Data, links: Links, train: Tensor) -> Tensor:
+        """Return which edges a model sees: copies of links to learn from, none later than all of these."""
+        last = _first_times(data, links)[train].max()
+        return super().visible(data, links, train) & (data.edge_time.cpu() <= last)
+
+
+def _first_times(data: Data, links: Links) -> Tensor:
+    """Return when each link was first there."""
+    times = data.get("edge_time")
+    if times is None or times.shape != links.of_edges.shape:
+        raise ValueError("a split by time needs `edge_time`, one number for each edge.")
+    apart = links.of_edges >= 0
+    first = torch.full((len(links.keys),), torch.inf, dtype=torch.float64)
+    return first.scatter_reduce(0, links.of_edges[apart], times.cpu().double()[apart], "amin")
+
+
+LINK_PROTOCOLS: dict[str, type[LinkProtocol]] = {each.name: each for each in (RandomLinks, LatestLinks)}
+"""The rules by name."""
+
+
+def _require_graph(data: Data) -> None:
+    _checks.instance("data", data, Data, "a torch_geometric.data.Data")
+    if data.get("edge_index") is None:
+        raise ValueError("`data` has no `edge_index`: a split of links is of its edges.")
+    _checks.edge_index_in_range(data.edge_index, data.num_nodes)
+
+
+def _spaces(data: Data, keys: Tensor, nodes: int, directed: bool) -> Sequence[PairSpace]:
+    """Return where non-edges are drawn: between nodes of the types that edges join, where nodes have types."""
+    kinds = data.get("node_type")
+    return pair_spaces(None if kinds is None else kinds.cpu(), keys, nodes, directed=directed)
