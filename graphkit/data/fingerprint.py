@@ -49,13 +49,13 @@ def tensors_sha256(tensors: Mapping[str, Tensor | ChunkedVector]) -> str:
 
 
 def content_sha256(data: Data) -> str:
-    """Return the sha256 of a graph's ``edge_index``, ``x`` and ``y``, and of what else it has of those listed below.
+    """Return the sha256 of a graph's ``edge_index``, and of what else it has of those listed below.
 
     Edges are sorted first, and ``x`` counts by its non-zeros in float32, so that neither the order in which edges are
     stored nor dense or sparse storage matters. The order of the nodes does: splits refer to it.
 
     Args:
-        data: a graph with ``x [nodes, features]``, ``edge_index [2, edges]``, integer ``y [nodes]`` and perhaps
+        data: a graph with ``edge_index [2, edges]`` and perhaps ``x [nodes, features]``, integer ``y [nodes]``,
             ``edge_weight [edges]``, ``attributes`` or ``y_multi``, each ``[nodes, columns]``; or with
             ``signals [signals, nodes, features]`` and ``y [signals]`` instead of ``x``.
 
@@ -77,7 +77,8 @@ def content_sha256(data: Data) -> str:
         stored = _sparse_chunks(x) if x.layout == torch.strided else sparse_parts(x)
         tensors |= {f"x.{name}": part for name, part in stored.items()}
     tensors["edge_index"] = torch.from_numpy(np.stack([row[order], column[order]]))
-    tensors["y"] = data.y.cpu().long()
+    if data.get("y") is not None:
+        tensors["y"] = data.y.cpu().long()
     tensors |= {name: data[name] for name in EXTRA_FIELDS if name in data}
     if values:
         tensors["edge_weight"] = torch.from_numpy(values[0][order])
@@ -87,9 +88,8 @@ def content_sha256(data: Data) -> str:
 def _require_content(data: Data) -> None:
     """Refuse what has no content of a graph."""
     _checks.instance("data", data, Data, "a torch_geometric.data.Data")
-    for name in ("edge_index", "y"):
-        if data.get(name) is None:
-            raise ValueError(f"`data` must have `{name}` to have a fingerprint.")
+    if data.get("edge_index") is None:
+        raise ValueError("`data` must have `edge_index` to have a fingerprint.")
 
 
 def sparse_parts(x: Tensor) -> dict[str, Tensor]:

@@ -192,7 +192,7 @@ def graph_views(data: Data, *, width: int | None = None) -> GraphViews:
         if not isinstance(x, Tensor | SparseOperator) or x.dim() != 2 or x.size(0) != nodes:
             shape = list(x.shape) if hasattr(x, "shape") else type(x).__name__
             raise ValueError(f"`x` must be a matrix of features, [{nodes}, features], got {shape}.")
-        known, shared = _leading_features(x, width)
+        known, shared = leading_features(x, width)
         smooth, mean = gcn_adjacency(edge_index, num_nodes=nodes), mean_adjacency(edge_index, num_nodes=nodes)
         for name, found in view_rows(known, smooth.__matmul__, mean.__matmul__):
             if shared or name != "raw":
@@ -236,7 +236,7 @@ def _structure_rows(edge_index: Tensor, nodes: int, width: int) -> Iterator[tupl
     yield "degrees", torch.cat(((looks @ frequencies).cos(), (looks @ frequencies).sin()), 1)
 
 
-def _leading_features(x: Any, width: int) -> tuple[Tensor, bool]:
+def leading_features(x: Any, width: int) -> tuple[Tensor, bool]:
     """Return unit rows of features, the rare of which weigh more, and whether two nodes have one in common."""
     device = x.device
     if not x.size(1):

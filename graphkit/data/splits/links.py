@@ -90,6 +90,13 @@ class LinkSplit:
         sizes = {"train": self.train.size(1), "val": self.val.positive.size(1), "test": self.test.positive.size(1)}
         return {"split": self.protocol, "parameters": self.parameters, **sizes, "fingerprint": self.fingerprint}
 
+    def apply(self, data: Data) -> Data:
+        """Return a shallow copy of ``data`` with this split as ``link_split``, and the record of it as ``protocol``."""
+        self.message_data(data)
+        made: Data = data.__copy__()
+        made.link_split, made.protocol = self, self.record()
+        return made
+
     def message_data(self, data: Data) -> Data:
         """Return a shallow copy of the graph with the edges alone that a model sees, and their fields.
 

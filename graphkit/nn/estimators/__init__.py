@@ -3,5 +3,6 @@
 from graphkit.nn.estimators.abstract_estimator import AbstractEstimator
 from graphkit.nn.estimators.forest import Forest
 from graphkit.nn.estimators.gaussian_process import GaussianProcess
+from graphkit.nn.estimators.logistic import Logistic
 
-__all__ = ["AbstractEstimator", "Forest", "GaussianProcess"]
+__all__ = ["AbstractEstimator", "Forest", "GaussianProcess", "Logistic"]

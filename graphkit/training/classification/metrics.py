@@ -12,10 +12,16 @@ from torch import Tensor
 
 from graphkit import _checks
 
-Kind: TypeAlias = Literal["classes", "binary", "numbers"]
-"""What an item is labelled with: one of several classes, several yes or no with gaps, real numbers with gaps."""
+Kind: TypeAlias = Literal["classes", "binary", "numbers", "links"]
+"""What an item is labelled with: a class, several yes or no with gaps, real numbers with gaps; or it is a link or none.
+"""
 
-KIND_NAMES: dict[str, str] = {"classes": "classes", "binary": "binary tasks", "numbers": "real numbers"}
+KIND_NAMES: dict[str, str] = {
+    "classes": "classes",
+    "binary": "binary tasks",
+    "numbers": "real numbers",
+    "links": "links",
+}
 """The kinds as people call them."""
 
 NEEDS = {
@@ -42,6 +48,7 @@ class TargetMetric:
         sign: -1 where smaller is better.
         needs: what the labels of a column must hold, one of ``NEEDS``.
         unit: "fraction" for what is shown in per cent.
+        others: pairs that are no links which there must be, for a figure of ranks.
     """
 
     name: str
@@ -52,6 +59,7 @@ class TargetMetric:
     sign: int = 1
     needs: Literal["labels", "both classes", "different numbers"] = "labels"
     unit: str = "fraction"
+    others: int = 0
 
     def text(self, figure: float) -> str:
         """Return a figure as people read it, fractions in per cent.
@@ -79,6 +87,11 @@ class TargetMetric:
             usable = (y == 1).any(0) & (y == 0).any(0)
         elif self.needs == "different numbers":
             usable = (there & (y != y.nan_to_num(-math.inf).amax(0))).any(0) if len(y) else usable
+        if bool(usable.any()) and (many := int((y == 0).sum())) < self.others:
+            raise ValueError(
+                f"`{argument}` must hold {self.others} pairs that are no links, or more, for {self.title}, got {many:,}: "
+                "take a figure of fewer, such as roc_auc, or more of them for each link."
+            )
         if not bool(usable.any()):
             found = f"got {int(there.sum())} labels"
             if self.needs == "both classes":
@@ -181,6 +194,62 @@ def _f1(scores: Tensor, y: Tensor) -> Tensor:
     return 2 * (guess & (y == 1)).sum().double() / both.clamp(min=1)
 
 
+def hits_at(k: int, scores: Tensor, positive: Tensor) -> Tensor:
+    """Return the share of positive items that score higher than the ``k``-th best of the others; a tie is no hit.
+
+    Args:
+        k: at least 1, and at most as many as there are others.
+        scores: ``[items]``.
+        positive: boolean ``[items]``.
+
+    Source: ``ogb.linkproppred.Evaluator``.
+
+    Example:
+        >>> hits_at(1, torch.tensor([0.9, 0.2, 0.5, 0.1]), torch.tensor([True, True, False, False])).item()
+        0.5
+    """
+    least = scores[~positive].topk(k).values[-1]
+    return (scores[positive] > least).double().mean()
+
+
+def reciprocal_rank(scores: Tensor, positive: Tensor, *, own: bool = False) -> Tensor:
+    r"""Return the mean of :math:`1 / r` over the positive items, :math:`r` the rank of each among the others.
+
+    Of others with the same score half are taken to be better.
+
+    Args:
+        scores: ``[items]``, those of the positive items first, where each has others of its own.
+        positive: boolean ``[items]``.
+        own: whether each positive item is ranked among as many others of its own, one after the other in their order.
+
+    Source: ``ogb.linkproppred.Evaluator``.
+
+    Example:
+        >>> reciprocal_rank(torch.tensor([0.5, 0.9, 0.5]), torch.tensor([True, False, False])).item()
+        0.4
+    """
+    links, others = scores[positive], scores[~positive]
+    if own:
+        others = others.view(len(links), -1)
+        above, least = (others > links[:, None]).sum(1), (others >= links[:, None]).sum(1)
+    else:
+        ordered = others.sort().values
+        above = len(others) - torch.searchsorted(ordered, links, right=True)
+        least = len(others) - torch.searchsorted(ordered, links)
+    return (1 / (1 + (above + least).double() / 2)).mean()
+
+
+def _hits(k: int) -> TargetMetric:
+    return TargetMetric(
+        f"hits@{k}",
+        f"Hits@{k}",
+        ("links",),
+        lambda s, y: hits_at(k, s, y == 1),
+        needs="both classes",
+        others=k,
+    )
+
+
 METRICS: dict[str, TargetMetric] = {
     made.name: made
     for made in (
@@ -188,12 +257,12 @@ METRICS: dict[str, TargetMetric] = {
             "accuracy", "accuracy", ("classes", "binary"), lambda s, y: ((s > 0) == (y == 1)).double().mean(), _accuracy
         ),
         TargetMetric(
-            "roc_auc", "ROC-AUC", ("binary", "classes"), lambda s, y: roc_auc(s, y == 1), needs="both classes"
+            "roc_auc", "ROC-AUC", ("binary", "classes", "links"), lambda s, y: roc_auc(s, y == 1), needs="both classes"
         ),
         TargetMetric(
             "ap",
             "average precision",
-            ("binary", "classes"),
+            ("binary", "classes", "links"),
             lambda s, y: average_precision(s, y == 1),
             needs="both classes",
         ),
@@ -222,11 +291,19 @@ METRICS: dict[str, TargetMetric] = {
             needs="different numbers",
             unit="number",
         ),
+        *(_hits(k) for k in (1, 3, 10, 20, 50, 100)),
+        TargetMetric(
+            "mrr",
+            "mean reciprocal rank",
+            ("links",),
+            lambda s, y: reciprocal_rank(s, y == 1),
+            needs="both classes",
+        ),
     )
 }
 """The figures by name. Of several columns each is the mean over them; F1 of classes is the macro mean."""
 
-DEFAULTS: dict[Kind, str] = {"classes": "accuracy", "binary": "roc_auc", "numbers": "rmse"}
+DEFAULTS: dict[Kind, str] = {"classes": "accuracy", "binary": "roc_auc", "numbers": "rmse", "links": "hits@100"}
 """What is measured of each kind where nothing else is asked for."""
 
 

@@ -54,6 +54,7 @@ from graphkit.training.engine.records import metric as metric_of
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
 from graphkit.training.engine.store import CHECKPOINT, RunStore, weights_name
+from graphkit.training.links.link_task import link_protocol, prepare_links
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import DataNames, structure_sha256
 from graphkit.training.trained.model_file import ModelFile
@@ -492,6 +493,10 @@ def prepare_tasks(
         records = part_records(data, recipe.rule(part.objective.best), part.objective.name)
         return [(sampled_part_task(part, stores, recipe, world=world), test)], *records
     divided = [data] if splits is None else [split.apply(data) for split in splits]
+    if recipe.model.items == "links":
+        pairs = [prepare_links(each, recipe, device, dtype, metric) for each in divided]
+        objective, facts = pairs[0][0].objective, dataset_facts(data)
+        return [*pairs], facts, link_protocol(divided, facts, recipe.rule(objective.best), objective.name)
     first = prepare(divided[0], recipe, device, dtype, metric, edge_features=True)
     tasks = [first, *(resplit(first[0], each, device) for each in divided[1:])]
     if recipe.fan_out:

@@ -85,6 +85,20 @@ class BinaryTarget(AbstractTarget):
 
 
 @dataclass(frozen=True)
+class LinkTarget(BinaryTarget):
+    """Links and pairs that are none, ``y [pairs, 1]`` of 1 and 0: cross-entropy, both sides weighing the same."""
+
+    kind: ClassVar[Kind] = "links"
+    outputs: int = 1
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the mean of what links cost and of what other pairs do, in nats."""
+        links = y == 1
+        costs = F.binary_cross_entropy_with_logits(outputs, y.to(outputs.dtype), reduction="none")
+        return (costs[links].sum() / links.sum().clamp(min=1) + costs[~links].sum() / (~links).sum().clamp(min=1)) / 2
+
+
+@dataclass(frozen=True)
 class NumberTarget(AbstractTarget):
     """Real numbers, ``y [items, targets]``, NaN where one is missing: square error in deviations of the training items.
 
@@ -139,7 +153,8 @@ def target_of(fields: Mapping[str, Any]) -> AbstractTarget:
     """
     if fields["kind"] == "numbers":
         return NumberTarget(tuple(fields["mean"]), tuple(fields["scale"]))
-    return (ClassTarget if fields["kind"] == "classes" else BinaryTarget)(fields["outputs"])
+    known: dict[str, Any] = {"classes": ClassTarget, "binary": BinaryTarget, "links": LinkTarget}
+    return known[fields["kind"]](fields["outputs"])
 
 
 @dataclass(frozen=True)
@@ -218,7 +233,7 @@ def target_kind(y: Tensor, said: str = "") -> Kind:
             f"columns], got {shape}."
         )
     if said:
-        _checks.member("target_kind", said, KIND_NAMES)
+        _checks.member("target_kind", said, [kind for kind in KIND_NAMES if kind != "links"])
     whole = not y.is_floating_point()
     if y.is_floating_point() and bool(y.isinf().any()):
         raise ValueError("`y` must be finite, or NaN where a label is missing.")

@@ -233,7 +233,7 @@ def model_inputs(
     """
     signals = data.get("signals")
     items = "nodes" if signals is None else "signals"
-    if recipe.model.items != items:
+    if recipe.model.items not in (items, "links"):
         raise ValueError(
             f"`recipe` {recipe.name!r} is for {recipe.model.items}, but the items of the data are {items}; "
             f"take one of `recipe(name, items={items!r})`."

@@ -189,10 +189,11 @@ def require_splits(splits: object, seeds: int) -> None:
         ValueError: for another number of them.
     """
     from graphkit.data import Split
+    from graphkit.data.splits.links import LinkSplit
 
     if splits is None:
         return
-    many = len(sequence("splits", splits, Split, "splits"))
+    many = len(sequence("splits", splits, (Split, LinkSplit), "splits"))
     if many != seeds:
         raise ValueError(f"`splits` must have one split per seed ({seeds}), got {many}.")
 

@@ -197,7 +197,7 @@ def dataset_facts(data: Data) -> DatasetFacts:
         nodes=data.num_nodes,
         edges=data.num_edges,
         features=data.num_features if signals is None else signals.size(-1),
-        classes=class_total(data.y),
+        classes=0 if data.get("y") is None else class_total(data.y),
         signals=None if signals is None else len(signals),
     )
 

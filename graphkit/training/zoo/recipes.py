@@ -48,6 +48,14 @@ from graphkit.training.zoo.architecture import (
     Switch,
 )
 from graphkit.training.zoo.graph_architectures import GraphGatedGCN, GraphGCN, GraphGIN, StructureFreeArchitecture
+from graphkit.training.zoo.link_architectures import (
+    LinkFilter,
+    LinkGCN,
+    LinkSAGE,
+    PairForest,
+    PairLogistic,
+    PairScore,
+)
 from graphkit.training.zoo.message_passing import DeepGAT, DeepGCN, DeepSAGE
 from graphkit.training.zoo.signal_architectures import (
     PooledCheb,
@@ -67,6 +75,9 @@ def _fan_out(written: str) -> str:
         return written
     raise ValueError("must be a number for each layer, such as '10,5', -1 for all neighbours")
 
+
+WITH_FEATURES = ("nodes", "links")
+"""Items for which features of nodes are scaled."""
 
 FanOut: TypeAlias = Annotated[str, BeforeValidator(str), AfterValidator(_fan_out)]
 
@@ -150,7 +161,7 @@ class ModelRecipe(AbstractRecipe):
             found |= dict.fromkeys(("lr", "l2", "l2_on"), "its model is solved for, and penalties choose themselves")
             found["row_normalise"] = "rows have length 1 whatever they are divided by"
             found["sparse_below"] = "rows are seen along a few directions, sparse or not"
-        if self.model.items != "nodes":
+        if self.model.items not in WITH_FEATURES:
             found |= dict.fromkeys(("row_normalise", "sparse_below"), f"features of {self.model.items} are as they are")
         return found
 
@@ -179,7 +190,7 @@ class ModelRecipe(AbstractRecipe):
             >>> [recipe("gcn").resolve(lambda: found).row_normalise for found in (0.0, 1.0, 17.5)]
             [False, True, 17.5]
         """
-        if self.row_normalise != "auto" or self.model.items != "nodes":
+        if self.row_normalise != "auto" or self.model.items not in WITH_FEATURES:
             return self
         found = feature_sum()
         return dataclasses.replace(self, row_normalise={0.0: False, 1.0: True}.get(found, found))
@@ -256,8 +267,8 @@ class Recipe(ModelRecipe):
             found |= dict.fromkeys(("batch", "microbatches", "home"), "without `fan_out` all nodes are in one step")
         else:
             found["sparse_below"] = "`fan_out` draws rows of dense features"
-        if items == "signals":
-            found["microbatches"] = "signals train in one process"
+        if items in ("signals", "links"):
+            found["microbatches"] = f"{items} train in one process"
         if self.views == 1:
             found |= dict.fromkeys(("consistency", "warm_up", "sharpening"), "one of `views` has none to agree with")
         elif self.consistency == 0:
@@ -460,13 +471,47 @@ GRAPH_RECIPES: dict[str, Recipe] = {
 what stands beside a network are ensembles; the network was chosen by validation on molbace and molfreesolv."""
 
 
+LINK: dict[str, Any] = {"hidden": 256, "dropout": 0.5}
+"""A width of what pairs of nodes are scored by."""
+
+
+def _link_recipe(name: str, model: AbstractArchitecture) -> Recipe:
+    return Recipe(name=name, model=model, lr=0.001, l2=0.0, epochs=200)
+
+
+def _pair_recipe(name: str, model: AbstractArchitecture, epochs: int = 1) -> Recipe:
+    return Recipe(name=name, model=model, l2=0.0, epochs=epochs)
+
+
+LINK_RECIPES: dict[str, Recipe] = {
+    made.name: made
+    for made in (
+        _link_recipe("gcn-link", LinkGCN(**LINK)),
+        _link_recipe("sage-link", LinkSAGE(**LINK)),
+        _link_recipe("ncn", LinkGCN(**LINK, common=True)),
+        _link_recipe("filter-link", LinkFilter(**LINK)),
+        _pair_recipe("pair-logistic", PairLogistic(), epochs=4),
+        _pair_recipe("pair-forest", PairForest()),
+        _pair_recipe("common-neighbors", PairScore(score="common-neighbors")),
+        _pair_recipe("adamic-adar", PairScore(score="adamic-adar")),
+        _pair_recipe("resource-allocation", PairScore(score="resource-allocation")),
+        _pair_recipe("katz", PairScore(score="katz")),
+        _pair_recipe("pagerank", PairScore(score="pagerank")),
+        _pair_recipe("cosine", PairScore(score="cosine")),
+        _pair_recipe("averaged-cosine", PairScore(score="averaged-cosine")),
+    )
+}
+"""Named recipes for links. The last seven are rules for which nothing is learnt."""
+
+
 def recipe(name: str, overrides: Mapping[str, Any] | None = None, *, items: str = "nodes") -> Recipe:
     """Return a named recipe with some fields replaced.
 
     Args:
         name: such as "gcn".
         overrides: fields and values, as :meth:`Recipe.with_` takes them.
-        items: "nodes", or "signals" or "graphs" for the recipe of that name for signals on one graph or whole graphs.
+        items: "nodes", or "signals", "graphs" or "links" for the recipe of that name for signals on one graph, whole
+            graphs or pairs of nodes.
 
     Raises:
         ValueError: for an unknown name or field (with the nearest names), or a value out of its range.
@@ -478,6 +523,6 @@ def recipe(name: str, overrides: Mapping[str, Any] | None = None, *, items: str 
         Traceback (most recent call last):
         ValueError: `hiden` is no field of the recipe 'gcn'. Did you mean 'hidden'?
     """
-    tables = {"nodes": RECIPES, "signals": SIGNAL_RECIPES, "graphs": GRAPH_RECIPES}
+    tables = {"nodes": RECIPES, "signals": SIGNAL_RECIPES, "graphs": GRAPH_RECIPES, "links": LINK_RECIPES}
     known = tables[member("items", items, tables)]
     return known[member("model", name, known)].with_(fields_of("overrides", overrides))

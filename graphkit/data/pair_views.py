@@ -1,0 +1,159 @@
+"""Views of pairs: what a graph says of two of its nodes, without labels and without training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from graphkit import _checks
+from graphkit.data.views import VIEWS, GraphViews, graph_views, leading_features
+from graphkit.operators import gcn_adjacency
+from graphkit.operators.pair_scores import PairScores, row_products, similarity_ranks
+from graphkit.operators.views import unit_view
+
+WIDTH = 128
+"""Directions along which features are seen."""
+
+WIDEST, LARGEST = 4096, 2**28
+"""Directions along which features are compared, at most, and numbers of all rows together."""
+
+REFERENCE = 1024
+"""Nodes, at most, among which it is counted how many are more alike."""
+
+NEAREST = ("raw-centred", "averaged-2-centred", "pagerank-centred", "canonical-2")
+"""Views in which it is asked who is nearest."""
+
+SEES_FEATURES = ("cosine", "averaged-cosine")
+"""Scores for which nodes need features."""
+
+SCORES: dict[str, Callable[[Data, Tensor], Tensor]] = {
+    "common-neighbors": lambda data, pairs: _scores(data).common_neighbors(pairs),
+    "adamic-adar": lambda data, pairs: _scores(data).adamic_adar(pairs),
+    "resource-allocation": lambda data, pairs: _scores(data).resource_allocation(pairs),
+    "katz": lambda data, pairs: _scores(data).katz(pairs),
+    "pagerank": lambda data, pairs: _scores(data).pagerank(pairs),
+    "cosine": lambda data, pairs: row_products(_averaged_rows(data, 0), pairs),
+    "averaged-cosine": lambda data, pairs: row_products(_averaged_rows(data, 2), pairs),
+}
+"""Scores of pairs by name."""
+
+
+def pair_score(data: Data, pairs: Tensor, name: str) -> Tensor:
+    r"""Return how likely pairs are to be edges by a rule that is not trained, ``[pairs]``; the higher, the more likely.
+
+    ``common-neighbors``, ``adamic-adar``, ``resource-allocation``, ``katz`` and ``pagerank`` are those of
+    :class:`graphkit.operators.pair_scores.PairScores`. ``cosine`` is that of features, of which rare ones weigh more
+    and from which the mean was taken, and ``averaged-cosine`` that of the same averaged twice over neighbours,
+    :math:`\hat A^2 X`.
+
+    Args:
+        data: a graph with ``edge_index``, those that may be seen.
+        pairs: ``[2, pairs]``.
+        name: of the rule.
+
+    Raises:
+        ValueError: for another name, features that are missing, and pairs of nodes that are not there.
+
+    Source: Liben-Nowell & Kleinberg (2007), "The link-prediction problem for social networks".
+
+    Example:
+        >>> path = Data(edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+        >>> pair_score(path, torch.tensor([[0, 0], [2, 1]]), "resource-allocation").tolist()
+        [0.5, 0.0]
+    """
+    _checks.member("name", name, SCORES)
+    if name in SEES_FEATURES and data.get("x") is None:
+        raise ValueError(f"{name!r} compares features, and `data` has no `x`; take one such as 'resource-allocation'.")
+    return SCORES[name](data, pairs)
+
+
+def pair_views(data: Data, pairs: Tensor, *, width: int = WIDTH) -> Tensor:
+    """Return what a graph says of pairs of nodes, ``[pairs, columns]``; the columns are called :func:`pair_view_names`.
+
+    How alike both are in each of the :func:`graphkit.data.graph_views`; how many others are more alike, and how alike
+    each is to the neighbour of the other that is most like it; how alike each is to what the neighbours of the other
+    are in the mean; numbers of paths of two and three edges, each node in between counted as 1 or less, the more
+    neighbours it has; personalised PageRank; and numbers of neighbours. Of an undirected graph both orders of a pair
+    say the same. Nothing is as large as nodes by nodes; PageRank costs ten products with a column for each first node.
+
+    Args:
+        data: a graph with ``edge_index``, those that may be seen; ``x`` need not be there.
+        pairs: ``[2, pairs]``.
+        width: directions along which features are seen.
+
+    Raises:
+        ValueError: as :func:`graphkit.data.graph_views` does, and for pairs of nodes that are not there.
+
+    Example:
+        >>> path = Data(edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+        >>> pair_views(path, torch.tensor([[0], [2]])).shape[1] == len(pair_view_names())
+        True
+    """
+    views, scores = graph_views(data, width=width), _scores(data)
+    return torch.stack([column for _, column in _columns(views, scores, pairs)], 1)
+
+
+def pair_view_names() -> list[str]:
+    """Return what the columns of :func:`pair_views` are called."""
+    path = Data(edge_index=torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+    return [name for name, _ in _columns(graph_views(path, width=2), _scores(path), torch.tensor([[0], [1]]))]
+
+
+def _columns(views: GraphViews, scores: PairScores, pairs: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield the columns by name."""
+    nodes = scores.num_nodes
+
+    def both(name: str, first: Tensor, second: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield two columns: of ordered pairs as they are, else the smaller number and the larger one."""
+        yield f"{name}, first", torch.minimum(first, second) if scores.undirected else first
+        yield f"{name}, second", torch.maximum(first, second) if scores.undirected else second
+
+    for place, name in enumerate(VIEWS):
+        yield name, row_products(views.rows[:, place], pairs)
+    some = torch.linspace(0, nodes - 1, min(nodes, REFERENCE)).long()
+    for name in NEAREST:
+        ranks = similarity_ranks(views[name], pairs, some)
+        yield from both(f"rank {name}", *(torch.log(rank + 1 / (1 + len(some))) for rank in ranks))
+        yield from both(f"nearest {name}", *scores.neighbor_similarity(pairs, views[name]))
+    own = views["raw-centred"]
+    for name in ("neighbours-1-centred", "averaged-2-centred"):
+        across = row_products(own, pairs, views[name]), row_products(views[name], pairs, own)
+        yield from both(f"own and {name}", *across)
+    degree = scores.degree.float()
+    weights = {
+        "1": torch.ones(nodes),
+        "1 / log d": 1 / degree.clamp(min=2).log(),
+        "1 / d": 1 / degree.clamp(min=1),
+        "1 / sqrt d": degree.clamp(min=1).rsqrt(),
+    }
+    two, three = scores.paths(pairs, torch.stack(list(weights.values()), 1))
+    for kind, name in enumerate(weights):
+        yield f"paths of two, {name}", two[:, kind].log1p()
+        yield f"paths of three, {name}", three[:, kind].log1p()
+    walks = scores.pagerank(pairs)
+    yield "pagerank", walks
+    yield "log pagerank", torch.log(walks + 1e-6)
+    if scores.undirected:
+        ends = degree[pairs.cpu().long()]
+    else:
+        out = torch.bincount(scores.edge_index[0], minlength=nodes)
+        into = torch.bincount(scores.edge_index[1], minlength=nodes)
+        ends = torch.stack([out[pairs[0]], into[pairs[1]]]).float()
+    yield from both("degree", *ends.log1p())
+
+
+def _scores(data: Data) -> PairScores:
+    return PairScores(data.edge_index, int(data.num_nodes))
+
+
+def _averaged_rows(data: Data, hops: int) -> Tensor:
+    """Return rows of length 1 of features averaged so many times, from which the mean was taken."""
+    nodes = int(data.num_nodes)
+    rows, _ = leading_features(data.x, max(WIDTH, min(WIDEST, LARGEST // max(nodes, 1))))
+    smooth = gcn_adjacency(data.edge_index, num_nodes=nodes)
+    for _ in range(hops):
+        rows = smooth @ rows
+    return unit_view(rows, rows.mean(0))

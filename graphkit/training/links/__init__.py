@@ -1,0 +1,1 @@
+"""Prediction of links: what training sees of a split of edges."""

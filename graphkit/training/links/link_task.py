@@ -1,0 +1,257 @@
+"""What a training on links sees: the edges to look at, pairs to learn from, and others to choose by."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from graphkit.data.splits.links import LinkSplit
+from graphkit.data.splits.non_edges import pair_keys
+from graphkit.data.validation import validate
+from graphkit.nn.link_models import LinkBatch
+from graphkit.training.classification.metrics import METRICS, TargetMetric, metric_for, reciprocal_rank
+from graphkit.training.classification.targets import LinkTarget, SupervisedObjective
+from graphkit.training.classification.tasks import AbstractTask, LabelledItems, model_inputs
+from graphkit.training.engine.records import EDGES, DatasetFacts, Protocol, split_name, splits_sha256
+
+if TYPE_CHECKING:
+    from graphkit.operators import SparseOperator
+    from graphkit.training.zoo.link_architectures import AbstractLinkModel
+    from graphkit.training.zoo.recipes import Recipe
+
+AT_ONCE = 2**18
+"""Pairs that are scored at a time where nothing is learnt."""
+
+HELD = 0.3
+"""Share of the links to learn from that are asked for in a step, and so not seen, where a batch is not given."""
+
+
+@dataclass(frozen=True)
+class LinkTask(AbstractTask):
+    """Pairs of nodes of one graph, given the edges that may be seen.
+
+    A model never sees a link that it is asked for: those of a step of training are taken out of the edges, in both
+    directions. Other pairs of a step, as many as links, are drawn anew.
+
+    Args:
+        seen: the graph with the edges that may be seen.
+        x: features ``[nodes, features]``, a tensor or a sparse operator; None where the model takes none.
+        split: where links and other pairs are.
+        pairs: of the items, ``[2, items]``.
+        train: items to learn from; those that are no links are for models that are solved for.
+        validation: the items that the selection looks at.
+        objective: what is minimised and what is measured.
+        model: looks at views of pairs, or at nodes.
+    """
+
+    seen: Data
+    x: Tensor | SparseOperator | None
+    split: LinkSplit
+    pairs: Tensor
+    train: LabelledItems
+    validation: LabelledItems
+    objective: SupervisedObjective
+    model: AbstractLinkModel
+    graph: tuple[Any, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """Features of a node."""
+        return 0 if self.x is None else self.x.size(1)
+
+    @functools.cached_property
+    def views(self) -> Tensor:
+        """What the graph says of the items, ``[items, columns]``: of links to learn from as if they were not there."""
+        table: Tensor | None = None
+        learnt = torch.zeros(self.pairs.size(1), dtype=torch.bool)
+        learnt[self.train.index.cpu()] = True
+        rest = (~learnt).nonzero().squeeze(-1)
+        parts = [(self.seen, rest)] if len(rest) else []
+        # Folds are the split's: what is drawn for them is the same for each seed.
+        folds, drawn = getattr(self.model, "folds", 1), torch.Generator().manual_seed(0)
+        index = self.train.index.cpu()
+        fold = torch.randperm(len(index), generator=drawn) % folds
+        for number in range(folds):
+            own = index[fold == number]
+            links = own[self.train.y[fold == number].cpu()[:, 0] == 1]
+            if len(own):
+                parts.append((self._without(self.pairs[:, links]), own))
+        for graph, items in parts:
+            rows = self.model.pair_views(graph, self.pairs[:, items].cpu()).to(self.pairs.device)
+            table = rows.new_empty(self.pairs.size(1), rows.size(1)) if table is None else table
+            table[items] = rows
+        assert table is not None
+        return table
+
+    def logits(self, model: Callable[..., Tensor], index: Tensor) -> Tensor:
+        """Return the scores of some items, given all edges that may be seen, ``[items, 1]``."""
+        return torch.cat([model(self._batch(self.seen, part)) for part in index.split(AT_ONCE)])
+
+    def batches(self, size: int) -> Iterator[LabelledItems]:
+        """Yield links to learn from in a drawn order, each time with as many drawn pairs that are none."""
+        links = self.split.train
+        order = torch.randperm(links.size(1))
+        size = size or max(1, round(HELD * len(order)))
+        for chosen in order.split(size):
+            own = links[:, chosen]
+            others = self.split.draw_negatives(self.seen, own.size(1))
+            pairs = torch.cat([own, others], 1).to(self.pairs.device)
+            y = (torch.arange(pairs.size(1), device=pairs.device) < own.size(1)).to(self.train.y.dtype)[:, None]
+            made = functools.partial(self._step, pairs=pairs, seen=self._without(own))
+            yield LabelledItems(torch.arange(len(y)), y, made)
+
+    def _step(self, model: Callable[..., Tensor], *, pairs: Tensor, seen: Data) -> Tensor:
+        """Return the scores of pairs of a step, given the edges without them."""
+        return model(self._link_batch(seen, pairs, None))
+
+    def _batch(self, seen: Data, index: Tensor) -> LinkBatch:
+        return self._link_batch(seen, self.pairs[:, index], self.views[index] if self.model.views else None)
+
+    def _link_batch(self, seen: Data, pairs: Tensor, views: Tensor | None) -> LinkBatch:
+        weight = seen.get("edge_weight") if self.model.edge_weights == "used" else None
+        return LinkBatch(self.x, seen.edge_index, weight, pairs, views)
+
+    def _without(self, links: Tensor) -> Data:
+        """Return the graph without some links, in both directions where it has both."""
+        split, made = self.split, self.seen.__copy__()
+        away = pair_keys(links.cpu(), split.num_nodes, directed=split.directed)
+        left = ~torch.isin(self._keys, away.to(self._keys.device))
+        made.edge_index = self.seen.edge_index[:, left]
+        if self.seen.get("edge_weight") is not None:
+            made.edge_weight = self.seen.edge_weight[left]
+        return made
+
+    @functools.cached_property
+    def _keys(self) -> Tensor:
+        return pair_keys(self.seen.edge_index, self.split.num_nodes, directed=self.split.directed)
+
+
+def link_split_of(data: Data) -> LinkSplit:
+    """Return the split of links that data carry.
+
+    Raises:
+        ValueError: where there is none.
+    """
+    split = data.get("link_split")
+    if not isinstance(split, LinkSplit):
+        raise ValueError(
+            "`link_split` is missing: links are learnt with a split of them, such as "
+            "`RandomLinks()(data, generator).apply(data)`."
+        )
+    return split
+
+
+def prepare_links(
+    data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype, metric: str | None = None
+) -> tuple[LinkTask, LabelledItems]:
+    """Return the task and, apart from it, the pairs to test on.
+
+    Args:
+        data: a graph with ``link_split``; ``x`` may be missing for models that look at views of pairs.
+        recipe: of links.
+        device: where everything goes.
+        dtype: of features.
+        metric: the figure to select and report by; by default the card's, or hits@100.
+
+    Raises:
+        ValueError: for a recipe of other items, a graph that is not sound, features that are missing, edge weights that
+            the model cannot use, and a figure for which there are too few pairs that are no links.
+    """
+    if recipe.model.items != "links":
+        raise ValueError(
+            f"`recipe` {recipe.name!r} is for {recipe.model.items}, but the items of the data are links; take one of "
+            "`recipe(name, items='links')`."
+        )
+    model: Any = recipe.model
+    split = link_split_of(data)
+    validate(data)
+    if model.sees_features and data.get("x") is None:
+        raise ValueError(f"`x` is missing: {recipe.name!r} looks at features; take 'pair-logistic', which needs none.")
+    seen = split.message_data(data)
+    x, _ = model_inputs(seen, recipe, device, dtype) if model.sees_features else (None, ())
+    for name in ("edge_index", "edge_weight"):
+        if seen.get(name) is not None:
+            seen[name] = seen[name].to(device, dtype if name == "edge_weight" else None)
+    train, drawn = _learnt(split, seen, model)
+    pairs = torch.cat([split.val.pairs(), split.test.pairs(), train], 1).to(device)
+    labels = [_labels(split.val.positive, split.val.pairs()), _labels(split.test.positive, split.test.pairs()), drawn]
+    y = [each.to(device, dtype)[:, None] for each in labels]
+    sizes = [len(each) for each in y]
+    index = torch.arange(sum(sizes), device=device).split(sizes)
+    validation, test, learn = (LabelledItems(*each) for each in zip(index, y, strict=True))
+    objective = link_objective(data, split, [validation.y, test.y], metric)
+    return LinkTask(seen, x, split, pairs, learn, validation, objective, model), test
+
+
+def link_protocol(divided: Sequence[Data], facts: DatasetFacts, selection: str, metric: str) -> Protocol:
+    """Return the protocol of prediction of links: one graph, with one split of them or several."""
+    splits = [link_split_of(data) for data in divided]
+    records, first = [split.record() for split in splits], splits[0]
+    return Protocol(
+        dataset=facts.name,
+        dataset_sha256=facts.sha256,
+        split=split_name(records),
+        split_sha256=splits_sha256([record["fingerprint"] for record in records]),
+        train=first.train.size(1),
+        validation=first.val.positive.size(1),
+        test=first.test.positive.size(1),
+        selection=selection,
+        metric=metric,
+        items="links",
+        edges=EDGES[bool(divided[0].get("undirected"))],
+        rule=f"among {first.val.negative[0].numel():,} and {first.test.negative[0].numel():,} other pairs",
+    )
+
+
+def link_objective(
+    data: Data, split: LinkSplit, labels: Sequence[Tensor], metric: str | None = None
+) -> SupervisedObjective:
+    """Return what is minimised and measured of links, of which some parts have these labels.
+
+    Raises:
+        ValueError: for a figure that is none of links, or for which there are too few pairs that are none.
+    """
+    target = LinkTarget()
+    published = getattr(data.get("card"), "metric", None)
+    measured = metric_for("links", 1, named=metric, published=published)
+    if metric is None and published is None and min(int((y == 0).sum()) for y in labels) < measured.others:
+        measured = METRICS["roc_auc"]  # fewer others than ranks are counted
+    for name, y in zip(("val.negative", "test.negative"), labels, strict=True):
+        measured.columns(y, name)
+    own = [part.negative.dim() == 3 for part in (split.val, split.test)]
+    if any(own):
+        if measured.name != "mrr" or not all(own):
+            raise ValueError(
+                f"`metric` {measured.name!r}: each link of the split has others of its own, among which its rank is "
+                "measured; take 'mrr'."
+            )
+        measured = _own_ranks(measured)
+    return SupervisedObjective(target, measured)
+
+
+def _own_ranks(measured: TargetMetric) -> TargetMetric:
+    """Return the figure of links that have others of their own."""
+    return dataclasses.replace(measured, of_column=lambda s, y: reciprocal_rank(s, y == 1, own=True))
+
+
+def _labels(links: Tensor, pairs: Tensor) -> Tensor:
+    """Return 1 for links, which stand first, and 0 for other pairs."""
+    return (torch.arange(pairs.size(1)) < links.size(1)).double()
+
+
+def _learnt(split: LinkSplit, seen: Data, model: AbstractLinkModel) -> tuple[Tensor, Tensor]:
+    """Return pairs to learn from and their labels: the links, and for models that are solved for other pairs."""
+    links, many = split.train, getattr(model, "negatives", 0)
+    if not model.solved or not many:
+        return links, torch.ones(links.size(1), dtype=torch.float64)
+    drawn = torch.Generator().manual_seed(0)  # of the split, the same for each seed
+    others = split.draw_negatives(seen, many * links.size(1), generator=drawn)
+    pairs = torch.cat([links, others], 1)
+    return pairs, _labels(links, pairs)
