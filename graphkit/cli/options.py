@@ -339,6 +339,7 @@ class DatasetArgument:
         written: as it was typed.
         family: whether several graphs that are loaded together will do.
         links: whether a set of links will do.
+        task: what is predicted, "labels" or "links", where it was said.
 
     Raises:
         ValueError: if it is neither a name nor a folder, is a set of links, or a family where one graph is wanted.
@@ -348,11 +349,11 @@ class DatasetArgument:
         source: what ``graphkit.data.load`` takes.
         card: what is known of it.
         name: what its runs are called.
-        items: what is classified, "nodes", "signals" or "graphs".
+        items: what is classified, "nodes", "signals", "graphs" or "links".
         per_cent: whether its figure is shown in per cent.
     """
 
-    def __init__(self, written: str, *, family: bool = False, links: bool = False) -> None:
+    def __init__(self, written: str, *, family: bool = False, links: bool = False, task: str | None = None) -> None:
         from graphkit.data import card
         from graphkit.data.catalog.cards import dataset_source
 
@@ -366,7 +367,12 @@ class DatasetArgument:
             )
         if known.members and not family:
             raise ValueError(f"{written!r} is a family of graphs; name one of them: {', '.join(known.members)}.")
-        self.items = {"signal": "signals", "graph": "graphs"}.get(known.kind, "nodes")
+        self.items = {"signal": "signals", "graph": "graphs", "link": "links"}.get(known.kind, "nodes")
+        if task == "links" and self.items in ("signals", "graphs"):
+            raise ValueError(f"{written!r} is no one graph whose links are predicted; its items are {self.items}.")
+        if task == "labels" and self.items == "links":
+            raise ValueError(f"{written!r} is a set of links without labels; take `--task links`.")
+        self.items = "links" if task == "links" else self.items
         self.per_cent = known.metric != "rmse"
 
     def require_labels(self) -> None:

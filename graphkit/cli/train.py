@@ -36,10 +36,24 @@ RIVALS = {
 }
 """What stands beside a model of whole graphs unless asked otherwise, and of which sets: no structure, no gradient."""
 
+LINK_RIVALS = ("resource-allocation", "pagerank", "averaged-cosine")
+"""What stands beside a model of links unless asked otherwise: rules for which nothing is learnt."""
+
+UNASKED_NODES = 50_000
+"""Nodes up to which PageRank stands beside a model of links where nobody asked for it: of more it takes minutes."""
+
 METRIC = click.option(
     "--metric",
-    type=click.Choice(["accuracy", "roc_auc", "ap", "f1", "rmse", "mae", "r2"]),
-    help="Selected by and reported.  [default: the card's, or accuracy, roc_auc or rmse, as the labels are]",
+    type=click.Choice(
+        ["accuracy", "roc_auc", "ap", "f1", "rmse", "mae", "r2", *(f"hits@{k}" for k in (1, 3, 10, 20, 50, 100)), "mrr"]
+    ),
+    help="Selected by and reported.  [default: the card's, or accuracy, roc_auc or rmse, as the labels are; hits@100 "
+    "of links]",
+)
+TASK = click.option(
+    "--task",
+    type=click.Choice(["labels", "links"]),
+    help="What is predicted of DATASET.  [default: links of a set of links, else labels]",
 )
 
 
@@ -47,6 +61,7 @@ METRIC = click.option(
 @click.argument("dataset", default="digits")
 @click.option("--model", metavar="NAME", help="Recipe; --list-models names them.  [default: gcn, or auto in a folder]")
 @click.option("--list-models", is_flag=True, help="Name the recipes and what each is.")
+@TASK
 @click.option("--split", help=SPLIT)
 @click.option("--split-seed", type=SEED, help="Draws a random split.  [default: 0]")
 @click.option(
@@ -80,6 +95,7 @@ def train(
     dataset: str,
     model: str | None,
     list_models: bool,
+    task: str | None,
     split: str | None,
     split_seed: int | None,
     split_per_seed: bool,
@@ -110,13 +126,17 @@ def train(
     from graphkit.training.zoo.portfolio import AUTO, Portfolio, portfolio
     from graphkit.training.zoo.recipes import recipe
 
-    asked = DatasetArgument(dataset)
-    asked.require_labels()
+    asked = DatasetArgument(dataset, links=True, task=task)
     items = asked.items
+    if items != "links":
+        asked.require_labels()
     overrides = options.overrides(epochs=epochs, lr=lr, fan_out=fan_out, batch=batch_size)
-    written = str(overrides.pop("model", "gcn" if isinstance(asked.source, str) else AUTO))
+    usual = "gcn" if isinstance(asked.source, str) else AUTO
+    written = str(overrides.pop("model", "pair-logistic" if items == "links" else usual))
     name = model or written
     auto = name == AUTO
+    if items == "links" and (sampled or fan_out or auto or partitions is not None):
+        raise click.UsageError("`--task links` trains one model on a whole graph: it goes without these.")
     if sampled:
         hops = overrides.get("layers", 2 if auto else getattr(recipe(name, items=items).model, "layers", 2))
         overrides = {"fan_out": ",".join(["10"] * int(hops)), "batch": 512} | overrides
@@ -150,14 +170,20 @@ def train(
         raise click.UsageError("`--split-seed` draws one split; there is none to draw with what else is asked for.")
     if "none" in beside and len(beside) > 1:
         raise click.UsageError("`--beside none` stands alone.")
-    usual = () if items != "graphs" or auto else [each for each, of in RIVALS.items() if of(asked.card, bool(protocol))]
-    named = () if "none" in beside else beside or [each for each in usual if each != name]
+    rivals = [each for each, of in RIVALS.items() if of(asked.card, bool(protocol))] if items == "graphs" else []
+    rivals = [*LINK_RIVALS] if items == "links" else [] if auto else rivals
+    named = () if "none" in beside else beside or [each for each in rivals if each != name]
     others = [recipe(other, items=items) for other in named]
     if keep_around and partitions is None:
         raise click.UsageError("`--keep-around` goes with `--partitions`.")
     run = options.run_dir or RunFolder("-".join(filter(None, (asked.name, name, protocol))))
     options.require_places(run)
-    asked.require_split(split)
+    if items == "links":
+        from graphkit.cli.links import require_link_split
+
+        require_link_split(split)
+    else:
+        asked.require_split(split)
 
     preload(
         "torch_geometric.data",
@@ -172,12 +198,18 @@ def train(
     from graphkit.training.engine.distributed import World
 
     many = options.several(5)
-    splits = None
+    splits: Any = None
     data: Any
     begin(f"loading {asked.name}")
     if partitions is not None:
         data = graphkit.data.Partitions(partitions, keep_halo=keep_around)
         data.require_name(asked.card.name)
+    elif items == "links":
+        data, splits = graphkit.data.load_links(
+            asked.source, split=split, seeds=many if split_per_seed else [split_seed or 0]
+        )
+        if not split_per_seed:
+            data, splits = splits[0].apply(data), None
     elif split_per_seed:
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
     else:
@@ -185,7 +217,10 @@ def train(
         require_random_split(data, split_seed)
     if undirected:
         data = graphkit.data.to_undirected(data)
-    if others and not beside and len(data) > UNASKED:
+    if items == "links" and not beside:
+        others = [other for other in others if other.name != "averaged-cosine" or data.get("x") is not None]
+        others = [other for other in others if other.name != "pagerank" or data.num_nodes <= UNASKED_NODES]
+    if items == "graphs" and others and not beside and len(data) > UNASKED:
         others = []
         say(f"Of {len(data):,} graphs a forest takes minutes: `--beside {named[-1]}` measures it.")
     options.use_threads(step_edges(data, step_graphs(chosen)))
@@ -205,7 +240,7 @@ def train(
                 data, chosen, given=given, beside=others, seed=options.seed, reporter=reporter, **common
             )
     else:
-        per_cent = selection_metric(data, metric).unit == "fraction"
+        per_cent = items == "links" or selection_metric(data, metric).unit == "fraction"
         with options.reporter(epochs=chosen.epochs, per_cent=per_cent) as reporter:
             outcome = graphkit.training.train(
                 data,
@@ -305,6 +340,8 @@ def _labels(record: Record) -> str:
 
     if not record.target:
         return f"{record.dataset.classes} classes"
+    if record.target["kind"] == "links":
+        return "whose links are predicted"
     many, kind = record.target["outputs"], KIND_NAMES[record.target["kind"]]
     return plural(many, kind.removesuffix("s"))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from graphkit.cli.links import evaluate_links
 from graphkit.cli.options import FILE, DatasetArgument, require_places, step_edges, step_graphs, use_fitting_threads
 from graphkit.cli.output import begin, debuggable, drawing, echo, fields, preload, report_errors, say, table
 from graphkit.cli.recorded import typed_options
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from graphkit.data import Split
     from graphkit.training.trained.abstract_run import AbstractRun
     from graphkit.training.trained.encoder_run import EncoderRun
-    from graphkit.training.trained.predictions import Predictions
+    from graphkit.training.trained.predictions import LinkPredictions, Predictions
     from graphkit.training.trained.reports import ClassReport
     from graphkit.training.trained.runs import Run, RunReport
 
@@ -37,26 +38,33 @@ ONE_SEED = click.option("--seed", type=click.IntRange(0), help="Ask the model of
 @click.option(
     "--to", type=FILE, metavar="PATH", help="Write the table here, .csv or .parquet.  [default: CSV, printed]"
 )
+@click.option("--top", type=click.IntRange(1), help="Of a run on links: new links of each node.  [default: 10]")
 @ONE_SEED
 @DEVICE
 @debuggable
-def predict(run: Path, data: str | None, to: Path | None, seed: int | None, device: str) -> int:
+def predict(run: Path, data: str | None, to: Path | None, top: int | None, seed: int | None, device: str) -> int:
     """Predict every item of DATA, a name or a folder, with what RUN trained; by default what it was trained on.
 
     The table has the items, their likeliest class and a column of probabilities for each, the mean over the seeds. DATA
     needs no labels. It may be the graph as it has grown, another graph, or other graphs or molecules of the same kind.
+
+    Of a run on links the table has the likeliest new links of each node.
     """
     require_places(to=to)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
     from graphkit.training.trained.predictions import table_format
-    from graphkit.training.trained.runs import FewShotRun, load_run
+    from graphkit.training.trained.runs import FewShotRun, LinkRun, load_run
 
     if to is not None:
         table_format(to, "to")
     opened = load_run(run)
     if isinstance(opened, FewShotRun):
         raise click.UsageError("a run of `graphkit fewshot` is adapted to labels first: `graphkit fewshot predict`.")
+    if top is not None and not isinstance(opened, LinkRun):
+        raise click.UsageError("`--top` is of a run on links.")
     given, _ = load_data(opened, data)
+    if isinstance(opened, LinkRun):
+        return _write(opened.predict(given, seed=seed, device=device, top=top or 10), to)
     return _write(opened.predict(given, seed=seed, device=device), to)
 
 
@@ -106,15 +114,15 @@ def fewshot_predict(
     return _write(chosen.predict(given, labelled, device=device), to)
 
 
-def _write(found: Predictions, to: Path | None) -> int:
+def _write(found: Predictions | LinkPredictions, to: Path | None) -> int:
     """Write a table of predictions, or print it, and return the exit code."""
-    from graphkit.training.trained.predictions import write_table
+    from graphkit.training.trained.predictions import Predictions, write_table
 
     if to is None:
         echo(found.frame().to_csv(index=False).rstrip("\n"))
         return 0
     write_table(found.frame(), to)
-    if found.kind == "classes":
+    if isinstance(found, Predictions) and found.kind == "classes":
         counts = found.classes.bincount(minlength=len(found.names)).tolist()
         table(["predicted", " items"], [(name, f"{many:,}") for name, many in zip(found.names, counts, strict=True)])
     say(f"{len(found):,} predictions: {to}")
@@ -156,9 +164,16 @@ def evaluate(
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
     from graphkit.training.trained.encoder_run import EncoderRun
     from graphkit.training.trained.reports import ClassReport
-    from graphkit.training.trained.runs import Run, load_run
+    from graphkit.training.trained.runs import LinkRun, Run, load_run
 
     opened = load_run(run)
+    if isinstance(opened, LinkRun):
+        if calibrate or picture is not None or part in ("train", "all"):
+            raise click.UsageError(
+                "a run on links is measured by their ranks, of `--part test` or val: `--calibrate`, `--picture` and "
+                "other parts are of classes."
+            )
+        return evaluate_links(opened, data, part or "test", json_path, seed, device)
     if isinstance(opened, EncoderRun):
         if calibrate or picture is not None or part in ("train", "val"):
             raise click.UsageError(
@@ -234,7 +249,7 @@ def load_data(run: AbstractRun[Any], source: str | None) -> tuple[Any, Sequence[
 
     splits = None
     if source is not None:
-        asked = DatasetArgument(source)
+        asked = DatasetArgument(source, links=run.model.recipe.model.items == "links")
         begin(f"loading {asked.name}")
         data = graphkit.data.load(asked.source)
     else:
@@ -261,10 +276,16 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
         typed = typed_options({"command": record.command}, command)
     except ValueError as error:
         raise ValueError(f"`data` must be named: {error}") from None
-    asked, splits = DatasetArgument(typed.get("dataset", "digits"), family=True), None
+    splits: Any = None
+    asked = DatasetArgument(typed.get("dataset", "digits"), family=True, links=True)
     split = typed.get("split")
     begin(f"loading {asked.name}")
-    if typed.get("split_per_seed"):
+    if run.model.recipe.model.items == "links":
+        seeds = record.seeds if typed.get("split_per_seed") else [typed.get("split_seed") or 0]
+        data, splits = graphkit.data.load_links(asked.source, split=split, seeds=seeds)
+        if not typed.get("split_per_seed"):
+            data, splits = splits[0].apply(data), None
+    elif typed.get("split_per_seed"):
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=record.seeds)
     else:
         data = graphkit.data.load(asked.source, split=split, seed=typed.get("split_seed") or 0)

@@ -14,7 +14,7 @@ from graphkit.data.disk.checked_files import DataError
 
 if TYPE_CHECKING:
     from graphkit.data.catalog.fixed_classes import FixedClasses, few_shot_counts, fixed_classes
-    from graphkit.data.catalog.loading import Verification, fetch, load, load_splits, verify
+    from graphkit.data.catalog.loading import Verification, fetch, load, load_links, load_splits, verify
     from graphkit.data.catalog.ogb_evaluators import ogb_link_metric, ogb_metric
     from graphkit.data.catalog.sources.ogb import edge_split
     from graphkit.data.disk.graph_import import import_graph
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from graphkit.data.fingerprint import content_sha256
     from graphkit.data.fourier_bases import AddFourierBasis, cached_fourier_basis
     from graphkit.data.graphset import GraphFamily, GraphSet
+    from graphkit.data.pair_views import pair_score, pair_views
     from graphkit.data.random_graphs import RandomGraphs, random_graph
     from graphkit.data.sampling.class_batches import ClassBatches
     from graphkit.data.sampling.clusters import metis_clusters
     from graphkit.data.sampling.loaders import ClusterLoader, LinkNeighborLoader, NeighborLoader
     from graphkit.data.sampling.neighbor_sampler import NeighborSampler
     from graphkit.data.splits import FamilySplit, NestedFolds, Split, split_from_name
+    from graphkit.data.splits.links import LatestLinks, LinkSplit, PublicLinks, RandomLinks, link_split_from_name
     from graphkit.data.transforms import disjoint_union, label_by, locality_order, reorder_nodes, to_undirected
     from graphkit.data.validation import feature_sum, validate
     from graphkit.data.views import GraphViews, graph_views
@@ -42,7 +44,7 @@ _look_up = lazy(
     __name__,
     {
         "catalog.fixed_classes": ["FixedClasses", "few_shot_counts", "fixed_classes"],
-        "catalog.loading": ["Verification", "fetch", "load", "load_splits", "verify"],
+        "catalog.loading": ["Verification", "fetch", "load", "load_links", "load_splits", "verify"],
         "catalog.ogb_evaluators": ["ogb_metric", "ogb_link_metric"],
         "catalog.sources.ogb": ["edge_split"],
         "disk.graph_import": ["import_graph"],
@@ -56,12 +58,14 @@ _look_up = lazy(
         "fingerprint": ["content_sha256"],
         "fourier_bases": ["AddFourierBasis", "cached_fourier_basis"],
         "graphset": ["GraphFamily", "GraphSet"],
+        "pair_views": ["pair_score", "pair_views"],
         "random_graphs": ["RandomGraphs", "random_graph"],
         "sampling.class_batches": ["ClassBatches"],
         "sampling.clusters": ["metis_clusters"],
         "sampling.loaders": ["ClusterLoader", "LinkNeighborLoader", "NeighborLoader"],
         "sampling.neighbor_sampler": ["NeighborSampler"],
         "splits": ["FamilySplit", "NestedFolds", "Split", "split_from_name"],
+        "splits.links": ["LatestLinks", "LinkSplit", "PublicLinks", "RandomLinks", "link_split_from_name"],
         "transforms": ["disjoint_union", "label_by", "locality_order", "reorder_nodes", "to_undirected"],
         "validation": ["feature_sum", "validate"],
         "views": ["GraphViews", "graph_views"],
@@ -92,7 +96,9 @@ __all__ = [
     "GraphFamily",
     "GraphSet",
     "GraphViews",
+    "LatestLinks",
     "LinkNeighborLoader",
+    "LinkSplit",
     "NeighborLoader",
     "NeighborSampler",
     "NestedFolds",
@@ -100,7 +106,9 @@ __all__ = [
     "PartitionedFeatures",
     "PartitionedGraph",
     "Partitions",
+    "PublicLinks",
     "RandomGraphs",
+    "RandomLinks",
     "Split",
     "StoredGraph",
     "Synthetic",
@@ -119,7 +127,9 @@ __all__ = [
     "import_graph",
     "import_graph_set",
     "label_by",
+    "link_split_from_name",
     "load",
+    "load_links",
     "load_splits",
     "locality_order",
     "metis_clusters",
@@ -127,6 +137,8 @@ __all__ = [
     "ogb_link_metric",
     "ogb_metric",
     "open_stored",
+    "pair_score",
+    "pair_views",
     "partition",
     "plan_import",
     "random_graph",

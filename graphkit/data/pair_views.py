@@ -35,8 +35,8 @@ SCORES: dict[str, Callable[[Data, Tensor], Tensor]] = {
     "resource-allocation": lambda data, pairs: _scores(data).resource_allocation(pairs),
     "katz": lambda data, pairs: _scores(data).katz(pairs),
     "pagerank": lambda data, pairs: _scores(data).pagerank(pairs),
-    "cosine": lambda data, pairs: row_products(_averaged_rows(data, 0), pairs),
-    "averaged-cosine": lambda data, pairs: row_products(_averaged_rows(data, 2), pairs),
+    "cosine": lambda data, pairs: row_products(averaged_rows(data, 0), pairs),
+    "averaged-cosine": lambda data, pairs: row_products(averaged_rows(data, 2), pairs),
 }
 """Scores of pairs by name."""
 
@@ -149,7 +149,7 @@ def _scores(data: Data) -> PairScores:
     return PairScores(data.edge_index, int(data.num_nodes))
 
 
-def _averaged_rows(data: Data, hops: int) -> Tensor:
+def averaged_rows(data: Data, hops: int) -> Tensor:
     """Return rows of length 1 of features averaged so many times, from which the mean was taken."""
     nodes = int(data.num_nodes)
     rows, _ = leading_features(data.x, max(WIDTH, min(WIDEST, LARGEST // max(nodes, 1))))

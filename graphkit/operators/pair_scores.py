@@ -109,6 +109,28 @@ class PairScores:
         over_range(pair_paths.path_nodes, len(sources), bounds, sources, targets, self.csr, self.csr_t, offsets, nodes)
         return order.repeat_interleave(torch.from_numpy(counts)), torch.from_numpy(nodes)
 
+    def within_two(self, nodes: Tensor, most: int) -> Tensor:
+        """Return pairs of some nodes with those that two edges lead to, ``[2, pairs]``, with each at most so many.
+
+        Those with the most resources of :meth:`resource_allocation` are taken; links themselves may be among them.
+
+        Args:
+            nodes: ``[nodes]``.
+            most: of each.
+        """
+        from scipy.sparse import csr_array, diags_array
+
+        node_ids("nodes", nodes, self.num_nodes)
+        indptr, indices = self.csr
+        adjacency = csr_array((np.ones(len(indices)), indices, indptr), shape=(self.num_nodes, self.num_nodes))
+        shares = diags_array(1 / self.degree.clamp(min=1).numpy())
+        two = (adjacency[nodes.numpy()] @ shares @ adjacency).tocsr()
+        row = np.repeat(np.arange(len(nodes)), np.diff(two.indptr))
+        order = np.lexsort((-two.data, row))
+        place = np.arange(len(order)) - two.indptr[row[order]]
+        kept = order[place < most]
+        return torch.stack([nodes[torch.from_numpy(row[kept])], torch.from_numpy(two.indices[kept]).long()])
+
     def katz(self, pairs: Tensor, *, beta: float = 0.005, steps: int = 5) -> Tensor:
         r"""Return :math:`\sum_{l=1}^{s} \beta^l (A^l)_{uv}` for pairs ``[2, pairs]``, walks at most ``steps`` long."""
         positive("beta", beta)

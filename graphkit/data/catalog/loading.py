@@ -24,6 +24,7 @@ from graphkit.data.disk.manifest import read_manifest
 from graphkit.data.disk.storage import open_stored
 from graphkit.data.graphset import GraphFamily, GraphSet
 from graphkit.data.splits import Public, Scaffold, split_from_name
+from graphkit.data.splits.links import LinkProtocol, LinkSplit, link_split_from_name
 from graphkit.data.splits.split import MASKS, Split, SplitProtocol
 
 TIMEOUT = 30.0
@@ -118,6 +119,44 @@ def load_splits(
     divided = data if protocol.whole else _split_items(data)
     many = [protocol.of_seed(divided, seed) for seed in seeds]
     return _apply_split(data, many[0]), many
+
+
+def load_links(
+    name: str | Path, *, split: LinkProtocol | str | None = None, seeds: Iterable[int] = (0,)
+) -> tuple[Data, list[LinkSplit]]:
+    """Return the graph ``name``, and splits of its links, one for each seed; it needs no labels.
+
+    Args:
+        name: a data set of one graph, or the folder of a stored one.
+        split: a rule, or its text form such as "random:0.7,0.1,0.2", "time" or "public"; by default the published one
+            of a set of links, and else "random".
+        seeds: at least one; each draws a split.
+
+    Raises:
+        ValueError: if the name or the rule is not known, for sets of graphs and graphs with types of nodes, and a graph
+            with too few links.
+        DataError: if files are missing or wrong.
+
+    Example:
+        >>> data, splits = load_links("karate", seeds=range(2))
+        >>> [split.test.positive.size(1) for split in splits]
+        [15, 15]
+    """
+    seeds = [_checks.seed("seeds", each) for each in _checks.instance("seeds", seeds, Iterable, "a list of seeds")]
+    if not seeds:
+        raise ValueError("`seeds` must hold at least one seed.")
+    source = dataset_source(name)
+    known = card(source)
+    protocol = split if split is not None else "public" if known.kind == "link" else "random"
+    if not isinstance(protocol, str | LinkProtocol):
+        raise TypeError(f"`split` must be a rule such as `RandomLinks()`, or its text form, got {split!r}.")
+    rule = link_split_from_name(protocol) if isinstance(protocol, str) else protocol
+    if known.members:
+        raise ValueError(f"{str(name)!r} is a family of graphs; name one of them: {', '.join(known.members)}.")
+    data = open_stored(source) if isinstance(source, Path) else _graph(known)
+    if not isinstance(data, Data):
+        raise ValueError(f"{str(name)!r} is not one graph with one type of nodes, of which links could be predicted.")
+    return data, [rule(data, torch.Generator().manual_seed(seed)) for seed in seeds]
 
 
 def _load_stored(folder: Path, split: SplitProtocol | Split | str | None, seed: int) -> Data | GraphSet:

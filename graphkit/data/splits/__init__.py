@@ -7,6 +7,8 @@ gives is a ``Split``. The same generator state gives the same split, and its ``f
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from graphkit import _checks
 from graphkit.data.splits.families import FamilySplit
@@ -32,9 +34,12 @@ __all__ = [
     "Split",
     "SplitProtocol",
     "Stratified",
+    "protocol_from_name",
     "split_from_name",
     "stratified_folds",
 ]
+
+P = TypeVar("P")
 
 PROTOCOLS: dict[str, type[SplitProtocol]] = {
     protocol.name: protocol
@@ -68,8 +73,17 @@ def split_from_name(text: str) -> SplitProtocol:
         'files:3'
     """
     _checks.instance("text", text, str, "a text such as 'dense' or 'files:3'")
+    return protocol_from_name(text, PROTOCOLS)
+
+
+def protocol_from_name(text: str, known: Mapping[str, type[P]]) -> P:
+    """Return the protocol of a table that ``text`` names, with its fields after a colon.
+
+    Raises:
+        ValueError: as :func:`split_from_name` does.
+    """
     name, _, given = text.partition(":")
-    protocol = PROTOCOLS[_checks.member("split", name, PROTOCOLS)]
+    protocol: Any = known[_checks.member("split", name, known)]
     fields = [field.name for field in dataclasses.fields(protocol)]
     values = given.split(",") if given else []
     form = f"{name}:{','.join(fields)}" if fields else name

@@ -363,8 +363,69 @@ def _first_times(data: Data, links: Links) -> Tensor:
     return first.scatter_reduce(0, links.of_edges[apart], times.cpu().double()[apart], "amin")
 
 
-LINK_PROTOCOLS: dict[str, type[LinkProtocol]] = {each.name: each for each in (RandomLinks, LatestLinks)}
+@dataclass(frozen=True)
+class PublicLinks(LinkProtocol):
+    """The split that a set of links was published with, in fields of the graph as ``load("ogbl-...")`` gives them.
+
+    Its pairs are taken as they are. Where each link has others of its own, they share its first node.
+    """
+
+    name: ClassVar[str] = "public"
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> LinkSplit:
+        """Return the split; nothing is drawn.
+
+        Raises:
+            ValueError: for a graph that has none.
+        """
+        _require_graph(data)
+        val, test = (self._part(data, part) for part in PARTS)
+        own = _ends(data, "train_edge", "train_source_node", "train_target_node")
+        if own is None or val is None or test is None:
+            raise ValueError("`data` has no published split of its links; take 'random:0.7,0.1,0.2'.")
+        directed = Links.of(data).directed
+        seen = torch.ones(data.edge_index.size(1), dtype=torch.bool)
+        return LinkSplit(int(data.num_nodes), seen, own, val, test, directed, self.name)
+
+    @staticmethod
+    def _part(data: Data, part: str) -> LinkPart | None:
+        """Return the pairs of a part, None where they are not there."""
+        links = _ends(data, f"{part}_edge", f"{part}_source_node", f"{part}_target_node")
+        others, targets = data.get(f"{part}_edge_neg"), data.get(f"{part}_target_node_neg")
+        if links is None or (others is None and targets is None):
+            return None
+        if others is not None:
+            return LinkPart(links, others.T.contiguous())
+        return LinkPart(links, torch.stack([links[0][:, None].expand_as(targets), targets]))
+
+
+def _ends(data: Data, both: str, first: str, second: str) -> Tensor | None:
+    """Return pairs ``[2, pairs]`` from a field ``[pairs, 2]``, or from two fields."""
+    if data.get(both) is not None:
+        return data[both].T.contiguous()
+    return None if data.get(first) is None else torch.stack([data[first], data[second]])
+
+
+LINK_PROTOCOLS: dict[str, type[LinkProtocol]] = {each.name: each for each in (RandomLinks, LatestLinks, PublicLinks)}
 """The rules by name."""
+
+
+def link_split_from_name(text: str) -> LinkProtocol:
+    """Return the rule that ``text`` names, such as ``"random:0.7,0.1,0.2"``, ``"time"`` or ``"public"``.
+
+    What follows the colon are the fields of the rule in their order.
+
+    Raises:
+        ValueError: as :func:`graphkit.data.split_from_name` does.
+
+    Example:
+        >>> link_split_from_name("random:0.8,0.1,0.1")
+        RandomLinks(train=0.8, val=0.1, test=0.1, negatives=1.0)
+    """
+    from graphkit.data.splits import protocol_from_name
+
+    _checks.instance("text", text, str, "a text such as 'random:0.7,0.1,0.2'")
+    return protocol_from_name(text, LINK_PROTOCOLS)
 
 
 def _require_graph(data: Data) -> None:

@@ -89,7 +89,7 @@ class TargetMetric:
             usable = (there & (y != y.nan_to_num(-math.inf).amax(0))).any(0) if len(y) else usable
         if bool(usable.any()) and (many := int((y == 0).sum())) < self.others:
             raise ValueError(
-                f"`{argument}` must hold {self.others} pairs that are no links, or more, for {self.title}, got {many:,}: "
+                f"`{argument}` must hold {self.others} pairs or more that are no links for {self.title}, got {many:,}; "
                 "take a figure of fewer, such as roc_auc, or more of them for each link."
             )
         if not bool(usable.any()):

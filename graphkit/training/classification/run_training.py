@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch_geometric.data import Data
 
-    from graphkit.data import Split
+    from graphkit.data import LinkSplit, Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ def train(
     recipe: Recipe | Portfolio,
     *,
     seeds: Sequence[int] = (0,),
-    splits: Sequence[Split] | None = None,
+    splits: Sequence[Split] | Sequence[LinkSplit] | None = None,
     beside: Sequence[Recipe] = (),
     device: str = "auto",
     precision: str = "32-true",
@@ -149,7 +149,7 @@ def train(
     reporter: Reporter | None = None,
     command: str = "graphkit.training.train",
 ) -> Outcome:
-    """Return the record of training on ``data``, on nodes, signals on it or graphs, one run for each seed.
+    """Return the record of training on ``data``, on nodes, signals or links of it or graphs, one run for each seed.
 
     What items are labelled with decides what is learnt: integers are classes, 0 and 1 with gaps are binary tasks,
     other real numbers are regressed (:func:`.targets.target_kind`).
@@ -160,7 +160,8 @@ def train(
 
     Args:
         data: a graph with ``x``, ``edge_index``, ``y`` and boolean ``train_mask``, ``val_mask``, ``test_mask``; with
-            ``signals [signals, nodes, features]`` in place of ``x``, labels and masks are those of the signals. Or a
+            ``signals [signals, nodes, features]`` in place of ``x``, labels and masks are those of the signals; with
+            ``link_split``, and a recipe of links, neither labels nor masks are needed. Or a
             set of graphs with a split, or any ``InMemoryDataset`` of PyG with ``splits``. Or a graph in parts, one for
             each process that ``torchrun`` starts.
         recipe: model, optimiser, selection rule. Of a portfolio each recipe is tried with the first seeds, three at
@@ -471,7 +472,7 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
 def prepare_tasks(
     data: Data | GraphSet | Partitions,
     recipe: Recipe,
-    splits: Sequence[Split] | None,
+    splits: Sequence[Split] | Sequence[LinkSplit] | None,
     device: torch.device,
     dtype: torch.dtype,
     workers: int,
@@ -481,7 +482,8 @@ def prepare_tasks(
     """Return the task of each split with the items to test on, what the data are, and the protocol."""
     tasks: list[tuple[AbstractTask, LabelledItems]]
     if isinstance(data, GraphSet):
-        several, there = [data.split] if splits is None else splits, data.to(device)
+        several: Sequence[Any] = [data.split] if splits is None else splits
+        there = data.to(device)
         tasks = [prepare_graphs(there, recipe, device, dtype, split, world=world, metric=metric) for split in several]
         if not all(len(test.y) for _, test in tasks):
             raise ValueError("`test` of the split is empty; choose another split.")

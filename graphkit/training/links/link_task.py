@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 
 from graphkit.data.splits.links import LinkSplit
 from graphkit.data.splits.non_edges import pair_keys
-from graphkit.data.validation import validate
+from graphkit.data.validation import feature_sum, validate
 from graphkit.nn.link_models import LinkBatch
 from graphkit.training.classification.metrics import METRICS, TargetMetric, metric_for, reciprocal_rank
 from graphkit.training.classification.targets import LinkTarget, SupervisedObjective
@@ -94,6 +94,14 @@ class LinkTask(AbstractTask):
         """Return the scores of some items, given all edges that may be seen, ``[items, 1]``."""
         return torch.cat([model(self._batch(self.seen, part)) for part in index.split(AT_ONCE)])
 
+    def score_pairs(self, model: Callable[..., Tensor], pairs: Tensor) -> Tensor:
+        """Return the scores of any pairs ``[2, pairs]``, given all edges that may be seen, ``[pairs, 1]``."""
+        found = []
+        for part in pairs.split(AT_ONCE, 1):
+            views = self.model.pair_views(self.seen, part.cpu()).to(pairs.device) if self.model.views else None
+            found.append(model(self._link_batch(self.seen, part, views)))
+        return torch.cat(found) if found else torch.empty(0, 1)
+
     def batches(self, size: int) -> Iterator[LabelledItems]:
         """Yield links to learn from in a drawn order, each time with as many drawn pairs that are none."""
         links = self.split.train
@@ -148,21 +156,21 @@ def link_split_of(data: Data) -> LinkSplit:
     return split
 
 
-def prepare_links(
-    data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype, metric: str | None = None
-) -> tuple[LinkTask, LabelledItems]:
-    """Return the task and, apart from it, the pairs to test on.
+def unlabelled_links(
+    data: Data, split: LinkSplit, recipe: Recipe, device: torch.device, dtype: torch.dtype
+) -> LinkTask:
+    """Return data as a task without items, which scores pairs given the edges that a split shows.
 
     Args:
-        data: a graph with ``link_split``; ``x`` may be missing for models that look at views of pairs.
+        data: a graph; ``x`` may be missing for models that look at views of pairs.
+        split: of its links.
         recipe: of links.
         device: where everything goes.
         dtype: of features.
-        metric: the figure to select and report by; by default the card's, or hits@100.
 
     Raises:
-        ValueError: for a recipe of other items, a graph that is not sound, features that are missing, edge weights that
-            the model cannot use, and a figure for which there are too few pairs that are no links.
+        ValueError: for a recipe of other items, a graph that is not sound, features that are missing, and edge weights
+            that the model cannot use.
     """
     if recipe.model.items != "links":
         raise ValueError(
@@ -170,16 +178,38 @@ def prepare_links(
             "`recipe(name, items='links')`."
         )
     model: Any = recipe.model
-    split = link_split_of(data)
     validate(data)
     if model.sees_features and data.get("x") is None:
         raise ValueError(f"`x` is missing: {recipe.name!r} looks at features; take 'pair-logistic', which needs none.")
     seen = split.message_data(data)
-    x, _ = model_inputs(seen, recipe, device, dtype) if model.sees_features else (None, ())
-    for name in ("edge_index", "edge_weight"):
-        if seen.get(name) is not None:
-            seen[name] = seen[name].to(device, dtype if name == "edge_weight" else None)
-    train, drawn = _learnt(split, seen, model)
+    x = None
+    if model.sees_features:
+        x, _ = model_inputs(seen, recipe.resolve(lambda: feature_sum(data)), device, dtype)
+    seen.edge_index = seen.edge_index.to(device)
+    if seen.get("edge_weight") is not None:
+        seen.edge_weight = seen.edge_weight.to(device, dtype)
+    nothing = LabelledItems(torch.empty(0, dtype=torch.long), torch.empty(0, 1))
+    objective = SupervisedObjective(LinkTarget(), METRICS["roc_auc"])
+    return LinkTask(seen, x, split, torch.empty(2, 0, dtype=torch.long), nothing, nothing, objective, model)
+
+
+def prepare_links(
+    data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype, metric: str | None = None
+) -> tuple[LinkTask, LabelledItems]:
+    """Return the task and, apart from it, the pairs to test on.
+
+    Args:
+        data: a graph with ``link_split``.
+        recipe, device, dtype: as for :func:`unlabelled_links`.
+        metric: the figure to select and report by; by default the card's, or hits@100.
+
+    Raises:
+        ValueError: as :func:`unlabelled_links` does, and for a figure for which there are too few pairs that are no
+            links.
+    """
+    split = link_split_of(data)
+    task = unlabelled_links(data, split, recipe, device, dtype)
+    train, drawn = _learnt(split, task.seen, task.model)
     pairs = torch.cat([split.val.pairs(), split.test.pairs(), train], 1).to(device)
     labels = [_labels(split.val.positive, split.val.pairs()), _labels(split.test.positive, split.test.pairs()), drawn]
     y = [each.to(device, dtype)[:, None] for each in labels]
@@ -187,7 +217,7 @@ def prepare_links(
     index = torch.arange(sum(sizes), device=device).split(sizes)
     validation, test, learn = (LabelledItems(*each) for each in zip(index, y, strict=True))
     objective = link_objective(data, split, [validation.y, test.y], metric)
-    return LinkTask(seen, x, split, pairs, learn, validation, objective, model), test
+    return dataclasses.replace(task, pairs=pairs, train=learn, validation=validation, objective=objective), test
 
 
 def link_protocol(divided: Sequence[Data], facts: DatasetFacts, selection: str, metric: str) -> Protocol:
@@ -221,8 +251,9 @@ def link_objective(
     target = LinkTarget()
     published = getattr(data.get("card"), "metric", None)
     measured = metric_for("links", 1, named=metric, published=published)
-    if metric is None and published is None and min(int((y == 0).sum()) for y in labels) < measured.others:
-        measured = METRICS["roc_auc"]  # fewer others than ranks are counted
+    few = min(int((y == 0).sum()) for y in labels) < measured.others
+    if few and metric is None and published != measured.name:
+        measured = METRICS["roc_auc"]  # nobody asked for ranks among more others than there are
     for name, y in zip(("val.negative", "test.negative"), labels, strict=True):
         measured.columns(y, name)
     own = [part.negative.dim() == 3 for part in (split.val, split.test)]

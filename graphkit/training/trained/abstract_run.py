@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from graphkit.data import Split
-    from graphkit.training.trained.predictions import Predictions
+    from graphkit.training.trained.predictions import LinkPredictions, Predictions
 
 M = TypeVar("M", bound=AbstractTrained)
 
@@ -44,7 +44,9 @@ class AbstractRun(ABC, Generic[M]):
         """The model of the seed with the best validation figure, of equal ones the first: no test label chose it."""
 
     @abstractmethod
-    def predict(self, data: Data | GraphSet, *, seed: int | None = None, device: str = "auto") -> Predictions:
+    def predict(
+        self, data: Data | GraphSet, *, seed: int | None = None, device: str = "auto"
+    ) -> Predictions | LinkPredictions:
         """Return what the run says of every item of ``data``, as a table."""
 
     def of_seed(self, seed: int) -> M:

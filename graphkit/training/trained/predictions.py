@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -101,6 +102,40 @@ class Predictions:
         prefix = "" if self.kind == "numbers" else "probability "
         columns |= {f"{prefix}{name}": numbers[:, place] for place, name in enumerate(self.names)}
         return pd.DataFrame(columns)
+
+    def write(self, path: Path | str) -> None:
+        """Write the table as CSV or Parquet, by the ending of ``path``.
+
+        Raises:
+            ValueError: for another ending.
+            OSError: where there is no room for it.
+        """
+        instance("path", path, (str, Path), "a path")
+        write_table(self.frame(), path)
+
+
+@dataclass(frozen=True, eq=False)
+class LinkPredictions:
+    """New links that a model thinks likely, those of a node one after the other.
+
+    Args:
+        nodes: what the nodes are called, ``[links]``.
+        links: the other end of each.
+        probabilities: of each, ``[links]``.
+    """
+
+    nodes: np.ndarray
+    links: np.ndarray
+    probabilities: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def frame(self) -> pd.DataFrame:
+        """Return a table: ``id``, ``link`` and ``probability``."""
+        import pandas as pd
+
+        return pd.DataFrame({"id": self.nodes, "link": self.links, "probability": self.probabilities})
 
     def write(self, path: Path | str) -> None:
         """Write the table as CSV or Parquet, by the ending of ``path``.

@@ -32,6 +32,7 @@ from graphkit.training.trained.data_facts import DataNames, aligned_labels, labe
 from graphkit.training.trained.encoder import TrainedEncoder
 from graphkit.training.trained.encoder_run import EncoderRun
 from graphkit.training.trained.fewshot_run import FewShotRun
+from graphkit.training.trained.link_run import LinkRun
 from graphkit.training.trained.model_file import ModelFile
 from graphkit.training.trained.predictions import Predictions, mean_predictions
 from graphkit.training.trained.read_record import read_record
@@ -257,7 +258,7 @@ def _part(data: Data | GraphSet, part: str, y: Tensor) -> Tensor:
     return index
 
 
-def load_run(path: Path | str) -> Run | EncoderRun | FewShotRun:
+def load_run(path: Path | str) -> Run | LinkRun | EncoderRun | FewShotRun:
     """Return a finished run: its record and the models that were trained.
 
     The folder suffices: the data that were trained on need not be there, and nothing in it is executed.
@@ -307,4 +308,6 @@ def load_run(path: Path | str) -> Run | EncoderRun | FewShotRun:
             )
     if isinstance(record, EmbeddingRecord):
         return EncoderRun(folder, record, {seed: TrainedEncoder.from_file(file) for seed, file in found.items()})
-    return Run(folder, record, {seed: TrainedModel.from_file(file) for seed, file in found.items()})
+    models = {seed: TrainedModel.from_file(file) for seed, file in found.items()}
+    of_links = any(model.items == "links" for model in models.values())
+    return LinkRun(folder, record, models) if of_links else Run(folder, record, models)

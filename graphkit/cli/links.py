@@ -1,0 +1,67 @@
+"""What commands share where links are predicted: their splits, suggestions of new ones, and their figures."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from graphkit.cli.output import begin, fields, say
+
+if TYPE_CHECKING:
+    from graphkit.training.trained.link_run import LinkRun
+
+LINK_SPLIT = "random:0.7,0.1,0.2, time:0.7,0.1,0.2 or public"
+"""The splits of links, in words."""
+
+
+def require_link_split(split: str | None) -> None:
+    """Refuse a split of links that is none, before a graph is loaded.
+
+    Raises:
+        ValueError: for a name that is not known, or fields that do not fit it.
+    """
+    if split is not None:
+        from graphkit.data.splits.links import link_split_from_name
+
+        link_split_from_name(split)
+
+
+def evaluate_links(
+    run: LinkRun, source: str | None, part: str, json_path: Path | None, seed: int | None, device: str
+) -> int:
+    """Measure what the models of a run say of held-out links, write and print it, and return the exit code."""
+    from graphkit.cli.trained import load_as_trained
+    from graphkit.training.classification.metrics import METRICS
+
+    if source is not None:
+        raise click.UsageError("a run on links is measured on those that its split holds out: give no DATA.")
+    splits: Any
+    data, splits = load_as_trained(run)
+    if splits is not None and seed is not None:
+        run.of_seed(seed)
+        splits = [splits[list(run.models).index(seed)]]
+    begin("ranking links")
+    found = run.evaluate(data, part=part, seed=seed, splits=splits, device=device)
+    if json_path is not None:
+        plain = {"run": str(run.folder), **vars(found)}
+        json_path.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        say(f"Figures: {json_path}")
+
+    def spread(values: tuple[float, ...]) -> str:
+        mean = f"{100 * statistics.fmean(values):.2f}"
+        return f"{mean} ± {100 * statistics.stdev(values):.2f} %" if len(values) > 1 else f"{mean} %"
+
+    each = f" for each of {len(found.figures[found.name])} seeds" if len(found.figures[found.name]) > 1 else ""
+    fields(
+        [
+            ("model", run.model.recipe.name),
+            ("trained on", run.record.dataset.name),
+            ("links", f"{found.part}, {found.links:,} among {found.others:,} other pairs{each}"),
+            *((METRICS[name].title, spread(values)) for name, values in found.figures.items()),
+        ]
+    )
+    return 0
