@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit import _checks
-from graphkit.data.views import VIEWS, GraphViews, graph_views, leading_features
+from graphkit.data.views import VIEWS, graph_views, leading_features
 from graphkit.operators import gcn_adjacency
 from graphkit.operators.pair_scores import PairScores, row_products, similarity_ranks
 from graphkit.operators.views import unit_view
@@ -45,9 +45,9 @@ def pair_score(data: Data, pairs: Tensor, name: str) -> Tensor:
     r"""Return how likely pairs are to be edges by a rule that is not trained, ``[pairs]``; the higher, the more likely.
 
     ``common-neighbors``, ``adamic-adar``, ``resource-allocation``, ``katz`` and ``pagerank`` are those of
-    :class:`graphkit.operators.pair_scores.PairScores`. ``cosine`` is that of features, of which rare ones weigh more
-    and from which the mean was taken, and ``averaged-cosine`` that of the same averaged twice over neighbours,
-    :math:`\hat A^2 X`.
+    :class:`graphkit.operators.pair_scores.PairScores`, of edges in both directions. ``cosine`` is that of features, of
+    which rare ones weigh more and from which the mean was taken, and ``averaged-cosine`` that of the same averaged
+    twice over neighbours, :math:`\hat A^2 X`.
 
     Args:
         data: a graph with ``edge_index``, those that may be seen.
@@ -76,8 +76,9 @@ def pair_views(data: Data, pairs: Tensor, *, width: int = WIDTH) -> Tensor:
     How alike both are in each of the :func:`graphkit.data.graph_views`; how many others are more alike, and how alike
     each is to the neighbour of the other that is most like it; how alike each is to what the neighbours of the other
     are in the mean; numbers of paths of two and three edges, each node in between counted as 1 or less, the more
-    neighbours it has; personalised PageRank; and numbers of neighbours. Of an undirected graph both orders of a pair
-    say the same. Nothing is as large as nodes by nodes; PageRank costs ten products with a column for each first node.
+    neighbours it has; personalised PageRank; and numbers of neighbours, all of edges in both directions. Of an
+    undirected graph both orders of a pair say the same; of a directed one there are columns more, of who leads where.
+    Nothing is as large as nodes by nodes; PageRank costs ten products with a column for each first node.
 
     Args:
         data: a graph with ``edge_index``, those that may be seen; ``x`` need not be there.
@@ -92,24 +93,24 @@ def pair_views(data: Data, pairs: Tensor, *, width: int = WIDTH) -> Tensor:
         >>> pair_views(path, torch.tensor([[0], [2]])).shape[1] == len(pair_view_names())
         True
     """
-    views, scores = graph_views(data, width=width), _scores(data)
-    return torch.stack([column for _, column in _columns(views, scores, pairs)], 1)
+    return torch.stack([column for _, column in _columns(data, pairs, width)], 1)
 
 
-def pair_view_names() -> list[str]:
-    """Return what the columns of :func:`pair_views` are called."""
-    path = Data(edge_index=torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
-    return [name for name, _ in _columns(graph_views(path, width=2), _scores(path), torch.tensor([[0], [1]]))]
+def pair_view_names(*, directed: bool = False) -> list[str]:
+    """Return what the columns of :func:`pair_views` are called, of a graph that is directed or not."""
+    edges = torch.tensor([[0], [1]]) if directed else torch.tensor([[0, 1], [1, 0]])
+    return [name for name, _ in _columns(Data(edge_index=edges, num_nodes=2), torch.tensor([[0], [1]]), 2)]
 
 
-def _columns(views: GraphViews, scores: PairScores, pairs: Tensor) -> Iterator[tuple[str, Tensor]]:
+def _columns(data: Data, pairs: Tensor, width: int) -> Iterator[tuple[str, Tensor]]:
     """Yield the columns by name."""
-    nodes = scores.num_nodes
+    views, scores, nodes = graph_views(data, width=width), _scores(data), int(data.num_nodes)
+    ahead = PairScores(data.edge_index, nodes)
 
     def both(name: str, first: Tensor, second: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield two columns: of ordered pairs as they are, else the smaller number and the larger one."""
-        yield f"{name}, first", torch.minimum(first, second) if scores.undirected else first
-        yield f"{name}, second", torch.maximum(first, second) if scores.undirected else second
+        yield f"{name}, first", torch.minimum(first, second) if ahead.undirected else first
+        yield f"{name}, second", torch.maximum(first, second) if ahead.undirected else second
 
     for place, name in enumerate(VIEWS):
         yield name, row_products(views.rows[:, place], pairs)
@@ -136,17 +137,23 @@ def _columns(views: GraphViews, scores: PairScores, pairs: Tensor) -> Iterator[t
     walks = scores.pagerank(pairs)
     yield "pagerank", walks
     yield "log pagerank", torch.log(walks + 1e-6)
-    if scores.undirected:
-        ends = degree[pairs.cpu().long()]
-    else:
-        out = torch.bincount(scores.edge_index[0], minlength=nodes)
-        into = torch.bincount(scores.edge_index[1], minlength=nodes)
-        ends = torch.stack([out[pairs[0]], into[pairs[1]]]).float()
-    yield from both("degree", *ends.log1p())
+    ends = pairs.cpu().long()
+    yield from both("degree", *degree[ends].log1p())
+    if ahead.undirected:
+        return
+    # What only a directed graph has: who leads where, and whether the other way is there.
+    out, into = (torch.bincount(each, minlength=nodes).float().log1p() for each in ahead.edge_index)
+    yield "out, first", out[ends[0]]
+    yield "in, second", into[ends[1]]
+    there = ahead.edge_index[0] * max(nodes, 1) + ahead.edge_index[1]
+    yield "edge back", torch.isin(ends[1] * max(nodes, 1) + ends[0], there).float()
+    yield "paths ahead", ahead.common_neighbors(pairs).log1p()
+    yield "paths back", ahead.common_neighbors(pairs.flip(0)).log1p()
 
 
 def _scores(data: Data) -> PairScores:
-    return PairScores(data.edge_index, int(data.num_nodes))
+    """Return the scores of a graph whose edges are taken in both directions."""
+    return PairScores(torch.cat([data.edge_index, data.edge_index.flip(0)], 1), int(data.num_nodes))
 
 
 def averaged_rows(data: Data, hops: int) -> Tensor:

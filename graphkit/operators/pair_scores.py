@@ -109,27 +109,33 @@ class PairScores:
         over_range(pair_paths.path_nodes, len(sources), bounds, sources, targets, self.csr, self.csr_t, offsets, nodes)
         return order.repeat_interleave(torch.from_numpy(counts)), torch.from_numpy(nodes)
 
-    def within_two(self, nodes: Tensor, most: int) -> Tensor:
-        """Return pairs of some nodes with those that two edges lead to, ``[2, pairs]``, with each at most so many.
+    def reached(self, nodes: Tensor, most: int, *, steps: int = 2) -> Tensor:
+        """Return pairs of some nodes with those that paths of two, ..., ``steps`` edges lead to, ``[2, pairs]``.
 
-        Those with the most resources of :meth:`resource_allocation` are taken; links themselves may be among them.
+        Of each length at most so many are taken for a node, those over which most comes where a node passes on what it
+        has in equal parts; of them alone longer paths go on. A pair may occur more than once, and may be an edge.
 
         Args:
             nodes: ``[nodes]``.
-            most: of each.
+            most: of each node and length.
+            steps: at least 2.
         """
         from scipy.sparse import csr_array, diags_array
 
         node_ids("nodes", nodes, self.num_nodes)
+        at_least("steps", steps, 2)
         indptr, indices = self.csr
         adjacency = csr_array((np.ones(len(indices)), indices, indptr), shape=(self.num_nodes, self.num_nodes))
-        shares = diags_array(1 / self.degree.clamp(min=1).numpy())
-        two = (adjacency[nodes.numpy()] @ shares @ adjacency).tocsr()
-        row = np.repeat(np.arange(len(nodes)), np.diff(two.indptr))
-        order = np.lexsort((-two.data, row))
-        place = np.arange(len(order)) - two.indptr[row[order]]
-        kept = order[place < most]
-        return torch.stack([nodes[torch.from_numpy(row[kept])], torch.from_numpy(two.indices[kept]).long()])
+        passed = diags_array(1 / self.degree.clamp(min=1).numpy()) @ adjacency
+        come, found = adjacency[nodes.numpy()], []
+        for _ in range(steps - 1):
+            come = (come @ passed).tocsr()
+            row = np.repeat(np.arange(len(nodes)), np.diff(come.indptr))
+            order = np.lexsort((come.indices, -come.data, row))
+            kept = order[np.arange(len(order)) - come.indptr[row[order]] < most]
+            found.append(np.stack([nodes.numpy()[row[kept]], come.indices[kept]]))
+            come = csr_array((come.data[kept], (row[kept], come.indices[kept])), shape=come.shape)
+        return torch.from_numpy(np.concatenate(found, 1)).long()
 
     def katz(self, pairs: Tensor, *, beta: float = 0.005, steps: int = 5) -> Tensor:
         r"""Return :math:`\sum_{l=1}^{s} \beta^l (A^l)_{uv}` for pairs ``[2, pairs]``, walks at most ``steps`` long."""

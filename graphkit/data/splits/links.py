@@ -146,6 +146,8 @@ class LinkSplit:
             ValueError: where there are fewer.
         """
         keys = pair_keys(data.edge_index.cpu(), self.num_nodes, directed=self.directed).unique()
+        if not len(keys):
+            raise ValueError("`data` shows no edge: there is nothing to draw others beside.")
         return non_edges(keys, _spaces(data, keys, self.num_nodes, self.directed), self.num_nodes, count, generator)
 
     def require_laws(self, data: Data) -> None:
@@ -435,7 +437,26 @@ def _require_graph(data: Data) -> None:
     _checks.edge_index_in_range(data.edge_index, data.num_nodes)
 
 
+def node_kinds(data: Data) -> Tensor | None:
+    """Return the types of nodes, between some of which alone there are links, ``[nodes]``; None where they have none.
+
+    That are ``node_type``, as PyG's ``to_homogeneous`` leaves it; or else, of a graph none of whose nodes edges both
+    leave and enter, as users and what they bought, the side on which a node stands.
+
+    Example:
+        >>> node_kinds(Data(edge_index=torch.tensor([[0, 0, 1], [2, 3, 2]]), num_nodes=4)).tolist()
+        [0, 0, 1, 1]
+    """
+    if data.get("node_type") is not None:
+        return data.node_type.cpu()
+    source, target = data.edge_index.cpu()
+    sides = torch.full((int(data.num_nodes),), 2)
+    sides[source] = 0
+    leaves = sides == 0
+    sides[target] = 1
+    return None if not len(source) or bool((leaves & (sides == 1)).any()) else sides
+
+
 def _spaces(data: Data, keys: Tensor, nodes: int, directed: bool) -> Sequence[PairSpace]:
     """Return where non-edges are drawn: between nodes of the types that edges join, where nodes have types."""
-    kinds = data.get("node_type")
-    return pair_spaces(None if kinds is None else kinds.cpu(), keys, nodes, directed=directed)
+    return pair_spaces(node_kinds(data), keys, nodes, directed=directed)

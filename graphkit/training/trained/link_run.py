@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 
 from graphkit._checks import at_least, instance, member, node_ids
 from graphkit.data import LinkSplit, validate
-from graphkit.data.splits.links import LinkPart, Links
+from graphkit.data.splits.links import LinkPart, Links, node_kinds
 from graphkit.data.splits.non_edges import pair_keys
 from graphkit.operators.pair_scores import PairScores, checked_pairs
 from graphkit.training.classification.metrics import METRICS
@@ -118,9 +118,9 @@ class LinkRun(AbstractRun[TrainedModel]):
     ) -> LinkPredictions:
         """Return the likeliest new links of each node, the best first.
 
-        Looked at are at most 100 nodes within two steps, those with the most paths first, and as many whose features
-        are the most alike; where nodes have types, those of types that some edge joins. Of a directed graph a link
-        leads from ``node``.
+        Looked at are at most 100 nodes two steps away, those with the most paths first, and as many whose features are
+        the most alike; where nodes have types, those three steps away too, and of types that some edge joins. Of a
+        directed graph links lead from the node.
 
         Args:
             data: a graph.
@@ -245,13 +245,13 @@ def _candidates(data: Data, asked: Tensor) -> Iterator[Tensor]:
     from graphkit.data.pair_views import averaged_rows
 
     nodes = int(data.num_nodes)
-    scores, kinds = PairScores(data.edge_index, nodes), data.get("node_type")
-    directed = not scores.undirected
-    there = pair_keys(scores.edge_index, nodes, directed=True)
+    ahead, kinds = PairScores(data.edge_index, nodes), node_kinds(data)
+    scores = PairScores(torch.cat([data.edge_index, data.edge_index.flip(0)], 1), nodes)
+    there = pair_keys(ahead.edge_index, nodes, directed=True)
     rows = averaged_rows(data, 2) if data.get("x") is not None else None
-    joined = None if kinds is None else {tuple(each) for each in kinds[scores.edge_index].T.tolist()}
+    joined = None if kinds is None else {tuple(each) for each in kinds[ahead.edge_index].T.tolist()}
     for block in asked.split(BLOCK):
-        pairs = [scores.within_two(block, NEAR)]
+        pairs = [scores.reached(block, NEAR, steps=2 if kinds is None else 3)]
         if rows is not None:
             some = (rows[block] @ rows.T).topk(min(NEAR, nodes), 1).indices
             pairs.append(torch.stack([block[:, None].expand_as(some), some]).flatten(1))
@@ -262,6 +262,6 @@ def _candidates(data: Data, asked: Tensor) -> Iterator[Tensor]:
         found = found[:, found[0] != found[1]]
         if kinds is not None and joined is not None:
             ends = kinds[found].T.tolist()
-            fits = [tuple(each) in joined or (not directed and tuple(each[::-1]) in joined) for each in ends]
+            fits = [tuple(each) in joined for each in ends]
             found = found[:, torch.tensor(fits, dtype=torch.bool)]
         yield found
