@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from graphkit.data.fingerprint import content_sha256
     from graphkit.data.fourier_bases import AddFourierBasis, cached_fourier_basis
     from graphkit.data.graphset import GraphFamily, GraphSet
-    from graphkit.data.pair_views import pair_score, pair_views
+    from graphkit.data.pairs import pair_score, pair_views
     from graphkit.data.random_graphs import RandomGraphs, random_graph
     from graphkit.data.sampling.class_batches import ClassBatches
     from graphkit.data.sampling.clusters import metis_clusters
@@ -58,7 +58,7 @@ _look_up = lazy(
         "fingerprint": ["content_sha256"],
         "fourier_bases": ["AddFourierBasis", "cached_fourier_basis"],
         "graphset": ["GraphFamily", "GraphSet"],
-        "pair_views": ["pair_score", "pair_views"],
+        "pairs": ["pair_score", "pair_views"],
         "random_graphs": ["RandomGraphs", "random_graph"],
         "sampling.class_batches": ["ClassBatches"],
         "sampling.clusters": ["metis_clusters"],

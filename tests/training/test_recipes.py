@@ -15,14 +15,15 @@ from typing import Any
 import pytest
 import torch
 
+from graphkit.data import RandomLinks
 from graphkit.training import TrainingError, recipe, train
 from graphkit.training.embedding import embed
 from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
-from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES, AbstractRecipe
+from graphkit.training.zoo.recipes import GRAPH_RECIPES, LINK_RECIPES, RECIPES, SIGNAL_RECIPES, AbstractRecipe
 from tests.training.acting import fault_of
 from tests.training.studies import communities, embedding_fields, graphs_for, signals
 
-TABLES = {"nodes": RECIPES, "signals": SIGNAL_RECIPES, "graphs": GRAPH_RECIPES}
+TABLES = {"nodes": RECIPES, "signals": SIGNAL_RECIPES, "graphs": GRAPH_RECIPES, "links": LINK_RECIPES}
 SAMPLED = {"fan_out": "3,3", "batch": 8}
 
 BASES: dict[str, dict[str, Any]] = {
@@ -52,7 +53,9 @@ def tried() -> dict[str, AbstractRecipe]:
     for items, table in TABLES.items():
         for name in table:
             base = BASES.get(name, {}) if items == "nodes" else {}
-            found[f"{items}: {name}"] = recipe(name, {"epochs": 6, **base}, items=items)
+            made = recipe(name, items=items)
+            epochs = {"epochs": 6} if "epochs" in made.as_dict() else {}  # some have one solution
+            found[f"{items}: {name}"] = made.with_({**epochs, **base})
     for called, (name, fields) in VARIANTS.items():
         found[f"nodes: {called}"] = recipe(name, {"epochs": 6, **fields})
     for level, name in [*(("node", name) for name in EMBEDDINGS), ("graph", "triplet"), ("graph", "supcon")]:
@@ -71,6 +74,10 @@ def data(kind: str) -> Any:
     """Return small data; a third of the labels is of no use, so that validation figures go up and down."""
     if kind in ("graphs", "molecules"):
         return graphs_for("gin" if kind == "graphs" else "descriptor-gp", classes=4)
+    if kind == "links":
+        made = communities(classes=4)
+        made.x = made.x * (made.x > 0.5)
+        return RandomLinks()(made, torch.Generator().manual_seed(0)).apply(made)
     made = signals(nodes=24) if kind == "signals" else communities(classes=4)
     if kind == "nodes":
         made.x = made.x * (made.x > 0.5)  # some of them zeros, so that `sparse_below` has something to say

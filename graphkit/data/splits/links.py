@@ -114,9 +114,10 @@ class LinkSplit:
         if bool(self.message.all()):
             return made
         mask = self.message.to(data.edge_index.device)
-        for name in list(made.keys()):
-            if name == "edge_index" or made.is_edge_attr(name):
-                made[name] = made[name][:, mask] if name == "edge_index" else made[name][mask]
+        of_edges = [name for name in made.keys() if name != "edge_index" and made.is_edge_attr(name)]  # noqa: SIM118
+        for name in of_edges:
+            made[name] = made[name][mask]
+        made.edge_index = made.edge_index[:, mask]
         return made
 
     def as_pyg(self, data: Data, generator: torch.Generator | None = None) -> tuple[Data, Data, Data]:

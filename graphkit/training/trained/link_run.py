@@ -242,7 +242,7 @@ def whole_split(data: Data) -> LinkSplit:
 
 def _candidates(data: Data, asked: Tensor) -> Iterator[Tensor]:
     """Yield pairs that are no links yet, ``[2, pairs]``, those of some nodes at a time."""
-    from graphkit.data.pair_views import averaged_rows
+    from graphkit.data.pairs import averaged_rows
 
     nodes = int(data.num_nodes)
     ahead, kinds = PairScores(data.edge_index, nodes), node_kinds(data)

@@ -193,9 +193,15 @@ class AbstractPairModel(AbstractLinkModel):
         """That it counts."""
         return "it counts paths between nodes"
 
+    variants: ClassVar[int] = 1
+    """How many solutions there are."""
+
     def unused_fields(self) -> dict[str, str]:
-        """Return what only layers have."""
-        return dict.fromkeys(("hidden", "dropout"), "it has no layers")
+        """Return what only layers have, and what chooses among several solutions."""
+        found = dict.fromkeys(("hidden", "dropout"), "it has no layers")
+        return found | (
+            dict.fromkeys(("epochs", "patience", "select"), "there is one solution") if self.variants == 1 else {}
+        )
 
     def estimator(self) -> AbstractEstimator | None:
         """Return what is fitted to views of pairs; ``None`` where one of them is the score."""
@@ -247,7 +253,7 @@ class PairScore(AbstractPairModel):
 
     def pair_views(self, data: Any, pairs: Tensor) -> Tensor:
         """Return the score."""
-        from graphkit.data.pair_views import pair_score
+        from graphkit.data.pairs import pair_score
 
         return pair_score(data, pairs, self.score)[:, None]
 
@@ -268,6 +274,8 @@ class PairLogistic(AbstractPairModel):
     rules that rank pairs.
     """
 
+    variants: ClassVar[int] = 4
+
     width: Positive = 256
     folds: Positive = 10
     negatives: Positive = 3
@@ -280,7 +288,7 @@ class PairLogistic(AbstractPairModel):
 
     def pair_views(self, data: Any, pairs: Tensor) -> Tensor:
         """Return views of pairs."""
-        from graphkit.data.pair_views import pair_views
+        from graphkit.data.pairs import pair_views
 
         return pair_views(data, pairs, width=self.width)
 
@@ -291,6 +299,8 @@ class PairForest(PairLogistic):
 
     Source: as logistic regression on them; Breiman (2001), "Random forests".
     """
+
+    variants: ClassVar[int] = 1
 
     trees: Positive = 300
     leaf: Positive = 5

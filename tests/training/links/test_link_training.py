@@ -1,0 +1,238 @@
+"""Training on links: what is asked for is never seen, figures are OGB's, and every recipe runs to the end and back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from ogb.linkproppred import Evaluator
+from torch_geometric.data import Data
+
+from graphkit.data import RandomLinks, pair_views
+from graphkit.data.pairs import SCORES, pair_view_names
+from graphkit.data.splits.links import LinkPart
+from graphkit.data.splits.non_edges import pair_keys
+from graphkit.nn.link_models import DECODERS, LinkBatch, LinkPredictor, PairDecoder
+from graphkit.operators.pair_scores import PairScores
+from graphkit.training import load_run, recipe, train
+from graphkit.training.classification.metrics import METRICS, hits_at, reciprocal_rank
+from graphkit.training.links.link_task import prepare_links
+from graphkit.training.zoo.recipes import LINK_RECIPES
+from tests.training.studies import communities
+
+CPU = torch.device("cpu")
+SMALL = {"hidden": 8, "width": 8, "trees": 5, "folds": 3, "order": 2, "epochs": 2}
+
+
+def small(name):
+    made = recipe(name, items="links")
+    return made.with_({field: value for field, value in SMALL.items() if field in made.as_dict()})
+
+
+def divided(seed=0, **shares):
+    data = communities()
+    return RandomLinks(**shares)(data, torch.Generator().manual_seed(seed)).apply(data)
+
+
+@pytest.mark.parametrize("k", [20, 50, 100])
+def test_hits_are_ogbs(k):
+    evaluator = Evaluator("ogbl-ddi")
+    evaluator.K = k
+    for seed in range(5):
+        drawn = torch.Generator().manual_seed(seed)
+        scores = torch.randint(30, (400,), generator=drawn).double()  # with ties
+        positive = torch.arange(400) < 150
+        theirs = evaluator.eval({"y_pred_pos": scores[:150], "y_pred_neg": scores[150:]})[f"hits@{k}"]
+        assert hits_at(k, scores, positive).item() == pytest.approx(theirs)
+
+
+def test_reciprocal_ranks_are_ogbs():
+    drawn = torch.Generator().manual_seed(0)
+    links, others = (
+        torch.randint(9, (40,), generator=drawn).double(),
+        torch.randint(9, (40, 7), generator=drawn).double(),
+    )
+    theirs = Evaluator("ogbl-citation2").eval({"y_pred_pos": links, "y_pred_neg": others})["mrr_list"]
+    positive = torch.arange(40 + 280) < 40
+    ours = reciprocal_rank(torch.cat([links, others.flatten()]), positive, own=True)
+    assert ours.item() == pytest.approx(theirs.double().mean().item())
+    shared = reciprocal_rank(torch.cat([links, others[0]]), torch.arange(47) < 40)
+    each = [reciprocal_rank(torch.cat([link[None], others[0]]), torch.arange(8) < 1) for link in links]
+    assert shared.item() == pytest.approx(torch.stack(each).mean().item())
+
+
+def test_a_step_never_shows_what_it_asks_for_and_draws_no_edge():
+    data = divided()
+    task, _ = prepare_links(data, small("gcn-link"), CPU, torch.float32)
+    every = pair_keys(data.edge_index, 60, directed=False)
+    seen_keys = pair_keys(task.seen.edge_index, 60, directed=False)
+    asked = []
+    for batch in task.batches(20):
+        shown = {}
+
+        def look(given, shown=shown):
+            shown["batch"] = given
+            return torch.zeros(given.pairs.size(1), 1)
+
+        batch.logits(look)
+        keys = pair_keys(shown["batch"].pairs, 60, directed=False)
+        links, others = keys[batch.y[:, 0] == 1], keys[batch.y[:, 0] == 0]
+        left = pair_keys(shown["batch"].edge_index, 60, directed=False)
+        assert not bool(torch.isin(left, links).any())
+        assert len(left) == len(seen_keys) - 2 * len(links)
+        assert not bool(torch.isin(others, seen_keys).any())
+        assert len(links) == len(others) == len(others.unique())
+        asked.append(links)
+    asked = torch.cat(asked)
+    assert torch.equal(asked.sort().values, pair_keys(data.link_split.train, 60, directed=False).sort().values)
+    assert bool(torch.isin(asked, every).all())
+
+
+def test_views_of_links_to_learn_from_are_those_without_them():
+    data = divided()
+    task, test = prepare_links(data, small("pair-logistic"), CPU, torch.float32)
+    views, names = task.views, pair_view_names()
+    assert views.shape == (task.pairs.size(1), len(names))
+    torch.testing.assert_close(views[test.index], pair_views(task.seen, task.pairs[:, test.index], width=8))
+    paths = names.index("paths of three, 1")
+    links = task.train.index[task.train.y[:, 0] == 1]
+    there = PairScores(task.seen.edge_index, 60).paths(task.pairs[:, links], torch.ones(60, 1))[1][:, 0]
+    # A link that is there is a path of three by itself: over it, and back, and over it again.
+    assert bool((views[links, paths].expm1() < there).all())
+
+
+@pytest.mark.parametrize("name", LINK_RECIPES)
+def test_every_recipe_is_trained_measured_kept_and_asked(name, tmp_path):
+    data = divided()
+    found = train(data, small(name), seeds=[0, 1], device="cpu", run_dir=tmp_path)
+    run = load_run(tmp_path)
+    report = run.evaluate(data)
+    assert report.figures[report.name] == found.record.metric.values
+    assert {"roc_auc", "ap", "mrr"} <= set(report.figures)
+    pairs = torch.tensor([[0, 1], [5, 7]])
+    assert run.scores(data, pairs).shape == (2,)
+    if recipe(name, items="links").model.decoder != "bilinear" if hasattr(small(name).model, "decoder") else True:
+        torch.testing.assert_close(run.scores(data, pairs), run.scores(data, pairs.flip(0)))
+    new = run.predict(data, top=3)
+    table = new.frame()
+    assert table.groupby("id").size().max() <= 3
+    known = {tuple(pair) for pair in data.edge_index.T.tolist()}
+    assert not known & set(zip(table["id"], table["link"], strict=True))
+    assert (table["id"] != table["link"]).all()
+    best = table[table["id"] == table["id"].iloc[0]]["probability"]
+    assert (np.diff(best) <= 0).all()
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_rules_are_those_of_their_name_and_learn_nothing(name, tmp_path):
+    data = divided()
+    found = train(data, recipe(name, items="links"), seeds=[0], device="cpu")
+    assert found.record.parameters == 0
+    task, test = prepare_links(data, recipe(name, items="links"), CPU, torch.float32)
+    expected = SCORES[name](task.seen, task.pairs[:, test.index])
+    assert found.record.metric.values[0] == pytest.approx(float(task.objective.figure(expected[:, None], test.y)))
+
+
+def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path):
+    from graphkit.training import Interrupted
+    from tests.interruptions import StopAfter
+
+    data, made = divided(), small("ncn")
+    whole = train(data, made, seeds=[0], device="cpu")
+    with pytest.raises(Interrupted):
+        train(data, made, seeds=[0], device="cpu", run_dir=tmp_path, reporter=StopAfter(1))
+    again = train(data, made, seeds=[0], device="cpu", run_dir=tmp_path, resume=True)
+    assert again.record.metric == whole.record.metric
+
+
+def test_the_figure_is_one_that_the_pairs_have():
+    few = divided()
+    assert train(few, small("katz"), device="cpu").record.metric.name == "roc_auc"
+    with pytest.raises(ValueError, match=r"`val.negative` must hold 100 pairs or more that are no links for Hits@100"):
+        train(few, small("katz"), device="cpu", metric="hits@100")
+    with pytest.raises(ValueError, match=r"`metric` 'accuracy' is none of links; take one of roc_auc, ap, hits@1"):
+        train(few, small("katz"), device="cpu", metric="accuracy")
+    with pytest.raises(ValueError, match=r"`metric` 'mrr' is none of 2 classes"):
+        train(communities(), recipe("gcn"), device="cpu", metric="mrr")
+
+
+def test_links_that_have_others_of_their_own_are_ranked_among_them():
+    data = divided()
+    split = data.link_split
+    drawn = torch.Generator().manual_seed(0)
+    own = [
+        LinkPart(part.positive, torch.randint(60, (2, part.positive.size(1), 5), generator=drawn))
+        for part in (split.val, split.test)
+    ]
+    ranked = dataclasses.replace(split, val=own[0], test=own[1]).apply(data)
+    found = train(ranked, small("averaged-cosine"), device="cpu", metric="mrr")
+    assert 0 < found.record.metric.mean < 1
+    with pytest.raises(ValueError, match="each link of the split has others of its own"):
+        train(ranked, small("averaged-cosine"), device="cpu", metric="roc_auc")
+
+
+def test_what_does_not_fit_is_refused_in_words():
+    data = divided()
+    without = divided()
+    del without.x, without.y
+    without.num_nodes = 60
+    with pytest.raises(ValueError, match="`x` is missing: 'gcn-link' looks at features; take 'pair-logistic'"):
+        train(without, small("gcn-link"), device="cpu")
+    assert train(without, small("pair-logistic"), device="cpu").record.dataset.classes == 0
+    with pytest.raises(ValueError, match="`link_split` is missing"):
+        train(communities(), small("gcn-link"), device="cpu")
+    data.edge_weight = torch.ones(data.num_edges)
+    with pytest.raises(ValueError, match="does not use edge weights"):
+        train(data, small("sage-link"), device="cpu")
+    assert train(data, small("gcn-link"), device="cpu").record.metric.mean > 0
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_decoders_are_their_formulas(kind):
+    z, pairs = torch.randn(5, 4), torch.tensor([[0, 3], [2, 2]])
+    decoder = PairDecoder(4, kind, layers=2)
+    u, v = z[pairs[0]], z[pairs[1]]
+    expected = {
+        "inner": lambda: (u * v).sum(1),
+        "bilinear": lambda: torch.einsum("pi,ij,pj->p", v, decoder.form.weight, u),
+        "hadamard": lambda: decoder.maps[1](torch.relu(decoder.maps[0](u * v)))[:, 0],
+    }[kind]()
+    torch.testing.assert_close(decoder(z, pairs)[:, 0], expected)
+
+
+def test_common_neighbours_are_added_up():
+    """NCN, equation 6, with a loop over pairs."""
+    edges = torch.tensor([[0, 1, 1, 2, 0, 3, 3, 2], [1, 0, 2, 1, 3, 0, 2, 3]])
+
+    class Rows(torch.nn.Module):
+        def forward(self, x, edge_index):
+            return x
+
+    model = LinkPredictor(Rows(), PairDecoder(3), common=True)
+    x, pairs = torch.randn(4, 3), torch.tensor([[0, 0, 1], [2, 1, 3]])
+    between = torch.stack([x[1] + x[3], torch.zeros(3), x[0] + x[2]])
+    h = x[pairs[0]] * x[pairs[1]] + between @ model.around.weight.T
+    first, second = model.decoder.maps
+    torch.testing.assert_close(model(LinkBatch(x, edges, None, pairs)), second(torch.relu(first(h))))
+
+
+def test_a_directed_link_is_not_the_one_back():
+    ring = torch.arange(30)
+    edges = torch.cat([torch.stack([ring, (ring + 1) % 30]), torch.stack([ring, (ring + 2) % 30])], 1)
+    data = Data(x=torch.eye(30), edge_index=edges, num_nodes=30)
+    data = RandomLinks()(data, torch.Generator().manual_seed(0)).apply(data)
+    assert data.link_split.directed
+    found = train(data, small("pair-logistic"), device="cpu")
+    assert found.record.metric.mean > 0.5
+    views = pair_views(data, torch.tensor([[0, 1], [1, 0]]), width=4)
+    names = pair_view_names(directed=True)
+    assert views.shape[1] == len(names) > len(pair_view_names())
+    assert views[:, names.index("edge back")].tolist() == [0.0, 1.0]
+
+
+def test_figures_of_links_are_named_once():
+    assert [name for name, each in METRICS.items() if each.fits("links", 1)] == [
+        "roc_auc", "ap", "hits@1", "hits@3", "hits@10", "hits@20", "hits@50", "hits@100", "mrr"
+    ]  # fmt: skip
