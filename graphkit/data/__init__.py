@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from graphkit.data.sampling.loaders import ClusterLoader, LinkNeighborLoader, NeighborLoader
     from graphkit.data.sampling.neighbor_sampler import NeighborSampler
     from graphkit.data.splits import FamilySplit, NestedFolds, Split, split_from_name
+    from graphkit.data.splits.hard_negatives import hard_negatives
     from graphkit.data.splits.links import LatestLinks, LinkSplit, PublicLinks, RandomLinks, link_split_from_name
     from graphkit.data.transforms import disjoint_union, label_by, locality_order, reorder_nodes, to_undirected
     from graphkit.data.validation import feature_sum, validate
@@ -65,6 +66,7 @@ _look_up = lazy(
         "sampling.loaders": ["ClusterLoader", "LinkNeighborLoader", "NeighborLoader"],
         "sampling.neighbor_sampler": ["NeighborSampler"],
         "splits": ["FamilySplit", "NestedFolds", "Split", "split_from_name"],
+        "splits.hard_negatives": ["hard_negatives"],
         "splits.links": ["LatestLinks", "LinkSplit", "PublicLinks", "RandomLinks", "link_split_from_name"],
         "transforms": ["disjoint_union", "label_by", "locality_order", "reorder_nodes", "to_undirected"],
         "validation": ["feature_sum", "validate"],
@@ -124,6 +126,7 @@ __all__ = [
     "few_shot_counts",
     "fixed_classes",
     "graph_views",
+    "hard_negatives",
     "import_graph",
     "import_graph_set",
     "label_by",

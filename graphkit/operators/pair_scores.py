@@ -163,6 +163,24 @@ class PairScores:
             teleport: :math:`\alpha`, above 0 and at most 1.
             steps: after which walks end.
         """
+        follow = self._walks(teleport, steps)
+        ahead = self._from_sources(pairs, follow)
+        if self.undirected:  # detailed balance: walks from v to u are those from u to v, by the degrees of their ends
+            u, v = self._pairs(pairs)
+            ratio = self.degree[u].float() / self.degree[v].clamp(min=1)
+            back = torch.where(self.degree[v] > 0, ahead * ratio, ahead)
+            return ahead + back
+        return ahead + self._from_sources(pairs.flip(0), follow)
+
+    def pagerank_rows(self, nodes: Tensor, *, teleport: float = 0.15, steps: int = 10) -> Tensor:
+        """Return personalised PageRank of all nodes as seen from some, ``[nodes, all nodes]``."""
+        node_ids("nodes", nodes, self.num_nodes)
+        start = torch.zeros(self.num_nodes, len(nodes))
+        start[nodes, torch.arange(len(nodes))] = 1
+        return self._walks(teleport, steps)(start).T
+
+    def _walks(self, teleport: float, steps: int) -> Callable[[Tensor], Tensor]:
+        """Return what follows walks that end with a probability at each step, a column each."""
         fraction("teleport", positive("teleport", teleport))
         at_least("steps", steps, 1)
         out = torch.bincount(self.edge_index[0], minlength=self.num_nodes).clamp(min=1)
@@ -177,13 +195,7 @@ class PairScores:
                 total += walk
             return total
 
-        ahead = self._from_sources(pairs, follow)
-        if self.undirected:  # detailed balance: walks from v to u are those from u to v, by the degrees of their ends
-            u, v = self._pairs(pairs)
-            ratio = self.degree[u].float() / self.degree[v].clamp(min=1)
-            back = torch.where(self.degree[v] > 0, ahead * ratio, ahead)
-            return ahead + back
-        return ahead + self._from_sources(pairs.flip(0), follow)
+        return follow
 
     def neighbor_similarity(self, pairs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return how alike u is to the neighbour of v that is most like it, and v to one of u, each ``[pairs]``.

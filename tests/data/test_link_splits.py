@@ -10,9 +10,10 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.transforms import RandomLinkSplit
 
-from graphkit.data import LatestLinks, LinkSplit, PublicLinks, RandomLinks, link_split_from_name
+from graphkit.data import LatestLinks, LinkSplit, PublicLinks, RandomLinks, hard_negatives, link_split_from_name
 from graphkit.data.splits.links import LinkPart, node_kinds
 from graphkit.data.splits.non_edges import non_edges, pair_keys, pair_spaces
+from graphkit.operators.pair_scores import PairScores
 from tests.graphs import ZOO
 
 
@@ -230,3 +231,42 @@ def test_a_split_that_leaks_is_told():
     for message, changed in wrong.items():
         with pytest.raises(ValueError, match=message):
             split(**changed).require_laws(data)
+
+
+@pytest.mark.parametrize("kind", ["undirected", "directed", "sides"])
+@pytest.mark.parametrize("features", [False, True])
+def test_hard_negatives_are_no_links_and_come_first_by_some_rule(kind, features):
+    made = generator(3)
+    if kind == "sides":
+        edges = torch.stack([torch.randint(10, (50,), generator=made), 10 + torch.randint(20, (50,), generator=made)])
+    else:
+        edges = torch.randint(30, (2, 60), generator=made)
+        edges = torch.cat([edges, edges.flip(0)], 1) if kind == "undirected" else edges
+    data = Data(edge_index=edges, num_nodes=30)
+    if features:
+        data.x = torch.randn(30, 5, generator=made)
+    split = RandomLinks()(data, generator())
+    hard = hard_negatives(split, data, 6, generator=generator())
+    assert hard.parameters["hard"] == 6
+    hard.require_laws(data)
+    every = {tuple(pair) for pair in torch.cat([edges, edges.flip(0)], 1).T.tolist()}
+    kinds, seen = node_kinds(data), split.message_data(data)
+    both = PairScores(torch.cat([seen.edge_index, seen.edge_index.flip(0)], 1), 30)
+    for part in (hard.val, hard.test):
+        for link, pairs in zip(part.positive.T.tolist(), part.negative.permute(1, 2, 0).tolist(), strict=True):
+            assert [u for u, _ in pairs[:3]] == [link[0]] * 3
+            assert [v for _, v in pairs[3:]] == [link[1]] * 3
+            assert len({tuple(pair) for pair in pairs}) == 6
+            assert not every & {tuple(pair) for pair in pairs}
+            if kinds is not None:
+                assert {(kinds[u].item(), kinds[v].item()) for u, v in pairs} == {(0, 1)}
+            # Who is first of all others by a rule, and no link, is among them.
+            others = [v for v in range(30) if v != link[0] and (link[0], v) not in every]
+            others = [v for v in others if kinds is None or kinds[v] == 1]
+            asked = torch.tensor([[link[0]] * len(others), others])
+            walks = both.pagerank_rows(torch.tensor([link[0]]))[0, asked[1]]
+            ranked = walks.sort(descending=True)
+            if ranked.values[0] > ranked.values[1] + 1e-6 and kind != "sides":
+                assert others[int(ranked.indices[0])] in {v for _, v in pairs[:3]}
+    with pytest.raises(ValueError, match="`count` must be smaller"):
+        hard_negatives(split, data, 60)

@@ -250,13 +250,14 @@ def link_objective(
     """
     target = LinkTarget()
     published = getattr(data.get("card"), "metric", None)
-    measured = metric_for("links", 1, named=metric, published=published)
+    own = [part.negative.dim() == 3 for part in (split.val, split.test)]
+    usual = "mrr" if any(own) else metric  # the one figure of links that have others of their own
+    measured = metric_for("links", 1, named=usual if metric is None else metric, published=published)
     few = min(int((y == 0).sum()) for y in labels) < measured.others
     if few and metric is None and published != measured.name:
         measured = METRICS["roc_auc"]  # nobody asked for ranks among more others than there are
     for name, y in zip(("val.negative", "test.negative"), labels, strict=True):
         measured.columns(y, name)
-    own = [part.negative.dim() == 3 for part in (split.val, split.test)]
     if any(own):
         if measured.name != "mrr" or not all(own):
             raise ValueError(
