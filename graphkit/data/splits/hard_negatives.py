@@ -59,8 +59,11 @@ def hard_negatives(
     )
     links = (links + links.T).tocsr()
     order = torch.randperm(split.num_nodes, generator=generator)
-    first = _hardest(seen, links, ends[0].unique(), half, order, ahead=True)
-    second = _hardest(seen, links, ends[1].unique(), half, order, ahead=not directed)
+    kinds = node_kinds(data)
+    joined = None if kinds is None else {tuple(each) for each in kinds[data.edge_index.cpu()].T.tolist()}
+    types = None if kinds is None or joined is None else (kinds, joined)
+    first = _hardest(seen, links, ends[0].unique(), half, order, types, ahead=True)
+    second = _hardest(seen, links, ends[1].unique(), half, order, types, ahead=not directed)
     made = {}
     for name, pairs in parts.items():
         u, v = (each.cpu() for each in pairs)
@@ -72,18 +75,26 @@ def hard_negatives(
     return dataclasses.replace(split, val=made["val"], test=made["test"], parameters=about)
 
 
-def _hardest(seen: Data, links: csr_array, nodes: Tensor, half: int, order: Tensor, *, ahead: bool) -> Tensor:
+def _hardest(
+    seen: Data,
+    links: csr_array,
+    nodes: Tensor,
+    half: int,
+    order: Tensor,
+    types: tuple[Tensor, set[tuple[int, ...]]] | None,
+    *,
+    ahead: bool,
+) -> Tensor:
     """Return the nodes that come first with each of ``nodes``, ``[all nodes, half]``; rows of others are 0."""
     from graphkit.data.pairs import averaged_rows
 
     total = links.shape[0]
     both = torch.cat([seen.edge_index, seen.edge_index.flip(0)], 1).cpu()
-    scores, kinds = PairScores(both, total), node_kinds(seen)
+    scores = PairScores(both, total)
     indptr, indices = scores.csr
     adjacency = csr_array((np.ones(len(indices)), indices, indptr), shape=(total, total))
     passed = diags_array(1 / scores.degree.clamp(min=1).numpy()) @ adjacency
     rows = averaged_rows(seen, 2)[order] if seen.get("x") is not None else None
-    joined = None if kinds is None else {tuple(each) for each in kinds[seen.edge_index.cpu()].T.tolist()}
     found = torch.zeros(total, half, dtype=torch.long)
     for block in nodes.split(max(1, ENTRIES // max(total, 1))):
         near = torch.from_numpy((adjacency[block.numpy()] @ passed).toarray()).float()[:, order]
@@ -91,7 +102,8 @@ def _hardest(seen: Data, links: csr_array, nodes: Tensor, half: int, order: Tens
         several = [near, walks] if rows is None else [near, walks, rows[order.argsort()[block]] @ rows.T]
         taken = torch.from_numpy((links[block.numpy()].toarray() != 0)[:, order.numpy()])
         taken[torch.arange(len(block)), order.argsort()[block]] = True
-        if kinds is not None and joined is not None:
+        if types is not None:
+            kinds, joined = types
             taken |= ~_fitting(kinds[block], kinds[order], joined, ahead=ahead)
         if total - int(taken.sum(1).max()) < half:
             raise ValueError(f"`count` must be smaller: a node has fewer than {half:,} pairs that are no links.")
