@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ import click
 from graphkit.cli.output import begin, fields, say
 
 if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from graphkit.cli.options import DatasetArgument
+    from graphkit.data import LinkSplit
     from graphkit.training.trained.link_run import LinkRun
 
 LINK_SPLIT = "random:0.7,0.1,0.2, time:0.7,0.1,0.2 or public"
@@ -28,6 +33,30 @@ def require_link_split(split: str | None) -> None:
         from graphkit.data.splits.links import link_split_from_name
 
         link_split_from_name(split)
+
+
+def load_link_data(
+    asked: DatasetArgument, split: str | None, seeds: Sequence[int], hard: int | None, *, each: bool
+) -> tuple[Data, list[LinkSplit] | None]:
+    """Return a graph with a split of its links, or with one for each seed.
+
+    Args:
+        asked: the data set.
+        split: as it was typed.
+        seeds: each draws a split.
+        hard: pairs that rules rank high, for each link; ``None`` for drawn ones.
+        each: whether there is one for each seed, else the first draws the one.
+    """
+    import torch
+
+    import graphkit.data
+
+    data, splits = graphkit.data.load_links(asked.source, split=split, seeds=seeds if each else seeds[:1])
+    if hard is not None:
+        begin("looking for hard pairs")
+        order = torch.Generator().manual_seed(0)
+        splits = [graphkit.data.hard_negatives(one, data, hard, generator=order) for one in splits]
+    return (data, splits) if each else (splits[0].apply(data), None)
 
 
 def evaluate_links(

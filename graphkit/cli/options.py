@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 SEED = click.IntRange(0, 2**32 - 1)
-SPLIT = (
+SPLITS = (
     "NAME or NAME:VALUE,VALUE: random:0.6,0.2,0.2 (any labels, rare classes too), stratified:0.6,0.2,0.2, "
     "random-per-class:20, scaffold:0.8,0.1,0.1 (of molecules), files:3, public; dense is that of the spectral papers, "
-    "which trains on round(0.6 nodes / classes) of every class. `graphkit data splits` lists all.  "
-    "[default: the card's]"
+    "which trains on round(0.6 nodes / classes) of every class. `graphkit data splits` lists all."
 )
+SPLIT = f"{SPLITS}  [default: the card's]"
 PICTURES = ("picture", "wavelets")
 """Options that name a picture."""
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from graphkit.cli.links import LINK_SPLIT
 from graphkit.cli.options import (
     FOLDER,
     SEED,
-    SPLIT,
+    SPLITS,
     DatasetArgument,
     StudyOptions,
     report,
@@ -62,7 +63,13 @@ TASK = click.option(
 @click.option("--model", metavar="NAME", help="Recipe; --list-models names them.  [default: gcn, or auto in a folder]")
 @click.option("--list-models", is_flag=True, help="Name the recipes and what each is.")
 @TASK
-@click.option("--split", help=SPLIT)
+@click.option(
+    "--hard",
+    type=click.IntRange(2),
+    metavar="N",
+    help="With --task links: rank each among N pairs that rules rank high.  [default: all among drawn pairs]",
+)
+@click.option("--split", help=f"{SPLITS} Of links: {LINK_SPLIT}.  [default: the card's]")
 @click.option("--split-seed", type=SEED, help="Draws a random split.  [default: 0]")
 @click.option(
     "--split-per-seed", is_flag=True, help="Each seed draws its split, or takes the file or fold of its number."
@@ -96,6 +103,7 @@ def train(
     model: str | None,
     list_models: bool,
     task: str | None,
+    hard: int | None,
     split: str | None,
     split_seed: int | None,
     split_per_seed: bool,
@@ -135,6 +143,8 @@ def train(
     written = str(overrides.pop("model", "pair-logistic" if items == "links" else usual))
     name = model or written
     auto = name == AUTO
+    if hard is not None and items != "links":
+        raise click.UsageError("`--hard` is of links: it goes with `--task links`.")
     if items == "links" and (sampled or fan_out or auto or partitions is not None):
         raise click.UsageError("`--task links` trains one model on a whole graph: it goes without these.")
     if sampled:
@@ -179,7 +189,7 @@ def train(
     run = options.run_dir or RunFolder("-".join(filter(None, (asked.name, name, protocol))))
     options.require_places(run)
     if items == "links":
-        from graphkit.cli.links import require_link_split
+        from graphkit.cli.links import load_link_data, require_link_split
 
         require_link_split(split)
     else:
@@ -205,11 +215,8 @@ def train(
         data = graphkit.data.Partitions(partitions, keep_halo=keep_around)
         data.require_name(asked.card.name)
     elif items == "links":
-        data, splits = graphkit.data.load_links(
-            asked.source, split=split, seeds=many if split_per_seed else [split_seed or 0]
-        )
-        if not split_per_seed:
-            data, splits = splits[0].apply(data), None
+        drawn = many if split_per_seed else [split_seed or 0]
+        data, splits = load_link_data(asked, split, drawn, hard, each=split_per_seed)
     elif split_per_seed:
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
     else:

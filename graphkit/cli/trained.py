@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphkit.cli.links import evaluate_links
+from graphkit.cli.links import evaluate_links, load_link_data
 from graphkit.cli.options import FILE, DatasetArgument, require_places, step_edges, step_graphs, use_fitting_threads
 from graphkit.cli.output import begin, debuggable, drawing, echo, fields, preload, report_errors, say, table
 from graphkit.cli.recorded import typed_options
@@ -281,10 +281,9 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
     split = typed.get("split")
     begin(f"loading {asked.name}")
     if run.model.recipe.model.items == "links":
-        seeds = record.seeds if typed.get("split_per_seed") else [typed.get("split_seed") or 0]
-        data, splits = graphkit.data.load_links(asked.source, split=split, seeds=seeds)
-        if not typed.get("split_per_seed"):
-            data, splits = splits[0].apply(data), None
+        each = bool(typed.get("split_per_seed"))
+        seeds = record.seeds if each else [typed.get("split_seed") or 0]
+        data, splits = load_link_data(asked, split, seeds, typed.get("hard"), each=each)
     elif typed.get("split_per_seed"):
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=record.seeds)
     else:
