@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from graphkit._kernels.compiler import exact_kernel, kernel
+from graphkit._kernels.neighbor_sampling import GOLDEN, uniform
+from graphkit._kernels.splitmix import splitmix64
 
 
 @exact_kernel
@@ -85,6 +87,34 @@ def path_nodes(start, stop, bounds, sources, targets, csr, csr_t, offsets, found
                     place += 1
                 e += one <= other
                 f += other <= one
+
+
+@exact_kernel
+def non_edge_pairs(start, stop, key, first, second, csr, tries, pairs):
+    """Set ``pairs[:, p]`` to a pair of a node of ``first`` and one of ``second`` that is no edge and no loop.
+
+    What is drawn is a function of ``key`` and the place, on any number of threads. After so many ``tries`` a pair is
+    left as it is: -1 twice. Columns of a row of ``csr`` ascend.
+    """
+    indptr, indices = csr
+    for p in range(start, stop):
+        state = splitmix64(key + np.uint64(p + 1) * GOLDEN)
+        pairs[0, p], pairs[1, p] = -1, -1
+        for _ in range(tries):
+            state += GOLDEN
+            u = first[min(np.int64(uniform(state) * len(first)), len(first) - 1)]
+            state += GOLDEN
+            v = second[min(np.int64(uniform(state) * len(second)), len(second) - 1)]
+            low, high = indptr[u], indptr[u + 1]
+            while low < high:
+                middle = (low + high) // 2
+                if indices[middle] < v:
+                    low = middle + 1
+                else:
+                    high = middle
+            if u != v and (low == indptr[u + 1] or indices[low] != v):
+                pairs[0, p], pairs[1, p] = u, v
+                break
 
 
 @kernel

@@ -68,7 +68,7 @@ class PairDecoder(nn.Module):
             pairs: ``[2, pairs]``.
             extra: for the perceptron alone.
         """
-        first, second = z[pairs[0]], z[pairs[1]]
+        first, second = z.index_select(0, pairs[0]), z.index_select(0, pairs[1])
         if self.kind != "hadamard":
             first = first if self.form is None else self.form(first)
             return (first * second).sum(-1, keepdim=True)

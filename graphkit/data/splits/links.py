@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit import _checks
-from graphkit.data.splits.non_edges import PairSpace, non_edges, pair_keys, pair_spaces
+from graphkit.data.splits.non_edges import NonEdgeSampler, PairSpace, non_edges, pair_keys, pair_spaces
 from graphkit.data.splits.split import generator_seed, require_fractions
 
 if TYPE_CHECKING:
@@ -150,6 +150,16 @@ class LinkSplit:
         if not len(keys):
             raise ValueError("`data` shows no edge: there is nothing to draw others beside.")
         return non_edges(keys, _spaces(data, keys, self.num_nodes, self.directed), self.num_nodes, count, generator)
+
+    def sampler(self, data: Data) -> NonEdgeSampler:
+        """Return what draws pairs that are none of the edges in ``data`` again and again, for training.
+
+        Raises:
+            ValueError: where there are none.
+        """
+        keys = pair_keys(data.edge_index.cpu(), self.num_nodes, directed=self.directed).unique()
+        spaces = _spaces(data, keys, self.num_nodes, self.directed)
+        return NonEdgeSampler(data.edge_index, spaces, self.num_nodes)
 
     def require_laws(self, data: Data) -> None:
         """Refuse a split that tells a model what it is asked for.

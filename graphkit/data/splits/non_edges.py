@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from graphkit._kernels import pair_paths
+from graphkit._kernels.resources import over_range
 
 ENUMERABLE = 2**24
 """Pairs up to which all that are no edges are listed, where more than a quarter of them are asked for."""
@@ -98,6 +102,57 @@ def non_edges(
     if len(drawn) > 1:
         found = found[torch.randperm(len(found), generator=generator)]
     return torch.stack([found // max(nodes, 1), found % max(nodes, 1)])
+
+
+TRIES = 200
+"""Pairs that are drawn in place of one, at most, where edges are met."""
+
+
+class NonEdgeSampler:
+    """Draws pairs that are no edges again and again, each by itself: two of a call may be the same.
+
+    Args:
+        edge_index: of the edges, in both directions where pairs have no order.
+        spaces: of :func:`pair_spaces`.
+        nodes: of the graph.
+
+    Example:
+        >>> path = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+        >>> keys = pair_keys(path, 3, directed=False).unique()
+        >>> NonEdgeSampler(path, pair_spaces(None, keys, 3, directed=False), 3)(2, key=0).sort(0).values.tolist()
+        [[0, 0], [2, 2]]
+    """
+
+    def __init__(self, edge_index: Tensor, spaces: Sequence[PairSpace], nodes: int) -> None:
+        if not spaces or any(space.edges >= space.size for space in spaces):
+            raise ValueError("`data` has no pair of nodes that could be joined and is not.")
+        keys = pair_keys(edge_index.cpu(), nodes, directed=True).unique()
+        counts = torch.bincount(keys // max(nodes, 1), minlength=nodes)
+        indptr = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
+        self._csr = indptr.numpy(), (keys % max(nodes, 1)).contiguous().numpy()
+        every = torch.arange(nodes)
+        self._sides = [
+            tuple((every if ids is None else ids).contiguous().numpy() for ids in (space.first, space.second))
+            for space in spaces
+        ]
+        self._weights = [space.edges for space in spaces]
+
+    def __call__(self, count: int, *, key: int) -> Tensor:
+        """Return pairs ``[2, count]``, which ``key`` decides, with any number of threads.
+
+        Raises:
+            ValueError: where hardly a pair is no edge.
+        """
+        parts = []
+        for number, many in enumerate(_shares(count, self._weights)):
+            pairs = np.empty((2, many), np.int64)
+            words = np.uint64((key + number * 0x9E3779B97F4A7C15) % 2**64)
+            over_range(pair_paths.non_edge_pairs, many, words, *self._sides[number], self._csr, TRIES, pairs)
+            parts.append(torch.from_numpy(pairs))
+        found = torch.cat(parts, 1)
+        if bool((found < 0).any()):
+            raise ValueError("hardly a pair of nodes of `data` is no edge: there is nothing to learn links beside.")
+        return found
 
 
 def _draw(keys: Tensor, space: PairSpace, nodes: int, count: int, generator: torch.Generator | None) -> Tensor:

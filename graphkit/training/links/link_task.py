@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.data.splits.links import LinkSplit
-from graphkit.data.splits.non_edges import pair_keys
+from graphkit.data.splits.non_edges import NonEdgeSampler, pair_keys
 from graphkit.data.validation import feature_sum, validate
 from graphkit.nn.link_models import LinkBatch
 from graphkit.training.classification.metrics import METRICS, TargetMetric, metric_for, reciprocal_rank
@@ -82,7 +82,7 @@ class LinkTask(AbstractTask):
             own = index[fold == number]
             links = own[self.train.y[fold == number].cpu()[:, 0] == 1]
             if len(own):
-                parts.append((self._without(self.pairs[:, links]), own))
+                parts.append((self._without(links - self.train.index[0].cpu()), own))
         for graph, items in parts:
             rows = self.model.pair_views(graph, self.pairs[:, items].cpu()).to(self.pairs.device)
             table = rows.new_empty(self.pairs.size(1), rows.size(1)) if table is None else table
@@ -109,10 +109,10 @@ class LinkTask(AbstractTask):
         size = size or max(1, round(HELD * len(order)))
         for chosen in order.split(size):
             own = links[:, chosen]
-            others = self.split.draw_negatives(self.seen, own.size(1))
+            others = self._sampler(own.size(1), key=int(torch.randint(2**62, ())))
             pairs = torch.cat([own, others], 1).to(self.pairs.device)
             y = (torch.arange(pairs.size(1), device=pairs.device) < own.size(1)).to(self.train.y.dtype)[:, None]
-            made = functools.partial(self._step, pairs=pairs, seen=self._without(own))
+            made = functools.partial(self._step, pairs=pairs, seen=self._without(chosen))
             yield LabelledItems(torch.arange(len(y)), y, made)
 
     def _step(self, model: Callable[..., Tensor], *, pairs: Tensor, seen: Data) -> Tensor:
@@ -127,18 +127,27 @@ class LinkTask(AbstractTask):
         return LinkBatch(self.x, seen.edge_index, weight, pairs, views)
 
     def _without(self, links: Tensor) -> Data:
-        """Return the graph without some links, in both directions where it has both."""
-        split, made = self.split, self.seen.__copy__()
-        away = pair_keys(links.cpu(), split.num_nodes, directed=split.directed)
-        left = ~torch.isin(self._keys, away.to(self._keys.device))
+        """Return the graph without the links to learn from of some places, in both directions where it has both."""
+        made, away = self.seen.__copy__(), torch.zeros(self.split.train.size(1) + 1, dtype=torch.bool)
+        away[links] = True
+        left = ~away.to(self._places.device)[self._places]
         made.edge_index = self.seen.edge_index[:, left]
         if self.seen.get("edge_weight") is not None:
             made.edge_weight = self.seen.edge_weight[left]
         return made
 
     @functools.cached_property
-    def _keys(self) -> Tensor:
-        return pair_keys(self.seen.edge_index, self.split.num_nodes, directed=self.split.directed)
+    def _places(self) -> Tensor:
+        """Where each edge that may be seen stands among the links to learn from, ``[edges]``; -1 where it is none."""
+        split = self.split
+        keys, order = pair_keys(split.train, split.num_nodes, directed=split.directed).sort()
+        asked = pair_keys(self.seen.edge_index.cpu(), split.num_nodes, directed=split.directed)
+        slots = torch.searchsorted(keys, asked).clamp(max=len(keys) - 1)
+        return torch.where(keys[slots] == asked, order[slots], -1).to(self.seen.edge_index.device)
+
+    @functools.cached_property
+    def _sampler(self) -> NonEdgeSampler:
+        return self.split.sampler(self.seen)
 
 
 def link_split_of(data: Data) -> LinkSplit:
