@@ -476,7 +476,7 @@ LINK: dict[str, Any] = {"hidden": 256, "dropout": 0.5}
 
 
 def _link_recipe(name: str, model: AbstractArchitecture) -> Recipe:
-    return Recipe(name=name, model=model, lr=0.001, l2=0.0, epochs=200)
+    return Recipe(name=name, model=model, lr=0.003, l2=0.0, epochs=200, patience=50, row_normalise=False)
 
 
 def _pair_recipe(name: str, model: AbstractArchitecture, epochs: int = 1) -> Recipe:
