@@ -28,6 +28,7 @@ CONTEXTS = {
     "train published": f"train cora --model mlp {TRAIN}",
     "train signals": f"train digits-grid --model mlp {TRAIN}",
     "train graphs": f"train mutag --model gin {TRAIN}",
+    "train links": f"train karate --task links --model gcn-link --beside none {TRAIN}",
     "train nested": "train mutag --model gin --protocol nested-10-fold --beside none --epochs 1 --set hidden=4 "
     "--set readout=sum",
     "tune": f"tune karate --model mlp --trials 2 --space lr=0.01..0.1 {TRAIN}",
@@ -41,7 +42,7 @@ CONTEXTS = {
 }
 """Calls that an option is added to. Those on graphs that are fetched need their files."""
 
-FAST = ("train nodes", "embed", "spectrum")
+FAST = ("train nodes", "train links", "embed", "spectrum")
 MIRRORED = ("train published", "train graphs", "train nested", "embed graphs")
 
 SHARED = {
@@ -66,6 +67,7 @@ VARIED = {
         **SHARED,
         "epochs": "3", "lr": "0.3", "metric": "f1",
         "model": "gcn", "list_models": None, "split": "stratified:0.5,0.2,0.3", "split_seed": "3",
+        "task": "links", "hard": "4",
         "split_per_seed": None, "undirected": None, "protocol": "nested-10-fold", "beside": "gcn", "sampled": None,
         "fan_out": "1,1", "batch_size": "3", "workers": "1", "partitions": "parts", "keep_around": None,
         "settings": "dropout=0.9",
@@ -97,6 +99,7 @@ VARIED = {
 
 EXEMPT = {
     ("train batches", "sampled"): "it is there already",
+    ("train links", "task"): "it is there already",
     ("train batches", "workers"): "who draws ahead changes no result, which is what it promises",
     ("train nested", "protocol"): "it is there already",
     ("embed graphs", "level"): "it says what is embedded, and refuses all else",

@@ -36,7 +36,13 @@ def require_link_split(split: str | None) -> None:
 
 
 def load_link_data(
-    asked: DatasetArgument, split: str | None, seeds: Sequence[int], hard: int | None, *, each: bool
+    asked: DatasetArgument,
+    split: str | None,
+    seeds: Sequence[int],
+    hard: int | None,
+    *,
+    each: bool,
+    undirected: bool = False,
 ) -> tuple[Data, list[LinkSplit] | None]:
     """Return a graph with a split of its links, or with one for each seed.
 
@@ -46,12 +52,14 @@ def load_link_data(
         seeds: each draws a split.
         hard: pairs that rules rank high, for each link; ``None`` for drawn ones.
         each: whether there is one for each seed, else the first draws the one.
+        undirected: whether edges are given both directions first.
     """
     import torch
 
     import graphkit.data
 
-    data, splits = graphkit.data.load_links(asked.source, split=split, seeds=seeds if each else seeds[:1])
+    drawn = seeds if each else seeds[:1]
+    data, splits = graphkit.data.load_links(asked.source, split=split, seeds=drawn, undirected=undirected)
     if hard is not None:
         begin("looking for hard pairs")
         order = torch.Generator().manual_seed(0)

@@ -216,13 +216,13 @@ def train(
         data.require_name(asked.card.name)
     elif items == "links":
         drawn = many if split_per_seed else [split_seed or 0]
-        data, splits = load_link_data(asked, split, drawn, hard, each=split_per_seed)
+        data, splits = load_link_data(asked, split, drawn, hard, each=split_per_seed, undirected=undirected)
     elif split_per_seed:
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=many)
     else:
         data = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
         require_random_split(data, split_seed)
-    if undirected:
+    if undirected and items != "links":
         data = graphkit.data.to_undirected(data)
     if items == "links" and not beside:
         others = [other for other in others if other.name != "averaged-cosine" or data.get("x") is not None]

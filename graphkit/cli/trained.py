@@ -283,7 +283,8 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
     if run.model.recipe.model.items == "links":
         each = bool(typed.get("split_per_seed"))
         seeds = record.seeds if each else [typed.get("split_seed") or 0]
-        data, splits = load_link_data(asked, split, seeds, typed.get("hard"), each=each)
+        both = bool(typed.get("undirected"))
+        data, splits = load_link_data(asked, split, seeds, typed.get("hard"), each=each, undirected=both)
     elif typed.get("split_per_seed"):
         data, splits = graphkit.data.load_splits(asked.source, split=split, seeds=record.seeds)
     else:
@@ -292,7 +293,7 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
         splits = fold_splits(data, len(record.metric.values), record.seeds[0], runs=record.config["runs"])
     if asked.card.members:
         data = graphkit.data.disjoint_union(data, held_out=typed.get("held_out"))
-    if typed.get("undirected"):
+    if typed.get("undirected") and run.model.recipe.model.items != "links":
         data = graphkit.data.to_undirected(data)
     if not run.is_own(data):
         raise ValueError(

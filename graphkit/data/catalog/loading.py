@@ -24,8 +24,9 @@ from graphkit.data.disk.manifest import read_manifest
 from graphkit.data.disk.storage import open_stored
 from graphkit.data.graphset import GraphFamily, GraphSet
 from graphkit.data.splits import Public, Scaffold, split_from_name
-from graphkit.data.splits.links import LinkProtocol, LinkSplit, link_split_from_name
+from graphkit.data.splits.links import LinkProtocol, LinkSplit, link_split_from_name, node_kinds
 from graphkit.data.splits.split import MASKS, Split, SplitProtocol
+from graphkit.data.transforms import to_undirected
 
 TIMEOUT = 30.0
 """How long a download may stay silent."""
@@ -122,7 +123,11 @@ def load_splits(
 
 
 def load_links(
-    name: str | Path, *, split: LinkProtocol | str | None = None, seeds: Iterable[int] = (0,)
+    name: str | Path,
+    *,
+    split: LinkProtocol | str | None = None,
+    seeds: Iterable[int] = (0,),
+    undirected: bool = False,
 ) -> tuple[Data, list[LinkSplit]]:
     """Return the graph ``name``, and splits of its links, one for each seed; it needs no labels.
 
@@ -131,6 +136,8 @@ def load_links(
         split: a rule, or its text form such as "random:0.7,0.1,0.2", "time" or "public"; by default the published one
             of a set of links, and else "random".
         seeds: at least one; each draws a split.
+        undirected: whether the graph is given every edge in both directions first, as ``to_undirected`` does; the side
+            on which a node stood stays known, as ``node_type``.
 
     Raises:
         ValueError: if the name or the rule is not known, for sets of graphs and graphs with types of nodes, and a graph
@@ -156,6 +163,10 @@ def load_links(
     data = open_stored(source) if isinstance(source, Path) else _graph(known)
     if not isinstance(data, Data):
         raise ValueError(f"{str(name)!r} is not one graph with one type of nodes, of which links could be predicted.")
+    if _checks.flag("undirected", undirected):
+        kinds, data = node_kinds(data), to_undirected(data)
+        if kinds is not None:
+            data.node_type = kinds
     return data, [rule(data, torch.Generator().manual_seed(seed)) for seed in seeds]
 
 

@@ -103,7 +103,8 @@ class LinkRun(AbstractRun[TrainedModel]):
         Raises:
             ValueError: for a seed that was not trained, data that do not fit the model, and nodes that are not there.
         """
-        pairs = checked_pairs(pairs, int(instance("data", data, Data, "a graph").num_nodes))
+        data = self._prepared(data)
+        pairs = checked_pairs(pairs, int(data.num_nodes))
         chosen = self.models.values() if seed is None else [self.of_seed(seed)]
         return torch.stack([_Scorer(each, data, device)(pairs) for each in chosen]).mean(0)
 
@@ -132,7 +133,7 @@ class LinkRun(AbstractRun[TrainedModel]):
             ValueError: as :meth:`scores` does.
         """
         at_least("top", top, 1)
-        validate(instance("data", data, Data, "a graph"))
+        data = self._prepared(data)
         asked = torch.arange(int(data.num_nodes)) if nodes is None else torch.as_tensor(nodes)
         node_ids("nodes", asked, int(data.num_nodes))
         chosen = list(self.models.values()) if seed is None else [self.of_seed(seed)]
@@ -186,6 +187,17 @@ class LinkRun(AbstractRun[TrainedModel]):
         name = self.record.metric.name
         figures = {each: tuple(values) for each, values in found.items()}
         return LinkReport(name, figures, held.positive.size(1), held.negative[0].numel(), part)
+
+    def _prepared(self, data: Any) -> Data:
+        """Return a graph as that was which the models were trained on, with the sides on which its nodes stood."""
+        validate(instance("data", data, Data, "a graph"))
+        kinds, made = node_kinds(data), self.model.prepare(data)
+        assert isinstance(made, Data)
+        if kinds is None or made.get("node_type") is not None:
+            return made
+        made = made.__copy__()
+        made.node_type = kinds
+        return made
 
 
 def _figures(measured: Any, outputs: Tensor, y: Tensor, held: LinkPart) -> dict[str, float]:

@@ -10,9 +10,9 @@ import torch
 from ogb.linkproppred import Evaluator
 from torch_geometric.data import Data
 
-from graphkit.data import RandomLinks, pair_views
+from graphkit.data import RandomLinks, pair_views, to_undirected
 from graphkit.data.pairs import SCORES, pair_view_names
-from graphkit.data.splits.links import LinkPart
+from graphkit.data.splits.links import LinkPart, node_kinds
 from graphkit.data.splits.non_edges import pair_keys
 from graphkit.nn.link_models import DECODERS, LinkBatch, LinkPredictor, PairDecoder
 from graphkit.operators.pair_scores import PairScores
@@ -236,3 +236,23 @@ def test_figures_of_links_are_named_once():
     assert [name for name, each in METRICS.items() if each.fits("links", 1)] == [
         "roc_auc", "ap", "hits@1", "hits@3", "hits@10", "hits@20", "hits@50", "hits@100", "mrr"
     ]  # fmt: skip
+
+
+def test_users_are_suggested_items_whether_edges_were_given_both_directions_or_not(tmp_path):
+    drawn = torch.Generator().manual_seed(0)
+    users = torch.arange(20).repeat_interleave(6)
+    items = 20 + (users % 2) * 10 + torch.randint(10, (120,), generator=drawn)
+    bought = Data(edge_index=torch.stack([users, items]), y=torch.zeros(40, dtype=torch.long), num_nodes=40)
+    for undirected in (False, True):
+        data = to_undirected(bought) if undirected else bought
+        if undirected:
+            data.node_type = node_kinds(bought)
+        split = RandomLinks()(data, torch.Generator().manual_seed(0))
+        split.require_laws(data)
+        assert split.directed is not undirected
+        assert {tuple(sorted(pair)) for pair in node_kinds(data)[split.test.negative].T.tolist()} == {(0, 1)}
+        folder = tmp_path / str(undirected)
+        train(split.apply(data), small("pair-logistic"), device="cpu", run_dir=folder)
+        table = load_run(folder).predict(bought, top=2, nodes=[0, 1]).frame()
+        assert set(table["id"]) == {0, 1}
+        assert (table["link"] >= 20).all()
