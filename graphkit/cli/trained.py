@@ -249,7 +249,7 @@ def load_data(run: AbstractRun[Any], source: str | None) -> tuple[Any, Sequence[
 
     splits = None
     if source is not None:
-        asked = DatasetArgument(source, links=run.model.recipe.model.items == "links")
+        asked = DatasetArgument(source, links=run.model.items == "links")
         begin(f"loading {asked.name}")
         data = graphkit.data.load(asked.source)
     else:
@@ -280,7 +280,7 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
     asked = DatasetArgument(typed.get("dataset", "digits"), family=True, links=True)
     split = typed.get("split")
     begin(f"loading {asked.name}")
-    if run.model.recipe.model.items == "links":
+    if run.model.items == "links":
         each = bool(typed.get("split_per_seed"))
         seeds = record.seeds if each else [typed.get("split_seed") or 0]
         both = bool(typed.get("undirected"))
@@ -293,7 +293,7 @@ def load_as_trained(run: AbstractRun[Any]) -> tuple[Any, Sequence[Split] | None]
         splits = fold_splits(data, len(record.metric.values), record.seeds[0], runs=record.config["runs"])
     if asked.card.members:
         data = graphkit.data.disjoint_union(data, held_out=typed.get("held_out"))
-    if typed.get("undirected") and run.model.recipe.model.items != "links":
+    if typed.get("undirected") and run.model.items != "links":
         data = graphkit.data.to_undirected(data)
     if not run.is_own(data):
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 
 import pytest
@@ -132,13 +133,28 @@ def test_a_generator_decides_everything_and_fields_of_edges_go_with_them():
     assert one.apply(data).link_split is one
 
 
+@pytest.mark.parametrize("directed", [False, True])
+def test_links_to_choose_on_are_seen_in_measuring_where_that_is_asked_for(directed):
+    data = drawn_graph(3, directed=directed)
+    plain, more = (RandomLinks(negatives=0.3, validation_seen=seen)(data, generator()) for seen in (0, 1))
+    assert more.parameters["validation_seen"] == 1
+    assert torch.equal(plain.message, more.message)
+    more.require_laws(data)
+    before, after = (set(as_sets(more, more.message_data(data, measuring=when).edge_index)) for when in (False, True))
+    assert after - before == set(as_sets(more, more.val.positive))
+    assert not after & set(as_sets(more, more.test.positive))
+    leaking = dataclasses.replace(more, later=torch.ones_like(more.message))
+    with pytest.raises(ValueError, match="when it is measured"):
+        leaking.require_laws(data)
+
+
 def test_pygs_fields():
     data = drawn_graph(3, directed=False)
     split = RandomLinks()(data, generator())
     for made, part in zip(split.as_pyg(data, generator()), (None, split.val, split.test), strict=True):
         links = made.edge_label_index[:, made.edge_label == 1]
         assert torch.equal(links, split.train if part is None else part.positive)
-        assert torch.equal(made.edge_index, split.message_data(data).edge_index)
+        assert torch.equal(made.edge_index, split.message_data(data).edge_index)  # of all three, as it is asked for
         assert len(made.edge_label) == made.edge_label_index.size(1)
 
 

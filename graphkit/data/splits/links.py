@@ -55,6 +55,7 @@ class LinkSplit:
         directed: whether a pair is ordered.
         protocol: name of the rule that drew it.
         parameters: what the rule was asked for, as plain values.
+        later: which of the edges a model sees when it is measured, ``[edges]``, where these are more.
 
     Raises:
         ValueError: for pairs of another shape, or of nodes that are not there.
@@ -68,10 +69,13 @@ class LinkSplit:
     directed: bool
     protocol: str = "own"
     parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    later: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if _checks.tensor("message", self.message).dtype != torch.bool or self.message.dim() != 1:
-            raise ValueError(f"`message` must be boolean of shape [edges], got {list(self.message.shape)}.")
+        for name in ("message", "later"):
+            mask = getattr(self, name)
+            if mask is not None and (mask.dtype != torch.bool or mask.shape != self.message.shape[:1]):
+                raise ValueError(f"`{name}` must be boolean of shape [edges], got {mask.dtype} {list(mask.shape)}.")
         for name, pairs in self._named_pairs():
             wanted = "[2, links]" if pairs.dim() != 3 else "[2, links, pairs]"
             if pairs.dim() not in (2, 3) or pairs.size(0) != 2 or pairs.is_floating_point():
@@ -83,7 +87,8 @@ class LinkSplit:
         """The sha256 over everything that is held apart."""
         from graphkit.data.fingerprint import tensors_sha256
 
-        return tensors_sha256({"message": self.message, **dict(self._named_pairs())})
+        later = {} if self.later is None else {"later": self.later}
+        return tensors_sha256({"message": self.message, **later, **dict(self._named_pairs())})
 
     def record(self) -> dict[str, Any]:
         """Return the split as it stands in a result record: name, parameters, sizes, fingerprint."""
@@ -97,8 +102,12 @@ class LinkSplit:
         made.link_split, made.protocol = self, self.record()
         return made
 
-    def message_data(self, data: Data) -> Data:
+    def message_data(self, data: Data, *, measuring: bool = False) -> Data:
         """Return a shallow copy of the graph with the edges alone that a model sees, and their fields.
+
+        Args:
+            data: the graph.
+            measuring: whether those are asked for that it sees when it is measured.
 
         Raises:
             ValueError: for another graph.
@@ -111,9 +120,10 @@ class LinkSplit:
             )
         made: Data = data.__copy__()
         made.num_nodes = self.num_nodes
-        if bool(self.message.all()):
+        seen = self.later if measuring and self.later is not None else self.message
+        if bool(seen.all()):
             return made
-        mask = self.message.to(data.edge_index.device)
+        mask = seen.to(data.edge_index.device)
         of_edges = [name for name in made.keys() if name != "edge_index" and made.is_edge_attr(name)]  # noqa: SIM118
         for name in of_edges:
             made[name] = made[name][mask]
@@ -123,7 +133,7 @@ class LinkSplit:
     def as_pyg(self, data: Data, generator: torch.Generator | None = None) -> tuple[Data, Data, Data]:
         """Return the graph thrice, as PyG's ``RandomLinkSplit`` does: to train on, to choose on, to measure on.
 
-        ``edge_index`` are the edges a model sees, the same in all three; ``edge_label_index [2, pairs]`` the pairs and
+        ``edge_index`` are the edges a model sees, ``edge_label_index [2, pairs]`` the pairs and
         ``edge_label [pairs]`` 1 for links and 0 for others. Pairs to train on that are no links are drawn, one a link.
 
         Args:
@@ -134,7 +144,7 @@ class LinkSplit:
         drawn = self.draw_negatives(seen, self.train.size(1), generator=generator)
         found = []
         for part in (LinkPart(self.train, drawn), self.val, self.test):
-            made = seen.__copy__()
+            made = self.message_data(data, measuring=True) if part is self.test else seen.__copy__()
             made.edge_label_index = part.pairs().to(seen.edge_index.device)
             made.edge_label = (torch.arange(made.edge_label_index.size(1)) < part.positive.size(1)).float()
             found.append(made)
@@ -179,6 +189,8 @@ class LinkSplit:
                 raise ValueError(f"`{name}` holds a link twice.")
             if name != "train" and bool(torch.isin(keys, seen).any()):
                 raise ValueError(f"a link of `{name}` is among the edges that a model sees.")
+        if bool(torch.isin(links["test"], self._keys(self.message_data(data, measuring=True).edge_index.cpu())).any()):
+            raise ValueError("a link of `test` is among the edges that a model sees when it is measured.")
         if len(torch.cat(list(links.values())).unique()) < sum(map(len, links.values())):
             raise ValueError("two parts hold the same link.")
         if bool((~torch.isin(links["train"], seen)).any()):
@@ -268,16 +280,26 @@ class AbstractShares(LinkProtocol):
         val: share to choose on.
         test: share to measure on; all three at most 1.
         negatives: non-edges for each link that is held out.
+        validation_seen: whether the links to choose on are among the edges that a model sees when it is measured, 1 or
+            0. PyG's ``RandomLinkSplit`` shows them, and so do many published figures.
     """
 
     train: float = 0.7
     val: float = 0.1
     test: float = 0.2
     negatives: float = 1.0
+    validation_seen: int = 0
 
     def __post_init__(self) -> None:
         require_fractions(self.train, self.val, self.test)
         _checks.positive("negatives", self.negatives)
+        _checks.integer_between("validation_seen", self.validation_seen, 0, 1)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The fields as plain values; that links to choose on are seen only where they are."""
+        found = super().parameters
+        return found if self.validation_seen else {k: v for k, v in found.items() if k != "validation_seen"}
 
     @abstractmethod
     def order(self, data: Data, links: Links, generator: torch.Generator | None) -> Tensor:
@@ -313,7 +335,8 @@ class AbstractShares(LinkProtocol):
         learn, *held = (links.pairs[:, cut] for cut in cuts)
         chosen, measured = (LinkPart(*each) for each in zip(held, others, strict=True))
         seen, about = self.visible(data, links, cuts[0]), {**self.parameters, "seed": seed}
-        return LinkSplit(links.nodes, seen, learn, chosen, measured, links.directed, self.name, about)
+        later = self.visible(data, links, torch.cat(cuts[:2])) if self.validation_seen else None
+        return LinkSplit(links.nodes, seen, learn, chosen, measured, links.directed, self.name, about, later)
 
 
 @dataclass(frozen=True)
@@ -322,7 +345,7 @@ class RandomLinks(AbstractShares):
 
     Source: the setting of Zhang & Chen (2018), arXiv:1802.09691, with 70, 10 and 20 per cent. PyG's
     ``RandomLinkSplit`` draws the pairs that are no links of each part apart, so that parts share some (PyG's issue
-    10706), and by Python's own generator; it shows the links to choose on to a model when it is measured.
+    10706), and by Python's own generator.
 
     Example:
         >>> ring = torch.arange(8)
@@ -433,7 +456,7 @@ def link_split_from_name(text: str) -> LinkProtocol:
 
     Example:
         >>> link_split_from_name("random:0.8,0.1,0.1")
-        RandomLinks(train=0.8, val=0.1, test=0.1, negatives=1.0)
+        RandomLinks(train=0.8, val=0.1, test=0.1, negatives=1.0, validation_seen=0)
     """
     from graphkit.data.splits import protocol_from_name
 

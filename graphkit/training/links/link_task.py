@@ -49,6 +49,8 @@ class LinkTask(AbstractTask):
         validation: the items that the selection looks at.
         objective: what is minimised and what is measured.
         model: looks at views of pairs, or at nodes.
+        measured: the graph with the edges that may be seen when items ``later`` are measured, where these are more.
+        later: whether an item is of those, boolean ``[items]``.
     """
 
     seen: Data
@@ -60,6 +62,8 @@ class LinkTask(AbstractTask):
     objective: SupervisedObjective
     model: AbstractLinkModel
     graph: tuple[Any, ...] = ()
+    measured: Data | None = None
+    later: Tensor | None = None
 
     @property
     def channels(self) -> int:
@@ -72,8 +76,8 @@ class LinkTask(AbstractTask):
         table: Tensor | None = None
         learnt = torch.zeros(self.pairs.size(1), dtype=torch.bool)
         learnt[self.train.index.cpu()] = True
-        rest = (~learnt).nonzero().squeeze(-1)
-        parts = [(self.seen, rest)] if len(rest) else []
+        parts = [(graph, (~learnt & of).nonzero().squeeze(-1)) for graph, of in self._graphs(~learnt)]
+        parts = [(graph, items) for graph, items in parts if len(items)]
         # Folds are the split's: what is drawn for them is the same for each seed.
         folds, drawn = getattr(self.model, "folds", 1), torch.Generator().manual_seed(0)
         index = self.train.index.cpu()
@@ -92,7 +96,14 @@ class LinkTask(AbstractTask):
 
     def logits(self, model: Callable[..., Tensor], index: Tensor) -> Tensor:
         """Return the scores of some items, given all edges that may be seen, ``[items, 1]``."""
-        return torch.cat([model(self._batch(self.seen, part)) for part in index.split(AT_ONCE)])
+        found = torch.empty(0, 1)
+        for graph, of in self._graphs(torch.ones(self.pairs.size(1), dtype=torch.bool)):
+            own = of.to(index.device)[index].nonzero().squeeze(-1)
+            for part in own.split(AT_ONCE):
+                said = model(self._batch(graph, index[part]))
+                found = said.new_empty(len(index), said.size(1)) if not len(found) else found
+                found[part] = said
+        return found
 
     def score_pairs(self, model: Callable[..., Tensor], pairs: Tensor) -> Tensor:
         """Return the scores of any pairs ``[2, pairs]``, given all edges that may be seen, ``[pairs, 1]``."""
@@ -114,6 +125,12 @@ class LinkTask(AbstractTask):
             y = (torch.arange(pairs.size(1), device=pairs.device) < own.size(1)).to(self.train.y.dtype)[:, None]
             made = functools.partial(self._step, pairs=pairs, seen=self._without(chosen))
             yield LabelledItems(torch.arange(len(y)), y, made)
+
+    def _graphs(self, items: Tensor) -> list[tuple[Data, Tensor]]:
+        """Return which graph is seen where which of some items are measured, boolean ``[items]``."""
+        if self.measured is None or self.later is None:
+            return [(self.seen, items)]
+        return [(self.seen, items & ~self.later), (self.measured, items & self.later)]
 
     def _step(self, model: Callable[..., Tensor], *, pairs: Tensor, seen: Data) -> Tensor:
         """Return the scores of pairs of a step, given the edges without them."""
@@ -190,13 +207,10 @@ def unlabelled_links(
     validate(data)
     if model.sees_features and data.get("x") is None:
         raise ValueError(f"`x` is missing: {recipe.name!r} looks at features; take 'pair-logistic', which needs none.")
-    seen = split.message_data(data)
+    seen = _on_device(split.message_data(data), device, dtype)
     x = None
     if model.sees_features:
         x, _ = model_inputs(seen, recipe.resolve(lambda: feature_sum(data)), device, dtype)
-    seen.edge_index = seen.edge_index.to(device)
-    if seen.get("edge_weight") is not None:
-        seen.edge_weight = seen.edge_weight.to(device, dtype)
     nothing = LabelledItems(torch.empty(0, dtype=torch.long), torch.empty(0, 1))
     objective = SupervisedObjective(LinkTarget(), METRICS["roc_auc"])
     return LinkTask(seen, x, split, torch.empty(2, 0, dtype=torch.long), nothing, nothing, objective, model)
@@ -226,7 +240,21 @@ def prepare_links(
     index = torch.arange(sum(sizes), device=device).split(sizes)
     validation, test, learn = (LabelledItems(*each) for each in zip(index, y, strict=True))
     objective = link_objective(data, split, [validation.y, test.y], metric)
-    return dataclasses.replace(task, pairs=pairs, train=learn, validation=validation, objective=objective), test
+    task = dataclasses.replace(task, pairs=pairs, train=learn, validation=validation, objective=objective)
+    if split.later is not None:
+        later = torch.zeros(pairs.size(1), dtype=torch.bool)
+        later[test.index.cpu()] = True
+        measured = _on_device(split.message_data(data, measuring=True), device, dtype)
+        task = dataclasses.replace(task, measured=measured, later=later)
+    return task, test
+
+
+def _on_device(seen: Data, device: torch.device, dtype: torch.dtype) -> Data:
+    """Return a graph with its edges, and their weights, on a device."""
+    seen.edge_index = seen.edge_index.to(device)
+    if seen.get("edge_weight") is not None:
+        seen.edge_weight = seen.edge_weight.to(device, dtype)
+    return seen
 
 
 def link_protocol(divided: Sequence[Data], facts: DatasetFacts, selection: str, metric: str) -> Protocol:

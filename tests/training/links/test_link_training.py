@@ -90,6 +90,27 @@ def test_a_step_never_shows_what_it_asks_for_and_draws_no_edge():
     assert bool(torch.isin(asked, every).all())
 
 
+@pytest.mark.parametrize("name", ["pair-logistic", "gcn-link", "pagerank"])
+def test_items_to_test_on_are_measured_on_the_graph_that_shows_more(name):
+    data = divided(validation_seen=1)
+    task, test = prepare_links(data, small(name), CPU, torch.float32)
+    shown = []
+
+    def model(batch):
+        shown.append((batch.edge_index.size(1), batch.pairs.size(1)))
+        return torch.arange(batch.pairs.size(1))[:, None].float()
+
+    both = torch.cat([task.validation.index, test.index])
+    found = task.logits(model, both[torch.randperm(len(both))])
+    split, seen = data.link_split, task.seen.edge_index.size(1)
+    more = seen + 2 * split.val.positive.size(1)
+    assert shown == [(seen, len(task.validation.index)), (more, len(test.index))]
+    assert len(found) == len(both)
+    if task.model.views:
+        measured = split.message_data(data, measuring=True)
+        torch.testing.assert_close(task.views[test.index], task.model.pair_views(measured, task.pairs[:, test.index]))
+
+
 def test_views_of_links_to_learn_from_are_those_without_them():
     data = divided()
     task, test = prepare_links(data, small("pair-logistic"), CPU, torch.float32)
