@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from graphkit.cli.output import begin, fields, say
 
 if TYPE_CHECKING:
@@ -68,16 +66,21 @@ def load_link_data(
 
 
 def evaluate_links(
-    run: LinkRun, source: str | None, part: str, json_path: Path | None, seed: int | None, device: str
+    run: LinkRun, data: Data, splits: Any, part: str, json_path: Path | None, seed: int | None, device: str
 ) -> int:
-    """Measure what the models of a run say of held-out links, write and print it, and return the exit code."""
-    from graphkit.cli.trained import load_as_trained
+    """Measure what the models of a run say of held-out links, write and print it, and return the exit code.
+
+    Args:
+        run: of links.
+        data: what it was trained on, with a split unless there is one for each seed.
+        splits: one for each seed, or ``None``.
+        part: "val" or "test".
+        json_path: where the figures are written too.
+        seed: whose model alone is asked.
+        device: where.
+    """
     from graphkit.training.classification.metrics import METRICS
 
-    if source is not None:
-        raise click.UsageError("a run on links is measured on those that its split holds out: give no DATA.")
-    splits: Any
-    data, splits = load_as_trained(run)
     if splits is not None and seed is not None:
         run.of_seed(seed)
         splits = [splits[list(run.models).index(seed)]]

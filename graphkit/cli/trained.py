@@ -173,7 +173,9 @@ def evaluate(
                 "a run on links is measured by their ranks, of `--part test` or val: `--calibrate`, `--picture` and "
                 "other parts are of classes."
             )
-        return evaluate_links(opened, data, part or "test", json_path, seed, device)
+        if data is not None:
+            raise click.UsageError("a run on links is measured on those that its split holds out: give no DATA.")
+        return evaluate_links(opened, *load_data(opened, None), part or "test", json_path, seed, device)
     if isinstance(opened, EncoderRun):
         if calibrate or picture is not None or part in ("train", "val"):
             raise click.UsageError(

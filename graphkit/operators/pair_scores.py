@@ -85,6 +85,8 @@ class PairScores:
             weights: :math:`f`, several beside each other, ``[nodes, kinds]``.
         """
         ends = self._pairs(pairs)
+        if weights.dim() != 2 or weights.size(0) != self.num_nodes:
+            raise ValueError(f"`weights` must have shape [{self.num_nodes}, kinds], got {list(weights.shape)}.")
         sources, bounds, order = _groups(ends[0])
         targets = ends[1][order].numpy()
         shape = len(order), weights.size(1)
@@ -204,6 +206,8 @@ class PairScores:
             pairs: ``[2, pairs]``.
             rows: of length 1, ``[nodes, width]``; 0 is returned where there is no neighbour.
         """
+        if rows.dim() != 2 or rows.size(0) != self.num_nodes:
+            raise ValueError(f"`rows` must have shape [{self.num_nodes}, width], got {list(rows.shape)}.")
         ends, given = self._pairs(pairs), rows.detach().float().cpu().contiguous().numpy()
         found = []
         for (one, other), csr in ((ends, self.csr_t), (ends.flip(0), self.csr)):

@@ -38,6 +38,7 @@ from graphkit.data.distributed.partitions import partition
 from graphkit.data.sampling.csc import CSC
 from graphkit.data.sampling.loaders import EpochSampler
 from graphkit.data.sampling.neighbor_sampler import NeighborSampler
+from graphkit.data.splits.links import LinkPart, LinkSplit
 from graphkit.nn import (
     AtomEncoder,
     BondedGCNConv,
@@ -55,6 +56,7 @@ from graphkit.operators import Level, SparseOperator
 from graphkit.operators.attention import attend, entry_softmax, gatv2_scores
 from graphkit.operators.dropout import dropout
 from graphkit.operators.messages import EdgeTable, edge_table_sum, neighbor_max, relu_message_sum
+from graphkit.operators.pair_scores import PairScores
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.products import sddmm, spmm
 
@@ -306,7 +308,42 @@ def _maximum(x: Tensor) -> Any:
 LAYERS = "the law of layers asks for their words about widths and types"
 FREE_LABELS = {"y": "labels name nothing: any number is one"}
 
+
+def _pair_scores(edge_index: Any, pairs: Any, weights: Any, rows: Any) -> Any:
+    scores = PairScores(edge_index, NODES)
+    near = scores.neighbor_similarity(pairs, rows)
+    return [*scores.paths(pairs, weights), *scores.common_nodes(pairs), *near, scores.pagerank(pairs)]
+
+
+def _non_edges(edge_index: Any) -> Any:
+    pair = torch.tensor([[0], [1]])
+    split = LinkSplit(NODES, torch.ones(1, dtype=torch.bool), pair, LinkPart(pair, pair), LinkPart(pair, pair), False)
+    return split.sampler(Data(edge_index=edge_index, num_nodes=NODES))(20, key=3)
+
+
 DOORS = (
+    Door(
+        "PairScores",
+        ("pair_paths.path_sums", "pair_paths.path_counts", "pair_paths.path_nodes", "pair_paths.neighbor_maxima"),
+        lambda: {
+            "edge_index": edge_index(),
+            "pairs": torch.tensor([[0, 1, 5, 2], [2, 3, 0, 2]]),
+            "weights": numbers(NODES, 2),
+            "rows": numbers(NODES, 7),
+        },
+        _pair_scores,
+        loose={"pairs": "as many as are asked for", "edge_index": "as many as there are"},
+        wide=("weights", "rows"),
+        places=("edge_index", "pairs"),
+    ),
+    Door(
+        "NonEdgeSampler",
+        ("pair_paths.non_edge_pairs",),
+        lambda: {"edge_index": edge_index()},
+        _non_edges,
+        loose={"edge_index": "as many as there are"},
+        places=("edge_index",),
+    ),
     Door(
         "SparseOperator.from_edge_index",
         ("csr_layout._counting_sort", "csr_layout._transpose", "csr_products.spmm"),

@@ -35,6 +35,8 @@ ENTRANCES = {
     "graphkit.operators.dropout": "dropout",
     "graphkit.operators.graph_cache": "GCNConv",
     "graphkit.operators.messages": ("neighbor_max", "relu_message_sum", "edge_table_sum"),
+    "graphkit.operators.pair_scores": "PairScores",
+    "graphkit.data.splits.non_edges": "NonEdgeSampler",
     "graphkit.operators.pattern": "Pattern.from_coo",
     "graphkit.operators.products": "products.spmm with heads",
 }

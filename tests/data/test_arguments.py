@@ -17,8 +17,9 @@ from torch_geometric.data import Data
 
 import graphkit
 import graphkit.data
-from graphkit.data import Part, Partitions, Synthetic, load, partition, store
+from graphkit.data import LinkSplit, Part, Partitions, RandomLinks, Synthetic, load, partition, store
 from graphkit.data.distributed.row_exchange import RowExchange
+from graphkit.data.splits.links import LinkPart
 
 BAD: dict[str, Any] = {
     "None": None,
@@ -69,6 +70,17 @@ def directed() -> Data:
 def linked() -> Data:
     edges = torch.tensor([[0, 1]])
     return Data(edge_index=EDGES, train_edge=edges, val_edge=edges, val_edge_neg=edges, test_edge=edges)
+
+
+def split_of_links() -> LinkSplit:
+    return RandomLinks()(load("karate"), torch.Generator().manual_seed(0))
+
+
+def a_link_split() -> dict[str, Any]:
+    pairs = torch.tensor([[0], [1]])
+    part = LinkPart(pairs, torch.tensor([[0], [2]]))
+    seen = torch.tensor([True, False])
+    return {"num_nodes": 3, "message": seen, "train": pairs, "val": part, "test": part, "directed": True}
 
 
 def parts_in(home: Path) -> Path:
@@ -127,6 +139,15 @@ GOOD: dict[str, Callable[[Path], dict[str, Any]]] = {
     "label_by": lambda home: {"data": people(), "names": "year"},
     "load": lambda home: {"name": "karate"},
     "load_splits": lambda home: {"name": "karate", "seeds": [0]},
+    "LatestLinks": lambda home: {},
+    "RandomLinks": lambda home: {},
+    "PublicLinks": lambda home: {},
+    "LinkSplit": lambda home: a_link_split(),
+    "hard_negatives": lambda home: {"split": split_of_links(), "data": load("karate"), "count": 2},
+    "link_split_from_name": lambda home: {"text": "random"},
+    "load_links": lambda home: {"name": "karate"},
+    "pair_score": lambda home: {"data": directed(), "pairs": torch.tensor([[0], [2]]), "name": "katz"},
+    "pair_views": lambda home: {"data": directed(), "pairs": torch.tensor([[0], [2]]), "width": 4},
     "locality_order": lambda home: {"edge_index": EDGES, "num_nodes": 3},
     "families": lambda home: {},
     "names": lambda home: {},

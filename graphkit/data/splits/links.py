@@ -112,11 +112,10 @@ class LinkSplit:
         Raises:
             ValueError: for another graph.
         """
-        _require_graph(data)
-        if data.edge_index.size(1) != len(self.message) or data.num_nodes != self.num_nodes:
+        self._require_nodes(data)
+        if data.edge_index.size(1) != len(self.message):
             raise ValueError(
-                f"the split is of {self.num_nodes:,} nodes and {len(self.message):,} edges, and `data` has "
-                f"{data.num_nodes:,} and {data.edge_index.size(1):,}."
+                f"the split is of {len(self.message):,} edges, and `data` has {data.edge_index.size(1):,}."
             )
         made: Data = data.__copy__()
         made.num_nodes = self.num_nodes
@@ -156,6 +155,7 @@ class LinkSplit:
         Raises:
             ValueError: where there are fewer.
         """
+        self._require_nodes(data)
         keys = pair_keys(data.edge_index.cpu(), self.num_nodes, directed=self.directed).unique()
         if not len(keys):
             raise ValueError("`data` shows no edge: there is nothing to draw others beside.")
@@ -167,6 +167,7 @@ class LinkSplit:
         Raises:
             ValueError: where there are none.
         """
+        self._require_nodes(data)
         keys = pair_keys(data.edge_index.cpu(), self.num_nodes, directed=self.directed).unique()
         spaces = _spaces(data, keys, self.num_nodes, self.directed)
         return NonEdgeSampler(data.edge_index, spaces, self.num_nodes)
@@ -209,6 +210,11 @@ class LinkSplit:
             first, second = (self._keys(pairs) for pairs in others.values())
             if bool(torch.isin(first, second).any()):
                 raise ValueError("`val.negative` and `test.negative` share a pair.")
+
+    def _require_nodes(self, data: Data) -> None:
+        _require_graph(data)
+        if data.num_nodes != self.num_nodes:
+            raise ValueError(f"the split is of {self.num_nodes:,} nodes, and `data` has {data.num_nodes:,}.")
 
     def _keys(self, pairs: Tensor) -> Tensor:
         return pair_keys(pairs, self.num_nodes, directed=self.directed)

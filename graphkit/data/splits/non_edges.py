@@ -67,7 +67,7 @@ def pair_spaces(kinds: Tensor | None, keys: Tensor, nodes: int, *, directed: boo
     ends = torch.stack([kinds[keys // nodes], kinds[keys % nodes]])
     ends = ends if directed else ends.sort(0).values
     found = []
-    for (one, other), count in zip(*_counted(ends), strict=True):
+    for (one, other), count in zip(*_unique_columns(ends), strict=True):
         first, second = ((kinds == kind).nonzero().squeeze(-1) for kind in (one, other))
         size = len(first) * (len(second) - (one == other))
         found.append(PairSpace(first, second, count, size // 2 if one == other and not directed else size, directed))
@@ -217,7 +217,7 @@ def _shares(count: int, weights: Sequence[int]) -> list[int]:
     return found
 
 
-def _counted(ends: Tensor) -> tuple[list[list[int]], list[int]]:
+def _unique_columns(ends: Tensor) -> tuple[list[list[int]], list[int]]:
     """Return the different columns of a matrix, and how often each is there."""
     columns, counts = ends.unique(dim=1, return_counts=True)
     return columns.T.tolist(), counts.tolist()

@@ -3,6 +3,6 @@
 from graphkit.nn.estimators.abstract_estimator import AbstractEstimator
 from graphkit.nn.estimators.forest import Forest
 from graphkit.nn.estimators.gaussian_process import GaussianProcess
-from graphkit.nn.estimators.logistic import Logistic
+from graphkit.nn.estimators.logistic import LogisticModel
 
-__all__ = ["AbstractEstimator", "Forest", "GaussianProcess", "Logistic"]
+__all__ = ["AbstractEstimator", "Forest", "GaussianProcess", "LogisticModel"]

@@ -1,4 +1,4 @@
-"""Logistic regression, as tensors."""
+"""LogisticModel regression, as tensors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CERTAIN = 10.0
 """The logit of a task to which there is but one answer."""
 
 
-class Logistic(AbstractEstimator):
-    r"""Logistic regression on columns of mean 0 and deviation 1, one for each task of yes or no.
+class LogisticModel(AbstractEstimator):
+    r"""LogisticModel regression on columns of mean 0 and deviation 1, one for each task of yes or no.
 
     It minimises :math:`\tfrac{1}{2} \|w\|^2 + C \sum_i \log(1 + e^{-y_i (w^\top x_i + b)})` over rows :math:`x_i` with
     :math:`y_i = \pm 1`, for a :math:`C` of 0.01, 0.1, 1 and 10, a variant each.
@@ -25,7 +25,7 @@ class Logistic(AbstractEstimator):
 
     Example:
         >>> rows, y = torch.arange(8.0)[:, None], (torch.arange(8)[:, None] > 3).double()
-        >>> model = Logistic(1)
+        >>> model = LogisticModel(1)
         >>> model.fit(rows, y, "binary", 3)
         >>> (model(torch.tensor([[0.0], [7.0]])) > 0).flatten().tolist()
         [False, True]

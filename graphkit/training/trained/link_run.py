@@ -103,7 +103,7 @@ class LinkRun(AbstractRun[TrainedModel]):
         Raises:
             ValueError: for a seed that was not trained, data that do not fit the model, and nodes that are not there.
         """
-        data = self._prepared(data)
+        data = self._prepare(data)
         pairs = checked_pairs(pairs, int(data.num_nodes))
         chosen = self.models.values() if seed is None else [self.of_seed(seed)]
         return torch.stack([_Scorer(each, data, device)(pairs) for each in chosen]).mean(0)
@@ -133,7 +133,7 @@ class LinkRun(AbstractRun[TrainedModel]):
             ValueError: as :meth:`scores` does.
         """
         at_least("top", top, 1)
-        data = self._prepared(data)
+        data = self._prepare(data)
         asked = torch.arange(int(data.num_nodes)) if nodes is None else torch.as_tensor(nodes)
         node_ids("nodes", asked, int(data.num_nodes))
         chosen = list(self.models.values()) if seed is None else [self.of_seed(seed)]
@@ -188,7 +188,7 @@ class LinkRun(AbstractRun[TrainedModel]):
         figures = {each: tuple(values) for each, values in found.items()}
         return LinkReport(name, figures, held.positive.size(1), held.negative[0].numel(), part)
 
-    def _prepared(self, data: Any) -> Data:
+    def _prepare(self, data: Any) -> Data:
         """Return a graph as that was which the models were trained on, with the sides on which its nodes stood."""
         validate(instance("data", data, Data, "a graph"))
         kinds, made = node_kinds(data), self.model.prepare(data)

@@ -260,7 +260,7 @@ class PairScore(AbstractPairModel):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PairLogistic(AbstractPairModel):
-    """Logistic regression on views of pairs: how alike nodes are in many ways, and the paths between them.
+    """LogisticModel regression on views of pairs: how alike nodes are in many ways, and the paths between them.
 
     Links to learn from are seen as those that are asked for will be: in ``folds``, each with its links away. The k-th
     epoch has the k-th of four penalties.
@@ -282,9 +282,9 @@ class PairLogistic(AbstractPairModel):
 
     def estimator(self) -> AbstractEstimator | None:
         """Return a regression that knows nothing."""
-        from graphkit.nn.estimators import Logistic
+        from graphkit.nn.estimators import LogisticModel
 
-        return Logistic(1)
+        return LogisticModel(1)
 
     def pair_views(self, data: Any, pairs: Tensor) -> Tensor:
         """Return views of pairs."""
