@@ -9,9 +9,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit import _checks
+from graphkit.data.validation import validate
 from graphkit.data.views import VIEWS, graph_views, leading_features
 from graphkit.operators import gcn_adjacency
-from graphkit.operators.pair_scores import PairScores, row_products, similarity_ranks
+from graphkit.operators.pair_scores import PairScores, checked_pairs, row_products, similarity_ranks
 from graphkit.operators.views import unit_view
 
 WIDTH = 128
@@ -65,6 +66,7 @@ def pair_score(data: Data, pairs: Tensor, name: str) -> Tensor:
         [0.5, 0.0]
     """
     _checks.member("name", name, SCORES)
+    _require(data, pairs)
     if name in SEES_FEATURES and data.get("x") is None:
         raise ValueError(f"{name!r} compares features, and `data` has no `x`; take one such as 'resource-allocation'.")
     return SCORES[name](data, pairs)
@@ -93,6 +95,7 @@ def pair_views(data: Data, pairs: Tensor, *, width: int = WIDTH) -> Tensor:
         >>> pair_views(path, torch.tensor([[0], [2]])).shape[1] == len(pair_view_names())
         True
     """
+    _require(data, pairs)
     return torch.stack([column for _, column in _columns(data, pairs, width)], 1)
 
 
@@ -100,6 +103,13 @@ def pair_view_names(*, directed: bool = False) -> list[str]:
     """Return what the columns of :func:`pair_views` are called, of a graph that is directed or not."""
     edges = torch.tensor([[0], [1]]) if directed else torch.tensor([[0, 1], [1, 0]])
     return [name for name, _ in _columns(Data(edge_index=edges, num_nodes=2), torch.tensor([[0], [1]]), 2)]
+
+
+def _require(data: Data, pairs: Tensor) -> None:
+    """Refuse what is no graph, and pairs of nodes that it does not have."""
+    _checks.instance("data", data, Data, "a torch_geometric.data.Data")
+    validate(data)
+    checked_pairs(pairs, int(data.num_nodes))
 
 
 def _columns(data: Data, pairs: Tensor, width: int) -> Iterator[tuple[str, Tensor]]:

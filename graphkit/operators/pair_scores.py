@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit._checks import at_least, edge_index_in_range, fraction, node_ids, positive
+from graphkit._checks import at_least, edge_index_in_range, fraction, node_ids, positive, tensor
 from graphkit._kernels import pair_paths
 from graphkit._kernels.resources import over_range
 from graphkit.operators.sparse import SparseOperator
@@ -111,7 +111,7 @@ class PairScores:
         over_range(pair_paths.path_nodes, len(sources), bounds, sources, targets, self.csr, self.csr_t, offsets, nodes)
         return order.repeat_interleave(torch.from_numpy(counts)), torch.from_numpy(nodes)
 
-    def reached(self, nodes: Tensor, most: int, *, steps: int = 2) -> Tensor:
+    def nodes_within(self, nodes: Tensor, most: int, *, steps: int = 2) -> Tensor:
         """Return pairs of some nodes with those that paths of two, ..., ``steps`` edges lead to, ``[2, pairs]``.
 
         Of each length at most so many are taken for a node, those over which most comes where a node passes on what it
@@ -238,7 +238,7 @@ class PairScores:
 
 def checked_pairs(pairs: Tensor, num_nodes: int) -> Tensor:
     """Return pairs of nodes ``[2, pairs]`` on the CPU, or refuse what are none."""
-    if pairs.dim() != 2 or pairs.size(0) != 2:
+    if tensor("pairs", pairs).dim() != 2 or pairs.size(0) != 2:
         raise ValueError(f"`pairs` must have shape [2, pairs], got {list(pairs.shape)}.")
     node_ids("pairs", pairs.flatten(), num_nodes)
     return pairs.detach().cpu().long()

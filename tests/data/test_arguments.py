@@ -263,6 +263,24 @@ ANSWERS: dict[str, set[str]] = {
     "import_graph.name": {"None", "a text"},
     "import_graph.piece": NUMBER,
     "label_by.least": NUMBER,
+    **{
+        f"{name}.{argument}": answers
+        for name in ("LatestLinks", "RandomLinks")
+        for argument, answers in {
+            "train": {"a real"},
+            "negatives": {*NUMBER, "a real"},  # too many are refused with the graph
+            "validation_seen": {"zero"},
+        }.items()
+    },
+    "LinkSplit.num_nodes": {"a number"},
+    "LinkSplit.directed": {"true"},
+    "LinkSplit.protocol": TEXT,
+    "LinkSplit.parameters": {"a dict"},
+    "LinkSplit.later": {"None"},
+    "hard_negatives.count": {"a number"},
+    "hard_negatives.generator": {"None", "a generator"},
+    "load_links.split": {"None"},
+    "pair_views.width": {"None", "a number"},
     "load.split": {"None"},
     "load.seed": {"a number", "zero", "minus one"},
     "load_splits.split": {"None"},
@@ -304,7 +322,7 @@ FILES = {"folder", "to", "edges", "features", "labels", "split", "cache_dir", "n
 CALLED = {
     "columns": ("no column of graphs",),
     "data": ("`x`", "`edge_index`", "`y`", "`seen`"),  # the field that is wrong
-    "num_nodes": ("`edge_index`",),
+    "num_nodes": ("`edge_index`", "`train`"),
     "text": ("`split`",),
     "y": ("OGB's evaluator refuses",),
     "negative": ("OGB's evaluator refuses",),

@@ -72,8 +72,19 @@ class LinkSplit:
     later: Tensor | None = None
 
     def __post_init__(self) -> None:
+        _checks.integer_between("num_nodes", self.num_nodes, 0, _checks.MAX_NODES)
+        _checks.tensor("message", self.message)
+        _checks.tensor("train", self.train)
+        for name in PARTS:
+            for pairs in _checks.instance(name, getattr(self, name), LinkPart, "a LinkPart of pairs"):
+                _checks.tensor(name, pairs)
+        _checks.flag("directed", self.directed)
+        _checks.instance("protocol", self.protocol, str, "a name")
+        _checks.instance("parameters", self.parameters, dict, "a dict of plain values")
         for name in ("message", "later"):
             mask = getattr(self, name)
+            if name == "later" and mask is not None:
+                _checks.tensor(name, mask)
             if mask is not None and (mask.dtype != torch.bool or mask.shape != self.message.shape[:1]):
                 raise ValueError(f"`{name}` must be boolean of shape [edges], got {mask.dtype} {list(mask.shape)}.")
         for name, pairs in self._named_pairs():

@@ -86,7 +86,7 @@ class LinkTask(AbstractTask):
             own = index[fold == number]
             links = own[self.train.y[fold == number].cpu()[:, 0] == 1]
             if len(own):
-                parts.append((self._without(links - self.train.index[0].cpu()), own))
+                parts.append((self._remove_links(links - self.train.index[0].cpu()), own))
         for graph, items in parts:
             rows = self.model.pair_views(graph, self.pairs[:, items].cpu()).to(self.pairs.device)
             table = rows.new_empty(self.pairs.size(1), rows.size(1)) if table is None else table
@@ -123,7 +123,7 @@ class LinkTask(AbstractTask):
             others = self._sampler(own.size(1), key=int(torch.randint(2**62, ())))
             pairs = torch.cat([own, others], 1).to(self.pairs.device)
             y = (torch.arange(pairs.size(1), device=pairs.device) < own.size(1)).to(self.train.y.dtype)[:, None]
-            made = functools.partial(self._step, pairs=pairs, seen=self._without(chosen))
+            made = functools.partial(self._step, pairs=pairs, seen=self._remove_links(chosen))
             yield LabelledItems(torch.arange(len(y)), y, made)
 
     def _graphs(self, items: Tensor) -> list[tuple[Data, Tensor]]:
@@ -143,7 +143,7 @@ class LinkTask(AbstractTask):
         weight = seen.get("edge_weight") if self.model.edge_weights == "used" else None
         return LinkBatch(self.x, seen.edge_index, weight, pairs, views)
 
-    def _without(self, links: Tensor) -> Data:
+    def _remove_links(self, links: Tensor) -> Data:
         """Return the graph without the links to learn from of some places, in both directions where it has both."""
         made, away = self.seen.__copy__(), torch.zeros(self.split.train.size(1) + 1, dtype=torch.bool)
         away[links] = True

@@ -263,7 +263,7 @@ def _candidates(data: Data, asked: Tensor) -> Iterator[Tensor]:
     rows = averaged_rows(data, 2) if data.get("x") is not None else None
     joined = None if kinds is None else {tuple(each) for each in kinds[ahead.edge_index].T.tolist()}
     for block in asked.split(BLOCK):
-        pairs = [scores.reached(block, NEAR, steps=2 if kinds is None else 3)]
+        pairs = [scores.nodes_within(block, NEAR, steps=2 if kinds is None else 3)]
         if rows is not None:
             some = (rows[block] @ rows.T).topk(min(NEAR, nodes), 1).indices
             pairs.append(torch.stack([block[:, None].expand_as(some), some]).flatten(1))
