@@ -107,7 +107,8 @@ def test_a_graphkit_command_parses_and_names_what_exists(line, monkeypatch):
     known = None if given.get("dataset") in (None, *OWN_NAMES) else card(given["dataset"])
     if given.get("model") and word == "train":
         kind = known.kind if known else "node"
-        recipe(given["model"], items={"signal": "signals", "graph": "graphs"}.get(kind, "nodes"))
+        items = {"signal": "signals", "graph": "graphs", "link": "links"}.get(kind, "nodes")
+        recipe(given["model"], items="links" if given.get("task") == "links" else items)
     if given.get("loss"):
         assert given["loss"] in EMBEDDINGS
     if given.get("learner"):

@@ -54,9 +54,11 @@ def open_classifier(folder: Path, seed: int | None) -> tuple[Run, TrainedModel]:
     Raises:
         click.UsageError: for a run of another study.
     """
-    from graphkit.training.trained.runs import Run, load_run
+    from graphkit.training.trained.runs import LinkRun, Run, load_run
 
     opened = load_run(folder)
+    if isinstance(opened, LinkRun):
+        raise click.UsageError(f"{str(folder)!r} is a run on links: `graphkit predict` and `evaluate` take it.")
     if not isinstance(opened, Run):
         raise click.UsageError(f"{str(folder)!r} is no run of `graphkit train` or `graphkit tune`.")
     return opened, opened.model if seed is None else opened.of_seed(seed)

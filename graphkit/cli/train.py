@@ -132,7 +132,7 @@ def train(
     from graphkit.training.engine.run_folder import RunFolder
     from graphkit.training.zoo.closed_form import UNASKED
     from graphkit.training.zoo.portfolio import AUTO, Portfolio, portfolio
-    from graphkit.training.zoo.recipes import recipe
+    from graphkit.training.zoo.recipes import LINK_RECIPES, recipe
 
     asked = DatasetArgument(dataset, links=True, task=task)
     items = asked.items
@@ -143,6 +143,8 @@ def train(
     written = str(overrides.pop("model", "pair-logistic" if items == "links" else usual))
     name = model or written
     auto = name == AUTO
+    if items != "links" and name in LINK_RECIPES:
+        raise click.UsageError(f"{name!r} is a model of links: it goes with `--task links`.")
     if hard is not None and items != "links":
         raise click.UsageError("`--hard` is of links: it goes with `--task links`.")
     if items == "links" and (sampled or fan_out or auto or partitions is not None):
@@ -277,11 +279,11 @@ def train(
 def _list_models() -> int:
     """Print the name of each recipe and the first line of what it is made of."""
     from graphkit.training.zoo.portfolio import AUTO
-    from graphkit.training.zoo.recipes import GRAPH_RECIPES, RECIPES, SIGNAL_RECIPES
+    from graphkit.training.zoo.recipes import GRAPH_RECIPES, LINK_RECIPES, RECIPES, SIGNAL_RECIPES
 
     rows = [
         (name, str(made.model.items), describe(made.model, made.model.options(), type(made.model)().options()))
-        for recipes in (RECIPES, SIGNAL_RECIPES, GRAPH_RECIPES)
+        for recipes in (RECIPES, SIGNAL_RECIPES, GRAPH_RECIPES, LINK_RECIPES)
         for name, made in recipes.items()
     ]
     rows.append((AUTO, "all", "Tries a few of different kinds and trains the best on validation items."))

@@ -34,10 +34,12 @@ def view(run: Path, data: str | None, to: Path | None, seed: int | None, device:
     from graphkit.cli.classifier_page import classifier_page
     from graphkit.cli.retrieval_page import retrieval_page
     from graphkit.training.engine.store import write_atomically
-    from graphkit.training.trained.runs import EncoderRun, Run, load_run
+    from graphkit.training.trained.runs import EncoderRun, LinkRun, Run, load_run
     from graphkit.viz.run_page import run_page
 
     opened = load_run(run)
+    if isinstance(opened, LinkRun):
+        raise click.UsageError(f"{str(run)!r} is a run on links, which has no page: `graphkit predict` lists new ones.")
     if not isinstance(opened, Run | EncoderRun):
         raise click.UsageError(f"{str(run)!r} is no run of `graphkit train`, `tune` or `embed`.")
     model = opened.model if seed is None else opened.of_seed(seed)

@@ -1,4 +1,4 @@
-"""LogisticModel regression, as tensors."""
+"""Logistic regression, as tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CERTAIN = 10.0
 
 
 class LogisticModel(AbstractEstimator):
-    r"""LogisticModel regression on columns of mean 0 and deviation 1, one for each task of yes or no.
+    r"""Logistic regression on columns of mean 0 and deviation 1, one for each task of yes or no.
 
     It minimises :math:`\tfrac{1}{2} \|w\|^2 + C \sum_i \log(1 + e^{-y_i (w^\top x_i + b)})` over rows :math:`x_i` with
     :math:`y_i = \pm 1`, for a :math:`C` of 0.01, 0.1, 1 and 10, a variant each.

@@ -1,4 +1,4 @@
-"""LogisticModel regression as a learner: fitted to a support, asked for anything else."""
+"""Logistic regression as a learner: fitted to a support, asked for anything else."""
 
 from __future__ import annotations
 

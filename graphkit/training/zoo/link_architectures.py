@@ -260,7 +260,7 @@ class PairScore(AbstractPairModel):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PairLogistic(AbstractPairModel):
-    """LogisticModel regression on views of pairs: how alike nodes are in many ways, and the paths between them.
+    """Logistic regression on views of pairs: how alike nodes are in many ways, and the paths between them.
 
     Links to learn from are seen as those that are asked for will be: in ``folds``, each with its links away. The k-th
     epoch has the k-th of four penalties.
