@@ -39,6 +39,15 @@ def test_all_figures_of_a_run_are_those_of_its_record(call):
     assert call("evaluate", "run", "--part", "val", "--seed", "1")[0] == 0
 
 
+def test_fields_of_a_model_of_links_are_searched(call):
+    arguments = "--task links --model gcn-link --trials 2 --space hidden=4,8 --seeds 1 --epochs 2 --run-dir tuned"
+    code, out, err = call("tune", "karate", *arguments.split())
+    assert code == 0, err
+    assert "searched" in out
+    assert call("evaluate", "tuned")[0] == 0
+    assert call("train", "karate", "--task", "links", "--config", "tuned/config.toml", "--seeds", "1")[0] == 0
+
+
 def test_links_are_ranked_among_hard_pairs(call):
     code, out, err = call(*KARATE.split(), "--hard", "6")
     assert code == 0, err

@@ -75,7 +75,7 @@ VARIED = {
     "tune": {
         **SHARED,
         "epochs": "3", "model": "gcn", "trials": "3", "space": "dropout=0.1..0.2", "split": "stratified:0.5,0.2,0.3",
-        "split_seed": "3", "undirected": None, "settings": "dropout=0.9", "metric": "f1",
+        "split_seed": "3", "undirected": None, "settings": "dropout=0.9", "metric": "f1", "task": "links",
     },
     "embed": {
         **SHARED,

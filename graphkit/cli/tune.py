@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from graphkit.cli.links import LINK_SPLIT, load_link_data, require_link_split
 from graphkit.cli.options import (
     SEED,
-    SPLIT,
+    SPLITS,
     DatasetArgument,
     StudyOptions,
     rename_arguments,
@@ -19,7 +20,7 @@ from graphkit.cli.options import (
     study_options,
 )
 from graphkit.cli.output import begin, debuggable, echo, fields, preload
-from graphkit.cli.train import METRIC, draw_curves, figure_name, per_cent_of, show_record
+from graphkit.cli.train import METRIC, TASK, draw_curves, figure_name, per_cent_of, show_record
 
 if TYPE_CHECKING:
     from graphkit.training import Record
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     metavar="FIELD=VALUES",
     help="LOW..HIGH, LOW..HIGH:log or A,B,C, or a TOML file of such fields.  [default: the usual fields of the model]",
 )
-@click.option("--split", help=SPLIT)
+@TASK
+@click.option("--split", help=f"{SPLITS} Of links: {LINK_SPLIT}.  [default: the card's]")
 @click.option("--split-seed", type=SEED, help="Draws a random split.  [default: 0]")
 @click.option("--undirected", is_flag=True, help="Every edge in both directions, once; records name it.")
 @METRIC
@@ -47,6 +49,7 @@ def tune(
     model: str | None,
     trials: int,
     space: tuple[str, ...],
+    task: str | None,
     split: str | None,
     split_seed: int | None,
     undirected: bool,
@@ -67,10 +70,12 @@ def tune(
     from graphkit.training.zoo.space import read_space, space_of
 
     extra("graphkit tune", "tune", "optuna")
-    asked = DatasetArgument(dataset)
-    asked.require_labels()
+    asked = DatasetArgument(dataset, links=True, task=task)
+    of_links = asked.items == "links"
+    if not of_links:
+        asked.require_labels()
     overrides = options.overrides(epochs=epochs)
-    name = str(overrides.pop("model", "gcn"))
+    name = str(overrides.pop("model", "gcn-link" if of_links else "gcn"))
     name = model or name
     if name == AUTO:
         raise click.UsageError("`--model auto` is a choice of its own; name the model whose fields are searched.")
@@ -80,7 +85,10 @@ def tune(
         space_of(begun, values, fixed=overrides)
     run = options.run_dir or RunFolder(f"{asked.name}-{name}-tune")
     options.require_places(run)
-    asked.require_split(split)
+    if of_links:
+        require_link_split(split)
+    else:
+        asked.require_split(split)
 
     preload(
         "optuna", "torch_geometric.data", "graphkit.data.catalog.loading", "graphkit.training.classification.tuning"
@@ -90,12 +98,15 @@ def tune(
     from graphkit.training.classification.tasks import selection_metric
 
     begin(f"loading {asked.name}")
-    data: Any = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
-    require_random_split(data, split_seed)
-    if undirected:
-        data = graphkit.data.to_undirected(data)
+    data: Any
+    if of_links:
+        data, _ = load_link_data(asked, split, [split_seed or 0], None, each=False, undirected=undirected)
+    else:
+        data = graphkit.data.load(asked.source, split=split, seed=split_seed or 0)
+        require_random_split(data, split_seed)
+        data = graphkit.data.to_undirected(data) if undirected else data
     options.use_threads(step_edges(data, step_graphs(begun)))
-    per_cent = selection_metric(data, metric).unit == "fraction"
+    per_cent = of_links or selection_metric(data, metric).unit == "fraction"
     with options.reporter(epochs=begun.epochs, per_cent=per_cent) as reporter:
         outcome = graphkit.training.tune(
             data,
