@@ -78,9 +78,9 @@ def pair_views(data: Data, pairs: Tensor, *, width: int = WIDTH) -> Tensor:
     How alike both are in each of the :func:`graphkit.data.graph_views`; how many others are more alike, and how alike
     each is to the neighbour of the other that is most like it; how alike each is to what the neighbours of the other
     are in the mean; numbers of paths of two and three edges, each node in between counted as 1 or less, the more
-    neighbours it has; personalised PageRank; and numbers of neighbours, all of edges in both directions. Of an
-    undirected graph both orders of a pair say the same; of a directed one there are columns more, of who leads where.
-    Nothing is as large as nodes by nodes; PageRank costs ten products with a column for each first node.
+    neighbours it has; and numbers of neighbours, all of edges in both directions. Of an undirected graph both orders of
+    a pair say the same; of a directed one there are columns more, of who leads where. Nothing is as large as nodes by
+    nodes, and the cost is that of the edges within two steps of the first nodes.
 
     Args:
         data: a graph with ``edge_index``, those that may be seen; ``x`` need not be there.
@@ -144,9 +144,6 @@ def _columns(data: Data, pairs: Tensor, width: int) -> Iterator[tuple[str, Tenso
     for kind, name in enumerate(weights):
         yield f"paths of two, {name}", two[:, kind].log1p()
         yield f"paths of three, {name}", three[:, kind].log1p()
-    walks = scores.pagerank(pairs)
-    yield "pagerank", walks
-    yield "log pagerank", torch.log(walks + 1e-6)
     ends = pairs.cpu().long()
     yield from both("degree", *degree[ends].log1p())
     if ahead.undirected:
