@@ -288,12 +288,11 @@ def similarity_ranks(rows: Tensor, pairs: Tensor, reference: Tensor) -> tuple[Te
         width = max(1, ENTRIES // max(len(reference), 1))
         bounds = torch.searchsorted(slots[order], torch.arange(0, len(nodes) + width, width)).tolist()
         for block, first in enumerate(range(0, len(nodes), width)):
-            ordered = (rows[nodes[first : first + width]] @ there).sort(-1).values
+            alike = rows[nodes[first : first + width]] @ there
             chosen = order[bounds[block] : bounds[block + 1]]
             for some in chosen.split(width):
                 above = own[some][:, None] + ROUNDING  # v itself is not more alike than v
-                at = torch.searchsorted(ordered[slots[some] - first], above, right=True)[:, 0]
-                share[some] = 1 - at / ordered.size(1)
+                share[some] = (alike[slots[some] - first] > above).sum(1) / alike.size(1)
         found.append(share)
     return found[0], found[1]
 
