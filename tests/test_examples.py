@@ -192,6 +192,13 @@ class TestBenchmarks:
         assert [row["side"] for row in record["rows"]] == ["graphkit", "PyG and OGB"]
         assert all(len(row["values"]) == 1 for row in record["rows"])
 
+    def test_links_are_learnt_and_scored_beside_pygs_and_scipys_parts(self, tmp_path):
+        kept = tmp_path / "record.json"
+        run(EXAMPLES / "benchmarks" / "links.py", "--quick", "--json", str(kept))
+        rows = json.loads(kept.read_text())["rows"]
+        assert [row["side"] for row in rows] == ["graphkit", "PyG", "graphkit", "SciPy"]
+        assert float(rows[-1]["difference"]) < 1e-5
+
     def test_processes_take_the_same_batches_however_they_hold_the_graph(self, tmp_path):
         kept = tmp_path / "record.json"
         run(EXAMPLES / "benchmarks" / "processes.py", "--quick", "--json", str(kept))

@@ -55,6 +55,25 @@ def path_sums(start, stop, bounds, sources, targets, csr, csr_t, weights, two, t
 
 
 @exact_kernel
+def common_sums(start, stop, bounds, sources, targets, csr, csr_t, weights, sums):
+    """Set ``sums[p]`` to the sum of ``weights`` over the nodes on paths of two edges, those of its source marked."""
+    (indptr, indices), (indptr_t, indices_t) = csr, csr_t
+    marks = np.zeros(len(weights))
+    for g in range(start, stop):
+        u = sources[g]
+        for e in range(indptr[u], indptr[u + 1]):
+            marks[indices[e]] = weights[indices[e]]
+        for p in range(bounds[g], bounds[g + 1]):
+            v = targets[p]
+            total = 0.0
+            for e in range(indptr_t[v], indptr_t[v + 1]):
+                total += marks[indices_t[e]]
+            sums[p] = total
+        for e in range(indptr[u], indptr[u + 1]):
+            marks[indices[e]] = 0.0
+
+
+@exact_kernel
 def path_counts(start, stop, bounds, sources, targets, csr, csr_t, counts):
     """Set ``counts[p]`` to how many nodes lie on a path of two edges between the ends of a pair."""
     (indptr, indices), (indptr_t, indices_t) = csr, csr_t

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphkit._checks import at_least, edge_index_in_range, fraction, node_ids, positive, tensor
 from graphkit._kernels import pair_paths
+from graphkit._kernels.csr_layout import coo_to_csr
 from graphkit._kernels.resources import over_range
 from graphkit.operators.sparse import SparseOperator
 
@@ -63,15 +64,26 @@ class PairScores:
 
     def common_neighbors(self, pairs: Tensor) -> Tensor:
         r"""Return :math:`\sum_w A_{uw} A_{wv}` for pairs ``[2, pairs]``."""
-        return self.paths(pairs, torch.ones(self.num_nodes, 1))[0][:, 0]
+        return self._common(pairs, torch.ones(self.num_nodes))
 
     def adamic_adar(self, pairs: Tensor) -> Tensor:
         r"""Return :math:`\sum_w A_{uw} A_{wv} / \log d_w` for pairs ``[2, pairs]``."""
-        return self.paths(pairs, 1 / self.degree.clamp(min=2).log()[:, None])[0][:, 0]
+        return self._common(pairs, 1 / self.degree.clamp(min=2).log())
 
     def resource_allocation(self, pairs: Tensor) -> Tensor:
         r"""Return :math:`\sum_w A_{uw} A_{wv} / d_w` for pairs ``[2, pairs]``."""
-        return self.paths(pairs, 1 / self.degree.clamp(min=1)[:, None])[0][:, 0]
+        return self._common(pairs, 1 / self.degree.clamp(min=1))
+
+    def _common(self, pairs: Tensor, weights: Tensor) -> Tensor:
+        """Return the sum of ``weights [nodes]`` over common neighbours."""
+        ends = self._pairs(pairs)
+        sources, bounds, order = _groups(ends[0], self.num_nodes)
+        targets, sums = ends[1][order].numpy(), np.zeros(len(order))
+        given, graph = weights.double().contiguous().numpy(), (self.csr, self.csr_t)
+        over_range(pair_paths.common_sums, len(sources), bounds, sources, targets, *graph, given, sums)
+        found = torch.empty(len(order))
+        found[order] = torch.from_numpy(sums).float()
+        return found
 
     def paths(self, pairs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         r"""Return weighted numbers of paths of two and of three edges, each ``[pairs, kinds]`` in float32.
@@ -87,7 +99,7 @@ class PairScores:
         ends = self._pairs(pairs)
         if weights.dim() != 2 or weights.size(0) != self.num_nodes:
             raise ValueError(f"`weights` must have shape [{self.num_nodes}, kinds], got {list(weights.shape)}.")
-        sources, bounds, order = _groups(ends[0])
+        sources, bounds, order = _groups(ends[0], self.num_nodes)
         targets = ends[1][order].numpy()
         shape = len(order), weights.size(1)
         two, three = np.zeros(shape), np.zeros(shape)
@@ -102,7 +114,7 @@ class PairScores:
     def common_nodes(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the nodes that lie on paths of two edges: of which pair each is, and which node, ``[found]`` twice."""
         ends = self._pairs(pairs)
-        sources, bounds, order = _groups(ends[0])
+        sources, bounds, order = _groups(ends[0], self.num_nodes)
         targets = ends[1][order].numpy()
         counts = np.zeros(len(order), np.int64)
         over_range(pair_paths.path_counts, len(sources), bounds, sources, targets, self.csr, self.csr_t, counts)
@@ -305,9 +317,13 @@ def _csr(edge_index: Tensor, nodes: int) -> tuple[np.ndarray, np.ndarray]:
     return indptr.numpy(), edge_index[1][order].contiguous().numpy()
 
 
-def _groups(sources: Tensor) -> tuple[np.ndarray, np.ndarray, Tensor]:
+def _groups(sources: Tensor, nodes: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
     """Return the different sources, the bounds of their groups, and the order that groups pairs so."""
-    order = sources.argsort(stable=True)
-    values, counts = sources[order].unique_consecutive(return_counts=True)
-    bounds = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
-    return values.numpy(), bounds.numpy(), order
+    if nodes > 4 * len(sources):
+        order = sources.argsort(stable=True)
+        values, counts = sources[order].unique_consecutive(return_counts=True)
+        bounds = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
+        return values.numpy(), bounds.numpy(), order
+    starts, _, perm = coo_to_csr(sources.numpy(), np.zeros(len(sources), np.int64), (nodes, 1), np.int64)
+    there = np.flatnonzero(np.diff(starts))
+    return there, np.append(starts[there], len(sources)), torch.from_numpy(perm)

@@ -312,7 +312,8 @@ FREE_LABELS = {"y": "labels name nothing: any number is one"}
 def _pair_scores(edge_index: Any, pairs: Any, weights: Any, rows: Any) -> Any:
     scores = PairScores(edge_index, NODES)
     near = scores.neighbor_similarity(pairs, rows)
-    return [*scores.paths(pairs, weights), *scores.common_nodes(pairs), *near, scores.pagerank(pairs)]
+    alike = [scores.resource_allocation(pairs), scores.pagerank(pairs)]
+    return [*scores.paths(pairs, weights), *scores.common_nodes(pairs), *near, *alike]
 
 
 def _non_edges(edge_index: Any) -> Any:
@@ -324,7 +325,14 @@ def _non_edges(edge_index: Any) -> Any:
 DOORS = (
     Door(
         "PairScores",
-        ("pair_paths.path_sums", "pair_paths.path_counts", "pair_paths.path_nodes", "pair_paths.neighbor_maxima"),
+        (
+            "csr_layout._counting_sort",
+            "pair_paths.path_sums",
+            "pair_paths.common_sums",
+            "pair_paths.path_counts",
+            "pair_paths.path_nodes",
+            "pair_paths.neighbor_maxima",
+        ),
         lambda: {
             "edge_index": edge_index(),
             "pairs": torch.tensor([[0, 1, 5, 2], [2, 3, 0, 2]]),
