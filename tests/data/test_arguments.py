@@ -281,6 +281,7 @@ ANSWERS: dict[str, set[str]] = {
     "hard_negatives.generator": {"None", "a generator"},
     "load_links.split": {"None"},
     "pair_views.width": {"None", "a number"},
+    "pair_views.walks": {"true"},
     "load.split": {"None"},
     "load.seed": {"a number", "zero", "minus one"},
     "load_splits.split": {"None"},

@@ -269,6 +269,7 @@ class PairLogistic(AbstractPairModel):
         width: directions along which features are seen.
         folds: parts of the links to learn from, at least 2.
         negatives: other pairs to learn from, for each link.
+        walks: whether personalised PageRank is among the views, which takes long on graphs of many nodes.
 
     Source: Lichtenwalter, Lussier & Chawla (2010), "New perspectives and methods in link prediction", for learning from
     rules that rank pairs.
@@ -279,6 +280,7 @@ class PairLogistic(AbstractPairModel):
     width: Positive = 256
     folds: Positive = 10
     negatives: Positive = 3
+    walks: Switch = False
 
     def estimator(self) -> AbstractEstimator | None:
         """Return a regression that knows nothing."""
@@ -290,7 +292,7 @@ class PairLogistic(AbstractPairModel):
         """Return views of pairs."""
         from graphkit.data.pairs import pair_views
 
-        return pair_views(data, pairs, width=self.width)
+        return pair_views(data, pairs, width=self.width, walks=self.walks)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

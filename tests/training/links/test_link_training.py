@@ -116,6 +116,10 @@ def test_views_of_links_to_learn_from_are_those_without_them():
     task, test = prepare_links(data, small("pair-logistic"), CPU, torch.float32)
     views, names = task.views, pair_view_names()
     assert views.shape == (task.pairs.size(1), len(names))
+    both = pair_views(task.seen, task.pairs[:, :3], walks=True)
+    assert both.shape == (3, len(pair_view_names(walks=True)))
+    walks = PairScores(task.seen.edge_index, 60).pagerank(task.pairs[:, :3])
+    torch.testing.assert_close(both[:, pair_view_names(walks=True).index("pagerank")], walks)
     torch.testing.assert_close(views[test.index], pair_views(task.seen, task.pairs[:, test.index], width=8))
     paths = names.index("paths of three, 1")
     links = task.train.index[task.train.y[:, 0] == 1]
