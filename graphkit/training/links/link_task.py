@@ -318,6 +318,8 @@ def _labels(links: Tensor, pairs: Tensor) -> Tensor:
 def _learnt(split: LinkSplit, seen: Data, model: AbstractLinkModel) -> tuple[Tensor, Tensor]:
     """Return pairs to learn from and their labels: the links, and for models that are solved for other pairs."""
     links, many = split.train, getattr(model, "negatives", 0)
+    if model.solved and not many:  # a rule learns nothing, and a loss wants something
+        links = links[:, :1]
     if not model.solved or not many:
         return links, torch.ones(links.size(1), dtype=torch.float64)
     drawn = torch.Generator().manual_seed(0)  # of the split, the same for each seed
