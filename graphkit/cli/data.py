@@ -164,16 +164,18 @@ def splits_() -> None:
     import dataclasses
 
     from graphkit.data.splits import PROTOCOLS
+    from graphkit.data.splits.links import LINK_PROTOCOLS
 
     def form(name: str, protocol: type) -> str:
         usual = [field.default for field in dataclasses.fields(protocol) if field.default is not None]
         return f"{name}:{','.join(map(str, usual))}" if usual else name
 
     rows = []
-    for name, protocol in PROTOCOLS.items():
-        values = ", ".join(field.name for field in dataclasses.fields(protocol))
-        rows.append((form(name, protocol), values, describe(protocol, {}, {})))
-    table(["as --split", "values after the colon", "what it is"], rows)
+    for of, known in (("labels", PROTOCOLS), ("links", LINK_PROTOCOLS)):
+        for name, protocol in known.items():
+            values = ", ".join(field.name for field in dataclasses.fields(protocol))
+            rows.append((of, form(name, protocol), values, describe(protocol, {}, {})))
+    table(["--task", "as --split", "values after the colon", "what it is"], rows)
 
 
 @click.command("partition")
