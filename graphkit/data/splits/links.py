@@ -298,7 +298,7 @@ class AbstractShares(LinkProtocol):
         test: share to measure on; all three at most 1.
         negatives: non-edges for each link that is held out.
         validation_seen: whether the links to choose on are among the edges that a model sees when it is measured, 1 or
-            0. PyG's ``RandomLinkSplit`` shows them, and so do many published figures.
+            0. PyG's ``RandomLinkSplit`` shows them, and figures measured with it are of that.
     """
 
     train: float = 0.7
