@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit import _checks
-from graphkit.data.splits.links import LinkPart, LinkSplit, node_kinds
+from graphkit.data.splits.links import LinkPart, LinkSplit, node_kinds, with_plain_edges
 from graphkit.operators.pair_scores import PairScores
 
 ENTRIES = 2**23
@@ -54,6 +54,7 @@ def hard_negatives(
     half = _checks.at_least("count", count, 2) // 2
     if half > split.num_nodes:
         raise ValueError(f"`count` must be smaller: there are {split.num_nodes:,} nodes.")
+    data = with_plain_edges(data)
     seen, directed = split.message_data(data), split.directed
     parts = {"val": split.val.positive, "test": split.test.positive}
     ends = torch.cat(list(parts.values()), 1).cpu()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
 from graphkit import _checks
@@ -128,7 +129,7 @@ class LinkSplit:
             raise ValueError(
                 f"the split is of {len(self.message):,} edges, and `data` has {data.edge_index.size(1):,}."
             )
-        made: Data = data.__copy__()
+        made = with_plain_edges(data).__copy__()
         made.num_nodes = self.num_nodes
         seen = self.later if measuring and self.later is not None else self.message
         if bool(seen.all()):
@@ -276,7 +277,7 @@ class Links(NamedTuple):
     def of(cls, data: Data) -> Links:
         """Return the links of a graph."""
         _require_graph(data)
-        edge_index, nodes = data.edge_index.cpu(), int(data.num_nodes)
+        edge_index, nodes = with_plain_edges(data).edge_index.cpu(), int(data.num_nodes)
         ahead, back = (pair_keys(each, nodes, directed=True).unique() for each in (edge_index, edge_index.flip(0)))
         directed = not torch.equal(ahead, back)
         apart = edge_index[0] != edge_index[1]
@@ -403,17 +404,30 @@ class LatestLinks(AbstractShares):
     def visible(self, data: Data, links: Links, train: Tensor) -> Tensor:
         """Return which edges a model sees: copies of links to learn from, none later than all of these."""
         last = _first_times(data, links)[train].max()
-        return super().visible(data, links, train) & (data.edge_time.cpu() <= last)
+        return super().visible(data, links, train) & (_times(data) <= last)
 
 
 def _first_times(data: Data, links: Links) -> Tensor:
     """Return when each link was first there."""
-    times = data.get("edge_time")
-    if times is None or times.shape != links.of_edges.shape:
+    times = _times(data)
+    if times.shape != links.of_edges.shape:
         raise ValueError("a split by time needs `edge_time`, one number for each edge.")
     apart = links.of_edges >= 0
     first = torch.full((len(links.keys),), torch.inf, dtype=torch.float64)
-    return first.scatter_reduce(0, links.of_edges[apart], times.cpu().double()[apart], "amin")
+    return first.scatter_reduce(0, links.of_edges[apart], times[apart], "amin")
+
+
+def _times(data: Data) -> Tensor:
+    """Return the times of edges in float64: ``edge_time``, or the imported column of that name among their features."""
+    if data.get("edge_time") is not None:
+        return data.edge_time.cpu().double()
+    columns = list(data.get("edge_columns") or [])
+    if "edge_time" not in columns:
+        raise ValueError(
+            "a split by time needs `edge_time`, one number for each edge, or an imported column of that name "
+            "(`--column edge_time=number`)."
+        )
+    return data.edge_attr[:, columns.index("edge_time")].cpu().double()
 
 
 @dataclass(frozen=True)
@@ -488,6 +502,15 @@ def _require_graph(data: Data) -> None:
     _checks.edge_index_in_range(data.edge_index, data.num_nodes)
 
 
+def with_plain_edges(data: Data) -> Data:
+    """Return a graph whose edges are a plain tensor, where they are PyG's ``EdgeIndex`` in a shallow copy."""
+    if not isinstance(data.edge_index, EdgeIndex):
+        return data
+    made: Data = data.__copy__()
+    made.edge_index = data.edge_index.as_tensor()
+    return made
+
+
 def node_kinds(data: Data) -> Tensor | None:
     """Return the types of nodes, between some of which alone there are links, ``[nodes]``; None where they have none.
 
@@ -500,7 +523,7 @@ def node_kinds(data: Data) -> Tensor | None:
     """
     if data.get("node_type") is not None:
         return data.node_type.cpu()
-    source, target = data.edge_index.cpu()
+    source, target = with_plain_edges(data).edge_index.cpu()
     sides = torch.full((int(data.num_nodes),), 2)
     sides[source] = 0
     leaves = sides == 0

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 
 from graphkit._kernels import pair_paths
 from graphkit._kernels.resources import over_range
@@ -41,7 +42,7 @@ def pair_keys(pairs: Tensor, nodes: int, *, directed: bool) -> Tensor:
         >>> pair_keys(pairs, 3, directed=False).tolist(), pair_keys(pairs, 3, directed=True).tolist()
         ([2, 2], [2, 6])
     """
-    one, other = pairs.long()
+    one, other = (pairs.as_tensor() if isinstance(pairs, EdgeIndex) else pairs).long()
     return one * nodes + other if directed else torch.minimum(one, other) * nodes + torch.maximum(one, other)
 
 

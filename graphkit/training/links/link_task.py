@@ -250,11 +250,13 @@ def prepare_links(
 
 
 def _on_device(seen: Data, device: torch.device, dtype: torch.dtype) -> Data:
-    """Return a graph with its edges, and their weights, on a device."""
-    seen.edge_index = seen.edge_index.to(device)
+    """Return the part of a graph that models of links look at, its edges and their weights on a device."""
+    made = Data(x=seen.get("x"), edge_index=seen.edge_index.to(device), num_nodes=seen.num_nodes)
     if seen.get("edge_weight") is not None:
-        seen.edge_weight = seen.edge_weight.to(device, dtype)
-    return seen
+        made.edge_weight = seen.edge_weight.to(device, dtype)
+    if seen.get("node_type") is not None:
+        made.node_type = seen.node_type
+    return made
 
 
 def link_protocol(divided: Sequence[Data], facts: DatasetFacts, selection: str, metric: str) -> Protocol:

@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 
 from graphkit._checks import at_least, instance, member, node_ids
 from graphkit.data import LinkSplit, validate
-from graphkit.data.splits.links import LinkPart, Links, node_kinds
+from graphkit.data.splits.links import LinkPart, Links, node_kinds, with_plain_edges
 from graphkit.data.splits.non_edges import pair_keys
 from graphkit.operators.pair_scores import PairScores, checked_pairs
 from graphkit.training.classification.metrics import METRICS
@@ -193,6 +193,7 @@ class LinkRun(AbstractRun[TrainedModel]):
         validate(instance("data", data, Data, "a graph"))
         kinds, made = node_kinds(data), self.model.prepare(data)
         assert isinstance(made, Data)
+        made = with_plain_edges(made)
         if kinds is None or made.get("node_type") is not None:
             return made
         made = made.__copy__()

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from ogb.linkproppred import Evaluator
+from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
-from graphkit.data import RandomLinks, pair_views, to_undirected
+from graphkit.data import RandomLinks, import_graph, load_links, open_stored, pair_views, store, to_undirected
 from graphkit.data.pairs import SCORES, pair_view_names
 from graphkit.data.splits.links import LinkPart, node_kinds
 from graphkit.data.splits.non_edges import pair_keys
@@ -281,3 +282,46 @@ def test_users_are_suggested_items_whether_edges_were_given_both_directions_or_n
         table = load_run(folder).predict(bought, top=2, nodes=[0, 1]).frame()
         assert set(table["id"]) == {0, 1}
         assert (table["link"] >= 20).all()
+
+
+@pytest.mark.parametrize("name", LINK_RECIPES)
+@pytest.mark.parametrize("form", ["fields of edges", "EdgeIndex", "stored"])
+def test_every_recipe_takes_graphs_of_every_form(name, form, tmp_path):
+    """Fields that nobody looks at, PyG's own edges, a graph on the disk: the figure is that of the plain graph."""
+    plain = communities()
+    data = plain.clone()
+    if form == "EdgeIndex":
+        data.edge_index = EdgeIndex(plain.edge_index, sparse_size=(60, 60))
+    elif form == "fields of edges":
+        data.edge_attr, data.edge_mark = torch.rand(data.num_edges, 2), torch.arange(data.num_edges)
+    else:
+        data.edge_attr = torch.rand(data.num_edges, 1)
+        store(data, tmp_path / "graph")
+        data = open_stored(tmp_path / "graph")
+        plain = Data(x=data.x, y=data.y, edge_index=data.edge_index.as_tensor(), num_nodes=60)
+    figures = []
+    for given in (plain, data):
+        split = RandomLinks()(given, torch.Generator().manual_seed(0))
+        split.require_laws(given)
+        found = train(split.apply(given), small(name), device="cpu", run_dir=tmp_path / str(len(figures)))
+        assert len(load_run(tmp_path / str(len(figures))).predict(given, top=1, nodes=[0, 1]))
+        figures.append(found.record.metric.values)
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize("nodes", [2, 3, 4])
+def test_a_stored_graph_that_is_too_small_is_refused_in_words(nodes, tmp_path):
+    path = torch.stack([torch.arange(nodes - 1), torch.arange(1, nodes)])
+    store(Data(edge_index=path, num_nodes=nodes), tmp_path / "g")
+    with pytest.raises(ValueError, match=r"links between different nodes|could be joined and are not"):
+        load_links(tmp_path / "g", split=RandomLinks(negatives=5.0))
+
+
+def test_a_column_of_times_splits_an_imported_graph(tmp_path):
+    ring = torch.arange(20)
+    rows = "\n".join(f"{u},{(u + 1) % 20},{1980 + u}" for u in ring.tolist())
+    (tmp_path / "edges.csv").write_text("from,to,edge_time\n" + rows + "\n")
+    import_graph(tmp_path / "edges.csv", tmp_path / "g", columns={"edge_time": "number"})
+    _, (split,) = load_links(tmp_path / "g", split="time")
+    assert split.test.positive[0].tolist() == [16, 17, 18, 19]
+    assert split.val.positive[0].tolist() == [14, 15]
