@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,26 @@ def write_table(table: pd.DataFrame, path: Path | str) -> None:
         write_atomically(Path(path), table.to_csv(index=False).encode())
 
 
+class AbstractPredictions(ABC):
+    """What is said in a table."""
+
+    @abstractmethod
+    def frame(self) -> pd.DataFrame:
+        """Return the table."""
+
+    def write(self, path: Path | str) -> None:
+        """Write the table as CSV or Parquet, by the ending of ``path``.
+
+        Raises:
+            ValueError: for another ending.
+            OSError: where there is no room for it.
+        """
+        instance("path", path, (str, Path), "a path")
+        write_table(self.frame(), path)
+
+
 @dataclass(frozen=True, eq=False)
-class Predictions:
+class Predictions(AbstractPredictions):
     """What a model says of each item.
 
     Args:
@@ -103,19 +122,9 @@ class Predictions:
         columns |= {f"{prefix}{name}": numbers[:, place] for place, name in enumerate(self.names)}
         return pd.DataFrame(columns)
 
-    def write(self, path: Path | str) -> None:
-        """Write the table as CSV or Parquet, by the ending of ``path``.
-
-        Raises:
-            ValueError: for another ending.
-            OSError: where there is no room for it.
-        """
-        instance("path", path, (str, Path), "a path")
-        write_table(self.frame(), path)
-
 
 @dataclass(frozen=True, eq=False)
-class LinkPredictions:
+class LinkPredictions(AbstractPredictions):
     """New links that a model thinks likely, those of a node one after the other.
 
     Args:
@@ -136,16 +145,6 @@ class LinkPredictions:
         import pandas as pd
 
         return pd.DataFrame({"id": self.nodes, "link": self.links, "probability": self.probabilities})
-
-    def write(self, path: Path | str) -> None:
-        """Write the table as CSV or Parquet, by the ending of ``path``.
-
-        Raises:
-            ValueError: for another ending.
-            OSError: where there is no room for it.
-        """
-        instance("path", path, (str, Path), "a path")
-        write_table(self.frame(), path)
 
 
 def mean_predictions(several: Sequence[Predictions]) -> Predictions:
