@@ -50,12 +50,13 @@ def hard_negatives(
         torch.Size([2, 2, 4])
     """
     _checks.instance("split", split, LinkSplit, "a LinkSplit")
+    _checks.instance("data", data, Data, "a torch_geometric.data.Data")
     _checks.optional_generator("generator", generator)
     half = _checks.at_least("count", count, 2) // 2
     if half > split.num_nodes:
         raise ValueError(f"`count` must be smaller: there are {split.num_nodes:,} nodes.")
+    seen, directed = split.message_data(data), split.directed  # refuses what is no graph
     data = with_plain_edges(data)
-    seen, directed = split.message_data(data), split.directed
     parts = {"val": split.val.positive, "test": split.test.positive}
     ends = torch.cat(list(parts.values()), 1).cpu()
     every = torch.cat([data.edge_index.cpu(), split.train.cpu(), ends], 1)
