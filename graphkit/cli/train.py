@@ -85,7 +85,7 @@ TASK = click.option(
 @METRIC
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
-@click.option("--sampled", is_flag=True, help="Nodes in batches, neighbours drawn around each.")
+@click.option("--sampled", is_flag=True, help="Nodes or links in batches, neighbours drawn around each.")
 @click.option("--fan-out", metavar="N,N", help="As --sampled, and how many neighbours in each hop.  [default: 10 each]")
 @click.option("--batch-size", type=click.IntRange(0), help="Items of a step; 0 all.  [default: the recipe's, or 512]")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes that draw ahead.  [default: none]")
@@ -147,13 +147,14 @@ def train(
         raise click.UsageError(f"{name!r} is a model of links: it goes with `--task links`.")
     if hard is not None and items != "links":
         raise click.UsageError("`--hard` is of links: it goes with `--task links`.")
-    if items == "links" and (sampled or fan_out or auto or partitions is not None):
+    if items == "links" and (auto or partitions is not None):
         raise click.UsageError("`--task links` trains one model on a whole graph: it goes without these.")
     if sampled:
         hops = overrides.get("layers", 2 if auto else getattr(recipe(name, items=items).model, "layers", 2))
         overrides = {"fan_out": ",".join(["10"] * int(hops)), "batch": 512} | overrides
-    elif items == "nodes" and not overrides.get("fan_out") and (workers or batch_size):
-        raise click.UsageError("`--batch-size` and `--workers` go with `--sampled`: else all nodes are in one step.")
+    elif items in ("nodes", "links") and not overrides.get("fan_out") and (workers or (batch_size and items == "nodes")):
+        which = "`--batch-size` and `--workers` go" if items == "nodes" else "`--workers` goes"
+        raise click.UsageError(f"{which} with `--sampled`: else no neighbours are drawn, and the graph is whole.")
     if auto and (protocol or split_per_seed or partitions is not None):
         raise click.UsageError(
             "`--model auto` chooses by the validation items of one split of a whole graph: name a model with "
@@ -165,7 +166,7 @@ def train(
             "`--partitions` goes with `--sampled`, and without `--workers`, splits and `--undirected`: the parts carry "
             "theirs."
         )
-    if items != "nodes" and workers:
+    if items not in ("nodes", "links") and workers:
         raise click.UsageError(f"`--workers` draw neighbours of nodes; {items} have none to be drawn.")
     if beside and (auto or partitions is not None):
         raise click.UsageError("`--beside` stands beside one model of a whole graph or set: it goes without these.")
@@ -309,7 +310,7 @@ def show_record(record: Record) -> None:
             *([("parameters", f"{record.parameters:,}")] if record.parameters else []),
             ("data set", of_data),
             ("split", "; ".join(filter(None, (f"{protocol.split}: {sizes}", protocol.rule, protocol.setting)))),
-            *([("sampled", _sampling(record.config))] if record.config.get("fan_out") else []),
+            *([("sampled", _sampling(record.config, protocol.items))] if record.config.get("fan_out") else []),
             ("selection", record.selection),
             ("seeds", str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"),
             (f"validation {figure}", per_cent_of(record.validation)[0]),
@@ -355,9 +356,9 @@ def _labels(record: Record) -> str:
     return plural(many, kind.removesuffix("s"))
 
 
-def _sampling(config: Any) -> str:
-    """Say in words how the batches of a graph's nodes were made."""
-    batch = f"{config['batch']:,} nodes a step" if config["batch"] else "all training nodes in one step"
+def _sampling(config: Any, items: str) -> str:
+    """Say in words how the batches of a graph's nodes or links were made."""
+    batch = f"{config['batch']:,} {items} a step" if config["batch"] else f"all training {items} in one step"
     return f"fan-out {config['fan_out']}, {batch}; measured with all neighbours"
 
 

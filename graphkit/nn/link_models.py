@@ -19,13 +19,14 @@ DECODERS = ("inner", "hadamard", "bilinear")
 
 
 class LinkBatch(NamedTuple):
-    """Pairs of nodes of a graph, of which is asked whether they are links."""
+    """Pairs of nodes of a graph, of which is asked whether they are links; without pairs, its nodes alone."""
 
     x: Any  # features of all nodes, [nodes, features], or None
     edge_index: Tensor  # the edges that may be seen, [2, edges]
     edge_weight: Tensor | None  # [edges]
-    pairs: Tensor  # [2, pairs]
+    pairs: Tensor | None  # [2, pairs]
     views: Tensor | None = None  # what the graph says of them, [pairs, columns], for models that ask for it
+    z: Tensor | None = None  # rows of all nodes, [nodes, channels], where the encoder was asked before
 
 
 class PairDecoder(nn.Module):
@@ -115,9 +116,11 @@ class LinkPredictor(AbstractModel):
         return found if isinstance(found, nn.Module) else self.encoder
 
     def forward(self, batch: LinkBatch) -> Tensor:
-        """Return a score of each pair, ``[pairs, 1]``."""
+        """Return a score of each pair, ``[pairs, 1]``; of a batch without pairs the rows of nodes."""
         weights = () if batch.edge_weight is None else (batch.edge_weight,)
-        z = self.encoder(batch.x, batch.edge_index, *weights)
+        z = self.encoder(batch.x, batch.edge_index, *weights) if batch.z is None else batch.z
+        if batch.pairs is None:
+            return z
         if self.around is None:
             return self.decoder(z, batch.pairs)
         of_pair, nodes = PairScores(batch.edge_index, z.size(0)).common_nodes(batch.pairs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from torch_geometric.utils import subgraph
 
 from graphkit import _checks
 from graphkit._kernels import neighbor_sampling
+from graphkit.data.sampling.link_sampler import LinkSampler
 from graphkit.data.sampling.neighbor_sampler import NeighborSampler
+from graphkit.data.splits.non_edges import NonEdgeSampler
 
 
 class EpochState(Protocol):
@@ -98,16 +100,30 @@ class NeighborLoader(NodeLoader):
 
 
 class LinkNeighborLoader(LinkLoader):
-    """PyG's ``LinkLoader`` over a ``NeighborSampler`` of this room, with new neighbours in every pass.
+    """PyG's ``LinkLoader`` over a ``LinkSampler`` of this room, with new neighbours in every pass.
 
     Args:
         data: as for ``NeighborSampler``; all arguments that are not listed are as for ``NeighborLoader``.
         edge_label_index: the edges to start from, ``[2, links]``; all by default.
         edge_label: their labels ``[links]``.
-        neg_sampling: PyG's ``NegativeSampling`` or its short forms; negative links are drawn with ``seed`` too.
+        neg_sampling: PyG's ``NegativeSampling`` or its short forms; negative links are drawn with ``seed`` too. Edges may
+            be among them.
+        non_edges: draws pairs that are no edges in place of that, such as ``LinkSplit.sampler`` gives.
+        hide: what a batch does not show: "none", its own links ("edge"), or their reverses too ("both").
         batch_size: links of a batch.
 
     Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216.
+
+    Example:
+        >>> from graphkit.data import RandomLinks, load
+        >>> data = load("karate")
+        >>> split = RandomLinks()(data, torch.Generator().manual_seed(0))
+        >>> seen = split.message_data(data)
+        >>> others = split.sampler(seen)
+        >>> lawful = {"edge_label_index": split.train, "non_edges": others, "hide": "both"}
+        >>> batch = next(iter(LinkNeighborLoader(seen, [5, 5], batch_size=8, **lawful)))
+        >>> batch.edge_label_index.shape, int(batch.edge_label.sum())
+        (torch.Size([2, 16]), 8)
     """
 
     def __init__(
@@ -118,6 +134,8 @@ class LinkNeighborLoader(LinkLoader):
         edge_label_index: Any = None,
         edge_label: Tensor | None = None,
         neg_sampling: Any = None,
+        non_edges: NonEdgeSampler | None = None,
+        hide: Literal["none", "edge", "both"] = "none",
         batch_size: int = 1,
         shuffle: bool = False,
         num_workers: int = 0,
@@ -125,7 +143,7 @@ class LinkNeighborLoader(LinkLoader):
         sampler: dict[str, Any] | None = None,
         loader: dict[str, Any] | None = None,
     ) -> None:
-        link_sampler = NeighborSampler(data, num_neighbors, seed=seed, **(sampler or {}))
+        link_sampler = LinkSampler(data, num_neighbors, seed=seed, non_edges=non_edges, hide=hide, **(sampler or {}))
         links = {"edge_label_index": edge_label_index, "edge_label": edge_label, "neg_sampling": neg_sampling}
         plain = {"batch_size": batch_size, "shuffle": shuffle, "num_workers": num_workers}
         order, options = _with_epoch_sampler(plain, loader, link_sampler)

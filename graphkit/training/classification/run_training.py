@@ -55,6 +55,7 @@ from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
 from graphkit.training.engine.store import CHECKPOINT, RunStore, weights_name
 from graphkit.training.links.link_task import link_protocol, prepare_links
+from graphkit.training.links.sampled_links import sampled_links
 from graphkit.training.trained.classifier import TrainedModel
 from graphkit.training.trained.data_facts import DataNames, structure_sha256
 from graphkit.training.trained.model_file import ModelFile
@@ -367,8 +368,8 @@ def _require_shared(recipe: Recipe, count: int, seeds: int) -> bool:
     if not together:
         if count > seeds:
             raise JobError(
-                f"{count} processes take the seeds in turns, but there are {seeds}: start fewer, or train nodes in "
-                "batches, which they share, with `--sampled`."
+                f"{count} processes take the seeds in turns, but there are {seeds}: start fewer, or train nodes or "
+                "links in batches, which they share, with `--sampled`."
             )
         return count == 1
     if recipe.microbatches % count and not recipe.home and not recipe.model.solved:
@@ -496,9 +497,11 @@ def prepare_tasks(
         return [(sampled_part_task(part, stores, recipe, world=world), test)], *records
     divided = [data] if splits is None else [split.apply(data) for split in splits]
     if recipe.model.items == "links":
-        pairs = [prepare_links(each, recipe, device, dtype, metric) for each in divided]
-        objective, facts = pairs[0][0].objective, dataset_facts(data)
-        return [*pairs], facts, link_protocol(divided, facts, recipe.rule(objective.best), objective.name)
+        links = [prepare_links(each, recipe, device, dtype, metric) for each in divided]
+        if recipe.fan_out:
+            links = [(sampled_links(task, recipe, workers=workers, world=world), test) for task, test in links]
+        objective, facts = links[0][0].objective, dataset_facts(data)
+        return [*links], facts, link_protocol(divided, facts, recipe.rule(objective.best), objective.name)
     first = prepare(divided[0], recipe, device, dtype, metric, edge_features=True)
     tasks = [first, *(resplit(first[0], each, device) for each in divided[1:])]
     if recipe.fan_out:

@@ -126,7 +126,7 @@ class Parts(Sampler[list[int]]):
         self.world, self.epoch = world, 0
         if owner is None and nodes // self.steps < microbatches:
             raise JobError(
-                f"`microbatches` ({microbatches}) must be at most the nodes of a batch ({nodes // self.steps})."
+                f"`microbatches` ({microbatches}) must be at most the items of a batch ({nodes // self.steps})."
             )
 
     def __len__(self) -> int:

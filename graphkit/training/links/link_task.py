@@ -99,18 +99,19 @@ class LinkTask(AbstractTask):
         found = torch.empty(0, 1)
         for graph, of in self._graphs(torch.ones(self.pairs.size(1), dtype=torch.bool)):
             own = of.to(index.device)[index].nonzero().squeeze(-1)
+            z = self._rows(model, graph) if len(own) else None
             for part in own.split(AT_ONCE):
-                said = model(self._batch(graph, index[part]))
+                said = model(self._batch(graph, index[part], z))
                 found = said.new_empty(len(index), said.size(1)) if not len(found) else found
                 found[part] = said
         return found
 
     def score_pairs(self, model: Callable[..., Tensor], pairs: Tensor) -> Tensor:
         """Return the scores of any pairs ``[2, pairs]``, given all edges that may be seen, ``[pairs, 1]``."""
-        found = []
+        found, z = [], self._rows(model, self.seen) if pairs.size(1) else None
         for part in pairs.split(AT_ONCE, 1):
             views = self.model.pair_views(self.seen, part.cpu()).to(pairs.device) if self.model.views else None
-            found.append(model(self._link_batch(self.seen, part, views)))
+            found.append(model(self._link_batch(self.seen, part, views, z)))
         return torch.cat(found) if found else torch.empty(0, 1)
 
     def batches(self, size: int) -> Iterator[LabelledItems]:
@@ -136,12 +137,16 @@ class LinkTask(AbstractTask):
         """Return the scores of pairs of a step, given the edges without them."""
         return model(self._link_batch(seen, pairs, None))
 
-    def _batch(self, seen: Data, index: Tensor) -> LinkBatch:
-        return self._link_batch(seen, self.pairs[:, index], self.views[index] if self.model.views else None)
+    def _rows(self, model: Callable[..., Tensor], seen: Data) -> Tensor | None:
+        """Return the rows of nodes that all pairs have in common, where there are such."""
+        return model(self._link_batch(seen, None, None)) if self.model.encodes else None
 
-    def _link_batch(self, seen: Data, pairs: Tensor, views: Tensor | None) -> LinkBatch:
+    def _batch(self, seen: Data, index: Tensor, z: Tensor | None) -> LinkBatch:
+        return self._link_batch(seen, self.pairs[:, index], self.views[index] if self.model.views else None, z)
+
+    def _link_batch(self, seen: Data, pairs: Tensor | None, views: Tensor | None, z: Tensor | None = None) -> LinkBatch:
         weight = seen.get("edge_weight") if self.model.edge_weights == "used" else None
-        return LinkBatch(self.x, seen.edge_index, weight, pairs, views)
+        return LinkBatch(self.x, seen.edge_index, weight, pairs, views, z)
 
     def _remove_links(self, links: Tensor) -> Data:
         """Return the graph without the links to learn from of some places, in both directions where it has both."""

@@ -35,6 +35,8 @@ class AbstractLinkModel(AbstractArchitecture):
     """Whether nodes need features."""
     views: ClassVar[bool] = False
     """Whether it looks at views of pairs."""
+    encodes: ClassVar[bool] = False
+    """Whether it makes rows of nodes, which all pairs have in common."""
 
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return nothing: the edges that may be seen come with each batch of pairs."""
@@ -58,6 +60,8 @@ class AbstractLinkEncoder(AbstractLinkModel):
         decoder_layers: linear maps of the perceptron.
         common: whether rows of common neighbours are added to the product.
     """
+
+    encodes: ClassVar[bool] = True
 
     layers: Positive = 2
     activation: Activation = "relu"
@@ -108,6 +112,7 @@ class LinkGCN(AbstractLinkEncoder):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "used"
+    sampled: ClassVar[bool] = True
 
     def conv(self) -> Conv:
         """Return the maker of a layer."""
@@ -124,6 +129,7 @@ class LinkSAGE(AbstractLinkEncoder):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "refused"
+    sampled: ClassVar[bool] = True
 
     def conv(self) -> Conv:
         """Return the maker of a layer."""
@@ -148,6 +154,7 @@ class LinkFilter(AbstractLinkModel):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "used"
+    encodes: ClassVar[bool] = True
 
     order: Positive = 10
     alpha: Rate = 0.2

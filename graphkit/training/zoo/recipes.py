@@ -261,14 +261,15 @@ class Recipe(ModelRecipe):
         """Return which fields decide nothing while the others are as they are: name -> why."""
         found, items = super().unused_fields(), self.model.items
         if items != "nodes":
-            alone = f"{items} do not depend on each other"
-            found |= dict.fromkeys(("fan_out", "home", "views"), alone)
+            found |= dict.fromkeys(("home", "views"), f"{items} do not depend on each other")
+            if not self.model.sampled or items == "graphs":
+                found["fan_out"] = "it sees its graph whole"
         elif not self.fan_out:
             found |= dict.fromkeys(("batch", "microbatches", "home"), "without `fan_out` all nodes are in one step")
-        else:
+        if self.fan_out and "fan_out" not in found:
             found["sparse_below"] = "`fan_out` draws rows of dense features"
-        if items in ("signals", "links"):
-            found["microbatches"] = f"{items} train in one process"
+        if items == "signals" or (items == "links" and not self.fan_out):
+            found["microbatches"] = f"{items} of whole graphs train in one process"
         if self.views == 1:
             found |= dict.fromkeys(("consistency", "warm_up", "sharpening"), "one of `views` has none to agree with")
         elif self.consistency == 0:
