@@ -61,6 +61,7 @@ ONE_AT_A_TIME = (
     "tests/data/test_distributed.py",
     "tests/test_cli_stages.py",
     "tests/test_two_hosts.py",
+    "tests/training/links/test_sampled_links.py",
     "tests/training/test_graph_processes.py",
     "tests/training/test_interrupts.py",
     "tests/training/test_meta_processes.py",

@@ -152,9 +152,10 @@ def train(
     if sampled:
         hops = overrides.get("layers", 2 if auto else getattr(recipe(name, items=items).model, "layers", 2))
         overrides = {"fan_out": ",".join(["10"] * int(hops)), "batch": 512} | overrides
-    elif items in ("nodes", "links") and not overrides.get("fan_out") and (workers or (batch_size and items == "nodes")):
-        which = "`--batch-size` and `--workers` go" if items == "nodes" else "`--workers` goes"
-        raise click.UsageError(f"{which} with `--sampled`: else no neighbours are drawn, and the graph is whole.")
+    elif items == "nodes" and not overrides.get("fan_out") and (workers or batch_size):
+        raise click.UsageError("`--batch-size` and `--workers` go with `--sampled`: else all nodes are in one step.")
+    elif items == "links" and not overrides.get("fan_out") and workers:
+        raise click.UsageError("`--workers` goes with `--sampled`: else no neighbours are drawn.")
     if auto and (protocol or split_per_seed or partitions is not None):
         raise click.UsageError(
             "`--model auto` chooses by the validation items of one split of a whole graph: name a model with "

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from graphkit.data import GraphSet, card
+from graphkit.data import GraphSet, RandomLinks, card
 from graphkit.data.disk.molecules import read_molecules
 from graphkit.data.splits import Stratified
 from graphkit.meta import ClassSplit, FewShotProtocol
@@ -46,6 +46,12 @@ def communities(nodes: int = 60, classes: int = 2, features: int = 6) -> Data:
     joined = (torch.rand(nodes, nodes, generator=drawn) < torch.where(same, 0.2, 0.02)).triu(1)
     x = torch.rand(nodes, features, generator=drawn) + torch.nn.functional.one_hot(y, features)
     return Data(x=x, edge_index=(joined | joined.T).nonzero().T.contiguous(), y=y, **masks(nodes))
+
+
+def linked() -> Data:
+    """Return communities with a split of their links."""
+    data = communities()
+    return RandomLinks()(data, torch.Generator().manual_seed(0)).apply(data)
 
 
 def signals(nodes: int = 8) -> Data:
@@ -141,6 +147,8 @@ STUDIES: dict[str, Callable[..., Any]] = {
     "nodes in batches": _trained(communities, "sage", "nodes", fan_out="3,2", batch=8),
     "signals": _trained(signals, "mlp", "signals"),
     "graphs": _trained(rings_and_stars, "gin", "graphs", layers=2, batch=8),
+    "links": _trained(linked, "gcn-link", "links"),
+    "links in batches": _trained(linked, "sage-link", "links", fan_out="3,2", batch=20),
     "nested": _nested,
     "embed": _embedded(communities, "prototype"),
     "embed graphs": _embedded(rings_and_stars, "prototype", "graph"),

@@ -145,7 +145,7 @@ def test_more_processes_than_seeds_are_refused(data, monkeypatch):
 SUMMED = ("fewshot", "fewshot of a classifier")
 """Studies whose gradients are summed in another order by several processes, in float32."""
 
-SPREAD = [name for name in STUDIES if name not in ("nodes in batches", "graphs")]
+SPREAD = [name for name in STUDIES if name not in ("nodes in batches", "graphs", "links in batches")]
 """Studies whose processes take seeds, folds or tasks in turns; those that share batches are tried above."""
 
 

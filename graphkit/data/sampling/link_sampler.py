@@ -20,13 +20,13 @@ HIDDEN = ("none", "edge", "both")
 class LinkSampler(NeighborSampler):
     """A ``NeighborSampler`` that starts from links.
 
-    PyG's own shows a link to the model that is asked for it, and may draw an edge as a pair that is none. Edges are left
-    out of what was drawn: a node that loses one has a neighbour less than asked for.
+    PyG's own shows a link to the model that is asked for it, and may draw an edge as a pair that is none. Edges are
+    left out of what was drawn: a node that loses one has a neighbour less than asked for.
 
     Args:
         data, num_neighbors: as for ``NeighborSampler``, and so are all arguments that are not listed.
         non_edges: draws as many pairs that are no links beside those of a batch; none where it is left out.
-        hide: what is left out of the drawn edges: "none", the links of a batch ("edge"), or their reverses too ("both").
+        hide: what is left out of the drawn edges: "none", the links of a batch ("edge"), their reverses too ("both").
 
     Raises:
         ValueError: as for ``NeighborSampler``.
@@ -58,8 +58,8 @@ class LinkSampler(NeighborSampler):
         """Return the neighbourhood of the ends of the links ``index``, and of pairs that are none.
 
         Raises:
-            ValueError: as for ``NeighborSampler``, and for links that have labels, or PyG's negatives, beside pairs that
-                are drawn here.
+            ValueError: as for ``NeighborSampler``, and for links that have labels, or PyG's negatives, beside drawn
+                pairs.
         """
         links = torch.stack([index.row, index.col])
         if self.non_edges is not None:
@@ -70,9 +70,9 @@ class LinkSampler(NeighborSampler):
             label = (torch.arange(pairs.size(1)) < links.size(1)).float()
             index = EdgeSamplerInput(index.input_id, pairs[0], pairs[1], label)
         out = super().sample_from_edges(index, neg_sampling)
-        return out if self.hide == "none" else self._without(links, out)
+        return out if self.hide == "none" else self._leave_out(links, out)
 
-    def _without(self, links: Tensor, out: SamplerOutput) -> SamplerOutput:
+    def _leave_out(self, links: Tensor, out: SamplerOutput) -> SamplerOutput:
         """Return what was drawn without some edges."""
         ordered = self.hide == "edge"
         drawn = out.node[torch.stack([out.row, out.col])]

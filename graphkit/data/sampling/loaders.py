@@ -106,8 +106,8 @@ class LinkNeighborLoader(LinkLoader):
         data: as for ``NeighborSampler``; all arguments that are not listed are as for ``NeighborLoader``.
         edge_label_index: the edges to start from, ``[2, links]``; all by default.
         edge_label: their labels ``[links]``.
-        neg_sampling: PyG's ``NegativeSampling`` or its short forms; negative links are drawn with ``seed`` too. Edges may
-            be among them.
+        neg_sampling: PyG's ``NegativeSampling`` or its short forms; negative links are drawn with ``seed`` too, and
+            edges may be among them.
         non_edges: draws pairs that are no edges in place of that, such as ``LinkSplit.sampler`` gives.
         hide: what a batch does not show: "none", its own links ("edge"), or their reverses too ("both").
         batch_size: links of a batch.

@@ -68,7 +68,7 @@ class SampledLinkTask(LinkTask):
 
 def _of_part(model: Callable[..., Tensor], *, batch: LinkBatch, key: int) -> Tensor:
     """Return the scores of the pairs of a part; ``key`` decides dropout, wherever the part is taken."""
-    with rng_seed(key, batch.pairs.device):
+    with rng_seed(key, batch.edge_index.device):
         return model(batch)
 
 

@@ -84,9 +84,7 @@ def test_a_batch_of_the_loader_shows_no_link_of_its_own_and_draws_no_edge(direct
     edges, total = pair_keys(seen.edge_index, 60, directed=directed), 0
     for batch in loader:
         pairs = batch.n_id[batch.edge_label_index]
-        keys, drawn = (
-            pair_keys(each, 60, directed=directed) for each in (pairs, batch.n_id[batch.edge_index])
-        )
+        keys, drawn = (pair_keys(each, 60, directed=directed) for each in (pairs, batch.n_id[batch.edge_index]))
         links = batch.edge_label == 1
         assert int(links.sum()) * 2 == len(links)
         assert torch.equal(pairs[:, links], split.train[:, batch.input_id])
