@@ -109,11 +109,12 @@ def path_nodes(start, stop, bounds, sources, targets, csr, csr_t, offsets, found
 
 
 @exact_kernel
-def non_edge_pairs(start, stop, key, first, second, csr, tries, pairs):
+def non_edge_pairs(start, stop, key, first, second, csr, tries, fixed, pairs):
     """Set ``pairs[:, p]`` to a pair of a node of ``first`` and one of ``second`` that is no edge and no loop.
 
-    What is drawn is a function of ``key`` and the place, on any number of threads. After so many ``tries`` a pair is
-    left as it is: -1 twice. Columns of a row of ``csr`` ascend.
+    What is drawn is a function of ``key`` and the place, on any number of threads; where ``fixed``, the node of
+    ``first`` is the one at the place. After so many ``tries`` a pair is left as it is: -1 twice. Columns of a row of
+    ``csr`` ascend.
     """
     indptr, indices = csr
     for p in range(start, stop):
@@ -121,7 +122,7 @@ def non_edge_pairs(start, stop, key, first, second, csr, tries, pairs):
         pairs[0, p], pairs[1, p] = -1, -1
         for _ in range(tries):
             state += GOLDEN
-            u = first[min(np.int64(uniform(state) * len(first)), len(first) - 1)]
+            u = first[p if fixed else min(np.int64(uniform(state) * len(first)), len(first) - 1)]
             state += GOLDEN
             v = second[min(np.int64(uniform(state) * len(second)), len(second) - 1)]
             low, high = indptr[u], indptr[u + 1]

@@ -6,6 +6,7 @@ import itertools
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit._checks import at_least, member, within
@@ -14,8 +15,11 @@ from graphkit.nn.fused import AbstractModel, refuse_script
 from graphkit.operators.dropout import dropout
 from graphkit.operators.pair_scores import PairScores
 
-DECODERS = ("inner", "hadamard", "bilinear")
-"""What two nodes are scored by: an inner product, a perceptron on their product, or a learnt form of both."""
+DECODERS = ("inner", "hadamard", "bilinear", "distance")
+"""What two nodes are scored by: an inner product, a perceptron on their product, a learnt form, or their distance."""
+
+RADIUS = 2.0
+"""Square distance at which a score is 0: that of rows at right angles."""
 
 
 class LinkBatch(NamedTuple):
@@ -33,7 +37,8 @@ class PairDecoder(nn.Module):
     r"""Scores of pairs from rows of their nodes.
 
     ``inner``: :math:`z_u^\top z_v`. ``hadamard``: :math:`\mathrm{MLP}(z_u \odot z_v)`. ``bilinear``:
-    :math:`z_u^\top W z_v`, which alone tells (u, v) from (v, u).
+    :math:`z_u^\top W z_v`, which alone tells (u, v) from (v, u). ``distance``: :math:`2 - \|z_u - z_v\|^2` of rows of
+    length 1, from -2 to 2.
 
     Args:
         channels: width of a row.
@@ -42,7 +47,8 @@ class PairDecoder(nn.Module):
         dropout: probability of zeroing a value before each of them.
 
     Source: Kipf & Welling (2016), arXiv:1611.07308, for inner products; Hu et al. (2020), arXiv:2005.00687, for the
-    perceptron of its baselines; Yang et al. (2015), arXiv:1412.6575, for products weighted by features.
+    perceptron of its baselines; Yang et al. (2015), arXiv:1412.6575, for products weighted by features; Schroff,
+    Kalenichenko & Philbin (2015), arXiv:1503.03832, for square distances on the unit sphere.
 
     Example:
         >>> PairDecoder(4, "inner")(torch.eye(3, 4), torch.tensor([[0, 0], [0, 1]])).flatten().tolist()
@@ -70,6 +76,9 @@ class PairDecoder(nn.Module):
             extra: for the perceptron alone.
         """
         first, second = z.index_select(0, pairs[0]), z.index_select(0, pairs[1])
+        if self.kind == "distance":
+            first, second = (F.normalize(each, dim=-1) for each in (first, second))
+            return RADIUS - (first - second).square().sum(-1, keepdim=True)
         if self.kind != "hadamard":
             first = first if self.form is None else self.form(first)
             return (first * second).sum(-1, keepdim=True)

@@ -65,7 +65,7 @@ class LinkSampler(NeighborSampler):
         if self.non_edges is not None:
             if neg_sampling is not None or index.label is not None:
                 raise ValueError("`non_edges` draws pairs that are no links: give no `edge_label` and `neg_sampling`.")
-            drawn = self.non_edges(links.size(1), key=int(self._key(links.flatten())))
+            drawn = self.non_edges.beside(links, key=int(self._key(links.flatten())))
             pairs = torch.cat([links, drawn], 1)
             label = (torch.arange(pairs.size(1)) < links.size(1)).float()
             index = EdgeSamplerInput(index.input_id, pairs[0], pairs[1], label)

@@ -173,8 +173,12 @@ class LinkSplit:
             raise ValueError("`data` shows no edge: there is nothing to draw others beside.")
         return non_edges(keys, _spaces(data, keys, self.num_nodes, self.directed), self.num_nodes, count, generator)
 
-    def sampler(self, data: Data) -> NonEdgeSampler:
+    def sampler(self, data: Data, *, anchored: bool = False) -> NonEdgeSampler:
         """Return what draws pairs that are none of the edges in ``data`` again and again, for training.
+
+        Args:
+            data: a graph of the split.
+            anchored: whether a pair that is drawn beside a link has its first node.
 
         Raises:
             ValueError: where there are none.
@@ -182,7 +186,7 @@ class LinkSplit:
         self._require_nodes(data)
         keys = pair_keys(data.edge_index.cpu(), self.num_nodes, directed=self.directed).unique()
         spaces = _spaces(data, keys, self.num_nodes, self.directed)
-        return NonEdgeSampler(data.edge_index, spaces, self.num_nodes)
+        return NonEdgeSampler(data.edge_index, spaces, self.num_nodes, kinds=node_kinds(data), anchored=anchored)
 
     def require_laws(self, data: Data) -> None:
         """Refuse a split that tells a model what it is asked for.

@@ -116,6 +116,8 @@ class NonEdgeSampler:
         edge_index: of the edges, in both directions where pairs have no order.
         spaces: of :func:`pair_spaces`.
         nodes: of the graph.
+        kinds: type of each node, ``[nodes]``, or None where they have none.
+        anchored: whether a pair that is drawn beside a link has its first node.
 
     Example:
         >>> path = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
@@ -124,7 +126,15 @@ class NonEdgeSampler:
         [[0, 0], [2, 2]]
     """
 
-    def __init__(self, edge_index: Tensor, spaces: Sequence[PairSpace], nodes: int) -> None:
+    def __init__(
+        self,
+        edge_index: Tensor,
+        spaces: Sequence[PairSpace],
+        nodes: int,
+        *,
+        kinds: Tensor | None = None,
+        anchored: bool = False,
+    ) -> None:
         if not spaces or any(space.edges >= space.size for space in spaces):
             raise ValueError("`data` has no pair of nodes that could be joined and is not.")
         keys = pair_keys(edge_index.cpu(), nodes, directed=True).unique()
@@ -137,6 +147,8 @@ class NonEdgeSampler:
             for space in spaces
         ]
         self._weights = [space.edges for space in spaces]
+        self.anchored = anchored
+        self._kinds = torch.zeros(nodes, dtype=torch.long) if kinds is None else kinds.cpu()
 
     def __call__(self, count: int, *, key: int) -> Tensor:
         """Return pairs ``[2, count]``, which ``key`` decides, with any number of threads.
@@ -147,12 +159,37 @@ class NonEdgeSampler:
         parts = []
         for number, many in enumerate(_shares(count, self._weights)):
             pairs = np.empty((2, many), np.int64)
-            words = np.uint64((key + number * 0x9E3779B97F4A7C15) % 2**64)
-            over_range(pair_paths.non_edge_pairs, many, words, *self._sides[number], self._csr, TRIES, pairs)
+            word = np.uint64((key + number * 0x9E3779B97F4A7C15) % 2**64)
+            over_range(pair_paths.non_edge_pairs, many, word, *self._sides[number], self._csr, TRIES, False, pairs)
             parts.append(torch.from_numpy(pairs))
         found = torch.cat(parts, 1)
         if bool((found < 0).any()):
             raise ValueError("hardly a pair of nodes of `data` is no edge: there is nothing to learn links beside.")
+        return found
+
+    def beside(self, links: Tensor, *, key: int) -> Tensor:
+        """Return for each of ``links [2, links]`` a pair that is none, ``[2, links]``.
+
+        Where it is ``anchored`` it has the link's first node, and another one of the type of its other node; for a node
+        that is joined with all any pair stands in.
+
+        Raises:
+            ValueError: where hardly a pair is no edge.
+        """
+        if not self.anchored:
+            return self(links.size(1), key=key)
+        found = torch.empty_like(links)
+        of_kind = self._kinds[links[1]]
+        for number, kind in enumerate(of_kind.unique().tolist()):
+            chosen = (of_kind == kind).nonzero().squeeze(-1)
+            pairs = np.empty((2, len(chosen)), np.int64)
+            word = np.uint64((key + number * 0x9E3779B97F4A7C15) % 2**64)
+            ends = links[0, chosen].contiguous().numpy(), (self._kinds == kind).nonzero().squeeze(-1).numpy()
+            over_range(pair_paths.non_edge_pairs, len(chosen), word, *ends, self._csr, TRIES, True, pairs)
+            found[:, chosen] = torch.from_numpy(pairs)
+        full = found[0] < 0
+        if bool(full.any()):
+            found[:, full] = self(int(full.sum()), key=key)
         return found
 
 

@@ -65,9 +65,26 @@ class ContrastiveLoss(AbstractLoss):
     def tuple_terms(self, inputs: PairInputs, tuples: Pairs | Triplets | Quadruplets) -> list[Terms]:
         """Return the terms of given pairs."""
         anchor, positive, other, negative = as_pairs(tuples)
-        near, far = self.pair_distances(inputs, anchor, positive), self.pair_distances(inputs, other, negative)
+        return [
+            self._terms_of(self.pair_distances(inputs, anchor, positive), self.pair_distances(inputs, other, negative))
+        ]
+
+    def of_distances(self, near: Tensor, far: Tensor) -> Tensor:
+        """Return the loss of distances that are known already.
+
+        Args:
+            near: of pairs that belong together, ``[pairs]``.
+            far: of pairs that do not, ``[others]``.
+
+        Example:
+            >>> ContrastiveLoss(1.0).of_distances(torch.tensor([0.5]), torch.tensor([0.8, 2.0]))
+            tensor(0.0483)
+        """
+        return self._reduce([self._terms_of(near, far)])
+
+    def _terms_of(self, near: Tensor, far: Tensor) -> Terms:
         pulled, pushed = self._excess(near, far)
-        return _half_squares(pulled, pushed, torch.tensor(len(pulled) + len(pushed), device=pulled.device))
+        return _half_squares(pulled, pushed, torch.tensor(len(pulled) + len(pushed), device=pulled.device))[0]
 
     def block_gradients(self, distances: Tensor, masks: PairMasks, out: Tensor) -> Sums:
         """Set ``out`` to the excess of every pair over its margin."""
@@ -139,10 +156,27 @@ class TripletLoss(AbstractLoss):
     def tuple_terms(self, inputs: PairInputs, tuples: Pairs | Triplets | Quadruplets) -> list[Terms]:
         """Return the terms of given triplets."""
         anchor, positive, negative = as_triplets(tuples)
-        near, far = self.pair_distances(inputs, anchor, positive), self.pair_distances(inputs, anchor, negative)
+        return [
+            self._terms_of(self.pair_distances(inputs, anchor, positive), self.pair_distances(inputs, anchor, negative))
+        ]
+
+    def of_distances(self, near: Tensor, far: Tensor) -> Tensor:
+        """Return the loss of distances that are known already.
+
+        Args:
+            near: of anchors to what belongs to them, ``[triplets]``.
+            far: of anchors to what does not, ``[triplets]``.
+
+        Example:
+            >>> TripletLoss(0.5).of_distances(torch.tensor([1.0, 1.0]), torch.tensor([1.2, 3.0]))
+            tensor(0.1500)
+        """
+        return self._reduce([self._terms_of(near, far)])
+
+    def _terms_of(self, near: Tensor, far: Tensor) -> Terms:
         excess = near - far + self.margin
         terms = softplus(excess) if self.soft else excess.relu()
-        return [Terms(terms.sum(), torch.tensor(len(terms), device=terms.device), (terms > 0).sum())]
+        return Terms(terms.sum(), torch.tensor(len(terms), device=terms.device), (terms > 0).sum())
 
     def block_gradients(self, distances: Tensor, masks: PairMasks, out: Tensor) -> Sums:
         """Set ``out`` to the number of active triplets of every distance, negative for those that are to grow."""

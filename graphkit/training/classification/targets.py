@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit import _checks
+from graphkit.metric import ContrastiveLoss, TripletLoss
 from graphkit.training.classification.metrics import KIND_NAMES, Kind, TargetMetric
 
 
@@ -86,16 +87,40 @@ class BinaryTarget(AbstractTarget):
 
 @dataclass(frozen=True)
 class LinkTarget(BinaryTarget):
-    """Links and pairs that are none, ``y [pairs, 1]`` of 1 and 0: cross-entropy, both sides weighing the same."""
+    """Links and pairs that are none, ``y [pairs, 1]`` of 1 and 0.
+
+    Args:
+        outputs: one, the score.
+        form: "cross-entropy", both sides weighing the same, in nats; "ranking": of a link and a pair that is none,
+            whether the first has the higher score, by the logistic loss; "triplet": the same with a hinge; or
+            "contrastive": of square distances, of which a score is what is left to ``radius``.
+        margin: of the last two.
+        radius: square distance at which a score is 0.
+
+    Source: Rendle et al. (2009), arXiv:1205.2618, for ranking; :class:`.TripletLoss` and :class:`.ContrastiveLoss`.
+    """
 
     kind: ClassVar[Kind] = "links"
     outputs: int = 1
+    form: str = "cross-entropy"
+    margin: float = 1.0
+    radius: float = 0.0
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean of what links cost and of what other pairs do, in nats."""
+        """Return the mean loss; where pairs are compared, links and others in the order in which they stand."""
         links = y == 1
-        costs = F.binary_cross_entropy_with_logits(outputs, y.to(outputs.dtype), reduction="none")
-        return (costs[links].sum() / links.sum().clamp(min=1) + costs[~links].sum() / (~links).sum().clamp(min=1)) / 2
+        if self.form == "cross-entropy":
+            costs = F.binary_cross_entropy_with_logits(outputs, y.to(outputs.dtype), reduction="none")
+            sums = [costs[each].sum() / each.sum().clamp(min=1) for each in (links, ~links)]
+            return (sums[0] + sums[1]) / 2
+        near, far = self.radius - outputs[links], self.radius - outputs[~links]
+        if self.form == "contrastive":
+            return ContrastiveLoss(self.margin).of_distances(near, far)
+        each = max(1, len(far) // max(len(near), 1))  # others of its own follow each other
+        near, far = near.repeat_interleave(each)[: len(far)], far[: each * len(near)]
+        if self.form == "ranking":
+            return TripletLoss(0.0, soft=True).of_distances(near, far)
+        return TripletLoss(self.margin).of_distances(near, far)
 
 
 @dataclass(frozen=True)
@@ -154,7 +179,7 @@ def target_of(fields: Mapping[str, Any]) -> AbstractTarget:
     if fields["kind"] == "numbers":
         return NumberTarget(tuple(fields["mean"]), tuple(fields["scale"]))
     known: dict[str, Any] = {"classes": ClassTarget, "binary": BinaryTarget, "links": LinkTarget}
-    return known[fields["kind"]](fields["outputs"])
+    return known[fields["kind"]](**{name: value for name, value in fields.items() if name != "kind"})
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 from graphkit.data.splits.links import LinkSplit
 from graphkit.data.splits.non_edges import NonEdgeSampler, pair_keys
 from graphkit.data.validation import feature_sum, validate
-from graphkit.nn.link_models import LinkBatch
+from graphkit.nn.link_models import RADIUS, LinkBatch
 from graphkit.training.classification.metrics import METRICS, TargetMetric, metric_for, reciprocal_rank
 from graphkit.training.classification.targets import LinkTarget, SupervisedObjective
 from graphkit.training.classification.tasks import AbstractTask, LabelledItems, model_inputs
@@ -121,7 +121,7 @@ class LinkTask(AbstractTask):
         size = size or max(1, round(HELD * len(order)))
         for chosen in order.split(size):
             own = links[:, chosen]
-            others = self._sampler(own.size(1), key=int(torch.randint(2**62, ())))
+            others = self.sampler.beside(own, key=int(torch.randint(2**62, ())))
             pairs = torch.cat([own, others], 1).to(self.pairs.device)
             y = (torch.arange(pairs.size(1), device=pairs.device) < own.size(1)).to(self.train.y.dtype)[:, None]
             made = functools.partial(self._step, pairs=pairs, seen=self._remove_links(chosen))
@@ -137,8 +137,11 @@ class LinkTask(AbstractTask):
         """Return the scores of pairs of a step, given the edges without them."""
         return model(self._link_batch(seen, pairs, None))
 
+    def rows(self, model: Callable[..., Tensor]) -> Tensor | None:
+        """Return the rows of nodes that all pairs have in common, ``[nodes, channels]``, where there are such."""
+        return self._rows(model, self.seen)
+
     def _rows(self, model: Callable[..., Tensor], seen: Data) -> Tensor | None:
-        """Return the rows of nodes that all pairs have in common, where there are such."""
         return model(self._link_batch(seen, None, None)) if self.model.encodes else None
 
     def _batch(self, seen: Data, index: Tensor, z: Tensor | None) -> LinkBatch:
@@ -168,8 +171,9 @@ class LinkTask(AbstractTask):
         return torch.where(keys[slots] == asked, order[slots], -1).to(self.seen.edge_index.device)
 
     @functools.cached_property
-    def _sampler(self) -> NonEdgeSampler:
-        return self.split.sampler(self.seen)
+    def sampler(self) -> NonEdgeSampler:
+        """Draws pairs that are no links, for steps of training."""
+        return self.split.sampler(self.seen, anchored=getattr(self.model, "loss", "") == "triplet")
 
 
 def link_split_of(data: Data) -> LinkSplit:
@@ -217,7 +221,7 @@ def unlabelled_links(
     if model.sees_features:
         x, _ = model_inputs(seen, recipe.resolve(lambda: feature_sum(data)), device, dtype)
     nothing = LabelledItems(torch.empty(0, dtype=torch.long), torch.empty(0, 1))
-    objective = SupervisedObjective(LinkTarget(), METRICS["roc_auc"])
+    objective = SupervisedObjective(_target(model), METRICS["roc_auc"])
     return LinkTask(seen, x, split, torch.empty(2, 0, dtype=torch.long), nothing, nothing, objective, model)
 
 
@@ -244,7 +248,7 @@ def prepare_links(
     sizes = [len(each) for each in y]
     index = torch.arange(sum(sizes), device=device).split(sizes)
     validation, test, learn = (LabelledItems(*each) for each in zip(index, y, strict=True))
-    objective = link_objective(data, split, [validation.y, test.y], metric)
+    objective = link_objective(data, split, [validation.y, test.y], metric, target=_target(task.model))
     task = dataclasses.replace(task, pairs=pairs, train=learn, validation=validation, objective=objective)
     if split.later is not None:
         later = torch.zeros(pairs.size(1), dtype=torch.bool)
@@ -285,14 +289,19 @@ def link_protocol(divided: Sequence[Data], facts: DatasetFacts, selection: str, 
 
 
 def link_objective(
-    data: Data, split: LinkSplit, labels: Sequence[Tensor], metric: str | None = None
+    data: Data,
+    split: LinkSplit,
+    labels: Sequence[Tensor],
+    metric: str | None = None,
+    *,
+    target: LinkTarget | None = None,
 ) -> SupervisedObjective:
     """Return what is minimised and measured of links, of which some parts have these labels.
 
     Raises:
         ValueError: for a figure that is none of links, or for which there are too few pairs that are none.
     """
-    target = LinkTarget()
+    target = LinkTarget() if target is None else target
     published = getattr(data.get("card"), "metric", None)
     own = [part.negative.dim() == 3 for part in (split.val, split.test)]
     usual = "mrr" if any(own) else metric  # the one figure of links that have others of their own
@@ -310,6 +319,14 @@ def link_objective(
             )
         measured = _own_ranks(measured)
     return SupervisedObjective(target, measured)
+
+
+def _target(model: Any) -> LinkTarget:
+    """Return what a model learns of links."""
+    if not model.encodes:
+        return LinkTarget()
+    margin = 0.0 if "margin" in model.unused_fields() else model.margin
+    return LinkTarget(form=model.loss, margin=margin, radius=RADIUS if model.decoder == "distance" else 0.0)
 
 
 def _own_ranks(measured: TargetMetric) -> TargetMetric:

@@ -105,7 +105,7 @@ def sampled_links(task: LinkTask, recipe: Recipe, *, workers: int = 0, world: Wo
         seen,
         recipe.fan_outs,
         edge_label_index=links,
-        non_edges=task.split.sampler(task.seen),
+        non_edges=task.sampler,
         hide="edge" if task.split.directed else "both",
         loader={"batch_sampler": parts, "num_workers": workers},
     )

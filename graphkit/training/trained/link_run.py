@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit._checks import at_least, instance, member, node_ids
 from graphkit.data import LinkSplit, validate
+from graphkit.data.pairs import averaged_rows
 from graphkit.data.splits.links import LinkPart, Links, node_kinds, with_plain_edges
 from graphkit.data.splits.non_edges import pair_keys
 from graphkit.operators.pair_scores import PairScores, checked_pairs
@@ -108,6 +110,23 @@ class LinkRun(AbstractRun[TrainedModel]):
         chosen = self.models.values() if seed is None else [self.of_seed(seed)]
         return torch.stack([_Scorer(each, data, device)(pairs) for each in chosen]).mean(0)
 
+    def embed(self, data: Data, *, seed: int | None = None, device: str = "auto") -> Tensor:
+        """Return the rows of nodes by which a model scores pairs, ``[nodes, channels]``, for a search among them.
+
+        With the decoder "distance" rows have length 1, and the nearest are the likeliest links; with "inner" those of
+        the largest inner product are.
+
+        Args:
+            data: a graph, with features.
+            seed: whose model is asked; by default that of the best validation figure.
+            device: "auto", "cpu", "cuda" or "cuda:1".
+
+        Raises:
+            ValueError: for a model that looks at pairs alone, and what :meth:`scores` refuses.
+        """
+        model = self.model if seed is None else self.of_seed(seed)
+        return _Scorer(model, self._prepare(data), device).rows()
+
     def predict(
         self,
         data: Any,
@@ -119,9 +138,9 @@ class LinkRun(AbstractRun[TrainedModel]):
     ) -> LinkPredictions:
         """Return the likeliest new links of each node, the best first.
 
-        Looked at are at most 100 nodes two steps away, those with the most paths first, and as many whose features are
-        the most alike; where nodes have types, those three steps away too, and of types that some edge joins. Of a
-        directed graph links lead from the node.
+        Looked at are at most 100 nodes two steps away, those with the most paths first, as many whose features are the
+        most alike, and as many whose rows are, of models whose decoder compares rows; where nodes have types, those
+        three steps away too, and of types that some edge joins. Of a directed graph links lead from the node.
 
         Args:
             data: a graph.
@@ -140,7 +159,9 @@ class LinkRun(AbstractRun[TrainedModel]):
         scorers = [_Scorer(each, data, device) for each in chosen]
         ids = np.asarray(item_ids(data, int(data.num_nodes)), dtype=object)
         parts = []
-        for pairs in _candidates(data, asked):
+        tables = [scorer.rows() for scorer in scorers if scorer.compares]
+        tables += [] if data.get("x") is None else [averaged_rows(data, 2)]
+        for pairs in _candidates(data, asked, tables):
             score = torch.stack([scorer(pairs) for scorer in scorers]).mean(0)
             order = score.argsort(descending=True, stable=True)
             order = order[pairs[0][order].argsort(stable=True)]
@@ -219,7 +240,7 @@ class _Scorer:
     def __init__(self, model: TrainedModel, data: Data, device: str, task: Any = None) -> None:
         fabric = fabric_on(own_device(device), model.precision)
         self.device, dtype = fabric.device, torch.float64 if model.precision == "64-true" else torch.float32
-        self.given = task is not None
+        self.given, self.name = task is not None, model.recipe.name
         if task is None:
             task = unlabelled_links(data, whole_split(data), model.recipe, fabric.device, dtype)
         self.task, width = task, task.channels
@@ -232,6 +253,20 @@ class _Scorer:
         fabric.setup_module(module)
         module.load_state_dict(model.module_weights)
         self.model = in_precision(module, fabric).eval()
+
+    @property
+    def compares(self) -> bool:
+        """Whether the likeliest links of a node are those whose rows have the largest inner products with its own."""
+        return getattr(self.task.model, "decoder", "") in ("inner", "distance")
+
+    def rows(self) -> Tensor:
+        """Return the rows of nodes, ``[nodes, channels]``."""
+        if not self.task.model.encodes:
+            raise ValueError(f"the model {self.name!r} looks at pairs and has no rows of nodes; `scores` takes pairs.")
+        with torch.no_grad():
+            found = self.task.rows(self.model).cpu()
+        require_finite("the model's outputs", [found])
+        return F.normalize(found, dim=-1) if self.task.model.decoder == "distance" else found
 
     def __call__(self, asked: Tensor) -> Tensor:
         """Return what the model says of pairs ``[2, pairs]``, as probabilities, or of items of a task, as it is."""
@@ -253,19 +288,16 @@ def whole_split(data: Data) -> LinkSplit:
     return LinkSplit(links.nodes, seen, links.pairs, empty, empty, links.directed, "whole")
 
 
-def _candidates(data: Data, asked: Tensor) -> Iterator[Tensor]:
-    """Yield pairs that are no links yet, ``[2, pairs]``, those of some nodes at a time."""
-    from graphkit.data.pairs import averaged_rows
-
+def _candidates(data: Data, asked: Tensor, tables: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield pairs that are no links yet, ``[2, pairs]``, those of some nodes at a time; ``tables`` say what is alike."""
     nodes = int(data.num_nodes)
     ahead, kinds = PairScores(data.edge_index, nodes), node_kinds(data)
     scores = PairScores(torch.cat([data.edge_index, data.edge_index.flip(0)], 1), nodes)
     there = pair_keys(ahead.edge_index, nodes, directed=True)
-    rows = averaged_rows(data, 2) if data.get("x") is not None else None
     joined = None if kinds is None else {tuple(each) for each in kinds[ahead.edge_index].T.tolist()}
     for block in asked.split(BLOCK):
         pairs = [scores.nodes_within(block, NEAR, steps=2 if kinds is None else 3)]
-        if rows is not None:
+        for rows in tables:
             some = (rows[block] @ rows.T).topk(min(NEAR, nodes), 1).indices
             pairs.append(torch.stack([block[:, None].expand_as(some), some]).flatten(1))
         found = torch.cat(pairs, 1)

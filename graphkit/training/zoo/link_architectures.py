@@ -13,6 +13,7 @@ from graphkit.training.zoo.architecture import (
     Activation,
     EdgeWeights,
     Items,
+    NonNegative,
     Norm,
     Positive,
     Rate,
@@ -49,33 +50,65 @@ class AbstractLinkModel(AbstractArchitecture):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AbstractLinkEncoder(AbstractLinkModel):
-    """Convolutions over all nodes, and a decoder of pairs; links that are asked for are not among the edges seen.
+    """An encoder of all nodes, and a decoder of pairs; links that are asked for are not among the edges seen.
+
+    Args:
+        decoder: an inner product, a perceptron on the product, a learnt form of both nodes, or their distance.
+        decoder_layers: linear maps of the perceptron.
+        loss: "cross-entropy" of links and as many other pairs; "ranking", whether a link is ahead of another pair;
+            "triplet", whether a node is nearer to one that it is joined with than to another, by ``margin``;
+            "contrastive", of distances: links are pulled together, others pushed to the margin.
+        margin: of the last two, of scores or square distances.
+    """
+
+    encodes: ClassVar[bool] = True
+
+    decoder: Literal["inner", "hadamard", "bilinear", "distance"] = "hadamard"
+    decoder_layers: Positive = 2
+    loss: Literal["cross-entropy", "ranking", "triplet", "contrastive"] = "cross-entropy"
+    margin: NonNegative = 1.0
+
+    def unused_fields(self) -> dict[str, str]:
+        """Return what only a perceptron has, and only losses with a margin."""
+        found = {} if self.decoder == "hadamard" else {"decoder_layers": "the decoder is no perceptron"}
+        return found if self.loss in ("triplet", "contrastive") else found | {"margin": f"{self.loss} has no margin"}
+
+    @abstractmethod
+    def encoder(self, in_channels: int) -> nn.Module:
+        """Return a freshly drawn encoder of nodes, ``hidden`` wide."""
+
+    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
+        """Return the encoder and the decoder."""
+        from graphkit.nn.link_models import LinkPredictor, PairDecoder
+
+        encoder = self.encoder(in_channels)
+        decoder = PairDecoder(self.hidden, self.decoder, layers=self.decoder_layers, dropout=self.dropout)
+        return LinkPredictor(encoder, decoder, common=getattr(self, "common", False) and self.decoder == "hadamard")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AbstractLinkStack(AbstractLinkEncoder):
+    """Convolutions over all nodes, and a decoder of pairs.
 
     Args:
         layers: number of convolutions.
         activation: between the layers, a name PyG resolves.
         norm: normalisation after each hidden layer.
         residual: add a layer's input to its result.
-        decoder: an inner product, a perceptron on the product, or a learnt form of both nodes.
-        decoder_layers: linear maps of the perceptron.
         common: whether rows of common neighbours are added to the product.
     """
-
-    encodes: ClassVar[bool] = True
 
     layers: Positive = 2
     activation: Activation = "relu"
     norm: Norm = "none"
     residual: Switch = False
-    decoder: Literal["inner", "hadamard", "bilinear"] = "hadamard"
-    decoder_layers: Positive = 2
     common: Switch = False
 
     def unused_fields(self) -> dict[str, str]:
-        """Return what only a perceptron has, and only hidden layers."""
-        found: dict[str, str] = {}
+        """Return what else only a perceptron has, and only hidden layers."""
+        found = super().unused_fields()
         if self.decoder != "hadamard":
-            found |= dict.fromkeys(("decoder_layers", "common"), "the decoder is no perceptron")
+            found["common"] = "the decoder is no perceptron"
         if self.layers == 1:
             found |= dict.fromkeys(("activation", "norm", "residual"), "one layer has nothing between layers")
         return found
@@ -84,12 +117,11 @@ class AbstractLinkEncoder(AbstractLinkModel):
     def conv(self) -> Conv:
         """Return the maker of a layer."""
 
-    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
-        """Return the encoder and the decoder."""
-        from graphkit.nn.link_models import LinkPredictor, PairDecoder
+    def encoder(self, in_channels: int) -> nn.Module:
+        """Return the stack."""
         from graphkit.nn.node_models import Encoder
 
-        encoder = Encoder(
+        return Encoder(
             in_channels,
             self.hidden,
             self.hidden,
@@ -100,12 +132,10 @@ class AbstractLinkEncoder(AbstractLinkModel):
             residual=self.residual,
             activation=self.activation,
         )
-        decoder = PairDecoder(self.hidden, self.decoder, layers=self.decoder_layers, dropout=self.dropout)
-        return LinkPredictor(encoder, decoder, common=self.common and self.decoder == "hadamard")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class LinkGCN(AbstractLinkEncoder):
+class LinkGCN(AbstractLinkStack):
     """Graph convolution, and a decoder of pairs.
 
     Source: Kipf & Welling (2016), arXiv:1611.07308; with ``common`` Wang, Yang & Zhang (2024), arXiv:2302.00890.
@@ -122,7 +152,7 @@ class LinkGCN(AbstractLinkEncoder):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class LinkSAGE(AbstractLinkEncoder):
+class LinkSAGE(AbstractLinkStack):
     """GraphSAGE, and a decoder of pairs.
 
     Source: Hamilton, Ying & Leskovec (2017), arXiv:1706.02216.
@@ -139,14 +169,12 @@ class LinkSAGE(AbstractLinkEncoder):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class LinkFilter(AbstractLinkModel):
+class LinkFilter(AbstractLinkEncoder):
     """A linear map of features, a filter of many hops whose weights are learnt, and a decoder of pairs.
 
     Args:
         order: hops of the filter.
         alpha: it begins as personalised PageRank with this chance to stop.
-        decoder: an inner product, a perceptron on the product, or a learnt form of both nodes.
-        decoder_layers: linear maps of the perceptron.
         propagation_dropout: probability of zeroing a value before the filter.
 
     Source: Chien et al. (2021), arXiv:2006.07988, for the filter; Zhang et al. (2024), arXiv:2406.07979, for one with
@@ -154,27 +182,19 @@ class LinkFilter(AbstractLinkModel):
     """
 
     edge_weights: ClassVar[EdgeWeights] = "used"
-    encodes: ClassVar[bool] = True
 
     order: Positive = 10
     alpha: Rate = 0.2
-    decoder: Literal["inner", "hadamard", "bilinear"] = "hadamard"
-    decoder_layers: Positive = 2
     propagation_dropout: Rate = 0.0
 
-    def unused_fields(self) -> dict[str, str]:
-        """Return what only a perceptron has."""
-        return {} if self.decoder == "hadamard" else {"decoder_layers": "the decoder is no perceptron"}
-
-    def module(self, in_channels: int, out_channels: int, graph: tuple[Any, ...]) -> nn.Module:
-        """Return the filter and the decoder."""
+    def encoder(self, in_channels: int) -> nn.Module:
+        """Return the map and the filter."""
         from graphkit.nn import FilteredPerceptron, PolynomialConv
-        from graphkit.nn.link_models import LinkPredictor, PairDecoder
 
         filter = PolynomialConv(
             self.hidden, self.hidden, self.order, "monomial", linear=False, bias=False, alpha=self.alpha
         )
-        encoder = FilteredPerceptron(
+        return FilteredPerceptron(
             in_channels,
             0,
             self.hidden,
@@ -182,8 +202,6 @@ class LinkFilter(AbstractLinkModel):
             dropout=self.dropout,
             propagation_dropout=self.propagation_dropout,
         )
-        decoder = PairDecoder(self.hidden, self.decoder, layers=self.decoder_layers, dropout=self.dropout)
-        return LinkPredictor(encoder, decoder)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

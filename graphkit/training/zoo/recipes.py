@@ -491,6 +491,8 @@ LINK_RECIPES: dict[str, Recipe] = {
         _link_recipe("sage-link", LinkSAGE(**LINK)),
         _link_recipe("ncn", LinkGCN(**LINK, common=True)),
         _link_recipe("filter-link", LinkFilter(**LINK)),
+        _link_recipe("siamese-link", LinkGCN(**LINK, decoder="distance", loss="contrastive")),
+        _link_recipe("triplet-link", LinkGCN(**LINK, decoder="distance", loss="triplet")),
         _pair_recipe("pair-logistic", PairLogistic(), epochs=4),
         _pair_recipe("pair-forest", PairForest()),
         _pair_recipe("common-neighbors", PairScore(score="common-neighbors")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from graphkit.nn.link_models import DECODERS, LinkBatch, LinkPredictor, PairDeco
 from graphkit.operators.pair_scores import PairScores
 from graphkit.training import load_run, recipe, train
 from graphkit.training.classification.metrics import METRICS, hits_at, reciprocal_rank
+from graphkit.training.classification.targets import LinkTarget, target_of
 from graphkit.training.links.link_task import prepare_links
 from graphkit.training.zoo.recipes import LINK_RECIPES
 from tests.training.studies import communities
@@ -153,6 +155,93 @@ def test_every_recipe_is_trained_measured_kept_and_asked(name, tmp_path):
     assert (np.diff(best) <= 0).all()
 
 
+FORMS = ("cross-entropy", "ranking", "triplet", "contrastive")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_losses_of_links_are_the_loop_over_pairs(form):
+    drawn = torch.Generator().manual_seed(0)
+    scores, y = torch.randn(12, 1, generator=drawn, dtype=torch.float64), (torch.arange(12) < 6).double()[:, None]
+    target = LinkTarget(form=form, margin=0.7, radius=2.0)
+    links, others = scores[:6, 0].tolist(), scores[6:, 0].tolist()
+    if form == "cross-entropy":
+        expected = sum(math.log1p(math.exp(-s)) for s in links) / 12 + sum(math.log1p(math.exp(s)) for s in others) / 12
+    elif form == "contrastive":
+        pulled, pushed = (2 - np.array(links)).clip(0), (0.7 - (2 - np.array(others))).clip(0)
+        expected = (np.square(pulled).sum() + np.square(pushed).sum()) / 24
+    else:
+        gaps = np.array(others) - np.array(links)
+        expected = (np.log1p(np.exp(gaps)) if form == "ranking" else (gaps + 0.7).clip(0)).mean()
+    assert target.loss(scores, y).item() == pytest.approx(expected)
+    assert target_of(target.as_dict()) == target
+    # Of links with others of their own, each is compared with these.
+    own = torch.cat([scores[:2], scores[2:8]]), (torch.arange(8) < 2).double()[:, None]
+    if form == "ranking":
+        gaps = scores[2:8, 0].view(2, 3) - scores[:2]
+        assert target.loss(*own).item() == pytest.approx(torch.nn.functional.softplus(gaps).mean().item())
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_loss_learns_with_every_decoder_and_comes_back(form, decoder, tmp_path):
+    data = divided()
+    chosen = small("gcn-link").with_({"loss": form, "decoder": decoder, "epochs": 30, "dropout": 0.0})
+    found = train(data, chosen, device="cpu", run_dir=tmp_path, metric="roc_auc")
+    losses = [epoch.train_loss for epoch in found.seeds[0].history]
+    assert min(losses) < losses[0]
+    run = load_run(tmp_path)
+    assert run.model.objective.target == found.models[0].objective.target
+    assert run.evaluate(data).figures["roc_auc"] == found.record.metric.values
+
+
+def test_triplets_compare_a_node_with_what_it_is_joined_with_and_with_what_it_is_not():
+    data = divided()
+    task, _ = prepare_links(data, small("triplet-link"), CPU, torch.float32)
+    for batch in task.batches(20):
+        links, others = batch.logits.keywords["pairs"].chunk(2, 1)
+        assert torch.equal(links[0], others[0])
+    shop = Data(edge_index=torch.tensor([[0, 0, 1, 1, 2, 2], [3, 4, 4, 5, 5, 6]]), x=torch.eye(7), num_nodes=7)
+    split = RandomLinks(0.4, 0.3, 0.3)(shop, torch.Generator().manual_seed(0))
+    drawn = split.sampler(shop, anchored=True)
+    for key in range(20):
+        others = drawn.beside(shop.edge_index, key=key)
+        assert torch.equal(others[0], shop.edge_index[0])
+        assert bool((others[1] >= 3).all())
+
+
+def test_a_node_that_is_joined_with_all_has_another_pair_beside_its_links():
+    star = Data(edge_index=torch.tensor([[0] * 6 + list(range(1, 7)), list(range(1, 7)) + [0] * 6]), num_nodes=7)
+    split = RandomLinks(0.5, 0.2, 0.3)(star, torch.Generator().manual_seed(0))
+    others = split.sampler(star, anchored=True).beside(star.edge_index[:, :6], key=1)
+    assert bool((others > 0).all())
+    assert bool((others[0] != others[1]).all())
+
+
+@pytest.mark.parametrize("name", ["siamese-link", "triplet-link"])
+def test_the_nearest_rows_are_the_likeliest_links(name, tmp_path):
+    data = divided()
+    train(data, small(name), device="cpu", run_dir=tmp_path)
+    run = load_run(tmp_path)
+    rows = run.embed(data)
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(60))
+    every = torch.cartesian_prod(torch.arange(60), torch.arange(60)).T
+    scores = run.scores(data, every).view(60, 60)
+    torch.testing.assert_close(scores, (2 - torch.cdist(rows, rows).square()).sigmoid(), atol=1e-5, rtol=1e-4)
+    # No link that a search through all pairs finds is missed.
+    apart = torch.ones(60, 60, dtype=torch.bool).fill_diagonal_(False)
+    apart[data.edge_index[0], data.edge_index[1]] = False
+    best = torch.where(apart, scores, -1.0).max(1)
+    new = run.predict(data, top=1).frame()
+    assert new["link"].tolist() == best.indices.tolist()
+
+
+def test_models_of_pairs_have_no_rows(tmp_path):
+    data = divided()
+    train(data, small("pagerank"), device="cpu", run_dir=tmp_path)
+    with pytest.raises(ValueError, match="'pagerank' looks at pairs and has no rows"):
+        load_run(tmp_path).embed(data)
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_rules_are_those_of_their_name_and_learn_nothing(name, tmp_path):
     data = divided()
@@ -225,6 +314,7 @@ def test_decoders_are_their_formulas(kind):
     expected = {
         "inner": lambda: (u * v).sum(1),
         "bilinear": lambda: torch.einsum("pi,ij,pj->p", v, decoder.form.weight, u),
+        "distance": lambda: 2 * torch.cosine_similarity(u, v),
         "hadamard": lambda: decoder.maps[1](torch.relu(decoder.maps[0](u * v)))[:, 0],
     }[kind]()
     torch.testing.assert_close(decoder(z, pairs)[:, 0], expected)
