@@ -164,7 +164,7 @@ def splits_() -> None:
     import dataclasses
 
     from graphkit.data.splits import PROTOCOLS
-    from graphkit.data.splits.links import LINK_PROTOCOLS
+    from graphkit.data.splits.link_protocols import LINK_PROTOCOLS
 
     def form(name: str, protocol: type) -> str:
         usual = [field.default for field in dataclasses.fields(protocol) if field.default is not None]

@@ -28,7 +28,7 @@ def require_link_split(split: str | None) -> None:
         ValueError: for a name that is not known, or fields that do not fit it.
     """
     if split is not None:
-        from graphkit.data.splits.links import link_split_from_name
+        from graphkit.data.splits.link_protocols import link_split_from_name
 
         link_split_from_name(split)
 

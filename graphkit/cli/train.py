@@ -134,7 +134,7 @@ def train(
     from graphkit.training.zoo.portfolio import AUTO, Portfolio, portfolio
     from graphkit.training.zoo.recipes import LINK_RECIPES, recipe
 
-    asked = DatasetArgument(dataset, links=True, task=task)
+    asked = DatasetArgument(dataset, links=True, task=task, family=task == "links")
     items = asked.items
     if items != "links":
         asked.require_labels()

@@ -251,7 +251,7 @@ def load_data(run: AbstractRun[Any], source: str | None) -> tuple[Any, Sequence[
 
     splits = None
     if source is not None:
-        asked = DatasetArgument(source, links=run.model.items == "links")
+        asked = DatasetArgument(source, links=run.model.items == "links", family=run.model.items == "links")
         begin(f"loading {asked.name}")
         data = graphkit.data.load(asked.source)
     else:

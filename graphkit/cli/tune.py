@@ -70,7 +70,7 @@ def tune(
     from graphkit.training.zoo.space import read_space, space_of
 
     extra("graphkit tune", "tune", "optuna")
-    asked = DatasetArgument(dataset, links=True, task=task)
+    asked = DatasetArgument(dataset, links=True, task=task, family=task == "links")
     of_links = asked.items == "links"
     if not of_links:
         asked.require_labels()

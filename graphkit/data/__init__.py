@@ -36,7 +36,14 @@ if TYPE_CHECKING:
     from graphkit.data.sampling.neighbor_sampler import NeighborSampler
     from graphkit.data.splits import FamilySplit, NestedFolds, Split, split_from_name
     from graphkit.data.splits.hard_negatives import hard_negatives
-    from graphkit.data.splits.links import LatestLinks, LinkSplit, PublicLinks, RandomLinks, link_split_from_name
+    from graphkit.data.splits.link_protocols import (
+        AcrossLinks,
+        LatestLinks,
+        PublicLinks,
+        RandomLinks,
+        link_split_from_name,
+    )
+    from graphkit.data.splits.links import LinkSplit
     from graphkit.data.transforms import disjoint_union, label_by, locality_order, reorder_nodes, to_undirected
     from graphkit.data.validation import feature_sum, validate
     from graphkit.data.views import GraphViews, graph_views
@@ -67,7 +74,8 @@ _look_up = lazy(
         "sampling.neighbor_sampler": ["NeighborSampler"],
         "splits": ["FamilySplit", "NestedFolds", "Split", "split_from_name"],
         "splits.hard_negatives": ["hard_negatives"],
-        "splits.links": ["LatestLinks", "LinkSplit", "PublicLinks", "RandomLinks", "link_split_from_name"],
+        "splits.link_protocols": ["AcrossLinks", "LatestLinks", "PublicLinks", "RandomLinks", "link_split_from_name"],
+        "splits.links": ["LinkSplit"],
         "transforms": ["disjoint_union", "label_by", "locality_order", "reorder_nodes", "to_undirected"],
         "validation": ["feature_sum", "validate"],
         "views": ["GraphViews", "graph_views"],
@@ -88,6 +96,7 @@ __getattr__ = deprecated_names(
 )
 
 __all__ = [
+    "AcrossLinks",
     "AddFourierBasis",
     "Card",
     "ClassBatches",

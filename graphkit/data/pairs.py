@@ -10,16 +10,22 @@ from torch_geometric.data import Data
 
 from graphkit import _checks
 from graphkit.data.validation import validate
-from graphkit.data.views import VIEWS, graph_views, leading_features
+from graphkit.data.views import VIEWS, graph_views, leading_features, weighted_features
 from graphkit.operators import gcn_adjacency
 from graphkit.operators.pair_scores import PairScores, checked_pairs, row_products, similarity_ranks
-from graphkit.operators.views import unit_view
+from graphkit.operators.views import ROUNDING, unit_view
 
 WIDTH = 128
 """Directions along which features are seen."""
 
 WIDEST, LARGEST = 4096, 2**28
-"""Directions along which features are compared, at most, and numbers of all rows together."""
+"""Features, at most, that rows to search among keep as they are, and numbers of all rows together."""
+
+NARROW = 256
+"""Directions along which they have more."""
+
+BLOCK = 2**25
+"""Numbers of rows that are made at a time."""
 
 REFERENCE = 1024
 """Nodes, at most, among which it is counted how many are more alike."""
@@ -36,8 +42,8 @@ SCORES: dict[str, Callable[[Data, Tensor], Tensor]] = {
     "resource-allocation": lambda data, pairs: _scores(data).resource_allocation(pairs),
     "katz": lambda data, pairs: _scores(data).katz(pairs),
     "pagerank": lambda data, pairs: _scores(data).pagerank(pairs),
-    "cosine": lambda data, pairs: row_products(averaged_rows(data, 0), pairs),
-    "averaged-cosine": lambda data, pairs: row_products(averaged_rows(data, 2), pairs),
+    "cosine": lambda data, pairs: feature_cosine(data, pairs, 0),
+    "averaged-cosine": lambda data, pairs: feature_cosine(data, pairs, 2),
 }
 """Scores of pairs by name."""
 
@@ -171,10 +177,39 @@ def _scores(data: Data) -> PairScores:
     return PairScores(torch.cat([data.edge_index, data.edge_index.flip(0)], 1), int(data.num_nodes))
 
 
+def feature_cosine(data: Data, pairs: Tensor, hops: int) -> Tensor:
+    """Return the cosine of features averaged so many times, from which the mean was taken, ``[pairs]``.
+
+    Some features are averaged at a time, so that no table is as large as nodes by features.
+    """
+    nodes, ends = int(data.num_nodes), checked_pairs(pairs, int(data.num_nodes)).cpu()
+    if not data.x.size(1):
+        return torch.zeros(ends.size(1))
+    weighted = weighted_features(data.x).tocsc()
+    smooth = gcn_adjacency(data.edge_index.cpu(), num_nodes=nodes)
+    products, squares = torch.zeros(ends.size(1), dtype=torch.float64), torch.zeros(nodes, dtype=torch.float64)
+    whole, means, block = squares.clone(), 0.0, max(1, BLOCK // max(nodes, 1))
+    for first in range(0, weighted.shape[1], block):
+        rows = torch.from_numpy(weighted[:, first : first + block].toarray())
+        for _ in range(hops):
+            rows = smooth @ rows
+        mean = rows.mean(0)
+        whole += rows.square().sum(1)
+        means += float(mean.square().sum())
+        rows = rows - mean
+        squares += rows.square().sum(1)
+        products += row_products(rows, ends)
+    # What rounding leaves of a row that is the mean has no direction.
+    length = squares.sqrt()
+    length[length <= ROUNDING * torch.finfo(torch.float32).eps * (whole.sqrt() + means**0.5)] = torch.inf
+    return (products / length[ends[0]] / length[ends[1]]).float()
+
+
 def averaged_rows(data: Data, hops: int) -> Tensor:
-    """Return rows of length 1 of features averaged so many times, from which the mean was taken."""
-    nodes = int(data.num_nodes)
-    rows, _ = leading_features(data.x, max(WIDTH, min(WIDEST, LARGEST // max(nodes, 1))))
+    """Return rows of length 1 of features averaged so many times, from which the mean was taken, to search among."""
+    nodes, features = int(data.num_nodes), data.x.size(1)
+    exact = features <= min(WIDEST, max(WIDTH, LARGEST // max(nodes, 1)))
+    rows, _ = leading_features(data.x, features if exact else min(NARROW, max(WIDTH, LARGEST // max(nodes, 1))))
     smooth = gcn_adjacency(data.edge_index, num_nodes=nodes)
     for _ in range(hops):
         rows = smooth @ rows

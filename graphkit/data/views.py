@@ -241,8 +241,12 @@ def leading_features(x: Any, width: int) -> tuple[Tensor, bool]:
     device = x.device
     if not x.size(1):
         return torch.zeros(x.size(0), 1, device=device), False
+    weighted = weighted_features(x)
+    return leading_directions(weighted, width)[0].to(device), bool((np.bincount(weighted.indices) > 1).any())
+
+
+def weighted_features(x: Any) -> Any:
+    """Return unit rows of features, the rare of which weigh more, as a SciPy matrix ``[nodes, features]``."""
     if isinstance(x, Tensor):
         x = SparseOperator.from_torch(x) if x.layout != torch.strided else csr_array(x.detach().cpu().numpy())
-    matrix = x.to_scipy().tocsr() if isinstance(x, SparseOperator) else x
-    weighted, _ = weighted_rows(matrix)
-    return leading_directions(weighted, width)[0].to(device), bool((np.bincount(weighted.indices) > 1).any())
+    return weighted_rows(x.to_scipy().tocsr() if isinstance(x, SparseOperator) else x)[0]

@@ -140,6 +140,7 @@ GOOD: dict[str, Callable[[Path], dict[str, Any]]] = {
     "load": lambda home: {"name": "karate"},
     "load_splits": lambda home: {"name": "karate", "seeds": [0]},
     "LatestLinks": lambda home: {},
+    "AcrossLinks": lambda home: {"graph": "a"},
     "RandomLinks": lambda home: {},
     "PublicLinks": lambda home: {},
     "LinkSplit": lambda home: a_link_split(),
@@ -272,6 +273,9 @@ ANSWERS: dict[str, set[str]] = {
             "validation_seen": {"zero"},
         }.items()
     },
+    "AcrossLinks.graph": TEXT,  # looked at with the graphs
+    "AcrossLinks.shots": NUMBER,
+    "AcrossLinks.others": {"zero"},
     "LinkSplit.num_nodes": {"a number"},
     "LinkSplit.directed": {"true"},
     "LinkSplit.protocol": TEXT,

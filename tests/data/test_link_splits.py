@@ -11,7 +11,15 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.transforms import RandomLinkSplit
 
-from graphkit.data import LatestLinks, LinkSplit, PublicLinks, RandomLinks, hard_negatives, link_split_from_name
+from graphkit.data import (
+    AcrossLinks,
+    LatestLinks,
+    LinkSplit,
+    PublicLinks,
+    RandomLinks,
+    hard_negatives,
+    link_split_from_name,
+)
 from graphkit.data.splits.links import LinkPart, node_kinds
 from graphkit.data.splits.non_edges import non_edges, pair_keys, pair_spaces
 from graphkit.operators.pair_scores import PairScores
@@ -286,3 +294,70 @@ def test_hard_negatives_are_no_links_and_come_first_by_some_rule(kind, features)
                 assert others[int(ranked.indices[0])] in {v for _, v in pairs[:3]}
     with pytest.raises(ValueError, match="`count` must be smaller"):
         hard_negatives(split, data, 60)
+
+
+def several(seed=0):
+    """Three graphs in one, with loops and copies of edges."""
+    made = generator(seed)
+    parts = [torch.randint(20, (2, 60), generator=made) + 20 * number for number in range(3)]
+    edges = torch.cat(parts, 1)
+    data = Data(edge_index=torch.cat([edges, edges.flip(0)], 1), num_nodes=60, parts={"a": 20, "b": 20, "c": 20})
+    data.part = torch.arange(60) // 20
+    return data
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_split_across_graphs_measures_one_of_them_and_keeps_the_laws(seed, others):
+    data = several(seed)
+    split = AcrossLinks("b", shots=5, others=others)(data, generator(seed))
+    require_laws(split, data)
+    split.require_laws(data)
+    for part in (split.val, split.test):
+        assert bool((data.part[part.pairs()] == 1).all())
+        assert part.negative.size(1) == split.test.positive.size(1)
+    of_train = data.part[split.train]
+    assert torch.equal(of_train[0], of_train[1])
+    assert of_train[0].bincount(minlength=3)[1] == split.val.positive.size(1) == 5
+    assert bool(of_train[0].bincount(minlength=3)[[0, 2]].any()) is bool(others)
+    # With the other graphs and without them the same links are measured, among the same pairs.
+    alone = AcrossLinks("b", shots=5, others=1 - others)(data, generator(seed))
+    assert torch.equal(alone.test.pairs(), split.test.pairs())
+
+
+def test_no_pair_is_drawn_of_two_graphs():
+    data = several()
+    assert torch.equal(node_kinds(data), data.part)
+    split = RandomLinks(0.5, 0.2, 0.3)(data, generator())
+    seen = split.message_data(data)
+    for pairs in (split.val.negative, split.test.negative, split.sampler(seen)(200, key=0)):
+        assert torch.equal(data.part[pairs[0]], data.part[pairs[1]])
+
+
+def test_types_of_nodes_are_told_apart_in_each_graph():
+    data = several()
+    data.node_type = torch.arange(60) % 2
+    kinds = node_kinds(data)
+    assert torch.equal(kinds // 2, data.part)
+    assert torch.equal(kinds % 2, data.node_type)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("across", r"has 0 values, but its form is 'across:graph,shots,others'"),
+        ("across:b,many", "must have numbers after the colon"),
+        ("across:b,0", "`shots` must be an integer of at least 1"),
+        ("across:b,5,2", "`others`"),
+        ("across:d,5", "`graph` 'd' is not known. Known: a, b, c"),
+        ("across:b,40", "'b' has .* links, too few to learn from 40 and measure"),
+    ],
+)
+def test_a_split_across_graphs_that_cannot_be_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        link_split_from_name(text)(several(), generator())
+
+
+def test_a_split_across_graphs_needs_several():
+    with pytest.raises(ValueError, match="joined by `disjoint_union`; `data` is one"):
+        AcrossLinks("a")(drawn_graph(0, directed=False))

@@ -24,9 +24,10 @@ from graphkit.data.disk.manifest import read_manifest
 from graphkit.data.disk.storage import open_stored
 from graphkit.data.graphset import GraphFamily, GraphSet
 from graphkit.data.splits import Public, Scaffold, split_from_name
-from graphkit.data.splits.links import LinkProtocol, LinkSplit, link_split_from_name, node_kinds
+from graphkit.data.splits.link_protocols import LinkProtocol, link_split_from_name
+from graphkit.data.splits.links import LinkSplit, node_kinds
 from graphkit.data.splits.split import MASKS, Split, SplitProtocol
-from graphkit.data.transforms import to_undirected
+from graphkit.data.transforms import disjoint_union, to_undirected
 
 TIMEOUT = 30.0
 """How long a download may stay silent."""
@@ -132,8 +133,9 @@ def load_links(
     """Return the graph ``name``, and splits of its links, one for each seed; it needs no labels.
 
     Args:
-        name: a data set of one graph, or the folder of a stored one.
-        split: a rule, or its text form such as "random:0.7,0.1,0.2", "time" or "public"; by default the published one
+        name: a data set of one graph, a family of graphs, which are then one in parts, or the folder of a stored one.
+        split: a rule, or its text form such as "random:0.7,0.1,0.2", "time", "public" or, of a family,
+            "across:NAME,100", few links of one graph and all of the others; by default the published one
             of a set of links, and else "random".
         seeds: at least one; each draws a split.
         undirected: whether the graph is given every edge in both directions first, as ``to_undirected`` does; the side
@@ -159,8 +161,9 @@ def load_links(
         raise TypeError(f"`split` must be a rule such as `RandomLinks()`, or its text form, got {split!r}.")
     rule = link_split_from_name(protocol) if isinstance(protocol, str) else protocol
     if known.members:
-        raise ValueError(f"{str(name)!r} is a family of graphs; name one of them: {', '.join(known.members)}.")
-    data = open_stored(source) if isinstance(source, Path) else _graph(known)
+        data: Any = disjoint_union(load(known.name))
+    else:
+        data = open_stored(source) if isinstance(source, Path) else _graph(known)
     if not isinstance(data, Data):
         raise ValueError(f"{str(name)!r} is not one graph with one type of nodes, of which links could be predicted.")
     if _checks.flag("undirected", undirected):

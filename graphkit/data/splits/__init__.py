@@ -84,13 +84,17 @@ def protocol_from_name(text: str, known: Mapping[str, type[P]]) -> P:
     """
     name, _, given = text.partition(":")
     protocol: Any = known[_checks.member("split", name, known)]
-    fields = [field.name for field in dataclasses.fields(protocol)]
+    fields = {field.name: field.type == "str" for field in dataclasses.fields(protocol)}
+    needed = [each.name for each in dataclasses.fields(protocol) if each.default is dataclasses.MISSING]
     values = given.split(",") if given else []
     form = f"{name}:{','.join(fields)}" if fields else name
-    if len(values) > len(fields):
+    if not len(needed) <= len(values) <= len(fields):
         raise ValueError(f"`split` {text!r} has {len(values)} values, but its form is {form!r}.")
     try:
-        numbers = [float(value) if "." in value else int(value) for value in values]
+        read = [
+            value if text_field else float(value) if "." in value else int(value)
+            for value, text_field in zip(values, fields.values(), strict=False)
+        ]
     except ValueError:
         raise ValueError(f"`split` {text!r} must have numbers after the colon; its form is {form!r}.") from None
-    return protocol(*numbers)
+    return protocol(*read)

@@ -289,7 +289,7 @@ def whole_split(data: Data) -> LinkSplit:
 
 
 def _candidates(data: Data, asked: Tensor, tables: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield pairs that are no links yet, ``[2, pairs]``, those of some nodes at a time; ``tables`` say what is alike."""
+    """Yield pairs that are no links yet, ``[2, pairs]``, of some nodes at a time; ``tables`` say what is alike."""
     nodes = int(data.num_nodes)
     ahead, kinds = PairScores(data.edge_index, nodes), node_kinds(data)
     scores = PairScores(torch.cat([data.edge_index, data.edge_index.flip(0)], 1), nodes)
