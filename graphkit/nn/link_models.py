@@ -100,6 +100,7 @@ class LinkPredictor(AbstractModel):
         encoder: a module ``(x, edge_index)``, or ``(x, edge_index, edge_weight)``, to ``[nodes, channels]``.
         decoder: scores pairs.
         common: whether rows of common neighbours are added up.
+        views: columns of what the graph says of pairs, which are looked at beside the products; 0 for none.
 
     Source: Wang, Yang & Zhang (2024), arXiv:2302.00890, equation 6, for common neighbours.
 
@@ -111,12 +112,15 @@ class LinkPredictor(AbstractModel):
         torch.Size([2, 1])
     """
 
-    def __init__(self, encoder: nn.Module, decoder: PairDecoder, *, common: bool = False) -> None:
+    def __init__(self, encoder: nn.Module, decoder: PairDecoder, *, common: bool = False, views: int = 0) -> None:
         super().__init__()
-        if common and decoder.kind != "hadamard":
-            raise ValueError(f"`common` needs a decoder of kind 'hadamard', got {decoder.kind!r}.")
+        at_least("views", views, 0)
+        if (common or views) and decoder.kind != "hadamard":
+            name = "common" if common else "views"
+            raise ValueError(f"`{name}` needs a decoder of kind 'hadamard', got {decoder.kind!r}.")
         self.encoder, self.decoder = encoder, decoder
         self.around = nn.Linear(decoder.channels, decoder.channels, bias=False) if common else None
+        self.counted = nn.Linear(views, decoder.channels) if views else None
 
     @property
     def first(self) -> nn.Module:
@@ -130,12 +134,17 @@ class LinkPredictor(AbstractModel):
         z = self.encoder(batch.x, batch.edge_index, *weights) if batch.z is None else batch.z
         if batch.pairs is None:
             return z
+        extra = None
+        if self.counted is not None:
+            if batch.views is None:
+                raise ValueError("`batch.views` must be given: the model looks at what the graph says of pairs.")
+            extra = self.counted(batch.views.to(z.dtype))
         if self.around is None:
-            return self.decoder(z, batch.pairs)
+            return self.decoder(z, batch.pairs, extra)
         of_pair, nodes = PairScores(batch.edge_index, z.size(0)).common_nodes(batch.pairs)
         between = torch.zeros(batch.pairs.size(1), z.size(1), dtype=z.dtype, device=z.device)
         between = between.index_add(0, of_pair.to(z.device), z[nodes.to(z.device)])
-        return self.decoder(z, batch.pairs, self.around(between))
+        return self.decoder(z, batch.pairs, self.around(between) if extra is None else extra + self.around(between))
 
 
 class PairViewModel(nn.Module):

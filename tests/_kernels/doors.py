@@ -57,6 +57,7 @@ from graphkit.operators.attention import attend, entry_softmax, gatv2_scores
 from graphkit.operators.dropout import dropout
 from graphkit.operators.messages import EdgeTable, edge_table_sum, neighbor_max, relu_message_sum
 from graphkit.operators.pair_scores import PairScores
+from graphkit.operators.pair_sketches import PairSketches
 from graphkit.operators.pattern import Pattern
 from graphkit.operators.products import sddmm, spmm
 
@@ -342,6 +343,19 @@ DOORS = (
         _pair_scores,
         loose={"pairs": "as many as are asked for", "edge_index": "as many as there are"},
         wide=("weights", "rows"),
+        places=("edge_index", "pairs"),
+    ),
+    Door(
+        "PairSketches",
+        (
+            "sketches.node_sketches",
+            "sketches.merge_sketches",
+            "sketches.sketch_sizes",
+            "sketches.sketch_overlaps",
+        ),
+        lambda: {"edge_index": edge_index(), "pairs": torch.tensor([[0, 1, 5, 2], [2, 3, 0, 2]])},
+        lambda edge_index, pairs: [PairSketches(edge_index, NODES).counts(pairs)],
+        loose={"pairs": "as many as are asked for", "edge_index": "as many as there are"},
         places=("edge_index", "pairs"),
     ),
     Door(

@@ -17,6 +17,7 @@ from tests._kernels.doors import ANY, DOORS, REFUSED, SAME, cases, kernels, with
 CHECKOUT = Path(__file__).parent.parent.parent
 
 ENTRANCES = {
+    "graphkit.operators.pair_sketches": "PairSketches",
     "graphkit.data.sampling.relabel": "NeighborSampler of an edge_index",
     "graphkit.data.sampling.csc": "CSC",
     "graphkit.data.sampling.loaders": "EpochSampler",

@@ -76,21 +76,56 @@ class LinkTask(AbstractTask):
         table: Tensor | None = None
         learnt = torch.zeros(self.pairs.size(1), dtype=torch.bool)
         learnt[self.train.index.cpu()] = True
-        parts = [(graph, (~learnt & of).nonzero().squeeze(-1)) for graph, of in self._graphs(~learnt)]
-        parts = [(graph, items) for graph, items in parts if len(items)]
-        # Folds are the split's: what is drawn for them is the same for each seed.
-        folds, drawn = getattr(self.model, "folds", 1), torch.Generator().manual_seed(0)
+        parts = [(self._viewer(graph), (~learnt & of).nonzero().squeeze(-1)) for graph, of in self._graphs(~learnt)]
         index = self.train.index.cpu()
-        fold = torch.randperm(len(index), generator=drawn) % folds
-        for number in range(folds):
-            own = index[fold == number]
-            links = own[self.train.y[fold == number].cpu()[:, 0] == 1]
-            if len(own):
-                parts.append((self._remove_links(links - self.train.index[0].cpu()), own))
-        for graph, items in parts:
-            rows = self.model.pair_views(graph, self.pairs[:, items].cpu()).to(self.pairs.device)
-            table = rows.new_empty(self.pairs.size(1), rows.size(1)) if table is None else table
-            table[items] = rows
+        parts += [(viewer, index[self._folds == number]) for number, viewer in enumerate(self._fold_viewers)]
+        for viewer, items in parts:
+            if len(items):
+                rows = viewer(self.pairs[:, items].cpu()).to(self.pairs.device)
+                table = rows.new_empty(self.pairs.size(1), rows.size(1)) if table is None else table
+                table[items] = rows
+        assert table is not None
+        return table
+
+    @functools.cached_property
+    def _seen_viewer(self) -> Callable[[Tensor], Tensor]:
+        return self._viewer(self.seen)
+
+    @functools.cached_property
+    def _folds(self) -> Tensor:
+        """The fold of each item to learn from; folds are the split's, the same for each seed."""
+        many, drawn = getattr(self.model, "folds", 1), torch.Generator().manual_seed(0)
+        return torch.randperm(len(self.train.index), generator=drawn) % many
+
+    @functools.cached_property
+    def _fold_viewers(self) -> list[Callable[[Tensor], Tensor]]:
+        """What gives views of pairs as if the links of a fold were not there, for each fold."""
+        links = self.train.y.cpu()[:, 0] == 1
+        folds = range(int(self._folds.max()) + 1 if len(self._folds) else 0)
+        away = [(links & (self._folds == number)).nonzero().squeeze(-1) for number in folds]
+        return [self._viewer(self._remove_links(each)) for each in away]
+
+    def _viewer(self, graph: Data) -> Callable[[Tensor], Tensor]:
+        """Return what gives views of pairs of a graph; it is made when it is asked for the first time."""
+        made: list[Callable[[Tensor], Tensor]] = []
+
+        def look(pairs: Tensor) -> Tensor:
+            if not made:
+                made.append(self.model.viewer(graph))
+            return made[0](pairs)
+
+        return look
+
+    def _fold_views(self, chosen: Tensor, pairs: Tensor) -> Tensor:
+        """Return views of links to learn from, and of as many other pairs, each in a fold of its own or a drawn one."""
+        links = self._folds[chosen]
+        fold = torch.cat([links, torch.randint(len(self._fold_viewers), (pairs.size(1) - len(links),))])
+        table: Tensor | None = None
+        for number in fold.unique().tolist():
+            own = (fold == number).nonzero().squeeze(-1)
+            rows = self._fold_viewers[number](pairs[:, own.to(pairs.device)].cpu()).to(pairs.device)
+            table = rows.new_empty(len(fold), rows.size(1)) if table is None else table
+            table[own] = rows
         assert table is not None
         return table
 
@@ -110,7 +145,7 @@ class LinkTask(AbstractTask):
         """Return the scores of any pairs ``[2, pairs]``, given all edges that may be seen, ``[pairs, 1]``."""
         found, z = [], self._rows(model, self.seen) if pairs.size(1) else None
         for part in pairs.split(AT_ONCE, 1):
-            views = self.model.pair_views(self.seen, part.cpu()).to(pairs.device) if self.model.views else None
+            views = self._seen_viewer(part.cpu()).to(pairs.device) if self.model.views else None
             found.append(model(self._link_batch(self.seen, part, views, z)))
         return torch.cat(found) if found else torch.empty(0, 1)
 
@@ -124,7 +159,8 @@ class LinkTask(AbstractTask):
             others = self.sampler.beside(own, key=int(torch.randint(2**62, ())))
             pairs = torch.cat([own, others], 1).to(self.pairs.device)
             y = (torch.arange(pairs.size(1), device=pairs.device) < own.size(1)).to(self.train.y.dtype)[:, None]
-            made = functools.partial(self._step, pairs=pairs, seen=self._remove_links(chosen))
+            views = self._fold_views(chosen, pairs) if self.model.views else None
+            made = functools.partial(self._step, pairs=pairs, seen=self._remove_links(chosen), views=views)
             yield LabelledItems(torch.arange(len(y)), y, made)
 
     def _graphs(self, items: Tensor) -> list[tuple[Data, Tensor]]:
@@ -133,9 +169,9 @@ class LinkTask(AbstractTask):
             return [(self.seen, items)]
         return [(self.seen, items & ~self.later), (self.measured, items & self.later)]
 
-    def _step(self, model: Callable[..., Tensor], *, pairs: Tensor, seen: Data) -> Tensor:
+    def _step(self, model: Callable[..., Tensor], *, pairs: Tensor, seen: Data, views: Tensor | None) -> Tensor:
         """Return the scores of pairs of a step, given the edges without them."""
-        return model(self._link_batch(seen, pairs, None))
+        return model(self._link_batch(seen, pairs, views))
 
     def rows(self, model: Callable[..., Tensor]) -> Tensor | None:
         """Return the rows of nodes that all pairs have in common, ``[nodes, channels]``, where there are such."""

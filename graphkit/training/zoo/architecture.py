@@ -40,6 +40,7 @@ LARGEST = 2**31 - 1
 
 Positive: TypeAlias = Annotated[Whole, Field(ge=1, le=LARGEST)]
 Count: TypeAlias = Annotated[Whole, Field(ge=0, le=LARGEST)]
+Hops: TypeAlias = Annotated[Whole, Field(ge=1, le=4)]
 Rate: TypeAlias = Annotated[Real, Field(ge=0, lt=1)]
 Share: TypeAlias = Annotated[Real, Field(ge=0, le=1)]
 NonNegative: TypeAlias = Annotated[Real, Field(ge=0)]

@@ -12,6 +12,7 @@ from graphkit.training.zoo.architecture import (
     AbstractArchitecture,
     Activation,
     EdgeWeights,
+    Hops,
     Items,
     NonNegative,
     Norm,
@@ -21,6 +22,8 @@ from graphkit.training.zoo.architecture import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
 
     from graphkit.nn.estimators import AbstractEstimator
@@ -43,8 +46,8 @@ class AbstractLinkModel(AbstractArchitecture):
         """Return nothing: the edges that may be seen come with each batch of pairs."""
         return ()
 
-    def pair_views(self, data: Any, pairs: Tensor) -> Tensor:
-        """Return what it looks at of pairs, ``[pairs, columns]``, given the edges that may be seen."""
+    def viewer(self, data: Any) -> Callable[[Tensor], Tensor]:
+        """Return what gives its views of pairs, ``[pairs, columns]``, given the edges that may be seen."""
         raise NotImplementedError(f"{type(self).__name__} looks at nodes")
 
 
@@ -83,7 +86,13 @@ class AbstractLinkEncoder(AbstractLinkModel):
 
         encoder = self.encoder(in_channels)
         decoder = PairDecoder(self.hidden, self.decoder, layers=self.decoder_layers, dropout=self.dropout)
-        return LinkPredictor(encoder, decoder, common=getattr(self, "common", False) and self.decoder == "hadamard")
+        common = getattr(self, "common", False) and self.decoder == "hadamard"
+        return LinkPredictor(encoder, decoder, common=common, views=self.columns)
+
+    @property
+    def columns(self) -> int:
+        """How many views of pairs it looks at."""
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -205,6 +214,56 @@ class LinkFilter(AbstractLinkEncoder):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class LinkSketch(LinkFilter):
+    """A filter of features, and a perceptron on products and on how many nodes are around both of a pair.
+
+    These are estimated from sketches, so that a pair costs the same whatever its nodes' degrees. Links to learn from
+    are seen in ``folds``, each with its links away.
+
+    Args:
+        hops: steps around a node.
+        permutations: hashes of a sketch.
+        folds: parts of the links to learn from, at least 2.
+
+    Source: Chamberlain et al. (2023), arXiv:2209.15486, whose links to learn from stay in the graph, and whose features
+    are averaged a fixed number of times.
+    """
+
+    hops: Hops = 2
+    permutations: Positive = 128
+    folds: Positive = 5
+
+    @property
+    def untraced(self) -> str:
+        """That it counts."""
+        return "it counts nodes around pairs"
+
+    @property
+    def views(self) -> bool:  # type: ignore[override]  # a perceptron alone looks at them
+        """Whether it looks at views of pairs."""
+        return self.decoder == "hadamard"
+
+    @property
+    def columns(self) -> int:
+        """How many views of pairs it looks at."""
+        return self.hops * (self.hops + 1) // 2 + 2 * self.hops if self.views else 0
+
+    def unused_fields(self) -> dict[str, str]:
+        """Return what only a perceptron looks at."""
+        found = super().unused_fields()
+        if self.decoder != "hadamard":
+            found |= dict.fromkeys(("hops", "permutations", "folds"), "the decoder is no perceptron")
+        return found
+
+    def viewer(self, data: Any) -> Callable[[Tensor], Tensor]:
+        """Return what estimates numbers of nodes, as logarithms."""
+        from graphkit.operators.pair_sketches import PairSketches
+
+        sketches = PairSketches(data.edge_index, data.num_nodes, hops=self.hops, permutations=self.permutations)
+        return lambda pairs: sketches.counts(pairs).log1p()
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class AbstractPairModel(AbstractLinkModel):
     """What looks at views of pairs, and takes no step of an optimiser."""
 
@@ -276,11 +335,11 @@ class PairScore(AbstractPairModel):
         "averaged-cosine",
     ] = "resource-allocation"
 
-    def pair_views(self, data: Any, pairs: Tensor) -> Tensor:
-        """Return the score."""
+    def viewer(self, data: Any) -> Callable[[Tensor], Tensor]:
+        """Return what scores pairs."""
         from graphkit.data.pairs import pair_score
 
-        return pair_score(data, pairs, self.score)[:, None]
+        return lambda pairs: pair_score(data, pairs, self.score)[:, None]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -313,11 +372,11 @@ class PairLogistic(AbstractPairModel):
 
         return LogisticModel(1)
 
-    def pair_views(self, data: Any, pairs: Tensor) -> Tensor:
-        """Return views of pairs."""
+    def viewer(self, data: Any) -> Callable[[Tensor], Tensor]:
+        """Return what gives views of pairs."""
         from graphkit.data.pairs import pair_views
 
-        return pair_views(data, pairs, width=self.width, walks=self.walks)
+        return lambda pairs: pair_views(data, pairs, width=self.width, walks=self.walks)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

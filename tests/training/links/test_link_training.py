@@ -18,6 +18,7 @@ from graphkit.data.splits.links import LinkPart, node_kinds
 from graphkit.data.splits.non_edges import pair_keys
 from graphkit.nn.link_models import DECODERS, LinkBatch, LinkPredictor, PairDecoder
 from graphkit.operators.pair_scores import PairScores
+from graphkit.operators.pair_sketches import PairSketches
 from graphkit.training import load_run, recipe, train
 from graphkit.training.classification.metrics import METRICS, hits_at, reciprocal_rank
 from graphkit.training.classification.targets import LinkTarget, target_of
@@ -113,7 +114,7 @@ def test_items_to_test_on_are_measured_on_the_graph_that_shows_more(name):
     assert len(found) == len(both)
     if task.model.views:
         measured = split.message_data(data, measuring=True)
-        torch.testing.assert_close(task.views[test.index], task.model.pair_views(measured, task.pairs[:, test.index]))
+        torch.testing.assert_close(task.views[test.index], task.model.viewer(measured)(task.pairs[:, test.index]))
 
 
 def test_views_of_links_to_learn_from_are_those_without_them():
@@ -153,6 +154,28 @@ def test_every_recipe_is_trained_measured_kept_and_asked(name, tmp_path):
     assert (table["id"] != table["link"]).all()
     best = table[table["id"] == table["id"].iloc[0]]["probability"]
     assert (np.diff(best) <= 0).all()
+
+
+def test_a_step_of_buddy_counts_nodes_as_if_the_links_of_a_fold_were_not_there():
+    data = divided()
+    task, _ = prepare_links(data, small("buddy"), CPU, torch.float32)
+    links, seen = data.link_split.train, pair_keys(task.seen.edge_index, 60, directed=False)
+    exact = PairSketches(task.seen.edge_index, 60, permutations=128).counts(links).log1p()
+    met = 0
+    for batch in task.batches(20):
+        asked = batch.logits.keywords
+        pairs, views = asked["pairs"], asked["views"]
+        assert views.shape == (pairs.size(1), 7)
+        fold = task._folds[torch.isin(pair_keys(links, 60, directed=False), pair_keys(pairs, 60, directed=False))]
+        assert len(fold) == pairs.size(1) // 2
+        for number in range(3):
+            graph = task._remove_links((task._folds == number).nonzero().squeeze(-1))
+            left = pair_keys(graph.edge_index, 60, directed=False)
+            assert len(seen) - len(left) == 2 * int((task._folds == number).sum())
+            without = PairSketches(graph.edge_index, 60).counts(pairs).log1p()
+            met += int((without == views).all(1)[: pairs.size(1) // 2].sum())
+    assert met >= links.size(1)  # each link in its own fold at least
+    assert not torch.equal(task.views[task.train.index], exact)
 
 
 FORMS = ("cross-entropy", "ranking", "triplet", "contrastive")
