@@ -58,6 +58,7 @@ class PairSketches:
         count = _checks.integer_between("permutations", permutations, 1, 2**16)
         width = 2 ** _checks.integer_between("precision", precision, 4, 12)
         key = np.uint64(_checks.seed("seed", seed) % 2**64)
+        _checks.edge_index_in_range(edge_index, num_nodes)
         graph = PairScores(torch.cat([edge_index, edge_index.flip(0)], 1), num_nodes)
         self.num_nodes = num_nodes
         self._correction = BUCKETS.get(width, 0.7213 / (1 + 1.079 / width))

@@ -257,7 +257,7 @@ def unlabelled_links(
     if model.sees_features:
         x, _ = model_inputs(seen, recipe.resolve(lambda: feature_sum(data)), device, dtype)
     nothing = LabelledItems(torch.empty(0, dtype=torch.long), torch.empty(0, 1))
-    objective = SupervisedObjective(_target(model), METRICS["roc_auc"])
+    objective = SupervisedObjective(_target_of(model), METRICS["roc_auc"])
     return LinkTask(seen, x, split, torch.empty(2, 0, dtype=torch.long), nothing, nothing, objective, model)
 
 
@@ -284,7 +284,7 @@ def prepare_links(
     sizes = [len(each) for each in y]
     index = torch.arange(sum(sizes), device=device).split(sizes)
     validation, test, learn = (LabelledItems(*each) for each in zip(index, y, strict=True))
-    objective = link_objective(data, split, [validation.y, test.y], metric, target=_target(task.model))
+    objective = link_objective(data, split, [validation.y, test.y], metric, target=_target_of(task.model))
     task = dataclasses.replace(task, pairs=pairs, train=learn, validation=validation, objective=objective)
     if split.later is not None:
         later = torch.zeros(pairs.size(1), dtype=torch.bool)
@@ -357,7 +357,7 @@ def link_objective(
     return SupervisedObjective(target, measured)
 
 
-def _target(model: Any) -> LinkTarget:
+def _target_of(model: Any) -> LinkTarget:
     """Return what a model learns of links."""
     if not model.encodes:
         return LinkTarget()
