@@ -78,7 +78,7 @@ def test_what_cannot_be_is_said_in_a_line(call, arguments, message):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("command", ["view run --to page.html", "export run --to model.pt2", "explain run --node 3"])
+@pytest.mark.parametrize("command", ["export run --to model.pt2", "explain run --node 3"])
 def test_commands_that_links_do_not_have_say_so(call, command):
     assert call(*KARATE.split())[0] == 0
     code, _, err = call(*command.split())

@@ -118,3 +118,30 @@ def test_wrong_calls_are_answered_in_a_line(call, run, words, said):
     code, _, err = call(*words.split())
     assert code == 2
     assert said in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("model", ["gcn-link", "pair-logistic"])
+def test_a_run_on_links_is_seen_with_the_likeliest_new_ones_of_each_node(call, model):
+    pytest.importorskip("plotly")
+    fields = ["--epochs", "2", "--set", "hidden=4"] if model == "gcn-link" else []
+    where = ["--model", model, "--seeds", "2", "--split-per-seed", "--beside", "none", "--run-dir", "run"]
+    code, _, err = call("train", "karate", "--task", "links", *fields, *where)
+    assert code == 0, err
+    code, _, err = call("view", "run", "--seed", "1", "--to", "page.html")
+    assert code == 0, err
+    told = json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', Path("page.html").read_text())[1]
+    )
+    from graphkit.data import load
+    from graphkit.training import load_run
+
+    data = load("karate")
+    known, run = {tuple(pair) for pair in data.edge_index.T.tolist()}, load_run("run")
+    table = run.predict(data, seed=1, top=12).frame()
+    for node in range(34):
+        found = [other for other in told["nearest"][node] if other >= 0]
+        assert found == table[table["id"] == node]["link"].tolist()
+        assert not known & {(node, other) for other in found}
+    assert (told["nearest_word"], told["distance_word"]) == ("likeliest new links", "probability")
+    assert told["items"]["true"] == data.y.tolist()
+    assert "confusion" not in told

@@ -19,6 +19,7 @@ from graphkit.cli.page_parts import (
 )
 
 if TYPE_CHECKING:
+    from graphkit.training.trained.abstract_run import AbstractRun
     from graphkit.training.trained.classifier import TrainedModel
     from graphkit.training.trained.runs import Run
     from graphkit.viz.run_page import PageCurves, PageItems, RunPage
@@ -39,7 +40,7 @@ def classifier_page(run: Run, model: TrainedModel, data: Any, *, device: str = "
         items=items,
         metric=record.metric.name,
         record=record_rows(record),
-        curves=_curves(run),
+        curves=epoch_curves(run),
         confusion=confusion,
         confusion_of=of,
     )
@@ -124,7 +125,7 @@ def _edges_among(edge_index: Tensor, shown: Tensor, many: int) -> np.ndarray | N
     return ends.numpy() if ends.size(1) <= MOST_EDGES else None
 
 
-def _curves(run: Run) -> list[PageCurves]:
+def epoch_curves(run: AbstractRun[Any]) -> list[PageCurves]:
     """Return the figures of every epoch, where the run keeps them."""
     from graphkit.viz.run_page import PageCurves
 

@@ -22,8 +22,8 @@ def view(run: Path, data: str | None, to: Path | None, seed: int | None, device:
     """Write one page that shows what RUN says of every item of DATA, by default of what it was trained on.
 
     Items in two dimensions with their true and predicted class, the neighbourhood of the one that is clicked, learning
-    curves, the confusion matrix and the record. Of embeddings, the items nearest to the one that is clicked. The page
-    needs no network and no server: open it in a browser.
+    curves, the confusion matrix and the record. Of embeddings, the items nearest to the one that is clicked; of a run
+    on links, its likeliest new ones. The page needs no network and no server: open it in a browser.
     """
     from graphkit._checks import extra
 
@@ -32,22 +32,23 @@ def view(run: Path, data: str | None, to: Path | None, seed: int | None, device:
     require_places(to=to)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs", "graphkit.viz")
     from graphkit.cli.classifier_page import classifier_page
+    from graphkit.cli.link_page import link_page
     from graphkit.cli.retrieval_page import retrieval_page
     from graphkit.training.engine.store import write_atomically
     from graphkit.training.trained.runs import EncoderRun, LinkRun, Run, load_run
     from graphkit.viz.run_page import run_page
 
     opened = load_run(run)
-    if isinstance(opened, LinkRun):
-        raise click.UsageError(f"{str(run)!r} is a run on links, which has no page: `graphkit predict` lists new ones.")
-    if not isinstance(opened, Run | EncoderRun):
+    if not isinstance(opened, Run | EncoderRun | LinkRun):
         raise click.UsageError(f"{str(run)!r} is no run of `graphkit train`, `tune` or `embed`.")
     model = opened.model if seed is None else opened.of_seed(seed)
     given, splits = load_data(opened, data)
-    if splits is not None:
+    if splits is not None and not isinstance(opened, LinkRun):
         given = opened.with_split_of(given, splits, model.seed)
     begin("predicting")
-    if isinstance(opened, EncoderRun):
+    if isinstance(opened, LinkRun):
+        made = link_page(opened, opened.of_seed(model.seed), given, device=device)
+    elif isinstance(opened, EncoderRun):
         made = retrieval_page(opened, opened.of_seed(model.seed), given, device=device)
     else:
         made = classifier_page(opened, opened.of_seed(model.seed), given, device=device)

@@ -103,16 +103,86 @@ def pair_views(data: Data, pairs: Tensor, *, width: int = WIDTH, walks: bool = F
         >>> pair_views(path, torch.tensor([[0], [2]])).shape[1] == len(pair_view_names())
         True
     """
-    _require(data, pairs)
-    _checks.flag("walks", walks)
-    return torch.stack([column for _, column in _columns(data, pairs, width, walks=walks)], 1)
+    return PairViewer(data, width=width, walks=walks)(pairs)
+
+
+class PairViewer:
+    """Gives :func:`pair_views` of a graph again and again; what they have in common is made once.
+
+    Args:
+        data, width, walks: as for :func:`pair_views`.
+
+    Example:
+        >>> path = Data(edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+        >>> PairViewer(path)(torch.tensor([[0], [2]])).shape[1] == len(pair_view_names())
+        True
+    """
+
+    def __init__(self, data: Data, *, width: int = WIDTH, walks: bool = False) -> None:
+        _require(data, torch.empty(2, 0, dtype=torch.long))
+        self.walks = _checks.flag("walks", walks)
+        self.views, self.scores, self.nodes = graph_views(data, width=width), _scores(data), int(data.num_nodes)
+        self.ahead = PairScores(data.edge_index, self.nodes)
+
+    def __call__(self, pairs: Tensor) -> Tensor:
+        """Return views of pairs, ``[pairs, columns]``."""
+        checked_pairs(pairs, self.nodes)
+        return torch.stack([column for _, column in self.columns(pairs)], 1)
+
+    def columns(self, pairs: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield the columns by name."""
+        views, scores, ahead, nodes = self.views, self.scores, self.ahead, self.nodes
+
+        def both(name: str, first: Tensor, second: Tensor) -> Iterator[tuple[str, Tensor]]:
+            """Yield two columns: of ordered pairs as they are, else the smaller number and the larger one."""
+            yield f"{name}, first", torch.minimum(first, second) if ahead.undirected else first
+            yield f"{name}, second", torch.maximum(first, second) if ahead.undirected else second
+
+        for place, name in enumerate(VIEWS):
+            yield name, row_products(views.rows[:, place], pairs)
+        some = torch.linspace(0, nodes - 1, min(nodes, REFERENCE)).long()
+        for name in NEAREST:
+            ranks = similarity_ranks(views[name], pairs, some)
+            yield from both(f"rank {name}", *(torch.log(rank + 1 / (1 + len(some))) for rank in ranks))
+            yield from both(f"nearest {name}", *scores.neighbor_similarity(pairs, views[name]))
+        own = views["raw-centred"]
+        for name in ("neighbours-1-centred", "averaged-2-centred"):
+            across = row_products(own, pairs, views[name]), row_products(views[name], pairs, own)
+            yield from both(f"own and {name}", *across)
+        degree = scores.degree.float()
+        weights = {
+            "1": torch.ones(nodes),
+            "1 / log d": 1 / degree.clamp(min=2).log(),
+            "1 / d": 1 / degree.clamp(min=1),
+            "1 / sqrt d": degree.clamp(min=1).rsqrt(),
+        }
+        two, three = scores.paths(pairs, torch.stack(list(weights.values()), 1))
+        for kind, name in enumerate(weights):
+            yield f"paths of two, {name}", two[:, kind].log1p()
+            yield f"paths of three, {name}", three[:, kind].log1p()
+        if self.walks:
+            come = scores.pagerank(pairs)
+            yield "pagerank", come
+            yield "log pagerank", torch.log(come + 1e-6)
+        ends = pairs.cpu().long()
+        yield from both("degree", *degree[ends].log1p())
+        if ahead.undirected:
+            return
+        # What only a directed graph has: who leads where, and whether the other way is there.
+        out, into = (torch.bincount(each, minlength=nodes).float().log1p() for each in ahead.edge_index)
+        yield "out, first", out[ends[0]]
+        yield "in, second", into[ends[1]]
+        there = ahead.edge_index[0] * max(nodes, 1) + ahead.edge_index[1]
+        yield "edge back", torch.isin(ends[1] * max(nodes, 1) + ends[0], there).float()
+        yield "paths ahead", ahead.common_neighbors(pairs).log1p()
+        yield "paths back", ahead.common_neighbors(pairs.flip(0)).log1p()
 
 
 def pair_view_names(*, directed: bool = False, walks: bool = False) -> list[str]:
     """Return what the columns of :func:`pair_views` are called, of a graph that is directed or not."""
     edges = torch.tensor([[0], [1]]) if directed else torch.tensor([[0, 1], [1, 0]])
     pair = Data(edge_index=edges, num_nodes=2)
-    return [name for name, _ in _columns(pair, torch.tensor([[0], [1]]), 2, walks=walks)]
+    return [name for name, _ in PairViewer(pair, width=2, walks=walks).columns(torch.tensor([[0], [1]]))]
 
 
 def _require(data: Data, pairs: Tensor) -> None:
@@ -120,56 +190,6 @@ def _require(data: Data, pairs: Tensor) -> None:
     _checks.instance("data", data, Data, "a torch_geometric.data.Data")
     validate(data)
     checked_pairs(pairs, int(data.num_nodes))
-
-
-def _columns(data: Data, pairs: Tensor, width: int, *, walks: bool) -> Iterator[tuple[str, Tensor]]:
-    """Yield the columns by name."""
-    views, scores, nodes = graph_views(data, width=width), _scores(data), int(data.num_nodes)
-    ahead = PairScores(data.edge_index, nodes)
-
-    def both(name: str, first: Tensor, second: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Yield two columns: of ordered pairs as they are, else the smaller number and the larger one."""
-        yield f"{name}, first", torch.minimum(first, second) if ahead.undirected else first
-        yield f"{name}, second", torch.maximum(first, second) if ahead.undirected else second
-
-    for place, name in enumerate(VIEWS):
-        yield name, row_products(views.rows[:, place], pairs)
-    some = torch.linspace(0, nodes - 1, min(nodes, REFERENCE)).long()
-    for name in NEAREST:
-        ranks = similarity_ranks(views[name], pairs, some)
-        yield from both(f"rank {name}", *(torch.log(rank + 1 / (1 + len(some))) for rank in ranks))
-        yield from both(f"nearest {name}", *scores.neighbor_similarity(pairs, views[name]))
-    own = views["raw-centred"]
-    for name in ("neighbours-1-centred", "averaged-2-centred"):
-        across = row_products(own, pairs, views[name]), row_products(views[name], pairs, own)
-        yield from both(f"own and {name}", *across)
-    degree = scores.degree.float()
-    weights = {
-        "1": torch.ones(nodes),
-        "1 / log d": 1 / degree.clamp(min=2).log(),
-        "1 / d": 1 / degree.clamp(min=1),
-        "1 / sqrt d": degree.clamp(min=1).rsqrt(),
-    }
-    two, three = scores.paths(pairs, torch.stack(list(weights.values()), 1))
-    for kind, name in enumerate(weights):
-        yield f"paths of two, {name}", two[:, kind].log1p()
-        yield f"paths of three, {name}", three[:, kind].log1p()
-    if walks:
-        come = scores.pagerank(pairs)
-        yield "pagerank", come
-        yield "log pagerank", torch.log(come + 1e-6)
-    ends = pairs.cpu().long()
-    yield from both("degree", *degree[ends].log1p())
-    if ahead.undirected:
-        return
-    # What only a directed graph has: who leads where, and whether the other way is there.
-    out, into = (torch.bincount(each, minlength=nodes).float().log1p() for each in ahead.edge_index)
-    yield "out, first", out[ends[0]]
-    yield "in, second", into[ends[1]]
-    there = ahead.edge_index[0] * max(nodes, 1) + ahead.edge_index[1]
-    yield "edge back", torch.isin(ends[1] * max(nodes, 1) + ends[0], there).float()
-    yield "paths ahead", ahead.common_neighbors(pairs).log1p()
-    yield "paths back", ahead.common_neighbors(pairs.flip(0)).log1p()
 
 
 def _scores(data: Data) -> PairScores:

@@ -36,6 +36,7 @@ class PageItems:
         edges: pairs of neighbours ``[2, edges]``, numbers of items; ``None`` where items have none.
         nearest: in place of those the items nearest to each, nearest first ``[items, count]``, -1 for none.
         distances: of these.
+        nearest_word, distance_word: what both are called.
         left_out: what is not shown, in words.
     """
 
@@ -52,6 +53,8 @@ class PageItems:
     edges: np.ndarray | None = None
     nearest: np.ndarray | None = None
     distances: np.ndarray | None = None
+    nearest_word: str = "nearest items"
+    distance_word: str = "distance"
     left_out: str = ""
 
     def __post_init__(self) -> None:
@@ -169,6 +172,7 @@ def _content(page: RunPage) -> dict[str, Any]:
     if items.nearest is not None and items.distances is not None:
         content["nearest"] = items.nearest.tolist()
         content["distances"] = [_short(row) for row in items.distances]
+        content |= {"nearest_word": items.nearest_word, "distance_word": items.distance_word}
     if page.confusion is not None:
         content["confusion"] = {"of": page.confusion_of, "counts": page.confusion.tolist()}
     return content

@@ -447,6 +447,7 @@ REMEMBERED = {
     "training.links.link_task:_seen_viewer": INTERNAL,
     "training.links.link_task:_folds": INTERNAL,
     "training.links.link_task:_fold_viewers": INTERNAL,
+    "training.trained.link_run:_z": INTERNAL,
     "training.links.link_task:views": "what a graph says of the items of a task, which nobody edits",
     "training.fewshot.studies:known_of": INTERNAL,
     "training.fewshot.studies:study_across_graphs": INTERNAL,

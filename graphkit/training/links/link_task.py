@@ -141,9 +141,15 @@ class LinkTask(AbstractTask):
                 found[part] = said
         return found
 
-    def score_pairs(self, model: Callable[..., Tensor], pairs: Tensor) -> Tensor:
-        """Return the scores of any pairs ``[2, pairs]``, given all edges that may be seen, ``[pairs, 1]``."""
-        found, z = [], self._rows(model, self.seen) if pairs.size(1) else None
+    def score_pairs(self, model: Callable[..., Tensor], pairs: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return the scores of any pairs ``[2, pairs]``, given all edges that may be seen, ``[pairs, 1]``.
+
+        Args:
+            model: asked for them.
+            pairs: of nodes.
+            z: what :meth:`rows` returned, where they were asked for before.
+        """
+        found, z = [], self.rows(model) if z is None and pairs.size(1) else z
         for part in pairs.split(AT_ONCE, 1):
             views = self._seen_viewer(part.cpu()).to(pairs.device) if self.model.views else None
             found.append(model(self._link_batch(self.seen, part, views, z)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,12 +153,19 @@ class LinkRun(AbstractRun[TrainedModel]):
             ValueError: as :meth:`scores` does.
         """
         at_least("top", top, 1)
+        node, link, probability = self.new_links(data, seed=seed, device=device, top=top, nodes=nodes)
+        ids = np.asarray(item_ids(data, int(data.num_nodes)), dtype=object)
+        return LinkPredictions(ids[node], ids[link], probability.numpy())
+
+    def new_links(
+        self, data: Data, *, seed: int | None, device: str, top: int, nodes: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what :meth:`predict` does as numbers of nodes: whose, with whom, and how likely, ``[links]`` each."""
         data = self._prepare(data)
         asked = torch.arange(int(data.num_nodes)) if nodes is None else torch.as_tensor(nodes)
         node_ids("nodes", asked, int(data.num_nodes))
         chosen = list(self.models.values()) if seed is None else [self.of_seed(seed)]
         scorers = [_Scorer(each, data, device) for each in chosen]
-        ids = np.asarray(item_ids(data, int(data.num_nodes)), dtype=object)
         parts = []
         tables = [scorer.rows() for scorer in scorers if scorer.compares]
         tables += [] if data.get("x") is None else [averaged_rows(data, 2)]
@@ -168,9 +176,9 @@ class LinkRun(AbstractRun[TrainedModel]):
             first, score = pairs[0][order], score[order]
             place = torch.arange(len(first)) - torch.searchsorted(first, first)
             kept = place < top
-            parts.append((ids[first[kept]], ids[pairs[1][order][kept]], score[kept].numpy()))
-        node, link, probability = (np.concatenate(several) for several in zip(*parts, strict=True))
-        return LinkPredictions(node, link, probability)
+            parts.append((first[kept], pairs[1][order][kept], score[kept]))
+        node, link, probability = (torch.cat(several) for several in zip(*parts, strict=True))
+        return node, link, probability
 
     def evaluate(
         self,
@@ -263,10 +271,15 @@ class _Scorer:
         """Return the rows of nodes, ``[nodes, channels]``."""
         if not self.task.model.encodes:
             raise ValueError(f"the model {self.name!r} looks at pairs and has no rows of nodes; `scores` takes pairs.")
-        with torch.no_grad():
-            found = self.task.rows(self.model).cpu()
+        assert self._z is not None
+        found = self._z.cpu()
         require_finite("the model's outputs", [found])
         return F.normalize(found, dim=-1) if self.task.model.decoder == "distance" else found
+
+    @functools.cached_property
+    def _z(self) -> Tensor | None:
+        with torch.no_grad():
+            return self.task.rows(self.model)
 
     def __call__(self, asked: Tensor) -> Tensor:
         """Return what the model says of pairs ``[2, pairs]``, as probabilities, or of items of a task, as it is."""
@@ -274,7 +287,7 @@ class _Scorer:
             if self.given:
                 found = self.task.logits(self.model, asked)[:, 0].cpu()
             else:
-                found = self.task.score_pairs(self.model, asked.to(self.device))[:, 0].sigmoid().cpu()
+                found = self.task.score_pairs(self.model, asked.to(self.device), self._z)[:, 0].sigmoid().cpu()
         require_finite("the model's outputs", [found])
         return found
 

@@ -374,9 +374,9 @@ class PairLogistic(AbstractPairModel):
 
     def viewer(self, data: Any) -> Callable[[Tensor], Tensor]:
         """Return what gives views of pairs."""
-        from graphkit.data.pairs import pair_views
+        from graphkit.data.pairs import PairViewer
 
-        return lambda pairs: pair_views(data, pairs, width=self.width, walks=self.walks)
+        return PairViewer(data, width=self.width, walks=self.walks)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -129,7 +129,7 @@ function show(n) {
   const panel = $("panel");
   panel.replaceChildren();
   if (n === null) {
-    const asks = data.nearest ? "the items nearest to it" : data.indptr ? "its neighbours" : "what is said of it";
+    const asks = data.nearest ? `its ${data.nearest_word}` : data.indptr ? "its neighbours" : "what is said of it";
     element("p", `Click an item to see ${asks}.`, panel);
     return;
   }
@@ -138,12 +138,12 @@ function show(n) {
   if (!data.indptr && !data.nearest) return;
   const near = neighbours(n), by = data.nearest ? items.true : items.predicted;
   const alike = near.filter((other) => by[other] === by[n]).length.toLocaleString("en"), many = near.length.toLocaleString("en");
-  element("h2", data.nearest ? `${many} nearest items${by[n] < 0 ? "" : `, ${alike} of its class`}`
+  element("h2", data.nearest ? `${many} ${data.nearest_word}${by[n] < 0 ? "" : `, ${alike} of its class`}`
     : `${many} neighbours, ${alike} of the same predicted class`, panel);
   const rows = near.slice(0, 200).map((other, place) => [items.ids[other], named(items.true[other]),
     data.nearest ? data.distances[n][place].toFixed(4) : named(items.predicted[other])]);
   if (rows.length) {
-    const made = table(panel, rows, ["id", "true", data.nearest ? "distance" : "predicted"]);
+    const made = table(panel, rows, ["id", "true", data.nearest ? data.distance_word : "predicted"]);
     near.slice(0, 200).forEach((other, place) => {
       const row = made.rows[place + 1];
       row.style.cursor = "pointer";
