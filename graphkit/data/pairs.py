@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -36,16 +37,16 @@ NEAREST = ("raw-centred", "averaged-2-centred", "pagerank-centred", "canonical-2
 SEES_FEATURES = ("cosine", "averaged-cosine")
 """Scores for which nodes need features."""
 
-SCORES: dict[str, Callable[[Data, Tensor], Tensor]] = {
-    "common-neighbors": lambda data, pairs: _scores(data).common_neighbors(pairs),
-    "adamic-adar": lambda data, pairs: _scores(data).adamic_adar(pairs),
-    "resource-allocation": lambda data, pairs: _scores(data).resource_allocation(pairs),
-    "katz": lambda data, pairs: _scores(data).katz(pairs),
-    "pagerank": lambda data, pairs: _scores(data).pagerank(pairs),
-    "cosine": lambda data, pairs: feature_cosine(data, pairs, 0),
-    "averaged-cosine": lambda data, pairs: feature_cosine(data, pairs, 2),
+SCORES: dict[str, Callable[[Data], Callable[[Tensor], Tensor]]] = {
+    "common-neighbors": lambda data: _scores(data).common_neighbors,
+    "adamic-adar": lambda data: _scores(data).adamic_adar,
+    "resource-allocation": lambda data: _scores(data).resource_allocation,
+    "katz": lambda data: _scores(data).katz,
+    "pagerank": lambda data: _scores(data).pagerank,
+    "cosine": lambda data: functools.partial(feature_cosine, data, hops=0),
+    "averaged-cosine": lambda data: functools.partial(feature_cosine, data, hops=2),
 }
-"""Scores of pairs by name."""
+"""What scores pairs of a graph, by name."""
 
 
 def pair_score(data: Data, pairs: Tensor, name: str) -> Tensor:
@@ -75,7 +76,7 @@ def pair_score(data: Data, pairs: Tensor, name: str) -> Tensor:
     _require(data, pairs)
     if name in SEES_FEATURES and data.get("x") is None:
         raise ValueError(f"{name!r} compares features, and `data` has no `x`; take one such as 'resource-allocation'.")
-    return SCORES[name](data, pairs)
+    return SCORES[name](data)(pairs)
 
 
 def pair_views(data: Data, pairs: Tensor, *, width: int = WIDTH, walks: bool = False) -> Tensor:

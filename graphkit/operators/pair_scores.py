@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphkit._checks import at_least, edge_index_in_range, fraction, node_ids, positive, tensor
 from graphkit._kernels import pair_paths
-from graphkit._kernels.csr_layout import coo_to_csr
+from graphkit._kernels.csr_layout import coo_to_csr, transpose_csr
 from graphkit._kernels.resources import over_range
 from graphkit.operators.sparse import SparseOperator
 
@@ -51,14 +51,12 @@ class PairScores:
     def __init__(self, edge_index: Tensor, num_nodes: int) -> None:
         edge_index_in_range(edge_index, num_nodes)
         self.num_nodes = num_nodes
-        index = edge_index.detach().cpu().long()
-        index = index[:, index[0] != index[1]]
-        keys = (index[0] * max(num_nodes, 1) + index[1]).unique()
-        self.edge_index = torch.stack([keys // max(num_nodes, 1), keys % max(num_nodes, 1)])
-        self.csr = _csr(self.edge_index, num_nodes)
-        back = self.edge_index.flip(0)
-        self.undirected = torch.equal((back[0] * max(num_nodes, 1) + back[1]).sort().values, keys)
-        self.csr_t = self.csr if self.undirected else _csr(back, num_nodes)
+        self.csr = indptr, indices = _simple_csr(edge_index.detach().cpu().numpy(), num_nodes)
+        rows = np.repeat(np.arange(num_nodes), np.diff(indptr))
+        self.edge_index = torch.from_numpy(np.stack([rows, indices]))
+        back = transpose_csr(indptr, indices, num_nodes)[:2]
+        self.undirected = all(np.array_equal(one, other) for one, other in zip(self.csr, back, strict=True))
+        self.csr_t = self.csr if self.undirected else back
         ends = torch.bincount(self.edge_index.flatten(), minlength=num_nodes)
         self.degree = ends // 2 if self.undirected else ends
 
@@ -309,12 +307,15 @@ def similarity_ranks(rows: Tensor, pairs: Tensor, reference: Tensor) -> tuple[Te
     return found[0], found[1]
 
 
-def _csr(edge_index: Tensor, nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return edges as starts of rows and ascending columns."""
-    order = (edge_index[0] * max(nodes, 1) + edge_index[1]).argsort()
-    counts = torch.bincount(edge_index[0], minlength=nodes)
-    indptr = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
-    return indptr.numpy(), edge_index[1][order].contiguous().numpy()
+def _simple_csr(ends: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return edges as starts of rows and ascending columns, each once and no loops."""
+    indptr, columns, _ = coo_to_csr(ends[0], ends[1], (nodes, nodes), np.int64)
+    kept = columns != np.repeat(np.arange(nodes), np.diff(indptr))
+    copies = columns[1:] == columns[:-1]
+    starts = indptr[1:-1]
+    copies[starts[(starts > 0) & (starts < len(columns))] - 1] = False  # of another row
+    kept[1:] &= ~copies
+    return np.concatenate([[0], kept.cumsum()])[indptr], columns[kept]
 
 
 def _groups(sources: Tensor, nodes: int) -> tuple[np.ndarray, np.ndarray, Tensor]:

@@ -75,10 +75,12 @@ class LinkTask(AbstractTask):
         """What the graph says of the items, ``[items, columns]``: of links to learn from as if they were not there."""
         table: Tensor | None = None
         learnt = torch.zeros(self.pairs.size(1), dtype=torch.bool)
-        learnt[self.train.index.cpu()] = True
+        folds = getattr(self.model, "folds", 0)  # a rule learns nothing
+        learnt[self.train.index.cpu()] = folds > 0
         parts = [(self._viewer(graph), (~learnt & of).nonzero().squeeze(-1)) for graph, of in self._graphs(~learnt)]
         index = self.train.index.cpu()
-        parts += [(viewer, index[self._folds == number]) for number, viewer in enumerate(self._fold_viewers)]
+        if folds:
+            parts += [(viewer, index[self._folds == number]) for number, viewer in enumerate(self._fold_viewers)]
         for viewer, items in parts:
             if len(items):
                 rows = viewer(self.pairs[:, items].cpu()).to(self.pairs.device)
@@ -94,8 +96,8 @@ class LinkTask(AbstractTask):
     @functools.cached_property
     def _folds(self) -> Tensor:
         """The fold of each item to learn from; folds are the split's, the same for each seed."""
-        many, drawn = getattr(self.model, "folds", 1), torch.Generator().manual_seed(0)
-        return torch.randperm(len(self.train.index), generator=drawn) % many
+        drawn = torch.Generator().manual_seed(0)
+        return torch.randperm(len(self.train.index), generator=drawn) % self.model.folds  # type: ignore[attr-defined]
 
     @functools.cached_property
     def _fold_viewers(self) -> list[Callable[[Tensor], Tensor]]:

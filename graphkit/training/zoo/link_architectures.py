@@ -337,9 +337,10 @@ class PairScore(AbstractPairModel):
 
     def viewer(self, data: Any) -> Callable[[Tensor], Tensor]:
         """Return what scores pairs."""
-        from graphkit.data.pairs import pair_score
+        from graphkit.data.pairs import SCORES
 
-        return lambda pairs: pair_score(data, pairs, self.score)[:, None]
+        score = SCORES[self.score](data)
+        return lambda pairs: score(pairs)[:, None]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -271,7 +271,7 @@ def test_rules_are_those_of_their_name_and_learn_nothing(name, tmp_path):
     found = train(data, recipe(name, items="links"), seeds=[0], device="cpu")
     assert found.record.parameters == 0
     task, test = prepare_links(data, recipe(name, items="links"), CPU, torch.float32)
-    expected = SCORES[name](task.seen, task.pairs[:, test.index])
+    expected = SCORES[name](task.seen)(task.pairs[:, test.index])
     assert found.record.metric.values[0] == pytest.approx(float(task.objective.figure(expected[:, None], test.y)))
 
 
