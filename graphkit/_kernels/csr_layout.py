@@ -44,6 +44,20 @@ def coo_to_csr(
     return indptr, columns[perm].astype(index, copy=False), perm
 
 
+def group_order(keys: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the items of each group begin, and the order of items that groups them, as they stand.
+
+    Example:
+        >>> starts, order = group_order(np.array([1, 0, 1]), 3)
+        >>> starts.tolist(), order.tolist()
+        ([0, 1, 3, 3], [1, 0, 2])
+    """
+    index = np.int32 if len(keys) < 2**31 else np.int64
+    starts, order = np.empty(groups + 1, index), np.empty(len(keys), index)
+    _counting_sort(keys, np.arange(len(keys), dtype=index), starts, order)
+    return starts, order
+
+
 @kernel
 def _transpose(indptr, indices, indptr_out, indices_out, perm_out):
     indptr_out[:] = 0

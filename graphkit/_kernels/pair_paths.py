@@ -55,8 +55,31 @@ def path_sums(start, stop, bounds, sources, targets, csr, csr_t, weights, two, t
 
 
 @exact_kernel
-def common_sums(start, stop, bounds, sources, targets, csr, csr_t, weights, sums):
-    """Set ``sums[p]`` to the sum of ``weights`` over the nodes on paths of two edges, those of its source marked."""
+def group_pairs(first, second, degree, starts, targets, order):
+    """Group pairs by the node of the larger ``degree``: where its pairs begin, their other nodes, and which they are.
+
+    Of equal degrees the first node counts as the larger one. Pairs of a group stay in their order.
+    """
+    starts[:] = 0
+    for p in range(len(first)):
+        u, v = first[p], second[p]
+        starts[(v if degree[u] < degree[v] else u) + 1] += 1
+    for u in range(len(starts) - 1):
+        starts[u + 1] += starts[u]
+    cursor = starts.copy()
+    for p in range(len(first)):
+        u, v = first[p], second[p]
+        if degree[u] < degree[v]:
+            u, v = v, u
+        slot = cursor[u]
+        cursor[u] = slot + 1
+        targets[slot] = v
+        order[slot] = p
+
+
+@exact_kernel
+def common_sums(start, stop, bounds, sources, targets, order, csr, csr_t, weights, sums):
+    """Set ``sums[order[p]]`` to the sum of ``weights`` over the nodes on paths of two edges from a source to p."""
     (indptr, indices), (indptr_t, indices_t) = csr, csr_t
     marks = np.zeros(len(weights))
     for g in range(start, stop):
@@ -68,7 +91,7 @@ def common_sums(start, stop, bounds, sources, targets, csr, csr_t, weights, sums
             total = 0.0
             for e in range(indptr_t[v], indptr_t[v + 1]):
                 total += marks[indices_t[e]]
-            sums[p] = total
+            sums[order[p]] = total
         for e in range(indptr[u], indptr[u + 1]):
             marks[indices[e]] = 0.0
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphkit._checks import at_least, edge_index_in_range, fraction, node_ids, positive, tensor
 from graphkit._kernels import pair_paths
-from graphkit._kernels.csr_layout import coo_to_csr, transpose_csr
+from graphkit._kernels.csr_layout import coo_to_csr, group_order, transpose_csr
 from graphkit._kernels.resources import over_range
 from graphkit.operators.sparse import SparseOperator
 
@@ -53,7 +53,7 @@ class PairScores:
         self.num_nodes = num_nodes
         self.csr = indptr, indices = _simple_csr(edge_index.detach().cpu().numpy(), num_nodes)
         rows = np.repeat(np.arange(num_nodes), np.diff(indptr))
-        self.edge_index = torch.from_numpy(np.stack([rows, indices]))
+        self.edge_index = torch.from_numpy(np.stack([rows, indices.astype(np.int64)]))
         back = transpose_csr(indptr, indices, num_nodes)[:2]
         self.undirected = all(np.array_equal(one, other) for one, other in zip(self.csr, back, strict=True))
         self.csr_t = self.csr if self.undirected else back
@@ -74,14 +74,17 @@ class PairScores:
 
     def _common(self, pairs: Tensor, weights: Tensor) -> Tensor:
         """Return the sum of ``weights [nodes]`` over common neighbours."""
-        ends = self._pairs(pairs)
-        sources, bounds, order = _groups(ends[0], self.num_nodes)
-        targets, sums = ends[1][order].numpy(), np.zeros(len(order))
+        first, second = (ends.contiguous().numpy() for ends in self._pairs(pairs))
+        many, index = len(first), self.csr[0].dtype if len(first) < 2**31 else np.int64
+        starts, targets, order = (np.empty(size, index) for size in (self.num_nodes + 1, many, many))
+        # Of an undirected graph the neighbours of the node that has fewer are looked up among those of the other.
+        degree = self.degree.numpy() if self.undirected else np.zeros(self.num_nodes, np.int64)
+        pair_paths.group_pairs(first, second, degree, starts, targets, order)
+        sources = np.flatnonzero(np.diff(starts)).astype(index)
+        bounds, sums = np.append(starts[sources], many).astype(index), np.empty(many, np.float32)
         given, graph = weights.double().contiguous().numpy(), (self.csr, self.csr_t)
-        over_range(pair_paths.common_sums, len(sources), bounds, sources, targets, *graph, given, sums)
-        found = torch.empty(len(order))
-        found[order] = torch.from_numpy(sums).float()
-        return found
+        over_range(pair_paths.common_sums, len(sources), bounds, sources, targets, order, *graph, given, sums)
+        return torch.from_numpy(sums)
 
     def paths(self, pairs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         r"""Return weighted numbers of paths of two and of three edges, each ``[pairs, kinds]`` in float32.
@@ -309,13 +312,14 @@ def similarity_ranks(rows: Tensor, pairs: Tensor, reference: Tensor) -> tuple[Te
 
 def _simple_csr(ends: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return edges as starts of rows and ascending columns, each once and no loops."""
-    indptr, columns, _ = coo_to_csr(ends[0], ends[1], (nodes, nodes), np.int64)
-    kept = columns != np.repeat(np.arange(nodes), np.diff(indptr))
+    index = np.int32 if max(ends.shape[1], nodes) < 2**31 else np.int64  # half the memory to look up
+    indptr, columns, _ = coo_to_csr(ends[0], ends[1], (nodes, nodes), index)
+    kept = columns != np.repeat(np.arange(nodes, dtype=index), np.diff(indptr))
     copies = columns[1:] == columns[:-1]
     starts = indptr[1:-1]
     copies[starts[(starts > 0) & (starts < len(columns))] - 1] = False  # of another row
     kept[1:] &= ~copies
-    return np.concatenate([[0], kept.cumsum()])[indptr], columns[kept]
+    return np.concatenate([[0], kept.cumsum()]).astype(index)[indptr], columns[kept]
 
 
 def _groups(sources: Tensor, nodes: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
@@ -325,6 +329,6 @@ def _groups(sources: Tensor, nodes: int) -> tuple[np.ndarray, np.ndarray, Tensor
         values, counts = sources[order].unique_consecutive(return_counts=True)
         bounds = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
         return values.numpy(), bounds.numpy(), order
-    starts, _, perm = coo_to_csr(sources.numpy(), np.zeros(len(sources), np.int64), (nodes, 1), np.int64)
+    starts, order = group_order(sources.contiguous().numpy(), nodes)
     there = np.flatnonzero(np.diff(starts))
-    return there, np.append(starts[there], len(sources)), torch.from_numpy(perm)
+    return there, np.append(starts[there], len(sources)).astype(np.int64), torch.from_numpy(order).long()

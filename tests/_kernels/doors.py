@@ -329,6 +329,7 @@ DOORS = (
         (
             "csr_layout._counting_sort",
             "pair_paths.path_sums",
+            "pair_paths.group_pairs",
             "pair_paths.common_sums",
             "pair_paths.path_counts",
             "pair_paths.path_nodes",
