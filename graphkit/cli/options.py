@@ -342,7 +342,8 @@ class DatasetArgument:
         task: what is predicted, "labels" or "links", where it was said.
 
     Raises:
-        ValueError: if it is neither a name nor a folder, is a set of links, or a family where one graph is wanted.
+        ValueError: if it is neither a name nor a folder, is a set of links, a family where one graph is wanted, or
+            signals over time.
         DataError: for a folder without a stored graph.
 
     Attributes:
@@ -364,6 +365,11 @@ class DatasetArgument:
             raise ValueError(
                 f"{written!r} is a set of links, for which there is no recipe; of `graphkit.data`, `load` gives it, "
                 "`edge_split` its official split, and `official_link_figure` its figure."
+            )
+        if known.kind == "series" or (known.members and card(known.members[0]).kind == "series"):
+            raise ValueError(
+                f"{written!r} are signals over time, which no command forecasts yet; `graphkit.data.load` gives them, "
+                "and `TimeSplit` and `Windows` take them apart."
             )
         if known.members and not family:
             raise ValueError(f"{written!r} is a family of graphs; name one of them: {', '.join(known.members)}.")

@@ -44,9 +44,11 @@ if TYPE_CHECKING:
         link_split_from_name,
     )
     from graphkit.data.splits.links import LinkSplit
+    from graphkit.data.temporal_graph import TemporalGraph
     from graphkit.data.transforms import disjoint_union, label_by, locality_order, reorder_nodes, to_undirected
     from graphkit.data.validation import feature_sum, validate
     from graphkit.data.views import GraphViews, graph_views
+    from graphkit.data.windows import TimeSplit, Windows
 
 _look_up = lazy(
     __name__,
@@ -76,6 +78,8 @@ _look_up = lazy(
         "splits.hard_negatives": ["hard_negatives"],
         "splits.link_protocols": ["AcrossLinks", "LatestLinks", "PublicLinks", "RandomLinks", "link_split_from_name"],
         "splits.links": ["LinkSplit"],
+        "temporal_graph": ["TemporalGraph"],
+        "windows": ["TimeSplit", "Windows"],
         "transforms": ["disjoint_union", "label_by", "locality_order", "reorder_nodes", "to_undirected"],
         "validation": ["feature_sum", "validate"],
         "views": ["GraphViews", "graph_views"],
@@ -123,7 +127,10 @@ __all__ = [
     "Split",
     "StoredGraph",
     "Synthetic",
+    "TemporalGraph",
+    "TimeSplit",
     "Verification",
+    "Windows",
     "cached_fourier_basis",
     "card",
     "content_sha256",

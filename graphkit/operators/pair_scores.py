@@ -329,6 +329,6 @@ def _groups(sources: Tensor, nodes: int) -> tuple[np.ndarray, np.ndarray, Tensor
         values, counts = sources[order].unique_consecutive(return_counts=True)
         bounds = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
         return values.numpy(), bounds.numpy(), order
-    starts, order = group_order(sources.contiguous().numpy(), nodes)
+    starts, grouped = group_order(sources.contiguous().numpy(), nodes)
     there = np.flatnonzero(np.diff(starts))
-    return there, np.append(starts[there], len(sources)).astype(np.int64), torch.from_numpy(order).long()
+    return there, np.append(starts[there], len(sources)).astype(np.int64), torch.from_numpy(grouped).long()

@@ -16,6 +16,8 @@ from graphkit.data import (
     Card,
     DataError,
     GraphSet,
+    TemporalGraph,
+    TimeSplit,
     card,
     families,
     fetch,
@@ -44,6 +46,7 @@ UNSEEN = {
     "ogbl-vessel",
     "ogbl-wikikg2",
     "ogbl-biokg",
+    "synthetic-collab",
     "synthetic-arxiv",
     "synthetic-products",
 }
@@ -68,7 +71,10 @@ def test_a_card_is_complete_and_its_text_names_what_matters(name):
     for field in ("title", "licence", "source", "citation", "splits", "default_split"):
         assert getattr(known, field), field
     assert (known.kind == "family") == bool(known.members)
-    split_from_name(known.default_split)
+    if known.default_split.startswith("time:"):
+        assert TimeSplit.from_name(known.default_split, 100).test > 0
+    else:
+        split_from_name(known.default_split)
     for paragraph in (known.title, *known.faults, known.citation):
         assert " ".join(paragraph.split()) in " ".join(known.text().split())
     assert max(map(len, known.text(width=80).splitlines())) <= 100
@@ -152,6 +158,9 @@ def test_the_counts_and_the_content_are_right_and_every_default_split_is_usable(
     if known.kind == "graph":
         assert_counts_of_a_set(data)
         return
+    if known.kind == "series":
+        assert_counts_of_a_series(data)
+        return
     x = data.signals if known.kind == "signal" else data.x
     items = (known.signals, known.nodes) if known.kind == "signal" else (known.nodes,)
     assert x.shape == (*items, known.features)
@@ -167,6 +176,19 @@ def test_the_counts_and_the_content_are_right_and_every_default_split_is_usable(
     assert masks.dtype == torch.bool
     assert (masks.sum(0) <= 1).all()
     assert (masks.sum(1) > 0).all()
+
+
+def assert_counts_of_a_series(graph: TemporalGraph) -> None:
+    known = graph.card
+    assert isinstance(graph, TemporalGraph)
+    assert graph.signals.shape == (known.signals, known.nodes, known.features)
+    assert graph.signals.dtype == torch.float32
+    assert bool(graph.signals.isfinite().all())
+    assert graph.edge_index.shape == (2, known.edges)
+    assert graph.get("edge_step") is not None or is_undirected(graph.edge_index) == (not known.directed)
+    split = TimeSplit.from_name(known.default_split, graph.steps)
+    assert split.steps == graph.steps
+    assert graph.graph_at(graph.steps - 1)[0].size(1) > 0
 
 
 def assert_counts_of_a_set(graphs: GraphSet) -> None:

@@ -28,8 +28,8 @@ class Card:
         name: the name it is loaded by.
         title: one line.
         kind: ``"node"`` for one graph with labelled nodes, ``"graph"`` for a set of labelled graphs, ``"signal"`` for
-            labelled signals on one graph, ``"link"`` for one graph whose links are predicted, ``"family"`` for several
-            data sets that are loaded together.
+            labelled signals on one graph, ``"link"`` for one graph whose links are predicted, ``"series"`` for signals
+            over time on one graph, ``"family"`` for several data sets that are loaded together.
         directed: whether an edge may stand in ``edge_index`` in one direction only, as its publishers gave it.
         nodes: number of nodes, of all graphs together; 0 where it is not known here.
         edges: number of columns of ``edge_index``, both directions where the graph is undirected; 0 as for nodes.
@@ -48,7 +48,7 @@ class Card:
         sizes: path below a data root -> bytes, or ``None`` where it is not known.
         content: sha256 of the loaded tensors (see ``graphkit.data.fingerprint``), or ``None`` where it is not known.
         graphs: number of graphs; 0 where it is not known here.
-        signals: number of signals on the graph, where those have the labels.
+        signals: number of signals on the graph, where those have the labels; of a series its moments.
         members: names of the data sets of a family.
         family: of one graph with labelled nodes, the name that it shares with every other such graph that has some of
             its nodes or was cut from the same collection (see :func:`families`); a stored graph is one by itself.
@@ -69,7 +69,7 @@ class Card:
 
     name: str
     title: str
-    kind: Literal["node", "graph", "signal", "link", "family"]
+    kind: Literal["node", "graph", "signal", "link", "series", "family"]
     directed: bool
     nodes: int
     edges: int
@@ -115,13 +115,14 @@ class Card:
         if size := sum(bytes_ or 0 for bytes_ in self.sizes.values()):
             files += f", {size:,} bytes"
         many = f"{self.graphs:,} graphs, " if self.graphs > 1 else ""
-        many = f"{self.signals:,} signals on " if self.signals else many
+        many = f"{self.signals:,} {'moments' if self.kind == 'series' else 'signals'} on " if self.signals else many
         edges = f"{self.edges:,} edges" if self.edges else "edges not known here"
         counted = f"{self.nodes:,} nodes, {edges}" if self.nodes else "nodes and edges not known here"
         items = {"graph": "graphs", "signal": "signals"}.get(self.kind, "nodes")
         labels = f"{self.classes} classes" if self.classes else "real numbers"
         task = f"labels of {items}, {labels}, {self.metric}" if self.metric else "no labels"
         task = task if self.kind != "link" else f"which links there will be, {self.metric}"
+        task = task if self.kind != "series" else f"what comes next, {self.metric}"
         fields = [
             ("title", self.title),
             ("members", ", ".join(self.members)),

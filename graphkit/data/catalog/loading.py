@@ -27,6 +27,7 @@ from graphkit.data.splits import Public, Scaffold, split_from_name
 from graphkit.data.splits.link_protocols import LinkProtocol, link_split_from_name
 from graphkit.data.splits.links import LinkSplit, node_kinds
 from graphkit.data.splits.split import MASKS, Split, SplitProtocol
+from graphkit.data.temporal_graph import TemporalGraph
 from graphkit.data.transforms import disjoint_union, to_undirected
 
 TIMEOUT = 30.0
@@ -36,12 +37,13 @@ TIMEOUT = 30.0
 def load(name: str | Path, *, split: SplitProtocol | Split | str | None = None, seed: int = 0) -> Any:
     """Return the data set ``name`` with one split: a graph, a set of graphs, or a family of graphs.
 
-    A graph has ``x [nodes, features]``, ``edge_index [2, edges]``, ``y [nodes]``, boolean ``train_mask``,
-    ``val_mask`` and ``test_mask`` ``[nodes]``, ``card`` (its ``Card``) and ``protocol`` (the record of the split). Of
-    ten published splits the first is the default and ``split="files:3"`` gives the fourth; PyG gives masks
-    ``[nodes, 10]``. A set of graphs is a ``GraphSet``, PyG's ``InMemoryDataset`` with ``card``, ``protocol``, ``split``
-    and ``part("train")``; a family a ``GraphFamily``, a mapping from short names to graphs, each split by itself; a set
-    of links a graph of the training edges, without labels (``HeteroData`` where nodes have types; see ``edge_split``).
+    A graph has ``x [nodes, features]``, ``edge_index [2, edges]``, ``y [nodes]``, boolean ``train_mask``, ``val_mask``
+    and ``test_mask`` ``[nodes]``, ``card`` (its ``Card``) and ``protocol`` (the record of the split). Of ten published
+    splits the first is the default and ``split="files:3"`` gives the fourth; PyG gives masks ``[nodes, 10]``. A set of
+    graphs is a ``GraphSet``, PyG's ``InMemoryDataset`` with ``card``, ``protocol``, ``split`` and ``part("train")``;
+    signals over time are a ``TemporalGraph``; a family a ``GraphFamily``, a mapping from short names to graphs, each
+    split by itself; a set of links a graph of the training edges, without labels (``HeteroData`` where nodes have
+    types; see ``edge_split``).
 
     Args:
         name: a name from ``names()``, or the folder of a stored graph or set of graphs, a path or its text (see
@@ -74,6 +76,10 @@ def load(name: str | Path, *, split: SplitProtocol | Split | str | None = None, 
         if split is not None:
             raise ValueError(f"{name!r} has one split, of its edges; see `edge_split`. Give no `split`.")
         return _graph(known)
+    if known.kind == "series":
+        if split is not None:
+            raise ValueError(f"{name!r} are signals over time, of which `TimeSplit` makes parts. Give no `split`.")
+        return TemporalGraph.of(_graph(known))
     protocol = _protocol_for(known.default_split, split)
     return _split_by(_graph(known), protocol, seed)
 
@@ -109,6 +115,8 @@ def load_splits(
         raise ValueError(f"{name!r} has one split, of its edges; `load` gives it, and `edge_split` takes it apart.")
     if known.members:
         raise ValueError(f"{name!r} is a family of graphs; split one of them: {', '.join(known.members)}.")
+    if known.kind == "series":
+        raise ValueError(f"{name!r} are signals over time, of which `TimeSplit` makes parts.")
     protocol = _protocol_for(known.default_split, split)
     if isinstance(protocol, Public | Scaffold | Split):
         raise ValueError(
@@ -160,6 +168,8 @@ def load_links(
     if not isinstance(protocol, str | LinkProtocol):
         raise TypeError(f"`split` must be a rule such as `RandomLinks()`, or its text form, got {split!r}.")
     rule = link_split_from_name(protocol) if isinstance(protocol, str) else protocol
+    if "series" in {known.kind, *(card(member).kind for member in known.members)}:
+        raise ValueError(f"{str(name)!r} are signals over time, whose links are not predicted.")
     if known.members:
         data: Any = disjoint_union(load(known.name))
     else:

@@ -31,6 +31,13 @@ from graphkit.data.catalog.sources.repositories import (
     FilteredSource,
     TwitchSource,
 )
+from graphkit.data.catalog.sources.series import (
+    EdgeListSource,
+    MatrixSource,
+    MobilitySource,
+    NodeLinkSource,
+    SensorTableSource,
+)
 from graphkit.data.catalog.sources.source import Source
 from graphkit.data.disk.synthetic import Synthetic
 
@@ -61,6 +68,11 @@ READERS: dict[str, Callable[..., Source]] = {
     "ogb-typed-links": OGBTypedLinkSource,
     "planetoid": PlanetoidSource,
     "pyg": PyGSource,
+    "series-edge-list": EdgeListSource,
+    "series-matrix": MatrixSource,
+    "series-mobility": MobilitySource,
+    "series-node-link": NodeLinkSource,
+    "series-sensors": SensorTableSource,
     "structural-roles": _builtin_source(role_graph),
     "synthetic-ogb": lambda name, **how: SyntheticSource(name, Synthetic(**how)),
     "synthetic-stored": lambda name, **how: StoredSource(name, Synthetic(**how)),
