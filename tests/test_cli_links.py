@@ -91,3 +91,10 @@ def test_top_is_of_links(call):
     code, _, err = call("predict", "labels", "--top", "3")
     assert code == 2
     assert "`--top` is of a run on links" in err
+
+
+def test_the_splits_of_links_are_listed_with_what_must_be_named(call):
+    code, out, err = call("data", "splits")
+    assert code == 0, err
+    assert "across:GRAPH,100,1" in out
+    assert "random:0.7,0.1,0.2" in out

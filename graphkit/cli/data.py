@@ -167,7 +167,8 @@ def splits_() -> None:
     from graphkit.data.splits.link_protocols import LINK_PROTOCOLS
 
     def form(name: str, protocol: type) -> str:
-        usual = [field.default for field in dataclasses.fields(protocol) if field.default is not None]
+        fields = [field for field in dataclasses.fields(protocol) if field.default is not None]
+        usual = [each.name.upper() if each.default is dataclasses.MISSING else each.default for each in fields]
         return f"{name}:{','.join(map(str, usual))}" if usual else name
 
     rows = []
