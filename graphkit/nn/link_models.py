@@ -31,6 +31,7 @@ class LinkBatch(NamedTuple):
     pairs: Tensor | None  # [2, pairs]
     views: Tensor | None = None  # what the graph says of them, [pairs, columns], for models that ask for it
     z: Tensor | None = None  # rows of all nodes, [nodes, channels], where the encoder was asked before
+    common: tuple[Tensor, Tensor] | None = None  # of which pair each common neighbour is, and which node, where known
 
 
 class PairDecoder(nn.Module):
@@ -141,7 +142,7 @@ class LinkPredictor(AbstractModel):
             extra = self.counted(batch.views.to(z.dtype))
         if self.around is None:
             return self.decoder(z, batch.pairs, extra)
-        of_pair, nodes = PairScores(batch.edge_index, z.size(0)).common_nodes(batch.pairs)
+        of_pair, nodes = batch.common or PairScores(batch.edge_index, z.size(0)).common_nodes(batch.pairs)
         between = torch.zeros(batch.pairs.size(1), z.size(1), dtype=z.dtype, device=z.device)
         between = between.index_add(0, of_pair.to(z.device), z[nodes.to(z.device)])
         return self.decoder(z, batch.pairs, self.around(between) if extra is None else extra + self.around(between))

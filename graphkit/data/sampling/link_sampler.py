@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -27,6 +27,8 @@ class LinkSampler(NeighborSampler):
         data, num_neighbors: as for ``NeighborSampler``, and so are all arguments that are not listed.
         non_edges: draws as many pairs that are no links beside those of a batch; none where it is left out.
         hide: what is left out of the drawn edges: "none", the links of a batch ("edge"), their reverses too ("both").
+        further: of the links of a batch ``[2, links]`` and all its pairs ``[2, pairs]``, nodes to start from beside
+            their ends.
 
     Raises:
         ValueError: as for ``NeighborSampler``.
@@ -47,8 +49,12 @@ class LinkSampler(NeighborSampler):
         *,
         non_edges: NonEdgeSampler | None = None,
         hide: Literal["none", "edge", "both"] = "none",
+        further: Callable[[Tensor, Tensor], Tensor] | None = None,
         **kwargs: Any,
     ) -> None:
+        if further is not None and not callable(further):
+            raise TypeError(f"`further` must be a function of links and pairs, or None, got {further!r}.")
+        self.further = further
         if non_edges is not None:
             _checks.instance("non_edges", non_edges, NonEdgeSampler, "a NonEdgeSampler, or None")
         self.non_edges, self.hide = non_edges, _checks.member("hide", hide, HIDDEN)
@@ -69,7 +75,16 @@ class LinkSampler(NeighborSampler):
             pairs = torch.cat([links, drawn], 1)
             label = (torch.arange(pairs.size(1)) < links.size(1)).float()
             index = EdgeSamplerInput(index.input_id, pairs[0], pairs[1], label)
+        pairs = torch.stack([index.row, index.col])
+        more = None if self.further is None else self.further(links, pairs).unique()
+        if more is not None:  # each as a pair with itself, which is taken away again
+            longer = None if index.label is None else torch.cat([index.label, index.label.new_zeros(len(more))])
+            index = EdgeSamplerInput(index.input_id, *torch.cat([pairs, more.expand(2, -1)], 1), longer)
         out = super().sample_from_edges(index, neg_sampling)
+        if more is not None:
+            given, ends, labels, time = out.metadata
+            kept = None if labels is None else labels[: pairs.size(1)]
+            out.metadata = given, ends[:, : pairs.size(1)], kept, time
         return out if self.hide == "none" else self._leave_out(links, out)
 
     def _leave_out(self, links: Tensor, out: SamplerOutput) -> SamplerOutput:

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.data.sampling.loaders import LinkNeighborLoader
+from graphkit.data.splits.non_edges import pair_keys
 from graphkit.nn.link_models import LinkBatch
+from graphkit.operators.pair_scores import PairScores
 from graphkit.training.classification.sampled_task import WHOLE_GRAPH_NORMS, Parts
 from graphkit.training.classification.tasks import LabelledItems
 from graphkit.training.engine.distributed import ALONE, World, rng_seed
@@ -33,10 +35,12 @@ class SampledLinkTask(LinkTask):
     Args:
         loader: draws the parts of batches; it is asked for a new order and new neighbours in each epoch.
         parts: says which links are in each part.
+        around: finds common neighbours in the whole graph, for models that look at them.
     """
 
     loader: LinkNeighborLoader = dataclasses.field(kw_only=True)
     parts: Parts = dataclasses.field(kw_only=True)
+    around: CommonNodes | None = None
 
     def batches(self, size: int) -> Iterator[LabelledItems]:
         """Yield the links to learn from in a drawn order, each part of a batch with pairs that are none.
@@ -53,6 +57,7 @@ class SampledLinkTask(LinkTask):
                 part.edge_index.to(device),
                 None if weight is None else weight.to(device),
                 part.edge_label_index.to(device),
+                common=None if self.around is None else self.around.within(part),
             )
             y = part.edge_label.to(device, dtype)[:, None]
             key = self.parts.epoch + place.number
@@ -64,6 +69,42 @@ class SampledLinkTask(LinkTask):
                 first=place.first,
                 last=place.last,
             )
+
+
+class CommonNodes:
+    """Common neighbours of pairs in a graph without the links of a batch.
+
+    Args:
+        edge_index: of the graph, ``[2, edges]``.
+        nodes: how many.
+        directed: whether a link has an order.
+    """
+
+    def __init__(self, edge_index: Tensor, nodes: int, *, directed: bool) -> None:
+        self.scores, self.directed = PairScores(edge_index, nodes), directed
+
+    def __call__(self, links: Tensor, pairs: Tensor) -> Tensor:
+        """Return them, ``[found]``."""
+        return self.find(links, pairs)[1]
+
+    def find(self, links: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return of which pair each is, and which node, ``[found]`` twice."""
+        of_pair, nodes = self.scores.common_nodes(pairs)
+        away = self._keys(links)
+        first, second = pairs[:, of_pair]
+        hidden = torch.isin(self._keys(torch.stack([first, nodes])), away)
+        hidden |= torch.isin(self._keys(torch.stack([nodes, second])), away)
+        return of_pair[~hidden], nodes[~hidden]
+
+    def within(self, part: Data) -> tuple[Tensor, Tensor]:
+        """Return of which pair of a part each is, and where it stands among the nodes of the part."""
+        pairs = part.n_id[part.edge_label_index]
+        of_pair, nodes = self.find(pairs[:, part.edge_label == 1], pairs)
+        order = part.n_id.argsort()
+        return of_pair, order[torch.searchsorted(part.n_id[order], nodes)]
+
+    def _keys(self, pairs: Tensor) -> Tensor:
+        return pair_keys(pairs, self.scores.num_nodes, directed=self.directed)
 
 
 def _of_part(model: Callable[..., Tensor], *, batch: LinkBatch, key: int) -> Tensor:
@@ -85,8 +126,8 @@ def sampled_links(task: LinkTask, recipe: Recipe, *, workers: int = 0, world: Wo
         ValueError: where the model needs the whole graph, or the hops are not as many as its layers.
     """
     model: Any = task.model
-    if not model.sampled or model.common:
-        raise ValueError(f"`fan_out`: the model {recipe.name!r} needs its graph whole; take gcn-link or sage-link.")
+    if not model.sampled:
+        raise ValueError(f"`fan_out`: the model {recipe.name!r} needs its graph whole; take gcn-link, sage-link or ncn.")
     if len(recipe.fan_outs) != model.layers:
         raise ValueError(
             f"`fan_out` must name one number for each of the {model.layers} layers, got {len(recipe.fan_outs)}."
@@ -101,13 +142,17 @@ def sampled_links(task: LinkTask, recipe: Recipe, *, workers: int = 0, world: Wo
     links = task.split.train
     many = links.size(1)
     parts = Parts(many, recipe.batch or many, recipe.microbatches, world)
+    around = None
+    if model.common and model.decoder == "hadamard":
+        around = CommonNodes(task.seen.edge_index, task.split.num_nodes, directed=task.split.directed)
     loader = LinkNeighborLoader(
         seen,
         recipe.fan_outs,
         edge_label_index=links,
         non_edges=task.sampler,
         hide="edge" if task.split.directed else "both",
+        sampler={"further": around},
         loader={"batch_sampler": parts, "num_workers": workers},
     )
     fields = {each.name: getattr(task, each.name) for each in dataclasses.fields(LinkTask)}
-    return SampledLinkTask(**{**fields, "x": x}, loader=loader, parts=parts)
+    return SampledLinkTask(**{**fields, "x": x}, loader=loader, parts=parts, around=around)

@@ -38,9 +38,10 @@ def small(model="sage-link", **fields):
     return recipe(model, {**FIELDS, **fields}, items="links")
 
 
+@pytest.mark.parametrize("common", [False, True])
 @pytest.mark.parametrize("directed", [False, True])
-def test_with_all_neighbours_a_batch_has_the_scores_of_the_graph_without_its_links(directed):
-    data, chosen = divided(directed), small(fan_out="-1,-1", dropout=0.0, microbatches=1)
+def test_with_all_neighbours_a_batch_has_the_scores_of_the_graph_without_its_links(directed, common):
+    data, chosen = divided(directed), small(fan_out="-1,-1", dropout=0.0, microbatches=1, common=common)
     whole, _ = prepare_links(data, chosen, CPU, torch.float32)
     task = sampled_links(whole, chosen)
     module = chosen.module(task.channels, 1, ()).eval()
@@ -114,11 +115,13 @@ def test_labels_beside_drawn_pairs_are_refused():
     ends = torch.tensor([0]), torch.tensor([1])
     with pytest.raises(ValueError, match="`non_edges` draws pairs"):
         sampler.sample_from_edges(EdgeSamplerInput(None, *ends, torch.ones(1)))
+    with pytest.raises(TypeError, match="`further` must be a function of links and pairs"):
+        LinkSampler(seen, [2], further=3)
     with pytest.raises(ValueError, match="`hide` 'all' is not known"):
         LinkSampler(seen, [2], hide="all")
 
 
-@pytest.mark.parametrize(("model", "weights"), [("sage-link", False), ("gcn-link", False), ("gcn-link", True)])
+@pytest.mark.parametrize(("model", "weights"), [("sage-link", False), ("ncn", False), ("gcn-link", True)])
 def test_figures_are_the_same_with_workers_processes_and_from_the_disk(model, weights, tmp_path):
     data, chosen = divided(weights=weights), small(model)
     whole = train(data, chosen, device="cpu", run_dir=tmp_path / "run")
@@ -160,7 +163,6 @@ def test_it_learns():
 @pytest.mark.parametrize(
     ("model", "fields", "message"),
     [
-        ("ncn", {}, "'ncn' needs its graph whole"),
         ("sage-link", {"fan_out": "3"}, "one number for each of the 2 layers, got 1"),
         ("sage-link", {"norm": "graph"}, "norms 'none', 'batch' and 'layer'"),
         ("sage-link", {"microbatches": 30}, r"`microbatches` \(30\) must be at most the items of a batch"),
