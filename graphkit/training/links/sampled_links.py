@@ -127,7 +127,7 @@ def sampled_links(task: LinkTask, recipe: Recipe, *, workers: int = 0, world: Wo
     """
     model: Any = task.model
     if not model.sampled:
-        raise ValueError(f"`fan_out`: the model {recipe.name!r} needs its graph whole; take gcn-link, sage-link or ncn.")
+        raise ValueError(f"`fan_out`: the model {recipe.name!r} needs its graph whole; take sage-link.")
     if len(recipe.fan_outs) != model.layers:
         raise ValueError(
             f"`fan_out` must name one number for each of the {model.layers} layers, got {len(recipe.fan_outs)}."
