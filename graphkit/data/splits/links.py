@@ -302,9 +302,10 @@ def node_kinds(data: Data) -> Tensor | None:
         [0, 0, 1, 1]
     """
     kinds = data.node_type.cpu() if data.get("node_type") is not None else _sides(data)
-    if data.get("part") is None or data.get("parts") is None:
+    part = data.get("part")
+    if data.get("parts") is None or not isinstance(part, Tensor) or part.shape != (int(data.num_nodes),):
         return kinds
-    part = data.part.cpu()
+    part = part.cpu()
     return part if kinds is None else part * (int(kinds.max()) + 1) + kinds
 
 
