@@ -31,6 +31,7 @@ SMALL = {
     "wavelets_on_a_graph": ["--side", "9"],
     "transfer_a_filter": ["--sizes", "40", "60", "--epochs", "100"],
     "own_data": ["--epochs", "3"],
+    "links_in_your_loop": ["--users", "120", "--epochs", "2"],
     "log_to_mlflow": ["--dataset", "karate", "--epochs", "3"],
     "networkx_graph": ["--epochs", "3", "--seeds", "2"],
 }
