@@ -69,19 +69,6 @@ class ContrastiveLoss(AbstractLoss):
             self._terms_of(self.pair_distances(inputs, anchor, positive), self.pair_distances(inputs, other, negative))
         ]
 
-    def of_distances(self, near: Tensor, far: Tensor) -> Tensor:
-        """Return the loss of distances that are known already.
-
-        Args:
-            near: of pairs that belong together, ``[pairs]``.
-            far: of pairs that do not, ``[others]``.
-
-        Example:
-            >>> ContrastiveLoss(1.0).of_distances(torch.tensor([0.5]), torch.tensor([0.8, 2.0]))
-            tensor(0.0483)
-        """
-        return self._reduce([self._terms_of(near, far)])
-
     def _terms_of(self, near: Tensor, far: Tensor) -> Terms:
         pulled, pushed = self._excess(near, far)
         return _half_squares(pulled, pushed, torch.tensor(len(pulled) + len(pushed), device=pulled.device))[0]
@@ -160,19 +147,6 @@ class TripletLoss(AbstractLoss):
             self._terms_of(self.pair_distances(inputs, anchor, positive), self.pair_distances(inputs, anchor, negative))
         ]
 
-    def of_distances(self, near: Tensor, far: Tensor) -> Tensor:
-        """Return the loss of distances that are known already.
-
-        Args:
-            near: of anchors to what belongs to them, ``[triplets]``.
-            far: of anchors to what does not, ``[triplets]``.
-
-        Example:
-            >>> TripletLoss(0.5).of_distances(torch.tensor([1.0, 1.0]), torch.tensor([1.2, 3.0]))
-            tensor(0.1500)
-        """
-        return self._reduce([self._terms_of(near, far)])
-
     def _terms_of(self, near: Tensor, far: Tensor) -> Terms:
         excess = near - far + self.margin
         terms = softplus(excess) if self.soft else excess.relu()
@@ -216,3 +190,33 @@ def triplet_counts(distances: Tensor, masks: PairMasks, margin: float | Tensor) 
     reached = torch.searchsorted(thresholds, distances.contiguous(), right=True)
     farther = torch.where(masks.negatives, masks.positives.sum(1, keepdim=True) - reached, 0)
     return (nearer - farther).to(distances.dtype), nearer.sum()
+
+
+def contrastive_of_distances(near: Tensor, far: Tensor, margin: float) -> Tensor:
+    """Return the contrastive loss of distances that are known: of pairs that belong together, and of others.
+
+    Args:
+        near, far: ``[pairs]`` and ``[others]``.
+        margin: of :class:`ContrastiveLoss`.
+
+    Example:
+        >>> contrastive_of_distances(torch.tensor([0.5]), torch.tensor([0.8, 2.0]), 1.0)
+        tensor(0.0483)
+    """
+    loss = ContrastiveLoss(margin)
+    return loss._reduce([loss._terms_of(near, far)])
+
+
+def triplet_of_distances(near: Tensor, far: Tensor, margin: float, *, soft: bool = False) -> Tensor:
+    """Return the triplet loss of distances that are known, of anchors to what belongs to them and to what does not.
+
+    Args:
+        near, far: ``[triplets]`` each.
+        margin, soft: of :class:`TripletLoss`.
+
+    Example:
+        >>> triplet_of_distances(torch.tensor([1.0, 1.0]), torch.tensor([1.2, 3.0]), 0.5)
+        tensor(0.1500)
+    """
+    loss = TripletLoss(margin, soft=soft)
+    return loss._reduce([loss._terms_of(near, far)])

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit import _checks
-from graphkit.metric import ContrastiveLoss, TripletLoss
+from graphkit.metric.losses.margin import contrastive_of_distances, triplet_of_distances
 from graphkit.training.classification.metrics import KIND_NAMES, Kind, TargetMetric
 
 
@@ -97,7 +97,8 @@ class LinkTarget(BinaryTarget):
         margin: of the last two.
         radius: square distance at which a score is 0.
 
-    Source: Rendle et al. (2009), arXiv:1205.2618, for ranking; :class:`.TripletLoss` and :class:`.ContrastiveLoss`.
+    Source: Rendle et al. (2009), arXiv:1205.2618, for ranking; :class:`graphkit.metric.TripletLoss` and
+    :class:`graphkit.metric.ContrastiveLoss`.
     """
 
     kind: ClassVar[Kind] = "links"
@@ -115,12 +116,12 @@ class LinkTarget(BinaryTarget):
             return (sums[0] + sums[1]) / 2
         near, far = self.radius - outputs[links], self.radius - outputs[~links]
         if self.form == "contrastive":
-            return ContrastiveLoss(self.margin).of_distances(near, far)
+            return contrastive_of_distances(near, far, self.margin)
         each = max(1, len(far) // max(len(near), 1))  # others of its own follow each other
         near, far = near.repeat_interleave(each)[: len(far)], far[: each * len(near)]
         if self.form == "ranking":
-            return TripletLoss(0.0, soft=True).of_distances(near, far)
-        return TripletLoss(self.margin).of_distances(near, far)
+            return triplet_of_distances(near, far, 0.0, soft=True)
+        return triplet_of_distances(near, far, self.margin)
 
 
 @dataclass(frozen=True)
