@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -98,3 +99,22 @@ def test_the_splits_of_links_are_listed_with_what_must_be_named(call):
     assert code == 0, err
     assert "across:GRAPH,100,1" in out
     assert "random:0.7,0.1,0.2" in out
+
+
+def test_a_stranger_with_edges_alone_is_led_to_their_links(call, tmp_path):
+    (tmp_path / "e.csv").write_text(
+        "source,target\n" + "".join(f"{a},{(a + k) % 30}\n" for a in range(30) for k in (1, 2))
+    )
+    code, out, err = call("data", "import", str(tmp_path / "e.csv"), "--to", str(tmp_path / "net"))
+    assert code == 0, err
+    typed = re.search(r"graphkit (train \S+ --task links)", " ".join((out + err).split()))[1].removesuffix(".")
+    assert call(*typed.split(), "--seeds", "1", "--beside", "none", "--run-dir", str(tmp_path / "run"))[0] == 0
+
+
+def test_a_network_that_takes_no_weights_names_those_that_do(call, tmp_path):
+    rows = "".join(f"{a},{(a + k) % 30},{k}\n" for a in range(30) for k in (1, 2))
+    (tmp_path / "e.csv").write_text("source,target,weight\n" + rows)
+    assert call("data", "import", str(tmp_path / "e.csv"), "--to", str(tmp_path / "net"))[0] == 0
+    code, _, err = call("train", str(tmp_path / "net"), "--task", "links", "--model", "sage-link")
+    assert code == 2
+    assert "a model that does (gcn-link, filter-link)" in err

@@ -201,4 +201,5 @@ def import_message(made: StoredGraph) -> None:
         return
     lacks = f"only {labelled} of its {items} have a label" if labelled else f"its {items} have no labels (--target)"
     look = "spectrum" if items == "nodes" and made.undirected else "data card"
-    say(f"To be trained on, it needs more: {lacks}. Look at it: graphkit {look} {folder}")
+    links = f" Its links need none: graphkit train {folder} --task links." if items == "nodes" else ""
+    say(f"To be trained on, it needs more: {lacks}.{links} Look at it: graphkit {look} {folder}")

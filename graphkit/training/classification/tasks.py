@@ -240,9 +240,10 @@ def model_inputs(
         )
     weight = data.get("edge_weight")
     if weight is not None and recipe.model.edge_weights == "refused":
+        able = "gcn-link, filter-link" if recipe.model.items == "links" else "gcn, cheb"
         raise ValueError(
             f"`edge_weight`: the model {recipe.name!r} does not use edge weights; train without them "
-            "(`data.edge_weight = None`), or with a model that does (gcn, cheb)."
+            f"(`data.edge_weight = None`), or with a model that does ({able})."
         )
     if weight is not None and recipe.model.edge_weights == "used":
         _checks.degree_weights(weight)
