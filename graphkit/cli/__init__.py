@@ -22,6 +22,7 @@ from graphkit.cli.embed import embed
 from graphkit.cli.explain import explain
 from graphkit.cli.export import export
 from graphkit.cli.fewshot import fewshot
+from graphkit.cli.forecast import forecast
 from graphkit.cli.output import Stages, debuggable, say, sweep_at_exit
 from graphkit.cli.search import search
 from graphkit.cli.spectrum import spectrum
@@ -53,7 +54,7 @@ def commands() -> None:
     """Graph learning on PyTorch Geometric: correct first, fast second, every number with its protocol."""
 
 
-STUDIES = (train, tune, embed, fewshot)
+STUDIES = (train, tune, embed, fewshot, forecast)
 FINISHED = (predict, evaluate, compare, explain, export, view, search)
 for _command in (*STUDIES, *FINISHED, spectrum, data, bench):
     commands.add_command(_command)

@@ -39,6 +39,14 @@ class _FileOrCount(click.ParamType):
 @click.option("--nodes", type=_FileOrCount(), help="A table with a row for each node; or how many nodes there are.")
 @click.option("--graphs", type=FILE, metavar="TABLE", help="A set of graphs: a table with a row for each.")
 @click.option("--smiles", metavar="COLUMN", help="A set of molecules: the column of EDGES with them (needs rdkit).")
+@click.option(
+    "--series",
+    type=FILE,
+    metavar="TABLE",
+    help="Signals over time: a row for each moment, a column for each node of EDGES and perhaps one of times; or a row "
+    "for each node at each moment.",
+)
+@click.option("--edges", "listed", type=FILE, multiple=True, hidden=True)
 @click.option("--features", type=FILE, metavar="FILE", help="A row of numbers for each node; SciPy's .npz too.")
 @click.option("--labels", type=FILE, metavar="FILE", help="A label for each node in their order; or ids and labels.")
 @click.option("--split", type=FILE, metavar="FILE", help="A .npz of node ids under train, val and test, or a folder.")
@@ -78,6 +86,8 @@ def import_(
     nodes: Path | int | None,
     graphs: Path | None,
     smiles: str | None,
+    series: Path | None,
+    listed: tuple[Path, ...],
     features: Path | None,
     labels: Path | None,
     split: Path | None,
@@ -103,12 +113,25 @@ def import_(
     A set of graphs are EDGES with --graphs or a column that is graph; a folder in TU's format; several files of a
     graph each; or a table with --smiles.
     """
+    edges = (*edges, *listed)
     if to is None and not dry_run:
         raise click.UsageError("Missing option '--to'.")
     if not edges:
         raise click.UsageError("Missing argument 'EDGES...'.")
     kinds = {column: str(kind) for column, kind in settings_of(columns, option="--column").items()}
     kinds |= {id_: "id"} if id_ else {}
+    if series is not None:
+        given: dict[str, Any] = {
+            "graphs": graphs,
+            "smiles": smiles,
+            "features": features,
+            "labels": labels,
+            "split": split,
+        }
+        given |= {"target": target, "target-kind": target_kind, "ids": ids, "structure": structure}
+        given |= {"relabel": relabel, "dry-run": dry_run, "header": header is not None}
+        _import_series(series, edges, to, nodes, kinds, given, undirected=bool(undirected), name=name)
+        return
     choice: dict[str, Any] = {"columns": kinds, "target": target, "target_kind": target_kind, "header": header}
     structures = None if not structure else [each for each in structure if each != "none"]
     common: dict[str, Any] = {"undirected": undirected, "structure": structures, "name": name}
@@ -161,6 +184,37 @@ def _import_set(
     made = import_graph_set(edges, to, **choice, **common)
     _show_findings(made.how["findings"])
     import_message(made)
+
+
+def _import_series(
+    series: Path,
+    edges: tuple[Path, ...],
+    to: Path | None,
+    nodes: Path | int | None,
+    kinds: dict[str, str],
+    given: dict[str, Any],
+    **options: Any,
+) -> None:
+    """Write signals over time."""
+    for option, value in given.items():
+        if value:
+            raise click.UsageError(f"`--{option}` is not of signals over time; it goes without `--series`.")
+    if len(edges) != 1 or isinstance(nodes, int):
+        raise click.UsageError("`--series` goes with one table of EDGES, and `--nodes` is a table of places.")
+    preload("graphkit.data.disk.series_import")
+    from graphkit.data import import_series
+
+    assert to is not None
+    made = import_series(series, edges[0], to, nodes=nodes, columns=kinds, **options)
+    size = sum(each["bytes"] for each in made.files.values())
+    shown = plural(made.features, "feature")
+    echo(
+        f"{made.name}: {made.signals:,} moments on {made.nodes:,} nodes, {made.edges:,} edges, {shown}, "
+        f"{size / 1e6:,.1f} MB"
+    )
+    if gaps := made.how.get("gaps"):
+        say(f"Note: {plural(gaps, 'moment')} of the calendar had no row; nothing was measured then.")
+    say(f"Forecast it: graphkit forecast {shlex.quote(str(made.folder))}")
 
 
 def _refuse_for_sets(**given: Any) -> None:

@@ -339,6 +339,7 @@ class DatasetArgument:
         written: as it was typed.
         family: whether several graphs that are loaded together will do.
         links: whether a set of links will do.
+        series: whether signals over time will do.
         task: what is predicted, "labels" or "links", where it was said.
 
     Raises:
@@ -350,11 +351,13 @@ class DatasetArgument:
         source: what ``graphkit.data.load`` takes.
         card: what is known of it.
         name: what its runs are called.
-        items: what is classified, "nodes", "signals", "graphs" or "links".
+        items: what is predicted, "nodes", "signals", "graphs", "links" or "moments".
         per_cent: whether its figure is shown in per cent.
     """
 
-    def __init__(self, written: str, *, family: bool = False, links: bool = False, task: str | None = None) -> None:
+    def __init__(
+        self, written: str, *, family: bool = False, links: bool = False, series: bool = False, task: str | None = None
+    ) -> None:
         from graphkit.data import card
         from graphkit.data.catalog.cards import dataset_source
 
@@ -366,20 +369,31 @@ class DatasetArgument:
                 f"{written!r} is a set of links, for which there is no recipe; of `graphkit.data`, `load` gives it, "
                 "`edge_split` its official split, and `official_link_figure` its figure."
             )
-        if known.kind == "series" or (known.members and card(known.members[0]).kind == "series"):
+        if not series and "series" in (known.kind, *(card(member).kind for member in known.members)):
             raise ValueError(
-                f"{written!r} are signals over time, which no command forecasts yet; `graphkit.data.load` gives them, "
-                "and `TimeSplit` and `Windows` take them apart."
+                f"{written!r} are signals over time, for `graphkit forecast`; `graphkit.data.load_series` gives them."
             )
         if known.members and not family:
             raise ValueError(f"{written!r} is a family of graphs; name one of them: {', '.join(known.members)}.")
-        self.items = {"signal": "signals", "graph": "graphs", "link": "links"}.get(known.kind, "nodes")
+        kinds = {"signal": "signals", "graph": "graphs", "link": "links", "series": "moments"}
+        self.items = kinds.get(known.kind, "nodes")
         if task == "links" and self.items in ("signals", "graphs"):
             raise ValueError(f"{written!r} is no one graph whose links are predicted; its items are {self.items}.")
         if task == "labels" and self.items == "links":
             raise ValueError(f"{written!r} is a set of links without labels; take `--task links`.")
         self.items = "links" if task == "links" else self.items
         self.per_cent = known.metric != "rmse"
+
+    def require_series(self) -> None:
+        """Refuse what are no signals over time.
+
+        Raises:
+            ValueError: naming it.
+        """
+        if self.items != "moments":
+            raise ValueError(
+                f"{self.name!r} are no signals over time, which alone are forecast; its items are {self.items}."
+            )
 
     def require_labels(self) -> None:
         """Refuse a stored graph without labels, before anything heavy is loaded.

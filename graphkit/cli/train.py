@@ -293,12 +293,18 @@ def _list_models() -> int:
     return 0
 
 
-def show_record(record: Record) -> None:
-    """Print the result table: the figure, and everything it depends on; before it what was tried, if one was chosen."""
+def show_record(record: Record, *, beside: bool = True) -> None:
+    """Print the result table: the figure, and everything it depends on; before it what was tried, if one was chosen.
+
+    Args:
+        record: of the study.
+        beside: whether what stands beside the figure is printed here.
+    """
     if record.tried:
         _show_tried(record)
     data, protocol, seeds = record.dataset, record.protocol, record.seeds
-    many = f"{data.signals:,} signals on " if data.signals else f"{data.graphs:,} graphs, " if data.graphs else ""
+    signals = "moments" if protocol.items == "moments" else "signals"
+    many = f"{data.signals:,} {signals} on " if data.signals else f"{data.graphs:,} graphs, " if data.graphs else ""
     made = f" ({protocol.edges})" if protocol.edges != "as given" else ""
     of_data = f"{data.name}, {many}{data.nodes:,} nodes, {data.edges:,} edges{made}, {_labels(record)}"
     sizes = f"{protocol.train:,} to train on, {protocol.validation:,} to select by, {protocol.test:,} to test on"
@@ -317,7 +323,7 @@ def show_record(record: Record) -> None:
             (f"validation {figure}", per_cent_of(record.validation)[0]),
             (f"test {figure}", mean),
             ("95 % interval", f"{interval} (of the mean, Student's t)" if record.metric.ci95 else interval),
-            *((f"{other} beside it", per_cent_of(figures)[0]) for other, figures in record.beside.items()),
+            *((f"{other} beside it", per_cent_of(of)[0]) for other, of in record.beside.items() if beside),
             ("seconds", f"{record.seconds:.1f} ({machine['device']}, {plural(machine['threads'], 'thread')})"),
             ("protocol", protocol.fingerprint),
         ]
@@ -353,6 +359,8 @@ def _labels(record: Record) -> str:
         return f"{record.dataset.classes} classes"
     if record.target["kind"] == "links":
         return "whose links are predicted"
+    if record.target["kind"] == "forecasts":
+        return plural(record.dataset.features, "feature")
     many, kind = record.target["outputs"], KIND_NAMES[record.target["kind"]]
     return plural(many, kind.removesuffix("s"))
 

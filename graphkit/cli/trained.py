@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from graphkit.data import Split
     from graphkit.training.trained.abstract_run import AbstractRun
     from graphkit.training.trained.encoder_run import EncoderRun
-    from graphkit.training.trained.predictions import LinkPredictions, Predictions
+    from graphkit.training.trained.predictions import AbstractPredictions
     from graphkit.training.trained.reports import ClassReport
     from graphkit.training.trained.runs import Run, RunReport
 
@@ -48,7 +48,8 @@ def predict(run: Path, data: str | None, to: Path | None, top: int | None, seed:
     The table has the items, their likeliest class and a column of probabilities for each, the mean over the seeds. DATA
     needs no labels. It may be the graph as it has grown, another graph, or other graphs or molecules of the same kind.
 
-    Of a run on links the table has the likeliest new links of each node.
+    Of a run on links the table has the likeliest new links of each node, of one of forecasts what comes after the last
+    moment.
     """
     require_places(to=to)
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
@@ -114,7 +115,7 @@ def fewshot_predict(
     return _write(chosen.predict(given, labelled, device=device), to)
 
 
-def _write(found: Predictions | LinkPredictions, to: Path | None) -> int:
+def _write(found: AbstractPredictions, to: Path | None) -> int:
     """Write a table of predictions, or print it, and return the exit code."""
     from graphkit.training.trained.predictions import Predictions, write_table
 
@@ -125,7 +126,7 @@ def _write(found: Predictions | LinkPredictions, to: Path | None) -> int:
     if isinstance(found, Predictions) and found.kind == "classes":
         counts = found.classes.bincount(minlength=len(found.names)).tolist()
         table(["predicted", " items"], [(name, f"{many:,}") for name, many in zip(found.names, counts, strict=True)])
-    say(f"{len(found):,} predictions: {to}")
+    say(f"{len(found.frame()):,} predictions: {to}")
     return 0
 
 
@@ -164,7 +165,7 @@ def evaluate(
     preload("torch_geometric.data", "lightning_fabric", "graphkit.nn", "graphkit.training.trained.runs")
     from graphkit.training.trained.encoder_run import EncoderRun
     from graphkit.training.trained.reports import ClassReport
-    from graphkit.training.trained.runs import LinkRun, Run, load_run
+    from graphkit.training.trained.runs import ForecastRun, LinkRun, Run, load_run
 
     opened = load_run(run)
     if isinstance(opened, LinkRun):
@@ -176,6 +177,15 @@ def evaluate(
         if data is not None:
             raise click.UsageError("a run on links is measured on those that its split holds out: give no DATA.")
         return evaluate_links(opened, *load_data(opened, None), part or "test", json_path, seed, device)
+    if isinstance(opened, ForecastRun):
+        if calibrate or picture is not None or part == "all":
+            raise click.UsageError(
+                "a run of forecasts is measured by their errors, of `--part test`, val or train: `--calibrate`, "
+                "`--picture` and all are of classes."
+            )
+        from graphkit.cli.forecast_pages import evaluate_forecasts
+
+        return evaluate_forecasts(opened, load_data(opened, data)[0], part or "test", json_path, seed, device)
     if isinstance(opened, EncoderRun):
         if calibrate or picture is not None or part in ("train", "val"):
             raise click.UsageError(
@@ -250,6 +260,10 @@ def load_data(run: AbstractRun[Any], source: str | None) -> tuple[Any, Sequence[
     import graphkit.data
 
     splits = None
+    if run.model.items == "moments":
+        from graphkit.cli.forecast_pages import load_forecast_data
+
+        return load_forecast_data(run, source), None
     if source is not None:
         asked = DatasetArgument(source, links=run.model.items == "links", family=run.model.items == "links")
         begin(f"loading {asked.name}")

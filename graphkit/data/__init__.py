@@ -14,12 +14,13 @@ from graphkit.data.disk.checked_files import DataError
 
 if TYPE_CHECKING:
     from graphkit.data.catalog.fixed_classes import FixedClasses, few_shot_counts, fixed_classes
-    from graphkit.data.catalog.loading import Verification, fetch, load, load_links, load_splits, verify
+    from graphkit.data.catalog.loading import Verification, fetch, load, load_links, load_series, load_splits, verify
     from graphkit.data.catalog.ogb_evaluators import ogb_link_metric, ogb_metric
     from graphkit.data.catalog.sources.ogb import edge_split
     from graphkit.data.disk.graph_import import import_graph
     from graphkit.data.disk.import_plan import plan_import
     from graphkit.data.disk.manifest import StoredGraph
+    from graphkit.data.disk.series_import import import_series
     from graphkit.data.disk.set_import import import_graph_set
     from graphkit.data.disk.storage import open_stored, store
     from graphkit.data.disk.synthetic import Synthetic, synthesize, synthesize_ogb
@@ -48,18 +49,19 @@ if TYPE_CHECKING:
     from graphkit.data.transforms import disjoint_union, label_by, locality_order, reorder_nodes, to_undirected
     from graphkit.data.validation import feature_sum, validate
     from graphkit.data.views import GraphViews, graph_views
-    from graphkit.data.windows import TimeSplit, Windows
+    from graphkit.data.windows import ForecastSplit, TimeSplit, Windows
 
 _look_up = lazy(
     __name__,
     {
         "catalog.fixed_classes": ["FixedClasses", "few_shot_counts", "fixed_classes"],
-        "catalog.loading": ["Verification", "fetch", "load", "load_links", "load_splits", "verify"],
+        "catalog.loading": ["Verification", "fetch", "load", "load_links", "load_series", "load_splits", "verify"],
         "catalog.ogb_evaluators": ["ogb_metric", "ogb_link_metric"],
         "catalog.sources.ogb": ["edge_split"],
         "disk.graph_import": ["import_graph"],
         "disk.import_plan": ["plan_import"],
         "disk.manifest": ["StoredGraph"],
+        "disk.series_import": ["import_series"],
         "disk.set_import": ["import_graph_set"],
         "disk.storage": ["store", "open_stored"],
         "disk.synthetic": ["Synthetic", "synthesize", "synthesize_ogb"],
@@ -79,7 +81,7 @@ _look_up = lazy(
         "splits.link_protocols": ["AcrossLinks", "LatestLinks", "PublicLinks", "RandomLinks", "link_split_from_name"],
         "splits.links": ["LinkSplit"],
         "temporal_graph": ["TemporalGraph"],
-        "windows": ["TimeSplit", "Windows"],
+        "windows": ["ForecastSplit", "TimeSplit", "Windows"],
         "transforms": ["disjoint_union", "label_by", "locality_order", "reorder_nodes", "to_undirected"],
         "validation": ["feature_sum", "validate"],
         "views": ["GraphViews", "graph_views"],
@@ -108,6 +110,7 @@ __all__ = [
     "DataError",
     "FamilySplit",
     "FixedClasses",
+    "ForecastSplit",
     "GraphFamily",
     "GraphSet",
     "GraphViews",
@@ -145,10 +148,12 @@ __all__ = [
     "hard_negatives",
     "import_graph",
     "import_graph_set",
+    "import_series",
     "label_by",
     "link_split_from_name",
     "load",
     "load_links",
+    "load_series",
     "load_splits",
     "locality_order",
     "metis_clusters",

@@ -9,6 +9,12 @@ from torch_geometric.data import Data
 
 from graphkit import _checks
 
+DAY, WEEK, YEAR = 86_400, 7 * 86_400, 31_557_600
+"""Seconds of the periods that a clock knows; a year is of 365 and a quarter days."""
+
+HANDS = ((DAY, 1), (DAY, 2), (WEEK, 1), (YEAR, 1))
+"""Period and harmonic of the pairs of columns of a clock."""
+
 FIELDS = ("signals", "edge_index", "edge_weight", "edge_step", "times", "pos")
 """What a graph over time may have."""
 
@@ -161,6 +167,53 @@ class TemporalGraph(Data):
         known = of_edges[of_edges <= step]
         kept = of_edges == (int(known.max()) if len(known) else -1)
         return self.edge_index[:, kept], None if weight is None else weight[kept]
+
+
+def clock_of(times: Tensor) -> Tensor:
+    """Return where moments stand in day, half day, week and year: sine and cosine of each, ``[time, 8]``.
+
+    Args:
+        times: seconds since 1970, ``[time]``.
+
+    Example:
+        >>> clock_of(torch.tensor([0, 21600]))[:, :2].round().tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
+    columns = []
+    for period, harmonic in HANDS:
+        phase = 2 * torch.pi * harmonic * (times % period).double() / period
+        columns += [phase.sin(), phase.cos()]
+    return torch.stack(columns, 1).float()
+
+
+def hands_seen(times: Tensor) -> Tensor:
+    """Return which columns of a clock tell moments apart that were seen through a whole period, booleans ``[8]``.
+
+    Args:
+        times: of what is learnt from, equal steps apart.
+
+    Example:
+        >>> hands_seen(3600 * torch.arange(48)).tolist()
+        [True, True, True, True, False, False, False, False]
+    """
+    step = int(times[1] - times[0]) if len(times) > 1 else YEAR
+    span = step * len(times)
+    return torch.tensor([2 * step * each <= period <= span for period, each in HANDS for _ in range(2)])
+
+
+def season_of(steps: int, season: float) -> Tensor:
+    """Return where moments stand in a season, as a clock that knows nothing else, ``[steps, 8]``.
+
+    Args:
+        steps: how many moments.
+        season: moments of one.
+
+    Example:
+        >>> season_of(2, 4.0)[:, 6:].round().tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
+    phase = 2 * torch.pi * torch.arange(steps).double() / season
+    return torch.cat([torch.zeros(steps, 6), torch.stack([phase.sin(), phase.cos()], 1).float()], 1)
 
 
 def _require_calendar(times: Tensor, steps: int) -> None:

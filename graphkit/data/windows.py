@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from graphkit import _checks
+from graphkit.data.fingerprint import tensors_sha256
+
+if TYPE_CHECKING:
+    from graphkit.data.temporal_graph import TemporalGraph
 
 PARTS = ("train", "val", "test")
 """Parts of time, one after another."""
@@ -148,3 +155,108 @@ class Windows:
                 f"`origins` must be consecutive moments from {self.length - 1} on, with {ahead} after each, got "
                 f"{origins!r} of {len(self.signals):,}."
             )
+
+
+@dataclass(frozen=True)
+class ForecastSplit:
+    """What is forecast of a series, and which forecasts are learnt from, chosen by and measured.
+
+    After a moment all that come up to the largest of ``horizons`` are forecast. What is forecast lies in one part of
+    time, whole.
+
+    Args:
+        time: parts of time.
+        length: moments that a forecast is made from.
+        horizons: how many moments ahead figures are given for, rising.
+        inside: whether the moments that the forecasts of a later part are made from lie in that part too; else they may
+            lie before it, and the whole part is forecast.
+
+    Raises:
+        ValueError: for horizons that do not rise, and parts in which nothing can be forecast.
+
+    Example:
+        >>> split = ForecastSplit(TimeSplit(10, 5, 6), length=3, horizons=(1, 2))
+        >>> [split.origins(part) for part in PARTS]
+        [range(2, 8), range(9, 13), range(14, 19)]
+    """
+
+    time: TimeSplit
+    length: int = 12
+    horizons: tuple[int, ...] = (1,)
+    inside: bool = False
+
+    def __post_init__(self) -> None:
+        _checks.instance("time", self.time, TimeSplit, "a TimeSplit")
+        _checks.at_least("length", self.length, 1)
+        _checks.flag("inside", self.inside)
+        given = _checks.as_list("horizons", self.horizons, "[1, 2, 3]")
+        for each in given:
+            _checks.at_least("horizons", each, 1)
+        if not given or sorted(set(given)) != given:
+            raise ValueError(f"`horizons` must name numbers of moments that rise, got {list(given)}.")
+        object.__setattr__(self, "horizons", tuple(given))
+        for part in PARTS:
+            if not len(self.origins(part)):
+                raise ValueError(
+                    f"`{part}` is too short: of its {getattr(self.time, part):,} moments none is left from which "
+                    f"{self.horizon:,} are forecast, each from {self.length:,}; take fewer, or other shares of time."
+                )
+
+    @property
+    def horizon(self) -> int:
+        """How many moments are forecast."""
+        return max(self.horizons)
+
+    def origins(self, part: str, *, length: int | None = None) -> range:
+        """Return the moments after which is forecast in a part.
+
+        Args:
+            part: "train", "val" or "test".
+            length: of a model that looks at more than other models do: of the first part some moments are left out.
+
+        Raises:
+            ValueError: for a model that looks at more than there is before what is measured.
+        """
+        begin, end = self.time.bounds(part)
+        needed = self.length if length is None else max(length, self.length)
+        first = begin - 1
+        if part == "train":
+            first = needed - 1
+        elif self.inside:
+            first = begin + self.length - 1
+        if first < needed - 1:
+            if needed == self.length:
+                first = needed - 1
+            else:
+                raise ValueError(f"`length` {needed:,} is more than the moments before the part {part!r}.")
+        return range(first, max(first, end - self.horizon))
+
+    def apply(self, graph: TemporalGraph) -> TemporalGraph:
+        """Return a shallow copy of a graph over time that carries this split as ``forecast_split``.
+
+        Raises:
+            ValueError: for a graph of another number of moments.
+        """
+        if self.time.steps != graph.steps:
+            raise ValueError(f"the split is of {self.time.steps:,} moments, and `graph` has {graph.steps:,}.")
+        made = copy.copy(graph)
+        made.forecast_split = self
+        return made
+
+    def record(self) -> dict[str, Any]:
+        """Return name, parameters and fingerprint, as a record holds them."""
+        time = self.time
+        parameters = {
+            "train": time.train,
+            "val": time.val,
+            "test": time.test,
+            "length": self.length,
+            "horizons": ",".join(map(str, self.horizons)),
+        }
+        parameters |= {"inside": True} if self.inside else {}
+        numbers = [time.train, time.val, time.test, self.length, int(self.inside), *self.horizons]
+        return {
+            "split": "time",
+            "parameters": parameters,
+            "fingerprint": tensors_sha256({"forecast_split": torch.tensor(numbers)}),
+        }

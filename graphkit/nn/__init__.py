@@ -19,14 +19,17 @@ from graphkit.nn.spatial import (
     SAGEConv,
 )
 from graphkit.nn.spectral import ChebConv, GraphWaveletConv, PolynomialConv, SpecformerFilter, SpectralConv
+from graphkit.nn.temporal import AdaptiveAdjacency, DiffusionConv, GatedTemporalConv, GraphGRU, STConvBlock
 
 __all__ = [
+    "AdaptiveAdjacency",
     "AtomEncoder",
     "BondEncoder",
     "BondedGCNConv",
     "ChebConv",
     "ChebPool",
     "ClusterPool",
+    "DiffusionConv",
     "Encoder",
     "FilteredPerceptron",
     "GATConv",
@@ -34,12 +37,15 @@ __all__ = [
     "GCNConv",
     "GINConv",
     "GINEConv",
+    "GatedTemporalConv",
     "GraphBlock",
     "GraphClassifier",
+    "GraphGRU",
     "GraphWaveletConv",
     "LocallyConnectedConv",
     "PolynomialConv",
     "SAGEConv",
+    "STConvBlock",
     "SeparatedConv",
     "SignalNet",
     "SpecformerFilter",

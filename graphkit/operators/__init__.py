@@ -8,7 +8,7 @@ from graphkit.operators.coarsening import BalancedTree, Hierarchy, Level, coarse
 from graphkit.operators.diffusion import pagerank_graph
 from graphkit.operators.feature_matrix import sparse_features
 from graphkit.operators.laplacian import eigenvalue_bound, laplacian, largest_eigenvalue, rescaled_laplacian
-from graphkit.operators.normalization import gcn_adjacency, mean_adjacency, sum_adjacency
+from graphkit.operators.normalization import gcn_adjacency, mean_adjacency, sum_adjacency, walk_adjacency
 from graphkit.operators.polynomials.chebyshev import chebyshev_sum, chebyshev_terms
 from graphkit.operators.sparse import SparseOperator
 from graphkit.operators.spectrum import FourierBasis, fourier_basis
@@ -61,6 +61,7 @@ __all__ = [
     "sparse_features",
     "sum_adjacency",
     "thresholded_wavelets",
+    "walk_adjacency",
     "wavelet_analysis",
     "wavelet_synthesis",
 ]

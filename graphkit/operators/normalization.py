@@ -105,6 +105,40 @@ def mean_adjacency(
     return cached_operator(build, ("mean", num_nodes, dtype), edges.index)
 
 
+def walk_adjacency(
+    graph: Any,
+    edge_weight: Tensor | None = None,
+    *,
+    num_nodes: int,
+    flow: str = "source_to_target",
+    dtype: torch.dtype = torch.float32,
+) -> SparseOperator:
+    """Return the operator that averages over incoming edges by their weights; a node without any gets 0.
+
+    Args:
+        graph: any form that ``edges_of`` takes.
+        edge_weight: ``[edges]``; ones when left out. Gradients flow to it.
+        num_nodes: number of nodes.
+        flow: direction of the messages along an ``edge_index``.
+        dtype: type of the values.
+
+    Example:
+        >>> edges, weight = torch.tensor([[0, 1], [2, 2]]), torch.tensor([1.0, 3.0])
+        >>> walk_adjacency(edges, weight, num_nodes=3).to_dense()[2].tolist()
+        [0.25, 0.75, 0.0]
+    """
+    floating_dtype("dtype", dtype)
+    at_least("num_nodes", num_nodes, 0)
+    edges = edges_of(graph, edge_weight, flow=flow, num_nodes=num_nodes)
+
+    def build() -> SparseOperator:
+        pattern = pattern_of(edges.index, num_nodes)
+        values = entry_values(pattern, edges.weight, edges.index.shape[1], dtype=dtype)
+        return SparseOperator._wrap(pattern, scale_by_degree(pattern, values, "rw"))
+
+    return cached_operator(build, ("walk", num_nodes, dtype), edges.index, edges.weight)
+
+
 def sum_adjacency(graph: Any, *, num_nodes: int | tuple[int, int], flow: str = "source_to_target") -> SparseOperator:
     """Return the operator that sums over incoming edges, weights ignored: the 0/1 adjacency with its duplicates.
 

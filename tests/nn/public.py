@@ -82,6 +82,13 @@ def on_basis(module: Module, x: Any) -> Tensor:
     return module(x, BASIS)
 
 
+def over_time(module: Module, x: Any) -> Tensor:
+    """Call a module with three moments, of which the others are made of the last."""
+    if isinstance(x, Tensor) and x.dim() == 2 and x.layout == torch.strided:
+        x = torch.stack([x.flip(1), x.flip(0), x])
+    return module(x, EDGES) if not isinstance(module, gk.GatedTemporalConv) else module(x)
+
+
 def of_batch(module: Module, x: Any) -> Tensor:
     return module(GraphBatch(x, EDGES, None, BATCH, 2))
 
@@ -113,6 +120,12 @@ MODULES = [
         Public(f"PolynomialConv, {basis}", lambda basis=basis: gk.PolynomialConv(4, 3, 6, basis), on_graph)
         for basis in ("monomial", "jacobi", "bernstein", "optbasis", "cayley")
     ),
+    Public("DiffusionConv", lambda: gk.DiffusionConv(4, 3, 2), on_graph),
+    Public("DiffusionConv, widening", lambda: gk.DiffusionConv(4, 6, 2, both=False), on_graph),
+    Public("GraphGRU", lambda: gk.GraphGRU(4, 3, lambda i, o: gk.ChebConv(i, o, 2)), over_time),
+    Public("GatedTemporalConv", lambda: gk.GatedTemporalConv(4, 3, 2), over_time),
+    Public("STConvBlock", lambda: gk.STConvBlock(4, 3, 5, gk.GCNConv, kernel=2), over_time),
+    Public("AdaptiveAdjacency", lambda: gk.AdaptiveAdjacency(9, 4), lambda m, x: m(x), 0),
     Public("GraphWaveletConv", lambda: gk.GraphWaveletConv(4, 3), on_graph),
     Public("GraphWaveletConv, mixed", lambda: gk.GraphWaveletConv(4, 6, form="mixed"), on_graph),
     Public("GraphWaveletConv, gwnn", lambda: gk.GraphWaveletConv(4, 3, form="gwnn", num_nodes=9, scale=1.0), on_graph),

@@ -35,6 +35,7 @@ OPERATORS: dict[str, tuple[Function, tuple[Tensor, ...]]] = {
     "laplacian": (lambda w, x: ops.laplacian(EDGES, w, NODES, normalization="sym", dtype=F64) @ x, (WEIGHTS, X)),
     "rescaled_laplacian": (lambda w, x: ops.rescaled_laplacian(EDGES, w, num_nodes=NODES, dtype=F64) @ x, (WEIGHTS, X)),
     "gcn_adjacency": (lambda w, x: ops.gcn_adjacency(EDGES, w, num_nodes=NODES, dtype=F64) @ x, (WEIGHTS, X)),
+    "walk_adjacency": (lambda w, x: ops.walk_adjacency(EDGES, w, num_nodes=NODES, dtype=F64) @ x, (WEIGHTS, X)),
     "mean_adjacency": (lambda x: ops.mean_adjacency(EDGES, num_nodes=NODES, dtype=F64) @ x, (X,)),
     "sum_adjacency": (lambda x: ops.sum_adjacency(EDGES, num_nodes=NODES) @ x, (X,)),
     "lazy_random_walk": (lambda w, x: ops.lazy_random_walk(EDGES, w, num_nodes=NODES, dtype=F64) @ x, (WEIGHTS, X)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphkit.operators import gcn_adjacency, mean_adjacency, sum_adjacency
+from graphkit.operators import gcn_adjacency, mean_adjacency, sum_adjacency, walk_adjacency
 from tests.contracts import EXACT, matrix_forms
 from tests.graphs import BY_NAME, ZOO
 
@@ -69,9 +69,18 @@ def test_means_and_sums_count_every_edge_once(graph):
     close(mean.to_dense(), dense / dense.sum(1, keepdim=True).clamp(min=1), **EXACT)
 
 
+@pytest.mark.parametrize("graph", ZOO, ids=lambda graph: graph.name)
+def test_walks_take_means_by_weights(graph):
+    weight = graph.weights().abs() + 0.1
+    dense = graph.dense(weight)
+    walk = walk_adjacency(graph.edge_index, weight, num_nodes=graph.num_nodes, dtype=torch.float64).to_dense()
+    total = dense.sum(1, keepdim=True)
+    close(walk, torch.where(total > 0, dense / torch.where(total > 0, total, 1.0), 0.0), **EXACT)
+
+
 def test_the_flow_turns_the_edges_round():
     graph = BY_NAME["directed"]
-    for make in (gcn_adjacency, mean_adjacency, sum_adjacency):
+    for make in (gcn_adjacency, mean_adjacency, sum_adjacency, walk_adjacency):
         against = make(graph.edge_index, num_nodes=6, flow="target_to_source")
         close(against.to_dense(), make(graph.edge_index.flip(0), num_nodes=6).to_dense(), rtol=0, atol=0)
 

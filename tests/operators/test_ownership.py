@@ -38,6 +38,7 @@ from graphkit.operators import (
     rescaled_laplacian,
     sparse_features,
     sum_adjacency,
+    walk_adjacency,
     wavelet_analysis,
 )
 from graphkit.operators.sparse import Degrees
@@ -262,7 +263,7 @@ def test_two_callers_hold_two_operators(name, form):
 def test_layers_are_the_same_after_the_operators_of_their_graph_were_edited(layer, way):
     index = RING.clone()
     before = layer(X, index)
-    for made in (gcn_adjacency, laplacian, mean_adjacency, rescaled_laplacian, sum_adjacency):
+    for made in (gcn_adjacency, laplacian, mean_adjacency, rescaled_laplacian, sum_adjacency, walk_adjacency):
         edit(made(index, num_nodes=4), way)
     assert torch.equal(layer(X, index), before)
 
@@ -416,6 +417,7 @@ REMEMBERED = {
     "operators.normalization:cached_operator": LENT,
     "operators.normalization:gcn_adjacency": LENT,
     "operators.normalization:mean_adjacency": LENT,
+    "operators.normalization:walk_adjacency": LENT,
     "operators.normalization:sum_adjacency": LENT,
     "operators.edges:edges_of": INTERNAL,
     "operators.edges:pattern_with_loops": "a pattern hands out copies; law above",

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from graphkit.data import GraphSet, RandomLinks, card
+from graphkit.data import ForecastSplit, GraphSet, RandomLinks, TemporalGraph, TimeSplit, card
 from graphkit.data.disk.molecules import read_molecules
 from graphkit.data.splits import Stratified
 from graphkit.meta import ClassSplit, FewShotProtocol
@@ -62,6 +62,18 @@ def signals(nodes: int = 8) -> Data:
     ring = torch.stack([torch.arange(nodes), (torch.arange(nodes) + 1) % nodes])
     ends = torch.cat([ring, ring.flip(0)], dim=1)
     return Data(signals=(shapes + noise)[..., None], edge_index=ends, y=y, num_nodes=nodes, **masks(36))
+
+
+def waves(steps: int = 90, nodes: int = 5, horizons: tuple[int, ...] = (1, 3)) -> TemporalGraph:
+    """Return a series of waves that run along a line of nodes, with gaps."""
+    drawn = torch.Generator().manual_seed(0)
+    phase = torch.arange(steps)[:, None] / 4 - torch.arange(nodes)
+    values = phase.sin() + 0.1 * torch.randn(steps, nodes, generator=drawn)
+    values[torch.rand(values.shape, generator=drawn) < 0.02] = torch.nan
+    line = torch.stack([torch.arange(nodes - 1), torch.arange(1, nodes)])
+    times = 1_600_000_000 + 3600 * torch.arange(steps)
+    graph = TemporalGraph(values, line, torch.linspace(0.5, 2.0, nodes - 1), times=times)
+    return ForecastSplit(TimeSplit.of(steps, 0.6, 0.2), length=4, horizons=horizons).apply(graph)
 
 
 def rings_and_stars(classes: int = 2) -> GraphSet:
@@ -149,6 +161,8 @@ STUDIES: dict[str, Callable[..., Any]] = {
     "graphs": _trained(rings_and_stars, "gin", "graphs", layers=2, batch=8),
     "links": _trained(linked, "gcn-link", "links"),
     "links in batches": _trained(linked, "sage-link", "links", fan_out="3,2", batch=20),
+    "moments": _trained(waves, "stgcn", "moments", blocks=1, kernel=2, length=6),
+    "moments, solved": _trained(waves, "graph-ridge", "moments"),
     "nested": _nested,
     "embed": _embedded(communities, "prototype"),
     "embed graphs": _embedded(rings_and_stars, "prototype", "graph"),

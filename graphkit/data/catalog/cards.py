@@ -58,6 +58,8 @@ class Card:
             not as :func:`graphkit.training.classification.targets.target_kind` takes it.
         few_shot: how many classes train, select and test in the few-shot literature, or nothing.
         reader: how the files are read: ``form``, one of ``graphkit.data.catalog.sources.READERS``, and what that takes.
+        forecast: of a series what is forecast: ``length``, ``horizons`` and perhaps ``inside`` of a
+            :class:`graphkit.data.ForecastSplit`, and ``season``, moments of one where there is no calendar.
         evaluator: ``"ogb"`` where OGB has an evaluator for its figure.
         molecules: whether ``x`` and ``edge_attr`` are integers for OGB's encoders of atoms and bonds.
         picture: height and width, where the features of an item are the pixels of a picture.
@@ -93,6 +95,7 @@ class Card:
     target_kind: str = ""
     few_shot: list[int] = field(default_factory=list)
     reader: dict[str, Any] = field(default_factory=dict)
+    forecast: dict[str, Any] = field(default_factory=dict)
     evaluator: str = ""
     molecules: bool = False
     picture: list[int] = field(default_factory=list)
@@ -261,11 +264,16 @@ def stored_card(about: StoredGraph) -> Card:
         about.target,
         {"random": "60 % to train on, 20 % to select by, 20 % to test on, rare classes first"},
     )
-    if about.default_split == "public":
+    kinds = {"graph": "A set of graphs", "series": "Signals over time"}
+    if about.kind == "series":
+        splits = {
+            "time:0.7,0.1": "the first 70 % of time to learn from, the next 10 % to choose by, the rest to measure"
+        }
+    elif about.default_split == "public":
         splits = {"public": "the one it came with"} | splits
     return Card(
         name=about.name,
-        title=f"{'A set of graphs' if about.kind == 'graph' else 'A graph'} stored in {about.folder}.",
+        title=f"{kinds.get(about.kind, 'A graph')} stored in {about.folder}.",
         kind=about.kind,
         directed=not about.undirected,
         nodes=about.nodes,
@@ -283,8 +291,10 @@ def stored_card(about: StoredGraph) -> Card:
         sizes={name: each["bytes"] for name, each in about.files.items()},
         content=about.fingerprint,
         graphs=about.graphs,
+        signals=about.signals,
+        forecast=_usual_forecast(about.signals) if about.kind == "series" else {},
         family=about.name if about.kind == "node" else "",
-        metric=METRICS.get(target.get("kind", ""), "accuracy") if "y.npy" in about.files else "",
+        metric=_stored_metric(about),
         target_kind=target.get("kind", ""),
         molecules=about.molecules,
         class_names=list(target.get("class_names", [])),
@@ -292,6 +302,20 @@ def stored_card(about: StoredGraph) -> Card:
         columns=[_column_text(each) for each in about.columns],
         edge_columns=[_column_text(each) for each in about.edge_columns],
     )
+
+
+def _stored_metric(about: StoredGraph) -> str:
+    """Return the figure of what is stored; nothing where there is nothing to predict."""
+    if about.kind == "series":
+        return "rmse"
+    return METRICS.get(about.target.get("kind", ""), "accuracy") if "y.npy" in about.files else ""
+
+
+def _usual_forecast(moments: int) -> dict[str, Any]:
+    """Return what is forecast of so many moments where nobody says: up to twelve ahead, from twelve."""
+    farthest = max(1, min(12, moments // 20))
+    horizons = sorted({max(1, farthest // part) for part in (1, 2, 4, 12)})
+    return {"length": max(1, min(12, moments // 10)), "horizons": horizons}
 
 
 def _column_text(column: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ from graphkit.data.splits.links import LinkSplit, node_kinds
 from graphkit.data.splits.split import MASKS, Split, SplitProtocol
 from graphkit.data.temporal_graph import TemporalGraph
 from graphkit.data.transforms import disjoint_union, to_undirected
+from graphkit.data.windows import ForecastSplit, TimeSplit
 
 TIMEOUT = 30.0
 """How long a download may stay silent."""
@@ -78,7 +79,7 @@ def load(name: str | Path, *, split: SplitProtocol | Split | str | None = None, 
         return _graph(known)
     if known.kind == "series":
         if split is not None:
-            raise ValueError(f"{name!r} are signals over time, of which `TimeSplit` makes parts. Give no `split`.")
+            raise ValueError(f"{name!r} are signals over time: `load_series` takes a split of them. Give no `split`.")
         return TemporalGraph.of(_graph(known))
     protocol = _protocol_for(known.default_split, split)
     return _split_by(_graph(known), protocol, seed)
@@ -116,7 +117,7 @@ def load_splits(
     if known.members:
         raise ValueError(f"{name!r} is a family of graphs; split one of them: {', '.join(known.members)}.")
     if known.kind == "series":
-        raise ValueError(f"{name!r} are signals over time, of which `TimeSplit` makes parts.")
+        raise ValueError(f"{name!r} are signals over time: `load_series` takes a split of them.")
     protocol = _protocol_for(known.default_split, split)
     if isinstance(protocol, Public | Scaffold | Split):
         raise ValueError(
@@ -183,9 +184,60 @@ def load_links(
     return data, [rule(data, torch.Generator().manual_seed(seed)) for seed in seeds]
 
 
+def load_series(
+    name: str | Path,
+    *,
+    split: str | None = None,
+    length: int | None = None,
+    horizons: Iterable[int] | None = None,
+    season: float | None = None,
+    edge_weights: bool = True,
+) -> TemporalGraph:
+    """Return signals over time with what is forecast of them, as ``forecast_split``.
+
+    Args:
+        name: a data set of signals over time, or the folder of stored ones.
+        split: parts of time, such as "time:0.7,0.1" for the shares to learn from and to choose by; by default the
+            card's.
+        length: moments that a forecast is made from; by default the card's.
+        horizons: how many moments ahead figures are given for; by default the card's.
+        season: moments of a season, where the calendar is not known, such as 52.18 weeks; by default the card's.
+        edge_weights: whether the weights of edges are kept.
+
+    Raises:
+        ValueError: for another data set, a split that is none, and parts in which nothing can be forecast.
+        DataError: if files are missing or wrong.
+    """
+    _checks.flag("edge_weights", edge_weights)
+    source = dataset_source(name)
+    known = card(source)
+    if known.kind != "series":
+        family = bool(known.members) and card(known.members[0]).kind == "series"
+        hint = f"; name one of {', '.join(known.members)}" if family else ""
+        raise ValueError(f"{str(name)!r} are no signals over time{hint}.")
+    graph = load(source)
+    usual: dict[str, Any] = {"length": 12, "horizons": (1,), "inside": False, "season": None} | known.forecast
+    season = usual["season"] if season is None else _checks.positive("season", season)
+    if season is not None and graph.get("times") is None:
+        graph.season = float(season)
+    made = ForecastSplit(
+        TimeSplit.from_name(known.default_split if split is None else split, graph.steps),
+        length=usual["length"] if length is None else length,
+        horizons=tuple(usual["horizons"] if horizons is None else horizons),
+        inside=usual["inside"],
+    )
+    if not edge_weights:
+        graph.edge_weight = None
+    return made.apply(graph)
+
+
 def _load_stored(folder: Path, split: SplitProtocol | Split | str | None, seed: int) -> Data | GraphSet:
     """Return a stored graph, or a stored set, with a split; without labels it has none."""
     data = open_stored(folder)
+    if isinstance(data, TemporalGraph):
+        if split is not None:
+            raise ValueError(f"{str(folder)!r} are signals over time: `load_series` takes a split of them.")
+        return data
     if split is None and _split_items(data).get("y") is None:
         return data
     require_labels(data, folder)

@@ -27,8 +27,9 @@ class StoredGraph:
         how: how it was made.
         files: name -> bytes and sha256.
         fingerprint: sha256 over the checksums of all files.
-        kind: "node" for one graph, "graph" for a set of graphs.
+        kind: "node" for one graph, "graph" for a set of graphs, "series" for signals over time on one graph.
         graphs: how many graphs it is.
+        signals: moments of a series.
         target: what ``y`` is: ``kind`` ("classes", "binary" or "numbers"), ``columns`` and ``class_names``; empty
             where that is not known.
         feature_columns: the name of each feature, or nothing.
@@ -47,8 +48,9 @@ class StoredGraph:
     how: dict[str, Any]
     files: dict[str, dict[str, Any]]
     fingerprint: str
-    kind: Literal["node", "graph"] = "node"
+    kind: Literal["node", "graph", "series"] = "node"
     graphs: int = 1
+    signals: int = 0
     target: dict[str, Any] = field(default_factory=dict)
     feature_columns: list[str] = field(default_factory=list)
     columns: list[dict[str, Any]] = field(default_factory=list)
@@ -60,7 +62,9 @@ class StoredGraph:
 
     @property
     def default_split(self) -> str:
-        """The split that is taken where none is asked for: its own, or a random one."""
+        """The split that is taken where none is asked for: its own, a random one, or one of time."""
+        if self.kind == "series":
+            return "time:0.7,0.1"
         return "public" if "train_mask.npy" in self.files else "random"
 
     @property

@@ -6,6 +6,8 @@
 | ``edge_index.npy`` | ``[2, edges]``, sorted by target, then by source; of a set of graphs one graph after another |
 | ``pointers.npy`` | where the edges into each node begin, ``[nodes + 1]``; not of a set |
 | ``edge_weight.npy``, ``edge_attr.npy`` | weights ``[edges]`` and features ``[edges, columns]`` of the edges |
+| ``signals.npy``, ``times.npy``, ``pos.npy`` | of a series: ``[time, nodes, features]``, seconds and places |
+| ``edge_step.npy`` | of a series whose graph changes: the moment of each edge, ``[edges]`` |
 | ``y.npy`` | labels of nodes or of graphs, ``[items]`` or ``[items, columns]`` |
 | ``train_mask.npy``, ``val_mask.npy``, ``test_mask.npy`` | the split ``[items]`` |
 | ``original_id.npy`` | what nodes were called before they were numbered, ``[nodes]``, where that were numbers |
@@ -40,10 +42,12 @@ from graphkit.data.disk.manifest import FORMAT, MANIFEST, StoredGraph, read_mani
 from graphkit.data.disk.node_names import ENDS, LETTERS, NodeNames
 from graphkit.data.graphset import GraphSet
 from graphkit.data.splits.split import MASKS
+from graphkit.data.temporal_graph import TemporalGraph
 from graphkit.data.validation import class_count, validate
 
 NODE_FIELDS = ("x", "y", *MASKS, "original_id")
 EDGE_FIELDS = ("edge_weight", "edge_attr")
+SERIES_FIELDS = ("signals", "times", "pos", "edge_step")
 STRUCTURE = ("edge_index", "pointers")
 COUNTS = ("graph_nodes", "graph_edges")
 TOLD = ("target", "feature_columns", "columns", "edge_columns", "molecules")
@@ -83,7 +87,8 @@ def open_stored(folder: Path | str, *, verify: bool = True) -> Data | GraphSet:
     if _checks.flag("verify", verify):
         about.verify()
     try:
-        data = _open_set(about) if about.kind == "graph" else _open_graph(about)
+        kinds: dict[str, Any] = {"graph": _open_set, "series": _open_series}
+        data = kinds.get(about.kind, _open_graph)(about)
     except (ValueError, OSError) as error:
         raise DataError(f"{str(folder)!r} cannot be read: {error}") from error
     for name, value in _names_in(about).items():
@@ -106,6 +111,19 @@ def _open_graph(about: StoredGraph) -> Data:
         if f"{name}.npy" in about.files:
             data[name] = memory_map(about.folder / "x.npy") if name == "x" else _array(about, name)
     _check_shapes(data, about)
+    return data
+
+
+def _open_series(about: StoredGraph) -> TemporalGraph:
+    """Return signals over time, which stay on the disk; edges are in memory."""
+    fields = {name: _array(about, name) for name in SERIES_FIELDS[1:] if f"{name}.npy" in about.files}
+    if "edge_weight.npy" in about.files:
+        fields["edge_weight"] = _array(about, "edge_weight")
+    data = TemporalGraph(memory_map(about.folder / "signals.npy"), _array(about, "edge_index").long(), **fields)
+    found, told = (data.steps, data.num_nodes, data.num_edges), (about.signals, about.nodes, about.edges)
+    if found != told:
+        raise ValueError(f"signals.npy and edge_index.npy hold {found} in place of {told}")
+    data.card = stored_card(about)
     return data
 
 
@@ -158,7 +176,8 @@ def store(data: Data | GraphSet, folder: Path | str, *, name: str | None = None)
 
     Args:
         data: a graph with ``edge_index``, and perhaps ``x``, ``y``, ``edge_weight``, ``edge_attr``, the masks of one
-            split, and names (``class_names``, ``node_names``, ``target_names``, ``feature_columns``); or a set.
+            split, and names (``class_names``, ``node_names``, ``target_names``, ``feature_columns``); a set; or signals
+            over time, with all that a ``TemporalGraph`` has.
         folder: must not exist; it is written beside its place and renamed.
         name: what it is called in records; by default that of its card.
 
@@ -169,8 +188,20 @@ def store(data: Data | GraphSet, folder: Path | str, *, name: str | None = None)
         DataError: if it cannot be written.
     """
     folder = require_new(folder)
-    if isinstance(data, GraphSet):
-        return store_set(data, folder, name=name)
+    return store_set(data, folder, name=name) if isinstance(data, GraphSet) else store_graph(data, folder, name=name)
+
+
+def store_graph(
+    data: Data, folder: Path, *, name: str | None = None, how: Mapping[str, Any] | None = None
+) -> StoredGraph:
+    """Write one graph, perhaps with signals over time, to a new folder, and return what its manifest says.
+
+    Args:
+        data: as for :func:`store`.
+        folder: where.
+        name: what it is called in records; by default that of its card.
+        how: it was made.
+    """
     nodes = _require_storable(data)
     card, known = data.get("card"), data.get("card") or data.get("store")
     called = name if name is not None else card.name if card else str(data.get("name") or folder.name)
@@ -186,13 +217,17 @@ def store(data: Data | GraphSet, folder: Path | str, *, name: str | None = None)
         for field in NODE_FIELDS:
             if data.get(field) is not None:
                 write_array(staged / f"{field}.npy", _checks.to_numpy(data[field].to_dense()))
-        for field in EDGE_FIELDS:
+        for field in (*EDGE_FIELDS, *SERIES_FIELDS[3:]):
             if data.get(field) is not None:
                 write_array(staged / f"{field}.npy", _checks.to_numpy(data[field])[order])
+        for field in SERIES_FIELDS[:3] if isinstance(data, TemporalGraph) else ():
+            if data.get(field) is not None:
+                write_array(staged / f"{field}.npy", _checks.to_numpy(data[field]))
         if isinstance(names := data.get("node_names"), list | NodeNames) and data.get("original_id") is None:
             (names if isinstance(names, NodeNames) else NodeNames.of(map(str, names))).write(staged)
         told = _told_by(data)
-        return finish_graph(staged, folder, name=called, how={"from": "memory"}, known_classes=known_classes, told=told)
+        made = dict(how or {"from": "memory"})
+        return finish_graph(staged, folder, name=called, how=made, known_classes=known_classes, told=told)
 
 
 def store_set(
@@ -290,7 +325,7 @@ def finish_graph(
         known_classes: how many there are, of which some may have no item; 0 if only the labels tell.
         told: what the manifest says beyond what the arrays tell, of ``TOLD``.
     """
-    called = (*STRUCTURE, *NODE_FIELDS, *EDGE_FIELDS, *COUNTS)
+    called = (*STRUCTURE, *NODE_FIELDS, *EDGE_FIELDS, *SERIES_FIELDS, *COUNTS)
     paths = [staged / name for name in (*(f"{field}.npy" for field in called), LETTERS, ENDS)]
     files = {path.name: file_facts(path) for path in sorted(paths) if path.is_file()}
     arrays = {path.stem: np.load(path, mmap_mode="r") for path in paths if path.is_file()}
@@ -300,7 +335,7 @@ def finish_graph(
     if y is not None and not np.issubdtype(y.dtype, np.floating):
         known = max(known_classes, len(target.get("class_names", [])))
         classes = _checks.class_count("y", memory_map(staged / "y.npy"), known)
-    several = "graph_nodes" in arrays
+    several, series = "graph_nodes" in arrays, arrays.get("signals")
     about = {
         "format": FORMAT,
         "name": name,
@@ -313,6 +348,7 @@ def finish_graph(
         "files": files,
         "fingerprint": files_sha256(files),
         **({"kind": "graph", "graphs": len(arrays["graph_nodes"])} if several else {}),
+        **({} if series is None else {"kind": "series", "signals": len(series), "features": series.shape[2]}),
         **{field: value for field, value in told.items() if value},
     }
     manifest = staged / MANIFEST

@@ -138,6 +138,24 @@ class ClassificationTrainer(Trainer[Epoch]):
             raise TrainingError(f"epoch {number} has no batch to learn from; take a larger `batch`, or 0.")
         return self.world.total(torch.as_tensor(sum(losses)))
 
+    def repeat(self, selected: Epoch) -> None:
+        """Train for as many epochs as another training selected, and select the last, whatever it comes to.
+
+        Raises:
+            TrainingError: if a loss is not finite.
+        """
+        for number in self.repeated_epochs(selected.number):
+            loss = self.take_steps(number)
+            if not math.isfinite(float(loss)):
+                raise TrainingError(f"the loss is not finite in epoch {number} of training anew; try a smaller `lr`.")
+        self._initial.has_changed()
+        self.best = selected
+        self._remember()
+
+    def repeated_epochs(self, selected: int) -> Sequence[int]:
+        """Return the numbers of the epochs that lead to a selected one: all up to it."""
+        return range(1, selected + 1)
+
     def validate(self, number: int, loss: Tensor) -> Epoch:
         """Return the figures of an epoch whose steps had this mean loss."""
         validation, objective = self.task.validation, self.task.objective

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -52,6 +53,10 @@ class ClosedFormTrainer(ClassificationTrainer):
         # Both losses of one pass through the graph, or the graphs.
         self._outputs = self._logits(torch.cat((train.index, validation.index)))
         return task.objective.loss(self._outputs[: len(train.index)], train.y)
+
+    def repeated_epochs(self, selected: int) -> Sequence[int]:
+        """Return the number of the selected solution, which depends on no other."""
+        return [selected]
 
     def validate(self, number: int, loss: Tensor) -> Epoch:
         """Return the figures of a solution."""

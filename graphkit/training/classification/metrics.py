@@ -12,8 +12,9 @@ from torch import Tensor
 
 from graphkit import _checks
 
-Kind: TypeAlias = Literal["classes", "binary", "numbers", "links"]
-"""What an item is labelled with: a class, several yes or no with gaps, real numbers with gaps; or it is a link or none.
+Kind: TypeAlias = Literal["classes", "binary", "numbers", "links", "forecasts"]
+"""What an item is labelled with: a class, several yes or no with gaps, real numbers with gaps; or it is a link or none,
+or a moment after which numbers come.
 """
 
 KIND_NAMES: dict[str, str] = {
@@ -21,6 +22,7 @@ KIND_NAMES: dict[str, str] = {
     "binary": "binary tasks",
     "numbers": "real numbers",
     "links": "links",
+    "forecasts": "forecasts",
 }
 """The kinds as people call them."""
 
@@ -35,8 +37,8 @@ NEEDS = {
 class TargetMetric:
     """A figure of outputs against labels.
 
-    Of binary tasks and of numbers it is that of each column, and then their mean; labels that are missing do not
-    count, nor do columns that have no figure for want of ``needs``.
+    Of binary tasks and of numbers it is that of each column, and then their mean; of forecasts that of all numbers
+    together. Labels that are missing do not count, nor do columns that have no figure for want of ``needs``.
 
     Args:
         name: scikit-learn's word.
@@ -80,7 +82,7 @@ class TargetMetric:
         Raises:
             ValueError: where none has.
         """
-        y = _class_column(y) if y.dim() == 1 else y
+        y = _as_columns(y)
         there = ~y.isnan()
         usable = there.any(0)
         if self.needs == "both classes":
@@ -106,7 +108,8 @@ class TargetMetric:
 
         Args:
             outputs: logits ``[items, classes]`` or ``[items, tasks]``, or numbers ``[items, targets]``.
-            y: classes, integers ``[items]``; or ``[items, columns]``, NaN where a label is missing.
+            y: classes, integers ``[items]``; or ``[items, columns]``, NaN where a label is missing; of forecasts
+                ``[moments, horizon, nodes, features]``, and so are ``outputs``.
 
         Raises:
             ValueError: where the items have no figure: there are none, or ROC-AUC of those of one class.
@@ -114,6 +117,8 @@ class TargetMetric:
         usable = self.columns(y)
         if not bool(outputs.isfinite().all()):
             return torch.tensor(torch.nan, dtype=torch.float64, device=outputs.device)
+        if y.dim() > 2:
+            outputs, y = _as_columns(outputs), _as_columns(y)
         if y.dim() == 1:
             if self.of_classes is not None:
                 return self.of_classes(outputs, y)
@@ -123,6 +128,11 @@ class TargetMetric:
             there = ~y[:, column].isnan()
             figures.append(self.of_column(outputs[there, column].double(), y[there, column].double()))
         return torch.stack(figures).mean()
+
+
+def _as_columns(y: Tensor) -> Tensor:
+    """Return labels as columns: classes as one of 0 and 1, what comes after moments as one of all numbers."""
+    return _class_column(y) if y.dim() == 1 else y.reshape(-1, 1) if y.dim() > 2 else y
 
 
 def _class_column(y: Tensor) -> Tensor:
@@ -270,7 +280,7 @@ METRICS: dict[str, TargetMetric] = {
         TargetMetric(
             "rmse",
             "RMSE",
-            ("numbers",),
+            ("numbers", "forecasts"),
             lambda s, y: (s - y).square().mean().sqrt(),
             sign=-1,
             unit="as the labels",
@@ -278,7 +288,7 @@ METRICS: dict[str, TargetMetric] = {
         TargetMetric(
             "mae",
             "MAE",
-            ("numbers",),
+            ("numbers", "forecasts"),
             lambda s, y: (s - y).abs().mean(),
             sign=-1,
             unit="as the labels",
@@ -286,7 +296,7 @@ METRICS: dict[str, TargetMetric] = {
         TargetMetric(
             "r2",
             "R²",
-            ("numbers",),
+            ("numbers", "forecasts"),
             lambda s, y: 1 - (s - y).square().sum() / (y - y.mean()).square().sum(),
             needs="different numbers",
             unit="number",
@@ -303,7 +313,13 @@ METRICS: dict[str, TargetMetric] = {
 }
 """The figures by name. Of several columns each is the mean over them; F1 of classes is the macro mean."""
 
-DEFAULTS: dict[Kind, str] = {"classes": "accuracy", "binary": "roc_auc", "numbers": "rmse", "links": "hits@100"}
+DEFAULTS: dict[Kind, str] = {
+    "classes": "accuracy",
+    "binary": "roc_auc",
+    "numbers": "rmse",
+    "links": "hits@100",
+    "forecasts": "rmse",
+}
 """What is measured of each kind where nothing else is asked for."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from graphkit.training.classification.targets import SupervisedObjective
 from graphkit.training.classification.tasks import (
     AbstractTask,
     LabelledItems,
+    NodeTask,
     prepare,
     resplit,
     training_warnings,
@@ -54,6 +56,7 @@ from graphkit.training.engine.records import metric as metric_of
 from graphkit.training.engine.reporters import SILENCE, Reporter
 from graphkit.training.engine.run_folder import RunFolder, folder_of, require_run_folder
 from graphkit.training.engine.store import CHECKPOINT, RunStore, weights_name
+from graphkit.training.forecasting.forecast_task import forecast_protocol, prepare_forecasts
 from graphkit.training.links.link_task import link_protocol, prepare_links
 from graphkit.training.links.sampled_links import sampled_links
 from graphkit.training.trained.classifier import TrainedModel
@@ -82,6 +85,7 @@ class SeedResult:
         history: the figures of all epochs.
         seconds: training time.
         name: of the figure.
+        figures: what else was measured on the test items, by name.
     """
 
     seed: int
@@ -91,14 +95,15 @@ class SeedResult:
     history: tuple[Epoch, ...]
     seconds: float
     name: str = "accuracy"
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     def scalars(self) -> dict[str, float]:
         """Return the figures of the test items by name."""
-        return {f"test_{self.name}": self.test}
+        return {f"test_{self.name}": self.test, **{f"test_{name}": value for name, value in self.figures.items()}}
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain numbers and tuples, for a file."""
-        return {**vars(self), "history": [tuple(epoch) for epoch in self.history]}
+        return {**vars(self), "figures": dict(self.figures), "history": [tuple(epoch) for epoch in self.history]}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> SeedResult:
@@ -284,6 +289,7 @@ def train(
                 each.name: metric_of(objective.name, [result.test for result in several], unit=objective.unit)
                 for each, several in zip(others, figures, strict=True)
             },
+            figures=_figures(recipes, [results, *figures]),
             target=_target_facts(objective),
             parameters=_parameters(recipe, tasks[0][0]),
             warnings=unused_edge_attr(data, recipe)
@@ -294,6 +300,26 @@ def train(
         found.keep(record)
         models = tuple(experiment.models[seed] for seed in seeds)
         return Outcome(record, results, models, found.folder, found.faults, found.put_aside)
+
+
+def _edge_channels(task: AbstractTask) -> int:
+    """Return how many features of an edge a model is given; 0 for none."""
+    if isinstance(task, GraphTask):
+        return task.graph[1] or 0
+    return (edge_channels(task.graph) or 0) if isinstance(task, NodeTask) else 0
+
+
+def _figures(recipes: Sequence[Recipe], results: Sequence[Sequence[SeedResult]]) -> dict[str, dict[str, Any]]:
+    """Return what else was measured: recipe -> figure -> mean and deviation over the seeds; nothing mostly."""
+    if not results[0][0].figures:
+        return {}
+    return {
+        each.name: {
+            name: metric_of(name, [result.figures[name] for result in several], unit="number")
+            for name in several[0].figures
+        }
+        for each, several in zip(recipes, results, strict=True)
+    }
 
 
 def _target_facts(objective: SupervisedObjective) -> dict[str, Any]:
@@ -426,8 +452,13 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
     def finish(self, unit: SeedUnit, trainer: ClassificationTrainer, seconds: Seconds) -> SeedResult:
         """Look at the test items, now that the epoch is selected."""
         recipe, tasks = self.recipes[unit.place]
-        rows, best, task = tasks[unit.seed][1], trainer.selected, trainer.task
-        test = float(task.objective.figure(trainer.logits(rows.index), rows.y))
+        rows, best, task, history = tasks[unit.seed][1], trainer.selected, trainer.task, trainer.history
+        if recipe.refit and "refit" not in recipe.unused_fields():
+            began = time.perf_counter()
+            trainer = self._refit(unit, trainer)
+            seconds = Seconds(seconds.wall + time.perf_counter() - began, seconds.cpu)
+        outputs = trainer.logits(rows.index)
+        test = float(task.objective.figure(outputs, rows.y))
         if not unit.place:
             self.models[unit.seed] = self._model(unit.seed, recipe, trainer, test)
         return SeedResult(
@@ -436,9 +467,19 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
             test=test,
             name=task.objective.name,
             selected=best.number,
-            history=tuple(trainer.history),
+            history=tuple(history),
             seconds=seconds.wall,
+            figures=task.figures(outputs, rows.y),
         )
+
+    def _refit(self, unit: SeedUnit, trainer: ClassificationTrainer) -> ClassificationTrainer:
+        """Return a training anew, with the items to choose by among those to learn from."""
+        recipe, task = self.recipes[unit.place][0], trainer.task.refit_task()
+        with rng_seed(unit.seed, self.fabric.device):
+            module = recipe.module(task.channels, task.outputs, task.graph)
+            again = classification_trainer(module, task, recipe, self.fabric, self.world)
+            again.repeat(trainer.selected)
+        return again
 
     def _model(self, seed: int, recipe: Recipe, trainer: ClassificationTrainer, test: float) -> TrainedModel:
         """Return what a trainer trained, and all that is needed to use it."""
@@ -451,7 +492,7 @@ class ClassificationExperiment(Experiment[SeedUnit, SeedResult]):
             objective=task.objective,
             seed=seed,
             molecules=isinstance(task, GraphTask) and task.graph[0],
-            edge_channels=(task.graph[1] if isinstance(task, GraphTask) else edge_channels(task.graph)) or 0,
+            edge_channels=_edge_channels(task),
             figures={"validation": trainer.selected.figure, "test": test},
             **self.about,
         )
@@ -496,6 +537,10 @@ def prepare_tasks(
         records = part_records(data, recipe.rule(part.objective.best), part.objective.name)
         return [(sampled_part_task(part, stores, recipe, world=world), test)], *records
     divided = [data] if splits is None else [split.apply(data) for split in splits]
+    if recipe.model.items == "moments":
+        moments = prepare_forecasts(data, recipe, device, dtype, metric)
+        objective, facts = moments[0].objective, dataset_facts(data)
+        return [moments], facts, forecast_protocol(data, facts, recipe.rule(objective.best), objective.name)
     if recipe.model.items == "links":
         links = [prepare_links(each, recipe, device, dtype, metric) for each in divided]
         if recipe.fan_out:

@@ -170,6 +170,53 @@ class NumberTarget(AbstractTarget):
         return {"kind": self.kind, "outputs": self.outputs, "mean": list(self.mean), "scale": list(self.scale)}
 
 
+@dataclass(frozen=True)
+class ForecastTarget(AbstractTarget):
+    """What comes after moments, ``y [moments, horizon, nodes, features]``, NaN where nothing is known: square error.
+
+    Args:
+        length: moments that a model looks at.
+        horizon: moments that are forecast.
+        nodes: of the graph.
+        both: whether edges of the graph lead one way.
+        clock: columns of the clock.
+        learnt: moments to learn from; a graph that changes is the mean of what it was then.
+        scale: deviation of each feature over the moments to learn from, in which the error is counted.
+    """
+
+    kind: ClassVar[Kind] = "forecasts"
+    length: int
+    horizon: int
+    nodes: int
+    both: bool
+    clock: int
+    learnt: int
+    scale: tuple[float, ...]
+
+    @property
+    def outputs(self) -> int:  # type: ignore[override]
+        """How many numbers of a node."""
+        return self.horizon * len(self.scale)
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the mean square error over what was measured, in deviations; 0 where nothing was."""
+        there = ~y.isnan()
+        apart = torch.where(there, outputs - y, 0.0) / outputs.new_tensor(self.scale)
+        return apart.square().sum() / there.sum().clamp(min=1)
+
+    def regression_targets(self, y: Tensor) -> Tensor:
+        """Return the numbers as they are."""
+        return y
+
+    def best_constant(self, y: Tensor) -> Tensor:
+        """Return the mean of each node, ``[horizon, nodes, features]``."""
+        return y.double().nanmean(0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields and how many numbers there are, as plain values."""
+        return {"kind": self.kind, "outputs": self.outputs, **vars(self), "scale": list(self.scale)}
+
+
 def target_of(fields: Mapping[str, Any]) -> AbstractTarget:
     """Return the target of which ``as_dict`` gave the fields.
 
@@ -179,6 +226,9 @@ def target_of(fields: Mapping[str, Any]) -> AbstractTarget:
     """
     if fields["kind"] == "numbers":
         return NumberTarget(tuple(fields["mean"]), tuple(fields["scale"]))
+    if fields["kind"] == "forecasts":
+        own = {name: value for name, value in fields.items() if name not in ("kind", "outputs")}
+        return ForecastTarget(**{**own, "scale": tuple(own["scale"])})
     known: dict[str, Any] = {"classes": ClassTarget, "binary": BinaryTarget, "links": LinkTarget}
     return known[fields["kind"]](**{name: value for name, value in fields.items() if name != "kind"})
 
@@ -230,7 +280,7 @@ class SupervisedObjective:
     def constant_figure(self, y: Tensor) -> float:
         """Return the figure of the best answer that is the same for all items, such as the largest class's share."""
         constant = self.target.best_constant(y)
-        return float(self.figure(constant.expand(len(y), -1), y))
+        return float(self.figure(constant.expand(len(y), *constant.shape), y))
 
 
 def target_kind(y: Tensor, said: str = "") -> Kind:
@@ -259,7 +309,7 @@ def target_kind(y: Tensor, said: str = "") -> Kind:
             f"columns], got {shape}."
         )
     if said:
-        _checks.member("target_kind", said, [kind for kind in KIND_NAMES if kind != "links"])
+        _checks.member("target_kind", said, [kind for kind in KIND_NAMES if kind not in ("links", "forecasts")])
     whole = not y.is_floating_point()
     if y.is_floating_point() and bool(y.isinf().any()):
         raise ValueError("`y` must be finite, or NaN where a label is missing.")

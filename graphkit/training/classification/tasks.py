@@ -18,6 +18,7 @@ from graphkit import _checks
 from graphkit._checks.graphs import GraphWarning
 from graphkit._torch_internals import joined_graphs
 from graphkit.data import GraphSet, Partitions, card
+from graphkit.data.temporal_graph import TemporalGraph
 from graphkit.data.validation import class_count, feature_sum, validate
 from graphkit.operators import FourierBasis, sparse_features
 from graphkit.training.classification.metrics import METRICS, Kind, TargetMetric, default_metric, metric_for
@@ -105,6 +106,14 @@ class AbstractTask(ABC):
     @abstractmethod
     def batches(self, size: int) -> Iterator[LabelledItems]:
         """Yield the training items, in portions of ``size`` where items do not depend on each other."""
+
+    def figures(self, outputs: Tensor, y: Tensor) -> dict[str, float]:
+        """Return what else is measured of items, by name; mostly nothing."""
+        return {}
+
+    def refit_task(self) -> AbstractTask:
+        """Return the task with the items to choose by among those to learn from."""
+        raise NotImplementedError(f"{type(self).__name__} keeps them apart")
 
 
 @dataclass(frozen=True)
@@ -204,6 +213,11 @@ def prepare(
             not fit them, masks that are missing, hold several splits, or leave nothing to train on, to select by or to
             test on, and edge weights that the model cannot use.
     """
+    if isinstance(data, TemporalGraph):
+        raise ValueError(
+            f"`recipe` {recipe.name!r} is for {recipe.model.items}, but the items of the data are moments; take one of "
+            "`recipe(name, items='moments')`."
+        )
     signals = data.get("signals")
     recipe = recipe.resolve(lambda: feature_sum(data))
     _require(data, signals)
@@ -505,11 +519,13 @@ def training_warnings(
         text=lambda mean: metric.text(metric.sign * mean),
     )
     found += [said] if said else []
-    for what, y, usable in (
-        ("no label to train on", train, ~train.isnan().all(0)),
-        (f"no {metric.title} in validation", validation, metric.columns(validation)),
+    if train.dim() != 2:
+        return tuple(found)
+    for what, usable in (
+        ("no label to train on", ~train.isnan().all(0)),
+        (f"no {metric.title} in validation", metric.columns(validation)),
     ):
-        if y.dim() == 2 and not bool(usable.all()):
+        if not bool(usable.all()):
             columns = [str(column) for column in (~usable).nonzero().flatten().tolist()]
             named = ", ".join(columns[:10] + ["..."] * (len(columns) > 10))
             found.append(f"{len(columns)} of {len(usable)} columns of `y` have {what}: {named}.")

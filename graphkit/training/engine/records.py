@@ -131,8 +131,8 @@ class Protocol:
             "inductive": it sees nothing of the signals it is tested on.
         selection: the rule that decides whose weights are tested.
         metric: what is measured on the test items.
-        items: what is labelled: "nodes", "graphs" or "signals". It follows from the data set, so that the fingerprint
-            leaves it out.
+        items: what is labelled: "nodes", "graphs", "signals", "links" or "moments". It follows from the data set, so
+            that the fingerprint leaves it out.
         rule: how the sizes of the split come about, in words; it follows from the split, as well.
         edges: "as given", or "made undirected"; the checksum tells it too, so that the fingerprint leaves it out.
     """
@@ -369,6 +369,8 @@ class Record(AbstractRecord):
             any; left out where none was chosen.
         tuning: of a search, its budget, space and rule, and what the best trial and the recipe that it began with came
             to on validation items; left out where there was none.
+        figures: what else was measured on the test items: model -> name -> figure, that of the record first, then those
+            beside it; left out where there is nothing.
         target: what items are labelled with where they have no classes: ``kind`` and number of ``outputs``.
         parameters: numbers that steps of training move, of one model; left out where none are, or sizes were chosen.
         warnings: what is to be known of the figures, in words; left out where there is nothing.
@@ -388,6 +390,7 @@ class Record(AbstractRecord):
     beside: Mapping[str, Metric] = field(default_factory=dict)
     tried: tuple[Mapping[str, Any], ...] = ()
     tuning: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Mapping[str, Metric]] = field(default_factory=dict)
     target: Mapping[str, Any] = field(default_factory=dict)
     parameters: int = 0
     warnings: tuple[str, ...] = ()
@@ -395,7 +398,7 @@ class Record(AbstractRecord):
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain dictionaries and lists."""
         made = {**dataclasses.asdict(self), "protocol": self.protocol.as_dict()}
-        for name in ("tried", "tuning", "target", "parameters", "warnings"):
+        for name in ("tried", "tuning", "figures", "target", "parameters", "warnings"):
             if not made[name]:
                 del made[name]
         return made

@@ -1,1 +1,1 @@
-"""Forecasts of signals over time: rivals for which nothing is learnt, and linear models."""
+"""Forecasts of signals over time as items of the engine: a moment is an item, and what comes after it its label."""

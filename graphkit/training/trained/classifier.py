@@ -14,16 +14,18 @@ from graphkit.data import GraphSet
 from graphkit.nn.inference import layerwise
 from graphkit.training.classification.graph_task import GraphTask
 from graphkit.training.classification.metrics import METRICS
-from graphkit.training.classification.targets import SupervisedObjective, target_of
+from graphkit.training.classification.targets import ForecastTarget, SupervisedObjective, target_of
 from graphkit.training.classification.tasks import (
     AbstractTask,
     LabelledItems,
     NodeTask,
     SignalTask,
 )
+from graphkit.training.forecasting.forecast_task import unlabelled_moments
 from graphkit.training.trained.abstract_trained import AbstractTrained, item_count, split_masks
 from graphkit.training.trained.data_facts import item_ids
 from graphkit.training.trained.predictions import Predictions
+from graphkit.training.zoo.forecast_architectures import SeriesShape
 from graphkit.training.zoo.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -75,6 +77,9 @@ class TrainedModel(AbstractTrained):
 
     def draw(self, graph: tuple[Any, ...]) -> nn.Module:
         """Return the module as it is drawn for a graph; without one, for any that its file tells of."""
+        target = self.objective.target
+        if not graph and isinstance(target, ForecastTarget):
+            graph = (SeriesShape(target.length, target.horizon, target.nodes, target.both, target.clock),)
         if not graph:
             edges = (None, None, torch.empty(0, self.edge_channels))
             of_nodes = self.edge_channels and self.items == "nodes"
@@ -112,6 +117,18 @@ class TrainedModel(AbstractTrained):
 
     def task(self, data: Data | GraphSet, device: torch.device, dtype: torch.dtype) -> AbstractTask:
         """Return data as a task without labels."""
+        target = self.objective.target
+        if isinstance(target, ForecastTarget):
+            return unlabelled_moments(
+                data,
+                self.recipe,
+                device,
+                dtype,
+                length=target.length,
+                horizon=target.horizon,
+                learnt=target.learnt,
+                objective=self.objective,
+            )
         if isinstance(data, GraphSet):
             graph = (self.molecules, self.edge_channels)
             return GraphTask(data.to(device), graph, NOTHING, NOTHING, self.objective, dtype)

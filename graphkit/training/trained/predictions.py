@@ -147,6 +147,37 @@ class LinkPredictions(AbstractPredictions):
         return pd.DataFrame({"id": self.nodes, "link": self.links, "probability": self.probabilities})
 
 
+@dataclass(frozen=True, eq=False)
+class ForecastPredictions(AbstractPredictions):
+    """What comes after the last moment of a series.
+
+    Args:
+        moments: what the moments are called, ``[horizon]``: dates, or numbers that go on.
+        ids: what the nodes are called.
+        values: ``[horizon, nodes, features]``.
+    """
+
+    moments: Sequence[Any]
+    ids: Sequence[Any]
+    values: Tensor
+
+    def __len__(self) -> int:
+        return len(self.moments) * len(self.ids)
+
+    def frame(self) -> pd.DataFrame:
+        """Return a table: ``time``, ``id`` and ``forecast``; of several features ``forecast 0`` and so on."""
+        import pandas as pd
+
+        many, nodes, features = self.values.shape
+        columns: dict[str, Any] = {
+            "time": [moment for moment in self.moments for _ in range(nodes)],
+            "id": list(self.ids) * many,
+        }
+        flat = self.values.reshape(-1, features).cpu().numpy()
+        names = ["forecast"] if features == 1 else [f"forecast {place}" for place in range(features)]
+        return pd.DataFrame(columns | {name: flat[:, place] for place, name in enumerate(names)})
+
+
 def mean_predictions(several: Sequence[Predictions]) -> Predictions:
     """Return the mean of what several models say of the same items.
 

@@ -27,7 +27,9 @@ def read_record(path: Path | str) -> Record | EmbeddingRecord | FewShotRecord:
             return TypeAdapter(FewShotRecord).validate_python(fields)
         if "telemetry" in fields:
             own = {name: fields[name] for name in ("level", "figures", "telemetry", "views") if name in fields}
-            return TypeAdapter(EmbeddingRecord).validate_python({**own, "record": _record(fields, path)})
+            return TypeAdapter(EmbeddingRecord).validate_python(
+                {**own, "record": _record({name: fields[name] for name in fields if name not in own}, path)}
+            )
         return _record(fields, path)
     except ValidationError as error:
         first = error.errors()[0]

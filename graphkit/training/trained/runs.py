@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from graphkit.training.trained.data_facts import DataNames, aligned_labels, labe
 from graphkit.training.trained.encoder import TrainedEncoder
 from graphkit.training.trained.encoder_run import EncoderRun
 from graphkit.training.trained.fewshot_run import FewShotRun
+from graphkit.training.trained.forecast_run import ForecastRun
 from graphkit.training.trained.link_run import LinkRun
 from graphkit.training.trained.model_file import ModelFile
 from graphkit.training.trained.predictions import Predictions, mean_predictions
@@ -258,7 +259,7 @@ def _part(data: Data | GraphSet, part: str, y: Tensor) -> Tensor:
     return index
 
 
-def load_run(path: Path | str) -> Run | LinkRun | EncoderRun | FewShotRun:
+def load_run(path: Path | str) -> Run | LinkRun | ForecastRun | EncoderRun | FewShotRun:
     """Return a finished run: its record and the models that were trained.
 
     The folder suffices: the data that were trained on need not be there, and nothing in it is executed.
@@ -309,5 +310,7 @@ def load_run(path: Path | str) -> Run | LinkRun | EncoderRun | FewShotRun:
     if isinstance(record, EmbeddingRecord):
         return EncoderRun(folder, record, {seed: TrainedEncoder.from_file(file) for seed, file in found.items()})
     models = {seed: TrainedModel.from_file(file) for seed, file in found.items()}
-    of_links = any(model.items == "links" for model in models.values())
-    return LinkRun(folder, record, models) if of_links else Run(folder, record, models)
+    kinds: dict[str, Any] = {"links": LinkRun, "moments": ForecastRun}
+    kind = kinds.get(next(iter(models.values())).items, Run)
+    opened: Run | LinkRun | ForecastRun = kind(folder, record, models)
+    return opened

@@ -49,8 +49,8 @@ LearningRate: TypeAlias = Annotated[Real, Field(gt=0)]
 EdgeWeights: TypeAlias = Literal["used", "refused", "ignored"]
 """What a model does with edge weights; one that refuses them tells the user, one that ignores them sees no edge."""
 
-Items: TypeAlias = Literal["nodes", "signals", "graphs", "links"]
-"""What a model classifies: the nodes of a graph, signals on one, whole graphs, or pairs of nodes."""
+Items: TypeAlias = Literal["nodes", "signals", "graphs", "links", "moments"]
+"""What a model predicts: nodes of a graph, signals on one, whole graphs, pairs of nodes, what comes after moments."""
 
 Activation: TypeAlias = Literal["relu", "elu", "leaky_relu", "gelu", "tanh", "prelu"]
 Norm: TypeAlias = Literal["none", "batch", "layer", "graph", "pair"]

@@ -47,6 +47,13 @@ from graphkit.training.zoo.architecture import (
     Share,
     Switch,
 )
+from graphkit.training.zoo.forecast_architectures import (
+    ConvolutionalForecast,
+    ForecastRidge,
+    ForecastRule,
+    LagForecast,
+    RecurrentForecast,
+)
 from graphkit.training.zoo.graph_architectures import GraphGatedGCN, GraphGCN, GraphGIN, StructureFreeArchitecture
 from graphkit.training.zoo.link_architectures import (
     LinkFilter,
@@ -235,6 +242,8 @@ class Recipe(ModelRecipe):
         consistency: weight of that agreement.
         warm_up: epochs over which that weight grows to its value: agreement on what a drawn model guesses is worthless.
         sharpening: how much of a decision the views are asked for; 1 none, towards 0 all.
+        refit: of forecasts, train anew for as many epochs as were selected, with the moments to choose by among those
+            to learn from: what comes next is like what came last.
         select: whose weights are tested. "accuracy": the epoch of highest validation accuracy (of the best ROC-AUC or
             RMSE where that is the data set's figure), among equals the one of
             lower validation loss, then the earlier one. "loss": the epoch of lowest validation loss, then the
@@ -256,6 +265,7 @@ class Recipe(ModelRecipe):
     consistency: NonNegative = 1.0
     warm_up: Count = 0
     sharpening: LearningRate = 0.5
+    refit: Switch = False
     select: Literal["accuracy", "loss", "last"] = "accuracy"
 
     def unused_fields(self) -> dict[str, str]:
@@ -269,7 +279,9 @@ class Recipe(ModelRecipe):
             found |= dict.fromkeys(("batch", "microbatches", "home"), "without `fan_out` all nodes are in one step")
         if self.fan_out and "fan_out" not in found:
             found["sparse_below"] = "`fan_out` draws rows of dense features"
-        if items == "signals" or (items == "links" and not self.fan_out):
+        if items != "moments":
+            found["refit"] = f"{items} to choose by stay apart"
+        if items in ("signals", "moments") or (items == "links" and not self.fan_out):
             found["microbatches"] = f"{items} of whole graphs train in one process"
         if self.views == 1:
             found |= dict.fromkeys(("consistency", "warm_up", "sharpening"), "one of `views` has none to agree with")
@@ -299,7 +311,7 @@ class Recipe(ModelRecipe):
             "loss": "epoch of lowest validation loss; ties: the earlier epoch",
             "last": "last epoch",
         }
-        return rules[self.select]
+        return rules[self.select] + ("; then trained anew with what it was chosen by" if self.refit else "")
 
     def model_recipe(self) -> ModelRecipe:
         """Return how the model alone is made and moved, without the loop."""
@@ -509,14 +521,44 @@ LINK_RECIPES: dict[str, Recipe] = {
 """Named recipes for links. The last seven are rules for which nothing is learnt."""
 
 
+def _forecast_recipe(name: str, model: AbstractArchitecture) -> Recipe:
+    return Recipe(
+        name=name, model=model, lr=0.003, l2=0.0, epochs=100, batch=32, patience=20, schedule="cosine", refit=True
+    )
+
+
+def _solved_forecast(name: str, model: AbstractArchitecture, epochs: int = 1) -> Recipe:
+    return Recipe(name=name, model=model, l2=0.0, epochs=epochs, refit=not isinstance(model, ForecastRule))
+
+
+FORECAST_RECIPES: dict[str, Recipe] = {
+    made.name: made
+    for made in (
+        _forecast_recipe("lag-network", LagForecast(hidden=64, dropout=0.1)),
+        _forecast_recipe("stgcn", ConvolutionalForecast(hidden=32, dropout=0.1)),
+        _forecast_recipe("graph-gru", RecurrentForecast(hidden=32, dropout=0.1, order=2)),
+        _forecast_recipe("dcrnn", RecurrentForecast(hidden=32, dropout=0.1, conv="diffusion", order=2)),
+        _forecast_recipe("tgcn", RecurrentForecast(hidden=32, dropout=0.1, conv="gcn")),
+        _solved_forecast("lag-ridge", ForecastRidge(), epochs=18),
+        _solved_forecast("graph-ridge", ForecastRidge(hops=2), epochs=18),
+        _solved_forecast("last-value", ForecastRule(rule="last-value")),
+        _solved_forecast("window-mean", ForecastRule(rule="window-mean")),
+        _solved_forecast("last-day", ForecastRule(rule="last-period", period="day")),
+        _solved_forecast("last-week", ForecastRule(rule="last-period", period="week")),
+        _solved_forecast("last-year", ForecastRule(rule="last-period", period="year")),
+    )
+}
+"""Named recipes for moments. The last five are rules for which nothing is learnt."""
+
+
 def recipe(name: str, overrides: Mapping[str, Any] | None = None, *, items: str = "nodes") -> Recipe:
     """Return a named recipe with some fields replaced.
 
     Args:
         name: such as "gcn".
         overrides: fields and values, as :meth:`Recipe.with_` takes them.
-        items: "nodes", or "signals", "graphs" or "links" for the recipe of that name for signals on one graph, whole
-            graphs or pairs of nodes.
+        items: "nodes", or "signals", "graphs", "links" or "moments" for the recipe of that name for signals on one
+            graph, whole graphs, pairs of nodes or forecasts.
 
     Raises:
         ValueError: for an unknown name or field (with the nearest names), or a value out of its range.
@@ -528,6 +570,12 @@ def recipe(name: str, overrides: Mapping[str, Any] | None = None, *, items: str 
         Traceback (most recent call last):
         ValueError: `hiden` is no field of the recipe 'gcn'. Did you mean 'hidden'?
     """
-    tables = {"nodes": RECIPES, "signals": SIGNAL_RECIPES, "graphs": GRAPH_RECIPES, "links": LINK_RECIPES}
+    tables = {
+        "nodes": RECIPES,
+        "signals": SIGNAL_RECIPES,
+        "graphs": GRAPH_RECIPES,
+        "links": LINK_RECIPES,
+        "moments": FORECAST_RECIPES,
+    }
     known = tables[member("items", items, tables)]
     return known[member("model", name, known)].with_(fields_of("overrides", overrides))

@@ -1,0 +1,79 @@
+"""A gated recurrent unit whose maps are graph convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphkit._checks import at_least
+from graphkit.nn.fused import AbstractModel
+
+
+def check_series(x: Any, moments: int = 1) -> None:
+    """Refuse features that are none over so many moments at least.
+
+    Raises:
+        ValueError: naming the shape.
+    """
+    if not isinstance(x, Tensor) or x.dim() < 3 or x.size(-3) < moments:
+        shape = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        least = f" with {moments} moments at least" if moments > 1 else ""
+        raise ValueError(f"`x` must have shape [..., time, nodes, features]{least}, got {shape}.")
+
+
+Conv = Callable[[int, int], nn.Module]
+"""Makes a layer from its numbers of input and output channels."""
+
+
+class GraphGRU(AbstractModel):
+    r"""A gated recurrent unit over time whose maps are convolutions over the graph.
+
+    .. math::
+        z, r = \sigma(C_x^{zr}(x_t) + C_h^{zr}(h_{t-1})), \quad
+        h_t = z \odot h_{t-1} + (1 - z) \odot \tanh(C_x^h(x_t) + C_h^h(r \odot h_{t-1})).
+
+    The convolution of the inputs is one for all moments and all gates together, before the loop. The state is a value
+    that is handed on: nothing of the module is written to.
+
+    Args:
+        in_channels: features of a node at a moment.
+        hidden_channels: of the state.
+        conv: makes a convolution from two widths, such as ``lambda i, o: ChebConv(i, o, K=3)``.
+
+    Shape:
+        ``x`` ``[..., time, nodes, in_channels]``; ``h`` ``[..., nodes, hidden_channels]``, zeros when left out; a graph
+        as the convolution takes it. Returns the states of all moments, ``[..., time, nodes, hidden_channels]``.
+
+    Source: Seo et al. (2018), arXiv:1612.07659, with ``ChebConv``; Li et al. (2018), arXiv:1707.01926, with
+    ``DiffusionConv``; Zhao et al. (2020), arXiv:1811.05320, with ``GCNConv``.
+
+    Example:
+        >>> from graphkit.nn import GCNConv
+        >>> unit = GraphGRU(1, 4, GCNConv)
+        >>> unit(torch.ones(2, 12, 3, 1), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([2, 12, 3, 4])
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int, conv: Conv) -> None:
+        super().__init__()
+        self.hidden = at_least("hidden_channels", hidden_channels, 1)
+        self.input = conv(at_least("in_channels", in_channels, 1), 3 * hidden_channels)
+        self.gates = conv(hidden_channels, 2 * hidden_channels)
+        self.candidate = conv(hidden_channels, hidden_channels)
+
+    def forward(self, x: Tensor, *graph: Any, h: Tensor | None = None) -> Tensor:
+        """Return the states."""
+        check_series(x)
+        into = self.input(x, *graph)
+        state = into.new_zeros(*x.shape[:-3], x.size(-2), self.hidden) if h is None else h
+        states = []
+        for step in into.unbind(-3):
+            for_gates, for_candidate = step.split([2 * self.hidden, self.hidden], -1)
+            z, r = (for_gates + self.gates(state, *graph)).sigmoid().chunk(2, -1)
+            new = (for_candidate + self.candidate(r * state, *graph)).tanh()
+            state = torch.lerp(new, state, z)
+            states.append(state)
+        return torch.stack(states, -3)
