@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from graphkit.cli.forecast_family import forecast_family
 from graphkit.cli.options import DatasetArgument, StudyOptions, report, study_options
 from graphkit.cli.output import begin, debuggable, describe, echo, preload, say, table
 from graphkit.cli.train import draw_curves, show_record
@@ -57,6 +58,19 @@ UNWEIGHTED = click.option("--unweighted", is_flag=True, help="Leave out the weig
 @click.option("--epochs", type=int, help="At most so many.  [default: the recipe's]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the recipe's]")
 @click.option("--batch-size", type=click.IntRange(0), help="Moments of a step; 0 all.  [default: the recipe's]")
+@click.option("--across-graphs", is_flag=True, help="DATASET is a family: forecast each graph, with the others known.")
+@click.option(
+    "--learner", "learners", multiple=True, metavar="NAME", help="With --across-graphs, repeatable.  [default: all]"
+)
+@click.option(
+    "--target", "targets", multiple=True, metavar="GRAPH", help="With --across-graphs, repeatable.  [default: each]"
+)
+@click.option(
+    "--calendar",
+    type=click.Choice(["honest", "published"]),
+    help="With --across-graphs: of other graphs what was there by the day of the forecast is known, or all of them.  "
+    "[default: honest]",
+)
 @click.option(
     "--pictures/--no-pictures", default=True, help="Draw pictures into the folder of the run.", show_default=True
 )
@@ -76,6 +90,10 @@ def forecast(
     epochs: int | None,
     lr: float | None,
     batch_size: int | None,
+    across_graphs: bool,
+    learners: tuple[str, ...],
+    targets: tuple[str, ...],
+    calendar: str | None,
     pictures: bool,
     options: StudyOptions,
 ) -> int:
@@ -84,6 +102,9 @@ def forecast(
     A forecast is made after a moment from those up to it. Time is cut into parts, each later than the one before: to
     learn from, to choose the epoch by, and to measure. Beside the model stand rules, for which nothing is learnt, and
     ridge regression. `graphkit predict RUN` says what comes next.
+
+    With --across-graphs a family of graphs, such as covid-europe, is forecast day by day, each graph with the others
+    known: by rules, ridge regression, and networks that are pooled, tuned, or started by MAML and its kin.
     """
     preload("graphkit.training.zoo.recipes")
     if list_models:
@@ -91,6 +112,17 @@ def forecast(
     from graphkit.training.engine.run_folder import RunFolder
     from graphkit.training.zoo.recipes import recipe
 
+    ahead = horizon_list(horizons)
+    if across_graphs:
+        given = {"beside": beside, "metric": metric, "split": split, "unweighted": unweighted, "season": season}
+        given |= {"epochs": epochs}
+        for option, value in given.items():
+            if value:
+                raise click.UsageError(f"`--{option}` is of one graph; it goes without `--across-graphs`.")
+        fields = options.overrides(length=length, lr=lr, batch=batch_size)
+        return forecast_family(dataset, model, fields, ahead, learners, targets, calendar or "honest", options)
+    if learners or targets or calendar:
+        raise click.UsageError("`--learner`, `--target` and `--calendar` go with `--across-graphs`.")
     asked = DatasetArgument(dataset, series=True)
     asked.require_series()
     overrides = options.overrides(epochs=epochs, lr=lr, batch=batch_size)
@@ -101,7 +133,6 @@ def forecast(
         raise click.UsageError("`--beside none` stands alone.")
     named = () if "none" in beside else beside or [each for each in RIVALS if each != name]
     others = [recipe(each, items="moments") for each in named]
-    ahead = horizon_list(horizons)
     run = options.run_dir or RunFolder(f"{asked.name}-{name}")
     options.require_places(run)
 

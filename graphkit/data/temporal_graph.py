@@ -176,7 +176,7 @@ def clock_of(times: Tensor) -> Tensor:
         times: seconds since 1970, ``[time]``.
 
     Example:
-        >>> clock_of(torch.tensor([0, 21600]))[:, :2].round().tolist()
+        >>> clock_of(torch.tensor([0, 21600]))[:, :2].round().abs().tolist()
         [[0.0, 1.0], [1.0, 0.0]]
     """
     columns = []

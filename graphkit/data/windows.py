@@ -198,8 +198,8 @@ class ForecastSplit:
         for part in PARTS:
             if not len(self.origins(part)):
                 raise ValueError(
-                    f"`{part}` is too short: of its {getattr(self.time, part):,} moments none is left from which "
-                    f"{self.horizon:,} are forecast, each from {self.length:,}; take fewer, or other shares of time."
+                    f"`length` {self.length:,} and `horizons` up to {self.horizon:,} leave no moment of `{part}` "
+                    f"with its {getattr(self.time, part):,}; take fewer, or other shares of `time`."
                 )
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import to_undirected
 
 from graphkit._checks import (
     edge_index_in_range,
@@ -131,3 +132,17 @@ def pattern_with_loops(edge_index: Tensor, num_nodes: int | tuple[int, int], *, 
         return Pattern._from_csr(pattern._indptr, pattern._indices, order, pattern.shape)
 
     return cached(build, ("looped", num_nodes, loops), edge_index)
+
+
+def with_both_ways(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Tensor, Tensor | None]:
+    """Return every edge in both directions, once, with the mean of the weights of those that it is made of.
+
+    Example:
+        >>> with_both_ways(torch.tensor([[0], [1]]), torch.tensor([2.0]), 2)
+        (tensor([[0, 1],
+                [1, 0]]), tensor([2., 2.]))
+    """
+    if edge_weight is None:
+        return to_undirected(edge_index, num_nodes=num_nodes), None
+    both: tuple[Tensor, Tensor] = to_undirected(edge_index, edge_weight, num_nodes=num_nodes, reduce="mean")
+    return both

@@ -20,6 +20,14 @@ def numbers(argument: str, values: Any, *axes: str) -> np.ndarray:
     return array
 
 
+def with_gaps(argument: str, values: Any, *axes: str) -> np.ndarray:
+    """Return numbers as an array in float64, NaN where there are none, with an axis for each name in ``axes``."""
+    array = _array(argument, values, "fiu", "numbers", axes).astype(float)
+    if np.isinf(array).any():
+        raise ValueError(f"`{argument}` must be finite, or NaN where there is none.")
+    return array
+
+
 def rows_of_numbers(argument: str, values: Any, columns: str) -> np.ndarray:
     """Return finite numbers as an array of rows; of one axis, its only row."""
     if np.ndim(values) == 1:

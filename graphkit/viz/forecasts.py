@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graphkit._checks import text
 from graphkit.viz import figures as look
+from graphkit.viz.checks import as_list, integers, numbers, table, with_gaps
+from graphkit.viz.checks import names as names_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,11 +47,18 @@ def forecast_lines(
         >>> len(picture.axes)
         2
     """
-    truth = np.asarray(truth, dtype=float)
-    given = {name: np.asarray(each, dtype=float) for name, each in forecasts.items()}
-    shapes = {(len(times), len(names)), truth.shape, *(each.shape for each in given.values())}
-    if len(shapes) > 1 or not len(names):
-        raise ValueError(f"`truth` and `forecasts` must have shape [times, names], got {sorted(shapes)}.")
+    moments = _moments("times", times)
+    came = with_gaps("truth", truth, "time", "nodes")
+    given = {
+        str(name): with_gaps("forecasts", each, "time", "nodes") for name, each in _by_name("forecasts", forecasts)
+    }
+    wanted = [len(moments), came.shape[1]]
+    for argument, each in (("truth", came), *(("forecasts", each) for each in given.values())):
+        if list(each.shape) != wanted:
+            raise ValueError(f"`{argument}` must have shape [times, nodes], {wanted}, got {list(each.shape)}.")
+    if not came.shape[1]:
+        raise ValueError("`truth` must hold at least one node.")
+    truth, names = came, (names_of("names", as_list("names", names, "texts"), wanted[1]) or [])[: wanted[1]]
     many = len(names)
     picture = look.new_figure(11.0, 1.9 + 1.9 * many)
     height = picture.get_size_inches()[1]
@@ -56,10 +66,10 @@ def forecast_lines(
     panels = picture.subplots(many, 1, sharex=True, squeeze=False)[:, 0]
     picture.subplots_adjust(left=0.08, right=0.985, bottom=0.65 / height, top=1 - 1.25 / height, hspace=0.28)
     for place, panel in enumerate(panels):
-        look.style_axes(panel, xlabel="", ylabel=text("ylabel", ylabel))
-        panel.plot(times, truth[:, place], color=look.INK, linewidth=1.3, label="what came")
-        for (name, each), colour in zip(given.items(), look.CYCLE, strict=False):
-            panel.plot(times, each[:, place], color=colour, linewidth=1.1, label=look.escape(name))
+        look.style_axes(panel, xlabel="", ylabel=look.truncate(text("ylabel", ylabel), 14, 1.4))
+        panel.plot(moments, truth[:, place], color=look.INK, linewidth=1.3, label="what came")
+        for (name, each), colour in zip(given.items(), itertools.cycle(look.CYCLE)):
+            panel.plot(moments, each[:, place], color=colour, linewidth=1.1, label=look.escape(name) or " ")
         panel.set_title(look.escape(names[place]), loc="left", fontsize=12, color=look.GREY)
         panel.margins(x=0.01)
     picture.legend(
@@ -70,7 +80,7 @@ def forecast_lines(
         frameon=False,
         fontsize=12,
     )
-    _date_axis(panels[-1], times)
+    _date_axis(panels[-1], moments)
     return picture
 
 
@@ -97,11 +107,18 @@ def error_lines(
         >>> error_lines([0, 1], {"to 3": np.ones(2)}, title="t", xlabel="hour", ylabel="RMSE").axes[0].get_xlabel()
         'hour'
     """
-    picture, axes = look.single_panel(title, note, xlabel=text("xlabel", xlabel), ylabel=text("ylabel", ylabel))
-    for (name, each), colour in zip(errors.items(), look.CYCLE, strict=False):
-        if len(each) != len(places):
-            raise ValueError(f"`errors` {name!r} must hold {len(places)} numbers, got {len(each)}.")
-        axes.plot(places, each, color=colour, linewidth=1.6, label=look.escape(name))
+    at = numbers("places", places, "places")
+    given = {str(name): with_gaps("errors", each, "places") for name, each in _by_name("errors", errors)}
+    picture, axes = look.single_panel(
+        title,
+        note,
+        xlabel=look.truncate(text("xlabel", xlabel), 14, 8.0),
+        ylabel=look.truncate(text("ylabel", ylabel), 14, 3.0),
+    )
+    for (name, each), colour in zip(given.items(), itertools.cycle(look.CYCLE)):
+        if len(each) != len(at):
+            raise ValueError(f"`errors` must hold {len(at)} numbers, as many as `places`, got {len(each)}.")
+        axes.plot(at, each, color=colour, linewidth=1.6, label=look.escape(name) or " ")
     axes.set_ylim(bottom=0)
     axes.margins(x=0.01)
     axes.legend(frameon=False, fontsize=12, ncols=len(errors), loc="upper left", bbox_to_anchor=(0, 1.1))
@@ -129,15 +146,19 @@ def error_map(
     """
     from matplotlib.collections import LineCollection
 
-    pos, errors = np.asarray(pos, dtype=float), np.asarray(errors, dtype=float)
+    pos, errors = numbers("pos", pos, "nodes", "two"), with_gaps("errors", errors, "nodes")
     if pos.shape != (len(errors), 2):
-        raise ValueError(f"`pos` must have shape [{len(errors)}, 2], got {list(pos.shape)}.")
+        raise ValueError(f"`pos` must have shape [{len(errors)}, 2], as many as `errors`, got {list(pos.shape)}.")
+    if edge_index is not None:
+        edge_index = integers("edge_index", edge_index, "two", "edges", below=len(errors))
+        if len(edge_index) != 2:
+            raise ValueError(f"`edge_index` must have shape [2, edges], got {list(edge_index.shape)}.")
     picture = look.new_figure(9.0, 7.4)
     look.draw_headline(picture, title, note, (0.05, 0.965, 0.91))
     axes = picture.subplots()
     picture.subplots_adjust(left=0.05, right=0.93, bottom=0.04, top=0.85)
     if edge_index is not None and edge_index.size:
-        lines = pos[np.asarray(edge_index).T]
+        lines = pos[edge_index.T]
         axes.add_collection(LineCollection(list(lines), colors="#CFCFCF", linewidths=0.5, zorder=1))
     drawn = axes.scatter(
         pos[:, 0], pos[:, 1], c=errors, cmap="viridis", s=34, edgecolors="white", linewidths=0.4, zorder=2
@@ -145,14 +166,25 @@ def error_map(
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_axis_off()
     bar = picture.colorbar(drawn, ax=axes, fraction=0.04, pad=0.02)
-    bar.set_label(text("label", label), fontsize=13, color=look.INK)
+    bar.set_label(look.truncate(text("label", label), 13, 5.0), fontsize=13, color=look.INK)
     bar.outline.set_visible(False)
     return picture
 
 
-def _date_axis(axes: Any, times: Sequence[Any]) -> None:
+def _moments(argument: str, times: Any) -> np.ndarray:
+    """Return dates, or finite numbers, of the moments."""
+    dates = getattr(getattr(times, "dtype", None), "kind", "") == "M" and times.ndim == 1
+    return np.asarray(times) if dates else numbers(argument, times, "time")
+
+
+def _by_name(argument: str, given: Any) -> Iterable[tuple[Any, Any]]:
+    """Return what stands in a mapping."""
+    return table(argument, given, "array").items()
+
+
+def _date_axis(axes: Any, times: np.ndarray) -> None:
     """Write dates shortly, or say that moments are numbered."""
-    if len(times) and isinstance(np.asarray(times).flat[0], np.datetime64):
+    if times.dtype.kind == "M":
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
         locator = AutoDateLocator()

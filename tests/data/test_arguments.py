@@ -17,7 +17,18 @@ from torch_geometric.data import Data
 
 import graphkit
 import graphkit.data
-from graphkit.data import LinkSplit, Part, Partitions, RandomLinks, Synthetic, load, partition, store
+from graphkit.data import (
+    LinkSplit,
+    Part,
+    Partitions,
+    RandomLinks,
+    Synthetic,
+    TimeSplit,
+    import_series,
+    load,
+    partition,
+    store,
+)
 from graphkit.data.distributed.row_exchange import RowExchange
 from graphkit.data.splits.links import LinkPart
 
@@ -74,6 +85,16 @@ def linked() -> Data:
 
 def split_of_links() -> LinkSplit:
     return RandomLinks()(load("karate"), torch.Generator().manual_seed(0))
+
+
+def series_table(home: Path) -> Path:
+    path = home / "series.csv"
+    path.write_text("time,0,1,2\n" + "".join(f"{60 * row},1.5,2,{row}\n" for row in range(60)))
+    return path
+
+
+def a_series(home: Path) -> Path:
+    return import_series(series_table(home), listed(home), new(home)).folder
 
 
 def a_link_split() -> dict[str, Any]:
@@ -145,6 +166,9 @@ GOOD: dict[str, Callable[[Path], dict[str, Any]]] = {
     "PublicLinks": lambda home: {},
     "LinkSplit": lambda home: a_link_split(),
     "TemporalGraph": lambda home: {"signals": torch.zeros(4, 3), "edge_index": EDGES},
+    "ForecastSplit": lambda home: {"time": TimeSplit(20, 6, 6), "length": 2, "horizons": (1, 2)},
+    "load_series": lambda home: {"name": a_series(home)},
+    "import_series": lambda home: {"series": series_table(home), "edges": listed(home), "to": new(home)},
     "TimeSplit": lambda home: {"train": 3, "val": 1, "test": 2},
     "Windows": lambda home: {"signals": torch.zeros(4, 3, 1), "length": 2},
     "hard_negatives": lambda home: {"split": split_of_links(), "data": load("karate"), "count": 2},
@@ -286,6 +310,19 @@ ANSWERS: dict[str, set[str]] = {
     "TimeSplit.val": NUMBER,
     "TimeSplit.test": NUMBER,
     "Windows.length": {"a number"},
+    "ForecastSplit.length": {"a number"},
+    "ForecastSplit.horizons": set(),
+    "ForecastSplit.inside": {"true"},
+    "load_series.split": {"None"},
+    "load_series.length": {"None", "a number"},
+    "load_series.horizons": {"None"},
+    "load_series.season": {"None", "a number"},
+    "load_series.edge_weights": {"true"},
+    "import_series.nodes": {"None"},
+    "import_series.columns": {"None", "a dict"},
+    "import_series.undirected": {"true"},
+    "import_series.to": {"a text"},
+    "import_series.name": {"None", "a text"},
     "AcrossLinks.graph": TEXT,  # looked at with the graphs
     "AcrossLinks.shots": NUMBER,
     "AcrossLinks.others": {"zero"},

@@ -23,6 +23,7 @@ from graphkit.data import (
     fetch,
     import_graph,
     import_graph_set,
+    import_series,
     load,
     open_stored,
     partition,
@@ -104,6 +105,13 @@ class TestTheBound:
         assert call("data", "cache")[0] == 1
 
 
+def two_tables(folder: Path) -> tuple[Path, Path]:
+    series, edges = (folder.parent.with_name(f"{folder.parent.name}-{name}.csv") for name in ("series", "roads"))
+    series.write_text("time,a,b\n0,1,2\n60,3,4\n")
+    edges.write_text("from,to\na,b\n")
+    return series, edges
+
+
 def in_sets(folder: Path) -> Path:
     """Return a table of the edges of several graphs, which lies beside the folder of the test."""
     table = folder.parent.with_name(f"{folder.parent.name}-edges.csv")
@@ -116,6 +124,7 @@ WRITERS = {
     "synthesize_ogb": lambda folder: synthesize_ogb(folder, SMALL),
     "store": lambda folder: store(load("karate"), folder),
     "import_graph_set": lambda folder: import_graph_set(in_sets(folder), folder),
+    "import_series": lambda folder: import_series(*two_tables(folder), folder),
     "partition": lambda folder: partition(load("karate"), folder, parts=2, by="contiguous"),
 }
 """What writes a folder beside its place and renames it."""

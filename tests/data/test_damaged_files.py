@@ -25,6 +25,7 @@ from graphkit.data import (
     fetch,
     import_graph,
     import_graph_set,
+    import_series,
     load,
     open_stored,
     partition,
@@ -129,6 +130,17 @@ def read_caches(home: Path) -> Content:
     return found
 
 
+def write_series(home: Path) -> None:
+    (home.parent / "signals.csv").write_text("time,a,b\n" + "".join(f"{60 * row},{row},2\n" for row in range(5)))
+    (home.parent / "roads.csv").write_text("from,to,weight\na,b,0.5\n")
+    import_series(home.parent / "signals.csv", home.parent / "roads.csv", home / "graph")
+
+
+def read_series(home: Path) -> Content:
+    found = open_stored(home / "graph")
+    return {"signals": found.signals, "times": found.times, "edges": found.edge_index, "weight": found.edge_weight}
+
+
 def write_set(home: Path) -> None:
     (home.parent / "edges.csv").write_text("graph,source,target,kind\n" + "1,1,2,a\n1,2,3,b\n7,1,2,a\n7,2,1,b\n" * 3)
     import_graph_set(home.parent / "edges.csv", home / "graph")
@@ -146,6 +158,7 @@ CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], Content]]] = {
     "partition": (write_parts, read_parts),
     "import_graph": (write_half, read_half),
     "import_graph_set": (write_set, read_set),
+    "import_series": (write_series, read_series),
     "cached_fourier_basis": (write_basis, read_basis),
     "cache": (write_caches, read_caches),
 }

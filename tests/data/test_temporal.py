@@ -138,11 +138,11 @@ def test_what_is_for_other_data_says_that_these_are_signals_over_time(call):
     ):
         code, _, err = call(*command.split())
         assert code == 2
-        assert "are signals over time, which no command forecasts yet" in err
+        assert "are signals over time, for `graphkit forecast`" in err
     for name in ("los-loop", "covid-europe"):
         with pytest.raises(ValueError, match="are signals over time"):
             load_links(name)
-    with pytest.raises(ValueError, match="of which `TimeSplit` makes parts"):
+    with pytest.raises(ValueError, match="`load_series` takes a split of them"):
         load_splits("los-loop", seeds=[0])
     with pytest.raises(ValueError, match="Give no `split`"):
         load("los-loop", split="stratified")

@@ -235,6 +235,7 @@ OURS: dict[Any, tuple[Callable[[], nn.Module], Callable[..., Tensor]]] = {
     own.GINEConv: (lambda: own.GINEConv(_perceptron(), train_eps=True), _with_edge_attr),
     own.BondedGCNConv: (lambda: own.BondedGCNConv(8, 8), _with_edge_attr),
     own.ChebConv: (lambda: own.ChebConv(8, 8, K=3), _on_graph),
+    own.DiffusionConv: (lambda: own.DiffusionConv(8, 8, K=2), _on_graph),
     own.PolynomialConv: (lambda: own.PolynomialConv(8, 8, order=3, basis="jacobi"), _on_graph),
     own.GraphWaveletConv: (lambda: own.GraphWaveletConv(8, 8), _on_graph),
     own.SeparatedConv: (lambda: own.SeparatedConv(own.SAGEConv(8, 8), 8, 8), _on_graph),
@@ -245,6 +246,8 @@ OURS: dict[Any, tuple[Callable[[], nn.Module], Callable[..., Tensor]]] = {
     own.GraphBlock: (lambda: own.GraphBlock(own.GCNConv(8, 8), 8, 8, norm="layer", feed_forward=True), _on_graph),
 }
 OURS_LEFT_OUT: dict[Any, str] = {
+    **dict.fromkeys((own.GraphGRU, own.GatedTemporalConv, own.STConvBlock), "looks at items over time"),
+    own.AdaptiveAdjacency: "has an embedding of each node of a graph",
     **dict.fromkeys((own.AtomEncoder, own.BondEncoder), _INTEGERS),
     **dict.fromkeys((own.ChebPool, own.ClusterPool), "has no parameters, and returns fewer nodes than it is given"),
     **dict.fromkeys((own.LocallyConnectedConv, own.SignalNet), "has weights for each node of a hierarchy"),

@@ -98,6 +98,13 @@ OPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "linear": FLAGS,
         "bias": FLAGS,
     },
+    "DiffusionConv": {
+        "in_channels": (WIDTH, -1),
+        "out_channels": (3, 6),
+        "K": (1, 2, 3),
+        "both": FLAGS,
+        "bias": FLAGS,
+    },
     "GraphWaveletConv": {
         "in_channels": (WIDTH, -1),
         "out_channels": (3, 6),

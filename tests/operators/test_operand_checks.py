@@ -163,6 +163,16 @@ VALID: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         operators.thresholded_wavelets,
         {"laplacian": L, "kernel": BANK, "threshold": 0.1, "largest": 2.0, "order": 3, "tolerance": 1e-6},
     ),
+    "walk_adjacency": (
+        operators.walk_adjacency,
+        {
+            "graph": RING,
+            "edge_weight": torch.ones(8),
+            "num_nodes": 4,
+            "flow": "source_to_target",
+            "dtype": torch.float32,
+        },
+    ),
     "wavelet_analysis": (
         operators.wavelet_analysis,
         {"operator": L, "x": X, "bank": BANK, "method": "chebyshev", "order": 3, "tolerance": 1e-3},

@@ -162,7 +162,6 @@ STUDIES: dict[str, Callable[..., Any]] = {
     "links": _trained(linked, "gcn-link", "links"),
     "links in batches": _trained(linked, "sage-link", "links", fan_out="3,2", batch=20),
     "moments": _trained(waves, "stgcn", "moments", blocks=1, kernel=2, length=6),
-    "moments, solved": _trained(waves, "graph-ridge", "moments"),
     "nested": _nested,
     "embed": _embedded(communities, "prototype"),
     "embed graphs": _embedded(rings_and_stars, "prototype", "graph"),

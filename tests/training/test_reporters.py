@@ -72,7 +72,8 @@ def test_a_logger_gets_numbers_under_the_names_of_their_figures(study):
         name = f"{outcome.record.record.config['loss']}/map@r (test)"
         assert tested[f"seed-1/{name}"] == last.figures[outcome.record.record.config["loss"]]["map@r (test)"]
     else:
-        assert tested == {f"seed-1/test_{last.name}": last.test}
+        others = {f"seed-1/test_{name}": value for name, value in last.figures.items()}
+        assert tested == {f"seed-1/test_{last.name}": last.test} | others
 
 
 def test_a_figure_that_is_no_accuracy_is_not_logged_as_one():

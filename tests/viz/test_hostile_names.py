@@ -20,7 +20,10 @@ from graphkit.viz import (
     accuracy_curves,
     class_evaluation,
     embedding_scatter,
+    error_lines,
+    error_map,
     filter_bank,
+    forecast_lines,
     learning_curves,
     method_accuracies,
     neighbour_gallery,
@@ -69,6 +72,11 @@ PICTURES = {
     "embedding_scatter": lambda name: embedding_scatter(
         {f"before: {name}": Z, name: Z}, Y, title=name, note=name, names=[name, "b", name + "!"], methods=["PCA"]
     ),
+    "forecast_lines": lambda name: forecast_lines(
+        POINTS, Z[:, :2], {name: Z[:, :2]}, [name, "b"], title=name, note=name, ylabel=name
+    ),
+    "error_lines": lambda name: error_lines(POINTS, {name: POINTS}, title=name, note=name, xlabel=name, ylabel=name),
+    "error_map": lambda name: error_map(Z[:, :2], POINTS[: len(Z)], title=name, note=name, label=name),
     "pair_distances": lambda name: pair_distances({name: Z}, Y, title=name, note=name),
     "spectrum": lambda name: spectrum(POINTS, title=f"Spectrum of {name}", note=name),
     "responses": lambda name: responses({name: POINTS, "b": POINTS}, POINTS, title=name, note=name),

@@ -209,6 +209,9 @@ def load_series(
         DataError: if files are missing or wrong.
     """
     _checks.flag("edge_weights", edge_weights)
+    if split is not None:
+        _checks.instance("split", split, str, "a text such as 'time:0.7,0.1'")
+    ahead = None if horizons is None else _checks.as_list("horizons", horizons, "[1, 2, 3]")
     source = dataset_source(name)
     known = card(source)
     if known.kind != "series":
@@ -217,13 +220,13 @@ def load_series(
         raise ValueError(f"{str(name)!r} are no signals over time{hint}.")
     graph = load(source)
     usual: dict[str, Any] = {"length": 12, "horizons": (1,), "inside": False, "season": None} | known.forecast
-    season = usual["season"] if season is None else _checks.positive("season", season)
+    season = usual["season"] if season is None else _checks.within("season", season, 1.0, 1e9)
     if season is not None and graph.get("times") is None:
         graph.season = float(season)
     made = ForecastSplit(
         TimeSplit.from_name(known.default_split if split is None else split, graph.steps),
         length=usual["length"] if length is None else length,
-        horizons=tuple(usual["horizons"] if horizons is None else horizons),
+        horizons=tuple(usual["horizons"] if ahead is None else ahead),
         inside=usual["inside"],
     )
     if not edge_weights:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch_geometric.utils import to_undirected
 
 from graphkit import _checks
 from graphkit.data.disk.checked_files import DataError
@@ -17,6 +16,7 @@ from graphkit.data.disk.manifest import StoredGraph
 from graphkit.data.disk.storage import require_new, store_graph
 from graphkit.data.disk.tables import Table, open_table
 from graphkit.data.temporal_graph import TemporalGraph
+from graphkit.operators.edges import with_both_ways
 
 if TYPE_CHECKING:
     import pandas
@@ -68,18 +68,18 @@ def import_series(
     folder = require_new(to, "to")
     _checks.flag("undirected", undirected)
     said = Overrule(dict(_kinds(columns)))
-    table, ends = (open_table(_checks.path(which, path)) for which, path in (("series", series), ("edges", edges)))
+    table = _table("series", series, header=True)  # numbers may be names of nodes
+    ends = _table("edges", edges)
     frame, listed = table.read(), ends.read()
     values, ids, times = _signals(frame, table.path, said)
     numbers = {word: place for place, word in enumerate(ids)}
     edge_index, weight = _edges(listed, ends, numbers, said)
     fields: dict[str, Any] = {}
     if nodes is not None:
-        fields["pos"] = _places(open_table(_checks.path("nodes", nodes)), numbers, said)
+        fields["pos"] = _places(_table("nodes", nodes), numbers, said)
     said.require_used([f"{table.path}: {', '.join(table.columns)}", f"{ends.path}: {', '.join(ends.columns)}"])
     if undirected:
-        both = to_undirected(edge_index, weight, num_nodes=len(ids), reduce="mean")
-        edge_index, weight = both if weight is not None else (both, None)
+        edge_index, weight = with_both_ways(edge_index, weight, len(ids))
     signals = torch.from_numpy(values)
     try:
         if times is None:
@@ -93,6 +93,14 @@ def import_series(
     return store_graph(graph, folder, name=name, how=how)
 
 
+def _table(argument: str, path: Any, *, header: bool | None = None) -> Table:
+    """Return the table of an argument."""
+    try:
+        return open_table(_checks.path(argument, path), header=header)
+    except DataError as error:
+        raise DataError(f"`{argument}`: {error}") from None
+
+
 def _kinds(columns: Mapping[str, str] | None) -> Mapping[str, str]:
     """Return what was said of columns, looked at."""
     given = _checks.instance("columns", {} if columns is None else columns, Mapping, "a mapping from columns")
@@ -102,7 +110,7 @@ def _kinds(columns: Mapping[str, str] | None) -> Mapping[str, str]:
     return given
 
 
-def _named(columns: Sequence[str], said: Overrule, role: str, usual: Sequence[str]) -> str | None:
+def _column_of(columns: Sequence[str], said: Overrule, role: str, usual: Sequence[str]) -> str | None:
     """Return the column that was said to be something, or else one that is called so."""
     found = said.of(role, columns)
     if found:
@@ -114,7 +122,7 @@ def _named(columns: Sequence[str], said: Overrule, role: str, usual: Sequence[st
 def _signals(frame: pandas.DataFrame, path: Path, said: Overrule) -> tuple[np.ndarray, list[str], np.ndarray | None]:
     """Return signals ``[rows, nodes, features]``, what the nodes are called, and the seconds of the rows."""
     columns = [str(name) for name in frame.columns]
-    time, node = _named(columns, said, "time", TIMES), _named(columns, said, "id", NODES)
+    time, node = _column_of(columns, said, "time", TIMES), _column_of(columns, said, "id", NODES)
     ignored = said.of("ignore", columns)
     rest = [name for name in columns if name not in (time, node, *ignored)]
     said.of("number", columns)
@@ -164,7 +172,7 @@ def _seconds(values: pandas.Series, name: str, path: Path) -> np.ndarray:
 
     words = values.astype(str).str.strip()
     if bool(words.str.fullmatch(r"-?\d{1,15}").all()):
-        return words.astype(np.int64).to_numpy()
+        return np.array(words.astype(np.int64))
     found = pandas.to_datetime(words, errors="coerce", utc=True, format="mixed")
     if bool(found.isna().any()):
         row = int(np.flatnonzero(found.isna())[0])
@@ -180,7 +188,7 @@ def _edges(
     columns = list(table.columns)
     source, target = end_columns(columns, said, table.path)
     others = [name for name in columns if name not in (source, target)]
-    weight = _named(others, said, "weight", WEIGHTS)
+    weight = _column_of(others, said, "weight", WEIGHTS)
     if weight is None and len(others) == 1 and others[0] == "2":
         weight = others[0]
     ends = []
@@ -209,7 +217,7 @@ def _places(table: Table, numbers: Mapping[str, int], said: Overrule) -> torch.T
         raise DataError(f"{table.path} must have columns longitude and latitude, or x and y; got {', '.join(columns)}.")
     frame = table.read()
     rest = [name for name in columns if name not in (lowered[pair[0]], lowered[pair[1]])]
-    node = _named(rest, said, "id", NODES) or (rest[0] if rest else "")
+    node = _column_of(rest, said, "id", NODES) or (rest[0] if rest else "")
     if not node:
         raise DataError(f"{table.path} must have a column of nodes beside their places.")
     found = torch.full((len(numbers), 2), torch.nan)

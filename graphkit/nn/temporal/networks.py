@@ -20,12 +20,15 @@ from graphkit.operators.dropout import dropout
 SCALINGS = ("series", "nodes", "window")
 """What a network's deviations are of."""
 
+BASES = ("last", "mean")
+"""What a network adds to."""
+
 FLAT = 0.01
 """Share of the deviation of all that a window has at least."""
 
 
 class AbstractForecastNetwork(AbstractForecaster):
-    """A network of deviations from the mean, which adds the last value to what it says.
+    """A network of deviations from the mean, which adds the last value, or the mean of what is seen, to what it says.
 
     Mean and deviation of each feature, over the moments that are learnt from, are buffers of it, and so is which
     columns of the clock have run through a whole period there: others are not looked at.
@@ -37,6 +40,7 @@ class AbstractForecastNetwork(AbstractForecaster):
         scaling: deviations from the mean of all nodes, "series", of each one, "nodes", or of what is seen of each one,
             "window", which knows nothing of levels.
         scaled_nodes: how many nodes there are, where each has a mean of its own.
+        base: what it adds to, "last" or "mean".
     """
 
     mean: Tensor
@@ -52,10 +56,11 @@ class AbstractForecastNetwork(AbstractForecaster):
         clock: int = 0,
         scaling: str = "series",
         scaled_nodes: int = 0,
+        base: str = "last",
     ) -> None:
         super().__init__(length, horizon)
         self.features, self.clock = at_least("features", features, 1), at_least("clock", clock, 0)
-        self.scaling = member("scaling", scaling, SCALINGS)
+        self.scaling, self.base = member("scaling", scaling, SCALINGS), member("base", base, BASES)
         rows = at_least("scaled_nodes", scaled_nodes, 1) if scaling == "nodes" else 1
         self.register_buffer("mean", torch.zeros(rows, features))
         self.register_buffer("scale", torch.ones(rows, features))
@@ -91,12 +96,13 @@ class AbstractForecastNetwork(AbstractForecaster):
         hours = z.new_zeros(len(z), self.clock)
         if clock is not None and self.clock:
             hours = clock.to(z.dtype) * self.known
-        found = self.deviations(z, hours, *graph) + z[:, -1:]
+        base = z[:, -1:] if self.base == "last" else z.mean(1, keepdim=True)
+        found = self.deviations(z, hours, *graph) + base
         return found * scale + mean
 
     @abstractmethod
     def deviations(self, z: Tensor, clock: Tensor, *graph: Any) -> Tensor:
-        """Return by how much, in deviations, what comes differs from the last value.
+        """Return by how much, in deviations, what comes differs from what it is added to.
 
         Args:
             z: what is seen, in deviations from the mean, ``[moments, length, nodes, features]``.
@@ -107,7 +113,7 @@ class AbstractForecastNetwork(AbstractForecaster):
             ``[moments, horizon, nodes, features]``.
         """
 
-    def _unfold(self, out: Tensor) -> Tensor:
+    def _as_forecasts(self, out: Tensor) -> Tensor:
         """Return ``[moments, nodes, horizon * features]`` as forecasts."""
         return out.unflatten(-1, (self.horizon, self.features)).movedim(-2, 1)
 
@@ -157,7 +163,7 @@ class RecurrentForecaster(AbstractForecastNetwork):
     def deviations(self, z: Tensor, clock: Tensor, *graph: Any) -> Tensor:
         """Return what the last state says."""
         state = self.unit(self._with_clock(z, clock), *graph)[:, -1]
-        return self._unfold(self.head(dropout(state, self.dropout, self.training)))
+        return self._as_forecasts(self.head(dropout(state, self.dropout, self.training)))
 
 
 class ConvolutionalForecaster(AbstractForecastNetwork):
@@ -215,14 +221,14 @@ class ConvolutionalForecaster(AbstractForecastNetwork):
         h = self._with_clock(z, clock)
         for block in self.blocks:
             h = block(h, *graph)
-        return self._unfold(self.head(self.last(h)[:, 0]))
+        return self._as_forecasts(self.head(self.last(h)[:, 0]))
 
 
 class LagNetwork(AbstractForecastNetwork):
     r"""A linear model of lags of a node and of what is around it, and a perceptron on the same that it is added to.
 
     The perceptron sees an embedding of the node and the clock too, and between its two layers means of all nodes, by
-    weights that are learnt, and of neighbours. Its last layer is 0 at the start.
+    weights that are learnt, and of neighbours. Both parts are 0 at the start.
 
     Args:
         length, horizon, features, scaling: as of every network that forecasts, ``clock`` among the last.
@@ -277,7 +283,9 @@ class LagNetwork(AbstractForecastNetwork):
         super().reset_parameters()
         if self.embedding is not None:
             nn.init.normal_(self.embedding, std=0.1)
-        nn.init.zeros_(self.out.weight)
+        for last in (self.out, self.linear):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def deviations(self, z: Tensor, clock: Tensor, *graph: Any) -> Tensor:
         """Return what both parts say together."""
@@ -302,4 +310,4 @@ class LagNetwork(AbstractForecastNetwork):
         if self.everyone is not None and self.of_everyone is not None:
             h = h + torch.relu(self.of_everyone(self.everyone(h)))
         h = h + torch.relu(self.around(walks[0] @ h))
-        return self._unfold(self.linear(seen) + self.out(dropout(h, self.dropout, self.training)))
+        return self._as_forecasts(self.linear(seen) + self.out(dropout(h, self.dropout, self.training)))

@@ -133,11 +133,11 @@ class ForecastRun(AbstractRun[TrainedModel]):
         member("part", part, PARTS)
         split = forecast_split_of(instance("data", data, TemporalGraph, "a TemporalGraph"))
         chosen = list(self.models.values()) if seed is None else [self.of_seed(seed)]
-        origins = split.origins(part, length=max(_target(each).length for each in chosen))
+        origins = split.origins(part, length=max(_goal(each).length for each in chosen))
         found: dict[str, list[float]] = {}
         said = []
         for model in chosen:
-            horizon = _target(model).horizon
+            horizon = _goal(model).horizon
             if horizon < split.horizon:
                 raise ValueError(f"`horizons`: the model forecasts {horizon} moments, and {split.horizon} are asked.")
             outputs = model_forecasts(model, data, origins, device=device)[:, : split.horizon]
@@ -149,7 +149,7 @@ class ForecastRun(AbstractRun[TrainedModel]):
         return ForecastReport(self.record.metric.name, figures, together, len(origins), part)
 
 
-def _target(model: TrainedModel) -> Any:
+def _goal(model: TrainedModel) -> Any:
     """Return what a model forecasts."""
     return model.objective.target
 

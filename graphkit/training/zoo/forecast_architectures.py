@@ -229,10 +229,12 @@ class AbstractForecastNet(AbstractForecastModel):
         calendar: whether it sees where a moment stands in day, week and year, as far as the moments to learn from run
             through a whole one.
         scaling: what deviations, which it sees, are of: all nodes, each one, or what is seen of each one.
+        base: what it adds to, the last value or the mean of what is seen.
     """
 
     calendar: Switch = True
     scaling: Literal["series", "nodes", "window"] = "series"
+    base: Literal["last", "mean"] = "last"
 
     @property
     def tied(self) -> bool:
@@ -251,7 +253,8 @@ class AbstractForecastNet(AbstractForecastModel):
         """Return the network."""
         shape: SeriesShape = graph[0]
         clock = shape.clock if self.calendar else 0
-        return self.network(in_channels, shape, clock=clock, scaling=self.scaling, scaled_nodes=shape.nodes)
+        scaling = {"scaling": self.scaling, "scaled_nodes": shape.nodes, "base": self.base}
+        return self.network(in_channels, shape, clock=clock, **scaling)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -274,14 +277,13 @@ class AbstractConvNet(AbstractForecastNet):
 
     def graph(self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Any, ...]:
         """Return the edges; their weights where the convolution takes them."""
-        from torch_geometric.utils import to_undirected
+        from graphkit.operators.edges import with_both_ways
 
         if self.conv == "sage":
             return (edge_index,)
         if self.conv == "diffusion":
             return edge_index, edge_weight
-        both = to_undirected(edge_index, edge_weight, num_nodes=num_nodes, reduce="mean")
-        return both if edge_weight is not None else (both, None)
+        return with_both_ways(edge_index, edge_weight, num_nodes)
 
     def maker(self) -> Conv:
         """Return the maker of a convolution."""
