@@ -14,8 +14,10 @@ import torch
 from tensorboardX.proto import event_pb2
 
 from graphkit.cli import commands, options
+from graphkit.data import store
 from graphkit.training.classification import nested
 from graphkit.training.classification.metrics import METRICS
+from tests.training.studies import waves
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -38,12 +40,16 @@ CONTEXTS = {
     "embed graphs": f"embed mutag {EMBED}",
     "fewshot": f"fewshot digits --learner maml --set steps=1 {FEWSHOT}",
     "fewshot untrained": f"fewshot digits --learner ridge {FEWSHOT}",
+    "forecast": "forecast ./waves --model lag-network --beside none --seeds 1 --seed 4 --epochs 2 --set hidden=4 "
+    "--no-pictures",
+    "forecast across": "forecast covid-europe --across-graphs --learner maml --target spain --seeds 1 --seed 4 "
+    "--set hidden=4 --set steps=2 --set more_steps=1",
     "spectrum": "spectrum karate",
 }
 """Calls that an option is added to. Those on graphs that are fetched need their files."""
 
-FAST = ("train nodes", "train links", "embed", "spectrum")
-MIRRORED = ("train published", "train graphs", "train nested", "embed graphs")
+FAST = ("train nodes", "train links", "embed", "forecast", "spectrum")
+MIRRORED = ("train published", "train graphs", "train nested", "embed graphs", "forecast across")
 
 SHARED = {
     "seed": "3",
@@ -93,6 +99,13 @@ VARIED = {
         "inductive": None, "encoder": "dgi", "encoder_draws": "2", "encoder_settings": "epochs=1", "calibrate": "0",
         "balanced": None, "settings": "scale=0.3", "inner_steps": "0,1",
     },
+    "forecast": {
+        **SHARED,
+        "model": "lag-ridge", "list_models": None, "horizons": "1,2", "length": "5", "split": "time:0.5,0.2",
+        "season": "12", "unweighted": None, "beside": "last-value", "metric": "mae", "epochs": "3", "lr": "0.3",
+        "batch_size": "9", "across_graphs": None, "learners": "anil", "targets": "italy", "calendar": "published",
+        "pictures": None,
+    },
     "spectrum": {"k": "3", "normalization": "none", "undirected": None, "picture": "p.png", "wavelets": "w.png"},
 }  # fmt: skip
 """Another value of each option than the one it has."""
@@ -102,6 +115,9 @@ EXEMPT = {
     ("train links", "task"): "it is there already",
     ("train batches", "workers"): "who draws ahead changes no result, which is what it promises",
     ("train nested", "protocol"): "it is there already",
+    ("forecast", "season"): "the series has a calendar",
+    ("forecast across", "across_graphs"): "it is there already",
+    ("forecast across", "pictures"): "there are none to be left out",
     ("embed graphs", "level"): "it says what is embedded, and refuses all else",
 }
 
@@ -117,6 +133,8 @@ OPTIONS = [(context, name) for context, call in CONTEXTS.items() for name in opt
 
 def effect(call, arguments):
     """Return exit code, and all that a call leaves and prints but the time it took."""
+    if "./waves" in arguments and not Path("waves").exists():
+        store(waves(), "waves")
     before = {path for path in Path().rglob("*") if path.is_file()}
     code, out, _ = call(
         *arguments, *([] if "r.json" in arguments or arguments[0] == "spectrum" else ["--json", "k.json"])
@@ -142,7 +160,7 @@ BASES: dict[str, tuple] = {}
 """What the calls come to without another option, each made once."""
 
 
-@pytest.mark.parametrize("command", ["train", "tune", "embed", "fewshot"])
+@pytest.mark.parametrize("command", ["train", "tune", "embed", "fewshot", "forecast"])
 def test_all_studies_share_their_options(command):
     shared = {name: each.get_default(click.Context(commands)) for name, each in options_of(command).items()}
     train = {name: each.get_default(click.Context(commands)) for name, each in options_of("train").items()}
@@ -154,7 +172,7 @@ def test_torchrun_takes_every_option_of_a_study_for_ours():
     from torch.distributed import run as torchrun
 
     own = [name for action in torchrun.get_args_parser()._actions for name in action.option_strings]
-    for command in ("train", "tune", "embed", "fewshot"):
+    for command in ("train", "tune", "embed", "fewshot", "forecast"):
         for each in options_of(command).values():
             for name in (*each.opts, *each.secondary_opts):
                 assert name in own or len([other for other in own if other.startswith(name)]) < 2, name

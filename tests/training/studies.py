@@ -70,10 +70,11 @@ def waves(steps: int = 90, nodes: int = 5, horizons: tuple[int, ...] = (1, 3)) -
     phase = torch.arange(steps)[:, None] / 4 - torch.arange(nodes)
     values = phase.sin() + 0.1 * torch.randn(steps, nodes, generator=drawn)
     values[torch.rand(values.shape, generator=drawn) < 0.02] = torch.nan
-    line = torch.stack([torch.arange(nodes - 1), torch.arange(1, nodes)])
+    steps_ahead = [torch.stack([torch.arange(nodes - far), torch.arange(far, nodes)]) for far in (1, 2)]
+    line = torch.cat(steps_ahead, 1)
     times = 1_600_000_000 + 3600 * torch.arange(steps)
-    graph = TemporalGraph(values, line, torch.linspace(0.5, 2.0, nodes - 1), times=times)
-    return ForecastSplit(TimeSplit.of(steps, 0.6, 0.2), length=4, horizons=horizons).apply(graph)
+    graph = TemporalGraph(values, line, torch.linspace(0.5, 2.0, line.size(1)), times=times)
+    return ForecastSplit(TimeSplit.of(steps, 0.6, 0.2), length=6, horizons=horizons).apply(graph)
 
 
 def rings_and_stars(classes: int = 2) -> GraphSet:

@@ -19,17 +19,33 @@ from graphkit.data import RandomLinks
 from graphkit.training import TrainingError, recipe, train
 from graphkit.training.embedding import embed
 from graphkit.training.embedding.embedding_recipes import EMBEDDINGS, EmbeddingRecipe, embedding_recipe
-from graphkit.training.zoo.recipes import GRAPH_RECIPES, LINK_RECIPES, RECIPES, SIGNAL_RECIPES, AbstractRecipe
+from graphkit.training.zoo.recipes import (
+    FORECAST_RECIPES,
+    GRAPH_RECIPES,
+    LINK_RECIPES,
+    RECIPES,
+    SIGNAL_RECIPES,
+    AbstractRecipe,
+)
 from tests.training.acting import fault_of
-from tests.training.studies import communities, embedding_fields, graphs_for, signals
+from tests.training.studies import communities, embedding_fields, graphs_for, signals, waves
 
-TABLES = {"nodes": RECIPES, "signals": SIGNAL_RECIPES, "graphs": GRAPH_RECIPES, "links": LINK_RECIPES}
+TABLES = {
+    "nodes": RECIPES,
+    "signals": SIGNAL_RECIPES,
+    "graphs": GRAPH_RECIPES,
+    "links": LINK_RECIPES,
+    "moments": FORECAST_RECIPES,
+}
 SAMPLED = {"fan_out": "3,3", "batch": 8}
 
 BASES: dict[str, dict[str, Any]] = {
     "specformer": {"whole": 10, "pairs": 20},  # a graph of 60 nodes is one of the large ones then
     "spectral": {"pairs": 20},
     "deep-gcn": {"layers": 2, "l2": 1e-3},
+    "stgcn": {"blocks": 1},
+    "last-week": {"steps": 7},
+    "last-year": {"steps": 9},
 }
 """What recipes are tried with, so that small data tell."""
 
@@ -52,7 +68,7 @@ def tried() -> dict[str, AbstractRecipe]:
     found: dict[str, AbstractRecipe] = {}
     for items, table in TABLES.items():
         for name in table:
-            base = BASES.get(name, {}) if items == "nodes" else {}
+            base = BASES.get(name, {}) if items in ("nodes", "moments") else {}
             made = recipe(name, items=items)
             epochs = {"epochs": 6} if "epochs" in made.as_dict() else {}  # some have one solution
             found[f"{items}: {name}"] = made.with_({**epochs, **base})
@@ -74,6 +90,8 @@ def data(kind: str) -> Any:
     """Return small data; a third of the labels is of no use, so that validation figures go up and down."""
     if kind in ("graphs", "molecules"):
         return graphs_for("gin" if kind == "graphs" else "descriptor-gp", classes=4)
+    if kind == "moments":
+        return waves(steps=150)
     if kind == "links":
         made = communities(classes=4)
         made.x = made.x * (made.x > 0.5)

@@ -187,6 +187,7 @@ def _edges(
     """Return edges and their weights, of nodes by what they are called."""
     columns = list(table.columns)
     source, target = end_columns(columns, said, table.path)
+    said.of("ignore", columns)
     others = [name for name in columns if name not in (source, target)]
     weight = _column_of(others, said, "weight", WEIGHTS)
     if weight is None and len(others) == 1 and others[0] == "2":
