@@ -150,10 +150,8 @@ def test_the_command_takes_both_tables_and_says_what_is_next(call, table):
     code, _, err = call("data", "import", "roads.csv", "--series", "speeds.csv", "--to", "other", "--target", "a")
     assert (code, "`--target` is not of signals over time" in err) == (2, True)
     code, _, err = call("forecast", "karate")
-    assert (code, err) == (
-        2,
-        "Error: 'karate' are no signals over time, which alone are forecast; its items are nodes.\n",
-    )
+    assert code == 2
+    assert "'karate' are no signals over time, which alone are forecast; its items are nodes." in err
     code, _, err = call("forecast", "own", "--horizons", "3,2")
     assert (code, err) == (2, "Error: `--horizons` must rise, got '3,2'.\n")
     code, _, err = call("forecast", "own", "--learner", "maml")
