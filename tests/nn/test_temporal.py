@@ -70,6 +70,7 @@ def test_a_gru_on_a_graph_is_its_equations_one_moment_after_another(conv):
             h = z * h + (1 - z) * torch.tanh(into[..., 6:] + unit.candidate(r * h, BOTH))
             states.append(h)
         torch.testing.assert_close(unit(x, BOTH, h=given), torch.stack(states, 1))
+        torch.testing.assert_close(unit.last_state(x, BOTH, h=given), h)
     # Its state is a value: the first half and the second make the whole.
     first = unit(x[:, :3], BOTH)
     second = unit(x[:, 3:], BOTH, h=first[:, -1])

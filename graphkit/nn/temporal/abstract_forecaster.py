@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from graphkit import _checks
 from graphkit.nn.fused import AbstractModel
-
-ENTRIES = 2**24
-"""Numbers of windows that are taken from signals at a time, where all moments are forecast from."""
 
 
 class AbstractForecaster(AbstractModel):
@@ -23,6 +20,9 @@ class AbstractForecaster(AbstractModel):
         length: moments that it looks at, at least 1.
         horizon: moments that it forecasts, at least 1.
     """
+
+    entries: ClassVar[int] = 2**24
+    """Numbers of windows that are taken from signals at a time, where all moments are forecast from."""
 
     def __init__(self, length: int, horizon: int) -> None:
         super().__init__()
@@ -75,6 +75,6 @@ class AbstractForecaster(AbstractModel):
                 f"{list(signals.shape)}."
             )
         seen = signals.unfold(0, self.length, 1).permute(0, 3, 1, 2)
-        block = max(1, ENTRIES // max(1, seen[0].numel()))
+        block = max(1, self.entries // max(1, seen[0].numel()))
         for begin in range(0, len(seen), block):
             yield begin, seen[begin : begin + block]

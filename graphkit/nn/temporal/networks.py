@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,8 @@ class AbstractForecastNetwork(AbstractForecaster):
         scaled_nodes: how many nodes there are, where each has a mean of its own.
         base: what it adds to, "last" or "mean".
     """
+
+    entries: ClassVar[int] = 2**21  # each of them becomes as many as there are channels
 
     mean: Tensor
     scale: Tensor
@@ -162,7 +164,7 @@ class RecurrentForecaster(AbstractForecastNetwork):
 
     def deviations(self, z: Tensor, clock: Tensor, *graph: Any) -> Tensor:
         """Return what the last state says."""
-        state = self.unit(self._with_clock(z, clock), *graph)[:, -1]
+        state = self.unit.last_state(self._with_clock(z, clock), *graph)
         return self._as_forecasts(self.head(dropout(state, self.dropout, self.training)))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import collections
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -66,14 +67,22 @@ class GraphGRU(AbstractModel):
 
     def forward(self, x: Tensor, *graph: Any, h: Tensor | None = None) -> Tensor:
         """Return the states."""
+        return torch.stack(list(self.steps(x, *graph, h=h))).movedim(0, -3)
+
+    def last_state(self, x: Tensor, *graph: Any, h: Tensor | None = None) -> Tensor:
+        """Return the state after the last moment alone, ``[..., nodes, hidden_channels]``."""
+        return collections.deque(self.steps(x, *graph, h=h), maxlen=1).pop()
+
+    def steps(self, x: Tensor, *graph: Any, h: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield the state after each moment, ``[..., nodes, hidden_channels]``."""
         check_series(x)
-        into = self.input(x, *graph)
-        state = into.new_zeros(*x.shape[:-3], x.size(-2), self.hidden) if h is None else h
-        states = []
-        for step in into.unbind(-3):
-            for_gates, for_candidate = step.split([2 * self.hidden, self.hidden], -1)
+        into = self.input(x.movedim(-3, 0).contiguous(), *graph)  # moments first: each one's numbers are together
+        # Nothing is known at first, the same of all series: one convolution of it serves them all.
+        state = into.new_zeros(*[1] * (into.dim() - 3), into.size(-2), self.hidden) if h is None else h
+        parts = into.split([2 * self.hidden, self.hidden], -1)  # of all moments at once: so are their gradients
+        for for_gates, for_candidate in zip(*(part.unbind(0) for part in parts), strict=True):
             z, r = (for_gates + self.gates(state, *graph)).sigmoid().chunk(2, -1)
-            new = (for_candidate + self.candidate(r * state, *graph)).tanh()
+            kept = r * state if state.shape == r.shape else state  # of nothing nothing is kept
+            new = (for_candidate + self.candidate(kept, *graph)).tanh()
             state = torch.lerp(new, state, z)
-            states.append(state)
-        return torch.stack(states, -3)
+            yield state

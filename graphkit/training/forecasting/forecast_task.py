@@ -25,7 +25,7 @@ from graphkit.training.zoo.forecast_architectures import SeriesShape
 if TYPE_CHECKING:
     from graphkit.training.zoo.recipes import Recipe
 
-ENTRIES = 2**24
+ENTRIES = 2**21
 """Numbers of windows that a model is asked about at a time where nothing is learnt."""
 
 NONE = LabelledItems(torch.empty(0, dtype=torch.long), torch.empty(0, 1, 1, 1))

@@ -107,14 +107,12 @@ def test_gaps_and_constant_sensors_are_lived_with(shared):
 
 
 def test_windows_are_taken_in_parts_that_come_to_the_same(monkeypatch):
-    from graphkit.nn.temporal import abstract_forecaster
-
     signals, ways = series(), means()
     model = ridge(1, 2, False, ways)
     whole = model.sums(signals, *ways)
     model.solve(3, whole)
     said = model.forecast(signals, None, *ways)
-    monkeypatch.setattr(abstract_forecaster, "ENTRIES", 200)
+    monkeypatch.setattr(LagRidge, "entries", 200)
     for one, other in zip(whole, model.sums(signals, *ways), strict=True):
         torch.testing.assert_close(one, other)
     torch.testing.assert_close(model.forecast(signals, None, *ways), said)
